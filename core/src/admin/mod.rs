@@ -1,0 +1,417 @@
+//! Commands that look at a server or change how it works: `stats`, `slabs`,
+//! `lru`, `lru_crawler`, `watch`, `verbosity`, `flush_all`, `shutdown` and the
+//! commands of memcached's debug build.
+//!
+//! They are text commands; their words and errors are memcached's. As in
+//! memcached, most subcommands may be abbreviated.
+
+mod dump;
+mod stats;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+pub use self::dump::Dump;
+use crate::cache::Cache;
+use crate::config::{LruMode, MIB};
+use crate::context::{Context, Stop, WorkerStats};
+use crate::output::Output;
+use crate::protocol::classic::push_line;
+use crate::protocol::scan::{Tokens, float, strict_i32, strict_i64, strict_u32};
+use crate::protocol::text;
+use crate::session::CloseReason;
+use crate::store::{MoveError, PinnedValue};
+use crate::watch::kind;
+
+/// The version we answer with: memcached's, whose behaviour this is. Clients
+/// parse it.
+pub const VERSION: &str = "1.6.45";
+
+/// Highest level that `verbosity` sets.
+const MAX_VERBOSITY: u32 = 2;
+
+/// What the session does after an admin command.
+pub enum Outcome {
+    /// Goes on.
+    Done,
+    /// Closes the connection after flushing.
+    Close(CloseReason),
+    /// Closes the connection at once.
+    Abort(CloseReason),
+    /// Streams events of these kinds.
+    Watch(u32),
+    /// Sends the keys of the cache.
+    Dump(Box<Dump>),
+}
+
+/// Where an admin command runs.
+pub struct Desk<'a> {
+    /// The server.
+    pub context: &'a Context,
+    /// Counters of this worker.
+    pub stats: &'a WorkerStats,
+    /// Descriptor of the client.
+    pub client: i32,
+    /// Answers go here.
+    pub out: &'a mut Output,
+    /// `noreply` was given: answers are not wanted.
+    pub quiet: bool,
+    /// Answers to earlier commands wait to be sent.
+    pub pipelined: bool,
+    /// Items held by `debugitem`.
+    pub held: &'a mut Vec<(Vec<u8>, PinnedValue)>,
+}
+
+impl Desk<'_> {
+    fn line(&mut self, line: &str) -> Outcome {
+        if !self.quiet {
+            push_line(self.out, line);
+        }
+        Outcome::Done
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.context.cache
+    }
+}
+
+/// Carries out the line, its end taken off, whose first word has the length
+/// `word`. `None`: it is no command at all.
+pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
+    match line.get(..word)? {
+        b"version" => return Some(desk.line(concat!("VERSION ", "1.6.45"))),
+        b"quit" => return Some(Outcome::Close(CloseReason::Normal)),
+        b"stats" => return Some(stats::stats(desk, &Tokens::new(line))),
+        b"watch" => return Some(watch(desk, &Tokens::new(line))),
+        _ => {}
+    }
+    let tokens = Tokens::new(line);
+    desk.quiet = tokens.is_noreply();
+    let outcome = match tokens.get(0)? {
+        b"shutdown" => shutdown(desk, &tokens),
+        b"slabs" => slabs(desk, &tokens),
+        b"cache_memlimit" => memlimit(desk, &tokens),
+        b"flush_all" => flush_all(desk, &tokens),
+        b"lru_crawler" => lru_crawler(desk, &tokens),
+        b"verbosity" => verbosity(desk, &tokens),
+        b"lru" => lru(desk, &tokens),
+        b"debugtime" if desk.context.config.debug_commands => debugtime(desk, &tokens),
+        b"debugitem" if desk.context.config.debug_commands => debugitem(desk, &tokens),
+        b"misbehave" if desk.context.config.debug_commands => desk.line(text::ERROR),
+        _ if tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/") => {
+            // A browser, or a page that makes one post to us.
+            Outcome::Abort(CloseReason::Error)
+        }
+        _ => return None,
+    };
+    Some(outcome)
+}
+
+fn shutdown(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !desk.context.config.shutdown_enabled {
+        return desk.line("SERVER_ERROR: shutdown not enabled");
+    }
+    let how = match tokens.len() {
+        1 => Stop::Now,
+        2 if tokens.abbreviates(1, "graceful") => Stop::Graceful,
+        _ => return desk.line("CLIENT_ERROR invalid shutdown mode"),
+    };
+    desk.context.request_stop(how);
+    Outcome::Abort(CloseReason::Shutdown)
+}
+
+fn slabs(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if tokens.len() == 4 && tokens.abbreviates(1, "reassign") {
+        if !desk.cache().config().slab_reassign {
+            return desk.line("CLIENT_ERROR slab reassignment disabled");
+        }
+        let number = |index| tokens.get(index).and_then(strict_i32);
+        let (Some(from), Some(to)) = (number(2), number(3)) else { return desk.line(text::BAD_LINE) };
+        let started = desk.cache().store().start_move(from, to);
+        return match started {
+            Ok(()) => {
+                desk.cache().maintainer().wake();
+                desk.line("OK")
+            }
+            Err(MoveError::Busy) => desk.line("BUSY currently processing reassign request"),
+            Err(MoveError::BadClass) => desk.line("BADCLASS invalid src or dst class id"),
+            Err(MoveError::NoSpare) => desk.line("NOSPARE source class has no spare pages"),
+            Err(MoveError::Same) => desk.line("SAME src and dst class are identical"),
+        };
+    }
+    if tokens.len() >= 3 && tokens.abbreviates(1, "automove") {
+        return automove(desk, tokens);
+    }
+    desk.line(text::ERROR)
+}
+
+fn automove(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let background = desk.context.cache.maintainer().state();
+    if tokens.abbreviates(2, "ratio") {
+        let Some(ratio) = tokens.get(3).and_then(float) else { return desk.line(text::ERROR) };
+        background.automove_ratio.store(ratio.to_bits(), Relaxed);
+    } else if tokens.abbreviates(2, "freeratio") {
+        // A setting of extstore: checked, without effect.
+        if tokens.get(3).and_then(float).is_none() {
+            return desk.line(text::ERROR);
+        }
+    } else if tokens.abbreviates(2, "window") {
+        let Some(window) = tokens.get(3).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        if !(3..=1800).contains(&window) {
+            return desk.line("CLIENT_ERROR automove window too low or too high");
+        }
+        background.automove_window.store(window, Relaxed);
+    } else {
+        match tokens.get(2).and_then(strict_u32) {
+            None => return desk.line(text::BAD_LINE),
+            Some(level @ 0..=2) => background.automove.store(level, Relaxed),
+            Some(_) => return desk.line(text::ERROR),
+        }
+    }
+    desk.line("OK")
+}
+
+fn memlimit(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let Some(megabytes) = tokens.get(1).and_then(strict_u32) else { return desk.line(text::ERROR) };
+    if megabytes < 8 {
+        return desk.line("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+    }
+    if megabytes > 1_000_000_000 {
+        return desk.line("MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+    }
+    if !desk.cache().store().set_limit(megabytes as usize * MIB) {
+        return desk.line("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+    }
+    desk.context.log(1, || format!("maxbytes adjusted to {megabytes}m"));
+    desk.cache().maintainer().wake();
+    desk.line("OK")
+}
+
+fn flush_all(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    desk.stats.flush_cmds.add(1);
+    if !desk.context.config.flush_enabled {
+        return desk.line("CLIENT_ERROR flush_all not allowed");
+    }
+    let mut exptime = 0;
+    if tokens.len() != if desk.quiet { 2 } else { 1 } {
+        match tokens.get(1).and_then(strict_i32) {
+            Some(given) => exptime = given,
+            None => return desk.line(text::BAD_EXPTIME),
+        }
+    }
+    let at = (exptime > 0).then(|| desk.cache().clock().expiry(i64::from(exptime)).saturating_sub(1));
+    desk.cache().flush(at);
+    desk.line("OK")
+}
+
+fn verbosity(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let Some(level) = tokens.get(1).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+    desk.context.verbosity.store(level.min(MAX_VERBOSITY) as u8, Relaxed);
+    desk.line("OK")
+}
+
+fn lru(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let maintained = desk.cache().config().lru_maintainer;
+    if tokens.len() >= 6 && tokens.abbreviates(1, "tune") {
+        let (Some(hot), Some(warm), Some(hot_factor), Some(warm_factor)) = (
+            tokens.get(2).and_then(strict_u32),
+            tokens.get(3).and_then(strict_u32),
+            tokens.get(4).and_then(float),
+            tokens.get(5).and_then(float),
+        ) else {
+            return desk.line(text::ERROR);
+        };
+        if hot.wrapping_add(warm) > 80 {
+            return desk.line("ERROR hot and warm pcts must not exceed 80");
+        }
+        if hot_factor <= 0.0 || warm_factor <= 0.0 {
+            return desk.line("ERROR hot/warm age factors must be greater than 0");
+        }
+        desk.cache().store().tune(|tuning| {
+            tuning.hot_pct = hot;
+            tuning.warm_pct = warm;
+            tuning.hot_factor = hot_factor;
+            tuning.warm_factor = warm_factor;
+        });
+        return desk.line("OK");
+    }
+    if tokens.len() >= 3 && tokens.abbreviates(1, "mode") && maintained {
+        let mode = if tokens.abbreviates(2, "flat") {
+            LruMode::Flat
+        } else if tokens.abbreviates(2, "segmented") {
+            LruMode::Segmented
+        } else {
+            return desk.line(text::ERROR);
+        };
+        desk.cache().store().tune(|tuning| tuning.mode = mode);
+        return desk.line("OK");
+    }
+    if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {
+        let Some(ttl) = tokens.get(2).and_then(strict_i32) else { return desk.line(text::ERROR) };
+        desk.cache().store().tune(|tuning| tuning.temporary_ttl = u32::try_from(ttl).ok());
+        return desk.line("OK");
+    }
+    desk.line(text::ERROR)
+}
+
+fn lru_crawler(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    const DISABLED: &str = "CLIENT_ERROR lru crawler disabled";
+    let maintainer = desk.context.cache.maintainer();
+    let background = maintainer.state();
+    let enabled = background.crawler.load(Relaxed);
+    if tokens.len() == 2 {
+        if tokens.abbreviates(1, "enable") {
+            if background.crawler.swap(true, Relaxed) {
+                return desk.line("ERROR failed to start lru crawler thread");
+            }
+        } else if tokens.abbreviates(1, "disable") {
+            background.crawler.store(false, Relaxed);
+        } else {
+            return desk.line(text::ERROR);
+        }
+        return desk.line("OK");
+    }
+    if tokens.len() != 3 {
+        return desk.line(text::ERROR);
+    }
+    if tokens.abbreviates(1, "crawl") {
+        if !enabled {
+            return desk.line(DISABLED);
+        }
+        let Some(classes) = tokens.get(2).and_then(parse_classes) else {
+            return desk.line("BADCLASS invalid class id");
+        };
+        if !maintainer.crawl(classes) {
+            return desk.line("BUSY currently processing crawler request");
+        }
+        return desk.line("OK");
+    }
+    for (word, refused, pipelined, end) in [
+        (
+            "metadump",
+            "ERROR metadump not allowed",
+            "ERROR cannot pipeline other commands before metadump",
+            dump::Form::Meta,
+        ),
+        (
+            "mgdump",
+            "ERROR key dump not allowed",
+            "ERROR cannot pipeline other commands before mgdump",
+            dump::Form::Mg,
+        ),
+    ] {
+        if !tokens.abbreviates(1, word) {
+            continue;
+        }
+        if !enabled {
+            return desk.line(DISABLED);
+        }
+        if !desk.context.config.dump_enabled {
+            return desk.line(refused);
+        }
+        if desk.pipelined {
+            return desk.line(pipelined);
+        }
+        let classes = match tokens.get(2) {
+            Some(b"hash") => Some(u64::MAX),
+            other => other.and_then(parse_classes),
+        };
+        let Some(classes) = classes else { return desk.line("BADCLASS invalid class id") };
+        return Outcome::Dump(Box::new(Dump::new(end, classes)));
+    }
+    if tokens.abbreviates(1, "tocrawl") {
+        let Some(most) = tokens.get(2).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        background.crawler_tocrawl.store(most, Relaxed);
+        return desk.line("OK");
+    }
+    if tokens.abbreviates(1, "sleep") {
+        let Some(micros) = tokens.get(2).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        if micros > 1_000_000 {
+            return desk.line("CLIENT_ERROR sleep must be one second or less");
+        }
+        background.crawler_sleep.store(micros, Relaxed);
+        return desk.line("OK");
+    }
+    desk.line(text::ERROR)
+}
+
+/// Classes by number, `1,2,5`, or `all`, as bits.
+fn parse_classes(token: &[u8]) -> Option<u64> {
+    if token == b"all" {
+        return Some(u64::MAX);
+    }
+    let mut classes = 0;
+    for number in token.split(|&byte| byte == b',').filter(|number| !number.is_empty()) {
+        let number = strict_u32(number).filter(|number| (1..64).contains(number))?;
+        classes |= 1 << number;
+    }
+    (classes != 0).then_some(classes)
+}
+
+fn watch(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !desk.context.config.watch_enabled {
+        return desk.line("CLIENT_ERROR watch commands not allowed");
+    }
+    if desk.pipelined {
+        return desk.line("ERROR cannot pipeline other commands before watch");
+    }
+    if tokens.len() == 1 {
+        return Outcome::Watch(kind::FETCHERS);
+    }
+    let mut wanted = 0;
+    for index in 1..tokens.len() {
+        let words = [
+            ("rawcmds", kind::RAWCMDS),
+            ("evictions", kind::EVICTIONS),
+            ("fetchers", kind::FETCHERS),
+            ("mutations", kind::MUTATIONS),
+            ("sysevents", kind::SYSEVENTS),
+            ("connevents", kind::CONNEVENTS),
+            ("proxyreqs", kind::PROXY),
+            ("proxyevents", kind::PROXY),
+            ("proxyuser", kind::PROXY),
+            ("deletions", kind::DELETIONS),
+        ];
+        let Some((_, kind)) = words.iter().find(|(word, _)| tokens.abbreviates(index, word)) else {
+            return desk.line(text::ERROR);
+        };
+        wanted |= kind;
+    }
+    Outcome::Watch(wanted)
+}
+
+/// `debugtime p|r|<seconds>`: stops, resumes and moves the clock.
+fn debugtime(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let clock = desk.context.cache.clock();
+    match tokens.get(1) {
+        None => return desk.line(text::ERROR),
+        Some(b"p") => clock.freeze(),
+        Some(b"r") => clock.resume(),
+        Some(seconds) => match strict_i64(seconds) {
+            Some(seconds) => clock.advance(seconds),
+            None => return desk.line(text::ERROR),
+        },
+    }
+    desk.line("OK")
+}
+
+/// `debugitem lock|unlock|ref|unref <key>`: pins an item, so that what waits
+/// for items in use can be tested.
+fn debugitem(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let (Some(_), Some(key)) = (tokens.get(1), tokens.get(2)) else { return desk.line(text::ERROR) };
+    let holds = tokens.abbreviates(1, "lock") || tokens.abbreviates(1, "ref");
+    if holds {
+        let store = desk.context.cache.store();
+        let pinned = store.visit(key, store.hash(key)).pin();
+        match pinned {
+            Some(value) => desk.held.push((key.to_vec(), value)),
+            None if tokens.abbreviates(1, "ref") => return desk.line("MISS"),
+            None => {}
+        }
+    } else if tokens.abbreviates(1, "unlock") || tokens.abbreviates(1, "unref") {
+        desk.held.retain(|(held, _)| held != key && key != b"reffed");
+    } else {
+        return desk.line(text::ERROR);
+    }
+    desk.line("OK")
+}
+

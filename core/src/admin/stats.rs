@@ -1,0 +1,474 @@
+//! `stats`: memcached's names, order and formats, because monitoring tools
+//! parse them.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Desk, Outcome, VERSION};
+use crate::config::{Listen, LruMode, Protocol};
+use crate::context::{ConnState, Context};
+use crate::protocol::scan::{Tokens, strict_u32};
+use crate::protocol::text;
+use crate::store::bit;
+use crate::store::stats::{ClassTotals, Totals};
+
+/// Largest answer of `stats cachedump` in bytes.
+const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
+
+/// Collects `STAT` lines.
+struct Lines<'a>(&'a mut Vec<u8>);
+
+impl Lines<'_> {
+    fn put(&mut self, name: impl Display, value: impl Display) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.0, "STAT {name} {value}\r\n");
+    }
+
+    fn end(&mut self) {
+        self.0.extend_from_slice(b"END\r\n");
+    }
+}
+
+fn yes(on: bool) -> &'static str {
+    if on { "yes" } else { "no" }
+}
+
+/// Carries out a `stats` line.
+pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let context = desk.context;
+    if tokens.len() == 1 {
+        general(context, desk.out.bytes());
+        return Outcome::Done;
+    }
+    let exactly = |word: &[u8]| tokens.get(1) == Some(word);
+    if tokens.abbreviates(1, "reset") {
+        context.cache.reset_stats();
+        context.workers.iter().for_each(crate::context::WorkerStats::reset);
+        context.listener.reset();
+        return desk.line("RESET");
+    }
+    if tokens.abbreviates(1, "detail") {
+        return detail(desk, tokens);
+    }
+    if tokens.abbreviates(1, "settings") {
+        settings(context, desk.out.bytes());
+    } else if tokens.abbreviates(1, "cachedump") {
+        return cachedump(desk, tokens);
+    } else if tokens.abbreviates(1, "conns") {
+        conns(context, desk.client, desk.out.bytes());
+    } else if exactly(b"items") {
+        items(context, desk.out.bytes());
+    } else if exactly(b"slabs") {
+        slabs(context, desk.out.bytes());
+    } else if exactly(b"sizes") {
+        sizes(context, desk.out.bytes());
+    } else {
+        return desk.line(text::ERROR);
+    }
+    Outcome::Done
+}
+
+fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !desk.context.config.dump_enabled {
+        return desk.line("CLIENT_ERROR stats detail not allowed");
+    }
+    let prefixes = desk.context.cache.prefixes();
+    if tokens.abbreviates(2, "on") {
+        prefixes.enable(true);
+        desk.line("OK")
+    } else if tokens.abbreviates(2, "off") {
+        prefixes.enable(false);
+        desk.line("OK")
+    } else if tokens.abbreviates(2, "dump") {
+        let bytes = desk.out.bytes();
+        prefixes.each(|prefix, [gets, hits, sets, deletes]| {
+            bytes.extend_from_slice(b"PREFIX ");
+            bytes.extend_from_slice(prefix);
+            let _ = write!(bytes, " get {gets} hit {hits} set {sets} del {deletes}\r\n");
+        });
+        bytes.extend_from_slice(b"END\r\n");
+        Outcome::Done
+    } else {
+        desk.line("CLIENT_ERROR usage: stats detail on|off|dump")
+    }
+}
+
+fn cachedump(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !desk.context.config.dump_enabled {
+        return desk.line("CLIENT_ERROR stats cachedump not allowed");
+    }
+    if tokens.len() < 4 {
+        return desk.line("CLIENT_ERROR bad command line");
+    }
+    let number = |index| tokens.get(index).and_then(strict_u32);
+    let (Some(class), Some(most)) = (number(2), number(3)) else { return desk.line(text::BAD_LINE) };
+    if class >= 64 {
+        return desk.line("CLIENT_ERROR Illegal slab id");
+    }
+    let cache = &desk.context.cache;
+    let origin = cache.clock().origin();
+    let bytes = desk.out.bytes();
+    let start = bytes.len();
+    if class >= 1 && class <= u32::from(cache.store().largest_class()) {
+        cache.store().list_class(class as u8, most as usize, |item| {
+            let header = item.header();
+            if header.has(bit::KEY_BINARY) || bytes.len() - start > CACHEDUMP_MAX - 512 {
+                return;
+            }
+            let expiry = match header.expiry() {
+                0 => 0,
+                expiry => i64::from(expiry) + origin,
+            };
+            bytes.extend_from_slice(b"ITEM ");
+            bytes.extend_from_slice(item.key());
+            let _ = write!(bytes, " [{} b; {expiry} s]\r\n", item.len());
+        });
+    }
+    bytes.extend_from_slice(b"END\r\n");
+    Outcome::Done
+}
+
+fn general(context: &Context, bytes: &mut Vec<u8>) {
+    let cache = &context.cache;
+    let clock = cache.clock();
+    let totals = cache.store().totals();
+    let classes = totals.class_sum();
+    let commands = &totals.commands;
+    let sum = |pick: fn(&crate::context::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
+    let listener = &context.listener;
+    let connections = sum(|w| w.connections.get());
+    let buffered = sum(|w| w.buffered.get());
+    let usage = rusage();
+    let background = cache.maintainer().state();
+    let hits = classes.hits_to_hot + classes.hits_to_warm + classes.hits_to_cold + classes.hits_to_temp;
+    let mut out = Lines(bytes);
+    out.put("pid", std::process::id());
+    out.put("uptime", clock.uptime());
+    out.put("time", i64::from(clock.now()) + clock.origin());
+    out.put("version", VERSION);
+    out.put("libevent", concat!("memcache-rs-mio-", env!("CARGO_PKG_VERSION")));
+    out.put("pointer_size", usize::BITS);
+    out.put("rusage_user", &usage[0]);
+    out.put("rusage_system", &usage[1]);
+    out.put("max_connections", context.config.max_connections);
+    out.put("curr_connections", connections);
+    out.put("total_connections", listener.total.load(Relaxed));
+    if context.config.maxconns_fast {
+        out.put("rejected_connections", listener.rejected.load(Relaxed));
+    }
+    out.put("connection_structures", connections);
+    out.put("response_obj_oom", 0);
+    out.put("response_obj_count", 0);
+    out.put("response_obj_bytes", 0);
+    out.put("read_buf_count", context.workers.len());
+    out.put("read_buf_bytes", buffered);
+    out.put("read_buf_bytes_free", 0);
+    out.put("read_buf_oom", 0);
+    out.put("reserved_fds", context.workers.len() * 2 + 2);
+    out.put("cmd_get", commands.get_cmds);
+    out.put("cmd_set", classes.set_cmds);
+    out.put("cmd_flush", sum(|w| w.flush_cmds.get()));
+    out.put("cmd_touch", commands.touch_cmds);
+    out.put("cmd_meta", commands.meta_cmds);
+    out.put("get_hits", hits);
+    out.put("get_misses", commands.get_misses);
+    out.put("get_expired", commands.get_expired);
+    out.put("get_flushed", commands.get_flushed);
+    out.put("delete_misses", commands.delete_misses);
+    out.put("delete_hits", classes.delete_hits);
+    out.put("incr_misses", commands.incr_misses);
+    out.put("incr_hits", classes.incr_hits);
+    out.put("decr_misses", commands.decr_misses);
+    out.put("decr_hits", classes.decr_hits);
+    out.put("cas_misses", commands.cas_misses);
+    out.put("cas_hits", classes.cas_hits);
+    out.put("cas_badval", classes.cas_badval);
+    out.put("touch_hits", classes.touch_hits);
+    out.put("touch_misses", commands.touch_misses);
+    out.put("store_too_large", commands.store_too_large);
+    out.put("store_no_memory", commands.store_no_memory);
+    out.put("auth_cmds", 0);
+    out.put("auth_errors", 0);
+    if context.config.idle_timeout > 0 {
+        out.put("idle_kicks", sum(|w| w.idle_kicks.get()));
+    }
+    out.put("bytes_read", sum(|w| w.bytes_read.get()));
+    out.put("bytes_written", sum(|w| w.bytes_written.get()));
+    out.put("limit_maxbytes", totals.limit);
+    out.put("accepting_conns", 1 - listener.paused.load(Relaxed).min(1));
+    out.put("listen_disabled_num", listener.disabled.load(Relaxed));
+    out.put("time_in_listen_disabled_us", listener.disabled_us.load(Relaxed));
+    out.put("threads", context.config.threads);
+    out.put("conn_yields", sum(|w| w.conn_yields.get()));
+    out.put("hash_power_level", totals.index_slots.max(1).ilog2());
+    out.put("hash_bytes", totals.index_bytes);
+    out.put("hash_is_expanding", 0);
+    if cache.config().slab_reassign {
+        let mover = &totals.mover;
+        out.put("slab_reassign_rescues", mover.rescues);
+        out.put("slab_reassign_chunk_rescues", mover.chunk_rescues);
+        out.put("slab_reassign_inline_reclaim", mover.inline_reclaim);
+        out.put("slab_reassign_busy_items", mover.busy_items);
+        out.put("slab_reassign_busy_deletes", mover.busy_deletes);
+        out.put("slab_reassign_busy_nomem", mover.busy_nomem);
+        let busy = if mover.last_busy.is_empty() { "none" } else { mover.last_busy };
+        out.put("slab_reassign_last_busy_status", busy);
+        out.put("slab_reassign_running", u8::from(mover.running));
+        out.put("slabs_moved", mover.moved);
+    }
+    if background.crawler.load(Relaxed) {
+        out.put("lru_crawler_running", u8::from(background.crawler_running.load(Relaxed)));
+        out.put("lru_crawler_starts", background.crawler_starts.load(Relaxed));
+    }
+    let maintained = cache.config().lru_maintainer;
+    if maintained {
+        out.put("lru_maintainer_juggles", background.juggles.load(Relaxed));
+    }
+    let watch = cache.watch_hub();
+    out.put("malloc_fails", 0);
+    out.put("log_worker_dropped", 0);
+    out.put("log_worker_written", watch.written.load(Relaxed));
+    out.put("log_watcher_skipped", watch.skipped.load(Relaxed));
+    out.put("log_watcher_sent", watch.sent.load(Relaxed));
+    out.put("log_watchers", watch.count());
+    out.put("unexpected_napi_ids", 0);
+    out.put("round_robin_fallback", 0);
+    out.put("bytes", totals.curr_bytes);
+    out.put("curr_items", totals.curr_items);
+    out.put("total_items", commands.total_items);
+    out.put("slab_global_page_pool", totals.pool);
+    out.put("expired_unfetched", classes.expired_unfetched);
+    out.put("evicted_unfetched", classes.evicted_unfetched);
+    if maintained {
+        out.put("evicted_active", classes.evicted_active);
+    }
+    out.put("evictions", classes.evicted);
+    out.put("reclaimed", classes.reclaimed);
+    out.put("crawler_reclaimed", classes.crawler_reclaimed);
+    out.put("crawler_items_checked", classes.crawler_items_checked);
+    out.put("lrutail_reflocked", classes.lrutail_reflocked);
+    if maintained {
+        out.put("moves_to_cold", classes.moves_to_cold);
+        out.put("moves_to_warm", classes.moves_to_warm);
+        out.put("moves_within_lru", classes.moves_within_lru);
+        out.put("direct_reclaims", classes.direct_reclaims);
+        out.put("lru_bumps_dropped", 0);
+    }
+    out.end();
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Negotiating => "auto-negotiate",
+        Protocol::Ascii => "ascii",
+        Protocol::Binary => "binary",
+    }
+}
+
+fn settings(context: &Context, bytes: &mut Vec<u8>) {
+    let config = &context.config;
+    let cache = &context.cache;
+    let own = cache.config();
+    let reported = &config.reported;
+    let tuning = cache.store().tuning();
+    let background = cache.maintainer().state();
+    let unix = config.listen.iter().find_map(|listen| match listen {
+        Listen::Unix { path, mask, .. } => Some((path.display().to_string(), *mask)),
+        Listen::Tcp { .. } => None,
+    });
+    let protocol = config.listen.first().map_or(Protocol::Negotiating, |listen| match listen {
+        Listen::Tcp { protocol, .. } | Listen::Unix { protocol, .. } => *protocol,
+    });
+    let mut out = Lines(bytes);
+    out.put("maxbytes", cache.store().limit());
+    out.put("maxconns", config.max_connections);
+    out.put("tcpport", reported.tcp_port);
+    out.put("udpport", reported.udp_port);
+    out.put("inter", reported.inter.as_deref().unwrap_or("NULL"));
+    out.put("verbosity", context.verbosity.load(Relaxed));
+    out.put("oldest", cache.store().oldest_live());
+    out.put("evictions", if cache.store().evicts() { "on" } else { "off" });
+    out.put("domain_socket", unix.as_ref().map_or("NULL", |(path, _)| path));
+    out.put("umask", format_args!("{:o}", unix.as_ref().map_or(0o700, |(_, mask)| *mask)));
+    out.put("shutdown_command", yes(config.shutdown_enabled));
+    out.put("growth_factor", format_args!("{:.2}", own.growth_factor));
+    out.put("chunk_size", own.chunk_size);
+    out.put("num_threads", config.threads);
+    out.put("num_threads_per_udp", config.threads);
+    out.put("stat_key_prefix", char::from(own.prefix_delimiter));
+    out.put("detail_enabled", yes(cache.prefixes().enabled()));
+    out.put("reqs_per_event", config.requests_per_event);
+    out.put("cas_enabled", yes(own.use_cas));
+    out.put("tcp_backlog", config.backlog);
+    out.put("binding_protocol", protocol_name(protocol));
+    out.put("auth_enabled_sasl", "no");
+    out.put("auth_enabled_ascii", "no");
+    out.put("item_size_max", own.item_size_max);
+    out.put("maxconns_fast", yes(config.maxconns_fast));
+    out.put("hashpower_init", own.hashpower_init);
+    out.put("slab_reassign", yes(own.slab_reassign));
+    out.put("slab_automove", background.automove.load(Relaxed));
+    let ratio = f64::from_bits(background.automove_ratio.load(Relaxed));
+    out.put("slab_automove_ratio", format_args!("{ratio:.2}"));
+    out.put("slab_automove_window", background.automove_window.load(Relaxed));
+    out.put("slab_chunk_max", own.slab_chunk_max);
+    out.put("lru_crawler", yes(background.crawler.load(Relaxed)));
+    out.put("lru_crawler_sleep", background.crawler_sleep.load(Relaxed));
+    out.put("lru_crawler_tocrawl", background.crawler_tocrawl.load(Relaxed));
+    out.put("tail_repair_time", own.tail_repair_time);
+    out.put("flush_enabled", yes(config.flush_enabled));
+    out.put("dump_enabled", yes(config.dump_enabled));
+    out.put("hash_algorithm", &reported.hash_algorithm);
+    out.put("lru_maintainer_thread", yes(own.lru_maintainer));
+    out.put("lru_segmented", yes(tuning.mode == LruMode::Segmented));
+    out.put("hot_lru_pct", tuning.hot_pct);
+    out.put("warm_lru_pct", tuning.warm_pct);
+    out.put("hot_max_factor", format_args!("{:.2}", tuning.hot_factor));
+    out.put("warm_max_factor", format_args!("{:.2}", tuning.warm_factor));
+    out.put("temp_lru", yes(tuning.temporary_ttl.is_some()));
+    out.put("temporary_ttl", tuning.temporary_ttl.unwrap_or(61));
+    out.put("idle_timeout", config.idle_timeout);
+    out.put("watcher_logbuf_size", config.watcher_buffer);
+    out.put("worker_logbuf_size", config.worker_buffer);
+    out.put("read_buf_mem_limit", reported.read_buf_mem_limit);
+    out.put("track_sizes", yes(cache.store().sizes().enabled()));
+    out.put("inline_ascii_response", "no");
+    out.put("drop_privileges", yes(reported.drop_privileges));
+    out.put("num_napi_ids", reported.napi_ids);
+    out.put("memory_file", "(null)");
+    out.put("client_flags_size", 4);
+    out.put("memcache_rs_version", env!("CARGO_PKG_VERSION"));
+    out.put("memcache_rs_shards", cache.store().shard_count());
+    out.end();
+}
+
+fn items(context: &Context, bytes: &mut Vec<u8>) {
+    let totals = context.cache.store().totals();
+    let maintained = context.cache.config().lru_maintainer;
+    let temporary = context.cache.store().tuning().temporary_ttl.is_some();
+    let mut out = Lines(bytes);
+    for (number, class) in totals.classes.iter().enumerate().skip(1) {
+        let held: u64 = class.items.iter().sum();
+        if held == 0 {
+            continue;
+        }
+        let counts = &class.counts;
+        let mut put = |name: &str, value: u64| out.put(format_args!("items:{number}:{name}"), value);
+        put("number", held);
+        if maintained {
+            put("number_hot", class.items[0]);
+            put("number_warm", class.items[1]);
+            put("number_cold", class.items[2]);
+            if temporary {
+                put("number_temp", class.items[3]);
+            }
+            put("age_hot", u64::from(class.ages[0]));
+            put("age_warm", u64::from(class.ages[1]));
+        }
+        put("age", u64::from(class.ages[2]));
+        put("mem_requested", class.bytes);
+        put("evicted", counts.evicted);
+        put("evicted_nonzero", counts.evicted_nonzero);
+        put("evicted_time", u64::from(class.evicted_time));
+        put("outofmemory", counts.outofmemory);
+        put("tailrepairs", 0);
+        put("reclaimed", counts.reclaimed);
+        put("expired_unfetched", counts.expired_unfetched);
+        put("evicted_unfetched", counts.evicted_unfetched);
+        if maintained {
+            put("evicted_active", counts.evicted_active);
+        }
+        put("crawler_reclaimed", counts.crawler_reclaimed);
+        put("crawler_items_checked", counts.crawler_items_checked);
+        put("lrutail_reflocked", counts.lrutail_reflocked);
+        if maintained {
+            put("moves_to_cold", counts.moves_to_cold);
+            put("moves_to_warm", counts.moves_to_warm);
+            put("moves_within_lru", counts.moves_within_lru);
+            put("direct_reclaims", counts.direct_reclaims);
+            put("hits_to_hot", counts.hits_to_hot);
+            put("hits_to_warm", counts.hits_to_warm);
+            put("hits_to_cold", counts.hits_to_cold);
+            put("hits_to_temp", counts.hits_to_temp);
+        }
+    }
+    out.end();
+}
+
+fn slabs(context: &Context, bytes: &mut Vec<u8>) {
+    let totals: Totals = context.cache.store().totals();
+    let mut out = Lines(bytes);
+    let mut active = 0;
+    for (number, class) in totals.classes.iter().enumerate().skip(1) {
+        if class.pages == 0 {
+            continue;
+        }
+        active += 1;
+        let ClassTotals { chunk_size, per_page, pages, free_chunks, counts, .. } = class;
+        let chunks = pages * per_page;
+        let hits = counts.hits_to_hot + counts.hits_to_warm + counts.hits_to_cold + counts.hits_to_temp;
+        let mut put = |name: &str, value: u64| out.put(format_args!("{number}:{name}"), value);
+        put("chunk_size", *chunk_size as u64);
+        put("chunks_per_page", *per_page as u64);
+        put("total_pages", *pages as u64);
+        put("total_chunks", chunks as u64);
+        put("used_chunks", chunks.saturating_sub(*free_chunks) as u64);
+        put("free_chunks", *free_chunks as u64);
+        put("free_chunks_end", 0);
+        put("get_hits", hits);
+        put("cmd_set", counts.set_cmds);
+        put("delete_hits", counts.delete_hits);
+        put("incr_hits", counts.incr_hits);
+        put("decr_hits", counts.decr_hits);
+        put("cas_hits", counts.cas_hits);
+        put("cas_badval", counts.cas_badval);
+        put("touch_hits", counts.touch_hits);
+    }
+    out.put("active_slabs", active);
+    out.put("total_malloced", totals.malloced);
+    out.end();
+}
+
+fn sizes(context: &Context, bytes: &mut Vec<u8>) {
+    let sizes = context.cache.store().sizes();
+    let mut out = Lines(bytes);
+    if sizes.enabled() {
+        for (size, count) in sizes.list() {
+            out.put(size, count);
+        }
+    } else {
+        out.put("sizes_status", "disabled");
+    }
+    out.end();
+}
+
+fn conns(context: &Context, client: i32, bytes: &mut Vec<u8>) {
+    let now = context.cache.clock().now();
+    let mut out = Lines(bytes);
+    for (fd, state, last) in context.connections.iter() {
+        let [peer, local] = context.describe(fd);
+        let state = if fd == client { ConnState::ParseCmd } else { state };
+        if state == ConnState::Listening {
+            out.put(format_args!("{fd}:addr"), local);
+        } else {
+            out.put(format_args!("{fd}:addr"), peer);
+            out.put(format_args!("{fd}:listen_addr"), local);
+        }
+        out.put(format_args!("{fd}:state"), state.text());
+        out.put(format_args!("{fd}:secs_since_last_cmd"), now.saturating_sub(last));
+    }
+    out.end();
+}
+
+/// User and system time of the process as seconds with six digits.
+fn rusage() -> [String; 2] {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: getrusage fills the structure it is given; zeros are valid for
+    // all its fields, should it fail.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    [usage.ru_utime, usage.ru_stime].map(|time| format!("{}.{:06}", time.tv_sec, time.tv_usec))
+}

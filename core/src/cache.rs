@@ -1,0 +1,893 @@
+//! The cache: typed operations with memcached's semantics, for any caller in
+//! the process. It knows no wire, socket or thread; `dispatch.rs` is one of its
+//! callers, the language bindings are others.
+//!
+//! Every method may be called from any thread at any time.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::{CacheConfig, KEY_MAX};
+use crate::error::{AllocError, DeltaError, StartError};
+use crate::events;
+use crate::faults::Faults;
+use crate::maintainer::Maintainer;
+use crate::prefix::Prefixes;
+use crate::store::{Draft, Lookup, NewItem, Store, Visit, bit};
+use crate::watch::WatchHub;
+
+/// How a store treats what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Store in any case.
+    Set,
+    /// Store if there is nothing.
+    Add,
+    /// Store if there is something.
+    Replace,
+    /// Put the value behind the one that is there.
+    Append,
+    /// Put the value before the one that is there.
+    Prepend,
+    /// Store if the CAS is the one given.
+    Cas,
+}
+
+/// A store to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreRequest<'a> {
+    /// The key, 1 to 250 bytes.
+    pub key: &'a [u8],
+    /// What to do about an existing item.
+    pub mode: Mode,
+    /// For append and prepend: store if there is nothing to add to.
+    pub vivify: bool,
+    /// Client flags.
+    pub flags: u32,
+    /// Second of the clock at which the item expires, from [`Clock::expiry`].
+    pub expiry: u32,
+    /// CAS that an existing item must have; 0: any.
+    pub compare: u64,
+    /// CAS of the new item; `None`: the next one.
+    pub cas: Option<u64>,
+    /// With [`Mode::Cas`]: store even if the item is newer than `compare`, but
+    /// mark the result stale.
+    pub allow_stale: bool,
+    /// Remember that the key came in base64.
+    pub key_binary: bool,
+    /// When there is no room: remove what is there, which is out of date now.
+    pub purge_on_failure: bool,
+    /// File descriptor of the client, shown to watchers; 0 in process.
+    pub client: i32,
+}
+
+/// What became of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    Stored,
+    /// The mode's condition does not hold.
+    NotStored,
+    /// The CAS is another.
+    Exists,
+    /// There is nothing to compare with.
+    NotFound,
+}
+
+/// A [`Stored`] with what meta commands report of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreReply {
+    /// What became of it.
+    pub stored: Stored,
+    /// CAS of the stored item, else 0.
+    pub cas: u64,
+    /// Bytes of the resulting value.
+    pub length: usize,
+}
+
+/// The value of a store.
+pub enum Value<'a> {
+    /// Bytes that are there.
+    Bytes(&'a [u8]),
+    /// Bytes that were read into item memory already.
+    Draft(Draft),
+}
+
+/// A number after [`Cache::add_delta`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The new value.
+    pub value: u64,
+    /// CAS of the item.
+    pub cas: u64,
+    /// Second at which it expires, 0 never.
+    pub expiry: u32,
+    /// Second at which it expired before, 0 never.
+    pub old_expiry: u32,
+    /// The item was made by this request.
+    pub created: bool,
+}
+
+/// What [`Cache::add_delta`] is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct DeltaRequest<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Add or subtract.
+    pub increment: bool,
+    /// How much.
+    pub delta: u64,
+    /// CAS that the item must have; 0: any.
+    pub compare: u64,
+    /// CAS of the result; `None`: the next one.
+    pub cas: Option<u64>,
+    /// New expiry of the item.
+    pub expiry: Option<u32>,
+    /// If there is no item: make one with this value and expiry.
+    pub vivify: Option<(u64, u32)>,
+    /// Remember that the key came in base64.
+    pub key_binary: bool,
+    /// File descriptor of the client, shown to watchers; 0 in process.
+    pub client: i32,
+}
+
+/// What [`Cache::meta_get`] is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetaGet {
+    /// Count the fetch as a use.
+    pub update: bool,
+    /// Whether use is counted only after `show` saw the item.
+    pub update_late: bool,
+    /// New expiry.
+    pub expiry: Option<u32>,
+    /// Win if the item expires before this second (from [`Clock::expiry`]).
+    pub recache: Option<u32>,
+    /// Whether `recache` looks at the new expiry.
+    pub recache_late: bool,
+    /// On a miss: make an empty item with this expiry, and win.
+    pub vivify: Option<u32>,
+    /// CAS of an item made by `vivify`.
+    pub cas: Option<u64>,
+    /// Remember that the key came in base64.
+    pub key_binary: bool,
+    /// File descriptor of the client, shown to watchers; 0 in process.
+    pub client: i32,
+}
+
+/// What a meta get found beside the item.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens {
+    /// This client is to recache the item.
+    pub win: bool,
+    /// Another client was told to before.
+    pub sent: bool,
+    /// The item is stale.
+    pub stale: bool,
+    /// The item was made by this request.
+    pub created: bool,
+    /// When the item was to expire before this request, 0 never.
+    pub old_expiry: u32,
+}
+
+/// What [`Cache::meta_delete`] is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetaDelete {
+    /// CAS that the item must have.
+    pub compare: Option<u64>,
+    /// CAS of what is left.
+    pub cas: Option<u64>,
+    /// Keep the item but mark it stale.
+    pub stale: bool,
+    /// Drop the value, keep the item, with these client flags.
+    pub drop_value: Option<u32>,
+    /// New expiry, where something is kept.
+    pub expiry: Option<u32>,
+    /// File descriptor of the client, shown to watchers; 0 in process.
+    pub client: i32,
+}
+
+/// What became of a delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// Deleted, or marked.
+    Deleted,
+    /// There was nothing.
+    NotFound,
+    /// The CAS is another.
+    Exists,
+    /// No memory for what was to be kept.
+    NoMemory,
+}
+
+/// A cache.
+pub struct Cache {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    watch: Arc<WatchHub>,
+    faults: Faults,
+    prefixes: Prefixes,
+    maintainer: Maintainer,
+    config: CacheConfig,
+}
+
+impl Cache {
+    /// An empty cache, with a thread that keeps its clock and its queues.
+    ///
+    /// # Errors
+    /// If a setting cannot work, or memory or a thread cannot be had.
+    pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
+        config.validate()?;
+        let clock = Arc::new(Clock::new());
+        let watch = Arc::new(WatchHub::default());
+        let store = Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
+        let store = Arc::new(store);
+        let maintainer =
+            Maintainer::start(Arc::clone(&store), Arc::clone(&clock), &config).map_err(StartError::System)?;
+        let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
+        Ok(Arc::new(Self { store, clock, watch, faults: Faults::default(), prefixes, maintainer, config }))
+    }
+
+    /// The items.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// Where events are watched.
+    pub fn watch_hub(&self) -> &Arc<WatchHub> {
+        &self.watch
+    }
+
+    /// Injected faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Counts by key prefix.
+    pub fn prefixes(&self) -> &Prefixes {
+        &self.prefixes
+    }
+
+    /// The background thread: crawler and page mover.
+    pub fn maintainer(&self) -> &Maintainer {
+        &self.maintainer
+    }
+
+    /// The settings at start.
+    pub fn config(&self) -> &CacheConfig {
+        &self.config
+    }
+
+    /// Opens a key and tells watchers who fetch.
+    #[inline]
+    fn open(&self, key: &[u8], hash: u64, client: i32) -> Visit<'_> {
+        let visit = self.store.visit(key, hash);
+        events::fetched(&self.watch, key, &visit, client);
+        visit
+    }
+
+    /// Reads an item: `show` runs with it under the shard's lock. `touch` gives
+    /// it a new expiry. `None`: there is none.
+    #[inline]
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        touch: Option<u32>,
+        client: i32,
+        show: impl FnOnce(&mut Visit<'_>) -> R,
+    ) -> Option<R> {
+        let mut visit = self.open(key, hash, client);
+        let found = visit.lookup() == Lookup::Found;
+        if self.prefixes.enabled() {
+            self.prefixes.record_get(key, found);
+        }
+        match touch {
+            None => visit.commands().get_cmds += 1,
+            Some(_) => visit.commands().touch_cmds += 1,
+        }
+        if !found {
+            match touch {
+                None => visit.commands().get_misses += 1,
+                Some(_) => visit.commands().touch_misses += 1,
+            }
+            return None;
+        }
+        visit.hit();
+        if let Some(expiry) = touch {
+            self.retouch(&mut visit, expiry);
+        } else {
+            visit.count_hit();
+        }
+        Some(show(&mut visit))
+    }
+
+    /// Counts a fetch that a fault turned into a miss.
+    pub fn count_miss(&self, hash: u64, key: &[u8]) {
+        let mut visit = self.store.visit(key, hash);
+        visit.commands().get_cmds += 1;
+        visit.commands().get_misses += 1;
+    }
+
+    fn retouch(&self, visit: &mut Visit<'_>, expiry: u32) {
+        if let Some(item) = visit.item() {
+            let header = item.header();
+            header.set_expiry(expiry);
+            let class = header.class();
+            visit.stats(class).touch_hits += 1;
+        }
+    }
+
+    /// Gives an item a new expiry. `false`: there is none.
+    pub fn touch(&self, key: &[u8], expiry: u32, client: i32) -> bool {
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        visit.commands().touch_cmds += 1;
+        if visit.lookup() != Lookup::Found {
+            visit.commands().touch_misses += 1;
+            return false;
+        }
+        visit.hit();
+        self.retouch(&mut visit, expiry);
+        true
+    }
+
+    /// Starts an item that will be stored by `request` once its value of
+    /// `length` bytes is there.
+    ///
+    /// # Errors
+    /// If there is no room for it; then what the key held is gone, if the
+    /// request says so.
+    pub fn draft(&self, request: &StoreRequest<'_>, length: usize) -> Result<Draft, AllocError> {
+        let hash = self.store.hash(request.key);
+        let made = self.new_item(request, length).and_then(|new| {
+            let draft = Draft::new(&self.store, hash, &new, length)?;
+            self.store.visit(request.key, hash).stats(new.class).set_cmds += 1;
+            Ok(draft)
+        });
+        made.inspect_err(|&error| self.refuse(request, hash, error))
+    }
+
+    fn new_item<'k>(&self, request: &StoreRequest<'k>, length: usize) -> Result<NewItem<'k>, AllocError> {
+        debug_assert!(request.key.len() <= KEY_MAX);
+        let class = self.store.class_for(request.key.len(), request.flags, length)?;
+        let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
+        Ok(NewItem { key: request.key, flags: request.flags, expiry: request.expiry, class, bits })
+    }
+
+    fn refuse(&self, request: &StoreRequest<'_>, hash: u64, error: AllocError) {
+        let mut visit = self.store.visit(request.key, hash);
+        match error {
+            AllocError::TooLarge => visit.commands().store_too_large += 1,
+            AllocError::NoMemory => visit.commands().store_no_memory += 1,
+        }
+        if request.purge_on_failure {
+            visit.remove();
+        }
+        drop(visit);
+        events::refused(&self.watch, request, error);
+    }
+
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// If there is no room for it; then what the key held is gone, if the
+    /// request says so.
+    pub fn store_value(&self, request: &StoreRequest<'_>, value: Value<'_>) -> Result<StoreReply, AllocError> {
+        let hash = self.store.hash(request.key);
+        match value {
+            Value::Draft(draft) => Ok(self.store_draft(request, hash, draft)),
+            Value::Bytes(bytes) => {
+                if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
+                    let mut draft = self.draft(request, bytes.len())?;
+                    draft.write(bytes).inspect_err(|&error| self.refuse(request, hash, error))?;
+                    return Ok(self.store_draft(request, hash, draft));
+                }
+                self.store_bytes(request, hash, bytes)
+                    .inspect_err(|&error| self.refuse(request, hash, error))
+            }
+        }
+    }
+
+    fn store_bytes(
+        &self,
+        request: &StoreRequest<'_>,
+        hash: u64,
+        bytes: &[u8],
+    ) -> Result<StoreReply, AllocError> {
+        let mut new = self.new_item(request, bytes.len())?;
+        let mut spare = None;
+        loop {
+            let mut visit = self.open(request.key, hash, request.client);
+            let verdict = judge(&mut visit, request);
+            if let Verdict::Join = verdict {
+                visit.stats(new.class).set_cmds += 1;
+                drop(visit);
+                return Ok(self.join(request, hash, &[bytes]));
+            }
+            let Verdict::Store { bits, expiry } = verdict else {
+                visit.stats(new.class).set_cmds += 1;
+                return Ok(self.done(request, &verdict.reply(bytes.len()), new.class));
+            };
+            let Some(chunk) = visit.room(new.class, &mut spare) else {
+                drop(visit);
+                spare = Some(self.store.room(new.class, hash)?);
+                continue;
+            };
+            visit.stats(new.class).set_cmds += 1;
+            new.bits |= bits;
+            new.expiry = expiry.unwrap_or(new.expiry);
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            visit.publish(chunk, &new, &[bytes], cas);
+            let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length: bytes.len() };
+            drop(visit);
+            return Ok(self.done(request, &reply, new.class));
+        }
+    }
+
+    fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Draft) -> StoreReply {
+        let mut visit = self.open(request.key, hash, request.client);
+        let (length, class) = (draft.len(), draft.class());
+        let reply = match judge(&mut visit, request) {
+            Verdict::Join => {
+                drop(visit);
+                let parts: Vec<&[u8]> = draft.slices().collect();
+                return self.join(request, hash, &parts);
+            }
+            Verdict::Store { bits, expiry } => {
+                if let Some(expiry) = expiry {
+                    draft.set_expiry(expiry);
+                }
+                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                visit.publish_draft(draft, bits, cas);
+                StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length }
+            }
+            // The draft is freed under this shard's lock: end the visit first.
+            verdict => verdict.reply(length),
+        };
+        drop(visit);
+        self.done(request, &reply, class)
+    }
+
+    /// Appends or prepends `parts` to the item that is there.
+    fn join(&self, request: &StoreRequest<'_>, hash: u64, parts: &[&[u8]]) -> StoreReply {
+        let append = request.mode == Mode::Append;
+        let added: usize = parts.iter().map(|part| part.len()).sum();
+        let mut spare = None;
+        let mut class = 0;
+        let reply = loop {
+            let mut visit = self.store.visit(request.key, hash);
+            let not_stored = StoreReply { stored: Stored::NotStored, cas: 0, length: added };
+            let Some(item) = visit.item() else { break not_stored };
+            if request.compare != 0 && item.header().cas() != request.compare {
+                break StoreReply { stored: Stored::Exists, ..not_stored };
+            }
+            let length = item.len() + added;
+            let flags = item.flags();
+            let bits = item.header().state() & bit::KEY_BINARY;
+            let Ok(own) = self.store.class_for(request.key.len(), flags, length) else { break not_stored };
+            class = own;
+            let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits };
+            if self.store.is_chunked(request.key.len(), flags, length) {
+                let (at, cas) = (item.at(), item.header().cas());
+                let Some(old) = visit.pin() else { break not_stored };
+                drop(visit);
+                let joined = Draft::new(&self.store, hash, &new, length).and_then(|mut draft| {
+                    if append {
+                        old.slices().try_for_each(|slice| draft.write(slice))?;
+                    }
+                    parts.iter().try_for_each(|part| draft.write(part))?;
+                    if !append {
+                        old.slices().try_for_each(|slice| draft.write(slice))?;
+                    }
+                    Ok(draft)
+                });
+                let Ok(draft) = joined else { break not_stored };
+                let mut visit = self.store.visit(request.key, hash);
+                let same = visit.item().is_some_and(|item| item.at() == at && item.header().cas() == cas);
+                if !same {
+                    // Someone else was faster: begin again with what is there
+                    // now. The pin and the draft go after the lock.
+                    drop(visit);
+                    continue;
+                }
+                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                visit.publish_draft(draft, 0, cas);
+                let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
+                drop(visit);
+                break reply;
+            }
+            let Some(chunk) = visit.room(class, &mut spare) else {
+                drop(visit);
+                match self.store.room(class, hash) {
+                    Ok(room) => spare = Some(room),
+                    Err(_) => break not_stored,
+                }
+                continue;
+            };
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            visit.publish_joined(chunk, &new, append, parts, cas);
+            break StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
+        };
+        drop(spare);
+        self.done(request, &reply, class)
+    }
+
+    fn done(&self, request: &StoreRequest<'_>, reply: &StoreReply, class: u8) -> StoreReply {
+        events::stored(&self.watch, request, reply, class, self.clock.now());
+        *reply
+    }
+
+    /// Removes an item. `false`: there was none.
+    pub fn delete(&self, key: &[u8], client: i32) -> bool {
+        if self.prefixes.enabled() {
+            self.prefixes.record_delete(key);
+        }
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        let Some(item) = visit.item() else {
+            visit.commands().delete_misses += 1;
+            return false;
+        };
+        events::deleted(&self.watch, item, "delete");
+        let class = item.header().class();
+        visit.stats(class).delete_hits += 1;
+        visit.remove();
+        true
+    }
+
+    /// Adds to or subtracts from the number that an item holds.
+    ///
+    /// # Errors
+    /// See [`DeltaError`].
+    pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
+        let hash = self.store.hash(request.key);
+        let mut spare = None;
+        loop {
+            let mut visit = self.open(request.key, hash, request.client);
+            let Some(item) = visit.item() else {
+                let Some((value, expiry)) = request.vivify else {
+                    let commands = visit.commands();
+                    if request.increment {
+                        commands.incr_misses += 1;
+                    } else {
+                        commands.decr_misses += 1;
+                    }
+                    return Err(DeltaError::NotFound);
+                };
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(value).as_bytes();
+                let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
+                let class = self
+                    .store
+                    .class_for(request.key.len(), 0, digits.len())
+                    .map_err(|_| DeltaError::NoMemory)?;
+                let Some(chunk) = visit.room(class, &mut spare) else {
+                    drop(visit);
+                    spare = Some(self.store.room(class, hash).map_err(|_| DeltaError::NoMemory)?);
+                    continue;
+                };
+                let new = NewItem { key: request.key, flags: 0, expiry, class, bits };
+                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                visit.publish(chunk, &new, &[digits], cas);
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
+            };
+            let header = item.header();
+            if header.has(bit::CHUNKED) || item.len() == 0 {
+                return Err(DeltaError::NonNumeric);
+            }
+            if request.compare != 0 && header.cas() != request.compare {
+                return Err(DeltaError::CasMismatch);
+            }
+            let old = item.slices().next().and_then(parse_number).ok_or(DeltaError::NonNumeric)?;
+            let value = if request.increment {
+                old.wrapping_add(request.delta)
+            } else {
+                old.saturating_sub(request.delta)
+            };
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(value).as_bytes();
+            let old_expiry = header.expiry();
+            let expiry = request.expiry.unwrap_or(old_expiry);
+            let (length, flags, class) = (item.len(), item.flags(), header.class());
+            let bits = header.state() & bit::KEY_BINARY;
+            let fits = digits.len() <= length;
+            let new_class = if fits {
+                class
+            } else {
+                self.store
+                    .class_for(request.key.len(), flags, digits.len())
+                    .map_err(|_| DeltaError::NoMemory)?
+            };
+            let Some(chunk) = visit.room(new_class, &mut spare) else {
+                drop(visit);
+                spare = Some(self.store.room(new_class, hash).map_err(|_| DeltaError::NoMemory)?);
+                continue;
+            };
+            let stats = visit.stats(class);
+            if request.increment {
+                stats.incr_hits += 1;
+            } else {
+                stats.decr_hits += 1;
+            }
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            if fits {
+                // A shorter number keeps its length, with spaces behind it.
+                visit.rewrite(chunk, digits, cas);
+            } else {
+                let new = NewItem { key: request.key, flags, expiry, class: new_class, bits };
+                visit.publish(chunk, &new, &[digits], cas);
+            }
+            if let Some(item) = visit.item() {
+                item.header().set_expiry(expiry);
+            }
+            return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+        }
+    }
+
+    /// Reads an item as `mg` does: `show` runs with the item (as it was before
+    /// this fetch, if `update_late`) under the shard's lock. `None`: a miss.
+    pub fn meta_get<R>(
+        &self,
+        key: &[u8],
+        request: &MetaGet,
+        show: impl FnOnce(&mut Visit<'_>, Tokens) -> R,
+    ) -> Option<R> {
+        let hash = self.store.hash(key);
+        let mut spare = None;
+        let (mut visit, created) = loop {
+            let mut visit = self.open(key, hash, request.client);
+            let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
+            let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
+            let Some(chunk) = visit.room(class, &mut spare) else {
+                drop(visit);
+                match self.store.room(class, hash) {
+                    Ok(room) => spare = Some(room),
+                    Err(_) => break (self.open(key, hash, request.client), false),
+                }
+                continue;
+            };
+            let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
+            let new = NewItem { key, flags: 0, expiry, class, bits };
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            visit.publish(chunk, &new, &[], cas);
+            break (visit, true);
+        };
+        if visit.item().is_none() {
+            let commands = visit.commands();
+            commands.get_cmds += 1;
+            commands.get_misses += 1;
+            return None;
+        }
+        if request.update && !request.update_late {
+            visit.hit();
+        }
+        let header = visit.item()?.header();
+        let state = header.state();
+        let old_expiry = if created { 0 } else { header.expiry() };
+        if let Some(expiry) = request.expiry.filter(|_| !created) {
+            header.set_expiry(expiry);
+        }
+        let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
+        let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
+        let sent = state & bit::WIN != 0;
+        let stale = state & bit::STALE != 0;
+        let win = created || (!sent && (stale || expires_soon));
+        if win {
+            header.mark(bit::WIN);
+        }
+        let class = header.class();
+        if request.expiry.is_some() {
+            visit.commands().touch_cmds += 1;
+            visit.stats(class).touch_hits += 1;
+        } else {
+            visit.commands().get_cmds += 1;
+            visit.count_hit();
+        }
+        let shown = show(&mut visit, Tokens { win, sent, stale, created, old_expiry });
+        if request.update && request.update_late {
+            visit.hit();
+        }
+        Some(shown)
+    }
+
+    /// Deletes or invalidates an item as `md` does.
+    pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
+        let hash = self.store.hash(key);
+        let mut spare = None;
+        loop {
+            let mut visit = self.open(key, hash, request.client);
+            let Some(item) = visit.item() else {
+                visit.commands().delete_misses += 1;
+                return Deleted::NotFound;
+            };
+            let header = item.header();
+            let (old_cas, class) = (header.cas(), header.class());
+            let bits = header.state() & bit::KEY_BINARY;
+            if request.compare.is_some_and(|cas| cas != old_cas) {
+                visit.commands().delete_misses += 1;
+                return Deleted::Exists;
+            }
+            if let Some(flags) = request.drop_value {
+                let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
+                let Some(chunk) = visit.room(class, &mut spare) else {
+                    drop(visit);
+                    match self.store.room(class, hash) {
+                        Ok(room) => spare = Some(room),
+                        Err(_) => return Deleted::NoMemory,
+                    }
+                    continue;
+                };
+                let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits };
+                visit.publish(chunk, &new, &[], request.cas.unwrap_or(old_cas));
+            }
+            let Some(item) = visit.item() else { return Deleted::NotFound };
+            let header = item.header();
+            if request.stale {
+                if let Some(expiry) = request.expiry {
+                    header.set_expiry(expiry);
+                }
+                header.mark(bit::STALE);
+                header.unmark(bit::WIN);
+                if self.config.use_cas {
+                    header.set_cas(request.cas.unwrap_or_else(|| self.store.next_cas()));
+                }
+                return Deleted::Deleted;
+            }
+            events::deleted(&self.watch, item, "md");
+            visit.stats(class).delete_hits += 1;
+            if request.drop_value.is_none() {
+                visit.remove();
+            }
+            return Deleted::Deleted;
+        }
+    }
+
+    /// Runs `show` with the item as it is, without counting a use (`me`).
+    pub fn inspect<R>(&self, key: &[u8], client: i32, show: impl FnOnce(&mut Visit<'_>) -> R) -> Option<R> {
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        visit.commands().meta_cmds += 1;
+        visit.item()?;
+        Some(show(&mut visit))
+    }
+
+    /// Removes everything: at once, or at the second `at` of the clock.
+    pub fn flush(&self, at: Option<u32>) {
+        /// Items freed before the call returns; more are left to the crawler.
+        const AT_ONCE: usize = 100_000;
+        match at {
+            Some(at) => self.store.flush_later(at),
+            None => {
+                self.store.flush();
+                self.store.sweep_recent(AT_ONCE);
+            }
+        }
+    }
+
+    /// Sets the counters of the store to 0.
+    pub fn reset_stats(&self) {
+        self.store.reset_stats();
+        self.prefixes.clear();
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.maintainer.stop();
+    }
+}
+
+fn item_cas(visit: &Visit<'_>) -> u64 {
+    visit.item().map_or(0, |item| item.header().cas())
+}
+
+/// What a mode says about an existing item.
+enum Verdict {
+    Store { bits: u16, expiry: Option<u32> },
+    Join,
+    Refuse(Stored),
+}
+
+impl Verdict {
+    fn reply(&self, length: usize) -> StoreReply {
+        let stored = match self {
+            Self::Refuse(stored) => *stored,
+            _ => Stored::Stored,
+        };
+        StoreReply { stored, cas: 0, length }
+    }
+}
+
+/// memcached's rules of storing (its `do_store_item`).
+fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>) -> Verdict {
+    let store = Verdict::Store { bits: 0, expiry: None };
+    let Some(item) = visit.item() else {
+        return match request.mode {
+            Mode::Set | Mode::Add => store,
+            Mode::Append | Mode::Prepend if request.vivify => store,
+            Mode::Cas => {
+                visit.commands().cas_misses += 1;
+                Verdict::Refuse(Stored::NotFound)
+            }
+            Mode::Replace | Mode::Append | Mode::Prepend => Verdict::Refuse(Stored::NotStored),
+        };
+    };
+    let header = item.header();
+    let (cas, class) = (header.cas(), header.class());
+    let matches = request.compare == cas && request.compare != 0;
+    match request.mode {
+        Mode::Set | Mode::Replace => store,
+        Mode::Add => {
+            visit.renew();
+            Verdict::Refuse(Stored::NotStored)
+        }
+        Mode::Append | Mode::Prepend if request.compare != 0 && !matches => Verdict::Refuse(Stored::Exists),
+        Mode::Append | Mode::Prepend => Verdict::Join,
+        Mode::Cas if matches => {
+            visit.stats(class).cas_hits += 1;
+            store
+        }
+        Mode::Cas if request.allow_stale && request.compare != 0 && request.compare < cas => {
+            let bits = bit::STALE | header.state() & bit::WIN;
+            let expiry = Some(header.expiry());
+            visit.stats(class).cas_hits += 1;
+            Verdict::Store { bits, expiry }
+        }
+        Mode::Cas => {
+            visit.stats(class).cas_badval += 1;
+            Verdict::Refuse(Stored::Exists)
+        }
+    }
+}
+
+/// The number at the start of a value, by the rules of `strtoull` as memcached
+/// applies it: leading white space, a sign, digits, then the end or white space.
+fn parse_number(value: &[u8]) -> Option<u64> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let start = value.iter().position(|byte| !is_space(byte))?;
+    let rest = value.get(start..)?;
+    let (negative, digits) = match rest.first()? {
+        b'-' => (true, rest.get(1..)?),
+        b'+' => (false, rest.get(1..)?),
+        _ => (false, rest),
+    };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 || digits.get(count).is_some_and(|byte| !is_space(byte) && *byte != 0) {
+        return None;
+    }
+    let mut number = 0u64;
+    for digit in digits.get(..count)? {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    if negative {
+        number = number.wrapping_neg();
+        if (number as i64) < 0 {
+            return None;
+        }
+    }
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_number;
+
+    #[test]
+    fn numbers_as_strtoull_reads_them() {
+        assert_eq!(parse_number(b"12"), Some(12));
+        assert_eq!(parse_number(b" 12 "), Some(12));
+        assert_eq!(parse_number(b"+7\r"), Some(7));
+        assert_eq!(parse_number(b"12a"), None);
+        assert_eq!(parse_number(b""), None);
+        assert_eq!(parse_number(b"  "), None);
+        assert_eq!(parse_number(b"-5"), None);
+        assert_eq!(parse_number(b"-0"), Some(0));
+        assert_eq!(parse_number(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_number(b"18446744073709551616"), None);
+    }
+}

@@ -1,0 +1,377 @@
+//! Validated settings of a cache and of a server.
+//!
+//! This module knows what a setting means and which values are allowed. It
+//! does not know argv, the environment, files or any language's objects: the
+//! faces (daemon, C, Python, Node) fill these structures and call
+//! [`CacheConfig::validate`] and [`ServerConfig::validate`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::error::ConfigError;
+
+/// Bytes in a mebibyte, the unit of `-m` and of a slab page.
+pub const MIB: usize = 1024 * 1024;
+
+/// Size of a slab page in bytes. memcached's `slab_page_size`; every page of
+/// every class has this size so that pages can move between classes.
+pub const PAGE_SIZE: usize = MIB;
+
+/// Longest key in bytes, in every protocol.
+pub const KEY_MAX: usize = 250;
+
+/// Smallest and largest value of [`CacheConfig::item_size_max`].
+pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * MIB;
+
+/// How the store decides which items stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LruMode {
+    /// One queue a class in strict order of use (`-o no_lru_maintainer`).
+    Flat,
+    /// Hot, warm, cold and temporary queues (memcached's default).
+    Segmented,
+}
+
+/// Settings of a cache, with or without a server in front of it.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// Memory for items in bytes (`-m`). Pages are counted against it exactly.
+    pub memory_limit: usize,
+    /// Evict to make room (default), or refuse when memory is full (`-M`).
+    pub evictions: bool,
+    /// Growth factor between the chunk sizes of classes (`-f`), above 1.
+    pub growth_factor: f64,
+    /// Smallest space for key, value and flags in bytes (`-n`).
+    pub chunk_size: usize,
+    /// Largest item in bytes, header included (`-I`).
+    pub item_size_max: usize,
+    /// Items above this many bytes are stored in several chunks
+    /// (`-o slab_chunk_max`).
+    pub slab_chunk_max: usize,
+    /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
+    pub slab_sizes: Option<Vec<usize>>,
+    /// Keep CAS values (`-C` turns them off; every CAS then reads as 0).
+    pub use_cas: bool,
+    /// Queue structure at start; `lru mode` changes it while running.
+    pub lru_mode: LruMode,
+    /// Whether the background maintainer works at all (`no_lru_maintainer`).
+    pub lru_maintainer: bool,
+    /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
+    pub lru_crawler: bool,
+    /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
+    pub lru_crawler_sleep: u32,
+    /// Most items looked at a class and crawl; 0 is all (`lru_crawler_tocrawl`).
+    pub lru_crawler_tocrawl: u32,
+    /// Share of a class's memory for the hot queue in percent (`hot_lru_pct`).
+    pub hot_lru_pct: u32,
+    /// Share of a class's memory for the warm queue in percent (`warm_lru_pct`).
+    pub warm_lru_pct: u32,
+    /// Hot items idle longer than this times the cold age go cold (`hot_max_factor`).
+    pub hot_max_factor: f64,
+    /// The same for warm items (`warm_max_factor`).
+    pub warm_max_factor: f64,
+    /// Items with at most this TTL in seconds live in a queue of their own and
+    /// are never evicted (`temporary_ttl`). `None`: off.
+    pub temporary_ttl: Option<u32>,
+    /// Whether pages may move between classes (`slab_reassign`).
+    pub slab_reassign: bool,
+    /// 0: pages move on request only; 1: slowly by age; 2: at each eviction.
+    pub slab_automove: u32,
+    /// Youngest class must be under this share of the oldest's age to get a page.
+    pub slab_automove_ratio: f64,
+    /// Seconds of history the page mover looks at.
+    pub slab_automove_window: u32,
+    /// Track the histogram that `stats sizes` prints from the start.
+    pub track_sizes: bool,
+    /// Seconds after which a pinned tail item is counted as leaked; 0: off.
+    pub tail_repair_time: u32,
+    /// log2 of the initial number of index slots; 0: the store decides.
+    pub hashpower_init: u32,
+    /// Number of independently locked shards, a power of two. `None`: the
+    /// store decides from the memory limit and the thread count.
+    pub shards: Option<usize>,
+    /// Threads expected to use the cache at once; a hint for `shards`.
+    pub concurrency: usize,
+    /// Bytes counted as allocated before the first page (test suites use it).
+    pub initial_malloced: usize,
+    /// Separates a key's prefix for `stats detail` (`-D`).
+    pub prefix_delimiter: u8,
+    /// Whether `stats detail` collects from the start (`-D` turns it on).
+    pub detail_enabled: bool,
+    /// Touch all item memory at start and ask for large pages (`-L`).
+    pub large_pages: bool,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            memory_limit: 64 * MIB,
+            evictions: true,
+            growth_factor: 1.25,
+            chunk_size: 48,
+            item_size_max: MIB,
+            slab_chunk_max: PAGE_SIZE / 2,
+            slab_sizes: None,
+            use_cas: true,
+            lru_mode: LruMode::Segmented,
+            lru_maintainer: true,
+            lru_crawler: true,
+            lru_crawler_sleep: 100,
+            lru_crawler_tocrawl: 0,
+            hot_lru_pct: 20,
+            warm_lru_pct: 40,
+            hot_max_factor: 0.2,
+            warm_max_factor: 2.0,
+            temporary_ttl: None,
+            slab_reassign: true,
+            slab_automove: 1,
+            slab_automove_ratio: 0.8,
+            slab_automove_window: 10,
+            track_sizes: false,
+            tail_repair_time: 0,
+            hashpower_init: 0,
+            shards: None,
+            concurrency: 4,
+            initial_malloced: 0,
+            prefix_delimiter: b':',
+            detail_enabled: false,
+            large_pages: false,
+        }
+    }
+}
+
+impl CacheConfig {
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// The first rule that is broken, in words an operator can act on; the
+    /// wording is memcached's where memcached has the rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let fail = |text: String| Err(ConfigError::Invalid(text));
+        if !self.growth_factor.is_finite() || self.growth_factor <= 1.0 {
+            return fail("Factor must be greater than 1".into());
+        }
+        if self.chunk_size == 0 {
+            return fail("Chunk size must be greater than 0".into());
+        }
+        if self.item_size_max < *ITEM_SIZE_MAX_RANGE.start() {
+            return fail("Item max size cannot be less than 1024 bytes.".into());
+        }
+        if self.memory_limit != 0 && self.item_size_max > self.memory_limit / 2 {
+            return fail("Cannot set item size limit higher than 1/2 of memory max.".into());
+        }
+        if self.item_size_max > *ITEM_SIZE_MAX_RANGE.end() {
+            return fail("Cannot set item size limit higher than a gigabyte.".into());
+        }
+        let chunk_max = self.slab_chunk_max;
+        if chunk_max == 0 {
+            return fail("slab_chunk_max must be >= 0".into());
+        }
+        if chunk_max > self.item_size_max {
+            return fail(format!(
+                "slab_chunk_max (bytes: {chunk_max}) cannot be larger than -I (item_size_max {})",
+                self.item_size_max
+            ));
+        }
+        if !self.item_size_max.is_multiple_of(chunk_max) {
+            return fail(format!(
+                "-I (item_size_max: {}) must be evenly divisible by slab_chunk_max (bytes: {chunk_max})",
+                self.item_size_max
+            ));
+        }
+        if !PAGE_SIZE.is_multiple_of(chunk_max) {
+            return fail(format!(
+                "slab_chunk_max (bytes: {chunk_max}) must divide evenly into {PAGE_SIZE} (slab_page_size)"
+            ));
+        }
+        if self.hot_lru_pct + self.warm_lru_pct > 80 {
+            return fail("hot_lru_pct + warm_lru_pct cannot be more than 80% combined".into());
+        }
+        if self.temporary_ttl.is_some() && !self.lru_maintainer {
+            return fail("temporary_ttl requires lru_maintainer to be enabled".into());
+        }
+        if self.slab_automove > 2 {
+            return fail("slab_automove must be between 0 and 2".into());
+        }
+        if self.shards.is_some_and(|n| !n.is_power_of_two() || n > 1024) {
+            return fail("shards must be a power of two of at most 1024".into());
+        }
+        Ok(())
+    }
+}
+
+/// Protocol that a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Decided by the first byte of a connection.
+    Negotiating,
+    /// Classic and meta text.
+    Ascii,
+    /// The binary protocol.
+    Binary,
+}
+
+/// One place to listen at.
+#[derive(Clone, Debug)]
+pub enum Listen {
+    /// A TCP address; port 0 takes a free port.
+    Tcp {
+        /// Address and port.
+        addr: SocketAddr,
+        /// Protocol of connections accepted here.
+        protocol: Protocol,
+    },
+    /// A Unix stream socket.
+    Unix {
+        /// Path; a stale socket file there is replaced.
+        path: PathBuf,
+        /// Permission bits of the socket file (`-a`).
+        mask: u32,
+        /// Protocol of connections accepted here.
+        protocol: Protocol,
+    },
+}
+
+/// Settings of a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The cache behind it.
+    pub cache: CacheConfig,
+    /// Where to listen. Empty: nothing listens (the cache is used in process).
+    pub listen: Vec<Listen>,
+    /// Number of worker threads (`-t`), 1 to 1024.
+    pub threads: usize,
+    /// Most connections at once, file descriptors of listeners included (`-c`).
+    pub max_connections: usize,
+    /// Above the limit: refuse with a text (`true`), or leave connections
+    /// waiting in the backlog (`-o no_maxconns_fast`).
+    pub maxconns_fast: bool,
+    /// Length of the accept queue (`-b`).
+    pub backlog: i32,
+    /// Requests served a connection before others get their turn (`-R`).
+    pub requests_per_event: usize,
+    /// Seconds after which an idle TCP connection is closed; 0: never.
+    pub idle_timeout: u32,
+    /// Unread output above which a connection's requests wait, in bytes.
+    pub output_limit: usize,
+    /// Whether `flush_all` is allowed (`-F`).
+    pub flush_enabled: bool,
+    /// Whether cachedump, detail and metadump are allowed (`-X`).
+    pub dump_enabled: bool,
+    /// Whether `watch` is allowed (`-W`).
+    pub watch_enabled: bool,
+    /// Whether `shutdown` is allowed (`-A`).
+    pub shutdown_enabled: bool,
+    /// 0 to 3; what is written to the log (`-v`).
+    pub verbosity: u8,
+    /// Bytes buffered for each watcher (`watcher_logbuf_size`).
+    pub watcher_buffer: usize,
+    /// Shown by `stats settings`; the workers of this server log directly.
+    pub worker_buffer: usize,
+    /// The commands of memcached's debug build (`-o debug_commands`).
+    pub debug_commands: bool,
+    /// What `stats settings` reports but the server does not need to know.
+    pub reported: Reported,
+}
+
+/// Settings that are only shown, as the face that took them understood them.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// `tcpport`.
+    pub tcp_port: u16,
+    /// `udpport`.
+    pub udp_port: u16,
+    /// `inter`: the text of `-l`.
+    pub inter: Option<String>,
+    /// `hash_algorithm`.
+    pub hash_algorithm: String,
+    /// `read_buf_mem_limit` in bytes.
+    pub read_buf_mem_limit: usize,
+    /// `num_napi_ids`.
+    pub napi_ids: u32,
+    /// `drop_privileges`.
+    pub drop_privileges: bool,
+}
+
+impl Default for Reported {
+    fn default() -> Self {
+        Self {
+            tcp_port: 0,
+            udp_port: 0,
+            inter: None,
+            hash_algorithm: "murmur3".into(),
+            read_buf_mem_limit: 0,
+            napi_ids: 0,
+            drop_privileges: false,
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            cache: CacheConfig::default(),
+            listen: Vec::new(),
+            threads: 4,
+            max_connections: 1024,
+            maxconns_fast: true,
+            backlog: 1024,
+            requests_per_event: 256,
+            idle_timeout: 0,
+            output_limit: MIB,
+            flush_enabled: true,
+            dump_enabled: true,
+            watch_enabled: true,
+            shutdown_enabled: false,
+            verbosity: 0,
+            watcher_buffer: 256 * 1024,
+            worker_buffer: 64 * 1024,
+            debug_commands: false,
+            reported: Reported::default(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Checks the settings against each other, the cache's included.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let fail = |text: &str| Err(ConfigError::Invalid(text.into()));
+        self.cache.validate()?;
+        if self.threads == 0 {
+            return fail("Number of threads must be greater than 0");
+        }
+        if self.threads > 1024 {
+            return fail("Number of threads must be at most 1024");
+        }
+        if self.max_connections == 0 {
+            return fail("Maximum connections must be greater than 0");
+        }
+        if self.requests_per_event == 0 {
+            return fail("Number of requests per event must be greater than 0");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(ServerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn broken_rules_say_which() {
+        let big = CacheConfig { item_size_max: 256 * MIB, ..CacheConfig::default() };
+        assert!(big.validate().is_err_and(|e| e.to_string().contains("1/2 of memory max")));
+        let odd = CacheConfig { slab_chunk_max: 3000, ..CacheConfig::default() };
+        assert!(odd.validate().is_err_and(|e| e.to_string().contains("evenly divisible")));
+        let none = ServerConfig { threads: 0, ..ServerConfig::default() };
+        assert!(none.validate().is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! Carries out a request: calls the cache, hands the answer to the encoder.
+
+use crate::cache::{Cache, Deleted, StoreRequest, Value};
+use crate::reply::Reply;
+use crate::request::{Request, StoreHead};
+
+/// Carries out `request` of the client with descriptor `client`.
+#[inline]
+pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut impl Reply) {
+    match request {
+        Request::Get { key, touch } => {
+            let hash = cache.store().hash(key.bytes());
+            get(cache, *key, hash, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
+        }
+        Request::Delete { key } => {
+            let found = cache.delete(key.bytes(), client);
+            reply.deleted(if found { Deleted::Deleted } else { Deleted::NotFound });
+        }
+        Request::Touch { key, exptime } => {
+            reply.touched(cache.touch(key.bytes(), cache.clock().expiry(*exptime), client));
+        }
+        Request::Delta(delta) => reply.number(cache.add_delta(delta)),
+        Request::MetaGet { key, ask } => {
+            let shown = cache.meta_get(key.bytes(), ask, |visit, tokens| reply.meta_hit(visit, tokens));
+            if shown.is_none() {
+                reply.meta_miss();
+            }
+        }
+        Request::MetaDelete { key, ask } => reply.deleted(cache.meta_delete(key.bytes(), ask)),
+        Request::Inspect { key } => {
+            if cache.inspect(key.bytes(), client, |visit| reply.inspected(visit)).is_none() {
+                reply.meta_miss();
+            }
+        }
+    }
+}
+
+/// Reads one key whose hash is known; `touch` is a second of the clock.
+#[inline]
+pub fn get(
+    cache: &Cache,
+    key: crate::request::Key<'_>,
+    hash: u64,
+    touch: Option<u32>,
+    client: i32,
+    reply: &mut impl Reply,
+) {
+    if cache.get(key.bytes(), hash, touch, client, |visit| reply.hit(visit)).is_none() {
+        reply.miss(key);
+    }
+}
+
+/// The cache's form of a store.
+#[inline]
+pub fn store_request<'a>(cache: &Cache, head: &StoreHead<'a>, client: i32) -> StoreRequest<'a> {
+    StoreRequest {
+        key: head.key.bytes(),
+        mode: head.mode,
+        vivify: head.vivify,
+        flags: head.flags,
+        expiry: cache.clock().expiry(head.exptime),
+        compare: head.compare,
+        cas: head.cas,
+        allow_stale: head.allow_stale,
+        key_binary: head.key_binary,
+        purge_on_failure: head.purge_on_failure,
+        client,
+    }
+}
+
+/// Stores a value that is there.
+#[inline]
+pub fn store(cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, reply: &mut impl Reply) {
+    match cache.store_value(request, value) {
+        Ok(stored) => reply.stored(&stored),
+        Err(error) => reply.refused(error),
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong, as enums. Reply texts, errno values and exceptions are
+//! made from these by the encoders and the faces, never here.
+
+use std::fmt;
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A rule between settings is broken; the text says which.
+    Invalid(String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a cache or a server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting cannot work.
+    Config(ConfigError),
+    /// Address space for the items could not be reserved.
+    Memory(std::io::Error),
+    /// A listener could not be opened; the text names it.
+    Listen(String, std::io::Error),
+    /// A thread or an event queue could not be made.
+    System(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(e) => e.fmt(f),
+            Self::Memory(e) => write!(f, "failed to reserve memory for items: {e}"),
+            Self::Listen(what, e) => write!(f, "failed to listen on {what}: {e}"),
+            Self::System(e) => write!(f, "failed to start: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ConfigError> for StartError {
+    fn from(e: ConfigError) -> Self {
+        Self::Config(e)
+    }
+}
+
+/// Why an item could not be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocError {
+    /// Larger than [`crate::config::CacheConfig::item_size_max`].
+    TooLarge,
+    /// No memory, and nothing may be evicted.
+    NoMemory,
+}
+
+/// Why a number could not be added to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaError {
+    /// No such item.
+    NotFound,
+    /// The value is not a decimal number of 64 bits.
+    NonNumeric,
+    /// The item's CAS is not the one given.
+    CasMismatch,
+    /// No memory for the new value.
+    NoMemory,
+}

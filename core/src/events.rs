@@ -1,0 +1,89 @@
+//! The lines that watchers see of what commands do, in memcached's words.
+
+use std::fmt::Write as _;
+
+use crate::cache::{Mode, StoreReply, StoreRequest, Stored};
+use crate::error::AllocError;
+use crate::store::{Item, Lookup, Visit};
+use crate::watch::{WatchHub, kind, push_uri_encoded};
+
+/// A key was looked up.
+#[inline]
+pub fn fetched(hub: &WatchHub, key: &[u8], visit: &Visit<'_>, client: i32) {
+    if !hub.wants(kind::FETCHERS) {
+        return;
+    }
+    hub.event(kind::FETCHERS, |line| {
+        let status = match visit.lookup() {
+            Lookup::Missing => "not_found",
+            Lookup::Found => "found",
+            Lookup::Flushed => "flushed",
+            Lookup::Expired => "expired",
+        };
+        let (class, size) = visit.item().map_or((0, 0), |item| (item.header().class(), item.len()));
+        line.push_str("type=item_get key=");
+        push_uri_encoded(line, key);
+        let _ = write!(line, " status={status} clsid={class} cfd={client} size={size}");
+    });
+}
+
+/// A store was carried out, or its condition did not hold.
+#[inline]
+pub fn stored(hub: &WatchHub, request: &StoreRequest<'_>, reply: &StoreReply, class: u8, now: u32) {
+    if !hub.wants(kind::MUTATIONS) {
+        return;
+    }
+    let status = match reply.stored {
+        Stored::Stored => "stored",
+        Stored::NotStored => "not_stored",
+        Stored::Exists => "exists",
+        Stored::NotFound => "not_found",
+    };
+    let ttl = if request.expiry == 0 { 0 } else { request.expiry.wrapping_sub(now) };
+    store_line(hub, request, status, ttl, class, reply.length);
+}
+
+/// A store was refused for want of room.
+pub fn refused(hub: &WatchHub, request: &StoreRequest<'_>, error: AllocError) {
+    if !hub.wants(kind::MUTATIONS) {
+        return;
+    }
+    let status = match error {
+        AllocError::TooLarge => "too_large",
+        AllocError::NoMemory => "no_memory",
+    };
+    store_line(hub, request, status, 0, 0, 0);
+}
+
+fn store_line(hub: &WatchHub, request: &StoreRequest<'_>, status: &str, ttl: u32, class: u8, size: usize) {
+    hub.event(kind::MUTATIONS, |line| {
+        let command = match request.mode {
+            Mode::Set => "set",
+            Mode::Add => "add",
+            Mode::Replace => "replace",
+            Mode::Append => "append",
+            Mode::Prepend => "prepend",
+            Mode::Cas => "cas",
+        };
+        line.push_str("type=item_store key=");
+        push_uri_encoded(line, request.key);
+        let _ = write!(
+            line,
+            " status={status} cmd={command} ttl={ttl} clsid={class} cfd={} size={size}",
+            request.client
+        );
+    });
+}
+
+/// An item is about to be deleted.
+#[inline]
+pub fn deleted(hub: &WatchHub, item: Item<'_>, command: &str) {
+    if !hub.wants(kind::DELETIONS) {
+        return;
+    }
+    hub.event(kind::DELETIONS, |line| {
+        line.push_str("type=deleted key=");
+        push_uri_encoded(line, item.key());
+        let _ = write!(line, " cmd={command} clsid={} size={}", item.header().class(), item.len());
+    });
+}

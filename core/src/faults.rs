@@ -1,0 +1,176 @@
+//! The only source of injected faults: rules that tests set, and one question
+//! that each command asks. Without rules the question is one relaxed load.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The command waits first.
+    Delay(Duration),
+    /// The connection is closed instead.
+    Drop,
+    /// The command answers `SERVER_ERROR` with this text and does nothing.
+    Error(String),
+    /// A read finds nothing.
+    Miss,
+}
+
+/// When something goes wrong. All conditions given must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// Only this command, by its name on the wire (`get`, `set`, `mg` ...).
+    pub command: Option<String>,
+    /// Only keys that match: `*` stands for any bytes.
+    pub key: Option<Vec<u8>>,
+    /// At most this many times.
+    pub times: Option<u64>,
+    /// With this probability, 0 to 1.
+    pub probability: f64,
+}
+
+impl Rule {
+    /// A rule that always holds.
+    pub fn new(fault: Fault) -> Self {
+        Self { fault, command: None, key: None, times: None, probability: 1.0 }
+    }
+}
+
+/// Names a rule, to take it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleId(u64);
+
+/// The rules of a cache.
+#[derive(Default)]
+pub struct Faults {
+    armed: AtomicBool,
+    rules: Mutex<Rules>,
+}
+
+#[derive(Default)]
+struct Rules {
+    list: Vec<(RuleId, Rule, u64)>,
+    next: u64,
+    random: RandomState,
+    rolls: u64,
+}
+
+impl Faults {
+    /// Whether there are rules.
+    #[inline]
+    pub fn armed(&self) -> bool {
+        self.armed.load(Relaxed)
+    }
+
+    /// Adds a rule; earlier ones go first.
+    pub fn add(&self, rule: Rule) -> RuleId {
+        let mut rules = self.rules.lock();
+        rules.next += 1;
+        let id = RuleId(rules.next);
+        rules.list.push((id, rule, 0));
+        self.armed.store(true, Relaxed);
+        id
+    }
+
+    /// Takes a rule away. `None`: it is not there. Else how often it applied.
+    pub fn remove(&self, id: RuleId) -> Option<u64> {
+        let mut rules = self.rules.lock();
+        let at = rules.list.iter().position(|(other, ..)| *other == id)?;
+        let (.., applied) = rules.list.remove(at);
+        self.armed.store(!rules.list.is_empty(), Relaxed);
+        Some(applied)
+    }
+
+    /// Takes all rules away.
+    pub fn clear(&self) {
+        self.rules.lock().list.clear();
+        self.armed.store(false, Relaxed);
+    }
+
+    /// The fault that `command` meets with `key`, if any.
+    pub fn check(&self, command: &str, key: &[u8]) -> Option<Fault> {
+        let mut rules = self.rules.lock();
+        let Rules { list, random, rolls, .. } = &mut *rules;
+        for (_, rule, applied) in list {
+            if rule.times.is_some_and(|times| *applied >= times)
+                || rule.command.as_deref().is_some_and(|name| name != command)
+                || rule.key.as_deref().is_some_and(|pattern| !matches(pattern, key))
+            {
+                continue;
+            }
+            if rule.probability < 1.0 {
+                *rolls += 1;
+                let roll = (random.hash_one(*rolls) >> 11) as f64 / (1u64 << 53) as f64;
+                if roll >= rule.probability {
+                    continue;
+                }
+            }
+            *applied += 1;
+            return Some(rule.fault.clone());
+        }
+        None
+    }
+}
+
+/// Whether `key` matches `pattern`, in which `*` stands for any bytes.
+fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    let (mut p, mut k) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while k < key.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p + 1, k));
+            p += 1;
+        } else if pattern.get(p) == key.get(k) {
+            p += 1;
+            k += 1;
+        } else if let Some((after, from)) = star {
+            p = after;
+            k = from + 1;
+            star = Some((after, k));
+        } else {
+            return false;
+        }
+    }
+    pattern.iter().skip(p).all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches(b"user:*", b"user:12"));
+        assert!(matches(b"*:x*z", b"a:b:xyz"));
+        assert!(!matches(b"user:*", b"item:12"));
+        assert!(matches(b"*", b""));
+        assert!(!matches(b"", b"a"));
+    }
+
+    #[test]
+    fn rules_hold_as_often_as_said() {
+        let faults = Faults::default();
+        let id = faults.add(Rule { times: Some(2), command: Some("get".into()), ..Rule::new(Fault::Miss) });
+        assert!(faults.armed());
+        assert_eq!(faults.check("set", b"a"), None);
+        assert_eq!(faults.check("get", b"a"), Some(Fault::Miss));
+        assert_eq!(faults.check("get", b"a"), Some(Fault::Miss));
+        assert_eq!(faults.check("get", b"a"), None);
+        assert_eq!(faults.remove(id), Some(2));
+        assert!(!faults.armed());
+    }
+
+    #[test]
+    fn probability_is_about_right() {
+        let faults = Faults::default();
+        faults.add(Rule { probability: 0.25, ..Rule::new(Fault::Drop) });
+        let hits = (0..4000).filter(|_| faults.check("get", b"a").is_some()).count();
+        assert!((700..1300).contains(&hits), "{hits}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The cache engine and the protocol server of memcache-rs.
+//!
+//! Layers, from the inside out; each knows only those before it:
+//!
+//! - [`store`]: items in slab pages, index, eviction, expiry.
+//! - [`cache`]: typed operations with memcached's semantics.
+//! - [`request`], [`reply`], `dispatch`: one command, whatever the wire.
+//! - `protocol`: bytes to requests and replies to bytes.
+//! - [`session`]: a connection without its socket.
+//! - [`server`]: sockets, threads, start and stop.
+
+pub mod admin;
+mod automove;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod context;
+pub mod dispatch;
+pub mod error;
+mod events;
+pub mod faults;
+pub mod maintainer;
+mod net;
+pub mod output;
+pub mod prefix;
+pub mod protocol;
+pub mod reply;
+pub mod request;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod watch;

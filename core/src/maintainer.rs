@@ -1,0 +1,241 @@
+//! The thread behind a cache: moves the clock's hand, keeps the queues in
+//! order, frees expired items, and moves pages to the classes that need them.
+//!
+//! Nothing waits for it but `lru_crawler crawl`'s result and page moves.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::automove::Automover;
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::store::Store;
+
+/// Items of a shard that one step of the crawler looks at.
+const CRAWL_STEP: usize = 256;
+
+/// Seconds between crawls of everything when nothing asks for one.
+const CRAWL_EVERY: u32 = 1;
+
+/// Longest time between crawls when they find next to nothing.
+const CRAWL_AT_LEAST: u32 = 60;
+
+/// Settings and counters of the background work; commands change them.
+pub struct Background {
+    /// Whether the crawler works.
+    pub crawler: AtomicBool,
+    /// Microseconds between its steps.
+    pub crawler_sleep: AtomicU32,
+    /// Most items it looks at a run; 0: all.
+    pub crawler_tocrawl: AtomicU32,
+    /// Whether it is at work.
+    pub crawler_running: AtomicBool,
+    /// Runs begun.
+    pub crawler_starts: AtomicU64,
+    /// Rounds of queue keeping.
+    pub juggles: AtomicU64,
+    /// 0, 1 or 2: how pages move.
+    pub automove: AtomicU32,
+    /// Youngest class must be under this share of the oldest (f64 bits).
+    pub automove_ratio: AtomicU64,
+    /// Seconds of history that the page mover looks at.
+    pub automove_window: AtomicU32,
+    /// Queue keeping at all.
+    keeps_queues: bool,
+    /// Page moves at all.
+    moves_pages: bool,
+    /// Classes (bits) that a command wants crawled.
+    wanted: AtomicU64,
+    stop: AtomicBool,
+    wake: Condvar,
+    sleeping: Mutex<()>,
+}
+
+/// Handle of the background thread.
+pub struct Maintainer {
+    state: Arc<Background>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Maintainer {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<Store>, clock: Arc<Clock>, config: &CacheConfig) -> io::Result<Self> {
+        let state = Arc::new(Background {
+            crawler: AtomicBool::new(config.lru_crawler),
+            crawler_sleep: AtomicU32::new(config.lru_crawler_sleep),
+            crawler_tocrawl: AtomicU32::new(config.lru_crawler_tocrawl),
+            crawler_running: AtomicBool::new(false),
+            crawler_starts: AtomicU64::new(0),
+            juggles: AtomicU64::new(0),
+            automove: AtomicU32::new(config.slab_automove),
+            automove_ratio: AtomicU64::new(config.slab_automove_ratio.to_bits()),
+            automove_window: AtomicU32::new(config.slab_automove_window),
+            keeps_queues: config.lru_maintainer,
+            moves_pages: config.slab_reassign,
+            wanted: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            wake: Condvar::new(),
+            sleeping: Mutex::new(()),
+        });
+        let shared = Arc::clone(&state);
+        let thread = thread::Builder::new()
+            .name("mcrs-maintain".into())
+            .spawn(move || Rounds::new(&store, &clock, &shared).run())?;
+        Ok(Self { state, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Settings and counters.
+    pub fn state(&self) -> &Background {
+        &self.state
+    }
+
+    /// Asks for a crawl of `classes` (bits). `false`: one is under way.
+    pub fn crawl(&self, classes: u64) -> bool {
+        if self.state.crawler_running.swap(true, Relaxed) {
+            return false;
+        }
+        self.state.wanted.store(classes, Relaxed);
+        self.wake();
+        true
+    }
+
+    /// Has the thread look at once whether there is something to do.
+    pub fn wake(&self) {
+        let _guard = self.state.sleeping.lock();
+        self.state.wake.notify_all();
+    }
+
+    /// Ends the thread and waits for it.
+    pub(crate) fn stop(&self) {
+        self.state.stop.store(true, Relaxed);
+        self.wake();
+        if let Some(thread) = self.thread.lock().take() {
+            // Its panic was reported where it happened; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// State of the thread.
+struct Rounds<'a> {
+    store: &'a Store,
+    clock: &'a Clock,
+    state: &'a Background,
+    automover: Automover,
+    next_crawl: u32,
+    last_second: u32,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
+        let now = clock.now();
+        let automover = Automover::new(store.class_sizes().len());
+        Self { store, clock, state, automover, next_crawl: now + CRAWL_EVERY, last_second: now }
+    }
+
+    fn run(&mut self) {
+        while !self.state.stop.load(Relaxed) {
+            self.clock.tick();
+            let now = self.clock.now();
+            let second_passed = now != self.last_second;
+            self.last_second = now;
+            self.keep_queues();
+            self.move_pages(second_passed);
+            let wanted = self.state.wanted.swap(0, Relaxed);
+            if wanted != 0 {
+                self.crawl(wanted);
+                self.state.crawler_running.store(false, Relaxed);
+            } else if self.state.crawler.load(Relaxed)
+                && self.state.keeps_queues
+                && now >= self.next_crawl
+                && !self.state.crawler_running.swap(true, Relaxed)
+            {
+                let freed = self.crawl(u64::MAX);
+                self.state.crawler_running.store(false, Relaxed);
+                let items = self.store.totals().curr_items;
+                let pause = if freed * 100 > items { CRAWL_EVERY } else { self.pause_after(items) };
+                self.next_crawl = self.clock.now().saturating_add(pause);
+            }
+            let nap = self.clock.until_next_second().min(Duration::from_millis(if self.store.is_moving() {
+                1
+            } else {
+                100
+            }));
+            self.sleep(nap);
+        }
+    }
+
+    /// Crawling costs a cache miss or two an item: at most about 1% of a core.
+    fn pause_after(&self, items: u64) -> u32 {
+        ((items / 100_000) as u32).clamp(CRAWL_EVERY, CRAWL_AT_LEAST)
+    }
+
+    fn sleep(&self, time: Duration) {
+        let mut guard = self.state.sleeping.lock();
+        if !self.state.stop.load(Relaxed) && self.state.wanted.load(Relaxed) == 0 {
+            self.state.wake.wait_for(&mut guard, time);
+        }
+    }
+
+    fn keep_queues(&self) {
+        if !self.state.keeps_queues {
+            return;
+        }
+        for shard in 0..self.store.shard_count() {
+            self.store.juggle(shard);
+        }
+        self.state.juggles.fetch_add(1, Relaxed);
+    }
+
+    /// Frees dead items of `classes`. Returns how many.
+    fn crawl(&self, classes: u64) -> u64 {
+        self.state.crawler_starts.fetch_add(1, Relaxed);
+        let mut freed = 0;
+        let mut looked = 0u32;
+        let most = self.state.crawler_tocrawl.load(Relaxed);
+        for shard in 0..self.store.shard_count() {
+            let mut bucket = Some(0);
+            while let Some(from) = bucket {
+                bucket = self.store.crawl(shard, from, CRAWL_STEP, classes, |_| freed += 1);
+                looked = looked.saturating_add(CRAWL_STEP as u32);
+                if self.state.stop.load(Relaxed) || (most != 0 && looked >= most) {
+                    return freed;
+                }
+                if bucket.is_some() {
+                    let micros = self.state.crawler_sleep.load(Relaxed);
+                    thread::sleep(Duration::from_micros(u64::from(micros)));
+                }
+                self.clock.tick();
+            }
+        }
+        freed
+    }
+
+    fn move_pages(&mut self, second_passed: bool) {
+        if self.store.excess() > 0 && !self.store.is_moving() {
+            // The limit was lowered: empty pages until it holds.
+            let _ = self.store.start_move(-1, 0);
+        }
+        if self.state.moves_pages && second_passed && self.state.automove.load(Relaxed) != 0 {
+            let window = self.state.automove_window.load(Relaxed);
+            let ratio = f64::from_bits(self.state.automove_ratio.load(Relaxed));
+            if let Some((from, to)) = self.automover.decide(&self.store.totals(), window, ratio)
+                && !self.store.is_moving()
+            {
+                let _ = self.store.start_move(i32::from(from), i32::from(to));
+            }
+        }
+        let begun = Instant::now();
+        while self.store.continue_move() && begun.elapsed() < Duration::from_millis(50) {
+            if self.state.stop.load(Relaxed) {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+}

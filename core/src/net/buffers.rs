@@ -1,0 +1,235 @@
+//! Input bytes between a socket and a session.
+//!
+//! A worker owns one [`Input`], the scratch all its connections read into. A
+//! connection owns a [`Leftover`] that holds memory only while a command is
+//! partial, or while whole commands wait for the connection's next turn.
+//!
+//! ```text
+//!   buf  | consumed | not yet used | space to read into |
+//!        0        start           end                buf.len()
+//! ```
+//!
+//! A leftover that waits for more input is an exact copy, because it may wait
+//! for long. One that waits for its turn is the scratch itself, handed over,
+//! because it comes back at once and copying it to and fro would cost more
+//! than the commands in it.
+
+/// Size of the scratch: the most that one read takes.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// Longest partial command. Only a get with very many keys gets near: the
+/// session refuses other lines long before.
+pub(crate) const LONGEST: usize = 64 * 1024 * 1024;
+
+/// Scratches kept for the next hand-over.
+const SPARES: usize = 16;
+
+/// A worker's read buffer. `start <= end <= buf.len()`, and
+/// `SCRATCH <= buf.len() <= LONGEST`.
+pub(crate) struct Input {
+    buf: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Each of [`SCRATCH`] bytes.
+    spares: Vec<Box<[u8]>>,
+}
+
+/// What a connection has received and not used. No memory while empty.
+#[derive(Default)]
+pub(crate) struct Leftover {
+    buf: Box<[u8]>,
+    /// `start <= end <= buf.len() <= LONGEST`
+    start: u32,
+    end: u32,
+}
+
+impl Leftover {
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn held(&self) -> usize {
+        self.buf.len()
+    }
+}
+
+impl Input {
+    /// An empty scratch.
+    pub(crate) fn new() -> Self {
+        Self { buf: zeroed(SCRATCH), start: 0, end: 0, spares: Vec::new() }
+    }
+
+    /// Bytes received and not used.
+    #[inline]
+    pub(crate) fn unused(&self) -> &[u8] {
+        self.buf.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Whether every byte is used.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start >= self.end
+    }
+
+    /// Marks `n` bytes as used.
+    #[inline]
+    pub(crate) fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.end - self.start);
+        self.start = self.start.saturating_add(n).min(self.end);
+    }
+
+    /// Where to read to; what is not used moves to the front first.
+    #[inline]
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            if self.start < self.end {
+                self.buf.copy_within(self.start..self.end, 0);
+            }
+            self.end -= self.start;
+            self.start = 0;
+        }
+        self.buf.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `n` bytes were read into [`Input::space`].
+    #[inline]
+    pub(crate) fn filled(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.buf.len());
+    }
+
+    /// Makes room if there is none. `false`: the longest length is reached.
+    pub(crate) fn make_room(&mut self) -> bool {
+        if self.end - self.start < self.buf.len() {
+            return true;
+        }
+        if self.buf.len() >= LONGEST {
+            return false;
+        }
+        let mut larger = zeroed((self.buf.len() * 2).min(LONGEST));
+        if let Some(front) = larger.get_mut(..self.buf.len()) {
+            front.copy_from_slice(&self.buf);
+        }
+        let old = std::mem::replace(&mut self.buf, larger);
+        self.keep_spare(old);
+        true
+    }
+
+    /// Takes over what a connection left; everything before is used up.
+    pub(crate) fn load(&mut self, from: &mut Leftover) {
+        debug_assert!(self.is_empty());
+        (self.start, self.end) = (0, 0);
+        if from.buf.is_empty() {
+            return;
+        }
+        let (start, end) = (from.start as usize, from.end as usize);
+        let buf = std::mem::take(&mut from.buf);
+        (from.start, from.end) = (0, 0);
+        if buf.len() >= SCRATCH {
+            let old = std::mem::replace(&mut self.buf, buf);
+            self.keep_spare(old);
+            (self.start, self.end) = (start, end);
+        } else if let (Some(bytes), Some(front)) = (buf.get(start..end), self.buf.get_mut(..end - start)) {
+            front.copy_from_slice(bytes);
+            self.end = end - start;
+        }
+    }
+
+    /// Leaves what is not used with the connection. `soon`: it comes back
+    /// without waiting for input.
+    pub(crate) fn save(&mut self, to: &mut Leftover, soon: bool) {
+        let len = self.end - self.start;
+        if len == 0 {
+            self.clear();
+            return;
+        }
+        // Below 1 KiB a copy is cheaper than changing buffers. Beyond a quarter
+        // of a buffer that had to grow, it will grow again.
+        let hand_over = if soon { len > 1024 } else { len > SCRATCH / 2 && len > self.buf.len() / 4 };
+        if hand_over {
+            let next = self.spares.pop().unwrap_or_else(|| zeroed(SCRATCH));
+            to.buf = std::mem::replace(&mut self.buf, next);
+            (to.start, to.end) = (self.start as u32, self.end as u32);
+        } else {
+            to.buf = Box::from(self.unused());
+            (to.start, to.end) = (0, len as u32);
+        }
+        self.clear();
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if self.buf.len() > SCRATCH {
+            self.buf = self.spares.pop().unwrap_or_else(|| zeroed(SCRATCH));
+        }
+    }
+
+    fn keep_spare(&mut self, buf: Box<[u8]>) {
+        if buf.len() == SCRATCH && self.spares.len() < SPARES {
+            self.spares.push(buf);
+        }
+    }
+}
+
+fn zeroed(len: usize) -> Box<[u8]> {
+    vec![0; len].into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(input: &mut Input, bytes: &[u8]) {
+        let space = input.space();
+        space[..bytes.len()].copy_from_slice(bytes);
+        input.filled(bytes.len());
+    }
+
+    #[test]
+    fn a_partial_command_comes_back_in_front() {
+        let (mut input, mut left) = (Input::new(), Leftover::default());
+        feed(&mut input, b"version\r\nvers");
+        input.consume(9);
+        input.save(&mut left, false);
+        assert_eq!(left.held(), 4);
+        assert!(input.is_empty());
+        input.load(&mut left);
+        assert!(left.is_empty());
+        feed(&mut input, b"ion\r\n");
+        assert_eq!(input.unused(), b"version\r\n");
+    }
+
+    #[test]
+    fn commands_that_wait_for_a_turn_are_not_copied() {
+        let (mut input, mut left) = (Input::new(), Leftover::default());
+        feed(&mut input, &vec![b'x'; SCRATCH]);
+        input.consume(1000);
+        let at = input.unused().as_ptr();
+        input.save(&mut left, true);
+        assert_eq!(left.held(), SCRATCH);
+        input.load(&mut left);
+        assert_eq!(input.unused().as_ptr(), at);
+        assert_eq!(input.unused().len(), SCRATCH - 1000);
+    }
+
+    #[test]
+    fn a_long_line_grows_up_to_the_limit_and_the_memory_goes() {
+        let (mut input, mut left) = (Input::new(), Leftover::default());
+        loop {
+            let n = input.space().len();
+            input.filled(n);
+            if !input.make_room() {
+                break;
+            }
+        }
+        assert_eq!(input.unused().len(), LONGEST);
+        input.save(&mut left, false);
+        assert_eq!(left.held(), LONGEST);
+        input.load(&mut left);
+        input.consume(LONGEST - 5);
+        input.save(&mut left, false);
+        assert_eq!((left.held(), input.buf.len()), (5, SCRATCH));
+    }
+}

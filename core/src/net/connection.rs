@@ -1,0 +1,523 @@
+//! One client: a socket, a session, and what is partial between them.
+//!
+//! A worker calls [`Connection::visit`] when the socket may have something or
+//! can take something, or when it is the connection's turn. One visit reads
+//! (at most 64 KiB, large values straight into their item), runs the commands
+//! that came (at most `requests_per_event`), and writes all their replies at
+//! once. While a reply is not fully written, requests wait: what a client does
+//! not read is bounded by what one visit may produce, as in memcached.
+//!
+//! The socket is registered edge-triggered, so `readable` remembers that it
+//! may still hold input. A read that returns less than was asked for clears
+//! it, unless the peer has closed its half: that edge is not repeated, so
+//! reading goes on until the end of the stream is seen.
+
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Registry, Token};
+
+use super::buffers::{Input, Leftover, SCRATCH};
+use super::stream::{Peer, Stream};
+use super::worker::Mailbox;
+use super::would_block;
+use crate::config::Protocol;
+use crate::context::{ConnState, Context, WorkerStats};
+use crate::output::Output;
+use crate::session::{CloseReason, Env, Next, Session};
+use crate::watch::{Watcher, kind};
+
+/// Most bytes that one read takes straight into a value.
+const DIRECT_READ: usize = 256 * 1024;
+
+/// Reads that throw input away before others get their turn.
+const DISCARDS: usize = 16;
+
+/// Where a visit takes place.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Shared by the whole server.
+    pub(crate) context: &'a Context,
+    /// The worker's counters.
+    pub(crate) stats: &'a WorkerStats,
+    /// The worker's event queue.
+    pub(crate) registry: &'a Registry,
+    /// The connection's number in it.
+    pub(crate) token: Token,
+}
+
+/// What a worker lends to the connection it visits.
+pub(crate) struct Desk {
+    /// Where input is read to; empty between visits.
+    pub(crate) input: Input,
+    /// Where replies gather; empty between visits.
+    pub(crate) output: Output,
+    /// Where watchers ring.
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Output memory that is kept for the next visit.
+    pub(crate) keep: usize,
+}
+
+impl Desk {
+    /// After a visit that did not come to its end.
+    pub(crate) fn reset(&mut self) {
+        self.input.clear();
+        self.output = Output::new();
+    }
+
+    /// Takes back the buffer of a connection that has sent everything.
+    fn give_back(&mut self, sent: Output) {
+        if self.output.capacity() < sent.capacity() {
+            self.output = sent;
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        if self.output.capacity() > self.keep {
+            self.output.clear(self.keep);
+        }
+    }
+}
+
+/// What the worker does with a connection after a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Wait for an event.
+    Wait,
+    /// Visit again when the others had their turn.
+    Again,
+    /// Visit again after this time; call [`Connection::awake`] first.
+    Sleep(Duration),
+    /// Wait for the client to read its last replies, not for ever.
+    Linger,
+    /// Close at once.
+    Close(CloseReason),
+}
+
+/// An open connection. All of it that is not on the heap is counted: an idle
+/// connection costs this structure and two words in the worker.
+pub(crate) struct Connection {
+    stream: Stream,
+    session: Session,
+    /// Input that is not used.
+    leftover: Leftover,
+    /// Replies that the client has not read yet.
+    unsent: Option<Box<Output>>,
+    /// The connection streams events and reads no commands.
+    watcher: Option<Arc<Watcher>>,
+    peer: Peer,
+    /// Second of the last command.
+    last_command: u32,
+    /// Set when everything left is to be sent, then to close.
+    closing: Option<CloseReason>,
+    /// The socket may hold input.
+    readable: bool,
+    /// The peer sends no more: `readable` stays until the end is read.
+    hangup: bool,
+    /// The session can go on without further input.
+    rerun: bool,
+    /// An injected delay.
+    sleeping: bool,
+    /// In the worker's ready list.
+    pub(crate) queued: bool,
+}
+
+enum Sent {
+    All,
+    Part,
+    Failed,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(stream: Stream, peer: Peer, protocol: Protocol, now: u32) -> Self {
+        Self {
+            stream,
+            session: Session::new(protocol),
+            leftover: Leftover::default(),
+            unsent: None,
+            watcher: None,
+            peer,
+            last_command: now,
+            closing: None,
+            readable: false,
+            hangup: false,
+            rerun: false,
+            sleeping: false,
+            queued: false,
+        }
+    }
+
+    /// Says hello to watchers, logs and the table.
+    pub(crate) fn opened(&self, context: &Context, protocol: Protocol) {
+        let fd = self.fd();
+        context.connections.set(fd, ConnState::Read, self.last_command);
+        context.log(2, || match protocol {
+            Protocol::Negotiating => format!("<{fd} new auto-negotiating client connection"),
+            Protocol::Ascii => format!("<{fd} new ascii client connection."),
+            Protocol::Binary => format!("<{fd} new binary client connection."),
+        });
+        self.event(context, |line, peer| write!(line, "type=conn_new {peer} cfd={fd}"));
+    }
+
+    /// Says goodbye to the same. Call before dropping the connection.
+    pub(crate) fn closed(&mut self, context: &Context, reason: CloseReason) {
+        let fd = self.fd();
+        if let Some(watcher) = self.watcher.take() {
+            context.cache.watch_hub().remove(&watcher);
+        }
+        context.log(2, || format!("<{fd} connection closed."));
+        let reason = match reason {
+            CloseReason::Error => "error",
+            CloseReason::Normal => "normal",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::Shutdown => "shutdown",
+        };
+        self.event(context, |line, peer| write!(line, "type=conn_close {peer} reason={reason} cfd={fd}"));
+        context.connections.clear(fd);
+    }
+
+    fn event(&self, context: &Context, fill: impl FnOnce(&mut String, Peer) -> std::fmt::Result) {
+        let hub = context.cache.watch_hub();
+        if hub.wants(kind::CONNEVENTS) {
+            hub.event(kind::CONNEVENTS, |line| {
+                // Writing to a String cannot fail.
+                let _ = fill(line, self.peer);
+            });
+        }
+    }
+
+    /// The descriptor.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.stream.fd()
+    }
+
+    /// The socket, to register it.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Notes that input may have come; returns whether that calls for a visit.
+    pub(crate) fn input_came(&mut self, hangup: bool) -> bool {
+        self.readable = true;
+        self.hangup |= hangup;
+        self.unsent.is_none() && !self.sleeping
+    }
+
+    /// Whether the client has replies to read.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// Bytes that wait for the client to read them.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |o| o.len())
+    }
+
+    /// The injected delay is over.
+    pub(crate) fn awake(&mut self) {
+        self.sleeping = false;
+    }
+
+    /// Bytes of buffers held.
+    pub(crate) fn held(&self) -> usize {
+        self.leftover.held() + self.unsent.as_ref().map_or(0, |o| o.capacity())
+    }
+
+    /// Whether nothing is under way: no command, no reply.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.watcher.is_some() && self.unsent.is_none()
+            || self.leftover.is_empty() && self.waits_for_command()
+    }
+
+    /// Whether `idle_timeout` closes it. As in memcached, an incomplete line
+    /// does not keep a connection alive, an incomplete value does.
+    pub(crate) fn is_idle_since(&self, second: u32) -> bool {
+        self.stream.is_tcp()
+            && self.last_command < second
+            && self.watcher.is_none()
+            && self.waits_for_command()
+            && self.session.state() == ConnState::Read
+    }
+
+    fn waits_for_command(&self) -> bool {
+        self.unsent.is_none() && !self.rerun && !self.sleeping && self.session.is_idle()
+    }
+
+    /// Serves the client as far as it goes without waiting.
+    pub(crate) fn visit(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+        let was_blocked = self.unsent.is_some();
+        let after = self.serve(place, desk);
+        if let After::Close(_) = after {
+            return after;
+        }
+        let is_blocked = self.unsent.is_some();
+        if was_blocked != is_blocked {
+            let turned = if is_blocked {
+                self.stream.blocked(place.registry, place.token)
+            } else {
+                self.stream.unblocked(place.registry, place.token)
+            };
+            if turned.is_err() {
+                return After::Close(CloseReason::Error);
+            }
+        }
+        let state = if is_blocked {
+            ConnState::Mwrite
+        } else if self.watcher.is_some() {
+            ConnState::Watch
+        } else {
+            self.session.state()
+        };
+        place.context.connections.set(self.fd(), state, self.last_command);
+        after
+    }
+
+    fn serve(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+        if let Some(mut unsent) = self.unsent.take() {
+            match self.send(&mut unsent, place.stats) {
+                Sent::All => desk.give_back(*unsent),
+                Sent::Part => {
+                    self.unsent = Some(unsent);
+                    return if self.closing.is_some() { After::Linger } else { After::Wait };
+                }
+                Sent::Failed => return After::Close(self.closing.unwrap_or(CloseReason::Error)),
+            }
+        }
+        if let Some(reason) = self.closing {
+            return self.finish(desk, reason);
+        }
+        if self.sleeping {
+            return After::Wait;
+        }
+        let after = if self.watcher.is_some() {
+            self.pass_events(place, desk)
+        } else if self.rerun || self.readable {
+            desk.input.load(&mut self.leftover);
+            self.converse(place, desk)
+        } else {
+            return After::Wait;
+        };
+        let after = self.answer(place, desk, after);
+        desk.input.save(&mut self.leftover, after == After::Again);
+        after
+    }
+
+    /// Sends the replies of this visit and decides how it goes on.
+    fn answer(&mut self, place: Place<'_>, desk: &mut Desk, after: After) -> After {
+        match self.send(&mut desk.output, place.stats) {
+            Sent::All => {
+                desk.trim();
+                match after {
+                    After::Close(reason) => self.finish(desk, reason),
+                    other => other,
+                }
+            }
+            Sent::Part => {
+                self.unsent = Some(Box::new(std::mem::take(&mut desk.output)));
+                match after {
+                    After::Close(reason) => {
+                        self.closing = Some(reason);
+                        After::Linger
+                    }
+                    After::Sleep(_) => after,
+                    _ => After::Wait,
+                }
+            }
+            Sent::Failed => {
+                desk.output.clear(desk.keep);
+                desk.input.clear();
+                match after {
+                    After::Close(_) => after,
+                    _ => After::Close(CloseReason::Error),
+                }
+            }
+        }
+    }
+
+    /// Reads and runs commands until there is nothing to do or it is the
+    /// others' turn; replies gather in the desk's output. [`After::Close`]
+    /// here means: send those replies first.
+    fn converse(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+        let Place { context, stats, token, .. } = place;
+        let Desk { input, output, mailbox, .. } = desk;
+        let fd = self.fd();
+        context.connections.set(fd, ConnState::ParseCmd, self.last_command);
+        let budget = context.config.requests_per_event;
+        let mut env = Env { context, stats, fd, budget };
+        let mut taken = 0;
+        let after = loop {
+            if !self.rerun {
+                if !self.readable {
+                    break After::Wait;
+                }
+                if taken >= SCRATCH {
+                    stats.conn_yields.add(1);
+                    break After::Again;
+                }
+                if !input.make_room() {
+                    break After::Close(CloseReason::Error);
+                }
+                match self.receive(input) {
+                    Ok(0) => break After::Close(CloseReason::Normal),
+                    Ok(n) => {
+                        taken += n;
+                        stats.bytes_read.add(n as u64);
+                    }
+                    Err(e) if would_block(&e) => {
+                        self.readable = false;
+                        break After::Wait;
+                    }
+                    Err(_) => break After::Close(CloseReason::Error),
+                }
+            }
+            let step = self.session.advance(&mut env, input.unused(), output);
+            input.consume(step.consumed);
+            self.rerun = false;
+            match step.next {
+                Next::Input => {}
+                Next::Yield => {
+                    self.rerun = true;
+                    if env.budget == 0 {
+                        stats.conn_yields.add(1);
+                    }
+                    break After::Again;
+                }
+                Next::Close(reason) => {
+                    input.clear();
+                    break After::Close(reason);
+                }
+                Next::Abort(reason) => {
+                    input.clear();
+                    output.clear(usize::MAX);
+                    break After::Close(reason);
+                }
+                Next::Watch(kinds) => {
+                    let mailbox = Arc::clone(mailbox);
+                    let wake = move || mailbox.watcher_has_lines(token);
+                    let limit = context.config.watcher_buffer;
+                    self.watcher = context.cache.watch_hub().add(kinds, limit, wake);
+                    if self.watcher.is_some() {
+                        input.clear();
+                        output.push(b"OK\r\n");
+                        break After::Again;
+                    }
+                    output.push(b"WATCHER_TOO_MANY log watcher limit reached\r\n");
+                    self.session.watch_refused();
+                    self.rerun = !input.is_empty();
+                }
+                Next::Sleep(time) => {
+                    self.rerun = true;
+                    self.sleeping = true;
+                    break After::Sleep(time);
+                }
+            }
+        };
+        if env.budget < budget {
+            self.last_command = context.cache.clock().now();
+        }
+        after
+    }
+
+    /// One read: into the value in flight if there is one, else to the scratch.
+    /// Clears `readable` if the socket is drained.
+    fn receive(&mut self, input: &mut Input) -> io::Result<usize> {
+        let mut asked = 0;
+        let mut direct = None;
+        if input.is_empty()
+            && let Some(target) = self.session.value_target()
+        {
+            let most = target.len().min(DIRECT_READ);
+            if let Some(target) = target.get_mut(..most) {
+                let space = input.space();
+                asked = most + space.len();
+                let n = self.stream.read_two(target, space)?;
+                direct = Some((n, n.min(most)));
+            }
+        }
+        let n = if let Some((n, into_value)) = direct {
+            self.session.value_filled(into_value);
+            input.filled(n - into_value);
+            n
+        } else {
+            let space = input.space();
+            asked = space.len();
+            let n = self.stream.read(space)?;
+            input.filled(n);
+            n
+        };
+        self.readable = n == asked || self.hangup;
+        Ok(n)
+    }
+
+    /// A watcher: input is thrown away, buffered lines go out. Called only
+    /// when everything before is sent, so a client that does not read leaves
+    /// its lines in the watcher's buffer, which is bounded and counts losses.
+    fn pass_events(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+        if let Some(reason) = self.discard(&mut desk.input, place.stats) {
+            return After::Close(reason);
+        }
+        if let Some(watcher) = &self.watcher {
+            watcher.drain(desk.output.bytes());
+        }
+        if self.readable { After::Again } else { After::Wait }
+    }
+
+    /// Throws input away; the reason to close if it has ended.
+    fn discard(&mut self, input: &mut Input, stats: &WorkerStats) -> Option<CloseReason> {
+        for _ in 0..DISCARDS {
+            if !self.readable {
+                break;
+            }
+            let space = input.space();
+            let asked = space.len();
+            match self.stream.read(space) {
+                Ok(0) => return Some(CloseReason::Normal),
+                Ok(n) => {
+                    stats.bytes_read.add(n as u64);
+                    self.readable = n == asked || self.hangup;
+                }
+                Err(e) if would_block(&e) => self.readable = false,
+                Err(_) => return Some(CloseReason::Error),
+            }
+        }
+        None
+    }
+
+    /// Everything is sent. Closing a socket that holds unread input resets the
+    /// connection, and the reset overtakes the reply that says what was wrong;
+    /// so what has come is read first.
+    fn finish(&mut self, desk: &mut Desk, reason: CloseReason) -> After {
+        desk.input.clear();
+        if reason == CloseReason::Error && self.readable {
+            for _ in 0..DISCARDS {
+                let space = desk.input.space();
+                let asked = space.len();
+                if !self.stream.read(space).is_ok_and(|n| n == asked) {
+                    break;
+                }
+            }
+        }
+        After::Close(reason)
+    }
+
+    /// Writes until everything is sent or the socket is full. A write may also
+    /// fall short because it takes a limited number of slices, so only the
+    /// socket's own word counts.
+    fn send(&self, output: &mut Output, stats: &WorkerStats) -> Sent {
+        let mut sink = self.stream.sink();
+        while !output.is_empty() {
+            match output.write_to(&mut sink) {
+                Ok(0) => return Sent::Failed,
+                Ok(n) => stats.bytes_written.add(n as u64),
+                Err(e) if would_block(&e) => return Sent::Part,
+                Err(_) => return Sent::Failed,
+            }
+        }
+        Sent::All
+    }
+}

@@ -1,0 +1,397 @@
+//! Listening sockets and the thread that accepts.
+//!
+//! Connections are accepted until there are none and handed to the workers in
+//! turn. At the limit (`max_connections`, listening sockets included) there
+//! are memcached's two behaviours: refuse with a line of text, or hold the one
+//! connection that hit the limit and stop listening until another closes. When
+//! the system has no descriptor to give, listening stops too, and is tried
+//! again after a moment and whenever a connection closes.
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, UnixListener};
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::stream::{Peer, Stream};
+use super::worker::{Accepted, Mailbox};
+use super::{Bell, Gate, would_block};
+use crate::config::{Listen, Protocol};
+use crate::context::{ConnState, Context, Stop};
+use crate::error::StartError;
+use crate::server::BoundAddress;
+
+/// The waker's token; listeners count up from 0.
+const WAKE: Token = Token(usize::MAX);
+
+/// How long to wait for descriptors when the system has none.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a client over the limit is told, in memcached's words.
+const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
+
+enum Socks {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A socket that listens. Dropping it closes it and removes its file.
+pub(crate) struct Listener {
+    socket: Socks,
+    protocol: Protocol,
+    /// Where it can be reached.
+    pub(crate) address: BoundAddress,
+    /// Removed when the listener goes.
+    _file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] with the address as it was given.
+    pub(crate) fn bind(listen: &Listen, backlog: i32) -> Result<Self, StartError> {
+        match listen {
+            Listen::Tcp { addr, protocol } => {
+                bind_tcp(*addr, backlog, *protocol).map_err(|e| StartError::Listen(addr.to_string(), e))
+            }
+            Listen::Unix { path, mask, protocol } => bind_unix(path, *mask, backlog, *protocol)
+                .map_err(|e| StartError::Listen(path.display().to_string(), e)),
+        }
+    }
+
+    fn fd(&self) -> RawFd {
+        match &self.socket {
+            Socks::Tcp(s) => s.as_raw_fd(),
+            Socks::Unix(s) => s.as_raw_fd(),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Accepted> {
+        let (stream, peer) = match &self.socket {
+            Socks::Tcp(s) => {
+                let (socket, from) = s.accept()?;
+                (Stream::new_tcp(socket), Peer::from(from))
+            }
+            Socks::Unix(s) => (Stream::new_unix(s.accept()?.0), Peer::Unix),
+        };
+        Ok(Accepted { stream, peer, protocol: self.protocol })
+    }
+
+    fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Socks::Tcp(s) => poll.registry().register(s, token, Interest::READABLE),
+            Socks::Unix(s) => poll.registry().register(s, token, Interest::READABLE),
+        }
+    }
+
+    fn deregister(&mut self, poll: &Poll) -> io::Result<()> {
+        match &mut self.socket {
+            Socks::Tcp(s) => poll.registry().deregister(s),
+            Socks::Unix(s) => poll.registry().deregister(s),
+        }
+    }
+}
+
+/// Accepted sockets inherit the options, which saves two calls a connection.
+fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol) -> io::Result<Listener> {
+    let socket = new_socket(Domain::for_address(addr))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_keepalive(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SockAddr::from(addr))?;
+    socket.listen(backlog)?;
+    let socket = TcpListener::from_std(socket.into());
+    let address = BoundAddress::Tcp(socket.local_addr()?);
+    Ok(Listener { socket: Socks::Tcp(socket), protocol, address, _file: None })
+}
+
+/// The file appears with at most the bits it is to have, and gets the rest
+/// afterwards: changing the umask, as memcached does, would affect every
+/// thread of the application.
+fn bind_unix(path: &Path, mask: u32, backlog: i32, protocol: Protocol) -> io::Result<Listener> {
+    remove_stale(path)?;
+    let permissions = Permissions::from_mode(mask & 0o777);
+    let socket = File::from(OwnedFd::from(new_socket(Domain::UNIX)?));
+    // Not every system lets a socket have permissions before it has a name.
+    let _ = socket.set_permissions(permissions.clone());
+    let socket = Socket::from(OwnedFd::from(socket));
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::of(path)?;
+    fs::set_permissions(path, permissions)?;
+    socket.listen(backlog)?;
+    let socket = UnixListener::from_std(socket.into());
+    let address = BoundAddress::Unix(path.to_path_buf());
+    Ok(Listener { socket: Socks::Unix(socket), protocol, address, _file: Some(file) })
+}
+
+fn new_socket(domain: Domain) -> io::Result<Socket> {
+    // Socket::new sets close-on-exec.
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Removes the socket of a server that is gone. Anything else at `path` stays,
+/// and bind reports it.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Ok(());
+    }
+    let probe = new_socket(Domain::UNIX)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+/// A socket's file; dropping this removes it if it is still the same file.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_path_buf(), device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|m| m.file_type().is_socket() && m.dev() == self.device && m.ino() == self.inode);
+        if ours {
+            // Nobody to tell, nothing to do about it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The thread that accepts, before and while it runs.
+pub(crate) struct Acceptor {
+    poll: Poll,
+    context: Arc<Context>,
+    gate: Arc<Gate>,
+    listeners: Vec<Listener>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    /// Index of the mailbox whose turn it is.
+    next: usize,
+    /// Accepted over the limit; goes to a worker when another one closes.
+    held: Option<Accepted>,
+    /// Listening is off since then.
+    paused: Option<Instant>,
+}
+
+impl Acceptor {
+    /// A thread's worth of listening sockets, and the gate to wake it by.
+    pub(crate) fn new(context: Arc<Context>, mut listeners: Vec<Listener>) -> io::Result<(Self, Arc<Gate>)> {
+        let poll = Poll::new()?;
+        let gate = Arc::new(Gate::new(Bell::new(Waker::new(poll.registry(), WAKE)?)));
+        let now = context.cache.clock().now();
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener.register(&poll, Token(index))?;
+            context.connections.set(listener.fd(), ConnState::Listening, now);
+            context.log(2, || {
+                let protocol = match listener.protocol {
+                    Protocol::Negotiating => "auto-negotiate",
+                    Protocol::Ascii => "ascii",
+                    Protocol::Binary => "binary",
+                };
+                format!("<{} server listening ({protocol})", listener.fd())
+            });
+        }
+        context.listener.listeners.store(listeners.len() as u64, Relaxed);
+        context.listener.structures.fetch_max(listeners.len(), Relaxed);
+        let acceptor = Self {
+            poll,
+            context,
+            gate: Arc::clone(&gate),
+            listeners,
+            mailboxes: Vec::new(),
+            next: 0,
+            held: None,
+            paused: None,
+        };
+        Ok((acceptor, gate))
+    }
+
+    /// Who gets the connections. Call before [`Acceptor::run`].
+    pub(crate) fn serve_by(&mut self, mailboxes: Vec<Arc<Mailbox>>) {
+        self.mailboxes = mailboxes;
+    }
+
+    /// Accepts until the server stops.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        while self.context.stopping() == Stop::Running {
+            let timeout = self.paused.filter(|_| self.held.is_none()).map(|_| RETRY);
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    self.context.log(0, || format!("listener: event queue failed: {e}"));
+                    self.context.request_stop(Stop::Now);
+                    break;
+                }
+            }
+            if self.paused.is_some() {
+                self.resume();
+                continue;
+            }
+            for event in &events {
+                if event.token() != WAKE {
+                    self.accept_all(event.token().0);
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.context.config.max_connections.saturating_sub(self.listeners.len());
+        self.gate.open() >= most.max(1)
+    }
+
+    /// Accepts until there is nothing to accept or listening is off.
+    fn accept_all(&mut self, index: usize) {
+        while self.paused.is_none() && self.context.stopping() == Stop::Running {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match listener.accept() {
+                Ok(accepted) => self.place(accepted),
+                Err(e) if would_block(&e) => return,
+                Err(e) if is_about_peer(&e) => {}
+                Err(e) => {
+                    self.context.log(1, || format!("accept(): {e}"));
+                    self.pause();
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, accepted: Accepted) {
+        if !self.is_full() {
+            self.hand_out(accepted);
+        } else if self.context.config.maxconns_fast {
+            refuse(&accepted.stream);
+            self.context.listener.rejected.fetch_add(1, Relaxed);
+        } else {
+            self.held = Some(accepted);
+            self.pause();
+        }
+    }
+
+    fn hand_out(&mut self, accepted: Accepted) {
+        let open = self.gate.enter();
+        let stats = &self.context.listener;
+        stats.total.fetch_add(1, Relaxed);
+        stats.structures.fetch_max(open + self.listeners.len(), Relaxed);
+        let mut accepted = accepted;
+        for _ in 0..self.mailboxes.len() {
+            self.next = (self.next + 1) % self.mailboxes.len();
+            let Some(mailbox) = self.mailboxes.get(self.next) else { break };
+            match mailbox.deliver(accepted) {
+                Ok(()) => return,
+                Err(back) => accepted = back,
+            }
+        }
+        // Every worker is gone: the server is stopping.
+        drop(accepted);
+        self.gate.leave();
+    }
+
+    /// Switches listening off.
+    fn pause(&mut self) {
+        self.paused = Some(Instant::now());
+        let stats = &self.context.listener;
+        stats.disabled.fetch_add(1, Relaxed);
+        stats.paused.store(1, Relaxed);
+        for listener in &mut self.listeners {
+            // If it stays registered, its events find the listener paused.
+            let _ = listener.deregister(&self.poll);
+        }
+        self.gate.set_waiting(true);
+        if self.held.is_some() {
+            // A connection may have closed before it could know that we wait.
+            // (Without descriptors this would spin; there the retry looks.)
+            self.gate.bell.ring();
+        }
+    }
+
+    /// Switches listening on again if there is room.
+    fn resume(&mut self) {
+        if self.held.is_some() && self.is_full() {
+            return;
+        }
+        let Some(since) = self.paused.take() else { return };
+        self.gate.set_waiting(false);
+        let stats = &self.context.listener;
+        stats.disabled_us.fetch_add(since.elapsed().as_micros() as u64, Relaxed);
+        stats.paused.store(0, Relaxed);
+        if let Some(held) = self.held.take() {
+            self.hand_out(held);
+        }
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            // Registering reports what waits in the backlog as a new event.
+            if let Err(e) = listener.register(&self.poll, Token(index)) {
+                self.context.log(0, || format!("failed to listen again: {e}"));
+            }
+        }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            self.context.connections.clear(listener.fd());
+        }
+        self.context.listener.listeners.store(0, Relaxed);
+        self.gate.bell.remove();
+    }
+}
+
+/// Whether accept reports that this one connection failed, not that accepting does.
+fn is_about_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+        TimedOut,
+    };
+    matches!(
+        error.kind(),
+        Interrupted
+            | ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | TimedOut
+    ) || error.raw_os_error() == Some(libc::EPROTO)
+}
+
+/// Tells a client that there is no room. What it has sent is read first, or
+/// closing would reset the connection and take the text with it.
+fn refuse(stream: &Stream) {
+    let mut sent_already = [0; 2048];
+    let _ = stream.read(&mut sent_already);
+    let _ = stream.sink().write(TOO_MANY);
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}

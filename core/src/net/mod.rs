@@ -1,0 +1,123 @@
+//! Sockets and threads: what carries bytes between clients and sessions.
+//!
+//! ```text
+//!   listener ──accepted──▶ mailbox ──▶ worker ── events ──▶ connection
+//!                                        │                    ├ stream   (Tcp | Unix)
+//!                                        └ desk: one Input,   ├ session  (bytes in, bytes out)
+//!                                          one Output         └ leftover, unsent (only while partial)
+//! ```
+//!
+//! One thread accepts and hands connections out round robin; each worker owns
+//! an event queue and everything of its connections. Nothing here reads a
+//! command or a reply: that is [`crate::session`]. Nothing here is public
+//! beyond the crate: [`crate::server`] is the door.
+
+pub(crate) mod buffers;
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod names;
+pub(crate) mod stream;
+pub(crate) mod worker;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use mio::Waker;
+use parking_lot::Mutex;
+
+/// A waker that can be taken away: its descriptor closes with the thread it
+/// woke, no matter who still holds the handle.
+#[derive(Default)]
+pub(crate) struct Bell(Mutex<Option<Waker>>);
+
+impl Bell {
+    /// A bell that rings `waker`.
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self(Mutex::new(Some(waker)))
+    }
+
+    /// Wakes the thread, if it still runs.
+    pub(crate) fn ring(&self) {
+        if let Some(waker) = self.0.lock().as_ref() {
+            // Fails only if the counter is full, and then the thread wakes anyway.
+            let _ = waker.wake();
+        }
+    }
+
+    /// The thread ends: rings do nothing from now on.
+    pub(crate) fn remove(&self) {
+        self.0.lock().take();
+    }
+}
+
+/// Counts connections for the listener, which may wait for one to close.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: AtomicUsize,
+    /// The listener waits. Set before it looks at `open` once more, read after
+    /// `open` went down: one of the two sees the other.
+    waiting: AtomicBool,
+    /// Wakes the listener.
+    pub(crate) bell: Bell,
+}
+
+impl Gate {
+    /// A gate whose listener wakes by `bell`.
+    pub(crate) fn new(bell: Bell) -> Self {
+        Self { bell, ..Self::default() }
+    }
+
+    /// Connections that exist.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(SeqCst)
+    }
+
+    /// Counts a new connection; returns how many there are now.
+    pub(crate) fn enter(&self) -> usize {
+        self.open.fetch_add(1, SeqCst) + 1
+    }
+
+    /// A connection is closed.
+    pub(crate) fn leave(&self) {
+        self.open.fetch_sub(1, SeqCst);
+        if self.waiting.load(SeqCst) {
+            self.bell.ring();
+        }
+    }
+
+    /// Whether [`Gate::leave`] wakes the listener.
+    pub(crate) fn set_waiting(&self, waiting: bool) {
+        self.waiting.store(waiting, SeqCst);
+    }
+}
+
+/// Keeps the application's signals away from the calling thread, so that they
+/// interrupt the threads that expect them. Faults stay deliverable.
+#[allow(unsafe_code, reason = "the standard library has no signal mask")]
+pub(crate) fn block_signals() {
+    // SAFETY: `set` is plain memory that sigfillset initialises before it is
+    // used; every pointer is to it or null where null is allowed; the calls
+    // change the mask of the calling thread alone.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut set);
+        for fault in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGABRT,
+            libc::SIGTRAP,
+            libc::SIGSYS,
+            libc::SIGPROF,
+        ] {
+            libc::sigdelset(&raw mut set, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Whether `error` only says that the socket has nothing to give or take now.
+pub(crate) fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}

@@ -1,0 +1,459 @@
+//! The event loop: one thread, one event queue, and the connections that the
+//! listener gave it.
+//!
+//! A round: wait for events and visit the connections they concern; take what
+//! is in the mailbox (new connections, watchers with lines, a request to
+//! stop); give the connections that used up their budget one further turn
+//! each; then timers. While somebody waits for a turn, the queue is only
+//! polled. A panic in a visit costs that connection and nothing else.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Poll, Token, Waker};
+use parking_lot::Mutex;
+
+use super::buffers::Input;
+use super::connection::{After, Connection, Desk, Place};
+use super::stream::{Peer, Stream};
+use super::{Bell, Gate};
+use crate::config::Protocol;
+use crate::context::{Context, Stop, WorkerStats};
+use crate::output::Output;
+use crate::session::CloseReason;
+
+/// Events taken from the queue at once.
+const EVENTS: usize = 1024;
+
+/// The waker's token; connections count up from 0.
+const WAKE: Token = Token(usize::MAX);
+
+/// How long a connection that is to be closed waits for its client to read
+/// something.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Output memory that a worker keeps beyond `output_limit`.
+const OUTPUT_SLACK: usize = 64 * 1024;
+
+/// How often idle connections are looked for.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
+/// A connection on its way from the listener to a worker.
+pub(crate) struct Accepted {
+    /// The socket.
+    pub(crate) stream: Stream,
+    /// The other end.
+    pub(crate) peer: Peer,
+    /// What is spoken.
+    pub(crate) protocol: Protocol,
+}
+
+/// What other threads leave for a worker.
+pub(crate) struct Mailbox {
+    mail: Mutex<Mail>,
+    bell: Bell,
+}
+
+#[derive(Default)]
+struct Mail {
+    accepted: Vec<Accepted>,
+    watchers: Vec<Token>,
+    /// The worker is gone.
+    closed: bool,
+}
+
+impl Mailbox {
+    /// Hands a connection over, or gives it back if the worker is gone.
+    pub(crate) fn deliver(&self, accepted: Accepted) -> Result<(), Accepted> {
+        let mut mail = self.mail.lock();
+        if mail.closed {
+            return Err(accepted);
+        }
+        mail.accepted.push(accepted);
+        drop(mail);
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// The watcher of a connection has lines to send.
+    pub(crate) fn watcher_has_lines(&self, token: Token) {
+        self.mail.lock().watchers.push(token);
+        self.bell.ring();
+    }
+
+    /// Makes the worker look around.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+}
+
+/// When a graceful stop ends at the latest.
+#[derive(Default)]
+pub(crate) struct Deadline(Mutex<Option<Instant>>);
+
+impl Deadline {
+    /// For a stop that was requested without one.
+    const DEFAULT: Duration = Duration::from_secs(10);
+
+    /// Sets it; `None` is too far away to tell.
+    pub(crate) fn set(&self, at: Option<Instant>) {
+        *self.0.lock() = at;
+    }
+
+    fn get(&self) -> Instant {
+        let now = Instant::now();
+        *self.0.lock().get_or_insert_with(|| now.checked_add(Self::DEFAULT).unwrap_or(now))
+    }
+}
+
+enum Alarm {
+    /// An injected delay ends.
+    Awake,
+    /// A closing connection had this much to send when last looked at.
+    Linger(usize),
+}
+
+struct Timer {
+    at: Instant,
+    token: Token,
+    alarm: Alarm,
+}
+
+/// A worker before and while it runs.
+pub(crate) struct Worker {
+    poll: Poll,
+    context: Arc<Context>,
+    number: usize,
+    desk: Desk,
+    gate: Arc<Gate>,
+    deadline: Arc<Deadline>,
+    /// By token. Boxed: a connection's memory goes when it closes, and growing
+    /// the table moves pointers only.
+    slots: Vec<Option<Box<Connection>>>,
+    free: Vec<usize>,
+    live: usize,
+    ready: VecDeque<Token>,
+    /// Few and short-lived: faults that tests inject, and clients that do not read.
+    timers: Vec<Timer>,
+    /// Second of the last look for idle connections.
+    idle_looked: u32,
+    /// A graceful stop is under way, until then.
+    draining: Option<Instant>,
+    woken: Vec<Token>,
+    arrived: Vec<Accepted>,
+}
+
+impl Worker {
+    /// A worker and the mailbox to reach it by.
+    pub(crate) fn new(
+        number: usize,
+        context: Arc<Context>,
+        gate: Arc<Gate>,
+        deadline: Arc<Deadline>,
+    ) -> io::Result<(Self, Arc<Mailbox>)> {
+        let poll = Poll::new()?;
+        let bell = Bell::new(Waker::new(poll.registry(), WAKE)?);
+        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), bell });
+        let worker = Self {
+            poll,
+            desk: Desk {
+                input: Input::new(),
+                output: Output::new(),
+                mailbox: Arc::clone(&mailbox),
+                keep: context.config.output_limit.saturating_add(OUTPUT_SLACK),
+            },
+            context,
+            number,
+            gate,
+            deadline,
+            slots: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            ready: VecDeque::new(),
+            timers: Vec::new(),
+            idle_looked: 0,
+            draining: None,
+            woken: Vec::new(),
+            arrived: Vec::new(),
+        };
+        Ok((worker, mailbox))
+    }
+
+    /// Serves until the server stops.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while self.goes_on() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    self.context.log(0, || format!("worker: event queue failed: {e}"));
+                    self.context.request_stop(Stop::Now);
+                    break;
+                }
+            }
+            let mut rung = false;
+            for event in &events {
+                if event.token() == WAKE {
+                    rung = true;
+                } else {
+                    self.on_event(event);
+                }
+            }
+            if rung {
+                self.read_mail();
+            }
+            // Those that get in line now have their turn in the next round.
+            for _ in 0..self.ready.len() {
+                if let Some(token) = self.ready.pop_front() {
+                    if let Some(connection) = self.connection(token) {
+                        connection.queued = false;
+                    }
+                    self.visit(token);
+                }
+            }
+            if !self.timers.is_empty() {
+                self.run_timers();
+            }
+            if self.context.config.idle_timeout > 0 {
+                self.close_idle();
+            }
+        }
+    }
+
+    /// Looks at the request to stop, if there is one.
+    fn goes_on(&mut self) -> bool {
+        match self.context.stopping() {
+            Stop::Running => true,
+            Stop::Now => false,
+            Stop::Graceful => {
+                if self.draining.is_none() {
+                    self.draining = Some(self.deadline.get());
+                    self.read_mail();
+                    // Serve what has come before the stop; who is quiet is closed.
+                    for token in (0..self.slots.len()).map(Token) {
+                        let Some(connection) = self.connection(token) else { continue };
+                        if connection.input_came(false) && !connection.queued {
+                            self.visit(token);
+                        }
+                    }
+                }
+                self.live > 0 && self.draining.is_some_and(|at| Instant::now() < at)
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timers = self.timers.iter().map(|t| t.at);
+        let nearest = timers.chain(self.draining).min();
+        let nearest = nearest.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.context.config.idle_timeout > 0 && self.live > 0 {
+            return Some(nearest.map_or(IDLE_CHECK, |n| n.min(IDLE_CHECK)));
+        }
+        nearest
+    }
+
+    fn connection(&mut self, token: Token) -> Option<&mut Box<Connection>> {
+        self.slots.get_mut(token.0)?.as_mut()
+    }
+
+    /// An event may concern a connection that closed a moment ago, and reach
+    /// the next one with its token; that one finds nothing to do.
+    fn on_event(&mut self, event: &Event) {
+        let token = event.token();
+        let Some(connection) = self.connection(token) else { return };
+        let failed = event.is_error() || event.is_write_closed();
+        let ended = event.is_read_closed() || failed;
+        let mut visit = connection.is_blocked() && (event.is_writable() || failed);
+        if event.is_readable() || ended {
+            visit |= connection.input_came(ended);
+        }
+        if visit && !connection.queued {
+            self.visit(token);
+        }
+    }
+
+    fn visit(&mut self, token: Token) {
+        let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
+        let Some(stats) = self.context.workers.get(self.number) else { return };
+        let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
+        let desk = &mut self.desk;
+        let before = connection.held();
+        let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, desk)));
+        held_changes(stats, before, connection.held());
+        let after = after.unwrap_or_else(|_| {
+            let fd = connection.fd();
+            desk.reset();
+            self.context.log(0, || format!("<{fd} internal error, connection closed"));
+            After::Close(CloseReason::Error)
+        });
+        match after {
+            After::Wait => {
+                if self.draining.is_some() && connection.is_quiet() {
+                    self.close(token, CloseReason::Shutdown);
+                }
+            }
+            After::Again => {
+                connection.queued = true;
+                self.ready.push_back(token);
+            }
+            After::Sleep(time) => self.set_timer(token, time, Alarm::Awake),
+            After::Linger => {
+                let unsent = connection.unsent();
+                if !self.timers.iter().any(|t| t.token == token) {
+                    self.set_timer(token, LINGER, Alarm::Linger(unsent));
+                }
+            }
+            After::Close(reason) => self.close(token, reason),
+        }
+    }
+
+    fn close(&mut self, token: Token, reason: CloseReason) {
+        let Some(mut connection) = self.slots.get_mut(token.0).and_then(Option::take) else { return };
+        self.free.push(token.0);
+        self.live -= 1;
+        self.timers.retain(|t| t.token != token);
+        if connection.queued {
+            self.ready.retain(|t| *t != token);
+        }
+        if let Some(stats) = self.context.workers.get(self.number) {
+            held_changes(stats, connection.held(), 0);
+            stats.connections.sub(1);
+        }
+        connection.closed(&self.context, reason);
+        drop(connection);
+        self.gate.leave();
+    }
+
+    fn read_mail(&mut self) {
+        let mut mail = self.desk.mailbox.mail.lock();
+        std::mem::swap(&mut self.arrived, &mut mail.accepted);
+        std::mem::swap(&mut self.woken, &mut mail.watchers);
+        drop(mail);
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for accepted in arrived.drain(..) {
+            self.adopt(accepted);
+        }
+        self.arrived = arrived;
+        let mut woken = std::mem::take(&mut self.woken);
+        for token in woken.drain(..) {
+            // A client that still has something to read gets the lines later.
+            let Some(connection) = self.connection(token) else { continue };
+            if !connection.is_blocked() && !connection.queued {
+                self.visit(token);
+            }
+        }
+        self.woken = woken;
+    }
+
+    /// Takes a connection in: registered once, and that is all.
+    fn adopt(&mut self, accepted: Accepted) {
+        let Accepted { stream, peer, protocol } = accepted;
+        let context = &self.context;
+        let mut connection = Connection::new(stream, peer, protocol, context.cache.clock().now());
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if let Err(e) = connection.stream().register(self.poll.registry(), Token(index)) {
+            context.log(1, || format!("failed to register a connection: {e}"));
+            self.free.push(index);
+            drop(connection);
+            self.gate.leave();
+            return;
+        }
+        connection.opened(context, protocol);
+        if let Some(stats) = context.workers.get(self.number) {
+            stats.connections.add(1);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Some(Box::new(connection));
+            self.live += 1;
+        }
+    }
+
+    fn set_timer(&mut self, token: Token, after: Duration, alarm: Alarm) {
+        let now = Instant::now();
+        // A time beyond the clock's end does not end.
+        let at = now.checked_add(after).or_else(|| now.checked_add(Duration::from_secs(100_000)));
+        self.timers.push(Timer { at: at.unwrap_or(now), token, alarm });
+    }
+
+    fn run_timers(&mut self) {
+        let now = Instant::now();
+        while let Some(index) = self.timers.iter().position(|t| t.at <= now) {
+            let Timer { token, alarm, .. } = self.timers.swap_remove(index);
+            let Some(connection) = self.connection(token) else { continue };
+            match alarm {
+                Alarm::Awake => {
+                    connection.awake();
+                    if !connection.queued {
+                        self.visit(token);
+                    }
+                }
+                Alarm::Linger(before) => {
+                    let unsent = connection.unsent();
+                    if unsent < before {
+                        self.set_timer(token, LINGER, Alarm::Linger(unsent));
+                    } else {
+                        self.close(token, CloseReason::Error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// memcached's rule: more than `idle_timeout` seconds since the last command.
+    fn close_idle(&mut self) {
+        let context = &self.context;
+        let now = context.cache.clock().now();
+        if now == self.idle_looked {
+            return;
+        }
+        self.idle_looked = now;
+        let Some(since) = now.checked_sub(context.config.idle_timeout) else { return };
+        for token in (0..self.slots.len()).map(Token) {
+            let Some(connection) = self.connection(token) else { continue };
+            if !connection.is_idle_since(since) {
+                continue;
+            }
+            let fd = connection.fd();
+            self.context.log(2, || format!("Closing idle fd {fd}"));
+            if let Some(stats) = self.context.workers.get(self.number) {
+                stats.idle_kicks.add(1);
+            }
+            self.close(token, CloseReason::IdleTimeout);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut mail = self.desk.mailbox.mail.lock();
+        mail.closed = true;
+        let unopened = std::mem::take(&mut mail.accepted);
+        drop(mail);
+        for accepted in unopened {
+            drop(accepted);
+            self.gate.leave();
+        }
+        for token in (0..self.slots.len()).map(Token) {
+            self.close(token, CloseReason::Shutdown);
+        }
+        self.desk.mailbox.bell.remove();
+    }
+}
+
+/// Keeps `buffered` true when a connection's buffers change.
+fn held_changes(stats: &WorkerStats, before: usize, after: usize) {
+    if before != after {
+        stats.buffered.add((after as u64).wrapping_sub(before as u64));
+    }
+}

@@ -1,0 +1,192 @@
+//! What a connection still has to send: encoded bytes, and between them values
+//! that are too large to copy and are pinned in the store instead.
+//!
+//! ```text
+//!   bytes   | VALUE a 0 9\r\n........\r\n VALUE b 0 100000\r\n | \r\nEND\r\n |
+//!   pins                                                  ^ at
+//!   stream    bytes[..at]                  value of b       bytes[at..]
+//! ```
+//!
+//! The encoders append; whoever owns the socket calls [`Output::write_to`],
+//! one vectored write a call. Nothing here knows what a socket is.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+
+use crate::store::PinnedValue;
+
+/// Most slices handed to one vectored write.
+const SLICES: usize = 64;
+
+struct Pin {
+    /// Offset in `bytes` before which the value goes; `head <= at <= bytes.len()`.
+    at: usize,
+    value: PinnedValue,
+    /// Bytes of the value that are sent.
+    sent: usize,
+}
+
+/// A stream of bytes to send, some of them pinned in the store.
+#[derive(Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    /// Bytes of `bytes` that are sent.
+    head: usize,
+    pins: VecDeque<Pin>,
+    /// Unsent bytes of pinned values.
+    pinned: usize,
+}
+
+impl Output {
+    /// An empty stream.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The buffer that encoders append to.
+    #[inline]
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends bytes.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends a pinned value; it is unpinned when its last byte is sent.
+    pub fn pin(&mut self, value: PinnedValue) {
+        self.pinned += value.len();
+        self.pins.push_back(Pin { at: self.bytes.len(), value, sent: 0 });
+    }
+
+    /// Bytes not yet sent.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.head + self.pinned
+    }
+
+    /// Whether everything is sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of heap this stream holds when idle.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// A place to go back to with [`Output::rewind`].
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), pins: self.pins.len() }
+    }
+
+    /// Whether something was appended since `mark`.
+    pub fn grew_since(&self, mark: &Mark) -> bool {
+        self.bytes.len() > mark.bytes || self.pins.len() > mark.pins
+    }
+
+    /// The encoded bytes appended since `mark`, pinned values left out.
+    pub fn since(&self, mark: &Mark) -> &[u8] {
+        self.bytes.get(mark.bytes..).unwrap_or_default()
+    }
+
+    /// Forgets what was appended since `mark`. Nothing may have been sent since.
+    pub fn rewind(&mut self, mark: &Mark) {
+        self.bytes.truncate(mark.bytes);
+        while self.pins.len() > mark.pins {
+            if let Some(pin) = self.pins.pop_back() {
+                self.pinned -= pin.value.len() - pin.sent;
+            }
+        }
+    }
+
+    /// Forgets everything and gives back memory above `keep` bytes.
+    pub fn clear(&mut self, keep: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(keep);
+        self.head = 0;
+        self.pins.clear();
+        self.pinned = 0;
+    }
+
+    /// Hands as much as possible to `sink` in one vectored write.
+    ///
+    /// Returns the number of bytes taken. Fewer than [`Output::len`] before the
+    /// call means that the sink is full.
+    ///
+    /// # Errors
+    /// Whatever the sink returns, `WouldBlock` included.
+    pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<usize> {
+        if self.pins.is_empty() {
+            let n = sink.write(&self.bytes[self.head..])?;
+            self.consume(n);
+            return Ok(n);
+        }
+        let mut slices: [IoSlice<'_>; SLICES] = std::array::from_fn(|_| IoSlice::new(&[]));
+        let mut used = 0;
+        let mut from = self.head;
+        let mut add = |slice| {
+            if used < SLICES {
+                slices[used] = IoSlice::new(slice);
+                used += 1;
+            }
+        };
+        for pin in &self.pins {
+            if from < pin.at {
+                add(&self.bytes[from..pin.at]);
+                from = pin.at;
+            }
+            let mut skip = pin.sent;
+            for slice in pin.value.slices() {
+                let cut = skip.min(slice.len());
+                skip -= cut;
+                if cut < slice.len() {
+                    add(&slice[cut..]);
+                }
+            }
+        }
+        if from < self.bytes.len() {
+            add(&self.bytes[from..]);
+        }
+        let n = sink.write_vectored(&slices[..used])?;
+        self.consume(n);
+        Ok(n)
+    }
+
+    /// Marks `n` bytes as sent.
+    fn consume(&mut self, mut n: usize) {
+        while let Some(pin) = self.pins.front_mut() {
+            let plain = n.min(pin.at - self.head);
+            self.head += plain;
+            n -= plain;
+            if self.head < pin.at {
+                return;
+            }
+            let part = n.min(pin.value.len() - pin.sent);
+            pin.sent += part;
+            self.pinned -= part;
+            n -= part;
+            if pin.sent < pin.value.len() {
+                return;
+            }
+            self.pins.pop_front();
+        }
+        self.head += n;
+        debug_assert!(self.head <= self.bytes.len());
+        if self.head == self.bytes.len() {
+            self.head = 0;
+            self.bytes.clear();
+        }
+    }
+}
+
+/// A place in an [`Output`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    bytes: usize,
+    pins: usize,
+}

@@ -1,0 +1,306 @@
+//! The classic text protocol: `get`, `set`, `incr` and their kin.
+//!
+//! Parses one line; the values of stores are read by the session.
+
+use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
+use super::text;
+use crate::cache::{DeltaRequest, Deleted, Mode, Number, StoreReply, Stored, Tokens as MetaTokens};
+use crate::error::{AllocError, DeltaError};
+use crate::output::Output;
+use crate::reply::Reply;
+use crate::request::{Key, Request, StoreHead};
+use crate::store::Visit;
+
+/// Bytes of a value above which it is pinned, not copied.
+pub const COPY_MAX: usize = 4096;
+
+/// A line, understood.
+pub enum Line<'a> {
+    /// `get`, `gets`, `gat`, `gats`: the keys are in the line from `keys` on.
+    Gets {
+        /// Where the keys begin in the line.
+        keys: usize,
+        /// Whether CAS values are wanted.
+        with_cas: bool,
+        /// New TTL.
+        touch: Option<i32>,
+    },
+    /// A store; its value of `length` bytes and `\r\n` follow.
+    Store {
+        /// The store.
+        head: StoreHead<'a>,
+        /// Bytes of the value.
+        length: usize,
+        /// No answer is wanted.
+        quiet: bool,
+    },
+    /// Any other data command.
+    Data {
+        /// The command.
+        request: Request<'a>,
+        /// No answer is wanted.
+        quiet: bool,
+    },
+    /// Answered with an error.
+    Bad {
+        /// The error.
+        error: &'static str,
+        /// Bytes of a value that follows and is not wanted.
+        swallow: usize,
+        /// No answer is wanted.
+        quiet: bool,
+    },
+    /// Not a data command.
+    Other,
+}
+
+impl Line<'_> {
+    fn bad(error: &'static str) -> Self {
+        Line::Bad { error, swallow: 0, quiet: false }
+    }
+}
+
+/// Parses a line, its end taken off, whose first word has the length `word`.
+#[inline]
+pub fn parse(line: &[u8], word: usize, client: i32) -> Line<'_> {
+    let Some(command) = line.get(..word) else { return Line::Other };
+    match command {
+        b"get" => gets(line, word, false),
+        b"gets" => gets(line, word, true),
+        b"set" => store(line, Mode::Set, client),
+        b"add" => store(line, Mode::Add, client),
+        b"cas" => store(line, Mode::Cas, client),
+        b"gat" => gats(line, false),
+        b"gats" => gats(line, true),
+        b"incr" => delta(line, true, client),
+        b"decr" => delta(line, false, client),
+        b"touch" => touch(line),
+        b"delete" => delete(line),
+        b"append" => store(line, Mode::Append, client),
+        b"replace" => store(line, Mode::Replace, client),
+        b"prepend" => store(line, Mode::Prepend, client),
+        _ => Line::Other,
+    }
+}
+
+#[inline]
+fn gets(line: &[u8], word: usize, with_cas: bool) -> Line<'_> {
+    if line.iter().skip(word).all(|&byte| byte == b' ') {
+        return Line::bad(text::BAD_LINE);
+    }
+    Line::Gets { keys: word, with_cas, touch: None }
+}
+
+fn gats(line: &[u8], with_cas: bool) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let (Some(exptime), Some(rest)) = (tokens.get(1), tokens.rest(2)) else {
+        return Line::bad(text::BAD_LINE);
+    };
+    match strict_i32(exptime) {
+        Some(exptime) => Line::Gets { keys: line.len() - rest.len(), with_cas, touch: Some(exptime) },
+        None => Line::bad(text::BAD_EXPTIME),
+    }
+}
+
+#[inline]
+fn store(line: &[u8], mode: Mode, _client: i32) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let (Some(key), Some(length)) = (tokens.get(1), tokens.get(4)) else {
+        return Line::bad(text::BAD_LINE);
+    };
+    let length = strict_i32(length).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= i32::MAX as usize - 2);
+    let Some(length) = length else { return Line::bad(text::BAD_LINE) };
+    let quiet = tokens.is_noreply();
+    let bad = Line::Bad { error: text::BAD_LINE, swallow: length + 2, quiet };
+    let Some(key) = Key::new(key) else { return bad };
+    let flags = tokens.rest(2).and_then(loose_u32);
+    let exptime = tokens.rest(3).and_then(loose_i32);
+    let (Some(flags), Some(exptime)) = (flags, exptime) else { return bad };
+    let compare = if mode == Mode::Cas {
+        match tokens.get(5).and_then(strict_u64) {
+            Some(cas) => cas,
+            None => return bad,
+        }
+    } else {
+        0
+    };
+    let head = StoreHead {
+        key,
+        mode,
+        vivify: false,
+        flags,
+        exptime: i64::from(exptime),
+        compare,
+        cas: None,
+        allow_stale: false,
+        key_binary: false,
+        purge_on_failure: mode == Mode::Set,
+    };
+    Line::Store { head, length, quiet }
+}
+
+fn delta(line: &[u8], increment: bool, client: i32) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let (Some(key), Some(delta)) = (tokens.get(1), tokens.get(2)) else {
+        return Line::bad(text::BAD_LINE);
+    };
+    let quiet = tokens.is_noreply();
+    let Some(key) = Key::new(key) else { return Line::Bad { error: text::BAD_LINE, swallow: 0, quiet } };
+    let Some(delta) = strict_u64(delta) else {
+        return Line::Bad { error: text::BAD_DELTA, swallow: 0, quiet };
+    };
+    let request = Request::Delta(DeltaRequest {
+        key: key.bytes(),
+        increment,
+        delta,
+        compare: 0,
+        cas: None,
+        expiry: None,
+        vivify: None,
+        key_binary: false,
+        client,
+    });
+    Line::Data { request, quiet }
+}
+
+fn touch(line: &[u8]) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let (Some(key), Some(exptime)) = (tokens.get(1), tokens.get(2)) else {
+        return Line::bad(text::BAD_LINE);
+    };
+    let quiet = tokens.is_noreply();
+    let Some(key) = Key::new(key) else { return Line::Bad { error: text::BAD_LINE, swallow: 0, quiet } };
+    match strict_i32(exptime) {
+        Some(exptime) => Line::Data { request: Request::Touch { key, exptime: i64::from(exptime) }, quiet },
+        None => Line::Bad { error: text::BAD_EXPTIME, swallow: 0, quiet },
+    }
+}
+
+fn delete(line: &[u8]) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let Some(key) = tokens.get(1) else { return Line::bad(text::BAD_LINE) };
+    let quiet = tokens.is_noreply();
+    match Key::new(key) {
+        Some(key) => Line::Data { request: Request::Delete { key }, quiet },
+        None => Line::Bad { error: text::BAD_LINE, swallow: 0, quiet },
+    }
+}
+
+/// Appends a line to the output.
+#[inline]
+pub fn push_line(out: &mut Output, line: &str) {
+    let bytes = out.bytes();
+    bytes.extend_from_slice(line.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// Appends a decimal number.
+#[inline]
+pub fn push_number(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a value and its line end: small ones copied, large ones pinned.
+#[inline]
+pub fn push_value(out: &mut Output, visit: &mut Visit<'_>) {
+    let Some(item) = visit.item() else { return };
+    if item.len() <= COPY_MAX {
+        item.copy_to(out.bytes());
+    } else if let Some(value) = visit.pin() {
+        out.pin(value);
+    }
+    out.bytes().extend_from_slice(b"\r\n");
+}
+
+/// Writes answers as classic text.
+pub struct Encoder<'a> {
+    /// Where they go.
+    pub out: &'a mut Output,
+    /// Whether `VALUE` lines carry the CAS.
+    pub with_cas: bool,
+    /// No answer is wanted (`noreply`).
+    pub quiet: bool,
+}
+
+impl Encoder<'_> {
+    #[inline]
+    fn line(&mut self, line: &str) {
+        if !self.quiet {
+            push_line(self.out, line);
+        }
+    }
+}
+
+impl Reply for Encoder<'_> {
+    #[inline]
+    fn hit(&mut self, visit: &mut Visit<'_>) {
+        let Some(item) = visit.item() else { return };
+        let bytes = self.out.bytes();
+        let length = item.len();
+        bytes.reserve(length.min(COPY_MAX) + item.key().len() + 64);
+        bytes.extend_from_slice(b"VALUE ");
+        bytes.extend_from_slice(item.key());
+        bytes.push(b' ');
+        push_number(bytes, u64::from(item.flags()));
+        bytes.push(b' ');
+        push_number(bytes, length as u64);
+        if self.with_cas {
+            bytes.push(b' ');
+            push_number(bytes, item.header().cas());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        push_value(self.out, visit);
+    }
+
+    #[inline]
+    fn miss(&mut self, _key: Key<'_>) {}
+
+    #[inline]
+    fn stored(&mut self, reply: &StoreReply) {
+        self.line(match reply.stored {
+            Stored::Stored => "STORED",
+            Stored::NotStored => "NOT_STORED",
+            Stored::Exists => "EXISTS",
+            Stored::NotFound => "NOT_FOUND",
+        });
+    }
+
+    fn refused(&mut self, error: AllocError) {
+        self.line(match error {
+            AllocError::TooLarge => text::TOO_LARGE,
+            AllocError::NoMemory => text::NO_MEMORY,
+        });
+    }
+
+    fn deleted(&mut self, deleted: Deleted) {
+        self.line(if deleted == Deleted::Deleted { "DELETED" } else { "NOT_FOUND" });
+    }
+
+    fn touched(&mut self, found: bool) {
+        self.line(if found { "TOUCHED" } else { "NOT_FOUND" });
+    }
+
+    fn number(&mut self, number: Result<Number, DeltaError>) {
+        match number {
+            Ok(number) if !self.quiet => {
+                push_number(self.out.bytes(), number.value);
+                self.out.push(b"\r\n");
+            }
+            Ok(_) => {}
+            Err(DeltaError::NotFound | DeltaError::CasMismatch) => self.line("NOT_FOUND"),
+            Err(DeltaError::NonNumeric) => self.line(text::NON_NUMERIC),
+            Err(DeltaError::NoMemory) => self.line(text::NO_MEMORY_DELTA),
+        }
+    }
+
+    // Classic requests are never answered in meta's terms.
+    fn meta_hit(&mut self, visit: &mut Visit<'_>, _tokens: MetaTokens) {
+        self.hit(visit);
+    }
+
+    fn meta_miss(&mut self) {}
+
+    fn inspected(&mut self, visit: &mut Visit<'_>) {
+        self.hit(visit);
+    }
+}

@@ -1,0 +1,787 @@
+//! The meta protocol: `mg ms md ma me`, a key and single-letter flags.
+//!
+//! Parsing checks all flags first, as memcached does: the first fault decides
+//! the error line. Answers repeat flags in the order in which they were asked.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::classic::{push_line, push_number, push_value};
+use super::scan::{Tokens, strict_i32, strict_u32, strict_u64};
+use super::text;
+use crate::cache::{
+    DeltaRequest, Deleted, MetaDelete, MetaGet, Mode, Number, StoreReply, Stored, Tokens as MetaTokens,
+};
+use crate::clock::Clock;
+use crate::config::KEY_MAX;
+use crate::error::{AllocError, DeltaError};
+use crate::output::{Mark, Output};
+use crate::reply::Reply;
+use crate::request::{Key, Request, StoreHead};
+use crate::store::{Visit, bit};
+
+/// Most tokens of a meta command.
+const TOKENS_MAX: usize = 20;
+
+/// Longest opaque, its `O` included.
+const OPAQUE_MAX: usize = 32;
+
+const DUPLICATE: &str = "CLIENT_ERROR duplicate flag";
+const INVALID: &str = "CLIENT_ERROR invalid flag";
+const BAD_TOKEN: &str = "CLIENT_ERROR bad token in command line format";
+const BAD_KEY: &str = "CLIENT_ERROR error decoding key";
+const TOO_MANY: &str = "CLIENT_ERROR options flags are too long";
+const LONG_OPAQUE: &str = "CLIENT_ERROR opaque token too long";
+const BAD_INITIAL: &str = "CLIENT_ERROR invalid numeric initial value";
+const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta value";
+const BAD_SET_MODE: &str = "CLIENT_ERROR invalid mode for ms M token";
+const BAD_DELTA_MODE: &str = "CLIENT_ERROR invalid mode for ma M token";
+const BAD_DELTA_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag";
+const NO_MEMORY_VIVIFY: &str = "SERVER_ERROR Out of memory allocating new item";
+
+/// The flags of a meta command, checked.
+pub struct Flags<'a> {
+    tokens: Tokens<'a>,
+    /// Token of the first flag.
+    first: usize,
+    key: [u8; KEY_MAX],
+    key_len: usize,
+    /// The key came in base64.
+    binary: bool,
+    value: bool,
+    quiet: bool,
+    no_update: bool,
+    /// `h`, `l`, `t`-changing flags: the fetch counts after the answer.
+    late: bool,
+    stale: bool,
+    drop_value: bool,
+    vivify: Option<i32>,
+    ttl: Option<i32>,
+    recache: Option<i32>,
+    compare: Option<u64>,
+    cas: Option<u64>,
+    client_flags: u32,
+    mode: Option<u8>,
+    initial: u64,
+    delta: u64,
+    /// An `O` that is too long was seen.
+    long_opaque: bool,
+}
+
+impl<'a> Flags<'a> {
+    /// Parses the tokens of a line; flags begin at token `first`. The error is
+    /// memcached's line.
+    fn parse(line: &'a [u8], first: usize) -> Result<Self, &'static str> {
+        let tokens = Tokens::new(line);
+        let Some(key) = tokens.get(1).filter(|_| tokens.len() >= first) else {
+            return Err(text::BAD_LINE);
+        };
+        let plain = tokens.from(first).all(|flag| flag.first().is_some_and(|c| matches!(c, b'0'..=b'9' | b'A'..=b'z')));
+        if !plain {
+            return Err(text::BAD_LINE);
+        }
+        let mut flags = Self {
+            first,
+            key: [0; KEY_MAX],
+            key_len: 0,
+            binary: false,
+            value: false,
+            quiet: false,
+            no_update: false,
+            late: false,
+            stale: false,
+            drop_value: false,
+            vivify: None,
+            ttl: None,
+            recache: None,
+            compare: None,
+            cas: None,
+            client_flags: 0,
+            mode: None,
+            initial: 0,
+            delta: 1,
+            long_opaque: false,
+            tokens,
+        };
+        flags.set_key(key)?;
+        flags.parse_flags(key)?;
+        Ok(flags)
+    }
+
+    fn set_key(&mut self, key: &[u8]) -> Result<(), &'static str> {
+        let Some(target) = self.key.get_mut(..key.len()) else { return Err(text::BAD_LINE) };
+        target.copy_from_slice(key);
+        self.key_len = key.len();
+        Ok(())
+    }
+
+    fn parse_flags(&mut self, key: &[u8]) -> Result<(), &'static str> {
+        if self.tokens.len() > TOKENS_MAX {
+            return Err(TOO_MANY);
+        }
+        let mut seen = 0u128;
+        let mut fault = None;
+        let mut error = text::BAD_LINE;
+        for index in self.first..self.tokens.len() {
+            let Some((&flag, argument)) = self.tokens.get(index).and_then(<[u8]>::split_first) else { continue };
+            if flag >= 127 || seen & 1 << flag != 0 {
+                return Err(DUPLICATE);
+            }
+            seen |= 1 << flag;
+            let mut fail = |text: Option<&'static str>| {
+                error = text.unwrap_or(error);
+                fault = Some(());
+            };
+            match flag {
+                b'b' => match decode_key(key, &mut self.key) {
+                    Some(length) => {
+                        self.key_len = length;
+                        self.binary = true;
+                    }
+                    None => fail(Some(BAD_KEY)),
+                },
+                b'N' => {
+                    self.late = true;
+                    self.vivify = strict_i32(argument);
+                    if self.vivify.is_none() {
+                        fail(Some(BAD_TOKEN));
+                    }
+                }
+                b'T' => {
+                    self.late = true;
+                    self.ttl = strict_i32(argument);
+                    if self.ttl.is_none() {
+                        fail(Some(BAD_TOKEN));
+                    }
+                }
+                b'R' => {
+                    self.late = true;
+                    self.recache = strict_i32(argument);
+                    if self.recache.is_none() {
+                        fail(Some(BAD_TOKEN));
+                    }
+                }
+                b'l' | b'h' => self.late = true,
+                b'O' => self.long_opaque |= argument.len() >= OPAQUE_MAX,
+                b'P' | b'L' | b'k' | b's' | b't' | b'c' | b'f' => {}
+                b'v' => self.value = true,
+                b'u' => self.no_update = true,
+                b'q' => self.quiet = true,
+                b'x' => self.drop_value = true,
+                b'F' => match strict_u32(argument) {
+                    Some(value) => self.client_flags = value,
+                    None => fail(None),
+                },
+                b'C' => {
+                    self.compare = strict_u64(argument);
+                    if self.compare.is_none() {
+                        fail(Some(BAD_TOKEN));
+                    }
+                }
+                b'E' => {
+                    self.cas = strict_u64(argument);
+                    if self.cas.is_none() {
+                        fail(Some(BAD_TOKEN));
+                    }
+                }
+                b'M' => self.mode = Some(argument.first().copied().unwrap_or(b' ')),
+                b'J' => match strict_u64(argument) {
+                    Some(value) => self.initial = value,
+                    None => fail(Some(BAD_INITIAL)),
+                },
+                b'D' => match strict_u64(argument) {
+                    Some(value) => self.delta = value,
+                    None => fail(Some(BAD_DELTA)),
+                },
+                b'I' => self.stale = true,
+                _ => return Err(INVALID),
+            }
+        }
+        if fault.is_some() { Err(error) } else { Ok(()) }
+    }
+
+    /// The key, decoded.
+    pub fn key(&self) -> Option<Key<'_>> {
+        Key::new(self.key.get(..self.key_len)?)
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
+        self.tokens.from(self.first)
+    }
+
+    fn position(&self, flag: u8) -> Option<usize> {
+        self.flags().position(|token| token.first() == Some(&flag))
+    }
+}
+
+/// Decodes a base64 key as memcached does: characters that are not base64 are
+/// passed over, what follows padding is ignored.
+fn decode_key(from: &[u8], to: &mut [u8; KEY_MAX]) -> Option<usize> {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let mut clean = [0; KEY_MAX];
+    let mut count = 0;
+    for &byte in from.iter().filter(|byte| is_base64(byte)) {
+        *clean.get_mut(count)? = byte;
+        count += 1;
+    }
+    if count == 0 || !count.is_multiple_of(4) {
+        return None;
+    }
+    let mut length = 0;
+    for block in clean.get(..count)?.chunks_exact(4) {
+        let pad = block.iter().filter(|&&byte| byte == b'=').count();
+        let mut bits = 0u32;
+        for &byte in block {
+            let value = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => 0,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        if pad > 2 {
+            return None;
+        }
+        for &byte in bits.to_be_bytes().get(1..4 - pad)? {
+            *to.get_mut(length)? = byte;
+            length += 1;
+        }
+        if pad > 0 {
+            break;
+        }
+    }
+    (length > 0).then_some(length)
+}
+
+/// A meta line, understood.
+pub enum Line<'a> {
+    /// `mg`.
+    Get(Flags<'a>),
+    /// `ms` with a value of this many bytes.
+    Set(Flags<'a>, usize),
+    /// `md`.
+    Delete(Flags<'a>),
+    /// `ma`.
+    Delta(Flags<'a>),
+    /// `mn`.
+    Noop,
+    /// `me`.
+    Inspect(Flags<'a>),
+    /// Answered with an error; a value of so many bytes is thrown away.
+    Bad(&'static str, usize),
+    /// Not a meta command.
+    Other,
+}
+
+/// Parses a line, its end taken off, that begins with a two-letter word.
+#[inline]
+pub fn parse(line: &[u8]) -> Line<'_> {
+    match line.get(..2) {
+        Some(b"mg") => flagged(line, Line::Get),
+        Some(b"ms") => set(line),
+        Some(b"md") => flagged(line, Line::Delete),
+        Some(b"ma") => match Flags::parse(line, 2) {
+            Ok(flags) => Line::Delta(flags),
+            Err(_) if is_malformed(line, 2) => Line::Bad(text::BAD_LINE, 0),
+            Err(_) => Line::Bad(BAD_DELTA_FLAG, 0),
+        },
+        Some(b"mn") => Line::Noop,
+        Some(b"me") => inspect(line),
+        _ => Line::Other,
+    }
+}
+
+fn flagged<'a>(line: &'a [u8], wrap: fn(Flags<'a>) -> Line<'a>) -> Line<'a> {
+    match Flags::parse(line, 2) {
+        Ok(flags) => wrap(flags),
+        Err(error) => Line::Bad(error, 0),
+    }
+}
+
+/// Whether memcached's tokenizer refuses the line before any flag is looked at.
+fn is_malformed(line: &[u8], first: usize) -> bool {
+    let tokens = Tokens::new(line);
+    let odd = |flag: &[u8]| !flag.first().is_some_and(|c| matches!(c, b'0'..=b'9' | b'A'..=b'z'));
+    tokens.len() < first || tokens.from(first).any(odd)
+}
+
+fn set(line: &[u8]) -> Line<'_> {
+    if is_malformed(line, 3) {
+        return Line::Bad(text::BAD_LINE, 0);
+    }
+    let length = Tokens::new(line)
+        .get(2)
+        .and_then(strict_i32)
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|&n| n <= i32::MAX as usize - 2);
+    let Some(length) = length else { return Line::Bad(text::BAD_LINE, 0) };
+    match Flags::parse(line, 3) {
+        Ok(flags) => Line::Set(flags, length),
+        Err(error) => Line::Bad(error, length + 2),
+    }
+}
+
+fn inspect(line: &[u8]) -> Line<'_> {
+    if is_malformed(line, 2) {
+        return Line::Bad(text::BAD_LINE, 0);
+    }
+    // The flags are read loosely: a `b` counts only if something follows it.
+    let tokens = Tokens::new(line);
+    let Some(key) = tokens.get(1).filter(|key| key.len() <= KEY_MAX) else {
+        return Line::Bad(text::BAD_LINE, 0);
+    };
+    let mut flags = match Flags::parse(line.get(..line.len() - tokens.rest(2).map_or(0, <[u8]>::len)).unwrap_or(line), 2) {
+        Ok(flags) => flags,
+        Err(error) => return Line::Bad(error, 0),
+    };
+    if tokens.len() >= 4 && tokens.get(2) == Some(b"b") {
+        match decode_key(key, &mut flags.key) {
+            Some(length) => flags.key_len = length,
+            None => return Line::Bad(text::BAD_LINE, 0),
+        }
+    }
+    Line::Inspect(flags)
+}
+
+impl Flags<'_> {
+    /// The request of an `mg`.
+    pub fn get(&self, clock: &Clock, client: i32) -> Option<Request<'_>> {
+        let after = |a, b| self.position(a) > self.position(b);
+        let ttl = |value: Option<i32>| value.map(|ttl| clock.expiry(i64::from(ttl)));
+        let vivify = match (ttl(self.vivify), ttl(self.ttl)) {
+            (Some(_), Some(touched)) if after(b'T', b'N') => Some(touched),
+            (vivify, _) => vivify,
+        };
+        let ask = MetaGet {
+            update: !self.no_update,
+            update_late: self.late,
+            expiry: ttl(self.ttl),
+            recache: ttl(self.recache),
+            recache_late: self.ttl.is_some() && after(b'R', b'T'),
+            vivify,
+            cas: self.cas,
+            key_binary: self.binary,
+            client,
+        };
+        Some(Request::MetaGet { key: self.key()?, ask })
+    }
+
+    /// The store of an `ms`; the error is memcached's line.
+    ///
+    /// # Errors
+    /// If the mode is none.
+    pub fn set(&self) -> Result<StoreHead<'_>, &'static str> {
+        if self.long_opaque {
+            return Err(LONG_OPAQUE);
+        }
+        let mode = match self.mode {
+            None | Some(b'S') => Mode::Set,
+            Some(b'E') => Mode::Add,
+            Some(b'A') => Mode::Append,
+            Some(b'P') => Mode::Prepend,
+            Some(b'R') => Mode::Replace,
+            Some(_) => return Err(BAD_SET_MODE),
+        };
+        let joins = matches!(mode, Mode::Append | Mode::Prepend);
+        let (ttl, vivify) = match self.vivify {
+            Some(ttl) if joins => (Some(ttl), true),
+            _ => (self.ttl, false),
+        };
+        let compares = self.compare.is_some() && matches!(mode, Mode::Set | Mode::Replace);
+        Ok(StoreHead {
+            key: self.key().ok_or(text::BAD_LINE)?,
+            mode: if compares { Mode::Cas } else { mode },
+            vivify,
+            flags: self.client_flags,
+            exptime: i64::from(ttl.unwrap_or(0)),
+            compare: self.compare.unwrap_or(0),
+            cas: self.cas,
+            allow_stale: self.stale && compares,
+            key_binary: self.binary,
+            purge_on_failure: true,
+        })
+    }
+
+    /// The request of an `md`; the error is memcached's line.
+    ///
+    /// # Errors
+    /// If the opaque is too long.
+    pub fn delete(&self, clock: &Clock, client: i32) -> Result<Request<'_>, &'static str> {
+        if self.long_opaque {
+            return Err(LONG_OPAQUE);
+        }
+        let ask = MetaDelete {
+            compare: self.compare,
+            cas: self.cas,
+            stale: self.stale,
+            drop_value: self.drop_value.then_some(self.client_flags),
+            expiry: self.ttl.map(|ttl| clock.expiry(i64::from(ttl))),
+            client,
+        };
+        Ok(Request::MetaDelete { key: self.key().ok_or(text::BAD_LINE)?, ask })
+    }
+
+    /// The request of an `ma`; the error is memcached's line.
+    ///
+    /// # Errors
+    /// If the mode is none.
+    pub fn delta(&self, clock: &Clock, client: i32) -> Result<Request<'_>, &'static str> {
+        let increment = match self.mode {
+            None | Some(b'I' | b'+') => true,
+            Some(b'D' | b'-') => false,
+            Some(_) => return Err(BAD_DELTA_MODE),
+        };
+        let expiry = |ttl: Option<i32>| ttl.map(|ttl| clock.expiry(i64::from(ttl)));
+        let vivify = expiry(self.vivify).map(|made| {
+            let last = expiry(self.ttl).filter(|_| self.position(b'T') > self.position(b'N'));
+            (self.initial, last.unwrap_or(made))
+        });
+        Ok(Request::Delta(DeltaRequest {
+            key: self.key().ok_or(text::BAD_LINE)?.bytes(),
+            increment,
+            delta: self.delta,
+            compare: self.compare.unwrap_or(0),
+            cas: self.cas,
+            expiry: expiry(self.ttl),
+            vivify,
+            key_binary: self.binary,
+            client,
+        }))
+    }
+
+    /// The request of an `me`.
+    pub fn inspect(&self) -> Option<Request<'_>> {
+        Some(Request::Inspect { key: self.key()? })
+    }
+
+    /// What an `ms` answers is known before its value is there: the flags that
+    /// the answer repeats, to be kept until then.
+    pub fn echo(&self) -> Echo {
+        let mut echo = Echo { quiet: self.quiet, ..Echo::default() };
+        for flag in self.flags() {
+            match flag.first() {
+                Some(b'O') => {
+                    if let Some(target) = echo.opaque.get_mut(..flag.len()) {
+                        target.copy_from_slice(flag);
+                        echo.opaque_len = flag.len() as u8;
+                        echo.note(b'O');
+                    }
+                }
+                Some(&flag @ (b'k' | b'c' | b's')) => echo.note(flag),
+                _ => {}
+            }
+        }
+        echo.binary = self.binary;
+        echo
+    }
+}
+
+/// What the answer to an `ms` repeats.
+#[derive(Clone, Copy, Default)]
+pub struct Echo {
+    order: [u8; 4],
+    count: u8,
+    opaque: [u8; OPAQUE_MAX],
+    opaque_len: u8,
+    /// `q`: a success is not answered.
+    pub quiet: bool,
+    binary: bool,
+}
+
+impl Echo {
+    fn note(&mut self, flag: u8) {
+        if let Some(slot) = self.order.get_mut(usize::from(self.count)) {
+            *slot = flag;
+            self.count += 1;
+        }
+    }
+
+    /// Writes the answer to an `ms` of `key`.
+    pub fn answer(&self, out: &mut Output, key: &[u8], reply: &StoreReply) {
+        let code: &[u8] = match reply.stored {
+            Stored::Stored if self.quiet => return,
+            Stored::Stored => b"HD",
+            Stored::NotStored => b"NS",
+            Stored::Exists => b"EX",
+            Stored::NotFound => b"NF",
+        };
+        let bytes = out.bytes();
+        bytes.extend_from_slice(code);
+        for flag in self.order.iter().take(usize::from(self.count)) {
+            match flag {
+                b'O' => {
+                    bytes.push(b' ');
+                    bytes.extend(self.opaque.iter().take(usize::from(self.opaque_len)));
+                }
+                b'k' => push_key(bytes, key, self.binary),
+                b'c' => {
+                    bytes.extend_from_slice(b" c");
+                    push_number(bytes, reply.cas);
+                }
+                _ => {
+                    bytes.extend_from_slice(b" s");
+                    push_number(bytes, reply.length as u64);
+                }
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends ` k` and the key.
+fn push_key(bytes: &mut Vec<u8>, key: &[u8], binary: bool) {
+    bytes.extend_from_slice(b" k");
+    if binary {
+        bytes.extend_from_slice(STANDARD.encode(key).as_bytes());
+        bytes.extend_from_slice(b" b");
+    } else {
+        bytes.extend_from_slice(key);
+    }
+}
+
+/// Appends ` t` and the seconds that are left.
+fn push_ttl(bytes: &mut Vec<u8>, expiry: u32, now: u32) {
+    if expiry == 0 {
+        bytes.extend_from_slice(b" t-1");
+    } else {
+        bytes.extend_from_slice(b" t");
+        push_number(bytes, u64::from(expiry.wrapping_sub(now)));
+    }
+}
+
+/// Writes answers as meta text.
+pub struct Encoder<'a, 'f> {
+    /// Where they go.
+    pub out: &'a mut Output,
+    /// The command's flags.
+    pub flags: &'a Flags<'f>,
+    /// The time, for TTLs.
+    pub now: u32,
+    /// Expiry before the command, for `ma`.
+    pub start: Mark,
+}
+
+impl Encoder<'_, '_> {
+    /// Appends the flags that every answer repeats.
+    fn common(&mut self) {
+        for flag in self.flags.flags() {
+            match flag.first() {
+                Some(b'O') => {
+                    self.out.bytes().push(b' ');
+                    self.out.push(flag);
+                }
+                Some(b'k') => {
+                    let key = self.flags.key.get(..self.flags.key_len).unwrap_or_default();
+                    push_key(self.out.bytes(), key, self.flags.binary);
+                }
+                _ => {}
+            }
+        }
+        self.out.push(b"\r\n");
+    }
+
+    fn error(&mut self, line: &str) {
+        self.out.rewind(&self.start);
+        push_line(self.out, line);
+    }
+
+    fn long_opaque(&mut self) -> bool {
+        if self.flags.long_opaque {
+            self.error(LONG_OPAQUE);
+        }
+        self.flags.long_opaque
+    }
+}
+
+impl Reply for Encoder<'_, '_> {
+    fn meta_hit(&mut self, visit: &mut Visit<'_>, tokens: MetaTokens) {
+        if self.long_opaque() {
+            return;
+        }
+        let moment = *visit.moment();
+        let Some(item) = visit.item() else { return };
+        let header = item.header();
+        let flags = self.flags;
+        let value = flags.value && flags.compare != Some(header.cas());
+        let bytes = self.out.bytes();
+        if value {
+            bytes.extend_from_slice(b"VA ");
+            push_number(bytes, item.len() as u64);
+        } else {
+            bytes.extend_from_slice(b"HD");
+        }
+        let mut expiry = tokens.old_expiry;
+        for flag in flags.flags() {
+            match flag.first() {
+                Some(b'T') => expiry = header.expiry(),
+                Some(b'N') if tokens.created => expiry = header.expiry(),
+                Some(b's') => {
+                    bytes.extend_from_slice(b" s");
+                    push_number(bytes, item.len() as u64);
+                }
+                Some(b't') => push_ttl(bytes, expiry, moment.now),
+                Some(b'c') => {
+                    bytes.extend_from_slice(b" c");
+                    push_number(bytes, header.cas());
+                }
+                Some(b'f') => {
+                    bytes.extend_from_slice(b" f");
+                    push_number(bytes, u64::from(item.flags()));
+                }
+                Some(b'l') => {
+                    bytes.extend_from_slice(b" l");
+                    push_number(bytes, u64::from(moment.idle(header)));
+                }
+                Some(b'h') => {
+                    bytes.extend_from_slice(if header.has(bit::FETCHED) { b" h1" } else { b" h0" });
+                }
+                Some(b'O') => {
+                    bytes.push(b' ');
+                    bytes.extend_from_slice(flag);
+                }
+                Some(b'k') => push_key(bytes, item.key(), header.has(bit::KEY_BINARY)),
+                _ => {}
+            }
+        }
+        for (told, mark) in [(tokens.sent, b" Z"), (tokens.stale, b" X"), (tokens.win, b" W")] {
+            if told {
+                bytes.extend_from_slice(mark);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if value {
+            push_value(self.out, visit);
+        }
+    }
+
+    fn meta_miss(&mut self) {
+        if self.long_opaque() || self.flags.quiet {
+            return;
+        }
+        self.out.push(b"EN");
+        self.common();
+    }
+
+    fn deleted(&mut self, deleted: Deleted) {
+        let code: &[u8] = match deleted {
+            Deleted::Deleted if self.flags.quiet => return,
+            Deleted::Deleted => b"HD",
+            Deleted::NotFound => b"NF",
+            Deleted::Exists => b"EX",
+            Deleted::NoMemory => return self.error(text::NO_MEMORY_DELTA),
+        };
+        self.out.push(code);
+        self.common();
+    }
+
+    fn number(&mut self, number: Result<Number, DeltaError>) {
+        let number = match number {
+            Ok(number) => number,
+            Err(DeltaError::NonNumeric) => return self.error(text::NON_NUMERIC),
+            Err(DeltaError::NoMemory) if self.flags.vivify.is_some() => {
+                return self.error(NO_MEMORY_VIVIFY);
+            }
+            Err(DeltaError::NoMemory) => return self.error(text::NO_MEMORY_DELTA),
+            Err(error) => {
+                if !self.long_opaque() {
+                    self.out.push(if error == DeltaError::NotFound { b"NF" } else { b"EX" });
+                    self.common();
+                }
+                return;
+            }
+        };
+        if self.long_opaque() || self.flags.quiet {
+            return;
+        }
+        let flags = self.flags;
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number.value).as_bytes();
+        let bytes = self.out.bytes();
+        if flags.value {
+            bytes.extend_from_slice(b"VA ");
+            push_number(bytes, digits.len() as u64);
+        } else {
+            bytes.extend_from_slice(b"HD");
+        }
+        let mut expiry = number.old_expiry;
+        for flag in flags.flags() {
+            match flag.first() {
+                Some(b'c') => {
+                    bytes.extend_from_slice(b" c");
+                    push_number(bytes, number.cas);
+                }
+                Some(b't') => push_ttl(bytes, expiry, self.now),
+                Some(b'T') => expiry = number.expiry,
+                Some(b'N') if number.created => expiry = number.expiry,
+                Some(b'O') => {
+                    bytes.push(b' ');
+                    bytes.extend_from_slice(flag);
+                }
+                Some(b'k') => {
+                    push_key(bytes, flags.key.get(..flags.key_len).unwrap_or_default(), flags.binary);
+                }
+                _ => {}
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if flags.value {
+            bytes.extend_from_slice(digits);
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn inspected(&mut self, visit: &mut Visit<'_>) {
+        let moment = *visit.moment();
+        let Some(item) = visit.item() else { return };
+        let header = item.header();
+        let bytes = self.out.bytes();
+        bytes.extend_from_slice(b"ME ");
+        if header.has(bit::KEY_BINARY) {
+            bytes.extend_from_slice(STANDARD.encode(item.key()).as_bytes());
+        } else {
+            bytes.extend_from_slice(item.key());
+        }
+        let ttl = match header.expiry() {
+            0 => -1,
+            expiry => i64::from(expiry) - i64::from(moment.now),
+        };
+        let fetched = if header.has(bit::FETCHED) { "yes" } else { "no" };
+        let rest = format!(
+            " exp={ttl} la={} cas={} fetch={fetched} cls={} size={}\r\n",
+            moment.idle(header),
+            header.cas(),
+            header.class(),
+            header.total(),
+        );
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+
+    // What follows answers requests that meta lines never make.
+    fn hit(&mut self, visit: &mut Visit<'_>) {
+        self.inspected(visit);
+    }
+
+    fn miss(&mut self, _key: Key<'_>) {
+        self.meta_miss();
+    }
+
+    fn stored(&mut self, reply: &StoreReply) {
+        let key = self.flags.key.get(..self.flags.key_len).unwrap_or_default();
+        self.flags.echo().answer(self.out, key, reply);
+    }
+
+    fn refused(&mut self, error: AllocError) {
+        self.error(match error {
+            AllocError::TooLarge => text::TOO_LARGE,
+            AllocError::NoMemory => text::NO_MEMORY,
+        });
+    }
+
+    fn touched(&mut self, found: bool) {
+        self.out.push(if found { b"HD" } else { b"NF" });
+        self.common();
+    }
+}

@@ -1,0 +1,30 @@
+//! The wires: each module parses one protocol into requests and encodes the
+//! answers. None of them knows the cache or a socket.
+
+pub mod classic;
+pub mod meta;
+pub mod scan;
+
+/// memcached's error lines, without their line ends.
+pub mod text {
+    /// Anything that is not a command.
+    pub const ERROR: &str = "ERROR";
+    /// Too few tokens, a length or key that cannot be.
+    pub const BAD_LINE: &str = "CLIENT_ERROR bad command line format";
+    /// A value that does not end where it was said to.
+    pub const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
+    /// A TTL that is no number.
+    pub const BAD_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument";
+    /// A delta that is no number.
+    pub const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument";
+    /// A value that is no number.
+    pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+    /// Larger than `-I`.
+    pub const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
+    /// No memory to store.
+    pub const NO_MEMORY: &str = "SERVER_ERROR out of memory storing object";
+    /// No memory for a number.
+    pub const NO_MEMORY_DELTA: &str = "SERVER_ERROR out of memory";
+    /// No memory for the rest of a large value.
+    pub const NO_MEMORY_READ: &str = "SERVER_ERROR Out of memory during read";
+}

@@ -1,0 +1,229 @@
+//! A server in this process: a cache, its listeners and its worker threads.
+//!
+//! Any number of servers run side by side; each has its own threads, and
+//! nothing of a server is global. A server that has stopped, or that was
+//! dropped, has left no thread, descriptor or socket file behind.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::cache::Cache;
+use crate::config::ServerConfig;
+use crate::context::{Context, Stop};
+use crate::error::StartError;
+use crate::net::block_signals;
+use crate::net::listener::{Acceptor, Listener};
+use crate::net::worker::{Deadline, Worker};
+
+/// Where a server can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoundAddress {
+    /// A TCP address with the port that was really taken.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A running server. Dropping it stops it at once and waits for its threads.
+///
+/// All methods may be called from any thread but the server's own.
+pub struct Server {
+    context: Arc<Context>,
+    addresses: Vec<BoundAddress>,
+    deadline: Arc<Deadline>,
+    threads: Threads,
+}
+
+impl Server {
+    /// Makes a cache and serves it. Returns when connections are accepted.
+    ///
+    /// # Errors
+    /// A setting that cannot work, no memory for the cache, an address that
+    /// cannot be listened at, or no thread; nothing is left of the attempt.
+    pub fn start(config: ServerConfig) -> Result<Self, StartError> {
+        config.validate()?;
+        let cache = Cache::new(config.cache.clone())?;
+        Self::with_cache(config, cache)
+    }
+
+    /// Serves a cache that exists already; `config.cache` is only reported.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn with_cache(config: ServerConfig, cache: Arc<Cache>) -> Result<Self, StartError> {
+        config.validate()?;
+        let listeners = config
+            .listen
+            .iter()
+            .map(|listen| Listener::bind(listen, config.backlog))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = listeners.iter().map(|l| l.address.clone()).collect();
+        let context = Arc::new(Context::new(cache, config));
+
+        let (mut acceptor, gate) =
+            Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
+        let deadline = Arc::new(Deadline::default());
+        let mut workers = Vec::with_capacity(context.workers.len());
+        let mut mailboxes = Vec::with_capacity(context.workers.len());
+        for number in 0..context.workers.len() {
+            let (worker, mailbox) =
+                Worker::new(number, Arc::clone(&context), Arc::clone(&gate), Arc::clone(&deadline))
+                    .map_err(StartError::System)?;
+            workers.push(worker);
+            mailboxes.push(mailbox);
+        }
+        let bells = mailboxes.clone();
+        let listener = Arc::clone(&gate);
+        context.on_describe(crate::net::names::describe);
+        context.on_stop(move |_| {
+            listener.bell.ring();
+            for mailbox in &bells {
+                mailbox.ring();
+            }
+        });
+        acceptor.serve_by(mailboxes);
+
+        // From here on dropping the server stops what was started.
+        let server = Self { context, addresses, deadline, threads: Threads::default() };
+        for (number, worker) in workers.into_iter().enumerate() {
+            server
+                .threads
+                .spawn(format!("mcrs-worker-{number}"), || worker.run())
+                .map_err(StartError::System)?;
+        }
+        server.threads.spawn("mcrs-listen".into(), || acceptor.run()).map_err(StartError::System)?;
+        Ok(server)
+    }
+
+    /// Where the server can be reached, in the order of `config.listen`.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
+    }
+
+    /// Counters, switches and connections.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// The cache that is served. It outlives the server if it is kept.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.context.cache
+    }
+
+    /// Whether some part of the server still runs.
+    pub fn is_running(&self) -> bool {
+        self.threads.running() > 0
+    }
+
+    /// Stops the server and returns when it has stopped.
+    ///
+    /// [`Stop::Graceful`] closes the listeners and then each connection once
+    /// what it has received is answered and its replies are taken; after
+    /// `deadline` the rest is closed as with [`Stop::Now`], for which
+    /// `deadline` means nothing. Stopping twice does no harm.
+    pub fn stop(&self, how: Stop, deadline: Duration) {
+        let until = Instant::now().checked_add(deadline);
+        if how == Stop::Graceful {
+            self.deadline.set(until);
+            self.context.request_stop(Stop::Graceful);
+            if self.threads.wait_until(until) {
+                return;
+            }
+        }
+        self.context.request_stop(Stop::Now);
+        self.wait();
+    }
+
+    /// Blocks until the server has stopped, by [`Server::stop`], by the
+    /// `shutdown` command or by [`Context::request_stop`].
+    pub fn wait(&self) {
+        self.threads.wait_until(None);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Stop::Now, Duration::ZERO);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addresses", &self.addresses)
+            .field("running", &self.is_running())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The threads of a server, to be waited for by anyone and joined by one.
+#[derive(Default)]
+struct Threads {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    running: Arc<(Mutex<usize>, Condvar)>,
+}
+
+impl Threads {
+    fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        *self.running.0.lock() += 1;
+        let end = End(Arc::clone(&self.running));
+        let handle = thread::Builder::new().name(name).spawn(move || {
+            let _end = end;
+            block_signals();
+            body();
+        })?;
+        self.handles.lock().push(handle);
+        Ok(())
+    }
+
+    fn running(&self) -> usize {
+        *self.running.0.lock()
+    }
+
+    /// Waits for all of them; `false` if some still run at `until`.
+    fn wait_until(&self, until: Option<Instant>) -> bool {
+        let mut running = self.running.0.lock();
+        while *running > 0 {
+            match until {
+                None => self.running.1.wait(&mut running),
+                Some(at) => {
+                    if self.running.1.wait_until(&mut running, at).timed_out() && *running > 0 {
+                        return false;
+                    }
+                }
+            }
+        }
+        drop(running);
+        for handle in self.handles.lock().drain(..) {
+            // A panic was reported by the panic hook when it happened.
+            let _ = handle.join();
+        }
+        true
+    }
+}
+
+/// Counts a thread out when it ends, however it ends.
+struct End(Arc<(Mutex<usize>, Condvar)>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        *self.0.0.lock() -= 1;
+        self.0.1.notify_all();
+    }
+}

@@ -1,0 +1,179 @@
+//! What all shards share: memory, hash, settings that may change, and hooks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+
+use super::expiry::Flush;
+use super::item::{HEADER, Item, Ref, bit};
+use super::policy::Moment;
+use super::shard::SharedDirectory;
+use super::slab::Slabs;
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::watch::{WatchHub, kind, push_uri_encoded};
+
+/// Shared by the shards of a store.
+pub struct Common {
+    pub(super) slabs: Slabs,
+    pub(super) sizes: Sizes,
+    pub(super) flush: Flush,
+    pub(super) clock: Arc<Clock>,
+    pub(super) watch: Arc<WatchHub>,
+    directories: Box<[SharedDirectory]>,
+    hasher: RandomState,
+    evicts: bool,
+    cas: AtomicU64,
+    use_cas: bool,
+    /// Bits of a hash above which it names the shard.
+    shard_shift: u32,
+}
+
+impl Common {
+    pub(super) fn new(
+        config: &CacheConfig,
+        slabs: Slabs,
+        shards: usize,
+        clock: Arc<Clock>,
+        watch: Arc<WatchHub>,
+    ) -> Self {
+        Self {
+            slabs,
+            sizes: Sizes::new(config),
+            flush: Flush::default(),
+            clock,
+            watch,
+            directories: (0..shards).map(|_| SharedDirectory::default()).collect(),
+            hasher: RandomState::new(),
+            evicts: config.evictions,
+            cas: AtomicU64::new(1),
+            use_cas: config.use_cas,
+            shard_shift: 64 - shards.trailing_zeros(),
+        }
+    }
+
+    /// Hash of a key: keyed, different in each process.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The shard of a hash.
+    #[inline]
+    pub fn shard_of(&self, hash: u64) -> usize {
+        hash.checked_shr(self.shard_shift).unwrap_or(0) as usize
+    }
+
+    /// The directory of a shard.
+    #[inline]
+    pub(super) fn directory(&self, shard: u32) -> &SharedDirectory {
+        let last = self.directories.len() - 1;
+        &self.directories[(shard as usize).min(last)]
+    }
+
+    /// Whether live items may be evicted.
+    pub fn evicts(&self) -> bool {
+        self.evicts
+    }
+
+    /// The next CAS value, or 0 if there are none (`-C`).
+    #[inline]
+    pub fn next_cas(&self) -> u64 {
+        if self.use_cas { self.cas.fetch_add(1, Relaxed) + 1 } else { 0 }
+    }
+
+    /// `cas`, or 0 if there are none (`-C`).
+    #[inline]
+    pub fn given_cas(&self, cas: u64) -> u64 {
+        if self.use_cas { cas } else { 0 }
+    }
+
+    /// The present moment.
+    #[inline]
+    pub fn moment(&self) -> Moment {
+        self.flush.moment(self.clock.now())
+    }
+
+    /// Class of the chunk that holds the header of the item at `at`.
+    pub(super) fn chunk_class(&self, at: Ref) -> u8 {
+        let header = self.slabs.memory.header(at);
+        if header.has(bit::CHUNKED) {
+            self.slabs.class_for(header.value_offset() + size_of::<Ref>()).unwrap_or(1)
+        } else {
+            header.class()
+        }
+    }
+
+    /// Tells watchers of an eviction.
+    #[inline]
+    pub(super) fn log_eviction(&self, item: Item<'_>, moment: Moment) {
+        if !self.watch.wants(kind::EVICTIONS) {
+            return;
+        }
+        let header = item.header();
+        self.watch.event(kind::EVICTIONS, |line| {
+            use std::fmt::Write as _;
+            line.push_str("type=eviction key=");
+            push_uri_encoded(line, item.key());
+            let fetched = if header.has(bit::FETCHED) { "yes" } else { "no" };
+            let ttl = match header.expiry() {
+                0 => -1,
+                at => i64::from(at) - i64::from(moment.now),
+            };
+            let _ = write!(
+                line,
+                " fetch={fetched} ttl={ttl} la={} clsid={} size={}",
+                moment.idle(header),
+                header.class(),
+                item.len()
+            );
+        });
+    }
+}
+
+/// The histogram behind `stats sizes`: items by size in steps of 32 bytes.
+pub struct Sizes {
+    enabled: bool,
+    counts: Mutex<Vec<i64>>,
+}
+
+impl Sizes {
+    fn new(config: &CacheConfig) -> Self {
+        let buckets = if config.track_sizes { config.item_size_max / 32 + 2 } else { 0 };
+        Self { enabled: config.track_sizes, counts: Mutex::new(vec![0; buckets]) }
+    }
+
+    /// Whether sizes are tracked.
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    #[inline]
+    pub(super) fn add(&self, size: usize) {
+        self.change(size, 1);
+    }
+
+    #[inline]
+    pub(super) fn remove(&self, size: usize) {
+        self.change(size, -1);
+    }
+
+    #[inline]
+    fn change(&self, size: usize, by: i64) {
+        if self.enabled
+            && let Some(count) = self.counts.lock().get_mut(size.div_ceil(32))
+        {
+            *count += by;
+        }
+    }
+
+    /// Sizes with the number of items of each, ascending.
+    pub fn list(&self) -> Vec<(usize, i64)> {
+        let counts = self.counts.lock();
+        counts.iter().enumerate().filter(|&(_, &n)| n != 0).map(|(i, &n)| (i * 32, n)).collect()
+    }
+}
+
+const _: () = assert!(HEADER.is_multiple_of(8));

@@ -1,0 +1,169 @@
+//! The log that `watch` streams: a hub that events are offered to, and
+//! watchers that each buffer the lines they asked for.
+//!
+//! With no watcher an event costs one relaxed load. A watcher that does not
+//! read loses lines, never memory: it is told how many with `skipped=N`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+/// Kinds of events, as bits.
+pub mod kind {
+    /// `rawcmds`: accepted, never sent (as in memcached).
+    pub const RAWCMDS: u32 = 1 << 0;
+    /// `evictions`.
+    pub const EVICTIONS: u32 = 1 << 1;
+    /// `fetchers`.
+    pub const FETCHERS: u32 = 1 << 2;
+    /// `mutations`.
+    pub const MUTATIONS: u32 = 1 << 3;
+    /// `sysevents`.
+    pub const SYSEVENTS: u32 = 1 << 4;
+    /// `connevents`.
+    pub const CONNEVENTS: u32 = 1 << 5;
+    /// `deletions`.
+    pub const DELETIONS: u32 = 1 << 6;
+    /// `proxyreqs`, `proxyevents`, `proxyuser`: accepted, never sent.
+    pub const PROXY: u32 = 1 << 7;
+}
+
+/// Most watchers at once.
+pub const WATCHER_LIMIT: usize = 20;
+
+/// Where events go in and watchers are kept.
+#[derive(Default)]
+pub struct WatchHub {
+    /// Union of what the watchers want.
+    wanted: AtomicU32,
+    serial: AtomicU64,
+    watchers: Mutex<Vec<Arc<Watcher>>>,
+    /// Lines that reached a watcher's buffer.
+    pub sent: AtomicU64,
+    /// Lines that did not fit a watcher's buffer.
+    pub skipped: AtomicU64,
+    /// Events written.
+    pub written: AtomicU64,
+}
+
+/// One receiver of events.
+pub struct Watcher {
+    wanted: u32,
+    limit: usize,
+    state: Mutex<Buffer>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    lines: Vec<u8>,
+    skipped: u64,
+}
+
+impl WatchHub {
+    /// Whether anyone wants events of `kind`.
+    #[inline]
+    pub fn wants(&self, kind: u32) -> bool {
+        self.wanted.load(Relaxed) & kind != 0
+    }
+
+    /// Number of watchers.
+    pub fn count(&self) -> usize {
+        self.watchers.lock().len()
+    }
+
+    /// Adds a watcher of the kinds in `wanted` that buffers at most `limit`
+    /// bytes. `wake` is called from any thread when its buffer stops being
+    /// empty. `None`: there are too many.
+    pub fn add(
+        &self,
+        wanted: u32,
+        limit: usize,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Option<Arc<Watcher>> {
+        let mut watchers = self.watchers.lock();
+        if watchers.len() >= WATCHER_LIMIT {
+            return None;
+        }
+        let watcher =
+            Arc::new(Watcher { wanted, limit, state: Mutex::default(), wake: Box::new(wake) });
+        watchers.push(Arc::clone(&watcher));
+        self.refresh(&watchers);
+        Some(watcher)
+    }
+
+    /// Takes a watcher off the list.
+    pub fn remove(&self, watcher: &Arc<Watcher>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|w| !Arc::ptr_eq(w, watcher));
+        self.refresh(&watchers);
+    }
+
+    fn refresh(&self, watchers: &[Arc<Watcher>]) {
+        self.wanted.store(watchers.iter().fold(0, |all, w| all | w.wanted), Relaxed);
+    }
+
+    /// Offers an event; `fill` writes what follows `gid=N ` on its line.
+    /// Call only if [`WatchHub::wants`] said yes.
+    pub fn event(&self, kind: u32, fill: impl FnOnce(&mut String)) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let gid = self.serial.fetch_add(1, Relaxed) + 1;
+        let mut line = String::with_capacity(160);
+        // Writing to a String cannot fail.
+        let _ = write!(line, "ts={}.{} gid={gid} ", now.as_secs(), now.subsec_micros());
+        fill(&mut line);
+        line.push('\n');
+        self.written.fetch_add(1, Relaxed);
+        for watcher in self.watchers.lock().iter().filter(|w| w.wanted & kind != 0) {
+            if watcher.offer(line.as_bytes()) {
+                self.sent.fetch_add(1, Relaxed);
+            } else {
+                self.skipped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+impl Watcher {
+    fn offer(&self, line: &[u8]) -> bool {
+        let mut state = self.state.lock();
+        let was_empty = state.lines.is_empty();
+        if state.skipped > 0 && state.lines.len() + line.len() + 32 <= self.limit {
+            let note = format!("skipped={}\n", state.skipped);
+            state.lines.extend_from_slice(note.as_bytes());
+            state.skipped = 0;
+        }
+        if state.lines.len() + line.len() > self.limit {
+            state.skipped += 1;
+            return false;
+        }
+        state.lines.extend_from_slice(line);
+        drop(state);
+        if was_empty {
+            (self.wake)();
+        }
+        true
+    }
+
+    /// Appends the buffered lines to `to` and empties the buffer.
+    pub fn drain(&self, to: &mut Vec<u8>) {
+        let mut state = self.state.lock();
+        to.extend_from_slice(&state.lines);
+        state.lines.clear();
+    }
+}
+
+/// Appends `key` as memcached's logs show it: percent-encoded but for
+/// letters, digits, `-`, `.`, `_` and `~`.
+pub fn push_uri_encoded(to: &mut String, key: &[u8]) {
+    for &byte in key {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            to.push(char::from(byte));
+        } else {
+            let _ = write!(to, "%{byte:02X}");
+        }
+    }
+}

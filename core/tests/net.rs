@@ -1,0 +1,644 @@
+//! The server over real sockets: what clients that are slow, silent, many or
+//! rude can do to it, and what is left when it stops. Replies themselves are
+//! the transcripts' business.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcache_core::config::{Listen, Protocol, ServerConfig};
+use memcache_core::context::{ConnState, Stop, WorkerStats};
+use memcache_core::server::{BoundAddress, Server};
+
+/// A test that counts what the process holds keeps the others out.
+static PROCESS: RwLock<()> = RwLock::new(());
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn shared() -> RwLockReadGuard<'static, ()> {
+    PROCESS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    PROCESS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tcp(addr: &str) -> Listen {
+    Listen::Tcp { addr: addr.parse().unwrap(), protocol: Protocol::Negotiating }
+}
+
+fn config() -> ServerConfig {
+    ServerConfig { listen: vec![tcp("127.0.0.1:0")], threads: 2, ..ServerConfig::default() }
+}
+
+fn start() -> Server {
+    Server::start(config()).unwrap()
+}
+
+fn address(server: &Server) -> SocketAddr {
+    match server.addresses().first().unwrap() {
+        BoundAddress::Tcp(addr) => *addr,
+        BoundAddress::Unix(path) => panic!("unix socket {}", path.display()),
+    }
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let client = TcpStream::connect(address(server)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_nodelay(true).unwrap();
+    client
+}
+
+/// Sends `request` and reads as many bytes as `reply` has.
+#[track_caller]
+fn exchange(mut client: impl Read + Write, request: &[u8], reply: &[u8]) {
+    client.write_all(request).unwrap();
+    let mut got = vec![0; reply.len()];
+    client.read_exact(&mut got).unwrap();
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(reply));
+}
+
+fn read_to_end(mut client: impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).unwrap();
+    all
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn connections(server: &Server) -> u64 {
+    server.context().workers.iter().map(|w| w.connections.get()).sum()
+}
+
+fn buffered(server: &Server) -> u64 {
+    server.context().workers.iter().map(|w| w.buffered.get()).sum()
+}
+
+/// Room for both ends of many connections.
+fn raise_descriptor_limit() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the pointers are to a live structure of the right type.
+        unsafe {
+            assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+            limit.rlim_cur = limit.rlim_max.min(8192);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+        }
+    });
+}
+
+fn socket_path(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("mcrs-{}-{name}.sock", std::process::id()));
+    let _ = fs::remove_file(&path);
+    path
+}
+
+/// A small generator: the same splits in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+fn script() -> (Vec<u8>, Vec<u8>) {
+    let (mut request, mut reply) = (Vec::new(), Vec::new());
+    for (n, len) in [1, 100, 5000, 70_000, 300_000].into_iter().enumerate() {
+        let value: Vec<u8> = (0..len).map(|i| b'a' + u8::try_from((i * 7 + n) % 26).unwrap()).collect();
+        request.extend_from_slice(format!("set key{n} 0 0 {len}\r\n").as_bytes());
+        request.extend_from_slice(&value);
+        request.extend_from_slice(b"\r\nversion\r\n");
+        request.extend_from_slice(format!("get key{n} none key{n}\r\n").as_bytes());
+        reply.extend_from_slice(b"STORED\r\nVERSION 1.6.45\r\n");
+        for _ in 0..2 {
+            reply.extend_from_slice(format!("VALUE key{n} 0 {len}\r\n").as_bytes());
+            reply.extend_from_slice(&value);
+            reply.extend_from_slice(b"\r\n");
+        }
+        reply.extend_from_slice(b"END\r\n");
+    }
+    (request, reply)
+}
+
+#[test]
+fn however_the_input_is_split_the_output_is_the_same() {
+    let _guard = shared();
+    let server = start();
+    let (request, reply) = script();
+    for seed in 1..=12 {
+        let mut dice = Dice(seed);
+        let largest = *[3, 40, 1500, 20_000, 400_000].get(dice.roll(5)).unwrap();
+        let mut client = connect(&server);
+        let mut reader = client.try_clone().unwrap();
+        let expected = reply.len();
+        let output = thread::spawn(move || {
+            let mut got = vec![0; expected];
+            reader.read_exact(&mut got).unwrap();
+            got
+        });
+        let mut rest = request.as_slice();
+        // Tiny pieces for a while, or the large values would take for ever.
+        let mut pieces = 0;
+        while !rest.is_empty() {
+            pieces += 1;
+            let most = if pieces > 2000 { 50_000 } else { largest };
+            let (piece, after) = rest.split_at((1 + dice.roll(most)).min(rest.len()));
+            client.write_all(piece).unwrap();
+            rest = after;
+        }
+        assert!(output.join().unwrap() == reply, "seed {seed}");
+    }
+    eventually("all closed", || connections(&server) == 0);
+    assert_eq!(buffered(&server), 0);
+}
+
+#[test]
+fn a_long_pipeline_is_answered_in_order_and_gives_way() {
+    let _guard = shared();
+    let server = start();
+    let mut client = connect(&server);
+    exchange(&client, b"set a 0 0 1\r\nx\r\n", b"STORED\r\n");
+    let count = 50_000;
+    let request = b"get a\r\n".repeat(count);
+    let reply = b"VALUE a 0 1\r\nx\r\nEND\r\n".repeat(count);
+    let mut writer = client.try_clone().unwrap();
+    let sender = thread::spawn(move || writer.write_all(&request).unwrap());
+    let mut got = vec![0; reply.len()];
+    client.read_exact(&mut got).unwrap();
+    sender.join().unwrap();
+    assert!(got == reply);
+    let sum = |count: fn(&WorkerStats) -> u64| server.context().workers.iter().map(count).sum::<u64>();
+    assert!(sum(|w| w.conn_yields.get()) > 0);
+    assert_eq!(sum(|w| w.bytes_read.get()), 7 * count as u64 + 16);
+    // Counted after the write that the client has seen.
+    eventually("all is counted", || sum(|w| w.bytes_written.get()) == reply.len() as u64 + 8);
+}
+
+#[test]
+fn a_get_of_very_many_keys_is_one_command() {
+    let _guard = shared();
+    let server = start();
+    let client = connect(&server);
+    exchange(&client, b"set k1 0 0 1\r\nx\r\n", b"STORED\r\n");
+    let mut request = b"get".to_vec();
+    for n in 0..40_000 {
+        request.extend_from_slice(format!(" k{n}").as_bytes());
+    }
+    request.extend_from_slice(b"\r\nversion\r\n");
+    assert!(request.len() > 3 * 64 * 1024);
+    exchange(&client, &request, b"VALUE k1 0 1\r\nx\r\nEND\r\nVERSION 1.6.45\r\n");
+    eventually("buffers given back", || buffered(&server) == 0);
+}
+
+#[test]
+fn a_reader_that_never_reads_holds_little_and_stops_nobody() {
+    let _guard = shared();
+    let server = start();
+    let size = 200_000;
+    let value = vec![b'v'; size];
+    let mut set = format!("set big 0 0 {size}\r\n").into_bytes();
+    set.extend_from_slice(&value);
+    set.extend_from_slice(b"\r\n");
+    let other = connect(&server);
+    exchange(&other, &set, b"STORED\r\n");
+
+    let mut slow = connect(&server);
+    let count = 500;
+    let mut writer = slow.try_clone().unwrap();
+    let sender = thread::spawn(move || writer.write_all(&b"get big\r\n".repeat(count)).unwrap());
+    eventually("the slow one waits", || {
+        server.context().connections.iter().any(|(_, state, _)| state == ConnState::Mwrite)
+    });
+    // Twice: its worker and the other one.
+    for _ in 0..4 {
+        exchange(connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+    let limit = server.context().config.output_limit as u64;
+    assert!(buffered(&server) <= 2 * limit, "{} bytes buffered", buffered(&server));
+
+    let one = format!("VALUE big 0 {size}\r\n").len() + size + "\r\nEND\r\n".len();
+    let mut got = vec![0; one * count];
+    slow.read_exact(&mut got).unwrap();
+    sender.join().unwrap();
+    assert!(got.ends_with(b"v\r\nEND\r\n"));
+    eventually("buffers given back", || buffered(&server) == 0);
+}
+
+#[test]
+fn a_slow_reader_that_goes_away_is_forgotten() {
+    let _guard = shared();
+    let server = start();
+    let mut set = b"set big 0 0 500000\r\n".to_vec();
+    set.extend_from_slice(&vec![b'v'; 500_000]);
+    set.extend_from_slice(b"\r\n");
+    exchange(connect(&server), &set, b"STORED\r\n");
+    let mut slow = connect(&server);
+    slow.write_all(&b"get big\r\n".repeat(100)).unwrap();
+    eventually("it waits", || {
+        server.context().connections.iter().any(|(_, state, _)| state == ConnState::Mwrite)
+    });
+    drop(slow);
+    eventually("closed", || connections(&server) == 0);
+    assert_eq!(buffered(&server), 0);
+}
+
+#[test]
+fn a_thousand_connections_of_one_byte() {
+    let _guard = shared();
+    raise_descriptor_limit();
+    let server = Server::start(ServerConfig { max_connections: 4000, ..config() }).unwrap();
+    let mut clients: Vec<_> = (0..1000).map(|_| connect(&server)).collect();
+    for client in &mut clients {
+        client.write_all(b"v").unwrap();
+    }
+    let context = server.context();
+    eventually("all bytes are read", || {
+        context.workers.iter().map(|w| w.bytes_read.get()).sum::<u64>() == 1000
+    });
+    eventually("all are counted", || connections(&server) == 1000 && buffered(&server) == 1000);
+    exchange(connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+    for client in &clients {
+        exchange(client, b"ersion\r\n", b"VERSION 1.6.45\r\n");
+    }
+    eventually("buffers given back", || buffered(&server) == 0);
+    drop(clients);
+    eventually("all closed", || connections(&server) == 0);
+    let open: Vec<_> = context.connections.iter().map(|(_, state, _)| state).collect();
+    assert_eq!(open, [ConnState::Listening]);
+    assert_eq!(context.listener.total.load(std::sync::atomic::Ordering::Relaxed), 1001);
+}
+
+#[test]
+fn a_client_that_has_finished_sending_gets_all_replies() {
+    let _guard = shared();
+    let server = start();
+    let mut client = connect(&server);
+    let (request, reply) = script();
+    client.write_all(&request).unwrap();
+    client.write_all(b"vers").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_to_end(&client) == reply);
+    eventually("closed", || connections(&server) == 0);
+}
+
+#[test]
+fn quit_sends_what_came_before_it() {
+    let _guard = shared();
+    let server = start();
+    let mut client = connect(&server);
+    client.write_all(b"version\r\nquit\r\nversion\r\n").unwrap();
+    assert_eq!(read_to_end(&client), b"VERSION 1.6.45\r\n");
+}
+
+#[test]
+fn over_the_limit_clients_are_refused() {
+    let _guard = shared();
+    let server = Server::start(ServerConfig { max_connections: 4, ..config() }).unwrap();
+    let clients: Vec<_> = (0..3).map(|_| connect(&server)).collect();
+    for client in &clients {
+        exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+    for _ in 0..3 {
+        assert_eq!(read_to_end(connect(&server)), b"ERROR Too many open connections\r\n");
+    }
+    let stats = &server.context().listener;
+    assert_eq!(stats.rejected.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(stats.total.load(std::sync::atomic::Ordering::Relaxed), 3);
+    drop(clients);
+    eventually("closed", || connections(&server) == 0);
+    eventually("room again", || {
+        let mut client = connect(&server);
+        client.write_all(b"version\r\n").unwrap();
+        let mut first = [0];
+        client.read_exact(&mut first).unwrap();
+        first == *b"V"
+    });
+}
+
+#[test]
+fn over_the_limit_clients_wait() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let _guard = shared();
+    let settings = ServerConfig { max_connections: 4, maxconns_fast: false, ..config() };
+    let server = Server::start(settings).unwrap();
+    let stats = &server.context().listener;
+    for _ in 0..3 {
+        let mut clients: Vec<_> = (0..3).map(|_| connect(&server)).collect();
+        for client in &clients {
+            exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
+        }
+        let before = stats.disabled.load(Relaxed);
+        let mut waiting: Vec<_> = (0..3).map(|_| connect(&server)).collect();
+        for client in &mut waiting {
+            client.write_all(b"version\r\n").unwrap();
+        }
+        eventually("listening is off", || stats.disabled.load(Relaxed) == before + 1);
+        assert_eq!(stats.paused.load(Relaxed), 1);
+        for client in &waiting {
+            client.set_nonblocking(true).unwrap();
+            assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            client.set_nonblocking(false).unwrap();
+        }
+        clients.clear();
+        for client in &waiting {
+            exchange(client, b"", b"VERSION 1.6.45\r\n");
+        }
+        drop(waiting);
+        eventually("closed", || connections(&server) == 0);
+    }
+    eventually("listening is on", || stats.paused.load(Relaxed) == 0);
+    assert_eq!(stats.rejected.load(Relaxed), 0);
+}
+
+#[test]
+fn idle_clients_are_closed_and_busy_ones_are_not() {
+    let _guard = shared();
+    let path = socket_path("idle");
+    let unix = Listen::Unix { path: path.clone(), mask: 0o700, protocol: Protocol::Negotiating };
+    let settings = ServerConfig { listen: vec![tcp("127.0.0.1:0"), unix], idle_timeout: 1, ..config() };
+    let server = Server::start(settings).unwrap();
+    let clock = server.cache().clock();
+    clock.freeze();
+    let kicks = || server.context().workers.iter().map(|w| w.idle_kicks.get()).sum::<u64>();
+    let local = UnixStream::connect(&path).unwrap();
+    let (mut idle, mut storing) = (connect(&server), connect(&server));
+    for client in [&idle, &storing] {
+        exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+    // Half a line keeps nobody alive, half a value does.
+    idle.write_all(b"vers").unwrap();
+    storing.write_all(b"set a 0 0 1\r\n").unwrap();
+    eventually("a value is awaited", || {
+        server.context().connections.iter().any(|(_, state, _)| state == ConnState::Nread)
+    });
+    eventually("half a line has come", || buffered(&server) == 4);
+    clock.advance(2);
+    assert_eq!(read_to_end(&idle), b"");
+    assert_eq!(kicks(), 1);
+    exchange(&local, b"version\r\n", b"VERSION 1.6.45\r\n");
+    storing.write_all(b"x\r\n").unwrap();
+    storing.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&storing), b"STORED\r\n");
+}
+
+#[test]
+fn a_stale_socket_file_is_replaced_and_nothing_else_is() {
+    let _guard = shared();
+    let path = socket_path("stale");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+    let listen = Listen::Unix { path: path.clone(), mask: 0o750, protocol: Protocol::Negotiating };
+    let settings = ServerConfig { listen: vec![listen], ..config() };
+
+    let server = Server::start(settings.clone()).unwrap();
+    assert_eq!(server.addresses(), [BoundAddress::Unix(path.clone())]);
+    assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o750);
+    exchange(UnixStream::connect(&path).unwrap(), b"version\r\n", b"VERSION 1.6.45\r\n");
+    let (request, reply) = script();
+    let mut client = UnixStream::connect(&path).unwrap();
+    let mut writer = client.try_clone().unwrap();
+    let sender = thread::spawn(move || writer.write_all(&request).unwrap());
+    let mut got = vec![0; reply.len()];
+    client.read_exact(&mut got).unwrap();
+    sender.join().unwrap();
+    assert!(got == reply);
+
+    // Somebody listens there.
+    assert!(Server::start(settings.clone()).is_err());
+    exchange(UnixStream::connect(&path).unwrap(), b"version\r\n", b"VERSION 1.6.45\r\n");
+    drop(server);
+    assert!(!path.exists());
+
+    // Not a socket.
+    fs::write(&path, "precious").unwrap();
+    assert!(Server::start(settings.clone()).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::remove_file(&path).unwrap();
+
+    // Not ours any more.
+    let server = Server::start(settings).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precious").unwrap();
+    drop(server);
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn both_families_on_one_port() {
+    let _guard = shared();
+    let Ok(server) = Server::start(ServerConfig { listen: vec![tcp("[::1]:0")], ..config() }) else {
+        return; // a machine without IPv6
+    };
+    let port = address(&server).port();
+    let Ok(second) =
+        Server::start(ServerConfig { listen: vec![tcp(&format!("127.0.0.1:{port}"))], ..config() })
+    else {
+        return; // taken by somebody else
+    };
+    for server in [&server, &second] {
+        exchange(connect(server), b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_and_leaves_nothing() {
+    let _guard = shared();
+    let path = socket_path("taken");
+    let server = start();
+    let unix = Listen::Unix { path: path.clone(), mask: 0o700, protocol: Protocol::Negotiating };
+    let taken = tcp(&address(&server).to_string());
+    let error = Server::start(ServerConfig { listen: vec![unix, taken], ..config() }).unwrap_err();
+    assert!(error.to_string().contains(&address(&server).to_string()), "{error}");
+    assert!(!path.exists());
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn server_threads() -> usize {
+    let names = fs::read_dir("/proc/self/task").unwrap();
+    names
+        .filter(|task| {
+            let comm = task.as_ref().unwrap().path().join("comm");
+            fs::read_to_string(comm)
+                .is_ok_and(|name| name.starts_with("mcrs-listen") || name.starts_with("mcrs-worker"))
+        })
+        .count()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_is_left_of_servers_that_stopped() {
+    let _guard = alone();
+    let round = |how: Option<Stop>| {
+        let path = socket_path("left");
+        let unix = Listen::Unix { path: path.clone(), mask: 0o700, protocol: Protocol::Negotiating };
+        let listen = vec![tcp("127.0.0.1:0"), unix];
+        let server = Server::start(ServerConfig { listen, ..config() }).unwrap();
+        let other = start();
+        eventually("all threads have their names", || server_threads() >= 6);
+        exchange(connect(&server), b"version\r\n", b"VERSION 1.6.45\r\n");
+        let open = connect(&other);
+        exchange(&open, b"version\r\n", b"VERSION 1.6.45\r\n");
+        let context = server.context().clone();
+        match how {
+            Some(how) => server.stop(how, PATIENCE),
+            None => drop(server),
+        }
+        assert!(!path.exists());
+        assert_eq!(context.connections.iter().count(), 0);
+        exchange(&open, b"version\r\n", b"VERSION 1.6.45\r\n");
+        context
+    };
+    // What the process makes once and keeps is not counted.
+    drop(round(None));
+    let settled = (descriptors(), server_threads());
+    let mut kept = Vec::new();
+    for n in 0..30 {
+        kept.push(round(*[None, Some(Stop::Now), Some(Stop::Graceful)].get(n % 3).unwrap()));
+    }
+    assert_eq!(descriptors(), settled.0);
+    // The system shows a thread for a moment after it was joined.
+    eventually("threads are gone", || server_threads() == settled.1);
+}
+
+#[test]
+fn the_shutdown_command_ends_the_wait() {
+    let _guard = shared();
+    for command in [b"shutdown\r\n".as_slice(), b"shutdown graceful\r\n"] {
+        let server = Server::start(ServerConfig { shutdown_enabled: true, ..config() }).unwrap();
+        let idle = connect(&server);
+        exchange(&idle, b"version\r\n", b"VERSION 1.6.45\r\n");
+        let mut client = connect(&server);
+        client.write_all(command).unwrap();
+        server.wait();
+        assert!(!server.is_running());
+        assert_eq!(read_to_end(&idle), b"");
+        assert!(TcpStream::connect(address(&server)).is_err());
+    }
+}
+
+#[test]
+fn a_graceful_stop_lets_a_value_arrive_and_closes_the_idle() {
+    let _guard = shared();
+    let server = start();
+    let mut idle = connect(&server);
+    exchange(&idle, b"version\r\n", b"VERSION 1.6.45\r\n");
+    let mut busy = connect(&server);
+    busy.write_all(b"version\r\nset a 0 0 100000\r\n").unwrap();
+    exchange(&busy, &vec![b'x'; 50_000], b"VERSION 1.6.45\r\n");
+    thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop(Stop::Graceful, PATIENCE));
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+        assert!(!stopping.is_finished());
+        busy.write_all(&vec![b'x'; 50_000]).unwrap();
+        busy.write_all(b"\r\n").unwrap();
+        assert_eq!(read_to_end(&busy), b"STORED\r\n");
+        stopping.join().unwrap();
+    });
+}
+
+#[test]
+fn a_graceful_stop_sends_what_is_still_unread() {
+    let _guard = shared();
+    let server = start();
+    let mut set = b"set big 0 0 1000000\r\n".to_vec();
+    set.extend_from_slice(&vec![b'v'; 1_000_000]);
+    set.extend_from_slice(b"\r\n");
+    exchange(connect(&server), &set, b"STORED\r\n");
+    let mut slow = connect(&server);
+    let count = 30;
+    slow.write_all(&b"get big\r\n".repeat(count)).unwrap();
+    eventually("it waits", || {
+        server.context().connections.iter().any(|(_, state, _)| state == ConnState::Mwrite)
+    });
+    thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop(Stop::Graceful, PATIENCE));
+        let got = read_to_end(&slow);
+        assert_eq!(got.len(), count * ("VALUE big 0 1000000\r\n".len() + 1_000_000 + "\r\nEND\r\n".len()));
+        stopping.join().unwrap();
+    });
+}
+
+#[test]
+fn a_graceful_stop_ends_at_its_deadline() {
+    let _guard = shared();
+    let server = start();
+    let mut client = connect(&server);
+    client.write_all(b"version\r\nset a 0 0 100\r\nx").unwrap();
+    exchange(&client, b"", b"VERSION 1.6.45\r\n");
+    server.stop(Stop::Graceful, Duration::from_millis(50));
+    assert!(!server.is_running());
+}
+
+#[test]
+fn watchers_see_connections_come_and_go() {
+    let _guard = shared();
+    let server = start();
+    let mut watcher = connect(&server);
+    watcher.write_all(b"version\r\nwatch connevents\r\n").unwrap();
+    let mut lines = BufReader::new(watcher.try_clone().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(next(), "VERSION 1.6.45\r\n");
+    assert_eq!(next(), "OK\r\n");
+    // What a watcher sends is ignored.
+    watcher.write_all(b"version\r\n").unwrap();
+    for _ in 0..3 {
+        let client = connect(&server);
+        let port = client.local_addr().unwrap().port();
+        exchange(&client, b"version\r\n", b"VERSION 1.6.45\r\n");
+        let opened = next();
+        let expected = format!(" type=conn_new rip=127.0.0.1 rport={port} transport=tcp cfd=");
+        assert!(opened.contains(&expected), "{opened}");
+        drop(client);
+        let closed = next();
+        let expected =
+            format!(" type=conn_close rip=127.0.0.1 rport={port} transport=tcp reason=normal cfd=");
+        assert!(closed.contains(&expected), "{closed}");
+    }
+    let states = || server.context().connections.iter().map(|(_, state, _)| state).collect::<Vec<_>>();
+    assert!(states().contains(&ConnState::Watch));
+    watcher.shutdown(Shutdown::Both).unwrap();
+    eventually("the watcher is gone", || server.cache().watch_hub().count() == 0);
+    eventually("closed", || connections(&server) == 0);
+}
+
+#[test]
+fn a_watcher_too_many_goes_on_as_a_client() {
+    let _guard = shared();
+    let server = start();
+    let watchers: Vec<_> = (0..20).map(|_| connect(&server)).collect();
+    for watcher in &watchers {
+        exchange(watcher, b"watch connevents\r\n", b"OK\r\n");
+    }
+    let client = connect(&server);
+    let reply = b"WATCHER_TOO_MANY log watcher limit reached\r\nVERSION 1.6.45\r\n";
+    exchange(&client, b"watch connevents\r\nversion\r\n", reply);
+    exchange(&client, b"version\r\n", b"VERSION 1.6.45\r\n");
+}

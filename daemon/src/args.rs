@@ -1,0 +1,388 @@
+//! The flags of the command line, and what each one sets.
+//!
+//! Names, rules and error texts are those of memcached 1.6.45; clap splits the
+//! line the way `getopt_long` does (bundled short flags, attached values,
+//! unambiguous abbreviations of long names). Nothing here touches the system.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use memcache_core::config::{Listen, Protocol, ServerConfig};
+
+use crate::failure::Failure;
+use crate::listen::{self, Endpoint, Host};
+use crate::number::{megabytes, octal, real, size, whole};
+use crate::options::Options;
+use crate::plan::{Action, Environment, Plan, ProcessSettings};
+
+/// memcached's port.
+const DEFAULT_PORT: u16 = 11211;
+
+/// memcached's permission bits of a Unix socket.
+const DEFAULT_MASK: u32 = 0o700;
+
+/// Above this many workers memcached warns.
+const MANY_THREADS: usize = 64;
+
+/// The flags as text, in memcached's order.
+#[derive(Debug, Parser)]
+#[command(
+    name = "memcached-rs",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    infer_long_args = true,
+    args_override_self = true
+)]
+struct Flags {
+    #[arg(short = 'a', long)]
+    unix_mask: Option<String>,
+    #[arg(short = 'A', long)]
+    enable_shutdown: bool,
+    #[arg(short = 'Z', long)]
+    enable_ssl: bool,
+    #[arg(short = 'p', long)]
+    port: Option<String>,
+    #[arg(short = 's', long)]
+    unix_socket: Option<PathBuf>,
+    #[arg(short = 'U', long)]
+    udp_port: Option<String>,
+    #[arg(short = 'm', long)]
+    memory_limit: Option<String>,
+    #[arg(short = 'M', long)]
+    disable_evictions: bool,
+    #[arg(short = 'c', long)]
+    conn_limit: Option<String>,
+    #[arg(short = 'k', long)]
+    lock_memory: bool,
+    #[arg(short = 'h', long)]
+    help: bool,
+    #[arg(short = 'i', long)]
+    license: bool,
+    #[arg(short = 'V', long)]
+    version: bool,
+    #[arg(short = 'r', long)]
+    enable_coredumps: bool,
+    // `--verbose` may have a value, which means nothing; one entry a use.
+    #[arg(short = 'v', long, action = ArgAction::Append, num_args = 0..=1,
+          require_equals = true, default_missing_value = "")]
+    verbose: Vec<String>,
+    #[arg(short = 'd', long)]
+    daemon: bool,
+    #[arg(short = 'l', long)]
+    listen: Vec<String>,
+    #[arg(short = 'u', long)]
+    user: Option<String>,
+    #[arg(short = 'P', long)]
+    pidfile: Option<PathBuf>,
+    #[arg(short = 'f', long)]
+    slab_growth_factor: Option<String>,
+    #[arg(short = 'n', long)]
+    slab_min_size: Option<String>,
+    #[arg(short = 't', long)]
+    threads: Option<String>,
+    #[arg(short = 'D')]
+    delimiter: Option<String>,
+    #[arg(short = 'L', long)]
+    enable_largepages: bool,
+    #[arg(short = 'R', long)]
+    max_reqs_per_event: Option<String>,
+    #[arg(short = 'C', long)]
+    disable_cas: bool,
+    #[arg(short = 'b', long)]
+    listen_backlog: Option<String>,
+    #[arg(short = 'B', long)]
+    protocol: Option<String>,
+    #[arg(short = 'I', long)]
+    max_item_size: Option<String>,
+    #[arg(short = 'S', long)]
+    enable_sasl: bool,
+    #[arg(short = 'F', long)]
+    disable_flush_all: bool,
+    #[arg(short = 'X', long)]
+    disable_dumping: bool,
+    #[arg(short = 'W', long)]
+    disable_watch: bool,
+    #[arg(short = 'Y', long)]
+    auth_file: Option<PathBuf>,
+    #[arg(short = 'e', long)]
+    memory_file: Option<PathBuf>,
+    #[arg(short = 'o', long)]
+    extended: Vec<String>,
+    #[arg(short = 'N', long)]
+    napi_ids: Option<String>,
+    // getopt leaves words that are no flags alone, and memcached never looks.
+    words: Vec<OsString>,
+}
+
+/// Reads a command line, program name first.
+pub fn read(line: impl IntoIterator<Item = OsString>, environment: Environment) -> Result<Action, Failure> {
+    let flags = split(line).map_err(|e| illegal(&e))?;
+    if flags.help {
+        return Ok(Action::Help);
+    }
+    if flags.license {
+        return Ok(Action::License);
+    }
+    if flags.version {
+        return Ok(Action::Version);
+    }
+    flags.plan(environment).map(|plan| Action::Run(Box::new(plan)))
+}
+
+fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error> {
+    // clap takes `-D=` for an empty value, getopt for a `=`.
+    let line = line.into_iter().flat_map(|word| match word.to_str() {
+        Some("-D=") => vec!["-D".into(), "=".into()],
+        _ => vec![word],
+    });
+    let command = Flags::command().mut_args(|arg| {
+        let takes_next = arg.get_action().takes_values() && !arg.is_positional() && arg.get_id() != "verbose";
+        if takes_next { arg.allow_hyphen_values(true) } else { arg }
+    });
+    Flags::from_arg_matches(&command.try_get_matches_from(line)?)
+}
+
+/// One line for what clap could not split.
+fn illegal(error: &clap::Error) -> Failure {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => text.split([' ', '[']).next().unwrap_or(text),
+        _ => "",
+    };
+    Failure::usage(match error.kind() {
+        ErrorKind::UnknownArgument => format!("Illegal argument \"{argument}\""),
+        ErrorKind::TooManyValues => format!("option '{argument}' doesn't allow an argument"),
+        ErrorKind::InvalidValue | ErrorKind::NoEquals | ErrorKind::TooFewValues => {
+            format!("option '{argument}' requires an argument")
+        }
+        ErrorKind::InvalidUtf8 => "arguments must be valid UTF-8".into(),
+        _ => error.to_string().lines().next().unwrap_or("Illegal argument").to_owned(),
+    })
+}
+
+impl Flags {
+    fn plan(self, environment: Environment) -> Result<Plan, Failure> {
+        self.refuse_what_is_not_built_in()?;
+        let mut notes = Vec::new();
+        let mut warnings = Vec::new();
+        let mut config = ServerConfig::default();
+
+        self.set_cache(&mut config, &environment)?;
+        self.set_server(&mut config, &mut notes, &mut warnings)?;
+        let mut options = Options::new(&mut config, &mut notes);
+        for list in &self.extended {
+            options.apply(list)?;
+        }
+        options.finish()?;
+        if config.reported.napi_ids as usize > config.threads {
+            return Err(Failure::usage(format!(
+                "Number of napi_ids({}) cannot be greater than number of threads({})",
+                config.reported.napi_ids, config.threads
+            )));
+        }
+        let endpoints = self.set_listen(&mut config, &mut notes)?;
+        config.validate().map_err(|e| Failure::usage(e.to_string()))?;
+
+        for word in &self.words {
+            notes.push(format!("argument \"{}\" has no effect", word.display()));
+        }
+        Ok(Plan {
+            config,
+            endpoints,
+            process: ProcessSettings {
+                daemonize: self.daemon,
+                core_dumps: self.enable_coredumps,
+                lock_memory: self.lock_memory,
+                user: self.user.map(|name| name.trim_start().to_owned()).filter(|name| !name.is_empty()),
+                pid_file: self.pidfile,
+                port_file: environment.port_file,
+            },
+            warnings,
+            notes,
+        })
+    }
+
+    fn refuse_what_is_not_built_in(&self) -> Result<(), Failure> {
+        let absent = [
+            (self.enable_ssl, "-Z: TLS"),
+            (self.enable_sasl, "-S: SASL authentication"),
+            (self.auth_file.is_some(), "-Y: ASCII authentication"),
+            (self.memory_file.is_some(), "-e: a memory file"),
+        ];
+        match absent.iter().find(|(given, _)| *given) {
+            Some((_, what)) => Err(Failure::usage(format!("{what} is not built in"))),
+            None => Ok(()),
+        }
+    }
+
+    fn set_cache(&self, config: &mut ServerConfig, environment: &Environment) -> Result<(), Failure> {
+        let cache = &mut config.cache;
+        if let Some(text) = &self.memory_limit {
+            cache.memory_limit = megabytes(text).ok_or_else(|| {
+                Failure::usage(format!("Invalid memory limit: {text} (a number of megabytes)"))
+            })?;
+            // To the library 0 is "no limit"; to memcached it is no memory.
+            if cache.memory_limit == 0 {
+                return Err(Failure::usage("Cannot set item size limit higher than 1/2 of memory max."));
+            }
+        }
+        if let Some(text) = &self.slab_growth_factor {
+            cache.growth_factor = real(text)
+                .filter(|factor| *factor > 1.0)
+                .ok_or_else(|| Failure::usage("Factor must be greater than 1"))?;
+        }
+        if let Some(text) = &self.slab_min_size {
+            cache.chunk_size = positive(text, "Chunk size must be greater than 0")?;
+        }
+        if let Some(text) = &self.max_item_size {
+            cache.item_size_max =
+                size(text).ok_or_else(|| Failure::usage(format!("Invalid max item size: {text}")))?;
+        }
+        if let Some(text) = &self.delimiter {
+            let first = text.trim_start().bytes().next();
+            cache.prefix_delimiter = first.ok_or_else(|| Failure::usage("No delimiter specified"))?;
+            cache.detail_enabled = true;
+        }
+        if let Some(bytes) = environment.initial_malloc.as_deref().and_then(whole) {
+            cache.initial_malloced = bytes;
+        }
+        cache.evictions = !self.disable_evictions;
+        cache.use_cas = !self.disable_cas;
+        cache.large_pages = self.enable_largepages;
+        Ok(())
+    }
+
+    fn set_server(
+        &self,
+        config: &mut ServerConfig,
+        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        if let Some(text) = &self.threads {
+            config.threads = positive(text, "Number of threads must be greater than 0")?;
+            if config.threads > MANY_THREADS {
+                warnings.push(
+                    "WARNING: Setting a high number of worker threads is not recommended. Set this value to \
+                     the number of cores in your machine or less."
+                        .into(),
+                );
+            }
+            config.cache.concurrency = config.threads;
+        }
+        if let Some(text) = &self.conn_limit {
+            config.max_connections = positive(text, "Maximum connections must be greater than 0")?;
+        }
+        if let Some(text) = &self.max_reqs_per_event {
+            config.requests_per_event =
+                positive(text, "Number of requests per event must be greater than 0")?;
+        }
+        if let Some(text) = &self.listen_backlog {
+            config.backlog =
+                whole(text).ok_or_else(|| Failure::usage(format!("Invalid listen backlog: {text}")))?;
+        }
+        if let Some(text) = &self.napi_ids {
+            let ids: usize = positive(text, "Maximum number of NAPI IDs must be greater than 0")?;
+            config.reported.napi_ids = ids as u32;
+            notes.push("-N has no effect: connections go to workers in turn".into());
+        }
+        config.flush_enabled = !self.disable_flush_all;
+        config.dump_enabled = !self.disable_dumping;
+        config.watch_enabled = !self.disable_watch;
+        config.shutdown_enabled = self.enable_shutdown;
+        config.verbosity = self.verbose.len().min(3) as u8;
+        Ok(())
+    }
+
+    /// Sets the ports that are reported and the Unix socket; returns where TCP
+    /// is to listen.
+    fn set_listen(
+        &self,
+        config: &mut ServerConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Endpoint>, Failure> {
+        let protocol = match self.protocol.as_deref().map(str::trim_start) {
+            None | Some("auto") => Protocol::Negotiating,
+            Some("ascii") => Protocol::Ascii,
+            Some("binary") => Protocol::Binary,
+            Some(text) => {
+                return Err(Failure::usage(format!(
+                    "Invalid value for binding protocol: {text} -- should be one of auto, binary, or ascii"
+                )));
+            }
+        };
+        let udp = self.udp_port.as_deref().map(port).transpose()?.unwrap_or(Port::Off);
+        let tcp = match &self.port {
+            Some(text) => port(text)?,
+            // `-U` alone moves TCP as well.
+            None if udp != Port::Off => udp,
+            None => Port::At(DEFAULT_PORT),
+        };
+        if udp != Port::Off {
+            notes.push("-U has no effect: UDP is not built in".into());
+        }
+        config.reported.tcp_port = tcp.number();
+        config.reported.udp_port = udp.number();
+        for list in &self.listen {
+            listen::join(&mut config.reported.inter, list.trim_start());
+        }
+
+        if let Some(path) = &self.unix_socket {
+            let mask = match &self.unix_mask {
+                Some(text) => octal(text).ok_or_else(|| {
+                    Failure::usage(format!("Invalid access mask: {text} (an octal number)"))
+                })?,
+                None => DEFAULT_MASK,
+            };
+            config.listen.push(Listen::Unix { path: path.clone(), mask: mask & 0o777, protocol });
+            return Ok(Vec::new());
+        }
+        match (tcp, &config.reported.inter) {
+            (Port::Off, _) => Ok(Vec::new()),
+            (_, Some(list)) => listen::parse(list, tcp.number(), protocol, notes),
+            (_, None) => Ok(vec![Endpoint { host: Host::Loopback, port: tcp.number(), protocol }]),
+        }
+    }
+}
+
+/// What `-p` and `-U` can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// 0: do not listen.
+    Off,
+    /// -1: any that is free.
+    Free,
+    At(u16),
+}
+
+impl Port {
+    /// As the socket calls have it, where 0 is any that is free.
+    fn number(self) -> u16 {
+        match self {
+            Self::Off | Self::Free => 0,
+            Self::At(number) => number,
+        }
+    }
+}
+
+fn port(text: &str) -> Result<Port, Failure> {
+    match whole::<i32>(text) {
+        Some(-1) => Ok(Port::Free),
+        Some(0) => Ok(Port::Off),
+        number => number
+            .and_then(|number| u16::try_from(number).ok())
+            .map(Port::At)
+            .ok_or_else(|| Failure::usage(format!("ERROR: Invalid port number {}.", text.trim()))),
+    }
+}
+
+/// A number above 0 that memcached's `int` can hold.
+fn positive(text: &str, otherwise: &str) -> Result<usize, Failure> {
+    match whole::<i32>(text) {
+        Some(number @ 1..) => Ok(number as usize),
+        _ => Err(Failure::usage(otherwise)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

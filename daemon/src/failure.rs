@@ -1,0 +1,82 @@
+//! Why the daemon ends before it serves: one line for standard error and an
+//! exit status of `sysexits.h`.
+
+use std::io;
+
+use memcache_core::error::StartError;
+
+/// `EX_USAGE`: a flag or a value is wrong. memcached answers 1 or 64 here.
+pub const USAGE: u8 = 64;
+/// `EX_NOUSER`: the user of `-u` does not exist.
+pub const NO_USER: u8 = 67;
+/// `EX_OSERR`: the system refused.
+pub const OS_ERROR: u8 = 71;
+
+/// The line to print and the status to exit with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One line, without its end.
+    pub line: String,
+    /// Exit status.
+    pub status: u8,
+}
+
+impl Failure {
+    /// The command line is wrong.
+    pub fn usage(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: USAGE }
+    }
+
+    /// A user name is unknown.
+    pub fn no_user(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: NO_USER }
+    }
+
+    /// The system refused.
+    pub fn system(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: OS_ERROR }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(e) => Self::usage(e.to_string()),
+            StartError::Listen(what, e) => {
+                Self::system(format!("failed to listen on {what}: {}", reason(&e)))
+            }
+            other => Self::system(other.to_string()),
+        }
+    }
+}
+
+/// What `strerror` says, without the number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" (os error ") {
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use memcache_core::error::ConfigError;
+
+    #[test]
+    fn reasons_carry_no_numbers() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::EADDRINUSE)), "Address already in use");
+        assert_eq!(reason(&io::Error::other("odd")), "odd");
+    }
+
+    #[test]
+    fn start_errors_have_the_right_status() {
+        let settings = StartError::Config(ConfigError::Invalid("no".into()));
+        assert_eq!(Failure::from(settings), Failure::usage("no"));
+        let listen = StartError::Listen("[::1]:1".into(), io::Error::from_raw_os_error(libc::EACCES));
+        assert_eq!(Failure::from(listen), Failure::system("failed to listen on [::1]:1: Permission denied"));
+        let memory = StartError::Memory(io::Error::from_raw_os_error(libc::ENOMEM));
+        assert_eq!(Failure::from(memory).status, OS_ERROR);
+    }
+}

@@ -1,0 +1,171 @@
+//! What `-h`, `-i` and `-V` print.
+//!
+//! Test suites and packages look for feature words in the help, so it names
+//! what works and nothing else.
+
+/// The version clients see, which is that of the memcached whose behaviour
+/// this is.
+pub const VERSION: &str = "memcached 1.6.45\n";
+
+/// `-h`.
+pub const HELP: &str = "\
+memcached 1.6.45
+memcached-rs, a drop-in memcached
+
+Network
+  -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any that is free)
+  -U, --udp-port=<num>         UDP port to listen on (default: 0, off)
+  -s, --unix-socket=<file>     UNIX socket to listen on (disables network support)
+  -a, --unix-mask=<mask>       access mask for UNIX socket, in octal (default: 700)
+  -l, --listen=<addr>          interface to listen on (default: loopback; 0.0.0.0 or * opens it)
+                               can specify multiple comma separated listeners
+                               configured with different protocols
+                               format: proto[<protocol>]:tag[<name>]:ip:port
+                               i.e. -l proto[binary]:127.0.0.1:11211,proto[ascii]:[::1]:11212
+  -b, --listen-backlog=<num>   set the backlog queue limit (default: 1024)
+  -B, --protocol=<name>        protocol - one of ascii, binary, or auto (default: auto)
+  -c, --conn-limit=<num>       max simultaneous connections (default: 1024)
+  -R, --max-reqs-per-event=<num>
+                               maximum number of requests per event, limits the requests
+                               processed per connection to prevent starvation (default: 256)
+  -t, --threads=<num>          number of threads to use (default: 4)
+  -N, --napi-ids=<num>         accepted, has no effect
+
+Memory
+  -m, --memory-limit=<num>     item memory in megabytes (default: 64)
+  -M, --disable-evictions      return error on memory exhausted instead of evicting
+  -I, --max-item-size=<num>    adjusts max item size (default: 1m, min: 1k, max: 1024m)
+  -f, --slab-growth-factor=<num>
+                               chunk size growth factor (default: 1.25)
+  -n, --slab-min-size=<bytes>  min space used for key+value+flags (default: 48)
+  -L, --enable-largepages      try to use large memory pages (if available)
+  -k, --lock-memory            lock down all paged memory
+  -C, --disable-cas            disable use of CAS
+
+Commands
+  -A, --enable-shutdown        enable ascii \"shutdown\" command
+  -F, --disable-flush-all      disable flush_all command
+  -X, --disable-dumping        disable stats cachedump, stats detail, and lru_crawler metadump
+  -W, --disable-watch          disable watch commands (live logging)
+  -D <char>                    use <char> as the delimiter between key prefixes and IDs
+                               (default: \":\"), and collect statistics for each prefix from
+                               the start; otherwise \"stats detail on\" turns that on
+
+Process
+  -d, --daemon                 run as a daemon
+  -u, --user=<user>            assume identity of <username> (only when run as root)
+  -P, --pidfile=<file>         save PID in <file>
+  -r, --enable-coredumps       maximize core file limit
+  -v, --verbose                verbose (print errors/warnings while in event loop)
+  -vv                          very verbose (also print client commands/responses)
+  -vvv                         extremely verbose (internal state transitions)
+  -h, --help                   print this help and exit
+  -i, --license                print the license and exit
+  -V, --version                print version and exit
+
+  -o, --extended=<list>        comma separated list of extended options;
+                               most options have a 'no_' prefix to disable
+    maxconns_fast              immediately close new connections after limit (default: enabled)
+    idle_timeout               timeout for idle connections (default: 0, no timeout)
+    hashpower                  an integer multiplier for how large the hash table should be;
+                               normally grows at runtime
+    no_lru_maintainer          disable the segmented LRU and its background thread
+    hot_lru_pct                pct of slab memory to reserve for hot lru (default: 20)
+    warm_lru_pct               pct of slab memory to reserve for warm lru (default: 40)
+    hot_max_factor             items idle > cold lru age * this drop from hot lru (default: 0.20)
+    warm_max_factor            items idle > cold lru age * this drop from warm (default: 2.00)
+    temporary_ttl              TTLs below get a separate LRU, can't be evicted
+    no_lru_crawler             disable LRU crawler background thread
+    lru_crawler_sleep          microseconds to sleep between items (default: 100)
+    lru_crawler_tocrawl        max items to crawl per slab per run (default: 0, unlimited)
+    slab_reassign              pages may move between classes (default: enabled)
+    slab_automove              0: on request only, 1: by age, 2: at each eviction (default: 1)
+    slab_automove_ratio        age of the youngest class to that of the oldest below which
+                               it gets a page (default: 0.80)
+    slab_automove_window       seconds of history to decide by (default: 10)
+    slab_chunk_max             maximum chunk size in kilobytes (default: 512)
+    slab_sizes                 chunk sizes one by one, i.e. 100-200-300
+    tail_repair_time           seconds after which a pinned tail item counts as leaked
+                               (default: 0, off)
+    track_sizes                enable dynamic reports for 'stats sizes' command
+    watcher_logbuf_size        size in kilobytes of per-watcher write buffer (default: 256)
+    modern                     enables options which will be default in future (currently: nothing)
+    no_modern                  uses defaults of previous major version (1.4.x)
+    hash_algorithm, no_hashexpand, read_buf_mem_limit, worker_logbuf_size
+                               accepted, have no effect
+";
+
+/// `-i`.
+pub const LICENSE: &str = "\
+memcached 1.6.45
+
+memcached-rs contains no code of memcached. It is licensed under either of
+the Apache License, Version 2.0 <https://www.apache.org/licenses/LICENSE-2.0>
+or the MIT license, at your option:
+
+Copyright (c) The memcache-rs authors
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the \"Software\"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in
+all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED \"AS IS\", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use memcache_core::config::{MIB, ServerConfig};
+
+    #[test]
+    fn feature_words_name_what_works() {
+        assert!(HELP.starts_with(VERSION));
+        assert!(HELP.contains("unix-socket"));
+        let lower = HELP.to_lowercase();
+        for absent in ["sasl", "ext_path", "proxy_config", "enable-ssl", "no_drop_privileges"] {
+            assert!(!lower.contains(absent), "{absent}");
+        }
+        assert!(HELP.lines().all(|line| line.len() <= 100));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_settings() {
+        let server = ServerConfig::default();
+        let cache = &server.cache;
+        let told = [
+            ("--listen-backlog", server.backlog.to_string()),
+            ("--conn-limit", server.max_connections.to_string()),
+            ("starvation", server.requests_per_event.to_string()),
+            ("--threads", server.threads.to_string()),
+            ("--memory-limit", (cache.memory_limit / MIB).to_string()),
+            ("growth factor", format!("{:.2}", cache.growth_factor)),
+            ("--slab-min-size", cache.chunk_size.to_string()),
+            (" hot_lru_pct", cache.hot_lru_pct.to_string()),
+            (" warm_lru_pct", cache.warm_lru_pct.to_string()),
+            (" hot_max_factor", format!("{:.2}", cache.hot_max_factor)),
+            (" warm_max_factor", format!("{:.2}", cache.warm_max_factor)),
+            (" lru_crawler_sleep", cache.lru_crawler_sleep.to_string()),
+            (" slab_automove ", cache.slab_automove.to_string()),
+            ("it gets a page", format!("{:.2}", cache.slab_automove_ratio)),
+            (" slab_automove_window", cache.slab_automove_window.to_string()),
+            (" slab_chunk_max", (cache.slab_chunk_max / 1024).to_string()),
+            (" watcher_logbuf_size", (server.watcher_buffer / 1024).to_string()),
+        ];
+        for (name, value) in told {
+            let line = HELP.lines().find(|line| line.contains(name) && line.contains("(default"));
+            assert!(line.is_some_and(|line| line.contains(&format!("(default: {value}"))), "{name} {value}");
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Where to listen: the list of `-l`, and what becomes of names in it.
+//!
+//! An entry is `[notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`;
+//! entries are separated by commas or semicolons. HOST is a name, an IPv4
+//! address, an IPv6 address (in brackets if a port follows), or `*` for all.
+//! [`parse`] only reads; [`resolve`] asks the system.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+
+use memcache_core::config::{Listen, Protocol};
+
+use crate::failure::{Failure, reason};
+use crate::number::whole;
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Which addresses.
+    pub host: Host,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+    /// Protocol spoken there.
+    pub protocol: Protocol,
+}
+
+/// Which addresses an entry means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// 127.0.0.1 and, where there is IPv6, `::1`.
+    Loopback,
+    /// All of this machine.
+    Any,
+    /// A name or an address.
+    Name(String),
+}
+
+/// Joins one more `-l` to those before; one that is there already is dropped.
+pub fn join(list: &mut Option<String>, more: &str) {
+    match list {
+        Some(have) => {
+            if !have.split([',', ';']).any(|entry| entry == more) {
+                have.push(',');
+                have.push_str(more);
+            }
+        }
+        None => *list = Some(more.to_owned()),
+    }
+}
+
+/// Reads a list. `port` and `protocol` hold for entries that name none.
+/// What was understood but has no effect is told in `notes`.
+pub fn parse(
+    list: &str,
+    port: u16,
+    protocol: Protocol,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Endpoint>, Failure> {
+    let mut endpoints = Vec::new();
+    for entry in list.split([',', ';']).filter(|entry| !entry.is_empty()) {
+        let endpoint = parse_entry(entry, port, protocol, notes)?;
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+    if endpoints.is_empty() {
+        return Err(Failure::usage(format!("Invalid interface: \"{list}\"")));
+    }
+    Ok(endpoints)
+}
+
+fn parse_entry(
+    entry: &str,
+    mut port: u16,
+    mut protocol: Protocol,
+    notes: &mut Vec<String>,
+) -> Result<Endpoint, Failure> {
+    let mut rest = entry;
+    if let Some((prefix @ ("notls" | "btls" | "mtls"), _)) = rest.split_once(':') {
+        return Err(Failure::usage(format!("'{prefix}' option is valid only when SSL is enabled")));
+    }
+    if let Some(spec) = rest.strip_prefix("proto")
+        && spec.starts_with('[')
+    {
+        let (name, after) =
+            enclosed(spec).ok_or_else(|| Failure::usage(format!("Invalid protocol spec: \"{spec}\"")))?;
+        protocol = forced_protocol(name, entry)?;
+        rest = after;
+    }
+    if let Some(spec) = rest.strip_prefix("tag")
+        && spec.starts_with(['[', '_'])
+    {
+        let (name, after) = enclosed(spec)
+            .ok_or_else(|| Failure::usage(format!("Invalid tag in socket config: \"{spec}\"")))?;
+        if !(1..=8).contains(&name.len()) {
+            return Err(Failure::usage(format!(
+                "Listener tags must be between 1 and 8 characters: \"{name}\""
+            )));
+        }
+        notes.push(format!("tag \"{name}\" of -l has no effect: only the proxy reads tags"));
+        rest = after;
+    }
+
+    let bad_port = |text: &str| Failure::usage(format!("Invalid port number: \"{text}\""));
+    let host;
+    if let Some(bracketed) = rest.strip_prefix('[') {
+        let bad_address = || Failure::usage(format!("Invalid IPV6 address: \"{rest}\""));
+        let (address, after) = bracketed.split_once(']').ok_or_else(bad_address)?;
+        match after.strip_prefix(':') {
+            Some(text) => port = port_number(text).ok_or_else(|| bad_port(text))?,
+            None if after.is_empty() => {}
+            None => return Err(bad_address()),
+        }
+        host = address;
+    } else {
+        match rest.split_once(':') {
+            // A second colon makes it an IPv6 address without brackets.
+            Some((name, text)) if !text.contains(':') => {
+                port = port_number(text).ok_or_else(|| bad_port(text))?;
+                host = name;
+            }
+            _ => host = rest,
+        }
+    }
+    let host = match host {
+        "" => return Err(Failure::usage(format!("Invalid interface: \"{entry}\""))),
+        "*" => Host::Any,
+        name => Host::Name(name.to_owned()),
+    };
+    Ok(Endpoint { host, port, protocol })
+}
+
+/// The text between `spec`'s first character and the one that closes it, and
+/// what follows the colon after that.
+fn enclosed(spec: &str) -> Option<(&str, &str)> {
+    let close = if spec.starts_with('[') { ']' } else { '_' };
+    let (name, after) = spec.get(1..)?.split_once(close)?;
+    Some((name, after.strip_prefix(':').unwrap_or(after)))
+}
+
+fn forced_protocol(name: &str, entry: &str) -> Result<Protocol, Failure> {
+    let known =
+        [("ascii", Protocol::Ascii), ("binary", Protocol::Binary), ("negotiating", Protocol::Negotiating)];
+    // memcached compares as many characters as were given.
+    if !name.is_empty() {
+        if let Some((_, protocol)) = known.iter().find(|(text, _)| text.starts_with(name)) {
+            return Ok(*protocol);
+        }
+        if "proxy".starts_with(name) {
+            return Err(Failure::usage(format!("Server not built with proxy: \"{entry}\"")));
+        }
+    }
+    Err(Failure::usage(format!("Invalid protocol spec: \"{name}\"")))
+}
+
+/// A port; -1 and 0 ask for a free one.
+fn port_number(text: &str) -> Option<u16> {
+    match whole::<i32>(text)? {
+        -1 => Some(0),
+        number => u16::try_from(number).ok(),
+    }
+}
+
+/// What the system knows about names and addresses; tests replace it.
+pub trait System {
+    /// All stream addresses of a name.
+    ///
+    /// # Errors
+    /// As the resolver answers.
+    fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// Whether the address is one of this machine.
+    fn is_local(&self, ip: IpAddr) -> bool;
+}
+
+/// The real one.
+pub struct ThisMachine;
+
+impl System for ThisMachine {
+    fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        (name, port).to_socket_addrs().map(Iterator::collect)
+    }
+
+    fn is_local(&self, ip: IpAddr) -> bool {
+        UdpSocket::bind((ip, 0)).is_ok()
+    }
+}
+
+/// Turns entries into addresses. Where an entry means several, those that this
+/// machine does not have are left out, as memcached passes over them.
+pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
+    let mut listen: Vec<Listen> = Vec::new();
+    for Endpoint { host, port, protocol } in endpoints {
+        let pair = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, *port).into(), (v6, *port).into()];
+        let mut found = match host {
+            Host::Loopback => pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            Host::Any => pair(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+            Host::Name(name) => system.lookup(name, *port).map_err(|e| {
+                Failure::system(format!("failed to listen on one of interface(s) {name}: {}", reason(&e)))
+            })?,
+        };
+        if found.iter().any(|addr| system.is_local(addr.ip())) {
+            found.retain(|addr| system.is_local(addr.ip()));
+        }
+        for addr in found {
+            // Two entries may mean one address.
+            let again = |other: &Listen| matches!(other, Listen::Tcp { addr: have, .. } if *have == addr);
+            if !listen.iter().any(again) {
+                listen.push(Listen::Tcp { addr, protocol: *protocol });
+            }
+        }
+    }
+    Ok(listen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Entry = (Host, u16, Protocol);
+
+    fn entries(list: &str) -> Vec<Entry> {
+        let parsed = parse(list, 11211, Protocol::Negotiating, &mut Vec::new());
+        parsed.unwrap_or_else(|e| panic!("{e:?}")).into_iter().map(|e| (e.host, e.port, e.protocol)).collect()
+    }
+
+    fn name(text: &str) -> Host {
+        Host::Name(text.into())
+    }
+
+    #[test]
+    fn lists_are_read() {
+        use Protocol::{Ascii, Binary, Negotiating};
+        let cases: &[(&str, &[Entry])] = &[
+            ("127.0.0.1", &[(name("127.0.0.1"), 11211, Negotiating)]),
+            ("127.0.0.1:7", &[(name("127.0.0.1"), 7, Negotiating)]),
+            ("127.0.0.1:-1", &[(name("127.0.0.1"), 0, Negotiating)]),
+            ("::1", &[(name("::1"), 11211, Negotiating)]),
+            ("[::1]", &[(name("::1"), 11211, Negotiating)]),
+            ("[::1]:7", &[(name("::1"), 7, Negotiating)]),
+            ("*", &[(Host::Any, 11211, Negotiating)]),
+            ("*:7", &[(Host::Any, 7, Negotiating)]),
+            (
+                "a,b:2;c",
+                &[
+                    (name("a"), 11211, Negotiating),
+                    (name("b"), 2, Negotiating),
+                    (name("c"), 11211, Negotiating),
+                ],
+            ),
+            (",a,,a;", &[(name("a"), 11211, Negotiating)]),
+            ("proto[ascii]:a", &[(name("a"), 11211, Ascii)]),
+            ("proto[binary]:a:7,b", &[(name("a"), 7, Binary), (name("b"), 11211, Negotiating)]),
+            ("proto[negotiating]:[::1]:7", &[(name("::1"), 7, Negotiating)]),
+            ("proto[bin]:a", &[(name("a"), 11211, Binary)]),
+            ("tag[services]:a:7", &[(name("a"), 7, Negotiating)]),
+            ("tag_b_:a:7", &[(name("a"), 7, Negotiating)]),
+            ("proto[ascii]:tag_tools_:[::1]:7", &[(name("::1"), 7, Ascii)]),
+            ("tagged", &[(name("tagged"), 11211, Negotiating)]),
+            ("protocol.example", &[(name("protocol.example"), 11211, Negotiating)]),
+            ("mtls.example:7", &[(name("mtls.example"), 7, Negotiating)]),
+        ];
+        for (list, expected) in cases {
+            assert_eq!(entries(list), *expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn tags_are_noted() {
+        let mut notes = Vec::new();
+        assert!(parse("tag_b_:a", 1, Protocol::Ascii, &mut notes).is_ok());
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn bad_lists_say_what_is_wrong() {
+        let cases = [
+            ("a:x", "Invalid port number: \"x\""),
+            ("a:", "Invalid port number: \"\""),
+            ("a:65536", "Invalid port number: \"65536\""),
+            ("a:-2", "Invalid port number: \"-2\""),
+            ("[::1]:1:2", "Invalid port number: \"1:2\""),
+            ("[::1", "Invalid IPV6 address: \"[::1\""),
+            ("[::1]7", "Invalid IPV6 address: \"[::1]7\""),
+            ("", "Invalid interface: \"\""),
+            (",;", "Invalid interface: \",;\""),
+            (":7", "Invalid interface: \":7\""),
+            ("notls:a", "'notls' option is valid only when SSL is enabled"),
+            ("a,btls:b", "'btls' option is valid only when SSL is enabled"),
+            ("mtls:a", "'mtls' option is valid only when SSL is enabled"),
+            ("proto[ascii:a", "Invalid protocol spec: \"[ascii:a\""),
+            ("proto[http]:a", "Invalid protocol spec: \"http\""),
+            ("proto[]:a", "Invalid protocol spec: \"\""),
+            ("proto[proxy]:a", "Server not built with proxy: \"proto[proxy]:a\""),
+            ("tag[b:a", "Invalid tag in socket config: \"[b:a\""),
+            ("tag_b:a", "Invalid tag in socket config: \"_b:a\""),
+            ("tag__:a", "Listener tags must be between 1 and 8 characters: \"\""),
+            ("tag_123456789_:a", "Listener tags must be between 1 and 8 characters: \"123456789\""),
+        ];
+        for (list, line) in cases {
+            let parsed = parse(list, 1, Protocol::Negotiating, &mut Vec::new());
+            assert_eq!(parsed, Err(Failure::usage(line)), "{list}");
+        }
+    }
+
+    #[test]
+    fn lists_join() {
+        let mut list = None;
+        for more in ["a:1", "a", "a:1", "b;c", "c"] {
+            join(&mut list, more);
+        }
+        assert_eq!(list.as_deref(), Some("a:1,a,b;c"));
+    }
+
+    struct Fake {
+        ipv6: bool,
+    }
+
+    impl System for Fake {
+        fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            match name {
+                "localhost" => Ok(vec![
+                    (Ipv6Addr::LOCALHOST, port).into(),
+                    (Ipv4Addr::LOCALHOST, port).into(),
+                    (Ipv4Addr::LOCALHOST, port).into(),
+                ]),
+                "elsewhere" => Ok(vec![([10, 0, 0, 1], port).into()]),
+                _ => Err(io::Error::other("no such name")),
+            }
+        }
+
+        fn is_local(&self, ip: IpAddr) -> bool {
+            ip != IpAddr::from([10, 0, 0, 1]) && (ip.is_ipv4() || self.ipv6)
+        }
+    }
+
+    fn resolved(list: &str, ipv6: bool) -> Vec<String> {
+        let endpoints = match list {
+            "" => vec![Endpoint { host: Host::Loopback, port: 5, protocol: Protocol::Ascii }],
+            list => parse(list, 5, Protocol::Ascii, &mut Vec::new()).unwrap_or_default(),
+        };
+        let listen = resolve(&endpoints, &Fake { ipv6 }).unwrap_or_default();
+        listen
+            .iter()
+            .map(|listen| match listen {
+                Listen::Tcp { addr, .. } => addr.to_string(),
+                Listen::Unix { path, .. } => path.display().to_string(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_become_addresses() {
+        assert_eq!(resolved("", true), ["127.0.0.1:5", "[::1]:5"]);
+        assert_eq!(resolved("", false), ["127.0.0.1:5"]);
+        assert_eq!(resolved("*", true), ["0.0.0.0:5", "[::]:5"]);
+        assert_eq!(resolved("*:6", false), ["0.0.0.0:6"]);
+        assert_eq!(resolved("localhost", true), ["[::1]:5", "127.0.0.1:5"]);
+        assert_eq!(resolved("localhost,localhost:5,localhost:6", false), ["127.0.0.1:5", "127.0.0.1:6"]);
+        // Kept, so that binding it fails with a reason.
+        assert_eq!(resolved("elsewhere", true), ["10.0.0.1:5"]);
+    }
+
+    #[test]
+    fn unknown_names_fail() {
+        let endpoint = Endpoint { host: name("fooble"), port: 1, protocol: Protocol::Ascii };
+        let line = "failed to listen on one of interface(s) fooble: no such name";
+        let failure = resolve(&[endpoint], &Fake { ipv6: true }).err();
+        assert_eq!(failure, Some(Failure::system(line)));
+    }
+}

@@ -1,0 +1,92 @@
+//! `memcached-rs`: the command line of memcached around the library.
+//!
+//! Flags become settings here, and the process becomes what the flags ask for;
+//! everything that serves is in `memcache_core`.
+
+#![deny(unsafe_code)]
+
+mod args;
+mod failure;
+mod help;
+mod listen;
+mod number;
+mod options;
+mod pidfile;
+mod plan;
+mod ports;
+#[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
+mod process;
+mod signals;
+
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use memcache_core::config::Listen;
+use memcache_core::server::{BoundAddress, Server};
+
+use crate::failure::Failure;
+use crate::pidfile::PidFile;
+use crate::plan::{Action, Environment, Plan};
+use crate::signals::{Farewell, Signals};
+
+fn main() -> ExitCode {
+    let done = args::read(std::env::args_os(), Environment::of_process()).and_then(|action| match action {
+        Action::Run(plan) => run(*plan),
+        Action::Help => print(help::HELP),
+        Action::License => print(help::LICENSE),
+        Action::Version => print(help::VERSION),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { line, status }) => {
+            eprintln!("{line}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has read enough.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::system(format!("failed to write: {}", failure::reason(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(mut plan: Plan) -> Result<(), Failure> {
+    plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
+    // From here on, order matters: fork before any thread, handlers before
+    // anyone can know that there is something to stop.
+    process::prepare(&mut plan)?;
+    let signals = Signals::catch()?;
+
+    let on_tcp = !plan.config.listen.iter().any(is_unix);
+    let server = Server::start(plan.config)?;
+    let context = Arc::clone(server.context());
+    let farewell = Farewell::new();
+    signals.watch(Arc::clone(&context), farewell.clone())?;
+
+    if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
+        ports::write(&path, server.addresses().iter().filter_map(tcp_address));
+    }
+    let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
+    server.wait();
+    farewell.ended(context.stopping(), context.config.verbosity);
+    drop(pid_file);
+    Ok(())
+}
+
+fn is_unix(listen: &Listen) -> bool {
+    matches!(listen, Listen::Unix { .. })
+}
+
+fn tcp_address(address: &BoundAddress) -> Option<SocketAddr> {
+    match address {
+        BoundAddress::Tcp(address) => Some(*address),
+        BoundAddress::Unix(_) => None,
+    }
+}

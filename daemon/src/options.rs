@@ -1,0 +1,276 @@
+//! The suboptions of `-o`: `name` or `name=value`, separated by commas.
+//!
+//! [`Options::apply`] takes one `-o` after the other, in the order of the
+//! command line, since `no_modern` and its opposites depend on it.
+//! [`Options::finish`] settles what depends on several of them.
+
+use memcache_core::config::{LruMode, MIB, PAGE_SIZE, ServerConfig};
+
+use crate::failure::Failure;
+use crate::number::{real, whole};
+
+/// Step between the chunk sizes of `slab_sizes` in bytes.
+const CHUNK_ALIGN: u32 = 8;
+
+/// Slab classes including the unused class 0.
+const SLAB_CLASSES: usize = 64;
+
+/// Accepted names that change nothing here, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("no_hashexpand", "the index always grows by itself"),
+    ("inline_ascii_resp", "memcached ignores it too"),
+    ("no_inline_ascii_resp", "memcached ignores it too"),
+    ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
+    ("relaxed_privileges", "privileges are not dropped"),
+    ("sock_cookie_id", "sockets carry no cookie"),
+    ("slab_automove_freeratio", "it is for external storage"),
+];
+
+/// Beginnings of names whose feature does not exist here.
+const NOT_BUILT_IN: &[(&str, &str)] =
+    &[("ext_", "external storage"), ("proxy_", "the proxy"), ("ssl_", "TLS")];
+
+/// The state of reading `-o`.
+pub struct Options<'a> {
+    config: &'a mut ServerConfig,
+    notes: &'a mut Vec<String>,
+    slab_sizes: Option<String>,
+    slab_chunk_max_given: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Nothing read yet.
+    pub fn new(config: &'a mut ServerConfig, notes: &'a mut Vec<String>) -> Self {
+        Self { config, notes, slab_sizes: None, slab_chunk_max_given: false }
+    }
+
+    /// Reads the argument of one `-o`.
+    pub fn apply(&mut self, list: &str) -> Result<(), Failure> {
+        let mut rest = list.trim_start();
+        while !rest.is_empty() {
+            let (option, after) = rest.split_once(',').unwrap_or((rest, ""));
+            rest = after;
+            match option.split_once('=') {
+                Some((name, value)) => self.set(option, name, Some(value))?,
+                None => self.set(option, option, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, option: &str, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let fail = |line: &str| Err(Failure::usage(line));
+        let need = |line: &str| value.ok_or_else(|| Failure::usage(line));
+        let cache = &mut self.config.cache;
+        match name {
+            "maxconns_fast" => self.config.maxconns_fast = true,
+            "no_maxconns_fast" => self.config.maxconns_fast = false,
+            "hashpower" => {
+                let text = need("Missing numeric argument for hashpower")?;
+                let power: i64 = whole(text).unwrap_or(0);
+                let multiplier = format!("Initial hashtable multiplier of {power} is too");
+                if power < 12 {
+                    return fail(&format!("{multiplier} low"));
+                }
+                if power > 32 {
+                    return fail(&format!(
+                        "{multiplier} high: Choose a value based on \"STAT hash_power_level\" from a running \
+                         instance"
+                    ));
+                }
+                cache.hashpower_init = power as u32;
+            }
+            "slab_reassign" => cache.slab_reassign = true,
+            "no_slab_reassign" => cache.slab_reassign = false,
+            "slab_automove" => match value.map_or(Some(1), whole) {
+                Some(mode @ 0..=2) => cache.slab_automove = mode,
+                _ => return fail("slab_automove must be between 0 and 2"),
+            },
+            "no_slab_automove" => cache.slab_automove = 0,
+            "slab_automove_ratio" => match real(need("Missing slab_automove_ratio argument")?) {
+                Some(ratio) if ratio > 0.0 && ratio <= 1.0 => cache.slab_automove_ratio = ratio,
+                _ => return fail("slab_automove_ratio must be > 0 and < 1"),
+            },
+            "slab_automove_window" => match whole(need("Missing slab_automove_window argument")?) {
+                Some(seconds @ 3..=1800) => cache.slab_automove_window = seconds,
+                _ => return fail("slab_automove_window must be > 2 and < 1800"),
+            },
+            "tail_repair_time" => match whole(need("Missing numeric argument for tail_repair_time")?) {
+                Some(seconds @ 10..) => cache.tail_repair_time = seconds,
+                _ => return fail("Cannot set tail_repair_time to less than 10 seconds"),
+            },
+            "hash_algorithm" => {
+                let text = need("Missing hash_algorithm argument")?;
+                if !["jenkins", "murmur3", "xxh3"].contains(&text) {
+                    return fail("Unknown hash_algorithm option (jenkins, murmur3, xxh3)");
+                }
+                text.clone_into(&mut self.config.reported.hash_algorithm);
+                self.note(name, "the index has a keyed hash of its own");
+            }
+            "lru_crawler" => cache.lru_crawler = true,
+            "no_lru_crawler" => cache.lru_crawler = false,
+            "lru_crawler_sleep" => match whole(need("Missing lru_crawler_sleep value")?) {
+                Some(micros @ 0..=1_000_000) => cache.lru_crawler_sleep = micros,
+                _ => return fail("LRU crawler sleep must be between 0 and 1 second"),
+            },
+            "lru_crawler_tocrawl" => match whole(need("Missing lru_crawler_tocrawl value")?) {
+                Some(items) => cache.lru_crawler_tocrawl = items,
+                None => return fail("lru_crawler_tocrawl takes a numeric 32bit value"),
+            },
+            "lru_maintainer" => {
+                cache.lru_maintainer = true;
+                cache.lru_mode = LruMode::Segmented;
+            }
+            "no_lru_maintainer" => {
+                cache.lru_maintainer = false;
+                cache.lru_mode = LruMode::Flat;
+            }
+            "hot_lru_pct" => match whole(need("Missing hot_lru_pct argument")?) {
+                Some(percent @ 1..=79) => cache.hot_lru_pct = percent,
+                _ => return fail("hot_lru_pct must be > 1 and < 80"),
+            },
+            "warm_lru_pct" => match whole(need("Missing warm_lru_pct argument")?) {
+                Some(percent @ 1..=79) => cache.warm_lru_pct = percent,
+                _ => return fail("warm_lru_pct must be > 1 and < 80"),
+            },
+            "hot_max_factor" => match real(need("Missing hot_max_factor argument")?) {
+                Some(factor) if factor > 0.0 => cache.hot_max_factor = factor,
+                _ => return fail("hot_max_factor must be > 0"),
+            },
+            "warm_max_factor" => match real(need("Missing warm_max_factor argument")?) {
+                Some(factor) if factor > 0.0 => cache.warm_max_factor = factor,
+                _ => return fail("warm_max_factor must be > 0"),
+            },
+            "temporary_ttl" => match whole(need("Missing temporary_ttl argument")?) {
+                Some(seconds) => cache.temporary_ttl = Some(seconds),
+                None => return fail("temporary_ttl takes a number of seconds"),
+            },
+            "idle_timeout" => match whole(need("Missing numeric argument for idle_timeout")?) {
+                Some(seconds) => self.config.idle_timeout = seconds,
+                None => return fail("idle_timeout takes a number of seconds"),
+            },
+            "watcher_logbuf_size" => {
+                let text = need("Missing watcher_logbuf_size argument")?;
+                self.config.watcher_buffer = scaled(text, 1024, name)?;
+            }
+            "worker_logbuf_size" => {
+                let text = need("Missing worker_logbuf_size argument")?;
+                self.config.worker_buffer = scaled(text, 1024, name)?;
+                self.note(name, "workers write to watchers directly");
+            }
+            "read_buf_mem_limit" => {
+                let text = need("Missing read_buf_mem_limit argument")?;
+                self.config.reported.read_buf_mem_limit = scaled(text, MIB, name)?;
+                self.note(name, "connections hold buffers only while something is partial");
+            }
+            "slab_sizes" => self.slab_sizes = Some(need("Missing slab_sizes argument")?.to_owned()),
+            "slab_chunk_max" => match whole::<i32>(need("Missing slab_chunk_max argument")?) {
+                None => return fail("could not parse argument to slab_chunk_max"),
+                Some(..=0) => return fail("slab_chunk_max must be >= 0"),
+                Some(kilobytes @ 1..=1024) => {
+                    cache.slab_chunk_max = kilobytes as usize * 1024;
+                    self.slab_chunk_max_given = true;
+                }
+                Some(_) => return fail("slab_chunk_max must be specified in kilobytes."),
+            },
+            "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
+            "track_sizes" => cache.track_sizes = true,
+            // Today's defaults are the modern ones, in memcached as well.
+            "modern" => {}
+            "no_modern" => self.no_modern(),
+            "drop_privileges" => {
+                self.config.reported.drop_privileges = true;
+                self.note(name, "privileges are not dropped");
+            }
+            "no_drop_privileges" => self.config.reported.drop_privileges = false,
+            "debug_commands" => self.config.debug_commands = true,
+            _ => return self.ignored_or_unknown(option, name),
+        }
+        Ok(())
+    }
+
+    /// The defaults of memcached 1.4.
+    fn no_modern(&mut self) {
+        let cache = &mut self.config.cache;
+        if !self.slab_chunk_max_given {
+            cache.slab_chunk_max = PAGE_SIZE;
+        }
+        cache.slab_reassign = false;
+        cache.slab_automove = 0;
+        cache.lru_mode = LruMode::Flat;
+        cache.lru_crawler = false;
+        cache.lru_maintainer = false;
+        self.config.maxconns_fast = false;
+        self.config.reported.hash_algorithm = "jenkins".into();
+    }
+
+    fn ignored_or_unknown(&mut self, option: &str, name: &str) -> Result<(), Failure> {
+        if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == name) {
+            self.note(name, why);
+            return Ok(());
+        }
+        if let Some((_, feature)) = NOT_BUILT_IN.iter().find(|(start, _)| name.starts_with(start)) {
+            return Err(Failure::usage(format!("-o {name}: {feature} is not built in")));
+        }
+        Err(Failure::usage(format!("Illegal suboption \"{option}\"")))
+    }
+
+    fn note(&mut self, name: &str, why: &str) {
+        self.notes.push(format!("-o {name} has no effect: {why}"));
+    }
+
+    /// Settles what depends on several flags. `-I`, `-n` must be known by now.
+    pub fn finish(self) -> Result<(), Failure> {
+        let cache = &mut self.config.cache;
+        if cache.item_size_max > MIB && !self.slab_chunk_max_given {
+            cache.slab_chunk_max = PAGE_SIZE / 2;
+        }
+        if let Some(list) = self.slab_sizes {
+            cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
+        }
+        Ok(())
+    }
+}
+
+/// A 32-bit number times `unit`, in bytes.
+fn scaled(text: &str, unit: usize, name: &str) -> Result<usize, Failure> {
+    whole::<u32>(text)
+        .and_then(|number| (number as usize).checked_mul(unit))
+        .ok_or_else(|| Failure::usage(format!("could not parse argument to {name}")))
+}
+
+/// Chunk sizes written as `100-200-300`: ascending by more than the alignment,
+/// between `-n` and `slab_chunk_max`.
+fn slab_sizes(list: &str, least: usize, most: usize) -> Result<Vec<usize>, Failure> {
+    let mut sizes: Vec<usize> = Vec::new();
+    let mut previous = 0;
+    for text in list.split('-').filter(|text| !text.is_empty()) {
+        let number: Option<u32> = whole(text);
+        let size = number.unwrap_or(0);
+        if number.is_none() || (size as usize) < least || size as usize > most {
+            return Err(Failure::usage(format!("slab size {size} is out of valid range")));
+        }
+        if previous >= size {
+            return Err(Failure::usage(format!(
+                "slab size {size} cannot be lower than or equal to a previous class size"
+            )));
+        }
+        if size - previous <= CHUNK_ALIGN {
+            return Err(Failure::usage(format!(
+                "slab size {size} must be at least {CHUNK_ALIGN} bytes larger than previous class"
+            )));
+        }
+        sizes.push(size as usize);
+        if sizes.len() >= SLAB_CLASSES - 1 {
+            return Err(Failure::usage("too many slab classes specified"));
+        }
+        previous = size;
+    }
+    if sizes.is_empty() {
+        return Err(Failure::usage("Missing slab_sizes argument"));
+    }
+    Ok(sizes)
+}
+
+#[cfg(test)]
+mod tests;

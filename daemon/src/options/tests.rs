@@ -1,0 +1,192 @@
+//! Every suboption against the settings it makes, and every line about one
+//! that is wrong.
+
+use super::*;
+
+type Check = fn(&ServerConfig) -> bool;
+
+fn apply(lists: &[&str]) -> Result<(ServerConfig, Vec<String>), Failure> {
+    let mut config = ServerConfig::default();
+    let mut notes = Vec::new();
+    let mut options = Options::new(&mut config, &mut notes);
+    for list in lists {
+        options.apply(list)?;
+    }
+    options.finish()?;
+    Ok((config, notes))
+}
+
+#[test]
+fn options_become_settings() {
+    let cases: &[(&str, Check)] = &[
+        ("", |c| c.maxconns_fast),
+        ("no_maxconns_fast", |c| !c.maxconns_fast),
+        ("no_maxconns_fast,maxconns_fast", |c| c.maxconns_fast),
+        ("maxconns_fast,", |c| c.maxconns_fast),
+        ("maxconns_fast=0", |c| c.maxconns_fast),
+        ("hashpower=12", |c| c.cache.hashpower_init == 12),
+        ("hashpower=32", |c| c.cache.hashpower_init == 32),
+        ("no_slab_reassign", |c| !c.cache.slab_reassign),
+        ("no_slab_reassign,slab_reassign", |c| c.cache.slab_reassign),
+        ("no_slab_automove", |c| c.cache.slab_automove == 0),
+        ("no_slab_automove,slab_automove", |c| c.cache.slab_automove == 1),
+        ("slab_automove=2", |c| c.cache.slab_automove == 2),
+        ("slab_automove_ratio=0.5", |c| c.cache.slab_automove_ratio.to_bits() == 0.5f64.to_bits()),
+        ("slab_automove_window=3", |c| c.cache.slab_automove_window == 3),
+        ("tail_repair_time=10", |c| c.cache.tail_repair_time == 10),
+        ("hash_algorithm=jenkins", |c| c.reported.hash_algorithm == "jenkins"),
+        ("hash_algorithm=murmur3", |c| c.reported.hash_algorithm == "murmur3"),
+        ("hash_algorithm=xxh3", |c| c.reported.hash_algorithm == "xxh3"),
+        ("no_lru_crawler", |c| !c.cache.lru_crawler),
+        ("no_lru_crawler,lru_crawler", |c| c.cache.lru_crawler),
+        ("lru_crawler_sleep=0", |c| c.cache.lru_crawler_sleep == 0),
+        ("lru_crawler_sleep=1000000", |c| c.cache.lru_crawler_sleep == 1_000_000),
+        ("lru_crawler_tocrawl=7", |c| c.cache.lru_crawler_tocrawl == 7),
+        ("no_lru_maintainer", |c| !c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Flat),
+        ("no_lru_maintainer,lru_maintainer", |c| {
+            c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Segmented
+        }),
+        ("hot_lru_pct=40,warm_lru_pct=40", |c| c.cache.hot_lru_pct == 40 && c.cache.warm_lru_pct == 40),
+        ("hot_max_factor=0.5", |c| c.cache.hot_max_factor.to_bits() == 0.5f64.to_bits()),
+        ("warm_max_factor=4", |c| c.cache.warm_max_factor.to_bits() == 4f64.to_bits()),
+        ("temporary_ttl=61", |c| c.cache.temporary_ttl == Some(61)),
+        ("idle_timeout=3", |c| c.idle_timeout == 3),
+        ("watcher_logbuf_size=8", |c| c.watcher_buffer == 8 * 1024),
+        ("worker_logbuf_size=16", |c| c.worker_buffer == 16 * 1024),
+        ("read_buf_mem_limit=1", |c| c.reported.read_buf_mem_limit == MIB),
+        ("slab_sizes=100-200-300", |c| c.cache.slab_sizes.as_deref() == Some(&[100, 200, 300][..])),
+        ("slab_chunk_max=16", |c| c.cache.slab_chunk_max == 16 * 1024),
+        ("slab_chunk_max=1024", |c| c.cache.slab_chunk_max == PAGE_SIZE),
+        ("no_chunked_items", |c| c.cache.slab_chunk_max == PAGE_SIZE),
+        ("track_sizes", |c| c.cache.track_sizes),
+        ("drop_privileges", |c| c.reported.drop_privileges),
+        ("drop_privileges,no_drop_privileges", |c| !c.reported.drop_privileges),
+        ("debug_commands", |c| c.debug_commands),
+        ("modern", |c| c.cache.lru_mode == LruMode::Segmented && c.maxconns_fast),
+        ("no_modern", |c| {
+            let cache = &c.cache;
+            cache.slab_chunk_max == PAGE_SIZE
+                && !cache.slab_reassign
+                && cache.slab_automove == 0
+                && cache.lru_mode == LruMode::Flat
+                && !cache.lru_crawler
+                && !cache.lru_maintainer
+                && !c.maxconns_fast
+                && c.reported.hash_algorithm == "jenkins"
+        }),
+        ("no_modern,lru_crawler", |c| c.cache.lru_crawler && !c.cache.lru_maintainer),
+        ("no_modern,slab_chunk_max=4", |c| c.cache.slab_chunk_max == 4096),
+        ("slab_chunk_max=4,no_modern", |c| c.cache.slab_chunk_max == 4096),
+    ];
+    for (list, check) in cases {
+        match apply(&[list]) {
+            Ok((config, _)) => assert!(check(&config), "{list}: {config:?}"),
+            Err(e) => panic!("{list}: {e:?}"),
+        }
+    }
+}
+
+#[test]
+fn later_lists_follow_earlier_ones() {
+    let config = apply(&["no_modern", "slab_automove=2", " lru_crawler"]).map(|(config, _)| config.cache);
+    assert!(config.is_ok_and(|cache| cache.slab_automove == 2 && cache.lru_crawler && !cache.slab_reassign));
+}
+
+#[test]
+fn options_without_effect_are_noted() {
+    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1", "read_buf_mem_limit=1", "drop_privileges"];
+    for name in WITHOUT_EFFECT.iter().map(|(name, _)| *name).chain(own) {
+        let notes = apply(&[name]).map(|(_, notes)| notes).unwrap_or_default();
+        assert!(matches!(&notes[..], [note] if note.contains("has no effect")), "{name}: {notes:?}");
+    }
+    let values = ["resp_obj_mem_limit=5", "sock_cookie_id=3", "slab_automove_freeratio=0.1"];
+    for option in values {
+        assert!(apply(&[option]).is_ok_and(|(_, notes)| notes.len() == 1), "{option}");
+    }
+    assert!(apply(&["slab_reassign,modern,no_drop_privileges"]).is_ok_and(|(_, notes)| notes.is_empty()));
+}
+
+#[test]
+fn wrong_options_say_what_is_wrong() {
+    let cases = [
+        ("foo", "Illegal suboption \"foo\""),
+        ("foo=1,bar", "Illegal suboption \"foo=1\""),
+        ("modern,,modern", "Illegal suboption \"\""),
+        ("hashpower", "Missing numeric argument for hashpower"),
+        ("hashpower=11", "Initial hashtable multiplier of 11 is too low"),
+        ("hashpower=x", "Initial hashtable multiplier of 0 is too low"),
+        (
+            "hashpower=33",
+            "Initial hashtable multiplier of 33 is too high: Choose a value based on \"STAT hash_power_level\" \
+             from a running instance",
+        ),
+        ("slab_automove=3", "slab_automove must be between 0 and 2"),
+        ("slab_automove=-1", "slab_automove must be between 0 and 2"),
+        ("slab_automove=", "slab_automove must be between 0 and 2"),
+        ("slab_automove_ratio", "Missing slab_automove_ratio argument"),
+        ("slab_automove_ratio=0", "slab_automove_ratio must be > 0 and < 1"),
+        ("slab_automove_ratio=1.1", "slab_automove_ratio must be > 0 and < 1"),
+        ("slab_automove_window", "Missing slab_automove_window argument"),
+        ("slab_automove_window=2", "slab_automove_window must be > 2 and < 1800"),
+        ("slab_automove_window=1801", "slab_automove_window must be > 2 and < 1800"),
+        ("tail_repair_time", "Missing numeric argument for tail_repair_time"),
+        ("tail_repair_time=9", "Cannot set tail_repair_time to less than 10 seconds"),
+        ("hash_algorithm", "Missing hash_algorithm argument"),
+        ("hash_algorithm=md5", "Unknown hash_algorithm option (jenkins, murmur3, xxh3)"),
+        ("lru_crawler_sleep", "Missing lru_crawler_sleep value"),
+        ("lru_crawler_sleep=1000001", "LRU crawler sleep must be between 0 and 1 second"),
+        ("lru_crawler_sleep=-1", "LRU crawler sleep must be between 0 and 1 second"),
+        ("lru_crawler_tocrawl", "Missing lru_crawler_tocrawl value"),
+        ("lru_crawler_tocrawl=4294967296", "lru_crawler_tocrawl takes a numeric 32bit value"),
+        ("hot_lru_pct", "Missing hot_lru_pct argument"),
+        ("hot_lru_pct=0", "hot_lru_pct must be > 1 and < 80"),
+        ("hot_lru_pct=80", "hot_lru_pct must be > 1 and < 80"),
+        ("warm_lru_pct", "Missing warm_lru_pct argument"),
+        ("warm_lru_pct=80", "warm_lru_pct must be > 1 and < 80"),
+        ("hot_max_factor", "Missing hot_max_factor argument"),
+        ("hot_max_factor=0", "hot_max_factor must be > 0"),
+        ("warm_max_factor", "Missing warm_max_factor argument"),
+        ("warm_max_factor=-1", "warm_max_factor must be > 0"),
+        ("temporary_ttl", "Missing temporary_ttl argument"),
+        ("temporary_ttl=x", "temporary_ttl takes a number of seconds"),
+        ("idle_timeout", "Missing numeric argument for idle_timeout"),
+        ("idle_timeout=-1", "idle_timeout takes a number of seconds"),
+        ("watcher_logbuf_size", "Missing watcher_logbuf_size argument"),
+        ("watcher_logbuf_size=x", "could not parse argument to watcher_logbuf_size"),
+        ("worker_logbuf_size", "Missing worker_logbuf_size argument"),
+        ("worker_logbuf_size=x", "could not parse argument to worker_logbuf_size"),
+        ("read_buf_mem_limit", "Missing read_buf_mem_limit argument"),
+        ("read_buf_mem_limit=x", "could not parse argument to read_buf_mem_limit"),
+        ("slab_chunk_max", "Missing slab_chunk_max argument"),
+        ("slab_chunk_max=x", "could not parse argument to slab_chunk_max"),
+        ("slab_chunk_max=0", "slab_chunk_max must be >= 0"),
+        ("slab_chunk_max=1025", "slab_chunk_max must be specified in kilobytes."),
+        ("slab_sizes", "Missing slab_sizes argument"),
+        ("slab_sizes=", "Missing slab_sizes argument"),
+        ("slab_sizes=--", "Missing slab_sizes argument"),
+        ("slab_sizes=x", "slab size 0 is out of valid range"),
+        ("slab_sizes=47", "slab size 47 is out of valid range"),
+        ("slab_sizes=100-524289", "slab size 524289 is out of valid range"),
+        ("slab_sizes=200-100", "slab size 100 cannot be lower than or equal to a previous class size"),
+        ("slab_sizes=100-100", "slab size 100 cannot be lower than or equal to a previous class size"),
+        ("slab_sizes=100-108", "slab size 108 must be at least 8 bytes larger than previous class"),
+        ("ext_path=/x:1G", "-o ext_path: external storage is not built in"),
+        ("ext_item_size=1", "-o ext_item_size: external storage is not built in"),
+        ("proxy_config=x", "-o proxy_config: the proxy is not built in"),
+        ("ssl_key=x", "-o ssl_key: TLS is not built in"),
+    ];
+    for (list, line) in cases {
+        assert_eq!(apply(&[list]).map(|_| ()), Err(Failure::usage(line)), "{list}");
+    }
+}
+
+#[test]
+fn at_most_62_slab_classes() {
+    let list = |count: usize| {
+        let sizes: Vec<String> = (1..=count).map(|n| (n * 100).to_string()).collect();
+        format!("slab_sizes={}", sizes.join("-"))
+    };
+    assert!(apply(&[&list(62)]).is_ok());
+    let line = "too many slab classes specified";
+    assert_eq!(apply(&[&list(63)]).map(|_| ()), Err(Failure::usage(line)));
+}

@@ -1,0 +1,93 @@
+//! The file that holds the process id (`-P`). Trouble with it is told and does
+//! not stop the daemon.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::failure::reason;
+use crate::number::whole;
+use crate::process::is_running;
+
+/// A written pid file; dropping it removes the file.
+pub struct PidFile {
+    path: PathBuf,
+}
+
+impl PidFile {
+    /// Writes the id of this process under a temporary name and renames it, so
+    /// that no reader finds the file empty. `None` if that failed.
+    pub fn write(path: &Path) -> Option<Self> {
+        if let Some(pid) = running_owner(path) {
+            eprintln!("WARNING: The pid file contained the following (running) pid: {pid}");
+        }
+        let temporary = with_suffix(path, ".tmp");
+        if let Err(e) = fs::write(&temporary, format!("{}\n", process::id())) {
+            let name = temporary.display();
+            eprintln!("Could not open the pid file {name} for writing: {}", reason(&e));
+            return None;
+        }
+        if let Err(e) = fs::rename(&temporary, path) {
+            let (from, to) = (temporary.display(), path.display());
+            eprintln!("Could not rename the pid file from {from} to {to}: {}", reason(&e));
+            return None;
+        }
+        Some(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(e) = fs::remove_file(&self.path) {
+            eprintln!("Could not remove the pid file {}: {}", self.path.display(), reason(&e));
+        }
+    }
+}
+
+/// The process that an older file names, if it still runs.
+fn running_owner(path: &Path) -> Option<i32> {
+    let text = fs::read_to_string(path).ok()?;
+    let pid = whole(text.lines().next()?)?;
+    is_running(pid).then_some(pid)
+}
+
+/// `path` with `suffix` after its last character.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("memcached-rs-{}-{name}", process::id()))
+    }
+
+    #[test]
+    fn written_and_removed() {
+        let path = scratch("pid");
+        let file = PidFile::write(&path);
+        assert_eq!(fs::read_to_string(&path).ok(), Some(format!("{}\n", process::id())));
+        assert_eq!(running_owner(&path), Some(process::id() as i32));
+        drop(file);
+        assert!(!path.exists());
+        assert!(!with_suffix(&path, ".tmp").exists());
+    }
+
+    #[test]
+    fn stale_file_is_replaced() {
+        let path = scratch("stale");
+        assert!(fs::write(&path, "2147483647\n").is_ok());
+        assert_eq!(running_owner(&path), None);
+        drop(PidFile::write(&path));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn unwritable_place_is_survived() {
+        assert!(PidFile::write(Path::new("/nonexistent-directory/pid")).is_none());
+    }
+}

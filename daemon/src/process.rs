@@ -1,0 +1,268 @@
+//! What the process itself has to be before it serves: limits, user,
+//! detachment, locked memory. All system calls of the daemon are here.
+//!
+//! [`prepare`] must run while the process has one thread: it may fork, and
+//! changing the user later would change it for one thread only.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use memcache_core::config::ServerConfig;
+
+use crate::failure::{Failure, reason};
+use crate::plan::{Plan, ProcessSettings};
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+type Resource = libc::c_int;
+
+/// Descriptors beyond those of connections: standard streams, event queues,
+/// wakers, files being read.
+const SPARE_DESCRIPTORS: usize = 64;
+
+/// Descriptors of one worker.
+const DESCRIPTORS_A_WORKER: usize = 4;
+
+/// Carries out [`ProcessSettings`]; adds to the plan's warnings and notes.
+/// Warnings are printed here, before the terminal is left.
+pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
+    let Plan { config, process, notes, warnings, .. } = plan;
+    if config.cache.large_pages {
+        check_large_pages()?;
+    }
+    if process.core_dumps {
+        allow_core_dumps()?;
+    }
+    notes.extend(allow_descriptors(config)?);
+    if is_root() {
+        match &process.user {
+            Some(user) => warnings.extend(become_user(user)?),
+            None => notes.push("running as root; add '-u <user>' to run as someone else".into()),
+        }
+    }
+    for line in warnings.iter() {
+        eprintln!("{line}");
+    }
+    if config.verbosity > 0 {
+        for line in notes.iter() {
+            eprintln!("memcached-rs: {line}");
+        }
+    }
+    if process.daemonize {
+        daemonize(process, config.verbosity > 0)
+            .map_err(|_| Failure::system("failed to daemon() in order to daemonize"))?;
+    }
+    if process.lock_memory {
+        lock_memory();
+    }
+    Ok(())
+}
+
+/// Whether a process with this id exists and is ours to signal.
+pub fn is_running(pid: i32) -> bool {
+    // SAFETY: signal 0 sends nothing; any pid is a valid argument.
+    pid > 0 && unsafe { libc::kill(pid, 0) } == 0
+}
+
+fn is_root() -> bool {
+    // SAFETY: neither call has arguments or can fail.
+    unsafe { libc::getuid() == 0 || libc::geteuid() == 0 }
+}
+
+/// Turns the -1 of a system call into the error behind it.
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// memcached refuses `-L` where the system has no large pages to give.
+fn check_large_pages() -> Result<(), Failure> {
+    let refused = |why: &str| Failure::system(format!("Cannot enable large pages on this system: {why}"));
+    if cfg!(not(target_os = "linux")) {
+        return Err(refused("no support"));
+    }
+    let modes = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+        .map_err(|_| refused("transparent huge pages support not detected"))?;
+    if modes.contains("[never]") {
+        return Err(refused("transparent huge pages support disabled"));
+    }
+    Ok(())
+}
+
+fn limit(resource: Resource) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer.
+    checked(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    Ok(limit)
+}
+
+fn set_limit(resource: Resource, current: libc::rlim_t, most: libc::rlim_t) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: current, rlim_max: most };
+    // SAFETY: `limit` is valid and only read.
+    checked(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
+}
+
+/// As much as may be had; an error only if no core file can be written at all.
+fn allow_core_dumps() -> Result<(), Failure> {
+    let refused = || Failure::system("failed to ensure corefile creation");
+    let before = limit(libc::RLIMIT_CORE).map_err(|_| refused())?;
+    if set_limit(libc::RLIMIT_CORE, libc::RLIM_INFINITY, libc::RLIM_INFINITY).is_err() {
+        // Less than asked for; whether it is enough is checked below.
+        let _ = set_limit(libc::RLIMIT_CORE, before.rlim_max, before.rlim_max);
+    }
+    match limit(libc::RLIMIT_CORE).map_err(|_| refused())?.rlim_cur {
+        0 => Err(refused()),
+        _ => Ok(()),
+    }
+}
+
+/// Raises the limit of open descriptors to what `-c` needs, or as far as it
+/// goes; a line if that is not enough. It is never lowered.
+fn allow_descriptors(config: &ServerConfig) -> Result<Option<String>, Failure> {
+    let before =
+        limit(libc::RLIMIT_NOFILE).map_err(|_| Failure::system("failed to getrlimit number of files"))?;
+    let connections = config.max_connections as libc::rlim_t;
+    let others = SPARE_DESCRIPTORS.saturating_add(config.threads.saturating_mul(DESCRIPTORS_A_WORKER));
+    let needed = connections.saturating_add(others as libc::rlim_t);
+    if before.rlim_cur >= needed {
+        return Ok(None);
+    }
+    if set_limit(libc::RLIMIT_NOFILE, needed, before.rlim_max.max(needed)).is_ok() {
+        return Ok(None);
+    }
+    let most = before.rlim_max.min(needed);
+    let raised = set_limit(libc::RLIMIT_NOFILE, most, before.rlim_max).is_ok();
+    if raised && most >= connections {
+        return Ok(None);
+    }
+    Ok(Some(
+        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value."
+            .into(),
+    ))
+}
+
+/// Gives root away; a line if the supplementary groups had to stay.
+fn become_user(name: &str) -> Result<Option<String>, Failure> {
+    let (user, group) = look_up_user(name)
+        .ok_or_else(|| Failure::no_user(format!("can't find the user {name} to switch to")))?;
+    let mut warning = None;
+    // SAFETY: with a count of 0 the list is not read.
+    if let Err(e) = checked(unsafe { libc::setgroups(0, ptr::null()) }) {
+        let line = format!("failed to drop supplementary groups: {}", reason(&e));
+        // Without the privilege there is none to give away: go on.
+        if e.raw_os_error() != Some(libc::EPERM) {
+            return Err(Failure::system(line));
+        }
+        warning = Some(line);
+    }
+    // SAFETY: both take plain numbers.
+    let switched =
+        checked(unsafe { libc::setgid(group) }).and_then(|_| checked(unsafe { libc::setuid(user) }));
+    match switched {
+        Ok(_) => Ok(warning),
+        Err(_) => Err(Failure::system(format!("failed to assume identity of user {name}"))),
+    }
+}
+
+fn look_up_user(name: &str) -> Option<(libc::uid_t, libc::gid_t)> {
+    let name = CString::new(name).ok()?;
+    let mut texts = vec![0 as libc::c_char; 1024];
+    loop {
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: the name ends in NUL, and every buffer is as long as said.
+        let answer = unsafe {
+            libc::getpwnam_r(
+                name.as_ptr(),
+                entry.as_mut_ptr(),
+                texts.as_mut_ptr(),
+                texts.len(),
+                &raw mut found,
+            )
+        };
+        match answer {
+            libc::ERANGE if texts.len() < 1 << 20 => texts.resize(texts.len() * 2, 0),
+            0 if !found.is_null() => {
+                // SAFETY: `found` is not null, so `entry` was filled.
+                let entry = unsafe { entry.assume_init() };
+                return Some((entry.pw_uid, entry.pw_gid));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Leaves the terminal: the parent ends, the child goes on in a session of its
+/// own. With `-r` it stays in its directory so that a core file can be written
+/// there; at `-v` it keeps its streams.
+fn daemonize(process: &ProcessSettings, keep_streams: bool) -> io::Result<()> {
+    // SAFETY: the process has one thread (see the module), so the child finds
+    // every lock free.
+    match checked(unsafe { libc::fork() })? {
+        0 => {}
+        // SAFETY: ends the parent without running what belongs to the child.
+        _ => unsafe { libc::_exit(0) },
+    }
+    // SAFETY: no arguments.
+    checked(unsafe { libc::setsid() })?;
+    if !process.core_dumps {
+        std::env::set_current_dir("/")?;
+    }
+    if !keep_streams {
+        const NULL: &CStr = c"/dev/null";
+        // SAFETY: the path ends in NUL.
+        let null = checked(unsafe { libc::open(NULL.as_ptr(), libc::O_RDWR) })?;
+        for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+            // SAFETY: plain numbers; `null` is open.
+            checked(unsafe { libc::dup2(null, stream) })?;
+        }
+        if null > libc::STDERR_FILENO {
+            // SAFETY: opened above, and nobody else knows it.
+            checked(unsafe { libc::close(null) })?;
+        }
+    }
+    Ok(())
+}
+
+fn lock_memory() {
+    // SAFETY: plain flags.
+    if let Err(e) = checked(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }) {
+        eprintln!("warning: -k invalid, mlockall() failed: {}", reason(&e));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found() {
+        assert_eq!(look_up_user("root"), Some((0, 0)));
+        assert_eq!(look_up_user("no-such-user-here"), None);
+        assert_eq!(look_up_user("nul\0"), None);
+    }
+
+    #[test]
+    fn unknown_user_has_memcacheds_words() {
+        let line = "can't find the user no-such-user-here to switch to";
+        assert_eq!(become_user("no-such-user-here"), Err(Failure::no_user(line)));
+    }
+
+    #[test]
+    fn running_processes_are_seen() {
+        assert!(is_running(std::process::id() as i32));
+        assert!(!is_running(0));
+        assert!(!is_running(i32::MAX));
+    }
+
+    #[test]
+    fn descriptor_limit_is_never_lowered() {
+        let current = || limit(libc::RLIMIT_NOFILE).map(|l| l.rlim_cur).unwrap_or_default();
+        let before = current();
+        let few = ServerConfig { max_connections: 1, ..ServerConfig::default() };
+        assert_eq!(allow_descriptors(&few), Ok(None));
+        assert!(current() >= before);
+    }
+}

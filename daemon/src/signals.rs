@@ -1,0 +1,75 @@
+//! Signals become requests to the server: SIGINT and SIGTERM stop it at once,
+//! SIGUSR1 lets it finish, SIGHUP is noted. (SIGPIPE is ignored from the start
+//! by Rust's runtime.)
+
+use std::sync::{Arc, Once};
+use std::thread;
+
+use memcache_core::context::{Context, Stop};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator;
+
+use crate::failure::{Failure, reason};
+
+/// Catches signals from its making on; they wait until someone watches.
+pub struct Signals {
+    caught: iterator::Signals,
+}
+
+impl Signals {
+    /// Installs the handlers.
+    pub fn catch() -> Result<Self, Failure> {
+        let caught = iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
+            .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
+        Ok(Self { caught })
+    }
+
+    /// Passes them on from a thread of their own, for the rest of the process.
+    pub fn watch(mut self, context: Arc<Context>, farewell: Farewell) -> Result<(), Failure> {
+        let work = move || {
+            for signal in self.caught.forever() {
+                match signal {
+                    SIGUSR1 => {
+                        farewell.gracefully();
+                        context.request_stop(Stop::Graceful);
+                    }
+                    SIGHUP => context.log(1, || "SIGHUP: nothing to reload".into()),
+                    _ => context.request_stop(Stop::Now),
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(work)
+            .map(drop)
+            .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))
+    }
+}
+
+/// memcached's last words, each said once.
+#[derive(Clone)]
+pub struct Farewell {
+    graceful: Arc<Once>,
+}
+
+impl Farewell {
+    /// Nothing said yet.
+    pub fn new() -> Self {
+        Self { graceful: Arc::new(Once::new()) }
+    }
+
+    /// A graceful stop begins.
+    pub fn gracefully(&self) {
+        self.graceful.call_once(|| eprintln!("Gracefully stopping"));
+    }
+
+    /// The server has ended, and `how` was asked for.
+    pub fn ended(&self, how: Stop, verbosity: u8) {
+        match how {
+            Stop::Graceful => self.gracefully(),
+            Stop::Now if verbosity > 0 => eprintln!("Exiting normally"),
+            Stop::Now => {}
+            Stop::Running => eprintln!("Exiting on error"),
+        }
+    }
+}
