@@ -125,8 +125,6 @@ pub struct DeltaRequest<'a> {
     pub expiry: Option<u32>,
     /// If there is no item: make one with this value and expiry.
     pub vivify: Option<(u64, u32)>,
-    /// Remember that the key came in base64.
-    pub key_binary: bool,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
 }
@@ -148,8 +146,8 @@ pub struct MetaGet {
     pub vivify: Option<u32>,
     /// CAS of an item made by `vivify`.
     pub cas: Option<u64>,
-    /// Remember that the key came in base64.
-    pub key_binary: bool,
+    /// The answer will be an error all the same: nobody wins, nothing is counted.
+    pub refused: bool,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
 }
@@ -468,10 +466,11 @@ impl Cache {
             }
             let length = item.len() + added;
             let flags = item.flags();
-            let bits = item.header().state() & bit::KEY_BINARY;
             let Ok(own) = self.store.class_for(request.key.len(), flags, length) else { break not_stored };
             class = own;
-            let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits };
+            // As in memcached, the joined item forgets that its key came in
+            // base64.
+            let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };
             if self.store.is_chunked(request.key.len(), flags, length) {
                 let (at, cas) = (item.at(), item.header().cas());
                 let Some(old) = visit.pin() else { break not_stored };
@@ -561,7 +560,6 @@ impl Cache {
                 };
                 let mut digits = itoa::Buffer::new();
                 let digits = digits.format(value).as_bytes();
-                let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
                 let class = self
                     .store
                     .class_for(request.key.len(), 0, digits.len())
@@ -571,7 +569,7 @@ impl Cache {
                     spare = Some(self.store.room(class, hash).map_err(|_| DeltaError::NoMemory)?);
                     continue;
                 };
-                let new = NewItem { key: request.key, flags: 0, expiry, class, bits };
+                let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
                 visit.publish(chunk, &new, &[digits], cas);
                 return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
@@ -594,7 +592,6 @@ impl Cache {
             let old_expiry = header.expiry();
             let expiry = request.expiry.unwrap_or(old_expiry);
             let (length, flags, class) = (item.len(), item.flags(), header.class());
-            let bits = header.state() & bit::KEY_BINARY;
             let fits = digits.len() <= length;
             let new_class = if fits {
                 class
@@ -614,18 +611,22 @@ impl Cache {
             } else {
                 stats.decr_hits += 1;
             }
-            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
             if fits {
                 // A shorter number keeps its length, with spaces behind it.
+                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
                 visit.rewrite(chunk, digits, cas);
-            } else {
-                let new = NewItem { key: request.key, flags, expiry, class: new_class, bits };
-                visit.publish(chunk, &new, &[digits], cas);
+                if let Some(item) = visit.item() {
+                    item.header().set_expiry(expiry);
+                }
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
             }
-            if let Some(item) = visit.item() {
-                item.header().set_expiry(expiry);
-            }
-            return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+            // A number that grows is a new item. As in memcached it gets the
+            // next CAS and keeps its expiry, whatever was asked for; the answer
+            // tells what was asked for.
+            let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
+            visit.publish(chunk, &new, &[digits], self.store.next_cas());
+            let cas = request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
+            return Ok(Number { value, cas, expiry, old_expiry, created: false });
         }
     }
 
@@ -651,8 +652,9 @@ impl Cache {
                 }
                 continue;
             };
-            let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
-            let new = NewItem { key, flags: 0, expiry, class, bits };
+            // As in memcached, an item made here forgets that its key came in
+            // base64.
+            let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
             visit.publish(chunk, &new, &[], cas);
             break (visit, true);
@@ -676,12 +678,14 @@ impl Cache {
         let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
         let sent = state & bit::WIN != 0;
         let stale = state & bit::STALE != 0;
-        let win = created || (!sent && (stale || expires_soon));
+        let win = !request.refused && (created || (!sent && (stale || expires_soon)));
         if win {
             header.mark(bit::WIN);
         }
         let class = header.class();
-        if request.expiry.is_some() {
+        if request.refused {
+            // memcached counts nothing either.
+        } else if request.expiry.is_some() {
             visit.commands().touch_cmds += 1;
             visit.stats(class).touch_hits += 1;
         } else {
@@ -689,7 +693,7 @@ impl Cache {
             visit.count_hit();
         }
         let shown = show(&mut visit, Tokens { win, sent, stale, created, old_expiry });
-        if request.update && request.update_late {
+        if request.update && request.update_late && !request.refused {
             visit.hit();
         }
         Some(shown)

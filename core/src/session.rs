@@ -366,7 +366,9 @@ impl Session {
             }
             meta::Line::Noop => {
                 push_line(out, "MN");
-                return Some(Used::Bytes(whole));
+                // It flushes what is before it.
+                let last = rest.len() == whole;
+                return Some(if last { Used::Bytes(whole) } else { Used::Stop(whole, Next::Yield) });
             }
             meta::Line::Bad(error, swallow) => {
                 push_line(out, error);
@@ -377,7 +379,8 @@ impl Session {
         if let Some(used) = self.fault(env, name, request_key(&request), false, whole, out) {
             return Some(used);
         }
-        let mut reply = meta::Encoder { out, flags, now: clock.now(), start };
+        let given = flags.expiries(clock);
+        let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
         dispatch(&context.cache, &request, env.fd, &mut reply);
         Some(Used::Bytes(whole))
     }
@@ -518,6 +521,8 @@ impl Session {
                 Some(Err(at)) => {
                     out.rewind(&start);
                     push_line(out, text::BAD_LINE);
+                    // memcached ends this line twice.
+                    out.push(b"\r\n");
                     self.state = State::SkipLine;
                     return Used::Bytes(at);
                 }

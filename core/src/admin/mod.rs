@@ -94,6 +94,10 @@ pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
         b"lru_crawler" => lru_crawler(desk, &tokens),
         b"verbosity" => verbosity(desk, &tokens),
         b"lru" => lru(desk, &tokens),
+        b"refresh_certs" => {
+            push_line(desk.out, "Error TLS not enabled");
+            Outcome::Done
+        }
         b"debugtime" if desk.context.config.debug_commands => debugtime(desk, &tokens),
         b"debugitem" if desk.context.config.debug_commands => debugitem(desk, &tokens),
         b"misbehave" if desk.context.config.debug_commands => desk.line(text::ERROR),

@@ -157,7 +157,6 @@ fn delta(line: &[u8], increment: bool, client: i32) -> Line<'_> {
         cas: None,
         expiry: None,
         vivify: None,
-        key_binary: false,
         client,
     });
     Line::Data { request, quiet }

@@ -124,6 +124,9 @@ impl<'a> Flags<'a> {
         let mut error = text::BAD_LINE;
         for index in self.first..self.tokens.len() {
             let Some((&flag, argument)) = self.tokens.get(index).and_then(<[u8]>::split_first) else { continue };
+            // Unlike a token of its own, a flag's number must have a digit.
+            let number = |parse: fn(&[u8]) -> Option<u64>| parse(argument).filter(|_| !argument.is_empty());
+            let seconds = || strict_i32(argument).filter(|_| !argument.is_empty());
             if flag >= 127 || seen & 1 << flag != 0 {
                 return Err(DUPLICATE);
             }
@@ -142,21 +145,21 @@ impl<'a> Flags<'a> {
                 },
                 b'N' => {
                     self.late = true;
-                    self.vivify = strict_i32(argument);
+                    self.vivify = seconds();
                     if self.vivify.is_none() {
                         fail(Some(BAD_TOKEN));
                     }
                 }
                 b'T' => {
                     self.late = true;
-                    self.ttl = strict_i32(argument);
+                    self.ttl = seconds();
                     if self.ttl.is_none() {
                         fail(Some(BAD_TOKEN));
                     }
                 }
                 b'R' => {
                     self.late = true;
-                    self.recache = strict_i32(argument);
+                    self.recache = seconds();
                     if self.recache.is_none() {
                         fail(Some(BAD_TOKEN));
                     }
@@ -168,28 +171,28 @@ impl<'a> Flags<'a> {
                 b'u' => self.no_update = true,
                 b'q' => self.quiet = true,
                 b'x' => self.drop_value = true,
-                b'F' => match strict_u32(argument) {
+                b'F' => match strict_u32(argument).filter(|_| !argument.is_empty()) {
                     Some(value) => self.client_flags = value,
                     None => fail(None),
                 },
                 b'C' => {
-                    self.compare = strict_u64(argument);
+                    self.compare = number(strict_u64);
                     if self.compare.is_none() {
                         fail(Some(BAD_TOKEN));
                     }
                 }
                 b'E' => {
-                    self.cas = strict_u64(argument);
+                    self.cas = number(strict_u64);
                     if self.cas.is_none() {
                         fail(Some(BAD_TOKEN));
                     }
                 }
                 b'M' => self.mode = Some(argument.first().copied().unwrap_or(b' ')),
-                b'J' => match strict_u64(argument) {
+                b'J' => match number(strict_u64) {
                     Some(value) => self.initial = value,
                     None => fail(Some(BAD_INITIAL)),
                 },
-                b'D' => match strict_u64(argument) {
+                b'D' => match number(strict_u64) {
                     Some(value) => self.delta = value,
                     None => fail(Some(BAD_DELTA)),
                 },
@@ -347,23 +350,37 @@ fn inspect(line: &[u8]) -> Line<'_> {
 }
 
 impl Flags<'_> {
+    /// What `T` and `N` ask for, as seconds of the clock.
+    pub fn expiries(&self, clock: &Clock) -> (Option<u32>, Option<u32>) {
+        let expiry = |ttl: Option<i32>| ttl.map(|ttl| clock.expiry(i64::from(ttl)));
+        (expiry(self.ttl), expiry(self.vivify))
+    }
+
+    /// Which of [`Flags::expiries`] take effect: if an opaque is too long,
+    /// memcached stops there, and what is before it has happened.
+    fn effective(&self, clock: &Clock) -> (Option<u32>, Option<u32>) {
+        let (ttl, made) = self.expiries(clock);
+        if !self.long_opaque {
+            return (ttl, made);
+        }
+        let before = |flag| self.position(flag) < self.position(b'O');
+        (ttl.filter(|_| before(b'T')), made.map(|expiry| if before(b'N') { expiry } else { 0 }))
+    }
+
     /// The request of an `mg`.
     pub fn get(&self, clock: &Clock, client: i32) -> Option<Request<'_>> {
         let after = |a, b| self.position(a) > self.position(b);
-        let ttl = |value: Option<i32>| value.map(|ttl| clock.expiry(i64::from(ttl)));
-        let vivify = match (ttl(self.vivify), ttl(self.ttl)) {
-            (Some(_), Some(touched)) if after(b'T', b'N') => Some(touched),
-            (vivify, _) => vivify,
-        };
+        let (ttl, made) = self.effective(clock);
+        let vivify = if made.is_some() && ttl.is_some() && after(b'T', b'N') { ttl } else { made };
         let ask = MetaGet {
             update: !self.no_update,
             update_late: self.late,
-            expiry: ttl(self.ttl),
-            recache: ttl(self.recache),
+            expiry: ttl,
+            recache: self.recache.map(|ttl| clock.expiry(i64::from(ttl))),
             recache_late: self.ttl.is_some() && after(b'R', b'T'),
             vivify,
             cas: self.cas,
-            key_binary: self.binary,
+            refused: self.long_opaque,
             client,
         };
         Some(Request::MetaGet { key: self.key()?, ask })
@@ -374,9 +391,6 @@ impl Flags<'_> {
     /// # Errors
     /// If the mode is none.
     pub fn set(&self) -> Result<StoreHead<'_>, &'static str> {
-        if self.long_opaque {
-            return Err(LONG_OPAQUE);
-        }
         let mode = match self.mode {
             None | Some(b'S') => Mode::Set,
             Some(b'E') => Mode::Add,
@@ -385,6 +399,9 @@ impl Flags<'_> {
             Some(b'R') => Mode::Replace,
             Some(_) => return Err(BAD_SET_MODE),
         };
+        if self.long_opaque {
+            return Err(LONG_OPAQUE);
+        }
         let joins = matches!(mode, Mode::Append | Mode::Prepend);
         let (ttl, vivify) = match self.vivify {
             Some(ttl) if joins => (Some(ttl), true),
@@ -398,7 +415,8 @@ impl Flags<'_> {
             flags: self.client_flags,
             exptime: i64::from(ttl.unwrap_or(0)),
             compare: self.compare.unwrap_or(0),
-            cas: self.cas,
+            // Here, unlike elsewhere, E0 asks for the next CAS.
+            cas: self.cas.filter(|&cas| cas != 0),
             allow_stale: self.stale && compares,
             key_binary: self.binary,
             purge_on_failure: true,
@@ -434,9 +452,9 @@ impl Flags<'_> {
             Some(b'D' | b'-') => false,
             Some(_) => return Err(BAD_DELTA_MODE),
         };
-        let expiry = |ttl: Option<i32>| ttl.map(|ttl| clock.expiry(i64::from(ttl)));
-        let vivify = expiry(self.vivify).map(|made| {
-            let last = expiry(self.ttl).filter(|_| self.position(b'T') > self.position(b'N'));
+        let (ttl, made) = self.effective(clock);
+        let vivify = made.map(|made| {
+            let last = ttl.filter(|_| self.position(b'T') > self.position(b'N'));
             (self.initial, last.unwrap_or(made))
         });
         Ok(Request::Delta(DeltaRequest {
@@ -445,9 +463,8 @@ impl Flags<'_> {
             delta: self.delta,
             compare: self.compare.unwrap_or(0),
             cas: self.cas,
-            expiry: expiry(self.ttl),
+            expiry: ttl,
             vivify,
-            key_binary: self.binary,
             client,
         }))
     }
@@ -560,7 +577,9 @@ pub struct Encoder<'a, 'f> {
     pub flags: &'a Flags<'f>,
     /// The time, for TTLs.
     pub now: u32,
-    /// Expiry before the command, for `ma`.
+    /// What `T` and `N` ask for, as seconds of the clock.
+    pub given: (Option<u32>, Option<u32>),
+    /// Where the answer begins: an error replaces it.
     pub start: Mark,
 }
 
@@ -616,8 +635,8 @@ impl Reply for Encoder<'_, '_> {
         let mut expiry = tokens.old_expiry;
         for flag in flags.flags() {
             match flag.first() {
-                Some(b'T') => expiry = header.expiry(),
-                Some(b'N') if tokens.created => expiry = header.expiry(),
+                Some(b'T') => expiry = self.given.0.unwrap_or(expiry),
+                Some(b'N') if tokens.created => expiry = self.given.1.unwrap_or(expiry),
                 Some(b's') => {
                     bytes.extend_from_slice(b" s");
                     push_number(bytes, item.len() as u64);
@@ -714,8 +733,8 @@ impl Reply for Encoder<'_, '_> {
                     push_number(bytes, number.cas);
                 }
                 Some(b't') => push_ttl(bytes, expiry, self.now),
-                Some(b'T') => expiry = number.expiry,
-                Some(b'N') if number.created => expiry = number.expiry,
+                Some(b'T') => expiry = self.given.0.unwrap_or(expiry),
+                Some(b'N') if number.created => expiry = self.given.1.unwrap_or(expiry),
                 Some(b'O') => {
                     bytes.push(b' ');
                     bytes.extend_from_slice(flag);
