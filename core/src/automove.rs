@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::store::stats::Totals;
+use crate::store::stats::{ClassTotals, Totals};
 
 /// A class gives pages to the pool above this many pages of free chunks.
 const FREE_PAGES: f64 = 2.5;
@@ -29,6 +29,10 @@ struct History {
     pages: usize,
 }
 
+fn spares_pages(class: &ClassTotals) -> bool {
+    class.per_page > 0 && class.free_chunks as f64 > class.per_page as f64 * FREE_PAGES
+}
+
 /// The history of all classes.
 pub struct Automover {
     classes: Vec<History>,
@@ -39,6 +43,11 @@ impl Automover {
     /// For classes numbered below `classes`.
     pub fn new(classes: usize) -> Self {
         Self { classes: vec![History::default(); classes], seen: 0 }
+    }
+
+    /// Whether `class` still has more free chunks than it needs.
+    pub fn has_surplus(&self, totals: &Totals, class: u8) -> bool {
+        totals.classes.get(usize::from(class)).is_some_and(spares_pages)
     }
 
     /// Takes in a second's totals and says what to move, if anything: from
@@ -77,12 +86,7 @@ impl Automover {
             let age = history.seconds.iter().map(|s| s.age).sum::<u64>() / window as u64;
             let seconds_evicting = history.seconds.iter().filter(|s| s.evicted).count();
             let share = history.seconds.iter().map(|s| s.share).sum::<f64>() / window as f64;
-            if full
-                && !dirty
-                && class.per_page > 0
-                && class.free_chunks as f64 > class.per_page as f64 * FREE_PAGES
-                && surplus.is_none()
-            {
+            if full && !dirty && surplus.is_none() && spares_pages(class) {
                 surplus = Some(number as u8);
             }
             if class.pages > KEEP_PAGES && oldest.is_none_or(|(best, _)| age > best) {

@@ -268,6 +268,12 @@ impl Cache {
         visit
     }
 
+    /// Like [`Cache::open`], but tells watchers only the first time.
+    #[inline]
+    fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool) -> Visit<'_> {
+        if again { self.store.visit(key, hash) } else { self.open(key, hash, client) }
+    }
+
     /// Reads an item: `show` runs with it under the shard's lock. `touch` gives
     /// it a new expiry. `None`: there is none.
     #[inline]
@@ -399,9 +405,13 @@ impl Cache {
     ) -> Result<StoreReply, AllocError> {
         let mut new = self.new_item(request, bytes.len())?;
         let mut spare = None;
+        let mut again = false;
         loop {
-            let mut visit = self.open(request.key, hash, request.client);
-            let verdict = judge(&mut visit, request);
+            let mut visit = self.store.visit_to_store(request.key, hash, new.class);
+            if !again {
+                events::fetched(&self.watch, request.key, &visit, request.client);
+            }
+            let verdict = judge(&mut visit, request, again);
             if let Verdict::Join = verdict {
                 visit.stats(new.class).set_cmds += 1;
                 drop(visit);
@@ -414,6 +424,7 @@ impl Cache {
             let Some(chunk) = visit.room(new.class, &mut spare) else {
                 drop(visit);
                 spare = Some(self.store.room(new.class, hash)?);
+                again = true;
                 continue;
             };
             visit.stats(new.class).set_cmds += 1;
@@ -430,7 +441,7 @@ impl Cache {
     fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Draft) -> StoreReply {
         let mut visit = self.open(request.key, hash, request.client);
         let (length, class) = (draft.len(), draft.class());
-        let reply = match judge(&mut visit, request) {
+        let reply = match judge(&mut visit, request, false) {
             Verdict::Join => {
                 drop(visit);
                 let parts: Vec<&[u8]> = draft.slices().collect();
@@ -547,7 +558,7 @@ impl Cache {
         let hash = self.store.hash(request.key);
         let mut spare = None;
         loop {
-            let mut visit = self.open(request.key, hash, request.client);
+            let mut visit = self.reopen(request.key, hash, request.client, spare.is_some());
             let Some(item) = visit.item() else {
                 let Some((value, expiry)) = request.vivify else {
                     let commands = visit.commands();
@@ -641,14 +652,14 @@ impl Cache {
         let hash = self.store.hash(key);
         let mut spare = None;
         let (mut visit, created) = loop {
-            let mut visit = self.open(key, hash, request.client);
+            let mut visit = self.reopen(key, hash, request.client, spare.is_some());
             let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
             let Some(chunk) = visit.room(class, &mut spare) else {
                 drop(visit);
                 match self.store.room(class, hash) {
                     Ok(room) => spare = Some(room),
-                    Err(_) => break (self.open(key, hash, request.client), false),
+                    Err(_) => break (self.store.visit(key, hash), false),
                 }
                 continue;
             };
@@ -704,14 +715,13 @@ impl Cache {
         let hash = self.store.hash(key);
         let mut spare = None;
         loop {
-            let mut visit = self.open(key, hash, request.client);
+            let mut visit = self.reopen(key, hash, request.client, spare.is_some());
             let Some(item) = visit.item() else {
                 visit.commands().delete_misses += 1;
                 return Deleted::NotFound;
             };
             let header = item.header();
             let (old_cas, class) = (header.cas(), header.class());
-            let bits = header.state() & bit::KEY_BINARY;
             if request.compare.is_some_and(|cas| cas != old_cas) {
                 visit.commands().delete_misses += 1;
                 return Deleted::Exists;
@@ -726,7 +736,8 @@ impl Cache {
                     }
                     continue;
                 };
-                let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits };
+                // As in memcached, what is left forgets that its key came in base64.
+                let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
                 visit.publish(chunk, &new, &[], request.cas.unwrap_or(old_cas));
             }
             let Some(item) = visit.item() else { return Deleted::NotFound };
@@ -769,6 +780,7 @@ impl Cache {
             None => {
                 self.store.flush();
                 self.store.sweep_recent(AT_ONCE);
+                self.maintainer.crawl_soon();
             }
         }
     }
@@ -807,8 +819,9 @@ impl Verdict {
     }
 }
 
-/// memcached's rules of storing (its `do_store_item`).
-fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>) -> Verdict {
+/// memcached's rules of storing (its `do_store_item`). `again`: this request was
+/// judged and counted before.
+fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };
     let Some(item) = visit.item() else {
         return match request.mode {
@@ -833,13 +846,13 @@ fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>) -> Verdict {
         Mode::Append | Mode::Prepend if request.compare != 0 && !matches => Verdict::Refuse(Stored::Exists),
         Mode::Append | Mode::Prepend => Verdict::Join,
         Mode::Cas if matches => {
-            visit.stats(class).cas_hits += 1;
+            visit.stats(class).cas_hits += u64::from(!again);
             store
         }
         Mode::Cas if request.allow_stale && request.compare != 0 && request.compare < cas => {
             let bits = bit::STALE | header.state() & bit::WIN;
             let expiry = Some(header.expiry());
-            visit.stats(class).cas_hits += 1;
+            visit.stats(class).cas_hits += u64::from(!again);
             Verdict::Store { bits, expiry }
         }
         Mode::Cas => {

@@ -22,6 +22,9 @@ const CRAWL_STEP: usize = 256;
 /// Seconds between crawls of everything when nothing asks for one.
 const CRAWL_EVERY: u32 = 1;
 
+/// Time for page moves a round.
+const MOVE_FOR: Duration = Duration::from_millis(50);
+
 /// Longest time between crawls when they find next to nothing.
 const CRAWL_AT_LEAST: u32 = 60;
 
@@ -51,6 +54,8 @@ pub struct Background {
     moves_pages: bool,
     /// Classes (bits) that a command wants crawled.
     wanted: AtomicU64,
+    /// Many items died at once.
+    soon: AtomicBool,
     stop: AtomicBool,
     wake: Condvar,
     sleeping: Mutex<()>,
@@ -78,6 +83,7 @@ impl Maintainer {
             keeps_queues: config.lru_maintainer,
             moves_pages: config.slab_reassign,
             wanted: AtomicU64::new(0),
+            soon: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             wake: Condvar::new(),
             sleeping: Mutex::new(()),
@@ -102,6 +108,13 @@ impl Maintainer {
         self.state.wanted.store(classes, Relaxed);
         self.wake();
         true
+    }
+
+    /// Has the crawler, if it is on, look for dead items before its time.
+    pub fn crawl_soon(&self) {
+        if self.state.crawler.load(Relaxed) && self.state.keeps_queues {
+            self.state.soon.store(true, Relaxed);
+        }
     }
 
     /// Has the thread look at once whether there is something to do.
@@ -129,13 +142,15 @@ struct Rounds<'a> {
     automover: Automover,
     next_crawl: u32,
     last_second: u32,
+    /// Class that gives its free pages to the pool.
+    surplus: Option<u8>,
 }
 
 impl<'a> Rounds<'a> {
     fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
         let now = clock.now();
         let automover = Automover::new(store.class_sizes().len());
-        Self { store, clock, state, automover, next_crawl: now + CRAWL_EVERY, last_second: now }
+        Self { store, clock, state, automover, next_crawl: now + CRAWL_EVERY, last_second: now, surplus: None }
     }
 
     fn run(&mut self) {
@@ -152,7 +167,7 @@ impl<'a> Rounds<'a> {
                 self.state.crawler_running.store(false, Relaxed);
             } else if self.state.crawler.load(Relaxed)
                 && self.state.keeps_queues
-                && now >= self.next_crawl
+                && (now >= self.next_crawl || self.state.soon.swap(false, Relaxed))
                 && !self.state.crawler_running.swap(true, Relaxed)
             {
                 let freed = self.crawl(u64::MAX);
@@ -228,14 +243,22 @@ impl<'a> Rounds<'a> {
                 && !self.store.is_moving()
             {
                 let _ = self.store.start_move(i32::from(from), i32::from(to));
+                self.surplus = (to == 0).then_some(from);
             }
         }
         let begun = Instant::now();
-        while self.store.continue_move() && begun.elapsed() < Duration::from_millis(50) {
-            if self.state.stop.load(Relaxed) {
+        while begun.elapsed() < MOVE_FOR && !self.state.stop.load(Relaxed) {
+            if self.store.continue_move() {
+                thread::yield_now();
+            } else if !self.store.is_moving()
+                && let Some(class) = self.surplus
+                && self.automover.has_surplus(&self.store.totals(), class)
+            {
+                // One page after the other while the class has too many.
+                let _ = self.store.start_move(i32::from(class), 0);
+            } else {
                 return;
             }
-            thread::yield_now();
         }
     }
 }

@@ -40,6 +40,9 @@ const LEADING_SPACES: usize = 100;
 /// Keys whose index lines are fetched ahead of their use.
 const AHEAD: usize = 16;
 
+/// First byte of a binary request.
+const BINARY_REQUEST: u8 = 0x80;
+
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -129,6 +132,8 @@ enum State {
 
 /// State of one connection.
 pub struct Session {
+    /// What the first byte decides, until it came.
+    protocol: Option<Protocol>,
     state: State,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
@@ -148,8 +153,8 @@ enum Used {
 
 impl Session {
     /// A new connection's session.
-    pub fn new(_protocol: Protocol) -> Self {
-        Self { state: State::Command, slept: false, held: None }
+    pub fn new(protocol: Protocol) -> Self {
+        Self { protocol: Some(protocol), state: State::Command, slept: false, held: None }
     }
 
     /// What the connection does, as `stats conns` shows it.
@@ -187,6 +192,13 @@ impl Session {
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         let limit = env.context.config.output_limit;
         let mut consumed = 0;
+        if let (Some(protocol), Some(&first)) = (self.protocol, input.first()) {
+            self.protocol = None;
+            // The binary protocol is not spoken yet: its clients are turned away.
+            if protocol == Protocol::Binary || (protocol == Protocol::Negotiating && first == BINARY_REQUEST) {
+                return Step { consumed: input.len(), next: Next::Close(CloseReason::Error) };
+            }
+        }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
             if out.len() >= limit {

@@ -167,7 +167,11 @@ fn automove(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     } else {
         match tokens.get(2).and_then(strict_u32) {
             None => return desk.line(text::BAD_LINE),
-            Some(level @ 0..=2) => background.automove.store(level, Relaxed),
+            Some(level @ 0..=2) => {
+                background.automove.store(level, Relaxed);
+                let config = desk.cache().config();
+                desk.cache().store().let_pages_move(config.slab_reassign && level > 0);
+            }
             Some(_) => return desk.line(text::ERROR),
         }
     }

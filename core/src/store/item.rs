@@ -61,6 +61,12 @@ impl Ref {
     }
 }
 
+impl Default for Ref {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// What a chunk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]

@@ -146,6 +146,25 @@ impl Store {
         Visit { store: self, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE) }
     }
 
+    /// Like [`Store::visit`], for a store of an item of `class`: the flat policy
+    /// frees a dead item first, as memcached's does.
+    #[inline]
+    pub fn visit_to_store<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64, class: u8) -> Visit<'a> {
+        let moment = self.common.moment();
+        let mut shard = self.shard(hash).lock();
+        if shard.tuning.mode == LruMode::Flat {
+            shard.reclaim_tail(&self.common, moment, class);
+        }
+        let (lookup, at) = shard.find(&self.common, &moment, key, hash);
+        Visit { store: self, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE) }
+    }
+
+    /// Says whether pages may move by themselves. If not, a class without pages
+    /// may go over the limit for its first one.
+    pub fn let_pages_move(&self, on: bool) {
+        self.common.slabs.exempts_first.store(!on, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// Class of an item with a value of `length` bytes.
     ///
     /// # Errors
@@ -173,6 +192,10 @@ impl Store {
                 return Ok(Room { store: Arc::clone(self), at, class });
             }
             // All memory belongs to other classes.
+            let may_move = !self.common.slabs.exempts_first.load(std::sync::atomic::Ordering::Relaxed);
+            if round == 0 && !may_move {
+                break;
+            }
             if round == 0 && !self.mover.lock().steal(&self.common, class, || self.lock_all()) {
                 break;
             }
@@ -428,7 +451,7 @@ impl Store {
                     chunk_size: class.size,
                     per_page: class.per_page,
                     pages: usage.pages,
-                    free_chunks: usage.uncarved,
+                    free_chunks: usage.unused,
                     ..ClassTotals::default()
                 })
                 .collect(),

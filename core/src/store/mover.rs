@@ -7,8 +7,8 @@
 
 use super::common::Common;
 use super::item::{Item, Kind, Ref, bit};
-use super::shard::{LIMBO, Shard, move_chunk};
-use super::slab::POOL;
+use super::shard::{Shard, move_chunk};
+use super::slab::{GIVEN_BACK, LIMBO, POOL};
 use super::stats::MoverStats;
 
 /// Chunks looked at while all shards are locked.
@@ -201,10 +201,14 @@ impl Mover {
         let header = memory.header(at);
         match header.kind() {
             Kind::Free => {
-                if header.expiry() != LIMBO
-                    && let Some(shard) = shards.get_mut(header.expiry() as usize)
-                {
-                    shard.unlink_free(common, at, work.from);
+                match header.expiry() {
+                    LIMBO => {}
+                    GIVEN_BACK => common.slabs.withdraw(at, work.from),
+                    owner => {
+                        if let Some(shard) = shards.get_mut(owner as usize) {
+                            shard.unlink_free(common, at, work.from);
+                        }
+                    }
                 }
                 true
             }
@@ -295,10 +299,7 @@ impl Mover {
                 return Some(at);
             }
         }
-        let mut fresh = None;
-        common.slabs.carve(work.from, 1, |at| fresh = Some(at));
-        if let Some(at) = fresh {
-            memory.header(at).set_kind(Kind::Detached);
+        if let Some(at) = unowned(common, work.from) {
             return Some(at);
         }
         self.stats.busy_nomem += 1;
@@ -311,10 +312,15 @@ impl Mover {
         for step in 0..count {
             let shard = shards.get_mut((own + step) % count)?;
             if shard.evict(common, moment, lru_class) {
-                return shard.take_free(common, work.from);
+                return self.freed(common, shard, work.from);
             }
         }
         None
+    }
+
+    /// A chunk that an eviction in `shard` freed.
+    fn freed(&mut self, common: &Common, shard: &mut Shard, class: u8) -> Option<Ref> {
+        shard.take_free(common, class).or_else(|| unowned(common, class))
     }
 
     fn drop_item(&mut self, common: &Common, shards: &mut Locked<'_>, at: Ref) {
@@ -329,6 +335,15 @@ impl Mover {
         self.stats.last_busy = why;
         false
     }
+}
+
+/// A chunk of `class` that belongs to no shard.
+fn unowned(common: &Common, class: u8) -> Option<Ref> {
+    let mut found = None;
+    common.slabs.carve(class, 1, |at| found = Some(at));
+    let at = found?;
+    common.slabs.memory.header(at).set_kind(Kind::Detached);
+    Some(at)
 }
 
 /// Marks a chunk of the page whose contents moved away.

@@ -12,12 +12,10 @@ use ahash::RandomState;
 use super::common::Common;
 use super::index::{Directory, Index};
 use super::item::{HEADER, Item, Kind, Queue, Ref, bit, first_chunk};
+use super::slab::{GIVEN_BACK, LIMBO};
 use super::policy::{self, Moment, Ordered, Queues, Tuning};
 use super::stats::{ClassStats, CommandStats};
 use crate::config::LruMode;
-
-/// Mark of a FREE chunk that is on no list because its page is being emptied.
-pub(super) const LIMBO: u32 = u32::MAX;
 
 /// Chunks taken from the pages at once, at most.
 const BATCH: usize = 32;
@@ -43,12 +41,6 @@ pub(super) struct ShardClass {
     pub(super) free_count: u32,
     pub(super) stats: ClassStats,
     pub(super) evicted_time: u32,
-}
-
-impl Default for Ref {
-    fn default() -> Self {
-        Self::NONE
-    }
 }
 
 /// One shard.
@@ -249,6 +241,12 @@ impl Shard {
             header.set_expiry(LIMBO);
             return;
         }
+        let keeps = batch(common, class);
+        let own = self.class(class);
+        if own.free_count >= 2 * keeps as u32 - 2 {
+            common.slabs.give_back(at, class);
+            return;
+        }
         header.set_expiry(self.number);
         let own = self.class(class);
         header.set_prev(Ref::NONE);
@@ -264,6 +262,7 @@ impl Shard {
     pub(super) fn unlink_free(&mut self, common: &Common, at: Ref, class: u8) {
         let memory = &common.slabs.memory;
         let header = memory.header(at);
+        debug_assert!(header.expiry() != GIVEN_BACK);
         let own = self.class(class);
         match header.prev().some() {
             Some(prev) => memory.header(prev).set_next(header.next()),
@@ -297,9 +296,9 @@ impl Shard {
         }
     }
 
-    /// A chunk of `class` that was never used, and some more for the list.
+    /// A chunk of `class` that belongs to no shard, and some more for the list.
     fn take_fresh(&mut self, common: &Common, class: u8) -> Option<Ref> {
-        let batch = (common.slabs.class(class).per_page / 64).clamp(1, BATCH);
+        let batch = batch(common, class);
         let mut first = None;
         let mut rest = [Ref::NONE; BATCH];
         let mut count = 0;
@@ -340,7 +339,7 @@ impl Shard {
             if !self.evict(common, moment, class) {
                 return None;
             }
-            if let Some(at) = self.take_free(common, class) {
+            if let Some(at) = self.take_free(common, class).or_else(|| self.take_fresh(common, class)) {
                 return Some(at);
             }
         }
@@ -467,6 +466,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Chunks of `class` that a shard takes at once; it keeps up to about twice as
+/// many free ones. Large chunks are few: no shard keeps any.
+#[inline]
+fn batch(common: &Common, class: u8) -> usize {
+    (common.slabs.class(class).per_page / 64).clamp(1, BATCH)
 }
 
 /// Moves the chunk at `old` of a large value to the free chunk `new`.

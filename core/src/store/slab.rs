@@ -8,12 +8,12 @@
 //!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to 32 GiB, then 16, 32 ...
 //! ```
 //!
-//! [`Slabs`] knows classes and pages; it hands out chunks that were never used.
-//! Chunks that were used and freed are on lists in the shards. This module
-//! knows nothing of keys or queues.
+//! [`Slabs`] knows classes and pages; it hands out chunks that were never used,
+//! and those that shards had too many of. A few free chunks of each class stay
+//! with each shard. This module knows nothing of keys or queues.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -22,6 +22,14 @@ use crate::config::{CacheConfig, PAGE_SIZE};
 
 /// Most slab classes, class 0 (the pool of free pages) included.
 pub const CLASSES: usize = 64;
+
+/// In place of a shard's number in a FREE chunk: it is on the list of chunks
+/// that were given back.
+pub const GIVEN_BACK: u32 = u32::MAX - 1;
+
+/// The same, if it is on no list: its page is being emptied, or someone is
+/// about to use it.
+pub const LIMBO: u32 = u32::MAX;
 
 /// Class number of the pool of pages that belong to no class.
 pub const POOL: u8 = 0;
@@ -237,6 +245,10 @@ pub struct Slabs {
     /// Page that is being emptied, as number + 1; 0 is none. Chunks of it that
     /// become free must not be used again.
     draining: AtomicUsize,
+    /// Whether a class's first page is exempt from the limit. That is
+    /// memcached's rule; here only where pages may not move by themselves, for
+    /// else a class without pages could never get one.
+    pub exempts_first: AtomicBool,
 }
 
 /// Pages of a class.
@@ -246,6 +258,9 @@ struct ClassPages {
     pages: Vec<u32>,
     /// Pages with chunks that were never handed out, and the index of the next.
     carving: Vec<(u32, usize)>,
+    /// Chunks that shards gave back: a list linked through their headers.
+    free: Ref,
+    free_count: usize,
 }
 
 impl ClassPages {
@@ -273,8 +288,8 @@ struct Pages {
 pub struct ClassUse {
     /// Pages held.
     pub pages: usize,
-    /// Chunks of these that were never handed out.
-    pub uncarved: usize,
+    /// Chunks of these that belong to no shard.
+    pub unused: usize,
 }
 
 impl Slabs {
@@ -310,6 +325,7 @@ impl Slabs {
                 limit: config.memory_limit,
             }),
             draining: AtomicUsize::new(0),
+            exempts_first: AtomicBool::new(!config.slab_reassign || config.slab_automove == 0),
             memory,
             classes,
         })
@@ -346,11 +362,26 @@ impl Slabs {
         self.classes.get(usize::from(class)).copied().unwrap_or_default()
     }
 
-    /// Takes up to `most` chunks of `class` that were never used, a new page
-    /// if the limit allows one, and gives them to `take`. Returns how many.
+    /// Takes up to `most` chunks of `class` that belong to no shard, from a new
+    /// page if the limit allows one, and gives them to `take`. Returns how many.
     pub fn carve(&self, class: u8, most: usize, mut take: impl FnMut(Ref)) -> usize {
         let mut pages = self.pages.lock();
         let Class { size, per_page } = self.class(class);
+        let mut given = 0;
+        if let Some(own) = pages.by_class.get_mut(usize::from(class)) {
+            while given < most
+                && let Some(at) = own.free.some()
+            {
+                self.unlink_given_back(own, at);
+                if !self.is_draining(at) {
+                    take(at);
+                    given += 1;
+                }
+            }
+        }
+        if given > 0 {
+            return given;
+        }
         let usable = |own: &ClassPages| {
             own.carving.iter().rposition(|&(page, _)| page as usize + 1 != self.draining.load(Relaxed))
         };
@@ -374,12 +405,50 @@ impl Slabs {
         count
     }
 
+    /// Takes back a chunk that a shard has no use for.
+    pub fn give_back(&self, at: Ref, class: u8) {
+        let mut pages = self.pages.lock();
+        let Some(own) = pages.by_class.get_mut(usize::from(class)) else { return };
+        let header = self.memory.header(at);
+        header.set_expiry(GIVEN_BACK);
+        header.set_prev(Ref::NONE);
+        header.set_next(own.free);
+        if let Some(next) = own.free.some() {
+            self.memory.header(next).set_prev(at);
+        }
+        own.free = at;
+        own.free_count += 1;
+    }
+
+    /// Takes the chunk at `at`, which was given back, off the list.
+    pub fn withdraw(&self, at: Ref, class: u8) {
+        let mut pages = self.pages.lock();
+        if let Some(own) = pages.by_class.get_mut(usize::from(class)) {
+            self.unlink_given_back(own, at);
+        }
+    }
+
+    fn unlink_given_back(&self, own: &mut ClassPages, at: Ref) {
+        let header = self.memory.header(at);
+        match header.prev().some() {
+            Some(prev) => self.memory.header(prev).set_next(header.next()),
+            None => own.free = header.next(),
+        }
+        if let Some(next) = header.next().some() {
+            self.memory.header(next).set_prev(header.prev());
+        }
+        own.free_count -= 1;
+        header.set_expiry(LIMBO);
+    }
+
     /// Gives `class` a page from the pool or from the system.
     fn new_page(&self, pages: &mut Pages, class: u8) -> bool {
         let page = if let Some(page) = pages.pool.pop() {
             page
         } else {
-            if pages.limit != 0 && pages.malloced + PAGE_SIZE > pages.limit {
+            let bare = pages.by_class.get(usize::from(class)).is_some_and(|own| own.pages.is_empty());
+            let exempt = bare && self.exempts_first.load(Relaxed);
+            if pages.limit != 0 && pages.malloced + PAGE_SIZE > pages.limit && !exempt {
                 return false;
             }
             let page = pages.released.pop().unwrap_or(pages.untouched);
@@ -508,7 +577,8 @@ impl Slabs {
             .zip(self.classes.iter())
             .map(|(own, class)| ClassUse {
                 pages: own.pages.len(),
-                uncarved: own.carving.iter().map(|&(_, next)| class.per_page - next).sum(),
+                unused: own.free_count
+                    + own.carving.iter().map(|&(_, next)| class.per_page - next).sum::<usize>(),
             })
             .collect()
     }
