@@ -232,8 +232,8 @@ impl<'a> Rounds<'a> {
     }
 
     fn move_pages(&mut self, second_passed: bool) {
-        if self.store.excess() > 0 && !self.store.is_moving() {
-            // The limit was lowered: empty pages until it holds.
+        if self.store.shrinks() && !self.store.is_moving() {
+            // Pages go until the new limit holds.
             let _ = self.store.start_move(-1, 0);
         }
         if self.state.moves_pages && second_passed && self.state.automove.load(Relaxed) != 0 {

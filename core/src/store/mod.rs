@@ -390,9 +390,9 @@ impl Store {
         self.common.slabs.limit()
     }
 
-    /// Bytes committed above the limit, after it was lowered.
-    pub fn excess(&self) -> usize {
-        self.common.slabs.excess()
+    /// Whether the limit was lowered and does not hold yet.
+    pub fn shrinks(&self) -> bool {
+        self.common.slabs.shrinks()
     }
 
     /// Whether all memory is taken by classes.

@@ -18,6 +18,9 @@ const STEP: usize = 32;
 /// once is given up.
 const PATIENCE: usize = 3;
 
+/// Evictions for one chunk to copy to, at most.
+const TRIES: usize = 8;
+
 /// Why a page move was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveError {
@@ -221,7 +224,7 @@ impl Mover {
                     return self.busy("busy_uploading");
                 }
                 if owner_header.has(bit::PINNED) {
-                    return self.busy("busy_refcount");
+                    return self.busy("busy_active");
                 }
                 let size = common.slabs.class(work.from).size;
                 if let Some(new) = self.room(common, shards, work, owner) {
@@ -258,7 +261,13 @@ impl Mover {
                 self.drop_item(common, shards, at);
                 return self.busy("busy_floating");
             }
-            return self.busy("busy_refcount");
+            if !header.has(bit::CHUNKED)
+                && let Some(new) = self.room(common, shards, work, at)
+            {
+                self.leave_floating(common, shards, work, at, new);
+                return self.busy("busy_floating");
+            }
+            return self.busy("busy_active");
         }
         if moment.is_dead(header) {
             self.drop_item(common, shards, at);
@@ -287,6 +296,18 @@ impl Mover {
         true
     }
 
+    /// Moves a pinned item to `new`: readers keep the old copy, which is freed
+    /// when they are done.
+    fn leave_floating(&mut self, common: &Common, shards: &mut Locked<'_>, work: &Move, at: Ref, new: Ref) {
+        let memory = &common.slabs.memory;
+        let shard = common.shard_of(common.hash(Item::new(memory, at).key()));
+        let Some(shard) = shards.get_mut(shard) else { return };
+        shard.move_item(common, at, new, common.slabs.class(work.from).size);
+        memory.header(new).unmark(bit::PINNED);
+        memory.header(at).set_kind(Kind::Detached);
+        self.stats.rescues += 1;
+    }
+
     /// A free chunk of the class that is being robbed, outside the page.
     /// May evict the item at `mover` itself; the caller looks again.
     fn room(&mut self, common: &Common, shards: &mut Locked<'_>, work: &Move, mover: Ref) -> Option<Ref> {
@@ -309,18 +330,19 @@ impl Mover {
         }
         let moment = common.moment();
         let lru_class = memory.header(mover).class();
-        for step in 0..count {
-            let shard = shards.get_mut((own + step) % count)?;
-            if shard.evict(common, moment, lru_class) {
-                return self.freed(common, shard, work.from);
+        // What an eviction frees may lie in the page itself: try some more.
+        for _ in 0..TRIES {
+            let evicted = (0..count).find_map(|step| {
+                let shard = shards.get_mut((own + step) % count)?;
+                shard.evict(common, moment, lru_class).then(|| freed(common, shard, work.from))
+            });
+            match evicted {
+                None => return None,
+                Some(Some(at)) => return Some(at),
+                Some(None) => {}
             }
         }
         None
-    }
-
-    /// A chunk that an eviction in `shard` freed.
-    fn freed(&mut self, common: &Common, shard: &mut Shard, class: u8) -> Option<Ref> {
-        shard.take_free(common, class).or_else(|| unowned(common, class))
     }
 
     fn drop_item(&mut self, common: &Common, shards: &mut Locked<'_>, at: Ref) {
@@ -337,10 +359,15 @@ impl Mover {
     }
 }
 
+/// A chunk that an eviction in `shard` freed.
+fn freed(common: &Common, shard: &mut Shard, class: u8) -> Option<Ref> {
+    shard.take_free(common, class).or_else(|| unowned(common, class))
+}
+
 /// A chunk of `class` that belongs to no shard.
 fn unowned(common: &Common, class: u8) -> Option<Ref> {
     let mut found = None;
-    common.slabs.carve(class, 1, |at| found = Some(at));
+    common.slabs.carve(class, 1, false, |at| found = Some(at));
     let at = found?;
     common.slabs.memory.header(at).set_kind(Kind::Detached);
     Some(at)

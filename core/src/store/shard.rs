@@ -302,7 +302,7 @@ impl Shard {
         let mut first = None;
         let mut rest = [Ref::NONE; BATCH];
         let mut count = 0;
-        common.slabs.carve(class, batch, |at| {
+        common.slabs.carve(class, batch, true, |at| {
             if first.is_none() {
                 first = Some(at);
             } else {

@@ -281,6 +281,8 @@ struct Pages {
     /// Bytes committed, as counted against the limit.
     malloced: usize,
     limit: usize,
+    /// The limit was lowered and does not hold yet.
+    shrinks: bool,
 }
 
 /// What the page mover and `stats slabs` need to know of a class.
@@ -323,6 +325,7 @@ impl Slabs {
                 untouched: 0,
                 malloced: config.initial_malloced,
                 limit: config.memory_limit,
+                shrinks: false,
             }),
             draining: AtomicUsize::new(0),
             exempts_first: AtomicBool::new(!config.slab_reassign || config.slab_automove == 0),
@@ -363,8 +366,9 @@ impl Slabs {
     }
 
     /// Takes up to `most` chunks of `class` that belong to no shard, from a new
-    /// page if the limit allows one, and gives them to `take`. Returns how many.
-    pub fn carve(&self, class: u8, most: usize, mut take: impl FnMut(Ref)) -> usize {
+    /// page if `grow` and the limit allow one, and gives them to `take`. Returns
+    /// how many.
+    pub fn carve(&self, class: u8, most: usize, grow: bool, mut take: impl FnMut(Ref)) -> usize {
         let mut pages = self.pages.lock();
         let Class { size, per_page } = self.class(class);
         let mut given = 0;
@@ -386,7 +390,7 @@ impl Slabs {
             own.carving.iter().rposition(|&(page, _)| page as usize + 1 != self.draining.load(Relaxed))
         };
         let mut at = pages.by_class.get(usize::from(class)).and_then(usable);
-        if at.is_none() && self.new_page(&mut pages, class) {
+        if at.is_none() && grow && self.new_page(&mut pages, class) {
             at = pages.by_class.get(usize::from(class)).and_then(usable);
         }
         let Some(own) = pages.by_class.get_mut(usize::from(class)) else { return 0 };
@@ -538,6 +542,7 @@ impl Slabs {
         }
         pages.limit = limit;
         self.trim(&mut pages);
+        pages.shrinks = pages.malloced > limit;
         true
     }
 
@@ -557,10 +562,11 @@ impl Slabs {
         pages.pool.is_empty() && pages.limit != 0 && pages.malloced + PAGE_SIZE > pages.limit
     }
 
-    /// Bytes above the limit (after it was lowered).
-    pub fn excess(&self) -> usize {
-        let pages = self.pages.lock();
-        if pages.limit == 0 { 0 } else { pages.malloced.saturating_sub(pages.limit.max(PAGE_SIZE)) }
+    /// Whether the limit was lowered and does not hold yet.
+    pub fn shrinks(&self) -> bool {
+        let mut pages = self.pages.lock();
+        pages.shrinks = pages.shrinks && pages.malloced > pages.limit;
+        pages.shrinks
     }
 
     /// Pages in the pool.
@@ -640,24 +646,24 @@ mod tests {
     fn the_limit_is_exact() {
         let slabs = slabs(3 * MIB);
         let mut taken = 0;
-        while slabs.carve(1, 1000, |_| taken += 1) > 0 {}
+        while slabs.carve(1, 1000, true, |_| taken += 1) > 0 {}
         assert_eq!(taken, 3 * (MIB / 96));
         assert_eq!(slabs.malloced(), 3 * MIB);
         assert!(slabs.is_full());
         assert!(slabs.set_limit(4 * MIB));
-        assert!(slabs.carve(2, 1, |_| ()) == 1);
+        assert!(slabs.carve(2, 1, true, |_| ()) == 1);
     }
 
     #[test]
     fn an_emptied_page_changes_class() {
         let slabs = slabs(2 * MIB);
-        slabs.carve(1, 1, |_| ());
+        slabs.carve(1, 1, true, |_| ());
         let page = slabs.start_draining(1).unwrap_or(u32::MAX);
         assert_eq!(slabs.chunks_of(page, 1).len(), 1);
         slabs.finish_draining(page, 1, 7);
         let usage = slabs.usage();
         assert_eq!((usage[1].pages, usage[7].pages), (0, 1));
-        assert_eq!(slabs.carve(1, 5, |_| ()), 5);
+        assert_eq!(slabs.carve(1, 5, true, |_| ()), 5);
         assert_eq!(slabs.malloced(), 2 * MIB);
     }
 }
