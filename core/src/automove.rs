@@ -46,7 +46,7 @@ impl Automover {
     }
 
     /// Whether `class` still has more free chunks than it needs.
-    pub fn has_surplus(&self, totals: &Totals, class: u8) -> bool {
+    pub fn has_surplus(totals: &Totals, class: u8) -> bool {
         totals.classes.get(usize::from(class)).is_some_and(spares_pages)
     }
 
@@ -92,8 +92,7 @@ impl Automover {
             if class.pages > KEEP_PAGES && oldest.is_none_or(|(best, _)| age > best) {
                 oldest = Some((age, number as u8));
             }
-            if (seconds_evicting > window / 2 || share > 0.25)
-                && youngest.is_none_or(|(best, ..)| age < best)
+            if (seconds_evicting > window / 2 || share > 0.25) && youngest.is_none_or(|(best, ..)| age < best)
             {
                 youngest = Some((age, number as u8, second.evicted));
             }

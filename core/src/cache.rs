@@ -217,7 +217,8 @@ impl Cache {
         config.validate()?;
         let clock = Arc::new(Clock::new());
         let watch = Arc::new(WatchHub::default());
-        let store = Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
+        let store =
+            Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
         let store = Arc::new(store);
         let maintainer =
             Maintainer::start(Arc::clone(&store), Arc::clone(&clock), &config).map_err(StartError::System)?;
@@ -303,7 +304,7 @@ impl Cache {
         }
         visit.hit();
         if let Some(expiry) = touch {
-            self.retouch(&mut visit, expiry);
+            Self::retouch(&mut visit, expiry);
         } else {
             visit.count_hit();
         }
@@ -317,7 +318,7 @@ impl Cache {
         visit.commands().get_misses += 1;
     }
 
-    fn retouch(&self, visit: &mut Visit<'_>, expiry: u32) {
+    fn retouch(visit: &mut Visit<'_>, expiry: u32) {
         if let Some(item) = visit.item() {
             let header = item.header();
             header.set_expiry(expiry);
@@ -336,7 +337,7 @@ impl Cache {
             return false;
         }
         visit.hit();
-        self.retouch(&mut visit, expiry);
+        Self::retouch(&mut visit, expiry);
         true
     }
 
@@ -381,7 +382,11 @@ impl Cache {
     /// # Errors
     /// If there is no room for it; then what the key held is gone, if the
     /// request says so.
-    pub fn store_value(&self, request: &StoreRequest<'_>, value: Value<'_>) -> Result<StoreReply, AllocError> {
+    pub fn store_value(
+        &self,
+        request: &StoreRequest<'_>,
+        value: Value<'_>,
+    ) -> Result<StoreReply, AllocError> {
         let hash = self.store.hash(request.key);
         match value {
             Value::Draft(draft) => Ok(self.store_draft(request, hash, draft)),
@@ -391,8 +396,7 @@ impl Cache {
                     draft.write(bytes).inspect_err(|&error| self.refuse(request, hash, error))?;
                     return Ok(self.store_draft(request, hash, draft));
                 }
-                self.store_bytes(request, hash, bytes)
-                    .inspect_err(|&error| self.refuse(request, hash, error))
+                self.store_bytes(request, hash, bytes).inspect_err(|&error| self.refuse(request, hash, error))
             }
         }
     }
@@ -456,7 +460,7 @@ impl Cache {
                 StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length }
             }
             // The draft is freed under this shard's lock: end the visit first.
-            verdict => verdict.reply(length),
+            verdict @ Verdict::Refuse(_) => verdict.reply(length),
         };
         drop(visit);
         self.done(request, &reply, class)
@@ -586,7 +590,7 @@ impl Cache {
                 return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
             };
             let header = item.header();
-            if header.has(bit::CHUNKED) || item.len() == 0 {
+            if header.has(bit::CHUNKED) || item.is_empty() {
                 return Err(DeltaError::NonNumeric);
             }
             if request.compare != 0 && header.cas() != request.compare {
@@ -636,7 +640,8 @@ impl Cache {
             // tells what was asked for.
             let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
             visit.publish(chunk, &new, &[digits], self.store.next_cas());
-            let cas = request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
+            let cas =
+                request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
             return Ok(Number { value, cas, expiry, old_expiry, created: false });
         }
     }
@@ -687,9 +692,8 @@ impl Cache {
         }
         let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
         let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
-        let sent = state & bit::WIN != 0;
-        let stale = state & bit::STALE != 0;
-        let win = !request.refused && (created || (!sent && (stale || expires_soon)));
+        let (told, stale) = (state & bit::WIN != 0, state & bit::STALE != 0);
+        let win = !request.refused && (created || (!told && (stale || expires_soon)));
         if win {
             header.mark(bit::WIN);
         }
@@ -703,7 +707,7 @@ impl Cache {
             visit.commands().get_cmds += 1;
             visit.count_hit();
         }
-        let shown = show(&mut visit, Tokens { win, sent, stale, created, old_expiry });
+        let shown = show(&mut visit, Tokens { win, sent: told, stale, created, old_expiry });
         if request.update && request.update_late && !request.refused {
             visit.hit();
         }

@@ -150,7 +150,15 @@ impl<'a> Rounds<'a> {
     fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
         let now = clock.now();
         let automover = Automover::new(store.class_sizes().len());
-        Self { store, clock, state, automover, next_crawl: now + CRAWL_EVERY, last_second: now, surplus: None }
+        Self {
+            store,
+            clock,
+            state,
+            automover,
+            next_crawl: now + CRAWL_EVERY,
+            last_second: now,
+            surplus: None,
+        }
     }
 
     fn run(&mut self) {
@@ -173,7 +181,7 @@ impl<'a> Rounds<'a> {
                 let freed = self.crawl(u64::MAX);
                 self.state.crawler_running.store(false, Relaxed);
                 let items = self.store.totals().curr_items;
-                let pause = if freed * 100 > items { CRAWL_EVERY } else { self.pause_after(items) };
+                let pause = if freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
                 self.next_crawl = self.clock.now().saturating_add(pause);
             }
             let nap = self.clock.until_next_second().min(Duration::from_millis(if self.store.is_moving() {
@@ -183,11 +191,6 @@ impl<'a> Rounds<'a> {
             }));
             self.sleep(nap);
         }
-    }
-
-    /// Crawling costs a cache miss or two an item: at most about 1% of a core.
-    fn pause_after(&self, items: u64) -> u32 {
-        ((items / 100_000) as u32).clamp(CRAWL_EVERY, CRAWL_AT_LEAST)
     }
 
     fn sleep(&self, time: Duration) {
@@ -252,7 +255,7 @@ impl<'a> Rounds<'a> {
                 thread::yield_now();
             } else if !self.store.is_moving()
                 && let Some(class) = self.surplus
-                && self.automover.has_surplus(&self.store.totals(), class)
+                && Automover::has_surplus(&self.store.totals(), class)
             {
                 // One page after the other while the class has too many.
                 let _ = self.store.start_move(i32::from(class), 0);
@@ -261,4 +264,9 @@ impl<'a> Rounds<'a> {
             }
         }
     }
+}
+
+/// Crawling costs a cache miss or two an item: at most about 1% of a core.
+fn pause_after(items: u64) -> u32 {
+    ((items / 100_000) as u32).clamp(CRAWL_EVERY, CRAWL_AT_LEAST)
 }

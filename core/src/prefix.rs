@@ -48,7 +48,8 @@ impl Prefixes {
 
     fn count(&self, key: &[u8], change: impl FnOnce(&mut Counts)) {
         let end = key.iter().position(|&byte| byte == self.delimiter || byte == 0);
-        let Some(prefix) = end.filter(|&end| key[end] == self.delimiter).and_then(|end| key.get(..end)) else {
+        let Some(prefix) = end.filter(|&end| key[end] == self.delimiter).and_then(|end| key.get(..end))
+        else {
             return;
         };
         let mut counts = self.counts.lock();

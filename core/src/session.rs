@@ -118,14 +118,22 @@ enum Answer {
     Meta(Echo),
 }
 
+/// Items that `debugitem` holds, by key.
+pub type Held = Vec<(Vec<u8>, PinnedValue)>;
+
 enum State {
     Command,
     /// More keys follow.
-    Keys { with_cas: bool, expiry: Option<u32> },
+    Keys {
+        with_cas: bool,
+        expiry: Option<u32>,
+    },
     /// The rest of a refused line.
     SkipLine,
     Value(Box<Upload>),
-    Swallow { left: usize },
+    Swallow {
+        left: usize,
+    },
     Dump(Box<Dump>),
     Watch,
 }
@@ -138,7 +146,7 @@ pub struct Session {
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
     /// Items held by `debugitem`.
-    held: Option<Box<Vec<(Vec<u8>, PinnedValue)>>>,
+    held: Option<Box<Held>>,
 }
 
 /// How one piece of input was used.
@@ -195,7 +203,8 @@ impl Session {
         if let (Some(protocol), Some(&first)) = (self.protocol, input.first()) {
             self.protocol = None;
             // The binary protocol is not spoken yet: its clients are turned away.
-            if protocol == Protocol::Binary || (protocol == Protocol::Negotiating && first == BINARY_REQUEST) {
+            if protocol == Protocol::Binary || (protocol == Protocol::Negotiating && first == BINARY_REQUEST)
+            {
                 return Step { consumed: input.len(), next: Next::Close(CloseReason::Error) };
             }
         }
@@ -307,7 +316,8 @@ impl Session {
                 return self.store(env, &head, length, Answer::Classic { quiet }, rest, whole, out);
             }
             classic::Line::Data { request, quiet } => {
-                if let Some(used) = self.fault(env, command_name(line, word), request_key(&request), quiet, whole, out)
+                if let Some(used) =
+                    self.fault(env, command_name(line, word), request_key(&request), quiet, whole, out)
                 {
                     return used;
                 }
@@ -323,10 +333,11 @@ impl Session {
             }
             classic::Line::Other => {}
         }
-        if word == 2 && line.first() == Some(&b'm') {
-            if let Some(used) = self.meta(env, line, rest, whole, out) {
-                return used;
-            }
+        if word == 2
+            && line.first() == Some(&b'm')
+            && let Some(used) = self.meta(env, line, rest, whole, out)
+        {
+            return used;
         }
         self.admin(env, line, word, whole, out)
     }
@@ -338,7 +349,14 @@ impl Session {
         Used::Bytes(whole)
     }
 
-    fn meta(&mut self, env: &mut Env<'_>, line: &[u8], rest: &[u8], whole: usize, out: &mut Output) -> Option<Used> {
+    fn meta(
+        &mut self,
+        env: &mut Env<'_>,
+        line: &[u8],
+        rest: &[u8],
+        whole: usize,
+        out: &mut Output,
+    ) -> Option<Used> {
         let context = env.context;
         let clock = context.cache.clock();
         let start = out.mark();
@@ -367,9 +385,7 @@ impl Session {
             },
             meta::Line::Set(flags, length) => {
                 return Some(match flags.set() {
-                    Ok(head) => {
-                        self.store(env, &head, *length, Answer::Meta(flags.echo()), rest, whole, out)
-                    }
+                    Ok(head) => self.store(env, &head, *length, Answer::Meta(flags.echo()), rest, whole, out),
                     Err(error) => {
                         push_line(out, error);
                         self.swallow(whole, length + 2)

@@ -88,8 +88,7 @@ impl WatchHub {
         if watchers.len() >= WATCHER_LIMIT {
             return None;
         }
-        let watcher =
-            Arc::new(Watcher { wanted, limit, state: Mutex::default(), wake: Box::new(wake) });
+        let watcher = Arc::new(Watcher { wanted, limit, state: Mutex::default(), wake: Box::new(wake) });
         watchers.push(Arc::clone(&watcher));
         self.refresh(&watchers);
         Some(watcher)

@@ -3,6 +3,7 @@
 //! the transcripts' business.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(unsafe_code, reason = "limits of the process are set by system calls")]
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

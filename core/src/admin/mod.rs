@@ -18,8 +18,8 @@ use crate::output::Output;
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, float, strict_i32, strict_i64, strict_u32};
 use crate::protocol::text;
-use crate::session::CloseReason;
-use crate::store::{MoveError, PinnedValue};
+use crate::session::{CloseReason, Held};
+use crate::store::MoveError;
 use crate::watch::kind;
 
 /// The version we answer with: memcached's, whose behaviour this is. Clients
@@ -58,7 +58,7 @@ pub struct Desk<'a> {
     /// Answers to earlier commands wait to be sent.
     pub pipelined: bool,
     /// Items held by `debugitem`.
-    pub held: &'a mut Vec<(Vec<u8>, PinnedValue)>,
+    pub held: &'a mut Held,
 }
 
 impl Desk<'_> {
@@ -422,4 +422,3 @@ fn debugitem(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     }
     desk.line("OK")
 }
-

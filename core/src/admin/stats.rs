@@ -462,6 +462,7 @@ fn conns(context: &Context, client: i32, bytes: &mut Vec<u8>) {
 }
 
 /// User and system time of the process as seconds with six digits.
+#[expect(unsafe_code, reason = "a system call that fills a structure")]
 fn rusage() -> [String; 2] {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: getrusage fills the structure it is given; zeros are valid for

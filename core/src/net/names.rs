@@ -13,7 +13,8 @@ pub(crate) fn describe(fd: i32) -> [String; 2] {
     #[expect(unsafe_code, reason = "the table of connections holds numbers, not sockets")]
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let socket = SockRef::from(&borrowed);
-    [socket.peer_addr(), socket.local_addr()].map(|address| address.map_or_else(|_| "<closed>".into(), |a| name(&a)))
+    [socket.peer_addr(), socket.local_addr()]
+        .map(|address| address.map_or_else(|_| "<closed>".into(), |a| name(&a)))
 }
 
 fn name(address: &SockAddr) -> String {

@@ -4,7 +4,7 @@
 
 use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
 use super::text;
-use crate::cache::{DeltaRequest, Deleted, Mode, Number, StoreReply, Stored, Tokens as MetaTokens};
+use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens as MetaTokens};
 use crate::error::{AllocError, DeltaError};
 use crate::output::Output;
 use crate::reply::Reply;
@@ -108,7 +108,8 @@ fn store(line: &[u8], mode: Mode, _client: i32) -> Line<'_> {
     let (Some(key), Some(length)) = (tokens.get(1), tokens.get(4)) else {
         return Line::bad(text::BAD_LINE);
     };
-    let length = strict_i32(length).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= i32::MAX as usize - 2);
+    let length =
+        strict_i32(length).and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= i32::MAX as usize - 2);
     let Some(length) = length else { return Line::bad(text::BAD_LINE) };
     let quiet = tokens.is_noreply();
     let bad = Line::Bad { error: text::BAD_LINE, swallow: length + 2, quiet };

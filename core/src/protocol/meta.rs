@@ -10,7 +10,7 @@ use super::classic::{push_line, push_number, push_value};
 use super::scan::{Tokens, strict_i32, strict_u32, strict_u64};
 use super::text;
 use crate::cache::{
-    DeltaRequest, Deleted, MetaDelete, MetaGet, Mode, Number, StoreReply, Stored, Tokens as MetaTokens,
+    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, Number, StoreReply, Stored, Tokens as MetaTokens,
 };
 use crate::clock::Clock;
 use crate::config::KEY_MAX;
@@ -60,7 +60,7 @@ pub struct Flags<'a> {
     recache: Option<i32>,
     compare: Option<u64>,
     cas: Option<u64>,
-    client_flags: u32,
+    user_bits: u32,
     mode: Option<u8>,
     initial: u64,
     delta: u64,
@@ -76,7 +76,9 @@ impl<'a> Flags<'a> {
         let Some(key) = tokens.get(1).filter(|_| tokens.len() >= first) else {
             return Err(text::BAD_LINE);
         };
-        let plain = tokens.from(first).all(|flag| flag.first().is_some_and(|c| matches!(c, b'0'..=b'9' | b'A'..=b'z')));
+        let plain = tokens
+            .from(first)
+            .all(|flag| flag.first().is_some_and(|c| matches!(c, b'0'..=b'9' | b'A'..=b'z')));
         if !plain {
             return Err(text::BAD_LINE);
         }
@@ -96,7 +98,7 @@ impl<'a> Flags<'a> {
             recache: None,
             compare: None,
             cas: None,
-            client_flags: 0,
+            user_bits: 0,
             mode: None,
             initial: 0,
             delta: 1,
@@ -123,7 +125,9 @@ impl<'a> Flags<'a> {
         let mut fault = None;
         let mut error = text::BAD_LINE;
         for index in self.first..self.tokens.len() {
-            let Some((&flag, argument)) = self.tokens.get(index).and_then(<[u8]>::split_first) else { continue };
+            let Some((&flag, argument)) = self.tokens.get(index).and_then(<[u8]>::split_first) else {
+                continue;
+            };
             // Unlike a token of its own, a flag's number must have a digit.
             let number = |parse: fn(&[u8]) -> Option<u64>| parse(argument).filter(|_| !argument.is_empty());
             let seconds = || strict_i32(argument).filter(|_| !argument.is_empty());
@@ -172,7 +176,7 @@ impl<'a> Flags<'a> {
                 b'q' => self.quiet = true,
                 b'x' => self.drop_value = true,
                 b'F' => match strict_u32(argument).filter(|_| !argument.is_empty()) {
-                    Some(value) => self.client_flags = value,
+                    Some(value) => self.user_bits = value,
                     None => fail(None),
                 },
                 b'C' => {
@@ -232,7 +236,7 @@ fn decode_key(from: &[u8], to: &mut [u8; KEY_MAX]) -> Option<usize> {
     }
     let mut length = 0;
     for block in clean.get(..count)?.chunks_exact(4) {
-        let pad = block.iter().filter(|&&byte| byte == b'=').count();
+        let pad: usize = block.iter().map(|&byte| usize::from(byte == b'=')).sum();
         let mut bits = 0u32;
         for &byte in block {
             let value = match byte {
@@ -336,10 +340,12 @@ fn inspect(line: &[u8]) -> Line<'_> {
     let Some(key) = tokens.get(1).filter(|key| key.len() <= KEY_MAX) else {
         return Line::Bad(text::BAD_LINE, 0);
     };
-    let mut flags = match Flags::parse(line.get(..line.len() - tokens.rest(2).map_or(0, <[u8]>::len)).unwrap_or(line), 2) {
-        Ok(flags) => flags,
-        Err(error) => return Line::Bad(error, 0),
-    };
+    let mut flags =
+        match Flags::parse(line.get(..line.len() - tokens.rest(2).map_or(0, <[u8]>::len)).unwrap_or(line), 2)
+        {
+            Ok(flags) => flags,
+            Err(error) => return Line::Bad(error, 0),
+        };
     if tokens.len() >= 4 && tokens.get(2) == Some(b"b") {
         match decode_key(key, &mut flags.key) {
             Some(length) => flags.key_len = length,
@@ -412,7 +418,7 @@ impl Flags<'_> {
             key: self.key().ok_or(text::BAD_LINE)?,
             mode: if compares { Mode::Cas } else { mode },
             vivify,
-            flags: self.client_flags,
+            flags: self.user_bits,
             exptime: i64::from(ttl.unwrap_or(0)),
             compare: self.compare.unwrap_or(0),
             // Here, unlike elsewhere, E0 asks for the next CAS.
@@ -435,7 +441,7 @@ impl Flags<'_> {
             compare: self.compare,
             cas: self.cas,
             stale: self.stale,
-            drop_value: self.drop_value.then_some(self.client_flags),
+            drop_value: self.drop_value.then_some(self.user_bits),
             expiry: self.ttl.map(|ttl| clock.expiry(i64::from(ttl))),
             client,
         };

@@ -27,23 +27,14 @@ impl Draft {
     ///
     /// # Errors
     /// If there is no memory for it, or for a large value's beginning.
-    pub fn new(
-        store: &Arc<Store>,
-        hash: u64,
-        new: &NewItem<'_>,
-        length: usize,
-    ) -> Result<Self, AllocError> {
+    pub fn new(store: &Arc<Store>, hash: u64, new: &NewItem<'_>, length: usize) -> Result<Self, AllocError> {
         let chunked = store.is_chunked(new.key.len(), new.flags, length);
-        let class = if chunked {
-            store.class_for(new.key.len(), new.flags, size_of::<Ref>())?
-        } else {
-            new.class
-        };
+        let class =
+            if chunked { store.class_for(new.key.len(), new.flags, size_of::<Ref>())? } else { new.class };
         let at = store.room(class, hash)?.take();
         let bits = if chunked { bit::CHUNKED } else { 0 };
         write_head(&store.common, at, new, length, bits);
-        let draft =
-            Self { store: Arc::clone(store), hash, at, length, filled: 0, chunk: Ref::NONE, room: 0 };
+        let draft = Self { store: Arc::clone(store), hash, at, length, filled: 0, chunk: Ref::NONE, room: 0 };
         if chunked {
             let offset = store.common.slabs.memory.header(at).value_offset();
             store.common.slabs.memory.write(at, offset, &Ref::NONE.0.to_ne_bytes());

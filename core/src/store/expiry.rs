@@ -35,11 +35,7 @@ impl Flush {
         if due != 0 && now >= due {
             self.carry_out(due);
         }
-        Moment {
-            now,
-            stamp: now.wrapping_add(self.shift.load(Relaxed)),
-            flushed: self.flushed.load(Relaxed),
-        }
+        Moment { now, stamp: now.wrapping_add(self.shift.load(Relaxed)), flushed: self.flushed.load(Relaxed) }
     }
 
     /// Flushes everything there is at second `now`.

@@ -13,6 +13,8 @@
 //! more than one. Buckets live in segments, each as large as all before it, so
 //! growing copies nothing, and addresses stay put (see [`Directory`]).
 
+#![expect(unsafe_code, reason = "bucket numbers are checked where they are made")]
+
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use super::item::Ref;
@@ -90,12 +92,8 @@ fn choose(hash: u64, count: usize) -> usize {
 /// Segment and offset of bucket `number`.
 #[inline]
 fn place(number: usize) -> (usize, usize) {
-    let level = (number | (1 << FIRST) - 1).ilog2() + 1 - FIRST;
-    if level == 0 {
-        (0, number)
-    } else {
-        (level as usize, number - (1 << (level + FIRST - 1)))
-    }
+    let level = (number | ((1 << FIRST) - 1)).ilog2() + 1 - FIRST;
+    if level == 0 { (0, number) } else { (level as usize, number - (1 << (level + FIRST - 1))) }
 }
 
 /// The index of one shard. Keys are compared by the caller.
@@ -359,7 +357,10 @@ mod tests {
 
     /// Hash of the item at `at` in these tests: well mixed.
     fn hash(at: Ref) -> u64 {
-        u64::from(at.0).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xff51_afd7_ed55_8ccd)
+        u64::from(at.0)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29)
+            .wrapping_mul(0xff51_afd7_ed55_8ccd)
     }
 
     #[test]

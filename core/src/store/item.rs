@@ -337,6 +337,11 @@ impl<'m> Item<'m> {
         self.header().length() as usize
     }
 
+    /// Whether its value has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// Its value, piece by piece.
     #[inline]
     pub fn slices(self) -> Slices<'m> {

@@ -31,15 +31,15 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
 pub use self::item::{HEADER, Item, bit, item_size};
+use self::item::{Kind, Ref};
 pub use self::mover::MoveError;
+use self::mover::Mover;
 pub use self::policy::{Moment, Tuning};
 pub use self::shard::Lookup;
-use self::common::Common;
-use self::item::{Kind, Ref};
-use self::mover::Mover;
 use self::shard::Shard;
 use self::slab::Slabs;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
@@ -544,7 +544,7 @@ pub struct Visit<'a> {
     at: Ref,
 }
 
-impl<'a> Visit<'a> {
+impl Visit<'_> {
     /// What the key led to.
     #[inline]
     pub fn lookup(&self) -> Lookup {
@@ -650,6 +650,7 @@ impl<'a> Visit<'a> {
 
     /// Writes an item into `chunk` and makes it the key's, in place of what is
     /// there. `parts` are the value; together they fit the class.
+    #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
     pub fn publish(&mut self, chunk: Chunk, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) {
         let memory = &self.store.common.slabs.memory;
         let at = chunk.0;
@@ -665,6 +666,7 @@ impl<'a> Visit<'a> {
 
     /// Like [`Visit::publish`], with the value of the item that is there before
     /// (`append`) or behind `parts`. There must be an item.
+    #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
     pub fn publish_joined(
         &mut self,
         chunk: Chunk,
@@ -712,6 +714,7 @@ impl<'a> Visit<'a> {
     /// Replaces the item's value by `value` and spaces up to the same length,
     /// keeping all else: how `incr` changes a number in place without changing
     /// published bytes. `value` is at most as long as the old one.
+    #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
     pub fn rewrite(&mut self, chunk: Chunk, value: &[u8], cas: u64) {
         const SPACES: [u8; 64] = [b' '; 64];
         let Some(old) = self.at.some() else {
@@ -744,6 +747,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Gives back a chunk that was not needed.
+    #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
     pub fn give_back(&mut self, chunk: Chunk, class: u8) {
         self.shard.free_chunk(&self.store.common, chunk.0, class);
     }

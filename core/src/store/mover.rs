@@ -74,7 +74,8 @@ impl Mover {
             return Err(MoveError::Same);
         }
         let usage = common.slabs.usage();
-        let pages = |class: i32| usize::try_from(class).ok().and_then(|c| usage.get(c)).map_or(0, |u| u.pages);
+        let pages =
+            |class: i32| usize::try_from(class).ok().and_then(|c| usage.get(c)).map_or(0, |u| u.pages);
         let from = if from == -1 {
             let next = i32::from(self.last_source);
             let found = (1..=largest)
@@ -116,12 +117,7 @@ impl Mover {
 
     /// Empties a page of some other class at once and gives it to `to`, which
     /// has none. `false`: every candidate is in use.
-    pub(super) fn steal<'a>(
-        &mut self,
-        common: &Common,
-        to: u8,
-        lock_all: impl Fn() -> Locked<'a>,
-    ) -> bool {
+    pub(super) fn steal<'a>(&mut self, common: &Common, to: u8, lock_all: impl Fn() -> Locked<'a>) -> bool {
         while self.current.is_some() {
             let mut shards = lock_all();
             if matches!(self.advance(common, &mut shards), Progress::None) {
@@ -136,7 +132,9 @@ impl Mover {
             .usage()
             .iter()
             .enumerate()
-            .filter(|&(class, usage)| class != usize::from(POOL) && class != usize::from(to) && usage.pages > 0)
+            .filter(|&(class, usage)| {
+                class != usize::from(POOL) && class != usize::from(to) && usage.pages > 0
+            })
             .map(|(class, usage)| (usage.pages, class as u8))
             .collect();
         sources.sort_unstable();
@@ -244,7 +242,7 @@ impl Mover {
                     if !work.evict {
                         return self.busy("nomem");
                     }
-                    self.drop_item(common, shards, owner);
+                    drop_item(common, shards, owner);
                 }
                 true
             }
@@ -258,7 +256,7 @@ impl Mover {
         if header.has(bit::PINNED) {
             if moment.is_dead(header) {
                 self.stats.busy_deletes += 1;
-                self.drop_item(common, shards, at);
+                drop_item(common, shards, at);
                 return self.busy("busy_floating");
             }
             if !header.has(bit::CHUNKED)
@@ -270,7 +268,7 @@ impl Mover {
             return self.busy("busy_active");
         }
         if moment.is_dead(header) {
-            self.drop_item(common, shards, at);
+            drop_item(common, shards, at);
             return true;
         }
         let Some(new) = self.room(common, shards, work, at) else {
@@ -279,7 +277,7 @@ impl Mover {
             }
             if header.kind() == Kind::Linked {
                 self.stats.inline_reclaim += 1;
-                self.drop_item(common, shards, at);
+                drop_item(common, shards, at);
             }
             return true;
         };
@@ -345,17 +343,18 @@ impl Mover {
         None
     }
 
-    fn drop_item(&mut self, common: &Common, shards: &mut Locked<'_>, at: Ref) {
-        let hash = common.hash(Item::new(&common.slabs.memory, at).key());
-        if let Some(shard) = shards.get_mut(common.shard_of(hash)) {
-            shard.unlink(common, at, hash);
-        }
-    }
-
     fn busy(&mut self, why: &'static str) -> bool {
         self.stats.busy_items += 1;
         self.stats.last_busy = why;
         false
+    }
+}
+
+/// Removes the item at `at`.
+fn drop_item(common: &Common, shards: &mut Locked<'_>, at: Ref) {
+    let hash = common.hash(Item::new(&common.slabs.memory, at).key());
+    if let Some(shard) = shards.get_mut(common.shard_of(hash)) {
+        shard.unlink(common, at, hash);
     }
 }
 

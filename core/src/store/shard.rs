@@ -12,8 +12,8 @@ use ahash::RandomState;
 use super::common::Common;
 use super::index::{Directory, Index};
 use super::item::{HEADER, Item, Kind, Queue, Ref, bit, first_chunk};
-use super::slab::{GIVEN_BACK, LIMBO};
 use super::policy::{self, Moment, Ordered, Queues, Tuning};
+use super::slab::{GIVEN_BACK, LIMBO};
 use super::stats::{ClassStats, CommandStats};
 use crate::config::LruMode;
 
@@ -221,8 +221,7 @@ impl Shard {
         let memory = &common.slabs.memory;
         let header = memory.header(at);
         debug_assert_eq!(header.kind(), Kind::Detached);
-        let mut chunk =
-            if header.has(bit::CHUNKED) { first_chunk(memory, at).some() } else { None };
+        let mut chunk = if header.has(bit::CHUNKED) { first_chunk(memory, at).some() } else { None };
         self.free_chunk(common, at, common.chunk_class(at));
         while let Some(at) = chunk {
             let header = memory.header(at);

@@ -12,6 +12,8 @@
 //! and those that shards had too many of. A few free chunks of each class stay
 //! with each shard. This module knows nothing of keys or queues.
 
+#![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -127,6 +129,7 @@ impl Memory {
 
     /// Header of the chunk at `at`.
     #[inline]
+    #[expect(clippy::cast_ptr_alignment, reason = "units are multiples of 8 bytes")]
     pub fn header(&self, at: Ref) -> &Header {
         // SAFETY: chunks start at multiples of the unit (at least 8 bytes) in
         // committed pages and are at least a header long; all bit patterns are

@@ -211,7 +211,9 @@ impl Queues {
 
     /// The tails of the queues, cold first, then as they would be drained.
     pub(super) fn tails(&self) -> impl Iterator<Item = Ref> + '_ {
-        [Queue::Cold, Queue::Hot, Queue::Warm, Queue::Temp].into_iter().filter_map(|q| self.list(q).tail.some())
+        [Queue::Cold, Queue::Hot, Queue::Warm, Queue::Temp]
+            .into_iter()
+            .filter_map(|q| self.list(q).tail.some())
     }
 
     /// Moves everything to the queue that the flat policy knows.
@@ -223,4 +225,3 @@ impl Queues {
         }
     }
 }
-
