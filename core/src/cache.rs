@@ -692,8 +692,8 @@ impl Cache {
         }
         let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
         let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
-        let (told, stale) = (state & bit::WIN != 0, state & bit::STALE != 0);
-        let win = !request.refused && (created || (!told && (stale || expires_soon)));
+        let (told, is_stale) = (state & bit::WIN != 0, state & bit::STALE != 0);
+        let win = !request.refused && (created || (!told && (is_stale || expires_soon)));
         if win {
             header.mark(bit::WIN);
         }
@@ -707,7 +707,7 @@ impl Cache {
             visit.commands().get_cmds += 1;
             visit.count_hit();
         }
-        let shown = show(&mut visit, Tokens { win, sent: told, stale, created, old_expiry });
+        let shown = show(&mut visit, Tokens { win, sent: told, stale: is_stale, created, old_expiry });
         if request.update && request.update_late && !request.refused {
             visit.hit();
         }

@@ -37,6 +37,9 @@ const LINE_MAX: usize = 2048;
 /// Spaces before a long get, at most (memcached's rule).
 const LEADING_SPACES: usize = 100;
 
+/// memcached ends this line twice.
+const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
+
 /// Keys whose index lines are fetched ahead of their use.
 const AHEAD: usize = 16;
 
@@ -128,8 +131,10 @@ enum State {
         with_cas: bool,
         expiry: Option<u32>,
     },
-    /// The rest of a refused line.
-    SkipLine,
+    /// The rest of a refused line, and what is answered at its end.
+    SkipLine {
+        then: Option<&'static str>,
+    },
     Value(Box<Upload>),
     Swallow {
         left: usize,
@@ -143,6 +148,8 @@ pub struct Session {
     /// What the first byte decides, until it came.
     protocol: Option<Protocol>,
     state: State,
+    /// A command was carried out earlier in this visit.
+    served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
     /// Items held by `debugitem`.
@@ -162,13 +169,13 @@ enum Used {
 impl Session {
     /// A new connection's session.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol: Some(protocol), state: State::Command, slept: false, held: None }
+        Self { protocol: Some(protocol), state: State::Command, served: false, slept: false, held: None }
     }
 
     /// What the connection does, as `stats conns` shows it.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys { .. } | State::SkipLine => ConnState::Read,
+            State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
             State::Value(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,
@@ -200,6 +207,7 @@ impl Session {
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         let limit = env.context.config.output_limit;
         let mut consumed = 0;
+        self.served = false;
         if let (Some(protocol), Some(&first)) = (self.protocol, input.first()) {
             self.protocol = None;
             // The binary protocol is not spoken yet: its clients are turned away.
@@ -222,7 +230,10 @@ impl Session {
                     let (with_cas, expiry) = (*with_cas, *expiry);
                     self.keys(env, rest, with_cas, expiry, out)
                 }
-                State::SkipLine => self.skip_line(rest),
+                State::SkipLine { then } => {
+                    let then = *then;
+                    self.skip_line(rest, then, out)
+                }
                 State::Value(_) => self.value(env, rest, out),
                 State::Swallow { left } => {
                     let n = rest.len().min(*left);
@@ -255,7 +266,7 @@ impl Session {
     /// Carries out one line.
     #[inline]
     fn command(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let Some(end) = memchr(b'\n', rest) else { return self.partial_line(rest, out) };
+        let Some(end) = memchr(b'\n', rest) else { return self.partial_line(rest) };
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
         env.budget -= 1;
@@ -275,11 +286,12 @@ impl Session {
         if verbose {
             log_answer(env.fd, out, &mark);
         }
+        self.served = true;
         used
     }
 
     /// Input without a line end.
-    fn partial_line(&mut self, rest: &[u8], out: &mut Output) -> Used {
+    fn partial_line(&mut self, rest: &[u8]) -> Used {
         if rest.len() <= LINE_MAX {
             return Used::NeedInput;
         }
@@ -291,8 +303,7 @@ impl Session {
             return Used::Stop(0, Next::Abort(CloseReason::Error));
         }
         if spaces > 0 {
-            push_line(out, text::ERROR);
-            self.state = State::SkipLine;
+            self.state = State::SkipLine { then: Some("ERROR\r\n") };
             return Used::Bytes(0);
         }
         self.state = State::Keys { with_cas, expiry: None };
@@ -414,7 +425,7 @@ impl Session {
     }
 
     fn admin(&mut self, env: &mut Env<'_>, line: &[u8], word: usize, whole: usize, out: &mut Output) -> Used {
-        let pipelined = !out.is_empty();
+        let pipelined = self.served || !out.is_empty();
         let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
         let mut desk = admin::Desk {
             context: env.context,
@@ -528,7 +539,7 @@ impl Session {
                         Some(Fault::Error(line)) => {
                             reply.out.rewind(&start);
                             push_line(reply.out, &format!("SERVER_ERROR {line}"));
-                            self.state = State::SkipLine;
+                            self.state = State::SkipLine { then: None };
                             return Used::Bytes(offset(rest, bytes));
                         }
                         Some(Fault::Delay(time)) => {
@@ -548,10 +559,7 @@ impl Session {
                 }
                 Some(Err(at)) => {
                     out.rewind(&start);
-                    push_line(out, text::BAD_LINE);
-                    // memcached ends this line twice.
-                    out.push(b"\r\n");
-                    self.state = State::SkipLine;
+                    self.state = State::SkipLine { then: Some(LONG_KEY) };
                     return Used::Bytes(at);
                 }
                 None => {}
@@ -566,9 +574,10 @@ impl Session {
         }
     }
 
-    fn skip_line(&mut self, rest: &[u8]) -> Used {
+    fn skip_line(&mut self, rest: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
         match memchr(b'\n', rest) {
             Some(end) => {
+                out.push(then.unwrap_or_default().as_bytes());
                 self.state = State::Command;
                 Used::Bytes(end + 1)
             }

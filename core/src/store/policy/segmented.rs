@@ -29,11 +29,14 @@ impl Policy for Segmented {
 
     #[inline]
     fn hit(&self, header: &Header, moment: &Moment) {
-        // The first fetch makes an item FETCHED, a further one ACTIVE.
+        // The first fetch makes an item FETCHED; a further one makes it ACTIVE
+        // and counts as its last use. As in memcached, the first does not.
         let state = header.state();
         if state & bit::FETCHED == 0 {
             header.set_state(state | bit::FETCHED);
-        } else if state & bit::ACTIVE == 0 {
+            return;
+        }
+        if state & bit::ACTIVE == 0 {
             header.set_state(state | bit::ACTIVE);
         }
         if header.stamp() != moment.stamp {

@@ -1,0 +1,52 @@
+"""What the Python smoke tests share: a named check, and waiting for an item to expire."""
+
+import sys
+import time
+
+LARGE = b"0123456789abcdef" * 32768  # 512 KiB
+
+
+class Checks:
+    """Counts checks; the first that fails ends the test with its name."""
+
+    def __init__(self):
+        self.count = 0
+
+    def equal(self, what, got, wanted):
+        self.count += 1
+        if got != wanted:
+            shown = [repr(value)[:200] for value in (got, wanted)]
+            sys.exit(f"{what}: got {shown[0]}, wanted {shown[1]}")
+
+    def true(self, what, value):
+        self.equal(what, bool(value), True)
+
+    def done(self):
+        print(f"{self.count} checks")
+
+
+def address():
+    """The server's host and port, from the command line."""
+    return sys.argv[1], int(sys.argv[2])
+
+
+def until_gone(fetch):
+    """Whether fetch() gives None within a few seconds: the item has expired."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if fetch() is None:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+async def until_gone_async(fetch):
+    """The same with a coroutine."""
+    import asyncio
+
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if await fetch() is None:
+            return True
+        await asyncio.sleep(0.1)
+    return False

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# libmemcached's command-line tools.
+set -uo pipefail
+host=$1 port=$2
+server=$host:$port
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cd "$directory"
+count=0
+
+# check NAME COMMAND…: the command must succeed.
+check() {
+    local name=$1
+    shift
+    count=$((count + 1))
+    "$@" >output 2>errors || { echo "$name: $(head -c 300 output errors)"; exit 1; }
+}
+
+# refuse NAME COMMAND…: the command must fail.
+refuse() {
+    local name=$1
+    shift
+    count=$((count + 1))
+    if "$@" >output 2>errors; then echo "$name: should have failed"; exit 1; fi
+}
+
+# shows NAME PATTERN: the last command's output must have it.
+shows() {
+    count=$((count + 1))
+    grep -q "$2" output || { echo "$1: not in $(head -c 300 output)"; exit 1; }
+}
+
+printf 'hello\n' >tools-a
+head -c 400000 /dev/urandom | base64 -w 76 >tools-large
+check memcping memcping --servers="$server"
+check memccp memccp --servers="$server" tools-a
+check memccat memccat --servers="$server" tools-a
+shows "the value" hello
+check "memccp, large" memccp --servers="$server" tools-large
+check "memccat, large" memccat --servers="$server" --file=copy tools-large
+check "the large value" cmp --bytes=500000 tools-large copy
+check memcexist memcexist --servers="$server" tools-a
+refuse "memcexist of nothing" memcexist --servers="$server" nothing
+check memctouch memctouch --servers="$server" --expire=100 tools-a
+refuse "memctouch of nothing" memctouch --servers="$server" --expire=100 nothing
+check memcstat memcstat --servers="$server"
+shows "a field" curr_items
+check memcrm memcrm --servers="$server" tools-a
+refuse "memcexist after memcrm" memcexist --servers="$server" tools-a
+check memccp memccp --servers="$server" --expire=100 --flag=5 tools-a
+check "memccp --add" bash -c "cp tools-a tools-b && memccp --servers=$server --add tools-b"
+check "memccp --replace" memccp --servers="$server" --replace tools-a
+check memcdump memcdump --servers="$server"
+shows "memcdump's keys" tools-a
+check memcflush memcflush --servers="$server"
+refuse "memcexist after memcflush" memcexist --servers="$server" tools-a
+echo "$count checks"

@@ -1,0 +1,206 @@
+//! Sends groups to both servers and compares what comes back.
+
+use std::time::Duration;
+
+use memcache_compat::Outcome;
+use memcache_compat::link::{Link, Received};
+use memcache_compat::reply::Comparison;
+use memcache_compat::rng::Rng;
+use memcache_compat::server::{Server, Target};
+
+use crate::generate::Generator;
+use crate::group::{Ending, Group, Numbers};
+
+/// How long a reply may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a close may take. When it does not come from either server, that is agreement, and costs this long.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Groups that are sent together.
+#[derive(Debug)]
+pub struct Batch {
+    pub groups: Vec<Group>,
+}
+
+impl Batch {
+    /// The next groups, at most `limit`; one after which the server closes stands alone.
+    pub fn take(generator: &mut Generator, limit: usize) -> Self {
+        let mut groups = Vec::new();
+        while groups.len() < limit {
+            let group = match generator.held.take() {
+                Some(group) => group,
+                None => generator.next(),
+            };
+            if group.ending == Ending::Close && !groups.is_empty() {
+                generator.held = Some(group);
+                break;
+            }
+            let closes = group.ending == Ending::Close;
+            groups.push(group);
+            if closes {
+                break;
+            }
+        }
+        Self { groups }
+    }
+}
+
+/// Where two servers disagreed.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Which group of the batch.
+    pub at: usize,
+    /// What differs, in words.
+    pub what: String,
+    /// The two replies.
+    pub left: Received,
+    /// See `left`.
+    pub right: Received,
+}
+
+/// The two servers, a connection to each, and what ties their CAS numbers together.
+#[derive(Debug)]
+pub struct Pair {
+    pub left: Server,
+    pub right: Server,
+    links: (Link, Link),
+    comparison: Comparison,
+    numbers: Numbers,
+    splits: Rng,
+}
+
+impl Pair {
+    /// Starts both and connects.
+    pub fn start(left: &Target, right: &Target) -> Outcome<Self> {
+        let (left, right) = (Server::start(left)?, Server::start(right)?);
+        let links = (left.connect()?, right.connect()?);
+        let mut pair = Self {
+            left,
+            right,
+            links,
+            comparison: Comparison::default(),
+            numbers: Numbers::new(),
+            splits: Rng::new(7),
+        };
+        pair.empty();
+        Ok(pair)
+    }
+
+    /// Sends a batch and compares the replies; tells the generator of the CAS numbers in them.
+    pub fn exchange(&mut self, batch: &Batch, generator: &mut Generator) -> Result<(), Difference> {
+        self.send(&batch.groups);
+        let numbers_before = self.numbers.len();
+        for (at, group) in batch.groups.iter().enumerate() {
+            self.compare(group).map_err(|difference| Difference { at, ..*difference })?;
+            if self.numbers.len() > numbers_before
+                && let Some(key) = group.key
+            {
+                let mut nth = 0;
+                while self.numbers.contains_key(&(group.id, nth)) {
+                    generator.saw(key, group.id, nth);
+                    nth += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one group alone and compares.
+    pub fn replay(&mut self, group: &Group) -> Result<(), Box<Difference>> {
+        self.send(std::slice::from_ref(group));
+        self.compare(group)
+    }
+
+    fn send(&mut self, groups: &[Group]) {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for group in groups {
+            let (a, b) = group.bytes(&self.numbers);
+            let marker = group.marker();
+            left.extend(a);
+            left.extend(&marker);
+            right.extend(b);
+            right.extend(&marker);
+        }
+        for (link, bytes) in [(&mut self.links.0, left), (&mut self.links.1, right)] {
+            let mut cuts: Vec<usize> = Vec::new();
+            if self.splits.chance(2, 3) {
+                let most = 1 + self.splits.below(8);
+                cuts.extend((0..most).map(|_| self.splits.below(bytes.len())));
+                cuts.sort_unstable();
+            }
+            let pause = if self.splits.chance(1, 3) { Duration::from_micros(60) } else { Duration::ZERO };
+            link.send(&bytes, &cuts, pause);
+        }
+    }
+
+    fn compare(&mut self, group: &Group) -> Result<(), Box<Difference>> {
+        let (left, right) = match group.ending {
+            Ending::Marker => {
+                let marker = group.marker_reply();
+                let left = self.links.0.read_until(&marker, PATIENCE);
+                let right = self.links.1.read_until(&marker, PATIENCE);
+                (left, right)
+            }
+            Ending::Close => {
+                let left = self.links.0.read_until_closed(CLOSE_PATIENCE);
+                let right = self.links.1.read_until_closed(CLOSE_PATIENCE);
+                (left, right)
+            }
+        };
+        let what = match (&left, &right) {
+            (Received::Reply(a), Received::Reply(b)) => {
+                let mut found = Vec::new();
+                let verdict = self.comparison.compare(a, b, &mut found);
+                for (nth, pair) in found.into_iter().enumerate() {
+                    self.numbers.insert((group.id, nth), pair);
+                }
+                match verdict {
+                    Ok(()) => return Ok(()),
+                    // The background crawler may be at work in either server at any time.
+                    Err(_) if busy(a) || busy(b) => return Ok(()),
+                    Err(what) => what,
+                }
+            }
+            (Received::Closed(a), Received::Closed(b)) if a == b || group.ending == Ending::Marker => {
+                return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
+            }
+            (Received::Silence(a), Received::Silence(b)) if a == b && group.ending == Ending::Close => {
+                return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
+            }
+            (Received::Silence(_), Received::Silence(_)) => "both servers swallowed the marker".to_owned(),
+            (Received::Closed(_), Received::Closed(_)) => "different replies before the close".to_owned(),
+            (_, Received::Closed(_)) => "the right server closed, the left one did not".to_owned(),
+            (Received::Closed(_), _) => "the left server closed, the right one did not".to_owned(),
+            (_, Received::Silence(_)) => "the right server does not answer".to_owned(),
+            (Received::Silence(_), _) => "the left server does not answer".to_owned(),
+        };
+        let ends: Vec<String> = [self.left.ended(), self.right.ended()].into_iter().flatten().collect();
+        let what = if ends.is_empty() { what } else { format!("{what} ({})", ends.join(", ")) };
+        Err(Box::new(Difference { at: 0, what, left, right }))
+    }
+
+    /// Connects anew and empties both.
+    pub fn start_over(&mut self) -> Outcome<()> {
+        self.reconnect()?;
+        self.empty();
+        Ok(())
+    }
+
+    fn reconnect(&mut self) -> Outcome<()> {
+        self.links = (self.left.connect()?, self.right.connect()?);
+        Ok(())
+    }
+
+    /// Servers that ran before may hold items.
+    fn empty(&mut self) {
+        for link in [&mut self.links.0, &mut self.links.1] {
+            link.send(b"flush_all\r\nmn\r\n", &[], Duration::ZERO);
+            link.read_until(b"MN\r\n", PATIENCE);
+        }
+    }
+}
+
+fn busy(reply: &[u8]) -> bool {
+    reply.starts_with(b"BUSY ")
+}

@@ -1,0 +1,121 @@
+//! Makes the story before a difference short.
+
+use std::time::{Duration, Instant};
+
+use memcache_compat::escape::shorten;
+use memcache_compat::link::Received;
+use memcache_compat::server::Target;
+
+use crate::group::Group;
+use crate::run::{Difference, Pair};
+
+/// How long shrinking may take.
+const BUDGET: Duration = Duration::from_secs(40);
+
+/// How many commands are printed when the difference does not show again.
+const RECENT: usize = 12;
+
+/// How many older ones of the same key, and flushes, are printed then.
+const RELATED: usize = 30;
+
+/// Prints the shortest history found that shows the difference again, or the recent commands as they were.
+pub fn report(left: &Target, right: &Target, history: &[Group], difference: &Difference, shrink: bool) {
+    let begin = Instant::now();
+    let fresh = matches!((left, right), (Target::Program(..), Target::Program(..)));
+    if shrink && fresh {
+        let mut window = 1;
+        while begin.elapsed() < BUDGET {
+            let tail = &history[history.len().saturating_sub(window)..];
+            if let Some(found) = replay(left, right, tail) {
+                let (short, found) = reduce(left, right, tail.to_vec(), found, begin);
+                println!("repeated with {} commands:", short.len());
+                show(&short, &found);
+                return;
+            }
+            if window >= history.len() || window > 20_000 {
+                break;
+            }
+            window *= 4;
+        }
+        println!("it did not show again with one command at a time; the last commands were:");
+    }
+    let recent = history.len().saturating_sub(RECENT);
+    let related: Vec<Group> =
+        history[..recent].iter().filter(|group| related(group, history)).cloned().collect();
+    let from = related.len().saturating_sub(RELATED);
+    show(&[&related[from..], &history[recent..]].concat(), difference);
+}
+
+/// Whether a command may have touched what the last one asked for.
+fn related(group: &Group, history: &[Group]) -> bool {
+    let text = group.show();
+    let last = history.last().map(Group::show).unwrap_or_default();
+    let mut words = last.split([' ', '\\']).filter(|word| !word.is_empty());
+    let key = match words.next() {
+        Some("gat" | "gats") => words.nth(1),
+        _ => words.next(),
+    };
+    text.starts_with("flush_all") || key.is_some_and(|key| text.split([' ', '\\']).any(|word| word == key))
+}
+
+/// Drops halves, quarters, … and at last single commands, as long as the difference stays.
+fn reduce(
+    left: &Target,
+    right: &Target,
+    groups: Vec<Group>,
+    found: Difference,
+    begin: Instant,
+) -> (Vec<Group>, Difference) {
+    let (mut groups, mut found) = (groups, found);
+    let mut piece = groups.len().div_ceil(2);
+    while piece > 0 {
+        let mut at = 0;
+        while at + 1 < groups.len() {
+            if begin.elapsed() > BUDGET {
+                return (groups, found);
+            }
+            let mut fewer = groups.clone();
+            fewer.drain(at..(at + piece).min(groups.len() - 1));
+            match replay(left, right, &fewer) {
+                Some(again) => {
+                    groups = fewer;
+                    found = again;
+                }
+                None => at += piece,
+            }
+        }
+        piece = if piece == 1 { 0 } else { piece.div_ceil(2) };
+    }
+    (groups, found)
+}
+
+/// Runs the groups one at a time against servers started anew; gives the difference when it is in the last of them.
+fn replay(left: &Target, right: &Target, groups: &[Group]) -> Option<Difference> {
+    let last = groups.len().checked_sub(1)?;
+    let mut pair = Pair::start(left, right).ok()?;
+    for (at, group) in groups.iter().enumerate() {
+        if let Err(difference) = pair.replay(group) {
+            // An earlier one is another story, made by what was left out.
+            return (at == last).then(|| Difference { at, ..*difference });
+        }
+    }
+    None
+}
+
+/// Prints commands and the two replies to the last of them.
+pub fn show(groups: &[Group], difference: &Difference) {
+    for group in groups {
+        println!("  [{}] {}", group.id, group.show());
+    }
+    println!("  {}", difference.what);
+    println!("  left:  {}", describe(&difference.left));
+    println!("  right: {}", describe(&difference.right));
+}
+
+fn describe(received: &Received) -> String {
+    match received {
+        Received::Reply(bytes) => shorten(bytes, 1200),
+        Received::Closed(bytes) => format!("{} (closed)", shorten(bytes, 1200)),
+        Received::Silence(bytes) => format!("{} (then silence)", shorten(bytes, 1200)),
+    }
+}

@@ -1,0 +1,279 @@
+//! Records what a memcached answers to the requests of transcript files, or checks a server against them.
+//!
+//! Ends with the line `N passed, N failed`, counted in exchanges.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{fs, thread};
+
+use memcache_compat::Outcome;
+use memcache_compat::escape::shorten;
+use memcache_compat::link::{Link, Received};
+use memcache_compat::server::{Server, Target};
+use memcache_compat::transcript::{Bindings, Entry, Transcript, shortest};
+
+const USAGE: &str = "\
+usage: record [options] SERVER FILE.transcript ...
+
+Starts SERVER anew for every case, sends the requests and writes the replies into the files, in the place of those that
+stood there. Files with `advance` need a server with `debugtime`: memcached-debug.
+
+  --check           write nothing; compare the replies with those in the files
+  --flags 'FLAGS'   further flags for SERVER
+  --case TEXT       only the cases whose name has this in it (with --check)
+";
+
+/// A reply is complete when nothing has come for this long. There is no marker, since a marker would change what some
+/// requests do.
+const QUIET: Duration = Duration::from_millis(80);
+
+/// How long a reply may take when it is known what to expect.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a command is sent again because memcached's crawler happens to be at work.
+const RETRIES: usize = 20;
+
+struct Options {
+    server: PathBuf,
+    files: Vec<PathBuf>,
+    flags: Vec<String>,
+    check: bool,
+    only: String,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = match parse(&arguments) {
+        Ok(options) => options,
+        Err(fault) => {
+            eprintln!("record: {fault}\n\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for file in &options.files {
+        match run(file, &options) {
+            Ok((good, bad)) => {
+                println!("{}: {good} exchanges, {bad} differ", file.display());
+                passed += good;
+                failed += bad;
+            }
+            Err(fault) => {
+                println!("{}: {fault}", file.display());
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A server with a connection, for one case.
+struct Case {
+    name: String,
+    flags: Vec<String>,
+    open: Option<(Server, Link)>,
+    bindings: Bindings,
+    failed: bool,
+    /// The last step of the clock, in a case with such steps.
+    step: Option<i64>,
+}
+
+impl Case {
+    fn link(&mut self, options: &Options) -> Outcome<&mut Link> {
+        if self.open.is_none() {
+            let flags = [self.flags.clone(), options.flags.clone()].concat();
+            let server = Server::start(&Target::Program(options.server.clone(), flags))?;
+            let mut link = server.connect()?;
+            if self.step.is_some() {
+                debugtime(&mut link, "p").map_err(|fault| format!("case {}: {fault}", self.name))?;
+            }
+            self.open = Some((server, link));
+        }
+        self.open.as_mut().map(|(_, link)| link).ok_or("no connection".to_owned())
+    }
+}
+
+fn debugtime(link: &mut Link, argument: &str) -> Outcome<()> {
+    link.send(format!("debugtime {argument}\r\n").as_bytes(), &[], Duration::ZERO);
+    match link.read_until(b"OK\r\n", PATIENCE) {
+        Received::Reply(reply) if reply.is_empty() => Ok(()),
+        other => Err(format!("the server has no debugtime: {other:?}")),
+    }
+}
+
+/// Moves a clock that stands still. memcached's moves by the sum of all arguments so far, another one may move by the
+/// argument; the uptime tells.
+fn advance(link: &mut Link, seconds: i64, last: i64) -> Outcome<()> {
+    let wanted = uptime(link)? + seconds;
+    debugtime(link, &(seconds - last).to_string())?;
+    let missing = wanted - uptime(link)?;
+    if missing != 0 {
+        debugtime(link, &missing.to_string())?;
+    }
+    if uptime(link)? == wanted { Ok(()) } else { Err("the clock cannot be moved".to_owned()) }
+}
+
+fn uptime(link: &mut Link) -> Outcome<i64> {
+    link.send(b"stats\r\n", &[], Duration::ZERO);
+    let Received::Reply(stats) = link.read_until(b"END\r\n", PATIENCE) else {
+        return Err("no stats".to_owned());
+    };
+    let stats = String::from_utf8_lossy(&stats);
+    let line = stats.lines().find_map(|line| line.strip_prefix("STAT uptime "));
+    line.and_then(|seconds| seconds.parse().ok()).ok_or("no uptime in stats".to_owned())
+}
+
+fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let transcript = Transcript::parse(&text)?;
+    let mut recorded: Vec<Entry> = Vec::new();
+    let mut case = Case {
+        name: String::new(),
+        flags: Vec::new(),
+        open: None,
+        bindings: Bindings::default(),
+        failed: false,
+        step: None,
+    };
+    let (mut passed, mut failed) = (0, 0);
+    let mut entries = transcript.entries.into_iter().peekable();
+    while let Some(entry) = entries.next() {
+        recorded.push(entry.clone());
+        let skipped = case.failed || !case.name.contains(&options.only);
+        match entry {
+            Entry::Case(name) => {
+                // A clock that stands still makes the steps exact.
+                let timed = entries.clone().take_while(|entry| !matches!(entry, Entry::Case(_)));
+                let step = timed.filter(|entry| matches!(entry, Entry::Advance(_))).map(|_| 0).next();
+                case = Case {
+                    name,
+                    flags: Vec::new(),
+                    open: None,
+                    bindings: Bindings::default(),
+                    failed: false,
+                    step,
+                };
+            }
+            Entry::Flags(flags) => case.flags = flags,
+            _ if skipped => {}
+            Entry::Advance(seconds) => {
+                let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
+                let last = case.step.replace(seconds).unwrap_or(0);
+                let name = case.name.clone();
+                advance(case.link(options)?, seconds, last)
+                    .map_err(|fault| format!("case {name}: {fault}"))?;
+            }
+            Entry::Request(lines) => {
+                let bytes =
+                    case.bindings.request(&lines).map_err(|fault| format!("case {}: {fault}", case.name))?;
+                let expected = match entries.peek() {
+                    Some(Entry::Reply(lines)) => lines.clone(),
+                    _ => Vec::new(),
+                };
+                if !expected.is_empty() {
+                    entries.next();
+                }
+                let closes = entries.next_if_eq(&Entry::Closed).is_some();
+                let link = case.link(options)?;
+                let exchange = |length, closes, link: &mut Link| {
+                    link.send(&bytes, &[], Duration::ZERO);
+                    receive(link, length, closes, if bytes.len() > 10_000 { 10 * QUIET } else { QUIET })
+                };
+                let length = if options.check { shortest(&expected) } else { usize::MAX };
+                let mut answer = exchange(length, closes && options.check, link);
+                for _ in 0..RETRIES {
+                    if !answer.0.starts_with(b"BUSY ") {
+                        break;
+                    }
+                    thread::sleep(QUIET);
+                    answer = exchange(length, closes && options.check, link);
+                }
+                let (reply, closed) = answer;
+                if options.check {
+                    let verdict = case.bindings.check(&expected, &reply);
+                    let verdict = if closed == closes {
+                        verdict
+                    } else {
+                        verdict.and(Err(format!("closed: {closed}")))
+                    };
+                    match verdict {
+                        Ok(()) => passed += 1,
+                        Err(fault) => {
+                            failed += 1;
+                            println!("case {}: {}\n    {fault}", case.name, shorten(&bytes, 200));
+                            // What follows would differ too.
+                            case.failed = true;
+                        }
+                    }
+                } else {
+                    if !reply.is_empty() {
+                        recorded.push(Entry::Reply(case.bindings.record(&reply)));
+                    }
+                    if closed {
+                        recorded.push(Entry::Closed);
+                        case.open = None;
+                    }
+                    passed += 1;
+                }
+            }
+            Entry::Reply(_) | Entry::Closed | Entry::Remark(_) => {}
+        }
+    }
+    if !options.check {
+        let text = Transcript { entries: recorded }.print();
+        fs::write(file, text).map_err(|error| error.to_string())?;
+    }
+    Ok((passed, failed))
+}
+
+/// Reads until `length` bytes are there and then a moment longer, or the server closes. With no known length, until
+/// nothing comes for the time `wait`.
+fn receive(link: &mut Link, length: usize, closes: bool, wait: Duration) -> (Vec<u8>, bool) {
+    if closes {
+        return match link.read_until_closed(PATIENCE) {
+            Received::Closed(bytes) => (bytes, true),
+            Received::Reply(bytes) | Received::Silence(bytes) => (bytes, false),
+        };
+    }
+    let mut bytes = Vec::new();
+    let patience = if length == usize::MAX { wait } else { PATIENCE };
+    loop {
+        let patience = if bytes.len() >= length { wait / 8 } else { patience };
+        match link.read_some(patience) {
+            Received::Reply(more) => bytes.extend(more),
+            Received::Closed(_) => return (bytes, true),
+            Received::Silence(_) => return (bytes, false),
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Outcome<Options> {
+    let mut options = Options {
+        server: PathBuf::new(),
+        files: Vec::new(),
+        flags: Vec::new(),
+        check: false,
+        only: String::new(),
+    };
+    let mut names = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().map(String::as_str).ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--check" => options.check = true,
+            "--flags" => options.flags = value()?.split_whitespace().map(str::to_owned).collect(),
+            "--case" => value()?.clone_into(&mut options.only),
+            other if other.starts_with('-') => return Err(format!("no option {other}")),
+            name => names.push(PathBuf::from(name)),
+        }
+    }
+    if !options.check && !options.only.is_empty() {
+        return Err("--case needs --check".to_owned());
+    }
+    let mut names = names.into_iter();
+    options.server = names.next().ok_or("a server is needed")?;
+    options.files = names.collect();
+    if options.files.is_empty() { Err("a transcript is needed".to_owned()) } else { Ok(options) }
+}

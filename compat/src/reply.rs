@@ -1,0 +1,206 @@
+//! Whether two replies say the same.
+//!
+//! Replies are compared byte for byte, except for what two correct servers cannot agree on:
+//! - CAS numbers come from each server's own counter, so the two servers' numbers must map onto each other one to one;
+//!   numbers that only a client can have chosen (0 and those from [`CHOSEN_CAS`]) must be equal;
+//! - remaining TTL and time since last access may differ by [`SECONDS`];
+//! - `cls=` and `size=` in the answer to `me` tell of each server's memory layout.
+
+use std::collections::HashMap;
+
+use crate::Outcome;
+
+/// From here on a CAS number is one that the client gave, never one of a server's counter.
+pub const CHOSEN_CAS: u64 = 1_000_000_000;
+
+/// How far two times may be apart: the servers' clocks tick once a second, not at the same moment.
+pub const SECONDS: i64 = 2;
+
+/// memcached notes an access at most once in this many seconds; the two servers may straddle it.
+const ACCESS_INTERVAL: i64 = 60;
+
+/// Remembers which CAS number of the left server is which of the right one.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    right_of: HashMap<u64, u64>,
+    left_of: HashMap<u64, u64>,
+}
+
+impl Comparison {
+    /// Compares two replies; appends the pairs of CAS numbers in them to `numbers`.
+    ///
+    /// # Errors
+    /// What differs, in words.
+    pub fn compare(&mut self, left: &[u8], right: &[u8], numbers: &mut Vec<(u64, u64)>) -> Outcome<()> {
+        let (mut left, mut right) = (left, right);
+        loop {
+            let (one, two) = (line(left), line(right));
+            (left, right) = (&left[one.len()..], &right[two.len()..]);
+            if one.is_empty() && two.is_empty() {
+                return Ok(());
+            }
+            self.compare_lines(one, two, numbers)?;
+            if let Some(length) = value_length(one) {
+                let (a, b) = (&left[..left.len().min(length)], &right[..right.len().min(length)]);
+                if a != b {
+                    return Err("the values differ".to_owned());
+                }
+                (left, right) = (&left[a.len()..], &right[b.len()..]);
+            }
+        }
+    }
+
+    fn compare_lines(&mut self, left: &[u8], right: &[u8], numbers: &mut Vec<(u64, u64)>) -> Outcome<()> {
+        let kind = Kind::of(left);
+        if kind == Kind::Plain {
+            return if left == right { Ok(()) } else { Err("a line differs".to_owned()) };
+        }
+        let one: Vec<&[u8]> = left.split(|&byte| byte == b' ').collect();
+        let two: Vec<&[u8]> = right.split(|&byte| byte == b' ').collect();
+        if one.len() != two.len() {
+            return Err("a line has more words than the other".to_owned());
+        }
+        for (at, (a, b)) in one.iter().zip(&two).enumerate() {
+            let same = match kind.role(at, a) {
+                Role::Exact => a == b,
+                Role::Cas(skip) => {
+                    let pair = number(a, skip).zip(number(b, skip));
+                    pair.is_some_and(|(a, b)| self.same_cas(a, b, numbers))
+                }
+                Role::Seconds(skip) => {
+                    number(a, skip).zip(number(b, skip)).is_some_and(|(a, b)| near(a, b)) || a == b
+                }
+                Role::Access(skip) => {
+                    number(a, skip).zip(number(b, skip)).is_some_and(|(a, b)| near(a, b) || wrapped(a, b))
+                }
+                Role::Layout(skip) => number(a, skip).is_some() && number(b, skip).is_some(),
+            };
+            if !same {
+                return Err(format!("word {} of a line differs", at + 1));
+            }
+        }
+        Ok(())
+    }
+
+    fn same_cas(&mut self, left: u64, right: u64, numbers: &mut Vec<(u64, u64)>) -> bool {
+        numbers.push((left, right));
+        let chosen = |number| number == 0 || number >= CHOSEN_CAS;
+        if chosen(left) || chosen(right) {
+            return left == right;
+        }
+        *self.right_of.entry(left).or_insert(right) == right
+            && *self.left_of.entry(right).or_insert(left) == left
+    }
+}
+
+/// What a line of a reply is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    Value,
+    Meta,
+    Debug,
+}
+
+/// How a word of a line is compared, and how many of its bytes come before the number.
+pub(crate) enum Role {
+    Exact,
+    Cas(usize),
+    Seconds(usize),
+    Access(usize),
+    Layout(usize),
+}
+
+impl Kind {
+    pub(crate) fn of(line: &[u8]) -> Self {
+        match line {
+            [b'V', b'A', b'L', b'U', b'E', b' ', ..] => Self::Value,
+            [b'M', b'E', b' ', ..] => Self::Debug,
+            [b'V', b'A', b' ', ..]
+            | [b'H', b'D', b' ', ..]
+            | [b'E', b'N' | b'X', b' ', ..]
+            | [b'N', b'S' | b'F', b' ', ..] => Self::Meta,
+            _ => Self::Plain,
+        }
+    }
+
+    /// What the word at place `at` of such a line stands for.
+    pub(crate) fn role(self, at: usize, word: &[u8]) -> Role {
+        match (self, at, word) {
+            (Self::Value, 4, _) => Role::Cas(0),
+            (Self::Meta, 1.., [b'c', b'0'..=b'9', ..]) => Role::Cas(1),
+            (Self::Meta, 1.., [b't', ..]) => Role::Seconds(1),
+            (Self::Meta, 1.., [b'l', b'0'..=b'9', ..]) => Role::Access(1),
+            (Self::Debug, 2.., word) if word.starts_with(b"exp=") => Role::Seconds(4),
+            (Self::Debug, 2.., word) if word.starts_with(b"la=") => Role::Access(3),
+            (Self::Debug, 2.., word) if word.starts_with(b"cas=") => Role::Cas(4),
+            (Self::Debug, 2.., word) if word.starts_with(b"cls=") => Role::Layout(4),
+            (Self::Debug, 2.., word) if word.starts_with(b"size=") => Role::Layout(5),
+            _ => Role::Exact,
+        }
+    }
+}
+
+/// The first line of `bytes` with its end, or all of them.
+pub(crate) fn line(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1);
+    &bytes[..end]
+}
+
+/// How many bytes of value, with its end of line, follow this line.
+pub(crate) fn value_length(line: &[u8]) -> Option<usize> {
+    let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
+    let length = match words.next()? {
+        b"VALUE" => words.nth(2)?,
+        b"VA" => words.next()?,
+        _ => return None,
+    };
+    number(length, 0).map(|length| length as usize + 2)
+}
+
+pub(crate) fn number(word: &[u8], skip: usize) -> Option<u64> {
+    std::str::from_utf8(word.get(skip..)?.trim_ascii_end()).ok()?.parse().ok()
+}
+
+/// Equal within [`SECONDS`], in 32 bits: memcached prints a time in the past as a 32-bit number that wrapped.
+pub(crate) fn near(left: u64, right: u64) -> bool {
+    i64::from((left as u32).wrapping_sub(right as u32) as i32).abs() <= SECONDS
+}
+
+fn wrapped(left: u64, right: u64) -> bool {
+    let (low, high) = (left.min(right) as i64, left.max(right) as i64);
+    low <= SECONDS && (ACCESS_INTERVAL - SECONDS..=ACCESS_INTERVAL + 2 * SECONDS).contains(&high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(pairs: &[(&str, &str)]) -> bool {
+        let mut comparison = Comparison::default();
+        pairs.iter().all(|(a, b)| comparison.compare(a.as_bytes(), b.as_bytes(), &mut Vec::new()).is_ok())
+    }
+
+    #[test]
+    fn cas_numbers_map_one_to_one() {
+        assert!(same(&[
+            ("HD c5 t10\r\n", "HD c9 t11\r\n"),
+            ("VALUE a 0 1 5\r\nx\r\nEND\r\n", "VALUE a 0 1 9\r\nx\r\nEND\r\n")
+        ]));
+        assert!(!same(&[("HD c5\r\n", "HD c9\r\n"), ("HD c5\r\n", "HD c10\r\n")]));
+        assert!(!same(&[("HD c5\r\n", "HD c9\r\n"), ("HD c6\r\n", "HD c9\r\n")]));
+        assert!(!same(&[("HD c0\r\n", "HD c9\r\n")]));
+        assert!(!same(&[("HD c1000000001\r\n", "HD c1000000002\r\n")]));
+    }
+
+    #[test]
+    fn the_rest_is_exact() {
+        assert!(!same(&[("HD t10\r\n", "HD t17\r\n")]));
+        assert!(same(&[
+            ("HD t-1\r\n", "HD t-1\r\n"),
+            ("ME k exp=-1 la=2 cas=3 cls=1 size=9\r\n", "ME k exp=-1 la=1 cas=3 cls=2 size=8\r\n")
+        ]));
+        assert!(!same(&[("VALUE a 0 4\r\nHD c\r\nEND\r\n", "VALUE a 0 4\r\nHD d\r\nEND\r\n")]));
+        assert!(!same(&[("END\r\n", "")]));
+    }
+}

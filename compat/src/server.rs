@@ -1,0 +1,143 @@
+//! A memcached server to talk to: one we start and stop, or one that already runs.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::link::Link;
+
+/// How long a server may take until it accepts.
+const START: Duration = Duration::from_secs(15);
+
+/// What the user named: a program to start or a server that runs.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Start this program with these further flags.
+    Program(PathBuf, Vec<String>),
+    /// Use the server at this `host:port`.
+    Address(String),
+}
+
+impl Target {
+    /// Reads `host:port` or the path of a program.
+    pub fn parse(text: &str, arguments: &[String]) -> Self {
+        let port = text.rsplit_once(':').map(|(_, port)| port);
+        if !text.contains('/') && port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+            Self::Address(text.to_owned())
+        } else {
+            Self::Program(PathBuf::from(text), arguments.to_vec())
+        }
+    }
+}
+
+/// A server; one that was started here is killed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Option<Child>,
+    address: String,
+    name: String,
+}
+
+impl Server {
+    /// Starts the program (on a free port of the loopback interface), or takes the address as it is.
+    ///
+    /// # Errors
+    /// The program cannot be started, exits at once, or does not accept in time.
+    pub fn start(target: &Target) -> Outcome<Self> {
+        let mut server = match target {
+            Target::Address(address) => Self { child: None, address: address.clone(), name: address.clone() },
+            Target::Program(path, arguments) => {
+                let port = free_port()?;
+                let mut command = Command::new(program(path));
+                command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]);
+                if is_root() {
+                    command.args(["-u", "root"]);
+                }
+                command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                let child =
+                    command.spawn().map_err(|error| format!("cannot start {}: {error}", path.display()))?;
+                Self {
+                    child: Some(child),
+                    address: format!("127.0.0.1:{port}"),
+                    name: path.display().to_string(),
+                }
+            }
+        };
+        server.wait_until_it_accepts()?;
+        Ok(server)
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The connection is refused.
+    pub fn connect(&self) -> Outcome<Link> {
+        let stream = TcpStream::connect(&self.address)
+            .map_err(|error| format!("cannot connect to {} at {}: {error}", self.name, self.address))?;
+        Link::new(stream)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// How the server's process ended, when it has.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        Some(format!("{} ended: {status}", self.name))
+    }
+
+    fn wait_until_it_accepts(&mut self) -> Outcome<()> {
+        let begin = Instant::now();
+        loop {
+            match TcpStream::connect(&self.address) {
+                Ok(_) => return Ok(()),
+                Err(error) if begin.elapsed() > START => {
+                    return Err(format!("{} does not accept at {}: {error}", self.name, self.address));
+                }
+                Err(_) => {}
+            }
+            if let Some(end) = self.ended() {
+                return Err(end);
+            }
+            thread::sleep(Duration::from_millis(3));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// No port can be bound at all.
+pub fn free_port() -> Outcome<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("no free port: {error}"))?;
+    Ok(address.port())
+}
+
+/// Whether this process runs as root: memcached then wants to be told `-u`.
+pub fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
+    line.split_whitespace().nth(2) == Some("0")
+}
+
+/// A path with a slash is taken as it stands, even when the working directory is not on `PATH`.
+fn program(path: &Path) -> OsString {
+    if path.exists() { path.canonicalize().map_or_else(|_| path.into(), Into::into) } else { path.into() }
+}

@@ -1,0 +1,310 @@
+//! Recorded exchanges: the format of `core/tests/data/*.transcript`, which is described in the README there.
+
+use std::collections::HashMap;
+
+use crate::Outcome;
+use crate::escape::{escape, unescape};
+use crate::reply::{CHOSEN_CAS, Kind, Role, line, near, number, value_length};
+
+/// From how many equal bytes on a recorded reply is written as a repeat.
+const REPEAT: usize = 48;
+
+/// A file, line by line, so that comments survive recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transcript {
+    /// In the order of the file.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A comment or an empty line.
+    Remark(String),
+    /// `case NAME`: a new server and a new connection from here on.
+    Case(String),
+    /// `flags …`: what the server of this case is started with.
+    Flags(Vec<String>),
+    /// `advance N`: the server's clock moves on by so many seconds.
+    Advance(u64),
+    /// A `>` line and the `+` lines that go on from it, with escapes and placeholders as they stand.
+    Request(Vec<String>),
+    /// `<` lines, with escapes and placeholders as they stand.
+    Reply(Vec<String>),
+    /// `closed`: the server closes the connection.
+    Closed,
+}
+
+impl Transcript {
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// A line that is none of those above, with its number.
+    pub fn parse(text: &str) -> Outcome<Self> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            let fault = |what: &str| format!("line {}: {what}", at + 1);
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "" | "#" => entries.push(Entry::Remark(line.to_owned())),
+                "case" => entries.push(Entry::Case(rest.to_owned())),
+                "flags" => entries.push(Entry::Flags(rest.split(' ').map(str::to_owned).collect())),
+                "advance" => {
+                    entries.push(Entry::Advance(rest.parse().map_err(|_| fault("advance needs seconds"))?))
+                }
+                "closed" => entries.push(Entry::Closed),
+                ">" => {
+                    parts(rest).map_err(|what| fault(&what))?;
+                    entries.push(Entry::Request(vec![rest.to_owned()]));
+                }
+                "+" => {
+                    parts(rest).map_err(|what| fault(&what))?;
+                    match entries.last_mut() {
+                        Some(Entry::Request(lines)) => lines.push(rest.to_owned()),
+                        _ => return Err(fault("a + goes on from a >")),
+                    }
+                }
+                "<" => {
+                    parts(rest).map_err(|what| fault(&what))?;
+                    match entries.last_mut() {
+                        Some(Entry::Reply(lines)) => lines.push(rest.to_owned()),
+                        _ => entries.push(Entry::Reply(vec![rest.to_owned()])),
+                    }
+                }
+                _ => return Err(fault("no case, flags, advance, closed, >, +, <, # or empty line")),
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// The file's text.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        let mut put = |line: &str| {
+            text.push_str(line);
+            text.push('\n');
+        };
+        for entry in &self.entries {
+            match entry {
+                Entry::Remark(line) => put(line),
+                Entry::Case(name) => put(&format!("case {name}")),
+                Entry::Flags(flags) => put(&format!("flags {}", flags.join(" "))),
+                Entry::Advance(seconds) => put(&format!("advance {seconds}")),
+                Entry::Closed => put("closed"),
+                Entry::Request(lines) => {
+                    let marks = std::iter::once('>').chain(std::iter::repeat('+'));
+                    marks.zip(lines).for_each(|(mark, line)| put(&format!("{mark} {line}")));
+                }
+                Entry::Reply(lines) => lines.iter().for_each(|line| put(&format!("< {line}"))),
+            }
+        }
+        text
+    }
+}
+
+/// The CAS numbers that the placeholders `<cas N>` stand for in one case.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    number_of: HashMap<u64, u64>,
+    name_of: HashMap<u64, u64>,
+}
+
+impl Bindings {
+    fn bind(&mut self, name: u64, number: u64) -> bool {
+        *self.number_of.entry(name).or_insert(number) == number
+            && *self.name_of.entry(number).or_insert(name) == name
+    }
+
+    fn name(&mut self, number: u64) -> u64 {
+        let next = self.name_of.len() as u64 + 1;
+        let name = *self.name_of.entry(number).or_insert(next);
+        self.number_of.insert(name, number);
+        name
+    }
+
+    /// The bytes to send for `>` lines.
+    ///
+    /// # Errors
+    /// A placeholder other than a CAS number seen before.
+    pub fn request(&self, lines: &[String]) -> Outcome<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            for part in parts(line)? {
+                match part {
+                    Part::Bytes(literal) => bytes.extend(literal),
+                    Part::Cas(name) => {
+                        let number =
+                            self.number_of.get(&name).ok_or(format!("<cas {name}> was not seen before"))?;
+                        bytes.extend(number.to_string().bytes());
+                    }
+                    _ => return Err("only <cas N> can stand in a request".to_owned()),
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The `<` lines for a reply: numbers that differ from server to server become placeholders.
+    pub fn record(&mut self, reply: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut rest = reply;
+        while !rest.is_empty() {
+            let head = line(rest);
+            rest = &rest[head.len()..];
+            lines.push(self.record_line(head));
+            let mut value = &rest[..rest.len().min(value_length(head).unwrap_or(0))];
+            rest = &rest[value.len()..];
+            while !value.is_empty() {
+                let part = line(value);
+                value = &value[part.len()..];
+                lines.push(literal(part));
+            }
+        }
+        lines
+    }
+
+    fn record_line(&mut self, head: &[u8]) -> String {
+        let kind = Kind::of(head);
+        if kind == Kind::Plain {
+            return literal(head);
+        }
+        let words = head.split(|&byte| byte == b' ').enumerate().map(|(at, word)| {
+            let (skip, placeholder) = match kind.role(at, word) {
+                Role::Exact => return literal(word),
+                Role::Cas(skip) => match number(word, skip) {
+                    Some(chosen) if chosen == 0 || chosen >= CHOSEN_CAS => return literal(word),
+                    Some(number) => (skip, format!("<cas {}>", self.name(number))),
+                    None => return literal(word),
+                },
+                Role::Seconds(skip) | Role::Access(skip) => match number(word, skip) {
+                    Some(seconds) => (skip, format!("<about {seconds}>")),
+                    None => return literal(word),
+                },
+                Role::Layout(skip) => (skip, "<number>".to_owned()),
+            };
+            let digits = word[skip..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            format!("{}{placeholder}{}", literal(&word[..skip]), literal(&word[skip + digits..]))
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether a reply is what `<` lines expect.
+    ///
+    /// # Errors
+    /// Where it is not, in words.
+    pub fn check(&mut self, lines: &[String], reply: &[u8]) -> Outcome<()> {
+        let mut rest = reply;
+        for line in lines {
+            for part in parts(line)? {
+                let fault = || format!("expected {line}, got {}", crate::escape::shorten(rest, 200));
+                if let Part::Bytes(literal) = &part {
+                    rest = rest.strip_prefix(literal.as_slice()).ok_or_else(fault)?;
+                    continue;
+                }
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let number = number(&rest[..digits], 0).ok_or_else(fault)?;
+                let good = match part {
+                    Part::Cas(name) => self.bind(name, number),
+                    Part::About(wanted) => near(wanted, number),
+                    Part::Number | Part::Bytes(_) => true,
+                };
+                if !good {
+                    return Err(fault());
+                }
+                rest = &rest[digits..];
+            }
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("more than expected: {}", crate::escape::shorten(rest, 200)))
+        }
+    }
+}
+
+/// How many bytes a reply to these lines has at least; to know when to stop reading.
+pub fn shortest(lines: &[String]) -> usize {
+    let parts = lines.iter().filter_map(|line| parts(line).ok()).flatten();
+    parts.map(|part| if let Part::Bytes(bytes) = part { bytes.len() } else { 1 }).sum()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Bytes(Vec<u8>),
+    Cas(u64),
+    About(u64),
+    Number,
+}
+
+/// A line as literal bytes and placeholders.
+fn parts(line: &str) -> Outcome<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut rest = line;
+    while let Some(open) = rest.find('<') {
+        if open > 0 {
+            parts.push(Part::Bytes(unescape(&rest[..open])?));
+        }
+        let close = rest[open..].find('>').ok_or("a < without its >")? + open;
+        let inner = &rest[open + 1..close];
+        let (word, argument) = inner.split_once(' ').unwrap_or((inner, ""));
+        let argument = || argument.parse::<u64>().map_err(|_| format!("<{inner}> needs a number"));
+        parts.push(match word {
+            "cas" => Part::Cas(argument()?),
+            "about" => Part::About(argument()?),
+            "number" => Part::Number,
+            _ => return Err(format!("no placeholder <{inner}>; a literal < is written \\x3c")),
+        });
+        rest = &rest[close + 1..];
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Bytes(unescape(rest)?));
+    }
+    Ok(parts)
+}
+
+/// Bytes with escapes, long runs of one byte as repeats, and no `<`.
+fn literal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let run = bytes[at..].iter().take_while(|&&other| other == byte).count();
+        let one = if byte == b'<' { "\\x3c".to_owned() } else { escape(&[byte]) };
+        if run >= REPEAT {
+            text.push_str(&format!("\\*{run}{{{one}}}"));
+            at += run;
+        } else {
+            text.push_str(&one);
+            at += 1;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_survives_reading_and_writing() {
+        let text = "# about\n\ncase one\nflags -C\n> set a 0 0 1\\r\\n\n+ x\\r\\n\n> get a\\r\\n\n< END\\r\\n\nadvance 5\n> quit\\r\\n\nclosed\n";
+        assert_eq!(Transcript::parse(text).map(|transcript| transcript.print()), Ok(text.to_owned()));
+        assert!(Transcript::parse("get a").is_err());
+        assert!(Transcript::parse("> <what>").is_err());
+    }
+
+    #[test]
+    fn what_is_recorded_is_found_again() {
+        let reply = b"VALUE a 0 4 7\r\nHD c\r\nEND\r\nHD c8 t100 c7\r\nME a exp=-1 la=0 cas=8 fetch=no cls=1 size=63\r\n";
+        let lines = Bindings::default().record(reply);
+        assert_eq!(lines[0], "VALUE a 0 4 <cas 1>\\r\\n");
+        assert_eq!(lines[1], "HD c\\r\\n");
+        assert_eq!(lines[3], "HD c<cas 2> t<about 100> c<cas 1>\\r\\n");
+        assert_eq!(
+            lines[4],
+            "ME a exp=-1 la=<about 0> cas=<cas 2> fetch=no cls=<number> size=<number>\\r\\n"
+        );
+        assert_eq!(Bindings::default().check(&lines, reply), Ok(()));
+        let other = b"VALUE a 0 4 70\r\nHD c\r\nEND\r\nHD c9 t99 c71\r\nME a exp=-1 la=0 cas=9 fetch=no cls=1 size=63\r\n";
+        assert!(Bindings::default().check(&lines, other).is_err());
+    }
+}

@@ -1,0 +1,372 @@
+//! The recorded exchanges of `data/`, what 1.6.45 answers, held against a
+//! session without sockets under random chunking, and against a server over
+//! TCP and over a Unix socket. The format is described in `data/README.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use memcache_compat::rng::Rng;
+use memcache_compat::transcript::{Bindings, Entry, Transcript};
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig};
+use memcache_core::context::{Context, Stop};
+use memcache_core::output::Output;
+use memcache_core::server::{BoundAddress, Server};
+use memcache_core::session::{Env, Next, Session};
+
+/// One case of a file: its name, its settings and what is said.
+struct Case {
+    name: String,
+    config: ServerConfig,
+    entries: Vec<Entry>,
+}
+
+fn cases(file: &Path) -> Vec<Case> {
+    let text = fs::read_to_string(file).unwrap();
+    let mut cases: Vec<Case> = Vec::new();
+    for entry in Transcript::parse(&text).unwrap().entries {
+        match entry {
+            Entry::Remark(_) => {}
+            Entry::Case(name) => cases.push(Case { name, config: config(), entries: Vec::new() }),
+            Entry::Flags(flags) => apply(&mut cases.last_mut().unwrap().config, &flags),
+            entry => cases.last_mut().unwrap().entries.push(entry),
+        }
+    }
+    assert!(!cases.is_empty(), "{} says nothing", file.display());
+    cases
+}
+
+/// Settings under which answers do not depend on background work.
+fn config() -> ServerConfig {
+    ServerConfig { threads: 1, debug_commands: true, ..ServerConfig::default() }
+}
+
+fn apply(config: &mut ServerConfig, flags: &[String]) {
+    let mut words = flags.iter().map(String::as_str);
+    while let Some(flag) = words.next() {
+        match flag {
+            "-A" => config.shutdown_enabled = true,
+            "-C" => config.cache.use_cas = false,
+            "-F" => config.flush_enabled = false,
+            "-M" => config.cache.evictions = false,
+            "-W" => config.watch_enabled = false,
+            "-X" => config.dump_enabled = false,
+            "-D" => {
+                config.cache.prefix_delimiter = words.next().unwrap().as_bytes()[0];
+                config.cache.detail_enabled = true;
+            }
+            "-I" => {
+                let size = words.next().unwrap().strip_suffix('k').unwrap();
+                config.cache.item_size_max = size.parse::<usize>().unwrap() * 1024;
+            }
+            "-o" => match words.next().unwrap() {
+                "no_lru_crawler" => config.cache.lru_crawler = false,
+                "no_slab_reassign" => config.cache.slab_reassign = false,
+                option => {
+                    let size = option.strip_prefix("slab_chunk_max=").unwrap();
+                    config.cache.slab_chunk_max = size.parse::<usize>().unwrap() * 1024;
+                }
+            },
+            other => panic!("flag {other} is not known here"),
+        }
+    }
+}
+
+/// The other side of a connection.
+trait Wire {
+    fn send(&mut self, bytes: &[u8], cut: bool);
+    /// What is answered until `enough` says so, or nothing more comes.
+    fn receive(&mut self, enough: &mut dyn FnMut(&[u8]) -> bool) -> Vec<u8>;
+    fn is_closed(&mut self) -> bool;
+    fn advance(&mut self, seconds: u64);
+}
+
+/// Says a case to `wire`. The error tells where it went wrong.
+fn converse(case: &Case, wire: &mut dyn Wire, cut: bool) -> Result<(), String> {
+    let mut bindings = Bindings::default();
+    let mut open = true;
+    let mut entries = case.entries.iter().peekable();
+    while let Some(entry) = entries.next() {
+        match entry {
+            Entry::Request(lines) => {
+                wire.send(&bindings.request(lines)?, cut);
+                if !matches!(entries.peek(), Some(Entry::Reply(_))) {
+                    let got = wire.receive(&mut |_| false);
+                    if !got.is_empty() && !matches!(entries.peek(), Some(Entry::Closed)) {
+                        return Err(format!(
+                            "no reply expected to {lines:?}, got {:?}",
+                            String::from_utf8_lossy(&got)
+                        ));
+                    }
+                }
+            }
+            Entry::Reply(lines) => {
+                let got = wire.receive(&mut |got| bindings.clone().check(lines, got).is_ok());
+                bindings.check(lines, &got)?;
+            }
+            Entry::Advance(seconds) => wire.advance(*seconds),
+            Entry::Closed => {
+                open = false;
+                if !wire.is_closed() {
+                    return Err("the connection should be closed".into());
+                }
+            }
+            Entry::Remark(_) | Entry::Case(_) | Entry::Flags(_) => {}
+        }
+    }
+    if open && !ends_watching(&case.entries) {
+        wire.send(b"mn\r\n", false);
+        let got = wire.receive(&mut |got| got == b"MN\r\n");
+        if got != b"MN\r\n" {
+            return Err(format!("something is left over: {:?}", String::from_utf8_lossy(&got)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the connection is a watcher's at the end: it answers no more.
+fn ends_watching(entries: &[Entry]) -> bool {
+    matches!(entries, [.., Entry::Request(lines), Entry::Reply(_)]
+        if lines[0].starts_with("watch f") && !lines[0].contains('x'))
+}
+
+/// A session and what a connection does for it.
+struct Direct {
+    context: Context,
+    session: Session,
+    rng: Rng,
+    pending: Vec<u8>,
+    answered: Vec<u8>,
+    closed: bool,
+}
+
+impl Direct {
+    fn new(config: ServerConfig, seed: u64) -> Self {
+        let cache = Cache::new(config.cache.clone()).unwrap();
+        cache.clock().freeze();
+        Self {
+            context: Context::new(cache, config),
+            session: Session::new(Protocol::Negotiating),
+            rng: Rng::new(seed),
+            pending: Vec::new(),
+            answered: Vec::new(),
+            closed: false,
+        }
+    }
+
+    fn turn(&mut self) {
+        loop {
+            if self.closed {
+                return;
+            }
+            let mut out = Output::new();
+            let mut env = Env {
+                context: &self.context,
+                stats: &self.context.workers[0],
+                fd: 7,
+                budget: 1 + self.rng.below(8),
+            };
+            let step = self.session.advance(&mut env, &self.pending, &mut out);
+            self.pending.drain(..step.consumed);
+            let keep = !matches!(step.next, Next::Abort(_));
+            while keep && !out.is_empty() {
+                out.write_to(&mut self.answered).unwrap();
+            }
+            match step.next {
+                Next::Input | Next::Sleep(_) => return,
+                Next::Yield => {}
+                Next::Close(_) | Next::Abort(_) => self.closed = true,
+                Next::Watch(_) => {
+                    self.answered.extend_from_slice(b"OK\r\n");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Wire for Direct {
+    fn send(&mut self, bytes: &[u8], cut: bool) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = if cut { 1 + self.rng.below(40) } else { rest.len() };
+            let direct = if cut && self.rng.chance(1, 2) { self.session.value_target() } else { None };
+            // Half of the time a value is put straight into its item.
+            let n = if let Some(target) = direct.filter(|_| self.pending.is_empty()) {
+                let n = most.min(rest.len()).min(target.len());
+                target[..n].copy_from_slice(&rest[..n]);
+                self.session.value_filled(n);
+                n
+            } else {
+                let n = most.min(rest.len());
+                self.pending.extend_from_slice(&rest[..n]);
+                n
+            };
+            rest = &rest[n..];
+            self.turn();
+        }
+    }
+
+    fn receive(&mut self, _enough: &mut dyn FnMut(&[u8]) -> bool) -> Vec<u8> {
+        std::mem::take(&mut self.answered)
+    }
+
+    fn is_closed(&mut self) -> bool {
+        self.closed
+    }
+
+    fn advance(&mut self, seconds: u64) {
+        self.context.cache.clock().advance(seconds as i64);
+    }
+}
+
+/// A server and a socket to it.
+struct Remote<S> {
+    server: Server,
+    socket: S,
+    rng: Rng,
+}
+
+impl<S: Read + Write> Wire for Remote<S> {
+    fn send(&mut self, bytes: &[u8], cut: bool) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n = if cut { (1 + self.rng.below(2000)).min(rest.len()) } else { rest.len() };
+            // A server that closed in the middle of a request is seen below.
+            if self.socket.write_all(&rest[..n]).is_err() {
+                return;
+            }
+            rest = &rest[n..];
+        }
+    }
+
+    fn receive(&mut self, enough: &mut dyn FnMut(&[u8]) -> bool) -> Vec<u8> {
+        let mut got = Vec::new();
+        let mut buffer = vec![0; 64 * 1024];
+        while !enough(&got) {
+            match self.socket.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => got.extend_from_slice(&buffer[..n]),
+            }
+        }
+        got
+    }
+
+    fn is_closed(&mut self) -> bool {
+        let mut byte = [0];
+        match self.socket.read(&mut byte) {
+            Ok(n) => n == 0,
+            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    fn advance(&mut self, seconds: u64) {
+        self.server.cache().clock().advance(seconds as i64);
+    }
+}
+
+/// How long a reply may take before it counts as missing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long silence must last to count as no reply.
+const SILENCE: Duration = Duration::from_millis(40);
+
+fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
+    let addr = "127.0.0.1:0".parse().unwrap();
+    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating }];
+    let server = Server::start(config).unwrap();
+    server.cache().clock().freeze();
+    let BoundAddress::Tcp(addr) = &server.addresses()[0] else { panic!("not TCP") };
+    let socket = TcpStream::connect(addr).unwrap();
+    socket.set_nodelay(true).unwrap();
+    Remote { server, socket, rng: Rng::new(1) }
+}
+
+fn over_unix(mut config: ServerConfig, path: &Path) -> Remote<UnixStream> {
+    config.listen = vec![Listen::Unix { path: path.into(), mask: 0o700, protocol: Protocol::Ascii }];
+    let server = Server::start(config).unwrap();
+    server.cache().clock().freeze();
+    let socket = UnixStream::connect(path).unwrap();
+    Remote { server, socket, rng: Rng::new(2) }
+}
+
+fn files() -> Vec<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "transcript"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10, "the recorded exchanges are gone");
+    files
+}
+
+/// Files whose answers depend on how much of a request has arrived.
+fn is_whole(file: &Path) -> bool {
+    file.file_name().unwrap().to_string_lossy().starts_with("whole-")
+}
+
+#[test]
+fn a_session_answers_as_recorded_however_its_input_is_cut() {
+    let mut faults = Vec::new();
+    for file in files() {
+        for case in cases(&file) {
+            for seed in 0..if is_whole(&file) { 1 } else { 20 } {
+                let mut wire = Direct::new(case.config.clone(), seed);
+                let cut = seed > 0;
+                if let Err(what) = converse(&case, &mut wire, cut) {
+                    faults.push(format!("{}: {}, seed {seed}: {what}", file.display(), case.name));
+                    break;
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_server_answers_as_recorded_over_tcp_and_unix_sockets() {
+    let path = std::env::temp_dir().join(format!("mcrs-transcripts-{}", std::process::id()));
+    let mut faults = Vec::new();
+    for file in files() {
+        let cut = !is_whole(&file);
+        for case in cases(&file) {
+            let silent = case
+                .entries
+                .windows(2)
+                .any(|pair| matches!(pair, [Entry::Request(_), next] if !matches!(next, Entry::Reply(_))));
+            let patience = if silent { SILENCE } else { PATIENCE };
+            let mut tcp = over_tcp(case.config.clone());
+            tcp.socket.set_read_timeout(Some(patience)).unwrap();
+            let mut unix = over_unix(case.config.clone(), &path);
+            unix.socket.set_read_timeout(Some(patience)).unwrap();
+            let said = [converse(&case, &mut tcp, cut), converse(&case, &mut unix, cut)];
+            for (wire, said) in ["TCP", "Unix"].iter().zip(said) {
+                if let Err(what) = said {
+                    faults.push(format!("{}: {} over {wire}: {what}", file.display(), case.name));
+                }
+            }
+            tcp.server.stop(Stop::Now, Duration::ZERO);
+            unix.server.stop(Stop::Now, Duration::ZERO);
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A cache of its own for what is not said on the wire.
+#[test]
+fn configurations_of_the_transcripts_are_valid() {
+    for file in files() {
+        for case in cases(&file) {
+            assert_eq!(case.config.validate(), Ok(()), "{}", case.name);
+        }
+    }
+    assert_eq!(CacheConfig::default().validate(), Ok(()));
+}
