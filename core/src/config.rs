@@ -289,8 +289,6 @@ pub struct Reported {
     pub read_buf_mem_limit: usize,
     /// `num_napi_ids`.
     pub napi_ids: u32,
-    /// `drop_privileges`.
-    pub drop_privileges: bool,
 }
 
 impl Default for Reported {
@@ -302,7 +300,6 @@ impl Default for Reported {
             hash_algorithm: "murmur3".into(),
             read_buf_mem_limit: 0,
             napi_ids: 0,
-            drop_privileges: false,
         }
     }
 }

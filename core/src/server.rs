@@ -91,6 +91,7 @@ impl Server {
         let bells = mailboxes.clone();
         let listener = Arc::clone(&gate);
         context.on_describe(crate::net::names::describe);
+        log_classes(&context);
         context.on_stop(move |_| {
             listener.bell.ring();
             for mailbox in &bells {
@@ -225,5 +226,12 @@ impl Drop for End {
     fn drop(&mut self) {
         *self.0.0.lock() -= 1;
         self.0.1.notify_all();
+    }
+}
+
+/// The slab classes as memcached logs them at -vv.
+fn log_classes(context: &Context) {
+    for (number, (size, per_page)) in context.cache.store().class_sizes().into_iter().enumerate().skip(1) {
+        context.log(2, || format!("slab class {number:3}: chunk size {size:9} perslab {per_page:7}"));
     }
 }

@@ -178,11 +178,8 @@ impl<'a> Options<'a> {
             // Today's defaults are the modern ones, in memcached as well.
             "modern" => {}
             "no_modern" => self.no_modern(),
-            "drop_privileges" => {
-                self.config.reported.drop_privileges = true;
-                self.note(name, "privileges are not dropped");
-            }
-            "no_drop_privileges" => self.config.reported.drop_privileges = false,
+            "drop_privileges" => self.note(name, "privileges are not dropped"),
+            "no_drop_privileges" => {}
             "debug_commands" => self.config.debug_commands = true,
             _ => return self.ignored_or_unknown(option, name),
         }

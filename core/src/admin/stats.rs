@@ -334,7 +334,6 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
     out.put("read_buf_mem_limit", reported.read_buf_mem_limit);
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
-    out.put("drop_privileges", yes(reported.drop_privileges));
     out.put("num_napi_ids", reported.napi_ids);
     out.put("memory_file", "(null)");
     out.put("client_flags_size", 4);

@@ -59,8 +59,6 @@ fn options_become_settings() {
         ("slab_chunk_max=1024", |c| c.cache.slab_chunk_max == PAGE_SIZE),
         ("no_chunked_items", |c| c.cache.slab_chunk_max == PAGE_SIZE),
         ("track_sizes", |c| c.cache.track_sizes),
-        ("drop_privileges", |c| c.reported.drop_privileges),
-        ("drop_privileges,no_drop_privileges", |c| !c.reported.drop_privileges),
         ("debug_commands", |c| c.debug_commands),
         ("modern", |c| c.cache.lru_mode == LruMode::Segmented && c.maxconns_fast),
         ("no_modern", |c| {
