@@ -176,10 +176,9 @@ impl<'a> Options<'a> {
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             "track_sizes" => cache.track_sizes = true,
             // Today's defaults are the modern ones, in memcached as well.
-            "modern" => {}
+            "modern" | "no_drop_privileges" => {}
             "no_modern" => self.no_modern(),
             "drop_privileges" => self.note(name, "privileges are not dropped"),
-            "no_drop_privileges" => {}
             "debug_commands" => self.config.debug_commands = true,
             _ => return self.ignored_or_unknown(option, name),
         }

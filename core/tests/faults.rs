@@ -1,0 +1,87 @@
+//! Injected faults as a client meets them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, Protocol, ServerConfig};
+use memcache_core::context::Context;
+use memcache_core::faults::{Fault, Rule};
+use memcache_core::output::Output;
+use memcache_core::session::{CloseReason, Env, Next, Session};
+
+struct Client {
+    context: Context,
+    session: Session,
+}
+
+impl Client {
+    fn new() -> Self {
+        let cache = Cache::new(CacheConfig::default()).unwrap();
+        Self { context: Context::new(cache, ServerConfig::default()), session: Session::new(Protocol::Ascii) }
+    }
+
+    fn rule(&self, rule: Rule) {
+        self.context.cache.faults().add(rule);
+    }
+
+    /// What is answered, how much was used, and what the owner is to do.
+    fn say(&mut self, input: &str) -> (String, usize, Next) {
+        let mut out = Output::new();
+        let mut env = Env { context: &self.context, stats: &self.context.workers[0], fd: 3, budget: 99 };
+        let step = self.session.advance(&mut env, input.as_bytes(), &mut out);
+        let mut answer = Vec::new();
+        while !out.is_empty() {
+            out.write_to(&mut answer).unwrap();
+        }
+        (String::from_utf8(answer).unwrap(), step.consumed, step.next)
+    }
+
+    fn answer(&mut self, input: &str) -> String {
+        self.say(input).0
+    }
+}
+
+#[test]
+fn a_miss_hides_an_item_as_often_as_said() {
+    let mut client = Client::new();
+    assert_eq!(client.answer("set user:1 0 0 1\r\nx\r\n"), "STORED\r\n");
+    client.rule(Rule {
+        command: Some("get".into()),
+        key: Some(b"user:*".to_vec()),
+        times: Some(1),
+        ..Rule::new(Fault::Miss)
+    });
+    assert_eq!(client.answer("get user:1\r\n"), "END\r\n");
+    assert_eq!(client.answer("get user:1\r\n"), "VALUE user:1 0 1\r\nx\r\nEND\r\n");
+}
+
+#[test]
+fn an_error_answers_and_swallows_the_value() {
+    let mut client = Client::new();
+    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Error("down".into())) });
+    assert_eq!(client.answer("set a 0 0 1\r\nx\r\nget a\r\n"), "SERVER_ERROR down\r\nEND\r\n");
+    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Error("down".into())) });
+    assert_eq!(client.answer("get a\r\nget a\r\n"), "SERVER_ERROR down\r\nEND\r\n");
+}
+
+#[test]
+fn a_drop_closes_without_an_answer() {
+    let mut client = Client::new();
+    client.rule(Rule { command: Some("mg".into()), ..Rule::new(Fault::Drop) });
+    let (_, _, next) = client.say("mg a\r\n");
+    assert_eq!(next, Next::Abort(CloseReason::Error));
+}
+
+#[test]
+fn a_delay_happens_once_and_then_the_command_is_carried_out() {
+    let mut client = Client::new();
+    let time = Duration::from_millis(250);
+    client.rule(Rule { command: Some("delete".into()), ..Rule::new(Fault::Delay(time)) });
+    let (answer, used, next) = client.say("delete a\r\n");
+    assert_eq!((answer.as_str(), used, next), ("", 0, Next::Sleep(time)));
+    let (answer, used, next) = client.say("delete a\r\n");
+    assert_eq!((answer.as_str(), used, next), ("NOT_FOUND\r\n", 10, Next::Input));
+    assert_eq!(client.say("delete a\r\n").2, Next::Sleep(time));
+}
