@@ -523,6 +523,9 @@ impl Session {
             let keys = ahead.get(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|&(_, hash)| cache.store().prefetch(hash));
+                if cache.store().outgrows_caches() {
+                    keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
+                }
             }
             let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();

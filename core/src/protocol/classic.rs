@@ -200,6 +200,21 @@ pub fn push_number(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends bytes that are mostly 8 to 16, such as a key: two overlapping words
+/// instead of a call.
+#[inline]
+fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) if bytes.len() <= 16 => {
+            let start = to.len();
+            to.extend_from_slice(first);
+            to.truncate(start + bytes.len() - 8);
+            to.extend_from_slice(last);
+        }
+        _ => to.extend_from_slice(bytes),
+    }
+}
+
 /// Appends a value and its line end: small ones copied, large ones pinned.
 #[inline]
 pub fn push_value(out: &mut Output, visit: &mut Visit<'_>) {
@@ -239,10 +254,15 @@ impl Reply for Encoder<'_> {
         let length = item.len();
         bytes.reserve(length.min(COPY_MAX) + item.key().len() + 64);
         bytes.extend_from_slice(b"VALUE ");
-        bytes.extend_from_slice(item.key());
-        bytes.push(b' ');
-        push_number(bytes, u64::from(item.flags()));
-        bytes.push(b' ');
+        push_short(bytes, item.key());
+        match item.flags() {
+            0 => bytes.extend_from_slice(b" 0 "),
+            flags => {
+                bytes.push(b' ');
+                push_number(bytes, u64::from(flags));
+                bytes.push(b' ');
+            }
+        }
         push_number(bytes, length as u64);
         if self.with_cas {
             bytes.push(b' ');

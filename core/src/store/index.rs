@@ -71,6 +71,12 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Buckets in use.
+    #[inline]
+    pub fn buckets(&self) -> usize {
+        self.buckets.load(Relaxed) as usize
+    }
+
     /// Asks the processor to fetch the bucket of `hash`.
     #[inline]
     pub fn prefetch(&self, hash: u64) {

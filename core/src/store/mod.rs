@@ -56,6 +56,11 @@ struct Cell(Mutex<Shard>);
 /// evicted within the shard; with fewer, the shard that has most gives one.
 const LOCAL: u32 = 16;
 
+/// Index lines above which the items outgrow the processor's caches. Measured:
+/// with 10,000 items prefetching costs 9% of a multiget, with 1,000,000 it saves
+/// 12%.
+const MANY_BUCKETS: usize = 8192;
+
 /// Dead items at the tails of a class that one round of juggling frees.
 const JUGGLED: usize = 256;
 
@@ -106,6 +111,13 @@ impl Store {
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         self.common.directory(self.common.shard_of(hash) as u32).prefetch(hash);
+    }
+
+    /// Whether there are so many items that most are not in the processor's
+    /// caches: then [`Store::prefetch_item`] pays for its lock.
+    #[inline]
+    pub fn outgrows_caches(&self) -> bool {
+        self.common.directory(0).buckets() * self.shards.len() > MANY_BUCKETS
     }
 
     /// Asks the processor for the item of a hash.

@@ -112,7 +112,7 @@ impl Shard {
         hash: u64,
     ) -> (Lookup, Option<Ref>) {
         let memory = &common.slabs.memory;
-        let Some(at) = self.index.find(hash, |at| Item::new(memory, at).key() == key) else {
+        let Some(at) = self.index.find(hash, |at| same_key(Item::new(memory, at).key(), key)) else {
             return (Lookup::Missing, None);
         };
         let header = memory.header(at);
@@ -464,6 +464,20 @@ impl Shard {
                 chunk = memory.header(at).next().some();
             }
         }
+    }
+}
+
+/// Whether two keys are equal. Most keys are short: two overlapping words say
+/// it without a call.
+#[inline]
+fn same_key(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.first_chunk::<8>(), other.first_chunk::<8>(), one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(a), Some(b), Some(c), Some(d)) if one.len() <= 16 => a == b && c == d,
+        (Some(a), Some(b), ..) if a != b => false,
+        _ => one == other,
     }
 }
 
