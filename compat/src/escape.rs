@@ -4,6 +4,8 @@
 //! only ever read or written by hand or by `record`, stands for `text` repeated N times, so that long keys and values
 //! stay on one line.
 
+use std::fmt::Write as _;
+
 use crate::Outcome;
 
 /// Writes `bytes` with escapes, without surrounding quotes.
@@ -17,7 +19,9 @@ pub fn escape(bytes: &[u8]) -> String {
             b'\\' => text.push_str("\\\\"),
             b'"' => text.push_str("\\\""),
             0x20..=0x7e => text.push(char::from(byte)),
-            _ => text.push_str(&format!("\\x{byte:02x}")),
+            _ => {
+                let _ = write!(text, "\\x{byte:02x}");
+            }
         }
     }
     text

@@ -1,6 +1,7 @@
 //! Recorded exchanges: the format of `core/tests/data/*.transcript`, which is described in the README there.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::escape::{escape, unescape};
@@ -50,7 +51,7 @@ impl Transcript {
                 "case" => entries.push(Entry::Case(rest.to_owned())),
                 "flags" => entries.push(Entry::Flags(rest.split(' ').map(str::to_owned).collect())),
                 "advance" => {
-                    entries.push(Entry::Advance(rest.parse().map_err(|_| fault("advance needs seconds"))?))
+                    entries.push(Entry::Advance(rest.parse().map_err(|_| fault("advance needs seconds"))?));
                 }
                 "closed" => entries.push(Entry::Closed),
                 ">" => {
@@ -270,7 +271,7 @@ fn literal(bytes: &[u8]) -> String {
         let run = bytes[at..].iter().take_while(|&&other| other == byte).count();
         let one = if byte == b'<' { "\\x3c".to_owned() } else { escape(&[byte]) };
         if run >= REPEAT {
-            text.push_str(&format!("\\*{run}{{{one}}}"));
+            let _ = write!(text, "\\*{run}{{{one}}}");
             at += run;
         } else {
             text.push_str(&one);

@@ -61,6 +61,25 @@ pub struct StoreRequest<'a> {
     pub client: i32,
 }
 
+impl<'a> StoreRequest<'a> {
+    /// A plain set of `key`, for ever, by this process.
+    pub fn new(key: &'a [u8]) -> Self {
+        Self {
+            key,
+            mode: Mode::Set,
+            vivify: false,
+            flags: 0,
+            expiry: 0,
+            compare: 0,
+            cas: None,
+            allow_stale: false,
+            key_binary: false,
+            purge_on_failure: true,
+            client: 0,
+        }
+    }
+}
+
 /// What became of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
@@ -278,7 +297,7 @@ impl Cache {
     /// Reads an item: `show` runs with it under the shard's lock. `touch` gives
     /// it a new expiry. `None`: there is none.
     #[inline]
-    pub fn get<R>(
+    pub fn fetch<R>(
         &self,
         key: &[u8],
         hash: u64,
@@ -311,6 +330,11 @@ impl Cache {
         Some(show(&mut visit))
     }
 
+    /// Counts a set whose value turned out to be bad.
+    pub fn count_set(&self, key: &[u8], class: u8) {
+        self.store.visit(key, self.store.hash(key)).stats(class).set_cmds += 1;
+    }
+
     /// Counts a fetch that a fault turned into a miss.
     pub fn count_miss(&self, hash: u64, key: &[u8]) {
         let mut visit = self.store.visit(key, hash);
@@ -327,8 +351,8 @@ impl Cache {
         }
     }
 
-    /// Gives an item a new expiry. `false`: there is none.
-    pub fn touch(&self, key: &[u8], expiry: u32, client: i32) -> bool {
+    /// Gives an item a new expiry, for a client. `false`: there is none.
+    pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
         let hash = self.store.hash(key);
         let mut visit = self.open(key, hash, client);
         visit.commands().touch_cmds += 1;
@@ -500,9 +524,13 @@ impl Cache {
                     }
                     Ok(draft)
                 });
-                let Ok(draft) = joined else { break not_stored };
+                let Ok(mut draft) = joined else { break not_stored };
                 let mut visit = self.store.visit(request.key, hash);
-                let same = visit.item().is_some_and(|item| item.at() == at && item.header().cas() == cas);
+                let same = visit.item().is_some_and(|item| {
+                    // It may have been touched meanwhile.
+                    draft.set_expiry(item.header().expiry());
+                    item.at() == at && item.header().cas() == cas
+                });
                 if !same {
                     // Someone else was faster: begin again with what is there
                     // now. The pin and the draft go after the lock.
@@ -536,8 +564,8 @@ impl Cache {
         *reply
     }
 
-    /// Removes an item. `false`: there was none.
-    pub fn delete(&self, key: &[u8], client: i32) -> bool {
+    /// Removes an item, for a client. `false`: there was none.
+    pub fn delete_for(&self, key: &[u8], client: i32) -> bool {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }

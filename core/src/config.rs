@@ -36,6 +36,7 @@ pub enum LruMode {
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     /// Memory for items in bytes (`-m`). Pages are counted against it exactly.
+    /// 0: no limit but the addresses that are reserved, about 32 GiB.
     pub memory_limit: usize,
     /// Evict to make room (default), or refuse when memory is full (`-M`).
     pub evictions: bool,
@@ -60,7 +61,7 @@ pub struct CacheConfig {
     pub lru_crawler: bool,
     /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
     pub lru_crawler_sleep: u32,
-    /// Most items looked at a class and crawl; 0 is all (`lru_crawler_tocrawl`).
+    /// Most items looked at a crawl; 0 is all (`lru_crawler_tocrawl`).
     pub lru_crawler_tocrawl: u32,
     /// Share of a class's memory for the hot queue in percent (`hot_lru_pct`).
     pub hot_lru_pct: u32,
@@ -75,7 +76,7 @@ pub struct CacheConfig {
     pub temporary_ttl: Option<u32>,
     /// Whether pages may move between classes (`slab_reassign`).
     pub slab_reassign: bool,
-    /// 0: pages move on request only; 1: slowly by age; 2: at each eviction.
+    /// 0: pages move on request only; 1: slowly by age; 2: soon after evictions.
     pub slab_automove: u32,
     /// Youngest class must be under this share of the oldest's age to get a page.
     pub slab_automove_ratio: f64,
@@ -83,7 +84,7 @@ pub struct CacheConfig {
     pub slab_automove_window: u32,
     /// Track the histogram that `stats sizes` prints from the start.
     pub track_sizes: bool,
-    /// Seconds after which a pinned tail item is counted as leaked; 0: off.
+    /// Reported only: nothing leaks references here that would need repair.
     pub tail_repair_time: u32,
     /// log2 of the initial number of index slots; 0: the store decides.
     pub hashpower_init: u32,
@@ -98,7 +99,7 @@ pub struct CacheConfig {
     pub prefix_delimiter: u8,
     /// Whether `stats detail` collects from the start (`-D` turns it on).
     pub detail_enabled: bool,
-    /// Touch all item memory at start and ask for large pages (`-L`).
+    /// Ask the system for large pages for item memory (`-L`).
     pub large_pages: bool,
 }
 

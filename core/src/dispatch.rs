@@ -1,6 +1,7 @@
 //! Carries out a request: calls the cache, hands the answer to the encoder.
 
 use crate::cache::{Cache, Deleted, StoreRequest, Value};
+use crate::error::DeltaError;
 use crate::reply::Reply;
 use crate::request::{Request, StoreHead};
 
@@ -13,11 +14,11 @@ pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut i
             get(cache, *key, hash, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
         }
         Request::Delete { key } => {
-            let found = cache.delete(key.bytes(), client);
+            let found = cache.delete_for(key.bytes(), client);
             reply.deleted(if found { Deleted::Deleted } else { Deleted::NotFound });
         }
         Request::Touch { key, exptime } => {
-            reply.touched(cache.touch(key.bytes(), cache.clock().expiry(*exptime), client));
+            reply.touched(cache.touch_for(key.bytes(), cache.clock().expiry(*exptime), client));
         }
         Request::Delta(delta) => reply.number(cache.add_delta(delta)),
         Request::MetaGet { key, ask } => {
@@ -35,6 +36,17 @@ pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut i
     }
 }
 
+/// Answers `request` as if there were no such item (an injected miss).
+pub fn miss(request: &Request<'_>, reply: &mut impl Reply) {
+    match request {
+        Request::Get { key, .. } => reply.miss(*key),
+        Request::Delete { .. } | Request::MetaDelete { .. } => reply.deleted(Deleted::NotFound),
+        Request::Touch { .. } => reply.touched(false),
+        Request::Delta(_) => reply.number(Err(DeltaError::NotFound)),
+        Request::MetaGet { .. } | Request::Inspect { .. } => reply.meta_miss(),
+    }
+}
+
 /// Reads one key whose hash is known; `touch` is a second of the clock.
 #[inline]
 pub fn get(
@@ -45,7 +57,7 @@ pub fn get(
     client: i32,
     reply: &mut impl Reply,
 ) {
-    if cache.get(key.bytes(), hash, touch, client, |visit| reply.hit(visit)).is_none() {
+    if cache.fetch(key.bytes(), hash, touch, client, |visit| reply.hit(visit)).is_none() {
         reply.miss(key);
     }
 }

@@ -73,3 +73,50 @@ pub enum DeltaError {
     /// No memory for the new value.
     NoMemory,
 }
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the item is larger than items may be",
+            Self::NoMemory => "there is no memory for the item",
+        })
+    }
+}
+
+impl std::error::Error for AllocError {}
+
+impl fmt::Display for DeltaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "there is no such item",
+            Self::NonNumeric => "the value is not a decimal number",
+            Self::CasMismatch => "the item's CAS is another",
+            Self::NoMemory => "there is no memory for the new value",
+        })
+    }
+}
+
+impl std::error::Error for DeltaError {}
+
+/// Why a program's value was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A key has 1 to 250 bytes.
+    BadKey,
+    /// Larger than [`crate::config::CacheConfig::item_size_max`].
+    TooLarge,
+    /// No memory, and nothing may be evicted.
+    NoMemory,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadKey => f.write_str("a key has 1 to 250 bytes"),
+            Self::TooLarge => AllocError::TooLarge.fmt(f),
+            Self::NoMemory => AllocError::NoMemory.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

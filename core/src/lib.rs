@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod error;
 mod events;
 pub mod faults;
+pub mod local;
 pub mod maintainer;
 mod net;
 pub mod output;
@@ -30,3 +31,8 @@ pub mod server;
 pub mod session;
 pub mod store;
 pub mod watch;
+
+/// The examples of the README, which must compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct ReadmeExamples;

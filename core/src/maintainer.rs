@@ -249,6 +249,9 @@ impl<'a> Rounds<'a> {
                 self.surplus = (to == 0).then_some(from);
             }
         }
+        if self.state.moves_pages && self.state.automove.load(Relaxed) == 2 && !self.store.is_moving() {
+            self.store.feed_evicting_class();
+        }
         let begun = Instant::now();
         while begun.elapsed() < MOVE_FOR && !self.state.stop.load(Relaxed) {
             if self.store.continue_move() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::cache::Cache;
-use crate::config::ServerConfig;
+use crate::config::{CacheConfig, ServerConfig};
 use crate::context::{Context, Stop};
 use crate::error::StartError;
 use crate::net::block_signals;
@@ -58,7 +58,8 @@ impl Server {
     /// cannot be listened at, or no thread; nothing is left of the attempt.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
         config.validate()?;
-        let cache = Cache::new(config.cache.clone())?;
+        let concurrency = config.cache.concurrency.max(config.threads);
+        let cache = Cache::new(CacheConfig { concurrency, ..config.cache.clone() })?;
         Self::with_cache(config, cache)
     }
 

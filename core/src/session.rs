@@ -21,7 +21,7 @@ use crate::admin::{self, Dump};
 use crate::cache::{Cache, StoreRequest, Value};
 use crate::config::{KEY_MAX, Protocol};
 use crate::context::{ConnState, Context, WorkerStats};
-use crate::dispatch::{dispatch, get, store, store_request};
+use crate::dispatch::{dispatch, get, miss, store, store_request};
 use crate::error::AllocError;
 use crate::faults::Fault;
 use crate::output::{Mark, Output};
@@ -164,6 +164,14 @@ enum Used {
     NeedInput,
     /// So many bytes; then the owner has something to do.
     Stop(usize, Next),
+}
+
+/// What a fault made of a command.
+enum Met {
+    /// It is answered, or will be later.
+    Done(Used),
+    /// It is to find nothing.
+    Miss,
 }
 
 impl Session {
@@ -327,13 +335,14 @@ impl Session {
                 return self.store(env, &head, length, Answer::Classic { quiet }, rest, whole, out);
             }
             classic::Line::Data { request, quiet } => {
-                if let Some(used) =
-                    self.fault(env, command_name(line, word), request_key(&request), quiet, whole, out)
-                {
-                    return used;
-                }
+                let name = command_name(line, word);
+                let met = self.fault(env, name, request_key(&request), quiet, whole, out);
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };
-                dispatch(&env.context.cache, &request, env.fd, &mut reply);
+                match met {
+                    Some(Met::Done(used)) => return used,
+                    Some(Met::Miss) => miss(&request, &mut reply),
+                    None => dispatch(&env.context.cache, &request, env.fd, &mut reply),
+                }
                 return Used::Bytes(whole);
             }
             classic::Line::Bad { error, swallow, quiet } => {
@@ -415,12 +424,14 @@ impl Session {
             }
             meta::Line::Other => return None,
         };
-        if let Some(used) = self.fault(env, name, request_key(&request), false, whole, out) {
-            return Some(used);
-        }
+        let met = self.fault(env, name, request_key(&request), false, whole, out);
         let given = flags.expiries(clock);
         let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
-        dispatch(&context.cache, &request, env.fd, &mut reply);
+        match met {
+            Some(Met::Done(used)) => return Some(used),
+            Some(Met::Miss) => miss(&request, &mut reply),
+            None => dispatch(&context.cache, &request, env.fd, &mut reply),
+        }
         Some(Used::Bytes(whole))
     }
 
@@ -532,7 +543,12 @@ impl Session {
             for &(bytes, hash) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
-                    let name = if with_cas { "gets" } else { "get" };
+                    let name = match (expiry.is_some(), with_cas) {
+                        (false, false) => "get",
+                        (false, true) => "gets",
+                        (true, false) => "gat",
+                        (true, true) => "gats",
+                    };
                     match self.fault_of(cache, name, bytes) {
                         Some(Fault::Miss) => {
                             cache.count_miss(hash, bytes);
@@ -619,17 +635,38 @@ impl Session {
                         push_line(out, &format!("SERVER_ERROR {line}"));
                         self.swallow(whole, length + 2)
                     }
-                    // A store cannot miss.
-                    Fault::Miss => self.swallow(whole, length + 2),
+                    // Nothing is looked for that could be missed.
+                    Fault::Miss => self.store_now(env, head, length, how, rest, whole, out),
                 };
             }
         }
+        self.store_now(env, head, length, how, rest, whole, out)
+    }
+
+    /// Stores after faults had their chance.
+    #[expect(clippy::too_many_arguments, reason = "one store, from a line of one of two protocols")]
+    #[inline]
+    fn store_now(
+        &mut self,
+        env: &mut Env<'_>,
+        head: &StoreHead<'_>,
+        length: usize,
+        how: Answer,
+        rest: &[u8],
+        whole: usize,
+        out: &mut Output,
+    ) -> Used {
+        let cache: &Cache = &env.context.cache;
         let request = store_request(cache, head, env.fd);
         let value = rest.get(whole..whole + length);
         let tail = rest.get(whole + length..whole + length + 2);
         if let (Some(value), Some(tail)) = (value, tail) {
             if tail != b"\r\n" {
                 let fits = cache.store().class_for(request.key.len(), request.flags, length);
+                if let Ok(class) = fits {
+                    // memcached counts a set when its memory is there.
+                    cache.count_set(request.key, class);
+                }
                 refuse_chunk(out, how, fits.err());
                 return Used::Bytes(whole + length + 2);
             }
@@ -722,12 +759,12 @@ impl Session {
         quiet: bool,
         whole: usize,
         out: &mut Output,
-    ) -> Option<Used> {
+    ) -> Option<Met> {
         let cache: &Cache = &env.context.cache;
         if !cache.faults().armed() {
             return None;
         }
-        Some(match self.fault_of(cache, name, key)? {
+        Some(Met::Done(match self.fault_of(cache, name, key)? {
             Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
             Fault::Delay(time) => {
                 self.slept = true;
@@ -739,13 +776,8 @@ impl Session {
                 }
                 Used::Bytes(whole)
             }
-            Fault::Miss => {
-                if !quiet {
-                    push_line(out, if name == "mg" { "EN" } else { "NOT_FOUND" });
-                }
-                Used::Bytes(whole)
-            }
-        })
+            Fault::Miss => return Some(Met::Miss),
+        }))
     }
 }
 

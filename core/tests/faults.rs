@@ -85,3 +85,36 @@ fn a_delay_happens_once_and_then_the_command_is_carried_out() {
     assert_eq!((answer.as_str(), used, next), ("NOT_FOUND\r\n", 10, Next::Input));
     assert_eq!(client.say("delete a\r\n").2, Next::Sleep(time));
 }
+
+#[test]
+fn a_miss_is_answered_in_the_words_of_each_command() {
+    let mut client = Client::new();
+    assert_eq!(client.answer("set n 0 0 1\r\n5\r\n"), "STORED\r\n");
+    client.rule(Rule::new(Fault::Miss));
+    for (command, answer) in [
+        ("get n", "END"),
+        ("gat 0 n", "END"),
+        ("mg n v", "EN"),
+        ("mg n q", ""),
+        ("me n", "EN"),
+        ("md n", "NF"),
+        ("ma n k", "NF kn"),
+        ("incr n 1", "NOT_FOUND"),
+        ("touch n 0", "NOT_FOUND"),
+        ("delete n", "NOT_FOUND"),
+        ("delete n noreply", ""),
+    ] {
+        let end = if answer.is_empty() { "" } else { "\r\n" };
+        assert_eq!(client.answer(&format!("{command}\r\n")), format!("{answer}{end}"), "{command}");
+    }
+    // A store looks for nothing.
+    assert_eq!(client.answer("set n 0 0 1\r\n6\r\n"), "STORED\r\n");
+}
+
+#[test]
+fn a_rule_for_gat_leaves_get_alone() {
+    let mut client = Client::new();
+    assert_eq!(client.answer("set n 0 0 1\r\n5\r\n"), "STORED\r\n");
+    client.rule(Rule { command: Some("gat".into()), ..Rule::new(Fault::Miss) });
+    assert_eq!(client.answer("get n\r\ngat 0 n\r\n"), "VALUE n 0 1\r\n5\r\nEND\r\nEND\r\n");
+}

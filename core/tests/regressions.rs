@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use memcache_core::cache::{Cache, Mode, StoreRequest, Stored, Value};
+use memcache_core::cache::Cache;
 use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
 use memcache_core::context::Context;
+use memcache_core::local::Ttl;
 use memcache_core::output::Output;
 use memcache_core::session::{Env, Next, Session, Step};
 use memcache_core::watch::kind;
@@ -19,28 +20,12 @@ fn cache(config: CacheConfig) -> Arc<Cache> {
     cache
 }
 
-fn set(cache: &Cache, key: &str, value: &[u8]) -> Stored {
-    let request = StoreRequest {
-        key: key.as_bytes(),
-        mode: Mode::Set,
-        vivify: false,
-        flags: 0,
-        expiry: 0,
-        compare: 0,
-        cas: None,
-        allow_stale: false,
-        key_binary: false,
-        purge_on_failure: true,
-        client: 0,
-    };
-    cache.store_value(&request, Value::Bytes(value)).unwrap().stored
+fn set(cache: &Cache, key: &str, value: &[u8]) {
+    cache.set(key.as_bytes(), value, Ttl::Never).unwrap();
 }
 
 fn get(cache: &Cache, key: &str) -> Option<Vec<u8>> {
-    let hash = cache.store().hash(key.as_bytes());
-    cache.get(key.as_bytes(), hash, None, 0, |visit| {
-        visit.item().map_or_else(Vec::new, |item| item.slices().flatten().copied().collect())
-    })
+    cache.get(key.as_bytes())
 }
 
 /// Feeds `input` to a session at once; returns what it answered and said last.
@@ -74,7 +59,7 @@ fn memory_grew_while_other_shards_had_free_chunks() {
     }
     let before = cache.store().totals().malloced;
     for n in 0..10 {
-        assert!(cache.delete(format!("key{n}").as_bytes(), 0));
+        assert!(cache.delete(format!("key{n}").as_bytes()));
     }
     for n in 10..20 {
         set(&cache, &format!("key{n}"), &value);
@@ -127,7 +112,7 @@ fn a_pinned_item_held_its_page_forever() {
     }
     // Room to copy to, so that nothing is evicted.
     for n in 100..300 {
-        assert!(cache.delete(format!("key{n}").as_bytes(), 0));
+        assert!(cache.delete(format!("key{n}").as_bytes()));
     }
     let store = cache.store();
     let pinned = store.visit(b"key5", store.hash(b"key5")).pin().unwrap();
@@ -155,7 +140,7 @@ fn a_class_without_pages_could_not_get_one() {
     for n in 0..500 {
         set(&cache, &format!("big{n}"), &vec![b'B'; 20_000]);
     }
-    assert_eq!(set(&cache, "small", b"x"), Stored::Stored);
+    set(&cache, "small", b"x");
     assert_eq!(get(&cache, "small").unwrap(), b"x");
     assert!(cache.store().totals().malloced <= 2 * MIB);
 }

@@ -121,8 +121,8 @@ fn uptime(link: &mut Link) -> Outcome<i64> {
         return Err("no stats".to_owned());
     };
     let stats = String::from_utf8_lossy(&stats);
-    let line = stats.lines().find_map(|line| line.strip_prefix("STAT uptime "));
-    line.and_then(|seconds| seconds.parse().ok()).ok_or("no uptime in stats".to_owned())
+    let value = stats.lines().find_map(|stat| stat.strip_prefix("STAT uptime "));
+    value.and_then(|seconds| seconds.parse().ok()).ok_or("no uptime in stats".to_owned())
 }
 
 fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
@@ -190,14 +190,11 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
                     thread::sleep(QUIET);
                     answer = exchange(length, closes && options.check, link);
                 }
-                let (reply, closed) = answer;
+                let (reply, ended) = answer;
                 if options.check {
                     let verdict = case.bindings.check(&expected, &reply);
-                    let verdict = if closed == closes {
-                        verdict
-                    } else {
-                        verdict.and(Err(format!("closed: {closed}")))
-                    };
+                    let verdict =
+                        if ended == closes { verdict } else { verdict.and(Err(format!("closed: {ended}"))) };
                     match verdict {
                         Ok(()) => passed += 1,
                         Err(fault) => {
@@ -211,7 +208,7 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
                     if !reply.is_empty() {
                         recorded.push(Entry::Reply(case.bindings.record(&reply)));
                     }
-                    if closed {
+                    if ended {
                         recorded.push(Entry::Closed);
                         case.open = None;
                     }

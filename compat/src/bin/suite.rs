@@ -28,7 +28,7 @@ compat/suite/not-applicable.txt, or the files named.
   --plain           the same as --flags '': for memcached's own memcached-debug
   --all             run the files that do not apply too
   --jobs N          files at the same time (default 2)
-  --timeout N       seconds for a file (default 120)
+  --timeout N       seconds for a file (default 100)
   --json PATH       write the table as JSON
   --logs DIR        keep each file's output there
 ";
@@ -47,6 +47,9 @@ struct Options {
     json: Option<PathBuf>,
     logs: Option<PathBuf>,
 }
+
+/// A file that is not run, and why.
+type Skipped = (String, String);
 
 /// How one file went.
 #[derive(Debug, Default)]
@@ -116,7 +119,7 @@ fn run(options: &Options) -> Outcome<bool> {
     report(&rows, &skipped, options)
 }
 
-fn report(rows: &[Row], skipped: &[(String, String)], options: &Options) -> Outcome<bool> {
+fn report(rows: &[Row], skipped: &[Skipped], options: &Options) -> Outcome<bool> {
     let failing: Vec<&Row> = rows.iter().filter(|row| row.failed > 0).collect();
     println!("\nfiles that failed:{}", if failing.is_empty() { " none" } else { "" });
     for row in &failing {
@@ -170,7 +173,7 @@ fn prepare(directory: &Path, options: &Options) -> Outcome<()> {
 }
 
 /// The files to run, and those that do not apply with the reason.
-fn choose(options: &Options) -> Outcome<(Vec<String>, Vec<(String, String)>)> {
+fn choose(options: &Options) -> Outcome<(Vec<String>, Vec<Skipped>)> {
     if !options.files.is_empty() {
         return Ok((options.files.clone(), Vec::new()));
     }
@@ -279,7 +282,7 @@ fn count(output: &str, row: &mut Row) {
             planned = number.trim().parse::<usize>().ok();
             if planned == Some(0) {
                 row.skipped += 1;
-                row.note = note.trim().to_owned();
+                note.trim().clone_into(&mut row.note);
             }
         } else if line.starts_with("ok ") {
             seen += 1;
@@ -302,7 +305,7 @@ fn count(output: &str, row: &mut Row) {
     }
 }
 
-fn json(rows: &[Row], skipped: &[(String, String)]) -> String {
+fn json(rows: &[Row], skipped: &[Skipped]) -> String {
     let mut text = String::from("{\n  \"files\": [\n");
     for (at, row) in rows.iter().enumerate() {
         let failures: Vec<String> = row.failures.iter().map(|name| string(name)).collect();
@@ -358,7 +361,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
         flags: "-o debug_commands".to_owned(),
         all: false,
         jobs: 2,
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_secs(100),
         json: None,
         logs: None,
     };

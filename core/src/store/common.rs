@@ -1,7 +1,7 @@
 //! What all shards share: memory, hash, settings that may change, and hooks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -22,6 +22,8 @@ pub struct Common {
     pub(super) flush: Flush,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
+    /// Class that evicted last, for `slab_automove=2`; 0 is none.
+    pub(super) evicted_last: AtomicU8,
     directories: Box<[SharedDirectory]>,
     hasher: RandomState,
     evicts: bool,
@@ -45,6 +47,7 @@ impl Common {
             flush: Flush::default(),
             clock,
             watch,
+            evicted_last: AtomicU8::new(0),
             directories: (0..shards).map(|_| SharedDirectory::default()).collect(),
             hasher: RandomState::new(),
             evicts: config.evictions,

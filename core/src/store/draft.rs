@@ -3,6 +3,7 @@
 //! straight into a draft.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering::Release, fence};
 
 use super::item::{HEADER, Kind, Ref, bit};
 use super::{NewItem, Store, write_head};
@@ -102,6 +103,8 @@ impl Draft {
         header.start_item(class, 0, 0, 0, 0);
         header.set_cas(u64::from(self.at.0));
         header.set_prev(self.chunk);
+        // No lock is held: the page mover must not see a CHUNK without owner.
+        fence(Release);
         header.set_kind(Kind::Chunk);
         match self.chunk.some() {
             Some(last) => memory.header(last).set_next(at),
@@ -118,12 +121,13 @@ impl Draft {
     /// Notes that `n` bytes of [`Draft::target`] were written.
     pub fn advance(&mut self, n: usize) {
         debug_assert!(n <= self.missing());
-        let n = n.min(self.missing());
+        let most = if self.chunk.is_none() { self.missing() } else { self.room.min(self.missing()) };
+        let n = n.min(most);
         self.filled += n;
         if let Some(chunk) = self.chunk.some() {
             let header = self.store.common.slabs.memory.header(chunk);
             header.set_length(header.length() + n as u32);
-            self.room -= n.min(self.room);
+            self.room -= n;
         }
     }
 

@@ -284,7 +284,7 @@ impl Header {
 /// Bytes an item takes in one piece.
 #[inline]
 pub fn item_size(key_len: usize, flags: u32, length: usize) -> usize {
-    HEADER + key_len + if flags == 0 { 0 } else { FLAGS } + length
+    (HEADER + if flags == 0 { 0 } else { FLAGS }).saturating_add(key_len).saturating_add(length)
 }
 
 /// An item that the caller may look at: its shard is locked, or it is pinned.

@@ -44,7 +44,7 @@ use self::shard::Shard;
 use self::slab::Slabs;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
 use crate::clock::Clock;
-use crate::config::{CacheConfig, LruMode, MIB};
+use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
 use crate::error::AllocError;
 use crate::watch::WatchHub;
 
@@ -152,8 +152,10 @@ impl Store {
     /// Locks the shard of `key` and looks the key up.
     #[inline]
     pub fn visit<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> Visit<'a> {
-        let moment = self.common.moment();
         let mut shard = self.shard(hash).lock();
+        // Not before: a stamp from before a flush that another thread saw
+        // would kill what that thread stored after it.
+        let moment = self.common.moment();
         let (lookup, at) = shard.find(&self.common, &moment, key, hash);
         Visit { store: self, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE) }
     }
@@ -162,8 +164,8 @@ impl Store {
     /// frees a dead item first, as memcached's does.
     #[inline]
     pub fn visit_to_store<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64, class: u8) -> Visit<'a> {
-        let moment = self.common.moment();
         let mut shard = self.shard(hash).lock();
+        let moment = self.common.moment();
         if shard.tuning.mode == LruMode::Flat {
             shard.reclaim_tail(&self.common, moment, class);
         }
@@ -180,9 +182,12 @@ impl Store {
     /// Class of an item with a value of `length` bytes.
     ///
     /// # Errors
-    /// If it is larger than items may be.
+    /// If it is larger than items may be, or its key longer than keys may be.
     #[inline]
     pub fn class_for(&self, key_len: usize, flags: u32, length: usize) -> Result<u8, AllocError> {
+        if key_len > KEY_MAX {
+            return Err(AllocError::TooLarge);
+        }
         self.common.slabs.class_for(item_size(key_len, flags, length)).ok_or(AllocError::TooLarge)
     }
 
@@ -439,6 +444,16 @@ impl Store {
         }
     }
 
+    /// Starts to move a page to the class that evicted last, if any did since
+    /// the last call (`slab_automove=2`).
+    pub fn feed_evicting_class(&self) {
+        let class = self.common.evicted_last.swap(0, std::sync::atomic::Ordering::Relaxed);
+        if class != 0 {
+            // No page to spare, or a move under way: the next eviction asks again.
+            let _ = self.start_move(-1, i32::from(class));
+        }
+    }
+
     /// Whether a page is being moved.
     pub fn is_moving(&self) -> bool {
         self.mover.lock().is_running()
@@ -520,6 +535,9 @@ fn shard_count(config: &CacheConfig) -> usize {
         return 1;
     }
     let wanted = (config.concurrency.max(1) * 4).next_power_of_two().clamp(4, 256);
+    if config.memory_limit == 0 {
+        return wanted;
+    }
     let most = (config.memory_limit / (2 * MIB)).max(1);
     wanted.min(1 << most.ilog2())
 }

@@ -5,6 +5,8 @@
 //! between, everything goes on. Chunks of the page that become free in the
 //! meantime are not used again (see `Shard::free_chunk`).
 
+use std::sync::atomic::{Ordering::Acquire, fence};
+
 use super::common::Common;
 use super::item::{Item, Kind, Ref, bit};
 use super::shard::{Shard, move_chunk};
@@ -216,6 +218,8 @@ impl Mover {
             Kind::Detached => self.busy("busy_floating"),
             Kind::Linked => self.vacate_item(common, shards, work, at),
             Kind::Chunk => {
+                // Pairs with the fence in `Draft::add_chunk`.
+                fence(Acquire);
                 let owner = Ref(header.cas() as u32);
                 let owner_header = memory.header(owner);
                 if owner_header.kind() != Kind::Linked {

@@ -6,6 +6,7 @@
 //! is `None`, and the store tries elsewhere without this lock.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ahash::RandomState;
 
@@ -397,6 +398,7 @@ impl Shard {
             common.log_eviction(item, moment);
             let hash = common.hash(item.key());
             self.unlink(common, at, hash);
+            common.evicted_last.store(class, Relaxed);
             return true;
         }
         false
@@ -418,14 +420,16 @@ impl Shard {
         let mut dead = Vec::new();
         let mut bucket = bucket;
         while bucket < self.index.buckets() && looked < most {
+            // Empty buckets and other classes take time too.
+            looked += 1;
             let (index, own) = (&self.index, &mut self.classes);
             index.walk(bucket, |at| {
+                looked += 1;
                 let header = memory.header(at);
                 let class = header.class();
                 if classes & 1 << (class & 63) == 0 {
                     return;
                 }
-                looked += 1;
                 if let Some(own) = own.get_mut(usize::from(class)) {
                     own.stats.crawler_items_checked += 1;
                 }

@@ -5,7 +5,7 @@
 //!   reserved addresses (nothing is committed before a page is taken)
 //!   | page 0: class 5   | page 1: class 12 | page 2: pool | page 3: untouched ...
 //!   | c | c | c | c | c |
-//!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to 32 GiB, then 16, 32 ...
+//!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to a limit of 16 GiB, then 16 ...
 //! ```
 //!
 //! [`Slabs`] knows classes and pages; it hands out chunks that were never used,
@@ -460,6 +460,9 @@ impl Slabs {
             }
             let page = pages.released.pop().unwrap_or(pages.untouched);
             if !self.memory.commit(page) {
+                if page != pages.untouched {
+                    pages.released.push(page);
+                }
                 return false;
             }
             if page == pages.untouched {
@@ -545,7 +548,7 @@ impl Slabs {
         }
         pages.limit = limit;
         self.trim(&mut pages);
-        pages.shrinks = pages.malloced > limit;
+        pages.shrinks = limit != 0 && pages.malloced > limit;
         true
     }
 

@@ -34,7 +34,7 @@ pub struct Generator {
     mode: Mode,
     agree: bool,
     words: &'static Vocabulary,
-    arithmetic: bool,
+    background: bool,
     next_id: u64,
     seen: Vec<VecDeque<(u64, usize)>>,
     planned: VecDeque<Draft>,
@@ -51,14 +51,14 @@ pub(crate) struct Draft {
 
 impl Generator {
     /// A stream that depends on the seed and on the replies' CAS numbers alone.
-    pub fn new(seed: u64, mode: Mode, agree: bool, arithmetic: bool) -> Self {
+    pub fn new(seed: u64, mode: Mode, agree: bool, background: bool) -> Self {
         Self {
             rng: Rng::new(seed),
             held: None,
             mode,
             agree,
             words: if agree { &words::AGREE } else { &words::FULL },
-            arithmetic,
+            background,
             next_id: 1,
             seen: vec![VecDeque::new(); words::KEYS.len()],
             planned: VecDeque::new(),
@@ -79,6 +79,9 @@ impl Generator {
             Some(draft) => draft,
             None => self.draft(),
         };
+        if draft.may_leave_its_cas() {
+            self.planned.push_front(Line::of(&[b"ms differential-cas 1 T-1\r\nx"]).end(b"\r\n", None));
+        }
         let id = self.next_id;
         self.next_id += 1;
         Group { id, key: draft.key, pieces: draft.pieces, ending: draft.ending }
@@ -88,7 +91,7 @@ impl Generator {
         if self.rng.chance(1, 700) {
             return self.closing();
         }
-        if self.rng.chance(1, 1500) {
+        if !self.background && self.rng.chance(1, 1500) {
             return self.delayed_flush();
         }
         let meta = match self.mode {
@@ -98,7 +101,7 @@ impl Generator {
         };
         loop {
             let draft = if meta { self.meta() } else { self.text() };
-            if self.arithmetic || !draft.is_arithmetic() {
+            if !self.background || draft.is_steady() {
                 return draft;
             }
         }
@@ -546,7 +549,7 @@ impl Generator {
             return draft;
         }
         let verb = words[0].clone();
-        for _ in 0..1 + self.rng.below(2) {
+        for _ in 0..=self.rng.below(2) {
             let at = self.rng.below(words.len());
             match self.rng.below(9) {
                 0 if words.len() > 1 => {
@@ -603,9 +606,23 @@ fn announced(word: &[u8]) -> Option<usize> {
 }
 
 impl Draft {
-    fn is_arithmetic(&self) -> bool {
+    /// An `ms` with a CAS number of its own. When it fails, memcached gives that number to whatever the connection stores
+    /// next; another `ms` ends that.
+    fn may_leave_its_cas(&self) -> bool {
         let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return false };
-        [&b"incr "[..], b"decr ", b"ma "].iter().any(|verb| bytes.trim_ascii_start().starts_with(verb))
+        let has_number = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.windows(2).any(|pair| pair == b" E"),
+            Piece::Cas { .. } => false,
+        };
+        bytes.trim_ascii_start().starts_with(b"ms ") && self.pieces.iter().any(has_number)
+    }
+
+    /// Whether memcached's background threads make no difference to it: `flush_all` looks at each queue from its newest item
+    /// to the first that is old, and the threads reorder the queues.
+    fn is_steady(&self) -> bool {
+        let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return true };
+        let verbs = [&b"incr "[..], b"decr ", b"ma ", b"flush_all"];
+        !verbs.iter().any(|verb| bytes.trim_ascii_start().starts_with(verb))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One command with what follows it on the wire until its reply is complete. Knows no server.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use memcache_compat::escape::escape;
 
@@ -84,7 +85,9 @@ impl Group {
                     text.push_str(&memcache_compat::escape::shorten(bytes, 400));
                 }
                 Piece::Bytes(bytes) => text.push_str(&escape(bytes)),
-                Piece::Cas { group, nth } => text.push_str(&format!("<cas {nth} of {group}>")),
+                Piece::Cas { group, nth } => {
+                    let _ = write!(text, "<cas {nth} of {group}>");
+                }
             }
         }
         text

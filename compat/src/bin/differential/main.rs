@@ -30,10 +30,10 @@ LEFT is the memcached to agree with, RIGHT the server under test; each is a prog
   --args 'FLAGS'      further flags for both programs, as one word
   --left-args 'FLAGS' further flags for LEFT alone
   --right-args 'FLAGS' further flags for RIGHT alone
-  --background        leave the servers' background threads on, and arithmetic out. Otherwise both programs get
-                      `-o no_lru_maintainer,no_lru_crawler`: memcached's threads hold on to an item for a moment now
-                      and then, and what incr and decr do to an item (in place or a new one, padded or not, the CAS
-                      number of ma's E) depends on whether one does
+  --background        leave the servers' background threads on, and arithmetic and flush_all out. Otherwise both
+                      programs get `-o no_lru_maintainer,no_lru_crawler`: memcached's threads hold on to items and
+                      reorder them, and what incr and decr do to an item (in place or a new one, padded or not, the
+                      CAS number of ma's E) and which items flush_all finds depends on the moment
   --agree VERSION     leave out what that version of memcached does differently from 1.6.45; known: 1.6.18
   --keep-going N      after a difference empty both servers and go on, up to N differences; each is printed alone
   --no-checks         skip the comparison of counters, settings and key dumps at the end
@@ -78,7 +78,7 @@ fn differ(options: &Options) -> Outcome<bool> {
     let begin = Instant::now();
     println!("seed {}", options.seed);
     let mut pair = Pair::start(&options.left, &options.right)?;
-    let mut generator = Generator::new(options.seed, options.mode, options.agree, !options.background);
+    let mut generator = Generator::new(options.seed, options.mode, options.agree, options.background);
     let mut history = Vec::new();
     let (mut sent, mut differences) = (0, 0);
     while sent < options.count {

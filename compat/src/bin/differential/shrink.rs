@@ -96,7 +96,7 @@ fn replay(left: &Target, right: &Target, groups: &[Group]) -> Option<Difference>
     for (at, group) in groups.iter().enumerate() {
         if let Err(difference) = pair.replay(group) {
             // An earlier one is another story, made by what was left out.
-            return (at == last).then(|| Difference { at, ..*difference });
+            return (at == last).then_some(Difference { at, ..*difference });
         }
     }
     None

@@ -2,7 +2,7 @@
 //!
 //! A policy decides three things: the queue of a new item, what a hit leaves
 //! behind in the header (readers do not touch the queues), and which item goes
-//! next. Adding one touches its file and [`Policy::of`].
+//! next. Adding one touches its file and [`of`].
 
 mod flat;
 mod segmented;

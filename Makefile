@@ -1,0 +1,69 @@
+# The verbs of this repository; `make help` lists them.
+
+MEMCACHED ?= /usr/bin/memcached
+PORT ?= 11211
+PREFIX ?= /usr/local
+DAEMON := target/release/memcached-rs
+COUNT ?= 60000
+
+.PHONY: help run build setup test test-rust test-servers test-examples differential suite clients bench bench-quick lint doc install clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+run: build ## build the daemon and start it on 127.0.0.1:$(PORT)
+	$(DAEMON) -l 127.0.0.1 -p $(PORT)
+
+build: ## build the daemon, optimised
+	cargo build --release --locked -p memcached-rs
+
+setup: ## install what the tests need: Debian packages, Python clients in target/venv
+	@bash scripts/setup.sh
+
+test: setup lint test-rust test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
+	@echo "make test: everything passed"
+
+lint: ## formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust: ## the Rust tests
+	cargo test --workspace --locked
+
+test-servers: clients differential
+
+clients: build setup ## real clients against the daemon
+	python3 compat/clients/run.py $(DAEMON)
+
+differential: build setup ## the same random commands to the daemon and to Debian's memcached
+	cargo build --release --locked -p memcache-compat
+	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
+	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
+	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
+	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
+
+# The commands that README.md shows are run by scripts/examples.sh, once there is one.
+test-examples: build
+	@if [ -f scripts/examples.sh ]; then bash scripts/examples.sh; fi
+
+suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
+	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }
+	cargo build --release --locked -p memcache-compat
+	target/release/suite $(CHECKOUT) $(DAEMON)
+
+bench: build ## side by side with memcached: make bench MEMCACHED=/path/to/memcached
+	cargo build --release --locked -p memcache-bench
+	target/release/bench compare --server memcached=$(MEMCACHED) --server memcached-rs=$(DAEMON) --server floor
+
+bench-quick: build ## the same in a minute or two
+	cargo build --release --locked -p memcache-bench
+	target/release/bench compare --quick --server memcached=$(MEMCACHED) --server memcached-rs=$(DAEMON) --server floor
+
+doc: ## the API documentation
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+
+install: build ## install the daemon under $(PREFIX); DESTDIR is honoured
+	install -D -m 755 $(DAEMON) $(DESTDIR)$(PREFIX)/bin/memcached-rs
+
+clean: ## remove everything that was built
+	cargo clean

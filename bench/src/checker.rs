@@ -1,0 +1,361 @@
+//! Holds a stream of replies against what was asked on the same connection.
+//!
+//! `Flight` is what was asked and not yet answered, oldest first. `Checker` reads replies, keeps its place
+//! inside a value that arrives in pieces, and tells a `Sink` the fate of every key and request. It knows no
+//! socket; what it does not use of its input is at most the beginning of one reply line.
+
+use std::collections::VecDeque;
+
+use crate::error::Wrong;
+use crate::items::Items;
+use crate::wire::{Head, Protocol};
+
+/// How closely replies are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Check {
+    /// Status, framing, order, keys, lengths and every byte of every value.
+    Full,
+    /// Status, framing and lengths: what a server of canned replies can give.
+    Frame,
+}
+
+/// What both ends of a conversation agree on.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    pub items: &'a Items,
+    pub protocol: Protocol,
+    pub check: Check,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Set,
+}
+
+/// A request on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub verb: Verb,
+    /// Keys not yet answered; 1 for a set.
+    pub keys: u32,
+    /// When it was sent, or should have been: nanoseconds on the clock of whoever sent it.
+    pub sent: u64,
+}
+
+/// Requests on their way, oldest first, and their items.
+#[derive(Debug, Default)]
+pub struct Flight {
+    requests: VecDeque<Request>,
+    ids: VecDeque<u64>,
+}
+
+/// Learns what became of requests.
+pub trait Sink {
+    /// A get found item `id`.
+    fn hit(&mut self, id: u64);
+    /// A get did not find item `id`.
+    fn miss(&mut self, id: u64);
+    /// A set of item `id` was refused.
+    fn refused(&mut self, id: u64);
+    /// A request, counting all its keys, is answered.
+    fn done(&mut self, request: Request);
+}
+
+/// Reads the replies of one connection.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// The value whose bytes are arriving.
+    body: Option<Body>,
+}
+
+#[derive(Debug)]
+struct Body {
+    id: u64,
+    /// Bytes of value and trailer already seen.
+    seen: usize,
+    /// Whether the request is answered with this value.
+    last: bool,
+}
+
+impl Flight {
+    /// Notes that a request for `ids`, which are not empty, was sent.
+    #[inline]
+    pub fn push(&mut self, verb: Verb, ids: &[u64], sent: u64) {
+        self.ids.extend(ids);
+        self.requests.push_back(Request { verb, keys: ids.len() as u32, sent });
+    }
+
+    /// Number of requests on their way.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether every request is answered.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// The item that a value under `key` answers; those before it were misses.
+    fn find(&mut self, key: Option<&[u8]>, terms: &Terms, sink: &mut impl Sink) -> Option<u64> {
+        let request = self.requests.front_mut()?;
+        while request.keys > 0 {
+            request.keys -= 1;
+            let id = self.ids.pop_front()?;
+            match key {
+                Some(key) if terms.check == Check::Full && !terms.items.is_key(id, key) => sink.miss(id),
+                _ => return Some(id),
+            }
+        }
+        None
+    }
+}
+
+impl Checker {
+    /// Reads as many replies as `input` holds and returns how much of it they took.
+    pub fn advance(
+        &mut self,
+        input: &[u8],
+        terms: &Terms,
+        flight: &mut Flight,
+        sink: &mut impl Sink,
+    ) -> Result<usize, Wrong> {
+        let mut used = 0;
+        loop {
+            let rest = &input[used..];
+            if let Some(body) = &mut self.body {
+                let (taken, whole) = body.take(rest, terms)?;
+                used += taken;
+                if !whole {
+                    break;
+                }
+                sink.hit(body.id);
+                if body.last {
+                    finish(flight, sink);
+                }
+                self.body = None;
+                continue;
+            }
+            if rest.is_empty() {
+                break;
+            }
+            let verb = flight.requests.front().map(|request| request.verb);
+            match (terms.protocol.head(rest), verb) {
+                (Head::Partial, _) => break,
+                (_, None) => return Err(Wrong::Unasked { got: excerpt(rest) }),
+                (Head::Value { key, length, used: taken }, Some(Verb::Get)) => {
+                    let Some(id) = flight.find(key, terms, sink) else {
+                        return Err(Wrong::Key { got: excerpt(rest) });
+                    };
+                    let expected = terms.items.value_length(id);
+                    if length != expected {
+                        return Err(Wrong::Length { id, expected, got: length });
+                    }
+                    self.body = Some(Body { id, seen: 0, last: key.is_none() });
+                    used += taken;
+                }
+                (Head::End { used: taken }, Some(Verb::Get)) => {
+                    finish(flight, sink);
+                    used += taken;
+                }
+                (Head::Stored { used: taken }, Some(Verb::Set)) => {
+                    flight.ids.pop_front();
+                    finish_set(flight, sink);
+                    used += taken;
+                }
+                (Head::Refused { used: taken }, Some(Verb::Set)) => {
+                    if let Some(id) = flight.ids.pop_front() {
+                        sink.refused(id);
+                    }
+                    finish_set(flight, sink);
+                    used += taken;
+                }
+                _ => return Err(Wrong::Reply { got: excerpt(rest) }),
+            }
+        }
+        Ok(used)
+    }
+}
+
+impl Body {
+    /// Checks what `input` holds of the value and its trailer: how much that is, and whether all is seen now.
+    /// A value without bytes or trailer is whole at once.
+    #[inline]
+    fn take(&mut self, input: &[u8], terms: &Terms) -> Result<(usize, bool), Wrong> {
+        let value = terms.items.value(self.id);
+        let total = value.len() + terms.protocol.trailer().len();
+        let taken = input.len().min(total - self.seen);
+        let (bytes, trailer) = input[..taken].split_at(taken.min(value.len().saturating_sub(self.seen)));
+        if terms.check == Check::Full {
+            let due = &value[self.seen.min(value.len())..][..bytes.len()];
+            if bytes != due {
+                let offset = bytes.iter().zip(due).take_while(|(got, due)| got == due).count();
+                return Err(Wrong::Bytes { id: self.id, offset: self.seen + offset });
+            }
+        }
+        self.seen += bytes.len();
+        let due = &terms.protocol.trailer()[self.seen - value.len().min(self.seen)..];
+        if !due.starts_with(trailer) {
+            return Err(Wrong::Trailer { id: self.id });
+        }
+        self.seen += trailer.len();
+        Ok((taken, self.seen == total))
+    }
+}
+
+/// The oldest request, a get, is answered; keys still open are misses.
+#[inline]
+fn finish(flight: &mut Flight, sink: &mut impl Sink) {
+    if let Some(request) = flight.requests.pop_front() {
+        for id in flight.ids.drain(..request.keys as usize) {
+            sink.miss(id);
+        }
+        sink.done(request);
+    }
+}
+
+/// The oldest request, a set, is answered.
+#[inline]
+fn finish_set(flight: &mut Flight, sink: &mut impl Sink) {
+    if let Some(request) = flight.requests.pop_front() {
+        sink.done(request);
+    }
+}
+
+/// Enough of a reply to recognise it in an error.
+fn excerpt(input: &[u8]) -> Vec<u8> {
+    input[..input.len().min(80)].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Check, Checker, Flight, Request, Sink, Terms, Verb};
+    use crate::error::Wrong;
+    use crate::items::Items;
+    use crate::lengths::Lengths;
+    use crate::wire::Protocol;
+
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Seen {
+        hits: Vec<u64>,
+        misses: Vec<u64>,
+        refused: Vec<u64>,
+        done: usize,
+    }
+
+    impl Sink for Seen {
+        fn hit(&mut self, id: u64) {
+            self.hits.push(id);
+        }
+        fn miss(&mut self, id: u64) {
+            self.misses.push(id);
+        }
+        fn refused(&mut self, id: u64) {
+            self.refused.push(id);
+        }
+        fn done(&mut self, _: Request) {
+            self.done += 1;
+        }
+    }
+
+    fn items() -> Items {
+        Items::new(100, Lengths::Fixed(5), Lengths::Table((0..100).map(|id| id % 7).collect()))
+    }
+
+    /// `get 1 2 3` answered with 1 and 3, `set 4`, `set 5` refused, `get 6` missed, `get 7` hit; value 7 is
+    /// empty.
+    fn conversation(items: &Items) -> (Flight, Vec<u8>) {
+        let mut flight = Flight::default();
+        flight.push(Verb::Get, &[1, 2, 3], 0);
+        flight.push(Verb::Set, &[4], 0);
+        flight.push(Verb::Set, &[5], 0);
+        flight.push(Verb::Get, &[6], 0);
+        flight.push(Verb::Get, &[7], 0);
+        let mut replies = Vec::new();
+        value(items, 1, &mut replies);
+        value(items, 3, &mut replies);
+        replies.extend_from_slice(b"END\r\nSTORED\r\nSERVER_ERROR out of memory storing object\r\nEND\r\n");
+        value(items, 7, &mut replies);
+        replies.extend_from_slice(b"END\r\n");
+        (flight, replies)
+    }
+
+    fn value(items: &Items, id: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"VALUE ");
+        items.put_key(id, out);
+        out.extend_from_slice(format!(" 0 {}\r\n", items.value_length(id)).as_bytes());
+        out.extend_from_slice(items.value(id));
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn terms(items: &Items) -> Terms<'_> {
+        Terms { items, protocol: Protocol::Classic, check: Check::Full }
+    }
+
+    #[test]
+    fn any_split_of_the_input_tells_the_same() {
+        let items = items();
+        let due = Seen { hits: vec![1, 3, 7], misses: vec![2, 6], refused: vec![5], done: 5 };
+        for step in 1..60 {
+            let (mut flight, replies) = conversation(&items);
+            let mut checker = Checker::default();
+            let mut seen = Seen::default();
+            let mut held = Vec::new();
+            for piece in replies.chunks(step) {
+                held.extend_from_slice(piece);
+                let used = checker.advance(&held, &terms(&items), &mut flight, &mut seen);
+                assert!(used.is_ok(), "{used:?}");
+                held.drain(..used.unwrap_or(0));
+            }
+            assert_eq!(seen, due, "in pieces of {step}");
+            assert!(held.is_empty() && flight.is_empty());
+        }
+    }
+
+    fn verdict(asked: &[u64], replies: &[u8]) -> Result<usize, Wrong> {
+        let items = items();
+        let mut flight = Flight::default();
+        if !asked.is_empty() {
+            flight.push(Verb::Get, asked, 0);
+        }
+        Checker::default().advance(replies, &terms(&items), &mut flight, &mut Seen::default())
+    }
+
+    #[test]
+    fn wrong_replies_are_told_apart() {
+        let items = items();
+        let mut good = Vec::new();
+        value(&items, 6, &mut good);
+        assert_eq!(verdict(&[6], &good), Ok(good.len()));
+        let at = good.len() - 4;
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert_eq!(verdict(&[6], &bad), Err(Wrong::Bytes { id: 6, offset: 4 }));
+        let mut bad = good.clone();
+        bad[at + 2] = b'x';
+        assert_eq!(verdict(&[6], &bad), Err(Wrong::Trailer { id: 6 }));
+        assert!(matches!(verdict(&[5], &good), Err(Wrong::Key { .. })));
+        assert!(matches!(verdict(&[], &good), Err(Wrong::Unasked { .. })));
+        assert!(matches!(verdict(&[6], b"STORED\r\n"), Err(Wrong::Reply { .. })));
+        let length = Wrong::Length { id: 6, expected: 6, got: 5 };
+        assert_eq!(verdict(&[6], b"VALUE k0006 0 5\r\nabcde\r\n"), Err(length));
+    }
+
+    #[test]
+    fn an_empty_binary_value_is_whole_at_once() {
+        let items = items();
+        let terms = Terms { items: &items, protocol: Protocol::Binary, check: Check::Full };
+        let mut flight = Flight::default();
+        flight.push(Verb::Get, &[7], 0);
+        let mut reply = vec![0_u8; 28];
+        reply[0] = 0x81;
+        reply[4] = 4;
+        reply[11] = 4;
+        let mut seen = Seen::default();
+        assert_eq!(Checker::default().advance(&reply, &terms, &mut flight, &mut seen), Ok(28));
+        assert_eq!((seen.hits, seen.done), (vec![7], 1));
+    }
+}

@@ -1,0 +1,360 @@
+//! Servers under the same loads, in turns.
+//!
+//! For each scenario every server is started and filled. Then come rounds; in a round each server gets one
+//! turn: fresh connections, a warm-up, a measured span. Whoever has no turn is stopped (SIGSTOP), so that
+//! nobody's background work lands on another's bill.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::scenario::Scenario;
+use super::table::{median, percent, ratio, thousands};
+use super::{Common, Cores, Effort};
+use crate::checker::{Check, Terms};
+use crate::driver::{Driver, Pace, Span};
+use crate::error::{Error, Result};
+use crate::load::fill;
+use crate::results::Results;
+use crate::server::{Server, Settings, Spec};
+use crate::tally::Measurement;
+use crate::usage::core_busy;
+use crate::workload::Workload;
+
+/// Measured to find the rate of half load.
+const CALIBRATION: Duration = Duration::from_secs(1);
+
+/// Share of a core used by other processes from which on the numbers are marked.
+const DISTURBED: f64 = 0.1;
+
+/// Pause of an open loop, in microseconds, from which on its latencies are marked.
+const PAUSED: f64 = 1000.0;
+
+/// A server in a scenario, and what it has achieved.
+struct Contestant<'a> {
+    spec: &'a Spec,
+    standing: Standing,
+    turns: Vec<Turn>,
+}
+
+/// Whether a contestant still takes part.
+enum Standing {
+    Runs(Box<Server>),
+    NotSpoken,
+    Failed(Error),
+}
+
+/// What a turn is made of.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    server: &'a Server,
+    scenario: &'a Scenario,
+    terms: &'a Terms<'a>,
+    cores: Cores,
+}
+
+/// What one turn yielded.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    measured: Measurement,
+    /// Operations a second: keys in a multiget, else requests.
+    rate: f64,
+    cpu_ns: f64,
+    server_busy: f64,
+    /// What other processes used of the two cores.
+    others: f64,
+}
+
+/// One line of the results file for one turn.
+#[derive(Debug, Serialize)]
+struct TurnLine<'a> {
+    kind: &'static str,
+    scenario: &'a str,
+    server: &'a str,
+    version: &'a str,
+    round: usize,
+    operations_per_second: f64,
+    cpu_ns_per_operation: f64,
+    server_busy: f64,
+    others: f64,
+    #[serde(flatten)]
+    measured: Measurement,
+}
+
+/// One line of the results file for one server in one scenario.
+#[derive(Debug, Serialize)]
+struct Summary {
+    kind: &'static str,
+    scenario: &'static str,
+    operation: &'static str,
+    server: String,
+    base: String,
+    operations_per_second: Ratio,
+    cpu_ns_per_operation: Ratio,
+    p50_us: Ratio,
+    p99_us: Ratio,
+    p999_us: Ratio,
+    server_busy: f64,
+    load_busy: f64,
+    goal: Option<f64>,
+    note: String,
+}
+
+/// A median over the rounds, and its ratio to the base.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Ratio {
+    median: f64,
+    to_base: f64,
+}
+
+/// Runs the scenarios and prints the tables.
+pub fn run(common: &Common, scenarios: &[Scenario], effort: Effort, results: &mut Results) -> Result<()> {
+    println!(
+        "| scenario | server | ops/s | ratio | CPU ns/op | ratio | p50 us | p99 us | ratio | p99.9 us | ratio | server busy | load busy | note |"
+    );
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
+    let mut all = Vec::new();
+    let mut failed = false;
+    for scenario in scenarios {
+        let contestants = play(common, scenario, effort, results)?;
+        failed |= contestants.iter().any(|c| matches!(c.standing, Standing::Failed(_)));
+        let Some(base) = contestants.first() else { continue };
+        for contestant in &contestants {
+            let summary = contestant.summary(scenario, base);
+            println!("{}", summary.row());
+            results.write(&summary)?;
+            all.push(summary);
+        }
+    }
+    println!();
+    print_matrix(common, scenarios, &all);
+    if failed { Err(Error::Failed) } else { Ok(()) }
+}
+
+/// Plays one scenario to its end.
+fn play<'a>(
+    common: &'a Common,
+    scenario: &Scenario,
+    effort: Effort,
+    results: &mut Results,
+) -> Result<Vec<Contestant<'a>>> {
+    let items = scenario.items();
+    let [full, frame] =
+        [Check::Full, Check::Frame].map(|check| Terms { items: &items, protocol: scenario.protocol, check });
+    let terms_of = |spec: &Spec| if spec.check() == Check::Full { &full } else { &frame };
+    let settings = Settings {
+        connections: scenario.connections.max(1000),
+        value_size: scenario.value_size as usize,
+        ..common.settings(1024)
+    };
+    let mut contestants = Vec::new();
+    for spec in &common.servers {
+        let standing = enter(spec, &settings, terms_of(spec), u64::from(scenario.keys));
+        contestants.push(Contestant { spec, standing, turns: Vec::new() });
+    }
+    let workload = scenario.workload();
+    let mut pace = (!scenario.half_load).then_some(scenario.pace);
+    for round in 0..effort.rounds {
+        for contestant in &mut contestants {
+            let Standing::Runs(server) = &contestant.standing else { continue };
+            let stage = Stage { server, scenario, terms: terms_of(contestant.spec), cores: common.cores };
+            match stage.take_turn(&workload, &mut pace, effort) {
+                Ok(turn) => {
+                    results.write(&TurnLine {
+                        kind: "turn",
+                        scenario: scenario.name,
+                        server: &server.name,
+                        version: &server.version,
+                        round,
+                        operations_per_second: turn.rate,
+                        cpu_ns_per_operation: turn.cpu_ns,
+                        server_busy: turn.server_busy,
+                        others: turn.others,
+                        measured: turn.measured,
+                    })?;
+                    contestant.turns.push(turn);
+                }
+                Err(error) => contestant.standing = Standing::Failed(error),
+            }
+        }
+    }
+    Ok(contestants)
+}
+
+/// Starts a server, asks whether it speaks the protocol, fills it, and puts it to rest.
+fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing {
+    let entered = spec.start(settings).and_then(|server| {
+        if !server.speaks(terms) {
+            return Ok(Standing::NotSpoken);
+        }
+        if spec.stores() {
+            let filled = fill(&server.address, terms, keys, 0)?;
+            if filled.counts.refused > 0 {
+                let what = format!("refused {} sets of the fill", filled.counts.refused);
+                return Err(Error::Server { name: spec.name.clone(), what });
+            }
+        }
+        server.pause()?;
+        Ok(Standing::Runs(Box::new(server)))
+    });
+    entered.unwrap_or_else(Standing::Failed)
+}
+
+impl Stage<'_> {
+    /// Measures one turn, more often if others disturb it. The first turn at half load finds out what that
+    /// is.
+    fn take_turn(&self, workload: &Workload, pace: &mut Option<Pace>, effort: Effort) -> Result<Turn> {
+        self.server.resume()?;
+        let pace = if let Some(known) = *pace {
+            known
+        } else {
+            let full = self.measure(workload, Pace::Closed, CALIBRATION / 4, CALIBRATION)?;
+            *pace.insert(Pace::Rate(full.measured.requests_per_second / 2.0))
+        };
+        let mut best = self.measure(workload, pace, effort.warmup, effort.measured)?;
+        for _ in 0..effort.retries {
+            if best.disturbance() <= DISTURBED {
+                break;
+            }
+            let again = self.measure(workload, pace, effort.warmup, effort.measured)?;
+            if again.disturbance() < best.disturbance() {
+                best = again;
+            }
+        }
+        self.server.pause()?;
+        Ok(best)
+    }
+
+    fn measure(&self, workload: &Workload, pace: Pace, warmup: Duration, measured: Duration) -> Result<Turn> {
+        let Self { server, scenario, terms, cores } = *self;
+        let mut workload = workload.clone();
+        let mut driver = Driver::connect(&server.address, scenario.connections, scenario.pipeline, 0, terms)?;
+        let span = |duration| Span { duration: Some(duration), requests: None, drain: false };
+        driver.run(&mut workload, pace, span(warmup))?;
+        let (busy, cpu) = (busy_cores(cores)?, server.cpu()?);
+        let measured = driver.run(&mut workload, pace, span(measured))?;
+        let share = |used: Duration| used.as_secs_f64() / measured.seconds;
+        let server_busy = share(server.cpu()?.saturating_sub(cpu));
+        let all_busy = share(busy_cores(cores)?.saturating_sub(busy));
+        let rate = measured.requests_per_second * f64::from(scenario.batch);
+        Ok(Turn {
+            measured,
+            rate,
+            cpu_ns: server_busy * 1e9 / rate,
+            server_busy,
+            others: (all_busy - server_busy - measured.load_busy).max(0.0),
+        })
+    }
+}
+
+/// Time in which anybody used the cores of server and load.
+fn busy_cores(cores: Cores) -> Result<Duration> {
+    Ok(core_busy(cores.server)? + core_busy(cores.load)?)
+}
+
+impl Turn {
+    /// How much others had a hand in it, on the scale of `DISTURBED`.
+    fn disturbance(&self) -> f64 {
+        self.others.max(self.measured.load_pause_us / PAUSED * DISTURBED)
+    }
+}
+
+impl Contestant<'_> {
+    /// Medians over the rounds. Ratios of CPU and throughput are medians of those within each round, because
+    /// a machine is slow for seconds; ratios of latencies are those of the medians, because a tail is
+    /// disturbed by single moments, which the two sides of a round do not share.
+    fn summary(&self, scenario: &Scenario, base: &Contestant) -> Summary {
+        let middle = |of: fn(&Turn) -> f64| median(self.turns.iter().map(of).collect());
+        let compared = |of: fn(&Turn) -> f64| Ratio {
+            median: middle(of),
+            to_base: median(
+                self.turns.iter().zip(&base.turns).map(|(own, base)| of(own) / of(base)).collect(),
+            ),
+        };
+        let latency = |of: fn(&Turn) -> f64| {
+            let base = median(base.turns.iter().map(of).collect());
+            Ratio { median: middle(of), to_base: middle(of) / base }
+        };
+        Summary {
+            kind: "summary",
+            scenario: scenario.name,
+            operation: scenario.unit(),
+            server: self.spec.name.clone(),
+            base: base.spec.name.clone(),
+            operations_per_second: compared(|turn| turn.rate),
+            cpu_ns_per_operation: compared(|turn| turn.cpu_ns),
+            p50_us: latency(|turn| turn.measured.p50_us),
+            p99_us: latency(|turn| turn.measured.p99_us),
+            p999_us: latency(|turn| turn.measured.p999_us),
+            server_busy: middle(|turn| turn.server_busy),
+            load_busy: middle(|turn| turn.measured.load_busy),
+            goal: scenario.goal,
+            note: self.note(),
+        }
+    }
+
+    /// What the numbers do not say.
+    fn note(&self) -> String {
+        match &self.standing {
+            Standing::NotSpoken => return "not spoken".to_owned(),
+            Standing::Failed(error) => return format!("failed: {error}"),
+            Standing::Runs(_) => {}
+        }
+        let sum = |of: fn(&Turn) -> u64| self.turns.iter().map(of).sum::<u64>();
+        let (misses, refused) = (sum(|t| t.measured.counts.misses), sum(|t| t.measured.counts.refused));
+        let unsent = sum(|t| t.measured.unsent);
+        let counts = [(misses, "misses"), (refused, "refused"), (unsent, "unsent")];
+        let told =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let others = median(self.turns.iter().map(|turn| turn.others).collect());
+        let disturbed = (others > DISTURBED).then(|| format!("others {}", percent(others)));
+        let pause = median(self.turns.iter().map(|turn| turn.measured.load_pause_us).collect());
+        let paused = (pause > PAUSED).then(|| format!("load paused {:.1} ms", pause / 1e3));
+        told.chain(disturbed).chain(paused).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Summary {
+    /// The row of the table.
+    fn row(&self) -> String {
+        let Self { scenario, server, note, .. } = self;
+        if self.cpu_ns_per_operation.median.is_nan() {
+            return format!("| {scenario} | {server} | | | | | | | | | | | | {note} |");
+        }
+        format!(
+            "| {scenario} | {server} | {} | {} | {:.0} | {} | {:.0} | {:.0} | {} | {:.0} | {} | {} | {} | {note} |",
+            thousands(self.operations_per_second.median),
+            ratio(self.operations_per_second.to_base),
+            self.cpu_ns_per_operation.median,
+            ratio(self.cpu_ns_per_operation.to_base),
+            self.p50_us.median,
+            self.p99_us.median,
+            ratio(self.p99_us.to_base),
+            self.p999_us.median,
+            ratio(self.p999_us.to_base),
+            percent(self.server_busy),
+            percent(self.load_busy),
+        )
+    }
+}
+
+/// Prints CPU per operation as ratios: a row for each scenario, a column for each server.
+fn print_matrix(common: &Common, scenarios: &[Scenario], all: &[Summary]) {
+    let names: Vec<_> = common.servers.iter().map(|spec| spec.name.as_str()).collect();
+    println!("| CPU/op to {} | goal | {} |", names.first().unwrap_or(&""), names.join(" | "));
+    println!("|---|--:|{}", "--:|".repeat(names.len()));
+    for scenario in scenarios {
+        let goal = scenario.goal.map_or(String::new(), |goal| format!("<= {goal:.2}x"));
+        let cells = names.iter().map(|name| {
+            let found = all.iter().find(|s| s.scenario == scenario.name && s.server == *name);
+            match found {
+                Some(summary) if summary.cpu_ns_per_operation.median.is_nan() => {
+                    summary.note.split(':').next().unwrap_or_default().to_owned()
+                }
+                Some(summary) => ratio(summary.cpu_ns_per_operation.to_base),
+                None => String::new(),
+            }
+        });
+        println!("| {} | {goal} | {} |", scenario.name, cells.collect::<Vec<_>>().join(" | "));
+    }
+}

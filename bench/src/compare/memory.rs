@@ -1,0 +1,256 @@
+//! What an item costs beyond its key and value.
+//!
+//! Each server is filled with items whose sizes follow a published table until it has been offered twice its
+//! limit, so that it evicts. Then every item is asked for: what is found is held, whatever the server says of
+//! itself, and (limit - keys - values) / items is the cost of one.
+
+use std::fs;
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Common;
+use super::table::{mebibytes, median};
+use crate::checker::Terms;
+use crate::driver::{Driver, Pace, Span};
+use crate::error::{Doing, Error, Result};
+use crate::items::Items;
+use crate::lengths::Lengths;
+use crate::load::fill;
+use crate::random::Random;
+use crate::results::Results;
+use crate::wire::Protocol;
+use crate::workload::{Choice, Mix, Workload};
+
+/// Memory of each server in MiB, unless said otherwise.
+const LIMIT: u32 = 64;
+
+/// Bytes of keys and values offered, as a multiple of the limit.
+const OFFER: f64 = 2.0;
+
+/// How the rows of a size table are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// As many bytes of each row, so that each fills the same part of a cache.
+    Bytes,
+    /// As many items of each row.
+    Items,
+    /// In proportion to the request rate of each row.
+    Rate,
+    /// Each row in a run of its own.
+    Apart,
+}
+
+/// A kind of item.
+#[derive(Debug, Clone, PartialEq)]
+struct Shape {
+    name: String,
+    key: u32,
+    /// Mean of the values; a value is up to half as much longer or shorter.
+    value: u32,
+    /// Share of the items, in any unit.
+    weight: f64,
+}
+
+/// What one server holds; a line of the results file.
+#[derive(Debug, Serialize)]
+struct Holding {
+    kind: &'static str,
+    sizes: String,
+    server: String,
+    limit_mib: u32,
+    offered: u64,
+    refused: u64,
+    /// Items found when all are asked for.
+    items: u64,
+    mean_item_bytes: f64,
+    /// (limit - keys - values) / items.
+    overhead_bytes: f64,
+    /// (resident memory - keys - values) / items: the truth about a server that does not keep its limit.
+    resident_overhead_bytes: f64,
+    resident_bytes: u64,
+    /// What the server's `stats` say.
+    curr_items: Option<u64>,
+    evictions: Option<u64>,
+}
+
+/// Fills the servers and prints a table.
+pub fn run(common: &Common, sizes: &Path, weights: Weights, results: &mut Results) -> Result<()> {
+    let text = fs::read_to_string(sizes).doing(|| format!("reading {}", sizes.display()))?;
+    let shapes = parse(&text)?;
+    let kinds: Vec<(String, Vec<Shape>)> = match weights {
+        Weights::Bytes => {
+            vec![("same bytes of each".to_owned(), weighted(shapes, |shape| 1.0 / shape.bytes()))]
+        }
+        Weights::Items => vec![("same items of each".to_owned(), weighted(shapes, |_| 1.0))],
+        Weights::Rate => vec![("by rate".to_owned(), shapes)],
+        Weights::Apart => shapes.into_iter().map(|shape| (shape.name.clone(), vec![shape])).collect(),
+    };
+    println!(
+        "| sizes | server | items held | curr_items | evictions | key+value | overhead bytes/item | by RSS | RSS MiB | refused |"
+    );
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let mut overheads = vec![Vec::new(); common.servers.len()];
+    for (name, shapes) in &kinds {
+        for (spec, told) in common.servers.iter().zip(&mut overheads).filter(|(spec, _)| spec.stores()) {
+            let settings = common.settings(LIMIT);
+            let (items, count) = draw(shapes, u64::from(settings.memory) << 20);
+            let server = spec.start(&settings)?;
+            let terms = Terms { items: &items, protocol: Protocol::Classic, check: spec.check() };
+            let refused = fill(&server.address, &terms, count, 0)?.counts.refused;
+            let (curr_items, evictions) = (server.stat("curr_items")?, server.stat("evictions")?);
+            let resident_bytes = server.resident()?;
+            let mut driver = Driver::connect(&server.address, 4, 32, 0, &terms)?;
+            let mut all = Workload::new(Mix::Get, 1, Choice::Sequence(0, count));
+            let whole = Span { duration: None, requests: None, drain: true };
+            let held = driver.run(&mut all, Pace::Closed, whole)?.counts;
+            let limit = f64::from(settings.memory) * f64::from(1 << 20);
+            let holding = Holding {
+                kind: "memory",
+                sizes: name.clone(),
+                server: spec.name.clone(),
+                limit_mib: settings.memory,
+                offered: count,
+                refused,
+                items: held.hits,
+                mean_item_bytes: held.hit_bytes as f64 / held.hits as f64,
+                overhead_bytes: (limit - held.hit_bytes as f64) / held.hits as f64,
+                resident_overhead_bytes: (resident_bytes as f64 - held.hit_bytes as f64) / held.hits as f64,
+                resident_bytes,
+                curr_items,
+                evictions,
+            };
+            println!("{}", holding.row());
+            results.write(&holding)?;
+            told.push((holding.overhead_bytes, holding.items as f64));
+        }
+    }
+    if kinds.len() > 1 {
+        println!();
+        println!("| overhead bytes/item | all items | median of the rows |");
+        println!("|---|--:|--:|");
+        for (spec, told) in common.servers.iter().zip(overheads).filter(|(_, told)| !told.is_empty()) {
+            let items: f64 = told.iter().map(|(_, items)| items).sum();
+            let bytes: f64 = told.iter().map(|(overhead, items)| overhead * items).sum();
+            let middle = median(told.into_iter().map(|(overhead, _)| overhead).collect());
+            println!("| {} | {:.1} | {middle:.1} |", spec.name, bytes / items);
+        }
+    }
+    Ok(())
+}
+
+/// The same shapes with other weights.
+fn weighted(shapes: Vec<Shape>, weight: impl Fn(&Shape) -> f64) -> Vec<Shape> {
+    shapes.into_iter().map(|shape| Shape { weight: weight(&shape), ..shape }).collect()
+}
+
+/// Items of these shapes, enough to offer a server with this limit, and their number.
+fn draw(shapes: &[Shape], limit: u64) -> (Items, u64) {
+    let total: f64 = shapes.iter().map(|shape| shape.weight).sum();
+    let mut random = Random::new(3);
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let mut offered = 0;
+    while (offered as f64) < limit as f64 * OFFER {
+        let mut place = random.unit() * total;
+        let found = shapes.iter().find(|shape| {
+            place -= shape.weight;
+            place <= 0.0
+        });
+        let Some(shape) = found.or(shapes.last()) else { break };
+        let value = (f64::from(shape.value) * (0.5 + random.unit())).round().max(1.0) as u32;
+        keys.push(shape.key);
+        values.push(value);
+        offered += u64::from(shape.key + value);
+    }
+    let count = keys.len() as u64;
+    (Items::new(count, Lengths::Table(keys), Lengths::Table(values)), count)
+}
+
+/// Reads the columns that matter here; those after the fifth may hold quoted commas.
+fn parse(csv: &str) -> Result<Vec<Shape>> {
+    let wrong = |what: &str| Error::Malformed(format!("size table: {what}"));
+    let mut lines = csv.lines();
+    let header: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+    let place = |name| {
+        let found = header.iter().position(|column| *column == name);
+        found.ok_or_else(|| wrong(&format!("no column {name}")))
+    };
+    let [name, key, value, rate] =
+        [place("cluster")?, place("key_bytes")?, place("value_bytes")?, place("kqps")?];
+    let shapes = lines.filter(|line| !line.is_empty()).map(|line| {
+        let fields: Vec<_> = line.split(',').collect();
+        let shape = || {
+            Some(Shape {
+                name: (*fields.get(name)?).to_owned(),
+                key: fields.get(key)?.parse().ok()?,
+                value: fields.get(value)?.parse().ok().filter(|&bytes| bytes < 300_000)?,
+                weight: fields.get(rate)?.parse().ok()?,
+            })
+        };
+        shape().ok_or_else(|| wrong(line))
+    });
+    let shapes: Vec<_> = shapes.collect::<Result<_>>()?;
+    if shapes.is_empty() { Err(wrong("no rows")) } else { Ok(shapes) }
+}
+
+impl Shape {
+    /// Mean bytes of key and value.
+    fn bytes(&self) -> f64 {
+        f64::from(self.key) + f64::from(self.value)
+    }
+}
+
+impl Holding {
+    fn row(&self) -> String {
+        let told = |stat: Option<u64>| stat.map_or("-".to_owned(), |count| count.to_string());
+        format!(
+            "| {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {} |",
+            self.sizes,
+            self.server,
+            self.items,
+            told(self.curr_items),
+            told(self.evictions),
+            self.mean_item_bytes,
+            self.overhead_bytes,
+            self.resident_overhead_bytes,
+            mebibytes(self.resident_bytes),
+            self.refused
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{draw, parse};
+
+    const TABLE: &str = "cluster,category,key_bytes,value_bytes,kqps,ttl_mix\n\
+                         one,2,80,200,3.0,240s:1.00\ntwo,1,20,100,1.0,\"4d:0.59, 2d:0.41\"\n";
+
+    #[test]
+    fn items_follow_the_table() {
+        let shapes = parse(TABLE).unwrap_or_default();
+        let (items, count) = draw(&shapes, 1 << 20);
+        let ones = (0..count).filter(|&id| items.key_length(id) == 80).count() as f64;
+        assert!((ones / count as f64 - 0.75).abs() < 0.03);
+        let in_range = |id| {
+            let mean = if items.key_length(id) == 80 { 200 } else { 100 };
+            (mean / 2..=mean * 3 / 2).contains(&items.value_length(id))
+        };
+        assert!((0..count).all(in_range));
+        let bytes: usize = (0..count).map(|id| items.key_length(id) + items.value_length(id)).sum();
+        assert!((2 << 20..(2 << 20) + 400).contains(&bytes));
+    }
+
+    #[test]
+    fn tables_without_sizes_are_refused() {
+        for wrong in [
+            "",
+            "cluster,key_bytes\n",
+            "cluster,key_bytes,value_bytes,kqps\n",
+            TABLE.replace("80", "x").as_str(),
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

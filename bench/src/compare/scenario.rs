@@ -1,0 +1,172 @@
+//! The loads that servers are compared under.
+
+use crate::driver::Pace;
+use crate::error::{Error, Result};
+use crate::items::Items;
+use crate::lengths::Lengths;
+use crate::load::KEY_LENGTH;
+use crate::wire::Protocol;
+use crate::workload::{Choice, Mix, Workload};
+
+/// One load. Names say it: verb, bytes of a value, then what is out of the ordinary.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub protocol: Protocol,
+    pub connections: usize,
+    pub pipeline: usize,
+    /// Share of gets among the requests.
+    gets: f64,
+    /// Keys of one get.
+    pub batch: u32,
+    pub value_size: u32,
+    pub keys: u32,
+    /// Skew of the choice of keys, if any.
+    theta: Option<f64>,
+    /// How requests follow one another, except at half load.
+    pub pace: Pace,
+    /// Open loop, at half of what the base serves in a closed one.
+    pub half_load: bool,
+    /// What the project wants of CPU time per operation, as a ratio to memcached.
+    pub goal: Option<f64>,
+    /// Part of a quick run.
+    quick: bool,
+}
+
+/// The ordinary: 100-byte values, 10,000 keys, any key alike, four connections with 32 requests outstanding
+/// on each.
+const P32: Scenario = Scenario {
+    name: "",
+    protocol: Protocol::Classic,
+    connections: 4,
+    pipeline: 32,
+    gets: 1.0,
+    batch: 1,
+    value_size: 100,
+    keys: 10_000,
+    theta: None,
+    pace: Pace::Closed,
+    half_load: false,
+    goal: None,
+    quick: false,
+};
+
+/// The same without pipelining.
+const P1: Scenario = Scenario { connections: 50, pipeline: 1, ..P32 };
+
+/// All scenarios; those with a goal come first.
+const ALL: &[Scenario] = &[
+    Scenario { name: "get100-p32", goal: Some(0.38), quick: true, ..P32 },
+    Scenario { name: "set100-p32", gets: 0.0, goal: Some(0.45), quick: true, ..P32 },
+    Scenario { name: "multiget50", batch: 50, pipeline: 8, goal: Some(0.28), quick: true, ..P32 },
+    Scenario { name: "binget100-p32", protocol: Protocol::Binary, goal: Some(0.42), quick: true, ..P32 },
+    Scenario { name: "get100-c50", goal: Some(0.88), quick: true, ..P1 },
+    Scenario { name: "get100-c1", connections: 1, pace: Pace::Eager, goal: Some(0.84), quick: true, ..P1 },
+    Scenario { name: "half-get100-c50", half_load: true, quick: true, ..P1 },
+    Scenario { name: "metaget100-p32", protocol: Protocol::Meta, quick: true, ..P32 },
+    Scenario { name: "multiget50-p1", batch: 50, pipeline: 1, ..P32 },
+    Scenario { name: "metaset100-p32", protocol: Protocol::Meta, gets: 0.0, ..P32 },
+    Scenario { name: "binset100-p32", protocol: Protocol::Binary, gets: 0.0, ..P32 },
+    Scenario { name: "mixed100-p32", gets: 0.9, ..P32 },
+    Scenario { name: "set100-c50", gets: 0.0, ..P1 },
+    Scenario { name: "half-mixed100-c50", gets: 0.9, half_load: true, ..P1 },
+    Scenario { name: "get10-p32", value_size: 10, ..P32 },
+    Scenario { name: "set10-p32", value_size: 10, gets: 0.0, ..P32 },
+    Scenario { name: "get4k-p32", value_size: 4096, ..P32 },
+    Scenario { name: "set4k-p32", value_size: 4096, gets: 0.0, ..P32 },
+    Scenario { name: "get4k-c50", value_size: 4096, ..P1 },
+    Scenario { name: "get100k-c50", value_size: 100 << 10, keys: 1_000, ..P1 },
+    Scenario { name: "set100k-c50", value_size: 100 << 10, keys: 1_000, gets: 0.0, ..P1 },
+    Scenario { name: "get100-p32-1m", keys: 1_000_000, ..P32 },
+    Scenario { name: "get100-p32-1m-zipf", keys: 1_000_000, theta: Some(0.99), ..P32 },
+    Scenario { name: "set100-p32-1m", keys: 1_000_000, gets: 0.0, ..P32 },
+    Scenario { name: "multiget50-1m", keys: 1_000_000, batch: 50, pipeline: 8, ..P32 },
+    Scenario { name: "get100-c10k", connections: 10_000, ..P1 },
+];
+
+impl Scenario {
+    /// The items this load works on.
+    pub fn items(&self) -> Items {
+        Items::new(u64::from(self.keys), Lengths::Fixed(KEY_LENGTH), Lengths::Fixed(self.value_size))
+    }
+
+    /// The requests this load makes.
+    pub fn workload(&self) -> Workload {
+        let choice = match self.theta {
+            Some(theta) => Choice::zipf(self.keys, theta),
+            None => Choice::Uniform(u64::from(self.keys)),
+        };
+        Workload::new(Mix::of(self.gets), self.batch, choice)
+    }
+
+    /// What one operation is.
+    pub fn unit(&self) -> &'static str {
+        if self.batch > 1 { "key" } else { "request" }
+    }
+}
+
+/// The scenarios whose names begin with one of `names`, in their own order; with no name, all, or the quick
+/// ones.
+pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>> {
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|s| s.name.starts_with(name.as_str()))) {
+        return Err(Error::Usage(format!("there is no scenario {unknown}; see --list")));
+    }
+    let is_meant = |scenario: &Scenario| {
+        // A whole name is that scenario alone, though it may begin others.
+        names.iter().any(|name| scenario.name == name)
+            || names.iter().any(|name| {
+                scenario.name.starts_with(name.as_str()) && !ALL.iter().any(|other| other.name == name)
+            })
+    };
+    let wanted = |s: &&Scenario| if names.is_empty() { s.quick || !quick } else { is_meant(s) };
+    Ok(ALL.iter().filter(wanted).copied().collect())
+}
+
+/// Prints all scenarios as a table.
+pub fn print_list() {
+    println!(
+        "| scenario | protocol | connections | pipeline | gets | keys a get | value | keys | goal | quick |"
+    );
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|---|");
+    for s in ALL {
+        let goal = s.goal.map_or(String::new(), |goal| format!("{goal:.2}x"));
+        println!(
+            "| {} | {:?} | {} | {} | {}% | {} | {} | {} | {goal} | {} |",
+            s.name,
+            s.protocol,
+            s.connections,
+            s.pipeline,
+            s.gets * 100.0,
+            s.batch,
+            s.value_size,
+            s.keys,
+            if s.quick { "yes" } else { "" }
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, choose};
+
+    fn names(asked: &[&str], quick: bool) -> Vec<&'static str> {
+        let asked: Vec<String> = asked.iter().map(|&name| name.to_owned()).collect();
+        choose(&asked, quick).unwrap_or_default().iter().map(|scenario| scenario.name).collect()
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_name_or_beginning() {
+        assert_eq!(names(&["get100-p32"], false), ["get100-p32"]);
+        assert_eq!(names(&["half", "bin"], false).len(), 4);
+        assert_eq!(names(&[], false).len(), ALL.len());
+        assert!(names(&[], true).len() < 10);
+        assert!(choose(&["nothing".to_owned()], false).is_err());
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, scenario) in ALL.iter().enumerate() {
+            assert!(ALL[index + 1..].iter().all(|other| other.name != scenario.name), "{}", scenario.name);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `bench`: how much memcached servers cost, side by side.
+//!
+//! - `load`: one load on one server, measured; every reply is checked.
+//! - `compare`: several servers, the same loads, in turns; CPU, throughput and latency as ratios to the
+//!   first. With `--memory`, what an item costs; with `--idle`, what an idle connection costs.
+//! - `replay`: a trace against several servers; how often each misses.
+//! - `floor`: a server of canned replies, the least that this architecture can cost.
+//!
+//! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
+//! right), `workload` and `driver` (the load), `server` (what is measured), then the subcommands.
+
+mod address;
+mod checker;
+mod compare;
+mod dialogue;
+mod driver;
+mod error;
+mod floor;
+mod items;
+mod launch;
+mod lengths;
+mod load;
+mod random;
+mod replay;
+mod results;
+mod server;
+mod stream;
+mod tally;
+mod trace;
+mod usage;
+mod wire;
+mod workload;
+mod zipf;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use error::{Error, Result};
+
+/// How much memcached servers cost, side by side.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Load(load::Load),
+    Compare(compare::Compare),
+    Replay(replay::Replay),
+    Floor(floor::Floor),
+    #[command(hide = true)]
+    Launch(launch::Launch),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Load(load) => load::run(&load),
+        Command::Compare(compare) => compare::run(&compare),
+        Command::Replay(replay) => replay::run(&replay),
+        Command::Floor(floor) => floor::run(&floor),
+        Command::Launch(launch) => launch::run(&launch),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints one line of JSON.
+fn print_json(line: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(line).map_err(|error| Error::Malformed(error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}

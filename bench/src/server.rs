@@ -1,0 +1,262 @@
+//! A server under test: how its command line is spelled, and its life as a child process.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::address::Address;
+use crate::checker::{Check, Request, Sink, Terms};
+use crate::dialogue::{self, Dialogue};
+use crate::error::{Doing, Error, Result};
+use crate::usage;
+
+/// A server may take this long to answer after its start.
+const START: Duration = Duration::from_secs(10);
+
+/// A server that does not answer a known command for this long does not speak the protocol.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A server as named on the command line: `name=path[:extra arguments]`, or `floor`.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub name: String,
+    family: Family,
+    path: PathBuf,
+    extra: Vec<String>,
+}
+
+/// Whose command line a server understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// memcached, and whatever is a drop-in for it.
+    Memcached,
+    Pogocache,
+    /// The canned replies of this program.
+    Floor,
+}
+
+/// What every server of a run is given alike.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Memory for items, in MiB.
+    pub memory: u32,
+    pub threads: u32,
+    /// Connections to allow.
+    pub connections: usize,
+    /// Core to run on.
+    pub core: Option<usize>,
+    /// Scheduling priority to run with, if not the ordinary one.
+    pub nice: Option<i32>,
+    /// Whether to listen on a Unix socket instead of loopback TCP.
+    pub unix: bool,
+    /// Size of the values that the floor sends.
+    pub value_size: usize,
+    /// Whether the server's own output is shown.
+    pub verbose: bool,
+}
+
+/// A running server; it ends with this value.
+#[derive(Debug)]
+pub struct Server {
+    pub name: String,
+    pub version: String,
+    pub address: Address,
+    family: Family,
+    child: Child,
+}
+
+impl FromStr for Spec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, command) = match text.split_once('=') {
+            Some((name, command)) if !name.is_empty() && !command.is_empty() => (name, command),
+            None if text == "floor" => (text, text),
+            _ => {
+                return Err(Error::Usage(format!(
+                    "{text}: a server is name=path[:extra arguments], or floor"
+                )));
+            }
+        };
+        let (path, extra) = command.split_once(':').unwrap_or((command, ""));
+        let path = Path::new(path);
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let family = match &*file {
+            "floor" => Family::Floor,
+            file if file.starts_with("pogocache") => Family::Pogocache,
+            _ => Family::Memcached,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            family,
+            path: path.to_owned(),
+            extra: extra.split_whitespace().map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl Spec {
+    /// How closely the replies of this server can be checked.
+    pub fn check(&self) -> Check {
+        if self.family == Family::Floor { Check::Frame } else { Check::Full }
+    }
+
+    /// Whether this server keeps items at all.
+    pub fn stores(&self) -> bool {
+        self.family != Family::Floor
+    }
+
+    /// Starts the server and waits until it answers.
+    pub fn start(&self, settings: &Settings) -> Result<Server> {
+        let own = std::env::current_exe().doing(|| "finding this program".to_owned())?;
+        let address = free_address(settings.unix)?;
+        let mut command = Command::new(&own);
+        command.arg("launch");
+        if let Some(core) = settings.core {
+            command.args(["--core", &core.to_string()]);
+        }
+        if let Some(nice) = settings.nice {
+            command.arg(format!("--nice={nice}"));
+        }
+        command.arg("--").arg(if self.family == Family::Floor { &own } else { &self.path });
+        command.args(self.arguments(settings, &address)).args(&self.extra);
+        let output = || if settings.verbose { Stdio::inherit() } else { Stdio::null() };
+        command.stdin(Stdio::null()).stdout(output()).stderr(output());
+        let child = command.spawn().doing(|| format!("starting {}", self.name))?;
+        let mut server =
+            Server { name: self.name.clone(), version: String::new(), address, family: self.family, child };
+        server.version = server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// The arguments that give this server the settings.
+    fn arguments(&self, settings: &Settings, address: &Address) -> Vec<String> {
+        let (memory, threads) = (settings.memory, settings.threads);
+        // Room for connections that ask questions, beside those of the load.
+        let connections = settings.connections + 24;
+        let text = match (self.family, address) {
+            (Family::Memcached, Address::Tcp(at)) => {
+                format!("-l {} -p {} -U 0 -m {memory} -t {threads} -c {connections}", at.ip(), at.port())
+            }
+            (Family::Memcached, Address::Unix(path)) => {
+                format!("-s {} -m {memory} -t {threads} -c {connections}", path.display())
+            }
+            (Family::Pogocache, at) => {
+                let listen = match at {
+                    Address::Tcp(at) => format!("-h {} -p {}", at.ip(), at.port()),
+                    Address::Unix(path) => format!("-p 0 -s {}", path.display()),
+                };
+                format!("{listen} --maxmemory {memory}mb --threads {threads} --maxconns {connections}")
+            }
+            (Family::Floor, at) => format!("floor --address {at} --value-size {}", settings.value_size),
+        };
+        let mut arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        if self.family == Family::Memcached && geteuid().is_root() {
+            arguments.extend(["-u".to_owned(), "root".to_owned()]);
+        }
+        arguments
+    }
+}
+
+impl Server {
+    /// CPU time used so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        usage::cpu(self.child.id())
+    }
+
+    /// Resident memory, in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        usage::resident(self.child.id())
+    }
+
+    /// A counter of the server's `stats`.
+    pub fn stat(&self, name: &str) -> Result<Option<u64>> {
+        if self.family == Family::Floor {
+            return Ok(None);
+        }
+        Ok(dialogue::stats(&self.address)?.get(name).and_then(|value| value.parse().ok()))
+    }
+
+    /// Stops the server's clock, so to speak: it uses no CPU until `resume`.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Whether a set and a get of item 0 in this protocol are answered as they should be.
+    pub fn speaks(&self, terms: &Terms) -> bool {
+        let Ok(mut dialogue) = Dialogue::connect(&self.address, terms, SILENCE) else {
+            return false;
+        };
+        dialogue.set(0);
+        dialogue.get(0);
+        dialogue.exchange(&mut Ignore).is_ok()
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let Some(pid) = Pid::from_raw(self.child.id() as i32) else {
+            return Ok(());
+        };
+        kill_process(pid, signal).map_err(Into::into).doing(|| format!("signalling {}", self.name))
+    }
+
+    fn wait_ready(&mut self) -> Result<String> {
+        let ready = dialogue::wait_ready(&self.address, START);
+        match self.child.try_wait() {
+            Ok(Some(status)) => {
+                let what = format!("ended at once with {status}");
+                Err(Error::Server { name: self.name.clone(), what })
+            }
+            _ => ready.map_err(|error| Error::Server { name: self.name.clone(), what: error.to_string() }),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The server may have ended by itself; there is nothing to do about any other failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Address::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// A place where nobody listens. Somebody else may take it before the server does; then the server fails to
+/// start.
+fn free_address(unix: bool) -> Result<Address> {
+    if unix {
+        let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let name = format!("bench-{}-{}.sock", std::process::id(), unique.as_nanos());
+        return Ok(Address::Unix(std::env::temp_dir().join(name)));
+    }
+    let doing = || "looking for a free port".to_owned();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).doing(doing)?;
+    listener.local_addr().map(Address::Tcp).doing(doing)
+}
+
+/// A sink for answers that only have to be right.
+struct Ignore;
+
+impl Sink for Ignore {
+    fn hit(&mut self, _id: u64) {}
+    fn miss(&mut self, _id: u64) {}
+    fn refused(&mut self, _id: u64) {}
+    fn done(&mut self, _request: Request) {}
+}

@@ -1,0 +1,187 @@
+//! What a run counted: requests, keys, hits, and the distribution of latencies.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::checker::{Request, Sink};
+use crate::error::{Error, Result};
+use crate::items::Items;
+
+/// Latencies are told apart, to three digits, up to this.
+const LONGEST: Duration = Duration::from_secs(100);
+
+/// Counts replies as they come in.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    items: &'a Items,
+    pub counts: Counts,
+    latencies: Histogram<u64>,
+    /// Longest time between two looks of an open loop at its schedule.
+    pause: Duration,
+    /// Time of the replies being read; nanoseconds on the clock of the sender.
+    now: u64,
+    /// When the requests of the current run of equals were sent, and how many they are: the replies to one
+    /// pipeline share both ends, and recording them together is what makes recording cheap.
+    sent: u64,
+    run: u64,
+}
+
+/// Plain counts; differences of two are the counts between them.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Counts {
+    pub requests: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub refused: u64,
+    /// Bytes of key and value of the hits.
+    pub hit_bytes: u64,
+}
+
+/// What one measured run yielded.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Measurement {
+    pub seconds: f64,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub requests_per_second: f64,
+    /// Latencies in microseconds.
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
+    pub mean_us: f64,
+    /// Requests of an open loop that were due and never sent, because the server was too far behind.
+    pub unsent: u64,
+    /// Longest time in which an open loop did not look at its schedule: latencies up to this may be its own.
+    pub load_pause_us: f64,
+    /// Share of the run in which the load's own core was busy.
+    pub load_busy: f64,
+}
+
+impl<'a> Tally<'a> {
+    pub fn new(items: &'a Items) -> Result<Self> {
+        let latencies = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, 3)
+            .map_err(|error| Error::Usage(format!("histogram: {error}")))?;
+        Ok(Self {
+            items,
+            counts: Counts::default(),
+            latencies,
+            pause: Duration::ZERO,
+            now: 0,
+            sent: 0,
+            run: 0,
+        })
+    }
+
+    /// The replies that follow were read at `now`.
+    #[inline]
+    pub fn set_now(&mut self, now: u64) {
+        self.settle();
+        self.now = now;
+    }
+
+    /// Forgets all counts and latencies.
+    pub fn reset(&mut self) {
+        self.run = 0;
+        self.counts = Counts::default();
+        self.latencies.reset();
+        self.pause = Duration::ZERO;
+    }
+
+    /// An open loop looked at its schedule after a pause of this length.
+    #[inline]
+    pub fn set_pause(&mut self, pause: Duration) {
+        self.pause = self.pause.max(pause);
+    }
+
+    /// Sums up a run of this length.
+    pub fn measurement(&mut self, seconds: f64, load_busy: f64, unsent: u64) -> Measurement {
+        self.settle();
+        let us = |ns: u64| ns as f64 / 1e3;
+        let at = |quantile| us(self.latencies.value_at_quantile(quantile));
+        Measurement {
+            seconds,
+            counts: self.counts,
+            requests_per_second: self.counts.requests as f64 / seconds,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: us(self.latencies.max()),
+            mean_us: self.latencies.mean() / 1e3,
+            unsent,
+            load_pause_us: self.pause.as_secs_f64() * 1e6,
+            load_busy,
+        }
+    }
+
+    /// Records the run of equal latencies.
+    #[inline]
+    fn settle(&mut self) {
+        if self.run > 0 {
+            self.latencies.saturating_record_n(self.now.saturating_sub(self.sent), self.run);
+            self.run = 0;
+        }
+    }
+}
+
+impl Sink for Tally<'_> {
+    #[inline]
+    fn hit(&mut self, id: u64) {
+        self.counts.hits += 1;
+        self.counts.hit_bytes += (self.items.key_length(id) + self.items.value_length(id)) as u64;
+    }
+
+    #[inline]
+    fn miss(&mut self, _id: u64) {
+        self.counts.misses += 1;
+    }
+
+    #[inline]
+    fn refused(&mut self, _id: u64) {
+        self.counts.refused += 1;
+    }
+
+    #[inline]
+    fn done(&mut self, request: Request) {
+        self.counts.requests += 1;
+        if request.sent != self.sent {
+            self.settle();
+            self.sent = request.sent;
+        }
+        self.run += 1;
+    }
+}
+
+impl Measurement {
+    /// Share of the keys asked for that were found; 1 when none was asked for.
+    pub fn hit_ratio(&self) -> f64 {
+        let asked = self.counts.hits + self.counts.misses;
+        if asked == 0 { 1.0 } else { self.counts.hits as f64 / asked as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+    use crate::checker::{Request, Sink, Verb};
+    use crate::items::Items;
+    use crate::lengths::Lengths;
+
+    #[test]
+    fn latencies_run_from_sent_to_read() {
+        let items = Items::new(1, Lengths::Fixed(8), Lengths::Fixed(1));
+        let Ok(mut tally) = Tally::new(&items) else { panic!("no tally") };
+        let done = |sent| Request { verb: Verb::Get, keys: 0, sent };
+        tally.set_now(10_000);
+        (0..98).for_each(|_| tally.done(done(9_000)));
+        tally.done(done(5_000));
+        tally.set_now(1_000_000);
+        tally.done(done(0));
+        let told = tally.measurement(1.0, 0.0, 0);
+        let near = |got: f64, due: f64| (got - due).abs() / due < 0.002;
+        assert_eq!(told.counts.requests, 100);
+        assert!(near(told.p50_us, 1.0) && near(told.p99_us, 5.0) && near(told.max_us, 1_000.0), "{told:?}");
+    }
+}

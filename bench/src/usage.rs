@@ -1,0 +1,91 @@
+//! What a process has used, by the kernel's own account: CPU time to the nanosecond, resident memory to the
+//! page.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::error::{Doing, Error, Result};
+
+/// CPU time, user and system, of all threads of a process that live.
+///
+/// `schedstat` counts nanoseconds where `stat` counts ticks of 10 ms. Threads that have ended are not in it;
+/// no server measured here ends one while it serves.
+pub fn cpu(pid: u32) -> Result<Duration> {
+    let tasks = format!("/proc/{pid}/task");
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(&tasks).doing(|| format!("reading {tasks}"))? {
+        let path = task.doing(|| format!("reading {tasks}"))?.path().join("schedstat");
+        // A thread may end between the two calls.
+        if let Ok(text) = fs::read_to_string(&path) {
+            total += on_cpu(&text)?;
+        }
+    }
+    Ok(total)
+}
+
+/// CPU time of this thread.
+pub fn own_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Time, in ticks of 10 ms, in which some process or interrupt used a core.
+pub fn core_busy(core: usize) -> Result<Duration> {
+    let path = "/proc/stat";
+    let text = fs::read_to_string(path).doing(|| format!("reading {path}"))?;
+    busy(&text, core).ok_or_else(|| Error::Malformed(format!("{path} does not know core {core}")))
+}
+
+/// Resident memory in bytes, exact where `status` is off by the pages that each CPU counts for itself.
+pub fn resident(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).doing(|| format!("reading {path}"))?;
+    let rss =
+        text.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.parse().ok());
+    rss.map(|kib: u64| kib << 10).ok_or_else(|| Error::Malformed(format!("{path} has no Rss")))
+}
+
+/// The first of the fields of a `schedstat`.
+fn on_cpu(schedstat: &str) -> Result<Duration> {
+    let nanoseconds = schedstat.split(' ').next().and_then(|field| field.parse().ok());
+    nanoseconds
+        .map(Duration::from_nanos)
+        .ok_or_else(|| Error::Malformed(format!("schedstat reads {schedstat:?}: no CONFIG_SCHED_INFO?")))
+}
+
+/// All that `/proc/stat` has of a core but idle and waiting for disks: user, nice, system, irq, softirq,
+/// steal.
+fn busy(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core} ");
+    let fields = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+    let ticks = fields.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    let counted: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|&field| ticks.get(field)).sum();
+    Some(Duration::from_millis(counted * 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{busy, cpu, on_cpu, own_cpu, resident};
+    use std::time::Duration;
+
+    #[test]
+    fn this_process_uses_something() {
+        let pid = std::process::id();
+        assert!(cpu(pid).is_ok());
+        assert!(own_cpu() > Duration::ZERO);
+        assert!(resident(pid).is_ok_and(|bytes| bytes > 100_000));
+    }
+
+    #[test]
+    fn fields_of_proc() {
+        let due = Duration::from_nanos(332_916_139);
+        assert_eq!(on_cpu("332916139 4174315 148\n").ok(), Some(due));
+        assert!(on_cpu("").is_err());
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 4 1000 1000 8 16 32 64 128\ncpu1 0 0 0 0 0 0 0 0 0 0\n";
+        assert_eq!(busy(stat, 0), Some(Duration::from_millis(630)));
+        assert_eq!((busy(stat, 1), busy(stat, 2)), (Some(Duration::ZERO), None));
+    }
+}

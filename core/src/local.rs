@@ -1,0 +1,213 @@
+//! What a program in this process calls: keys and values in, values out.
+//!
+//! These are the short forms of the operations in `cache.rs`, which also know
+//! client flags, CAS, and who asks.
+
+use std::time::Duration;
+
+use crate::cache::{Cache, DeltaRequest, Mode, StoreRequest, Stored, Value};
+use crate::config::KEY_MAX;
+use crate::error::{AllocError, DeltaError, StoreError};
+
+/// How long an item lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// Until it is deleted, evicted or flushed.
+    #[default]
+    Never,
+    /// So long; parts of a second count as a whole one, and zero is over at once.
+    After(Duration),
+}
+
+impl From<Duration> for Ttl {
+    fn from(time: Duration) -> Self {
+        Self::After(time)
+    }
+}
+
+fn is_key(key: &[u8]) -> bool {
+    (1..=KEY_MAX).contains(&key.len())
+}
+
+impl Cache {
+    /// The second of the clock at which an item stored now expires.
+    fn expires(&self, ttl: Ttl) -> u32 {
+        match ttl {
+            Ttl::Never => 0,
+            Ttl::After(time) => {
+                let whole = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+                // 0 would be never.
+                self.clock().now().saturating_add(u32::try_from(whole).unwrap_or(u32::MAX)).max(1)
+            }
+        }
+    }
+
+    /// The value of `key`, copied.
+    pub fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        self.get_into(key, &mut value).then_some(value)
+    }
+
+    /// Appends the value of `key` to `to`. `false`: there is none.
+    pub fn get_into(&self, key: &[u8], to: &mut Vec<u8>) -> bool {
+        is_key(key)
+            && self
+                .fetch(key, self.store().hash(key), None, 0, |visit| {
+                    if let Some(item) = visit.item() {
+                        item.copy_to(to);
+                    }
+                })
+                .is_some()
+    }
+
+    /// Stores `value` under `key`, whatever is there.
+    ///
+    /// # Errors
+    /// If the key cannot be one, or there is no room.
+    pub fn set(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<(), StoreError> {
+        self.put(Mode::Set, key, value, ttl).map(|_| ())
+    }
+
+    /// Stores `value` if there is nothing under `key`. `false`: there is.
+    ///
+    /// # Errors
+    /// If the key cannot be one, or there is no room.
+    pub fn add(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        self.put(Mode::Add, key, value, ttl)
+    }
+
+    /// Stores `value` if there is something under `key`. `false`: there is not.
+    ///
+    /// # Errors
+    /// If the key cannot be one, or there is no room.
+    pub fn replace(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        self.put(Mode::Replace, key, value, ttl)
+    }
+
+    /// Puts `value` behind the one under `key`. `false`: there is none, or no
+    /// room for both.
+    ///
+    /// # Errors
+    /// If the key cannot be one, or there is no room.
+    pub fn append(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
+        self.put(Mode::Append, key, value, Ttl::Never)
+    }
+
+    /// Puts `value` before the one under `key`. `false`: there is none, or no
+    /// room for both.
+    ///
+    /// # Errors
+    /// If the key cannot be one, or there is no room.
+    pub fn prepend(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
+        self.put(Mode::Prepend, key, value, Ttl::Never)
+    }
+
+    fn put(&self, mode: Mode, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        if !is_key(key) {
+            return Err(StoreError::BadKey);
+        }
+        let request = StoreRequest { mode, expiry: self.expires(ttl), ..StoreRequest::new(key) };
+        match self.store_value(&request, Value::Bytes(value)) {
+            Ok(reply) => Ok(reply.stored == Stored::Stored),
+            Err(AllocError::TooLarge) => Err(StoreError::TooLarge),
+            Err(AllocError::NoMemory) => Err(StoreError::NoMemory),
+        }
+    }
+
+    /// Removes `key`. `false`: there was nothing.
+    pub fn delete(&self, key: &[u8]) -> bool {
+        is_key(key) && self.delete_for(key, 0)
+    }
+
+    /// Gives `key` a new TTL. `false`: there is nothing.
+    pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
+        is_key(key) && self.touch_for(key, self.expires(ttl), 0)
+    }
+
+    /// Adds `delta` to the decimal number under `key`; it wraps at 2^64.
+    ///
+    /// # Errors
+    /// If there is none, or it is no number.
+    pub fn increment(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
+        self.count(key, true, delta)
+    }
+
+    /// Takes `delta` from the decimal number under `key`; it stops at 0.
+    ///
+    /// # Errors
+    /// If there is none, or it is no number.
+    pub fn decrement(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
+        self.count(key, false, delta)
+    }
+
+    fn count(&self, key: &[u8], increment: bool, delta: u64) -> Result<u64, DeltaError> {
+        if !is_key(key) {
+            return Err(DeltaError::NotFound);
+        }
+        let request = DeltaRequest {
+            key,
+            increment,
+            delta,
+            compare: 0,
+            cas: None,
+            expiry: None,
+            vivify: None,
+            client: 0,
+        };
+        self.add_delta(&request).map(|number| number.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CacheConfig;
+    use std::sync::Arc;
+
+    fn cache() -> Arc<Cache> {
+        let cache = Cache::new(CacheConfig::default()).unwrap_or_else(|e| unreachable!("{e}"));
+        cache.clock().freeze();
+        cache
+    }
+
+    #[test]
+    fn values_come_and_go() {
+        let cache = cache();
+        assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));
+        assert_eq!(cache.add(b"a", b"2", Ttl::Never), Ok(false));
+        assert_eq!(cache.replace(b"b", b"2", Ttl::Never), Ok(false));
+        assert_eq!(cache.append(b"a", b"2"), Ok(true));
+        assert_eq!(cache.prepend(b"a", b"3"), Ok(true));
+        assert_eq!(cache.get(b"a").as_deref(), Some(&b"312"[..]));
+        assert_eq!(cache.increment(b"a", 8), Ok(320));
+        assert_eq!(cache.decrement(b"a", 1000), Ok(0));
+        assert!(cache.delete(b"a"));
+        assert!(!cache.delete(b"a"));
+        assert_eq!(cache.get(b"a"), None);
+        assert_eq!(cache.increment(b"a", 1), Err(DeltaError::NotFound));
+    }
+
+    #[test]
+    fn time_is_the_clocks() {
+        let cache = cache();
+        assert_eq!(cache.set(b"a", b"1", Duration::from_secs(10).into()), Ok(()));
+        cache.clock().advance(9);
+        assert!(cache.get(b"a").is_some());
+        assert!(cache.touch(b"a", Duration::from_millis(1500).into()));
+        cache.clock().advance(1);
+        assert!(cache.get(b"a").is_some());
+        cache.clock().advance(1);
+        assert!(cache.get(b"a").is_none());
+        assert_eq!(cache.set(b"a", b"1", Duration::ZERO.into()), Ok(()));
+        assert!(cache.get(b"a").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_says_so() {
+        let cache = cache();
+        assert_eq!(cache.set(b"", b"1", Ttl::Never), Err(StoreError::BadKey));
+        assert_eq!(cache.set(&[b'k'; 251], b"1", Ttl::Never), Err(StoreError::BadKey));
+        assert_eq!(cache.set(b"a", &vec![0; 2 << 20], Ttl::Never), Err(StoreError::TooLarge));
+        assert_eq!(cache.get(&[b'k'; 300]), None);
+    }
+}

@@ -1,0 +1,721 @@
+//! The store under pressure: too little memory, page moves, flushes, limits
+//! that change, readers that hold on, and threads. What is found is always what
+//! was stored last, and at the end every chunk is accounted for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcache_core::cache::{Cache, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, Stored, Value};
+use memcache_core::config::{CacheConfig, LruMode, MIB};
+use memcache_core::error::AllocError;
+use memcache_core::store::stats::Totals;
+use memcache_core::store::{Draft, HEADER, MoveError, PinnedValue, Store, bit};
+
+/// A small generator of numbers (splitmix64): a seed names a run.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        (self.next() % most as u64) as usize
+    }
+
+    /// Sizes of all magnitudes below `most`.
+    fn size(&mut self, most: usize) -> usize {
+        let bits = most.ilog2() as usize + 1;
+        let scale = 1usize << (1 + self.below(bits));
+        self.below(scale.min(most))
+    }
+}
+
+/// Bytes of the head of a value: key, version, length.
+const HEAD: usize = 24;
+
+/// A value that says what it is: key, version and length, then a fill that
+/// follows from them. No shorter than its head.
+fn value_of(key: u64, version: u64, length: usize) -> Vec<u8> {
+    let length = length.max(HEAD);
+    let mut value = Vec::with_capacity(length);
+    value.extend_from_slice(&key.to_le_bytes());
+    value.extend_from_slice(&version.to_le_bytes());
+    value.extend_from_slice(&(length as u64).to_le_bytes());
+    let mut fill = Rng(key ^ version.rotate_left(32) ^ length as u64);
+    while value.len() < length {
+        value.extend_from_slice(&fill.next().to_le_bytes());
+    }
+    value.truncate(length);
+    value
+}
+
+/// Checks that `value` is a whole value of `key`; returns its version.
+fn version_in<'a>(key: u64, slices: impl Iterator<Item = &'a [u8]>) -> u64 {
+    let mut value = Vec::new();
+    slices.for_each(|slice| value.extend_from_slice(slice));
+    assert!(value.len() >= HEAD, "{} bytes", value.len());
+    let word = |at: usize| u64::from_le_bytes(value[at..at + 8].try_into().unwrap());
+    assert_eq!(word(0), key, "a value of another key");
+    assert!(value == value_of(key, word(8), word(16) as usize), "torn value of key {key}");
+    word(8)
+}
+
+fn name(key: u64) -> Vec<u8> {
+    let mut name = format!("k{key}.").into_bytes();
+    name.resize(name.len() + (key as usize * 37) % 220, b'x');
+    name
+}
+
+fn request(key: &[u8]) -> StoreRequest<'_> {
+    StoreRequest {
+        key,
+        mode: Mode::Set,
+        vivify: false,
+        flags: 0,
+        expiry: 0,
+        compare: 0,
+        cas: None,
+        allow_stale: false,
+        key_binary: false,
+        purge_on_failure: true,
+        client: 0,
+    }
+}
+
+fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
+    cache.store_value(&request(key), Value::Bytes(value)).map(|reply| reply.stored)
+}
+
+fn pin(cache: &Cache, key: &[u8]) -> Option<PinnedValue> {
+    let hash = cache.store().hash(key);
+    cache.fetch(key, hash, None, 0, |visit| visit.pin()).flatten()
+}
+
+fn frozen(config: CacheConfig) -> Arc<Cache> {
+    let cache = Cache::new(config).expect("a cache");
+    cache.clock().freeze();
+    cache
+}
+
+/// Frees what is dead and ends page moves.
+fn tidy(store: &Store) {
+    for shard in 0..store.shard_count() {
+        let mut bucket = Some(0);
+        while let Some(from) = bucket {
+            bucket = store.crawl(shard, from, 1000, u64::MAX, |_| ());
+        }
+    }
+    while store.is_moving() {
+        store.continue_move();
+    }
+}
+
+/// Chunks of each class that the items of the store fill, by its settings;
+/// items; bytes.
+fn walk(store: &Store, chunk_max: usize) -> (Vec<usize>, u64, u64) {
+    let mut used = vec![0; store.class_sizes().len()];
+    let (mut items, mut bytes) = (0, 0);
+    let class_of = |size: usize| usize::from(store.class_for(0, 0, size - HEADER).unwrap());
+    for shard in 0..store.shard_count() {
+        let mut bucket = Some(0);
+        while let Some(from) = bucket {
+            bucket = store.walk(shard, from, 1000, |item, _| {
+                let header = item.header();
+                items += 1;
+                bytes += header.total() as u64;
+                if header.has(bit::CHUNKED) {
+                    used[class_of(header.value_offset() + 4)] += 1;
+                    let mut left = item.len();
+                    for slice in item.slices() {
+                        used[class_of((left + HEADER).min(chunk_max))] += 1;
+                        left -= slice.len();
+                    }
+                    assert_eq!(left, 0);
+                } else {
+                    used[usize::from(header.class())] += 1;
+                }
+            });
+        }
+    }
+    (used, items, bytes)
+}
+
+fn used_by(totals: &Totals) -> Vec<usize> {
+    totals.classes.iter().map(|class| class.pages * class.per_page - class.free_chunks).collect()
+}
+
+/// What must hold when nobody works, with no pins or drafts about.
+fn check(cache: &Cache) {
+    let store = cache.store();
+    let chunk_max = cache.config().slab_chunk_max;
+    // The background thread may be at work: look until nothing changed.
+    let (totals, (wanted, items, bytes)) = loop {
+        tidy(store);
+        let before = store.totals();
+        let walked = walk(store, chunk_max);
+        let after = store.totals();
+        if !store.is_moving()
+            && before.curr_items == after.curr_items
+            && before.mover.moved == after.mover.moved
+            && before.class_sum().evicted == after.class_sum().evicted
+            && used_by(&before) == used_by(&after)
+        {
+            break (after, walked);
+        }
+    };
+    assert_eq!(totals.curr_items, items);
+    assert_eq!(totals.curr_bytes, bytes);
+    assert_eq!(totals.classes.iter().map(|class| class.bytes).sum::<u64>(), bytes);
+    assert_eq!(totals.classes.iter().flat_map(|class| class.items).sum::<u64>(), items);
+    let used = used_by(&totals);
+    assert_eq!(used.iter().sum::<usize>(), wanted.iter().sum::<usize>(), "{used:?} {wanted:?}");
+    // A last chunk of a large value may lie in the largest class instead.
+    let largest = used.len() - 1;
+    for class in 1..largest {
+        assert!(used[class] <= wanted[class], "class {class}: {used:?} {wanted:?}");
+    }
+    let pages: usize = totals.classes.iter().map(|class| class.pages).sum::<usize>() + totals.pool;
+    assert_eq!(pages * MIB, totals.malloced);
+}
+
+/// Empties the cache and checks that all chunks are free.
+fn check_empty(cache: &Cache) {
+    cache.flush(None);
+    check(cache);
+    let totals = cache.store().totals();
+    assert_eq!((totals.curr_items, totals.curr_bytes), (0, 0));
+    assert!(used_by(&totals).iter().all(|&used| used == 0), "{:?}", used_by(&totals));
+}
+
+fn small(limit: usize) -> CacheConfig {
+    CacheConfig {
+        memory_limit: limit,
+        item_size_max: 512 * 1024,
+        slab_chunk_max: 64 * 1024,
+        ..CacheConfig::default()
+    }
+}
+
+/// Stores, reads and deletes at random in too little memory.
+fn churn(config: CacheConfig, seed: u64, rounds: usize) {
+    let evicts = config.evictions;
+    let cache = frozen(config);
+    let largest = cache.config().item_size_max - 300;
+    let mut rng = Rng(seed);
+    let mut versions = vec![0u64; 3000];
+    let mut held: Vec<(u64, u64, PinnedValue)> = Vec::new();
+    let mut drafts: Vec<Draft> = Vec::new();
+    let mut refused = 0;
+    for round in 0..rounds {
+        let key = rng.next() % versions.len() as u64;
+        let long = name(key);
+        match rng.below(100) {
+            0..55 => {
+                let version = round as u64 + 1;
+                let value = value_of(key, version, rng.size(largest));
+                let flags = (rng.next() % 2) as u32;
+                let expiry = if rng.below(10) == 0 { cache.clock().now() + 3 } else { 0 };
+                let request = StoreRequest { flags, expiry, ..request(&long) };
+                match cache.store_value(&request, Value::Bytes(&value)) {
+                    Ok(reply) => {
+                        assert_eq!(reply.stored, Stored::Stored);
+                        versions[key as usize] = version;
+                    }
+                    Err(AllocError::TooLarge) => unreachable!("{} bytes", value.len()),
+                    Err(AllocError::NoMemory) => {
+                        refused += 1;
+                        // What the key held is out of date.
+                        assert!(pin(&cache, &long).is_none());
+                    }
+                }
+            }
+            55..80 => {
+                let seen = cache.fetch(&long, cache.store().hash(&long), None, 0, |visit| {
+                    version_in(key, visit.item().unwrap().slices())
+                });
+                assert!(seen.is_none_or(|seen| seen == versions[key as usize]), "a stale value");
+            }
+            80..85 => {
+                cache.delete_for(&long, 0);
+                assert!(pin(&cache, &long).is_none());
+            }
+            85..88 => {
+                if let Some(value) = pin(&cache, &long) {
+                    held.push((key, versions[key as usize], value));
+                }
+                if held.len() > 12 {
+                    let (key, version, value) = held.swap_remove(rng.below(12));
+                    assert_eq!(version_in(key, value.slices()), version);
+                }
+            }
+            88..91 => {
+                // Half an upload, given up some time later.
+                let length = rng.size(largest);
+                if let Ok(mut draft) = cache.draft(&request(&long), length) {
+                    let _ = draft.write(&vec![7; length / 2]);
+                    drafts.push(draft);
+                }
+                if drafts.len() > 3 {
+                    drafts.swap_remove(rng.below(3));
+                }
+            }
+            91..94 => {
+                let from = cache.store().largest_class();
+                let (from, to) = (rng.below(usize::from(from)) as i32, rng.below(usize::from(from)) as i32);
+                let _ = cache.store().start_move(from - 1, to);
+            }
+            94..98 => {
+                cache.store().continue_move();
+            }
+            98 => cache.clock().advance(1),
+            _ => cache.store().juggle(rng.below(cache.store().shard_count())),
+        }
+        let totals_due = round % 997 == 0;
+        if totals_due {
+            let totals = cache.store().totals();
+            assert!(totals.malloced <= totals.limit, "{} bytes", totals.malloced);
+        }
+    }
+    for (key, version, value) in held {
+        assert_eq!(version_in(key, value.slices()), version);
+    }
+    drop(drafts);
+    check(&cache);
+    for key in 0..versions.len() as u64 {
+        let long = name(key);
+        if let Some(value) = pin(&cache, &long) {
+            assert_eq!(version_in(key, value.slices()), versions[key as usize]);
+        }
+    }
+    let totals = cache.store().totals();
+    assert!(totals.malloced <= totals.limit, "{} bytes", totals.malloced);
+    if evicts {
+        assert!(totals.class_sum().evicted + totals.mover.inline_reclaim > 0);
+        assert!(refused * 20 < rounds, "{refused} of {rounds} refused");
+    } else {
+        assert_eq!(totals.class_sum().evicted, 0);
+        assert!(refused > 0);
+    }
+    for key in 0..versions.len() as u64 {
+        cache.delete_for(&name(key), 0);
+    }
+    check_empty(&cache);
+}
+
+const ROUNDS: usize = if cfg!(debug_assertions) { 8_000 } else { 60_000 };
+
+#[test]
+fn what_is_found_is_what_was_stored() {
+    for (seed, limit) in [(1, 2), (2, 3), (3, 4)] {
+        churn(small(limit * MIB), seed, ROUNDS);
+    }
+}
+
+#[test]
+fn in_one_shard_and_in_many() {
+    churn(CacheConfig { shards: Some(1), ..small(3 * MIB) }, 4, ROUNDS);
+    churn(CacheConfig { shards: Some(64), ..small(3 * MIB) }, 5, ROUNDS);
+}
+
+#[test]
+fn without_evictions() {
+    churn(CacheConfig { evictions: false, ..small(3 * MIB) }, 6, ROUNDS);
+}
+
+#[test]
+fn with_tiny_chunks() {
+    let config = CacheConfig { slab_chunk_max: 1024, item_size_max: 64 * 1024, ..small(2 * MIB) };
+    churn(config, 7, ROUNDS);
+}
+
+#[test]
+fn with_the_flat_policy_and_short_lives() {
+    churn(CacheConfig { lru_mode: LruMode::Flat, ..small(3 * MIB) }, 8, ROUNDS);
+    churn(CacheConfig { temporary_ttl: Some(10), ..small(3 * MIB) }, 9, ROUNDS);
+}
+
+#[test]
+fn with_sizes_given() {
+    let config = CacheConfig { slab_sizes: Some(vec![80, 200, 1000, 30_000]), ..small(3 * MIB) };
+    churn(config, 10, ROUNDS);
+    churn(CacheConfig { chunk_size: 1, growth_factor: 2.0, ..small(3 * MIB) }, 11, ROUNDS);
+}
+
+#[test]
+fn a_class_gets_memory_when_others_hold_it_all_unless_they_are_in_use() {
+    let cache = frozen(CacheConfig { memory_limit: 2 * MIB, ..CacheConfig::default() });
+    let large = |key| value_of(key, 1, 400_000);
+    for key in 0..4 {
+        assert_eq!(set(&cache, &name(key), &large(key)), Ok(Stored::Stored));
+    }
+    let held: Vec<_> = (0..4).map(|key| (key, pin(&cache, &name(key)).expect("held"))).collect();
+    // Small items have no page, and every page is in use.
+    assert_eq!(set(&cache, b"small", &value_of(9, 1, 50)), Err(AllocError::NoMemory));
+    assert_eq!(set(&cache, b"large", &large(9)), Err(AllocError::NoMemory));
+    let delta = DeltaRequest {
+        key: b"number",
+        increment: true,
+        delta: 1,
+        compare: 0,
+        cas: None,
+        expiry: None,
+        vivify: Some((1, 0)),
+        client: 0,
+    };
+    assert!(cache.add_delta(&delta).is_err());
+    assert!(cache.meta_get(b"made", &MetaGet { vivify: Some(0), ..MetaGet::default() }, |_, _| ()).is_none());
+    for (key, value) in &held {
+        assert_eq!(version_in(*key, value.slices()), 1);
+    }
+    assert!(!cache.store().is_moving());
+    drop(held);
+    for key in 0..4 {
+        assert!(pin(&cache, &name(key)).is_some(), "a held item was lost");
+    }
+    assert_eq!(set(&cache, b"small", &value_of(9, 1, 50)), Ok(Stored::Stored));
+    assert_eq!(version_in(9, pin(&cache, b"small").expect("there").slices()), 1);
+    assert!(cache.store().totals().malloced <= 2 * MIB);
+    check(&cache);
+    check_empty(&cache);
+}
+
+#[test]
+fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
+    let config = CacheConfig { evictions: false, ..small(2 * MIB) };
+    let cache = frozen(config);
+    let mut drafts = Vec::new();
+    let failed = loop {
+        let mut draft = match cache.draft(&request(b"upload"), 300_000) {
+            Ok(draft) => draft,
+            Err(error) => break error,
+        };
+        match draft.write(&vec![1; 300_000]) {
+            Ok(()) => drafts.push(draft),
+            Err(error) => {
+                assert!(draft.missing() > 0);
+                break error;
+            }
+        }
+    };
+    assert_eq!(failed, AllocError::NoMemory);
+    assert!(drafts.len() >= 4);
+    drop(drafts);
+    check_empty(&cache);
+    assert_eq!(set(&cache, b"upload", &value_of(1, 1, 300_000)), Ok(Stored::Stored));
+    check(&cache);
+}
+
+#[test]
+fn a_page_that_is_given_up_comes_back_whole() {
+    let cache = frozen(CacheConfig { memory_limit: 4 * MIB, shards: Some(4), ..CacheConfig::default() });
+    let store = cache.store();
+    let class = i32::from(store.class_for(6, 0, 1000).unwrap());
+    let mut key = 0u64;
+    while store.totals().classes[class as usize].pages < 4 {
+        assert_eq!(set(&cache, &name(key), &value_of(key, 1, 800)), Ok(Stored::Stored));
+        key += 1;
+    }
+    let class = store.totals().classes.iter().position(|class| class.pages > 1).unwrap() as i32;
+    let held: Vec<_> = (0..key).step_by(7).filter_map(|key| Some((key, pin(&cache, &name(key))?))).collect();
+    assert_eq!(store.start_move(class, class), Err(MoveError::Same));
+    assert_eq!(store.start_move(class, 1000), Err(MoveError::BadClass));
+    store.start_move(class, 0).unwrap();
+    assert_eq!(store.start_move(class, 0), Err(MoveError::Busy));
+    while store.continue_move() {}
+    assert!(store.is_moving(), "items in use hold the page");
+    // Another class needs a page at once: the move under way is given up.
+    let _ = set(&cache, b"big", &value_of(1, 1, 300_000));
+    assert!(!store.is_moving());
+    for (key, value) in &held {
+        assert_eq!(version_in(*key, value.slices()), 1);
+    }
+    drop(held);
+    check(&cache);
+    check_empty(&cache);
+}
+
+#[test]
+fn the_limit_moves_up_and_down() {
+    let cache = frozen(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() });
+    let store = cache.store();
+    let mut key = 0;
+    let mut fill = |pages: usize| {
+        while store.totals().malloced < pages * MIB {
+            for _ in 0..50 {
+                assert_eq!(set(&cache, &name(key), &value_of(key, 1, 2000)), Ok(Stored::Stored));
+                key += 1;
+            }
+        }
+        for _ in 0..2000 {
+            assert_eq!(set(&cache, &name(key), &value_of(key, 1, 2000)), Ok(Stored::Stored));
+            key += 1;
+        }
+        assert_eq!(store.totals().malloced, pages * MIB);
+    };
+    fill(8);
+    assert!(store.set_limit(12 * MIB));
+    fill(12);
+    assert!(store.set_limit(10 * MIB));
+    // The background thread shrinks it; help it and do not wait for it.
+    while store.totals().malloced > 10 * MIB {
+        assert!(store.shrinks());
+        let _ = store.start_move(-1, 0);
+        store.continue_move();
+    }
+    tidy(store);
+    assert!(!store.shrinks());
+    fill(10);
+    assert!(!store.set_limit(usize::MAX));
+    assert_eq!(store.limit(), 10 * MIB);
+    check(&cache);
+    check_empty(&cache);
+}
+
+/// What the threads of [`stress`] share: the newest version of each key that
+/// some thread began to store, and of each that a delete or store finished.
+struct Board {
+    begun: Vec<AtomicU64>,
+    done: AtomicBool,
+    finished: AtomicU32,
+}
+
+/// One thread's work: each key belongs to one writing thread, so that this
+/// thread knows exactly what its keys hold; all threads read all keys.
+fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64, evicting: bool) -> u64 {
+    let keys = board.begun.len() as u64;
+    let largest = cache.config().item_size_max - 300;
+    let mut rng = Rng(seed ^ number.rotate_left(17));
+    let mut own = vec![0u64; keys as usize];
+    let mut held: Vec<(u64, u64, PinnedValue)> = Vec::new();
+    let mut version = 0;
+    let mut operations = 0;
+    while !board.done.load(Relaxed) {
+        operations += 1;
+        let any = rng.next() % keys;
+        let mine = any - any % threads + number;
+        let long = name(mine);
+        match rng.below(100) {
+            0..40 if mine < keys => {
+                version += 1;
+                board.begun[mine as usize].store(version, Relaxed);
+                let value = value_of(mine, version, rng.size(largest));
+                let mode = if rng.below(4) == 0 { Mode::Add } else { Mode::Set };
+                let expiry = if rng.below(8) == 0 { cache.clock().now() + 2 } else { 0 };
+                let flags = (rng.next() % 3) as u32;
+                let request = StoreRequest { mode, expiry, flags, ..request(&long) };
+                match cache.store_value(&request, Value::Bytes(&value)) {
+                    Ok(reply) if reply.stored == Stored::Stored => own[mine as usize] = version,
+                    Ok(_) => {}
+                    Err(_) => own[mine as usize] = 0,
+                }
+            }
+            0..40 => {}
+            40..70 => {
+                let long = name(any);
+                let hash = cache.store().hash(&long);
+                let seen = cache.fetch(&long, hash, None, 0, |visit| {
+                    let item = visit.item().unwrap();
+                    let version = version_in(any, item.slices());
+                    (version, (item.len() > 2000).then(|| visit.pin()).flatten())
+                });
+                if let Some((seen, pinned)) = seen {
+                    assert!(seen <= board.begun[any as usize].load(Relaxed));
+                    if any % threads == number {
+                        assert_eq!(seen, own[any as usize], "a stale value");
+                    }
+                    held.extend(pinned.map(|value| (any, seen, value)));
+                }
+                while held.len() > 6 {
+                    let (key, version, value) = held.swap_remove(rng.below(6));
+                    assert_eq!(version_in(key, value.slices()), version);
+                }
+            }
+            70..76 if mine < keys => {
+                cache.delete_for(&long, 0);
+                own[mine as usize] = 0;
+                assert!(cache.inspect(&long, 0, |_| ()).is_none());
+            }
+            76..79 => {
+                let length = rng.size(largest);
+                if let Ok(mut draft) = cache.draft(&request(&long), length) {
+                    let _ = draft.write(&vec![9; rng.below(length + 1)]);
+                    drop(draft);
+                }
+            }
+            79..84 => {
+                // A counter and a log that all threads write.
+                let delta = DeltaRequest {
+                    key: b"counter",
+                    increment: true,
+                    delta: 1,
+                    compare: 0,
+                    cas: None,
+                    expiry: None,
+                    vivify: Some((1, 0)),
+                    client: 0,
+                };
+                let _ = cache.add_delta(&delta);
+                let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
+                let log = StoreRequest { mode, vivify: true, ..request(b"log") };
+                if cache.store_value(&log, Value::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000) {
+                    cache.delete_for(b"log", 0);
+                }
+                let hash = cache.store().hash(b"log");
+                cache.fetch(b"log", hash, None, 0, |visit| {
+                    let item = visit.item().unwrap();
+                    assert_eq!(item.len() % 1000, 0);
+                    assert!(item.slices().all(|slice| slice.iter().all(|&byte| byte == b'a')));
+                });
+            }
+            84..86 if mine < keys => {
+                let ask = MetaDelete { stale: true, ..MetaDelete::default() };
+                cache.meta_delete(&long, &ask);
+            }
+            86..88 => {
+                cache.touch_for(&name(any), 0, 0);
+            }
+            88..94 => {
+                cache.store().continue_move();
+            }
+            94..96 => {
+                let classes = usize::from(cache.store().largest_class());
+                let (from, to) = (rng.below(classes + 1) as i32, rng.below(classes + 1) as i32);
+                let _ = cache.store().start_move(if from == 0 { -1 } else { from }, to);
+            }
+            96 => {
+                let shard = rng.below(cache.store().shard_count());
+                cache.store().crawl(shard, 0, 500, u64::MAX, |_| ());
+            }
+            97 => {
+                let totals = cache.store().totals();
+                assert!(totals.malloced <= 8 * MIB, "{} bytes", totals.malloced);
+            }
+            98 if evicting && rng.below(50) == 0 => {
+                cache.store().set_limit((3 + rng.below(6)) * MIB);
+            }
+            99 if rng.below(20) == 0 => match rng.below(3) {
+                0 => cache.clock().advance(1),
+                1 => cache.flush(None),
+                _ => cache.flush(Some(cache.clock().now() + 1)),
+            },
+            _ => {
+                cache.store().prefetch(rng.next());
+            }
+        }
+    }
+    for (key, version, value) in held {
+        assert_eq!(version_in(key, value.slices()), version);
+    }
+    board.finished.fetch_add(1, Relaxed);
+    operations
+}
+
+fn stress(config: CacheConfig, seed: u64, time: Duration) {
+    const THREADS: u64 = 4;
+    let evicting = config.evictions;
+    let cache = frozen(config);
+    let board = Board {
+        begun: (0..2000).map(|_| AtomicU64::new(0)).collect(),
+        done: AtomicBool::new(false),
+        finished: AtomicU32::new(0),
+    };
+    let operations: u64 = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let (cache, board) = (&cache, &board);
+                scope.spawn(move || work(cache, board, number, THREADS, seed, evicting))
+            })
+            .collect();
+        let end = Instant::now() + time;
+        while Instant::now() < end && threads.iter().all(|thread| !thread.is_finished()) {
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        board.done.store(true, Relaxed);
+        threads.into_iter().map(|thread| thread.join().expect("no thread failed")).sum()
+    });
+    assert_eq!(board.finished.load(Relaxed), THREADS as u32);
+    assert!(operations > 0);
+    check(&cache);
+    let totals = cache.store().totals();
+    println!(
+        "{operations} operations, {} evicted, {} pages moved, {} items and {} chunks rescued, {} refused",
+        totals.class_sum().evicted,
+        totals.mover.moved,
+        totals.mover.rescues,
+        totals.mover.chunk_rescues,
+        totals.commands.store_no_memory,
+    );
+    check_empty(&cache);
+}
+
+const TIME: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 2000 });
+
+#[test]
+fn threads_in_the_usual_shards() {
+    stress(CacheConfig { shards: Some(4), ..small(6 * MIB) }, 21, TIME);
+}
+
+#[test]
+fn threads_in_one_shard() {
+    stress(CacheConfig { shards: Some(1), slab_chunk_max: 1024, ..small(4 * MIB) }, 22, TIME);
+}
+
+#[test]
+fn threads_in_many_shards() {
+    stress(CacheConfig { shards: Some(64), ..small(8 * MIB) }, 23, TIME);
+}
+
+#[test]
+fn threads_without_evictions() {
+    stress(CacheConfig { evictions: false, ..small(6 * MIB) }, 24, TIME);
+}
+
+/// An item stored after a flush stays, whoever reads it with an old idea of
+/// the time; one stored before never comes back.
+#[test]
+fn flushes_take_what_was_there_and_nothing_else() {
+    let cache = frozen(CacheConfig { shards: Some(1), ..CacheConfig::default() });
+    let done = AtomicBool::new(false);
+    let end = Instant::now() + TIME;
+    thread::scope(|scope| {
+        for number in 0..3u64 {
+            let (cache, done) = (&cache, &done);
+            scope.spawn(move || {
+                let mut rng = Rng(number);
+                while !done.load(Relaxed) {
+                    let key = [b'0' + rng.below(8) as u8];
+                    let hash = cache.store().hash(&key);
+                    cache.fetch(&key, hash, None, 0, |_| ());
+                }
+            });
+        }
+        let mut round = 0u64;
+        while Instant::now() < end {
+            round += 1;
+            for key in b'0'..b'8' {
+                assert_eq!(set(&cache, &[key], b"old"), Ok(Stored::Stored));
+            }
+            // Not `Cache::flush`: that also frees what it finds.
+            cache.store().flush();
+            for key in b'0'..b'4' {
+                assert!(cache.inspect(&[key], 0, |_| ()).is_none(), "flushed, but there in round {round}");
+            }
+            for key in b'0'..b'8' {
+                assert_eq!(set(&cache, &[key], b"new"), Ok(Stored::Stored));
+            }
+            for key in b'0'..b'8' {
+                assert!(cache.inspect(&[key], 0, |_| ()).is_some(), "lost in round {round}");
+            }
+        }
+        done.store(true, Relaxed);
+    });
+}
