@@ -42,9 +42,9 @@ differential: build setup ## the same random commands to the daemon and to Debia
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 
-# The commands that README.md shows are run by scripts/examples.sh, once there is one.
+# What README.md shows; its Rust examples are doctests.
 test-examples: build
-	@if [ -f scripts/examples.sh ]; then bash scripts/examples.sh; fi
+	python3 scripts/examples.py $(DAEMON)
 
 suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Runs the shell examples of README.md against the daemon and compares what they print.
+"""Runs the shell examples of README.md's section on the daemon and compares what they print.
 
 An example is a ```sh block directly followed by a ```text block: what it must print. The daemon runs on a free port,
 which takes the place of 11211. The Rust examples are doctests of the core crate.
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAIR = re.compile(r"```sh\n(.*?)```\n\s*(?:[^`]*?\n)?```text\n(.*?)```", re.S)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
 
 
 def free_port() -> int:
@@ -33,7 +33,10 @@ def wait_for(port: int) -> None:
 
 def main() -> None:
     daemon = sys.argv[1]
-    examples = PAIR.findall((ROOT / "README.md").read_text())
+    section = re.search(r"^## The daemon$(.*?)^## ", (ROOT / "README.md").read_text(), re.S | re.M)
+    blocks = BLOCK.findall(section.group(1)) if section else []
+    pairs = zip(blocks, blocks[1:])
+    examples = [(script, printed) for (one, script), (two, printed) in pairs if (one, two) == ("sh", "text")]
     if not examples:
         sys.exit("README.md has no examples: the pattern is wrong, or the examples are gone")
     port = free_port()
