@@ -407,6 +407,16 @@ impl Session {
                 return Some(match flags.set() {
                     Ok(head) => self.store(env, &head, *length, Answer::Meta(flags.echo()), rest, whole, out),
                     Err(error) => {
+                        let class = |key: Key<'_>| {
+                            let bytes = key.bytes().len();
+                            context.cache.store().class_for(bytes, flags.client_flags(), *length).ok()
+                        };
+                        if let (true, Some(key)) = (error == meta::LONG_OPAQUE, flags.key())
+                            && let Some(class) = class(key)
+                        {
+                            // memcached has made the item by then.
+                            context.cache.count_set(key.bytes(), class);
+                        }
                         push_line(out, error);
                         self.swallow(whole, length + 2)
                     }

@@ -130,11 +130,6 @@ impl Watcher {
     fn offer(&self, line: &[u8]) -> bool {
         let mut state = self.state.lock();
         let was_empty = state.lines.is_empty();
-        if state.skipped > 0 && state.lines.len() + line.len() + 32 <= self.limit {
-            let note = format!("skipped={}\n", state.skipped);
-            state.lines.extend_from_slice(note.as_bytes());
-            state.skipped = 0;
-        }
         if state.lines.len() + line.len() > self.limit {
             state.skipped += 1;
             return false;
@@ -147,11 +142,17 @@ impl Watcher {
         true
     }
 
-    /// Appends the buffered lines to `to` and empties the buffer.
+    /// Appends the buffered lines to `to`, and how many were lost since the last
+    /// call, and empties the buffer.
     pub fn drain(&self, to: &mut Vec<u8>) {
         let mut state = self.state.lock();
         to.extend_from_slice(&state.lines);
         state.lines.clear();
+        if state.skipped > 0 {
+            // At once: a reader that waits for it may be all that is left.
+            to.extend_from_slice(format!("skipped={}\n", state.skipped).as_bytes());
+            state.skipped = 0;
+        }
     }
 }
 
@@ -164,5 +165,29 @@ pub fn push_uri_encoded(to: &mut String, key: &[u8]) {
         } else {
             let _ = write!(to, "%{byte:02X}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_did_not_read_is_told_how_much_it_missed() {
+        let hub = WatchHub::default();
+        assert!(!hub.wants(kind::FETCHERS));
+        let watcher =
+            hub.add(kind::FETCHERS, 200, || ()).unwrap_or_else(|| unreachable!("the first watcher"));
+        assert!(hub.wants(kind::FETCHERS) && !hub.wants(kind::MUTATIONS));
+        for _ in 0..100 {
+            hub.event(kind::FETCHERS, |line| line.push_str("type=item_get"));
+        }
+        let mut lines = Vec::new();
+        watcher.drain(&mut lines);
+        let lines = String::from_utf8_lossy(&lines);
+        let kept = lines.matches("type=item_get").count();
+        assert!((1..100).contains(&kept) && lines.ends_with(&format!("skipped={}\n", 100 - kept)), "{lines}");
+        hub.remove(&watcher);
+        assert!(!hub.wants(kind::FETCHERS));
     }
 }

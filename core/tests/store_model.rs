@@ -583,7 +583,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 fn op() -> impl Strategy<Value = Op> {
     let key = || 0..KEYS;
     let flags = || prop_oneof![Just(0u32), any::<u32>()];
-    let cas = || prop_oneof![4 => Just(None), 1 => (1..1000u64).prop_map(Some)];
+    let cas = || prop_oneof![4 => Just(None), 1 => (1u64 << 40..1 << 41).prop_map(Some)];
     let maybe = || proptest::option::of(ttl());
     let store = (
         (key(), mode(), any::<bool>(), flags(), ttl()),

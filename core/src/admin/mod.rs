@@ -255,7 +255,10 @@ fn lru(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {
         let Some(ttl) = tokens.get(2).and_then(strict_i32) else { return desk.line(text::ERROR) };
-        desk.cache().store().tune(|tuning| tuning.temporary_ttl = u32::try_from(ttl).ok());
+        desk.cache().store().tune(|tuning| {
+            tuning.temporary = ttl >= 0;
+            tuning.temporary_ttl = u32::try_from(ttl).unwrap_or(tuning.temporary_ttl);
+        });
         return desk.line("OK");
     }
     desk.line(text::ERROR)

@@ -326,8 +326,8 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
     out.put("warm_lru_pct", tuning.warm_pct);
     out.put("hot_max_factor", format_args!("{:.2}", tuning.hot_factor));
     out.put("warm_max_factor", format_args!("{:.2}", tuning.warm_factor));
-    out.put("temp_lru", yes(tuning.temporary_ttl.is_some()));
-    out.put("temporary_ttl", tuning.temporary_ttl.unwrap_or(61));
+    out.put("temp_lru", yes(tuning.temporary));
+    out.put("temporary_ttl", tuning.temporary_ttl);
     out.put("idle_timeout", config.idle_timeout);
     out.put("watcher_logbuf_size", config.watcher_buffer);
     out.put("worker_logbuf_size", config.worker_buffer);
@@ -345,7 +345,7 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
 fn items(context: &Context, bytes: &mut Vec<u8>) {
     let totals = context.cache.store().totals();
     let maintained = context.cache.config().lru_maintainer;
-    let temporary = context.cache.store().tuning().temporary_ttl.is_some();
+    let temporary = context.cache.store().tuning().temporary;
     let mut out = Lines(bytes);
     for (number, class) in totals.classes.iter().enumerate().skip(1) {
         let held: u64 = class.items.iter().sum();

@@ -31,7 +31,8 @@ const INVALID: &str = "CLIENT_ERROR invalid flag";
 const BAD_TOKEN: &str = "CLIENT_ERROR bad token in command line format";
 const BAD_KEY: &str = "CLIENT_ERROR error decoding key";
 const TOO_MANY: &str = "CLIENT_ERROR options flags are too long";
-const LONG_OPAQUE: &str = "CLIENT_ERROR opaque token too long";
+/// The error of an opaque that is too long, which memcached finds late.
+pub const LONG_OPAQUE: &str = "CLIENT_ERROR opaque token too long";
 const BAD_INITIAL: &str = "CLIENT_ERROR invalid numeric initial value";
 const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta value";
 const BAD_SET_MODE: &str = "CLIENT_ERROR invalid mode for ms M token";
@@ -212,6 +213,11 @@ impl<'a> Flags<'a> {
         Key::new(self.key.get(..self.key_len)?)
     }
 
+    /// Client flags of an item to be stored.
+    pub fn client_flags(&self) -> u32 {
+        self.user_bits
+    }
+
     fn flags(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.tokens.from(self.first)
     }
@@ -370,7 +376,8 @@ impl Flags<'_> {
             return (ttl, made);
         }
         let before = |flag| self.position(flag) < self.position(b'O');
-        (ttl.filter(|_| before(b'T')), made.map(|expiry| if before(b'N') { expiry } else { 0 }))
+        let ttl = ttl.filter(|_| before(b'T'));
+        (ttl, made.map(|expiry| if before(b'N') { expiry } else { ttl.unwrap_or(0) }))
     }
 
     /// The request of an `mg`.

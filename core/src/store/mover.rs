@@ -154,6 +154,10 @@ impl Mover {
                 }
                 if stuck == PATIENCE {
                     self.abort(common, &mut shards);
+                } else if stuck > 0 {
+                    // Most who hold a chunk are about to store into it.
+                    drop(shards);
+                    std::thread::yield_now();
                 }
             }
         }

@@ -159,9 +159,9 @@ impl Shard {
         let header = memory.header(at);
         let tuning = self.tuning;
         let policy = policy::of(tuning.mode);
-        let temporary = tuning
-            .temporary_ttl
-            .is_some_and(|ttl| header.expiry() != 0 && header.expiry().saturating_sub(moment.now) <= ttl);
+        let temporary = tuning.temporary
+            && header.expiry() != 0
+            && header.expiry().saturating_sub(moment.now) <= tuning.temporary_ttl;
         let queue = if temporary { Queue::Temp } else { policy.admit() };
         self.commands.total_items += 1;
         self.bytes += header.total() as u64;

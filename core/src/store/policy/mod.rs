@@ -63,8 +63,10 @@ pub struct Tuning {
     pub hot_factor: f64,
     /// The same for warm items.
     pub warm_factor: f64,
+    /// Whether there is a queue for temporary items.
+    pub temporary: bool,
     /// Items with at most this TTL are temporary.
-    pub temporary_ttl: Option<u32>,
+    pub temporary_ttl: u32,
 }
 
 /// An eviction policy. Queues, header bits and nothing else.
