@@ -159,7 +159,7 @@ fn strtoull(value: &[u8]) -> Option<u64> {
     }
     let number: u64 = digits.parse().ok()?;
     let number = if negative { number.wrapping_neg() } else { number };
-    (!negative || number <= i64::MAX as u64).then_some(number)
+    (!negative || i64::try_from(number).is_ok()).then_some(number)
 }
 
 impl Model {

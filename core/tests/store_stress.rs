@@ -2,6 +2,7 @@
 //! that change, readers that hold on, and threads. What is found is always what
 //! was stored last, and at the end every chunk is accounted for.
 
+#![allow(clippy::similar_names, reason = "short names of a short-lived test")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use memcache_core::cache::{Cache, DeltaRequest, MetaDelete, MetaGet, Mode, Store
 use memcache_core::config::{CacheConfig, LruMode, MIB};
 use memcache_core::error::AllocError;
 use memcache_core::store::stats::Totals;
-use memcache_core::store::{Draft, HEADER, MoveError, PinnedValue, Store, bit};
+use memcache_core::store::{Draft, HEADER, MoveError, PinnedValue, Store, Visit, bit};
 
 /// A small generator of numbers (splitmix64): a seed names a run.
 struct Rng(u64);
@@ -97,7 +98,7 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
 
 fn pin(cache: &Cache, key: &[u8]) -> Option<PinnedValue> {
     let hash = cache.store().hash(key);
-    cache.fetch(key, hash, None, 0, |visit| visit.pin()).flatten()
+    cache.fetch(key, hash, None, 0, Visit::pin).flatten()
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {
@@ -205,6 +206,13 @@ fn small(limit: usize) -> CacheConfig {
     }
 }
 
+/// Lets go of values that were held, which must not have changed.
+fn check_held(held: &mut Vec<(u64, u64, PinnedValue)>) {
+    for (key, version, value) in held.drain(..) {
+        assert_eq!(version_in(key, value.slices()), version);
+    }
+}
+
 /// Stores, reads and deletes at random in too little memory.
 fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     let evicts = config.evictions;
@@ -218,6 +226,12 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     for round in 0..rounds {
         let key = rng.next() % versions.len() as u64;
         let long = name(key);
+        // Every other stretch nobody holds anything: then nothing is refused.
+        let holds = round / 500 % 2 == 0;
+        if !holds {
+            check_held(&mut held);
+            drafts.clear();
+        }
         match rng.below(100) {
             0..55 => {
                 let version = round as u64 + 1;
@@ -233,6 +247,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                     Err(AllocError::TooLarge) => unreachable!("{} bytes", value.len()),
                     Err(AllocError::NoMemory) => {
                         refused += 1;
+                        assert!(holds || !evicts, "refused in round {round}: {} bytes", value.len());
                         // What the key held is out of date.
                         assert!(pin(&cache, &long).is_none());
                     }
@@ -248,7 +263,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 cache.delete_for(&long, 0);
                 assert!(pin(&cache, &long).is_none());
             }
-            85..88 => {
+            85..88 if holds => {
                 if let Some(value) = pin(&cache, &long) {
                     held.push((key, versions[key as usize], value));
                 }
@@ -257,7 +272,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                     assert_eq!(version_in(key, value.slices()), version);
                 }
             }
-            88..91 => {
+            88..91 if holds => {
                 // Half an upload, given up some time later.
                 let length = rng.size(largest);
                 if let Ok(mut draft) = cache.draft(&request(&long), length) {
@@ -276,6 +291,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             94..98 => {
                 cache.store().continue_move();
             }
+            85..91 => {}
             98 => cache.clock().advance(1),
             _ => cache.store().juggle(rng.below(cache.store().shard_count())),
         }
@@ -285,9 +301,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             assert!(totals.malloced <= totals.limit, "{} bytes", totals.malloced);
         }
     }
-    for (key, version, value) in held {
-        assert_eq!(version_in(key, value.slices()), version);
-    }
+    check_held(&mut held);
     drop(drafts);
     check(&cache);
     for key in 0..versions.len() as u64 {
@@ -298,9 +312,9 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     }
     let totals = cache.store().totals();
     assert!(totals.malloced <= totals.limit, "{} bytes", totals.malloced);
+    println!("{refused} refused in {rounds} rounds, {} evicted", totals.class_sum().evicted);
     if evicts {
         assert!(totals.class_sum().evicted + totals.mover.inline_reclaim > 0);
-        assert!(refused * 20 < rounds, "{refused} of {rounds} refused");
     } else {
         assert_eq!(totals.class_sum().evicted, 0);
         assert!(refused > 0);
@@ -407,7 +421,7 @@ fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
         }
     };
     assert_eq!(failed, AllocError::NoMemory);
-    assert!(drafts.len() >= 4);
+    assert!(drafts.len() >= 3);
     drop(drafts);
     check_empty(&cache);
     assert_eq!(set(&cache, b"upload", &value_of(1, 1, 300_000)), Ok(Stored::Stored));
@@ -418,13 +432,14 @@ fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
 fn a_page_that_is_given_up_comes_back_whole() {
     let cache = frozen(CacheConfig { memory_limit: 4 * MIB, shards: Some(4), ..CacheConfig::default() });
     let store = cache.store();
-    let class = i32::from(store.class_for(6, 0, 1000).unwrap());
+    let class = i32::from(store.class_for(6, 0, 800).unwrap());
+    let name = |key: u64| format!("{key:06}").into_bytes();
     let mut key = 0u64;
-    while store.totals().classes[class as usize].pages < 4 {
+    while !store.is_full() {
         assert_eq!(set(&cache, &name(key), &value_of(key, 1, 800)), Ok(Stored::Stored));
         key += 1;
     }
-    let class = store.totals().classes.iter().position(|class| class.pages > 1).unwrap() as i32;
+    assert_eq!(store.totals().classes[class as usize].pages, 4);
     let held: Vec<_> = (0..key).step_by(7).filter_map(|key| Some((key, pin(&cache, &name(key))?))).collect();
     assert_eq!(store.start_move(class, class), Err(MoveError::Same));
     assert_eq!(store.start_move(class, 1000), Err(MoveError::BadClass));
@@ -534,8 +549,9 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64, evic
                     }
                     held.extend(pinned.map(|value| (any, seen, value)));
                 }
-                while held.len() > 6 {
-                    let (key, version, value) = held.swap_remove(rng.below(6));
+                // Values that nobody lets go of would end all storing.
+                if held.len() > 6 || !held.is_empty() && rng.below(4) == 0 {
+                    let (key, version, value) = held.swap_remove(rng.below(held.len()));
                     assert_eq!(version_in(key, value.slices()), version);
                 }
             }
@@ -612,9 +628,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64, evic
             }
         }
     }
-    for (key, version, value) in held {
-        assert_eq!(version_in(key, value.slices()), version);
-    }
+    check_held(&mut held);
     board.finished.fetch_add(1, Relaxed);
     operations
 }
@@ -677,6 +691,35 @@ fn threads_in_many_shards() {
 #[test]
 fn threads_without_evictions() {
     stress(CacheConfig { evictions: false, ..small(6 * MIB) }, 24, TIME);
+}
+
+/// Classes take pages from each other all the time here, and threads hold
+/// chunks for moments only: a store may have to wait, but not to give up.
+#[test]
+fn threads_that_hold_nothing_are_refused_next_to_nothing() {
+    const SIZES: [usize; 7] = [100, 300, 700, 1500, 4000, 9000, 20_000];
+    const STORES: usize = if cfg!(debug_assertions) { 3_000 } else { 20_000 };
+    let cache = frozen(CacheConfig { memory_limit: 2 * MIB, ..CacheConfig::default() });
+    let refused: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let mut rng = Rng(number);
+                    (0..STORES)
+                        .filter(|_| {
+                            let key = rng.next() % 5000;
+                            set(cache, &name(key), &vec![1; SIZES[rng.below(7)]]).is_err()
+                        })
+                        .count()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(refused * 100 < 4 * STORES, "{refused} of {} refused", 4 * STORES);
+    check(&cache);
+    check_empty(&cache);
 }
 
 /// An item stored after a flush stays, whoever reads it with an old idea of
