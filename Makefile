@@ -20,7 +20,7 @@ build: ## build the daemon, optimised
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint test-rust test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy

@@ -14,7 +14,7 @@ use memcache_core::cache::{Cache, DeltaRequest, MetaDelete, MetaGet, Mode, Store
 use memcache_core::config::{CacheConfig, LruMode, MIB};
 use memcache_core::error::AllocError;
 use memcache_core::store::stats::Totals;
-use memcache_core::store::{Draft, HEADER, MoveError, PinnedValue, Store, Visit, bit};
+use memcache_core::store::{Draft, HEADER, MoveError, PinnedValue, Store, bit};
 
 /// A small generator of numbers (splitmix64): a seed names a run.
 struct Rng(u64);
@@ -96,9 +96,10 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
     cache.store_value(&request(key), Value::Bytes(value)).map(|reply| reply.stored)
 }
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
 fn pin(cache: &Cache, key: &[u8]) -> Option<PinnedValue> {
     let hash = cache.store().hash(key);
-    cache.fetch(key, hash, None, 0, Visit::pin).flatten()
+    cache.fetch(key, hash, None, 0, |visit| visit.pin()).flatten()
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {

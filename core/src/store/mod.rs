@@ -11,7 +11,7 @@
 //! critical section. Values leave by copying, or by a [`PinnedValue`].
 //!
 //! Lock order: mover, then shards in ascending order, then the pages in
-//! [`slab::Slabs`]. A thread that holds one shard never asks for another; what
+//! `Slabs`. A thread that holds one shard never asks for another; what
 //! it cannot get there ([`Visit::room`]) it asks for without any lock
 //! ([`Store::room`]). See docs/architecture.md.
 
@@ -441,7 +441,8 @@ impl Store {
         self.common.slabs.classes.iter().map(|class| (class.size, class.per_page)).collect()
     }
 
-    /// Starts to move a page; see [`Mover::start`].
+    /// Starts to move a page from class `from` (-1: the mover chooses) to class
+    /// `to` (0: the pool).
     ///
     /// # Errors
     /// If there is nothing to move, or a move is under way.
