@@ -23,6 +23,16 @@ pub const KEY_MAX: usize = 250;
 /// Smallest and largest value of [`CacheConfig::item_size_max`].
 pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * MIB;
 
+/// Smallest [`CacheConfig::slab_chunk_max`]: a chunk must hold the header of a
+/// large item with the longest key, and more than its own header.
+const CHUNK_MAX_LEAST: usize = 512;
+
+/// Smallest chunk in [`CacheConfig::slab_sizes`]: an item's header and some.
+const SLAB_SIZE_LEAST: usize = 40;
+
+/// Largest [`CacheConfig::hashpower_init`].
+const HASHPOWER_MOST: u32 = 32;
+
 /// How the store decides which items stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LruMode {
@@ -165,8 +175,19 @@ impl CacheConfig {
             return fail("Cannot set item size limit higher than a gigabyte.".into());
         }
         let chunk_max = self.slab_chunk_max;
-        if chunk_max == 0 {
-            return fail("slab_chunk_max must be >= 0".into());
+        if chunk_max < CHUNK_MAX_LEAST {
+            return fail(format!("slab_chunk_max cannot be less than {CHUNK_MAX_LEAST} bytes"));
+        }
+        if let Some(sizes) = &self.slab_sizes {
+            let ascends = sizes.windows(2).all(|pair| pair[0] < pair[1]);
+            if !ascends || sizes.iter().any(|&size| size < SLAB_SIZE_LEAST || size > chunk_max) {
+                return fail(format!(
+                    "slab_sizes must ascend from at least {SLAB_SIZE_LEAST} to at most slab_chunk_max (bytes: {chunk_max})"
+                ));
+            }
+        }
+        if self.hashpower_init > HASHPOWER_MOST {
+            return fail(format!("Initial hashtable multiplier of {} is too high", self.hashpower_init));
         }
         if chunk_max > self.item_size_max {
             return fail(format!(
@@ -361,6 +382,18 @@ mod tests {
     #[test]
     fn defaults_are_valid() {
         assert_eq!(ServerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn chunks_that_cannot_hold_an_item_are_refused() {
+        let tiny = CacheConfig { slab_chunk_max: 64, item_size_max: 1024, ..CacheConfig::default() };
+        assert!(tiny.validate().is_err());
+        for sizes in [vec![0], vec![200, 100], vec![100, 1 << 20]] {
+            let config = CacheConfig { slab_sizes: Some(sizes), ..CacheConfig::default() };
+            assert!(config.validate().is_err(), "{config:?}");
+        }
+        let huge = CacheConfig { hashpower_init: 64, ..CacheConfig::default() };
+        assert!(huge.validate().is_err());
     }
 
     #[test]

@@ -167,6 +167,10 @@ impl<'a> Rounds<'a> {
             let now = self.clock.now();
             let second_passed = now != self.last_second;
             self.last_second = now;
+            if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
+                // The clock was moved back.
+                self.next_crawl = now;
+            }
             self.keep_queues();
             self.move_pages(second_passed);
             let wanted = self.state.wanted.swap(0, Relaxed);

@@ -707,9 +707,11 @@ impl Session {
     /// Takes in bytes of a value under way.
     fn value(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
         let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
-        let mut used = rest.len().min(upload.draft.missing());
+        let missing = upload.draft.missing();
+        let mut used = rest.len().min(missing);
         if upload.draft.write(rest.get(..used).unwrap_or_default()).is_err() {
-            let left = upload.draft.missing() + 2 - upload.tail_len;
+            // A part of `rest` may be in the draft: it is swallowed all the same.
+            let left = missing + 2 - upload.tail_len;
             if !matches!(upload.how, Answer::Classic { quiet: true }) {
                 push_line(out, text::NO_MEMORY_READ);
             }

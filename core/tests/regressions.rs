@@ -203,3 +203,31 @@ fn a_cas_of_a_refused_store_leaked_into_the_next() {
     assert!(answer.starts_with("CLIENT_ERROR opaque token too long\r\nSTORED\r\nHD c"), "{answer}");
     assert!(!answer.contains("999999"), "{answer}");
 }
+
+#[test]
+fn the_rest_of_a_value_without_memory_ran_as_commands() {
+    let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
+    let context = Context::new(cache(config), ServerConfig::default());
+    let mut session = Session::new(Protocol::Ascii);
+    let value = b"incr no 1\r\n".repeat(64_000);
+    let (mut refused, mut stored) = (0, 0);
+    for n in 0..4 {
+        let mut input = format!("set key{n} 0 0 {}\r\n", value.len()).into_bytes();
+        input.extend_from_slice(&value);
+        input.extend_from_slice(b"\r\n");
+        let mut answer = Vec::new();
+        for part in input.chunks(200_000) {
+            answer.extend(talk(&context, &mut session, part).0);
+        }
+        match answer.as_slice() {
+            b"STORED\r\n" => stored += 1,
+            b"SERVER_ERROR Out of memory during read\r\n"
+            | b"SERVER_ERROR out of memory storing object\r\n" => {
+                refused += 1;
+            }
+            other => panic!("{}", String::from_utf8_lossy(&other[..other.len().min(200)])),
+        }
+    }
+    assert!(stored > 0 && refused > 0);
+    assert_eq!(talk(&context, &mut session, b"mn\r\n").0, b"MN\r\n");
+}

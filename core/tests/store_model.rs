@@ -653,7 +653,7 @@ fn play(config: CacheConfig, ops: &[Op]) {
 }
 
 fn cases() -> ProptestConfig {
-    let cases = if cfg!(debug_assertions) { 60 } else { 400 };
+    let cases = if cfg!(debug_assertions) { 120 } else { 2000 };
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 

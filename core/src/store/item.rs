@@ -145,7 +145,7 @@ macro_rules! field {
 
         #[doc = concat!("Sets [`Header::", stringify!($get), "`].")]
         #[inline]
-        pub fn $set(&self, value: $type) {
+        pub(crate) fn $set(&self, value: $type) {
             self.$field.store(value, Relaxed);
         }
     };
@@ -189,7 +189,7 @@ impl Header {
 
     /// Sets [`Header::next`].
     #[inline]
-    pub fn set_next(&self, to: Ref) {
+    pub(crate) fn set_next(&self, to: Ref) {
         self.next.store(to.0, Relaxed);
     }
 
@@ -201,7 +201,7 @@ impl Header {
 
     /// Sets [`Header::prev`].
     #[inline]
-    pub fn set_prev(&self, to: Ref) {
+    pub(crate) fn set_prev(&self, to: Ref) {
         self.prev.store(to.0, Relaxed);
     }
 
@@ -218,7 +218,7 @@ impl Header {
 
     /// Changes what this chunk is.
     #[inline]
-    pub fn set_kind(&self, kind: Kind) {
+    pub(crate) fn set_kind(&self, kind: Kind) {
         self.set_state(self.state() & !KIND | kind as u16);
     }
 
@@ -230,7 +230,7 @@ impl Header {
 
     /// Sets [`Header::queue`].
     #[inline]
-    pub fn set_queue(&self, queue: Queue) {
+    pub(crate) fn set_queue(&self, queue: Queue) {
         self.set_state(self.state() & !(0b11 << QUEUE_SHIFT) | (queue as u16) << QUEUE_SHIFT);
     }
 
@@ -242,19 +242,19 @@ impl Header {
 
     /// Sets `bits`.
     #[inline]
-    pub fn mark(&self, bits: u16) {
+    pub(crate) fn mark(&self, bits: u16) {
         self.set_state(self.state() | bits);
     }
 
     /// Clears `bits`.
     #[inline]
-    pub fn unmark(&self, bits: u16) {
+    pub(crate) fn unmark(&self, bits: u16) {
         self.set_state(self.state() & !bits);
     }
 
     /// Makes this the header of a DETACHED item.
     #[inline]
-    pub fn start_item(&self, class: u8, key_len: u8, length: u32, expiry: u32, bits: u16) {
+    pub(crate) fn start_item(&self, class: u8, key_len: u8, length: u32, expiry: u32, bits: u16) {
         self.set_next(Ref::NONE);
         self.set_prev(Ref::NONE);
         self.set_cas(0);

@@ -696,7 +696,7 @@ impl Visit<'_> {
     /// Writes an item into `chunk` and makes it the key's, in place of what is
     /// there. `parts` are the value; together they fit the class.
     #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
-    pub fn publish(&mut self, chunk: Chunk, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) {
+    pub(crate) fn publish(&mut self, chunk: Chunk, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) {
         let memory = &self.store.common.slabs.memory;
         let at = chunk.0;
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -712,7 +712,7 @@ impl Visit<'_> {
     /// Like [`Visit::publish`], with the value of the item that is there before
     /// (`append`) or behind `parts`. There must be an item.
     #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
-    pub fn publish_joined(
+    pub(crate) fn publish_joined(
         &mut self,
         chunk: Chunk,
         new: &NewItem<'_>,
@@ -740,7 +740,7 @@ impl Visit<'_> {
     }
 
     /// Makes a filled draft the key's item.
-    pub fn publish_draft(&mut self, draft: Draft, bits: u16, cas: u64) {
+    pub(crate) fn publish_draft(&mut self, draft: Draft, bits: u16, cas: u64) {
         let at = draft.finish();
         self.store.common.slabs.memory.header(at).mark(bits);
         self.adopt(at, cas);
@@ -760,7 +760,7 @@ impl Visit<'_> {
     /// keeping all else: how `incr` changes a number in place without changing
     /// published bytes. `value` is at most as long as the old one.
     #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
-    pub fn rewrite(&mut self, chunk: Chunk, value: &[u8], cas: u64) {
+    pub(crate) fn rewrite(&mut self, chunk: Chunk, value: &[u8], cas: u64) {
         const SPACES: [u8; 64] = [b' '; 64];
         let Some(old) = self.at.some() else {
             self.shard.free_chunk(&self.store.common, chunk.0, 1);
@@ -789,12 +789,6 @@ impl Visit<'_> {
         memory.header(old).set_kind(Kind::Detached);
         self.shard.dispose(common, old);
         self.at = new;
-    }
-
-    /// Gives back a chunk that was not needed.
-    #[expect(clippy::needless_pass_by_value, reason = "the chunk is used up")]
-    pub fn give_back(&mut self, chunk: Chunk, class: u8) {
-        self.shard.free_chunk(&self.store.common, chunk.0, class);
     }
 }
 

@@ -78,11 +78,13 @@ impl Mover {
         let usage = common.slabs.usage();
         let pages =
             |class: i32| usize::try_from(class).ok().and_then(|c| usage.get(c)).map_or(0, |u| u.pages);
+        // A limit that was lowered may take a class's last page.
+        let spare = usize::from(!(to == i32::from(POOL) && common.slabs.shrinks()));
         let from = if from == -1 {
             let next = i32::from(self.last_source);
             let found = (1..=largest)
                 .map(|step| (next + step - 1) % largest + 1)
-                .find(|&class| class != to && pages(class) > 1);
+                .find(|&class| class != to && pages(class) > spare);
             found.ok_or(MoveError::NoSpare)?
         } else {
             from
@@ -90,7 +92,7 @@ impl Mover {
         if !(1..=largest).contains(&from) || !(0..=largest).contains(&to) {
             return Err(MoveError::BadClass);
         }
-        if pages(from) < 2 {
+        if pages(from) <= spare {
             return Err(MoveError::NoSpare);
         }
         self.last_source = from as u8;
