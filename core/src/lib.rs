@@ -10,6 +10,7 @@
 //! - [`server`]: sockets, threads, start and stop.
 
 pub mod admin;
+pub mod ask;
 mod automove;
 pub mod cache;
 pub mod clock;
