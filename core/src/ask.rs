@@ -1,5 +1,5 @@
 //! What a cache is asked and what it answers: the words of [`crate::cache`],
-//! which re-exports them. Plain data, no behaviour.
+//! which re-exports them. Plain data and its defaults, no behaviour.
 
 use crate::store::Draft;
 
@@ -133,6 +133,13 @@ pub struct DeltaRequest<'a> {
     pub vivify: Option<(u64, u32)>,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
+}
+
+impl<'a> DeltaRequest<'a> {
+    /// A plain incr or decr of `key` by `delta`, by this process.
+    pub fn new(key: &'a [u8], increment: bool, delta: u64) -> Self {
+        Self { key, increment, delta, compare: 0, cas: None, expiry: None, vivify: None, client: 0 }
+    }
 }
 
 /// What [`crate::cache::Cache::meta_get`] is asked.

@@ -144,17 +144,7 @@ impl Cache {
         if !is_key(key) {
             return Err(DeltaError::NotFound);
         }
-        let request = DeltaRequest {
-            key,
-            increment,
-            delta,
-            compare: 0,
-            cas: None,
-            expiry: None,
-            vivify: None,
-            client: 0,
-        };
-        self.add_delta(&request).map(|number| number.value)
+        self.add_delta(&DeltaRequest::new(key, increment, delta)).map(|number| number.value)
     }
 }
 

@@ -635,38 +635,21 @@ impl Session {
                 Answer::Meta(_) => "ms",
             };
             if let Some(fault) = self.fault_of(cache, name, head.key.bytes()) {
-                return match fault {
-                    Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
+                match fault {
+                    Fault::Drop => return Used::Stop(whole, Next::Abort(CloseReason::Error)),
                     Fault::Delay(time) => {
                         self.slept = true;
-                        Used::Stop(0, Next::Sleep(time))
+                        return Used::Stop(0, Next::Sleep(time));
                     }
                     Fault::Error(line) => {
                         push_line(out, &format!("SERVER_ERROR {line}"));
-                        self.swallow(whole, length + 2)
+                        return self.swallow(whole, length + 2);
                     }
                     // Nothing is looked for that could be missed.
-                    Fault::Miss => self.store_now(env, head, length, how, rest, whole, out),
-                };
+                    Fault::Miss => {}
+                }
             }
         }
-        self.store_now(env, head, length, how, rest, whole, out)
-    }
-
-    /// Stores after faults had their chance.
-    #[expect(clippy::too_many_arguments, reason = "one store, from a line of one of two protocols")]
-    #[inline]
-    fn store_now(
-        &mut self,
-        env: &mut Env<'_>,
-        head: &StoreHead<'_>,
-        length: usize,
-        how: Answer,
-        rest: &[u8],
-        whole: usize,
-        out: &mut Output,
-    ) -> Used {
-        let cache: &Cache = &env.context.cache;
         let request = store_request(cache, head, env.fd);
         let value = rest.get(whole..whole + length);
         let tail = rest.get(whole + length..whole + length + 2);
@@ -680,15 +663,7 @@ impl Session {
                 refuse_chunk(out, how, fits.err());
                 return Used::Bytes(whole + length + 2);
             }
-            match how {
-                Answer::Classic { quiet } => {
-                    let mut reply = classic::Encoder { out, with_cas: false, quiet };
-                    store(cache, &request, Value::Bytes(value), &mut reply);
-                }
-                Answer::Meta(echo) => {
-                    answer_meta(out, &echo, request.key, cache.store_value(&request, Value::Bytes(value)));
-                }
-            }
+            finish_store(cache, &request, Value::Bytes(value), how, out);
             return Used::Bytes(whole + length + 2);
         }
         match cache.draft(&request, length) {
@@ -741,15 +716,7 @@ impl Session {
         let cache: &Cache = &env.context.cache;
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
-        match how {
-            Answer::Classic { quiet } => {
-                let mut reply = classic::Encoder { out, with_cas: false, quiet };
-                store(cache, &request, Value::Draft(draft), &mut reply);
-            }
-            Answer::Meta(echo) => {
-                answer_meta(out, &echo, request.key, cache.store_value(&request, Value::Draft(draft)));
-            }
-        }
+        finish_store(cache, &request, Value::Draft(draft), how, out);
         Used::Bytes(used)
     }
 
@@ -848,15 +815,18 @@ fn refuse_chunk(out: &mut Output, how: Answer, error: Option<AllocError>) {
     }
 }
 
-fn answer_meta(
-    out: &mut Output,
-    echo: &Echo,
-    key: &[u8],
-    stored: Result<crate::cache::StoreReply, AllocError>,
-) {
-    match stored {
-        Ok(reply) => echo.answer(out, key, &reply),
-        Err(error) => push_line(out, alloc_error(error)),
+/// Stores a value that is there, and answers in the words of its protocol.
+#[inline]
+fn finish_store(cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, how: Answer, out: &mut Output) {
+    match how {
+        Answer::Classic { quiet } => {
+            let mut reply = classic::Encoder { out, with_cas: false, quiet };
+            store(cache, request, value, &mut reply);
+        }
+        Answer::Meta(echo) => match cache.store_value(request, value) {
+            Ok(reply) => echo.answer(out, request.key, &reply),
+            Err(error) => push_line(out, alloc_error(error)),
+        },
     }
 }
 

@@ -678,24 +678,8 @@ proptest! {
 
 // Single settings and sizes.
 
-fn request(key: &[u8]) -> StoreRequest<'_> {
-    StoreRequest {
-        key,
-        mode: Mode::Set,
-        vivify: false,
-        flags: 0,
-        expiry: 0,
-        compare: 0,
-        cas: None,
-        allow_stale: false,
-        key_binary: false,
-        purge_on_failure: true,
-        client: 0,
-    }
-}
-
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<StoreReply, AllocError> {
-    cache.store_value(&request(key), Value::Bytes(value))
+    cache.store_value(&StoreRequest::new(key), Value::Bytes(value))
 }
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
@@ -716,7 +700,7 @@ fn around(cache: &Cache, edges: &[usize], largest: usize) {
                 let head = 32 + 3 + if flags == 0 { 0 } else { 4 };
                 let Some(length) = size.checked_sub(head) else { continue };
                 let value = bytes_of(size as u64, length);
-                let request = StoreRequest { flags, ..request(b"key") };
+                let request = StoreRequest { flags, ..StoreRequest::new(b"key") };
                 let answer = cache.store_value(&request, Value::Bytes(&value));
                 if size > largest {
                     assert_eq!(answer, Err(AllocError::TooLarge), "{size}");
@@ -770,7 +754,7 @@ fn items_of_many_megabytes() {
 fn no_length_is_too_large_to_refuse() {
     let cache = frozen(CacheConfig::default());
     for length in [usize::MAX, usize::MAX - 36, usize::MAX / 2, 1 << 32, MIB] {
-        let refused = cache.draft(&request(b"key"), length).err();
+        let refused = cache.draft(&StoreRequest::new(b"key"), length).err();
         assert_eq!(refused, Some(AllocError::TooLarge), "{length}");
     }
     let long = [b'k'; 300];

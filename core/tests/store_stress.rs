@@ -76,24 +76,8 @@ fn name(key: u64) -> Vec<u8> {
     name
 }
 
-fn request(key: &[u8]) -> StoreRequest<'_> {
-    StoreRequest {
-        key,
-        mode: Mode::Set,
-        vivify: false,
-        flags: 0,
-        expiry: 0,
-        compare: 0,
-        cas: None,
-        allow_stale: false,
-        key_binary: false,
-        purge_on_failure: true,
-        client: 0,
-    }
-}
-
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
-    cache.store_value(&request(key), Value::Bytes(value)).map(|reply| reply.stored)
+    cache.store_value(&StoreRequest::new(key), Value::Bytes(value)).map(|reply| reply.stored)
 }
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
@@ -239,7 +223,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 let value = value_of(key, version, rng.size(largest));
                 let flags = (rng.next() % 2) as u32;
                 let expiry = if rng.below(10) == 0 { cache.clock().now() + 3 } else { 0 };
-                let request = StoreRequest { flags, expiry, ..request(&long) };
+                let request = StoreRequest { flags, expiry, ..StoreRequest::new(&long) };
                 match cache.store_value(&request, Value::Bytes(&value)) {
                     Ok(reply) => {
                         assert_eq!(reply.stored, Stored::Stored);
@@ -276,7 +260,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             88..91 if holds => {
                 // Half an upload, given up some time later.
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.draft(&request(&long), length) {
+                if let Ok(mut draft) = cache.draft(&StoreRequest::new(&long), length) {
                     let _ = draft.write(&vec![7; length / 2]);
                     drafts.push(draft);
                 }
@@ -376,16 +360,7 @@ fn a_class_gets_memory_when_others_hold_it_all_unless_they_are_in_use() {
     // Small items have no page, and every page is in use.
     assert_eq!(set(&cache, b"small", &value_of(9, 1, 50)), Err(AllocError::NoMemory));
     assert_eq!(set(&cache, b"large", &large(9)), Err(AllocError::NoMemory));
-    let delta = DeltaRequest {
-        key: b"number",
-        increment: true,
-        delta: 1,
-        compare: 0,
-        cas: None,
-        expiry: None,
-        vivify: Some((1, 0)),
-        client: 0,
-    };
+    let delta = DeltaRequest { vivify: Some((1, 0)), ..DeltaRequest::new(b"number", true, 1) };
     assert!(cache.add_delta(&delta).is_err());
     assert!(cache.meta_get(b"made", &MetaGet { vivify: Some(0), ..MetaGet::default() }, |_, _| ()).is_none());
     for (key, value) in &held {
@@ -409,7 +384,7 @@ fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
     let cache = frozen(config);
     let mut drafts = Vec::new();
     let failed = loop {
-        let mut draft = match cache.draft(&request(b"upload"), 300_000) {
+        let mut draft = match cache.draft(&StoreRequest::new(b"upload"), 300_000) {
             Ok(draft) => draft,
             Err(error) => break error,
         };
@@ -535,7 +510,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 let mode = if rng.below(4) == 0 { Mode::Add } else { Mode::Set };
                 let expiry = if rng.below(8) == 0 { cache.clock().now() + 2 } else { 0 };
                 let flags = (rng.next() % 3) as u32;
-                let request = StoreRequest { mode, expiry, flags, ..request(&long) };
+                let request = StoreRequest { mode, expiry, flags, ..StoreRequest::new(&long) };
                 match cache.store_value(&request, Value::Bytes(&value)) {
                     Ok(reply) if reply.stored == Stored::Stored => own[mine as usize] = version,
                     Ok(_) => {}
@@ -571,26 +546,17 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             76..79 => {
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.draft(&request(&long), length) {
+                if let Ok(mut draft) = cache.draft(&StoreRequest::new(&long), length) {
                     let _ = draft.write(&vec![9; rng.below(length + 1)]);
                     drop(draft);
                 }
             }
             79..84 => {
                 // A counter and a log that all threads write.
-                let delta = DeltaRequest {
-                    key: b"counter",
-                    increment: true,
-                    delta: 1,
-                    compare: 0,
-                    cas: None,
-                    expiry: None,
-                    vivify: Some((1, 0)),
-                    client: 0,
-                };
+                let delta = DeltaRequest { vivify: Some((1, 0)), ..DeltaRequest::new(b"counter", true, 1) };
                 let _ = cache.add_delta(&delta);
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
-                let log = StoreRequest { mode, vivify: true, ..request(b"log") };
+                let log = StoreRequest { mode, vivify: true, ..StoreRequest::new(b"log") };
                 if cache.store_value(&log, Value::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000) {
                     cache.delete_for(b"log", 0);
                 }

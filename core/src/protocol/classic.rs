@@ -150,16 +150,7 @@ fn delta(line: &[u8], increment: bool, client: i32) -> Line<'_> {
     let Some(delta) = strict_u64(delta) else {
         return Line::Bad { error: text::BAD_DELTA, swallow: 0, quiet };
     };
-    let request = Request::Delta(DeltaRequest {
-        key: key.bytes(),
-        increment,
-        delta,
-        compare: 0,
-        cas: None,
-        expiry: None,
-        vivify: None,
-        client,
-    });
+    let request = Request::Delta(DeltaRequest { client, ..DeltaRequest::new(key.bytes(), increment, delta) });
     Line::Data { request, quiet }
 }
 
