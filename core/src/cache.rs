@@ -31,7 +31,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache, with a thread that keeps its clock and its queues.
+    /// An empty cache, with a thread that keeps its clock and frees what expired.
     ///
     /// # Errors
     /// If a setting cannot work, or memory or a thread cannot be had.
@@ -73,7 +73,7 @@ impl Cache {
         &self.prefixes
     }
 
-    /// The background thread: crawler and page mover.
+    /// The background thread.
     pub fn maintainer(&self) -> &Maintainer {
         &self.maintainer
     }
@@ -177,7 +177,7 @@ impl Cache {
     pub fn draft(&self, request: &StoreRequest<'_>, length: usize) -> Result<Draft, AllocError> {
         let hash = self.store.hash(request.key);
         let made = self.new_item(request, length).and_then(|new| {
-            let draft = Draft::new(&self.store, hash, &new, length)?;
+            let draft = Draft::new(&self.store, hash, &new, length, false)?;
             self.store.visit(request.key, hash).stats(new.class).set_cmds += 1;
             Ok(draft)
         });
@@ -215,54 +215,54 @@ impl Cache {
         value: Value<'_>,
     ) -> Result<StoreReply, AllocError> {
         let hash = self.store.hash(request.key);
-        match value {
-            Value::Draft(draft) => Ok(self.store_draft(request, hash, draft)),
-            Value::Bytes(bytes) => {
-                if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
-                    let mut draft = self.draft(request, bytes.len())?;
-                    draft.write(bytes).inspect_err(|&error| self.refuse(request, hash, error))?;
-                    return Ok(self.store_draft(request, hash, draft));
-                }
-                self.store_bytes(request, hash, bytes).inspect_err(|&error| self.refuse(request, hash, error))
-            }
-        }
+        let stored = match value {
+            Value::Draft(draft) => match draft.into_buffer() {
+                Ok(bytes) => self.store_bytes(request, hash, &bytes, true),
+                Err(draft) => Ok(self.store_draft(request, hash, draft)),
+            },
+            Value::Bytes(bytes) => self.store_bytes(request, hash, bytes, false),
+        };
+        stored.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
+    /// Stores a value that is all there. `counted`: as a set, before.
     fn store_bytes(
         &self,
         request: &StoreRequest<'_>,
         hash: u64,
         bytes: &[u8],
+        counted: bool,
     ) -> Result<StoreReply, AllocError> {
         let mut new = self.new_item(request, bytes.len())?;
-        let mut spare = None;
+        if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
+            let mut draft = Draft::new(&self.store, hash, &new, bytes.len(), true)?;
+            draft.write(bytes)?;
+            self.store.visit(request.key, hash).stats(new.class).set_cmds += u64::from(!counted);
+            return Ok(self.store_draft(request, hash, draft));
+        }
         let mut again = false;
         loop {
-            let mut visit = self.store.visit_to_store(request.key, hash, new.class);
-            if !again {
-                events::fetched(&self.watch, request.key, &visit, request.client);
-            }
+            let mut visit = self.reopen(request.key, hash, request.client, again);
             let verdict = judge(&mut visit, request, again);
             if let Verdict::Join = verdict {
-                visit.stats(new.class).set_cmds += 1;
+                visit.stats(new.class).set_cmds += u64::from(!counted);
                 drop(visit);
                 return Ok(self.join(request, hash, &[bytes]));
             }
             let Verdict::Store { bits, expiry } = verdict else {
-                visit.stats(new.class).set_cmds += 1;
+                visit.stats(new.class).set_cmds += u64::from(!counted);
                 return Ok(self.done(request, &verdict.reply(bytes.len()), new.class));
             };
-            let Some(chunk) = visit.room(new.class, &mut spare) else {
-                drop(visit);
-                spare = Some(self.store.room(new.class, hash)?);
-                again = true;
-                continue;
-            };
-            visit.stats(new.class).set_cmds += 1;
             new.bits |= bits;
             new.expiry = expiry.unwrap_or(new.expiry);
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            visit.publish(chunk, &new, &[bytes], cas);
+            if visit.publish(&new, &[bytes], cas).is_err() {
+                drop(visit);
+                self.store.make_room(hash, new.class)?;
+                again = true;
+                continue;
+            }
+            visit.stats(new.class).set_cmds += u64::from(!counted);
             let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length: bytes.len() };
             drop(visit);
             return Ok(self.done(request, &reply, new.class));
@@ -297,7 +297,6 @@ impl Cache {
     fn join(&self, request: &StoreRequest<'_>, hash: u64, parts: &[&[u8]]) -> StoreReply {
         let append = request.mode == Mode::Append;
         let added: usize = parts.iter().map(|part| part.len()).sum();
-        let mut spare = None;
         let mut class = 0;
         let reply = loop {
             let mut visit = self.store.visit(request.key, hash);
@@ -317,7 +316,7 @@ impl Cache {
                 let (at, cas) = (item.at(), item.header().cas());
                 let Some(old) = visit.pin() else { break not_stored };
                 drop(visit);
-                let joined = Draft::new(&self.store, hash, &new, length).and_then(|mut draft| {
+                let joined = Draft::new(&self.store, hash, &new, length, true).and_then(|mut draft| {
                     if append {
                         old.slices().try_for_each(|slice| draft.write(slice))?;
                     }
@@ -346,19 +345,16 @@ impl Cache {
                 drop(visit);
                 break reply;
             }
-            let Some(chunk) = visit.room(class, &mut spare) else {
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            if visit.publish_joined(&new, append, parts, cas).is_err() {
                 drop(visit);
-                match self.store.room(class, hash) {
-                    Ok(room) => spare = Some(room),
-                    Err(_) => break not_stored,
+                if self.store.make_room(hash, class).is_err() {
+                    break not_stored;
                 }
                 continue;
-            };
-            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            visit.publish_joined(chunk, &new, append, parts, cas);
+            }
             break StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
         };
-        drop(spare);
         self.done(request, &reply, class)
     }
 
@@ -391,9 +387,9 @@ impl Cache {
     /// See [`DeltaError`].
     pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
         let hash = self.store.hash(request.key);
-        let mut spare = None;
+        let mut again = false;
         loop {
-            let mut visit = self.reopen(request.key, hash, request.client, spare.is_some());
+            let mut visit = self.reopen(request.key, hash, request.client, again);
             let Some(item) = visit.item() else {
                 let Some((value, expiry)) = request.vivify else {
                     let commands = visit.commands();
@@ -410,18 +406,20 @@ impl Cache {
                     .store
                     .class_for(request.key.len(), 0, digits.len())
                     .map_err(|_| DeltaError::NoMemory)?;
-                let Some(chunk) = visit.room(class, &mut spare) else {
-                    drop(visit);
-                    spare = Some(self.store.room(class, hash).map_err(|_| DeltaError::NoMemory)?);
-                    continue;
-                };
                 let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                visit.publish(chunk, &new, &[digits], cas);
+                if visit.publish(&new, &[digits], cas).is_err() {
+                    drop(visit);
+                    self.store.make_room(hash, class).map_err(|_| DeltaError::NoMemory)?;
+                    again = true;
+                    continue;
+                }
                 return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
             };
             let header = item.header();
-            if header.has(bit::CHUNKED) || item.is_empty() {
+            if item.is_empty()
+                || self.store.is_chunked_in_memcached(request.key.len(), item.flags(), item.len())
+            {
                 return Err(DeltaError::NonNumeric);
             }
             if request.compare != 0 && header.cas() != request.compare {
@@ -446,31 +444,55 @@ impl Cache {
                     .class_for(request.key.len(), flags, digits.len())
                     .map_err(|_| DeltaError::NoMemory)?
             };
-            let Some(chunk) = visit.room(new_class, &mut spare) else {
+            if header.has(bit::CHUNKED) {
+                // A number with very many blanks behind it.
+                let mut padded = digits.to_vec();
+                padded.resize(length, b' ');
+                let (at, compare, state) = (item.at(), header.cas(), header.state());
                 drop(visit);
-                spare = Some(self.store.room(new_class, hash).map_err(|_| DeltaError::NoMemory)?);
-                continue;
-            };
-            let stats = visit.stats(class);
-            if request.increment {
-                stats.incr_hits += 1;
-            } else {
-                stats.decr_hits += 1;
+                let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
+                let mut draft =
+                    Draft::new(&self.store, hash, &new, length, true).map_err(|_| DeltaError::NoMemory)?;
+                draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
+                let mut visit = self.store.visit(request.key, hash);
+                again = true;
+                if visit.item().is_none_or(|item| item.at() != at || item.header().cas() != compare) {
+                    // The draft goes after the lock.
+                    drop(visit);
+                    continue;
+                }
+                let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
+                visit.publish_draft(
+                    draft,
+                    state & kept,
+                    request.cas.unwrap_or_else(|| self.store.next_cas()),
+                );
+                count_delta(&mut visit, class, request.increment);
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
             }
+            // A shorter number keeps its length, with spaces behind it. One that
+            // grows is a new item. As in memcached it gets the next CAS and keeps
+            // its expiry, whatever was asked for; the answer tells what was asked
+            // for.
+            let written = if fits {
+                visit.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
+            } else {
+                let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
+                visit.publish(&new, &[digits], self.store.next_cas())
+            };
+            if written.is_err() {
+                drop(visit);
+                self.store.make_room(hash, new_class).map_err(|_| DeltaError::NoMemory)?;
+                again = true;
+                continue;
+            }
+            count_delta(&mut visit, class, request.increment);
             if fits {
-                // A shorter number keeps its length, with spaces behind it.
-                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                visit.rewrite(chunk, digits, cas);
                 if let Some(item) = visit.item() {
                     item.header().set_expiry(expiry);
                 }
                 return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
             }
-            // A number that grows is a new item. As in memcached it gets the
-            // next CAS and keeps its expiry, whatever was asked for; the answer
-            // tells what was asked for.
-            let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
-            visit.publish(chunk, &new, &[digits], self.store.next_cas());
             let cas =
                 request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
             return Ok(Number { value, cas, expiry, old_expiry, created: false });
@@ -486,24 +508,23 @@ impl Cache {
         show: impl FnOnce(&mut Visit<'_>, Tokens) -> R,
     ) -> Option<R> {
         let hash = self.store.hash(key);
-        let mut spare = None;
+        let mut again = false;
         let (mut visit, created) = loop {
-            let mut visit = self.reopen(key, hash, request.client, spare.is_some());
+            let mut visit = self.reopen(key, hash, request.client, again);
             let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
-            let Some(chunk) = visit.room(class, &mut spare) else {
-                drop(visit);
-                match self.store.room(class, hash) {
-                    Ok(room) => spare = Some(room),
-                    Err(_) => break (self.store.visit(key, hash), false),
-                }
-                continue;
-            };
             // As in memcached, an item made here forgets that its key came in
             // base64.
             let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            visit.publish(chunk, &new, &[], cas);
+            if visit.publish(&new, &[], cas).is_err() {
+                drop(visit);
+                if self.store.make_room(hash, class).is_err() {
+                    break (self.store.visit(key, hash), false);
+                }
+                again = true;
+                continue;
+            }
             break (visit, true);
         };
         if visit.item().is_none() {
@@ -548,9 +569,9 @@ impl Cache {
     /// Deletes or invalidates an item as `md` does.
     pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
         let hash = self.store.hash(key);
-        let mut spare = None;
+        let mut again = false;
         loop {
-            let mut visit = self.reopen(key, hash, request.client, spare.is_some());
+            let mut visit = self.reopen(key, hash, request.client, again);
             let Some(item) = visit.item() else {
                 visit.commands().delete_misses += 1;
                 return Deleted::NotFound;
@@ -563,17 +584,16 @@ impl Cache {
             }
             if let Some(flags) = request.drop_value {
                 let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
-                let Some(chunk) = visit.room(class, &mut spare) else {
-                    drop(visit);
-                    match self.store.room(class, hash) {
-                        Ok(room) => spare = Some(room),
-                        Err(_) => return Deleted::NoMemory,
-                    }
-                    continue;
-                };
                 // As in memcached, what is left forgets that its key came in base64.
                 let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
-                visit.publish(chunk, &new, &[], request.cas.unwrap_or(old_cas));
+                if visit.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
+                    drop(visit);
+                    if self.store.make_room(hash, class).is_err() {
+                        return Deleted::NoMemory;
+                    }
+                    again = true;
+                    continue;
+                }
             }
             let Some(item) = visit.item() else { return Deleted::NotFound };
             let header = item.header();
@@ -635,6 +655,15 @@ impl Drop for Cache {
 
 fn item_cas(visit: &Visit<'_>) -> u64 {
     visit.item().map_or(0, |item| item.header().cas())
+}
+
+fn count_delta(visit: &mut Visit<'_>, class: u8, increment: bool) {
+    let stats = visit.stats(class);
+    if increment {
+        stats.incr_hits += 1;
+    } else {
+        stats.decr_hits += 1;
+    }
 }
 
 /// What a mode says about an existing item.

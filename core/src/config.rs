@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use crate::error::ConfigError;
 
-/// Bytes in a mebibyte, the unit of `-m` and of a slab page.
+/// Bytes in a mebibyte, the unit of `-m`.
 pub const MIB: usize = 1024 * 1024;
 
-/// Size of a slab page in bytes. memcached's `slab_page_size`; every page of
-/// every class has this size so that pages can move between classes.
+/// Size of memcached's slab pages in bytes (`slab_page_size`), which settings
+/// and `stats` refer to.
 pub const PAGE_SIZE: usize = MIB;
 
 /// Longest key in bytes, in every protocol.
@@ -36,34 +36,35 @@ const HASHPOWER_MOST: u32 = 32;
 /// How the store decides which items stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LruMode {
-    /// One queue a class in strict order of use (`-o no_lru_maintainer`).
+    /// One log in order of use (`-o no_lru_maintainer`).
     Flat,
-    /// Hot, warm, cold and temporary queues (memcached's default).
+    /// New and used items apart, judged by use and size (the default).
     Segmented,
 }
 
 /// Settings of a cache, with or without a server in front of it.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    /// Memory for items in bytes (`-m`). Pages are counted against it exactly.
-    /// 0: no limit but the addresses that are reserved, about 32 GiB.
+    /// Memory for items and for finding them in bytes (`-m`), at least a few
+    /// hundred KiB. 0: no limit but the addresses that are reserved, about 32 GiB.
     pub memory_limit: usize,
     /// Evict to make room (default), or refuse when memory is full (`-M`).
     pub evictions: bool,
-    /// Growth factor between the chunk sizes of classes (`-f`), above 1.
+    /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
+    /// only name sizes, in `stats` and crawls; items take what they need.
     pub growth_factor: f64,
-    /// Smallest space for key, value and flags in bytes (`-n`).
+    /// Smallest space for key, value and flags in bytes (`-n`), for classes.
     pub chunk_size: usize,
-    /// Largest item in bytes, header included (`-I`).
+    /// Largest item in bytes, as memcached counts them (`-I`).
     pub item_size_max: usize,
-    /// Items above this many bytes are stored in several chunks
+    /// Size of the largest class, and of the largest item that `incr` takes
     /// (`-o slab_chunk_max`).
     pub slab_chunk_max: usize,
     /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
     pub slab_sizes: Option<Vec<usize>>,
     /// Keep CAS values (`-C` turns them off; every CAS then reads as 0).
     pub use_cas: bool,
-    /// Queue structure at start; `lru mode` changes it while running.
+    /// Policy at start; `lru mode` changes it while running.
     pub lru_mode: LruMode,
     /// Whether the background maintainer works at all (`no_lru_maintainer`).
     pub lru_maintainer: bool,
@@ -73,24 +74,25 @@ pub struct CacheConfig {
     pub lru_crawler_sleep: u32,
     /// Most items looked at a crawl; 0 is all (`lru_crawler_tocrawl`).
     pub lru_crawler_tocrawl: u32,
-    /// Share of a class's memory for the hot queue in percent (`hot_lru_pct`).
+    /// Reported only: `hot_lru_pct`.
     pub hot_lru_pct: u32,
-    /// Share of a class's memory for the warm queue in percent (`warm_lru_pct`).
+    /// Reported only: `warm_lru_pct`.
     pub warm_lru_pct: u32,
-    /// Hot items idle longer than this times the cold age go cold (`hot_max_factor`).
+    /// Reported only: `hot_max_factor`.
     pub hot_max_factor: f64,
-    /// The same for warm items (`warm_max_factor`).
+    /// Reported only: `warm_max_factor`.
     pub warm_max_factor: f64,
-    /// Items with at most this TTL in seconds live in a queue of their own and
+    /// Items with at most this TTL in seconds live in a log of their own and
     /// are never evicted (`temporary_ttl`). `None`: off.
     pub temporary_ttl: Option<u32>,
-    /// Whether pages may move between classes (`slab_reassign`).
+    /// Whether `slabs reassign` answers (`slab_reassign`); there is nothing to
+    /// move.
     pub slab_reassign: bool,
-    /// 0: pages move on request only; 1: slowly by age; 2: soon after evictions.
+    /// Reported only: `slab_automove`.
     pub slab_automove: u32,
-    /// Youngest class must be under this share of the oldest's age to get a page.
+    /// Reported only: `slab_automove_ratio`.
     pub slab_automove_ratio: f64,
-    /// Seconds of history the page mover looks at.
+    /// Reported only: `slab_automove_window`.
     pub slab_automove_window: u32,
     /// Track the histogram that `stats sizes` prints from the start.
     pub track_sizes: bool,
@@ -98,12 +100,13 @@ pub struct CacheConfig {
     pub tail_repair_time: u32,
     /// log2 of the initial number of index slots; 0: the store decides.
     pub hashpower_init: u32,
-    /// Number of independently locked shards, a power of two. `None`: the
-    /// store decides from the memory limit and the thread count.
+    /// Number of independently locked shards, a power of two; fewer if the memory
+    /// limit is small. `None`: the store decides from the limit and the thread
+    /// count.
     pub shards: Option<usize>,
     /// Threads expected to use the cache at once; a hint for `shards`.
     pub concurrency: usize,
-    /// Bytes counted as allocated before the first page (test suites use it).
+    /// Bytes counted as allocated before the first segment (test suites use it).
     pub initial_malloced: usize,
     /// Separates a key's prefix for `stats detail` (`-D`).
     pub prefix_delimiter: u8,

@@ -2,7 +2,7 @@
 //!
 //! Layers, from the inside out; each knows only those before it:
 //!
-//! - [`store`]: items in slab pages, index, eviction, expiry.
+//! - [`store`]: items in logs, index, eviction, expiry.
 //! - [`cache`]: typed operations with memcached's semantics.
 //! - [`request`], [`reply`], `dispatch`: one command, whatever the wire.
 //! - `protocol`: bytes to requests and replies to bytes.
@@ -11,7 +11,6 @@
 
 pub mod admin;
 pub mod ask;
-mod automove;
 pub mod cache;
 pub mod clock;
 pub mod config;

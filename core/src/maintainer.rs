@@ -1,17 +1,16 @@
-//! The thread behind a cache: moves the clock's hand, keeps the queues in
-//! order, frees expired items, and moves pages to the classes that need them.
+//! The thread behind a cache: moves the clock's hand, frees expired items, and
+//! gives memory back when the limit was lowered.
 //!
-//! Nothing waits for it but `lru_crawler crawl`'s result and page moves.
+//! Nothing waits for it but `lru_crawler crawl`'s result.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::automove::Automover;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::store::Store;
@@ -21,9 +20,6 @@ const CRAWL_STEP: usize = 256;
 
 /// Seconds between crawls of everything when nothing asks for one.
 const CRAWL_EVERY: u32 = 1;
-
-/// Time for page moves a round.
-const MOVE_FOR: Duration = Duration::from_millis(50);
 
 /// Longest time between crawls when they find next to nothing.
 const CRAWL_AT_LEAST: u32 = 60;
@@ -40,18 +36,16 @@ pub struct Background {
     pub crawler_running: AtomicBool,
     /// Runs begun.
     pub crawler_starts: AtomicU64,
-    /// Rounds of queue keeping.
+    /// Rounds of the thread.
     pub juggles: AtomicU64,
-    /// 0, 1 or 2: how pages move.
+    /// Reported: 0, 1 or 2, how pages move in memcached.
     pub automove: AtomicU32,
-    /// Youngest class must be under this share of the oldest (f64 bits).
+    /// Reported: `slab_automove_ratio` (f64 bits).
     pub automove_ratio: AtomicU64,
-    /// Seconds of history that the page mover looks at.
+    /// Reported: `slab_automove_window`.
     pub automove_window: AtomicU32,
-    /// Queue keeping at all.
-    keeps_queues: bool,
-    /// Page moves at all.
-    moves_pages: bool,
+    /// Whether the thread crawls without being asked.
+    crawls: bool,
     /// Classes (bits) that a command wants crawled.
     wanted: AtomicU64,
     /// Many items died at once.
@@ -80,8 +74,7 @@ impl Maintainer {
             automove: AtomicU32::new(config.slab_automove),
             automove_ratio: AtomicU64::new(config.slab_automove_ratio.to_bits()),
             automove_window: AtomicU32::new(config.slab_automove_window),
-            keeps_queues: config.lru_maintainer,
-            moves_pages: config.slab_reassign,
+            crawls: config.lru_maintainer,
             wanted: AtomicU64::new(0),
             soon: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -112,7 +105,7 @@ impl Maintainer {
 
     /// Has the crawler, if it is on, look for dead items before its time.
     pub fn crawl_soon(&self) {
-        if self.state.crawler.load(Relaxed) && self.state.keeps_queues {
+        if self.state.crawler.load(Relaxed) && self.state.crawls {
             self.state.soon.store(true, Relaxed);
         }
     }
@@ -139,46 +132,30 @@ struct Rounds<'a> {
     store: &'a Store,
     clock: &'a Clock,
     state: &'a Background,
-    automover: Automover,
     next_crawl: u32,
-    last_second: u32,
-    /// Class that gives its free pages to the pool.
-    surplus: Option<u8>,
 }
 
 impl<'a> Rounds<'a> {
     fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
         let now = clock.now();
-        let automover = Automover::new(store.class_sizes().len());
-        Self {
-            store,
-            clock,
-            state,
-            automover,
-            next_crawl: now + CRAWL_EVERY,
-            last_second: now,
-            surplus: None,
-        }
+        Self { store, clock, state, next_crawl: now + CRAWL_EVERY }
     }
 
     fn run(&mut self) {
         while !self.state.stop.load(Relaxed) {
             self.clock.tick();
             let now = self.clock.now();
-            let second_passed = now != self.last_second;
-            self.last_second = now;
             if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
                 // The clock was moved back.
                 self.next_crawl = now;
             }
-            self.keep_queues();
-            self.move_pages(second_passed);
+            self.tidy();
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {
                 self.crawl(wanted);
                 self.state.crawler_running.store(false, Relaxed);
             } else if self.state.crawler.load(Relaxed)
-                && self.state.keeps_queues
+                && self.state.crawls
                 && (now >= self.next_crawl || self.state.soon.swap(false, Relaxed))
                 && !self.state.crawler_running.swap(true, Relaxed)
             {
@@ -188,12 +165,7 @@ impl<'a> Rounds<'a> {
                 let pause = if freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
                 self.next_crawl = self.clock.now().saturating_add(pause);
             }
-            let nap = self.clock.until_next_second().min(Duration::from_millis(if self.store.is_moving() {
-                1
-            } else {
-                100
-            }));
-            self.sleep(nap);
+            self.sleep(self.clock.until_next_second().min(Duration::from_millis(100)));
         }
     }
 
@@ -204,12 +176,17 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    fn keep_queues(&self) {
-        if !self.state.keeps_queues {
-            return;
-        }
-        for shard in 0..self.store.shard_count() {
-            self.store.juggle(shard);
+    /// Keeps to a limit that was lowered.
+    fn tidy(&self) {
+        while self.store.shrinks() && !self.state.stop.load(Relaxed) {
+            let before = self.store.totals().usage.malloced;
+            for shard in 0..self.store.shard_count() {
+                self.store.tidy(shard);
+            }
+            if self.store.totals().usage.malloced == before {
+                // Too much is in use; the next round tries again.
+                break;
+            }
         }
         self.state.juggles.fetch_add(1, Relaxed);
     }
@@ -236,40 +213,6 @@ impl<'a> Rounds<'a> {
             }
         }
         freed
-    }
-
-    fn move_pages(&mut self, second_passed: bool) {
-        if self.store.shrinks() && !self.store.is_moving() {
-            // Pages go until the new limit holds.
-            let _ = self.store.start_move(-1, 0);
-        }
-        if self.state.moves_pages && second_passed && self.state.automove.load(Relaxed) != 0 {
-            let window = self.state.automove_window.load(Relaxed);
-            let ratio = f64::from_bits(self.state.automove_ratio.load(Relaxed));
-            if let Some((from, to)) = self.automover.decide(&self.store.totals(), window, ratio)
-                && !self.store.is_moving()
-            {
-                let _ = self.store.start_move(i32::from(from), i32::from(to));
-                self.surplus = (to == 0).then_some(from);
-            }
-        }
-        if self.state.moves_pages && self.state.automove.load(Relaxed) == 2 && !self.store.is_moving() {
-            self.store.feed_evicting_class();
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < MOVE_FOR && !self.state.stop.load(Relaxed) {
-            if self.store.continue_move() {
-                thread::yield_now();
-            } else if !self.store.is_moving()
-                && let Some(class) = self.surplus
-                && Automover::has_surplus(&self.store.totals(), class)
-            {
-                // One page after the other while the class has too many.
-                let _ = self.store.start_move(i32::from(class), 0);
-            } else {
-                return;
-            }
-        }
     }
 }
 

@@ -51,20 +51,18 @@ fn context() -> Context {
 }
 
 #[test]
-fn memory_grew_while_other_shards_had_free_chunks() {
-    let cache = cache(CacheConfig { shards: Some(16), ..CacheConfig::default() });
-    let value = vec![b'B'; 66_560];
-    for n in 0..10 {
-        set(&cache, &format!("key{n}"), &value);
+fn memory_grew_while_there_was_free_memory() {
+    let cache = cache(CacheConfig { shards: Some(16), memory_limit: 1024 * MIB, ..CacheConfig::default() });
+    for n in 0..20_000 {
+        set(&cache, &format!("key{}", n % 10), &vec![b'B'; 10_000 + n]);
+        if n % 3 == 0 {
+            cache.delete(format!("key{}", n % 7).as_bytes());
+        }
     }
-    let before = cache.store().totals().malloced;
-    for n in 0..10 {
-        assert!(cache.delete(format!("key{n}").as_bytes()));
-    }
-    for n in 10..20 {
-        set(&cache, &format!("key{n}"), &value);
-    }
-    assert_eq!(cache.store().totals().malloced, before);
+    let totals = cache.store().totals();
+    assert!(totals.live_bytes < MIB);
+    // Each shard may own eight segments beyond twice what is alive.
+    assert!(totals.usage.malloced < 16 * 14 * totals.segment_size, "{} bytes", totals.usage.malloced);
 }
 
 #[test]
@@ -84,57 +82,7 @@ fn a_watcher_saw_a_fetch_twice_when_memory_was_full() {
 }
 
 #[test]
-fn an_emptied_page_was_taken_back_by_its_class() {
-    let cache = cache(CacheConfig { memory_limit: 4 * MIB, ..CacheConfig::default() });
-    let value = vec![b'B'; 9000];
-    for n in 0..1000 {
-        set(&cache, &format!("key{n}"), &value);
-    }
-    let class = cache.store().class_for(6, 0, value.len()).unwrap();
-    let pages = |class: u8| cache.store().totals().classes[usize::from(class)].pages;
-    let before = pages(class);
-    for moved in 1..before {
-        cache.store().start_move(i32::from(class), 0).unwrap();
-        while cache.store().is_moving() {
-            cache.store().continue_move();
-        }
-        assert_eq!(pages(class), before - moved);
-    }
-    assert!(cache.store().start_move(i32::from(class), 0).is_err());
-}
-
-#[test]
-fn a_pinned_item_held_its_page_forever() {
-    let cache = cache(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() });
-    let value = vec![b'B'; 9000];
-    for n in 0..300 {
-        set(&cache, &format!("key{n}"), &value);
-    }
-    // Room to copy to, so that nothing is evicted.
-    for n in 100..300 {
-        assert!(cache.delete(format!("key{n}").as_bytes()));
-    }
-    let store = cache.store();
-    let pinned = store.visit(b"key5", store.hash(b"key5")).pin().unwrap();
-    let class = store.class_for(4, 0, value.len()).unwrap();
-    store.start_move(i32::from(class), 0).unwrap();
-    for _ in 0..1000 {
-        store.continue_move();
-    }
-    // The item is served from its copy while the pin reads the old bytes.
-    assert!(store.is_moving());
-    assert_eq!(get(&cache, "key5").unwrap(), value);
-    assert_eq!(pinned.slices().flatten().copied().collect::<Vec<_>>(), value);
-    drop(pinned);
-    while store.is_moving() {
-        store.continue_move();
-    }
-    assert_eq!(get(&cache, "key5").unwrap(), value);
-}
-
-#[test]
 fn a_class_without_pages_could_not_get_one() {
-    // Pages may move by themselves: the limit is exact, and a page changes hands.
     let config = CacheConfig { memory_limit: 2 * MIB, item_size_max: MIB, ..CacheConfig::default() };
     let cache = Cache::new(config).unwrap();
     for n in 0..500 {
@@ -142,7 +90,7 @@ fn a_class_without_pages_could_not_get_one() {
     }
     set(&cache, "small", b"x");
     assert_eq!(get(&cache, "small").unwrap(), b"x");
-    assert!(cache.store().totals().malloced <= 2 * MIB);
+    assert!(cache.store().totals().usage.malloced <= 2 * MIB);
 }
 
 #[test]
@@ -159,7 +107,7 @@ fn a_flat_cache_was_not_in_strict_order() {
         set(&cache, &format!("item{n}"), &vec![b'x'; MIB - 300]);
     }
     for n in 0..20 {
-        assert_eq!(get(&cache, &format!("item{n}")).is_some(), n >= 12, "item{n}");
+        assert_eq!(get(&cache, &format!("item{n}")).is_some(), n >= 13, "item{n}");
     }
 }
 

@@ -70,19 +70,18 @@ Process
     hashpower                  an integer multiplier for how large the hash table should be;
                                normally grows at runtime
     no_lru_maintainer          disable the segmented LRU and its background thread
-    hot_lru_pct                pct of slab memory to reserve for hot lru (default: 20)
-    warm_lru_pct               pct of slab memory to reserve for warm lru (default: 40)
-    hot_max_factor             items idle > cold lru age * this drop from hot lru (default: 0.20)
-    warm_max_factor            items idle > cold lru age * this drop from warm (default: 2.00)
+    hot_lru_pct                accepted, has no effect (default: 20)
+    warm_lru_pct               accepted, has no effect (default: 40)
+    hot_max_factor             accepted, has no effect (default: 0.20)
+    warm_max_factor            accepted, has no effect (default: 2.00)
     temporary_ttl              TTLs below get a separate LRU, can't be evicted
     no_lru_crawler             disable LRU crawler background thread
     lru_crawler_sleep          microseconds to sleep between items (default: 100)
     lru_crawler_tocrawl        max items to crawl per slab per run (default: 0, unlimited)
-    slab_reassign              pages may move between classes (default: enabled)
-    slab_automove              0: on request only, 1: by age, 2: at each eviction (default: 1)
-    slab_automove_ratio        age of the youngest class to that of the oldest below which
-                               it gets a page (default: 0.80)
-    slab_automove_window       seconds of history to decide by (default: 10)
+    slab_reassign              accepted: memory belongs to no class (default: enabled)
+    slab_automove              accepted, has no effect (default: 1)
+    slab_automove_ratio        accepted, has no effect (default: 0.80)
+    slab_automove_window       accepted, has no effect (default: 10)
     slab_chunk_max             maximum chunk size in kilobytes (default: 512)
     slab_sizes                 chunk sizes one by one, i.e. 100-200-300
     tail_repair_time           seconds after which a pinned tail item counts as leaked
@@ -158,7 +157,7 @@ mod tests {
             (" warm_max_factor", format!("{:.2}", cache.warm_max_factor)),
             (" lru_crawler_sleep", cache.lru_crawler_sleep.to_string()),
             (" slab_automove ", cache.slab_automove.to_string()),
-            ("it gets a page", format!("{:.2}", cache.slab_automove_ratio)),
+            (" slab_automove_ratio", format!("{:.2}", cache.slab_automove_ratio)),
             (" slab_automove_window", cache.slab_automove_window.to_string()),
             (" slab_chunk_max", (cache.slab_chunk_max / 1024).to_string()),
             (" watcher_logbuf_size", (server.watcher_buffer / 1024).to_string()),

@@ -15,6 +15,19 @@ const CHUNK_ALIGN: u32 = 8;
 /// Slab classes including the unused class 0.
 const SLAB_CLASSES: usize = 64;
 
+/// Options, by the end of their name, whose values are checked and shown by
+/// `stats settings`, and nothing more.
+const ONLY_SHOWN: [(&str, &str); 8] = [
+    ("slab_reassign", "memory belongs to no class"),
+    ("slab_automove", "memory belongs to no class"),
+    ("slab_automove_ratio", "memory belongs to no class"),
+    ("slab_automove_window", "memory belongs to no class"),
+    ("hot_lru_pct", "new items have a tenth of the memory"),
+    ("warm_lru_pct", "used items have what new ones leave"),
+    ("hot_max_factor", "items are judged by uses and size"),
+    ("warm_max_factor", "items are judged by uses and size"),
+];
+
 /// Accepted names that change nothing here, and why.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("no_hashexpand", "the index always grows by itself"),
@@ -181,6 +194,9 @@ impl<'a> Options<'a> {
             "drop_privileges" => self.note(name, "privileges are not dropped"),
             "debug_commands" => self.config.debug_commands = true,
             _ => return self.ignored_or_unknown(option, name),
+        }
+        if let Some((_, why)) = ONLY_SHOWN.iter().find(|(known, _)| name.ends_with(known)) {
+            self.note(name, why);
         }
         Ok(())
     }

@@ -19,7 +19,6 @@ use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, float, strict_i32, strict_i64, strict_u32};
 use crate::protocol::text;
 use crate::session::{CloseReason, Held};
-use crate::store::MoveError;
 use crate::watch::kind;
 
 /// The version we answer with: memcached's, whose behaviour this is. Clients
@@ -130,22 +129,34 @@ fn slabs(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
         }
         let number = |index| tokens.get(index).and_then(strict_i32);
         let (Some(from), Some(to)) = (number(2), number(3)) else { return desk.line(text::BAD_LINE) };
-        let started = desk.cache().store().start_move(from, to);
-        return match started {
-            Ok(()) => {
-                desk.cache().maintainer().wake();
-                desk.line("OK")
-            }
-            Err(MoveError::Busy) => desk.line("BUSY currently processing reassign request"),
-            Err(MoveError::BadClass) => desk.line("BADCLASS invalid src or dst class id"),
-            Err(MoveError::NoSpare) => desk.line("NOSPARE source class has no spare pages"),
-            Err(MoveError::Same) => desk.line("SAME src and dst class are identical"),
-        };
+        return desk.line(reassign(desk.cache(), from, to));
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "automove") {
         return automove(desk, tokens);
     }
     desk.line(text::ERROR)
+}
+
+/// Answers as memcached does; but memory belongs to no class here, so there is
+/// nothing to move.
+fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
+    const NO_SPARE: &str = "NOSPARE source class has no spare pages";
+    let classes = cache.store().totals().classes;
+    let spares = |class: i32| {
+        usize::try_from(class).ok().and_then(|class| classes.get(class)).is_some_and(|c| c.pages() > 1)
+    };
+    let known = 1..classes.len() as i32;
+    if from == to {
+        "SAME src and dst class are identical"
+    } else if from == -1 {
+        if known.clone().any(|class| class != to && spares(class)) { "OK" } else { NO_SPARE }
+    } else if !known.contains(&from) || !(0..known.end).contains(&to) {
+        "BADCLASS invalid src or dst class id"
+    } else if spares(from) {
+        "OK"
+    } else {
+        NO_SPARE
+    }
 }
 
 fn automove(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
@@ -169,8 +180,6 @@ fn automove(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
             None => return desk.line(text::BAD_LINE),
             Some(level @ 0..=2) => {
                 background.automove.store(level, Relaxed);
-                let config = desk.cache().config();
-                desk.cache().store().let_pages_move(config.slab_reassign && level > 0);
             }
             Some(_) => return desk.line(text::ERROR),
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Desk, Outcome, VERSION};
-use crate::config::{Listen, LruMode, Protocol};
+use crate::config::{Listen, LruMode, PAGE_SIZE, Protocol};
 use crate::context::{ConnState, Context};
 use crate::protocol::scan::{Tokens, strict_u32};
 use crate::protocol::text;
@@ -195,7 +195,7 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     }
     out.put("bytes_read", sum(|w| w.bytes_read.get()));
     out.put("bytes_written", sum(|w| w.bytes_written.get()));
-    out.put("limit_maxbytes", totals.limit);
+    out.put("limit_maxbytes", totals.usage.limit);
     out.put("accepting_conns", 1 - listener.paused.load(Relaxed).min(1));
     out.put("listen_disabled_num", listener.disabled.load(Relaxed));
     out.put("time_in_listen_disabled_us", listener.disabled_us.load(Relaxed));
@@ -205,17 +205,16 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     out.put("hash_bytes", totals.index_bytes);
     out.put("hash_is_expanding", 0);
     if cache.config().slab_reassign {
-        let mover = &totals.mover;
-        out.put("slab_reassign_rescues", mover.rescues);
-        out.put("slab_reassign_chunk_rescues", mover.chunk_rescues);
-        out.put("slab_reassign_inline_reclaim", mover.inline_reclaim);
-        out.put("slab_reassign_busy_items", mover.busy_items);
-        out.put("slab_reassign_busy_deletes", mover.busy_deletes);
-        out.put("slab_reassign_busy_nomem", mover.busy_nomem);
-        let busy = if mover.last_busy.is_empty() { "none" } else { mover.last_busy };
-        out.put("slab_reassign_last_busy_status", busy);
-        out.put("slab_reassign_running", u8::from(mover.running));
-        out.put("slabs_moved", mover.moved);
+        // No page belongs to a class here; what comes nearest is cleaning.
+        out.put("slab_reassign_rescues", totals.moved);
+        out.put("slab_reassign_chunk_rescues", 0);
+        out.put("slab_reassign_inline_reclaim", 0);
+        out.put("slab_reassign_busy_items", 0);
+        out.put("slab_reassign_busy_deletes", 0);
+        out.put("slab_reassign_busy_nomem", 0);
+        out.put("slab_reassign_last_busy_status", "none");
+        out.put("slab_reassign_running", 0);
+        out.put("slabs_moved", totals.cleaned);
     }
     if background.crawler.load(Relaxed) {
         out.put("lru_crawler_running", u8::from(background.crawler_running.load(Relaxed)));
@@ -237,7 +236,7 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     out.put("bytes", totals.curr_bytes);
     out.put("curr_items", totals.curr_items);
     out.put("total_items", commands.total_items);
-    out.put("slab_global_page_pool", totals.pool);
+    out.put("slab_global_page_pool", totals.usage.pool * totals.segment_size / PAGE_SIZE);
     out.put("expired_unfetched", classes.expired_unfetched);
     out.put("evicted_unfetched", classes.evicted_unfetched);
     if maintained {
@@ -247,12 +246,12 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     out.put("reclaimed", classes.reclaimed);
     out.put("crawler_reclaimed", classes.crawler_reclaimed);
     out.put("crawler_items_checked", classes.crawler_items_checked);
-    out.put("lrutail_reflocked", classes.lrutail_reflocked);
+    out.put("lrutail_reflocked", 0);
     if maintained {
-        out.put("moves_to_cold", classes.moves_to_cold);
+        out.put("moves_to_cold", 0);
         out.put("moves_to_warm", classes.moves_to_warm);
         out.put("moves_within_lru", classes.moves_within_lru);
-        out.put("direct_reclaims", classes.direct_reclaims);
+        out.put("direct_reclaims", 0);
         out.put("lru_bumps_dropped", 0);
     }
     out.end();
@@ -345,10 +344,11 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
 fn items(context: &Context, bytes: &mut Vec<u8>) {
     let totals = context.cache.store().totals();
     let maintained = context.cache.config().lru_maintainer;
-    let temporary = context.cache.store().tuning().temporary;
+    let tuning = context.cache.store().tuning();
+    let ages = context.cache.store().ages();
     let mut out = Lines(bytes);
-    for (number, class) in totals.classes.iter().enumerate().skip(1) {
-        let held: u64 = class.items.iter().sum();
+    for (number, (class, ages)) in totals.classes.iter().zip(ages).enumerate().skip(1) {
+        let held = class.count();
         if held == 0 {
             continue;
         }
@@ -359,13 +359,14 @@ fn items(context: &Context, bytes: &mut Vec<u8>) {
             put("number_hot", class.items[0]);
             put("number_warm", class.items[1]);
             put("number_cold", class.items[2]);
-            if temporary {
+            if tuning.temporary {
                 put("number_temp", class.items[3]);
             }
-            put("age_hot", u64::from(class.ages[0]));
-            put("age_warm", u64::from(class.ages[1]));
+            put("age_hot", u64::from(ages[0]));
+            put("age_warm", u64::from(ages[1]));
         }
-        put("age", u64::from(class.ages[2]));
+        // Of the items that stay longest: memcached's are cold, ours are warm.
+        put("age", u64::from(ages.into_iter().max().unwrap_or(0)));
         put("mem_requested", class.bytes);
         put("evicted", counts.evicted);
         put("evicted_nonzero", counts.evicted_nonzero);
@@ -380,12 +381,12 @@ fn items(context: &Context, bytes: &mut Vec<u8>) {
         }
         put("crawler_reclaimed", counts.crawler_reclaimed);
         put("crawler_items_checked", counts.crawler_items_checked);
-        put("lrutail_reflocked", counts.lrutail_reflocked);
+        put("lrutail_reflocked", 0);
         if maintained {
-            put("moves_to_cold", counts.moves_to_cold);
+            put("moves_to_cold", 0);
             put("moves_to_warm", counts.moves_to_warm);
             put("moves_within_lru", counts.moves_within_lru);
-            put("direct_reclaims", counts.direct_reclaims);
+            put("direct_reclaims", 0);
             put("hits_to_hot", counts.hits_to_hot);
             put("hits_to_warm", counts.hits_to_warm);
             put("hits_to_cold", counts.hits_to_cold);
@@ -400,20 +401,21 @@ fn slabs(context: &Context, bytes: &mut Vec<u8>) {
     let mut out = Lines(bytes);
     let mut active = 0;
     for (number, class) in totals.classes.iter().enumerate().skip(1) {
-        if class.pages == 0 {
+        let pages = class.pages();
+        if pages == 0 {
             continue;
         }
         active += 1;
-        let ClassTotals { chunk_size, per_page, pages, free_chunks, counts, .. } = class;
-        let chunks = pages * per_page;
+        let ClassTotals { chunk_size, per_page, counts, .. } = class;
+        let (chunks, used) = (pages * *per_page as u64, class.count());
         let hits = counts.hits_to_hot + counts.hits_to_warm + counts.hits_to_cold + counts.hits_to_temp;
         let mut put = |name: &str, value: u64| out.put(format_args!("{number}:{name}"), value);
         put("chunk_size", *chunk_size as u64);
         put("chunks_per_page", *per_page as u64);
-        put("total_pages", *pages as u64);
-        put("total_chunks", chunks as u64);
-        put("used_chunks", chunks.saturating_sub(*free_chunks) as u64);
-        put("free_chunks", *free_chunks as u64);
+        put("total_pages", pages);
+        put("total_chunks", chunks);
+        put("used_chunks", used);
+        put("free_chunks", chunks - used);
         put("free_chunks_end", 0);
         put("get_hits", hits);
         put("cmd_set", counts.set_cmds);
@@ -425,7 +427,7 @@ fn slabs(context: &Context, bytes: &mut Vec<u8>) {
         put("touch_hits", counts.touch_hits);
     }
     out.put("active_slabs", active);
-    out.put("total_malloced", totals.malloced);
+    out.put("total_malloced", totals.usage.malloced);
     out.end();
 }
 

@@ -33,6 +33,12 @@ use crate::watch::{Watcher, kind};
 /// Most bytes that one read takes straight into a value.
 const DIRECT_READ: usize = 256 * 1024;
 
+/// Missing bytes that make a value large.
+const LARGE_VALUE: usize = 16 * 1024;
+
+/// Bytes read behind a large value: the next command's line, not its value.
+const LINE_READ: usize = 2 * 1024;
+
 /// Reads that throw input away before others get their turn.
 const DISCARDS: usize = 16;
 
@@ -122,6 +128,8 @@ pub(crate) struct Connection {
     rerun: bool,
     /// An injected delay.
     sleeping: bool,
+    /// The last read was of a large value.
+    large: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
 }
@@ -148,6 +156,7 @@ impl Connection {
             hangup: false,
             rerun: false,
             sleeping: false,
+            large: false,
             queued: false,
         }
     }
@@ -433,7 +442,8 @@ impl Connection {
         {
             let most = target.len().min(DIRECT_READ);
             if let Some(target) = target.get_mut(..most) {
-                let space = input.space();
+                self.large = most >= LARGE_VALUE;
+                let space = first(input.space(), if self.large { LINE_READ } else { usize::MAX });
                 asked = most + space.len();
                 let n = self.stream.read_two(target, space)?;
                 direct = Some((n, n.min(most)));
@@ -444,7 +454,10 @@ impl Connection {
             input.filled(n - into_value);
             n
         } else {
-            let space = input.space();
+            // What comes after one large value may be another: little more than
+            // its line is read here, so that little of it has to be copied.
+            let most = if std::mem::take(&mut self.large) { LINE_READ } else { usize::MAX };
+            let space = first(input.space(), most);
             asked = space.len();
             let n = self.stream.read(space)?;
             input.filled(n);
@@ -520,4 +533,10 @@ impl Connection {
         }
         Sent::All
     }
+}
+
+/// The first `most` bytes of `space`.
+fn first(space: &mut [u8], most: usize) -> &mut [u8] {
+    let length = space.len().min(most);
+    &mut space[..length]
 }

@@ -1,30 +1,31 @@
 //! What all shards share: memory, hash, settings that may change, and hooks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
 
+use super::classes::Classes;
 use super::expiry::Flush;
-use super::item::{HEADER, Item, Ref, bit};
+use super::index::Directory;
+use super::item::{HEADER, Item, bit};
+use super::memory::Memory;
 use super::policy::Moment;
-use super::shard::SharedDirectory;
-use super::slab::Slabs;
+use super::segment::Segments;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::watch::{WatchHub, kind, push_uri_encoded};
 
 /// Shared by the shards of a store.
 pub struct Common {
-    pub(super) slabs: Slabs,
+    pub(super) segments: Segments,
+    pub(super) classes: Classes,
     pub(super) sizes: Sizes,
     pub(super) flush: Flush,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
-    /// Class that evicted last, for `slab_automove=2`; 0 is none.
-    pub(super) evicted_last: AtomicU8,
-    directories: Box<[SharedDirectory]>,
+    directories: Box<[Directory]>,
     hasher: RandomState,
     evicts: bool,
     cas: AtomicU64,
@@ -36,19 +37,19 @@ pub struct Common {
 impl Common {
     pub(super) fn new(
         config: &CacheConfig,
-        slabs: Slabs,
+        segments: Segments,
         shards: usize,
         clock: Arc<Clock>,
         watch: Arc<WatchHub>,
     ) -> Self {
         Self {
-            slabs,
+            segments,
+            classes: Classes::new(config),
             sizes: Sizes::new(config),
             flush: Flush::default(),
             clock,
             watch,
-            evicted_last: AtomicU8::new(0),
-            directories: (0..shards).map(|_| SharedDirectory::default()).collect(),
+            directories: (0..shards).map(|_| Directory::default()).collect(),
             hasher: RandomState::new(),
             evicts: config.evictions,
             cas: AtomicU64::new(1),
@@ -71,7 +72,7 @@ impl Common {
 
     /// The directory of a shard.
     #[inline]
-    pub(super) fn directory(&self, shard: u32) -> &SharedDirectory {
+    pub(super) fn directory(&self, shard: u32) -> &Directory {
         let last = self.directories.len() - 1;
         &self.directories[(shard as usize).min(last)]
     }
@@ -99,14 +100,10 @@ impl Common {
         self.flush.moment(self.clock.now())
     }
 
-    /// Class of the chunk that holds the header of the item at `at`.
-    pub(super) fn chunk_class(&self, at: Ref) -> u8 {
-        let header = self.slabs.memory.header(at);
-        if header.has(bit::CHUNKED) {
-            self.slabs.class_for(header.value_offset() + size_of::<Ref>()).unwrap_or(1)
-        } else {
-            header.class()
-        }
+    /// The item memory.
+    #[inline]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.segments.memory
     }
 
     /// Tells watchers of an eviction.

@@ -3,44 +3,93 @@
 //! straight into a draft.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering::Release, fence};
 
-use super::item::{HEADER, Kind, Ref, bit};
+use super::item::{HEADER, Kind, Ref, bit, item_size};
+use super::logs::For;
+use super::policy;
+use super::shard::Shard;
 use super::{NewItem, Store, write_head};
 use crate::error::AllocError;
 
 /// An item that is being written. Dropping it frees its memory.
+///
+/// It holds the segments that it lies in. If very many segments are held
+/// already it is a buffer of its own, and stored when it is complete.
 pub struct Draft {
     store: Arc<Store>,
     hash: u64,
-    at: Ref,
+    class: u8,
     /// Bytes of the whole value.
     length: usize,
     /// Bytes written so far; at most `length`.
     filled: usize,
-    /// Chunk being written and what fits it still, if the value is chunked.
-    chunk: Ref,
-    room: usize,
+    place: Place,
+}
+
+enum Place {
+    /// In one entry.
+    Whole { at: Ref, offset: usize },
+    /// In pieces, the last of which has `room` for more.
+    Pieces { at: Ref, pieces: Vec<Ref>, room: usize },
+    /// Outside of the store.
+    Buffer(Vec<u8>),
+    /// Linked.
+    Done,
 }
 
 impl Draft {
-    /// Starts an item whose value will have `length` bytes.
+    /// Starts an item whose value will have `length` bytes. `urgent`: the value
+    /// is there and the draft will not wait for anybody.
     ///
     /// # Errors
     /// If there is no memory for it, or for a large value's beginning.
-    pub fn new(store: &Arc<Store>, hash: u64, new: &NewItem<'_>, length: usize) -> Result<Self, AllocError> {
+    pub fn new(
+        store: &Arc<Store>,
+        hash: u64,
+        new: &NewItem<'_>,
+        length: usize,
+        urgent: bool,
+    ) -> Result<Self, AllocError> {
+        let common = &store.common;
         let chunked = store.is_chunked(new.key.len(), new.flags, length);
-        let class =
-            if chunked { store.class_for(new.key.len(), new.flags, size_of::<Ref>())? } else { new.class };
-        let at = store.room(class, hash)?.take();
+        let stored = if chunked { size_of::<Ref>() } else { length };
+        let size = common.segments.round(item_size(new.key.len(), new.flags, stored));
         let bits = if chunked { bit::CHUNKED } else { 0 };
-        write_head(&store.common, at, new, length, bits);
-        let draft = Self { store: Arc::clone(store), hash, at, length, filled: 0, chunk: Ref::NONE, room: 0 };
-        if chunked {
-            let offset = store.common.slabs.memory.header(at).value_offset();
-            store.common.slabs.memory.write(at, offset, &Ref::NONE.0.to_ne_bytes());
+        let mut draft =
+            Self { store: Arc::clone(store), hash, class: new.class, length, filled: 0, place: Place::Done };
+        loop {
+            let mut shard = store.shard(hash).lock();
+            let moment = common.moment();
+            let known = shard.ghosts.take(hash);
+            let queue = policy::admit(&shard.tuning, &moment, new.expiry, known);
+            let Some(at) = shard.logs.append(&common.segments, queue, size, For::Client) else {
+                drop(shard);
+                store.make_room(hash, new.class)?;
+                continue;
+            };
+            write_head(common, at, new, length, bits);
+            let header = common.memory().header(at);
+            header.set_kind(Kind::Draft);
+            header.set_queue(queue);
+            let offset = header.value_offset();
+            if chunked {
+                common.memory().write(at, offset, &Ref::NONE.0.to_ne_bytes());
+            }
+            if !shard.logs.hold(&common.segments, at, urgent) {
+                shard.bury(common, at);
+                drop(shard);
+                draft.place = Place::Buffer(vec![0; length]);
+                return Ok(draft);
+            }
+            shard.repay(common, moment, size);
+            drop(shard);
+            draft.place = if chunked {
+                Place::Pieces { at, pieces: Vec::new(), room: 0 }
+            } else {
+                Place::Whole { at, offset }
+            };
+            return Ok(draft);
         }
-        Ok(draft)
     }
 
     /// Bytes that are still missing.
@@ -60,81 +109,124 @@ impl Draft {
 
     /// Slab class that the item counts in.
     pub fn class(&self) -> u8 {
-        self.store.common.slabs.memory.header(self.at).class()
+        self.class
+    }
+
+    /// The whole value, if it is not in the store yet.
+    ///
+    /// # Errors
+    /// The draft itself, if it is.
+    pub fn into_buffer(mut self) -> Result<Vec<u8>, Self> {
+        match std::mem::replace(&mut self.place, Place::Done) {
+            Place::Buffer(bytes) => Ok(bytes),
+            other => {
+                self.place = other;
+                Err(self)
+            }
+        }
+    }
+
+    fn head(&self) -> Option<Ref> {
+        match self.place {
+            Place::Whole { at, .. } | Place::Pieces { at, .. } => Some(at),
+            Place::Buffer(_) | Place::Done => None,
+        }
     }
 
     /// Changes when the item will expire.
     pub fn set_expiry(&mut self, expiry: u32) {
-        self.store.common.slabs.memory.header(self.at).set_expiry(expiry);
+        if let Some(at) = self.head() {
+            self.store.common.memory().header(at).set_expiry(expiry);
+        }
     }
 
     /// Memory for the next bytes; empty once nothing is missing.
     ///
     /// # Errors
-    /// If a large value needs another chunk and there is none.
+    /// If a large value needs another piece and there is no memory.
     pub fn target(&mut self) -> Result<&mut [u8], AllocError> {
-        let chunked = self.store.common.slabs.memory.header(self.at).has(bit::CHUNKED);
-        if chunked && self.room == 0 && self.missing() > 0 {
-            self.add_chunk()?;
+        let missing = self.missing();
+        if missing == 0 {
+            return Ok(&mut []);
         }
-        let memory = &self.store.common.slabs.memory;
-        if !chunked {
-            let offset = memory.header(self.at).value_offset() + self.filled;
-            return Ok(memory.bytes_mut(self.at, offset, self.missing()));
+        if matches!(self.place, Place::Pieces { room: 0, .. }) {
+            self.add_piece()?;
         }
-        let Some(chunk) = self.chunk.some() else { return Ok(&mut []) };
-        let used = memory.header(chunk).length() as usize;
-        Ok(memory.bytes_mut(chunk, HEADER + used, self.room.min(self.missing())))
+        let memory = self.store.common.memory();
+        Ok(match &mut self.place {
+            Place::Whole { at, offset } => memory.bytes_mut(*at, *offset + self.filled, missing),
+            Place::Pieces { pieces, room, .. } => match pieces.last() {
+                Some(&piece) => {
+                    let length = memory.header(piece).length() as usize;
+                    memory.bytes_mut(piece, HEADER + length - *room, *room)
+                }
+                None => &mut [],
+            },
+            Place::Buffer(bytes) => &mut bytes[self.filled..],
+            Place::Done => &mut [],
+        })
     }
 
-    fn add_chunk(&mut self) -> Result<(), AllocError> {
-        let slabs = &self.store.common.slabs;
-        let memory = &slabs.memory;
-        let wanted = (self.missing() + HEADER).min(slabs.chunk_max());
-        let largest = slabs.largest();
-        let class = slabs.class_for(wanted).unwrap_or(largest);
-        let room = self.store.room(class, self.hash);
-        let (at, class) = match room {
-            Ok(room) => (room.take(), class),
-            Err(_) if class != largest => (self.store.room(largest, self.hash)?.take(), largest),
-            Err(error) => return Err(error),
-        };
-        let header = memory.header(at);
-        header.start_item(class, 0, 0, 0, 0);
-        header.set_cas(u64::from(self.at.0));
-        header.set_prev(self.chunk);
-        // No lock is held: the page mover must not see a CHUNK without owner.
-        fence(Release);
-        header.set_kind(Kind::Chunk);
-        match self.chunk.some() {
-            Some(last) => memory.header(last).set_next(at),
-            None => {
-                let offset = memory.header(self.at).value_offset();
-                memory.write(self.at, offset, &at.0.to_ne_bytes());
+    /// Adds a piece: as much of what is missing as fits the open segment, or a
+    /// new one.
+    fn add_piece(&mut self) -> Result<(), AllocError> {
+        let missing = self.missing();
+        let store = Arc::clone(&self.store);
+        let Place::Pieces { at: owner, pieces, room } = &mut self.place else { return Ok(()) };
+        let common = &store.common;
+        let (segments, memory) = (&common.segments, common.memory());
+        let wanted = segments.round(HEADER + missing).min(segments.size());
+        let queue = memory.header(*owner).queue();
+        loop {
+            let mut shard = store.shard(self.hash).lock();
+            let remaining = shard.logs.remaining(segments, queue);
+            // A piece that is next to nothing is not worth its header.
+            let size =
+                if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
+            let Some(at) = shard.logs.append(segments, queue, size, For::Client) else {
+                drop(shard);
+                store.make_room(self.hash, self.class)?;
+                continue;
+            };
+            let length = missing.min(size - HEADER);
+            let header = memory.header(at);
+            header.start(self.class, 0, length as u32, 0, Kind::Piece as u16);
+            header.set_links(*owner, Ref::NONE);
+            header.set_queue(queue);
+            match pieces.last() {
+                Some(&last) => memory.header(last).set_links(*owner, at),
+                None => {
+                    let offset = memory.header(*owner).value_offset();
+                    memory.write(*owner, offset, &at.0.to_ne_bytes());
+                }
             }
+            shard.logs.hold(segments, at, true);
+            let moment = common.moment();
+            shard.repay(common, moment, size);
+            pieces.push(at);
+            *room = length;
+            return Ok(());
         }
-        self.chunk = at;
-        self.room = slabs.class(class).size - HEADER;
-        Ok(())
     }
 
     /// Notes that `n` bytes of [`Draft::target`] were written.
     pub fn advance(&mut self, n: usize) {
-        debug_assert!(n <= self.missing());
-        let most = if self.chunk.is_none() { self.missing() } else { self.room.min(self.missing()) };
+        let most = match &self.place {
+            Place::Pieces { room, .. } => *room,
+            _ => self.missing(),
+        };
+        debug_assert!(n <= most);
         let n = n.min(most);
         self.filled += n;
-        if let Some(chunk) = self.chunk.some() {
-            let header = self.store.common.slabs.memory.header(chunk);
-            header.set_length(header.length() + n as u32);
-            self.room -= n;
+        if let Place::Pieces { room, .. } = &mut self.place {
+            *room -= n;
         }
     }
 
     /// Appends bytes to the value, at most [`Draft::missing`].
     ///
     /// # Errors
-    /// If a large value needs another chunk and there is none.
+    /// If a large value needs another piece and there is no memory.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), AllocError> {
         while !bytes.is_empty() && self.missing() > 0 {
             let target = self.target()?;
@@ -146,23 +238,48 @@ impl Draft {
         Ok(())
     }
 
-    /// What was written so far, piece by piece.
+    /// The value, piece by piece; it is complete.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         debug_assert_eq!(self.missing(), 0);
-        super::Item::new(&self.store.common.slabs.memory, self.at).slices()
+        let memory = self.store.common.memory();
+        let buffer = match &self.place {
+            Place::Buffer(bytes) => Some(&**bytes),
+            _ => None,
+        };
+        let item = self.head().map(|at| super::Item::new(memory, at).slices());
+        buffer.into_iter().chain(item.into_iter().flatten())
     }
 
-    /// Hands the item over to be linked.
-    pub(super) fn finish(mut self) -> Ref {
+    /// Hands the item over to be linked; then call [`Draft::release`]. `None`:
+    /// it is a buffer.
+    pub(super) fn finish(&self) -> Option<Ref> {
         debug_assert_eq!(self.missing(), 0);
-        std::mem::replace(&mut self.at, Ref::NONE)
+        self.head()
+    }
+
+    /// Ends the draft, whose item is linked or buried, in its locked shard.
+    pub(super) fn release(&mut self, shard: &mut Shard) {
+        let segments = &self.store.common.segments;
+        match std::mem::replace(&mut self.place, Place::Done) {
+            Place::Whole { at, .. } => shard.logs.release(segments, at),
+            Place::Pieces { at, pieces, .. } => {
+                shard.logs.release(segments, at);
+                for at in pieces {
+                    shard.logs.release(segments, at);
+                }
+            }
+            Place::Buffer(_) | Place::Done => {}
+        }
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if let Some(at) = self.at.some() {
-            self.store.shard(self.hash).lock().free_item(&self.store.common, at);
+        if let Some(at) = self.head() {
+            let store = Arc::clone(&self.store);
+            let mut shard = store.shard(self.hash).lock();
+            shard.bury(&store.common, at);
+            self.release(&mut shard);
         }
     }
 }

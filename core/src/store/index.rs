@@ -18,7 +18,7 @@
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use super::item::Ref;
-use super::slab::prefetch;
+use super::memory::prefetch;
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
@@ -145,9 +145,11 @@ impl Index {
         self.items
     }
 
-    /// Bytes of memory in use; the rest of the newest segment is untouched.
+    /// Bytes of memory in use; the rest of the newest segment, and of what the
+    /// overflow has reserved, is untouched.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        (self.count + self.overflow.capacity()) * size_of::<Bucket>()
+        (self.count + self.overflow.len()) * size_of::<Bucket>()
     }
 
     /// Buckets in use, overflow buckets not counted.

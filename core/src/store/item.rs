@@ -1,38 +1,40 @@
-//! An item in a slab chunk: the bits of its header, and where key, client
-//! flags and value lie behind it.
+//! An item in its log: the bits of its header, and where key, client flags and
+//! value lie behind it.
 //!
 //! ```text
-//!  byte 0        4        8                16       20       24       28 29 30
-//!       +--------+--------+----------------+--------+--------+--------+--+--+----+
-//!       | next   | prev   | cas            | expiry | stamp  | length |k |c |state|  32 bytes
-//!       +--------+--------+----------------+--------+--------+--------+--+--+----+
+//!  byte 0                8        12       16       20 21 22   24
+//!       +----------------+--------+--------+--------+--+--+----+
+//!       | cas            | expiry | stamp  | length |k |c |state|  24 bytes
+//!       +----------------+--------+--------+--------+--+--+----+
 //!       | key (k bytes) | client flags (4, if HAS_FLAGS) | value (length bytes) |
 //!       +---------------+--------------------------------+----------------------+
-//!  or, if CHUNKED:      | client flags                   | first chunk (4)      |
+//!  or, if CHUNKED:      | client flags                   | first piece (4)      |
 //!
-//!  state  0-1 kind: FREE LINKED DETACHED CHUNK    2-3 queue: hot warm cold temp
+//!  state  0-1 kind: DEAD LINKED DRAFT PIECE       2-3 queue: hot warm cold temp
 //!         4 FETCHED  5 ACTIVE  6 WIN  7 STALE  8 KEY_BINARY  9 HAS_FLAGS
-//!         10 CHUNKED  11 PINNED  12-15 zero
+//!         10 CHUNKED  11 zero  12-14 uses, up to 7  15 zero
 //!
-//!  FREE      next/prev: the shard's list of free chunks    expiry: shard number
-//!  LINKED    in the index and in a queue                   next/prev: the queue
-//!  DETACHED  neither: being written, or unlinked while pinned
-//!  CHUNK     part of a CHUNKED item's value; length: bytes used; next: the next
-//!            chunk; cas: the item it belongs to
+//!  LINKED  in the index
+//!  DRAFT   being written by its one owner
+//!  PIECE   part of a CHUNKED item's value; cas: the item it belongs to, and the
+//!          next piece; length: its bytes
+//!  DEAD    neither: unlinked, moved or given up. Its bytes stay until its
+//!          segment is used again.
 //! ```
 //!
 //! `stamp` is the second of the last use (see `expiry.rs` for why it is not
-//! exactly a second). Links are [`Ref`]s, not pointers: 4 bytes each.
+//! exactly a second). Links are [`Ref`]s, not pointers: 4 bytes each. `class` is
+//! memcached's slab class, which nothing here depends on.
 //!
 //! Who may touch what: header fields change only under the lock of the item's
-//! shard (or by the one owner of a DETACHED item); they are relaxed atomics, so
-//! that a stray look is stale and not undefined. Key, client flags and value
-//! are written before an item is LINKED and never again until its chunk is
-//! FREE, so a reader needs the lock only to find the item and to copy or pin it.
+//! shard (or by the one owner of a DRAFT); they are relaxed atomics, so that a
+//! stray look is stale and not undefined. Key, client flags and value are
+//! written by the owner of a DRAFT, or under the lock while nobody *holds* the
+//! segment. A reader copies under the lock, or holds the segment.
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::slab::Memory;
+use super::memory::Memory;
 
 /// Bytes of a header.
 pub const HEADER: usize = size_of::<Header>();
@@ -40,21 +42,21 @@ pub const HEADER: usize = size_of::<Header>();
 /// Bytes of stored client flags.
 pub const FLAGS: usize = 4;
 
-/// Number of a chunk's first unit of memory; 0 is none.
+/// Number of an entry's first unit of memory; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ref(pub u32);
 
 impl Ref {
-    /// No chunk.
+    /// No entry.
     pub const NONE: Self = Self(0);
 
-    /// Whether this names no chunk.
+    /// Whether this names no entry.
     #[inline]
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// This chunk, or `None`.
+    /// This entry, or `None`.
     #[inline]
     pub fn some(self) -> Option<Self> {
         if self.is_none() { None } else { Some(self) }
@@ -67,29 +69,29 @@ impl Default for Ref {
     }
 }
 
-/// What a chunk is.
+/// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {
-    /// On a list of free chunks, or never used.
-    Free = 0,
+    /// Nothing that anybody can find.
+    Dead = 0,
     /// An item that can be found.
     Linked = 1,
-    /// An item that cannot be found.
-    Detached = 2,
+    /// An item that is being written.
+    Draft = 2,
     /// Part of a large value.
-    Chunk = 3,
+    Piece = 3,
 }
 
-/// Queue of an item within its class.
+/// The log that an item is in, named as `stats` names memcached's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Queue {
     /// New items.
     Hot = 0,
-    /// Items used again and again.
+    /// Items that were used.
     Warm = 1,
-    /// Candidates for eviction.
+    /// All items of the flat policy.
     Cold = 2,
     /// Short-lived items, never evicted.
     Temp = 3,
@@ -102,7 +104,7 @@ pub const QUEUES: [Queue; 4] = [Queue::Hot, Queue::Warm, Queue::Cold, Queue::Tem
 pub mod bit {
     /// Fetched at least once.
     pub const FETCHED: u16 = 1 << 4;
-    /// Fetched again since it entered its queue.
+    /// Fetched again.
     pub const ACTIVE: u16 = 1 << 5;
     /// A client was told to recache it.
     pub const WIN: u16 = 1 << 6;
@@ -112,20 +114,20 @@ pub mod bit {
     pub const KEY_BINARY: u16 = 1 << 8;
     /// Client flags are stored.
     pub const HAS_FLAGS: u16 = 1 << 9;
-    /// The value is in chunks of its own.
+    /// The value is in pieces of its own.
     pub const CHUNKED: u16 = 1 << 10;
-    /// Someone holds the value without the lock.
-    pub const PINNED: u16 = 1 << 11;
 }
 
 const KIND: u16 = 0b11;
 const QUEUE_SHIFT: u16 = 2;
+const USES_SHIFT: u16 = 12;
 
-/// Header of a chunk. The meaning of the fields depends on the kind.
+/// Uses of an item that are counted.
+pub const USES_MAX: u16 = 7;
+
+/// Header of an entry. The meaning of the fields depends on the kind.
 #[repr(C, align(8))]
 pub struct Header {
-    next: AtomicU32,
-    prev: AtomicU32,
     cas: AtomicU64,
     expiry: AtomicU32,
     stamp: AtomicU32,
@@ -153,11 +155,11 @@ macro_rules! field {
 
 impl Header {
     field!(
-        /// CAS of an item; owner of a CHUNK.
+        /// CAS of an item.
         cas, set_cas, cas: u64
     );
     field!(
-        /// Second at which the item expires, 0 never; shard of a FREE chunk.
+        /// Second at which the item expires, 0 never.
         expiry, set_expiry, expiry: u32
     );
     field!(
@@ -173,7 +175,7 @@ impl Header {
         key_len, set_key_len, key_len: u8
     );
     field!(
-        /// Slab class of this chunk.
+        /// memcached's slab class.
         class, set_class, class: u8
     );
     field!(
@@ -181,48 +183,42 @@ impl Header {
         state, set_state, state: u16
     );
 
-    /// The next chunk of the list this one is on.
+    /// The item that a PIECE belongs to.
+    #[inline]
+    pub fn owner(&self) -> Ref {
+        Ref((self.cas() >> 32) as u32)
+    }
+
+    /// The piece after a PIECE.
     #[inline]
     pub fn next(&self) -> Ref {
-        Ref(self.next.load(Relaxed))
+        Ref(self.cas() as u32)
     }
 
-    /// Sets [`Header::next`].
+    /// Sets [`Header::owner`] and [`Header::next`].
     #[inline]
-    pub(crate) fn set_next(&self, to: Ref) {
-        self.next.store(to.0, Relaxed);
+    pub(crate) fn set_links(&self, owner: Ref, next: Ref) {
+        self.set_cas(u64::from(owner.0) << 32 | u64::from(next.0));
     }
 
-    /// The chunk before this one.
-    #[inline]
-    pub fn prev(&self) -> Ref {
-        Ref(self.prev.load(Relaxed))
-    }
-
-    /// Sets [`Header::prev`].
-    #[inline]
-    pub(crate) fn set_prev(&self, to: Ref) {
-        self.prev.store(to.0, Relaxed);
-    }
-
-    /// What this chunk is.
+    /// What this entry is.
     #[inline]
     pub fn kind(&self) -> Kind {
         match self.state() & KIND {
-            0 => Kind::Free,
+            0 => Kind::Dead,
             1 => Kind::Linked,
-            2 => Kind::Detached,
-            _ => Kind::Chunk,
+            2 => Kind::Draft,
+            _ => Kind::Piece,
         }
     }
 
-    /// Changes what this chunk is.
+    /// Changes what this entry is.
     #[inline]
     pub(crate) fn set_kind(&self, kind: Kind) {
         self.set_state(self.state() & !KIND | kind as u16);
     }
 
-    /// The queue it is on.
+    /// The log it is in.
     #[inline]
     pub fn queue(&self) -> Queue {
         QUEUES[usize::from(self.state() >> QUEUE_SHIFT & 0b11)]
@@ -252,18 +248,34 @@ impl Header {
         self.set_state(self.state() & !bits);
     }
 
-    /// Makes this the header of a DETACHED item.
+    /// Makes this the header of an entry.
     #[inline]
-    pub(crate) fn start_item(&self, class: u8, key_len: u8, length: u32, expiry: u32, bits: u16) {
-        self.set_next(Ref::NONE);
-        self.set_prev(Ref::NONE);
+    pub(crate) fn start(&self, class: u8, key_len: u8, length: u32, expiry: u32, state: u16) {
         self.set_cas(0);
         self.set_expiry(expiry);
         self.set_stamp(0);
         self.set_length(length);
         self.set_key_len(key_len);
         self.set_class(class);
-        self.set_state(Kind::Detached as u16 | bits);
+        self.set_state(state);
+    }
+
+    /// How often the item was used lately, [`USES_MAX`] at most.
+    #[inline]
+    pub fn uses(&self) -> u16 {
+        self.state() >> USES_SHIFT & USES_MAX
+    }
+
+    /// Sets [`Header::uses`].
+    #[inline]
+    pub(crate) fn set_uses(&self, uses: u16) {
+        self.set_state(self.state() & !(USES_MAX << USES_SHIFT) | uses.min(USES_MAX) << USES_SHIFT);
+    }
+
+    /// Bytes the entry takes in its segment, before rounding.
+    #[inline]
+    pub fn extent(&self) -> usize {
+        if self.has(bit::CHUNKED) { self.value_offset() + size_of::<Ref>() } else { self.total() }
     }
 
     /// Bytes the item takes in all, as `stats` counts them.
@@ -281,13 +293,13 @@ impl Header {
     }
 }
 
-/// Bytes an item takes in one piece.
+/// Bytes of an item with its whole value.
 #[inline]
 pub fn item_size(key_len: usize, flags: u32, length: usize) -> usize {
     (HEADER + if flags == 0 { 0 } else { FLAGS }).saturating_add(key_len).saturating_add(length)
 }
 
-/// An item that the caller may look at: its shard is locked, or it is pinned.
+/// An item that the caller may look at: its shard is locked, or its segment held.
 #[derive(Clone, Copy)]
 pub struct Item<'m> {
     memory: &'m Memory,
@@ -295,7 +307,7 @@ pub struct Item<'m> {
 }
 
 impl<'m> Item<'m> {
-    /// The item at `at`, which is LINKED or DETACHED.
+    /// The item at `at`, which is LINKED or a DRAFT.
     #[inline]
     pub(super) fn new(memory: &'m Memory, at: Ref) -> Self {
         Self { memory, at }
@@ -348,7 +360,7 @@ impl<'m> Item<'m> {
         let header = self.header();
         let offset = header.value_offset();
         if header.has(bit::CHUNKED) {
-            Slices { memory: self.memory, whole: None, next: first_chunk(self.memory, self.at) }
+            Slices { memory: self.memory, whole: None, next: first_piece(self.memory, self.at) }
         } else {
             let whole = self.memory.bytes(self.at, offset, header.length() as usize);
             Slices { memory: self.memory, whole: Some(whole), next: Ref::NONE }
@@ -364,8 +376,8 @@ impl<'m> Item<'m> {
     }
 }
 
-/// The first chunk of the CHUNKED item at `at`.
-pub(super) fn first_chunk(memory: &Memory, at: Ref) -> Ref {
+/// The first piece of the CHUNKED item at `at`.
+pub(super) fn first_piece(memory: &Memory, at: Ref) -> Ref {
     let mut word = [0; 4];
     word.copy_from_slice(memory.bytes(at, memory.header(at).value_offset(), 4));
     Ref(u32::from_ne_bytes(word))

@@ -1,25 +1,22 @@
-//! One shard: an index, and for each slab class its queues, its free chunks and
-//! its counters, all under one lock.
+//! One shard: an index, logs of items and counters, all under one lock.
 //!
 //! The methods take what all shards share as [`Common`]. None of them waits for
-//! another shard; what cannot be had here (a chunk when others hold them all)
-//! is `None`, and the store tries elsewhere without this lock.
-
-use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
-
-use ahash::RandomState;
+//! another shard; what cannot be had here (memory, when others hold it all) is
+//! `None` or `false`, and the store tries elsewhere without this lock.
 
 use super::common::Common;
-use super::index::{Directory, Index};
-use super::item::{HEADER, Item, Kind, Queue, Ref, bit, first_chunk};
-use super::policy::{self, Moment, Ordered, Queues, Tuning};
-use super::slab::{GIVEN_BACK, LIMBO};
+use super::ghost::Ghosts;
+use super::index::Index;
+use super::item::{Item, Kind, Queue, Ref, bit, first_piece};
+use super::logs::{For, Logs};
+use super::policy::{Moment, Tuning};
 use super::stats::{ClassStats, CommandStats};
-use crate::config::LruMode;
 
-/// Chunks taken from the pages at once, at most.
-const BATCH: usize = 32;
+/// Items over which the mean size is taken.
+const MEAN_OVER: usize = 1024;
+
+/// Fraction bits of the mean size.
+const MEAN_SHIFT: u32 = 10;
 
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +31,47 @@ pub enum Lookup {
     Expired,
 }
 
-/// The chunks, queues and counters of one class in one shard.
+/// The items and counters of one class in one shard.
 #[derive(Default)]
 pub(super) struct ShardClass {
-    pub(super) queues: Queues,
-    free: Ref,
-    pub(super) free_count: u32,
+    /// Items by log.
+    pub(super) items: [u32; 4],
+    pub(super) bytes: u64,
     pub(super) stats: ClassStats,
     pub(super) evicted_time: u32,
+    /// Whether an item was ever here.
+    pub(super) seen: bool,
+}
+
+/// A segment that is being cleaned.
+pub(super) struct Cleaning {
+    pub(super) number: u32,
+    pub(super) offset: usize,
+    /// Nothing is evicted: the segment is mostly dead.
+    pub(super) compacts: bool,
 }
 
 /// One shard.
 pub struct Shard {
     pub(super) number: u32,
     pub(super) index: Index,
+    pub(super) logs: Logs,
+    pub(super) ghosts: Ghosts,
+    pub(super) cleaning: Option<Cleaning>,
     pub(super) classes: Box<[ShardClass]>,
     pub(super) commands: CommandStats,
     pub(super) bytes: u64,
+    /// Segments cleaned, and items that were moved out of them.
+    pub(super) cleaned: u64,
+    pub(super) moved: u64,
+    /// Mean size of the items linked lately, times `1 << MEAN_SHIFT`, and over
+    /// how many it is taken.
+    mean: usize,
+    mean_over: usize,
+    /// Bytes of index and ghosts that count against the limit.
+    charged: usize,
     /// This shard's copy of the policies' settings.
     pub(super) tuning: Tuning,
-    /// How often each PINNED item is held.
-    pins: HashMap<Ref, u32, RandomState>,
 }
 
 impl Shard {
@@ -62,11 +79,18 @@ impl Shard {
         Self {
             number,
             index: Index::new(slots),
+            logs: Logs::default(),
+            ghosts: Ghosts::default(),
+            cleaning: None,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
             commands: CommandStats::default(),
             bytes: 0,
+            cleaned: 0,
+            moved: 0,
+            mean: 0,
+            mean_over: 0,
+            charged: 0,
             tuning,
-            pins: HashMap::default(),
         }
     }
 
@@ -84,25 +108,6 @@ impl Shard {
         &mut self.classes[class.min(last)]
     }
 
-    /// Runs `work` on the queues of `class`.
-    pub(super) fn ordered<R>(
-        &mut self,
-        common: &Common,
-        moment: Moment,
-        class: u8,
-        work: impl FnOnce(&mut Ordered<'_>) -> R,
-    ) -> R {
-        let tuning = self.tuning;
-        let own = self.class(class);
-        work(&mut Ordered {
-            memory: &common.slabs.memory,
-            queues: &mut own.queues,
-            stats: &mut own.stats,
-            tuning: &tuning,
-            moment,
-        })
-    }
-
     /// The live item with this key. A dead one is removed on the way.
     #[inline]
     pub(super) fn find(
@@ -112,7 +117,7 @@ impl Shard {
         key: &[u8],
         hash: u64,
     ) -> (Lookup, Option<Ref>) {
-        let memory = &common.slabs.memory;
+        let memory = common.memory();
         let Some(at) = self.index.find(hash, |at| same_key(Item::new(memory, at).key(), key)) else {
             return (Lookup::Missing, None);
         };
@@ -131,277 +136,143 @@ impl Shard {
         (why, None)
     }
 
-    /// Makes the DETACHED item at `at` findable.
+    /// Makes the item at `at` findable, which is written.
     pub(super) fn link(&mut self, common: &Common, moment: Moment, at: Ref, hash: u64) {
-        let memory = &common.slabs.memory;
-        let header = memory.header(at);
-        header.set_kind(Kind::Linked);
-        header.set_stamp(moment.stamp);
+        let memory = common.memory();
+        memory.header(at).set_stamp(moment.stamp);
         let directory = common.directory(self.number);
         self.index.insert(hash, at, directory, |at| common.hash(Item::new(memory, at).key()));
-        self.enqueue(common, moment, at);
+        self.count(common, at);
+        let charge = self.index.bytes() + self.ghosts.bytes();
+        if charge != self.charged {
+            common.segments.charge(self.charged, charge);
+            self.charged = charge;
+        }
     }
 
     /// Puts the item at `new` in place of the one at `old`, of the same key.
     pub(super) fn relink(&mut self, common: &Common, moment: Moment, old: Ref, new: Ref, hash: u64) {
-        let memory = &common.slabs.memory;
-        let header = memory.header(new);
-        header.set_kind(Kind::Linked);
-        header.set_stamp(moment.stamp);
+        common.memory().header(new).set_stamp(moment.stamp);
         self.index.replace(hash, old, new);
-        self.dequeue(common, old);
-        self.enqueue(common, moment, new);
-        self.dispose(common, old);
+        self.count(common, new);
+        self.discount(common, old);
+        self.bury(common, old);
     }
 
-    fn enqueue(&mut self, common: &Common, moment: Moment, at: Ref) {
-        let memory = &common.slabs.memory;
-        let header = memory.header(at);
-        let tuning = self.tuning;
-        let policy = policy::of(tuning.mode);
-        let temporary = tuning.temporary
-            && header.expiry() != 0
-            && header.expiry().saturating_sub(moment.now) <= tuning.temporary_ttl;
-        let queue = if temporary { Queue::Temp } else { policy.admit() };
-        self.commands.total_items += 1;
-        self.bytes += header.total() as u64;
-        common.sizes.add(header.total());
-        let class = header.class();
-        self.class(class).queues.push(memory, at, queue);
-        self.ordered(common, moment, class, |class| policy.settle(class));
-    }
-
-    fn dequeue(&mut self, common: &Common, at: Ref) {
-        let memory = &common.slabs.memory;
-        let header = memory.header(at);
-        self.bytes = self.bytes.saturating_sub(header.total() as u64);
-        common.sizes.remove(header.total());
-        self.class(header.class()).queues.unlink(memory, at);
-        header.set_kind(Kind::Detached);
-    }
-
-    /// Makes the LINKED item at `at` unfindable and frees it, now or when its
-    /// last pin goes.
+    /// Makes the LINKED item at `at` unfindable and gives its memory up.
     pub(super) fn unlink(&mut self, common: &Common, at: Ref, hash: u64) {
         let removed = self.index.remove(hash, at);
         debug_assert!(removed);
-        self.dequeue(common, at);
-        self.dispose(common, at);
+        self.discount(common, at);
+        self.bury(common, at);
     }
 
-    /// Frees the DETACHED item at `at` unless it is pinned.
-    pub(super) fn dispose(&mut self, common: &Common, at: Ref) {
-        if !common.slabs.memory.header(at).has(bit::PINNED) {
-            self.free_item(common, at);
+    /// Counts the item at `at` as there: it is LINKED from now on.
+    pub(super) fn count(&mut self, common: &Common, at: Ref) {
+        let header = common.memory().header(at);
+        header.set_kind(Kind::Linked);
+        let total = header.total();
+        self.commands.total_items += 1;
+        self.bytes += total as u64;
+        if self.mean_over < MEAN_OVER {
+            self.mean_over += 1;
+            self.mean = (self.mean * (self.mean_over - 1) + (total << MEAN_SHIFT)) / self.mean_over;
+        } else {
+            self.mean = self.mean - self.mean / MEAN_OVER + (total << MEAN_SHIFT) / MEAN_OVER;
         }
+        common.sizes.add(total);
+        let class = self.class(header.class());
+        class.items[header.queue() as usize] += 1;
+        class.bytes += total as u64;
+        class.seen = true;
     }
 
-    /// Pins the item at `at`: its value stays until [`Shard::unpin`].
-    pub(super) fn pin(&mut self, common: &Common, at: Ref) {
-        common.slabs.memory.header(at).mark(bit::PINNED);
-        *self.pins.entry(at).or_insert(0) += 1;
+    /// The opposite of [`Shard::count`].
+    pub(super) fn discount(&mut self, common: &Common, at: Ref) {
+        let header = common.memory().header(at);
+        let total = header.total();
+        self.bytes -= total as u64;
+        common.sizes.remove(total);
+        let class = self.class(header.class());
+        class.items[header.queue() as usize] -= 1;
+        class.bytes -= total as u64;
     }
 
-    /// Takes one pin away.
-    pub(super) fn unpin(&mut self, common: &Common, at: Ref) {
-        let Some(count) = self.pins.get_mut(&at) else { return };
-        *count -= 1;
-        if *count > 0 {
-            return;
-        }
-        self.pins.remove(&at);
-        let header = common.slabs.memory.header(at);
-        header.unmark(bit::PINNED);
-        if header.kind() == Kind::Detached {
-            self.free_item(common, at);
-        }
+    /// Mean size of the items linked lately.
+    pub(super) fn mean(&self) -> usize {
+        self.mean >> MEAN_SHIFT
     }
 
-    /// Frees the DETACHED item at `at` with all its chunks.
-    pub(super) fn free_item(&mut self, common: &Common, at: Ref) {
-        let memory = &common.slabs.memory;
+    /// Makes an item that nobody can find DEAD, with its pieces.
+    pub(super) fn bury(&mut self, common: &Common, at: Ref) {
+        let memory = common.memory();
         let header = memory.header(at);
-        debug_assert_eq!(header.kind(), Kind::Detached);
-        let mut chunk = if header.has(bit::CHUNKED) { first_chunk(memory, at).some() } else { None };
-        self.free_chunk(common, at, common.chunk_class(at));
-        while let Some(at) = chunk {
-            let header = memory.header(at);
-            chunk = header.next().some();
-            self.free_chunk(common, at, header.class());
+        let mut piece = if header.has(bit::CHUNKED) { first_piece(memory, at).some() } else { None };
+        self.bury_entry(common, at);
+        while let Some(at) = piece {
+            // Once buried its segment may belong to another shard.
+            piece = memory.header(at).next().some();
+            self.bury_entry(common, at);
         }
     }
 
-    /// Puts the chunk at `at` on the list of free chunks.
-    pub(super) fn free_chunk(&mut self, common: &Common, at: Ref, class: u8) {
-        let memory = &common.slabs.memory;
+    fn bury_entry(&mut self, common: &Common, at: Ref) {
+        let header = common.memory().header(at);
+        let size = common.segments.round(header.extent());
+        header.set_kind(Kind::Dead);
+        self.logs.bury(&common.segments, at, size);
+    }
+
+    /// Moves the LINKED item at `at` to the end of the log of `queue`. `None`:
+    /// there is no memory to move it to.
+    pub(super) fn relocate(&mut self, common: &Common, at: Ref, hash: u64, queue: Queue) -> Option<Ref> {
+        let memory = common.memory();
         let header = memory.header(at);
-        header.set_state(Kind::Free as u16);
-        header.set_class(class);
-        if common.slabs.is_draining(at) {
-            header.set_expiry(LIMBO);
-            return;
-        }
-        let keeps = batch(common, class);
-        let own = self.class(class);
-        if own.free_count >= 2 * keeps as u32 - 2 {
-            common.slabs.give_back(at, class);
-            return;
-        }
-        header.set_expiry(self.number);
-        let own = self.class(class);
-        header.set_prev(Ref::NONE);
-        header.set_next(own.free);
-        if let Some(old) = own.free.some() {
-            memory.header(old).set_prev(at);
-        }
-        own.free = at;
-        own.free_count += 1;
-    }
-
-    /// Takes the FREE chunk at `at` off this shard's list.
-    pub(super) fn unlink_free(&mut self, common: &Common, at: Ref, class: u8) {
-        let memory = &common.slabs.memory;
-        let header = memory.header(at);
-        debug_assert!(header.expiry() != GIVEN_BACK);
-        let own = self.class(class);
-        match header.prev().some() {
-            Some(prev) => memory.header(prev).set_next(header.next()),
-            None => own.free = header.next(),
-        }
-        if let Some(next) = header.next().some() {
-            memory.header(next).set_prev(header.prev());
-        }
-        own.free_count -= 1;
-        header.set_expiry(LIMBO);
-    }
-
-    /// A free chunk of `class` from this shard's list.
-    #[inline]
-    pub(super) fn take_free(&mut self, common: &Common, class: u8) -> Option<Ref> {
-        let memory = &common.slabs.memory;
-        let own = self.class(class);
-        loop {
-            let at = own.free.some()?;
+        let size = common.segments.round(header.extent());
+        let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
+        memory.copy(at, new, size);
+        self.index.replace(hash, at, new);
+        let class = self.class(header.class());
+        class.items[header.queue() as usize] -= 1;
+        class.items[queue as usize] += 1;
+        memory.header(new).set_queue(queue);
+        let mut piece = if header.has(bit::CHUNKED) { first_piece(memory, at).some() } else { None };
+        while let Some(at) = piece {
             let header = memory.header(at);
-            own.free = header.next();
-            own.free_count -= 1;
-            if let Some(next) = own.free.some() {
-                memory.header(next).set_prev(Ref::NONE);
-            }
-            if !common.slabs.is_draining(at) {
-                header.set_kind(Kind::Detached);
-                return Some(at);
-            }
-            header.set_expiry(LIMBO);
+            piece = header.next().some();
+            header.set_links(new, header.next());
         }
+        self.bury_entry(common, at);
+        Some(new)
     }
 
-    /// A chunk of `class` that belongs to no shard, and some more for the list.
-    fn take_fresh(&mut self, common: &Common, class: u8) -> Option<Ref> {
-        let batch = batch(common, class);
-        let mut first = None;
-        let mut rest = [Ref::NONE; BATCH];
-        let mut count = 0;
-        common.slabs.carve(class, batch, true, |at| {
-            if first.is_none() {
-                first = Some(at);
-            } else {
-                rest[count] = at;
-                count += 1;
-            }
-        });
-        for &at in &rest[..count] {
-            self.free_chunk(common, at, class);
+    /// Moves the piece at `at` of the LINKED item at `owner` to the end of the
+    /// log of `queue`.
+    pub(super) fn relocate_piece(
+        &mut self,
+        common: &Common,
+        at: Ref,
+        owner: Ref,
+        queue: Queue,
+    ) -> Option<Ref> {
+        let memory = common.memory();
+        let size = common.segments.round(memory.header(at).extent());
+        let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
+        memory.copy(at, new, size);
+        let mut before = Ref::NONE;
+        let mut piece = first_piece(memory, owner);
+        while piece != at {
+            before = piece;
+            piece = memory.header(piece).next();
         }
-        if let Some(at) = first {
-            common.slabs.memory.header(at).set_kind(Kind::Detached);
+        if before.is_none() {
+            let offset = memory.header(owner).value_offset();
+            memory.write(owner, offset, &new.0.to_ne_bytes());
+        } else {
+            memory.header(before).set_links(owner, new);
         }
-        first
-    }
-
-    /// A chunk of `class` without evicting anything live.
-    #[inline]
-    pub(super) fn take(&mut self, common: &Common, moment: Moment, class: u8) -> Option<Ref> {
-        if self.tuning.mode == LruMode::Flat {
-            self.reclaim_tail(common, moment, class);
-        }
-        self.take_free(common, class).or_else(|| self.take_fresh(common, class))
-    }
-
-    /// A chunk of `class`, evicting one of this shard's items if need be.
-    pub(super) fn take_or_evict(&mut self, common: &Common, moment: Moment, class: u8) -> Option<Ref> {
-        if let Some(at) = self.take(common, moment, class) {
-            return Some(at);
-        }
-        // An eviction may free a chunk of another class or of a page that is
-        // being emptied, hence more than one try.
-        for _ in 0..16 {
-            if !self.evict(common, moment, class) {
-                return None;
-            }
-            if let Some(at) = self.take_free(common, class).or_else(|| self.take_fresh(common, class)) {
-                return Some(at);
-            }
-        }
-        None
-    }
-
-    /// Frees the item at the tail of one of the queues if it is dead.
-    pub(super) fn reclaim_tail(&mut self, common: &Common, moment: Moment, class: u8) -> bool {
-        let memory = &common.slabs.memory;
-        let dead = self.class(class).queues.tails().find(|&at| {
-            let header = memory.header(at);
-            moment.is_dead(header) && !header.has(bit::PINNED)
-        });
-        let Some(at) = dead else { return false };
-        let fetched = memory.header(at).has(bit::FETCHED);
-        let stats = self.stats(class);
-        stats.reclaimed += 1;
-        stats.expired_unfetched += u64::from(!fetched);
-        let hash = common.hash(Item::new(memory, at).key());
-        self.unlink(common, at, hash);
-        true
-    }
-
-    /// Frees a dead item of `class`, or evicts the one the policy names.
-    pub(super) fn evict(&mut self, common: &Common, moment: Moment, class: u8) -> bool {
-        self.stats(class).direct_reclaims += 1;
-        if self.reclaim_tail(common, moment, class) {
-            return true;
-        }
-        if !common.evicts() {
-            return false;
-        }
-        let memory = &common.slabs.memory;
-        let policy = policy::of(self.tuning.mode);
-        for _ in 0..5 {
-            let Some(at) = self.ordered(common, moment, class, |class| policy.victim(class)) else {
-                return false;
-            };
-            let header = memory.header(at);
-            if header.has(bit::PINNED) {
-                // Its memory would not come free: try the next one.
-                self.stats(class).lrutail_reflocked += 1;
-                let queue = header.queue();
-                self.class(class).queues.shift(memory, at, queue);
-                continue;
-            }
-            let idle = moment.idle(header);
-            let (fetched, active) = (header.has(bit::FETCHED), header.has(bit::ACTIVE));
-            let own = self.class(class);
-            own.evicted_time = idle;
-            own.stats.evicted += 1;
-            own.stats.evicted_nonzero += u64::from(header.expiry() != 0);
-            own.stats.evicted_unfetched += u64::from(!fetched);
-            own.stats.evicted_active += u64::from(active);
-            let item = Item::new(memory, at);
-            common.log_eviction(item, moment);
-            let hash = common.hash(item.key());
-            self.unlink(common, at, hash);
-            common.evicted_last.store(class, Relaxed);
-            return true;
-        }
-        false
+        self.bury_entry(common, at);
+        Some(new)
     }
 
     /// Looks at up to `most` items of the buckets from `bucket` on and frees
@@ -415,7 +286,7 @@ impl Shard {
         most: usize,
         mut freed: impl FnMut(u8),
     ) -> Option<usize> {
-        let memory = &common.slabs.memory;
+        let memory = common.memory();
         let mut looked = 0;
         let mut dead = Vec::new();
         let mut bucket = bucket;
@@ -453,20 +324,15 @@ impl Shard {
         (bucket < self.index.buckets()).then_some(bucket)
     }
 
-    /// Moves the LINKED item at `old` to the free chunk `new` of the same size.
-    pub(super) fn move_item(&mut self, common: &Common, old: Ref, new: Ref, size: usize) {
-        let memory = &common.slabs.memory;
-        let hash = common.hash(Item::new(memory, old).key());
-        memory.copy_chunk(old, new, size);
-        let header = memory.header(new);
-        self.index.replace(hash, old, new);
-        self.class(header.class()).queues.replace(memory, old, new);
-        if header.has(bit::CHUNKED) {
-            let mut chunk = first_chunk(memory, new).some();
-            while let Some(at) = chunk {
-                memory.header(at).set_cas(u64::from(new.0));
-                chunk = memory.header(at).next().some();
-            }
+    /// Calls `look` for the entries of segment `number`, in the order in which
+    /// they were written.
+    pub(super) fn entries(common: &Common, number: u32, mut look: impl FnMut(Ref)) {
+        let filled = common.segments.get(number).filled();
+        let mut offset = 0;
+        while offset < filled {
+            let at = common.segments.entry(number, offset);
+            offset += common.segments.round(common.memory().header(at).extent());
+            look(at);
         }
     }
 }
@@ -484,33 +350,3 @@ fn same_key(one: &[u8], other: &[u8]) -> bool {
         _ => one == other,
     }
 }
-
-/// Chunks of `class` that a shard takes at once; it keeps up to about twice as
-/// many free ones. Large chunks are few: no shard keeps any.
-#[inline]
-fn batch(common: &Common, class: u8) -> usize {
-    (common.slabs.class(class).per_page / 64).clamp(1, BATCH)
-}
-
-/// Moves the chunk at `old` of a large value to the free chunk `new`.
-pub(super) fn move_chunk(common: &Common, old: Ref, new: Ref, size: usize) {
-    let memory = &common.slabs.memory;
-    memory.copy_chunk(old, new, size);
-    let header = memory.header(new);
-    if let Some(next) = header.next().some() {
-        memory.header(next).set_prev(new);
-    }
-    match header.prev().some() {
-        Some(prev) => memory.header(prev).set_next(new),
-        None => {
-            let owner = Ref(header.cas() as u32);
-            let offset = memory.header(owner).value_offset();
-            memory.write(owner, offset, &new.0.to_ne_bytes());
-        }
-    }
-}
-
-/// The directory of a shard is kept beside its lock.
-pub(super) type SharedDirectory = Directory;
-
-const _: () = assert!(HEADER == 32);

@@ -1,6 +1,8 @@
 //! Counters of the store. They live in the shards and are guarded by the
 //! shards' locks, so counting costs an addition.
 
+use super::segment::Usage;
+
 /// Makes a structure of counters that can be summed.
 macro_rules! counters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
@@ -62,16 +64,10 @@ counters! {
         crawler_reclaimed,
         /// Items that the crawler looked at.
         crawler_items_checked,
-        /// Pinned items that eviction met.
-        lrutail_reflocked,
-        /// Moves to the cold queue.
-        moves_to_cold,
-        /// Moves to the warm queue.
+        /// Moves to the warm log.
         moves_to_warm,
-        /// Second rounds in the warm queue.
+        /// Moves to the end of a log.
         moves_within_lru,
-        /// Evictions and reclaims that a store had to wait for.
-        direct_reclaims,
     }
 }
 
@@ -109,29 +105,6 @@ counters! {
     }
 }
 
-/// The page mover's counters.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MoverStats {
-    /// Pages moved.
-    pub moved: u64,
-    /// Items that were copied out of a page.
-    pub rescues: u64,
-    /// Chunks of large items that were copied out of a page.
-    pub chunk_rescues: u64,
-    /// Items that were given up because there was no memory to copy them to.
-    pub inline_reclaim: u64,
-    /// Times an item in use was met.
-    pub busy_items: u64,
-    /// Items in use that were removed to free a page.
-    pub busy_deletes: u64,
-    /// Times something was evicted to have memory to copy to.
-    pub busy_nomem: u64,
-    /// Why it last had to wait.
-    pub last_busy: &'static str,
-    /// Whether a page is being emptied.
-    pub running: bool,
-}
-
 /// One class, summed over the shards.
 #[derive(Clone, Debug, Default)]
 pub struct ClassTotals {
@@ -139,20 +112,16 @@ pub struct ClassTotals {
     pub chunk_size: usize,
     /// Chunks of a page.
     pub per_page: usize,
-    /// Pages.
-    pub pages: usize,
-    /// Chunks that hold nothing.
-    pub free_chunks: usize,
     /// Items by queue: hot, warm, cold, temporary.
     pub items: [u64; 4],
     /// Bytes of the items.
     pub bytes: u64,
-    /// Idle seconds of the oldest hot, warm and cold item.
-    pub ages: [u32; 3],
     /// Idle seconds of the item evicted last.
     pub evicted_time: u32,
     /// Counters.
     pub counts: ClassStats,
+    /// Whether an item was ever in this class.
+    pub seen: bool,
 }
 
 /// The whole store, summed over the shards.
@@ -170,14 +139,29 @@ pub struct Totals {
     pub index_bytes: usize,
     /// Slots of the index.
     pub index_slots: usize,
-    /// Bytes of committed pages.
-    pub malloced: usize,
-    /// The memory limit in bytes.
-    pub limit: usize,
-    /// Pages without a class.
-    pub pool: usize,
-    /// The page mover.
-    pub mover: MoverStats,
+    /// Bytes of entries that are not dead.
+    pub live_bytes: usize,
+    /// Segments cleaned.
+    pub cleaned: u64,
+    /// Items moved out of them.
+    pub moved: u64,
+    /// Bytes of a segment.
+    pub segment_size: usize,
+    /// The limit, and what counts against it.
+    pub usage: Usage,
+}
+
+impl ClassTotals {
+    /// Items of the class.
+    pub fn count(&self) -> u64 {
+        self.items.iter().sum()
+    }
+
+    /// Pages that memcached would need at least for so many items. As there, a
+    /// class that got a page keeps one.
+    pub fn pages(&self) -> u64 {
+        if self.per_page == 0 { 0 } else { self.count().div_ceil(self.per_page as u64).max(self.seen.into()) }
+    }
 }
 
 impl Totals {

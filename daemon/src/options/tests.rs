@@ -101,7 +101,17 @@ fn options_without_effect_are_noted() {
     for option in values {
         assert!(apply(&[option]).is_ok_and(|(_, notes)| notes.len() == 1), "{option}");
     }
-    assert!(apply(&["slab_reassign,modern,no_drop_privileges"]).is_ok_and(|(_, notes)| notes.is_empty()));
+    let shown = [
+        "slab_reassign",
+        "no_slab_automove",
+        "slab_automove_ratio=0.5",
+        "hot_lru_pct=10",
+        "warm_max_factor=3",
+    ];
+    for option in shown {
+        assert!(apply(&[option]).is_ok_and(|(_, notes)| notes.len() == 1), "{option}");
+    }
+    assert!(apply(&["lru_crawler,modern,no_drop_privileges"]).is_ok_and(|(_, notes)| notes.is_empty()));
 }
 
 #[test]

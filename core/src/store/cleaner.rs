@@ -1,0 +1,235 @@
+//! Cleaning: how a shard gets an empty segment. The entries of one segment are
+//! gone through in order; live items move to the end of a log or are evicted,
+//! as the policy judges, and then the segment is empty.
+//!
+//! A segment that is mostly dead is compacted: nothing in it is evicted. Only
+//! when there is none such, and memory is short, the oldest of a log goes.
+//!
+//! The work is paid in instalments by those who store, a few times the bytes
+//! they take ([`Shard::repay`]), so that no store waits for a whole segment
+//! unless cleaning did not keep up.
+
+use super::common::Common;
+use super::item::{Item, Kind, Queue, Ref, bit};
+use super::policy::{self, Moment};
+use super::shard::{Cleaning, Shard};
+
+/// Bytes cleaned for each byte stored.
+const INSTALMENT: usize = 4;
+
+/// Entries looked at together, so that their index lines are fetched at once.
+const GROUP: usize = 8;
+
+/// Segments cleaned without gaining one before everything in one is evicted.
+const PATIENCE: usize = 8;
+
+/// Most segments that one store has to wait for.
+const ROUNDS: usize = 64;
+
+/// How hard a segment is cleaned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zeal {
+    /// The policy judges.
+    Judging,
+    /// Only what may never be evicted stays.
+    Emptying,
+}
+
+impl Shard {
+    /// Pays for `bytes` that were stored: cleans a little, if memory is short or
+    /// much of this shard's is dead.
+    #[inline]
+    pub(super) fn repay(&mut self, common: &Common, moment: Moment, bytes: usize) {
+        let short = common.segments.is_exhausted() && !self.logs.has_spare();
+        if short || self.cleaning.is_some() || self.logs.is_bloated(&common.segments) {
+            self.clean(common, moment, bytes * INSTALMENT, Zeal::Judging);
+        }
+    }
+
+    /// Sees to it that a new segment can be opened. `false`: there is no memory
+    /// that this shard could free.
+    pub(super) fn make_spare(&mut self, common: &Common, moment: Moment) -> bool {
+        for round in 0..ROUNDS {
+            while self.logs.take_spare(&common.segments) {
+                if self.logs.has_spare() {
+                    return true;
+                }
+            }
+            let zeal = if round < PATIENCE { Zeal::Judging } else { Zeal::Emptying };
+            if !self.clean(common, moment, usize::MAX, zeal) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Cleans up to about `budget` bytes of one segment. `false`: there is none
+    /// that could be cleaned.
+    fn clean(&mut self, common: &Common, moment: Moment, budget: usize, zeal: Zeal) -> bool {
+        let (number, mut offset, compacts) = match self.cleaning.take() {
+            Some(under_way) => (under_way.number, under_way.offset, under_way.compacts),
+            None => match self.choose(common) {
+                Some((number, compacts)) => {
+                    self.logs.start_cleaning(&common.segments, number);
+                    (number, 0, compacts)
+                }
+                None => return false,
+            },
+        };
+        let memory = common.memory();
+        let filled = common.segments.get(number).filled();
+        let end = offset.saturating_add(budget).min(filled);
+        while offset < end {
+            let mut group = [(Ref::NONE, 0); GROUP];
+            let mut count = 0;
+            while count < GROUP && offset < filled {
+                let at = common.segments.entry(number, offset);
+                let header = memory.header(at);
+                if header.kind() == Kind::Linked {
+                    let hash = common.hash(Item::new(memory, at).key());
+                    common.directory(self.number).prefetch(hash);
+                    group[count] = (at, hash);
+                    count += 1;
+                } else if header.kind() == Kind::Piece {
+                    group[count] = (at, 0);
+                    count += 1;
+                }
+                offset += common.segments.round(header.extent());
+            }
+            for &(at, hash) in &group[..count] {
+                if !self.clean_entry(common, moment, at, hash, compacts, zeal) {
+                    // Nowhere to move it, and it must not be evicted.
+                    self.logs.end_cleaning(&common.segments, number);
+                    return false;
+                }
+            }
+        }
+        if offset < filled {
+            self.cleaning = Some(Cleaning { number, offset, compacts });
+        } else {
+            self.cleaned += 1;
+            self.logs.end_cleaning(&common.segments, number);
+        }
+        true
+    }
+
+    /// The segment to clean next, and whether it is only to be compacted.
+    fn choose(&self, common: &Common) -> Option<(u32, bool)> {
+        let segments = &common.segments;
+        let size = segments.size();
+        let emptiest = self
+            .logs
+            .sealed()
+            .filter(|&number| segments.get(number).holds() == 0)
+            .map(|number| (segments.get(number).live(), number))
+            .min();
+        let evicts = common.evicts() && segments.is_exhausted();
+        // What is to be gained must be worth the copying; without evictions
+        // there is no other way to gain anything.
+        let most = if common.evicts() { size / 2 } else { size - size / 16 };
+        match emptiest {
+            Some((live, number)) if live <= most => return Some((number, true)),
+            _ if !evicts => return None,
+            _ => {}
+        }
+        let sealed = self.logs.sealed_lengths();
+        let mut lengths = self.logs.lengths();
+        for (length, sealed) in lengths.iter_mut().zip(sealed) {
+            if sealed == 0 {
+                *length = 0;
+            }
+        }
+        while let Some(queue) = policy::next_log(self.tuning.mode, lengths) {
+            if let Some(number) = self.logs.oldest(segments, queue) {
+                return Some((number, false));
+            }
+            lengths[queue as usize] = 0;
+        }
+        None
+    }
+
+    /// Moves or evicts one entry. `false`: it can be neither.
+    fn clean_entry(
+        &mut self,
+        common: &Common,
+        moment: Moment,
+        at: Ref,
+        hash: u64,
+        compacts: bool,
+        zeal: Zeal,
+    ) -> bool {
+        let memory = common.memory();
+        let piece = match memory.header(at).kind() {
+            Kind::Linked => None,
+            Kind::Piece => Some(at),
+            // It died since it was seen.
+            Kind::Dead | Kind::Draft => return true,
+        };
+        let (item, hash) = match piece {
+            None => (at, hash),
+            Some(_) => {
+                let owner = memory.header(at).owner();
+                if memory.header(owner).kind() != Kind::Linked {
+                    return true;
+                }
+                (owner, common.hash(Item::new(memory, owner).key()))
+            }
+        };
+        let header = memory.header(item);
+        if moment.is_dead(header) {
+            let unfetched = !header.has(bit::FETCHED);
+            let stats = self.stats(header.class());
+            stats.reclaimed += 1;
+            stats.expired_unfetched += u64::from(unfetched);
+            self.unlink(common, item, hash);
+            return true;
+        }
+        let keeps = match zeal {
+            _ if compacts => Some(header.queue()),
+            // A piece follows its item, which lies before it.
+            Zeal::Judging if piece.is_some() => Some(header.queue()),
+            Zeal::Judging => policy::judge(self.tuning.mode, header, self.mean()),
+            Zeal::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
+        };
+        if let Some(queue) = keeps {
+            let was = header.queue();
+            let class = header.class();
+            let moved = match piece {
+                None => self.relocate(common, item, hash, queue),
+                Some(piece) => self.relocate_piece(common, piece, item, queue),
+            };
+            if moved.is_some() {
+                self.moved += 1;
+                let stats = self.stats(class);
+                match (was, queue) {
+                    (Queue::Hot, Queue::Warm) => stats.moves_to_warm += 1,
+                    _ => stats.moves_within_lru += 1,
+                }
+                return true;
+            }
+            if !common.evicts() || queue == Queue::Temp {
+                return false;
+            }
+        }
+        self.evict(common, moment, item, hash);
+        true
+    }
+
+    /// Evicts the live item at `at`.
+    fn evict(&mut self, common: &Common, moment: Moment, at: Ref, hash: u64) {
+        let memory = common.memory();
+        let header = memory.header(at);
+        let idle = moment.idle(header);
+        let own = self.class(header.class());
+        own.evicted_time = idle;
+        own.stats.evicted += 1;
+        own.stats.evicted_nonzero += u64::from(header.expiry() != 0);
+        own.stats.evicted_unfetched += u64::from(!header.has(bit::FETCHED));
+        own.stats.evicted_active += u64::from(header.has(bit::ACTIVE));
+        common.log_eviction(Item::new(memory, at), moment);
+        if header.queue() == Queue::Hot {
+            self.ghosts.add(hash, self.index.len());
+        }
+        self.unlink(common, at, hash);
+    }
+}

@@ -1,0 +1,208 @@
+//! Memory for items: one reserved stretch of addresses, cut into segments.
+//!
+//! ```text
+//!   reserved addresses (nothing is resident before it is written)
+//!   | segment 0     | segment 1     | segment 2     | ...
+//!   | e | e |  e  |.|
+//!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to a limit of 16 GiB, then 16 ...
+//! ```
+//!
+//! This module turns a [`Ref`] into an address. Who may read or write what is
+//! written there is the contract of `item.rs`.
+
+#![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
+
+use std::io;
+
+use super::item::{HEADER, Header, Ref};
+use crate::config::MIB;
+
+/// Alignment of the stretch, so that large pages of the system can back it.
+const ALIGN: usize = 2 * MIB;
+
+/// The reserved addresses.
+pub struct Memory {
+    /// What the system gave.
+    mapping: *mut u8,
+    mapped: usize,
+    /// The aligned part of it.
+    base: *mut u8,
+    reserved: usize,
+    /// log2 of the bytes a [`Ref`] counts.
+    shift: u32,
+}
+
+// SAFETY: `base` points to a mapping that lives as long as the Memory and is
+// reached only through methods whose contracts (item.rs) order all access.
+unsafe impl Send for Memory {}
+// SAFETY: as above; shared access to headers is atomic.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Reserves addresses for at least `limit` bytes, more if that is free, in
+    /// multiples of `grain`.
+    pub fn reserve(limit: usize, grain: usize) -> io::Result<Self> {
+        let limit = limit.max(grain).next_multiple_of(grain);
+        let mut shift = 3;
+        while limit * 2 > (u32::MAX as usize) << shift {
+            shift += 1;
+        }
+        // Room to raise the limit while running; less if the system is strict.
+        let mut wanted = ((u32::MAX as usize) << shift) / grain * grain;
+        loop {
+            // SAFETY: an anonymous mapping at an address of the kernel's choice
+            // touches no existing memory; the result is checked.
+            let mapping = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    wanted + ALIGN,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                    -1,
+                    0,
+                )
+            };
+            if mapping != libc::MAP_FAILED {
+                let mapping = mapping.cast::<u8>();
+                // SAFETY: less than ALIGN, and the mapping is ALIGN longer than
+                // what is used.
+                let base = unsafe { mapping.add(mapping.align_offset(ALIGN)) };
+                return Ok(Self { mapping, mapped: wanted + ALIGN, base, reserved: wanted, shift });
+            }
+            if wanted <= limit {
+                return Err(io::Error::last_os_error());
+            }
+            wanted = limit.max(wanted / 2 / grain * grain);
+        }
+    }
+
+    /// Bytes reserved.
+    pub fn reserved(&self) -> usize {
+        self.reserved
+    }
+
+    /// Gives the `len` bytes at `offset` back to the system; they read as zeros
+    /// from now on. Nothing may refer to them.
+    pub fn release(&self, offset: usize, len: usize) {
+        assert!(offset + len <= self.reserved);
+        // SAFETY: inside the reservation (checked), and unused (the contract).
+        unsafe {
+            libc::madvise(self.base.add(offset).cast(), len, libc::MADV_DONTNEED);
+        }
+    }
+
+    /// Advises large pages for all of it (`-L`).
+    pub fn advise_large(&self) {
+        // SAFETY: advice on our own mapping; failure is harmless.
+        unsafe {
+            libc::madvise(self.base.cast(), self.reserved, libc::MADV_HUGEPAGE);
+        }
+    }
+
+    /// Bytes that the sizes of entries are multiples of.
+    #[inline]
+    pub fn unit(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// The entry that starts `offset` bytes into the stretch.
+    #[inline]
+    pub fn at(&self, offset: usize) -> Ref {
+        Ref((offset >> self.shift) as u32 + 1)
+    }
+
+    /// Where the entry starts.
+    #[inline]
+    pub fn offset(&self, at: Ref) -> usize {
+        (at.0.wrapping_sub(1) as usize) << self.shift
+    }
+
+    #[inline]
+    fn address(&self, at: Ref) -> *mut u8 {
+        let offset = self.offset(at);
+        debug_assert!(!at.is_none() && offset + HEADER <= self.reserved);
+        // SAFETY: a Ref is only ever made by `at`, from an offset inside the
+        // reservation.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Header of the entry at `at`.
+    #[inline]
+    #[expect(clippy::cast_ptr_alignment, reason = "units are multiples of 8 bytes")]
+    pub fn header(&self, at: Ref) -> &Header {
+        // SAFETY: entries start at multiples of the unit (at least 8 bytes) and
+        // are at least a header long; all bit patterns are valid atomics.
+        unsafe { &*self.address(at).cast::<Header>() }
+    }
+
+    /// `len` bytes at `offset` of the entry at `at`; for callers that hold the
+    /// item's lock, hold its segment, or own it (see item.rs).
+    #[inline]
+    pub(super) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
+        debug_assert!(self.offset(at) + offset + len <= self.reserved);
+        // SAFETY: the caller names bytes of an entry it may read: nobody writes
+        // them meanwhile.
+        unsafe { std::slice::from_raw_parts(self.address(at).add(offset), len) }
+    }
+
+    /// Writes `from` at `offset` of the entry at `at`, which the caller may
+    /// write (see item.rs); the bytes lie inside it.
+    #[inline]
+    pub(super) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
+        debug_assert!(self.offset(at) + offset + from.len() <= self.reserved);
+        // SAFETY: nobody else reads or writes the entry now, and `from` cannot
+        // overlap it: bytes to store come from outside the store, or from an
+        // entry that is alive, which is never written.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at).add(offset), from.len());
+        }
+    }
+
+    /// Memory of an entry that is being written by its one owner.
+    ///
+    /// The bytes may hold leftovers of a former entry, never uninitialised
+    /// memory: the system gives zeros.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "a draft has one owner; see item.rs")]
+    pub(super) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
+        debug_assert!(self.offset(at) + offset + len <= self.reserved);
+        // SAFETY: as for `write`.
+        unsafe { std::slice::from_raw_parts_mut(self.address(at).add(offset), len) }
+    }
+
+    /// Copies an entry of `len` bytes to `to`, which nobody knows yet.
+    #[inline]
+    pub(super) fn copy(&self, from: Ref, to: Ref, len: usize) {
+        debug_assert!(from != to);
+        // SAFETY: two entries do not overlap; both belong to the shard that the
+        // caller has locked.
+        unsafe { std::ptr::copy_nonoverlapping(self.address(from), self.address(to), len) };
+    }
+
+    /// Asks the processor to fetch the line at `at`; any value of `at` is fine.
+    #[inline]
+    pub fn prefetch(&self, at: Ref) {
+        prefetch(self.base.wrapping_add(self.offset(at)));
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and no reference outlives the Memory.
+        unsafe {
+            libc::munmap(self.mapping.cast(), self.mapped);
+        }
+    }
+}
+
+/// Asks the processor to fetch the line at `address`, which may be anything.
+#[inline]
+pub fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address has no effect but on caches.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

@@ -1,0 +1,110 @@
+//! Values that are read without a lock.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::item::{HEADER, Item, Ref, bit, first_piece};
+use super::memory::Memory;
+use super::shard::Shard;
+
+/// A value that stays readable, whatever happens to its key, until dropped.
+///
+/// It holds the segments that the value lies in, or, if very many segments are
+/// held already, it is a copy.
+pub struct PinnedValue {
+    value: Value,
+    length: usize,
+}
+
+enum Value {
+    Held { store: Arc<Store>, hash: u64, parts: Parts },
+    Copied(Box<[u8]>),
+}
+
+/// Where a held value is. Links between pieces may change while the value is
+/// read: they are not followed after the lock is released.
+enum Parts {
+    Whole { at: Ref, offset: usize },
+    Pieces(Box<[Ref]>),
+}
+
+impl Parts {
+    fn entries(&self) -> &[Ref] {
+        match self {
+            Self::Whole { at, .. } => std::slice::from_ref(at),
+            Self::Pieces(pieces) => pieces,
+        }
+    }
+}
+
+impl PinnedValue {
+    /// Pins the item at `at`, which is LINKED, in the locked `shard` of `hash`.
+    pub(super) fn new(store: &Arc<Store>, shard: &mut Shard, at: Ref, hash: u64) -> Self {
+        let memory = store.common.memory();
+        let header = memory.header(at);
+        let length = header.length() as usize;
+        let parts = if header.has(bit::CHUNKED) {
+            let pieces =
+                std::iter::successors(first_piece(memory, at).some(), |&at| memory.header(at).next().some());
+            Parts::Pieces(pieces.collect())
+        } else {
+            Parts::Whole { at, offset: header.value_offset() }
+        };
+        let entries = parts.entries();
+        let segments = &store.common.segments;
+        let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, false)).count();
+        let value = if held == entries.len() {
+            Value::Held { store: Arc::clone(store), hash, parts }
+        } else {
+            for &at in &entries[..held] {
+                shard.logs.release(segments, at);
+            }
+            let mut copy = Vec::with_capacity(length);
+            Item::new(memory, at).copy_to(&mut copy);
+            Value::Copied(copy.into_boxed_slice())
+        };
+        Self { value, length }
+    }
+
+    /// Bytes of the value.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the value is empty.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The value, piece by piece.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let (memory, entries, copy) = match &self.value {
+            Value::Held { store, parts, .. } => (Some(store.common.memory()), parts.entries(), None),
+            Value::Copied(copy) => (None, [].as_slice(), Some(&**copy)),
+        };
+        let slice = move |memory: &'_ Memory, at: Ref| -> (usize, usize) {
+            match &self.value {
+                Value::Held { parts: Parts::Whole { offset, .. }, .. } => (*offset, self.length),
+                _ => (HEADER, memory.header(at).length() as usize),
+            }
+        };
+        let held = memory.into_iter().flat_map(move |memory| {
+            entries.iter().map(move |&at| {
+                let (offset, length) = slice(memory, at);
+                memory.bytes(at, offset, length)
+            })
+        });
+        copy.into_iter().chain(held)
+    }
+}
+
+impl Drop for PinnedValue {
+    fn drop(&mut self) {
+        if let Value::Held { store, hash, parts } = &self.value {
+            let mut shard = store.shard(*hash).lock();
+            for &at in parts.entries() {
+                shard.logs.release(&store.common.segments, at);
+            }
+        }
+    }
+}

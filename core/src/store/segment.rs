@@ -1,0 +1,414 @@
+//! Segments: equal stretches of item memory, each filled by appending, and the
+//! pool of those that belong to no shard. The memory limit is kept here.
+//!
+//! ```text
+//!            take              append, append ...             clean
+//!   pool ----------> open ---------------------> sealed -----------------> pool
+//!                    one for each log                     cleaning, then, while
+//!                    of a shard                           somebody holds it, held
+//! ```
+//!
+//! The fields of a [`Segment`] that a shard owns change under that shard's lock.
+
+#![expect(unsafe_code, reason = "a large table is zeroed by the system")]
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use super::item::Ref;
+use super::memory::Memory;
+use crate::config::{CacheConfig, MIB};
+
+/// Segments of a shard when all memory is in use, at least: with fewer the
+/// segments that are open or spare would be a large part of it.
+const PER_SHARD: usize = 128;
+
+/// Smallest and largest segment.
+const SIZES: (usize, usize) = (16 * 1024, MIB);
+
+/// Segments of a cache, at least, however low its limit.
+const FEWEST: usize = 16;
+
+/// What a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    /// In the pool, a spare of a shard, or never used.
+    Free = 0,
+    /// Being filled.
+    Open = 1,
+    /// Full.
+    Sealed = 2,
+    /// Its live entries are being moved or evicted.
+    Cleaning = 3,
+    /// Cleaned, but somebody holds it.
+    Held = 4,
+}
+
+/// What is known of a segment.
+pub(super) struct Segment {
+    filled: AtomicU32,
+    live: AtomicU32,
+    holds: AtomicU32,
+    state: AtomicU8,
+    queue: AtomicU8,
+}
+
+macro_rules! counter {
+    ($(#[$doc:meta])* $get:ident, $set:ident) => {
+        $(#[$doc])*
+        #[inline]
+        pub(super) fn $get(&self) -> usize {
+            self.$get.load(Relaxed) as usize
+        }
+
+        #[doc = concat!("Sets [`Segment::", stringify!($get), "`].")]
+        #[inline]
+        pub(super) fn $set(&self, value: usize) {
+            self.$get.store(value as u32, Relaxed);
+        }
+    };
+}
+
+impl Segment {
+    counter!(
+        /// Bytes appended.
+        filled, set_filled
+    );
+    counter!(
+        /// Bytes of entries that are not DEAD.
+        live, set_live
+    );
+    counter!(
+        /// How many read or write entries of it without the lock.
+        holds, set_holds
+    );
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        match self.state.load(Relaxed) {
+            0 => State::Free,
+            1 => State::Open,
+            2 => State::Sealed,
+            3 => State::Cleaning,
+            _ => State::Held,
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    /// Index of the log it is part of.
+    #[inline]
+    pub(super) fn queue(&self) -> usize {
+        usize::from(self.queue.load(Relaxed))
+    }
+
+    /// Makes it an empty open segment.
+    pub(super) fn open(&self, queue: usize) {
+        self.set_filled(0);
+        self.set_live(0);
+        self.queue.store(queue as u8, Relaxed);
+        self.set_state(State::Open);
+    }
+}
+
+/// All segments, and the pool.
+pub struct Segments {
+    /// The item memory.
+    pub memory: Memory,
+    shift: u32,
+    table: Box<[Segment]>,
+    pool: Mutex<Pool>,
+    /// No segment can be had from the pool.
+    exhausted: AtomicBool,
+    /// Bytes that count against the limit beside segments: what finding items
+    /// takes.
+    charged: AtomicUsize,
+}
+
+/// What counts against the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The limit in bytes; 0: none.
+    pub limit: usize,
+    /// Bytes of segments in use and in the pool.
+    pub malloced: usize,
+    /// Bytes beside them: index and ghosts.
+    pub charged: usize,
+    /// Segments in the pool.
+    pub pool: usize,
+}
+
+struct Pool {
+    /// Segments that were used and are not now.
+    free: Vec<u32>,
+    /// Segments that were given back to the system.
+    released: Vec<u32>,
+    /// Number of the first segment that was never used.
+    untouched: u32,
+    /// Bytes of segments out of the system.
+    malloced: usize,
+    limit: usize,
+}
+
+impl Segments {
+    /// Reserves memory for a cache of `shards` shards.
+    ///
+    /// # Errors
+    /// If not even the limit can be reserved.
+    pub fn new(config: &CacheConfig, shards: usize) -> io::Result<Self> {
+        let size = match config.memory_limit / shards / PER_SHARD {
+            _ if config.memory_limit == 0 => SIZES.1,
+            0 => SIZES.0,
+            share => (1 << share.ilog2()).clamp(SIZES.0, SIZES.1),
+        };
+        let limit = match config.memory_limit {
+            0 => 0,
+            limit => limit.max(FEWEST * size * shards.min(2)),
+        };
+        let memory = Memory::reserve(limit, SIZES.1)?;
+        if config.large_pages {
+            memory.advise_large();
+        }
+        let count = memory.reserved() / size;
+        Ok(Self {
+            memory,
+            shift: size.ilog2(),
+            table: zeroed(count),
+            pool: Mutex::new(Pool {
+                free: Vec::new(),
+                released: Vec::new(),
+                untouched: 0,
+                malloced: config.initial_malloced,
+                limit,
+            }),
+            exhausted: AtomicBool::new(false),
+            charged: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes of a segment.
+    #[inline]
+    pub fn size(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// Largest entry that is stored in one piece: what is lost at the end of a
+    /// segment, where the next entry does not fit, stays small.
+    #[inline]
+    pub fn whole_max(&self) -> usize {
+        self.size() / 16
+    }
+
+    /// Bytes that an entry of `extent` bytes takes.
+    #[inline]
+    pub fn round(&self, extent: usize) -> usize {
+        extent.next_multiple_of(self.memory.unit())
+    }
+
+    /// Number of the segment that `at` lies in.
+    #[inline]
+    pub fn number_of(&self, at: Ref) -> u32 {
+        (self.memory.offset(at) >> self.shift) as u32
+    }
+
+    /// The segment with this number.
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> &Segment {
+        &self.table[number as usize]
+    }
+
+    /// The segment that `at` lies in.
+    #[inline]
+    pub(super) fn of(&self, at: Ref) -> &Segment {
+        self.get(self.number_of(at))
+    }
+
+    /// The entry that starts `offset` bytes into segment `number`.
+    #[inline]
+    pub(super) fn entry(&self, number: u32, offset: usize) -> Ref {
+        self.memory.at(((number as usize) << self.shift) + offset)
+    }
+
+    /// Whether no segment can be had from the pool.
+    #[inline]
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Relaxed)
+    }
+
+    /// Takes a segment out of the pool.
+    pub(super) fn take(&self) -> Option<u32> {
+        let mut pool = self.pool.lock();
+        let taken = self.take_from(&mut pool);
+        if taken.is_none() {
+            self.exhausted.store(true, Relaxed);
+        }
+        taken
+    }
+
+    fn take_from(&self, pool: &mut Pool) -> Option<u32> {
+        if self.excess(pool) > 0 {
+            return None;
+        }
+        if let Some(number) = pool.free.pop() {
+            return Some(number);
+        }
+        if !self.may_grow(pool) {
+            return None;
+        }
+        let number = match pool.released.pop() {
+            Some(number) => number,
+            None if (pool.untouched as usize) < self.table.len() => {
+                pool.untouched += 1;
+                pool.untouched - 1
+            }
+            None => return None,
+        };
+        pool.malloced += self.size();
+        Some(number)
+    }
+
+    /// Puts a segment into the pool, or gives it back to the system if the limit
+    /// was lowered.
+    pub(super) fn give(&self, number: u32) {
+        self.get(number).set_state(State::Free);
+        let mut pool = self.pool.lock();
+        pool.free.push(number);
+        self.trim(&mut pool);
+    }
+
+    fn trim(&self, pool: &mut Pool) {
+        while self.excess(pool) > 0
+            && let Some(number) = pool.free.pop()
+        {
+            self.memory.release((number as usize) << self.shift, self.size());
+            pool.released.push(number);
+            pool.malloced -= self.size();
+        }
+        self.exhausted.store(pool.free.is_empty() && !self.may_grow(pool), Relaxed);
+    }
+
+    /// Changes the memory limit. `false`: more than addresses are reserved for.
+    pub fn set_limit(&self, limit: usize) -> bool {
+        let mut pool = self.pool.lock();
+        if limit > self.memory.reserved() {
+            return false;
+        }
+        pool.limit = limit;
+        self.trim(&mut pool);
+        true
+    }
+
+    /// Whether more is in use than the limit allows: it was lowered, or what is
+    /// charged beside segments has grown.
+    pub fn shrinks(&self) -> bool {
+        self.excess(&self.pool.lock()) > 0
+    }
+
+    /// Charges `after` bytes instead of `before` against the limit.
+    pub fn charge(&self, before: usize, after: usize) {
+        self.charged.fetch_add(after.wrapping_sub(before), Relaxed);
+    }
+
+    fn in_use(&self, pool: &Pool) -> usize {
+        pool.malloced + self.charged.load(Relaxed)
+    }
+
+    /// Bytes above the limit.
+    fn excess(&self, pool: &Pool) -> usize {
+        if pool.limit == 0 { 0 } else { self.in_use(pool).saturating_sub(pool.limit) }
+    }
+
+    fn may_grow(&self, pool: &Pool) -> bool {
+        pool.limit == 0 || self.in_use(pool) + self.size() <= pool.limit
+    }
+
+    /// The limit in bytes.
+    pub fn limit(&self) -> usize {
+        self.pool.lock().limit
+    }
+
+    /// What counts against the limit.
+    pub fn usage(&self) -> Usage {
+        let pool = self.pool.lock();
+        Usage {
+            limit: pool.limit,
+            malloced: pool.malloced,
+            charged: self.charged.load(Relaxed),
+            pool: pool.free.len(),
+        }
+    }
+}
+
+/// A table that the system zeroes as it is touched: it has room for all
+/// addresses that are reserved, of which few may ever be used.
+fn zeroed(count: usize) -> Box<[Segment]> {
+    let table = Box::new_zeroed_slice(count);
+    // SAFETY: a segment is atomic integers only, for which all zeros is valid.
+    unsafe { table.assume_init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(limit: usize, shards: usize) -> Segments {
+        let config = CacheConfig { memory_limit: limit, ..CacheConfig::default() };
+        Segments::new(&config, shards).unwrap_or_else(|e| unreachable!("{e}"))
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let segments = segments(3 * MIB, 1);
+        let mut taken = Vec::new();
+        while let Some(number) = segments.take() {
+            taken.push(number);
+        }
+        assert_eq!(taken.len() * segments.size(), 3 * MIB);
+        assert!(segments.is_exhausted());
+        assert!(segments.set_limit(4 * MIB));
+        assert!(!segments.is_exhausted());
+        assert!(segments.take().is_some());
+    }
+
+    #[test]
+    fn a_lowered_limit_gives_memory_back() {
+        let segments = segments(4 * MIB, 1);
+        let taken: Vec<u32> = std::iter::from_fn(|| segments.take()).collect();
+        assert!(segments.set_limit(2 * MIB) && segments.shrinks());
+        for &number in &taken[..taken.len() / 2] {
+            segments.give(number);
+        }
+        assert!(!segments.shrinks());
+        assert_eq!(segments.usage(), Usage { limit: 2 * MIB, malloced: 2 * MIB, charged: 0, pool: 0 });
+        assert!(segments.take().is_none());
+    }
+
+    #[test]
+    fn what_is_charged_leaves_less_for_segments() {
+        let segments = segments(4 * MIB, 1);
+        while segments.take().is_some() {}
+        segments.charge(0, MIB);
+        assert!(segments.shrinks());
+        for number in 0..(MIB / segments.size()) as u32 {
+            assert!(segments.shrinks());
+            segments.give(number);
+        }
+        assert!(!segments.shrinks() && segments.is_exhausted());
+        segments.charge(MIB, MIB / 2);
+        assert!(segments.take().is_some());
+    }
+
+    #[test]
+    fn segments_grow_with_the_cache() {
+        assert_eq!(segments(64 * MIB, 8).size(), 64 * 1024);
+        assert_eq!(segments(1024 * MIB, 16).size(), 512 * 1024);
+        assert_eq!(segments(8192 * MIB, 16).size(), MIB);
+        assert_eq!(segments(MIB, 1).size(), 16 * 1024);
+    }
+}

@@ -1,0 +1,113 @@
+//! What must hold of a store between any two critical sections, for tests.
+
+use std::collections::HashMap;
+
+use super::Store;
+use super::item::{Item, Kind, QUEUES, Ref, bit};
+use super::shard::Shard;
+
+/// What [`Store::verify`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Items that can be found.
+    pub items: u64,
+    /// Bytes of these, as `stats` counts them.
+    pub bytes: u64,
+    /// Items under construction.
+    pub drafts: u64,
+    /// Segments that somebody holds.
+    pub held: u64,
+}
+
+impl Store {
+    /// Checks every shard from its index to its last segment. Locks one shard
+    /// after the other, so other threads may be at work.
+    ///
+    /// # Panics
+    /// If something is not as it must be.
+    #[doc(hidden)]
+    pub fn verify(&self) -> Found {
+        let mut found = Found::default();
+        for cell in &self.shards {
+            let shard = cell.0.lock();
+            self.verify_shard(&shard, &mut found);
+        }
+        found
+    }
+
+    fn verify_shard(&self, shard: &Shard, found: &mut Found) {
+        let common = &self.common;
+        let (segments, memory) = (&common.segments, common.memory());
+        let mut indexed = 0;
+        let (mut bytes, mut owners) = (0, HashMap::new());
+        for bucket in 0..shard.index.buckets() {
+            shard.index.walk(bucket, |at| {
+                indexed += 1;
+                let header = memory.header(at);
+                assert_eq!(header.kind(), Kind::Linked, "an item in the index is not linked");
+                let item = Item::new(memory, at);
+                let hash = common.hash(item.key());
+                assert_eq!(shard.index.find(hash, |other| other == at), Some(at), "an item cannot be found");
+                assert!(std::ptr::eq(self.shard(hash), &raw const self.shards[shard.number as usize].0));
+                let length: usize = item.slices().map(<[u8]>::len).sum();
+                assert_eq!(length, item.len(), "a value is not whole");
+                bytes += header.total() as u64;
+                if header.has(bit::CHUNKED) {
+                    let mut piece = super::item::first_piece(memory, at);
+                    while let Some(next) = piece.some() {
+                        assert_eq!(memory.header(next).kind(), Kind::Piece);
+                        assert_eq!(memory.header(next).owner(), at, "a piece of another item");
+                        owners.insert(next, at);
+                        piece = memory.header(next).next();
+                    }
+                }
+            });
+        }
+        assert_eq!(indexed, shard.index.len());
+        assert_eq!(bytes, shard.bytes);
+        let by_class = shard.classes.iter();
+        assert_eq!(by_class.clone().map(|class| class.bytes).sum::<u64>(), bytes);
+        assert_eq!(by_class.flat_map(|class| class.items).sum::<u32>() as usize, indexed);
+        let (mut live, mut linked, mut seen) = (0, 0, 0);
+        let cleaning = shard.cleaning.as_ref().map(|cleaning| cleaning.number);
+        let logs = QUEUES.into_iter().flat_map(|queue| shard.logs.newest_first(queue));
+        for number in logs.chain(cleaning) {
+            seen += 1;
+            let segment = segments.get(number);
+            let mut own = 0;
+            Shard::entries(common, number, |at| {
+                let header = memory.header(at);
+                if header.kind() == Kind::Dead {
+                    return;
+                }
+                own += segments.round(header.extent());
+                match header.kind() {
+                    Kind::Linked => {
+                        linked += 1;
+                        assert_eq!(header.queue() as usize, segment.queue(), "an item in another log");
+                    }
+                    Kind::Draft => found.drafts += 1,
+                    Kind::Piece if memory.header(header.owner()).kind() == Kind::Draft => {}
+                    Kind::Piece => assert!(owners.remove(&at).is_some(), "a piece of no item"),
+                    Kind::Dead => {}
+                }
+            });
+            assert_eq!(own, segment.live(), "bytes alive in segment {number}");
+            found.held += u64::from(segment.holds() > 0);
+            live += own;
+        }
+        let held = shard.logs.live() - live;
+        // What is left is in segments that were cleaned while somebody held them.
+        assert!(held == 0 || seen < shard.logs.owned(), "{held} bytes in no segment");
+        if held == 0 {
+            assert_eq!(linked, indexed);
+            assert!(
+                owners.is_empty(),
+                "pieces in no segment: {:?}",
+                owners.keys().next().map(|at: &Ref| at.0)
+            );
+        }
+        found.items += indexed as u64;
+        found.bytes += bytes;
+    }
+}

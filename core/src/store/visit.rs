@@ -1,0 +1,308 @@
+//! A locked shard, opened at one key: everything a command does to an item
+//! happens in a visit, which is one critical section.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::item::{HEADER, Item, Kind, Queue, Ref, bit, item_size};
+use super::logs::For;
+use super::policy::{self, Moment};
+use super::shard::{Lookup, Shard};
+use super::stats::{ClassStats, CommandStats};
+use super::{Draft, NewItem, PinnedValue, Store, write_head};
+
+/// A shard, locked, opened at one key.
+///
+/// Items do not move while it is open. Cleaning that a store makes necessary is
+/// done as the visit ends.
+pub struct Visit<'a> {
+    store: &'a Arc<Store>,
+    shard: MutexGuard<'a, Shard>,
+    hash: u64,
+    moment: Moment,
+    lookup: Lookup,
+    at: Ref,
+    /// Bytes stored, to be paid for by cleaning.
+    stored: usize,
+}
+
+/// This shard has no memory for what was to be stored: end the visit, call
+/// [`Store::make_room`] and come back.
+#[derive(Clone, Copy, Debug)]
+pub struct Full;
+
+impl<'a> Visit<'a> {
+    /// Opens `shard`, locked, at a key.
+    #[inline]
+    pub(super) fn new(
+        store: &'a Arc<Store>,
+        mut shard: MutexGuard<'a, Shard>,
+        key: &[u8],
+        hash: u64,
+    ) -> Self {
+        // Not before the lock: a stamp from before a flush that another thread
+        // saw would kill what that thread stored after it.
+        let moment = store.common.moment();
+        let (lookup, at) = shard.find(&store.common, &moment, key, hash);
+        Self { store, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
+    }
+
+    /// What the key led to.
+    #[inline]
+    pub fn lookup(&self) -> Lookup {
+        self.lookup
+    }
+
+    /// The item, if there is one.
+    #[inline]
+    pub fn item(&self) -> Option<Item<'_>> {
+        Some(Item::new(self.store.common.memory(), self.at.some()?))
+    }
+
+    /// The moment of this visit.
+    #[inline]
+    pub fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    /// Counters of commands.
+    #[inline]
+    pub fn commands(&mut self) -> &mut CommandStats {
+        &mut self.shard.commands
+    }
+
+    /// Counters of a class.
+    #[inline]
+    pub fn stats(&mut self, class: u8) -> &mut ClassStats {
+        self.shard.stats(class)
+    }
+
+    /// Notes a fetch of the item, for the policy and for `h` and `l` of meta.
+    #[inline]
+    pub fn hit(&mut self) {
+        if let Some(item) = self.item() {
+            policy::hit(self.shard.tuning.mode, item.header(), &self.moment);
+        }
+    }
+
+    /// Counts a hit of `get` on the item, by log.
+    #[inline]
+    pub fn count_hit(&mut self) {
+        let Some(item) = self.item() else { return };
+        let (queue, class) = (item.header().queue(), item.header().class());
+        let stats = self.shard.stats(class);
+        match queue {
+            Queue::Hot => stats.hits_to_hot += 1,
+            Queue::Warm => stats.hits_to_warm += 1,
+            Queue::Cold => stats.hits_to_cold += 1,
+            Queue::Temp => stats.hits_to_temp += 1,
+        }
+    }
+
+    /// Notes that a store met the item (`add`): it counts as used.
+    pub fn renew(&mut self) {
+        if let Some(item) = self.item() {
+            item.header().set_stamp(self.moment.stamp);
+        }
+    }
+
+    /// Keeps the item's value readable beyond this visit.
+    pub fn pin(&mut self) -> Option<PinnedValue> {
+        let at = self.at.some()?;
+        Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash))
+    }
+
+    /// Removes the item.
+    pub fn remove(&mut self) {
+        if let Some(at) = self.at.some() {
+            self.shard.unlink(&self.store.common, at, self.hash);
+            self.at = Ref::NONE;
+        }
+    }
+
+    /// Makes an item the key's, in place of what is there. `parts` are the
+    /// value, small enough for one entry ([`Store::is_chunked`]).
+    ///
+    /// # Errors
+    /// [`Full`]; then nothing was changed.
+    pub(crate) fn publish(&mut self, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) -> Result<(), Full> {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let (queue, uses) = self.place(new);
+        let common = &self.store.common;
+        let memory = common.memory();
+        let size = common.segments.round(item_size(new.key.len(), new.flags, length));
+        if let Some(old) = self.replaceable(size, queue) {
+            // Same size, same place: the index and the log stay as they are.
+            self.shard.discount(common, old);
+            write_head(common, old, new, length, 0);
+            self.fill(old, parts);
+            let header = memory.header(old);
+            header.set_queue(queue);
+            header.set_uses(uses);
+            header.set_cas(common.given_cas(cas));
+            header.set_stamp(self.moment.stamp);
+            self.shard.count(common, old);
+            return Ok(());
+        }
+        let at = self.append(queue, size)?;
+        write_head(common, at, new, length, 0);
+        self.fill(at, parts);
+        self.adopt(at, queue, uses, cas);
+        Ok(())
+    }
+
+    /// Like [`Visit::publish`], with the value of the item that is there before
+    /// (`append`) or behind `parts`. There must be an item.
+    ///
+    /// # Errors
+    /// [`Full`]; then nothing was changed.
+    pub(crate) fn publish_joined(
+        &mut self,
+        new: &NewItem<'_>,
+        append: bool,
+        parts: &[&[u8]],
+        cas: u64,
+    ) -> Result<(), Full> {
+        let common = &self.store.common;
+        let memory = common.memory();
+        let old = Item::new(memory, self.at);
+        let length = old.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let (queue, uses) = self.place(new);
+        let size = common.segments.round(item_size(new.key.len(), new.flags, length));
+        let at = self.append(queue, size)?;
+        write_head(common, at, new, length, 0);
+        let mut offset = memory.header(at).value_offset();
+        let mut put = |part: &[u8]| {
+            memory.write(at, offset, part);
+            offset += part.len();
+        };
+        if append {
+            old.slices().for_each(&mut put);
+        }
+        parts.iter().for_each(|part| put(part));
+        if !append {
+            old.slices().for_each(&mut put);
+        }
+        self.adopt(at, queue, uses, cas);
+        Ok(())
+    }
+
+    /// Makes a complete draft the key's item. It must not be a buffer.
+    pub(crate) fn publish_draft(&mut self, mut draft: Draft, bits: u16, cas: u64) {
+        let Some(at) = draft.finish() else { return };
+        let header = self.store.common.memory().header(at);
+        header.mark(bits);
+        let (queue, uses) = (header.queue(), self.item().map_or(0, |old| old.header().uses() + 1));
+        self.adopt(at, queue, uses, cas);
+        draft.release(&mut self.shard);
+    }
+
+    /// Replaces the item's value by `value` and spaces up to the same length,
+    /// keeping all else, as `incr` does. `value` is at most as long as the old
+    /// one, and the old one is in one piece.
+    ///
+    /// # Errors
+    /// [`Full`]; then nothing was changed.
+    pub(crate) fn rewrite(&mut self, value: &[u8], cas: u64) -> Result<(), Full> {
+        const SPACES: [u8; 64] = [b' '; 64];
+        let common = &self.store.common;
+        let memory = common.memory();
+        let Some(mut at) = self.at.some() else { return Ok(()) };
+        let size = common.segments.round(memory.header(at).extent());
+        let queue = memory.header(at).queue();
+        if self.replaceable(size, queue).is_none() {
+            let new = self.append(queue, size)?;
+            memory.copy(at, new, size);
+            self.shard.index.replace(self.hash, at, new);
+            self.shard.bury(common, at);
+            self.at = new;
+            at = new;
+        }
+        let header = memory.header(at);
+        header.set_cas(common.given_cas(cas));
+        header.set_stamp(self.moment.stamp);
+        let mut offset = header.value_offset();
+        let mut left = header.length() as usize;
+        memory.write(at, offset, value);
+        offset += value.len();
+        left = left.saturating_sub(value.len());
+        while left > 0 {
+            let part = left.min(SPACES.len());
+            memory.write(at, offset, &SPACES[..part]);
+            offset += part;
+            left -= part;
+        }
+        Ok(())
+    }
+
+    /// The log and the uses of an item to be stored: those of the item in whose
+    /// place it comes, which was used by that, or those of a new one.
+    #[inline]
+    fn place(&mut self, new: &NewItem<'_>) -> (Queue, u16) {
+        let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
+        let tuning = self.shard.tuning;
+        let known = match old {
+            Some((queue, _)) => queue == Queue::Warm,
+            None => self.shard.ghosts.take(self.hash),
+        };
+        let queue = policy::admit(&tuning, &self.moment, new.expiry, known);
+        (queue, old.map_or(0, |(_, uses)| uses + 1))
+    }
+
+    /// The item, if one of `size` bytes in the log of `queue` can be written over
+    /// it: nobody reads it without the lock.
+    #[inline]
+    fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
+        let at = self.at.some()?;
+        let segments = &self.store.common.segments;
+        let header = segments.memory.header(at);
+        let fits = !header.has(bit::CHUNKED)
+            && segments.round(header.extent()) == size
+            && header.queue() == queue
+            && segments.of(at).holds() == 0;
+        fits.then_some(at)
+    }
+
+    #[inline]
+    fn append(&mut self, queue: Queue, size: usize) -> Result<Ref, Full> {
+        let at = self.shard.logs.append(&self.store.common.segments, queue, size, For::Client).ok_or(Full)?;
+        self.stored += size;
+        Ok(at)
+    }
+
+    #[inline]
+    fn fill(&self, at: Ref, parts: &[&[u8]]) {
+        let memory = self.store.common.memory();
+        let mut offset = memory.header(at).value_offset();
+        for part in parts {
+            memory.write(at, offset, part);
+            offset += part.len();
+        }
+    }
+
+    fn adopt(&mut self, at: Ref, queue: Queue, uses: u16, cas: u64) {
+        let common = &self.store.common;
+        let header = common.memory().header(at);
+        header.set_kind(Kind::Linked);
+        header.set_queue(queue);
+        header.set_uses(uses);
+        header.set_cas(common.given_cas(cas));
+        match self.at.some() {
+            Some(old) => self.shard.relink(common, self.moment, old, at, self.hash),
+            None => self.shard.link(common, self.moment, at, self.hash),
+        }
+        self.at = at;
+    }
+}
+
+impl Drop for Visit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.stored > 0 {
+            self.shard.repay(&self.store.common, self.moment, self.stored);
+        }
+    }
+}
+
+const _: () = assert!(HEADER == 24);
