@@ -27,7 +27,7 @@ use crate::faults::Fault;
 use crate::output::{Mark, Output};
 use crate::protocol::classic::{self, push_line};
 use crate::protocol::meta::{self, Echo};
-use crate::protocol::{scan, text};
+use crate::protocol::{ahead, scan, text};
 use crate::request::{Key, Request, StoreHead};
 use crate::store::{Draft, PinnedValue};
 
@@ -96,6 +96,28 @@ pub struct Env<'a> {
     pub fd: i32,
     /// Commands that this visit may still carry out.
     pub budget: usize,
+}
+
+/// Has the processor fetch what the next commands of a pipeline will need.
+/// Returns how many bytes of `input` these are.
+#[inline]
+fn look_ahead(cache: &Cache, input: &[u8]) -> usize {
+    if memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
+        return input.len();
+    }
+    let store = cache.store();
+    let mut hashes = [0; AHEAD];
+    let mut count = 0;
+    let used = ahead::keys(input, AHEAD, |key| {
+        let hash = store.hash(key);
+        store.prefetch(hash);
+        hashes[count] = hash;
+        count += 1;
+    });
+    if count > 1 {
+        hashes[..count].iter().for_each(|&hash| store.prefetch_item(hash));
+    }
+    used
 }
 
 /// A value on its way into the cache.
@@ -215,6 +237,7 @@ impl Session {
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         let limit = env.context.config.output_limit;
         let mut consumed = 0;
+        let mut looked = 0;
         self.served = false;
         if let (Some(protocol), Some(&first)) = (self.protocol, input.first()) {
             self.protocol = None;
@@ -233,7 +256,12 @@ impl Session {
                 return Step { consumed, next: Next::Yield };
             }
             let used = match &mut self.state {
-                State::Command => self.command(env, rest, out),
+                State::Command => {
+                    if consumed >= looked {
+                        looked = consumed + look_ahead(&env.context.cache, rest);
+                    }
+                    self.command(env, rest, out)
+                }
                 State::Keys { with_cas, expiry } => {
                     let (with_cas, expiry) = (*with_cas, *expiry);
                     self.keys(env, rest, with_cas, expiry, out)
@@ -501,7 +529,7 @@ impl Session {
         let limit = env.context.config.output_limit;
         let start = out.mark();
         let mut at = 0;
-        let mut ahead: [(&[u8], u64); AHEAD] = [(&[], 0); AHEAD];
+        let mut next: [(&[u8], u64); AHEAD] = [(&[], 0); AHEAD];
         loop {
             let mut count = 0;
             let mut ended = None;
@@ -531,7 +559,7 @@ impl Session {
                 }
                 if !key.is_empty() {
                     let hash = cache.store().hash(key);
-                    if let Some(slot) = ahead.get_mut(count) {
+                    if let Some(slot) = next.get_mut(count) {
                         *slot = (key, hash);
                     }
                     count += 1;
@@ -541,12 +569,10 @@ impl Session {
                 }
                 at += length;
             }
-            let keys = ahead.get(..count).unwrap_or_default();
+            let keys = next.get(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|&(_, hash)| cache.store().prefetch(hash));
-                if cache.store().outgrows_caches() {
-                    keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
-                }
+                keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
             }
             let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();

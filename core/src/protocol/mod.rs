@@ -1,6 +1,7 @@
 //! The wires: each module parses one protocol into requests and encodes the
 //! answers. None of them knows the cache or a socket.
 
+pub mod ahead;
 pub mod classic;
 pub mod meta;
 pub mod scan;

@@ -13,9 +13,18 @@
 //! more than one. Buckets live in segments, each as large as all before it, so
 //! growing copies nothing, and addresses stay put (see [`Directory`]).
 
+//!
+//! Buckets change under the shard's lock, by atomic stores: a [`Directory`] lets
+//! others look at them without the lock, for what they might find there soon.
+
 #![expect(unsafe_code, reason = "bucket numbers are checked where they are made")]
 
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::{
+    AtomicPtr, AtomicU16, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use super::item::Ref;
 use super::memory::prefetch;
@@ -32,27 +41,116 @@ const FIRST: u32 = 5;
 /// Most segments: 2^31 buckets in all.
 const SEGMENTS: usize = 27;
 
-#[derive(Clone, Copy)]
+#[derive(Default)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [u16; SLOTS],
-    refs: [u32; SLOTS],
-    link: u32,
+    tags: [AtomicU16; SLOTS],
+    refs: [AtomicU32; SLOTS],
+    link: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-const EMPTY: Bucket = Bucket { tags: [0; SLOTS], refs: [0; SLOTS], link: 0 };
-
 impl Bucket {
-    /// Bits of the slots whose tag is `tag`; free slots may be among them.
+    /// Bits of the slots whose tag is `tag`; free slots may be among them. For
+    /// the holder of the lock.
     #[inline]
     fn matches(&self, tag: u16) -> u32 {
+        // SAFETY: the tags are as large as plain numbers, and whoever might
+        // write them holds the lock that the caller holds.
+        let tags = unsafe { self.tags.as_ptr().cast::<[u16; SLOTS]>().read() };
         let mut mask = 0;
-        for (slot, &other) in self.tags.iter().enumerate() {
+        for (slot, &other) in tags.iter().enumerate() {
             mask |= u32::from(other == tag) << slot;
         }
         mask
+    }
+
+    /// The same for anybody: out of date at worst.
+    #[inline]
+    fn may_match(&self, tag: u16) -> u32 {
+        let mut mask = 0;
+        for (slot, other) in self.tags.iter().enumerate() {
+            mask |= u32::from(other.load(Relaxed) == tag) << slot;
+        }
+        mask
+    }
+
+    /// What is in slot `slot`.
+    #[inline]
+    fn at(&self, slot: usize) -> Ref {
+        Ref(self.refs[slot].load(Relaxed))
+    }
+
+    /// The items in it.
+    fn items(&self) -> impl Iterator<Item = Ref> {
+        self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
+    }
+
+    fn position(&self, tag: u16, at: Ref) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.at(slot) == at && self.tags[slot].load(Relaxed) == tag)
+    }
+
+    /// Puts an item into a free slot. `false`: there is none.
+    fn fill(&self, tag: u16, at: Ref) -> bool {
+        let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
+        self.tags[slot].store(tag, Relaxed);
+        self.refs[slot].store(at.0, Relaxed);
+        true
+    }
+
+    /// Moves what is in it to `to`; nothing is behind it any more.
+    fn empty(&self, to: &mut Vec<Ref>) {
+        to.extend(self.items());
+        self.refs.iter().for_each(|at| at.store(0, Relaxed));
+        self.set_link(0);
+    }
+
+    /// Number of the overflow bucket behind it, plus one; 0: none.
+    #[inline]
+    fn link(&self) -> u32 {
+        self.link.load(Relaxed)
+    }
+
+    fn set_link(&self, link: u32) {
+        self.link.store(link, Relaxed);
+    }
+}
+
+/// Buckets at an address that does not change. Shared from the beginning: the
+/// directory knows the address.
+struct Buckets(NonNull<[Bucket]>);
+
+// SAFETY: buckets are atomics, and owned like a box of them.
+unsafe impl Send for Buckets {}
+// SAFETY: as above.
+unsafe impl Sync for Buckets {}
+
+impl Buckets {
+    /// Empty buckets, zeroed by the system as they are touched: growing does not
+    /// stall.
+    fn new(count: usize) -> Self {
+        let buckets = Box::<[Bucket]>::new_zeroed_slice(count);
+        // SAFETY: a bucket is atomic integers only; all zeros is empty.
+        Self(NonNull::from(Box::leak(unsafe { buckets.assume_init() })))
+    }
+}
+
+impl Deref for Buckets {
+    type Target = [Bucket];
+
+    #[inline]
+    fn deref(&self) -> &[Bucket] {
+        // SAFETY: leaked from a box in `new`, and never borrowed exclusively.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        // SAFETY: leaked from a box in `new`; whoever drops the index has the
+        // shard for itself, and its directory is not asked any more.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -66,7 +164,7 @@ fn tag(hash: u64) -> u16 {
 /// answers are harmless: they are only prefetched.
 #[derive(Default)]
 pub struct Directory {
-    segments: [AtomicPtr<u8>; SEGMENTS],
+    segments: [AtomicPtr<Bucket>; SEGMENTS],
     buckets: AtomicU64,
 }
 
@@ -77,12 +175,34 @@ impl Directory {
         self.buckets.load(Relaxed) as usize
     }
 
+    /// The address of the bucket of `hash`; null if its segment is not known yet.
+    #[inline]
+    fn place(&self, hash: u64) -> *const Bucket {
+        let (segment, offset) = place(choose(hash, self.buckets()));
+        match self.segments.get(segment).map(|base| base.load(Acquire)) {
+            Some(base) if !base.is_null() => base.wrapping_add(offset),
+            _ => std::ptr::null(),
+        }
+    }
+
     /// Asks the processor to fetch the bucket of `hash`.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        let (segment, offset) = place(choose(hash, self.buckets.load(Relaxed) as usize));
-        if let Some(base) = self.segments.get(segment) {
-            prefetch(base.load(Relaxed).wrapping_add(offset * size_of::<Bucket>()));
+        prefetch(self.place(hash).cast());
+    }
+
+    /// Calls `fetch` for what the bucket of `hash` says its items are. They may
+    /// have gone meanwhile.
+    #[inline]
+    pub fn guess(&self, hash: u64, mut fetch: impl FnMut(Ref)) {
+        // SAFETY: null, or a bucket: a segment is published when all its buckets
+        // are there, `place` maps each number into its segment, and segments are
+        // not freed while the store is in use.
+        let Some(bucket) = (unsafe { self.place(hash).as_ref() }) else { return };
+        let mut mask = bucket.may_match(tag(hash));
+        while mask != 0 {
+            fetch(bucket.at(mask.trailing_zeros() as usize));
+            mask &= mask - 1;
         }
     }
 }
@@ -104,13 +224,15 @@ fn place(number: usize) -> (usize, usize) {
 
 /// The index of one shard. Keys are compared by the caller.
 pub struct Index {
-    segments: Vec<Box<[Bucket]>>,
+    segments: Vec<Buckets>,
     /// Buckets in use: `segments` may have room for more.
     count: usize,
     overflow: Vec<Bucket>,
     free_overflow: Vec<u32>,
     items: usize,
     grows: bool,
+    /// Items of a bucket that is being split.
+    moving: Vec<Ref>,
 }
 
 impl Index {
@@ -123,6 +245,7 @@ impl Index {
             free_overflow: Vec::new(),
             items: 0,
             grows: true,
+            moving: Vec::new(),
         };
         let wanted = (slots / LOAD).next_power_of_two().clamp(1 << FIRST, 1 << 30);
         while index.count < wanted {
@@ -133,9 +256,9 @@ impl Index {
     }
 
     /// Puts the addresses of the buckets into `directory`.
-    pub fn publish(&mut self, directory: &Directory) {
-        for (segment, slot) in self.segments.iter_mut().zip(&directory.segments) {
-            slot.store(segment.as_mut_ptr().cast(), Relaxed);
+    pub fn publish(&self, directory: &Directory) {
+        for (segment, slot) in self.segments.iter().zip(&directory.segments) {
+            slot.store(segment.as_ptr().cast_mut(), Release);
         }
         directory.buckets.store(self.count as u64, Relaxed);
     }
@@ -162,10 +285,7 @@ impl Index {
             0 => 1 << FIRST,
             n => 1 << (FIRST as usize + n - 1),
         };
-        // Zeroed by the system as it is touched: growing does not stall.
-        let segment = Box::new_zeroed_slice(size);
-        // SAFETY: a bucket is integers only; all zeros is EMPTY.
-        self.segments.push(unsafe { segment.assume_init() });
+        self.segments.push(Buckets::new(size));
     }
 
     #[inline]
@@ -177,14 +297,6 @@ impl Index {
         unsafe { self.segments.get_unchecked(segment).get_unchecked(offset) }
     }
 
-    #[inline]
-    fn bucket_mut(&mut self, number: usize) -> &mut Bucket {
-        let (segment, offset) = place(number);
-        debug_assert!(number < self.count && offset < self.segments[segment].len());
-        // SAFETY: as for `bucket`.
-        unsafe { self.segments.get_unchecked_mut(segment).get_unchecked_mut(offset) }
-    }
-
     /// The item with this hash for which `is_it` says yes.
     #[inline]
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(Ref) -> bool) -> Option<Ref> {
@@ -193,54 +305,42 @@ impl Index {
         loop {
             let mut mask = bucket.matches(tag);
             while mask != 0 {
-                let at = bucket.refs[mask.trailing_zeros() as usize];
+                let at = bucket.at(mask.trailing_zeros() as usize);
                 mask &= mask - 1;
-                if at != 0 && is_it(Ref(at)) {
-                    return Some(Ref(at));
+                if !at.is_none() && is_it(at) {
+                    return Some(at);
                 }
             }
-            if bucket.link == 0 {
+            let link = bucket.link();
+            if link == 0 {
                 return None;
             }
-            bucket = self.overflow.get(bucket.link as usize - 1)?;
-        }
-    }
-
-    /// Asks the processor to fetch the items that `hash` may belong to.
-    #[inline]
-    pub fn prefetch_items(&self, hash: u64, mut fetch: impl FnMut(Ref)) {
-        let bucket = self.bucket(choose(hash, self.count));
-        let mut mask = bucket.matches(tag(hash));
-        while mask != 0 {
-            fetch(Ref(bucket.refs[mask.trailing_zeros() as usize]));
-            mask &= mask - 1;
+            bucket = self.overflow.get(link as usize - 1)?;
         }
     }
 
     /// Replaces `old`, which is there, by `new` of the same hash.
     pub fn replace(&mut self, hash: u64, old: Ref, new: Ref) {
         if let Some(slot) = self.slot(hash, old) {
-            *slot = new.0;
+            slot.store(new.0, Relaxed);
         } else {
             debug_assert!(false, "replaced item is not in the index");
         }
     }
 
-    fn slot(&mut self, hash: u64, at: Ref) -> Option<&mut u32> {
+    fn slot(&self, hash: u64, at: Ref) -> Option<&AtomicU32> {
         let tag = tag(hash);
-        let number = choose(hash, self.count);
-        let mut link = self.bucket(number).link;
-        if let Some(slot) = position(self.bucket(number), tag, at) {
-            return self.bucket_mut(number).refs.get_mut(slot);
-        }
-        while link != 0 {
-            let bucket = self.overflow.get(link as usize - 1)?;
-            if let Some(slot) = position(bucket, tag, at) {
-                return self.overflow.get_mut(link as usize - 1)?.refs.get_mut(slot);
+        let mut bucket = self.bucket(choose(hash, self.count));
+        loop {
+            if let Some(slot) = bucket.position(tag, at) {
+                return bucket.refs.get(slot);
             }
-            link = bucket.link;
+            let link = bucket.link();
+            if link == 0 {
+                return None;
+            }
+            bucket = self.overflow.get(link as usize - 1)?;
         }
-        None
     }
 
     /// Adds `at`, which is not there. `rehash` computes the hash of an item.
@@ -255,41 +355,36 @@ impl Index {
     }
 
     fn put(&mut self, number: usize, tag: u16, at: Ref) {
-        let bucket = self.bucket_mut(number);
-        let mut link = bucket.link;
-        if fill(bucket, tag, at) {
-            return;
-        }
-        let mut last = None;
-        while link != 0 {
-            let Some(bucket) = self.overflow.get_mut(link as usize - 1) else { return };
-            if fill(bucket, tag, at) {
-                return;
+        let mut bucket = self.bucket(number);
+        while !bucket.fill(tag, at) {
+            let link = bucket.link();
+            if link == 0 {
+                return self.put_behind(number, tag, at);
             }
-            last = Some(link);
-            link = bucket.link;
+            let Some(next) = self.overflow.get(link as usize - 1) else { return };
+            bucket = next;
         }
-        let mut fresh = EMPTY;
-        fill(&mut fresh, tag, at);
-        let new = if let Some(free) = self.free_overflow.pop() {
-            if let Some(bucket) = self.overflow.get_mut(free as usize - 1) {
-                *bucket = fresh;
-            }
-            free
-        } else {
-            self.overflow.push(fresh);
+    }
+
+    /// Puts an item into a new overflow bucket, first behind bucket `number`.
+    #[cold]
+    fn put_behind(&mut self, number: usize, tag: u16, at: Ref) {
+        let free = self.free_overflow.pop().unwrap_or_else(|| {
+            self.overflow.push(Bucket::default());
             self.overflow.len() as u32
-        };
-        match last.and_then(|link| self.overflow.get_mut(link as usize - 1)) {
-            Some(bucket) => bucket.link = new,
-            None => self.bucket_mut(number).link = new,
+        });
+        let first = self.bucket(number);
+        if let Some(fresh) = self.overflow.get(free as usize - 1) {
+            fresh.fill(tag, at);
+            fresh.set_link(first.link());
+            first.set_link(free);
         }
     }
 
     /// Removes `at`, if it is there.
     pub fn remove(&mut self, hash: u64, at: Ref) -> bool {
         let Some(slot) = self.slot(hash, at) else { return false };
-        *slot = 0;
+        slot.store(0, Relaxed);
         self.items -= 1;
         true
     }
@@ -306,23 +401,24 @@ impl Index {
         }
         let old = new - (1 << new.ilog2());
         self.count += 1;
-        let mut moving = self.bucket(old).link;
-        let taken = std::mem::replace(self.bucket_mut(old), EMPTY);
-        let mut chain = vec![taken];
-        while moving != 0 {
-            let Some(bucket) = self.overflow.get(moving as usize - 1) else { break };
-            self.free_overflow.push(moving);
-            moving = bucket.link;
-            chain.push(*bucket);
+        let mut moving = std::mem::take(&mut self.moving);
+        let first = self.bucket(old);
+        let mut link = first.link();
+        first.empty(&mut moving);
+        while link != 0 {
+            let Some(bucket) = self.overflow.get(link as usize - 1) else { break };
+            let next = bucket.link();
+            bucket.empty(&mut moving);
+            self.free_overflow.push(link);
+            link = next;
         }
-        for bucket in &chain {
-            for &at in bucket.refs.iter().filter(|&&at| at != 0) {
-                let hash = rehash(Ref(at));
-                let to = choose(hash, self.count);
-                debug_assert!(to == old || to == new);
-                self.put(to, tag(hash), Ref(at));
-            }
+        for at in moving.drain(..) {
+            let hash = rehash(at);
+            let to = choose(hash, self.count);
+            debug_assert!(to == old || to == new);
+            self.put(to, tag(hash), at);
         }
+        self.moving = moving;
     }
 
     /// Calls `visit` for the items of bucket `number`, if there is one.
@@ -336,27 +432,15 @@ impl Index {
         }
         let mut bucket = self.bucket(number);
         loop {
-            for &at in bucket.refs.iter().filter(|&&at| at != 0) {
-                visit(Ref(at));
-            }
-            if bucket.link == 0 {
+            bucket.items().for_each(&mut visit);
+            let link = bucket.link();
+            if link == 0 {
                 return;
             }
-            let Some(next) = self.overflow.get(bucket.link as usize - 1) else { return };
+            let Some(next) = self.overflow.get(link as usize - 1) else { return };
             bucket = next;
         }
     }
-}
-
-fn position(bucket: &Bucket, tag: u16, at: Ref) -> Option<usize> {
-    (0..SLOTS).find(|&slot| bucket.refs[slot] == at.0 && bucket.tags[slot] == tag)
-}
-
-fn fill(bucket: &mut Bucket, tag: u16, at: Ref) -> bool {
-    let Some(slot) = bucket.refs.iter().position(|&other| other == 0) else { return false };
-    bucket.refs[slot] = at.0;
-    bucket.tags[slot] = tag;
-    true
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ unsafe impl Send for Memory {}
 // SAFETY: as above; shared access to headers is atomic.
 unsafe impl Sync for Memory {}
 
+/// Lines of an entry that are fetched ahead: a key and a value of about 100
+/// bytes.
+const PREFETCHED: usize = 3;
+
 impl Memory {
     /// Reserves addresses for at least `limit` bytes, more if that is free, in
     /// multiples of `grain`.
@@ -179,10 +183,14 @@ impl Memory {
         unsafe { std::ptr::copy_nonoverlapping(self.address(from), self.address(to), len) };
     }
 
-    /// Asks the processor to fetch the line at `at`; any value of `at` is fine.
+    /// Asks the processor to fetch the first lines at `at`; any value of `at` is
+    /// fine.
     #[inline]
     pub fn prefetch(&self, at: Ref) {
-        prefetch(self.base.wrapping_add(self.offset(at)));
+        let address = self.base.wrapping_add(self.offset(at));
+        for line in 0..PREFETCHED {
+            prefetch(address.wrapping_add(line * 64));
+        }
     }
 }
 

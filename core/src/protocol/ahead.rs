@@ -1,0 +1,77 @@
+//! A look at the commands of a pipeline that are still to be carried out: their
+//! keys, so that memory can be fetched before it is needed. Only guesses: what a
+//! line really says is for the parsers to find out.
+
+use memchr::memchr;
+
+/// Calls `found` with the key of each command of `input` from its beginning on,
+/// at most `most` times, until there is one whose form is not known. Returns
+/// the bytes of these commands.
+#[inline]
+pub fn keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -> usize {
+    let mut at = 0;
+    for _ in 0..most {
+        let Some((key, length)) = input.get(at..).and_then(command) else { break };
+        found(key);
+        at += length;
+    }
+    at
+}
+
+/// Key and length of the command that `input` begins with.
+#[inline]
+fn command(input: &[u8]) -> Option<(&[u8], usize)> {
+    let line = input.get(..memchr(b'\n', input)? + 1)?;
+    let word = line.iter().take(8).position(|&byte| byte == b' ')?;
+    let rest = line.get(word + 1..)?;
+    let end = rest.iter().position(|&byte| matches!(byte, b' ' | b'\r' | b'\n'))?;
+    let key = rest.get(..end).filter(|key| !key.is_empty())?;
+    // Which token says how many bytes follow the line.
+    let data = match line.get(..word)? {
+        b"get" | b"gets" | b"mg" | b"md" | b"ma" | b"me" | b"incr" | b"decr" | b"touch" | b"delete" => None,
+        b"ms" => Some(0),
+        b"set" | b"add" | b"cas" | b"replace" | b"append" | b"prepend" => Some(2),
+        _ => return None,
+    };
+    let length = match data {
+        None => 0,
+        Some(skipped) => {
+            let mut tokens = rest.get(end..)?.split(|&byte| byte == b' ').filter(|token| !token.is_empty());
+            let digits = tokens.nth(skipped)?.iter().take_while(|byte| byte.is_ascii_digit());
+            let length = digits.take(7).fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+            length + 2
+        }
+    };
+    Some((key, line.len() + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(input: &str, most: usize) -> (Vec<String>, usize) {
+        let mut keys = Vec::new();
+        let used =
+            super::keys(input.as_bytes(), most, |key| keys.push(String::from_utf8_lossy(key).into_owned()));
+        (keys, used)
+    }
+
+    #[test]
+    fn keys_of_what_is_to_come() {
+        let input = "get a\r\nset b 0 0 5\r\nhello\r\nmg c v\r\nms d 2 T0\r\nxy\r\ncas e 1 2 3 4\r\nabc\r\ndelete f\r\n";
+        assert_eq!(seen(input, 16), (["a", "b", "c", "d", "e", "f"].map(String::from).to_vec(), input.len()));
+        assert_eq!(seen(input, 2).0, ["a", "b"]);
+    }
+
+    #[test]
+    fn ends_at_what_it_does_not_know() {
+        assert_eq!(seen("get a\r\nstats\r\nget b\r\n", 16), (vec!["a".into()], 7));
+        assert_eq!(seen("get a\r\nget b", 16).0, ["a"]);
+        for odd in ["", "\n", "get", "get \r\n", "set k\r\n", "set k 0 0\r\n", "  get a\r\n"] {
+            assert!(seen(odd, 16).0.is_empty(), "{odd}");
+        }
+        // Longer than what is there, and absurdly long: nothing follows.
+        assert_eq!(seen("set a 0 0 100\r\nxx\r\nget b\r\n", 16).0, ["a"]);
+        assert_eq!(seen("set a 0 0 99999999999999999999999\r\nget b\r\n", 16).0, ["a"]);
+    }
+}
