@@ -47,8 +47,6 @@ fn command(input: &[u8]) -> Option<(&[u8], usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     fn seen(input: &str, most: usize) -> (Vec<String>, usize) {
         let mut keys = Vec::new();
         let used =
