@@ -10,8 +10,9 @@
 //! A miss reads one line; a hit reads two, the bucket and the item. The table
 //! grows by linear hashing (Litwin, 1980): each time there are more than
 //! [`LOAD`] items a bucket, one bucket is split, so no insertion ever waits for
-//! more than one. Buckets live in segments, each as large as all before it, so
-//! growing copies nothing, and addresses stay put (see [`Directory`]).
+//! more than one; with less than [`SPARSE`], two are merged. Buckets live in
+//! segments, each as large as all before it, so growing copies nothing, and
+//! addresses stay put (see [`Directory`]).
 
 //!
 //! Buckets change under the shard's lock, by atomic stores: a [`Directory`] lets
@@ -34,6 +35,9 @@ const SLOTS: usize = 10;
 
 /// Items a bucket above which the table grows.
 const LOAD: usize = 6;
+
+/// Items a bucket below which the table shrinks.
+const SPARSE: usize = 2;
 
 /// log2 of the buckets of a new table's first segment.
 const FIRST: u32 = 5;
@@ -99,9 +103,10 @@ impl Bucket {
         true
     }
 
-    /// Moves what is in it to `to`; nothing is behind it any more.
-    fn empty(&self, to: &mut Vec<Ref>) {
-        to.extend(self.items());
+    /// Moves what is in it to `to`, with tags; nothing is behind it any more.
+    fn empty(&self, to: &mut Vec<(u16, Ref)>) {
+        let all = self.tags.iter().zip(&self.refs);
+        to.extend(all.filter_map(|(tag, at)| Some((tag.load(Relaxed), Ref(at.load(Relaxed)).some()?))));
         self.refs.iter().for_each(|at| at.store(0, Relaxed));
         self.set_link(0);
     }
@@ -133,6 +138,25 @@ impl Buckets {
         let buckets = Box::<[Bucket]>::new_zeroed_slice(count);
         // SAFETY: a bucket is atomic integers only; all zeros is empty.
         Self(NonNull::from(Box::leak(unsafe { buckets.assume_init() })))
+    }
+}
+
+impl Buckets {
+    /// Gives the memory of buckets that are empty back to the system. Whoever
+    /// still looks at them sees empty ones.
+    fn release(&self) {
+        const PAGE: usize = 4096;
+        let bytes = size_of_val::<[Bucket]>(self);
+        let start = self.0.cast::<u8>().as_ptr();
+        let skip = start.align_offset(PAGE);
+        if bytes >= skip + PAGE {
+            let length = (bytes - skip) / PAGE * PAGE;
+            // SAFETY: whole pages inside the buckets, which are all empty: they
+            // read as zeros afterwards, which is empty, too.
+            unsafe {
+                libc::madvise(start.add(skip).cast(), length, libc::MADV_DONTNEED);
+            }
+        }
     }
 }
 
@@ -231,8 +255,10 @@ pub struct Index {
     free_overflow: Vec<u32>,
     items: usize,
     grows: bool,
-    /// Items of a bucket that is being split.
-    moving: Vec<Ref>,
+    /// Tags and items of a bucket that is being split or merged.
+    moving: Vec<(u16, Ref)>,
+    /// Buckets that the table begins with, and never falls below.
+    least: usize,
 }
 
 impl Index {
@@ -246,12 +272,14 @@ impl Index {
             items: 0,
             grows: true,
             moving: Vec::new(),
+            least: 0,
         };
         let wanted = (slots / LOAD).next_power_of_two().clamp(1 << FIRST, 1 << 30);
         while index.count < wanted {
             index.add_segment();
             index.count = index.segments.iter().map(|s| s.len()).sum();
         }
+        index.least = index.count;
         index
     }
 
@@ -381,12 +409,56 @@ impl Index {
         }
     }
 
-    /// Removes `at`, if it is there.
-    pub fn remove(&mut self, hash: u64, at: Ref) -> bool {
+    /// Removes `at`, if it is there. `directory` learns of buckets that go.
+    pub fn remove(&mut self, hash: u64, at: Ref, directory: &Directory) -> bool {
         let Some(slot) = self.slot(hash, at) else { return false };
         slot.store(0, Relaxed);
         self.items -= 1;
+        if self.items < self.count * SPARSE && self.count > self.least {
+            self.merge();
+            directory.buckets.store(self.count as u64, Relaxed);
+        }
         true
+    }
+
+    /// Merges the last bucket with the one that it was split from.
+    fn merge(&mut self) {
+        let last = self.count - 1;
+        let moving = self.drained(last);
+        self.count = last;
+        let (segment, offset) = place(last);
+        if offset == 0 {
+            self.segments[segment].release();
+        }
+        self.spread(moving, |_| last - (1 << last.ilog2()));
+        if self.free_overflow.len() == self.overflow.len() {
+            self.overflow.clear();
+            self.free_overflow.clear();
+        }
+    }
+
+    /// Empties bucket `number` and those behind it.
+    fn drained(&mut self, number: usize) -> Vec<(u16, Ref)> {
+        let mut moving = std::mem::take(&mut self.moving);
+        let first = self.bucket(number);
+        let mut link = first.link();
+        first.empty(&mut moving);
+        while link != 0 {
+            let Some(bucket) = self.overflow.get(link as usize - 1) else { break };
+            let next = bucket.link();
+            bucket.empty(&mut moving);
+            self.free_overflow.push(link);
+            link = next;
+        }
+        moving
+    }
+
+    /// Puts what was drained where `to` says.
+    fn spread(&mut self, mut moving: Vec<(u16, Ref)>, to: impl Fn(Ref) -> usize) {
+        for (tag, at) in moving.drain(..) {
+            self.put(to(at), tag, at);
+        }
+        self.moving = moving;
     }
 
     /// Splits the next bucket in two.
@@ -400,32 +472,22 @@ impl Index {
             self.add_segment();
         }
         let old = new - (1 << new.ilog2());
+        let moving = self.drained(old);
         self.count += 1;
-        let mut moving = std::mem::take(&mut self.moving);
-        let first = self.bucket(old);
-        let mut link = first.link();
-        first.empty(&mut moving);
-        while link != 0 {
-            let Some(bucket) = self.overflow.get(link as usize - 1) else { break };
-            let next = bucket.link();
-            bucket.empty(&mut moving);
-            self.free_overflow.push(link);
-            link = next;
-        }
-        for at in moving.drain(..) {
-            let hash = rehash(at);
-            let to = choose(hash, self.count);
+        let count = self.count;
+        self.spread(moving, |at| {
+            let to = choose(rehash(at), count);
             debug_assert!(to == old || to == new);
-            self.put(to, tag(hash), at);
-        }
-        self.moving = moving;
+            to
+        });
     }
 
     /// Calls `visit` for the items of bucket `number`, if there is one.
     ///
     /// Walking the numbers upwards until [`Index::buckets`] sees every item
     /// that stays, even while the table grows: a split only moves items to a
-    /// higher number. An item may then be seen twice.
+    /// higher number. An item may then be seen twice. While the table shrinks,
+    /// items may be missed.
     pub fn walk(&self, number: usize, mut visit: impl FnMut(Ref)) {
         if number >= self.count {
             return;
@@ -478,8 +540,8 @@ mod tests {
             assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
         }
         for n in (1..=50_000).step_by(2) {
-            assert!(index.remove(hash(Ref(n)), Ref(n)));
-            assert!(!index.remove(hash(Ref(n)), Ref(n)));
+            assert!(index.remove(hash(Ref(n)), Ref(n), &directory));
+            assert!(!index.remove(hash(Ref(n)), Ref(n), &directory));
         }
         assert_eq!(index.len(), 25_000);
         let mut seen = 0;
@@ -494,6 +556,27 @@ mod tests {
     }
 
     #[test]
+    fn shrinks_and_grows_again() {
+        let (mut index, directory) = (Index::new(0), Directory::default());
+        for round in 0..3 {
+            for n in 1..=30_000 {
+                index.insert(hash(Ref(n)), Ref(n), &directory, hash);
+            }
+            let large = index.bytes();
+            for n in 1..=29_900 {
+                assert!(index.remove(hash(Ref(n)), Ref(n), &directory));
+            }
+            assert!(index.bytes() < large / 50, "round {round}: {large} to {}", index.bytes());
+            assert_eq!(directory.buckets(), index.buckets());
+            for n in 29_901..=30_000 {
+                assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
+                assert!(index.remove(hash(Ref(n)), Ref(n), &directory));
+            }
+            assert_eq!((index.len(), index.buckets()), (0, 1 << FIRST));
+        }
+    }
+
+    #[test]
     fn many_items_of_one_hash_chain() {
         let (mut index, directory) = (Index::new(0), Directory::default());
         for n in 1..=100 {
@@ -502,7 +585,7 @@ mod tests {
         for n in 1..=100 {
             assert_eq!(index.find(7, |at| at == Ref(n)), Some(Ref(n)));
             index.replace(7, Ref(n), Ref(n + 1000));
-            assert!(index.remove(7, Ref(n + 1000)));
+            assert!(index.remove(7, Ref(n + 1000), &directory));
         }
         assert_eq!(index.len(), 0);
     }

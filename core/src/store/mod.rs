@@ -218,7 +218,8 @@ impl Store {
     /// `most` unless the shard ends. Returns the next bucket, if there is one.
     ///
     /// Items that stay from beginning to end of a walk over all shards are
-    /// seen at least once; the shard is locked while `look` runs.
+    /// seen at least once, unless so many go meanwhile that the index shrinks;
+    /// the shard is locked while `look` runs.
     pub fn walk(
         &self,
         shard: usize,

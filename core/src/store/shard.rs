@@ -143,6 +143,12 @@ impl Shard {
         let directory = common.directory(self.number);
         self.index.insert(hash, at, directory, |at| common.hash(Item::new(memory, at).key()));
         self.count(common, at);
+        self.charge(common);
+    }
+
+    /// Charges what index and ghosts take now.
+    #[inline]
+    fn charge(&mut self, common: &Common) {
         let charge = self.index.bytes() + self.ghosts.bytes();
         if charge != self.charged {
             common.segments.charge(self.charged, charge);
@@ -161,8 +167,9 @@ impl Shard {
 
     /// Makes the LINKED item at `at` unfindable and gives its memory up.
     pub(super) fn unlink(&mut self, common: &Common, at: Ref, hash: u64) {
-        let removed = self.index.remove(hash, at);
+        let removed = self.index.remove(hash, at, common.directory(self.number));
         debug_assert!(removed);
+        self.charge(common);
         self.discount(common, at);
         self.bury(common, at);
     }
