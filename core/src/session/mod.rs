@@ -13,35 +13,33 @@
 //!      └ ──watch───────▶ Watch                (until the end)
 //! ```
 
+mod fault;
+mod keys;
+mod upload;
+
 use std::time::Duration;
 
 use memchr::memchr;
 
 use crate::admin::{self, Dump};
-use crate::cache::{Cache, StoreRequest, Value};
-use crate::config::{KEY_MAX, Protocol};
+use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
-use crate::dispatch::{dispatch, get, miss, store, store_request};
-use crate::error::AllocError;
-use crate::faults::Fault;
+use crate::dispatch::{dispatch, miss};
 use crate::output::{Mark, Output};
 use crate::protocol::classic::{self, push_line};
-use crate::protocol::meta::{self, Echo};
-use crate::protocol::{ahead, scan, text};
-use crate::request::{Key, Request, StoreHead};
-use crate::store::{Draft, PinnedValue};
+use crate::protocol::{meta, scan, text};
+use crate::request::{Key, Request};
+use crate::store::PinnedValue;
+
+use self::fault::Met;
+use self::keys::look_ahead;
+use self::upload::{Answer, Upload};
 
 /// Longest line of anything but a get, in bytes (memcached's rule).
 const LINE_MAX: usize = 2048;
 
 /// Spaces before a long get, at most (memcached's rule).
 const LEADING_SPACES: usize = 100;
-
-/// memcached ends this line twice.
-const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
-
-/// Keys whose index lines are fetched ahead of their use.
-const AHEAD: usize = 16;
 
 /// First byte of a binary request.
 const BINARY_REQUEST: u8 = 0x80;
@@ -98,51 +96,6 @@ pub struct Env<'a> {
     pub budget: usize,
 }
 
-/// Has the processor fetch what the next commands of a pipeline will need.
-/// Returns how many bytes of `input` these are.
-#[inline]
-fn look_ahead(cache: &Cache, input: &[u8]) -> usize {
-    if memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
-        return input.len();
-    }
-    let store = cache.store();
-    let mut hashes = [0; AHEAD];
-    let mut count = 0;
-    let used = ahead::keys(input, AHEAD, |key| {
-        let hash = store.hash(key);
-        store.prefetch(hash);
-        hashes[count] = hash;
-        count += 1;
-    });
-    if count > 1 {
-        hashes[..count].iter().for_each(|&hash| store.prefetch_item(hash));
-    }
-    used
-}
-
-/// A value on its way into the cache.
-struct Upload {
-    draft: Draft,
-    head: OwnedHead,
-    how: Answer,
-    /// What came of the line end behind the value.
-    tail: [u8; 2],
-    tail_len: usize,
-}
-
-/// A [`StoreHead`] that outlives its line.
-struct OwnedHead {
-    key: Box<[u8]>,
-    request: StoreHead<'static>,
-}
-
-/// How a store is answered.
-#[derive(Clone, Copy)]
-enum Answer {
-    Classic { quiet: bool },
-    Meta(Echo),
-}
-
 /// Items that `debugitem` holds, by key.
 pub type Held = Vec<(Vec<u8>, PinnedValue)>;
 
@@ -186,14 +139,6 @@ enum Used {
     NeedInput,
     /// So many bytes; then the owner has something to do.
     Stop(usize, Next),
-}
-
-/// What a fault made of a command.
-enum Met {
-    /// It is answered, or will be later.
-    Done(Used),
-    /// It is to find nothing.
-    Miss,
 }
 
 impl Session {
@@ -515,293 +460,6 @@ impl Session {
     pub fn watch_refused(&mut self) {
         self.state = State::Command;
     }
-
-    /// Reads keys until the line ends, the output is full or input runs out.
-    fn keys(
-        &mut self,
-        env: &mut Env<'_>,
-        rest: &[u8],
-        with_cas: bool,
-        expiry: Option<u32>,
-        out: &mut Output,
-    ) -> Used {
-        let cache: &Cache = &env.context.cache;
-        let limit = env.context.config.output_limit;
-        let start = out.mark();
-        let mut at = 0;
-        let mut next: [(&[u8], u64); AHEAD] = [(&[], 0); AHEAD];
-        loop {
-            let mut count = 0;
-            let mut ended = None;
-            while count < AHEAD {
-                while rest.get(at) == Some(&b' ') {
-                    at += 1;
-                }
-                let Some(tail) = rest.get(at..) else { break };
-                let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
-                let Some(length) = length else {
-                    if tail.len() > KEY_MAX + 1 {
-                        ended = Some(Err(at));
-                    }
-                    break;
-                };
-                let at_end = tail.get(length) == Some(&b'\n');
-                let mut key = tail.get(..length).unwrap_or_default();
-                if at_end {
-                    ended = Some(Ok(at + length + 1));
-                    if let [head @ .., b'\r'] = key {
-                        key = head;
-                    }
-                }
-                if key.len() > KEY_MAX {
-                    ended = Some(Err(at));
-                    break;
-                }
-                if !key.is_empty() {
-                    let hash = cache.store().hash(key);
-                    if let Some(slot) = next.get_mut(count) {
-                        *slot = (key, hash);
-                    }
-                    count += 1;
-                }
-                if at_end {
-                    break;
-                }
-                at += length;
-            }
-            let keys = next.get(..count).unwrap_or_default();
-            if count > 1 {
-                keys.iter().for_each(|&(_, hash)| cache.store().prefetch(hash));
-                keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
-            }
-            let mut reply = classic::Encoder { out, with_cas, quiet: false };
-            let armed = cache.faults().armed();
-            for &(bytes, hash) in keys {
-                let Some(key) = Key::new(bytes) else { continue };
-                if armed {
-                    let name = match (expiry.is_some(), with_cas) {
-                        (false, false) => "get",
-                        (false, true) => "gets",
-                        (true, false) => "gat",
-                        (true, true) => "gats",
-                    };
-                    match self.fault_of(cache, name, bytes) {
-                        Some(Fault::Miss) => {
-                            cache.count_miss(hash, bytes);
-                            continue;
-                        }
-                        Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
-                        Some(Fault::Error(line)) => {
-                            reply.out.rewind(&start);
-                            push_line(reply.out, &format!("SERVER_ERROR {line}"));
-                            self.state = State::SkipLine { then: None };
-                            return Used::Bytes(offset(rest, bytes));
-                        }
-                        Some(Fault::Delay(time)) => {
-                            self.slept = true;
-                            return Used::Stop(offset(rest, bytes), Next::Sleep(time));
-                        }
-                        None => {}
-                    }
-                }
-                get(cache, key, hash, expiry, env.fd, &mut reply);
-            }
-            match ended {
-                Some(Ok(end)) => {
-                    out.push(b"END\r\n");
-                    self.state = State::Command;
-                    return Used::Bytes(end);
-                }
-                Some(Err(at)) => {
-                    out.rewind(&start);
-                    self.state = State::SkipLine { then: Some(LONG_KEY) };
-                    return Used::Bytes(at);
-                }
-                None => {}
-            }
-            if count < AHEAD {
-                // The last key may not be whole.
-                return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
-            }
-            if out.len() >= limit {
-                return Used::Stop(at, Next::Yield);
-            }
-        }
-    }
-
-    fn skip_line(&mut self, rest: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
-        match memchr(b'\n', rest) {
-            Some(end) => {
-                out.push(then.unwrap_or_default().as_bytes());
-                self.state = State::Command;
-                Used::Bytes(end + 1)
-            }
-            None => Used::Stop(rest.len(), Next::Input),
-        }
-    }
-
-    /// Begins a store whose line is `whole` bytes of `rest`; the value may be
-    /// there already.
-    #[expect(clippy::too_many_arguments, reason = "one store, from a line of one of two protocols")]
-    #[inline]
-    fn store(
-        &mut self,
-        env: &mut Env<'_>,
-        head: &StoreHead<'_>,
-        length: usize,
-        how: Answer,
-        rest: &[u8],
-        whole: usize,
-        out: &mut Output,
-    ) -> Used {
-        let cache: &Cache = &env.context.cache;
-        if cache.faults().armed() {
-            let name = match how {
-                Answer::Classic { .. } => command_name(rest, memchr(b' ', rest).unwrap_or(0)),
-                Answer::Meta(_) => "ms",
-            };
-            if let Some(fault) = self.fault_of(cache, name, head.key.bytes()) {
-                match fault {
-                    Fault::Drop => return Used::Stop(whole, Next::Abort(CloseReason::Error)),
-                    Fault::Delay(time) => {
-                        self.slept = true;
-                        return Used::Stop(0, Next::Sleep(time));
-                    }
-                    Fault::Error(line) => {
-                        push_line(out, &format!("SERVER_ERROR {line}"));
-                        return self.swallow(whole, length + 2);
-                    }
-                    // Nothing is looked for that could be missed.
-                    Fault::Miss => {}
-                }
-            }
-        }
-        let request = store_request(cache, head, env.fd);
-        let value = rest.get(whole..whole + length);
-        let tail = rest.get(whole + length..whole + length + 2);
-        if let (Some(value), Some(tail)) = (value, tail) {
-            if tail != b"\r\n" {
-                let fits = cache.store().class_for(request.key.len(), request.flags, length);
-                if let Ok(class) = fits {
-                    // memcached counts a set when its memory is there.
-                    cache.count_set(request.key, class);
-                }
-                refuse_chunk(out, how, fits.err());
-                return Used::Bytes(whole + length + 2);
-            }
-            finish_store(cache, &request, Value::Bytes(value), how, out);
-            return Used::Bytes(whole + length + 2);
-        }
-        match cache.draft(&request, length) {
-            Ok(draft) => {
-                let upload = Upload { draft, head: OwnedHead::new(head), how, tail: [0; 2], tail_len: 0 };
-                self.state = State::Value(Box::new(upload));
-                Used::Bytes(whole)
-            }
-            Err(error) => {
-                refuse(out, how, error);
-                self.swallow(whole, length + 2)
-            }
-        }
-    }
-
-    /// Takes in bytes of a value under way.
-    fn value(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
-        let missing = upload.draft.missing();
-        let mut used = rest.len().min(missing);
-        if upload.draft.write(rest.get(..used).unwrap_or_default()).is_err() {
-            // A part of `rest` may be in the draft: it is swallowed all the same.
-            let left = missing + 2 - upload.tail_len;
-            if !matches!(upload.how, Answer::Classic { quiet: true }) {
-                push_line(out, text::NO_MEMORY_READ);
-            }
-            self.state = State::Swallow { left };
-            return Used::Bytes(0);
-        }
-        if upload.draft.missing() == 0 {
-            for &byte in rest.get(used..).unwrap_or_default().iter().take(2 - upload.tail_len) {
-                if let Some(slot) = upload.tail.get_mut(upload.tail_len) {
-                    *slot = byte;
-                }
-                upload.tail_len += 1;
-                used += 1;
-            }
-        }
-        if upload.tail_len < 2 {
-            return Used::Stop(used, Next::Input);
-        }
-        let State::Value(upload) = std::mem::replace(&mut self.state, State::Command) else {
-            return Used::Bytes(used);
-        };
-        let Upload { draft, head, how, tail, .. } = *upload;
-        if &tail != b"\r\n" {
-            refuse_chunk(out, how, None);
-            return Used::Bytes(used);
-        }
-        let cache: &Cache = &env.context.cache;
-        let Some(head) = head.borrow() else { return Used::Bytes(used) };
-        let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
-        finish_store(cache, &request, Value::Draft(draft), how, out);
-        Used::Bytes(used)
-    }
-
-    /// The fault that a command meets; a delay only once.
-    fn fault_of(&mut self, cache: &Cache, name: &str, key: &[u8]) -> Option<Fault> {
-        if self.slept {
-            self.slept = false;
-            return None;
-        }
-        cache.faults().check(name, key)
-    }
-
-    /// Injects a fault into a command of one line, if there is one for it.
-    fn fault(
-        &mut self,
-        env: &Env<'_>,
-        name: &str,
-        key: &[u8],
-        quiet: bool,
-        whole: usize,
-        out: &mut Output,
-    ) -> Option<Met> {
-        let cache: &Cache = &env.context.cache;
-        if !cache.faults().armed() {
-            return None;
-        }
-        Some(Met::Done(match self.fault_of(cache, name, key)? {
-            Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
-            Fault::Delay(time) => {
-                self.slept = true;
-                Used::Stop(0, Next::Sleep(time))
-            }
-            Fault::Error(line) => {
-                if !quiet {
-                    push_line(out, &format!("SERVER_ERROR {line}"));
-                }
-                Used::Bytes(whole)
-            }
-            Fault::Miss => return Some(Met::Miss),
-        }))
-    }
-}
-
-impl OwnedHead {
-    fn new(head: &StoreHead<'_>) -> Self {
-        const PLACE: &[u8] = b"-";
-        let place = Key::new(PLACE);
-        let request = StoreHead { key: place.unwrap_or_else(|| unreachable!("one byte is a key")), ..*head };
-        Self { key: head.key.bytes().into(), request }
-    }
-
-    fn borrow(&self) -> Option<StoreHead<'_>> {
-        Some(StoreHead { key: Key::new(&self.key)?, ..self.request })
-    }
-}
-
-/// Where `part` of `whole` begins.
-fn offset(whole: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
 }
 
 fn command_name(line: &[u8], word: usize) -> &str {
@@ -817,42 +475,6 @@ fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
         | Request::MetaDelete { key, .. }
         | Request::Inspect { key } => key.bytes(),
         Request::Delta(delta) => delta.key,
-    }
-}
-
-fn alloc_error(error: AllocError) -> &'static str {
-    match error {
-        AllocError::TooLarge => text::TOO_LARGE,
-        AllocError::NoMemory => text::NO_MEMORY,
-    }
-}
-
-/// Answers a store that has no room. Meta answers errors even if quiet.
-fn refuse(out: &mut Output, how: Answer, error: AllocError) {
-    if !matches!(how, Answer::Classic { quiet: true }) {
-        push_line(out, alloc_error(error));
-    }
-}
-
-/// Answers a value that does not end where it was said to.
-fn refuse_chunk(out: &mut Output, how: Answer, error: Option<AllocError>) {
-    if !matches!(how, Answer::Classic { quiet: true }) {
-        push_line(out, error.map_or(text::BAD_CHUNK, alloc_error));
-    }
-}
-
-/// Stores a value that is there, and answers in the words of its protocol.
-#[inline]
-fn finish_store(cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, how: Answer, out: &mut Output) {
-    match how {
-        Answer::Classic { quiet } => {
-            let mut reply = classic::Encoder { out, with_cas: false, quiet };
-            store(cache, request, value, &mut reply);
-        }
-        Answer::Meta(echo) => match cache.store_value(request, value) {
-            Ok(reply) => echo.answer(out, request.key, &reply),
-            Err(error) => push_line(out, alloc_error(error)),
-        },
     }
 }
 

@@ -1,0 +1,56 @@
+//! Faults that were injected, as a command meets them.
+
+use super::{CloseReason, Env, Next, Session, Used};
+use crate::cache::Cache;
+use crate::faults::Fault;
+use crate::output::Output;
+use crate::protocol::classic::push_line;
+
+/// What a fault made of a command.
+pub(super) enum Met {
+    /// It is answered, or will be later.
+    Done(Used),
+    /// It is to find nothing.
+    Miss,
+}
+
+impl Session {
+    /// The fault that a command meets; a delay only once.
+    pub(super) fn fault_of(&mut self, cache: &Cache, name: &str, key: &[u8]) -> Option<Fault> {
+        if self.slept {
+            self.slept = false;
+            return None;
+        }
+        cache.faults().check(name, key)
+    }
+
+    /// Injects a fault into a command of one line, if there is one for it.
+    pub(super) fn fault(
+        &mut self,
+        env: &Env<'_>,
+        name: &str,
+        key: &[u8],
+        quiet: bool,
+        whole: usize,
+        out: &mut Output,
+    ) -> Option<Met> {
+        let cache: &Cache = &env.context.cache;
+        if !cache.faults().armed() {
+            return None;
+        }
+        Some(Met::Done(match self.fault_of(cache, name, key)? {
+            Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
+            Fault::Delay(time) => {
+                self.slept = true;
+                Used::Stop(0, Next::Sleep(time))
+            }
+            Fault::Error(line) => {
+                if !quiet {
+                    push_line(out, &format!("SERVER_ERROR {line}"));
+                }
+                Used::Bytes(whole)
+            }
+            Fault::Miss => return Some(Met::Miss),
+        }))
+    }
+}

@@ -1,0 +1,172 @@
+//! Gets of any number of keys, and the look ahead at what a pipeline will need.
+
+use memchr::memchr;
+
+use super::{CloseReason, Env, Next, Session, State, Used};
+use crate::cache::Cache;
+use crate::config::KEY_MAX;
+use crate::dispatch::get;
+use crate::faults::Fault;
+use crate::output::Output;
+use crate::protocol::ahead;
+use crate::protocol::classic::{self, push_line};
+use crate::request::Key;
+
+/// memcached ends this line twice.
+const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
+
+/// Keys whose index lines are fetched ahead of their use.
+const AHEAD: usize = 16;
+
+/// Has the processor fetch what the next commands of a pipeline will need.
+/// Returns how many bytes of `input` these are.
+#[inline]
+pub(super) fn look_ahead(cache: &Cache, input: &[u8]) -> usize {
+    if memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
+        return input.len();
+    }
+    let store = cache.store();
+    let mut hashes = [0; AHEAD];
+    let mut count = 0;
+    let used = ahead::keys(input, AHEAD, |key| {
+        let hash = store.hash(key);
+        store.prefetch(hash);
+        hashes[count] = hash;
+        count += 1;
+    });
+    if count > 1 {
+        hashes[..count].iter().for_each(|&hash| store.prefetch_item(hash));
+    }
+    used
+}
+
+impl Session {
+    /// Reads keys until the line ends, the output is full or input runs out.
+    pub(super) fn keys(
+        &mut self,
+        env: &mut Env<'_>,
+        rest: &[u8],
+        with_cas: bool,
+        expiry: Option<u32>,
+        out: &mut Output,
+    ) -> Used {
+        let cache: &Cache = &env.context.cache;
+        let limit = env.context.config.output_limit;
+        let start = out.mark();
+        let mut at = 0;
+        let mut next: [(&[u8], u64); AHEAD] = [(&[], 0); AHEAD];
+        loop {
+            let mut count = 0;
+            let mut ended = None;
+            while count < AHEAD {
+                while rest.get(at) == Some(&b' ') {
+                    at += 1;
+                }
+                let Some(tail) = rest.get(at..) else { break };
+                let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
+                let Some(length) = length else {
+                    if tail.len() > KEY_MAX + 1 {
+                        ended = Some(Err(at));
+                    }
+                    break;
+                };
+                let at_end = tail.get(length) == Some(&b'\n');
+                let mut key = tail.get(..length).unwrap_or_default();
+                if at_end {
+                    ended = Some(Ok(at + length + 1));
+                    if let [head @ .., b'\r'] = key {
+                        key = head;
+                    }
+                }
+                if key.len() > KEY_MAX {
+                    ended = Some(Err(at));
+                    break;
+                }
+                if !key.is_empty() {
+                    let hash = cache.store().hash(key);
+                    if let Some(slot) = next.get_mut(count) {
+                        *slot = (key, hash);
+                    }
+                    count += 1;
+                }
+                if at_end {
+                    break;
+                }
+                at += length;
+            }
+            let keys = next.get(..count).unwrap_or_default();
+            if count > 1 {
+                keys.iter().for_each(|&(_, hash)| cache.store().prefetch(hash));
+                keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
+            }
+            let mut reply = classic::Encoder { out, with_cas, quiet: false };
+            let armed = cache.faults().armed();
+            for &(bytes, hash) in keys {
+                let Some(key) = Key::new(bytes) else { continue };
+                if armed {
+                    let name = match (expiry.is_some(), with_cas) {
+                        (false, false) => "get",
+                        (false, true) => "gets",
+                        (true, false) => "gat",
+                        (true, true) => "gats",
+                    };
+                    match self.fault_of(cache, name, bytes) {
+                        Some(Fault::Miss) => {
+                            cache.count_miss(hash, bytes);
+                            continue;
+                        }
+                        Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
+                        Some(Fault::Error(line)) => {
+                            reply.out.rewind(&start);
+                            push_line(reply.out, &format!("SERVER_ERROR {line}"));
+                            self.state = State::SkipLine { then: None };
+                            return Used::Bytes(offset(rest, bytes));
+                        }
+                        Some(Fault::Delay(time)) => {
+                            self.slept = true;
+                            return Used::Stop(offset(rest, bytes), Next::Sleep(time));
+                        }
+                        None => {}
+                    }
+                }
+                get(cache, key, hash, expiry, env.fd, &mut reply);
+            }
+            match ended {
+                Some(Ok(end)) => {
+                    out.push(b"END\r\n");
+                    self.state = State::Command;
+                    return Used::Bytes(end);
+                }
+                Some(Err(at)) => {
+                    out.rewind(&start);
+                    self.state = State::SkipLine { then: Some(LONG_KEY) };
+                    return Used::Bytes(at);
+                }
+                None => {}
+            }
+            if count < AHEAD {
+                // The last key may not be whole.
+                return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
+            }
+            if out.len() >= limit {
+                return Used::Stop(at, Next::Yield);
+            }
+        }
+    }
+
+    pub(super) fn skip_line(&mut self, rest: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
+        match memchr(b'\n', rest) {
+            Some(end) => {
+                out.push(then.unwrap_or_default().as_bytes());
+                self.state = State::Command;
+                Used::Bytes(end + 1)
+            }
+            None => Used::Stop(rest.len(), Next::Input),
+        }
+    }
+}
+
+/// Where `part` of `whole` begins.
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
+}
