@@ -47,9 +47,9 @@ impl<'a> Dialogue<'a> {
         self.flight.push(Verb::Get, &[id], 0);
     }
 
-    /// Gathers a set without time to live.
-    pub fn set(&mut self, id: u64) {
-        self.terms.protocol.set(self.terms.items, id, 0, &mut self.output);
+    /// Gathers a set; the item lives for `ttl` seconds, 0 for ever.
+    pub fn set(&mut self, id: u64, ttl: u32) {
+        self.terms.protocol.set(self.terms.items, id, ttl, &mut self.output);
         self.flight.push(Verb::Set, &[id], 0);
     }
 

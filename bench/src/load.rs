@@ -44,7 +44,8 @@ pub struct Load {
     /// Keys of one request in the multiget workload.
     #[arg(long, default_value_t = 50)]
     multiget: u32,
-    /// Trace for the replay workload: ARC (.lis), or lines of key and size; either may be .zst.
+    /// Trace for the replay workload: ARC (.lis), or lines of key, size and time to live; either may be
+    /// .zst.
     #[arg(long, required_if_eq("workload", "replay"))]
     trace: Option<PathBuf>,
     /// Bytes of a value: 100, 4k, or lognormal:MEAN:SIGMA.
@@ -149,7 +150,8 @@ pub fn run(load: &Load) -> Result<()> {
         let trace = Trace::read(path, load.requests)?;
         let items = trace.items(&load.value_size);
         let terms = Terms { items: &items, protocol: load.protocol, check: load.check };
-        let outcome = replay::replay(&load.address, &terms, trace.requests(), load.pipeline)?;
+        let course = replay::Course { trace: &trace, window: load.pipeline, rate: load.rate };
+        let outcome = replay::replay(&load.address, &terms, course)?;
         replay::print(&outcome, load.json)?;
         return none_refused(outcome.refused);
     }

@@ -3,7 +3,8 @@
 //! - `load`: one load on one server, measured; every reply is checked.
 //! - `compare`: several servers, the same loads, in turns; CPU, throughput and latency as ratios to the
 //!   first. With `--memory`, what an item costs; with `--idle`, what an idle connection costs.
-//! - `replay`: a trace against several servers; how often each misses.
+//! - `replay`: traces against several servers; how often each misses, by memory.
+//! - `synth`: writes traces with times to live, drawn from a table of production caches.
 //! - `floor`: a server of canned replies, the least that this architecture can cost.
 //!
 //! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
@@ -11,6 +12,7 @@
 
 mod address;
 mod checker;
+mod clusters;
 mod compare;
 mod dialogue;
 mod driver;
@@ -23,8 +25,10 @@ mod load;
 mod random;
 mod replay;
 mod results;
+mod score;
 mod server;
 mod stream;
+mod synth;
 mod tally;
 mod trace;
 mod usage;
@@ -52,6 +56,7 @@ enum Command {
     Load(load::Load),
     Compare(compare::Compare),
     Replay(replay::Replay),
+    Synth(synth::Synth),
     Floor(floor::Floor),
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -62,6 +67,7 @@ fn main() -> ExitCode {
         Command::Load(load) => load::run(&load),
         Command::Compare(compare) => compare::run(&compare),
         Command::Replay(replay) => replay::run(&replay),
+        Command::Synth(synth) => synth::run(&synth),
         Command::Floor(floor) => floor::run(&floor),
         Command::Launch(launch) => launch::run(&launch),
     };

@@ -4,6 +4,9 @@
 //! would repeat. The sets for those that missed go out next, before the gets of the following window. So
 //! every get of a key sees every earlier set of it, as with one client that waits for each reply, at a
 //! fraction of the round trips.
+//!
+//! Traces with times to live are replayed at a rate, so that a time to live is as many requests to one server
+//! as to another: a window goes out when its last request is due. Those without go as fast as the server can.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,9 +18,11 @@ use crate::address::Address;
 use crate::checker::{Request, Sink, Terms};
 use crate::compare;
 use crate::dialogue::Dialogue;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lengths::Lengths;
 use crate::results::Results;
+use crate::score::Score;
+use crate::server::Settings;
 use crate::trace::Trace;
 use crate::wire::Protocol;
 
@@ -27,12 +32,15 @@ const LIMIT: u32 = 64;
 /// Silence of a server that ends a replay.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Seconds behind a rate from which on a replay is marked: times to live are told apart by the second.
+const LATE: f64 = 0.5;
+
 /// Replay a trace against servers, side by side: miss ratios.
 #[derive(Debug, clap::Args)]
 pub struct Replay {
     #[command(flatten)]
     common: compare::Common,
-    /// Traces: ARC (.lis), or lines of key and size; either may be .zst.
+    /// Traces: ARC (.lis), or lines of key, size and time to live; either may be .zst.
     #[arg(long = "trace", required = true)]
     traces: Vec<PathBuf>,
     /// Only so many requests of each trace.
@@ -46,6 +54,19 @@ pub struct Replay {
     window: usize,
     #[arg(long, value_enum, default_value = "classic")]
     protocol: Protocol,
+    /// Requests a second, for traces with times to live; other traces go as fast as they can.
+    #[arg(long)]
+    rate: Option<f64>,
+}
+
+/// How a trace is replayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    pub trace: &'a Trace,
+    /// Requests that go out together, at most.
+    pub window: usize,
+    /// Requests a second, if not as many as can be.
+    pub rate: Option<f64>,
 }
 
 /// What a replay yielded.
@@ -60,6 +81,8 @@ pub struct Outcome {
     pub miss_ratio: f64,
     pub byte_miss_ratio: f64,
     pub seconds: f64,
+    /// How far the server was behind a rate at worst, in seconds.
+    pub late: f64,
 }
 
 /// One line of the results.
@@ -70,10 +93,14 @@ struct Line<'a> {
     server: &'a str,
     version: &'a str,
     memory_mib: u32,
+    rate: Option<f64>,
     #[serde(flatten)]
     outcome: &'a Outcome,
     cpu_ns_per_request: f64,
     resident_bytes: u64,
+    /// Miss ratio and resident memory as ratios to the base's.
+    miss_ratio_to_base: f64,
+    resident_to_base: f64,
 }
 
 /// Learns what a window missed.
@@ -83,76 +110,94 @@ struct Window<'a, 'b> {
     outcome: Outcome,
 }
 
-/// Replays each trace against each server and prints a table.
+/// Replays each trace against each server with each limit and prints tables.
 pub fn run(replay: &Replay) -> Result<()> {
+    if replay.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) {
+        return Err(Error::Usage("the rate is above 0".to_owned()));
+    }
     replay.common.prepare()?;
     let mut results = Results::create(replay.common.results.as_ref())?;
+    let servers: Vec<_> = replay.common.servers.iter().filter(|spec| spec.stores()).collect();
+    let mut scores: Vec<_> = servers.iter().map(|spec| Score::new(&spec.name)).collect();
     println!(
-        "| trace | server | requests | miss ratio | to base | byte miss ratio | to base | CPU ns/request | RSS MiB | refused |"
+        "| trace | -m | server | requests | miss ratio | to base | byte miss ratio | to base | CPU ns/request | RSS MiB | refused | note |"
     );
-    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|---|");
     for path in &replay.traces {
         let trace = Trace::read(path, replay.requests)?;
         let items = trace.items(&replay.value_size);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut base: Option<Outcome> = None;
-        for spec in replay.common.servers.iter().filter(|spec| spec.stores()) {
-            let settings = replay.common.settings(LIMIT);
-            let server = spec.start(&settings)?;
-            let terms = Terms { items: &items, protocol: replay.protocol, check: spec.check() };
-            let before = server.cpu()?;
-            let outcome = self::replay(&server.address, &terms, trace.requests(), replay.window)?;
-            let cpu = server.cpu()?.saturating_sub(before).as_secs_f64() * 1e9 / outcome.requests as f64;
-            let resident = server.resident()?;
-            let base = base.get_or_insert_with(|| outcome.clone());
-            println!(
-                "| {name} | {} | {} | {:.4} | {:.3}x | {:.4} | {:.3}x | {cpu:.0} | {:.1} | {} |",
-                spec.name,
-                outcome.requests,
-                outcome.miss_ratio,
-                outcome.miss_ratio / base.miss_ratio,
-                outcome.byte_miss_ratio,
-                outcome.byte_miss_ratio / base.byte_miss_ratio,
-                resident as f64 / f64::from(1 << 20),
-                outcome.refused,
-            );
-            results.write(&Line {
-                kind: "replay",
-                trace: &name,
-                server: &spec.name,
-                version: &server.version,
-                memory_mib: settings.memory,
-                outcome: &outcome,
-                cpu_ns_per_request: cpu,
-                resident_bytes: resident,
-            })?;
+        let rate = replay.rate.filter(|_| !trace.ttls().is_empty());
+        let course = Course { trace: &trace, window: replay.window, rate };
+        for limit in replay.common.limits(LIMIT) {
+            let mut base: Option<(Outcome, u64)> = None;
+            for (spec, score) in servers.iter().zip(&mut scores) {
+                let server = spec.start(&Settings { memory: limit, ..replay.common.settings(limit) })?;
+                let terms = Terms { items: &items, protocol: replay.protocol, check: spec.check() };
+                let before = server.cpu()?;
+                let outcome = self::replay(&server.address, &terms, course)?;
+                let cpu = server.cpu()?.saturating_sub(before);
+                let resident_bytes = server.resident()?;
+                let (base, base_resident) = base.get_or_insert_with(|| (outcome.clone(), resident_bytes));
+                let line = Line {
+                    kind: "replay",
+                    trace: &name,
+                    server: &spec.name,
+                    version: &server.version,
+                    memory_mib: limit,
+                    rate,
+                    cpu_ns_per_request: cpu.as_secs_f64() * 1e9 / outcome.requests as f64,
+                    resident_bytes,
+                    miss_ratio_to_base: outcome.miss_ratio / base.miss_ratio,
+                    resident_to_base: resident_bytes as f64 / *base_resident as f64,
+                    outcome: &outcome,
+                };
+                println!("{}", line.row(base));
+                results.write(&line)?;
+                score.add(&name, limit, line.miss_ratio_to_base, line.resident_to_base);
+            }
         }
+    }
+    println!("\n{}", Score::HEAD);
+    for score in &scores {
+        println!("{}", score.row());
+        results.write(&score.line())?;
     }
     Ok(())
 }
 
-/// Replays `requests` on one connection, up to `window` at a time.
-pub fn replay(address: &Address, terms: &Terms, requests: &[u64], window: usize) -> Result<Outcome> {
+/// Replays a trace on one connection.
+pub fn replay(address: &Address, terms: &Terms, course: Course) -> Result<Outcome> {
     let mut dialogue = Dialogue::connect(address, terms, PATIENCE)?;
     let mut learned = Window { terms, missed: Vec::new(), outcome: Outcome::default() };
-    let mut distinct = HashSet::with_capacity(window);
+    let mut distinct = HashSet::with_capacity(course.window);
+    let mut late = Duration::ZERO;
     let began = Instant::now();
+    let requests = course.trace.requests();
+    let ttls = course.trace.ttls();
     let mut rest = requests;
     while !rest.is_empty() || !learned.missed.is_empty() {
         for id in learned.missed.drain(..) {
-            dialogue.set(id);
+            dialogue.set(id, ttls.get(id as usize).copied().unwrap_or(0));
         }
         distinct.clear();
-        let fresh = rest.iter().take(window.max(1)).take_while(|&&id| distinct.insert(id)).count();
+        let fresh = rest.iter().take(course.window.max(1)).take_while(|&&id| distinct.insert(id)).count();
         let (now, later) = rest.split_at(fresh);
         for &id in now {
             dialogue.get(id);
         }
         rest = later;
+        if let Some(rate) = course.rate {
+            let due = Duration::from_secs_f64((requests.len() - rest.len()) as f64 / rate);
+            let elapsed = began.elapsed();
+            std::thread::sleep(due.saturating_sub(elapsed));
+            late = late.max(elapsed.saturating_sub(due));
+        }
         dialogue.exchange(&mut learned)?;
     }
     let mut outcome = learned.outcome;
     outcome.seconds = began.elapsed().as_secs_f64();
+    outcome.late = late.as_secs_f64();
     outcome.miss_ratio = outcome.misses as f64 / (outcome.requests as f64).max(1.0);
     outcome.byte_miss_ratio = outcome.missed_bytes as f64 / (outcome.bytes as f64).max(1.0);
     Ok(outcome)
@@ -168,6 +213,31 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<()> {
         outcome.requests, outcome.seconds, outcome.miss_ratio, outcome.byte_miss_ratio, outcome.refused
     );
     Ok(())
+}
+
+impl Line<'_> {
+    fn row(&self, base: &Outcome) -> String {
+        let Self { outcome, .. } = self;
+        let note = if outcome.late > LATE {
+            format!("{:.1} s behind the rate", outcome.late)
+        } else {
+            String::new()
+        };
+        format!(
+            "| {} | {} | {} | {} | {:.4} | {:.3}x | {:.4} | {:.3}x | {:.0} | {:.1} | {} | {note} |",
+            self.trace,
+            self.memory_mib,
+            self.server,
+            outcome.requests,
+            outcome.miss_ratio,
+            self.miss_ratio_to_base,
+            outcome.byte_miss_ratio,
+            outcome.byte_miss_ratio / base.byte_miss_ratio,
+            self.cpu_ns_per_request,
+            self.resident_bytes as f64 / f64::from(1 << 20),
+            outcome.refused,
+        )
+    }
 }
 
 impl Window<'_, '_> {

@@ -197,7 +197,7 @@ impl Server {
         let Ok(mut dialogue) = Dialogue::connect(&self.address, terms, SILENCE) else {
             return false;
         };
-        dialogue.set(0);
+        dialogue.set(0, 0);
         dialogue.get(0);
         dialogue.exchange(&mut Ignore).is_ok()
     }

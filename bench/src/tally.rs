@@ -12,6 +12,10 @@ use crate::items::Items;
 /// Latencies are told apart, to three digits, up to this.
 const LONGEST: Duration = Duration::from_secs(100);
 
+/// Shares of the requests, in percent, for which latencies are told besides the usual ones: the shape of the
+/// whole distribution.
+const PERCENTS: [f64; 12] = [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99];
+
 /// Counts replies as they come in.
 #[derive(Debug)]
 pub struct Tally<'a> {
@@ -52,6 +56,8 @@ pub struct Measurement {
     pub p999_us: f64,
     pub max_us: f64,
     pub mean_us: f64,
+    /// The distribution: pairs of a share in percent and the latency that so many requests did not exceed.
+    pub percentiles_us: [(f64, f64); PERCENTS.len()],
     /// Requests of an open loop that were due and never sent, because the server was too far behind.
     pub unsent: u64,
     /// Longest time in which an open loop did not look at its schedule: latencies up to this may be its own.
@@ -110,6 +116,7 @@ impl<'a> Tally<'a> {
             p999_us: at(0.999),
             max_us: us(self.latencies.max()),
             mean_us: self.latencies.mean() / 1e3,
+            percentiles_us: PERCENTS.map(|percent| (percent, at(percent / 100.0))),
             unsent,
             load_pause_us: self.pause.as_secs_f64() * 1e6,
             load_busy,
@@ -183,5 +190,8 @@ mod tests {
         let near = |got: f64, due: f64| (got - due).abs() / due < 0.002;
         assert_eq!(told.counts.requests, 100);
         assert!(near(told.p50_us, 1.0) && near(told.p99_us, 5.0) && near(told.max_us, 1_000.0), "{told:?}");
+        let percentile = |due| told.percentiles_us.iter().find(|(percent, _)| *percent == due);
+        assert!(percentile(50.0).is_some_and(|(_, us)| near(*us, 1.0)), "{told:?}");
+        assert!(percentile(99.99).is_some_and(|(_, us)| near(*us, 1_000.0)), "{told:?}");
     }
 }

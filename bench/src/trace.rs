@@ -4,8 +4,9 @@
 //! - `.lis`, the traces of N. Megiddo and D. S. Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache",
 //!   FAST 2003: lines of four numbers, `first block, count, ignored, request number`. Each block of a line is
 //!   one request. They know no sizes: a size follows from the block's number.
-//! - anything else: lines of `key` and `size`, parted by spaces, tabs or commas. Of a key only its identity
-//!   and its length are kept; the first size seen for a key is its size.
+//! - anything else: lines of `key`, `size` and, if it likes, `ttl`, parted by spaces, tabs or commas. Of a key
+//!   only its identity and its length are kept; the first size and time to live seen for a key are its own. A
+//!   time to live is in seconds; 0, or none, is for ever.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,6 +18,9 @@ use crate::items::{Items, LONGEST_KEY};
 use crate::lengths::{Lengths, LogNormal};
 use crate::load::KEY_LENGTH;
 
+/// A longer time to live would be a date to memcached: 30 days, in seconds.
+pub const LONGEST_TTL: u32 = 30 * 24 * 3600;
+
 /// A sequence of requests.
 #[derive(Debug, Default)]
 pub struct Trace {
@@ -25,6 +29,8 @@ pub struct Trace {
     bound: u64,
     /// Lengths of keys and values by number, where the trace has them.
     lengths: Option<(Vec<u32>, Vec<u32>)>,
+    /// Times to live by number; empty if everything lives for ever.
+    ttls: Vec<u32>,
 }
 
 impl Trace {
@@ -54,6 +60,11 @@ impl Trace {
     /// The numbers of the items asked for, in order.
     pub fn requests(&self) -> &[u64] {
         &self.requests
+    }
+
+    /// Times to live in seconds, by number; empty if everything lives for ever.
+    pub fn ttls(&self) -> &[u32] {
+        &self.ttls
     }
 
     /// The items; `sizes` are the values' where the trace has none.
@@ -89,7 +100,7 @@ impl Trace {
     fn parse_keys(input: impl BufRead, limit: usize) -> Result<Self> {
         let mut trace = Self::default();
         let mut numbers: HashMap<String, u64> = HashMap::new();
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let (mut keys, mut values, mut ttls) = (Vec::new(), Vec::new(), Vec::new());
         for (number, line) in (1..).zip(input.lines()) {
             let line = line.doing(|| "reading a trace".to_owned())?;
             let mut fields = line.split([' ', '\t', ',']).map(str::trim).filter(|field| !field.is_empty());
@@ -99,6 +110,10 @@ impl Trace {
             else {
                 return Err(Error::Malformed(format!("line {number} is not a key and a size")));
             };
+            let ttl = fields.next().map_or(Some(0), |ttl| ttl.parse().ok());
+            let Some(ttl) = ttl.filter(|&ttl| ttl <= LONGEST_TTL) else {
+                return Err(Error::Malformed(format!("line {number}: no time to live of 30 days or less")));
+            };
             let id = if let Some(&id) = numbers.get(key) {
                 id
             } else {
@@ -106,6 +121,7 @@ impl Trace {
                 numbers.insert(key.to_owned(), id);
                 keys.push(key.len() as u32);
                 values.push(size);
+                ttls.push(ttl);
                 id
             };
             trace.requests.push(id);
@@ -115,6 +131,9 @@ impl Trace {
         }
         trace.bound = numbers.len() as u64;
         trace.lengths = Some((keys, values));
+        if ttls.iter().any(|&ttl| ttl > 0) {
+            trace.ttls = ttls;
+        }
         Ok(trace)
     }
 }
@@ -144,11 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn keys_keep_their_first_time_to_live() {
+        let Ok(trace) = Trace::parse_keys("a 1 60\nb,2,0\nc 3\na 1 30\n".as_bytes(), usize::MAX) else {
+            panic!("not parsed")
+        };
+        assert_eq!(trace.ttls(), [60, 0, 0]);
+        let forever = Trace::parse_keys("a 1 0\nb 2\n".as_bytes(), usize::MAX).unwrap_or_default();
+        assert!(forever.ttls().is_empty());
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for text in ["x 1 0 0", "1", "1 x", "99999999999999999999 1 0 0", "1 99999999999 0 0"] {
             assert!(Trace::parse_blocks(text.as_bytes(), usize::MAX).is_err(), "{text}");
         }
-        for text in ["key", "key size", "key -1", "key 9999999"] {
+        for text in ["key", "key size", "key -1", "key 9999999", "key 1 x", "key 1 -1", "key 1 2592001"] {
             assert!(Trace::parse_keys(text.as_bytes(), usize::MAX).is_err(), "{text}");
         }
     }

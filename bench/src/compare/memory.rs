@@ -4,7 +4,6 @@
 //! limit, so that it evicts. Then every item is asked for: what is found is held, whatever the server says of
 //! itself, and (limit - keys - values) / items is the cost of one.
 
-use std::fs;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -13,8 +12,9 @@ use serde::Serialize;
 use super::Common;
 use super::table::{mebibytes, median};
 use crate::checker::Terms;
+use crate::clusters::{self, Cluster};
 use crate::driver::{Driver, Pace, Span};
-use crate::error::{Doing, Error, Result};
+use crate::error::Result;
 use crate::items::Items;
 use crate::lengths::Lengths;
 use crate::load::fill;
@@ -77,8 +77,7 @@ struct Holding {
 
 /// Fills the servers and prints a table.
 pub fn run(common: &Common, sizes: &Path, weights: Weights, results: &mut Results) -> Result<()> {
-    let text = fs::read_to_string(sizes).doing(|| format!("reading {}", sizes.display()))?;
-    let shapes = parse(&text)?;
+    let shapes: Vec<_> = clusters::read(sizes)?.into_iter().map(Shape::from).collect();
     let kinds: Vec<(String, Vec<Shape>)> = match weights {
         Weights::Bytes => {
             vec![("same bytes of each".to_owned(), weighted(shapes, |shape| 1.0 / shape.bytes()))]
@@ -167,31 +166,10 @@ fn draw(shapes: &[Shape], limit: u64) -> (Items, u64) {
     (Items::new(count, Lengths::Table(keys), Lengths::Table(values)), count)
 }
 
-/// Reads the columns that matter here; those after the fifth may hold quoted commas.
-fn parse(csv: &str) -> Result<Vec<Shape>> {
-    let wrong = |what: &str| Error::Malformed(format!("size table: {what}"));
-    let mut lines = csv.lines();
-    let header: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
-    let place = |name| {
-        let found = header.iter().position(|column| *column == name);
-        found.ok_or_else(|| wrong(&format!("no column {name}")))
-    };
-    let [name, key, value, rate] =
-        [place("cluster")?, place("key_bytes")?, place("value_bytes")?, place("kqps")?];
-    let shapes = lines.filter(|line| !line.is_empty()).map(|line| {
-        let fields: Vec<_> = line.split(',').collect();
-        let shape = || {
-            Some(Shape {
-                name: (*fields.get(name)?).to_owned(),
-                key: fields.get(key)?.parse().ok()?,
-                value: fields.get(value)?.parse().ok().filter(|&bytes| bytes < 300_000)?,
-                weight: fields.get(rate)?.parse().ok()?,
-            })
-        };
-        shape().ok_or_else(|| wrong(line))
-    });
-    let shapes: Vec<_> = shapes.collect::<Result<_>>()?;
-    if shapes.is_empty() { Err(wrong("no rows")) } else { Ok(shapes) }
+impl From<Cluster> for Shape {
+    fn from(cluster: Cluster) -> Self {
+        Self { name: cluster.name, key: cluster.key, value: cluster.value, weight: cluster.kqps }
+    }
 }
 
 impl Shape {
@@ -222,14 +200,12 @@ impl Holding {
 
 #[cfg(test)]
 mod tests {
-    use super::{draw, parse};
-
-    const TABLE: &str = "cluster,category,key_bytes,value_bytes,kqps,ttl_mix\n\
-                         one,2,80,200,3.0,240s:1.00\ntwo,1,20,100,1.0,\"4d:0.59, 2d:0.41\"\n";
+    use super::{Shape, draw};
 
     #[test]
     fn items_follow_the_table() {
-        let shapes = parse(TABLE).unwrap_or_default();
+        let shape = |key, value, weight| Shape { name: String::new(), key, value, weight };
+        let shapes = [shape(80, 200, 3.0), shape(20, 100, 1.0)];
         let (items, count) = draw(&shapes, 1 << 20);
         let ones = (0..count).filter(|&id| items.key_length(id) == 80).count() as f64;
         assert!((ones / count as f64 - 0.75).abs() < 0.03);
@@ -240,17 +216,5 @@ mod tests {
         assert!((0..count).all(in_range));
         let bytes: usize = (0..count).map(|id| items.key_length(id) + items.value_length(id)).sum();
         assert!((2 << 20..(2 << 20) + 400).contains(&bytes));
-    }
-
-    #[test]
-    fn tables_without_sizes_are_refused() {
-        for wrong in [
-            "",
-            "cluster,key_bytes\n",
-            "cluster,key_bytes,value_bytes,kqps\n",
-            TABLE.replace("80", "x").as_str(),
-        ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -62,9 +62,10 @@ pub struct Common {
     /// A server, name=path[:extra arguments], or floor; repeat it. The first is the base of all ratios.
     #[arg(long = "server", required_unless_present = "list")]
     pub servers: Vec<Spec>,
-    /// Memory of each server, in MiB: 1024 for loads, 64 for --memory and replays.
-    #[arg(short = 'm', long)]
-    limit: Option<u32>,
+    /// Memory of each server, in MiB: as the scenario says (1024 mostly) for loads, 64 for --memory and
+    /// replays. Replays take several, parted by commas.
+    #[arg(short = 'm', long = "limit", value_delimiter = ',')]
+    limits: Vec<u32>,
     /// Threads of each server.
     #[arg(short, long, default_value_t = 1)]
     threads: u32,
@@ -121,10 +122,15 @@ impl Common {
         self.nice.map_or(Ok(()), launch::set_nice)
     }
 
+    /// The memory limits to try, in MiB; `limit` alone unless the command line says otherwise.
+    pub fn limits(&self, limit: u32) -> Vec<u32> {
+        if self.limits.is_empty() { vec![limit] } else { self.limits.clone() }
+    }
+
     /// The settings of every server; `limit` MiB unless the command line says otherwise.
     pub fn settings(&self, limit: u32) -> Settings {
         Settings {
-            memory: self.limit.unwrap_or(limit),
+            memory: self.limits.first().copied().unwrap_or(limit),
             threads: self.threads,
             connections: 1000,
             core: Some(self.cores.server),
@@ -143,6 +149,9 @@ pub fn run(compare: &Compare) -> Result<()> {
         return Ok(());
     }
     let common = &compare.common;
+    if common.limits.len() > 1 {
+        return Err(Error::Usage("a comparison takes one -m; replays take several".to_owned()));
+    }
     common.prepare()?;
     let mut results = Results::create(common.results.as_ref())?;
     if let (true, Some(sizes)) = (compare.memory, &compare.sizes) {
