@@ -190,7 +190,8 @@ mod tests {
         let near = |got: f64, due: f64| (got - due).abs() / due < 0.002;
         assert_eq!(told.counts.requests, 100);
         assert!(near(told.p50_us, 1.0) && near(told.p99_us, 5.0) && near(told.max_us, 1_000.0), "{told:?}");
-        let percentile = |due| told.percentiles_us.iter().find(|(percent, _)| *percent == due);
+        let percentile =
+            |due: f64| told.percentiles_us.iter().find(|(percent, _)| (percent - due).abs() < 1e-9);
         assert!(percentile(50.0).is_some_and(|(_, us)| near(*us, 1.0)), "{told:?}");
         assert!(percentile(99.99).is_some_and(|(_, us)| near(*us, 1_000.0)), "{told:?}");
     }

@@ -19,9 +19,10 @@ use crate::results::Results;
 use crate::server::{Server, Settings, Spec};
 use crate::tally::Measurement;
 use crate::usage::core_busy;
+use crate::wire::Protocol;
 use crate::workload::Workload;
 
-/// Measured to find the rate of half load.
+/// Measured to find the rates of open loops.
 const CALIBRATION: Duration = Duration::from_secs(1);
 
 /// Share of a core used by other processes from which on the numbers are marked.
@@ -87,7 +88,18 @@ struct Summary {
     kind: &'static str,
     scenario: &'static str,
     operation: &'static str,
+    /// What the scenario is, for readers that have no list of them.
+    protocol: Protocol,
+    connections: usize,
+    pipeline: usize,
+    gets: f64,
+    batch: u32,
+    value_size: u32,
+    keys: u32,
+    /// Share of the base's peak, of an open loop.
+    open: Option<f64>,
     server: String,
+    version: String,
     base: String,
     operations_per_second: Ratio,
     cpu_ns_per_operation: Ratio,
@@ -98,6 +110,8 @@ struct Summary {
     load_busy: f64,
     goal: Option<f64>,
     note: String,
+    /// Medians over the rounds: pairs of a share in percent and the latency that so many did not exceed.
+    percentiles_us: Vec<(f64, f64)>,
 }
 
 /// A median over the rounds, and its ratio to the base.
@@ -145,7 +159,7 @@ fn play<'a>(
     let settings = Settings {
         connections: scenario.connections.max(1000),
         value_size: scenario.value_size as usize,
-        ..common.settings(1024)
+        ..common.settings(scenario.memory)
     };
     let mut contestants = Vec::new();
     for spec in &common.servers {
@@ -153,7 +167,7 @@ fn play<'a>(
         contestants.push(Contestant { spec, standing, turns: Vec::new() });
     }
     let workload = scenario.workload();
-    let mut pace = (!scenario.half_load).then_some(scenario.pace);
+    let mut pace = scenario.open.is_none().then_some(scenario.pace);
     for round in 0..effort.rounds {
         for contestant in &mut contestants {
             let Standing::Runs(server) = &contestant.standing else { continue };
@@ -201,15 +215,16 @@ fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing
 }
 
 impl Stage<'_> {
-    /// Measures one turn, more often if others disturb it. The first turn at half load finds out what that
-    /// is.
+    /// Measures one turn, more often if others disturb it. The first turn of an open loop finds out its
+    /// rate.
     fn take_turn(&self, workload: &Workload, pace: &mut Option<Pace>, effort: Effort) -> Result<Turn> {
         self.server.resume()?;
         let pace = if let Some(known) = *pace {
             known
         } else {
             let full = self.measure(workload, Pace::Closed, CALIBRATION / 4, CALIBRATION)?;
-            *pace.insert(Pace::Rate(full.measured.requests_per_second / 2.0))
+            let share = self.scenario.open.unwrap_or(1.0);
+            *pace.insert(Pace::Rate(full.measured.requests_per_second * share))
         };
         let mut best = self.measure(workload, pace, effort.warmup, effort.measured)?;
         for _ in 0..effort.retries {
@@ -279,7 +294,19 @@ impl Contestant<'_> {
             kind: "summary",
             scenario: scenario.name,
             operation: scenario.unit(),
+            protocol: scenario.protocol,
+            connections: scenario.connections,
+            pipeline: scenario.pipeline,
+            gets: scenario.gets(),
+            batch: scenario.batch,
+            value_size: scenario.value_size,
+            keys: scenario.keys,
+            open: scenario.open,
             server: self.spec.name.clone(),
+            version: match &self.standing {
+                Standing::Runs(server) => server.version.clone(),
+                _ => String::new(),
+            },
             base: base.spec.name.clone(),
             operations_per_second: compared(|turn| turn.rate),
             cpu_ns_per_operation: compared(|turn| turn.cpu_ns),
@@ -290,7 +317,19 @@ impl Contestant<'_> {
             load_busy: middle(|turn| turn.measured.load_busy),
             goal: scenario.goal,
             note: self.note(),
+            percentiles_us: self.percentiles(),
         }
+    }
+
+    /// The distribution of latencies, medians over the rounds.
+    fn percentiles(&self) -> Vec<(f64, f64)> {
+        let Some(first) = self.turns.first() else { return Vec::new() };
+        let shares = first.measured.percentiles_us.iter().enumerate();
+        let middle = |(place, &(share, _)): (usize, &(f64, f64))| {
+            let all = self.turns.iter().map(|turn| turn.measured.percentiles_us[place].1);
+            (share, median(all.collect()))
+        };
+        shares.map(middle).collect()
     }
 
     /// What the numbers do not say.

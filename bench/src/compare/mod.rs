@@ -15,6 +15,9 @@ use crate::launch;
 use crate::results::Results;
 use crate::server::{Settings, Spec};
 
+/// A warm-up is a quarter of what is measured, but need not be longer than this, in seconds.
+const WARM: f64 = 0.5;
+
 /// Run the same loads on several servers, side by side.
 #[derive(Debug, clap::Args)]
 pub struct Compare {
@@ -161,7 +164,7 @@ pub fn run(compare: &Compare) -> Result<()> {
         return idle::run(common, compare.idle_connections, &mut results);
     }
     let chosen = scenario::choose(&compare.scenario, compare.quick)?;
-    let (rounds, warmup, measured) = if compare.quick { (3, 0.2, 0.8) } else { (5, 0.5, 3.0) };
+    let (rounds, measured) = if compare.quick { (3, 0.8) } else { (5, 3.0) };
     let measured = compare.seconds.unwrap_or(measured);
     if !(measured > 0.0 && measured < 1e6) {
         return Err(Error::Usage("seconds are above 0".to_owned()));
@@ -169,7 +172,7 @@ pub fn run(compare: &Compare) -> Result<()> {
     let effort = Effort {
         rounds: compare.rounds.unwrap_or(rounds).max(1),
         retries: compare.retries,
-        warmup: Duration::from_secs_f64(warmup),
+        warmup: Duration::from_secs_f64((measured / 4.0).min(WARM)),
         measured: Duration::from_secs_f64(measured),
     };
     duel::run(common, &chosen, effort, &mut results)

@@ -23,10 +23,12 @@ pub struct Scenario {
     pub keys: u32,
     /// Skew of the choice of keys, if any.
     theta: Option<f64>,
-    /// How requests follow one another, except at half load.
+    /// How requests follow one another, except in an open loop.
     pub pace: Pace,
-    /// Open loop, at half of what the base serves in a closed one.
-    pub half_load: bool,
+    /// Open loop, at this share of what the base serves in a closed one.
+    pub open: Option<f64>,
+    /// Memory of each server, in MiB, unless the command line says otherwise.
+    pub memory: u32,
     /// What the project wants of CPU time per operation, as a ratio to memcached.
     pub goal: Option<f64>,
     /// Part of a quick run.
@@ -46,13 +48,24 @@ const P32: Scenario = Scenario {
     keys: 10_000,
     theta: None,
     pace: Pace::Closed,
-    half_load: false,
+    open: None,
+    memory: 1024,
     goal: None,
     quick: false,
 };
 
 /// The same without pipelining.
 const P1: Scenario = Scenario { connections: 50, pipeline: 1, ..P32 };
+
+/// The largest round value that fits into a memcached with its default limits, key and header included.
+const MEBIBYTE: u32 = (1 << 20) - (1 << 10);
+
+/// The same with ten million items: 1.3 GB of keys and values, and what each server needs beside them.
+const P32_10M: Scenario = Scenario { keys: 10_000_000, memory: 2560, ..P32 };
+
+/// Half of the base's peak, and near enough to it that queues form.
+const HALF: Option<f64> = Some(0.5);
+const HIGH: Option<f64> = Some(0.8);
 
 /// All scenarios; those with a goal come first.
 const ALL: &[Scenario] = &[
@@ -62,26 +75,43 @@ const ALL: &[Scenario] = &[
     Scenario { name: "binget100-p32", protocol: Protocol::Binary, goal: Some(0.42), quick: true, ..P32 },
     Scenario { name: "get100-c50", goal: Some(0.88), quick: true, ..P1 },
     Scenario { name: "get100-c1", connections: 1, pace: Pace::Eager, goal: Some(0.84), quick: true, ..P1 },
-    Scenario { name: "half-get100-c50", half_load: true, quick: true, ..P1 },
+    Scenario { name: "half-get100-c50", open: HALF, quick: true, ..P1 },
     Scenario { name: "metaget100-p32", protocol: Protocol::Meta, quick: true, ..P32 },
     Scenario { name: "multiget50-p1", batch: 50, pipeline: 1, ..P32 },
     Scenario { name: "metaset100-p32", protocol: Protocol::Meta, gets: 0.0, ..P32 },
     Scenario { name: "binset100-p32", protocol: Protocol::Binary, gets: 0.0, ..P32 },
     Scenario { name: "mixed100-p32", gets: 0.9, ..P32 },
     Scenario { name: "set100-c50", gets: 0.0, ..P1 },
-    Scenario { name: "half-mixed100-c50", gets: 0.9, half_load: true, ..P1 },
+    Scenario { name: "metaget100-c50", protocol: Protocol::Meta, ..P1 },
+    Scenario { name: "metaset100-c50", protocol: Protocol::Meta, gets: 0.0, ..P1 },
+    Scenario { name: "metamultiget50", protocol: Protocol::Meta, batch: 50, pipeline: 8, ..P32 },
+    Scenario { name: "set100-c1", connections: 1, gets: 0.0, pace: Pace::Eager, ..P1 },
+    Scenario { name: "metaget100-c1", protocol: Protocol::Meta, connections: 1, pace: Pace::Eager, ..P1 },
+    Scenario { name: "half-mixed100-c50", gets: 0.9, open: HALF, ..P1 },
+    Scenario { name: "high-get100-c50", open: HIGH, ..P1 },
+    Scenario { name: "high-mixed100-c50", gets: 0.9, open: HIGH, ..P1 },
     Scenario { name: "get10-p32", value_size: 10, ..P32 },
     Scenario { name: "set10-p32", value_size: 10, gets: 0.0, ..P32 },
     Scenario { name: "get4k-p32", value_size: 4096, ..P32 },
     Scenario { name: "set4k-p32", value_size: 4096, gets: 0.0, ..P32 },
+    Scenario { name: "get10-c50", value_size: 10, ..P1 },
+    Scenario { name: "set10-c50", value_size: 10, gets: 0.0, ..P1 },
     Scenario { name: "get4k-c50", value_size: 4096, ..P1 },
+    Scenario { name: "set4k-c50", value_size: 4096, gets: 0.0, ..P1 },
     Scenario { name: "get100k-c50", value_size: 100 << 10, keys: 1_000, ..P1 },
     Scenario { name: "set100k-c50", value_size: 100 << 10, keys: 1_000, gets: 0.0, ..P1 },
+    Scenario { name: "get1m-c50", value_size: MEBIBYTE, keys: 200, ..P1 },
+    Scenario { name: "set1m-c50", value_size: MEBIBYTE, keys: 200, gets: 0.0, ..P1 },
     Scenario { name: "get100-p32-1m", keys: 1_000_000, ..P32 },
     Scenario { name: "get100-p32-1m-zipf", keys: 1_000_000, theta: Some(0.99), ..P32 },
     Scenario { name: "set100-p32-1m", keys: 1_000_000, gets: 0.0, ..P32 },
     Scenario { name: "multiget50-1m", keys: 1_000_000, batch: 50, pipeline: 8, ..P32 },
+    Scenario { name: "get100-c50-1m", keys: 1_000_000, ..P1 },
+    Scenario { name: "get100-p32-10m", ..P32_10M },
+    Scenario { name: "set100-p32-10m", gets: 0.0, ..P32_10M },
+    Scenario { name: "multiget50-10m", batch: 50, pipeline: 8, ..P32_10M },
     Scenario { name: "get100-c10k", connections: 10_000, ..P1 },
+    Scenario { name: "set100-c10k", connections: 10_000, gets: 0.0, ..P1 },
 ];
 
 impl Scenario {
@@ -97,6 +127,11 @@ impl Scenario {
             None => Choice::Uniform(u64::from(self.keys)),
         };
         Workload::new(Mix::of(self.gets), self.batch, choice)
+    }
+
+    /// Share of gets among the requests.
+    pub fn gets(&self) -> f64 {
+        self.gets
     }
 
     /// What one operation is.
@@ -125,13 +160,13 @@ pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>> {
 /// Prints all scenarios as a table.
 pub fn print_list() {
     println!(
-        "| scenario | protocol | connections | pipeline | gets | keys a get | value | keys | goal | quick |"
+        "| scenario | protocol | connections | pipeline | gets | keys a get | value | keys | -m | goal | quick |"
     );
-    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|---|");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|");
     for s in ALL {
         let goal = s.goal.map_or(String::new(), |goal| format!("{goal:.2}x"));
         println!(
-            "| {} | {:?} | {} | {} | {}% | {} | {} | {} | {goal} | {} |",
+            "| {} | {:?} | {} | {} | {}% | {} | {} | {} | {} | {goal} | {} |",
             s.name,
             s.protocol,
             s.connections,
@@ -140,6 +175,7 @@ pub fn print_list() {
             s.batch,
             s.value_size,
             s.keys,
+            s.memory,
             if s.quick { "yes" } else { "" }
         );
     }
@@ -161,6 +197,15 @@ mod tests {
         assert_eq!(names(&[], false).len(), ALL.len());
         assert!(names(&[], true).len() < 10);
         assert!(choose(&["nothing".to_owned()], false).is_err());
+    }
+
+    #[test]
+    fn names_tell_open_loops() {
+        for scenario in ALL {
+            let told =
+                [("half-", 0.5), ("high-", 0.8)].into_iter().find(|(b, _)| scenario.name.starts_with(b));
+            assert_eq!(told.map(|(_, share)| share), scenario.open, "{}", scenario.name);
+        }
     }
 
     #[test]
