@@ -4,9 +4,12 @@ MEMCACHED ?= /usr/bin/memcached
 PORT ?= 11211
 PREFIX ?= /usr/local
 DAEMON := target/release/memcached-rs
+BENCH := target/release/bench
+# Another version draws other files from the same results.
+MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build setup test test-rust test-servers test-examples differential suite clients bench bench-quick lint doc install clean
+.PHONY: help run build setup test test-rust test-servers test-examples differential suite clients bench bench-quick plots lint doc install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -51,13 +54,19 @@ suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	cargo build --release --locked -p memcache-compat
 	target/release/suite $(CHECKOUT) $(DAEMON)
 
-bench: build ## side by side with memcached: make bench MEMCACHED=/path/to/memcached
+bench: build ## side by side with memcached, half an hour: make bench MEMCACHED=… [POGOCACHE=…] [DATA=dir with traces]
 	cargo build --release --locked -p memcache-bench
-	target/release/bench compare --server memcached=$(MEMCACHED) --server memcached-rs=$(DAEMON) --server floor
+	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh full
 
-bench-quick: build ## the same in a minute or two
+bench-quick: build ## the same in three minutes, of which nothing is kept
 	cargo build --release --locked -p memcache-bench
-	target/release/bench compare --quick --server memcached=$(MEMCACHED) --server memcached-rs=$(DAEMON) --server floor
+	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
+
+plots: ## draw bench/results into docs/plots
+	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
+	@target/venv/bin/python -c 'import matplotlib, sys; sys.exit(matplotlib.__version__ != "$(MATPLOTLIB)")' 2>/dev/null || \
+		target/venv/bin/pip install --quiet --disable-pip-version-check matplotlib==$(MATPLOTLIB)
+	target/venv/bin/python scripts/plot.py bench/results docs/plots
 
 doc: ## the API documentation
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
