@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
@@ -20,6 +20,9 @@ const START: Duration = Duration::from_secs(10);
 
 /// A server that does not answer a known command for this long does not speak the protocol.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether a server has come to rest.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A server as named on the command line: `name=path[:extra arguments]`, or `floor`.
 #[derive(Debug, Clone)]
@@ -185,6 +188,20 @@ impl Server {
     /// Stops the server's clock, so to speak: it uses no CPU until `resume`.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
+    }
+
+    /// Waits until the server, of which nothing is asked, uses next to no CPU; at most `patience`.
+    pub fn settle(&self, patience: Duration) -> Result<()> {
+        let began = Instant::now();
+        let mut before = self.cpu()?;
+        loop {
+            std::thread::sleep(LOOK);
+            let now = self.cpu()?;
+            if now.saturating_sub(before) < LOOK / 20 || began.elapsed() > patience {
+                return Ok(());
+            }
+            before = now;
+        }
     }
 
     /// Lets a paused server go on.

@@ -25,6 +25,9 @@ use crate::workload::Workload;
 /// Measured to find the rates of open loops.
 const CALIBRATION: Duration = Duration::from_secs(1);
 
+/// Longest wait for a server to finish what its fill began.
+const SETTLE: Duration = Duration::from_secs(20);
+
 /// Share of a core used by other processes from which on the numbers are marked.
 const DISTURBED: f64 = 0.1;
 
@@ -195,7 +198,8 @@ fn play<'a>(
     Ok(contestants)
 }
 
-/// Starts a server, asks whether it speaks the protocol, fills it, and puts it to rest.
+/// Starts a server, asks whether it speaks the protocol, fills it, lets it finish what the fill began (to grow
+/// a hash table, say), and puts it to rest.
 fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing {
     let entered = spec.start(settings).and_then(|server| {
         if !server.speaks(terms) {
@@ -207,6 +211,7 @@ fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing
                 let what = format!("refused {} sets of the fill", filled.counts.refused);
                 return Err(Error::Server { name: spec.name.clone(), what });
             }
+            server.settle(SETTLE)?;
         }
         server.pause()?;
         Ok(Standing::Runs(Box::new(server)))
