@@ -34,14 +34,14 @@ esac
 rate=150000
 
 failed=0
-# part NAME ARGUMENTS: one run, whose results replace those of the same name.
+# part NAME VERB OPTIONS: one run, whose results replace those of the same name.
 part() {
     local name=$1
     shift
     echo
     echo "## $name"
     rm -f "$out/$name.jsonl"
-    "$BENCH" "$@" "${servers[@]}" --results "$out/$name.jsonl" || failed=1
+    "$BENCH" "$1" "${servers[@]}" "${@:2}" --results "$out/$name.jsonl" || failed=1
 }
 
 mkdir -p "$out"

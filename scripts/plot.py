@@ -42,6 +42,10 @@ COLOURS = {"memcached": "#555555", "memcached-rs": "#c2410c", "pogocache": "#256
 SPARE = ["#15803d", "#7e22ce", "#b45309", "#0e7490"]
 
 
+# Bars of CPU ratios end here; what they would say stands in them.
+WIDEST = 1.7
+
+
 class Results:
     """The lines of all files, the latest for each key."""
 
@@ -80,7 +84,7 @@ def save(figure, out: Path, name: str):
 
 def panels(count: int, width: float, height: float):
     """Axes for `count` panels, three a row at most."""
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     rows = math.ceil(count / columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained"
@@ -118,8 +122,16 @@ def draw_cpu(results: Results, out: Path):
             top = max(top, ratio)
             place = scenarios.index(entry["scenario"]) + (index - (len(shown) - 1) / 2) * height
             axis.barh(place, ratio, height * 0.92, color=results.colours[server])
+            beyond = ratio > WIDEST
             axis.annotate(
-                f"{ratio:.2f}", (min(ratio, 1.6), place), (2, 0), textcoords="offset points", va="center", fontsize=6
+                f"{ratio:.2f}",
+                (min(ratio, WIDEST), place),
+                (-2 if beyond else 2, 0),
+                textcoords="offset points",
+                ha="right" if beyond else "left",
+                va="center",
+                fontsize=6,
+                color="white" if beyond else "black",
             )
         axis.barh(0, 0, color=results.colours[server], label=server)
     goals = {entry["scenario"]: entry["goal"] for entry in results.summaries.values() if entry["goal"]}
@@ -130,7 +142,7 @@ def draw_cpu(results: Results, out: Path):
     axis.axvline(1, color=results.colours.get(base, "#555555"), linewidth=1, label=f"{base} = 1")
     axis.set_yticks(range(len(scenarios)), scenarios)
     axis.set_ylim(len(scenarios) - 0.4, -0.6)
-    axis.set_xlim(0, min(max(top, 1.0) * 1.08, 1.7))
+    axis.set_xlim(0, min(max(top, 1.0) * 1.08, WIDEST))
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(f"server CPU time per operation, as a ratio to {base} (less is better)")
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(shown) + 2)
@@ -163,8 +175,8 @@ def draw_items(results: Results, out: Path):
             )
         axis.set_title(min((scenario for points in family.values() for _, _, scenario in points), key=len))
         axis.set_xscale("log")
-        axis.set_ylim(bottom=0)
         axis.set_xlabel("items")
+        axis.set_ylim(0, axis.get_ylim()[1])
     axes[0].set_ylabel("CPU ns per operation")
     legend(figure, axes)
     save(figure, out, "items.svg")
@@ -189,7 +201,7 @@ def draw_misses(results: Results, out: Path):
         axis.set_xscale("log", base=2)
         axis.set_xticks(sizes, [str(size) for size in sizes])
         axis.minorticks_off()
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, axis.get_ylim()[1])
         axis.set_title(trace.split(".")[0])
         axis.set_xlabel("memory limit, MiB")
     axes[0].set_ylabel("miss ratio")
