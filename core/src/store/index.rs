@@ -414,11 +414,36 @@ impl Index {
         let Some(slot) = self.slot(hash, at) else { return false };
         slot.store(0, Relaxed);
         self.items -= 1;
+        let number = choose(hash, self.count);
+        if self.bucket(number).link() != 0 {
+            self.close_gap(number);
+        }
         if self.items < self.count * SPARSE && self.count > self.least {
             self.merge();
             directory.buckets.store(self.count as u64, Relaxed);
         }
         true
+    }
+
+    /// Fills the gap that a removal left in bucket `number` or behind it from the
+    /// first overflow bucket, the only one that is not full, and gives that back
+    /// if it is empty. Otherwise every bucket would have one in the course of
+    /// time.
+    #[cold]
+    fn close_gap(&mut self, number: usize) {
+        let link = self.bucket(number).link();
+        let Some(fresh) = self.overflow.get(link as usize - 1) else { return };
+        if let Some(slot) = (0..SLOTS).find(|&slot| !fresh.at(slot).is_none()) {
+            let (tag, at) = (fresh.tags[slot].load(Relaxed), fresh.at(slot));
+            fresh.refs[slot].store(0, Relaxed);
+            self.put(number, tag, at);
+        }
+        let Some(fresh) = self.overflow.get(link as usize - 1) else { return };
+        if fresh.items().next().is_none() {
+            self.bucket(number).set_link(fresh.link());
+            fresh.set_link(0);
+            self.free_overflow.push(link);
+        }
     }
 
     /// Merges the last bucket with the one that it was split from.
@@ -574,6 +599,30 @@ mod tests {
             }
             assert_eq!((index.len(), index.buckets()), (0, 1 << FIRST));
         }
+    }
+
+    #[test]
+    fn overflow_is_given_back() {
+        let (mut index, directory) = (Index::new(0), Directory::default());
+        let mut numbers = 1..;
+        let mut held: Vec<u32> = numbers.by_ref().take(10_000).collect();
+        held.iter().for_each(|&n| index.insert(hash(Ref(n)), Ref(n), &directory, hash));
+        let overflow = |index: &Index| index.overflow.len() - index.free_overflow.len();
+        let at_first = overflow(&index);
+        // Others take their places, many times over.
+        for round in 0..200_000 {
+            let slot = round * 7919 % held.len();
+            let new = numbers.next().unwrap_or_default();
+            let old = std::mem::replace(&mut held[slot], new);
+            assert!(index.remove(hash(Ref(old)), Ref(old), &directory));
+            index.insert(hash(Ref(new)), Ref(new), &directory, hash);
+        }
+        assert!(overflow(&index) < 2 * at_first, "{} of {at_first}", overflow(&index));
+        for &n in &held {
+            assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
+            assert!(index.remove(hash(Ref(n)), Ref(n), &directory));
+        }
+        assert_eq!((overflow(&index), index.len()), (0, 0));
     }
 
     #[test]
