@@ -6,6 +6,7 @@
 //! - `replay`: traces against several servers; how often each misses, by memory.
 //! - `synth`: writes traces with times to live, drawn from a table of production caches.
 //! - `floor`: a server of canned replies, the least that this architecture can cost.
+//! - `inprocess`: the cache as a library, beside a hash map behind a mutex.
 //!
 //! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
 //! right), `workload` and `driver` (the load), `server` (what is measured), then the subcommands.
@@ -18,6 +19,7 @@ mod dialogue;
 mod driver;
 mod error;
 mod floor;
+mod inprocess;
 mod items;
 mod launch;
 mod lengths;
@@ -58,6 +60,7 @@ enum Command {
     Replay(replay::Replay),
     Synth(synth::Synth),
     Floor(floor::Floor),
+    Inprocess(inprocess::Inprocess),
     #[command(hide = true)]
     Launch(launch::Launch),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay::run(&replay),
         Command::Synth(synth) => synth::run(&synth),
         Command::Floor(floor) => floor::run(&floor),
+        Command::Inprocess(inprocess) => inprocess::run(&inprocess),
         Command::Launch(launch) => launch::run(&launch),
     };
     match done {

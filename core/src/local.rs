@@ -8,6 +8,11 @@ use std::time::Duration;
 use crate::cache::{Cache, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
+use crate::store::Item;
+
+/// How many keys [`Cache::get_many`] looks ahead: for their items, and twice as
+/// many for their index lines.
+const AHEAD: usize = 8;
 
 /// How long an item lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +63,43 @@ impl Cache {
                     }
                 })
                 .is_some()
+    }
+
+    /// Shows the values of `keys` to `found`, each with the position of its key,
+    /// in the order of the keys; those that are not there are left out.
+    ///
+    /// Where most items are not in the processor's caches this takes a fraction of
+    /// the time of as many gets, because it waits for several at once. Values
+    /// are not copied, but for large ones, which are kept in pieces: `found`
+    /// runs while a part of the cache is locked, so it must be short, and it
+    /// must not use the cache.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &[u8])) {
+        let store = self.store();
+        let mut joined = Vec::new();
+        // In two steps of so many keys, each key's index line is asked for, then
+        // its item, and then both are there.
+        let mut hashes = [0; 2 * AHEAD];
+        for step in 0..keys.len() + 2 * AHEAD {
+            let slot = step % hashes.len();
+            if let Some(index) = step.checked_sub(2 * AHEAD)
+                && let Some(key) = keys.get(index)
+                && let key = key.as_ref()
+                && is_key(key)
+            {
+                self.fetch(key, hashes[slot], None, 0, |visit| {
+                    if let Some(item) = visit.item() {
+                        show(item, &mut joined, |value| found(index, value));
+                    }
+                });
+            }
+            if let Some(key) = keys.get(step) {
+                hashes[slot] = store.hash(key.as_ref());
+                store.prefetch(hashes[slot]);
+            }
+            if step >= AHEAD && step - AHEAD < keys.len() {
+                store.prefetch_item(hashes[(step - AHEAD) % hashes.len()]);
+            }
+        }
     }
 
     /// Stores `value` under `key`, whatever is there.
@@ -148,6 +190,23 @@ impl Cache {
     }
 }
 
+/// Shows a value in one piece: pieces are joined in `joined`.
+#[inline]
+fn show(item: Item<'_>, joined: &mut Vec<u8>, found: impl FnOnce(&[u8])) {
+    let mut slices = item.slices();
+    match (slices.next(), slices.next()) {
+        (None, _) => found(&[]),
+        (Some(whole), None) => found(whole),
+        (Some(first), Some(second)) => {
+            joined.clear();
+            joined.extend_from_slice(first);
+            joined.extend_from_slice(second);
+            slices.for_each(|slice| joined.extend_from_slice(slice));
+            found(joined);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +234,36 @@ mod tests {
         assert!(!cache.delete(b"a"));
         assert_eq!(cache.get(b"a"), None);
         assert_eq!(cache.increment(b"a", 1), Err(DeltaError::NotFound));
+    }
+
+    #[test]
+    fn many_are_found_in_order() {
+        let cache = cache();
+        // Small values, and those that are kept in pieces.
+        let value = |n: usize| vec![n as u8; if n.is_multiple_of(7) { 300_000 } else { n }];
+        let keys: Vec<String> = (0..100).map(|n| format!("key{n}")).collect();
+        for (n, key) in keys.iter().enumerate().filter(|(n, _)| n % 3 > 0) {
+            assert_eq!(cache.set(key.as_bytes(), &value(n), Ttl::Never), Ok(()));
+        }
+        let mut seen = Vec::new();
+        cache.get_many(&keys, |n, found| {
+            assert_eq!(found, value(n));
+            seen.push(n);
+        });
+        assert_eq!(seen, (0..100).filter(|n| n % 3 > 0).collect::<Vec<_>>());
+        let long = [b'k'; 300];
+        cache.get_many(&[&b""[..], &long], |_, _| unreachable!("these cannot be keys"));
+        cache.get_many::<&[u8]>(&[], |_, _| unreachable!("nothing was asked for"));
+    }
+
+    #[test]
+    fn buffers_are_added_to() {
+        let cache = cache();
+        assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));
+        let mut to = b"0".to_vec();
+        assert!(cache.get_into(b"a", &mut to) && cache.get_into(b"a", &mut to));
+        assert!(!cache.get_into(b"b", &mut to));
+        assert_eq!(to, b"011");
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl WatchHub {
 
     /// Offers an event; `fill` writes what follows `gid=N ` on its line.
     /// Call only if [`WatchHub::wants`] said yes.
+    #[cold]
+    #[inline(never)]
     pub fn event(&self, kind: u32, fill: impl FnOnce(&mut String)) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let gid = self.serial.fetch_add(1, Relaxed) + 1;

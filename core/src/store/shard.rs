@@ -31,8 +31,10 @@ pub enum Lookup {
     Expired,
 }
 
-/// The items and counters of one class in one shard.
+/// The items and counters of one class in one shard. What a get or set changes
+/// is one cache line.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(super) struct ShardClass {
     /// Items by log.
     pub(super) items: [u32; 4],
@@ -52,26 +54,31 @@ pub(super) struct Cleaning {
 }
 
 /// One shard.
+///
+/// Its first cache line holds the lock and what nearly every request changes;
+/// what requests only read is kept off it. So two threads that take turns pass
+/// one line of it between them.
+#[repr(C)]
 pub struct Shard {
-    pub(super) number: u32,
-    pub(super) index: Index,
-    pub(super) logs: Logs,
-    pub(super) ghosts: Ghosts,
-    pub(super) cleaning: Option<Cleaning>,
-    pub(super) classes: Box<[ShardClass]>,
-    pub(super) commands: CommandStats,
     pub(super) bytes: u64,
-    /// Segments cleaned, and items that were moved out of them.
-    pub(super) cleaned: u64,
-    pub(super) moved: u64,
     /// Mean size of the items linked lately, times `1 << MEAN_SHIFT`, and over
     /// how many it is taken.
     mean: usize,
     mean_over: usize,
-    /// Bytes of index and ghosts that count against the limit.
-    charged: usize,
+    pub(super) commands: CommandStats,
+    pub(super) number: u32,
     /// This shard's copy of the policies' settings.
     pub(super) tuning: Tuning,
+    pub(super) classes: Box<[ShardClass]>,
+    pub(super) index: Index,
+    pub(super) ghosts: Ghosts,
+    pub(super) logs: Logs,
+    pub(super) cleaning: Option<Cleaning>,
+    /// Segments cleaned, and items that were moved out of them.
+    pub(super) cleaned: u64,
+    pub(super) moved: u64,
+    /// Bytes of index and ghosts that count against the limit.
+    charged: usize,
 }
 
 impl Shard {

@@ -1,5 +1,6 @@
 //! Counters of the store. They live in the shards and are guarded by the
-//! shards' locks, so counting costs an addition.
+//! shards' locks, so counting costs an addition. What most requests count stands
+//! first, so that it shares a cache line (see `Shard` and `ShardClass`).
 
 use super::segment::Usage;
 
@@ -8,6 +9,7 @@ macro_rules! counters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default)]
+        #[repr(C)]
         pub struct $name {
             $($(#[$field_doc])* pub $field: u64,)*
         }
@@ -78,6 +80,8 @@ counters! {
         get_cmds,
         /// Of these, not there.
         get_misses,
+        /// Items linked.
+        total_items,
         /// Of these, expired.
         get_expired,
         /// Of these, flushed.
@@ -100,8 +104,6 @@ counters! {
         store_too_large,
         /// Stores refused for want of memory.
         store_no_memory,
-        /// Items linked.
-        total_items,
     }
 }
 

@@ -1,0 +1,94 @@
+//! What is measured: the cache, and what a program without one would write.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use memcache_core::cache::Cache;
+use memcache_core::config::CacheConfig;
+use memcache_core::local::Ttl;
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+
+/// Keys have this many bytes.
+pub const KEY: usize = 16;
+
+/// The key of an item.
+pub type Key = [u8; KEY];
+
+/// Something that keeps values by key, for several threads.
+pub trait Subject: Sync {
+    /// Its name in the results.
+    const NAME: &'static str;
+
+    /// Appends a value to `to`; whether there is one.
+    fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool;
+
+    /// Looks at the values of `keys`; how many bytes there were.
+    fn get_many(&self, keys: &[Key]) -> usize;
+
+    /// Stores a value.
+    fn set(&self, key: &Key, value: &[u8]);
+}
+
+/// A cache with room for `items` items of `value` bytes.
+pub fn cache(items: usize, value: usize) -> Result<Arc<Cache>> {
+    let memory_limit = (items * (value + KEY + 100)).max(64 << 20);
+    let config = CacheConfig { memory_limit, ..CacheConfig::default() };
+    Cache::new(config).map_err(|error| Error::Usage(error.to_string()))
+}
+
+impl Subject for Arc<Cache> {
+    const NAME: &'static str = "cache";
+
+    #[inline]
+    fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool {
+        self.get_into(key, to)
+    }
+
+    #[inline]
+    fn get_many(&self, keys: &[Key]) -> usize {
+        let mut bytes = 0;
+        Cache::get_many(self, keys, |_, value| bytes += value.last().map_or(0, |_| value.len()));
+        bytes
+    }
+
+    #[inline]
+    fn set(&self, key: &Key, value: &[u8]) {
+        // What does not fit is missed afterwards, and that is noticed.
+        let _ = Cache::set(self, key, value, Ttl::Never);
+    }
+}
+
+/// A hash map behind a mutex.
+pub type Map = Mutex<HashMap<Key, Box<[u8]>>>;
+
+impl Subject for Map {
+    const NAME: &'static str = "mutex-hashmap";
+
+    #[inline]
+    fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool {
+        let map = self.lock();
+        let Some(value) = map.get(key) else { return false };
+        to.extend_from_slice(value);
+        true
+    }
+
+    #[inline]
+    fn get_many(&self, keys: &[Key]) -> usize {
+        let map = self.lock();
+        keys.iter().filter_map(|key| map.get(key)).map(|value| value.last().map_or(0, |_| value.len())).sum()
+    }
+
+    #[inline]
+    fn set(&self, key: &Key, value: &[u8]) {
+        let mut map = self.lock();
+        match map.get_mut(key) {
+            Some(old) if old.len() == value.len() => old.copy_from_slice(value),
+            Some(old) => *old = value.into(),
+            None => {
+                map.insert(*key, value.into());
+            }
+        }
+    }
+}
