@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::item::{HEADER, Kind, Ref, bit, item_size};
+use super::item::{HEADER, Kind, Ref, bit, first_piece, item_size};
 use super::logs::For;
 use super::policy;
 use super::shard::Shard;
@@ -29,8 +29,9 @@ pub struct Draft {
 enum Place {
     /// In one entry.
     Whole { at: Ref, offset: usize },
-    /// In pieces, the last of which has `room` for more.
-    Pieces { at: Ref, pieces: Vec<Ref>, room: usize },
+    /// In pieces, the last of which has `room` for more. Nobody moves them, and
+    /// so changes the links between them, before they are linked.
+    Pieces { at: Ref, last: Ref, room: usize },
     /// Outside of the store.
     Buffer(Vec<u8>),
     /// Linked.
@@ -84,7 +85,7 @@ impl Draft {
             shard.repay(common, moment, size);
             drop(shard);
             draft.place = if chunked {
-                Place::Pieces { at, pieces: Vec::new(), room: 0 }
+                Place::Pieces { at, last: Ref::NONE, room: 0 }
             } else {
                 Place::Whole { at, offset }
             };
@@ -155,8 +156,8 @@ impl Draft {
         let memory = self.store.common.memory();
         Ok(match &mut self.place {
             Place::Whole { at, offset } => memory.bytes_mut(*at, *offset + self.filled, missing),
-            Place::Pieces { pieces, room, .. } => match pieces.last() {
-                Some(&piece) => {
+            Place::Pieces { last, room, .. } => match last.some() {
+                Some(piece) => {
                     let length = memory.header(piece).length() as usize;
                     memory.bytes_mut(piece, HEADER + length - *room, *room)
                 }
@@ -172,7 +173,7 @@ impl Draft {
     fn add_piece(&mut self) -> Result<(), AllocError> {
         let missing = self.missing();
         let store = Arc::clone(&self.store);
-        let Place::Pieces { at: owner, pieces, room } = &mut self.place else { return Ok(()) };
+        let Place::Pieces { at: owner, last, room } = &mut self.place else { return Ok(()) };
         let common = &store.common;
         let (segments, memory) = (&common.segments, common.memory());
         let wanted = segments.round(HEADER + missing).min(segments.size());
@@ -193,8 +194,8 @@ impl Draft {
             header.start(self.class, 0, length as u32, 0, Kind::Piece as u16);
             header.set_links(*owner, Ref::NONE);
             header.set_queue(queue);
-            match pieces.last() {
-                Some(&last) => memory.header(last).set_links(*owner, at),
+            match last.some() {
+                Some(last) => memory.header(last).set_links(*owner, at),
                 None => {
                     let offset = memory.header(*owner).value_offset();
                     memory.write(*owner, offset, &at.0.to_ne_bytes());
@@ -203,7 +204,7 @@ impl Draft {
             shard.logs.hold(segments, at, true);
             let moment = common.moment();
             shard.repay(common, moment, size);
-            pieces.push(at);
+            *last = at;
             *room = length;
             return Ok(());
         }
@@ -259,12 +260,15 @@ impl Draft {
 
     /// Ends the draft, whose item is linked or buried, in its locked shard.
     pub(super) fn release(&mut self, shard: &mut Shard) {
-        let segments = &self.store.common.segments;
+        let (segments, memory) = (&self.store.common.segments, self.store.common.memory());
         match std::mem::replace(&mut self.place, Place::Done) {
             Place::Whole { at, .. } => shard.logs.release(segments, at),
-            Place::Pieces { at, pieces, .. } => {
+            Place::Pieces { at, .. } => {
+                let mut piece = first_piece(memory, at).some();
                 shard.logs.release(segments, at);
-                for at in pieces {
+                while let Some(at) = piece {
+                    // Once released its segment may belong to another shard.
+                    piece = memory.header(at).next().some();
                     shard.logs.release(segments, at);
                 }
             }

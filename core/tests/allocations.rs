@@ -1,0 +1,292 @@
+//! In steady state no request allocates: neither in process, nor through a
+//! session, nor in a worker of a server. The allocator counts by thread, so
+//! clients and the background thread do not disturb.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
+use memcache_core::context::Context;
+use memcache_core::local::Ttl;
+use memcache_core::output::Output;
+use memcache_core::server::{BoundAddress, Server};
+use memcache_core::session::{Env, Next, Session};
+
+/// Threads that can be told apart.
+const THREADS: usize = 1024;
+
+static TABLE: [(AtomicI32, AtomicU64); THREADS] = [const { (AtomicI32::new(0), AtomicU64::new(0)) }; THREADS];
+
+thread_local! {
+    /// This thread's place in the table, plus one.
+    static PLACE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The place of the calling thread; threads beyond the table share the last one.
+fn place() -> usize {
+    PLACE.with(|place| {
+        if place.get() == 0 {
+            // SAFETY: takes nothing and cannot fail.
+            let thread = unsafe { libc::gettid() };
+            let free =
+                |(owner, _): &(AtomicI32, _)| owner.compare_exchange(0, thread, Relaxed, Relaxed).is_ok();
+            place.set(TABLE.iter().position(free).unwrap_or(THREADS - 1) + 1);
+        }
+        place.get() - 1
+    })
+}
+
+/// The system's allocator, with a count for each thread.
+struct Counting;
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        TABLE[place()].1.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        TABLE[place()].1.fetch_add(1, Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        TABLE[place()].1.fetch_add(1, Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(old, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(old, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of the calling thread so far.
+fn own() -> u64 {
+    TABLE[place()].1.load(Relaxed)
+}
+
+/// Allocations of thread `id` so far: none if it never made one.
+fn of(id: i32) -> u64 {
+    TABLE.iter().find(|(owner, _)| owner.load(Relaxed) == id).map_or(0, |(_, count)| count.load(Relaxed))
+}
+
+/// Small enough to be full soon.
+fn config() -> CacheConfig {
+    CacheConfig { memory_limit: 8 * MIB, concurrency: 1, ..CacheConfig::default() }
+}
+
+/// Sizes of values that change with every store: all magnitudes up to 4 KiB.
+fn size(n: u64) -> usize {
+    let scale = 32 << (n % 8);
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % scale
+}
+
+/// Requests of one kind; the text of number `n` is added to the buffer.
+type Kind = (&'static str, fn(u64, &mut Vec<u8>));
+
+const VALUE: [u8; 4096] = [b'x'; 4096];
+
+fn put_set(out: &mut Vec<u8>, key: std::fmt::Arguments<'_>, size: usize) {
+    write!(out, "set {key} 0 0 {size}\r\n").unwrap();
+    out.extend_from_slice(&VALUE[..size]);
+    out.extend_from_slice(b"\r\n");
+}
+
+const KINDS: [Kind; 9] = [
+    ("get", |n, out| write!(out, "get k{}\r\n", n % 1000).unwrap()),
+    ("set of the same size", |n, out| put_set(out, format_args!("k{}", n % 1000), 100)),
+    ("set of changing sizes", |n, out| put_set(out, format_args!("k{}", n % 1000), size(n))),
+    ("set with evictions", |n, out| put_set(out, format_args!("e{n}"), 100)),
+    ("set of changing sizes with evictions", |n, out| put_set(out, format_args!("c{n}"), size(n))),
+    ("get of 50 keys", |n, out| {
+        out.extend_from_slice(b"get");
+        (0..50).for_each(|key| write!(out, " k{}", (n + key * 21) % 1000).unwrap());
+        out.extend_from_slice(b"\r\n");
+    }),
+    ("mg", |n, out| write!(out, "mg k{} s v t f c k O{n}\r\n", n % 1000).unwrap()),
+    ("ms", |n, out| {
+        let size = size(n);
+        write!(out, "ms k{} {size} T0 c\r\n", n % 1000).unwrap();
+        out.extend_from_slice(&VALUE[..size]);
+        out.extend_from_slice(b"\r\n");
+    }),
+    ("delete and set", |n, out| {
+        write!(out, "delete k{}\r\n", n % 1000).unwrap();
+        put_set(out, format_args!("k{}", n % 1000), size(n));
+    }),
+];
+
+/// Fills a cache with the smallest items, so that its index will not grow any
+/// more, and then runs every kind until all memory was used several times.
+fn warm_up(mut request: impl FnMut(&[u8])) {
+    let mut text = Vec::with_capacity(8192);
+    let mut run = |fill: &dyn Fn(u64, &mut Vec<u8>), numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            text.clear();
+            fill(n, &mut text);
+            request(&text);
+        }
+    };
+    run(&|n, out| put_set(out, format_args!("t{n}"), 0), 0..300_000);
+    for (_, fill) in KINDS {
+        run(&fill, 0..40_000);
+    }
+}
+
+/// What numbers of requests are counted: none was used to warm up.
+fn counted(rounds: u64) -> std::ops::Range<u64> {
+    1_000_000..1_000_000 + rounds
+}
+
+#[test]
+fn sessions_do_not_allocate() {
+    let config = ServerConfig { cache: config(), threads: 1, ..ServerConfig::default() };
+    let cache = Cache::new(config.cache.clone()).unwrap();
+    let context = Context::new(Arc::clone(&cache), config);
+    let mut session = Session::new(Protocol::Ascii);
+    let mut output = Output::new();
+    let mut run = |text: &[u8]| {
+        let mut env = Env { context: &context, stats: &context.workers[0], fd: 0, budget: 100 };
+        let mut used = 0;
+        while used < text.len() {
+            let step = session.advance(&mut env, &text[used..], &mut output);
+            used += step.consumed;
+            assert!(matches!(step.next, Next::Input | Next::Yield));
+        }
+        assert!(!output.bytes().starts_with(b"SERVER_ERROR") && !output.bytes().starts_with(b"ERROR"));
+        output.clear(usize::MAX);
+    };
+    warm_up(&mut run);
+    assert!(cache.store().totals().class_sum().evicted > 0);
+    let mut text = Vec::with_capacity(8192);
+    for (name, fill) in KINDS {
+        let before = own();
+        for n in counted(20_000) {
+            text.clear();
+            fill(n, &mut text);
+            run(&text);
+        }
+        assert_eq!(own() - before, 0, "allocations in 20,000 requests: {name}");
+    }
+}
+
+#[test]
+fn workers_do_not_allocate() {
+    let listen = vec![Listen::Tcp { addr: "127.0.0.1:0".parse().unwrap(), protocol: Protocol::Negotiating }];
+    let server =
+        Server::start(ServerConfig { listen, cache: config(), threads: 1, ..ServerConfig::default() })
+            .unwrap();
+    let Some(BoundAddress::Tcp(address)) = server.addresses().first() else { unreachable!("one address") };
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_nodelay(true).unwrap();
+    let mut reply = vec![0; 64 * 1024];
+    let mut run = |text: &[u8]| {
+        client.write_all(text).unwrap();
+        let mut got = 0;
+        while !reply[..got].ends_with(b"MN\r\n") {
+            // Of a long reply the end is enough.
+            let kept = got.min(4);
+            reply.copy_within(got - kept..got, 0);
+            let more = client.read(&mut reply[kept..]).unwrap();
+            assert!(more > 0, "the server has closed the connection");
+            got = kept + more;
+            assert!(!reply[kept..].starts_with(b"SERVER_ERROR") && !reply[kept..].starts_with(b"ERROR"));
+        }
+    };
+    // The worker is there when it has answered once.
+    run(b"mn\r\n");
+    let worker = thread_named("mcrs-worker-0");
+    let mut batch = Vec::new();
+    warm_up(|text| {
+        batch.extend_from_slice(text);
+        // Many at a time, and none in two parts, which is a case of its own.
+        if batch.len() > 24 * 1024 {
+            batch.extend_from_slice(b"mn\r\n");
+            run(&batch);
+            batch.clear();
+        }
+    });
+    let mut text = Vec::with_capacity(8192);
+    for (name, fill) in KINDS {
+        let before = of(worker);
+        for n in counted(2000) {
+            text.clear();
+            fill(n, &mut text);
+            text.extend_from_slice(b"mn\r\n");
+            run(&text);
+        }
+        assert_eq!(of(worker) - before, 0, "allocations of the worker in 2,000 requests: {name}");
+    }
+}
+
+/// The thread of this process with that name.
+fn thread_named(name: &str) -> i32 {
+    let mut found = Vec::new();
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        if fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+            found.push(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        }
+    }
+    assert_eq!(found.len(), 1, "threads named {name}");
+    found[0]
+}
+
+#[test]
+fn calls_in_process_do_not_allocate() {
+    let cache = Cache::new(config()).unwrap();
+    for n in 0..300_000_u32 {
+        cache.set(&n.to_le_bytes(), b"", Ttl::Never).unwrap();
+    }
+    let key = |n: u64| (n as u32).to_le_bytes();
+    let keys: Vec<[u8; 4]> = (0..50).map(|n| key(n * 21)).collect();
+    let mut value = Vec::with_capacity(4096);
+    let mut work: Vec<(&str, Box<dyn FnMut(u64)>)> = vec![
+        ("set of the same size", Box::new(|n| cache.set(&key(n % 1000), &VALUE[..100], Ttl::Never).unwrap())),
+        (
+            "set of changing sizes",
+            Box::new(|n| cache.set(&key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap()),
+        ),
+        ("set with evictions", Box::new(|n| cache.set(&key(n), &VALUE[..size(n)], Ttl::Never).unwrap())),
+        (
+            "get_into",
+            Box::new(|n| {
+                value.clear();
+                cache.get_into(&key(n % 1000), &mut value);
+            }),
+        ),
+        ("get_many", Box::new(|_| cache.get_many(&keys, |_, value| assert!(value.len() <= VALUE.len())))),
+        (
+            "delete and set",
+            Box::new(|n| {
+                cache.delete(&key(n % 1000));
+                cache.set(&key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap();
+            }),
+        ),
+    ];
+    for (_, call) in &mut work {
+        (0..40_000).for_each(call);
+    }
+    for (name, call) in &mut work {
+        let before = own();
+        counted(20_000).for_each(call);
+        assert_eq!(own() - before, 0, "allocations in 20,000 calls: {name}");
+    }
+}
