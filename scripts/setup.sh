@@ -8,6 +8,7 @@ packages=(
     build-essential                          # the linker, and C for the clients below
     perl                                     # memcached's own suite
     memcached                                # the server to compare with
+    strace                                   # counts system calls
     libmemcached-tools                       # client: memccat, memccp, …
     libmemcached-dev zlib1g-dev python3-dev  # for pylibmc where it has to be compiled
     python3 python3-venv
