@@ -1,0 +1,254 @@
+//! Resident memory, as the system counts it, stays within the limit and a
+//! constant, whatever is stored; and after a change of sizes the new items get
+//! the memory. Each test runs in a process of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, MIB};
+use memcache_core::local::Ttl;
+
+/// Memory of the cache.
+const LIMIT: usize = 64 * MIB;
+
+/// What the process may have beside the limit and what it had before there was a
+/// cache: tables that grow with the address space, stacks, and pages that are
+/// used in part.
+const BESIDE: usize = 8 * MIB;
+
+/// Bytes of an item beside its value: header, key and its share of the index.
+const OVERHEAD: usize = 24 + 8 + 16;
+
+/// Operations between two looks at resident memory.
+const LOOK_EVERY: u64 = 4096;
+
+/// Runs `body` in a process in which nothing else runs; `name` is the test's.
+fn alone(name: &str, body: impl FnOnce()) {
+    const CHOSEN: &str = "MEMCACHE_TEST_ALONE";
+    if env::var(CHOSEN).is_ok_and(|chosen| chosen == name) {
+        return body();
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(CHOSEN, name)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "no test is called {name}");
+}
+
+/// Resident bytes of this process.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    kib.unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// A cache under observation.
+struct Watched {
+    cache: Arc<Cache>,
+    before: usize,
+    limit: usize,
+    most: usize,
+    steps: u64,
+    value: Vec<u8>,
+    random: u64,
+}
+
+impl Watched {
+    fn new() -> Self {
+        // Not zeros: the memory of values is resident before it is measured.
+        let value = vec![1; 256 * 1024];
+        let before = resident();
+        let config = CacheConfig { memory_limit: LIMIT, ..CacheConfig::default() };
+        let cache = Cache::new(config).unwrap();
+        cache.clock().freeze();
+        Self { cache, before, limit: LIMIT, most: 0, steps: 0, value, random: 1 }
+    }
+
+    /// A number below `most` (splitmix64).
+    fn below(&mut self, most: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % most as u64) as usize
+    }
+
+    #[track_caller]
+    fn set(&mut self, key: u64, size: usize, ttl: Ttl) {
+        self.cache.set(&key.to_le_bytes(), &self.value[..size], ttl).unwrap();
+        self.steps += 1;
+        if self.steps.is_multiple_of(LOOK_EVERY) {
+            self.look();
+        }
+    }
+
+    fn get(&self, key: u64) -> bool {
+        let mut bytes = 0;
+        self.cache.get_many(&[key.to_le_bytes()], |_, value| bytes = value.len());
+        bytes > 0
+    }
+
+    #[track_caller]
+    fn look(&mut self) {
+        let taken = resident().saturating_sub(self.before);
+        self.most = self.most.max(taken);
+        assert!(
+            taken <= self.limit + BESIDE,
+            "{} KiB above a limit of {} KiB after {} stores",
+            (taken - self.limit) / 1024,
+            self.limit / 1024,
+            self.steps
+        );
+    }
+
+    /// Keys of values of `size` bytes that take `percent` of the memory.
+    fn keys(&self, size: usize, percent: usize) -> u64 {
+        (self.limit / 100 * percent / (size + OVERHEAD)) as u64
+    }
+
+    /// Share of the keys from `first` on that are there; looking does not count
+    /// as a use.
+    fn held(&self, first: u64, count: u64) -> f64 {
+        let there = |key: &u64| self.cache.inspect(&key.to_le_bytes(), 0, |_| ()).is_some();
+        (first..first + count).filter(there).count() as f64 / count as f64
+    }
+
+    #[track_caller]
+    fn done(mut self, what: &str) {
+        self.look();
+        let above = self.most as i64 - self.limit as i64;
+        println!("{what}: at most {} KiB above the limit, {} stores", above / 1024, self.steps);
+    }
+}
+
+#[test]
+fn a_fill() {
+    alone("a_fill", || {
+        let mut watched = Watched::new();
+        for key in 0..watched.keys(100, 250) {
+            watched.set(key, 100, Ttl::Never);
+        }
+        let totals = watched.cache.store().totals();
+        assert!(totals.class_sum().evicted > 0);
+        println!("{} items", totals.curr_items);
+        watched.done("fill");
+    });
+}
+
+#[test]
+fn a_change_of_all_sizes() {
+    alone("a_change_of_all_sizes", || {
+        let mut watched = Watched::new();
+        for (phase, size) in (0..).zip([100, 10 * 1024, 500, 100]) {
+            let first = phase << 32;
+            // The index for the smallest items stays, and so do segments to fill.
+            let count = watched.keys(size, 85);
+            // Until it is full, and then once through.
+            for key in first..first + count {
+                watched.set(key, size, Ttl::Never);
+            }
+            let held = watched.held(first, count);
+            println!("values of {size} bytes: {:.1}% there after one pass", held * 100.0);
+            assert!(held > 0.95, "{:.1}% of the values of {size} bytes", held * 100.0);
+        }
+        watched.done("change of sizes");
+    });
+}
+
+#[test]
+fn a_change_of_all_sizes_of_what_was_used() {
+    alone("a_change_of_all_sizes_of_what_was_used", || {
+        let mut watched = Watched::new();
+        // What was used often leaves as it is passed over again and again: small
+        // values, of which many passes fit what is there, wait longest.
+        for (phase, (size, due)) in (0..).zip([(100, 0.99), (10 * 1024, 0.95), (500, 0.95), (100, 0.3)]) {
+            let first = phase << 32;
+            let count = watched.keys(size, 80);
+            let mut share = 0.0;
+            for pass in 0..4 {
+                let mut hits = 0;
+                for key in first..first + count {
+                    // As clients do: what is not there is stored.
+                    if watched.get(key) {
+                        hits += 1;
+                    } else {
+                        watched.set(key, size, Ttl::Never);
+                    }
+                }
+                share = f64::from(hits) / count as f64;
+                println!("values of {size} bytes, pass {pass}: {:.1}% hits", share * 100.0);
+            }
+            assert!(share > due, "{:.1}% of the values of {size} bytes", share * 100.0);
+        }
+        watched.done("change of sizes of what was used");
+    });
+}
+
+#[test]
+fn overwrites_with_random_sizes() {
+    alone("overwrites_with_random_sizes", || {
+        let mut watched = Watched::new();
+        for _ in 0..60_000 {
+            let key = watched.below(4000) as u64;
+            let scale = 1024 << watched.below(7);
+            let size = watched.below(scale);
+            watched.set(key, size, Ttl::Never);
+        }
+        watched.done("overwrites");
+    });
+}
+
+#[test]
+fn a_day_of_expiring_items() {
+    alone("a_day_of_expiring_items", || {
+        let mut watched = Watched::new();
+        let mut key = 0;
+        for _minute in 0..24 * 60 {
+            for _ in 0..400 {
+                key += 1;
+                let seconds = 60 + watched.below(4 * 3600) as u64;
+                let scale = 64 << watched.below(8);
+                let size = watched.below(scale);
+                watched.set(key, size, Ttl::After(Duration::from_secs(seconds)));
+            }
+            watched.cache.clock().advance(60);
+        }
+        let totals = watched.cache.store().totals();
+        println!("{} items of {} stored", totals.curr_items, totals.commands.total_items);
+        watched.done("a day");
+    });
+}
+
+#[test]
+fn a_limit_that_is_lowered() {
+    alone("a_limit_that_is_lowered", || {
+        let mut watched = Watched::new();
+        for key in 0..watched.keys(500, 150) {
+            watched.set(key, 500, Ttl::Never);
+        }
+        assert!(watched.cache.store().set_limit(LIMIT / 4));
+        watched.cache.maintainer().wake();
+        let start = Instant::now();
+        while watched.cache.store().shrinks() {
+            assert!(start.elapsed() < Duration::from_secs(60), "the limit is not kept");
+            thread::sleep(Duration::from_millis(5));
+        }
+        println!("the limit was kept after {:?}", start.elapsed());
+        watched.limit = LIMIT / 4;
+        watched.most = 0;
+        watched.look();
+        for key in 0..watched.keys(300, 300) {
+            watched.set(key, 300, Ttl::Never);
+        }
+        watched.done("lowered limit");
+    });
+}
