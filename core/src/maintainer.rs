@@ -198,9 +198,9 @@ impl<'a> Rounds<'a> {
         let mut looked = 0u32;
         let most = self.state.crawler_tocrawl.load(Relaxed);
         for shard in 0..self.store.shard_count() {
-            let mut bucket = Some(0);
-            while let Some(from) = bucket {
-                bucket = self.store.crawl(shard, from, CRAWL_STEP, classes, |_| freed += 1);
+            let mut bucket = Some(usize::MAX);
+            while let Some(below) = bucket {
+                bucket = self.store.crawl(shard, below, CRAWL_STEP, classes, |_| freed += 1);
                 looked = looked.saturating_add(CRAWL_STEP as u32);
                 if self.state.stop.load(Relaxed) || (most != 0 && looked >= most) {
                     return freed;

@@ -95,9 +95,9 @@ fn frozen(config: CacheConfig) -> Arc<Cache> {
 /// Frees what is dead.
 fn tidy(store: &Store) {
     for shard in 0..store.shard_count() {
-        let mut bucket = Some(0);
-        while let Some(from) = bucket {
-            bucket = store.crawl(shard, from, 1000, u64::MAX, |_| ());
+        let mut bucket = Some(usize::MAX);
+        while let Some(below) = bucket {
+            bucket = store.crawl(shard, below, 1000, u64::MAX, |_| ());
         }
     }
 }
@@ -580,7 +580,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             96 => {
                 let shard = rng.below(cache.store().shard_count());
-                cache.store().crawl(shard, 0, 500, u64::MAX, |_| ());
+                cache.store().crawl(shard, usize::MAX, 500, u64::MAX, |_| ());
             }
             97 => {
                 let totals = cache.store().totals();

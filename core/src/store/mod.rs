@@ -248,19 +248,21 @@ impl Store {
         self.shards.len()
     }
 
-    /// Like [`Store::walk`], but frees dead items of the classes in `classes`
-    /// (one bit each).
+    /// Looks at items of shard `shard` from the bucket below `below` (at first
+    /// `usize::MAX`) downwards, at least `most` unless the shard ends, and frees
+    /// the dead ones of the classes in `classes` (one bit each). Returns where to
+    /// go on, if there is more.
     pub fn crawl(
         &self,
         shard: usize,
-        bucket: usize,
+        below: usize,
         most: usize,
         classes: u64,
         freed: impl FnMut(u8),
     ) -> Option<usize> {
-        let moment = self.common.moment();
         let mut shard = self.shards.get(shard)?.0.lock();
-        shard.crawl(&self.common, moment, classes, bucket, most, freed)
+        let moment = self.common.moment();
+        shard.crawl(&self.common, moment, classes, below, most, freed)
     }
 
     /// Items of `class`, about newest first, at most `most` (0: all).

@@ -289,22 +289,25 @@ impl Shard {
         Some(new)
     }
 
-    /// Looks at up to `most` items of the buckets from `bucket` on and frees
-    /// the dead ones of the classes in `classes` (bits). Returns the next bucket.
+    /// Looks at up to `most` items of the buckets below `below`, the last first,
+    /// and frees the dead ones of the classes in `classes` (bits). Returns below
+    /// which bucket to go on. Downwards, because the index shrinks by moving
+    /// items to lower buckets.
     pub(super) fn crawl(
         &mut self,
         common: &Common,
         moment: Moment,
         classes: u64,
-        bucket: usize,
+        below: usize,
         most: usize,
         mut freed: impl FnMut(u8),
     ) -> Option<usize> {
         let memory = common.memory();
         let mut looked = 0;
         let mut dead = Vec::new();
-        let mut bucket = bucket;
-        while bucket < self.index.buckets() && looked < most {
+        let mut bucket = below.min(self.index.buckets());
+        while bucket > 0 && looked < most {
+            bucket -= 1;
             // Empty buckets and other classes take time too.
             looked += 1;
             let (index, own) = (&self.index, &mut self.classes);
@@ -322,7 +325,6 @@ impl Shard {
                     dead.push(at);
                 }
             });
-            bucket += 1;
         }
         for at in dead {
             let header = memory.header(at);
@@ -335,7 +337,7 @@ impl Shard {
             let hash = common.hash(Item::new(memory, at).key());
             self.unlink(common, at, hash);
         }
-        (bucket < self.index.buckets()).then_some(bucket)
+        (bucket > 0).then_some(bucket)
     }
 
     /// Calls `look` for the entries of segment `number`, in the order in which
