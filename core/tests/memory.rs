@@ -239,7 +239,7 @@ fn a_limit_that_is_lowered() {
         watched.cache.maintainer().wake();
         let start = Instant::now();
         while watched.cache.store().shrinks() {
-            assert!(start.elapsed() < Duration::from_mins(1), "the limit is not kept");
+            assert!(start.elapsed() < Duration::from_secs(50), "the limit is not kept");
             thread::sleep(Duration::from_millis(5));
         }
         println!("the limit was kept after {:?}", start.elapsed());
