@@ -112,7 +112,8 @@ pub struct CacheConfig {
     pub prefix_delimiter: u8,
     /// Whether `stats detail` collects from the start (`-D` turns it on).
     pub detail_enabled: bool,
-    /// Ask the system for large pages for item memory (`-L`).
+    /// Ask the system for large pages for item memory (`-L`), which is done
+    /// anyway from 64 MiB on.
     pub large_pages: bool,
 }
 

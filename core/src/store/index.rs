@@ -28,7 +28,7 @@ use std::sync::atomic::{
 };
 
 use super::item::Ref;
-use super::memory::prefetch;
+use super::memory::{advise_large, prefetch};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
@@ -137,7 +137,9 @@ impl Buckets {
     fn new(count: usize) -> Self {
         let buckets = Box::<[Bucket]>::new_zeroed_slice(count);
         // SAFETY: a bucket is atomic integers only; all zeros is empty.
-        Self(NonNull::from(Box::leak(unsafe { buckets.assume_init() })))
+        let buckets = NonNull::from(Box::leak(unsafe { buckets.assume_init() }));
+        advise_large((buckets.cast().as_ptr(), count * size_of::<Bucket>()));
+        Self(buckets)
     }
 }
 

@@ -17,8 +17,8 @@ use std::io;
 use super::item::{HEADER, Header, Ref};
 use crate::config::MIB;
 
-/// Alignment of the stretch, so that large pages of the system can back it.
-const ALIGN: usize = 2 * MIB;
+/// Size of the system's large pages, and alignment of the stretch.
+const LARGE_PAGE: usize = 2 * MIB;
 
 /// The reserved addresses.
 pub struct Memory {
@@ -59,7 +59,7 @@ impl Memory {
             let mapping = unsafe {
                 libc::mmap(
                     std::ptr::null_mut(),
-                    wanted + ALIGN,
+                    wanted + LARGE_PAGE,
                     libc::PROT_READ | libc::PROT_WRITE,
                     libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                     -1,
@@ -68,10 +68,10 @@ impl Memory {
             };
             if mapping != libc::MAP_FAILED {
                 let mapping = mapping.cast::<u8>();
-                // SAFETY: less than ALIGN, and the mapping is ALIGN longer than
+                // SAFETY: less than LARGE_PAGE, and the mapping is LARGE_PAGE longer than
                 // what is used.
-                let base = unsafe { mapping.add(mapping.align_offset(ALIGN)) };
-                return Ok(Self { mapping, mapped: wanted + ALIGN, base, reserved: wanted, shift });
+                let base = unsafe { mapping.add(mapping.align_offset(LARGE_PAGE)) };
+                return Ok(Self { mapping, mapped: wanted + LARGE_PAGE, base, reserved: wanted, shift });
             }
             if wanted <= limit {
                 return Err(io::Error::last_os_error());
@@ -95,12 +95,9 @@ impl Memory {
         }
     }
 
-    /// Advises large pages for all of it (`-L`).
-    pub fn advise_large(&self) {
-        // SAFETY: advice on our own mapping; failure is harmless.
-        unsafe {
-            libc::madvise(self.base.cast(), self.reserved, libc::MADV_HUGEPAGE);
-        }
+    /// All of it.
+    pub fn range(&self) -> (*mut u8, usize) {
+        (self.base, self.reserved)
     }
 
     /// Bytes that the sizes of entries are multiples of.
@@ -200,6 +197,21 @@ impl Drop for Memory {
         unsafe {
             libc::munmap(self.mapping.cast(), self.mapped);
         }
+    }
+}
+
+/// Asks the system to back the pages that lie wholly in some memory with large
+/// ones.
+pub fn advise_large((start, length): (*mut u8, usize)) {
+    let skip = start.align_offset(LARGE_PAGE);
+    if length < skip.saturating_add(LARGE_PAGE) {
+        return;
+    }
+    let length = (length - skip) / LARGE_PAGE * LARGE_PAGE;
+    // SAFETY: advice that changes no contents; if the memory is not there the
+    // system refuses, and failure is harmless.
+    unsafe {
+        libc::madvise(start.wrapping_add(skip).cast(), length, libc::MADV_HUGEPAGE);
     }
 }
 

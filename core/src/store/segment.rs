@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::
 use parking_lot::Mutex;
 
 use super::item::Ref;
-use super::memory::Memory;
+use super::memory::{Memory, advise_large};
 use crate::config::{CacheConfig, MIB};
 
 /// Segments of a shard when all memory is in use, at least: with fewer the
@@ -30,6 +30,12 @@ const SIZES: (usize, usize) = (16 * 1024, MIB);
 
 /// Segments of a cache, at least, however low its limit.
 const FEWEST: usize = 16;
+
+/// Limit from which on the system is asked for large pages: item memory is then
+/// much larger than what the processor can address without looking pages up.
+/// Segments are taken in order, so no more than the last large page is in part
+/// unused.
+const LARGE_PAGES_FROM: usize = 64 * MIB;
 
 /// What a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +178,8 @@ impl Segments {
             limit => limit.max(FEWEST * size * shards.min(2)),
         };
         let memory = Memory::reserve(limit, SIZES.1)?;
-        if config.large_pages {
-            memory.advise_large();
+        if config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM {
+            advise_large(memory.range());
         }
         let count = memory.reserved() / size;
         Ok(Self {
