@@ -249,8 +249,8 @@ fn thread_named(name: &str) -> i32 {
     found[0]
 }
 
-/// One kind of request, given its number.
-type Work<'a> = Box<dyn FnMut(u64) + 'a>;
+/// A call of the cache, with a name, for each number.
+type Call<'a> = (&'static str, Box<dyn FnMut(u64) + 'a>);
 
 #[test]
 fn calls_in_process_do_not_allocate() {
@@ -261,7 +261,7 @@ fn calls_in_process_do_not_allocate() {
     let key = |n: u64| (n as u32).to_le_bytes();
     let keys: Vec<[u8; 4]> = (0..50).map(|n| key(n * 21)).collect();
     let mut value = Vec::with_capacity(4096);
-    let mut work: Vec<(&str, Work<'_>)> = vec![
+    let mut work: Vec<Call<'_>> = vec![
         ("set of the same size", Box::new(|n| cache.set(&key(n % 1000), &VALUE[..100], Ttl::Never).unwrap())),
         (
             "set of changing sizes",
