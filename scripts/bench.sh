@@ -63,7 +63,7 @@ if [ -n "${DATA:-}" ]; then
             --out "target/traces/$kind.zst" || failed=1
         traces+=(--trace "target/traces/$kind.zst")
     done
-    part replay replay "${traces[@]}" --requests $requests --rate $rate -m $limits
+    part replay replay "${traces[@]}" --requests $requests --rate $rate --retries 1 -m $limits
 else
     echo "no DATA: no items of published sizes, no replays" >&2
 fi
