@@ -25,6 +25,10 @@ use crate::workload::Workload;
 /// Measured to find the rates of open loops.
 const CALIBRATION: Duration = Duration::from_secs(1);
 
+/// Unmeasured time before the first turn of a scenario that sets: a store that appends grows to a multiple of
+/// what is alive before it reuses memory, and the first touch of memory costs what the system says.
+const STEADY: Duration = Duration::from_millis(1500);
+
 /// Longest wait for a server to finish what its fill began.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -124,6 +128,14 @@ struct Ratio {
     to_base: f64,
 }
 
+impl Effort {
+    /// For the first turn of a scenario.
+    fn beginning(self, scenario: &Scenario) -> Self {
+        let warmup = if scenario.gets() < 1.0 { self.warmup.max(STEADY) } else { self.warmup };
+        Self { warmup, ..self }
+    }
+}
+
 /// Runs the scenarios and prints the tables.
 pub fn run(common: &Common, scenarios: &[Scenario], effort: Effort, results: &mut Results) -> Result<()> {
     println!(
@@ -175,6 +187,7 @@ fn play<'a>(
         for contestant in &mut contestants {
             let Standing::Runs(server) = &contestant.standing else { continue };
             let stage = Stage { server, scenario, terms: terms_of(contestant.spec), cores: common.cores };
+            let effort = if round == 0 { effort.beginning(scenario) } else { effort };
             match stage.take_turn(&workload, &mut pace, effort) {
                 Ok(turn) => {
                     results.write(&TurnLine {
