@@ -30,6 +30,7 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod store;
+mod sync;
 pub mod watch;
 
 /// The examples of the README, which must compile and run.

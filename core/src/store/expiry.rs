@@ -11,11 +11,9 @@
 //! Expiry itself is lazy (`Shard::find`) and swept by the crawler
 //! (`Shard::crawl`); both ask [`Moment::is_dead`].
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-
-use parking_lot::Mutex;
-
 use super::policy::Moment;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// What was flushed and what will be.
 #[derive(Default)]
@@ -24,7 +22,8 @@ pub struct Flush {
     /// are flushed (lower half). One word: a stamp that takes a flush into
     /// account, beside a limit that does not, would let a read save an old item.
     state: AtomicU64,
-    /// The highest stamp that was given.
+    /// The highest stamp that was given; it rises under the lock `change`, so
+    /// that a flush knows of every stamp that does not take it into account.
     latest: AtomicU32,
     /// Second of a flush to come, or 0.
     due: AtomicU32,
@@ -38,47 +37,67 @@ impl Flush {
     /// call with their shard locked, or the stamp may be older than the items.
     #[inline]
     pub fn moment(&self, now: u32) -> Moment {
-        let due = self.due.load(Relaxed);
+        let due = self.due.load(Acquire);
         if due != 0 && now >= due {
             self.carry_out(due);
         }
-        let (shift, flushed) = self.state();
+        let state = self.state.load(Acquire);
+        let moment = self.moment_in(state, now);
+        // A stamp no higher than `latest` is known to every flush that began
+        // after `latest` rose so far; one that began before shows in the state.
+        if moment.stamp <= self.latest.load(Acquire) && self.state.load(Relaxed) == state {
+            return moment;
+        }
+        self.first_moment(now)
+    }
+
+    /// The moment at second `now`, if it is the first of its stamp, or if there
+    /// was a flush just now.
+    #[cold]
+    fn first_moment(&self, now: u32) -> Moment {
+        let _guard = self.change.lock();
+        let moment = self.moment_in(self.state.load(Relaxed), now);
+        if moment.stamp > self.latest.load(Relaxed) {
+            self.latest.store(moment.stamp, Release);
+        }
+        moment
+    }
+
+    #[inline]
+    fn moment_in(&self, state: u64, now: u32) -> Moment {
+        let (shift, flushed) = halves(state);
         let mut stamp = now.wrapping_add(shift);
         if stamp <= flushed && now != self.came.load(Relaxed) {
             // The clock was moved back.
             stamp = flushed.saturating_add(1);
         }
-        if stamp > self.latest.load(Relaxed) {
-            self.latest.fetch_max(stamp, Relaxed);
-        }
         Moment { now, stamp, flushed }
     }
 
-    #[inline]
     fn state(&self) -> (u32, u32) {
-        let state = self.state.load(Relaxed);
-        ((state >> 32) as u32, state as u32)
+        halves(self.state.load(Relaxed))
     }
 
     fn set_state(&self, shift: u32, flushed: u32) {
-        self.state.store(u64::from(shift) << 32 | u64::from(flushed), Relaxed);
+        self.state.store(u64::from(shift) << 32 | u64::from(flushed), Release);
     }
 
     /// Flushes everything there is at second `now`.
     pub fn now(&self, now: u32) {
         let _guard = self.change.lock();
-        self.due.store(0, Relaxed);
         self.came.store(0, Relaxed);
         let (shift, flushed) = self.state();
         let newest = now.wrapping_add(shift).max(self.latest.load(Relaxed));
         self.set_state(shift.wrapping_add(1), flushed.max(newest));
+        // Last: who sees that nothing is due sees why.
+        self.due.store(0, Release);
     }
 
     /// Flushes at second `at` whatever is there until the end of it. As in
     /// memcached there is at most one flush to come; 0 cancels it.
     pub fn later(&self, at: u32) {
         let _guard = self.change.lock();
-        self.due.store(at, Relaxed);
+        self.due.store(at, Release);
     }
 
     /// Second of the flush to come, or of the last one (`stats settings`).
@@ -99,12 +118,133 @@ impl Flush {
             let (shift, flushed) = self.state();
             self.came.store(due, Relaxed);
             self.set_state(shift, flushed.max(due.wrapping_add(shift)));
-            self.due.store(0, Relaxed);
+            self.due.store(0, Release);
         }
     }
 }
 
-#[cfg(test)]
+/// The two parts of [`Flush::state`].
+#[inline]
+fn halves(state: u64) -> (u32, u32) {
+    ((state >> 32) as u32, state as u32)
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A shard with one item: its stamp.
+    type Shard = Mutex<u32>;
+
+    /// Reads the item at second `now`, which renews it if it is there.
+    fn hit(flush: &Flush, shard: &Shard, now: u32) {
+        let mut stamp = shard.lock();
+        let moment = flush.moment(now);
+        if *stamp > moment.flushed {
+            *stamp = moment.stamp;
+        }
+    }
+
+    fn is_flushed(flush: &Flush, shard: &Shard, now: u32) -> bool {
+        let stamp = shard.lock();
+        *stamp <= flush.moment(now).flushed
+    }
+
+    fn setup() -> (Arc<Flush>, [Arc<Shard>; 2]) {
+        let flush = Flush::default();
+        let stamp = flush.moment(100).stamp;
+        (Arc::new(flush), [(); 2].map(|()| Arc::new(Mutex::new(stamp))))
+    }
+
+    /// Readers whose clock has moved on do not save what a flush took.
+    #[test]
+    fn no_reader_saves_what_was_flushed() {
+        loom::model(|| {
+            let (flush, shards) = setup();
+            let readers = shards.clone().map(|shard| {
+                let flush = Arc::clone(&flush);
+                loom::thread::spawn(move || hit(&flush, &shard, 101))
+            });
+            flush.now(100);
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            assert!(shards.iter().all(|shard| is_flushed(&flush, shard, 101)));
+        });
+    }
+
+    /// The same when the clock was moved back behind an earlier flush.
+    #[test]
+    fn no_reader_saves_what_was_flushed_with_the_clock_moved_back() {
+        loom::model(|| {
+            let (flush, [shard, _]) = setup();
+            flush.now(100);
+            *shard.lock() = flush.moment(90).stamp;
+            let reader = {
+                let (flush, shard) = (Arc::clone(&flush), Arc::clone(&shard));
+                loom::thread::spawn(move || hit(&flush, &shard, 95))
+            };
+            flush.now(90);
+            reader.join().unwrap();
+            assert!(is_flushed(&flush, &shard, 95));
+        });
+    }
+
+    /// What is stored after a flush stays, whatever readers do meanwhile.
+    #[test]
+    fn what_is_stored_after_a_flush_stays() {
+        loom::model(|| {
+            let (flush, shards) = setup();
+            let reader = {
+                let (flush, shards) = (Arc::clone(&flush), shards.clone());
+                loom::thread::spawn(move || shards.iter().for_each(|shard| hit(&flush, shard, 101)))
+            };
+            flush.now(100);
+            {
+                let mut stamp = shards[0].lock();
+                *stamp = flush.moment(100).stamp;
+            }
+            reader.join().unwrap();
+            assert!(!is_flushed(&flush, &shards[0], 100));
+            assert!(is_flushed(&flush, &shards[1], 101));
+        });
+    }
+
+    /// A flush at a second takes what is there, once.
+    #[test]
+    fn a_flush_at_a_second_takes_what_was_there() {
+        loom::model(|| {
+            let (flush, shards) = setup();
+            flush.later(101);
+            let readers = shards.clone().map(|shard| {
+                let flush = Arc::clone(&flush);
+                loom::thread::spawn(move || hit(&flush, &shard, 102))
+            });
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+            assert!(shards.iter().all(|shard| is_flushed(&flush, shard, 102)));
+            assert!(flush.moment(102).stamp > flush.moment(102).flushed);
+        });
+    }
+
+    /// A flush now that comes as a planned one falls due.
+    #[test]
+    fn a_flush_now_replaces_the_one_that_falls_due() {
+        loom::model(|| {
+            let (flush, [shard, _]) = setup();
+            flush.later(101);
+            let reader = {
+                let (flush, shard) = (Arc::clone(&flush), Arc::clone(&shard));
+                loom::thread::spawn(move || hit(&flush, &shard, 102))
+            };
+            flush.now(101);
+            reader.join().unwrap();
+            assert!(is_flushed(&flush, &shard, 102));
+            assert!(flush.moment(102).stamp > flush.moment(102).flushed);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
