@@ -179,3 +179,175 @@ fn the_rest_of_a_value_without_memory_ran_as_commands() {
     assert!(stored > 0 && refused > 0);
     assert_eq!(talk(&context, &mut session, b"mn\r\n").0, b"MN\r\n");
 }
+
+/// Stores `key` if there is memory.
+fn stores(cache: &Cache, key: &str, value: &[u8]) -> bool {
+    cache.set(key.as_bytes(), value, Ttl::Never).is_ok()
+}
+
+#[test]
+fn free_memory_was_not_used_once_the_index_had_grown() {
+    for evictions in [true, false] {
+        let config =
+            CacheConfig { memory_limit: 2 * MIB, shards: Some(1), evictions, ..CacheConfig::default() };
+        let cache = cache(config);
+        for n in 0..1800 {
+            set(&cache, &format!("large{n}"), &[b'B'; 1000]);
+        }
+        for n in 0..1800 {
+            cache.delete(format!("large{n}").as_bytes());
+        }
+        for n in 0..10_000 {
+            assert!(stores(&cache, &format!("small{n}"), b"x"), "small{n} refused");
+        }
+        assert_eq!(cache.store().totals().class_sum().evicted, 0);
+        assert_eq!(cache.store().totals().curr_items, 10_000);
+    }
+}
+
+#[test]
+fn an_index_as_large_as_the_limit_left_no_memory_for_items() {
+    let config = CacheConfig { memory_limit: 2 * MIB, hashpower_init: 20, ..CacheConfig::default() };
+    let cache = cache(config);
+    for n in 0..20_000 {
+        assert!(stores(&cache, &format!("key{n}"), &[b'B'; 100]), "key{n} refused");
+    }
+    assert!(cache.store().totals().curr_items > 5000);
+    // The same, by a limit that was lowered.
+    let config = CacheConfig { memory_limit: 32 * MIB, shards: Some(2), ..CacheConfig::default() };
+    let cache = self::cache(config);
+    for n in 0..200_000 {
+        assert!(stores(&cache, &format!("key{n}"), b"x"), "key{n} refused");
+    }
+    assert!(cache.store().totals().index_bytes > MIB);
+    assert!(cache.store().set_limit(MIB));
+    for n in 0..20_000 {
+        assert!(stores(&cache, &format!("key{n}"), &[b'B'; 100]), "key{n} refused");
+    }
+    (0..1000).for_each(|round| cache.store().tidy(round % 2));
+    assert!(cache.store().totals().usage.malloced <= 2 * MIB);
+}
+
+#[test]
+fn a_limit_below_what_the_shards_need_refused_everything() {
+    let config = CacheConfig { memory_limit: 128 * MIB, shards: Some(16), ..CacheConfig::default() };
+    let cache = cache(config);
+    for n in 0..40_000 {
+        set(&cache, &format!("key{n}"), &[b'B'; 4000]);
+    }
+    assert!(cache.store().set_limit(MIB));
+    for n in 0..20_000 {
+        assert!(stores(&cache, &format!("key{n}"), &[b'B'; 1000]), "key{n} refused");
+    }
+    (0..1000).for_each(|round| cache.store().tidy(round % 16));
+    assert!(!cache.store().shrinks());
+    assert!(cache.store().totals().usage.malloced <= 8 * MIB);
+}
+
+#[test]
+fn stores_were_refused_while_the_limit_was_lowered() {
+    let cache = cache(CacheConfig { memory_limit: 16 * MIB, shards: Some(1), ..CacheConfig::default() });
+    for n in 0..20_000 {
+        set(&cache, &format!("key{n}"), &[b'B'; 1000]);
+    }
+    assert!(cache.store().set_limit(4 * MIB));
+    for n in 0..20_000 {
+        assert!(stores(&cache, &format!("new{n}"), &[b'B'; 1000]), "new{n} refused");
+    }
+}
+
+#[test]
+fn a_lowered_limit_took_the_memory_that_cleaning_needs() {
+    let config =
+        CacheConfig { memory_limit: 4 * MIB, shards: Some(1), evictions: false, ..CacheConfig::default() };
+    let cache = cache(config);
+    let mut stored = 0;
+    while stores(&cache, &format!("key{stored}"), &[b'B'; 1000]) {
+        stored += 1;
+    }
+    for n in (0..stored).filter(|n| n % 5 < 2) {
+        cache.delete(format!("key{n}").as_bytes());
+    }
+    assert!(cache.store().set_limit(3 * MIB));
+    (0..1000).for_each(|_| cache.store().tidy(0));
+    assert!(!cache.store().shrinks());
+    for n in (0..stored).filter(|n| n % 5 == 2) {
+        cache.delete(format!("key{n}").as_bytes());
+    }
+    let free = stored * 3 / 4 - stored * 2 / 5;
+    let again = (0..stored).take_while(|n| stores(&cache, &format!("new{n}"), &[b'B'; 1000])).count();
+    assert!(again * 4 > free * 3, "{again} of about {free} stored");
+}
+
+#[test]
+fn a_shard_got_nothing_while_the_richest_could_give_nothing() {
+    let config = CacheConfig {
+        memory_limit: 8 * MIB,
+        shards: Some(4),
+        temporary_ttl: Some(1000),
+        ..CacheConfig::default()
+    };
+    let cache = cache(config);
+    let store = cache.store();
+    let key_of = |shard: u64, n: u32| {
+        let mut keys = (0..1000).map(|salt| format!("{n}.{salt}"));
+        keys.find(|key| store.hash(key.as_bytes()) >> 62 == shard).unwrap()
+    };
+    // Temporary items are not evicted.
+    for n in 0..4500 {
+        let key = key_of(0, n);
+        cache.set(key.as_bytes(), &[b'B'; 1000], Ttl::After(std::time::Duration::from_secs(500))).unwrap();
+    }
+    for n in 0..4500 {
+        set(&cache, &key_of(1, n), &[b'B'; 1000]);
+    }
+    for n in 0..2000 {
+        assert!(stores(&cache, &key_of(2, n), &[b'B'; 1000]), "{n} refused");
+    }
+}
+
+#[test]
+fn expired_items_that_nobody_crawled_kept_their_memory() {
+    let base = CacheConfig { memory_limit: 4 * MIB, lru_crawler: false, ..CacheConfig::default() };
+    for config in [
+        CacheConfig { evictions: false, ..base.clone() },
+        CacheConfig { temporary_ttl: Some(1000), ..base.clone() },
+    ] {
+        let cache = cache(config);
+        let ttl = Ttl::After(std::time::Duration::from_secs(500));
+        let mut stored = 0;
+        while cache.set(format!("key{stored}").as_bytes(), &[b'B'; 1000], ttl).is_ok() {
+            stored += 1;
+        }
+        assert!(stored > 2500);
+        cache.clock().advance(1000);
+        for n in 0..stored {
+            assert!(stores(&cache, &format!("new{n}"), &[b'B'; 1000]), "new{n} of {stored} refused");
+        }
+    }
+}
+
+/// Freeing one item may empty a segment, which another shard then fills.
+#[test]
+fn a_flush_looked_at_segments_that_another_shard_had_got() {
+    let config = CacheConfig { memory_limit: 3 * MIB, shards: Some(4), ..CacheConfig::default() };
+    let cache = cache(config);
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut n = number;
+                while std::time::Instant::now() < end {
+                    n += 3;
+                    let length = if n % 4 == 0 { 100_000 } else { 300 };
+                    let _ = stores(cache, &format!("key{}", n % 500), &vec![n as u8; length]);
+                    if n % 50 == number {
+                        cache.flush(None);
+                    }
+                }
+            });
+        }
+    });
+    cache.store().verify();
+}

@@ -26,6 +26,9 @@ const PATIENCE: usize = 8;
 /// Most segments that one store has to wait for.
 const ROUNDS: usize = 64;
 
+/// Buckets that are searched for dead items before a store is refused.
+const SWEEP: usize = 128;
+
 /// How hard a segment is cleaned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Zeal {
@@ -56,11 +59,40 @@ impl Shard {
                 }
             }
             let zeal = if round < PATIENCE { Zeal::Judging } else { Zeal::Emptying };
-            if !self.clean(common, moment, usize::MAX, zeal) {
+            // Another shard may have filled the pool meanwhile.
+            if !self.clean(common, moment, usize::MAX, zeal) && common.segments.is_exhausted() {
                 return false;
             }
         }
         false
+    }
+
+    /// Frees what is dead among some items, others each time. `false`: nothing.
+    pub(super) fn sweep(&mut self, common: &Common, moment: Moment) -> bool {
+        let memory = common.memory();
+        let mut dead = Vec::new();
+        for _ in 0..SWEEP.min(self.index.buckets()) {
+            self.index.walk(self.swept, |at| {
+                if moment.is_dead(memory.header(at)) {
+                    dead.push(at);
+                }
+            });
+            self.swept = (self.swept + 1) % self.index.buckets();
+        }
+        for &at in &dead {
+            self.reclaim(common, at, common.hash(Item::new(memory, at).key()));
+        }
+        !dead.is_empty()
+    }
+
+    /// Frees the dead item at `at`.
+    fn reclaim(&mut self, common: &Common, at: Ref, hash: u64) {
+        let header = common.memory().header(at);
+        let unfetched = !header.has(bit::FETCHED);
+        let stats = self.stats(header.class());
+        stats.reclaimed += 1;
+        stats.expired_unfetched += u64::from(unfetched);
+        self.unlink(common, at, hash);
     }
 
     /// Cleans up to about `budget` bytes of one segment. `false`: there is none
@@ -122,6 +154,9 @@ impl Shard {
             .sealed()
             .filter(|&number| segments.get(number).holds() == 0)
             .map(|number| (segments.get(number).live(), number))
+            .filter(|&(live, number)| {
+                !segments.is_exhausted() || self.logs.has_room(segments, segments.get(number).queue(), live)
+            })
             .min();
         let evicts = common.evicts() && segments.is_exhausted();
         // What is to be gained must be worth the copying; without evictions
@@ -177,11 +212,7 @@ impl Shard {
         };
         let header = memory.header(item);
         if moment.is_dead(header) {
-            let unfetched = !header.has(bit::FETCHED);
-            let stats = self.stats(header.class());
-            stats.reclaimed += 1;
-            stats.expired_unfetched += u64::from(unfetched);
-            self.unlink(common, item, hash);
+            self.reclaim(common, item, hash);
             return true;
         }
         let keeps = match zeal {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::item::{Queue, Ref};
+use super::item::{QUEUES, Queue, Ref};
 use super::segment::{Segments, State};
 
 /// Spare segments that a shard keeps for cleaning, once it owns any, and those
@@ -88,6 +88,13 @@ impl Logs {
         self.spare.len() >= SPARES
     }
 
+    /// Whether `live` bytes of the log with index `queue` can move without the
+    /// pool.
+    pub(super) fn has_room(&self, segments: &Segments, queue: usize, live: usize) -> bool {
+        !self.spare.is_empty()
+            || QUEUES.get(queue).is_some_and(|&queue| self.remaining(segments, queue) >= live)
+    }
+
     /// Whether more of the memory owned is dead than alive, by a margin.
     pub(super) fn is_bloated(&self, segments: &Segments) -> bool {
         let size = segments.size();
@@ -163,7 +170,9 @@ impl Logs {
     /// Puts an empty segment that is in no log aside, or back into the pool.
     fn recycle(&mut self, segments: &Segments, number: u32) {
         segments.get(number).set_state(State::Free);
-        if self.has_spare() || segments.shrinks() {
+        // Even if the limit was lowered: without spares nothing can be cleaned or
+        // stored. `Store::tidy` gives them back.
+        if self.has_spare() {
             self.owned -= 1;
             segments.give(number);
         } else {

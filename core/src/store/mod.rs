@@ -16,6 +16,8 @@
 //! shard never asks for another; what it cannot get there ([`visit::Full`]) it
 //! asks for without any lock ([`Store::make_room`]).
 
+#[cfg(test)]
+mod churn;
 mod classes;
 mod cleaner;
 mod common;
@@ -34,6 +36,7 @@ pub mod stats;
 mod verify;
 mod visit;
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
@@ -183,7 +186,8 @@ impl Store {
     pub fn make_room(&self, hash: u64, class: u8) -> Result<(), AllocError> {
         let common = &self.common;
         let home = self.shard(hash);
-        let share = (common.segments.limit() / common.segments.size() / self.shards.len()).max(1);
+        // Not of the limit: the index counts against it, too.
+        let share = (common.segments.usage().malloced / common.segments.size() / self.shards.len()).max(1);
         for _ in 0..TRIES {
             let owned = {
                 let mut own = home.lock();
@@ -196,17 +200,20 @@ impl Store {
                 own.logs.owned()
             };
             let others = self.shards.iter().map(|cell| &cell.0).filter(|&cell| !std::ptr::eq(cell, home));
-            let richest = others.map(|cell| (cell.lock().logs.owned(), cell)).max_by_key(|&(owned, _)| owned);
-            let given = richest.is_some_and(|(most, cell)| {
+            let mut richer: Vec<_> = others
+                .map(|cell| (cell.lock().logs.owned(), cell))
+                .filter(|&(others, _)| others >= owned)
+                .collect();
+            richer.sort_unstable_by_key(|&(others, _)| Reverse(others));
+            let given = richer.into_iter().any(|(_, cell)| {
                 let mut other = cell.lock();
-                most >= owned
-                    && other.make_spare(common, common.moment())
-                    && other.logs.give_spare(&common.segments)
+                other.make_spare(common, common.moment()) && other.logs.give_spare(&common.segments)
             });
-            if home.lock().make_spare(common, common.moment()) {
+            let mut own = home.lock();
+            if own.make_spare(common, common.moment()) {
                 return Ok(());
             }
-            if !given {
+            if !given && !own.sweep(common, common.moment()) {
                 break;
             }
         }
@@ -318,30 +325,35 @@ impl Store {
         let mut dead = Vec::new();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
+            // First look, then free: freeing may empty other segments, which
+            // then belong to any shard.
+            dead.clear();
             for queue in item::QUEUES {
-                let numbers: Vec<u32> = shard.logs.newest_first(queue).collect();
-                for number in numbers {
-                    dead.clear();
+                for number in shard.logs.newest_first(queue) {
+                    let (before, mut others) = (dead.len(), false);
                     Shard::entries(&self.common, number, |at| {
                         let header = memory.header(at);
-                        if header.kind() == Kind::Linked
-                            && moment.is_flushed(header)
-                            && moment.idle(header) <= 2
-                            && swept + dead.len() < most
-                        {
+                        if header.kind() != Kind::Linked {
+                            return;
+                        }
+                        let recent = moment.is_flushed(header) && moment.idle(header) <= 2;
+                        if recent && swept + dead.len() < most {
                             dead.push(at);
+                        } else {
+                            others = true;
                         }
                     });
-                    if dead.is_empty() {
+                    // A segment may have no items at all, but pieces of some.
+                    if dead.len() == before && others {
                         break;
                     }
-                    for &at in &dead {
-                        let hash = self.common.hash(Item::new(memory, at).key());
-                        shard.unlink(&self.common, at, hash);
-                    }
-                    swept += dead.len();
                 }
             }
+            for &at in &dead {
+                let hash = self.common.hash(Item::new(memory, at).key());
+                shard.unlink(&self.common, at, hash);
+            }
+            swept += dead.len();
         }
         swept
     }

@@ -37,6 +37,10 @@ const FEWEST: usize = 16;
 /// unused.
 const LARGE_PAGES_FROM: usize = 64 * MIB;
 
+/// Segments of each shard that no limit takes away, on average: each has up to
+/// four open ones, and spares.
+const LEAST_PER_SHARD: usize = 8;
+
 /// What a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -130,6 +134,8 @@ pub struct Segments {
     shift: u32,
     table: Box<[Segment]>,
     pool: Mutex<Pool>,
+    /// Bytes of segments that may be in use however low the limit is.
+    least: usize,
     /// No segment can be had from the pool.
     exhausted: AtomicBool,
     /// Bytes that count against the limit beside segments: what finding items
@@ -193,6 +199,7 @@ impl Segments {
                 malloced: config.initial_malloced,
                 limit,
             }),
+            least: LEAST_PER_SHARD * size * shards,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
         })
@@ -258,6 +265,8 @@ impl Segments {
     }
 
     fn take_from(&self, pool: &mut Pool) -> Option<u32> {
+        // What is charged beside segments may have grown.
+        self.shrink(pool);
         if self.excess(pool) > 0 {
             return None;
         }
@@ -289,6 +298,12 @@ impl Segments {
     }
 
     fn trim(&self, pool: &mut Pool) {
+        self.shrink(pool);
+        self.exhausted.store(pool.free.is_empty() && !self.may_grow(pool), Relaxed);
+    }
+
+    /// Gives free segments back to the system as the limit demands.
+    fn shrink(&self, pool: &mut Pool) {
         while self.excess(pool) > 0
             && let Some(number) = pool.free.pop()
         {
@@ -296,7 +311,6 @@ impl Segments {
             pool.released.push(number);
             pool.malloced -= self.size();
         }
-        self.exhausted.store(pool.free.is_empty() && !self.may_grow(pool), Relaxed);
     }
 
     /// Changes the memory limit. `false`: more than addresses are reserved for.
@@ -321,17 +335,22 @@ impl Segments {
         self.charged.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    fn in_use(&self, pool: &Pool) -> usize {
-        pool.malloced + self.charged.load(Relaxed)
+    /// Bytes of segments that may be in use. What the index takes must not leave
+    /// next to nothing for items.
+    fn allowed(&self, pool: &Pool) -> usize {
+        match pool.limit {
+            0 => usize::MAX,
+            limit => limit.saturating_sub(self.charged.load(Relaxed)).max(self.least),
+        }
     }
 
     /// Bytes above the limit.
     fn excess(&self, pool: &Pool) -> usize {
-        if pool.limit == 0 { 0 } else { self.in_use(pool).saturating_sub(pool.limit) }
+        pool.malloced.saturating_sub(self.allowed(pool))
     }
 
     fn may_grow(&self, pool: &Pool) -> bool {
-        pool.limit == 0 || self.in_use(pool) + self.size() <= pool.limit
+        pool.malloced.saturating_add(self.size()) <= self.allowed(pool)
     }
 
     /// The limit in bytes.

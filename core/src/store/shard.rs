@@ -74,18 +74,23 @@ pub struct Shard {
     pub(super) ghosts: Ghosts,
     pub(super) logs: Logs,
     pub(super) cleaning: Option<Cleaning>,
+    /// Bucket of the index that [`Shard::sweep`] looks at next.
+    pub(super) swept: usize,
     /// Segments cleaned, and items that were moved out of them.
     pub(super) cleaned: u64,
     pub(super) moved: u64,
-    /// Bytes of index and ghosts that count against the limit.
+    /// Bytes of index and ghosts when they were last charged against the limit.
+    /// What the index took at first does not count: it was asked for beside it.
     charged: usize,
 }
 
 impl Shard {
     pub(super) fn new(number: u32, classes: usize, slots: usize, tuning: Tuning) -> Self {
+        let index = Index::new(slots);
+        let charged = index.bytes();
         Self {
             number,
-            index: Index::new(slots),
+            index,
             logs: Logs::default(),
             ghosts: Ghosts::default(),
             cleaning: None,
@@ -96,7 +101,8 @@ impl Shard {
             moved: 0,
             mean: 0,
             mean_over: 0,
-            charged: 0,
+            charged,
+            swept: 0,
             tuning,
         }
     }
