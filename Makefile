@@ -9,7 +9,7 @@ BENCH := target/release/bench
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build setup test test-rust test-servers test-examples differential suite clients bench bench-quick plots lint doc install clean
+.PHONY: help run build setup test test-rust miri loom fuzz test-servers test-examples differential suite clients bench bench-quick plots lint doc install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -32,6 +32,18 @@ lint: ## formatting and clippy
 
 test-rust: ## the Rust tests
 	cargo test --workspace --locked
+
+miri: ## the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with miri)
+	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-core --lib -- store::churn store::expiry store::ghost store::policy
+
+loom: ## every order of steps in what is done without a lock
+	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-core --lib loom_tests
+
+# Without a sanitizer: with one, reserving addresses takes a second.
+TIME ?= 60
+TARGET ?= store
+fuzz: ## random operations against a model: make fuzz TARGET=store TIME=60 (needs a nightly and cargo-fuzz)
+	cargo +nightly fuzz run --sanitizer none $(TARGET) -- -max_total_time=$(TIME) -max_len=600 -rss_limit_mb=3000
 
 test-servers: clients differential
 

@@ -28,7 +28,7 @@ use std::sync::atomic::{
 };
 
 use super::item::Ref;
-use super::memory::{advise_large, prefetch};
+use super::memory::{advise_large, discard_pages, prefetch};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
@@ -147,18 +147,8 @@ impl Buckets {
     /// Gives the memory of buckets that are empty back to the system. Whoever
     /// still looks at them sees empty ones.
     fn release(&self) {
-        const PAGE: usize = 4096;
-        let bytes = size_of_val::<[Bucket]>(self);
-        let start = self.0.cast::<u8>().as_ptr();
-        let skip = start.align_offset(PAGE);
-        if bytes >= skip + PAGE {
-            let length = (bytes - skip) / PAGE * PAGE;
-            // SAFETY: whole pages inside the buckets, which are all empty: they
-            // read as zeros afterwards, which is empty, too.
-            unsafe {
-                libc::madvise(start.add(skip).cast(), length, libc::MADV_DONTNEED);
-            }
-        }
+        // SAFETY: the buckets are all empty, so zeros are what they hold.
+        unsafe { discard_pages(self.0.cast().as_ptr(), size_of_val::<[Bucket]>(self)) };
     }
 }
 

@@ -53,21 +53,12 @@ impl Memory {
         }
         // Room to raise the limit while running; less if the system is strict.
         let mut wanted = ((u32::MAX as usize) << shift) / grain * grain;
+        if cfg!(miri) {
+            // Its memory is real.
+            wanted = limit;
+        }
         loop {
-            // SAFETY: an anonymous mapping at an address of the kernel's choice
-            // touches no existing memory; the result is checked.
-            let mapping = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    wanted + LARGE_PAGE,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                    -1,
-                    0,
-                )
-            };
-            if mapping != libc::MAP_FAILED {
-                let mapping = mapping.cast::<u8>();
+            if let Some(mapping) = system::map(wanted + LARGE_PAGE) {
                 // SAFETY: less than LARGE_PAGE, and the mapping is LARGE_PAGE longer than
                 // what is used.
                 let base = unsafe { mapping.add(mapping.align_offset(LARGE_PAGE)) };
@@ -90,9 +81,7 @@ impl Memory {
     pub fn release(&self, offset: usize, len: usize) {
         assert!(offset + len <= self.reserved);
         // SAFETY: inside the reservation (checked), and unused (the contract).
-        unsafe {
-            libc::madvise(self.base.add(offset).cast(), len, libc::MADV_DONTNEED);
-        }
+        unsafe { system::discard(self.base.add(offset), len) };
     }
 
     /// All of it.
@@ -194,9 +183,22 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference outlives the Memory.
-        unsafe {
-            libc::munmap(self.mapping.cast(), self.mapped);
-        }
+        unsafe { system::unmap(self.mapping, self.mapped) };
+    }
+}
+
+/// Gives the contents of the pages that lie wholly in some memory back to the
+/// system; they read as zeros from now on.
+///
+/// # Safety
+/// All of it is private memory of ours, and may be overwritten with zeros at any
+/// moment.
+pub unsafe fn discard_pages(start: *mut u8, length: usize) {
+    const PAGE: usize = 4096;
+    let skip = start.align_offset(PAGE);
+    if length >= skip.saturating_add(PAGE) {
+        // SAFETY: the contract.
+        unsafe { system::discard(start.wrapping_add(skip), (length - skip) / PAGE * PAGE) };
     }
 }
 
@@ -208,21 +210,93 @@ pub fn advise_large((start, length): (*mut u8, usize)) {
         return;
     }
     let length = (length - skip) / LARGE_PAGE * LARGE_PAGE;
-    // SAFETY: advice that changes no contents; if the memory is not there the
-    // system refuses, and failure is harmless.
-    unsafe {
-        libc::madvise(start.wrapping_add(skip).cast(), length, libc::MADV_HUGEPAGE);
-    }
+    system::advise_large(start.wrapping_add(skip), length);
 }
 
 /// Asks the processor to fetch the line at `address`, which may be anything.
 #[inline]
 pub fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch of any address has no effect but on caches.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
+}
+
+/// What the system does with memory.
+#[cfg(not(miri))]
+mod system {
+    /// Zeroed memory of `len` bytes; it is not there before it is written.
+    pub(super) fn map(len: usize) -> Option<*mut u8> {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice
+        // touches no existing memory; the result is checked.
+        let mapping = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        (mapping != libc::MAP_FAILED).then_some(mapping.cast())
+    }
+
+    /// Gives the contents back; zeros are read from now on.
+    ///
+    /// # Safety
+    /// It is part of a mapping, and nothing refers to it.
+    pub(super) unsafe fn discard(start: *mut u8, len: usize) {
+        // SAFETY: the contract.
+        unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) };
+    }
+
+    /// Asks for large pages.
+    pub(super) fn advise_large(start: *mut u8, len: usize) {
+        // SAFETY: advice that changes no contents; if the memory is not there
+        // the system refuses, and failure is harmless.
+        unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };
+    }
+
+    /// Gives a mapping back.
+    ///
+    /// # Safety
+    /// It came from `map` with this `len`, and nothing refers to it.
+    pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
+        // SAFETY: the contract.
+        unsafe { libc::munmap(mapping.cast(), len) };
+    }
+}
+
+/// The same for Miri, which knows no address space without memory.
+#[cfg(miri)]
+mod system {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len, 4096).ok()
+    }
+
+    pub(super) fn map(len: usize) -> Option<*mut u8> {
+        // SAFETY: `len` is not 0.
+        let memory = unsafe { alloc_zeroed(layout(len)?) };
+        (!memory.is_null()).then_some(memory)
+    }
+
+    pub(super) unsafe fn discard(start: *mut u8, len: usize) {
+        // SAFETY: the contract.
+        unsafe { start.write_bytes(0, len) };
+    }
+
+    pub(super) fn advise_large(_: *mut u8, _: usize) {}
+
+    pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
+        if let Some(layout) = layout(len) {
+            // SAFETY: the contract.
+            unsafe { dealloc(mapping, layout) };
+        }
+    }
 }
