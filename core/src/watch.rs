@@ -6,10 +6,10 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Kinds of events, as bits.
 pub mod kind {
@@ -170,7 +170,40 @@ pub fn push_uri_encoded(to: &mut String, key: &[u8]) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+
+    /// A reader that drains when it is woken, and only then, gets every line.
+    #[test]
+    fn no_line_stays_without_a_wake() {
+        loom::model(|| {
+            let watcher_rung = Arc::new(Mutex::new(false));
+            let rung = Arc::clone(&watcher_rung);
+            let watcher = Arc::new(Watcher {
+                wanted: kind::FETCHERS,
+                limit: 100,
+                state: Mutex::default(),
+                wake: Box::new(move || *watcher_rung.lock() = true),
+            });
+            let writers = [(); 2].map(|()| {
+                let watcher = Arc::clone(&watcher);
+                loom::thread::spawn(move || assert!(watcher.offer(b"line\n")))
+            });
+            let mut lines = Vec::new();
+            if std::mem::take(&mut *rung.lock()) {
+                watcher.drain(&mut lines);
+            }
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            if std::mem::take(&mut *rung.lock()) {
+                watcher.drain(&mut lines);
+            }
+            assert_eq!(lines, b"line\nline\n");
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
