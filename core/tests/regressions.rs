@@ -239,7 +239,7 @@ fn a_limit_below_what_the_shards_need_refused_everything() {
     for n in 0..20_000 {
         assert!(stores(&cache, &format!("key{n}"), &[b'B'; 1000]), "key{n} refused");
     }
-    (0..1000).for_each(|round| cache.store().tidy(round % 16));
+    (0..10_000).for_each(|round| cache.store().tidy(round % 16));
     assert!(!cache.store().shrinks());
     assert!(cache.store().totals().usage.malloced <= 8 * MIB);
 }
