@@ -314,7 +314,7 @@ impl Cache {
             let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };
             if self.store.is_chunked(request.key.len(), flags, length) {
                 let (at, cas) = (item.at(), item.header().cas());
-                let Some(old) = visit.pin() else { break not_stored };
+                let Some(old) = visit.pin_briefly() else { break not_stored };
                 drop(visit);
                 let joined = Draft::new(&self.store, hash, &new, length, true).and_then(|mut draft| {
                     if append {
@@ -449,6 +449,8 @@ impl Cache {
                 let mut padded = digits.to_vec();
                 padded.resize(length, b' ');
                 let (at, compare, state) = (item.at(), header.cas(), header.state());
+                // Without CAS the place alone says that it is the same item.
+                let _held = visit.pin_briefly();
                 drop(visit);
                 let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
                 let mut draft =
@@ -457,7 +459,7 @@ impl Cache {
                 let mut visit = self.store.visit(request.key, hash);
                 again = true;
                 if visit.item().is_none_or(|item| item.at() != at || item.header().cas() != compare) {
-                    // The draft goes after the lock.
+                    // The draft and the pin go after the lock.
                     drop(visit);
                     continue;
                 }

@@ -39,7 +39,8 @@ impl Parts {
 
 impl PinnedValue {
     /// Pins the item at `at`, which is LINKED, in the locked `shard` of `hash`.
-    pub(super) fn new(store: &Arc<Store>, shard: &mut Shard, at: Ref, hash: u64) -> Self {
+    /// `briefly`: it is held in any case.
+    pub(super) fn new(store: &Arc<Store>, shard: &mut Shard, at: Ref, hash: u64, briefly: bool) -> Self {
         let memory = store.common.memory();
         let header = memory.header(at);
         let length = header.length() as usize;
@@ -52,7 +53,7 @@ impl PinnedValue {
         };
         let entries = parts.entries();
         let segments = &store.common.segments;
-        let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, false)).count();
+        let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, briefly)).count();
         let value = if held == entries.len() {
             Value::Held { store: Arc::clone(store), hash, parts }
         } else {

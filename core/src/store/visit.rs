@@ -110,7 +110,14 @@ impl<'a> Visit<'a> {
     /// Keeps the item's value readable beyond this visit.
     pub fn pin(&mut self) -> Option<PinnedValue> {
         let at = self.at.some()?;
-        Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash))
+        Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash, false))
+    }
+
+    /// The same for a caller that waits for nobody meanwhile: it is no copy, so
+    /// that nothing is written over the item before it goes.
+    pub(crate) fn pin_briefly(&mut self) -> Option<PinnedValue> {
+        let at = self.at.some()?;
+        Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash, true))
     }
 
     /// Removes the item.
