@@ -9,7 +9,7 @@ BENCH := target/release/bench
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build setup test test-rust miri loom fuzz test-servers test-examples differential suite clients bench bench-quick plots lint doc install clean
+.PHONY: help run build setup test test-rust miri loom fuzz test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -73,6 +73,11 @@ bench: build ## side by side with memcached, half an hour: make bench MEMCACHED=
 bench-quick: build ## the same in three minutes, of which nothing is kept
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
+
+policies: ## simulate eviction policies on traces: make policies TRACES="P3.lis.zst OLTP.lis.zst"
+	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check libcachesim zstandard
+	target/venv/bin/python scripts/policies.py bench/results/policies.jsonl $(TRACES)
 
 plots: ## draw bench/results into docs/plots
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
