@@ -49,6 +49,10 @@ started=$SECONDS
 # The canned replies are no cache: only the loads ask them.
 part compare compare "${compare[@]}" --server floor
 part idle compare --idle
+echo
+echo "## inprocess"
+rm -f "$out/inprocess.jsonl"
+"$BENCH" inprocess $([ "$size" = full ] || echo --seconds 0.1 --rounds 2 --items 0) --results "$out/inprocess.jsonl" || failed=1
 
 if [ -n "${DATA:-}" ]; then
     tables=("$DATA"/*.csv)

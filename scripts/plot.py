@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws results of `bench` as SVG: plot.py RESULTS OUT
 
-RESULTS is a directory of *.jsonl files as `bench --results` writes them, OUT one for the plots:
+RESULTS is a directory with compare.jsonl and replay.jsonl as `make bench` writes them, OUT one for the plots:
 
   cpu.svg      CPU per operation as ratios to the base, every scenario, with the project's goals
   items.svg    CPU per operation against the number of items
@@ -52,7 +52,9 @@ class Results:
     def __init__(self, directory: Path):
         self.summaries = {}
         self.replays = {}
-        for path in sorted(directory.glob("*.jsonl")):
+        for path in (directory / "compare.jsonl", directory / "replay.jsonl"):
+            if not path.exists():
+                continue
             for line in path.read_text().splitlines():
                 entry = json.loads(line)
                 if entry["kind"] == "summary":
