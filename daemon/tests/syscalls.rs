@@ -105,8 +105,8 @@ fn between_marks(trace: &Path) -> Vec<Vec<String>> {
 
 #[test]
 fn a_request_costs_three_system_calls() {
-    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
-    if !traces.is_ok_and(|status| status.success()) {
+    let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    if !possible.is_ok_and(|status| status.success()) {
         eprintln!("skipped: strace is not installed (scripts/setup.sh does that), or may trace nothing here");
         return;
     }
