@@ -13,6 +13,7 @@ use super::common::Common;
 use super::item::{Item, Kind, Queue, Ref, bit};
 use super::policy::{self, Moment};
 use super::shard::{Cleaning, Shard};
+use crate::config::LruMode;
 
 /// Bytes cleaned for each byte stored.
 const INSTALMENT: usize = 4;
@@ -44,7 +45,8 @@ impl Shard {
     #[inline]
     pub(super) fn repay(&mut self, common: &Common, moment: Moment, bytes: usize) {
         let short = common.segments.is_exhausted() && !self.logs.has_spare();
-        if short || self.cleaning.is_some() || self.logs.is_bloated(&common.segments) {
+        let bloated = || self.compacts(common) && self.logs.is_bloated(&common.segments);
+        if short || self.cleaning.is_some() || bloated() {
             self.clean(common, moment, bytes * INSTALMENT, Zeal::Judging);
         }
     }
@@ -145,6 +147,12 @@ impl Shard {
         true
     }
 
+    /// Whether mostly dead segments are compacted. That changes the order of
+    /// items, which flat mode promises to keep while it may evict.
+    fn compacts(&self, common: &Common) -> bool {
+        self.tuning.mode != LruMode::Flat || !common.evicts()
+    }
+
     /// The segment to clean next, and whether it is only to be compacted.
     fn choose(&self, common: &Common) -> Option<(u32, bool)> {
         let segments = &common.segments;
@@ -152,7 +160,7 @@ impl Shard {
         let emptiest = self
             .logs
             .sealed()
-            .filter(|&number| segments.get(number).holds() == 0)
+            .filter(|&number| self.compacts(common) && segments.get(number).holds() == 0)
             .map(|number| (segments.get(number).live(), number))
             .filter(|&(live, number)| {
                 !segments.is_exhausted() || self.logs.has_room(segments, segments.get(number).queue(), live)
