@@ -6,19 +6,18 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-/// A connected socket whose calls wait.
+/// A connected socket of one of two kinds.
 #[derive(Debug)]
-pub enum Blocking {
-    Tcp(std::net::TcpStream),
-    Unix(std::os::unix::net::UnixStream),
+pub enum Socket<T, U> {
+    Tcp(T),
+    Unix(U),
 }
 
+/// A connected socket whose calls wait.
+pub type Blocking = Socket<std::net::TcpStream, std::os::unix::net::UnixStream>;
+
 /// A connected socket whose calls never wait.
-#[derive(Debug)]
-pub enum Stream {
-    Tcp(mio::net::TcpStream),
-    Unix(mio::net::UnixStream),
-}
+pub type Stream = Socket<mio::net::TcpStream, mio::net::UnixStream>;
 
 impl Blocking {
     /// Makes reads fail after `timeout` of silence.
@@ -44,29 +43,7 @@ impl Blocking {
     }
 }
 
-impl Read for Blocking {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Blocking {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for Stream {
+impl<T: Read, U: Read> Read for Socket<T, U> {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -76,7 +53,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl<T: Write, U: Write> Write for Socket<T, U> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {

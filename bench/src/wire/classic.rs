@@ -1,6 +1,6 @@
 //! The classic text protocol.
 
-use super::{Head, line, number, put_number};
+use super::{Head, number, put_number, put_value, text_head};
 use crate::items::Items;
 
 pub fn get(items: &Items, ids: &[u64], out: &mut Vec<u8>) {
@@ -20,25 +20,19 @@ pub fn set(items: &Items, id: u64, ttl: u32, out: &mut Vec<u8>) {
     put_number(ttl, out);
     out.push(b' ');
     put_number(value.len(), out);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    put_value(value, out);
 }
 
 pub fn head(input: &[u8]) -> Head<'_> {
-    let (line, used) = match line(input) {
-        Ok(found) => found,
-        Err(head) => return head,
-    };
-    if let Some(rest) = line.strip_prefix(b"VALUE ") {
-        return value(rest, used).unwrap_or(Head::Wrong);
-    }
+    text_head(input, b"VALUE ", value, status)
+}
+
+fn status(line: &[u8], used: usize) -> Option<Head<'static>> {
     match line {
-        b"END" => Head::End { used },
-        b"STORED" => Head::Stored { used },
-        b"NOT_STORED" => Head::Refused { used },
-        _ if line.starts_with(b"SERVER_ERROR out of memory") => Head::Refused { used },
-        _ => Head::Wrong,
+        b"END" => Some(Head::End { used }),
+        b"STORED" => Some(Head::Stored { used }),
+        b"NOT_STORED" => Some(Head::Refused { used }),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The meta text protocol: `mg <key> v` for one key, quiet gets closed by `mn` for several.
 
-use super::{Head, line, number, put_number};
+use super::{Head, number, put_number, put_value, text_head};
 use crate::items::Items;
 
 pub fn get(items: &Items, ids: &[u64], out: &mut Vec<u8>) {
@@ -28,25 +28,19 @@ pub fn set(items: &Items, id: u64, ttl: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(b" T");
         put_number(ttl, out);
     }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    put_value(value, out);
 }
 
 pub fn head(input: &[u8]) -> Head<'_> {
-    let (line, used) = match line(input) {
-        Ok(found) => found,
-        Err(head) => return head,
-    };
-    if let Some(rest) = line.strip_prefix(b"VA ") {
-        return value(rest, used).unwrap_or(Head::Wrong);
-    }
+    text_head(input, b"VA ", value, status)
+}
+
+fn status(line: &[u8], used: usize) -> Option<Head<'static>> {
     match line {
-        b"EN" | b"MN" => Head::End { used },
-        b"HD" => Head::Stored { used },
-        b"NS" => Head::Refused { used },
-        _ if line.starts_with(b"SERVER_ERROR out of memory") => Head::Refused { used },
-        _ => Head::Wrong,
+        b"EN" | b"MN" => Some(Head::End { used }),
+        b"HD" => Some(Head::Stored { used }),
+        b"NS" => Some(Head::Refused { used }),
+        _ => None,
     }
 }
 

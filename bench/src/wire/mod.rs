@@ -84,6 +84,34 @@ impl Protocol {
     }
 }
 
+/// Reads the beginning of a reply in a text protocol: `value` reads what follows `prefix`, `status` the other
+/// lines, but for that of a server without memory, which is the same in both.
+#[inline]
+fn text_head<'a>(
+    input: &'a [u8],
+    prefix: &[u8],
+    value: fn(&'a [u8], usize) -> Option<Head<'a>>,
+    status: fn(&[u8], usize) -> Option<Head<'static>>,
+) -> Head<'a> {
+    let (line, used) = match line(input) {
+        Ok(found) => found,
+        Err(head) => return head,
+    };
+    let head = match line.strip_prefix(prefix) {
+        Some(rest) => value(rest, used),
+        None if line.starts_with(b"SERVER_ERROR out of memory") => Some(Head::Refused { used }),
+        None => status(line, used),
+    };
+    head.unwrap_or(Head::Wrong)
+}
+
+/// The end of a line, and a value with its own.
+fn put_value(value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The first line of `input` without its CR LF, and its length with it.
 #[inline]
 fn line(input: &[u8]) -> Result<(&[u8], usize), Head<'static>> {
