@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cache::Cache;
 use crate::config::ServerConfig;
@@ -176,10 +176,6 @@ pub struct ListenerStats {
     pub disabled_us: AtomicU64,
     /// 1 while listening is switched off for want of connections, else 0.
     pub paused: AtomicU8,
-    /// Listening sockets.
-    pub listeners: AtomicU64,
-    /// Most connection structures that existed at once.
-    pub structures: AtomicUsize,
 }
 
 impl ListenerStats {

@@ -216,8 +216,6 @@ impl Acceptor {
                 format!("<{} server listening ({protocol})", listener.fd())
             });
         }
-        context.listener.listeners.store(listeners.len() as u64, Relaxed);
-        context.listener.structures.fetch_max(listeners.len(), Relaxed);
         let acceptor = Self {
             poll,
             context,
@@ -296,10 +294,8 @@ impl Acceptor {
     }
 
     fn hand_out(&mut self, accepted: Accepted) {
-        let open = self.gate.enter();
-        let stats = &self.context.listener;
-        stats.total.fetch_add(1, Relaxed);
-        stats.structures.fetch_max(open + self.listeners.len(), Relaxed);
+        self.gate.enter();
+        self.context.listener.total.fetch_add(1, Relaxed);
         let mut accepted = accepted;
         for _ in 0..self.mailboxes.len() {
             self.next = (self.next + 1) % self.mailboxes.len();
@@ -359,7 +355,6 @@ impl Drop for Acceptor {
         for listener in &self.listeners {
             self.context.connections.clear(listener.fd());
         }
-        self.context.listener.listeners.store(0, Relaxed);
         self.gate.bell.remove();
     }
 }

@@ -72,9 +72,9 @@ impl Gate {
         self.open.load(SeqCst)
     }
 
-    /// Counts a new connection; returns how many there are now.
-    pub(crate) fn enter(&self) -> usize {
-        self.open.fetch_add(1, SeqCst) + 1
+    /// Counts a new connection.
+    pub(crate) fn enter(&self) {
+        self.open.fetch_add(1, SeqCst);
     }
 
     /// A connection is closed.
