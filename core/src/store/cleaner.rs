@@ -82,7 +82,7 @@ impl Shard {
             self.swept = (self.swept + 1) % self.index.buckets();
         }
         for &at in &dead {
-            self.reclaim(common, at, common.hash(Item::new(memory, at).key()));
+            self.reclaim(common, at, common.hash_of(at));
         }
         !dead.is_empty()
     }
@@ -120,7 +120,7 @@ impl Shard {
                 let at = common.segments.entry(number, offset);
                 let header = memory.header(at);
                 if header.kind() == Kind::Linked {
-                    let hash = common.hash(Item::new(memory, at).key());
+                    let hash = common.hash_of(at);
                     common.directory(self.number).prefetch(hash);
                     group[count] = (at, hash);
                     count += 1;
@@ -128,7 +128,7 @@ impl Shard {
                     group[count] = (at, 0);
                     count += 1;
                 }
-                offset += common.segments.round(header.extent());
+                offset += common.segments.taken_by(at);
             }
             for &(at, hash) in &group[..count] {
                 if !self.clean_entry(common, moment, at, hash, compacts, zeal) {
@@ -215,7 +215,7 @@ impl Shard {
                 if memory.header(owner).kind() != Kind::Linked {
                     return true;
                 }
-                (owner, common.hash(Item::new(memory, owner).key()))
+                (owner, common.hash_of(owner))
             }
         };
         let header = memory.header(item);

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::classes::Classes;
 use super::expiry::Flush;
 use super::index::Directory;
-use super::item::{HEADER, Item, bit};
+use super::item::{HEADER, Item, Ref, bit};
 use super::memory::Memory;
 use super::policy::Moment;
 use super::segment::Segments;
@@ -67,6 +67,12 @@ impl Common {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
+    }
+
+    /// Hash of the key of the item at `at`.
+    #[inline]
+    pub(super) fn hash_of(&self, at: Ref) -> u64 {
+        self.hash(Item::new(self.memory(), at).key())
     }
 
     /// The shard of a hash.

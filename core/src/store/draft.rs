@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::item::{HEADER, Kind, Ref, bit, first_piece, item_size};
+use super::item::{HEADER, Kind, Ref, bit, item_size, link_piece, pieces};
 use super::logs::For;
 use super::policy;
 use super::shard::Shard;
@@ -74,7 +74,7 @@ impl Draft {
             header.set_queue(queue);
             let offset = header.value_offset();
             if chunked {
-                common.memory().write(at, offset, &Ref::NONE.0.to_ne_bytes());
+                link_piece(common.memory(), at, Ref::NONE, Ref::NONE);
             }
             if !shard.logs.hold(&common.segments, at, urgent) {
                 shard.bury(common, at);
@@ -194,13 +194,7 @@ impl Draft {
             header.start(self.class, 0, length as u32, 0, Kind::Piece as u16);
             header.set_links(*owner, Ref::NONE);
             header.set_queue(queue);
-            match last.some() {
-                Some(last) => memory.header(last).set_links(*owner, at),
-                None => {
-                    let offset = memory.header(*owner).value_offset();
-                    memory.write(*owner, offset, &at.0.to_ne_bytes());
-                }
-            }
+            link_piece(memory, *owner, *last, at);
             shard.logs.hold(segments, at, true);
             let moment = common.moment();
             shard.repay(common, moment, size);
@@ -264,11 +258,10 @@ impl Draft {
         match std::mem::replace(&mut self.place, Place::Done) {
             Place::Whole { at, .. } => shard.logs.release(segments, at),
             Place::Pieces { at, .. } => {
-                let mut piece = first_piece(memory, at).some();
+                // Once released a segment may belong to another shard.
+                let pieces = pieces(memory, at);
                 shard.logs.release(segments, at);
-                while let Some(at) = piece {
-                    // Once released its segment may belong to another shard.
-                    piece = memory.header(at).next().some();
+                for at in pieces {
                     shard.logs.release(segments, at);
                 }
             }

@@ -376,8 +376,24 @@ impl<'m> Item<'m> {
     }
 }
 
+/// The pieces of the item at `at`, if its value is in pieces. One that was given
+/// out may be buried: the next is known by then.
+pub(super) fn pieces(memory: &Memory, at: Ref) -> impl Iterator<Item = Ref> {
+    let first = if memory.header(at).has(bit::CHUNKED) { first_piece(memory, at) } else { Ref::NONE };
+    std::iter::successors(first.some(), |&at| memory.header(at).next().some())
+}
+
+/// Puts a piece of the CHUNKED item at `owner` behind the one at `before`, or
+/// first if that is none.
+pub(super) fn link_piece(memory: &Memory, owner: Ref, before: Ref, piece: Ref) {
+    match before.some() {
+        Some(before) => memory.header(before).set_links(owner, piece),
+        None => memory.write(owner, memory.header(owner).value_offset(), &piece.0.to_ne_bytes()),
+    }
+}
+
 /// The first piece of the CHUNKED item at `at`.
-pub(super) fn first_piece(memory: &Memory, at: Ref) -> Ref {
+fn first_piece(memory: &Memory, at: Ref) -> Ref {
     let mut word = [0; 4];
     word.copy_from_slice(memory.bytes(at, memory.header(at).value_offset(), 4));
     Ref(u32::from_ne_bytes(word))

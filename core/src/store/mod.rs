@@ -350,8 +350,7 @@ impl Store {
                 }
             }
             for &at in &dead {
-                let hash = self.common.hash(Item::new(memory, at).key());
-                shard.unlink(&self.common, at, hash);
+                shard.unlink(&self.common, at, self.common.hash_of(at));
             }
             swept += dead.len();
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::item::{HEADER, Item, Ref, bit, first_piece};
+use super::item::{HEADER, Item, Ref, bit, pieces};
 use super::memory::Memory;
 use super::shard::Shard;
 
@@ -45,9 +45,7 @@ impl PinnedValue {
         let header = memory.header(at);
         let length = header.length() as usize;
         let parts = if header.has(bit::CHUNKED) {
-            let pieces =
-                std::iter::successors(first_piece(memory, at).some(), |&at| memory.header(at).next().some());
-            Parts::Pieces(pieces.collect())
+            Parts::Pieces(pieces(memory, at).collect())
         } else {
             Parts::Whole { at, offset: header.value_offset() }
         };

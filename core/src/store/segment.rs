@@ -224,6 +224,12 @@ impl Segments {
         extent.next_multiple_of(self.memory.unit())
     }
 
+    /// Bytes that the entry at `at` takes.
+    #[inline]
+    pub fn taken_by(&self, at: Ref) -> usize {
+        self.round(self.memory.header(at).extent())
+    }
+
     /// Number of the segment that `at` lies in.
     #[inline]
     pub fn number_of(&self, at: Ref) -> u32 {

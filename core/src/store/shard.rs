@@ -7,7 +7,7 @@
 use super::common::Common;
 use super::ghost::Ghosts;
 use super::index::Index;
-use super::item::{Item, Kind, Queue, Ref, bit, first_piece};
+use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
 use super::logs::{For, Logs};
 use super::policy::{Moment, Tuning};
 use super::stats::{ClassStats, CommandStats};
@@ -154,7 +154,7 @@ impl Shard {
         let memory = common.memory();
         memory.header(at).set_stamp(moment.stamp);
         let directory = common.directory(self.number);
-        self.index.insert(hash, at, directory, |at| common.hash(Item::new(memory, at).key()));
+        self.index.insert(hash, at, directory, |at| common.hash_of(at));
         self.count(common, at);
         self.charge(common);
     }
@@ -225,30 +225,26 @@ impl Shard {
 
     /// Makes an item that nobody can find DEAD, with its pieces.
     pub(super) fn bury(&mut self, common: &Common, at: Ref) {
-        let memory = common.memory();
-        let header = memory.header(at);
-        let mut piece = if header.has(bit::CHUNKED) { first_piece(memory, at).some() } else { None };
+        // Once an entry is buried its segment may belong to another shard.
+        let pieces = pieces(common.memory(), at);
         self.bury_entry(common, at);
-        while let Some(at) = piece {
-            // Once buried its segment may belong to another shard.
-            piece = memory.header(at).next().some();
+        for at in pieces {
             self.bury_entry(common, at);
         }
     }
 
     fn bury_entry(&mut self, common: &Common, at: Ref) {
-        let header = common.memory().header(at);
-        let size = common.segments.round(header.extent());
-        header.set_kind(Kind::Dead);
+        let size = common.segments.taken_by(at);
+        common.memory().header(at).set_kind(Kind::Dead);
         self.logs.bury(&common.segments, at, size);
     }
 
     /// Moves the LINKED item at `at` to the end of the log of `queue`. `None`:
     /// there is no memory to move it to.
-    pub(super) fn relocate(&mut self, common: &Common, at: Ref, hash: u64, queue: Queue) -> Option<Ref> {
+    pub(super) fn relocate(&mut self, common: &Common, at: Ref, hash: u64, queue: Queue) -> Option<()> {
         let memory = common.memory();
         let header = memory.header(at);
-        let size = common.segments.round(header.extent());
+        let size = common.segments.taken_by(at);
         let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
         memory.copy(at, new, size);
         self.index.replace(hash, at, new);
@@ -256,14 +252,12 @@ impl Shard {
         class.items[header.queue() as usize] -= 1;
         class.items[queue as usize] += 1;
         memory.header(new).set_queue(queue);
-        let mut piece = if header.has(bit::CHUNKED) { first_piece(memory, at).some() } else { None };
-        while let Some(at) = piece {
-            let header = memory.header(at);
-            piece = header.next().some();
+        for piece in pieces(memory, at) {
+            let header = memory.header(piece);
             header.set_links(new, header.next());
         }
         self.bury_entry(common, at);
-        Some(new)
+        Some(())
     }
 
     /// Moves the piece at `at` of the LINKED item at `owner` to the end of the
@@ -274,25 +268,15 @@ impl Shard {
         at: Ref,
         owner: Ref,
         queue: Queue,
-    ) -> Option<Ref> {
+    ) -> Option<()> {
         let memory = common.memory();
-        let size = common.segments.round(memory.header(at).extent());
+        let size = common.segments.taken_by(at);
         let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
         memory.copy(at, new, size);
-        let mut before = Ref::NONE;
-        let mut piece = first_piece(memory, owner);
-        while piece != at {
-            before = piece;
-            piece = memory.header(piece).next();
-        }
-        if before.is_none() {
-            let offset = memory.header(owner).value_offset();
-            memory.write(owner, offset, &new.0.to_ne_bytes());
-        } else {
-            memory.header(before).set_links(owner, new);
-        }
+        let before = pieces(memory, owner).take_while(|&piece| piece != at).last();
+        link_piece(memory, owner, before.unwrap_or(Ref::NONE), new);
         self.bury_entry(common, at);
-        Some(new)
+        Some(())
     }
 
     /// Looks at up to `most` items of the buckets below `below`, the last first,
@@ -340,8 +324,7 @@ impl Shard {
             stats.crawler_reclaimed += 1;
             stats.expired_unfetched += u64::from(unfetched);
             freed(class);
-            let hash = common.hash(Item::new(memory, at).key());
-            self.unlink(common, at, hash);
+            self.unlink(common, at, common.hash_of(at));
         }
         (bucket > 0).then_some(bucket)
     }
@@ -353,7 +336,7 @@ impl Shard {
         let mut offset = 0;
         while offset < filled {
             let at = common.segments.entry(number, offset);
-            offset += common.segments.round(common.memory().header(at).extent());
+            offset += common.segments.taken_by(at);
             look(at);
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Store;
-use super::item::{Item, Kind, QUEUES, Ref, bit};
+use super::item::{Item, Kind, QUEUES, Ref, pieces};
 use super::shard::Shard;
 
 /// What [`Store::verify`] found.
@@ -52,14 +52,10 @@ impl Store {
                 let length: usize = item.slices().map(<[u8]>::len).sum();
                 assert_eq!(length, item.len(), "a value is not whole");
                 bytes += header.total() as u64;
-                if header.has(bit::CHUNKED) {
-                    let mut piece = super::item::first_piece(memory, at);
-                    while let Some(next) = piece.some() {
-                        assert_eq!(memory.header(next).kind(), Kind::Piece);
-                        assert_eq!(memory.header(next).owner(), at, "a piece of another item");
-                        owners.insert(next, at);
-                        piece = memory.header(next).next();
-                    }
+                for piece in pieces(memory, at) {
+                    assert_eq!(memory.header(piece).kind(), Kind::Piece);
+                    assert_eq!(memory.header(piece).owner(), at, "a piece of another item");
+                    owners.insert(piece, at);
                 }
             });
         }
@@ -80,7 +76,7 @@ impl Store {
                 if header.kind() == Kind::Dead {
                     return;
                 }
-                own += segments.round(header.extent());
+                own += segments.taken_by(at);
                 match header.kind() {
                     Kind::Linked => {
                         linked += 1;

@@ -143,7 +143,7 @@ impl<'a> Visit<'a> {
             // Same size, same place: the index and the log stay as they are.
             self.shard.discount(common, old);
             write_head(common, old, new, length, 0);
-            self.fill(old, parts);
+            self.fill(old, parts.iter().copied());
             let header = memory.header(old);
             header.set_queue(queue);
             header.set_uses(uses);
@@ -154,7 +154,7 @@ impl<'a> Visit<'a> {
         }
         let at = self.append(queue, size)?;
         write_head(common, at, new, length, 0);
-        self.fill(at, parts);
+        self.fill(at, parts.iter().copied());
         self.adopt(at, queue, uses, cas);
         Ok(())
     }
@@ -179,18 +179,9 @@ impl<'a> Visit<'a> {
         let size = common.segments.round(item_size(new.key.len(), new.flags, length));
         let at = self.append(queue, size)?;
         write_head(common, at, new, length, 0);
-        let mut offset = memory.header(at).value_offset();
-        let mut put = |part: &[u8]| {
-            memory.write(at, offset, part);
-            offset += part.len();
-        };
-        if append {
-            old.slices().for_each(&mut put);
-        }
-        parts.iter().for_each(|part| put(part));
-        if !append {
-            old.slices().for_each(&mut put);
-        }
+        let before = append.then(|| old.slices()).into_iter().flatten();
+        let behind = (!append).then(|| old.slices()).into_iter().flatten();
+        self.fill(at, before.chain(parts.iter().copied()).chain(behind));
         self.adopt(at, queue, uses, cas);
         Ok(())
     }
@@ -216,7 +207,7 @@ impl<'a> Visit<'a> {
         let common = &self.store.common;
         let memory = common.memory();
         let Some(mut at) = self.at.some() else { return Ok(()) };
-        let size = common.segments.round(memory.header(at).extent());
+        let size = common.segments.taken_by(at);
         let queue = memory.header(at).queue();
         if self.replaceable(size, queue).is_none() {
             let new = self.append(queue, size)?;
@@ -265,7 +256,7 @@ impl<'a> Visit<'a> {
         let segments = &self.store.common.segments;
         let header = segments.memory.header(at);
         let fits = !header.has(bit::CHUNKED)
-            && segments.round(header.extent()) == size
+            && segments.taken_by(at) == size
             && header.queue() == queue
             && segments.of(at).holds() == 0;
         fits.then_some(at)
@@ -279,7 +270,7 @@ impl<'a> Visit<'a> {
     }
 
     #[inline]
-    fn fill(&self, at: Ref, parts: &[&[u8]]) {
+    fn fill<'p>(&self, at: Ref, parts: impl Iterator<Item = &'p [u8]>) {
         let memory = self.store.common.memory();
         let mut offset = memory.header(at).value_offset();
         for part in parts {
