@@ -363,8 +363,8 @@ impl Cache {
         *reply
     }
 
-    /// Removes an item, for a client. `false`: there was none.
-    pub fn delete_for(&self, key: &[u8], client: i32) -> bool {
+    /// Removes an item, for a client, if its CAS is `compare`; 0 is any.
+    pub fn delete_for(&self, key: &[u8], compare: u64, client: i32) -> Deleted {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }
@@ -372,13 +372,16 @@ impl Cache {
         let mut visit = self.open(key, hash, client);
         let Some(item) = visit.item() else {
             visit.commands().delete_misses += 1;
-            return false;
+            return Deleted::NotFound;
         };
+        if compare != 0 && compare != item.header().cas() {
+            return Deleted::Exists;
+        }
         events::deleted(&self.watch, item, "delete");
         let class = item.header().class();
         visit.stats(class).delete_hits += 1;
         visit.remove();
-        true
+        Deleted::Deleted
     }
 
     /// Adds to or subtracts from the number that an item holds.

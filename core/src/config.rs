@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::auth::{AuthConfig, Method};
 use crate::error::ConfigError;
 
 /// Bytes in a mebibyte, the unit of `-m`.
@@ -258,6 +259,15 @@ pub enum Listen {
     },
 }
 
+impl Listen {
+    /// Protocol of connections accepted here.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Tcp { protocol, .. } | Self::Unix { protocol, .. } => *protocol,
+        }
+    }
+}
+
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -265,6 +275,10 @@ pub struct ServerConfig {
     pub cache: CacheConfig,
     /// Where to listen. Empty: nothing listens (the cache is used in process).
     pub listen: Vec<Listen>,
+    /// Who may give commands; `None`: everybody. With SASL all listeners speak the
+    /// binary protocol, with text authentication the text protocols: what
+    /// negotiates is narrowed to that, what speaks the other is refused.
+    pub auth: Option<AuthConfig>,
     /// Number of worker threads (`-t`), 1 to 1024.
     pub threads: usize,
     /// Most connections at once, file descriptors of listeners included (`-c`).
@@ -335,6 +349,7 @@ impl Default for ServerConfig {
         Self {
             cache: CacheConfig::default(),
             listen: Vec::new(),
+            auth: None,
             threads: 4,
             max_connections: 1024,
             maxconns_fast: true,
@@ -375,7 +390,16 @@ impl ServerConfig {
         if self.requests_per_event == 0 {
             return fail("Number of requests per event must be greater than 0");
         }
-        Ok(())
+        let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == protocol);
+        match self.auth.as_ref().map(|auth| auth.method) {
+            Some(Method::Sasl) if speaks(Protocol::Ascii) => {
+                fail("ERROR: You cannot allow the ASCII protocol while using SASL.")
+            }
+            Some(Method::Text) if speaks(Protocol::Binary) => {
+                fail("ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

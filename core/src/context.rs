@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::auth::Users;
 use crate::cache::Cache;
 use crate::config::ServerConfig;
+use crate::error::StartError;
 
 /// How a server was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Context {
     pub cache: Arc<Cache>,
     /// The settings at start.
     pub config: ServerConfig,
+    /// Who may give commands; `None`: everybody.
+    pub users: Option<Users>,
     /// 0 to 3; `verbosity` changes it.
     pub verbosity: AtomicU8,
     /// Counters of each worker, by worker number.
@@ -41,19 +45,33 @@ pub struct Context {
 
 impl Context {
     /// A context for `config.threads` workers.
-    pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Self {
+    ///
+    /// # Errors
+    /// Passwords that cannot be read.
+    pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
+        let users = config.auth.clone().map(Users::new).transpose()?;
         let workers = (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect();
-        Self {
+        Ok(Self {
             cache,
             verbosity: AtomicU8::new(config.verbosity),
             config,
+            users,
             workers,
             listener: ListenerStats::default(),
             connections: ConnectionTable::default(),
             stop: AtomicU8::new(Stop::Running as u8),
             stop_hook: OnceLock::new(),
             describe: OnceLock::new(),
-        }
+        })
+    }
+
+    /// Reads what may change while the server runs again: the passwords. What was
+    /// read before stays where that fails.
+    ///
+    /// # Errors
+    /// What failed, in one line.
+    pub fn reload(&self) -> Result<(), String> {
+        self.users.as_ref().map_or(Ok(()), Users::reload)
     }
 
     /// Called once by the server: `describe` names both ends of a descriptor's
@@ -146,6 +164,10 @@ pub struct WorkerStats {
     pub idle_kicks: Counter,
     /// `flush_all` commands.
     pub flush_cmds: Counter,
+    /// Attempts to prove who one is.
+    pub auth_cmds: Counter,
+    /// Those that failed.
+    pub auth_errors: Counter,
     /// Connections this worker holds; not reset.
     pub connections: Counter,
     /// Bytes of buffers that hold partial requests or unsent replies; not reset.
@@ -155,9 +177,15 @@ pub struct WorkerStats {
 impl WorkerStats {
     /// `stats reset`.
     pub fn reset(&self) {
-        for counter in
-            [&self.bytes_read, &self.bytes_written, &self.conn_yields, &self.idle_kicks, &self.flush_cmds]
-        {
+        for counter in [
+            &self.bytes_read,
+            &self.bytes_written,
+            &self.conn_yields,
+            &self.idle_kicks,
+            &self.flush_cmds,
+            &self.auth_cmds,
+            &self.auth_errors,
+        ] {
             counter.reset();
         }
     }

@@ -13,10 +13,7 @@ pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut i
             let hash = cache.store().hash(key.bytes());
             get(cache, *key, hash, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
         }
-        Request::Delete { key } => {
-            let found = cache.delete_for(key.bytes(), client);
-            reply.deleted(if found { Deleted::Deleted } else { Deleted::NotFound });
-        }
+        Request::Delete { key, compare } => reply.deleted(cache.delete_for(key.bytes(), *compare, client)),
         Request::Touch { key, exptime } => {
             reply.touched(cache.touch_for(key.bytes(), cache.clock().expiry(*exptime), client));
         }

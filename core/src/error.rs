@@ -27,6 +27,8 @@ pub enum StartError {
     Config(ConfigError),
     /// Address space for the items could not be reserved.
     Memory(std::io::Error),
+    /// The passwords could not be read; the text says why.
+    Passwords(String),
     /// A listener could not be opened; the text names it.
     Listen(String, std::io::Error),
     /// A thread or an event queue could not be made.
@@ -38,6 +40,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(e) => e.fmt(f),
             Self::Memory(e) => write!(f, "failed to reserve memory for items: {e}"),
+            Self::Passwords(text) => f.write_str(text),
             Self::Listen(what, e) => write!(f, "failed to listen on {what}: {e}"),
             Self::System(e) => write!(f, "failed to start: {e}"),
         }

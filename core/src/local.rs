@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::cache::{Cache, DeltaRequest, Mode, StoreRequest, Stored, Value};
+use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
 use crate::store::Item;
@@ -158,7 +158,7 @@ impl Cache {
 
     /// Removes `key`. `false`: there was nothing.
     pub fn delete(&self, key: &[u8]) -> bool {
-        is_key(key) && self.delete_for(key, 0)
+        is_key(key) && self.delete_for(key, 0, 0) == Deleted::Deleted
     }
 
     /// Gives `key` a new TTL. `false`: there is nothing.

@@ -61,6 +61,8 @@ pub enum Request<'a> {
     Delete {
         /// The key.
         key: Key<'a>,
+        /// CAS that the item must have; 0: any.
+        compare: u64,
     },
     /// Give a new TTL.
     Touch {

@@ -69,13 +69,14 @@ impl Server {
     /// As [`Server::start`].
     pub fn with_cache(config: ServerConfig, cache: Arc<Cache>) -> Result<Self, StartError> {
         config.validate()?;
+        let context = Arc::new(Context::new(cache, config)?);
+        let config = &context.config;
         let listeners = config
             .listen
             .iter()
             .map(|listen| Listener::bind(listen, config.backlog))
             .collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners.iter().map(|l| l.address.clone()).collect();
-        let context = Arc::new(Context::new(cache, config));
 
         let (mut acceptor, gate) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;

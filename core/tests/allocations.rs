@@ -159,7 +159,7 @@ fn counted(rounds: u64) -> std::ops::Range<u64> {
 fn sessions_do_not_allocate() {
     let config = ServerConfig { cache: config(), threads: 1, ..ServerConfig::default() };
     let cache = Cache::new(config.cache.clone()).unwrap();
-    let context = Context::new(Arc::clone(&cache), config);
+    let context = Context::new(Arc::clone(&cache), config).unwrap();
     let mut session = Session::new(Protocol::Ascii);
     let mut output = Output::new();
     let mut run = |text: &[u8]| {

@@ -19,7 +19,10 @@ struct Client {
 impl Client {
     fn new() -> Self {
         let cache = Cache::new(CacheConfig::default()).unwrap();
-        Self { context: Context::new(cache, ServerConfig::default()), session: Session::new(Protocol::Ascii) }
+        Self {
+            context: Context::new(cache, ServerConfig::default()).unwrap(),
+            session: Session::new(Protocol::Ascii),
+        }
     }
 
     fn rule(&self, rule: Rule) {

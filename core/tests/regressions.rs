@@ -47,7 +47,7 @@ fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, Nex
 }
 
 fn context() -> Context {
-    Context::new(cache(CacheConfig::default()), ServerConfig::default())
+    Context::new(cache(CacheConfig::default()), ServerConfig::default()).unwrap()
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_cas_of_a_refused_store_leaked_into_the_next() {
 #[test]
 fn the_rest_of_a_value_without_memory_ran_as_commands() {
     let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
-    let context = Context::new(cache(config), ServerConfig::default());
+    let context = Context::new(cache(config), ServerConfig::default()).unwrap();
     let mut session = Session::new(Protocol::Ascii);
     let value = b"incr no 1\r\n".repeat(64_000);
     let (mut refused, mut stored) = (0, 0);

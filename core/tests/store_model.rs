@@ -253,7 +253,8 @@ impl Model {
                 }
             }
             Op::Delete { key } => {
-                assert_eq!(self.cache.delete_for(&name(key), 0), self.items.remove(&key).is_some());
+                let there = self.items.remove(&key).is_some();
+                assert_eq!(self.cache.delete_for(&name(key), 0, 0) == Deleted::Deleted, there);
             }
             Op::Delta { .. } => self.delta(op),
             Op::MetaGet { .. } => self.meta_get(op),
@@ -751,7 +752,7 @@ fn items_of_many_megabytes() {
     assert!(get(&cache, b"large").is_some_and(|got| got == value));
     assert_eq!(cache.store().class_for(5, 0, 1024 * MIB), Err(AllocError::TooLarge));
     assert!(cache.store().class_for(5, 0, 1024 * MIB - 64).is_ok());
-    assert!(cache.delete_for(b"large", 0));
+    assert_eq!(cache.delete_for(b"large", 0, 0), Deleted::Deleted);
 }
 
 #[test]

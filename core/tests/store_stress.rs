@@ -198,7 +198,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 assert!(seen.is_none_or(|seen| seen == versions[key as usize]), "a stale value");
             }
             80..85 => {
-                cache.delete_for(&long, 0);
+                cache.delete_for(&long, 0, 0);
                 assert!(pin(&cache, &long).is_none());
             }
             85..88 if holds => {
@@ -260,7 +260,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
         assert!(refused > 0);
     }
     for key in 0..versions.len() as u64 {
-        cache.delete_for(&name(key), 0);
+        cache.delete_for(&name(key), 0, 0);
     }
     check_empty(&cache);
 }
@@ -535,7 +535,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 }
             }
             70..76 if mine < keys => {
-                cache.delete_for(&long, 0);
+                cache.delete_for(&long, 0, 0);
                 own[mine as usize] = 0;
                 assert!(cache.inspect(&long, 0, |_| ()).is_none());
             }
@@ -553,7 +553,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
                 let log = StoreRequest { mode, vivify: true, ..StoreRequest::new(b"log") };
                 if cache.store_value(&log, Value::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000) {
-                    cache.delete_for(b"log", 0);
+                    cache.delete_for(b"log", 0, 0);
                 }
                 let hash = cache.store().hash(b"log");
                 cache.fetch(b"log", hash, None, 0, |visit| {

@@ -151,7 +151,7 @@ impl Direct {
         let cache = Cache::new(config.cache.clone()).unwrap();
         cache.clock().freeze();
         Self {
-            context: Context::new(cache, config),
+            context: Context::new(cache, config).unwrap(),
             session: Session::new(Protocol::Negotiating),
             rng: Rng::new(seed),
             pending: Vec::new(),

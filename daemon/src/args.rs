@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::config::{Listen, Protocol, ServerConfig};
 
 use crate::failure::Failure;
@@ -181,6 +182,7 @@ impl Flags {
                 config.reported.napi_ids, config.threads
             )));
         }
+        config.auth = self.auth(&environment)?;
         let endpoints = self.set_listen(&mut config, &mut notes)?;
         config.validate().map_err(|e| Failure::usage(e.to_string()))?;
 
@@ -204,16 +206,28 @@ impl Flags {
     }
 
     fn refuse_what_is_not_built_in(&self) -> Result<(), Failure> {
-        let absent = [
-            (self.enable_ssl, "-Z: TLS"),
-            (self.enable_sasl, "-S: SASL authentication"),
-            (self.auth_file.is_some(), "-Y: ASCII authentication"),
-            (self.memory_file.is_some(), "-e: a memory file"),
-        ];
+        let absent = [(self.enable_ssl, "-Z: TLS"), (self.memory_file.is_some(), "-e: a memory file")];
         match absent.iter().find(|(given, _)| *given) {
             Some((_, what)) => Err(Failure::usage(format!("{what} is not built in"))),
             None => Ok(()),
         }
+    }
+
+    fn auth(&self, environment: &Environment) -> Result<Option<AuthConfig>, Failure> {
+        let (method, file) = match (self.enable_sasl, &self.auth_file) {
+            (false, None) => return Ok(None),
+            (true, Some(_)) => return Err(Failure::usage("-S and -Y cannot be used together")),
+            (false, Some(file)) => (Method::Text, file),
+            (true, None) => match &environment.sasl_passwords {
+                Some(file) => (Method::Sasl, file),
+                None => {
+                    return Err(Failure::usage(
+                        "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (no other database is read)",
+                    ));
+                }
+            },
+        };
+        Ok(Some(AuthConfig { method, passwords: Passwords::File(file.clone()) }))
     }
 
     fn set_cache(&self, config: &mut ServerConfig, environment: &Environment) -> Result<(), Failure> {
@@ -302,7 +316,16 @@ impl Flags {
         notes: &mut Vec<String>,
     ) -> Result<Vec<Endpoint>, Failure> {
         let protocol = match self.protocol.as_deref().map(str::trim_start) {
-            None | Some("auto") => Protocol::Negotiating,
+            None => match config.auth.as_ref().map(|auth| auth.method) {
+                None => Protocol::Negotiating,
+                Some(Method::Sasl) => Protocol::Binary,
+                Some(Method::Text) => Protocol::Ascii,
+            },
+            // memcached does not take it with authentication either.
+            Some("auto") if config.auth.is_some() => {
+                return Err(Failure::usage("ERROR: -B auto cannot be used with authentication"));
+            }
+            Some("auto") => Protocol::Negotiating,
             Some("ascii") => Protocol::Ascii,
             Some("binary") => Protocol::Binary,
             Some(text) => {

@@ -30,6 +30,10 @@ Network
                                processed per connection to prevent starvation (default: 256)
   -t, --threads=<num>          number of threads to use (default: 4)
   -N, --napi-ids=<num>         accepted, has no effect
+  -S, --enable-sasl            turn on SASL authentication (PLAIN); the environment variable
+                               MEMCACHED_SASL_PWDB names a file of lines user:password
+  -Y, --auth-file=<file>       enable ASCII protocol authentication, format:
+                               user:pass\\nuser2:pass2\\n
 
 Memory
   -m, --memory-limit=<num>     item memory in megabytes (default: 64)
@@ -133,7 +137,7 @@ mod tests {
         assert!(HELP.starts_with(VERSION));
         assert!(HELP.contains("unix-socket"));
         let lower = HELP.to_lowercase();
-        for absent in ["sasl", "ext_path", "proxy_config", "enable-ssl", "no_drop_privileges"] {
+        for absent in ["ext_path", "proxy_config", "enable-ssl", "no_drop_privileges"] {
             assert!(!lower.contains(absent), "{absent}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 100));

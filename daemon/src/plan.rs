@@ -59,6 +59,8 @@ pub struct Environment {
     pub initial_malloc: Option<String>,
     /// `MEMCACHED_PORT_FILENAME`: where to write the bound ports.
     pub port_file: Option<PathBuf>,
+    /// `MEMCACHED_SASL_PWDB`: the passwords of `-S`.
+    pub sasl_passwords: Option<PathBuf>,
 }
 
 impl Environment {
@@ -67,6 +69,7 @@ impl Environment {
         Self {
             initial_malloc: std::env::var("T_MEMD_INITIAL_MALLOC").ok(),
             port_file: std::env::var_os("MEMCACHED_PORT_FILENAME").map(PathBuf::from),
+            sasl_passwords: std::env::var_os("MEMCACHED_SASL_PWDB").map(PathBuf::from),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Signals become requests to the server: SIGINT and SIGTERM stop it at once,
-//! SIGUSR1 lets it finish, SIGHUP is noted. (SIGPIPE is ignored from the start
+//! SIGUSR1 lets it finish, SIGHUP has it read its passwords again. (SIGPIPE is ignored from the start
 //! by Rust's runtime.)
 
 use std::sync::{Arc, Once};
@@ -33,7 +33,11 @@ impl Signals {
                         farewell.gracefully();
                         context.request_stop(Stop::Graceful);
                     }
-                    SIGHUP => context.log(1, || "SIGHUP: nothing to reload".into()),
+                    SIGHUP => {
+                        if let Err(line) = context.reload() {
+                            eprintln!("{line}");
+                        }
+                    }
                     _ => context.request_stop(Stop::Now),
                 }
             }

@@ -57,6 +57,7 @@ fn wrong_flags_give_one_line_and_64() {
         &["-l", "127.0.0.1:x"],
         &["-Z"],
         &["-S"],
+        &["-S"],
         &["-Y", "/nonexistent"],
         &["-e", "/nonexistent"],
     ];

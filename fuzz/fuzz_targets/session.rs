@@ -15,7 +15,7 @@ fn context() -> Context {
     let config = CacheConfig { memory_limit: 8 * MIB, shards: Some(1), ..CacheConfig::default() };
     let cache: Arc<Cache> = Cache::new(config).expect("a cache");
     cache.clock().freeze();
-    Context::new(cache, ServerConfig::default())
+    Context::new(cache, ServerConfig::default()).expect("a context")
 }
 
 /// Feeds `input` in pieces of the sizes that `cuts` says, over and over.

@@ -11,6 +11,7 @@ mod stats;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub use self::dump::Dump;
+pub use self::stats::binary as binary_stats;
 use crate::cache::Cache;
 use crate::config::{LruMode, MIB};
 use crate::context::{Context, Stop, WorkerStats};
@@ -203,21 +204,37 @@ fn memlimit(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     desk.line("OK")
 }
 
-fn flush_all(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    desk.stats.flush_cmds.add(1);
-    if !desk.context.config.flush_enabled {
-        return desk.line("CLIENT_ERROR flush_all not allowed");
+/// Removes everything, at once or after `delay` (a TTL). `false`: that is not
+/// allowed.
+pub fn flush(context: &Context, stats: &WorkerStats, delay: i64) -> bool {
+    if !context.config.flush_enabled {
+        return false;
     }
-    let mut exptime = 0;
-    if tokens.len() != if desk.quiet { 2 } else { 1 } {
-        match tokens.get(1).and_then(strict_i32) {
-            Some(given) => exptime = given,
-            None => return desk.line(text::BAD_EXPTIME),
+    stats.flush_cmds.add(1);
+    let at = (delay > 0).then(|| context.cache.clock().expiry(delay).saturating_sub(1));
+    context.cache.flush(at);
+    true
+}
+
+fn flush_all(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let delay = if tokens.len() == if desk.quiet { 2 } else { 1 } {
+        Some(0)
+    } else {
+        tokens.get(1).and_then(strict_i32)
+    };
+    match delay {
+        Some(delay) if flush(desk.context, desk.stats, i64::from(delay)) => desk.line("OK"),
+        // memcached counts those, too.
+        delay => {
+            desk.stats.flush_cmds.add(1);
+            let allowed = desk.context.config.flush_enabled;
+            desk.line(if allowed && delay.is_none() {
+                text::BAD_EXPTIME
+            } else {
+                "CLIENT_ERROR flush_all not allowed"
+            })
         }
     }
-    let at = (exptime > 0).then(|| desk.cache().clock().expiry(i64::from(exptime)).saturating_sub(1));
-    desk.cache().flush(at);
-    desk.line("OK")
 }
 
 fn verbosity(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {

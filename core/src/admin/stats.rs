@@ -6,8 +6,11 @@ use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Desk, Outcome, VERSION};
+use crate::auth::Method;
 use crate::config::{Listen, LruMode, PAGE_SIZE, Protocol};
 use crate::context::{ConnState, Context};
+use crate::output::Output;
+use crate::protocol::binary::Echo;
 use crate::protocol::scan::{Tokens, strict_u32};
 use crate::protocol::text;
 use crate::store::bit;
@@ -16,17 +19,29 @@ use crate::store::stats::{ClassTotals, Totals};
 /// Largest answer of `stats cachedump` in bytes.
 const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
 
-/// Collects `STAT` lines.
-struct Lines<'a>(&'a mut Vec<u8>);
+/// Collects statistics.
+struct Lines<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// In the binary protocol: what each packet repeats of the request.
+    echo: Option<Echo>,
+}
 
 impl Lines<'_> {
     fn put(&mut self, name: impl Display, value: impl Display) {
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.0, "STAT {name} {value}\r\n");
+        match self.echo {
+            // Writing to a Vec cannot fail.
+            None => drop(write!(self.bytes, "STAT {name} {value}\r\n")),
+            Some(echo) => {
+                echo.statistic(self.bytes, name.to_string().as_bytes(), value.to_string().as_bytes());
+            }
+        }
     }
 
     fn end(&mut self) {
-        self.0.extend_from_slice(b"END\r\n");
+        match self.echo {
+            None => self.bytes.extend_from_slice(b"END\r\n"),
+            Some(echo) => echo.statistic(self.bytes, &[], &[]),
+        }
     }
 }
 
@@ -38,35 +53,86 @@ fn yes(on: bool) -> &'static str {
 pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     let context = desk.context;
     if tokens.len() == 1 {
-        general(context, desk.out.bytes());
+        general(context, Lines { bytes: desk.out.bytes(), echo: None });
         return Outcome::Done;
     }
     let exactly = |word: &[u8]| tokens.get(1) == Some(word);
     if tokens.abbreviates(1, "reset") {
-        context.cache.reset_stats();
-        context.workers.iter().for_each(crate::context::WorkerStats::reset);
-        context.listener.reset();
+        reset(context);
         return desk.line("RESET");
     }
     if tokens.abbreviates(1, "detail") {
         return detail(desk, tokens);
     }
-    if tokens.abbreviates(1, "settings") {
-        settings(context, desk.out.bytes());
-    } else if tokens.abbreviates(1, "cachedump") {
+    if tokens.abbreviates(1, "cachedump") {
         return cachedump(desk, tokens);
+    }
+    let out = Lines { bytes: desk.out.bytes(), echo: None };
+    if tokens.abbreviates(1, "settings") {
+        settings(context, out);
     } else if tokens.abbreviates(1, "conns") {
-        conns(context, desk.client, desk.out.bytes());
+        conns(context, desk.client, out);
     } else if exactly(b"items") {
-        items(context, desk.out.bytes());
+        items(context, out);
     } else if exactly(b"slabs") {
-        slabs(context, desk.out.bytes());
+        slabs(context, out);
     } else if exactly(b"sizes") {
-        sizes(context, desk.out.bytes());
+        sizes(context, out);
     } else {
         return desk.line(text::ERROR);
     }
     Outcome::Done
+}
+
+/// Answers `stat` of the binary protocol. `false`: there is no such group, or it
+/// is not allowed.
+pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> bool {
+    let prefixes = context.cache.prefixes();
+    let mut out = Lines { bytes: out.bytes(), echo: Some(echo) };
+    match group {
+        b"" => general(context, out),
+        b"items" => items(context, out),
+        b"slabs" => slabs(context, out),
+        b"sizes" => sizes(context, out),
+        _ if group.starts_with(b"settings") => settings(context, out),
+        _ if group.starts_with(b"reset") => {
+            reset(context);
+            out.end();
+        }
+        _ => {
+            let Some(what) = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled) else {
+                return false;
+            };
+            if what.starts_with(b" dump") {
+                let mut dump = Vec::new();
+                dump_prefixes(context, &mut dump);
+                echo.statistic(out.bytes, b"detailed", &dump);
+            } else if what.starts_with(b" on") {
+                prefixes.enable(true);
+            } else if what.starts_with(b" off") {
+                prefixes.enable(false);
+            } else {
+                return false;
+            }
+            out.end();
+        }
+    }
+    true
+}
+
+fn reset(context: &Context) {
+    context.cache.reset_stats();
+    context.workers.iter().for_each(crate::context::WorkerStats::reset);
+    context.listener.reset();
+}
+
+fn dump_prefixes(context: &Context, bytes: &mut Vec<u8>) {
+    context.cache.prefixes().each(|prefix, [gets, hits, sets, deletes]| {
+        bytes.extend_from_slice(b"PREFIX ");
+        bytes.extend_from_slice(prefix);
+        let _ = write!(bytes, " get {gets} hit {hits} set {sets} del {deletes}\r\n");
+    });
+    bytes.extend_from_slice(b"END\r\n");
 }
 
 fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
@@ -81,13 +147,7 @@ fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
         prefixes.enable(false);
         desk.line("OK")
     } else if tokens.abbreviates(2, "dump") {
-        let bytes = desk.out.bytes();
-        prefixes.each(|prefix, [gets, hits, sets, deletes]| {
-            bytes.extend_from_slice(b"PREFIX ");
-            bytes.extend_from_slice(prefix);
-            let _ = write!(bytes, " get {gets} hit {hits} set {sets} del {deletes}\r\n");
-        });
-        bytes.extend_from_slice(b"END\r\n");
+        dump_prefixes(desk.context, desk.out.bytes());
         Outcome::Done
     } else {
         desk.line("CLIENT_ERROR usage: stats detail on|off|dump")
@@ -129,7 +189,7 @@ fn cachedump(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     Outcome::Done
 }
 
-fn general(context: &Context, bytes: &mut Vec<u8>) {
+fn general(context: &Context, mut out: Lines<'_>) {
     let cache = &context.cache;
     let clock = cache.clock();
     let totals = cache.store().totals();
@@ -142,7 +202,6 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     let usage = rusage();
     let background = cache.maintainer().state();
     let hits = classes.hits_to_hot + classes.hits_to_warm + classes.hits_to_cold + classes.hits_to_temp;
-    let mut out = Lines(bytes);
     out.put("pid", std::process::id());
     out.put("uptime", clock.uptime());
     out.put("time", i64::from(clock.now()) + clock.origin());
@@ -188,8 +247,8 @@ fn general(context: &Context, bytes: &mut Vec<u8>) {
     out.put("touch_misses", commands.touch_misses);
     out.put("store_too_large", commands.store_too_large);
     out.put("store_no_memory", commands.store_no_memory);
-    out.put("auth_cmds", 0);
-    out.put("auth_errors", 0);
+    out.put("auth_cmds", sum(|w| w.auth_cmds.get()));
+    out.put("auth_errors", sum(|w| w.auth_errors.get()));
     if context.config.idle_timeout > 0 {
         out.put("idle_kicks", sum(|w| w.idle_kicks.get()));
     }
@@ -265,7 +324,7 @@ fn protocol_name(protocol: Protocol) -> &'static str {
     }
 }
 
-fn settings(context: &Context, bytes: &mut Vec<u8>) {
+fn settings(context: &Context, mut out: Lines<'_>) {
     let config = &context.config;
     let cache = &context.cache;
     let own = cache.config();
@@ -279,7 +338,6 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
     let protocol = config.listen.first().map_or(Protocol::Negotiating, |listen| match listen {
         Listen::Tcp { protocol, .. } | Listen::Unix { protocol, .. } => *protocol,
     });
-    let mut out = Lines(bytes);
     out.put("maxbytes", cache.store().limit());
     out.put("maxconns", config.max_connections);
     out.put("tcpport", reported.tcp_port);
@@ -301,8 +359,15 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
     out.put("cas_enabled", yes(own.use_cas));
     out.put("tcp_backlog", config.backlog);
     out.put("binding_protocol", protocol_name(protocol));
-    out.put("auth_enabled_sasl", "no");
-    out.put("auth_enabled_ascii", "no");
+    let users = context.users.as_ref();
+    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == Method::Sasl)));
+    match users.filter(|users| users.method() == Method::Text) {
+        None => out.put("auth_enabled_ascii", "no"),
+        Some(users) => match users.file() {
+            Some(path) => out.put("auth_enabled_ascii", path.display()),
+            None => out.put("auth_enabled_ascii", "yes"),
+        },
+    }
     out.put("item_size_max", own.item_size_max);
     out.put("maxconns_fast", yes(config.maxconns_fast));
     out.put("hashpower_init", own.hashpower_init);
@@ -341,12 +406,11 @@ fn settings(context: &Context, bytes: &mut Vec<u8>) {
     out.end();
 }
 
-fn items(context: &Context, bytes: &mut Vec<u8>) {
+fn items(context: &Context, mut out: Lines<'_>) {
     let totals = context.cache.store().totals();
     let maintained = context.cache.config().lru_maintainer;
     let tuning = context.cache.store().tuning();
     let ages = context.cache.store().ages();
-    let mut out = Lines(bytes);
     for (number, (class, ages)) in totals.classes.iter().zip(ages).enumerate().skip(1) {
         let held = class.count();
         if held == 0 {
@@ -396,9 +460,8 @@ fn items(context: &Context, bytes: &mut Vec<u8>) {
     out.end();
 }
 
-fn slabs(context: &Context, bytes: &mut Vec<u8>) {
+fn slabs(context: &Context, mut out: Lines<'_>) {
     let totals: Totals = context.cache.store().totals();
-    let mut out = Lines(bytes);
     let mut active = 0;
     for (number, class) in totals.classes.iter().enumerate().skip(1) {
         let pages = class.pages();
@@ -431,9 +494,8 @@ fn slabs(context: &Context, bytes: &mut Vec<u8>) {
     out.end();
 }
 
-fn sizes(context: &Context, bytes: &mut Vec<u8>) {
+fn sizes(context: &Context, mut out: Lines<'_>) {
     let sizes = context.cache.store().sizes();
-    let mut out = Lines(bytes);
     if sizes.enabled() {
         for (size, count) in sizes.list() {
             out.put(size, count);
@@ -444,9 +506,8 @@ fn sizes(context: &Context, bytes: &mut Vec<u8>) {
     out.end();
 }
 
-fn conns(context: &Context, client: i32, bytes: &mut Vec<u8>) {
+fn conns(context: &Context, client: i32, mut out: Lines<'_>) {
     let now = context.cache.clock().now();
-    let mut out = Lines(bytes);
     for (fd, state, last) in context.connections.iter() {
         let [peer, local] = context.describe(fd);
         let state = if fd == client { ConnState::ParseCmd } else { state };

@@ -4,6 +4,8 @@
 
 use memchr::memchr;
 
+use super::binary::Header;
+
 /// Calls `found` with the key of each command of `input` from its beginning on,
 /// at most `most` times, until there is one whose form is not known. Returns
 /// the bytes of these commands.
@@ -16,6 +18,31 @@ pub fn keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -
         at += length;
     }
     at
+}
+
+/// The same of the packets of the binary protocol. One packet alone is not worth
+/// a look.
+#[inline]
+pub fn packet_keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -> usize {
+    let mut at = 0;
+    for _ in 0..most {
+        let Some((key, length)) = input.get(at..).and_then(packet) else { break };
+        if at == 0 && length >= input.len() {
+            return length;
+        }
+        if !key.is_empty() {
+            found(key);
+        }
+        at += length;
+    }
+    at
+}
+
+/// Key and length of the packet that `input` begins with.
+#[inline]
+fn packet(input: &[u8]) -> Option<(&[u8], usize)> {
+    let header = Header::read(input).filter(Header::is_request)?;
+    Some((input.get(header.key())?, header.whole()))
 }
 
 /// Key and length of the command that `input` begins with.

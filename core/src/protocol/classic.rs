@@ -172,7 +172,7 @@ fn delete(line: &[u8]) -> Line<'_> {
     let Some(key) = tokens.get(1) else { return Line::bad(text::BAD_LINE) };
     let quiet = tokens.is_noreply();
     match Key::new(key) {
-        Some(key) => Line::Data { request: Request::Delete { key }, quiet },
+        Some(key) => Line::Data { request: Request::Delete { key, compare: 0 }, quiet },
         None => Line::Bad { error: text::BAD_LINE, swallow: 0, quiet },
     }
 }
@@ -206,15 +206,21 @@ fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a value and its line end: small ones copied, large ones pinned.
+/// Appends a value: small ones copied, large ones pinned.
 #[inline]
-pub fn push_value(out: &mut Output, visit: &mut Visit<'_>) {
+pub fn push_data(out: &mut Output, visit: &mut Visit<'_>) {
     let Some(item) = visit.item() else { return };
     if item.len() <= COPY_MAX {
         item.copy_to(out.bytes());
     } else if let Some(value) = visit.pin() {
         out.pin(value);
     }
+}
+
+/// Appends a value and its line end.
+#[inline]
+pub fn push_value(out: &mut Output, visit: &mut Visit<'_>) {
+    push_data(out, visit);
     out.bytes().extend_from_slice(b"\r\n");
 }
 

@@ -2,6 +2,7 @@
 //! answers. None of them knows the cache or a socket.
 
 pub mod ahead;
+pub mod binary;
 pub mod classic;
 pub mod meta;
 pub mod scan;

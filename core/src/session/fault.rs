@@ -1,10 +1,10 @@
 //! Faults that were injected, as a command meets them.
 
+use super::answer::Answer;
 use super::{CloseReason, Env, Next, Session, Used};
 use crate::cache::Cache;
 use crate::faults::Fault;
 use crate::output::Output;
-use crate::protocol::classic::push_line;
 
 /// What a fault made of a command.
 pub(super) enum Met {
@@ -24,13 +24,14 @@ impl Session {
         cache.faults().check(name, key)
     }
 
-    /// Injects a fault into a command of one line, if there is one for it.
+    /// Injects a fault into a command whose line or packet has `whole` bytes, if
+    /// there is one for it.
     pub(super) fn fault(
         &mut self,
         env: &Env<'_>,
         name: &str,
         key: &[u8],
-        quiet: bool,
+        how: Answer,
         whole: usize,
         out: &mut Output,
     ) -> Option<Met> {
@@ -45,9 +46,7 @@ impl Session {
                 Used::Stop(0, Next::Sleep(time))
             }
             Fault::Error(line) => {
-                if !quiet {
-                    push_line(out, &format!("SERVER_ERROR {line}"));
-                }
+                how.server_error(out, &line);
                 Used::Bytes(whole)
             }
             Fault::Miss => return Some(Met::Miss),

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::{CloseReason, Env, Next, Session, State, Used};
 use crate::cache::Cache;
-use crate::config::KEY_MAX;
+use crate::config::{KEY_MAX, Protocol};
 use crate::dispatch::get;
 use crate::faults::Fault;
 use crate::output::Output;
@@ -21,19 +21,22 @@ const AHEAD: usize = 16;
 /// Has the processor fetch what the next commands of a pipeline will need.
 /// Returns how many bytes of `input` these are.
 #[inline]
-pub(super) fn look_ahead(cache: &Cache, input: &[u8]) -> usize {
-    if memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
+pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usize {
+    let binary = protocol == Protocol::Binary;
+    if !binary && memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
         return input.len();
     }
     let store = cache.store();
     let mut hashes = [0; AHEAD];
     let mut count = 0;
-    let used = ahead::keys(input, AHEAD, |key| {
+    let found = |key: &[u8]| {
         let hash = store.hash(key);
         store.prefetch(hash);
         hashes[count] = hash;
         count += 1;
-    });
+    };
+    let used =
+        if binary { ahead::packet_keys(input, AHEAD, found) } else { ahead::keys(input, AHEAD, found) };
     if count > 1 {
         hashes[..count].iter().for_each(|&hash| store.prefetch_item(hash));
     }

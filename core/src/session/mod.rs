@@ -13,8 +13,11 @@
 //!      └ ──watch───────▶ Watch                (until the end)
 //! ```
 
+mod answer;
 mod fault;
+mod gate;
 mod keys;
+mod packet;
 mod upload;
 
 use std::time::Duration;
@@ -22,27 +25,27 @@ use std::time::Duration;
 use memchr::memchr;
 
 use crate::admin::{self, Dump};
+use crate::auth::{Method, Users};
 use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::dispatch::{dispatch, miss};
 use crate::output::{Mark, Output};
 use crate::protocol::classic::{self, push_line};
-use crate::protocol::{meta, scan, text};
+use crate::protocol::{binary, meta, scan, text};
 use crate::request::{Key, Request};
 use crate::store::PinnedValue;
 
+use self::answer::Answer;
 use self::fault::Met;
+use self::gate::Login;
 use self::keys::look_ahead;
-use self::upload::{Answer, Upload};
+use self::upload::Upload;
 
 /// Longest line of anything but a get, in bytes (memcached's rule).
 const LINE_MAX: usize = 2048;
 
 /// Spaces before a long get, at most (memcached's rule).
 const LEADING_SPACES: usize = 100;
-
-/// First byte of a binary request.
-const BINARY_REQUEST: u8 = 0x80;
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +123,8 @@ enum State {
 
 /// State of one connection.
 pub struct Session {
-    /// What the first byte decides, until it came.
-    protocol: Option<Protocol>,
+    protocol: Protocol,
+    login: Login,
     state: State,
     /// A command was carried out earlier in this visit.
     served: bool,
@@ -144,7 +147,14 @@ enum Used {
 impl Session {
     /// A new connection's session.
     pub fn new(protocol: Protocol) -> Self {
-        Self { protocol: Some(protocol), state: State::Command, served: false, slept: false, held: None }
+        Self {
+            protocol,
+            login: Login::Stranger,
+            state: State::Command,
+            served: false,
+            slept: false,
+            held: None,
+        }
     }
 
     /// What the connection does, as `stats conns` shows it.
@@ -184,13 +194,13 @@ impl Session {
         let mut consumed = 0;
         let mut looked = 0;
         self.served = false;
-        if let (Some(protocol), Some(&first)) = (self.protocol, input.first()) {
-            self.protocol = None;
-            // The binary protocol is not spoken yet: its clients are turned away.
-            if protocol == Protocol::Binary || (protocol == Protocol::Negotiating && first == BINARY_REQUEST)
-            {
-                return Step { consumed: input.len(), next: Next::Close(CloseReason::Error) };
-            }
+        if self.protocol == Protocol::Negotiating {
+            let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
+            self.protocol = match env.context.users.as_ref().map(Users::method) {
+                Some(Method::Sasl) => Protocol::Binary,
+                None if first == binary::REQUEST => Protocol::Binary,
+                Some(Method::Text) | None => Protocol::Ascii,
+            };
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -202,10 +212,18 @@ impl Session {
             }
             let used = match &mut self.state {
                 State::Command => {
-                    if consumed >= looked {
-                        looked = consumed + look_ahead(&env.context.cache, rest);
+                    if self.admitted(env.context) {
+                        if consumed >= looked {
+                            looked = consumed + look_ahead(&env.context.cache, self.protocol, rest);
+                        }
+                        if self.protocol == Protocol::Binary {
+                            self.packet(env, rest, out)
+                        } else {
+                            self.command(env, rest, out)
+                        }
+                    } else {
+                        self.knock(env, rest, out)
                     }
-                    self.command(env, rest, out)
                 }
                 State::Keys { with_cas, expiry } => {
                     let (with_cas, expiry) = (*with_cas, *expiry);
@@ -309,7 +327,8 @@ impl Session {
             }
             classic::Line::Data { request, quiet } => {
                 let name = command_name(line, word);
-                let met = self.fault(env, name, request_key(&request), quiet, whole, out);
+                let how = Answer::Classic { quiet };
+                let met = self.fault(env, name, request_key(&request), how, whole, out);
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };
                 match met {
                     Some(Met::Done(used)) => return used,
@@ -407,7 +426,8 @@ impl Session {
             }
             meta::Line::Other => return None,
         };
-        let met = self.fault(env, name, request_key(&request), false, whole, out);
+        let how = Answer::Classic { quiet: false };
+        let met = self.fault(env, name, request_key(&request), how, whole, out);
         let given = flags.expiries(clock);
         let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
         match met {
@@ -469,7 +489,7 @@ fn command_name(line: &[u8], word: usize) -> &str {
 fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
     match request {
         Request::Get { key, .. }
-        | Request::Delete { key }
+        | Request::Delete { key, .. }
         | Request::Touch { key, .. }
         | Request::MetaGet { key, .. }
         | Request::MetaDelete { key, .. }

@@ -3,15 +3,12 @@
 
 use memchr::memchr;
 
+use super::answer::Answer;
 use super::fault::Met;
 use super::{Env, Next, Session, State, Used, command_name};
 use crate::cache::{Cache, StoreRequest, Value};
-use crate::dispatch::{store, store_request};
-use crate::error::AllocError;
+use crate::dispatch::store_request;
 use crate::output::Output;
-use crate::protocol::classic::{self, push_line};
-use crate::protocol::meta::Echo;
-use crate::protocol::text;
 use crate::request::{Key, StoreHead};
 use crate::store::Draft;
 
@@ -31,19 +28,10 @@ struct OwnedHead {
     request: StoreHead<'static>,
 }
 
-/// How a store is answered.
-#[derive(Clone, Copy)]
-pub(super) enum Answer {
-    /// In the classic protocol, or not at all.
-    Classic { quiet: bool },
-    /// In the meta protocol.
-    Meta(Echo),
-}
-
 impl Session {
-    /// Begins a store whose line is `whole` bytes of `rest`; the value may be
-    /// there already.
-    #[expect(clippy::too_many_arguments, reason = "one store, from a line of one of two protocols")]
+    /// Begins a store whose line, or header and key, is `whole` bytes of `rest`;
+    /// the value may be there already.
+    #[expect(clippy::too_many_arguments, reason = "one store, of any protocol")]
     #[inline]
     pub(super) fn store(
         &mut self,
@@ -56,14 +44,16 @@ impl Session {
         out: &mut Output,
     ) -> Used {
         let cache: &Cache = &env.context.cache;
+        let tail_len = how.tail();
         if cache.faults().armed() {
             let name = match how {
                 Answer::Classic { .. } => command_name(rest, memchr(b' ', rest).unwrap_or(0)),
                 Answer::Meta(_) => "ms",
+                Answer::Binary(echo) => echo.name(),
             };
-            match self.fault(env, name, head.key.bytes(), false, whole, out) {
+            match self.fault(env, name, head.key.bytes(), how, whole, out) {
                 // An error: the value is still to come.
-                Some(Met::Done(Used::Bytes(_))) => return self.swallow(whole, length + 2),
+                Some(Met::Done(Used::Bytes(_))) => return self.swallow(whole, length + tail_len),
                 Some(Met::Done(used)) => return used,
                 // Nothing is looked for that could be missed.
                 Some(Met::Miss) | None => {}
@@ -71,29 +61,33 @@ impl Session {
         }
         let request = store_request(cache, head, env.fd);
         let value = rest.get(whole..whole + length);
-        let tail = rest.get(whole + length..whole + length + 2);
+        let tail = rest.get(whole + length..whole + length + tail_len);
         if let (Some(value), Some(tail)) = (value, tail) {
-            if tail != b"\r\n" {
-                let fits = cache.store().class_for(request.key.len(), request.flags, length);
-                if let Ok(class) = fits {
-                    // memcached counts a set when its memory is there.
-                    cache.count_set(request.key, class);
+            if tail_len > 0 && tail != b"\r\n" {
+                match cache.store().class_for(request.key.len(), request.flags, length) {
+                    Ok(class) => {
+                        // memcached counts a set when its memory is there.
+                        cache.count_set(request.key, class);
+                        how.bad_chunk(out);
+                    }
+                    Err(error) => how.refused(out, error),
                 }
-                refuse_chunk(out, how, fits.err());
-                return Used::Bytes(whole + length + 2);
+                return Used::Bytes(whole + length + tail_len);
             }
-            finish_store(cache, &request, Value::Bytes(value), how, out);
-            return Used::Bytes(whole + length + 2);
+            how.store(cache, &request, Value::Bytes(value), out);
+            return Used::Bytes(whole + length + tail_len);
         }
         match cache.draft(&request, length) {
             Ok(draft) => {
-                let upload = Upload { draft, head: OwnedHead::new(head), how, tail: [0; 2], tail_len: 0 };
+                // A value without a line end behind it counts as one that has it.
+                let (tail, tail_len) = (*b"\r\n", 2 - tail_len);
+                let upload = Upload { draft, head: OwnedHead::new(head), how, tail, tail_len };
                 self.state = State::Value(Box::new(upload));
                 Used::Bytes(whole)
             }
             Err(error) => {
-                refuse(out, how, error);
-                self.swallow(whole, length + 2)
+                how.refused(out, error);
+                self.swallow(whole, length + tail_len)
             }
         }
     }
@@ -106,9 +100,7 @@ impl Session {
         if upload.draft.write(rest.get(..used).unwrap_or_default()).is_err() {
             // A part of `rest` may be in the draft: it is swallowed all the same.
             let left = missing + 2 - upload.tail_len;
-            if !matches!(upload.how, Answer::Classic { quiet: true }) {
-                push_line(out, text::NO_MEMORY_READ);
-            }
+            upload.how.refused_midway(out);
             self.state = State::Swallow { left };
             return Used::Bytes(0);
         }
@@ -121,7 +113,7 @@ impl Session {
                 used += 1;
             }
         }
-        if upload.tail_len < 2 {
+        if upload.draft.missing() > 0 || upload.tail_len < 2 {
             return Used::Stop(used, Next::Input);
         }
         let State::Value(upload) = std::mem::replace(&mut self.state, State::Command) else {
@@ -129,13 +121,13 @@ impl Session {
         };
         let Upload { draft, head, how, tail, .. } = *upload;
         if &tail != b"\r\n" {
-            refuse_chunk(out, how, None);
+            how.bad_chunk(out);
             return Used::Bytes(used);
         }
         let cache: &Cache = &env.context.cache;
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
-        finish_store(cache, &request, Value::Draft(draft), how, out);
+        how.store(cache, &request, Value::Draft(draft), out);
         Used::Bytes(used)
     }
 }
@@ -150,41 +142,5 @@ impl OwnedHead {
 
     fn borrow(&self) -> Option<StoreHead<'_>> {
         Some(StoreHead { key: Key::new(&self.key)?, ..self.request })
-    }
-}
-
-fn alloc_error(error: AllocError) -> &'static str {
-    match error {
-        AllocError::TooLarge => text::TOO_LARGE,
-        AllocError::NoMemory => text::NO_MEMORY,
-    }
-}
-
-/// Answers a store that has no room. Meta answers errors even if quiet.
-fn refuse(out: &mut Output, how: Answer, error: AllocError) {
-    if !matches!(how, Answer::Classic { quiet: true }) {
-        push_line(out, alloc_error(error));
-    }
-}
-
-/// Answers a value that does not end where it was said to.
-fn refuse_chunk(out: &mut Output, how: Answer, error: Option<AllocError>) {
-    if !matches!(how, Answer::Classic { quiet: true }) {
-        push_line(out, error.map_or(text::BAD_CHUNK, alloc_error));
-    }
-}
-
-/// Stores a value that is there, and answers in the words of its protocol.
-#[inline]
-fn finish_store(cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, how: Answer, out: &mut Output) {
-    match how {
-        Answer::Classic { quiet } => {
-            let mut reply = classic::Encoder { out, with_cas: false, quiet };
-            store(cache, request, value, &mut reply);
-        }
-        Answer::Meta(echo) => match cache.store_value(request, value) {
-            Ok(reply) => echo.answer(out, request.key, &reply),
-            Err(error) => push_line(out, alloc_error(error)),
-        },
     }
 }

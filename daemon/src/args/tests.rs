@@ -229,10 +229,13 @@ fn wrong_flags_say_what_is_wrong() {
         (&["-n", "200", "-o", "slab_sizes=100"], "slab size 100 is out of valid range"),
         (&["-Z"], "-Z: TLS is not built in"),
         (&["--enable-ssl"], "-Z: TLS is not built in"),
-        (&["-S"], "-S: SASL authentication is not built in"),
-        (&["--enable-sasl"], "-S: SASL authentication is not built in"),
-        (&["-Y", "/x"], "-Y: ASCII authentication is not built in"),
-        (&["--auth-file=/x"], "-Y: ASCII authentication is not built in"),
+        (&["-S"], "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (no other database is read)"),
+        (&["--enable-sasl", "-Y", "/x"], "-S and -Y cannot be used together"),
+        (&["--auth-file=/x", "-B", "auto"], "ERROR: -B auto cannot be used with authentication"),
+        (
+            &["-Y", "/x", "-s", "/y", "-B", "binary"],
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ),
         (&["-e", "/x"], "-e: a memory file is not built in"),
         (&["--memory-file=/x"], "-e: a memory file is not built in"),
     ];
@@ -249,16 +252,22 @@ fn wrong_flags_say_what_is_wrong() {
 
 #[test]
 fn the_environment_is_heard() {
-    let environment =
-        Environment { initial_malloc: Some("4294967328".into()), port_file: Some("/tmp/ports".into()) };
-    match action(&[], environment) {
+    let environment = Environment {
+        initial_malloc: Some("4294967328".into()),
+        port_file: Some("/tmp/ports".into()),
+        sasl_passwords: Some("/tmp/passwords".into()),
+    };
+    match action(&["-S"], environment) {
         Ok(Action::Run(plan)) => {
             assert_eq!(plan.config.cache.initial_malloced, 4_294_967_328);
             assert_eq!(plan.process.port_file.as_deref(), Some("/tmp/ports".as_ref()));
+            let passwords = Passwords::File("/tmp/passwords".into());
+            assert_eq!(plan.config.auth, Some(AuthConfig { method: Method::Sasl, passwords }));
+            assert!(plan.endpoints.iter().all(|endpoint| endpoint.protocol == Protocol::Binary));
         }
         other => panic!("{other:?}"),
     }
-    let environment = Environment { initial_malloc: Some("x".into()), port_file: None };
+    let environment = Environment { initial_malloc: Some("x".into()), ..Environment::default() };
     assert!(
         matches!(action(&[], environment), Ok(Action::Run(plan)) if plan.config.cache.initial_malloced == 0)
     );

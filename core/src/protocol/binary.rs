@@ -1,0 +1,551 @@
+//! The binary protocol: packets of a header, extras, a key and a value.
+//!
+//! ```text
+//! byte 0  magic (0x80 request, 0x81 reply)   4  length of extras      12..16 opaque
+//!      1  opcode                             5  data type, ignored    16..24 CAS
+//!   2..4  length of the key               6..8  status of a reply     24..    extras, key, value
+//!                                         8..12 length of all three
+//! ```
+//!
+//! Numbers are big-endian. [`Header::refusal`] holds the lengths against each
+//! other before anything of the body is looked at; [`parse`] then reads a packet
+//! whose extras and key are there. What a value means is for the session.
+
+use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens};
+use crate::error::{AllocError, DeltaError};
+use crate::output::Output;
+use crate::protocol::classic::push_data;
+use crate::reply::Reply;
+use crate::request::{Key, Request, StoreHead};
+use crate::store::Visit;
+
+/// First byte of a request.
+pub const REQUEST: u8 = 0x80;
+
+/// First byte of a reply.
+const REPLY: u8 = 0x81;
+
+/// Bytes of a header.
+pub const HEADER: usize = 24;
+
+/// Longest body: memcached's largest item.
+const BODY_MAX: usize = 1024 * 1024 * 1024;
+
+/// TTL of an increment that must not make an item.
+const NO_INITIAL: u32 = u32::MAX;
+
+/// The opcodes; a quiet twin answers only what must be said.
+mod opcode {
+    pub const GET: u8 = 0x00;
+    pub const SET: u8 = 0x01;
+    pub const ADD: u8 = 0x02;
+    pub const REPLACE: u8 = 0x03;
+    pub const DELETE: u8 = 0x04;
+    pub const INCREMENT: u8 = 0x05;
+    pub const DECREMENT: u8 = 0x06;
+    pub const QUIT: u8 = 0x07;
+    pub const FLUSH: u8 = 0x08;
+    pub const GETQ: u8 = 0x09;
+    pub const NOOP: u8 = 0x0a;
+    pub const VERSION: u8 = 0x0b;
+    pub const GETK: u8 = 0x0c;
+    pub const GETKQ: u8 = 0x0d;
+    pub const APPEND: u8 = 0x0e;
+    pub const PREPEND: u8 = 0x0f;
+    pub const STAT: u8 = 0x10;
+    /// The quiet twins of `SET` to `FLUSH`, then of `APPEND` and `PREPEND`.
+    pub const SETQ: u8 = 0x11;
+    pub const FLUSHQ: u8 = 0x18;
+    pub const APPENDQ: u8 = 0x19;
+    pub const PREPENDQ: u8 = 0x1a;
+    pub const TOUCH: u8 = 0x1c;
+    pub const GAT: u8 = 0x1d;
+    pub const GATQ: u8 = 0x1e;
+    pub const SASL_LIST: u8 = 0x20;
+    pub const SASL_AUTH: u8 = 0x21;
+    pub const SASL_STEP: u8 = 0x22;
+    pub const GATK: u8 = 0x23;
+    pub const GATKQ: u8 = 0x24;
+}
+
+/// What an answer begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Status {
+    /// Done.
+    Ok = 0x00,
+    /// No such item.
+    NotFound = 0x01,
+    /// There is an item, or its CAS is another.
+    Exists = 0x02,
+    /// Larger than items may be.
+    TooLarge = 0x03,
+    /// A length that cannot be.
+    Invalid = 0x04,
+    /// Nothing to append to.
+    NotStored = 0x05,
+    /// The value is no number.
+    NonNumeric = 0x06,
+    /// Not proved, or not allowed.
+    AuthError = 0x20,
+    /// Go on with a step.
+    AuthContinue = 0x21,
+    /// No such opcode.
+    UnknownCommand = 0x81,
+    /// No memory; whatever is a server error in text.
+    OutOfMemory = 0x82,
+}
+
+impl Status {
+    /// memcached's words for it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Ok | Self::AuthContinue => "",
+            Self::NotFound => "Not found",
+            Self::Exists => "Data exists for key.",
+            Self::TooLarge => "Too large.",
+            Self::Invalid => "Invalid arguments",
+            Self::NotStored => "Not stored.",
+            Self::NonNumeric => "Non-numeric server-side value for incr or decr",
+            Self::AuthError => "Auth failure.",
+            Self::UnknownCommand => "Unknown command",
+            Self::OutOfMemory => "Out of memory",
+        }
+    }
+}
+
+/// The header of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    magic: u8,
+    opcode: u8,
+    opaque: [u8; 4],
+    key: usize,
+    extras: usize,
+    body: usize,
+    cas: u64,
+}
+
+impl Header {
+    /// The header that `input` begins with, if all of it is there.
+    #[inline]
+    pub fn read(input: &[u8]) -> Option<Self> {
+        let &[magic, opcode, k0, k1, extras, _, _, _, b0, b1, b2, b3, o0, o1, o2, o3, ref cas @ ..] =
+            input.first_chunk::<HEADER>()?;
+        Some(Self {
+            magic,
+            opcode,
+            opaque: [o0, o1, o2, o3],
+            key: usize::from(u16::from_be_bytes([k0, k1])),
+            extras: usize::from(extras),
+            body: u32::from_be_bytes([b0, b1, b2, b3]) as usize,
+            cas: u64::from_be_bytes(*cas),
+        })
+    }
+
+    /// Whether it is a request at all.
+    #[inline]
+    pub fn is_request(&self) -> bool {
+        self.magic == REQUEST
+    }
+
+    /// What an answer repeats of it.
+    #[inline]
+    pub fn echo(&self) -> Echo {
+        Echo { opcode: self.opcode, opaque: self.opaque }
+    }
+
+    /// Bytes of header, extras and key.
+    #[inline]
+    pub fn head(&self) -> usize {
+        HEADER + self.extras + self.key
+    }
+
+    /// Where the key is in the packet.
+    #[inline]
+    pub fn key(&self) -> std::ops::Range<usize> {
+        HEADER + self.extras..self.head()
+    }
+
+    /// Bytes of header and body.
+    #[inline]
+    pub fn whole(&self) -> usize {
+        HEADER + self.body
+    }
+
+    /// Bytes of the body behind extras and key.
+    #[inline]
+    fn value(&self) -> usize {
+        self.body.saturating_sub(self.extras + self.key)
+    }
+
+    /// Whether memcached hears it from a client that has not proved itself.
+    pub fn is_open_to_all(&self) -> bool {
+        use opcode::{SASL_AUTH, SASL_LIST, SASL_STEP, VERSION};
+        matches!(self.opcode, SASL_LIST | SASL_AUTH | SASL_STEP | VERSION)
+    }
+
+    /// The error of lengths that cannot be: it is answered, and the connection
+    /// ends, because nobody knows where the next packet begins.
+    #[inline]
+    pub fn refusal(&self) -> Option<Status> {
+        if self.key + self.extras > self.body {
+            Some(Status::UnknownCommand)
+        } else if self.body > BODY_MAX {
+            Some(Status::Invalid)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the key is longer than keys are.
+    #[inline]
+    pub fn has_long_key(&self) -> bool {
+        self.key > crate::config::KEY_MAX
+    }
+}
+
+/// What an answer repeats of its request; the opcode also says its form.
+#[derive(Clone, Copy, Debug)]
+pub struct Echo {
+    opcode: u8,
+    opaque: [u8; 4],
+}
+
+impl Echo {
+    /// The opcode's loud twin.
+    #[inline]
+    fn loud(self) -> u8 {
+        use opcode::{
+            APPEND, APPENDQ, FLUSHQ, GAT, GATK, GATKQ, GATQ, GET, GETK, GETKQ, GETQ, PREPEND, PREPENDQ, SET,
+            SETQ,
+        };
+        match self.opcode {
+            GETQ => GET,
+            GETKQ => GETK,
+            GATQ => GAT,
+            GATKQ => GATK,
+            APPENDQ => APPEND,
+            PREPENDQ => PREPEND,
+            quiet @ SETQ..=FLUSHQ => quiet - SETQ + SET,
+            loud => loud,
+        }
+    }
+
+    #[inline]
+    fn is_quiet(self) -> bool {
+        self.loud() != self.opcode
+    }
+
+    /// The name of the command in the text protocol, by which faults know it.
+    pub fn name(self) -> &'static str {
+        match self.loud() {
+            opcode::GET | opcode::GETK => "get",
+            opcode::SET => "set",
+            opcode::ADD => "add",
+            opcode::REPLACE => "replace",
+            opcode::DELETE => "delete",
+            opcode::INCREMENT => "incr",
+            opcode::DECREMENT => "decr",
+            opcode::APPEND => "append",
+            opcode::PREPEND => "prepend",
+            opcode::TOUCH => "touch",
+            opcode::GAT | opcode::GATK => "gat",
+            _ => "",
+        }
+    }
+
+    /// Appends the header of an answer.
+    #[inline]
+    fn header(self, to: &mut Vec<u8>, status: Status, extras: u8, key: usize, body: usize, cas: u64) {
+        let mut header = [0; HEADER];
+        let [magic, opcode, k0, k1, e, _, s0, s1, b0, b1, b2, b3, o0, o1, o2, o3, rest @ ..] = &mut header;
+        (*magic, *opcode, *e) = (REPLY, self.opcode, extras);
+        [*k0, *k1] = (key as u16).to_be_bytes();
+        [*s0, *s1] = (status as u16).to_be_bytes();
+        [*b0, *b1, *b2, *b3] = (body as u32).to_be_bytes();
+        [*o0, *o1, *o2, *o3] = self.opaque;
+        *rest = cas.to_be_bytes();
+        to.extend_from_slice(&header);
+    }
+
+    /// Answers that it is done, unless that goes without saying.
+    #[inline]
+    pub fn done(self, out: &mut Output, cas: u64, body: &[u8]) {
+        if !self.is_quiet() {
+            self.answer(out, Status::Ok, cas, body);
+        }
+    }
+
+    /// Answers with an error, in memcached's words. Quiet twins do so too.
+    pub fn error(self, out: &mut Output, status: Status) {
+        self.answer(out, status, 0, status.text().as_bytes());
+    }
+
+    /// Answers with a server error in words of its own.
+    pub fn server_error(self, out: &mut Output, text: &str) {
+        self.answer(out, Status::OutOfMemory, 0, text.as_bytes());
+    }
+
+    /// Answers with a status and a body.
+    pub fn answer(self, out: &mut Output, status: Status, cas: u64, body: &[u8]) {
+        self.header(out.bytes(), status, 0, 0, body.len(), cas);
+        out.push(body);
+    }
+
+    /// Appends one statistic; the last one has neither name nor value.
+    pub fn statistic(self, to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+        self.header(to, Status::Ok, 0, name.len(), name.len() + value.len(), 0);
+        to.extend_from_slice(name);
+        to.extend_from_slice(value);
+    }
+}
+
+/// A packet, understood.
+pub enum Packet<'a> {
+    /// A data command.
+    Data(Request<'a>),
+    /// A store; its value of `length` bytes follows.
+    Store {
+        /// The store.
+        head: StoreHead<'a>,
+        /// Bytes of the value.
+        length: usize,
+    },
+    /// `noop`
+    Noop,
+    /// `version`
+    Version,
+    /// `quit`
+    Quit,
+    /// `flush`, with its delay in seconds or a date.
+    Flush(i64),
+    /// `stat`, with the group.
+    Stat(&'a [u8]),
+    /// Asks for the mechanisms of SASL.
+    SaslList,
+    /// Begins an authentication, or goes on with it; the data follow.
+    Sasl {
+        /// It goes on.
+        step: bool,
+        /// The mechanism, as the client gave it.
+        mechanism: &'a [u8],
+        /// Bytes of data.
+        length: usize,
+    },
+    /// No command. memcached throws away so many bytes behind the key.
+    Unknown(usize),
+    /// A command whose lengths cannot be: an error, and the connection ends.
+    Malformed,
+}
+
+/// Parses a packet of which `packet` holds at least header, extras and key.
+#[inline]
+pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32, client: i32) -> Packet<'a> {
+    use opcode::{
+        ADD, APPEND, DECREMENT, DELETE, FLUSH, GAT, GATK, GET, GETK, INCREMENT, NOOP, PREPEND, QUIT, REPLACE,
+        SASL_AUTH, SASL_LIST, SASL_STEP, SET, STAT, TOUCH, VERSION,
+    };
+    let extras = packet.get(HEADER..HEADER + header.extras).unwrap_or_default();
+    let bytes = packet.get(header.key()).unwrap_or_default();
+    let empty = header.body == 0;
+    let no_value = header.value() == 0;
+    let loud = header.echo().loud();
+    match (loud, Key::new(bytes)) {
+        (GET | GETK, Some(key)) if extras.is_empty() && no_value => {
+            Packet::Data(Request::Get { key, touch: None })
+        }
+        // What is behind the key of these is the next packet, to memcached.
+        (TOUCH | GAT | GATK, Some(key)) if extras.len() == 4 => {
+            Packet::Data(Request::Get { key, touch: Some(i64::from(number(extras, 0))) })
+        }
+        (SET | ADD | REPLACE, Some(key)) if extras.len() == 8 => {
+            let mode = match loud {
+                _ if header.cas != 0 => Mode::Cas,
+                SET => Mode::Set,
+                ADD => Mode::Add,
+                _ => Mode::Replace,
+            };
+            let head = StoreHead {
+                flags: number(extras, 0),
+                exptime: i64::from(number(extras, 4)),
+                purge_on_failure: loud == SET,
+                ..plain_store(key, mode, header.cas)
+            };
+            Packet::Store { head, length: header.value() }
+        }
+        (APPEND | PREPEND, Some(key)) if extras.is_empty() => {
+            let mode = if loud == APPEND { Mode::Append } else { Mode::Prepend };
+            Packet::Store { head: plain_store(key, mode, header.cas), length: header.value() }
+        }
+        (DELETE, Some(key)) if extras.is_empty() && no_value => {
+            Packet::Data(Request::Delete { key, compare: header.cas })
+        }
+        (INCREMENT | DECREMENT, Some(key)) if extras.len() == 20 && no_value => {
+            let vivify = match number(extras, 16) {
+                NO_INITIAL => None,
+                exptime => Some((long(extras, 8), now(i64::from(exptime)))),
+            };
+            Packet::Data(Request::Delta(DeltaRequest {
+                compare: header.cas,
+                vivify,
+                client,
+                ..DeltaRequest::new(key.bytes(), loud == INCREMENT, long(extras, 0))
+            }))
+        }
+        (NOOP, _) if empty => Packet::Noop,
+        (VERSION, _) if empty => Packet::Version,
+        (QUIT, _) if empty => Packet::Quit,
+        (FLUSH, None) if no_value && matches!(extras.len(), 0 | 4) && bytes.is_empty() => {
+            Packet::Flush(i64::from(number(extras, 0)))
+        }
+        (STAT, _) if extras.is_empty() => Packet::Stat(bytes),
+        (SASL_LIST, _) if empty => Packet::SaslList,
+        (SASL_AUTH | SASL_STEP, Some(_)) if extras.is_empty() => {
+            Packet::Sasl { step: loud == SASL_STEP, mechanism: bytes, length: header.value() }
+        }
+        (GET..=STAT | TOUCH | GAT | SASL_LIST..=GATK, _) => Packet::Malformed,
+        _ => Packet::Unknown(header.body),
+    }
+}
+
+fn plain_store(key: Key<'_>, mode: Mode, compare: u64) -> StoreHead<'_> {
+    StoreHead {
+        key,
+        mode,
+        vivify: false,
+        flags: 0,
+        exptime: 0,
+        compare,
+        cas: None,
+        allow_stale: false,
+        key_binary: false,
+        purge_on_failure: false,
+    }
+}
+
+/// The 32-bit number at `at`; 0 if there is none.
+fn number(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_be_bytes(*chunk))
+}
+
+/// The 64-bit number at `at`; 0 if there is none.
+fn long(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u64::from_be_bytes(*chunk))
+}
+
+/// Writes answers as packets.
+pub struct Encoder<'a> {
+    /// Where they go.
+    pub out: &'a mut Output,
+    /// What they repeat of the request.
+    pub echo: Echo,
+}
+
+impl Encoder<'_> {
+    fn error(&mut self, status: Status) {
+        self.echo.error(self.out, status);
+    }
+
+    #[inline]
+    fn with_key(&self) -> bool {
+        matches!(self.echo.loud(), opcode::GETK | opcode::GATK)
+    }
+}
+
+impl Reply for Encoder<'_> {
+    #[inline]
+    fn hit(&mut self, visit: &mut Visit<'_>) {
+        let with_key = self.with_key();
+        let with_value = self.echo.opcode != opcode::TOUCH;
+        let Some(item) = visit.item() else { return };
+        let key = if with_key { item.key() } else { &[] };
+        let length = if with_value { item.len() } else { 0 };
+        let bytes = self.out.bytes();
+        bytes.reserve(HEADER + 4 + key.len() + length.min(crate::protocol::classic::COPY_MAX));
+        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, item.header().cas());
+        bytes.extend_from_slice(&item.flags().to_be_bytes());
+        bytes.extend_from_slice(key);
+        if with_value {
+            push_data(self.out, visit);
+        }
+    }
+
+    #[inline]
+    fn miss(&mut self, key: Key<'_>) {
+        if self.echo.is_quiet() {
+            return;
+        }
+        if self.with_key() {
+            let length = key.bytes().len();
+            self.echo.header(self.out.bytes(), Status::NotFound, 0, length, length, 0);
+            self.out.push(key.bytes());
+        } else {
+            self.error(Status::NotFound);
+        }
+    }
+
+    #[inline]
+    fn stored(&mut self, reply: &StoreReply) {
+        let status = match reply.stored {
+            Stored::Stored => return self.echo.done(self.out, reply.cas, &[]),
+            Stored::Exists => Status::Exists,
+            Stored::NotFound => Status::NotFound,
+            Stored::NotStored => match self.echo.loud() {
+                opcode::ADD => Status::Exists,
+                opcode::REPLACE => Status::NotFound,
+                _ => Status::NotStored,
+            },
+        };
+        self.error(status);
+    }
+
+    fn refused(&mut self, error: AllocError) {
+        match error {
+            AllocError::TooLarge => self.error(Status::TooLarge),
+            AllocError::NoMemory => self.echo.server_error(self.out, "Out of memory allocating item"),
+        }
+    }
+
+    fn deleted(&mut self, deleted: Deleted) {
+        match deleted {
+            Deleted::Deleted => self.echo.done(self.out, 0, &[]),
+            Deleted::NotFound => self.error(Status::NotFound),
+            Deleted::Exists => self.error(Status::Exists),
+            Deleted::NoMemory => self.error(Status::OutOfMemory),
+        }
+    }
+
+    fn touched(&mut self, found: bool) {
+        if found {
+            self.echo.done(self.out, 0, &[]);
+        } else {
+            self.error(Status::NotFound);
+        }
+    }
+
+    fn number(&mut self, number: Result<Number, DeltaError>) {
+        match number {
+            Ok(number) => self.echo.done(self.out, number.cas, &number.value.to_be_bytes()),
+            Err(DeltaError::NotFound) => self.error(Status::NotFound),
+            Err(DeltaError::CasMismatch) => self.error(Status::Exists),
+            Err(DeltaError::NonNumeric) => self.error(Status::NonNumeric),
+            Err(DeltaError::NoMemory) => {
+                self.echo.server_error(self.out, "Out of memory incrementing value");
+            }
+        }
+    }
+
+    // Binary requests are never answered in meta's terms.
+    fn meta_hit(&mut self, visit: &mut Visit<'_>, _tokens: Tokens) {
+        self.hit(visit);
+    }
+
+    fn meta_miss(&mut self) {
+        self.error(Status::NotFound);
+    }
+
+    fn inspected(&mut self, visit: &mut Visit<'_>) {
+        self.hit(visit);
+    }
+}

@@ -1,0 +1,90 @@
+//! How the outcome of a store, or an error that any command may meet, is told
+//! in the words of the client's protocol.
+
+use crate::cache::{Cache, StoreRequest, Value};
+use crate::dispatch::store;
+use crate::error::AllocError;
+use crate::output::Output;
+use crate::protocol::classic::push_line;
+use crate::protocol::{binary, classic, meta, text};
+
+/// How a command is answered.
+#[derive(Clone, Copy)]
+pub(super) enum Answer {
+    /// In the classic protocol, or not at all.
+    Classic { quiet: bool },
+    /// In the meta protocol, whose errors are told even if it is quiet.
+    Meta(meta::Echo),
+    /// In the binary protocol, whose errors are told even if it is quiet.
+    Binary(binary::Echo),
+}
+
+impl Answer {
+    /// Bytes of the line end behind a value.
+    #[inline]
+    pub(super) fn tail(self) -> usize {
+        match self {
+            Self::Binary(_) => 0,
+            Self::Classic { .. } | Self::Meta(_) => 2,
+        }
+    }
+
+    /// A server error with this text.
+    pub(super) fn server_error(self, out: &mut Output, line: &str) {
+        match self {
+            Self::Binary(echo) => echo.server_error(out, line),
+            _ => self.line(out, &format!("SERVER_ERROR {line}")),
+        }
+    }
+
+    /// There is no room for a value.
+    pub(super) fn refused(self, out: &mut Output, error: AllocError) {
+        use crate::reply::Reply;
+        match self {
+            Self::Binary(echo) => binary::Encoder { out, echo }.refused(error),
+            _ => self.line(out, alloc_error(error)),
+        }
+    }
+
+    /// There is no room for the rest of a value.
+    pub(super) fn refused_midway(self, out: &mut Output) {
+        match self {
+            Self::Binary(echo) => echo.server_error(out, "Out of memory during read"),
+            _ => self.line(out, text::NO_MEMORY_READ),
+        }
+    }
+
+    /// A value does not end where it was said to.
+    pub(super) fn bad_chunk(self, out: &mut Output) {
+        self.line(out, text::BAD_CHUNK);
+    }
+
+    fn line(self, out: &mut Output, line: &str) {
+        if !matches!(self, Self::Classic { quiet: true }) {
+            push_line(out, line);
+        }
+    }
+
+    /// Stores a value that is there, and tells what came of it.
+    #[inline]
+    pub(super) fn store(self, cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, out: &mut Output) {
+        match self {
+            Self::Classic { quiet } => {
+                let mut reply = classic::Encoder { out, with_cas: false, quiet };
+                store(cache, request, value, &mut reply);
+            }
+            Self::Binary(echo) => store(cache, request, value, &mut binary::Encoder { out, echo }),
+            Self::Meta(echo) => match cache.store_value(request, value) {
+                Ok(reply) => echo.answer(out, request.key, &reply),
+                Err(error) => push_line(out, alloc_error(error)),
+            },
+        }
+    }
+}
+
+fn alloc_error(error: AllocError) -> &'static str {
+    match error {
+        AllocError::TooLarge => text::TOO_LARGE,
+        AllocError::NoMemory => text::NO_MEMORY,
+    }
+}

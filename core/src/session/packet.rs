@@ -1,0 +1,97 @@
+//! The binary protocol's packets, carried out.
+
+use super::answer::Answer;
+use super::fault::Met;
+use super::gate::Sasl;
+use super::{CloseReason, Env, Next, Session, Used, request_key};
+use crate::admin;
+use crate::dispatch::{dispatch, miss};
+use crate::output::Output;
+use crate::protocol::binary::{Encoder, Header, Packet, Status, parse};
+
+impl Session {
+    /// Carries out one packet.
+    #[inline]
+    pub(super) fn packet(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
+        let Some(header) = Header::read(rest) else { return Used::NeedInput };
+        let context = env.context;
+        let echo = header.echo();
+        if !header.is_request() {
+            return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+        }
+        let refusal = header.refusal().or_else(|| header.has_long_key().then_some(Status::Invalid));
+        if let Some(status) = refusal {
+            echo.error(out, status);
+            return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
+        }
+        let head = header.head();
+        if rest.len() < head {
+            return Used::NeedInput;
+        }
+        let clock = context.cache.clock();
+        let packet = parse(&header, rest, |exptime| clock.expiry(exptime), env.fd);
+        if let Packet::Sasl { step, mechanism, length } = packet {
+            let ask = Sasl { echo, step, mechanism, length };
+            let used = self.sasl(env, &ask, rest, head, out);
+            if !matches!(used, Used::NeedInput) {
+                env.budget -= 1;
+            }
+            return used;
+        }
+        env.budget -= 1;
+        self.served = true;
+        match packet {
+            Packet::Data(request) => {
+                let met =
+                    self.fault(env, echo.name(), request_key(&request), Answer::Binary(echo), head, out);
+                let mut reply = Encoder { out, echo };
+                match met {
+                    Some(Met::Done(used)) => return used,
+                    Some(Met::Miss) => miss(&request, &mut reply),
+                    None => dispatch(&context.cache, &request, env.fd, &mut reply),
+                }
+            }
+            Packet::Store { head: store, length } => {
+                if context.cache.prefixes().enabled() {
+                    context.cache.prefixes().record_set(store.key.bytes());
+                }
+                return self.store(env, &store, length, Answer::Binary(echo), rest, head, out);
+            }
+            Packet::Noop => {
+                echo.done(out, 0, &[]);
+                // It flushes what is before it.
+                if rest.len() > head {
+                    return Used::Stop(head, Next::Yield);
+                }
+            }
+            Packet::Version => echo.done(out, 0, admin::VERSION.as_bytes()),
+            Packet::Quit => {
+                echo.done(out, 0, &[]);
+                return Used::Stop(head, Next::Close(CloseReason::Normal));
+            }
+            Packet::Flush(delay) => {
+                if admin::flush(context, env.stats, delay) {
+                    echo.done(out, 0, &[]);
+                } else {
+                    echo.error(out, Status::AuthError);
+                }
+            }
+            Packet::Stat(group) => {
+                if !admin::binary_stats(context, group, echo, out) {
+                    echo.error(out, Status::NotFound);
+                }
+            }
+            Packet::SaslList => self.sasl_list(env, echo, out),
+            Packet::Sasl { .. } => {}
+            Packet::Unknown(left) => {
+                echo.error(out, Status::UnknownCommand);
+                return self.swallow(head, left);
+            }
+            Packet::Malformed => {
+                echo.error(out, Status::Invalid);
+                return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
+            }
+        }
+        Used::Bytes(head)
+    }
+}

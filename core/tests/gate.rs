@@ -1,0 +1,247 @@
+//! The gate: whoever has not proved who he is learns nothing and changes
+//! nothing, whatever he says in whichever protocol on whichever listener.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use memcache_core::auth::{AuthConfig, Method, Passwords};
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
+use memcache_core::context::{Context, Stop};
+use memcache_core::local::Ttl;
+use memcache_core::output::Output;
+use memcache_core::server::Server;
+use memcache_core::session::{Env, Next, Session};
+
+const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
+
+/// A server with one item, `door`, whose value is `treasure`.
+fn context(method: Method) -> Context {
+    let cache = Cache::new(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() }).unwrap();
+    cache.set(b"door", b"treasure", Ttl::Never).unwrap();
+    cache.set(b"number", b"7", Ttl::Never).unwrap();
+    let passwords = Passwords::List(vec![(b"ann".to_vec(), b"secret".to_vec())]);
+    let config = ServerConfig {
+        auth: Some(AuthConfig { method, passwords }),
+        shutdown_enabled: true,
+        debug_commands: true,
+        threads: 1,
+        ..ServerConfig::default()
+    };
+    Context::new(cache, config).unwrap()
+}
+
+/// What a session answers to `input`, and whether it goes on.
+fn say(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
+    let (mut answer, mut at) = (Vec::new(), 0);
+    loop {
+        let mut out = Output::new();
+        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 1000 };
+        let step = session.advance(&mut env, &input[at..], &mut out);
+        at += step.consumed;
+        while !out.is_empty() {
+            out.write_to(&mut answer).unwrap();
+        }
+        match step.next {
+            Next::Yield => {}
+            Next::Input => return (answer, true),
+            _ => return (answer, false),
+        }
+    }
+}
+
+fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, 0];
+    packet.extend(((extras.len() + key.len() + value.len()) as u32).to_be_bytes());
+    packet.extend([0; 12]);
+    [&packet, extras, key, value].concat()
+}
+
+/// Every command there is, and some that are none.
+fn commands() -> Vec<Vec<u8>> {
+    let lines = [
+        "get door",
+        "gets door",
+        "gat 10 door",
+        "gats 10 door",
+        "mg door v",
+        "mg door t v",
+        "me door",
+        "mn",
+        "set door 0 0 1\r\nx",
+        "add other 0 0 1\r\nx",
+        "replace door 0 0 1\r\nx",
+        "append door 0 0 1\r\nx",
+        "prepend door 0 0 1\r\nx",
+        "cas door 0 0 1 1\r\nx",
+        "ms door 1\r\nx",
+        "ms other S1\r\nx",
+        "md door",
+        "ma number",
+        "delete door",
+        "incr number 1",
+        "decr number 1",
+        "touch door 1",
+        "flush_all",
+        "flush_all 0 noreply",
+        "verbosity 2",
+        "stats",
+        "stats items",
+        "stats settings",
+        "stats conns",
+        "stats reset",
+        "stats cachedump 1 10",
+        "stats detail on",
+        "lru_crawler metadump all",
+        "lru_crawler mgdump all",
+        "lru_crawler crawl all",
+        "lru mode flat",
+        "slabs automove 0",
+        "cache_memlimit 9",
+        "watch fetchers",
+        "version",
+        "shutdown",
+        "shutdown graceful",
+        "quit",
+        "refresh_certs",
+        "debugtime 100000",
+        "debugitem ref door",
+        "config get cluster",
+        "",
+        " ",
+        "\r\n",
+        "GET door",
+        "     get door",
+        "settle door 0 0 1\r\nx",
+        "set door 0 0 1 noreply\r\nx",
+    ];
+    let mut commands: Vec<Vec<u8>> = lines.iter().map(|line| format!("{line}\r\n").into_bytes()).collect();
+    let many: String = (0..2000).map(|_| "door ").collect();
+    commands.push(format!("get {many}\r\n").into_bytes());
+    commands.push(format!("{many}get door\r\n").into_bytes());
+    for opcode in 0..=u8::MAX {
+        for extras in [0, 4, 8, 20] {
+            commands.push(packet(opcode, &vec![0; extras], b"door", b""));
+            commands.push(packet(opcode, &vec![0; extras], b"", b""));
+            commands.push(packet(opcode, &vec![0; extras], b"PLAIN", b"\0ann\0guess"));
+        }
+        commands.push(packet(opcode, &[], b"settings", b""));
+    }
+    commands
+}
+
+/// What must be as it was.
+fn untouched(context: &Context) -> bool {
+    let cache: &Arc<Cache> = &context.cache;
+    let totals = cache.store().totals();
+    cache.get(b"door").as_deref() == Some(&b"treasure"[..])
+        && cache.get(b"number").as_deref() == Some(&b"7"[..])
+        && cache.get(b"other").is_none()
+        && totals.curr_items == 2
+        && cache.watch_hub().count() == 0
+        && cache.store().limit() == 8 * MIB
+        && !cache.prefixes().enabled()
+        && cache.clock().uptime() < 1000
+        && context.stopping() == Stop::Running
+        && context.verbosity.load(Relaxed) == 0
+        && context.workers[0].flush_cmds.get() == 0
+}
+
+#[test]
+fn strangers_learn_nothing_and_change_nothing() {
+    for method in [Method::Sasl, Method::Text] {
+        let context = context(method);
+        for protocol in PROTOCOLS {
+            for command in commands() {
+                let mut session = Session::new(protocol);
+                let (answer, open) = say(&context, &mut session, &command);
+                let told = String::from_utf8_lossy(&answer).into_owned();
+                let about = String::from_utf8_lossy(&command).into_owned();
+                assert!(
+                    !told.contains("treasure") && !told.contains("STAT"),
+                    "{method:?} {about:?} {told:?}"
+                );
+                assert!(untouched(&context), "{method:?} {protocol:?} {about:?}");
+                // And what follows it is not let through either.
+                if open {
+                    say(&context, &mut session, b"delete door\r\n");
+                    say(&context, &mut session, &packet(0x04, &[], b"door", b""));
+                    assert!(untouched(&context), "{method:?} {protocol:?} {about:?}, then a delete");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn who_proves_it_comes_in_and_stays_in() {
+    let context = context(Method::Text);
+    let mut session = Session::new(Protocol::Ascii);
+    assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann secret\r\n").0, b"STORED\r\n");
+    assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
+    // It is a set like any other now.
+    assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann wrong!\r\n").0, b"STORED\r\n");
+    assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
+
+    let context = self::context(Method::Sasl);
+    let mut session = Session::new(Protocol::Binary);
+    let (answer, open) = say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0secret"));
+    assert!(open && answer.ends_with(b"Authenticated"));
+    assert!(say(&context, &mut session, &packet(0x00, &[], b"door", b"")).0.ends_with(b"treasure"));
+    // Who tries again and fails has proved nothing.
+    assert!(
+        say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0guess"))
+            .0
+            .ends_with(b"Auth failure.")
+    );
+    let (answer, open) = say(&context, &mut session, &packet(0x00, &[], b"door", b""));
+    assert!(!open && answer.ends_with(b"Auth failure."));
+    assert_eq!((context.workers[0].auth_cmds.get(), context.workers[0].auth_errors.get()), (2, 1));
+}
+
+#[test]
+fn what_one_has_proved_counts_for_him_alone() {
+    let context = context(Method::Text);
+    let (mut one, mut other) = (Session::new(Protocol::Ascii), Session::new(Protocol::Ascii));
+    say(&context, &mut one, b"set x 0 0 10\r\nann secret\r\n");
+    assert_eq!(say(&context, &mut other, b"get door\r\n").0, b"CLIENT_ERROR unauthenticated\r\n");
+}
+
+#[test]
+fn passwords_are_read_again() {
+    let file = std::env::temp_dir().join(format!("mcrs-passwords-{}", std::process::id()));
+    std::fs::write(&file, "ann:one\n").unwrap();
+    let cache = Cache::new(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() }).unwrap();
+    let auth = AuthConfig { method: Method::Text, passwords: Passwords::File(file.clone()) };
+    let context = Context::new(cache, ServerConfig { auth: Some(auth), ..ServerConfig::default() }).unwrap();
+    let answer = |password: &str| {
+        let line = format!("set x 0 0 7\r\nann {password}\r\n");
+        say(&context, &mut Session::new(Protocol::Ascii), line.as_bytes()).0
+    };
+    assert_eq!(answer("one"), b"STORED\r\n");
+    std::fs::write(&file, "ann:two\nbob:x").unwrap();
+    assert_eq!(answer("one"), b"STORED\r\n");
+    assert_eq!(context.reload(), Ok(()));
+    assert_eq!(answer("two"), b"STORED\r\n");
+    assert_eq!(answer("one"), b"CLIENT_ERROR authentication failure\r\n");
+    // A file that cannot be used changes nothing.
+    std::fs::write(&file, "nonsense\n").unwrap();
+    assert!(context.reload().is_err_and(|line| line.contains("malformed")));
+    assert_eq!(answer("two"), b"STORED\r\n");
+    std::fs::remove_file(&file).unwrap();
+    assert!(context.reload().is_err());
+    assert_eq!(answer("two"), b"STORED\r\n");
+}
+
+#[test]
+fn no_listener_leads_past_the_gate() {
+    let listen = |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol }];
+    for (method, protocol) in [(Method::Sasl, Protocol::Ascii), (Method::Text, Protocol::Binary)] {
+        let passwords = Passwords::List(Vec::new());
+        let auth = Some(AuthConfig { method, passwords });
+        let config = ServerConfig { auth, listen: listen(protocol), ..ServerConfig::default() };
+        assert!(Server::start(config).is_err(), "{method:?} {protocol:?}");
+    }
+}
