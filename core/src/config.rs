@@ -257,13 +257,21 @@ pub enum Listen {
         /// Protocol of connections accepted here.
         protocol: Protocol,
     },
+    /// A UDP address; port 0 takes a free port. Each datagram's first byte
+    /// decides its protocol.
+    Udp {
+        /// Address and port.
+        addr: SocketAddr,
+    },
 }
 
 impl Listen {
-    /// Protocol of connections accepted here.
-    pub fn protocol(&self) -> Protocol {
+    /// Protocol of connections accepted here; `None`: the first byte of each
+    /// datagram decides.
+    pub fn protocol(&self) -> Option<Protocol> {
         match self {
-            Self::Tcp { protocol, .. } | Self::Unix { protocol, .. } => *protocol,
+            Self::Tcp { protocol, .. } | Self::Unix { protocol, .. } => Some(*protocol),
+            Self::Udp { .. } => None,
         }
     }
 }
@@ -281,7 +289,8 @@ pub struct ServerConfig {
     pub auth: Option<AuthConfig>,
     /// Number of worker threads (`-t`), 1 to 1024.
     pub threads: usize,
-    /// Most connections at once, file descriptors of listeners included (`-c`).
+    /// Most connections at once, file descriptors of listeners and UDP sockets
+    /// included (`-c`).
     pub max_connections: usize,
     /// Above the limit: refuse with a text (`true`), or leave connections
     /// waiting in the backlog (`-o no_maxconns_fast`).
@@ -390,8 +399,16 @@ impl ServerConfig {
         if self.requests_per_event == 0 {
             return fail("Number of requests per event must be greater than 0");
         }
-        let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == protocol);
+        let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
+        let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
         match self.auth.as_ref().map(|auth| auth.method) {
+            // A datagram's sender cannot be known.
+            Some(Method::Sasl) if datagrams => {
+                fail("ERROR: Cannot enable UDP while using binary SASL authentication.")
+            }
+            Some(Method::Text) if datagrams => {
+                fail("Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+            }
             Some(Method::Sasl) if speaks(Protocol::Ascii) => {
                 fail("ERROR: You cannot allow the ASCII protocol while using SASL.")
             }

@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::cache::Cache;
-use crate::config::{CacheConfig, ServerConfig};
+use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::context::{Context, Stop};
 use crate::error::StartError;
 use crate::net::block_signals;
 use crate::net::listener::{Acceptor, Listener};
+use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
 
 /// Where a server can be reached.
@@ -29,12 +30,14 @@ pub enum BoundAddress {
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// A UDP address with the port that was really taken.
+    Udp(SocketAddr),
 }
 
 impl fmt::Display for BoundAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(addr) => addr.fmt(f),
+            Self::Tcp(addr) | Self::Udp(addr) => addr.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
         }
     }
@@ -71,12 +74,18 @@ impl Server {
         config.validate()?;
         let context = Arc::new(Context::new(cache, config)?);
         let config = &context.config;
-        let listeners = config
-            .listen
-            .iter()
-            .map(|listen| Listener::bind(listen, config.backlog))
-            .collect::<Result<Vec<_>, _>>()?;
-        let addresses = listeners.iter().map(|l| l.address.clone()).collect();
+        let (mut listeners, mut datagrams, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+        for listen in &config.listen {
+            if let Listen::Udp { addr } = listen {
+                let socket = Udp::bind(*addr).map_err(|e| StartError::Listen(addr.to_string(), e))?;
+                addresses.push(BoundAddress::Udp(socket.address));
+                datagrams.push(socket);
+            } else {
+                let listener = Listener::bind(listen, config.backlog)?;
+                addresses.push(listener.address.clone());
+                listeners.push(listener);
+            }
+        }
 
         let (mut acceptor, gate) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
@@ -89,6 +98,11 @@ impl Server {
                     .map_err(StartError::System)?;
             workers.push(worker);
             mailboxes.push(mailbox);
+        }
+        for (number, socket) in datagrams.into_iter().enumerate() {
+            if let Some(worker) = workers.get_mut(number % context.workers.len()) {
+                worker.add_udp(socket).map_err(StartError::System)?;
+            }
         }
         let bells = mailboxes.clone();
         let listener = Arc::clone(&gate);

@@ -183,7 +183,7 @@ impl Flags {
             )));
         }
         config.auth = self.auth(&environment)?;
-        let endpoints = self.set_listen(&mut config, &mut notes)?;
+        let (endpoints, datagrams) = self.set_listen(&mut config, &mut notes)?;
         config.validate().map_err(|e| Failure::usage(e.to_string()))?;
 
         for word in &self.words {
@@ -192,6 +192,7 @@ impl Flags {
         Ok(Plan {
             config,
             endpoints,
+            datagrams,
             process: ProcessSettings {
                 daemonize: self.daemon,
                 core_dumps: self.enable_coredumps,
@@ -309,12 +310,12 @@ impl Flags {
     }
 
     /// Sets the ports that are reported and the Unix socket; returns where TCP
-    /// is to listen.
+    /// and UDP are to listen.
     fn set_listen(
         &self,
         config: &mut ServerConfig,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Endpoint>, Failure> {
+    ) -> Result<(Vec<Endpoint>, Vec<Endpoint>), Failure> {
         let protocol = match self.protocol.as_deref().map(str::trim_start) {
             None => match config.auth.as_ref().map(|auth| auth.method) {
                 None => Protocol::Negotiating,
@@ -341,9 +342,6 @@ impl Flags {
             None if udp != Port::Off => udp,
             None => Port::At(DEFAULT_PORT),
         };
-        if udp != Port::Off {
-            notes.push("-U has no effect: UDP is not built in".into());
-        }
         config.reported.tcp_port = tcp.number();
         config.reported.udp_port = udp.number();
         for list in &self.listen {
@@ -358,13 +356,20 @@ impl Flags {
                 None => DEFAULT_MASK,
             };
             config.listen.push(Listen::Unix { path: path.clone(), mask: mask & 0o777, protocol });
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
-        match (tcp, &config.reported.inter) {
+        // A port in the list of `-l` holds for UDP as well.
+        let list = config.reported.inter.as_deref();
+        let at = |port: Port, notes: &mut Vec<String>| match (port, list) {
             (Port::Off, _) => Ok(Vec::new()),
-            (_, Some(list)) => listen::parse(list, tcp.number(), protocol, notes),
-            (_, None) => Ok(vec![Endpoint { host: Host::Loopback, port: tcp.number(), protocol }]),
-        }
+            (_, Some(list)) => listen::parse(list, port.number(), protocol, notes),
+            (_, None) => Ok(vec![Endpoint { host: Host::Loopback, port: port.number(), protocol }]),
+        };
+        let endpoints = at(tcp, notes)?;
+        // What is to be said of the list is said once.
+        let mut again = Vec::new();
+        let datagrams = at(udp, if tcp == Port::Off { notes } else { &mut again })?;
+        Ok((endpoints, datagrams))
     }
 }
 

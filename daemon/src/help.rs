@@ -14,7 +14,7 @@ memcached-rs, a drop-in memcached
 
 Network
   -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any that is free)
-  -U, --udp-port=<num>         UDP port to listen on (default: 0, off)
+  -U, --udp-port=<num>         UDP port to listen on (default: 0, off; -1: any that is free)
   -s, --unix-socket=<file>     UNIX socket to listen on (disables network support)
   -a, --unix-mask=<mask>       access mask for UNIX socket, in octal (default: 700)
   -l, --listen=<addr>          interface to listen on (default: loopback; 0.0.0.0 or * opens it)

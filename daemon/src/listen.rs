@@ -18,7 +18,7 @@ use crate::number::whole;
 pub struct Endpoint {
     /// Which addresses.
     pub host: Host,
-    /// TCP port; 0 takes a free one.
+    /// Port; 0 takes a free one.
     pub port: u16,
     /// Protocol spoken there.
     pub protocol: Protocol,
@@ -213,6 +213,14 @@ pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Liste
     Ok(listen)
 }
 
+/// The same for UDP.
+pub fn resolve_udp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
+    let listen = resolve(endpoints, system)?.into_iter();
+    Ok(listen
+        .map(|one| if let Listen::Tcp { addr, .. } = one { Listen::Udp { addr } } else { one })
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,19 +342,21 @@ mod tests {
         }
     }
 
+    fn text(listen: &Listen) -> String {
+        match listen {
+            Listen::Tcp { addr, .. } => addr.to_string(),
+            Listen::Udp { addr } => format!("udp {addr}"),
+            Listen::Unix { path, .. } => path.display().to_string(),
+        }
+    }
+
     fn resolved(list: &str, ipv6: bool) -> Vec<String> {
         let endpoints = match list {
             "" => vec![Endpoint { host: Host::Loopback, port: 5, protocol: Protocol::Ascii }],
             list => parse(list, 5, Protocol::Ascii, &mut Vec::new()).unwrap_or_default(),
         };
         let listen = resolve(&endpoints, &Fake { ipv6 }).unwrap_or_default();
-        listen
-            .iter()
-            .map(|listen| match listen {
-                Listen::Tcp { addr, .. } => addr.to_string(),
-                Listen::Unix { path, .. } => path.display().to_string(),
-            })
-            .collect()
+        listen.iter().map(text).collect()
     }
 
     #[test]
@@ -359,6 +369,14 @@ mod tests {
         assert_eq!(resolved("localhost,localhost:5,localhost:6", false), ["127.0.0.1:5", "127.0.0.1:6"]);
         // Kept, so that binding it fails with a reason.
         assert_eq!(resolved("elsewhere", true), ["10.0.0.1:5"]);
+    }
+
+    #[test]
+    fn udp_has_the_same_addresses() {
+        let endpoints = parse("localhost,*:6", 5, Protocol::Ascii, &mut Vec::new()).unwrap_or_default();
+        let listen = resolve_udp(&endpoints, &Fake { ipv6: false }).unwrap_or_default();
+        let addresses: Vec<String> = listen.iter().map(text).collect();
+        assert_eq!(addresses, ["udp 127.0.0.1:5", "udp 0.0.0.0:6"]);
     }
 
     #[test]

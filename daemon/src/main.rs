@@ -19,12 +19,11 @@ mod process;
 mod signals;
 
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use memcache_core::config::Listen;
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::server::Server;
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
@@ -59,6 +58,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn run(mut plan: Plan) -> Result<(), Failure> {
     plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
+    plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
     // From here on, order matters: fork before any thread, handlers before
     // anyone can know that there is something to stop.
     process::prepare(&mut plan)?;
@@ -71,7 +71,7 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     signals.watch(Arc::clone(&context), farewell.clone())?;
 
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
-        ports::write(&path, server.addresses().iter().filter_map(tcp_address));
+        ports::write(&path, server.addresses());
     }
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
     server.wait();
@@ -82,11 +82,4 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
 
 fn is_unix(listen: &Listen) -> bool {
     matches!(listen, Listen::Unix { .. })
-}
-
-fn tcp_address(address: &BoundAddress) -> Option<SocketAddr> {
-    match address {
-        BoundAddress::Tcp(address) => Some(*address),
-        BoundAddress::Unix(_) => None,
-    }
 }

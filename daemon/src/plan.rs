@@ -23,10 +23,13 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Plan {
     /// Settings of the server. Its `listen` holds the Unix socket if there is
-    /// one; TCP addresses join when [`Plan::endpoints`] are resolved.
+    /// one; the other addresses join when [`Plan::endpoints`] and
+    /// [`Plan::datagrams`] are resolved.
     pub config: ServerConfig,
     /// Where TCP is to listen.
     pub endpoints: Vec<Endpoint>,
+    /// Where UDP is to listen; the protocol in it means nothing.
+    pub datagrams: Vec<Endpoint>,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// Lines to print in any case.

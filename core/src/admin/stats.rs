@@ -333,11 +333,9 @@ fn settings(context: &Context, mut out: Lines<'_>) {
     let background = cache.maintainer().state();
     let unix = config.listen.iter().find_map(|listen| match listen {
         Listen::Unix { path, mask, .. } => Some((path.display().to_string(), *mask)),
-        Listen::Tcp { .. } => None,
+        Listen::Tcp { .. } | Listen::Udp { .. } => None,
     });
-    let protocol = config.listen.first().map_or(Protocol::Negotiating, |listen| match listen {
-        Listen::Tcp { protocol, .. } | Listen::Unix { protocol, .. } => *protocol,
-    });
+    let protocol = config.listen.iter().find_map(Listen::protocol).unwrap_or(Protocol::Negotiating);
     out.put("maxbytes", cache.store().limit());
     out.put("maxconns", config.max_connections);
     out.put("tcpport", reported.tcp_port);
@@ -511,7 +509,12 @@ fn conns(context: &Context, client: i32, mut out: Lines<'_>) {
     for (fd, state, last) in context.connections.iter() {
         let [peer, local] = context.describe(fd);
         let state = if fd == client { ConnState::ParseCmd } else { state };
-        if state == ConnState::Listening {
+        let udp = local.starts_with("udp");
+        if udp {
+            out.put(format_args!("{fd}:UDP"), "UDP");
+        }
+        if state == ConnState::Listening || udp {
+            // A UDP socket has no other end, and is busy only for a moment.
             out.put(format_args!("{fd}:addr"), local);
         } else {
             out.put(format_args!("{fd}:addr"), peer);

@@ -55,7 +55,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Opens one.
+    /// Opens one; not UDP, which nobody can connect to.
     ///
     /// # Errors
     /// [`StartError::Listen`] with the address as it was given.
@@ -64,6 +64,7 @@ impl Listener {
             Listen::Tcp { addr, protocol } => {
                 bind_tcp(*addr, backlog, *protocol).map_err(|e| StartError::Listen(addr.to_string(), e))
             }
+            Listen::Udp { .. } => Err(StartError::System(io::ErrorKind::Unsupported.into())),
             Listen::Unix { path, mask, protocol } => bind_unix(path, *mask, backlog, *protocol)
                 .map_err(|e| StartError::Listen(path.display().to_string(), e)),
         }
@@ -261,7 +262,7 @@ impl Acceptor {
     }
 
     fn is_full(&self) -> bool {
-        let most = self.context.config.max_connections.saturating_sub(self.listeners.len());
+        let most = self.context.config.max_connections.saturating_sub(self.context.config.listen.len());
         self.gate.open() >= most.max(1)
     }
 

@@ -5,6 +5,7 @@
 //!                                        │                    ├ stream   (Tcp | Unix)
 //!                                        └ desk: one Input,   ├ session  (bytes in, bytes out)
 //!                                          one Output         └ leftover, unsent (only while partial)
+//!   udp: a socket of its own, served by one worker, a session a datagram
 //! ```
 //!
 //! One thread accepts and hands connections out round robin; each worker owns
@@ -17,6 +18,7 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod names;
 pub(crate) mod stream;
+pub(crate) mod udp;
 pub(crate) mod worker;
 
 use std::io;

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use super::buffers::Input;
 use super::connection::{After, Connection, Desk, Place};
 use super::stream::{Peer, Stream};
+use super::udp::Udp;
 use super::{Bell, Gate};
 use crate::config::Protocol;
 use crate::context::{Context, Stop, WorkerStats};
@@ -29,7 +31,8 @@ use crate::session::CloseReason;
 /// Events taken from the queue at once.
 const EVENTS: usize = 1024;
 
-/// The waker's token; connections count up from 0.
+/// The waker's token; connections count up from 0, UDP sockets down from below
+/// it.
 const WAKE: Token = Token(usize::MAX);
 
 /// How long a connection that is to be closed waits for its client to read
@@ -136,6 +139,7 @@ pub(crate) struct Worker {
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     live: usize,
+    udp: Vec<Udp>,
     ready: VecDeque<Token>,
     /// Few and short-lived: faults that tests inject, and clients that do not read.
     timers: Vec<Timer>,
@@ -173,6 +177,7 @@ impl Worker {
             slots: Vec::new(),
             free: Vec::new(),
             live: 0,
+            udp: Vec::new(),
             ready: VecDeque::new(),
             timers: Vec::new(),
             idle_looked: 0,
@@ -181,6 +186,18 @@ impl Worker {
             arrived: Vec::new(),
         };
         Ok((worker, mailbox))
+    }
+
+    /// Takes a UDP socket in, which counts as a connection, as in memcached.
+    pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
+        let token = Token(WAKE.0 - 1 - self.udp.len());
+        socket.register(&self.context, self.poll.registry(), token)?;
+        if let Some(stats) = self.context.workers.get(self.number) {
+            stats.connections.add(1);
+        }
+        self.context.listener.total.fetch_add(1, Relaxed);
+        self.udp.push(socket);
+        Ok(())
     }
 
     /// Serves until the server stops.
@@ -212,6 +229,8 @@ impl Worker {
                 if let Some(token) = self.ready.pop_front() {
                     if let Some(connection) = self.connection(token) {
                         connection.queued = false;
+                    } else if let Some(socket) = self.udp(token) {
+                        socket.queued = false;
                     }
                     self.visit(token);
                 }
@@ -234,6 +253,7 @@ impl Worker {
                 if self.draining.is_none() {
                     self.draining = Some(self.deadline.get());
                     self.read_mail();
+                    self.close_udp();
                     // Serve what has come before the stop; who is quiet is closed.
                     for token in (0..self.slots.len()).map(Token) {
                         let Some(connection) = self.connection(token) else { continue };
@@ -268,7 +288,7 @@ impl Worker {
     /// the next one with its token; that one finds nothing to do.
     fn on_event(&mut self, event: &Event) {
         let token = event.token();
-        let Some(connection) = self.connection(token) else { return };
+        let Some(connection) = self.connection(token) else { return self.on_udp_event(event) };
         let failed = event.is_error() || event.is_write_closed();
         let ended = event.is_read_closed() || failed;
         let mut visit = connection.is_blocked() && (event.is_writable() || failed);
@@ -281,7 +301,7 @@ impl Worker {
     }
 
     fn visit(&mut self, token: Token) {
-        let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
+        let Some(Some(connection)) = self.slots.get_mut(token.0) else { return self.visit_udp(token) };
         let Some(stats) = self.context.workers.get(self.number) else { return };
         let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
         let desk = &mut self.desk;
@@ -312,6 +332,50 @@ impl Worker {
                 }
             }
             After::Close(reason) => self.close(token, reason),
+        }
+    }
+
+    fn udp(&mut self, token: Token) -> Option<&mut Udp> {
+        self.udp.get_mut(udp_index(token)?)
+    }
+
+    fn on_udp_event(&mut self, event: &Event) {
+        let token = event.token();
+        let Some(socket) = self.udp(token) else { return };
+        if socket.is_waiting_for(event.is_readable(), event.is_writable()) && !socket.queued {
+            self.visit_udp(token);
+        }
+    }
+
+    fn visit_udp(&mut self, token: Token) {
+        let Some(socket) = udp_index(token).and_then(|index| self.udp.get_mut(index)) else { return };
+        let Some(stats) = self.context.workers.get(self.number) else { return };
+        let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
+        let after = catch_unwind(AssertUnwindSafe(|| socket.visit(place)));
+        let after = after.unwrap_or_else(|_| {
+            let fd = socket.fd();
+            socket.reset();
+            self.context.log(0, || format!("<{fd} internal error, datagram dropped"));
+            After::Again
+        });
+        match after {
+            After::Wait | After::Linger | After::Close(_) => {}
+            After::Again => {
+                if !socket.queued {
+                    socket.queued = true;
+                    self.ready.push_back(token);
+                }
+            }
+            After::Sleep(time) => self.set_timer(token, time, Alarm::Awake),
+        }
+    }
+
+    fn close_udp(&mut self) {
+        for socket in self.udp.drain(..) {
+            self.context.connections.clear(socket.fd());
+            if let Some(stats) = self.context.workers.get(self.number) {
+                stats.connections.sub(1);
+            }
         }
     }
 
@@ -390,7 +454,13 @@ impl Worker {
         let now = Instant::now();
         while let Some(index) = self.timers.iter().position(|t| t.at <= now) {
             let Timer { token, alarm, .. } = self.timers.swap_remove(index);
-            let Some(connection) = self.connection(token) else { continue };
+            let Some(connection) = self.connection(token) else {
+                if let Some(socket) = self.udp(token) {
+                    socket.awake();
+                    self.visit_udp(token);
+                }
+                continue;
+            };
             match alarm {
                 Alarm::Awake => {
                     connection.awake();
@@ -447,8 +517,14 @@ impl Drop for Worker {
         for token in (0..self.slots.len()).map(Token) {
             self.close(token, CloseReason::Shutdown);
         }
+        self.close_udp();
         self.desk.mailbox.bell.remove();
     }
+}
+
+/// Which UDP socket reports to `token`, if one does.
+fn udp_index(token: Token) -> Option<usize> {
+    (WAKE.0 - 1).checked_sub(token.0)
 }
 
 /// Keeps `buffered` true when a connection's buffers change.

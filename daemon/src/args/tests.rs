@@ -23,6 +23,10 @@ fn hosts(plan: &Plan) -> Vec<(Host, u16)> {
     plan.endpoints.iter().map(|e| (e.host.clone(), e.port)).collect()
 }
 
+fn datagrams(plan: &Plan) -> Vec<(Host, u16)> {
+    plan.datagrams.iter().map(|e| (e.host.clone(), e.port)).collect()
+}
+
 fn loopback(plan: &Plan, port: u16) -> bool {
     hosts(plan) == [(Host::Loopback, port)]
 }
@@ -54,8 +58,21 @@ fn flags_become_settings() {
         (&["-p", "0"], |p| p.endpoints.is_empty() && p.config.listen.is_empty()),
         (&["-p", "0", "-l", "a:7"], |p| p.endpoints.is_empty()),
         (&["-U", "0"], |p| loopback(p, 11211) && p.notes.is_empty()),
-        (&["-U", "7"], |p| loopback(p, 7) && p.config.reported.udp_port == 7 && p.notes.len() == 1),
-        (&["--udp-port=7", "-p", "8"], |p| loopback(p, 8) && p.notes.len() == 1),
+        (&["-U", "0"], |p| p.datagrams.is_empty()),
+        // Alone, it moves TCP as well.
+        (&["-U", "7"], |p| loopback(p, 7) && datagrams(p) == [(Host::Loopback, 7)]),
+        (&["-U", "7"], |p| p.config.reported.udp_port == 7 && p.notes.is_empty()),
+        (&["-U", "-1"], |p| loopback(p, 0) && datagrams(p) == [(Host::Loopback, 0)]),
+        (&["--udp-port=7", "-p", "8"], |p| loopback(p, 8) && datagrams(p) == [(Host::Loopback, 7)]),
+        (&["-p", "8", "-U", "-1"], |p| loopback(p, 8) && datagrams(p) == [(Host::Loopback, 0)]),
+        (&["-p", "0", "-U", "7"], |p| p.endpoints.is_empty() && datagrams(p) == [(Host::Loopback, 7)]),
+        (&["-U", "7", "-s", "/tmp/s"], |p| unix(p).is_some() && p.datagrams.is_empty()),
+        (&["-U", "7", "-p", "8", "-l", "*,tag_b_:a:9"], |p| {
+            hosts(p) == [(Host::Any, 8), (Host::Name("a".into()), 9)]
+                && datagrams(p) == [(Host::Any, 7), (Host::Name("a".into()), 9)]
+                && p.notes.len() == 1
+        }),
+        (&["-p", "0", "-U", "7", "-l", "tag_b_:a"], |p| p.datagrams.len() == 1 && p.notes.len() == 1),
         (&["-s", "/tmp/s"], |p| unix(p) == Some(("/tmp/s", 0o700, Protocol::Negotiating))),
         (&["-s", "/tmp/s", "-a", "0755"], |p| unix(p).is_some_and(|u| u.1 == 0o755)),
         (&["--unix-socket=/tmp/s", "--unix-mask=7007"], |p| unix(p).is_some_and(|u| u.1 == 0o007)),
@@ -183,6 +200,7 @@ fn wrong_flags_say_what_is_wrong() {
         (&["-p", "-2"], "ERROR: Invalid port number -2."),
         (&["-p", "abc"], "ERROR: Invalid port number abc."),
         (&["-U", "abc"], "ERROR: Invalid port number abc."),
+        (&["-U", "65536"], "ERROR: Invalid port number 65536."),
         (&["-s", "/x", "-a", "9"], "Invalid access mask: 9 (an octal number)"),
         (&["-m", "4g"], "Invalid memory limit: 4g (a number of megabytes)"),
         (&["-m", "-1"], "Invalid memory limit: -1 (a number of megabytes)"),

@@ -1,0 +1,380 @@
+//! One UDP socket: a datagram comes in, a session of its own carries it out,
+//! the reply leaves in as many datagrams as it takes.
+//!
+//! ```text
+//!   | id 16 | sequence 16 | total 16 | 0 16 | payload, at most 1392 bytes of a reply |
+//!     network order; a reply has its request's id and counts from 0 to total - 1
+//! ```
+//!
+//! The frame is memcached's (`doc/protocol.txt`, "UDP protocol"). A request is
+//! one datagram: what is incomplete at its end is forgotten with its session,
+//! so that nothing of a client can reach another. In memcached it stays, and
+//! takes the next datagram, whoever sent it, for the rest of a value.
+//!
+//! Whoever can send a datagram can name any sender, so a reply is bounded by
+//! `output_limit`, and what looks like another server's answer has none: two
+//! servers would answer each other for ever.
+//!
+//! There is one exchange at a time. If the socket cannot take its reply, the
+//! rest waits for it, and later datagrams wait in the socket's own buffer,
+//! which the system bounds; as in memcached.
+
+use std::io::{self, IoSlice, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::buffers::SCRATCH;
+use super::connection::{After, Place};
+use super::would_block;
+use crate::config::Protocol;
+use crate::context::{ConnState, Context, WorkerStats};
+use crate::output::Output;
+use crate::protocol::classic::push_line;
+use crate::session::{Env, Next, Session};
+
+/// Bytes of the frame header.
+const HEADER: usize = 8;
+
+/// Largest datagram of a reply (memcached's `UDP_MAX_PAYLOAD_SIZE`), so that it
+/// fits a packet of most networks.
+const DATAGRAM: usize = 1400;
+
+/// Most bytes of a reply in one datagram.
+const PAYLOAD: usize = DATAGRAM - HEADER;
+
+/// Longest reply that can be counted.
+const LONGEST: usize = PAYLOAD * u16::MAX as usize;
+
+/// First byte of a binary request, which is not answered in text.
+const BINARY_REQUEST: u8 = 0x80;
+
+/// What a short datagram counts in a visit, in bytes.
+const LEAST: usize = 512;
+
+/// Output memory kept between exchanges.
+const KEEP: usize = 64 * 1024;
+
+/// A bound socket. Dropping it closes it.
+pub(crate) struct Udp {
+    socket: UdpSocket,
+    /// Where it can be reached.
+    pub(crate) address: SocketAddr,
+    /// The datagram at hand. Large enough for any.
+    input: Box<[u8]>,
+    output: Output,
+    exchange: Option<Exchange>,
+    /// Second of the last command.
+    last_command: u32,
+    /// A reply waits until the socket takes it.
+    blocked: bool,
+    /// An injected delay.
+    sleeping: bool,
+    /// In the worker's ready list.
+    pub(crate) queued: bool,
+}
+
+/// A request whose reply is not sent.
+struct Exchange {
+    peer: SocketAddr,
+    /// The request's id.
+    id: [u8; 2],
+    session: Session,
+    /// Bytes of the input that are used; `used <= end <= SCRATCH`.
+    used: usize,
+    /// End of the datagram in the input.
+    end: usize,
+    /// Set when the reply is complete: datagrams sent, and to send.
+    reply: Option<(u16, u16)>,
+}
+
+/// How far an exchange came.
+enum Course {
+    /// Its reply is complete, or there is none.
+    Done,
+    /// The budget is spent.
+    Yield,
+    /// An injected delay.
+    Sleep(std::time::Duration),
+}
+
+impl Udp {
+    /// Opens one. Unlike memcached's it does not reuse an address: the system
+    /// would let two servers share it and give each datagram to one of them.
+    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+        socket.set_nonblocking(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&SockAddr::from(addr))?;
+        let socket = UdpSocket::from_std(socket.into());
+        Ok(Self {
+            address: socket.local_addr()?,
+            socket,
+            input: vec![0; SCRATCH].into_boxed_slice(),
+            output: Output::new(),
+            exchange: None,
+            last_command: 0,
+            blocked: false,
+            sleeping: false,
+            queued: false,
+        })
+    }
+
+    /// The descriptor.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Starts reporting to `token`, and says so in the table and the log.
+    pub(crate) fn register(
+        &mut self,
+        context: &Context,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)?;
+        let fd = self.fd();
+        self.last_command = context.cache.clock().now();
+        context.connections.set(fd, ConnState::Read, self.last_command);
+        context.log(2, || format!("<{fd} server listening (udp)"));
+        Ok(())
+    }
+
+    /// Whether an event calls for a visit.
+    pub(crate) fn is_waiting_for(&self, readable: bool, writable: bool) -> bool {
+        if self.blocked { writable } else { readable && !self.sleeping }
+    }
+
+    /// The injected delay is over.
+    pub(crate) fn awake(&mut self) {
+        self.sleeping = false;
+    }
+
+    /// After a visit that did not come to its end.
+    pub(crate) fn reset(&mut self) {
+        self.exchange = None;
+        self.output = Output::new();
+    }
+
+    /// Serves datagrams until there are none, the socket is full, or it is the
+    /// others' turn. Never [`After::Close`]: no datagram can end the socket.
+    pub(crate) fn visit(&mut self, place: Place<'_>) -> After {
+        if self.sleeping {
+            return After::Wait;
+        }
+        let Place { context, stats, .. } = place;
+        let budget = context.config.requests_per_event;
+        let mut env = Env { context, stats, fd: self.fd(), budget };
+        let mut taken = 0;
+        context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
+        let (state, after) = loop {
+            if self.exchange.is_none() {
+                if taken >= SCRATCH || env.budget == 0 {
+                    stats.conn_yields.add(1);
+                    break (ConnState::Read, After::Again);
+                }
+                match self.receive(stats) {
+                    Ok(n) => taken += n.max(LEAST),
+                    Err(e) => {
+                        // Anything but "nothing there" is about one datagram
+                        // that is lost; the next one is a new event.
+                        if !would_block(&e) {
+                            context.log(1, || format!("recvfrom(): {e}"));
+                        }
+                        break (ConnState::Read, After::Wait);
+                    }
+                }
+            }
+            match self.converse(&mut env) {
+                Course::Done => {}
+                Course::Yield => {
+                    stats.conn_yields.add(1);
+                    break (ConnState::Read, After::Again);
+                }
+                Course::Sleep(time) => {
+                    self.sleeping = true;
+                    break (ConnState::Read, After::Sleep(time));
+                }
+            }
+            if !self.answer(place) {
+                break (ConnState::Mwrite, After::Wait);
+            }
+        };
+        if env.budget < budget {
+            self.last_command = context.cache.clock().now();
+        }
+        context.connections.set(env.fd, state, self.last_command);
+        after
+    }
+
+    /// Reads a datagram; begins an exchange if it is a request.
+    fn receive(&mut self, stats: &WorkerStats) -> io::Result<usize> {
+        let (end, peer) = loop {
+            match self.socket.recv_from(&mut self.input) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        let datagram = self.input.get(..end).unwrap_or_default();
+        let Some((header, payload)) = datagram.split_first_chunk::<HEADER>() else { return Ok(end) };
+        if payload.is_empty() {
+            return Ok(end);
+        }
+        stats.bytes_read.add(end as u64);
+        let [id0, id1, _, _, total @ .., _, _] = *header;
+        // Requests of several datagrams are not put together, as in memcached.
+        if total == [0, 1] && !payload.starts_with(b"ERROR") {
+            self.exchange = Some(Exchange {
+                peer,
+                id: [id0, id1],
+                session: Session::new(Protocol::Negotiating),
+                used: HEADER,
+                end,
+                reply: None,
+            });
+        }
+        Ok(end)
+    }
+
+    /// Carries the request out as far as the budget goes; its reply gathers in
+    /// the output.
+    fn converse(&mut self, env: &mut Env<'_>) -> Course {
+        let Some(exchange) = &mut self.exchange else { return Course::Done };
+        if exchange.reply.is_some() {
+            return Course::Done;
+        }
+        let out = &mut self.output;
+        let limit = env.context.config.output_limit.min(LONGEST);
+        let mut too_large = false;
+        loop {
+            let input = self.input.get(exchange.used..exchange.end).unwrap_or_default();
+            let step = exchange.session.advance(env, input, out);
+            exchange.used += step.consumed;
+            let all_used = exchange.used >= exchange.end && exchange.session.is_idle();
+            match step.next {
+                Next::Yield if !all_used && out.len() < limit => {
+                    if env.budget == 0 {
+                        return Course::Yield;
+                    }
+                }
+                Next::Yield => {
+                    too_large = !all_used;
+                    break;
+                }
+                Next::Input | Next::Close(_) => break,
+                Next::Abort(_) => {
+                    out.clear(KEEP);
+                    break;
+                }
+                Next::Watch(_) => {
+                    push_line(out, "CLIENT_ERROR watch commands not allowed");
+                    exchange.session.watch_refused();
+                }
+                Next::Sleep(time) => return Course::Sleep(time),
+            }
+        }
+        if too_large || out.len() > limit {
+            out.clear(KEEP);
+            if self.input.get(HEADER) != Some(&BINARY_REQUEST) {
+                push_line(out, "SERVER_ERROR reply too large");
+            }
+        }
+        exchange.reply = Some((0, out.len().div_ceil(PAYLOAD) as u16));
+        Course::Done
+    }
+
+    /// Sends what there is of the reply; `false` if the socket is full.
+    fn answer(&mut self, place: Place<'_>) -> bool {
+        let Some(Exchange { peer, id, reply: Some((sent, total)), .. }) = &mut self.exchange else {
+            return true;
+        };
+        let mut frames = Frames { socket: &self.socket, peer: *peer, id: *id, sent, total: *total };
+        while !self.output.is_empty() {
+            match self.output.write_to(&mut frames) {
+                Ok(n) => place.stats.bytes_written.add((HEADER + n) as u64),
+                Err(e) if would_block(&e) => {
+                    if !self.blocked {
+                        self.blocked = true;
+                        return !self.watch_for(place, Interest::READABLE | Interest::WRITABLE);
+                    }
+                    return false;
+                }
+                // A client that cannot be reached: the rest is lost.
+                Err(e) => {
+                    place.context.log(1, || format!("sendto(): {e}"));
+                    break;
+                }
+            }
+        }
+        self.output.clear(KEEP);
+        self.exchange = None;
+        if std::mem::take(&mut self.blocked) {
+            self.watch_for(place, Interest::READABLE);
+        }
+        true
+    }
+
+    /// Asks for other events; without them the reply would wait for ever, so
+    /// it is given up.
+    fn watch_for(&mut self, place: Place<'_>, interest: Interest) -> bool {
+        let done = place.registry.reregister(&mut self.socket, place.token, interest).is_ok();
+        if !done {
+            self.blocked = false;
+            self.exchange = None;
+            self.output.clear(KEEP);
+        }
+        done
+    }
+}
+
+/// Takes a reply in parts that fit a datagram.
+struct Frames<'a> {
+    socket: &'a UdpSocket,
+    peer: SocketAddr,
+    id: [u8; 2],
+    sent: &'a mut u16,
+    total: u16,
+}
+
+impl Write for Frames<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// One datagram, full unless it is the last. The copy is nothing next to
+    /// the call.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if *self.sent >= self.total {
+            return Err(io::Error::other("more datagrams than were announced"));
+        }
+        let [id0, id1] = self.id;
+        let [sequence0, sequence1] = self.sent.to_be_bytes();
+        let [total0, total1] = self.total.to_be_bytes();
+        let mut frame = [0; DATAGRAM];
+        let (header, mut space) = frame.split_at_mut(HEADER);
+        header.copy_from_slice(&[id0, id1, sequence0, sequence1, total0, total1, 0, 0]);
+        for slice in slices {
+            space.write_all(slice.get(..space.len()).unwrap_or(slice))?;
+        }
+        let length = DATAGRAM - space.len();
+        loop {
+            let frame = frame.get(..length).unwrap_or_default();
+            match self.socket.send_to(frame, self.peer) {
+                Ok(_) => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        *self.sent += 1;
+        Ok(length - HEADER)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
