@@ -1,6 +1,7 @@
 """emcache, which speaks classic text and meta commands."""
 
 import asyncio
+import os
 
 import emcache
 from checks import LARGE, Checks, address, until_gone_async
@@ -61,6 +62,12 @@ async def main():
     await client.flush_all(node)
     check.equal("get after flush", await get(b"large"), None)
     await client.close()
+    if os.environ.get("CLUSTER_NODES"):
+        client = await emcache.create_client([node], timeout=5.0, autodiscovery=True)
+        await client.set(b"found", b"x")
+        check.equal("get after discovery", await get(b"found"), b"x")
+        check.equal("discovered", [found.address for found in client.cluster_managment().nodes()], ["localhost"])
+        await client.close()
     check.done()
 
 

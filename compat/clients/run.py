@@ -39,6 +39,11 @@ def start(program):
     command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64"]
     if os.geteuid() == 0:
         command += ["-u", "root"]
+    described = subprocess.run([program, "-h"], capture_output=True, text=True).stdout
+    if "--cluster-nodes" in described:
+        nodes = f"localhost|127.0.0.1|{port}"
+        command += ["--cluster-nodes", nodes]
+        os.environ["CLUSTER_NODES"] = nodes
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:

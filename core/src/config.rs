@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::auth::{AuthConfig, Method};
+use crate::cluster::Node;
 use crate::error::ConfigError;
 
 /// Bytes in a mebibyte, the unit of `-m`.
@@ -319,6 +320,9 @@ pub struct ServerConfig {
     pub worker_buffer: usize,
     /// The commands of memcached's debug build (`-o debug_commands`).
     pub debug_commands: bool,
+    /// Nodes that `config get cluster` answers, as the first node of a hosted
+    /// cluster does. Empty: the command does not exist, as in memcached.
+    pub cluster: Vec<Node>,
     /// What `stats settings` reports but the server does not need to know.
     pub reported: Reported,
 }
@@ -374,6 +378,7 @@ impl Default for ServerConfig {
             watcher_buffer: 256 * 1024,
             worker_buffer: 64 * 1024,
             debug_commands: false,
+            cluster: Vec::new(),
             reported: Reported::default(),
         }
     }

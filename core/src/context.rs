@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::auth::Users;
 use crate::cache::Cache;
+use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::error::StartError;
 
@@ -38,6 +39,8 @@ pub struct Context {
     pub listener: ListenerStats,
     /// One entry an open file descriptor of this server.
     pub connections: ConnectionTable,
+    /// What `config get cluster` answers.
+    pub cluster: Cluster,
     stop: AtomicU8,
     stop_hook: OnceLock<Box<dyn Fn(Stop) + Send + Sync>>,
     describe: OnceLock<fn(i32) -> [String; 2]>,
@@ -54,6 +57,7 @@ impl Context {
         Ok(Self {
             cache,
             verbosity: AtomicU8::new(config.verbosity),
+            cluster: Cluster::new(&config.cluster),
             config,
             users,
             workers,

@@ -14,6 +14,7 @@ pub mod ask;
 pub mod auth;
 pub mod cache;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod context;
 pub mod dispatch;

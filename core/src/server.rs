@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::cache::Cache;
+use crate::cluster::Node;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::context::{Context, Stop};
 use crate::error::StartError;
@@ -141,6 +142,12 @@ impl Server {
     /// The cache that is served. It outlives the server if it is kept.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.context.cache
+    }
+
+    /// Replaces the nodes that auto-discovery clients are told; an empty list
+    /// turns the command off. Returns the version of the new list.
+    pub fn set_cluster_nodes(&self, nodes: &[Node]) -> u64 {
+        self.context.cluster.set_nodes(nodes)
     }
 
     /// Whether some part of the server still runs.

@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::config::{Listen, Protocol, ServerConfig};
+use memcache_core::error::ConfigError;
 
 use crate::failure::Failure;
 use crate::listen::{self, Endpoint, Host};
@@ -113,6 +114,9 @@ struct Flags {
     extended: Vec<String>,
     #[arg(short = 'N', long)]
     napi_ids: Option<String>,
+    // Not memcached's.
+    #[arg(long)]
+    cluster_nodes: Option<String>,
     // getopt leaves words that are no flags alone, and memcached never looks.
     words: Vec<OsString>,
 }
@@ -300,6 +304,10 @@ impl Flags {
             let ids: usize = positive(text, "Maximum number of NAPI IDs must be greater than 0")?;
             config.reported.napi_ids = ids as u32;
             notes.push("-N has no effect: connections go to workers in turn".into());
+        }
+        if let Some(list) = &self.cluster_nodes {
+            let read = list.split(',').map(str::parse).collect::<Result<_, ConfigError>>();
+            config.cluster = read.map_err(|e| Failure::usage(e.to_string()))?;
         }
         config.flush_enabled = !self.disable_flush_all;
         config.dump_enabled = !self.disable_dumping;

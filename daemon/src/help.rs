@@ -34,6 +34,8 @@ Network
                                MEMCACHED_SASL_PWDB names a file of lines user:password
   -Y, --auth-file=<file>       enable ASCII protocol authentication, format:
                                user:pass\\nuser2:pass2\\n
+  --cluster-nodes=<list>       nodes that \"config get cluster\" answers to auto discovery
+                               clients, as host|ip|port or host:port, comma separated
 
 Memory
   -m, --memory-limit=<num>     item memory in megabytes (default: 64)

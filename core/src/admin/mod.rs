@@ -1,15 +1,17 @@
 //! Commands that look at a server or change how it works: `stats`, `slabs`,
-//! `lru`, `lru_crawler`, `watch`, `verbosity`, `flush_all`, `shutdown` and the
-//! commands of memcached's debug build.
+//! `lru`, `lru_crawler`, `watch`, `verbosity`, `flush_all`, `shutdown`, the
+//! commands of memcached's debug build, and `config` of hosted clusters.
 //!
 //! They are text commands; their words and errors are memcached's. As in
 //! memcached, most subcommands may be abbreviated.
 
+pub(crate) mod cluster;
 mod dump;
 mod stats;
 
 use std::sync::atomic::Ordering::Relaxed;
 
+pub use self::cluster::Upload;
 pub use self::dump::Dump;
 pub use self::stats::binary as binary_stats;
 use crate::cache::Cache;
@@ -41,6 +43,10 @@ pub enum Outcome {
     Watch(u32),
     /// Sends the keys of the cache.
     Dump(Box<Dump>),
+    /// Reads a list of nodes.
+    Upload(Box<Upload>),
+    /// Throws so many bytes away.
+    Swallow(usize),
 }
 
 /// Where an admin command runs.
@@ -98,6 +104,7 @@ pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
             push_line(desk.out, "Error TLS not enabled");
             Outcome::Done
         }
+        b"config" if desk.context.cluster.is_on() => cluster::config(desk, &tokens),
         b"debugtime" if desk.context.config.debug_commands => debugtime(desk, &tokens),
         b"debugitem" if desk.context.config.debug_commands => debugitem(desk, &tokens),
         b"misbehave" if desk.context.config.debug_commands => desk.line(text::ERROR),

@@ -10,6 +10,7 @@
 //!      │ ──set──▶ Value ──────────▶│         Value: bytes for an item
 //!      │ ──refused set─▶ Swallow ─▶│ Command
 //!      │ ──metadump────▶ Dump ────▶│
+//!      │ ──config set──▶ Config ──▶│
 //!      └ ──watch───────▶ Watch                (until the end)
 //! ```
 
@@ -118,6 +119,7 @@ enum State {
         left: usize,
     },
     Dump(Box<Dump>),
+    Config(Box<admin::Upload>),
     Watch,
 }
 
@@ -161,7 +163,7 @@ impl Session {
     pub fn state(&self) -> ConnState {
         match self.state {
             State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
-            State::Value(_) => ConnState::Nread,
+            State::Value(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,
             State::Watch => ConnState::Watch,
@@ -250,6 +252,16 @@ impl Session {
                         Used::Bytes(0)
                     } else {
                         Used::Stop(0, Next::Yield)
+                    }
+                }
+                State::Config(upload) => {
+                    let n = upload.take(rest);
+                    if let Some(answer) = upload.finish(&env.context.cluster) {
+                        push_line(out, answer);
+                        self.state = State::Command;
+                        Used::Bytes(n)
+                    } else {
+                        Used::Stop(n, Next::Input)
                     }
                 }
                 State::Watch => Used::Stop(rest.len(), Next::Input),
@@ -473,6 +485,11 @@ impl Session {
                 self.state = State::Dump(dump);
                 Used::Bytes(whole)
             }
+            Some(admin::Outcome::Upload(upload)) => {
+                self.state = State::Config(upload);
+                Used::Bytes(whole)
+            }
+            Some(admin::Outcome::Swallow(left)) => self.swallow(whole, left),
         }
     }
 

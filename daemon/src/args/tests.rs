@@ -73,6 +73,10 @@ fn flags_become_settings() {
                 && p.notes.len() == 1
         }),
         (&["-p", "0", "-U", "7", "-l", "tag_b_:a"], |p| p.datagrams.len() == 1 && p.notes.len() == 1),
+        (&[], |p| p.config.cluster.is_empty()),
+        (&["--cluster-nodes", "a.example|10.0.0.1|7,[::1]:8"], |p| {
+            p.config.cluster.iter().map(ToString::to_string).eq(["a.example|10.0.0.1|7", "::1|::1|8"])
+        }),
         (&["-s", "/tmp/s"], |p| unix(p) == Some(("/tmp/s", 0o700, Protocol::Negotiating))),
         (&["-s", "/tmp/s", "-a", "0755"], |p| unix(p).is_some_and(|u| u.1 == 0o755)),
         (&["--unix-socket=/tmp/s", "--unix-mask=7007"], |p| unix(p).is_some_and(|u| u.1 == 0o007)),
@@ -201,6 +205,9 @@ fn wrong_flags_say_what_is_wrong() {
         (&["-p", "abc"], "ERROR: Invalid port number abc."),
         (&["-U", "abc"], "ERROR: Invalid port number abc."),
         (&["-U", "65536"], "ERROR: Invalid port number 65536."),
+        (&["--cluster-nodes="], "Invalid cluster node: \"\" (host|ip|port or host:port)"),
+        (&["--cluster-nodes=a:7,b"], "Invalid cluster node: \"b\" (host|ip|port or host:port)"),
+        (&["--cluster-nodes=a|x|7"], "Invalid cluster node: \"a|x|7\" (host|ip|port or host:port)"),
         (&["-s", "/x", "-a", "9"], "Invalid access mask: 9 (an octal number)"),
         (&["-m", "4g"], "Invalid memory limit: 4g (a number of megabytes)"),
         (&["-m", "-1"], "Invalid memory limit: -1 (a number of megabytes)"),

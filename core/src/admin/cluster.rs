@@ -1,0 +1,84 @@
+//! `config get|set|delete cluster`: the list of nodes of a hosted cluster.
+//!
+//! The words of `get` are those of `ElastiCache`'s documentation; the others
+//! are what its Java client sends and expects. Nothing of this is in memcached.
+
+use super::{Desk, Outcome};
+use crate::cluster::{Cluster, TEXT_MAX};
+use crate::protocol::classic::push_line;
+use crate::protocol::scan::{Tokens, strict_u32};
+use crate::protocol::text;
+
+/// The only configuration there is.
+const KEY: &[u8] = b"cluster";
+
+/// A text on its way into the list.
+pub struct Upload {
+    flags: u32,
+    /// At most [`TEXT_MAX`].
+    length: usize,
+    /// The text and its line end, as far as they came.
+    bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// Takes what belongs to the text; the number of bytes used.
+    pub fn take(&mut self, rest: &[u8]) -> usize {
+        let missing = self.length + 2 - self.bytes.len();
+        let used = rest.get(..missing).unwrap_or(rest);
+        self.bytes.extend_from_slice(used);
+        used.len()
+    }
+
+    /// Stores the text if all of it is there; then it is answered.
+    pub fn finish(&self, cluster: &Cluster) -> Option<&'static str> {
+        let (text, end) = self.bytes.split_at_checked(self.length)?;
+        if end.len() < 2 {
+            return None;
+        }
+        if end != b"\r\n" {
+            return Some(text::BAD_CHUNK);
+        }
+        cluster.set_text(self.flags, text);
+        Some("STORED")
+    }
+}
+
+/// Carries out a `config` line.
+pub(super) fn config(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    match (tokens.get(1), tokens.len()) {
+        (Some(b"get"), 3) => get(desk, tokens),
+        (Some(b"set"), 5) => set(desk, tokens),
+        (Some(b"delete"), 3) => {
+            let deleted = tokens.get(2) == Some(KEY) && desk.context.cluster.delete();
+            desk.line(if deleted { "DELETED" } else { "NOT_FOUND" })
+        }
+        _ => desk.line(text::ERROR),
+    }
+}
+
+fn get(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if tokens.get(2) == Some(KEY)
+        && let Some((flags, text)) = desk.context.cluster.get()
+    {
+        push_line(desk.out, &format!("CONFIG cluster {flags} {}", text.len()));
+        desk.out.push(&text);
+        desk.out.push(b"\r\n");
+    }
+    desk.line("END")
+}
+
+fn set(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let number = |index| tokens.get(index).and_then(strict_u32);
+    let (Some(flags), Some(length)) = (number(3), number(4)) else { return desk.line(text::BAD_LINE) };
+    let length = length as usize;
+    let refused = if length > TEXT_MAX {
+        text::TOO_LARGE
+    } else if tokens.get(2) != Some(KEY) {
+        "CLIENT_ERROR unknown configuration"
+    } else {
+        return Outcome::Upload(Box::new(Upload { flags, length, bytes: Vec::new() }));
+    };
+    push_line(desk.out, refused);
+    Outcome::Swallow(length + 2)
+}

@@ -1,0 +1,227 @@
+//! The list of nodes that a node of a hosted cluster tells its clients.
+//!
+//! `ElastiCache`'s clients ask one node for all of them (auto discovery); the
+//! rules are those of its documentation, "Adding auto discovery to your client
+//! library". A server here answers a list that it was given, so that such
+//! clients can be tested. It is a text of two lines, which clients may replace
+//! by any other, as they may on a real node:
+//!
+//! ```text
+//!   12\n                                      version: one more a change
+//!   a.example|10.0.0.1|11211 b.example|10.0.0.2|11211\n
+//! ```
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::error::ConfigError;
+
+/// Longest text that a client may store, in bytes.
+pub const TEXT_MAX: usize = 64 * 1024;
+
+/// Longest host name in bytes (RFC 1035).
+const HOST_MAX: usize = 255;
+
+/// A node: host name, address, port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// 1 to [`HOST_MAX`] bytes of visible ASCII without a bar.
+    host: String,
+    ip: Option<IpAddr>,
+    /// Not 0.
+    port: u16,
+}
+
+impl Node {
+    /// A node. Clients connect to `ip`, some of them to `host` if asked to.
+    ///
+    /// # Errors
+    /// A host name that is empty, too long or cannot stand in the list; port 0.
+    pub fn new(host: &str, ip: Option<IpAddr>, port: u16) -> Result<Self, ConfigError> {
+        let stands = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
+        if host.is_empty() || host.len() > HOST_MAX || !host.bytes().all(stands) || port == 0 {
+            return Err(ConfigError::Invalid(format!("Invalid cluster node: {host:?} port {port}")));
+        }
+        Ok(Self { host: host.to_owned(), ip, port })
+    }
+}
+
+/// As the list has it: `host|ip|port`.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|", self.host)?;
+        if let Some(ip) = self.ip {
+            ip.fmt(f)?;
+        }
+        write!(f, "|{}", self.port)
+    }
+}
+
+/// Reads `host|ip|port`, where the address may be empty, or `host:port`, where
+/// the host may be an address; IPv6 in brackets. Names are not looked up.
+impl FromStr for Node {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let parts: Vec<&str> = text.split('|').collect();
+        let node = match parts[..] {
+            [host, "", port] => Some((host, None, port)),
+            [host, ip, port] => ip.parse().ok().map(|ip| (host, Some(ip), port)),
+            [text] => text.rsplit_once(':').and_then(|(host, port)| {
+                let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+                if bracketed.is_none() && host.contains(':') {
+                    return None;
+                }
+                let host = bracketed.unwrap_or(host);
+                Some((host, host.parse().ok(), port))
+            }),
+            _ => None,
+        };
+        node.and_then(|(host, ip, port)| Self::new(host, ip, port.parse().ok()?).ok()).ok_or_else(|| {
+            ConfigError::Invalid(format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)"))
+        })
+    }
+}
+
+/// The list of a server. All methods may be called from any thread.
+#[derive(Default)]
+pub struct Cluster(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    on: bool,
+    /// Of the last list.
+    version: u64,
+    /// Client flags and text.
+    stored: Option<(u32, Arc<[u8]>)>,
+}
+
+impl Cluster {
+    /// A list of these nodes; none: it is off.
+    pub fn new(nodes: &[Node]) -> Self {
+        let cluster = Self::default();
+        if !nodes.is_empty() {
+            cluster.set_nodes(nodes);
+        }
+        cluster
+    }
+
+    /// Whether there is a list to ask for, replace or delete.
+    pub fn is_on(&self) -> bool {
+        self.0.lock().on
+    }
+
+    /// Replaces the nodes, or turns the list off if there are none. Returns the
+    /// version, which is one more than before.
+    pub fn set_nodes(&self, nodes: &[Node]) -> u64 {
+        let mut state = self.0.lock();
+        state.version = state.version.wrapping_add(1);
+        state.on = !nodes.is_empty();
+        let list: Vec<String> = nodes.iter().map(Node::to_string).collect();
+        let text = format!("{}\n{}\n", state.version, list.join(" "));
+        state.stored = state.on.then(|| (0, text.into_bytes().into()));
+        state.version
+    }
+
+    /// Client flags and text, if nobody has deleted them.
+    pub fn get(&self) -> Option<(u32, Arc<[u8]>)> {
+        self.0.lock().stored.clone()
+    }
+
+    /// Stores any text, as a client may. If its first line is a number, that is
+    /// the version from now on.
+    pub fn set_text(&self, flags: u32, text: &[u8]) {
+        let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let version = std::str::from_utf8(first.trim_ascii()).ok().and_then(|first| first.parse().ok());
+        let mut state = self.0.lock();
+        state.version = version.unwrap_or(state.version);
+        state.stored = Some((flags, text.into()));
+    }
+
+    /// Forgets the text; `false` if there was none.
+    pub fn delete(&self) -> bool {
+        self.0.lock().stored.take().is_some()
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("Cluster").field("on", &state.on).field("version", &state.version).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_read_and_written() {
+        let cases = [
+            ("a.example|10.0.0.1|11211", "a.example|10.0.0.1|11211"),
+            ("a.example||7", "a.example||7"),
+            ("a|::1|7", "a|::1|7"),
+            ("127.0.0.1:7", "127.0.0.1|127.0.0.1|7"),
+            ("localhost:7", "localhost||7"),
+            ("[::1]:7", "::1|::1|7"),
+        ];
+        for (text, written) in cases {
+            let node: Result<Node, _> = text.parse();
+            assert_eq!(node.map(|node| node.to_string()), Ok(written.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_nodes_are_refused() {
+        let long = format!("{}:7", "x".repeat(HOST_MAX + 1));
+        let cases = [
+            "",
+            ":7",
+            "a",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:x",
+            "::1:7",
+            "[::1:7",
+            "a b:7",
+            "a\n:7",
+            "ä:7",
+            "a|7",
+            "a|10.0.0.1",
+            "a|10.0.0|7",
+            "|10.0.0.1|7",
+            "a|10.0.0.1|0",
+            "a|10.0.0.1|7|8",
+            &long,
+        ];
+        for text in cases {
+            let error = format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)");
+            assert_eq!(text.parse::<Node>(), Err(ConfigError::Invalid(error)));
+        }
+    }
+
+    #[test]
+    fn versions_go_up() -> Result<(), ConfigError> {
+        let (one, two) = ("a:1".parse::<Node>()?, "b|10.0.0.2|2".parse::<Node>()?);
+        let cluster = Cluster::new(&[]);
+        assert!(!cluster.is_on());
+        assert_eq!(cluster.set_nodes(std::slice::from_ref(&one)), 1);
+        assert!(cluster.is_on());
+        assert_eq!(cluster.get(), Some((0, b"1\na||1\n"[..].into())));
+        assert_eq!(cluster.set_nodes(&[one.clone(), two]), 2);
+        assert_eq!(cluster.get(), Some((0, b"2\na||1 b|10.0.0.2|2\n"[..].into())));
+        cluster.set_text(9, b"41\r\nany");
+        assert_eq!(cluster.get(), Some((9, b"41\r\nany"[..].into())));
+        assert!(cluster.delete() && !cluster.delete() && cluster.is_on());
+        cluster.set_text(0, b"no number");
+        assert_eq!(cluster.set_nodes(&[one]), 42);
+        assert_eq!(cluster.set_nodes(&[]), 43);
+        assert!(!cluster.is_on() && cluster.get().is_none());
+        Ok(())
+    }
+}
