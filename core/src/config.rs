@@ -323,6 +323,9 @@ pub struct ServerConfig {
     /// Nodes that `config get cluster` answers, as the first node of a hosted
     /// cluster does. Empty: the command does not exist, as in memcached.
     pub cluster: Vec<Node>,
+    /// Mark of the packets of internet sockets (`-o sock_cookie_id`), for
+    /// filters; 0: none. Only Linux has it.
+    pub socket_mark: u32,
     /// What `stats settings` reports but the server does not need to know.
     pub reported: Reported,
 }
@@ -379,6 +382,7 @@ impl Default for ServerConfig {
             worker_buffer: 64 * 1024,
             debug_commands: false,
             cluster: Vec::new(),
+            socket_mark: 0,
             reported: Reported::default(),
         }
     }

@@ -92,6 +92,7 @@ Process
     slab_sizes                 chunk sizes one by one, i.e. 100-200-300
     tail_repair_time           seconds after which a pinned tail item counts as leaked
                                (default: 0, off)
+    sock_cookie_id             mark of sockets for packet filters (Linux, as a privileged user)
     track_sizes                enable dynamic reports for 'stats sizes' command
     watcher_logbuf_size        size in kilobytes of per-watcher write buffer (default: 256)
     modern                     enables options which will be default in future (currently: nothing)

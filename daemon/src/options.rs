@@ -35,7 +35,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("no_inline_ascii_resp", "memcached ignores it too"),
     ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
     ("relaxed_privileges", "privileges are not dropped"),
-    ("sock_cookie_id", "sockets carry no cookie"),
     ("slab_automove_freeratio", "it is for external storage"),
 ];
 
@@ -192,6 +191,14 @@ impl<'a> Options<'a> {
             "modern" | "no_drop_privileges" => {}
             "no_modern" => self.no_modern(),
             "drop_privileges" => self.note(name, "privileges are not dropped"),
+            "sock_cookie_id" => {
+                let text = need("Missing sock_cookie_id argument")?;
+                self.config.socket_mark = whole(text)
+                    .ok_or_else(|| Failure::usage("could not parse argument to sock_cookie_id"))?;
+                if cfg!(not(target_os = "linux")) {
+                    self.note(name, "only Linux marks sockets");
+                }
+            }
             "debug_commands" => self.config.debug_commands = true,
             _ => return self.ignored_or_unknown(option, name),
         }

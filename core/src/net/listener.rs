@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::stream::{Peer, Stream};
 use super::worker::{Accepted, Mailbox};
@@ -207,6 +207,9 @@ impl Acceptor {
         let now = context.cache.clock().now();
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(&poll, Token(index))?;
+            if let Socks::Tcp(socket) = &listener.socket {
+                super::mark(&SockRef::from(socket), &context);
+            }
             context.connections.set(listener.fd(), ConnState::Listening, now);
             context.log(2, || {
                 let protocol = match listener.protocol {

@@ -26,6 +26,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use mio::Waker;
 use parking_lot::Mutex;
+use socket2::SockRef;
+
+use crate::context::Context;
 
 /// A waker that can be taken away: its descriptor closes with the thread it
 /// woke, no matter who still holds the handle.
@@ -117,6 +120,20 @@ pub(crate) fn block_signals() {
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
     }
+}
+
+/// Marks what leaves through a socket and those it accepts, if asked to. That
+/// takes a privilege; without it the server runs all the same, as memcached.
+pub(crate) fn mark(socket: &SockRef<'_>, context: &Context) {
+    let mark = context.config.socket_mark;
+    #[cfg(target_os = "linux")]
+    if mark != 0
+        && let Err(e) = socket.set_mark(mark)
+    {
+        context.log(0, || format!("setsockopt: {e}"));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, mark);
 }
 
 /// Whether `error` only says that the socket has nothing to give or take now.

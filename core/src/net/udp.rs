@@ -25,7 +25,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::buffers::SCRATCH;
 use super::connection::{After, Place};
@@ -140,6 +140,7 @@ impl Udp {
         registry.register(&mut self.socket, token, Interest::READABLE)?;
         let fd = self.fd();
         self.last_command = context.cache.clock().now();
+        super::mark(&SockRef::from(&self.socket), context);
         context.connections.set(fd, ConnState::Read, self.last_command);
         context.log(2, || format!("<{fd} server listening (udp)"));
         Ok(())

@@ -77,6 +77,7 @@ fn flags_become_settings() {
         (&["--cluster-nodes", "a.example|10.0.0.1|7,[::1]:8"], |p| {
             p.config.cluster.iter().map(ToString::to_string).eq(["a.example|10.0.0.1|7", "::1|::1|8"])
         }),
+        (&["-o", "sock_cookie_id=7"], |p| p.config.socket_mark == 7),
         (&["-s", "/tmp/s"], |p| unix(p) == Some(("/tmp/s", 0o700, Protocol::Negotiating))),
         (&["-s", "/tmp/s", "-a", "0755"], |p| unix(p).is_some_and(|u| u.1 == 0o755)),
         (&["--unix-socket=/tmp/s", "--unix-mask=7007"], |p| unix(p).is_some_and(|u| u.1 == 0o007)),
@@ -208,6 +209,8 @@ fn wrong_flags_say_what_is_wrong() {
         (&["--cluster-nodes="], "Invalid cluster node: \"\" (host|ip|port or host:port)"),
         (&["--cluster-nodes=a:7,b"], "Invalid cluster node: \"b\" (host|ip|port or host:port)"),
         (&["--cluster-nodes=a|x|7"], "Invalid cluster node: \"a|x|7\" (host|ip|port or host:port)"),
+        (&["-o", "sock_cookie_id"], "Missing sock_cookie_id argument"),
+        (&["-o", "sock_cookie_id=x"], "could not parse argument to sock_cookie_id"),
         (&["-s", "/x", "-a", "9"], "Invalid access mask: 9 (an octal number)"),
         (&["-m", "4g"], "Invalid memory limit: 4g (a number of megabytes)"),
         (&["-m", "-1"], "Invalid memory limit: -1 (a number of megabytes)"),

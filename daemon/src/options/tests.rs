@@ -97,7 +97,7 @@ fn options_without_effect_are_noted() {
         let notes = apply(&[name]).map(|(_, notes)| notes).unwrap_or_default();
         assert!(matches!(&notes[..], [note] if note.contains("has no effect")), "{name}: {notes:?}");
     }
-    let values = ["resp_obj_mem_limit=5", "sock_cookie_id=3", "slab_automove_freeratio=0.1"];
+    let values = ["resp_obj_mem_limit=5", "slab_automove_freeratio=0.1"];
     for option in values {
         assert!(apply(&[option]).is_ok_and(|(_, notes)| notes.len() == 1), "{option}");
     }
