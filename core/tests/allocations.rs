@@ -133,6 +133,32 @@ const KINDS: [Kind; 9] = [
     }),
 ];
 
+fn put_packet(out: &mut Vec<u8>, opcode: u8, extras: &[u8], key: u64, value: &[u8]) {
+    let mut digits = [0; 24];
+    let mut rest = &mut digits[..];
+    write!(rest, "k{key}").unwrap();
+    let length = 24 - rest.len();
+    out.extend_from_slice(&[0x80, opcode, 0, length as u8, extras.len() as u8, 0, 0, 0]);
+    out.extend_from_slice(&((extras.len() + length + value.len()) as u32).to_be_bytes());
+    out.extend_from_slice(&[0; 12]);
+    out.extend_from_slice(extras);
+    out.extend_from_slice(&digits[..length]);
+    out.extend_from_slice(value);
+}
+
+/// The same in the binary protocol.
+const PACKETS: [Kind; 4] = [
+    ("binary get", |n, out| put_packet(out, 0x00, &[], n % 1000, &[])),
+    ("binary set", |n, out| put_packet(out, 0x01, &[0; 8], n % 1000, &VALUE[..size(n)])),
+    ("50 of binary getkq", |n, out| {
+        (0..50).for_each(|key| put_packet(out, 0x0d, &[], (n + key * 21) % 1000, &[]));
+    }),
+    ("binary add and delete", |n, out| {
+        put_packet(out, 0x02, &[0; 8], n, &VALUE[..size(n)]);
+        put_packet(out, 0x04, &[], n, &[]);
+    }),
+];
+
 /// Fills a cache with the smallest items, so that its index will not grow any
 /// more, and then runs every kind until all memory was used several times.
 fn warm_up(mut request: impl FnMut(&[u8])) {
@@ -160,9 +186,8 @@ fn sessions_do_not_allocate() {
     let config = ServerConfig { cache: config(), threads: 1, ..ServerConfig::default() };
     let cache = Cache::new(config.cache.clone()).unwrap();
     let context = Context::new(Arc::clone(&cache), config).unwrap();
-    let mut session = Session::new(Protocol::Ascii);
     let mut output = Output::new();
-    let mut run = |text: &[u8]| {
+    let mut run = |session: &mut Session, text: &[u8]| {
         let mut env = Env { context: &context, stats: &context.workers[0], fd: 0, budget: 100 };
         let mut used = 0;
         while used < text.len() {
@@ -173,18 +198,24 @@ fn sessions_do_not_allocate() {
         assert!(!output.bytes().starts_with(b"SERVER_ERROR") && !output.bytes().starts_with(b"ERROR"));
         output.clear(usize::MAX);
     };
-    warm_up(&mut run);
+    let (mut lines, mut packets) = (Session::new(Protocol::Ascii), Session::new(Protocol::Binary));
+    warm_up(|text| run(&mut lines, text));
     assert!(cache.store().totals().class_sum().evicted > 0);
     let mut text = Vec::with_capacity(8192);
-    for (name, fill) in KINDS {
-        let before = own();
-        for n in counted(20_000) {
-            text.clear();
-            fill(n, &mut text);
-            run(&text);
+    let asked = cache.store().totals().commands.get_cmds;
+    for (session, kinds) in [(&mut lines, &KINDS[..]), (&mut packets, &PACKETS[..])] {
+        for (name, fill) in kinds {
+            let before = own();
+            for n in counted(20_000) {
+                text.clear();
+                fill(n, &mut text);
+                run(session, &text);
+            }
+            assert_eq!(own() - before, 0, "allocations in 20,000 requests: {name}");
         }
-        assert_eq!(own() - before, 0, "allocations in 20,000 requests: {name}");
     }
+    // Of lines 52 keys a request of each kind, of packets 51.
+    assert_eq!(cache.store().totals().commands.get_cmds - asked, 20_000 * (52 + 51));
 }
 
 #[test]
