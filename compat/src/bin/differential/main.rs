@@ -2,11 +2,17 @@
 //!
 //! Ends with the line `N passed, N failed`, counted in commands, and with status 1 when anything differed.
 
+mod admin;
 mod check;
 mod generate;
 mod group;
+mod line;
+mod meta;
+mod odd;
 mod run;
 mod shrink;
+mod spoil;
+mod text;
 mod words;
 
 use std::process::ExitCode;
