@@ -7,6 +7,7 @@
 
 pub mod escape;
 pub mod link;
+pub mod packet;
 pub mod reply;
 pub mod rng;
 pub mod server;

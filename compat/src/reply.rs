@@ -5,10 +5,14 @@
 //!   numbers that only a client can have chosen (0 and those from [`CHOSEN_CAS`]) must be equal;
 //! - remaining TTL and time since last access may differ by [`SECONDS`];
 //! - `cls=` and `size=` in the answer to `me` tell of each server's memory layout.
+//!
+//! Replies of the binary protocol are compared packet by packet, and nothing but the CAS number may differ; the packets of
+//! one statistic are handed out together.
 
 use std::collections::HashMap;
 
 use crate::Outcome;
+use crate::packet::{Header, Packet, opcode};
 
 /// From here on a CAS number is one that the client gave, never one of a server's counter.
 pub const CHOSEN_CAS: u64 = 1_000_000_000;
@@ -47,6 +51,44 @@ impl Comparison {
                 }
                 (left, right) = (&left[a.len()..], &right[b.len()..]);
             }
+        }
+    }
+
+    /// Compares replies of the binary protocol. `statistics` compares two lists of `NAME VALUE`.
+    ///
+    /// # Errors
+    /// What differs, in words.
+    pub fn compare_packets(
+        &mut self,
+        left: &[u8],
+        right: &[u8],
+        numbers: &mut Vec<(u64, u64)>,
+        statistics: fn(&[String], &[String]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let ((one, left_over), (two, right_over)) = (Packet::split(left), Packet::split(right));
+        let (mut one, mut two) = (one.as_slice(), two.as_slice());
+        while let ([a, ..], [b, ..]) = (one, two) {
+            if is_statistic(a) && is_statistic(b) && a.header.opaque == b.header.opaque {
+                statistics(&take_statistics(&mut one, a.header)?, &take_statistics(&mut two, a.header)?)?;
+                continue;
+            }
+            if (Header { cas: 0, ..a.header }) != (Header { cas: 0, ..b.header }) {
+                return Err("the headers differ".to_owned());
+            }
+            let pair = (a.header.cas, b.header.cas);
+            if pair != (0, 0) && !self.same_cas(pair.0, pair.1, numbers) {
+                return Err("the CAS numbers differ".to_owned());
+            }
+            if a.body != b.body {
+                return Err("the bodies differ".to_owned());
+            }
+            (one, two) = (&one[1..], &two[1..]);
+        }
+        match (one.len(), two.len()) {
+            (0, 0) if left_over == right_over => Ok(()),
+            (0, 0) => Err("something is left over".to_owned()),
+            (0, more) => Err(format!("the right reply has {more} packets more")),
+            (more, _) => Err(format!("the left reply has {more} packets more")),
         }
     }
 
@@ -91,6 +133,27 @@ impl Comparison {
         *self.right_of.entry(left).or_insert(right) == right
             && *self.left_of.entry(right).or_insert(left) == left
     }
+}
+
+fn is_statistic(packet: &Packet<'_>) -> bool {
+    packet.header.opcode == opcode::STAT && packet.header.status == 0
+}
+
+/// The statistics up to the empty packet behind them.
+fn take_statistics(packets: &mut &[Packet<'_>], like: Header) -> Outcome<Vec<String>> {
+    let mut lines = Vec::new();
+    while let [packet, rest @ ..] = *packets {
+        *packets = rest;
+        let (_, key, value) = packet.parts();
+        if packet.header != (Header { key: packet.header.key, body: packet.header.body, cas: 0, ..like }) {
+            return Err("a statistic has another header".to_owned());
+        }
+        if packet.body.is_empty() {
+            return Ok(lines);
+        }
+        lines.push(format!("{} {}", String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+    }
+    Err("the statistics do not end".to_owned())
 }
 
 /// What a line of a reply is.
@@ -191,6 +254,55 @@ mod tests {
         assert!(!same(&[("HD c5\r\n", "HD c9\r\n"), ("HD c6\r\n", "HD c9\r\n")]));
         assert!(!same(&[("HD c0\r\n", "HD c9\r\n")]));
         assert!(!same(&[("HD c1000000001\r\n", "HD c1000000002\r\n")]));
+    }
+
+    #[test]
+    fn packets_are_exact_but_for_their_cas_numbers() {
+        fn never(_: &[String], _: &[String]) -> Outcome<()> {
+            Err("no statistics here".to_owned())
+        }
+        let packet = |header: Header, body: &[u8]| {
+            let header = Header { magic: 0x81, body: body.len() as u32, ..header };
+            [&header.bytes()[..], body].concat()
+        };
+        let get = Header { extras: 4, opaque: 9, ..Header::request(opcode::GET) };
+        let left = packet(Header { cas: 5, ..get }, b"\0\0\0\x01value");
+        let mut numbers = Vec::new();
+        let mut comparison = Comparison::default();
+        let mut same = |right: &[u8]| comparison.compare_packets(&left, right, &mut numbers, never).is_ok();
+        assert!(same(&packet(Header { cas: 8, ..get }, b"\0\0\0\x01value")));
+        assert!(!same(&packet(Header { cas: 9, ..get }, b"\0\0\0\x01value")));
+        assert!(!same(&packet(Header { cas: 0, ..get }, b"\0\0\0\x01value")));
+        assert!(!same(&packet(Header { cas: 8, status: 1, ..get }, b"\0\0\0\x01value")));
+        assert!(!same(&packet(Header { cas: 8, opaque: 8, ..get }, b"\0\0\0\x01value")));
+        assert!(!same(&packet(Header { cas: 8, ..get }, b"\0\0\0\x02value")));
+        assert!(!same(&[&packet(Header { cas: 8, ..get }, b"\0\0\0\x01value")[..], b"x"].concat()));
+        assert!(!same(b""));
+        assert_eq!(numbers[0], (5, 8));
+    }
+
+    #[test]
+    fn statistics_are_handed_out_together() {
+        fn names(left: &[String], right: &[String]) -> Outcome<()> {
+            let name = |line: &String| line.split(' ').next().map(str::to_owned);
+            let same = left.iter().map(name).eq(right.iter().map(name));
+            if same { Ok(()) } else { Err("names".to_owned()) }
+        }
+        let one = |key: &str, value: &str| {
+            let body = (key.len() + value.len()) as u32;
+            let header = Header { magic: 0x81, key: key.len() as u16, body, ..Header::request(opcode::STAT) };
+            [&header.bytes()[..], key.as_bytes(), value.as_bytes()].concat()
+        };
+        let many = |pairs: &[(&str, &str)]| {
+            pairs.iter().flat_map(|(key, value)| one(key, value)).collect::<Vec<_>>()
+        };
+        let left = many(&[("pid", "7"), ("uptime", "100"), ("", "")]);
+        let same = |right: &[u8]| {
+            Comparison::default().compare_packets(&left, right, &mut Vec::new(), names).is_ok()
+        };
+        assert!(same(&many(&[("pid", "12"), ("uptime", "9"), ("", "")])));
+        assert!(!same(&many(&[("pid", "12"), ("", "")])));
+        assert!(!same(&many(&[("pid", "12"), ("uptime", "9")])));
     }
 
     #[test]

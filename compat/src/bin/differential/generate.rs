@@ -3,10 +3,11 @@
 //! line is so long that its fate depends on how it was split, and data that is shorter than announced is followed by
 //! filler, so that the marker is never swallowed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use memcache_compat::rng::Rng;
 
+use crate::binary_words;
 use crate::group::{Ending, Group, Piece};
 use crate::line::Line;
 use crate::words::{self, Vocabulary};
@@ -18,8 +19,10 @@ pub enum Mode {
     Text,
     /// Meta commands.
     Meta,
-    /// Either, command by command.
+    /// Either of these, command by command.
     Both,
+    /// The binary protocol.
+    Binary,
 }
 
 /// How many CAS numbers a key remembers.
@@ -40,6 +43,8 @@ pub struct Generator {
     pub(crate) seen: Vec<VecDeque<(u64, usize)>>,
     pub(crate) planned: VecDeque<Draft>,
     pub(crate) delayed_flush: bool,
+    /// The keys that requests of the binary protocol may have stored.
+    pub(crate) names: BTreeSet<Vec<u8>>,
 }
 
 /// A group without its number.
@@ -61,8 +66,9 @@ impl Generator {
             words: if agree { &words::AGREE } else { &words::FULL },
             background,
             next_id: 1,
-            seen: vec![VecDeque::new(); words::KEYS.len()],
+            seen: vec![VecDeque::new(); words::KEYS.len().max(binary_words::KEYS.len())],
             planned: VecDeque::new(),
+            names: binary_words::KEYS.iter().map(|name| name.to_vec()).collect(),
             delayed_flush: false,
         }
     }
@@ -89,6 +95,9 @@ impl Generator {
     }
 
     fn draft(&mut self) -> Draft {
+        if self.mode == Mode::Binary {
+            return self.binary();
+        }
         if self.rng.chance(1, 700) {
             return self.closing();
         }
@@ -96,7 +105,7 @@ impl Generator {
             return self.delayed_flush();
         }
         let meta = match self.mode {
-            Mode::Text => false,
+            Mode::Text | Mode::Binary => false,
             Mode::Meta => true,
             Mode::Both => self.rng.chance(1, 2),
         };
@@ -116,7 +125,7 @@ impl Draft {
         let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return false };
         let has_number = |piece: &Piece| match piece {
             Piece::Bytes(bytes) => bytes.windows(2).any(|pair| pair == b" E"),
-            Piece::Cas { .. } => false,
+            Piece::Cas { .. } | Piece::PackedCas { .. } => false,
         };
         bytes.trim_ascii_start().starts_with(b"ms ") && self.pieces.iter().any(has_number)
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use memcache_compat::escape::escape;
+use memcache_compat::packet::{self, Header, opcode};
 
 /// A part of a request.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub enum Piece {
     Bytes(Vec<u8>),
     /// The CAS number that each server gave in the reply to group `group`, the `nth` one in it.
     Cas { group: u64, nth: usize },
+    /// The same as eight bytes.
+    PackedCas { group: u64, nth: usize },
 }
 
 /// How the end of the reply is found.
@@ -19,8 +22,12 @@ pub enum Piece {
 pub enum Ending {
     /// A marker command is sent behind; its reply stands behind the reply.
     Marker,
+    /// The same in the binary protocol.
+    Noop,
     /// The server closes the connection.
     Close,
+    /// The client ends its side, perhaps within a request of the binary protocol; then the server closes.
+    Finish,
 }
 
 /// One command, well-formed or not, with its data.
@@ -42,20 +49,29 @@ pub type Numbers = HashMap<(u64, usize), (u64, u64)>;
 /// A number that no counter reaches, sent where the wanted one was never seen.
 const UNSEEN: u64 = 999_999_999_999;
 
+/// What the opaque number of a marker has in its upper byte.
+const MARKER: u32 = 0x6d00_0000;
+
 impl Group {
     /// The bytes for the left server and for the right one, without the marker.
     pub fn bytes(&self, numbers: &Numbers) -> (Vec<u8>, Vec<u8>) {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for piece in &self.pieces {
-            match piece {
-                Piece::Bytes(bytes) => {
+            let seen = |group, nth| numbers.get(&(group, nth)).copied().unwrap_or((UNSEEN, UNSEEN));
+            match *piece {
+                Piece::Bytes(ref bytes) => {
                     left.extend(bytes);
                     right.extend(bytes);
                 }
                 Piece::Cas { group, nth } => {
-                    let (a, b) = numbers.get(&(*group, *nth)).copied().unwrap_or((UNSEEN, UNSEEN));
+                    let (a, b) = seen(group, nth);
                     left.extend(a.to_string().bytes());
                     right.extend(b.to_string().bytes());
+                }
+                Piece::PackedCas { group, nth } => {
+                    let (a, b) = seen(group, nth);
+                    left.extend(a.to_be_bytes());
+                    right.extend(b.to_be_bytes());
                 }
             }
         }
@@ -67,25 +83,55 @@ impl Group {
     pub fn marker(&self) -> Vec<u8> {
         match self.ending {
             Ending::Marker => format!("mg differential-marker O{}\r\nmn\r\n", self.id).into_bytes(),
-            Ending::Close => Vec::new(),
+            Ending::Noop => self.noop().bytes().to_vec(),
+            Ending::Close | Ending::Finish => Vec::new(),
         }
     }
 
     /// What the marker's reply is.
     pub fn marker_reply(&self) -> Vec<u8> {
+        if self.ending == Ending::Noop {
+            return Header { magic: packet::REPLY, ..self.noop() }.bytes().to_vec();
+        }
         format!("EN O{}\r\nMN\r\n", self.id).into_bytes()
+    }
+
+    /// The marker of the binary protocol; no random command has such an opaque number.
+    fn noop(&self) -> Header {
+        Header { opaque: MARKER | self.id as u32, ..Header::request(opcode::NOOP) }
+    }
+
+    /// Whether this is one of the binary protocol.
+    pub fn is_binary(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Bytes(bytes)) if bytes.first() == Some(&packet::REQUEST))
     }
 
     /// The request as text, CAS numbers as `<cas of N>`.
     pub fn show(&self) -> String {
         let mut text = String::new();
+        if self.is_binary() {
+            let mut bytes = Vec::new();
+            for piece in &self.pieces {
+                match piece {
+                    Piece::Bytes(more) => bytes.extend(more),
+                    // Shows as the number of the group.
+                    Piece::Cas { group, .. } | Piece::PackedCas { group, .. } => {
+                        bytes.extend(group.to_be_bytes());
+                    }
+                }
+            }
+            let own = self.pieces.iter().any(|piece| matches!(piece, Piece::PackedCas { .. }));
+            let note = if own { " (cas: the one in the reply to that command)" } else { "" };
+            let end = if self.ending == Ending::Finish { " and the end of input" } else { "" };
+            return format!("{}{note}{end}", packet::show(&bytes));
+        }
         for piece in &self.pieces {
             match piece {
                 Piece::Bytes(bytes) if bytes.len() > 600 => {
                     text.push_str(&memcache_compat::escape::shorten(bytes, 400));
                 }
                 Piece::Bytes(bytes) => text.push_str(&escape(bytes)),
-                Piece::Cas { group, nth } => {
+                Piece::Cas { group, nth } | Piece::PackedCas { group, nth } => {
                     let _ = write!(text, "<cas {nth} of {group}>");
                 }
             }

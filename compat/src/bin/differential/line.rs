@@ -33,7 +33,7 @@ impl Line {
         self.word(prefix);
         match piece {
             Piece::Bytes(bytes) => self.raw(&bytes),
-            number @ Piece::Cas { .. } => self.pieces.push(number),
+            number => self.pieces.push(number),
         }
     }
 

@@ -3,15 +3,19 @@
 //! Ends with the line `N passed, N failed`, counted in commands, and with status 1 when anything differed.
 
 mod admin;
+mod binary;
+mod binary_words;
 mod check;
 mod generate;
 mod group;
 mod line;
 mod meta;
 mod odd;
+mod request;
 mod run;
 mod shrink;
 mod spoil;
+mod statistics;
 mod text;
 mod words;
 
@@ -31,7 +35,7 @@ LEFT is the memcached to agree with, RIGHT the server under test; each is a prog
 
   --count N           commands to send (default 20000)
   --seed N            where the random choices start (default: from the clock)
-  --mode MODE         text, meta or both (default both)
+  --mode MODE         text, meta, both of these (the default), or binary
   --batch N           commands on their way at once (default 40)
   --args 'FLAGS'      further flags for both programs, as one word
   --left-args 'FLAGS' further flags for LEFT alone
@@ -156,6 +160,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
                     "text" => Mode::Text,
                     "meta" => Mode::Meta,
                     "both" => Mode::Both,
+                    "binary" => Mode::Binary,
                     other => return Err(format!("no mode {other}")),
                 }
             }

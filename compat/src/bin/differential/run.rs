@@ -10,6 +10,7 @@ use memcache_compat::server::{Server, Target};
 
 use crate::generate::Generator;
 use crate::group::{Ending, Group, Numbers};
+use crate::statistics;
 
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -32,11 +33,11 @@ impl Batch {
                 Some(group) => group,
                 None => generator.next(),
             };
-            if group.ending == Ending::Close && !groups.is_empty() {
+            let closes = matches!(group.ending, Ending::Close | Ending::Finish);
+            if closes && !groups.is_empty() {
                 generator.held = Some(group);
                 break;
             }
-            let closes = group.ending == Ending::Close;
             groups.push(group);
             if closes {
                 break;
@@ -75,7 +76,7 @@ impl Pair {
     pub fn start(left: &Target, right: &Target) -> Outcome<Self> {
         let (left, right) = (Server::start(left)?, Server::start(right)?);
         let links = (left.connect()?, right.connect()?);
-        let mut pair = Self {
+        let pair = Self {
             left,
             right,
             links,
@@ -83,7 +84,7 @@ impl Pair {
             numbers: Numbers::new(),
             splits: Rng::new(7),
         };
-        pair.empty();
+        pair.empty()?;
         Ok(pair)
     }
 
@@ -131,18 +132,21 @@ impl Pair {
             }
             let pause = if self.splits.chance(1, 3) { Duration::from_micros(60) } else { Duration::ZERO };
             link.send(&bytes, &cuts, pause);
+            if groups.iter().any(|group| group.ending == Ending::Finish) {
+                link.finish();
+            }
         }
     }
 
     fn compare(&mut self, group: &Group) -> Result<(), Box<Difference>> {
         let (left, right) = match group.ending {
-            Ending::Marker => {
+            Ending::Marker | Ending::Noop => {
                 let marker = group.marker_reply();
                 let left = self.links.0.read_until(&marker, PATIENCE);
                 let right = self.links.1.read_until(&marker, PATIENCE);
                 (left, right)
             }
-            Ending::Close => {
+            Ending::Close | Ending::Finish => {
                 let left = self.links.0.read_until_closed(CLOSE_PATIENCE);
                 let right = self.links.1.read_until_closed(CLOSE_PATIENCE);
                 (left, right)
@@ -151,7 +155,11 @@ impl Pair {
         let what = match (&left, &right) {
             (Received::Reply(a), Received::Reply(b)) => {
                 let mut found = Vec::new();
-                let verdict = self.comparison.compare(a, b, &mut found);
+                let verdict = if group.ending == Ending::Noop {
+                    self.comparison.compare_packets(a, b, &mut found, statistics::compare)
+                } else {
+                    self.comparison.compare(a, b, &mut found)
+                };
                 for (nth, pair) in found.into_iter().enumerate() {
                     self.numbers.insert((group.id, nth), pair);
                 }
@@ -162,13 +170,29 @@ impl Pair {
                     Err(what) => what,
                 }
             }
-            (Received::Closed(a), Received::Closed(b)) if a == b || group.ending == Ending::Marker => {
+            (Received::Closed(a), Received::Closed(b))
+                if group.ending == Ending::Marker || (a == b && group.ending == Ending::Close) =>
+            {
                 return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
             }
             (Received::Silence(a), Received::Silence(b)) if a == b && group.ending == Ending::Close => {
                 return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
             }
             (Received::Silence(_), Received::Silence(_)) => "both servers swallowed the marker".to_owned(),
+            (Received::Closed(a), Received::Closed(b)) if group.ending == Ending::Finish => {
+                let comparison = &mut self.comparison;
+                match comparison.compare_packets(a, b, &mut Vec::new(), statistics::compare) {
+                    Ok(()) => {
+                        return self
+                            .reconnect()
+                            .map_err(|what| Box::new(Difference { at: 0, what, left, right }));
+                    }
+                    Err(what) => what,
+                }
+            }
+            (Received::Closed(_), Received::Closed(_)) if group.ending == Ending::Noop => {
+                "both servers closed".to_owned()
+            }
             (Received::Closed(_), Received::Closed(_)) => "different replies before the close".to_owned(),
             (_, Received::Closed(_)) => "the right server closed, the left one did not".to_owned(),
             (Received::Closed(_), _) => "the left server closed, the right one did not".to_owned(),
@@ -183,8 +207,7 @@ impl Pair {
     /// Connects anew and empties both.
     pub fn start_over(&mut self) -> Outcome<()> {
         self.reconnect()?;
-        self.empty();
-        Ok(())
+        self.empty()
     }
 
     fn reconnect(&mut self) -> Outcome<()> {
@@ -192,12 +215,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Servers that ran before may hold items.
-    fn empty(&mut self) {
-        for link in [&mut self.links.0, &mut self.links.1] {
+    /// Servers that ran before may hold items. The connection of the commands may be one of the binary protocol.
+    fn empty(&self) -> Outcome<()> {
+        for mut link in [self.left.connect()?, self.right.connect()?] {
             link.send(b"flush_all\r\nmn\r\n", &[], Duration::ZERO);
             link.read_until(b"MN\r\n", PATIENCE);
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use memcache_compat::escape::shorten;
 use memcache_compat::link::Received;
+use memcache_compat::packet;
 use memcache_compat::server::Target;
 
 use crate::group::Group;
@@ -48,6 +49,9 @@ pub fn report(left: &Target, right: &Target, history: &[Group], difference: &Dif
 
 /// Whether a command may have touched what the last one asked for.
 fn related(group: &Group, history: &[Group]) -> bool {
+    if let Some(last) = history.last().filter(|last| last.is_binary()) {
+        return group.key.is_some() && group.key == last.key;
+    }
     let text = group.show();
     let last = history.last().map(Group::show).unwrap_or_default();
     let mut words = last.split([' ', '\\']).filter(|word| !word.is_empty());
@@ -113,9 +117,13 @@ pub fn show(groups: &[Group], difference: &Difference) {
 }
 
 fn describe(received: &Received) -> String {
+    let text = |bytes: &[u8]| match bytes.first() {
+        Some(&packet::REPLY) => packet::show(bytes),
+        _ => shorten(bytes, 1200),
+    };
     match received {
-        Received::Reply(bytes) => shorten(bytes, 1200),
-        Received::Closed(bytes) => format!("{} (closed)", shorten(bytes, 1200)),
-        Received::Silence(bytes) => format!("{} (then silence)", shorten(bytes, 1200)),
+        Received::Reply(bytes) => text(bytes),
+        Received::Closed(bytes) => format!("{} (closed)", text(bytes)),
+        Received::Silence(bytes) => format!("{} (then silence)", text(bytes)),
     }
 }

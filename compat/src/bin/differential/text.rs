@@ -225,13 +225,20 @@ impl Generator {
     }
 
     pub(crate) fn cas(&mut self, key: usize) -> Piece {
+        match self.seen_cas(key) {
+            Some((group, nth)) => Piece::Cas { group, nth },
+            None => Piece::Bytes(self.rng.pick(self.words.explicit_cas).to_vec()),
+        }
+    }
+
+    /// A CAS number that a reply gave for `key`: the last one, an older one, or now and then none.
+    pub(crate) fn seen_cas(&mut self, key: usize) -> Option<(u64, usize)> {
         let seen = &self.seen[key];
         if seen.is_empty() || self.rng.chance(1, 8) {
-            return Piece::Bytes(self.rng.pick(self.words.explicit_cas).to_vec());
+            return None;
         }
         let back = if self.rng.chance(2, 3) { 0 } else { self.rng.below(seen.len()) };
-        let (group, nth) = seen[back];
-        Piece::Cas { group, nth }
+        Some(seen[back])
     }
 
     pub(crate) fn line_end(&mut self) -> &'static [u8] {

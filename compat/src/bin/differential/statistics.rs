@@ -1,0 +1,151 @@
+//! Whether two lists of statistics say the same. A statistic is `NAME VALUE`; which list it is shows in its names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memcache_compat::Outcome;
+
+/// Counters of the general statistics that the commands determine.
+const COUNTERS: &[&str] = &[
+    "cmd_get",
+    "cmd_set",
+    "cmd_flush",
+    "cmd_touch",
+    "cmd_meta",
+    "get_hits",
+    "get_misses",
+    "delete_misses",
+    "delete_hits",
+    "incr_misses",
+    "incr_hits",
+    "decr_misses",
+    "decr_hits",
+    "cas_misses",
+    "cas_hits",
+    "cas_badval",
+    "touch_hits",
+    "touch_misses",
+    "store_too_large",
+    "store_no_memory",
+    "auth_cmds",
+    "auth_errors",
+    "total_items",
+    "evictions",
+    "accepting_conns",
+    "rejected_connections",
+    "limit_maxbytes",
+    "threads",
+];
+
+/// Settings that name the server or a moment, or that a server is free to choose.
+const OWN_SETTINGS: &[&str] = &["oldest", "reqs_per_event", "tcpport", "udpport", "inter", "domain_socket"];
+
+/// Compares two lists of any kind.
+///
+/// # Errors
+/// What differs, in words.
+pub fn compare(left: &[String], right: &[String]) -> Outcome<()> {
+    let first = left.first().or(right.first()).map_or("", |line| name(line));
+    let found = match first {
+        "pid" => general(left, right),
+        "maxbytes" => settings(left, right),
+        "detailed" => detailed(left, right),
+        // Classes with pages but without items are there in one server alone.
+        "active_slabs" | "total_malloced" => Vec::new(),
+        name if name.contains(':') && (left.is_empty() || right.is_empty()) => Vec::new(),
+        name if name.contains(':') => kinds(left, right),
+        _ if left == right => Vec::new(),
+        _ => vec!["the statistics differ".to_owned()],
+    };
+    if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+}
+
+/// The general statistics: their names and those values that the commands determine.
+pub fn general(left: &[String], right: &[String]) -> Vec<String> {
+    let mut found = names(left, right);
+    let (one, two) = (table(left), table(right));
+    let differs = |name: &&&str| one.get(**name) != two.get(**name);
+    let show = |name: &&str| format!("{name}: {:?} and {:?}", one.get(name), two.get(name));
+    found.extend(COUNTERS.iter().filter(differs).map(show));
+    found
+}
+
+/// The settings: names and values.
+pub fn settings(left: &[String], right: &[String]) -> Vec<String> {
+    let mut found = names(left, right);
+    let right = table(right);
+    for (name, value) in table(left) {
+        if !OWN_SETTINGS.contains(&name) && right.get(name).is_some_and(|other| *other != value) {
+            found.push(format!("{name}: {value} and {}", right[name]));
+        }
+    }
+    found
+}
+
+/// What is told of classes or connections: the same kinds of numbers, of whatever classes.
+pub fn kinds(left: &[String], right: &[String]) -> Vec<String> {
+    let kind = |line: &String| {
+        let parts = name(line).split(':').filter(|part| part.parse::<u64>().is_err());
+        parts.collect::<Vec<_>>().join(":")
+    };
+    let (one, two): (BTreeSet<_>, BTreeSet<_>) =
+        (left.iter().map(kind).collect(), right.iter().map(kind).collect());
+    one.symmetric_difference(&two).map(|name| format!("{name} stands in one reply alone")).collect()
+}
+
+/// Counters by prefix, in any order.
+fn detailed(left: &[String], right: &[String]) -> Vec<String> {
+    let lines = |list: &[String]| {
+        list.iter()
+            .flat_map(|text| text.trim_start_matches("detailed ").lines())
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    let (one, two) = (lines(left), lines(right));
+    one.symmetric_difference(&two).map(|line| format!("{line} stands in one reply alone")).collect()
+}
+
+/// Names in order; the right list may have more behind the left one's last or between them.
+fn names(left: &[String], right: &[String]) -> Vec<String> {
+    let right: Vec<&str> = right.iter().map(|line| name(line)).collect();
+    let (mut at, mut found) = (0, Vec::new());
+    // memcached has these only when it was built with TLS.
+    for wanted in left.iter().map(|line| name(line)).filter(|name| !name.starts_with("ssl_")) {
+        match right[at..].iter().position(|other| *other == wanted) {
+            Some(step) => at += step + 1,
+            None if right.contains(&wanted) => found.push(format!("{wanted} stands at another place")),
+            None => found.push(format!("{wanted} is missing")),
+        }
+    }
+    found
+}
+
+fn table(lines: &[String]) -> BTreeMap<&str, &str> {
+    lines.iter().filter_map(|line| line.split_once(' ')).collect()
+}
+
+fn name(line: &str) -> &str {
+    line.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(left: &[&str], right: &[&str]) -> bool {
+        let lines = |list: &[&str]| list.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        compare(&lines(left), &lines(right)).is_ok()
+    }
+
+    #[test]
+    fn each_list_by_its_own_rule() {
+        assert!(same(&["pid 1", "cmd_get 5"], &["pid 2", "more 1", "cmd_get 5"]));
+        assert!(!same(&["pid 1", "cmd_get 5"], &["pid 2", "cmd_get 6"]));
+        assert!(!same(&["pid 1", "cmd_get 5"], &["pid 2"]));
+        assert!(!same(&["maxbytes 1", "maxconns 2"], &["maxbytes 1", "maxconns 3"]));
+        assert!(same(&["items:1:number 5"], &["items:2:number 6"]));
+        assert!(!same(&["items:1:number 5"], &["items:1:age 6"]));
+        assert!(same(&["detailed PREFIX a\nPREFIX b"], &["detailed PREFIX b\nPREFIX a"]));
+        assert!(!same(&["detailed PREFIX a"], &["detailed PREFIX b"]));
+        assert!(!same(&["sizes_status disabled"], &["sizes_status enabled"]));
+    }
+}
