@@ -48,7 +48,7 @@ fuzz: ## random operations against a model: make fuzz TARGET=store TIME=60 (need
 test-servers: clients differential
 
 clients: build setup ## real clients against the daemon
-	python3 compat/clients/run.py $(DAEMON)
+	python3 compat/clients/run.py --only text $(DAEMON)
 
 differential: build setup ## the same random commands to the daemon and to Debian's memcached
 	cargo build --release --locked -p memcache-compat

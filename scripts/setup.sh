@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need on a Debian machine: packages, and a Python environment in target/venv. Rust is expected
-# to be there. Does nothing when everything is there already, so it can be run before every test.
+# Installs what the tests need on a Debian machine: packages, a Python environment in target/venv, and Node's clients in
+# target/node. Rust is expected to be there. Does nothing when everything is there already, so it can be run before every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,17 +9,24 @@ packages=(
     perl                                     # memcached's own suite
     memcached                                # the server to compare with
     strace                                   # counts system calls
-    libmemcached-tools                       # client: memccat, memccp, …
+    libmemcached-tools                       # client: memccat, memccp, memccapable, …
     libmemcached-dev zlib1g-dev python3-dev  # for pylibmc where it has to be compiled
     python3 python3-venv
     php-cli php-memcached                    # client: PHP
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
+    libsasl2-modules                         # clients that give a name
+    openssl                                  # a certificate for the client over TLS
 )
-python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3)
+python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
+    python-binary-memcached==0.33.0)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
+
+# Node may come from elsewhere, and npm with it.
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -57,6 +64,16 @@ if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "$wanted" ]; then
     /usr/bin/python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}"
     echo "$wanted" >"$venv/installed"
+fi
+
+node=target/node
+if ! cmp -s compat/clients/node/package-lock.json "$node/installed"; then
+    echo "setup: Node clients in $node"
+    rm -rf "$node"
+    mkdir -p "$node"
+    cp compat/clients/node/package.json compat/clients/node/package-lock.json "$node"
+    npm ci --prefix "$node" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    cp "$node/package-lock.json" "$node/installed"
 fi
 
 if ! command -v cargo >/dev/null; then

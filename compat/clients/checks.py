@@ -30,6 +30,21 @@ def address():
     return sys.argv[1], int(sys.argv[2])
 
 
+def how():
+    """How to talk to the server: text, binary, sasl (binary, with a name) or tls; see run.py."""
+    return sys.argv[3]
+
+
+def credentials():
+    """Name and password that the server of `sasl` knows."""
+    return sys.argv[4], sys.argv[5]
+
+
+def certificate():
+    """The file with the certificate of the server of `tls`."""
+    return sys.argv[4]
+
+
 def until_gone(fetch):
     """Whether fetch() gives None within a few seconds: the item has expired."""
     deadline = time.monotonic() + 5

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# libmemcached's command-line tools.
+# libmemcached's command-line tools, in the text protocol or the binary one.
 set -uo pipefail
-host=$1 port=$2
+host=$1 port=$2 how=$3
 server=$host:$port
+protocol=()
+if [ "$how" = binary ]; then protocol=(--binary); fi
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 cd "$directory"
@@ -33,25 +35,29 @@ shows() {
 printf 'hello\n' >tools-a
 head -c 400000 /dev/urandom | base64 -w 76 >tools-large
 check memcping memcping --servers="$server"
-check memccp memccp --servers="$server" tools-a
-check memccat memccat --servers="$server" tools-a
+check memccp memccp "${protocol[@]}" --servers="$server" tools-a
+check memccat memccat "${protocol[@]}" --servers="$server" tools-a
 shows "the value" hello
-check "memccp, large" memccp --servers="$server" tools-large
-check "memccat, large" memccat --servers="$server" --file=copy tools-large
+check "memccp, large" memccp "${protocol[@]}" --servers="$server" tools-large
+check "memccat, large" memccat "${protocol[@]}" --servers="$server" --file=copy tools-large
 check "the large value" cmp --bytes=500000 tools-large copy
-check memcexist memcexist --servers="$server" tools-a
-refuse "memcexist of nothing" memcexist --servers="$server" nothing
-check memctouch memctouch --servers="$server" --expire=100 tools-a
-refuse "memctouch of nothing" memctouch --servers="$server" --expire=100 nothing
-check memcstat memcstat --servers="$server"
+check memcexist memcexist "${protocol[@]}" --servers="$server" tools-a
+refuse "memcexist of nothing" memcexist "${protocol[@]}" --servers="$server" nothing
+check memctouch memctouch "${protocol[@]}" --servers="$server" --expire=100 tools-a
+refuse "memctouch of nothing" memctouch "${protocol[@]}" --servers="$server" --expire=100 nothing
+check memcstat memcstat "${protocol[@]}" --servers="$server"
 shows "a field" curr_items
-check memcrm memcrm --servers="$server" tools-a
-refuse "memcexist after memcrm" memcexist --servers="$server" tools-a
-check memccp memccp --servers="$server" --expire=100 --flag=5 tools-a
-check "memccp --add" bash -c "cp tools-a tools-b && memccp --servers=$server --add tools-b"
-check "memccp --replace" memccp --servers="$server" --replace tools-a
-check memcdump memcdump --servers="$server"
-shows "memcdump's keys" tools-a
-check memcflush memcflush --servers="$server"
-refuse "memcexist after memcflush" memcexist --servers="$server" tools-a
+check memcrm memcrm "${protocol[@]}" --servers="$server" tools-a
+refuse "memcexist after memcrm" memcexist "${protocol[@]}" --servers="$server" tools-a
+check memccp memccp "${protocol[@]}" --servers="$server" --expire=100 --flag=5 tools-a
+cp tools-a tools-b
+check "memccp --add" memccp "${protocol[@]}" --servers="$server" --add tools-b
+check "memccp --replace" memccp "${protocol[@]}" --servers="$server" --replace tools-a
+if [ "$how" = text ]; then
+    # It asks for `stats cachedump`, which the binary protocol has not.
+    check memcdump memcdump --servers="$server"
+    shows "memcdump's keys" tools-a
+fi
+check memcflush memcflush "${protocol[@]}" --servers="$server"
+refuse "memcexist after memcflush" memcexist "${protocol[@]}" --servers="$server" tools-a
 echo "$count checks"

@@ -1,5 +1,5 @@
 <?php
-// The PHP extension memcached, in the text protocol.
+// The PHP extension memcached, in the text protocol or the binary one, with a name or without.
 $count = 0;
 function check(string $what, bool $good): void
 {
@@ -11,11 +11,25 @@ function check(string $what, bool $good): void
     }
 }
 
-$client = new Memcached();
-$client->setOption(Memcached::OPT_BINARY_PROTOCOL, false);
-$client->setOption(Memcached::OPT_TCP_NODELAY, true);
-$client->setOption(Memcached::OPT_COMPRESSION, false);
-$client->addServer($argv[1], (int) $argv[2]);
+function connect(string $password): Memcached
+{
+    global $argv;
+    $client = new Memcached();
+    $client->setOption(Memcached::OPT_BINARY_PROTOCOL, $argv[3] !== 'text');
+    $client->setOption(Memcached::OPT_TCP_NODELAY, true);
+    $client->setOption(Memcached::OPT_COMPRESSION, false);
+    if ($argv[3] === 'sasl') {
+        $client->setSaslAuthData($argv[4], $password);
+    }
+    $client->addServer($argv[1], (int) $argv[2]);
+    return $client;
+}
+
+if ($argv[3] === 'sasl') {
+    $client = connect('not ' . $argv[5]);
+    check('a wrong password is refused', $client->set('a', 'x') === false);
+}
+$client = connect($argv[5] ?? '');
 
 check('version', str_starts_with(current($client->getVersion()), '1.6.'));
 check('set', $client->set('a', 'one'));
@@ -24,7 +38,8 @@ check('get of nothing', $client->get('nothing') === false && $client->getResultC
 check('an array', $client->set('o', ['x' => [1, 2.5]]) && $client->get('o') === ['x' => [1, 2.5]]);
 check('set many', $client->setMulti(['m1' => '1', 'm2' => '2']));
 check('get many', $client->getMulti(['m1', 'none', 'm2']) === ['m1' => '1', 'm2' => '2']);
-check('add', $client->add('a', 'x') === false && $client->getResultCode() === Memcached::RES_NOTSTORED);
+$there = $argv[3] === 'text' ? Memcached::RES_NOTSTORED : Memcached::RES_DATA_EXISTS;
+check('add', $client->add('a', 'x') === false && $client->getResultCode() === $there);
 check('replace', $client->replace('a', 'two'));
 check('append', $client->append('a', '-end'));
 check('prepend', $client->prepend('a', 'start-'));

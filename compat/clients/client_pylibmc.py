@@ -1,11 +1,23 @@
-"""pylibmc over libmemcached, in the text protocol."""
+"""pylibmc over libmemcached, in the text protocol or the binary one, with a name or without."""
 
 import pylibmc
-from checks import LARGE, Checks, address, until_gone
+from checks import LARGE, Checks, address, credentials, how, until_gone
 
 check = Checks()
 host, port = address()
-client = pylibmc.Client([f"{host}:{port}"], binary=False, behaviors={"cas": True, "tcp_nodelay": True})
+server = [f"{host}:{port}"]
+options = {"binary": how() != "text", "behaviors": {"cas": True, "tcp_nodelay": True}}
+if how() == "sasl":
+    check.true("pylibmc was built with SASL", pylibmc.support_sasl)
+    name, password = credentials()
+    stranger = pylibmc.Client(server, username=name, password=f"{password}x", **options)
+    try:
+        stranger.set("a", "x")
+        check.true("a wrong password is refused", False)
+    except pylibmc.Error:
+        check.true("a wrong password is refused", True)
+    options |= {"username": name, "password": password}
+client = pylibmc.Client(server, **options)
 
 check.true("set", client.set("a", "one"))
 check.equal("get", client.get("a"), "one")

@@ -1,13 +1,15 @@
-"""pymemcache, the classic text protocol."""
+"""pymemcache, the classic text protocol, over TLS or without."""
 
 import os
+import ssl
 
-from checks import LARGE, Checks, address, until_gone
+from checks import LARGE, Checks, address, certificate, how, until_gone
 from pymemcache.client.base import Client, PooledClient
 
 check = Checks()
 nodes = os.environ.get("CLUSTER_NODES")
-client = Client(address(), no_delay=True)
+tls = ssl.create_default_context(cafile=certificate()) if how() == "tls" else None
+client = Client(address(), no_delay=True, tls_context=tls)
 
 check.true("version", client.version().startswith(b"1.6."))
 check.true("set", client.set("a", "one", noreply=False))
@@ -34,6 +36,9 @@ check.true("set with a time", client.set("short", "x", expire=1, noreply=False))
 check.true("it expires", until_gone(lambda: client.get("short")))
 check.equal("delete", client.delete("a", noreply=False), True)
 check.equal("delete of nothing", client.delete("a", noreply=False), False)
+if tls:
+    ciphers = client.sock.cipher()
+    check.true("TLS 1.2 or 1.3", ciphers and ciphers[1] in ("TLSv1.2", "TLSv1.3"))
 check.true("large set", client.set("large", LARGE, noreply=False))
 check.equal("large get", client.get("large"), LARGE)
 for at in range(200):
@@ -48,6 +53,6 @@ if nodes:
     told = client.raw_command(b"config get cluster", end_tokens=b"\n\r\nEND\r\n")
     check.equal("nodes of a cluster", told.splitlines()[1:], [b"1", nodes.encode()])
 client.quit()
-pool = PooledClient(address(), max_pool_size=4)
+pool = PooledClient(address(), max_pool_size=4, tls_context=tls)
 check.true("pool", pool.set("p", "x", noreply=False) and pool.get("p") == b"x")
 check.done()

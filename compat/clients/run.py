@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
 """Runs the smoke tests of real clients against a memcached server.
 
-usage: run.py SERVER [CLIENT ...]
+usage: run.py [--only WAY,...] SERVER [CLIENT ...]
 
 SERVER is a program, which is started on a free port and stopped, or a host:port. The clients come from
-scripts/setup.sh. Prints a line for each client and ends with `N passed, N failed`.
+scripts/setup.sh. Prints a line for each client and ends with `N passed, N failed`. Clients that need a name or TLS have
+a server of their own; with a host:port they are left out.
+
+--only leaves out all clients but those that talk in one of these ways: text, binary, sasl, tls.
+
+A client is told the host, the port, and how to talk to the server: `text`; `binary`; `sasl NAME PASSWORD`, which is the
+binary protocol with a name; or `tls CERTIFICATE`.
 """
 
 import os
@@ -12,6 +18,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,32 +26,108 @@ ROOT = HERE.parent.parent
 PYTHON = ROOT / "target" / "venv" / "bin" / "python"
 GO_PROGRAM = ROOT / "target" / "client-go"
 
+NODE_MODULES = ROOT / "target" / "node" / "node_modules"
+
+NAME, PASSWORD = "somebody", "secret"
+
+# The command, and how it talks to the server.
 CLIENTS = {
-    "pymemcache": [PYTHON, HERE / "client_pymemcache.py"],
-    "python-memcached": [PYTHON, HERE / "client_python_memcached.py"],
-    "aiomcache": [PYTHON, HERE / "client_aiomcache.py"],
-    "emcache": [PYTHON, HERE / "client_emcache.py"],
-    "pylibmc": [PYTHON, HERE / "client_pylibmc.py"],
-    "libmemcached tools": ["bash", HERE / "client_libmemcached.sh"],
-    "php memcached": ["php", HERE / "client_php.php"],
-    "gomemcache": [GO_PROGRAM],
+    "pymemcache": ([PYTHON, HERE / "client_pymemcache.py"], "text"),
+    "python-memcached": ([PYTHON, HERE / "client_python_memcached.py"], "text"),
+    "aiomcache": ([PYTHON, HERE / "client_aiomcache.py"], "text"),
+    "emcache": ([PYTHON, HERE / "client_emcache.py"], "text"),
+    "pylibmc": ([PYTHON, HERE / "client_pylibmc.py"], "text"),
+    "libmemcached tools": (["bash", HERE / "client_libmemcached.sh"], "text"),
+    "php memcached": (["php", HERE / "client_php.php"], "text"),
+    "gomemcache": ([GO_PROGRAM], "text"),
+    "node memcached": (["node", HERE / "client_memcached.js"], "text"),
+    "memccapable": ([PYTHON, HERE / "client_memccapable.py"], "text"),
+    "pymemcache, TLS": ([PYTHON, HERE / "client_pymemcache.py"], "tls"),
+    "pylibmc, binary": ([PYTHON, HERE / "client_pylibmc.py"], "binary"),
+    "libmemcached tools, binary": (["bash", HERE / "client_libmemcached.sh"], "binary"),
+    "php memcached, binary": (["php", HERE / "client_php.php"], "binary"),
+    "bmemcached": ([PYTHON, HERE / "client_bmemcached.py"], "binary"),
+    "memjs": (["node", HERE / "client_memjs.js"], "binary"),
+    "memccapable, binary": ([PYTHON, HERE / "client_memccapable.py"], "binary"),
+    "pylibmc, SASL": ([PYTHON, HERE / "client_pylibmc.py"], "sasl"),
+    "php memcached, SASL": (["php", HERE / "client_php.php"], "sasl"),
+    "bmemcached, SASL": ([PYTHON, HERE / "client_bmemcached.py"], "sasl"),
+    "memjs, SASL": (["node", HERE / "client_memjs.js"], "sasl"),
 }
 
+# The kind of server for each way to talk.
+KINDS = {"text": "plain", "binary": "plain", "sasl": "sasl", "tls": "tls"}
 
-def start(program):
+# The cluster of one node that plain servers tell of, where the server can.
+NODES = "localhost|127.0.0.1|PORT"
+
+
+class Fleet:
+    """The servers of one run: one of each kind, started when it is first asked for."""
+
+    def __init__(self, program):
+        self.program = program
+        self.running = {}
+        self.directory = tempfile.TemporaryDirectory(prefix="clients-")
+        self.certificate = pathlib.Path(self.directory.name) / "certificate.pem"
+        described = subprocess.run([program, "-h"], capture_output=True, text=True).stdout
+        self.has_clusters = "--cluster-nodes" in described
+
+    def address(self, kind):
+        """Host and port of a server of this kind."""
+        if kind not in self.running:
+            flags, environment = self.prepare(kind)
+            self.running[kind] = start(self.program, flags, environment)
+        return self.running[kind][1:]
+
+    def prepare(self, kind):
+        """The flags and the environment for a server of this kind."""
+        directory = pathlib.Path(self.directory.name)
+        if kind == "sasl":
+            passwords = directory / "passwords"
+            # Cyrus SASL, which memcached itself asks, looks for a name with the host's behind it.
+            names = NAME, f"{NAME}@{socket.gethostname()}"
+            passwords.write_text("".join(f"{name}:{PASSWORD}\n" for name in names))
+            # It also wants to be told of the mechanisms.
+            (directory / "memcached.conf").write_text("mech_list: plain\n")
+            return ["-S"], {"MEMCACHED_SASL_PWDB": str(passwords), "SASL_CONF_PATH": str(directory)}
+        if kind == "tls":
+            key = directory / "key.pem"
+            command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+            command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+            command += ["-keyout", key, "-out", self.certificate]
+            subprocess.run(command, check=True, capture_output=True)
+            return ["-Z", "-o", f"ssl_chain_cert={self.certificate},ssl_key={key}"], {}
+        return ["--cluster-nodes", NODES] if self.has_clusters else [], {}
+
+    def ended(self):
+        """The kinds whose server has ended by itself."""
+        return [kind for kind, server in self.running.items() if server[0].poll() is not None]
+
+    def stop(self):
+        """Stops all; gives the kinds that would not stop."""
+        stubborn = []
+        for kind, (server, _, _) in self.running.items():
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                stubborn.append(kind)
+        self.directory.cleanup()
+        return stubborn
+
+
+def start(program, flags, environment):
     """Starts the server on a free port; gives the process, the host and the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64"]
+    command += [flag.replace("PORT", str(port)) for flag in flags]
     if os.geteuid() == 0:
         command += ["-u", "root"]
-    described = subprocess.run([program, "-h"], capture_output=True, text=True).stdout
-    if "--cluster-nodes" in described:
-        nodes = f"localhost|127.0.0.1|{port}"
-        command += ["--cluster-nodes", nodes]
-        os.environ["CLUSTER_NODES"] = nodes
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=os.environ | environment)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         try:
@@ -55,7 +138,7 @@ def start(program):
                 break
             time.sleep(0.02)
     server.kill()
-    sys.exit(f"{program} does not accept connections")
+    raise OSError(f"{program} {' '.join(flags)} does not accept connections")
 
 
 def build_go():
@@ -66,15 +149,24 @@ def build_go():
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def run(name, host, port):
+def run(name, host, port, fleet):
     """Runs one client's test; gives whether it passed and what it said."""
     if name == "gomemcache":
         built = build_go()
         if built.returncode != 0:
             return False, built.stderr.strip() or built.stdout.strip()
-    command = [str(word) for word in CLIENTS[name]] + [host, str(port)]
+    client, how = CLIENTS[name]
+    more = {"sasl": [NAME, PASSWORD], "tls": [fleet and fleet.certificate]}.get(how, [])
+    command = [str(word) for word in [*client, host, port, how, *more]]
+    environment = os.environ | {"NODE_PATH": str(NODE_MODULES)}
+    if fleet and fleet.has_clusters and KINDS[how] == "plain":
+        environment["CLUSTER_NODES"] = NODES.replace("PORT", str(port))
+    if how == "sasl":
+        # pylibmc brings its own Cyrus SASL, which looks for its mechanisms where Debian has none.
+        places = pathlib.Path("/usr/lib").glob("*/sasl2")
+        environment.setdefault("SASL_PATH", ":".join(str(place) for place in places))
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     except subprocess.TimeoutExpired:
         return False, "did not end within a minute"
     except OSError as error:
@@ -84,38 +176,46 @@ def run(name, host, port):
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    words = sys.argv[1:]
+    ways = set(KINDS)
+    if len(words) > 1 and words[0] == "--only":
+        ways = set(words[1].split(","))
+        words = words[2:]
+    if not words or words[0].startswith("-") or not ways <= set(KINDS):
         sys.exit(__doc__)
-    target, names = sys.argv[1], sys.argv[2:] or list(CLIENTS)
+    target, names = words[0], words[1:] or list(CLIENTS)
     unknown = [name for name in names if name not in CLIENTS]
     if unknown:
-        sys.exit(f"no client {unknown[0]}; there are {', '.join(CLIENTS)}")
-    server = None
+        sys.exit(f"no client {unknown[0]}; there are: {'; '.join(CLIENTS)}")
+    names = [name for name in names if CLIENTS[name][1] in ways]
     host, _, port = target.rpartition(":")
+    fleet = None
     if "/" in target or not port.isdigit():
-        server, host, port = start(target)
+        fleet = Fleet(target)
+    else:
+        names = [name for name in names if KINDS[CLIENTS[name][1]] == "plain"]
     passed = 0
     try:
         for name in names:
             begin = time.monotonic()
-            good, output = run(name, host, port)
+            try:
+                if fleet:
+                    host, port = fleet.address(KINDS[CLIENTS[name][1]])
+                good, output = run(name, host, port, fleet)
+            except OSError as error:
+                good, output = False, str(error)
             passed += good
             last = output.splitlines()[-1] if output else ""
-            print(f"{'ok  ' if good else 'FAIL'} {name:<20} {time.monotonic() - begin:5.1f} s  {last}", flush=True)
+            print(f"{'ok  ' if good else 'FAIL'} {name:<26} {time.monotonic() - begin:5.1f} s  {last}", flush=True)
             if not good:
                 print("\n".join("     " + line for line in output.splitlines()[-12:]), flush=True)
-            if server is not None and server.poll() is not None:
-                print(f"FAIL the server ended with {server.returncode}")
+            if fleet and fleet.ended():
+                print(f"FAIL the server ended: {', '.join(fleet.ended())}")
                 break
     finally:
-        if server is not None:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                print("FAIL the server did not stop")
-                passed = max(0, passed - 1)
+        for kind in fleet.stop() if fleet else []:
+            print(f"FAIL the server did not stop: {kind}")
+            passed = max(0, passed - 1)
     print(f"{passed} passed, {len(names) - passed} failed")
     sys.exit(0 if passed == len(names) else 1)
 
