@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::Outcome;
 use crate::escape::{escape, unescape};
+use crate::packet::{CAS_AT, Packet, REPLY};
 use crate::reply::{CHOSEN_CAS, Kind, Role, line, near, number, value_length};
 
 /// From how many equal bytes on a recorded reply is written as a repeat.
@@ -103,7 +104,7 @@ impl Transcript {
     }
 }
 
-/// The CAS numbers that the placeholders `<cas N>` stand for in one case.
+/// The CAS numbers that the placeholders `<cas N>` and `<cas8 N>` stand for in one case.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     number_of: HashMap<u64, u64>,
@@ -138,7 +139,12 @@ impl Bindings {
                             self.number_of.get(&name).ok_or(format!("<cas {name}> was not seen before"))?;
                         bytes.extend(number.to_string().bytes());
                     }
-                    _ => return Err("only <cas N> can stand in a request".to_owned()),
+                    Part::PackedCas(name) => {
+                        let number =
+                            self.number_of.get(&name).ok_or(format!("<cas8 {name}> was not seen before"))?;
+                        bytes.extend(number.to_be_bytes());
+                    }
+                    _ => return Err("only <cas N> and <cas8 N> can stand in a request".to_owned()),
                 }
             }
         }
@@ -149,6 +155,11 @@ impl Bindings {
     pub fn record(&mut self, reply: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = reply;
+        if reply.first() == Some(&REPLY) {
+            let (packets, left_over) = Packet::split(reply);
+            lines.extend(packets.iter().map(|packet| self.record_packet(packet)));
+            rest = left_over;
+        }
         while !rest.is_empty() {
             let head = line(rest);
             rest = &rest[head.len()..];
@@ -162,6 +173,17 @@ impl Bindings {
             }
         }
         lines
+    }
+
+    /// A packet of the binary protocol on one line.
+    fn record_packet(&mut self, packet: &Packet<'_>) -> String {
+        let header = packet.header.bytes();
+        let (head, cas) = header.split_at(CAS_AT);
+        let cas = match packet.header.cas {
+            chosen if chosen == 0 || chosen >= CHOSEN_CAS => with_zeros(cas),
+            number => format!("<cas8 {}>", self.name(number)),
+        };
+        format!("{}{cas}{}", with_zeros(head), with_zeros(packet.body))
     }
 
     fn record_line(&mut self, head: &[u8]) -> String {
@@ -202,12 +224,20 @@ impl Bindings {
                     rest = rest.strip_prefix(literal.as_slice()).ok_or_else(fault)?;
                     continue;
                 }
+                if let Part::PackedCas(name) = part {
+                    let (number, more) = rest.split_first_chunk().ok_or_else(fault)?;
+                    if !self.bind(name, u64::from_be_bytes(*number)) {
+                        return Err(fault());
+                    }
+                    rest = more;
+                    continue;
+                }
                 let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let number = number(&rest[..digits], 0).ok_or_else(fault)?;
                 let good = match part {
                     Part::Cas(name) => self.bind(name, number),
                     Part::About(wanted) => near(wanted, number),
-                    Part::Number | Part::Bytes(_) => true,
+                    Part::Number | Part::PackedCas(_) | Part::Bytes(_) => true,
                 };
                 if !good {
                     return Err(fault());
@@ -226,13 +256,20 @@ impl Bindings {
 /// How many bytes a reply to these lines has at least; to know when to stop reading.
 pub fn shortest(lines: &[String]) -> usize {
     let parts = lines.iter().filter_map(|line| parts(line).ok()).flatten();
-    parts.map(|part| if let Part::Bytes(bytes) = part { bytes.len() } else { 1 }).sum()
+    parts
+        .map(|part| match part {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::PackedCas(_) => 8,
+            _ => 1,
+        })
+        .sum()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Bytes(Vec<u8>),
     Cas(u64),
+    PackedCas(u64),
     About(u64),
     Number,
 }
@@ -251,6 +288,7 @@ fn parts(line: &str) -> Outcome<Vec<Part>> {
         let argument = || argument.parse::<u64>().map_err(|_| format!("<{inner}> needs a number"));
         parts.push(match word {
             "cas" => Part::Cas(argument()?),
+            "cas8" => Part::PackedCas(argument()?),
             "about" => Part::About(argument()?),
             "number" => Part::Number,
             _ => return Err(format!("no placeholder <{inner}>; a literal < is written \\x3c")),
@@ -281,9 +319,15 @@ fn literal(bytes: &[u8]) -> String {
     text
 }
 
+/// The same with zeros, of which packets have many, as `\0`.
+fn with_zeros(bytes: &[u8]) -> String {
+    bytes.split(|&byte| byte == 0).map(literal).collect::<Vec<_>>().join("\\0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::{Header, opcode};
 
     #[test]
     fn a_file_survives_reading_and_writing() {
@@ -291,6 +335,23 @@ mod tests {
         assert_eq!(Transcript::parse(text).map(|transcript| transcript.print()), Ok(text.to_owned()));
         assert!(Transcript::parse("get a").is_err());
         assert!(Transcript::parse("> <what>").is_err());
+    }
+
+    #[test]
+    fn packets_are_recorded_one_a_line() {
+        let packet = |cas: u64| {
+            let header = Header { magic: REPLY, body: 2, cas, ..Header::request(opcode::GET) };
+            [&header.bytes()[..], b"ok"].concat()
+        };
+        let mut bindings = Bindings::default();
+        let lines = bindings.record(&[packet(7), packet(0)].concat());
+        assert_eq!(lines[0], "\\x81\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\x02\\0\\0\\0\\0<cas8 1>ok");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(bindings.request(&["<cas8 1>".to_owned()]), Ok(7u64.to_be_bytes().to_vec()));
+        let mut other = Bindings::default();
+        assert_eq!(other.check(&lines, &[packet(9), packet(0)].concat()), Ok(()));
+        assert!(other.check(&lines, &[packet(8), packet(0)].concat()).is_err());
+        assert_eq!(shortest(&lines), 52);
     }
 
     #[test]

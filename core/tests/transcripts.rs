@@ -121,13 +121,28 @@ fn converse(case: &Case, wire: &mut dyn Wire, cut: bool) -> Result<(), String> {
         }
     }
     if open && !ends_watching(&case.entries) {
-        wire.send(b"mn\r\n", false);
-        let got = wire.receive(&mut |got| got == b"MN\r\n");
-        if got != b"MN\r\n" {
+        let (last, answer): (&[u8], &[u8]) =
+            if is_binary(&case.entries) { (&NOOP.0, &NOOP.1) } else { (b"mn\r\n", b"MN\r\n") };
+        wire.send(last, false);
+        let got = wire.receive(&mut |got| got == answer);
+        if got != answer {
             return Err(format!("something is left over: {:?}", String::from_utf8_lossy(&got)));
         }
     }
     Ok(())
+}
+
+/// The packet of the binary protocol that does nothing, and its reply.
+const NOOP: ([u8; 24], [u8; 24]) = (
+    *b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\xfe\xff\xff\xfe\0\0\0\0\0\0\0\0",
+    *b"\x81\x0a\0\0\0\0\0\0\0\0\0\0\xfe\xff\xff\xfe\0\0\0\0\0\0\0\0",
+);
+
+/// Whether the connection speaks the binary protocol: its first byte tells.
+fn is_binary(entries: &[Entry]) -> bool {
+    let first =
+        entries.iter().find_map(|entry| if let Entry::Request(lines) = entry { Some(lines) } else { None });
+    first.is_some_and(|lines| lines[0].starts_with("\\x80"))
 }
 
 /// Whether the connection is a watcher's at the end: it answers no more.
@@ -288,8 +303,8 @@ fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
     Remote { server, socket, rng: Rng::new(1) }
 }
 
-fn over_unix(mut config: ServerConfig, path: &Path) -> Remote<UnixStream> {
-    config.listen = vec![Listen::Unix { path: path.into(), mask: 0o700, protocol: Protocol::Ascii }];
+fn over_unix(mut config: ServerConfig, path: &Path, protocol: Protocol) -> Remote<UnixStream> {
+    config.listen = vec![Listen::Unix { path: path.into(), mask: 0o700, protocol }];
     let server = Server::start(config).unwrap();
     server.cache().clock().freeze();
     let socket = UnixStream::connect(path).unwrap();
@@ -345,7 +360,8 @@ fn a_server_answers_as_recorded_over_tcp_and_unix_sockets() {
             let patience = if silent { SILENCE } else { PATIENCE };
             let mut tcp = over_tcp(case.config.clone());
             tcp.socket.set_read_timeout(Some(patience)).unwrap();
-            let mut unix = over_unix(case.config.clone(), &path);
+            let protocol = if is_binary(&case.entries) { Protocol::Binary } else { Protocol::Ascii };
+            let mut unix = over_unix(case.config.clone(), &path, protocol);
             unix.socket.set_read_timeout(Some(patience)).unwrap();
             let said = [converse(&case, &mut tcp, cut), converse(&case, &mut unix, cut)];
             for (wire, said) in ["TCP", "Unix"].iter().zip(said) {

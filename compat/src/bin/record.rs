@@ -69,11 +69,19 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A server with its connections.
+struct Open {
+    _server: Server,
+    link: Link,
+    /// For the clock: the other one may speak the binary protocol.
+    control: Link,
+}
+
 /// A server with a connection, for one case.
 struct Case {
     name: String,
     flags: Vec<String>,
-    open: Option<(Server, Link)>,
+    open: Option<Open>,
     bindings: Bindings,
     failed: bool,
     /// The last step of the clock, in a case with such steps.
@@ -81,17 +89,17 @@ struct Case {
 }
 
 impl Case {
-    fn link(&mut self, options: &Options) -> Outcome<&mut Link> {
+    fn open(&mut self, options: &Options) -> Outcome<&mut Open> {
         if self.open.is_none() {
             let flags = [self.flags.clone(), options.flags.clone()].concat();
             let server = Server::start(&Target::Program(options.server.clone(), flags))?;
-            let mut link = server.connect()?;
+            let (link, mut control) = (server.connect()?, server.connect()?);
             if self.step.is_some() {
-                debugtime(&mut link, "p").map_err(|fault| format!("case {}: {fault}", self.name))?;
+                debugtime(&mut control, "p").map_err(|fault| format!("case {}: {fault}", self.name))?;
             }
-            self.open = Some((server, link));
+            self.open = Some(Open { _server: server, link, control });
         }
-        self.open.as_mut().map(|(_, link)| link).ok_or("no connection".to_owned())
+        self.open.as_mut().ok_or("no connection".to_owned())
     }
 }
 
@@ -162,7 +170,7 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
                 let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
                 let last = case.step.replace(seconds).unwrap_or(0);
                 let name = case.name.clone();
-                advance(case.link(options)?, seconds, last)
+                advance(&mut case.open(options)?.control, seconds, last)
                     .map_err(|fault| format!("case {name}: {fault}"))?;
             }
             Entry::Request(lines) => {
@@ -176,7 +184,7 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
                     entries.next();
                 }
                 let closes = entries.next_if_eq(&Entry::Closed).is_some();
-                let link = case.link(options)?;
+                let link = &mut case.open(options)?.link;
                 let exchange = |length, closes, link: &mut Link| {
                     link.send(&bytes, &[], Duration::ZERO);
                     receive(link, length, closes, if bytes.len() > 10_000 { 10 * QUIET } else { QUIET })
