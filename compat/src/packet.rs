@@ -101,6 +101,12 @@ impl<'a> Packet<'a> {
         (packets, rest)
     }
 
+    /// Whether `bytes` are one packet that refuses a value, or does not know the command.
+    pub fn is_refusal(bytes: &'a [u8]) -> bool {
+        let (packets, rest) = Self::split(bytes);
+        rest.is_empty() && matches!(&packets[..], [one] if matches!(one.header.status, 0x03 | 0x81 | 0x82))
+    }
+
     /// Extras, key and value. Lengths that do not fit are cut.
     pub fn parts(&self) -> (&'a [u8], &'a [u8], &'a [u8]) {
         let (extras, rest) = self.body.split_at((self.header.extras as usize).min(self.body.len()));

@@ -176,11 +176,8 @@ impl Cache {
     /// request says so.
     pub fn draft(&self, request: &StoreRequest<'_>, length: usize) -> Result<Draft, AllocError> {
         let hash = self.store.hash(request.key);
-        let made = self.new_item(request, length).and_then(|new| {
-            let draft = Draft::new(&self.store, hash, &new, length, false)?;
-            self.store.visit(request.key, hash).stats(new.class).set_cmds += 1;
-            Ok(draft)
-        });
+        let made =
+            self.new_item(request, length).and_then(|new| Draft::new(&self.store, hash, &new, length, false));
         made.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
@@ -217,27 +214,25 @@ impl Cache {
         let hash = self.store.hash(request.key);
         let stored = match value {
             Value::Draft(draft) => match draft.into_buffer() {
-                Ok(bytes) => self.store_bytes(request, hash, &bytes, true),
+                Ok(bytes) => self.store_bytes(request, hash, &bytes),
                 Err(draft) => Ok(self.store_draft(request, hash, draft)),
             },
-            Value::Bytes(bytes) => self.store_bytes(request, hash, bytes, false),
+            Value::Bytes(bytes) => self.store_bytes(request, hash, bytes),
         };
         stored.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
-    /// Stores a value that is all there. `counted`: as a set, before.
+    /// Stores a value that is all there.
     fn store_bytes(
         &self,
         request: &StoreRequest<'_>,
         hash: u64,
         bytes: &[u8],
-        counted: bool,
     ) -> Result<StoreReply, AllocError> {
         let mut new = self.new_item(request, bytes.len())?;
         if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
             let mut draft = Draft::new(&self.store, hash, &new, bytes.len(), true)?;
             draft.write(bytes)?;
-            self.store.visit(request.key, hash).stats(new.class).set_cmds += u64::from(!counted);
             return Ok(self.store_draft(request, hash, draft));
         }
         let mut again = false;
@@ -245,12 +240,12 @@ impl Cache {
             let mut visit = self.reopen(request.key, hash, request.client, again);
             let verdict = judge(&mut visit, request, again);
             if let Verdict::Join = verdict {
-                visit.stats(new.class).set_cmds += u64::from(!counted);
+                visit.stats(new.class).set_cmds += 1;
                 drop(visit);
                 return Ok(self.join(request, hash, &[bytes]));
             }
             let Verdict::Store { bits, expiry } = verdict else {
-                visit.stats(new.class).set_cmds += u64::from(!counted);
+                visit.stats(new.class).set_cmds += 1;
                 return Ok(self.done(request, &verdict.reply(bytes.len()), new.class));
             };
             new.bits |= bits;
@@ -262,7 +257,7 @@ impl Cache {
                 again = true;
                 continue;
             }
-            visit.stats(new.class).set_cmds += u64::from(!counted);
+            visit.stats(new.class).set_cmds += 1;
             let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length: bytes.len() };
             drop(visit);
             return Ok(self.done(request, &reply, new.class));
@@ -272,6 +267,7 @@ impl Cache {
     fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Draft) -> StoreReply {
         let mut visit = self.open(request.key, hash, request.client);
         let (length, class) = (draft.len(), draft.class());
+        visit.stats(class).set_cmds += 1;
         let reply = match judge(&mut visit, request, false) {
             Verdict::Join => {
                 drop(visit);

@@ -340,8 +340,16 @@ pub enum Packet<'a> {
 }
 
 /// Parses a packet of which `packet` holds at least header, extras and key.
+/// Without `use_cas` stores ignore the CAS, as in memcached. `expiry` is the
+/// clock's rule for a TTL.
 #[inline]
-pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32, client: i32) -> Packet<'a> {
+pub fn parse<'a>(
+    header: &Header,
+    packet: &'a [u8],
+    use_cas: bool,
+    expiry: impl FnOnce(i64) -> u32,
+    client: i32,
+) -> Packet<'a> {
     use opcode::{
         ADD, APPEND, DECREMENT, DELETE, FLUSH, GAT, GATK, GET, GETK, INCREMENT, NOOP, PREPEND, QUIT, REPLACE,
         SASL_AUTH, SASL_LIST, SASL_STEP, SET, STAT, TOUCH, VERSION,
@@ -351,6 +359,7 @@ pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32
     let empty = header.body == 0;
     let no_value = header.value() == 0;
     let loud = header.echo().loud();
+    let compare = if use_cas { header.cas } else { 0 };
     match (loud, Key::new(bytes)) {
         (GET | GETK, Some(key)) if extras.is_empty() && no_value => {
             Packet::Data(Request::Get { key, touch: None })
@@ -361,7 +370,7 @@ pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32
         }
         (SET | ADD | REPLACE, Some(key)) if extras.len() == 8 => {
             let mode = match loud {
-                _ if header.cas != 0 => Mode::Cas,
+                _ if compare != 0 => Mode::Cas,
                 SET => Mode::Set,
                 ADD => Mode::Add,
                 _ => Mode::Replace,
@@ -370,13 +379,13 @@ pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32
                 flags: number(extras, 0),
                 exptime: i64::from(number(extras, 4)),
                 purge_on_failure: loud == SET,
-                ..plain_store(key, mode, header.cas)
+                ..plain_store(key, mode, compare)
             };
             Packet::Store { head, length: header.value() }
         }
         (APPEND | PREPEND, Some(key)) if extras.is_empty() => {
             let mode = if loud == APPEND { Mode::Append } else { Mode::Prepend };
-            Packet::Store { head: plain_store(key, mode, header.cas), length: header.value() }
+            Packet::Store { head: plain_store(key, mode, compare), length: header.value() }
         }
         (DELETE, Some(key)) if extras.is_empty() && no_value => {
             Packet::Data(Request::Delete { key, compare: header.cas })
@@ -384,7 +393,7 @@ pub fn parse<'a>(header: &Header, packet: &'a [u8], now: impl FnOnce(i64) -> u32
         (INCREMENT | DECREMENT, Some(key)) if extras.len() == 20 && no_value => {
             let vivify = match number(extras, 16) {
                 NO_INITIAL => None,
-                exptime => Some((long(extras, 8), now(i64::from(exptime)))),
+                exptime => Some((long(extras, 8), expiry(i64::from(exptime)))),
             };
             Packet::Data(Request::Delta(DeltaRequest {
                 compare: header.cas,

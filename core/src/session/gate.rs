@@ -57,7 +57,11 @@ impl Session {
             (Method::Text, Protocol::Ascii) => self.text_login(env, users, rest, out),
             (Method::Sasl, Protocol::Binary) => {
                 let Some(header) = Header::read(rest) else { return Used::NeedInput };
-                if header.is_request() && header.refusal().is_none() && !header.is_open_to_all() {
+                if rest.len() >= header.head()
+                    && header.is_request()
+                    && header.refusal().is_none()
+                    && !header.is_open_to_all()
+                {
                     header.echo().error(out, Status::AuthError);
                     return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
                 }

@@ -9,6 +9,10 @@ use crate::dispatch::{dispatch, miss};
 use crate::output::Output;
 use crate::protocol::binary::{Encoder, Header, Packet, Status, parse};
 
+/// Most bytes of header, extras and key: what memcached reads at once. A client
+/// that sends more is not answered.
+const HEAD_MAX: usize = 16384;
+
 impl Session {
     /// Carries out one packet.
     #[inline]
@@ -19,17 +23,21 @@ impl Session {
         if !header.is_request() {
             return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
         }
+        let head = header.head();
+        if head > HEAD_MAX {
+            return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+        }
+        if rest.len() < head {
+            return Used::NeedInput;
+        }
         let refusal = header.refusal().or_else(|| header.has_long_key().then_some(Status::Invalid));
         if let Some(status) = refusal {
             echo.error(out, status);
             return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
         }
-        let head = header.head();
-        if rest.len() < head {
-            return Used::NeedInput;
-        }
         let clock = context.cache.clock();
-        let packet = parse(&header, rest, |exptime| clock.expiry(exptime), env.fd);
+        let use_cas = context.cache.config().use_cas;
+        let packet = parse(&header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
         if let Packet::Sasl { step, mechanism, length } = packet {
             let ask = Sasl { echo, step, mechanism, length };
             let used = self.sasl(env, &ask, rest, head, out);

@@ -120,11 +120,12 @@ impl Session {
             return Used::Bytes(used);
         };
         let Upload { draft, head, how, tail, .. } = *upload;
+        let cache: &Cache = &env.context.cache;
         if &tail != b"\r\n" {
+            cache.count_set(&head.key, draft.class());
             how.bad_chunk(out);
             return Used::Bytes(used);
         }
-        let cache: &Cache = &env.context.cache;
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
         how.store(cache, &request, Value::Draft(draft), out);

@@ -11,13 +11,13 @@ use crate::statistics;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Compares; gives a line for each difference.
-pub fn compare_state(pair: &mut Pair) -> Outcome<Vec<String>> {
+/// Compares, after commands that may have been `binary`; gives a line for each difference.
+pub fn compare_state(pair: &mut Pair, binary: bool) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
     let (mut left, mut right) = (pair.left.connect()?, pair.right.connect()?);
 
     let (one, two) = (table(ask(&mut left, "stats")?), table(ask(&mut right, "stats")?));
-    found.extend(statistics::general(&one, &two).into_iter().map(|fault| format!("stats {fault}")));
+    found.extend(statistics::general(&one, &two, binary).into_iter().map(|fault| format!("stats {fault}")));
     let settings = "stats settings";
     let (one, two) = (table(ask(&mut left, settings)?), table(ask(&mut right, settings)?));
     found.extend(statistics::settings(&one, &two).into_iter().map(|fault| format!("{settings} {fault}")));

@@ -127,7 +127,7 @@ fn differ(options: &Options) -> Outcome<bool> {
     }
     println!("{sent} commands compared in {:.1} s", begin.elapsed().as_secs_f64());
     if options.checks && !options.agree {
-        let found = check::compare_state(&mut pair)?;
+        let found = check::compare_state(&mut pair, options.mode == Mode::Binary)?;
         for line in &found {
             println!("state differs: {line}");
         }

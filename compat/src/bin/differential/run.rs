@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use memcache_compat::Outcome;
 use memcache_compat::link::{Link, Received};
+use memcache_compat::packet::Packet;
 use memcache_compat::reply::Comparison;
 use memcache_compat::rng::Rng;
 use memcache_compat::server::{Server, Target};
@@ -179,6 +180,13 @@ impl Pair {
                 return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
             }
             (Received::Silence(_), Received::Silence(_)) => "both servers swallowed the marker".to_owned(),
+            // memcached tells that a value is refused when all of it has come, which it never does here. A server may
+            // tell at once.
+            (Received::Closed(a), Received::Closed(b))
+                if group.ending == Ending::Finish && a.is_empty() && Packet::is_refusal(b) =>
+            {
+                return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
+            }
             (Received::Closed(a), Received::Closed(b)) if group.ending == Ending::Finish => {
                 let comparison = &mut self.comparison;
                 match comparison.compare_packets(a, b, &mut Vec::new(), statistics::compare) {

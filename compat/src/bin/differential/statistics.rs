@@ -36,6 +36,9 @@ const COUNTERS: &[&str] = &[
     "threads",
 ];
 
+/// Counters that memcached leaves alone in the binary protocol.
+const TEXT_COUNTERS: &[&str] = &["store_too_large", "store_no_memory"];
+
 /// Settings that name the server or a moment, or that a server is free to choose.
 const OWN_SETTINGS: &[&str] = &["oldest", "reqs_per_event", "tcpport", "udpport", "inter", "domain_socket"];
 
@@ -46,7 +49,7 @@ const OWN_SETTINGS: &[&str] = &["oldest", "reqs_per_event", "tcpport", "udpport"
 pub fn compare(left: &[String], right: &[String]) -> Outcome<()> {
     let first = left.first().or(right.first()).map_or("", |line| name(line));
     let found = match first {
-        "pid" => general(left, right),
+        "pid" => general(left, right, true),
         "maxbytes" => settings(left, right),
         "detailed" => detailed(left, right),
         // Classes with pages but without items are there in one server alone.
@@ -59,13 +62,14 @@ pub fn compare(left: &[String], right: &[String]) -> Outcome<()> {
     if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
 }
 
-/// The general statistics: their names and those values that the commands determine.
-pub fn general(left: &[String], right: &[String]) -> Vec<String> {
+/// The general statistics: their names and those values that the commands determine, which may have been `binary`.
+pub fn general(left: &[String], right: &[String], binary: bool) -> Vec<String> {
     let mut found = names(left, right);
     let (one, two) = (table(left), table(right));
     let differs = |name: &&&str| one.get(**name) != two.get(**name);
     let show = |name: &&str| format!("{name}: {:?} and {:?}", one.get(name), two.get(name));
-    found.extend(COUNTERS.iter().filter(differs).map(show));
+    let told = |name: &&&str| !(binary && TEXT_COUNTERS.contains(*name));
+    found.extend(COUNTERS.iter().filter(told).filter(differs).map(show));
     found
 }
 
