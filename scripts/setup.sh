@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
     build-essential                          # the linker, and C for the clients below
-    perl                                     # memcached's own suite
+    perl libio-socket-ssl-perl               # memcached's own suite
     memcached                                # the server to compare with
     strace                                   # counts system calls
     libmemcached-tools                       # client: memccat, memccp, memccapable, …

@@ -239,6 +239,101 @@ pub enum Protocol {
     Binary,
 }
 
+/// Whether a TCP listener speaks TLS, and what it wants of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsMode {
+    /// No TLS (`notls:`).
+    #[default]
+    Off,
+    /// TLS, clients as [`TlsConfig::verify_mode`] says.
+    Default,
+    /// TLS, clients need no certificate (`btls:`).
+    NoPeer,
+    /// TLS, clients need a certificate (`mtls:`).
+    Peer,
+}
+
+/// What is wanted of a client's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyMode {
+    /// None is asked for.
+    #[default]
+    None,
+    /// One is asked for; if the client has one, it must be good.
+    Request,
+    /// A good one is needed.
+    Require,
+    /// The same as [`VerifyMode::Require`]: nobody is asked twice.
+    Once,
+}
+
+/// How a private key is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// Text.
+    #[default]
+    Pem,
+    /// ASN.1.
+    Der,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    V1_2,
+    /// TLS 1.3 alone.
+    V1_3,
+}
+
+/// Settings of TLS (`-Z`, `-o ssl_*`). Files are read at start and by
+/// `refresh_certs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The server's certificate and those above it, PEM (`ssl_chain_cert`).
+    pub chain_cert: PathBuf,
+    /// Its private key (`ssl_key`); `None`: it is in `chain_cert`.
+    pub key: Option<PathBuf>,
+    /// How the key is written down (`ssl_keyformat`).
+    pub key_format: KeyFormat,
+    /// What clients have to show at listeners of [`TlsMode::Default`]
+    /// (`ssl_verify_mode`).
+    pub verify_mode: VerifyMode,
+    /// Who signs certificates of clients, PEM (`ssl_ca_cert`). `None`: no
+    /// certificate of a client is good.
+    pub ca_cert: Option<PathBuf>,
+    /// Cipher suites, as OpenSSL writes a list of them (`ssl_ciphers`). As
+    /// there, a list without a name of TLS 1.3 leaves the suites of 1.3 alone.
+    pub ciphers: Option<String>,
+    /// Bytes that are encrypted before they are sent (`ssl_wbuf_size`); less
+    /// than 64 KiB is taken for 64 KiB, more than 1 MiB for 1 MiB.
+    pub wbuf_size: usize,
+    /// Whether sessions can be resumed (`ssl_session_cache`).
+    pub session_cache: bool,
+    /// Reported only: `ssl_kernel_tls`.
+    pub kernel_tls: bool,
+    /// The oldest version that is spoken (`ssl_min_version`).
+    pub min_version: TlsVersion,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            chain_cert: PathBuf::new(),
+            key: None,
+            key_format: KeyFormat::default(),
+            verify_mode: VerifyMode::default(),
+            ca_cert: None,
+            ciphers: None,
+            wbuf_size: 16 * 1024,
+            session_cache: false,
+            kernel_tls: false,
+            min_version: TlsVersion::default(),
+        }
+    }
+}
+
 /// One place to listen at.
 #[derive(Clone, Debug)]
 pub enum Listen {
@@ -248,6 +343,8 @@ pub enum Listen {
         addr: SocketAddr,
         /// Protocol of connections accepted here.
         protocol: Protocol,
+        /// Whether TLS is spoken.
+        tls: TlsMode,
     },
     /// A Unix stream socket.
     Unix {
@@ -288,6 +385,8 @@ pub struct ServerConfig {
     /// binary protocol, with text authentication the text protocols: what
     /// negotiates is narrowed to that, what speaks the other is refused.
     pub auth: Option<AuthConfig>,
+    /// Certificate, key and rules of listeners that speak TLS.
+    pub tls: Option<TlsConfig>,
     /// Number of worker threads (`-t`), 1 to 1024.
     pub threads: usize,
     /// Most connections at once, file descriptors of listeners and UDP sockets
@@ -366,6 +465,7 @@ impl Default for ServerConfig {
             cache: CacheConfig::default(),
             listen: Vec::new(),
             auth: None,
+            tls: None,
             threads: 4,
             max_connections: 1024,
             maxconns_fast: true,
@@ -407,6 +507,16 @@ impl ServerConfig {
         }
         if self.requests_per_event == 0 {
             return fail("Number of requests per event must be greater than 0");
+        }
+        let speaks_tls = |listen: &Listen| matches!(listen, Listen::Tcp { tls, .. } if *tls != TlsMode::Off);
+        match &self.tls {
+            None if self.listen.iter().any(speaks_tls) => {
+                return fail("A listener with TLS needs a certificate");
+            }
+            Some(tls) if tls.chain_cert.as_os_str().is_empty() => {
+                return fail("Error loading the certificate chain: (null) : ssl_chain_cert is not given");
+            }
+            _ => {}
         }
         let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
@@ -456,6 +566,15 @@ mod tests {
         assert!(big.validate().is_err_and(|e| e.to_string().contains("1/2 of memory max")));
         let odd = CacheConfig { slab_chunk_max: 3000, ..CacheConfig::default() };
         assert!(odd.validate().is_err_and(|e| e.to_string().contains("evenly divisible")));
+        let plain = ServerConfig { tls: Some(TlsConfig::default()), ..ServerConfig::default() };
+        assert!(plain.validate().is_err_and(|e| e.to_string().contains("ssl_chain_cert")));
+        let listen = Listen::Tcp {
+            addr: ([127, 0, 0, 1], 0).into(),
+            protocol: Protocol::Negotiating,
+            tls: TlsMode::Peer,
+        };
+        let bare = ServerConfig { listen: vec![listen], ..ServerConfig::default() };
+        assert!(bare.validate().is_err_and(|e| e.to_string().contains("needs a certificate")));
         let none = ServerConfig { threads: 0, ..ServerConfig::default() };
         assert!(none.validate().is_err());
     }

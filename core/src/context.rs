@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::config::ServerConfig;
 use crate::error::StartError;
+use crate::tls::Tls;
 
 /// How a server was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Context {
     pub connections: ConnectionTable,
     /// What `config get cluster` answers.
     pub cluster: Cluster,
+    tls: OnceLock<Arc<Tls>>,
     stop: AtomicU8,
     stop_hook: OnceLock<Box<dyn Fn(Stop) + Send + Sync>>,
     describe: OnceLock<fn(i32) -> [String; 2]>,
@@ -63,19 +65,11 @@ impl Context {
             workers,
             listener: ListenerStats::default(),
             connections: ConnectionTable::default(),
+            tls: OnceLock::new(),
             stop: AtomicU8::new(Stop::Running as u8),
             stop_hook: OnceLock::new(),
             describe: OnceLock::new(),
         })
-    }
-
-    /// Reads what may change while the server runs again: the passwords. What was
-    /// read before stays where that fails.
-    ///
-    /// # Errors
-    /// What failed, in one line.
-    pub fn reload(&self) -> Result<(), String> {
-        self.users.as_ref().map_or(Ok(()), Users::reload)
     }
 
     /// Called once by the server: `describe` names both ends of a descriptor's
@@ -88,6 +82,36 @@ impl Context {
     /// Both ends of a connection, the other end first.
     pub fn describe(&self, fd: i32) -> [String; 2] {
         self.describe.get().map_or_else(Default::default, |describe| describe(fd))
+    }
+
+    /// Called once by the server, before it accepts: what TLS needs.
+    pub(crate) fn set_tls(&self, tls: Tls) {
+        tls.loaded_at(self.cache.clock().now());
+        // A second one would mean two servers on one context, which cannot be made.
+        let _ = self.tls.set(Arc::new(tls));
+    }
+
+    /// Certificates and counters of TLS, if it is spoken.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.get()
+    }
+
+    /// Reads again what the settings name by path (SIGHUP).
+    ///
+    /// # Errors
+    /// A line that says what could not be used; what was there before stays.
+    pub fn reload(&self) -> Result<(), String> {
+        let users = self.users.as_ref().map_or(Ok(()), Users::reload);
+        let certificates = match self.reload_certificates() {
+            Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
+            Some(Ok(())) | None => Ok(()),
+        };
+        users.and(certificates)
+    }
+
+    /// Reads the files of TLS again (`refresh_certs`). `None`: there is no TLS.
+    pub fn reload_certificates(&self) -> Option<Result<(), String>> {
+        self.tls().map(|tls| tls.reload(self.cache.clock().now()))
     }
 
     /// Called once by the server: `hook` wakes whoever carries out a stop.

@@ -7,6 +7,7 @@
 //! - [`request`], [`reply`], `dispatch`: one command, whatever the wire.
 //! - `protocol`: bytes to requests and replies to bytes.
 //! - [`session`]: a connection without its socket.
+//! - [`tls`]: certificates, keys and rules of TLS.
 //! - [`server`]: sockets, threads, start and stop.
 
 pub mod admin;
@@ -33,6 +34,7 @@ pub mod server;
 pub mod session;
 pub mod store;
 mod sync;
+pub mod tls;
 pub mod watch;
 
 /// The examples of the README, which must compile and run.

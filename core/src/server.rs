@@ -23,6 +23,7 @@ use crate::net::block_signals;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
+use crate::tls::Tls;
 
 /// Where a server can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +63,19 @@ impl Server {
     /// cannot be listened at, or no thread; nothing is left of the attempt.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
         config.validate()?;
-        let concurrency = config.cache.concurrency.max(config.threads);
-        let cache = Cache::new(CacheConfig { concurrency, ..config.cache.clone() })?;
+        let cache = Cache::new(cache_settings(&config))?;
         Self::with_cache(config, cache)
+    }
+
+    /// As [`Server::start`], but with certificates and keys of `config.tls` that
+    /// were loaded before: by whoever had the right to read them.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with_tls(config: ServerConfig, tls: Tls) -> Result<Self, StartError> {
+        config.validate()?;
+        let cache = Cache::new(cache_settings(&config))?;
+        Self::serve(config, cache, Some(tls))
     }
 
     /// Serves a cache that exists already; `config.cache` is only reported.
@@ -73,7 +84,15 @@ impl Server {
     /// As [`Server::start`].
     pub fn with_cache(config: ServerConfig, cache: Arc<Cache>) -> Result<Self, StartError> {
         config.validate()?;
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
+        Self::serve(config, cache, tls)
+    }
+
+    fn serve(config: ServerConfig, cache: Arc<Cache>, tls: Option<Tls>) -> Result<Self, StartError> {
         let context = Arc::new(Context::new(cache, config)?);
+        if let Some(tls) = tls {
+            context.set_tls(tls);
+        }
         let config = &context.config;
         let (mut listeners, mut datagrams, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for listen in &config.listen {
@@ -250,6 +269,12 @@ impl Drop for End {
         *self.0.0.lock() -= 1;
         self.0.1.notify_all();
     }
+}
+
+/// Of the cache behind a server.
+fn cache_settings(config: &ServerConfig) -> CacheConfig {
+    let concurrency = config.cache.concurrency.max(config.threads);
+    CacheConfig { concurrency, ..config.cache.clone() }
 }
 
 /// The slab classes as memcached logs them at -vv.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
+use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
 use memcache_core::context::Context;
 use memcache_core::local::Ttl;
 use memcache_core::output::Output;
@@ -220,7 +220,11 @@ fn sessions_do_not_allocate() {
 
 #[test]
 fn workers_do_not_allocate() {
-    let listen = vec![Listen::Tcp { addr: "127.0.0.1:0".parse().unwrap(), protocol: Protocol::Negotiating }];
+    let listen = vec![Listen::Tcp {
+        addr: "127.0.0.1:0".parse().unwrap(),
+        protocol: Protocol::Negotiating,
+        tls: TlsMode::Off,
+    }];
     let server =
         Server::start(ServerConfig { listen, cache: config(), threads: 1, ..ServerConfig::default() })
             .unwrap();

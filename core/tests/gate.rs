@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
+use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
 use memcache_core::context::{Context, Stop};
 use memcache_core::local::Ttl;
 use memcache_core::output::Output;
@@ -237,7 +237,8 @@ fn passwords_are_read_again() {
 
 #[test]
 fn no_listener_leads_past_the_gate() {
-    let listen = |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol }];
+    let listen =
+        |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol, tls: TlsMode::Off }];
     for (method, protocol) in [(Method::Sasl, Protocol::Ascii), (Method::Text, Protocol::Binary)] {
         let passwords = Passwords::List(Vec::new());
         let auth = Some(AuthConfig { method, passwords });

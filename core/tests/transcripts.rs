@@ -14,7 +14,7 @@ use std::time::Duration;
 use memcache_compat::rng::Rng;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
 use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig};
+use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig, TlsMode};
 use memcache_core::context::{Context, Stop};
 use memcache_core::output::Output;
 use memcache_core::server::{BoundAddress, Server};
@@ -294,7 +294,7 @@ const SILENCE: Duration = Duration::from_millis(40);
 
 fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
     let addr = "127.0.0.1:0".parse().unwrap();
-    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating }];
+    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off }];
     let server = Server::start(config).unwrap();
     server.cache().clock().freeze();
     let BoundAddress::Tcp(addr) = &server.addresses()[0] else { panic!("not TCP") };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::config::{Listen, Protocol, ServerConfig};
+use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
 use memcache_core::error::ConfigError;
 
 use crate::failure::Failure;
@@ -175,7 +175,7 @@ impl Flags {
 
         self.set_cache(&mut config, &environment)?;
         self.set_server(&mut config, &mut notes, &mut warnings)?;
-        let mut options = Options::new(&mut config, &mut notes);
+        let mut options = Options::new(&mut config, &mut notes, &mut warnings, self.enable_ssl);
         for list in &self.extended {
             options.apply(list)?;
         }
@@ -211,9 +211,8 @@ impl Flags {
     }
 
     fn refuse_what_is_not_built_in(&self) -> Result<(), Failure> {
-        let absent = [(self.enable_ssl, "-Z: TLS"), (self.memory_file.is_some(), "-e: a memory file")];
-        match absent.iter().find(|(given, _)| *given) {
-            Some((_, what)) => Err(Failure::usage(format!("{what} is not built in"))),
+        match &self.memory_file {
+            Some(_) => Err(Failure::usage("-e: a memory file is not built in")),
             None => Ok(()),
         }
     }
@@ -350,6 +349,9 @@ impl Flags {
             None if udp != Port::Off => udp,
             None => Port::At(DEFAULT_PORT),
         };
+        if self.enable_ssl && tcp == Port::Off {
+            return Err(Failure::usage("ERROR: You cannot enable SSL without a TCP port."));
+        }
         config.reported.tcp_port = tcp.number();
         config.reported.udp_port = udp.number();
         for list in &self.listen {
@@ -368,10 +370,14 @@ impl Flags {
         }
         // A port in the list of `-l` holds for UDP as well.
         let list = config.reported.inter.as_deref();
-        let at = |port: Port, notes: &mut Vec<String>| match (port, list) {
-            (Port::Off, _) => Ok(Vec::new()),
-            (_, Some(list)) => listen::parse(list, port.number(), protocol, notes),
-            (_, None) => Ok(vec![Endpoint { host: Host::Loopback, port: port.number(), protocol }]),
+        let tls = if self.enable_ssl { TlsMode::Default } else { TlsMode::Off };
+        let at = |port: Port, notes: &mut Vec<String>| {
+            let endpoint = Endpoint { host: Host::Loopback, port: port.number(), protocol, tls };
+            match (port, list) {
+                (Port::Off, _) => Ok(Vec::new()),
+                (_, Some(list)) => listen::parse(list, &endpoint, notes),
+                (_, None) => Ok(vec![endpoint]),
+            }
         };
         let endpoints = at(tcp, notes)?;
         // What is to be said of the list is said once.

@@ -22,6 +22,8 @@ Network
                                configured with different protocols
                                format: proto[<protocol>]:tag[<name>]:ip:port
                                i.e. -l proto[binary]:127.0.0.1:11211,proto[ascii]:[::1]:11212
+                               with TLS, 'notls', 'btls' or 'mtls' before one means no TLS, TLS,
+                               or TLS with client certificates (i.e. -l mtls:127.0.0.1:11213)
   -b, --listen-backlog=<num>   set the backlog queue limit (default: 1024)
   -B, --protocol=<name>        protocol - one of ascii, binary, or auto (default: auto)
   -c, --conn-limit=<num>       max simultaneous connections (default: 1024)
@@ -36,6 +38,7 @@ Network
                                user:pass\\nuser2:pass2\\n
   --cluster-nodes=<list>       nodes that \"config get cluster\" answers to auto discovery
                                clients, as host|ip|port or host:port, comma separated
+  -Z, --enable-ssl             enable TLS/SSL
 
 Memory
   -m, --memory-limit=<num>     item memory in megabytes (default: 64)
@@ -97,6 +100,18 @@ Process
     watcher_logbuf_size        size in kilobytes of per-watcher write buffer (default: 256)
     modern                     enables options which will be default in future (currently: nothing)
     no_modern                  uses defaults of previous major version (1.4.x)
+    ssl_chain_cert             certificate chain file in PEM format
+    ssl_key                    private key, if not part of ssl_chain_cert
+    ssl_keyformat              private key format, 1 or PEM, 2 or DER (default: PEM)
+    ssl_verify_mode            peer certificate verification mode: 0 (none), 1 (request),
+                               2 (require) or 3 (once) (default: 0)
+    ssl_ciphers                cipher list to be used, as OpenSSL writes it
+    ssl_ca_cert                PEM format file of acceptable client CAs
+    ssl_wbuf_size              size in kilobytes of SSL output buffer (default: 16)
+    ssl_session_cache          enable SSL session cache, to support session resumption
+    ssl_kernel_tls             accepted, has no effect
+    ssl_min_version            minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)
+                               (default: 2)
     hash_algorithm, no_hashexpand, read_buf_mem_limit, worker_logbuf_size
                                accepted, have no effect
 ";
@@ -133,14 +148,15 @@ SOFTWARE.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memcache_core::config::{MIB, ServerConfig};
+    use memcache_core::config::{MIB, ServerConfig, TlsConfig};
 
     #[test]
     fn feature_words_name_what_works() {
         assert!(HELP.starts_with(VERSION));
         assert!(HELP.contains("unix-socket"));
+        assert!(HELP.contains("enable-ssl"));
         let lower = HELP.to_lowercase();
-        for absent in ["ext_path", "proxy_config", "enable-ssl", "no_drop_privileges"] {
+        for absent in ["ext_path", "proxy_config", "no_drop_privileges"] {
             assert!(!lower.contains(absent), "{absent}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 100));
@@ -167,6 +183,7 @@ mod tests {
             (" slab_automove_ratio", format!("{:.2}", cache.slab_automove_ratio)),
             (" slab_automove_window", cache.slab_automove_window.to_string()),
             (" slab_chunk_max", (cache.slab_chunk_max / 1024).to_string()),
+            (" ssl_wbuf_size", (TlsConfig::default().wbuf_size / 1024).to_string()),
             (" watcher_logbuf_size", (server.watcher_buffer / 1024).to_string()),
         ];
         for (name, value) in told {

@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
-use memcache_core::config::{Listen, Protocol};
+use memcache_core::config::{Listen, Protocol, TlsMode};
 
 use crate::failure::{Failure, reason};
 use crate::number::whole;
@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub port: u16,
     /// Protocol spoken there.
     pub protocol: Protocol,
+    /// Whether TLS is spoken there.
+    pub tls: TlsMode,
 }
 
 /// Which addresses an entry means.
@@ -48,17 +50,12 @@ pub fn join(list: &mut Option<String>, more: &str) {
     }
 }
 
-/// Reads a list. `port` and `protocol` hold for entries that name none.
+/// Reads a list. What an entry does not name is as in `otherwise`.
 /// What was understood but has no effect is told in `notes`.
-pub fn parse(
-    list: &str,
-    port: u16,
-    protocol: Protocol,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Endpoint>, Failure> {
+pub fn parse(list: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, Failure> {
     let mut endpoints = Vec::new();
     for entry in list.split([',', ';']).filter(|entry| !entry.is_empty()) {
-        let endpoint = parse_entry(entry, port, protocol, notes)?;
+        let endpoint = parse_entry(entry, otherwise, notes)?;
         if !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }
@@ -69,15 +66,19 @@ pub fn parse(
     Ok(endpoints)
 }
 
-fn parse_entry(
-    entry: &str,
-    mut port: u16,
-    mut protocol: Protocol,
-    notes: &mut Vec<String>,
-) -> Result<Endpoint, Failure> {
+fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Endpoint, Failure> {
+    let Endpoint { mut port, mut protocol, mut tls, .. } = *otherwise;
     let mut rest = entry;
-    if let Some((prefix @ ("notls" | "btls" | "mtls"), _)) = rest.split_once(':') {
-        return Err(Failure::usage(format!("'{prefix}' option is valid only when SSL is enabled")));
+    if let Some((prefix @ ("notls" | "btls" | "mtls"), after)) = rest.split_once(':') {
+        if tls == TlsMode::Off {
+            return Err(Failure::usage(format!("'{prefix}' option is valid only when SSL is enabled")));
+        }
+        tls = match prefix {
+            "notls" => TlsMode::Off,
+            "btls" => TlsMode::NoPeer,
+            _ => TlsMode::Peer,
+        };
+        rest = after;
     }
     if let Some(spec) = rest.strip_prefix("proto")
         && spec.starts_with('[')
@@ -127,7 +128,7 @@ fn parse_entry(
         "*" => Host::Any,
         name => Host::Name(name.to_owned()),
     };
-    Ok(Endpoint { host, port, protocol })
+    Ok(Endpoint { host, port, protocol, tls })
 }
 
 /// The text between `spec`'s first character and the one that closes it, and
@@ -190,7 +191,7 @@ impl System for ThisMachine {
 /// machine does not have are left out, as memcached passes over them.
 pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
     let mut listen: Vec<Listen> = Vec::new();
-    for Endpoint { host, port, protocol } in endpoints {
+    for Endpoint { host, port, protocol, tls } in endpoints {
         let pair = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, *port).into(), (v6, *port).into()];
         let mut found = match host {
             Host::Loopback => pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
@@ -206,7 +207,7 @@ pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Liste
             // Two entries may mean one address.
             let again = |other: &Listen| matches!(other, Listen::Tcp { addr: have, .. } if *have == addr);
             if !listen.iter().any(again) {
-                listen.push(Listen::Tcp { addr, protocol: *protocol });
+                listen.push(Listen::Tcp { addr, protocol: *protocol, tls: *tls });
             }
         }
     }
@@ -227,8 +228,13 @@ mod tests {
 
     type Entry = (Host, u16, Protocol);
 
+    fn otherwise(port: u16, protocol: Protocol, tls: TlsMode) -> Endpoint {
+        Endpoint { host: Host::Loopback, port, protocol, tls }
+    }
+
     fn entries(list: &str) -> Vec<Entry> {
-        let parsed = parse(list, 11211, Protocol::Negotiating, &mut Vec::new());
+        let otherwise = otherwise(11211, Protocol::Negotiating, TlsMode::Off);
+        let parsed = parse(list, &otherwise, &mut Vec::new());
         parsed.unwrap_or_else(|e| panic!("{e:?}")).into_iter().map(|e| (e.host, e.port, e.protocol)).collect()
     }
 
@@ -274,9 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn entries_say_whether_tls_is_spoken() {
+        let otherwise = otherwise(7, Protocol::Negotiating, TlsMode::Default);
+        let list = "a,notls:a,btls:a,mtls:proto[ascii]:tag_b_:[::1]:8,mtls.example";
+        let parsed = parse(list, &otherwise, &mut Vec::new()).unwrap_or_default();
+        let modes: Vec<_> = parsed.iter().map(|e| (e.host.clone(), e.port, e.tls)).collect();
+        let expected = [
+            (name("a"), 7, TlsMode::Default),
+            (name("a"), 7, TlsMode::Off),
+            (name("a"), 7, TlsMode::NoPeer),
+            (name("::1"), 8, TlsMode::Peer),
+            (name("mtls.example"), 7, TlsMode::Default),
+        ];
+        assert_eq!(modes, expected);
+        assert_eq!(parsed.get(3).map(|e| e.protocol), Some(Protocol::Ascii));
+    }
+
+    #[test]
     fn tags_are_noted() {
         let mut notes = Vec::new();
-        assert!(parse("tag_b_:a", 1, Protocol::Ascii, &mut notes).is_ok());
+        assert!(parse("tag_b_:a", &otherwise(1, Protocol::Ascii, TlsMode::Off), &mut notes).is_ok());
         assert_eq!(notes.len(), 1);
     }
 
@@ -306,7 +329,8 @@ mod tests {
             ("tag_123456789_:a", "Listener tags must be between 1 and 8 characters: \"123456789\""),
         ];
         for (list, line) in cases {
-            let parsed = parse(list, 1, Protocol::Negotiating, &mut Vec::new());
+            let otherwise = otherwise(1, Protocol::Negotiating, TlsMode::Off);
+            let parsed = parse(list, &otherwise, &mut Vec::new());
             assert_eq!(parsed, Err(Failure::usage(line)), "{list}");
         }
     }
@@ -352,8 +376,11 @@ mod tests {
 
     fn resolved(list: &str, ipv6: bool) -> Vec<String> {
         let endpoints = match list {
-            "" => vec![Endpoint { host: Host::Loopback, port: 5, protocol: Protocol::Ascii }],
-            list => parse(list, 5, Protocol::Ascii, &mut Vec::new()).unwrap_or_default(),
+            "" => vec![otherwise(5, Protocol::Ascii, TlsMode::Off)],
+            list => {
+                let otherwise = otherwise(5, Protocol::Ascii, TlsMode::Off);
+                parse(list, &otherwise, &mut Vec::new()).unwrap_or_default()
+            }
         };
         let listen = resolve(&endpoints, &Fake { ipv6 }).unwrap_or_default();
         listen.iter().map(text).collect()
@@ -373,7 +400,8 @@ mod tests {
 
     #[test]
     fn udp_has_the_same_addresses() {
-        let endpoints = parse("localhost,*:6", 5, Protocol::Ascii, &mut Vec::new()).unwrap_or_default();
+        let otherwise = otherwise(5, Protocol::Ascii, TlsMode::Off);
+        let endpoints = parse("localhost,*:6", &otherwise, &mut Vec::new()).unwrap_or_default();
         let listen = resolve_udp(&endpoints, &Fake { ipv6: false }).unwrap_or_default();
         let addresses: Vec<String> = listen.iter().map(text).collect();
         assert_eq!(addresses, ["udp 127.0.0.1:5", "udp 0.0.0.0:6"]);
@@ -381,7 +409,7 @@ mod tests {
 
     #[test]
     fn unknown_names_fail() {
-        let endpoint = Endpoint { host: name("fooble"), port: 1, protocol: Protocol::Ascii };
+        let endpoint = Endpoint { host: name("fooble"), ..otherwise(1, Protocol::Ascii, TlsMode::Off) };
         let line = "failed to listen on one of interface(s) fooble: no such name";
         let failure = resolve(&[endpoint], &Fake { ipv6: true }).err();
         assert_eq!(failure, Some(Failure::system(line)));

@@ -23,7 +23,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use memcache_core::config::Listen;
+use memcache_core::error::StartError;
 use memcache_core::server::Server;
+use memcache_core::tls::Tls;
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
@@ -59,13 +61,21 @@ fn print(text: &str) -> Result<(), Failure> {
 fn run(mut plan: Plan) -> Result<(), Failure> {
     plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
-    // From here on, order matters: fork before any thread, handlers before
-    // anyone can know that there is something to stop.
+    // From here on, order matters: keys are read before the right to read them
+    // is given up, fork before any thread, handlers before anyone can know that
+    // there is something to stop.
+    let tls = plan.config.tls.as_ref().map(Tls::load).transpose().map_err(StartError::from)?;
+    for note in tls.iter().flat_map(Tls::notes) {
+        plan.warnings.push(format!("WARNING: {note}"));
+    }
     process::prepare(&mut plan)?;
     let signals = Signals::catch()?;
 
     let on_tcp = !plan.config.listen.iter().any(is_unix);
-    let server = Server::start(plan.config)?;
+    let server = match tls {
+        Some(tls) => Server::start_with_tls(plan.config, tls),
+        None => Server::start(plan.config),
+    }?;
     let context = Arc::clone(server.context());
     let farewell = Farewell::new();
     signals.watch(Arc::clone(&context), farewell.clone())?;

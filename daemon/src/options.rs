@@ -4,7 +4,9 @@
 //! command line, since `no_modern` and its opposites depend on it.
 //! [`Options::finish`] settles what depends on several of them.
 
-use memcache_core::config::{LruMode, MIB, PAGE_SIZE, ServerConfig};
+use memcache_core::config::{
+    KeyFormat, LruMode, MIB, PAGE_SIZE, ServerConfig, TlsConfig, TlsVersion, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -39,21 +41,30 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 ];
 
 /// Beginnings of names whose feature does not exist here.
-const NOT_BUILT_IN: &[(&str, &str)] =
-    &[("ext_", "external storage"), ("proxy_", "the proxy"), ("ssl_", "TLS")];
+const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage"), ("proxy_", "the proxy")];
 
 /// The state of reading `-o`.
 pub struct Options<'a> {
     config: &'a mut ServerConfig,
     notes: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
+    /// Whether `-Z` is given.
+    tls_enabled: bool,
+    tls: TlsConfig,
     slab_sizes: Option<String>,
     slab_chunk_max_given: bool,
 }
 
 impl<'a> Options<'a> {
     /// Nothing read yet.
-    pub fn new(config: &'a mut ServerConfig, notes: &'a mut Vec<String>) -> Self {
-        Self { config, notes, slab_sizes: None, slab_chunk_max_given: false }
+    pub fn new(
+        config: &'a mut ServerConfig,
+        notes: &'a mut Vec<String>,
+        warnings: &'a mut Vec<String>,
+        tls_enabled: bool,
+    ) -> Self {
+        let tls = TlsConfig::default();
+        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given: false }
     }
 
     /// Reads the argument of one `-o`.
@@ -200,10 +211,75 @@ impl<'a> Options<'a> {
                 }
             }
             "debug_commands" => self.config.debug_commands = true,
+            _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
             _ => return self.ignored_or_unknown(option, name),
         }
         if let Some((_, why)) = ONLY_SHOWN.iter().find(|(known, _)| name.ends_with(known)) {
             self.note(name, why);
+        }
+        Ok(())
+    }
+
+    /// The options of `-Z`.
+    fn set_tls(&mut self, option: &str, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let need = || value.ok_or_else(|| Failure::usage(format!("Missing {name} argument")));
+        let unread = || Failure::usage(format!("could not parse argument to {name}"));
+        let number = || whole::<i32>(need()?).ok_or_else(unread);
+        let invalid = || Failure::usage(format!("Invalid {name}. Use help to see valid options."));
+        let tls = &mut self.tls;
+        match name {
+            "ssl_chain_cert" => tls.chain_cert = need()?.into(),
+            "ssl_key" => tls.key = Some(need()?.into()),
+            "ssl_verify_mode" => {
+                tls.verify_mode = match number()? {
+                    0 => VerifyMode::None,
+                    1 => VerifyMode::Request,
+                    2 => VerifyMode::Require,
+                    3 => VerifyMode::Once,
+                    _ => return Err(invalid()),
+                }
+            }
+            // memcached's help names words, and its code reads numbers.
+            "ssl_keyformat" => {
+                tls.key_format = match need()? {
+                    "PEM" => KeyFormat::Pem,
+                    "DER" => KeyFormat::Der,
+                    text => match whole::<i32>(text) {
+                        Some(1) => KeyFormat::Pem,
+                        Some(2) => KeyFormat::Der,
+                        _ => {
+                            return Err(Failure::usage(format!(
+                                "could not parse argument to ssl_keyformat: {text} (1 or PEM, 2 or DER; there \
+                                 are no engines)"
+                            )));
+                        }
+                    },
+                }
+            }
+            "ssl_ciphers" => tls.ciphers = Some(need()?.to_owned()),
+            "ssl_ca_cert" => tls.ca_cert = Some(need()?.into()),
+            "ssl_wbuf_size" => tls.wbuf_size = scaled(need()?, 1024, name)?,
+            "ssl_session_cache" => tls.session_cache = true,
+            "ssl_kernel_tls" => {
+                tls.kernel_tls = true;
+                self.warnings
+                    .push("WARNING: ssl_kernel_tls has no effect: the server encrypts itself".into());
+            }
+            "ssl_min_version" => match number()? {
+                version @ 0..=1 => {
+                    tls.min_version = TlsVersion::V1_2;
+                    self.warnings.push(format!(
+                        "WARNING: ssl_min_version={version}: TLS 1.0 and 1.1 are not spoken, 1.2 is the least"
+                    ));
+                }
+                2 => tls.min_version = TlsVersion::V1_2,
+                3 => tls.min_version = TlsVersion::V1_3,
+                _ => return Err(invalid()),
+            },
+            _ => return Err(Failure::usage(format!("Illegal suboption \"{option}\""))),
+        }
+        if !self.tls_enabled {
+            self.note(name, "-Z is not given");
         }
         Ok(())
     }
@@ -240,6 +316,7 @@ impl<'a> Options<'a> {
 
     /// Settles what depends on several flags. `-I`, `-n` must be known by now.
     pub fn finish(self) -> Result<(), Failure> {
+        self.config.tls = self.tls_enabled.then_some(self.tls);
         let cache = &mut self.config.cache;
         if cache.item_size_max > MIB && !self.slab_chunk_max_given {
             cache.slab_chunk_max = PAGE_SIZE / 2;

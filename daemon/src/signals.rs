@@ -1,5 +1,5 @@
 //! Signals become requests to the server: SIGINT and SIGTERM stop it at once,
-//! SIGUSR1 lets it finish, SIGHUP has it read its passwords again. (SIGPIPE is ignored from the start
+//! SIGUSR1 lets it finish, SIGHUP reads files again. (SIGPIPE is ignored from the start
 //! by Rust's runtime.)
 
 use std::sync::{Arc, Once};

@@ -27,6 +27,7 @@ compat/suite/not-applicable.txt, or the files named.
   --flags 'FLAGS'   what SERVER gets behind the test's own flags (default '-o debug_commands')
   --plain           the same as --flags '': for memcached's own memcached-debug
   --all             run the files that do not apply too
+  --tls             every file over TLS, not only ssl_*.t
   --jobs N          files at the same time (default 2)
   --timeout N       seconds for a file (default 100)
   --json PATH       write the table as JSON
@@ -42,6 +43,7 @@ struct Options {
     files: Vec<String>,
     flags: String,
     all: bool,
+    tls: bool,
     jobs: usize,
     timeout: Duration,
     json: Option<PathBuf>,
@@ -218,6 +220,9 @@ fn run_file(file: &str, directory: &Path, options: &Options) -> Row {
     {
         command.env_remove(name);
     }
+    if options.tls || file.starts_with("ssl_") {
+        command.env("SSL_TEST", "1");
+    }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match child {
         Ok(child) => child,
@@ -360,6 +365,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
         files: Vec::new(),
         flags: "-o debug_commands".to_owned(),
         all: false,
+        tls: false,
         jobs: 2,
         timeout: Duration::from_secs(100),
         json: None,
@@ -373,6 +379,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
             "--flags" => value()?.clone_into(&mut options.flags),
             "--plain" => options.flags.clear(),
             "--all" => options.all = true,
+            "--tls" => options.tls = true,
             "--jobs" => options.jobs = number(value()?)?.max(1) as usize,
             "--timeout" => options.timeout = Duration::from_secs(number(value()?)?),
             "--json" => options.json = Some(PathBuf::from(value()?)),

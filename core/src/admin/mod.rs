@@ -101,7 +101,12 @@ pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
         b"verbosity" => verbosity(desk, &tokens),
         b"lru" => lru(desk, &tokens),
         b"refresh_certs" => {
-            push_line(desk.out, "Error TLS not enabled");
+            match desk.context.reload_certificates() {
+                Some(Ok(())) => return Some(desk.line("OK")),
+                // As in memcached, `noreply` does not keep these away.
+                Some(Err(line)) => push_line(desk.out, &line),
+                None => push_line(desk.out, "Error TLS not enabled"),
+            }
             Outcome::Done
         }
         b"config" if desk.context.cluster.is_on() => cluster::config(desk, &tokens),

@@ -3,11 +3,12 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Desk, Outcome, VERSION};
 use crate::auth::Method;
-use crate::config::{Listen, LruMode, PAGE_SIZE, Protocol};
+use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
 use crate::context::{ConnState, Context};
 use crate::output::Output;
 use crate::protocol::binary::Echo;
@@ -124,6 +125,7 @@ fn reset(context: &Context) {
     context.cache.reset_stats();
     context.workers.iter().for_each(crate::context::WorkerStats::reset);
     context.listener.reset();
+    context.tls().into_iter().for_each(|tls| tls.stats.reset());
 }
 
 fn dump_prefixes(context: &Context, bytes: &mut Vec<u8>) {
@@ -290,6 +292,14 @@ fn general(context: &Context, mut out: Lines<'_>) {
     out.put("log_watcher_skipped", watch.skipped.load(Relaxed));
     out.put("log_watcher_sent", watch.sent.load(Relaxed));
     out.put("log_watchers", watch.count());
+    if let Some(tls) = context.tls() {
+        if context.config.tls.as_ref().is_some_and(|tls| tls.session_cache) {
+            out.put("ssl_new_sessions", tls.stats.new_sessions.load(Relaxed));
+        }
+        out.put("ssl_handshake_errors", tls.stats.handshake_errors.load(Relaxed));
+        out.put("ssl_proto_errors", tls.stats.proto_errors.load(Relaxed));
+        out.put("time_since_server_cert_refresh", clock.now().saturating_sub(tls.refreshed()));
+    }
     out.put("unexpected_napi_ids", 0);
     out.put("round_robin_fallback", 0);
     out.put("bytes", totals.curr_bytes);
@@ -396,12 +406,52 @@ fn settings(context: &Context, mut out: Lines<'_>) {
     out.put("read_buf_mem_limit", reported.read_buf_mem_limit);
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
+    tls_settings(config.tls.as_ref(), &mut out);
     out.put("num_napi_ids", reported.napi_ids);
     out.put("memory_file", "(null)");
     out.put("client_flags_size", 4);
     out.put("memcache_rs_version", env!("CARGO_PKG_VERSION"));
     out.put("memcache_rs_shards", cache.store().shard_count());
     out.end();
+}
+
+/// As memcached has them, which numbers modes as OpenSSL does.
+fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
+    let tls = given.cloned().unwrap_or_default();
+    let path = |path: Option<&PathBuf>, otherwise: &str| {
+        path.map_or_else(|| otherwise.to_owned(), |path| path.display().to_string())
+    };
+    out.put("ssl_enabled", yes(given.is_some()));
+    out.put("ssl_chain_cert", path(given.map(|tls| &tls.chain_cert), "(null)"));
+    out.put("ssl_key", path(tls.key.as_ref(), "(null)"));
+    out.put(
+        "ssl_verify_mode",
+        match tls.verify_mode {
+            VerifyMode::None => 0,
+            VerifyMode::Request => 1,
+            VerifyMode::Require => 3,
+            VerifyMode::Once => 7,
+        },
+    );
+    out.put(
+        "ssl_keyformat",
+        match tls.key_format {
+            KeyFormat::Pem => 1,
+            KeyFormat::Der => 2,
+        },
+    );
+    out.put("ssl_ciphers", tls.ciphers.as_deref().unwrap_or("NULL"));
+    out.put("ssl_ca_cert", path(tls.ca_cert.as_ref(), "NULL"));
+    out.put("ssl_wbuf_size", tls.wbuf_size);
+    out.put("ssl_session_cache", yes(tls.session_cache));
+    out.put("ssl_kernel_tls", yes(tls.kernel_tls));
+    out.put(
+        "ssl_min_version",
+        match tls.min_version {
+            TlsVersion::V1_2 => "tlsv1.2",
+            TlsVersion::V1_3 => "tlsv1.3",
+        },
+    );
 }
 
 fn items(context: &Context, mut out: Lines<'_>) {

@@ -13,7 +13,7 @@
 //! reading goes on until the end of the stream is seen.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +188,16 @@ impl Connection {
         };
         self.event(context, |line, peer| write!(line, "type=conn_close {peer} reason={reason} cfd={fd}"));
         context.connections.clear(fd);
+        self.stream.close();
+    }
+
+    /// As memcached, tells watchers what was wrong with a TLS connection.
+    #[cold]
+    fn read_failed(&self, context: &Context, error: &io::Error) {
+        if self.stream.is_tls() {
+            let fd = self.fd();
+            self.event(context, |line, _| write!(line, "type=conntlserr fd={fd} msg={error}"));
+        }
     }
 
     fn event(&self, context: &Context, fill: impl FnOnce(&mut String, Peer) -> std::fmt::Result) {
@@ -224,7 +234,7 @@ impl Connection {
 
     /// Bytes that wait for the client to read them.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.as_ref().map_or(0, |o| o.len())
+        self.unsent.as_ref().map_or(0, |o| o.len()) + self.stream.unsent()
     }
 
     /// The injected delay is over.
@@ -234,7 +244,7 @@ impl Connection {
 
     /// Bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
-        self.leftover.held() + self.unsent.as_ref().map_or(0, |o| o.capacity())
+        self.leftover.held() + self.unsent.as_ref().map_or(0, |o| o.capacity()) + self.stream.held()
     }
 
     /// Whether nothing is under way: no command, no reply.
@@ -381,7 +391,10 @@ impl Connection {
                         self.readable = false;
                         break After::Wait;
                     }
-                    Err(_) => break After::Close(CloseReason::Error),
+                    Err(e) => {
+                        self.read_failed(context, &e);
+                        break After::Close(CloseReason::Error);
+                    }
                 }
             }
             let step = self.session.advance(&mut env, input.unused(), output);
@@ -463,7 +476,7 @@ impl Connection {
             input.filled(n);
             n
         };
-        self.readable = n == asked || self.hangup;
+        self.readable = self.stream.may_hold_more(asked, n) || self.hangup;
         Ok(n)
     }
 
@@ -471,7 +484,7 @@ impl Connection {
     /// when everything before is sent, so a client that does not read leaves
     /// its lines in the watcher's buffer, which is bounded and counts losses.
     fn pass_events(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
-        if let Some(reason) = self.discard(&mut desk.input, place.stats) {
+        if let Some(reason) = self.discard(&mut desk.input, place) {
             return After::Close(reason);
         }
         if let Some(watcher) = &self.watcher {
@@ -481,7 +494,8 @@ impl Connection {
     }
 
     /// Throws input away; the reason to close if it has ended.
-    fn discard(&mut self, input: &mut Input, stats: &WorkerStats) -> Option<CloseReason> {
+    fn discard(&mut self, input: &mut Input, place: Place<'_>) -> Option<CloseReason> {
+        let Place { context, stats, .. } = place;
         for _ in 0..DISCARDS {
             if !self.readable {
                 break;
@@ -492,10 +506,13 @@ impl Connection {
                 Ok(0) => return Some(CloseReason::Normal),
                 Ok(n) => {
                     stats.bytes_read.add(n as u64);
-                    self.readable = n == asked || self.hangup;
+                    self.readable = self.stream.may_hold_more(asked, n) || self.hangup;
                 }
                 Err(e) if would_block(&e) => self.readable = false,
-                Err(_) => return Some(CloseReason::Error),
+                Err(e) => {
+                    self.read_failed(context, &e);
+                    return Some(CloseReason::Error);
+                }
             }
         }
         None
@@ -510,7 +527,7 @@ impl Connection {
             for _ in 0..DISCARDS {
                 let space = desk.input.space();
                 let asked = space.len();
-                if !self.stream.read(space).is_ok_and(|n| n == asked) {
+                if !self.stream.discard(space).is_ok_and(|n| n == asked) {
                     break;
                 }
             }
@@ -521,7 +538,7 @@ impl Connection {
     /// Writes until everything is sent or the socket is full. A write may also
     /// fall short because it takes a limited number of slices, so only the
     /// socket's own word counts.
-    fn send(&self, output: &mut Output, stats: &WorkerStats) -> Sent {
+    fn send(&mut self, output: &mut Output, stats: &WorkerStats) -> Sent {
         let mut sink = self.stream.sink();
         while !output.is_empty() {
             match output.write_to(&mut sink) {
@@ -531,7 +548,11 @@ impl Connection {
                 Err(_) => return Sent::Failed,
             }
         }
-        Sent::All
+        match sink.flush() {
+            Ok(()) => Sent::All,
+            Err(e) if would_block(&e) => Sent::Part,
+            Err(_) => Sent::Failed,
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::stream::{Peer, Stream};
 use super::worker::{Accepted, Mailbox};
 use super::{Bell, Gate, would_block};
-use crate::config::{Listen, Protocol};
+use crate::config::{Listen, Protocol, TlsMode};
 use crate::context::{ConnState, Context, Stop};
 use crate::error::StartError;
 use crate::server::BoundAddress;
@@ -48,6 +48,7 @@ enum Socks {
 pub(crate) struct Listener {
     socket: Socks,
     protocol: Protocol,
+    tls: TlsMode,
     /// Where it can be reached.
     pub(crate) address: BoundAddress,
     /// Removed when the listener goes.
@@ -61,8 +62,8 @@ impl Listener {
     /// [`StartError::Listen`] with the address as it was given.
     pub(crate) fn bind(listen: &Listen, backlog: i32) -> Result<Self, StartError> {
         match listen {
-            Listen::Tcp { addr, protocol } => {
-                bind_tcp(*addr, backlog, *protocol).map_err(|e| StartError::Listen(addr.to_string(), e))
+            Listen::Tcp { addr, protocol, tls } => {
+                bind_tcp(*addr, backlog, *protocol, *tls).map_err(|e| StartError::Listen(addr.to_string(), e))
             }
             Listen::Udp { .. } => Err(StartError::System(io::ErrorKind::Unsupported.into())),
             Listen::Unix { path, mask, protocol } => bind_unix(path, *mask, backlog, *protocol)
@@ -85,7 +86,7 @@ impl Listener {
             }
             Socks::Unix(s) => (Stream::new_unix(s.accept()?.0), Peer::Unix),
         };
-        Ok(Accepted { stream, peer, protocol: self.protocol })
+        Ok(Accepted { stream, peer, protocol: self.protocol, tls: self.tls })
     }
 
     fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
@@ -104,7 +105,7 @@ impl Listener {
 }
 
 /// Accepted sockets inherit the options, which saves two calls a connection.
-fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol) -> io::Result<Listener> {
+fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
     let socket = new_socket(Domain::for_address(addr))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -116,7 +117,7 @@ fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol) -> io::Result<Li
     socket.listen(backlog)?;
     let socket = TcpListener::from_std(socket.into());
     let address = BoundAddress::Tcp(socket.local_addr()?);
-    Ok(Listener { socket: Socks::Tcp(socket), protocol, address, _file: None })
+    Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, _file: None })
 }
 
 /// The file appears with at most the bits it is to have, and gets the rest
@@ -135,7 +136,8 @@ fn bind_unix(path: &Path, mask: u32, backlog: i32, protocol: Protocol) -> io::Re
     socket.listen(backlog)?;
     let socket = UnixListener::from_std(socket.into());
     let address = BoundAddress::Unix(path.to_path_buf());
-    Ok(Listener { socket: Socks::Unix(socket), protocol, address, _file: Some(file) })
+    let socket = Socks::Unix(socket);
+    Ok(Listener { socket, protocol, tls: TlsMode::Off, address, _file: Some(file) })
 }
 
 fn new_socket(domain: Domain) -> io::Result<Socket> {
@@ -289,7 +291,7 @@ impl Acceptor {
         if !self.is_full() {
             self.hand_out(accepted);
         } else if self.context.config.maxconns_fast {
-            refuse(&accepted.stream);
+            refuse(accepted.stream);
             self.context.listener.rejected.fetch_add(1, Relaxed);
         } else {
             self.held = Some(accepted);
@@ -382,8 +384,9 @@ fn is_about_peer(error: &io::Error) -> bool {
 }
 
 /// Tells a client that there is no room. What it has sent is read first, or
-/// closing would reset the connection and take the text with it.
-fn refuse(stream: &Stream) {
+/// closing would reset the connection and take the text with it. The text is
+/// plain even where TLS is spoken, as in memcached.
+fn refuse(mut stream: Stream) {
     let mut sent_already = [0; 2048];
     let _ = stream.read(&mut sent_already);
     let _ = stream.sink().write(TOO_MANY);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   listener ──accepted──▶ mailbox ──▶ worker ── events ──▶ connection
-//!                                        │                    ├ stream   (Tcp | Unix)
+//!                                        │                    ├ stream   (Tcp | Unix | Tls)
 //!                                        └ desk: one Input,   ├ session  (bytes in, bytes out)
 //!                                          one Output         └ leftover, unsent (only while partial)
 //!   udp: a socket of its own, served by one worker, a session a datagram
@@ -18,6 +18,7 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod names;
 pub(crate) mod stream;
+mod tls;
 pub(crate) mod udp;
 pub(crate) mod worker;
 

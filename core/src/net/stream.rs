@@ -2,17 +2,24 @@
 //!
 //! Contract: sockets are non-blocking; an interrupted call is repeated here;
 //! a write never raises SIGPIPE (we are a library and leave handlers alone).
-//! A read that returns fewer bytes than were asked for has drained the socket:
-//! the event queue reports the next byte as a new edge.
+//! A read that returns fewer bytes than were asked for has drained a plain
+//! socket: the event queue reports the next byte as a new edge. One that speaks
+//! TLS may hold bytes that no event will tell of; [`Stream::may_hold_more`]
+//! knows for both.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustls::ServerConfig;
 use socket2::SockRef;
+
+use super::tls::TlsStream;
+use crate::tls::Tls;
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
@@ -26,6 +33,8 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     /// A Unix stream socket.
     Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -43,17 +52,32 @@ impl Stream {
         Self::Unix(socket)
     }
 
+    /// Speaks TLS by `rules` if this is TCP. The handshake is part of the
+    /// reads that follow.
+    pub(crate) fn over_tls(self, rules: Arc<ServerConfig>, shared: &Arc<Tls>) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(s) => Self::Tls(Box::new(TlsStream::new(s, rules, Arc::clone(shared))?)),
+            other => other,
+        })
+    }
+
     /// The descriptor, for the connection table and the logs.
     pub(crate) fn fd(&self) -> RawFd {
         match self {
             Self::Tcp(s) => s.as_raw_fd(),
             Self::Unix(s) => s.as_raw_fd(),
+            Self::Tls(s) => s.socket.as_raw_fd(),
         }
     }
 
     /// Whether `idle_timeout` concerns it.
     pub(crate) fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Tcp(_) | Self::Tls(_))
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Starts reporting to `token`, once for the life of the connection.
@@ -66,13 +90,14 @@ impl Stream {
         match self {
             Self::Tcp(s) => registry.register(s, token, Interest::READABLE | Interest::WRITABLE),
             Self::Unix(s) => registry.register(s, token, Interest::READABLE),
+            Self::Tls(s) => registry.register(&mut s.socket, token, Interest::READABLE | Interest::WRITABLE),
         }
     }
 
     /// A write fell short: report when more can be written.
     pub(crate) fn blocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(_) => Ok(()),
+            Self::Tcp(_) | Self::Tls(_) => Ok(()),
             Self::Unix(s) => registry.reregister(s, token, Interest::READABLE | Interest::WRITABLE),
         }
     }
@@ -80,17 +105,18 @@ impl Stream {
     /// Everything is written.
     pub(crate) fn unblocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(_) => Ok(()),
+            Self::Tcp(_) | Self::Tls(_) => Ok(()),
             Self::Unix(s) => registry.reregister(s, token, Interest::READABLE),
         }
     }
 
     /// Reads into `to`; 0 is the end of the stream if `to` is not empty.
-    pub(crate) fn read(&self, to: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         loop {
             let result = match self {
-                Self::Tcp(s) => { s }.read(to),
-                Self::Unix(s) => { s }.read(to),
+                Self::Tcp(s) => s.read(to),
+                Self::Unix(s) => s.read(to),
+                Self::Tls(s) => s.read_two(to, &mut []),
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -100,12 +126,13 @@ impl Stream {
     }
 
     /// Reads into `first`, and what does not fit there into `second`.
-    pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
-        let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
+    pub(crate) fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
         loop {
+            let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
             let result = match self {
-                Self::Tcp(s) => { s }.read_vectored(&mut slices),
-                Self::Unix(s) => { s }.read_vectored(&mut slices),
+                Self::Tcp(s) => s.read_vectored(&mut slices),
+                Self::Unix(s) => s.read_vectored(&mut slices),
+                Self::Tls(s) => s.read_two(first, second),
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -114,39 +141,95 @@ impl Stream {
         }
     }
 
+    /// Whether there may be more to read without an event, after a read for
+    /// `asked` bytes returned `n`.
+    #[inline]
+    pub(crate) fn may_hold_more(&self, asked: usize, n: usize) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => n == asked,
+            Self::Tls(s) => s.holds_more(),
+        }
+    }
+
+    /// Reads what nobody wants; what comes into `scratch` means nothing.
+    pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => self.read(scratch),
+            Self::Tls(s) => s.discard(scratch),
+        }
+    }
+
+    /// Bytes written that have not gone to the socket; [`Sink::flush`] sends them.
+    pub(crate) fn unsent(&self) -> usize {
+        if let Self::Tls(s) = self { s.unsent() } else { 0 }
+    }
+
+    /// Bytes of buffers held.
+    pub(crate) fn held(&self) -> usize {
+        if let Self::Tls(s) = self { s.held() } else { 0 }
+    }
+
+    /// Tells the peer that nothing more comes, where there are words for it.
+    pub(crate) fn close(&mut self) {
+        if let Self::Tls(s) = self {
+            s.close();
+        }
+    }
+
     /// Where output goes.
-    pub(crate) fn sink(&self) -> Sink<'_> {
-        Sink(match self {
-            Self::Tcp(s) => SockRef::from(s),
-            Self::Unix(s) => SockRef::from(s),
-        })
+    pub(crate) fn sink(&mut self) -> Sink<'_> {
+        match self {
+            Self::Tcp(s) => Sink::Socket(SockRef::from(&*s)),
+            Self::Unix(s) => Sink::Socket(SockRef::from(&*s)),
+            Self::Tls(s) => Sink::Tls(s),
+        }
     }
 }
 
-/// The writing half of a [`Stream`].
-pub(crate) struct Sink<'a>(SockRef<'a>);
+/// The writing half of a [`Stream`]. What was taken has gone out once `flush`
+/// has succeeded.
+pub(crate) enum Sink<'a> {
+    /// Bytes go out as they are.
+    Socket(SockRef<'a>),
+    /// Bytes are encrypted.
+    Tls(&'a mut TlsStream),
+}
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.0.send_with_flags(bytes, SEND_FLAGS) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
+        match self {
+            Self::Socket(s) => send(s, bytes),
+            Self::Tls(s) => s.write(bytes),
         }
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        loop {
-            match self.0.send_vectored_with_flags(slices, SEND_FLAGS) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
+        match self {
+            Self::Socket(s) => loop {
+                match s.send_vectored_with_flags(slices, SEND_FLAGS) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other,
+                }
+            },
+            Self::Tls(s) => s.write_vectored(slices),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Socket(_) => Ok(()),
+            Self::Tls(s) => s.flush(),
+        }
+    }
+}
+
+/// One call, repeated if it was interrupted.
+pub(super) fn send(socket: &SockRef<'_>, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match socket.send_with_flags(bytes, SEND_FLAGS) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::connection::{After, Connection, Desk, Place};
 use super::stream::{Peer, Stream};
 use super::udp::Udp;
 use super::{Bell, Gate};
-use crate::config::Protocol;
+use crate::config::{Protocol, TlsMode};
 use crate::context::{Context, Stop, WorkerStats};
 use crate::output::Output;
 use crate::session::CloseReason;
@@ -53,6 +53,8 @@ pub(crate) struct Accepted {
     pub(crate) peer: Peer,
     /// What is spoken.
     pub(crate) protocol: Protocol,
+    /// Whether it is encrypted; the stream is not yet.
+    pub(crate) tls: TlsMode,
 }
 
 /// What other threads leave for a worker.
@@ -419,8 +421,21 @@ impl Worker {
 
     /// Takes a connection in: registered once, and that is all.
     fn adopt(&mut self, accepted: Accepted) {
-        let Accepted { stream, peer, protocol } = accepted;
+        let Accepted { stream, peer, protocol, tls } = accepted;
         let context = &self.context;
+        let stream = match context.tls().and_then(|shared| Some((shared.rules(tls)?, shared))) {
+            Some((rules, shared)) => stream.over_tls(rules, shared),
+            // Without settings no listener speaks TLS.
+            None => Ok(stream),
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(e) => {
+                context.log(1, || format!("failed to begin TLS: {e}"));
+                self.gate.leave();
+                return;
+            }
+        };
         let mut connection = Connection::new(stream, peer, protocol, context.cache.clock().now());
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

@@ -89,6 +89,16 @@ fn flags_become_settings() {
                 && hosts(p) == [(Host::Name("a".into()), 1), (Host::Name("b".into()), 9), (Host::Any, 9)]
         }),
         (&["-l", "tag_b_:a"], |p| p.notes.len() == 1),
+        (&["-Z", "-o", "ssl_chain_cert=/c"], |p| {
+            p.endpoints.iter().all(|e| e.tls == TlsMode::Default)
+                && p.config.tls.as_ref().is_some_and(|tls| tls.chain_cert.to_str() == Some("/c"))
+        }),
+        (&["-o", "ssl_chain_cert=/c"], |p| {
+            p.endpoints.iter().all(|e| e.tls == TlsMode::Off) && p.config.tls.is_none()
+        }),
+        (&["--enable-ssl", "-o", "ssl_chain_cert=/c", "-l", "a,notls:b"], |p| {
+            p.endpoints.iter().map(|e| e.tls).eq([TlsMode::Default, TlsMode::Off])
+        }),
         (&["-B", "auto"], |p| p.endpoints.iter().all(|e| e.protocol == Protocol::Negotiating)),
         (&["-B", "ascii"], |p| p.endpoints.iter().all(|e| e.protocol == Protocol::Ascii)),
         (&["--protocol=binary"], |p| p.endpoints.iter().all(|e| e.protocol == Protocol::Binary)),
@@ -255,8 +265,12 @@ fn wrong_flags_say_what_is_wrong() {
             "temporary_ttl requires lru_maintainer to be enabled",
         ),
         (&["-n", "200", "-o", "slab_sizes=100"], "slab size 100 is out of valid range"),
-        (&["-Z"], "-Z: TLS is not built in"),
-        (&["--enable-ssl"], "-Z: TLS is not built in"),
+        (&["-Z"], "Error loading the certificate chain: (null) : ssl_chain_cert is not given"),
+        (&["-Z", "-p", "0"], "ERROR: You cannot enable SSL without a TCP port."),
+        (
+            &["--enable-ssl", "-o", "ssl_min_version=9"],
+            "Invalid ssl_min_version. Use help to see valid options.",
+        ),
         (&["-S"], "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (no other database is read)"),
         (&["--enable-sasl", "-Y", "/x"], "-S and -Y cannot be used together"),
         (&["--auth-file=/x", "-B", "auto"], "ERROR: -B auto cannot be used with authentication"),

@@ -4,16 +4,78 @@
 use super::*;
 
 type Check = fn(&ServerConfig) -> bool;
+type TlsCheck = fn(&TlsConfig) -> bool;
 
 fn apply(lists: &[&str]) -> Result<(ServerConfig, Vec<String>), Failure> {
+    apply_with(lists, false).map(|(config, notes, _)| (config, notes))
+}
+
+/// The settings, the notes and the warnings.
+fn apply_with(
+    lists: &[&str],
+    tls_enabled: bool,
+) -> Result<(ServerConfig, Vec<String>, Vec<String>), Failure> {
     let mut config = ServerConfig::default();
-    let mut notes = Vec::new();
-    let mut options = Options::new(&mut config, &mut notes);
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled);
     for list in lists {
         options.apply(list)?;
     }
     options.finish()?;
-    Ok((config, notes))
+    Ok((config, notes, warnings))
+}
+
+#[test]
+fn options_of_tls_become_settings() {
+    let tls = |list: &str| {
+        let (config, notes, warnings) = apply_with(&[list], true).unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(notes.len(), 0, "{list}");
+        (config.tls.unwrap_or_else(|| panic!("{list}")), warnings)
+    };
+    let cases: &[(&str, TlsCheck)] = &[
+        ("", |t| *t == TlsConfig::default()),
+        ("ssl_chain_cert=/c,ssl_key=/k", |t| {
+            t.chain_cert.to_str() == Some("/c") && t.key.as_deref().and_then(|k| k.to_str()) == Some("/k")
+        }),
+        ("ssl_keyformat=1", |t| t.key_format == KeyFormat::Pem),
+        ("ssl_keyformat=2", |t| t.key_format == KeyFormat::Der),
+        ("ssl_keyformat=DER", |t| t.key_format == KeyFormat::Der),
+        ("ssl_keyformat=2,ssl_keyformat=PEM", |t| t.key_format == KeyFormat::Pem),
+        ("ssl_verify_mode=0", |t| t.verify_mode == VerifyMode::None),
+        ("ssl_verify_mode=1", |t| t.verify_mode == VerifyMode::Request),
+        ("ssl_verify_mode=2", |t| t.verify_mode == VerifyMode::Require),
+        ("ssl_verify_mode=3", |t| t.verify_mode == VerifyMode::Once),
+        ("ssl_ciphers=HIGH:!RC4", |t| t.ciphers.as_deref() == Some("HIGH:!RC4")),
+        ("ssl_ca_cert=/a", |t| t.ca_cert.as_deref().and_then(|a| a.to_str()) == Some("/a")),
+        ("ssl_wbuf_size=64", |t| t.wbuf_size == 65_536),
+        ("ssl_session_cache", |t| t.session_cache),
+        ("ssl_min_version=2", |t| t.min_version == TlsVersion::V1_2),
+        ("ssl_min_version=3", |t| t.min_version == TlsVersion::V1_3),
+    ];
+    for (list, holds) in cases {
+        let (settings, warnings) = tls(list);
+        assert!(holds(&settings), "{list}: {settings:?}");
+        assert!(warnings.is_empty(), "{list}: {warnings:?}");
+    }
+}
+
+#[test]
+fn what_rustls_cannot_do_is_said_at_start() {
+    for (list, word) in [
+        ("ssl_kernel_tls", "ssl_kernel_tls"),
+        ("ssl_min_version=0", "ssl_min_version=0"),
+        ("ssl_min_version=1", "ssl_min_version=1"),
+    ] {
+        let (_, _, warnings) = apply_with(&[list], true).unwrap_or_else(|e| panic!("{e:?}"));
+        assert!(matches!(&warnings[..], [line] if line.contains(word)), "{list}: {warnings:?}");
+    }
+}
+
+#[test]
+fn options_of_tls_mean_nothing_without_it() {
+    let (config, notes, _) = apply_with(&["ssl_key=x"], false).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(config.tls, None);
+    assert_eq!(notes, ["-o ssl_key has no effect: -Z is not given"]);
 }
 
 #[test]
@@ -181,7 +243,24 @@ fn wrong_options_say_what_is_wrong() {
         ("ext_path=/x:1G", "-o ext_path: external storage is not built in"),
         ("ext_item_size=1", "-o ext_item_size: external storage is not built in"),
         ("proxy_config=x", "-o proxy_config: the proxy is not built in"),
-        ("ssl_key=x", "-o ssl_key: TLS is not built in"),
+        ("ssl_chain_cert", "Missing ssl_chain_cert argument"),
+        ("ssl_key", "Missing ssl_key argument"),
+        ("ssl_verify_mode", "Missing ssl_verify_mode argument"),
+        ("ssl_verify_mode=x", "could not parse argument to ssl_verify_mode"),
+        ("ssl_verify_mode=4", "Invalid ssl_verify_mode. Use help to see valid options."),
+        ("ssl_keyformat", "Missing ssl_keyformat argument"),
+        (
+            "ssl_keyformat=ENGINE(x)",
+            "could not parse argument to ssl_keyformat: ENGINE(x) (1 or PEM, 2 or DER; there are no engines)",
+        ),
+        ("ssl_ciphers", "Missing ssl_ciphers argument"),
+        ("ssl_ca_cert", "Missing ssl_ca_cert argument"),
+        ("ssl_wbuf_size", "Missing ssl_wbuf_size argument"),
+        ("ssl_wbuf_size=x", "could not parse argument to ssl_wbuf_size"),
+        ("ssl_min_version", "Missing ssl_min_version argument"),
+        ("ssl_min_version=x", "could not parse argument to ssl_min_version"),
+        ("ssl_min_version=4", "Invalid ssl_min_version. Use help to see valid options."),
+        ("ssl_foo", "Illegal suboption \"ssl_foo\""),
     ];
     for (list, line) in cases {
         assert_eq!(apply(&[list]).map(|_| ()), Err(Failure::usage(line)), "{list}");

@@ -1,0 +1,318 @@
+//! Certificates, keys and rules of TLS: read from files, checked, and read
+//! again while the server runs.
+//!
+//! A [`Tls`] is what a server's listeners share. What it was told to use is
+//! loaded as a whole or not at all: when files have changed for the worse, what
+//! was loaded before stays. Connections keep what they began with. Nothing here
+//! knows a socket; the bytes of a connection are `net::tls`'s business.
+
+mod ciphers;
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use memchr::memmem;
+use parking_lot::RwLock;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, version,
+};
+
+use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
+use crate::error::ConfigError;
+
+/// Sessions that are remembered for clients without tickets, as in OpenSSL.
+const SESSIONS: usize = 20_480;
+
+/// Largest file that is read: certificates and keys take a few KiB.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// What the listeners of a server need to speak TLS, and what they count.
+///
+/// All methods may be called from any thread.
+pub struct Tls {
+    config: TlsConfig,
+    provider: Arc<CryptoProvider>,
+    notes: Vec<String>,
+    loaded: RwLock<Arc<Loaded>>,
+    /// Second of the cache's clock at which the files were read.
+    refreshed: AtomicU32,
+    /// Counters.
+    pub stats: TlsStats,
+}
+
+/// Counters of TLS connections.
+#[derive(Default)]
+pub struct TlsStats {
+    /// Handshakes that came to their end and resumed nothing.
+    pub new_sessions: AtomicU64,
+    /// Connections that failed, or ended, before the handshake did.
+    pub handshake_errors: AtomicU64,
+    /// Connections that broke the protocol after the handshake.
+    pub proto_errors: AtomicU64,
+}
+
+impl TlsStats {
+    /// `stats reset`.
+    pub fn reset(&self) {
+        for counter in [&self.new_sessions, &self.handshake_errors, &self.proto_errors] {
+            counter.store(0, Relaxed);
+        }
+    }
+}
+
+/// One for each kind of listener. They share no sessions: one that began
+/// without a certificate must not go on where one is needed.
+struct Loaded {
+    default: Arc<ServerConfig>,
+    no_peer: Arc<ServerConfig>,
+    peer: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files of `config`.
+    ///
+    /// # Errors
+    /// What cannot be read or used, in memcached's words.
+    pub fn load(config: &TlsConfig) -> Result<Self, ConfigError> {
+        let mut provider = ring::default_provider();
+        let mut notes = Vec::new();
+        if let Some(list) = &config.ciphers {
+            let Some(chosen) = ciphers::choose(list, &provider.cipher_suites) else {
+                return Err(ConfigError::Invalid(format!("Error setting the provided cipher(s): {list}")));
+            };
+            if !chosen.unknown.is_empty() {
+                notes.push(format!("ssl_ciphers: not available here: {}", chosen.unknown.join(", ")));
+            }
+            provider.cipher_suites = chosen.suites;
+        }
+        let provider = Arc::new(provider);
+        let loaded = Loaded::read(config, &provider).map_err(ConfigError::Invalid)?;
+        Ok(Self {
+            config: config.clone(),
+            provider,
+            notes,
+            loaded: RwLock::new(Arc::new(loaded)),
+            refreshed: AtomicU32::new(0),
+            stats: TlsStats::default(),
+        })
+    }
+
+    /// What was asked for and cannot be had, one line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Reads the files again, for connections that begin from `now` on, a
+    /// second of the cache's clock. Sessions that began before are forgotten.
+    ///
+    /// # Errors
+    /// As [`Tls::load`]; then nothing has changed.
+    pub fn reload(&self, now: u32) -> Result<(), String> {
+        let loaded = Loaded::read(&self.config, &self.provider)?;
+        *self.loaded.write() = Arc::new(loaded);
+        self.loaded_at(now);
+        Ok(())
+    }
+
+    /// The files were read at `now`.
+    pub(crate) fn loaded_at(&self, now: u32) {
+        self.refreshed.store(now, Relaxed);
+    }
+
+    /// Second of the cache's clock at which the files were read.
+    pub fn refreshed(&self) -> u32 {
+        self.refreshed.load(Relaxed)
+    }
+
+    /// Bytes that are encrypted before they are sent.
+    pub(crate) fn batch(&self) -> usize {
+        self.config.wbuf_size
+    }
+
+    /// The rules for a new connection. `None`: no TLS.
+    pub(crate) fn rules(&self, mode: TlsMode) -> Option<Arc<ServerConfig>> {
+        let loaded = self.loaded.read();
+        match mode {
+            TlsMode::Off => None,
+            TlsMode::Default => Some(Arc::clone(&loaded.default)),
+            TlsMode::NoPeer => Some(Arc::clone(&loaded.no_peer)),
+            TlsMode::Peer => Some(Arc::clone(&loaded.peer)),
+        }
+    }
+}
+
+impl Loaded {
+    /// Reads all that `config` names.
+    fn read(config: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let certificate = Arc::new(SingleCertAndKey::from(read_certificate(config, provider)?));
+        let authorities = config.ca_cert.as_deref().map(read_authorities).transpose()?.map(Arc::new);
+        let build = |verify| {
+            let verifier = verifier(authorities.as_ref(), verify, provider)?;
+            let versions = match config.min_version {
+                TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12][..],
+                TlsVersion::V1_3 => &[&version::TLS13][..],
+            };
+            let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+                .with_protocol_versions(versions)
+                .map_err(|e| format!("Error setting the protocol version: {e}"))?;
+            let mut rules =
+                builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::clone(&certificate) as _);
+            if config.session_cache {
+                rules.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+                rules.ticketer = ring::Ticketer::new().map_err(|e| format!("Error making tickets: {e}"))?;
+            } else {
+                rules.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+                rules.send_tls13_tickets = 0;
+            }
+            Ok::<_, String>(Arc::new(rules))
+        };
+        Ok(Self {
+            default: build(config.verify_mode)?,
+            no_peer: build(VerifyMode::None)?,
+            peer: build(VerifyMode::Require)?,
+        })
+    }
+}
+
+fn read_certificate(config: &TlsConfig, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    let path = &config.chain_cert;
+    let refused =
+        |why: &dyn Display| format!("Error loading the certificate chain: {} : {why}", path.display());
+    let chain = certificates(path).map_err(|e| refused(&e))?;
+    let path = config.key.as_ref().unwrap_or(path);
+    let refused = |why: &dyn Display| format!("Error loading the key: {} : {why}", path.display());
+    let key = private_key(path, config.key_format).map_err(|e| refused(&e))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|e| refused(&e))?;
+    // The certificate holds the public key as it is written here. (rustls'
+    // own check does not read certificates of version 1, which servers may have.)
+    if let (Some(public), Some(own)) = (key.public_key(), chain.first())
+        && memmem::find(own, public.as_ref()).is_none()
+    {
+        return Err(refused(&"the key is not that of the certificate"));
+    }
+    Ok(CertifiedKey::new(chain, key))
+}
+
+fn read_authorities(path: &Path) -> Result<RootCertStore, String> {
+    let refused = |why: &dyn Display| format!("Error loading the CA certificate: {} : {why}", path.display());
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path).map_err(|e| refused(&e))? {
+        store.add(certificate).map_err(|e| refused(&e))?;
+    }
+    Ok(store)
+}
+
+/// Who decides about clients' certificates.
+fn verifier(
+    authorities: Option<&Arc<RootCertStore>>,
+    verify: VerifyMode,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    if verify == VerifyMode::None {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    }
+    let optional = verify == VerifyMode::Request;
+    let Some(authorities) = authorities else {
+        return Ok(Arc::new(NoAuthority { optional, provider: Arc::clone(provider) }));
+    };
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(authorities), Arc::clone(provider));
+    let builder = if optional { builder.allow_unauthenticated() } else { builder };
+    builder
+        .build()
+        .map(|verifier| verifier as _)
+        .map_err(|e| format!("Error loading the CA certificate: {e}"))
+}
+
+/// Asks for certificates and accepts none: there is nobody who could have
+/// signed them. As in memcached, such a server starts.
+#[derive(Debug)]
+struct NoAuthority {
+    optional: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for NoAuthority {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.optional
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Err(rustls::CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::CertificateError::UnknownIssuer.into())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// All certificates of a PEM file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = read(path)?;
+    let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|e| format!("not a PEM file: {e}"))?;
+    if all.is_empty() { Err("no certificate in it".into()) } else { Ok(all) }
+}
+
+fn private_key(path: &Path, format: KeyFormat) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = read(path)?;
+    match format {
+        KeyFormat::Der => PrivateKeyDer::try_from(bytes).map_err(str::to_owned),
+        KeyFormat::Pem => PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
+            _ if memmem::find(&bytes, b"ENCRYPTED").is_some() => {
+                "it is encrypted, which is not supported".into()
+            }
+            pem::Error::NoItemsFound => "no private key in it".into(),
+            other => format!("not a PEM file: {other}"),
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let reason = |e: io::Error| {
+        let text = e.to_string();
+        text.split(" (os error ").next().unwrap_or_default().to_owned()
+    };
+    let size = std::fs::metadata(path).map_err(reason)?.len();
+    if size > LARGEST_FILE {
+        return Err("too large".into());
+    }
+    std::fs::read(path).map_err(reason)
+}

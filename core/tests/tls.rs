@@ -1,0 +1,710 @@
+//! The server over TLS: who gets in, what comes through, and what happens when
+//! certificates change. The client is rustls; certificates are made here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcache_core::config::{
+    CacheConfig, KeyFormat, Listen, MIB, Protocol, ServerConfig, TlsConfig, TlsMode, TlsVersion, VerifyMode,
+};
+use memcache_core::server::{BoundAddress, Server};
+use memcache_core::tls::Tls;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
+    SupportedProtocolVersion, version,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Somebody who signs certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    der: CertificateDer<'static>,
+}
+
+/// A certificate and its key.
+struct Identity {
+    pem: String,
+    der: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().clone());
+        Self { issuer: Issuer::new(params, key), pem, der }
+    }
+
+    fn sign(&self) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity { pem: certificate.pem(), der: certificate.der().clone(), key }
+    }
+}
+
+/// A directory that goes with its test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("mcrs-tls-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Files of a server, and who signed them.
+struct Files {
+    directory: Directory,
+    authority: Authority,
+    server: Identity,
+}
+
+impl Files {
+    fn new() -> Self {
+        let authority = Authority::new();
+        let server = authority.sign();
+        let files = Self { directory: Directory::new(), authority, server };
+        files.directory.put("ca.pem", &files.authority.pem);
+        files.write(&files.server);
+        files
+    }
+
+    fn write(&self, server: &Identity) {
+        self.directory.put("server.pem", &server.pem);
+        self.directory.put("server.key", server.key.serialize_pem());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.0.join(name)
+    }
+
+    fn tls(&self) -> TlsConfig {
+        TlsConfig {
+            chain_cert: self.path("server.pem"),
+            key: Some(self.path("server.key")),
+            ..TlsConfig::default()
+        }
+    }
+
+    fn start(&self) -> Server {
+        start(self.tls(), &[TlsMode::Default])
+    }
+
+    fn client(&self, server: &Server) -> Client {
+        connect(address(server, 0), &self.rules(None, BOTH[1]))
+    }
+
+    /// What a client of this server uses, with a certificate or without.
+    fn rules(&self, own: Option<&Identity>, version: Version) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.der.clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut rules = match own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivateKeyDer::try_from(own.key.serialize_der()).unwrap();
+                builder.with_client_auth_cert(vec![own.der.clone()], key).unwrap()
+            }
+        };
+        rules.resumption = Resumption::in_memory_sessions(8);
+        Arc::new(rules)
+    }
+}
+
+type Version = &'static SupportedProtocolVersion;
+
+static BOTH: [Version; 2] = [&version::TLS12, &version::TLS13];
+
+fn start(tls: TlsConfig, modes: &[TlsMode]) -> Server {
+    let listen = |tls: &TlsMode| Listen::Tcp {
+        addr: ([127, 0, 0, 1], 0).into(),
+        protocol: Protocol::Negotiating,
+        tls: *tls,
+    };
+    let cache = CacheConfig { item_size_max: 8 * MIB, ..CacheConfig::default() };
+    let config = ServerConfig {
+        cache,
+        listen: modes.iter().map(listen).collect(),
+        tls: Some(tls),
+        threads: 2,
+        ..ServerConfig::default()
+    };
+    Server::start(config).unwrap()
+}
+
+fn address(server: &Server, index: usize) -> SocketAddr {
+    match server.addresses().get(index).unwrap() {
+        BoundAddress::Tcp(address) => *address,
+        BoundAddress::Unix(path) => panic!("unix socket {}", path.display()),
+    }
+}
+
+fn socket(address: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+}
+
+fn connect(address: SocketAddr, rules: &Arc<ClientConfig>) -> Client {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::clone(rules), name).unwrap();
+    StreamOwned::new(connection, socket(address))
+}
+
+/// Sends `request` and reads as many bytes as `reply` has.
+#[track_caller]
+fn exchange(client: &mut (impl Read + Write), request: &[u8], reply: &[u8]) {
+    client.write_all(request).unwrap();
+    client.flush().unwrap();
+    let mut got = vec![0; reply.len()];
+    client.read_exact(&mut got).unwrap();
+    assert!(got == reply, "{:.200}", String::from_utf8_lossy(&got));
+}
+
+/// Whether a client is served, and if not, what it was told.
+fn talks(client: &mut (impl Read + Write)) -> io::Result<()> {
+    client.write_all(b"version\r\n")?;
+    client.flush()?;
+    let mut reply = [0; 16];
+    client.read_exact(&mut reply)?;
+    assert_eq!(&reply, b"VERSION 1.6.45\r\n");
+    Ok(())
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn handshake_errors(server: &Server) -> u64 {
+    server.context().tls().unwrap().stats.handshake_errors.load(Relaxed)
+}
+
+fn new_sessions(server: &Server) -> u64 {
+    server.context().tls().unwrap().stats.new_sessions.load(Relaxed)
+}
+
+fn proto_errors(server: &Server) -> u64 {
+    server.context().tls().unwrap().stats.proto_errors.load(Relaxed)
+}
+
+fn buffered(server: &Server) -> u64 {
+    server.context().workers.iter().map(|w| w.buffered.get()).sum()
+}
+
+fn connections(server: &Server) -> u64 {
+    server.context().workers.iter().map(|w| w.connections.get()).sum()
+}
+
+fn value(len: usize) -> Vec<u8> {
+    (0..len).map(|i| u8::try_from((i * 7 + i / 253) % 251).unwrap()).collect()
+}
+
+fn set(key: &str, value: &[u8]) -> Vec<u8> {
+    let mut request = format!("set {key} 0 0 {}\r\n", value.len()).into_bytes();
+    request.extend_from_slice(value);
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+fn hit(key: &str, value: &[u8]) -> Vec<u8> {
+    let mut reply = format!("VALUE {key} 0 {}\r\n", value.len()).into_bytes();
+    reply.extend_from_slice(value);
+    reply.extend_from_slice(b"\r\nEND\r\n");
+    reply
+}
+
+#[test]
+fn values_of_all_sizes_come_and_go_unchanged() {
+    let files = Files::new();
+    let server = files.start();
+    for version in BOTH {
+        let mut client = connect(address(&server, 0), &files.rules(None, version));
+        for len in [0, 1, 100, 4096, 5000, 16_384, 16_385, 100_000, MIB, 3 * MIB] {
+            let value = value(len);
+            exchange(&mut client, &set("k", &value), b"STORED\r\n");
+            exchange(&mut client, b"get k\r\n", &hit("k", &value));
+        }
+        assert_eq!(client.conn.protocol_version(), Some(version.version));
+    }
+    eventually("all closed", || connections(&server) == 0);
+    assert_eq!(buffered(&server), 0);
+}
+
+#[test]
+fn a_pipeline_is_answered_in_order() {
+    let files = Files::new();
+    let server = files.start();
+    let mut client = files.client(&server);
+    let (mut request, mut reply) = (Vec::new(), Vec::new());
+    for n in 0..1000 {
+        let (key, value) = (format!("key{n}"), value(n % 150));
+        exchange(&mut client, &set(&key, &value), b"STORED\r\n");
+        request.extend_from_slice(format!("get {key}\r\n").as_bytes());
+        reply.extend_from_slice(&hit(&key, &value));
+    }
+    exchange(&mut client, &request, &reply);
+}
+
+#[test]
+fn however_records_are_cut_the_output_is_the_same() {
+    let files = Files::new();
+    let server = files.start();
+    let (mut request, mut reply) = (Vec::new(), Vec::new());
+    for (n, len) in [1, 100, 5000, 70_000, 300_000, 40_000, 17].into_iter().enumerate() {
+        let (key, value) = (format!("key{n}"), value(len));
+        request.extend_from_slice(&set(&key, &value));
+        request.extend_from_slice(format!("get {key}\r\n").as_bytes());
+        reply.extend_from_slice(b"STORED\r\n");
+        reply.extend_from_slice(&hit(&key, &value));
+    }
+    let mut dice = 88_172_645_463_325_252_u64;
+    for largest in [700, 3000, 16_384, 20_000, 400_000] {
+        let mut client = files.client(&server);
+        let mut rest = request.as_slice();
+        while !rest.is_empty() {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            let most = rest.len().min(largest);
+            let (piece, after) = rest.split_at(1 + usize::try_from(dice >> 33).unwrap() % most);
+            // Records of odd sizes, several of which arrive at once.
+            client.write_all(piece).unwrap();
+            rest = after;
+        }
+        exchange(&mut client, b"", &reply);
+    }
+}
+
+#[test]
+fn requests_may_come_in_single_bytes_of_cipher_text() {
+    let files = Files::new();
+    let server = files.start();
+    let mut client = files.client(&server);
+    talks(&mut client).unwrap();
+    let mut wire = Vec::new();
+    client.conn.writer().write_all(&set("k", &value(300))).unwrap();
+    client.conn.write_tls(&mut wire).unwrap();
+    for byte in wire {
+        client.sock.write_all(&[byte]).unwrap();
+    }
+    exchange(&mut client, b"get k\r\n", &[&b"STORED\r\n"[..], &hit("k", &value(300))].concat());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_bounded_and_loses_nothing() {
+    let files = Files::new();
+    let server = files.start();
+    let mut client = files.client(&server);
+    let value = value(200_000);
+    exchange(&mut client, &set("k", &value), b"STORED\r\n");
+    let count = 500;
+    client.write_all(&b"get k\r\n".repeat(count)).unwrap();
+    let blocked = || server.context().connections.iter().any(|(_, state, _)| state.text() == "conn_mwrite");
+    eventually("the client's socket is full", blocked);
+    // 100 MB are asked for; what waits is a batch, and references.
+    assert!(buffered(&server) < 2 << 20, "{}", buffered(&server));
+    assert!(buffered(&server) > 0);
+    let mut other = files.client(&server);
+    talks(&mut other).unwrap();
+    let expected = hit("k", &value);
+    for _ in 0..count {
+        exchange(&mut client, b"", &expected);
+    }
+    talks(&mut client).unwrap();
+    eventually("nothing waits", || buffered(&server) == 0);
+}
+
+#[test]
+fn plain_text_is_turned_away_and_counted() {
+    let files = Files::new();
+    let server = files.start();
+    let mut watcher = files.client(&server);
+    exchange(&mut watcher, b"watch connevents\r\n", b"OK\r\n");
+    let mut plain = socket(address(&server, 0));
+    plain.write_all(b"get foo\r\n").unwrap();
+    let mut reply = Vec::new();
+    plain.read_to_end(&mut reply).unwrap();
+    // A fatal alert, in plain text.
+    assert_eq!(reply.get(..3), Some(&[21, 3, 3][..]), "{reply:?}");
+    eventually("it is counted", || handshake_errors(&server) == 1);
+    assert_eq!(proto_errors(&server), 0);
+    let mut lines = String::new();
+    while !lines.contains("type=conntlserr") {
+        let mut some = [0; 4096];
+        let n = watcher.read(&mut some).unwrap();
+        lines.push_str(std::str::from_utf8(&some[..n]).unwrap());
+    }
+    let line = lines.lines().find(|line| line.contains("type=conntlserr")).unwrap();
+    assert!(line.contains(" fd=") && line.contains(" msg="), "{line}");
+}
+
+#[test]
+fn who_leaves_during_the_handshake_is_counted() {
+    let files = Files::new();
+    let server = files.start();
+    drop(socket(address(&server, 0)));
+    eventually("it is counted", || handshake_errors(&server) == 1);
+}
+
+#[test]
+fn garbage_after_the_handshake_is_a_protocol_error() {
+    let files = Files::new();
+    let server = files.start();
+    for version in BOTH {
+        let before = proto_errors(&server);
+        let mut client = connect(address(&server, 0), &files.rules(None, version));
+        talks(&mut client).unwrap();
+        // A record that nobody encrypted.
+        client.sock.write_all(&[23, 3, 3, 0, 40]).unwrap();
+        client.sock.write_all(&[7; 40]).unwrap();
+        assert!(talks(&mut client).is_err());
+        eventually("it is counted", || proto_errors(&server) == before + 1);
+    }
+    assert_eq!(handshake_errors(&server), 0);
+}
+
+#[test]
+fn certificates_of_clients_are_asked_for_as_the_mode_says() {
+    let files = Files::new();
+    let (good, bad) = (files.authority.sign(), Authority::new().sign());
+    let ca = Some(files.path("ca.pem"));
+    // Mode, whether there is a CA; who gets in: without, with a good one, with a bad one.
+    let cases = [
+        (VerifyMode::None, true, [true, true, true]),
+        (VerifyMode::None, false, [true, true, true]),
+        (VerifyMode::Request, true, [true, true, false]),
+        (VerifyMode::Request, false, [true, false, false]),
+        (VerifyMode::Require, true, [false, true, false]),
+        (VerifyMode::Require, false, [false, false, false]),
+        (VerifyMode::Once, true, [false, true, false]),
+    ];
+    for (verify_mode, has_ca, expected) in cases {
+        let ca_cert = ca.clone().filter(|_| has_ca);
+        let server = start(TlsConfig { verify_mode, ca_cert, ..files.tls() }, &[TlsMode::Default]);
+        for version in BOTH {
+            let got = [None, Some(&good), Some(&bad)].map(|own| {
+                let mut client = connect(address(&server, 0), &files.rules(own, version));
+                talks(&mut client).is_ok()
+            });
+            assert_eq!(got, expected, "{verify_mode:?}, CA {has_ca}, {:?}", version.version);
+        }
+        let refused = expected.iter().filter(|ok| !**ok).count() as u64 * 2;
+        eventually("refusals are counted", || handshake_errors(&server) == refused);
+    }
+}
+
+#[test]
+fn listeners_differ_in_what_they_want() {
+    let files = Files::new();
+    let good = files.authority.sign();
+    let modes = [TlsMode::Off, TlsMode::Default, TlsMode::NoPeer, TlsMode::Peer];
+    let tls = |verify_mode| TlsConfig {
+        verify_mode,
+        ca_cert: Some(files.path("ca.pem")),
+        session_cache: true,
+        ..files.tls()
+    };
+    for (verify_mode, expected) in
+        [(VerifyMode::None, [true, true, false]), (VerifyMode::Require, [false, true, false])]
+    {
+        let server = start(tls(verify_mode), &modes);
+        talks(&mut socket(address(&server, 0))).unwrap();
+        // Sessions are not carried from one listener to the other.
+        let rules = files.rules(None, BOTH[1]);
+        let got = [1, 2, 3].map(|n| talks(&mut connect(address(&server, n), &rules)).is_ok());
+        assert_eq!(got, expected, "{verify_mode:?}");
+        talks(&mut connect(address(&server, 3), &files.rules(Some(&good), BOTH[1]))).unwrap();
+    }
+}
+
+#[test]
+fn new_connections_get_the_certificate_that_was_loaded_last() {
+    let files = Files::new();
+    let server = files.start();
+    let clock = server.cache().clock();
+    clock.freeze();
+    let shown = |client: &Client| client.conn.peer_certificates().unwrap()[0].clone();
+    let mut old = files.client(&server);
+    talks(&mut old).unwrap();
+    assert_eq!(shown(&old), files.server.der);
+
+    let next = files.authority.sign();
+    files.write(&next);
+    clock.advance(100);
+    exchange(&mut old, b"refresh_certs\r\n", b"OK\r\n");
+    let mut new = files.client(&server);
+    talks(&mut new).unwrap();
+    assert_eq!(shown(&new), next.der);
+    talks(&mut old).unwrap();
+    assert_eq!(shown(&old), files.server.der);
+    clock.advance(7);
+    assert!(stats(&mut new, "").contains("STAT time_since_server_cert_refresh 7\r\n"));
+
+    // A key that does not fit, then one that is gone: nothing changes.
+    let path = files.directory.put("server.key", files.server.key.serialize_pem());
+    let line =
+        format!("Error loading the key: {} : the key is not that of the certificate\r\n", path.display());
+    exchange(&mut new, b"refresh_certs\r\n", line.as_bytes());
+    fs::remove_file(&path).unwrap();
+    let error = server.context().reload().unwrap_err();
+    assert!(error.ends_with("server.key : No such file or directory"), "{error}");
+    let mut last = files.client(&server);
+    talks(&mut last).unwrap();
+    assert_eq!(shown(&last), next.der);
+    assert!(stats(&mut last, "").contains("STAT time_since_server_cert_refresh 7\r\n"));
+}
+
+fn stats(client: &mut Client, which: &str) -> String {
+    client.write_all(format!("stats{which}\r\n").as_bytes()).unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"END\r\n") {
+        let mut some = [0; 4096];
+        let n = client.read(&mut some).unwrap();
+        text.extend_from_slice(&some[..n]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn sessions_are_resumed_where_that_is_allowed() {
+    let files = Files::new();
+    for (session_cache, second) in [(true, HandshakeKind::Resumed), (false, HandshakeKind::Full)] {
+        let server = start(TlsConfig { session_cache, ..files.tls() }, &[TlsMode::Default]);
+        for version in BOTH {
+            let rules = files.rules(None, version);
+            let before = new_sessions(&server);
+            let mut first = connect(address(&server, 0), &rules);
+            talks(&mut first).unwrap();
+            assert_eq!(first.conn.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(new_sessions(&server), before + 1);
+            let mut again = connect(address(&server, 0), &rules);
+            talks(&mut again).unwrap();
+            assert_eq!(again.conn.handshake_kind(), Some(second), "{:?}", version.version);
+            let expected = before + if session_cache { 1 } else { 2 };
+            assert_eq!(new_sessions(&server), expected);
+            assert_eq!(stats(&mut again, "").contains("STAT ssl_new_sessions "), session_cache);
+            // After a reload nobody resumes: what was trusted may not be any more.
+            server.context().reload().unwrap();
+            let mut after = connect(address(&server, 0), &rules);
+            talks(&mut after).unwrap();
+            assert_eq!(after.conn.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_says_goodbye_gets_its_answers_and_a_goodbye() {
+    let files = Files::new();
+    let server = files.start();
+    for version in BOTH {
+        let mut client = connect(address(&server, 0), &files.rules(None, version));
+        exchange(&mut client, &set("k", &value(90_000)), b"STORED\r\n");
+        client.write_all(b"get k\r\n").unwrap();
+        client.conn.send_close_notify();
+        client.flush().unwrap();
+        client.sock.shutdown(Shutdown::Write).unwrap();
+        let mut reply = Vec::new();
+        // An end without close_notify would be an error here.
+        client.read_to_end(&mut reply).unwrap();
+        assert!(reply == hit("k", &value(90_000)));
+    }
+    let mut client = files.client(&server);
+    client.write_all(b"version\r\nquit\r\n").unwrap();
+    let mut reply = Vec::new();
+    client.read_to_end(&mut reply).unwrap();
+    assert_eq!(reply, b"VERSION 1.6.45\r\n");
+    eventually("all closed", || connections(&server) == 0);
+    assert_eq!((handshake_errors(&server), proto_errors(&server)), (0, 0));
+}
+
+#[test]
+fn a_client_that_just_leaves_is_no_error() {
+    let files = Files::new();
+    let server = files.start();
+    let mut client = files.client(&server);
+    talks(&mut client).unwrap();
+    client.sock.shutdown(Shutdown::Both).unwrap();
+    eventually("it is closed", || connections(&server) == 0);
+    assert_eq!((handshake_errors(&server), proto_errors(&server)), (0, 0));
+}
+
+#[test]
+fn the_least_version_is_kept() {
+    let files = Files::new();
+    for (min_version, expected) in [(TlsVersion::V1_2, [true, true]), (TlsVersion::V1_3, [false, true])] {
+        let server = start(TlsConfig { min_version, ..files.tls() }, &[TlsMode::Default]);
+        let got =
+            BOTH.map(|version| talks(&mut connect(address(&server, 0), &files.rules(None, version))).is_ok());
+        assert_eq!(got, expected);
+        eventually("refusals are counted", || handshake_errors(&server) == u64::from(!expected[0]));
+    }
+}
+
+#[test]
+fn cipher_suites_are_those_of_the_list() {
+    let files = Files::new();
+    let list = "AES128-SHA:ECDHE-ECDSA-CHACHA20-POLY1305";
+    let tls = TlsConfig { ciphers: Some(list.into()), ..files.tls() };
+    assert_eq!(Tls::load(&tls).unwrap().notes(), ["ssl_ciphers: not available here: AES128-SHA"]);
+    let server = start(tls, &[TlsMode::Default]);
+    let mut client = connect(address(&server, 0), &files.rules(None, BOTH[0]));
+    talks(&mut client).unwrap();
+    let suite = client.conn.negotiated_cipher_suite().unwrap().suite();
+    assert_eq!(suite, CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+    assert!(stats(&mut client, " settings").contains(&format!("STAT ssl_ciphers {list}\r\n")));
+}
+
+#[test]
+fn keys_are_found_in_each_form() {
+    let files = Files::new();
+    let key = &files.server.key;
+    let der = files.directory.put("server.der", key.serialize_der());
+    let both = files.directory.put("both.pem", files.server.pem.clone() + &key.serialize_pem());
+    let cases = [
+        TlsConfig { key: Some(der), key_format: KeyFormat::Der, ..files.tls() },
+        TlsConfig { chain_cert: both, key: None, ..files.tls() },
+    ];
+    for tls in cases {
+        talks(&mut files.client(&start(tls, &[TlsMode::Default]))).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_named_in_one_line() {
+    let files = Files::new();
+    let none = files.path("none");
+    let empty = files.directory.put("empty", "");
+    let locked = files
+        .directory
+        .put("locked", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let other = files.directory.put("other", Authority::new().sign().key.serialize_pem());
+    let line =
+        |what: &str, path: &Path, why: &str| format!("Error loading the {what}: {} : {why}", path.display());
+    let key = |path: &Path| TlsConfig { key: Some(path.into()), ..files.tls() };
+    let cases = [
+        (
+            TlsConfig { chain_cert: none.clone(), ..files.tls() },
+            line("certificate chain", &none, "No such file or directory"),
+        ),
+        (
+            TlsConfig { chain_cert: empty.clone(), ..files.tls() },
+            line("certificate chain", &empty, "no certificate in it"),
+        ),
+        (key(&none), line("key", &none, "No such file or directory")),
+        (key(&empty), line("key", &empty, "no private key in it")),
+        (key(&locked), line("key", &locked, "it is encrypted, which is not supported")),
+        (key(&other), line("key", &other, "the key is not that of the certificate")),
+        (
+            TlsConfig { ca_cert: Some(none.clone()), ..files.tls() },
+            line("CA certificate", &none, "No such file or directory"),
+        ),
+        (
+            TlsConfig { ciphers: Some("RC4".into()), ..files.tls() },
+            "Error setting the provided cipher(s): RC4".into(),
+        ),
+    ];
+    for (tls, expected) in cases {
+        let config = ServerConfig { tls: Some(tls), ..ServerConfig::default() };
+        assert_eq!(Server::start(config).err().map(|e| e.to_string()), Some(expected));
+    }
+}
+
+#[test]
+fn stats_are_named_and_ordered_as_in_memcached() {
+    let files = Files::new();
+    let tls = TlsConfig {
+        session_cache: true,
+        verify_mode: VerifyMode::Request,
+        wbuf_size: 65_536,
+        ca_cert: Some(files.path("ca.pem")),
+        ..files.tls()
+    };
+    let server = start(tls, &[TlsMode::Default]);
+    let mut client = files.client(&server);
+    let names = |text: &str| -> Vec<String> {
+        let fields = text.lines().filter_map(|line| line.split(' ').nth(1));
+        fields.filter(|name| name.contains("ssl_") || name.contains("cert")).map(str::to_owned).collect()
+    };
+    assert_eq!(
+        names(&stats(&mut client, "")),
+        ["ssl_new_sessions", "ssl_handshake_errors", "ssl_proto_errors", "time_since_server_cert_refresh"]
+    );
+    let settings = stats(&mut client, " settings");
+    let block = format!(
+        "STAT ssl_enabled yes\r\nSTAT ssl_chain_cert {}\r\nSTAT ssl_key {}\r\nSTAT ssl_verify_mode 1\r\n\
+         STAT ssl_keyformat 1\r\nSTAT ssl_ciphers NULL\r\nSTAT ssl_ca_cert {}\r\nSTAT ssl_wbuf_size 65536\r\n\
+         STAT ssl_session_cache yes\r\nSTAT ssl_kernel_tls no\r\nSTAT ssl_min_version tlsv1.2\r\n\
+         STAT num_napi_ids",
+        files.path("server.pem").display(),
+        files.path("server.key").display(),
+        files.path("ca.pem").display(),
+    );
+    assert!(settings.contains(&block), "{settings}");
+    exchange(&mut client, b"stats reset\r\n", b"RESET\r\n");
+    assert_eq!(new_sessions(&server), 0);
+}
+
+#[test]
+fn without_tls_there_is_nothing_to_refresh() {
+    let server = Server::start(ServerConfig {
+        listen: vec![Listen::Tcp {
+            addr: ([127, 0, 0, 1], 0).into(),
+            protocol: Protocol::Negotiating,
+            tls: TlsMode::Off,
+        }],
+        ..ServerConfig::default()
+    })
+    .unwrap();
+    let mut client = socket(address(&server, 0));
+    exchange(&mut client, b"refresh_certs\r\n", b"Error TLS not enabled\r\n");
+    let none = b"STAT ssl_enabled no\r\nSTAT ssl_chain_cert (null)\r\nSTAT ssl_key (null)\r\n";
+    client.write_all(b"stats settings\r\nquit\r\n").unwrap();
+    let mut text = Vec::new();
+    client.read_to_end(&mut text).unwrap();
+    assert!(text.windows(none.len()).any(|part| part == none));
+    assert_eq!(server.context().reload(), Ok(()));
+}
