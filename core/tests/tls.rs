@@ -173,7 +173,7 @@ fn start(tls: TlsConfig, modes: &[TlsMode]) -> Server {
 fn address(server: &Server, index: usize) -> SocketAddr {
     match server.addresses().get(index).unwrap() {
         BoundAddress::Tcp(address) => *address,
-        BoundAddress::Unix(path) => panic!("unix socket {}", path.display()),
+        other => panic!("{other} is no TCP address"),
     }
 }
 

@@ -401,3 +401,107 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
         )
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::net;
+    use std::path::PathBuf;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
+
+    use super::*;
+    use crate::config::{TlsConfig, TlsMode};
+
+    type Client = StreamOwned<ClientConnection, net::TcpStream>;
+
+    /// Both ends of a connection, before the handshake.
+    fn pair(name: &str) -> (TlsStream, Client) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".into()]).unwrap();
+        let path: PathBuf = std::env::temp_dir().join(format!("mcrs-{}-{name}.pem", std::process::id()));
+        std::fs::write(&path, cert.pem() + &signing_key.serialize_pem()).unwrap();
+        let shared = Tls::load(&TlsConfig { chain_cert: path.clone(), ..TlsConfig::default() }).unwrap();
+        std::fs::remove_file(path).unwrap();
+
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        accepted.set_nonblocking(true).unwrap();
+        let rules = shared.rules(TlsMode::Default).unwrap();
+        let server = TlsStream::new(TcpStream::from_std(accepted), rules, Arc::new(shared)).unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let rules = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::new(rules), name).unwrap();
+        (server, StreamOwned::new(client, socket))
+    }
+
+    /// Reads what comes next, and waits for it.
+    fn next(stream: &mut TlsStream, to: &mut [u8]) -> usize {
+        loop {
+            match stream.read_two(to, &mut []) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.flush().unwrap(),
+                other => return other.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn what_did_not_fit_hides_no_later_record() {
+        let (mut server, mut client) = pair("later");
+        let client = std::thread::spawn(move || {
+            client.write_all(&[7; RECORD]).unwrap();
+            client
+        });
+        let mut few = [0; 100];
+        assert_eq!(next(&mut server, &mut few), 100);
+        let mut client = client.join().unwrap();
+        // The event of this one comes while there is still something to read.
+        client.write_all(&[8; 10]).unwrap();
+        assert!(server.holds_more());
+        let mut rest = vec![0; RECORD];
+        assert_eq!(next(&mut server, &mut rest), RECORD - 100);
+        assert!(server.holds_more());
+        assert_eq!(next(&mut server, &mut rest), 10);
+        assert_eq!(rest.get(..11), Some(&[8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7][..]));
+        assert!(!server.holds_more());
+        assert_eq!(server.held(), 0);
+    }
+
+    #[test]
+    fn a_full_socket_leaves_at_most_one_batch_behind() {
+        let (mut server, mut client) = pair("full");
+        let client = std::thread::spawn(move || {
+            client.write_all(b"x").unwrap();
+            client
+        });
+        assert_eq!(next(&mut server, &mut [0; 10]), 1);
+        let mut client = client.join().unwrap();
+        let mut written = 0;
+        let much = vec![9; 1 << 20];
+        while let Ok(n) = server.write(&much) {
+            written += n;
+        }
+        let most = BATCH.start() + (BATCH.start() / RECORD + 1) * RECORD_EXTRA;
+        assert!((1..=most).contains(&server.unsent()), "{}", server.unsent());
+        assert!(server.flush().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock));
+        let reader = std::thread::spawn(move || {
+            let mut all = vec![0; written];
+            client.read_exact(&mut all).unwrap();
+            assert!(all.iter().all(|byte| *byte == 9));
+        });
+        while server.flush().is_err() {
+            std::thread::yield_now();
+        }
+        reader.join().unwrap();
+        assert_eq!((server.unsent(), server.held()), (0, 0));
+    }
+}

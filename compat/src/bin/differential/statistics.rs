@@ -112,8 +112,7 @@ fn detailed(left: &[String], right: &[String]) -> Vec<String> {
 fn names(left: &[String], right: &[String]) -> Vec<String> {
     let right: Vec<&str> = right.iter().map(|line| name(line)).collect();
     let (mut at, mut found) = (0, Vec::new());
-    // memcached has these only when it was built with TLS.
-    for wanted in left.iter().map(|line| name(line)).filter(|name| !name.starts_with("ssl_")) {
+    for wanted in left.iter().map(|line| name(line)) {
         match right[at..].iter().position(|other| *other == wanted) {
             Some(step) => at += step + 1,
             None if right.contains(&wanted) => found.push(format!("{wanted} stands at another place")),
