@@ -1,24 +1,29 @@
 //! The recorded exchanges of `data/`, what 1.6.45 answers, held against a
 //! session without sockets under random chunking, and against a server over
-//! TCP and over a Unix socket. The format is described in `data/README.md`.
+//! TCP, TLS and a Unix socket. The format is described in `data/README.md`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_compat::rng::Rng;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
 use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig, TlsMode};
+use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig, TlsConfig, TlsMode};
 use memcache_core::context::{Context, Stop};
 use memcache_core::output::Output;
 use memcache_core::server::{BoundAddress, Server};
 use memcache_core::session::{Env, Next, Session};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// One case of a file: its name, its settings and what is said.
 struct Case {
@@ -277,7 +282,8 @@ impl<S: Read + Write> Wire for Remote<S> {
         let mut byte = [0];
         match self.socket.read(&mut byte) {
             Ok(n) => n == 0,
-            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
+            // TLS calls it an unexpected end if the server had to leave at once.
+            Err(e) => matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
         }
     }
 
@@ -301,6 +307,28 @@ fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
     let socket = TcpStream::connect(addr).unwrap();
     socket.set_nodelay(true).unwrap();
     Remote { server, socket, rng: Rng::new(1) }
+}
+
+/// The client trusts the certificate that stands in `pem`, beside its key.
+fn over_tls(mut config: ServerConfig, pem: &Path) -> Remote<StreamOwned<ClientConnection, TcpStream>> {
+    config.tls = Some(TlsConfig { chain_cert: pem.into(), ..TlsConfig::default() });
+    let addr = "127.0.0.1:0".parse().unwrap();
+    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
+    let server = Server::start(config).unwrap();
+    server.cache().clock().freeze();
+    let BoundAddress::Tcp(addr) = &server.addresses()[0] else { panic!("not TCP") };
+    let socket = TcpStream::connect(addr).unwrap();
+    socket.set_nodelay(true).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(pem).unwrap()).unwrap();
+    let rules = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let client = ClientConnection::new(Arc::new(rules), name).unwrap();
+    Remote { server, socket: StreamOwned::new(client, socket), rng: Rng::new(3) }
 }
 
 fn over_unix(mut config: ServerConfig, path: &Path, protocol: Protocol) -> Remote<UnixStream> {
@@ -347,8 +375,11 @@ fn a_session_answers_as_recorded_however_its_input_is_cut() {
 }
 
 #[test]
-fn a_server_answers_as_recorded_over_tcp_and_unix_sockets() {
+fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
     let path = std::env::temp_dir().join(format!("mcrs-transcripts-{}", std::process::id()));
+    let pem = path.with_extension("pem");
+    let own = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    fs::write(&pem, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
     let mut faults = Vec::new();
     for file in files() {
         let cut = !is_whole(&file);
@@ -363,16 +394,24 @@ fn a_server_answers_as_recorded_over_tcp_and_unix_sockets() {
             let protocol = if is_binary(&case.entries) { Protocol::Binary } else { Protocol::Ascii };
             let mut unix = over_unix(case.config.clone(), &path, protocol);
             unix.socket.set_read_timeout(Some(patience)).unwrap();
-            let said = [converse(&case, &mut tcp, cut), converse(&case, &mut unix, cut)];
-            for (wire, said) in ["TCP", "Unix"].iter().zip(said) {
+            let mut tls = over_tls(case.config.clone(), &pem);
+            tls.socket.sock.set_read_timeout(Some(patience)).unwrap();
+            let said = [
+                converse(&case, &mut tcp, cut),
+                converse(&case, &mut unix, cut),
+                converse(&case, &mut tls, cut),
+            ];
+            for (wire, said) in ["TCP", "Unix", "TLS"].iter().zip(said) {
                 if let Err(what) = said {
                     faults.push(format!("{}: {} over {wire}: {what}", file.display(), case.name));
                 }
             }
             tcp.server.stop(Stop::Now, Duration::ZERO);
             unix.server.stop(Stop::Now, Duration::ZERO);
+            tls.server.stop(Stop::Now, Duration::ZERO);
         }
     }
+    fs::remove_file(pem).unwrap();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ fn wrong_flags_give_one_line_and_64() {
         &["-o", "hashpower=40"],
         &["-l", "127.0.0.1:x"],
         &["-Z"],
+        &["-Z", "-o", "ssl_chain_cert=/nonexistent"],
         &["-S"],
         &["-S"],
         &["-Y", "/nonexistent"],
@@ -144,6 +146,44 @@ fn signals_stop_the_daemon() {
         assert!(text(&output.stderr).lines().any(|line| line == word), "{signal}: {output:?}");
         assert!(!pid_file.exists());
     }
+}
+
+/// A certificate and its key, one file.
+fn certificate() -> String {
+    let own = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate is made");
+    own.cert.pem() + &own.signing_key.serialize_pem()
+}
+
+#[test]
+fn certificates_are_read_again_on_sighup() {
+    let pem = scratch("tls.pem");
+    std::fs::write(&pem, certificate()).expect("the file is written");
+    let chain = format!("ssl_chain_cert={},ssl_ciphers=RC4:AESGCM,ssl_kernel_tls", pem.display());
+    let (mut child, _, _) = serve("tls", &["-v", "-Z", "-o", &chain]);
+    let pid = child.id().to_string();
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let mut heard = |word: &str| {
+        let line = lines.find(|line| line.contains(word));
+        line.unwrap_or_else(|| panic!("nothing of {word}"))
+    };
+    assert!(heard("ssl_kernel_tls").starts_with("WARNING: "));
+    assert_eq!(heard("ssl_ciphers"), "WARNING: ssl_ciphers: not available here: RC4");
+
+    std::fs::write(&pem, certificate()).expect("the file is written");
+    send("HUP", &pid);
+    heard("SIGHUP: reloaded");
+    std::fs::write(&pem, "").expect("the file is written");
+    send("HUP", &pid);
+    let line = heard("Could not reload");
+    let expected = format!(
+        "Could not reload TLS certificates: Error loading the certificate chain: {} : no certificate in it",
+        pem.display()
+    );
+    assert_eq!(line, expected);
+    send("TERM", &pid);
+    assert!(child.wait().is_ok_and(|status| status.success()));
+    let _ = std::fs::remove_file(pem);
 }
 
 #[test]
