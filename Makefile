@@ -48,12 +48,13 @@ fuzz: ## random operations against a model: make fuzz TARGET=store TIME=60 (need
 test-servers: clients differential
 
 clients: build setup ## real clients against the daemon
-	python3 compat/clients/run.py --only text $(DAEMON)
+	python3 compat/clients/run.py $(DAEMON)
 
 differential: build setup ## the same random commands to the daemon and to Debian's memcached
 	cargo build --release --locked -p memcache-compat
 	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
+	target/release/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 
