@@ -152,19 +152,32 @@ fn line(row: &Row) -> String {
     )
 }
 
+/// memcached's test program in C, which a build of the checkout makes.
+const TESTAPP: &str = "testapp";
+
+/// Where the passwords of the suite's SASL test are, below the suite's directory.
+const PASSWORDS: &str = "passwords";
+
+/// Stands in for the tool of Cyrus SASL, called `saslpasswd2 -a memcached -u REALM -c -p USER`: the passwords go where
+/// the server under test looks for them.
+const SASLPASSWD: &str = "#!/bin/sh\nread -r password\necho \"$7@$4:$password\" >>\"$MEMCACHED_SASL_PWDB\"\n";
+
 /// Lays out the directory that the suite takes for memcached's build directory.
 fn prepare(directory: &Path, options: &Options) -> Outcome<()> {
     let fault = |error: std::io::Error| format!("{}: {error}", directory.display());
     let _ = fs::remove_dir_all(directory);
     fs::create_dir_all(directory).map_err(fault)?;
-    for name in ["t", "doc", "scripts"] {
+    for name in ["t", "doc", "scripts", TESTAPP] {
         symlink(options.checkout.join(name), directory.join(name)).map_err(fault)?;
     }
+    fs::create_dir(directory.join("bin")).map_err(fault)?;
+    fs::write(directory.join(PASSWORDS), "").map_err(fault)?;
     let server = quote(&options.server.to_string_lossy());
     let scripts = [
         ("memcached-debug", format!("#!/bin/sh\nexec {server} \"$@\" {}\n", options.flags)),
         // memcached's own gives up after so many seconds; here the whole file has a time limit.
         ("timedrun", "#!/bin/sh\nshift\nexec \"$@\"\n".to_owned()),
+        ("bin/saslpasswd2", SASLPASSWD.to_owned()),
     ];
     for (name, text) in scripts {
         let path = directory.join(name);
@@ -186,6 +199,9 @@ fn choose(options: &Options) -> Outcome<(Vec<String>, Vec<Skipped>)> {
         .filter(|name| Path::new(name).extension().is_some_and(|end| end == "t"))
         .collect();
     names.sort();
+    if options.checkout.join(TESTAPP).exists() {
+        names.push(TESTAPP.to_owned());
+    }
     let mut skipped = Vec::new();
     if !options.all {
         names.retain(|name| match reason(name) {
@@ -213,8 +229,21 @@ fn reason(file: &str) -> Option<&'static str> {
 fn run_file(file: &str, directory: &Path, options: &Options) -> Row {
     let mut row = Row { file: file.to_owned(), ..Row::default() };
     let begin = Instant::now();
-    let mut command = Command::new("perl");
-    command.arg(format!("t/{file}")).current_dir(directory).process_group(0);
+    let mut command = if file == TESTAPP {
+        Command::new(directory.join(TESTAPP))
+    } else {
+        let mut perl = Command::new("perl");
+        perl.arg(format!("t/{file}"));
+        perl
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([directory.join("bin")].into_iter().chain(std::env::split_paths(&path)));
+    command
+        .current_dir(directory)
+        .process_group(0)
+        .env("PATH", path.unwrap_or_default())
+        .env("RUN_SASL_TESTS", "1")
+        .env("MEMCACHED_SASL_PWDB", directory.join(PASSWORDS));
     for name in
         ["T_MEMD_USE_DAEMON", "T_MEMD_EXTERNAL", "VALGRIND_TEST", "SSL_TEST", "MEMCACHED_PORT_FILENAME"]
     {
