@@ -364,6 +364,11 @@ pub enum Listen {
 }
 
 impl Listen {
+    /// A TCP address where any protocol is spoken, without TLS.
+    pub fn tcp(addr: SocketAddr) -> Self {
+        Self::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off }
+    }
+
     /// Protocol of connections accepted here; `None`: the first byte of each
     /// datagram decides.
     pub fn protocol(&self) -> Option<Protocol> {

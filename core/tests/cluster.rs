@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use memcache_core::cluster::{Node, TEXT_MAX};
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
+use memcache_core::config::{Listen, ServerConfig};
 use memcache_core::server::{BoundAddress, Server};
 
 fn nodes(list: &[&str]) -> Vec<Node> {
@@ -15,8 +15,7 @@ fn nodes(list: &[&str]) -> Vec<Node> {
 }
 
 fn start(list: &[&str]) -> Server {
-    let addr = "127.0.0.1:0".parse().unwrap();
-    let tcp = Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off };
+    let tcp = Listen::tcp("127.0.0.1:0".parse().unwrap());
     let config = ServerConfig { listen: vec![tcp], cluster: nodes(list), ..ServerConfig::default() };
     Server::start(config).unwrap()
 }

@@ -15,7 +15,7 @@ use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
+use memcache_core::config::{Listen, Protocol, ServerConfig};
 use memcache_core::context::{ConnState, Stop, WorkerStats};
 use memcache_core::server::{BoundAddress, Server};
 
@@ -33,7 +33,7 @@ fn alone() -> RwLockWriteGuard<'static, ()> {
 }
 
 fn tcp(addr: &str) -> Listen {
-    Listen::Tcp { addr: addr.parse().unwrap(), protocol: Protocol::Negotiating, tls: TlsMode::Off }
+    Listen::tcp(addr.parse().unwrap())
 }
 
 fn config() -> ServerConfig {

@@ -300,7 +300,7 @@ const SILENCE: Duration = Duration::from_millis(40);
 
 fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
     let addr = "127.0.0.1:0".parse().unwrap();
-    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off }];
+    config.listen = vec![Listen::tcp(addr)];
     let server = Server::start(config).unwrap();
     server.cache().clock().freeze();
     let BoundAddress::Tcp(addr) = &server.addresses()[0] else { panic!("not TCP") };

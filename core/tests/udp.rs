@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
+use memcache_core::config::{Listen, ServerConfig};
 use memcache_core::context::{Stop, WorkerStats};
 use memcache_core::error::StartError;
 use memcache_core::faults::{Fault, Rule};
@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server at a UDP address and, behind it, a TCP address.
 fn start_at(addr: &str, change: impl FnOnce(&mut ServerConfig)) -> Server {
     let udp = Listen::Udp { addr: addr.parse().unwrap() };
-    let addr = "127.0.0.1:0".parse().unwrap();
-    let tcp = Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off };
+    let tcp = Listen::tcp("127.0.0.1:0".parse().unwrap());
     let mut config = ServerConfig { listen: vec![udp, tcp], threads: 2, ..ServerConfig::default() };
     change(&mut config);
     Server::start(config).unwrap()
