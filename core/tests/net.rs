@@ -8,9 +8,10 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use memcache_core::config::{Listen, Protocol, ServerConfig};
 use memcache_core::context::{ConnState, Stop, WorkerStats};
 use memcache_core::server::{BoundAddress, Server};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A test that counts what the process holds keeps the others out.
 static PROCESS: RwLock<()> = RwLock::new(());
@@ -443,6 +445,45 @@ fn a_stale_socket_file_is_replaced_and_nothing_else_is() {
     drop(server);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     fs::remove_file(&path).unwrap();
+}
+
+/// A client whose own name is as long as an address has room for. Such a name
+/// has no NUL at its end, so the system reports one byte more than there is.
+fn with_longest_name(server: &Path) -> (UnixStream, PathBuf) {
+    // SAFETY: an address of zeros is one without a name.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let mut name = format!("{}/mcrs-{}-", std::env::temp_dir().display(), std::process::id());
+    name.push_str(&"n".repeat(address.sun_path.len().checked_sub(name.len()).expect("a short directory")));
+    for (to, from) in address.sun_path.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let _ = fs::remove_file(&name);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let size = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the pointer is to a live address of this size.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
+    assert_eq!(bound, 0, "{}", io::Error::last_os_error());
+    socket.connect(&SockAddr::unix(server).unwrap()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    (UnixStream::from(OwnedFd::from(socket)), name.into())
+}
+
+#[test]
+fn a_client_with_the_longest_name_ended_the_server() {
+    let _guard = shared();
+    let path = socket_path("longest");
+    let unix = Listen::Unix { path: path.clone(), mask: 0o700, protocol: Protocol::Negotiating };
+    let server = Server::start(ServerConfig { listen: vec![unix], ..config() }).unwrap();
+    let (client, name) = with_longest_name(&path);
+    exchange(&client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    let mut other = UnixStream::connect(&path).unwrap();
+    other.write_all(b"stats conns\r\nquit\r\n").unwrap();
+    let told = String::from_utf8(read_to_end(&other)).unwrap();
+    let line = format!(":addr unix:{}\r\n", name.display());
+    assert!(told.contains(&line), "{told}");
+    assert!(server.is_running());
+    fs::remove_file(name).unwrap();
 }
 
 #[test]

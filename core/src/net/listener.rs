@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
@@ -84,7 +84,13 @@ impl Listener {
                 let (socket, from) = s.accept()?;
                 (Stream::new_tcp(socket), Peer::from(from))
             }
-            Socks::Unix(s) => (Stream::new_unix(s.accept()?.0), Peer::Unix),
+            Socks::Unix(s) => {
+                // mio's own panics over a client whose name fills the address
+                // to the last byte: the system counts a NUL behind it.
+                let (socket, _) = SockRef::from(s).accept()?;
+                socket.set_nonblocking(true)?;
+                (Stream::new_unix(UnixStream::from_std(socket.into())), Peer::Unix)
+            }
         };
         Ok(Accepted { stream, peer, protocol: self.protocol, tls: self.tls })
     }
