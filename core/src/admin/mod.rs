@@ -153,22 +153,23 @@ fn slabs(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
 /// Answers as memcached does; but memory belongs to no class here, so there is
 /// nothing to move.
 fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
-    const NO_SPARE: &str = "NOSPARE source class has no spare pages";
     let classes = cache.store().totals().classes;
     let spares = |class: i32| {
         usize::try_from(class).ok().and_then(|class| classes.get(class)).is_some_and(|c| c.pages() > 1)
     };
-    let known = 1..classes.len() as i32;
+    // Class 0 is memcached's pool of free pages.
+    let known = 0..classes.len() as i32;
     if from == to {
-        "SAME src and dst class are identical"
-    } else if from == -1 {
-        if known.clone().any(|class| class != to && spares(class)) { "OK" } else { NO_SPARE }
-    } else if !known.contains(&from) || !(0..known.end).contains(&to) {
+        return "SAME src and dst class are identical";
+    }
+    let any = || known.clone().find(|&class| class != to && spares(class));
+    let from = if from == -1 { any().unwrap_or(from) } else { from };
+    if !known.contains(&from) || !known.contains(&to) {
         "BADCLASS invalid src or dst class id"
     } else if spares(from) {
         "OK"
     } else {
-        NO_SPARE
+        "NOSPARE source class has no spare pages"
     }
 }
 
