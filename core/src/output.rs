@@ -135,7 +135,8 @@ impl Output {
                 used += 1;
             }
         };
-        for pin in &self.pins {
+        // Each is a slice at least, so further ones would find no room.
+        for pin in self.pins.iter().take(SLICES) {
             if from < pin.at {
                 add(&self.bytes[from..pin.at]);
                 from = pin.at;
