@@ -282,8 +282,12 @@ impl<S: Read + Write> Wire for Remote<S> {
         let mut byte = [0];
         match self.socket.read(&mut byte) {
             Ok(n) => n == 0,
-            // TLS calls it an unexpected end if the server had to leave at once.
-            Err(e) => matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof),
+            // TLS calls it an unexpected end if the server had to leave at once, and
+            // may still have something to write.
+            Err(e) => {
+                use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+                matches!(e.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+            }
         }
     }
 
