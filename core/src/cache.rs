@@ -38,6 +38,9 @@ impl Cache {
     pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
         config.validate()?;
         let clock = Arc::new(Clock::new());
+        if config.clock_frozen {
+            clock.freeze();
+        }
         let watch = Arc::new(WatchHub::default());
         let store =
             Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;

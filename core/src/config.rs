@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use crate::auth::{AuthConfig, Method};
 use crate::cluster::Node;
 use crate::error::ConfigError;
+use crate::hooks::Hooks;
 
 /// Bytes in a mebibyte, the unit of `-m`.
 pub const MIB: usize = 1024 * 1024;
@@ -117,6 +118,8 @@ pub struct CacheConfig {
     /// Ask the system for large pages for item memory (`-L`), which is done
     /// anyway from 64 MiB on.
     pub large_pages: bool,
+    /// Whether the clock stands still from the start, until it is resumed.
+    pub clock_frozen: bool,
 }
 
 impl Default for CacheConfig {
@@ -153,6 +156,7 @@ impl Default for CacheConfig {
             prefix_delimiter: b':',
             detail_enabled: false,
             large_pages: false,
+            clock_frozen: false,
         }
     }
 }
@@ -430,6 +434,8 @@ pub struct ServerConfig {
     /// Mark of the packets of internet sockets (`-o sock_cookie_id`), for
     /// filters; 0: none. Only Linux has it.
     pub socket_mark: u32,
+    /// What the program that embeds the server is told.
+    pub hooks: Hooks,
     /// What `stats settings` reports but the server does not need to know.
     pub reported: Reported,
 }
@@ -488,6 +494,7 @@ impl Default for ServerConfig {
             debug_commands: false,
             cluster: Vec::new(),
             socket_mark: 0,
+            hooks: Hooks::default(),
             reported: Reported::default(),
         }
     }

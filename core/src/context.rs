@@ -72,6 +72,15 @@ impl Context {
         })
     }
 
+    /// What a cache has to tell that nobody serves.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn of_cache(cache: Arc<Cache>) -> Result<Self, StartError> {
+        let config = ServerConfig { cache: cache.config().clone(), threads: 0, ..ServerConfig::default() };
+        Self::new(cache, config)
+    }
+
     /// Called once by the server: `describe` names both ends of a descriptor's
     /// connection as `stats conns` shows them, the other end first.
     pub fn on_describe(&self, describe: fn(i32) -> [String; 2]) {
@@ -141,10 +150,16 @@ impl Context {
         }
     }
 
-    /// Writes a line to standard error if `verbosity` is at least `level`.
+    /// Whether lines of this level are logged.
+    #[inline]
+    pub fn logs(&self, level: u8) -> bool {
+        self.verbosity.load(Relaxed) >= level
+    }
+
+    /// Writes a line to the log if `verbosity` is at least `level`.
     pub fn log(&self, level: u8, line: impl FnOnce() -> String) {
-        if self.verbosity.load(Relaxed) >= level {
-            eprintln!("{}", line());
+        if self.logs(level) {
+            self.config.hooks.log(level, &line());
         }
     }
 }

@@ -44,7 +44,7 @@ impl Rule {
 
 /// Names a rule, to take it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleId(u64);
+pub struct RuleId(pub u64);
 
 /// The rules of a cache.
 #[derive(Default)]

@@ -22,6 +22,8 @@ pub mod dispatch;
 pub mod error;
 mod events;
 pub mod faults;
+pub mod fork;
+pub mod hooks;
 pub mod local;
 pub mod maintainer;
 mod net;
@@ -35,6 +37,7 @@ pub mod session;
 pub mod store;
 mod sync;
 pub mod tls;
+pub mod walk;
 pub mod watch;
 
 /// The examples of the README, which must compile and run.

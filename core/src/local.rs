@@ -8,11 +8,50 @@ use std::time::Duration;
 use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
-use crate::store::Item;
+use crate::store::{Item, Moment, Visit, bit};
 
 /// How many keys [`Cache::get_many`] looks ahead: for their items, and twice as
 /// many for their index lines.
 const AHEAD: usize = 8;
+
+/// What there is to know of an item beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Client flags.
+    pub flags: u32,
+    /// CAS; 0 if the cache keeps none.
+    pub cas: u64,
+    /// Seconds until it expires; `None`: never.
+    pub ttl: Option<u32>,
+    /// Seconds since it was last used.
+    pub idle: u32,
+    /// Bytes of the value.
+    pub length: usize,
+    /// Whether it was ever read.
+    pub fetched: bool,
+    /// Whether it was invalidated.
+    pub stale: bool,
+}
+
+impl Info {
+    /// Of an item at this moment.
+    pub fn new(item: Item<'_>, moment: &Moment) -> Self {
+        let header = item.header();
+        let ttl = match header.expiry() {
+            0 => None,
+            expiry => Some(expiry.saturating_sub(moment.now)),
+        };
+        Self {
+            flags: item.flags(),
+            cas: header.cas(),
+            ttl,
+            idle: moment.idle(header),
+            length: item.len(),
+            fetched: header.has(bit::FETCHED),
+            stale: header.has(bit::STALE),
+        }
+    }
+}
 
 /// How long an item lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,13 +69,15 @@ impl From<Duration> for Ttl {
     }
 }
 
-fn is_key(key: &[u8]) -> bool {
+/// Whether this can be a key.
+#[inline]
+pub fn is_key(key: &[u8]) -> bool {
     (1..=KEY_MAX).contains(&key.len())
 }
 
 impl Cache {
     /// The second of the clock at which an item stored now expires.
-    fn expires(&self, ttl: Ttl) -> u32 {
+    pub fn expires(&self, ttl: Ttl) -> u32 {
         match ttl {
             Ttl::Never => 0,
             Ttl::After(time) => {
@@ -74,8 +115,17 @@ impl Cache {
     /// runs while a part of the cache is locked, so it must be short, and it
     /// must not use the cache.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &[u8])) {
-        let store = self.store();
         let mut joined = Vec::new();
+        self.fetch_many(keys, |index, visit| {
+            if let Some(item) = visit.item() {
+                show(item, &mut joined, |value| found(index, value));
+            }
+        });
+    }
+
+    /// The same, with all that there is to see of an item.
+    pub fn fetch_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &mut Visit<'_>)) {
+        let store = self.store();
         // In two steps of so many keys, each key's index line is asked for, then
         // its item, and then both are there.
         let mut hashes = [0; 2 * AHEAD];
@@ -86,11 +136,7 @@ impl Cache {
                 && let key = key.as_ref()
                 && is_key(key)
             {
-                self.fetch(key, hashes[slot], None, 0, |visit| {
-                    if let Some(item) = visit.item() {
-                        show(item, &mut joined, |value| found(index, value));
-                    }
-                });
+                self.fetch(key, hashes[slot], None, 0, |visit| found(index, visit));
             }
             if let Some(key) = keys.get(step) {
                 hashes[slot] = store.hash(key.as_ref());
@@ -100,6 +146,14 @@ impl Cache {
                 store.prefetch_item(hashes[(step - AHEAD) % hashes.len()]);
             }
         }
+    }
+
+    /// What there is to know of `key` beside its value. That is no use of it.
+    pub fn info(&self, key: &[u8]) -> Option<Info> {
+        if !is_key(key) {
+            return None;
+        }
+        self.inspect(key, 0, |visit| Some(Info::new(visit.item()?, visit.moment()))).flatten()
     }
 
     /// Stores `value` under `key`, whatever is there.
@@ -192,7 +246,7 @@ impl Cache {
 
 /// Shows a value in one piece: pieces are joined in `joined`.
 #[inline]
-fn show(item: Item<'_>, joined: &mut Vec<u8>, found: impl FnOnce(&[u8])) {
+pub fn show(item: Item<'_>, joined: &mut Vec<u8>, found: impl FnOnce(&[u8])) {
     let mut slices = item.slices();
     match (slices.next(), slices.next()) {
         (None, _) => found(&[]),
@@ -210,7 +264,10 @@ fn show(item: Item<'_>, joined: &mut Vec<u8>, found: impl FnOnce(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::each_stat;
     use crate::config::CacheConfig;
+    use crate::context::Context;
+    use crate::walk::Walk;
     use std::sync::Arc;
 
     fn cache() -> Arc<Cache> {
@@ -279,6 +336,60 @@ mod tests {
         assert!(cache.get(b"a").is_none());
         assert_eq!(cache.set(b"a", b"1", Duration::ZERO.into()), Ok(()));
         assert!(cache.get(b"a").is_none());
+    }
+
+    #[test]
+    fn items_are_described() {
+        let cache = cache();
+        let request = StoreRequest {
+            flags: 7,
+            expiry: cache.expires(Duration::from_secs(9).into()),
+            ..StoreRequest::new(b"a")
+        };
+        assert!(cache.store_value(&request, Value::Bytes(b"one")).is_ok());
+        cache.clock().advance(2);
+        let info = cache.info(b"a").unwrap_or_else(|| unreachable!("it was stored"));
+        assert_eq!((info.flags, info.ttl, info.idle, info.length), (7, Some(7), 2, 3));
+        assert!(info.cas > 0 && !info.fetched && !info.stale);
+        assert!(cache.get(b"a").is_some() && cache.info(b"a").is_some_and(|info| info.fetched));
+        assert_eq!(cache.set(b"b", b"", Ttl::Never), Ok(()));
+        assert!(cache.info(b"b").is_some_and(|info| info.ttl.is_none() && info.length == 0));
+        assert_eq!((cache.info(b"c"), cache.info(b"")), (None, None));
+    }
+
+    #[test]
+    fn a_walk_sees_every_item() {
+        let cache = cache();
+        for n in 0..2000 {
+            assert_eq!(cache.set(format!("key{n}").as_bytes(), b"", Ttl::Never), Ok(()));
+        }
+        let (mut walk, mut keys, mut steps) = (Walk::default(), Vec::new(), 0);
+        while walk.step(&cache, 50, |item, _| keys.push(item.key().to_vec())) {
+            steps += 1;
+        }
+        assert!(walk.is_done(&cache) && steps > 10);
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 2000);
+    }
+
+    #[test]
+    fn statistics_are_the_programs_too() {
+        let cache = cache();
+        assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));
+        let context = Context::of_cache(Arc::clone(&cache)).unwrap_or_else(|e| unreachable!("{e}"));
+        for (group, name, expected) in
+            [("", "curr_items", "1"), ("settings", "num_threads", "0"), ("items", "items:1:number", "1")]
+        {
+            let mut value = None;
+            assert!(each_stat(&context, group, &mut |n, v| {
+                if n == name {
+                    value = Some(v.to_owned());
+                }
+            }));
+            assert_eq!(value.as_deref(), Some(expected), "{name}");
+        }
+        assert!(!each_stat(&context, "nothing", &mut |_, _| unreachable!("there is no such group")));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -145,6 +146,7 @@ impl Server {
                 .map_err(StartError::System)?;
         }
         server.threads.spawn("mcrs-listen".into(), || acceptor.run()).map_err(StartError::System)?;
+        server.threads.when_all_ended(server.context.config.hooks.stopped.clone());
         Ok(server)
     }
 
@@ -198,6 +200,11 @@ impl Server {
     pub fn wait(&self) {
         self.threads.wait_until(None);
     }
+
+    /// The same, but not longer than `time`. `false`: it still runs.
+    pub fn wait_for(&self, time: Duration) -> bool {
+        self.threads.wait_until(Instant::now().checked_add(time))
+    }
 }
 
 impl Drop for Server {
@@ -219,13 +226,27 @@ impl fmt::Debug for Server {
 #[derive(Default)]
 struct Threads {
     handles: Mutex<Vec<JoinHandle<()>>>,
-    running: Arc<(Mutex<usize>, Condvar)>,
+    shared: Arc<(Mutex<Counts>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// Threads that work.
+    working: usize,
+    /// Those and one that tells of the end.
+    running: usize,
+    /// What runs when no thread works any more.
+    stopped: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Threads {
     fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        *self.running.0.lock() += 1;
-        let end = End(Arc::clone(&self.running));
+        {
+            let mut count = self.shared.0.lock();
+            count.working += 1;
+            count.running += 1;
+        }
+        let end = End(Arc::clone(&self.shared));
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = end;
             block_signals();
@@ -235,24 +256,37 @@ impl Threads {
         Ok(())
     }
 
+    /// All threads were started: `stopped` runs after the last of them.
+    fn when_all_ended(&self, stopped: Option<Arc<dyn Fn() + Send + Sync>>) {
+        let mut count = self.shared.0.lock();
+        if count.working > 0 {
+            count.stopped = stopped;
+            return;
+        }
+        drop(count);
+        // They were told to end before they had begun.
+        stopped.into_iter().for_each(|stopped| stopped());
+    }
+
     fn running(&self) -> usize {
-        *self.running.0.lock()
+        self.shared.0.lock().running
     }
 
     /// Waits for all of them; `false` if some still run at `until`.
     fn wait_until(&self, until: Option<Instant>) -> bool {
-        let mut running = self.running.0.lock();
-        while *running > 0 {
+        let (count, ended) = &*self.shared;
+        let mut count = count.lock();
+        while count.running > 0 {
             match until {
-                None => self.running.1.wait(&mut running),
+                None => ended.wait(&mut count),
                 Some(at) => {
-                    if self.running.1.wait_until(&mut running, at).timed_out() && *running > 0 {
+                    if ended.wait_until(&mut count, at).timed_out() && count.running > 0 {
                         return false;
                     }
                 }
             }
         }
-        drop(running);
+        drop(count);
         for handle in self.handles.lock().drain(..) {
             // A panic was reported by the panic hook when it happened.
             let _ = handle.join();
@@ -262,12 +296,23 @@ impl Threads {
 }
 
 /// Counts a thread out when it ends, however it ends.
-struct End(Arc<(Mutex<usize>, Condvar)>);
+struct End(Arc<(Mutex<Counts>, Condvar)>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        *self.0.0.lock() -= 1;
-        self.0.1.notify_all();
+        let (count, ended) = &*self.0;
+        let stopped = {
+            let mut count = count.lock();
+            count.working -= 1;
+            if count.working == 0 { count.stopped.take() } else { None }
+        };
+        if let Some(stopped) = stopped {
+            // Whatever it does, those who wait for this thread wait no longer. A
+            // panic was reported by the panic hook.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| stopped()));
+        }
+        count.lock().running -= 1;
+        ended.notify_all();
     }
 }
 

@@ -7,17 +7,19 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use memcache_core::config::{Listen, Protocol, ServerConfig};
 use memcache_core::context::{ConnState, Stop, WorkerStats};
+use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -288,7 +290,7 @@ fn a_thousand_connections_of_one_byte() {
     eventually("all closed", || connections(&server) == 0);
     let open: Vec<_> = context.connections.iter().map(|(_, state, _)| state).collect();
     assert_eq!(open, [ConnState::Listening]);
-    assert_eq!(context.listener.total.load(std::sync::atomic::Ordering::Relaxed), 1001);
+    assert_eq!(context.listener.total.load(Ordering::Relaxed), 1001);
 }
 
 #[test]
@@ -325,8 +327,8 @@ fn over_the_limit_clients_are_refused() {
         assert_eq!(read_to_end(connect(&server)), b"ERROR Too many open connections\r\n");
     }
     let stats = &server.context().listener;
-    assert_eq!(stats.rejected.load(std::sync::atomic::Ordering::Relaxed), 3);
-    assert_eq!(stats.total.load(std::sync::atomic::Ordering::Relaxed), 3);
+    assert_eq!(stats.rejected.load(Ordering::Relaxed), 3);
+    assert_eq!(stats.total.load(Ordering::Relaxed), 3);
     drop(clients);
     eventually("closed", || connections(&server) == 0);
     eventually("room again", || {
@@ -340,7 +342,7 @@ fn over_the_limit_clients_are_refused() {
 
 #[test]
 fn over_the_limit_clients_wait() {
-    use std::sync::atomic::Ordering::Relaxed;
+    use Ordering::Relaxed;
     let _guard = shared();
     let settings = ServerConfig { max_connections: 4, maxconns_fast: false, ..config() };
     let server = Server::start(settings).unwrap();
@@ -682,4 +684,61 @@ fn a_watcher_too_many_goes_on_as_a_client() {
     let reply = b"WATCHER_TOO_MANY log watcher limit reached\r\nVERSION 1.6.45\r\n";
     exchange(&client, b"watch connevents\r\nversion\r\n", reply);
     exchange(&client, b"version\r\n", b"VERSION 1.6.45\r\n");
+}
+
+#[test]
+fn the_log_goes_where_the_program_wants_it() {
+    let _guard = shared();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&lines);
+    let log = move |level: u8, line: &str| sink.lock().unwrap().push((level, line.to_owned()));
+    let hooks = Hooks { log: Some(Arc::new(log)), stopped: None };
+    let server = Server::start(ServerConfig { hooks, verbosity: 2, ..config() }).unwrap();
+    let mut client = connect(&server);
+    client.write_all(b"set a 0 0 1\r\nx\r\nquit\r\n").unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
+    drop(server);
+    let lines = lines.lock().unwrap();
+    for start in ["slab class   1", "<", ">"] {
+        assert!(
+            lines.iter().any(|(level, line)| *level == 2 && line.starts_with(start)),
+            "{start}: {lines:?}"
+        );
+    }
+}
+
+#[test]
+fn the_end_is_told_once_and_before_waiting_ends() {
+    let _guard = shared();
+    for how in [Stop::Graceful, Stop::Now] {
+        let ends = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ends);
+        let stopped = move || {
+            thread::sleep(Duration::from_millis(20));
+            count.fetch_add(1, Ordering::SeqCst);
+            panic!("a hook may fail; the test says so here");
+        };
+        let hooks = Hooks { log: None, stopped: Some(Arc::new(stopped)) };
+        let server = Server::start(ServerConfig { hooks, ..config() }).unwrap();
+        let _client = connect(&server);
+        assert!(!server.wait_for(Duration::from_millis(10)));
+        assert_eq!(ends.load(Ordering::SeqCst), 0);
+        server.context().request_stop(how);
+        server.wait();
+        assert_eq!(ends.load(Ordering::SeqCst), 1);
+        assert!(server.wait_for(Duration::ZERO) && !server.is_running());
+        server.stop(Stop::Now, Duration::ZERO);
+        drop(server);
+        assert_eq!(ends.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn a_server_that_did_not_start_does_not_end() {
+    let _guard = shared();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = vec![tcp("127.0.0.1:0"), tcp(&held.local_addr().unwrap().to_string())];
+    let stopped = || unreachable!("it never started");
+    let hooks = Hooks { log: None, stopped: Some(Arc::new(stopped)) };
+    assert!(Server::start(ServerConfig { hooks, listen, ..config() }).is_err());
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cache::Cache;
 use crate::output::Output;
 use crate::store::{Item, Moment, bit};
+use crate::walk::Walk;
 
 /// Items between looks at the output.
 const STEP: usize = 128;
@@ -24,15 +25,14 @@ pub enum Form {
 pub struct Dump {
     form: Form,
     classes: u64,
-    shard: usize,
-    bucket: usize,
+    walk: Walk,
     begun: bool,
 }
 
 impl Dump {
     /// A dump of the classes in `classes` (bits).
     pub fn new(form: Form, classes: u64) -> Self {
-        Self { form, classes, shard: 0, bucket: 0, begun: false }
+        Self { form, classes, walk: Walk::default(), begun: false }
     }
 
     /// Writes until the output holds `limit` bytes or all is written; then
@@ -42,15 +42,14 @@ impl Dump {
             out.push(b"OK\r\n");
             self.begun = true;
         }
-        let store = cache.store();
         let origin = cache.clock().origin();
-        while self.shard < store.shard_count() {
+        while !self.walk.is_done(cache) {
             if out.len() >= limit {
                 return false;
             }
             let (form, classes) = (self.form, self.classes);
             let bytes = out.bytes();
-            let next = store.walk(self.shard, self.bucket, STEP, |item, moment| {
+            self.walk.step(cache, STEP, |item, moment| {
                 if classes & 1 << (item.header().class() & 63) == 0 {
                     return;
                 }
@@ -59,13 +58,6 @@ impl Dump {
                     Form::Mg => mg_line(bytes, item),
                 }
             });
-            match next {
-                Some(bucket) => self.bucket = bucket,
-                None => {
-                    self.shard += 1;
-                    self.bucket = 0;
-                }
-            }
         }
         out.push(if self.form == Form::Meta { b"END\r\n" } else { b"EN\r\n" });
         true

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 pub use self::cluster::Upload;
 pub use self::dump::Dump;
-pub use self::stats::binary as binary_stats;
+pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 use crate::cache::Cache;
 use crate::config::{LruMode, MIB};
 use crate::context::{Context, Stop, WorkerStats};

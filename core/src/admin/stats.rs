@@ -20,28 +20,33 @@ use crate::store::stats::{ClassTotals, Totals};
 /// Largest answer of `stats cachedump` in bytes.
 const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
 
-/// Collects statistics.
-struct Lines<'a> {
-    bytes: &'a mut Vec<u8>,
-    /// In the binary protocol: what each packet repeats of the request.
-    echo: Option<Echo>,
+/// Where statistics go.
+enum Lines<'a> {
+    /// To a client, as lines.
+    Text(&'a mut Vec<u8>),
+    /// To a client, as packets, which repeat something of the request.
+    Packets(&'a mut Vec<u8>, Echo),
+    /// To the program.
+    Program(&'a mut dyn FnMut(&str, &str)),
 }
 
 impl Lines<'_> {
     fn put(&mut self, name: impl Display, value: impl Display) {
-        match self.echo {
+        match self {
             // Writing to a Vec cannot fail.
-            None => drop(write!(self.bytes, "STAT {name} {value}\r\n")),
-            Some(echo) => {
-                echo.statistic(self.bytes, name.to_string().as_bytes(), value.to_string().as_bytes());
+            Self::Text(bytes) => drop(write!(bytes, "STAT {name} {value}\r\n")),
+            Self::Packets(bytes, echo) => {
+                echo.statistic(bytes, name.to_string().as_bytes(), value.to_string().as_bytes());
             }
+            Self::Program(each) => each(&name.to_string(), &value.to_string()),
         }
     }
 
     fn end(&mut self) {
-        match self.echo {
-            None => self.bytes.extend_from_slice(b"END\r\n"),
-            Some(echo) => echo.statistic(self.bytes, &[], &[]),
+        match self {
+            Self::Text(bytes) => bytes.extend_from_slice(b"END\r\n"),
+            Self::Packets(bytes, echo) => echo.statistic(bytes, &[], &[]),
+            Self::Program(_) => {}
         }
     }
 }
@@ -54,7 +59,7 @@ fn yes(on: bool) -> &'static str {
 pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     let context = desk.context;
     if tokens.len() == 1 {
-        general(context, Lines { bytes: desk.out.bytes(), echo: None });
+        general(context, Lines::Text(desk.out.bytes()));
         return Outcome::Done;
     }
     let exactly = |word: &[u8]| tokens.get(1) == Some(word);
@@ -68,7 +73,7 @@ pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.abbreviates(1, "cachedump") {
         return cachedump(desk, tokens);
     }
-    let out = Lines { bytes: desk.out.bytes(), echo: None };
+    let out = Lines::Text(desk.out.bytes());
     if tokens.abbreviates(1, "settings") {
         settings(context, out);
     } else if tokens.abbreviates(1, "conns") {
@@ -89,16 +94,16 @@ pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
 /// is not allowed.
 pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> bool {
     let prefixes = context.cache.prefixes();
-    let mut out = Lines { bytes: out.bytes(), echo: Some(echo) };
+    let bytes = out.bytes();
     match group {
-        b"" => general(context, out),
-        b"items" => items(context, out),
-        b"slabs" => slabs(context, out),
-        b"sizes" => sizes(context, out),
-        _ if group.starts_with(b"settings") => settings(context, out),
+        b"" => general(context, Lines::Packets(bytes, echo)),
+        b"items" => items(context, Lines::Packets(bytes, echo)),
+        b"slabs" => slabs(context, Lines::Packets(bytes, echo)),
+        b"sizes" => sizes(context, Lines::Packets(bytes, echo)),
+        _ if group.starts_with(b"settings") => settings(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"reset") => {
             reset(context);
-            out.end();
+            Lines::Packets(bytes, echo).end();
         }
         _ => {
             let Some(what) = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled) else {
@@ -107,7 +112,7 @@ pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> 
             if what.starts_with(b" dump") {
                 let mut dump = Vec::new();
                 dump_prefixes(context, &mut dump);
-                echo.statistic(out.bytes, b"detailed", &dump);
+                echo.statistic(bytes, b"detailed", &dump);
             } else if what.starts_with(b" on") {
                 prefixes.enable(true);
             } else if what.starts_with(b" off") {
@@ -115,13 +120,31 @@ pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> 
             } else {
                 return false;
             }
-            out.end();
+            Lines::Packets(bytes, echo).end();
         }
     }
     true
 }
 
-fn reset(context: &Context) {
+/// Shows `each` the names and values of a group of statistics: `""`, `items`,
+/// `slabs`, `sizes`, `settings` or `conns`. `false`: there is no such group.
+pub fn each(context: &Context, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
+    let out = Lines::Program(each);
+    match group {
+        "" => general(context, out),
+        "items" => items(context, out),
+        "slabs" => slabs(context, out),
+        "sizes" => sizes(context, out),
+        "settings" => settings(context, out),
+        // No descriptor is -1: nobody asks over a connection.
+        "conns" => conns(context, -1, out),
+        _ => return false,
+    }
+    true
+}
+
+/// Sets counters to 0, as `stats reset` does.
+pub fn reset(context: &Context) {
     context.cache.reset_stats();
     context.workers.iter().for_each(crate::context::WorkerStats::reset);
     context.listener.reset();

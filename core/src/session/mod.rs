@@ -281,7 +281,7 @@ impl Session {
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
         env.budget -= 1;
-        let verbose = env.context.verbosity.load(std::sync::atomic::Ordering::Relaxed) > 1;
+        let verbose = env.context.logs(2);
         let mark = out.mark();
         let used = if raw.len() < 4 {
             // memcached's shortest command is "mn\r\n".
@@ -290,12 +290,12 @@ impl Session {
         } else {
             let line = scan::strip_line_end(raw);
             if verbose {
-                eprintln!("<{} {}", env.fd, String::from_utf8_lossy(line));
+                env.context.log(2, || format!("<{} {}", env.fd, String::from_utf8_lossy(line)));
             }
             self.line(env, line, rest, whole, out)
         };
         if verbose {
-            log_answer(env.fd, out, &mark);
+            log_answer(env.context, env.fd, out, &mark);
         }
         self.served = true;
         used
@@ -516,7 +516,7 @@ fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
 }
 
 /// What memcached logs of an answer at -vv.
-fn log_answer(fd: i32, out: &mut Output, mark: &Mark) {
+fn log_answer(context: &Context, fd: i32, out: &mut Output, mark: &Mark) {
     if !out.grew_since(mark) {
         return;
     }
@@ -528,13 +528,14 @@ fn log_answer(fd: i32, out: &mut Output, mark: &Mark) {
         let line = line.trim_end();
         if let Some(value) = line.strip_prefix("VALUE ") {
             let mut words = value.split(' ');
-            eprintln!(">{fd} sending key {}", words.next().unwrap_or_default());
+            let key = words.next().unwrap_or_default();
+            context.log(2, || format!(">{fd} sending key {key}"));
             let length = words.nth(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
             let copied = if length > classic::COPY_MAX { 0 } else { length };
             at += end + 1 + copied + 2;
             continue;
         }
-        eprintln!(">{fd} {line}");
+        context.log(2, || format!(">{fd} {line}"));
         at += end + 1;
     }
 }

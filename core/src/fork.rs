@@ -1,0 +1,153 @@
+//! Which process this is: a mark that a child of `fork` does not share.
+//!
+//! Threads do not live on in a child, and locks that they held stay locked. So
+//! whoever may be called there compares the mark that a cache or a server was
+//! made under with the present one, and touches nothing if they differ.
+//!
+//! On Linux the mark lies in a page that the kernel empties in the child
+//! (`MADV_WIPEONFORK`, 4.14), so that asking costs a load or two. Elsewhere it is the
+//! process id.
+//!
+//! ```text
+//!   parent   page 1          fork    page 1          ... all of its handles: 1
+//!   child                            page 0 -> 2     what it made itself: 2
+//! ```
+
+use std::process;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, Ordering::Relaxed};
+
+/// Bytes that are mapped; the system makes whole pages of them.
+const LENGTH: usize = 4096;
+
+/// Set in marks that are process ids.
+const BY_ID: u64 = 1 << 63;
+
+/// Where the mark lies; null until it is first asked for, or if there is none.
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+
+/// Marks that were given in this process and those before it.
+static GIVEN: AtomicU64 = AtomicU64::new(0);
+
+/// The process in which something was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The mark of this process.
+    pub fn of_this_process() -> Self {
+        let page = page();
+        if page.is_null() {
+            return Self(BY_ID | u64::from(process::id()));
+        }
+        let cell = cell(page);
+        match cell.load(Relaxed) {
+            0 => {
+                // A child has the count of its parent, so this is more than any
+                // mark from before the fork.
+                let next = GIVEN.fetch_add(1, Relaxed) + 1;
+                Self(cell.compare_exchange(0, next, Relaxed, Relaxed).map_or_else(|other| other, |_| next))
+            }
+            mark => Self(mark),
+        }
+    }
+
+    /// Whether it is of this process, and not of one that this is a child of.
+    #[inline]
+    pub fn holds(self) -> bool {
+        // Not null if there is a mark of the page.
+        let page = PAGE.load(Relaxed);
+        if self.0 & BY_ID != 0 || page.is_null() {
+            return self.0 == BY_ID | u64::from(process::id());
+        }
+        cell(page).load(Relaxed) == self.0
+    }
+}
+
+#[inline]
+fn cell(page: *mut AtomicU64) -> &'static AtomicU64 {
+    #[expect(unsafe_code, reason = "the page is shared by address")]
+    // SAFETY: what PAGE held is a mapping of LENGTH zeroed bytes, aligned to a
+    // page, that is never unmapped; it is only ever used as this atomic.
+    unsafe {
+        &*page
+    }
+}
+
+/// The page, made if need be; null where the kernel does not empty pages.
+#[cfg(target_os = "linux")]
+fn page() -> *mut AtomicU64 {
+    let page = PAGE.load(Ordering::Acquire);
+    if !page.is_null() {
+        return page;
+    }
+    #[expect(unsafe_code, reason = "system calls that map a page")]
+    // SAFETY: a new private mapping disturbs no other memory; advice and
+    // unmapping are of that mapping, which nobody else knows yet.
+    let made = unsafe {
+        let made = libc::mmap(
+            ptr::null_mut(),
+            LENGTH,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        if made == libc::MAP_FAILED {
+            return ptr::null_mut();
+        }
+        if libc::madvise(made, LENGTH, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(made, LENGTH);
+            return ptr::null_mut();
+        }
+        made.cast::<AtomicU64>()
+    };
+    match PAGE.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => made,
+        Err(other) => {
+            #[expect(unsafe_code, reason = "a system call that unmaps the page")]
+            // SAFETY: another thread was faster, so nobody has seen this page.
+            unsafe {
+                libc::munmap(made.cast(), LENGTH);
+            }
+            other
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn page() -> *mut AtomicU64 {
+    ptr::null_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_a_mark_of_its_own() {
+        let mark = Mark::of_this_process();
+        assert!(mark.holds());
+        assert_eq!(mark, Mark::of_this_process());
+        #[expect(unsafe_code, reason = "the test forks")]
+        // SAFETY: the child only reads and writes atomics and leaves by _exit.
+        let child = unsafe { libc::fork() };
+        assert_ne!(child, -1);
+        if child == 0 {
+            let before = mark.holds();
+            let own = Mark::of_this_process();
+            let good = !before && own != mark && own.holds() && !mark.holds();
+            #[expect(unsafe_code, reason = "the test's child ends")]
+            // SAFETY: ends the child at once.
+            unsafe {
+                libc::_exit(i32::from(!good));
+            }
+        }
+        let mut status = -1;
+        #[expect(unsafe_code, reason = "the test waits for its child")]
+        // SAFETY: `status` is a valid place for the answer.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0));
+        assert!(mark.holds());
+    }
+}

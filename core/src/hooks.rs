@@ -1,0 +1,42 @@
+//! What a program that embeds a server is told: lines of the log, and that the
+//! server has ended. Without hooks the log goes to standard error.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Takes a line of the log, without its end, and the verbosity it belongs to.
+type Log = dyn Fn(u8, &str) + Send + Sync;
+
+/// Functions that a server calls, on its own threads.
+///
+/// They must not stop the server and wait for it: they would wait for
+/// themselves. [`crate::context::Context::request_stop`] is allowed.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Takes the log in place of standard error, lines of a server that has not
+    /// started yet included: those come from the thread that starts it.
+    pub log: Option<Arc<Log>>,
+    /// Runs once, on the last thread of a server that had started, when it
+    /// holds no connection and no listener any more, and before
+    /// [`crate::server::Server::wait`] returns.
+    pub stopped: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Hooks {
+    /// Writes a line to the log.
+    pub(crate) fn log(&self, level: u8, line: &str) {
+        match &self.log {
+            Some(log) => log(level, line),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("log", &self.log.is_some())
+            .field("stopped", &self.stopped.is_some())
+            .finish()
+    }
+}
