@@ -33,11 +33,10 @@ impl Signals {
                         farewell.gracefully();
                         context.request_stop(Stop::Graceful);
                     }
-                    SIGHUP => {
-                        if let Err(line) = context.reload() {
-                            eprintln!("{line}");
-                        }
-                    }
+                    SIGHUP => match context.reload() {
+                        Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+                        Err(line) => context.log(0, || line),
+                    },
                     _ => context.request_stop(Stop::Now),
                 }
             }
