@@ -7,14 +7,13 @@
 //! (`-Y`) it ends at the line's end, and the file is read at start and by
 //! [`Users::reload`]. A session asks [`Users::admits`] and nothing else.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::error::StartError;
+use crate::file;
 
 /// Largest file of passwords in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -64,8 +63,9 @@ pub struct AuthConfig {
 #[derive(Debug)]
 pub struct Users {
     config: AuthConfig,
-    /// Lines `user:password`.
+    /// Lines `user:password`; those of a file for SASL are not kept.
     entries: Mutex<Vec<Vec<u8>>>,
+    reloading: Mutex<()>,
     /// The name of this machine.
     host: String,
 }
@@ -74,15 +74,16 @@ impl Users {
     /// Reads the passwords.
     ///
     /// # Errors
-    /// A file that cannot be read, or a line of it that has no colon.
+    /// A file that cannot be read, or for text authentication a line of it that
+    /// has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
         let entries = match &config.passwords {
-            Passwords::File(path) => read(path).map_err(StartError::Passwords)?,
+            Passwords::File(path) => read(path, config.method).map_err(StartError::Passwords)?,
             Passwords::List(pairs) => {
                 pairs.iter().map(|(user, password)| [user, b":".as_slice(), password].concat()).collect()
             }
         };
-        Ok(Self { config, entries: Mutex::new(entries), host: host_name() })
+        Ok(Self { config, entries: Mutex::new(entries), reloading: Mutex::new(()), host: host_name() })
     }
 
     /// How clients prove who they are.
@@ -104,7 +105,10 @@ impl Users {
     /// As [`Users::new`], in one line.
     pub fn reload(&self) -> Result<(), String> {
         if let Some(path) = self.file() {
-            *self.entries.lock() = read(path)?;
+            // Who began to read later must not be undone.
+            let _one_at_a_time = self.reloading.lock();
+            let entries = read(path, self.config.method)?;
+            *self.entries.lock() = entries;
         }
         Ok(())
     }
@@ -112,22 +116,30 @@ impl Users {
     /// Whether there is such a user with such a password. Takes the same time
     /// whatever part of them is wrong, lengths apart.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
-        let sasl = self.config.method == Method::Sasl;
-        if sasl && (user.len() + password.len() > SASL_ENTRY_MAX || self.reload().is_err()) {
+        if self.config.method == Method::Text {
+            return any(&self.entries.lock(), |entry| matches(entry, user, password, false));
+        }
+        if user.len() + password.len() > SASL_ENTRY_MAX {
             return false;
         }
         // Cyrus SASL gives a name without a realm that of this machine, and so do
         // files that were made for it.
         let full = [user, b"@", self.host.as_bytes()].concat();
-        let mut found = Choice::from(0);
-        for entry in self.entries.lock().iter() {
-            found |= matches(entry, user, password, sasl);
-            if sasl && !user.contains(&b'@') {
-                found |= matches(entry, &full, password, true);
-            }
+        let is_bare = !user.contains(&b'@');
+        let named = |entry: &[u8]| {
+            let plain = matches(entry, user, password, true);
+            if is_bare { plain | matches(entry, &full, password, true) } else { plain }
+        };
+        match self.file() {
+            Some(path) => read(path, Method::Sasl).is_ok_and(|entries| any(&entries, named)),
+            None => any(&self.entries.lock(), named),
         }
-        found.into()
     }
+}
+
+/// Whether one of `entries` matches; all are looked at.
+fn any(entries: &[Vec<u8>], mut matches: impl FnMut(&[u8]) -> Choice) -> bool {
+    entries.iter().fold(Choice::from(0), |found, entry| found | matches(entry)).into()
 }
 
 /// The name of this machine; empty if it has none.
@@ -161,33 +173,25 @@ fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
     name.ct_eq(user) & rest.ct_eq(password)
 }
 
-/// The entries of a file. A line ends at `\n`, `\r` or a NUL.
-fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
-    if let Err(error) = file {
-        let text = error.to_string();
-        // Without the number that Rust adds.
-        let reason = text.split(" (os error ").next().unwrap_or_default();
-        return Err(format!("Could not open authfile [{}] for reading, error {reason}", path.display()));
-    }
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(format!("Authfile [{}] is larger than {FILE_MAX} bytes", path.display()));
-    }
-    let malformed =
-        || format!("Authfile [{}] has a malformed entry. Should be 'user:password'", path.display());
+/// The entries of a file. A line ends at `\n`, `\r` or a NUL. What is no entry
+/// is passed over with SASL, as in memcached, and an error otherwise.
+fn read(path: &Path, method: Method) -> Result<Vec<Vec<u8>>, String> {
+    let bytes = file::read(path, FILE_MAX)
+        .map_err(|why| format!("Could not open authfile [{}] for reading, error {why}", path.display()))?;
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    if bytes.is_empty() {
-        return Ok(Vec::new());
+    let mut entries = Vec::new();
+    for line in bytes.split(|&byte| byte == b'\n').filter(|_| !bytes.is_empty()) {
+        let end = line.iter().position(|byte| matches!(byte, b'\r' | 0)).unwrap_or(line.len());
+        match line.get(..end) {
+            Some(entry) if entry.contains(&b':') => entries.push(entry.to_vec()),
+            _ if method == Method::Sasl => {}
+            _ => {
+                let path = path.display();
+                return Err(format!("Authfile [{path}] has a malformed entry. Should be 'user:password'"));
+            }
+        }
     }
-    bytes
-        .split(|&byte| byte == b'\n')
-        .map(|line| {
-            let end = line.iter().position(|byte| matches!(byte, b'\r' | 0)).unwrap_or(line.len());
-            let entry = line.get(..end).filter(|entry| entry.contains(&b':')).ok_or_else(malformed)?;
-            Ok(entry.to_vec())
-        })
-        .collect()
+    Ok(entries)
 }
 
 #[cfg(test)]

@@ -339,7 +339,7 @@ impl Default for TlsConfig {
 }
 
 /// One place to listen at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// A TCP address; port 0 takes a free port.
     Tcp {

@@ -115,7 +115,10 @@ impl Context {
             Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
             Some(Ok(())) | None => Ok(()),
         };
-        users.and(certificates)
+        match (users, certificates) {
+            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+            (one, other) => one.and(other),
+        }
     }
 
     /// Reads the files of TLS again (`refresh_certs`). `None`: there is no TLS.

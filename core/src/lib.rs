@@ -22,6 +22,7 @@ pub mod dispatch;
 pub mod error;
 mod events;
 pub mod faults;
+pub mod file;
 pub mod fork;
 pub mod hooks;
 pub mod local;

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use memcache_core::auth::{AuthConfig, Method, Passwords};
+use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
 use memcache_core::cache::Cache;
+use memcache_core::cluster::Node;
 use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
 use memcache_core::context::{Context, Stop};
 use memcache_core::local::Ttl;
@@ -25,6 +26,7 @@ fn context(method: Method) -> Context {
     let passwords = Passwords::List(vec![(b"ann".to_vec(), b"secret".to_vec())]);
     let config = ServerConfig {
         auth: Some(AuthConfig { method, passwords }),
+        cluster: vec![Node::new("treasure.example", None, 11211).unwrap()],
         shutdown_enabled: true,
         debug_commands: true,
         threads: 1,
@@ -109,6 +111,8 @@ fn commands() -> Vec<Vec<u8>> {
         "debugtime 100000",
         "debugitem ref door",
         "config get cluster",
+        "config set cluster 0 1\r\nx",
+        "config delete cluster",
         "",
         " ",
         "\r\n",
@@ -144,6 +148,7 @@ fn untouched(context: &Context) -> bool {
         && cache.store().limit() == 8 * MIB
         && !cache.prefixes().enabled()
         && cache.clock().uptime() < 1000
+        && context.cluster.get().is_some_and(|(_, nodes)| nodes.starts_with(b"1\ntreasure.example"))
         && context.stopping() == Stop::Running
         && context.verbosity.load(Relaxed) == 0
         && context.workers[0].flush_cmds.get() == 0
@@ -236,13 +241,42 @@ fn passwords_are_read_again() {
 }
 
 #[test]
+fn files_for_sasl_may_hold_other_lines() {
+    let file = std::env::temp_dir().join(format!("mcrs-sasl-{}", std::process::id()));
+    std::fs::write(&file, "# the users\n\nann:one\r\n").unwrap();
+    let config = |method| AuthConfig { method, passwords: Passwords::File(file.clone()) };
+    assert!(Users::new(config(Method::Text)).is_err());
+    let users = Users::new(config(Method::Sasl)).unwrap();
+    assert!(users.admits(b"ann", b"one") && !users.admits(b"# the users", b""));
+    // It is read for each attempt.
+    std::fs::write(&file, "ann:two\n").unwrap();
+    assert!(users.admits(b"ann", b"two") && !users.admits(b"ann", b"one"));
+    std::fs::remove_file(&file).unwrap();
+    assert!(!users.admits(b"ann", b"two"));
+}
+
+#[test]
+fn little_is_kept_for_strangers() {
+    let context = context(Method::Text);
+    let line = format!("set {} 0 0 16384\r\n", "x".repeat(60_000));
+    let (answer, open) = say(&context, &mut Session::new(Protocol::Ascii), line.as_bytes());
+    assert!(answer.is_empty() && !open);
+}
+
+#[test]
 fn no_listener_leads_past_the_gate() {
     let listen =
         |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol, tls: TlsMode::Off }];
-    for (method, protocol) in [(Method::Sasl, Protocol::Ascii), (Method::Text, Protocol::Binary)] {
+    let udp = || vec![Listen::Udp { addr: ([127, 0, 0, 1], 0).into() }];
+    for (method, listen) in [
+        (Method::Sasl, listen(Protocol::Ascii)),
+        (Method::Text, listen(Protocol::Binary)),
+        (Method::Sasl, udp()),
+        (Method::Text, udp()),
+    ] {
         let passwords = Passwords::List(Vec::new());
         let auth = Some(AuthConfig { method, passwords });
-        let config = ServerConfig { auth, listen: listen(protocol), ..ServerConfig::default() };
-        assert!(Server::start(config).is_err(), "{method:?} {protocol:?}");
+        let config = ServerConfig { auth, listen: listen.clone(), ..ServerConfig::default() };
+        assert!(Server::start(config).is_err(), "{method:?} {listen:?}");
     }
 }

@@ -66,6 +66,28 @@ fn memory_grew_while_there_was_free_memory() {
 }
 
 #[test]
+fn a_dump_of_nothing_looked_at_every_item_at_once() {
+    let context = context();
+    for n in 0..50_000 {
+        set(&context.cache, &format!("key{n}"), b"");
+    }
+    let mut session = Session::new(Protocol::Ascii);
+    let (mut turns, mut out) = (0, Output::new());
+    let mut rest = &b"lru_crawler metadump 40\r\n"[..];
+    loop {
+        let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: 256 };
+        let Step { consumed, next } = session.advance(&mut env, rest, &mut out);
+        rest = &rest[consumed..];
+        if next == Next::Input {
+            break;
+        }
+        turns += 1;
+    }
+    assert!(turns > 10, "{turns} turns");
+    assert_eq!(out.bytes(), b"OK\r\nEND\r\n");
+}
+
+#[test]
 fn a_watcher_saw_a_fetch_twice_when_memory_was_full() {
     let cache = cache(CacheConfig { memory_limit: 4 * MIB, ..CacheConfig::default() });
     let value = vec![b'B'; 11_000];

@@ -391,6 +391,37 @@ fn who_leaves_during_the_handshake_is_counted() {
 }
 
 #[test]
+fn a_handshake_in_very_small_pieces_is_given_up() {
+    let files = Files::new();
+    let server = files.start();
+    let mut socket = socket(address(&server, 0));
+    // A greeting of 60,000 bytes, each in a record of its own.
+    let mut greeting = vec![22, 3, 1, 0, 4, 1, 0, 0xea, 0x60];
+    (0..60_000).for_each(|_| greeting.extend_from_slice(&[22, 3, 1, 0, 1, 0]));
+    // It fails or not, depending on what the server has read by then.
+    let _ = socket.write_all(&greeting);
+    eventually("given up", || handshake_errors(&server) == 1);
+    eventually("nothing is kept", || buffered(&server) == 0);
+}
+
+#[test]
+fn what_came_before_a_broken_record_is_carried_out() {
+    let files = Files::new();
+    let server = files.start();
+    let mut client = files.client(&server);
+    talks(&mut client).unwrap();
+    client.conn.writer().write_all(b"set before 0 0 1 noreply\r\nx\r\n").unwrap();
+    let mut records = Vec::new();
+    client.conn.write_tls(&mut records).unwrap();
+    // An alert that is not encrypted.
+    records.extend_from_slice(&[21, 3, 3, 0, 2, 1, 0]);
+    client.sock.write_all(&records).unwrap();
+    eventually("stored", || server.cache().get(b"before").is_some());
+    eventually("closed", || connections(&server) == 0);
+    assert_eq!(proto_errors(&server), 1);
+}
+
+#[test]
 fn garbage_after_the_handshake_is_a_protocol_error() {
     let files = Files::new();
     let server = files.start();

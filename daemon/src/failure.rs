@@ -1,9 +1,8 @@
 //! Why the daemon ends before it serves: one line for standard error and an
 //! exit status of `sysexits.h`.
 
-use std::io;
-
 use memcache_core::error::StartError;
+pub use memcache_core::file::reason;
 
 /// `EX_USAGE`: a flag or a value is wrong. memcached answers 1 or 64 here.
 pub const USAGE: u8 = 64;
@@ -51,25 +50,11 @@ impl From<StartError> for Failure {
     }
 }
 
-/// What `strerror` says, without the number that Rust adds.
-pub fn reason(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    if let Some(end) = text.rfind(" (os error ") {
-        text.truncate(end);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use memcache_core::error::ConfigError;
-
-    #[test]
-    fn reasons_carry_no_numbers() {
-        assert_eq!(reason(&io::Error::from_raw_os_error(libc::EADDRINUSE)), "Address already in use");
-        assert_eq!(reason(&io::Error::other("odd")), "odd");
-    }
+    use std::io;
 
     #[test]
     fn start_errors_have_the_right_status() {

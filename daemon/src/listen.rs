@@ -204,10 +204,10 @@ pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Liste
             found.retain(|addr| system.is_local(addr.ip()));
         }
         for addr in found {
-            // Two entries may mean one address.
-            let again = |other: &Listen| matches!(other, Listen::Tcp { addr: have, .. } if *have == addr);
-            if !listen.iter().any(again) {
-                listen.push(Listen::Tcp { addr, protocol: *protocol, tls: *tls });
+            let one = Listen::Tcp { addr, protocol: *protocol, tls: *tls };
+            // Two entries may mean the same. If they differ, binding says so.
+            if addr.port() == 0 || !listen.contains(&one) {
+                listen.push(one);
             }
         }
     }

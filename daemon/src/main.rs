@@ -61,6 +61,8 @@ fn print(text: &str) -> Result<(), Failure> {
 fn run(mut plan: Plan) -> Result<(), Failure> {
     plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
+    // Not all of it could be checked before its addresses were known.
+    plan.config.validate().map_err(StartError::from)?;
     // From here on, order matters: keys are read before the right to read them
     // is given up, fork before any thread, handlers before anyone can know that
     // there is something to stop.

@@ -59,7 +59,8 @@ fn wrong_flags_give_one_line_and_64() {
         &["-Z"],
         &["-Z", "-o", "ssl_chain_cert=/nonexistent"],
         &["-S"],
-        &["-S"],
+        &["-S", "-Y", "/nonexistent"],
+        &["-d", "-Y", "/dev/null", "-p", "0", "-U", "-1"],
         &["-Y", "/nonexistent"],
         &["-e", "/nonexistent"],
     ];

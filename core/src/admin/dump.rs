@@ -12,6 +12,9 @@ use crate::walk::Walk;
 /// Items between looks at the output.
 const STEP: usize = 128;
 
+/// Looks before others get their turn.
+const STEPS: usize = 16;
+
 /// What a line looks like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -35,16 +38,20 @@ impl Dump {
         Self { form, classes, walk: Walk::default(), begun: false }
     }
 
-    /// Writes until the output holds `limit` bytes or all is written; then
-    /// `true`.
+    /// Writes until the output holds `limit` bytes, many items were looked at, or
+    /// all is written; then `true`.
     pub fn advance(&mut self, cache: &Cache, out: &mut Output, limit: usize) -> bool {
         if !self.begun {
             out.push(b"OK\r\n");
             self.begun = true;
         }
         let origin = cache.clock().origin();
-        while !self.walk.is_done(cache) {
-            if out.len() >= limit {
+        for steps in 0.. {
+            if self.walk.is_done(cache) {
+                break;
+            }
+            // Few of the items may be wanted.
+            if out.len() >= limit || steps >= STEPS {
                 return false;
             }
             let (form, classes) = (self.form, self.classes);

@@ -61,6 +61,13 @@ impl Stream {
         })
     }
 
+    /// Nothing more is to be said to the peer.
+    pub(crate) fn give_up(&mut self) {
+        if let Self::Tls(s) = self {
+            s.give_up();
+        }
+    }
+
     /// The descriptor, for the connection table and the logs.
     pub(crate) fn fd(&self) -> RawFd {
         match self {

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   socket ── scratch ── decrypted in place ──▶ to whoever reads
-//!                └ incoming: less than a record      └ plain: did not fit
+//!                └ incoming: less than a record, or      └ plain: did not fit
+//!                  than a message of the handshake
 //!   socket ◀── scratch ◀── encrypted ── from whoever writes
 //!                └ outgoing: the socket was full
 //! ```
@@ -31,6 +32,10 @@ use crate::tls::Tls;
 /// Most that one read takes, what is partial included. Messages of a handshake
 /// may have 64 KiB, records 18.
 const INPUT: usize = 128 * 1024;
+
+/// Most bytes of a message of the handshake, headers of its records included,
+/// that are kept while the rest is to come.
+const HANDSHAKE: usize = 32 * 1024;
 
 /// Least that is asked for: a record that came in part is then read whole.
 const LEAST_READ: usize = 18 * 1024;
@@ -62,7 +67,8 @@ pub(crate) struct TlsStream {
     pub(super) socket: TcpStream,
     session: UnbufferedServerConnection,
     shared: Arc<Tls>,
-    /// Received and not decrypted: less than a record.
+    /// Received and not decrypted: less than a record, or in a handshake less than
+    /// a message.
     incoming: Vec<u8>,
     /// Decrypted, and used up to there. `plain_at <= plain.len()`
     plain: Vec<u8>,
@@ -132,7 +138,7 @@ impl TlsStream {
 
     /// Whether a read may give something without an event before.
     pub(super) fn holds_more(&self) -> bool {
-        self.undrained || self.ended || !self.plain.is_empty()
+        self.undrained || self.ended || self.failed || !self.plain.is_empty()
     }
 
     /// Encrypted bytes that wait for the peer to read.
@@ -190,7 +196,11 @@ impl TlsStream {
             self.ended = n == 0;
             partial.copy_from_slice(&self.incoming);
             let whole = partial.len() + n;
-            self.decrypt(scratch.get_mut(..whole).unwrap_or_default(), target)?;
+            match self.decrypt(scratch.get_mut(..whole).unwrap_or_default(), target) {
+                // What came before a broken record is used first.
+                Err(e) if target.filled == 0 => return Err(e),
+                _ => {}
+            }
         }
         Ok(target.filled)
     }
@@ -248,6 +258,9 @@ impl TlsStream {
             }
         }
         let rest = if self.ended { &[][..] } else { bytes.get(at..).unwrap_or_default() };
+        if self.handshaking && rest.len() > HANDSHAKE {
+            return Err(self.fail(io::Error::other("a message of the handshake is too long")));
+        }
         self.incoming = rest.to_vec();
         Ok(())
     }
@@ -264,6 +277,11 @@ impl TlsStream {
     /// Throws input away as it comes, encrypted or not.
     pub(super) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         self.socket.read(scratch)
+    }
+
+    /// Nothing is read or written any more: the session may be half done.
+    pub(super) fn give_up(&mut self) {
+        self.failed = true;
     }
 
     /// Says goodbye, if that is possible without waiting.

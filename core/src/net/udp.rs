@@ -33,6 +33,7 @@ use super::would_block;
 use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::output::Output;
+use crate::protocol::binary;
 use crate::protocol::classic::push_line;
 use crate::session::{Env, Next, Session};
 
@@ -48,9 +49,6 @@ const PAYLOAD: usize = DATAGRAM - HEADER;
 
 /// Longest reply that can be counted.
 const LONGEST: usize = PAYLOAD * u16::MAX as usize;
-
-/// First byte of a binary request, which is not answered in text.
-const BINARY_REQUEST: u8 = 0x80;
 
 /// What a short datagram counts in a visit, in bytes.
 const LEAST: usize = 512;
@@ -95,7 +93,7 @@ struct Exchange {
 enum Course {
     /// Its reply is complete, or there is none.
     Done,
-    /// The budget is spent.
+    /// The budget is spent, or it is a long dump.
     Yield,
     /// An injected delay.
     Sleep(std::time::Duration),
@@ -159,6 +157,7 @@ impl Udp {
     /// After a visit that did not come to its end.
     pub(crate) fn reset(&mut self) {
         self.exchange = None;
+        self.blocked = false;
         self.output = Output::new();
     }
 
@@ -182,12 +181,12 @@ impl Udp {
                 match self.receive(stats) {
                     Ok(n) => taken += n.max(LEAST),
                     Err(e) => {
-                        // Anything but "nothing there" is about one datagram
-                        // that is lost; the next one is a new event.
-                        if !would_block(&e) {
-                            context.log(1, || format!("recvfrom(): {e}"));
+                        if would_block(&e) {
+                            break (ConnState::Read, After::Wait);
                         }
-                        break (ConnState::Read, After::Wait);
+                        // It is about one datagram, and others may wait.
+                        context.log(1, || format!("recvfrom(): {e}"));
+                        break (ConnState::Read, After::Again);
                     }
                 }
             }
@@ -259,7 +258,8 @@ impl Udp {
             let all_used = exchange.used >= exchange.end && exchange.session.is_idle();
             match step.next {
                 Next::Yield if !all_used && out.len() < limit => {
-                    if env.budget == 0 {
+                    // Without input it is a dump that goes on.
+                    if env.budget == 0 || step.consumed == 0 {
                         return Course::Yield;
                     }
                 }
@@ -281,7 +281,7 @@ impl Udp {
         }
         if too_large || out.len() > limit {
             out.clear(KEEP);
-            if self.input.get(HEADER) != Some(&BINARY_REQUEST) {
+            if self.input.get(HEADER) != Some(&binary::REQUEST) {
                 push_line(out, "SERVER_ERROR reply too large");
             }
         }

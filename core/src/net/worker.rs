@@ -313,6 +313,7 @@ impl Worker {
         let after = after.unwrap_or_else(|_| {
             let fd = connection.fd();
             desk.reset();
+            connection.stream().give_up();
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
             After::Close(CloseReason::Error)
         });
@@ -425,8 +426,8 @@ impl Worker {
         let context = &self.context;
         let stream = match context.tls().and_then(|shared| Some((shared.rules(tls)?, shared))) {
             Some((rules, shared)) => stream.over_tls(rules, shared),
-            // Without settings no listener speaks TLS.
-            None => Ok(stream),
+            None if tls == TlsMode::Off => Ok(stream),
+            None => Err(io::Error::other("there is no certificate")),
         };
         let stream = match stream {
             Ok(stream) => stream,

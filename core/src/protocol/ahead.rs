@@ -33,7 +33,7 @@ pub fn packet_keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [
         if !key.is_empty() {
             found(key);
         }
-        at += length;
+        at = at.saturating_add(length);
     }
     at
 }

@@ -170,7 +170,7 @@ impl Header {
     /// Bytes of header and body.
     #[inline]
     pub fn whole(&self) -> usize {
-        HEADER + self.body
+        self.body.saturating_add(HEADER)
     }
 
     /// Bytes of the body behind extras and key.

@@ -82,7 +82,7 @@ impl Session {
             }
             return Used::NeedInput;
         };
-        if end < LOGIN_MIN {
+        if !(LOGIN_MIN..=LINE_MAX).contains(&end) {
             return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
         }
         // memcached takes one byte before the line's end for its `\r`.

@@ -328,26 +328,31 @@ impl Store {
             // First look, then free: freeing may empty other segments, which
             // then belong to any shard.
             dead.clear();
-            for queue in item::QUEUES {
-                for number in shard.logs.newest_first(queue) {
-                    let (before, mut others) = (dead.len(), false);
-                    Shard::entries(&self.common, number, |at| {
-                        let header = memory.header(at);
-                        if header.kind() != Kind::Linked {
-                            return;
-                        }
-                        let recent = moment.is_flushed(header) && moment.idle(header) <= 2;
-                        if recent && swept + dead.len() < most {
-                            dead.push(at);
-                        } else {
-                            others = true;
-                        }
-                    });
-                    // A segment may have no items at all, but pieces of some.
-                    if dead.len() == before && others {
-                        break;
+            // Whether all items of a segment were left alone. It may have no
+            // items at all, but pieces of some.
+            let mut leaves_all = |number| {
+                let (before, mut others) = (dead.len(), false);
+                Shard::entries(&self.common, number, |at| {
+                    let header = memory.header(at);
+                    if header.kind() != Kind::Linked {
+                        return;
                     }
-                }
+                    let recent = moment.is_flushed(header) && moment.idle(header) <= 2;
+                    if recent && swept + dead.len() < most {
+                        dead.push(at);
+                    } else {
+                        others = true;
+                    }
+                });
+                dead.len() == before && others
+            };
+            // It is in no log.
+            if let Some(cleaning) = &shard.cleaning {
+                leaves_all(cleaning.number);
+            }
+            for queue in item::QUEUES {
+                // Behind a segment of older items there are none that are newer.
+                let _ = shard.logs.newest_first(queue).find(|&number| leaves_all(number));
             }
             for &at in &dead {
                 shard.unlink(&self.common, at, self.common.hash_of(at));

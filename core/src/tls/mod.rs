@@ -9,13 +9,12 @@
 mod ciphers;
 
 use std::fmt::Display;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use memchr::memmem;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
@@ -29,6 +28,7 @@ use rustls::{
 
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
 use crate::error::ConfigError;
+use crate::file;
 
 /// Sessions that are remembered for clients without tickets, as in OpenSSL.
 const SESSIONS: usize = 20_480;
@@ -44,6 +44,7 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     notes: Vec<String>,
     loaded: RwLock<Arc<Loaded>>,
+    reloading: Mutex<()>,
     /// Second of the cache's clock at which the files were read.
     refreshed: AtomicU32,
     /// Counters.
@@ -102,6 +103,7 @@ impl Tls {
             provider,
             notes,
             loaded: RwLock::new(Arc::new(loaded)),
+            reloading: Mutex::new(()),
             refreshed: AtomicU32::new(0),
             stats: TlsStats::default(),
         })
@@ -118,6 +120,8 @@ impl Tls {
     /// # Errors
     /// As [`Tls::load`]; then nothing has changed.
     pub fn reload(&self, now: u32) -> Result<(), String> {
+        // Who began to read later must not be undone.
+        let _one_at_a_time = self.reloading.lock();
         let loaded = Loaded::read(&self.config, &self.provider)?;
         *self.loaded.write() = Arc::new(loaded);
         self.loaded_at(now);
@@ -284,7 +288,7 @@ impl ClientCertVerifier for NoAuthority {
 
 /// All certificates of a PEM file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read(path)?;
+    let bytes = file::read(path, LARGEST_FILE)?;
     let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
         .map_err(|e| format!("not a PEM file: {e}"))?;
@@ -292,7 +296,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn private_key(path: &Path, format: KeyFormat) -> Result<PrivateKeyDer<'static>, String> {
-    let bytes = read(path)?;
+    let bytes = file::read(path, LARGEST_FILE)?;
     match format {
         KeyFormat::Der => PrivateKeyDer::try_from(bytes).map_err(str::to_owned),
         KeyFormat::Pem => PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
@@ -303,16 +307,4 @@ fn private_key(path: &Path, format: KeyFormat) -> Result<PrivateKeyDer<'static>,
             other => format!("not a PEM file: {other}"),
         }),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let reason = |e: io::Error| {
-        let text = e.to_string();
-        text.split(" (os error ").next().unwrap_or_default().to_owned()
-    };
-    let size = std::fs::metadata(path).map_err(reason)?.len();
-    if size > LARGEST_FILE {
-        return Err("too large".into());
-    }
-    std::fs::read(path).map_err(reason)
 }
