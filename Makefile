@@ -9,7 +9,7 @@ BENCH := target/release/bench
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build setup test test-rust miri loom fuzz test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
+.PHONY: help run build setup test test-rust miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -23,12 +23,14 @@ build: ## build the daemon, optimised
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
 
 test-rust: ## the Rust tests
 	cargo test --workspace --locked
@@ -39,11 +41,14 @@ miri: ## the store's unit tests under Miri, which finds undefined behaviour (nee
 loom: ## every order of steps in what is done without a lock
 	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-core --lib loom_tests
 
-# Without a sanitizer: with one, reserving addresses takes a second.
 TIME ?= 60
 TARGET ?= store
-fuzz: ## random operations against a model: make fuzz TARGET=store TIME=60 (needs a nightly and cargo-fuzz)
-	cargo +nightly fuzz run --sanitizer none $(TARGET) -- -max_total_time=$(TIME) -max_len=600 -rss_limit_mb=3000
+fuzz: ## random input for one parser, a session or the store: make fuzz TARGET=session TIME=60
+	@scripts/fuzz.sh run $(TARGET) $(TIME)
+
+FUZZ_TIME ?= 5
+fuzz-quick: ## every fuzz target for FUZZ_TIME seconds
+	@scripts/fuzz.sh quick $(FUZZ_TIME)
 
 test-servers: clients differential
 

@@ -1,62 +1,48 @@
-//! A session answers the same however its input is cut into pieces.
+//! A session answers the same however its input is cut into pieces, in every
+//! protocol, behind the gate and before it.
+//!
+//! ```text
+//!   | how 1 | number of cuts 1 | cuts | what the client says |
+//!
+//!   how: protocol 2 bits, authentication 2, direct 1, small budget 1, cluster 1, small output 1
+//! ```
 
 #![no_main]
 
-use std::sync::Arc;
-
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::output::Output;
-use memcache_core::session::{Env, Next, Session, Step};
+use memcache_core::auth::Method;
+use memcache_core::config::Protocol;
+use memcache_fuzz::{Course, PASSWORD, check_packets, context, is_loud, is_steady, talk};
 
-fn context() -> Context {
-    let config = CacheConfig { memory_limit: 8 * MIB, shards: Some(1), ..CacheConfig::default() };
-    let cache: Arc<Cache> = Cache::new(config).expect("a cache");
-    cache.clock().freeze();
-    Context::new(cache, ServerConfig::default()).expect("a context")
-}
-
-/// Feeds `input` in pieces of the sizes that `cuts` says, over and over.
-fn talk(input: &[u8], cuts: &[u8]) -> Vec<u8> {
-    let context = context();
-    let mut session = Session::new(Protocol::Ascii);
-    let mut answered = Vec::new();
-    let mut sizes = cuts.iter().map(|&cut| usize::from(cut) + 1).cycle();
-    let (mut start, mut end) = (0, 0);
-    loop {
-        let mut out = Output::new();
-        let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: 20 };
-        let Step { consumed, next } = session.advance(&mut env, &input[start..end], &mut out);
-        start += consumed;
-        while !out.is_empty() {
-            out.write_to(&mut answered).expect("a vector takes all");
-        }
-        match next {
-            Next::Input => {}
-            Next::Yield if consumed > 0 => continue,
-            Next::Yield => {}
-            _ => return answered,
-        }
-        if end == input.len() {
-            return answered;
-        }
-        end = (end + sizes.next().unwrap_or(usize::MAX / 2)).min(input.len());
+fuzz_target!(|input: &[u8]| {
+    let [how, count, rest @ ..] = input else { return };
+    let Some((cuts, bytes)) = rest.split_at_checked(usize::from(count & 15)) else { return };
+    if is_loud(bytes) {
+        return;
     }
-}
-
-/// Answers that tell the time or count bytes differ from run to run.
-fn tells_all(input: &[u8]) -> bool {
-    let has = |word: &[u8]| input.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
-    !has(b"stats") && !has(b"watch") && !has(b"debug") && !has(b"shutdown") && !has(b"lru_crawler")
-}
-
-fuzz_target!(|input: (Vec<u8>, &[u8])| {
-    let (cuts, bytes) = input;
-    let whole = talk(bytes, &[]);
-    let cut = talk(bytes, &cuts);
-    if tells_all(bytes) {
+    let protocol = [Protocol::Ascii, Protocol::Binary, Protocol::Negotiating, Protocol::Negotiating];
+    let protocol = protocol[usize::from(how & 3)];
+    let auth = [None, None, Some(Method::Sasl), Some(Method::Text)][usize::from(how >> 2 & 3)];
+    let is = |bit: u8| how >> bit & 1 == 1;
+    let server = context(auth, is(6), None);
+    let whole = Course { protocol, cuts: &[], budget: 1000, direct: false };
+    let whole = talk(&server, &whole, bytes);
+    let cut = Course { protocol, cuts, budget: if is(5) { 1 } else { 20 }, direct: is(4) };
+    let cut = talk(&context(auth, is(6), is(7).then_some(100)), &cut, bytes);
+    if is_steady(bytes) {
         assert_eq!(String::from_utf8_lossy(&whole), String::from_utf8_lossy(&cut));
+        assert!(whole == cut);
+    }
+    let negotiated = match auth {
+        Some(Method::Sasl) => true,
+        Some(Method::Text) => false,
+        None => bytes.first() == Some(&0x80),
+    };
+    if protocol == Protocol::Binary || protocol == Protocol::Negotiating && negotiated {
+        check_packets(&whole);
+        check_packets(&cut);
+    }
+    if auth.is_some() && !bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD) {
+        assert_eq!(server.cache.store().totals().curr_items, 0, "somebody has come in");
     }
 });

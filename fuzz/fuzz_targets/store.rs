@@ -22,20 +22,58 @@ struct Settings {
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    Set { key: u8, length: Length, ttl: u8, flags: bool },
+    Set {
+        key: u8,
+        length: Length,
+        ttl: u8,
+        flags: bool,
+    },
     /// Many sets of one length: memory runs short.
-    Fill { from: u8, count: u8, length: Length },
-    Append { key: u8, length: Length, prepend: bool },
-    Get { key: u8 },
-    Touch { key: u8, ttl: u8 },
-    Delete { key: u8 },
-    DeleteMany { from: u8, count: u8, step: u8 },
-    Pin { key: u8 },
-    Unpin { which: u8 },
-    Draft { key: u8, length: Length },
-    Write { which: u8, part: u8 },
-    Finish { which: u8 },
-    Drop { which: u8 },
+    Fill {
+        from: u8,
+        count: u8,
+        length: Length,
+    },
+    Append {
+        key: u8,
+        length: Length,
+        prepend: bool,
+    },
+    Get {
+        key: u8,
+    },
+    Touch {
+        key: u8,
+        ttl: u8,
+    },
+    Delete {
+        key: u8,
+    },
+    DeleteMany {
+        from: u8,
+        count: u8,
+        step: u8,
+    },
+    Pin {
+        key: u8,
+    },
+    Unpin {
+        which: u8,
+    },
+    Draft {
+        key: u8,
+        length: Length,
+    },
+    Write {
+        which: u8,
+        part: u8,
+    },
+    Finish {
+        which: u8,
+    },
+    Drop {
+        which: u8,
+    },
     Flush,
     FlushIn(u8),
     Advance(u8),
@@ -173,13 +211,13 @@ impl World {
                 self.cache.touch_for(&name(key.into()), expiry, 0);
             }
             Op::Delete { key } => {
-                self.cache.delete_for(&name(key.into()), 0);
+                self.cache.delete_for(&name(key.into()), 0, 0);
                 self.items.remove(&key.into());
             }
             Op::DeleteMany { from, count, step } => {
                 for n in (0..u16::from(count)).step_by(1 + usize::from(step)) {
                     let key = u16::from(from) * 8 + n;
-                    self.cache.delete_for(&name(key), 0);
+                    self.cache.delete_for(&name(key), 0, 0);
                     self.items.remove(&key);
                 }
             }

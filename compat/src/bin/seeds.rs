@@ -1,0 +1,170 @@
+//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, and a packet of each opcode.
+//!
+//! ```text
+//! seeds core/tests/data DIRECTORY        one directory a target in DIRECTORY, one file a seed
+//! ```
+//!
+//! The forms of the targets' inputs are described at their heads, in `fuzz/fuzz_targets/`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+
+use memcache_compat::Outcome;
+use memcache_compat::transcript::{Bindings, Entry, Transcript};
+
+/// Longest request that becomes a seed; longer ones are many times the same.
+const LONGEST: usize = 1000;
+
+/// The first bytes of a session's seed: any protocol, authentication by SASL and by text; no cuts, or two.
+const COURSES: [&[u8]; 4] = [&[2, 0], &[0x32, 2, 0, 4], &[0x0a, 0], &[0x0e, 0]];
+
+/// The login that the session target knows, in both ways.
+const LOGIN: &[u8] = b"set x 0 0 10\r\nann secret\r\n";
+
+/// Lines that no transcript has, because memcached would wait for the value.
+const EDGES: [&str; 4] = [
+    "set k 4294967295 -2147483648 2147483645\r\n",
+    "set k 0 0 2147483646\r\n",
+    "ms k 2147483645\r\n",
+    "ms k 2147483646\r\n",
+];
+
+/// What is said in a case of a transcript, one request an entry.
+type Case = Vec<Vec<u8>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [data, to] = arguments.as_slice() else {
+        eprintln!("usage: seeds DATA DIRECTORY");
+        return ExitCode::from(64);
+    };
+    match run(Path::new(data), Path::new(to)) {
+        Ok(count) => {
+            println!("{count} seeds");
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            eprintln!("seeds: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(data: &Path, to: &Path) -> Outcome<usize> {
+    let cases = cases(data)?;
+    let packets = packets();
+    let mut requests: BTreeSet<&[u8]> = cases.iter().flatten().map(Vec::as_slice).collect();
+    requests.extend(EDGES.map(str::as_bytes));
+    let mut count = 0;
+    let mut put = |target: &str, seeds: &mut dyn Iterator<Item = Vec<u8>>| -> Outcome<()> {
+        let directory = to.join(target);
+        fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+        for (number, seed) in seeds.collect::<BTreeSet<_>>().iter().enumerate() {
+            let file = directory.join(format!("seed-{number:04}"));
+            fs::write(&file, seed).map_err(|e| format!("{}: {e}", file.display()))?;
+            count += 1;
+        }
+        Ok(())
+    };
+    let line = |request: &&[u8]| {
+        let end = request.iter().position(|&byte| byte == b'\n').map_or(request.len(), |at| at + 1);
+        request[..end].to_vec()
+    };
+    let is_meta = |line: &Vec<u8>| line.first() == Some(&b'm');
+    put("scan", &mut requests.iter().map(line))?;
+    put("classic", &mut requests.iter().map(line).filter(|line| !is_meta(line)))?;
+    put("meta", &mut requests.iter().map(line).filter(is_meta))?;
+    put("binary", &mut packets.iter().cloned())?;
+    // None that ends the connection, or is answered with what differs from run to run.
+    let steady: Vec<_> =
+        packets.iter().filter(|packet| !matches!(packet[1], 0x07 | 0x10 | 0x17)).cloned().collect();
+    let pipelines = cases.iter().chain([&packets, &steady]).map(|case| case.concat());
+    put("ahead", &mut pipelines.clone())?;
+    put(
+        "session",
+        &mut pipelines.flat_map(|said| {
+            COURSES.map(|course| match course[0] {
+                0x0a => [course, &packets[LOGIN_PACKET], &said].concat(),
+                0x0e => [course, LOGIN, &said].concat(),
+                _ => [course, &said].concat(),
+            })
+        }),
+    )?;
+    let framed = requests.iter().copied().chain(packets.iter().map(Vec::as_slice));
+    put("datagram", &mut framed.map(|request| [b"\0\x01\0\0\0\x01\0\0", request].concat()))?;
+    let files = [
+        "\x03\x06annsecretann:secret\n",
+        "\x03\x06annsecretann:secret\r\nbob:x:more\n",
+        "\x03\x06annsecretann@host:secret",
+        "\x03\x00annann:\nnone\n",
+        "\x03\x01a:bca:b:c\n",
+        "\x00\x00:\0:\n",
+        "\x00\x00",
+    ];
+    let methods = |file: &&str| ["0", "1"].map(|method| [method, file].concat().into_bytes());
+    put("passwords", &mut files.iter().flat_map(methods))?;
+    let nodes = ["a.example|10.0.0.1|11211", "a||7", "127.0.0.1:7", "[::1]:7", "a|::1|7"];
+    let said = [
+        "config get cluster\r\n",
+        "config set cluster 5 12\r\n9\r\nb|1.2.3.4\r\nconfig get cluster\r\n",
+        "config set cluster 0 3\r\nabcde\r\nconfig delete cluster\r\nconfig get cluster\r\n",
+        "config set other 0 3\r\nabc\r\nmn\r\n",
+    ];
+    put("cluster", &mut nodes.iter().chain(&said).map(|seed| [&[2, 0, 4], seed.as_bytes()].concat()))?;
+    Ok(count)
+}
+
+/// The cases of all transcripts, without requests that need an answer before them, and without long ones.
+fn cases(data: &Path) -> Outcome<Vec<Case>> {
+    let fault = |e: std::io::Error| format!("{}: {e}", data.display());
+    let mut cases = Vec::new();
+    for file in fs::read_dir(data).map_err(fault)? {
+        let path = file.map_err(fault)?.path();
+        if path.extension().is_none_or(|extension| extension != "transcript") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).map_err(fault)?;
+        for entry in Transcript::parse(&text)?.entries {
+            match entry {
+                Entry::Case(_) => cases.push(Case::new()),
+                Entry::Request(lines) => {
+                    let request = Bindings::default().request(&lines).ok().filter(|r| r.len() <= LONGEST);
+                    if let (Some(case), Some(request)) = (cases.last_mut(), request) {
+                        case.push(request);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// Which of the packets is a login.
+const LOGIN_PACKET: usize = 0x21;
+
+/// A packet of each opcode, by opcode, and one more that is none.
+fn packets() -> Vec<Vec<u8>> {
+    let packet = |opcode: u8| {
+        let (extras, key, value): (&[u8], &[u8], &[u8]) = match opcode {
+            0x01..=0x03 | 0x11..=0x13 => (&[0; 8], b"key", b"10"),
+            0x05 | 0x06 | 0x15 | 0x16 => (b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x07\0\0\0\0", b"key", b""),
+            0x07 | 0x0a | 0x0b | 0x17 | 0x20 => (b"", b"", b""),
+            0x08 | 0x18 => (&[0; 4], b"", b""),
+            0x0e | 0x0f | 0x19 | 0x1a => (b"", b"key", b"5"),
+            0x10 => (b"", b"settings", b""),
+            0x1c | 0x1d | 0x1e | 0x23 | 0x24 => (&[0; 4], b"key", b""),
+            0x21 | 0x22 => (b"", b"PLAIN", b"\0ann\0secret"),
+            _ => (b"", b"key", b""),
+        };
+        let body = [extras, key, value].concat();
+        let mut packet =
+            vec![0x80, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, 0, 0, 0, 0, body.len() as u8];
+        packet.extend([0; 12]);
+        packet.extend(body);
+        packet
+    };
+    (0..=0x25).map(packet).collect()
+}

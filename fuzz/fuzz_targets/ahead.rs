@@ -1,0 +1,54 @@
+//! The look ahead: keys that are in the input, and lengths that agree with the
+//! parsers where a command is well-formed.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use memcache_core::protocol::ahead::{keys, packet_keys};
+use memcache_core::protocol::binary::Header;
+use memcache_core::protocol::classic::{Line, parse};
+use memcache_core::protocol::scan::{Tokens, strip_line_end};
+
+type Look = for<'a> fn(&'a [u8], usize, &mut dyn FnMut(&'a [u8])) -> usize;
+
+fn look(with: Look, input: &[u8], most: usize) -> (Vec<&[u8]>, usize) {
+    let mut found = Vec::new();
+    let used = with(input, most, &mut |key| found.push(key));
+    (found, used)
+}
+
+fn check(with: Look, input: &[u8]) {
+    let (all, used) = look(with, input, 16);
+    let range = input.as_ptr_range();
+    assert!(all.len() <= 16 && (used > 0 || all.is_empty()));
+    for key in &all {
+        assert!(!key.is_empty() && range.contains(&key.as_ptr()) && key.as_ptr_range().end <= range.end);
+    }
+    // Fewer are the first of these.
+    for most in 0..4 {
+        let (some, less) = look(with, input, most);
+        assert!(some.len() <= most && all.starts_with(&some) && less <= used);
+    }
+}
+
+/// What a store's line says of key and length is what the parser says.
+fn check_store(input: &[u8]) {
+    let Some(end) = input.iter().position(|&byte| byte == b'\n') else { return };
+    let line = strip_line_end(&input[..=end]);
+    let word = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+    let Line::Store { head, length, .. } = parse(line, word, 9) else { return };
+    let plain = !line.contains(&b'\r') && Tokens::new(line).get(4).is_some_and(|digits| digits.len() <= 7);
+    let (found, used) = look(|input, most, found| keys(input, most, found), input, 1);
+    if let ([key], true) = (found.as_slice(), plain) {
+        assert_eq!((*key, used), (head.key.bytes(), end + 1 + length + 2));
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    check(|input, most, found| keys(input, most, found), input);
+    check(|input, most, found| packet_keys(input, most, found), input);
+    check_store(input);
+    let whole = Header::read(input).filter(Header::is_request).map(|header| header.whole());
+    let used = packet_keys(input, 1, |_| ());
+    assert!(used == 0 || Some(used) == whole);
+});

@@ -1,0 +1,38 @@
+//! A packet of the binary protocol: lengths that were not refused add up, and
+//! what is parsed is in the packet.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use memcache_core::protocol::binary::{HEADER, Header, Packet, parse};
+
+fuzz_target!(|input: &[u8]| {
+    let Some(header) = Header::read(input) else { return };
+    let (head, whole) = (header.head(), header.whole());
+    assert!(header.key().end == head && HEADER <= head);
+    assert!(!header.echo().name().contains(' '));
+    if header.refusal().is_some() {
+        return;
+    }
+    assert!(head <= whole && whole <= HEADER + (1 << 30));
+    if !header.is_request() || header.has_long_key() || input.len() < head {
+        return;
+    }
+    let body = &input[HEADER..head];
+    let within = |part: &[u8]| part.is_empty() || body.windows(part.len()).any(|other| other == part);
+    match parse(&header, input, |exptime| exptime as u32, 9) {
+        Packet::Store { head: store, length } => {
+            assert!(within(store.key.bytes()) && (1..=250).contains(&store.key.bytes().len()));
+            assert_eq!(head + length, whole);
+        }
+        Packet::Sasl { mechanism, length, .. } => {
+            assert!(within(mechanism));
+            assert_eq!(head + length, whole);
+        }
+        Packet::Stat(group) => assert!(within(group)),
+        Packet::Unknown(left) => assert_eq!(HEADER + left, whole),
+        Packet::Data(request) => assert!(!format!("{request:?}").is_empty()),
+        Packet::Noop | Packet::Version | Packet::Quit | Packet::SaslList => assert_eq!(whole, HEADER),
+        Packet::Flush(_) | Packet::Malformed => {}
+    }
+});

@@ -1,0 +1,126 @@
+//! What the targets have in common: a server without sockets, and a client
+//! whose bytes arrive in pieces.
+
+use memcache_core::auth::{AuthConfig, Method, Passwords};
+use memcache_core::cache::Cache;
+use memcache_core::config::{CacheConfig, MIB, Protocol, ServerConfig};
+use memcache_core::context::Context;
+use memcache_core::output::Output;
+use memcache_core::protocol::scan::strip_line_end;
+use memcache_core::session::{Env, Next, Session, Step};
+
+/// How a client is served.
+pub struct Course<'a> {
+    pub protocol: Protocol,
+    /// Sizes of the pieces, less one, over and over; none: all at once.
+    pub cuts: &'a [u8],
+    /// Commands of a visit.
+    pub budget: usize,
+    /// Large values are read straight into their item.
+    pub direct: bool,
+}
+
+/// The password of the one user, `ann`.
+pub const PASSWORD: &[u8] = b"secret";
+
+/// A server whose clock stands still.
+pub fn context(auth: Option<Method>, cluster: bool, output_limit: Option<usize>) -> Context {
+    // Small items, so that a server is made quickly.
+    let cache = CacheConfig {
+        memory_limit: 2 * MIB,
+        item_size_max: 32 * 1024,
+        slab_chunk_max: 8 * 1024,
+        shards: Some(1),
+        ..CacheConfig::default()
+    };
+    let cache = Cache::new(cache).expect("a cache");
+    cache.clock().freeze();
+    let passwords = Passwords::List(vec![(b"ann".to_vec(), PASSWORD.to_vec())]);
+    let mut config = ServerConfig {
+        threads: 1,
+        auth: auth.map(|method| AuthConfig { method, passwords }),
+        cluster: if cluster { vec!["a:1".parse().expect("a node")] } else { Vec::new() },
+        ..ServerConfig::default()
+    };
+    config.output_limit = output_limit.unwrap_or(config.output_limit);
+    Context::new(cache, config).expect("a context")
+}
+
+/// What a client is answered to `input`. Afterwards nothing may be held for it.
+pub fn talk(context: &Context, course: &Course<'_>, input: &[u8]) -> Vec<u8> {
+    let mut session = Session::new(course.protocol);
+    let mut answered = Vec::new();
+    let mut sizes = course.cuts.iter().map(|&cut| usize::from(cut) + 1).cycle();
+    let (mut start, mut end) = (0, 0);
+    loop {
+        let mut out = Output::new();
+        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: course.budget };
+        let Step { consumed, next } = session.advance(&mut env, &input[start..end], &mut out);
+        assert!(consumed <= end - start, "more was used than there is");
+        start += consumed;
+        let yields = matches!(next, Next::Yield) && (consumed > 0 || !out.is_empty());
+        while !out.is_empty() {
+            out.write_to(&mut answered).expect("a vector takes all");
+        }
+        match next {
+            Next::Input => {}
+            Next::Yield if yields => continue,
+            Next::Yield => {}
+            Next::Watch(_) => {
+                session.watch_refused();
+                continue;
+            }
+            _ => break,
+        }
+        if end == input.len() {
+            break;
+        }
+        let step = sizes.next().unwrap_or(input.len());
+        end = (end + step).min(input.len());
+        if course.direct && start < end {
+            // As a connection does: only if nothing is read and not used.
+            let fresh = &input[start..end];
+            if let Some(target) = session.value_target() {
+                let n = fresh.len().min(target.len());
+                target[..n].copy_from_slice(&fresh[..n]);
+                session.value_filled(n);
+                start += n;
+            }
+        }
+    }
+    drop(session);
+    let found = context.cache.store().verify();
+    assert_eq!((found.drafts, found.held), (0, 0), "something is held for ever");
+    answered
+}
+
+/// Checks that `answer` is whole packets of the binary protocol.
+pub fn check_packets(mut answer: &[u8]) {
+    while let Some((header, rest)) = answer.split_first_chunk::<24>() {
+        let [magic, _, k0, k1, extras, _, _, _, b0, b1, b2, b3, ..] = *header;
+        let body = u32::from_be_bytes([b0, b1, b2, b3]) as usize;
+        assert_eq!(magic, 0x81);
+        assert!(usize::from(u16::from_be_bytes([k0, k1])) + usize::from(extras) <= body);
+        answer = rest.get(body..).expect("a body shorter than its header says");
+    }
+    assert!(answer.is_empty(), "half a header");
+}
+
+/// The first line of `input` as a session passes it on.
+pub fn first_line(input: &[u8]) -> &[u8] {
+    let end = input.iter().position(|&byte| byte == b'\n').map_or(input.len(), |at| at + 1);
+    strip_line_end(&input[..end])
+}
+
+/// Whether nothing in `input` asks for what differs from run to run (times,
+/// counters, the order of keys), or depends on how much of a line has come.
+pub fn is_steady(input: &[u8]) -> bool {
+    let has = |word: &[u8]| input.windows(word.len()).any(|part| part == word);
+    let told = [&b"stats"[..], b"watch", b"lru_crawler", b"\x80\x10"];
+    !told.into_iter().any(has) && input.split(|&byte| byte == b'\n').all(|line| line.len() <= 2048)
+}
+
+/// Whether `input` would have the server write a log.
+pub fn is_loud(input: &[u8]) -> bool {
+    input.windows(9).any(|part| part == b"verbosity")
+}

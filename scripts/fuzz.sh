@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets with the stable compiler and runs them.
+#
+#   fuzz.sh quick SECONDS            every target, two at a time; what CI does
+#   fuzz.sh run TARGET SECONDS       one, on what earlier runs have found
+#   fuzz.sh again TARGET FILE        one input, such as a reproducer
+#
+# An input that fails is kept in target/fuzz/artifacts and named in the last lines of the output.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=target/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+# What cargo-fuzz passes; with --target, so that build scripts and macros are built as ever.
+coverage="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+coverage+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+coverage+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Clink-dead-code"
+
+build() { # a target, or all
+    RUSTFLAGS="$coverage" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$host" \
+        --target-dir "$out" "$@"
+    cargo run --quiet --locked -p memcache-compat --bin seeds -- core/tests/data "$out/seeds"
+    mkdir -p "$out/artifacts"
+}
+
+fuzz() { # target, seconds
+    mkdir -p "$out/corpus/$1" "$out/seeds/$1"
+    # Random operations on a store grow long without end; lines have a longest length.
+    local longest=4096
+    [ "$1" != store ] || longest=600
+    "$out/$host/release/$1" "$out/corpus/$1" "$out/seeds/$1" -max_total_time="$2" -max_len="$longest" \
+        -timeout=20 -rss_limit_mb=3000 -artifact_prefix="$out/artifacts/$1-"
+}
+
+case "${1:-}" in
+    quick)
+        build --bins
+        failed=()
+        declare -A running=()
+        finish() {
+            local pid status=0
+            wait -n -p pid || status=$?
+            local target=${running[$pid]}
+            unset "running[$pid]"
+            if [ "$status" = 0 ]; then
+                printf '%-10s %s\n' "$target" "$(grep 'cov: ' "$out/$target.log" | tail -1)"
+            else
+                tail -40 "$out/$target.log"
+                failed+=("$target")
+            fi
+        }
+        for source in fuzz/fuzz_targets/*.rs; do
+            target=$(basename "$source" .rs)
+            [ ${#running[@]} -lt 2 ] || finish
+            fuzz "$target" "$2" >"$out/$target.log" 2>&1 &
+            running[$!]=$target
+        done
+        while [ ${#running[@]} -gt 0 ]; do finish; done
+        if [ ${#failed[@]} -gt 0 ]; then
+            echo "fuzz: failed: ${failed[*]}; the inputs are in $out/artifacts" >&2
+            exit 1
+        fi
+        ;;
+    run)
+        build --bin "$2"
+        fuzz "$2" "$3"
+        ;;
+    again)
+        build --bin "$2"
+        "$out/$host/release/$2" "$3"
+        ;;
+    *)
+        echo "usage: fuzz.sh quick SECONDS | run TARGET SECONDS | again TARGET FILE" >&2
+        exit 64
+        ;;
+esac
