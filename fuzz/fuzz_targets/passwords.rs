@@ -34,12 +34,22 @@ fn is_entry(line: &[u8], user: &[u8], password: &[u8], sasl: bool) -> bool {
     !user.contains(&b':') && (rest == password || sasl && rest.starts_with(&[password, b":"].concat()))
 }
 
+/// Nothing is left behind by an input that passes.
+struct Gone;
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&*FILE);
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let [method, name, password, rest @ ..] = input else { return };
     let Some((user, rest)) = rest.split_at_checked(usize::from(name % 64)) else { return };
     let Some((password, file)) = rest.split_at_checked(usize::from(password % 64)) else { return };
     let sasl = method % 2 == 1;
     fs::write(&*FILE, file).expect("a file can be written");
+    let _gone = Gone;
     let method = if sasl { Method::Sasl } else { Method::Text };
     let users = Users::new(AuthConfig { method, passwords: Passwords::File(FILE.clone()) });
     let expected = lines(file);
