@@ -5,11 +5,12 @@ PORT ?= 11211
 PREFIX ?= /usr/local
 DAEMON := target/release/memcached-rs
 BENCH := target/release/bench
+LIBRARIES := target/release
 # Another version draws other files from the same results.
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build setup test test-rust miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -20,10 +21,16 @@ run: build ## build the daemon and start it on 127.0.0.1:$(PORT)
 build: ## build the daemon, optimised
 	cargo build --release --locked -p memcached-rs
 
+capi: ## build libmemcache_rs, optimised
+	cargo build --release --locked -p memcache-capi
+
+header: ## write include/memcache_rs.h from capi/
+	WRITE_HEADER=1 cargo test --quiet --locked -p memcache-capi --test header
+
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust fuzz-quick test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy
@@ -34,6 +41,9 @@ lint: ## formatting and clippy
 
 test-rust: ## the Rust tests
 	cargo test --workspace --locked
+
+test-capi: capi setup ## the C ABI: C and C++ programs, plain, under valgrind, with AddressSanitizer, by dlopen
+	python3 capi/tests/run.py $(LIBRARIES)
 
 miri: ## the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with miri)
 	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-core --lib -- store::churn store::expiry store::ghost store::policy

@@ -16,6 +16,8 @@ packages=(
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
     libsasl2-modules                         # clients that give a name
     openssl                                  # a certificate for the client over TLS
+    g++ valgrind pkg-config cmake            # programs that use the C ABI
+    libglib2.0-dev                           # a hash table to compare it with
 )
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Takes a line of the log, without its end, and the verbosity it belongs to.
-type Log = dyn Fn(u8, &str) + Send + Sync;
+pub type Log = dyn Fn(u8, &str) + Send + Sync;
 
 /// Functions that a server calls, on its own threads.
 ///

@@ -1,0 +1,86 @@
+//! Statistics by name, as `stats` of a client has them.
+
+use std::ffi::{CString, c_char, c_void};
+use std::sync::Arc;
+
+use memcache_core::admin;
+use memcache_core::context::Context;
+
+use crate::cache::mcrs_cache;
+use crate::guard::{Outcome, invalid};
+use crate::server::mcrs_server;
+use crate::status::mcrs_status;
+
+/// Shows a caller a statistic, both texts as memcached writes them; they are good
+/// until it returns. It returns whether it wants more. It may call this library.
+pub type mcrs_stat_fn =
+    Option<unsafe extern "C" fn(userdata: *mut c_void, name: *const c_char, value: *const c_char) -> bool>;
+
+fn show(
+    context: &Context,
+    group: Option<&str>,
+    each: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> bool,
+    userdata: *mut c_void,
+) -> Outcome {
+    // Written down first: what is locked while they are collected is free again
+    // when the caller sees them.
+    let mut list = Vec::new();
+    let text = |text: &str| CString::new(text.replace('\0', " ")).unwrap_or_default();
+    let group = group.unwrap_or_default();
+    if !admin::each_stat(context, group, &mut |name, value| list.push((text(name), text(value)))) {
+        return Err(invalid(format!("there is no group \"{group}\" of statistics")));
+    }
+    for (name, value) in list {
+        // SAFETY: the caller's function gets what it is declared to take.
+        if !unsafe { each(userdata, name.as_ptr(), value.as_ptr()) } {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Shows the statistics of a cache to `each`, until it returns false. `group` is
+/// that of the command `stats`: NULL or "" (general), "items", "slabs", "sizes",
+/// "settings". What is about connections reads as of a server without any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_cache_stats(
+    cache: *const mcrs_cache,
+    group: *const c_char,
+    each: mcrs_stat_fn,
+    userdata: *mut c_void,
+) -> mcrs_status {
+    entry!(cache, { group: maybe_text(group), each: callback(each) }, {
+        show(&Context::of_cache(Arc::clone(&cache.cache))?, group, each, userdata)
+    })
+}
+
+/// The same of a server and its cache; "conns" is a group as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_server_stats(
+    server: *const mcrs_server,
+    group: *const c_char,
+    each: mcrs_stat_fn,
+    userdata: *mut c_void,
+) -> mcrs_status {
+    entry!(server, { group: maybe_text(group), each: callback(each) }, {
+        show(server.server.context(), group, each, userdata)
+    })
+}
+
+/// Sets the counters of a cache to 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_cache_reset_stats(cache: *const mcrs_cache) -> mcrs_status {
+    entry!(cache, {}, {
+        cache.cache.reset_stats();
+        Ok(())
+    })
+}
+
+/// Sets the counters of a server and its cache to 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_server_reset_stats(server: *const mcrs_server) -> mcrs_status {
+    entry!(server, {}, {
+        admin::reset_stats(server.server.context());
+        Ok(())
+    })
+}

@@ -1,0 +1,142 @@
+//! The codes that functions return, and what they mean in words.
+
+use std::ffi::{CStr, c_char};
+
+use memcache_core::error::{AllocError, ConfigError, StartError};
+
+use crate::guard::Failure;
+
+/// What became of a call. A number never changes its meaning and is never used
+/// again; later versions may add others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum mcrs_status {
+    /// It is done; outputs are written.
+    MCRS_OK = 0,
+    /// There is no such item, rule or address.
+    MCRS_NOT_FOUND = 1,
+    /// There is an item, or there is none, as this kind of store does not want.
+    MCRS_NOT_STORED = 2,
+    /// The item's CAS is another: somebody has changed it.
+    MCRS_EXISTS = 3,
+    /// The value is not a decimal number of 64 bits.
+    MCRS_NOT_A_NUMBER = 4,
+    /// The room given is too small; the length output says what is needed.
+    MCRS_BUFFER_TOO_SMALL = 5,
+    /// It has not happened in the time given.
+    MCRS_TIMED_OUT = 6,
+    /// The item is larger than items may be.
+    MCRS_TOO_LARGE = 20,
+    /// There is no memory, and nothing may be evicted for it.
+    MCRS_NO_MEMORY = 21,
+    /// A pointer is NULL that must not be.
+    MCRS_NULL_ARGUMENT = 40,
+    /// A key has 1 to 250 bytes.
+    MCRS_BAD_KEY = 41,
+    /// An argument or a setting cannot be so.
+    MCRS_INVALID_ARGUMENT = 42,
+    /// A callback may not do this.
+    MCRS_IN_CALLBACK = 43,
+    /// The handle was made before `fork`, in a parent of this process.
+    MCRS_FORKED = 44,
+    /// An address cannot be listened at.
+    MCRS_LISTEN_FAILED = 60,
+    /// The system refused memory, a thread or a descriptor.
+    MCRS_SYSTEM_ERROR = 61,
+    /// A file of passwords or certificates cannot be used.
+    MCRS_BAD_FILE = 62,
+    /// A mistake of this library: please report it.
+    MCRS_PANIC = 99,
+}
+
+impl mcrs_status {
+    /// What it means.
+    pub(crate) fn text(self) -> &'static CStr {
+        match self {
+            Self::MCRS_OK => c"done",
+            Self::MCRS_NOT_FOUND => c"there is no such thing",
+            Self::MCRS_NOT_STORED => c"not stored: there is an item, or there is none",
+            Self::MCRS_EXISTS => c"the item's CAS is another",
+            Self::MCRS_NOT_A_NUMBER => c"the value is not a decimal number of 64 bits",
+            Self::MCRS_BUFFER_TOO_SMALL => c"the room given is too small",
+            Self::MCRS_TIMED_OUT => c"it has not happened in the time given",
+            Self::MCRS_TOO_LARGE => c"the item is larger than items may be",
+            Self::MCRS_NO_MEMORY => c"there is no memory for the item",
+            Self::MCRS_NULL_ARGUMENT => c"a pointer is NULL that must not be",
+            Self::MCRS_BAD_KEY => c"a key has 1 to 250 bytes",
+            Self::MCRS_INVALID_ARGUMENT => c"an argument or a setting cannot be so",
+            Self::MCRS_IN_CALLBACK => c"a callback may not do this",
+            Self::MCRS_FORKED => c"the handle was made before fork, in a parent of this process",
+            Self::MCRS_LISTEN_FAILED => c"an address cannot be listened at",
+            Self::MCRS_SYSTEM_ERROR => c"the system refused memory, a thread or a descriptor",
+            Self::MCRS_BAD_FILE => c"a file of passwords or certificates cannot be used",
+            Self::MCRS_PANIC => c"a mistake of the library",
+        }
+    }
+}
+
+/// All of them.
+const ALL: [mcrs_status; 18] = [
+    mcrs_status::MCRS_OK,
+    mcrs_status::MCRS_NOT_FOUND,
+    mcrs_status::MCRS_NOT_STORED,
+    mcrs_status::MCRS_EXISTS,
+    mcrs_status::MCRS_NOT_A_NUMBER,
+    mcrs_status::MCRS_BUFFER_TOO_SMALL,
+    mcrs_status::MCRS_TIMED_OUT,
+    mcrs_status::MCRS_TOO_LARGE,
+    mcrs_status::MCRS_NO_MEMORY,
+    mcrs_status::MCRS_NULL_ARGUMENT,
+    mcrs_status::MCRS_BAD_KEY,
+    mcrs_status::MCRS_INVALID_ARGUMENT,
+    mcrs_status::MCRS_IN_CALLBACK,
+    mcrs_status::MCRS_FORKED,
+    mcrs_status::MCRS_LISTEN_FAILED,
+    mcrs_status::MCRS_SYSTEM_ERROR,
+    mcrs_status::MCRS_BAD_FILE,
+    mcrs_status::MCRS_PANIC,
+];
+
+impl From<AllocError> for Failure {
+    fn from(error: AllocError) -> Self {
+        Self::Plain(match error {
+            AllocError::TooLarge => mcrs_status::MCRS_TOO_LARGE,
+            AllocError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
+        })
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Text(mcrs_status::MCRS_INVALID_ARGUMENT, error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let status = match &error {
+            StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
+            StartError::Passwords(_) => mcrs_status::MCRS_BAD_FILE,
+            StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
+            StartError::Memory(_) | StartError::System(_) => mcrs_status::MCRS_SYSTEM_ERROR,
+        };
+        Self::Text(status, error.to_string())
+    }
+}
+
+/// What `status` means, in English. Never NULL, also for numbers that are no
+/// status. The text is static.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_status_text(status: i32) -> *const c_char {
+    let known = ALL.into_iter().find(|known| *known as i32 == status);
+    known.map_or(c"this number is no status", mcrs_status::text).as_ptr()
+}
+
+/// What went wrong in the last call of this thread that did not return
+/// MCRS_OK, in English: more than mcrs_status_text() where there is more to
+/// say. Never NULL; empty before the first such call. The text stays as it is
+/// until this thread's next call that does not return MCRS_OK, or its end.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_error_message() -> *const c_char {
+    crate::guard::last_message()
+}

@@ -1,0 +1,59 @@
+//! Which library this is, to be compared with the header that a program was
+//! compiled with.
+
+use std::ffi::c_char;
+
+use memcache_core::admin;
+
+/// What the header's `MCRS_VERSION_NUMBER` is.
+const NUMBER: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+    + number(env!("CARGO_PKG_VERSION_MINOR")) * 1000
+    + number(env!("CARGO_PKG_VERSION_PATCH"));
+
+/// Reads digits while the crate is compiled.
+const fn number(text: &str) -> u32 {
+    let bytes = text.as_bytes();
+    let (mut at, mut number) = (0, 0);
+    while at < bytes.len() {
+        assert!(bytes[at].is_ascii_digit());
+        number = number * 10 + (bytes[at] - b'0') as u32;
+        at += 1;
+    }
+    number
+}
+
+// What the functions below say of memcached is what its clients are told.
+const _: () = {
+    let (ours, theirs) = (c"1.6.45".to_bytes(), admin::VERSION.as_bytes());
+    assert!(ours.len() == theirs.len());
+    let mut at = 0;
+    while at < ours.len() {
+        assert!(ours[at] == theirs[at]);
+        at += 1;
+    }
+};
+
+/// The version of this library as text, MCRS_VERSION of its header. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The version of this library as a number, MCRS_VERSION_NUMBER of its header.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_version_number() -> u32 {
+    NUMBER
+}
+
+/// The version of the ABI of this library, MCRS_ABI_VERSION of its header: a
+/// program works with a library of the same number, or a newer one of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_abi_version() -> u32 {
+    const { number(env!("MCRS_ABI")) }
+}
+
+/// The memcached whose behaviour this is, as VERSION answers it. Static.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_memcached_version() -> *const c_char {
+    c"1.6.45".as_ptr()
+}

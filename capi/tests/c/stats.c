@@ -1,0 +1,85 @@
+/* Statistics and keys. */
+#include "test.h"
+
+struct wanted {
+    const char *name;
+    char value[64];
+    int calls, most;
+};
+
+static bool pick(void *userdata, const char *name, const char *value) {
+    struct wanted *wanted = userdata;
+    if (strcmp(name, wanted->name) == 0) {
+        snprintf(wanted->value, sizeof wanted->value, "%s", value);
+    }
+    return ++wanted->calls != wanted->most;
+}
+
+static long stat_of(const mcrs_cache *cache, const char *group, const char *name) {
+    struct wanted wanted = {name, "", 0, 0};
+    OK(mcrs_cache_stats(cache, group, pick, &wanted));
+    CHECK(wanted.value[0] != 0);
+    return atol(wanted.value);
+}
+
+struct walk {
+    mcrs_cache *cache;
+    int keys, most;
+};
+
+static bool each_key(void *userdata, const mcrs_slice *key, const mcrs_item_info *info) {
+    struct walk *walk = userdata;
+    CHECK(key->len >= 4 && memcmp(key->data, "key", 3) == 0 && info->value_len == 5 && info->flags == 0);
+    /* It may call the library. */
+    OK(mcrs_touch(walk->cache, key->data, key->len, 1000));
+    return ++walk->keys != walk->most;
+}
+
+int main(void) {
+    mcrs_cache *cache = small_cache();
+    char key[32];
+    for (int n = 0; n < 1000; n++) {
+        snprintf(key, sizeof key, "key%d", n);
+        OK(mcrs_set(cache, key, strlen(key), S("value"), 0));
+    }
+    CHECK(stat_of(cache, NULL, "curr_items") == 1000 && stat_of(cache, "", "cmd_set") == 1000);
+    CHECK(stat_of(cache, "settings", "maxbytes") == 8 << 20);
+    CHECK(stat_of(cache, "slabs", "active_slabs") == 1);
+    struct wanted wanted = {"x", "", 0, 3};
+    OK(mcrs_cache_stats(cache, "items", pick, &wanted));
+    CHECK(wanted.calls == 3);
+    IS(mcrs_cache_stats(cache, "nothing", pick, &wanted), MCRS_INVALID_ARGUMENT);
+    CHECK(strstr(mcrs_error_message(), "nothing") != NULL);
+    IS(mcrs_cache_stats(cache, "\xff", pick, &wanted), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_stats(cache, NULL, NULL, &wanted), MCRS_NULL_ARGUMENT);
+    OK(mcrs_cache_reset_stats(cache));
+    CHECK(stat_of(cache, NULL, "cmd_set") == 0 && stat_of(cache, NULL, "curr_items") == 1000);
+
+    struct walk walk = {cache, 0, 0};
+    OK(mcrs_each_key(cache, each_key, &walk));
+    CHECK(walk.keys == 1000);
+    walk.keys = 0;
+    walk.most = 10;
+    OK(mcrs_each_key(cache, each_key, &walk));
+    CHECK(walk.keys == 10);
+    IS(mcrs_each_key(cache, NULL, NULL), MCRS_NULL_ARGUMENT);
+    mcrs_cache_free(cache);
+
+    mcrs_server *server = small_server();
+    int client = connect_to(server, 0);
+    says(client, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    struct wanted count = {"curr_connections", "", 0, 0};
+    OK(mcrs_server_stats(server, NULL, pick, &count));
+    CHECK(atoi(count.value) >= 1);
+    wanted = (struct wanted){"x", "", 0, 0};
+    OK(mcrs_server_stats(server, "conns", pick, &wanted));
+    CHECK(wanted.calls > 0);
+    IS(mcrs_server_stats(server, "reset", pick, &wanted), MCRS_INVALID_ARGUMENT);
+    OK(mcrs_server_reset_stats(server));
+    count = (struct wanted){"total_connections", "", 0, 0};
+    OK(mcrs_server_stats(server, "", pick, &count));
+    CHECK(atoi(count.value) == 0);
+    close(client);
+    mcrs_server_free(server);
+    return 0;
+}

@@ -1,0 +1,174 @@
+"""Builds the C tests against libmemcache_rs and runs them: plain, under valgrind, with AddressSanitizer, with the shared
+and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function.
+
+    run.py LIBRARIES    the directory with libmemcache_rs.so and libmemcache_rs.a
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "capi/tests/c"
+HEADER = ROOT / "include/memcache_rs.h"
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+# What the static library needs of the system: rustc --print native-static-libs.
+SYSTEM = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
+# A test takes a second; under valgrind a minute at most.
+PATIENCE = 300
+
+
+def functions() -> dict[str, str]:
+    """Every function of the header, with its parameters."""
+    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
+    found = re.findall(r"^[\w ]+[ *](mcrs_\w+)\(([^)]*)\);", text, flags=re.M)
+    return {name: " ".join(parameters.split()) for name, parameters in found}
+
+
+def run(command: list, **options) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PATIENCE, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"failed ({done.returncode}): {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+
+
+def check_symbols(library: Path, names: set[str]) -> None:
+    listed = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    exported = {line.split()[-1].split("@")[0] for line in listed.splitlines()}
+    if exported != names:
+        sys.exit(f"exported, not in the header: {exported - names}\nin the header, not exported: {names - exported}")
+    dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"#define MCRS_ABI_VERSION (\d+)", HEADER.read_text()).group(1)
+    if f"[libmemcache_rs.so.{version}]" not in dynamic or "NODELETE" not in dynamic:
+        sys.exit(f"the SONAME or NODELETE is missing:\n{dynamic}")
+
+
+def check_called(names: set[str]) -> None:
+    text = "".join(path.read_text() for path in TESTS.iterdir() if path.name != "test.h")
+    uncalled = {name for name in names if not re.search(rf"\b{name}\(", text)}
+    if uncalled:
+        sys.exit(f"no test calls {sorted(uncalled)}")
+
+
+def write_nulls(path: Path, found: dict[str, str]) -> None:
+    """A test that gives NULL and 0 for every argument of every function."""
+    calls = []
+    for name, parameters in found.items():
+        arguments = []
+        for parameter in parameters.split(","):
+            pointer = "*" in parameter or re.search(r"\bmcrs_\w+_fn\b", parameter)
+            arguments.append("NULL" if pointer else "0")
+        if name.endswith("_free"):
+            calls.append(f"    {name}(NULL);")
+        elif "NULL" in arguments:
+            calls.append(f"    IS({name}({', '.join(arguments)}), MCRS_NULL_ARGUMENT);")
+    lines = ['#include "test.h"', "int main(void) {", *calls, "    return 0;", "}", ""]
+    path.write_text("\n".join(lines))
+
+
+def write_dlopen(path: Path, found: dict[str, str]) -> None:
+    """Takes every function by dlsym, closes the library and opens it again first."""
+    pointers = "\n".join(f"static __typeof__({name}) *by_{name} __attribute__((unused));" for name in found)
+    loads = "\n".join(f'    *(void **)&by_{name} = by_name(library, "{name}");' for name in found)
+    defines = "\n".join(f"#define {name} by_{name}" for name in found)
+    path.write_text(f"""#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+{pointers}
+static void *by_name(void *library, const char *name) {{
+    void *found = dlsym(library, name);
+    if (!found) {{
+        fprintf(stderr, "%s\\n", dlerror());
+        exit(1);
+    }}
+    return found;
+}}
+__attribute__((constructor)) static void by_dlopen(void) {{
+    for (int n = 0; n < 3; n++) {{
+        void *again = dlopen(TEST_DLOPEN, RTLD_NOW | RTLD_LOCAL);
+        if (!again || dlclose(again) != 0) {{
+            fprintf(stderr, "%s\\n", dlerror());
+            exit(1);
+        }}
+    }}
+    void *library = dlopen(TEST_DLOPEN, RTLD_NOW | RTLD_LOCAL);
+{loads}
+}}
+{defines}
+""")
+
+
+class Bench:
+    """A directory with libraries under their real names, and what is built with them."""
+
+    def __init__(self, place: Path, libraries: Path) -> None:
+        self.place = place
+        shutil.copy(libraries / "libmemcache_rs.so", place / "libmemcache_rs.so.0")
+        (place / "libmemcache_rs.so").symlink_to("libmemcache_rs.so.0")
+        self.shared = place / "libmemcache_rs.so"
+        self.static = libraries / "libmemcache_rs.a"
+        self.environment = {
+            **os.environ,
+            "TEST_CERTIFICATE": str(place / "certificate.pem"),
+            "TEST_KEY": str(place / "key.pem"),
+        }
+        run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", place / "key.pem", "-out",
+             place / "certificate.pem", "-days", "30", "-subj", "/CN=localhost"])
+
+    def build(self, source: Path, how: str) -> Path:
+        program = self.place / f"{source.stem}-{how}"
+        compiler = ["g++", "-std=c++17"] if source.suffix == ".cpp" else ["gcc", "-std=c11"]
+        flags = [*WARNINGS, "-O1", "-g", "-D_GNU_SOURCE", "-I", HEADER.parent, "-I", TESTS, "-I", self.place]
+        link = {
+            "shared": [self.shared, f"-Wl,-rpath,{self.place}"],
+            "static": [self.static, *SYSTEM],
+            # Casts between pointers to functions and to data are POSIX's, not C's.
+            "dlopen": [f'-DTEST_DLOPEN="{self.shared}"', "-Wno-pedantic", "-ldl"],
+            "asan": ["-fsanitize=address", "-fno-omit-frame-pointer", self.shared, f"-Wl,-rpath,{self.place}"],
+        }[how]
+        run([*compiler, *flags, source, "-o", program, *link, "-lpthread"])
+        return program
+
+
+def main() -> None:
+    libraries = Path(sys.argv[1]).resolve()
+    found = functions()
+    names = set(found)
+    check_symbols(libraries / "libmemcache_rs.so", names)
+    check_called(names)
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory), libraries)
+        write_nulls(bench.place / "nulls.c", found)
+        write_dlopen(bench.place / "by_dlopen.h", found)
+        sources = [*sorted(TESTS.glob("*.c")), *sorted(TESTS.glob("*.cpp")), bench.place / "nulls.c"]
+        hows = ["shared", "static", "dlopen", "asan"]
+        valgrind = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite,indirect",
+                    "--errors-for-leak-kinds=definite,indirect", "--fair-sched=yes"]
+
+        def test(source: Path, how: str) -> None:
+            began = time.monotonic()
+            program = bench.build(source, how)
+            run([program], env=bench.environment)
+            if how == "shared":
+                few = {**bench.environment, "TEST_ROUNDS": "20" if source.stem == "leaks" else "300"}
+                # A child of fork leaves what its parent had: that is the contract.
+                leaks = ["--leak-check=no"] if source.stem == "fork" else []
+                run([*valgrind, *leaks, program], env=few)
+            if os.environ.get("TEST_TIMES"):
+                print(f"{time.monotonic() - began:6.1f} s {source.name} {how}")
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for how in hows for source in sources]
+            failed = [f"{name}: {job.exception()}" for name, job in jobs if job.exception() is not None]
+        print("\n".join(failed), end="\n" if failed else "")
+        print(f"C ABI: {len(names)} functions; {len(jobs) - len(failed)} passed, {len(failed)} failed")
+        sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
