@@ -10,7 +10,7 @@ LIBRARIES := target/release
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install clean
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -104,8 +104,11 @@ plots: ## draw bench/results into docs/plots
 doc: ## the API documentation
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
-install: build ## install the daemon under $(PREFIX); DESTDIR is honoured
-	install -D -m 755 $(DAEMON) $(DESTDIR)$(PREFIX)/bin/memcached-rs
+install: build capi ## install daemon, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
+
+uninstall: ## take them away again
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh uninstall $(DAEMON) $(LIBRARIES)
 
 clean: ## remove everything that was built
 	cargo clean

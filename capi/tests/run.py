@@ -1,5 +1,6 @@
 """Builds the C tests against libmemcache_rs and runs them: plain, under valgrind, with AddressSanitizer, with the shared
-and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function.
+and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function. Installs
+into a tree of its own, builds examples/c there by pkg-config and by CMake, and runs the examples of docs/abi.md.
 
     run.py LIBRARIES    the directory with libmemcache_rs.so and libmemcache_rs.a
 """
@@ -135,6 +136,79 @@ class Bench:
         return program
 
 
+def check_prints(program: list, expected: str, **options) -> None:
+    done = subprocess.run([str(word) for word in program], capture_output=True, text=True, timeout=PATIENCE, **options)
+    if done.returncode != 0 or done.stdout.replace("\r", "").strip() != expected.strip():
+        raise RuntimeError(f"{program} printed\n{done.stdout}{done.stderr}\nnot\n{expected}")
+
+
+def blocks(path: Path, language: str) -> list[tuple[str, str]]:
+    """The code of a language in a document, each with what the next block says that it prints."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text(), flags=re.S | re.M)
+    return [(code, said) for (kind, code), (after, said) in zip(found, found[1:]) if (kind, after) == (language, "text")]
+
+
+def check_installed(place: Path, libraries: Path) -> int:
+    """The installed tree, its examples, and that nothing stays when it is taken away."""
+    tree = place / "tree"
+    options = {**os.environ, "PREFIX": str(tree), "DESTDIR": ""}
+    install = [ROOT / "scripts/install.sh", "install", libraries / "memcached-rs", libraries]
+    run(install, env=options)
+    source = place / "example"
+    shutil.copytree(ROOT / "examples/c", source)
+    [(_, printed)] = blocks(ROOT / "examples/c/README.md", "sh")
+    found = {**os.environ, "PKG_CONFIG_PATH": str(tree / "lib/pkgconfig"), "LD_LIBRARY_PATH": str(tree / "lib")}
+    run(["make", "-C", source], env=found)
+    check_prints([source / "embed", place / "example.sock"], printed, env=found)
+    # The CMake package, in a prefix that was moved.
+    moved = place / "moved"
+    tree.rename(moved)
+    build = source / "build"
+    run(["cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={moved}"])
+    run(["cmake", "--build", build])
+    for name in ["embed-memcache_rs", "embed-static"]:
+        check_prints([build / name, place / "example.sock"], printed)
+    moved.rename(tree)
+    count = 3 + check_documents(place, tree, found)
+    run([ROOT / "scripts/install.sh", "uninstall", libraries / "memcached-rs", libraries], env=options)
+    left = [path for path in tree.rglob("*") if not path.is_dir()]
+    if left:
+        raise RuntimeError(f"make uninstall leaves {left}")
+    # With DESTDIR everything is below it, and nothing says so.
+    staged = place / "staged"
+    run(install, env={**options, "PREFIX": "/usr", "DESTDIR": str(staged)})
+    if "prefix=/usr\n" not in (staged / "usr/lib/pkgconfig/memcache_rs.pc").read_text():
+        raise RuntimeError("the pkg-config file names DESTDIR")
+    return count
+
+
+def check_documents(place: Path, tree: Path, found: dict[str, str]) -> int:
+    """The examples in C, Python and Go that documents show."""
+    count = 0
+    for document in [ROOT / "README.md", ROOT / "docs/abi.md"]:
+        for code, printed in blocks(document, "c"):
+            source = place / f"shown{count}.c"
+            source.write_text(code)
+            link = [f"-I{tree}/include", source, "-o", source.with_suffix(""), f"-L{tree}/lib", "-lmemcache_rs"]
+            run(["gcc", "-std=c11", *WARNINGS, *link])
+            check_prints([source.with_suffix("")], printed, env=found)
+            count += 1
+        for code, printed in blocks(document, "python"):
+            check_prints([sys.executable, "-c", code], printed, env=found)
+            count += 1
+        if shutil.which("go"):
+            for code, printed in blocks(document, "go"):
+                source = place / f"go{count}"
+                source.mkdir()
+                (source / "main.go").write_text(code)
+                (source / "go.mod").write_text("module example\n\ngo 1.19\n")
+                local = {**found, "GOFLAGS": "-mod=mod", "GOCACHE": str(place / "go-cache"), "GOTOOLCHAIN": "local"}
+                run(["go", "build", "-o", source / "main", "."], env=local, cwd=source)
+                check_prints([source / "main"], printed, env=found)
+                count += 1
+    return count
+
+
 def main() -> None:
     libraries = Path(sys.argv[1]).resolve()
     found = functions()
@@ -165,8 +239,13 @@ def main() -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for how in hows for source in sources]
             failed = [f"{name}: {job.exception()}" for name, job in jobs if job.exception() is not None]
+        try:
+            examples = check_installed(bench.place, libraries)
+        except RuntimeError as error:
+            failed.append(str(error))
+            examples = 0
         print("\n".join(failed), end="\n" if failed else "")
-        print(f"C ABI: {len(names)} functions; {len(jobs) - len(failed)} passed, {len(failed)} failed")
+        print(f"C ABI: {len(names)} functions; {len(jobs)} programs, {examples} examples; {len(failed)} failed")
         sys.exit(1 if failed else 0)
 
 

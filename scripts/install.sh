@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Puts what was built where it belongs, or takes it away: install.sh install|uninstall DAEMON LIBRARIES
+# PREFIX and DESTDIR come from the environment. Versions are those of the header.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+verb=$1 daemon=$2 libraries=$3
+prefix=${PREFIX:-/usr/local}
+root=${DESTDIR:-}$prefix
+value() { sed -n "s/^#define $1 \"\{0,1\}\([0-9.]*\)\"\{0,1\}\$/\1/p" include/memcache_rs.h; }
+version=$(value MCRS_VERSION) abi=$(value MCRS_ABI_VERSION)
+
+files=(
+    bin/memcached-rs include/memcache_rs.h lib/libmemcache_rs.a "lib/libmemcache_rs.so.$version" "lib/libmemcache_rs.so.$abi"
+    lib/libmemcache_rs.so lib/pkgconfig/memcache_rs.pc lib/cmake/memcache_rs/memcache_rs-config.cmake
+    lib/cmake/memcache_rs/memcache_rs-config-version.cmake
+)
+
+if [ "$verb" = uninstall ]; then
+    for file in "${files[@]}"; do rm -f "$root/$file"; done
+    rmdir "$root/lib/cmake/memcache_rs" 2>/dev/null || true
+    exit
+fi
+
+fill() {
+    install -d "$(dirname "$root/$2")"
+    sed "s|@PREFIX@|$prefix|; s|@VERSION@|$version|; s|@ABI@|$abi|" "$1" >"$root/$2"
+    chmod 644 "$root/$2"
+}
+# The daemon may have been left out of the build.
+if [ -e "$daemon" ]; then install -D -m 755 "$daemon" "$root/bin/memcached-rs"; fi
+install -D -m 644 include/memcache_rs.h "$root/include/memcache_rs.h"
+install -D -m 644 "$libraries/libmemcache_rs.a" "$root/lib/libmemcache_rs.a"
+install -D -m 755 "$libraries/libmemcache_rs.so" "$root/lib/libmemcache_rs.so.$version"
+ln -sf "libmemcache_rs.so.$version" "$root/lib/libmemcache_rs.so.$abi"
+ln -sf "libmemcache_rs.so.$abi" "$root/lib/libmemcache_rs.so"
+fill capi/install/memcache_rs.pc.in lib/pkgconfig/memcache_rs.pc
+fill capi/install/memcache_rs-config.cmake lib/cmake/memcache_rs/memcache_rs-config.cmake
+fill capi/install/memcache_rs-config-version.cmake lib/cmake/memcache_rs/memcache_rs-config-version.cmake
