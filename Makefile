@@ -10,7 +10,7 @@ LIBRARIES := target/release
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick policies plots lint doc install uninstall clean
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick bench-c policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -89,6 +89,9 @@ bench: build ## side by side with memcached, half an hour: make bench MEMCACHED=
 bench-quick: build ## the same in three minutes, of which nothing is kept
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
+
+bench-c: capi ## a hot get through C, beside GHashTable and, with POGOCACHE_SOURCE=checkout, pogocache's embedded API
+	POGOCACHE_SOURCE='$(POGOCACHE_SOURCE)' scripts/bench-c.sh $(LIBRARIES) | tee bench/results/c.jsonl
 
 policies: ## simulate eviction policies on traces: make policies TRACES="P3.lis.zst OLTP.lis.zst"
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv

@@ -153,7 +153,8 @@ pub unsafe extern "C" fn mcrs_get_and_touch(
     })
 }
 
-#[inline]
+#[expect(clippy::inline_always, reason = "with a `touch` that is known a get takes 57 ns in place of 84")]
+#[inline(always)]
 fn copy(
     cache: &mcrs_cache,
     key: &[u8],

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What a hot get costs in process through C, beside GHashTable behind a mutex and, if POGOCACHE_SOURCE names a checkout,
+# pogocache's embedded API: bench-c.sh LIBRARIES
+set -euo pipefail
+cd "$(dirname "$0")/.."
+libraries=$(realpath "$1")
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+cp "$libraries/libmemcache_rs.so" "$place/libmemcache_rs.so.0"
+extra=()
+if [ -n "${POGOCACHE_SOURCE:-}" ]; then
+    # Its own optimisation; its warnings are its own business.
+    cc -O3 -w -c "$POGOCACHE_SOURCE/src/pogocache.c" -I "$POGOCACHE_SOURCE/src" -o "$place/pogocache.o"
+    extra=(-DPOGOCACHE -I "$POGOCACHE_SOURCE/src" "$place/pogocache.o")
+fi
+# shellcheck disable=SC2046
+cc -O3 -std=gnu11 -Wall -Wextra -Werror bench/c/inprocess.c -Iinclude "${extra[@]}" $(pkg-config --cflags --libs glib-2.0) \
+    "$place/libmemcache_rs.so.0" -Wl,-rpath,"$place" -lpthread -lm -o "$place/inprocess"
+"$place/inprocess"
