@@ -853,7 +853,8 @@ mcrs_status mcrs_get_and_touch(const struct mcrs_cache *cache,
                                size_t *value_len);
 
 /**
- * Keeps the value of a key readable without copying it. Free the item with
+ * Keeps the value of a key readable without copying it (but if very many values
+ * are kept, of a small cache a handful: then it is a copy). Free the item with
  * mcrs_item_free(). MCRS_NOT_FOUND: there is none.
  */
 mcrs_status mcrs_get_item(const struct mcrs_cache *cache,

@@ -176,7 +176,8 @@ fn copy(
     if length > room.size() { Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into()) } else { Ok(()) }
 }
 
-/// Keeps the value of a key readable without copying it. Free the item with
+/// Keeps the value of a key readable without copying it (but if very many values
+/// are kept, of a small cache a handful: then it is a copy). Free the item with
 /// mcrs_item_free(). MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_get_item(

@@ -50,7 +50,7 @@ pub unsafe extern "C" fn mcrs_cache_stats(
     userdata: *mut c_void,
 ) -> mcrs_status {
     entry!(cache, { group: maybe_text(group), each: callback(each) }, {
-        show(&Context::of_cache(Arc::clone(&cache.cache))?, group, each, userdata)
+        show(&Context::of_cache(Arc::clone(&cache.cache)), group, each, userdata)
     })
 }
 

@@ -116,7 +116,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let status = match &error {
             StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
-            StartError::Passwords(_) => mcrs_status::MCRS_BAD_FILE,
+            StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
             StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
             StartError::Memory(_) | StartError::System(_) => mcrs_status::MCRS_SYSTEM_ERROR,
         };

@@ -78,7 +78,7 @@ impl Users {
     /// has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
         let entries = match &config.passwords {
-            Passwords::File(path) => read(path, config.method).map_err(StartError::Passwords)?,
+            Passwords::File(path) => read(path, config.method).map_err(StartError::File)?,
             Passwords::List(pairs) => {
                 pairs.iter().map(|(user, password)| [user, b":".as_slice(), password].concat()).collect()
             }

@@ -55,8 +55,12 @@ impl Context {
     /// Passwords that cannot be read.
     pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
         let users = config.auth.clone().map(Users::new).transpose()?;
+        Ok(Self::with_users(cache, config, users))
+    }
+
+    fn with_users(cache: Arc<Cache>, config: ServerConfig, users: Option<Users>) -> Self {
         let workers = (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect();
-        Ok(Self {
+        Self {
             cache,
             verbosity: AtomicU8::new(config.verbosity),
             cluster: Cluster::new(&config.cluster),
@@ -69,16 +73,13 @@ impl Context {
             stop: AtomicU8::new(Stop::Running as u8),
             stop_hook: OnceLock::new(),
             describe: OnceLock::new(),
-        })
+        }
     }
 
     /// What a cache has to tell that nobody serves.
-    ///
-    /// # Errors
-    /// None that is known.
-    pub fn of_cache(cache: Arc<Cache>) -> Result<Self, StartError> {
+    pub fn of_cache(cache: Arc<Cache>) -> Self {
         let config = ServerConfig { cache: cache.config().clone(), threads: 0, ..ServerConfig::default() };
-        Self::new(cache, config)
+        Self::with_users(cache, config, None)
     }
 
     /// Called once by the server: `describe` names both ends of a descriptor's

@@ -27,8 +27,9 @@ pub enum StartError {
     Config(ConfigError),
     /// Address space for the items could not be reserved.
     Memory(std::io::Error),
-    /// The passwords could not be read; the text says why.
-    Passwords(String),
+    /// A file that the settings name cannot be used: passwords, a certificate, a
+    /// key; the text says why.
+    File(String),
     /// A listener could not be opened; the text names it.
     Listen(String, std::io::Error),
     /// A thread or an event queue could not be made.
@@ -40,7 +41,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(e) => e.fmt(f),
             Self::Memory(e) => write!(f, "failed to reserve memory for items: {e}"),
-            Self::Passwords(text) => f.write_str(text),
+            Self::File(text) => f.write_str(text),
             Self::Listen(what, e) => write!(f, "failed to listen on {what}: {e}"),
             Self::System(e) => write!(f, "failed to start: {e}"),
         }

@@ -377,7 +377,7 @@ mod tests {
     fn statistics_are_the_programs_too() {
         let cache = cache();
         assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));
-        let context = Context::of_cache(Arc::clone(&cache)).unwrap_or_else(|e| unreachable!("{e}"));
+        let context = Context::of_cache(Arc::clone(&cache));
         for (group, name, expected) in
             [("", "curr_items", "1"), ("settings", "num_threads", "0"), ("items", "items:1:number", "1")]
         {

@@ -41,7 +41,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(e) => Self::usage(e.to_string()),
-            StartError::Passwords(line) => Self::usage(line),
+            StartError::File(line) => Self::usage(line),
             StartError::Listen(what, e) => {
                 Self::system(format!("failed to listen on {what}: {}", reason(&e)))
             }

@@ -66,7 +66,7 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     // From here on, order matters: keys are read before the right to read them
     // is given up, fork before any thread, handlers before anyone can know that
     // there is something to stop.
-    let tls = plan.config.tls.as_ref().map(Tls::load).transpose().map_err(StartError::from)?;
+    let tls = plan.config.tls.as_ref().map(Tls::load).transpose()?;
     for note in tls.iter().flat_map(Tls::notes) {
         plan.warnings.push(format!("WARNING: {note}"));
     }

@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let body = &input[HEADER..head];
     let within = |part: &[u8]| part.is_empty() || body.windows(part.len()).any(|other| other == part);
-    match parse(&header, input, |exptime| exptime as u32, 9) {
+    match parse(&header, input, true, |exptime| exptime as u32, 9) {
         Packet::Store { head: store, length } => {
             assert!(within(store.key.bytes()) && (1..=250).contains(&store.key.bytes().len()));
             assert_eq!(head + length, whole);

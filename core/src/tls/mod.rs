@@ -27,7 +27,7 @@ use rustls::{
 };
 
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, StartError};
 use crate::file;
 
 /// Sessions that are remembered for clients without tickets, as in OpenSSL.
@@ -84,12 +84,13 @@ impl Tls {
     ///
     /// # Errors
     /// What cannot be read or used, in memcached's words.
-    pub fn load(config: &TlsConfig) -> Result<Self, ConfigError> {
+    pub fn load(config: &TlsConfig) -> Result<Self, StartError> {
         let mut provider = ring::default_provider();
         let mut notes = Vec::new();
         if let Some(list) = &config.ciphers {
             let Some(chosen) = ciphers::choose(list, &provider.cipher_suites) else {
-                return Err(ConfigError::Invalid(format!("Error setting the provided cipher(s): {list}")));
+                let line = format!("Error setting the provided cipher(s): {list}");
+                return Err(ConfigError::Invalid(line).into());
             };
             if !chosen.unknown.is_empty() {
                 notes.push(format!("ssl_ciphers: not available here: {}", chosen.unknown.join(", ")));
@@ -97,7 +98,7 @@ impl Tls {
             provider.cipher_suites = chosen.suites;
         }
         let provider = Arc::new(provider);
-        let loaded = Loaded::read(config, &provider).map_err(ConfigError::Invalid)?;
+        let loaded = Loaded::read(config, &provider).map_err(StartError::File)?;
         Ok(Self {
             config: config.clone(),
             provider,
