@@ -1459,8 +1459,8 @@ mcrs_status mcrs_invalidate(const struct mcrs_cache *cache, const void *key, siz
  * is copied. Free the server with mcrs_server_free().
  *
  * MCRS_INVALID_ARGUMENT: a setting; MCRS_LISTEN_FAILED: an address;
- * MCRS_BAD_FILE: passwords; MCRS_SYSTEM_ERROR: memory, threads. Nothing is left
- * of the attempt.
+ * MCRS_BAD_FILE: passwords, a certificate, a key; MCRS_SYSTEM_ERROR: memory,
+ * threads. Nothing is left of the attempt.
  */
 mcrs_status mcrs_server_start(const struct mcrs_config *config, struct mcrs_server **server);
 

@@ -102,8 +102,8 @@ fn start(config: &mcrs_config, cache: Option<&mcrs_cache>) -> Result<mcrs_server
 /// is copied. Free the server with mcrs_server_free().
 ///
 /// MCRS_INVALID_ARGUMENT: a setting; MCRS_LISTEN_FAILED: an address;
-/// MCRS_BAD_FILE: passwords; MCRS_SYSTEM_ERROR: memory, threads. Nothing is left
-/// of the attempt.
+/// MCRS_BAD_FILE: passwords, a certificate, a key; MCRS_SYSTEM_ERROR: memory,
+/// threads. Nothing is left of the attempt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_start(
     config: *const mcrs_config,

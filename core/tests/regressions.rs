@@ -72,6 +72,7 @@ fn a_dump_of_nothing_looked_at_every_item_at_once() {
         set(&context.cache, &format!("key{n}"), b"");
     }
     let mut session = Session::new(Protocol::Ascii);
+    talk(&context, &mut session, b"lru_crawler enable\r\n");
     let (mut turns, mut out) = (0, Output::new());
     let mut rest = &b"lru_crawler metadump 40\r\n"[..];
     loop {

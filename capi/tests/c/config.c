@@ -156,8 +156,8 @@ static void tls(void) {
     OK(mcrs_config_set_tls_certificate(secure, "/nonexistent", NULL));
     OK(mcrs_config_listen_tcp(secure, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_ON));
     OK(mcrs_config_check(secure));
-    CHECK(mcrs_server_start(secure, &server) != MCRS_OK && server == NULL);
-    CHECK(strstr(mcrs_error_message(), "/nonexistent") != NULL);
+    IS(mcrs_server_start(secure, &server), MCRS_BAD_FILE);
+    CHECK(server == NULL && strstr(mcrs_error_message(), "/nonexistent") != NULL);
     OK(mcrs_config_set_tls_certificate(secure, chain, key));
     OK(mcrs_config_set_tls_key_der(secure, true));
     CHECK(mcrs_server_start(secure, &server) != MCRS_OK && server == NULL);
