@@ -3,9 +3,9 @@
 //! Two kinds of files are read, both of lines `user:password`. With SASL
 //! (`MEMCACHED_SASL_PWDB`) a password ends at the next colon or at the line's
 //! end, and the file is read again for each attempt; a user may be
-//! `name@realm`, where the realm of a client that names none is this machine. With text authentication
-//! (`-Y`) it ends at the line's end, and the file is read at start and by
-//! [`Users::reload`]. A session asks [`Users::admits`] and nothing else.
+//! `name@realm`, where the realm of a client that names none is this machine.
+//! With text authentication (`-Y`) it ends at the line's end, and the file is
+//! read at start and by [`Users::reload`]. A session asks [`Users::admits`] and nothing else.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::protocol::binary::{HEADER, Header, Packet, parse};
+use memcache_core::protocol::binary::{HEADER, Header, Packet, Sasl, parse};
 
 fuzz_target!(|input: &[u8]| {
     let Some(header) = Header::read(input) else { return };
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
             assert!(within(store.key.bytes()) && (1..=250).contains(&store.key.bytes().len()));
             assert_eq!(head + length, whole);
         }
-        Packet::Sasl { mechanism, length, .. } => {
+        Packet::Sasl(Sasl { mechanism, length, .. }) => {
             assert!(within(mechanism));
             assert_eq!(head + length, whole);
         }

@@ -301,6 +301,16 @@ impl Echo {
     }
 }
 
+/// What `sasl auth` and `sasl step` say.
+pub struct Sasl<'a> {
+    /// It goes on with what was begun.
+    pub step: bool,
+    /// The mechanism, as the client gave it.
+    pub mechanism: &'a [u8],
+    /// Bytes of data.
+    pub length: usize,
+}
+
 /// A packet, understood.
 pub enum Packet<'a> {
     /// A data command.
@@ -325,14 +335,7 @@ pub enum Packet<'a> {
     /// Asks for the mechanisms of SASL.
     SaslList,
     /// Begins an authentication, or goes on with it; the data follow.
-    Sasl {
-        /// It goes on.
-        step: bool,
-        /// The mechanism, as the client gave it.
-        mechanism: &'a [u8],
-        /// Bytes of data.
-        length: usize,
-    },
+    Sasl(Sasl<'a>),
     /// No command. memcached throws away so many bytes behind the key.
     Unknown(usize),
     /// A command whose lengths cannot be: an error, and the connection ends.
@@ -411,7 +414,7 @@ pub fn parse<'a>(
         (STAT, _) if extras.is_empty() => Packet::Stat(bytes),
         (SASL_LIST, _) if empty => Packet::SaslList,
         (SASL_AUTH | SASL_STEP, Some(_)) if extras.is_empty() => {
-            Packet::Sasl { step: loud == SASL_STEP, mechanism: bytes, length: header.value() }
+            Packet::Sasl(Sasl { step: loud == SASL_STEP, mechanism: bytes, length: header.value() })
         }
         (GET..=STAT | TOUCH | GAT | SASL_LIST..=GATK, _) => Packet::Malformed,
         _ => Packet::Unknown(header.body),

@@ -10,7 +10,7 @@ use crate::auth::{Method, Users};
 use crate::config::Protocol;
 use crate::context::Context;
 use crate::output::Output;
-use crate::protocol::binary::{Echo, Header, Status};
+use crate::protocol::binary::{Echo, Header, Sasl, Status};
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, strict_u32};
 
@@ -93,17 +93,21 @@ impl Session {
             .flatten()
             .map(|size| size as usize);
         let value = end + 1;
-        let refused = match size {
-            None => Some("CLIENT_ERROR unauthenticated"),
-            Some(size) if size > TOKEN_MAX => Some("CLIENT_ERROR auth token too long"),
-            Some(_) => None,
+        let size = match size {
+            Some(size) if size <= TOKEN_MAX => size,
+            other => {
+                env.budget -= 1;
+                push_line(
+                    out,
+                    match other {
+                        None => "CLIENT_ERROR unauthenticated",
+                        Some(_) => "CLIENT_ERROR auth token too long",
+                    },
+                );
+                return Used::Bytes(value);
+            }
         };
-        if let Some(refused) = refused {
-            env.budget -= 1;
-            push_line(out, refused);
-            return Used::Bytes(value);
-        }
-        let whole = value + size.unwrap_or_default() + 2;
+        let whole = value + size + 2;
         let Some(token) = rest.get(value..whole) else { return Used::NeedInput };
         env.budget -= 1;
         push_line(out, self.judge_token(env, users, token));
@@ -146,12 +150,13 @@ impl Session {
     pub(super) fn sasl(
         &mut self,
         env: &mut Env<'_>,
+        echo: Echo,
         ask: &Sasl<'_>,
         rest: &[u8],
         head: usize,
         out: &mut Output,
     ) -> Used {
-        let &Sasl { echo, step, mechanism, length } = ask;
+        let &Sasl { step, mechanism, length } = ask;
         let refused = if !has_sasl(env) {
             Some(Status::UnknownCommand)
         } else if mechanism.len() > MECHANISM_MAX {
@@ -168,7 +173,11 @@ impl Session {
         }
         let too_long = length > PLAIN_MAX;
         let data = if too_long { Some(&[][..]) } else { rest.get(head..head + length) };
-        let Some(data) = data else { return Used::NeedInput };
+        let Some(data) = data else {
+            // It is no command yet.
+            env.budget += 1;
+            return Used::NeedInput;
+        };
         let asked = self.login == Login::Asked;
         let begun = if step { asked } else { mechanism.eq_ignore_ascii_case(PLAIN) };
         // A step may be tried again.
@@ -188,18 +197,6 @@ impl Session {
         }
         if too_long { self.swallow(head, length) } else { Used::Bytes(head + length) }
     }
-}
-
-/// What `sasl auth` and `sasl step` say.
-pub(super) struct Sasl<'a> {
-    /// What the answer repeats.
-    pub(super) echo: Echo,
-    /// It goes on with what was begun.
-    pub(super) step: bool,
-    /// The mechanism, as the client gave it.
-    pub(super) mechanism: &'a [u8],
-    /// Bytes of data.
-    pub(super) length: usize,
 }
 
 fn has_sasl(env: &Env<'_>) -> bool {

@@ -2,7 +2,6 @@
 
 use super::answer::Answer;
 use super::fault::Met;
-use super::gate::Sasl;
 use super::{CloseReason, Env, Next, Session, Used, request_key};
 use crate::admin;
 use crate::dispatch::{dispatch, miss};
@@ -38,14 +37,6 @@ impl Session {
         let clock = context.cache.clock();
         let use_cas = context.cache.config().use_cas;
         let packet = parse(&header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
-        if let Packet::Sasl { step, mechanism, length } = packet {
-            let ask = Sasl { echo, step, mechanism, length };
-            let used = self.sasl(env, &ask, rest, head, out);
-            if !matches!(used, Used::NeedInput) {
-                env.budget -= 1;
-            }
-            return used;
-        }
         env.budget -= 1;
         self.served = true;
         match packet {
@@ -90,7 +81,7 @@ impl Session {
                 }
             }
             Packet::SaslList => self.sasl_list(env, echo, out),
-            Packet::Sasl { .. } => {}
+            Packet::Sasl(ask) => return self.sasl(env, echo, &ask, rest, head, out),
             Packet::Unknown(left) => {
                 echo.error(out, Status::UnknownCommand);
                 return self.swallow(head, left);
