@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dialogue;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,9 +14,8 @@ use memcache_core::cluster::Node;
 use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
 use memcache_core::context::{Context, Stop};
 use memcache_core::local::Ttl;
-use memcache_core::output::Output;
 use memcache_core::server::Server;
-use memcache_core::session::{Env, Next, Session};
+use memcache_core::session::{Next, Session};
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
 
@@ -37,21 +38,8 @@ fn context(method: Method) -> Context {
 
 /// What a session answers to `input`, and whether it goes on.
 fn say(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
-    let (mut answer, mut at) = (Vec::new(), 0);
-    loop {
-        let mut out = Output::new();
-        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 1000 };
-        let step = session.advance(&mut env, &input[at..], &mut out);
-        at += step.consumed;
-        while !out.is_empty() {
-            out.write_to(&mut answer).unwrap();
-        }
-        match step.next {
-            Next::Yield => {}
-            Next::Input => return (answer, true),
-            _ => return (answer, false),
-        }
-    }
+    let (answer, next) = dialogue::talk(context, session, input);
+    (answer, next == Next::Input)
 }
 
 fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {

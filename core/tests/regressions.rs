@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod dialogue;
+
 use std::sync::Arc;
 
 use memcache_core::cache::Cache;
@@ -11,6 +13,8 @@ use memcache_core::local::Ttl;
 use memcache_core::output::Output;
 use memcache_core::session::{Env, Next, Session, Step};
 use memcache_core::watch::kind;
+
+use dialogue::talk;
 
 /// A cache without background work.
 fn cache(config: CacheConfig) -> Arc<Cache> {
@@ -26,24 +30,6 @@ fn set(cache: &Cache, key: &str, value: &[u8]) {
 
 fn get(cache: &Cache, key: &str) -> Option<Vec<u8>> {
     cache.get(key.as_bytes())
-}
-
-/// Feeds `input` to a session at once; returns what it answered and said last.
-fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {
-    let mut answered = Vec::new();
-    let mut rest = input;
-    loop {
-        let mut out = Output::new();
-        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 256 };
-        let Step { consumed, next } = session.advance(&mut env, rest, &mut out);
-        rest = &rest[consumed..];
-        while !out.is_empty() {
-            out.write_to(&mut answered).unwrap();
-        }
-        if next != Next::Yield || (rest.is_empty() && consumed == 0) {
-            return (answered, next);
-        }
-    }
 }
 
 fn context() -> Context {

@@ -12,6 +12,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../dialogue/mod.rs"]
+mod dialogue;
+
 mod auth;
 mod lines;
 mod packets;
@@ -26,9 +29,8 @@ use memcache_core::cache::Cache;
 use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
 use memcache_core::context::Context;
 use memcache_core::local::Ttl;
-use memcache_core::output::Output;
 use memcache_core::server::{BoundAddress, Server};
-use memcache_core::session::{Env, Next, Session};
+use memcache_core::session::{Next, Session};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,21 +49,8 @@ fn context() -> Context {
 
 /// What `input` is answered, and whether the connection goes on.
 fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
-    let (mut answer, mut at) = (Vec::new(), 0);
-    loop {
-        let mut out = Output::new();
-        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 256 };
-        let step = session.advance(&mut env, &input[at..], &mut out);
-        at += step.consumed;
-        while !out.is_empty() {
-            out.write_to(&mut answer).unwrap();
-        }
-        match step.next {
-            Next::Yield => {}
-            Next::Input => return (answer, true),
-            _ => return (answer, false),
-        }
-    }
+    let (answer, next) = dialogue::talk(context, session, input);
+    (answer, next == Next::Input)
 }
 
 /// A new connection says `input`: the answer must be `answer`, and it goes on

@@ -1,0 +1,22 @@
+//! A client's side of a session without a socket, for tests.
+
+use memcache_core::context::Context;
+use memcache_core::output::Output;
+use memcache_core::session::{Env, Next, Session, Step};
+
+/// What a session answers to `input`, and what it said last.
+pub fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {
+    let (mut answer, mut rest) = (Vec::new(), input);
+    loop {
+        let mut out = Output::new();
+        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 256 };
+        let Step { consumed, next } = session.advance(&mut env, rest, &mut out);
+        rest = &rest[consumed..];
+        while !out.is_empty() {
+            out.write_to(&mut answer).unwrap();
+        }
+        if next != Next::Yield {
+            return (answer, next);
+        }
+    }
+}
