@@ -10,7 +10,7 @@ LIBRARIES := target/release
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples differential suite clients bench bench-quick bench-c policies plots lint doc install uninstall clean
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python differential suite clients bench bench-quick bench-c policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -30,7 +30,7 @@ header: ## write include/memcache_rs.h from capi/
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy
@@ -76,6 +76,9 @@ differential: build setup ## the same random commands to the daemon and to Debia
 # What README.md shows; its Rust examples are doctests.
 test-examples: build
 	python3 scripts/examples.py $(DAEMON)
+
+test-python: ## the Python package: wheel, style, types, stubs, tests
+	@bash scripts/python.sh
 
 suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }

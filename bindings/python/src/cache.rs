@@ -1,0 +1,497 @@
+//! The cache in process.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use memcache_core::cache::{
+    Cache as Core, Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, Stored, Value,
+};
+use memcache_core::config::{CacheConfig, PAGE_SIZE};
+use memcache_core::context::Context;
+use memcache_core::local::Info;
+use memcache_core::walk::Walk;
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyMapping, PyTuple};
+
+use crate::clock::Clock;
+use crate::errors;
+use crate::handle::CacheHandle;
+use crate::item::{Found, Item};
+use crate::octets::{Octets, key, value};
+use crate::stats;
+use crate::ttl::expiry;
+
+/// Items that a walk looks at while it holds a lock.
+const STEP: usize = 256;
+
+/// A cache in this process. `memcache_rs.Cache` is its subclass.
+#[pyclass(frozen, subclass, module = "memcache_rs._native")]
+pub struct Cache {
+    handle: CacheHandle,
+    closed: AtomicBool,
+    /// Another handle made the cache: closing this one does not empty it.
+    shared: bool,
+    /// What statistics are asked of, once they were.
+    context: OnceLock<Arc<Context>>,
+}
+
+impl Cache {
+    /// The cache, if it may be used.
+    #[inline]
+    pub fn core(&self) -> PyResult<&Arc<Core>> {
+        if self.closed.load(Relaxed) {
+            return Err(errors::closed("this cache is closed; make a new one"));
+        }
+        self.handle.get("cache")
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]
+    fn put(
+        &self,
+        py: Python<'_>,
+        mode: Mode,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+        compare: u64,
+    ) -> PyResult<Stored> {
+        let cache = self.core()?;
+        let (key, value) = (self::key(key)?, self::value(value)?);
+        let expiry = expiry(cache, ttl)?;
+        put(py, cache, &StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) }, &value)
+    }
+
+    fn count(
+        &self,
+        increment: bool,
+        key: &Bound<'_, PyAny>,
+        delta: u64,
+        initial: Option<u64>,
+        ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<u64>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let vivify = initial.map(|initial| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
+        match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta) }) {
+            Ok(number) => Ok(Some(number.value)),
+            Err(error) => errors::not_counted(error).map_or(Ok(None), Err),
+        }
+    }
+
+    fn fetch<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        touch: Option<u32>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let found = cache.fetch(&key, cache.store().hash(&key), touch, 0, |visit| Found::see(py, visit));
+        found.flatten().map(|found| found.bytes(py)).transpose()
+    }
+
+    /// All keys, those first that a walk comes to first.
+    fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
+        let cache = self.core()?;
+        Ok(py.detach(|| {
+            let (mut walk, mut keys) = (Walk::default(), Vec::new());
+            while walk.step(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            keys
+        }))
+    }
+}
+
+/// Stores, and tells errors in Python's words.
+fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
+    /// From here on copying takes longer than detaching.
+    const LARGE: usize = 256 * 1024;
+    let store = || cache.store_value(request, Value::Bytes(value));
+    let stored = if value.len() < LARGE { store() } else { py.detach(store) };
+    match stored {
+        Ok(reply) => Ok(reply.stored),
+        Err(error) => Err(errors::not_stored(error, value.len(), cache.config().item_size_max)),
+    }
+}
+
+/// Settings of a cache: what is not given is as in memcached.
+pub fn settings(
+    memory_limit: usize,
+    item_size_max: Option<usize>,
+    evictions: bool,
+    clock_frozen: bool,
+) -> CacheConfig {
+    let mut config = CacheConfig { memory_limit, evictions, clock_frozen, ..CacheConfig::default() };
+    if let Some(size) = item_size_max.filter(|size| *size > 0) {
+        // memcached's rule: whole chunks, whose size divides a page.
+        let chunk = PAGE_SIZE / 2;
+        let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
+        config.slab_chunk_max = chunk;
+        config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
+    }
+    config
+}
+
+#[pymethods]
+impl Cache {
+    #[new]
+    #[allow(clippy::used_underscore_binding, reason = "the name says that it is no argument for users")]
+    #[pyo3(signature = (memory_limit=67_108_864, *, item_size_max=None, evictions=true, _shared=None))]
+    fn new(
+        py: Python<'_>,
+        memory_limit: usize,
+        item_size_max: Option<usize>,
+        evictions: bool,
+        _shared: Option<&Bound<'_, Self>>,
+    ) -> PyResult<Self> {
+        let (handle, shared) = match _shared {
+            Some(other) => (other.get().handle.another(), true),
+            None => {
+                let config = settings(memory_limit, item_size_max, evictions, false);
+                let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
+                (CacheHandle::new(made), false)
+            }
+        };
+        Ok(Self { handle, closed: AtomicBool::new(false), shared, context: OnceLock::new() })
+    }
+
+    /// The value of `key`, or `default`.
+    #[pyo3(signature = (key, default=None, /))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.fetch(py, key, None)?.map(Bound::into_any).or(default))
+    }
+
+    /// The values of those of `keys` that are there.
+    fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let cache = self.core()?;
+        let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let keys = objects.iter().map(key).collect::<PyResult<Vec<Octets<'_, '_>>>>()?;
+        let mut values = Vec::with_capacity(keys.len());
+        cache.fetch_many(&keys, |index, visit| {
+            values.extend(Found::see(py, visit).map(|found| (index, found)));
+        });
+        // A key's hash may be code of Python's: not under the lock.
+        let dict = PyDict::new(py);
+        for (index, found) in values {
+            dict.set_item(&objects[index], found.bytes(py)?)?;
+        }
+        Ok(dict)
+    }
+
+    /// The value of `key` and its CAS, or None.
+    #[pyo3(signature = (key, /))]
+    fn gets<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| {
+            let cas = visit.item()?.header().cas();
+            Some((Found::see(py, visit)?, cas))
+        });
+        found.flatten().map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
+    }
+
+    /// All that is known of `key`, or None.
+    #[pyo3(signature = (key, /))]
+    fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        // As it was before this read.
+        let request = MetaGet { update: true, update_late: true, ..MetaGet::default() };
+        let found = cache.meta_get(&key, &request, |visit, _| {
+            let info = Info::new(visit.item()?, visit.moment());
+            Some((Found::see(py, visit)?, info))
+        });
+        found.flatten().map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
+    }
+
+    /// Stores `value` under `key`.
+    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    fn set(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<()> {
+        self.put(py, Mode::Set, key, value, ttl, flags, 0).map(|_| ())
+    }
+
+    /// Stores each value of a mapping under its key.
+    #[pyo3(signature = (values, ttl=None, *, flags=0))]
+    fn set_many(
+        &self,
+        py: Python<'_>,
+        values: &Bound<'_, PyMapping>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<()> {
+        for pair in values.items()?.iter() {
+            let pair = pair.cast_into::<PyTuple>()?;
+            self.put(py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Stores `value` if there is nothing under `key`.
+    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    fn add(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<bool> {
+        Ok(self.put(py, Mode::Add, key, value, ttl, flags, 0)? == Stored::Stored)
+    }
+
+    /// Stores `value` if there is something under `key`.
+    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    fn replace(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<bool> {
+        Ok(self.put(py, Mode::Replace, key, value, ttl, flags, 0)? == Stored::Stored)
+    }
+
+    /// Puts `value` behind the one under `key`.
+    #[pyo3(signature = (key, value))]
+    fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.put(py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
+    }
+
+    /// Puts `value` before the one under `key`.
+    #[pyo3(signature = (key, value))]
+    fn prepend(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.put(py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
+    }
+
+    /// Stores `value` if the item's CAS is still `cas`.
+    #[pyo3(signature = (key, value, cas, ttl=None, *, flags=0))]
+    fn cas(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        cas: u64,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<Option<bool>> {
+        if cas == 0 {
+            return Err(PyValueError::new_err("0 is the CAS of no item; take the one that gets() returns"));
+        }
+        Ok(match self.put(py, Mode::Cas, key, value, ttl, flags, cas)? {
+            Stored::Stored => Some(true),
+            Stored::Exists | Stored::NotStored => Some(false),
+            Stored::NotFound => None,
+        })
+    }
+
+    /// Adds `delta` to a number.
+    #[pyo3(signature = (key, delta=1, *, initial=None, ttl=None))]
+    fn incr(
+        &self,
+        key: &Bound<'_, PyAny>,
+        delta: u64,
+        initial: Option<u64>,
+        ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<u64>> {
+        self.count(true, key, delta, initial, ttl)
+    }
+
+    /// Takes `delta` from a number.
+    #[pyo3(signature = (key, delta=1, *, initial=None, ttl=None))]
+    fn decr(
+        &self,
+        key: &Bound<'_, PyAny>,
+        delta: u64,
+        initial: Option<u64>,
+        ttl: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<u64>> {
+        self.count(false, key, delta, initial, ttl)
+    }
+
+    /// Gives `key` a new time to live.
+    #[pyo3(signature = (key, ttl=None))]
+    fn touch(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        Ok(cache.touch_for(&key, expiry(cache, ttl)?, 0))
+    }
+
+    /// The value of `key`, which gets a new time to live.
+    #[pyo3(signature = (key, ttl=None, default=None))]
+    fn get_and_touch<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        ttl: Option<&Bound<'py, PyAny>>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let expiry = expiry(self.core()?, ttl)?;
+        Ok(self.fetch(py, key, Some(expiry))?.map(Bound::into_any).or(default))
+    }
+
+    /// Removes `key`.
+    #[pyo3(signature = (key, /))]
+    fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let cache = self.core()?;
+        Ok(cache.delete_for(&self::key(key)?, 0, 0) == Deleted::Deleted)
+    }
+
+    /// Removes all of `keys`; gives how many were there.
+    fn delete_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let mut deleted = 0;
+        for key in keys.try_iter()? {
+            deleted += usize::from(self.delete(&key?)?);
+        }
+        Ok(deleted)
+    }
+
+    /// Removes everything.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        let cache = self.core()?;
+        py.detach(|| cache.flush(None));
+        Ok(())
+    }
+
+    /// What `get_or_set` asks: the value, or None; and whether the caller is to
+    /// store it anew, which one caller is told when the item has been invalidated
+    /// or will expire within `recache` seconds.
+    #[pyo3(signature = (key, recache=None))]
+    fn _lease<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        recache: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, bool)>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let recache = recache.map(|within| expiry(cache, Some(within))).transpose()?;
+        let request = MetaGet { update: true, recache, ..MetaGet::default() };
+        let found = cache.meta_get(&key, &request, |visit, tokens| (Found::see(py, visit), tokens.win));
+        match found {
+            Some((Some(found), win)) => Ok(Some((found.bytes(py)?, win))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Marks `key` stale: it is still there, and one caller of `get_or_set` is
+    /// told to store it anew.
+    #[pyo3(signature = (key, ttl=None))]
+    fn invalidate(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let expiry = ttl.map(|ttl| expiry(cache, Some(ttl))).transpose()?;
+        let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
+        Ok(cache.meta_delete(&key, &request) == Deleted::Deleted)
+    }
+
+    /// Statistics, by memcached's names.
+    #[pyo3(signature = (group="", /))]
+    fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
+        let cache = self.core()?;
+        let context = match self.context.get() {
+            Some(context) => context,
+            None => {
+                let made = Context::of_cache(Arc::clone(cache)).map_err(|e| errors::not_started(&e))?;
+                self.context.get_or_init(|| Arc::new(made))
+            }
+        };
+        stats::dict(py, context, group)
+    }
+
+    /// The cache's clock.
+    #[getter]
+    fn clock(&self) -> PyResult<Clock> {
+        self.core()?;
+        Ok(Clock::new(self.handle.another()))
+    }
+
+    /// Ends the use of this handle.
+    fn close(&self, py: Python<'_>) {
+        if !self.closed.swap(true, Relaxed)
+            && !self.shared
+            && let Ok(cache) = self.handle.get("cache")
+        {
+            py.detach(|| cache.flush(None));
+        }
+    }
+
+    /// Whether this handle was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let cache = self.core()?;
+        Ok(cache.inspect(&self::key(key)?, 0, |_| ()).is_some())
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        self.fetch(py, key, None)?.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set(py, key, value, None, 0)
+    }
+
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.delete(key)? { Ok(()) } else { Err(PyKeyError::new_err(key.clone().unbind())) }
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let cache = self.core()?;
+        Ok(py.detach(|| cache.store().totals().curr_items) as usize)
+    }
+
+    fn __bool__(&self) -> bool {
+        // A cache is not false for being empty.
+        true
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        // A key that moves during the walk may be met twice.
+        let seen = PyDict::new(py);
+        for key in self.keys(py)? {
+            seen.set_item(PyBytes::new(py, &key), py.None())?;
+        }
+        seen.as_any().try_iter()
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
+        self.close(py);
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::not_copied("cache"))
+    }
+
+    fn __repr__(&self) -> String {
+        match self.core() {
+            Ok(cache) => format!("<Cache of {} items>", cache.store().totals().curr_items),
+            Err(_) => "<Cache, closed>".into(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The clock of a cache, which tests stop and move.
+
+use memcache_core::cache::Cache as Core;
+use memcache_core::clock::Clock as Hands;
+use pyo3::prelude::*;
+use pyo3::types::{PyDelta, PyTuple};
+
+use crate::errors;
+use crate::handle::CacheHandle;
+
+/// The clock of a cache: whole seconds.
+#[pyclass(frozen, module = "memcache_rs")]
+pub struct Clock(CacheHandle);
+
+impl Clock {
+    pub fn new(of: CacheHandle) -> Self {
+        Self(of)
+    }
+
+    fn hands(&self) -> PyResult<&Hands> {
+        self.0.get("clock").map(|cache| -> &Core { cache }).map(Core::clock).map(|clock| &**clock)
+    }
+}
+
+#[pymethods]
+impl Clock {
+    /// Stops time. As a context manager it runs again at the end.
+    fn freeze(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        slf.hands()?.freeze();
+        Ok(slf)
+    }
+
+    /// Lets time run again from where it stands.
+    fn resume(&self) -> PyResult<()> {
+        self.hands()?.resume();
+        Ok(())
+    }
+
+    /// Moves time by seconds or a timedelta, backwards if negative.
+    fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
+        let seconds: f64 = match by.cast::<PyDelta>() {
+            Ok(delta) => delta.call_method0("total_seconds")?.extract()?,
+            Err(_) => by.extract()?,
+        };
+        if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
+            return Err(errors::bad_argument(format!(
+                "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
+            )));
+        }
+        self.hands()?.advance(seconds as i64);
+        Ok(())
+    }
+
+    /// Now, as a Unix time.
+    fn time(&self) -> PyResult<i64> {
+        let hands = self.hands()?;
+        Ok(hands.origin() + i64::from(hands.now()))
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.resume()
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::not_copied("clock"))
+    }
+}

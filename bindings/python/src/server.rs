@@ -1,0 +1,239 @@
+//! A server in this process.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memcache_core::auth::{AuthConfig, Method, Passwords};
+use memcache_core::cluster::Node;
+use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, VerifyMode};
+use memcache_core::context::Stop;
+use memcache_core::hooks::Hooks;
+use memcache_core::server::{BoundAddress, Server as Core};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::cache::Cache;
+use crate::errors;
+use crate::faults::Faults;
+use crate::handle::{CacheHandle, Handle};
+use crate::stats;
+use crate::watch::Watcher;
+
+/// Commands that are remembered.
+const COMMANDS: usize = 200;
+
+/// A server that runs, or ran. `memcache_rs.Server` starts and stops these.
+#[pyclass(frozen, module = "memcache_rs._native")]
+pub struct Server {
+    handle: Handle<Core>,
+    commands: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Server {
+    fn core(&self) -> PyResult<&Arc<Core>> {
+        self.handle.get("server")
+    }
+
+    fn cache(&self) -> PyResult<CacheHandle> {
+        Ok(CacheHandle::new(Arc::clone(&self.core()?.context().cache)))
+    }
+}
+
+impl Drop for Server {
+    /// Stops it, without the interpreter's lock where there still is one.
+    fn drop(&mut self) {
+        if let Ok(core) = self.core() {
+            let _ = Python::try_attach(|py| py.detach(|| core.stop(Stop::Now, Duration::ZERO)));
+        }
+    }
+}
+
+/// What to listen at, and how. All fields are settings of `memcache_rs.Server`.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Settings {
+    host: Option<IpAddr>,
+    port: u16,
+    udp: bool,
+    unix_socket: Option<PathBuf>,
+    unix_mask: u32,
+    /// Certificate, key, authority, and whether clients need a certificate.
+    tls: Option<(PathBuf, PathBuf, Option<PathBuf>, bool)>,
+    /// Names and passwords, and whether it is SASL.
+    users: Option<(Vec<(String, String)>, bool)>,
+    threads: usize,
+    max_connections: usize,
+    idle_timeout: u32,
+    shutdown_enabled: bool,
+    cluster_nodes: Vec<String>,
+    record_commands: bool,
+}
+
+impl Settings {
+    fn config(self, cache: &memcache_core::cache::Cache) -> PyResult<ServerConfig> {
+        let mut listen = Vec::new();
+        let tls = if self.tls.is_some() { TlsMode::Default } else { TlsMode::Off };
+        if let Some(host) = self.host {
+            let addr = SocketAddr::new(host, self.port);
+            listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls });
+            if self.udp {
+                listen.push(Listen::Udp { addr });
+            }
+        }
+        if let Some(path) = self.unix_socket {
+            listen.push(Listen::Unix { path, mask: self.unix_mask, protocol: Protocol::Negotiating });
+        }
+        let nodes = nodes(&self.cluster_nodes)?;
+        let config = ServerConfig {
+            cache: cache.config().clone(),
+            listen,
+            auth: self.users.map(|(users, sasl)| AuthConfig {
+                method: if sasl { Method::Sasl } else { Method::Text },
+                passwords: Passwords::List(
+                    users.into_iter().map(|(name, word)| (name.into_bytes(), word.into_bytes())).collect(),
+                ),
+            }),
+            tls: self.tls.map(|(chain_cert, key, ca_cert, verify)| TlsConfig {
+                chain_cert,
+                key: Some(key),
+                ca_cert,
+                verify_mode: if verify { VerifyMode::Require } else { VerifyMode::None },
+                ..TlsConfig::default()
+            }),
+            threads: self.threads,
+            max_connections: self.max_connections,
+            idle_timeout: self.idle_timeout,
+            shutdown_enabled: self.shutdown_enabled,
+            // Level 2 tells of each command; nothing of it is written anywhere.
+            verbosity: if self.record_commands { 2 } else { 0 },
+            cluster: nodes,
+            ..ServerConfig::default()
+        };
+        Ok(config)
+    }
+}
+
+fn nodes(nodes: &[String]) -> PyResult<Vec<Node>> {
+    nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
+}
+
+/// Keeps the lines of the log that are commands: `<FD COMMAND`.
+fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
+    let commands = Arc::clone(commands);
+    let log = move |_: u8, line: &str| {
+        let Some((_, command)) = line.strip_prefix('<').and_then(|line| line.split_once(' ')) else { return };
+        if ["new ", "connection closed", "server listening"].iter().any(|other| command.starts_with(other)) {
+            return;
+        }
+        let mut commands = commands.lock();
+        if commands.len() == COMMANDS {
+            commands.pop_front();
+        }
+        commands.push_back(command.to_owned());
+    };
+    Hooks { log: Some(Arc::new(log)), ..Hooks::default() }
+}
+
+#[pymethods]
+impl Server {
+    /// Serves `cache`.
+    #[staticmethod]
+    fn start(py: Python<'_>, cache: &Bound<'_, Cache>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let cache = Arc::clone(cache.get().core()?);
+        let mut config = settings.extract::<Settings>()?.config(&cache)?;
+        let commands = Arc::default();
+        config.hooks = recorder(&commands);
+        let core = py.detach(|| Core::with_cache(config, cache)).map_err(|e| errors::not_started(&e))?;
+        Ok(Self { handle: Handle::new(Arc::new(core)), commands })
+    }
+
+    /// Where it listens: ("tcp" or "udp", host, port) or ("unix", path, 0).
+    #[getter]
+    fn addresses(&self) -> PyResult<Vec<(&'static str, String, u16)>> {
+        Ok(self
+            .core()?
+            .addresses()
+            .iter()
+            .map(|address| match address {
+                BoundAddress::Tcp(at) => ("tcp", at.ip().to_string(), at.port()),
+                BoundAddress::Udp(at) => ("udp", at.ip().to_string(), at.port()),
+                BoundAddress::Unix(path) => ("unix", path.to_string_lossy().into_owned(), 0),
+            })
+            .collect())
+    }
+
+    /// Whether it runs, in this process.
+    #[getter]
+    fn running(&self) -> bool {
+        self.core().is_ok_and(|core| core.is_running())
+    }
+
+    /// Whether it belongs to this process.
+    #[getter]
+    fn owned(&self) -> bool {
+        self.handle.holds()
+    }
+
+    /// Stops it: at once, or after replies that are under way, for which it waits
+    /// at most `seconds`.
+    #[pyo3(signature = (graceful=false, seconds=5.0))]
+    fn stop(&self, py: Python<'_>, graceful: bool, seconds: f64) -> PyResult<()> {
+        let core = self.core()?;
+        let how = if graceful { Stop::Graceful } else { Stop::Now };
+        let deadline = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
+        py.detach(|| core.stop(how, deadline));
+        Ok(())
+    }
+
+    /// Waits until it has stopped, at most `seconds`; whether it has.
+    fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        let core = self.core()?;
+        let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
+        Ok(py.detach(|| core.wait_for(time)))
+    }
+
+    /// Statistics, by memcached's names.
+    #[pyo3(signature = (group="", /))]
+    fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
+        stats::dict(py, self.core()?.context(), group)
+    }
+
+    /// Its injected faults.
+    #[getter]
+    fn faults(&self) -> PyResult<Faults> {
+        Ok(Faults::new(self.cache()?))
+    }
+
+    /// A receiver of events of these kinds.
+    fn watch(&self, kinds: Vec<String>) -> PyResult<Watcher> {
+        Watcher::new(self.cache()?, &kinds)
+    }
+
+    /// Replaces the nodes that auto discovery tells of.
+    fn set_cluster_nodes(&self, nodes: Vec<String>) -> PyResult<()> {
+        self.core()?.set_cluster_nodes(&self::nodes(&nodes)?);
+        Ok(())
+    }
+
+    /// The commands received last, if they are recorded.
+    #[getter]
+    fn last_commands(&self) -> PyResult<Vec<String>> {
+        self.core()?;
+        Ok(self.commands.lock().iter().cloned().collect())
+    }
+
+    /// Forgets the commands received so far.
+    fn clear_commands(&self) -> PyResult<()> {
+        self.core()?;
+        self.commands.lock().clear();
+        Ok(())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::not_copied("server"))
+    }
+}

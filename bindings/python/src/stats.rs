@@ -1,0 +1,29 @@
+//! Statistics as a dict.
+
+use memcache_core::admin::each_stat;
+use memcache_core::context::Context;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// A group of statistics: whole numbers as int, all else as memcached writes it.
+pub fn dict<'py>(py: Python<'py>, context: &Context, group: &str) -> PyResult<Bound<'py, PyDict>> {
+    let mut pairs = Vec::new();
+    let known = py.detach(|| {
+        each_stat(context, group, &mut |name, value| pairs.push((name.to_owned(), value.to_owned())))
+    });
+    if !known {
+        return Err(PyValueError::new_err(format!(
+            "there are no statistics of the group {group:?}; the groups are '', 'items', 'slabs', 'sizes', 'settings' \
+             and 'conns'"
+        )));
+    }
+    let dict = PyDict::new(py);
+    for (name, value) in pairs {
+        match value.parse::<i128>() {
+            Ok(number) => dict.set_item(name, number)?,
+            Err(_) => dict.set_item(name, value)?,
+        }
+    }
+    Ok(dict)
+}

@@ -1,0 +1,62 @@
+//! Times to live as Python gives them.
+
+use std::time::Duration;
+
+use memcache_core::cache::Cache;
+use memcache_core::local::Ttl;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDateTime, PyDelta};
+
+use crate::errors;
+
+/// Longest time to live, in seconds: 100 years. More is a mistake, such as
+/// milliseconds, or a Unix time.
+const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// The second of the clock of `cache` at which an item stored now with this
+/// `ttl` expires; 0: never.
+///
+/// `None` is never; a number is seconds, of which a part counts as a whole
+/// one; a datetime is the moment itself, and one without a zone is local time.
+/// What is over expires at once.
+#[inline]
+pub fn expiry(cache: &Cache, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
+    match ttl {
+        None => Ok(0),
+        Some(ttl) => given(cache, ttl),
+    }
+}
+
+fn given(cache: &Cache, ttl: &Bound<'_, PyAny>) -> PyResult<u32> {
+    if ttl.cast::<PyDateTime>().is_ok() {
+        let moment: f64 = ttl.call_method0("timestamp")?.extract()?;
+        let second = moment.ceil() - cache.clock().origin() as f64;
+        if second - f64::from(cache.clock().now()) > LONGEST {
+            return Err(errors::bad_ttl("a ttl of more than 100 years"));
+        }
+        // 0 would be never, so what is long over expires at second 1.
+        return Ok(second.clamp(1.0, f64::from(u32::MAX)) as u32);
+    }
+    let seconds: f64 = if ttl.cast::<PyDelta>().is_ok() {
+        ttl.call_method0("total_seconds")?.extract()?
+    } else if ttl.cast::<PyBool>().is_ok() {
+        return Err(errors::bad_ttl("a bool is no ttl"));
+    } else {
+        match ttl.extract() {
+            Ok(seconds) => seconds,
+            Err(_) => {
+                let kind = ttl.get_type().name()?;
+                return Err(errors::bad_ttl(&format!("{kind} is no ttl")));
+            }
+        }
+    };
+    if !(0.0..=LONGEST).contains(&seconds) {
+        let why = if seconds < 0.0 {
+            "a negative ttl"
+        } else {
+            "a ttl that is no number, or of more than 100 years"
+        };
+        return Err(errors::bad_ttl(why));
+    }
+    Ok(cache.expires(Ttl::After(Duration::from_secs_f64(seconds))))
+}

@@ -1,0 +1,135 @@
+//! Events of a server, as they happen.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use memcache_core::watch::{WatchHub, Watcher as Core, kind};
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+
+use crate::errors;
+use crate::handle::CacheHandle;
+
+/// Bytes that wait for a reader; what comes then is lost, and counted.
+const BUFFER: usize = 4 * 1024 * 1024;
+
+/// How often a wait looks for signals, such as Ctrl-C.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A receiver of lines.
+#[pyclass(frozen, module = "memcache_rs._native")]
+pub struct Watcher {
+    of: CacheHandle,
+    core: Arc<Core>,
+    bell: Arc<(Mutex<()>, Condvar)>,
+    lines: Mutex<VecDeque<String>>,
+    closed: AtomicBool,
+}
+
+impl Watcher {
+    pub fn new(of: CacheHandle, kinds: &[String]) -> PyResult<Self> {
+        let mut wanted = 0;
+        for name in kinds {
+            wanted |= match name.as_str() {
+                "fetchers" => kind::FETCHERS,
+                "mutations" => kind::MUTATIONS,
+                "deletions" => kind::DELETIONS,
+                "evictions" => kind::EVICTIONS,
+                "connevents" => kind::CONNEVENTS,
+                _ => {
+                    return Err(errors::bad_argument(format!(
+                        "there are no events {name:?}; there are fetchers, mutations, deletions, evictions and \
+                         connevents"
+                    )));
+                }
+            };
+        }
+        let bell = Arc::new((Mutex::new(()), Condvar::new()));
+        let ring = Arc::clone(&bell);
+        let core = of.get("server")?.watch_hub().add(wanted, BUFFER, move || {
+            let _guard = ring.0.lock();
+            ring.1.notify_all();
+        });
+        let Some(core) = core else {
+            return Err(errors::bad_argument("a server has at most 20 watchers; close one".into()));
+        };
+        Ok(Self { of, core, bell, lines: Mutex::default(), closed: AtomicBool::new(false) })
+    }
+
+    /// The next line that is there.
+    fn take(&self) -> Option<String> {
+        let mut lines = self.lines.lock();
+        if lines.is_empty() {
+            let mut bytes = Vec::new();
+            self.core.drain(&mut bytes);
+            lines.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+        }
+        lines.pop_front()
+    }
+
+    fn wait(&self, time: Duration) -> Option<String> {
+        let mut guard = self.bell.0.lock();
+        if let Some(line) = self.take() {
+            return Some(line);
+        }
+        self.bell.1.wait_for(&mut guard, time);
+        drop(guard);
+        self.take()
+    }
+}
+
+#[pymethods]
+impl Watcher {
+    /// The next line; None if none comes within `timeout` seconds (None: ever),
+    /// or once it is closed and all were taken.
+    #[pyo3(signature = (timeout=None))]
+    fn next_line(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<String>> {
+        self.of.get("server")?;
+        let timeout =
+            timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+        let until = timeout.and_then(|time| Instant::now().checked_add(time));
+        loop {
+            if let Some(line) = self.take() {
+                return Ok(Some(line));
+            }
+            if self.closed.load(Relaxed) {
+                return Ok(None);
+            }
+            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if let Some(line) = py.detach(|| self.wait(left.min(LOOK))) {
+                return Ok(Some(line));
+            }
+            py.check_signals()?;
+        }
+    }
+
+    /// Ends it: what was received can still be read.
+    fn close(&self) {
+        if !self.closed.swap(true, Relaxed)
+            && let Ok(cache) = self.of.get("server")
+        {
+            unlist(cache.watch_hub(), &self.core);
+            let _guard = self.bell.0.lock();
+            self.bell.1.notify_all();
+        }
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(errors::not_copied("watcher"))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn unlist(hub: &WatchHub, watcher: &Arc<Core>) {
+    hub.remove(watcher);
+}

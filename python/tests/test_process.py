@@ -1,0 +1,160 @@
+"""What becomes of caches and servers when processes fork and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+import memcache_rs
+from memcache_rs import Cache, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """Runs `work` in a fork; gives its exit status, or minus a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(20)
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
+    cache = Cache()
+    cache.set("key", "value")
+    clock = cache.clock
+
+    def work() -> None:
+        for use in (lambda: cache.get("key"), lambda: cache.set("key", "1"), lambda: len(cache), clock.freeze):
+            with pytest.raises(memcache_rs.ForkError, match="parent process"):
+                use()
+        assert "closed" in repr(cache)
+        cache.close()
+        # Its own work as anywhere.
+        with Cache() as own:
+            own.set("key", "own")
+            assert own.get("key") == b"own"
+
+    assert in_a_child(work) == 0
+    assert cache.get("key") == b"value"
+
+
+def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
+    with Server(unix_socket=tmp_path / "socket", host="127.0.0.1") as server:
+        watch = server.watch()
+
+        def work() -> None:
+            for use in (lambda: server.address, server.stats, lambda: server.faults, lambda: server.watch()):
+                with pytest.raises(memcache_rs.ForkError, match="parent process"):
+                    use()
+            with pytest.raises(memcache_rs.ForkError):
+                watch.get(0)
+            watch.close()
+            assert not server.running
+            assert repr(server) == "<Server of the parent process>"
+            server.stop()
+            server.__exit__(None, None, None)
+            del globals()["kept"]
+            with Server() as own:
+                socket.create_connection(own.address).close()
+
+        globals()["kept"] = [server.cache, server.clock, server.faults]
+        assert in_a_child(work) == 0
+        assert server.running
+        socket.create_connection(server.address).close()
+        assert (tmp_path / "socket").exists()
+
+
+def test_children_that_exit_as_programs_do(tmp_path: Path) -> None:
+    """With atexit and finalization, at which nothing may wait for threads of the parent."""
+    done = python(
+        f"""
+        import os, sys
+        from memcache_rs import Cache, Server
+        cache = Cache()
+        server = Server(unix_socket={str(tmp_path / "socket")!r}).start()
+        child = os.fork()
+        if child == 0:
+            sys.exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert server.running and os.path.exists(server.unix_socket)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_was_not_stopped_ends_with_the_interpreter(tmp_path: Path) -> None:
+    done = python(
+        f"""
+        from memcache_rs import Server
+        kept = [Server(unix_socket={str(tmp_path / "socket")!r}).start(), Server(tls="test").start()]
+        kept.append(kept)
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    done = python(
+        f"""
+        import os, signal
+        from memcache_rs import Server
+        Server(unix_socket={str(path)!r}).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    assert done.returncode == -signal.SIGKILL
+    with Server(unix_socket=path) as server, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"mn\r\n")
+        assert client.recv(10) == b"MN\r\n"
+        # But a server that lives is not pushed away.
+        with pytest.raises(memcache_rs.StartError):
+            Server(unix_socket=path).start()
+        assert server.running
+
+
+def test_ctrl_c_ends_a_wait() -> None:
+    done = python(
+        """
+        import os, signal, threading
+        from memcache_rs import Server
+        with Server() as server, server.watch("evictions") as events:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                next(events)
+            except KeyboardInterrupt:
+                print("interrupted")
+        """
+    )
+    assert done.stdout == "interrupted\n", done.stderr
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in an interpreter of its own."""
+    return subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

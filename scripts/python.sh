@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Builds the Python package as a wheel, installs it into target/venv-python and checks it: style, types, stubs, examples,
+# tests in random order and in parallel. Python 3.10 or newer is expected to be there, or named by PYTHON.
+#
+# usage: python.sh [ARGUMENT OF PYTEST ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-/usr/bin/python3}
+packages=(maturin==1.16.0 pytest==9.2.0 pytest-xdist==3.8.0 pytest-randomly==5.1.0 ruff==0.17.5 mypy==2.4.1
+    "pyright[nodejs]==1.1.414"
+    # The clients that talk to the server.
+    pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
+    python-binary-memcached==0.33.0)
+
+venv=$PWD/target/venv-python
+wanted="$("$python" --version) ${packages[*]}"
+if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "$wanted" ]; then
+    echo "python: tools and clients in target/venv-python"
+    rm -rf "$venv"
+    mkdir -p target
+    "$python" -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+    echo "$wanted" >"$venv/installed"
+fi
+
+wheels=$PWD/target/wheels
+rm -rf "$wheels"
+# Not the release profile, which takes minutes: what is tested is the same.
+(cd python && "$venv/bin/maturin" build --quiet --profile pytest --locked --interpreter "$venv/bin/python" --out "$wheels")
+"$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheels"/*.whl
+
+bin=$venv/bin
+cd python
+"$bin/ruff" format --check --quiet .
+"$bin/ruff" check --quiet .
+"$bin/mypy" memcache_rs tests
+"$bin/pyright" --pythonpath "$bin/python" memcache_rs
+# Of what was installed, not of what lies here.
+(cd "$venv" && "$bin/python" -m mypy.stubtest memcache_rs --allowlist "$OLDPWD/stubtest-allowlist.txt")
+"$bin/pytest" -n 2 --import-mode importlib tests "$@"
+"$bin/pytest" --quiet -p no:randomly --pyargs memcache_rs --doctest-modules --import-mode importlib
