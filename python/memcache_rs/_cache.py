@@ -159,7 +159,7 @@ class Cache(_native.Cache):
         ttl: TTL = None,
         *,
         serializer: None = None,
-        key: Callable[P, Octets] | None = None,
+        key: Callable[..., Octets] | None = None,
         stale_for: float | timedelta | None = None,
     ) -> Callable[[Callable[P, Octets]], Memoized[P, bytes]]: ...
     @overload
@@ -212,6 +212,8 @@ class Memoized(Generic[P, R]):
     """A function whose results are kept; see :meth:`Cache.memoize`."""
 
     __wrapped__: Callable[P, Any]
+    __name__: str
+    __qualname__: str
 
     def __init__(
         self,

@@ -103,6 +103,23 @@ impl Cache {
     }
 }
 
+/// Flushes a cache. Of one that is not large nothing is left to the crawler, so
+/// that `len` is 0 at once, as a dict's would be.
+fn empty(cache: &Core) {
+    const LARGE: u64 = 100_000;
+    cache.flush(None);
+    let store = cache.store();
+    if store.totals().curr_items > LARGE {
+        return;
+    }
+    for shard in 0..store.shard_count() {
+        let mut below = Some(usize::MAX);
+        while let Some(bucket) = below {
+            below = store.crawl(shard, bucket, STEP, u64::MAX, |_| ());
+        }
+    }
+}
+
 /// Stores, and tells errors in Python's words.
 fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
     /// From here on copying takes longer than detaching.
@@ -205,13 +222,19 @@ impl Cache {
     fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        // As it was before this read.
-        let request = MetaGet { update: true, update_late: true, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |visit, _| {
+        let found = cache.inspect(&key, 0, |visit| {
+            // As it was before this read.
             let info = Info::new(visit.item()?, visit.moment());
+            visit.commands().get_cmds += 1;
+            visit.hit();
+            visit.count_hit();
             Some((Found::see(py, visit)?, info))
         });
-        found.flatten().map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
+        let Some((found, info)) = found.flatten() else {
+            cache.count_miss(cache.store().hash(&key), &key);
+            return Ok(None);
+        };
+        Ok(Some(Item::new(found.bytes(py)?, info)))
     }
 
     /// Stores `value` under `key`.
@@ -366,7 +389,7 @@ impl Cache {
     /// Removes everything.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let cache = self.core()?;
-        py.detach(|| cache.flush(None));
+        py.detach(|| empty(cache));
         Ok(())
     }
 
@@ -429,7 +452,7 @@ impl Cache {
             && !self.shared
             && let Ok(cache) = self.handle.get("cache")
         {
-            py.detach(|| cache.flush(None));
+            py.detach(|| empty(cache));
         }
     }
 

@@ -1,0 +1,59 @@
+"""Several servers that tell of each other."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import memcache_rs
+from memcache_rs import Cluster
+
+
+def discover(address: tuple[str, int]) -> tuple[int, list[str]]:
+    """What auto discovery tells: the version and the nodes."""
+    with socket.create_connection(address, timeout=20) as client:
+        client.sendall(b"config get cluster\r\nquit\r\n")
+        _, version, nodes, *_ = client.makefile().read().split("\n")
+    return int(version), nodes.split()
+
+
+def test_nodes_tell_of_each_other() -> None:
+    with Cluster(3) as cluster:
+        nodes = [f"{host}|{host}|{port}" for host, port in cluster.addresses]
+        for address in cluster.addresses:
+            assert discover(address)[1] == nodes
+        assert len({server.port for server in cluster}) == 3
+        addresses = cluster.addresses
+        version = discover(addresses[0])[0]
+        cluster[1].cache.set("key", "value")
+        cluster.stop_node(1)
+        assert not cluster[1].running
+        later, left = discover(addresses[0])
+        assert (later > version, left) == (True, [nodes[0], nodes[2]])
+        cluster.start_node(1)
+        assert cluster.addresses == addresses
+        assert discover(addresses[1])[1] == nodes
+        assert cluster[1].cache.get("key") is None
+    for address in addresses:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+
+
+@pytest.mark.parametrize(("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()})])
+def test_clusters_that_cannot_be(size: int, settings: dict[str, object]) -> None:
+    with pytest.raises(memcache_rs.ConfigError):
+        Cluster(size, **settings)
+
+
+def test_clients_that_shard() -> None:
+    pymemcache = pytest.importorskip("pymemcache.client.hash")
+    with Cluster(3) as cluster:
+        client = pymemcache.HashClient(cluster.addresses)
+        keys = [f"key{n}" for n in range(200)]
+        client.set_many(dict.fromkeys(keys, b"value"))
+        assert client.get_many(keys) == dict.fromkeys(keys, b"value")
+        sizes = [len(server.cache) for server in cluster]
+        assert sum(sizes) == 200
+        assert all(sizes)
+        client.close()

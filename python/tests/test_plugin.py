@@ -1,0 +1,196 @@
+"""The fixtures for pytest, in test runs of their own."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from memcache_rs import Clock, Cluster, Server
+
+# What the inner test runs share.
+HELPERS = """
+    import socket
+
+    def ask(address, line):
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(line.encode() + b"\\r\\nquit\\r\\n")
+            return connection.makefile().read()
+"""
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    # What this test run was told is not for those that it starts.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makepyfile(helpers=HELPERS)
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    return pytester
+
+
+def run(inner: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return inner.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
+
+
+def test_the_fixtures_as_they_are(memcache: Server, memcache_clock: Clock, memcache_server: Server) -> None:
+    assert memcache is memcache_server
+    memcache.cache.set("key", "value", ttl=10)
+    memcache_clock.advance(10)
+    assert memcache.cache.get("key") is None
+
+
+@pytest.mark.memcache_cluster(2)
+def test_the_cluster_as_it_is(memcache_cluster: Cluster) -> None:
+    assert len(memcache_cluster) == 2
+
+
+def test_each_test_has_an_empty_server(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import time, pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_fresh(memcache, number):
+            assert len(memcache.cache) == 0
+            assert memcache.last_commands == []
+            assert abs(memcache.clock.time() - time.time()) < 5
+            memcache.cache.set("key", "value")
+            assert memcache.cache.get("key") == b"value"
+            memcache.clock.freeze()
+            memcache.clock.advance([1000, -40, 10**6, 0][number])
+            memcache.cache.set("other", "value")
+            memcache.faults.drop()
+            if number == 2:
+                memcache.stop()
+
+        def test_same_address(memcache, memcache_server):
+            assert memcache.address == memcache_server.address
+        """
+    )
+    run(inner).assert_outcomes(passed=5)
+
+
+def test_the_clock_stands_still_and_runs_again(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        def test_clock(memcache_clock, memcache):
+            memcache.cache.set("key", "value", ttl=3600)
+            memcache_clock.advance(3599)
+            assert "key" in memcache.cache
+            memcache_clock.advance(1)
+            assert "key" not in memcache.cache
+        """
+    )
+    run(inner).assert_outcomes(passed=1)
+
+
+def test_clusters_of_sizes(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import pytest
+        from helpers import ask
+
+        def test_default(memcache_cluster):
+            assert len(memcache_cluster) == 4
+
+        @pytest.mark.memcache_cluster(2)
+        def test_marked(memcache_cluster):
+            told = ask(memcache_cluster.addresses[0], "config get cluster")
+            for host, port in memcache_cluster.addresses:
+                assert f"{host}|{host}|{port}" in told
+
+        @pytest.mark.memcache_cluster(size=1)
+        def test_marked_by_name(memcache_cluster):
+            assert len(memcache_cluster) == 1
+        """
+    )
+    run(inner, "--memcache-cluster-size=4", "--strict-markers").assert_outcomes(passed=3)
+
+
+def test_options_and_settings(inner: pytest.Pytester) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    inner.makepyfile(
+        f"""
+        def test_settings(memcache):
+            assert memcache.port == {port}
+            settings = memcache.stats("settings")
+            assert (settings["num_threads"], settings["maxbytes"]) == (2, 8 << 20)
+            assert memcache.url.startswith("memcaches://")
+        """
+    )
+    ini = "[pytest]\nmemcache_threads = 2\nmemcache_memory_limit = 33554432\nmemcache_tls = test\n"
+    inner.makeini(ini)
+    run(inner, f"--memcache-port={port}", f"--memcache-memory-limit={8 << 20}").assert_outcomes(passed=1)
+    inner.makeini("[pytest]\nmemcache_threads = many\n")
+    run(inner).stdout.fnmatch_lines(["*memcache_threads is a number, not 'many'*"])
+    assert "--memcache-port=N" in inner.runpytest_subprocess("--help").stdout.str()
+
+
+def test_a_failure_shows_the_last_commands(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        from helpers import ask
+
+        def test_passes(memcache):
+            ask(memcache.address, "get of-another-test")
+
+        def test_fails(memcache):
+            for n in range(30):
+                ask(memcache.address, f"get key{n}")
+            assert not "seen"
+
+        def test_fails_without():
+            assert not "seen"
+        """
+    )
+    result = run(inner)
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*memcached at memcache://127.0.0.1:*: last commands*", "...", "get key29", "quit"])
+    output = result.stdout.str()
+    assert "of-another-test" not in output
+    assert "get key3\n" not in output
+    assert output.count("last commands") == 1
+
+
+def test_xdist_and_randomly(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import os, pytest
+
+        @pytest.mark.parametrize("number", range(40))
+        def test_own(memcache, number):
+            assert len(memcache.cache) == 0
+            memcache.cache.set(str(os.getpid()), "value")
+            assert list(memcache.cache) == [str(os.getpid()).encode()]
+        """
+    )
+    for arguments in (("-n", "2"), ("-n", "2", "--dist", "worksteal", "--memcache-port", str(free_ports(2)))):
+        result = inner.runpytest_subprocess("-p", "xdist", "-p", "randomly", "-p", "no:cacheprovider", *arguments)
+        result.assert_outcomes(passed=40)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free."""
+    for first in range(21_000, 30_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no free ports")
+
+
+def test_the_plugin_imports_nothing_until_it_is_used() -> None:
+    """The plugin is loaded in each test run, of whoever has the package: it must cost nothing."""
+    import subprocess
+
+    program = "import sys, memcache_rs.pytest_plugin; sys.exit('ssl' in sys.modules or 'pickle' in sys.modules)"
+    assert subprocess.run([sys.executable, "-I", "-c", program], timeout=60).returncode in (0, 1)
