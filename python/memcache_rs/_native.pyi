@@ -20,12 +20,14 @@ __all__ = [
     "Watcher",
     "__version__",
     "make_certificates",
+    "run_daemon",
 ]
 
 MEMCACHED_VERSION: Final[str]
 __version__: Final[str]
 
 def make_certificates() -> list[tuple[str, str]]: ...
+def run_daemon(args: list[str]) -> int: ...
 
 @final
 class Item:

@@ -19,6 +19,7 @@
 mod cache;
 mod certificates;
 mod clock;
+mod daemon;
 mod errors;
 mod faults;
 mod handle;
@@ -42,6 +43,8 @@ mod _native {
     use crate::certificates::make_certificates;
     #[pymodule_export]
     use crate::clock::Clock;
+    #[pymodule_export]
+    use crate::daemon::run_daemon;
     #[pymodule_export]
     use crate::faults::{FaultRule, Faults};
     #[pymodule_export]

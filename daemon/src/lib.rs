@@ -1,0 +1,104 @@
+//! `memcached-rs`: the command line of memcached around the library.
+//!
+//! Flags become settings here, and the process becomes what the flags ask for;
+//! everything that serves is in `memcache_core`. A library, so that packages of
+//! other languages can be the same program.
+
+#![deny(unsafe_code)]
+
+mod args;
+mod failure;
+mod help;
+mod listen;
+mod number;
+mod options;
+mod pidfile;
+mod plan;
+mod ports;
+#[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
+mod process;
+mod signals;
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::sync::Arc;
+
+use memcache_core::config::Listen;
+use memcache_core::error::StartError;
+use memcache_core::server::Server;
+use memcache_core::tls::Tls;
+
+use crate::failure::Failure;
+use crate::pidfile::PidFile;
+use crate::plan::{Action, Environment, Plan};
+use crate::signals::{Farewell, Signals};
+
+/// What the program does: `args` are its name and its arguments, the result is
+/// its exit status.
+///
+/// It is made for a process of its own, with one thread: it may fork, give up
+/// rights, and it catches signals for good. It writes to standard output and
+/// standard error.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let done = args::read(args, Environment::of_process()).and_then(|action| match action {
+        Action::Run(plan) => run(*plan),
+        Action::Help => print(help::HELP),
+        Action::License => print(help::LICENSE),
+        Action::Version => print(help::VERSION),
+    });
+    match done {
+        Ok(()) => 0,
+        Err(Failure { line, status }) => {
+            eprintln!("{line}");
+            status
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has read enough.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::system(format!("failed to write: {}", failure::reason(&e))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(mut plan: Plan) -> Result<(), Failure> {
+    plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
+    plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
+    // Not all of it could be checked before its addresses were known.
+    plan.config.validate().map_err(StartError::from)?;
+    // From here on, order matters: keys are read before the right to read them
+    // is given up, fork before any thread, handlers before anyone can know that
+    // there is something to stop.
+    let tls = plan.config.tls.as_ref().map(Tls::load).transpose()?;
+    for note in tls.iter().flat_map(Tls::notes) {
+        plan.warnings.push(format!("WARNING: {note}"));
+    }
+    process::prepare(&mut plan)?;
+    let signals = Signals::catch()?;
+
+    let on_tcp = !plan.config.listen.iter().any(is_unix);
+    let server = match tls {
+        Some(tls) => Server::start_with_tls(plan.config, tls),
+        None => Server::start(plan.config),
+    }?;
+    let context = Arc::clone(server.context());
+    let farewell = Farewell::new();
+    signals.watch(Arc::clone(&context), farewell.clone())?;
+
+    if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
+        ports::write(&path, server.addresses());
+    }
+    let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
+    server.wait();
+    farewell.ended(context.stopping(), context.config.verbosity);
+    drop(pid_file);
+    Ok(())
+}
+
+fn is_unix(listen: &Listen) -> bool {
+    matches!(listen, Listen::Unix { .. })
+}
