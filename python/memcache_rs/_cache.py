@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from memcache_rs import _native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from memcache_rs._typing import TTL, Octets, Serializer
 
@@ -43,6 +43,7 @@ class Cache(_native.Cache):
     seconds, a timedelta, or a datetime; a part of a second counts as a whole one, 0 is over at once, and None, the
     default, is never.
 
+    >>> from datetime import timedelta
     >>> cache = Cache(memory_limit=16 << 20)
     >>> cache.set("user:1", "Ada", ttl=timedelta(minutes=5))
     >>> cache.get("user:1")
@@ -282,6 +283,8 @@ def _octets(value: Octets) -> bytes:
 def _later(ttl: TTL, stale_for: float | timedelta | None) -> TTL:
     if ttl is None or stale_for is None:
         return ttl
+    from datetime import datetime, timedelta
+
     if not isinstance(stale_for, timedelta):
         stale_for = timedelta(seconds=stale_for)
     if isinstance(ttl, (datetime, timedelta)):

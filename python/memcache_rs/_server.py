@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import shutil
-import tempfile
-import urllib.parse
 import weakref
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from memcache_rs import _native
 from memcache_rs._cache import Cache
@@ -26,8 +21,7 @@ if TYPE_CHECKING:
     from memcache_rs._typing import Kind
 
 
-@dataclass(frozen=True)
-class TLS:
+class TLS(NamedTuple):
     """The files that a server with TLS needs: PEM."""
 
     #: The server's certificate and those above it.
@@ -44,8 +38,7 @@ class TLS:
     client_key: str | PathLike[str] | None = None
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in a server."""
 
     #: ``item_get``, ``item_store``, ``deleted``, ``eviction``, ``conn_new``, …, by memcached's names.
@@ -55,11 +48,13 @@ class Event:
     #: The key, where there is one.
     key: bytes | None
     #: Everything that memcached's log line says.
-    fields: Mapping[str, str] = field(repr=False)
+    fields: Mapping[str, str]
 
     @classmethod
     def parse(cls, line: str) -> Event:
         """From a line of memcached's log of events."""
+        from urllib.parse import unquote_to_bytes
+
         fields: dict[str, str] = {}
         for part in line.split():
             name, _, value = part.partition("=")
@@ -67,7 +62,7 @@ class Event:
         if "skipped" in fields:
             return cls("skipped", 0.0, None, fields)
         key = fields.get("key")
-        octets = None if key is None else urllib.parse.unquote_to_bytes(key)
+        octets = None if key is None else unquote_to_bytes(key)
         return cls(fields.get("type", ""), float(fields.get("ts", "0")), octets, fields)
 
 
@@ -257,7 +252,8 @@ class Server:
 
     def __del__(self) -> None:
         # A server that was not stopped: its directory must not stay.
-        with contextlib.suppress(Exception):
+        # (One whose settings were refused has nothing to stop.)
+        if getattr(self, "_native", None) is not None:
             self.stop()
 
     def _live(self) -> _native.Server:
@@ -315,7 +311,9 @@ class Server:
         """``memcache://127.0.0.1:PORT``, ``memcaches://`` with TLS, or ``memcache:///path`` of a Unix socket."""
         path = self.unix_socket
         if path is not None and not self.tcp_addresses:
-            return f"memcache://{urllib.parse.quote(os.path.abspath(path))}"
+            from urllib.parse import quote
+
+            return f"memcache://{quote(os.path.abspath(path))}"
         host, port = self.address
         scheme = "memcaches" if self._tls is not None else "memcache"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -372,12 +370,16 @@ class Server:
 
     def _make_directory(self) -> str:
         if self._directory is None:
+            import tempfile
+
             self._directory = tempfile.mkdtemp(prefix="memcache-rs-")
         return self._directory
 
     def _remove_directory(self) -> None:
         directory, self._directory = self._directory, None
         if directory is not None:
+            import shutil
+
             shutil.rmtree(directory, ignore_errors=True)
 
     # What is inside.
