@@ -10,7 +10,10 @@ LIBRARIES := target/release
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python differential suite clients bench bench-quick bench-c policies plots lint doc install uninstall clean
+# Beside what the Python package is measured.
+PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1.4.1 pymemcache==4.0.0
+
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -95,6 +98,13 @@ bench-quick: build ## the same in three minutes, of which nothing is kept
 
 bench-c: capi ## a hot get through C, beside GHashTable and, with POGOCACHE_SOURCE=checkout, pogocache's embedded API
 	POGOCACHE_SOURCE='$(POGOCACHE_SOURCE)' scripts/bench-c.sh $(LIBRARIES) | tee bench/results/c.jsonl
+
+bench-python: ## the Python package beside other caches; needs scripts/python.sh to have run
+	cd python && ../target/venv-python/bin/maturin build --quiet --release --locked --out ../target/wheels-release
+	[ -x target/venv-bench/bin/python ] || python3 -m venv target/venv-bench
+	target/venv-bench/bin/pip install --quiet --disable-pip-version-check $(PYTHON_RIVALS)
+	target/venv-bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-release/*.whl
+	MEMCACHED='$(MEMCACHED)' target/venv-bench/bin/python bench/python.py bench/results/python.jsonl
 
 policies: ## simulate eviction policies on traces: make policies TRACES="P3.lis.zst OLTP.lis.zst"
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv

@@ -7,6 +7,7 @@ RESULTS is a directory with compare.jsonl and replay.jsonl as `make bench` write
   items.svg    CPU per operation against the number of items
   misses.svg   miss ratio against memory, a panel for each trace
   latency.svg  latencies of the open loops by percentile
+  python.svg   what a get, a set and a key of a get_many cost from Python (python.jsonl, of `make bench-python`)
 
 The same results give the same files, byte for byte. Where a result is there twice, the later one counts.
 """
@@ -238,6 +239,29 @@ def draw_latency(results: Results, out: Path):
     save(figure, out, "latency.svg")
 
 
+def draw_python(directory: Path, out: Path):
+    """Bars of the time of operations from Python."""
+    path = directory / "python.jsonl"
+    if not path.exists():
+        return
+    entries = [entry for entry in map(json.loads, path.read_text().splitlines()) if "ns" in entry]
+    kinds = list(dict.fromkeys(entry["python"] for entry in entries))
+    figure, axes = panels(len(kinds), 3.6, 2.8)
+    for axis, kind in zip(axes, kinds):
+        bars = sorted((entry["ns"], entry["subject"]) for entry in entries if entry["python"] == kind)[::-1]
+        names = [name for _, name in bars]
+        colours = [COLOURS["memcached-rs" if name.startswith("memcache_rs") else "floor"] for name in names]
+        axis.barh(names, [ns for ns, _ in bars], color=colours)
+        axis.set_xscale("log")
+        axis.set_title(kind + (", a key" if kind == "get_many" else ""))
+        axis.set_xlabel("ns")
+        axis.grid(axis="y", visible=False)
+        for place, (ns, _) in enumerate(bars):
+            axis.annotate(f" {ns:.0f}", (ns, place), va="center")
+        axis.margins(x=0.25)
+    save(figure, out, "python.svg")
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -247,6 +271,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for draw in (draw_cpu, draw_items, draw_misses, draw_latency):
         draw(results, out)
+    draw_python(Path(sys.argv[1]), out)
 
 
 if __name__ == "__main__":

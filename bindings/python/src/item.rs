@@ -1,7 +1,7 @@
 //! An item with all that is known of it.
 
 use memcache_core::local::Info;
-use memcache_core::store::{Item as Stored, Visit};
+use memcache_core::store::{Item as Stored, PinnedValue, Visit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -43,7 +43,7 @@ impl Item {
 /// A value under the lock: the bytes object, or what makes it after the lock.
 pub enum Found<'py> {
     Copied(Bound<'py, PyBytes>),
-    Pinned(memcache_core::store::PinnedValue),
+    Pinned(PinnedValue),
 }
 
 impl<'py> Found<'py> {
@@ -58,20 +58,27 @@ impl<'py> Found<'py> {
     }
 
     /// The value. Call it after the visit.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "nothing is left of it where the value was copied")]
     pub fn bytes(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         match self {
             Self::Copied(bytes) => Ok(bytes),
-            Self::Pinned(value) => PyBytes::new_with(py, value.len(), |mut to| {
-                for slice in value.slices() {
-                    let (here, rest) = to.split_at_mut(slice.len().min(to.len()));
-                    here.copy_from_slice(&slice[..here.len()]);
-                    to = rest;
-                }
-                Ok(())
-            }),
+            Self::Pinned(value) => join(py, &value),
         }
     }
+}
+
+/// A pinned value in one piece.
+#[cold]
+fn join<'py>(py: Python<'py>, value: &PinnedValue) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, value.len(), |mut to| {
+        for slice in value.slices() {
+            let (here, rest) = to.split_at_mut(slice.len().min(to.len()));
+            here.copy_from_slice(&slice[..here.len()]);
+            to = rest;
+        }
+        Ok(())
+    })
 }
 
 /// The value, if it lies in one piece.

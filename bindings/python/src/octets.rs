@@ -37,13 +37,14 @@ impl AsRef<[u8]> for Octets<'_, '_> {
 }
 
 /// The bytes of `object`; `role` says in errors what they were to be.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
 fn octets<'a, 'py>(object: &'a Bound<'py, PyAny>, role: &str) -> PyResult<Octets<'a, 'py>> {
-    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-        return Ok(Octets::Lent(bytes.as_bytes()));
-    }
     if let Ok(text) = object.cast_exact::<PyString>() {
         return Ok(Octets::Lent(text.to_str()?.as_bytes()));
+    }
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        return Ok(Octets::Lent(bytes.as_bytes()));
     }
     rare(object, role)
 }
@@ -69,7 +70,8 @@ fn rare<'a, 'py>(object: &'a Bound<'py, PyAny>, role: &str) -> PyResult<Octets<'
 }
 
 /// The bytes of a key.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
 pub fn key<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<Octets<'a, 'py>> {
     let key = octets(object, "key")?;
     if is_key(&key) { Ok(key) } else { Err(errors::bad_key(key.len())) }
