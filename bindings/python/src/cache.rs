@@ -429,13 +429,7 @@ impl Cache {
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
-        let context = match self.context.get() {
-            Some(context) => context,
-            None => {
-                let made = Context::of_cache(Arc::clone(cache)).map_err(|e| errors::not_started(&e))?;
-                self.context.get_or_init(|| Arc::new(made))
-            }
-        };
+        let context = self.context.get_or_init(|| Arc::new(Context::of_cache(Arc::clone(cache))));
         stats::dict(py, context, group)
     }
 

@@ -103,7 +103,7 @@ pub fn not_counted(error: DeltaError) -> Option<PyErr> {
 pub fn not_started(error: &StartError) -> PyErr {
     match error {
         StartError::Config(error) => bad_setting(error),
-        StartError::Passwords(text) => bad_argument(text.clone()),
+        StartError::File(text) => bad_argument(text.clone()),
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
             // As an OSError: number and text.
             class::StartError::new_err((cause.raw_os_error().unwrap_or(0), error.to_string()))
