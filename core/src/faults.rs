@@ -18,6 +18,10 @@ pub enum Fault {
     Error(String),
     /// A read finds nothing.
     Miss,
+    /// The command is carried out, and of its reply only so many bytes are sent,
+    /// in a multiget counted from where the reply to the key begins; then the
+    /// connection is closed.
+    Truncate(usize),
 }
 
 /// When something goes wrong. All conditions given must hold.

@@ -104,6 +104,18 @@ impl Output {
         }
     }
 
+    /// Keeps of what is not sent the first `len` bytes. Pinned values are copied:
+    /// it is not made for speed.
+    pub fn truncate(&mut self, len: usize) {
+        if len >= self.len() {
+            return;
+        }
+        let mut kept = vec![0; len];
+        let mut to = kept.as_mut_slice();
+        while !to.is_empty() && self.write_to(&mut to).is_ok_and(|n| n > 0) {}
+        *self = Self { bytes: kept, ..Self::default() };
+    }
+
     /// Forgets everything and gives back memory above `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.bytes.clear();

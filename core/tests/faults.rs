@@ -121,3 +121,64 @@ fn a_rule_for_gat_leaves_get_alone() {
     client.rule(Rule { command: Some("gat".into()), ..Rule::new(Fault::Miss) });
     assert_eq!(client.answer("get n\r\ngat 0 n\r\n"), "VALUE n 0 1\r\n5\r\nEND\r\nEND\r\n");
 }
+
+#[test]
+fn a_truncated_reply_ends_where_said_and_the_connection_with_it() {
+    let value = "v".repeat(100_000);
+    for (after, kept) in
+        [(0, ""), (10, "VALUE big "), (18, "VALUE big 0 100000"), (25, "VALUE big 0 100000\r\nvvvvv")]
+    {
+        let mut client = Client::new();
+        client.answer(&format!("set big 0 0 100000\r\n{value}\r\n"));
+        client.rule(Rule { command: Some("get".into()), ..Rule::new(Fault::Truncate(after)) });
+        let (answer, used, next) = client.say("get big\r\ndelete big\r\n");
+        assert_eq!((answer.as_str(), used, next), (kept, 9, Next::Close(CloseReason::Error)));
+        // What follows in the pipeline was not carried out.
+        assert_eq!(client.context.cache.store().totals().curr_items, 1);
+    }
+}
+
+#[test]
+fn what_a_pipeline_answered_before_a_truncated_reply_is_sent() {
+    let mut client = Client::new();
+    client.rule(Rule { key: Some(b"b".to_vec()), ..Rule::new(Fault::Truncate(3)) });
+    let (answer, _, next) = client.say("set a 0 0 1\r\nx\r\nget a b\r\nget a\r\n");
+    assert_eq!(answer, "STORED\r\nVALUE a 0 1\r\nx\r\nEND");
+    assert_eq!(next, Next::Close(CloseReason::Error));
+}
+
+#[test]
+fn a_reply_is_truncated_while_its_command_is_still_coming() {
+    let mut client = Client::new();
+    client.answer("set a 0 0 1\r\nx\r\n");
+    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Truncate(30)) });
+    // A line that long is answered key by key; each takes 16 bytes.
+    let keys = "a ".repeat(2000);
+    let (first, used, next) = client.say(&format!("get {keys}"));
+    assert_eq!((first.len(), next), (30, Next::Close(CloseReason::Error)), "{used}");
+    let mut client = Client::new();
+    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Truncate(3)) });
+    let (first, _, next) = client.say(&format!("get {keys}"));
+    assert_eq!((first.as_str(), next), ("", Next::Input));
+    let (rest, _, next) = client.say("a\r\n");
+    assert_eq!((rest.as_str(), next), ("END", Next::Close(CloseReason::Error)));
+}
+
+#[test]
+fn a_store_is_truncated_once_its_value_is_there() {
+    let mut client = Client::new();
+    client.rule(Rule { command: Some("set".into()), ..Rule::new(Fault::Truncate(2)) });
+    let (answer, used, next) = client.say("set a 0 0 4\r\nab");
+    assert_eq!((answer.as_str(), used, next), ("", 15, Next::Input));
+    let (answer, _, next) = client.say("cd\r\n");
+    assert_eq!((answer.as_str(), next), ("ST", Next::Close(CloseReason::Error)));
+    assert_eq!(client.context.cache.store().totals().curr_items, 1);
+}
+
+#[test]
+fn a_reply_shorter_than_what_may_be_sent_is_whole_and_the_last() {
+    let mut client = Client::new();
+    client.rule(Rule { command: Some("delete".into()), ..Rule::new(Fault::Truncate(500)) });
+    let (answer, used, next) = client.say("delete a\r\nget a\r\n");
+    assert_eq!((answer.as_str(), used, next), ("NOT_FOUND\r\n", 10, Next::Close(CloseReason::Error)));
+}

@@ -145,6 +145,15 @@ class Faults:
         times: int | None = None,
         probability: float = 1.0,
     ) -> FaultRule: ...
+    def truncate(
+        self,
+        after: int,
+        *,
+        command: str | None = None,
+        key: _Octets | None = None,
+        times: int | None = None,
+        probability: float = 1.0,
+    ) -> FaultRule: ...
     def clear(self) -> None: ...
     def __reduce__(self) -> NoReturn: ...
 

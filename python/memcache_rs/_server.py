@@ -398,7 +398,7 @@ class Server:
 
     @property
     def faults(self) -> _native.Faults:
-        """What goes wrong for clients: ``delay``, ``drop``, ``error``, ``miss``.
+        """What goes wrong for clients: ``delay``, ``drop``, ``error``, ``miss``, ``truncate``.
 
         ``command`` is a name on the wire (``get``, ``mg``), ``key`` a pattern in which ``*`` stands for anything,
         ``times`` and ``probability`` say how often.

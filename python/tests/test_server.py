@@ -269,6 +269,10 @@ def test_faults(server: Server) -> None:
         faults.drop()
         with contextlib.suppress(ConnectionResetError):
             assert client.ask("get key") == ""
+        faults.clear()
+    with connect(server) as client, faults.truncate(7, command="get"):
+        assert client.ask("get key") == "VALUE k"
+        assert client.line() == ""
 
 
 @pytest.mark.parametrize(
@@ -277,6 +281,7 @@ def test_faults(server: Server) -> None:
         lambda faults: faults.error("two\r\nlines"),
         lambda faults: faults.delay(-1),
         lambda faults: faults.miss(probability=1.5),
+        lambda faults: faults.truncate(-1),
     ],
 )
 def test_faults_that_cannot_be(server: Server, attempt: Any) -> None:

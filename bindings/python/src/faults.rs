@@ -94,6 +94,21 @@ impl Faults {
         self.add(Fault::Miss, command, key, times, probability)
     }
 
+    /// Replies end after so many bytes, and the connection with them.
+    #[pyo3(signature = (after, *, command=None, key=None, times=None, probability=1.0))]
+    fn truncate(
+        &self,
+        after: i64,
+        command: Option<String>,
+        key: Option<&Bound<'_, PyAny>>,
+        times: Option<u64>,
+        probability: f64,
+    ) -> PyResult<FaultRule> {
+        let after = usize::try_from(after)
+            .map_err(|_| errors::bad_argument(format!("a reply has bytes from 0 on, not {after}")))?;
+        self.add(Fault::Truncate(after), command, key, times, probability)
+    }
+
     /// Takes all faults away.
     fn clear(&self) -> PyResult<()> {
         self.0.get("server")?.faults().clear();

@@ -24,6 +24,11 @@ impl Session {
         cache.faults().check(name, key)
     }
 
+    /// Has the reply that begins now end after `bytes` bytes.
+    pub(super) fn truncate(&mut self, bytes: usize, out: &Output) {
+        self.cut.get_or_insert_with(|| out.len().saturating_add(bytes));
+    }
+
     /// Injects a fault into a command whose line or packet has `whole` bytes, if
     /// there is one for it.
     pub(super) fn fault(
@@ -50,6 +55,10 @@ impl Session {
                 Used::Bytes(whole)
             }
             Fault::Miss => return Some(Met::Miss),
+            Fault::Truncate(bytes) => {
+                self.truncate(bytes, out);
+                return None;
+            }
         }))
     }
 }

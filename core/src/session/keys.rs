@@ -129,6 +129,7 @@ impl Session {
                             self.slept = true;
                             return Used::Stop(offset(rest, bytes), Next::Sleep(time));
                         }
+                        Some(Fault::Truncate(bytes)) => self.truncate(bytes, reply.out),
                         None => {}
                     }
                 }

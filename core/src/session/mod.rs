@@ -132,6 +132,9 @@ pub struct Session {
     served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
+    /// A fault's: the connection ends when this much of the output is there, or
+    /// the command is done. Between visits, how much is still to come.
+    cut: Option<usize>,
     /// Items held by `debugitem`.
     held: Option<Box<Held>>,
 }
@@ -155,6 +158,7 @@ impl Session {
             state: State::Command,
             served: false,
             slept: false,
+            cut: None,
             held: None,
         }
     }
@@ -192,6 +196,19 @@ impl Session {
 
     /// Carries out what `input` holds, appending answers to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
+        self.cut = self.cut.map(|left| left.saturating_add(out.len()));
+        let mut step = self.visit(env, input, out);
+        if let Some(cut) = self.cut {
+            if out.len() >= cut {
+                out.truncate(cut);
+                step.next = Next::Close(CloseReason::Error);
+            }
+            self.cut = Some(cut - out.len());
+        }
+        step
+    }
+
+    fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         let limit = env.context.config.output_limit;
         let mut consumed = 0;
         let mut looked = 0;
@@ -206,6 +223,11 @@ impl Session {
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
+            if let Some(cut) = self.cut
+                && (out.len() >= cut || self.is_idle())
+            {
+                return Step { consumed, next: Next::Close(CloseReason::Error) };
+            }
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
             }
