@@ -369,32 +369,6 @@ typedef void (*mcrs_found_fn)(void *userdata,
                               const struct mcrs_item_info *info);
 
 /**
- * What a listener speaks: one of the MCRS_PROTOCOL_ numbers.
- */
-typedef uint32_t mcrs_protocol;
-
-/**
- * Whether a listener speaks TLS, and what it wants of clients: one of the
- * MCRS_TLS_ numbers.
- */
-typedef uint32_t mcrs_tls_mode;
-
-/**
- * How clients prove who they are: one of the MCRS_AUTH_ numbers.
- */
-typedef uint32_t mcrs_auth;
-
-/**
- * What is wanted of a client's certificate: one of the MCRS_VERIFY_ numbers.
- */
-typedef uint32_t mcrs_verify;
-
-/**
- * How the cache decides which items stay: one of the MCRS_LRU_ numbers.
- */
-typedef uint32_t mcrs_lru_mode;
-
-/**
  * Takes a line of a server's log, without a line end. `level` is 0 for what is
  * always logged, else the verbosity that it takes. `line` is good until the
  * function returns.
@@ -414,6 +388,32 @@ typedef void (*mcrs_log_fn)(void *userdata, int level, const char *line);
  * did not start. What it may call is what mcrs_log_fn may.
  */
 typedef void (*mcrs_stopped_fn)(void *userdata);
+
+/**
+ * How clients prove who they are: one of the MCRS_AUTH_ numbers.
+ */
+typedef uint32_t mcrs_auth;
+
+/**
+ * How the cache decides which items stay: one of the MCRS_LRU_ numbers.
+ */
+typedef uint32_t mcrs_lru_mode;
+
+/**
+ * What a listener speaks: one of the MCRS_PROTOCOL_ numbers.
+ */
+typedef uint32_t mcrs_protocol;
+
+/**
+ * Whether a listener speaks TLS, and what it wants of clients: one of the
+ * MCRS_TLS_ numbers.
+ */
+typedef uint32_t mcrs_tls_mode;
+
+/**
+ * What is wanted of a client's certificate: one of the MCRS_VERIFY_ numbers.
+ */
+typedef uint32_t mcrs_verify;
 
 /**
  * What goes wrong: one of the MCRS_FAULT_ numbers.
@@ -459,9 +459,13 @@ typedef struct mcrs_fault {
      */
     double probability;
     /**
+     * Of MCRS_FAULT_TRUNCATE.
+     */
+    size_t after;
+    /**
      * 0; for later versions.
      */
-    uint64_t reserved[2];
+    uint64_t reserved[1];
 } mcrs_fault;
 
 /**
@@ -666,6 +670,17 @@ typedef struct mcrs_count_options {
 } mcrs_count_options;
 
 /**
+ * SASL PLAIN, in the binary protocol; the text protocols are refused.
+ */
+#define MCRS_AUTH_SASL 1
+
+/**
+ * A set whose value is name and password, in the text protocols; the binary
+ * protocol is refused.
+ */
+#define MCRS_AUTH_TEXT 2
+
+/**
  * One log in order of use.
  */
 #define MCRS_LRU_FLAT 0
@@ -726,17 +741,6 @@ typedef struct mcrs_count_options {
 #define MCRS_VERIFY_REQUIRE 2
 
 /**
- * SASL PLAIN, in the binary protocol; the text protocols are refused.
- */
-#define MCRS_AUTH_SASL 1
-
-/**
- * A set whose value is name and password, in the text protocols; the binary
- * protocol is refused.
- */
-#define MCRS_AUTH_TEXT 2
-
-/**
  * The command waits `delay_ms` milliseconds first.
  */
 #define MCRS_FAULT_DELAY 1
@@ -755,6 +759,13 @@ typedef struct mcrs_count_options {
  * A read finds nothing.
  */
 #define MCRS_FAULT_MISS 4
+
+/**
+ * The command is carried out, and of its reply `after` bytes are sent, of a
+ * multiget counted from where the reply to the key begins; then the connection
+ * is closed.
+ */
+#define MCRS_FAULT_TRUNCATE 5
 
 /**
  * A TCP address.
@@ -943,30 +954,14 @@ void mcrs_config_free(struct mcrs_config *config);
 mcrs_status mcrs_config_check(const struct mcrs_config *config);
 
 /**
- * Listens at a TCP address too. `host` is an IPv4 or IPv6 address, not a name;
- * NULL is 127.0.0.1. Port 0 takes a free port, which mcrs_server_address() tells.
+ * Takes the log in place of standard error; NULL: standard error again.
  */
-mcrs_status mcrs_config_listen_tcp(struct mcrs_config *config,
-                                   const char *host,
-                                   uint16_t port,
-                                   mcrs_protocol protocol,
-                                   mcrs_tls_mode tls);
+mcrs_status mcrs_config_set_log(struct mcrs_config *config, mcrs_log_fn log, void *userdata);
 
 /**
- * Listens at a Unix socket too. A stale socket file at `path` is replaced; the
- * server removes its own when it stops. `mask` is the permission bits of the
- * file, 0700 in memcached.
+ * Learns that the server has stopped; NULL: not wanted.
  */
-mcrs_status mcrs_config_listen_unix(struct mcrs_config *config,
-                                    const char *path,
-                                    uint32_t mask,
-                                    mcrs_protocol protocol);
-
-/**
- * Listens at a UDP address too; `host` and `port` as with TCP. The first byte of
- * a datagram decides its protocol.
- */
-mcrs_status mcrs_config_listen_udp(struct mcrs_config *config, const char *host, uint16_t port);
+mcrs_status mcrs_config_set_stopped(struct mcrs_config *config, mcrs_stopped_fn stopped, void *userdata);
 
 /**
  * Clients have to prove who they are, by a file of lines `user:password`, which
@@ -985,51 +980,6 @@ mcrs_status mcrs_config_add_user(struct mcrs_config *config,
                                  const char *password);
 
 /**
- * The server's certificate and those above it, and its private key, both PEM;
- * `key` NULL: it is in `chain`. Listeners with TLS need this. The files are read
- * at start and by mcrs_server_reload().
- */
-mcrs_status mcrs_config_set_tls_certificate(struct mcrs_config *config, const char *chain, const char *key);
-
-/**
- * Whether the private key is ASN.1 (DER) and not PEM, the default.
- */
-mcrs_status mcrs_config_set_tls_key_der(struct mcrs_config *config, bool der);
-
-/**
- * Who signs certificates of clients: a file, PEM; NULL: no certificate of a
- * client is good.
- */
-mcrs_status mcrs_config_set_tls_ca(struct mcrs_config *config, const char *path);
-
-/**
- * What clients have to show at listeners of MCRS_TLS_ON.
- */
-mcrs_status mcrs_config_set_tls_verify(struct mcrs_config *config, mcrs_verify verify);
-
-/**
- * Cipher suites, as OpenSSL writes a list of them; NULL: the default. What is in
- * it is looked at when a server starts.
- */
-mcrs_status mcrs_config_set_tls_ciphers(struct mcrs_config *config, const char *list);
-
-/**
- * Bytes that are encrypted before they are sent; less than 64 KiB is taken for
- * 64 KiB, more than 1 MiB for 1 MiB.
- */
-mcrs_status mcrs_config_set_tls_write_buffer(struct mcrs_config *config, size_t bytes);
-
-/**
- * Whether TLS sessions can be resumed; default: no.
- */
-mcrs_status mcrs_config_set_tls_session_cache(struct mcrs_config *config, bool on);
-
-/**
- * The oldest version of TLS that is spoken: 12 (the default) or 13.
- */
-mcrs_status mcrs_config_set_tls_min_version(struct mcrs_config *config, uint32_t version);
-
-/**
  * Policy of eviction; default: MCRS_LRU_SEGMENTED.
  */
 mcrs_status mcrs_config_set_lru_mode(struct mcrs_config *config, mcrs_lru_mode mode);
@@ -1039,25 +989,6 @@ mcrs_status mcrs_config_set_lru_mode(struct mcrs_config *config, mcrs_lru_mode m
  * 40 bytes on. `count` 0: growth factor and chunk size say them, the default.
  */
 mcrs_status mcrs_config_set_slab_sizes(struct mcrs_config *config, const size_t *sizes, size_t count);
-
-/**
- * One more node of the list that clients with auto discovery are told, as a node
- * of a hosted cluster does. `ip` NULL: unknown, clients take the name.
- */
-mcrs_status mcrs_config_add_cluster_node(struct mcrs_config *config,
-                                         const char *host,
-                                         const char *ip,
-                                         uint16_t port);
-
-/**
- * Takes the log in place of standard error; NULL: standard error again.
- */
-mcrs_status mcrs_config_set_log(struct mcrs_config *config, mcrs_log_fn log, void *userdata);
-
-/**
- * Learns that the server has stopped; NULL: not wanted.
- */
-mcrs_status mcrs_config_set_stopped(struct mcrs_config *config, mcrs_stopped_fn stopped, void *userdata);
 
 /**
  * Memory for items and for finding them, in bytes; default 64 MiB. 0: no limit but
@@ -1219,6 +1150,41 @@ mcrs_status mcrs_config_set_large_pages(struct mcrs_config *config, bool on);
 mcrs_status mcrs_config_set_clock_frozen(struct mcrs_config *config, bool on);
 
 /**
+ * Listens at a TCP address too. `host` is an IPv4 or IPv6 address, not a name;
+ * NULL is 127.0.0.1. Port 0 takes a free port, which mcrs_server_address() tells.
+ */
+mcrs_status mcrs_config_listen_tcp(struct mcrs_config *config,
+                                   const char *host,
+                                   uint16_t port,
+                                   mcrs_protocol protocol,
+                                   mcrs_tls_mode tls);
+
+/**
+ * Listens at a Unix socket too. A stale socket file at `path` is replaced; the
+ * server removes its own when it stops. `mask` is the permission bits of the
+ * file, 0700 in memcached.
+ */
+mcrs_status mcrs_config_listen_unix(struct mcrs_config *config,
+                                    const char *path,
+                                    uint32_t mask,
+                                    mcrs_protocol protocol);
+
+/**
+ * Listens at a UDP address too; `host` and `port` as with TCP. The first byte of
+ * a datagram decides its protocol.
+ */
+mcrs_status mcrs_config_listen_udp(struct mcrs_config *config, const char *host, uint16_t port);
+
+/**
+ * One more node of the list that clients with auto discovery are told, as a node
+ * of a hosted cluster does. `ip` NULL: unknown, clients take the name.
+ */
+mcrs_status mcrs_config_add_cluster_node(struct mcrs_config *config,
+                                         const char *host,
+                                         const char *ip,
+                                         uint16_t port);
+
+/**
  * Worker threads of the server, 1 to 1024; default 4.
  */
 mcrs_status mcrs_config_set_threads(struct mcrs_config *config, size_t count);
@@ -1301,6 +1267,51 @@ mcrs_status mcrs_config_set_debug_commands(struct mcrs_config *config, bool on);
  * none.
  */
 mcrs_status mcrs_config_set_socket_mark(struct mcrs_config *config, uint32_t mark);
+
+/**
+ * The server's certificate and those above it, and its private key, both PEM;
+ * `key` NULL: it is in `chain`. Listeners with TLS need this. The files are read
+ * at start and by mcrs_server_reload().
+ */
+mcrs_status mcrs_config_set_tls_certificate(struct mcrs_config *config, const char *chain, const char *key);
+
+/**
+ * Whether the private key is ASN.1 (DER) and not PEM, the default.
+ */
+mcrs_status mcrs_config_set_tls_key_der(struct mcrs_config *config, bool der);
+
+/**
+ * Who signs certificates of clients: a file, PEM; NULL: no certificate of a
+ * client is good.
+ */
+mcrs_status mcrs_config_set_tls_ca(struct mcrs_config *config, const char *path);
+
+/**
+ * What clients have to show at listeners of MCRS_TLS_ON.
+ */
+mcrs_status mcrs_config_set_tls_verify(struct mcrs_config *config, mcrs_verify verify);
+
+/**
+ * Cipher suites, as OpenSSL writes a list of them; NULL: the default. What is in
+ * it is looked at when a server starts.
+ */
+mcrs_status mcrs_config_set_tls_ciphers(struct mcrs_config *config, const char *list);
+
+/**
+ * Bytes that are encrypted before they are sent; less than 64 KiB is taken for
+ * 64 KiB, more than 1 MiB for 1 MiB.
+ */
+mcrs_status mcrs_config_set_tls_write_buffer(struct mcrs_config *config, size_t bytes);
+
+/**
+ * Whether TLS sessions can be resumed; default: no.
+ */
+mcrs_status mcrs_config_set_tls_session_cache(struct mcrs_config *config, bool on);
+
+/**
+ * The oldest version of TLS that is spoken: 12 (the default) or 13.
+ */
+mcrs_status mcrs_config_set_tls_min_version(struct mcrs_config *config, uint32_t version);
 
 /**
  * Adds a fault to those of a cache; the first that holds happens. `id`, if not

@@ -26,6 +26,11 @@ pub const MCRS_FAULT_ERROR: mcrs_fault_kind = 3;
 /// A read finds nothing.
 pub const MCRS_FAULT_MISS: mcrs_fault_kind = 4;
 
+/// The command is carried out, and of its reply `after` bytes are sent, of a
+/// multiget counted from where the reply to the key begins; then the connection
+/// is closed.
+pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
+
 /// A fault and when it happens: all conditions that are given must hold. All
 /// zero but `kind`: always.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +53,10 @@ pub struct mcrs_fault {
     pub times: u64,
     /// With this probability, above 0 and up to 1; 0 is taken for 1.
     pub probability: f64,
+    /// Of MCRS_FAULT_TRUNCATE.
+    pub after: usize,
     /// 0; for later versions.
-    pub reserved: [u64; 2],
+    pub reserved: [u64; 1],
 }
 
 /// Adds a fault to those of a cache; the first that holds happens. `id`, if not
@@ -70,6 +77,7 @@ pub unsafe extern "C" fn mcrs_faults_add(
             MCRS_FAULT_DROP => Fault::Drop,
             MCRS_FAULT_ERROR => Fault::Error(text.unwrap_or("injected").replace(['\r', '\n'], " ")),
             MCRS_FAULT_MISS => Fault::Miss,
+            MCRS_FAULT_TRUNCATE => Fault::Truncate(fault.after),
             other => return Err(invalid(format!("there is no fault {other}"))),
         };
         if !(0.0..=1.0).contains(&fault.probability) {

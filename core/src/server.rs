@@ -108,14 +108,14 @@ impl Server {
             }
         }
 
-        let (mut acceptor, gate) =
+        let (mut acceptor, census) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
         for number in 0..context.workers.len() {
             let (worker, mailbox) =
-                Worker::new(number, Arc::clone(&context), Arc::clone(&gate), Arc::clone(&deadline))
+                Worker::new(number, Arc::clone(&context), Arc::clone(&census), Arc::clone(&deadline))
                     .map_err(StartError::System)?;
             workers.push(worker);
             mailboxes.push(mailbox);
@@ -126,7 +126,7 @@ impl Server {
             }
         }
         let bells = mailboxes.clone();
-        let listener = Arc::clone(&gate);
+        let listener = Arc::clone(&census);
         context.on_describe(crate::net::names::describe);
         log_classes(&context);
         context.on_stop(move |_| {

@@ -66,7 +66,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn run(mut plan: Plan) -> Result<(), Failure> {
-    plan.config.listen.extend(listen::resolve(&plan.endpoints, &listen::ThisMachine)?);
+    plan.config.listen.extend(listen::resolve_tcp(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
     // Not all of it could be checked before its addresses were known.
     plan.config.validate().map_err(StartError::from)?;

@@ -3,7 +3,7 @@
 //! An entry is `[notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`;
 //! entries are separated by commas or semicolons. HOST is a name, an IPv4
 //! address, an IPv6 address (in brackets if a port follows), or `*` for all.
-//! [`parse`] only reads; [`resolve`] asks the system.
+//! [`parse`] only reads; [`resolve_tcp`] and [`resolve_udp`] ask the system.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -189,9 +189,14 @@ impl System for ThisMachine {
 
 /// Turns entries into addresses. Where an entry means several, those that this
 /// machine does not have are left out, as memcached passes over them.
-pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
+fn resolve(
+    endpoints: &[Endpoint],
+    system: &impl System,
+    at: impl Fn(SocketAddr, &Endpoint) -> Listen,
+) -> Result<Vec<Listen>, Failure> {
     let mut listen: Vec<Listen> = Vec::new();
-    for Endpoint { host, port, protocol, tls } in endpoints {
+    for endpoint in endpoints {
+        let Endpoint { host, port, .. } = endpoint;
         let pair = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, *port).into(), (v6, *port).into()];
         let mut found = match host {
             Host::Loopback => pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
@@ -204,7 +209,7 @@ pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Liste
             found.retain(|addr| system.is_local(addr.ip()));
         }
         for addr in found {
-            let one = Listen::Tcp { addr, protocol: *protocol, tls: *tls };
+            let one = at(addr, endpoint);
             // Two entries may mean the same. If they differ, binding says so.
             if addr.port() == 0 || !listen.contains(&one) {
                 listen.push(one);
@@ -214,12 +219,14 @@ pub fn resolve(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Liste
     Ok(listen)
 }
 
-/// The same for UDP.
+/// Where to listen by TCP.
+pub fn resolve_tcp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
+    resolve(endpoints, system, |addr, of| Listen::Tcp { addr, protocol: of.protocol, tls: of.tls })
+}
+
+/// Where to listen by UDP.
 pub fn resolve_udp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
-    let listen = resolve(endpoints, system)?.into_iter();
-    Ok(listen
-        .map(|one| if let Listen::Tcp { addr, .. } = one { Listen::Udp { addr } } else { one })
-        .collect())
+    resolve(endpoints, system, |addr, _| Listen::Udp { addr })
 }
 
 #[cfg(test)]
@@ -382,7 +389,7 @@ mod tests {
                 parse(list, &otherwise, &mut Vec::new()).unwrap_or_default()
             }
         };
-        let listen = resolve(&endpoints, &Fake { ipv6 }).unwrap_or_default();
+        let listen = resolve_tcp(&endpoints, &Fake { ipv6 }).unwrap_or_default();
         listen.iter().map(text).collect()
     }
 
@@ -411,7 +418,7 @@ mod tests {
     fn unknown_names_fail() {
         let endpoint = Endpoint { host: name("fooble"), ..otherwise(1, Protocol::Ascii, TlsMode::Off) };
         let line = "failed to listen on one of interface(s) fooble: no such name";
-        let failure = resolve(&[endpoint], &Fake { ipv6: true }).err();
+        let failure = resolve_tcp(&[endpoint], &Fake { ipv6: true }).err();
         assert_eq!(failure, Some(Failure::system(line)));
     }
 }

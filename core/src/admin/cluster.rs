@@ -13,7 +13,7 @@ use crate::protocol::text;
 const KEY: &[u8] = b"cluster";
 
 /// A text on its way into the list.
-pub struct Upload {
+pub struct NodesUpload {
     flags: u32,
     /// At most [`TEXT_MAX`].
     length: usize,
@@ -21,7 +21,7 @@ pub struct Upload {
     bytes: Vec<u8>,
 }
 
-impl Upload {
+impl NodesUpload {
     /// Takes what belongs to the text; the number of bytes used.
     pub fn take(&mut self, rest: &[u8]) -> usize {
         let missing = self.length + 2 - self.bytes.len();
@@ -77,7 +77,7 @@ fn set(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     } else if tokens.get(2) != Some(KEY) {
         "CLIENT_ERROR unknown configuration"
     } else {
-        return Outcome::Upload(Box::new(Upload { flags, length, bytes: Vec::new() }));
+        return Outcome::Upload(Box::new(NodesUpload { flags, length, bytes: Vec::new() }));
     };
     push_line(desk.out, refused);
     Outcome::Swallow(length + 2)

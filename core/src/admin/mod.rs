@@ -11,7 +11,7 @@ mod stats;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-pub use self::cluster::Upload;
+pub use self::cluster::NodesUpload;
 pub use self::dump::Dump;
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 use crate::cache::Cache;
@@ -44,7 +44,7 @@ pub enum Outcome {
     /// Sends the keys of the cache.
     Dump(Box<Dump>),
     /// Reads a list of nodes.
-    Upload(Box<Upload>),
+    Upload(Box<NodesUpload>),
     /// Throws so many bytes away.
     Swallow(usize),
 }

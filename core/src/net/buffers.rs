@@ -14,19 +14,16 @@
 //! because it comes back at once and copying it to and fro would cost more
 //! than the commands in it.
 
-/// Size of the scratch: the most that one read takes.
+/// Size of the scratch: the most that one read takes, and more than any partial
+/// command that a session waits for.
 pub(crate) const SCRATCH: usize = 64 * 1024;
-
-/// Longest partial command. Only a get with very many keys gets near: the
-/// session refuses other lines long before.
-pub(crate) const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Scratches kept for the next hand-over.
 const SPARES: usize = 16;
 
-/// A worker's read buffer. `start <= end <= buf.len()`, and
-/// `SCRATCH <= buf.len() <= LONGEST`.
+/// A worker's read buffer. `start <= end <= SCRATCH`.
 pub(crate) struct Input {
+    /// [`SCRATCH`] bytes.
     buf: Box<[u8]>,
     start: usize,
     end: usize,
@@ -38,7 +35,7 @@ pub(crate) struct Input {
 #[derive(Default)]
 pub(crate) struct Leftover {
     buf: Box<[u8]>,
-    /// `start <= end <= buf.len() <= LONGEST`
+    /// `start <= end <= buf.len() <= SCRATCH`
     start: u32,
     end: u32,
 }
@@ -58,7 +55,7 @@ impl Leftover {
 impl Input {
     /// An empty scratch.
     pub(crate) fn new() -> Self {
-        Self { buf: zeroed(SCRATCH), start: 0, end: 0, spares: Vec::new() }
+        Self { buf: scratch(), start: 0, end: 0, spares: Vec::new() }
     }
 
     /// Bytes received and not used.
@@ -99,21 +96,10 @@ impl Input {
         self.end = self.end.saturating_add(n).min(self.buf.len());
     }
 
-    /// Makes room if there is none. `false`: the longest length is reached.
-    pub(crate) fn make_room(&mut self) -> bool {
-        if self.end - self.start < self.buf.len() {
-            return true;
-        }
-        if self.buf.len() >= LONGEST {
-            return false;
-        }
-        let mut larger = zeroed((self.buf.len() * 2).min(LONGEST));
-        if let Some(front) = larger.get_mut(..self.buf.len()) {
-            front.copy_from_slice(&self.buf);
-        }
-        let old = std::mem::replace(&mut self.buf, larger);
-        self.keep_spare(old);
-        true
+    /// Whether what is not used leaves no room to read into.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.end - self.start >= self.buf.len()
     }
 
     /// Takes over what a connection left; everything before is used up.
@@ -126,9 +112,11 @@ impl Input {
         let (start, end) = (from.start as usize, from.end as usize);
         let buf = std::mem::take(&mut from.buf);
         (from.start, from.end) = (0, 0);
-        if buf.len() >= SCRATCH {
+        if buf.len() == SCRATCH {
             let old = std::mem::replace(&mut self.buf, buf);
-            self.keep_spare(old);
+            if self.spares.len() < SPARES {
+                self.spares.push(old);
+            }
             (self.start, self.end) = (start, end);
         } else if let (Some(bytes), Some(front)) = (buf.get(start..end), self.buf.get_mut(..end - start)) {
             front.copy_from_slice(bytes);
@@ -144,11 +132,9 @@ impl Input {
             self.clear();
             return;
         }
-        // Below 1 KiB a copy is cheaper than changing buffers. Beyond a quarter
-        // of a buffer that had to grow, it will grow again.
-        let hand_over = if soon { len > 1024 } else { len > SCRATCH / 2 && len > self.buf.len() / 4 };
-        if hand_over {
-            let next = self.spares.pop().unwrap_or_else(|| zeroed(SCRATCH));
+        // Below 1 KiB a copy is cheaper than changing buffers.
+        if soon && len > 1024 {
+            let next = self.spares.pop().unwrap_or_else(scratch);
             to.buf = std::mem::replace(&mut self.buf, next);
             (to.start, to.end) = (self.start as u32, self.end as u32);
         } else {
@@ -161,20 +147,11 @@ impl Input {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
-        if self.buf.len() > SCRATCH {
-            self.buf = self.spares.pop().unwrap_or_else(|| zeroed(SCRATCH));
-        }
-    }
-
-    fn keep_spare(&mut self, buf: Box<[u8]>) {
-        if buf.len() == SCRATCH && self.spares.len() < SPARES {
-            self.spares.push(buf);
-        }
     }
 }
 
-fn zeroed(len: usize) -> Box<[u8]> {
-    vec![0; len].into_boxed_slice()
+fn scratch() -> Box<[u8]> {
+    vec![0; SCRATCH].into_boxed_slice()
 }
 
 #[cfg(test)]
@@ -215,21 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_grows_up_to_the_limit_and_the_memory_goes() {
+    fn what_waits_for_input_is_an_exact_copy() {
         let (mut input, mut left) = (Input::new(), Leftover::default());
-        loop {
-            let n = input.space().len();
-            input.filled(n);
-            if !input.make_room() {
-                break;
-            }
-        }
-        assert_eq!(input.unused().len(), LONGEST);
+        feed(&mut input, &vec![b'x'; SCRATCH]);
+        assert!(input.is_full());
+        input.consume(SCRATCH - 20_000);
+        assert!(!input.is_full());
         input.save(&mut left, false);
-        assert_eq!(left.held(), LONGEST);
+        assert_eq!(left.held(), 20_000);
         input.load(&mut left);
-        input.consume(LONGEST - 5);
-        input.save(&mut left, false);
-        assert_eq!((left.held(), input.buf.len()), (5, SCRATCH));
+        assert_eq!((input.unused().len(), left.held()), (20_000, 0));
     }
 }

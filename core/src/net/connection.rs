@@ -56,7 +56,7 @@ pub(crate) struct Place<'a> {
 }
 
 /// What a worker lends to the connection it visits.
-pub(crate) struct Desk {
+pub(crate) struct Scratch {
     /// Where input is read to; empty between visits.
     pub(crate) input: Input,
     /// Where replies gather; empty between visits.
@@ -67,7 +67,7 @@ pub(crate) struct Desk {
     pub(crate) keep: usize,
 }
 
-impl Desk {
+impl Scratch {
     /// After a visit that did not come to its end.
     pub(crate) fn reset(&mut self) {
         self.input.clear();
@@ -268,9 +268,9 @@ impl Connection {
     }
 
     /// Serves the client as far as it goes without waiting.
-    pub(crate) fn visit(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+    pub(crate) fn visit(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
         let was_blocked = self.unsent.is_some();
-        let after = self.serve(place, desk);
+        let after = self.serve(place, scratch);
         if let After::Close(_) = after {
             return after;
         }
@@ -296,10 +296,10 @@ impl Connection {
         after
     }
 
-    fn serve(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+    fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
         if let Some(mut unsent) = self.unsent.take() {
             match self.send(&mut unsent, place.stats) {
-                Sent::All => desk.give_back(*unsent),
+                Sent::All => scratch.give_back(*unsent),
                 Sent::Part => {
                     self.unsent = Some(unsent);
                     return if self.closing.is_some() { After::Linger } else { After::Wait };
@@ -308,36 +308,36 @@ impl Connection {
             }
         }
         if let Some(reason) = self.closing {
-            return self.finish(desk, reason);
+            return self.finish(scratch, reason);
         }
         if self.sleeping {
             return After::Wait;
         }
         let after = if self.watcher.is_some() {
-            self.pass_events(place, desk)
+            self.pass_events(place, scratch)
         } else if self.rerun || self.readable {
-            desk.input.load(&mut self.leftover);
-            self.converse(place, desk)
+            scratch.input.load(&mut self.leftover);
+            self.converse(place, scratch)
         } else {
             return After::Wait;
         };
-        let after = self.answer(place, desk, after);
-        desk.input.save(&mut self.leftover, after == After::Again);
+        let after = self.answer(place, scratch, after);
+        scratch.input.save(&mut self.leftover, after == After::Again);
         after
     }
 
     /// Sends the replies of this visit and decides how it goes on.
-    fn answer(&mut self, place: Place<'_>, desk: &mut Desk, after: After) -> After {
-        match self.send(&mut desk.output, place.stats) {
+    fn answer(&mut self, place: Place<'_>, scratch: &mut Scratch, after: After) -> After {
+        match self.send(&mut scratch.output, place.stats) {
             Sent::All => {
-                desk.trim();
+                scratch.trim();
                 match after {
-                    After::Close(reason) => self.finish(desk, reason),
+                    After::Close(reason) => self.finish(scratch, reason),
                     other => other,
                 }
             }
             Sent::Part => {
-                self.unsent = Some(Box::new(std::mem::take(&mut desk.output)));
+                self.unsent = Some(Box::new(std::mem::take(&mut scratch.output)));
                 match after {
                     After::Close(reason) => {
                         self.closing = Some(reason);
@@ -348,8 +348,8 @@ impl Connection {
                 }
             }
             Sent::Failed => {
-                desk.output.clear(desk.keep);
-                desk.input.clear();
+                scratch.output.clear(scratch.keep);
+                scratch.input.clear();
                 match after {
                     After::Close(_) => after,
                     _ => After::Close(CloseReason::Error),
@@ -359,11 +359,11 @@ impl Connection {
     }
 
     /// Reads and runs commands until there is nothing to do or it is the
-    /// others' turn; replies gather in the desk's output. [`After::Close`]
+    /// others' turn; replies gather in the scratch's output. [`After::Close`]
     /// here means: send those replies first.
-    fn converse(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
+    fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
         let Place { context, stats, token, .. } = place;
-        let Desk { input, output, mailbox, .. } = desk;
+        let Scratch { input, output, mailbox, .. } = scratch;
         let fd = self.fd();
         context.connections.set(fd, ConnState::ParseCmd, self.last_command);
         let budget = context.config.requests_per_event;
@@ -378,7 +378,8 @@ impl Connection {
                     stats.conn_yields.add(1);
                     break After::Again;
                 }
-                if !input.make_room() {
+                // No session waits for so long a command.
+                if input.is_full() {
                     break After::Close(CloseReason::Error);
                 }
                 match self.receive(input) {
@@ -483,12 +484,12 @@ impl Connection {
     /// A watcher: input is thrown away, buffered lines go out. Called only
     /// when everything before is sent, so a client that does not read leaves
     /// its lines in the watcher's buffer, which is bounded and counts losses.
-    fn pass_events(&mut self, place: Place<'_>, desk: &mut Desk) -> After {
-        if let Some(reason) = self.discard(&mut desk.input, place) {
+    fn pass_events(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+        if let Some(reason) = self.discard(&mut scratch.input, place) {
             return After::Close(reason);
         }
         if let Some(watcher) = &self.watcher {
-            watcher.drain(desk.output.bytes());
+            watcher.drain(scratch.output.bytes());
         }
         if self.readable { After::Again } else { After::Wait }
     }
@@ -521,11 +522,11 @@ impl Connection {
     /// Everything is sent. Closing a socket that holds unread input resets the
     /// connection, and the reset overtakes the reply that says what was wrong;
     /// so what has come is read first.
-    fn finish(&mut self, desk: &mut Desk, reason: CloseReason) -> After {
-        desk.input.clear();
+    fn finish(&mut self, scratch: &mut Scratch, reason: CloseReason) -> After {
+        scratch.input.clear();
         if reason == CloseReason::Error && self.readable {
             for _ in 0..DISCARDS {
-                let space = desk.input.space();
+                let space = scratch.input.space();
                 let asked = space.len();
                 if !self.stream.discard(space).is_ok_and(|n| n == asked) {
                     break;

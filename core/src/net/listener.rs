@@ -24,7 +24,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::stream::{Peer, Stream};
 use super::worker::{Accepted, Mailbox};
-use super::{Bell, Gate, would_block};
+use super::{Bell, Census, would_block};
 use crate::config::{Listen, Protocol, TlsMode};
 use crate::context::{ConnState, Context, Stop};
 use crate::error::StartError;
@@ -196,7 +196,7 @@ impl Drop for SocketFile {
 pub(crate) struct Acceptor {
     poll: Poll,
     context: Arc<Context>,
-    gate: Arc<Gate>,
+    census: Arc<Census>,
     listeners: Vec<Listener>,
     mailboxes: Vec<Arc<Mailbox>>,
     /// Index of the mailbox whose turn it is.
@@ -208,10 +208,13 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// A thread's worth of listening sockets, and the gate to wake it by.
-    pub(crate) fn new(context: Arc<Context>, mut listeners: Vec<Listener>) -> io::Result<(Self, Arc<Gate>)> {
+    /// A thread's worth of listening sockets, and the census to wake it by.
+    pub(crate) fn new(
+        context: Arc<Context>,
+        mut listeners: Vec<Listener>,
+    ) -> io::Result<(Self, Arc<Census>)> {
         let poll = Poll::new()?;
-        let gate = Arc::new(Gate::new(Bell::new(Waker::new(poll.registry(), WAKE)?)));
+        let census = Arc::new(Census::new(Bell::new(Waker::new(poll.registry(), WAKE)?)));
         let now = context.cache.clock().now();
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(&poll, Token(index))?;
@@ -231,14 +234,14 @@ impl Acceptor {
         let acceptor = Self {
             poll,
             context,
-            gate: Arc::clone(&gate),
+            census: Arc::clone(&census),
             listeners,
             mailboxes: Vec::new(),
             next: 0,
             held: None,
             paused: None,
         };
-        Ok((acceptor, gate))
+        Ok((acceptor, census))
     }
 
     /// Who gets the connections. Call before [`Acceptor::run`].
@@ -274,7 +277,7 @@ impl Acceptor {
 
     fn is_full(&self) -> bool {
         let most = self.context.config.max_connections.saturating_sub(self.context.config.listen.len());
-        self.gate.open() >= most.max(1)
+        self.census.open() >= most.max(1)
     }
 
     /// Accepts until there is nothing to accept or listening is off.
@@ -306,7 +309,7 @@ impl Acceptor {
     }
 
     fn hand_out(&mut self, accepted: Accepted) {
-        self.gate.enter();
+        self.census.enter();
         self.context.listener.total.fetch_add(1, Relaxed);
         let mut accepted = accepted;
         for _ in 0..self.mailboxes.len() {
@@ -319,7 +322,7 @@ impl Acceptor {
         }
         // Every worker is gone: the server is stopping.
         drop(accepted);
-        self.gate.leave();
+        self.census.leave();
     }
 
     /// Switches listening off.
@@ -332,11 +335,11 @@ impl Acceptor {
             // If it stays registered, its events find the listener paused.
             let _ = listener.deregister(&self.poll);
         }
-        self.gate.set_waiting(true);
+        self.census.set_waiting(true);
         if self.held.is_some() {
             // A connection may have closed before it could know that we wait.
             // (Without descriptors this would spin; there the retry looks.)
-            self.gate.bell.ring();
+            self.census.bell.ring();
         }
     }
 
@@ -346,7 +349,7 @@ impl Acceptor {
             return;
         }
         let Some(since) = self.paused.take() else { return };
-        self.gate.set_waiting(false);
+        self.census.set_waiting(false);
         let stats = &self.context.listener;
         stats.disabled_us.fetch_add(since.elapsed().as_micros() as u64, Relaxed);
         stats.paused.store(0, Relaxed);
@@ -367,7 +370,7 @@ impl Drop for Acceptor {
         for listener in &self.listeners {
             self.context.connections.clear(listener.fd());
         }
-        self.gate.bell.remove();
+        self.census.bell.remove();
     }
 }
 

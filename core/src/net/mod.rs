@@ -3,8 +3,8 @@
 //! ```text
 //!   listener ──accepted──▶ mailbox ──▶ worker ── events ──▶ connection
 //!                                        │                    ├ stream   (Tcp | Unix | Tls)
-//!                                        └ desk: one Input,   ├ session  (bytes in, bytes out)
-//!                                          one Output         └ leftover, unsent (only while partial)
+//!                                        └ scratch: an Input, ├ session  (bytes in, bytes out)
+//!                                          an Output          └ leftover, unsent (only while partial)
 //!   udp: a socket of its own, served by one worker, a session a datagram
 //! ```
 //!
@@ -58,7 +58,7 @@ impl Bell {
 
 /// Counts connections for the listener, which may wait for one to close.
 #[derive(Default)]
-pub(crate) struct Gate {
+pub(crate) struct Census {
     open: AtomicUsize,
     /// The listener waits. Set before it looks at `open` once more, read after
     /// `open` went down: one of the two sees the other.
@@ -67,8 +67,8 @@ pub(crate) struct Gate {
     pub(crate) bell: Bell,
 }
 
-impl Gate {
-    /// A gate whose listener wakes by `bell`.
+impl Census {
+    /// A census whose listener wakes by `bell`.
     pub(crate) fn new(bell: Bell) -> Self {
         Self { bell, ..Self::default() }
     }
@@ -91,7 +91,7 @@ impl Gate {
         }
     }
 
-    /// Whether [`Gate::leave`] wakes the listener.
+    /// Whether [`Census::leave`] wakes the listener.
     pub(crate) fn set_waiting(&self, waiting: bool) {
         self.waiting.store(waiting, SeqCst);
     }

@@ -19,10 +19,10 @@ use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::buffers::Input;
-use super::connection::{After, Connection, Desk, Place};
+use super::connection::{After, Connection, Place, Scratch};
 use super::stream::{Peer, Stream};
 use super::udp::Udp;
-use super::{Bell, Gate};
+use super::{Bell, Census};
 use crate::config::{Protocol, TlsMode};
 use crate::context::{Context, Stop, WorkerStats};
 use crate::output::Output;
@@ -133,8 +133,8 @@ pub(crate) struct Worker {
     poll: Poll,
     context: Arc<Context>,
     number: usize,
-    desk: Desk,
-    gate: Arc<Gate>,
+    scratch: Scratch,
+    census: Arc<Census>,
     deadline: Arc<Deadline>,
     /// By token. Boxed: a connection's memory goes when it closes, and growing
     /// the table moves pointers only.
@@ -158,7 +158,7 @@ impl Worker {
     pub(crate) fn new(
         number: usize,
         context: Arc<Context>,
-        gate: Arc<Gate>,
+        census: Arc<Census>,
         deadline: Arc<Deadline>,
     ) -> io::Result<(Self, Arc<Mailbox>)> {
         let poll = Poll::new()?;
@@ -166,7 +166,7 @@ impl Worker {
         let mailbox = Arc::new(Mailbox { mail: Mutex::default(), bell });
         let worker = Self {
             poll,
-            desk: Desk {
+            scratch: Scratch {
                 input: Input::new(),
                 output: Output::new(),
                 mailbox: Arc::clone(&mailbox),
@@ -174,7 +174,7 @@ impl Worker {
             },
             context,
             number,
-            gate,
+            census,
             deadline,
             slots: Vec::new(),
             free: Vec::new(),
@@ -306,13 +306,13 @@ impl Worker {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return self.visit_udp(token) };
         let Some(stats) = self.context.workers.get(self.number) else { return };
         let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
-        let desk = &mut self.desk;
+        let scratch = &mut self.scratch;
         let before = connection.held();
-        let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, desk)));
+        let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch)));
         held_changes(stats, before, connection.held());
         let after = after.unwrap_or_else(|_| {
             let fd = connection.fd();
-            desk.reset();
+            scratch.reset();
             connection.stream().give_up();
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
             After::Close(CloseReason::Error)
@@ -396,11 +396,11 @@ impl Worker {
         }
         connection.closed(&self.context, reason);
         drop(connection);
-        self.gate.leave();
+        self.census.leave();
     }
 
     fn read_mail(&mut self) {
-        let mut mail = self.desk.mailbox.mail.lock();
+        let mut mail = self.scratch.mailbox.mail.lock();
         std::mem::swap(&mut self.arrived, &mut mail.accepted);
         std::mem::swap(&mut self.woken, &mut mail.watchers);
         drop(mail);
@@ -433,7 +433,7 @@ impl Worker {
             Ok(stream) => stream,
             Err(e) => {
                 context.log(1, || format!("failed to begin TLS: {e}"));
-                self.gate.leave();
+                self.census.leave();
                 return;
             }
         };
@@ -446,7 +446,7 @@ impl Worker {
             context.log(1, || format!("failed to register a connection: {e}"));
             self.free.push(index);
             drop(connection);
-            self.gate.leave();
+            self.census.leave();
             return;
         }
         connection.opened(context, protocol);
@@ -522,19 +522,19 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let mut mail = self.desk.mailbox.mail.lock();
+        let mut mail = self.scratch.mailbox.mail.lock();
         mail.closed = true;
         let unopened = std::mem::take(&mut mail.accepted);
         drop(mail);
         for accepted in unopened {
             drop(accepted);
-            self.gate.leave();
+            self.census.leave();
         }
         for token in (0..self.slots.len()).map(Token) {
             self.close(token, CloseReason::Shutdown);
         }
         self.close_udp();
-        self.desk.mailbox.bell.remove();
+        self.scratch.mailbox.bell.remove();
     }
 }
 

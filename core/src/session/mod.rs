@@ -119,7 +119,7 @@ enum State {
         left: usize,
     },
     Dump(Box<Dump>),
-    Config(Box<admin::Upload>),
+    Config(Box<admin::NodesUpload>),
     Watch,
 }
 
