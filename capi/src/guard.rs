@@ -212,3 +212,45 @@ macro_rules! entry {
         })
     }};
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+
+    fn message() -> String {
+        // SAFETY: it is a text of this thread, which makes no other call.
+        unsafe { CStr::from_ptr(last_message()) }.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn a_panic_ends_in_its_call() {
+        for number in 0..2 {
+            assert!(run(|| panic!("bug {number}")) == mcrs_status::MCRS_PANIC);
+            assert_eq!(message(), format!("bug {number}"));
+        }
+        assert!(run(|| panic!("a plain text")) == mcrs_status::MCRS_PANIC);
+        assert_eq!(message(), "a plain text");
+        assert!(run(|| panic::panic_any(7)) == mcrs_status::MCRS_PANIC);
+        assert_eq!(message(), "");
+        assert!(run(|| Ok(())) == mcrs_status::MCRS_OK);
+    }
+
+    #[test]
+    fn what_is_thrown_may_not_be_dropped() {
+        struct Throws;
+        impl Drop for Throws {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        assert!(run(|| panic::panic_any(Throws)) == mcrs_status::MCRS_PANIC);
+    }
+
+    #[test]
+    fn a_callback_that_panics_leaves_no_mark() {
+        assert!(run(|| inside(LOCKED, || panic!("bug"))) == mcrs_status::MCRS_PANIC);
+        assert!(run(|| not_inside(LOCKED)) == mcrs_status::MCRS_OK);
+    }
+}

@@ -4,8 +4,14 @@
 
 mod dialogue;
 
-use std::sync::Arc;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use std::{fs, thread};
 
+use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
 use memcache_core::cache::Cache;
 use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
 use memcache_core::context::Context;
@@ -307,7 +313,7 @@ fn a_shard_got_nothing_while_the_richest_could_give_nothing() {
     // Temporary items are not evicted.
     for n in 0..4500 {
         let key = key_of(0, n);
-        cache.set(key.as_bytes(), &[b'B'; 1000], Ttl::After(std::time::Duration::from_secs(500))).unwrap();
+        cache.set(key.as_bytes(), &[b'B'; 1000], Ttl::After(Duration::from_secs(500))).unwrap();
     }
     for n in 0..4500 {
         set(&cache, &key_of(1, n), &[b'B'; 1000]);
@@ -325,7 +331,7 @@ fn expired_items_that_nobody_crawled_kept_their_memory() {
         CacheConfig { temporary_ttl: Some(1000), ..base.clone() },
     ] {
         let cache = cache(config);
-        let ttl = Ttl::After(std::time::Duration::from_secs(500));
+        let ttl = Ttl::After(Duration::from_secs(500));
         let mut stored = 0;
         while cache.set(format!("key{stored}").as_bytes(), &[b'B'; 1000], ttl).is_ok() {
             stored += 1;
@@ -343,8 +349,8 @@ fn expired_items_that_nobody_crawled_kept_their_memory() {
 fn a_flush_looked_at_segments_that_another_shard_had_got() {
     let config = CacheConfig { memory_limit: 3 * MIB, shards: Some(4), ..CacheConfig::default() };
     let cache = cache(config);
-    let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
-    std::thread::scope(|scope| {
+    let end = std::time::Instant::now() + Duration::from_millis(1500);
+    thread::scope(|scope| {
         for number in 0..3 {
             let cache = &cache;
             scope.spawn(move || {
@@ -361,4 +367,37 @@ fn a_flush_looked_at_segments_that_another_shard_had_got() {
         }
     });
     cache.store().verify();
+}
+
+#[test]
+fn a_slow_reload_undid_a_later_one() {
+    let directory = std::env::temp_dir().join(format!("mcrs-reload-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let (file, other) = (directory.join("passwords"), directory.join("other"));
+    let put = |make: &dyn Fn(&Path)| {
+        make(&other);
+        fs::rename(&other, &file).unwrap();
+    };
+    put(&|at| fs::write(at, "ann:old\n").unwrap());
+    let auth = AuthConfig { method: Method::Text, passwords: Passwords::File(file.clone()) };
+    let users = Arc::new(Users::new(auth).unwrap());
+    let reload = || {
+        let (users, (done, is_done)) = (Arc::clone(&users), mpsc::channel());
+        thread::spawn(move || done.send(users.reload()));
+        is_done
+    };
+    // The first reads from a pipe that says nothing yet.
+    put(&|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()));
+    let first = reload();
+    let mut pipe = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    put(&|at| fs::write(at, "ann:new\n").unwrap());
+    let second = reload();
+    // It waits for the first, or is done.
+    let early = second.recv_timeout(Duration::from_millis(100)).ok();
+    pipe.write_all(b"ann:old\n").unwrap();
+    drop(pipe);
+    assert_eq!(first.recv().unwrap(), Ok(()));
+    assert_eq!(early.unwrap_or_else(|| second.recv().unwrap()), Ok(()));
+    assert!(users.admits(b"ann", b"new") && !users.admits(b"ann", b"old"));
+    fs::remove_dir_all(&directory).unwrap();
 }
