@@ -1,6 +1,6 @@
 //! What a program in this process calls: keys and values in, values out.
 //!
-//! These are the short forms of the operations in `cache.rs`, which also know
+//! These are the short forms of the operations in `cache`, which also know
 //! client flags, CAS, and who asks.
 
 use std::time::Duration;

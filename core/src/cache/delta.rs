@@ -1,0 +1,183 @@
+//! Numbers: incr and decr.
+
+use super::{Cache, DeltaRequest, Number, item_cas};
+use crate::error::DeltaError;
+use crate::store::{Draft, NewItem, Visit, bit};
+
+impl Cache {
+    /// Adds to or subtracts from the number that an item holds.
+    ///
+    /// # Errors
+    /// See [`DeltaError`].
+    pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
+        let hash = self.store.hash(request.key);
+        let mut again = false;
+        loop {
+            let mut visit = self.reopen(request.key, hash, request.client, again);
+            let Some(item) = visit.item() else {
+                let Some((value, expiry)) = request.vivify else {
+                    let commands = visit.commands();
+                    if request.increment {
+                        commands.incr_misses += 1;
+                    } else {
+                        commands.decr_misses += 1;
+                    }
+                    return Err(DeltaError::NotFound);
+                };
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(value).as_bytes();
+                let class = self
+                    .store
+                    .class_for(request.key.len(), 0, digits.len())
+                    .map_err(|_| DeltaError::NoMemory)?;
+                let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
+                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                if visit.publish(&new, &[digits], cas).is_err() {
+                    drop(visit);
+                    self.store.make_room(hash, class).map_err(|_| DeltaError::NoMemory)?;
+                    again = true;
+                    continue;
+                }
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
+            };
+            let header = item.header();
+            if item.is_empty()
+                || self.store.is_chunked_in_memcached(request.key.len(), item.flags(), item.len())
+            {
+                return Err(DeltaError::NonNumeric);
+            }
+            if request.compare != 0 && header.cas() != request.compare {
+                return Err(DeltaError::CasMismatch);
+            }
+            let old = item.slices().next().and_then(parse_number).ok_or(DeltaError::NonNumeric)?;
+            let value = if request.increment {
+                old.wrapping_add(request.delta)
+            } else {
+                old.saturating_sub(request.delta)
+            };
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(value).as_bytes();
+            let old_expiry = header.expiry();
+            let expiry = request.expiry.unwrap_or(old_expiry);
+            let (length, flags, class) = (item.len(), item.flags(), header.class());
+            let fits = digits.len() <= length;
+            let new_class = if fits {
+                class
+            } else {
+                self.store
+                    .class_for(request.key.len(), flags, digits.len())
+                    .map_err(|_| DeltaError::NoMemory)?
+            };
+            if header.has(bit::CHUNKED) {
+                // A number with very many blanks behind it.
+                let mut padded = digits.to_vec();
+                padded.resize(length, b' ');
+                let (at, compare, state) = (item.at(), header.cas(), header.state());
+                // Without CAS the place alone says that it is the same item.
+                let _held = visit.pin_briefly();
+                drop(visit);
+                let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
+                let mut draft =
+                    Draft::new(&self.store, hash, &new, length, true).map_err(|_| DeltaError::NoMemory)?;
+                draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
+                let mut visit = self.store.visit(request.key, hash);
+                again = true;
+                if visit.item().is_none_or(|item| item.at() != at || item.header().cas() != compare) {
+                    // The draft and the pin go after the lock.
+                    drop(visit);
+                    continue;
+                }
+                let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
+                visit.publish_draft(
+                    draft,
+                    state & kept,
+                    request.cas.unwrap_or_else(|| self.store.next_cas()),
+                );
+                count_delta(&mut visit, class, request.increment);
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+            }
+            // A shorter number keeps its length, with spaces behind it. One that
+            // grows is a new item. As in memcached it gets the next CAS and keeps
+            // its expiry, whatever was asked for; the answer tells what was asked
+            // for.
+            let written = if fits {
+                visit.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
+            } else {
+                let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
+                visit.publish(&new, &[digits], self.store.next_cas())
+            };
+            if written.is_err() {
+                drop(visit);
+                self.store.make_room(hash, new_class).map_err(|_| DeltaError::NoMemory)?;
+                again = true;
+                continue;
+            }
+            count_delta(&mut visit, class, request.increment);
+            if fits {
+                if let Some(item) = visit.item() {
+                    item.header().set_expiry(expiry);
+                }
+                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+            }
+            let cas =
+                request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
+            return Ok(Number { value, cas, expiry, old_expiry, created: false });
+        }
+    }
+}
+
+fn count_delta(visit: &mut Visit<'_>, class: u8, increment: bool) {
+    let stats = visit.stats(class);
+    if increment {
+        stats.incr_hits += 1;
+    } else {
+        stats.decr_hits += 1;
+    }
+}
+
+/// The number at the start of a value, by the rules of `strtoull` as memcached
+/// applies it: leading white space, a sign, digits, then the end or white space.
+fn parse_number(value: &[u8]) -> Option<u64> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let start = value.iter().position(|byte| !is_space(byte))?;
+    let rest = value.get(start..)?;
+    let (negative, digits) = match rest.first()? {
+        b'-' => (true, rest.get(1..)?),
+        b'+' => (false, rest.get(1..)?),
+        _ => (false, rest),
+    };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 || digits.get(count).is_some_and(|byte| !is_space(byte) && *byte != 0) {
+        return None;
+    }
+    let mut number = 0u64;
+    for digit in digits.get(..count)? {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    if negative {
+        number = number.wrapping_neg();
+        if (number as i64) < 0 {
+            return None;
+        }
+    }
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_number;
+
+    #[test]
+    fn numbers_as_strtoull_reads_them() {
+        assert_eq!(parse_number(b"12"), Some(12));
+        assert_eq!(parse_number(b" 12 "), Some(12));
+        assert_eq!(parse_number(b"+7\r"), Some(7));
+        assert_eq!(parse_number(b"12a"), None);
+        assert_eq!(parse_number(b""), None);
+        assert_eq!(parse_number(b"  "), None);
+        assert_eq!(parse_number(b"-5"), None);
+        assert_eq!(parse_number(b"-0"), Some(0));
+        assert_eq!(parse_number(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_number(b"18446744073709551616"), None);
+    }
+}

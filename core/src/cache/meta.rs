@@ -1,0 +1,125 @@
+//! What only the meta protocol asks for: win and stale tokens.
+
+use super::{Cache, Deleted, MetaDelete, MetaGet, Tokens};
+use crate::events;
+use crate::store::{NewItem, Visit, bit};
+
+impl Cache {
+    /// Reads an item as `mg` does: `show` runs with the item (as it was before
+    /// this fetch, if `update_late`) under the shard's lock. `None`: a miss.
+    pub fn meta_get<R>(
+        &self,
+        key: &[u8],
+        request: &MetaGet,
+        show: impl FnOnce(&mut Visit<'_>, Tokens) -> R,
+    ) -> Option<R> {
+        let hash = self.store.hash(key);
+        let mut again = false;
+        let (mut visit, created) = loop {
+            let mut visit = self.reopen(key, hash, request.client, again);
+            let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
+            let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
+            // As in memcached, an item made here forgets that its key came in
+            // base64.
+            let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
+            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            if visit.publish(&new, &[], cas).is_err() {
+                drop(visit);
+                if self.store.make_room(hash, class).is_err() {
+                    break (self.store.visit(key, hash), false);
+                }
+                again = true;
+                continue;
+            }
+            break (visit, true);
+        };
+        if visit.item().is_none() {
+            let commands = visit.commands();
+            commands.get_cmds += 1;
+            commands.get_misses += 1;
+            return None;
+        }
+        if request.update && !request.update_late {
+            visit.hit();
+        }
+        let header = visit.item()?.header();
+        let state = header.state();
+        let old_expiry = if created { 0 } else { header.expiry() };
+        if let Some(expiry) = request.expiry.filter(|_| !created) {
+            header.set_expiry(expiry);
+        }
+        let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
+        let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
+        let (told, is_stale) = (state & bit::WIN != 0, state & bit::STALE != 0);
+        let win = !request.refused && (created || (!told && (is_stale || expires_soon)));
+        if win {
+            header.mark(bit::WIN);
+        }
+        let class = header.class();
+        if request.refused {
+            // memcached counts nothing either.
+        } else if request.expiry.is_some() {
+            visit.commands().touch_cmds += 1;
+            visit.stats(class).touch_hits += 1;
+        } else {
+            visit.commands().get_cmds += 1;
+            visit.count_hit();
+        }
+        let shown = show(&mut visit, Tokens { win, sent: told, stale: is_stale, created, old_expiry });
+        if request.update && request.update_late && !request.refused {
+            visit.hit();
+        }
+        Some(shown)
+    }
+
+    /// Deletes or invalidates an item as `md` does.
+    pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
+        let hash = self.store.hash(key);
+        let mut again = false;
+        loop {
+            let mut visit = self.reopen(key, hash, request.client, again);
+            let Some(item) = visit.item() else {
+                visit.commands().delete_misses += 1;
+                return Deleted::NotFound;
+            };
+            let header = item.header();
+            let (old_cas, class) = (header.cas(), header.class());
+            if request.compare.is_some_and(|cas| cas != old_cas) {
+                visit.commands().delete_misses += 1;
+                return Deleted::Exists;
+            }
+            if let Some(flags) = request.drop_value {
+                let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
+                // As in memcached, what is left forgets that its key came in base64.
+                let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
+                if visit.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
+                    drop(visit);
+                    if self.store.make_room(hash, class).is_err() {
+                        return Deleted::NoMemory;
+                    }
+                    again = true;
+                    continue;
+                }
+            }
+            let Some(item) = visit.item() else { return Deleted::NotFound };
+            let header = item.header();
+            if request.stale {
+                if let Some(expiry) = request.expiry {
+                    header.set_expiry(expiry);
+                }
+                header.mark(bit::STALE);
+                header.unmark(bit::WIN);
+                if self.config.use_cas {
+                    header.set_cas(request.cas.unwrap_or_else(|| self.store.next_cas()));
+                }
+                return Deleted::Deleted;
+            }
+            events::deleted(&self.watch, item, "md");
+            visit.stats(class).delete_hits += 1;
+            if request.drop_value.is_none() {
+                visit.remove();
+            }
+            return Deleted::Deleted;
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The cache: typed operations with memcached's semantics, for any caller in
+//! the process. It knows no wire, socket or thread; `dispatch.rs` is one of its
+//! callers, the language bindings are others.
+//!
+//! Every method may be called from any thread at any time.
+
+mod delta;
+mod meta;
+mod store;
+
+use std::sync::Arc;
+
+pub use crate::ask::{
+    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, Number, StoreReply, StoreRequest, Stored, Tokens, Value,
+};
+use crate::clock::Clock;
+use crate::config::CacheConfig;
+use crate::error::StartError;
+use crate::events;
+use crate::faults::Faults;
+use crate::maintainer::Maintainer;
+use crate::prefix::Prefixes;
+use crate::store::{Lookup, Store, Visit};
+use crate::watch::WatchHub;
+
+/// A cache.
+pub struct Cache {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    watch: Arc<WatchHub>,
+    faults: Faults,
+    prefixes: Prefixes,
+    maintainer: Maintainer,
+    config: CacheConfig,
+}
+
+impl Cache {
+    /// An empty cache, with a thread that keeps its clock and frees what expired.
+    ///
+    /// # Errors
+    /// If a setting cannot work, or memory or a thread cannot be had.
+    pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
+        config.validate()?;
+        let clock = Arc::new(Clock::new());
+        if config.clock_frozen {
+            clock.freeze();
+        }
+        let watch = Arc::new(WatchHub::default());
+        let store =
+            Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
+        let store = Arc::new(store);
+        let maintainer =
+            Maintainer::start(Arc::clone(&store), Arc::clone(&clock), &config).map_err(StartError::System)?;
+        let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
+        Ok(Arc::new(Self { store, clock, watch, faults: Faults::default(), prefixes, maintainer, config }))
+    }
+
+    /// The items.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// Where events are watched.
+    pub fn watch_hub(&self) -> &Arc<WatchHub> {
+        &self.watch
+    }
+
+    /// Injected faults.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Counts by key prefix.
+    pub fn prefixes(&self) -> &Prefixes {
+        &self.prefixes
+    }
+
+    /// The background thread.
+    pub fn maintainer(&self) -> &Maintainer {
+        &self.maintainer
+    }
+
+    /// The settings at start.
+    pub fn config(&self) -> &CacheConfig {
+        &self.config
+    }
+
+    /// Opens a key and tells watchers who fetch.
+    #[inline]
+    fn open(&self, key: &[u8], hash: u64, client: i32) -> Visit<'_> {
+        let visit = self.store.visit(key, hash);
+        events::fetched(&self.watch, key, &visit, client);
+        visit
+    }
+
+    /// Like [`Cache::open`], but tells watchers only the first time.
+    #[inline]
+    fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool) -> Visit<'_> {
+        if again { self.store.visit(key, hash) } else { self.open(key, hash, client) }
+    }
+
+    /// Reads an item: `show` runs with it under the shard's lock. `touch` gives
+    /// it a new expiry. `None`: there is none.
+    #[inline]
+    pub fn fetch<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        touch: Option<u32>,
+        client: i32,
+        show: impl FnOnce(&mut Visit<'_>) -> R,
+    ) -> Option<R> {
+        let mut visit = self.open(key, hash, client);
+        let found = visit.lookup() == Lookup::Found;
+        if self.prefixes.enabled() {
+            self.prefixes.record_get(key, found);
+        }
+        match touch {
+            None => visit.commands().get_cmds += 1,
+            Some(_) => visit.commands().touch_cmds += 1,
+        }
+        if !found {
+            match touch {
+                None => visit.commands().get_misses += 1,
+                Some(_) => visit.commands().touch_misses += 1,
+            }
+            return None;
+        }
+        visit.hit();
+        if let Some(expiry) = touch {
+            Self::retouch(&mut visit, expiry);
+        } else {
+            visit.count_hit();
+        }
+        Some(show(&mut visit))
+    }
+
+    /// Counts a set whose value turned out to be bad.
+    pub fn count_set(&self, key: &[u8], class: u8) {
+        self.store.visit(key, self.store.hash(key)).stats(class).set_cmds += 1;
+    }
+
+    /// Counts a fetch that a fault turned into a miss.
+    pub fn count_miss(&self, hash: u64, key: &[u8]) {
+        let mut visit = self.store.visit(key, hash);
+        visit.commands().get_cmds += 1;
+        visit.commands().get_misses += 1;
+    }
+
+    fn retouch(visit: &mut Visit<'_>, expiry: u32) {
+        if let Some(item) = visit.item() {
+            let header = item.header();
+            header.set_expiry(expiry);
+            let class = header.class();
+            visit.stats(class).touch_hits += 1;
+        }
+    }
+
+    /// Gives an item a new expiry, for a client. `false`: there is none.
+    pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        visit.commands().touch_cmds += 1;
+        if visit.lookup() != Lookup::Found {
+            visit.commands().touch_misses += 1;
+            return false;
+        }
+        visit.hit();
+        Self::retouch(&mut visit, expiry);
+        true
+    }
+
+    /// Removes an item, for a client, if its CAS is `compare`; 0 is any.
+    pub fn delete_for(&self, key: &[u8], compare: u64, client: i32) -> Deleted {
+        if self.prefixes.enabled() {
+            self.prefixes.record_delete(key);
+        }
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        let Some(item) = visit.item() else {
+            visit.commands().delete_misses += 1;
+            return Deleted::NotFound;
+        };
+        if compare != 0 && compare != item.header().cas() {
+            return Deleted::Exists;
+        }
+        events::deleted(&self.watch, item, "delete");
+        let class = item.header().class();
+        visit.stats(class).delete_hits += 1;
+        visit.remove();
+        Deleted::Deleted
+    }
+
+    /// Runs `show` with the item as it is, without counting a use (`me`).
+    pub fn inspect<R>(&self, key: &[u8], client: i32, show: impl FnOnce(&mut Visit<'_>) -> R) -> Option<R> {
+        let hash = self.store.hash(key);
+        let mut visit = self.open(key, hash, client);
+        visit.commands().meta_cmds += 1;
+        visit.item()?;
+        Some(show(&mut visit))
+    }
+
+    /// Removes everything: at once, or at the second `at` of the clock.
+    pub fn flush(&self, at: Option<u32>) {
+        /// Items freed before the call returns; more are left to the crawler.
+        const AT_ONCE: usize = 100_000;
+        match at {
+            Some(at) => self.store.flush_later(at),
+            None => {
+                self.store.flush();
+                self.store.sweep_recent(AT_ONCE);
+                self.maintainer.crawl_soon();
+            }
+        }
+    }
+
+    /// Sets the counters of the store to 0.
+    pub fn reset_stats(&self) {
+        self.store.reset_stats();
+        self.prefixes.clear();
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.maintainer.stop();
+    }
+}
+
+fn item_cas(visit: &Visit<'_>) -> u64 {
+    visit.item().map_or(0, |item| item.header().cas())
+}
