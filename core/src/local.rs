@@ -10,8 +10,8 @@ use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
 use crate::store::{Item, Moment, Visit, bit};
 
-/// How many keys [`Cache::get_many`] looks ahead: for their items, and twice as
-/// many for their index lines.
+/// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
+/// for at once: each lock taken meanwhile would wait for the address to be found.
 const AHEAD: usize = 8;
 
 /// What there is to know of an item beside its value.
@@ -126,24 +126,27 @@ impl Cache {
     /// The same, with all that there is to see of an item.
     pub fn fetch_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &mut Visit<'_>)) {
         let store = self.store();
-        // In two steps of so many keys, each key's index line is asked for, then
-        // its item, and then both are there.
-        let mut hashes = [0; 2 * AHEAD];
-        for step in 0..keys.len() + 2 * AHEAD {
-            let slot = step % hashes.len();
-            if let Some(index) = step.checked_sub(2 * AHEAD)
-                && let Some(key) = keys.get(index)
-                && let key = key.as_ref()
-                && is_key(key)
+        // Group by group: the index lines of one are asked for, then the items of
+        // the one before, whose lines have come, and the one before that is read.
+        let group = |number: usize| number * AHEAD..keys.len().min(number.saturating_add(1) * AHEAD);
+        let mut hashes = [[0; AHEAD]; 3];
+        for number in 0..keys.len().div_ceil(AHEAD) + 2 {
+            for (key, hash) in keys.get(group(number)).unwrap_or_default().iter().zip(&mut hashes[number % 3])
             {
-                self.fetch(key, hashes[slot], None, 0, |visit| found(index, visit));
+                *hash = store.hash(key.as_ref());
+                store.prefetch(*hash);
             }
-            if let Some(key) = keys.get(step) {
-                hashes[slot] = store.hash(key.as_ref());
-                store.prefetch(hashes[slot]);
-            }
-            if step >= AHEAD && step - AHEAD < keys.len() {
-                store.prefetch_item(hashes[(step - AHEAD) % hashes.len()]);
+            let Some(before) = number.checked_sub(1) else { continue };
+            let range = group(before);
+            hashes[before % 3].iter().take(range.len()).for_each(|&hash| store.prefetch_item(hash));
+            let Some(ready) = before.checked_sub(1) else { continue };
+            for (index, &hash) in group(ready).zip(&hashes[ready % 3]) {
+                if let Some(key) = keys.get(index)
+                    && let key = key.as_ref()
+                    && is_key(key)
+                {
+                    self.fetch(key, hash, None, 0, |visit| found(index, visit));
+                }
             }
         }
     }
