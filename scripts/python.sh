@@ -13,16 +13,24 @@ packages=(maturin==1.16.0 pytest==9.2.0 pytest-xdist==3.8.0 pytest-randomly==5.1
     pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0
     # What has adapters.
-    cachelib==0.17.0 dogpile.cache==1.5.0)
+    cachelib==0.17.0 dogpile.cache==1.5.0 Django==5.2.19 django-stubs==5.2.9)
+# Packages whose own tests are run: those of their source distributions.
+tested=(Django==5.2.19)
 
 venv=$PWD/target/venv-python
-wanted="$("$python" --version) ${packages[*]}"
+wanted="$("$python" --version) ${packages[*]} ${tested[*]}"
 if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "$wanted" ]; then
     echo "python: tools and clients in target/venv-python"
     rm -rf "$venv"
     mkdir -p target
     "$python" -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+    "$venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+        --dest "$venv/sources" "${tested[@]}"
+    for archive in "$venv"/sources/*.tar.gz; do
+        tar -xzf "$archive" -C "$venv/sources"
+        rm "$archive"
+    done
     echo "$wanted" >"$venv/installed"
 fi
 
@@ -40,5 +48,5 @@ cd python
 "$bin/pyright" --pythonpath "$bin/python" memcache_rs
 # Of what was installed, not of what lies here.
 (cd "$venv" && "$bin/python" -m mypy.stubtest memcache_rs --allowlist "$OLDPWD/stubtest-allowlist.txt")
-"$bin/pytest" -n 2 --import-mode importlib tests "$@"
+SOURCES=$venv/sources "$bin/pytest" -n 2 --import-mode importlib tests "$@"
 "$bin/pytest" --quiet -p no:randomly --pyargs memcache_rs --doctest-modules --import-mode importlib

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -101,14 +102,48 @@ class Watch:
         self.close()
 
 
-#: Servers that run, to be stopped when the interpreter ends.
-_running: weakref.WeakSet[Server] = weakref.WeakSet()
+#: Servers that run, to be stopped when the interpreter ends, and where they listen.
+_running: weakref.WeakKeyDictionary[Server, set[str | tuple[str, int]]] = weakref.WeakKeyDictionary()
+
+
+#: Held while servers start, so that a child knows of all sockets that it inherits.
+_starting = threading.Lock()
 
 
 @atexit.register
 def _stop_all() -> None:
     for server in list(_running):
         server.stop()
+
+
+def _in_child() -> None:
+    """Closes the sockets of the parent's servers.
+
+    In the child nobody would ever answer, but the address would stay taken, and clients connected, when the parent
+    has ended.
+    """
+    _starting.release()
+    addresses = set[object]().union(*_running.values())
+    _running.clear()
+    if not addresses:
+        return
+    import socket
+
+    for name in os.listdir("/dev/fd"):
+        try:
+            one = socket.socket(fileno=int(name))
+        except OSError:
+            # No socket.
+            continue
+        # By IPv6 there is more than host and port.
+        address = one.getsockname()
+        if (address if isinstance(address, str) else tuple(address[:2])) in addresses:
+            one.close()
+        else:
+            one.detach()
+
+
+os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_in_child)
 
 
 class Server:
@@ -213,16 +248,17 @@ class Server:
                 "unix_socket": self._socket_path(),
                 "tls": self._tls_files(),
             }
-            native = _native.Server.start(self._cache, settings)
+            with _starting:
+                self._native = _native.Server.start(self._cache, settings)
+                addresses = self._native.addresses
+                _running[self] = {host if kind == "unix" else (host, port) for kind, host, port in addresses}
         except BaseException:
             self._remove_directory()
             raise
-        self._native = native
-        for kind, _, port in native.addresses:
+        for kind, _, port in addresses:
             if kind == "tcp":
                 # Where it will be again.
                 self._port = port
-        _running.add(self)
         return self
 
     def stop(self, *, graceful: bool = False, timeout: float = 5.0) -> None:
@@ -241,7 +277,7 @@ class Server:
 
     def _forget(self) -> None:
         self._native = None
-        _running.discard(self)
+        _running.pop(self, None)
         self._remove_directory()
 
     def __enter__(self) -> Self:

@@ -1,1 +1,26 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def source() -> Callable[[str], Path]:
+    """The source distribution of a package whose tests are run: scripts/python.sh fetches it and says where it is."""
+
+    def find(package: str) -> Path:
+        place = os.environ.get("SOURCES")
+        if place is None:
+            pytest.skip("SOURCES does not name a directory of source distributions")
+        (found,) = Path(place).glob(f"{package}-*/")
+        return found
+
+    return find

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -82,6 +82,51 @@ def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
         assert (tmp_path / "socket").exists()
 
 
+@pytest.mark.parametrize("kind", ["IPv4", "IPv6", "UDP", "Unix"])
+def test_a_child_does_not_hold_its_parents_sockets(tmp_path: Path, kind: str) -> None:
+    """The parent is killed and the child lives: the address is free, and a client that was connected is told."""
+    kinds: dict[str, dict[str, Any]] = {
+        "IPv4": {"host": "127.0.0.1"},
+        "IPv6": {"host": "::1"},
+        "UDP": {"udp": True},
+        "Unix": {"unix_socket": str(tmp_path / "socket")},
+    }
+    settings = kinds[kind]
+    done = python(
+        f"""
+        import os, signal, socket, time
+        from memcache_rs import Server
+
+        settings = {settings!r}
+        server = Server(**settings).start()
+        if server.unix_socket:
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(server.unix_socket)
+        else:
+            client = socket.create_connection(server.address)
+            settings["port"] = server.port
+        client.sendall(b"mn\\r\\n")
+        assert client.recv(10) == b"MN\\r\\n"
+        other = socket.create_server(("127.0.0.1", 0))
+        parent = os.getpid()
+        if os.fork():
+            signal.pause()
+        os.kill(parent, signal.SIGKILL)
+        # Its end of this connection was the last one.
+        assert client.recv(10) == b""
+        assert other.getsockname()
+        # Then the rest of its sockets.
+        while os.getppid() == parent:
+            time.sleep(0.001)
+        with Server(**settings):
+            print("served again", flush=True)
+        client.close()
+        other.close()
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "served again\n", "")
+
+
 def test_children_that_exit_as_programs_do(tmp_path: Path) -> None:
     """With atexit and finalization, at which nothing may wait for threads of the parent."""
     done = python(
@@ -153,7 +198,7 @@ def test_ctrl_c_ends_a_wait() -> None:
 def python(program: str) -> subprocess.CompletedProcess[str]:
     """Runs a program in an interpreter of its own."""
     return subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, "-I", "-W", "error", "-W", "ignore:This process", "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
         timeout=60,
