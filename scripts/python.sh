@@ -13,9 +13,10 @@ packages=(maturin==1.16.0 pytest==9.2.0 pytest-xdist==3.8.0 pytest-randomly==5.1
     pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0
     # What has adapters.
-    cachelib==0.17.0 dogpile.cache==1.5.0 Django==5.2.19 django-stubs==5.2.9)
+    cachelib==0.17.0 dogpile.cache==1.5.0 Django==5.2.19 django-stubs==5.2.9
+    Flask==3.1.3 Flask-Caching==2.5.1)
 # Packages whose own tests are run: those of their source distributions.
-tested=(Django==5.2.19)
+tested=(Django==5.2.19 Flask-Caching==2.5.1 pymemcache==4.0.0)
 
 venv=$PWD/target/venv-python
 wanted="$("$python" --version) ${packages[*]} ${tested[*]}"
