@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memcache_rs import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIENTS = Path(__file__).resolve().parents[2] / "compat" / "clients"
 NAME, PASSWORD = "somebody", "secret"
@@ -41,3 +45,27 @@ def test_a_client(client: str, how: str) -> None:
         command = [sys.executable, str(program), server.host, str(server.port), how, *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_pymemcaches_own_tests(source: Callable[[str], Path], tmp_path: Path, threads: int) -> None:
+    """Its integration tests, unmodified."""
+    place = source("pymemcache")
+    configuration = tmp_path / "pytest.ini"
+    configuration.write_text("[pytest]\nmarkers =\n unit\n integration\n benchmark\n")
+    with Server(threads=threads) as server:
+        done = subprocess.run(
+            [
+                # They leave connections open.
+                *[sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"],
+                *["-c", str(configuration), "--rootdir", str(place), "pymemcache/test/test_integration.py"],
+                *["--server", server.host, "--port", str(server.port)],
+            ],
+            capture_output=True,
+            text=True,
+            cwd=place,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The three are for TLS, and its authors skip them everywhere.
+    assert "100 passed, 3 skipped" in done.stdout
