@@ -237,7 +237,10 @@ def main() -> None:
                 print(f"{time.monotonic() - began:6.1f} s {source.name} {how}")
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for how in hows for source in sources]
+            # A child of fork may find AddressSanitizer's own allocator locked by a thread that it does not have, and then
+            # waits for ever (seen with that of GCC 12).
+            tests = [(source, how) for how in hows for source in sources if (source.stem, how) != ("fork", "asan")]
+            jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for source, how in tests]
             failed = [f"{name}: {job.exception()}" for name, job in jobs if job.exception() is not None]
         try:
             examples = check_installed(bench.place, libraries)
