@@ -2,7 +2,9 @@
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 
 /// An authority, a certificate of a server that is signed by it, and one of a
 /// client: PEM texts by the names of files.
@@ -15,6 +17,8 @@ fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
     let mut params = CertificateParams::new([])?;
     params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // Without these, OpenSSL refuses it where it is strict, as CPython has it from 3.13 on.
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let authority = params.self_signed(&key)?.pem();
     let issuer = Issuer::new(params, key);
@@ -23,6 +27,7 @@ fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages.push(KeyUsagePurpose::DigitalSignature);
         params.extended_key_usages.push(purpose);
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
