@@ -55,3 +55,39 @@ cd ../examples/python
 "$bin/ruff" format --check --quiet --config ../../python/pyproject.toml .
 "$bin/ruff" check --quiet --config ../../python/pyproject.toml .
 "$bin/pytest" --quiet -p no:cacheprovider
+
+# The rest takes a minute, and is not for those who ask for some tests.
+[ $# -eq 0 ] || exit 0
+echo "python: the source distribution, built from itself and installed in a new environment"
+cd ..
+made=$PWD/target/python-sdist
+rm -rf "$made"
+(cd python && "$bin/maturin" sdist --out "$made")
+tar -xzf "$made"/*.tar.gz -C "$made"
+rm "$made"/*.tar.gz
+here=$(echo "$made"/memcache_rs-*)
+# Cargo takes what was made before the last build for built.
+find "$here" -type f -exec touch {} +
+cp "$here/Cargo.lock" "$made/Cargo.lock"
+# `--locked` is not possible: the lock file is that of the whole workspace, and Cargo strikes out what is not here.
+PATH=$bin:$PATH CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} "$bin/pip" wheel --quiet --disable-pip-version-check \
+    --no-deps --no-build-isolation --config-settings build-args="--profile pytest" --wheel-dir "$made" "$here"
+if grep '^checksum' "$here/Cargo.lock" | grep --invert-match --line-regexp --fixed-strings --file "$made/Cargo.lock"; then
+    echo "python: building the source distribution takes other packages than Cargo.lock has" >&2
+    exit 1
+fi
+"$python" -m venv "$made/venv"
+"$made/venv/bin/pip" install --quiet --disable-pip-version-check "$made"/*.whl
+cd "$made/venv"
+bin/python -I -W error -c '
+from importlib.metadata import files
+from memcache_rs import Cache, Server
+with Cache() as cache:
+    cache.set("key", "value")
+    assert cache.get("key") == b"value"
+with Server() as server:
+    assert server.address
+names = {file.name for file in files("memcache-rs")}
+assert {"LICENSE-MIT", "LICENSE-APACHE", "py.typed", "_native.pyi", "_native.abi3.so"} <= names, names
+'
+bin/memcached-rs -V
