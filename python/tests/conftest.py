@@ -20,7 +20,7 @@ def source() -> Callable[[str], Path]:
         place = os.environ.get("SOURCES")
         if place is None:
             pytest.skip("SOURCES does not name a directory of source distributions")
-        (found,) = Path(place).glob(f"{package}-*/")
+        (found,) = (path for path in Path(place).glob(f"{package}-*") if path.is_dir())
         return found
 
     return find

@@ -43,7 +43,9 @@ class MemcacheCache(BaseCache):
         ignore_delete_many_errors: bool = True,
         **settings: Any,
     ) -> None:
-        super().__init__(default_timeout, ignore_delete_many_errors=ignore_delete_many_errors)
+        super().__init__(default_timeout)
+        # Of newer versions alone; here deleting does not fail.
+        self.ignore_delete_many_errors = ignore_delete_many_errors
         self.cache = Cache(**settings) if cache is None else cache
 
     def _key(self, key: str) -> bytes:
