@@ -59,7 +59,7 @@ cd ../examples/python
 # The rest takes a minute, and is not for those who ask for some tests.
 [ $# -eq 0 ] || exit 0
 echo "python: the source distribution, built from itself and installed in a new environment"
-cd ..
+cd ../..
 made=$PWD/target/python-sdist
 rm -rf "$made"
 (cd python && "$bin/maturin" sdist --out "$made")
