@@ -66,11 +66,12 @@ rm -rf "$made"
 tar -xzf "$made"/*.tar.gz -C "$made"
 rm "$made"/*.tar.gz
 here=$(echo "$made"/memcache_rs-*)
-# Cargo takes what was made before the last build for built.
+# Cargo takes what was made before the last build for built, and packages of two workspaces for one if they lie alike there:
+# so this has a directory of its own.
 find "$here" -type f -exec touch {} +
 cp "$here/Cargo.lock" "$made/Cargo.lock"
 # `--locked` is not possible: the lock file is that of the whole workspace, and Cargo strikes out what is not here.
-PATH=$bin:$PATH CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} "$bin/pip" wheel --quiet --disable-pip-version-check \
+PATH=$bin:$PATH CARGO_TARGET_DIR=$PWD/target/python-sdist-build "$bin/pip" wheel --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --config-settings build-args="--profile pytest" --wheel-dir "$made" "$here"
 if grep '^checksum' "$here/Cargo.lock" | grep --invert-match --line-regexp --fixed-strings --file "$made/Cargo.lock"; then
     echo "python: building the source distribution takes other packages than Cargo.lock has" >&2

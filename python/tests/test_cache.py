@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
+import os
 import pickle
 import random
+import socket
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
@@ -18,6 +21,12 @@ from memcache_rs import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture
@@ -144,6 +153,86 @@ def test_items_with_all_that_is_known(cache: Cache) -> None:
     assert item.cas > 0
     assert repr(item).startswith("Item(value=b'1', flags=7, cas=")
     assert cache.get_item("b") is None
+
+
+def views_of(cache: Cache, key: str) -> list[memoryview]:
+    views = cache.get_views(key)
+    assert views is not None
+    return views
+
+
+def test_values_that_are_read_where_they_lie(cache: Cache) -> None:
+    assert cache.get_views("nothing") is None
+    cache.set("small", "value")
+    cache.set("empty", "")
+    large = os.urandom(700_000)
+    cache.set("large", large)
+    (view,) = views_of(cache, "small")
+    assert (bytes(view), view.readonly, view.format, view.contiguous) == (b"value", True, "B", True)
+    assert b"".join(views_of(cache, "empty")) == b""
+    views = views_of(cache, "large")
+    assert len(views) > 1
+    assert b"".join(views) == large
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        sent = ours.sendmsg(views)
+        assert theirs.recv(sent, socket.MSG_WAITALL) == large[:sent]
+    # They stay as they are, and what is cut from them too.
+    part = views[-1][-100:]
+    cache.flush()
+    for n in range(1000):
+        cache.set(str(n), os.urandom(100_000))
+    assert bytes(view) == b"value"
+    assert b"".join(views) == large
+    del views
+    cache.close()
+    gc.collect()
+    assert bytes(view) == b"value"
+    assert part == large[-100:]
+
+
+def test_a_view_is_only_for_reading(cache: Cache) -> None:
+    cache.set("key", "value")
+    (view,) = views_of(cache, "key")
+    with pytest.raises(TypeError, match="read-only"):
+        view[0] = 0
+    with pytest.raises(TypeError, match="not writable"):
+        ctypes.c_char.from_buffer(view.obj)
+    with open(os.devnull, "rb") as file, pytest.raises((BufferError, TypeError)):
+        file.readinto(view.obj)
+    with pytest.raises(TypeError, match="cannot create"):
+        type(view.obj)()
+    assert cache.get("key") == b"value"
+
+
+def test_views_take_no_memory_and_leave_none(cache: Cache) -> None:
+    """Of a value of 1 MB, a thousand times; a copy of each would be 1 GB."""
+    value = bytes(1_000_000)
+    cache.set("key", value)
+    kept = [cache.get_views("key") for _ in range(20)]
+    before = resident()
+    kept += [cache.get_views("key") for _ in range(100)]
+    assert resident() - before < 20_000_000
+    del kept
+    for _ in range(1000):
+        cache.get_views("key")
+    assert resident() - before < 20_000_000
+
+
+def test_a_cache_of_which_much_is_held_still_stores() -> None:
+    with Cache(16 << 20) as cache:
+        held = []
+        for n in range(40):
+            cache.set(str(n), n.to_bytes(2, "big") * 250_000)
+            held.append(views_of(cache, str(n)))
+        for n, views in enumerate(held):
+            assert b"".join(views) == n.to_bytes(2, "big") * 250_000
+        # What was held is of use again.
+        del held, views
+        for n in range(40):
+            cache.set(str(n), bytes(500_000))
+        assert len(cache) > 20
 
 
 @pytest.mark.parametrize("ttl", [60, 59.5, timedelta(minutes=1)])

@@ -40,8 +40,12 @@ def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
     cache = Cache()
     cache.set("key", "value")
     clock = cache.clock
+    views = cache.get_views("key")
 
     def work() -> None:
+        nonlocal views
+        assert b"".join(views or ()) == b"value"
+        views = None
         for use in (lambda: cache.get("key"), lambda: cache.set("key", "1"), lambda: len(cache), clock.freeze):
             with pytest.raises(memcache_rs.ForkError, match="parent process"):
                 use()
@@ -54,6 +58,7 @@ def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
 
     assert in_a_child(work) == 0
     assert cache.get("key") == b"value"
+    assert b"".join(views or ()) == b"value"
 
 
 def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ use memcache_core::local::Info;
 use memcache_core::walk::Walk;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyMapping, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
 
 use crate::clock::Clock;
 use crate::errors;
@@ -21,6 +21,7 @@ use crate::item::{Found, Item};
 use crate::octets::{Octets, key, value};
 use crate::stats;
 use crate::ttl::expiry;
+use crate::view;
 
 /// Items that a walk looks at while it holds a lock.
 const STEP: usize = 256;
@@ -235,6 +236,24 @@ impl Cache {
             return Ok(None);
         };
         Ok(Some(Item::new(found.bytes(py)?, info)))
+    }
+
+    /// The value of `key` where it lies, as read-only memoryviews, or None.
+    ///
+    /// Nothing is copied: one view for a small value, several, in order, for a large one, which the cache keeps in
+    /// pieces. They go to `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes
+    /// of the key and the cache, and hold on to a part of its memory, so keep them no longer than they are needed;
+    /// when much is held already, the value is copied instead.
+    #[pyo3(signature = (key, /))]
+    fn get_views<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| visit.pin().map(Arc::new));
+        found.flatten().map(|value| view::views(py, &value)).transpose()
     }
 
     /// Stores `value` under `key`.

@@ -28,6 +28,7 @@ mod octets;
 mod server;
 mod stats;
 mod ttl;
+mod view;
 mod watch;
 
 use pyo3::pymodule;

@@ -236,13 +236,15 @@ impl Logs {
     }
 
     /// Holds the segment of an entry: it is not used again before
-    /// [`Logs::release`]. `false` if too many segments are held, unless `urgent`:
-    /// each may keep a whole segment from being cleaned.
+    /// [`Logs::release`]. `false` if a quarter of the shard's part is held, unless
+    /// `urgent`: each may keep a whole segment from being cleaned.
     pub(super) fn hold(&mut self, segments: &Segments, at: Ref, urgent: bool) -> bool {
         let segment = segments.of(at);
         let holds = segment.holds();
         if holds == 0 {
-            if !urgent && self.holding >= (self.owned / 4).max(4) {
+            // Most have not a quarter of what there is now, which needs no lock.
+            let many = |of: usize| self.holding >= (of / 4).max(4);
+            if !urgent && many(self.owned) && many(segments.share()) {
                 return false;
             }
             self.holding += 1;

@@ -134,8 +134,7 @@ pub struct Segments {
     shift: u32,
     table: Box<[Segment]>,
     pool: Mutex<Pool>,
-    /// Bytes of segments that may be in use however low the limit is.
-    least: usize,
+    shards: usize,
     /// No segment can be had from the pool.
     exhausted: AtomicBool,
     /// Bytes that count against the limit beside segments: what finding items
@@ -199,7 +198,7 @@ impl Segments {
                 malloced: config.initial_malloced,
                 limit,
             }),
-            least: LEAST_PER_SHARD * size * shards,
+            shards,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
         })
@@ -344,10 +343,16 @@ impl Segments {
     /// Bytes of segments that may be in use. What the index takes must not leave
     /// next to nothing for items.
     fn allowed(&self, pool: &Pool) -> usize {
+        let least = LEAST_PER_SHARD * self.size() * self.shards;
         match pool.limit {
             0 => usize::MAX,
-            limit => limit.saturating_sub(self.charged.load(Relaxed)).max(self.least),
+            limit => limit.saturating_sub(self.charged.load(Relaxed)).max(least),
         }
+    }
+
+    /// Segments that are one shard's part of what may be in use.
+    pub(super) fn share(&self) -> usize {
+        self.allowed(&self.pool.lock()) / self.size() / self.shards
     }
 
     /// Bytes above the limit.

@@ -123,8 +123,6 @@ class Remote:
         self._closed = pymemcache.MemcacheUnexpectedCloseError
         self._refused = pymemcache.MemcacheServerError
         self._not_a_number = pymemcache.MemcacheClientError
-        # Errors that may mean that the host is gone. (A full backlog of a Unix socket is a BlockingIOError.)
-        self.gone = (ConnectionError, FileNotFoundError, BlockingIOError, self._closed)
         self._make = partial(pymemcache.Client, path, connect_timeout=timeout, timeout=timeout, default_noreply=False)
         #: Connections that no thread uses.
         self._idle: deque[Any] = deque()
@@ -263,8 +261,16 @@ class SharedCache:
         self.path = path
         self.settings = dict(settings)
         self._timeout = timeout
-        # Not when it is needed: a child of a fork would wait for ever for an import that another thread was at.
-        self._pymemcache = None if path is None else importlib.import_module("pymemcache")
+        if path is not None:
+            # Not when it is needed: a child of a fork would wait for ever for an import that another thread was at.
+            self._pymemcache = importlib.import_module("pymemcache")
+            # Errors that may mean that the host is gone. (A full backlog of a Unix socket is a BlockingIOError.)
+            self._gone: tuple[type[Exception], ...] = (
+                ConnectionError,
+                FileNotFoundError,
+                BlockingIOError,
+                self._pymemcache.MemcacheUnexpectedCloseError,
+            )
         self._forget()
 
     @classmethod
@@ -299,7 +305,7 @@ class SharedCache:
                 return work(store)
             try:
                 return work(store)
-            except store.gone:
+            except self._gone:
                 now = time.monotonic()
                 deadline = deadline or now + _PATIENCE
                 if now > deadline:
@@ -357,7 +363,7 @@ class SharedCache:
             )
         try:
             return Remote(self._pymemcache, path, self._timeout)
-        except (ConnectionError, FileNotFoundError, BlockingIOError):
+        except self._gone:
             return None
 
     def _take_lock(self, path: str) -> bool:

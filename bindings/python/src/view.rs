@@ -1,0 +1,168 @@
+//! Values that Python reads where they lie in the cache, as memoryviews.
+//!
+//! A memoryview keeps the object alive whose bytes it shows, and that object
+//! keeps the value. There is no `#[pyclass]` with a buffer under the stable ABI of
+//! 3.10, where the slots of one already work but are not yet promised (they are
+//! since 3.11). So the class is made of slots here.
+
+use std::ffi::{c_int, c_uint, c_void};
+use std::mem::ManuallyDrop;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::Arc;
+
+use memcache_core::store::PinnedValue;
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyMemoryView, PyType};
+
+use crate::handle::Handle;
+
+/// `Py_buffer`, of the stable ABI since 3.11 and the same since 3.3.
+#[repr(C)]
+struct Buffer {
+    start: *mut c_void,
+    owner: *mut ffi::PyObject,
+    length: ffi::Py_ssize_t,
+    item_size: ffi::Py_ssize_t,
+    read_only: c_int,
+    dimensions: c_int,
+    format: *mut u8,
+    shape: *mut ffi::Py_ssize_t,
+    strides: *mut ffi::Py_ssize_t,
+    suboffsets: *mut ffi::Py_ssize_t,
+    internal: *mut c_void,
+}
+
+/// What of a buffer is asked for: `PyBUF_WRITABLE`, `PyBUF_FORMAT` and so on.
+mod asked {
+    use std::ffi::c_int;
+
+    pub const WRITABLE: c_int = 1;
+    pub const FORMAT: c_int = 4;
+    pub const SHAPE: c_int = 8;
+    pub const STRIDES: c_int = 16 | SHAPE;
+}
+
+/// `Py_bf_getbuffer`.
+const GET_BUFFER: c_int = 1;
+
+/// The class cannot be called (`Py_TPFLAGS_DISALLOW_INSTANTIATION`).
+const NOT_CALLABLE: c_uint = 1 << 7;
+
+/// An object of Python's that shows one slice of a value.
+#[repr(C)]
+struct Piece {
+    object: ffi::PyObject,
+    value: ManuallyDrop<Handle<PinnedValue>>,
+    start: *const u8,
+    length: usize,
+}
+
+/// The slices of `value`, in order, as memoryviews that nobody can write to.
+pub fn views<'py>(py: Python<'py>, value: &Arc<PinnedValue>) -> PyResult<Bound<'py, PyList>> {
+    let views = PyList::empty(py);
+    for slice in value.slices() {
+        views.append(PyMemoryView::from(&piece(py, value, slice)?)?)?;
+    }
+    Ok(views)
+}
+
+/// The class of pieces.
+fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.get_or_try_init(py, || make_class(py)).map(|class| class.bind(py))
+}
+
+#[expect(unsafe_code, reason = "a class made of slots")]
+fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let slot = |slot, pfunc| ffi::PyType_Slot { slot, pfunc };
+    let mut slots = [
+        slot(ffi::Py_tp_dealloc, dealloc as unsafe extern "C" fn(*mut ffi::PyObject) as *mut c_void),
+        slot(
+            GET_BUFFER,
+            get_buffer as unsafe extern "C" fn(*mut ffi::PyObject, *mut Buffer, c_int) -> c_int
+                as *mut c_void,
+        ),
+        slot(0, ptr::null_mut()),
+    ];
+    let mut spec = ffi::PyType_Spec {
+        name: c"memcache_rs._native.Piece".as_ptr(),
+        basicsize: size_of::<Piece>() as c_int,
+        itemsize: 0,
+        flags: ffi::Py_TPFLAGS_DEFAULT as c_uint | NOT_CALLABLE,
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: the slots are functions of the kinds that CPython calls them as,
+    // and end with an empty one; the size is that of the objects, which start as
+    // all of Python's do.
+    let made = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
+    Ok(made.cast_into::<PyType>()?.unbind())
+}
+
+/// An object that shows `slice`, which is one of `value`.
+#[expect(unsafe_code, reason = "an object of a class made of slots")]
+fn piece<'py>(py: Python<'py>, value: &Arc<PinnedValue>, slice: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let class = class(py)?.as_type_ptr();
+    // SAFETY: the class is ours, so what is allocated has the size of a Piece; its
+    // fields are written before anybody else sees it.
+    unsafe {
+        let object = Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))?;
+        let piece = object.as_ptr().cast::<Piece>();
+        (&raw mut (*piece).value).write(ManuallyDrop::new(Handle::new(Arc::clone(value))));
+        (&raw mut (*piece).start).write(slice.as_ptr());
+        (&raw mut (*piece).length).write(slice.len());
+        Ok(object)
+    }
+}
+
+/// Shows the slice, to be read only. `-1`: an error was raised.
+#[expect(unsafe_code, reason = "CPython calls it")]
+unsafe extern "C" fn get_buffer(object: *mut ffi::PyObject, buffer: *mut Buffer, flags: c_int) -> c_int {
+    let asked = |what| flags & what == what;
+    // SAFETY: CPython passes an object of the class, which lives, and a buffer
+    // that is to be filled in; the slice lives as long as the object, to which
+    // the buffer is a reference. Shape and strides lie in the buffer, as with
+    // PyBuffer_FillInfo.
+    unsafe {
+        if asked(asked::WRITABLE) {
+            (*buffer).owner = ptr::null_mut();
+            PyBufferError::new_err("what lies in the cache cannot be written to")
+                .restore(Python::assume_attached());
+            return -1;
+        }
+        let piece = object.cast::<Piece>();
+        ffi::Py_INCREF(object);
+        buffer.write(Buffer {
+            start: (*piece).start.cast_mut().cast(),
+            owner: object,
+            length: (*piece).length.cast_signed(),
+            item_size: 1,
+            read_only: 1,
+            dimensions: 1,
+            format: if asked(asked::FORMAT) { c"B".as_ptr().cast_mut().cast() } else { ptr::null_mut() },
+            shape: if asked(asked::SHAPE) { &raw mut (*buffer).length } else { ptr::null_mut() },
+            strides: if asked(asked::STRIDES) { &raw mut (*buffer).item_size } else { ptr::null_mut() },
+            suboffsets: ptr::null_mut(),
+            internal: ptr::null_mut(),
+        });
+    }
+    0
+}
+
+/// Lets go of the value and frees the object.
+#[expect(unsafe_code, reason = "CPython calls it")]
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: CPython calls it once, when nobody has the object any more; it was
+    // allocated by `piece`, which took a reference to the class.
+    unsafe {
+        let class = ffi::Py_TYPE(object);
+        let value = ManuallyDrop::take(&mut (*object.cast::<Piece>()).value);
+        // Out of here a panic would end the process; whatever it is, it was told.
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
+        ffi::PyObject_Free(object.cast());
+        ffi::Py_DECREF(class.cast());
+    }
+}
