@@ -13,7 +13,7 @@ COUNT ?= 60000
 # Beside what the Python package is measured.
 PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1.4.1 pymemcache==4.0.0
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -82,6 +82,9 @@ test-examples: build
 
 test-python: ## the Python package: wheel, style, types, stubs, tests
 	@bash scripts/python.sh
+
+test-pythons: test-python ## the Python package under other versions of CPython: make test-pythons PYTHONS="python3.10 python3.14t"
+	@scripts/pythons.sh $(PYTHONS)
 
 suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }

@@ -9,11 +9,11 @@
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::error::StartError;
 use crate::file;
+use crate::sync::Mutex;
 
 /// Largest file of passwords in bytes.
 const FILE_MAX: u64 = 1024 * 1024;

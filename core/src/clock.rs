@@ -5,10 +5,9 @@
 //! process. Reading the time is one relaxed load; whoever owns the cache's
 //! maintainer calls [`Clock::tick`].
 
+use crate::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use parking_lot::Mutex;
 
 /// Seconds that the clock shows at start.
 const START: u32 = 62;

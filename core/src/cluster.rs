@@ -16,9 +16,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::ConfigError;
+use crate::sync::Mutex;
 
 /// Longest text that a client may store, in bytes.
 pub const TEXT_MAX: usize = 64 * 1024;

@@ -36,7 +36,7 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod store;
-mod sync;
+pub mod sync;
 pub mod tls;
 pub mod walk;
 pub mod watch;

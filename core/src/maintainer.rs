@@ -9,11 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::store::Store;
+use crate::sync::{Condvar, Mutex};
 
 /// Items of a shard that one step of the crawler looks at.
 const CRAWL_STEP: usize = 256;
@@ -170,9 +169,9 @@ impl<'a> Rounds<'a> {
     }
 
     fn sleep(&self, time: Duration) {
-        let mut guard = self.state.sleeping.lock();
+        let guard = self.state.sleeping.lock();
         if !self.state.stop.load(Relaxed) && self.state.wanted.load(Relaxed) == 0 {
-            self.state.wake.wait_for(&mut guard, time);
+            drop(self.state.wake.wait_for(guard, time));
         }
     }
 

@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::cache::Cache;
 use crate::cluster::Node;
 use crate::config::{CacheConfig, Listen, ServerConfig};
@@ -24,6 +22,7 @@ use crate::net::block_signals;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
+use crate::sync::{Condvar, Mutex};
 use crate::tls::Tls;
 
 /// Where a server can be reached.
@@ -277,13 +276,10 @@ impl Threads {
         let (count, ended) = &*self.shared;
         let mut count = count.lock();
         while count.running > 0 {
-            match until {
-                None => ended.wait(&mut count),
-                Some(at) => {
-                    if ended.wait_until(&mut count, at).timed_out() && count.running > 0 {
-                        return false;
-                    }
-                }
+            count = match until.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => ended.wait(count),
+                Some(Duration::ZERO) => return false,
+                Some(left) => ended.wait_for(count, left),
             }
         }
         drop(count);

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,6 +138,34 @@ def test_a_child_does_not_hold_its_parents_sockets(tmp_path: Path, kind: str) ->
         """
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "served again\n", "")
+
+
+def test_children_serve_while_threads_of_the_parent_wait() -> None:
+    """Once, a child inherited who waited for what: one of a thousand hung here."""
+    stop = threading.Event()
+    with Cache() as cache:
+
+        def crowd() -> None:
+            while not stop.is_set():
+                Cache(16 << 20).close()
+                cache.incr("n", initial=0)
+
+        threads = [threading.Thread(target=crowd) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+
+            def serve() -> None:
+                for _ in range(3):
+                    with Server() as own:
+                        socket.create_connection(own.address).close()
+
+            for _ in range(40):
+                assert in_a_child(serve) == 0
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
 
 def test_children_that_exit_as_programs_do(tmp_path: Path) -> None:

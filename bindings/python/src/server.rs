@@ -12,7 +12,7 @@ use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, 
 use memcache_core::context::Stop;
 use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server as Core};
-use parking_lot::Mutex;
+use memcache_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use memcache_core::sync::{Condvar, Mutex};
 use memcache_core::watch::{WatchHub, Watcher as Core, kind};
-use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -70,12 +70,11 @@ impl Watcher {
     }
 
     fn wait(&self, time: Duration) -> Option<String> {
-        let mut guard = self.bell.0.lock();
+        let guard = self.bell.0.lock();
         if let Some(line) = self.take() {
             return Some(line);
         }
-        self.bell.1.wait_for(&mut guard, time);
-        drop(guard);
+        drop(self.bell.1.wait_for(guard, time));
         self.take()
     }
 }

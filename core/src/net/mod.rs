@@ -26,10 +26,10 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use mio::Waker;
-use parking_lot::Mutex;
 use socket2::SockRef;
 
 use crate::context::Context;
+use crate::sync::Mutex;
 
 /// A waker that can be taken away: its descriptor closes with the thread it
 /// woke, no matter who still holds the handle.

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
-use parking_lot::Mutex;
 
 use super::buffers::Input;
 use super::connection::{After, Connection, Place, Scratch};
@@ -27,6 +26,7 @@ use crate::config::{Protocol, TlsMode};
 use crate::context::{Context, Stop, WorkerStats};
 use crate::output::Output;
 use crate::session::CloseReason;
+use crate::sync::Mutex;
 
 /// Events taken from the queue at once.
 const EVENTS: usize = 1024;

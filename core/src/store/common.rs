@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
-use parking_lot::Mutex;
 
 use super::classes::Classes;
 use super::expiry::Flush;
@@ -15,6 +14,7 @@ use super::policy::Moment;
 use super::segment::Segments;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
+use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind, push_uri_encoded};
 
 /// A number that every set changes, on a cache line of its own: all else here is

@@ -40,8 +40,6 @@ use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
@@ -59,6 +57,7 @@ pub use self::visit::{Full, Visit};
 use crate::clock::Clock;
 use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
 use crate::error::AllocError;
+use crate::sync::Mutex;
 use crate::watch::WatchHub;
 
 /// A shard on cache lines of its own.

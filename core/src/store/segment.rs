@@ -15,11 +15,10 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use parking_lot::Mutex;
-
 use super::item::Ref;
 use super::memory::{Memory, advise_large};
 use crate::config::{CacheConfig, MIB};
+use crate::sync::Mutex;
 
 /// Segments of a shard when all memory is in use, at least: with fewer the
 /// segments that are open or spare would be a large part of it.

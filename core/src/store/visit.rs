@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::item::{HEADER, Item, Kind, Queue, Ref, bit, item_size};
 use super::logs::For;
 use super::policy::{self, Moment};
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
 use super::{Draft, NewItem, PinnedValue, Store, write_head};
+use crate::sync::MutexGuard;
 
 /// A shard, locked, opened at one key.
 ///

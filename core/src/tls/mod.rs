@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use memchr::memmem;
-use parking_lot::{Mutex, RwLock};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
@@ -29,6 +28,7 @@ use rustls::{
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
 use crate::error::{ConfigError, StartError};
 use crate::file;
+use crate::sync::Mutex;
 
 /// Sessions that are remembered for clients without tickets, as in OpenSSL.
 const SESSIONS: usize = 20_480;
@@ -43,7 +43,7 @@ pub struct Tls {
     config: TlsConfig,
     provider: Arc<CryptoProvider>,
     notes: Vec<String>,
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: Mutex<Arc<Loaded>>,
     reloading: Mutex<()>,
     /// Second of the cache's clock at which the files were read.
     refreshed: AtomicU32,
@@ -103,7 +103,7 @@ impl Tls {
             config: config.clone(),
             provider,
             notes,
-            loaded: RwLock::new(Arc::new(loaded)),
+            loaded: Mutex::new(Arc::new(loaded)),
             reloading: Mutex::new(()),
             refreshed: AtomicU32::new(0),
             stats: TlsStats::default(),
@@ -124,7 +124,7 @@ impl Tls {
         // Who began to read later must not be undone.
         let _one_at_a_time = self.reloading.lock();
         let loaded = Loaded::read(&self.config, &self.provider)?;
-        *self.loaded.write() = Arc::new(loaded);
+        *self.loaded.lock() = Arc::new(loaded);
         self.loaded_at(now);
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Tls {
 
     /// The rules for a new connection. `None`: no TLS.
     pub(crate) fn rules(&self, mode: TlsMode) -> Option<Arc<ServerConfig>> {
-        let loaded = self.loaded.read();
+        let loaded = self.loaded.lock();
         match mode {
             TlsMode::Off => None,
             TlsMode::Default => Some(Arc::clone(&loaded.default)),
