@@ -38,7 +38,7 @@ fi
 wheels=$PWD/target/wheels
 rm -rf "$wheels"
 # Not the release profile, which takes minutes: what is tested is the same.
-(cd python && "$venv/bin/maturin" build --quiet --profile pytest --locked --interpreter "$venv/bin/python" --out "$wheels")
+(cd python && "$venv/bin/maturin" build --quiet --profile extension --locked --interpreter "$venv/bin/python" --out "$wheels")
 "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheels"/*.whl
 
 bin=$venv/bin
