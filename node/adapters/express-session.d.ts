@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: errors are any in express-session, too
 import { type SessionData, Store } from 'express-session';
 import type { Cache } from '../index.js';
 import type { AdapterOptions } from './shared.js';

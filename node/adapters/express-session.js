@@ -2,7 +2,7 @@
 'use strict';
 
 const { peer } = require('../peer.js');
-const { clear, keysUnder, opened, short } = require('./shared.js');
+const { clear, keysUnder, opened, short, span } = require('./shared.js');
 
 const { Store } = peer('express-session');
 
@@ -30,14 +30,14 @@ class MemcacheStore extends Store {
   set(sid, session, callback) {
     answer(callback, () => {
       const ttl = this.#left(session);
-      if (ttl > 0) this.cache.set(this.#key(sid), JSON.stringify(session), ttl);
+      if (ttl > 0) this.cache.set(this.#key(sid), JSON.stringify(session), span(ttl));
       else this.cache.delete(this.#key(sid));
     });
   }
 
   /** The session lives on, as long as its cookie. What is stored stays, so that no other request's changes are lost. */
   touch(sid, session, callback) {
-    answer(callback, () => void this.cache.touch(this.#key(sid), this.#left(session)));
+    answer(callback, () => void this.cache.touch(this.#key(sid), span(this.#left(session))));
   }
 
   destroy(sid, callback) {

@@ -9,7 +9,7 @@ import type { AdapterOptions } from './shared.js';
 export class KeyvMemcache extends EventEmitter {
   constructor(options?: AdapterOptions);
   readonly cache: Cache;
-  opts: any;
+  opts: object;
   /** Keyv 5 sets it. */
   namespace?: string | undefined;
   get<Value>(key: string): Promise<Value | undefined>;
@@ -17,8 +17,9 @@ export class KeyvMemcache extends EventEmitter {
   has(key: string): Promise<boolean>;
   hasMany(keys: string[]): Promise<boolean[]>;
   /** `ttl` is milliseconds; the cache keeps the value so long at least, and up to two seconds longer. */
-  set(key: string, value: any, ttl?: number): Promise<boolean>;
-  setMany(entries: Array<{ key: string; value: any; ttl?: number }>): Promise<any>;
+  set(key: string, value: unknown, ttl?: number): Promise<boolean>;
+  // biome-ignore lint/suspicious/noExplicitAny: Keyv 5 wants void, but takes, as Keyv 6 does, whether each was stored
+  setMany(entries: Array<{ key: string; value: unknown; ttl?: number }>): Promise<any>;
   delete(key: string): Promise<boolean>;
   /** Whether any was there. */
   deleteMany(keys: string[]): Promise<boolean>;

@@ -3,19 +3,16 @@
 
 const { EventEmitter } = require('node:events');
 const { classes } = require('../errors.js');
-const { clear, keysUnder, opened, short } = require('./shared.js');
+const { clear, keysUnder, opened, short, span } = require('./shared.js');
 
 const { OutOfMemoryError, ValueTooLargeError } = classes;
-
-/** Milliseconds from which on a time to live is for ever: a cache takes 100 years. */
-const FOR_EVER = 100 * 365 * 86_400_000;
 
 /**
  * Seconds that last as long as so many milliseconds. The cache's second may end at any moment, so it is one more: Keyv itself
  * looks at the milliseconds.
  */
 function seconds(ttl) {
-  return ttl > 0 && ttl < FOR_EVER ? Math.ceil(ttl / 1000) + 1 : undefined;
+  return ttl > 0 ? span(Math.ceil(ttl / 1000) + 1) : undefined;
 }
 
 /**

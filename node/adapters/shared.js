@@ -8,6 +8,8 @@ const { classes } = require('../errors.js');
 const KEY_MAX = 250;
 /** Of a SHA-256, in hexadecimal. */
 const DIGEST = 64;
+/** In seconds. */
+const CENTURY = 100 * 365 * 86_400;
 
 /** The cache that an adapter is given, which its owner closes, or one of its own. */
 function opened({ cache, ...settings }) {
@@ -16,6 +18,11 @@ function opened({ cache, ...settings }) {
     throw new classes.ConfigError(`cache is one that is there and keeps its settings; ${name} is for a new one`);
   }
   return { cache, own: false };
+}
+
+/** A time to live as a cache takes it, which is up to 100 years; longer is for ever. */
+function span(seconds) {
+  return seconds < CENTURY ? seconds : undefined;
 }
 
 /** A key of any length as one of 250 bytes at most. It begins as it did, so that what has a prefix keeps it. */
@@ -37,4 +44,4 @@ function clear(cache, prefix) {
   else cache.deleteMany(keysUnder(cache, prefix));
 }
 
-module.exports = { clear, keysUnder, opened, short };
+module.exports = { clear, keysUnder, opened, short, span };

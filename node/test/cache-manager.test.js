@@ -26,7 +26,10 @@ test('what cache-manager documents', async (t) => {
   assert.deepEqual(await cache.set('key', { any: 'value' }), { any: 'value' });
   assert.deepEqual(await cache.get('key'), { any: 'value' });
   assert.equal(await cache.get('nothing'), undefined);
-  await cache.mset([{ key: 'a', value: 1 }, { key: 'b', value: 2, ttl: 5000 }]);
+  await cache.mset([
+    { key: 'a', value: 1 },
+    { key: 'b', value: 2, ttl: 5000 },
+  ]);
   assert.deepEqual(await cache.mget(['a', 'b', 'c']), [1, 2, undefined]);
   assert.ok(Math.abs((await cache.ttl('b')) - Date.now() - 5000) < 1000);
   assert.ok(Math.abs((await cache.ttl('a')) - Date.now() - 60_000) < 1000);
@@ -53,7 +56,10 @@ test('wrap calls once, however many ask', async (t) => {
     return { calls };
   };
   const all = await Promise.all(Array.from({ length: 10 }, () => cache.wrap('key', make, 60_000)));
-  assert.deepEqual(all, Array.from({ length: 10 }, () => ({ calls: 1 })));
+  assert.deepEqual(
+    all,
+    Array.from({ length: 10 }, () => ({ calls: 1 })),
+  );
   assert.deepEqual(await cache.wrap('key', make, 60_000), { calls: 1 });
   memcache.clock.freeze();
   memcache.clock.advance(62);
@@ -62,7 +68,10 @@ test('wrap calls once, however many ask', async (t) => {
   assert.equal(value, 1);
   assert.ok(expires > Date.now());
   // What cannot be made is not kept.
-  await assert.rejects(cache.wrap('bad', async () => Promise.reject(new Error('not made'))), /not made/);
+  await assert.rejects(
+    cache.wrap('bad', async () => Promise.reject(new Error('not made'))),
+    /not made/,
+  );
   assert.equal(await cache.wrap('bad', () => 'made'), 'made');
 });
 

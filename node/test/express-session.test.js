@@ -75,6 +75,7 @@ test('sessions live as long as their cookies, by the clock of the cache', async 
   store.cache.clock.freeze();
   await set('minute', { cookie: cookie(60_000) });
   await set('browser', { cookie: {} });
+  await set('ever', { cookie: { expires: new Date('9999-12-31') } });
   store.cache.clock.advance(59);
   assert.ok(await get('minute'));
   await touch('minute', { cookie: cookie(60_000) });
@@ -82,6 +83,7 @@ test('sessions live as long as their cookies, by the clock of the cache', async 
   assert.ok(await get('minute'));
   store.cache.clock.advance(1);
   assert.equal(await get('minute'), undefined);
+  assert.ok(await get('ever'));
   store.cache.clock.advance(600 - 119 - 1);
   assert.ok(await get('browser'));
   store.cache.clock.advance(1);
@@ -103,7 +105,7 @@ test('a store leaves alone what is not its own', async (t) => {
   assert.equal(cache.getString('other'), 'value');
 });
 
-test('errors go to the callback', async (t) => {
+test('errors go to the callback', async () => {
   const store = new MemcacheStore();
   const { get, set } = promised(store);
   await set('a', { cookie: {}, name: 'Ada' });

@@ -44,7 +44,13 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     const keyv = made(t);
     assert.equal(await keyv.set('a', { name: 'Ada' }), true);
     assert.deepEqual(await keyv.get('a'), { name: 'Ada' });
-    assert.deepEqual(await keyv.setMany([{ key: 'b', value: 2 }, { key: 'c', value: null, ttl: 60_000 }]), [true, true]);
+    assert.deepEqual(
+      await keyv.setMany([
+        { key: 'b', value: 2 },
+        { key: 'c', value: null, ttl: 60_000 },
+      ]),
+      [true, true],
+    );
     assert.deepEqual(await keyv.getMany(['a', 'nothing', 'b', 'c']), [{ name: 'Ada' }, undefined, 2, null]);
     assert.deepEqual(await keyv.hasMany(['a', 'nothing']), [true, false]);
     assert.equal(await keyv.has('b'), true);
@@ -69,7 +75,10 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     for await (const entry of shopping.iterator()) seen.push(entry);
     assert.deepEqual(seen, [['key', 'there']]);
     await shop.clear();
-    assert.deepEqual([await shop.get('key'), await shop.get('k'.repeat(1000)), await shopping.get('key')], [undefined, undefined, 'there']);
+    assert.deepEqual(
+      [await shop.get('key'), await shop.get('k'.repeat(1000)), await shopping.get('key')],
+      [undefined, undefined, 'there'],
+    );
     assert.equal(cache.getString('shop'), 'not of Keyv');
     // What was given is not closed.
     await shop.disconnect();
@@ -93,7 +102,10 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     cache.clock.freeze();
     await keyv.set('minute', 1);
     await keyv.set('half a second', 1, 500);
-    await keyv.setMany([{ key: 'hour', value: 1, ttl: 3_600_000 }, { key: 'millennium', value: 1, ttl: 1000 * 365 * 86_400_000 }]);
+    await keyv.setMany([
+      { key: 'hour', value: 1, ttl: 3_600_000 },
+      { key: 'millennium', value: 1, ttl: 1000 * 365 * 86_400_000 },
+    ]);
     const keys = ['half a second', 'minute', 'hour', 'millennium'];
     const there = async () => (await keyv.getMany(keys)).filter((value) => value === 1).length;
     assert.equal(await there(), 4);
@@ -115,7 +127,10 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     assert.equal(await keyv.set('key', 'x'.repeat(2 << 20)), false);
     assert.deepEqual(errors, ['ValueTooLargeError']);
     assert.equal(await keyv.get('key'), undefined);
-    const many = [{ key: 'key', value: 'x'.repeat(2 << 20) }, { key: 'other', value: 'y' }];
+    const many = [
+      { key: 'key', value: 'x'.repeat(2 << 20) },
+      { key: 'other', value: 'y' },
+    ];
     assert.deepEqual(await keyv.setMany(many), [false, true]);
     assert.deepEqual(await keyv.getMany(['key', 'other']), [undefined, 'y']);
   });
