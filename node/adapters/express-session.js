@@ -2,7 +2,7 @@
 'use strict';
 
 const { peer } = require('../peer.js');
-const { clear, keysUnder, opened, short, span } = require('./shared.js');
+const { clear, keysUnder, lasting, opened, short } = require('./shared.js');
 
 const { Store } = peer('express-session');
 
@@ -24,39 +24,38 @@ class MemcacheStore extends Store {
   }
 
   get(sid, callback) {
-    answer(callback, () => this.#read(this.#key(sid)));
+    answer(callback, () => living(this.cache.getString(this.#key(sid))));
   }
 
   set(sid, session, callback) {
     answer(callback, () => {
-      const ttl = this.#left(session);
-      if (ttl > 0) this.cache.set(this.#key(sid), JSON.stringify(session), span(ttl));
-      else this.cache.delete(this.#key(sid));
+      this.cache.set(this.#key(sid), JSON.stringify(session), this.#ttlOf(session));
     });
   }
 
-  /** The session lives on, as long as its cookie. What is stored stays, so that no other request's changes are lost. */
-  touch(sid, session, callback) {
-    answer(callback, () => void this.cache.touch(this.#key(sid), span(this.#left(session))));
+  /** The session lives on, as long as its cookie does now. Nothing else changes. */
+  touch(sid, { cookie }, callback) {
+    answer(callback, () => {
+      const key = this.#key(sid);
+      const found = this.cache.gets(key);
+      const session = living(found?.value.toString());
+      // Whoever has stored it since has seen to its life, too.
+      if (session) this.cache.cas(key, JSON.stringify({ ...session, cookie }), found.cas, this.#ttlOf({ cookie }));
+    });
   }
 
   destroy(sid, callback) {
-    answer(callback, () => void this.cache.delete(this.#key(sid)));
-  }
-
-  all(callback) {
     answer(callback, () => {
-      const sessions = Object.create(null);
-      for (const key of keysUnder(this.cache, this.#prefix)) {
-        const session = this.#read(key);
-        if (session !== undefined) sessions[key.toString().slice(this.#prefix.length)] = session;
-      }
-      return sessions;
+      this.cache.delete(this.#key(sid));
     });
   }
 
+  all(callback) {
+    answer(callback, () => this.#all());
+  }
+
   length(callback) {
-    answer(callback, () => [...keysUnder(this.cache, this.#prefix)].length);
+    answer(callback, () => Object.keys(this.#all()).length);
   }
 
   clear(callback) {
@@ -72,17 +71,27 @@ class MemcacheStore extends Store {
     return short(this.#prefix + sid);
   }
 
-  #read(key) {
-    const text = this.cache.getString(key);
-    return text === undefined ? undefined : JSON.parse(text);
+  #all() {
+    const sessions = Object.create(null);
+    for (const key of keysUnder(this.cache, this.#prefix)) {
+      const session = living(this.cache.getString(key));
+      if (session) sessions[key.toString().slice(this.#prefix.length)] = session;
+    }
+    return sessions;
   }
 
-  /** Seconds until the session is over. */
-  #left({ cookie }) {
-    const expires = cookie?.expires;
-    if (expires === undefined || expires === null) return this.#ttl;
-    return Math.max(0, Math.ceil((new Date(expires) - Date.now()) / 1000));
+  #ttlOf({ cookie }) {
+    const expires = cookie?.expires ?? undefined;
+    return expires === undefined ? this.#ttl : lasting(Math.max(0, new Date(expires) - Date.now()));
   }
+}
+
+/** A session, of what is stored, unless its cookie is over. */
+function living(text) {
+  if (text === undefined) return undefined;
+  const session = JSON.parse(text);
+  const expires = session.cookie?.expires ?? undefined;
+  return expires === undefined || new Date(expires) > Date.now() ? session : undefined;
 }
 
 /** Does it now, and tells whoever asked a moment later, as they expect of a store. */

@@ -3,16 +3,13 @@
 
 const { EventEmitter } = require('node:events');
 const { classes } = require('../errors.js');
-const { clear, keysUnder, opened, short, span } = require('./shared.js');
+const { clear, keysUnder, lasting, opened, short } = require('./shared.js');
 
 const { OutOfMemoryError, ValueTooLargeError } = classes;
 
-/**
- * Seconds that last as long as so many milliseconds. The cache's second may end at any moment, so it is one more: Keyv itself
- * looks at the milliseconds.
- */
+/** Keyv itself looks at the milliseconds; none, or 0, is for ever. */
 function seconds(ttl) {
-  return ttl > 0 ? span(Math.ceil(ttl / 1000) + 1) : undefined;
+  return ttl > 0 ? lasting(ttl) : undefined;
 }
 
 /**

@@ -20,8 +20,12 @@ function opened({ cache, ...settings }) {
   return { cache, own: false };
 }
 
-/** A time to live as a cache takes it, which is up to 100 years; longer is for ever. */
-function span(seconds) {
+/**
+ * Seconds in a cache that last as long as so many milliseconds, of which adapters themselves know: the cache's second may end
+ * at any moment, so it is one more. A cache takes up to 100 years; longer is for ever.
+ */
+function lasting(milliseconds) {
+  const seconds = Math.ceil(milliseconds / 1000) + 1;
   return seconds < CENTURY ? seconds : undefined;
 }
 
@@ -44,4 +48,4 @@ function clear(cache, prefix) {
   else cache.deleteMany(keysUnder(cache, prefix));
 }
 
-module.exports = { clear, keysUnder, opened, short, span };
+module.exports = { clear, keysUnder, lasting, opened, short };
