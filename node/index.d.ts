@@ -196,6 +196,8 @@ export class Faults {
   error(when?: FaultConditions): FaultRule;
   /** Reads find nothing. */
   miss(when?: FaultConditions): FaultRule;
+  /** Replies end after so many bytes, and the connection with them. */
+  truncate(after: number, when?: FaultConditions): FaultRule;
   /** Takes all faults away. */
   clear(): void;
 }

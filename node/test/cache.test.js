@@ -406,9 +406,10 @@ test('a closed cache says so', () => {
     () => c.touch('key'), () => c.delete('key'), () => c.invalidate('key'), () => c.flush(), () => c.size,
     () => [...c], () => [...c.keys()], () => c.stats(), () => c.clock, () => c.setMany({ a: '1' }), () => c.deleteMany(['a']),
   ];
+  uses.push(() => clock.freeze(), () => clock.advance(1), () => clock.time());
   for (const use of uses) assert.throws(use, closed);
-  // Its clock does no harm.
-  clock.freeze();
+  // The end of `using` does no harm.
+  clock[Symbol.dispose]();
 });
 
 test('settings that cannot work are refused', () => {
