@@ -211,7 +211,8 @@ class Server {
   #tcp() {
     this.#live();
     const at = this.#at('tcp');
-    if (at === undefined) throw new ClosedError('this server listens at a Unix socket alone; see unixSocket, or give it a host');
+    if (at === undefined)
+      throw new ClosedError('this server listens at a Unix socket alone; see unixSocket, or give it a host');
     return at;
   }
 

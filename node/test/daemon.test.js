@@ -50,7 +50,11 @@ test('it tells its version, and refuses flags that there are not', () => {
   assert.match(refused.stderr, /nothing/);
 });
 
-for (const [signal, words] of [['SIGTERM', ''], ['SIGINT', ''], ['SIGUSR1', 'Gracefully stopping\n']]) {
+for (const [signal, words] of [
+  ['SIGTERM', ''],
+  ['SIGINT', ''],
+  ['SIGUSR1', 'Gracefully stopping\n'],
+]) {
   test(`it serves until ${signal} comes`, { timeout: 60_000 }, async (t) => {
     const path = socket(t);
     const child = daemon('-s', path);

@@ -60,10 +60,25 @@ test('a closed server is gone, and starts again at its address, empty', async (t
   assert.equal(server.running, false);
   assert.equal(inspect(server), '<Server, not running>');
   assert.ok(cache.closed);
-  const uses = [() => server.address, () => server.host, () => server.port, () => server.url, () => server.unixSocket,
-    () => server.udpAddress, () => server.tls, () => server.tlsOptions(), () => server.cache, () => server.clock,
-    () => server.faults, () => server.stats(), () => server.watch(), () => server.lastCommands, () => server.clearCommands(),
-    () => server.setClusterNodes([]), () => server.ref()];
+  const uses = [
+    () => server.address,
+    () => server.host,
+    () => server.port,
+    () => server.url,
+    () => server.unixSocket,
+    () => server.udpAddress,
+    () => server.tls,
+    () => server.tlsOptions(),
+    () => server.cache,
+    () => server.clock,
+    () => server.faults,
+    () => server.stats(),
+    () => server.watch(),
+    () => server.lastCommands,
+    () => server.clearCommands(),
+    () => server.setClusterNodes([]),
+    () => server.ref(),
+  ];
   for (const use of uses) assert.throws(use, closed);
   await server.close();
   server.unref();
@@ -162,7 +177,10 @@ describe('TLS', () => {
   test('with clients that show a certificate', async (t) => {
     const server = await serve(t, { tls: 'test-mutual' });
     assert.equal(await over(server.tlsOptions()), 'MN\r\n');
-    assert.equal(await over({ ...server.tlsOptions(), cert: undefined, key: undefined }), 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED');
+    assert.equal(
+      await over({ ...server.tlsOptions(), cert: undefined, key: undefined }),
+      'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+    );
   });
 
   test('with files that are none', async (t) => {
@@ -179,8 +197,14 @@ describe('TLS', () => {
 test('users prove who they are', async (t) => {
   const server = await serve(t, { users: { somebody: 'secret' }, auth: 'text' });
   const login = ['set auth 0 0 15', 'somebody secret'];
-  assert.equal(await ask(place(server), 'get key', ...login, 'get key'), 'CLIENT_ERROR unauthenticated\r\nSTORED\r\nEND\r\n');
-  assert.equal(await ask(place(server), 'set auth 0 0 14', 'somebody wrong', ...login), 'CLIENT_ERROR authentication failure\r\nSTORED\r\n');
+  assert.equal(
+    await ask(place(server), 'get key', ...login, 'get key'),
+    'CLIENT_ERROR unauthenticated\r\nSTORED\r\nEND\r\n',
+  );
+  assert.equal(
+    await ask(place(server), 'set auth 0 0 14', 'somebody wrong', ...login),
+    'CLIENT_ERROR authentication failure\r\nSTORED\r\n',
+  );
   const other = await serve(t, { users: new Map([['a', 'b']]), auth: 'text' });
   assert.equal(await ask(place(other), 'set auth 0 0 3', 'a b', 'mn'), 'STORED\r\nMN\r\n');
 });
@@ -213,8 +237,10 @@ describe('faults', () => {
     const server = await serve(t);
     server.cache.set('key', 'value');
     const error = server.faults.error('out of order', { command: 'get', key: 'k*', times: 1 });
-    assert.equal(await ask(place(server), 'mg key', 'get other', 'get key', 'get key'),
-      'HD\r\nEND\r\nSERVER_ERROR out of order\r\nVALUE key 0 5\r\nvalue\r\nEND\r\n');
+    assert.equal(
+      await ask(place(server), 'mg key', 'get other', 'get key', 'get key'),
+      'HD\r\nEND\r\nSERVER_ERROR out of order\r\nVALUE key 0 5\r\nvalue\r\nEND\r\n',
+    );
     assert.equal(error.remove(), 1);
     assert.equal(error.remove(), 1);
     const miss = server.faults.miss({ key: Buffer.from('key') });
@@ -239,8 +265,15 @@ describe('faults', () => {
 
   test('that cannot be are refused', async (t) => {
     const { faults } = await serve(t);
-    const wrong = [() => faults.delay(-1), () => faults.delay(NaN), () => faults.miss({ probability: 2 }), () => faults.miss({ times: -1 }),
-      () => faults.error('two\r\nlines'), () => faults.truncate(-1), () => faults.truncate(1.5)];
+    const wrong = [
+      () => faults.delay(-1),
+      () => faults.delay(NaN),
+      () => faults.miss({ probability: 2 }),
+      () => faults.miss({ times: -1 }),
+      () => faults.error('two\r\nlines'),
+      () => faults.truncate(-1),
+      () => faults.truncate(1.5),
+    ];
     for (const make of wrong) assert.throws(make, { name: 'ConfigError' });
     assert.throws(() => faults.delay('1'), { name: 'TypeError' });
     assert.throws(() => faults.truncate(), { name: 'TypeError' });
@@ -266,7 +299,11 @@ describe('watching', () => {
     }
     assert.deepEqual(
       events.map(({ type, key, fields }) => [type, String(key), fields.status]),
-      [['item_get', 'kéy', 'not_found'], ['item_store', 'kéy', 'stored'], ['item_get', 'other', 'not_found']],
+      [
+        ['item_get', 'kéy', 'not_found'],
+        ['item_store', 'kéy', 'stored'],
+        ['item_get', 'other', 'not_found'],
+      ],
     );
     assert.ok(events.every(({ time, fields }) => Math.abs(time - Date.now() / 1000) < 60 && fields.gid > 0));
     assert.deepEqual(await watch.next(), { done: true, value: undefined });
@@ -361,14 +398,34 @@ test('a port that is taken, settings that cannot work', async (t) => {
   const server = await serve(t);
   const before = directories().length;
   await assert.rejects(Server.start({ port: server.port, tls: 'test' }), {
-    name: 'StartError', code: 'ERR_MEMCACHE_START', system: 'EADDRINUSE', errno: -98, message: /failed to listen/,
+    name: 'StartError',
+    code: 'ERR_MEMCACHE_START',
+    system: 'EADDRINUSE',
+    errno: -98,
+    message: /failed to listen/,
   });
   assert.equal(directories().length, before);
   await assert.rejects(Server.start({ host: '192.0.2.1' }), { name: 'StartError', system: 'EADDRNOTAVAIL' });
   await assert.rejects(Server.start({ unixSocket: '/nowhere/socket' }), { name: 'StartError', system: 'ENOENT' });
-  const wrong = [{ port: -1 }, { port: 65536 }, { port: '1' }, { host: 'example.com' }, { host: 5 }, { auth: 'basic' }, { tls: 'yes' },
-    { threads: 0 }, { threads: 1.5 }, { idleTimeout: -1 }, { unixMask: 0o1000 }, { cache: {} }, { ports: 1 }, { maxConnections: 0 },
-    { cache: new Cache(), name: 'a' }, { memoryLimit: 'much' }, { clusterNodes: ['no port'] }];
+  const wrong = [
+    { port: -1 },
+    { port: 65536 },
+    { port: '1' },
+    { host: 'example.com' },
+    { host: 5 },
+    { auth: 'basic' },
+    { tls: 'yes' },
+    { threads: 0 },
+    { threads: 1.5 },
+    { idleTimeout: -1 },
+    { unixMask: 0o1000 },
+    { cache: {} },
+    { ports: 1 },
+    { maxConnections: 0 },
+    { cache: new Cache(), name: 'a' },
+    { memoryLimit: 'much' },
+    { clusterNodes: ['no port'] },
+  ];
   for (const options of wrong) {
     await assert.rejects(Server.start(options), { name: 'ConfigError', code: 'ERR_MEMCACHE_CONFIG' }, inspect(options));
   }

@@ -26,7 +26,10 @@ test('a name opens the same cache', async (t) => {
   const same = new Cache({ name: 'shop' });
   assert.equal(same.getString('key'), 'from there');
   for (const options of [{ memoryLimit: 32 << 20 }, { itemSizeMax: 4 << 20 }, { evictions: false }]) {
-    assert.throws(() => new Cache({ name: 'shop', ...options }), { name: 'ConfigError', message: /"shop" is there already, with another/ });
+    assert.throws(() => new Cache({ name: 'shop', ...options }), {
+      name: 'ConfigError',
+      message: /"shop" is there already, with another/,
+    });
   }
   // It lives as long as somebody has it.
   cache.close();
