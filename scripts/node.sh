@@ -26,7 +26,13 @@ node install.js extension
 
 tests=("$@")
 if [ $# -eq 0 ]; then tests=(test/*.test.js test/*.test.mjs); fi
-timeout --kill-after 10 600 node --test --test-reporter dot --expose-gc "${tests[@]}"
+log=$root/target/node-tests.log
+if ! timeout --kill-after 10 600 node --test --expose-gc --test-reporter dot --test-reporter-destination stdout \
+    --test-reporter spec --test-reporter-destination "$log" "${tests[@]}"; then
+    # What failed stands at the end.
+    sed -n '/failing tests:/,$p' "$log"
+    exit 1
+fi
 echo
 
 # The rest is not for those who ask for some tests.
