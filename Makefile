@@ -13,7 +13,10 @@ COUNT ?= 60000
 # Beside what the Python package is measured.
 PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1.4.1 pymemcache==4.0.0
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
+# Where setup puts Node if it has to.
+export PATH := $(CURDIR)/target/bin:$(PATH)
+
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-node differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -33,7 +36,7 @@ header: ## write include/memcache_rs.h from capi/
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy
@@ -82,6 +85,9 @@ test-examples: build
 
 test-python: ## the Python package: wheel, style, types, stubs, tests
 	@bash scripts/python.sh
+
+test-node: setup ## the Node package: style, types, tests, what would be published
+	@bash scripts/node.sh
 
 suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }

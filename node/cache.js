@@ -38,7 +38,6 @@ function checked(options) {
   for (const [name, value] of Object.entries(options)) {
     const kind = OPTIONS[name];
     if (kind === undefined) throw new classes.ConfigError(`a cache has no option ${inspect(name)}`);
-    // biome-ignore lint/suspicious/useValidTypeof: it is one of those above
     if (value !== undefined && typeof value !== kind) {
       throw new classes.ConfigError(`${name} is a ${kind}, not ${inspect(value)}`);
     }
@@ -230,9 +229,7 @@ class Cache {
   // Writing.
 
   set(key, value, options) {
-    const answer = isOptions(options)
-      ? this.#set(key, value, options.ttl, options.flags)
-      : this.#set(key, value, options);
+    const answer = isOptions(options) ? this.#set(key, value, options.ttl, options.flags) : this.#set(key, value, options);
     if (answer < MISS) this.#refuse(this.set);
   }
 

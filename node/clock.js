@@ -12,7 +12,7 @@ class Clock {
 
   /** Stops time. With `using`, it runs again at the end. */
   freeze() {
-    this.#native.freeze();
+    call(() => this.#native.freeze());
     return this;
   }
 
@@ -28,7 +28,7 @@ class Clock {
 
   /** Now, as a Unix time. */
   time() {
-    return this.#native.time();
+    return call(() => this.#native.time());
   }
 
   [Symbol.dispose]() {

@@ -49,9 +49,14 @@ class Faults {
     return this.#add(() => this.#native.miss(when));
   }
 
+  /** Replies end after so many bytes, and the connection with them. */
+  truncate(after, when = {}) {
+    return this.#add(() => this.#native.truncate(after, when));
+  }
+
   /** Takes all faults away. */
   clear() {
-    this.#native.clear();
+    call(() => this.#native.clear());
   }
 
   #add(make) {

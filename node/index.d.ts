@@ -109,10 +109,18 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   /** Stores if the item's CAS is still this one; undefined if there is no item. */
   cas(key: Octets, value: Octets, cas: bigint, options?: Ttl | StoreOptions): boolean | undefined;
   /** Adds to a number and gives the sum: beyond 2^53 a bigint. It wraps at 2^64. */
-  incr(key: Octets, delta: number | bigint | undefined, options: CountOptions & { initial: number | bigint }): number | bigint;
+  incr(
+    key: Octets,
+    delta: number | bigint | undefined,
+    options: CountOptions & { initial: number | bigint },
+  ): number | bigint;
   incr(key: Octets, delta?: number | bigint, options?: CountOptions): number | bigint | undefined;
   /** Takes from a number and gives the difference, 0 at least. */
-  decr(key: Octets, delta: number | bigint | undefined, options: CountOptions & { initial: number | bigint }): number | bigint;
+  decr(
+    key: Octets,
+    delta: number | bigint | undefined,
+    options: CountOptions & { initial: number | bigint },
+  ): number | bigint;
   decr(key: Octets, delta?: number | bigint, options?: CountOptions): number | bigint | undefined;
   /** Gives the item a new time to live; false if there is none. */
   touch(key: Octets, ttl?: Ttl): boolean;
@@ -196,6 +204,8 @@ export class Faults {
   error(when?: FaultConditions): FaultRule;
   /** Reads find nothing. */
   miss(when?: FaultConditions): FaultRule;
+  /** Replies end after so many bytes, and the connection with them. */
+  truncate(after: number, when?: FaultConditions): FaultRule;
   /** Takes all faults away. */
   clear(): void;
 }

@@ -38,8 +38,24 @@ const DEFAULTS = {
   recordCommands: false,
 };
 
-/** Servers that run: they do so until they are closed, or their thread ends, whoever remembers them. */
-const running = new Set();
+/**
+ * What ends the servers that run, or are about to: they do so until they are closed, or their thread ends, whoever remembers
+ * them. Node finalizes nothing at a process.exit(), so that their files would stay.
+ */
+const running = new Map();
+
+function endAll() {
+  for (const end of running.values()) end();
+}
+
+function started(server, end) {
+  if (running.size === 0) process.on('exit', endAll);
+  running.set(server, end);
+}
+
+function stopped(server) {
+  if (running.delete(server) && running.size === 0) process.off('exit', endAll);
+}
 
 class Server {
   #options;
@@ -109,6 +125,7 @@ class Server {
     const { memoryLimit, itemSizeMax, evictions, name } = options;
     this.#cache ??= new Cache({ name, memoryLimit, itemSizeMax, evictions });
     const tls = typeof options.tls === 'object' ? options.tls : undefined;
+    started(this, () => this.#native.end());
     try {
       const cache = nativeOf(this.#cache);
       await call(() =>
@@ -131,6 +148,7 @@ class Server {
         }),
       );
     } catch (error) {
+      stopped(this);
       this.#forget();
       throw refined(error);
     }
@@ -138,7 +156,6 @@ class Server {
     this.#tls = this.#native.tls() ?? undefined;
     // Where it will be again.
     this.#port = this.#at('tcp')?.port ?? this.#port;
-    running.add(this);
     return this;
   }
 
@@ -146,8 +163,8 @@ class Server {
     for (const watch of this.#watches) watch.close();
     this.unref();
     this.#listening = undefined;
-    running.delete(this);
     await this.#native.stop(graceful, timeout);
+    stopped(this);
     this.#forget();
   }
 
@@ -194,7 +211,8 @@ class Server {
   #tcp() {
     this.#live();
     const at = this.#at('tcp');
-    if (at === undefined) throw new ClosedError('this server listens at a Unix socket alone; see unixSocket, or give it a host');
+    if (at === undefined)
+      throw new ClosedError('this server listens at a Unix socket alone; see unixSocket, or give it a host');
     return at;
   }
 

@@ -41,7 +41,18 @@ test('values come and go', (t) => {
 describe('keys', () => {
   test('are strings as UTF-8, or bytes', (t) => {
     const c = cache(t);
-    for (const key of ['a', 'é', '€', '𝄞', 'ÿ'.repeat(125), 'k'.repeat(250), '€'.repeat(83), '\0', 'a b', `cons${c}`.slice(0, 9)]) {
+    for (const key of [
+      'a',
+      'é',
+      '€',
+      '𝄞',
+      'ÿ'.repeat(125),
+      'k'.repeat(250),
+      '€'.repeat(83),
+      '\0',
+      'a b',
+      `cons${c}`.slice(0, 9),
+    ]) {
       c.set(key, key);
       assert.equal(c.getString(bytes(key)), key);
       assert.equal(c.getString(new Uint8Array(bytes(key))), key);
@@ -63,7 +74,13 @@ describe('keys', () => {
 
   test('have 1 to 250 bytes', (t) => {
     const c = cache(t);
-    const long = [['', 0], ['k'.repeat(251), 251], ['k'.repeat(5000), 5000], ['é'.repeat(126), 252], ['€'.repeat(84), 252]];
+    const long = [
+      ['', 0],
+      ['k'.repeat(251), 251],
+      ['k'.repeat(5000), 5000],
+      ['é'.repeat(126), 252],
+      ['€'.repeat(84), 252],
+    ];
     for (const [key, length] of long) {
       for (const given of [key, bytes(key)]) {
         const refused = { name: 'InvalidKeyError', code: 'ERR_MEMCACHE_INVALID_KEY', message: new RegExp(`has ${length};`) };
@@ -77,7 +94,19 @@ describe('keys', () => {
 
   test('of another kind are a TypeError', (t) => {
     const c = cache(t);
-    for (const key of [1, 1n, null, undefined, {}, [], Symbol('a'), () => {}, new ArrayBuffer(1), new Uint16Array(1), true]) {
+    for (const key of [
+      1,
+      1n,
+      null,
+      undefined,
+      {},
+      [],
+      Symbol('a'),
+      () => {},
+      new ArrayBuffer(1),
+      new Uint16Array(1),
+      true,
+    ]) {
       const refused = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE', message: /^a key is a string, a Buffer/ };
       assert.throws(() => c.get(key), refused);
       assert.throws(() => c.has(key), refused);
@@ -108,7 +137,16 @@ describe('values', () => {
 
   test('are strings as UTF-8, whatever their length', (t) => {
     const c = cache(t);
-    for (const text of ['', 'é', '€𝄞', 'é'.repeat(300), 'é€𝄞'.repeat(200), 'é€𝄞'.repeat(20_000), 'x'.repeat(511), 'x'.repeat(512)]) {
+    for (const text of [
+      '',
+      'é',
+      '€𝄞',
+      'é'.repeat(300),
+      'é€𝄞'.repeat(200),
+      'é€𝄞'.repeat(20_000),
+      'x'.repeat(511),
+      'x'.repeat(512),
+    ]) {
       c.set('key', text);
       assert.equal(c.getString('key'), text);
       assert.deepEqual(c.get('key'), bytes(text));
@@ -221,9 +259,18 @@ test('getItem tells all', (t) => {
   c.set('key', 'value', { ttl: 100, flags: 7 });
   c.clock.advance(10);
   const item = c.getItem('key');
-  assert.deepEqual({ ...item, cas: undefined }, {
-    value: bytes('value'), flags: 7, cas: undefined, ttl: 90, idle: 10, fetched: false, stale: false,
-  });
+  assert.deepEqual(
+    { ...item, cas: undefined },
+    {
+      value: bytes('value'),
+      flags: 7,
+      cas: undefined,
+      ttl: 90,
+      idle: 10,
+      fetched: false,
+      stale: false,
+    },
+  );
   assert.equal(c.getItem('key').fetched, true);
   c.set('key', 'value', { flags: 2 ** 32 - 1 });
   assert.equal(c.getItem('key').ttl, undefined);
@@ -308,7 +355,18 @@ describe('time', () => {
     const c = cache(t);
     c.set('key', '1');
     const year = 365.25 * 86_400;
-    const none = [-1, NaN, Infinity, 101 * year, new Date(NaN), new Date(Date.now() + 101e3 * year), '60', true, 5n, Symbol('t')];
+    const none = [
+      -1,
+      NaN,
+      Infinity,
+      101 * year,
+      new Date(NaN),
+      new Date(Date.now() + 101e3 * year),
+      '60',
+      true,
+      5n,
+      Symbol('t'),
+    ];
     for (const ttl of none) {
       const refused = { name: 'InvalidTTLError', code: 'ERR_MEMCACHE_INVALID_TTL' };
       assert.throws(() => c.set('key', '2', ttl), refused);
@@ -342,7 +400,13 @@ test('many at once', (t) => {
   c.setMany({ a: '1', b: '2' }, 60);
   c.setMany(new Map([['c', bytes('3')]]));
   c.setMany([['d', '4']], { flags: 4 });
-  assert.deepEqual(c.getMany(['a', 'nothing', 'c', 'a']), new Map([['a', bytes('1')], ['c', bytes('3')]]));
+  assert.deepEqual(
+    c.getMany(['a', 'nothing', 'c', 'a']),
+    new Map([
+      ['a', bytes('1')],
+      ['c', bytes('3')],
+    ]),
+  );
   assert.deepEqual(c.getMany(new Set(['d'])), new Map([['d', bytes('4')]]));
   assert.equal(c.getItem('d').flags, 4);
   assert.equal(c.getItem('a').ttl, 60);
@@ -353,7 +417,8 @@ test('many at once', (t) => {
   for (let n = 0; n < 50; n += 1) c.set(`key${n}`, Buffer.alloc(n % 7 === 0 ? 100_000 : n, `${n % 10}`));
   const found = c.getMany(Array.from({ length: 60 }, (_, n) => `key${n}`));
   assert.equal(found.size, 50);
-  for (let n = 0; n < 50; n += 1) assert.deepEqual(found.get(`key${n}`), Buffer.alloc(n % 7 === 0 ? 100_000 : n, `${n % 10}`));
+  for (let n = 0; n < 50; n += 1)
+    assert.deepEqual(found.get(`key${n}`), Buffer.alloc(n % 7 === 0 ? 100_000 : n, `${n % 10}`));
   assert.throws(() => c.getMany(5), TypeError);
   assert.throws(() => c.setMany({ a: 1 }), TypeError);
 });
@@ -399,29 +464,71 @@ test('a closed cache says so', () => {
   assert.equal(inspect(c), '<Cache, closed>');
   const closed = { name: 'ClosedError', code: 'ERR_MEMCACHE_CLOSED', message: 'this cache is closed; make a new one' };
   const uses = [
-    () => c.get('key'), () => c.getString('key'), () => c.getInto('key', Buffer.alloc(1)), () => c.gets('key'),
-    () => c.getItem('key'), () => c.getAndTouch('key'), () => c.getMany(['key']), () => c.has('key'),
-    () => c.set('key', '1'), () => c.add('key', '1'), () => c.replace('key', '1'), () => c.append('key', '1'),
-    () => c.prepend('key', '1'), () => c.cas('key', '1', 1n), () => c.incr('key'), () => c.decr('key'),
-    () => c.touch('key'), () => c.delete('key'), () => c.invalidate('key'), () => c.flush(), () => c.size,
-    () => [...c], () => [...c.keys()], () => c.stats(), () => c.clock, () => c.setMany({ a: '1' }), () => c.deleteMany(['a']),
+    () => c.get('key'),
+    () => c.getString('key'),
+    () => c.getInto('key', Buffer.alloc(1)),
+    () => c.gets('key'),
+    () => c.getItem('key'),
+    () => c.getAndTouch('key'),
+    () => c.getMany(['key']),
+    () => c.has('key'),
+    () => c.set('key', '1'),
+    () => c.add('key', '1'),
+    () => c.replace('key', '1'),
+    () => c.append('key', '1'),
+    () => c.prepend('key', '1'),
+    () => c.cas('key', '1', 1n),
+    () => c.incr('key'),
+    () => c.decr('key'),
+    () => c.touch('key'),
+    () => c.delete('key'),
+    () => c.invalidate('key'),
+    () => c.flush(),
+    () => c.size,
+    () => [...c],
+    () => [...c.keys()],
+    () => c.stats(),
+    () => c.clock,
+    () => c.setMany({ a: '1' }),
+    () => c.deleteMany(['a']),
   ];
+  uses.push(
+    () => clock.freeze(),
+    () => clock.advance(1),
+    () => clock.time(),
+  );
   for (const use of uses) assert.throws(use, closed);
-  // Its clock does no harm.
-  clock.freeze();
+  // The end of `using` does no harm.
+  clock[Symbol.dispose]();
 });
 
 test('settings that cannot work are refused', () => {
   const refused = { name: 'ConfigError', code: 'ERR_MEMCACHE_CONFIG' };
-  const wrong = [{ memoryLimit: -1 }, { memoryLimit: 1.5 }, { memoryLimit: '64' }, { memoryLimit: 1 }, { itemSizeMax: NaN }, { evictions: 1 },
-    { memory: 1 }, { name: 5 }];
+  const wrong = [
+    { memoryLimit: -1 },
+    { memoryLimit: 1.5 },
+    { memoryLimit: '64' },
+    { memoryLimit: 1 },
+    { itemSizeMax: NaN },
+    { evictions: 1 },
+    { memory: 1 },
+    { name: 5 },
+  ];
   for (const options of wrong) assert.throws(() => new Cache(options), refused, inspect(options));
 });
 
 test('errors have classes, and stacks that begin with the caller', (t) => {
   const c = cache(t);
-  const kinds = ['InvalidKeyError', 'InvalidTTLError', 'ValueTooLargeError', 'NotANumberError', 'OutOfMemoryError', 'ConfigError',
-    'StartError', 'ClosedError'];
+  const kinds = [
+    'InvalidKeyError',
+    'InvalidTTLError',
+    'ValueTooLargeError',
+    'NotANumberError',
+    'OutOfMemoryError',
+    'ConfigError',
+    'StartError',
+    'ClosedError',
+  ];
   for (const name of kinds) {
     const error = new memcache[name]('text');
     assert.ok(error instanceof memcache.MemcacheError && error instanceof Error);

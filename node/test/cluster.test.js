@@ -7,7 +7,8 @@ const { Cluster } = require('../index.js');
 const { ask, place, refuses } = require('./support.js');
 
 /** The nodes that a server tells of. */
-const told = async (server) => (await ask(place(server), 'config get cluster')).match(/[\d.]+\|\d+/g);
+const told = async (server) =>
+  Array.from((await ask(place(server), 'config get cluster')).matchAll(/\|([\d.]+\|\d+)/g), ([, node]) => node);
 
 test('its nodes tell of each other', async (t) => {
   const cluster = await Cluster.start(3);

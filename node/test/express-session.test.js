@@ -133,7 +133,9 @@ function application(store, options) {
   app.get('/look', (req, res) => res.json(req.session.visits ?? 0));
   app.post('/login', (req, res, next) => req.session.regenerate((error) => (error ? next(error) : res.json(req.sessionID))));
   app.post('/logout', (req, res, next) => req.session.destroy((error) => (error ? next(error) : res.json('bye'))));
-  app.get('/reload', (req, res, next) => req.session.reload((error) => (error ? next(error) : res.json(req.session.visits))));
+  app.get('/reload', (req, res, next) =>
+    req.session.reload((error) => (error ? next(error) : res.json(req.session.visits))),
+  );
   return app;
 }
 

@@ -47,9 +47,18 @@ test('what is made may be of any kind of value, at once or later', async (t) => 
   assert.deepEqual(await c.getOrSet('b', () => new Uint8Array([1, 2])), Buffer.from([1, 2]));
   assert.deepEqual(await c.getOrSet('c', async () => Buffer.alloc(100_000)), Buffer.alloc(100_000));
   assert.deepEqual(c.get('b'), Buffer.from([1, 2]));
-  await assert.rejects(c.getOrSet('d', () => 5), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
-  await assert.rejects(c.getOrSet('', () => ''), { name: 'InvalidKeyError' });
-  await assert.rejects(c.getOrSet('e', () => '', -1), { name: 'InvalidTTLError' });
+  await assert.rejects(
+    c.getOrSet('d', () => 5),
+    { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' },
+  );
+  await assert.rejects(
+    c.getOrSet('', () => ''),
+    { name: 'InvalidKeyError' },
+  );
+  await assert.rejects(
+    c.getOrSet('e', () => '', -1),
+    { name: 'InvalidTTLError' },
+  );
 });
 
 test('an error is its caller’s, and the next one tries', async (t) => {
@@ -92,7 +101,10 @@ test('what is invalidated is made anew by one', async (t) => {
   c.set('key', 'old', 60);
   assert.equal(c.invalidate('key'), true);
   assert.equal(c.invalidate('nothing'), false);
-  await assert.rejects(c.getOrSet('key', async () => Promise.reject(new Error('no'))), { message: 'no' });
+  await assert.rejects(
+    c.getOrSet('key', async () => Promise.reject(new Error('no'))),
+    { message: 'no' },
+  );
   // The one that failed is not the last that wins.
   const { promise, resolve } = gate();
   const winner = c.getOrSet('key', () => promise);
@@ -103,7 +115,10 @@ test('what is invalidated is made anew by one', async (t) => {
 
 test('who asks for what it is making is told so', async (t) => {
   const c = cache(t);
-  await assert.rejects(c.getOrSet('key', () => c.getOrSet('key', () => '')), { name: 'MemcacheError', message: /'key' asks/ });
+  await assert.rejects(
+    c.getOrSet('key', () => c.getOrSet('key', () => '')),
+    { name: 'MemcacheError', message: /'key' asks/ },
+  );
   assert.equal(String(await c.getOrSet('key', () => c.getOrSet('other', () => 'inner'))), 'inner');
 });
 
@@ -116,7 +131,10 @@ test('a cache that is closed meanwhile leaves nobody waiting', async () => {
   resolve('value');
   await assert.rejects(first, { name: 'ClosedError' });
   await assert.rejects(second, { name: 'ClosedError' });
-  await assert.rejects(c.getOrSet('key', () => ''), { name: 'ClosedError' });
+  await assert.rejects(
+    c.getOrSet('key', () => ''),
+    { name: 'ClosedError' },
+  );
 });
 
 test('threads share a flight', async (t) => {
@@ -142,7 +160,10 @@ test('threads share a flight', async (t) => {
   const answers = workers.map(message);
   for (const worker of workers) worker.postMessage('go');
   const all = await Promise.all(answers);
-  assert.equal(all.reduce((sum, [made]) => sum + made, 0), 1);
+  assert.equal(
+    all.reduce((sum, [made]) => sum + made, 0),
+    1,
+  );
   assert.ok(all.every(([, good]) => good === 50));
   assert.equal(c.getString('key'), 'value');
 });

@@ -2,8 +2,10 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
 const { test } = require('node:test');
-const { jest, node, project, vitest } = require('./project.js');
+const { PACKAGE, jest, node, project, vitest } = require('./project.js');
 
 // What the projects share.
 const ASK = `
@@ -100,7 +102,8 @@ const VITEST_HEAD = `
   import { memcache, memcacheCluster } from 'memcache-rs/vitest';
   import { ask } from './ask.js';
 `;
-const vitestConfig = (test) => `export default { test: ${JSON.stringify({ setupFiles: ['memcache-rs/vitest'], ...test })} };`;
+const vitestConfig = (test) =>
+  `export default { test: ${JSON.stringify({ setupFiles: ['memcache-rs/vitest'], ...test })} };`;
 
 for (const [name, settings] of Object.entries({
   processes: { pool: 'forks', maxWorkers: 2 },
@@ -337,4 +340,46 @@ test('node:test: a test that fails', async (t) => {
 test('node:test: by require, too, and for tests alone', async () => {
   assert.equal((await import('memcache-rs/node-test')).memcache, require('memcache-rs/node-test').memcache);
   await assert.rejects(require('memcache-rs/node-test').memcache({ name: 'a suite' }), TypeError);
+});
+
+// What the README shows.
+
+/** The files of a section of the README, each of which begins with its name. */
+function shownUnder(title) {
+  const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+  const [, section] = readme.split(`\n### ${title}\n`);
+  const blocks = section.split('\n##', 1)[0].matchAll(/^```javascript\n(\/\/ (\S+)\n.*?)^```$/gms);
+  return Object.fromEntries(Array.from(blocks, ([, text, name]) => [name, text]));
+}
+
+// The application that it talks of.
+const APP = `
+  ${ASK}
+  export const app = {
+    login: (name) => ask(process.env.MEMCACHED, 'set session 0 1800 ' + name.length, name),
+    whoami: async () => /^VALUE.*\\r\\n(.*)/.exec(await ask(process.env.MEMCACHED, 'get session'))?.[1] ?? 'nobody',
+  };
+`;
+
+test('README: node:test', async (t) => {
+  const root = project(t, [], shownUnder('node:test'));
+  const { code, output } = await node(root, ['--test', '--test-reporter=tap']);
+  assert.equal(code, 0, output);
+  assert.match(output, /# pass 3\n/);
+});
+
+test('README: Vitest', async (t) => {
+  const root = project(t, ['vitest'], { 'app.js': APP, ...shownUnder('Vitest') });
+  const { code, output } = await vitest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests +1 passed/);
+});
+
+test('README: Jest', async (t) => {
+  const app = `${APP.replace("import net from 'node:net';", "const net = require('node:net');").replaceAll('export ', '')}
+    module.exports = { app };`;
+  const root = project(t, ['jest'], { 'package.json': '{ "private": true }', 'app.js': app, ...shownUnder('Jest') });
+  const { code, output } = await jest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests: +1 passed/);
 });

@@ -3,7 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-const { readdirSync, readFileSync } = require('node:fs');
+const { mkdtempSync, readdirSync, readFileSync, rmSync } = require('node:fs');
 const net = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
@@ -12,6 +12,11 @@ const vm = require('node:vm');
 const { Worker } = require('node:worker_threads');
 
 const INDEX = join(__dirname, '..', 'index.js');
+
+// Test files run beside each other: each has a place of its own for temporary files, in which nothing must stay.
+const temporary = mkdtempSync(join(tmpdir(), 'memcache-test-'));
+process.env.TMPDIR = temporary;
+process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
 
 v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc');

@@ -17,7 +17,9 @@ async function memcacheCluster(t, size, options) {
 
 function held(t, options) {
   if (typeof t?.after !== 'function') {
-    throw new TypeError('a memcached is of a test: give the context of a test or of beforeEach; for a suite, use Server.start');
+    throw new TypeError(
+      'a memcached is of a test: give the context of a test or of beforeEach; for a suite, use Server.start',
+    );
   }
   const fixture = new Fixture(options);
   t.after(async () => {

@@ -81,7 +81,7 @@ impl Hold {
     fn on<R>(&self, work: impl FnOnce(&Shared) -> Result<R, Failure>) -> Result<R, Failure> {
         match &*self.shared.borrow() {
             Some(shared) => work(shared),
-            None => Err(errors::closed("this cache is closed; make a new one")),
+            None => Err(errors::cache_closed()),
         }
     }
 
@@ -520,9 +520,8 @@ pub struct Cache {
 impl Cache {
     /// The cache, if it may be used.
     pub fn shared(&self) -> Result<Arc<Shared>, Failure> {
-        self.hold.on(|_| Ok(()))?;
         let shared = self.hold.shared.borrow().clone();
-        shared.ok_or_else(|| errors::closed("this cache is closed; make a new one"))
+        shared.ok_or_else(errors::cache_closed)
     }
 }
 
@@ -611,7 +610,7 @@ impl Cache {
     /// The cache's clock.
     #[napi(catch_unwind)]
     pub fn clock(&self) -> Result<Clock, Failure> {
-        Ok(Clock::new(self.shared()?))
+        Ok(Clock::new(&self.shared()?))
     }
 
     /// The making of a value, if nobody makes it; else `bell` rings with `token`.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::handle::Shared;
+use crate::handle::{Seen, Shared};
 
 /// The clock of a cache: whole seconds.
 #[napi]
-pub struct Clock(Arc<Shared>);
+pub struct Clock(Seen);
 
 impl Clock {
-    pub fn new(of: Arc<Shared>) -> Self {
-        Self(of)
+    pub fn new(of: &Arc<Shared>) -> Self {
+        Self(Seen::new(of))
     }
 }
 
@@ -21,14 +21,18 @@ impl Clock {
 impl Clock {
     /// Stops time.
     #[napi(catch_unwind)]
-    pub fn freeze(&self) {
-        self.0.core.clock().freeze();
+    pub fn freeze(&self) -> Result<(), Failure> {
+        self.0.get()?.core.clock().freeze();
+        Ok(())
     }
 
-    /// Lets time run again from where it stands.
+    /// Lets time run again from where it stands. That of a cache that is closed
+    /// runs already.
     #[napi(catch_unwind)]
     pub fn resume(&self) {
-        self.0.core.clock().resume();
+        if let Ok(shared) = self.0.get() {
+            shared.core.clock().resume();
+        }
     }
 
     /// Moves time by seconds, backwards if negative.
@@ -39,14 +43,15 @@ impl Clock {
                 "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
             )));
         }
-        self.0.core.clock().advance(seconds as i64);
+        self.0.get()?.core.clock().advance(seconds as i64);
         Ok(())
     }
 
     /// Now, as a Unix time.
     #[napi(catch_unwind)]
-    pub fn time(&self) -> f64 {
-        let hands = self.0.core.clock();
-        (hands.origin() + i64::from(hands.now())) as f64
+    pub fn time(&self) -> Result<f64, Failure> {
+        let shared = self.0.get()?;
+        let clock = shared.core.clock();
+        Ok((clock.origin() + i64::from(clock.now())) as f64)
     }
 }

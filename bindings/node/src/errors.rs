@@ -29,10 +29,16 @@ pub fn rejected(env: Env, failure: Failure) -> napi::Error {
     napi::Error::from_unknown_without_coercion(JsError::from(failure).into_unknown(env))
 }
 
-/// A handle that was closed, or a server that was stopped.
+/// A cache that was closed.
 #[cold]
-pub fn closed(text: &str) -> Failure {
-    failure("ERR_MEMCACHE_CLOSED", text)
+pub fn cache_closed() -> Failure {
+    failure("ERR_MEMCACHE_CLOSED", "this cache is closed; make a new one")
+}
+
+/// A server that was stopped, or not started yet.
+#[cold]
+pub fn not_running() -> Failure {
+    failure("ERR_MEMCACHE_CLOSED", "this server does not run; start() starts it")
 }
 
 /// A key of the wrong length.

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{BufferSlice, Either};
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::handle::Shared;
+use crate::handle::{Seen, Shared};
 
 /// When something goes wrong.
 #[napi(object, object_to_js = false)]
@@ -21,11 +21,11 @@ pub struct When<'a> {
 
 /// The faults of a server.
 #[napi]
-pub struct Faults(Arc<Shared>);
+pub struct Faults(Seen);
 
 impl Faults {
-    pub fn new(of: Arc<Shared>) -> Self {
-        Self(of)
+    pub fn new(of: &Arc<Shared>) -> Self {
+        Self(Seen::new(of))
     }
 
     fn add(&self, fault: Fault, when: When<'_>) -> Result<FaultRule, Failure> {
@@ -42,8 +42,9 @@ impl Faults {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
         });
-        let id = self.0.core.faults().add(Rule { fault, command: when.command, key, times, probability });
-        Ok(FaultRule { of: Arc::clone(&self.0), id, gone: false, applied: 0 })
+        let of = self.0.get()?;
+        let id = of.core.faults().add(Rule { fault, command: when.command, key, times, probability });
+        Ok(FaultRule { of: Seen::new(&of), id, gone: false, applied: 0 })
     }
 }
 
@@ -78,17 +79,27 @@ impl Faults {
         self.add(Fault::Miss, when)
     }
 
+    /// Replies end after so many bytes, and the connection with them.
+    #[napi(catch_unwind)]
+    pub fn truncate(&self, after: f64, when: When) -> Result<FaultRule, Failure> {
+        if after.fract() != 0.0 || !(0.0..f64::from(u32::MAX)).contains(&after) {
+            return Err(errors::bad_argument(format!("a reply has a whole number of bytes, not {after}")));
+        }
+        self.add(Fault::Truncate(after as usize), when)
+    }
+
     /// Takes all faults away.
     #[napi(catch_unwind)]
-    pub fn clear(&self) {
-        self.0.core.faults().clear();
+    pub fn clear(&self) -> Result<(), Failure> {
+        self.0.get()?.core.faults().clear();
+        Ok(())
     }
 }
 
 /// A fault that is injected until it is removed.
 #[napi]
 pub struct FaultRule {
-    of: Arc<Shared>,
+    of: Seen,
     id: RuleId,
     gone: bool,
     applied: u64,
@@ -96,12 +107,14 @@ pub struct FaultRule {
 
 #[napi]
 impl FaultRule {
-    /// Takes the fault away. Gives how often it was met.
+    /// Takes the fault away. Gives how often it was met, as far as is known once
+    /// its server is gone.
     #[napi(catch_unwind)]
     pub fn remove(&mut self) -> f64 {
         if !self.gone {
             self.gone = true;
-            self.applied = self.of.core.faults().remove(self.id).unwrap_or(self.applied);
+            let applied = self.of.get().ok().and_then(|of| of.core.faults().remove(self.id));
+            self.applied = applied.unwrap_or(self.applied);
         }
         self.applied as f64
     }

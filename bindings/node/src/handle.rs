@@ -75,6 +75,22 @@ impl Drop for Shared {
     }
 }
 
+/// A cache that others hold. Objects that JavaScript forgets somewhere have this, so that the memory of a cache goes when it
+/// is closed, and not when they are collected.
+pub struct Seen(Weak<Shared>);
+
+impl Seen {
+    /// Of a cache that is there.
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// The cache, if somebody still holds it.
+    pub fn get(&self) -> Result<Arc<Shared>, Failure> {
+        self.0.upgrade().ok_or_else(errors::cache_closed)
+    }
+}
+
 /// Settings of a cache: what is not given is as in memcached.
 #[derive(Default)]
 pub struct Wanted {

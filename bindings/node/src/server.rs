@@ -64,14 +64,14 @@ impl Server {
     fn on<R>(&self, work: impl FnOnce(&Running) -> Result<R, Failure>) -> Result<R, Failure> {
         match &*self.phase.lock() {
             Phase::Running(running) => work(running),
-            _ => Err(errors::closed("this server does not run; start() starts it")),
+            _ => Err(errors::not_running()),
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        guarded(|| drop(std::mem::replace(&mut *self.phase.lock(), Phase::Over)));
+        guarded(|| self.end());
     }
 }
 
@@ -324,6 +324,13 @@ impl Server {
         AsyncTask::new(Stop { running, how, deadline })
     }
 
+    /// Stops it at once, before it returns; it must not run again. For when the
+    /// process ends, which finalizes nothing.
+    #[napi(catch_unwind)]
+    pub fn end(&self) {
+        drop(std::mem::replace(&mut *self.phase.lock(), Phase::Over));
+    }
+
     /// Where it listens.
     #[napi(catch_unwind)]
     pub fn addresses(&self) -> Result<Vec<Address>, Failure> {
@@ -363,7 +370,7 @@ impl Server {
     /// Its injected faults.
     #[napi(catch_unwind)]
     pub fn faults(&self) -> Result<Faults, Failure> {
-        self.on(|running| Ok(Faults::new(Arc::clone(&running.shared))))
+        self.on(|running| Ok(Faults::new(&running.shared)))
     }
 
     /// A receiver of events of these kinds.

@@ -20,9 +20,8 @@ pub type Bell = ThreadsafeFunction<(), (), (), Status, false, true>;
 /// A receiver of lines.
 #[napi]
 pub struct Watcher {
-    of: Arc<Shared>,
     /// None: closed.
-    core: Option<Arc<Core>>,
+    open: Option<(Arc<Shared>, Arc<Core>)>,
 }
 
 impl Watcher {
@@ -50,12 +49,12 @@ impl Watcher {
         let Some(core) = of.core.watch_hub().add(wanted, BUFFER, ring) else {
             return Err(errors::bad_argument("a server has at most 20 watchers; close one"));
         };
-        Ok(Self { of, core: Some(core) })
+        Ok(Self { open: Some((of, core)) })
     }
 
     fn end(&mut self) {
-        if let Some(core) = self.core.take() {
-            self.of.core.watch_hub().remove(&core);
+        if let Some((of, core)) = self.open.take() {
+            of.core.watch_hub().remove(&core);
         }
     }
 }
@@ -66,7 +65,7 @@ impl Watcher {
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
         let mut bytes = Vec::new();
-        if let Some(core) = &self.core {
+        if let Some((_, core)) = &self.open {
             core.drain(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()
