@@ -61,14 +61,14 @@ describe('a bad day', () => {
   const days = {
     'it answers errors': () => server.faults.error('out of order'),
     'it drops connections': () => server.faults.drop(),
-    'it takes too long': () => server.faults.delay(1),
+    'it takes too long': () => server.faults.delay(3),
     'it is gone': () => server.close(),
   };
   for (const [name, happens] of Object.entries(days)) {
     test(name, async () => {
       await visitor.post('/cart/pears').expect(201);
       await happens();
-      for (let visit = 0; visit < 3; visit += 1) {
+      for (let visit = 0; visit < 2; visit += 1) {
         await visitor.get('/').expect(200);
         await visitor.get('/cart').expect(503).expect('Retry-After', '10');
       }

@@ -7,7 +7,7 @@ import memjs from 'memjs';
 /** Seconds that a session lives which nobody uses. */
 const KEPT = 30 * 60;
 /** Milliseconds after which a memcached that has not answered is out of order. */
-const PATIENCE = 300;
+const PATIENCE = 1000;
 
 export class MemcachedSessions extends session.Store {
   #client;
