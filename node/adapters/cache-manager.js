@@ -9,7 +9,8 @@ const { KeyvMemcache } = require('./keyv.js');
  * the others, and not an event of the Keyv.
  */
 function memcacheStore({ namespace = 'keyv', ttl, ...options } = {}) {
-  const { Keyv } = peer('keyv');
+  // The program may have another version of it.
+  const { Keyv } = peer('keyv', 'cache-manager');
   return new Keyv({ store: new KeyvMemcache(options), namespace, ttl, throwOnErrors: true });
 }
 

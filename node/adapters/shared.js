@@ -32,8 +32,9 @@ function lasting(milliseconds) {
 /** A key of any length as one of 250 bytes at most. It begins as it did, so that what has a prefix keeps it. */
 function short(key) {
   if (key.length * 3 <= KEY_MAX || Buffer.byteLength(key) <= KEY_MAX) return key;
-  const head = Buffer.from(key).subarray(0, KEY_MAX - DIGEST);
-  return Buffer.concat([head, Buffer.from(createHash('sha256').update(key).digest('hex'))]);
+  // A character that is cut becomes another one, which may be two bytes longer.
+  const head = Buffer.from(key).toString('utf8', 0, KEY_MAX - DIGEST - 2);
+  return head + createHash('sha256').update(key).digest('hex');
 }
 
 /** The keys that begin so. */

@@ -2,11 +2,14 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { symlinkSync } = require('node:fs');
+const { join } = require('node:path');
 const { test } = require('node:test');
 const { createCache } = require('cache-manager');
 const { Keyv } = require('keyv');
 const { Cache, Server } = require('memcache-rs');
 const { memcacheStore } = require('memcache-rs/cache-manager');
+const { PACKAGE, node, project } = require('./project.js');
 
 /** A store on a cache of the test's own. */
 function made(t, options) {
@@ -132,6 +135,21 @@ test('what cannot be stored is an error of set', async (t) => {
   await own.set('key', 'value');
   await own.disconnect();
   await assert.rejects(own.set('key', 'value'), { name: 'ClosedError' });
+});
+
+test('a program whose own Keyv is another version', async (t) => {
+  const root = project(t, ['cache-manager'], {
+    'program.js': `
+      import assert from 'node:assert/strict';
+      import { createCache } from 'cache-manager';
+      import { memcacheStore } from 'memcache-rs/cache-manager';
+      const cache = createCache({ stores: [memcacheStore()] });
+      assert.equal(await cache.wrap('key', () => 'made', 60_000), 'made');
+      assert.equal(await cache.wrap('key', () => 'made anew', 60_000), 'made');
+      assert.ok((await cache.ttl('key')) > Date.now());`,
+  });
+  symlinkSync(join(PACKAGE, 'node_modules', 'keyv6'), join(root, 'node_modules', 'keyv'));
+  assert.deepEqual(await node(root, ['program.js']), { code: 0, output: '' });
 });
 
 test('both module systems have the same function', async () => {

@@ -214,6 +214,8 @@ test('Jest: settings, another environment, and a test that fails', async (t) => 
       test('another environment', () => {
         expect(other).toBe('environment');
         expect(process.env.MEMCACHED).toBe(memcache.address);
+        const child = require('node:child_process').execFileSync(process.execPath, ['-p', 'process.env.MEMCACHED']);
+        expect(String(child).trim()).toBe(memcache.address);
       });`,
     'failing.test.cjs': JEST_HEAD + FAILING,
   });

@@ -67,16 +67,19 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     const [shop, shopping] = ['shop', 'shopping'].map((namespace) => made(t, { namespace }, { cache }));
     await shop.set('key', 'here');
     await shopping.set('key', 'there');
-    await shop.set('k'.repeat(1000), 'long');
-    assert.equal(await shop.get('k'.repeat(1000)), 'long');
-    assert.equal(await shop.get('k'.repeat(1001)), undefined);
-    assert.equal(cache.size, 4);
+    const long = ['k'.repeat(1000), ...Array.from({ length: 4 }, (_, n) => 'a'.repeat(n) + '\u{1f34e}'.repeat(100))];
+    for (const key of long) {
+      await shop.set(key, key);
+      assert.equal(await shop.get(key), key);
+      assert.equal(await shop.get(`${key}k`), undefined);
+    }
+    assert.equal(cache.size, 3 + long.length);
     const seen = [];
     for await (const entry of shopping.iterator()) seen.push(entry);
     assert.deepEqual(seen, [['key', 'there']]);
     await shop.clear();
     assert.deepEqual(
-      [await shop.get('key'), await shop.get('k'.repeat(1000)), await shopping.get('key')],
+      [await shop.get('key'), await shop.get(long[1]), await shopping.get('key')],
       [undefined, undefined, 'there'],
     );
     assert.equal(cache.getString('shop'), 'not of Keyv');

@@ -20,7 +20,9 @@ function withMemcache(Environment) {
       await fixture.renew();
       this.global.memcache = fixture.server;
       this.global.memcacheCluster = (size, options) => fixture.cluster(size, options);
+      // The environment of tests is a copy; that of processes which they start is not.
       this.global.process.env.MEMCACHED = fixture.place;
+      process.env.MEMCACHED = fixture.place;
     }
 
     async handleTestEvent(event, state) {
