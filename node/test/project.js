@@ -46,6 +46,6 @@ async function node(root, args, env = {}) {
 }
 
 const vitest = (root, ...args) => node(root, ['node_modules/vitest/vitest.mjs', 'run', ...args]);
-const jest = (root, ...args) => node(root, ['node_modules/jest/bin/jest.js', ...args]);
+const jest = (root, ...args) => node(root, ['node_modules/jest/bin/jest.js', '--cacheDirectory=.jest', ...args]);
 
 module.exports = { PACKAGE, jest, node, project, vitest };

@@ -1,4 +1,3 @@
-import type { JestEnvironment } from '@jest/environment';
 import { TestEnvironment as NodeEnvironment } from 'jest-environment-node';
 import type { Cluster, ClusterOptions, Server } from '../index.js';
 
@@ -7,11 +6,11 @@ declare class TestEnvironment extends NodeEnvironment {}
 
 declare namespace TestEnvironment {
   export { TestEnvironment };
-  /** Gives another environment the same. */
+
   // biome-ignore lint/suspicious/noExplicitAny: what TypeScript calls a class of which another is made
-  export function withMemcache<Environment extends new (...args: any[]) => JestEnvironment>(
-    environment: Environment,
-  ): Environment;
+  type Environment = new (...args: any[]) => { setup(): Promise<void>; teardown(): Promise<void> };
+  /** Gives another environment the same. */
+  export function withMemcache<Kind extends Environment>(environment: Kind): Kind;
 }
 
 export = TestEnvironment;
