@@ -99,7 +99,9 @@ async function firstReply() {
 /** Milliseconds that loading the package takes in a fresh process, the best of several. */
 function loadTime() {
   const program = `const t = performance.now(); require(${JSON.stringify(require.resolve('../node'))}); console.log(performance.now() - t);`;
-  const times = Array.from({ length: 15 }, () => Number(execFileSync(process.execPath, ['-e', program], { encoding: 'utf8' })));
+  const times = Array.from({ length: 15 }, () =>
+    Number(execFileSync(process.execPath, ['-e', program], { encoding: 'utf8' })),
+  );
   return Math.min(...times);
 }
 
@@ -150,7 +152,8 @@ async function main() {
   writeFileSync(process.argv[2], `${lines.join('\n')}\n`);
   const base = results.find(({ node, subject }) => node === 'get' && subject === 'lru-cache').ns;
   for (const { node, subject, ns, ms } of results) {
-    const time = ms === undefined ? `${ns.toFixed(0)} ns ${(ns / base).toFixed(1).padStart(8)}x lru-cache.get` : `${ms.toFixed(2)} ms`;
+    const time =
+      ms === undefined ? `${ns.toFixed(0)} ns ${(ns / base).toFixed(1).padStart(8)}x lru-cache.get` : `${ms.toFixed(2)} ms`;
     console.log(subject.padEnd(20), node.padEnd(14), time.padStart(12));
   }
 }
