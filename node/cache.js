@@ -1,8 +1,7 @@
 // The cache in this process. What is hot is a bare function of the addon that knows its cache; it answers with numbers, and
-// puts values that are not large into a slab of memory, from which they are cut here.
+// puts values that are not large into a slab of memory that it is given, from which they are cut here.
 'use strict';
 
-const { endianness } = require('node:os');
 const { inspect, types } = require('node:util');
 const native = require('./native.js').load();
 const { Clock } = require('./clock.js');
@@ -21,11 +20,11 @@ const APPEND = 3;
 const PREPEND = 4;
 const CAS = 5;
 
-/** Values up to this length go into the slab. */
+/** Values up to this length go into the slab, as the addon decides. */
 const SMALL = 4096;
 
-/** Where the lower half of a cell of 64 bits is. */
-const LOW = endianness() === 'LE' ? 0 : 1;
+/** Bytes of a slab. */
+const SLAB = 32 * 1024;
 
 /** What Buffers are made by, without the looks that Buffer.from has at its arguments. */
 const Octets = Buffer[Symbol.species];
@@ -70,8 +69,6 @@ class Cache {
   #getItem;
   #lease;
   #taken;
-  #renew;
-  #rescue;
   #has;
   #set;
   #store;
@@ -80,9 +77,10 @@ class Cache {
   #delete;
   #invalidate;
   #getMany;
-  /** Where the addon puts values, and, in cells of 64 bits, where it put one and what more it knows. */
-  #slab = EMPTY.buffer;
-  #low;
+  /** Where the addon puts values, its memory, how much of it is used, and, in cells of 64 bits, what more the addon knows. */
+  #slab = EMPTY;
+  #memory = EMPTY.buffer;
+  #used = 0;
   #cells;
   /** Of which key a value is being made right now, before its maker has waited for anything. */
   #making;
@@ -104,8 +102,6 @@ class Cache {
     this.#getItem = functions.getItem;
     this.#lease = functions.lease;
     this.#taken = functions.taken;
-    this.#renew = functions.renew;
-    this.#rescue = functions.rescue;
     this.#has = functions.has;
     this.#set = functions.set;
     this.#store = functions.store;
@@ -114,7 +110,6 @@ class Cache {
     this.#delete = functions.delete;
     this.#invalidate = functions.invalidate;
     this.#getMany = functions.getMany;
-    this.#low = new Uint32Array(functions.cells);
     this.#cells = new BigUint64Array(functions.cells);
   }
 
@@ -132,21 +127,24 @@ class Cache {
   /** A value by the addon's answer. */
   #value(answer, above) {
     if (answer >= 0) {
-      const at = this.#low[LOW];
-      try {
-        return new Octets(this.#slab, at, answer);
-      } catch {
-        // Somebody has detached the memory.
-        const value = this.#rescue(at, answer);
-        this.#slab = this.#renew();
-        return value;
-      }
+      const at = this.#used;
+      this.#used = at + answer;
+      return new Octets(this.#memory, at, answer);
     }
     if (answer === MISS) return undefined;
     if (answer !== TAKEN) this.#refuse(above);
     const value = this.#taken();
-    if (value.length <= SMALL) this.#slab = this.#renew();
+    if (value.length <= SMALL) {
+      // It is full, or somebody has detached it.
+      this.#renew(Buffer.allocUnsafeSlow(SLAB));
+    }
     return value;
+  }
+
+  #renew(slab) {
+    this.#slab = slab;
+    this.#memory = slab.buffer;
+    this.#used = 0;
   }
 
   #yes(answer, above) {
@@ -166,7 +164,7 @@ class Cache {
   // Reading.
 
   get(key) {
-    return this.#value(this.#get(key), this.get);
+    return this.#value(this.#get(key, this.#slab, this.#used), this.get);
   }
 
   getString(key) {
@@ -183,18 +181,18 @@ class Cache {
   }
 
   getAndTouch(key, ttl) {
-    return this.#value(this.#getAndTouch(key, ttl), this.getAndTouch);
+    return this.#value(this.#getAndTouch(key, this.#slab, this.#used, ttl), this.getAndTouch);
   }
 
   gets(key) {
-    const value = this.#value(this.#gets(key), this.gets);
-    return value === undefined ? undefined : { value, cas: this.#cells[1] };
+    const value = this.#value(this.#gets(key, this.#slab, this.#used), this.gets);
+    return value === undefined ? undefined : { value, cas: this.#cells[0] };
   }
 
   getItem(key) {
-    const value = this.#value(this.#getItem(key), this.getItem);
+    const value = this.#value(this.#getItem(key, this.#slab, this.#used), this.getItem);
     if (value === undefined) return undefined;
-    const [, cas, flags, ttl, idle, state] = this.#cells;
+    const [cas, flags, ttl, idle, state] = this.#cells;
     return {
       value,
       flags: Number(flags),
@@ -210,13 +208,14 @@ class Cache {
     const list = Array.isArray(keys) ? keys : [...keys];
     const all = this.#getMany(list);
     if (typeof all === 'number') this.#refuse(this.getMany);
-    const lengths = new Int32Array(all.buffer, all.byteOffset, list.length);
+    const { buffer, byteOffset } = all;
+    const lengths = new Int32Array(buffer, byteOffset, list.length);
     const found = new Map();
-    let at = list.length * 4;
+    let at = byteOffset + list.length * 4;
     for (let index = 0; index < list.length; index += 1) {
       const length = lengths[index];
       if (length === MISS) continue;
-      found.set(list[index], all.subarray(at, at + length));
+      found.set(list[index], new Octets(buffer, at, length));
       at += length;
     }
     return found;
@@ -298,8 +297,8 @@ class Cache {
 
   async getOrSet(key, make, options) {
     const { ttl, staleFor } = isOptions(options) ? options : { ttl: options };
-    const answer = this.#lease(key, staleFor);
-    const won = this.#low[2 + LOW] === 1;
+    const answer = this.#lease(key, this.#slab, this.#used, staleFor);
+    const won = this.#cells[0] === 1n;
     const value = this.#value(answer, this.getOrSet);
     const name = Buffer.from(key);
     const text = name.latin1Slice();
@@ -394,7 +393,7 @@ class Cache {
 
   close() {
     this.#native.close();
-    this.#slab = EMPTY.buffer;
+    this.#renew(EMPTY);
   }
 
   get closed() {

@@ -21,6 +21,7 @@ bin=$PWD/node_modules/.bin
 node install.js extension
 
 "$bin/biome" ci --colors=off .
+"$bin/biome" format --colors=off --config-path=. ../bench/node.js
 "$bin/tsc" -p test/types
 "$bin/tsd" --files 'test/types/*.test-d.*ts'
 

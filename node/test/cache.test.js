@@ -423,6 +423,22 @@ test('many at once', (t) => {
   assert.throws(() => c.setMany({ a: 1 }), TypeError);
 });
 
+test('keys that are made while they are read', (t) => {
+  const c = cache(t);
+  c.set('a', '1');
+  const list = ['a', 'b'];
+  Object.defineProperty(list, 1, { get: () => c.getString('a') && c.getMany(['a']).size && 'a' });
+  assert.deepEqual(c.getMany(list), new Map([['a', bytes('1')]]));
+  Object.defineProperty(list, 0, {
+    get() {
+      throw new Error('thrown');
+    },
+  });
+  assert.throws(() => c.getMany(list), { message: 'thrown' });
+  const closing = Object.defineProperty(['a'], 0, { get: () => c.close() ?? 'a' });
+  assert.throws(() => c.getMany(closing), { name: 'ClosedError' });
+});
+
 test('it is a collection', (t) => {
   const c = cache(t);
   assert.equal(c.size, 0);

@@ -1,9 +1,9 @@
 //! The cache in process.
 //!
 //! Its calls are bare functions (`raw`), which answer with numbers: a length, a
-//! yes or no, or why there is nothing. A value that was found lies in the slab
-//! at the place that cell 0 tells, or is taken out by `taken`. `node/cache.js`
-//! makes of that what its users see.
+//! yes or no, or why there is nothing. A value that was found has been put into
+//! the slab that came with the call, or is taken out by `taken`.
+//! `node/cache.js` makes of that what its users see.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -20,14 +20,14 @@ use napi::bindgen_prelude::{Buffer, BufferSlice, Object};
 use napi::{Env, JsValue};
 use napi_derive::napi;
 
+use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::errors::{self, Failure};
 use crate::flight::{Bell, Flight};
 use crate::handle::{Shared, Wanted};
-use crate::item::Found;
+use crate::item::{Found, Slab};
 use crate::octets::{self, Key};
 use crate::raw::{Answer, Big, Call, Functions, Subject, Value};
-use crate::slab::{Cells, SMALL, Slab, buffer_of};
 use crate::stats::{self, Stats};
 use crate::ttl;
 
@@ -47,7 +47,6 @@ const KEPT: usize = 1 << 20;
 pub struct Hold {
     /// None: closed.
     shared: RefCell<Option<Arc<Shared>>>,
-    slab: RefCell<Slab>,
     cells: Cells,
     /// A value that is not in the slab.
     taken: RefCell<Vec<u8>>,
@@ -68,7 +67,6 @@ impl Hold {
     fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared: RefCell::new(Some(shared)),
-            slab: RefCell::default(),
             cells: Cells::default(),
             taken: RefCell::default(),
             scratch: RefCell::default(),
@@ -90,45 +88,39 @@ impl Hold {
     #[inline]
     fn show<T>(
         &self,
+        mut slab: Slab<'_>,
         read: impl FnOnce(&mut dyn FnMut(&mut Visit<'_>) -> Option<Found>) -> Option<(Found, T)>,
     ) -> Option<(i32, T)> {
-        let (mut slab, mut taken) = (self.slab.borrow_mut(), self.taken.borrow_mut());
+        let mut taken = self.taken.borrow_mut();
         let (found, more) = read(&mut |visit| Found::see(visit, &mut slab, &mut taken))?;
-        Some((self.answer(found, &mut taken), more))
+        Some((answer(found, &mut taken), more))
     }
 
-    #[inline]
-    fn answer(&self, found: Found, taken: &mut Vec<u8>) -> i32 {
-        match found.join(taken) {
-            Some((at, length)) => {
-                self.cells.set::<0>(at as u64);
-                length as i32
-            }
-            None => TAKEN,
-        }
-    }
-
-    fn fetch(&self, key: &Key, touch: Option<u32>, cache: &Core) -> Answer {
-        let (mut slab, mut taken) = (self.slab.borrow_mut(), self.taken.borrow_mut());
+    fn fetch(&self, key: &Key, mut slab: Slab<'_>, touch: Option<u32>, cache: &Core) -> Answer {
+        let mut taken = self.taken.borrow_mut();
         let found = cache
             .fetch(key, cache.store().hash(key), touch, 0, |visit| Found::see(visit, &mut slab, &mut taken))
             .flatten();
-        Answer::Number(found.map_or(MISS, |found| self.answer(found, &mut taken)))
+        Answer::Number(found.map_or(MISS, |found| answer(found, &mut taken)))
     }
 
-    // The functions of JavaScript, by the names in `functions`.
+    // The functions of JavaScript, by the names in `functions`. Values are put into
+    // `slab` behind what is used of it.
 
-    /// `get(key)`: a length, MISS or TAKEN.
+    /// `get(key, slab, used)`: a length, MISS or TAKEN.
     fn get(&self, call: &Call) -> Outcome {
-        self.on(|shared| Ok(self.fetch(&octets::key(call.argument::<0>())?, None, &shared.core)))
+        self.on(|shared| {
+            let key = octets::key(call.argument::<0>())?;
+            Ok(self.fetch(&key, slab(call), None, &shared.core))
+        })
     }
 
-    /// `getAndTouch(key, ttl)`: as `get`.
+    /// `getAndTouch(key, slab, used, ttl)`: as `get`.
     fn get_and_touch(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let key = octets::key(call.argument::<0>())?;
-            let expiry = ttl::expiry(&shared.core, call.argument::<1>())?;
-            Ok(self.fetch(&key, Some(expiry), &shared.core))
+            let expiry = ttl::expiry(&shared.core, call.argument::<3>())?;
+            Ok(self.fetch(&key, slab(call), Some(expiry), &shared.core))
         })
     }
 
@@ -174,11 +166,11 @@ impl Hold {
         })
     }
 
-    /// `gets(key)`: as `get`, with the CAS in cell 1.
+    /// `gets(key, slab, used)`: as `get`, with the CAS in cell 0.
     fn gets(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let shown = self.show(|see| {
+            let shown = self.show(slab(call), |see| {
                 let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| {
                     let cas = visit.item()?.header().cas();
                     Some((see(visit)?, cas))
@@ -186,17 +178,17 @@ impl Hold {
                 found.flatten()
             });
             let Some((answer, cas)) = shown else { return Ok(Answer::Number(MISS)) };
-            self.cells.set::<1>(cas);
+            self.cells.set::<0>(cas);
             Ok(Answer::Number(answer))
         })
     }
 
-    /// `getItem(key)`: as `get`, with all else in the cells: CAS, flags, ttl (2^32:
+    /// `getItem(key, slab, used)`: as `get`, with all else in the cells: CAS, flags, ttl (2^32:
     /// none), idle, and whether it was fetched (1) and is stale (2).
     fn get_item(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let shown = self.show(|see| {
+            let shown = self.show(slab(call), |see| {
                 let found = cache.inspect(&key, 0, |visit| {
                     // As it was before this read.
                     let info = Info::new(visit.item()?, visit.moment());
@@ -211,30 +203,30 @@ impl Hold {
                 cache.count_miss(cache.store().hash(&key), &key);
                 return Ok(Answer::Number(MISS));
             };
-            self.cells.set::<1>(info.cas);
-            self.cells.set::<2>(u64::from(info.flags));
-            self.cells.set::<3>(info.ttl.map_or(1 << 32, u64::from));
-            self.cells.set::<4>(u64::from(info.idle));
-            self.cells.set::<5>(u64::from(info.fetched) | u64::from(info.stale) << 1);
+            self.cells.set::<0>(info.cas);
+            self.cells.set::<1>(u64::from(info.flags));
+            self.cells.set::<2>(info.ttl.map_or(1 << 32, u64::from));
+            self.cells.set::<3>(u64::from(info.idle));
+            self.cells.set::<4>(u64::from(info.fetched) | u64::from(info.stale) << 1);
             Ok(Answer::Number(answer))
         })
     }
 
-    /// `lease(key, recache)`: as `get`, and in cell 1 whether the caller is to store
-    /// it anew, which one caller is told when the item has been invalidated or will
-    /// expire within `recache` seconds.
+    /// `lease(key, slab, used, recache)`: as `get`, and in cell 0 whether the caller
+    /// is to store it anew, which one caller is told when the item has been
+    /// invalidated or will expire within `recache` seconds.
     fn lease(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let recache = ttl::given(cache, call.argument::<1>())?;
+            let recache = ttl::given(cache, call.argument::<3>())?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
-            let shown = self.show(|see| {
+            let shown = self.show(slab(call), |see| {
                 cache
                     .meta_get(&key, &request, |visit, tokens| Some((see(visit)?, u64::from(tokens.win))))
                     .flatten()
             });
             let Some((answer, win)) = shown else { return Ok(Answer::Number(MISS)) };
-            self.cells.set::<1>(win);
+            self.cells.set::<0>(win);
             Ok(Answer::Number(answer))
         })
     }
@@ -243,24 +235,11 @@ impl Hold {
     #[expect(clippy::unnecessary_wraps, reason = "bare functions give outcomes")]
     fn taken(&self, call: &Call) -> Outcome {
         let mut taken = self.taken.borrow_mut();
-        if taken.len() <= SMALL {
-            return Ok(call.buffer(&taken));
+        let buffer = call.buffer(&taken);
+        if taken.capacity() > KEPT {
+            *taken = Vec::new();
         }
-        Ok(Answer::Made(buffer_of(call.env(), std::mem::take(&mut taken))))
-    }
-
-    /// `rescue(at, length)`: what was put into the slab, as a Buffer, for when its
-    /// `ArrayBuffer` was detached.
-    #[expect(clippy::unnecessary_wraps, reason = "bare functions give outcomes")]
-    fn rescue(&self, call: &Call) -> Outcome {
-        let number = |value: Value<'_>| value.number().map_or(0, |number| number as usize);
-        let (at, length) = (number(call.argument::<0>()), number(call.argument::<1>()).min(SMALL));
-        Ok(call.buffer(&self.slab.borrow().copy(at, length)))
-    }
-
-    /// `renew()`: a new slab, as an `ArrayBuffer`.
-    fn renew(&self, call: &Call) -> Outcome {
-        self.slab.borrow_mut().renew(call.env()).map(Answer::Made)
+        Ok(buffer)
     }
 
     /// `has(key)`: 1 or 0.
@@ -378,14 +357,15 @@ impl Hold {
     /// `getMany(keys)`: a Buffer of the values' lengths, 32 bits each, -1 where
     /// there is none, and then the values.
     fn get_many(&self, call: &Call) -> Outcome {
+        let list = call.argument::<0>();
+        let count = list.elements().ok_or_else(|| errors::bad_type("getMany takes an array of keys"))?;
+        // An element may be a getter, which may do anything: the cache comes after.
+        let mut keys = Vec::new();
+        for index in 0..count {
+            let Some(element) = list.element(index) else { break };
+            keys.push(Name(octets::key(element)?));
+        }
         self.on(|shared| {
-            let list = call.argument::<0>();
-            let count = list.elements().ok_or_else(|| errors::bad_type("getMany takes an array of keys"))?;
-            let mut keys = Vec::with_capacity(count as usize);
-            for index in 0..count {
-                let Some(element) = list.element(index) else { break };
-                keys.push(Name(octets::key(element)?));
-            }
             let mut lengths = vec![-1; keys.len()];
             let (mut values, mut large) = (vec![0; keys.len() * 4], Vec::new());
             shared.core.fetch_many(&keys, |index, visit| {
@@ -407,7 +387,7 @@ impl Hold {
             for (to, length) in values.chunks_exact_mut(4).zip(&lengths) {
                 to.copy_from_slice(&i32::to_ne_bytes(*length));
             }
-            Ok(Answer::Made(buffer_of(call.env(), values)))
+            Ok(call.buffer(&values))
         })
     }
 
@@ -415,6 +395,17 @@ impl Hold {
     fn failure(&self) -> Failure {
         self.failure.take().unwrap_or_else(|| errors::internal("nothing has failed"))
     }
+}
+
+/// The slab that a call brings, behind its key.
+#[inline]
+fn slab(call: &Call) -> Slab<'_> {
+    Slab::new(call.argument::<1>(), call.argument::<2>())
+}
+
+#[inline]
+fn answer(found: Found, taken: &mut Vec<u8>) -> i32 {
+    found.join(taken).map_or(TAKEN, |length| length as i32)
 }
 
 /// A key among many.
@@ -551,8 +542,6 @@ impl Cache {
         into.add("getItem", Hold::get_item)?;
         into.add("lease", Hold::lease)?;
         into.add("taken", Hold::taken)?;
-        into.add("rescue", Hold::rescue)?;
-        into.add("renew", Hold::renew)?;
         into.add("has", Hold::has)?;
         into.add("set", Hold::set)?;
         into.add("store", Hold::store)?;

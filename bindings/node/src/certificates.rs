@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 /// Writes an authority, a certificate of a server that is signed by it, and one
 /// of a client, into files of these names in `place`.
@@ -21,6 +24,8 @@ fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
     let mut params = CertificateParams::new([])?;
     params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // Without these, OpenSSL refuses it where it is strict, as other clients may have it.
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let authority = params.self_signed(&key)?.pem();
     let issuer = Issuer::new(params, key);
@@ -29,6 +34,7 @@ fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages.push(KeyUsagePurpose::DigitalSignature);
         params.extended_key_usages.push(purpose);
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;

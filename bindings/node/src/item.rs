@@ -2,16 +2,43 @@
 
 use memcache_core::store::{PinnedValue, Visit};
 
-use crate::slab::{SMALL, Slab};
+use crate::raw::{Target, Value};
+
+/// Largest value that goes into a slab; larger ones get memory of their own,
+/// so that none is kept for long by a small neighbour.
+const SMALL: usize = 4096;
 
 /// Values of which more than this many bytes are shown are pinned while they
 /// are copied, if they lie in pieces; else the copy is made under the lock.
 const LARGE: usize = 16 * 1024;
 
+/// A slab: memory of JavaScript for small values, one behind the other.
+/// `node/cache.js` cuts Buffers from it.
+pub struct Slab<'c> {
+    memory: Option<Target<'c>>,
+    /// How much of it is used.
+    used: usize,
+}
+
+impl<'c> Slab<'c> {
+    /// Of a `Uint8Array`, which may have been detached, and a number.
+    #[inline]
+    pub fn new(memory: Value<'c>, used: Value<'_>) -> Self {
+        Self { memory: memory.target(), used: used.number().map_or(usize::MAX, |used| used as usize) }
+    }
+
+    /// Where so many bytes are put, if there is room and some is left.
+    #[inline]
+    fn room(&mut self, length: usize) -> Option<&mut Target<'c>> {
+        let end = self.used.checked_add(length)?;
+        self.memory.as_mut().filter(|memory| length <= SMALL && end < memory.len())
+    }
+}
+
 /// Where a value has been put.
 pub enum Found {
-    /// At this place of the slab, so many bytes.
-    Slab(usize, usize),
+    /// Into the slab, so many bytes.
+    Slab(usize),
     /// Into the vector.
     Taken,
     /// Nowhere yet: call `join` after the visit.
@@ -22,14 +49,15 @@ impl Found {
     /// Copies a value into the slab if it fits, else into `taken`; pins one that
     /// is large.
     #[inline]
-    pub fn see(visit: &mut Visit<'_>, slab: &mut Slab, taken: &mut Vec<u8>) -> Option<Self> {
+    pub fn see(visit: &mut Visit<'_>, slab: &mut Slab<'_>, taken: &mut Vec<u8>) -> Option<Self> {
         let item = visit.item()?;
-        let length = item.len();
-        if length <= SMALL
-            && let Some(at) = slab.room(length)
-        {
-            item.slices().for_each(|slice| slab.push(slice));
-            return Some(Self::Slab(at, length));
+        let (length, mut at) = (item.len(), slab.used);
+        if let Some(memory) = slab.room(length) {
+            for slice in item.slices() {
+                memory.put(at, slice);
+                at += slice.len();
+            }
+            return Some(Self::Slab(length));
         }
         Self::take(visit, taken)
     }
@@ -45,11 +73,11 @@ impl Found {
         Some(Self::Taken)
     }
 
-    /// Copies what was pinned into `taken`.
+    /// Copies what was pinned into `taken`. Gives the length of what is in the slab.
     #[inline]
-    pub fn join(self, taken: &mut Vec<u8>) -> Option<(usize, usize)> {
+    pub fn join(self, taken: &mut Vec<u8>) -> Option<usize> {
         match self {
-            Self::Slab(at, length) => return Some((at, length)),
+            Self::Slab(length) => return Some(length),
             Self::Taken => {}
             Self::Pinned(value) => {
                 taken.clear();

@@ -17,6 +17,7 @@
 )]
 
 mod cache;
+mod cells;
 mod certificates;
 mod clock;
 mod daemon;
@@ -29,7 +30,6 @@ mod octets;
 mod raw;
 mod scratch;
 mod server;
-mod slab;
 mod stats;
 mod ttl;
 mod watch;

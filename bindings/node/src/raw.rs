@@ -3,7 +3,7 @@
 //!
 //! A method of one of napi's classes looks for its object in every call, and
 //! makes a String of every key; that takes ten times as long as a get. Only
-//! this module and `slab` call Node-API themselves; what they hand out is safe.
+//! this module and `cells` call Node-API themselves; what they hand out is safe.
 //!
 //! ```text
 //!   JavaScript -- call --> trampoline::<T, F> -- Call --> F(&T, &Call) -> Answer
@@ -46,7 +46,8 @@ pub trait Subject: 'static {
     fn keep(&self, failure: Failure);
 }
 
-/// A call under way. No code of JavaScript runs while it is there.
+/// A call under way. No code of JavaScript runs meanwhile, but for that of an
+/// array's getters (`Value::element`).
 pub struct Call {
     env: sys::napi_env,
     arguments: [sys::napi_value; ARGUMENTS],
@@ -58,12 +59,6 @@ impl Call {
     pub fn argument<const N: usize>(&self) -> Value<'_> {
         const { assert!(N < ARGUMENTS) };
         Value { env: self.env, raw: self.arguments[N], call: PhantomData }
-    }
-
-    /// The environment.
-    #[inline]
-    pub fn env(&self) -> sys::napi_env {
-        self.env
     }
 
     /// A string of UTF-8; what is none of it is replaced.
@@ -293,7 +288,8 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(length)
     }
 
-    /// An element of an array.
+    /// An element of an array; `None`: its getter threw an error, which the caller
+    /// of the function gets.
     pub fn element(self, index: u32) -> Option<Self> {
         let mut raw = ptr::null_mut();
         // SAFETY: Node writes to `raw`.
@@ -341,6 +337,12 @@ pub struct Target<'c> {
 }
 
 impl Target<'_> {
+    /// How many bytes there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
     /// Writes `bytes` at `from`; what does not fit is left out.
     #[inline]
     pub fn put(&mut self, from: usize, bytes: &[u8]) {
