@@ -20,7 +20,7 @@ bin=$PWD/node_modules/.bin
 # Not the release profile, which takes minutes: what is tested is the same.
 node install.js extension
 
-"$bin/biome" ci --colors=off .
+"$bin/biome" ci --colors=off . ../examples/node
 "$bin/biome" format --colors=off --config-path=. ../bench/node.js
 "$bin/tsc" -p test/types
 "$bin/tsd" --files 'test/types/*.test-d.*ts'
@@ -54,9 +54,12 @@ echo '{ "private": true }' >package.json
 cat >program.mjs <<'PROGRAM'
 import assert from 'node:assert/strict';
 import { Cache, Server } from 'memcache-rs';
+import { KeyvMemcache } from 'memcache-rs/keyv';
+import 'memcache-rs/global-setup';
+import 'memcache-rs/node-test';
 const cache = new Cache();
 cache.set('key', 'value');
-assert.equal(cache.getString('key'), 'value');
+assert.equal(await new KeyvMemcache({ cache }).get('key'), 'value');
 const server = await Server.start({ cache });
 assert.match(server.address, /:/);
 PROGRAM
