@@ -466,23 +466,6 @@ fn whole(value: Value<'_>, role: &str) -> Result<u64, Failure> {
     }
 }
 
-/// Flushes a cache. Of one that is not large nothing is left to the crawler, so
-/// that its size is 0 at once, as a Map's would be.
-pub fn empty(cache: &Core) {
-    const LARGE: u64 = 100_000;
-    cache.flush(None);
-    let store = cache.store();
-    if store.totals().curr_items > LARGE {
-        return;
-    }
-    for shard in 0..store.shard_count() {
-        let mut below = Some(usize::MAX);
-        while let Some(bucket) = below {
-            below = store.crawl(shard, bucket, STEP, u64::MAX, |_| ());
-        }
-    }
-}
-
 /// Settings of a cache.
 #[napi(object)]
 pub struct CacheSettings {
@@ -585,7 +568,7 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn flush(&self) -> Result<(), Failure> {
         self.hold.on(|shared| {
-            empty(&shared.core);
+            shared.core.clear();
             Ok(())
         })
     }
@@ -614,7 +597,7 @@ impl Cache {
         if let Some(shared) = self.hold.shared.take()
             && !shared.is_named()
         {
-            empty(&shared.core);
+            shared.core.clear();
         }
     }
 
