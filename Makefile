@@ -12,8 +12,13 @@ COUNT ?= 60000
 
 # Beside what the Python package is measured.
 PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1.4.1 pymemcache==4.0.0
+# Beside what the Node package is measured.
+NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons differential suite clients bench bench-quick bench-c bench-python policies plots lint doc install uninstall clean
+# Where setup puts Node if it has to.
+export PATH := $(CURDIR)/target/bin:$(PATH)
+
+.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons test-node differential suite clients bench bench-quick bench-c bench-python bench-node policies plots lint doc install uninstall clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -33,7 +38,7 @@ header: ## write include/memcache_rs.h from capi/
 setup: ## install what the tests need: Debian packages, Python clients in target/venv
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## everything: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## formatting and clippy
@@ -86,6 +91,9 @@ test-python: ## the Python package: wheel, style, types, stubs, tests
 test-pythons: test-python ## the Python package under other versions of CPython: make test-pythons PYTHONS="python3.10 python3.14t"
 	@scripts/pythons.sh $(PYTHONS)
 
+test-node: setup ## the Node package: style, types, tests, what would be published
+	@bash scripts/node.sh
+
 suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }
 	cargo build --release --locked -p memcache-compat
@@ -108,6 +116,11 @@ bench-python: ## the Python package beside other caches; needs scripts/python.sh
 	target/venv-bench/bin/pip install --quiet --disable-pip-version-check $(PYTHON_RIVALS)
 	target/venv-bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-release/*.whl
 	MEMCACHED='$(MEMCACHED)' target/venv-bench/bin/python bench/python.py bench/results/python.jsonl
+
+bench-node: ## the Node package beside other caches
+	node node/install.js release
+	npm install --prefix target/bench-node --no-save --no-audit --no-fund --loglevel=error $(NODE_RIVALS)
+	NODE_PATH=$(CURDIR)/target/bench-node/node_modules MEMCACHED='$(MEMCACHED)' node bench/node.js bench/results/node.jsonl
 
 policies: ## simulate eviction policies on traces: make policies TRACES="P3.lis.zst OLTP.lis.zst"
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv

@@ -8,6 +8,7 @@ RESULTS is a directory with compare.jsonl and replay.jsonl as `make bench` write
   misses.svg   miss ratio against memory, a panel for each trace
   latency.svg  latencies of the open loops by percentile
   python.svg   what a get, a set and a key of a get_many cost from Python (python.jsonl, of `make bench-python`)
+  node.svg     the same from Node (node.jsonl, of `make bench-node`)
 
 The same results give the same files, byte for byte. Where a result is there twice, the later one counts.
 """
@@ -239,27 +240,35 @@ def draw_latency(results: Results, out: Path):
     save(figure, out, "latency.svg")
 
 
-def draw_python(directory: Path, out: Path):
-    """Bars of the time of operations from Python."""
-    path = directory / "python.jsonl"
+def draw_language(directory: Path, out: Path, language: str):
+    """Bars of the time of operations from a language."""
+    path = directory / f"{language}.jsonl"
     if not path.exists():
         return
-    entries = [entry for entry in map(json.loads, path.read_text().splitlines()) if "ns" in entry]
-    kinds = list(dict.fromkeys(entry["python"] for entry in entries))
-    figure, axes = panels(len(kinds), 3.6, 2.8)
-    for axis, kind in zip(axes, kinds):
-        bars = sorted((entry["ns"], entry["subject"]) for entry in entries if entry["python"] == kind)[::-1]
+    titles = {"get_many": "get_many, a key", "getMany": "getMany, a key"}
+    # Node has three ways to get, of which other caches have one.
+    ways = {"getInto": "get", "getString": "get"}
+    shown = {}
+    for entry in map(json.loads, path.read_text().splitlines()):
+        if "ns" in entry:
+            kind = entry[language]
+            name = f"{entry['subject']}, {kind}" if kind in ways else entry["subject"]
+            shown.setdefault(ways.get(kind, kind), []).append((entry["ns"], name))
+    figure, axes = panels(len(shown), 3.6, 2.8)
+    for axis, (kind, bars) in zip(axes, shown.items()):
+        bars.sort(reverse=True)
         names = [name for _, name in bars]
-        colours = [COLOURS["memcached-rs" if name.startswith("memcache_rs") else "floor"] for name in names]
+        ours = ("memcache_rs", "memcache-rs")
+        colours = [COLOURS["memcached-rs" if name.startswith(ours) else "floor"] for name in names]
         axis.barh(names, [ns for ns, _ in bars], color=colours)
         axis.set_xscale("log")
-        axis.set_title(kind + (", a key" if kind == "get_many" else ""))
+        axis.set_title(titles.get(kind, kind))
         axis.set_xlabel("ns")
         axis.grid(axis="y", visible=False)
         for place, (ns, _) in enumerate(bars):
             axis.annotate(f" {ns:.0f}", (ns, place), va="center")
         axis.margins(x=0.25)
-    save(figure, out, "python.svg")
+    save(figure, out, f"{language}.svg")
 
 
 def main():
@@ -271,7 +280,8 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for draw in (draw_cpu, draw_items, draw_misses, draw_latency):
         draw(results, out)
-    draw_python(Path(sys.argv[1]), out)
+    for language in ("python", "node"):
+        draw_language(Path(sys.argv[1]), out, language)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ fi
 wheels=$PWD/target/wheels
 rm -rf "$wheels"
 # Not the release profile, which takes minutes: what is tested is the same.
-(cd python && "$venv/bin/maturin" build --quiet --profile pytest --locked --interpreter "$venv/bin/python" --out "$wheels")
+(cd python && "$venv/bin/maturin" build --quiet --profile extension --locked --interpreter "$venv/bin/python" --out "$wheels")
 "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheels"/*.whl
 
 bin=$venv/bin
@@ -72,7 +72,7 @@ find "$here" -type f -exec touch {} +
 cp "$here/Cargo.lock" "$made/Cargo.lock"
 # `--locked` is not possible: the lock file is that of the whole workspace, and Cargo strikes out what is not here.
 PATH=$bin:$PATH CARGO_TARGET_DIR=$PWD/target/python-sdist-build "$bin/pip" wheel --quiet --disable-pip-version-check \
-    --no-deps --no-build-isolation --config-settings build-args="--profile pytest" --wheel-dir "$made" "$here"
+    --no-deps --no-build-isolation --config-settings build-args="--profile extension" --wheel-dir "$made" "$here"
 if grep '^checksum' "$here/Cargo.lock" | grep --invert-match --line-regexp --fixed-strings --file "$made/Cargo.lock"; then
     echo "python: building the source distribution takes other packages than Cargo.lock has" >&2
     exit 1

@@ -24,7 +24,7 @@ print(platform.python_version() + ("t" if sysconfig.get_config_var("Py_GIL_DISAB
     *t)
         wheels=$here/target/wheels-$version
         rm -rf "$wheels"
-        (cd python && "$bin/maturin" build --quiet --profile pytest --locked --interpreter "$venv/bin/python" --out "$wheels")
+        (cd python && "$bin/maturin" build --quiet --profile extension --locked --interpreter "$venv/bin/python" --out "$wheels")
         ;;
     *) wheels=$here/target/wheels ;;
     esac

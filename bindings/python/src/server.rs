@@ -10,7 +10,7 @@ use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::cluster::Node;
 use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, VerifyMode};
 use memcache_core::context::Stop;
-use memcache_core::hooks::Hooks;
+use memcache_core::hooks::{self, Hooks};
 use memcache_core::server::{BoundAddress, Server as Core};
 use memcache_core::sync::Mutex;
 use pyo3::prelude::*;
@@ -121,14 +121,11 @@ fn nodes(nodes: &[String]) -> PyResult<Vec<Node>> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
-/// Keeps the lines of the log that are commands: `<FD COMMAND`.
+/// Keeps the commands of the log.
 fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
     let commands = Arc::clone(commands);
     let log = move |_: u8, line: &str| {
-        let Some((_, command)) = line.strip_prefix('<').and_then(|line| line.split_once(' ')) else { return };
-        if ["new ", "connection closed", "server listening"].iter().any(|other| command.starts_with(other)) {
-            return;
-        }
+        let Some(command) = hooks::command(line) else { return };
         let mut commands = commands.lock();
         if commands.len() == COMMANDS {
             commands.pop_front();

@@ -1,0 +1,139 @@
+//! Keys and values as JavaScript gives them: strings (as UTF-8), or Buffers and
+//! other `Uint8Array`s.
+
+use std::mem::MaybeUninit;
+use std::ops::Deref;
+
+use memcache_core::config::KEY_MAX;
+use memcache_core::local::is_key;
+
+use crate::errors::{self, Failure};
+use crate::raw::{Units, Value};
+
+/// Room for a key in UTF-16, one unit more than any has, and the 0 at its end.
+const UNITS: usize = KEY_MAX + 2;
+
+/// Strings up to so many units are read by way of the stack.
+const SHORT: usize = 512;
+
+/// A key, on the stack.
+pub struct Key {
+    bytes: [MaybeUninit<u8>; KEY_MAX],
+    /// At most `KEY_MAX`; so many bytes are initialised.
+    length: usize,
+}
+
+impl Key {
+    const EMPTY: Self = Self { bytes: [MaybeUninit::uninit(); KEY_MAX], length: 0 };
+
+    /// Adds a byte, if there is room.
+    #[inline]
+    fn push(&mut self, byte: u8) -> bool {
+        let Some(at) = self.bytes.get_mut(self.length) else { return false };
+        at.write(byte);
+        self.length += 1;
+        true
+    }
+
+    fn extend(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|&byte| self.push(byte))
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        #[expect(unsafe_code, reason = "bytes that are not cleared first")]
+        // SAFETY: `length` bytes from the first were written.
+        unsafe {
+            std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.length)
+        }
+    }
+}
+
+/// The bytes of a key.
+#[inline]
+pub fn key(value: Value<'_>) -> Result<Key, Failure> {
+    let mut units = [MaybeUninit::uninit(); UNITS];
+    let mut key = Key::EMPTY;
+    match value.utf16(&mut units) {
+        Some(Units::Whole(units)) if narrow(units, &mut key.bytes) => key.length = units.len(),
+        Some(Units::Whole(units)) => {
+            if !transcode(units, |bytes| key.extend(bytes)) {
+                return Err(errors::bad_key(value.utf8_length()));
+            }
+        }
+        Some(Units::More) => return Err(errors::bad_key(value.utf8_length())),
+        None => {
+            let bytes = octets(value, "key")?;
+            if !is_key(bytes) || !key.extend(bytes) {
+                return Err(errors::bad_key(bytes.len()));
+            }
+        }
+    }
+    if key.length == 0 { Err(errors::bad_key(0)) } else { Ok(key) }
+}
+
+/// Copies units that are all ASCII; `false`: they are not, or too many.
+#[inline]
+fn narrow(units: &[u16], to: &mut [MaybeUninit<u8>]) -> bool {
+    let Some(to) = to.get_mut(..units.len()) else { return false };
+    let mut all = 0;
+    for (to, &unit) in to.iter_mut().zip(units) {
+        all |= unit;
+        to.write(unit as u8);
+    }
+    all < 0x80
+}
+
+/// Hands out the characters in UTF-8; what is no character is U+FFFD, as in
+/// `Buffer.from`. `false`: that was not all.
+#[cold]
+fn transcode(units: &[u16], mut put: impl FnMut(&[u8]) -> bool) -> bool {
+    char::decode_utf16(units.iter().copied()).all(|decoded| {
+        let mut bytes = [0; 4];
+        put(decoded.unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut bytes).as_bytes())
+    })
+}
+
+/// The bytes of a value; those of a string are put into `scratch`.
+#[inline]
+pub fn value<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
+    let Some(units) = value.units() else { return octets(value, "value") };
+    if units < SHORT {
+        let mut short = [MaybeUninit::uninit(); SHORT];
+        if let Some(Units::Whole(units)) = value.utf16(&mut short) {
+            scratch.clear();
+            scratch.reserve(units.len());
+            if narrow(units, scratch.spare_capacity_mut()) {
+                #[expect(unsafe_code, reason = "bytes that are not cleared first")]
+                // SAFETY: `narrow` has written so many.
+                unsafe {
+                    scratch.set_len(units.len());
+                }
+                return Ok(scratch);
+            }
+            transcode(units, |bytes| {
+                scratch.extend_from_slice(bytes);
+                true
+            });
+            return Ok(scratch);
+        }
+    }
+    value.utf8(units, scratch);
+    Ok(scratch)
+}
+
+/// The bytes of a `Uint8Array`; `role` says in errors what they were to be.
+#[inline]
+fn octets<'a>(value: Value<'a>, role: &str) -> Result<&'a [u8], Failure> {
+    value.bytes().ok_or_else(|| {
+        errors::bad_type(format!(
+            "a {role} is a string, a Buffer or another Uint8Array, not {}; make one of it first, for example with \
+             String() or JSON.stringify()",
+            value.word()
+        ))
+    })
+}

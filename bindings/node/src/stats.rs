@@ -1,0 +1,23 @@
+//! Statistics as pairs of strings, of which `node/stats.js` makes an object.
+
+use memcache_core::admin::each_stat;
+use memcache_core::context::Context;
+
+use crate::errors::{self, Failure};
+
+/// Names and values.
+pub type Stats = Vec<Vec<String>>;
+
+/// A group of statistics.
+pub fn list(context: &Context, group: &str) -> Result<Stats, Failure> {
+    let mut pairs = Vec::new();
+    let known =
+        each_stat(context, group, &mut |name, value| pairs.push(vec![name.to_owned(), value.to_owned()]));
+    if known {
+        return Ok(pairs);
+    }
+    Err(errors::bad_argument(format!(
+        "there are no statistics of the group {group:?}; the groups are '', 'items', 'slabs', 'sizes', 'settings' and \
+         'conns'"
+    )))
+}

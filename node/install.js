@@ -1,0 +1,40 @@
+// Builds the addon where this is a checkout: `npm install ./node` runs it. What is published brings binaries instead, and
+// has no such script. usage: node install.js [PROFILE OF CARGO]
+'use strict';
+
+const { spawnSync } = require('node:child_process');
+const { copyFileSync, existsSync, renameSync } = require('node:fs');
+const { join } = require('node:path');
+const { built } = require('./native.js');
+
+const root = join(__dirname, '..');
+const profile = process.argv[2] ?? 'release';
+
+function fail(text) {
+  console.error(`memcache-rs: ${text}`);
+  process.exit(1);
+}
+
+function build() {
+  const args = ['build', '--locked', '-p', 'memcache-node', '--profile', profile];
+  const done = spawnSync('cargo', [...args, '--message-format', 'json-render-diagnostics'], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (done.error?.code === 'ENOENT') {
+    fail('building it from a checkout needs Rust; install it from https://rustup.rs and try again.');
+  }
+  if (done.status !== 0) fail('cargo could not build it; what it said stands above.');
+  const messages = done.stdout.split('\n').filter((line) => line.startsWith('{'));
+  const artifacts = messages.map((line) => JSON.parse(line)).filter((one) => one.reason === 'compiler-artifact');
+  return artifacts.findLast((one) => one.target.name === 'memcache_node').filenames[0];
+}
+
+if (existsSync(join(root, 'bindings', 'node', 'Cargo.toml'))) {
+  // Another process may have the old one loaded: it is replaced, not written over.
+  const fresh = `${built}.${process.pid}`;
+  copyFileSync(build(), fresh);
+  renameSync(fresh, built);
+}

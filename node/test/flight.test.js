@@ -1,0 +1,207 @@
+// getOrSet: one caller makes the value, the others wait for it.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { setImmediate: turn } = require('node:timers/promises');
+const { Cache } = require('../index.js');
+const { message, run, thread } = require('./support.js');
+
+function cache(t, options) {
+  const made = new Cache(options);
+  t.after(() => made.close());
+  return made;
+}
+
+/** A promise, and what settles it. */
+function gate() {
+  const it = {};
+  it.promise = new Promise((resolve, reject) => Object.assign(it, { resolve, reject }));
+  return it;
+}
+
+test('one makes, all have it', async (t) => {
+  const c = cache(t);
+  const { promise, resolve } = gate();
+  let made = 0;
+  const make = () => {
+    made += 1;
+    return promise;
+  };
+  const all = Array.from({ length: 100 }, (_, n) => c.getOrSet(n % 2 ? 'key' : Buffer.from('key'), make, 60));
+  await turn();
+  resolve('value');
+  const values = await Promise.all(all);
+  assert.equal(made, 1);
+  assert.ok(values.every((value) => Buffer.isBuffer(value) && value.toString() === 'value'));
+  // Each has bytes of its own.
+  values[0].fill(0);
+  assert.equal(values[99].toString(), 'value');
+  assert.equal(c.getItem('key').ttl, 60);
+  assert.equal(String(await c.getOrSet('key', () => assert.fail('it is there'))), 'value');
+});
+
+test('what is made may be of any kind of value, at once or later', async (t) => {
+  const c = cache(t);
+  assert.deepEqual(await c.getOrSet('a', () => 'text'), Buffer.from('text'));
+  assert.deepEqual(await c.getOrSet('b', () => new Uint8Array([1, 2])), Buffer.from([1, 2]));
+  assert.deepEqual(await c.getOrSet('c', async () => Buffer.alloc(100_000)), Buffer.alloc(100_000));
+  assert.deepEqual(c.get('b'), Buffer.from([1, 2]));
+  await assert.rejects(
+    c.getOrSet('d', () => 5),
+    { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' },
+  );
+  await assert.rejects(
+    c.getOrSet('', () => ''),
+    { name: 'InvalidKeyError' },
+  );
+  await assert.rejects(
+    c.getOrSet('e', () => '', -1),
+    { name: 'InvalidTTLError' },
+  );
+});
+
+test('an error is its caller’s, and the next one tries', async (t) => {
+  const c = cache(t);
+  const { promise, reject } = gate();
+  const first = c.getOrSet('key', () => promise);
+  const others = [1, 2, 3].map((n) => c.getOrSet('key', async () => `by ${n}`));
+  reject(new Error('no'));
+  await assert.rejects(first, { message: 'no' });
+  assert.deepEqual((await Promise.all(others)).map(String), ['by 1', 'by 1', 'by 1']);
+  await assert.rejects(
+    c.getOrSet('other', () => {
+      throw new Error('at once');
+    }),
+    { message: 'at once' },
+  );
+  assert.equal(String(await c.getOrSet('other', () => 'good')), 'good');
+});
+
+test('while it is made anew, others get what was there', async (t) => {
+  const c = cache(t);
+  c.clock.freeze();
+  const options = { ttl: 10, staleFor: 30 };
+  await c.getOrSet('key', () => 'old', options);
+  assert.equal(c.getItem('key').ttl, 40);
+  c.clock.advance(11);
+  const { promise, resolve } = gate();
+  const winner = c.getOrSet('key', () => promise, options);
+  assert.equal(String(await c.getOrSet('key', () => assert.fail('another does'), options)), 'old');
+  resolve('new');
+  assert.equal(String(await winner), 'new');
+  assert.equal(String(await c.getOrSet('key', () => assert.fail('it is there'), options)), 'new');
+  const date = new Date(c.clock.time() * 1000 + 5000);
+  await c.getOrSet('date', () => '1', { ttl: date, staleFor: 10 });
+  assert.equal(c.getItem('date').ttl, 15);
+});
+
+test('what is invalidated is made anew by one', async (t) => {
+  const c = cache(t);
+  c.set('key', 'old', 60);
+  assert.equal(c.invalidate('key'), true);
+  assert.equal(c.invalidate('nothing'), false);
+  await assert.rejects(
+    c.getOrSet('key', async () => Promise.reject(new Error('no'))),
+    { message: 'no' },
+  );
+  // The one that failed is not the last that wins.
+  const { promise, resolve } = gate();
+  const winner = c.getOrSet('key', () => promise);
+  assert.equal(String(await c.getOrSet('key', () => assert.fail('another does'))), 'old');
+  resolve('new');
+  assert.equal(String(await winner), 'new');
+});
+
+test('who asks for what it is making is told so', async (t) => {
+  const c = cache(t);
+  await assert.rejects(
+    c.getOrSet('key', () => c.getOrSet('key', () => '')),
+    { name: 'MemcacheError', message: /'key' asks/ },
+  );
+  assert.equal(String(await c.getOrSet('key', () => c.getOrSet('other', () => 'inner'))), 'inner');
+});
+
+test('a cache that is closed meanwhile leaves nobody waiting', async () => {
+  const c = new Cache();
+  const { promise, resolve } = gate();
+  const first = c.getOrSet('key', () => promise);
+  const second = c.getOrSet('key', () => promise);
+  c.close();
+  resolve('value');
+  await assert.rejects(first, { name: 'ClosedError' });
+  await assert.rejects(second, { name: 'ClosedError' });
+  await assert.rejects(
+    c.getOrSet('key', () => ''),
+    { name: 'ClosedError' },
+  );
+});
+
+test('threads share a flight', async (t) => {
+  const name = 'threads share a flight';
+  const c = cache(t, { name });
+  const workers = Array.from({ length: 4 }, () =>
+    thread(
+      `const cache = new memcache.Cache({ name: data });
+       parent.postMessage('ready');
+       let made = 0;
+       parent.once('message', async () => {
+         const values = await Promise.all(Array.from({ length: 50 }, () => cache.getOrSet('key', async () => {
+           made += 1;
+           await new Promise((resolve) => setTimeout(resolve, 50));
+           return 'value';
+         })));
+         parent.postMessage([made, values.filter((value) => Buffer.from(value).toString() === 'value').length]);
+       });`,
+      name,
+    ),
+  );
+  await Promise.all(workers.map(message));
+  const answers = workers.map(message);
+  for (const worker of workers) worker.postMessage('go');
+  const all = await Promise.all(answers);
+  assert.equal(
+    all.reduce((sum, [made]) => sum + made, 0),
+    1,
+  );
+  assert.ok(all.every(([, good]) => good === 50));
+  assert.equal(c.getString('key'), 'value');
+});
+
+test('a thread that ends while it makes a value leaves nobody waiting', async (t) => {
+  const name = 'a thread that ends';
+  const c = cache(t, { name });
+  for (const end of ['terminate', 'exit', 'throw']) {
+    c.delete('key');
+    const worker = thread(
+      `const cache = new memcache.Cache({ name: data });
+       void cache.getOrSet('key', () => new Promise(() => {}));
+       parent.once('message', (how) => { if (how === 'exit') process.exit(); throw new Error('thrown'); });
+       parent.postMessage('flying');`,
+      name,
+    );
+    worker.on('error', () => {});
+    await message(worker);
+    const waits = [1, 2].map((n) => c.getOrSet('key', () => `made by ${n}`));
+    if (end === 'terminate') await worker.terminate();
+    else worker.postMessage(end);
+    assert.deepEqual((await Promise.all(waits)).map(String), ['made by 1', 'made by 1']);
+  }
+});
+
+test('who waits keeps its process alive, who does not lets it end', async () => {
+  const done = await run(`
+    const { Worker, isMainThread } = require('node:worker_threads');
+    const cache = new memcache.Cache({ name: 'c' });
+    const worker = new Worker(\`
+      const memcache = require(\${JSON.stringify(${JSON.stringify(require.resolve('../index.js'))})});
+      const { parentPort } = require('node:worker_threads');
+      const cache = new memcache.Cache({ name: 'c' });
+      void cache.getOrSet('key', () => new Promise((resolve) => setTimeout(resolve, 100, 'value')));
+      parentPort.postMessage('flying');\`, { eval: true });
+    worker.once('message', async () => {
+      worker.unref();
+      console.log(String(await cache.getOrSet('key', () => 'mine')));
+    });`);
+  assert.deepEqual(done, { stdout: 'value\n', stderr: '', code: 0, signal: null });
+});

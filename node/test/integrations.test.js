@@ -1,0 +1,395 @@
+// The helpers for test runners, in projects of their own, run as a user runs them.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
+const { test } = require('node:test');
+const { PACKAGE, jest, node, project, vitest } = require('./project.js');
+
+// What the projects share.
+const ASK = `
+  import net from 'node:net';
+
+  export async function ask(address, ...lines) {
+    const [host, port] = address.split(':');
+    const socket = net.connect(Number(port), host);
+    socket.end([...lines, 'quit', ''].join('\\r\\n'));
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    return text;
+  }
+`;
+
+// Tests of any runner that has \`memcache\` and \`memcacheCluster\` in reach, and MEMCACHED in the environment. They run in
+// each of several files, and store the same keys.
+const TESTS = (number) => `
+  // As an application does that is configured where it is loaded.
+  const address = process.env.MEMCACHED;
+  // Of the test file, or of all that a worker runs.
+  globalThis.address ??= address;
+
+  for (let n = 0; n < 20; n += 1) {
+    test('empty for each test ' + n, async () => {
+      expect(address).toBe(memcache.address);
+      expect(address).toBe(globalThis.address);
+      expect(memcache.cache.size).toBe(0);
+      expect(memcache.lastCommands).toEqual([]);
+      expect(Math.abs(memcache.clock.time() - Date.now() / 1000)).toBeLessThan(5);
+      expect(await ask(address, 'set key 0 0 1', String(n % 10), 'incr key ${number}')).toMatch(/^STORED/);
+      expect(memcache.cache.getString('key')).toBe(String(n % 10 + ${number}));
+      memcache.clock.freeze();
+      memcache.clock.advance(n % 2 ? 3600 : -40);
+      memcache.faults.drop();
+      if (n === 7) await memcache.close();
+    });
+  }
+
+  test('time goes on', async () => {
+    const before = memcache.clock.time();
+    while (memcache.clock.time() === before) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  test('the clock', async () => {
+    memcache.cache.set('key', 'value', 3600);
+    memcache.clock.freeze();
+    memcache.clock.advance(3599);
+    expect(await ask(address, 'get key')).toMatch(/^VALUE/);
+    memcache.clock.advance(1);
+    expect(await ask(address, 'get key')).toBe('END\\r\\n');
+  });
+
+  test('a fault', async () => {
+    memcache.faults.error('out of order', { command: 'get' });
+    expect(await ask(address, 'get key')).toBe('SERVER_ERROR out of order\\r\\n');
+  });
+
+  test('a cluster', async () => {
+    const cluster = await memcacheCluster(2);
+    const told = await ask(cluster.addresses[0], 'config get cluster');
+    for (const node of cluster) expect(told).toContain(node.host + '|' + node.port);
+    globalThis.nodes = cluster.servers;
+  });
+
+  test('and no cluster', () => {
+    expect(globalThis.nodes.map((node) => node.running)).toEqual([false, false]);
+  });
+`;
+
+const FAILING = `
+  test('passes', async () => {
+    await ask(process.env.MEMCACHED, 'get of-another-test');
+  });
+  test('fails', async () => {
+    for (let n = 0; n < 30; n += 1) await ask(process.env.MEMCACHED, 'get key' + n);
+    const cluster = await memcacheCluster(2);
+    await ask(cluster.addresses[1], 'get of-a-node');
+    expect('seen').toBe('not seen');
+  });
+  test('fails without asking', () => {
+    expect('seen').toBe('not seen');
+  });
+`;
+
+/** That a run of FAILING told what its servers saw. */
+function shown(output) {
+  assert.match(output, /memcached at memcache:\/\/127\.0\.0\.1:\d+: last commands\s+\.\.\.\s+/);
+  assert.match(output, /get key29\s+quit/);
+  assert.match(output, /get of-a-node\s+quit/);
+  assert.doesNotMatch(output, /get of-another-test/);
+  assert.doesNotMatch(output, /get key3\s/);
+  assert.equal(output.match(/last commands/g).length, 2, output);
+}
+
+const files = (count, name, text) => Object.fromEntries(Array.from({ length: count }, (_, n) => [name(n), text(n)]));
+
+// Vitest.
+
+const VITEST_HEAD = `
+  import { expect, test } from 'vitest';
+  import { memcache, memcacheCluster } from 'memcache-rs/vitest';
+  import { ask } from './ask.js';
+`;
+const vitestConfig = (test) =>
+  `export default { test: ${JSON.stringify({ setupFiles: ['memcache-rs/vitest'], ...test })} };`;
+
+for (const [name, settings] of Object.entries({
+  processes: { pool: 'forks', maxWorkers: 2 },
+  threads: { pool: 'threads', maxWorkers: 2 },
+  'processes that run several files': { pool: 'forks', maxWorkers: 2, isolate: false },
+  'threads that run several files': { pool: 'threads', maxWorkers: 2, isolate: false },
+})) {
+  test(`Vitest: ${name}`, async (t) => {
+    const root = project(t, ['vitest'], {
+      'ask.js': ASK,
+      'vitest.config.js': vitestConfig(settings),
+      ...files(
+        4,
+        (n) => `${n}.test.js`,
+        (n) => VITEST_HEAD + TESTS(n),
+      ),
+    });
+    const { code, output } = await vitest(root);
+    assert.equal(code, 0, output);
+    assert.match(output, /Tests +100 passed \(100\)/);
+  });
+}
+
+test('Vitest: settings, and a test that fails', async (t) => {
+  const root = project(t, ['vitest'], {
+    'ask.js': ASK,
+    'vitest.config.js': vitestConfig({ provide: { memcache: { memoryLimit: 32 << 20 } } }),
+    'settings.test.js': `${VITEST_HEAD}
+      test('settings', () => expect(memcache.stats('settings').maxbytes).toBe(32 << 20));`,
+    'failing.test.js': VITEST_HEAD + FAILING,
+  });
+  const { code, output } = await vitest(root);
+  assert.equal(code, 1, output);
+  assert.match(output, /Tests +2 failed \| 2 passed \(4\)/);
+  shown(output);
+});
+
+test('Vitest: one server for all', async (t) => {
+  const text = (key) => `
+    import { expect, inject, test } from 'vitest';
+    import { ask } from './ask.js';
+    test('stores', async () => {
+      expect(process.env.MEMCACHED).toBe(inject('memcached'));
+      expect(await ask(inject('memcached'), 'set ${key} 0 0 1', '1', "stats settings")).toMatch(/^STORED.*maxbytes 33554432/s);
+    });`;
+  const root = project(t, ['vitest'], {
+    'ask.js': ASK,
+    'vitest.config.js': `export default {
+      test: { globalSetup: ['./first.js', 'memcache-rs/global-setup'], provide: { memcache: { memoryLimit: 32 << 20 } }, maxWorkers: 2 }
+    };`,
+    // Its end comes after that of the others' setups.
+    'first.js': `
+      import { ask } from './ask.js';
+      export default () => async () => console.log('at the end', await ask(process.env.MEMCACHED, 'mn').catch(({ code }) => code));`,
+    ...files(3, (n) => `${n}.test.js`, text),
+  });
+  const { code, output } = await vitest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests +3 passed/);
+  assert.match(output, /at the end ECONNREFUSED/);
+});
+
+// Jest.
+
+const jestConfig = (config) =>
+  `module.exports = ${JSON.stringify({ testEnvironment: 'memcache-rs/jest', transform: {}, ...config })};`;
+const ASK_CJS = `${ASK.replace(/import net from 'node:net';/, "const net = require('node:net');").replace('export ', '')}
+  module.exports = { ask };`;
+const JEST_HEAD = "const { ask } = require('./ask.cjs');\n";
+
+test('Jest: processes', async (t) => {
+  const root = project(t, ['jest'], {
+    'ask.cjs': ASK_CJS,
+    'jest.config.cjs': jestConfig({ testMatch: ['**/*.test.cjs'] }),
+    ...files(
+      4,
+      (n) => `${n}.test.cjs`,
+      (n) => JEST_HEAD + TESTS(n),
+    ),
+  });
+  for (const workers of ['--maxWorkers=2', '--runInBand']) {
+    const { code, output } = await jest(root, workers);
+    assert.equal(code, 0, output);
+    assert.match(output, /Tests: +100 passed, 100 total/);
+    assert.doesNotMatch(output, /did not exit|force exited/);
+  }
+});
+
+test('Jest: settings, another environment, and a test that fails', async (t) => {
+  const root = project(t, ['jest', 'jest-environment-node'], {
+    'ask.cjs': ASK_CJS,
+    'environment.cjs': `
+      const { TestEnvironment } = require('jest-environment-node');
+      const { withMemcache } = require('memcache-rs/jest');
+      module.exports = withMemcache(class extends TestEnvironment {
+        async setup() {
+          await super.setup();
+          this.global.other = 'environment';
+        }
+      });`,
+    'jest.config.cjs': jestConfig({
+      testMatch: ['**/*.test.cjs'],
+      testEnvironmentOptions: { memcache: { memoryLimit: 32 << 20 } },
+    }),
+    'settings.test.cjs': `
+      test('settings', () => expect(memcache.stats('settings').maxbytes).toBe(32 << 20));`,
+    'other.test.cjs': `/** @jest-environment ./environment.cjs */
+      test('another environment', () => {
+        expect(other).toBe('environment');
+        expect(process.env.MEMCACHED).toBe(memcache.address);
+        const child = require('node:child_process').execFileSync(process.execPath, ['-p', 'process.env.MEMCACHED']);
+        expect(String(child).trim()).toBe(memcache.address);
+      });`,
+    'failing.test.cjs': JEST_HEAD + FAILING,
+  });
+  const { code, output } = await jest(root);
+  assert.equal(code, 1, output);
+  assert.match(output, /Tests: +2 failed, 3 passed, 5 total/);
+  shown(output);
+});
+
+test('Jest: one server for all', async (t) => {
+  const root = project(t, ['jest'], {
+    'ask.cjs': ASK_CJS,
+    'jest.config.cjs': jestConfig({
+      testEnvironment: 'node',
+      globalSetup: 'memcache-rs/global-setup',
+      testEnvironmentOptions: { memcache: { memoryLimit: 32 << 20 } },
+      testMatch: ['**/*.test.cjs'],
+    }),
+    ...files(
+      3,
+      (n) => `${n}.test.cjs`,
+      (n) => `${JEST_HEAD}
+      test('stores', async () => {
+        const stored = await ask(process.env.MEMCACHED, 'set ${n} 0 0 1', '1', 'stats settings');
+        expect(stored).toMatch(/^STORED.*maxbytes 33554432/s);
+      });`,
+    ),
+  });
+  for (const workers of ['--maxWorkers=2', '--runInBand']) {
+    const { code, output } = await jest(root, workers);
+    assert.equal(code, 0, output);
+    assert.match(output, /Tests: +3 passed, 3 total/);
+    assert.doesNotMatch(output, /did not exit|force exited/);
+  }
+});
+
+// node:test.
+
+const NODE_HEAD = `
+  import assert from 'node:assert/strict';
+  import { beforeEach, describe, test } from 'node:test';
+  import { memcache, memcacheCluster } from 'memcache-rs/node-test';
+  import { ask } from './ask.js';
+`;
+
+test('node:test: servers of tests', async (t) => {
+  const text = `${NODE_HEAD}
+    const before = [];
+
+    for (let n = 0; n < 10; n += 1) {
+      // All at once.
+      test('its own ' + n, { concurrency: true }, async (t) => {
+        const server = await memcache(t);
+        before.push(server);
+        assert.equal(server.cache.size, 0);
+        server.cache.set('key', String(n));
+        server.clock.freeze();
+        server.clock.advance(3600 * n);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        assert.equal(await ask(server.address, 'get key'), 'VALUE key 0 1\\r\\n' + n + '\\r\\nEND\\r\\n');
+        server.faults.drop();
+        if (n === 7) await server.close();
+      });
+    }
+
+    test('they ended with their tests', () => {
+      assert.deepEqual(before.map((server) => server.running), Array(10).fill(false));
+    });
+
+    describe('of each test', () => {
+      let server;
+      beforeEach(async (t) => {
+        server = await memcache(t, { memoryLimit: 32 << 20, tls: 'test' });
+      });
+      for (const name of ['one', 'two']) {
+        test(name, () => {
+          assert.equal(server.cache.size, 0);
+          assert.equal(server.stats('settings').maxbytes, 32 << 20);
+          assert.match(server.url, /^memcaches:/);
+          server.cache.set('key', 'value');
+        });
+      }
+    });
+
+    test('a cluster', async (t) => {
+      const cluster = await memcacheCluster(t, 2);
+      assert.equal(cluster.length, 2);
+      await cluster.stopNode(0);
+      assert.ok(cluster.servers[1].running);
+    });
+  `;
+  const root = project(t, [], { 'ask.js': ASK, 'one.test.js': text, 'two.test.js': text });
+  const { code, output } = await node(root, ['--test', '--test-reporter=tap']);
+  assert.equal(code, 0, output);
+  assert.match(output, /# pass 28\n/);
+});
+
+test('node:test: a test that fails', async (t) => {
+  const root = project(t, [], {
+    'ask.js': ASK,
+    'failing.test.js': `${NODE_HEAD}
+      test('passes', async (t) => {
+        await ask((await memcache(t)).address, 'get of-another-test');
+      });
+      test('fails', async (t) => {
+        const server = await memcache(t);
+        for (let n = 0; n < 30; n += 1) await ask(server.address, 'get key' + n);
+        const cluster = await memcacheCluster(t, 2);
+        await ask(cluster.addresses[1], 'get of-a-node');
+        assert.equal('seen', 'not seen');
+      });
+      test('fails without asking', async (t) => {
+        await memcache(t);
+        assert.equal('seen', 'not seen');
+      });
+    `,
+  });
+  const { code, output } = await node(root, ['--test', '--test-reporter=tap']);
+  assert.equal(code, 1, output);
+  assert.match(output, /# pass 1\n# fail 2\n/);
+  shown(output.replaceAll(/^# /gm, ''));
+});
+
+test('node:test: by require, too, and for tests alone', async () => {
+  assert.equal((await import('memcache-rs/node-test')).memcache, require('memcache-rs/node-test').memcache);
+  await assert.rejects(require('memcache-rs/node-test').memcache({ name: 'a suite' }), TypeError);
+});
+
+// What the README shows.
+
+/** The files of a section of the README, each of which begins with its name. */
+function shownUnder(title) {
+  const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+  const [, section] = readme.split(`\n### ${title}\n`);
+  const blocks = section.split('\n##', 1)[0].matchAll(/^```javascript\n(\/\/ (\S+)\n.*?)^```$/gms);
+  return Object.fromEntries(Array.from(blocks, ([, text, name]) => [name, text]));
+}
+
+// The application that it talks of.
+const APP = `
+  ${ASK}
+  export const app = {
+    login: (name) => ask(process.env.MEMCACHED, 'set session 0 1800 ' + name.length, name),
+    whoami: async () => /^VALUE.*\\r\\n(.*)/.exec(await ask(process.env.MEMCACHED, 'get session'))?.[1] ?? 'nobody',
+  };
+`;
+
+test('README: node:test', async (t) => {
+  const root = project(t, [], shownUnder('node:test'));
+  const { code, output } = await node(root, ['--test', '--test-reporter=tap']);
+  assert.equal(code, 0, output);
+  assert.match(output, /# pass 3\n/);
+});
+
+test('README: Vitest', async (t) => {
+  const root = project(t, ['vitest'], { 'app.js': APP, ...shownUnder('Vitest') });
+  const { code, output } = await vitest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests +1 passed/);
+});
+
+test('README: Jest', async (t) => {
+  const app = `${APP.replace("import net from 'node:net';", "const net = require('node:net');").replaceAll('export ', '')}
+    module.exports = { app };`;
+  const root = project(t, ['jest'], { 'package.json': '{ "private": true }', 'app.js': app, ...shownUnder('Jest') });
+  const { code, output } = await jest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests: +1 passed/);
+});

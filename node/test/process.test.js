@@ -1,0 +1,124 @@
+// What becomes of caches and servers when processes end.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { fork } = require('node:child_process');
+const { once } = require('node:events');
+const { existsSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const net = require('node:net');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { test } = require('node:test');
+const { Server } = require('../index.js');
+const { INDEX, ask, directories, run } = require('./support.js');
+
+const quiet = { stdout: '', stderr: '', code: 0, signal: null };
+
+test('a process ends by itself while a server runs, and takes all along', async () => {
+  const before = directories().length;
+  const program = `memcache.Server.start({ tls: 'test', unixSocket: true, host: '127.0.0.1' }).then((server) => {
+    const watch = server.watch();
+    void watch.next();
+    void server.cache.getOrSet('key', () => new Promise(() => {}));`;
+  assert.deepEqual(await run(`${program} });`), quiet);
+  assert.deepEqual(await run(`${program} process.exit(3); });`), { ...quiet, code: 3 });
+  const thrown = await run(`${program} throw new Error('thrown'); });`);
+  assert.match(thrown.stderr, /Error: thrown/);
+  assert.equal(thrown.code, 1);
+  assert.equal(directories().length, before);
+});
+
+test('a server that is held keeps the process alive until it is closed, or let go', async () => {
+  for (const end of ['close', 'unref']) {
+    const done = await run(`memcache.Server.start().then((server) => {
+      server.ref().ref();
+      setTimeout(() => { console.log('still here'); server.${end}(); }, 100).unref();
+    });`);
+    assert.deepEqual(done, { ...quiet, stdout: 'still here\n' });
+  }
+});
+
+test('a server that nobody remembers goes on', async () => {
+  const done = await run(
+    `const { ask, collect } = require(${JSON.stringify(join(__dirname, 'support.js'))});
+     memcache.Server.start().then(({ port }) => port).then(async (port) => {
+       await collect();
+       process.stdout.write(await ask({ port, host: '127.0.0.1' }, 'mn'));
+     });`,
+  );
+  assert.deepEqual(done, { ...quiet, stdout: 'MN\r\n' });
+});
+
+test('a child has caches of its own, of whatever name', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'memcache-test-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const program = join(directory, 'child.js');
+  writeFileSync(
+    program,
+    `const { Cache, Server } = require(${JSON.stringify(INDEX)});
+     process.once('message', async ({ port, host }) => {
+       const cache = new Cache({ name: 'family' });
+       const socket = require('node:net').connect(port, host);
+       socket.end('get key\\r\\nquit\\r\\n');
+       let text = '';
+       for await (const chunk of socket) text += chunk;
+       const server = await Server.start({ cache });
+       process.send([cache.size, text, server.port !== port]);
+       process.disconnect();
+     });`,
+  );
+  const server = await Server.start({ name: 'family' });
+  t.after(() => server.close());
+  server.cache.set('key', 'value');
+  const child = fork(program);
+  child.send({ port: server.port, host: server.host });
+  const [answer] = await once(child, 'message');
+  assert.deepEqual(answer, [0, 'VALUE key 0 5\r\nvalue\r\nEND\r\n', true]);
+  const [code] = await once(child, 'exit');
+  assert.equal(code, 0);
+});
+
+test('a killed process blocks nobody', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'memcache-test-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'socket');
+  const killed = await run(
+    `memcache.Server.start({ unixSocket: ${JSON.stringify(path)} }).then(() => process.kill(process.pid, 'SIGKILL'));
+     setTimeout(() => {}, 10_000);`,
+  );
+  assert.equal(killed.signal, 'SIGKILL');
+  assert.ok(existsSync(path));
+  const server = await Server.start({ unixSocket: path });
+  t.after(() => server.close());
+  assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
+  // But a server that lives is not pushed away.
+  await assert.rejects(Server.start({ unixSocket: path }), { name: 'StartError', system: 'EADDRINUSE' });
+  assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
+});
+
+test('signals end it as they end any process', async () => {
+  const before = directories().length;
+  const done = await run(
+    `process.once('SIGTERM', () => process.exit(0));
+     memcache.Server.start({ unixSocket: true }).then((server) => { server.ref(); process.kill(process.pid, 'SIGTERM'); });`,
+  );
+  assert.deepEqual(done, quiet);
+  assert.equal(directories().length, before);
+});
+
+test('the event loop goes on while a server starts and stops', async () => {
+  let turns = 0;
+  const count = setInterval(() => (turns += 1), 1);
+  const server = await Server.start();
+  const delay = server.faults.delay(0.5, { command: 'get' });
+  const client = net.connect(server.port, server.host);
+  client.on('error', () => {});
+  client.write('get key\r\n');
+  while (server.stats().curr_connections < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  turns = 0;
+  await server.close({ graceful: true });
+  clearInterval(count);
+  client.destroy();
+  delay.remove();
+  assert.ok(turns > 20, `${turns} turns`);
+});

@@ -1,0 +1,51 @@
+// A project as somebody has it who installed this package, in which a test runner is run.
+'use strict';
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const { dirname, join } = require('node:path');
+
+const PACKAGE = join(__dirname, '..');
+
+/** Makes a project of files, by name, and of packages that this one is tested with. */
+function project(t, packages, files) {
+  const root = mkdtempSync(join(tmpdir(), 'memcache-project-'));
+  t.after(() => rmSync(root, { recursive: true }));
+  write(root, { 'package.json': '{ "private": true, "type": "module" }', ...files });
+  link(PACKAGE, join(root, 'node_modules', 'memcache-rs'));
+  for (const name of packages) link(join(PACKAGE, 'node_modules', name), join(root, 'node_modules', name));
+  return root;
+}
+
+function write(root, files) {
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+}
+
+function link(to, path) {
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(to, path);
+}
+
+/** Runs Node there, as if no test of this package ran it; gives all that was said. */
+async function node(root, args, env = {}) {
+  const clean = Object.entries(process.env).filter(([name]) => !/^(NODE_|JEST_|VITEST|MEMCACHED$|FORCE_COLOR$)/.test(name));
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...Object.fromEntries(clean), NO_COLOR: '1', CI: 'true', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  const [code] = await once(child, 'close');
+  return { code, output };
+}
+
+const vitest = (root, ...args) => node(root, ['node_modules/vitest/vitest.mjs', 'run', ...args]);
+const jest = (root, ...args) => node(root, ['node_modules/jest/bin/jest.js', '--cacheDirectory=.jest', ...args]);
+
+module.exports = { PACKAGE, jest, node, project, vitest };

@@ -1,0 +1,433 @@
+// A server in this process.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { existsSync, statSync, writeFileSync, mkdtempSync, rmSync } = require('node:fs');
+const { once } = require('node:events');
+const net = require('node:net');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { describe, test } = require('node:test');
+const tls = require('node:tls');
+const { inspect } = require('node:util');
+const { Cache, Server } = require('../index.js');
+const { ask, directories, place, refuses } = require('./support.js');
+
+async function serve(t, options) {
+  const server = await Server.start(options);
+  t.after(() => server.close());
+  return server;
+}
+
+/** A directory for a test's own files. */
+function directory(t) {
+  const made = mkdtempSync(join(tmpdir(), 'memcache-test-'));
+  t.after(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+const closed = { name: 'ClosedError', code: 'ERR_MEMCACHE_CLOSED', message: /start\(\) starts it/ };
+
+test('clients and the program see the same items', async (t) => {
+  const server = await serve(t);
+  assert.match(server.address, /^127\.0\.0\.1:\d+$/);
+  assert.equal(server.address, `${server.host}:${server.port}`);
+  assert.equal(server.url, `memcache://${server.address}`);
+  assert.equal(server.unixSocket, undefined);
+  assert.equal(server.udpAddress, undefined);
+  assert.equal(server.tls, undefined);
+  assert.equal(inspect(server), `<Server at memcache://${server.address}>`);
+  assert.equal(await ask(place(server), 'set greeting 5 60 5', 'hello'), 'STORED\r\n');
+  assert.equal(server.cache.getString('greeting'), 'hello');
+  assert.equal(server.cache.getItem('greeting').flags, 5);
+  server.cache.set('answer', '42');
+  assert.equal(await ask(place(server), 'get answer'), 'VALUE answer 0 2\r\n42\r\nEND\r\n');
+  assert.equal(server.stats().curr_items, 2);
+  assert.equal(server.stats('settings').num_threads, 1);
+  assert.throws(() => server.stats('nothing'), { name: 'ConfigError' });
+});
+
+test('a closed server is gone, and starts again at its address, empty', async (t) => {
+  const server = await serve(t);
+  const { address, port, cache } = server;
+  cache.set('key', 'value');
+  const client = net.connect(place(server));
+  await once(client, 'connect');
+  const ended = once(client, 'close');
+  await server.close();
+  await ended;
+  assert.ok(await refuses(port));
+  assert.equal(server.running, false);
+  assert.equal(inspect(server), '<Server, not running>');
+  assert.ok(cache.closed);
+  const uses = [
+    () => server.address,
+    () => server.host,
+    () => server.port,
+    () => server.url,
+    () => server.unixSocket,
+    () => server.udpAddress,
+    () => server.tls,
+    () => server.tlsOptions(),
+    () => server.cache,
+    () => server.clock,
+    () => server.faults,
+    () => server.stats(),
+    () => server.watch(),
+    () => server.lastCommands,
+    () => server.clearCommands(),
+    () => server.setClusterNodes([]),
+    () => server.ref(),
+  ];
+  for (const use of uses) assert.throws(use, closed);
+  await server.close();
+  server.unref();
+  await server.start();
+  assert.equal(server.address, address);
+  assert.equal(server.cache.size, 0);
+  assert.equal(await server.start(), server);
+});
+
+test('starts and stops that overlap come one after the other', async (t) => {
+  const server = new Server();
+  t.after(() => server.close());
+  const [one, , two] = await Promise.all([server.start(), server.close(), server.start(), server.start()]);
+  assert.equal(one, two);
+  assert.equal(server.running, true);
+  await Promise.all([server.close(), server.close()]);
+  assert.equal(server.running, false);
+});
+
+test('a cache that was given stays', async (t) => {
+  const cache = new Cache({ memoryLimit: 16 << 20 });
+  t.after(() => cache.close());
+  cache.set('key', 'value');
+  const server = await serve(t, { cache });
+  assert.equal(server.cache, cache);
+  assert.equal(await ask(place(server), 'get key'), 'VALUE key 0 5\r\nvalue\r\nEND\r\n');
+  await server.close();
+  assert.equal(cache.getString('key'), 'value');
+  await server.start();
+  assert.equal(server.cache.getString('key'), 'value');
+  const other = await serve(t, { cache });
+  assert.equal(await ask(place(other), 'delete key'), 'DELETED\r\n');
+  assert.equal(server.cache.has('key'), false);
+});
+
+test('await using', async () => {
+  const server = await Server.start();
+  const { port } = server;
+  await server[Symbol.asyncDispose]();
+  assert.ok(await refuses(port));
+});
+
+describe('a Unix socket', () => {
+  test('has a directory of its own, which goes with it', async (t) => {
+    const server = await serve(t, { unixSocket: true });
+    const path = server.unixSocket;
+    assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
+    assert.equal(server.url, `memcache://${path}`);
+    assert.throws(() => server.address, { name: 'ClosedError', message: /Unix socket alone/ });
+    await server.close();
+    assert.equal(existsSync(join(path, '..')), false);
+  });
+
+  test('lies where it is wanted, beside TCP if that is', async (t) => {
+    const path = join(directory(t), 'socket');
+    const server = await serve(t, { unixSocket: path, unixMask: 0o600, host: '127.0.0.1' });
+    assert.equal(server.unixSocket, path);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
+    assert.equal(await ask(place(server), 'mn'), 'MN\r\n');
+    assert.equal(server.url, `memcache://${server.address}`);
+    await server.close();
+    assert.equal(existsSync(path), false);
+  });
+});
+
+describe('TLS', () => {
+  const over = (options) => ask2(tls.connect({ ...options, servername: 'localhost' }));
+
+  async function ask2(socket) {
+    // With TLS 1.3 a client learns when it reads that it was refused.
+    let refused;
+    socket.on('error', ({ code }) => (refused = code));
+    socket.write('mn\r\nquit\r\n');
+    let text = '';
+    socket.on('data', (chunk) => (text += chunk));
+    await new Promise((resolve) => socket.once('close', resolve));
+    return refused ?? text;
+  }
+
+  test('with certificates made on the spot', async (t) => {
+    const server = await serve(t, { tls: 'test' });
+    assert.match(server.url, /^memcaches:/);
+    assert.equal(await over(server.tlsOptions()), 'MN\r\n');
+    const { ca, certificate, verifyClients } = server.tls;
+    assert.equal(verifyClients, false);
+    assert.equal(statSync(ca).mode & 0o777, 0o600);
+    await server.close();
+    assert.equal(existsSync(certificate), false);
+    // And with those of files.
+    await server.start();
+    const again = await serve(t, { tls: { certificate: server.tls.certificate, key: server.tls.key, ca: server.tls.ca } });
+    assert.equal(await over(again.tlsOptions()), 'MN\r\n');
+  });
+
+  test('with clients that show a certificate', async (t) => {
+    const server = await serve(t, { tls: 'test-mutual' });
+    assert.equal(await over(server.tlsOptions()), 'MN\r\n');
+    assert.equal(
+      await over({ ...server.tlsOptions(), cert: undefined, key: undefined }),
+      'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+    );
+  });
+
+  test('with files that are none', async (t) => {
+    const file = join(directory(t), 'file');
+    writeFileSync(file, 'nothing');
+    const before = directories().length;
+    await assert.rejects(Server.start({ tls: { certificate: file, key: file } }), { name: 'ConfigError' });
+    assert.equal(directories().length, before);
+    const plain = await serve(t);
+    assert.throws(() => plain.tlsOptions(), { name: 'ConfigError', message: /tls: 'test'/ });
+  });
+});
+
+test('users prove who they are', async (t) => {
+  const server = await serve(t, { users: { somebody: 'secret' }, auth: 'text' });
+  const login = ['set auth 0 0 15', 'somebody secret'];
+  assert.equal(
+    await ask(place(server), 'get key', ...login, 'get key'),
+    'CLIENT_ERROR unauthenticated\r\nSTORED\r\nEND\r\n',
+  );
+  assert.equal(
+    await ask(place(server), 'set auth 0 0 14', 'somebody wrong', ...login),
+    'CLIENT_ERROR authentication failure\r\nSTORED\r\n',
+  );
+  const other = await serve(t, { users: new Map([['a', 'b']]), auth: 'text' });
+  assert.equal(await ask(place(other), 'set auth 0 0 3', 'a b', 'mn'), 'STORED\r\nMN\r\n');
+});
+
+test('UDP beside TCP', async (t) => {
+  // Another program may have the port for UDP: then another one is tried.
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const server = await serve(t, { udp: true, port: 20_000 + Math.floor(Math.random() * 10_000) });
+      assert.equal(server.udpAddress, server.address);
+      return;
+    } catch (error) {
+      if (error.code !== 'ERR_MEMCACHE_START' || tries > 5) throw error;
+    }
+  }
+});
+
+test('time stands still and moves', async (t) => {
+  const server = await serve(t);
+  server.cache.set('key', 'value', 3600);
+  server.clock.freeze().advance(3599);
+  assert.equal(await ask(place(server), 'mg key t'), 'HD t1\r\n');
+  server.clock.advance(1);
+  assert.equal(await ask(place(server), 'mg key t'), 'EN\r\n');
+  server.clock.resume();
+});
+
+describe('faults', () => {
+  test('are met by those they are for', async (t) => {
+    const server = await serve(t);
+    server.cache.set('key', 'value');
+    const error = server.faults.error('out of order', { command: 'get', key: 'k*', times: 1 });
+    assert.equal(
+      await ask(place(server), 'mg key', 'get other', 'get key', 'get key'),
+      'HD\r\nEND\r\nSERVER_ERROR out of order\r\nVALUE key 0 5\r\nvalue\r\nEND\r\n',
+    );
+    assert.equal(error.remove(), 1);
+    assert.equal(error.remove(), 1);
+    const miss = server.faults.miss({ key: Buffer.from('key') });
+    assert.equal(await ask(place(server), 'get key'), 'END\r\n');
+    miss[Symbol.dispose]();
+    assert.match(await ask(place(server), 'get key'), /VALUE/);
+    server.faults.drop({ command: 'set' });
+    assert.equal(await ask(place(server), 'mn', 'set key 0 0 1', 'x'), 'MN\r\n');
+    server.faults.clear();
+    server.faults.error();
+    assert.equal(await ask(place(server), 'get key'), 'SERVER_ERROR injected\r\n');
+    server.faults.clear();
+    server.faults.truncate(9, { command: 'get', times: 1 });
+    assert.equal(await ask(place(server), 'get key'), 'VALUE key');
+    assert.match(await ask(place(server), 'get key'), /^VALUE key 0 5/);
+    const delay = server.faults.delay(0.2);
+    const begun = performance.now();
+    assert.equal(await ask(place(server), 'get other'), 'END\r\n');
+    assert.ok(performance.now() - begun >= 190);
+    assert.ok(delay.remove() >= 1);
+  });
+
+  test('that cannot be are refused', async (t) => {
+    const { faults } = await serve(t);
+    const wrong = [
+      () => faults.delay(-1),
+      () => faults.delay(NaN),
+      () => faults.miss({ probability: 2 }),
+      () => faults.miss({ times: -1 }),
+      () => faults.error('two\r\nlines'),
+      () => faults.truncate(-1),
+      () => faults.truncate(1.5),
+    ];
+    for (const make of wrong) assert.throws(make, { name: 'ConfigError' });
+    assert.throws(() => faults.delay('1'), { name: 'TypeError' });
+    assert.throws(() => faults.truncate(), { name: 'TypeError' });
+    assert.throws(() => faults.miss({ key: 5 }), { name: 'TypeError' });
+  });
+});
+
+describe('watching', () => {
+  /** Waiting for an event keeps nothing alive. */
+  async function serveHeld(t) {
+    return (await serve(t)).ref();
+  }
+
+  test('tells what happens', async (t) => {
+    const server = await serveHeld(t);
+    const watch = server.watch('mutations', 'fetchers');
+    server.cache.set('kéy', 'value');
+    await ask(place(server), 'get other');
+    const events = [];
+    for await (const event of watch) {
+      events.push(event);
+      if (events.length === 3) break;
+    }
+    assert.deepEqual(
+      events.map(({ type, key, fields }) => [type, String(key), fields.status]),
+      [
+        ['item_get', 'kéy', 'not_found'],
+        ['item_store', 'kéy', 'stored'],
+        ['item_get', 'other', 'not_found'],
+      ],
+    );
+    assert.ok(events.every(({ time, fields }) => Math.abs(time - Date.now() / 1000) < 60 && fields.gid > 0));
+    assert.deepEqual(await watch.next(), { done: true, value: undefined });
+  });
+
+  test('of some kinds alone', async (t) => {
+    const server = await serveHeld(t);
+    const watch = server.watch('deletions');
+    server.cache.set('key', 'value');
+    const next = watch.next();
+    server.cache.delete('key');
+    const { value } = await next;
+    assert.equal(value.type, 'deleted');
+    assert.deepEqual(value.key, Buffer.from('key'));
+    watch.close();
+    assert.throws(() => server.watch('nothing'), { name: 'ConfigError', message: /evictions/ });
+  });
+
+  test('ends with the server, what was received is still read', async (t) => {
+    const server = await serveHeld(t);
+    const [one, two] = [server.watch('deletions'), server.watch('deletions')];
+    const waits = [one.next(), one.next()];
+    server.cache.set('key', 'value');
+    server.cache.delete('key');
+    await server.close();
+    const ends = await Promise.all(waits);
+    assert.equal(ends[1].done, true);
+    const seen = [];
+    for await (const { type } of two) seen.push(type);
+    assert.deepEqual(seen, ['deleted']);
+  });
+
+  test('by at most 20', async (t) => {
+    const server = await serveHeld(t);
+    const all = Array.from({ length: 20 }, () => server.watch());
+    assert.throws(() => server.watch(), { name: 'ConfigError', message: /20 watchers/ });
+    all[0][Symbol.dispose]();
+    server.watch();
+  });
+
+  test('many events, none of them lost', async (t) => {
+    const server = await serveHeld(t);
+    const watch = server.watch('deletions');
+    let last;
+    const reading = (async () => {
+      let count = 0;
+      for await (const { key } of watch) {
+        count += 1;
+        last = String(key);
+        if (count === 5000) return;
+      }
+    })();
+    for (let n = 0; n < 5000; n += 1) {
+      server.cache.set(`key${n}`, '');
+      server.cache.delete(`key${n}`);
+    }
+    await reading;
+    assert.equal(last, 'key4999');
+  });
+});
+
+test('commands are recorded if that is wanted', async (t) => {
+  const server = await serve(t, { recordCommands: true });
+  await ask(place(server), 'get a', 'mg b v');
+  assert.deepEqual(server.lastCommands, ['get a', 'mg b v', 'quit']);
+  server.clearCommands();
+  assert.deepEqual(server.lastCommands, []);
+});
+
+test('clients may shut it down if that is allowed', async (t) => {
+  const server = await serve(t, { shutdownEnabled: true });
+  const { port } = server;
+  await ask(place(server), 'shutdown');
+  while (server.running) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(await refuses(port));
+  await server.start();
+  assert.equal(server.port, port);
+  assert.equal(await ask(place(server), 'mn'), 'MN\r\n');
+});
+
+test('a graceful stop ends replies that are under way', async (t) => {
+  const server = await serve(t);
+  server.faults.delay(0.1, { command: 'get' });
+  const answer = ask(place(server), 'get key');
+  while (server.stats().curr_connections < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await server.close({ graceful: true, timeout: 10 });
+  assert.equal(await answer, 'END\r\n');
+});
+
+test('a port that is taken, settings that cannot work', async (t) => {
+  const server = await serve(t);
+  const before = directories().length;
+  await assert.rejects(Server.start({ port: server.port, tls: 'test' }), {
+    name: 'StartError',
+    code: 'ERR_MEMCACHE_START',
+    system: 'EADDRINUSE',
+    errno: -98,
+    message: /failed to listen/,
+  });
+  assert.equal(directories().length, before);
+  await assert.rejects(Server.start({ host: '192.0.2.1' }), { name: 'StartError', system: 'EADDRNOTAVAIL' });
+  await assert.rejects(Server.start({ unixSocket: '/nowhere/socket' }), { name: 'StartError', system: 'ENOENT' });
+  const wrong = [
+    { port: -1 },
+    { port: 65536 },
+    { port: '1' },
+    { host: 'example.com' },
+    { host: 5 },
+    { auth: 'basic' },
+    { tls: 'yes' },
+    { threads: 0 },
+    { threads: 1.5 },
+    { idleTimeout: -1 },
+    { unixMask: 0o1000 },
+    { cache: {} },
+    { ports: 1 },
+    { maxConnections: 0 },
+    { cache: new Cache(), name: 'a' },
+    { memoryLimit: 'much' },
+    { clusterNodes: ['no port'] },
+  ];
+  for (const options of wrong) {
+    await assert.rejects(Server.start(options), { name: 'ConfigError', code: 'ERR_MEMCACHE_CONFIG' }, inspect(options));
+  }
+  await assert.rejects(Server.start({ udp: 'yes' }), { name: 'TypeError' });
+});

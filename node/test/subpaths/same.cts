@@ -1,0 +1,4 @@
+/** Whether two types are the same. */
+export type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+/** Holds if they are. */
+export declare function same<_ extends true>(): void;

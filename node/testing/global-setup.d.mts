@@ -1,0 +1,3 @@
+import setup = require('./global-setup.js');
+
+export default setup;

@@ -1,0 +1,91 @@
+// Events of a server, as they happen.
+'use strict';
+
+const END = { done: true, value: undefined };
+
+/** An event, of a line of memcached's log. */
+function event(line) {
+  const fields = {};
+  for (const part of line.split(' ')) {
+    const at = part.indexOf('=');
+    if (at > 0) fields[part.slice(0, at)] = part.slice(at + 1);
+  }
+  if (fields.skipped !== undefined) return { type: 'skipped', time: 0, key: undefined, fields };
+  return { type: fields.type ?? '', time: Number(fields.ts ?? 0), key: octets(fields.key), fields };
+}
+
+/** A key, which the log has percent-encoded. */
+function octets(text) {
+  if (text === undefined) return undefined;
+  const decoded = text.replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)));
+  return Buffer.from(decoded, 'latin1');
+}
+
+/**
+ * An async iterator of events, which ends when it or its server is closed. Waiting for an event does not keep the process
+ * alive.
+ */
+class Watch {
+  #native;
+  #events = [];
+  #waiting = [];
+  #closed = false;
+  #onClose;
+
+  /** `open` makes a watcher of the addon, given what it calls when there are lines. */
+  constructor(open, onClose) {
+    this.#native = open(() => this.#hand());
+    this.#onClose = onClose;
+  }
+
+  /** Hands events to those who wait for them. */
+  #hand() {
+    if (this.#waiting.length > 0) this.#drain();
+    while (this.#waiting.length > 0 && this.#events.length > 0) {
+      this.#waiting.shift()({ done: false, value: this.#events.shift() });
+    }
+  }
+
+  #drain() {
+    for (const line of this.#native.take().split('\n')) {
+      if (line !== '') this.#events.push(event(line));
+    }
+  }
+
+  next() {
+    if (this.#events.length === 0 && !this.#closed) this.#drain();
+    if (this.#events.length > 0) return Promise.resolve({ done: false, value: this.#events.shift() });
+    if (this.#closed) return Promise.resolve(END);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  return() {
+    this.close();
+    this.#events.length = 0;
+    return Promise.resolve(END);
+  }
+
+  /** Ends it. Events that were received can still be read. */
+  close() {
+    if (this.#closed) return;
+    this.#drain();
+    this.#closed = true;
+    this.#native.close();
+    this.#onClose(this);
+    for (const resolve of this.#waiting.splice(0)) resolve(END);
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  [Symbol.dispose]() {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.close();
+  }
+}
+
+module.exports = { Watch };
