@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::
 use parking_lot::Mutex;
 
 use super::item::Ref;
-use super::memory::{Memory, advise_large};
+use super::memory::{Memory, Table, advise_large};
 use crate::config::{CacheConfig, MIB};
 
 /// Segments of a shard when all memory is in use, at least: with fewer the
@@ -132,7 +132,9 @@ pub struct Segments {
     /// The item memory.
     pub memory: Memory,
     shift: u32,
-    table: Box<[Segment]>,
+    /// It has room for all addresses that are reserved, of which few may ever be
+    /// used.
+    table: Table<Segment>,
     pool: Mutex<Pool>,
     /// Bytes of segments that may be in use however low the limit is.
     least: usize,
@@ -187,11 +189,12 @@ impl Segments {
         if config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM {
             advise_large(memory.range());
         }
-        let count = memory.reserved() / size;
+        // SAFETY: a segment is atomic integers only, for which all zeros is valid.
+        let table = unsafe { Table::zeroed(memory.reserved() / size)? };
         Ok(Self {
             memory,
             shift: size.ilog2(),
-            table: zeroed(count),
+            table,
             pool: Mutex::new(Pool {
                 free: Vec::new(),
                 released: Vec::new(),
@@ -374,14 +377,6 @@ impl Segments {
             pool: pool.free.len(),
         }
     }
-}
-
-/// A table that the system zeroes as it is touched: it has room for all
-/// addresses that are reserved, of which few may ever be used.
-fn zeroed(count: usize) -> Box<[Segment]> {
-    let table = Box::new_zeroed_slice(count);
-    // SAFETY: a segment is atomic integers only, for which all zeros is valid.
-    unsafe { table.assume_init() }
 }
 
 #[cfg(test)]
