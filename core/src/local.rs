@@ -298,6 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn clear_leaves_no_item() {
+        let cache = cache();
+        for n in 0..10_000_u32 {
+            assert_eq!(cache.set(&n.to_be_bytes(), &[0; 100], Ttl::Never), Ok(()));
+        }
+        cache.clear();
+        assert_eq!(cache.store().totals().curr_items, 0);
+        assert_eq!(cache.get(&5_u32.to_be_bytes()), None);
+    }
+
+    #[test]
     fn values_come_and_go() {
         let cache = cache();
         assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));

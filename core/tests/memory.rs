@@ -252,3 +252,25 @@ fn a_limit_that_is_lowered() {
         watched.done("lowered limit");
     });
 }
+
+#[test]
+fn caches_that_come_and_go() {
+    alone("caches_that_come_and_go", || {
+        let make = || {
+            let cache = Cache::new(CacheConfig { memory_limit: LIMIT, ..CacheConfig::default() }).unwrap();
+            cache.set(b"key", b"value", Ttl::Never).unwrap();
+            cache
+        };
+        // Those before them are there while the next ones are made, so that what they
+        // free lies in the middle of what others have.
+        let mut there: Vec<_> = (0..20).map(|_| make()).collect();
+        let before = resident();
+        for _ in 0..5 {
+            let next = (0..20).map(|_| make()).collect();
+            there = next;
+        }
+        assert_eq!(there.len(), 20);
+        let after = resident();
+        assert!(after <= before + 2 * BESIDE, "{after} bytes, {before} before");
+    });
+}

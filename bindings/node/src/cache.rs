@@ -16,7 +16,7 @@ use memcache_core::cache::{
 use memcache_core::local::Info;
 use memcache_core::store::Visit;
 use memcache_core::walk::Walk;
-use napi::bindgen_prelude::{Buffer, BufferSlice, Object};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
 
@@ -39,6 +39,10 @@ const MISS: i32 = -1;
 
 /// The answer where the value is to be had from `taken`.
 const TAKEN: i32 = -2;
+
+/// What a cache takes before it has items, about. V8 is told of it, so that it
+/// soon collects caches that nobody has closed.
+const WEIGHT: i64 = 2 << 20;
 
 /// Largest capacity that is kept for the next value.
 const KEPT: usize = 1 << 20;
@@ -486,12 +490,27 @@ fn size(number: Option<f64>, name: &str) -> Result<Option<usize>, Failure> {
 
 /// A cache in this process, for one environment. `Cache` of `node/cache.js` has
 /// one.
-#[napi]
+#[napi(custom_finalize)]
 pub struct Cache {
     hold: Rc<Hold>,
 }
 
+impl ObjectFinalize for Cache {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        self.end(env);
+        Ok(())
+    }
+}
+
 impl Cache {
+    /// Gives the cache up, if that was not done before.
+    fn end(&self, env: Env) -> Option<Arc<Shared>> {
+        let shared = self.hold.shared.take()?;
+        // V8 guesses with it, no more.
+        let _ = env.adjust_external_memory(-WEIGHT);
+        Some(shared)
+    }
+
     /// The cache, if it may be used.
     pub fn shared(&self) -> Result<Arc<Shared>, Failure> {
         let shared = self.hold.shared.borrow().clone();
@@ -503,13 +522,16 @@ impl Cache {
 impl Cache {
     /// A new cache, or the one of a name.
     #[napi(constructor, catch_unwind)]
-    pub fn new(settings: CacheSettings) -> Result<Self, Failure> {
+    pub fn new(env: Env, settings: CacheSettings) -> Result<Self, Failure> {
         let wanted = Wanted {
             memory_limit: size(settings.memory_limit, "memoryLimit")?,
             item_size_max: size(settings.item_size_max, "itemSizeMax")?,
             evictions: settings.evictions,
         };
-        Ok(Self { hold: Rc::new(Hold::new(Shared::open(settings.name, &wanted)?)) })
+        let shared = Shared::open(settings.name, &wanted)?;
+        // V8 guesses with it, no more.
+        let _ = env.adjust_external_memory(WEIGHT);
+        Ok(Self { hold: Rc::new(Hold::new(shared)) })
     }
 
     /// Its bare functions, and `cells`.
@@ -593,8 +615,8 @@ impl Cache {
 
     /// Ends the use of this handle: of a cache without a name nothing is left.
     #[napi(catch_unwind)]
-    pub fn close(&self) {
-        if let Some(shared) = self.hold.shared.take()
+    pub fn close(&self, env: Env) {
+        if let Some(shared) = self.end(env)
             && !shared.is_named()
         {
             shared.core.clear();

@@ -13,6 +13,8 @@
 #![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
 
 use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use super::item::{HEADER, Header, Ref};
 use crate::config::MIB;
@@ -184,6 +186,54 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference outlives the Memory.
         unsafe { system::unmap(self.mapping, self.mapped) };
+    }
+}
+
+/// A table of zeros that the system hands out as it is touched. An allocator
+/// may not: glibc's clears memory by hand once one as large was given back.
+pub(super) struct Table<T> {
+    mapping: *mut u8,
+    count: usize,
+    of: PhantomData<T>,
+}
+
+// SAFETY: it is a slice of T that nobody else has.
+unsafe impl<T: Send> Send for Table<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Table<T> {}
+
+impl<T> Table<T> {
+    const SIZE: usize = {
+        assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>());
+        size_of::<T>()
+    };
+
+    /// A table of `count` zeros, at least one.
+    ///
+    /// # Safety
+    /// All zeros is a valid T.
+    pub(super) unsafe fn zeroed(count: usize) -> io::Result<Self> {
+        let length = count.checked_mul(Self::SIZE).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mapping = system::map(length).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self { mapping, count, of: PhantomData })
+    }
+}
+
+impl<T> Deref for Table<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping holds `count` values, which are valid (the contract of
+        // `zeroed`), and lives as long as the table.
+        unsafe { std::slice::from_raw_parts(self.mapping.cast::<T>(), self.count) }
+    }
+}
+
+impl<T> Drop for Table<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and no reference outlives the table.
+        unsafe { system::unmap(self.mapping, self.count * Self::SIZE) };
     }
 }
 

@@ -16,7 +16,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::item::Ref;
-use super::memory::{Memory, advise_large};
+use super::memory::{Memory, Table, advise_large};
 use crate::config::{CacheConfig, MIB};
 use crate::sync::Mutex;
 
@@ -131,7 +131,9 @@ pub struct Segments {
     /// The item memory.
     pub memory: Memory,
     shift: u32,
-    table: Box<[Segment]>,
+    /// It has room for all addresses that are reserved, of which few may ever be
+    /// used.
+    table: Table<Segment>,
     pool: Mutex<Pool>,
     shards: usize,
     /// No segment can be had from the pool.
@@ -185,11 +187,12 @@ impl Segments {
         if config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM {
             advise_large(memory.range());
         }
-        let count = memory.reserved() / size;
+        // SAFETY: a segment is atomic integers only, for which all zeros is valid.
+        let table = unsafe { Table::zeroed(memory.reserved() / size)? };
         Ok(Self {
             memory,
             shift: size.ilog2(),
-            table: zeroed(count),
+            table,
             pool: Mutex::new(Pool {
                 free: Vec::new(),
                 released: Vec::new(),
@@ -378,14 +381,6 @@ impl Segments {
             pool: pool.free.len(),
         }
     }
-}
-
-/// A table that the system zeroes as it is touched: it has room for all
-/// addresses that are reserved, of which few may ever be used.
-fn zeroed(count: usize) -> Box<[Segment]> {
-    let table = Box::new_zeroed_slice(count);
-    // SAFETY: a segment is atomic integers only, for which all zeros is valid.
-    unsafe { table.assume_init() }
 }
 
 #[cfg(test)]
