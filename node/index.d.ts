@@ -89,7 +89,7 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   getItem(key: Octets): Item | undefined;
   /** The value, which gets a new time to live. */
   getAndTouch(key: Octets, ttl?: Ttl): Buffer | undefined;
-  /** The values of those of `keys` that are there. */
+  /** The values of those of `keys` that are there. They share memory, which is there as long as one of them is. */
   getMany<K extends Octets>(keys: Iterable<K>): Map<K, Buffer>;
   has(key: Octets): boolean;
 

@@ -11,7 +11,7 @@ const { describe, test } = require('node:test');
 const tls = require('node:tls');
 const { inspect } = require('node:util');
 const { Cache, Server } = require('../index.js');
-const { ask, directories, place, refuses } = require('./support.js');
+const { ask, directories, place, refuses, whenever } = require('./support.js');
 
 async function serve(t, options) {
   const server = await Server.start(options);
@@ -53,7 +53,7 @@ test('a closed server is gone, and starts again at its address, empty', async (t
   cache.set('key', 'value');
   const client = net.connect(place(server));
   await once(client, 'connect');
-  const ended = once(client, 'close');
+  const ended = whenever(client, 'close');
   await server.close();
   await ended;
   assert.ok(await refuses(port));
@@ -155,7 +155,7 @@ describe('TLS', () => {
     socket.write('mn\r\nquit\r\n');
     let text = '';
     socket.on('data', (chunk) => (text += chunk));
-    await new Promise((resolve) => socket.once('close', resolve));
+    await whenever(socket, 'close');
     return refused ?? text;
   }
 

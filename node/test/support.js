@@ -41,6 +41,13 @@ async function ask(at, ...lines) {
 /** Where a client connects to. */
 const place = (server) => ({ host: server.host, port: server.port });
 
+/** An event that comes, whatever error comes before it. */
+const whenever = (emitter, name) =>
+  new Promise((resolve) => {
+    emitter.on('error', () => {});
+    emitter.once(name, resolve);
+  });
+
 /** Whether nobody listens there any more. */
 async function refuses(port) {
   const socket = net.connect(port, '127.0.0.1');
@@ -89,4 +96,4 @@ function usage() {
   return { threads: number('Threads'), resident: number('VmRSS'), descriptors: readdirSync('/proc/self/fd').length };
 }
 
-module.exports = { INDEX, ask, collect, directories, gc, message, place, refuses, run, thread, usage };
+module.exports = { INDEX, ask, collect, directories, gc, message, place, refuses, run, thread, usage, whenever };

@@ -6,7 +6,7 @@ const { once } = require('node:events');
 const { existsSync } = require('node:fs');
 const { test } = require('node:test');
 const { Cache, Server } = require('../index.js');
-const { ask, directories, message, place, refuses, run, thread, usage } = require('./support.js');
+const { ask, directories, message, place, refuses, run, thread, usage, whenever } = require('./support.js');
 
 test('a name opens the same cache', async (t) => {
   const cache = new Cache({ name: 'shop', memoryLimit: 16 << 20 });
@@ -86,11 +86,9 @@ for (const end of ['terminate', 'exit', 'throw', 'return']) {
        });
        parent.postMessage([server.port, server.unixSocket]);`,
     );
-    worker.on('error', () => {});
     const [port, path] = await message(worker);
     assert.equal(await ask({ path }, 'set key 0 0 1', 'x'), 'STORED\r\n');
-    // The error of the one that throws is expected.
-    const exit = new Promise((resolve) => worker.once('exit', resolve));
+    const exit = whenever(worker, 'exit');
     if (end === 'terminate') await worker.terminate();
     else worker.postMessage(end);
     await exit;
