@@ -86,10 +86,17 @@ test('SIGHUP reads files again', { timeout: 60_000 }, async (t) => {
 
 test('it goes into the background', { timeout: 60_000 }, async (t) => {
   const path = socket(t);
-  const child = daemon('-d', '-s', path, '-P', `${path}-pid`);
+  const file = `${path}-pid`;
+  const child = daemon('-d', '-s', path, '-P', file);
   const [status] = await once(child, 'close');
   assert.equal(status, 0, child.text);
   assert.equal(await answer(path, 'mn'), 'MN\r\n');
-  process.kill(Number(readFileSync(`${path}-pid`, 'utf8')), 'SIGTERM');
-  while (existsSync(`${path}-pid`)) await sleep(5);
+  // It is written after the server has started.
+  let number = '';
+  while (!number.endsWith('\n')) {
+    await sleep(5);
+    number = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+  process.kill(Number(number), 'SIGTERM');
+  while (existsSync(file)) await sleep(5);
 });
