@@ -225,6 +225,8 @@ def test_ctrl_c_ends_a_wait() -> None:
         """
         import os, signal, threading
         from memcache_rs import Server
+        # Programs in the background are started so that they ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with Server() as server, server.watch("evictions") as events:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
