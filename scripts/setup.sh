@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need on a Debian machine: packages, a Python environment in target/venv, Node's clients in
-# target/node, and Node itself in target/bin where it is not there, or older than 20, as Debian 12's is. Rust is expected to be there. Does nothing when everything is there already, so it can be run before every test.
+# target/node, and Node itself in target/bin where it is not there, or older than 20, as Debian 12's is. Rust is expected
+# to be there. Does nothing when everything is there already, so it can be run before every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

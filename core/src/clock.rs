@@ -5,9 +5,10 @@
 //! process. Reading the time is one relaxed load; whoever owns the cache's
 //! maintainer calls [`Clock::tick`].
 
-use crate::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::sync::Mutex;
 
 /// Seconds that the clock shows at start.
 const START: u32 = 62;

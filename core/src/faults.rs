@@ -1,11 +1,12 @@
 //! The only source of injected faults: rules that tests set, and one question
 //! that each command asks. Without rules the question is one relaxed load.
 
-use crate::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use ahash::RandomState;
+
+use crate::sync::Mutex;
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Counts by key prefix, for `stats detail`.
 
-use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ahash::RandomState;
+
+use crate::sync::Mutex;
 
 /// Most prefixes counted; further ones are not (memcached's limit).
 const LIMIT: usize = 1 << 16;
