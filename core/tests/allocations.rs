@@ -109,17 +109,19 @@ fn put_set(out: &mut Vec<u8>, key: std::fmt::Arguments<'_>, size: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+const GET_OF_50: Kind = ("get of 50 keys", |n, out| {
+    out.extend_from_slice(b"get");
+    (0..50).for_each(|key| write!(out, " k{}", (n + key * 21) % 1000).unwrap());
+    out.extend_from_slice(b"\r\n");
+});
+
 const KINDS: [Kind; 9] = [
     ("get", |n, out| write!(out, "get k{}\r\n", n % 1000).unwrap()),
     ("set of the same size", |n, out| put_set(out, format_args!("k{}", n % 1000), 100)),
     ("set of changing sizes", |n, out| put_set(out, format_args!("k{}", n % 1000), size(n))),
     ("set with evictions", |n, out| put_set(out, format_args!("e{n}"), 100)),
     ("set of changing sizes with evictions", |n, out| put_set(out, format_args!("c{n}"), size(n))),
-    ("get of 50 keys", |n, out| {
-        out.extend_from_slice(b"get");
-        (0..50).for_each(|key| write!(out, " k{}", (n + key * 21) % 1000).unwrap());
-        out.extend_from_slice(b"\r\n");
-    }),
+    GET_OF_50,
     ("mg", |n, out| write!(out, "mg k{} s v t f c k O{n}\r\n", n % 1000).unwrap()),
     ("ms", |n, out| {
         let size = size(n);
@@ -171,6 +173,9 @@ fn warm_up(mut request: impl FnMut(&[u8])) {
         }
     };
     run(&|n, out| put_set(out, format_args!("t{n}"), 0), 0..300_000);
+    // Buffers grow to the largest reply there will be.
+    run(&|n, out| put_set(out, format_args!("k{n}"), 4095), 0..1000);
+    run(&GET_OF_50.1, 0..1000);
     for (_, fill) in KINDS {
         run(&fill, 0..40_000);
     }

@@ -2,8 +2,9 @@
 //! gone through in order; live items move to the end of a log or are evicted,
 //! as the policy judges, and then the segment is empty.
 //!
-//! A segment that is mostly dead is compacted: nothing in it is evicted. Only
-//! when there is none such, and memory is short, the oldest of a log goes.
+//! A segment of which much is dead is compacted: nothing in it is evicted. Only
+//! when there is none such, and memory is short, one is judged: that which is due
+//! first.
 //!
 //! The work is paid in instalments by those who store, a few times the bytes
 //! they take ([`Shard::repay`]), so that no store waits for a whole segment
@@ -12,7 +13,7 @@
 use super::common::Common;
 use super::item::{Item, Kind, Queue, Ref, bit};
 use super::policy::{self, Moment};
-use super::shard::{Cleaning, Shard};
+use super::shard::{Cleaning, Shard, Why};
 use crate::config::LruMode;
 
 /// Bytes cleaned for each byte stored.
@@ -26,6 +27,13 @@ const PATIENCE: usize = 8;
 
 /// Most segments that one store has to wait for.
 const ROUNDS: usize = 64;
+
+/// A segment of which so great a part is dead is compacted: at most two bytes are
+/// copied for each that is gained, which the instalments pay for.
+const DEAD_PART: usize = 3;
+
+/// Entries of a segment that are looked at to learn whether it is in use.
+const LOOKED_AT: usize = 256;
 
 /// Buckets that are searched for dead items before a store is refused.
 const SWEEP: usize = 128;
@@ -100,12 +108,12 @@ impl Shard {
     /// Cleans up to about `budget` bytes of one segment. `false`: there is none
     /// that could be cleaned.
     fn clean(&mut self, common: &Common, moment: Moment, budget: usize, zeal: Zeal) -> bool {
-        let (number, mut offset, compacts) = match self.cleaning.take() {
-            Some(under_way) => (under_way.number, under_way.offset, under_way.compacts),
+        let (number, mut offset, why) = match self.cleaning.take() {
+            Some(under_way) => (under_way.number, under_way.offset, under_way.why),
             None => match self.choose(common) {
-                Some((number, compacts)) => {
+                Some((number, why)) => {
                     self.logs.start_cleaning(&common.segments, number);
-                    (number, 0, compacts)
+                    (number, 0, why)
                 }
                 None => return false,
             },
@@ -131,7 +139,7 @@ impl Shard {
                 offset += common.segments.taken_by(at);
             }
             for &(at, hash) in &group[..count] {
-                if !self.clean_entry(common, moment, at, hash, compacts, zeal) {
+                if !self.clean_entry(common, moment, at, hash, why, zeal) {
                     // Nowhere to move it, and it must not be evicted.
                     self.logs.end_cleaning(&common.segments, number);
                     return false;
@@ -139,7 +147,7 @@ impl Shard {
             }
         }
         if offset < filled {
-            self.cleaning = Some(Cleaning { number, offset, compacts });
+            self.cleaning = Some(Cleaning { number, offset, why });
         } else {
             self.cleaned += 1;
             self.logs.end_cleaning(&common.segments, number);
@@ -153,42 +161,61 @@ impl Shard {
         self.tuning.mode != LruMode::Flat || !common.evicts()
     }
 
-    /// The segment to clean next, and whether it is only to be compacted.
-    fn choose(&self, common: &Common) -> Option<(u32, bool)> {
+    /// The segment to clean next.
+    fn choose(&mut self, common: &Common) -> Option<(u32, Why)> {
         let segments = &common.segments;
         let size = segments.size();
         let emptiest = self
             .logs
-            .sealed()
-            .filter(|&number| self.compacts(common) && segments.get(number).holds() == 0)
-            .map(|number| (segments.get(number).live(), number))
-            .filter(|&(live, number)| {
-                !segments.is_exhausted() || self.logs.has_room(segments, segments.get(number).queue(), live)
+            .sealed(segments)
+            .map(|number| (number, segments.get(number)))
+            .filter(|(_, segment)| self.compacts(common) && segment.holds() == 0)
+            .filter(|(_, segment)| {
+                !segments.is_exhausted() || self.logs.has_room(segments, segment.rank(), segment.live())
             })
-            .min();
-        let evicts = common.evicts() && segments.is_exhausted();
+            .map(|(number, segment)| (segment.filled() - segment.live(), number))
+            .max();
         // What is to be gained must be worth the copying; without evictions
         // there is no other way to gain anything.
-        let most = if common.evicts() { size / 2 } else { size - size / 16 };
+        let least = if common.evicts() { size / DEAD_PART } else { size / 16 };
         match emptiest {
-            Some((live, number)) if live <= most => return Some((number, true)),
-            _ if !evicts => return None,
-            _ => {}
+            Some((dead, number)) if dead >= least => Some((number, Why::Dead)),
+            _ if common.evicts() && segments.is_exhausted() => match self.idle(common) {
+                Some(number) => Some((number, Why::Idle)),
+                None => Some((self.logs.due_first(segments)?, Why::Due)),
+            },
+            _ => None,
         }
-        let sealed = self.logs.sealed_lengths();
-        let mut lengths = self.logs.lengths();
-        for (length, sealed) in lengths.iter_mut().zip(sealed) {
-            if sealed == 0 {
-                *length = 0;
-            }
+    }
+
+    /// A segment that is not in use. It is looked at once each time that clients
+    /// have stored as much as is alive, and may be idle for as many looks as it
+    /// was in use: so what was never used goes after one, and what was used for
+    /// long outlasts a scan. Without this, small items would stay for ages after
+    /// the sizes of what is asked for have changed.
+    fn idle(&self, common: &Common) -> Option<u32> {
+        let segments = &common.segments;
+        let number = self
+            .logs
+            .sealed(segments)
+            .filter(|&number| segments.get(number).rank().is_by_credit() && segments.get(number).holds() == 0)
+            .min_by_key(|&number| segments.get(number).seen())?;
+        let segment = segments.get(number);
+        if self.logs.stored() < segment.seen() + self.logs.live() as u64 {
+            return None;
         }
-        while let Some(queue) = policy::next_log(self.tuning.mode, lengths) {
-            if let Some(number) = self.logs.oldest(segments, queue) {
-                return Some((number, false));
-            }
-            lengths[queue as usize] = 0;
-        }
-        None
+        let memory = common.memory();
+        let mut used = false;
+        Self::first_entries(common, number, LOOKED_AT, |at| {
+            let header = memory.header(at);
+            used |= match header.kind() {
+                Kind::Linked => header.has(bit::RECENT),
+                Kind::Piece => memory.header(header.owner()).has(bit::RECENT),
+                Kind::Dead | Kind::Draft => false,
+            };
+            header.unmark(bit::RECENT);
+        });
+        segment.note_look(used, self.logs.stored()).then_some(number)
     }
 
     /// Moves or evicts one entry. `false`: it can be neither.
@@ -198,7 +225,7 @@ impl Shard {
         moment: Moment,
         at: Ref,
         hash: u64,
-        compacts: bool,
+        why: Why,
         zeal: Zeal,
     ) -> bool {
         let memory = common.memory();
@@ -224,18 +251,20 @@ impl Shard {
             return true;
         }
         let keeps = match zeal {
-            _ if compacts => Some(header.queue()),
+            _ if why == Why::Dead => Some(header.queue()),
             // A piece follows its item, which lies before it.
             Zeal::Judging if piece.is_some() => Some(header.queue()),
-            Zeal::Judging => policy::judge(self.tuning.mode, header, self.mean()),
+            Zeal::Judging => policy::judge(self.tuning.mode, header, why == Why::Idle),
             Zeal::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
         };
         if let Some(queue) = keeps {
             let was = header.queue();
             let class = header.class();
+            let rank =
+                if why == Why::Dead { common.segments.of(at).rank() } else { common.rank(queue, header) };
             let moved = match piece {
-                None => self.relocate(common, item, hash, queue),
-                Some(piece) => self.relocate_piece(common, piece, item, queue),
+                None => self.relocate(common, item, hash, queue, rank),
+                Some(piece) => self.relocate_piece(common, piece, item, rank),
             };
             if moved.is_some() {
                 self.moved += 1;
@@ -266,9 +295,6 @@ impl Shard {
         own.stats.evicted_unfetched += u64::from(!header.has(bit::FETCHED));
         own.stats.evicted_active += u64::from(header.has(bit::ACTIVE));
         common.log_eviction(Item::new(memory, at), moment);
-        if header.queue() == Queue::Hot {
-            self.ghosts.add(hash, self.index.len());
-        }
         self.unlink(common, at, hash);
     }
 }

@@ -8,9 +8,9 @@ use ahash::RandomState;
 use super::classes::Classes;
 use super::expiry::Flush;
 use super::index::Directory;
-use super::item::{HEADER, Item, Ref, bit};
+use super::item::{HEADER, Header, Item, Queue, Ref, bit};
 use super::memory::Memory;
-use super::policy::Moment;
+use super::policy::{Moment, Rank, Span};
 use super::segment::Segments;
 use crate::clock::Clock;
 use crate::config::CacheConfig;
@@ -33,6 +33,7 @@ pub struct Common {
     directories: Box<[Directory]>,
     hasher: RandomState,
     evicts: bool,
+    span: Span,
     cas: Counter,
     use_cas: bool,
     /// Bits of a hash above which it names the shard.
@@ -47,7 +48,9 @@ impl Common {
         clock: Arc<Clock>,
         watch: Arc<WatchHub>,
     ) -> Self {
+        let per_shard = config.memory_limit / segments.size() / shards;
         Self {
+            span: Span::new(if config.memory_limit == 0 { usize::MAX } else { per_shard }, config.evictions),
             segments,
             classes: Classes::new(config),
             sizes: Sizes::new(config),
@@ -86,6 +89,18 @@ impl Common {
     pub(super) fn directory(&self, shard: u32) -> &Directory {
         let last = self.directories.len() - 1;
         &self.directories[(shard as usize).min(last)]
+    }
+
+    /// The log of an item of which `queue` becomes.
+    #[inline]
+    pub(super) fn rank(&self, queue: Queue, header: &Header) -> Rank {
+        self.rank_of(queue, header.uses(), header.total())
+    }
+
+    /// The log of an item of `size` bytes.
+    #[inline]
+    pub(super) fn rank_of(&self, queue: Queue, uses: u16, size: usize) -> Rank {
+        Rank::of(queue, uses, size, self.span)
     }
 
     /// Whether live items may be evicted.

@@ -61,9 +61,9 @@ impl Draft {
         loop {
             let mut shard = store.shard(hash).lock();
             let moment = common.moment();
-            let known = shard.ghosts.take(hash);
-            let queue = policy::admit(&shard.tuning, &moment, new.expiry, known);
-            let Some(at) = shard.logs.append(&common.segments, queue, size, For::Client) else {
+            let queue = policy::admit(&shard.tuning, &moment, new.expiry, None);
+            let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
+            let Some(at) = shard.logs.append(&common.segments, rank, size, For::Client) else {
                 drop(shard);
                 store.make_room(hash, new.class)?;
                 continue;
@@ -178,13 +178,14 @@ impl Draft {
         let (segments, memory) = (&common.segments, common.memory());
         let wanted = segments.round(HEADER + missing).min(segments.size());
         let queue = memory.header(*owner).queue();
+        let rank = common.rank(queue, memory.header(*owner));
         loop {
             let mut shard = store.shard(self.hash).lock();
-            let remaining = shard.logs.remaining(segments, queue);
+            let remaining = shard.logs.remaining(segments, rank);
             // A piece that is next to nothing is not worth its header.
             let size =
                 if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
-            let Some(at) = shard.logs.append(segments, queue, size, For::Client) else {
+            let Some(at) = shard.logs.append(segments, rank, size, For::Client) else {
                 drop(shard);
                 store.make_room(self.hash, self.class)?;
                 continue;

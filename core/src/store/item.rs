@@ -12,7 +12,7 @@
 //!
 //!  state  0-1 kind: DEAD LINKED DRAFT PIECE       2-3 queue: hot warm cold temp
 //!         4 FETCHED  5 ACTIVE  6 WIN  7 STALE  8 KEY_BINARY  9 HAS_FLAGS
-//!         10 CHUNKED  11 zero  12-14 uses, up to 7  15 zero
+//!         10 CHUNKED  11 RECENT  12-14 uses, up to 7  15 USED
 //!
 //!  LINKED  in the index
 //!  DRAFT   being written by its one owner
@@ -22,7 +22,9 @@
 //!          segment is used again.
 //! ```
 //!
-//! `stamp` is the second of the last use (see `expiry.rs` for why it is not
+//! `uses` are those of the item's life, USED tells of one since it was put where
+//! it is, RECENT of one since its segment was looked at (`cleaner.rs`). `stamp` is
+//! the second of the last use (see `expiry.rs` for why it is not
 //! exactly a second). Links are [`Ref`]s, not pointers: 4 bytes each. `class` is
 //! memcached's slab class, which nothing here depends on.
 //!
@@ -83,17 +85,17 @@ pub enum Kind {
     Piece = 3,
 }
 
-/// The log that an item is in, named as `stats` names memcached's queues.
+/// What has become of an item, named as `stats` names memcached's queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Queue {
-    /// New items.
+    /// New.
     Hot = 0,
-    /// Items that were used.
+    /// Judged, and kept.
     Warm = 1,
-    /// All items of the flat policy.
+    /// Of the flat policy.
     Cold = 2,
-    /// Short-lived items, never evicted.
+    /// Short-lived, never evicted.
     Temp = 3,
 }
 
@@ -116,6 +118,10 @@ pub mod bit {
     pub const HAS_FLAGS: u16 = 1 << 9;
     /// The value is in pieces of its own.
     pub const CHUNKED: u16 = 1 << 10;
+    /// Used since its segment was looked at.
+    pub const RECENT: u16 = 1 << 11;
+    /// Used since it was put where it is.
+    pub const USED: u16 = 1 << 15;
 }
 
 const KIND: u16 = 0b11;
@@ -218,7 +224,7 @@ impl Header {
         self.set_state(self.state() & !KIND | kind as u16);
     }
 
-    /// The log it is in.
+    /// What has become of it.
     #[inline]
     pub fn queue(&self) -> Queue {
         QUEUES[usize::from(self.state() >> QUEUE_SHIFT & 0b11)]
@@ -260,10 +266,17 @@ impl Header {
         self.set_state(state);
     }
 
-    /// How often the item was used lately, [`USES_MAX`] at most.
+    /// How often the item was used, [`USES_MAX`] at most.
     #[inline]
     pub fn uses(&self) -> u16 {
         self.state() >> USES_SHIFT & USES_MAX
+    }
+
+    /// Counts a use.
+    #[inline]
+    pub(crate) fn used(state: u16) -> u16 {
+        let full = state >> USES_SHIFT & USES_MAX == USES_MAX;
+        (if full { state } else { state + (1 << USES_SHIFT) }) | bit::USED | bit::RECENT
     }
 
     /// Sets [`Header::uses`].

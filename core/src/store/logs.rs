@@ -1,26 +1,64 @@
 //! The logs of a shard: which segments it owns, in which order they were
 //! filled, and where the next entry goes.
 
-use std::collections::VecDeque;
-
-use super::item::{QUEUES, Queue, Ref};
-use super::segment::{Segments, State};
+use super::item::Ref;
+use super::policy::Rank;
+use super::segment::{Segment, Segments, State};
 
 /// Spare segments that a shard keeps for cleaning, once it owns any, and those
 /// that cleaning may make in advance.
 const SPARES: usize = 2;
 
-/// One log: sealed segments, oldest first, and the open one.
-#[derive(Default)]
+/// One log: a row of sealed segments, which are linked in the table of segments
+/// (numbers plus one, 0 is none), and the open one.
+#[derive(Clone, Copy, Default)]
 struct Log {
-    sealed: VecDeque<u32>,
+    oldest: usize,
+    newest: usize,
     open: Option<u32>,
 }
 
 impl Log {
-    fn segments(&self) -> usize {
-        self.sealed.len() + usize::from(self.open.is_some())
+    /// Sealed segments, oldest first.
+    fn sealed(self, segments: &Segments) -> impl Iterator<Item = u32> {
+        row(self.oldest, move |number| segments.get(number).newer())
     }
+
+    /// Puts a segment at the end of the row.
+    fn push(&mut self, segments: &Segments, number: u32) {
+        let segment = segments.get(number);
+        segment.set_older(self.newest);
+        segment.set_newer(0);
+        let link = number as usize + 1;
+        match number_of(self.newest) {
+            Some(before) => segments.get(before).set_newer(link),
+            None => self.oldest = link,
+        }
+        self.newest = link;
+    }
+
+    /// Takes a segment out of the row.
+    fn remove(&mut self, segments: &Segments, number: u32) {
+        let (older, newer) = (segments.get(number).older(), segments.get(number).newer());
+        match number_of(older) {
+            Some(older) => segments.get(older).set_newer(newer),
+            None => self.oldest = newer,
+        }
+        match number_of(newer) {
+            Some(newer) => segments.get(newer).set_older(older),
+            None => self.newest = older,
+        }
+    }
+}
+
+/// The segment that a link leads to.
+fn number_of(link: usize) -> Option<u32> {
+    link.checked_sub(1).map(|number| number as u32)
+}
+
+/// Segments from the one that `first` leads to on.
+fn row(first: usize, next: impl Fn(u32) -> usize) -> impl Iterator<Item = u32> {
+    std::iter::successors(number_of(first), move |&number| number_of(next(number)))
 }
 
 /// Who wants memory.
@@ -35,7 +73,11 @@ pub(super) enum For {
 /// The logs of one shard.
 #[derive(Default)]
 pub(super) struct Logs {
-    by_queue: [Log; 4],
+    by_rank: [Log; Rank::COUNT],
+    /// The due of what was evicted last: see `policy.rs`.
+    level: u64,
+    /// Bytes that clients stored.
+    stored: u64,
     spare: Vec<u32>,
     /// Segments owned, spare and held ones included.
     owned: usize,
@@ -56,31 +98,33 @@ impl Logs {
         self.live
     }
 
-    /// Segments of each log.
-    pub(super) fn lengths(&self) -> [usize; 4] {
-        std::array::from_fn(|queue| self.by_queue[queue].segments())
-    }
-
-    /// Sealed segments of each log.
-    pub(super) fn sealed_lengths(&self) -> [usize; 4] {
-        std::array::from_fn(|queue| self.by_queue[queue].sealed.len())
-    }
-
     /// Sealed segments of all logs.
-    pub(super) fn sealed(&self) -> impl Iterator<Item = u32> + '_ {
-        self.by_queue.iter().flat_map(|log| log.sealed.iter().copied())
+    pub(super) fn sealed(&self, segments: &Segments) -> impl Iterator<Item = u32> {
+        self.by_rank.iter().flat_map(|log| log.sealed(segments))
     }
 
-    /// Segments of the log of `queue`, newest first.
-    pub(super) fn newest_first(&self, queue: Queue) -> impl Iterator<Item = u32> + '_ {
-        let log = &self.by_queue[queue as usize];
-        log.open.into_iter().chain(log.sealed.iter().rev().copied())
+    /// Segments of the log of `rank`, newest first.
+    pub(super) fn newest_first(&self, segments: &Segments, rank: Rank) -> impl Iterator<Item = u32> {
+        let log = &self.by_rank[rank.index()];
+        log.open.into_iter().chain(row(log.newest, |number| segments.get(number).older()))
     }
 
-    /// The oldest sealed segment of the log of `queue` that nobody holds.
-    pub(super) fn oldest(&self, segments: &Segments, queue: Queue) -> Option<u32> {
-        let sealed = &self.by_queue[queue as usize].sealed;
-        sealed.iter().copied().find(|&number| segments.get(number).holds() == 0)
+    /// Bytes that clients stored.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Of the oldest segment of each log that nobody holds the one that is due
+    /// first. The level rises to its due.
+    pub(super) fn due_first(&mut self, segments: &Segments) -> Option<u32> {
+        let evictable = self.by_rank.iter().enumerate().filter(|&(rank, _)| rank != Rank::TEMPORARY.index());
+        let oldest = evictable.filter_map(|(_, log)| {
+            let mut all = log.sealed(segments).chain(log.open);
+            all.find(|&number| segments.get(number).holds() == 0)
+        });
+        let first = oldest.min_by_key(|&number| segments.get(number).due())?;
+        self.level = self.level.max(segments.get(first).due());
+        Some(first)
     }
 
     /// Whether a spare segment is there for a new item.
@@ -88,11 +132,9 @@ impl Logs {
         self.spare.len() >= SPARES
     }
 
-    /// Whether `live` bytes of the log with index `queue` can move without the
-    /// pool.
-    pub(super) fn has_room(&self, segments: &Segments, queue: usize, live: usize) -> bool {
-        !self.spare.is_empty()
-            || QUEUES.get(queue).is_some_and(|&queue| self.remaining(segments, queue) >= live)
+    /// Whether `live` bytes of the log of `rank` can move without the pool.
+    pub(super) fn has_room(&self, segments: &Segments, rank: Rank, live: usize) -> bool {
+        !self.spare.is_empty() || self.remaining(segments, rank) >= live
     }
 
     /// Whether more of the memory owned is dead than alive, by a margin.
@@ -102,46 +144,60 @@ impl Logs {
         self.owned * size > 2 * self.live + spare + 8 * size
     }
 
-    /// Appends an entry of `size` bytes (rounded) to the log of `queue`. The
+    /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The
     /// caller writes its header before the lock is released. `None`: no memory.
     #[inline]
-    pub(super) fn append(&mut self, segments: &Segments, queue: Queue, size: usize, who: For) -> Option<Ref> {
-        let number = match self.by_queue[queue as usize].open {
+    pub(super) fn append(&mut self, segments: &Segments, rank: Rank, size: usize, who: For) -> Option<Ref> {
+        let number = match self.by_rank[rank.index()].open {
             Some(number) if segments.get(number).filled() + size <= segments.size() => number,
-            _ => self.advance(segments, queue, who)?,
+            _ => self.advance(segments, rank, size, who)?,
         };
         let segment = segments.get(number);
         let offset = segment.filled();
         segment.set_filled(offset + size);
         segment.set_live(segment.live() + size);
         self.live += size;
+        if who == For::Client {
+            self.stored += size as u64;
+        }
         Some(segments.entry(number, offset))
     }
 
-    /// Bytes that still fit the open segment of `queue`.
-    pub(super) fn remaining(&self, segments: &Segments, queue: Queue) -> usize {
-        self.by_queue[queue as usize].open.map_or(0, |number| segments.size() - segments.get(number).filled())
+    /// Bytes that still fit the open segment of `rank`.
+    pub(super) fn remaining(&self, segments: &Segments, rank: Rank) -> usize {
+        self.by_rank[rank.index()].open.map_or(0, |number| segments.size() - segments.get(number).filled())
     }
 
-    /// Seals the open segment of `queue` and opens another one.
+    /// Seals the open segment of `rank` and opens another one.
     #[cold]
-    fn advance(&mut self, segments: &Segments, queue: Queue, who: For) -> Option<u32> {
+    fn advance(&mut self, segments: &Segments, rank: Rank, size: usize, who: For) -> Option<u32> {
         if self.spare.is_empty() {
             self.take(segments);
         }
         let fresh = match who {
+            For::Survivor if self.spare.is_empty() && rank.is_by_credit() => {
+                // Rather in another log than lost.
+                let others = Rank::all().filter(|rank| rank.is_by_credit());
+                return others
+                    .filter(|&rank| self.remaining(segments, rank) >= size)
+                    .find_map(|rank| self.by_rank[rank.index()].open);
+            }
             For::Survivor => self.spare.pop(),
             For::Client if self.has_spare() => self.spare.pop(),
             // The one spare segment stays: with it cleaning can begin.
             For::Client if !self.spare.is_empty() && self.take(segments) => self.spare.pop(),
             For::Client => None,
         }?;
-        let old = self.by_queue[queue as usize].open.replace(fresh);
-        segments.get(fresh).open(queue as usize);
+        let old = self.by_rank[rank.index()].open.replace(fresh);
+        self.reopen(segments.get(fresh), rank);
         if let Some(old) = old {
             self.seal(segments, old);
         }
         Some(fresh)
+    }
+
+    fn reopen(&self, segment: &Segment, rank: Rank) {
+        segment.open(rank, rank.due(self.level), self.stored);
     }
 
     fn seal(&mut self, segments: &Segments, number: u32) {
@@ -151,7 +207,7 @@ impl Logs {
             return;
         }
         segment.set_state(State::Sealed);
-        self.by_queue[segment.queue()].sealed.push_back(number);
+        self.by_rank[segment.rank().index()].push(segments, number);
     }
 
     /// Takes a segment from the pool.
@@ -191,10 +247,15 @@ impl Logs {
         true
     }
 
-    /// Takes a sealed segment out of its log, to be cleaned.
+    /// Takes a segment out of its log, to be cleaned.
     pub(super) fn start_cleaning(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
-        self.by_queue[segment.queue()].sealed.retain(|&other| other != number);
+        let log = &mut self.by_rank[segment.rank().index()];
+        if log.open == Some(number) {
+            log.open = None;
+        } else {
+            log.remove(segments, number);
+        }
         segment.set_state(State::Cleaning);
     }
 
@@ -226,7 +287,7 @@ impl Logs {
     fn emptied(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         match segment.state() {
-            State::Open => segment.set_filled(0),
+            State::Open => self.reopen(segment, segment.rank()),
             State::Sealed => {
                 self.start_cleaning(segments, number);
                 self.recycle(segments, number);

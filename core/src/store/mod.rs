@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Store -- Common   memory, segments, hash, clock, flush    (shared by all)
-//!        `-- Shard 0..n   index, logs, ghosts, counters       (one lock each)
+//!        `-- Shard 0..n   index, logs, counters               (one lock each)
 //! ```
 //!
 //! A key's hash names its shard. A [`Visit`] is a locked shard opened at one
@@ -23,7 +23,6 @@ mod cleaner;
 mod common;
 mod draft;
 mod expiry;
-mod ghost;
 mod index;
 mod item;
 mod logs;
@@ -46,6 +45,7 @@ pub use self::draft::Draft;
 pub use self::item::{HEADER, Item, bit, item_size};
 use self::item::{Kind, Ref};
 pub use self::pinned::PinnedValue;
+use self::policy::Rank;
 pub use self::policy::{Moment, Tuning};
 use self::segment::Segments;
 pub use self::segment::Usage;
@@ -271,15 +271,15 @@ impl Store {
         shard.crawl(&self.common, moment, classes, below, most, freed)
     }
 
-    /// Items of `class`, about newest first, at most `most` (0: all).
+    /// Items of `class`, of each log the newest first, at most `most` (0: all).
     pub fn list_class(&self, class: u8, most: usize, mut look: impl FnMut(Item<'_>)) {
         let memory = self.common.memory();
         let mut left = if most == 0 { usize::MAX } else { most };
         let mut found = Vec::new();
         for cell in &self.shards {
             let shard = cell.0.lock();
-            for queue in item::QUEUES {
-                for number in shard.logs.newest_first(queue) {
+            for rank in Rank::all() {
+                for number in shard.logs.newest_first(&self.common.segments, rank) {
                     if left == 0 {
                         return;
                     }
@@ -349,9 +349,10 @@ impl Store {
             if let Some(cleaning) = &shard.cleaning {
                 leaves_all(cleaning.number);
             }
-            for queue in item::QUEUES {
+            for rank in Rank::all() {
                 // Behind a segment of older items there are none that are newer.
-                let _ = shard.logs.newest_first(queue).find(|&number| leaves_all(number));
+                let _ =
+                    shard.logs.newest_first(&self.common.segments, rank).find(|&number| leaves_all(number));
             }
             for &at in &dead {
                 shard.unlink(&self.common, at, self.common.hash_of(at));
@@ -447,7 +448,7 @@ impl Store {
             totals.curr_items += shard.index.len() as u64;
             totals.curr_bytes += shard.bytes;
             totals.live_bytes += shard.logs.live();
-            totals.index_bytes += shard.index.bytes() + shard.ghosts.bytes();
+            totals.index_bytes += shard.index.bytes();
             totals.index_slots += shard.index.buckets() * 8;
             totals.cleaned += shard.cleaned;
             totals.moved += shard.moved;
@@ -465,7 +466,7 @@ impl Store {
         totals
     }
 
-    /// Idle seconds of the items in the oldest segment of each log, the most of
+    /// Idle seconds of the items in the oldest segments of the logs, the most of
     /// each class: by class number; hot, warm, cold, temporary.
     pub fn ages(&self) -> Vec<[u32; 4]> {
         let memory = self.common.memory();
@@ -473,14 +474,16 @@ impl Store {
         let mut ages = vec![[0; 4]; self.common.classes.list().len()];
         for cell in &self.shards {
             let shard = cell.0.lock();
-            for queue in item::QUEUES {
-                let Some(number) = shard.logs.newest_first(queue).last() else { continue };
+            for rank in Rank::all() {
+                let Some(number) = shard.logs.newest_first(&self.common.segments, rank).last() else {
+                    continue;
+                };
                 Shard::entries(&self.common, number, |at| {
                     let header = memory.header(at);
                     if header.kind() == Kind::Linked
                         && let Some(ages) = ages.get_mut(usize::from(header.class()))
                     {
-                        let age = &mut ages[queue as usize];
+                        let age = &mut ages[header.queue() as usize];
                         *age = (*age).max(moment.idle(header));
                     }
                 });

@@ -1,33 +1,111 @@
 //! Which items stay.
 //!
 //! ```text
-//!                   +------------ used ------------+
-//!                   v                              |
-//!   new ------> HOT log -- used enough ---> WARM log -- not used --> evicted
-//!    |             |                           ^
-//!    |             +---- not used --> evicted, and remembered as a ghost
-//!    +-- a ghost's key comes back -------------+
+//!   credit = uses / size, in octaves: a log for each
+//!
+//!   new, small ----> rank 20  | due 9 | due 8 | due 7 |--.
+//!   new, large ----> rank 17  | due 6 | due 3 |----------+--> the segment due first is judged;
+//!                    ...                                 |    the level rises to its due
+//!   used: a new <------------ used since it was put there, its credit grown --+
+//!   rank                                                 `--> not used: evicted
 //! ```
 //!
-//! The default is S3-FIFO (Yang et al., SOSP 2023) on two logs: new items pass
-//! through a small one, and only those that are used there reach the large one,
-//! so a scan of keys nobody asks for again leaves it alone. Beyond S3-FIFO an
-//! item must earn its place by size, as in GreedyDual-Size-Frequency: one of
-//! three times the mean size needs three uses to stay for another round.
+//! The default is GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998), which
+//! weighs uses against size, on logs. There an item's priority is its credit,
+//! uses by size, plus the *level* at its last use, which is the priority of what
+//! was evicted last; the item of the lowest priority goes. Here items of about
+//! the same credit share a log. A segment is due when the level reaches what it
+//! was at its opening plus the least credit of its log. So the oldest segment of
+//! a log is the first that is due, and the next of all is one of a few.
 //!
-//! A fetch never moves anything: it counts up to seven uses in the header, after
-//! that it writes nothing but the second of the last use. Items are judged when
-//! their segment is cleaned. docs/performance.md has the evidence.
+//! A fetch never moves anything: it counts up to seven uses in the header, and
+//! that there was one. Items are judged when their segment is cleaned: who was
+//! used since it was put there is put into the log of its credit, as if it had
+//! been used just now, and the others go. docs/performance.md has the evidence.
 
-use super::item::{Header, Queue, USES_MAX, bit};
+use super::item::{Header, Queue, bit};
 use crate::config::LruMode;
 
 /// Seconds within which further uses of an item change nothing in flat mode
 /// (memcached's `ITEM_UPDATE_INTERVAL`).
 const UPDATE_INTERVAL: u32 = 60;
 
-/// One in so many segments of a shard is for new items.
-const HOT_SHARE: usize = 10;
+/// Credit of an item of one byte that was not used again.
+const CREDIT: u32 = 1 << 28;
+
+/// Bytes that an item takes beside its own: its part of the index, and rounding.
+const BESIDE: usize = 16;
+
+/// A log of a shard: its items' credit is at least 2 to the power of its rank,
+/// or has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rank(u8);
+
+impl Rank {
+    /// Ranks that there are.
+    pub(super) const COUNT: usize = 32;
+    /// Of flat mode, in the order of arrival.
+    pub(super) const FLAT: Self = Self(30);
+    /// Of items that are never evicted.
+    pub(super) const TEMPORARY: Self = Self(31);
+
+    /// All ranks.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT as u8).map(Self)
+    }
+
+    /// The rank of an item, `span` octaves of credit being one log.
+    #[inline]
+    pub(super) fn of(queue: Queue, uses: u16, size: usize, span: Span) -> Self {
+        match queue {
+            Queue::Temp => Self::TEMPORARY,
+            Queue::Cold => Self::FLAT,
+            Queue::Hot | Queue::Warm => {
+                let size = u32::try_from(size + BESIDE).unwrap_or(u32::MAX);
+                let credit = CREDIT * (u32::from(uses) + 1) / size;
+                Self(credit.max(1).ilog2() as u8 & span.0)
+            }
+        }
+    }
+
+    /// Index among all ranks.
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The rank with this index.
+    pub(super) fn at(index: usize) -> Self {
+        debug_assert!(index < Self::COUNT);
+        Self(index as u8)
+    }
+
+    /// Whether items are here by their credit.
+    pub(super) fn is_by_credit(self) -> bool {
+        self.0 < Self::FLAT.0
+    }
+
+    /// The level at which a segment is due that is opened at `level`.
+    pub(super) fn due(self, level: u64) -> u64 {
+        if self.is_by_credit() { level + (1 << self.0) } else { 0 }
+    }
+}
+
+/// How many octaves of credit are one log, as a mask of ranks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(u8);
+
+impl Span {
+    /// For shards of so many `segments`, so that those being filled are a small
+    /// part of them. Where nothing is ever evicted one log will do.
+    pub(super) fn new(segments: usize, evicts: bool) -> Self {
+        let octaves = (SEGMENTS_FOR_OCTAVES / segments.max(1)).next_power_of_two();
+        Self(if evicts && octaves < Rank::COUNT { !(octaves as u8 - 1) } else { 0 })
+    }
+}
+
+/// Segments of a shard from which on each octave of credit has a log.
+const SEGMENTS_FOR_OCTAVES: usize = 128;
 
 /// What a policy is told of the world.
 #[derive(Clone, Copy, Debug)]
@@ -99,78 +177,44 @@ pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
         }
         return;
     }
-    used(header);
+    let mut after = Header::used(state) | bit::FETCHED;
     // The first fetch makes an item FETCHED; a further one makes it ACTIVE and
     // counts as its last use. As in memcached, the first does not.
-    if state & bit::FETCHED == 0 {
-        header.mark(bit::FETCHED);
-        return;
+    if state & bit::FETCHED != 0 {
+        after |= bit::ACTIVE;
+        if header.stamp() != moment.stamp {
+            header.set_stamp(moment.stamp);
+        }
     }
-    if state & bit::ACTIVE == 0 {
-        header.mark(bit::ACTIVE);
-    }
-    if header.stamp() != moment.stamp {
-        header.set_stamp(moment.stamp);
-    }
-}
-
-/// Counts a use.
-#[inline]
-pub(super) fn used(header: &Header) {
-    let uses = header.uses();
-    if uses < USES_MAX {
-        header.set_uses(uses + 1);
+    if after != state {
+        header.set_state(after);
     }
 }
 
-/// The log of a new item; `known`: its key was evicted lately.
-pub(super) fn admit(tuning: &Tuning, moment: &Moment, expiry: u32, known: bool) -> Queue {
+/// What becomes of a new item; `was`: the one in whose place it comes.
+pub(super) fn admit(tuning: &Tuning, moment: &Moment, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(moment.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
     match tuning.mode {
         LruMode::Flat => Queue::Cold,
-        LruMode::Segmented if known => Queue::Warm,
+        LruMode::Segmented if was == Some(Queue::Warm) => Queue::Warm,
         LruMode::Segmented => Queue::Hot,
     }
 }
 
-/// The log whose oldest segment goes next, given how many segments each has.
-pub(super) fn next_log(mode: LruMode, segments: [usize; 4]) -> Option<Queue> {
-    let [hot, warm, cold, _] = segments;
-    let order = match mode {
-        LruMode::Flat => [Queue::Cold, Queue::Hot, Queue::Warm],
-        LruMode::Segmented if hot * HOT_SHARE > hot + warm + cold => [Queue::Hot, Queue::Cold, Queue::Warm],
-        LruMode::Segmented => [Queue::Cold, Queue::Warm, Queue::Hot],
+/// Judges an item whose segment is being cleaned: what becomes of it, or `None`
+/// if it has to go. `idle`: its segment is not due, but not in use either.
+pub(super) fn judge(mode: LruMode, header: &Header, idle: bool) -> Option<Queue> {
+    let (used, queue) = match (header.queue(), mode) {
+        (Queue::Temp, _) => return Some(Queue::Temp),
+        (_, LruMode::Flat) => (bit::ACTIVE, Queue::Cold),
+        (_, LruMode::Segmented) if idle => (bit::RECENT, Queue::Warm),
+        (_, LruMode::Segmented) => (bit::USED, Queue::Warm),
     };
-    order.into_iter().find(|&queue| segments[queue as usize] > 0)
-}
-
-/// Judges an item whose segment is being cleaned: the log in which it stays, its
-/// uses spent, or `None` if it has to go. `mean` is the mean size of items.
-pub(super) fn judge(mode: LruMode, header: &Header, mean: usize) -> Option<Queue> {
-    match header.queue() {
-        Queue::Temp => Some(Queue::Temp),
-        Queue::Cold | Queue::Hot | Queue::Warm if mode == LruMode::Flat => {
-            let active = header.has(bit::ACTIVE);
-            header.unmark(bit::ACTIVE);
-            active.then_some(Queue::Cold)
-        }
-        queue => {
-            let uses = header.uses();
-            if uses < needed(header.total(), mean) {
-                return None;
-            }
-            header.set_uses(if queue == Queue::Hot { 0 } else { uses - 1 });
-            Some(Queue::Warm)
-        }
-    }
-}
-
-/// Uses that an item needs to stay: its size as a multiple of the mean.
-fn needed(size: usize, mean: usize) -> u16 {
-    let mean = mean.max(1);
-    ((size + mean / 2) / mean).clamp(1, usize::from(USES_MAX)) as u16
+    let stays = header.has(used);
+    header.unmark(used | bit::USED | bit::RECENT);
+    stays.then_some(queue)
 }
 
 #[cfg(test)]
@@ -178,21 +222,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_items_need_more_uses() {
-        assert_eq!(needed(10, 100), 1);
-        assert_eq!(needed(149, 100), 1);
-        assert_eq!(needed(150, 100), 2);
-        assert_eq!(needed(1 << 20, 100), USES_MAX);
-        assert_eq!(needed(5, 0), 5);
+    fn twice_the_uses_are_worth_twice_the_size() {
+        let rank = |uses, size: usize| Rank::of(Queue::Hot, uses, size - BESIDE, Span::new(256, true));
+        assert_eq!(rank(0, 128), Rank(21));
+        assert_eq!(rank(0, 256), Rank(20));
+        assert_eq!(rank(1, 256), rank(0, 128));
+        assert_eq!(rank(7, 1024), rank(0, 128));
+        // The least and the most there is.
+        assert_eq!(rank(7, 40), Rank(25));
+        assert_eq!(rank(0, 1 << 30), Rank(0));
+        assert_eq!(Rank::of(Queue::Temp, 0, 1, Span::new(256, true)), Rank::TEMPORARY);
     }
 
     #[test]
-    fn the_hot_log_keeps_a_tenth() {
-        let next = |segments| next_log(LruMode::Segmented, segments);
-        assert_eq!(next([1, 9, 0, 3]), Some(Queue::Warm));
-        assert_eq!(next([2, 8, 0, 0]), Some(Queue::Hot));
-        assert_eq!(next([1, 0, 0, 0]), Some(Queue::Hot));
-        assert_eq!(next([0, 0, 0, 5]), None);
-        assert_eq!(next_log(LruMode::Flat, [1, 1, 1, 0]), Some(Queue::Cold));
+    fn shards_of_few_segments_have_few_logs() {
+        let logs = |segments, evicts| {
+            let mut ranks: Vec<_> = (5..24)
+                .map(|size| Rank::of(Queue::Hot, 0, 1 << size, Span::new(segments, evicts)).index())
+                .collect();
+            ranks.dedup();
+            ranks.len()
+        };
+        assert_eq!(logs(1000, true), 19);
+        assert_eq!(logs(128, true), 19);
+        assert_eq!(logs(64, true), 10);
+        assert_eq!(logs(16, true), 3);
+        assert_eq!(logs(1, true), 1);
+        assert_eq!(logs(1000, false), 1);
+    }
+
+    #[test]
+    fn what_has_more_credit_is_due_later() {
+        assert_eq!(Rank(20).due(5), 5 + (1 << 20));
+        assert!(Rank(20).due(0) < Rank(21).due(0));
+        assert!(Rank(20).due(2 << 20) > Rank(21).due(0));
+        assert_eq!(Rank::FLAT.due(1000), 0);
     }
 }

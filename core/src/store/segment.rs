@@ -13,16 +13,17 @@
 #![expect(unsafe_code, reason = "a large table is zeroed by the system")]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::item::Ref;
 use super::memory::{Memory, Table, advise_large};
+use super::policy::Rank;
 use crate::config::{CacheConfig, MIB};
 use crate::sync::Mutex;
 
 /// Segments of a shard when all memory is in use, at least: with fewer the
 /// segments that are open or spare would be a large part of it.
-const PER_SHARD: usize = 128;
+const PER_SHARD: usize = 256;
 
 /// Smallest and largest segment.
 const SIZES: (usize, usize) = (16 * 1024, MIB);
@@ -36,8 +37,8 @@ const FEWEST: usize = 16;
 /// unused.
 const LARGE_PAGES_FROM: usize = 64 * MIB;
 
-/// Segments of each shard that no limit takes away, on average: each has up to
-/// four open ones, and spares.
+/// Segments of each shard that no limit takes away, on average: each has some
+/// open ones, and spares.
 const LEAST_PER_SHARD: usize = 8;
 
 /// What a segment is.
@@ -62,7 +63,13 @@ pub(super) struct Segment {
     live: AtomicU32,
     holds: AtomicU32,
     state: AtomicU8,
-    queue: AtomicU8,
+    rank: AtomicU8,
+    used: AtomicU8,
+    idle: AtomicU8,
+    due: AtomicU64,
+    seen: AtomicU64,
+    older: AtomicU32,
+    newer: AtomicU32,
 }
 
 macro_rules! counter {
@@ -95,6 +102,15 @@ impl Segment {
         holds, set_holds
     );
 
+    counter!(
+        /// Number of the sealed segment before it in its log, plus one; 0 is none.
+        older, set_older
+    );
+    counter!(
+        /// Number of the sealed segment after it in its log, plus one; 0 is none.
+        newer, set_newer
+    );
+
     #[inline]
     pub(super) fn state(&self) -> State {
         match self.state.load(Relaxed) {
@@ -111,17 +127,52 @@ impl Segment {
         self.state.store(state as u8, Relaxed);
     }
 
-    /// Index of the log it is part of.
+    /// The log it is part of.
     #[inline]
-    pub(super) fn queue(&self) -> usize {
-        usize::from(self.queue.load(Relaxed))
+    pub(super) fn rank(&self) -> Rank {
+        Rank::at(usize::from(self.rank.load(Relaxed)))
+    }
+
+    /// The level at which its items are to be judged.
+    #[inline]
+    pub(super) fn due(&self) -> u64 {
+        self.due.load(Relaxed)
+    }
+
+    /// When it was last looked at whether items are in use: by the bytes that
+    /// the shard had stored.
+    #[inline]
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Relaxed)
+    }
+
+    fn set_seen(&self, stored: u64) {
+        self.seen.store(stored, Relaxed);
+    }
+
+    /// Notes a look at its items: whether they were used since the last one.
+    /// Returns whether they were idle for as many looks as they were used.
+    pub(super) fn note_look(&self, used: bool, stored: u64) -> bool {
+        self.set_seen(stored);
+        if used {
+            self.used.store(self.used.load(Relaxed).saturating_add(1), Relaxed);
+            self.idle.store(0, Relaxed);
+            return false;
+        }
+        let idle = self.idle.load(Relaxed).saturating_add(1);
+        self.idle.store(idle, Relaxed);
+        idle >= self.used.load(Relaxed)
     }
 
     /// Makes it an empty open segment.
-    pub(super) fn open(&self, queue: usize) {
+    pub(super) fn open(&self, rank: Rank, due: u64, stored: u64) {
         self.set_filled(0);
         self.set_live(0);
-        self.queue.store(queue as u8, Relaxed);
+        self.rank.store(rank.index() as u8, Relaxed);
+        self.due.store(due, Relaxed);
+        self.set_seen(stored);
+        self.used.store(0, Relaxed);
+        self.idle.store(0, Relaxed);
         self.set_state(State::Open);
     }
 }
@@ -150,7 +201,7 @@ pub struct Usage {
     pub limit: usize,
     /// Bytes of segments in use and in the pool.
     pub malloced: usize,
-    /// Bytes beside them: index and ghosts.
+    /// Bytes beside them: the index.
     pub charged: usize,
     /// Segments in the pool.
     pub pool: usize,
@@ -194,8 +245,9 @@ impl Segments {
             shift: size.ilog2(),
             table,
             pool: Mutex::new(Pool {
-                free: Vec::new(),
-                released: Vec::new(),
+                // Nobody who gives a segment back waits for an allocation.
+                free: Vec::with_capacity(limit / size),
+                released: Vec::with_capacity(limit / size),
                 untouched: 0,
                 malloced: config.initial_malloced,
                 limit,
@@ -216,7 +268,7 @@ impl Segments {
     /// segment, where the next entry does not fit, stays small.
     #[inline]
     pub fn whole_max(&self) -> usize {
-        self.size() / 16
+        self.size() / 8
     }
 
     /// Bytes that an entry of `extent` bytes takes.
@@ -436,8 +488,8 @@ mod tests {
 
     #[test]
     fn segments_grow_with_the_cache() {
-        assert_eq!(segments(64 * MIB, 8).size(), 64 * 1024);
-        assert_eq!(segments(1024 * MIB, 16).size(), 512 * 1024);
+        assert_eq!(segments(64 * MIB, 8).size(), 32 * 1024);
+        assert_eq!(segments(1024 * MIB, 16).size(), 256 * 1024);
         assert_eq!(segments(8192 * MIB, 16).size(), MIB);
         assert_eq!(segments(MIB, 1).size(), 16 * 1024);
     }

@@ -5,18 +5,11 @@
 //! `None` or `false`, and the store tries elsewhere without this lock.
 
 use super::common::Common;
-use super::ghost::Ghosts;
 use super::index::Index;
 use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
 use super::logs::{For, Logs};
-use super::policy::{Moment, Tuning};
+use super::policy::{Moment, Rank, Tuning};
 use super::stats::{ClassStats, CommandStats};
-
-/// Items over which the mean size is taken.
-const MEAN_OVER: usize = 1024;
-
-/// Fraction bits of the mean size.
-const MEAN_SHIFT: u32 = 10;
 
 /// What a key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +38,22 @@ pub(super) struct ShardClass {
     pub(super) seen: bool,
 }
 
+/// Why a segment is cleaned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Much of it is dead: nothing is evicted.
+    Dead,
+    /// Nothing of it is in use.
+    Idle,
+    /// It is the next in the order of the policy.
+    Due,
+}
+
 /// A segment that is being cleaned.
 pub(super) struct Cleaning {
     pub(super) number: u32,
     pub(super) offset: usize,
-    /// Nothing is evicted: the segment is mostly dead.
-    pub(super) compacts: bool,
+    pub(super) why: Why,
 }
 
 /// One shard.
@@ -61,17 +64,12 @@ pub(super) struct Cleaning {
 #[repr(C)]
 pub struct Shard {
     pub(super) bytes: u64,
-    /// Mean size of the items linked lately, times `1 << MEAN_SHIFT`, and over
-    /// how many it is taken.
-    mean: usize,
-    mean_over: usize,
     pub(super) commands: CommandStats,
     pub(super) number: u32,
     /// This shard's copy of the policies' settings.
     pub(super) tuning: Tuning,
     pub(super) classes: Box<[ShardClass]>,
     pub(super) index: Index,
-    pub(super) ghosts: Ghosts,
     pub(super) logs: Logs,
     pub(super) cleaning: Option<Cleaning>,
     /// Bucket of the index that [`Shard::sweep`] looks at next.
@@ -79,8 +77,8 @@ pub struct Shard {
     /// Segments cleaned, and items that were moved out of them.
     pub(super) cleaned: u64,
     pub(super) moved: u64,
-    /// Bytes of index and ghosts when they were last charged against the limit.
-    /// What the index took at first does not count: it was asked for beside it.
+    /// Bytes of the index when they were last charged against the limit. What it
+    /// took at first does not count: it was asked for beside it.
     charged: usize,
 }
 
@@ -92,15 +90,12 @@ impl Shard {
             number,
             index,
             logs: Logs::default(),
-            ghosts: Ghosts::default(),
             cleaning: None,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
             commands: CommandStats::default(),
             bytes: 0,
             cleaned: 0,
             moved: 0,
-            mean: 0,
-            mean_over: 0,
             charged,
             swept: 0,
             tuning,
@@ -159,10 +154,10 @@ impl Shard {
         self.charge(common);
     }
 
-    /// Charges what index and ghosts take now.
+    /// Charges what the index takes now.
     #[inline]
     fn charge(&mut self, common: &Common) {
-        let charge = self.index.bytes() + self.ghosts.bytes();
+        let charge = self.index.bytes();
         if charge != self.charged {
             common.segments.charge(self.charged, charge);
             self.charged = charge;
@@ -194,12 +189,6 @@ impl Shard {
         let total = header.total();
         self.commands.total_items += 1;
         self.bytes += total as u64;
-        if self.mean_over < MEAN_OVER {
-            self.mean_over += 1;
-            self.mean = (self.mean * (self.mean_over - 1) + (total << MEAN_SHIFT)) / self.mean_over;
-        } else {
-            self.mean = self.mean - self.mean / MEAN_OVER + (total << MEAN_SHIFT) / MEAN_OVER;
-        }
         common.sizes.add(total);
         let class = self.class(header.class());
         class.items[header.queue() as usize] += 1;
@@ -218,11 +207,6 @@ impl Shard {
         class.bytes -= total as u64;
     }
 
-    /// Mean size of the items linked lately.
-    pub(super) fn mean(&self) -> usize {
-        self.mean >> MEAN_SHIFT
-    }
-
     /// Makes an item that nobody can find DEAD, with its pieces.
     pub(super) fn bury(&mut self, common: &Common, at: Ref) {
         // Once an entry is buried its segment may belong to another shard.
@@ -239,13 +223,20 @@ impl Shard {
         self.logs.bury(&common.segments, at, size);
     }
 
-    /// Moves the LINKED item at `at` to the end of the log of `queue`. `None`:
+    /// Moves the LINKED item at `at` to the end of the log of `rank`. `None`:
     /// there is no memory to move it to.
-    pub(super) fn relocate(&mut self, common: &Common, at: Ref, hash: u64, queue: Queue) -> Option<()> {
+    pub(super) fn relocate(
+        &mut self,
+        common: &Common,
+        at: Ref,
+        hash: u64,
+        queue: Queue,
+        rank: Rank,
+    ) -> Option<()> {
         let memory = common.memory();
         let header = memory.header(at);
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
+        let new = self.logs.append(&common.segments, rank, size, For::Survivor)?;
         memory.copy(at, new, size);
         self.index.replace(hash, at, new);
         let class = self.class(header.class());
@@ -261,17 +252,11 @@ impl Shard {
     }
 
     /// Moves the piece at `at` of the LINKED item at `owner` to the end of the
-    /// log of `queue`.
-    pub(super) fn relocate_piece(
-        &mut self,
-        common: &Common,
-        at: Ref,
-        owner: Ref,
-        queue: Queue,
-    ) -> Option<()> {
+    /// log of `rank`.
+    pub(super) fn relocate_piece(&mut self, common: &Common, at: Ref, owner: Ref, rank: Rank) -> Option<()> {
         let memory = common.memory();
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, queue, size, For::Survivor)?;
+        let new = self.logs.append(&common.segments, rank, size, For::Survivor)?;
         memory.copy(at, new, size);
         let before = pieces(memory, owner).take_while(|&piece| piece != at).last();
         link_piece(memory, owner, before.unwrap_or(Ref::NONE), new);
@@ -331,10 +316,18 @@ impl Shard {
 
     /// Calls `look` for the entries of segment `number`, in the order in which
     /// they were written.
-    pub(super) fn entries(common: &Common, number: u32, mut look: impl FnMut(Ref)) {
+    pub(super) fn entries(common: &Common, number: u32, look: impl FnMut(Ref)) {
+        Self::first_entries(common, number, usize::MAX, look);
+    }
+
+    /// The same for the first `most`.
+    pub(super) fn first_entries(common: &Common, number: u32, most: usize, mut look: impl FnMut(Ref)) {
         let filled = common.segments.get(number).filled();
         let mut offset = 0;
-        while offset < filled {
+        for _ in 0..most {
+            if offset >= filled {
+                break;
+            }
             let at = common.segments.entry(number, offset);
             offset += common.segments.taken_by(at);
             look(at);

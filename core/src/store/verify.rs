@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::Store;
-use super::item::{Item, Kind, QUEUES, Ref, pieces};
+use super::item::{Item, Kind, Queue, Ref, pieces};
+use super::policy::Rank;
 use super::shard::Shard;
 
 /// What [`Store::verify`] found.
@@ -66,7 +67,7 @@ impl Store {
         assert_eq!(by_class.flat_map(|class| class.items).sum::<u32>() as usize, indexed);
         let (mut live, mut linked, mut seen) = (0, 0, 0);
         let cleaning = shard.cleaning.as_ref().map(|cleaning| cleaning.number);
-        let logs = QUEUES.into_iter().flat_map(|queue| shard.logs.newest_first(queue));
+        let logs = Rank::all().flat_map(|rank| shard.logs.newest_first(segments, rank));
         for number in logs.chain(cleaning) {
             seen += 1;
             let segment = segments.get(number);
@@ -80,7 +81,8 @@ impl Store {
                 match header.kind() {
                     Kind::Linked => {
                         linked += 1;
-                        assert_eq!(header.queue() as usize, segment.queue(), "an item in another log");
+                        let temporary = segment.rank() == Rank::TEMPORARY;
+                        assert_eq!(header.queue() == Queue::Temp, temporary, "an item in another log");
                     }
                     Kind::Draft => found.drafts += 1,
                     Kind::Piece if memory.header(header.owner()).kind() == Kind::Draft => {}

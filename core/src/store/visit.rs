@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::item::{HEADER, Item, Kind, Queue, Ref, bit, item_size};
+use super::item::{HEADER, Item, Kind, Queue, Ref, USES_MAX, bit, item_size};
 use super::logs::For;
-use super::policy::{self, Moment};
+use super::policy::{self, Moment, Rank};
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
 use super::{Draft, NewItem, PinnedValue, Store, write_head};
@@ -137,7 +137,8 @@ impl<'a> Visit<'a> {
         let (queue, uses) = self.place(new);
         let common = &self.store.common;
         let memory = common.memory();
-        let size = common.segments.round(item_size(new.key.len(), new.flags, length));
+        let extent = item_size(new.key.len(), new.flags, length);
+        let size = common.segments.round(extent);
         if let Some(old) = self.replaceable(size, queue) {
             // Same size, same place: the index and the log stay as they are.
             self.shard.discount(common, old);
@@ -146,12 +147,13 @@ impl<'a> Visit<'a> {
             let header = memory.header(old);
             header.set_queue(queue);
             header.set_uses(uses);
+            header.mark(bit::USED | bit::RECENT);
             header.set_cas(common.given_cas(cas));
             header.set_stamp(self.moment.stamp);
             self.shard.count(common, old);
             return Ok(());
         }
-        let at = self.append(queue, size)?;
+        let at = self.append(common.rank_of(queue, uses, extent), size)?;
         write_head(common, at, new, length, 0);
         self.fill(at, parts.iter().copied());
         self.adopt(at, queue, uses, cas);
@@ -175,8 +177,8 @@ impl<'a> Visit<'a> {
         let old = Item::new(memory, self.at);
         let length = old.len() + parts.iter().map(|part| part.len()).sum::<usize>();
         let (queue, uses) = self.place(new);
-        let size = common.segments.round(item_size(new.key.len(), new.flags, length));
-        let at = self.append(queue, size)?;
+        let extent = item_size(new.key.len(), new.flags, length);
+        let at = self.append(common.rank_of(queue, uses, extent), common.segments.round(extent))?;
         write_head(common, at, new, length, 0);
         let before = append.then(|| old.slices()).into_iter().flatten();
         let behind = (!append).then(|| old.slices()).into_iter().flatten();
@@ -191,6 +193,10 @@ impl<'a> Visit<'a> {
         let header = self.store.common.memory().header(at);
         header.mark(bits);
         let (queue, uses) = (header.queue(), self.item().map_or(0, |old| old.header().uses() + 1));
+        if uses > 0 {
+            // It lies where one that was not used would.
+            header.mark(bit::USED | bit::RECENT);
+        }
         self.adopt(at, queue, uses, cas);
         draft.release(&mut self.shard);
     }
@@ -209,7 +215,7 @@ impl<'a> Visit<'a> {
         let size = common.segments.taken_by(at);
         let queue = memory.header(at).queue();
         if self.replaceable(size, queue).is_none() {
-            let new = self.append(queue, size)?;
+            let new = self.append(common.rank(queue, memory.header(at)), size)?;
             memory.copy(at, new, size);
             self.shard.index.replace(self.hash, at, new);
             self.shard.bury(common, at);
@@ -233,22 +239,18 @@ impl<'a> Visit<'a> {
         Ok(())
     }
 
-    /// The log and the uses of an item to be stored: those of the item in whose
-    /// place it comes, which was used by that, or those of a new one.
+    /// What becomes of an item to be stored, and its uses: as of the item in whose
+    /// place it comes, which was used by that, or as of a new one.
     #[inline]
-    fn place(&mut self, new: &NewItem<'_>) -> (Queue, u16) {
+    fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
         let tuning = self.shard.tuning;
-        let known = match old {
-            Some((queue, _)) => queue == Queue::Warm,
-            None => self.shard.ghosts.take(self.hash),
-        };
-        let queue = policy::admit(&tuning, &self.moment, new.expiry, known);
-        (queue, old.map_or(0, |(_, uses)| uses + 1))
+        let queue = policy::admit(&tuning, &self.moment, new.expiry, old.map(|(queue, _)| queue));
+        (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
-    /// The item, if one of `size` bytes in the log of `queue` can be written over
-    /// it: nobody reads it without the lock.
+    /// The item, if one of `size` bytes of which `queue` becomes can be written
+    /// over it: nobody reads it without the lock.
     #[inline]
     fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
         let at = self.at.some()?;
@@ -262,8 +264,8 @@ impl<'a> Visit<'a> {
     }
 
     #[inline]
-    fn append(&mut self, queue: Queue, size: usize) -> Result<Ref, Full> {
-        let at = self.shard.logs.append(&self.store.common.segments, queue, size, For::Client).ok_or(Full)?;
+    fn append(&mut self, rank: Rank, size: usize) -> Result<Ref, Full> {
+        let at = self.shard.logs.append(&self.store.common.segments, rank, size, For::Client).ok_or(Full)?;
         self.stored += size;
         Ok(at)
     }
