@@ -607,3 +607,15 @@ test('a value that is longer than any string', (t) => {
   assert.throws(() => c.getString('key'), { name: 'ValueTooLargeError', message: /string/ });
   assert.equal(c.getInto('key', Buffer.alloc(1)), length);
 });
+
+test('how large an item may be is rounded up', (t) => {
+  const sizes = { 600: 1024, 1025: 2048, 300000: 524_288, 600000: 1 << 20, [3 << 19]: 3 << 19 };
+  for (const [given, rounded] of Object.entries(sizes)) {
+    assert.equal(cache(t, { itemSizeMax: Number(given) }).stats('settings').item_size_max, rounded);
+  }
+  const c = cache(t, { itemSizeMax: 1024 });
+  c.set('key', Buffer.alloc(700));
+  assert.equal(c.append('key', Buffer.alloc(700)), false);
+  assert.equal(c.prepend('key', Buffer.alloc(700)), false);
+  assert.equal(c.get('key').length, 700);
+});

@@ -272,8 +272,7 @@ impl Hold {
         };
         let mut compare = 0;
         if mode == Mode::Cas {
-            const WHAT: &str =
-                "a CAS is a bigint from 1 to 2**64 - 1; take the one that gets() returns";
+            const WHAT: &str = "a CAS is a bigint from 1 to 2**64 - 1; take the one that gets() returns";
             compare = match call.argument::<5>().bigint() {
                 Some(Big::Whole(cas)) if cas > 0 => cas,
                 Some(_) => return Err(errors::out_of_range(WHAT)),

@@ -115,7 +115,9 @@ pub fn not_stored(error: AllocError, length: usize, largest: usize) -> Failure {
 pub fn too_long(length: usize, kind: &str) -> Failure {
     failure(
         "ERR_MEMCACHE_VALUE_TOO_LARGE",
-        format!("{length} bytes do not fit into a {kind} of JavaScript; getInto reads any value into memory of yours"),
+        format!(
+            "{length} bytes do not fit into a {kind} of JavaScript; getInto reads any value into memory of yours"
+        ),
     )
 }
 
