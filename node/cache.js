@@ -3,6 +3,7 @@
 'use strict';
 
 const { inspect, types } = require('node:util');
+const { markAsUntransferable } = require('node:worker_threads');
 const native = require('./native.js').load();
 const { Clock } = require('./clock.js');
 const { call, classes, refined } = require('./errors.js');
@@ -136,7 +137,10 @@ class Cache {
     const value = this.#taken();
     if (value.length <= SMALL) {
       // It is full, or somebody has detached it.
-      this.#renew(Buffer.allocUnsafeSlow(SLAB));
+      const slab = Buffer.allocUnsafeSlow(SLAB);
+      // Who sent one of the Buffers cut from it to another thread would take all others along.
+      markAsUntransferable(slab.buffer);
+      this.#renew(slab);
     }
     return value;
   }
@@ -205,10 +209,12 @@ class Cache {
   }
 
   getMany(keys) {
-    const list = Array.isArray(keys) ? keys : [...keys];
+    // Whatever it is, it is read once.
+    const list = [...keys];
     const all = this.#getMany(list);
     if (typeof all === 'number') this.#refuse(this.getMany);
     const { buffer, byteOffset } = all;
+    markAsUntransferable(buffer);
     const lengths = new Int32Array(buffer, byteOffset, list.length);
     const found = new Map();
     let at = byteOffset + list.length * 4;
@@ -326,11 +332,14 @@ class Cache {
   }
 
   async #renewed(name, text, make, ttl) {
+    const renewal = call(() => this.#native.renew(name));
     try {
-      return await this.#stored(name, text, make, ttl);
+      const value = await this.#stored(name, text, make, ttl);
+      renewal.done();
+      return value;
     } catch (error) {
       // The next caller wins in place of this one.
-      if (!this.closed) this.invalidate(name);
+      renewal.fail();
       throw error;
     }
   }
@@ -346,7 +355,8 @@ class Cache {
     }
     const value = await making;
     this.set(name, value, ttl);
-    return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.length);
+    // Not the maker's own memory, which it may change.
+    return Buffer.from(value);
   }
 
   // All of it.

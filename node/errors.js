@@ -28,7 +28,7 @@ class InvalidTTLError extends MemcacheError {
   static code = 'ERR_MEMCACHE_INVALID_TTL';
 }
 
-/** A value is larger than itemSizeMax allows. */
+/** A value is larger than itemSizeMax allows, or than any string. */
 class ValueTooLargeError extends MemcacheError {
   static code = 'ERR_MEMCACHE_VALUE_TOO_LARGE';
 }

@@ -43,7 +43,7 @@ export interface CacheOptions {
   name?: string;
   /** Bytes that hold items and what finds them: 64 MiB. */
   memoryLimit?: number;
-  /** Bytes that an item takes at most: 1 MiB; rounded up to a whole 512 KiB. */
+  /** Bytes that an item takes at most: 1 MiB. Rounded up, to a whole 512 KiB, or below that to a power of two, 1024 at least. */
   itemSizeMax?: number;
   /** Whether items go to make room, those that are used least (true); else a store throws an OutOfMemoryError. */
   evictions?: boolean;
@@ -76,7 +76,7 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   constructor(options?: CacheOptions);
 
   get(key: Octets): Buffer | undefined;
-  /** The value as a string of UTF-8. */
+  /** The value as a string of UTF-8. One longer than any string is a ValueTooLargeError. */
   getString(key: Octets): string | undefined;
   /**
    * Copies the value into a buffer and gives its length, or -1 where there is none. Of a value that is longer than the buffer
@@ -89,7 +89,10 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   getItem(key: Octets): Item | undefined;
   /** The value, which gets a new time to live. */
   getAndTouch(key: Octets, ttl?: Ttl): Buffer | undefined;
-  /** The values of those of `keys` that are there. They share memory, which is there as long as one of them is. */
+  /**
+   * The values of those of `keys` that are there. They share memory, which is there as long as one of them is, and cannot be
+   * transferred to another thread.
+   */
   getMany<K extends Octets>(keys: Iterable<K>): Map<K, Buffer>;
   has(key: Octets): boolean;
 
@@ -102,11 +105,11 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   add(key: Octets, value: Octets, options?: Ttl | StoreOptions): boolean;
   /** Stores if there is something; whether it did. */
   replace(key: Octets, value: Octets, options?: Ttl | StoreOptions): boolean;
-  /** Puts bytes behind the value; false if there is none. */
+  /** Puts bytes behind the value; false if there is none, or if it would be larger than `itemSizeMax` allows. */
   append(key: Octets, value: Octets): boolean;
-  /** Puts bytes before the value; false if there is none. */
+  /** Puts bytes before the value; false if there is none, or if it would be larger than `itemSizeMax` allows. */
   prepend(key: Octets, value: Octets): boolean;
-  /** Stores if the item's CAS is still this one; undefined if there is no item. */
+  /** Stores if the item's CAS is still this one, which `gets` gave; undefined if there is no item. */
   cas(key: Octets, value: Octets, cas: bigint, options?: Ttl | StoreOptions): boolean | undefined;
   /** Adds to a number and gives the sum: beyond 2^53 a bigint. It wraps at 2^64. */
   incr(
@@ -137,8 +140,8 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * The value, or, if there is none, what `make` gives, which is stored.
    *
    * However many ask at once, in however many threads, one of them calls `make` and the others wait for its value. If it
-   * throws, its caller gets the error and the next one tries; so it does if its thread ends. What `make` calls must not wait
-   * for the value of the same key.
+   * throws, its caller gets the error and the next one tries; so it does if its thread ends, also while it makes a
+   * value anew that others still get. What `make` calls must not wait for the value of the same key.
    */
   getOrSet(key: Octets, make: () => Octets | PromiseLike<Octets>, options?: Ttl | FlightOptions): Promise<Buffer>;
 
@@ -263,7 +266,7 @@ export interface ServerOptions extends CacheOptions {
   /** The access mask of the socket's file: 0o700. */
   unixMask?: number;
   udp?: boolean;
-  /** Files, or 'test': certificates are made on the spot; 'test-mutual' has clients show one, too. */
+  /** Files, or 'test': certificates are made on the spot; 'test-mutual' has clients show one, too. It is spoken over TCP. */
   tls?: 'test' | 'test-mutual' | Tls;
   /** Names with passwords. */
   users?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
@@ -288,7 +291,7 @@ export interface ServerOptions extends CacheOptions {
 export interface CloseOptions {
   /** Whether replies that are under way are finished first. */
   graceful?: boolean;
-  /** For at most so many seconds: 5. */
+  /** For at most so many seconds: 5. Infinity is however long it takes. */
   timeout?: number;
 }
 
@@ -303,7 +306,7 @@ export class Server implements AsyncDisposable {
   constructor(options?: ServerOptions);
   /** Starts it: again at the same address, and empty, unless its cache was given. */
   start(): Promise<this>;
-  /** Stops it; resolves when no thread, connection or socket file of it is left. */
+  /** Stops it; resolves when no thread, connection or socket file of it is left. After a TypeError or RangeError it runs on. */
   close(options?: CloseOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
   readonly running: boolean;
@@ -361,6 +364,7 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   [Symbol.iterator](): IterableIterator<Server>;
 }
 
+/** With `unixSocket` they need a `host`, too: nodes tell of addresses. */
 export type ClusterOptions = Omit<ServerOptions, 'cache' | 'name' | 'port'>;
 
 /** What all errors of this package are; `code` tells which. */
@@ -372,7 +376,7 @@ export class MemcacheError extends Error {
 export class InvalidKeyError extends MemcacheError {}
 /** A time to live is negative, longer than 100 years, or none at all. ERR_MEMCACHE_INVALID_TTL */
 export class InvalidTTLError extends MemcacheError {}
-/** A value is larger than `itemSizeMax` allows. ERR_MEMCACHE_VALUE_TOO_LARGE */
+/** A value is larger than `itemSizeMax` allows, or than any string. ERR_MEMCACHE_VALUE_TOO_LARGE */
 export class ValueTooLargeError extends MemcacheError {}
 /** What was to be counted is no decimal number. ERR_MEMCACHE_NOT_A_NUMBER */
 export class NotANumberError extends MemcacheError {}

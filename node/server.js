@@ -4,6 +4,7 @@
 const { readFileSync } = require('node:fs');
 const { isIP } = require('node:net');
 const { inspect } = require('node:util');
+const { runInThisContext } = require('node:vm');
 const native = require('./native.js').load();
 const { Cache, nativeOf } = require('./cache.js');
 const { call, classes, refined } = require('./errors.js');
@@ -44,17 +45,20 @@ const DEFAULTS = {
  */
 const running = new Map();
 
+/** Node's own: what a test in Jest has is a copy, whose listeners nobody calls when the process ends. */
+const real = runInThisContext('process');
+
 function endAll() {
   for (const end of running.values()) end();
 }
 
 function started(server, end) {
-  if (running.size === 0) process.on('exit', endAll);
+  if (running.size === 0) real.on('exit', endAll);
   running.set(server, end);
 }
 
 function stopped(server) {
-  if (running.delete(server) && running.size === 0) process.off('exit', endAll);
+  if (running.delete(server) && running.size === 0) real.off('exit', endAll);
 }
 
 class Server {
@@ -89,7 +93,8 @@ class Server {
     whole('maxConnections', maxConnections, 1, 2 ** 31 - 1);
     whole('idleTimeout', this.#options.idleTimeout, 0, 2 ** 31 - 1);
     if (auth !== 'text' && auth !== 'sasl') throw new ConfigError(`auth is 'text' or 'sasl', not ${inspect(auth)}`);
-    if (typeof tls === 'string' && tls !== 'test' && tls !== 'test-mutual') {
+    const plain = (tls ?? false) === false;
+    if (!plain && tls !== 'test' && tls !== 'test-mutual' && typeof tls !== 'object') {
       throw new ConfigError(`tls is 'test', 'test-mutual' or an object with files, not ${inspect(tls)}`);
     }
     if (cache !== undefined && (!(cache instanceof Cache) || name !== undefined)) {
@@ -97,6 +102,9 @@ class Server {
     }
     this.#port = port;
     this.#host = unixSocket && host === undefined ? undefined : address(host ?? '127.0.0.1');
+    if (!plain && this.#host === undefined) {
+      throw new ConfigError('TLS is spoken over TCP; give the server a host beside its unixSocket, or no tls');
+    }
     this.#cache = cache;
   }
 
@@ -109,7 +117,7 @@ class Server {
 
   /** Stops it; resolves when nothing of it is left. */
   close(options) {
-    return this.#next(() => this.#close(options));
+    return this.#next(() => this.#close(options ?? undefined));
   }
 
   #next(work) {
@@ -124,7 +132,7 @@ class Server {
     const options = this.#options;
     const { memoryLimit, itemSizeMax, evictions, name } = options;
     this.#cache ??= new Cache({ name, memoryLimit, itemSizeMax, evictions });
-    const tls = typeof options.tls === 'object' ? options.tls : undefined;
+    const tls = typeof options.tls === 'object' ? (options.tls ?? undefined) : undefined;
     started(this, () => this.#native.end());
     try {
       const cache = nativeOf(this.#cache);
@@ -160,6 +168,13 @@ class Server {
   }
 
   async #close({ graceful = false, timeout = 5 } = {}) {
+    // Before anything is touched.
+    argument('graceful', graceful, 'boolean');
+    argument('timeout', timeout, 'number');
+    if (!(timeout >= 0)) {
+      const error = new RangeError(`timeout is a number of seconds from 0, not ${timeout}`);
+      throw Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+    }
     for (const watch of this.#watches) watch.close();
     this.unref();
     this.#listening = undefined;
@@ -328,6 +343,9 @@ class Cluster {
     if (options.cache !== undefined || options.name !== undefined) {
       throw new ConfigError('each node of a cluster has a cache of its own');
     }
+    if (options.unixSocket && options.host === undefined) {
+      throw new ConfigError('the nodes of a cluster tell of their addresses; give them a host beside their unixSocket');
+    }
     this.#servers = Array.from({ length: size }, () => new Server(options));
   }
 
@@ -335,11 +353,11 @@ class Cluster {
   async start() {
     try {
       await Promise.all(this.#servers.map((server) => server.start()));
+      this.#tell();
     } catch (error) {
       await this.close();
       throw error;
     }
-    this.#tell();
     return this;
   }
 
@@ -397,6 +415,12 @@ function whole(what, number, least, most) {
   if (!Number.isInteger(number) || number < least || number > most) {
     throw new ConfigError(`${what} is a whole number from ${least} to ${most}, not ${inspect(number)}`);
   }
+}
+
+function argument(name, value, kind) {
+  if (typeof value === kind) return;
+  const error = new TypeError(`${name} is a ${kind}, not ${inspect(value)}`);
+  throw Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
 function joined({ host, port }) {

@@ -81,7 +81,8 @@ class MemcacheStore extends Store {
   }
 
   #ttlOf({ cookie }) {
-    const expires = cookie?.expires ?? undefined;
+    // False, too, is none.
+    const expires = cookie?.expires || undefined;
     return expires === undefined ? this.#ttl : lasting(Math.max(0, new Date(expires) - Date.now()));
   }
 }
@@ -90,7 +91,7 @@ class MemcacheStore extends Store {
 function living(text) {
   if (text === undefined) return undefined;
   const session = JSON.parse(text);
-  const expires = session.cookie?.expires ?? undefined;
+  const expires = session.cookie?.expires || undefined;
   return expires === undefined || new Date(expires) > Date.now() ? session : undefined;
 }
 

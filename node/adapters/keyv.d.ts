@@ -25,6 +25,7 @@ export class KeyvMemcache extends EventEmitter {
   deleteMany(keys: string[]): Promise<boolean>;
   /** Removes what is in the namespace, or without one everything in the cache. */
   clear(): Promise<void>;
+  /** Of a key longer than 250 bytes it gives what is stored, whose end is a hash. */
   iterator<Value>(namespace?: string): AsyncGenerator<Array<string | Awaited<Value> | undefined>, void>;
   /** Closes the cache, unless it was given. */
   disconnect(): Promise<void>;

@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { constants } = require('node:buffer');
 const { inspect } = require('node:util');
 const { describe, test } = require('node:test');
 const memcache = require('../index.js');
@@ -248,8 +249,13 @@ test('gets and cas store if nobody else did', (t) => {
   assert.equal(c.cas('key', '2', cas), true);
   assert.equal(c.cas('key', '3', cas), false);
   assert.equal(c.getString('key'), '2');
-  for (const token of [0n, 5, undefined, -1n, 2n ** 64n]) {
-    assert.throws(() => c.cas('key', '3', token), { name: 'TypeError', message: /take the one that gets\(\) returns/ });
+  for (const [name, ...tokens] of [
+    ['TypeError', 5, undefined],
+    ['RangeError', 0n, -1n, 2n ** 64n],
+  ]) {
+    for (const token of tokens) {
+      assert.throws(() => c.cas('key', '3', token), { name, message: /take the one that gets\(\) returns/ });
+    }
   }
 });
 
@@ -559,4 +565,57 @@ test('errors have classes, and stacks that begin with the caller', (t) => {
   } catch (error) {
     assert.match(error.stack.split('\n')[1], /cache\.test\.js/);
   }
+});
+
+/** Sends memory to another thread, as it were; whether Node does that. */
+function sent({ buffer }) {
+  try {
+    structuredClone(buffer, { transfer: [buffer] });
+  } catch (error) {
+    assert.equal(error.name, 'DataCloneError');
+  }
+}
+
+test('a Buffer that is sent away takes no other one along', (t) => {
+  const c = cache(t);
+  c.set('a', 'one');
+  c.set('b', 'two');
+  // The first one has memory of its own.
+  c.get('a');
+  const [one, two] = [c.get('a'), c.get('b')];
+  sent(one);
+  assert.deepEqual(two, bytes('two'));
+  const many = c.getMany(['a', 'b']);
+  sent(many.get('a'));
+  assert.deepEqual(many.get('b'), bytes('two'));
+});
+
+test('getMany reads its list once', (t) => {
+  const c = cache(t);
+  c.set('a', 'one');
+  let reads = 0;
+  const keys = [];
+  Object.defineProperty(keys, 0, { enumerable: true, get: () => (reads++ === 0 ? 'a' : 'other') });
+  assert.deepEqual(c.getMany(keys), new Map([['a', bytes('one')]]));
+  assert.equal(reads, 1);
+});
+
+test('a value that is longer than any string', (t) => {
+  const c = cache(t, { memoryLimit: 2 ** 31, itemSizeMax: 2 ** 30 });
+  const length = constants.MAX_STRING_LENGTH + 1;
+  c.set('key', Buffer.alloc(length));
+  assert.throws(() => c.getString('key'), { name: 'ValueTooLargeError', message: /string/ });
+  assert.equal(c.getInto('key', Buffer.alloc(1)), length);
+});
+
+test('how large an item may be is rounded up', (t) => {
+  const sizes = { 600: 1024, 1025: 2048, 300000: 524_288, 600000: 1 << 20, [3 << 19]: 3 << 19 };
+  for (const [given, rounded] of Object.entries(sizes)) {
+    assert.equal(cache(t, { itemSizeMax: Number(given) }).stats('settings').item_size_max, rounded);
+  }
+  const c = cache(t, { itemSizeMax: 1024 });
+  c.set('key', Buffer.alloc(700));
+  assert.equal(c.append('key', Buffer.alloc(700)), false);
+  assert.equal(c.prepend('key', Buffer.alloc(700)), false);
+  assert.equal(c.get('key').length, 700);
 });

@@ -35,6 +35,7 @@ test('what cannot be is refused, and leaves nothing', async () => {
   for (const [size, options] of [[0], [1.5], [2, { port: 11211 }], [2, { name: 'a' }], [2, { nothing: 1 }]]) {
     await assert.rejects(Cluster.start(size, options), { name: 'ConfigError' });
   }
+  await assert.rejects(Cluster.start(2, { unixSocket: true }), { name: 'ConfigError', message: /host/ });
   await assert.rejects(Cluster.start(2, { host: '192.0.2.1' }), { name: 'StartError' });
   const cluster = new Cluster();
   assert.throws(() => cluster.addresses, { name: 'ClosedError' });

@@ -29,6 +29,8 @@ for (const Store of [session.MemoryStore, MemcacheStore]) {
     assert.equal(await get('a'), undefined);
     assert.equal(await set('a', { cookie: cookie(60_000), name: 'Ada' }), undefined);
     await set('b', { cookie: { expires: null }, name: 'Bob' });
+    // As express-session has it for a session that ends with the browser.
+    await set('b', { cookie: { expires: false }, name: 'Bob' });
     assert.equal((await get('a')).name, 'Ada');
     assert.equal((await get('b')).name, 'Bob');
     assert.equal(await length(), 2);

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { setImmediate: turn } = require('node:timers/promises');
 const { Cache } = require('../index.js');
-const { message, run, thread } = require('./support.js');
+const { message, run, thread, whenever } = require('./support.js');
 
 function cache(t, options) {
   const made = new Cache(options);
@@ -47,6 +47,11 @@ test('what is made may be of any kind of value, at once or later', async (t) => 
   assert.deepEqual(await c.getOrSet('b', () => new Uint8Array([1, 2])), Buffer.from([1, 2]));
   assert.deepEqual(await c.getOrSet('c', async () => Buffer.alloc(100_000)), Buffer.alloc(100_000));
   assert.deepEqual(c.get('b'), Buffer.from([1, 2]));
+  // It stays its maker's own.
+  const own = Buffer.from('own');
+  const given = await c.getOrSet('own', () => own);
+  own.fill(0);
+  assert.equal(String(given), 'own');
   await assert.rejects(
     c.getOrSet('d', () => 5),
     { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' },
@@ -111,6 +116,14 @@ test('what is invalidated is made anew by one', async (t) => {
   assert.equal(String(await c.getOrSet('key', () => assert.fail('another does'))), 'old');
   resolve('new');
   assert.equal(String(await winner), 'new');
+  // Nor does it do any harm to what somebody else has stored.
+  c.invalidate('key');
+  const { promise: other, reject } = gate();
+  const loser = c.getOrSet('key', () => other);
+  c.set('key', 'newer');
+  reject(new Error('no'));
+  await assert.rejects(loser, { message: 'no' });
+  assert.equal(c.getItem('key').stale, false);
 });
 
 test('who asks for what it is making is told so', async (t) => {
@@ -186,6 +199,29 @@ test('a thread that ends while it makes a value leaves nobody waiting', async (t
     if (end === 'terminate') await worker.terminate();
     else worker.postMessage(end);
     assert.deepEqual((await Promise.all(waits)).map(String), ['made by 1', 'made by 1']);
+  }
+});
+
+test('a thread that ends while it makes a value anew is not the last that does', async (t) => {
+  const name = 'a thread that ends, anew';
+  const c = cache(t, { name });
+  for (const end of ['terminate', 'exit', 'throw']) {
+    c.set('key', 'old');
+    c.invalidate('key');
+    const worker = thread(
+      `const cache = new memcache.Cache({ name: data });
+       void cache.getOrSet('key', () => new Promise(() => {}));
+       parent.once('message', (how) => { if (how === 'exit') process.exit(); throw new Error('thrown'); });
+       parent.postMessage('making');`,
+      name,
+    );
+    await message(worker);
+    assert.equal(String(await c.getOrSet('key', () => assert.fail('another does'))), 'old');
+    const exit = whenever(worker, 'exit');
+    if (end === 'terminate') await worker.terminate();
+    else worker.postMessage(end);
+    await exit;
+    assert.equal(String(await c.getOrSet('key', () => 'new')), 'new', end);
   }
 });
 

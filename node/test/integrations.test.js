@@ -2,7 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { readFileSync } = require('node:fs');
+const { existsSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { test } = require('node:test');
 const { PACKAGE, jest, node, project, vitest } = require('./project.js');
@@ -258,6 +258,22 @@ test('Jest: one server for all', async (t) => {
     assert.match(output, /Tests: +3 passed, 3 total/);
     assert.doesNotMatch(output, /did not exit|force exited/);
   }
+});
+
+test('Jest: what a test leaves running ends with the process', async (t) => {
+  const root = project(t, ['jest'], {
+    'jest.config.cjs': jestConfig({ testEnvironment: 'node', testMatch: ['**/*.test.cjs'] }),
+    'left.test.cjs': `
+      const { writeFileSync } = require('node:fs');
+      const { Server } = require('memcache-rs');
+      test('leaves a server', async () => {
+        const server = await Server.start({ unixSocket: true });
+        writeFileSync('left', server.unixSocket);
+      });`,
+  });
+  const { code, output } = await jest(root, '--runInBand', '--forceExit');
+  assert.equal(code, 0, output);
+  assert.equal(existsSync(readFileSync(join(root, 'left'), 'utf8')), false);
 });
 
 // node:test.

@@ -394,6 +394,30 @@ test('a graceful stop ends replies that are under way', async (t) => {
   assert.equal(await answer, 'END\r\n');
 });
 
+test('a graceful stop may take for ever', async (t) => {
+  const server = await serve(t);
+  server.faults.delay(0.1, { command: 'get' });
+  const answer = ask(place(server), 'get key');
+  while (server.stats().curr_connections < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await server.close({ graceful: true, timeout: Number.POSITIVE_INFINITY });
+  assert.equal(await answer, 'END\r\n');
+});
+
+test('a stop that cannot be leaves the server as it is', async (t) => {
+  const server = await serve(t);
+  const watch = server.watch('deletions');
+  for (const options of [{ graceful: 'yes' }, { timeout: '5' }, { timeout: null }]) {
+    await assert.rejects(server.close(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }, inspect(options));
+  }
+  for (const timeout of [-1, Number.NaN]) {
+    await assert.rejects(server.close({ timeout }), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
+  }
+  server.cache.set('key', 'value');
+  assert.equal(await ask(place(server), 'delete key'), 'DELETED\r\n');
+  assert.equal((await watch.next()).value.type, 'deleted');
+});
+
 test('a port that is taken, settings that cannot work', async (t) => {
   const server = await serve(t);
   const before = directories().length;
@@ -415,6 +439,10 @@ test('a port that is taken, settings that cannot work', async (t) => {
     { host: 5 },
     { auth: 'basic' },
     { tls: 'yes' },
+    { tls: '' },
+    { tls: true },
+    { tls: 1 },
+    { tls: 'test', unixSocket: true },
     { threads: 0 },
     { threads: 1.5 },
     { idleTimeout: -1 },
@@ -430,4 +458,8 @@ test('a port that is taken, settings that cannot work', async (t) => {
     await assert.rejects(Server.start(options), { name: 'ConfigError', code: 'ERR_MEMCACHE_CONFIG' }, inspect(options));
   }
   await assert.rejects(Server.start({ udp: 'yes' }), { name: 'TypeError' });
+  for (const tls of [null, false]) {
+    const plain = await serve(t, { tls });
+    assert.equal(plain.tls, undefined);
+  }
 });

@@ -40,6 +40,24 @@ test('a name opens the same cache', async (t) => {
   fresh.close();
 });
 
+test('threads that open and close one name with other settings', async () => {
+  const workers = [64 << 20, 32 << 20].map((memoryLimit) =>
+    thread(
+      `const end = Date.now() + 2000;
+       while (Date.now() < end) {
+         try {
+           new memcache.Cache({ name: 'other settings', memoryLimit: data }).close();
+         } catch (error) {
+           if (error.name !== 'ConfigError') throw error;
+         }
+       }`,
+      memoryLimit,
+    ),
+  );
+  const codes = await Promise.all(workers.map((worker) => once(worker, 'exit')));
+  assert.deepEqual(codes, [[0], [0]]);
+});
+
 test('a server’s cache has its name, too', async (t) => {
   const server = await Server.start({ name: 'served' });
   t.after(() => server.close());

@@ -28,6 +28,7 @@ use crate::handle::{Shared, Wanted};
 use crate::item::{Found, Slab};
 use crate::octets::{self, Key};
 use crate::raw::{Answer, Big, Call, Functions, Subject, Value};
+use crate::renewal::Renewal;
 use crate::stats::{self, Stats};
 use crate::ttl;
 
@@ -166,7 +167,7 @@ impl Hold {
             if taken.capacity() > KEPT {
                 *taken = Vec::new();
             }
-            Ok(text)
+            text
         })
     }
 
@@ -236,14 +237,13 @@ impl Hold {
     }
 
     /// `taken()`: the value that is not in the slab, as a Buffer.
-    #[expect(clippy::unnecessary_wraps, reason = "bare functions give outcomes")]
     fn taken(&self, call: &Call) -> Outcome {
         let mut taken = self.taken.borrow_mut();
         let buffer = call.buffer(&taken);
         if taken.capacity() > KEPT {
             *taken = Vec::new();
         }
-        Ok(buffer)
+        buffer
     }
 
     /// `has(key)`: 1 or 0.
@@ -272,14 +272,12 @@ impl Hold {
         };
         let mut compare = 0;
         if mode == Mode::Cas {
-            if let Some(Big::Whole(cas)) = call.argument::<5>().bigint() {
-                compare = cas;
-            }
-            if compare == 0 {
-                return Err(errors::bad_type(
-                    "a CAS is a bigint, which is 0 for no item; take the one that gets() returns",
-                ));
-            }
+            const WHAT: &str = "a CAS is a bigint from 1 to 2**64 - 1; take the one that gets() returns";
+            compare = match call.argument::<5>().bigint() {
+                Some(Big::Whole(cas)) if cas > 0 => cas,
+                Some(_) => return Err(errors::out_of_range(WHAT)),
+                None => return Err(errors::bad_type(WHAT)),
+            };
         }
         self.put(mode, call, compare)
     }
@@ -391,7 +389,7 @@ impl Hold {
             for (to, length) in values.chunks_exact_mut(4).zip(&lengths) {
                 to.copy_from_slice(&i32::to_ne_bytes(*length));
             }
-            Ok(call.buffer(&values))
+            call.buffer(&values)
         })
     }
 
@@ -611,6 +609,12 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn board(&self, key: BufferSlice, bell: &Bell, token: u32) -> Result<Option<Flight>, Failure> {
         self.hold.on(|shared| Ok(shared.flights.board(&key, bell, token)))
+    }
+
+    /// The making anew of a value, which `lease` has told the caller to do.
+    #[napi(catch_unwind)]
+    pub fn renew(&self, key: BufferSlice) -> Result<Renewal, Failure> {
+        Ok(Renewal::new(&self.shared()?, &key))
     }
 
     /// Ends the use of this handle: of a cache without a name nothing is left.

@@ -110,6 +110,17 @@ pub fn not_stored(error: AllocError, length: usize, largest: usize) -> Failure {
     }
 }
 
+/// What is there, but too long for a value of JavaScript of this kind.
+#[cold]
+pub fn too_long(length: usize, kind: &str) -> Failure {
+    failure(
+        "ERR_MEMCACHE_VALUE_TOO_LARGE",
+        format!(
+            "{length} bytes do not fit into a {kind} of JavaScript; getInto reads any value into memory of yours"
+        ),
+    )
+}
+
 /// What could not be counted; `None` where there is no such item.
 #[cold]
 pub fn not_counted(error: DeltaError) -> Option<Failure> {

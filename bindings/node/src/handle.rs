@@ -35,6 +35,9 @@ impl Shared {
         let Some(name) = name else { return Self::make(None, wanted) };
         let mut named = NAMED.lock();
         if let Some(there) = named.get(&name).and_then(Weak::upgrade) {
+            // This may be the last hold by now, which is not to be dropped while they
+            // are locked.
+            drop(named);
             return match wanted.differs(there.core.config()) {
                 None => Ok(there),
                 Some(what) => Err(errors::bad_argument(format!(

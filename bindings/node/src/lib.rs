@@ -28,6 +28,7 @@ mod handle;
 mod item;
 mod octets;
 mod raw;
+mod renewal;
 mod scratch;
 mod server;
 mod stats;

@@ -63,35 +63,35 @@ impl Call {
 
     /// A string of UTF-8; what is none of it is replaced.
     #[inline]
-    pub fn string(&self, bytes: &[u8]) -> Answer {
+    pub fn string(&self, bytes: &[u8]) -> Result<Answer, Failure> {
         let mut made = ptr::null_mut();
         let (at, length) = (bytes.as_ptr().cast(), bytes.len().cast_signed());
         // SAFETY: Node reads `length` bytes at `at` and writes to `made`. ASCII is
         // Latin-1, and is made faster from it.
-        unsafe {
+        let status = unsafe {
             if bytes.is_ascii() {
-                sys::napi_create_string_latin1(self.env, at, length, &raw mut made);
+                sys::napi_create_string_latin1(self.env, at, length, &raw mut made)
             } else {
-                sys::napi_create_string_utf8(self.env, at, length, &raw mut made);
+                sys::napi_create_string_utf8(self.env, at, length, &raw mut made)
             }
-        }
-        Answer::Made(made)
+        };
+        created(status, made, bytes.len(), "string")
     }
 
     /// A Buffer with a copy of these bytes.
-    pub fn buffer(&self, bytes: &[u8]) -> Answer {
+    pub fn buffer(&self, bytes: &[u8]) -> Result<Answer, Failure> {
         let (mut made, mut at) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: Node reads as many bytes as `bytes` has.
-        unsafe {
+        let status = unsafe {
             sys::napi_create_buffer_copy(
                 self.env,
                 bytes.len(),
                 bytes.as_ptr().cast(),
                 &raw mut at,
                 &raw mut made,
-            );
-        }
-        Answer::Made(made)
+            )
+        };
+        created(status, made, bytes.len(), "Buffer")
     }
 
     /// A whole number: beyond 2^53 a bigint.
@@ -111,6 +111,12 @@ impl Call {
         }
         Answer::Made(made)
     }
+}
+
+/// What Node made of so many bytes, unless they are too many.
+#[inline]
+fn created(status: i32, made: sys::napi_value, length: usize, kind: &str) -> Result<Answer, Failure> {
+    if status == sys::Status::napi_ok { Ok(Answer::Made(made)) } else { Err(errors::too_long(length, kind)) }
 }
 
 /// A value of JavaScript, for as long as the call lasts.

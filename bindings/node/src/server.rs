@@ -30,6 +30,10 @@ use crate::watch::{Bell, Watcher};
 /// Commands that are remembered.
 const COMMANDS: usize = 200;
 
+/// What is longer than this many seconds, a century, is for ever; the core tells
+/// of no moment that is further away.
+const FOR_EVER: f64 = 100.0 * 365.0 * 86_400.0;
+
 /// What a server is doing.
 enum Phase {
     /// It does not run.
@@ -317,7 +321,7 @@ impl Server {
             }
         };
         let how = if graceful { How::Graceful } else { How::Now };
-        let deadline = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
+        let deadline = Duration::try_from_secs_f64(seconds.clamp(0.0, FOR_EVER)).unwrap_or(Duration::ZERO);
         AsyncTask::new(Stop { running, how, deadline })
     }
 
