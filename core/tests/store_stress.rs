@@ -105,13 +105,15 @@ fn tidy(store: &Store) {
 /// What must hold when nobody works, with no pins or drafts about.
 fn check(cache: &Cache) {
     let store = cache.store();
-    // The background thread may be at work: look until nothing changed.
+    // The background thread may be at work, for one on a limit that was lowered last: look until nothing changed.
+    let end = Instant::now() + Duration::from_secs(20);
     let (totals, found) = loop {
         tidy(store);
         let before = store.totals();
         let found = store.verify();
         let after = store.totals();
-        if before.curr_items == after.curr_items && before.live_bytes == after.live_bytes {
+        let settled = after.usage.malloced <= after.usage.limit || Instant::now() > end;
+        if settled && before.curr_items == after.curr_items && before.live_bytes == after.live_bytes {
             break (after, found);
         }
     };
