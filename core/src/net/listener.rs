@@ -300,8 +300,9 @@ impl Acceptor {
         if !self.is_full() {
             self.hand_out(accepted);
         } else if self.context.config.maxconns_fast {
-            refuse(accepted.stream);
+            // First: whoever reads the refusal finds it counted.
             self.context.listener.rejected.fetch_add(1, Relaxed);
+            refuse(accepted.stream);
         } else {
             self.held = Some(accepted);
             self.pause();
