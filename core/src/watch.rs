@@ -29,6 +29,23 @@ pub mod kind {
     pub const DELETIONS: u32 = 1 << 6;
     /// `proxyreqs`, `proxyevents`, `proxyuser`: accepted, never sent.
     pub const PROXY: u32 = 1 << 7;
+
+    /// The kind of this name, for programs that watch in process.
+    ///
+    /// # Errors
+    /// What to tell who asked for it.
+    pub fn named(name: &str) -> Result<u32, String> {
+        match name {
+            "fetchers" => Ok(FETCHERS),
+            "mutations" => Ok(MUTATIONS),
+            "deletions" => Ok(DELETIONS),
+            "evictions" => Ok(EVICTIONS),
+            "connevents" => Ok(CONNEVENTS),
+            _ => Err(format!(
+                "there are no events {name:?}; there are fetchers, mutations, deletions, evictions and connevents"
+            )),
+        }
+    }
 }
 
 /// Most watchers at once.

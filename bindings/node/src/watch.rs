@@ -28,19 +28,7 @@ impl Watcher {
     pub fn new(of: Arc<Shared>, kinds: &[String], bell: Bell) -> Result<Self, Failure> {
         let mut wanted = 0;
         for name in kinds {
-            wanted |= match name.as_str() {
-                "fetchers" => kind::FETCHERS,
-                "mutations" => kind::MUTATIONS,
-                "deletions" => kind::DELETIONS,
-                "evictions" => kind::EVICTIONS,
-                "connevents" => kind::CONNEVENTS,
-                _ => {
-                    return Err(errors::bad_argument(format!(
-                        "there are no events {name:?}; there are fetchers, mutations, deletions, evictions and \
-                         connevents"
-                    )));
-                }
-            };
+            wanted |= kind::named(name).map_err(errors::bad_argument)?;
         }
         let ring = move || {
             // If the environment is gone, nobody waits there.
