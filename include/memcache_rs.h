@@ -864,8 +864,9 @@ mcrs_status mcrs_get_and_touch(const struct mcrs_cache *cache,
                                size_t *value_len);
 
 /**
- * Keeps the value of a key readable without copying it (but if very many values
- * are kept, of a small cache a handful: then it is a copy). Free the item with
+ * Keeps the value of a key readable. One of more than 4 KiB is not copied (but if
+ * very many values are kept, of a small cache a handful); a smaller one mostly
+ * is, which takes less time than to keep it. Free the item with
  * mcrs_item_free(). MCRS_NOT_FOUND: there is none.
  */
 mcrs_status mcrs_get_item(const struct mcrs_cache *cache,
@@ -874,9 +875,9 @@ mcrs_status mcrs_get_item(const struct mcrs_cache *cache,
                           struct mcrs_item **item);
 
 /**
- * Shows the value of a key to `found`, without copying it (but large values,
- * which lie in pieces). MCRS_NOT_FOUND: there is none, and `found` is not
- * called.
+ * Shows the value of a key to `found`, once and in one piece: where it lies, or a
+ * copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
+ * not called.
  */
 mcrs_status mcrs_get_with(const struct mcrs_cache *cache,
                           const void *key,
@@ -1334,7 +1335,7 @@ mcrs_status mcrs_faults_clear(const struct mcrs_cache *cache);
  * Where the value of an item lies: `*value` points to it and is good until the
  * item is freed. Its `data` is not NULL for an empty value.
  *
- * Nothing is copied, but for large values, from about 4 KiB in a cache of
+ * This copies nothing, but for large values, from about 4 KiB in a cache of
  * 64 MiB, which the cache keeps in pieces: the first call of this function
  * joins them in memory of the handle. mcrs_item_pieces() never copies.
  */

@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
@@ -319,22 +320,15 @@ impl Room<'_> {
         self.size
     }
 
-    /// Copies pieces to byte `at` and behind, as far as there is room. Returns
-    /// where they lie.
+    /// `length` bytes from byte `at` on, if there is so much room.
     #[inline]
-    pub(crate) fn put<'p>(&mut self, at: usize, pieces: impl Iterator<Item = &'p [u8]>) -> *const c_void {
-        let mut to = at;
-        for piece in pieces {
-            let length = piece.len().min(self.size.saturating_sub(to));
-            if length > 0 {
-                // SAFETY: `to + length` is at most `size`, so much of the
-                // caller's memory is ours to write; a piece is the cache's
-                // memory, which no caller can lend to us.
-                unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), self.start.add(to), length) };
-            }
-            to += length;
+    pub(crate) fn part(&mut self, at: usize, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
+        let end = at.checked_add(length)?;
+        if length == 0 || end > self.size {
+            return (end <= self.size).then_some(&mut []);
         }
-        // SAFETY: at most one past the end, or 0 bytes from NULL.
-        unsafe { self.start.add(at.min(self.size)) }.cast_const().cast()
+        // SAFETY: so much of the caller's memory is ours to write. What is written
+        // comes from the cache's memory, which no caller can lend to us.
+        Some(unsafe { slice::from_raw_parts_mut(self.start.add(at).cast(), length) })
     }
 }

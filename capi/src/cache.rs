@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use memcache_core::cache::Cache;
 use memcache_core::fork::Mark;
-use memcache_core::local::{self, Info};
-use memcache_core::store::{PinnedValue, Visit};
+use memcache_core::local::Info;
+use memcache_core::store::{Disturbed, Hit, PinnedValue};
 
 use crate::arguments::{Out, Room, mcrs_slice};
 use crate::config::mcrs_config;
@@ -163,21 +163,20 @@ fn copy(
     value_len: Out<'_, usize>,
 ) -> Outcome {
     let store = cache.cache.store();
-    let length = cache.cache.fetch(key, store.hash(key), touch, 0, |visit| {
-        let Some(item) = visit.item() else { return 0 };
-        let length = item.len();
-        if length <= room.size() {
-            room.put(0, item.slices());
+    let length = cache.cache.fetch(key, store.hash(key), touch, 0, |hit| {
+        if let Some(room) = room.part(0, hit.len()) {
+            hit.fill(room)?;
         }
-        length
+        Ok(hit.len())
     });
     let Some(length) = length else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
     value_len.set(length);
     if length > room.size() { Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into()) } else { Ok(()) }
 }
 
-/// Keeps the value of a key readable without copying it (but if very many values
-/// are kept, of a small cache a handful: then it is a copy). Free the item with
+/// Keeps the value of a key readable. One of more than 4 KiB is not copied (but if
+/// very many values are kept, of a small cache a handful); a smaller one mostly
+/// is, which takes less time than to keep it. Free the item with
 /// mcrs_item_free(). MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_get_item(
@@ -188,22 +187,22 @@ pub unsafe extern "C" fn mcrs_get_item(
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), place: out_handle(item) }, {
         let store = cache.cache.store();
-        let pinned = cache.cache.fetch(key, store.hash(key), None, 0, pin).flatten();
+        let pinned = cache.cache.fetch(key, store.hash(key), None, 0, pin);
         let Some((value, info)) = pinned else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
         place.give(mcrs_item::new(value, mcrs_item_info::new(&info, 0)));
         Ok(())
     })
 }
 
-/// Pins and describes the item of a visit.
-pub(crate) fn pin(visit: &mut Visit<'_>) -> Option<(PinnedValue, Info)> {
-    let info = Info::new(visit.item()?, visit.moment());
-    Some((visit.pin()?, info))
+/// Pins and describes an item that was found.
+pub(crate) fn pin(hit: &mut Hit<'_>) -> Result<(PinnedValue, Info), Disturbed> {
+    let info = Info::of(hit);
+    Ok((hit.pin()?, info))
 }
 
-/// Shows the value of a key to `found`, without copying it (but large values,
-/// which lie in pieces). MCRS_NOT_FOUND: there is none, and `found` is not
-/// called.
+/// Shows the value of a key to `found`, once and in one piece: where it lies, or a
+/// copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
+/// not called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_get_with(
     cache: *const mcrs_cache,
@@ -214,28 +213,27 @@ pub unsafe extern "C" fn mcrs_get_with(
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), found: callback(found) }, {
         let store = cache.cache.store();
-        let shown = cache.cache.fetch(key, store.hash(key), None, 0, |visit| {
-            show(visit, &mut Vec::new(), |value, info| {
+        let shown = cache.cache.fetch(key, store.hash(key), None, 0, |hit| {
+            show(hit, &mut Vec::new(), |value, info| {
                 // SAFETY: the caller's function gets what it is declared to take.
                 inside(LOCKED, || unsafe { found(userdata, 0, value, info) });
-            });
+            })
         });
         shown.ok_or_else(|| mcrs_status::MCRS_NOT_FOUND.into())
     })
 }
 
-/// Shows the item of a visit in C's words.
+/// Shows an item that was found in C's words.
 pub(crate) fn show(
-    visit: &mut Visit<'_>,
+    hit: &Hit<'_>,
     joined: &mut Vec<u8>,
     found: impl FnOnce(*const mcrs_slice, *const mcrs_item_info),
-) {
-    let Some(item) = visit.item() else { return };
-    let info = mcrs_item_info::new(&Info::new(item, visit.moment()), 0);
-    local::show(item, joined, |value| {
+) -> Result<(), Disturbed> {
+    let info = mcrs_item_info::new(&Info::of(hit), 0);
+    hit.show(joined, |value| {
         let value = mcrs_slice::of(value);
         found(&raw const value, &raw const info);
-    });
+    })
 }
 
 /// What there is to know of an item beside its value: its remaining TTL, flags,

@@ -98,7 +98,7 @@ impl Handle for mcrs_item {
 /// Where the value of an item lies: `*value` points to it and is good until the
 /// item is freed. Its `data` is not NULL for an empty value.
 ///
-/// Nothing is copied, but for large values, from about 4 KiB in a cache of
+/// This copies nothing, but for large values, from about 4 KiB in a cache of
 /// 64 MiB, which the cache keeps in pieces: the first call of this function
 /// joins them in memory of the handle. mcrs_item_pieces() never copies.
 #[unsafe(no_mangle)]
@@ -158,7 +158,15 @@ pub unsafe extern "C" fn mcrs_item_copy(
         if item.value.len() > room.size() {
             return Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into());
         }
-        room.put(0, item.value.slices());
+        let mut at = 0;
+        for slice in item.value.slices() {
+            if let Some(part) = room.part(at, slice.len()) {
+                part.iter_mut().zip(slice).for_each(|(to, &byte)| {
+                    to.write(byte);
+                });
+            }
+            at += slice.len();
+        }
         Ok(())
     })
 }

@@ -29,12 +29,12 @@ pub unsafe extern "C" fn mcrs_get_many(
     entry!(cache, { keys: keys(keys, count), found: callback(found), hits: maybe_out(hits) }, {
         let mut joined = Vec::new();
         let mut number = 0;
-        cache.cache.fetch_many(keys.0, |index, visit| {
-            number += 1;
-            show(visit, &mut joined, |value, info| {
+        cache.cache.fetch_many(keys.0, |index, hit| {
+            show(hit, &mut joined, |value, info| {
+                number += 1;
                 // SAFETY: the caller's function gets what it is declared to take.
                 inside(LOCKED, || unsafe { found(userdata, index, value, info) });
-            });
+            })
         });
         if let Some(hits) = hits {
             hits.set(number);
@@ -70,14 +70,20 @@ pub unsafe extern "C" fn mcrs_get_many_into(
             values.set(index, mcrs_slice { data: ptr::null(), len: 0 });
         }
         let mut end = 0usize;
-        cache.cache.fetch_many(keys.0, |index, visit| {
-            let Some(item) = visit.item() else { return };
-            let length = item.len();
-            let data = if end.saturating_add(length) <= room.size() { room.put(end, item.slices()) } else { ptr::null() };
-            // An empty value is no missing one, even if there is no buffer.
-            let data = if length == 0 { ptr::NonNull::<u8>::dangling().as_ptr().cast_const().cast() } else { data };
-            values.set(index, mcrs_slice { data, len: length });
+        cache.cache.fetch_many(keys.0, |index, hit| {
+            let length = hit.len();
+            let data: *mut c_void = match room.part(end, length) {
+                // An empty value is no missing one, even if there is no buffer.
+                _ if length == 0 => ptr::NonNull::<u8>::dangling().as_ptr().cast(),
+                Some(part) => {
+                    hit.fill(part)?;
+                    part.as_mut_ptr().cast()
+                }
+                None => ptr::null_mut(),
+            };
+            values.set(index, mcrs_slice { data: data.cast_const(), len: length });
             end = end.saturating_add(length);
+            Ok(())
         });
         used.set(end);
         if end > room.size() { Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into()) } else { Ok(()) }

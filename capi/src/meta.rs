@@ -112,8 +112,8 @@ pub unsafe extern "C" fn mcrs_meta_get(
             refused: false,
             client: 0,
         };
-        let shown = cache.cache.meta_get(key, &request, |visit, tokens| {
-            let found = Info::new(visit.item()?, visit.moment());
+        let shown = cache.cache.meta_get(key, &request, |hit, tokens| {
+            let found = Info::of(hit);
             let mut bits = 0;
             for (holds, bit) in [
                 (tokens.win, MCRS_INFO_WON),
@@ -123,10 +123,10 @@ pub unsafe extern "C" fn mcrs_meta_get(
                 bits |= if holds { bit } else { 0 };
             }
             let found = mcrs_item_info::new(&found, bits);
-            let value = if item.is_some() { Some(visit.pin()?) } else { None };
-            Some((found, value))
+            let value = if item.is_some() { Some(hit.pin()?) } else { None };
+            Ok((found, value))
         });
-        let Some((found, value)) = shown.flatten() else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
+        let Some((found, value)) = shown else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
         if let (Some(item), Some(value)) = (item, value) {
             item.give(mcrs_item::new(value, found));
         }

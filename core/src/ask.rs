@@ -165,6 +165,14 @@ pub struct MetaGet {
     pub client: i32,
 }
 
+impl MetaGet {
+    /// Whether it changes nothing but counts and uses.
+    #[inline]
+    pub(crate) fn only_reads(&self) -> bool {
+        !self.refused && self.expiry.is_none() && self.recache.is_none() && self.vivify.is_none()
+    }
+}
+
 /// What a meta get found beside the item.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokens {

@@ -19,14 +19,14 @@ pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut i
         }
         Request::Delta(delta) => reply.number(cache.add_delta(delta)),
         Request::MetaGet { key, ask } => {
-            let shown = cache.meta_get(key.bytes(), ask, |visit, tokens| reply.meta_hit(visit, tokens));
+            let shown = cache.meta_get(key.bytes(), ask, |hit, tokens| reply.meta_hit(hit, tokens));
             if shown.is_none() {
                 reply.meta_miss();
             }
         }
         Request::MetaDelete { key, ask } => reply.deleted(cache.meta_delete(key.bytes(), ask)),
         Request::Inspect { key } => {
-            if cache.inspect(key.bytes(), client, |visit| reply.inspected(visit)).is_none() {
+            if cache.inspect(key.bytes(), client, |hit| reply.inspected(hit)).is_none() {
                 reply.meta_miss();
             }
         }
@@ -54,7 +54,7 @@ pub fn get(
     client: i32,
     reply: &mut impl Reply,
 ) {
-    if cache.fetch(key.bytes(), hash, touch, client, |visit| reply.hit(visit)).is_none() {
+    if cache.fetch(key.bytes(), hash, touch, client, |hit| reply.hit(hit)).is_none() {
         reply.miss(key);
     }
 }

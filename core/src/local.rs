@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
-use crate::store::{Item, Moment, Visit, bit};
+use crate::store::{Disturbed, Header, Hit, Item, Moment, bit};
 
 /// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
 /// for at once: each lock taken meanwhile would wait for the address to be found.
@@ -36,17 +36,25 @@ pub struct Info {
 impl Info {
     /// Of an item at this moment.
     pub fn new(item: Item<'_>, moment: &Moment) -> Self {
-        let header = item.header();
+        Self::tell(item.header(), item.flags(), moment)
+    }
+
+    /// Of an item that was found.
+    pub fn of(hit: &Hit<'_>) -> Self {
+        Self::tell(hit.header(), hit.flags(), hit.moment())
+    }
+
+    fn tell(header: &Header, flags: u32, moment: &Moment) -> Self {
         let ttl = match header.expiry() {
             0 => None,
             expiry => Some(expiry.saturating_sub(moment.now)),
         };
         Self {
-            flags: item.flags(),
+            flags,
             cas: header.cas(),
             ttl,
             idle: moment.idle(header),
-            length: item.len(),
+            length: header.length() as usize,
             fetched: header.has(bit::FETCHED),
             stale: header.has(bit::STALE),
         }
@@ -96,35 +104,28 @@ impl Cache {
 
     /// Appends the value of `key` to `to`. `false`: there is none.
     pub fn get_into(&self, key: &[u8], to: &mut Vec<u8>) -> bool {
-        is_key(key)
-            && self
-                .fetch(key, self.store().hash(key), None, 0, |visit| {
-                    if let Some(item) = visit.item() {
-                        item.copy_to(to);
-                    }
-                })
-                .is_some()
+        is_key(key) && self.fetch(key, self.store().hash(key), None, 0, |hit| hit.copy_to(to)).is_some()
     }
 
     /// Shows the values of `keys` to `found`, each with the position of its key,
     /// in the order of the keys; those that are not there are left out.
     ///
     /// Where most items are not in the processor's caches this takes a fraction of
-    /// the time of as many gets, because it waits for several at once. Values
-    /// are not copied, but for large ones, which are kept in pieces: `found`
-    /// runs while a part of the cache is locked, so it must be short, and it
+    /// the time of as many gets, because it waits for several at once. `found`
+    /// may run while a part of the cache is locked, so it must be short, and it
     /// must not use the cache.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &[u8])) {
         let mut joined = Vec::new();
-        self.fetch_many(keys, |index, visit| {
-            if let Some(item) = visit.item() {
-                show(item, &mut joined, |value| found(index, value));
-            }
-        });
+        self.fetch_many(keys, |index, hit| hit.show(&mut joined, |value| found(index, value)));
     }
 
-    /// The same, with all that there is to see of an item.
-    pub fn fetch_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &mut Visit<'_>)) {
+    /// The same, with all that there is to see of an item. Who was [`Disturbed`] is
+    /// called again.
+    pub fn fetch_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut found: impl FnMut(usize, &mut Hit<'_>) -> Result<(), Disturbed>,
+    ) {
         let store = self.store();
         // Group by group: the index lines of one are asked for, then the items of
         // the one before, whose lines have come, and the one before that is read.
@@ -145,7 +146,7 @@ impl Cache {
                     && let key = key.as_ref()
                     && is_key(key)
                 {
-                    self.fetch(key, hash, None, 0, |visit| found(index, visit));
+                    self.fetch(key, hash, None, 0, |hit| found(index, hit));
                 }
             }
         }
@@ -156,7 +157,7 @@ impl Cache {
         if !is_key(key) {
             return None;
         }
-        self.inspect(key, 0, |visit| Some(Info::new(visit.item()?, visit.moment()))).flatten()
+        self.inspect(key, 0, |hit| Ok(Info::of(hit)))
     }
 
     /// Stores `value` under `key`, whatever is there.
@@ -262,23 +263,6 @@ impl Cache {
             return Err(DeltaError::NotFound);
         }
         self.add_delta(&DeltaRequest::new(key, increment, delta)).map(|number| number.value)
-    }
-}
-
-/// Shows a value in one piece: pieces are joined in `joined`.
-#[inline]
-pub fn show(item: Item<'_>, joined: &mut Vec<u8>, found: impl FnOnce(&[u8])) {
-    let mut slices = item.slices();
-    match (slices.next(), slices.next()) {
-        (None, _) => found(&[]),
-        (Some(whole), None) => found(whole),
-        (Some(first), Some(second)) => {
-            joined.clear();
-            joined.extend_from_slice(first);
-            joined.extend_from_slice(second);
-            slices.for_each(|slice| joined.extend_from_slice(slice));
-            found(joined);
-        }
     }
 }
 

@@ -4,12 +4,16 @@
 use crate::cache::{Deleted, Number, StoreReply, Tokens};
 use crate::error::{AllocError, DeltaError};
 use crate::request::Key;
-use crate::store::Visit;
+use crate::store::{Disturbed, Hit};
 
-/// A sink of answers. Each request is answered by exactly one call.
+/// A sink of answers. Each request is answered by exactly one call that is not
+/// [`Disturbed`]; one that is leaves nothing behind.
 pub trait Reply {
-    /// A read found an item. The shard is locked: copy or pin, and return.
-    fn hit(&mut self, visit: &mut Visit<'_>);
+    /// A read found an item. Its shard may be locked: copy or pin, and return.
+    ///
+    /// # Errors
+    /// [`Disturbed`].
+    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed>;
 
     /// A read found nothing.
     fn miss(&mut self, key: Key<'_>);
@@ -29,12 +33,18 @@ pub trait Reply {
     /// An increment or decrement ended.
     fn number(&mut self, number: Result<Number, DeltaError>);
 
-    /// A meta get found an item. The shard is locked.
-    fn meta_hit(&mut self, visit: &mut Visit<'_>, tokens: Tokens);
+    /// A meta get found an item. Its shard may be locked.
+    ///
+    /// # Errors
+    /// [`Disturbed`].
+    fn meta_hit(&mut self, hit: &mut Hit<'_>, tokens: Tokens) -> Result<(), Disturbed>;
 
     /// A meta get or inspection found nothing.
     fn meta_miss(&mut self);
 
-    /// An inspection found an item. The shard is locked.
-    fn inspected(&mut self, visit: &mut Visit<'_>);
+    /// An inspection found an item. Its shard may be locked.
+    ///
+    /// # Errors
+    /// [`Disturbed`].
+    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed>;
 }

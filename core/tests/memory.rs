@@ -118,7 +118,7 @@ impl Watched {
     /// Share of the keys from `first` on that are there; looking does not count
     /// as a use.
     fn held(&self, first: u64, count: u64) -> f64 {
-        let there = |key: &u64| self.cache.inspect(&key.to_le_bytes(), 0, |_| ()).is_some();
+        let there = |key: &u64| self.cache.inspect(&key.to_le_bytes(), 0, |_| Ok(())).is_some();
         (first..first + count).filter(there).count() as f64 / count as f64
     }
 

@@ -11,7 +11,7 @@ use memcache_core::cache::{
 };
 use memcache_core::config::{CacheConfig, LruMode, MIB};
 use memcache_core::error::{AllocError, DeltaError};
-use memcache_core::store::{HEADER, Visit, bit};
+use memcache_core::store::{Disturbed, HEADER, Hit, bit};
 use proptest::prelude::*;
 
 const CHUNK_MAX: usize = 16 * 1024;
@@ -30,21 +30,20 @@ struct Entry {
     fetched: bool,
 }
 
-fn entry(visit: &Visit<'_>) -> Entry {
-    let item = visit.item().expect("an item");
-    let header = item.header();
+fn entry(hit: &Hit<'_>) -> Result<Entry, Disturbed> {
+    let header = hit.header();
     let mut value = Vec::new();
-    item.copy_to(&mut value);
-    assert_eq!(value.len(), item.len());
-    Entry {
+    hit.copy_to(&mut value)?;
+    assert_eq!(value.len(), hit.len());
+    Ok(Entry {
         value,
-        flags: item.flags(),
+        flags: hit.flags(),
         expiry: header.expiry(),
         cas: header.cas(),
         stale: header.has(bit::STALE),
         win: header.has(bit::WIN),
         fetched: header.has(bit::FETCHED),
-    }
+    })
 }
 
 /// A TTL of a request.
@@ -217,7 +216,7 @@ impl Model {
     }
 
     fn real(&self, key: u8) -> Option<Entry> {
-        self.cache.inspect(&name(key), 0, |visit| entry(visit))
+        self.cache.inspect(&name(key), 0, |hit| entry(hit))
     }
 
     /// CAS that the store gave; the model cannot know automatic ones.
@@ -236,7 +235,7 @@ impl Model {
             Op::Get { key, touch } => {
                 let expiry = touch.map(|ttl| self.second(ttl));
                 let hash = self.cache.store().hash(&name(key));
-                let got = self.cache.fetch(&name(key), hash, expiry, 0, |visit| entry(visit));
+                let got = self.cache.fetch(&name(key), hash, expiry, 0, |hit| entry(hit));
                 self.use_now(key, true);
                 if let (Some((entry, _)), Some(expiry)) = (self.items.get_mut(&key), expiry) {
                     entry.expiry = expiry;
@@ -437,7 +436,7 @@ impl Model {
             refused,
             client: 0,
         };
-        let answer = self.cache.meta_get(&name(key), &request, |visit, tokens| (entry(visit), tokens));
+        let answer = self.cache.meta_get(&name(key), &request, |hit, tokens| Ok((entry(hit)?, tokens)));
         let mut created = false;
         if !self.items.contains_key(&key)
             && let Some(expiry) = request.vivify
@@ -683,7 +682,7 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<StoreReply, AllocError
 }
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
-    cache.fetch(key, cache.store().hash(key), None, 0, |visit| entry(visit).value)
+    cache.fetch(key, cache.store().hash(key), None, 0, |hit| Ok(entry(hit)?.value))
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {

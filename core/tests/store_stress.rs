@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
 use memcache_core::cache::{Cache, DeltaRequest, MetaDelete, Mode, StoreRequest, Stored, Value};
 use memcache_core::config::{CacheConfig, LruMode, MIB};
@@ -83,7 +83,7 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
 fn pin(cache: &Cache, key: &[u8]) -> Option<PinnedValue> {
     let hash = cache.store().hash(key);
-    cache.fetch(key, hash, None, 0, |visit| visit.pin()).flatten()
+    cache.fetch(key, hash, None, 0, |hit| hit.pin())
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {
@@ -194,8 +194,8 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 }
             }
             55..80 => {
-                let seen = cache.fetch(&long, cache.store().hash(&long), None, 0, |visit| {
-                    version_in(key, visit.item().unwrap().slices())
+                let seen = cache.fetch(&long, cache.store().hash(&long), None, 0, |hit| {
+                    hit.show(&mut Vec::new(), |value| version_in(key, iter::once(value)))
                 });
                 assert!(seen.is_none_or(|seen| seen == versions[key as usize]), "a stale value");
             }
@@ -518,10 +518,9 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             40..70 => {
                 let long = name(any);
                 let hash = cache.store().hash(&long);
-                let seen = cache.fetch(&long, hash, None, 0, |visit| {
-                    let item = visit.item().unwrap();
-                    let version = version_in(any, item.slices());
-                    (version, (item.len() > 2000).then(|| visit.pin()).flatten())
+                let seen = cache.fetch(&long, hash, None, 0, |hit| {
+                    let version = hit.show(&mut Vec::new(), |value| version_in(any, iter::once(value)))?;
+                    Ok((version, (hit.len() > 2000).then(|| hit.pin()).transpose()?))
                 });
                 if let Some((seen, pinned)) = seen {
                     assert!(seen <= board.begun[any as usize].load(Relaxed));
@@ -539,7 +538,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             70..76 if mine < keys => {
                 cache.delete_for(&long, 0, 0);
                 own[mine as usize] = 0;
-                assert!(cache.inspect(&long, 0, |_| ()).is_none());
+                assert!(cache.inspect(&long, 0, |_| Ok(())).is_none());
             }
             76..79 => {
                 let length = rng.size(largest);
@@ -558,10 +557,11 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                     cache.delete_for(b"log", 0, 0);
                 }
                 let hash = cache.store().hash(b"log");
-                cache.fetch(b"log", hash, None, 0, |visit| {
-                    let item = visit.item().unwrap();
-                    assert_eq!(item.len() % 1000, 0);
-                    assert!(item.slices().all(|slice| slice.iter().all(|&byte| byte == b'a')));
+                cache.fetch(b"log", hash, None, 0, |hit| {
+                    hit.show(&mut Vec::new(), |value| {
+                        assert_eq!(value.len() % 1000, 0);
+                        assert!(value.iter().all(|&byte| byte == b'a'));
+                    })
                 });
             }
             84..86 if mine < keys => {
@@ -726,7 +726,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
                 while !done.load(Relaxed) {
                     let key = [b'0' + rng.below(8) as u8];
                     let hash = cache.store().hash(&key);
-                    cache.fetch(&key, hash, None, 0, |_| ());
+                    cache.fetch(&key, hash, None, 0, |_| Ok(()));
                 }
             });
         }
@@ -741,7 +741,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
             // Not `Cache::flush`: that also frees what it finds.
             cache.store().flush();
             for key in b'0'..b'4' {
-                if cache.inspect(&[key], 0, |_| ()).is_some() {
+                if cache.inspect(&[key], 0, |_| Ok(())).is_some() {
                     wrong = Some(format!("flushed, but there in round {round}"));
                 }
             }
@@ -749,7 +749,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
                 assert_eq!(set(&cache, &[key], b"new"), Ok(Stored::Stored));
             }
             for key in b'0'..b'8' {
-                if cache.inspect(&[key], 0, |_| ()).is_none() {
+                if cache.inspect(&[key], 0, |_| Ok(())).is_none() {
                     wrong = Some(format!("stored, but lost in round {round}"));
                 }
             }

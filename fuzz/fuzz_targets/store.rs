@@ -153,8 +153,7 @@ impl World {
         let long = name(key);
         let mut value = Vec::new();
         let hash = self.cache.store().hash(&long);
-        let found =
-            self.cache.fetch(&long, hash, None, 0, |visit| visit.item().expect("found").copy_to(&mut value));
+        let found = self.cache.fetch(&long, hash, None, 0, |hit| hit.copy_to(&mut value));
         if found.is_some() {
             assert!(self.items.get(&key) == Some(&value), "another value than was stored");
         } else {

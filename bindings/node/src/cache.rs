@@ -14,7 +14,7 @@ use memcache_core::cache::{
     Cache as Core, Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, Stored, Value as Given,
 };
 use memcache_core::local::Info;
-use memcache_core::store::Visit;
+use memcache_core::store::{Disturbed, Hit};
 use memcache_core::walk::Walk;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
@@ -88,24 +88,23 @@ impl Hold {
         }
     }
 
-    /// Reads a value: `read` asks the cache for it, and calls what it is given
-    /// within the visit.
+    /// Reads a value: `read` asks the cache for it, and calls what it is given with
+    /// what the cache shows.
     #[inline]
     fn show<T>(
         &self,
         mut slab: Slab<'_>,
-        read: impl FnOnce(&mut dyn FnMut(&mut Visit<'_>) -> Option<Found>) -> Option<(Found, T)>,
+        read: impl FnOnce(&mut dyn FnMut(&mut Hit<'_>) -> Result<Found, Disturbed>) -> Option<(Found, T)>,
     ) -> Option<(i32, T)> {
         let mut taken = self.taken.borrow_mut();
-        let (found, more) = read(&mut |visit| Found::see(visit, &mut slab, &mut taken))?;
+        let (found, more) = read(&mut |hit| Found::see(hit, &mut slab, &mut taken))?;
         Some((answer(found, &mut taken), more))
     }
 
     fn fetch(&self, key: &Key, mut slab: Slab<'_>, touch: Option<u32>, cache: &Core) -> Answer {
         let mut taken = self.taken.borrow_mut();
-        let found = cache
-            .fetch(key, cache.store().hash(key), touch, 0, |visit| Found::see(visit, &mut slab, &mut taken))
-            .flatten();
+        let found =
+            cache.fetch(key, cache.store().hash(key), touch, 0, |hit| Found::see(hit, &mut slab, &mut taken));
         Answer::Number(found.map_or(MISS, |found| answer(found, &mut taken)))
     }
 
@@ -138,18 +137,13 @@ impl Hold {
                 .target()
                 .ok_or_else(|| errors::bad_type("getInto writes to a Buffer or another Uint8Array"))?;
             let cache = &shared.core;
-            let length = cache
-                .fetch(&key, cache.store().hash(&key), None, 0, |visit| {
-                    let item = visit.item()?;
-                    let mut at = 0;
-                    for slice in item.slices() {
-                        to.put(at, slice);
-                        at += slice.len();
-                    }
-                    i32::try_from(at).ok()
-                })
-                .flatten();
-            Ok(Answer::Number(length.unwrap_or(MISS)))
+            let length = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+                // What does not fit is left out.
+                let length = hit.len().min(to.len());
+                to.part(0, length).map_or(Ok(()), |part| hit.fill(part))?;
+                Ok(hit.len())
+            });
+            Ok(Answer::Number(length.map_or(MISS, |length| length as i32)))
         })
     }
 
@@ -160,8 +154,8 @@ impl Hold {
             let cache = &shared.core;
             let mut taken = self.taken.borrow_mut();
             let found =
-                cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| Found::take(visit, &mut taken));
-            let Some(found) = found.flatten() else { return Ok(Answer::Number(MISS)) };
+                cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| Found::take(hit, &mut taken));
+            let Some(found) = found else { return Ok(Answer::Number(MISS)) };
             found.join(&mut taken);
             let text = call.string(&taken);
             if taken.capacity() > KEPT {
@@ -176,11 +170,10 @@ impl Hold {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let shown = self.show(slab(call), |see| {
-                let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| {
-                    let cas = visit.item()?.header().cas();
-                    Some((see(visit)?, cas))
-                });
-                found.flatten()
+                cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+                    let cas = hit.header().cas();
+                    Ok((see(hit)?, cas))
+                })
             });
             let Some((answer, cas)) = shown else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(cas);
@@ -194,20 +187,12 @@ impl Hold {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let shown = self.show(slab(call), |see| {
-                let found = cache.inspect(&key, 0, |visit| {
-                    // As it was before this read.
-                    let info = Info::new(visit.item()?, visit.moment());
-                    visit.commands().get_cmds += 1;
-                    visit.hit();
-                    visit.count_hit();
-                    Some((see(visit)?, info))
-                });
-                found.flatten()
+                cache.fetch_as_was(&key, |hit| {
+                    let info = Info::of(hit);
+                    Ok((see(hit)?, info))
+                })
             });
-            let Some((answer, info)) = shown else {
-                cache.count_miss(cache.store().hash(&key), &key);
-                return Ok(Answer::Number(MISS));
-            };
+            let Some((answer, info)) = shown else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(info.cas);
             self.cells.set::<1>(u64::from(info.flags));
             self.cells.set::<2>(info.ttl.map_or(1 << 32, u64::from));
@@ -226,9 +211,7 @@ impl Hold {
             let recache = ttl::given(cache, call.argument::<3>())?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
             let shown = self.show(slab(call), |see| {
-                cache
-                    .meta_get(&key, &request, |visit, tokens| Some((see(visit)?, u64::from(tokens.win))))
-                    .flatten()
+                cache.meta_get(&key, &request, |hit, tokens| Ok((see(hit)?, u64::from(tokens.win))))
             });
             let Some((answer, win)) = shown else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(win);
@@ -250,7 +233,7 @@ impl Hold {
     fn has(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let key = octets::key(call.argument::<0>())?;
-            Ok(yes(shared.core.inspect(&key, 0, |_| ()).is_some()))
+            Ok(yes(shared.core.inspect(&key, 0, |_| Ok(())).is_some()))
         })
     }
 
@@ -370,18 +353,17 @@ impl Hold {
         self.on(|shared| {
             let mut lengths = vec![-1; keys.len()];
             let (mut values, mut large) = (vec![0; keys.len() * 4], Vec::new());
-            shared.core.fetch_many(&keys, |index, visit| {
-                let Some(item) = visit.item() else { return };
-                // Those in pieces are copied after the visit.
-                let pieces = item.slices().nth(1).is_some();
+            shared.core.fetch_many(&keys, |index, hit| {
+                // Those in pieces are copied later.
+                if hit.is_in_pieces() {
+                    large.push((values.len(), hit.pin()?));
+                } else {
+                    hit.copy_to(&mut values)?;
+                }
                 if let Some(length) = lengths.get_mut(index) {
-                    *length = item.len() as i32;
+                    *length = hit.len() as i32;
                 }
-                if !pieces {
-                    item.copy_to(&mut values);
-                } else if let Some(pinned) = visit.pin() {
-                    large.push((values.len(), pinned));
-                }
+                Ok(())
             });
             if !large.is_empty() {
                 values = insert(&values, &large);

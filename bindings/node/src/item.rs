@@ -1,6 +1,8 @@
 //! An item that was found, and where its value goes.
 
-use memcache_core::store::{PinnedValue, Visit};
+use std::mem::MaybeUninit;
+
+use memcache_core::store::{Disturbed, Hit, PinnedValue};
 
 use crate::raw::{Target, Value};
 
@@ -29,9 +31,10 @@ impl<'c> Slab<'c> {
 
     /// Where so many bytes are put, if there is room and some is left.
     #[inline]
-    fn room(&mut self, length: usize) -> Option<&mut Target<'c>> {
+    fn room(&mut self, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
         let end = self.used.checked_add(length)?;
-        self.memory.as_mut().filter(|memory| length <= SMALL && end < memory.len())
+        let memory = self.memory.as_mut().filter(|memory| length <= SMALL && end < memory.len())?;
+        memory.part(self.used, length)
     }
 }
 
@@ -41,7 +44,7 @@ pub enum Found {
     Slab(usize),
     /// Into the vector.
     Taken,
-    /// Nowhere yet: call `join` after the visit.
+    /// Nowhere yet: call `join` when the item is not shown any more.
     Pinned(PinnedValue),
 }
 
@@ -49,28 +52,20 @@ impl Found {
     /// Copies a value into the slab if it fits, else into `taken`; pins one that
     /// is large.
     #[inline]
-    pub fn see(visit: &mut Visit<'_>, slab: &mut Slab<'_>, taken: &mut Vec<u8>) -> Option<Self> {
-        let item = visit.item()?;
-        let (length, mut at) = (item.len(), slab.used);
-        if let Some(memory) = slab.room(length) {
-            for slice in item.slices() {
-                memory.put(at, slice);
-                at += slice.len();
-            }
-            return Some(Self::Slab(length));
+    pub fn see(hit: &mut Hit<'_>, slab: &mut Slab<'_>, taken: &mut Vec<u8>) -> Result<Self, Disturbed> {
+        match slab.room(hit.len()) {
+            Some(room) => hit.fill(room).map(|()| Self::Slab(hit.len())),
+            None => Self::take(hit, taken),
         }
-        Self::take(visit, taken)
     }
 
     /// Copies a value into `taken`; pins one that is large.
-    pub fn take(visit: &mut Visit<'_>, taken: &mut Vec<u8>) -> Option<Self> {
-        let item = visit.item()?;
-        if item.len() > LARGE {
-            return visit.pin().map(Self::Pinned);
+    pub fn take(hit: &mut Hit<'_>, taken: &mut Vec<u8>) -> Result<Self, Disturbed> {
+        if hit.len() > LARGE {
+            return hit.pin().map(Self::Pinned);
         }
         taken.clear();
-        item.copy_to(taken);
-        Some(Self::Taken)
+        hit.copy_to(taken).map(|()| Self::Taken)
     }
 
     /// Copies what was pinned into `taken`. Gives the length of what is in the slab.

@@ -349,16 +349,17 @@ impl Target<'_> {
         self.length
     }
 
-    /// Writes `bytes` at `from`; what does not fit is left out.
+    /// `length` bytes from byte `from` on, if there are so many.
     #[inline]
-    pub fn put(&mut self, from: usize, bytes: &[u8]) {
-        let Some(room) = self.length.checked_sub(from) else { return };
-        // SAFETY: at most as many bytes as lie between `from` and the end; the array
-        // stays where it is during the call. They cannot overlap: `bytes` are the
-        // cache's.
-        unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.at.wrapping_add(from), bytes.len().min(room));
+    pub fn part(&mut self, from: usize, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
+        if from.checked_add(length)? > self.length {
+            return None;
         }
+        if length == 0 {
+            return Some(&mut []);
+        }
+        // SAFETY: inside the array (checked), which stays where it is during the call.
+        Some(unsafe { slice::from_raw_parts_mut(self.at.wrapping_add(from).cast(), length) })
     }
 }
 

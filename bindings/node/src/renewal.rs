@@ -55,9 +55,9 @@ impl Drop for Renewal {
 /// Has the next caller make the item anew, unless somebody has stored another
 /// one since.
 fn give_back(cache: &Cache, key: &[u8]) {
-    let told = cache.inspect(key, 0, |visit| {
-        let header = visit.item()?.header();
-        (header.state() & bit::WIN != 0).then(|| header.cas())
+    let told = cache.inspect(key, 0, |hit| {
+        let header = hit.header();
+        Ok((header.state() & bit::WIN != 0).then(|| header.cas()))
     });
     if let Some(compare) = told.flatten() {
         cache.meta_delete(key, &MetaDelete { stale: true, compare: Some(compare), ..MetaDelete::default() });

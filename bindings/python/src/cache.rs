@@ -89,8 +89,8 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), touch, 0, |visit| Found::see(py, visit));
-        found.flatten().map(|found| found.bytes(py)).transpose()
+        let found = cache.fetch(&key, cache.store().hash(&key), touch, 0, |hit| Found::see(py, hit));
+        found.map(|found| found.bytes(py)).transpose()
     }
 
     /// All keys, those first that a walk comes to first.
@@ -174,8 +174,9 @@ impl Cache {
         let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let keys = objects.iter().map(key).collect::<PyResult<Vec<Octets<'_, '_>>>>()?;
         let mut values = Vec::with_capacity(keys.len());
-        cache.fetch_many(&keys, |index, visit| {
-            values.extend(Found::see(py, visit).map(|found| (index, found)));
+        cache.fetch_many(&keys, |index, hit| {
+            values.push((index, Found::see(py, hit)?));
+            Ok(())
         });
         // A key's hash may be code of Python's: not under the lock.
         let dict = PyDict::new(py);
@@ -194,11 +195,11 @@ impl Cache {
     ) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| {
-            let cas = visit.item()?.header().cas();
-            Some((Found::see(py, visit)?, cas))
+        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+            let cas = hit.header().cas();
+            Ok((Found::see(py, hit)?, cas))
         });
-        found.flatten().map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
+        found.map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
     }
 
     /// All that is known of `key`, or None.
@@ -206,25 +207,17 @@ impl Cache {
     fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.inspect(&key, 0, |visit| {
-            // As it was before this read.
-            let info = Info::new(visit.item()?, visit.moment());
-            visit.commands().get_cmds += 1;
-            visit.hit();
-            visit.count_hit();
-            Some((Found::see(py, visit)?, info))
+        let found = cache.fetch_as_was(&key, |hit| {
+            let info = Info::of(hit);
+            Ok((Found::see(py, hit)?, info))
         });
-        let Some((found, info)) = found.flatten() else {
-            cache.count_miss(cache.store().hash(&key), &key);
-            return Ok(None);
-        };
-        Ok(Some(Item::new(found.bytes(py)?, info)))
+        found.map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
     }
 
     /// The value of `key` where it lies, as read-only memoryviews, or None.
     ///
-    /// Nothing is copied: one view for a small value, several, in order, for a large one, which the cache keeps in
-    /// pieces. They go to `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes
+    /// A value of more than 4 KiB is not copied: it is one view, or several, in order, if the cache keeps it in
+    /// pieces. A smaller one mostly is copied, which takes less time than to keep it. They go to `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes
     /// of the key and the cache, and hold on to a part of its memory, so keep them no longer than they are needed;
     /// when much is held already, the value is copied instead.
     #[pyo3(signature = (key, /))]
@@ -235,8 +228,8 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |visit| visit.pin().map(Arc::new));
-        found.flatten().map(|value| view::views(py, &value)).transpose()
+        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| hit.pin().map(Arc::new));
+        found.map(|value| view::views(py, &value)).transpose()
     }
 
     /// Stores `value` under `key`.
@@ -409,11 +402,8 @@ impl Cache {
         let key = self::key(key)?;
         let recache = recache.map(|within| expiry(cache, Some(within))).transpose()?;
         let request = MetaGet { update: true, recache, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |visit, tokens| (Found::see(py, visit), tokens.win));
-        match found {
-            Some((Some(found), win)) => Ok(Some((found.bytes(py)?, win))),
-            _ => Ok(None),
-        }
+        let found = cache.meta_get(&key, &request, |hit, tokens| Ok((Found::see(py, hit)?, tokens.win)));
+        found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
     /// Marks `key` stale: it is still there, and one caller of `get_or_set` is
@@ -460,7 +450,7 @@ impl Cache {
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let cache = self.core()?;
-        Ok(cache.inspect(&self::key(key)?, 0, |_| ()).is_some())
+        Ok(cache.inspect(&self::key(key)?, 0, |_| Ok(())).is_some())
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {

@@ -1,7 +1,10 @@
 //! An item with all that is known of it.
 
+use std::{ptr, slice};
+
 use memcache_core::local::Info;
-use memcache_core::store::{Item as Stored, PinnedValue, Visit};
+use memcache_core::store::{Disturbed, Hit, PinnedValue};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -40,7 +43,7 @@ impl Item {
     }
 }
 
-/// A value under the lock: the bytes object, or what makes it after the lock.
+/// A value that was found: the bytes object, or what makes it later.
 pub enum Found<'py> {
     Copied(Bound<'py, PyBytes>),
     Pinned(PinnedValue),
@@ -50,14 +53,26 @@ impl<'py> Found<'py> {
     /// Copies a value that lies in one piece; pins one that does not, which is
     /// large.
     #[inline]
-    pub fn see(py: Python<'py>, visit: &mut Visit<'_>) -> Option<Self> {
-        if let Some(whole) = visit.item().map(whole)? {
-            return Some(Self::Copied(PyBytes::new(py, whole)));
+    #[expect(
+        unsafe_code,
+        reason = "a bytes object is made without a value, and filled before anybody sees it"
+    )]
+    pub fn see(py: Python<'py>, hit: &mut Hit<'_>) -> Result<Self, Disturbed> {
+        if hit.is_in_pieces() {
+            return hit.pin().map(Self::Pinned);
         }
-        visit.pin().map(Self::Pinned)
+        // SAFETY: an object of that length, whose bytes nobody else has seen, and are
+        // ours to write until then. PyO3 panics if there is no memory.
+        unsafe {
+            let object = ffi::PyBytes_FromStringAndSize(ptr::null(), hit.len().cast_signed());
+            let bytes = Bound::from_owned_ptr(py, object).cast_into_unchecked();
+            let start = ffi::PyBytes_AsString(object).cast();
+            hit.fill(slice::from_raw_parts_mut(start, hit.len()))?;
+            Ok(Self::Copied(bytes))
+        }
     }
 
-    /// The value. Call it after the visit.
+    /// The value. Call it when the item is not shown any more.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "nothing is left of it where the value was copied")]
     pub fn bytes(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
@@ -79,15 +94,4 @@ fn join<'py>(py: Python<'py>, value: &PinnedValue) -> PyResult<Bound<'py, PyByte
         }
         Ok(())
     })
-}
-
-/// The value, if it lies in one piece.
-#[inline]
-fn whole(item: Stored<'_>) -> Option<&[u8]> {
-    let mut slices = item.slices();
-    match (slices.next(), slices.next()) {
-        (None, _) => Some(&[]),
-        (Some(whole), None) => Some(whole),
-        (Some(_), Some(_)) => None,
-    }
 }

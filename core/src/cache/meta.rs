@@ -2,21 +2,32 @@
 
 use super::{Cache, Deleted, MetaDelete, MetaGet, Tokens};
 use crate::events;
-use crate::store::{NewItem, Visit, bit};
+use crate::store::{Disturbed, Hint, Hit, NewItem, bit};
 
 impl Cache {
     /// Reads an item as `mg` does: `show` runs with the item (as it was before
-    /// this fetch, if `update_late`) under the shard's lock. `None`: a miss.
+    /// this fetch, if `update_late`), as [`Cache::fetch`] does. `None`: a miss.
     pub fn meta_get<R>(
         &self,
         key: &[u8],
         request: &MetaGet,
-        show: impl FnOnce(&mut Visit<'_>, Tokens) -> R,
+        mut show: impl FnMut(&mut Hit<'_>, Tokens) -> Result<R, Disturbed>,
     ) -> Option<R> {
         let hash = self.store.hash(key);
+        let mut hint = Hint::default();
+        if request.only_reads() {
+            let peeked = self.peek(key, hash, |hit| {
+                let old_expiry = hit.header().expiry();
+                show(hit, Tokens { old_expiry, ..Tokens::default() })
+            });
+            match peeked {
+                Ok(shown) => return shown,
+                Err(at) => hint = at,
+            }
+        }
         let mut again = false;
         let (mut visit, created) = loop {
-            let mut visit = self.reopen(key, hash, request.client, again);
+            let mut visit = self.reopen(key, hash, request.client, again, hint);
             let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
             // As in memcached, an item made here forgets that its key came in
@@ -65,11 +76,12 @@ impl Cache {
             visit.commands().get_cmds += 1;
             visit.count_hit();
         }
-        let shown = show(&mut visit, Tokens { win, sent: told, stale: is_stale, created, old_expiry });
+        let tokens = Tokens { win, sent: told, stale: is_stale, created, old_expiry };
+        let shown = show(&mut visit.show()?, tokens).ok();
         if request.update && request.update_late && !request.refused {
             visit.hit();
         }
-        Some(shown)
+        shown
     }
 
     /// Deletes or invalidates an item as `md` does.
@@ -77,7 +89,7 @@ impl Cache {
         let hash = self.store.hash(key);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(key, hash, request.client, again);
+            let mut visit = self.reopen(key, hash, request.client, again, Hint::default());
             let Some(item) = visit.item() else {
                 visit.commands().delete_misses += 1;
                 return Deleted::NotFound;

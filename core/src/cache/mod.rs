@@ -20,8 +20,8 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
-use crate::store::{Lookup, Store, Visit};
-use crate::watch::WatchHub;
+use crate::store::{Disturbed, Hint, Hit, Lookup, Peek, Store, Visit};
+use crate::watch::{WatchHub, kind};
 
 /// A cache.
 pub struct Cache {
@@ -90,22 +90,24 @@ impl Cache {
         &self.config
     }
 
-    /// Opens a key and tells watchers who fetch.
+    /// Opens a key, of which `hint` tells where it may be, and tells watchers who
+    /// fetch.
     #[inline]
-    fn open(&self, key: &[u8], hash: u64, client: i32) -> Visit<'_> {
-        let visit = self.store.visit(key, hash);
+    fn open(&self, key: &[u8], hash: u64, client: i32, hint: Hint) -> Visit<'_> {
+        let visit = self.store.visit_at(key, hash, hint);
         events::fetched(&self.watch, key, &visit, client);
         visit
     }
 
     /// Like [`Cache::open`], but tells watchers only the first time.
     #[inline]
-    fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool) -> Visit<'_> {
-        if again { self.store.visit(key, hash) } else { self.open(key, hash, client) }
+    fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool, hint: Hint) -> Visit<'_> {
+        if again { self.store.visit(key, hash) } else { self.open(key, hash, client, hint) }
     }
 
-    /// Reads an item: `show` runs with it under the shard's lock. `touch` gives
-    /// it a new expiry. `None`: there is none.
+    /// Reads an item: `show` runs with it, maybe while its shard is locked, or, if
+    /// it was [`Disturbed`], a second time. `touch` gives the item a new expiry.
+    /// `None`: there is none.
     #[inline]
     pub fn fetch<R>(
         &self,
@@ -113,31 +115,84 @@ impl Cache {
         hash: u64,
         touch: Option<u32>,
         client: i32,
-        show: impl FnOnce(&mut Visit<'_>) -> R,
+        mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        let mut visit = self.open(key, hash, client);
+        let hint = match touch {
+            None => match self.peek(key, hash, &mut show) {
+                Ok(peeked) => return peeked,
+                Err(hint) => hint,
+            },
+            Some(_) => Hint::default(),
+        };
+        let mut visit = self.open(key, hash, client, hint);
+        self.count_fetch(&mut visit, key, touch.is_some())?;
+        visit.hit();
+        if let Some(expiry) = touch {
+            Self::retouch(&mut visit, expiry);
+        }
+        show(&mut visit.show()?).ok()
+    }
+
+    /// The same, with the item as it was before this read.
+    pub fn fetch_as_was<R>(
+        &self,
+        key: &[u8],
+        mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
+    ) -> Option<R> {
+        let hash = self.store.hash(key);
+        let hint = match self.peek(key, hash, &mut show) {
+            Ok(peeked) => return peeked,
+            Err(hint) => hint,
+        };
+        let mut visit = self.open(key, hash, 0, hint);
+        self.count_fetch(&mut visit, key, false)?;
+        let shown = show(&mut visit.show()?);
+        visit.hit();
+        shown.ok()
+    }
+
+    /// Reads an item without a lock, if nobody is to be told of it.
+    ///
+    /// # Errors
+    /// If this takes the lock.
+    #[inline]
+    fn peek<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
+    ) -> Result<Option<R>, Hint> {
+        if self.prefixes.enabled() || self.watch.wants(kind::FETCHERS) {
+            return Err(Hint::default());
+        }
+        match self.store.peek(key, hash) {
+            Peek::Found(mut hit) => {
+                let shown = show(&mut hit).map_err(|Disturbed| Hint::default())?;
+                self.store.count_peek(hit.header().class(), hit.header().queue());
+                Ok(Some(shown))
+            }
+            Peek::Missing => Ok(None),
+            Peek::Unknown(hint) => Err(hint),
+        }
+    }
+
+    /// Counts a fetch. `None`: it is a miss.
+    #[inline]
+    fn count_fetch(&self, visit: &mut Visit<'_>, key: &[u8], touches: bool) -> Option<()> {
         let found = visit.lookup() == Lookup::Found;
         if self.prefixes.enabled() {
             self.prefixes.record_get(key, found);
         }
-        match touch {
-            None => visit.commands().get_cmds += 1,
-            Some(_) => visit.commands().touch_cmds += 1,
-        }
-        if !found {
-            match touch {
-                None => visit.commands().get_misses += 1,
-                Some(_) => visit.commands().touch_misses += 1,
-            }
-            return None;
-        }
-        visit.hit();
-        if let Some(expiry) = touch {
-            Self::retouch(&mut visit, expiry);
+        let missed = u64::from(!found);
+        if touches {
+            visit.commands().touch_cmds += 1;
+            visit.commands().touch_misses += missed;
         } else {
+            visit.commands().get_cmds += 1;
+            visit.commands().get_misses += missed;
             visit.count_hit();
         }
-        Some(show(&mut visit))
+        found.then_some(())
     }
 
     /// Counts a set whose value turned out to be bad.
@@ -164,7 +219,7 @@ impl Cache {
     /// Gives an item a new expiry, for a client. `false`: there is none.
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
         let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client);
+        let mut visit = self.open(key, hash, client, Hint::default());
         visit.commands().touch_cmds += 1;
         if visit.lookup() != Lookup::Found {
             visit.commands().touch_misses += 1;
@@ -181,7 +236,7 @@ impl Cache {
             self.prefixes.record_delete(key);
         }
         let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client);
+        let mut visit = self.open(key, hash, client, Hint::default());
         let Some(item) = visit.item() else {
             visit.commands().delete_misses += 1;
             return Deleted::NotFound;
@@ -197,12 +252,16 @@ impl Cache {
     }
 
     /// Runs `show` with the item as it is, without counting a use (`me`).
-    pub fn inspect<R>(&self, key: &[u8], client: i32, show: impl FnOnce(&mut Visit<'_>) -> R) -> Option<R> {
+    pub fn inspect<R>(
+        &self,
+        key: &[u8],
+        client: i32,
+        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
+    ) -> Option<R> {
         let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client);
+        let mut visit = self.open(key, hash, client, Hint::default());
         visit.commands().meta_cmds += 1;
-        visit.item()?;
-        Some(show(&mut visit))
+        show(&mut visit.show()?).ok()
     }
 
     /// Removes everything: at once, or at the second `at` of the clock.

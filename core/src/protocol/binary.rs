@@ -17,7 +17,7 @@ use crate::output::Output;
 use crate::protocol::classic::push_data;
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::Visit;
+use crate::store::{Disturbed, Hit};
 
 /// First byte of a request.
 pub const REQUEST: u8 = 0x80;
@@ -467,20 +467,18 @@ impl Encoder<'_> {
 
 impl Reply for Encoder<'_> {
     #[inline]
-    fn hit(&mut self, visit: &mut Visit<'_>) {
+    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
         let with_key = self.with_key();
         let with_value = self.echo.opcode != opcode::TOUCH;
-        let Some(item) = visit.item() else { return };
-        let key = if with_key { item.key() } else { &[] };
-        let length = if with_value { item.len() } else { 0 };
+        let key = if with_key { hit.key() } else { &[] };
+        let length = if with_value { hit.len() } else { 0 };
+        let mark = self.out.mark();
         let bytes = self.out.bytes();
         bytes.reserve(HEADER + 4 + key.len() + length.min(crate::protocol::classic::COPY_MAX));
-        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, item.header().cas());
-        bytes.extend_from_slice(&item.flags().to_be_bytes());
+        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, hit.header().cas());
+        bytes.extend_from_slice(&hit.flags().to_be_bytes());
         bytes.extend_from_slice(key);
-        if with_value {
-            push_data(self.out, visit);
-        }
+        if with_value { push_data(self.out, hit).inspect_err(|_| self.out.rewind(&mark)) } else { Ok(()) }
     }
 
     #[inline]
@@ -549,15 +547,15 @@ impl Reply for Encoder<'_> {
     }
 
     // Binary requests are never answered in meta's terms.
-    fn meta_hit(&mut self, visit: &mut Visit<'_>, _tokens: Tokens) {
-        self.hit(visit);
+    fn meta_hit(&mut self, hit: &mut Hit<'_>, _tokens: Tokens) -> Result<(), Disturbed> {
+        self.hit(hit)
     }
 
     fn meta_miss(&mut self) {
         self.error(Status::NotFound);
     }
 
-    fn inspected(&mut self, visit: &mut Visit<'_>) {
-        self.hit(visit);
+    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+        self.hit(hit)
     }
 }

@@ -6,10 +6,10 @@ use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
 use super::text;
 use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens as MetaTokens};
 use crate::error::{AllocError, DeltaError};
-use crate::output::Output;
+use crate::output::{Mark, Output};
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::Visit;
+use crate::store::{Disturbed, Hit};
 
 /// Bytes of a value above which it is pinned, not copied.
 pub const COPY_MAX: usize = 4096;
@@ -207,21 +207,27 @@ fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Appends a value: small ones copied, large ones pinned.
+///
+/// # Errors
+/// [`Disturbed`]; then nothing was appended.
 #[inline]
-pub fn push_data(out: &mut Output, visit: &mut Visit<'_>) {
-    let Some(item) = visit.item() else { return };
-    if item.len() <= COPY_MAX {
-        item.copy_to(out.bytes());
-    } else if let Some(value) = visit.pin() {
-        out.pin(value);
+pub fn push_data(out: &mut Output, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+    if hit.len() <= COPY_MAX {
+        return hit.copy_to(out.bytes());
     }
+    out.pin(hit.pin()?);
+    Ok(())
 }
 
-/// Appends a value and its line end.
+/// Appends a value and its line end, or forgets what was appended since `mark`.
+///
+/// # Errors
+/// [`Disturbed`].
 #[inline]
-pub fn push_value(out: &mut Output, visit: &mut Visit<'_>) {
-    push_data(out, visit);
+pub fn push_value(out: &mut Output, hit: &mut Hit<'_>, mark: &Mark) -> Result<(), Disturbed> {
+    push_data(out, hit).inspect_err(|_| out.rewind(mark))?;
     out.bytes().extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// Writes answers as classic text.
@@ -245,14 +251,14 @@ impl Encoder<'_> {
 
 impl Reply for Encoder<'_> {
     #[inline]
-    fn hit(&mut self, visit: &mut Visit<'_>) {
-        let Some(item) = visit.item() else { return };
+    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+        let mark = self.out.mark();
         let bytes = self.out.bytes();
-        let length = item.len();
-        bytes.reserve(length.min(COPY_MAX) + item.key().len() + 64);
+        let (key, length) = (hit.key(), hit.len());
+        bytes.reserve(length.min(COPY_MAX) + key.len() + 64);
         bytes.extend_from_slice(b"VALUE ");
-        push_short(bytes, item.key());
-        match item.flags() {
+        push_short(bytes, key);
+        match hit.flags() {
             0 => bytes.extend_from_slice(b" 0 "),
             flags => {
                 bytes.push(b' ');
@@ -263,10 +269,10 @@ impl Reply for Encoder<'_> {
         push_number(bytes, length as u64);
         if self.with_cas {
             bytes.push(b' ');
-            push_number(bytes, item.header().cas());
+            push_number(bytes, hit.header().cas());
         }
         bytes.extend_from_slice(b"\r\n");
-        push_value(self.out, visit);
+        push_value(self.out, hit, &mark)
     }
 
     #[inline]
@@ -311,13 +317,13 @@ impl Reply for Encoder<'_> {
     }
 
     // Classic requests are never answered in meta's terms.
-    fn meta_hit(&mut self, visit: &mut Visit<'_>, _tokens: MetaTokens) {
-        self.hit(visit);
+    fn meta_hit(&mut self, hit: &mut Hit<'_>, _tokens: MetaTokens) -> Result<(), Disturbed> {
+        self.hit(hit)
     }
 
     fn meta_miss(&mut self) {}
 
-    fn inspected(&mut self, visit: &mut Visit<'_>) {
-        self.hit(visit);
+    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+        self.hit(hit)
     }
 }

@@ -1,10 +1,10 @@
 //! The index of a shard: hash to item, in buckets of one cache line.
 //!
 //! ```text
-//!   bucket   | 10 tags of 16 bits | 10 refs of 32 bits | link |      64 bytes
+//!   bucket   | 10 tags of 16 bits | link | 10 refs of 32 bits |      64 bytes
 //!              tag: 16 bits of the hash that do not choose the bucket
-//!              ref: the item, 0 if the slot is free
 //!              link: an overflow bucket, number + 1, or 0
+//!              ref: the item, 0 if the slot is free
 //! ```
 //!
 //! A miss reads one line; a hit reads two, the bucket and the item. The table
@@ -13,17 +13,16 @@
 //! more than one; with less than [`SPARSE`], two are merged. Buckets live in
 //! segments, each as large as all before it, so growing copies nothing, and
 //! addresses stay put (see [`Directory`]).
-
 //!
 //! Buckets change under the shard's lock, by atomic stores: a [`Directory`] lets
-//! others look at them without the lock, for what they might find there soon.
+//! others look at them without the lock.
 
 #![expect(unsafe_code, reason = "bucket numbers are checked where they are made")]
 
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{
-    AtomicPtr, AtomicU16, AtomicU32, AtomicU64,
+    AtomicPtr, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -45,39 +44,65 @@ const FIRST: u32 = 5;
 /// Most segments: 2^31 buckets in all.
 const SEGMENTS: usize = 27;
 
+/// Tags in a word.
+const LANES: usize = 4;
+
+/// The lowest and the highest bit of each lane of a word.
+const LOW: u64 = 0x0001_0001_0001_0001;
+const HIGH: u64 = LOW << 15;
+
+/// The lanes of a bucket's last word that are tags, not its link.
+const LAST: u64 = 0xffff_ffff;
+
 #[derive(Default)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [AtomicU16; SLOTS],
+    /// Tags, four a word; the upper half of the last word is the link. Words, so
+    /// that whoever looks for a tag compares four at a time.
+    words: [AtomicU64; 3],
     refs: [AtomicU32; SLOTS],
-    link: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-impl Bucket {
-    /// Bits of the slots whose tag is `tag`; free slots may be among them. For
-    /// the holder of the lock.
+/// Slots of a bucket. Slot `LANES * w + l` is bit `16 * l + 15 - w`.
+struct Slots(u64);
+
+impl Iterator for Slots {
+    type Item = usize;
+
     #[inline]
-    fn matches(&self, tag: u16) -> u32 {
-        // SAFETY: the tags are as large as plain numbers, and whoever might
-        // write them holds the lock that the caller holds.
-        let tags = unsafe { self.tags.as_ptr().cast::<[u16; SLOTS]>().read() };
-        let mut mask = 0;
-        for (slot, &other) in tags.iter().enumerate() {
-            mask |= u32::from(other == tag) << slot;
-        }
-        mask
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        (self.0 != 0).then(|| {
+            self.0 &= self.0 - 1;
+            (15 - bit % 16) * LANES + bit / 16
+        })
+    }
+}
+
+impl Bucket {
+    /// The slots whose tag is `tag`; free ones may be among them, and rarely one
+    /// with another tag. Without the lock: out of date at worst.
+    #[inline]
+    fn matches(&self, tag: u16) -> Slots {
+        let wanted = LOW * u64::from(tag);
+        // The highest bit of each lane that is zero. A lane of 1 above one that is
+        // zero passes for zero, too.
+        let zero = |lanes: u64| lanes.wrapping_sub(LOW) & !lanes & HIGH;
+        let [one, two, last] = [0, 1, 2].map(|word| self.words[word].load(Relaxed) ^ wanted);
+        Slots(zero(one) | zero(two) >> 1 | (zero(last) & LAST) >> 2)
     }
 
-    /// The same for anybody: out of date at worst.
-    #[inline]
-    fn may_match(&self, tag: u16) -> u32 {
-        let mut mask = 0;
-        for (slot, other) in self.tags.iter().enumerate() {
-            mask |= u32::from(other.load(Relaxed) == tag) << slot;
-        }
-        mask
+    /// The tag of slot `slot`.
+    fn tag(&self, slot: usize) -> u16 {
+        (self.words[slot / LANES].load(Relaxed) >> (slot % LANES * 16)) as u16
+    }
+
+    fn set_tag(&self, slot: usize, tag: u16) {
+        let (word, shift) = (&self.words[slot / LANES], slot % LANES * 16);
+        let others = word.load(Relaxed) & !(0xffff << shift);
+        word.store(others | u64::from(tag) << shift, Relaxed);
     }
 
     /// What is in slot `slot`.
@@ -92,21 +117,20 @@ impl Bucket {
     }
 
     fn position(&self, tag: u16, at: Ref) -> Option<usize> {
-        (0..SLOTS).find(|&slot| self.at(slot) == at && self.tags[slot].load(Relaxed) == tag)
+        (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)
     }
 
     /// Puts an item into a free slot. `false`: there is none.
     fn fill(&self, tag: u16, at: Ref) -> bool {
         let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
-        self.tags[slot].store(tag, Relaxed);
+        self.set_tag(slot, tag);
         self.refs[slot].store(at.0, Relaxed);
         true
     }
 
     /// Moves what is in it to `to`, with tags; nothing is behind it any more.
     fn empty(&self, to: &mut Vec<(u16, Ref)>) {
-        let all = self.tags.iter().zip(&self.refs);
-        to.extend(all.filter_map(|(tag, at)| Some((tag.load(Relaxed), Ref(at.load(Relaxed)).some()?))));
+        to.extend((0..SLOTS).filter_map(|slot| Some((self.tag(slot), self.at(slot).some()?))));
         self.refs.iter().for_each(|at| at.store(0, Relaxed));
         self.set_link(0);
     }
@@ -114,11 +138,12 @@ impl Bucket {
     /// Number of the overflow bucket behind it, plus one; 0: none.
     #[inline]
     fn link(&self) -> u32 {
-        self.link.load(Relaxed)
+        (self.words[2].load(Relaxed) >> 32) as u32
     }
 
     fn set_link(&self, link: u32) {
-        self.link.store(link, Relaxed);
+        let tags = self.words[2].load(Relaxed) & LAST;
+        self.words[2].store(tags | u64::from(link) << 32, Relaxed);
     }
 }
 
@@ -176,8 +201,8 @@ fn tag(hash: u64) -> u16 {
     (hash >> 32) as u16
 }
 
-/// Where the buckets are, for looking ahead without the shard's lock. Stale
-/// answers are harmless: they are only prefetched.
+/// Where the buckets are, for looks without the shard's lock. Answers may be out
+/// of date: those who need to know ask the lock's version (`peek.rs`).
 #[derive(Default)]
 pub struct Directory {
     segments: [AtomicPtr<Bucket>; SEGMENTS],
@@ -207,18 +232,32 @@ impl Directory {
         prefetch(self.place(hash).cast());
     }
 
+    #[inline]
+    fn bucket(&self, hash: u64) -> Option<&Bucket> {
+        // SAFETY: null, or a bucket: a segment is published when all its buckets
+        // are there, `place` maps each number into its segment, and segments are
+        // not freed while the store is in use.
+        unsafe { self.place(hash).as_ref() }
+    }
+
     /// Calls `fetch` for what the bucket of `hash` says its items are. They may
     /// have gone meanwhile.
     #[inline]
     pub fn guess(&self, hash: u64, mut fetch: impl FnMut(Ref)) {
-        // SAFETY: null, or a bucket: a segment is published when all its buckets
-        // are there, `place` maps each number into its segment, and segments are
-        // not freed while the store is in use.
-        let Some(bucket) = (unsafe { self.place(hash).as_ref() }) else { return };
-        let mut mask = bucket.may_match(tag(hash));
-        while mask != 0 {
-            fetch(bucket.at(mask.trailing_zeros() as usize));
-            mask &= mask - 1;
+        let Some(bucket) = self.bucket(hash) else { return };
+        bucket.matches(tag(hash)).for_each(|slot| fetch(bucket.at(slot)));
+    }
+
+    /// The item that has the tag of `hash`, as the index says at this moment, or
+    /// [`Ref::NONE`]. `None`: there may be several, or some elsewhere.
+    #[inline]
+    pub fn look(&self, hash: u64) -> Option<Ref> {
+        let bucket = self.bucket(hash)?;
+        let mut found = bucket.matches(tag(hash)).map(|slot| bucket.at(slot)).filter(|at| !at.is_none());
+        match (found.next(), found.next()) {
+            (Some(at), None) => Some(at),
+            (None, None) if bucket.link() == 0 => Some(Ref::NONE),
+            _ => None,
         }
     }
 }
@@ -323,10 +362,8 @@ impl Index {
         let tag = tag(hash);
         let mut bucket = self.bucket(choose(hash, self.count));
         loop {
-            let mut mask = bucket.matches(tag);
-            while mask != 0 {
-                let at = bucket.at(mask.trailing_zeros() as usize);
-                mask &= mask - 1;
+            for slot in bucket.matches(tag) {
+                let at = bucket.at(slot);
                 if !at.is_none() && is_it(at) {
                     return Some(at);
                 }
@@ -426,7 +463,7 @@ impl Index {
         let link = self.bucket(number).link();
         let Some(fresh) = self.overflow.get(link as usize - 1) else { return };
         if let Some(slot) = (0..SLOTS).find(|&slot| !fresh.at(slot).is_none()) {
-            let (tag, at) = (fresh.tags[slot].load(Relaxed), fresh.at(slot));
+            let (tag, at) = (fresh.tag(slot), fresh.at(slot));
             fresh.refs[slot].store(0, Relaxed);
             self.put(number, tag, at);
         }
@@ -543,6 +580,26 @@ mod tests {
             let size = if expected.0 == 0 { 1 << FIRST } else { 1 << (FIRST as usize + expected.0 - 1) };
             if expected.1 == size {
                 expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_in_each_slot() {
+        for tag in [0, 1, 7, 0x8000, 0xffff_u16] {
+            for slot in 0..SLOTS {
+                let bucket = Bucket::default();
+                bucket.set_link(u32::MAX);
+                (0..SLOTS).for_each(|other| bucket.set_tag(other, !tag ^ 0x100));
+                bucket.set_tag(slot, tag);
+                assert_eq!(bucket.matches(tag).collect::<Vec<_>>(), [slot], "{tag}");
+                assert_eq!((bucket.tag(slot), bucket.link()), (tag, u32::MAX));
+                bucket.set_tag((slot + 5) % SLOTS, tag);
+                let mut both: Vec<_> = bucket.matches(tag).collect();
+                both.sort_unstable();
+                let mut expected = [slot, (slot + 5) % SLOTS];
+                expected.sort_unstable();
+                assert_eq!(both, expected);
             }
         }
     }

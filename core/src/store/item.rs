@@ -32,7 +32,8 @@
 //! shard (or by the one owner of a DRAFT); they are relaxed atomics, so that a
 //! stray look is stale and not undefined. Key, client flags and value are
 //! written by the owner of a DRAFT, or under the lock while nobody *holds* the
-//! segment. A reader copies under the lock, or holds the segment.
+//! segment. A reader copies under the lock, or holds the segment, or copies
+//! without either and then asks the lock whether anybody had it (`peek.rs`).
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -189,6 +190,20 @@ impl Header {
         state, set_state, state: u16
     );
 
+    /// A copy, field by field.
+    #[inline]
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            cas: self.cas().into(),
+            expiry: self.expiry().into(),
+            stamp: self.stamp().into(),
+            length: self.length().into(),
+            key_len: self.key_len().into(),
+            class: self.class().into(),
+            state: self.state().into(),
+        }
+    }
+
     /// The item that a PIECE belongs to.
     #[inline]
     pub fn owner(&self) -> Ref {
@@ -270,6 +285,16 @@ impl Header {
     #[inline]
     pub fn uses(&self) -> u16 {
         self.state() >> USES_SHIFT & USES_MAX
+    }
+
+    /// What is set of an item that was used as often as is counted.
+    pub(crate) const MARKED: u16 =
+        bit::FETCHED | bit::ACTIVE | bit::USED | bit::RECENT | USES_MAX << USES_SHIFT;
+
+    /// Whether `state` is that of an item of the flat policy.
+    #[inline]
+    pub(crate) fn is_cold(state: u16) -> bool {
+        state >> QUEUE_SHIFT & 0b11 == Queue::Cold as u16
     }
 
     /// Counts a use.

@@ -14,9 +14,11 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 use super::item::{HEADER, Header, Ref};
+use super::shard::same_key;
 use crate::config::MIB;
 
 /// Size of the system's large pages, and alignment of the stretch.
@@ -125,6 +127,35 @@ impl Memory {
         // SAFETY: entries start at multiples of the unit (at least 8 bytes) and
         // are at least a header long; all bit patterns are valid atomics.
         unsafe { &*self.address(at).cast::<Header>() }
+    }
+
+    /// Copies bytes at `offset` of the entry at `at`, whoever may write them
+    /// meanwhile. Until it is known that nobody did, `to` is anything.
+    ///
+    /// The language has no word for such a read: a race makes what is read
+    /// undefined, and here that is thrown away (`latch.rs`). Sequence locks are
+    /// made like this elsewhere, too, as in crossbeam's `AtomicCell`.
+    #[inline]
+    pub(super) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
+        let start = self.offset(at) + offset;
+        assert!(start + to.len() <= self.reserved);
+        // SAFETY: inside the reservation (checked), which is mapped as long as
+        // `self` lives; `to` is the caller's alone.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.base.add(start).cast(), to.as_mut_ptr(), to.len());
+        }
+    }
+
+    /// Whether `key` is at `offset` of the entry at `at`, whoever may write there
+    /// meanwhile; see [`Memory::copy_racing`].
+    #[inline]
+    pub(super) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
+        let start = self.offset(at) + offset;
+        if start + key.len() > self.reserved {
+            return false;
+        }
+        // SAFETY: inside the reservation (checked).
+        same_key(unsafe { std::slice::from_raw_parts(self.base.add(start), key.len()) }, key)
     }
 
     /// `len` bytes at `offset` of the entry at `at`; for callers that hold the

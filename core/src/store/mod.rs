@@ -7,7 +7,8 @@
 //!
 //! A key's hash names its shard. A [`Visit`] is a locked shard opened at one
 //! key: everything a command does to an item happens through it, in one
-//! critical section. Values leave by copying, or by a [`PinnedValue`].
+//! critical section. Values leave by copying, or by a [`PinnedValue`]. Most reads
+//! need no lock ([`Store::peek`]).
 //!
 //! Items are appended to logs, which are made of segments; a segment is used
 //! again after cleaning (`cleaner.rs`). See docs/architecture.md.
@@ -23,15 +24,19 @@ mod cleaner;
 mod common;
 mod draft;
 mod expiry;
+mod hit;
 mod index;
 mod item;
+mod latch;
 mod logs;
 mod memory;
+mod peek;
 mod pinned;
 mod policy;
 mod segment;
 mod shard;
 pub mod stats;
+mod tally;
 mod verify;
 mod visit;
 
@@ -42,8 +47,11 @@ use std::sync::Arc;
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
-pub use self::item::{HEADER, Item, bit, item_size};
+pub use self::hit::{Disturbed, Hit};
+pub use self::item::{HEADER, Header, Item, bit, item_size};
 use self::item::{Kind, Ref};
+use self::latch::Latch;
+pub use self::peek::{Hint, Peek};
 pub use self::pinned::PinnedValue;
 use self::policy::Rank;
 pub use self::policy::{Moment, Tuning};
@@ -52,6 +60,7 @@ pub use self::segment::Usage;
 pub use self::shard::Lookup;
 use self::shard::Shard;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
+use self::tally::Tallies;
 pub use self::verify::Found;
 pub use self::visit::{Full, Visit};
 use crate::clock::Clock;
@@ -62,7 +71,7 @@ use crate::watch::WatchHub;
 
 /// A shard on cache lines of its own.
 #[repr(align(128))]
-struct Cell(Mutex<Shard>);
+struct Cell(Latch<Shard>);
 
 /// Item memory per shard, at least: with less, its segments would be few or
 /// very small.
@@ -76,6 +85,7 @@ const TRIES: usize = 8;
 pub struct Store {
     common: Common,
     shards: Box<[Cell]>,
+    tallies: Tallies,
     tuning: Mutex<Tuning>,
 }
 
@@ -103,10 +113,10 @@ impl Store {
             .map(|number| {
                 let shard = Shard::new(number, classes, slots, tuning);
                 shard.index.publish(common.directory(number));
-                Cell(Mutex::new(shard))
+                Cell(Latch::new(shard))
             })
             .collect();
-        Ok(Self { common, shards, tuning: Mutex::new(tuning) })
+        Ok(Self { common, shards, tallies: Tallies::new()?, tuning: Mutex::new(tuning) })
     }
 
     /// Hash of a key; every operation on the key takes it.
@@ -130,7 +140,7 @@ impl Store {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+    fn shard(&self, hash: u64) -> &Latch<Shard> {
         let last = self.shards.len() - 1;
         &self.shards[self.common.shard_of(hash).min(last)].0
     }
@@ -150,7 +160,13 @@ impl Store {
     /// Locks the shard of `key` and looks the key up.
     #[inline]
     pub fn visit<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> Visit<'a> {
-        Visit::new(self, self.shard(hash).lock(), key, hash)
+        self.visit_at(key, hash, Hint::default())
+    }
+
+    /// The same after a peek, which tells where to look first.
+    #[inline]
+    pub fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64, hint: Hint) -> Visit<'a> {
+        Visit::new(self, self.shard(hash).lock(), key, hash, hint)
     }
 
     /// Class of an item with a value of `length` bytes.
@@ -463,6 +479,7 @@ impl Store {
                 }
             }
         }
+        self.tallies.add_to(&mut totals.commands, totals.classes.iter_mut().map(|class| &mut class.counts));
         totals
     }
 
@@ -494,6 +511,7 @@ impl Store {
 
     /// Sets all counters to 0 that `stats reset` resets.
     pub fn reset_stats(&self) {
+        self.tallies.reset();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
             shard.commands = CommandStats::default();

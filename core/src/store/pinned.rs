@@ -9,8 +9,9 @@ use super::shard::Shard;
 
 /// A value that stays readable, whatever happens to its key, until dropped.
 ///
-/// It holds the segments that the value lies in, or, if very many segments are
-/// held already, it is a copy.
+/// It holds the segments that the value lies in, or it is a copy: if very many
+/// segments are held already, or if the value is small and was read without the
+/// lock.
 pub struct PinnedValue {
     value: Value,
     length: usize,
@@ -52,17 +53,20 @@ impl PinnedValue {
         let entries = parts.entries();
         let segments = &store.common.segments;
         let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, briefly)).count();
-        let value = if held == entries.len() {
-            Value::Held { store: Arc::clone(store), hash, parts }
-        } else {
+        if held < entries.len() {
             for &at in &entries[..held] {
                 shard.logs.release(segments, at);
             }
             let mut copy = Vec::with_capacity(length);
             Item::new(memory, at).copy_to(&mut copy);
-            Value::Copied(copy.into_boxed_slice())
-        };
-        Self { value, length }
+            return Self::copied(copy);
+        }
+        Self { value: Value::Held { store: Arc::clone(store), hash, parts }, length }
+    }
+
+    /// A copy of a value.
+    pub(super) fn copied(copy: Vec<u8>) -> Self {
+        Self { length: copy.len(), value: Value::Copied(copy.into_boxed_slice()) }
     }
 
     /// Bytes of the value.

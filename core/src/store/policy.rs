@@ -191,6 +191,19 @@ pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
     }
 }
 
+/// Whether an item is alive, and a fetch has nothing to change: nothing to note
+/// of its use, and nobody to tell that it won. Asked without the lock.
+#[inline]
+pub(super) fn is_settled(header: &Header, moment: &Moment) -> bool {
+    let state = header.state();
+    let (marks, known) = if Header::is_cold(state) {
+        (bit::FETCHED, moment.idle(header) <= UPDATE_INTERVAL)
+    } else {
+        (Header::MARKED, header.stamp() == moment.stamp)
+    };
+    state & (marks | bit::WIN | bit::STALE) == marks && known && !moment.is_dead(header)
+}
+
 /// What becomes of a new item; `was`: the one in whose place it comes.
 pub(super) fn admit(tuning: &Tuning, moment: &Moment, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(moment.now) <= tuning.temporary_ttl {

@@ -13,7 +13,11 @@
 #![expect(unsafe_code, reason = "a large table is zeroed by the system")]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, Release},
+    fence,
+};
 
 use super::item::Ref;
 use super::memory::{Memory, Table, advise_large};
@@ -317,6 +321,9 @@ impl Segments {
     pub(super) fn take(&self) -> Option<u32> {
         let mut pool = self.pool.lock();
         let taken = self.take_from(&mut pool);
+        // Who sees what is written there from now on sees, too, that the shard that
+        // gave it was changed (`latch.rs`).
+        fence(Release);
         if taken.is_none() {
             self.exhausted.store(true, Relaxed);
         }

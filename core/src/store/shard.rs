@@ -116,7 +116,8 @@ impl Shard {
         &mut self.classes[class.min(last)]
     }
 
-    /// The live item with this key. A dead one is removed on the way.
+    /// The live item with this key. A dead one is removed on the way. `hint`: an
+    /// item of this shard that may be it.
     #[inline]
     pub(super) fn find(
         &mut self,
@@ -124,9 +125,12 @@ impl Shard {
         moment: &Moment,
         key: &[u8],
         hash: u64,
+        hint: Ref,
     ) -> (Lookup, Option<Ref>) {
         let memory = common.memory();
-        let Some(at) = self.index.find(hash, |at| same_key(Item::new(memory, at).key(), key)) else {
+        let is_it = |at: &Ref| same_key(Item::new(memory, *at).key(), key);
+        let hinted = hint.some().filter(is_it);
+        let Some(at) = hinted.or_else(|| self.index.find(hash, |at| is_it(&at))) else {
             return (Lookup::Missing, None);
         };
         let header = memory.header(at);
@@ -338,7 +342,7 @@ impl Shard {
 /// Whether two keys are equal. Most keys are short: two overlapping words say
 /// it without a call.
 #[inline]
-fn same_key(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn same_key(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }

@@ -1,7 +1,9 @@
 //! Counters of the store. They live in the shards and are guarded by the
-//! shards' locks, so counting costs an addition. What most requests count stands
-//! first, so that it shares a cache line (see `Shard` and `ShardClass`).
+//! shards' locks, so counting costs an addition; reads without the lock count in
+//! `tally.rs`. What most requests count stands first, so that it shares a cache
+//! line (see `Shard` and `ShardClass`).
 
+use super::item::Queue;
 use super::segment::Usage;
 
 /// Makes a structure of counters that can be summed.
@@ -70,6 +72,19 @@ counters! {
         moves_to_warm,
         /// Moves to the end of a log.
         moves_within_lru,
+    }
+}
+
+impl ClassStats {
+    /// Hits on items of a queue.
+    #[inline]
+    pub(super) fn hits_to(&mut self, queue: Queue) -> &mut u64 {
+        match queue {
+            Queue::Hot => &mut self.hits_to_hot,
+            Queue::Warm => &mut self.hits_to_warm,
+            Queue::Cold => &mut self.hits_to_cold,
+            Queue::Temp => &mut self.hits_to_temp,
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use super::hit::Hit;
 use super::item::{HEADER, Item, Kind, Queue, Ref, USES_MAX, bit, item_size};
+use super::latch::Held;
 use super::logs::For;
+use super::peek::Hint;
 use super::policy::{self, Moment, Rank};
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
 use super::{Draft, NewItem, PinnedValue, Store, write_head};
-use crate::sync::MutexGuard;
 
 /// A shard, locked, opened at one key.
 ///
@@ -17,7 +19,7 @@ use crate::sync::MutexGuard;
 /// done as the visit ends.
 pub struct Visit<'a> {
     store: &'a Arc<Store>,
-    shard: MutexGuard<'a, Shard>,
+    shard: Held<'a, Shard>,
     hash: u64,
     moment: Moment,
     lookup: Lookup,
@@ -36,14 +38,16 @@ impl<'a> Visit<'a> {
     #[inline]
     pub(super) fn new(
         store: &'a Arc<Store>,
-        mut shard: MutexGuard<'a, Shard>,
+        mut shard: Held<'a, Shard>,
         key: &[u8],
         hash: u64,
+        hint: Hint,
     ) -> Self {
         // Not before the lock: a stamp from before a flush that another thread
         // saw would kill what that thread stored after it.
         let moment = store.common.moment();
-        let (lookup, at) = shard.find(&store.common, &moment, key, hash);
+        let hint = if shard.follows(hint.version) { hint.at } else { Ref::NONE };
+        let (lookup, at) = shard.find(&store.common, &moment, key, hash, hint);
         Self { store, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
     }
 
@@ -90,13 +94,14 @@ impl<'a> Visit<'a> {
     pub fn count_hit(&mut self) {
         let Some(item) = self.item() else { return };
         let (queue, class) = (item.header().queue(), item.header().class());
-        let stats = self.shard.stats(class);
-        match queue {
-            Queue::Hot => stats.hits_to_hot += 1,
-            Queue::Warm => stats.hits_to_warm += 1,
-            Queue::Cold => stats.hits_to_cold += 1,
-            Queue::Temp => stats.hits_to_temp += 1,
-        }
+        *self.shard.stats(class).hits_to(queue) += 1;
+    }
+
+    /// The item, for who reads it.
+    #[inline]
+    pub fn show(&mut self) -> Option<Hit<'_>> {
+        let item = Item::new(self.store.common.memory(), self.at.some()?);
+        Some(Hit::locked(item, self.moment, self.store, &mut self.shard, self.hash))
     }
 
     /// Notes that a store met the item (`add`): it counts as used.
@@ -108,8 +113,7 @@ impl<'a> Visit<'a> {
 
     /// Keeps the item's value readable beyond this visit.
     pub fn pin(&mut self) -> Option<PinnedValue> {
-        let at = self.at.some()?;
-        Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash, false))
+        self.show()?.pin().ok()
     }
 
     /// The same for a caller that waits for nobody meanwhile: it is no copy, so

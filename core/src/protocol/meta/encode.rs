@@ -12,7 +12,7 @@ use crate::protocol::classic::{push_line, push_number, push_value};
 use crate::protocol::text;
 use crate::reply::Reply;
 use crate::request::Key;
-use crate::store::{Visit, bit};
+use crate::store::{Disturbed, Hit, bit};
 
 impl Flags<'_> {
     /// What an `ms` answers is known before its value is there: the flags that
@@ -157,19 +157,19 @@ impl Encoder<'_, '_> {
 }
 
 impl Reply for Encoder<'_, '_> {
-    fn meta_hit(&mut self, visit: &mut Visit<'_>, tokens: MetaTokens) {
+    fn meta_hit(&mut self, hit: &mut Hit<'_>, tokens: MetaTokens) -> Result<(), Disturbed> {
         if self.long_opaque() {
-            return;
+            return Ok(());
         }
-        let moment = *visit.moment();
-        let Some(item) = visit.item() else { return };
-        let header = item.header();
+        let mark = self.out.mark();
+        let moment = *hit.moment();
+        let header = hit.header();
         let flags = self.flags;
         let value = flags.value && flags.compare != Some(header.cas());
         let bytes = self.out.bytes();
         if value {
             bytes.extend_from_slice(b"VA ");
-            push_number(bytes, item.len() as u64);
+            push_number(bytes, hit.len() as u64);
         } else {
             bytes.extend_from_slice(b"HD");
         }
@@ -180,7 +180,7 @@ impl Reply for Encoder<'_, '_> {
                 Some(b'N') if tokens.created => expiry = self.given.1.unwrap_or(expiry),
                 Some(b's') => {
                     bytes.extend_from_slice(b" s");
-                    push_number(bytes, item.len() as u64);
+                    push_number(bytes, hit.len() as u64);
                 }
                 Some(b't') => push_ttl(bytes, expiry, moment.now),
                 Some(b'c') => {
@@ -189,7 +189,7 @@ impl Reply for Encoder<'_, '_> {
                 }
                 Some(b'f') => {
                     bytes.extend_from_slice(b" f");
-                    push_number(bytes, u64::from(item.flags()));
+                    push_number(bytes, u64::from(hit.flags()));
                 }
                 Some(b'l') => {
                     bytes.extend_from_slice(b" l");
@@ -202,7 +202,7 @@ impl Reply for Encoder<'_, '_> {
                     bytes.push(b' ');
                     bytes.extend_from_slice(flag);
                 }
-                Some(b'k') => push_key(bytes, item.key(), header.has(bit::KEY_BINARY)),
+                Some(b'k') => push_key(bytes, hit.key(), header.has(bit::KEY_BINARY)),
                 _ => {}
             }
         }
@@ -212,9 +212,7 @@ impl Reply for Encoder<'_, '_> {
             }
         }
         bytes.extend_from_slice(b"\r\n");
-        if value {
-            push_value(self.out, visit);
-        }
+        if value { push_value(self.out, hit, &mark) } else { Ok(()) }
     }
 
     fn meta_miss(&mut self) {
@@ -293,16 +291,15 @@ impl Reply for Encoder<'_, '_> {
         }
     }
 
-    fn inspected(&mut self, visit: &mut Visit<'_>) {
-        let moment = *visit.moment();
-        let Some(item) = visit.item() else { return };
-        let header = item.header();
+    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+        let moment = *hit.moment();
+        let header = hit.header();
         let bytes = self.out.bytes();
         bytes.extend_from_slice(b"ME ");
         if header.has(bit::KEY_BINARY) {
-            bytes.extend_from_slice(STANDARD.encode(item.key()).as_bytes());
+            bytes.extend_from_slice(STANDARD.encode(hit.key()).as_bytes());
         } else {
-            bytes.extend_from_slice(item.key());
+            bytes.extend_from_slice(hit.key());
         }
         let ttl = match header.expiry() {
             0 => -1,
@@ -317,11 +314,12 @@ impl Reply for Encoder<'_, '_> {
             header.total(),
         );
         bytes.extend_from_slice(rest.as_bytes());
+        Ok(())
     }
 
     // What follows answers requests that meta lines never make.
-    fn hit(&mut self, visit: &mut Visit<'_>) {
-        self.inspected(visit);
+    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+        self.inspected(hit)
     }
 
     fn miss(&mut self, _key: Key<'_>) {

@@ -1,0 +1,244 @@
+//! What a read shows of the item that it found.
+
+#![expect(unsafe_code, reason = "a buffer's spare room is filled, then counted")]
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use super::Store;
+use super::item::{FLAGS, HEADER, Header, Item, Ref, bit};
+use super::latch::Latch;
+use super::memory::Memory;
+use super::pinned::PinnedValue;
+use super::policy::Moment;
+use super::shard::Shard;
+
+/// An item was copied without its shard's lock, and somebody changed the shard
+/// meanwhile: the copy is none. Who gets this undoes what it began and returns
+/// it; it is called again, with the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disturbed;
+
+/// An item that was found, as it is shown to who reads it.
+///
+/// Either its shard is locked meanwhile, or only its head is known and its value
+/// is copied without the lock, which may fail.
+pub struct Hit<'h> {
+    moment: Moment,
+    found: Found<'h>,
+}
+
+enum Found<'h> {
+    Locked { item: Item<'h>, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
+    Seen(Sight<'h>),
+}
+
+/// An item that was seen without the lock.
+pub(super) struct Sight<'h> {
+    pub(super) memory: &'h Memory,
+    pub(super) at: Ref,
+    pub(super) header: Header,
+    pub(super) key: &'h [u8],
+    pub(super) flags: u32,
+    pub(super) shard: &'h Latch<Shard>,
+    pub(super) version: u64,
+}
+
+/// Largest value that is copied without the lock: larger ones are not copied at
+/// all where that can be avoided.
+const LARGEST: usize = 4096;
+
+impl<'h> Sight<'h> {
+    /// The item at `at`, which is small, in one piece, and of this key, in the
+    /// shard that was at `version`. `None`: it is not, or that cannot be told.
+    #[inline]
+    pub(super) fn of(
+        memory: &'h Memory,
+        at: Ref,
+        key: &'h [u8],
+        shard: &'h Latch<Shard>,
+        version: u64,
+    ) -> Option<Self> {
+        let header = memory.header(at).copied();
+        if header.length() as usize > LARGEST || header.has(bit::CHUNKED) {
+            return None;
+        }
+        if usize::from(header.key_len()) != key.len() || !memory.is_racing(at, HEADER, key) {
+            return None;
+        }
+        let mut flags = [MaybeUninit::new(0); FLAGS];
+        if header.has(bit::HAS_FLAGS) {
+            memory.copy_racing(at, HEADER + key.len(), &mut flags);
+        }
+        // SAFETY: all of it was written.
+        let flags = u32::from_ne_bytes(flags.map(|byte| unsafe { byte.assume_init() }));
+        shard.is_at(version).then_some(Self { memory, at, header, key, flags, shard, version })
+    }
+
+    /// Copies the beginning of the value to `to`.
+    #[inline]
+    fn copy(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
+        debug_assert!(to.len() <= self.header.length() as usize);
+        self.memory.copy_racing(self.at, self.header.value_offset(), to);
+        if self.shard.is_at(self.version) { Ok(()) } else { Err(Disturbed) }
+    }
+}
+
+impl<'h> Hit<'h> {
+    /// An item whose shard is locked.
+    #[inline]
+    pub(super) fn locked(
+        item: Item<'h>,
+        moment: Moment,
+        store: &'h Arc<Store>,
+        shard: &'h mut Shard,
+        hash: u64,
+    ) -> Self {
+        Self { moment, found: Found::Locked { item, store, shard, hash } }
+    }
+
+    /// An item that was seen without the lock.
+    #[inline]
+    pub(super) fn seen(sight: Sight<'h>, moment: Moment) -> Self {
+        Self { moment, found: Found::Seen(sight) }
+    }
+
+    /// The moment at which it was found.
+    #[inline]
+    pub fn moment(&self) -> &Moment {
+        &self.moment
+    }
+
+    /// The item's header.
+    #[inline]
+    pub fn header(&self) -> &Header {
+        match &self.found {
+            Found::Locked { item, .. } => item.header(),
+            Found::Seen(sight) => &sight.header,
+        }
+    }
+
+    /// The item's key.
+    #[inline]
+    pub fn key(&self) -> &'h [u8] {
+        match &self.found {
+            Found::Locked { item, .. } => item.key(),
+            Found::Seen(sight) => sight.key,
+        }
+    }
+
+    /// The item's client flags.
+    #[inline]
+    pub fn flags(&self) -> u32 {
+        match &self.found {
+            Found::Locked { item, .. } => item.flags(),
+            Found::Seen(sight) => sight.flags,
+        }
+    }
+
+    /// Bytes of the value.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.header().length() as usize
+    }
+
+    /// Whether the value has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the value to `to`.
+    ///
+    /// # Errors
+    /// [`Disturbed`]; then nothing was appended.
+    #[inline]
+    pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), Disturbed> {
+        match &self.found {
+            Found::Locked { item, .. } => item.copy_to(to),
+            Found::Seen(sight) => {
+                let (before, length) = (to.len(), self.len());
+                to.reserve(length);
+                sight.copy(&mut to.spare_capacity_mut()[..length])?;
+                // SAFETY: so much was reserved, and is written.
+                unsafe { to.set_len(before + length) };
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the first bytes of the value to `to`, which is at most as long.
+    ///
+    /// # Errors
+    /// [`Disturbed`]; then `to` is anything.
+    ///
+    /// # Panics
+    /// If `to` is longer than the value.
+    #[inline]
+    pub fn fill(&self, mut to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
+        assert!(to.len() <= self.len());
+        match &self.found {
+            Found::Locked { item, .. } => {
+                for slice in item.slices() {
+                    let slice = &slice[..slice.len().min(to.len())];
+                    let (part, rest) = to.split_at_mut(slice.len());
+                    part.iter_mut().zip(slice).for_each(|(to, &byte)| {
+                        to.write(byte);
+                    });
+                    to = rest;
+                }
+                Ok(())
+            }
+            Found::Seen(sight) => sight.copy(to),
+        }
+    }
+
+    /// Shows the value in one piece: pieces are joined in `joined`, which is
+    /// emptied before.
+    ///
+    /// # Errors
+    /// [`Disturbed`]; then `found` was not called.
+    #[inline]
+    pub fn show<R>(&self, joined: &mut Vec<u8>, found: impl FnOnce(&[u8]) -> R) -> Result<R, Disturbed> {
+        match &self.found {
+            Found::Locked { item, .. } if !item.header().has(bit::CHUNKED) => {
+                Ok(found(item.slices().next().unwrap_or_default()))
+            }
+            Found::Locked { item, .. } => {
+                joined.clear();
+                item.copy_to(joined);
+                Ok(found(joined))
+            }
+            Found::Seen(sight) => {
+                let mut room = [const { MaybeUninit::uninit() }; LARGEST];
+                let room = &mut room[..self.len()];
+                sight.copy(room)?;
+                // SAFETY: all of it was written.
+                Ok(found(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), room.len()) }))
+            }
+        }
+    }
+
+    /// Whether the value lies in pieces: then it is large, and it takes time to
+    /// copy it.
+    #[inline]
+    pub fn is_in_pieces(&self) -> bool {
+        self.header().has(bit::CHUNKED)
+    }
+
+    /// Keeps the value readable for longer.
+    ///
+    /// # Errors
+    /// [`Disturbed`].
+    pub fn pin(&mut self) -> Result<PinnedValue, Disturbed> {
+        match &mut self.found {
+            Found::Locked { item, store, shard, hash } => {
+                Ok(PinnedValue::new(store, shard, item.at(), *hash, false))
+            }
+            Found::Seen(_) => {
+                let mut copy = Vec::new();
+                self.copy_to(&mut copy)?;
+                Ok(PinnedValue::copied(copy))
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads without the lock.
+//!
+//! ```text
+//!   version of the lock, even         -- odd: somebody changes the shard
+//!   bucket, header, key               -- large, or there is a use to note
+//!   version of the lock, the same     -- not the same
+//!      |
+//!   not there, or found: head shown
+//!   value copied
+//!   version of the lock, the same     -- not the same: Disturbed
+//!      |                                 |
+//!      done                              again, with the lock
+//! ```
+//!
+//! A reader writes to no memory but its thread's own, so readers on all cores
+//! share the lines of a hot item and of its shard's lock. A fetch that would change
+//! an item (its first of a second, or one of its first few) takes the lock, which
+//! is then told where the item is.
+
+use super::Store;
+use super::hit::{Hit, Sight};
+use super::item::{Queue, Ref};
+use super::policy;
+
+/// What can be told without the lock.
+pub enum Peek<'s> {
+    /// There is this item. When its value was read undisturbed, count it
+    /// ([`Store::count_peek`]).
+    Found(Hit<'s>),
+    /// There is none, and that was counted.
+    Missing,
+    /// This takes the lock.
+    Unknown(Hint),
+}
+
+/// Where an item may be: what a peek knows for a visit that follows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint {
+    pub(super) version: u64,
+    pub(super) at: Ref,
+}
+
+impl Store {
+    /// Looks an item up without the lock.
+    #[inline]
+    pub fn peek<'s>(&'s self, key: &'s [u8], hash: u64) -> Peek<'s> {
+        let (shard, common) = (self.shard(hash), &self.common);
+        let (Some(version), Some(tally)) = (shard.version(), self.tallies.own()) else {
+            return Peek::Unknown(Hint::default());
+        };
+        // What is dead at this moment was dead when the peek began, or dies in it.
+        let moment = common.moment();
+        let Some(at) = common.directory(common.shard_of(hash) as u32).look(hash) else {
+            return Peek::Unknown(Hint::default());
+        };
+        if at.is_none() {
+            if shard.is_at(version) {
+                tally.miss();
+                return Peek::Missing;
+            }
+            return Peek::Unknown(Hint::default());
+        }
+        let memory = common.memory();
+        let hint = Hint { version, at };
+        if !policy::is_settled(memory.header(at), &moment) {
+            return Peek::Unknown(hint);
+        }
+        match Sight::of(memory, at, key, shard, version) {
+            Some(sight) => Peek::Found(Hit::seen(sight, moment)),
+            None => Peek::Unknown(hint),
+        }
+    }
+
+    /// Counts a hit of a peek: once its value was read undisturbed.
+    #[inline]
+    pub fn count_peek(&self, class: u8, queue: Queue) {
+        if let Some(tally) = self.tallies.own() {
+            tally.hit(class, queue);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom), not(miri)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::CacheConfig;
+    use crate::store::NewItem;
+    use crate::watch::WatchHub;
+
+    /// Keys that are read, and overwritten where they are.
+    const KEYS: u64 = 4;
+
+    /// A store in which everything is evicted before long: 16 segments of 16 KiB.
+    fn store() -> Arc<Store> {
+        let config = CacheConfig { memory_limit: 256 * 1024, shards: Some(1), ..CacheConfig::default() };
+        let clock = Arc::new(Clock::new());
+        clock.freeze();
+        Arc::new(Store::new(&config, clock, Arc::new(WatchHub::default())).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    fn set(store: &Arc<Store>, key: &[u8], flags: u32, value: &[u8]) {
+        let hash = store.hash(key);
+        let class = store.class_for(key.len(), flags, value.len()).unwrap_or_default();
+        let new = NewItem { key, flags, expiry: 0, class, bits: 0 };
+        while store.visit(key, hash).publish(&new, &[value], store.next_cas()).is_err() {
+            assert_eq!(store.make_room(hash, class), Ok(()));
+        }
+    }
+
+    /// Uses an item until there is nothing more to note.
+    fn settle(store: &Arc<Store>, key: &[u8]) {
+        for _ in 0..8 {
+            store.visit(key, store.hash(key)).hit();
+        }
+    }
+
+    /// A peek at `key`, whose value is a version over and over: that, if it could
+    /// be told.
+    fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
+        let Peek::Found(hit) = store.peek(key, store.hash(key)) else { return None };
+        assert_eq!((hit.key(), hit.len()), (key, 160));
+        let flags = u64::from(hit.flags());
+        hit.show(&mut Vec::new(), |value| {
+            let (words, _) = value.as_chunks::<8>();
+            let version = u64::from_le_bytes(words[0]);
+            assert!(words.iter().all(|&word| word == version.to_le_bytes()), "torn");
+            assert!(flags <= version, "flags of another version");
+            version
+        })
+        .ok()
+    }
+
+    /// Some overwrite in place, some make the store clean and use its memory again
+    /// and again; who peeks sees no half of anything, and no time that goes back.
+    #[test]
+    fn readers_without_the_lock_see_whole_values_in_order() {
+        let (store, done, seen) = (store(), AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            let (store, done, seen) = (&store, &done, &seen);
+            scope.spawn(move || {
+                let end = Instant::now() + Duration::from_secs(2);
+                let mut version = 0_u64;
+                while Instant::now() < end {
+                    version += 1;
+                    let key = (version % KEYS).to_be_bytes();
+                    set(store, &key, 1 + version as u32 / 2, &version.to_le_bytes().repeat(20));
+                    settle(store, &key);
+                    for _ in 0..version % 8 {
+                        thread::yield_now();
+                    }
+                }
+                done.store(true, Relaxed);
+            });
+            scope.spawn(move || {
+                let mut n = 0_u64;
+                while !done.load(Relaxed) {
+                    n += 1;
+                    set(store, &(1000 + n % 3000).to_be_bytes(), 0, &[0xff; 250]);
+                    if n.is_multiple_of(64) {
+                        thread::yield_now();
+                    }
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    let mut newest = [0; KEYS as usize];
+                    while !done.load(Relaxed) {
+                        for (key, newest) in newest.iter_mut().enumerate() {
+                            if let Some(version) = version_of(store, &(key as u64).to_be_bytes()) {
+                                assert!(version >= *newest, "{version} after {newest}");
+                                *newest = version;
+                                seen.fetch_add(1, Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert!(seen.load(Relaxed) > 1000, "{}", seen.load(Relaxed));
+    }
+
+    #[test]
+    fn what_there_is_to_note_takes_the_lock() {
+        let store = store();
+        let peeks = |key: &[u8]| match store.peek(key, store.hash(key)) {
+            Peek::Found(_) => "found",
+            Peek::Missing => "missing",
+            Peek::Unknown(_) => "unknown",
+        };
+        assert_eq!(peeks(b"a"), "missing");
+        set(&store, b"a", 0, b"1");
+        assert_eq!(peeks(b"a"), "unknown");
+        settle(&store, b"a");
+        assert_eq!(peeks(b"a"), "found");
+        // A new second is to be noted; an item that dies is to be removed.
+        store.common.clock.advance(1);
+        assert_eq!(peeks(b"a"), "unknown");
+        settle(&store, b"a");
+        assert_eq!(peeks(b"a"), "found");
+        store.flush();
+        assert_eq!(peeks(b"a"), "unknown");
+        assert!(store.visit(b"a", store.hash(b"a")).item().is_none());
+        assert_eq!(peeks(b"a"), "missing");
+        // Who holds the lock may be about to change anything.
+        let visit = store.visit(b"b", store.hash(b"b"));
+        assert_eq!(peeks(b"a"), "unknown");
+        drop(visit);
+        // What is large is copied by nobody who could help it.
+        set(&store, b"c", 0, &[1; 1800]);
+        settle(&store, b"c");
+        assert_eq!(peeks(b"c"), "found");
+    }
+}

@@ -1,0 +1,220 @@
+//! What reads without a lock count: each thread on cache lines of its own, so
+//! that counting neither waits nor is waited for.
+//!
+//! A thread has one *place* in the tallies of all stores, from its first read
+//! until it ends. There are [`PLACES`]; a thread that gets none reads with the
+//! lock, as writers do.
+
+#![expect(unsafe_code, reason = "a table of counters is zeroed by the system")]
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::classes::CLASSES;
+use super::item::{QUEUES, Queue};
+use super::memory::Table;
+use super::stats::{ClassStats, CommandStats};
+use crate::sync::Mutex;
+
+/// Threads that count at the same time.
+const PLACES: usize = 64;
+
+/// Counters of a thread: hits by class and queue, then misses.
+const COUNTERS: usize = CLASSES * QUEUES.len() + 1;
+
+/// The last of them.
+const MISSES: usize = COUNTERS - 1;
+
+/// The counters of one thread. Nobody else changes them.
+#[repr(C, align(128))]
+struct Own([AtomicU64; COUNTERS]);
+
+/// Counts of reads without a lock.
+pub(super) struct Tallies {
+    table: Table<Own>,
+    /// What had been counted when statistics were last reset.
+    before: Mutex<Vec<u64>>,
+}
+
+/// The counters of the thread that asked for them.
+#[derive(Clone, Copy)]
+pub(super) struct Tally<'a>(&'a Own);
+
+impl Tallies {
+    /// # Errors
+    /// If there is no memory.
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: counters are atomic integers, for which all zeros is valid.
+        let table = unsafe { Table::zeroed(PLACES)? };
+        Ok(Self { table, before: Mutex::new(vec![0; COUNTERS]) })
+    }
+
+    /// This thread's counters, if it has a place.
+    #[inline]
+    pub(super) fn own(&self) -> Option<Tally<'_>> {
+        let number = PLACE.try_with(Place::number).ok()?;
+        self.table.get(number).map(Tally)
+    }
+
+    /// Adds what was counted since the last reset.
+    pub(super) fn add_to<'c>(
+        &self,
+        commands: &mut CommandStats,
+        classes: impl Iterator<Item = &'c mut ClassStats>,
+    ) {
+        let now = self.sums();
+        let before = self.before.lock();
+        let since = |counter: usize| now[counter].wrapping_sub(before[counter]);
+        commands.get_cmds += since(MISSES);
+        commands.get_misses += since(MISSES);
+        for (class, counts) in classes.enumerate() {
+            for queue in QUEUES {
+                let hits = since(counter(class as u8, queue));
+                commands.get_cmds += hits;
+                *counts.hits_to(queue) += hits;
+            }
+        }
+    }
+
+    /// Counts from 0 from now on.
+    pub(super) fn reset(&self) {
+        *self.before.lock() = self.sums();
+    }
+
+    fn sums(&self) -> Vec<u64> {
+        let mut sums = vec![0; COUNTERS];
+        for own in self.table.iter() {
+            for (sum, count) in sums.iter_mut().zip(&own.0) {
+                *sum += count.load(Relaxed);
+            }
+        }
+        sums
+    }
+}
+
+impl Tally<'_> {
+    /// Counts a get that found an item.
+    #[inline]
+    pub(super) fn hit(self, class: u8, queue: Queue) {
+        self.count(counter(class, queue));
+    }
+
+    /// Counts a get that found nothing.
+    #[inline]
+    pub(super) fn miss(self) {
+        self.count(MISSES);
+    }
+
+    #[inline]
+    fn count(self, counter: usize) {
+        let counter = &self.0.0[counter];
+        counter.store(counter.load(Relaxed) + 1, Relaxed);
+    }
+}
+
+/// The counter of hits on items of a class in a queue.
+#[inline]
+fn counter(class: u8, queue: Queue) -> usize {
+    usize::from(class) % CLASSES * QUEUES.len() + queue as usize
+}
+
+/// The places that threads have, a bit each.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+const _: () = assert!(PLACES == u64::BITS as usize);
+
+thread_local! {
+    static PLACE: Place = const { Place(Cell::new(Place::UNKNOWN)) };
+}
+
+/// The place of a thread.
+struct Place(Cell<usize>);
+
+impl Place {
+    /// It did not ask for one yet.
+    const UNKNOWN: usize = usize::MAX;
+    /// There was none when it asked.
+    const NONE: usize = PLACES;
+
+    #[inline]
+    fn number(&self) -> usize {
+        match self.0.get() {
+            Self::UNKNOWN => self.take(),
+            number => number,
+        }
+    }
+
+    #[cold]
+    fn take(&self) -> usize {
+        let taken = TAKEN.fetch_update(Acquire, Relaxed, |taken| {
+            let free = !taken;
+            (free != 0).then(|| taken | free & free.wrapping_neg())
+        });
+        self.0.set(taken.map_or(Self::NONE, |before| (!before).trailing_zeros() as usize));
+        self.0.get()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0.get() < PLACES {
+            // Who takes it next sees all that was counted.
+            TAKEN.fetch_and(!(1 << self.0.get()), Release);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, Barrier};
+    use std::thread;
+
+    use super::*;
+
+    fn counted(tallies: &Tallies) -> (u64, u64, u64) {
+        let (mut commands, mut classes) = (CommandStats::default(), vec![ClassStats::default(); CLASSES]);
+        tallies.add_to(&mut commands, classes.iter_mut());
+        let warm = classes.iter().map(|class| class.hits_to_warm).sum();
+        (commands.get_cmds, commands.get_misses, warm)
+    }
+
+    #[test]
+    fn what_all_threads_count_is_added() {
+        let tallies = Arc::new(Tallies::new().unwrap_or_else(|e| unreachable!("{e}")));
+        // More than there are places for.
+        let barrier = Arc::new(Barrier::new(PLACES + 10));
+        let threads: Vec<_> = (0..PLACES + 10)
+            .map(|n| {
+                let (tallies, barrier) = (Arc::clone(&tallies), Arc::clone(&barrier));
+                thread::spawn(move || {
+                    let own = tallies.own();
+                    barrier.wait();
+                    for _ in 0..1000 {
+                        own.inspect(|own| own.hit(n as u8 % 60, Queue::Warm));
+                    }
+                    own.inspect(|own| own.miss());
+                    barrier.wait();
+                    u64::from(own.is_some())
+                })
+            })
+            .collect();
+        let counting: u64 = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
+        assert!((1..=PLACES as u64).contains(&counting), "{counting}");
+        assert_eq!(counted(&tallies), (counting * 1001, counting, counting * 1000));
+        tallies.reset();
+        assert_eq!(counted(&tallies), (0, 0, 0));
+    }
+
+    #[test]
+    fn threads_that_end_make_place() {
+        for _ in 0..3 * PLACES {
+            let had = thread::spawn(|| PLACE.with(Place::number)).join();
+            // Other tests have their threads, but not as many.
+            assert!(had.is_ok_and(|number| number < PLACES));
+        }
+    }
+}
