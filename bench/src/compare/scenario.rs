@@ -21,6 +21,8 @@ pub struct Scenario {
     pub batch: u32,
     pub value_size: u32,
     pub keys: u32,
+    /// Nothing is stored before: what is set is new, and a server's index grows all the time.
+    fresh: bool,
     /// Skew of the choice of keys, if any.
     theta: Option<f64>,
     /// How requests follow one another, except in an open loop.
@@ -46,6 +48,7 @@ const P32: Scenario = Scenario {
     batch: 1,
     value_size: 100,
     keys: 10_000,
+    fresh: false,
     theta: None,
     pace: Pace::Closed,
     open: None,
@@ -62,6 +65,12 @@ const MEBIBYTE: u32 = (1 << 20) - (1 << 10);
 
 /// The same with ten million items: 1.3 GB of keys and values, and what each server needs beside them.
 const P32_10M: Scenario = Scenario { keys: 10_000_000, memory: 2560, ..P32 };
+
+/// Half gets and half sets, of many more items than fit: what is set is mostly new, and others go for it.
+const CHURN: Scenario = Scenario { gets: 0.5, keys: 2_000_000, memory: 64, ..P1 };
+
+/// The same of more items than are ever stored, into a server that is empty at first.
+const GROW: Scenario = Scenario { keys: 1 << 30, memory: 1024, fresh: true, ..CHURN };
 
 /// Half of the base's peak, and near enough to it that queues form.
 const HALF: Option<f64> = Some(0.5);
@@ -90,6 +99,10 @@ const ALL: &[Scenario] = &[
     Scenario { name: "half-mixed100-c50", gets: 0.9, open: HALF, ..P1 },
     Scenario { name: "high-get100-c50", open: HIGH, ..P1 },
     Scenario { name: "high-mixed100-c50", gets: 0.9, open: HIGH, ..P1 },
+    Scenario { name: "half-churn100-c50", open: HALF, ..CHURN },
+    Scenario { name: "high-churn100-c50", open: HIGH, ..CHURN },
+    Scenario { name: "half-grow100-c50", open: HALF, ..GROW },
+    Scenario { name: "high-grow100-c50", open: HIGH, ..GROW },
     Scenario { name: "get10-p32", value_size: 10, ..P32 },
     Scenario { name: "set10-p32", value_size: 10, gets: 0.0, ..P32 },
     Scenario { name: "get4k-p32", value_size: 4096, ..P32 },
@@ -127,6 +140,11 @@ impl Scenario {
             None => Choice::Uniform(u64::from(self.keys)),
         };
         Workload::new(Mix::of(self.gets), self.batch, choice)
+    }
+
+    /// How many of the items are stored before the load begins.
+    pub fn filled(&self) -> u64 {
+        if self.fresh { 0 } else { u64::from(self.keys) }
     }
 
     /// Share of gets among the requests.
@@ -193,7 +211,7 @@ mod tests {
     #[test]
     fn scenarios_are_chosen_by_name_or_beginning() {
         assert_eq!(names(&["get100-p32"], false), ["get100-p32"]);
-        assert_eq!(names(&["half", "bin"], false).len(), 4);
+        assert_eq!(names(&["half", "bin"], false).len(), 6);
         assert_eq!(names(&[], false).len(), ALL.len());
         assert!(names(&[], true).len() < 10);
         assert!(choose(&["nothing".to_owned()], false).is_err());

@@ -1,4 +1,4 @@
-//! `bench inprocess`: what the cache costs as a library, beside a `HashMap` behind a mutex.
+//! `bench inprocess`: what the cache costs as a library, beside a `HashMap` behind a mutex, and one that nobody changes.
 //!
 //! All of it runs in this process. Subjects take turns within each round; costs are the CPU time of the
 //! measuring thread, the median over the rounds, so that other work on the machine shows in the caches it
@@ -10,6 +10,7 @@ mod subject;
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
@@ -23,7 +24,7 @@ use crate::lengths::Lengths;
 use crate::random::Random;
 use crate::results::Results;
 use crate::usage;
-use subject::{KEY, Key, Map, Subject};
+use subject::{Frozen, KEY, Key, Map, Reader, Subject};
 
 /// Keys of the hot measurements.
 const HOT: u64 = 10_000;
@@ -158,6 +159,7 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
     let one = || vec![&*asked[0]];
     let two = || vec![&*asked[0], &*asked[1]];
     let mut cases = Vec::new();
+    let frozen: Frozen = map.lock().clone();
     let (mine, map) = (Works::new(&mine, value), Works::new(&map, value));
     for works in [&mine, &map].into_iter().take(if options.alone { 1 } else { 2 }) {
         cases.push(works.case("get hot", one(), &*works.get));
@@ -169,6 +171,15 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
         cases.push(works.case("set uniform", two(), &*works.set));
         cases.push(works.case("get one key", vec![&single], &*works.get));
         cases.push(works.case("get one key", vec![&single; 2], &*works.get));
+    }
+    let frozen = Reads::new(&frozen, value.len());
+    if !options.alone {
+        for asked in [one(), two()] {
+            cases.push(frozen.case("get uniform", asked, &*frozen.get));
+        }
+        for count in 1..=2 {
+            cases.push(frozen.case("get one key", vec![&single; count], &*frozen.get));
+        }
     }
     Ok(measure(options, cases))
 }
@@ -196,19 +207,23 @@ fn cold(options: &Inprocess) -> Result<Vec<Line>> {
     Ok(measure(options, cases))
 }
 
-/// What can be done with a subject.
-struct Works<'a> {
+/// How a subject is read.
+struct Reads<'a> {
     name: &'static str,
     get: Box<Work<'a>>,
     many: Box<Work<'a>>,
+}
+
+/// What can be done with a subject.
+struct Works<'a> {
+    reads: Reads<'a>,
     set: Box<Work<'a>>,
 }
 
-impl<'a> Works<'a> {
-    fn new<S: Subject>(subject: &'a S, value: &'a [u8]) -> Self {
-        let length = value.len();
+impl<'a> Reads<'a> {
+    fn new<R: Reader>(subject: &'a R, length: usize) -> Self {
         Self {
-            name: S::NAME,
+            name: R::NAME,
             get: Box::new(move |keys, to| {
                 for key in keys {
                     to.clear();
@@ -221,16 +236,30 @@ impl<'a> Works<'a> {
                     assert_eq!(subject.get_many(keys), keys.len() * length, "an item is missing");
                 }
             }),
-            set: Box::new(move |keys, _| {
-                for key in keys {
-                    subject.set(key, value);
-                }
-            }),
         }
     }
 
     fn case(&'a self, name: &'static str, asked: Vec<&'a [Key]>, work: &'a Work<'a>) -> Case<'a> {
         Case { name, subject: self.name, asked, work, turns: Vec::new() }
+    }
+}
+
+impl<'a> Works<'a> {
+    fn new<S: Subject>(subject: &'a S, value: &'a [u8]) -> Self {
+        let set = move |keys: &[Key], _: &mut Vec<u8>| {
+            for key in keys {
+                subject.set(key, value);
+            }
+        };
+        Self { reads: Reads::new(subject, value.len()), set: Box::new(set) }
+    }
+}
+
+impl<'a> Deref for Works<'a> {
+    type Target = Reads<'a>;
+
+    fn deref(&self) -> &Reads<'a> {
+        &self.reads
     }
 }
 
@@ -335,7 +364,7 @@ impl Case<'_> {
 impl Line {
     /// How the line stands to the project's goals.
     fn goal(&self) -> Option<String> {
-        if self.subject != <std::sync::Arc<memcache_core::cache::Cache> as Subject>::NAME {
+        if self.subject != <std::sync::Arc<memcache_core::cache::Cache> as Reader>::NAME {
             return None;
         }
         let (goal, holds) = match (self.inprocess, self.scaling) {
@@ -369,9 +398,9 @@ mod tests {
             results: None,
         };
         let lines = hot(&options).unwrap_or_default();
-        assert_eq!(lines.len(), 18);
+        assert_eq!(lines.len(), 22);
         assert!(lines.iter().all(|line| line.cpu_ns > 0.0 && line.rate > 0.0));
-        assert_eq!(lines.iter().filter(|line| line.scaling.is_some()).count(), 6);
+        assert_eq!(lines.iter().filter(|line| line.scaling.is_some()).count(), 8);
         assert!((1.9..2.1).contains(&median([3.0, 1.0, 2.0].into_iter())));
     }
 }

@@ -16,8 +16,8 @@ pub const KEY: usize = 16;
 /// The key of an item.
 pub type Key = [u8; KEY];
 
-/// Something that keeps values by key, for several threads.
-pub trait Subject: Sync {
+/// Something that finds values by key, for several threads.
+pub trait Reader: Sync {
     /// Its name in the results.
     const NAME: &'static str;
 
@@ -26,7 +26,10 @@ pub trait Subject: Sync {
 
     /// Looks at the values of `keys`; how many bytes there were.
     fn get_many(&self, keys: &[Key]) -> usize;
+}
 
+/// Something that also keeps them.
+pub trait Subject: Reader {
     /// Stores a value.
     fn set(&self, key: &Key, value: &[u8]);
 }
@@ -38,7 +41,7 @@ pub fn cache(items: usize, value: usize) -> Result<Arc<Cache>> {
     Cache::new(config).map_err(|error| Error::Usage(error.to_string()))
 }
 
-impl Subject for Arc<Cache> {
+impl Reader for Arc<Cache> {
     const NAME: &'static str = "cache";
 
     #[inline]
@@ -52,7 +55,9 @@ impl Subject for Arc<Cache> {
         Cache::get_many(self, keys, |_, value| bytes += value.last().map_or(0, |_| value.len()));
         bytes
     }
+}
 
+impl Subject for Arc<Cache> {
     #[inline]
     fn set(&self, key: &Key, value: &[u8]) {
         // What does not fit is missed afterwards, and that is noticed.
@@ -60,26 +65,47 @@ impl Subject for Arc<Cache> {
     }
 }
 
-/// A hash map behind a mutex.
-pub type Map = Mutex<HashMap<Key, Box<[u8]>>>;
+/// A hash map that nobody changes any more: reading it is all that the machine can
+/// do with two threads.
+pub type Frozen = HashMap<Key, Box<[u8]>>;
 
-impl Subject for Map {
-    const NAME: &'static str = "mutex-hashmap";
+impl Reader for Frozen {
+    const NAME: &'static str = "frozen-hashmap";
 
     #[inline]
     fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool {
-        let map = self.lock();
-        let Some(value) = map.get(key) else { return false };
+        let Some(value) = HashMap::get(self, key) else { return false };
         to.extend_from_slice(value);
         true
     }
 
     #[inline]
     fn get_many(&self, keys: &[Key]) -> usize {
-        let map = self.lock();
-        keys.iter().filter_map(|key| map.get(key)).map(|value| value.last().map_or(0, |_| value.len())).sum()
+        keys.iter()
+            .filter_map(|key| HashMap::get(self, key))
+            .map(|value| value.last().map_or(0, |_| value.len()))
+            .sum()
+    }
+}
+
+/// A hash map behind a mutex.
+pub type Map = Mutex<HashMap<Key, Box<[u8]>>>;
+
+impl Reader for Map {
+    const NAME: &'static str = "mutex-hashmap";
+
+    #[inline]
+    fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool {
+        Reader::get(&*self.lock(), key, to)
     }
 
+    #[inline]
+    fn get_many(&self, keys: &[Key]) -> usize {
+        Reader::get_many(&*self.lock(), keys)
+    }
+}
+
+impl Subject for Map {
     #[inline]
     fn set(&self, key: &Key, value: &[u8]) {
         let mut map = self.lock();

@@ -20,7 +20,7 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
-use crate::store::{Disturbed, Hint, Hit, Lookup, Peek, Store, Visit};
+use crate::store::{Disturbed, Hint, Hit, Lookup, Store, Visit};
 use crate::watch::{WatchHub, kind};
 
 /// A cache.
@@ -92,7 +92,11 @@ impl Cache {
 
     /// Opens a key, of which `hint` tells where it may be, and tells watchers who
     /// fetch.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a visit is many words: to move it takes longer than to make it"
+    )]
+    #[inline(always)]
     fn open(&self, key: &[u8], hash: u64, client: i32, hint: Hint) -> Visit<'_> {
         let visit = self.store.visit_at(key, hash, hint);
         events::fetched(&self.watch, key, &visit, client);
@@ -100,9 +104,14 @@ impl Cache {
     }
 
     /// Like [`Cache::open`], but tells watchers only the first time.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as for `open`")]
+    #[inline(always)]
     fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool, hint: Hint) -> Visit<'_> {
-        if again { self.store.visit(key, hash) } else { self.open(key, hash, client, hint) }
+        let visit = self.store.visit_at(key, hash, hint);
+        if !again {
+            events::fetched(&self.watch, key, &visit, client);
+        }
+        visit
     }
 
     /// Reads an item: `show` runs with it, maybe while its shard is locked, or, if
@@ -165,15 +174,7 @@ impl Cache {
         if self.prefixes.enabled() || self.watch.wants(kind::FETCHERS) {
             return Err(Hint::default());
         }
-        match self.store.peek(key, hash) {
-            Peek::Found(mut hit) => {
-                let shown = show(&mut hit).map_err(|Disturbed| Hint::default())?;
-                self.store.count_peek(hit.header().class(), hit.header().queue());
-                Ok(Some(shown))
-            }
-            Peek::Missing => Ok(None),
-            Peek::Unknown(hint) => Err(hint),
-        }
+        self.store.peek(key, hash, show)
     }
 
     /// Counts a fetch. `None`: it is a miss.

@@ -219,6 +219,7 @@ impl Verdict {
 
 /// memcached's rules of storing (its `do_store_item`). `again`: this request was
 /// judged and counted before.
+#[inline]
 fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };
     let Some(item) = visit.item() else {

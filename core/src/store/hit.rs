@@ -24,13 +24,13 @@ pub struct Disturbed;
 /// Either its shard is locked meanwhile, or only its head is known and its value
 /// is copied without the lock, which may fail.
 pub struct Hit<'h> {
-    moment: Moment,
+    moment: &'h Moment,
     found: Found<'h>,
 }
 
 enum Found<'h> {
     Locked { item: Item<'h>, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
-    Seen(Sight<'h>),
+    Seen(&'h Sight<'h>),
 }
 
 /// An item that was seen without the lock.
@@ -89,7 +89,7 @@ impl<'h> Hit<'h> {
     #[inline]
     pub(super) fn locked(
         item: Item<'h>,
-        moment: Moment,
+        moment: &'h Moment,
         store: &'h Arc<Store>,
         shard: &'h mut Shard,
         hash: u64,
@@ -99,14 +99,14 @@ impl<'h> Hit<'h> {
 
     /// An item that was seen without the lock.
     #[inline]
-    pub(super) fn seen(sight: Sight<'h>, moment: Moment) -> Self {
+    pub(super) fn seen(sight: &'h Sight<'h>, moment: &'h Moment) -> Self {
         Self { moment, found: Found::Seen(sight) }
     }
 
     /// The moment at which it was found.
     #[inline]
     pub fn moment(&self) -> &Moment {
-        &self.moment
+        self.moment
     }
 
     /// The item's header.
@@ -153,16 +153,18 @@ impl<'h> Hit<'h> {
     /// [`Disturbed`]; then nothing was appended.
     #[inline]
     pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), Disturbed> {
-        match &self.found {
-            Found::Locked { item, .. } => item.copy_to(to),
-            Found::Seen(sight) => {
-                let (before, length) = (to.len(), self.len());
-                to.reserve(length);
-                sight.copy(&mut to.spare_capacity_mut()[..length])?;
-                // SAFETY: so much was reserved, and is written.
-                unsafe { to.set_len(before + length) };
+        let sight = match &self.found {
+            Found::Locked { item, .. } => {
+                item.copy_to(to);
+                return Ok(());
             }
-        }
+            Found::Seen(sight) => sight,
+        };
+        let (before, length) = (to.len(), self.len());
+        to.reserve(length);
+        sight.copy(&mut to.spare_capacity_mut()[..length])?;
+        // SAFETY: so much was reserved, and is written.
+        unsafe { to.set_len(before + length) };
         Ok(())
     }
 

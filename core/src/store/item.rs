@@ -291,6 +291,12 @@ impl Header {
     pub(crate) const MARKED: u16 =
         bit::FETCHED | bit::ACTIVE | bit::USED | bit::RECENT | USES_MAX << USES_SHIFT;
 
+    /// The state of a LINKED item.
+    #[inline]
+    pub(crate) fn linked(queue: Queue, uses: u16) -> u16 {
+        Kind::Linked as u16 | (queue as u16) << QUEUE_SHIFT | uses.min(USES_MAX) << USES_SHIFT
+    }
+
     /// Whether `state` is that of an item of the flat policy.
     #[inline]
     pub(crate) fn is_cold(state: u16) -> bool {

@@ -51,7 +51,7 @@ pub use self::hit::{Disturbed, Hit};
 pub use self::item::{HEADER, Header, Item, bit, item_size};
 use self::item::{Kind, Ref};
 use self::latch::Latch;
-pub use self::peek::{Hint, Peek};
+pub use self::peek::Hint;
 pub use self::pinned::PinnedValue;
 use self::policy::Rank;
 pub use self::policy::{Moment, Tuning};
@@ -164,7 +164,11 @@ impl Store {
     }
 
     /// The same after a peek, which tells where to look first.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a visit is many words: to move it takes longer than to make it"
+    )]
+    #[inline(always)]
     pub fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64, hint: Hint) -> Visit<'a> {
         Visit::new(self, self.shard(hash).lock(), key, hash, hint)
     }
@@ -557,6 +561,13 @@ pub struct NewItem<'a> {
 
 /// Writes header, key and flags of an entry that nobody can find.
 fn write_head(common: &Common, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
+    common.memory().write(at, HEADER, new.key);
+    write_header(common, at, new, length, bits);
+}
+
+/// Writes header and flags of an entry that has this key.
+#[inline]
+fn write_header(common: &Common, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
     let memory = common.memory();
     let flagged = if new.flags == 0 { 0 } else { bit::HAS_FLAGS };
     memory.header(at).start(
@@ -566,7 +577,6 @@ fn write_head(common: &Common, at: Ref, new: &NewItem<'_>, length: usize, bits: 
         new.expiry,
         new.bits | bits | flagged,
     );
-    memory.write(at, HEADER, new.key);
     if new.flags != 0 {
         memory.write(at, HEADER + new.key.len(), &new.flags.to_ne_bytes());
     }

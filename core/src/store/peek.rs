@@ -18,20 +18,9 @@
 //! is then told where the item is.
 
 use super::Store;
-use super::hit::{Hit, Sight};
-use super::item::{Queue, Ref};
+use super::hit::{Disturbed, Hit, Sight};
+use super::item::Ref;
 use super::policy;
-
-/// What can be told without the lock.
-pub enum Peek<'s> {
-    /// There is this item. When its value was read undisturbed, count it
-    /// ([`Store::count_peek`]).
-    Found(Hit<'s>),
-    /// There is none, and that was counted.
-    Missing,
-    /// This takes the lock.
-    Unknown(Hint),
-}
 
 /// Where an item may be: what a peek knows for a visit that follows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,42 +30,42 @@ pub struct Hint {
 }
 
 impl Store {
-    /// Looks an item up without the lock.
+    /// Shows an item to `show` without the lock, and counts that. `None`: there is
+    /// no item.
+    ///
+    /// # Errors
+    /// If this takes the lock.
     #[inline]
-    pub fn peek<'s>(&'s self, key: &'s [u8], hash: u64) -> Peek<'s> {
+    pub fn peek<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
+    ) -> Result<Option<R>, Hint> {
+        let unknown = Hint::default();
         let (shard, common) = (self.shard(hash), &self.common);
-        let (Some(version), Some(tally)) = (shard.version(), self.tallies.own()) else {
-            return Peek::Unknown(Hint::default());
-        };
+        let version = shard.version().ok_or(unknown)?;
+        let tally = self.tallies.own().ok_or(unknown)?;
         // What is dead at this moment was dead when the peek began, or dies in it.
         let moment = common.moment();
-        let Some(at) = common.directory(common.shard_of(hash) as u32).look(hash) else {
-            return Peek::Unknown(Hint::default());
-        };
+        let at = common.directory(common.shard_of(hash) as u32).look(hash).ok_or(unknown)?;
         if at.is_none() {
-            if shard.is_at(version) {
+            return if shard.is_at(version) {
                 tally.miss();
-                return Peek::Missing;
-            }
-            return Peek::Unknown(Hint::default());
+                Ok(None)
+            } else {
+                Err(unknown)
+            };
         }
         let memory = common.memory();
         let hint = Hint { version, at };
         if !policy::is_settled(memory.header(at), &moment) {
-            return Peek::Unknown(hint);
+            return Err(hint);
         }
-        match Sight::of(memory, at, key, shard, version) {
-            Some(sight) => Peek::Found(Hit::seen(sight, moment)),
-            None => Peek::Unknown(hint),
-        }
-    }
-
-    /// Counts a hit of a peek: once its value was read undisturbed.
-    #[inline]
-    pub fn count_peek(&self, class: u8, queue: Queue) {
-        if let Some(tally) = self.tallies.own() {
-            tally.hit(class, queue);
-        }
+        let sight = Sight::of(memory, at, key, shard, version).ok_or(hint)?;
+        let shown = show(&mut Hit::seen(&sight, &moment)).map_err(|Disturbed| unknown)?;
+        tally.hit(sight.header.class(), sight.header.queue());
+        Ok(Some(shown))
     }
 }
 
@@ -123,17 +112,18 @@ mod tests {
     /// A peek at `key`, whose value is a version over and over: that, if it could
     /// be told.
     fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
-        let Peek::Found(hit) = store.peek(key, store.hash(key)) else { return None };
-        assert_eq!((hit.key(), hit.len()), (key, 160));
-        let flags = u64::from(hit.flags());
-        hit.show(&mut Vec::new(), |value| {
-            let (words, _) = value.as_chunks::<8>();
-            let version = u64::from_le_bytes(words[0]);
-            assert!(words.iter().all(|&word| word == version.to_le_bytes()), "torn");
-            assert!(flags <= version, "flags of another version");
-            version
-        })
-        .ok()
+        let seen = store.peek(key, store.hash(key), |hit| {
+            assert_eq!((hit.key(), hit.len()), (key, 160));
+            let flags = u64::from(hit.flags());
+            hit.show(&mut Vec::new(), |value| {
+                let (words, _) = value.as_chunks::<8>();
+                let version = u64::from_le_bytes(words[0]);
+                assert!(words.iter().all(|&word| word == version.to_le_bytes()), "torn");
+                assert_eq!(flags, 1 + version / 2, "flags of another version");
+                version
+            })
+        });
+        seen.ok()?
     }
 
     /// Some overwrite in place, some make the store clean and use its memory again
@@ -188,10 +178,10 @@ mod tests {
     #[test]
     fn what_there_is_to_note_takes_the_lock() {
         let store = store();
-        let peeks = |key: &[u8]| match store.peek(key, store.hash(key)) {
-            Peek::Found(_) => "found",
-            Peek::Missing => "missing",
-            Peek::Unknown(_) => "unknown",
+        let peeks = |key: &[u8]| match store.peek(key, store.hash(key), |_| Ok(())) {
+            Ok(Some(())) => "found",
+            Ok(None) => "missing",
+            Err(_) => "unknown",
         };
         assert_eq!(peeks(b"a"), "missing");
         set(&store, b"a", 0, b"1");

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::hit::Hit;
-use super::item::{HEADER, Item, Kind, Queue, Ref, USES_MAX, bit, item_size};
+use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
 use super::latch::Held;
 use super::logs::For;
 use super::peek::Hint;
 use super::policy::{self, Moment, Rank};
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
-use super::{Draft, NewItem, PinnedValue, Store, write_head};
+use super::{Draft, NewItem, PinnedValue, Store, write_head, write_header};
 
 /// A shard, locked, opened at one key.
 ///
@@ -101,7 +101,7 @@ impl<'a> Visit<'a> {
     #[inline]
     pub fn show(&mut self) -> Option<Hit<'_>> {
         let item = Item::new(self.store.common.memory(), self.at.some()?);
-        Some(Hit::locked(item, self.moment, self.store, &mut self.shard, self.hash))
+        Some(Hit::locked(item, &self.moment, self.store, &mut self.shard, self.hash))
     }
 
     /// Notes that a store met the item (`add`): it counts as used.
@@ -143,24 +143,29 @@ impl<'a> Visit<'a> {
         let memory = common.memory();
         let extent = item_size(new.key.len(), new.flags, length);
         let size = common.segments.round(extent);
+        let state = Header::linked(queue, uses);
         if let Some(old) = self.replaceable(size, queue) {
             // Same size, same place: the index and the log stay as they are.
-            self.shard.discount(common, old);
-            write_head(common, old, new, length, 0);
-            self.fill(old, parts.iter().copied());
             let header = memory.header(old);
-            header.set_queue(queue);
-            header.set_uses(uses);
-            header.mark(bit::USED | bit::RECENT);
+            let counted = header.total() == extent && header.class() == new.class;
+            if !counted {
+                self.shard.discount(common, old);
+            }
+            write_header(common, old, new, length, state | bit::USED | bit::RECENT);
+            self.fill(old, parts.iter().copied());
             header.set_cas(common.given_cas(cas));
             header.set_stamp(self.moment.stamp);
-            self.shard.count(common, old);
+            if counted {
+                self.shard.commands.total_items += 1;
+            } else {
+                self.shard.count(common, old);
+            }
             return Ok(());
         }
         let at = self.append(common.rank_of(queue, uses, extent), size)?;
-        write_head(common, at, new, length, 0);
+        write_head(common, at, new, length, state);
         self.fill(at, parts.iter().copied());
-        self.adopt(at, queue, uses, cas);
+        self.adopt(at, cas);
         Ok(())
     }
 
@@ -183,11 +188,11 @@ impl<'a> Visit<'a> {
         let (queue, uses) = self.place(new);
         let extent = item_size(new.key.len(), new.flags, length);
         let at = self.append(common.rank_of(queue, uses, extent), common.segments.round(extent))?;
-        write_head(common, at, new, length, 0);
+        write_head(common, at, new, length, Header::linked(queue, uses));
         let before = append.then(|| old.slices()).into_iter().flatten();
         let behind = (!append).then(|| old.slices()).into_iter().flatten();
         self.fill(at, before.chain(parts.iter().copied()).chain(behind));
-        self.adopt(at, queue, uses, cas);
+        self.adopt(at, cas);
         Ok(())
     }
 
@@ -201,7 +206,9 @@ impl<'a> Visit<'a> {
             // It lies where one that was not used would.
             header.mark(bit::USED | bit::RECENT);
         }
-        self.adopt(at, queue, uses, cas);
+        header.set_queue(queue);
+        header.set_uses(uses);
+        self.adopt(at, cas);
         draft.release(&mut self.shard);
     }
 
@@ -248,8 +255,7 @@ impl<'a> Visit<'a> {
     #[inline]
     fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
-        let tuning = self.shard.tuning;
-        let queue = policy::admit(&tuning, &self.moment, new.expiry, old.map(|(queue, _)| queue));
+        let queue = policy::admit(&self.shard.tuning, &self.moment, new.expiry, old.map(|(queue, _)| queue));
         (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
@@ -284,13 +290,10 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn adopt(&mut self, at: Ref, queue: Queue, uses: u16, cas: u64) {
+    /// Makes a complete entry the key's item.
+    fn adopt(&mut self, at: Ref, cas: u64) {
         let common = &self.store.common;
-        let header = common.memory().header(at);
-        header.set_kind(Kind::Linked);
-        header.set_queue(queue);
-        header.set_uses(uses);
-        header.set_cas(common.given_cas(cas));
+        common.memory().header(at).set_cas(common.given_cas(cas));
         match self.at.some() {
             Some(old) => self.shard.relink(common, self.moment, old, at, self.hash),
             None => self.shard.link(common, self.moment, at, self.hash),
