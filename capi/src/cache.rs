@@ -162,8 +162,7 @@ fn copy(
     mut room: Room<'_>,
     value_len: Out<'_, usize>,
 ) -> Outcome {
-    let store = cache.cache.store();
-    let length = cache.cache.fetch(key, store.hash(key), touch, 0, |hit| {
+    let length = cache.cache.fetch(key, touch, 0, |hit| {
         if let Some(room) = room.part(0, hit.len()) {
             hit.fill(room)?;
         }
@@ -186,8 +185,7 @@ pub unsafe extern "C" fn mcrs_get_item(
     item: *mut *mut mcrs_item,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), place: out_handle(item) }, {
-        let store = cache.cache.store();
-        let pinned = cache.cache.fetch(key, store.hash(key), None, 0, pin);
+        let pinned = cache.cache.fetch(key, None, 0, pin);
         let Some((value, info)) = pinned else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
         place.give(mcrs_item::new(value, mcrs_item_info::new(&info, 0)));
         Ok(())
@@ -212,8 +210,7 @@ pub unsafe extern "C" fn mcrs_get_with(
     userdata: *mut c_void,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), found: callback(found) }, {
-        let store = cache.cache.store();
-        let shown = cache.cache.fetch(key, store.hash(key), None, 0, |hit| {
+        let shown = cache.cache.fetch(key, None, 0, |hit| {
             show(hit, &mut Vec::new(), |value, info| {
                 // SAFETY: the caller's function gets what it is declared to take.
                 inside(LOCKED, || unsafe { found(userdata, 0, value, info) });

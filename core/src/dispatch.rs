@@ -4,14 +4,15 @@ use crate::cache::{Cache, Deleted, StoreRequest, Value};
 use crate::error::DeltaError;
 use crate::reply::Reply;
 use crate::request::{Request, StoreHead};
+use crate::store::Lead;
 
 /// Carries out `request` of the client with descriptor `client`.
 #[inline]
 pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut impl Reply) {
     match request {
         Request::Get { key, touch } => {
-            let hash = cache.store().hash(key.bytes());
-            get(cache, *key, hash, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
+            let lead = cache.store().lead(key.bytes());
+            get(cache, *key, lead, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
         }
         Request::Delete { key, compare } => reply.deleted(cache.delete_for(key.bytes(), *compare, client)),
         Request::Touch { key, exptime } => {
@@ -44,17 +45,17 @@ pub fn miss(request: &Request<'_>, reply: &mut impl Reply) {
     }
 }
 
-/// Reads one key whose hash is known; `touch` is a second of the clock.
+/// Reads one key; `touch` is a second of the clock.
 #[inline]
-pub fn get(
+pub(crate) fn get(
     cache: &Cache,
     key: crate::request::Key<'_>,
-    hash: u64,
+    lead: Lead,
     touch: Option<u32>,
     client: i32,
     reply: &mut impl Reply,
 ) {
-    if cache.fetch(key.bytes(), hash, touch, client, |hit| reply.hit(hit)).is_none() {
+    if cache.fetch_at(key.bytes(), lead, touch, client, |hit| reply.hit(hit)).is_none() {
         reply.miss(key);
     }
 }

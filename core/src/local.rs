@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
-use crate::store::{Disturbed, Header, Hit, Item, Moment, bit};
+use crate::store::{Disturbed, Header, Hit, Item, Lead, Moment, bit};
 
 /// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
 /// for at once: each lock taken meanwhile would wait for the address to be found.
@@ -104,7 +104,7 @@ impl Cache {
 
     /// Appends the value of `key` to `to`. `false`: there is none.
     pub fn get_into(&self, key: &[u8], to: &mut Vec<u8>) -> bool {
-        is_key(key) && self.fetch(key, self.store().hash(key), None, 0, |hit| hit.copy_to(to)).is_some()
+        is_key(key) && self.fetch(key, None, 0, |hit| hit.copy_to(to)).is_some()
     }
 
     /// Shows the values of `keys` to `found`, each with the position of its key,
@@ -130,23 +130,23 @@ impl Cache {
         // Group by group: the index lines of one are asked for, then the items of
         // the one before, whose lines have come, and the one before that is read.
         let group = |number: usize| number * AHEAD..keys.len().min(number.saturating_add(1) * AHEAD);
-        let mut hashes = [[0; AHEAD]; 3];
+        let mut leads = [[Lead::from(0); AHEAD]; 3];
         for number in 0..keys.len().div_ceil(AHEAD) + 2 {
-            for (key, hash) in keys.get(group(number)).unwrap_or_default().iter().zip(&mut hashes[number % 3])
+            for (key, lead) in keys.get(group(number)).unwrap_or_default().iter().zip(&mut leads[number % 3])
             {
-                *hash = store.hash(key.as_ref());
-                store.prefetch(*hash);
+                *lead = store.lead(key.as_ref());
+                store.prefetch(lead);
             }
             let Some(before) = number.checked_sub(1) else { continue };
             let range = group(before);
-            hashes[before % 3].iter().take(range.len()).for_each(|&hash| store.prefetch_item(hash));
+            leads[before % 3].iter_mut().take(range.len()).for_each(|lead| store.prefetch_item(lead));
             let Some(ready) = before.checked_sub(1) else { continue };
-            for (index, &hash) in group(ready).zip(&hashes[ready % 3]) {
+            for (index, &lead) in group(ready).zip(&leads[ready % 3]) {
                 if let Some(key) = keys.get(index)
                     && let key = key.as_ref()
                     && is_key(key)
                 {
-                    self.fetch(key, hash, None, 0, |hit| found(index, hit));
+                    self.fetch_at(key, lead, None, 0, |hit| found(index, hit));
                 }
             }
         }

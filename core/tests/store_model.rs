@@ -234,8 +234,7 @@ impl Model {
             Op::Store { .. } => self.store(op),
             Op::Get { key, touch } => {
                 let expiry = touch.map(|ttl| self.second(ttl));
-                let hash = self.cache.store().hash(&name(key));
-                let got = self.cache.fetch(&name(key), hash, expiry, 0, |hit| entry(hit));
+                let got = self.cache.fetch(&name(key), expiry, 0, |hit| entry(hit));
                 self.use_now(key, true);
                 if let (Some((entry, _)), Some(expiry)) = (self.items.get_mut(&key), expiry) {
                     entry.expiry = expiry;
@@ -682,7 +681,7 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<StoreReply, AllocError
 }
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
-    cache.fetch(key, cache.store().hash(key), None, 0, |hit| Ok(entry(hit)?.value))
+    cache.fetch(key, None, 0, |hit| Ok(entry(hit)?.value))
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {

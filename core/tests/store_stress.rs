@@ -82,8 +82,7 @@ fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
 fn pin(cache: &Cache, key: &[u8]) -> Option<PinnedValue> {
-    let hash = cache.store().hash(key);
-    cache.fetch(key, hash, None, 0, |hit| hit.pin())
+    cache.fetch(key, None, 0, |hit| hit.pin())
 }
 
 fn frozen(config: CacheConfig) -> Arc<Cache> {
@@ -194,7 +193,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 }
             }
             55..80 => {
-                let seen = cache.fetch(&long, cache.store().hash(&long), None, 0, |hit| {
+                let seen = cache.fetch(&long, None, 0, |hit| {
                     hit.show(&mut Vec::new(), |value| version_in(key, iter::once(value)))
                 });
                 assert!(seen.is_none_or(|seen| seen == versions[key as usize]), "a stale value");
@@ -517,8 +516,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             0..40 => {}
             40..70 => {
                 let long = name(any);
-                let hash = cache.store().hash(&long);
-                let seen = cache.fetch(&long, hash, None, 0, |hit| {
+                let seen = cache.fetch(&long, None, 0, |hit| {
                     let version = hit.show(&mut Vec::new(), |value| version_in(any, iter::once(value)))?;
                     Ok((version, (hit.len() > 2000).then(|| hit.pin()).transpose()?))
                 });
@@ -556,8 +554,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 if cache.store_value(&log, Value::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000) {
                     cache.delete_for(b"log", 0, 0);
                 }
-                let hash = cache.store().hash(b"log");
-                cache.fetch(b"log", hash, None, 0, |hit| {
+                cache.fetch(b"log", None, 0, |hit| {
                     hit.show(&mut Vec::new(), |value| {
                         assert_eq!(value.len() % 1000, 0);
                         assert!(value.iter().all(|&byte| byte == b'a'));
@@ -602,7 +599,9 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 _ => cache.flush(Some(cache.clock().now() + 1)),
             },
             _ => {
-                cache.store().prefetch(rng.next());
+                let mut lead = rng.next().into();
+                cache.store().prefetch(&lead);
+                cache.store().prefetch_item(&mut lead);
             }
         }
     }
@@ -725,8 +724,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
                 let mut rng = Rng(number);
                 while !done.load(Relaxed) {
                     let key = [b'0' + rng.below(8) as u8];
-                    let hash = cache.store().hash(&key);
-                    cache.fetch(&key, hash, None, 0, |_| Ok(()));
+                    cache.fetch(&key, None, 0, |_| Ok(()));
                 }
             });
         }

@@ -152,8 +152,7 @@ impl World {
     fn get(&mut self, key: u16) {
         let long = name(key);
         let mut value = Vec::new();
-        let hash = self.cache.store().hash(&long);
-        let found = self.cache.fetch(&long, hash, None, 0, |hit| hit.copy_to(&mut value));
+        let found = self.cache.fetch(&long, None, 0, |hit| hit.copy_to(&mut value));
         if found.is_some() {
             assert!(self.items.get(&key) == Some(&value), "another value than was stored");
         } else {

@@ -103,8 +103,7 @@ impl Hold {
 
     fn fetch(&self, key: &Key, mut slab: Slab<'_>, touch: Option<u32>, cache: &Core) -> Answer {
         let mut taken = self.taken.borrow_mut();
-        let found =
-            cache.fetch(key, cache.store().hash(key), touch, 0, |hit| Found::see(hit, &mut slab, &mut taken));
+        let found = cache.fetch(key, touch, 0, |hit| Found::see(hit, &mut slab, &mut taken));
         Answer::Number(found.map_or(MISS, |found| answer(found, &mut taken)))
     }
 
@@ -137,7 +136,7 @@ impl Hold {
                 .target()
                 .ok_or_else(|| errors::bad_type("getInto writes to a Buffer or another Uint8Array"))?;
             let cache = &shared.core;
-            let length = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+            let length = cache.fetch(&key, None, 0, |hit| {
                 // What does not fit is left out.
                 let length = hit.len().min(to.len());
                 to.part(0, length).map_or(Ok(()), |part| hit.fill(part))?;
@@ -153,8 +152,7 @@ impl Hold {
             let key = octets::key(call.argument::<0>())?;
             let cache = &shared.core;
             let mut taken = self.taken.borrow_mut();
-            let found =
-                cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| Found::take(hit, &mut taken));
+            let found = cache.fetch(&key, None, 0, |hit| Found::take(hit, &mut taken));
             let Some(found) = found else { return Ok(Answer::Number(MISS)) };
             found.join(&mut taken);
             let text = call.string(&taken);
@@ -170,7 +168,7 @@ impl Hold {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let shown = self.show(slab(call), |see| {
-                cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+                cache.fetch(&key, None, 0, |hit| {
                     let cas = hit.header().cas();
                     Ok((see(hit)?, cas))
                 })

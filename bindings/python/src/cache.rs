@@ -89,7 +89,7 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), touch, 0, |hit| Found::see(py, hit));
+        let found = cache.fetch(&key, touch, 0, |hit| Found::see(py, hit));
         found.map(|found| found.bytes(py)).transpose()
     }
 
@@ -195,7 +195,7 @@ impl Cache {
     ) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| {
+        let found = cache.fetch(&key, None, 0, |hit| {
             let cas = hit.header().cas();
             Ok((Found::see(py, hit)?, cas))
         });
@@ -228,7 +228,7 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, cache.store().hash(&key), None, 0, |hit| hit.pin().map(Arc::new));
+        let found = cache.fetch(&key, None, 0, |hit| hit.pin().map(Arc::new));
         found.map(|value| view::views(py, &value)).transpose()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Cache, DeltaRequest, Number, item_cas};
 use crate::error::DeltaError;
-use crate::store::{Draft, Hint, NewItem, Visit, bit};
+use crate::store::{Draft, NewItem, Visit, bit};
 
 impl Cache {
     /// Adds to or subtracts from the number that an item holds.
@@ -13,7 +13,7 @@ impl Cache {
         let hash = self.store.hash(request.key);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(request.key, hash, request.client, again, Hint::default());
+            let mut visit = self.reopen(request.key, hash.into(), request.client, again);
             let Some(item) = visit.item() else {
                 let Some((value, expiry)) = request.vivify else {
                     let commands = visit.commands();

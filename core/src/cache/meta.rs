@@ -2,7 +2,7 @@
 
 use super::{Cache, Deleted, MetaDelete, MetaGet, Tokens};
 use crate::events;
-use crate::store::{Disturbed, Hint, Hit, NewItem, bit};
+use crate::store::{Disturbed, Hit, Lead, NewItem, bit};
 
 impl Cache {
     /// Reads an item as `mg` does: `show` runs with the item (as it was before
@@ -14,20 +14,20 @@ impl Cache {
         mut show: impl FnMut(&mut Hit<'_>, Tokens) -> Result<R, Disturbed>,
     ) -> Option<R> {
         let hash = self.store.hash(key);
-        let mut hint = Hint::default();
+        let mut lead = Lead::from(hash);
         if request.only_reads() {
-            let peeked = self.peek(key, hash, |hit| {
+            let peeked = self.peek(key, lead, |hit| {
                 let old_expiry = hit.header().expiry();
                 show(hit, Tokens { old_expiry, ..Tokens::default() })
             });
             match peeked {
                 Ok(shown) => return shown,
-                Err(at) => hint = at,
+                Err(found) => lead = found,
             }
         }
         let mut again = false;
         let (mut visit, created) = loop {
-            let mut visit = self.reopen(key, hash, request.client, again, hint);
+            let mut visit = self.reopen(key, lead, request.client, again);
             let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
             // As in memcached, an item made here forgets that its key came in
@@ -89,7 +89,7 @@ impl Cache {
         let hash = self.store.hash(key);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(key, hash, request.client, again, Hint::default());
+            let mut visit = self.reopen(key, hash.into(), request.client, again);
             let Some(item) = visit.item() else {
                 visit.commands().delete_misses += 1;
                 return Deleted::NotFound;

@@ -20,7 +20,7 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
-use crate::store::{Disturbed, Hint, Hit, Lookup, Store, Visit};
+use crate::store::{Disturbed, Hit, Lead, Lookup, Store, Visit};
 use crate::watch::{WatchHub, kind};
 
 /// A cache.
@@ -90,15 +90,14 @@ impl Cache {
         &self.config
     }
 
-    /// Opens a key, of which `hint` tells where it may be, and tells watchers who
-    /// fetch.
+    /// Opens a key and tells watchers who fetch.
     #[expect(
         clippy::inline_always,
         reason = "a visit is many words: to move it takes longer than to make it"
     )]
     #[inline(always)]
-    fn open(&self, key: &[u8], hash: u64, client: i32, hint: Hint) -> Visit<'_> {
-        let visit = self.store.visit_at(key, hash, hint);
+    fn open(&self, key: &[u8], lead: Lead, client: i32) -> Visit<'_> {
+        let visit = self.store.visit_at(key, lead);
         events::fetched(&self.watch, key, &visit, client);
         visit
     }
@@ -106,8 +105,8 @@ impl Cache {
     /// Like [`Cache::open`], but tells watchers only the first time.
     #[expect(clippy::inline_always, reason = "as for `open`")]
     #[inline(always)]
-    fn reopen(&self, key: &[u8], hash: u64, client: i32, again: bool, hint: Hint) -> Visit<'_> {
-        let visit = self.store.visit_at(key, hash, hint);
+    fn reopen(&self, key: &[u8], lead: Lead, client: i32, again: bool) -> Visit<'_> {
+        let visit = self.store.visit_at(key, lead);
         if !again {
             events::fetched(&self.watch, key, &visit, client);
         }
@@ -121,19 +120,30 @@ impl Cache {
     pub fn fetch<R>(
         &self,
         key: &[u8],
-        hash: u64,
+        touch: Option<u32>,
+        client: i32,
+        show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
+    ) -> Option<R> {
+        self.fetch_at(key, self.store.lead(key), touch, client, show)
+    }
+
+    /// The same with what is known of where the item is, by a look of this cache.
+    #[inline]
+    pub(crate) fn fetch_at<R>(
+        &self,
+        key: &[u8],
+        mut lead: Lead,
         touch: Option<u32>,
         client: i32,
         mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        let hint = match touch {
-            None => match self.peek(key, hash, &mut show) {
+        if touch.is_none() {
+            match self.peek(key, lead, &mut show) {
                 Ok(peeked) => return peeked,
-                Err(hint) => hint,
-            },
-            Some(_) => Hint::default(),
-        };
-        let mut visit = self.open(key, hash, client, hint);
+                Err(found) => lead = found,
+            }
+        }
+        let mut visit = self.open(key, lead, client);
         self.count_fetch(&mut visit, key, touch.is_some())?;
         visit.hit();
         if let Some(expiry) = touch {
@@ -142,18 +152,17 @@ impl Cache {
         show(&mut visit.show()?).ok()
     }
 
-    /// The same, with the item as it was before this read.
+    /// Reads an item like [`Cache::fetch`], but shows it as it was before.
     pub fn fetch_as_was<R>(
         &self,
         key: &[u8],
         mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        let hash = self.store.hash(key);
-        let hint = match self.peek(key, hash, &mut show) {
+        let lead = match self.peek(key, self.store.lead(key), &mut show) {
             Ok(peeked) => return peeked,
-            Err(hint) => hint,
+            Err(found) => found,
         };
-        let mut visit = self.open(key, hash, 0, hint);
+        let mut visit = self.open(key, lead, 0);
         self.count_fetch(&mut visit, key, false)?;
         let shown = show(&mut visit.show()?);
         visit.hit();
@@ -168,13 +177,13 @@ impl Cache {
     fn peek<R>(
         &self,
         key: &[u8],
-        hash: u64,
+        lead: Lead,
         show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
-    ) -> Result<Option<R>, Hint> {
+    ) -> Result<Option<R>, Lead> {
         if self.prefixes.enabled() || self.watch.wants(kind::FETCHERS) {
-            return Err(Hint::default());
+            return Err(lead);
         }
-        self.store.peek(key, hash, show)
+        self.store.peek(key, lead, show)
     }
 
     /// Counts a fetch. `None`: it is a miss.
@@ -202,8 +211,8 @@ impl Cache {
     }
 
     /// Counts a fetch that a fault turned into a miss.
-    pub fn count_miss(&self, hash: u64, key: &[u8]) {
-        let mut visit = self.store.visit(key, hash);
+    pub fn count_miss(&self, key: &[u8]) {
+        let mut visit = self.store.visit(key, self.store.hash(key));
         visit.commands().get_cmds += 1;
         visit.commands().get_misses += 1;
     }
@@ -219,8 +228,7 @@ impl Cache {
 
     /// Gives an item a new expiry, for a client. `false`: there is none.
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
-        let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client, Hint::default());
+        let mut visit = self.open(key, self.store.lead(key), client);
         visit.commands().touch_cmds += 1;
         if visit.lookup() != Lookup::Found {
             visit.commands().touch_misses += 1;
@@ -236,8 +244,7 @@ impl Cache {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }
-        let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client, Hint::default());
+        let mut visit = self.open(key, self.store.lead(key), client);
         let Some(item) = visit.item() else {
             visit.commands().delete_misses += 1;
             return Deleted::NotFound;
@@ -259,8 +266,7 @@ impl Cache {
         client: i32,
         show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        let hash = self.store.hash(key);
-        let mut visit = self.open(key, hash, client, Hint::default());
+        let mut visit = self.open(key, self.store.lead(key), client);
         visit.commands().meta_cmds += 1;
         show(&mut visit.show()?).ok()
     }

@@ -5,7 +5,7 @@ use super::{Cache, Mode, StoreReply, StoreRequest, Stored, Value, item_cas};
 use crate::config::KEY_MAX;
 use crate::error::AllocError;
 use crate::events;
-use crate::store::{Draft, Hint, NewItem, Visit, bit};
+use crate::store::{Draft, NewItem, Visit, bit};
 
 impl Cache {
     /// Starts an item that will be stored by `request` once its value of
@@ -77,7 +77,7 @@ impl Cache {
         }
         let mut again = false;
         loop {
-            let mut visit = self.reopen(request.key, hash, request.client, again, Hint::default());
+            let mut visit = self.reopen(request.key, hash.into(), request.client, again);
             let verdict = judge(&mut visit, request, again);
             if let Verdict::Join = verdict {
                 visit.stats(new.class).set_cmds += 1;
@@ -105,7 +105,7 @@ impl Cache {
     }
 
     fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Draft) -> StoreReply {
-        let mut visit = self.open(request.key, hash, request.client, Hint::default());
+        let mut visit = self.open(request.key, hash.into(), request.client);
         let (length, class) = (draft.len(), draft.class());
         visit.stats(class).set_cmds += 1;
         let reply = match judge(&mut visit, request, false) {

@@ -11,6 +11,7 @@ use crate::output::Output;
 use crate::protocol::ahead;
 use crate::protocol::classic::{self, push_line};
 use crate::request::Key;
+use crate::store::Lead;
 
 /// memcached ends this line twice.
 const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
@@ -27,18 +28,18 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
         return input.len();
     }
     let store = cache.store();
-    let mut hashes = [0; AHEAD];
+    let mut leads = [Lead::from(0); AHEAD];
     let mut count = 0;
     let found = |key: &[u8]| {
-        let hash = store.hash(key);
-        store.prefetch(hash);
-        hashes[count] = hash;
+        let lead = store.lead(key);
+        store.prefetch(&lead);
+        leads[count] = lead;
         count += 1;
     };
     let used =
         if binary { ahead::packet_keys(input, AHEAD, found) } else { ahead::keys(input, AHEAD, found) };
     if count > 1 {
-        hashes[..count].iter().for_each(|&hash| store.prefetch_item(hash));
+        leads[..count].iter_mut().for_each(|lead| store.prefetch_item(lead));
     }
     used
 }
@@ -57,7 +58,7 @@ impl Session {
         let limit = env.context.config.output_limit;
         let start = out.mark();
         let mut at = 0;
-        let mut next: [(&[u8], u64); AHEAD] = [(&[], 0); AHEAD];
+        let mut next: [(&[u8], Lead); AHEAD] = [(&[], Lead::from(0)); AHEAD];
         loop {
             let mut count = 0;
             let mut ended = None;
@@ -86,9 +87,8 @@ impl Session {
                     break;
                 }
                 if !key.is_empty() {
-                    let hash = cache.store().hash(key);
                     if let Some(slot) = next.get_mut(count) {
-                        *slot = (key, hash);
+                        *slot = (key, cache.store().lead(key));
                     }
                     count += 1;
                 }
@@ -97,14 +97,14 @@ impl Session {
                 }
                 at += length;
             }
-            let keys = next.get(..count).unwrap_or_default();
+            let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
-                keys.iter().for_each(|&(_, hash)| cache.store().prefetch(hash));
-                keys.iter().for_each(|&(_, hash)| cache.store().prefetch_item(hash));
+                keys.iter().for_each(|(_, lead)| cache.store().prefetch(lead));
+                keys.iter_mut().for_each(|(_, lead)| cache.store().prefetch_item(lead));
             }
             let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();
-            for &(bytes, hash) in keys {
+            for &mut (bytes, lead) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
                     let name = match (expiry.is_some(), with_cas) {
@@ -115,7 +115,7 @@ impl Session {
                     };
                     match self.fault_of(cache, name, bytes) {
                         Some(Fault::Miss) => {
-                            cache.count_miss(hash, bytes);
+                            cache.count_miss(bytes);
                             continue;
                         }
                         Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
@@ -133,7 +133,7 @@ impl Session {
                         None => {}
                     }
                 }
-                get(cache, key, hash, expiry, env.fd, &mut reply);
+                get(cache, key, lead, expiry, env.fd, &mut reply);
             }
             match ended {
                 Some(Ok(end)) => {

@@ -113,7 +113,9 @@ impl Worker<'_> {
             }
             _ => {
                 if self.store.crawl(0, 0, 50, u64::MAX, |_| ()).is_some() {
-                    self.store.prefetch(self.rng.0);
+                    let mut lead = self.rng.0.into();
+                    self.store.prefetch(&lead);
+                    self.store.prefetch_item(&mut lead);
                 }
             }
         }

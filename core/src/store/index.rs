@@ -240,14 +240,6 @@ impl Directory {
         unsafe { self.place(hash).as_ref() }
     }
 
-    /// Calls `fetch` for what the bucket of `hash` says its items are. They may
-    /// have gone meanwhile.
-    #[inline]
-    pub fn guess(&self, hash: u64, mut fetch: impl FnMut(Ref)) {
-        let Some(bucket) = self.bucket(hash) else { return };
-        bucket.matches(tag(hash)).for_each(|slot| fetch(bucket.at(slot)));
-    }
-
     /// The item that has the tag of `hash`, as the index says at this moment, or
     /// [`Ref::NONE`]. `None`: there may be several, or some elsewhere.
     #[inline]

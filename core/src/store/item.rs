@@ -281,7 +281,7 @@ impl Header {
         self.set_state(state);
     }
 
-    /// How often the item was used, [`USES_MAX`] at most.
+    /// How often the item was used, 7 at most.
     #[inline]
     pub fn uses(&self) -> u16 {
         self.state() >> USES_SHIFT & USES_MAX

@@ -8,7 +8,7 @@
 //! A key's hash names its shard. A [`Visit`] is a locked shard opened at one
 //! key: everything a command does to an item happens through it, in one
 //! critical section. Values leave by copying, or by a [`PinnedValue`]. Most reads
-//! need no lock ([`Store::peek`]).
+//! need no lock (`peek.rs`).
 //!
 //! Items are appended to logs, which are made of segments; a segment is used
 //! again after cleaning (`cleaner.rs`). See docs/architecture.md.
@@ -51,7 +51,7 @@ pub use self::hit::{Disturbed, Hit};
 pub use self::item::{HEADER, Header, Item, bit, item_size};
 use self::item::{Kind, Ref};
 use self::latch::Latch;
-pub use self::peek::Hint;
+pub use self::peek::Lead;
 pub use self::pinned::PinnedValue;
 use self::policy::Rank;
 pub use self::policy::{Moment, Tuning};
@@ -125,20 +125,6 @@ impl Store {
         self.common.hash(key)
     }
 
-    /// Asks the processor for the index line of a hash.
-    #[inline]
-    pub fn prefetch(&self, hash: u64) {
-        self.common.directory(self.common.shard_of(hash) as u32).prefetch(hash);
-    }
-
-    /// Asks the processor for the item of a hash, whose index line is there.
-    /// Needs no lock: it is a guess.
-    #[inline]
-    pub fn prefetch_item(&self, hash: u64) {
-        let memory = self.common.memory();
-        self.common.directory(self.common.shard_of(hash) as u32).guess(hash, |at| memory.prefetch(at));
-    }
-
     #[inline]
     fn shard(&self, hash: u64) -> &Latch<Shard> {
         let last = self.shards.len() - 1;
@@ -160,17 +146,17 @@ impl Store {
     /// Locks the shard of `key` and looks the key up.
     #[inline]
     pub fn visit<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> Visit<'a> {
-        self.visit_at(key, hash, Hint::default())
+        self.visit_at(key, Lead::from(hash))
     }
 
-    /// The same after a peek, which tells where to look first.
+    /// The same with what is known of where the item is.
     #[expect(
         clippy::inline_always,
         reason = "a visit is many words: to move it takes longer than to make it"
     )]
     #[inline(always)]
-    pub fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64, hint: Hint) -> Visit<'a> {
-        Visit::new(self, self.shard(hash).lock(), key, hash, hint)
+    pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], lead: Lead) -> Visit<'a> {
+        Visit::new(self, self.shard(lead.hash).lock(), key, lead)
     }
 
     /// Class of an item with a value of `length` bytes.

@@ -19,36 +19,81 @@
 
 use super::Store;
 use super::hit::{Disturbed, Hit, Sight};
+use super::index::Directory;
 use super::item::Ref;
 use super::policy;
 
-/// Where an item may be: what a peek knows for a visit that follows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hint {
+/// The hash of a key, and where a look without the lock found its item: for those
+/// who look after it, who need not look again if nobody had the lock meanwhile.
+/// It is of no use for another store, and no other store takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lead {
+    pub(super) hash: u64,
+    /// The shard's version at that look; an odd one was never seen.
     pub(super) version: u64,
+    /// The one item that may be it, or none.
     pub(super) at: Ref,
 }
 
+impl From<u64> for Lead {
+    /// Of a hash alone.
+    #[inline]
+    fn from(hash: u64) -> Self {
+        Self { hash, version: 1, at: Ref::NONE }
+    }
+}
+
 impl Store {
+    /// What is known of a key at first.
+    #[inline]
+    pub fn lead(&self, key: &[u8]) -> Lead {
+        Lead::from(self.hash(key))
+    }
+
+    /// Asks the processor for the index line of a key.
+    #[inline]
+    pub fn prefetch(&self, lead: &Lead) {
+        self.directory(lead.hash).prefetch(lead.hash);
+    }
+
+    /// Asks the processor for the item of a key whose index line is there, and
+    /// notes where it is.
+    #[inline]
+    pub fn prefetch_item(&self, lead: &mut Lead) {
+        let Some(version) = self.shard(lead.hash).version() else { return };
+        let Some(at) = self.directory(lead.hash).look(lead.hash) else { return };
+        self.common.memory().prefetch(at);
+        *lead = Lead { version, at, ..*lead };
+    }
+
+    #[inline]
+    fn directory(&self, hash: u64) -> &Directory {
+        self.common.directory(self.common.shard_of(hash) as u32)
+    }
+
     /// Shows an item to `show` without the lock, and counts that. `None`: there is
     /// no item.
     ///
     /// # Errors
     /// If this takes the lock.
     #[inline]
-    pub fn peek<R>(
+    pub(crate) fn peek<R>(
         &self,
         key: &[u8],
-        hash: u64,
+        lead: Lead,
         show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
-    ) -> Result<Option<R>, Hint> {
-        let unknown = Hint::default();
-        let (shard, common) = (self.shard(hash), &self.common);
+    ) -> Result<Option<R>, Lead> {
+        let unknown = Lead::from(lead.hash);
+        let (shard, common) = (self.shard(lead.hash), &self.common);
         let version = shard.version().ok_or(unknown)?;
         let tally = self.tallies.own().ok_or(unknown)?;
         // What is dead at this moment was dead when the peek began, or dies in it.
         let moment = common.moment();
-        let at = common.directory(common.shard_of(hash) as u32).look(hash).ok_or(unknown)?;
+        let at = if lead.version == version {
+            lead.at
+        } else {
+            self.directory(lead.hash).look(lead.hash).ok_or(unknown)?
+        };
         if at.is_none() {
             return if shard.is_at(version) {
                 tally.miss();
@@ -58,11 +103,11 @@ impl Store {
             };
         }
         let memory = common.memory();
-        let hint = Hint { version, at };
+        let found = Lead { version, at, ..lead };
         if !policy::is_settled(memory.header(at), &moment) {
-            return Err(hint);
+            return Err(found);
         }
-        let sight = Sight::of(memory, at, key, shard, version).ok_or(hint)?;
+        let sight = Sight::of(memory, at, key, shard, version).ok_or(found)?;
         let shown = show(&mut Hit::seen(&sight, &moment)).map_err(|Disturbed| unknown)?;
         tally.hit(sight.header.class(), sight.header.queue());
         Ok(Some(shown))
@@ -112,7 +157,7 @@ mod tests {
     /// A peek at `key`, whose value is a version over and over: that, if it could
     /// be told.
     fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
-        let seen = store.peek(key, store.hash(key), |hit| {
+        let seen = store.peek(key, store.lead(key), |hit| {
             assert_eq!((hit.key(), hit.len()), (key, 160));
             let flags = u64::from(hit.flags());
             hit.show(&mut Vec::new(), |value| {
@@ -178,7 +223,7 @@ mod tests {
     #[test]
     fn what_there_is_to_note_takes_the_lock() {
         let store = store();
-        let peeks = |key: &[u8]| match store.peek(key, store.hash(key), |_| Ok(())) {
+        let peeks = |key: &[u8]| match store.peek(key, store.lead(key), |_| Ok(())) {
             Ok(Some(())) => "found",
             Ok(None) => "missing",
             Err(_) => "unknown",

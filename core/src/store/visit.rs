@@ -7,7 +7,7 @@ use super::hit::Hit;
 use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
 use super::latch::Held;
 use super::logs::For;
-use super::peek::Hint;
+use super::peek::Lead;
 use super::policy::{self, Moment, Rank};
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
@@ -36,17 +36,12 @@ pub struct Full;
 impl<'a> Visit<'a> {
     /// Opens `shard`, locked, at a key.
     #[inline]
-    pub(super) fn new(
-        store: &'a Arc<Store>,
-        mut shard: Held<'a, Shard>,
-        key: &[u8],
-        hash: u64,
-        hint: Hint,
-    ) -> Self {
+    pub(super) fn new(store: &'a Arc<Store>, mut shard: Held<'a, Shard>, key: &[u8], lead: Lead) -> Self {
         // Not before the lock: a stamp from before a flush that another thread
         // saw would kill what that thread stored after it.
         let moment = store.common.moment();
-        let hint = if shard.follows(hint.version) { hint.at } else { Ref::NONE };
+        let hash = lead.hash;
+        let hint = if shard.follows(lead.version) { lead.at } else { Ref::NONE };
         let (lookup, at) = shard.find(&store.common, &moment, key, hash, hint);
         Self { store, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
     }
