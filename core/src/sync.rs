@@ -20,6 +20,19 @@ pub(crate) use std::sync::atomic;
 #[cfg(all(loom, test))]
 pub(crate) use loom::sync::atomic;
 
+#[cfg(not(all(loom, test)))]
+pub(crate) use std::thread;
+
+/// Threads of a model, which know no time.
+#[cfg(all(loom, test))]
+pub(crate) mod thread {
+    pub(crate) use loom::thread::yield_now;
+
+    pub(crate) fn sleep(_: std::time::Duration) {
+        yield_now();
+    }
+}
+
 #[cfg(all(loom, test))]
 use loom::sync as locks;
 #[cfg(not(all(loom, test)))]

@@ -8,38 +8,84 @@
 //!               --      -----------     -
 //! ```
 //!
-//! The version is odd while the lock is held. A look ([`Latch::version`], then
-//! [`Latch::is_at`]) was undisturbed if the version was even before it and the same
-//! after it. Otherwise what was seen may be anything, and the one who looked
-//! takes the lock. (This is the sequence lock of Linux, with a lock that sleeps.)
+//! The version is odd while the lock is held: it is the lock. A look
+//! ([`Latch::version`], then [`Latch::is_at`]) was undisturbed if the version was
+//! even before it and the same after it. Otherwise what was seen may be anything,
+//! and the one who looked takes the lock. (This is the sequence lock of Linux.)
+//!
+//! To take it costs one locked instruction, to give it back none. Who finds it
+//! taken spins, since it is held for some tens of nanoseconds; then others may run
+//! meanwhile; and if it is still taken, by a thread that has lost its core or
+//! cleans a segment, the waiting thread sleeps and looks again.
 
+#![expect(unsafe_code, reason = "a value behind a lock of our own")]
+
+use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicU64, fence};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::thread;
+
+/// Looks at a lock that is taken before others may run, and how often they may
+/// before the thread sleeps.
+const SPINS: usize = if cfg!(loom) { 1 } else { 100 };
+const YIELDS: usize = if cfg!(loom) { usize::MAX } else { 16 };
+
+/// How long it sleeps: about as long as to clean a segment takes.
+const NAP: Duration = Duration::from_micros(50);
 
 /// A value that one thread at a time changes.
 #[derive(Default)]
 pub(super) struct Latch<T> {
     version: AtomicU64,
-    value: Mutex<T>,
+    value: UnsafeCell<T>,
 }
+
+// SAFETY: whoever reaches the value through a shared Latch holds the lock, so that
+// the value is one thread's at a time, as if it were sent from one to the next.
+unsafe impl<T: Send> Sync for Latch<T> {}
 
 impl<T> Latch<T> {
     pub(super) fn new(value: T) -> Self {
-        Self { version: AtomicU64::new(0), value: Mutex::new(value) }
+        Self { version: AtomicU64::new(0), value: UnsafeCell::new(value) }
     }
 
     /// Waits until nobody else has it.
     #[inline]
     pub(super) fn lock(&self) -> Held<'_, T> {
-        let value = self.value.lock();
-        let version = self.version.load(Relaxed);
-        self.version.store(version + 1, Relaxed);
+        if !self.take() {
+            self.wait();
+        }
         // Who sees what is written from now on sees the odd version too.
         fence(Release);
-        Held { version: &self.version, value }
+        Held(self)
+    }
+
+    /// Takes the lock if nobody has it.
+    #[inline]
+    fn take(&self) -> bool {
+        let version = self.version.load(Relaxed);
+        version.is_multiple_of(2)
+            && self.version.compare_exchange(version, version + 1, Acquire, Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn wait(&self) {
+        for round in 0.. {
+            for _ in 0..SPINS {
+                if self.take() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+            if round < YIELDS {
+                thread::yield_now();
+            } else {
+                thread::sleep(NAP);
+            }
+        }
     }
 
     /// The version, if nobody holds the lock. What is read from now on is of no
@@ -59,16 +105,16 @@ impl<T> Latch<T> {
 }
 
 /// The value of a [`Latch`], locked.
-pub(super) struct Held<'a, T> {
-    version: &'a AtomicU64,
-    value: MutexGuard<'a, T>,
-}
+pub(super) struct Held<'a, T>(&'a Latch<T>);
+
+// SAFETY: as of a reference to the value.
+unsafe impl<T: Sync> Sync for Held<'_, T> {}
 
 impl<T> Held<'_, T> {
     /// Whether nobody has had the lock since [`Latch::version`] said `version`.
     #[inline]
     pub(super) fn follows(&self, version: u64) -> bool {
-        self.version.load(Relaxed) == version + 1
+        self.0.version.load(Relaxed) == version + 1
     }
 }
 
@@ -77,22 +123,23 @@ impl<T> Deref for Held<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.value
+        // SAFETY: this thread has the lock, so nobody else has a reference.
+        unsafe { &*self.0.value.get() }
     }
 }
 
 impl<T> DerefMut for Held<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
+        // SAFETY: as above; and there is one `Held`, which is borrowed exclusively.
+        unsafe { &mut *self.0.value.get() }
     }
 }
 
 impl<T> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // The lock itself is released after this.
-        self.version.store(self.version.load(Relaxed) + 1, Release);
+        self.0.version.store(self.0.version.load(Relaxed) + 1, Release);
     }
 }
 
@@ -149,6 +196,26 @@ mod loom_tests {
         });
     }
 
+    /// One thread at a time has the lock, and sees what the one before it did.
+    #[test]
+    fn one_thread_has_it_at_a_time() {
+        loom::model(|| {
+            let latch = Arc::new(Latch::new(AtomicU64::new(0)));
+            let add = |latch: &Latch<AtomicU64>| {
+                let held = latch.lock();
+                let before = held.load(Relaxed);
+                held.store(before + 1, Relaxed);
+            };
+            let other = {
+                let latch = Arc::clone(&latch);
+                loom::thread::spawn(move || add(&latch))
+            };
+            add(&latch);
+            other.join().unwrap();
+            assert_eq!((latch.lock().load(Relaxed), latch.version()), (2, None));
+        });
+    }
+
     /// A lock that follows a look has nobody between them.
     #[test]
     fn who_follows_a_look_finds_what_it_saw() {
@@ -177,7 +244,7 @@ mod loom_tests {
             // An index of one entry, 0 for none; the entry; the pool.
             let index = Arc::new((Latch::new(()), AtomicU64::new(1)));
             let entry = Arc::new(AtomicU64::new(7));
-            let pool = Arc::new(Mutex::new(false));
+            let pool = Arc::new(crate::sync::Mutex::new(false));
             let giver = {
                 let (index, pool) = (Arc::clone(&index), Arc::clone(&pool));
                 loom::thread::spawn(move || {

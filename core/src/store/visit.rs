@@ -35,7 +35,11 @@ pub struct Full;
 
 impl<'a> Visit<'a> {
     /// Opens `shard`, locked, at a key.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a visit is many words: to move it takes longer than to make it"
+    )]
+    #[inline(always)]
     pub(super) fn new(store: &'a Arc<Store>, mut shard: Held<'a, Shard>, key: &[u8], lead: Lead) -> Self {
         // Not before the lock: a stamp from before a flush that another thread
         // saw would kill what that thread stored after it.
