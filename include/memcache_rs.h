@@ -840,8 +840,9 @@ mcrs_status mcrs_cache_set_memory_limit(const struct mcrs_cache *cache, size_t b
  * Copies the value of a key to `buffer`; `*value_len` is its length.
  *
  * MCRS_NOT_FOUND: there is no such item. MCRS_BUFFER_TOO_SMALL: the value is
- * longer than `buffer_size`, and `*value_len` says how long; `buffer` is left
- * alone, and may be NULL if `buffer_size` is 0. By the time of another call the
+ * longer than `buffer_size`, and `*value_len` says how long; `buffer` may be
+ * NULL if `buffer_size` is 0. What the call returns whatever, `buffer` may have
+ * been written to, up to its size. By the time of another call the
  * value may have changed: ask in a loop.
  */
 mcrs_status mcrs_get(const struct mcrs_cache *cache,

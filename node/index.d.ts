@@ -80,7 +80,7 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   getString(key: Octets): string | undefined;
   /**
    * Copies the value into a buffer and gives its length, or -1 where there is none. Of a value that is longer than the buffer
-   * the first bytes are copied.
+   * the first bytes are copied. Where another thread removes the value at that moment, the buffer may have been written to.
    */
   getInto(key: Octets, buffer: Uint8Array): number;
   /** The value, with its CAS for `cas`. */

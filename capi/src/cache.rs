@@ -119,8 +119,9 @@ pub unsafe extern "C" fn mcrs_cache_set_memory_limit(cache: *const mcrs_cache, b
 /// Copies the value of a key to `buffer`; `*value_len` is its length.
 ///
 /// MCRS_NOT_FOUND: there is no such item. MCRS_BUFFER_TOO_SMALL: the value is
-/// longer than `buffer_size`, and `*value_len` says how long; `buffer` is left
-/// alone, and may be NULL if `buffer_size` is 0. By the time of another call the
+/// longer than `buffer_size`, and `*value_len` says how long; `buffer` may be
+/// NULL if `buffer_size` is 0. What the call returns whatever, `buffer` may have
+/// been written to, up to its size. By the time of another call the
 /// value may have changed: ask in a loop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_get(

@@ -158,14 +158,8 @@ pub unsafe extern "C" fn mcrs_item_copy(
         if item.value.len() > room.size() {
             return Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into());
         }
-        let mut at = 0;
-        for slice in item.value.slices() {
-            if let Some(part) = room.part(at, slice.len()) {
-                part.iter_mut().zip(slice).for_each(|(to, &byte)| {
-                    to.write(byte);
-                });
-            }
-            at += slice.len();
+        if let Some(room) = room.part(0, item.value.len()) {
+            item.value.fill(room);
         }
         Ok(())
     })

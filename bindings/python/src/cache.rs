@@ -217,9 +217,10 @@ impl Cache {
     /// The value of `key` where it lies, as read-only memoryviews, or None.
     ///
     /// A value of more than 4 KiB is not copied: it is one view, or several, in order, if the cache keeps it in
-    /// pieces. A smaller one mostly is copied, which takes less time than to keep it. They go to `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes
-    /// of the key and the cache, and hold on to a part of its memory, so keep them no longer than they are needed;
-    /// when much is held already, the value is copied instead.
+    /// pieces. A smaller one mostly is copied, which takes less time than to keep it. The views go to
+    /// `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes of the key and the
+    /// cache. Those of a large value hold on to a part of its memory, so keep them no longer than they are needed; when
+    /// much is held already, the value is copied instead.
     #[pyo3(signature = (key, /))]
     fn get_views<'py>(
         &self,

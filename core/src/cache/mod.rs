@@ -115,7 +115,7 @@ impl Cache {
 
     /// Reads an item: `show` runs with it, maybe while its shard is locked, or, if
     /// it was [`Disturbed`], a second time. `touch` gives the item a new expiry.
-    /// `None`: there is none.
+    /// `None`: there is none. Only what `Hit` returns is an error.
     #[inline]
     pub fn fetch<R>(
         &self,

@@ -17,7 +17,7 @@ use crate::output::Output;
 use crate::protocol::classic::push_data;
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::{Disturbed, Hit};
+use crate::store::{COPY_MAX, Disturbed, Hit};
 
 /// First byte of a request.
 pub const REQUEST: u8 = 0x80;
@@ -474,7 +474,7 @@ impl Reply for Encoder<'_> {
         let length = if with_value { hit.len() } else { 0 };
         let mark = self.out.mark();
         let bytes = self.out.bytes();
-        bytes.reserve(HEADER + 4 + key.len() + length.min(crate::protocol::classic::COPY_MAX));
+        bytes.reserve(HEADER + 4 + key.len() + length.min(COPY_MAX));
         self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, hit.header().cas());
         bytes.extend_from_slice(&hit.flags().to_be_bytes());
         bytes.extend_from_slice(key);

@@ -9,10 +9,7 @@ use crate::error::{AllocError, DeltaError};
 use crate::output::{Mark, Output};
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::{Disturbed, Hit};
-
-/// Bytes of a value above which it is pinned, not copied.
-pub const COPY_MAX: usize = 4096;
+use crate::store::{COPY_MAX, Disturbed, Hit};
 
 /// A line, understood.
 pub enum Line<'a> {

@@ -34,7 +34,7 @@ use crate::output::{Mark, Output};
 use crate::protocol::classic::{self, push_line};
 use crate::protocol::{binary, meta, scan, text};
 use crate::request::{Key, Request};
-use crate::store::PinnedValue;
+use crate::store::{COPY_MAX, PinnedValue};
 
 use self::answer::Answer;
 use self::fault::Met;
@@ -553,7 +553,7 @@ fn log_answer(context: &Context, fd: i32, out: &mut Output, mark: &Mark) {
             let key = words.next().unwrap_or_default();
             context.log(2, || format!(">{fd} sending key {key}"));
             let length = words.nth(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
-            let copied = if length > classic::COPY_MAX { 0 } else { length };
+            let copied = if length > COPY_MAX { 0 } else { length };
             at += end + 1 + copied + 2;
             continue;
         }

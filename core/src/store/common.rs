@@ -1,7 +1,7 @@
 //! What all shards share: memory, hash, settings that may change, and hooks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 
@@ -13,7 +13,7 @@ use super::memory::Memory;
 use super::policy::{Moment, Rank, Span};
 use super::segment::Segments;
 use crate::clock::Clock;
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, LruMode};
 use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind, push_uri_encoded};
 
@@ -33,6 +33,8 @@ pub struct Common {
     directories: Box<[Directory]>,
     hasher: RandomState,
     evicts: bool,
+    /// Whether the policy is the flat one, for those who have no lock.
+    pub(super) flat: AtomicBool,
     span: Span,
     cas: Counter,
     use_cas: bool,
@@ -60,6 +62,7 @@ impl Common {
             directories: (0..shards).map(|_| Directory::default()).collect(),
             hasher: RandomState::new(),
             evicts: config.evictions,
+            flat: AtomicBool::new(config.lru_mode == LruMode::Flat),
             cas: Counter(AtomicU64::new(1)),
             use_cas: config.use_cas,
             shard_shift: 64 - shards.trailing_zeros(),

@@ -44,9 +44,9 @@ pub(super) struct Sight<'h> {
     pub(super) version: u64,
 }
 
-/// Largest value that is copied without the lock: larger ones are not copied at
-/// all where that can be avoided.
-const LARGEST: usize = 4096;
+/// Largest value that is copied, without the lock if that can be: larger ones are
+/// pinned where that will do.
+pub const COPY_MAX: usize = 4096;
 
 impl<'h> Sight<'h> {
     /// The item at `at`, which is small, in one piece, and of this key, in the
@@ -60,7 +60,9 @@ impl<'h> Sight<'h> {
         version: u64,
     ) -> Option<Self> {
         let header = memory.header(at).copied();
-        if header.length() as usize > LARGEST || header.has(bit::CHUNKED) {
+        // What it says may be anything yet.
+        let is_small = header.length() as usize <= COPY_MAX && !header.has(bit::CHUNKED);
+        if !is_small || !memory.reaches(at, header.total()) {
             return None;
         }
         if usize::from(header.key_len()) != key.len() || !memory.is_racing(at, HEADER, key) {
@@ -176,18 +178,11 @@ impl<'h> Hit<'h> {
     /// # Panics
     /// If `to` is longer than the value.
     #[inline]
-    pub fn fill(&self, mut to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
+    pub fn fill(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
         assert!(to.len() <= self.len());
         match &self.found {
             Found::Locked { item, .. } => {
-                for slice in item.slices() {
-                    let slice = &slice[..slice.len().min(to.len())];
-                    let (part, rest) = to.split_at_mut(slice.len());
-                    part.iter_mut().zip(slice).for_each(|(to, &byte)| {
-                        to.write(byte);
-                    });
-                    to = rest;
-                }
+                fill(to, item.slices());
                 Ok(())
             }
             Found::Seen(sight) => sight.copy(to),
@@ -211,7 +206,7 @@ impl<'h> Hit<'h> {
                 Ok(found(joined))
             }
             Found::Seen(sight) => {
-                let mut room = [const { MaybeUninit::uninit() }; LARGEST];
+                let mut room = [const { MaybeUninit::uninit() }; COPY_MAX];
                 let room = &mut room[..self.len()];
                 sight.copy(room)?;
                 // SAFETY: all of it was written.
@@ -242,5 +237,18 @@ impl<'h> Hit<'h> {
                 Ok(PinnedValue::copied(copy))
             }
         }
+    }
+}
+
+/// Copies the pieces of a value to `to`, as far as there is room.
+#[inline]
+pub(super) fn fill<'s>(mut to: &mut [MaybeUninit<u8>], slices: impl Iterator<Item = &'s [u8]>) {
+    for slice in slices {
+        let length = slice.len().min(to.len());
+        let (part, rest) = to.split_at_mut(length);
+        // SAFETY: both have `length` bytes; what is borrowed exclusively is no part
+        // of the store.
+        unsafe { std::ptr::copy_nonoverlapping(slice.as_ptr(), part.as_mut_ptr().cast(), length) };
+        to = rest;
     }
 }

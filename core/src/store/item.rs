@@ -297,12 +297,6 @@ impl Header {
         Kind::Linked as u16 | (queue as u16) << QUEUE_SHIFT | uses.min(USES_MAX) << USES_SHIFT
     }
 
-    /// Whether `state` is that of an item of the flat policy.
-    #[inline]
-    pub(crate) fn is_cold(state: u16) -> bool {
-        state >> QUEUE_SHIFT & 0b11 == Queue::Cold as u16
-    }
-
     /// Counts a use.
     #[inline]
     pub(crate) fn used(state: u16) -> u16 {

@@ -36,8 +36,10 @@ const YIELDS: usize = if cfg!(loom) { usize::MAX } else { 16 };
 /// How long it sleeps: about as long as to clean a segment takes.
 const NAP: Duration = Duration::from_micros(50);
 
-/// A value that one thread at a time changes.
+/// A value that one thread at a time changes. The lock shares a cache line with
+/// what the value has first.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Latch<T> {
     version: AtomicU64,
     value: UnsafeCell<T>,

@@ -37,7 +37,8 @@ pub struct Memory {
 }
 
 // SAFETY: `base` points to a mapping that lives as long as the Memory and is
-// reached only through methods whose contracts (item.rs) order all access.
+// reached only through methods whose contracts (item.rs) order all access, or
+// that say that it is not (`copy_racing`).
 unsafe impl Send for Memory {}
 // SAFETY: as above; shared access to headers is atomic.
 unsafe impl Sync for Memory {}
@@ -81,7 +82,7 @@ impl Memory {
     }
 
     /// Gives the `len` bytes at `offset` back to the system; they read as zeros
-    /// from now on. Nothing may refer to them.
+    /// from now on. Nothing may refer to them but a look that will not be believed.
     pub fn release(&self, offset: usize, len: usize) {
         assert!(offset + len <= self.reserved);
         // SAFETY: inside the reservation (checked), and unused (the contract).
@@ -146,14 +147,18 @@ impl Memory {
         }
     }
 
+    /// Whether there are `len` bytes from the beginning of the entry at `at` on.
+    #[inline]
+    pub(super) fn reaches(&self, at: Ref, len: usize) -> bool {
+        self.offset(at) + len <= self.reserved
+    }
+
     /// Whether `key` is at `offset` of the entry at `at`, whoever may write there
     /// meanwhile; see [`Memory::copy_racing`].
     #[inline]
     pub(super) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
         let start = self.offset(at) + offset;
-        if start + key.len() > self.reserved {
-            return false;
-        }
+        assert!(start + key.len() <= self.reserved);
         // SAFETY: inside the reservation (checked).
         same_key(unsafe { std::slice::from_raw_parts(self.base.add(start), key.len()) }, key)
     }
@@ -173,9 +178,9 @@ impl Memory {
     #[inline]
     pub(super) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
         debug_assert!(self.offset(at) + offset + from.len() <= self.reserved);
-        // SAFETY: nobody else reads or writes the entry now, and `from` cannot
-        // overlap it: bytes to store come from outside the store, or from an
-        // entry that is alive, which is never written.
+        // SAFETY: nobody else reads or writes the entry now, but for looks that will
+        // not be believed, and `from` cannot overlap it: bytes to store come from
+        // outside the store, or from another entry.
         unsafe {
             std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at).add(offset), from.len());
         }

@@ -43,11 +43,12 @@ mod visit;
 use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
-pub use self::hit::{Disturbed, Hit};
+pub use self::hit::{COPY_MAX, Disturbed, Hit};
 pub use self::item::{HEADER, Header, Item, bit, item_size};
 use self::item::{Kind, Ref};
 use self::latch::Latch;
@@ -377,6 +378,7 @@ impl Store {
     pub fn tune(&self, change: impl FnOnce(&mut Tuning)) {
         let mut tuning = self.tuning.lock();
         change(&mut tuning);
+        self.common.flat.store(tuning.mode == LruMode::Flat, Relaxed);
         for cell in &self.shards {
             cell.0.lock().tuning = *tuning;
         }

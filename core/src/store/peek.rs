@@ -17,6 +17,8 @@
 //! an item (its first of a second, or one of its first few) takes the lock, which
 //! is then told where the item is.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Store;
 use super::hit::{Disturbed, Hit, Sight};
 use super::index::Directory;
@@ -60,10 +62,12 @@ impl Store {
     /// notes where it is.
     #[inline]
     pub fn prefetch_item(&self, lead: &mut Lead) {
-        let Some(version) = self.shard(lead.hash).version() else { return };
+        let version = self.shard(lead.hash).version();
         let Some(at) = self.directory(lead.hash).look(lead.hash) else { return };
         self.common.memory().prefetch(at);
-        *lead = Lead { version, at, ..*lead };
+        if let Some(version) = version {
+            *lead = Lead { version, at, ..*lead };
+        }
     }
 
     #[inline]
@@ -104,7 +108,7 @@ impl Store {
         }
         let memory = common.memory();
         let found = Lead { version, at, ..lead };
-        if !policy::is_settled(memory.header(at), &moment) {
+        if !policy::is_settled(common.flat.load(Relaxed), memory.header(at), &moment) {
             return Err(found);
         }
         let sight = Sight::of(memory, at, key, shard, version).ok_or(found)?;
@@ -123,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::config::CacheConfig;
+    use crate::config::{CacheConfig, LruMode};
     use crate::store::NewItem;
     use crate::watch::WatchHub;
 
@@ -250,5 +254,24 @@ mod tests {
         set(&store, b"c", 0, &[1; 1800]);
         settle(&store, b"c");
         assert_eq!(peeks(b"c"), "found");
+    }
+
+    #[test]
+    fn what_is_to_note_depends_on_the_mode() {
+        let store = store();
+        let peeks = |key: &[u8]| store.peek(key, store.lead(key), |_| Ok(())).is_ok();
+        set(&store, b"a", 0, b"1");
+        store.tune(|tuning| tuning.mode = LruMode::Flat);
+        assert!(!peeks(b"a"));
+        store.visit(b"a", store.hash(b"a")).hit();
+        // The first fetch, and one a minute.
+        store.common.clock.advance(60);
+        assert!(peeks(b"a"));
+        store.common.clock.advance(1);
+        assert!(!peeks(b"a"));
+        store.visit(b"a", store.hash(b"a")).hit();
+        assert!(peeks(b"a"));
+        store.tune(|tuning| tuning.mode = LruMode::Segmented);
+        assert!(!peeks(b"a"));
     }
 }

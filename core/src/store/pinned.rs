@@ -1,8 +1,10 @@
 //! Values that are read without a lock.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::Store;
+use super::hit::fill;
 use super::item::{HEADER, Item, Ref, bit, pieces};
 use super::memory::Memory;
 use super::shard::Shard;
@@ -77,6 +79,11 @@ impl PinnedValue {
     /// Whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// Copies the value to `to`, as far as there is room.
+    pub fn fill(&self, to: &mut [MaybeUninit<u8>]) {
+        fill(to, self.slices());
     }
 
     /// The value, piece by piece.

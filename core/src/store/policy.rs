@@ -164,7 +164,7 @@ pub struct Tuning {
     pub temporary_ttl: u32,
 }
 
-/// Notes a fetch. Called under the lock for every hit.
+/// Notes a fetch, under the lock.
 #[inline]
 pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
     let state = header.state();
@@ -194,9 +194,9 @@ pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
 /// Whether an item is alive, and a fetch has nothing to change: nothing to note
 /// of its use, and nobody to tell that it won. Asked without the lock.
 #[inline]
-pub(super) fn is_settled(header: &Header, moment: &Moment) -> bool {
+pub(super) fn is_settled(flat: bool, header: &Header, moment: &Moment) -> bool {
     let state = header.state();
-    let (marks, known) = if Header::is_cold(state) {
+    let (marks, known) = if flat {
         (bit::FETCHED, moment.idle(header) <= UPDATE_INTERVAL)
     } else {
         (Header::MARKED, header.stamp() == moment.stamp)

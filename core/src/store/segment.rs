@@ -320,10 +320,11 @@ impl Segments {
     /// Takes a segment out of the pool.
     pub(super) fn take(&self) -> Option<u32> {
         let mut pool = self.pool.lock();
-        let taken = self.take_from(&mut pool);
-        // Who sees what is written there from now on sees, too, that the shard that
-        // gave it was changed (`latch.rs`).
+        // Who sees what is written to what was given, from now on, sees too that the
+        // shard that gave it was changed (`latch.rs`). Drafts are written by the
+        // thread that took their memory, or by one that it was passed to.
         fence(Release);
+        let taken = self.take_from(&mut pool);
         if taken.is_none() {
             self.exhausted.store(true, Relaxed);
         }

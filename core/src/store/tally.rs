@@ -3,7 +3,7 @@
 //!
 //! A thread has one *place* in the tallies of all stores, from its first read
 //! until it ends. There are [`PLACES`]; a thread that gets none reads with the
-//! lock, as writers do.
+//! lock, as writers do, for as long as it lives.
 
 #![expect(unsafe_code, reason = "a table of counters is zeroed by the system")]
 
@@ -66,8 +66,9 @@ impl Tallies {
         commands: &mut CommandStats,
         classes: impl Iterator<Item = &'c mut ClassStats>,
     ) {
-        let now = self.sums();
+        // Under the lock: what a reset noted is never more.
         let before = self.before.lock();
+        let now = self.sums();
         let since = |counter: usize| now[counter].wrapping_sub(before[counter]);
         commands.get_cmds += since(MISSES);
         commands.get_misses += since(MISSES);
@@ -82,7 +83,8 @@ impl Tallies {
 
     /// Counts from 0 from now on.
     pub(super) fn reset(&self) {
-        *self.before.lock() = self.sums();
+        let mut before = self.before.lock();
+        *before = self.sums();
     }
 
     fn sums(&self) -> Vec<u64> {
@@ -122,10 +124,37 @@ fn counter(class: u8, queue: Queue) -> usize {
     usize::from(class) % CLASSES * QUEUES.len() + queue as usize
 }
 
-/// The places that threads have, a bit each.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// Places, of which threads have some.
+struct Places {
+    /// A bit each.
+    taken: AtomicU64,
+}
 
 const _: () = assert!(PLACES == u64::BITS as usize);
+
+impl Places {
+    const fn new() -> Self {
+        Self { taken: AtomicU64::new(0) }
+    }
+
+    /// Takes one, if one is free.
+    fn take(&self) -> Option<usize> {
+        let taken = self.taken.fetch_update(Acquire, Relaxed, |taken| {
+            let free = !taken;
+            (free != 0).then(|| taken | free & free.wrapping_neg())
+        });
+        taken.ok().map(|before| (!before).trailing_zeros() as usize)
+    }
+
+    /// Gives one back. Who takes it next sees all that was counted there.
+    fn give(&self, number: usize) {
+        self.taken.fetch_and(!(1 << number), Release);
+    }
+}
+
+/// The places of all threads of the process. In a child of `fork` those of the
+/// parent's other threads stay taken.
+static ALL: Places = Places::new();
 
 thread_local! {
     static PLACE: Place = const { Place(Cell::new(Place::UNKNOWN)) };
@@ -150,11 +179,7 @@ impl Place {
 
     #[cold]
     fn take(&self) -> usize {
-        let taken = TAKEN.fetch_update(Acquire, Relaxed, |taken| {
-            let free = !taken;
-            (free != 0).then(|| taken | free & free.wrapping_neg())
-        });
-        self.0.set(taken.map_or(Self::NONE, |before| (!before).trailing_zeros() as usize));
+        self.0.set(ALL.take().unwrap_or(Self::NONE));
         self.0.get()
     }
 }
@@ -162,8 +187,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.0.get() < PLACES {
-            // Who takes it next sees all that was counted.
-            TAKEN.fetch_and(!(1 << self.0.get()), Release);
+            ALL.give(self.0.get());
         }
     }
 }
@@ -184,36 +208,45 @@ mod tests {
 
     #[test]
     fn what_all_threads_count_is_added() {
+        /// So few that other tests get their places meanwhile.
+        const THREADS: u64 = 16;
         let tallies = Arc::new(Tallies::new().unwrap_or_else(|e| unreachable!("{e}")));
-        // More than there are places for.
-        let barrier = Arc::new(Barrier::new(PLACES + 10));
-        let threads: Vec<_> = (0..PLACES + 10)
+        let barrier = Arc::new(Barrier::new(THREADS as usize));
+        let threads: Vec<_> = (0..THREADS)
             .map(|n| {
                 let (tallies, barrier) = (Arc::clone(&tallies), Arc::clone(&barrier));
                 thread::spawn(move || {
                     let own = tallies.own();
                     barrier.wait();
                     for _ in 0..1000 {
-                        own.inspect(|own| own.hit(n as u8 % 60, Queue::Warm));
+                        own.inspect(|own| own.hit(n as u8, Queue::Warm));
                     }
                     own.inspect(|own| own.miss());
                     barrier.wait();
-                    u64::from(own.is_some())
+                    own.is_some()
                 })
             })
             .collect();
-        let counting: u64 = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
-        assert!((1..=PLACES as u64).contains(&counting), "{counting}");
-        assert_eq!(counted(&tallies), (counting * 1001, counting, counting * 1000));
+        assert!(threads.into_iter().all(|thread| thread.join().is_ok_and(|counted| counted)));
+        assert_eq!(counted(&tallies), (THREADS * 1001, THREADS, THREADS * 1000));
         tallies.reset();
         assert_eq!(counted(&tallies), (0, 0, 0));
+    }
+
+    #[test]
+    fn places_are_had_by_one_and_given_back() {
+        let places = Places::new();
+        let mut had: Vec<_> = std::iter::from_fn(|| places.take()).collect();
+        had.sort_unstable();
+        assert_eq!(had, (0..PLACES).collect::<Vec<_>>());
+        places.give(17);
+        assert_eq!((places.take(), places.take()), (Some(17), None));
     }
 
     #[test]
     fn threads_that_end_make_place() {
         for _ in 0..3 * PLACES {
             let had = thread::spawn(|| PLACE.with(Place::number)).join();
-            // Other tests have their threads, but not as many.
             assert!(had.is_ok_and(|number| number < PLACES));
         }
     }

@@ -1,5 +1,5 @@
-//! A locked shard, opened at one key: everything a command does to an item
-//! happens in a visit, which is one critical section.
+//! A locked shard, opened at one key: everything a command changes of an item it
+//! changes in a visit, which is one critical section.
 
 use std::sync::Arc;
 
@@ -200,12 +200,11 @@ impl<'a> Visit<'a> {
         let Some(at) = draft.finish() else { return };
         let header = self.store.common.memory().header(at);
         header.mark(bits);
-        let (queue, uses) = (header.queue(), self.item().map_or(0, |old| old.header().uses() + 1));
+        let uses = self.item().map_or(0, |old| old.header().uses() + 1);
         if uses > 0 {
             // It lies where one that was not used would.
             header.mark(bit::USED | bit::RECENT);
         }
-        header.set_queue(queue);
         header.set_uses(uses);
         self.adopt(at, cas);
         draft.release(&mut self.shard);
@@ -259,7 +258,7 @@ impl<'a> Visit<'a> {
     }
 
     /// The item, if one of `size` bytes of which `queue` becomes can be written
-    /// over it: nobody reads it without the lock.
+    /// over it: nobody holds it.
     #[inline]
     fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
         let at = self.at.some()?;
