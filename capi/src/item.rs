@@ -155,12 +155,10 @@ pub unsafe extern "C" fn mcrs_item_copy(
     entry!(item, { room: room(buffer, buffer_size), value_len: out(value_len) }, {
         let mut room = room;
         value_len.set(item.value.len());
-        if item.value.len() > room.size() {
+        let Some(room) = room.part(0, item.value.len()) else {
             return Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into());
-        }
-        if let Some(room) = room.part(0, item.value.len()) {
-            item.value.fill(room);
-        }
+        };
+        item.value.fill(room);
         Ok(())
     })
 }

@@ -28,6 +28,13 @@ impl Subject {
         false
     }
 
+    /// Asks for each of the keys, in turn, so many times.
+    fn ask_all(&self, kind: &str, count: usize, size: usize, times: usize) {
+        for key in (0..times).flat_map(|_| 0..count) {
+            self.ask(kind, key, size);
+        }
+    }
+
     /// Percent of the keys that are there; that is no use of them.
     fn held(&self, kind: &str, count: usize) -> usize {
         let there = |key: &usize| self.0.info(format!("{kind}{key}").as_bytes()).is_some();
@@ -44,11 +51,7 @@ fn keys(size: usize, percent: usize) -> usize {
 fn what_is_used_outlasts_a_scan() {
     let cache = Subject::new();
     let (hot, scanned) = (keys(500, 30), keys(500, 500));
-    for _ in 0..4 {
-        (0..hot).for_each(|key| {
-            cache.ask("hot", key, 500);
-        });
-    }
+    cache.ask_all("hot", hot, 500, 4);
     // Between two uses of a key comes more than there is memory: with LRU all would be gone.
     let mut hits = 0;
     for key in 0..scanned {
@@ -80,11 +83,7 @@ fn the_large_goes_before_the_small() {
 fn what_was_used_and_is_not_any_more_goes() {
     let cache = Subject::new();
     let (small, large) = (keys(100, 90), keys(10_000, 60));
-    for _ in 0..8 {
-        (0..small).for_each(|key| {
-            cache.ask("small", key, 100);
-        });
-    }
+    cache.ask_all("small", small, 100, 8);
     let mut rounds = 0;
     // Other programs, other sizes. Each of the large has a hundredth of the worth of a small one.
     while (0..large).filter(|&key| cache.ask("large", key, 10_000)).count() < large * 9 / 10 {

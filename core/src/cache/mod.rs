@@ -97,9 +97,7 @@ impl Cache {
     )]
     #[inline(always)]
     fn open(&self, key: &[u8], lead: Lead, client: i32) -> Visit<'_> {
-        let visit = self.store.visit_at(key, lead);
-        events::fetched(&self.watch, key, &visit, client);
-        visit
+        self.reopen(key, lead, client, false)
     }
 
     /// Like [`Cache::open`], but tells watchers only the first time.

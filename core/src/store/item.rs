@@ -287,10 +287,6 @@ impl Header {
         self.state() >> USES_SHIFT & USES_MAX
     }
 
-    /// What is set of an item that was used as often as is counted.
-    pub(crate) const MARKED: u16 =
-        bit::FETCHED | bit::ACTIVE | bit::USED | bit::RECENT | USES_MAX << USES_SHIFT;
-
     /// The state of a LINKED item.
     #[inline]
     pub(crate) fn linked(queue: Queue, uses: u16) -> u16 {

@@ -164,30 +164,33 @@ pub struct Tuning {
     pub temporary_ttl: u32,
 }
 
+/// State and stamp of an item after a fetch.
+#[inline]
+fn fetched(flat: bool, (state, stamp): (u16, u32), moment: &Moment) -> (u16, u32) {
+    if flat {
+        let is_due = moment.stamp.saturating_sub(stamp) > UPDATE_INTERVAL;
+        return if is_due {
+            (state | bit::FETCHED | bit::ACTIVE, moment.stamp)
+        } else {
+            (state | bit::FETCHED, stamp)
+        };
+    }
+    let used = Header::used(state) | bit::FETCHED;
+    // The first fetch makes an item FETCHED; a further one makes it ACTIVE and
+    // counts as its last use. As in memcached, the first does not.
+    if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, moment.stamp) }
+}
+
 /// Notes a fetch, under the lock.
 #[inline]
 pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
-    let state = header.state();
-    if mode == LruMode::Flat {
-        if moment.idle(header) > UPDATE_INTERVAL {
-            header.set_state(state | bit::FETCHED | bit::ACTIVE);
-            header.set_stamp(moment.stamp);
-        } else if state & bit::FETCHED == 0 {
-            header.set_state(state | bit::FETCHED);
-        }
-        return;
+    let before = (header.state(), header.stamp());
+    let after = fetched(mode == LruMode::Flat, before, moment);
+    if after.0 != before.0 {
+        header.set_state(after.0);
     }
-    let mut after = Header::used(state) | bit::FETCHED;
-    // The first fetch makes an item FETCHED; a further one makes it ACTIVE and
-    // counts as its last use. As in memcached, the first does not.
-    if state & bit::FETCHED != 0 {
-        after |= bit::ACTIVE;
-        if header.stamp() != moment.stamp {
-            header.set_stamp(moment.stamp);
-        }
-    }
-    if after != state {
-        header.set_state(after);
+    if after.1 != before.1 {
+        header.set_stamp(after.1);
     }
 }
 
@@ -195,13 +198,8 @@ pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
 /// of its use, and nobody to tell that it won. Asked without the lock.
 #[inline]
 pub(super) fn is_settled(flat: bool, header: &Header, moment: &Moment) -> bool {
-    let state = header.state();
-    let (marks, known) = if flat {
-        (bit::FETCHED, moment.idle(header) <= UPDATE_INTERVAL)
-    } else {
-        (Header::MARKED, header.stamp() == moment.stamp)
-    };
-    state & (marks | bit::WIN | bit::STALE) == marks && known && !moment.is_dead(header)
+    let now = (header.state(), header.stamp());
+    fetched(flat, now, moment) == now && now.0 & (bit::WIN | bit::STALE) == 0 && !moment.is_dead(header)
 }
 
 /// What becomes of a new item; `was`: the one in whose place it comes.
