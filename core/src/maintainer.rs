@@ -1,5 +1,6 @@
-//! The thread behind a cache: moves the clock's hand, frees expired items, and
-//! gives memory back when the limit was lowered.
+//! The thread behind a cache: moves the clock's hand, frees expired items,
+//! touches memory ahead of a cache that grows, and gives memory back when the
+//! limit was lowered.
 //!
 //! Nothing waits for it but `lru_crawler crawl`'s result.
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::CacheConfig;
-use crate::store::Store;
+use crate::store::{Prefault, Store};
 use crate::sync::{Condvar, Mutex};
 
 /// Items of a shard that one step of the crawler looks at.
@@ -131,13 +132,14 @@ struct Rounds<'a> {
     store: &'a Store,
     clock: &'a Clock,
     state: &'a Background,
+    prefault: Prefault,
     next_crawl: u32,
 }
 
 impl<'a> Rounds<'a> {
     fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
         let now = clock.now();
-        Self { store, clock, state, next_crawl: now + CRAWL_EVERY }
+        Self { store, clock, state, prefault: Prefault::default(), next_crawl: now + CRAWL_EVERY }
     }
 
     fn run(&mut self) {
@@ -149,6 +151,7 @@ impl<'a> Rounds<'a> {
                 self.next_crawl = now;
             }
             self.tidy();
+            self.store.prefault(&mut self.prefault, || self.state.stop.load(Relaxed));
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {
                 self.crawl(wanted);

@@ -22,7 +22,7 @@ use super::shard::same_key;
 use crate::config::MIB;
 
 /// Size of the system's large pages, and alignment of the stretch.
-const LARGE_PAGE: usize = 2 * MIB;
+pub(super) const LARGE_PAGE: usize = 2 * MIB;
 
 /// The reserved addresses.
 pub struct Memory {
@@ -87,6 +87,25 @@ impl Memory {
         assert!(offset + len <= self.reserved);
         // SAFETY: inside the reservation (checked), and unused (the contract).
         unsafe { system::discard(self.base.add(offset), len) };
+    }
+
+    /// Has the system find memory for the large page at `offset` now, as far as it
+    /// is part of the reservation. Contents do not change.
+    pub(super) fn touch_large(&self, offset: usize) {
+        assert!(offset.is_multiple_of(LARGE_PAGE));
+        let len = LARGE_PAGE.min(self.reserved.saturating_sub(offset));
+        system::touch(self.base.wrapping_add(offset), len);
+    }
+
+    /// Whether the system has found memory for the page at `offset`.
+    #[cfg(all(test, not(miri)))]
+    pub(super) fn is_resident(&self, offset: usize) -> bool {
+        assert!(offset < self.reserved);
+        let mut page = 0;
+        // SAFETY: the page is part of the reservation, and one byte is written.
+        let result = unsafe { libc::mincore(self.base.add(offset).cast(), 1, &raw mut page) };
+        assert_eq!(result, 0);
+        page & 1 == 1
     }
 
     /// All of it.
@@ -347,6 +366,13 @@ mod system {
         unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };
     }
 
+    /// Has memory found and cleared that was never written.
+    pub(super) fn touch(start: *mut u8, len: usize) {
+        // SAFETY: it changes no contents; if the memory is not there, or the system
+        // is older than this (Linux 5.14), it refuses, and failure is harmless.
+        unsafe { libc::madvise(start.cast(), len, libc::MADV_POPULATE_WRITE) };
+    }
+
     /// Gives a mapping back.
     ///
     /// # Safety
@@ -378,6 +404,8 @@ mod system {
     }
 
     pub(super) fn advise_large(_: *mut u8, _: usize) {}
+
+    pub(super) fn touch(_: *mut u8, _: usize) {}
 
     pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
         if let Some(layout) = layout(len) {

@@ -33,6 +33,7 @@ mod memory;
 mod peek;
 mod pinned;
 mod policy;
+mod prefault;
 mod segment;
 mod shard;
 pub mod stats;
@@ -56,6 +57,7 @@ pub use self::peek::Lead;
 pub use self::pinned::PinnedValue;
 use self::policy::Rank;
 pub use self::policy::{Moment, Tuning};
+pub use self::prefault::Prefault;
 use self::segment::Segments;
 pub use self::segment::Usage;
 pub use self::shard::Lookup;
@@ -396,6 +398,12 @@ impl Store {
         if self.common.segments.shrinks() && shard.make_spare(&self.common, self.common.moment()) {
             shard.logs.give_spare(&self.common.segments);
         }
+    }
+
+    /// Background work on memory: a round of `prefault`, ended early once
+    /// `stopped` says so.
+    pub fn prefault(&self, prefault: &mut Prefault, stopped: impl Fn() -> bool) {
+        prefault.round(&self.common.segments, stopped);
     }
 
     /// Changes the memory limit. `false`: addresses for so much are not reserved.

@@ -13,6 +13,7 @@
 #![expect(unsafe_code, reason = "a large table is zeroed by the system")]
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, Release},
@@ -186,6 +187,7 @@ pub struct Segments {
     /// The item memory.
     pub memory: Memory,
     shift: u32,
+    large_pages: bool,
     /// It has room for all addresses that are reserved, of which few may ever be
     /// used.
     table: Table<Segment>,
@@ -239,7 +241,8 @@ impl Segments {
             limit => limit.max(FEWEST * size * shards.min(2)),
         };
         let memory = Memory::reserve(limit, SIZES.1)?;
-        if config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM {
+        let large_pages = config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM;
+        if large_pages {
             advise_large(memory.range());
         }
         // SAFETY: a segment is atomic integers only, for which all zeros is valid.
@@ -247,6 +250,7 @@ impl Segments {
         Ok(Self {
             memory,
             shift: size.ilog2(),
+            large_pages,
             table,
             pool: Mutex::new(Pool {
                 // Nobody who gives a segment back waits for an allocation.
@@ -424,6 +428,20 @@ impl Segments {
 
     fn may_grow(&self, pool: &Pool) -> bool {
         pool.malloced.saturating_add(self.size()) <= self.allowed(pool)
+    }
+
+    /// Whether the system is asked for large pages.
+    pub(super) fn has_large_pages(&self) -> bool {
+        self.large_pages
+    }
+
+    /// The bytes that were never part of a segment in use, as far as the limit
+    /// allows.
+    pub(super) fn unused(&self) -> Range<usize> {
+        let pool = self.pool.lock();
+        let start = (pool.untouched as usize) << self.shift;
+        let room = self.allowed(&pool).saturating_sub(pool.malloced);
+        start..start.saturating_add(room).min(self.memory.reserved())
     }
 
     /// The limit in bytes.

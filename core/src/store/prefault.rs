@@ -1,0 +1,98 @@
+//! Memory that is touched before it is needed.
+//!
+//! The system clears a large page when it is first touched. That takes a tenth
+//! of a millisecond, and several where a host must find the memory first. While
+//! a cache grows, the background thread does it, and who stores an item need not.
+
+use super::memory::LARGE_PAGE;
+use super::segment::Segments;
+use crate::config::MIB;
+
+/// Bytes that are touched ahead, at most.
+const MOST: usize = 32 * MIB;
+
+/// How far memory is touched. One thread keeps it.
+#[derive(Debug, Default)]
+pub struct Prefault {
+    /// Where the part began that was never used, in the last round.
+    used: usize,
+    /// Where the part begins that was not touched ahead.
+    touched: usize,
+}
+
+impl Prefault {
+    /// A round: touches twice as much as was first used since the last one. A
+    /// cache that does not grow touches nothing.
+    pub(super) fn round(&mut self, segments: &Segments, stopped: impl Fn() -> bool) {
+        if !segments.has_large_pages() {
+            return;
+        }
+        let unused = segments.unused();
+        let grown = unused.start - self.used;
+        self.used = unused.start;
+        let end = (unused.start + (2 * grown).min(MOST)).min(unused.end);
+        // The page in which the used part ends is touched by those who use it.
+        let mut at = self.touched.max(unused.start.next_multiple_of(LARGE_PAGE));
+        while at < end && !stopped() {
+            segments.memory.touch_large(at);
+            at += LARGE_PAGE;
+        }
+        self.touched = at;
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::config::CacheConfig;
+
+    /// A cache of which `used` bytes were used, all of them in one round.
+    fn grown(limit: usize, used: usize) -> (Segments, Prefault) {
+        let config = CacheConfig { memory_limit: limit, ..CacheConfig::default() };
+        let segments = Segments::new(&config, 1).unwrap();
+        for _ in 0..used / segments.size() {
+            segments.take().unwrap();
+        }
+        let mut prefault = Prefault::default();
+        prefault.round(&segments, || false);
+        (segments, prefault)
+    }
+
+    /// Large pages that are there, in order.
+    fn touched(segments: &Segments) -> Vec<usize> {
+        (0..64).filter(|page| segments.memory.is_resident(page * LARGE_PAGE)).collect()
+    }
+
+    #[test]
+    fn what_a_cache_will_grow_into_is_touched() {
+        let (segments, mut prefault) = grown(256 * MIB, 3 * MIB);
+        // Three are used, and with six more it ends in the fifth page.
+        assert_eq!(touched(&segments), [2, 3, 4]);
+        prefault.round(&segments, || false);
+        assert_eq!(touched(&segments), [2, 3, 4], "it did not grow");
+        for _ in 0..4 * MIB / segments.size() {
+            segments.take().unwrap();
+        }
+        prefault.round(&segments, || false);
+        assert_eq!(touched(&segments), [2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn no_more_is_touched_than_may_be_used() {
+        assert_eq!(touched(&grown(64 * MIB, 61 * MIB).0), [31]);
+        assert_eq!(touched(&grown(64 * MIB, 64 * MIB).0), []);
+        assert_eq!(touched(&grown(256 * MIB, 64 * MIB).0), (32..48).collect::<Vec<_>>());
+        let (segments, _) = grown(64 * MIB, 8 * MIB);
+        assert!(segments.set_limit(8 * MIB));
+        assert_eq!(touched(&segments), (4..12).collect::<Vec<_>>());
+        assert!(segments.unused().is_empty());
+    }
+
+    #[test]
+    fn small_caches_and_new_ones_touch_nothing() {
+        assert_eq!(touched(&grown(63 * MIB, 32 * MIB).0), []);
+        assert_eq!(touched(&grown(64 * MIB, 0).0), []);
+    }
+}
