@@ -55,7 +55,7 @@ pub(crate) fn get(
     client: i32,
     reply: &mut impl Reply,
 ) {
-    if cache.fetch_at(key.bytes(), lead, touch, client, |hit| reply.hit(hit)).is_none() {
+    if cache.fetch_at(key.bytes(), lead, None, touch, client, |hit| reply.hit(hit)).is_none() {
         reply.miss(key);
     }
 }

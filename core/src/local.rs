@@ -8,11 +8,12 @@ use std::time::Duration;
 use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
-use crate::store::{Disturbed, Header, Hit, Item, Lead, Moment, bit};
+use crate::store::{Disturbed, Header, Hit, Item, Lead, Moment, Uses, bit};
 
 /// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
-/// for at once: each lock taken meanwhile would wait for the address to be found.
-const AHEAD: usize = 8;
+/// for at once: the processor finds several addresses at a time, if it has nothing
+/// to do in between.
+const AHEAD: usize = 16;
 
 /// What there is to know of an item beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,29 +128,32 @@ impl Cache {
         mut found: impl FnMut(usize, &mut Hit<'_>) -> Result<(), Disturbed>,
     ) {
         let store = self.store();
+        let mut uses = Uses::default();
         // Group by group: the index lines of one are asked for, then the items of
         // the one before, whose lines have come, and the one before that is read.
         let group = |number: usize| number * AHEAD..keys.len().min(number.saturating_add(1) * AHEAD);
         let mut leads = [[Lead::from(0); AHEAD]; 3];
         for number in 0..keys.len().div_ceil(AHEAD) + 2 {
-            for (key, lead) in keys.get(group(number)).unwrap_or_default().iter().zip(&mut leads[number % 3])
-            {
-                *lead = store.lead(key.as_ref());
-                store.prefetch(lead);
-            }
+            let asked = keys.get(group(number)).unwrap_or_default();
+            let place = &mut leads[number % 3][..asked.len()];
+            place.iter_mut().zip(asked).for_each(|(lead, key)| *lead = store.lead(key.as_ref()));
+            place.iter().for_each(|lead| store.prefetch(lead));
             let Some(before) = number.checked_sub(1) else { continue };
-            let range = group(before);
-            leads[before % 3].iter_mut().take(range.len()).for_each(|lead| store.prefetch_item(lead));
+            let place = &mut leads[before % 3][..group(before).len()];
+            place.iter_mut().for_each(|lead| store.look(lead));
+            place.iter().for_each(|lead| store.prefetch_item(lead));
             let Some(ready) = before.checked_sub(1) else { continue };
             for (index, &lead) in group(ready).zip(&leads[ready % 3]) {
-                if let Some(key) = keys.get(index)
-                    && let key = key.as_ref()
-                    && is_key(key)
-                {
-                    self.fetch_at(key, lead, None, 0, |hit| found(index, hit));
+                let Some(key) = keys.get(index).map(AsRef::as_ref).filter(|key| is_key(key)) else {
+                    continue;
+                };
+                if uses.is_full() {
+                    store.note(&mut uses);
                 }
+                self.fetch_at(key, lead, Some(&mut uses), None, 0, |hit| found(index, hit));
             }
         }
+        store.note(&mut uses);
     }
 
     /// What there is to know of `key` beside its value. That is no use of it.

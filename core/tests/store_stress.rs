@@ -601,7 +601,8 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             _ => {
                 let mut lead = rng.next().into();
                 cache.store().prefetch(&lead);
-                cache.store().prefetch_item(&mut lead);
+                cache.store().look(&mut lead);
+                cache.store().prefetch_item(&lead);
             }
         }
     }

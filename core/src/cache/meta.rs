@@ -16,7 +16,7 @@ impl Cache {
         let hash = self.store.hash(key);
         let mut lead = Lead::from(hash);
         if request.only_reads() {
-            let peeked = self.peek(key, lead, |hit| {
+            let peeked = self.peek(key, lead, None, |hit| {
                 let old_expiry = hit.header().expiry();
                 show(hit, Tokens { old_expiry, ..Tokens::default() })
             });

@@ -20,7 +20,7 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
-use crate::store::{Disturbed, Hit, Lead, Lookup, Store, Visit};
+use crate::store::{Disturbed, Hit, Lead, Lookup, Store, Uses, Visit};
 use crate::watch::{WatchHub, kind};
 
 /// A cache.
@@ -122,21 +122,23 @@ impl Cache {
         client: i32,
         show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        self.fetch_at(key, self.store.lead(key), touch, client, show)
+        self.fetch_at(key, self.store.lead(key), None, touch, client, show)
     }
 
-    /// The same with what is known of where the item is, by a look of this cache.
+    /// The same with what is known of where the item is, by a look of this cache,
+    /// and with room for a use that the caller notes later.
     #[inline]
-    pub(crate) fn fetch_at<R>(
+    pub(crate) fn fetch_at<'k, R>(
         &self,
-        key: &[u8],
+        key: &'k [u8],
         mut lead: Lead,
+        uses: Option<&mut Uses<'k>>,
         touch: Option<u32>,
         client: i32,
         mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
         if touch.is_none() {
-            match self.peek(key, lead, &mut show) {
+            match self.peek(key, lead, uses, &mut show) {
                 Ok(peeked) => return peeked,
                 Err(found) => lead = found,
             }
@@ -156,7 +158,7 @@ impl Cache {
         key: &[u8],
         mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Option<R> {
-        let lead = match self.peek(key, self.store.lead(key), &mut show) {
+        let lead = match self.peek(key, self.store.lead(key), None, &mut show) {
             Ok(peeked) => return peeked,
             Err(found) => found,
         };
@@ -172,16 +174,17 @@ impl Cache {
     /// # Errors
     /// If this takes the lock.
     #[inline]
-    fn peek<R>(
+    fn peek<'k, R>(
         &self,
-        key: &[u8],
+        key: &'k [u8],
         lead: Lead,
+        uses: Option<&mut Uses<'k>>,
         show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Result<Option<R>, Lead> {
         if self.prefixes.enabled() || self.watch.wants(kind::FETCHERS) {
             return Err(lead);
         }
-        self.store.peek(key, lead, show)
+        self.store.peek(key, lead, uses, show)
     }
 
     /// Counts a fetch. `None`: it is a miss.

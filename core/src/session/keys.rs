@@ -39,7 +39,8 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
     let used =
         if binary { ahead::packet_keys(input, AHEAD, found) } else { ahead::keys(input, AHEAD, found) };
     if count > 1 {
-        leads[..count].iter_mut().for_each(|lead| store.prefetch_item(lead));
+        leads[..count].iter_mut().for_each(|lead| store.look(lead));
+        leads[..count].iter().for_each(|lead| store.prefetch_item(lead));
     }
     used
 }
@@ -100,7 +101,8 @@ impl Session {
             let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|(_, lead)| cache.store().prefetch(lead));
-                keys.iter_mut().for_each(|(_, lead)| cache.store().prefetch_item(lead));
+                keys.iter_mut().for_each(|(_, lead)| cache.store().look(lead));
+                keys.iter().for_each(|(_, lead)| cache.store().prefetch_item(lead));
             }
             let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();

@@ -115,7 +115,8 @@ impl Worker<'_> {
                 if self.store.crawl(0, 0, 50, u64::MAX, |_| ()).is_some() {
                     let mut lead = self.rng.0.into();
                     self.store.prefetch(&lead);
-                    self.store.prefetch_item(&mut lead);
+                    self.store.look(&mut lead);
+                    self.store.prefetch_item(&lead);
                 }
             }
         }

@@ -14,7 +14,6 @@ use super::common::Common;
 use super::item::{Item, Kind, Queue, Ref, bit};
 use super::policy::{self, Moment};
 use super::shard::{Cleaning, Shard, Why};
-use crate::config::LruMode;
 
 /// Bytes cleaned for each byte stored.
 const INSTALMENT: usize = 4;
@@ -129,7 +128,7 @@ impl Shard {
                 let header = memory.header(at);
                 if header.kind() == Kind::Linked {
                     let hash = common.hash_of(at);
-                    common.directory(self.number).prefetch(hash);
+                    self.index.table().prefetch(hash);
                     group[count] = (at, hash);
                     count += 1;
                 } else if header.kind() == Kind::Piece {
@@ -158,7 +157,7 @@ impl Shard {
     /// Whether mostly dead segments are compacted. That changes the order of
     /// items, which flat mode promises to keep while it may evict.
     fn compacts(&self, common: &Common) -> bool {
-        self.tuning.mode != LruMode::Flat || !common.evicts()
+        !self.tuning.is_flat() || !common.evicts()
     }
 
     /// The segment to clean next.

@@ -7,7 +7,6 @@ use ahash::RandomState;
 
 use super::classes::Classes;
 use super::expiry::Flush;
-use super::index::Directory;
 use super::item::{HEADER, Header, Item, Queue, Ref, bit};
 use super::memory::Memory;
 use super::policy::{Moment, Rank, Span};
@@ -30,7 +29,6 @@ pub struct Common {
     pub(super) flush: Flush,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
-    directories: Box<[Directory]>,
     hasher: RandomState,
     evicts: bool,
     /// Whether the policy is the flat one, for those who have no lock.
@@ -59,7 +57,6 @@ impl Common {
             flush: Flush::default(),
             clock,
             watch,
-            directories: (0..shards).map(|_| Directory::default()).collect(),
             hasher: RandomState::new(),
             evicts: config.evictions,
             flat: AtomicBool::new(config.lru_mode == LruMode::Flat),
@@ -85,13 +82,6 @@ impl Common {
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
         hash.checked_shr(self.shard_shift).unwrap_or(0) as usize
-    }
-
-    /// The directory of a shard.
-    #[inline]
-    pub(super) fn directory(&self, shard: u32) -> &Directory {
-        let last = self.directories.len() - 1;
-        &self.directories[(shard as usize).min(last)]
     }
 
     /// The log of an item of which `queue` becomes.

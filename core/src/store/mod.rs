@@ -37,7 +37,9 @@ mod prefault;
 mod segment;
 mod shard;
 pub mod stats;
+mod table;
 mod tally;
+mod uses;
 mod verify;
 mod visit;
 
@@ -63,7 +65,9 @@ pub use self::segment::Usage;
 pub use self::shard::Lookup;
 use self::shard::Shard;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
+use self::table::Table;
 use self::tally::Tallies;
+pub(crate) use self::uses::Uses;
 pub use self::verify::Found;
 pub use self::visit::{Full, Visit};
 use crate::clock::Clock;
@@ -88,6 +92,8 @@ const TRIES: usize = 8;
 pub struct Store {
     common: Common,
     shards: Box<[Cell]>,
+    /// The buckets of each shard, for looks without its lock.
+    tables: Box<[Arc<Table>]>,
     tallies: Tallies,
     tuning: Mutex<Tuning>,
 }
@@ -112,14 +118,11 @@ impl Store {
         };
         let common = Common::new(config, segments, count, clock, watch);
         let classes = common.classes.list().len();
-        let shards = (0..count as u32)
-            .map(|number| {
-                let shard = Shard::new(number, classes, slots, tuning);
-                shard.index.publish(common.directory(number));
-                Cell(Latch::new(shard))
-            })
-            .collect();
-        Ok(Self { common, shards, tallies: Tallies::new()?, tuning: Mutex::new(tuning) })
+        let shards: Vec<_> =
+            (0..count as u32).map(|number| Shard::new(number, classes, slots, tuning)).collect();
+        let tables = shards.iter().map(|shard| Arc::clone(shard.index.table())).collect();
+        let shards = shards.into_iter().map(|shard| Cell(Latch::new(shard))).collect();
+        Ok(Self { common, shards, tables, tallies: Tallies::new()?, tuning: Mutex::new(tuning) })
     }
 
     /// Hash of a key; every operation on the key takes it.
@@ -380,7 +383,7 @@ impl Store {
     pub fn tune(&self, change: impl FnOnce(&mut Tuning)) {
         let mut tuning = self.tuning.lock();
         change(&mut tuning);
-        self.common.flat.store(tuning.mode == LruMode::Flat, Relaxed);
+        self.common.flat.store(tuning.is_flat(), Relaxed);
         for cell in &self.shards {
             cell.0.lock().tuning = *tuning;
         }

@@ -21,9 +21,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
 use super::hit::{Disturbed, Hit, Sight};
-use super::index::Directory;
 use super::item::Ref;
 use super::policy;
+use super::table::Table;
+use super::uses::Uses;
 
 /// The hash of a key, and where a look without the lock found its item: for those
 /// who look after it, who need not look again if nobody had the lock meanwhile.
@@ -55,36 +56,41 @@ impl Store {
     /// Asks the processor for the index line of a key.
     #[inline]
     pub fn prefetch(&self, lead: &Lead) {
-        self.directory(lead.hash).prefetch(lead.hash);
+        self.table(lead.hash).prefetch(lead.hash);
     }
 
-    /// Asks the processor for the item of a key whose index line is there, and
-    /// notes where it is.
+    /// Notes where the item of a key is whose index line is there.
     #[inline]
-    pub fn prefetch_item(&self, lead: &mut Lead) {
-        let version = self.shard(lead.hash).version();
-        let Some(at) = self.directory(lead.hash).look(lead.hash) else { return };
-        self.common.memory().prefetch(at);
-        if let Some(version) = version {
+    pub fn look(&self, lead: &mut Lead) {
+        let Some(version) = self.shard(lead.hash).version() else { return };
+        if let Some(at) = self.table(lead.hash).look(lead.hash) {
             *lead = Lead { version, at, ..*lead };
         }
     }
 
+    /// Asks the processor for an item that was seen.
     #[inline]
-    fn directory(&self, hash: u64) -> &Directory {
-        self.common.directory(self.common.shard_of(hash) as u32)
+    pub fn prefetch_item(&self, lead: &Lead) {
+        self.common.memory().prefetch(lead.at);
+    }
+
+    #[inline]
+    fn table(&self, hash: u64) -> &Table {
+        let last = self.tables.len() - 1;
+        &self.tables[self.common.shard_of(hash).min(last)]
     }
 
     /// Shows an item to `show` without the lock, and counts that. `None`: there is
-    /// no item.
+    /// no item. If there is a use to note it goes to `uses`, which has room.
     ///
     /// # Errors
-    /// If this takes the lock.
+    /// If this takes the lock, as it does for a use to note without `uses`.
     #[inline]
-    pub(crate) fn peek<R>(
+    pub(crate) fn peek<'k, R>(
         &self,
-        key: &[u8],
+        key: &'k [u8],
         lead: Lead,
+        uses: Option<&mut Uses<'k>>,
         show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
     ) -> Result<Option<R>, Lead> {
         let unknown = Lead::from(lead.hash);
@@ -96,7 +102,7 @@ impl Store {
         let at = if lead.version == version {
             lead.at
         } else {
-            self.directory(lead.hash).look(lead.hash).ok_or(unknown)?
+            self.table(lead.hash).look(lead.hash).ok_or(unknown)?
         };
         if at.is_none() {
             return if shard.is_at(version) {
@@ -108,12 +114,23 @@ impl Store {
         }
         let memory = common.memory();
         let found = Lead { version, at, ..lead };
-        if !policy::is_settled(common.flat.load(Relaxed), memory.header(at), &moment) {
+        let (header, flat) = (memory.header(at), common.flat.load(Relaxed));
+        let is_noted = policy::is_noted(flat, header, &moment);
+        if !policy::is_plain(header, &moment) || (!is_noted && uses.is_none()) {
             return Err(found);
         }
         let sight = Sight::of(memory, at, key, shard, version).ok_or(found)?;
+        if !is_noted {
+            // Who fetches an item sees it as it will be.
+            policy::hit(flat, &sight.header, &moment);
+        }
         let shown = show(&mut Hit::seen(&sight, &moment)).map_err(|Disturbed| unknown)?;
         tally.hit(sight.header.class(), sight.header.queue());
+        if let Some(uses) = uses
+            && !is_noted
+        {
+            uses.push(key, found);
+        }
         Ok(Some(shown))
     }
 }
@@ -161,7 +178,7 @@ mod tests {
     /// A peek at `key`, whose value is a version over and over: that, if it could
     /// be told.
     fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
-        let seen = store.peek(key, store.lead(key), |hit| {
+        let seen = store.peek(key, store.lead(key), None, |hit| {
             assert_eq!((hit.key(), hit.len()), (key, 160));
             let flags = u64::from(hit.flags());
             hit.show(&mut Vec::new(), |value| {
@@ -227,7 +244,7 @@ mod tests {
     #[test]
     fn what_there_is_to_note_takes_the_lock() {
         let store = store();
-        let peeks = |key: &[u8]| match store.peek(key, store.lead(key), |_| Ok(())) {
+        let peeks = |key: &[u8]| match store.peek(key, store.lead(key), None, |_| Ok(())) {
             Ok(Some(())) => "found",
             Ok(None) => "missing",
             Err(_) => "unknown",
@@ -259,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_to_note_depends_on_the_mode() {
         let store = store();
-        let peeks = |key: &[u8]| store.peek(key, store.lead(key), |_| Ok(())).is_ok();
+        let peeks = |key: &[u8]| store.peek(key, store.lead(key), None, |_| Ok(())).is_ok();
         set(&store, b"a", 0, b"1");
         store.tune(|tuning| tuning.mode = LruMode::Flat);
         assert!(!peeks(b"a"));

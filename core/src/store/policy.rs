@@ -164,6 +164,13 @@ pub struct Tuning {
     pub temporary_ttl: u32,
 }
 
+impl Tuning {
+    /// Whether all items are in one log, in order of use.
+    pub(super) fn is_flat(&self) -> bool {
+        self.mode == LruMode::Flat
+    }
+}
+
 /// State and stamp of an item after a fetch.
 #[inline]
 fn fetched(flat: bool, (state, stamp): (u16, u32), moment: &Moment) -> (u16, u32) {
@@ -181,11 +188,11 @@ fn fetched(flat: bool, (state, stamp): (u16, u32), moment: &Moment) -> (u16, u32
     if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, moment.stamp) }
 }
 
-/// Notes a fetch, under the lock.
+/// Notes a fetch: in an item, under the lock, or in a copy of its header.
 #[inline]
-pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
+pub(super) fn hit(flat: bool, header: &Header, moment: &Moment) {
     let before = (header.state(), header.stamp());
-    let after = fetched(mode == LruMode::Flat, before, moment);
+    let after = fetched(flat, before, moment);
     if after.0 != before.0 {
         header.set_state(after.0);
     }
@@ -194,12 +201,18 @@ pub(super) fn hit(mode: LruMode, header: &Header, moment: &Moment) {
     }
 }
 
-/// Whether an item is alive, and a fetch has nothing to change: nothing to note
-/// of its use, and nobody to tell that it won. Asked without the lock.
+/// Whether a fetch has nothing to note of the item's use. Asked without the lock.
 #[inline]
-pub(super) fn is_settled(flat: bool, header: &Header, moment: &Moment) -> bool {
+pub(super) fn is_noted(flat: bool, header: &Header, moment: &Moment) -> bool {
     let now = (header.state(), header.stamp());
-    fetched(flat, now, moment) == now && now.0 & (bit::WIN | bit::STALE) == 0 && !moment.is_dead(header)
+    fetched(flat, now, moment) == now
+}
+
+/// Whether a fetch may show the item and be done but for the note of its use: it
+/// is alive, and nobody is to be told that it won. Asked without the lock.
+#[inline]
+pub(super) fn is_plain(header: &Header, moment: &Moment) -> bool {
+    header.state() & (bit::WIN | bit::STALE) == 0 && !moment.is_dead(header)
 }
 
 /// What becomes of a new item; `was`: the one in whose place it comes.

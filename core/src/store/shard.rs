@@ -152,8 +152,7 @@ impl Shard {
     pub(super) fn link(&mut self, common: &Common, moment: Moment, at: Ref, hash: u64) {
         let memory = common.memory();
         memory.header(at).set_stamp(moment.stamp);
-        let directory = common.directory(self.number);
-        self.index.insert(hash, at, directory, |at| common.hash_of(at));
+        self.index.insert(hash, at, |at| common.hash_of(at));
         self.count(common, at);
         self.charge(common);
     }
@@ -179,7 +178,7 @@ impl Shard {
 
     /// Makes the LINKED item at `at` unfindable and gives its memory up.
     pub(super) fn unlink(&mut self, common: &Common, at: Ref, hash: u64) {
-        let removed = self.index.remove(hash, at, common.directory(self.number));
+        let removed = self.index.remove(hash, at);
         debug_assert!(removed);
         self.charge(common);
         self.discount(common, at);

@@ -84,7 +84,7 @@ impl<'a> Visit<'a> {
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
-            policy::hit(self.shard.tuning.mode, item.header(), &self.moment);
+            policy::hit(self.shard.tuning.is_flat(), item.header(), &self.moment);
         }
     }
 

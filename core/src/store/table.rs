@@ -1,0 +1,373 @@
+//! The buckets of a shard's index, each one cache line, at addresses that do not
+//! change.
+//!
+//! ```text
+//!   bucket   | 10 tags of 16 bits | link | 10 refs of 32 bits |      64 bytes
+//!              tag: 16 bits of the hash that do not choose the bucket
+//!              link: an overflow bucket, number + 1, or 0
+//!              ref: the item, 0 if the slot is free
+//! ```
+//!
+//! Who holds the shard's lock changes them, through an [`Index`], by atomic
+//! stores; anybody may look at them at any time.
+//!
+//! [`Index`]: super::index::Index
+
+#![expect(unsafe_code, reason = "buckets are the system's zeros, behind addresses that all may read")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::Range;
+use std::ptr::null_mut;
+use std::sync::atomic::{
+    AtomicPtr, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::item::Ref;
+use super::memory::{discard_pages, prefetch};
+
+/// Slots of a bucket.
+const SLOTS: usize = 10;
+
+/// log2 of the buckets of the first part.
+pub(super) const FIRST: u32 = 5;
+
+/// Parts, at most.
+const PARTS: usize = 27;
+
+/// Buckets, at most.
+pub(super) const MOST: usize = 1 << (FIRST as usize + PARTS - 1);
+
+/// Buckets of a chain that a look without the lock reads.
+const HOPS: usize = 4;
+
+/// Tags in a word.
+const LANES: usize = 4;
+
+/// The lowest and the highest bit of each lane of a word.
+const LOW: u64 = 0x0001_0001_0001_0001;
+const HIGH: u64 = LOW << 15;
+
+/// The lanes of a bucket's last word that are tags, not its link.
+const LAST: u64 = 0xffff_ffff;
+
+#[derive(Default)]
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    /// Tags, four a word; the upper half of the last word is the link. Words, so
+    /// that whoever looks for a tag compares four at a time.
+    words: [AtomicU64; 3],
+    refs: [AtomicU32; SLOTS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// Slots of a bucket. Slot `LANES * w + l` is bit `16 * l + 15 - w`.
+struct Slots(u64);
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        (self.0 != 0).then(|| {
+            self.0 &= self.0 - 1;
+            (15 - bit % 16) * LANES + bit / 16
+        })
+    }
+}
+
+impl Bucket {
+    /// The slots whose tag is `tag`; free ones may be among them, and rarely one
+    /// with another tag. Without the lock: out of date at worst.
+    #[inline]
+    pub(super) fn matches(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
+        let wanted = LOW * u64::from(tag);
+        // The highest bit of each lane that is zero. A lane of 1 above one that is
+        // zero passes for zero, too.
+        let zero = |lanes: u64| lanes.wrapping_sub(LOW) & !lanes & HIGH;
+        let [one, two, last] = [0, 1, 2].map(|word| self.words[word].load(Relaxed) ^ wanted);
+        Slots(zero(one) | zero(two) >> 1 | (zero(last) & LAST) >> 2)
+    }
+
+    /// The tag of slot `slot`.
+    fn tag(&self, slot: usize) -> u16 {
+        (self.words[slot / LANES].load(Relaxed) >> (slot % LANES * 16)) as u16
+    }
+
+    fn set_tag(&self, slot: usize, tag: u16) {
+        let (word, shift) = (&self.words[slot / LANES], slot % LANES * 16);
+        let others = word.load(Relaxed) & !(0xffff << shift);
+        word.store(others | u64::from(tag) << shift, Relaxed);
+    }
+
+    /// What is in slot `slot`.
+    #[inline]
+    pub(super) fn at(&self, slot: usize) -> Ref {
+        Ref(self.refs[slot].load(Relaxed))
+    }
+
+    /// The items in it.
+    pub(super) fn items(&self) -> impl Iterator<Item = Ref> {
+        self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
+    }
+
+    /// The slot of the item at `at`, whose tag is `tag`.
+    pub(super) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
+        let slot = (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)?;
+        self.refs.get(slot)
+    }
+
+    /// Takes the first item out, with its tag.
+    pub(super) fn take_first(&self) -> Option<(u16, Ref)> {
+        let slot = (0..SLOTS).find(|&slot| !self.at(slot).is_none())?;
+        let first = (self.tag(slot), self.at(slot));
+        self.refs[slot].store(0, Relaxed);
+        Some(first)
+    }
+
+    /// Puts an item into a free slot. `false`: there is none.
+    pub(super) fn fill(&self, tag: u16, at: Ref) -> bool {
+        let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
+        self.set_tag(slot, tag);
+        self.refs[slot].store(at.0, Relaxed);
+        true
+    }
+
+    /// Moves what is in it to `to`, with tags; nothing is behind it any more.
+    pub(super) fn empty(&self, to: &mut Vec<(u16, Ref)>) {
+        to.extend((0..SLOTS).filter_map(|slot| Some((self.tag(slot), self.at(slot).some()?))));
+        self.refs.iter().for_each(|at| at.store(0, Relaxed));
+        self.set_link(0);
+    }
+
+    /// Number of the overflow bucket behind it, plus one; 0: none.
+    #[inline]
+    pub(super) fn link(&self) -> u32 {
+        (self.words[2].load(Relaxed) >> 32) as u32
+    }
+
+    pub(super) fn set_link(&self, link: u32) {
+        let tags = self.words[2].load(Relaxed) & LAST;
+        self.words[2].store(tags | u64::from(link) << 32, Relaxed);
+    }
+}
+
+/// Buckets with numbers from 0 on, in parts, each as large as all before it: they
+/// grow without a copy, and stay where they are.
+#[derive(Default)]
+struct Buckets {
+    parts: [AtomicPtr<Bucket>; PARTS],
+}
+
+impl Buckets {
+    /// Bucket `number`, if its part is there.
+    #[inline]
+    fn get(&self, number: usize) -> Option<&Bucket> {
+        // SAFETY: null, or a bucket: a part is published when all its buckets are
+        // there, `place` maps each number into its part, and no part goes before
+        // the Buckets.
+        unsafe { self.address(number).as_ref() }
+    }
+
+    /// The address of bucket `number`; null if its part is not there.
+    #[inline]
+    fn address(&self, number: usize) -> *const Bucket {
+        let (part, offset) = place(number);
+        match self.parts.get(part).map(|part| part.load(Acquire)) {
+            Some(first) if !first.is_null() => first.wrapping_add(offset),
+            _ => std::ptr::null(),
+        }
+    }
+
+    /// Makes buckets with these numbers, of which some may be there. One thread at
+    /// a time may do this.
+    fn make(&self, numbers: Range<usize>) {
+        let Some(last) = numbers.last() else { return };
+        for (part, slot) in self.parts.iter().enumerate().take(place(last).0 + 1) {
+            if !slot.load(Relaxed).is_null() {
+                continue;
+            }
+            let layout = layout(part);
+            // SAFETY: the layout is not empty. A bucket is atomic integers only: all
+            // zeros, as the system hands them out when they are touched, is empty.
+            let first = unsafe { alloc_zeroed(layout) };
+            if first.is_null() {
+                handle_alloc_error(layout);
+            }
+            slot.store(first.cast(), Release);
+        }
+    }
+
+    /// Gives the memory of the part that begins with bucket `number` back to the
+    /// system, if one does. All its buckets are empty; whoever still looks at them
+    /// sees empty ones.
+    fn release(&self, number: usize) {
+        let (part, offset) = place(number);
+        let first = self.parts[part].load(Relaxed);
+        if offset == 0 && !first.is_null() {
+            // SAFETY: the buckets are all empty, so zeros are what they hold.
+            unsafe { discard_pages(first.cast(), layout(part).size()) };
+        }
+    }
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        for (part, first) in self.parts.iter_mut().enumerate() {
+            let first = std::mem::replace(first.get_mut(), null_mut());
+            if !first.is_null() {
+                // SAFETY: allocated in `make` with this layout, and nobody has it any more.
+                unsafe { dealloc(first.cast(), layout(part)) };
+            }
+        }
+    }
+}
+
+/// Part and offset of bucket `number`.
+#[inline]
+fn place(number: usize) -> (usize, usize) {
+    let level = (number | ((1 << FIRST) - 1)).ilog2() + 1 - FIRST;
+    if level == 0 { (0, number) } else { (level as usize, number - (1 << (level + FIRST - 1))) }
+}
+
+/// The memory of part `part`.
+fn layout(part: usize) -> Layout {
+    let count = 1 << (FIRST as usize + part.saturating_sub(1));
+    match Layout::array::<Bucket>(count) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!("2^30 buckets can be addressed"),
+    }
+}
+
+/// The part of a hash that tags a slot.
+#[inline]
+pub(super) fn tag(hash: u64) -> u16 {
+    (hash >> 32) as u16
+}
+
+/// The bucket of `hash` in a table of `count` buckets.
+#[inline]
+pub(super) fn choose(hash: u64, count: usize) -> usize {
+    let mask = count.next_power_of_two() - 1;
+    let wide = hash as usize & mask;
+    if wide < count { wide } else { hash as usize & (mask >> 1) }
+}
+
+/// The buckets of one shard. What is seen here without the shard's lock may be
+/// out of date: those who need to know ask the lock's version (`peek.rs`).
+#[derive(Default)]
+pub(super) struct Table {
+    buckets: Buckets,
+    /// Overflow buckets.
+    behind: Buckets,
+    count: AtomicU64,
+}
+
+impl Table {
+    /// A table of `count` buckets.
+    pub(super) fn new(count: usize) -> Self {
+        let table = Self::default();
+        table.grow(count);
+        table
+    }
+
+    /// Buckets in use, overflow buckets not counted.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// Makes it a table of `count` buckets, which are more than there were.
+    pub(super) fn grow(&self, count: usize) {
+        self.buckets.make(self.count()..count);
+        self.count.store(count as u64, Relaxed);
+    }
+
+    /// Takes the last bucket, which is empty, out of use.
+    pub(super) fn shrink(&self) {
+        let last = self.count() - 1;
+        self.count.store(last as u64, Relaxed);
+        self.buckets.release(last);
+    }
+
+    /// Makes overflow bucket `number`. Returns the link to it.
+    pub(super) fn make_behind(&self, number: usize) -> u32 {
+        self.behind.make(number..number + 1);
+        number as u32 + 1
+    }
+
+    /// Bucket `number`.
+    #[inline]
+    pub(super) fn get(&self, number: usize) -> Option<&Bucket> {
+        self.buckets.get(number)
+    }
+
+    /// The overflow bucket that `link` leads to, if it does.
+    #[inline]
+    pub(super) fn behind(&self, link: u32) -> Option<&Bucket> {
+        self.behind.get((link as usize).checked_sub(1)?)
+    }
+
+    /// Asks the processor to fetch the bucket of `hash`.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(self.buckets.address(choose(hash, self.count())).cast());
+    }
+
+    /// The item that has the tag of `hash`, as the table says at this moment, or
+    /// [`Ref::NONE`]. `None`: there may be several, or one further away.
+    #[inline]
+    pub(super) fn look(&self, hash: u64) -> Option<Ref> {
+        let mut bucket = self.get(choose(hash, self.count()))?;
+        for _ in 0..HOPS {
+            let mut found = bucket.matches(tag(hash)).map(|slot| bucket.at(slot)).filter(|at| !at.is_none());
+            match (found.next(), found.next(), bucket.link()) {
+                (Some(at), None, _) => return Some(at),
+                (None, _, 0) => return Some(Ref::NONE),
+                (None, _, link) => bucket = self.behind(link)?,
+                (Some(_), Some(_), _) => return None,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_distinct_and_dense() {
+        let mut expected = (0, 0);
+        for number in 0..1 << 12 {
+            assert_eq!(place(number), expected);
+            expected.1 += 1;
+            let size = if expected.0 == 0 { 1 << FIRST } else { 1 << (FIRST as usize + expected.0 - 1) };
+            if expected.1 == size {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_in_each_slot() {
+        for tag in [0, 1, 7, 0x8000, 0xffff_u16] {
+            for slot in 0..SLOTS {
+                let bucket = Bucket::default();
+                bucket.set_link(u32::MAX);
+                (0..SLOTS).for_each(|other| bucket.set_tag(other, !tag ^ 0x100));
+                bucket.set_tag(slot, tag);
+                assert_eq!(bucket.matches(tag).collect::<Vec<_>>(), [slot], "{tag}");
+                assert_eq!((bucket.tag(slot), bucket.link()), (tag, u32::MAX));
+                bucket.set_tag((slot + 5) % SLOTS, tag);
+                let mut both: Vec<_> = bucket.matches(tag).collect();
+                both.sort_unstable();
+                let mut expected = [slot, (slot + 5) % SLOTS];
+                expected.sort_unstable();
+                assert_eq!(both, expected);
+            }
+        }
+    }
+}
