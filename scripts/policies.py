@@ -5,7 +5,8 @@
 
 Needs libcachesim (and zstandard for .zst) from PyPI; `make policies` sees to that. Every policy gets the same memory
 and pays the same overhead an item; sizes follow from the key, log-normal with mean 500 and sigma 1, as in `bench
-replay`. One line of JSON for each trace, size and policy.
+replay`. One line of JSON for each trace, size and policy. Beside the policies there is one that knows all requests to
+come, and a cache without a limit: what no policy can do, or not by much.
 """
 
 import io
@@ -20,6 +21,8 @@ MIB = 1 << 20
 SIZES = (32, 64)
 REQUESTS = 1_500_000
 KEY = 16
+# Items among which the one to drop is chosen if the future is known.
+SAMPLE = 64
 # What an item takes here beside key and value: header, rounding, its part of the index.
 OVERHEAD = 42
 POLICIES = {
@@ -58,32 +61,81 @@ def size(block):
     return OVERHEAD + KEY + max(1, int(value))
 
 
+def simulate(cache, blocks, sizes):
+    """The requests that a policy of libcachesim misses."""
+    request = lcs.Request()
+    for at, block in enumerate(blocks):
+        request.obj_id, request.obj_size = block, sizes[block]
+        if not cache.get(request):
+            yield at
+
+
+def known_future(capacity, blocks, sizes):
+    """The requests that a cache misses which knows those to come. Of SAMPLE items it drops the one with the largest
+    product of size and time to its next use (libcachesim's BeladySize); it never keeps what is not used again."""
+    never = len(blocks)
+    following = [never] * never
+    last = {}
+    for at in range(never - 1, -1, -1):
+        following[at] = last.get(blocks[at], never)
+        last[blocks[at]] = at
+    random_ = random.Random(1)
+    due, held, places, used = {}, [], {}, 0
+
+    def drop(block):
+        nonlocal used
+        used -= sizes[block]
+        del due[block]
+        place, moved = places.pop(block), held.pop()
+        if moved != block:
+            held[place], places[moved] = moved, place
+
+    for at, block in enumerate(blocks):
+        if block not in due:
+            yield at
+            if following[at] < never and sizes[block] <= capacity:
+                places[block] = len(held)
+                held.append(block)
+                used += sizes[block]
+                due[block] = following[at]
+        elif following[at] < never:
+            due[block] = following[at]
+        else:
+            drop(block)
+        while used > capacity:
+            sample = (held[int(random_.random() * len(held))] for _ in range(SAMPLE))
+            drop(max(sample, key=lambda other: sizes[other] * (due[other] - at)))
+
+
+def first_requests(blocks):
+    """The requests that a cache without a limit misses."""
+    seen = set()
+    for at, block in enumerate(blocks):
+        if block not in seen:
+            seen.add(block)
+            yield at
+
+
 def main():
     out, *traces = sys.argv[1:]
     with open(out, "w") as results:
         for path in traces:
             blocks = requests(path)
             sizes = {block: size(block) for block in set(blocks)}
-            name = path.rsplit("/", 1)[-1]
+            values = [sizes[block] - OVERHEAD for block in blocks]
             for mib in SIZES:
-                for policy, make in POLICIES.items():
-                    cache = make(mib * MIB)
-                    request = lcs.Request()
-                    misses = missed = total = 0
-                    for block in blocks:
-                        request.obj_id, request.obj_size = block, sizes[block]
-                        bytes_ = sizes[block] - OVERHEAD
-                        total += bytes_
-                        if not cache.get(request):
-                            misses += 1
-                            missed += bytes_
+                runs = {name: simulate(make(mib * MIB), blocks, sizes) for name, make in POLICIES.items()}
+                runs["future known"] = known_future(mib * MIB, blocks, sizes)
+                runs["no limit"] = first_requests(blocks)
+                for policy, missed in runs.items():
+                    missed = list(missed)
                     line = {
                         "kind": "policy",
-                        "trace": name,
+                        "trace": path.rsplit("/", 1)[-1],
                         "memory_mib": mib,
                         "policy": policy,
-                        "miss_ratio": round(misses / len(blocks), 4),
-                        "byte_miss_ratio": round(missed / total, 4),
+                        "miss_ratio": round(len(missed) / len(blocks), 4),
+                        "byte_miss_ratio": round(sum(values[at] for at in missed) / sum(values), 4),
                     }
                     results.write(json.dumps(line) + "\n")
                     results.flush()

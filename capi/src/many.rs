@@ -14,7 +14,7 @@ use crate::store::store;
 /// Shows the values of `count` keys to `found`, in the order of the keys; keys
 /// that are not there are left out. `hits`, if not NULL, gets how many are. Where
 /// most items are not in the processor's caches this is several times as fast as
-/// so many calls of mcrs_get().
+/// so many calls of mcrs_get(). All keys must stay as they are until this returns.
 ///
 /// MCRS_BAD_KEY, MCRS_NULL_ARGUMENT: one of the keys; nothing was shown.
 #[unsafe(no_mangle)]

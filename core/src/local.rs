@@ -333,6 +333,32 @@ mod tests {
         cache.get_many::<&[u8]>(&[], |_, _| unreachable!("nothing was asked for"));
     }
 
+    /// Each counts as a use, however many there are and however often one is asked
+    /// for.
+    #[test]
+    fn many_are_used() {
+        let cache = cache();
+        let keys: Vec<String> = (0..200).map(|n| format!("key{n}")).collect();
+        for key in &keys {
+            assert_eq!(cache.set(key.as_bytes(), b"1", Ttl::Never), Ok(()));
+        }
+        let (mut found, mut first) = (0, 0);
+        let twice: Vec<_> = keys.iter().chain(&keys).collect();
+        cache.get_many(&twice, |_, _| found += 1);
+        assert_eq!(found, 400);
+        for key in &keys {
+            assert!(cache.info(key.as_bytes()).is_some_and(|info| info.fetched));
+        }
+        // What a further use leaves is shown with it.
+        cache.clock().advance(10);
+        cache.fetch_many(&keys, |_, hit| {
+            first += Info::of(hit).idle;
+            Ok(())
+        });
+        assert_eq!(first, 0);
+        assert!(keys.iter().all(|key| cache.info(key.as_bytes()).is_some_and(|info| info.idle == 0)));
+    }
+
     #[test]
     fn buffers_are_added_to() {
         let cache = cache();

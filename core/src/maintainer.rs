@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::CacheConfig;
@@ -17,6 +17,9 @@ use crate::sync::{Condvar, Mutex};
 
 /// Items of a shard that one step of the crawler looks at.
 const CRAWL_STEP: usize = 256;
+
+/// Longest time between rounds of the thread.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// Seconds between crawls of everything when nothing asks for one.
 const CRAWL_EVERY: u32 = 1;
@@ -151,7 +154,7 @@ impl<'a> Rounds<'a> {
                 self.next_crawl = now;
             }
             self.tidy();
-            self.store.prefault(&mut self.prefault, || self.state.stop.load(Relaxed));
+            self.prefault();
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {
                 self.crawl(wanted);
@@ -167,7 +170,7 @@ impl<'a> Rounds<'a> {
                 let pause = if freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
                 self.next_crawl = self.clock.now().saturating_add(pause);
             }
-            self.sleep(self.clock.until_next_second().min(Duration::from_millis(100)));
+            self.sleep(self.clock.until_next_second().min(ROUND));
         }
     }
 
@@ -193,11 +196,20 @@ impl<'a> Rounds<'a> {
         self.state.juggles.fetch_add(1, Relaxed);
     }
 
+    /// Touches memory that will be needed soon.
+    fn prefault(&mut self) {
+        self.store.prefault(&mut self.prefault, || {
+            self.clock.tick();
+            self.state.stop.load(Relaxed)
+        });
+    }
+
     /// Frees dead items of `classes`. Returns how many.
-    fn crawl(&self, classes: u64) -> u64 {
+    fn crawl(&mut self, classes: u64) -> u64 {
         self.state.crawler_starts.fetch_add(1, Relaxed);
         let mut freed = 0;
         let mut looked = 0u32;
+        let mut began = Instant::now();
         let most = self.state.crawler_tocrawl.load(Relaxed);
         for shard in 0..self.store.shard_count() {
             let mut bucket = Some(usize::MAX);
@@ -206,6 +218,11 @@ impl<'a> Rounds<'a> {
                 looked = looked.saturating_add(CRAWL_STEP as u32);
                 if self.state.stop.load(Relaxed) || (most != 0 && looked >= most) {
                     return freed;
+                }
+                if began.elapsed() >= ROUND {
+                    // It takes seconds to look at millions of items.
+                    began = Instant::now();
+                    self.prefault();
                 }
                 if bucket.is_some() {
                     let micros = self.state.crawler_sleep.load(Relaxed);

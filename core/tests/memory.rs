@@ -171,7 +171,9 @@ fn a_change_of_all_sizes_of_what_was_used() {
         // What was used often leaves as it is found idle; seldom that takes a fifth pass.
         for (phase, size) in (0..).zip([100, 10 * 1024, 500, 100]) {
             let first = phase << 32;
-            let count = watched.keys(size, 80);
+            // Of some thousands of keys a shard may have a tenth more than its part, and of
+            // keys that are read in turn it has all or, if they do not fit, none.
+            let count = watched.keys(size, 70);
             let mut share = 0.0;
             for pass in 0..8 {
                 let mut hits = 0;

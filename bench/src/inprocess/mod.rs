@@ -6,6 +6,7 @@
 //! rounds: there, waiting is what is measured. `on cpu` says how much of that time the threads ran; they
 //! wait for a lock, or for a core that others use.
 
+mod growing;
 mod subject;
 
 use std::collections::HashMap;
@@ -43,6 +44,9 @@ const MANY: usize = 64;
 
 /// Operations between two looks at the clock.
 const STRETCH: usize = 1024;
+
+/// How many times as long as others a measurement takes that looks for what is rare.
+const GROWING: f64 = 10.0;
 
 const EMPTY: &[Key] = &[];
 
@@ -142,6 +146,13 @@ pub fn run(options: &Inprocess) -> Result<()> {
             line.goal().unwrap_or_default()
         );
         results.write(line)?;
+    }
+    if growing::NAME.starts_with(&options.only) {
+        let items = Items::new(1 << 30, Lengths::Fixed(KEY as u32), Lengths::Fixed(options.value_size));
+        for line in growing::measure(&items, Duration::from_secs_f64(options.seconds * GROWING))? {
+            println!("{line}");
+            results.write(&line)?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{io, ptr};
 
 use super::item::Ref;
 use super::table::{Bucket, FIRST, MOST, Table, choose, tag};
@@ -25,7 +26,6 @@ pub struct Index {
     behind: usize,
     free_behind: Vec<u32>,
     items: usize,
-    grows: bool,
     /// Tags and items of a bucket that is being split or merged.
     moving: Vec<(u16, Ref)>,
     /// Buckets that the table begins with, and never falls below.
@@ -34,17 +34,19 @@ pub struct Index {
 
 impl Index {
     /// An index with room for about `slots` items before it grows.
-    pub fn new(slots: usize) -> Self {
+    ///
+    /// # Errors
+    /// If there are no addresses for it.
+    pub fn new(slots: usize) -> io::Result<Self> {
         let least = (slots / LOAD).next_power_of_two().clamp(1 << FIRST, 1 << 30);
-        Self {
-            table: Arc::new(Table::new(least)),
+        Ok(Self {
+            table: Arc::new(Table::new(least)?),
             behind: 0,
             free_behind: Vec::new(),
             items: 0,
-            grows: true,
             moving: Vec::new(),
             least,
-        }
+        })
     }
 
     /// The buckets, for those who look without the lock.
@@ -69,16 +71,10 @@ impl Index {
         self.table.count()
     }
 
-    /// The buckets in which an item of bucket `number` may be.
-    #[inline]
-    fn chain(&self, number: usize) -> impl Iterator<Item = &Bucket> {
-        std::iter::successors(self.table.get(number), |bucket| self.table.behind(bucket.link()))
-    }
-
-    /// Those of an item with this hash.
+    /// The buckets in which an item with this hash may be.
     #[inline]
     fn chain_of(&self, hash: u64) -> impl Iterator<Item = &Bucket> {
-        self.chain(choose(hash, self.table.count()))
+        self.table.chain(choose(hash, self.table.count()))
     }
 
     /// The item with this hash for which `is_it` says yes.
@@ -114,13 +110,13 @@ impl Index {
     pub fn insert(&mut self, hash: u64, at: Ref, rehash: impl Fn(Ref) -> u64) {
         self.put(choose(hash, self.table.count()), tag(hash), at);
         self.items += 1;
-        if self.items > self.table.count() * LOAD && self.grows {
+        if self.items > self.table.count() * LOAD {
             self.split(rehash);
         }
     }
 
     fn put(&mut self, number: usize, tag: u16, at: Ref) {
-        if !self.chain(number).any(|bucket| bucket.fill(tag, at)) {
+        if !self.table.chain(number).any(|bucket| bucket.fill(tag, at)) {
             self.put_behind(number, tag, at);
         }
     }
@@ -141,31 +137,31 @@ impl Index {
 
     /// Removes `at`, if it is there.
     pub fn remove(&mut self, hash: u64, at: Ref) -> bool {
-        let Some(slot) = self.slot(hash, at) else { return false };
+        let (tag, number) = (tag(hash), choose(hash, self.table.count()));
+        let had = self.table.chain(number).find_map(|bucket| Some((bucket, bucket.slot_of(tag, at)?)));
+        let Some((bucket, slot)) = had else { return false };
         slot.store(0, Relaxed);
         self.items -= 1;
-        self.close_gap(choose(hash, self.table.count()));
+        if let Some(first) = self.table.get(number)
+            && let Some(behind) = self.table.behind(first.link())
+        {
+            // The first overflow bucket is the only one that is not full. If gaps stayed,
+            // every bucket would have an overflow bucket in the course of time.
+            if !ptr::eq(bucket, behind)
+                && let Some((tag, at)) = behind.take_first()
+            {
+                bucket.fill(tag, at);
+            }
+            if behind.is_empty() {
+                self.free_behind.push(first.link());
+                first.set_link(behind.link());
+                behind.set_link(0);
+            }
+        }
         if self.items < self.table.count() * SPARSE && self.table.count() > self.least {
             self.merge();
         }
         true
-    }
-
-    /// Fills the gap that a removal left in bucket `number` or behind it from the
-    /// first overflow bucket, the only one that is not full, and gives that back
-    /// if it is empty. Otherwise every bucket would have one in the course of
-    /// time.
-    fn close_gap(&mut self, number: usize) {
-        let link = self.table.get(number).map_or(0, Bucket::link);
-        let Some((tag, at)) = self.table.behind(link).and_then(Bucket::take_first) else { return };
-        self.put(number, tag, at);
-        if let (Some(first), Some(fresh)) = (self.table.get(number), self.table.behind(link))
-            && fresh.items().next().is_none()
-        {
-            first.set_link(fresh.link());
-            fresh.set_link(0);
-            self.free_behind.push(link);
-        }
     }
 
     /// Merges the last bucket with the one that it was split from.
@@ -206,13 +202,12 @@ impl Index {
     /// Splits the next bucket in two.
     fn split(&mut self, rehash: impl Fn(Ref) -> u64) {
         let new = self.table.count();
-        if new >= MOST {
-            self.grows = false;
+        if new >= MOST || self.table.grow(new + 1).is_err() {
+            // Until there is memory chains grow longer.
             return;
         }
         let old = new - (1 << new.ilog2());
         let moving = self.drained(old);
-        self.table.grow(new + 1);
         self.spread(moving, |at| {
             let to = choose(rehash(at), new + 1);
             debug_assert!(to == old || to == new);
@@ -228,26 +223,28 @@ impl Index {
     /// items may be missed.
     pub fn walk(&self, number: usize, mut visit: impl FnMut(Ref)) {
         if number < self.table.count() {
-            self.chain(number).flat_map(Bucket::items).for_each(&mut visit);
+            self.table.chain(number).flat_map(Bucket::items).for_each(&mut visit);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
-    /// Hash of the item at `at` in these tests: well mixed.
+    /// Hash of the item at `at` in these tests: well mixed (splitmix64).
     fn hash(at: Ref) -> u64 {
-        u64::from(at.0)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29)
-            .wrapping_mul(0xff51_afd7_ed55_8ccd)
+        let mut z = u64::from(at.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
     #[test]
     fn keeps_what_is_put_while_growing() {
-        let mut index = Index::new(0);
+        let mut index = Index::new(0).unwrap();
         for n in 1..=50_000 {
             index.insert(hash(Ref(n)), Ref(n), hash);
         }
@@ -271,8 +268,31 @@ mod tests {
     }
 
     #[test]
+    fn a_look_finds_what_is_behind() {
+        let mut index = Index::new(0).unwrap();
+        for n in 1..=50_000 {
+            index.insert(hash(Ref(n)), Ref(n), hash);
+        }
+        let looks = |n| index.table().look(hash(Ref(n)));
+        let unsure =
+            (1..=50_000).filter(|&n| looks(n) != Some(Ref(n))).inspect(|&n| assert_eq!(looks(n), None));
+        assert!(unsure.count() < 50);
+        assert!((50_001..60_000).filter(|&n| looks(n) == Some(Ref::NONE)).count() > 9_900);
+        assert!(behind(&index) > 100, "{} overflow buckets", behind(&index));
+    }
+
+    /// Overflow buckets in use, none of which is empty.
+    fn behind(index: &Index) -> usize {
+        let numbers = 0..index.buckets();
+        let linked = numbers.flat_map(|number| index.table.chain(number).skip(1));
+        let used = linked.inspect(|bucket| assert!(!bucket.is_empty())).count();
+        assert_eq!(used, index.behind - index.free_behind.len());
+        used
+    }
+
+    #[test]
     fn shrinks_and_grows_again() {
-        let mut index = Index::new(0);
+        let mut index = Index::new(0).unwrap();
         for round in 0..3 {
             for n in 1..=30_000 {
                 index.insert(hash(Ref(n)), Ref(n), hash);
@@ -292,31 +312,30 @@ mod tests {
 
     #[test]
     fn overflow_is_given_back() {
-        let mut index = Index::new(0);
+        let mut index = Index::new(0).unwrap();
         let mut numbers = 1..;
         let mut held: Vec<u32> = numbers.by_ref().take(10_000).collect();
         held.iter().for_each(|&n| index.insert(hash(Ref(n)), Ref(n), hash));
-        let overflow = |index: &Index| index.behind - index.free_behind.len();
-        let at_first = overflow(&index);
+        let at_first = behind(&index);
         // Others take their places, many times over.
-        for round in 0..200_000 {
-            let slot = round * 7919 % held.len();
+        for round in 0..200_000_u32 {
+            let slot = hash(Ref(round)) as usize % held.len();
             let new = numbers.next().unwrap_or_default();
             let old = std::mem::replace(&mut held[slot], new);
             assert!(index.remove(hash(Ref(old)), Ref(old)));
             index.insert(hash(Ref(new)), Ref(new), hash);
         }
-        assert!(overflow(&index) < 2 * at_first, "{} of {at_first}", overflow(&index));
+        assert!(behind(&index) < 2 * at_first, "{} of {at_first}", behind(&index));
         for &n in &held {
             assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
             assert!(index.remove(hash(Ref(n)), Ref(n)));
         }
-        assert_eq!((overflow(&index), index.len()), (0, 0));
+        assert_eq!((behind(&index), index.len()), (0, 0));
     }
 
     #[test]
     fn many_items_of_one_hash_chain() {
-        let mut index = Index::new(0);
+        let mut index = Index::new(0).unwrap();
         for n in 1..=100 {
             index.insert(7, Ref(n), |_| 7);
         }

@@ -292,19 +292,30 @@ impl<T> Drop for Table<T> {
     }
 }
 
-/// Gives the contents of the pages that lie wholly in some memory back to the
-/// system; they read as zeros from now on.
+/// Memory of `length` bytes, zeros, at the beginning of a page; the system finds it
+/// as it is touched. It is given back by [`unmap`].
+pub(super) fn map_zeroed(length: usize) -> io::Result<*mut u8> {
+    system::map(length).ok_or_else(io::Error::last_os_error)
+}
+
+/// Gives the contents of some memory back to the system: zeros are read from now
+/// on.
 ///
 /// # Safety
-/// All of it is private memory of ours, and may be overwritten with zeros at any
-/// moment.
-pub unsafe fn discard_pages(start: *mut u8, length: usize) {
-    const PAGE: usize = 4096;
-    let skip = start.align_offset(PAGE);
-    if length >= skip.saturating_add(PAGE) {
-        // SAFETY: the contract.
-        unsafe { system::discard(start.wrapping_add(skip), (length - skip) / PAGE * PAGE) };
-    }
+/// It came from [`map_zeroed`] with this `length`, and may be overwritten with
+/// zeros at any moment.
+pub(super) unsafe fn release_mapped(start: *mut u8, length: usize) {
+    // SAFETY: the contract.
+    unsafe { system::discard(start, length) };
+}
+
+/// Gives memory back.
+///
+/// # Safety
+/// It came from [`map_zeroed`] with this `length`, and nothing refers to it.
+pub(super) unsafe fn unmap(start: *mut u8, length: usize) {
+    // SAFETY: the contract.
+    unsafe { system::unmap(start, length) };
 }
 
 /// Asks the system to back the pages that lie wholly in some memory with large

@@ -118,8 +118,9 @@ impl Store {
         };
         let common = Common::new(config, segments, count, clock, watch);
         let classes = common.classes.list().len();
-        let shards: Vec<_> =
-            (0..count as u32).map(|number| Shard::new(number, classes, slots, tuning)).collect();
+        let shards = (0..count as u32)
+            .map(|number| Shard::new(number, classes, slots, tuning))
+            .collect::<io::Result<Vec<_>>>()?;
         let tables = shards.iter().map(|shard| Arc::clone(shard.index.table())).collect();
         let shards = shards.into_iter().map(|shard| Cell(Latch::new(shard))).collect();
         Ok(Self { common, shards, tables, tallies: Tallies::new()?, tuning: Mutex::new(tuning) })

@@ -38,11 +38,14 @@ pub struct Lead {
     pub(super) at: Ref,
 }
 
+/// A version at which nobody looks.
+const NEVER: u64 = 1;
+
 impl From<u64> for Lead {
     /// Of a hash alone.
     #[inline]
     fn from(hash: u64) -> Self {
-        Self { hash, version: 1, at: Ref::NONE }
+        Self { hash, version: NEVER, at: Ref::NONE }
     }
 }
 
@@ -62,16 +65,19 @@ impl Store {
     /// Notes where the item of a key is whose index line is there.
     #[inline]
     pub fn look(&self, lead: &mut Lead) {
-        let Some(version) = self.shard(lead.hash).version() else { return };
+        let version = self.shard(lead.hash).version();
         if let Some(at) = self.table(lead.hash).look(lead.hash) {
-            *lead = Lead { version, at, ..*lead };
+            // Where somebody changes the shard it may be worth fetching nevertheless.
+            *lead = Lead { version: version.unwrap_or(NEVER), at, ..*lead };
         }
     }
 
     /// Asks the processor for an item that was seen.
     #[inline]
     pub fn prefetch_item(&self, lead: &Lead) {
-        self.common.memory().prefetch(lead.at);
+        if !lead.at.is_none() {
+            self.common.memory().prefetch(lead.at);
+        }
     }
 
     #[inline]
@@ -129,7 +135,7 @@ impl Store {
         if let Some(uses) = uses
             && !is_noted
         {
-            uses.push(key, found);
+            uses.push(key, found, sight.header.cas());
         }
         Ok(Some(shown))
     }

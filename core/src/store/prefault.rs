@@ -21,8 +21,9 @@ pub struct Prefault {
 }
 
 impl Prefault {
-    /// A round: touches twice as much as was first used since the last one. A
-    /// cache that does not grow touches nothing.
+    /// A round: touches twice as much as was first used since the last one, in
+    /// whole large pages below the limit. A cache that does not grow touches
+    /// nothing, and one whose limit was lowered gives back what it touched above.
     pub(super) fn round(&mut self, segments: &Segments, stopped: impl Fn() -> bool) {
         if !segments.has_large_pages() {
             return;
@@ -30,8 +31,13 @@ impl Prefault {
         let unused = segments.unused();
         let grown = unused.start - self.used;
         self.used = unused.start;
-        let end = (unused.start + (2 * grown).min(MOST)).min(unused.end);
+        let most = unused.end / LARGE_PAGE * LARGE_PAGE;
+        if self.touched > most {
+            segments.release_unused(most..self.touched);
+            self.touched = most;
+        }
         // The page in which the used part ends is touched by those who use it.
+        let end = (unused.start + (2 * grown).min(MOST)).min(most);
         let mut at = self.touched.max(unused.start.next_multiple_of(LARGE_PAGE));
         while at < end && !stopped() {
             segments.memory.touch_large(at);
@@ -75,19 +81,33 @@ mod tests {
         for _ in 0..4 * MIB / segments.size() {
             segments.take().unwrap();
         }
+        prefault.round(&segments, || true);
+        assert_eq!(touched(&segments), [2, 3, 4], "it was stopped");
+        for _ in 0..4 * MIB / segments.size() {
+            segments.take().unwrap();
+        }
         prefault.round(&segments, || false);
-        assert_eq!(touched(&segments), [2, 3, 4, 5, 6, 7]);
+        assert_eq!(touched(&segments), [2, 3, 4, 6, 7, 8, 9]);
     }
 
     #[test]
     fn no_more_is_touched_than_may_be_used() {
         assert_eq!(touched(&grown(64 * MIB, 61 * MIB).0), [31]);
+        assert_eq!(touched(&grown(67 * MIB, 65 * MIB).0), []);
         assert_eq!(touched(&grown(64 * MIB, 64 * MIB).0), []);
         assert_eq!(touched(&grown(256 * MIB, 64 * MIB).0), (32..48).collect::<Vec<_>>());
-        let (segments, _) = grown(64 * MIB, 8 * MIB);
-        assert!(segments.set_limit(8 * MIB));
+    }
+
+    #[test]
+    fn a_lowered_limit_gives_back_what_was_touched() {
+        let (segments, mut prefault) = grown(64 * MIB, 8 * MIB);
         assert_eq!(touched(&segments), (4..12).collect::<Vec<_>>());
-        assert!(segments.unused().is_empty());
+        assert!(segments.set_limit(13 * MIB));
+        prefault.round(&segments, || false);
+        assert_eq!(touched(&segments), [4, 5]);
+        assert!(segments.set_limit(4 * MIB));
+        prefault.round(&segments, || false);
+        assert_eq!(touched(&segments), []);
     }
 
     #[test]

@@ -444,6 +444,17 @@ impl Segments {
         start..start.saturating_add(room).min(self.memory.reserved())
     }
 
+    /// Gives these bytes back to the system, but for those that were part of a
+    /// segment meanwhile.
+    pub(super) fn release_unused(&self, bytes: Range<usize>) {
+        // Under the lock: nobody takes a segment of them.
+        let pool = self.pool.lock();
+        let start = bytes.start.max((pool.untouched as usize) << self.shift);
+        if start < bytes.end {
+            self.memory.release(start, bytes.end - start);
+        }
+    }
+
     /// The limit in bytes.
     pub fn limit(&self) -> usize {
         self.pool.lock().limit

@@ -4,6 +4,8 @@
 //! another shard; what cannot be had here (memory, when others hold it all) is
 //! `None` or `false`, and the store tries elsewhere without this lock.
 
+use std::io;
+
 use super::common::Common;
 use super::index::Index;
 use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
@@ -83,10 +85,12 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(number: u32, classes: usize, slots: usize, tuning: Tuning) -> Self {
-        let index = Index::new(slots);
+    /// # Errors
+    /// If there are no addresses for the index.
+    pub(super) fn new(number: u32, classes: usize, slots: usize, tuning: Tuning) -> io::Result<Self> {
+        let index = Index::new(slots)?;
         let charged = index.bytes();
-        Self {
+        Ok(Self {
             number,
             index,
             logs: Logs::default(),
@@ -99,7 +103,7 @@ impl Shard {
             charged,
             swept: 0,
             tuning,
-        }
+        })
     }
 
     /// Counters of `class`.
@@ -116,6 +120,16 @@ impl Shard {
         &mut self.classes[class.min(last)]
     }
 
+    /// The item with this key, dead or alive. `hint`: an item of this shard that
+    /// may be it.
+    #[inline]
+    pub(super) fn locate(&self, common: &Common, key: &[u8], hash: u64, hint: Ref) -> Option<Ref> {
+        let memory = common.memory();
+        let is_it = |at: &Ref| same_key(Item::new(memory, *at).key(), key);
+        let hinted = hint.some().filter(is_it);
+        hinted.or_else(|| self.index.find(hash, |at| is_it(&at)))
+    }
+
     /// The live item with this key. A dead one is removed on the way. `hint`: an
     /// item of this shard that may be it.
     #[inline]
@@ -127,13 +141,8 @@ impl Shard {
         hash: u64,
         hint: Ref,
     ) -> (Lookup, Option<Ref>) {
-        let memory = common.memory();
-        let is_it = |at: &Ref| same_key(Item::new(memory, *at).key(), key);
-        let hinted = hint.some().filter(is_it);
-        let Some(at) = hinted.or_else(|| self.index.find(hash, |at| is_it(&at))) else {
-            return (Lookup::Missing, None);
-        };
-        let header = memory.header(at);
+        let Some(at) = self.locate(common, key, hash, hint) else { return (Lookup::Missing, None) };
+        let header = common.memory().header(at);
         if !moment.is_dead(header) {
             return (Lookup::Found, Some(at));
         }

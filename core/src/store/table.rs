@@ -15,7 +15,8 @@
 
 #![expect(unsafe_code, reason = "buckets are the system's zeros, behind addresses that all may read")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
+use std::io;
 use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::atomic::{
@@ -24,16 +25,16 @@ use std::sync::atomic::{
 };
 
 use super::item::Ref;
-use super::memory::{discard_pages, prefetch};
+use super::memory::{map_zeroed, prefetch, release_mapped, unmap};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
 
-/// log2 of the buckets of the first part.
-pub(super) const FIRST: u32 = 5;
+/// log2 of the buckets of the first part: they fill a page.
+pub(super) const FIRST: u32 = 6;
 
 /// Parts, at most.
-const PARTS: usize = 27;
+const PARTS: usize = 26;
 
 /// Buckets, at most.
 pub(super) const MOST: usize = 1 << (FIRST as usize + PARTS - 1);
@@ -113,6 +114,11 @@ impl Bucket {
         self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
     }
 
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items().next().is_none()
+    }
+
     /// The slot of the item at `at`, whose tag is `tag`.
     pub(super) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
         let slot = (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)?;
@@ -155,7 +161,7 @@ impl Bucket {
 }
 
 /// Buckets with numbers from 0 on, in parts, each as large as all before it: they
-/// grow without a copy, and stay where they are.
+/// grow without a copy, stay where they are, and are there as they are touched.
 #[derive(Default)]
 struct Buckets {
     parts: [AtomicPtr<Bucket>; PARTS],
@@ -181,23 +187,16 @@ impl Buckets {
         }
     }
 
-    /// Makes buckets with these numbers, of which some may be there. One thread at
-    /// a time may do this.
-    fn make(&self, numbers: Range<usize>) {
-        let Some(last) = numbers.last() else { return };
-        for (part, slot) in self.parts.iter().enumerate().take(place(last).0 + 1) {
-            if !slot.load(Relaxed).is_null() {
-                continue;
+    /// Makes buckets with these numbers, of which the first ones may be there. One
+    /// thread at a time may do this.
+    fn make(&self, numbers: Range<usize>) -> io::Result<()> {
+        for part in place(numbers.start).0..=place(numbers.end - 1).0 {
+            if self.parts[part].load(Relaxed).is_null() {
+                let first = map_zeroed(bytes(part))?;
+                self.parts[part].store(first.cast(), Release);
             }
-            let layout = layout(part);
-            // SAFETY: the layout is not empty. A bucket is atomic integers only: all
-            // zeros, as the system hands them out when they are touched, is empty.
-            let first = unsafe { alloc_zeroed(layout) };
-            if first.is_null() {
-                handle_alloc_error(layout);
-            }
-            slot.store(first.cast(), Release);
         }
+        Ok(())
     }
 
     /// Gives the memory of the part that begins with bucket `number` back to the
@@ -207,8 +206,9 @@ impl Buckets {
         let (part, offset) = place(number);
         let first = self.parts[part].load(Relaxed);
         if offset == 0 && !first.is_null() {
-            // SAFETY: the buckets are all empty, so zeros are what they hold.
-            unsafe { discard_pages(first.cast(), layout(part).size()) };
+            // SAFETY: mapped in `make`; the buckets are all empty, so zeros are what
+            // they hold.
+            unsafe { release_mapped(first.cast(), bytes(part)) };
         }
     }
 }
@@ -218,8 +218,8 @@ impl Drop for Buckets {
         for (part, first) in self.parts.iter_mut().enumerate() {
             let first = std::mem::replace(first.get_mut(), null_mut());
             if !first.is_null() {
-                // SAFETY: allocated in `make` with this layout, and nobody has it any more.
-                unsafe { dealloc(first.cast(), layout(part)) };
+                // SAFETY: mapped in `make` with this length, and nobody has it any more.
+                unsafe { unmap(first.cast(), bytes(part)) };
             }
         }
     }
@@ -232,13 +232,9 @@ fn place(number: usize) -> (usize, usize) {
     if level == 0 { (0, number) } else { (level as usize, number - (1 << (level + FIRST - 1))) }
 }
 
-/// The memory of part `part`.
-fn layout(part: usize) -> Layout {
-    let count = 1 << (FIRST as usize + part.saturating_sub(1));
-    match Layout::array::<Bucket>(count) {
-        Ok(layout) => layout,
-        Err(_) => unreachable!("2^30 buckets can be addressed"),
-    }
+/// Bytes of part `part`.
+fn bytes(part: usize) -> usize {
+    size_of::<Bucket>() << (FIRST as usize + part.saturating_sub(1))
 }
 
 /// The part of a hash that tags a slot.
@@ -267,10 +263,13 @@ pub(super) struct Table {
 
 impl Table {
     /// A table of `count` buckets.
-    pub(super) fn new(count: usize) -> Self {
+    ///
+    /// # Errors
+    /// If there are no addresses for them.
+    pub(super) fn new(count: usize) -> io::Result<Self> {
         let table = Self::default();
-        table.grow(count);
-        table
+        table.grow(count)?;
+        Ok(table)
     }
 
     /// Buckets in use, overflow buckets not counted.
@@ -280,9 +279,13 @@ impl Table {
     }
 
     /// Makes it a table of `count` buckets, which are more than there were.
-    pub(super) fn grow(&self, count: usize) {
-        self.buckets.make(self.count()..count);
+    ///
+    /// # Errors
+    /// If there are no addresses for them; nothing was changed.
+    pub(super) fn grow(&self, count: usize) -> io::Result<()> {
+        self.buckets.make(self.count()..count)?;
         self.count.store(count as u64, Relaxed);
+        Ok(())
     }
 
     /// Takes the last bucket, which is empty, out of use.
@@ -292,9 +295,12 @@ impl Table {
         self.buckets.release(last);
     }
 
-    /// Makes overflow bucket `number`. Returns the link to it.
+    /// Makes overflow bucket `number`. Returns the link to it. It must succeed, as
+    /// an allocation must.
     pub(super) fn make_behind(&self, number: usize) -> u32 {
-        self.behind.make(number..number + 1);
+        if self.behind.make(number..number + 1).is_err() {
+            handle_alloc_error(Layout::new::<Bucket>());
+        }
         number as u32 + 1
     }
 
@@ -302,6 +308,13 @@ impl Table {
     #[inline]
     pub(super) fn get(&self, number: usize) -> Option<&Bucket> {
         self.buckets.get(number)
+    }
+
+    /// Bucket `number` and those behind it. Only for who holds the lock: it may go
+    /// round in circles for others.
+    #[inline]
+    pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = &Bucket> {
+        std::iter::successors(self.get(number), |bucket| self.behind(bucket.link()))
     }
 
     /// The overflow bucket that `link` leads to, if it does.

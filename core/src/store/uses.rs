@@ -13,11 +13,7 @@ use super::{Store, policy};
 /// Most uses that wait to be noted.
 const MOST: usize = 64;
 
-/// Lists that they are sorted into by shard: a cache has about as many.
-const LISTS: usize = 16;
-
-/// What ends a list.
-const END: u8 = u8::MAX;
+const _: () = assert!(MOST <= 1 << 8);
 
 /// Uses of items that were shown, to be noted by [`Store::note`].
 #[derive(Default)]
@@ -26,8 +22,7 @@ pub(crate) struct Uses<'k>(ArrayVec<Use<'k>, MOST>);
 struct Use<'k> {
     key: &'k [u8],
     lead: Lead,
-    /// Place of the one after it in its list.
-    next: u8,
+    cas: u64,
 }
 
 impl<'k> Uses<'k> {
@@ -39,41 +34,33 @@ impl<'k> Uses<'k> {
 
     /// Adds one. There must be room.
     #[inline]
-    pub(super) fn push(&mut self, key: &'k [u8], lead: Lead) {
-        let pushed = self.0.try_push(Use { key, lead, next: END });
+    pub(super) fn push(&mut self, key: &'k [u8], lead: Lead, cas: u64) {
+        let pushed = self.0.try_push(Use { key, lead, cas });
         debug_assert!(pushed.is_ok(), "no room");
-    }
-
-    fn at(&self, place: u8) -> Option<&Use<'k>> {
-        self.0.get(usize::from(place))
     }
 }
 
 impl Store {
     /// Notes uses, of items that are still there, and forgets them.
     pub(crate) fn note(&self, uses: &mut Uses<'_>) {
-        if uses.0.is_empty() {
-            return;
+        // By shard: numbers are sorted faster than uses.
+        let mut places: ArrayVec<u64, MOST> = ArrayVec::new();
+        for (place, Use { lead, .. }) in uses.0.iter().enumerate() {
+            places.push((self.common.shard_of(lead.hash) << 8 | place) as u64);
         }
-        let mut lists = [END; LISTS];
-        for (place, used) in uses.0.iter_mut().enumerate() {
-            let list = &mut lists[self.common.shard_of(used.lead.hash) % LISTS];
-            used.next = std::mem::replace(list, place as u8);
-        }
-        for first in lists {
-            let mut next = uses.at(first);
-            while let Some(Use { lead, .. }) = next {
-                let latch = self.shard(lead.hash);
-                let mut shard = latch.lock();
-                let moment = self.common.moment();
-                while let Some(Use { key, lead, next: after }) = next
-                    && std::ptr::eq(self.shard(lead.hash), latch)
-                {
-                    let hint = if shard.follows(lead.version) { lead.at } else { Ref::NONE };
-                    if let (_, Some(at)) = shard.find(&self.common, &moment, key, lead.hash, hint) {
-                        policy::hit(shard.tuning.is_flat(), self.common.memory().header(at), &moment);
-                    }
-                    next = uses.at(*after);
+        places.sort_unstable();
+        for places in places.chunk_by(|one, other| one >> 8 == other >> 8) {
+            let mut those = places.iter().filter_map(|&place| uses.0.get((place & 0xff) as usize)).peekable();
+            let Some(Use { lead, .. }) = those.peek() else { continue };
+            let shard = self.shard(lead.hash).lock();
+            let moment = self.common.moment();
+            // Nothing is removed here: where an item was seen it still is.
+            for Use { key, lead, cas } in those {
+                let hint = if shard.follows(lead.version) { lead.at } else { Ref::NONE };
+                let Some(at) = shard.locate(&self.common, key, lead.hash, hint) else { continue };
+                let header = self.common.memory().header(at);
+                if header.cas() == *cas && !moment.is_dead(header) {
+                    policy::hit(shard.tuning.is_flat(), header, &moment);
                 }
             }
         }
@@ -101,9 +88,9 @@ mod tests {
         Arc::new(Store::new(&config, clock, Arc::new(WatchHub::default())).unwrap())
     }
 
-    fn set(store: &Arc<Store>, key: &[u8]) {
+    fn set(store: &Arc<Store>, key: &[u8], expiry: u32) {
         let class = store.class_for(key.len(), 0, 5).unwrap();
-        let new = NewItem { key, flags: 0, expiry: 0, class, bits: 0 };
+        let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
         store.visit(key, store.hash(key)).publish(&new, &[b"value"], store.next_cas()).unwrap();
     }
 
@@ -125,7 +112,7 @@ mod tests {
         for shards in [1, 4, 64] {
             let store = store(shards);
             let keys: Vec<_> = (0..MOST as u32).map(u32::to_be_bytes).collect();
-            keys.iter().for_each(|key| set(&store, key));
+            keys.iter().for_each(|key| set(&store, key, 0));
             let mut uses = Uses::default();
             keys.iter().for_each(|key| peek(&store, key, &mut uses));
             assert!(uses.is_full());
@@ -137,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_meanwhile_is_looked_up_again() {
+    fn what_changed_meanwhile_is_not_what_was_seen() {
         let store = store(1);
         for key in [b"gone", b"here", b"anew"] {
-            set(&store, key);
+            set(&store, key, 0);
         }
         let mut uses = Uses::default();
         for key in [b"gone", b"here", b"anew"] {
@@ -150,9 +137,29 @@ mod tests {
             store.visit(key, store.hash(key)).remove();
         }
         // Where the removed ones were there may be anything by now.
-        set(&store, b"anew");
+        set(&store, b"anew", 0);
         store.note(&mut uses);
         assert!(store.visit(b"gone", store.hash(b"gone")).item().is_none());
-        assert!(is_fetched(&store, b"here") && is_fetched(&store, b"anew"));
+        assert!(is_fetched(&store, b"here") && !is_fetched(&store, b"anew"));
+    }
+
+    /// Nobody takes the lock when an item's time is up.
+    #[test]
+    fn what_died_meanwhile_is_left_to_others() {
+        let store = store(1);
+        let now = store.moment().now;
+        set(&store, b"short", now + 5);
+        set(&store, b"long", 0);
+        let mut uses = Uses::default();
+        for key in [&b"short"[..], b"short", b"long"] {
+            peek(&store, key, &mut uses);
+        }
+        store.common.clock.advance(5);
+        store.note(&mut uses);
+        assert_eq!(store.totals().curr_items, 2);
+        assert!(is_fetched(&store, b"long"));
+        assert!(store.visit(b"short", store.hash(b"short")).item().is_none());
+        assert_eq!(store.totals().curr_items, 1);
+        store.verify();
     }
 }
