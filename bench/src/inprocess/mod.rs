@@ -25,7 +25,7 @@ use crate::lengths::Lengths;
 use crate::random::Random;
 use crate::results::Results;
 use crate::usage;
-use subject::{Frozen, KEY, Key, Map, Reader, Subject};
+use subject::{Frozen, KEY, Key, Map, Reader, Subject, Words};
 
 /// Keys of the hot measurements.
 const HOT: u64 = 10_000;
@@ -184,7 +184,13 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
         cases.push(works.case("get one key", vec![&single; 2], &*works.get));
     }
     let frozen = Reads::new(&frozen, value.len());
+    let words = Words::new(HOT);
+    let write = |keys: &[Key], _: &mut Vec<u8>| keys.iter().for_each(|key| words.set(key, value));
     if !options.alone {
+        for asked in [one(), two()] {
+            let (name, subject) = ("set uniform", Words::NAME);
+            cases.push(Case { name, subject, asked, work: &write, turns: Vec::new() });
+        }
         for asked in [one(), two()] {
             cases.push(frozen.case("get uniform", asked, &*frozen.get));
         }
@@ -409,9 +415,9 @@ mod tests {
             results: None,
         };
         let lines = hot(&options).unwrap_or_default();
-        assert_eq!(lines.len(), 22);
+        assert_eq!(lines.len(), 24);
         assert!(lines.iter().all(|line| line.cpu_ns > 0.0 && line.rate > 0.0));
-        assert_eq!(lines.iter().filter(|line| line.scaling.is_some()).count(), 8);
+        assert_eq!(lines.iter().filter(|line| line.scaling.is_some()).count(), 9);
         assert!((1.9..2.1).contains(&median([3.0, 1.0, 2.0].into_iter())));
     }
 }

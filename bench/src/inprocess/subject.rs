@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use memcache_core::cache::Cache;
 use memcache_core::config::CacheConfig;
@@ -85,6 +86,34 @@ impl Reader for Frozen {
             .filter_map(|key| HashMap::get(self, key))
             .map(|value| value.last().map_or(0, |_| value.len()))
             .sum()
+    }
+}
+
+/// Memory for as many values, written without a lock, an index or a length: writing to it is all that the machine
+/// can do with two threads that write to the same places.
+pub struct Words(Box<[[AtomicU64; WORDS]]>);
+
+/// Words of a value.
+const WORDS: usize = 13;
+
+impl Words {
+    /// Its name in the results.
+    pub const NAME: &'static str = "bare-words";
+
+    /// Memory for `count` values.
+    pub fn new(count: u64) -> Self {
+        Self((0..count).map(|_| [const { AtomicU64::new(0) }; WORDS]).collect())
+    }
+
+    /// Writes a value where those of `key` go.
+    #[inline]
+    pub fn set(&self, key: &Key, value: &[u8]) {
+        let mixed = u128::from_le_bytes(*key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let place = &self.0[(mixed >> 64) as usize % self.0.len()];
+        let (words, _) = value.as_chunks::<8>();
+        for (to, word) in place.iter().zip(words) {
+            to.store(u64::from_le_bytes(*word), Relaxed);
+        }
     }
 }
 
