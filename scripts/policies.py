@@ -123,19 +123,20 @@ def main():
             blocks = requests(path)
             sizes = {block: size(block) for block in set(blocks)}
             values = [sizes[block] - OVERHEAD for block in blocks]
+            name, total = path.rsplit("/", 1)[-1], sum(values)
             for mib in SIZES:
-                runs = {name: simulate(make(mib * MIB), blocks, sizes) for name, make in POLICIES.items()}
+                runs = {policy: simulate(make(mib * MIB), blocks, sizes) for policy, make in POLICIES.items()}
                 runs["future known"] = known_future(mib * MIB, blocks, sizes)
                 runs["no limit"] = first_requests(blocks)
                 for policy, missed in runs.items():
                     missed = list(missed)
                     line = {
                         "kind": "policy",
-                        "trace": path.rsplit("/", 1)[-1],
+                        "trace": name,
                         "memory_mib": mib,
                         "policy": policy,
                         "miss_ratio": round(len(missed) / len(blocks), 4),
-                        "byte_miss_ratio": round(sum(values[at] for at in missed) / sum(values), 4),
+                        "byte_miss_ratio": round(sum(values[at] for at in missed) / total, 4),
                     }
                     results.write(json.dumps(line) + "\n")
                     results.flush()

@@ -342,7 +342,7 @@ mod tests {
         for key in &keys {
             assert_eq!(cache.set(key.as_bytes(), b"1", Ttl::Never), Ok(()));
         }
-        let (mut found, mut first) = (0, 0);
+        let (mut found, mut idle) = (0, 0);
         let twice: Vec<_> = keys.iter().chain(&keys).collect();
         cache.get_many(&twice, |_, _| found += 1);
         assert_eq!(found, 400);
@@ -352,10 +352,10 @@ mod tests {
         // What a further use leaves is shown with it.
         cache.clock().advance(10);
         cache.fetch_many(&keys, |_, hit| {
-            first += Info::of(hit).idle;
+            idle += Info::of(hit).idle;
             Ok(())
         });
-        assert_eq!(first, 0);
+        assert_eq!(idle, 0);
         assert!(keys.iter().all(|key| cache.info(key.as_bytes()).is_some_and(|info| info.idle == 0)));
     }
 

@@ -245,19 +245,20 @@ impl Drop for Memory {
 }
 
 /// A table of zeros that the system hands out as it is touched. An allocator
-/// may not: glibc's clears memory by hand once one as large was given back.
-pub(super) struct Table<T> {
+/// may not: glibc's clears memory by hand once one as large was given back, and
+/// Rust's whenever more than 16 bytes of alignment are asked for.
+pub(super) struct Mapped<T> {
     mapping: *mut u8,
     count: usize,
     of: PhantomData<T>,
 }
 
 // SAFETY: it is a slice of T that nobody else has.
-unsafe impl<T: Send> Send for Table<T> {}
+unsafe impl<T: Send> Send for Mapped<T> {}
 // SAFETY: as above.
-unsafe impl<T: Sync> Sync for Table<T> {}
+unsafe impl<T: Sync> Sync for Mapped<T> {}
 
-impl<T> Table<T> {
+impl<T> Mapped<T> {
     const SIZE: usize = {
         assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>());
         size_of::<T>()
@@ -272,9 +273,18 @@ impl<T> Table<T> {
         let mapping = system::map(length).ok_or_else(io::Error::last_os_error)?;
         Ok(Self { mapping, count, of: PhantomData })
     }
+
+    /// Gives the contents back to the system: zeros are read from now on.
+    ///
+    /// # Safety
+    /// Zeros may be written over all of it at any moment.
+    pub(super) unsafe fn discard(&self) {
+        // SAFETY: the mapping is ours, and the contract.
+        unsafe { system::discard(self.mapping, self.count * Self::SIZE) };
+    }
 }
 
-impl<T> Deref for Table<T> {
+impl<T> Deref for Mapped<T> {
     type Target = [T];
 
     #[inline]
@@ -285,37 +295,11 @@ impl<T> Deref for Table<T> {
     }
 }
 
-impl<T> Drop for Table<T> {
+impl<T> Drop for Mapped<T> {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference outlives the table.
         unsafe { system::unmap(self.mapping, self.count * Self::SIZE) };
     }
-}
-
-/// Memory of `length` bytes, zeros, at the beginning of a page; the system finds it
-/// as it is touched. It is given back by [`unmap`].
-pub(super) fn map_zeroed(length: usize) -> io::Result<*mut u8> {
-    system::map(length).ok_or_else(io::Error::last_os_error)
-}
-
-/// Gives the contents of some memory back to the system: zeros are read from now
-/// on.
-///
-/// # Safety
-/// It came from [`map_zeroed`] with this `length`, and may be overwritten with
-/// zeros at any moment.
-pub(super) unsafe fn release_mapped(start: *mut u8, length: usize) {
-    // SAFETY: the contract.
-    unsafe { system::discard(start, length) };
-}
-
-/// Gives memory back.
-///
-/// # Safety
-/// It came from [`map_zeroed`] with this `length`, and nothing refers to it.
-pub(super) unsafe fn unmap(start: *mut u8, length: usize) {
-    // SAFETY: the contract.
-    unsafe { system::unmap(start, length) };
 }
 
 /// Asks the system to back the pages that lie wholly in some memory with large
@@ -344,7 +328,7 @@ pub fn prefetch(address: *const u8) {
 /// What the system does with memory.
 #[cfg(not(miri))]
 mod system {
-    /// Zeroed memory of `len` bytes; it is not there before it is written.
+    /// Mapped memory of `len` bytes; it is not there before it is written.
     pub(super) fn map(len: usize) -> Option<*mut u8> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice
         // touches no existing memory; the result is checked.

@@ -21,7 +21,7 @@ use std::sync::atomic::{
 };
 
 use super::item::Ref;
-use super::memory::{Memory, Table, advise_large};
+use super::memory::{Mapped, Memory, advise_large};
 use super::policy::Rank;
 use crate::config::{CacheConfig, MIB};
 use crate::sync::Mutex;
@@ -190,7 +190,7 @@ pub struct Segments {
     large_pages: bool,
     /// It has room for all addresses that are reserved, of which few may ever be
     /// used.
-    table: Table<Segment>,
+    table: Mapped<Segment>,
     pool: Mutex<Pool>,
     shards: usize,
     /// No segment can be had from the pool.
@@ -246,7 +246,7 @@ impl Segments {
             advise_large(memory.range());
         }
         // SAFETY: a segment is atomic integers only, for which all zeros is valid.
-        let table = unsafe { Table::zeroed(memory.reserved() / size)? };
+        let table = unsafe { Mapped::zeroed(memory.reserved() / size)? };
         Ok(Self {
             memory,
             shift: size.ilog2(),

@@ -13,19 +13,16 @@
 //!
 //! [`Index`]: super::index::Index
 
-#![expect(unsafe_code, reason = "buckets are the system's zeros, behind addresses that all may read")]
+#![expect(unsafe_code, reason = "buckets are zeroed by the system")]
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::io;
 use std::ops::Range;
-use std::ptr::null_mut;
-use std::sync::atomic::{
-    AtomicPtr, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::item::Ref;
-use super::memory::{map_zeroed, prefetch, release_mapped, unmap};
+use super::memory::{Mapped, prefetch};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
@@ -164,36 +161,25 @@ impl Bucket {
 /// grow without a copy, stay where they are, and are there as they are touched.
 #[derive(Default)]
 struct Buckets {
-    parts: [AtomicPtr<Bucket>; PARTS],
+    parts: [OnceLock<Mapped<Bucket>>; PARTS],
 }
 
 impl Buckets {
     /// Bucket `number`, if its part is there.
     #[inline]
     fn get(&self, number: usize) -> Option<&Bucket> {
-        // SAFETY: null, or a bucket: a part is published when all its buckets are
-        // there, `place` maps each number into its part, and no part goes before
-        // the Buckets.
-        unsafe { self.address(number).as_ref() }
-    }
-
-    /// The address of bucket `number`; null if its part is not there.
-    #[inline]
-    fn address(&self, number: usize) -> *const Bucket {
         let (part, offset) = place(number);
-        match self.parts.get(part).map(|part| part.load(Acquire)) {
-            Some(first) if !first.is_null() => first.wrapping_add(offset),
-            _ => std::ptr::null(),
-        }
+        self.parts.get(part)?.get()?.get(offset)
     }
 
     /// Makes buckets with these numbers, of which the first ones may be there. One
     /// thread at a time may do this.
     fn make(&self, numbers: Range<usize>) -> io::Result<()> {
         for part in place(numbers.start).0..=place(numbers.end - 1).0 {
-            if self.parts[part].load(Relaxed).is_null() {
-                let first = map_zeroed(bytes(part))?;
-                self.parts[part].store(first.cast(), Release);
+            if self.parts[part].get().is_none() {
+                // SAFETY: a bucket is atomic integers only, for which all zeros is valid.
+                let made = unsafe { Mapped::zeroed(size(part))? };
+                self.parts[part].get_or_init(|| made);
             }
         }
         Ok(())
@@ -203,24 +189,11 @@ impl Buckets {
     /// system, if one does. All its buckets are empty; whoever still looks at them
     /// sees empty ones.
     fn release(&self, number: usize) {
-        let (part, offset) = place(number);
-        let first = self.parts[part].load(Relaxed);
-        if offset == 0 && !first.is_null() {
-            // SAFETY: mapped in `make`; the buckets are all empty, so zeros are what
-            // they hold.
-            unsafe { release_mapped(first.cast(), bytes(part)) };
-        }
-    }
-}
-
-impl Drop for Buckets {
-    fn drop(&mut self) {
-        for (part, first) in self.parts.iter_mut().enumerate() {
-            let first = std::mem::replace(first.get_mut(), null_mut());
-            if !first.is_null() {
-                // SAFETY: mapped in `make` with this length, and nobody has it any more.
-                unsafe { unmap(first.cast(), bytes(part)) };
-            }
+        if let (part, 0) = place(number)
+            && let Some(part) = self.parts[part].get()
+        {
+            // SAFETY: the buckets are all empty, so zeros are what they hold.
+            unsafe { part.discard() };
         }
     }
 }
@@ -232,9 +205,9 @@ fn place(number: usize) -> (usize, usize) {
     if level == 0 { (0, number) } else { (level as usize, number - (1 << (level + FIRST - 1))) }
 }
 
-/// Bytes of part `part`.
-fn bytes(part: usize) -> usize {
-    size_of::<Bucket>() << (FIRST as usize + part.saturating_sub(1))
+/// Buckets of part `part`.
+fn size(part: usize) -> usize {
+    1 << (FIRST as usize + part.saturating_sub(1))
 }
 
 /// The part of a hash that tags a slot.
@@ -326,7 +299,9 @@ impl Table {
     /// Asks the processor to fetch the bucket of `hash`.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        prefetch(self.buckets.address(choose(hash, self.count())).cast());
+        if let Some(bucket) = self.get(choose(hash, self.count())) {
+            prefetch(std::ptr::from_ref(bucket).cast());
+        }
     }
 
     /// The item that has the tag of `hash`, as the table says at this moment, or

@@ -16,7 +16,7 @@ use std::sync::atomic::{
 
 use super::classes::CLASSES;
 use super::item::{QUEUES, Queue};
-use super::memory::Table;
+use super::memory::Mapped;
 use super::stats::{ClassStats, CommandStats};
 use crate::sync::Mutex;
 
@@ -35,7 +35,7 @@ struct Own([AtomicU64; COUNTERS]);
 
 /// Counts of reads without a lock.
 pub(super) struct Tallies {
-    table: Table<Own>,
+    table: Mapped<Own>,
     /// What had been counted when statistics were last reset.
     before: Mutex<Vec<u64>>,
 }
@@ -49,7 +49,7 @@ impl Tallies {
     /// If there is no memory.
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: counters are atomic integers, for which all zeros is valid.
-        let table = unsafe { Table::zeroed(PLACES)? };
+        let table = unsafe { Mapped::zeroed(PLACES)? };
         Ok(Self { table, before: Mutex::new(vec![0; COUNTERS]) })
     }
 
