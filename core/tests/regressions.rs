@@ -4,6 +4,7 @@
 
 mod dialogue;
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
-use memcache_core::cache::Cache;
+use memcache_core::cache::{Cache, Mode, StoreRequest, Stored, Value};
 use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
 use memcache_core::context::Context;
 use memcache_core::local::Ttl;
@@ -400,4 +401,62 @@ fn a_slow_reload_undid_a_later_one() {
     assert_eq!(early.unwrap_or_else(|| second.recv().unwrap()), Ok(()));
     assert!(users.admits(b"ann", b"new") && !users.admits(b"ann", b"old"));
     fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Numbers that look random, the same in each run.
+fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
+}
+
+/// Stores `value` and expects it to be stored, unless the item would be too large.
+fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
+    let request = StoreRequest { mode, ..StoreRequest::new(key.as_bytes()) };
+    assert_eq!(cache.store_value(&request, Value::Bytes(value)).unwrap().stored, Stored::Stored);
+}
+
+#[test]
+fn append_to_a_large_value_never_returned() {
+    // The joined value made the store compact, which moved the item; then the append
+    // took it for another one, and began again for ever.
+    for use_cas in [true, false] {
+        let cache = cache(CacheConfig { use_cas, ..CacheConfig::default() });
+        let mut random = random(1);
+        let mut model = HashMap::new();
+        for _ in 0..6_000 {
+            let key = format!("k{}", random(3));
+            let sizes = [random(200_000) as usize, 65_280, 130_816, 32_512];
+            let added = vec![b'a'; [9, 27, 73, 25_500][random(4) as usize]];
+            let value = model.entry(key.clone()).or_insert_with(Vec::new);
+            match random(20) {
+                0..6 => {
+                    *value = vec![b'x'; sizes[random(4) as usize]];
+                    store_one(&cache, Mode::Set, &key, value);
+                }
+                6..9 => set(&cache, &format!("o{}", random(256)), &vec![b'y'; random(6_000) as usize]),
+                _ if value.is_empty() || value.len() + added.len() > 500_000 => {}
+                part @ 9..15 => {
+                    let mode = if part % 2 == 0 { Mode::Append } else { Mode::Prepend };
+                    store_one(&cache, mode, &key, &added);
+                    if mode == Mode::Append {
+                        value.extend_from_slice(&added);
+                    } else {
+                        value.splice(..0, added);
+                    }
+                }
+                _ => {
+                    // A number with very many blanks behind it has the same kind of loop.
+                    *value = vec![b' '; 20_000 + random(100_000) as usize];
+                    value[0] = b'1';
+                    store_one(&cache, Mode::Set, &key, value);
+                    assert_eq!(cache.increment(key.as_bytes(), 2), Ok(3));
+                    value[0] = b'3';
+                }
+            }
+            assert!(get(&cache, &key).unwrap_or_default() == *value);
+        }
+    }
 }

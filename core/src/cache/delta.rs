@@ -11,6 +11,7 @@ impl Cache {
     /// See [`DeltaError`].
     pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
         let hash = self.store.hash(request.key);
+        let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
             let mut visit = self.reopen(request.key, hash.into(), request.client, again);
@@ -34,7 +35,7 @@ impl Cache {
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
                 if visit.publish(&new, &[digits], cas).is_err() {
                     drop(visit);
-                    self.store.make_room(hash, class).map_err(|_| DeltaError::NoMemory)?;
+                    attempts.make_room(class).map_err(|_| DeltaError::NoMemory)?;
                     again = true;
                     continue;
                 }
@@ -72,9 +73,7 @@ impl Cache {
                 // A number with very many blanks behind it.
                 let mut padded = digits.to_vec();
                 padded.resize(length, b' ');
-                let (at, compare, state) = (item.at(), header.cas(), header.state());
-                // Without CAS the place alone says that it is the same item.
-                let _held = visit.pin_briefly();
+                let compare = header.cas();
                 drop(visit);
                 let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
                 let mut draft =
@@ -82,17 +81,26 @@ impl Cache {
                 draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
                 let mut visit = self.store.visit(request.key, hash);
                 again = true;
-                if visit.item().is_none_or(|item| item.at() != at || item.header().cas() != compare) {
-                    // The draft and the pin go after the lock.
+                // The draft was made of these alone. Not of the item's place: the
+                // draft itself may have made the store move it.
+                let same = visit.item().filter(|item| {
+                    item.header().cas() == compare
+                        && (item.len(), item.flags()) == (length, flags)
+                        && item.slices().next().and_then(parse_number) == Some(old)
+                });
+                let Some(item) = same else {
+                    // The draft goes after the lock.
                     drop(visit);
+                    attempts.again().map_err(|_| DeltaError::NoMemory)?;
                     continue;
-                }
+                };
                 let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
-                visit.publish_draft(
-                    draft,
-                    state & kept,
-                    request.cas.unwrap_or_else(|| self.store.next_cas()),
-                );
+                let state = item.header().state() & kept;
+                // It may have been touched since.
+                let old_expiry = item.header().expiry();
+                let expiry = request.expiry.unwrap_or(old_expiry);
+                draft.set_expiry(expiry);
+                visit.publish_draft(draft, state, request.cas.unwrap_or_else(|| self.store.next_cas()));
                 count_delta(&mut visit, class, request.increment);
                 return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
             }
@@ -108,7 +116,7 @@ impl Cache {
             };
             if written.is_err() {
                 drop(visit);
-                self.store.make_room(hash, new_class).map_err(|_| DeltaError::NoMemory)?;
+                attempts.make_room(new_class).map_err(|_| DeltaError::NoMemory)?;
                 again = true;
                 continue;
             }

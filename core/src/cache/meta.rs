@@ -25,6 +25,7 @@ impl Cache {
                 Err(found) => lead = found,
             }
         }
+        let mut attempts = self.store.attempts(hash);
         let mut again = false;
         let (mut visit, created) = loop {
             let mut visit = self.reopen(key, lead, request.client, again);
@@ -36,7 +37,7 @@ impl Cache {
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
             if visit.publish(&new, &[], cas).is_err() {
                 drop(visit);
-                if self.store.make_room(hash, class).is_err() {
+                if attempts.make_room(class).is_err() {
                     break (self.store.visit(key, hash), false);
                 }
                 again = true;
@@ -87,6 +88,7 @@ impl Cache {
     /// Deletes or invalidates an item as `md` does.
     pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
         let hash = self.store.hash(key);
+        let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
             let mut visit = self.reopen(key, hash.into(), request.client, again);
@@ -106,7 +108,7 @@ impl Cache {
                 let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
                 if visit.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
                     drop(visit);
-                    if self.store.make_room(hash, class).is_err() {
+                    if attempts.make_room(class).is_err() {
                         return Deleted::NoMemory;
                     }
                     again = true;

@@ -75,6 +75,7 @@ impl Cache {
             draft.write(bytes)?;
             return Ok(self.store_draft(request, hash, draft));
         }
+        let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
             let mut visit = self.reopen(request.key, hash.into(), request.client, again);
@@ -93,7 +94,7 @@ impl Cache {
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
             if visit.publish(&new, &[bytes], cas).is_err() {
                 drop(visit);
-                self.store.make_room(hash, new.class)?;
+                attempts.make_room(new.class)?;
                 again = true;
                 continue;
             }
@@ -131,8 +132,8 @@ impl Cache {
 
     /// Appends or prepends `parts` to the item that is there.
     fn join(&self, request: &StoreRequest<'_>, hash: u64, parts: &[&[u8]]) -> StoreReply {
-        let append = request.mode == Mode::Append;
         let added: usize = parts.iter().map(|part| part.len()).sum();
+        let mut attempts = self.store.attempts(hash);
         let mut class = 0;
         let reply = loop {
             let mut visit = self.store.visit(request.key, hash);
@@ -141,57 +142,73 @@ impl Cache {
             if request.compare != 0 && item.header().cas() != request.compare {
                 break StoreReply { stored: Stored::Exists, ..not_stored };
             }
-            let length = item.len() + added;
-            let flags = item.flags();
+            let (flags, length) = (item.flags(), item.len() + added);
             let Ok(own) = self.store.class_for(request.key.len(), flags, length) else { break not_stored };
             class = own;
             // As in memcached, the joined item forgets that its key came in
             // base64.
             let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };
-            if self.store.is_chunked(request.key.len(), flags, length) {
-                let (at, cas) = (item.at(), item.header().cas());
-                let Some(old) = visit.pin_briefly() else { break not_stored };
-                drop(visit);
-                let joined = Draft::new(&self.store, hash, &new, length, true).and_then(|mut draft| {
-                    if append {
-                        old.slices().try_for_each(|slice| draft.write(slice))?;
-                    }
-                    parts.iter().try_for_each(|part| draft.write(part))?;
-                    if !append {
-                        old.slices().try_for_each(|slice| draft.write(slice))?;
-                    }
-                    Ok(draft)
-                });
-                let Ok(mut draft) = joined else { break not_stored };
-                let mut visit = self.store.visit(request.key, hash);
-                let same = visit.item().is_some_and(|item| {
-                    // It may have been touched meanwhile.
-                    draft.set_expiry(item.header().expiry());
-                    item.at() == at && item.header().cas() == cas
-                });
-                if !same {
-                    // Someone else was faster: begin again with what is there
-                    // now. The pin and the draft go after the lock.
-                    drop(visit);
-                    continue;
+            let begin_again = if self.store.is_chunked(request.key.len(), flags, length) {
+                match self.join_large(request, visit, &new, parts, length) {
+                    Ok(Some(cas)) => break StoreReply { stored: Stored::Stored, cas, length },
+                    Ok(None) => attempts.again(),
+                    Err(error) => Err(error),
                 }
+            } else {
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                visit.publish_draft(draft, 0, cas);
-                let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
-                drop(visit);
-                break reply;
-            }
-            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            if visit.publish_joined(&new, append, parts, cas).is_err() {
-                drop(visit);
-                if self.store.make_room(hash, class).is_err() {
-                    break not_stored;
+                if visit.publish_joined(&new, request.mode == Mode::Append, parts, cas).is_ok() {
+                    break StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
                 }
-                continue;
+                drop(visit);
+                attempts.make_room(class)
+            };
+            // As in memcached, what cannot be joined for want of memory is not stored.
+            if begin_again.is_err() {
+                break not_stored;
             }
-            break StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
         };
         self.done(request, &reply, class)
+    }
+
+    /// Joins `parts` to the item that `visit` is opened at, into an item of
+    /// `length` bytes that lies in pieces. Returns its CAS.
+    ///
+    /// The new item is written without the lock: it may take long, and wait for
+    /// memory. `None`: another client changed the item in this time.
+    fn join_large(
+        &self,
+        request: &StoreRequest<'_>,
+        mut visit: Visit<'_>,
+        new: &NewItem<'_>,
+        parts: &[&[u8]],
+        length: usize,
+    ) -> Result<Option<u64>, AllocError> {
+        let hash = self.store.hash(request.key);
+        let compare = item_cas(&visit);
+        let Some(old) = visit.pin_briefly() else { return Ok(None) };
+        drop(visit);
+        let mut draft = Draft::new(&self.store, hash, new, length, true)?;
+        let mut write = |slice| draft.write(slice);
+        if request.mode == Mode::Append {
+            old.slices().try_for_each(&mut write)?;
+        }
+        parts.iter().copied().try_for_each(&mut write)?;
+        if request.mode == Mode::Prepend {
+            old.slices().try_for_each(&mut write)?;
+        }
+        #[cfg(test)]
+        tests::in_between(self);
+        let mut visit = self.store.visit(request.key, hash);
+        if !visit.still_shows(compare, new.flags, &old) {
+            return Ok(None);
+        }
+        if let Some(item) = visit.item() {
+            // It may have been touched since.
+            draft.set_expiry(item.header().expiry());
+        }
+        let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+        visit.publish_draft(draft, 0, cas);
+        Ok(Some(item_cas(&visit)))
     }
 
     fn done(&self, request: &StoreRequest<'_>, reply: &StoreReply, class: u8) -> StoreReply {
@@ -258,5 +275,84 @@ fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>, again: bool) -> Verd
             visit.stats(class).cas_badval += 1;
             Verdict::Refuse(Stored::Exists)
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::CacheConfig;
+    use crate::store::Attempts;
+
+    type Meddler = Box<dyn Fn(&Cache)>;
+
+    thread_local! {
+        /// What another client does while this thread writes a joined value.
+        static MEDDLER: RefCell<Option<Meddler>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn in_between(cache: &Cache) {
+        // Not borrowed while it runs: it may join values itself.
+        if let Some(meddler) = MEDDLER.take() {
+            meddler(cache);
+            MEDDLER.set(Some(meddler));
+        }
+    }
+
+    fn cache(use_cas: bool) -> Arc<Cache> {
+        Cache::new(CacheConfig { use_cas, ..CacheConfig::default() }).unwrap()
+    }
+
+    fn store(cache: &Cache, mode: Mode, value: &[u8]) -> Stored {
+        let request = StoreRequest { mode, ..StoreRequest::new(b"key") };
+        cache.store_value(&request, Value::Bytes(value)).unwrap().stored
+    }
+
+    fn value(cache: &Cache) -> Vec<u8> {
+        cache.get(b"key").unwrap()
+    }
+
+    /// A value that lies in pieces.
+    fn large() -> Vec<u8> {
+        vec![b'v'; 20_000]
+    }
+
+    #[test]
+    fn a_join_that_always_finds_another_value_ends() {
+        for use_cas in [true, false] {
+            let cache = cache(use_cas);
+            store(&cache, Mode::Set, &large());
+            let count = std::rc::Rc::new(std::cell::Cell::new(0u32));
+            let counter = std::rc::Rc::clone(&count);
+            MEDDLER.set(Some(Box::new(move |cache| {
+                counter.set(counter.get() + 1);
+                let mut other = large();
+                other[..4].copy_from_slice(&counter.get().to_ne_bytes());
+                store(cache, Mode::Set, &other);
+            })));
+            assert_eq!(store(&cache, Mode::Append, b"end"), Stored::NotStored);
+            MEDDLER.set(None);
+            assert_eq!(count.get(), Attempts::LIMIT + 1);
+            assert_eq!(value(&cache).len(), large().len());
+            assert_eq!(store(&cache, Mode::Append, b"end"), Stored::Stored);
+        }
+    }
+
+    #[test]
+    fn a_join_sees_another_value_of_the_same_cas() {
+        let cache = cache(true);
+        let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
+        cache.store_value(&request, Value::Bytes(&large())).unwrap();
+        MEDDLER.set(Some(Box::new(move |cache| {
+            let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
+            cache.store_value(&request, Value::Bytes(&vec![b'w'; 20_000])).unwrap();
+        })));
+        assert_eq!(store(&cache, Mode::Prepend, b"start"), Stored::Stored);
+        MEDDLER.set(None);
+        assert_eq!(value(&cache), [b"start", &vec![b'w'; 20_000][..]].concat());
     }
 }

@@ -58,6 +58,7 @@ impl Draft {
         let bits = if chunked { bit::CHUNKED } else { 0 };
         let mut draft =
             Self { store: Arc::clone(store), hash, class: new.class, length, filled: 0, place: Place::Done };
+        let mut attempts = store.attempts(hash);
         loop {
             let mut shard = store.shard(hash).lock();
             let moment = common.moment();
@@ -65,7 +66,7 @@ impl Draft {
             let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
             let Some(at) = shard.logs.append(&common.segments, rank, size, For::Client) else {
                 drop(shard);
-                store.make_room(hash, new.class)?;
+                attempts.make_room(new.class)?;
                 continue;
             };
             write_head(common, at, new, length, bits);
@@ -179,6 +180,7 @@ impl Draft {
         let wanted = segments.round(HEADER + missing).min(segments.size());
         let queue = memory.header(*owner).queue();
         let rank = common.rank(queue, memory.header(*owner));
+        let mut attempts = store.attempts(self.hash);
         loop {
             let mut shard = store.shard(self.hash).lock();
             let remaining = shard.logs.remaining(segments, rank);
@@ -187,7 +189,7 @@ impl Draft {
                 if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
             let Some(at) = shard.logs.append(segments, rank, size, For::Client) else {
                 drop(shard);
-                store.make_room(self.hash, self.class)?;
+                attempts.make_room(self.class)?;
                 continue;
             };
             let length = missing.min(size - HEADER);

@@ -17,6 +17,7 @@
 //! shard never asks for another; what it cannot get there ([`visit::Full`]) it
 //! asks for without any lock ([`Store::make_room`]).
 
+mod attempts;
 #[cfg(test)]
 mod churn;
 mod classes;
@@ -48,6 +49,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub(crate) use self::attempts::Attempts;
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
@@ -190,8 +192,14 @@ impl Store {
         self.common.classes.is_chunked(key_len, flags, length)
     }
 
+    /// Attempts to store an item with this hash, for a command that may have to
+    /// begin again.
+    pub(crate) fn attempts(&self, hash: u64) -> Attempts<'_> {
+        Attempts::new(self, hash)
+    }
+
     /// Frees memory for the shard of `hash`, in it or in others. Call without
-    /// holding a [`Visit`].
+    /// holding a [`Visit`]. Loops call [`Attempts::make_room`], which ends them.
     ///
     /// # Errors
     /// If there is no memory and nothing to evict.

@@ -86,6 +86,24 @@ impl PinnedValue {
         fill(to, self.slices());
     }
 
+    /// Whether the item has this value. Bytes that were moved since they were
+    /// pinned are compared; entries that are held are not written over.
+    pub(super) fn is_value_of(&self, item: Item<'_>) -> bool {
+        if let Value::Held { store, parts, .. } = &self.value {
+            let stays = match parts {
+                Parts::Whole { at, .. } => item.at() == *at,
+                Parts::Pieces(held) => {
+                    item.header().has(bit::CHUNKED)
+                        && pieces(store.common.memory(), item.at()).eq(held.iter().copied())
+                }
+            };
+            if stays {
+                return true;
+            }
+        }
+        item.len() == self.length && same_bytes(self.slices(), item.slices())
+    }
+
     /// The value, piece by piece.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let (memory, entries, copy) = match &self.value {
@@ -106,6 +124,26 @@ impl PinnedValue {
         });
         copy.into_iter().chain(held)
     }
+}
+
+/// Whether two values of one length, each in pieces, are equal.
+fn same_bytes<'a>(mut left: impl Iterator<Item = &'a [u8]>, right: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut piece: &[u8] = &[];
+    for mut other in right {
+        while !other.is_empty() {
+            if piece.is_empty() {
+                let Some(next) = left.next() else { return false };
+                piece = next;
+                continue;
+            }
+            let length = piece.len().min(other.len());
+            if piece[..length] != other[..length] {
+                return false;
+            }
+            (piece, other) = (&piece[length..], &other[length..]);
+        }
+    }
+    true
 }
 
 impl Drop for PinnedValue {

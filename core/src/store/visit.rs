@@ -29,7 +29,7 @@ pub struct Visit<'a> {
 }
 
 /// This shard has no memory for what was to be stored: end the visit, call
-/// [`Store::make_room`] and come back.
+/// [`Attempts::make_room`](super::Attempts::make_room) and come back.
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
 
@@ -120,6 +120,15 @@ impl<'a> Visit<'a> {
     pub(crate) fn pin_briefly(&mut self) -> Option<PinnedValue> {
         let at = self.at.some()?;
         Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash, true))
+    }
+
+    /// Whether the item has this CAS, these flags and the value that `value` was
+    /// pinned of, whether or not it was moved since then. Without CAS (`-C`) an
+    /// equal value that another client stored is the same.
+    pub(crate) fn still_shows(&self, cas: u64, flags: u32, value: &PinnedValue) -> bool {
+        self.item().is_some_and(|item| {
+            item.header().cas() == cas && item.flags() == flags && value.is_value_of(item)
+        })
     }
 
     /// Removes the item.
