@@ -928,8 +928,15 @@ mcrs_status mcrs_clock_freeze(const struct mcrs_cache *cache);
 mcrs_status mcrs_clock_resume(const struct mcrs_cache *cache);
 
 /**
- * Moves the clock by `seconds`, backwards if negative, but not to before the
- * minute in which the cache was made.
+ * Sets the clock to what the time is for the system, and lets it run.
+ */
+mcrs_status mcrs_clock_reset(const struct mcrs_cache *cache);
+
+/**
+ * Moves the clock by `seconds`, backwards if negative.
+ *
+ * MCRS_INVALID_ARGUMENT: it reaches from 34 years before the cache was made to
+ * 102 years after; then it is not moved.
  */
 mcrs_status mcrs_clock_advance(const struct mcrs_cache *cache, int64_t seconds);
 

@@ -1,6 +1,7 @@
 //! The clock of a cache, which tests can stop and move.
 
 use crate::cache::mcrs_cache;
+use crate::guard::invalid;
 use crate::status::mcrs_status;
 
 /// The Unix time that the cache goes by, in whole seconds.
@@ -31,12 +32,23 @@ pub unsafe extern "C" fn mcrs_clock_resume(cache: *const mcrs_cache) -> mcrs_sta
     })
 }
 
-/// Moves the clock by `seconds`, backwards if negative, but not to before the
-/// minute in which the cache was made.
+/// Sets the clock to what the time is for the system, and lets it run.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_clock_reset(cache: *const mcrs_cache) -> mcrs_status {
+    entry!(cache, {}, {
+        cache.cache.clock().reset();
+        Ok(())
+    })
+}
+
+/// Moves the clock by `seconds`, backwards if negative.
+///
+/// MCRS_INVALID_ARGUMENT: it reaches from 34 years before the cache was made to
+/// 102 years after; then it is not moved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_advance(cache: *const mcrs_cache, seconds: i64) -> mcrs_status {
     entry!(cache, {}, {
-        cache.cache.clock().advance(seconds);
-        Ok(())
+        let moved = cache.cache.clock().advance(seconds);
+        moved.map_err(|error| invalid(error.to_string()))
     })
 }

@@ -1,21 +1,48 @@
 //! The only source of time: whole seconds, coarse, settable, freezable.
 //!
-//! Times are relative to an origin 62 seconds before the start (as memcached
-//! counts them), so that 0 can mean "never" and an item may be older than the
-//! process. Reading the time is one relaxed load; whoever owns the cache's
+//! ```text
+//!   0        1                        START                             u32::MAX - 1
+//!   never    34 years before start    start + 100 years: longest TTL    102 years after
+//!            `------------ Clock::advance moves within these ------------'
+//! ```
+//!
+//! Times are seconds since an origin 34 years before the start: 0 means "never", and
+//! a test can move the clock back. Reading the time is one relaxed load; the cache's
 //! maintainer calls [`Clock::tick`].
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sync::Mutex;
 
-/// Seconds that the clock shows at start.
-const START: u32 = 62;
+/// What the clock shows at start.
+const START: u32 = 1 << 30;
+
+/// The first and the last second that it shows.
+const RANGE: std::ops::RangeInclusive<i64> = 1..=u32::MAX as i64 - 1;
 
 /// Longest TTL that is relative, in seconds; larger numbers are Unix times
 /// (memcached's protocol.txt, "Expiration times").
 pub const RELATIVE_MAX: i64 = 60 * 60 * 24 * 30;
+
+/// A clock was to be moved further than it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockError {
+    /// Seconds by which it can be moved back.
+    pub back: i64,
+    /// Seconds by which it can be moved ahead.
+    pub ahead: i64,
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { back, ahead } = self;
+        write!(f, "the clock can be moved back by at most {back} seconds and ahead by at most {ahead}")
+    }
+}
+
+impl std::error::Error for ClockError {}
 
 /// Seconds of a cache's life.
 pub struct Clock {
@@ -28,7 +55,8 @@ pub struct Clock {
 
 #[derive(Default)]
 struct Hand {
-    /// Seconds added by [`Clock::advance`].
+    /// Seconds added by [`Clock::advance`], and lost while time stood still. The
+    /// time shown was in [`RANGE`] when this last changed.
     moved: i64,
     /// Real seconds since the start at which time was stopped.
     frozen: Option<i64>,
@@ -65,6 +93,7 @@ impl Clock {
 
     /// Seconds that the process has lived, as `stats` shows them.
     pub fn uptime(&self) -> u32 {
+        // As memcached counts them, which starts at 2.
         self.now().saturating_sub(START - 2)
     }
 
@@ -96,10 +125,25 @@ impl Clock {
         self.show(&hand);
     }
 
-    /// Moves time by `seconds`, backwards if negative (not before the origin).
-    pub fn advance(&self, seconds: i64) {
+    /// Moves time by `seconds`, backwards if negative.
+    ///
+    /// # Errors
+    /// If the clock cannot show that time; then it is not moved.
+    pub fn advance(&self, seconds: i64) -> Result<(), ClockError> {
         let mut hand = self.hand.lock();
-        hand.moved = hand.moved.saturating_add(seconds);
+        let now = self.time(&hand);
+        if !now.checked_add(seconds).is_some_and(|then| RANGE.contains(&then)) {
+            return Err(ClockError { back: now - RANGE.start(), ahead: RANGE.end() - now });
+        }
+        hand.moved += seconds;
+        self.show(&hand);
+        Ok(())
+    }
+
+    /// Sets time to what it is for the system, and lets it run.
+    pub fn reset(&self) {
+        let mut hand = self.hand.lock();
+        *hand = Hand::default();
         self.show(&hand);
     }
 
@@ -107,10 +151,14 @@ impl Clock {
         self.started.elapsed().as_secs() as i64
     }
 
-    fn show(&self, hand: &Hand) {
+    fn time(&self, hand: &Hand) -> i64 {
         let elapsed = hand.frozen.unwrap_or_else(|| self.elapsed());
-        let now = elapsed.saturating_add(i64::from(START)).saturating_add(hand.moved);
-        self.now.store(now.clamp(1, i64::from(u32::MAX - 1)) as u32, Relaxed);
+        // Time runs on for at most a process's life after it was moved.
+        (i64::from(START) + elapsed + hand.moved).clamp(*RANGE.start(), *RANGE.end())
+    }
+
+    fn show(&self, hand: &Hand) {
+        self.now.store(self.time(hand) as u32, Relaxed);
     }
 
     /// When an item with the TTL `exptime` of a request expires: 0 never, else
@@ -132,6 +180,7 @@ impl Clock {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -155,11 +204,42 @@ mod tests {
         let at = clock.now();
         clock.tick();
         assert_eq!(clock.now(), at);
-        clock.advance(100);
+        clock.advance(100).unwrap();
         assert_eq!(clock.now(), at + 100);
         clock.resume();
         assert!(clock.now() >= at + 100);
-        clock.advance(-1_000_000);
+    }
+
+    #[test]
+    fn a_clock_moved_back_stood_still() {
+        const YEAR: i64 = 365 * 24 * 3600;
+        let clock = Clock::new();
+        clock.freeze();
+        let at = clock.now();
+        for seconds in [-3600, 61, -86_400, 1, -30 * YEAR, 30 * YEAR, 100 * YEAR, -100 * YEAR] {
+            let before = i64::from(clock.now());
+            clock.advance(seconds).unwrap();
+            assert_eq!(i64::from(clock.now()), before + seconds);
+        }
+        clock.advance(-3600).unwrap();
+        clock.reset();
+        clock.freeze();
+        assert!(clock.now() - at < 60);
+    }
+
+    #[test]
+    fn a_move_out_of_range_moves_nothing() {
+        let clock = Clock::new();
+        clock.freeze();
+        let at = clock.now();
+        for seconds in [i64::MIN, -(1 << 30), 1 << 32, i64::MAX] {
+            let ClockError { back, ahead } = clock.advance(seconds).unwrap_err();
+            assert_eq!(clock.now(), at);
+            assert!(seconds < -back || seconds > ahead);
+        }
+        let ClockError { back, ahead } = clock.advance(i64::MAX).unwrap_err();
+        clock.advance(ahead).unwrap();
+        clock.advance(-ahead - back).unwrap();
         assert_eq!(clock.now(), 1);
     }
 }

@@ -350,7 +350,7 @@ mod tests {
             assert!(cache.info(key.as_bytes()).is_some_and(|info| info.fetched));
         }
         // What a further use leaves is shown with it.
-        cache.clock().advance(10);
+        cache.clock().advance(10).unwrap();
         cache.fetch_many(&keys, |_, hit| {
             idle += Info::of(hit).idle;
             Ok(())
@@ -373,12 +373,12 @@ mod tests {
     fn time_is_the_clocks() {
         let cache = cache();
         assert_eq!(cache.set(b"a", b"1", Duration::from_secs(10).into()), Ok(()));
-        cache.clock().advance(9);
+        cache.clock().advance(9).unwrap();
         assert!(cache.get(b"a").is_some());
         assert!(cache.touch(b"a", Duration::from_millis(1500).into()));
-        cache.clock().advance(1);
+        cache.clock().advance(1).unwrap();
         assert!(cache.get(b"a").is_some());
-        cache.clock().advance(1);
+        cache.clock().advance(1).unwrap();
         assert!(cache.get(b"a").is_none());
         assert_eq!(cache.set(b"a", b"1", Duration::ZERO.into()), Ok(()));
         assert!(cache.get(b"a").is_none());
@@ -393,7 +393,7 @@ mod tests {
             ..StoreRequest::new(b"a")
         };
         assert!(cache.store_value(&request, Value::Bytes(b"one")).is_ok());
-        cache.clock().advance(2);
+        cache.clock().advance(2).unwrap();
         let info = cache.info(b"a").unwrap_or_else(|| unreachable!("it was stored"));
         assert_eq!((info.flags, info.ttl, info.idle, info.length), (7, Some(7), 2, 3));
         assert!(info.cas > 0 && !info.fetched && !info.stale);

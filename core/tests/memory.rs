@@ -224,7 +224,7 @@ fn a_day_of_expiring_items() {
                 let size = watched.below(scale);
                 watched.set(key, size, Ttl::After(Duration::from_secs(seconds)));
             }
-            watched.cache.clock().advance(60);
+            watched.cache.clock().advance(60).unwrap();
         }
         let totals = watched.cache.store().totals();
         println!("{} items of {} stored", totals.curr_items, totals.commands.total_items);

@@ -338,7 +338,7 @@ fn expired_items_that_nobody_crawled_kept_their_memory() {
             stored += 1;
         }
         assert!(stored > 2500);
-        cache.clock().advance(1000);
+        cache.clock().advance(1000).unwrap();
         for n in 0..stored {
             assert!(stores(&cache, &format!("new{n}"), &[b'B'; 1000]), "new{n} of {stored} refused");
         }

@@ -231,7 +231,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 cache.touch_for(&long, 0, 0);
             }
             85..91 => {}
-            98 => cache.clock().advance(1),
+            98 => cache.clock().advance(1).unwrap(),
             _ => {
                 cache.store().verify();
             }
@@ -594,7 +594,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 cache.store().set_limit((3 + rng.below(6)) * MIB);
             }
             99 if rng.below(20) == 0 => match rng.below(3) {
-                0 => cache.clock().advance(1),
+                0 => cache.clock().advance(1).unwrap(),
                 1 => cache.flush(None),
                 _ => cache.flush(Some(cache.clock().now() + 1)),
             },

@@ -243,7 +243,7 @@ impl Wire for Direct {
     }
 
     fn advance(&mut self, seconds: u64) {
-        self.context.cache.clock().advance(seconds as i64);
+        self.context.cache.clock().advance(seconds as i64).unwrap();
     }
 }
 
@@ -318,7 +318,7 @@ impl<S: Read + Write + Patient> Wire for Remote<S> {
     }
 
     fn advance(&mut self, seconds: u64) {
-        self.server.cache().clock().advance(seconds as i64);
+        self.server.cache().clock().advance(seconds as i64).unwrap();
     }
 }
 

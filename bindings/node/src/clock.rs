@@ -35,6 +35,13 @@ impl Clock {
         }
     }
 
+    /// Sets time to what it is for the system, and lets it run.
+    #[napi(catch_unwind)]
+    pub fn reset(&self) -> Result<(), Failure> {
+        self.0.get()?.core.clock().reset();
+        Ok(())
+    }
+
     /// Moves time by seconds, backwards if negative.
     #[napi(catch_unwind)]
     pub fn advance(&self, seconds: f64) -> Result<(), Failure> {
@@ -43,8 +50,8 @@ impl Clock {
                 "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
             )));
         }
-        self.0.get()?.core.clock().advance(seconds as i64);
-        Ok(())
+        let moved = self.0.get()?.core.clock().advance(seconds as i64);
+        moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
     /// Now, as a Unix time.

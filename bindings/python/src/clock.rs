@@ -36,6 +36,12 @@ impl Clock {
         Ok(())
     }
 
+    /// Sets time to what it is for the system, and lets it run.
+    fn reset(&self) -> PyResult<()> {
+        self.hands()?.reset();
+        Ok(())
+    }
+
     /// Moves time by seconds or a timedelta, backwards if negative.
     fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
         let seconds: f64 = match by.cast::<PyDelta>() {
@@ -47,8 +53,8 @@ impl Clock {
                 "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
             )));
         }
-        self.hands()?.advance(seconds as i64);
-        Ok(())
+        let moved = self.hands()?.advance(seconds as i64);
+        moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
     /// Now, as a Unix time.

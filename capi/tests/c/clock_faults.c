@@ -19,6 +19,10 @@ int main(void) {
     OK(mcrs_clock_advance(cache, 1));
     says(client, "get a\r\n", "END\r\n");
     OK(mcrs_clock_advance(cache, -100));
+    OK(mcrs_clock_advance(cache, -3600));
+    OK(mcrs_clock_advance(cache, 3600));
+    IS(mcrs_clock_advance(cache, INT64_MIN), MCRS_INVALID_ARGUMENT);
+    OK(mcrs_clock_reset(cache));
     OK(mcrs_clock_resume(cache));
     OK(mcrs_clock_now(cache, &then));
     CHECK(then >= now && then < now + 60);

@@ -437,8 +437,8 @@ fn debugtime(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
         Some(b"p") => clock.freeze(),
         Some(b"r") => clock.resume(),
         Some(seconds) => match strict_i64(seconds) {
-            Some(seconds) => clock.advance(seconds),
-            None => return desk.line(text::ERROR),
+            Some(seconds) if clock.advance(seconds).is_ok() => {}
+            _ => return desk.line(text::ERROR),
         },
     }
     desk.line("OK")

@@ -261,7 +261,7 @@ mod tests {
         settle(&store, b"a");
         assert_eq!(peeks(b"a"), "found");
         // A new second is to be noted; an item that dies is to be removed.
-        store.common.clock.advance(1);
+        store.common.clock.advance(1).unwrap();
         assert_eq!(peeks(b"a"), "unknown");
         settle(&store, b"a");
         assert_eq!(peeks(b"a"), "found");
@@ -288,9 +288,9 @@ mod tests {
         assert!(!peeks(b"a"));
         store.visit(b"a", store.hash(b"a")).hit();
         // The first fetch, and one a minute.
-        store.common.clock.advance(60);
+        store.common.clock.advance(60).unwrap();
         assert!(peeks(b"a"));
-        store.common.clock.advance(1);
+        store.common.clock.advance(1).unwrap();
         assert!(!peeks(b"a"));
         store.visit(b"a", store.hash(b"a")).hit();
         assert!(peeks(b"a"));

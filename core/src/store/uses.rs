@@ -154,7 +154,7 @@ mod tests {
         for key in [&b"short"[..], b"short", b"long"] {
             peek(&store, key, &mut uses);
         }
-        store.common.clock.advance(5);
+        store.common.clock.advance(5).unwrap();
         store.note(&mut uses);
         assert_eq!(store.totals().curr_items, 2);
         assert!(is_fetched(&store, b"long"));
