@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -299,6 +300,23 @@ def test_ttl_until_a_moment(cache: Cache, zone: timezone | None) -> None:
     assert "a" not in cache
     cache.set("b", "1", ttl=datetime(2001, 1, 1, tzinfo=zone))
     assert "b" not in cache
+
+
+def test_datetimes_are_known_after_one_was_faked() -> None:
+    """A class that stood in for datetime at the first use was taken for datetime for ever."""
+    program = """
+import datetime, sys
+real = datetime.datetime
+datetime.datetime = type("FakeDatetime", (real,), {})
+from memcache_rs import Cache
+cache = Cache()
+cache.set("a", "1", ttl=datetime.datetime.now() + datetime.timedelta(minutes=5))
+datetime.datetime = real
+cache.set("a", "1", ttl=real.now() + datetime.timedelta(minutes=5))
+sys.exit(cache.get_item("a").ttl != 300)
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ttl_of_zero_is_over_at_once(cache: Cache) -> None:

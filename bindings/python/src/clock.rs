@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memcache_core::cache::Cache as Core;
 use memcache_core::clock::Clock as Hands;
 use pyo3::prelude::*;
-use pyo3::types::{PyDelta, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::errors;
 use crate::handle::CacheHandle;
@@ -48,9 +48,10 @@ impl Clock {
 
     /// Moves time by seconds or a timedelta, backwards if negative.
     fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
-        let seconds: f64 = match by.cast::<PyDelta>() {
-            Ok(delta) => delta.call_method0("total_seconds")?.extract()?,
-            Err(_) => by.extract::<Float>()?.0,
+        let seconds: f64 = if by.hasattr("total_seconds")? {
+            by.call_method0("total_seconds")?.extract()?
+        } else {
+            by.extract::<Float>()?.0
         };
         if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
             return Err(errors::bad_argument(format!(
