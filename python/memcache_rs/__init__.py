@@ -27,6 +27,7 @@ from memcache_rs.errors import (
     MemcacheError,
     NotANumberError,
     OutOfMemoryError,
+    OutOfRangeError,
     StartError,
     ValueTooLargeError,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "MemcacheError",
     "NotANumberError",
     "OutOfMemoryError",
+    "OutOfRangeError",
     "Server",
     "StartError",
     "ValueTooLargeError",

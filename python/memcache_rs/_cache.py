@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import threading
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+import contextlib
+from typing import TYPE_CHECKING, Any, overload
 
 from memcache_rs import _native
+from memcache_rs._flight import Flights
+from memcache_rs._memoize import AsyncMemoized, Memoized, is_async, serializer_of
+from memcache_rs._values import keep, octets
+from memcache_rs.errors import ClosedError, MemcacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Generator
     from datetime import timedelta
 
+    from memcache_rs._memoize import BytesDecorator, Decorator
     from memcache_rs._typing import TTL, Octets, Serializer
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_KEY_MAX = 250
-
-
-class _Flight:
-    """A value that one thread computes and others wait for."""
-
-    __slots__ = ("done", "failed", "thread", "value")
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.failed = False
-        self.thread = threading.get_ident()
-        self.value = b""
 
 
 class Cache(_native.Cache):
@@ -37,11 +24,13 @@ class Cache(_native.Cache):
 
     ``memory_limit`` bytes hold the items and what finds them; when they are full, what is used least goes, or, without
     ``evictions``, a store raises :class:`OutOfMemoryError`. An item takes at most ``item_size_max`` bytes (1 MiB,
-    rounded up to a whole 512 KiB).
+    rounded up to a whole 512 KiB), and ``memory_limit`` is at least twice that: 2 MiB by default. Settings that cannot
+    work raise :class:`ConfigError`.
 
     Keys have 1 to 250 bytes. Keys and values are bytes, str (as UTF-8), or anything with a buffer. A ``ttl`` is
     seconds, a timedelta, or a datetime; a part of a second counts as a whole one, 0 is over at once, and None, the
-    default, is never.
+    default, is never. A datetime counts from ``time.time()`` at the call, also where a test freezes or moves that
+    (freezegun, time-machine): one that is five minutes ahead there is five minutes of the cache's clock.
 
     >>> from datetime import timedelta
     >>> cache = Cache(memory_limit=16 << 20)
@@ -75,7 +64,7 @@ class Cache(_native.Cache):
     the same items through a :class:`Server`.
     """
 
-    __slots__ = ("__weakref__", "_flights", "_lock")
+    __slots__ = ("__weakref__", "_flights")
 
     def __init__(
         self,
@@ -86,73 +75,162 @@ class Cache(_native.Cache):
         _shared: _native.Cache | None = None,
     ) -> None:
         # The arguments are those of __new__.
-        self._lock = threading.Lock()
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights = Flights()
 
     def get_or_set(
         self, key: Octets, make: Callable[[], Octets], ttl: TTL = None, *, stale_for: float | timedelta | None = None
     ) -> bytes:
-        """The value of ``key``; if there is none, what ``make`` returns, which is stored.
+        """Returns the value of ``key``; if there is none, stores and returns the value that ``make`` returns.
 
-        However many threads ask at once, one of them calls ``make`` and the others wait for its value. If it raises,
-        its caller gets the exception and the next one tries.
+        However many threads ask at once, one of them calls ``make`` and the others wait for its value. A value that
+        the cache cannot take, because it is too large or memory is exhausted, is returned to all of them, and not
+        stored.
 
-        With ``stale_for`` nobody waits for what was there before: for so many seconds after its ``ttl`` the old value
-        is still given to all but the one caller that makes the new one. The same happens to what was marked by
-        :meth:`invalidate`. (These are memcached's win and stale flags.)
+        With ``stale_for`` no caller waits for a value that was there before: for so many seconds after its ``ttl`` the
+        old value is still given to all but the one caller that makes the new one. The same happens to an item that was
+        marked by :meth:`invalidate`. (These are memcached's win and stale flags.)
 
-        >>> cache = Cache()
-        >>> cache.get_or_set("answer", lambda: b"42", ttl=60)
-        b'42'
-        >>> cache.get_or_set("answer", lambda: b"another", ttl=60)
-        b'42'
+        Args:
+            key: 1 to 250 bytes.
+            make: Makes the value. It must not ask for the same key.
+            ttl: How long the value lives. It is checked before ``make`` is called.
+            stale_for: How much longer the old value may be returned while a new one is made.
+
+        Returns:
+            The value, as bytes.
+
+        Raises:
+            InvalidKeyError: The key is empty or too long.
+            InvalidTTLError: A time is negative, or more than 100 years.
+            TypeError: ``make`` returned neither bytes nor str.
+            RuntimeError: ``make`` asked for the same key.
+            Exception: What ``make`` raised, for the caller whose ``make`` it was. The next waiter tries.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.get_or_set("answer", lambda: b"42", ttl=60)
+            b'42'
+            >>> cache.get_or_set("answer", lambda: b"another", ttl=60)
+            b'42'
         """
         found = self._lease(key, stale_for)
+        if found is not None and not found[1]:
+            return found[0]
+        later = self._later(ttl, stale_for)
+        name = octets(key)
         if found is not None:
-            value, win = found
-            return self._renew(key, make, ttl, stale_for) if win else value
-        name = _octets(key)
+            with self._renewal(name):
+                value = octets(make())
+            self._keep(name, value, later)
+            return value
         while True:
-            with self._lock:
-                flight = self._flights.get(name)
-                mine = flight is None
-                if flight is None:
-                    flight = self._flights[name] = _Flight()
-            if mine:
-                return self._fly(flight, name, make, ttl, stale_for)
-            if flight.thread == threading.get_ident():
-                raise RuntimeError(f"making the value of {key!r} asks for the value of {key!r}")
-            flight.done.wait()
-            if not flight.failed:
+            flight, leads = self._flights.board(name)
+            if not leads:
+                landed = flight.wait()
+                if landed is not None:
+                    return landed
+                continue
+            with flight:
+                # The flight before this one may have ended between the look and the start.
+                flight.value = self.get(name)
+                if flight.value is None:
+                    flight.value = octets(make())
+                    self._keep(name, flight.value, later)
                 return flight.value
 
-    def _fly(
-        self, flight: _Flight, name: bytes, make: Callable[[], Octets], ttl: TTL, stale_for: float | timedelta | None
+    async def aget_or_set(
+        self,
+        key: Octets,
+        make: Callable[[], Awaitable[Octets] | Octets],
+        ttl: TTL = None,
+        *,
+        stale_for: float | timedelta | None = None,
     ) -> bytes:
-        flight.failed = True
-        try:
-            # The flight before this one may have ended between the look and the start.
-            value = self.get(name)
-            if value is None:
-                value = _octets(make())
-                self.set(name, value, _later(ttl, stale_for))
-            flight.value = value
-            flight.failed = False
-            return value
-        finally:
-            with self._lock:
-                del self._flights[name]
-            flight.done.set()
+        """Returns the value of ``key`` in a task of asyncio; if there is none, awaits the value that ``make`` makes.
 
-    def _renew(self, key: Octets, make: Callable[[], Octets], ttl: TTL, stale_for: float | timedelta | None) -> bytes:
+        This is :meth:`get_or_set` for ``async def``. However many tasks and threads ask at once, one of them makes the
+        value. If the task that makes it is cancelled, the next waiter makes it; a waiter that is cancelled leaves the
+        others alone.
+
+        Args:
+            key: 1 to 250 bytes.
+            make: Makes the value, or returns an awaitable of it. It must not ask for the same key.
+            ttl: How long the value lives. It is checked before ``make`` is called.
+            stale_for: How much longer the old value may be returned while a new one is made.
+
+        Returns:
+            The value, as bytes.
+
+        Raises:
+            InvalidKeyError: The key is empty or too long.
+            InvalidTTLError: A time is negative, or more than 100 years.
+            TypeError: ``make`` made neither bytes nor str.
+            RuntimeError: ``make`` asked for the same key.
+            Exception: What ``make`` raised, for the caller whose ``make`` it was. The next waiter tries.
+
+        Example:
+            >>> import asyncio
+            >>> cache = Cache()
+            >>> async def answer():
+            ...     return b"42"
+            >>> asyncio.run(cache.aget_or_set("answer", answer, ttl=60))
+            b'42'
+        """
+        found = self._lease(key, stale_for)
+        if found is not None and not found[1]:
+            return found[0]
+        later = self._later(ttl, stale_for)
+        name = octets(key)
+        if found is not None:
+            with self._renewal(name):
+                value = await _made(make)
+            self._keep(name, value, later)
+            return value
+        import asyncio
+
+        task = asyncio.current_task()
+        while True:
+            flight, leads = self._flights.board(name, task)
+            if not leads:
+                landed = await flight.wait_async(task)
+                if landed is not None:
+                    return landed
+                continue
+            with flight:
+                # The flight before this one may have ended between the look and the start.
+                flight.value = self.get(name)
+                if flight.value is None:
+                    flight.value = await _made(make)
+                    self._keep(name, flight.value, later)
+                return flight.value
+
+    def _later(self, ttl: TTL, stale_for: float | timedelta | None) -> TTL:
+        """The time to live of an item that may be stale at its end. What is wrong with it is raised now."""
+        self._check_ttl(ttl)
+        if ttl is None or stale_for is None:
+            return ttl
+        from datetime import datetime, timedelta
+
+        if not isinstance(stale_for, timedelta):
+            stale_for = timedelta(seconds=stale_for)
+        later = (ttl if isinstance(ttl, (datetime, timedelta)) else timedelta(seconds=ttl)) + stale_for
+        self._check_ttl(later)
+        return later
+
+    def _keep(self, key: bytes, value: bytes, ttl: TTL) -> None:
+        """Stores a value that was made, if it can be: its maker has it anyway."""
+        with contextlib.suppress(ClosedError):
+            keep(self, key, value, ttl)
+
+    @contextlib.contextmanager
+    def _renewal(self, key: bytes) -> Generator[None, None, None]:
         try:
-            value = _octets(make())
-            self.set(key, value, _later(ttl, stale_for))
+            yield
         except BaseException:
             # The next caller wins in place of this one.
-            self.invalidate(key)
+            with contextlib.suppress(MemcacheError):
+                self.invalidate(key)
             raise
-        return value
 
     @overload
     def memoize(
@@ -162,7 +240,7 @@ class Cache(_native.Cache):
         serializer: None = None,
         key: Callable[..., Octets] | None = None,
         stale_for: float | timedelta | None = None,
-    ) -> Callable[[Callable[P, Octets]], Memoized[P, bytes]]: ...
+    ) -> BytesDecorator: ...
     @overload
     def memoize(
         self,
@@ -171,7 +249,7 @@ class Cache(_native.Cache):
         serializer: Serializer,
         key: Callable[..., Octets] | None = None,
         stale_for: float | timedelta | None = None,
-    ) -> Callable[[Callable[P, R]], Memoized[P, R]]: ...
+    ) -> Decorator: ...
     def memoize(
         self,
         ttl: TTL = None,
@@ -179,142 +257,59 @@ class Cache(_native.Cache):
         serializer: Serializer | None = None,
         key: Callable[..., Octets] | None = None,
         stale_for: float | timedelta | None = None,
-    ) -> Callable[[Callable[..., Any]], Memoized[..., Any]]:
-        """Keeps what a function returns, by its arguments.
+    ) -> Any:
+        """Keeps the results of a function, an ``async def`` or a method, by their arguments.
 
         Without a ``serializer`` the function returns bytes or str, and its callers get bytes. ``"json"`` and
         ``"pickle"`` take what those modules take (unpickle only what you stored yourself: do not name pickle for a
         cache that is served to others); a pair of functions does what they do.
 
-        The key is made of the function's name and its arguments, if those are str, bytes, numbers, None, or tuples of
-        these; for others, ``key`` makes it of the same arguments. ``.forget(…)`` removes the value for its arguments,
-        and ``.key(…)`` tells the key.
+        Each decorated function has results of its own, whatever its name: two lambdas, or two closures of one factory,
+        share none. Arguments are bound to the function's signature, so all spellings of a call are one:
+        ``load(7)``, ``load(id=7)``, and ``load(7, "en")`` if that is the default. Arguments are str, bytes, numbers,
+        None, members of enumerations, tuples and named tuples of these. For others ``key`` makes the key.
 
-        >>> cache = Cache()
-        >>> @cache.memoize(ttl=60, serializer="json")
-        ... def squares(n):
-        ...     print("counting")
-        ...     return [i * i for i in range(n)]
-        >>> squares(4)
-        counting
-        [0, 1, 4, 9]
-        >>> squares(4)
-        [0, 1, 4, 9]
+        Each object has results of its own method, for as long as it lives. Its attributes are not looked at: a method
+        whose result depends on attributes that change needs a ``key``, which gets ``self`` as well. Decorate below
+        ``@classmethod``, ``@staticmethod`` and ``@property`` (which needs a ``key``).
+
+        The memoized function has two methods, which take its arguments. ``.forget(…)`` removes a result, ``.key(…)``
+        returns the key.
+
+        Args:
+            ttl: How long a result lives.
+            serializer: How results become bytes.
+            key: Makes the whole key of a call, of 1 to 250 bytes: functions that make the same key share results.
+            stale_for: See :meth:`get_or_set`.
+
+        Returns:
+            A decorator.
+
+        Raises:
+            TypeError: The serializer is none.
+
+        Example:
+            >>> cache = Cache()
+            >>> @cache.memoize(ttl=60, serializer="json")
+            ... def squares(n):
+            ...     print("counting")
+            ...     return [i * i for i in range(n)]
+            >>> squares(4)
+            counting
+            [0, 1, 4, 9]
+            >>> squares(n=4)
+            [0, 1, 4, 9]
         """
-        dumps, loads = _serializer(serializer)
+        pair = serializer_of(serializer)
 
         def decorate(function: Callable[..., Any]) -> Memoized[..., Any]:
-            return Memoized(self, function, ttl, stale_for, key, dumps, loads)
+            if is_async(function):
+                return AsyncMemoized(self, function, ttl, stale_for, key, pair)
+            return Memoized(self, function, ttl, stale_for, key, pair)
 
         return decorate
 
 
-class Memoized(Generic[P, R]):
-    """A function whose results are kept; see :meth:`Cache.memoize`."""
-
-    __wrapped__: Callable[P, Any]
-    __name__: str
-    __qualname__: str
-
-    def __init__(
-        self,
-        cache: Cache,
-        function: Callable[P, Any],
-        ttl: TTL,
-        stale_for: float | timedelta | None,
-        key: Callable[..., Octets] | None,
-        dumps: Callable[[Any], Octets],
-        loads: Callable[[bytes], Any],
-    ) -> None:
-        functools.update_wrapper(self, function)
-        self._cache = cache
-        self._ttl = ttl
-        self._stale_for = stale_for
-        self._make_key = key
-        self._dumps = dumps
-        self._loads = loads
-        self._name = f"{function.__module__}.{function.__qualname__}"
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> bytes:
-        """The key under which the result for these arguments is kept."""
-        if self._make_key is not None:
-            return _octets(self._make_key(*args, **kwargs))
-        parts = [_stable(arg) for arg in args]
-        parts += [f"{name}={_stable(value)}" for name, value in sorted(kwargs.items())]
-        whole = f"{self._name}({','.join(parts)})".encode()
-        if len(whole) <= _KEY_MAX:
-            return whole
-        import hashlib
-
-        return self._name.encode()[: _KEY_MAX - 65] + b":" + hashlib.sha256(whole).hexdigest().encode()
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        made: list[Any] = []
-
-        def make() -> Octets:
-            made.append(self.__wrapped__(*args, **kwargs))
-            return self._dumps(made[0])
-
-        value = self._cache.get_or_set(self.key(*args, **kwargs), make, self._ttl, stale_for=self._stale_for)
-        return self._loads(value)  # type: ignore[no-any-return]
-
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Removes the result for these arguments; whether there was one."""
-        return self._cache.delete(self.key(*args, **kwargs))
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        raise TypeError("memoize keeps results of functions; for a method, memoize a function of what it depends on")
-
-
-def _octets(value: Octets) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, (int, list, tuple)) or not hasattr(value, "__len__"):
-        raise TypeError(
-            f"a value is bytes, str, bytearray or memoryview, not {type(value).__name__}; name a serializer"
-        )
-    return memoryview(value).tobytes()
-
-
-def _later(ttl: TTL, stale_for: float | timedelta | None) -> TTL:
-    if ttl is None or stale_for is None:
-        return ttl
-    from datetime import datetime, timedelta
-
-    if not isinstance(stale_for, timedelta):
-        stale_for = timedelta(seconds=stale_for)
-    if isinstance(ttl, (datetime, timedelta)):
-        return ttl + stale_for
-    return timedelta(seconds=ttl) + stale_for
-
-
-def _stable(value: object) -> str:
-    """How an argument is written into a key: the same in every process, and different for what is not equal."""
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return repr(value)
-    if isinstance(value, tuple):
-        parts = cast("tuple[object, ...]", value)
-        return "(" + "".join(f"{_stable(part)}," for part in parts) + ")"
-    raise TypeError(
-        f"no key can be made of a {type(value).__name__}; give memoize a function `key` that makes one of the arguments"
-    )
-
-
-def _serializer(named: Serializer | None) -> tuple[Callable[[Any], Octets], Callable[[bytes], Any]]:
-    if named is None:
-        return _octets, bytes
-    if named == "json":
-        import json
-
-        return json.dumps, json.loads
-    if named == "pickle":
-        import pickle
-
-        return pickle.dumps, pickle.loads
-    if isinstance(named, str) or len(named) != 2:
-        raise TypeError(f'a serializer is "json", "pickle" or a pair of functions, not {named!r}')
-    return named
+async def _made(make: Callable[[], Awaitable[Octets] | Octets]) -> bytes:
+    value: Any = make()
+    return octets(await value if hasattr(value, "__await__") else value)

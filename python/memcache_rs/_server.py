@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from memcache_rs import _native
 from memcache_rs._cache import Cache
-from memcache_rs.errors import ClosedError, ConfigError
+from memcache_rs._directory import Directory, load_identity
+from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
 if TYPE_CHECKING:
     import ssl
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from memcache_rs._typing import Kind
+
+
+#: Commands that are remembered.
+_COMMANDS = 200
 
 
 class TLS(NamedTuple):
@@ -70,7 +75,8 @@ class Event(NamedTuple):
 class Watch:
     """The events of a server, as they happen: an iterator that waits for the next one.
 
-    It ends when ``timeout`` seconds pass without an event, and when it is closed, which a ``with`` block does.
+    It ends when ``timeout`` seconds pass without an event, when the server stops, and when it is closed, which a
+    ``with`` block does. Events that came before the end are given first.
     """
 
     def __init__(self, native: _native.Watcher, timeout: float | None) -> None:
@@ -87,7 +93,22 @@ class Watch:
         return event
 
     def get(self, timeout: float | None = None) -> Event | None:
-        """The next event; None if there is none within ``timeout`` seconds."""
+        """Returns the next event.
+
+        Args:
+            timeout: Seconds to wait for it; None waits until the server stops.
+
+        Returns:
+            The event, or None if there is none within ``timeout`` seconds, or none before the end.
+
+        Raises:
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as server, server.watch("mutations") as events:
+            ...     print(events.get(timeout=0))
+            None
+        """
         line = self._native.next_line(timeout)
         return None if line is None else Event.parse(line)
 
@@ -100,6 +121,19 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Place:
+    """Where a server is. It stays readable in a child of a fork."""
+
+    def __init__(self, addresses: list[tuple[str, str, int]]) -> None:
+        self.tcp = [(host, port) for kind, host, port in addresses if kind == "tcp"]
+        self.udp = next(((host, port) for kind, host, port in addresses if kind == "udp"), None)
+        self.unix = next((path for kind, path, _ in addresses if kind == "unix"), None)
+        #: As sockets name their own addresses.
+        self.sockets: set[str | tuple[str, int]] = {
+            path if kind == "unix" else (path, n) for kind, path, n in addresses
+        }
 
 
 #: Servers that run, to be stopped when the interpreter ends, and where they listen.
@@ -169,12 +203,17 @@ class Server:
 
     ``unix_socket`` is a path to listen at in place of TCP, or True for one in a directory of its own; give both
     ``host`` and ``unix_socket`` for both. ``tls`` is a :class:`TLS`, or ``"test"``: certificates are made on the spot,
-    ``"test-mutual"`` has clients show one. ``users`` are names with passwords, for SASL in the binary protocol
+    ``"test-mutual"`` has clients show one. Those stay in memory unless :attr:`tls` is read.
+
+    ``users`` are names with passwords, for SASL in the binary protocol
     (``auth="sasl"``) or for the text protocols (``auth="text"``). ``cache`` serves a cache that is there.
 
     A stopped server can be started again: at the same address, and empty, as a memcached that was restarted, unless
-    its cache was given. After a fork, a child raises :class:`ForkError` where it uses its parent's server; stopping
-    it there does nothing.
+    its cache was given. In a child of a fork, the addresses of its parent's server can be read, anything else raises
+    :class:`ForkError`, and stopping it does nothing.
+
+    A signal that ends the process, such as SIGTERM, stops no server: a Unix socket stays behind then. The next server
+    at the same path replaces it, and the next one with ``unix_socket=True`` removes those of processes that are gone.
     """
 
     def __init__(
@@ -199,8 +238,11 @@ class Server:
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ConfigError(f"a port is 0 (any that is free) to 65535, not {port}")
+        _check("port", port, 0, 65535)
+        _check("threads", threads, 1, 1024)
+        _check("max_connections", max_connections, 1, 2**31 - 1)
+        _check("idle_timeout", idle_timeout, 0, 2**31 - 1)
+        _check("unix_mask", unix_mask, 0, 0o777)
         if auth not in ("text", "sasl"):
             raise ConfigError(f'auth is "text" or "sasl", not {auth!r}')
         if isinstance(tls, str) and tls not in ("test", "test-mutual"):
@@ -228,8 +270,10 @@ class Server:
             "record_commands": record_commands,
         }
         self._native: _native.Server | None = None
-        self._directory: str | None = None
-        self._tls: TLS | None = None
+        self._place: _Place | None = None
+        self._directory: Directory | None = None
+        self._tls: TLS | dict[str, str] | None = None
+        self._commands: list[str] = []
 
     # Start and stop.
 
@@ -242,41 +286,53 @@ class Server:
         if self._cache is None:
             self._cache = Cache(**self._cache_settings)
         try:
-            settings = self._settings | {
-                "host": self._host,
-                "port": self._port,
-                "unix_socket": self._socket_path(),
-                "tls": self._tls_files(),
-            }
+            settings = self._settings | {"host": self._host, "port": self._port, "unix_socket": self._socket_path()}
+            settings |= self._tls_settings()
             with _starting:
                 self._native = _native.Server.start(self._cache, settings)
-                addresses = self._native.addresses
-                _running[self] = {host if kind == "unix" else (host, port) for kind, host, port in addresses}
+                self._place = _Place(self._native.addresses)
+                _running[self] = self._place.sockets
         except BaseException:
             self._remove_directory()
             raise
-        for kind, _, port in addresses:
-            if kind == "tcp":
-                # Where it will be again.
-                self._port = port
+        if self._place.tcp:
+            # Where it will be again.
+            self._port = self._place.tcp[-1][1]
         return self
 
     def stop(self, *, graceful: bool = False, timeout: float = 5.0) -> None:
-        """Stops it, and leaves no thread, connection or socket file.
+        """Stops the server, and leaves no thread, connection or socket file.
 
-        ``graceful`` finishes the replies that are under way first, for at most ``timeout`` seconds. A server that
-        does not run, or belongs to the parent process, is left as it is.
+        A server that does not run, or belongs to the parent process, is left as it is.
+
+        Args:
+            graceful: Whether to finish the replies that are under way first. A signal whose handler raises, such as
+                Ctrl-C, ends that wait: the server has stopped when the exception is raised.
+            timeout: For how many seconds, at most.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came while replies were under way.
+
+        Example:
+            >>> server = Server().start()
+            >>> server.stop(graceful=True)
+            >>> server.running
+            False
         """
         native = self._native
         if native is None or not native.owned:
             return
-        native.stop(graceful, timeout)
-        self._forget()
-        if self._own_cache and self._cache is not None:
-            self._cache.flush()
+        try:
+            native.stop(graceful, timeout)
+        finally:
+            self._forget()
+            if self._own_cache and self._cache is not None:
+                self._cache.flush()
 
     def _forget(self) -> None:
-        self._native = None
+        native, self._native = self._native, None
+        if native is not None and native.owned:
+            self._commands = (self._commands + native.last_commands)[-_COMMANDS:]
         _running.pop(self, None)
         self._remove_directory()
 
@@ -294,8 +350,13 @@ class Server:
 
     def _live(self) -> _native.Server:
         if self._native is None:
-            raise ClosedError("this server does not run; call start(), or use it in a with statement")
+            raise _closed()
         return self._native
+
+    def _at(self) -> _Place:
+        if self._native is None or self._place is None:
+            raise _closed()
+        return self._place
 
     @property
     def running(self) -> bool:
@@ -304,18 +365,29 @@ class Server:
 
     # Where it is.
 
-    def _addresses(self, kind: str) -> list[tuple[str, int]]:
-        return [(host, port) for one, host, port in self._live().addresses if one == kind]
+    # Plain data, which a child of a fork may read: it is told of its parent's server.
 
     @property
     def tcp_addresses(self) -> list[tuple[str, int]]:
         """Host and port wherever it listens by TCP; none if it has a Unix socket alone."""
-        return self._addresses("tcp")
+        return list(self._at().tcp)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
-        addresses = self.tcp_addresses
+        """Host and port, also in a child of a fork.
+
+        Returns:
+            The address of its first listener.
+
+        Raises:
+            ClosedError: The server does not run, or listens at a Unix socket alone.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.address == (server.host, server.port)
+            True
+        """
+        addresses = self._at().tcp
         if not addresses:
             raise ClosedError("this server listens at a Unix socket alone; see unix_socket, or give it a host")
         return addresses[0]
@@ -333,14 +405,12 @@ class Server:
     @property
     def udp_address(self) -> tuple[str, int] | None:
         """Host and port for UDP, if it is spoken."""
-        addresses = self._addresses("udp")
-        return addresses[0] if addresses else None
+        return self._at().udp
 
     @property
     def unix_socket(self) -> str | None:
         """The path of its Unix socket, if it has one."""
-        addresses = self._addresses("unix")
-        return addresses[0][0] if addresses else None
+        return self._at().unix
 
     @property
     def url(self) -> str:
@@ -350,73 +420,107 @@ class Server:
             from urllib.parse import quote
 
             return f"memcache://{quote(os.path.abspath(path))}"
-        host, port = self.address
         scheme = "memcaches" if self._tls is not None else "memcache"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return f"{scheme}://{_host_port(self.address)}"
 
     def _socket_path(self) -> str | None:
         if self._unix is False:
             return None
         if self._unix is True:
-            return os.path.join(self._make_directory(), "memcached.sock")
+            return self._make_directory().path("memcached.sock")
         return os.fspath(self._unix)
 
     # TLS.
 
-    def _tls_files(self) -> tuple[str, str, str | None, bool] | None:
+    def _tls_settings(self) -> dict[str, Any]:
         wanted = self._tls_wanted
-        if wanted is None:
-            return None
+        settings: dict[str, Any] = {"tls": None, "tls_texts": None, "verify_clients": wanted == "test-mutual"}
         if isinstance(wanted, str):
-            place = self._make_directory()
-            paths: dict[str, str] = {}
-            for name, text in _native.make_certificates():
-                paths[name] = os.path.join(place, name)
-                with open(paths[name], "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                    file.write(text)
-            wanted = TLS(
-                paths["server.pem"],
-                paths["server-key.pem"],
-                paths["ca.pem"],
-                verify_clients=wanted == "test-mutual",
-                client_certificate=paths["client.pem"],
-                client_key=paths["client-key.pem"],
-            )
-        self._tls = wanted
-        ca = None if wanted.ca is None else os.fspath(wanted.ca)
-        return os.fspath(wanted.certificate), os.fspath(wanted.key), ca, wanted.verify_clients
+            texts = self._tls = dict(_native.make_certificates())
+            settings["tls_texts"] = (texts["server.pem"], texts["server-key.pem"], texts["ca.pem"])
+        elif wanted is not None:
+            self._tls = wanted
+            ca = None if wanted.ca is None else os.fspath(wanted.ca)
+            settings["tls"] = (os.fspath(wanted.certificate), os.fspath(wanted.key), ca)
+            settings["verify_clients"] = wanted.verify_clients
+        return settings
 
     @property
     def tls(self) -> TLS | None:
-        """The files of TLS, if it is spoken; those of ``tls="test"`` live as long as the server runs."""
-        self._live()
+        """The files of TLS, if it is spoken.
+
+        To read this is to ask for files: the certificates and keys of ``tls="test"`` are written to a directory that
+        only this user can read, and removed when the server stops. A signal that ends the process leaves them there,
+        until another server of this user needs a directory. :meth:`ssl_context` needs no files.
+
+        Returns:
+            The paths; None without TLS.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server(tls="test") as server:
+            ...     server.tls.verify_clients
+            False
+        """
+        self._at()
+        if not isinstance(self._tls, dict):
+            return self._tls
+        paths = {name: self._make_directory().write(name, text) for name, text in self._tls.items()}
+        self._tls = TLS(
+            paths["server.pem"],
+            paths["server-key.pem"],
+            paths["ca.pem"],
+            verify_clients=self._tls_wanted == "test-mutual",
+            client_certificate=paths["client.pem"],
+            client_key=paths["client-key.pem"],
+        )
         return self._tls
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What a client needs: it trusts this server, and shows a certificate if there is one."""
+        """Returns what a client needs: it trusts this server, and shows a certificate if there is one.
+
+        The certificates of ``tls="test"`` go from memory to memory.
+
+        Returns:
+            A context for clients.
+
+        Raises:
+            ClosedError: The server does not run.
+            ConfigError: The server has no TLS.
+
+        Example:
+            >>> import socket
+            >>> with Server(tls="test") as server, socket.create_connection(server.address) as raw:
+            ...     with server.ssl_context().wrap_socket(raw, server_hostname="localhost") as secure:
+            ...         secure.version()
+            'TLSv1.3'
+        """
         import ssl
 
-        tls = self.tls
+        self._at()
+        tls = self._tls
         if tls is None:
             raise ConfigError('this server has no TLS; start it with tls="test"')
+        if isinstance(tls, dict):
+            context = ssl.create_default_context(cadata=tls["ca.pem"])
+            load_identity(context, tls["client.pem"] + tls["client-key.pem"])
+            return context
         context = ssl.create_default_context(cafile=None if tls.ca is None else os.fspath(tls.ca))
         if tls.client_certificate is not None:
             context.load_cert_chain(tls.client_certificate, tls.client_key)
         return context
 
-    def _make_directory(self) -> str:
+    def _make_directory(self) -> Directory:
         if self._directory is None:
-            import tempfile
-
-            self._directory = tempfile.mkdtemp(prefix="memcache-rs-")
+            self._directory = Directory()
         return self._directory
 
     def _remove_directory(self) -> None:
         directory, self._directory = self._directory, None
         if directory is not None:
-            import shutil
-
-            shutil.rmtree(directory, ignore_errors=True)
+            directory.remove()
 
     # What is inside.
 
@@ -465,11 +569,35 @@ class Server:
 
     @property
     def last_commands(self) -> list[str]:
-        """The last 200 commands of the text protocols, with ``record_commands``."""
-        return self._live().last_commands
+        """The last 200 commands of clients, of all protocols, with ``record_commands``.
+
+        They outlast a stop and a start.
+
+        A command is its line, without the value. One of the binary protocol is written as its text form would be,
+        after the word ``binary``.
+
+        Returns:
+            The commands, oldest first.
+
+        Raises:
+            ClosedError: The server was not started.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> import socket
+            >>> with Server(record_commands=True) as server, socket.create_connection(server.address) as client:
+            ...     client.sendall(b"set greeting 0 60 5\\r\\nhello\\r\\n")
+            ...     _ = client.recv(100)
+            ...     server.last_commands
+            ['set greeting 0 60 5']
+        """
+        if self._native is None and self._place is not None:
+            return list(self._commands)
+        return (self._commands + self._live().last_commands)[-_COMMANDS:]
 
     def clear_commands(self) -> None:
         """Forgets the commands received so far."""
+        self._commands = []
         self._live().clear_commands()
 
     def set_cluster_nodes(self, nodes: Iterable[str]) -> None:
@@ -516,7 +644,7 @@ class Cluster:
     def _tell(self) -> None:
         """Auto discovery: each node that runs tells of all that run."""
         running = [server for server in self.servers if server.running]
-        nodes = [f"{_bracketed(host)}:{port}" for server in running for host, port in server.tcp_addresses]
+        nodes = [_host_port(address) for server in running for address in server.tcp_addresses]
         for server in running:
             server.set_cluster_nodes(nodes)
 
@@ -556,8 +684,18 @@ class Cluster:
         self.stop()
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _host_port(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _closed() -> ClosedError:
+    return ClosedError("this server does not run; call start(), or use it in a with statement")
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise OutOfRangeError(f"{name} must be {least} to {most}, got {value}")
 
 
 def _address(host: str) -> str:

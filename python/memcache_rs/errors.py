@@ -13,6 +13,7 @@ __all__ = [
     "MemcacheError",
     "NotANumberError",
     "OutOfMemoryError",
+    "OutOfRangeError",
     "StartError",
     "ValueTooLargeError",
 ]
@@ -43,7 +44,11 @@ class OutOfMemoryError(MemcacheError, MemoryError):
 
 
 class ConfigError(MemcacheError, ValueError):
-    """Settings that cannot work."""
+    """Settings or arguments that cannot work."""
+
+
+class OutOfRangeError(ConfigError, OverflowError):
+    """A number that its argument or setting cannot take, such as a negative ``delta``; the text names the range."""
 
 
 class StartError(MemcacheError, OSError):

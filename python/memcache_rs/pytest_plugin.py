@@ -3,18 +3,20 @@
 ``memcache_server``
     The server of the test session: with pytest-xdist, of a worker's session.
 ``memcache``
-    The same server, for one test: empty, no faults, time as it is, no recorded commands.
+    The same server, for one test: empty, no faults, no recorded commands, and its clock shows the time of the system:
+    not that of a test which fakes dates.
 ``memcache_clock``
     Its clock, stopped, until the test ends.
 ``memcache_cluster``
     Three servers of a test's own, or as many as ``@pytest.mark.memcache_cluster(5)`` says.
 
-A failing test's report shows the commands that the servers of its fixtures saw last.
+A failing test's report shows the commands that the servers of its fixtures saw last, of every protocol.
+
+While the server of the session runs, its address, as ``host:port``, is in the environment as ``MEMCACHED``.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,9 +85,12 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
 
 
 def _reset(server: Server) -> None:
+    from memcache_rs._native import unix_time
+
     server.faults.clear()
     server.clock.resume()
-    server.clock.advance(round(time.time()) - server.clock.time())
+    # Not by Python's clock, which the test may have faked.
+    server.clock.advance(unix_time() - server.clock.time())
     server.cache.flush()
     server.clear_commands()
 
@@ -99,7 +104,9 @@ def memcache_server(pytestconfig: pytest.Config) -> Iterator[Server]:
     worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "")
     if port and worker.startswith("gw"):
         port += int(worker[2:])
-    with Server(port, **_settings(pytestconfig)) as server:
+    with Server(port, **_settings(pytestconfig)) as server, pytest.MonkeyPatch.context() as patch:
+        host, number = server.address
+        patch.setenv("MEMCACHED", f"[{host}]:{number}" if ":" in host else f"{host}:{number}")
         yield server
 
 
@@ -143,11 +150,17 @@ def pytest_runtest_makereport(
     """Adds what the servers saw to the report of a test that failed."""
     report = yield
     if report.failed:
+        from memcache_rs import MemcacheError
+
         for server in item.stash.get(_servers, ()):
-            if server.running:
+            try:
                 commands = server.last_commands
-                lines = commands[-_SHOWN:] or ["(none)"]
-                if len(commands) > _SHOWN:
-                    lines.insert(0, "...")
-                report.sections.append((f"memcached at {server.url}: last commands", "\n".join(lines)))
+                name = f"at {server.url}" if server.running else "that was stopped"
+            except MemcacheError:
+                # In a child of a fork, for example.
+                continue
+            lines = commands[-_SHOWN:] or ["(none)"]
+            if len(commands) > _SHOWN:
+                lines.insert(0, "...")
+            report.sections.append((f"memcached {name}: last commands", "\n".join(lines)))
     return report

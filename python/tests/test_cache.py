@@ -9,8 +9,10 @@ import os
 import pickle
 import random
 import socket
+import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ import memcache_rs
 from memcache_rs import Cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def resident() -> int:
@@ -140,8 +142,53 @@ def test_counting(cache: Cache) -> None:
     cache.set("n", "word")
     with pytest.raises(memcache_rs.NotANumberError, match="decimal"):
         cache.incr("n")
-    with pytest.raises(OverflowError):
-        cache.incr("n", -1)
+
+
+@pytest.mark.parametrize("number", [-1, 2**64, 10**5000], ids=["negative", "large", "endless"])
+def test_numbers_out_of_range_are_errors_of_this_package(cache: Cache, number: int) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "delta must be a whole number from 0 to": lambda: cache.incr("n", number),
+        "delta": lambda: cache.decr("n", number),
+        "initial": lambda: cache.incr("n", initial=number),
+        "flags": lambda: cache.set("a", "1", flags=number),
+        "cas": lambda: cache.cas("a", "1", number),
+        "memory_limit": lambda: Cache(number),
+        "item_size_max": lambda: Cache(item_size_max=number),
+    }
+    for text, call in calls.items():
+        with pytest.raises(memcache_rs.OutOfRangeError, match=text) as raised:
+            call()
+        assert isinstance(raised.value, (memcache_rs.MemcacheError, ValueError, OverflowError))
+    with pytest.raises(memcache_rs.ConfigError):
+        cache.clock.advance(10**400 * number)
+
+
+@pytest.mark.parametrize("limit", [2**47, 2**63, 2**64 - 1])
+def test_limits_beyond_all_memory_are_refused(limit: int) -> None:
+    with pytest.raises(memcache_rs.ConfigError, match="at most 70368744177664 bytes"):
+        Cache(limit)
+
+
+def test_a_small_limit_names_unit_and_least_value() -> None:
+    with pytest.raises(memcache_rs.ConfigError, match=r"memory_limit must be at least 2097152 bytes, .* got 100:"):
+        Cache(100)
+    Cache(2 << 20).close()
+    with pytest.raises(memcache_rs.ConfigError, match="at least 2048 bytes"):
+        Cache(100, item_size_max=1024)
+
+
+@pytest.mark.parametrize("fake", [0.0, 946_684_800.0, 7e9])
+@pytest.mark.parametrize("moved", [0, 86_400])
+def test_a_datetime_counts_from_a_wall_clock_that_was_moved(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, fake: float, moved: int
+) -> None:
+    """As freezegun and time-machine do it: any year, and whatever the cache's clock shows."""
+    monkeypatch.setattr(time, "time", lambda: fake + 0.123456)
+    cache.clock.advance(moved)
+    cache.set("a", "1", ttl=datetime.fromtimestamp(fake + 60.123456, timezone.utc))
+    item = cache.get_item("a")
+    assert item is not None
+    assert item.ttl == 60
 
 
 def test_items_with_all_that_is_known(cache: Cache) -> None:
@@ -255,6 +302,23 @@ def test_ttl_until_a_moment(cache: Cache, zone: timezone | None) -> None:
     assert "b" not in cache
 
 
+def test_datetimes_are_known_after_one_was_faked() -> None:
+    """A class that stood in for datetime at the first use was taken for datetime for ever."""
+    program = """
+import datetime, sys
+real = datetime.datetime
+datetime.datetime = type("FakeDatetime", (real,), {})
+from memcache_rs import Cache
+cache = Cache()
+cache.set("a", "1", ttl=datetime.datetime.now() + datetime.timedelta(minutes=5))
+datetime.datetime = real
+cache.set("a", "1", ttl=real.now() + datetime.timedelta(minutes=5))
+sys.exit(cache.get_item("a").ttl != 300)
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ttl_of_zero_is_over_at_once(cache: Cache) -> None:
     cache.set("a", "1", ttl=0)
     assert cache.get("a") is None
@@ -359,7 +423,7 @@ def test_settings_that_cannot_work() -> None:
         Cache(1 << 20, item_size_max=1 << 20)
     with pytest.raises(memcache_rs.ConfigError, match="1024"):
         Cache(item_size_max=10)
-    with pytest.raises(OverflowError):
+    with pytest.raises(memcache_rs.ConfigError):
         Cache(-1)
 
 

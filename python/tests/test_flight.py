@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import enum
+import inspect
 import json
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+import memcache_rs
 from memcache_rs import Cache
 
 if TYPE_CHECKING:
@@ -176,7 +181,7 @@ def test_memoize_bytes(cache: Cache) -> None:
 def test_memoize_other_values(cache: Cache, serializer: Any) -> None:
     calls = []
 
-    @cache.memoize(serializer=serializer)
+    @cache.memoize(serializer=serializer)  # type: ignore[untyped-decorator]
     def load(number: int) -> dict[str, int] | None:
         calls.append(number)
         return {"number": number} if number else None
@@ -218,10 +223,307 @@ def test_memoize_refuses(cache: Cache) -> None:
         with pytest.raises(TypeError, match="json"):
             cache.memoize(serializer=serializer)
 
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+def test_memoize_tells_functions_of_one_name_apart(cache: Cache) -> None:
+    def make(factor: int) -> Callable[[int], int]:
+        @cache.memoize(serializer="json")
+        def times(number: int) -> int:
+            return number * factor
+
+        return times
+
+    assert (make(2)(10), make(3)(10)) == (20, 30)
+    first, second = (cache.memoize()(lambda: "1"), cache.memoize()(lambda: "2"))
+    assert (first(), second(), first()) == (b"1", b"2", b"1")
+
+    # A name that looks like another one with its arguments.
+    def plain(text: str, other: str = "") -> str:
+        return text
+
+    def odd() -> str:
+        return "odd"
+
+    odd.__qualname__ = f"{plain.__qualname__}('a',''"
+    ours, theirs = cache.memoize()(plain), cache.memoize()(odd)
+    assert (ours("a"), theirs()) == (b"a", b"odd")
+
+
+def test_memoize_is_not_taken_in_by_what_arguments_print(cache: Cache) -> None:
+    class Liar(str):
+        __slots__ = ()
+
+        def __repr__(self) -> str:
+            return "'same'"
+
+    @cache.memoize(serializer="json")
+    def load(*arguments: object, **named: object) -> None: ...
+
+    for liar in (Liar("a"), (Liar("a"),), {"x": 1}):
+        with pytest.raises(TypeError, match="give memoize a function `key`"):
+            load.key(liar)
+    calls: list[Any] = [
+        ((), {"a": 1, "b": 2}),
+        ((), {"a": "1,'b':2"}),
+        ((), {"a':1,'b": 2}),
+        (((1,), 2), {}),
+        ((1, (2,)), {}),
+        (((1, 2),), {}),
+        ((Point(1, 2),), {}),
+        ((Color.RED,), {}),
+        ((1,), {}),
+        ((10**5000,), {}),
+        ((-(10**5000),), {}),
+    ]
+    assert len({load.key(*arguments, **named) for arguments, named in calls}) == len(calls)
+
+
+def test_memoize_knows_a_call_in_all_its_spellings(cache: Cache) -> None:
+    calls = []
+
+    @cache.memoize()
+    def load(id: int, lang: str = "en", *more: int, loud: bool = False, connection: object = cache) -> str:
+        calls.append((id, lang))
+        return f"{id} {lang}"
+
+    assert load(7) == load(id=7) == load(7, "en") == load(lang="en", id=7) == load(7, loud=False) == b"7 en"
+    assert load(7, connection=cache) == b"7 en"
+    assert calls == [(7, "en")]
+    assert load.forget(id=7, lang="en")
+    assert not load.forget(7)
+    assert len({load.key(7), load.key(7, "de"), load.key(7, "en", 1), load.key(7, loud=True)}) == 4
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        load()  # type: ignore[call-arg]
+
+
+def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
     class Shop:
+        def __init__(self, price: int) -> None:
+            self.base = price
+
+        @cache.memoize(serializer="json")
+        def price(self, count: int = 1) -> int:
+            return self.base * count
+
+        @classmethod
+        @cache.memoize()
+        def kind(cls) -> str:
+            return cls.__name__
+
+        @staticmethod
+        @cache.memoize()
+        def place() -> str:
+            return "here"
+
+    class Market(Shop):
+        pass
+
+    cheap, dear = Shop(1), Shop(100)
+    assert (cheap.price(2), dear.price(2), cheap.price(count=2), Shop.price(dear, 2)) == (2, 200, 2, 200)
+    dear.base = 5
+    assert dear.price(2) == 200
+    assert dear.price.forget(2)
+    assert (dear.price(2), cheap.price.key(), Shop.price.key(cheap)) == (10, cheap.price.key(1), cheap.price.key(1))
+    kinds: Any = (Shop, Market)
+    assert (*(shop.kind() for shop in kinds), Shop.place(), cheap.place()) == (b"Shop", b"Market", b"here", b"here")
+
+    # The number of an object that is gone is not given to the next one.
+    seen = set()
+    for _ in range(100):
+        shop = Shop(1)
+        seen.add(shop.price.key())
+        del shop
+    assert len(seen) == 100
+
+    class Slotted:
+        __slots__ = ()
+
         @cache.memoize()
         def price(self) -> str:
             return "1"
 
-    with pytest.raises(TypeError, match="method"):
-        Shop().price()
+    with pytest.raises(TypeError, match="need a `key`"):
+        Slotted().price()
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["too large", "memory exhausted"])
+def test_a_value_that_cannot_be_stored_is_not_lost(full: bool) -> None:
+    with Cache(8 << 20, evictions=False) as cache:
+        if full:
+            with contextlib.suppress(memcache_rs.OutOfMemoryError):
+                for n in range(100_000):
+                    cache.set(str(n), bytes(1000))
+        large = bytes(900_000 if full else 2 << 20)
+        calls, values = [], []
+        started, go = threading.Event(), threading.Event()
+
+        @cache.memoize(ttl=60)
+        def load() -> bytes:
+            calls.append(1)
+            started.set()
+            assert go.wait(20)
+            return large
+
+        workers = [threading.Thread(target=lambda: values.append(load())) for _ in range(5)]
+        workers[0].start()
+        assert started.wait(20)
+        flight = next(iter(cache._flights._flights.values()))
+        waiting = threading.Semaphore(0)
+        wait = flight.wait
+
+        def counted() -> bytes | None:
+            waiting.release()
+            return wait()
+
+        flight.wait = counted  # type: ignore[method-assign]
+        for worker in workers[1:]:
+            worker.start()
+        for _ in workers[1:]:
+            assert waiting.acquire(timeout=20)
+        go.set()
+        for worker in workers:
+            worker.join(20)
+        assert (len(calls), values) == (1, [large] * 5)
+        assert load.key() not in cache
+        # An older value does not stay in its place.
+        cache.set("key", "old", 40)
+        assert cache.get_or_set("key", lambda: large, 60, stale_for=50) == large
+        assert cache.get("key") is None
+
+
+def test_a_cache_that_is_closed_meanwhile_does_not_lose_the_value() -> None:
+    cache = Cache()
+
+    def make() -> bytes:
+        cache.close()
+        return b"value"
+
+    assert cache.get_or_set("key", make) == b"value"
+
+
+@pytest.mark.parametrize("ttl", [-1, 1e12, "60", timedelta(days=36_525)])
+def test_a_ttl_that_is_none_is_told_before_the_work(cache: Cache, ttl: Any) -> None:
+    with pytest.raises(memcache_rs.InvalidTTLError):
+        cache.get_or_set("key", never, ttl, stale_for=86_400)
+
+
+def test_tasks_share_one_flight(cache: Cache) -> None:
+    calls = []
+
+    async def work() -> list[dict[str, int]]:
+        go = asyncio.Event()
+
+        @cache.memoize(ttl=60, serializer="json")
+        async def load(number: int) -> dict[str, int]:
+            calls.append(number)
+            await go.wait()
+            return {"number": number}
+
+        assert inspect.iscoroutinefunction(load) or asyncio.iscoroutinefunction(load)
+        tasks = [asyncio.create_task(load(7)) for _ in range(4)] + [asyncio.create_task(load(number=7))]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        # Who waits may be cancelled, and the others are not.
+        tasks[2].cancel()
+        go.set()
+        values = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(values.pop(2), asyncio.CancelledError)
+        assert await load(7) == {"number": 7}
+        assert load.forget(7)
+        return values  # type: ignore[return-value]
+
+    assert asyncio.run(work()) == [{"number": 7}] * 4
+    assert calls == [7]
+
+
+def test_a_task_that_is_cancelled_leaves_its_flight_to_the_next(cache: Cache) -> None:
+    async def work() -> bytes:
+        started = asyncio.Event()
+
+        async def hangs() -> bytes:
+            started.set()
+            await asyncio.Event().wait()
+            return b"never"
+
+        async def makes() -> bytes:
+            return b"value"
+
+        first = asyncio.create_task(cache.aget_or_set("key", hangs))
+        await started.wait()
+        second = asyncio.create_task(cache.aget_or_set("key", makes))
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert asyncio.run(work()) == b"value"
+    assert cache.get("key") == b"value"
+
+
+def test_tasks_and_threads_share_flights(cache: Cache) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    def make() -> bytes:
+        started.set()
+        assert go.wait(20)
+        return b"value"
+
+    thread = threading.Thread(target=cache.get_or_set, args=("key", make))
+    thread.start()
+    assert started.wait(20)
+
+    async def work() -> bytes:
+        task = asyncio.create_task(cache.aget_or_set("key", never))
+        await asyncio.sleep(0)
+        go.set()
+        return await task
+
+    assert asyncio.run(work()) == b"value"
+    thread.join(20)
+
+
+def test_tasks_that_would_wait_for_themselves_are_told(cache: Cache) -> None:
+    async def itself() -> bytes:
+        return await cache.aget_or_set("key", never)
+
+    async def blocks() -> bytes:
+        return cache.get_or_set("key", never)
+
+    for make in (itself, blocks):
+        with pytest.raises(RuntimeError, match="asks for the same value"):
+            asyncio.run(cache.aget_or_set("key", make))
+
+
+def test_stale_values_while_a_task_makes_the_new(cache: Cache) -> None:
+    async def fails() -> bytes:
+        raise OSError("no database")
+
+    async def makes() -> bytes:
+        assert await cache.aget_or_set("key", never, 60, stale_for=50) == b"old"
+        return bytes(2 << 20)
+
+    cache.set("key", "old", 40)
+    with pytest.raises(OSError, match="no database"):
+        asyncio.run(cache.aget_or_set("key", fails, 60, stale_for=50))
+    assert asyncio.run(cache.aget_or_set("key", makes, 60, stale_for=50)) == bytes(2 << 20)
+    assert cache.get("key") is None
+
+
+@pytest.mark.parametrize("serializer", [None, "json"])
+def test_what_is_to_be_awaited_is_no_value(cache: Cache, serializer: Any) -> None:
+    async def value() -> str:
+        return "value"
+
+    wrapped: Any = lambda: value()  # noqa: E731
+    with pytest.raises(TypeError, match="memoize an async def"):
+        cache.memoize(serializer=serializer)(wrapped)()
+    with pytest.raises(TypeError, match="aget_or_set"):
+        cache.get_or_set("key", wrapped)
+    assert asyncio.run(cache.aget_or_set("key", wrapped)) == b"value"

@@ -162,6 +162,61 @@ def test_a_failure_shows_the_last_commands(inner: pytest.Pytester) -> None:
     assert output.count("last commands") == 1
 
 
+def test_a_failure_shows_commands_of_the_binary_protocol_and_of_a_stopped_server(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import socket
+
+        def test_fails(memcache):
+            with socket.create_connection(memcache.address, timeout=20) as client:
+                client.sendall(b"\\x80\\x00\\x00\\x03" + bytes(4) + b"\\x00\\x00\\x00\\x03" + bytes(12) + b"key")
+                assert client.recv(100)
+            memcache.stop()
+            assert not "seen"
+        """
+    )
+    result = run(inner)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*memcached that was stopped: last commands*", "binary get key"])
+
+
+def test_the_address_is_in_the_environment(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import os
+
+        def test_address(memcache):
+            assert os.environ["MEMCACHED"] == f"{memcache.host}:{memcache.port}"
+        """
+    )
+    run(inner).assert_outcomes(passed=1)
+
+
+def test_dates_that_a_test_fakes_do_not_move_the_clock(inner: pytest.Pytester) -> None:
+    inner.makepyfile(
+        """
+        import time, pytest
+        from datetime import datetime, timezone
+
+        real = time.time
+
+        @pytest.fixture
+        def fake(request, monkeypatch):
+            monkeypatch.setattr(time, "time", lambda: request.param)
+
+        @pytest.mark.parametrize("fake", [0.0, 946684800.0, 4e9, 7e9], indirect=True)
+        def test_faked(fake, memcache):
+            assert abs(memcache.clock.time() - real()) < 5
+            memcache.cache.set("key", "value", ttl=datetime.fromtimestamp(time.time() + 60, timezone.utc))
+            assert memcache.cache.get_item("key").ttl == 60
+
+        def test_after(memcache):
+            assert abs(memcache.clock.time() - time.time()) < 5
+        """
+    )
+    run(inner).assert_outcomes(passed=5)
+
+
 def test_xdist_and_randomly(inner: pytest.Pytester) -> None:
     inner.makepyfile(
         """

@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +19,7 @@ import memcache_rs
 from memcache_rs import Cache, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -65,9 +66,13 @@ def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
 def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
     with Server(unix_socket=tmp_path / "socket", host="127.0.0.1") as server:
         watch = server.watch()
+        place = (server.address, server.host, server.port, server.url, server.unix_socket, None)
 
         def work() -> None:
-            for use in (lambda: server.address, server.stats, lambda: server.faults, lambda: server.watch()):
+            # Plain data can be read.
+            assert server.address == server.tcp_addresses[0] == place[0]
+            assert (server.host, server.port, server.url, server.unix_socket, server.udp_address) == place[1:]
+            for use in (server.stats, lambda: server.faults, lambda: server.watch(), lambda: server.clock.time()):
                 with pytest.raises(memcache_rs.ForkError, match="parent process"):
                     use()
             with pytest.raises(memcache_rs.ForkError):
@@ -236,6 +241,69 @@ def test_ctrl_c_ends_a_wait() -> None:
         """
     )
     assert done.stdout == "interrupted\n", done.stderr
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory whose path leaves room for that of a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as place:
+        yield Path(place)
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=["TERM", "HUP", "KILL"])
+def test_a_signal_leaves_no_keys_and_its_socket_goes_with_the_next_server(short: Path, which: int) -> None:
+    place = short
+    done = python(
+        f"""
+        import os, signal, tempfile
+        from memcache_rs import Server
+        tempfile.tempdir = {str(place)!r}
+        signal.signal({int(which)}, signal.SIG_DFL) if {int(which)} != 9 else None
+        kept = [Server(tls="test-mutual").start(), Server(unix_socket=True).start()]
+        kept[0].ssl_context()
+        os.kill(os.getpid(), {int(which)})
+        """
+    )
+    assert done.returncode == -which, done.stderr
+    (left,) = place.iterdir()
+    assert sorted(file.name for file in left.iterdir()) == ["lock", "memcached.sock"]
+    done = python(
+        f"""
+        import tempfile
+        from memcache_rs import Server
+        tempfile.tempdir = {str(place)!r}
+        with Server(unix_socket=True) as one, Server(unix_socket=True) as other:
+            # One that lives is left alone.
+            assert one.unix_socket != other.unix_socket
+            import os
+            assert len(os.listdir(tempfile.tempdir)) == 2
+            assert os.path.exists(one.unix_socket)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_ctrl_c_ends_a_graceful_stop() -> None:
+    done = python(
+        """
+        import os, signal, socket, threading
+        from memcache_rs import Server
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        server = Server().start()
+        client = socket.create_connection(server.address)
+        # Half of a command: the server waits for the rest.
+        client.sendall(b"set key 0 0 10\\r\\nhalf")
+        while not server.stats()["cmd_set"] and server.stats()["bytes_read"] < 20:
+            pass
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            server.stop(graceful=True, timeout=50)
+        except KeyboardInterrupt:
+            print("interrupted", server.running)
+        """
+    )
+    assert done.stdout == "interrupted False\n", done.stderr
 
 
 def python(program: str) -> subprocess.CompletedProcess[str]:

@@ -377,3 +377,66 @@ def test_a_thousand_servers_leave_nothing(tmp_path: Path) -> None:
     assert threads_of_this_process() <= before[0]
     assert descriptors_of_this_process() <= before[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_watch_ends_when_the_server_stops(server: Server) -> None:
+    events = server.watch("mutations")
+    server.cache.set("key", "value")
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.extend(events))
+    thread.start()
+    server.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(seen) == 1
+
+
+def test_keys_for_tests_touch_no_disk_unless_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Server(tls="test-mutual") as server:
+        with (
+            socket.create_connection(server.address) as raw,
+            server.ssl_context().wrap_socket(raw, server_hostname="localhost") as secure,
+            Client(secure) as client,
+        ):
+            assert client.ask("mn") == "MN"
+        assert list(tmp_path.iterdir()) == []
+        tls = server.tls
+        assert tls is not None
+        assert server.tls == tls
+        assert Path(tls.key).read_text().startswith("-----BEGIN PRIVATE KEY-----")
+        server.ssl_context()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_unix_socket_of_its_own_below_a_deep_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with Server(unix_socket=True) as server, connect(server) as client:
+        assert client.ask("mn") == "MN"
+
+
+@pytest.mark.parametrize("setting", ["port", "threads", "max_connections", "idle_timeout", "unix_mask", "memory_limit"])
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_numbers_of_settings_out_of_range(setting: str, number: int) -> None:
+    settings: dict[str, Any] = {setting: number}
+    with pytest.raises(memcache_rs.OutOfRangeError, match=setting):
+        Server(**settings).start()
+
+
+def test_last_commands_of_the_binary_protocol_and_of_a_server_that_was_stopped() -> None:
+    with Server(record_commands=True) as server, connect(server) as client:
+        key = b"key"
+        client.file.write(b"\x80\x00" + len(key).to_bytes(2, "big") + bytes(4))
+        client.file.write(len(key).to_bytes(4, "big") + bytes(12) + key)
+        client.file.flush()
+        assert client.file.read(24)[:2] == b"\x81\x00"
+        assert server.last_commands == ["binary get key"]
+        server.stop()
+        assert server.last_commands == ["binary get key"]
+        server.start()
+        assert server.last_commands == ["binary get key"]
+        server.clear_commands()
+        assert server.last_commands == []

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::errors;
 use crate::handle::CacheHandle;
 use crate::item::{Found, Item};
+use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
 use crate::octets::{Octets, key, value};
 use crate::stats;
 use crate::ttl::expiry;
@@ -68,14 +69,15 @@ impl Cache {
         &self,
         increment: bool,
         key: &Bound<'_, PyAny>,
-        delta: u64,
-        initial: Option<u64>,
+        delta: Delta,
+        initial: Option<Initial>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let vivify = initial.map(|initial| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
-        match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta) }) {
+        let vivify =
+            initial.map(|Initial(initial)| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
+        match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta.0) }) {
             Ok(number) => Ok(Some(number.value)),
             Err(error) => errors::not_counted(error).map_or(Ok(None), Err),
         }
@@ -116,40 +118,59 @@ fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -
     }
 }
 
+/// Most bytes of a cache: the addresses of a process are 47 bits, and twice the
+/// limit is reserved.
+const MEMORY_MOST: usize = 1 << 46;
+
 /// Settings of a cache: what is not given is as in memcached.
-pub fn settings(
-    memory_limit: usize,
-    item_size_max: Option<usize>,
+fn settings(
+    MemoryLimit(memory_limit): MemoryLimit,
+    item_size_max: Option<ItemSizeMax>,
     evictions: bool,
-    clock_frozen: bool,
-) -> CacheConfig {
-    let mut config = CacheConfig { memory_limit, evictions, clock_frozen, ..CacheConfig::default() };
-    if let Some(size) = item_size_max.filter(|size| *size > 0) {
+) -> PyResult<CacheConfig> {
+    let mut config = CacheConfig { memory_limit, evictions, ..CacheConfig::default() };
+    if let Some(ItemSizeMax(size)) = item_size_max.filter(|size| size.0 > 0) {
         // memcached's rule: whole chunks, whose size divides a page.
         let chunk = PAGE_SIZE / 2;
         let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
         config.slab_chunk_max = chunk;
         config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
     }
-    config
+    if memory_limit > MEMORY_MOST {
+        return Err(errors::out_of_range(&format!(
+            "memory_limit must be at most {MEMORY_MOST} bytes (64 TiB), got {memory_limit}"
+        )));
+    }
+    let largest = config.item_size_max;
+    if memory_limit != 0 && memory_limit / 2 < largest {
+        return Err(errors::bad_argument(format!(
+            "memory_limit must be at least {} bytes, twice item_size_max ({largest} bytes), got {memory_limit}: the \
+             largest item takes at most 1/2 of memory max",
+            largest.saturating_mul(2)
+        )));
+    }
+    Ok(config)
 }
 
 #[pymethods]
 impl Cache {
     #[new]
     #[allow(clippy::used_underscore_binding, reason = "the name says that it is no argument for users")]
-    #[pyo3(signature = (memory_limit=67_108_864, *, item_size_max=None, evictions=true, _shared=None))]
+    #[pyo3(
+        signature = (memory_limit=MemoryLimit(67_108_864), *, item_size_max=None, evictions=true, _shared=None),
+        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True, _shared=None)"
+    )]
     fn new(
         py: Python<'_>,
-        memory_limit: usize,
-        item_size_max: Option<usize>,
+        memory_limit: MemoryLimit,
+        item_size_max: Option<ItemSizeMax>,
         evictions: bool,
         _shared: Option<&Bound<'_, Self>>,
     ) -> PyResult<Self> {
         let (handle, shared) = match _shared {
             Some(other) => (other.get().handle.another(), true),
             None => {
-                let config = settings(memory_limit, item_size_max, evictions, false);
+                let config = settings(memory_limit, item_size_max, evictions)?;
                 let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
                 (CacheHandle::new(made), false)
             }
@@ -234,58 +255,58 @@ impl Cache {
     }
 
     /// Stores `value` under `key`.
-    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn set(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
+        flags: Flags,
     ) -> PyResult<()> {
-        self.put(py, Mode::Set, key, value, ttl, flags, 0).map(|_| ())
+        self.put(py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
     }
 
     /// Stores each value of a mapping under its key.
-    #[pyo3(signature = (values, ttl=None, *, flags=0))]
+    #[pyo3(signature = (values, ttl=None, *, flags=Flags(0)), text_signature = "($self, values, ttl=None, *, flags=0)")]
     fn set_many(
         &self,
         py: Python<'_>,
         values: &Bound<'_, PyMapping>,
         ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
+        flags: Flags,
     ) -> PyResult<()> {
         for pair in values.items()?.iter() {
             let pair = pair.cast_into::<PyTuple>()?;
-            self.put(py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags, 0)?;
+            self.put(py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
         }
         Ok(())
     }
 
     /// Stores `value` if there is nothing under `key`.
-    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn add(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
+        flags: Flags,
     ) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Add, key, value, ttl, flags, 0)? == Stored::Stored)
+        Ok(self.put(py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Stores `value` if there is something under `key`.
-    #[pyo3(signature = (key, value, ttl=None, *, flags=0))]
+    #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn replace(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
+        flags: Flags,
     ) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Replace, key, value, ttl, flags, 0)? == Stored::Stored)
+        Ok(self.put(py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Puts `value` behind the one under `key`.
@@ -301,20 +322,21 @@ impl Cache {
     }
 
     /// Stores `value` if the item's CAS is still `cas`.
-    #[pyo3(signature = (key, value, cas, ttl=None, *, flags=0))]
+    #[pyo3(signature = (key, value, cas, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, cas, ttl=None, *, flags=0)")]
     fn cas(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        cas: u64,
+        cas: Cas,
         ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
+        flags: Flags,
     ) -> PyResult<Option<bool>> {
+        let Cas(cas) = cas;
         if cas == 0 {
             return Err(PyValueError::new_err("0 is the CAS of no item; take the one that gets() returns"));
         }
-        Ok(match self.put(py, Mode::Cas, key, value, ttl, flags, cas)? {
+        Ok(match self.put(py, Mode::Cas, key, value, ttl, flags.0, cas)? {
             Stored::Stored => Some(true),
             Stored::Exists | Stored::NotStored => Some(false),
             Stored::NotFound => None,
@@ -322,24 +344,24 @@ impl Cache {
     }
 
     /// Adds `delta` to a number.
-    #[pyo3(signature = (key, delta=1, *, initial=None, ttl=None))]
+    #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn incr(
         &self,
         key: &Bound<'_, PyAny>,
-        delta: u64,
-        initial: Option<u64>,
+        delta: Delta,
+        initial: Option<Initial>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
         self.count(true, key, delta, initial, ttl)
     }
 
     /// Takes `delta` from a number.
-    #[pyo3(signature = (key, delta=1, *, initial=None, ttl=None))]
+    #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn decr(
         &self,
         key: &Bound<'_, PyAny>,
-        delta: u64,
-        initial: Option<u64>,
+        delta: Delta,
+        initial: Option<Initial>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
         self.count(false, key, delta, initial, ttl)
@@ -407,6 +429,11 @@ impl Cache {
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
+    /// Raises what a store with this `ttl` would raise.
+    fn _check_ttl(&self, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        expiry(self.core()?, ttl).map(|_| ())
+    }
+
     /// Marks `key` stale: it is still there, and one caller of `get_or_set` is
     /// told to store it anew.
     #[pyo3(signature = (key, ttl=None))]
@@ -459,7 +486,7 @@ impl Cache {
     }
 
     fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.set(py, key, value, None, 0)
+        self.set(py, key, value, None, Flags(0))
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {

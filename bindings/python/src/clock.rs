@@ -1,12 +1,22 @@
 //! The clock of a cache, which tests stop and move.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use memcache_core::cache::Cache as Core;
 use memcache_core::clock::Clock as Hands;
 use pyo3::prelude::*;
-use pyo3::types::{PyDelta, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::errors;
 use crate::handle::CacheHandle;
+use crate::number::Float;
+
+/// Now, as a Unix time, by the clock of the system: packages that fake
+/// Python's dates do not change it.
+#[pyfunction]
+pub fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
 
 /// The clock of a cache: whole seconds.
 #[pyclass(frozen, module = "memcache_rs")]
@@ -44,9 +54,10 @@ impl Clock {
 
     /// Moves time by seconds or a timedelta, backwards if negative.
     fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
-        let seconds: f64 = match by.cast::<PyDelta>() {
-            Ok(delta) => delta.call_method0("total_seconds")?.extract()?,
-            Err(_) => by.extract()?,
+        let seconds: f64 = if by.hasattr("total_seconds")? {
+            by.call_method0("total_seconds")?.extract()?
+        } else {
+            by.extract::<Float>()?.0
         };
         if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
             return Err(errors::bad_argument(format!(

@@ -16,6 +16,7 @@ mod class {
     import_exception!(memcache_rs.errors, InvalidTTLError);
     import_exception!(memcache_rs.errors, NotANumberError);
     import_exception!(memcache_rs.errors, OutOfMemoryError);
+    import_exception!(memcache_rs.errors, OutOfRangeError);
     import_exception!(memcache_rs.errors, StartError);
     import_exception!(memcache_rs.errors, ValueTooLargeError);
 }
@@ -61,6 +62,12 @@ pub fn bad_setting(error: &ConfigError) -> PyErr {
 #[cold]
 pub fn bad_argument(text: String) -> PyErr {
     class::ConfigError::new_err(text)
+}
+
+/// A number that its argument cannot take.
+#[cold]
+pub fn out_of_range(text: &str) -> PyErr {
+    class::OutOfRangeError::new_err(text.to_owned())
 }
 
 /// A handle that was to be pickled or copied.

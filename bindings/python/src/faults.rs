@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 
 use crate::errors;
 use crate::handle::CacheHandle;
+use crate::number::{Bytes, Float, Times};
 use crate::octets::value;
 
 /// The faults of a server.
@@ -25,9 +26,10 @@ impl Faults {
         fault: Fault,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
+        let (times, probability) = (times.map(|times| times.0), probability.0);
         if !(0.0..=1.0).contains(&probability) {
             return Err(errors::bad_argument(format!("a probability is from 0 to 1, not {probability}")));
         }
@@ -40,41 +42,41 @@ impl Faults {
 #[pymethods]
 impl Faults {
     /// Commands wait so many seconds first.
-    #[pyo3(signature = (seconds, *, command=None, key=None, times=None, probability=1.0))]
+    #[pyo3(signature = (seconds, *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, seconds, *, command=None, key=None, times=None, probability=1.0)")]
     fn delay(
         &self,
-        seconds: f64,
+        seconds: Float,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
-        let time = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| errors::bad_argument(format!("a delay is seconds from 0 on, not {seconds}")))?;
+        let time = Duration::try_from_secs_f64(seconds.0)
+            .map_err(|_| errors::bad_argument(format!("a delay is seconds from 0 on, not {}", seconds.0)))?;
         self.add(Fault::Delay(time), command, key, times, probability)
     }
 
     /// The connection is closed instead.
-    #[pyo3(signature = (*, command=None, key=None, times=None, probability=1.0))]
+    #[pyo3(signature = (*, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, *, command=None, key=None, times=None, probability=1.0)")]
     fn drop(
         &self,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
         self.add(Fault::Drop, command, key, times, probability)
     }
 
     /// Commands answer `SERVER_ERROR` with this text and do nothing.
-    #[pyo3(signature = (message="injected", *, command=None, key=None, times=None, probability=1.0))]
+    #[pyo3(signature = (message="injected", *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, message=\"injected\", *, command=None, key=None, times=None, probability=1.0)")]
     fn error(
         &self,
         message: &str,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
         if message.contains(['\r', '\n']) {
             return Err(errors::bad_argument("the text of an error is one line".into()));
@@ -83,29 +85,28 @@ impl Faults {
     }
 
     /// Reads find nothing.
-    #[pyo3(signature = (*, command=None, key=None, times=None, probability=1.0))]
+    #[pyo3(signature = (*, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, *, command=None, key=None, times=None, probability=1.0)")]
     fn miss(
         &self,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
         self.add(Fault::Miss, command, key, times, probability)
     }
 
     /// Replies end after so many bytes, and the connection with them.
-    #[pyo3(signature = (after, *, command=None, key=None, times=None, probability=1.0))]
+    #[pyo3(signature = (after, *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, after, *, command=None, key=None, times=None, probability=1.0)")]
     fn truncate(
         &self,
-        after: i64,
+        after: Bytes,
         command: Option<String>,
         key: Option<&Bound<'_, PyAny>>,
-        times: Option<u64>,
-        probability: f64,
+        times: Option<Times>,
+        probability: Float,
     ) -> PyResult<FaultRule> {
-        let after = usize::try_from(after)
-            .map_err(|_| errors::bad_argument(format!("a reply has bytes from 0 on, not {after}")))?;
+        let after = usize::try_from(after.0).unwrap_or(usize::MAX);
         self.add(Fault::Truncate(after), command, key, times, probability)
     }
 

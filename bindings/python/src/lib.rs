@@ -24,6 +24,7 @@ mod errors;
 mod faults;
 mod handle;
 mod item;
+mod number;
 mod octets;
 mod server;
 mod stats;
@@ -43,7 +44,7 @@ mod _native {
     #[pymodule_export]
     use crate::certificates::make_certificates;
     #[pymodule_export]
-    use crate::clock::Clock;
+    use crate::clock::{Clock, unix_time};
     #[pymodule_export]
     use crate::daemon::run_daemon;
     #[pymodule_export]

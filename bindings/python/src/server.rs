@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::cluster::Node;
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, VerifyMode};
+use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, VerifyMode};
 use memcache_core::context::Stop;
-use memcache_core::hooks::{self, Hooks};
+use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server as Core};
 use memcache_core::sync::Mutex;
 use pyo3::prelude::*;
@@ -20,8 +21,9 @@ use crate::cache::Cache;
 use crate::errors;
 use crate::faults::Faults;
 use crate::handle::{CacheHandle, Handle};
+use crate::number::Float;
 use crate::stats;
-use crate::watch::Watcher;
+use crate::watch::{LOOK, Watcher};
 
 /// Commands that are remembered.
 const COMMANDS: usize = 200;
@@ -31,11 +33,27 @@ const COMMANDS: usize = 200;
 pub struct Server {
     handle: Handle<Core>,
     commands: Arc<Mutex<VecDeque<String>>>,
+    /// Set when it has stopped, however that came.
+    ended: Arc<AtomicBool>,
 }
 
 impl Server {
     fn core(&self) -> PyResult<&Arc<Core>> {
         self.handle.get("server")
+    }
+
+    /// Stops it gracefully, for at most `seconds`; an error is what a signal raised.
+    fn drain(&self, py: Python<'_>, core: &Core, seconds: f64) -> PyResult<()> {
+        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let until = Instant::now().checked_add(time);
+        core.context().request_stop(Stop::Graceful);
+        loop {
+            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
+            if py.detach(|| core.wait_for(left.min(LOOK))) || left.is_zero() {
+                return Ok(());
+            }
+            py.check_signals()?;
+        }
     }
 
     fn cache(&self) -> PyResult<CacheHandle> {
@@ -61,8 +79,12 @@ struct Settings {
     udp: bool,
     unix_socket: Option<PathBuf>,
     unix_mask: u32,
-    /// Certificate, key, authority, and whether clients need a certificate.
-    tls: Option<(PathBuf, PathBuf, Option<PathBuf>, bool)>,
+    /// Files of the certificate, the key and the authority.
+    tls: Option<(PathBuf, PathBuf, Option<PathBuf>)>,
+    /// The same as texts, in place of files.
+    tls_texts: Option<(String, String, String)>,
+    /// Whether clients need a certificate.
+    verify_clients: bool,
     /// Names and passwords, and whether it is SASL.
     users: Option<(Vec<(String, String)>, bool)>,
     threads: usize,
@@ -74,9 +96,32 @@ struct Settings {
 }
 
 impl Settings {
+    fn tls_config(&self) -> Option<TlsConfig> {
+        let verify_mode = if self.verify_clients { VerifyMode::Require } else { VerifyMode::None };
+        let config = TlsConfig { verify_mode, ..TlsConfig::default() };
+        match (&self.tls, &self.tls_texts) {
+            (Some((chain_cert, key, ca_cert)), _) => Some(TlsConfig {
+                chain_cert: chain_cert.clone(),
+                key: Some(key.clone()),
+                ca_cert: ca_cert.clone(),
+                ..config
+            }),
+            (None, Some((chain_cert, key, ca_cert))) => Some(TlsConfig {
+                in_memory: Some(TlsPem {
+                    chain_cert: chain_cert.clone().into_bytes(),
+                    key: key.clone().into_bytes(),
+                    ca_cert: Some(ca_cert.clone().into_bytes()),
+                }),
+                ..config
+            }),
+            (None, None) => None,
+        }
+    }
+
     fn config(self, cache: &memcache_core::cache::Cache) -> PyResult<ServerConfig> {
         let mut listen = Vec::new();
-        let tls = if self.tls.is_some() { TlsMode::Default } else { TlsMode::Off };
+        let config = self.tls_config();
+        let tls = if config.is_some() { TlsMode::Default } else { TlsMode::Off };
         if let Some(host) = self.host {
             let addr = SocketAddr::new(host, self.port);
             listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls });
@@ -97,19 +142,11 @@ impl Settings {
                     users.into_iter().map(|(name, word)| (name.into_bytes(), word.into_bytes())).collect(),
                 ),
             }),
-            tls: self.tls.map(|(chain_cert, key, ca_cert, verify)| TlsConfig {
-                chain_cert,
-                key: Some(key),
-                ca_cert,
-                verify_mode: if verify { VerifyMode::Require } else { VerifyMode::None },
-                ..TlsConfig::default()
-            }),
+            tls: config,
             threads: self.threads,
             max_connections: self.max_connections,
             idle_timeout: self.idle_timeout,
             shutdown_enabled: self.shutdown_enabled,
-            // Level 2 tells of each command; nothing of it is written anywhere.
-            verbosity: if self.record_commands { 2 } else { 0 },
             cluster: nodes,
             ..ServerConfig::default()
         };
@@ -121,18 +158,23 @@ fn nodes(nodes: &[String]) -> PyResult<Vec<Node>> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
-/// Keeps the commands of the log.
-fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
+/// Keeps the commands that clients send, if they are wanted, and notes the end.
+/// The log goes nowhere.
+fn hooks(record: bool, commands: &Arc<Mutex<VecDeque<String>>>, ended: &Arc<AtomicBool>) -> Hooks {
     let commands = Arc::clone(commands);
-    let log = move |_: u8, line: &str| {
-        let Some(command) = hooks::command(line) else { return };
+    let command = move |_: i32, command: &str| {
         let mut commands = commands.lock();
         if commands.len() == COMMANDS {
             commands.pop_front();
         }
         commands.push_back(command.to_owned());
     };
-    Hooks { log: Some(Arc::new(log)), ..Hooks::default() }
+    let ended = Arc::clone(ended);
+    Hooks {
+        log: Some(Arc::new(|_, _| {})),
+        command: record.then(|| Arc::new(command) as _),
+        stopped: Some(Arc::new(move || ended.store(true, Relaxed))),
+    }
 }
 
 #[pymethods]
@@ -141,11 +183,12 @@ impl Server {
     #[staticmethod]
     fn start(py: Python<'_>, cache: &Bound<'_, Cache>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let cache = Arc::clone(cache.get().core()?);
-        let mut config = settings.extract::<Settings>()?.config(&cache)?;
-        let commands = Arc::default();
-        config.hooks = recorder(&commands);
+        let settings = settings.extract::<Settings>()?;
+        let (commands, ended) = (Arc::default(), Arc::default());
+        let hooks = hooks(settings.record_commands, &commands, &ended);
+        let config = ServerConfig { hooks, ..settings.config(&cache)? };
         let core = py.detach(|| Core::with_cache(config, cache)).map_err(|e| errors::not_started(&e))?;
-        Ok(Self { handle: Handle::new(Arc::new(core)), commands })
+        Ok(Self { handle: Handle::new(Arc::new(core)), commands, ended })
     }
 
     /// Where it listens: ("tcp" or "udp", host, port) or ("unix", path, 0).
@@ -176,21 +219,14 @@ impl Server {
     }
 
     /// Stops it: at once, or after replies that are under way, for which it waits
-    /// at most `seconds`.
-    #[pyo3(signature = (graceful=false, seconds=5.0))]
-    fn stop(&self, py: Python<'_>, graceful: bool, seconds: f64) -> PyResult<()> {
+    /// at most `seconds`. A signal that raises, such as Ctrl-C, ends that wait:
+    /// then it stops at once.
+    #[pyo3(signature = (graceful=false, seconds=Float(5.0)), text_signature = "($self, graceful=False, seconds=5.0)")]
+    fn stop(&self, py: Python<'_>, graceful: bool, seconds: Float) -> PyResult<()> {
         let core = self.core()?;
-        let how = if graceful { Stop::Graceful } else { Stop::Now };
-        let deadline = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
-        py.detach(|| core.stop(how, deadline));
-        Ok(())
-    }
-
-    /// Waits until it has stopped, at most `seconds`; whether it has.
-    fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        let core = self.core()?;
-        let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
-        Ok(py.detach(|| core.wait_for(time)))
+        let interrupted = if graceful { self.drain(py, core, seconds.0) } else { Ok(()) };
+        py.detach(|| core.stop(Stop::Now, Duration::ZERO));
+        interrupted
     }
 
     /// Statistics, by memcached's names.
@@ -207,7 +243,7 @@ impl Server {
 
     /// A receiver of events of these kinds.
     fn watch(&self, kinds: Vec<String>) -> PyResult<Watcher> {
-        Watcher::new(self.cache()?, &kinds)
+        Watcher::new(self.cache()?, &kinds, Arc::clone(&self.ended))
     }
 
     /// Replaces the nodes that auto discovery tells of.

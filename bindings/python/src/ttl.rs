@@ -5,7 +5,7 @@ use std::time::Duration;
 use memcache_core::cache::Cache;
 use memcache_core::local::Ttl;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDateTime, PyDelta};
+use pyo3::types::PyBool;
 
 use crate::errors;
 
@@ -17,8 +17,9 @@ const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
 /// `ttl` expires; 0: never.
 ///
 /// `None` is never; a number is seconds, of which a part counts as a whole
-/// one; a datetime is the moment itself, and one without a zone is local time.
-/// What is over expires at once.
+/// one. A datetime counts from what Python's `time.time()` returns now, also
+/// where a test has that faked; one without a zone is local time. A datetime
+/// that is over expires at once.
 #[inline]
 pub fn expiry(cache: &Cache, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
     match ttl {
@@ -28,27 +29,29 @@ pub fn expiry(cache: &Cache, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
 }
 
 fn given(cache: &Cache, ttl: &Bound<'_, PyAny>) -> PyResult<u32> {
-    if ttl.cast::<PyDateTime>().is_ok() {
+    if ttl.cast::<PyBool>().is_ok() {
+        return Err(errors::bad_ttl("a bool is no ttl"));
+    }
+    // Datetimes are known by what they can do: while a test fakes dates, the classes
+    // in the module `datetime` are others.
+    let seconds: f64 = if let Ok(seconds) = ttl.extract() {
+        seconds
+    } else if ttl.hasattr("total_seconds")? {
+        ttl.call_method0("total_seconds")?.extract()?
+    } else if ttl.hasattr("timestamp")? {
         let moment: f64 = ttl.call_method0("timestamp")?.extract()?;
-        let second = moment.ceil() - cache.clock().origin() as f64;
-        if second - f64::from(cache.clock().now()) > LONGEST {
+        // Looked up at each call: that is how the faking packages replace it.
+        let now: f64 = ttl.py().import("time")?.call_method0("time")?.extract()?;
+        // Both are rounded, so a whole second may come out a microsecond longer.
+        let seconds = (((moment - now) * 1000.0).round() / 1000.0).ceil();
+        if seconds > LONGEST {
             return Err(errors::bad_ttl("a ttl of more than 100 years"));
         }
-        // 0 would be never, so what is long over expires at second 1.
-        return Ok(second.clamp(1.0, f64::from(u32::MAX)) as u32);
-    }
-    let seconds: f64 = if ttl.cast::<PyDelta>().is_ok() {
-        ttl.call_method0("total_seconds")?.extract()?
-    } else if ttl.cast::<PyBool>().is_ok() {
-        return Err(errors::bad_ttl("a bool is no ttl"));
+        // 0 would be never, so a moment before the clock began is second 1.
+        return Ok((f64::from(cache.clock().now()) + seconds).clamp(1.0, f64::from(u32::MAX)) as u32);
     } else {
-        match ttl.extract() {
-            Ok(seconds) => seconds,
-            Err(_) => {
-                let kind = ttl.get_type().name()?;
-                return Err(errors::bad_ttl(&format!("{kind} is no ttl")));
-            }
-        }
+        let kind = ttl.get_type().name()?;
+        return Err(errors::bad_ttl(&format!("{kind} is no ttl")));
     };
     if !(0.0..=LONGEST).contains(&seconds) {
         let why = if seconds < 0.0 {

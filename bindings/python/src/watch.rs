@@ -11,12 +11,14 @@ use pyo3::prelude::*;
 
 use crate::errors;
 use crate::handle::CacheHandle;
+use crate::number::Float;
 
 /// Bytes that wait for a reader; what comes then is lost, and counted.
 const BUFFER: usize = 4 * 1024 * 1024;
 
-/// How often a wait looks for signals, such as Ctrl-C.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a wait looks for signals, such as Ctrl-C, and for the end of the
+/// server.
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// A receiver of lines.
 #[pyclass(frozen, module = "memcache_rs._native")]
@@ -26,10 +28,12 @@ pub struct Watcher {
     bell: Arc<(Mutex<()>, Condvar)>,
     lines: Mutex<VecDeque<String>>,
     closed: AtomicBool,
+    /// Whether the server has stopped.
+    ended: Arc<AtomicBool>,
 }
 
 impl Watcher {
-    pub fn new(of: CacheHandle, kinds: &[String]) -> PyResult<Self> {
+    pub fn new(of: CacheHandle, kinds: &[String], ended: Arc<AtomicBool>) -> PyResult<Self> {
         let mut wanted = 0;
         for name in kinds {
             wanted |= kind::named(name).map_err(errors::bad_argument)?;
@@ -43,7 +47,7 @@ impl Watcher {
         let Some(core) = core else {
             return Err(errors::bad_argument("a server has at most 20 watchers; close one".into()));
         };
-        Ok(Self { of, core, bell, lines: Mutex::default(), closed: AtomicBool::new(false) })
+        Ok(Self { of, core, bell, lines: Mutex::default(), closed: AtomicBool::new(false), ended })
     }
 
     /// The next line that is there.
@@ -70,18 +74,20 @@ impl Watcher {
 #[pymethods]
 impl Watcher {
     /// The next line; None if none comes within `timeout` seconds (None: ever),
-    /// or once it is closed and all were taken.
+    /// or once it is closed, or the server has stopped, and all were taken.
     #[pyo3(signature = (timeout=None))]
-    fn next_line(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<String>> {
+    fn next_line(&self, py: Python<'_>, timeout: Option<Float>) -> PyResult<Option<String>> {
         self.of.get("server")?;
-        let timeout =
-            timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+        let timeout = timeout
+            .map(|Float(seconds)| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
         let until = timeout.and_then(|time| Instant::now().checked_add(time));
         loop {
+            // Asked first: events that came before the end are still taken.
+            let over = self.closed.load(Relaxed) || self.ended.load(Relaxed);
             if let Some(line) = self.take() {
                 return Ok(Some(line));
             }
-            if self.closed.load(Relaxed) {
+            if over {
                 return Ok(None);
             }
             let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));

@@ -21,6 +21,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from memcache_rs import Cache, Server
+from memcache_rs._native import unix_time
+from memcache_rs._values import keep
+from memcache_rs.adapters import _local as local
+from memcache_rs.adapters._local import span
 from memcache_rs.errors import ConfigError, NotANumberError, OutOfMemoryError, StartError, ValueTooLargeError
 
 if TYPE_CHECKING:
@@ -73,24 +77,19 @@ class Direct:
         return self.cache.get_many(keys)
 
     def set(self, key: bytes, value: bytes, ttl: float | None) -> bool:
-        try:
-            self.cache.set(key, value, _span(ttl))
-        except (ValueTooLargeError, OutOfMemoryError):
-            self.cache.delete(key)
-            return False
-        return True
+        return keep(self.cache, key, value, span(ttl))
 
     def set_many(self, values: Mapping[bytes, bytes], ttl: float | None) -> list[bytes]:
         return [key for key, value in values.items() if not self.set(key, value, ttl)]
 
     def add(self, key: bytes, value: bytes, ttl: float | None) -> bool:
         try:
-            return self.cache.add(key, value, _span(ttl))
+            return self.cache.add(key, value, span(ttl))
         except (ValueTooLargeError, OutOfMemoryError):
             return False
 
     def touch(self, key: bytes, ttl: float | None) -> bool:
-        return self.cache.touch(key, _span(ttl))
+        return self.cache.touch(key, span(ttl))
 
     def delete(self, key: bytes) -> bool:
         return self.cache.delete(key)
@@ -106,11 +105,7 @@ class Direct:
 
     def change(self, key: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
         """Replaces a value by what ``change`` makes of it, and keeps its time to live."""
-        while (item := self.cache.get_item(key)) is not None:
-            value = change(item.value)
-            if self.cache.cas(key, value, item.cas, item.ttl):
-                return value
-        return None
+        return local.change(self.cache, key, change)
 
     def flush(self) -> None:
         self.cache.flush()
@@ -228,10 +223,6 @@ class Remote:
             raise error
 
 
-def _span(ttl: float | None) -> float | None:
-    return None if ttl is None or ttl > _FOR_EVER else max(ttl, 0)
-
-
 def _exptime(ttl: float | None) -> int:
     """A time to live on the wire."""
     if ttl is None or ttl > _FOR_EVER:
@@ -239,7 +230,8 @@ def _exptime(ttl: float | None) -> int:
     if ttl <= 0:
         return -1
     seconds = math.ceil(ttl)
-    return seconds if seconds <= _RELATIVE else int(time.time()) + seconds
+    # By the clock of the system: a test may have faked that of Python.
+    return seconds if seconds <= _RELATIVE else unix_time() + seconds
 
 
 #: Held while a lock file is opened, so that no child of a fork holds one unknown to it.

@@ -18,23 +18,19 @@ it through restarts of workers, use the cache once in the process that starts th
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured
 
+from memcache_rs.adapters._local import COUNTED, SMALL, key_of
 from memcache_rs.adapters._shared import SharedCache
 from memcache_rs.errors import ConfigError, NotANumberError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_KEY_MAX = 250
-#: What the cache counts by itself, without the least danger of an overflow.
-_SMALL = 1 << 32
-_COUNTED = 1 << 63
 #: Bytes that no key may have in the text protocol.
 _NOT_IN_KEYS = bytes(range(33)) + b"\x7f"
 
@@ -63,10 +59,7 @@ class MemcacheCache(BaseCache):
             raise ImproperlyConfigured(str(error)) from error
 
     def _key(self, key: Any, version: int | None) -> bytes:
-        octets = self.make_and_validate_key(key, version=version).encode()
-        if 0 < len(octets) <= _KEY_MAX and octets.translate(None, _NOT_IN_KEYS) == octets:
-            return octets
-        return b"sha256:" + hashlib.sha256(octets).hexdigest().encode()
+        return key_of(self.make_and_validate_key(key, version=version), _NOT_IN_KEYS)
 
     def _ttl(self, timeout: Any) -> float | None:
         ttl: float | None = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
@@ -78,9 +71,10 @@ class MemcacheCache(BaseCache):
         return default if value is None else _loads(value)
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        names = {self._key(key, version): key for key in keys}
-        values = self._shared.call(lambda store: store.get_many(list(names)))
-        return {names[name]: _loads(value) for name, value in values.items()}
+        # Keys that differ may have one name, such as 1 and "1".
+        names = {key: self._key(key, version) for key in keys}
+        values = self._shared.call(lambda store: store.get_many(list(dict.fromkeys(names.values()))))
+        return {key: _loads(values[name]) for key, name in names.items() if name in values}
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         name, octets, ttl = self._key(key, version), _dumps(value), self._ttl(timeout)
@@ -121,7 +115,7 @@ class MemcacheCache(BaseCache):
         name = self._key(key, version)
         number: int | None = None
         counted = False
-        if type(delta) is int and 0 <= delta < _SMALL:
+        if type(delta) is int and 0 <= delta < SMALL:
             try:
                 number = self._shared.call(lambda store: store.incr(name, delta))
                 counted = True
@@ -148,7 +142,7 @@ def _path(location: str | None) -> str | None:
 
 
 def _dumps(value: Any) -> bytes:
-    if type(value) is int and 0 <= value < _COUNTED:
+    if type(value) is int and 0 <= value < COUNTED:
         return b"%d" % value
     return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 

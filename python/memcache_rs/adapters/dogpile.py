@@ -7,7 +7,7 @@
 
 ``arguments`` are those of :class:`memcache_rs.Cache`, or ``cache``, one that is there. With ``ttl`` the cache drops
 items after so long; the region's own expiration is dogpile's matter. Values are pickled unless the region has a
-serializer.
+serializer. Keys may be of any length. A value that the cache has no room for is returned to its caller, and not kept.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dogpile.cache.api import NO_VALUE, BytesBackend
-from dogpile.cache.util import sha1_mangle_key
 
 from memcache_rs import Cache
+from memcache_rs._values import keep
+from memcache_rs.adapters._local import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dogpile.cache.api import SerializedReturnType
 
-_KEY_MAX = 250
 _SETTINGS = ("memory_limit", "item_size_max", "evictions")
 
 
@@ -34,33 +34,31 @@ class MemcacheBackend(BytesBackend):
     def __init__(self, arguments: dict[str, Any]) -> None:
         # What is not known is left alone, as dogpile wants it: arguments may be meant for several backends.
         settings = {name: arguments[name] for name in _SETTINGS if name in arguments}
-        self.key_mangler = _short
         self._ttl = arguments.get("ttl")
         cache = arguments.get("cache")
         self.cache: Cache = Cache(**settings) if cache is None else cache
+        # Now, and not when a value was made.
+        self.cache._check_ttl(self._ttl)
 
     def get_serialized(self, key: str) -> SerializedReturnType:
-        value = self.cache.get(key)
+        value = self.cache.get(key_of(key))
         return NO_VALUE if value is None else value
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[SerializedReturnType]:
-        keys = list(keys)
-        found = self.cache.get_many(keys)
-        return [found.get(key, NO_VALUE) for key in keys]
+        names = [key_of(key) for key in keys]
+        found = self.cache.get_many(names)
+        return [found.get(name, NO_VALUE) for name in names]
 
     def set_serialized(self, key: str, value: bytes) -> None:
-        self.cache.set(key, value, self._ttl)
+        # The caller has the value, also if the cache has no room for it.
+        keep(self.cache, key_of(key), value, self._ttl)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
-        self.cache.set_many(mapping, self._ttl)
+        for key, value in mapping.items():
+            self.set_serialized(key, value)
 
     def delete(self, key: str) -> None:
-        self.cache.delete(key)
+        self.cache.delete(key_of(key))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
-        self.cache.delete_many(keys)
-
-
-def _short(key: str) -> str:
-    """Keys of 250 bytes at most, as all caches have them."""
-    return key if len(key.encode()) <= _KEY_MAX else sha1_mangle_key(key)
+        self.cache.delete_many(key_of(key) for key in keys)
