@@ -5,6 +5,7 @@
 //! faces (daemon, C, Python, Node) fill these structures and call
 //! [`CacheConfig::validate`] and [`ServerConfig::validate`].
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -319,6 +320,29 @@ pub struct TlsConfig {
     pub kernel_tls: bool,
     /// The oldest version that is spoken (`ssl_min_version`).
     pub min_version: TlsVersion,
+    /// Certificates and key in memory. If they are given, no file is read:
+    /// [`Self::chain_cert`], [`Self::key`] and [`Self::ca_cert`] are ignored.
+    pub in_memory: Option<TlsPem>,
+}
+
+/// Certificates and a private key as PEM texts, for a server that reads no
+/// files. A reload reads the same texts again.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsPem {
+    /// The server's certificate and those above it.
+    pub chain_cert: Vec<u8>,
+    /// Its private key, always PEM.
+    pub key: Vec<u8>,
+    /// Certificates of the authorities that sign clients' certificates. `None`:
+    /// no certificate of a client is accepted.
+    pub ca_cert: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for TlsPem {
+    /// Shows neither the key nor its length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsPem").finish_non_exhaustive()
+    }
 }
 
 impl Default for TlsConfig {
@@ -334,6 +358,7 @@ impl Default for TlsConfig {
             session_cache: false,
             kernel_tls: false,
             min_version: TlsVersion::default(),
+            in_memory: None,
         }
     }
 }
@@ -525,7 +550,7 @@ impl ServerConfig {
             None if self.listen.iter().any(speaks_tls) => {
                 return fail("A listener with TLS needs a certificate");
             }
-            Some(tls) if tls.chain_cert.as_os_str().is_empty() => {
+            Some(tls) if tls.in_memory.is_none() && tls.chain_cert.as_os_str().is_empty() => {
                 return fail("Error loading the certificate chain: (null) : ssl_chain_cert is not given");
             }
             _ => {}

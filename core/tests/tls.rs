@@ -13,7 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use memcache_core::config::{
-    CacheConfig, KeyFormat, Listen, MIB, Protocol, ServerConfig, TlsConfig, TlsMode, TlsVersion, VerifyMode,
+    CacheConfig, KeyFormat, Listen, MIB, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion,
+    VerifyMode,
 };
 use memcache_core::server::{BoundAddress, Server};
 use memcache_core::tls::Tls;
@@ -642,6 +643,32 @@ fn keys_are_found_in_each_form() {
     for tls in cases {
         talks(&mut files.client(&start(tls, &[TlsMode::Default]))).unwrap();
     }
+}
+
+#[test]
+fn keys_in_memory_need_no_files() {
+    let files = Files::new();
+    let text = |name| fs::read(files.path(name)).unwrap();
+    let pem =
+        TlsPem { chain_cert: text("server.pem"), key: text("server.key"), ca_cert: Some(text("ca.pem")) };
+    fs::remove_dir_all(&files.directory.0).unwrap();
+    // The paths name nothing, and are not read.
+    let config = |pem| TlsConfig { in_memory: Some(pem), verify_mode: VerifyMode::Require, ..files.tls() };
+    assert!(!format!("{:?}", config(pem.clone())).contains("KEY"));
+    let server = start(config(pem.clone()), &[TlsMode::Default]);
+    let own = files.authority.sign();
+    let mut client = connect(address(&server, 0), &files.rules(Some(&own), BOTH[1]));
+    talks(&mut client).unwrap();
+    exchange(&mut client, b"refresh_certs\r\n", b"OK\r\n");
+    let settings = stats(&mut client, " settings");
+    assert!(settings.contains("STAT ssl_chain_cert (memory)\r\nSTAT ssl_key (memory)\r\n"), "{settings}");
+    assert!(settings.contains("STAT ssl_ca_cert (memory)\r\n"), "{settings}");
+    assert!(talks(&mut connect(address(&server, 0), &files.rules(None, BOTH[1]))).is_err());
+
+    let refused =
+        ServerConfig { tls: Some(config(TlsPem { key: b"?".to_vec(), ..pem })), ..ServerConfig::default() };
+    let error = Server::start(refused).err().map(|e| e.to_string());
+    assert_eq!(error.as_deref(), Some("Error loading the key: (memory) : no private key in it"));
 }
 
 #[test]

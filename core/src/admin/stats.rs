@@ -444,9 +444,14 @@ fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
     let path = |path: Option<&PathBuf>, otherwise: &str| {
         path.map_or_else(|| otherwise.to_owned(), |path| path.display().to_string())
     };
+    let memory = PathBuf::from("(memory)");
+    let (chain_cert, key, ca_cert) = match &tls.in_memory {
+        Some(pem) => (Some(&memory), Some(&memory), pem.ca_cert.as_ref().map(|_| &memory)),
+        None => (given.map(|tls| &tls.chain_cert), tls.key.as_ref(), tls.ca_cert.as_ref()),
+    };
     out.put("ssl_enabled", yes(given.is_some()));
-    out.put("ssl_chain_cert", path(given.map(|tls| &tls.chain_cert), "(null)"));
-    out.put("ssl_key", path(tls.key.as_ref(), "(null)"));
+    out.put("ssl_chain_cert", path(chain_cert, "(null)"));
+    out.put("ssl_key", path(key, "(null)"));
     out.put(
         "ssl_verify_mode",
         match tls.verify_mode {
@@ -464,7 +469,7 @@ fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
         },
     );
     out.put("ssl_ciphers", tls.ciphers.as_deref().unwrap_or("NULL"));
-    out.put("ssl_ca_cert", path(tls.ca_cert.as_ref(), "NULL"));
+    out.put("ssl_ca_cert", path(ca_cert, "NULL"));
     out.put("ssl_wbuf_size", tls.wbuf_size);
     out.put("ssl_session_cache", yes(tls.session_cache));
     out.put("ssl_kernel_tls", yes(tls.kernel_tls));

@@ -1,5 +1,5 @@
-//! Certificates, keys and rules of TLS: read from files, checked, and read
-//! again while the server runs.
+//! Certificates, keys and rules of TLS: read from files or from memory, checked,
+//! and read again while the server runs.
 //!
 //! A [`Tls`] is what a server's listeners share. What it was told to use is
 //! loaded as a whole or not at all: when files have changed for the worse, what
@@ -8,6 +8,7 @@
 
 mod ciphers;
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -159,8 +160,9 @@ impl Tls {
 impl Loaded {
     /// Reads all that `config` names.
     fn read(config: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let certificate = Arc::new(SingleCertAndKey::from(read_certificate(config, provider)?));
-        let authorities = config.ca_cert.as_deref().map(read_authorities).transpose()?.map(Arc::new);
+        let (chain, key, authorities, format) = sources(config);
+        let certificate = Arc::new(SingleCertAndKey::from(read_certificate(&chain, &key, format, provider)?));
+        let authorities = authorities.as_ref().map(read_authorities).transpose()?.map(Arc::new);
         let build = |verify| {
             let verifier = verifier(authorities.as_ref(), verify, provider)?;
             let versions = match config.min_version {
@@ -189,14 +191,55 @@ impl Loaded {
     }
 }
 
-fn read_certificate(config: &TlsConfig, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let path = &config.chain_cert;
-    let refused =
-        |why: &dyn Display| format!("Error loading the certificate chain: {} : {why}", path.display());
-    let chain = certificates(path).map_err(|e| refused(&e))?;
-    let path = config.key.as_ref().unwrap_or(path);
-    let refused = |why: &dyn Display| format!("Error loading the key: {} : {why}", path.display());
-    let key = private_key(path, config.key_format).map_err(|e| refused(&e))?;
+/// Where a certificate or a key comes from.
+enum Source<'a> {
+    File(&'a Path),
+    Memory(&'a [u8]),
+}
+
+impl<'a> Source<'a> {
+    fn read(&self) -> Result<Cow<'a, [u8]>, String> {
+        match *self {
+            Self::File(path) => file::read(path, LARGEST_FILE).map(Cow::Owned),
+            Self::Memory(text) => Ok(Cow::Borrowed(text)),
+        }
+    }
+
+    /// The error line for `what`, in memcached's words.
+    fn refused(&self, what: &str, why: &dyn Display) -> String {
+        match self {
+            Self::File(path) => format!("Error loading the {what}: {} : {why}", path.display()),
+            Self::Memory(_) => format!("Error loading the {what}: (memory) : {why}"),
+        }
+    }
+}
+
+/// The sources of the certificate chain, the key and the authorities, and the
+/// format of the key.
+fn sources(config: &TlsConfig) -> (Source<'_>, Source<'_>, Option<Source<'_>>, KeyFormat) {
+    match &config.in_memory {
+        Some(pem) => {
+            let authorities = pem.ca_cert.as_deref().map(Source::Memory);
+            (Source::Memory(&pem.chain_cert), Source::Memory(&pem.key), authorities, KeyFormat::Pem)
+        }
+        None => {
+            let chain = &config.chain_cert;
+            let key = config.key.as_ref().unwrap_or(chain);
+            let authorities = config.ca_cert.as_deref().map(Source::File);
+            (Source::File(chain), Source::File(key), authorities, config.key_format)
+        }
+    }
+}
+
+fn read_certificate(
+    chain: &Source<'_>,
+    key: &Source<'_>,
+    format: KeyFormat,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    let chain = certificates(chain).map_err(|e| chain.refused("certificate chain", &e))?;
+    let refused = |why: &dyn Display| key.refused("key", why);
+    let key = private_key(key, format).map_err(|e| refused(&e))?;
     let key = provider.key_provider.load_private_key(key).map_err(|e| refused(&e))?;
     // The certificate holds the public key as it is written here. (rustls'
     // own check does not read certificates of version 1, which servers may have.)
@@ -208,10 +251,10 @@ fn read_certificate(config: &TlsConfig, provider: &CryptoProvider) -> Result<Cer
     Ok(CertifiedKey::new(chain, key))
 }
 
-fn read_authorities(path: &Path) -> Result<RootCertStore, String> {
-    let refused = |why: &dyn Display| format!("Error loading the CA certificate: {} : {why}", path.display());
+fn read_authorities(source: &Source<'_>) -> Result<RootCertStore, String> {
+    let refused = |why: &dyn Display| source.refused("CA certificate", why);
     let mut store = RootCertStore::empty();
-    for certificate in certificates(path).map_err(|e| refused(&e))? {
+    for certificate in certificates(source).map_err(|e| refused(&e))? {
         store.add(certificate).map_err(|e| refused(&e))?;
     }
     Ok(store)
@@ -287,19 +330,19 @@ impl ClientCertVerifier for NoAuthority {
     }
 }
 
-/// All certificates of a PEM file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = file::read(path, LARGEST_FILE)?;
+/// All certificates of a PEM text, at least one.
+fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let bytes = source.read()?;
     let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
         .map_err(|e| format!("not a PEM file: {e}"))?;
     if all.is_empty() { Err("no certificate in it".into()) } else { Ok(all) }
 }
 
-fn private_key(path: &Path, format: KeyFormat) -> Result<PrivateKeyDer<'static>, String> {
-    let bytes = file::read(path, LARGEST_FILE)?;
+fn private_key(source: &Source<'_>, format: KeyFormat) -> Result<PrivateKeyDer<'static>, String> {
+    let bytes = source.read()?;
     match format {
-        KeyFormat::Der => PrivateKeyDer::try_from(bytes).map_err(str::to_owned),
+        KeyFormat::Der => PrivateKeyDer::try_from(bytes.into_owned()).map_err(str::to_owned),
         KeyFormat::Pem => PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
             _ if memmem::find(&bytes, b"ENCRYPTED").is_some() => {
                 "it is encrypted, which is not supported".into()
