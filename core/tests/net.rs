@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWr
 use std::thread;
 use std::time::{Duration, Instant};
 
+use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::config::{Listen, Protocol, ServerConfig};
 use memcache_core::context::{ConnState, Stop, WorkerStats};
+use memcache_core::faults::{Fault, Rule};
 use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -692,7 +694,7 @@ fn the_log_goes_where_the_program_wants_it() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     let log = move |level: u8, line: &str| sink.lock().unwrap().push((level, line.to_owned()));
-    let hooks = Hooks { log: Some(Arc::new(log)), stopped: None };
+    let hooks = Hooks { log: Some(Arc::new(log)), ..Hooks::default() };
     let server = Server::start(ServerConfig { hooks, verbosity: 2, ..config() }).unwrap();
     let mut client = connect(&server);
     client.write_all(b"set a 0 0 1\r\nx\r\nquit\r\n").unwrap();
@@ -707,6 +709,100 @@ fn the_log_goes_where_the_program_wants_it() {
     }
 }
 
+/// A server that notes the commands it is sent.
+fn noting(config: ServerConfig) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let commands = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&commands);
+    let command = move |_: i32, command: &str| sink.lock().unwrap().push(command.to_owned());
+    let hooks = Hooks { command: Some(Arc::new(command)), ..Hooks::default() };
+    (Server::start(ServerConfig { hooks, ..config }).unwrap(), commands)
+}
+
+/// A packet of the binary protocol.
+fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, opcode];
+    packet.extend((key.len() as u16).to_be_bytes());
+    packet.extend([extras.len() as u8, 0, 0, 0]);
+    packet.extend(((extras.len() + key.len() + value.len()) as u32).to_be_bytes());
+    packet.extend([0; 12]);
+    [&packet, extras, key, value].concat()
+}
+
+#[test]
+fn commands_of_each_protocol_are_told_once() {
+    let _guard = shared();
+    let (server, commands) = noting(config());
+    // A command that is delayed is read twice.
+    let delay = Fault::Delay(Duration::from_millis(1));
+    server.cache().faults().add(Rule { times: Some(2), ..Rule::new(delay) });
+    let mut client = connect(&server);
+    let long = format!("get {}\r\n", "key ".repeat(1000));
+    for part in ["get a\r\n", "set a 0 60 5\r\nvalue\r\n", "mg a v\r\n", "x\r\n", &long, "quit\r\n"] {
+        client.write_all(part.as_bytes()).unwrap();
+    }
+    client.read_to_end(&mut Vec::new()).unwrap();
+    let told = std::mem::take(&mut *commands.lock().unwrap());
+    assert_eq!(told[..4], ["get a", "set a 0 60 5", "mg a v", "x"]);
+    assert!(told[4].starts_with("get key key ") && told[4].len() < 4100, "{}", told[4]);
+    assert_eq!(told[5..], ["quit"]);
+
+    let mut client = connect(&server);
+    let sixty = [&[0; 4][..], &60_u32.to_be_bytes()].concat();
+    let five = [&5_u64.to_be_bytes()[..], &7_u64.to_be_bytes(), &60_u32.to_be_bytes()].concat();
+    let parts = [
+        packet(0x01, &sixty, b"a", b"value"),
+        packet(0x00, b"", b"a", b""),
+        packet(0x0d, b"", b"a\nb", b""),
+        packet(0x05, &five, b"n", b""),
+        packet(0x19, b"", b"a", b"more"),
+        packet(0x1c, &60_u32.to_be_bytes(), b"a", b""),
+        packet(0x0a, b"", b"", b""),
+        packet(0x60, b"", b"", b""),
+        packet(0x07, b"", b"", b""),
+    ];
+    client.write_all(&parts.concat()).unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
+    let told = [
+        "binary set a 0 60 5",
+        "binary get a",
+        "binary getkq a\\nb",
+        "binary incr n 5 7 60",
+        "binary appendq a 4",
+        "binary touch a 60",
+        "binary noop",
+        "binary 0x60",
+        "binary quit",
+    ];
+    assert_eq!(*commands.lock().unwrap(), told);
+}
+
+#[test]
+fn commands_before_a_login_are_told_without_passwords() {
+    let _guard = shared();
+    let passwords = || Passwords::List(vec![(b"ada".to_vec(), b"secret".to_vec())]);
+    let auth = |method| Some(AuthConfig { method, passwords: passwords() });
+    let (server, commands) = noting(ServerConfig { auth: auth(Method::Text), ..config() });
+    let client = connect(&server);
+    exchange(&client, b"get key\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+    (&client).write_all(b"set a 0 0 10\r\nada").unwrap();
+    exchange(&client, b" secret\r\n", b"STORED\r\n");
+    assert_eq!(*commands.lock().unwrap(), ["get key", "set a 0 0 10"]);
+
+    let (server, commands) = noting(ServerConfig { auth: auth(Method::Sasl), ..config() });
+    let mut client = connect(&server);
+    let login = packet(0x21, b"", b"PLAIN", b"\0ada\0secret");
+    client.write_all(&login[..30]).unwrap();
+    client.write_all(&login[30..]).unwrap();
+    client.read_exact(&mut [0; 24 + 13]).unwrap();
+    client.write_all(&packet(0x20, b"", b"", b"")).unwrap();
+    client.write_all(&packet(0x00, b"", b"key", b"")).unwrap();
+    client.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(
+        *commands.lock().unwrap(),
+        ["binary sasl_auth PLAIN", "binary sasl_list_mechs", "binary get key"]
+    );
+}
+
 #[test]
 fn the_end_is_told_once_and_before_waiting_ends() {
     let _guard = shared();
@@ -718,7 +814,7 @@ fn the_end_is_told_once_and_before_waiting_ends() {
             count.fetch_add(1, Ordering::SeqCst);
             panic!("a hook may fail; the test says so here");
         };
-        let hooks = Hooks { log: None, stopped: Some(Arc::new(stopped)) };
+        let hooks = Hooks { stopped: Some(Arc::new(stopped)), ..Hooks::default() };
         let server = Server::start(ServerConfig { hooks, ..config() }).unwrap();
         let _client = connect(&server);
         assert!(!server.wait_for(Duration::from_millis(10)));
@@ -739,6 +835,6 @@ fn a_server_that_did_not_start_does_not_end() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = vec![tcp("127.0.0.1:0"), tcp(&held.local_addr().unwrap().to_string())];
     let stopped = || unreachable!("it never started");
-    let hooks = Hooks { log: None, stopped: Some(Arc::new(stopped)) };
+    let hooks = Hooks { stopped: Some(Arc::new(stopped)), ..Hooks::default() };
     assert!(Server::start(ServerConfig { hooks, listen, ..config() }).is_err());
 }

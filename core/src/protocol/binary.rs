@@ -11,6 +11,8 @@
 //! other before anything of the body is looked at; [`parse`] then reads a packet
 //! whose extras and key are there. What a value means is for the session.
 
+use std::borrow::Cow;
+
 use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens};
 use crate::error::{AllocError, DeltaError};
 use crate::output::Output;
@@ -202,6 +204,72 @@ impl Header {
     #[inline]
     pub fn has_long_key(&self) -> bool {
         self.key > crate::config::KEY_MAX
+    }
+}
+
+/// Lines about commands, for people.
+impl Header {
+    /// The command on one line, as its text form would be behind the word
+    /// `binary`. `packet` holds at least header, extras and key; values and the
+    /// data of SASL are not shown.
+    pub fn describe(&self, packet: &[u8]) -> String {
+        use opcode::{ADD, APPEND, DECREMENT, FLUSH, GAT, GATK, INCREMENT, PREPEND, REPLACE, SET, TOUCH};
+        let extras = packet.get(HEADER..HEADER + self.extras).unwrap_or_default();
+        let mut line = format!("binary {}", self.name());
+        let mut put = |text: &str| {
+            line.push(' ');
+            // One line, whatever the key is.
+            for letter in text.chars() {
+                if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
+            }
+        };
+        if self.key > 0 {
+            put(&String::from_utf8_lossy(packet.get(self.key()).unwrap_or_default()));
+        }
+        match (self.echo().loud(), extras.len()) {
+            (SET | ADD | REPLACE, 8) => {
+                put(&format!("{} {} {}", number(extras, 0), number(extras, 4), self.value()));
+            }
+            (APPEND | PREPEND, _) => put(&self.value().to_string()),
+            (INCREMENT | DECREMENT, 20) => {
+                put(&long(extras, 0).to_string());
+                if number(extras, 16) != NO_INITIAL {
+                    put(&format!("{} {}", long(extras, 8), number(extras, 16)));
+                }
+            }
+            (TOUCH | GAT | GATK | FLUSH, 4) => put(&number(extras, 0).to_string()),
+            _ => {}
+        }
+        if self.cas != 0 {
+            put(&format!("cas={}", self.cas));
+        }
+        line
+    }
+
+    /// The name of the opcode: that of the text command, or of the protocol where
+    /// there is none, with `q` behind it for the quiet twin. An unknown one is its
+    /// number.
+    fn name(&self) -> Cow<'static, str> {
+        use opcode::{FLUSH, GATK, GETK, NOOP, QUIT, SASL_AUTH, SASL_LIST, SASL_STEP, STAT, VERSION};
+        let echo = self.echo();
+        let name = match echo.loud() {
+            GETK => "getk",
+            GATK => "gatk",
+            QUIT => "quit",
+            FLUSH => "flush_all",
+            NOOP => "noop",
+            VERSION => "version",
+            STAT => "stats",
+            SASL_LIST => "sasl_list_mechs",
+            SASL_AUTH => "sasl_auth",
+            SASL_STEP => "sasl_step",
+            _ => echo.name(),
+        };
+        match name {
+            "" => Cow::Owned(format!("{:#04x}", self.opcode)),
+            name if echo.is_quiet() => Cow::Owned(format!("{name}q")),
+            name => Cow::Borrowed(name),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! proved himself is heard by [`Session::knock`] alone, which knows the two ways
 //! to prove it and nothing of commands.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 use super::{CloseReason, Env, LINE_MAX, Next, Session, Used};
@@ -12,7 +14,7 @@ use crate::context::Context;
 use crate::output::Output;
 use crate::protocol::binary::{Echo, Header, Sasl, Status};
 use crate::protocol::classic::push_line;
-use crate::protocol::scan::{Tokens, strict_u32};
+use crate::protocol::scan::{Tokens, strict_u32, strip_line_end};
 
 /// Longest name of a SASL mechanism (memcached's rule).
 const MECHANISM_MAX: usize = 32;
@@ -62,6 +64,7 @@ impl Session {
                     && header.refusal().is_none()
                     && !header.is_open_to_all()
                 {
+                    self.tell(env, || Cow::Owned(header.describe(rest).into_bytes()));
                     header.echo().error(out, Status::AuthError);
                     return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
                 }
@@ -82,6 +85,7 @@ impl Session {
             }
             return Used::NeedInput;
         };
+        self.tell(env, || Cow::Borrowed(strip_line_end(rest.get(..=end).unwrap_or_default())));
         if !(LOGIN_MIN..=LINE_MAX).contains(&end) {
             return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
         }

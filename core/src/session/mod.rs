@@ -21,6 +21,7 @@ mod keys;
 mod packet;
 mod upload;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use memchr::memchr;
@@ -30,6 +31,7 @@ use crate::auth::{Method, Users};
 use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::dispatch::{dispatch, miss};
+use crate::hooks::OnCommand;
 use crate::output::{Mark, Output};
 use crate::protocol::classic::{self, push_line};
 use crate::protocol::{binary, meta, scan, text};
@@ -132,6 +134,8 @@ pub struct Session {
     served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
+    /// The hook was told of the command that the input begins with.
+    told: bool,
     /// A fault's: the connection ends when this much of the output is there, or
     /// the command is done. Between visits, how much is still to come.
     cut: Option<usize>,
@@ -158,6 +162,7 @@ impl Session {
             state: State::Command,
             served: false,
             slept: false,
+            told: false,
             cut: None,
             held: None,
         }
@@ -288,6 +293,9 @@ impl Session {
                 }
                 State::Watch => Used::Stop(rest.len(), Next::Input),
             };
+            if let Used::Bytes(n) | Used::Stop(n, _) = used {
+                self.told &= n == 0;
+            }
             match used {
                 Used::Bytes(n) => consumed += n,
                 Used::NeedInput => return Step { consumed, next: Next::Input },
@@ -299,10 +307,11 @@ impl Session {
     /// Carries out one line.
     #[inline]
     fn command(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let Some(end) = memchr(b'\n', rest) else { return self.partial_line(rest) };
+        let Some(end) = memchr(b'\n', rest) else { return self.partial_line(env, rest) };
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
         env.budget -= 1;
+        self.tell(env, || Cow::Borrowed(scan::strip_line_end(raw)));
         let verbose = env.context.logs(2);
         let mark = out.mark();
         let used = if raw.len() < 4 {
@@ -323,11 +332,24 @@ impl Session {
         used
     }
 
+    /// Tells the hook of the command that the input begins with, if there is a
+    /// hook and it was not told yet: a command that waits is met again.
+    #[inline]
+    fn tell<'a>(&mut self, env: &Env<'_>, command: impl FnOnce() -> Cow<'a, [u8]>) {
+        if let Some(hook) = &env.context.config.hooks.command
+            && !self.told
+        {
+            self.told = true;
+            tell(&**hook, env.fd, &command());
+        }
+    }
+
     /// Input without a line end.
-    fn partial_line(&mut self, rest: &[u8]) -> Used {
+    fn partial_line(&mut self, env: &Env<'_>, rest: &[u8]) -> Used {
         if rest.len() <= LINE_MAX {
             return Used::NeedInput;
         }
+        self.tell(env, || Cow::Borrowed(rest));
         // Only a get may be longer. Its keys are used as they come.
         let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
         let line = rest.get(spaces..).unwrap_or_default();
@@ -534,6 +556,14 @@ fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
         | Request::MetaDelete { key, .. }
         | Request::Inspect { key } => key.bytes(),
         Request::Delta(delta) => delta.key,
+    }
+}
+
+#[cold]
+fn tell(hook: &OnCommand, fd: i32, command: &[u8]) {
+    match command.get(..LINE_MAX) {
+        Some(start) if command.len() > LINE_MAX => hook(fd, &format!("{}…", String::from_utf8_lossy(start))),
+        _ => hook(fd, &String::from_utf8_lossy(command)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The binary protocol's packets, carried out.
 
+use std::borrow::Cow;
+
 use super::answer::Answer;
 use super::fault::Met;
 use super::{CloseReason, Env, Next, Session, Used, request_key};
@@ -29,6 +31,7 @@ impl Session {
         if rest.len() < head {
             return Used::NeedInput;
         }
+        self.tell(env, || Cow::Owned(header.describe(rest).into_bytes()));
         let refusal = header.refusal().or_else(|| header.has_long_key().then_some(Status::Invalid));
         if let Some(status) = refusal {
             echo.error(out, status);
