@@ -5,9 +5,11 @@
 const { inspect, types } = require('node:util');
 const { markAsUntransferable } = require('node:worker_threads');
 const native = require('./native.js').load();
+const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, refined } = require('./errors.js');
 const { board } = require('./flights.js');
+const { checkNames } = require('./options.js');
 const { stats } = require('./stats.js');
 
 // What the addon answers in place of a length.
@@ -33,20 +35,32 @@ const Octets = Buffer[Symbol.species];
 const EMPTY = Buffer.alloc(0);
 
 const OPTIONS = { name: 'string', memoryLimit: 'number', itemSizeMax: 'number', evictions: 'boolean' };
+const NAMES = new Set(Object.keys(OPTIONS));
+
+// Names of the options of methods.
+const OF_STORE = new Set(['ttl', 'flags']);
+const OF_COUNT = new Set(['initial', 'ttl']);
+const OF_FLIGHT = new Set(['ttl', 'staleFor']);
+
+function wrongSetting(text) {
+  return new classes.ConfigError(text);
+}
 
 function checked(options) {
-  for (const [name, value] of Object.entries(options)) {
-    const kind = OPTIONS[name];
-    if (kind === undefined) throw new classes.ConfigError(`a cache has no option ${inspect(name)}`);
-    if (value !== undefined && typeof value !== kind) {
-      throw new classes.ConfigError(`${name} is a ${kind}, not ${inspect(value)}`);
+  checkNames(options, NAMES, 'a cache', wrongSetting);
+  for (const name of NAMES) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== OPTIONS[name]) {
+      throw wrongSetting(`${name} is a ${OPTIONS[name]}, not ${inspect(value)}`);
     }
   }
 }
 
-/** The keyword arguments of a store: a time to live, or an object with it. */
-function isOptions(options) {
-  return typeof options === 'object' && options !== null && !types.isDate(options);
+/** Whether it is an object with options of `of`, which are checked, and not a time to live alone. */
+function isOptions(options, known, of) {
+  if (typeof options !== 'object' || options === null || types.isDate(options)) return false;
+  checkNames(options, known, of);
+  return true;
 }
 
 /** A time to live by so many seconds longer. */
@@ -55,8 +69,27 @@ function later(ttl, seconds) {
   return types.isDate(ttl) ? new Date(Number(ttl) + seconds * 1000) : ttl + seconds;
 }
 
+/** By which copies of this package find the addon's object of a cache. */
+const NATIVE = Symbol.for('memcache-rs.native');
+
 /** The addon's object of a cache, for a server. */
-let nativeOf;
+function nativeOf(cache) {
+  const found = typeof cache === 'object' && cache !== null ? cache[NATIVE] : undefined;
+  if (found instanceof native.Cache) return found;
+  throw wrongSetting(
+    cache instanceof Cache
+      ? 'cache is a Cache of another installation of memcache-rs, which cannot be shared; install the package once'
+      : `cache is a Cache, not ${inspect(cache)}`,
+  );
+}
+
+/**
+ * Why a value that was made is not kept. Its makers get it all the same: it is the cache that has no room for it, or that is
+ * closed.
+ */
+const NOT_KEPT = new Set(
+  [classes.ValueTooLargeError, classes.OutOfMemoryError, classes.ClosedError].map(({ code }) => code),
+);
 
 class Cache {
   #native;
@@ -86,10 +119,6 @@ class Cache {
   /** Of which key a value is being made right now, before its maker has waited for anything. */
   #making;
 
-  static {
-    nativeOf = (cache) => cache.#native;
-  }
-
   constructor(options = {}) {
     checked(options);
     this.#native = call(() => new native.Cache(options));
@@ -112,6 +141,10 @@ class Cache {
     this.#invalidate = functions.invalidate;
     this.#getMany = functions.getMany;
     this.#cells = new BigUint64Array(functions.cells);
+  }
+
+  get [NATIVE]() {
+    return this.#native;
   }
 
   // Answers of the addon.
@@ -159,7 +192,7 @@ class Cache {
   #put(mode, key, value, options, cas, above) {
     let ttl = options;
     let flags;
-    if (isOptions(options)) ({ ttl, flags } = options);
+    if (isOptions(options, OF_STORE, above.name)) ({ ttl, flags } = options);
     const answer = this.#store(key, value, ttl, flags, mode, cas);
     if (answer < MISS) this.#refuse(above);
     return answer;
@@ -234,7 +267,9 @@ class Cache {
   // Writing.
 
   set(key, value, options) {
-    const answer = isOptions(options) ? this.#set(key, value, options.ttl, options.flags) : this.#set(key, value, options);
+    const answer = isOptions(options, OF_STORE, 'set')
+      ? this.#set(key, value, options.ttl, options.flags)
+      : this.#set(key, value, options);
     if (answer < MISS) this.#refuse(this.set);
   }
 
@@ -264,11 +299,15 @@ class Cache {
     return answer === MISS ? undefined : answer === 1;
   }
 
-  incr(key, delta, { initial, ttl } = {}) {
+  incr(key, delta, options = {}) {
+    checkNames(options, OF_COUNT, 'incr');
+    const { initial, ttl } = options;
     return this.#counted(this.#count(key, 1, delta, initial, ttl), this.incr);
   }
 
-  decr(key, delta, { initial, ttl } = {}) {
+  decr(key, delta, options = {}) {
+    checkNames(options, OF_COUNT, 'decr');
+    const { initial, ttl } = options;
     return this.#counted(this.#count(key, 0, delta, initial, ttl), this.decr);
   }
 
@@ -302,16 +341,18 @@ class Cache {
   // One flight.
 
   async getOrSet(key, make, options) {
-    const { ttl, staleFor } = isOptions(options) ? options : { ttl: options };
-    const answer = this.#lease(key, this.#slab, this.#used, staleFor);
+    const { ttl, staleFor } = isOptions(options, OF_FLIGHT, 'getOrSet') ? options : { ttl: options };
+    const lasting = later(ttl, staleFor);
+    // It refuses times that are none, before anything is made.
+    const answer = this.#lease(key, this.#slab, this.#used, staleFor, lasting);
     const won = this.#cells[0] === 1n;
     const value = this.#value(answer, this.getOrSet);
     const name = Buffer.from(key);
     const text = name.latin1Slice();
-    if (value !== undefined) return won ? this.#renewed(name, text, make, later(ttl, staleFor)) : value;
+    if (value !== undefined) return won ? this.#renewed(name, text, make, lasting) : value;
     for (;;) {
       const { flight, arrival } = call(() => board(native, this.#native, name));
-      if (flight !== undefined) return this.#made(flight, name, text, make, later(ttl, staleFor));
+      if (flight !== undefined) return this.#made(flight, name, text, make, lasting);
       if (this.#making === text) {
         throw new classes.MemcacheError(`making the value of ${inspect(key)} asks for the value of ${inspect(key)}`);
       }
@@ -344,6 +385,7 @@ class Cache {
     }
   }
 
+  /** Makes a value and keeps it if the cache can. */
   async #stored(name, text, make, ttl) {
     const before = this.#making;
     this.#making = text;
@@ -354,7 +396,11 @@ class Cache {
       this.#making = before;
     }
     const value = await making;
-    this.set(name, value, ttl);
+    try {
+      this.set(name, value, ttl);
+    } catch (error) {
+      if (!NOT_KEPT.has(error.code)) throw error;
+    }
     // Not the maker's own memory, which it may change.
     return Buffer.from(value);
   }
@@ -419,4 +465,4 @@ class Cache {
   }
 }
 
-module.exports = { Cache, nativeOf };
+module.exports = { Cache: branded(Cache), nativeOf };

@@ -1,8 +1,9 @@
 // The errors of this package, all of them MemcacheError, each with a code. What is no string or bytes where one of them is
-// needed is a TypeError, as everywhere in Node.
+// needed is a TypeError, as everywhere in Node. `instanceof` knows them from whatever copy of this package they are.
 'use strict';
 
 const { getSystemErrorName } = require('node:util');
+const { branded } = require('./brand.js');
 
 /** What all errors of this package are. */
 class MemcacheError extends Error {
@@ -69,6 +70,8 @@ const classes = {
   StartError,
   ClosedError,
 };
+for (const kind of Object.values(classes)) branded(kind);
+
 const byCode = new Map(Object.values(classes).map((kind) => [kind.code, kind]));
 
 /** The error of the addon as one of these classes; `above` is left out of its stack. */

@@ -137,11 +137,28 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   flush(): void;
 
   /**
-   * The value, or, if there is none, what `make` gives, which is stored.
+   * Returns the value of a key, or makes and stores it if there is none.
    *
-   * However many ask at once, in however many threads, one of them calls `make` and the others wait for its value. If it
-   * throws, its caller gets the error and the next one tries; so it does if its thread ends, also while it makes a
-   * value anew that others still get. What `make` calls must not wait for the value of the same key.
+   * However many callers ask at once, in however many threads, one of them calls `make` and the others wait for its value. If
+   * `make` throws, its caller gets the error and the next caller tries. The same holds if the thread of the caller ends, also
+   * while it makes a value anew that others still get. `make` must not wait for the value of the same key.
+   *
+   * A value that cannot be stored is not lost: all callers get it, and it is not kept. This holds for a value that is larger
+   * than `itemSizeMax`, for a cache without evictions whose memory is used up, and for a cache that is closed meanwhile.
+   *
+   * @param key The key, of 1 to 250 bytes.
+   * @param make Returns the value, or a promise of it.
+   * @param options How long the value lives, or an object with `ttl` and `staleFor`.
+   * @returns A promise of the value, as a Buffer that belongs to the caller.
+   * @throws {InvalidKeyError} If the key is empty or too long. This error and those below reject the promise.
+   * @throws {InvalidTTLError} If `ttl` or `staleFor` is no time to live. `make` is not called then.
+   * @throws {TypeError} If an argument is of the wrong kind, or `make` returns neither a string nor bytes.
+   * @throws {ClosedError} If the cache is closed already.
+   * @throws The error of `make`.
+   * @example
+   * ```js
+   * const page = await cache.getOrSet('page:1', async () => render(1), { ttl: 60, staleFor: 30 });
+   * ```
    */
   getOrSet(key: Octets, make: () => Octets | PromiseLike<Octets>, options?: Ttl | FlightOptions): Promise<Buffer>;
 
@@ -241,7 +258,7 @@ export class Watch implements AsyncIterableIterator<Event> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The files that TLS needs: PEM. */
+/** The files that TLS needs: PEM. Other names than these are refused. */
 export interface Tls {
   /** The server's certificate and those above it. */
   certificate: string;
@@ -261,14 +278,21 @@ export interface ServerOptions extends CacheOptions {
   port?: number;
   /** An IP address to listen at: 127.0.0.1. */
   host?: string;
-  /** A path to listen at in place of TCP, or true for one in a directory of its own; with `host`, both. */
+  /**
+   * A path to listen at in place of TCP, or true for a path in a new directory among the temporary files; with `host`, both. If a
+   * signal ends the process, the file stays: a server takes the path over at its next start, and the next server that makes a
+   * directory removes that of the ended process.
+   */
   unixSocket?: boolean | string;
   /** The access mask of the socket's file: 0o700. */
   unixMask?: number;
   udp?: boolean;
-  /** Files, or 'test': certificates are made on the spot; 'test-mutual' has clients show one, too. It is spoken over TCP. */
+  /**
+   * Files, or 'test': certificates are made on the spot and stay in memory; 'test-mutual' has clients show one, too. It is spoken
+   * over TCP.
+   */
   tls?: 'test' | 'test-mutual' | Tls;
-  /** Names with passwords. */
+  /** Names with passwords, as a Map of any realm or as an object. */
   users?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
   /** How they are asked for: by SASL in the binary protocol (sasl), or in the text protocols. */
   auth?: 'sasl' | 'text';
@@ -323,9 +347,35 @@ export class Server implements AsyncDisposable {
   readonly unixSocket: string | undefined;
   /** memcache://127.0.0.1:PORT, memcaches:// with TLS, or memcache:///path of a Unix socket. */
   readonly url: string;
-  /** The files of TLS, if it is spoken; those of 'test' live as long as the server runs. */
+  /**
+   * The files of TLS, or undefined if it is not spoken.
+   *
+   * Certificates and keys of 'test' are in memory. The first read of this property writes them to a new directory among the
+   * temporary files, which only this user can read. The directory goes with the server. If a signal ends the process, the next
+   * server that makes a directory removes it. `tlsOptions` needs no files.
+   *
+   * @throws {ClosedError} If the server does not run.
+   * @throws {StartError} If the files cannot be written.
+   * @example
+   * ```js
+   * const server = await Server.start({ tls: 'test' });
+   * spawn('client', ['--ca', server.tls.ca, server.address]);
+   * ```
+   */
   readonly tls: Tls | undefined;
-  /** What `tls.connect` needs: it trusts this server, and shows a certificate if there is one. */
+  /**
+   * Returns what `tls.connect` needs: it trusts this server, and shows a certificate if there is one. Test certificates are
+   * read from memory.
+   *
+   * @returns Address and certificates, as PEM.
+   * @throws {ClosedError} If the server does not run.
+   * @throws {ConfigError} If the server does not speak TLS.
+   * @example
+   * ```js
+   * const server = await Server.start({ tls: 'test' });
+   * const socket = tls.connect({ ...server.tlsOptions(), servername: 'localhost' });
+   * ```
+   */
   tlsOptions(): { host: string; port: number; ca?: Buffer; cert?: Buffer; key?: Buffer };
 
   /** The items, without the socket. */
@@ -336,7 +386,18 @@ export class Server implements AsyncDisposable {
   stats(group?: string): Stats;
   /** Events from now on: of all kinds, or of those named. */
   watch(...kinds: EventKind[]): Watch;
-  /** The last 200 commands of the text protocols, with `recordCommands`. */
+  /**
+   * The last 200 commands that clients sent, with `recordCommands`; otherwise an empty list.
+   *
+   * A command of the text protocols is its line. One of the binary protocol begins with the word `binary`. Values and passwords
+   * are not part of it, and a command of more than 2,048 bytes is cut.
+   *
+   * @throws {ClosedError} If the server does not run.
+   * @example
+   * ```js
+   * server.lastCommands; // ['get user:1', 'binary set user:1 0 60 3']
+   * ```
+   */
   readonly lastCommands: string[];
   clearCommands(): void;
   /** Replaces the nodes that auto discovery tells of. */
@@ -367,7 +428,10 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
 /** With `unixSocket` they need a `host`, too: nodes tell of addresses. */
 export type ClusterOptions = Omit<ServerOptions, 'cache' | 'name' | 'port'>;
 
-/** What all errors of this package are; `code` tells which. */
+/**
+ * What all errors of this package are; `code` tells which. `instanceof` is true for errors of any copy of this package, such as
+ * those that Jest makes for each test file, and so it is for the other classes.
+ */
 export class MemcacheError extends Error {
   constructor(message?: string, options?: ErrorOptions);
   readonly code: string;

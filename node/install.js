@@ -1,14 +1,16 @@
-// Builds the addon where this is a checkout: `npm install ./node` runs it. What is published brings binaries instead, and
-// has no such script. usage: node install.js [PROFILE OF CARGO]
+// Builds the addon where this is a checkout, before npm copies the package into a program: `npm install --install-links` runs
+// it. What is published brings binaries instead, and has no such script.
+// usage: node install.js [PROFILE OF CARGO]; where npm runs it, MEMCACHE_RS_PROFILE names the profile
 'use strict';
 
 const { spawnSync } = require('node:child_process');
 const { copyFileSync, existsSync, renameSync } = require('node:fs');
 const { join } = require('node:path');
 const { built } = require('./native.js');
+const { strip } = require('./strip.js');
 
 const root = join(__dirname, '..');
-const profile = process.argv[2] ?? 'release';
+const profile = process.argv[2] ?? process.env.MEMCACHE_RS_PROFILE ?? 'release';
 
 function fail(text) {
   console.error(`memcache-rs: ${text}`);
@@ -36,5 +38,6 @@ if (existsSync(join(root, 'bindings', 'node', 'Cargo.toml'))) {
   // Another process may have the old one loaded: it is replaced, not written over.
   const fresh = `${built}.${process.pid}`;
   copyFileSync(build(), fresh);
+  if (profile === 'release') strip(fresh);
   renameSync(fresh, built);
 }

@@ -25,7 +25,7 @@ function load() {
   throw Object.assign(
     new Error(
       `memcache-rs has no binary for ${place}${why}: install it without --omit=optional, which brings ` +
-        `${names.join(' or ')}, or build it from a checkout with Rust by "npm install ./node".`,
+        `${names.join(' or ')}, or build it from a checkout with Rust by "npm install --install-links CHECKOUT/node".`,
       { cause },
     ),
     { code: 'ERR_MEMCACHE_NO_BINARY' },

@@ -6,11 +6,10 @@ const { execFileSync } = require('node:child_process');
 const { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join, resolve } = require('node:path');
+const { strip } = require('./strip.js');
 
 /** Where npm may install a binary. */
 const PLATFORMS = {
-  'darwin-arm64': { os: ['darwin'], cpu: ['arm64'] },
-  'darwin-x64': { os: ['darwin'], cpu: ['x64'] },
   'linux-arm64-gnu': { os: ['linux'], cpu: ['arm64'], libc: ['glibc'] },
   'linux-arm64-musl': { os: ['linux'], cpu: ['arm64'], libc: ['musl'] },
   'linux-x64-gnu': { os: ['linux'], cpu: ['x64'], libc: ['glibc'] },
@@ -45,7 +44,9 @@ function main(work, out) {
     readFileSync(join(directory, 'package.json'), 'utf8'),
   );
   const names = Object.keys(PLATFORMS).map((name) => [`@memcache-rs/${name}`, description.version]);
-  write(directory, { ...description, optionalDependencies: Object.fromEntries(names) });
+  // The binary that was built here is not for all platforms.
+  const files = description.files.filter((name) => !name.endsWith('.node'));
+  write(directory, { ...description, files, optionalDependencies: Object.fromEntries(names) });
   return pack(directory, out);
 }
 
@@ -56,6 +57,7 @@ function platform(name, binary, work, out) {
   const directory = join(work, name);
   mkdirSync(directory);
   copyFileSync(binary, join(directory, file));
+  strip(join(directory, file));
   write(directory, {
     name: `@memcache-rs/${name}`,
     version,

@@ -3,12 +3,15 @@
 
 const { readFileSync } = require('node:fs');
 const { isIP } = require('node:net');
-const { inspect } = require('node:util');
+const { inspect, types } = require('node:util');
 const { runInThisContext } = require('node:vm');
 const native = require('./native.js').load();
+const { branded } = require('./brand.js');
 const { Cache, nativeOf } = require('./cache.js');
 const { call, classes, refined } = require('./errors.js');
 const { Faults } = require('./faults.js');
+const { hold } = require('./hold.js');
+const { checkNames, wrongType } = require('./options.js');
 const { stats } = require('./stats.js');
 const { Watch } = require('./watch.js');
 
@@ -38,6 +41,11 @@ const DEFAULTS = {
   clusterNodes: [],
   recordCommands: false,
 };
+const NAMES = new Set(Object.keys(DEFAULTS));
+const OF_CLOSE = new Set(['graceful', 'timeout']);
+const OF_TLS = new Set(['certificate', 'key', 'ca', 'verifyClients', 'clientCertificate', 'clientKey']);
+
+const wrongSetting = (text) => new ConfigError(text);
 
 /**
  * What ends the servers that run, or are about to: they do so until they are closed, or their thread ends, whoever remembers
@@ -68,11 +76,11 @@ class Server {
   #native = new native.Server();
   #cache;
   #listening;
-  #tls;
   #watches = new Set();
   /** Starts and stops, one after the other. */
   #turn = Promise.resolve();
-  #hold;
+  /** Lets the process end, if this keeps it alive. */
+  #release;
 
   static async start(options) {
     const server = new this(options);
@@ -81,9 +89,7 @@ class Server {
   }
 
   constructor(options = {}) {
-    for (const name of Object.keys(options)) {
-      if (!(name in DEFAULTS)) throw new ConfigError(`a server has no option ${inspect(name)}`);
-    }
+    checkNames(options, NAMES, 'a server', wrongSetting);
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = { ...DEFAULTS, ...given };
     const { port, host, unixSocket, unixMask, tls, auth, cache, name, threads, maxConnections } = this.#options;
@@ -97,8 +103,11 @@ class Server {
     if (!plain && tls !== 'test' && tls !== 'test-mutual' && typeof tls !== 'object') {
       throw new ConfigError(`tls is 'test', 'test-mutual' or an object with files, not ${inspect(tls)}`);
     }
-    if (cache !== undefined && (!(cache instanceof Cache) || name !== undefined)) {
-      throw new ConfigError('cache is a Cache, whose settings and name it keeps');
+    if (typeof tls === 'object' && tls !== null) checkNames(tls, OF_TLS, 'tls', wrongSetting);
+    if (this.#options.users !== undefined) this.#options.users = users(this.#options.users);
+    if (cache !== undefined) {
+      nativeOf(cache);
+      if (name !== undefined) throw new ConfigError('cache is a Cache, which keeps its name; leave name out');
     }
     this.#port = port;
     this.#host = unixSocket && host === undefined ? undefined : address(host ?? '127.0.0.1');
@@ -145,7 +154,7 @@ class Server {
           unixMask: options.unixMask,
           tls,
           testCertificates: typeof options.tls === 'string' ? options.tls === 'test-mutual' : undefined,
-          users: options.users && users(options.users),
+          users: options.users,
           sasl: options.auth === 'sasl',
           threads: options.threads,
           maxConnections: options.maxConnections,
@@ -161,14 +170,15 @@ class Server {
       throw refined(error);
     }
     this.#listening = this.#native.addresses();
-    this.#tls = this.#native.tls() ?? undefined;
     // Where it will be again.
     this.#port = this.#at('tcp')?.port ?? this.#port;
     return this;
   }
 
-  async #close({ graceful = false, timeout = 5 } = {}) {
+  async #close(options = {}) {
     // Before anything is touched.
+    checkNames(options, OF_CLOSE, 'close');
+    const { graceful = false, timeout = 5 } = options;
     argument('graceful', graceful, 'boolean');
     argument('timeout', timeout, 'number');
     if (!(timeout >= 0)) {
@@ -206,14 +216,14 @@ class Server {
   /** Keeps the process alive until it is closed. */
   ref() {
     this.#live();
-    this.#hold ??= setInterval(() => {}, 2 ** 30);
+    this.#release ??= hold();
     return this;
   }
 
   /** Lets the process end, which is how it starts. */
   unref() {
-    clearInterval(this.#hold);
-    this.#hold = undefined;
+    this.#release?.();
+    this.#release = undefined;
     return this;
   }
 
@@ -257,25 +267,24 @@ class Server {
   get url() {
     const path = this.unixSocket;
     if (path !== undefined && this.#at('tcp') === undefined) return `memcache://${encodeURI(path)}`;
-    return `${this.#tls === undefined ? 'memcache' : 'memcaches'}://${this.address}`;
+    return `${this.#options.tls ? 'memcaches' : 'memcache'}://${this.address}`;
   }
 
   get tls() {
-    this.#live();
-    return this.#tls;
+    const running = this.#live();
+    return call(() => running.tls()) ?? undefined;
   }
 
   tlsOptions() {
-    const tls = this.tls;
-    if (tls === undefined) throw new ConfigError("this server has no TLS; start it with { tls: 'test' }");
+    const running = this.#live();
+    if (!this.#options.tls) throw new ConfigError("this server has no TLS; start it with { tls: 'test' }");
+    const { host, port } = this;
+    // Test certificates are in memory, and stay there.
+    const pem = running.clientPem();
+    if (pem) return { host, port, ca: Buffer.from(pem.ca), cert: Buffer.from(pem.certificate), key: Buffer.from(pem.key) };
+    const { ca, clientCertificate, clientKey } = this.tls;
     const read = (path) => (path === undefined ? undefined : readFileSync(path));
-    return {
-      host: this.host,
-      port: this.port,
-      ca: read(tls.ca),
-      cert: read(tls.clientCertificate),
-      key: read(tls.clientKey),
-    };
+    return { host, port, ca: read(ca), cert: read(clientCertificate), key: read(clientKey) };
   }
 
   // What is inside.
@@ -418,9 +427,7 @@ function whole(what, number, least, most) {
 }
 
 function argument(name, value, kind) {
-  if (typeof value === kind) return;
-  const error = new TypeError(`${name} is a ${kind}, not ${inspect(value)}`);
-  throw Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+  if (typeof value !== kind) throw wrongType(`${name} is a ${kind}, not ${inspect(value)}`);
 }
 
 function joined({ host, port }) {
@@ -434,9 +441,16 @@ function address(host) {
   throw new ConfigError(`host is an IP address to listen at, such as '127.0.0.1' or '::1', not ${inspect(host)}`);
 }
 
+/** Users as pairs, of a Map of any realm or a plain object. */
 function users(given) {
-  const pairs = given instanceof Map ? [...given] : Object.entries(given);
-  return pairs.map(([name, password]) => ({ name, password }));
+  if (typeof given !== 'object' || given === null || (Symbol.iterator in given && !types.isMap(given))) {
+    throw new ConfigError(`users must be a Map or an object of passwords by name, got ${inspect(given)}`);
+  }
+  const pairs = types.isMap(given) ? [...given] : Object.entries(given);
+  return pairs.map(([name, password]) => {
+    if (typeof name === 'string' && typeof password === 'string') return { name, password };
+    throw new ConfigError('users must be strings: passwords by name');
+  });
 }
 
-module.exports = { Cluster, Server };
+module.exports = { Cluster: branded(Cluster), Server: branded(Server) };

@@ -1,6 +1,8 @@
 // Events of a server, as they happen.
 'use strict';
 
+const { branded } = require('./brand.js');
+
 const END = { done: true, value: undefined };
 
 /** An event, of a line of memcached's log. */
@@ -88,4 +90,4 @@ class Watch {
   }
 }
 
-module.exports = { Watch };
+module.exports = { Watch: branded(Watch) };

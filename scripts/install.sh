@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts what was built where it belongs, or takes it away: install.sh install|uninstall DAEMON LIBRARIES
-# PREFIX and DESTDIR come from the environment. Versions are those of the header.
+# PREFIX, DESTDIR and STRIP come from the environment. Versions are those of the header.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 verb=$1 daemon=$2 libraries=$3
@@ -15,11 +15,30 @@ files=(
     lib/cmake/memcache_rs/memcache_rs-config-version.cmake
 )
 
+# Tells the loader of the library, where it looks into that directory and may be told.
+refresh_loader() {
+    PATH=$PATH:/usr/sbin:/sbin
+    if [ -n "${DESTDIR:-}" ] || ! command -v ldconfig >/dev/null; then return; fi
+    if [ "$(id -u)" = 0 ]; then ldconfig || true; fi
+    if [ "$verb" = install ] && ! ldconfig -p | grep -qF "$prefix/lib/libmemcache_rs.so.$abi"; then
+        echo "install: the loader does not find $prefix/lib/libmemcache_rs.so.$abi. Start programs with" \
+            "LD_LIBRARY_PATH=$prefix/lib, or link them with -Wl,-rpath,$prefix/lib. If $prefix/lib is listed in" \
+            "/etc/ld.so.conf, run ldconfig as root instead."
+    fi
+}
+
 if [ "$verb" = uninstall ]; then
     for file in "${files[@]}"; do rm -f "$root/$file"; done
     rmdir "$root/lib/cmake/memcache_rs" 2>/dev/null || true
+    refresh_loader
     exit
 fi
+
+# Installs a binary without the debug information that the build directory keeps: put MODE FROM TO HOW-TO-STRIP
+put() {
+    install -D -m "$1" "$2" "$root/$3"
+    "${STRIP:-strip}" "$4" "$root/$3"
+}
 
 fill() {
     install -d "$(dirname "$root/$2")"
@@ -27,12 +46,13 @@ fill() {
     chmod 644 "$root/$2"
 }
 # The daemon may have been left out of the build.
-if [ -e "$daemon" ]; then install -D -m 755 "$daemon" "$root/bin/memcached-rs"; fi
+if [ -e "$daemon" ]; then put 755 "$daemon" bin/memcached-rs --strip-all; fi
 install -D -m 644 include/memcache_rs.h "$root/include/memcache_rs.h"
-install -D -m 644 "$libraries/libmemcache_rs.a" "$root/lib/libmemcache_rs.a"
-install -D -m 755 "$libraries/libmemcache_rs.so" "$root/lib/libmemcache_rs.so.$version"
+put 644 "$libraries/libmemcache_rs.a" lib/libmemcache_rs.a --strip-debug
+put 755 "$libraries/libmemcache_rs.so" "lib/libmemcache_rs.so.$version" --strip-unneeded
 ln -sf "libmemcache_rs.so.$version" "$root/lib/libmemcache_rs.so.$abi"
 ln -sf "libmemcache_rs.so.$abi" "$root/lib/libmemcache_rs.so"
 fill capi/install/memcache_rs.pc.in lib/pkgconfig/memcache_rs.pc
 fill capi/install/memcache_rs-config.cmake lib/cmake/memcache_rs/memcache_rs-config.cmake
 fill capi/install/memcache_rs-config-version.cmake lib/cmake/memcache_rs/memcache_rs-config-version.cmake
+refresh_loader

@@ -70,3 +70,16 @@ for file in memcache-rs/LICENSE-MIT memcache-rs/README.md memcache-rs/index.d.mt
 done
 if [ -e node_modules/memcache-rs/install.js ]; then echo "node: what is published builds nothing" >&2; exit 1; fi
 npx memcached-rs -V
+if readelf --sections --wide node_modules/@memcache-rs/"$platform"/memcache-rs.node | grep -q '\.debug_info'; then
+    echo "node: what is published has debug information" >&2
+    exit 1
+fi
+
+echo "node: the package of a checkout, installed in a new directory"
+mkdir "$packed/copy"
+cd "$packed/copy"
+echo '{ "private": true }' >package.json
+MEMCACHE_RS_PROFILE=extension "${npm[@]}" install --offline --install-links "$root/node" >/dev/null
+node -e 'require("memcache-rs").Server.start()'
+installed=$(echo node_modules/*)
+[ "$installed" = node_modules/memcache-rs ] || { echo "node: $installed are installed" >&2; exit 1; }

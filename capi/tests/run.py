@@ -32,10 +32,11 @@ def functions() -> dict[str, str]:
     return {name: " ".join(parameters.split()) for name, parameters in found}
 
 
-def run(command: list, **options) -> None:
+def run(command: list, **options) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PATIENCE, **options)
     if done.returncode != 0:
         raise RuntimeError(f"failed ({done.returncode}): {' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def check_symbols(library: Path, names: set[str]) -> None:
@@ -153,7 +154,12 @@ def check_installed(place: Path, libraries: Path) -> int:
     tree = place / "tree"
     options = {**os.environ, "PREFIX": str(tree), "DESTDIR": ""}
     install = [ROOT / "scripts/install.sh", "install", libraries / "memcached-rs", libraries]
-    run(install, env=options)
+    said = run(install, env=options)
+    if f"LD_LIBRARY_PATH={tree}/lib" not in said:
+        raise RuntimeError(f"make install does not say how a program finds the library:\n{said}")
+    for binary in ["bin/memcached-rs", "lib/libmemcache_rs.so", "lib/libmemcache_rs.a"]:
+        if (tree / binary).exists() and ".debug_info" in run(["readelf", "--sections", "--wide", tree / binary]):
+            raise RuntimeError(f"make install leaves debug information in {binary}")
     source = place / "example"
     shutil.copytree(ROOT / "examples/c", source)
     [(_, printed)] = blocks(ROOT / "examples/c/README.md", "sh")

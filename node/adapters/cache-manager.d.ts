@@ -8,5 +8,18 @@ export type StoreOptions = AdapterOptions & {
   ttl?: number;
 };
 
-/** A store for cache-manager, 6 or later: `createCache({ stores: [memcacheStore()] })`. */
+/**
+ * Makes a store for cache-manager, 6 or later.
+ *
+ * A value that does not fit into the cache is no error: `set` and `wrap` of cache-manager give the value, and it is not kept.
+ *
+ * @param options Options of a new cache, or `cache`, with `namespace` and `ttl`.
+ * @returns A Keyv of the version that cache-manager has.
+ * @throws {ConfigError} If the options cannot work.
+ * @example
+ * ```js
+ * const cache = createCache({ stores: [memcacheStore({ name: 'pages' })] });
+ * const page = await cache.wrap('page:1', () => render(1), 60_000);
+ * ```
+ */
 export function memcacheStore(options?: StoreOptions): Keyv;

@@ -6,7 +6,7 @@ const { KeyvMemcache } = require('./keyv.js');
 
 /**
  * A Keyv on a cache in this process. An error of the store is one of cache-manager's, which is what it says of `set` and
- * the others, and not an event of the Keyv.
+ * the others, and not an event of the Keyv. A value for which there is no room is no error: `wrap` would lose what it has made.
  */
 function memcacheStore({ namespace = 'keyv', ttl, ...options } = {}) {
   // The program may have another version of it.

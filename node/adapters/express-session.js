@@ -1,10 +1,15 @@
 // A store for express-session, in this process.
 'use strict';
 
+const { inspect } = require('node:util');
+const { classes } = require('../errors.js');
 const { peer } = require('../peer.js');
-const { clear, keysUnder, lasting, opened, short } = require('./shared.js');
+const { clear, keysUnder, lasting, opened, short, upToCentury } = require('./shared.js');
 
 const { Store } = peer('express-session');
+
+/** As it is when this is loaded: a test runner may stop it. */
+const { nextTick } = process;
 
 /** Seconds that a session lives whose cookie ends with the browser: a day. */
 const DAY = 86_400;
@@ -16,11 +21,15 @@ class MemcacheStore extends Store {
 
   constructor({ prefix = 'sess:', ttl = DAY, ...options } = {}) {
     super();
+    if (typeof prefix !== 'string') throw new classes.ConfigError(`prefix must be a string, got ${inspect(prefix)}`);
+    if (!(typeof ttl === 'number' && ttl > 0)) {
+      throw new classes.ConfigError(`ttl must be a number of seconds above 0, got ${inspect(ttl)}`);
+    }
     const { cache, own } = opened(options);
     this.cache = cache;
     this.#own = own;
     this.#prefix = prefix;
-    this.#ttl = ttl;
+    this.#ttl = upToCentury(ttl);
   }
 
   get(sid, callback) {
@@ -81,18 +90,23 @@ class MemcacheStore extends Store {
   }
 
   #ttlOf({ cookie }) {
-    // False, too, is none.
-    const expires = cookie?.expires || undefined;
-    return expires === undefined ? this.#ttl : lasting(Math.max(0, new Date(expires) - Date.now()));
+    const end = endOf(cookie);
+    return end === undefined ? this.#ttl : lasting(Math.max(0, end - Date.now()));
   }
+}
+
+/** The millisecond at which a cookie ends. Null, false and a Date that is none are no end, as in MemoryStore. */
+function endOf(cookie) {
+  const end = cookie?.expires ? Number(new Date(cookie.expires)) : Number.NaN;
+  return Number.isNaN(end) ? undefined : end;
 }
 
 /** A session, of what is stored, unless its cookie is over. */
 function living(text) {
   if (text === undefined) return undefined;
   const session = JSON.parse(text);
-  const expires = session.cookie?.expires || undefined;
-  return expires === undefined || new Date(expires) > Date.now() ? session : undefined;
+  const end = endOf(session.cookie);
+  return end === undefined || end > Date.now() ? session : undefined;
 }
 
 /** Does it now, and tells whoever asked a moment later, as they expect of a store. */
@@ -102,10 +116,10 @@ function answer(callback, work) {
     value = work();
   } catch (error) {
     if (callback === undefined) throw error;
-    process.nextTick(callback, error);
+    nextTick(callback, error);
     return;
   }
-  if (callback !== undefined) process.nextTick(callback, null, value);
+  if (callback !== undefined) nextTick(callback, null, value);
 }
 
 module.exports = { MemcacheStore };

@@ -2,14 +2,27 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { classes } = require('../errors.js');
-const { clear, keysUnder, lasting, opened, short } = require('./shared.js');
+const { clear, isNoRoom, keysUnder, lasting, opened, optionalNumber, short } = require('./shared.js');
 
-const { OutOfMemoryError, ValueTooLargeError } = classes;
+/** Milliseconds of which 32 bits can tell whether they are over. */
+const SOON = 2 ** 31;
 
-/** Keyv itself looks at the milliseconds; none, or 0, is for ever. */
-function seconds(ttl) {
-  return ttl > 0 ? lasting(ttl) : undefined;
+/**
+ * A time to live of Keyv, as a cache has it. As in Keyv, none, 0 and NaN are for ever, and a negative one is over.
+ *
+ * The cache counts seconds. Keyv looks at the milliseconds where it reads a value, and asks the store where it does not, so the
+ * low 32 bits of the moment stand in the item's flags. 0 stands for a moment that is far away.
+ */
+function lifetime(ttl) {
+  const milliseconds = optionalNumber('ttl', ttl) || undefined;
+  if (milliseconds === undefined) return {};
+  if (milliseconds < 0) return { ttl: 0 };
+  return { ttl: lasting(milliseconds), flags: milliseconds < SOON ? (Date.now() + milliseconds) >>> 0 || 1 : 0 };
+}
+
+/** Whether an item's moment is over, though its last second is not. */
+function isOver({ flags }) {
+  return flags !== 0 && (Date.now() - flags) >>> 0 < SOON;
 }
 
 /**
@@ -39,29 +52,35 @@ class KeyvMemcache extends EventEmitter {
   }
 
   async has(key) {
-    return this.cache.has(short(key));
+    return this.#has(key);
   }
 
   async hasMany(keys) {
-    return keys.map((key) => this.cache.has(short(key)));
+    return keys.map((key) => this.#has(key));
+  }
+
+  #has(key) {
+    const item = this.cache.getItem(short(key));
+    return item !== undefined && !isOver(item);
   }
 
   async set(key, value, ttl) {
-    this.cache.set(short(key), value, seconds(ttl));
-    return true;
+    return this.#set(key, value, ttl);
   }
 
   async setMany(entries) {
-    return entries.map(({ key, value, ttl }) => {
-      try {
-        this.cache.set(short(key), value, seconds(ttl));
-        return true;
-      } catch (error) {
-        // The others may well fit.
-        if (error instanceof ValueTooLargeError || error instanceof OutOfMemoryError) return false;
-        throw error;
-      }
-    });
+    return entries.map(({ key, value, ttl }) => this.#set(key, value, ttl));
+  }
+
+  /** Whether it is stored: Keyv gives that to its caller, who goes on with the value. */
+  #set(key, value, ttl) {
+    try {
+      this.cache.set(short(key), value, lifetime(ttl));
+      return true;
+    } catch (error) {
+      if (isNoRoom(error)) return false;
+      throw error;
+    }
   }
 
   async delete(key) {

@@ -127,10 +127,39 @@ test('namespaces, default times, and the cache of a server', async (t) => {
   assert.ok(!server.cache.has('two:key'));
 });
 
-test('what cannot be stored is an error of set', async (t) => {
+test('a value for which there is no room is not lost: wrap gives it to all who asked', async (t) => {
+  const { store, cache: memcache } = made(t);
+  const cache = createCache({ stores: [store] });
+  const large = 'x'.repeat(2 << 20);
+  let calls = 0;
+  const make = async () => {
+    calls += 1;
+    return large;
+  };
+  const all = await Promise.all([1, 2, 3, 4, 5].map(() => cache.wrap('key', make, 60_000)));
+  assert.ok(all.every((value) => value === large));
+  assert.equal(calls, 1);
+  assert.equal(memcache.size, 0);
+  assert.equal(await cache.set('key', large), large);
+  await cache.mset([
+    { key: 'key', value: large },
+    { key: 'other', value: 1 },
+  ]);
+  assert.deepEqual(await cache.mget(['key', 'other']), [undefined, 1]);
+});
+
+test('times to live that are no ordinary numbers', async (t) => {
   const { store } = made(t);
   const cache = createCache({ stores: [store] });
-  await assert.rejects(cache.set('key', 'x'.repeat(2 << 20)), { name: 'ValueTooLargeError' });
+  for (const ttl of [Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY, Number.NaN, 0]) {
+    assert.equal(await cache.wrap(`key ${ttl}`, () => 'made', ttl), 'made');
+    assert.equal(await cache.get(`key ${ttl}`), 'made');
+  }
+  await cache.set('key', 'value', -1);
+  assert.equal(await cache.get('key'), undefined);
+});
+
+test('a store that is closed is an error of set', async () => {
   const own = createCache({ stores: [memcacheStore({ memoryLimit: 16 << 20 })] });
   await own.set('key', 'value');
   await own.disconnect();

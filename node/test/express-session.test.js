@@ -95,6 +95,29 @@ test('sessions live as long as their cookies, by the clock of the cache', async 
   assert.equal(await get('browser'), undefined);
 });
 
+test('times to live that are no ordinary numbers', async (t) => {
+  for (const ttl of [Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER, 100 * 366 * 86_400]) {
+    const store = new MemcacheStore({ ttl });
+    t.after(() => store.close());
+    const { get, set, touch } = promised(store);
+    await set('a', { cookie: {}, name: 'Ada' });
+    await touch('a', { cookie: {} });
+    assert.equal((await get('a')).name, 'Ada');
+    assert.equal(store.cache.getItem('sess:a').ttl, undefined);
+    // A Date that is none, as of a cookie that lasts for Infinity.
+    await set('b', { cookie: { expires: new Date(Number.NaN) }, name: 'Bob' });
+    assert.equal((await get('b')).name, 'Bob');
+  }
+  for (const ttl of [0, -1, Number.NaN, '60', new Date(), null]) {
+    assert.throws(() => new MemcacheStore({ ttl }), {
+      name: 'ConfigError',
+      message: /^ttl must be a number of seconds above 0/,
+    });
+  }
+  assert.throws(() => new MemcacheStore({ prefix: 5 }), { name: 'ConfigError', message: /^prefix must be/ });
+  assert.throws(() => new MemcacheStore({ cache: {} }), { name: 'ConfigError' });
+});
+
 test('a store leaves alone what is not its own', async (t) => {
   const cache = new Cache();
   t.after(() => cache.close());

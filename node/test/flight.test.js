@@ -135,15 +135,55 @@ test('who asks for what it is making is told so', async (t) => {
   assert.equal(String(await c.getOrSet('key', () => c.getOrSet('other', () => 'inner'))), 'inner');
 });
 
-test('a cache that is closed meanwhile leaves nobody waiting', async () => {
+test('a value that does not fit is made once, and all who asked get it', async (t) => {
+  const c = cache(t);
+  const large = Buffer.alloc(2 << 20, 'x');
+  const { promise, resolve } = gate();
+  let made = 0;
+  const make = () => {
+    made += 1;
+    return promise;
+  };
+  const all = [1, 2, 3, 4, 5].map(() => c.getOrSet('key', make, 60));
+  resolve(large);
+  assert.ok((await Promise.all(all)).every((value) => value.equals(large)));
+  assert.equal(made, 1);
+  // It is not kept.
+  assert.equal(c.has('key'), false);
+  assert.equal(String(await c.getOrSet('key', () => 'small')), 'small');
+  // Nor what was there before, of which it was to be the new one.
+  c.invalidate('key');
+  assert.ok((await c.getOrSet('key', () => large)).equals(large));
+  assert.equal(c.has('key'), false);
+});
+
+test('a value for which no memory is left is its caller’s all the same', async (t) => {
+  const c = cache(t, { memoryLimit: 8 << 20, evictions: false });
+  const value = Buffer.alloc(100_000, 'x');
+  let n = 0;
+  for (; n < 200; n += 1) assert.ok((await c.getOrSet(`key${n}`, () => value)).equals(value));
+  assert.ok(c.size < n);
+});
+
+test('times that are none are refused before anything is made', async (t) => {
+  const c = cache(t);
+  const make = () => assert.fail('it is made');
+  for (const options of [-1, Number.NaN, { ttl: 1e12 }, { ttl: 60, staleFor: 1e12 }, { ttl: '60' }]) {
+    await assert.rejects(c.getOrSet('key', make, options), { name: 'InvalidTTLError' }, String(options));
+  }
+  for (const options of [{ tll: 60 }, new Map([['ttl', 60]]), [60]]) {
+    await assert.rejects(c.getOrSet('key', make, options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+  }
+});
+
+test('a cache that is closed meanwhile leaves nobody waiting, and loses nothing', async () => {
   const c = new Cache();
   const { promise, resolve } = gate();
   const first = c.getOrSet('key', () => promise);
-  const second = c.getOrSet('key', () => promise);
+  const second = c.getOrSet('key', () => assert.fail('the first does'));
   c.close();
   resolve('value');
-  await assert.rejects(first, { name: 'ClosedError' });
-  await assert.rejects(second, { name: 'ClosedError' });
+  assert.deepEqual((await Promise.all([first, second])).map(String), ['value', 'value']);
   await assert.rejects(
     c.getOrSet('key', () => ''),
     { name: 'ClosedError' },

@@ -2,10 +2,11 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { existsSync, readFileSync } = require('node:fs');
+const { appendFileSync, existsSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { test } = require('node:test');
-const { PACKAGE, jest, node, project, vitest } = require('./project.js');
+const { PACKAGE, jest, node, project, start, vitest } = require('./project.js');
+const { refuses } = require('./support.js');
 
 // What the projects share.
 const ASK = `
@@ -84,6 +85,10 @@ const FAILING = `
     for (let n = 0; n < 30; n += 1) await ask(process.env.MEMCACHED, 'get key' + n);
     const cluster = await memcacheCluster(2);
     await ask(cluster.addresses[1], 'get of-a-node');
+    const client = memjs.Client.create(process.env.MEMCACHED);
+    await client.set('of-memjs', 'value', { expires: 60 });
+    await client.get('of-memjs');
+    client.close();
     expect('seen').toBe('not seen');
   });
   test('fails without asking', () => {
@@ -91,10 +96,32 @@ const FAILING = `
   });
 `;
 
+// Tests of a runner whose `faker` replaces its Date and its timers, and does not give them back.
+const FAKED = `
+  const real = Date.now;
+  const years = ['0001', '1960', '1970', '1999', '2037', '2105', '2107', '2500', '9999'];
+
+  for (const year of years) {
+    test('a test at the turn of ' + year, async () => {
+      expect(Math.abs(memcache.clock.time() - real() / 1000)).toBeLessThan(5);
+      faker.useFakeTimers();
+      faker.setSystemTime(new Date(year + '-01-01T00:00:00Z'));
+      memcache.cache.set('key', 'value', 60);
+      expect(await ask(process.env.MEMCACHED, 'get key')).toMatch(/^VALUE/);
+      memcache.clock.freeze();
+      memcache.clock.advance(60);
+      expect(await ask(process.env.MEMCACHED, 'get key')).toBe('END\\r\\n');
+      const cluster = await memcacheCluster(1);
+      expect(Math.abs(cluster.servers[0].clock.time() - real() / 1000)).toBeLessThan(5);
+      expect(String(await memcache.cache.getOrSet('made', async () => 'value'))).toBe('value');
+    });
+  }
+`;
+
 /** That a run of FAILING told what its servers saw. */
 function shown(output) {
   assert.match(output, /memcached at memcache:\/\/127\.0\.0\.1:\d+: last commands\s+\.\.\.\s+/);
-  assert.match(output, /get key29\s+quit/);
+  assert.match(output, /get key29\s+quit\s+binary set of-memjs 0 60 5\s+binary get of-memjs\s/);
   assert.match(output, /get of-a-node\s+quit/);
   assert.doesNotMatch(output, /get of-another-test/);
   assert.doesNotMatch(output, /get key3\s/);
@@ -118,6 +145,8 @@ for (const [name, settings] of Object.entries({
   threads: { pool: 'threads', maxWorkers: 2 },
   'processes that run several files': { pool: 'forks', maxWorkers: 2, isolate: false },
   'threads that run several files': { pool: 'threads', maxWorkers: 2, isolate: false },
+  'contexts of threads': { pool: 'vmThreads', maxWorkers: 2 },
+  'contexts of processes': { pool: 'vmForks', maxWorkers: 2 },
 })) {
   test(`Vitest: ${name}`, async (t) => {
     const root = project(t, ['vitest'], {
@@ -136,17 +165,28 @@ for (const [name, settings] of Object.entries({
 }
 
 test('Vitest: settings, and a test that fails', async (t) => {
-  const root = project(t, ['vitest'], {
+  const root = project(t, ['vitest', 'memjs'], {
     'ask.js': ASK,
     'vitest.config.js': vitestConfig({ provide: { memcache: { memoryLimit: 32 << 20 } } }),
     'settings.test.js': `${VITEST_HEAD}
       test('settings', () => expect(memcache.stats('settings').maxbytes).toBe(32 << 20));`,
-    'failing.test.js': VITEST_HEAD + FAILING,
+    'failing.test.js': `${VITEST_HEAD}import memjs from 'memjs';${FAILING}`,
   });
   const { code, output } = await vitest(root);
   assert.equal(code, 1, output);
   assert.match(output, /Tests +2 failed \| 2 passed \(4\)/);
   shown(output);
+});
+
+test('Vitest: the time of a server is right whatever year a test has set', async (t) => {
+  const root = project(t, ['vitest'], {
+    'ask.js': ASK,
+    'vitest.config.js': vitestConfig({}),
+    'faked.test.js': `${VITEST_HEAD}import { vi as faker } from 'vitest';${FAKED}`,
+  });
+  const { code, output } = await vitest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests +9 passed \(9\)/);
 });
 
 test('Vitest: one server for all', async (t) => {
@@ -201,7 +241,7 @@ test('Jest: processes', async (t) => {
 });
 
 test('Jest: settings, another environment, and a test that fails', async (t) => {
-  const root = project(t, ['jest', 'jest-environment-node'], {
+  const root = project(t, ['jest', 'jest-environment-node', 'memjs'], {
     'ask.cjs': ASK_CJS,
     'environment.cjs': `
       const { TestEnvironment } = require('jest-environment-node');
@@ -225,12 +265,110 @@ test('Jest: settings, another environment, and a test that fails', async (t) => 
         const child = require('node:child_process').execFileSync(process.execPath, ['-p', 'process.env.MEMCACHED']);
         expect(String(child).trim()).toBe(memcache.address);
       });`,
-    'failing.test.cjs': JEST_HEAD + FAILING,
+    'failing.test.cjs': `${JEST_HEAD}const memjs = require('memjs');${FAILING}`,
   });
   const { code, output } = await jest(root);
   assert.equal(code, 1, output);
   assert.match(output, /Tests: +2 failed, 3 passed, 5 total/);
   shown(output);
+});
+
+test('Jest: the time of a server is right whatever year a test has set', async (t) => {
+  const root = project(t, ['jest'], {
+    'ask.cjs': ASK_CJS,
+    'jest.config.cjs': jestConfig({ testMatch: ['**/*.test.cjs'] }),
+    'faked.test.cjs': `${JEST_HEAD}const faker = jest;${FAKED}`,
+  });
+  const { code, output } = await jest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests: +9 passed, 9 total/);
+});
+
+test('Jest: errors and arguments are those of the test, whatever copy of the package they are of', async (t) => {
+  const root = project(t, ['jest'], {
+    'jest.config.cjs': jestConfig({ testMatch: ['**/*.test.cjs'] }),
+    'realms.test.cjs': `
+      const package_ = require('memcache-rs');
+      jest.resetModules();
+      const other = require('memcache-rs');
+
+      const server = async (options) => {
+        const made = await package_.Server.start(options);
+        await made.close();
+      };
+
+      test('copies', () => expect(other.Server).not.toBe(package_.Server));
+
+      for (const { InvalidKeyError, InvalidTTLError, MemcacheError, ConfigError, ClosedError } of [package_, other]) {
+        test('errors of the server of the test file', async () => {
+          const { cache } = memcache;
+          for (const Kind of [InvalidKeyError, MemcacheError, Error]) {
+            expect(() => cache.get('')).toThrow(Kind);
+            await expect(cache.getOrSet('', () => '')).rejects.toThrow(Kind);
+          }
+          expect(() => cache.set('key', 'value', -1)).toThrow(InvalidTTLError);
+          expect(() => cache.set('key', 'value', -1)).not.toThrow(InvalidKeyError);
+          expect(() => cache.get(5)).toThrow(TypeError);
+          expect(() => cache.incr('key', -1)).toThrow(RangeError);
+          expect(() => memcache.faults.delay('1')).toThrow(TypeError);
+          expect(() => memcache.watch('nothing')).toThrow(ConfigError);
+          await expect(memcacheCluster(0)).rejects.toThrow(ConfigError);
+          await expect(memcache.close({ timeout: -1 })).rejects.toThrow(RangeError);
+          await memcache.close();
+          expect(() => memcache.cache).toThrow(ClosedError);
+        });
+
+        test('a class that a test derives is its own', () => {
+          class Own extends InvalidKeyError {}
+          expect(() => memcache.cache.get('')).not.toThrow(Own);
+          expect(new Own()).toBeInstanceOf(Own);
+          expect(new Own()).toBeInstanceOf(InvalidKeyError);
+        });
+      }
+
+      test('objects', async () => {
+        for (const copy of [package_, other]) {
+          expect(memcache).toBeInstanceOf(copy.Server);
+          expect(memcache.cache).toBeInstanceOf(copy.Cache);
+          expect(memcache.clock).toBeInstanceOf(copy.Clock);
+          expect(memcache.faults).toBeInstanceOf(copy.Faults);
+          expect(await memcacheCluster(1)).toBeInstanceOf(copy.Cluster);
+          expect(copy.Cache.prototype instanceof copy.Server).toBe(false);
+        }
+        expect(new Map()).not.toBeInstanceOf(package_.Cache);
+        expect(memcache.cache.getMany(['nothing'])).toBeInstanceOf(Map);
+      });
+
+      test('a cache of another copy', async () => {
+        const cache = new other.Cache();
+        const served = await package_.Server.start({ cache });
+        expect(served.cache).toBe(cache);
+        served.cache.set('key', 'value', new Date(Date.now() + 60_000));
+        expect(cache.getItem('key').ttl).toBeGreaterThan(50);
+        await served.close();
+        const { KeyvMemcache } = require('memcache-rs/keyv');
+        const store = new KeyvMemcache({ cache: memcache.cache });
+        await store.set('key', 'value', 1000);
+        expect(memcache.cache.getString('key')).toBe('value');
+      });
+
+      test('users of a Map are asked for', async () => {
+        const cluster = await memcacheCluster(1, { users: new Map([['Ada', 'secret']]), auth: 'text' });
+        const { ask } = require('./ask.cjs');
+        const answers = await ask(cluster.addresses[0], 'get key', 'set auth 0 0 10', 'Ada secret', 'get key');
+        expect(answers).toBe('CLIENT_ERROR unauthenticated\\r\\nSTORED\\r\\nEND\\r\\n');
+      });
+
+      test('arguments that cannot be understood are errors', async () => {
+        const wrong = [new Map([['users', {}]]), { users: [['Ada', 'secret']] }, { users: new Map([['Ada', 5]]) }, { cache: new Map() }];
+        for (const options of wrong) await expect(server(options)).rejects.toThrow(package_.ConfigError);
+      });
+    `,
+    'ask.cjs': ASK_CJS,
+  });
+  const { code, output } = await jest(root);
+  assert.equal(code, 0, output);
+  assert.match(output, /Tests: +9 passed, 9 total/);
 });
 
 test('Jest: one server for all', async (t) => {
@@ -258,6 +396,70 @@ test('Jest: one server for all', async (t) => {
     assert.match(output, /Tests: +3 passed, 3 total/);
     assert.doesNotMatch(output, /did not exit|force exited/);
   }
+});
+
+test('Jest: one server at any time, however often the setup is called', async (t) => {
+  const setup = require('memcache-rs/global-setup');
+  const teardown = require('memcache-rs/global-teardown');
+  assert.equal((await import('memcache-rs/global-teardown')).default, teardown);
+  t.after(teardown);
+  const lives = async (place) => !(await refuses(Number(place.split(':')[1])));
+  await setup({}, { testEnvironmentOptions: { memcache: { memoryLimit: 32 << 20 } } });
+  const first = process.env.MEMCACHED;
+  await setup({}, { testEnvironmentOptions: {} });
+  const second = process.env.MEMCACHED;
+  assert.notEqual(first, second);
+  assert.deepEqual([await lives(first), await lives(second)], [false, true]);
+  await teardown();
+  assert.equal(await lives(second), false);
+  await teardown();
+});
+
+test('Jest: watch mode', async (t) => {
+  const root = project(t, ['jest'], {
+    'ask.cjs': ASK_CJS,
+    'jest.config.cjs': jestConfig({
+      testEnvironment: 'node',
+      globalSetup: 'memcache-rs/global-setup',
+      globalTeardown: 'memcache-rs/global-teardown',
+      testMatch: ['**/*.test.cjs'],
+      watchPathIgnorePatterns: ['places'],
+    }),
+    'watched.test.cjs': `${JEST_HEAD}
+      const { appendFileSync, readFileSync } = require('node:fs');
+      test('one server', async () => {
+        const { MEMCACHED } = process.env;
+        appendFileSync('places', MEMCACHED + '\\n');
+        const places = new Set(readFileSync('places', 'utf8').trim().split('\\n'));
+        places.delete(MEMCACHED);
+        expect(await ask(MEMCACHED, 'mn')).toBe('MN\\r\\n');
+        for (const place of places) await expect(ask(place, 'mn')).rejects.toThrow('ECONNREFUSED');
+      });`,
+  });
+  const child = start(root, ['node_modules/jest/bin/jest.js', '--cacheDirectory=.jest', '--watchAll']);
+  t.after(() => child.kill('SIGKILL'));
+  const ends = [];
+  let output = '';
+  const ended = (number) =>
+    new Promise((resolve, reject) => {
+      child.on('exit', () => reject(new Error(output)));
+      const look = () => output.split('Ran all test suites').length > number && resolve();
+      ends.push(look);
+      look();
+    });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk;
+      for (const look of ends) look();
+    });
+  }
+  await ended(1);
+  // A change is another run, once Jest has begun to look for changes.
+  const change = setInterval(() => appendFileSync(join(root, 'watched.test.cjs'), '// changed\n'), 1000);
+  t.after(() => clearInterval(change));
+  await ended(2);
+  assert.doesNotMatch(output, /Tests: +1 failed/);
+  assert.ok(new Set(readFileSync(join(root, 'places'), 'utf8').trim().split('\n')).size > 1);
 });
 
 test('Jest: what a test leaves running ends with the process', async (t) => {
@@ -338,9 +540,10 @@ test('node:test: servers of tests', async (t) => {
 });
 
 test('node:test: a test that fails', async (t) => {
-  const root = project(t, [], {
+  const root = project(t, ['memjs'], {
     'ask.js': ASK,
     'failing.test.js': `${NODE_HEAD}
+      import memjs from 'memjs';
       test('passes', async (t) => {
         await ask((await memcache(t)).address, 'get of-another-test');
       });
@@ -349,6 +552,10 @@ test('node:test: a test that fails', async (t) => {
         for (let n = 0; n < 30; n += 1) await ask(server.address, 'get key' + n);
         const cluster = await memcacheCluster(t, 2);
         await ask(cluster.addresses[1], 'get of-a-node');
+        const client = memjs.Client.create(server.address);
+        await client.set('of-memjs', 'value', { expires: 60 });
+        await client.get('of-memjs');
+        client.close();
         assert.equal('seen', 'not seen');
       });
       test('fails without asking', async (t) => {

@@ -120,15 +120,13 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     assert.equal(await there(), 1);
   });
 
-  test(`${name}: what is too large is not stored, and said`, async (t) => {
-    const cache = new Cache();
+  test(`${name}: a value for which there is no room fails nothing, it is not kept`, async (t) => {
+    const cache = new Cache({ memoryLimit: 8 << 20, evictions: false });
     t.after(() => cache.close());
-    const errors = [];
-    const keyv = new Kind({ store: new KeyvMemcache({ cache }) });
-    keyv.on('error', (error) => errors.push(error.name ?? error));
+    const keyv = new Kind({ store: new KeyvMemcache({ cache }), throwOnErrors: true });
+    keyv.on('error', assert.fail);
     await keyv.set('key', 'small');
     assert.equal(await keyv.set('key', 'x'.repeat(2 << 20)), false);
-    assert.deepEqual(errors, ['ValueTooLargeError']);
     assert.equal(await keyv.get('key'), undefined);
     const many = [
       { key: 'key', value: 'x'.repeat(2 << 20) },
@@ -136,8 +134,60 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     ];
     assert.deepEqual(await keyv.setMany(many), [false, true]);
     assert.deepEqual(await keyv.getMany(['key', 'other']), [undefined, 'y']);
+    // Until the memory is exhausted.
+    let n = 0;
+    while (await keyv.set(`key${n}`, 'x'.repeat(100_000))) assert.ok(n++ < 100);
+    assert.ok(n > 10);
+  });
+
+  test(`${name}: times to live that are no ordinary numbers`, async (t) => {
+    const keyv = made(t);
+    for (const ttl of [Number.MAX_SAFE_INTEGER, Number.MAX_VALUE, Number.POSITIVE_INFINITY, Number.NaN, 0, undefined]) {
+      assert.equal(await keyv.set('key', 'value', ttl), true, String(ttl));
+      assert.equal(await keyv.get('key'), 'value', String(ttl));
+      assert.equal(await keyv.has('key'), true, String(ttl));
+      await keyv.delete('key');
+      assert.deepEqual(await keyv.setMany([{ key: 'key', value: 'value', ttl }]), [true], String(ttl));
+      assert.equal(await keyv.get('key'), 'value', String(ttl));
+      await keyv.delete('key');
+    }
+  });
+
+  test(`${name}: a value that is over is not there, to the millisecond`, async (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const keyv = made(t);
+    await keyv.set('key', 'value', 100);
+    await keyv.set('minute', 'value', 60_000);
+    await keyv.set('month', 'value', 30 * 86_400_000);
+    assert.deepEqual(await keyv.hasMany(['key', 'minute', 'month']), [true, true, true]);
+    t.mock.timers.tick(101);
+    assert.equal(await keyv.has('key'), false);
+    assert.deepEqual(await keyv.hasMany(['key', 'minute', 'month']), [false, true, true]);
+    t.mock.timers.tick(59_901);
+    assert.deepEqual(await keyv.hasMany(['key', 'minute', 'month']), [false, false, true]);
+    assert.deepEqual(await keyv.getMany(['key', 'minute', 'month']), [undefined, undefined, 'value']);
   });
 }
+
+test('what Keyv does not look at itself is told by the store', async (t) => {
+  const store = new KeyvMemcache();
+  t.after(() => store.disconnect());
+  // As Keyv 5 has it: over already.
+  assert.equal(await store.set('key', 'value', -1), true);
+  assert.equal(await store.has('key'), false);
+  for (const ttl of [new Date(), '1000', 1000n, {}]) {
+    await assert.rejects(store.set('key', 'value', ttl), { name: 'TypeError', message: /^ttl must be a number, got / });
+  }
+});
+
+test('a key may be empty', async (t) => {
+  const store = new KeyvMemcache();
+  t.after(() => store.disconnect());
+  assert.equal(await store.set('', 'value'), true);
+  assert.equal(await store.get(''), 'value');
+  assert.deepEqual(await store.getMany(['', 'other']), ['value', undefined]);
+  assert.equal(await store.delete(''), true);
+});
 
 test('threads share a cache by its name', async (t) => {
   const store = new KeyvMemcache({ name: 'keyv', memoryLimit: 16 << 20 });
@@ -170,7 +220,7 @@ test('both module systems have the same class, and mistakes are refused', async 
   assert.equal((await import('memcache-rs/keyv')).KeyvMemcache, KeyvMemcache);
   const cache = new Cache();
   t.after(() => cache.close());
-  for (const options of [{ cache, memoryLimit: 16 << 20 }, { memory: 1 }]) {
+  for (const options of [{ cache, memoryLimit: 16 << 20 }, { memory: 1 }, { cache: {} }, { cache: new Map() }]) {
     assert.throws(() => new KeyvMemcache(options), { name: 'ConfigError' });
   }
   const own = new KeyvMemcache();

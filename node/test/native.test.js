@@ -24,7 +24,7 @@ test('no binary', (t) => {
     assert.equal(error.code, 'ERR_MEMCACHE_NO_BINARY');
     assert.match(
       error.message,
-      /^memcache-rs has no binary for [a-z0-9-]+: install it without --omit=optional, .* "npm install \.\/node"\.$/,
+      /^memcache-rs has no binary for [a-z0-9-]+: install it without --omit=optional, .* "npm install --install-links CHECKOUT\/node"\.$/,
     );
     assert.equal(error.cause.code, 'MODULE_NOT_FOUND');
     return true;

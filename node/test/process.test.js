@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
-const { existsSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
 const net = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
@@ -95,6 +95,36 @@ test('a killed process blocks nobody', async (t) => {
   await assert.rejects(Server.start({ unixSocket: path }), { name: 'StartError', system: 'EADDRINUSE' });
   assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
 });
+
+for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGKILL']) {
+  test(`${signal} leaves no key, and a directory that the next start removes`, async () => {
+    const before = directories();
+    const left = () => directories().filter((name) => !before.includes(name));
+    const program = (kind, more = '') => `
+      memcache.Server.start({ tls: ${kind}, unixSocket: true, host: '127.0.0.1' }).then((server) => {
+        server.tlsOptions();
+        ${more}
+        process.kill(process.pid, '${signal}');
+      });
+      setTimeout(() => {}, 10_000);`;
+    assert.equal((await run(program("'test'"))).signal, signal);
+    assert.deepEqual(
+      left().map((name) => readdirSync(join(tmpdir(), name)).sort()),
+      [['lock', 'memcached.sock']],
+    );
+    // One whose program has asked for files.
+    assert.equal((await run(program("'test-mutual'", 'server.tls.key;'))).signal, signal);
+    const [directory, ...others] = left();
+    assert.deepEqual(others, []);
+    assert.ok(existsSync(join(tmpdir(), directory, 'server-key.pem')));
+    // A directory that a server uses stays.
+    const servers = [await Server.start({ unixSocket: true }), await Server.start({ unixSocket: true })];
+    assert.equal(left().length, 2);
+    for (const { unixSocket: path } of servers) assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
+    await Promise.all(servers.map((server) => server.close()));
+    assert.deepEqual(left(), []);
+  });
+}
 
 test('signals end it as they end any process', async () => {
   const before = directories().length;

@@ -31,14 +31,20 @@ function link(to, path) {
   symlinkSync(to, path);
 }
 
-/** Runs Node there, as if no test of this package ran it; gives all that was said. */
-async function node(root, args, env = {}) {
+/** Starts Node there, as if no test of this package ran it. */
+function start(root, args, env = {}) {
   const clean = Object.entries(process.env).filter(([name]) => !/^(NODE_|JEST_|VITEST|MEMCACHED$|FORCE_COLOR$)/.test(name));
-  const child = spawn(process.execPath, args, {
+  return spawn(process.execPath, args, {
     cwd: root,
     env: { ...Object.fromEntries(clean), NO_COLOR: '1', CI: 'true', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
   });
+}
+
+/** Runs Node there; gives all that was said. */
+async function node(root, args, env) {
+  const child = start(root, args, env);
+  child.stdin.end();
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const [code] = await once(child, 'close');
@@ -48,4 +54,4 @@ async function node(root, args, env = {}) {
 const vitest = (root, ...args) => node(root, ['node_modules/vitest/vitest.mjs', 'run', ...args]);
 const jest = (root, ...args) => node(root, ['node_modules/jest/bin/jest.js', '--cacheDirectory=.jest', ...args]);
 
-module.exports = { PACKAGE, jest, node, project, vitest };
+module.exports = { PACKAGE, jest, node, project, start, vitest };

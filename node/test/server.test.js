@@ -160,12 +160,17 @@ describe('TLS', () => {
   }
 
   test('with certificates made on the spot', async (t) => {
+    const before = directories().length;
     const server = await serve(t, { tls: 'test' });
     assert.match(server.url, /^memcaches:/);
     assert.equal(await over(server.tlsOptions()), 'MN\r\n');
+    // No file has been written until the program asks for some.
+    assert.equal(directories().length, before);
     const { ca, certificate, verifyClients } = server.tls;
     assert.equal(verifyClients, false);
     assert.equal(statSync(ca).mode & 0o777, 0o600);
+    assert.equal(server.tls.certificate, certificate);
+    assert.equal(await over(server.tlsOptions()), 'MN\r\n');
     await server.close();
     assert.equal(existsSync(certificate), false);
     // And with those of files.
@@ -371,6 +376,46 @@ test('commands are recorded if that is wanted', async (t) => {
   assert.deepEqual(server.lastCommands, ['get a', 'mg b v', 'quit']);
   server.clearCommands();
   assert.deepEqual(server.lastCommands, []);
+  // A get of the binary protocol, whose header is 24 bytes.
+  const header = Buffer.alloc(24);
+  header.set([0x80, 0x00, 0, 1]);
+  header.writeUInt32BE(1, 8);
+  const socket = net.connect(place(server));
+  socket.write(Buffer.concat([header, Buffer.from('a')]));
+  await once(socket, 'data');
+  socket.destroy();
+  assert.deepEqual(server.lastCommands, ['binary get a']);
+});
+
+test('objects with names that are no options are refused, not ignored', async (t) => {
+  const server = await serve(t);
+  const { cache, faults } = server;
+  const wrong = [
+    () => cache.set('key', 'value', { tll: 5 }),
+    () => cache.set('key', 'value', new Map([['ttl', 5]])),
+    () => cache.set('key', 'value', [5]),
+    () => cache.add('key', 'value', { expires: 5 }),
+    () => cache.incr('key', 1, { init: 5 }),
+    () => cache.decr('key', 1, new Map()),
+    () => cache.incr('key', 1, null),
+  ];
+  for (const use of wrong) assert.throws(use, { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' }, String(use));
+  assert.equal(cache.size, 0);
+  for (const when of [{ comand: 'get' }, new Map([['command', 'get']]), null]) {
+    assert.throws(() => faults.drop(when), { name: 'ConfigError' });
+  }
+  await assert.rejects(server.close({ gracefull: true }), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+  assert.equal(await ask(place(server), 'mn'), 'MN\r\n');
+  const options = [
+    { users: ['Ada', 'secret'] },
+    { users: new Map([['Ada', 5]]) },
+    { users: 'Ada' },
+    { tls: { certificate: 'c', key: 'k', verifyClient: true } },
+    new Map([['port', 0]]),
+    { cache: new Map() },
+  ];
+  for (const one of options) await assert.rejects(Server.start(one), { name: 'ConfigError' }, inspect(one));
+  assert.throws(() => new Cache(new Map([['name', 'a']])), { name: 'ConfigError' });
 });
 
 test('clients may shut it down if that is allowed', async (t) => {

@@ -1,6 +1,7 @@
 // What the helpers of all test runners share: a server for one test after the other, and clusters for one test each.
 'use strict';
 
+const { reset } = require('../clock.js');
 const { Cluster, Server } = require('../server.js');
 
 /** Commands that are shown of each server. */
@@ -20,13 +21,15 @@ class Fixture {
     return this.server.unixSocket ?? this.server.address;
   }
 
-  /** Before a test: the server is empty, without faults, its time as it is. A test may have stopped it. */
+  /**
+   * Before a test: the server is empty, without faults, and its time is that of this machine, whatever `Date` says. A test may
+   * have stopped it.
+   */
   async renew() {
     const { server } = this;
     await server.start();
     server.faults.clear();
-    server.clock.resume();
-    server.clock.advance(Math.round(Date.now() / 1000) - server.clock.time());
+    reset(server.clock);
     server.cache.flush();
     server.clearCommands();
   }

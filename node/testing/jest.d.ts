@@ -1,7 +1,10 @@
 import { TestEnvironment as NodeEnvironment } from 'jest-environment-node';
 import type { Cluster, ClusterOptions, Server } from '../index.js';
 
-/** Jest's environment for Node, with a memcached for each test file, whose address is in MEMCACHED, in the environment. */
+/**
+ * Jest's environment for Node, with a memcached for each test file, whose address is in MEMCACHED, in the environment. What
+ * `memcache` throws are errors of the test: `toThrow(Error)` and `toThrow(InvalidKeyError)` match them.
+ */
 declare class TestEnvironment extends NodeEnvironment {}
 
 declare namespace TestEnvironment {

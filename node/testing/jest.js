@@ -2,7 +2,7 @@
 'use strict';
 
 const { peer } = require('../peer.js');
-const { Fixture } = require('./fixture.js');
+const { loadInto } = require('./realm.js');
 
 /** A test environment that has a memcached, too. */
 function withMemcache(Environment) {
@@ -11,6 +11,8 @@ function withMemcache(Environment) {
 
     constructor(config, context) {
       super(config, context);
+      // What a test gets from `memcache` is of its own realm: errors are instances of its Error.
+      const { Fixture } = loadInto(this.getVmContext(), require.resolve('./fixture.js'));
       this.#fixture = new Fixture(config.projectConfig.testEnvironmentOptions.memcache);
     }
 

@@ -200,13 +200,15 @@ impl Hold {
         })
     }
 
-    /// `lease(key, slab, used, recache)`: as `get`, and in cell 0 whether the caller
-    /// is to store it anew, which one caller is told when the item has been
-    /// invalidated or will expire within `recache` seconds.
+    /// `lease(key, slab, used, recache, ttl)`: as `get`, and in cell 0 whether the
+    /// caller is to store it anew, which one caller is told when the item has been
+    /// invalidated or will expire within `recache` seconds. A `ttl` with which it
+    /// could not be stored is refused here.
     fn lease(&self, call: &Call) -> Outcome {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let recache = ttl::given(cache, call.argument::<3>())?;
+            ttl::expiry(cache, call.argument::<4>())?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
             let shown = self.show(slab(call), |see| {
                 cache.meta_get(&key, &request, |hit, tokens| Ok((see(hit)?, u64::from(tokens.win))))

@@ -1,4 +1,5 @@
-//! Throw-away certificates for tests.
+//! Throw-away certificates for tests. They are made in memory and written to
+//! files only when a caller asks for paths.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,44 +11,62 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Writes an authority, a certificate of a server that is signed by it, and one
-/// of a client, into files of these names in `place`.
-pub fn write(place: &Path) -> io::Result<()> {
-    for (name, text) in make().map_err(io::Error::other)? {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(place.join(name))?;
-        file.write_all(text.as_bytes())?;
-    }
-    Ok(())
+/// An authority, and certificates that it has signed for a server and a client,
+/// as PEM texts.
+pub struct TestCertificates {
+    pub ca: String,
+    pub server: String,
+    pub server_key: String,
+    pub client: String,
+    pub client_key: String,
 }
 
-fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
-    let mut params = CertificateParams::new([])?;
-    params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    // Without these, OpenSSL refuses it where it is strict, as other clients may have it.
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = KeyPair::generate()?;
-    let authority = params.self_signed(&key)?.pem();
-    let issuer = Issuer::new(params, key);
+impl TestCertificates {
+    /// The names of the files that [`Self::write`] makes, with their texts.
+    fn files(&self) -> [(&'static str, &str); 5] {
+        [
+            ("ca.pem", &self.ca),
+            ("server.pem", &self.server),
+            ("server-key.pem", &self.server_key),
+            ("client.pem", &self.client),
+            ("client-key.pem", &self.client_key),
+        ]
+    }
 
-    let sign = |name: &str, names: &[&str], purpose| -> Result<(String, String), rcgen::Error> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages.push(KeyUsagePurpose::DigitalSignature);
-        params.extended_key_usages.push(purpose);
-        params.use_authority_key_identifier_extension = true;
+    /// Writes each text to a file in `place` that only the owner may read.
+    pub fn write(&self, place: &Path) -> io::Result<()> {
+        for (name, text) in self.files() {
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(place.join(name))?;
+            file.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Makes new ones.
+    pub fn make() -> Result<Self, rcgen::Error> {
+        let mut params = CertificateParams::new([])?;
+        params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // Without these, OpenSSL refuses it where it is strict, as other clients may have it.
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
-        Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
-    };
-    let names = ["localhost", "127.0.0.1", "::1"];
-    let (server, server_key) = sign("localhost", &names, ExtendedKeyUsagePurpose::ServerAuth)?;
-    let (client, client_key) = sign("memcache-rs test client", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
-    Ok(vec![
-        ("ca.pem", authority),
-        ("server.pem", server),
-        ("server-key.pem", server_key),
-        ("client.pem", client),
-        ("client-key.pem", client_key),
-    ])
+        let authority = params.self_signed(&key)?.pem();
+        let issuer = Issuer::new(params, key);
+
+        let sign = |name: &str, names: &[&str], purpose| -> Result<(String, String), rcgen::Error> {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            let mut params = CertificateParams::new(names)?;
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.key_usages.push(KeyUsagePurpose::DigitalSignature);
+            params.extended_key_usages.push(purpose);
+            params.use_authority_key_identifier_extension = true;
+            let key = KeyPair::generate()?;
+            Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+        };
+        let names = ["localhost", "127.0.0.1", "::1"];
+        let (server, server_key) = sign("localhost", &names, ExtendedKeyUsagePurpose::ServerAuth)?;
+        let (client, client_key) = sign("memcache-rs test client", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+        Ok(Self { ca: authority, server, server_key, client, client_key })
+    }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::cluster::Node;
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, VerifyMode};
+use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, VerifyMode};
 use memcache_core::context::Stop as How;
-use memcache_core::hooks::{self, Hooks};
+use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server as Core};
 use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Task};
@@ -18,7 +18,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
-use crate::certificates;
+use crate::certificates::TestCertificates;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
 use crate::handle::Shared;
@@ -50,8 +50,85 @@ struct Running {
     core: Arc<Core>,
     shared: Arc<Shared>,
     commands: Arc<Mutex<VecDeque<String>>>,
-    tls: Option<TlsFiles>,
-    _scratch: Option<Scratch>,
+    tls: Option<Tls>,
+    scratch: Option<Scratch>,
+}
+
+impl Running {
+    /// Files of TLS. Those of test certificates are written at the first call.
+    fn tls_files(&mut self) -> Result<Option<TlsFiles>, Failure> {
+        if let Some(Tls::Test { certificates, verify_clients }) = &self.tls {
+            let place = place(&mut self.scratch)?;
+            certificates.write(&place).map_err(|e| {
+                errors::no_system(&e, format!("failed to write certificates to {}: {e}", place.display()))
+            })?;
+            let file = |name: &str| place.join(name).to_string_lossy().into_owned();
+            self.tls = Some(Tls::Files {
+                files: TlsFiles {
+                    certificate: file("server.pem"),
+                    key: file("server-key.pem"),
+                    ca: Some(file("ca.pem")),
+                    verify_clients: Some(*verify_clients),
+                    client_certificate: Some(file("client.pem")),
+                    client_key: Some(file("client-key.pem")),
+                },
+            });
+        }
+        Ok(match &self.tls {
+            Some(Tls::Files { files }) => Some(files.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// What TLS is spoken with.
+enum Tls {
+    /// Files, of the caller or written from test certificates.
+    Files { files: TlsFiles },
+    /// Certificates that are in memory alone.
+    Test { certificates: TestCertificates, verify_clients: bool },
+}
+
+impl Tls {
+    fn new(files: Option<TlsFiles>, test: Option<bool>) -> Result<Option<Self>, Failure> {
+        let Some(verify_clients) = test else { return Ok(files.map(|files| Self::Files { files })) };
+        let certificates = TestCertificates::make()
+            .map_err(|e| errors::internal(&format!("failed to make test certificates: {e}")))?;
+        Ok(Some(Self::Test { certificates, verify_clients }))
+    }
+
+    fn config(&self) -> TlsConfig {
+        let verify_mode = |verify| if verify { VerifyMode::Require } else { VerifyMode::None };
+        match self {
+            Self::Files { files } => TlsConfig {
+                chain_cert: files.certificate.clone().into(),
+                key: Some(files.key.clone().into()),
+                ca_cert: files.ca.clone().map(PathBuf::from),
+                verify_mode: verify_mode(files.verify_clients == Some(true)),
+                ..TlsConfig::default()
+            },
+            Self::Test { certificates, verify_clients } => TlsConfig {
+                in_memory: Some(TlsPem {
+                    chain_cert: certificates.server.clone().into(),
+                    key: certificates.server_key.clone().into(),
+                    ca_cert: Some(certificates.ca.clone().into()),
+                }),
+                verify_mode: verify_mode(*verify_clients),
+                ..TlsConfig::default()
+            },
+        }
+    }
+}
+
+/// The directory of a server's own files, which is made when it is needed.
+fn place(scratch: &mut Option<Scratch>) -> Result<PathBuf, Failure> {
+    if scratch.is_none() {
+        let made = Scratch::make().map_err(|e| {
+            errors::no_system(&e, format!("failed to make a directory for temporary files: {e}"))
+        })?;
+        *scratch = Some(made);
+    }
+    Ok(scratch.as_ref().map(|made| made.path().to_owned()).unwrap_or_default())
 }
 
 /// A server, which runs or not. `Server` of `node/server.js` has one.
@@ -91,6 +168,14 @@ pub struct TlsFiles {
     pub client_key: Option<String>,
 }
 
+/// What a client of a server with test certificates needs, as PEM texts.
+#[napi(object)]
+pub struct ClientPem {
+    pub ca: String,
+    pub certificate: String,
+    pub key: String,
+}
+
 /// Who may come in.
 #[napi(object)]
 pub struct User {
@@ -117,7 +202,7 @@ pub struct Settings {
     pub idle_timeout: u32,
     pub shutdown_enabled: bool,
     pub cluster_nodes: Vec<String>,
-    /// Level 2 of the log tells of each command; nothing of it is written anywhere.
+    /// Whether the last commands of clients are kept in memory.
     pub record_commands: bool,
 }
 
@@ -133,32 +218,7 @@ pub struct Address {
 
 fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> {
     let mut scratch = None;
-    let mut place = || -> Result<PathBuf, Failure> {
-        if scratch.is_none() {
-            let made = Scratch::make().map_err(|e| {
-                errors::no_system(&e, format!("failed to make a directory for temporary files: {e}"))
-            })?;
-            scratch = Some(made);
-        }
-        Ok(scratch.as_ref().map(|made| made.path().to_owned()).unwrap_or_default())
-    };
-    let tls = match (settings.tls, settings.test_certificates) {
-        (_, Some(verify_clients)) => {
-            let place = place()?;
-            certificates::write(&place)
-                .map_err(|e| errors::no_system(&e, format!("no certificates could be made: {e}")))?;
-            let file = |name: &str| place.join(name).to_string_lossy().into_owned();
-            Some(TlsFiles {
-                certificate: file("server.pem"),
-                key: file("server-key.pem"),
-                ca: Some(file("ca.pem")),
-                verify_clients: Some(verify_clients),
-                client_certificate: Some(file("client.pem")),
-                client_key: Some(file("client-key.pem")),
-            })
-        }
-        (files, None) => files,
-    };
+    let tls = Tls::new(settings.tls, settings.test_certificates)?;
 
     let mut listen = Vec::new();
     if let Some(host) = settings.host {
@@ -175,7 +235,8 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
         }
     }
     if let Some(path) = settings.unix_socket {
-        let path = if path.is_empty() { place()?.join("memcached.sock") } else { PathBuf::from(path) };
+        let path =
+            if path.is_empty() { place(&mut scratch)?.join("memcached.sock") } else { PathBuf::from(path) };
         listen.push(Listen::Unix { path, mask: settings.unix_mask, protocol: Protocol::Negotiating });
     }
 
@@ -189,46 +250,34 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
                 users.into_iter().map(|user| (user.name.into_bytes(), user.password.into_bytes())).collect(),
             ),
         }),
-        tls: tls.as_ref().map(|files| TlsConfig {
-            chain_cert: files.certificate.clone().into(),
-            key: Some(files.key.clone().into()),
-            ca_cert: files.ca.clone().map(PathBuf::from),
-            verify_mode: if files.verify_clients == Some(true) {
-                VerifyMode::Require
-            } else {
-                VerifyMode::None
-            },
-            ..TlsConfig::default()
-        }),
+        tls: tls.as_ref().map(Tls::config),
         threads: settings.threads as usize,
         max_connections: settings.max_connections as usize,
         idle_timeout: settings.idle_timeout,
         shutdown_enabled: settings.shutdown_enabled,
-        verbosity: if settings.record_commands { 2 } else { 0 },
         cluster: nodes(&settings.cluster_nodes)?,
-        hooks: recorder(&commands),
+        hooks: if settings.record_commands { recorder(&commands) } else { Hooks::default() },
         ..ServerConfig::default()
     };
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
-    Ok(Running { core: Arc::new(core), shared, commands, tls, _scratch: scratch })
+    Ok(Running { core: Arc::new(core), shared, commands, tls, scratch })
 }
 
 fn nodes(nodes: &[String]) -> Result<Vec<Node>, Failure> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
-/// Keeps the commands of the log.
+/// Keeps the commands of clients, of whatever protocol.
 fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
     let commands = Arc::clone(commands);
-    let log = move |_: u8, line: &str| {
-        let Some(command) = hooks::command(line) else { return };
+    let command = move |_: i32, line: &str| {
         let mut commands = commands.lock();
         if commands.len() == COMMANDS {
             commands.pop_front();
         }
-        commands.push_back(command.to_owned());
+        commands.push_back(line.to_owned());
     };
-    Hooks { log: Some(Arc::new(log)), ..Hooks::default() }
+    Hooks { command: Some(Arc::new(command)), ..Hooks::default() }
 }
 
 /// A start under way.
@@ -356,10 +405,29 @@ impl Server {
         self.on(|running| Ok(running.core.is_running())).unwrap_or(false)
     }
 
-    /// The files of TLS, if it is spoken.
+    /// The files of TLS, if it is spoken. Those of test certificates are written at
+    /// the first call.
     #[napi(catch_unwind)]
     pub fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
-        self.on(|running| Ok(running.tls.clone()))
+        match &mut *self.phase.lock() {
+            Phase::Running(running) => running.tls_files(),
+            _ => Err(errors::not_running()),
+        }
+    }
+
+    /// What clients of test certificates need, unless these were written to files.
+    #[napi(catch_unwind)]
+    pub fn client_pem(&self) -> Result<Option<ClientPem>, Failure> {
+        self.on(|running| {
+            Ok(match &running.tls {
+                Some(Tls::Test { certificates, .. }) => Some(ClientPem {
+                    ca: certificates.ca.clone(),
+                    certificate: certificates.client.clone(),
+                    key: certificates.client_key.clone(),
+                }),
+                _ => None,
+            })
+        })
     }
 
     /// Statistics, by memcached's names.

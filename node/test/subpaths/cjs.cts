@@ -7,6 +7,7 @@ import type { memcacheStore } from 'memcache-rs/cache-manager';
 import { MemcacheStore } from 'memcache-rs/express-session';
 
 import setup = require('memcache-rs/global-setup');
+import teardown = require('memcache-rs/global-teardown');
 import TestEnvironment = require('memcache-rs/jest');
 
 import { KeyvMemcache } from 'memcache-rs/keyv';
@@ -24,3 +25,4 @@ same<Same<ReturnType<typeof memcache>, Promise<Server>>>();
 memcacheCluster satisfies (t: never) => Promise<Iterable<Server>>;
 export class Environment extends TestEnvironment.withMemcache(TestEnvironment) {}
 setup({}).then((end) => end());
+same<Same<typeof teardown, () => Promise<void>>>();

@@ -9,6 +9,7 @@ import { Cache, type Cluster, type Server } from 'memcache-rs';
 import { memcacheStore, type StoreOptions } from 'memcache-rs/cache-manager';
 import { MemcacheStore, type SessionOptions } from 'memcache-rs/express-session';
 import setup from 'memcache-rs/global-setup';
+import type teardown from 'memcache-rs/global-teardown';
 import TestEnvironment, { withMemcache } from 'memcache-rs/jest';
 import { KeyvMemcache } from 'memcache-rs/keyv';
 import { memcacheCluster as clusterOfTest, memcache as ofTest } from 'memcache-rs/node-test';
@@ -18,6 +19,7 @@ import { defineConfig } from 'vitest/config';
 import { type Same, same } from './same.cjs';
 
 const cache = new Cache();
+same<Same<ReturnType<typeof teardown>, Promise<void>>>();
 
 // Keyv, 5 and 6.
 const store: KeyvStoreAdapter = new KeyvMemcache({ name: 'app', memoryLimit: 1 << 24 });

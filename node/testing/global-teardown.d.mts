@@ -1,0 +1,3 @@
+import teardown = require('./global-teardown.js');
+
+export default teardown;

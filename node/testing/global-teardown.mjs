@@ -1,0 +1,2 @@
+// The same as by require.
+export { default } from './global-teardown.js';
