@@ -2,7 +2,10 @@
 //! server has ended. Without hooks the log goes to standard error.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+
+use crate::stderr;
 
 /// Takes a line of the log, without its end, and the verbosity it belongs to.
 pub type Log = dyn Fn(u8, &str) + Send + Sync;
@@ -23,11 +26,12 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Writes a line to the log.
+    /// Writes a line to the log. A log that panics loses the line and nothing else:
+    /// the panic hook has reported it.
     pub(crate) fn log(&self, level: u8, line: &str) {
         match &self.log {
-            Some(log) => log(level, line),
-            None => eprintln!("{line}"),
+            Some(log) => drop(panic::catch_unwind(AssertUnwindSafe(|| log(level, line)))),
+            None => stderr::write_line(line),
         }
     }
 }

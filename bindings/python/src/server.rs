@@ -13,6 +13,7 @@ use memcache_core::context::Stop;
 use memcache_core::hooks::{self, Hooks};
 use memcache_core::server::{BoundAddress, Server as Core};
 use memcache_core::sync::Mutex;
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -182,8 +183,7 @@ impl Server {
         let core = self.core()?;
         let how = if graceful { Stop::Graceful } else { Stop::Now };
         let deadline = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
-        py.detach(|| core.stop(how, deadline));
-        Ok(())
+        py.detach(|| core.stop(how, deadline)).map_err(|e| PyTimeoutError::new_err(e.to_string()))
     }
 
     /// Waits until it has stopped, at most `seconds`; whether it has.
