@@ -116,6 +116,7 @@ impl Server {
             }
         }
 
+        log_classes(&context);
         let (mut acceptor, census) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
@@ -136,7 +137,6 @@ impl Server {
         let bells = mailboxes.clone();
         let listener = Arc::clone(&census);
         context.on_describe(crate::net::names::describe);
-        log_classes(&context);
         let threads = Threads::default();
         let (shared, latest) = (Arc::clone(&threads.shared), Arc::clone(&deadline));
         context.on_stop(move |how| {

@@ -71,6 +71,8 @@ impl Desk<'_> {
     fn line(&mut self, line: &str) -> Outcome {
         if !self.quiet {
             push_line(self.out, line);
+        } else {
+            self.context.log(2, || format!(">{} NOREPLY {line}", self.client));
         }
         Outcome::Done
     }
