@@ -418,3 +418,24 @@ fn an_empty_user_does_not_stay_root() {
         assert_eq!(text(&output.stderr), "must add '-u root' to start as root\n");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn values_under_way_beyond_the_memory_of_the_process_are_refused() {
+    let (child, port, _) = serve_by(limited("--as=800000000"), "under-way", &[], Stdio::piped());
+    let begin = |number| {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let request = format!("set key{number} 0 0 1000000\r\n{}", "x".repeat(70_000));
+        client.write_all(request.as_bytes()).expect("a request can be sent");
+        client.set_nonblocking(true).expect("a socket option is set");
+        client
+    };
+    let mut clients: Vec<TcpStream> = (0..700).map(begin).collect();
+    let line = "SERVER_ERROR out of memory storing object\r\n";
+    let mut got = vec![0; line.len()];
+    eventually("a refusal", || clients.iter_mut().find_map(|client| client.read_exact(&mut got).ok()));
+    assert_eq!(text(&got), line);
+    exchange(port, b"mn\r\n", b"MN\r\n");
+    send("TERM", &child.id().to_string());
+    assert!(child.wait_with_output().expect("the daemon ends").status.success());
+}

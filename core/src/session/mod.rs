@@ -235,6 +235,9 @@ impl Session {
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
             }
+            if !out.make_room() {
+                return Step { consumed, next: Next::Close(CloseReason::Error) };
+            }
             if env.budget == 0 && !rest.is_empty() {
                 return Step { consumed, next: Next::Yield };
             }
