@@ -278,7 +278,7 @@ mod tests {
         write("ann:secret\n");
         let config = AuthConfig { method: Method::Sasl, passwords: Passwords::File(path.clone()) };
         let users = Users::new(config).unwrap_or_else(|e| unreachable!("{e}"));
-        let hour = std::time::Duration::from_secs(3600);
+        let hour = std::time::Duration::from_hours(1);
         let file = std::fs::File::options().write(true).open(&path);
         assert!(file.and_then(|file| file.set_modified(std::time::SystemTime::now() - hour)).is_ok());
         let first = users.current(&path);

@@ -69,10 +69,10 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     fn line(&mut self, line: &str) -> Outcome {
-        if !self.quiet {
-            push_line(self.out, line);
-        } else {
+        if self.quiet {
             self.context.log(2, || format!(">{} NOREPLY {line}", self.client));
+        } else {
+            push_line(self.out, line);
         }
         Outcome::Done
     }

@@ -181,7 +181,7 @@ mod tests {
         let (mut input, mut left) = (Input::new(), Leftover::default());
         feed(&mut input, b"version\r\nvers");
         input.consume(9);
-        input.save(&mut left, false);
+        assert!(input.save(&mut left, false));
         assert_eq!(left.held(), 4);
         assert!(input.is_empty());
         input.load(&mut left);
@@ -196,7 +196,7 @@ mod tests {
         feed(&mut input, &vec![b'x'; SCRATCH]);
         input.consume(1000);
         let at = input.unused().as_ptr();
-        input.save(&mut left, true);
+        assert!(input.save(&mut left, true));
         assert_eq!(left.held(), SCRATCH);
         input.load(&mut left);
         assert_eq!(input.unused().as_ptr(), at);
@@ -210,7 +210,7 @@ mod tests {
         assert!(input.is_full());
         input.consume(SCRATCH - 20_000);
         assert!(!input.is_full());
-        input.save(&mut left, false);
+        assert!(input.save(&mut left, false));
         assert_eq!(left.held(), 20_000);
         input.load(&mut left);
         assert_eq!((input.unused().len(), left.held()), (20_000, 0));
