@@ -1526,6 +1526,10 @@ mcrs_status mcrs_server_is_running(const struct mcrs_server *server, bool *runni
  * connection and no listener is left. Connections may finish what they have
  * begun for `deadline_ms` milliseconds; with 0 they are closed at once. Stopping
  * twice does no harm.
+ *
+ * MCRS_TIMED_OUT: a thread has not ended within five seconds after that, as one that
+ * is in a callback which does not return. It is left behind: `userdata` of callbacks
+ * must live on.
  */
 mcrs_status mcrs_server_stop(const struct mcrs_server *server, uint32_t deadline_ms);
 
@@ -1538,7 +1542,7 @@ mcrs_status mcrs_server_request_stop(const struct mcrs_server *server, bool grac
 /**
  * Waits until the server has stopped, by a call or by a client's `shutdown`, but
  * for at most `timeout_ms` milliseconds, or MCRS_FOREVER. MCRS_TIMED_OUT: it
- * still runs.
+ * still runs, or a thread is left behind (see mcrs_server_stop()).
  */
 mcrs_status mcrs_server_wait(const struct mcrs_server *server, uint32_t timeout_ms);
 

@@ -4,15 +4,8 @@
 const { branded } = require('./brand.js');
 const { call } = require('./errors.js');
 
-/** Lets the time of a cache run as that of this machine does. */
-let reset;
-
 class Clock {
   #native;
-
-  static {
-    reset = (clock) => call(() => clock.#native.reset());
-  }
 
   constructor(native) {
     this.#native = native;
@@ -27,6 +20,11 @@ class Clock {
   /** Lets time run again from where it stands. */
   resume() {
     this.#native.resume();
+  }
+
+  /** Sets time to the time of this machine, whatever `Date` says, and lets it run. */
+  reset() {
+    call(() => this.#native.reset());
   }
 
   /** Moves time by seconds, backwards if negative. */
@@ -44,4 +42,4 @@ class Clock {
   }
 }
 
-module.exports = { Clock: branded(Clock), reset };
+module.exports = { Clock: branded(Clock) };

@@ -185,7 +185,19 @@ export class Clock {
   freeze(): this;
   /** Lets time run again from where it stands; so does the end of `using`. */
   resume(): void;
-  /** Moves time by whole seconds, backwards if negative. */
+  /**
+   * Sets time to the time of this machine, whatever `Date` says, and lets it run.
+   *
+   * @throws {ClosedError} If the cache is closed.
+   * @example
+   * server.clock.reset();
+   */
+  reset(): void;
+  /**
+   * Moves time by whole seconds, backwards if negative.
+   *
+   * @throws {ConfigError} If the clock would be 34 years before the cache was made, or 102 years after.
+   */
   advance(seconds: number): void;
   /** Now, as a Unix time. */
   time(): number;

@@ -11,6 +11,12 @@
 //! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
 //! right), `workload` and `driver` (the load), `server` (what is measured), then the subcommands.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of developers, which prints its results"
+)]
+
 mod address;
 mod checker;
 mod clusters;

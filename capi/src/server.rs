@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use memcache_core::config::{Listen, ServerConfig};
 use memcache_core::context::Stop;
+use memcache_core::error::StopError;
 use memcache_core::fork::Mark;
 use memcache_core::server::{BoundAddress, Server};
 
@@ -199,14 +200,21 @@ pub unsafe extern "C" fn mcrs_server_is_running(
 /// connection and no listener is left. Connections may finish what they have
 /// begun for `deadline_ms` milliseconds; with 0 they are closed at once. Stopping
 /// twice does no harm.
+///
+/// MCRS_TIMED_OUT: a thread has not ended within five seconds after that, as one that
+/// is in a callback which does not return. It is left behind: `userdata` of callbacks
+/// must live on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_stop(server: *const mcrs_server, deadline_ms: u32) -> mcrs_status {
     entry!(server, {}, {
         not_inside(SERVER)?;
         let how = if deadline_ms == 0 { Stop::Now } else { Stop::Graceful };
-        server.server.stop(how, Duration::from_millis(u64::from(deadline_ms)));
-        Ok(())
+        server.server.stop(how, Duration::from_millis(u64::from(deadline_ms))).map_err(|e| stuck(&e))
     })
+}
+
+fn stuck(error: &StopError) -> Failure {
+    Failure::Text(mcrs_status::MCRS_TIMED_OUT, error.to_string())
 }
 
 /// Asks the server to stop and returns at once. `graceful`: connections may
@@ -221,13 +229,13 @@ pub unsafe extern "C" fn mcrs_server_request_stop(server: *const mcrs_server, gr
 
 /// Waits until the server has stopped, by a call or by a client's `shutdown`, but
 /// for at most `timeout_ms` milliseconds, or MCRS_FOREVER. MCRS_TIMED_OUT: it
-/// still runs.
+/// still runs, or a thread is left behind (see mcrs_server_stop()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms: u32) -> mcrs_status {
     entry!(server, {}, {
         not_inside(SERVER)?;
         if timeout_ms == MCRS_FOREVER {
-            server.server.wait();
+            server.server.wait().map_err(|e| stuck(&e))?;
         } else if !server.server.wait_for(Duration::from_millis(u64::from(timeout_ms))) {
             return Err(mcrs_status::MCRS_TIMED_OUT.into());
         }

@@ -118,7 +118,9 @@ impl From<StartError> for Failure {
             StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
             StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
             StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
-            StartError::Memory(_) | StartError::System(_) => mcrs_status::MCRS_SYSTEM_ERROR,
+            StartError::Memory(_) | StartError::Descriptors { .. } | StartError::System(_) => {
+                mcrs_status::MCRS_SYSTEM_ERROR
+            }
         };
         Self::Text(status, error.to_string())
     }

@@ -2,17 +2,18 @@
 //!
 //! Two kinds of files are read, both of lines `user:password`. With SASL
 //! (`MEMCACHED_SASL_PWDB`) a password ends at the next colon or at the line's
-//! end, and the file is read again for each attempt; a user may be
+//! end, and an attempt that finds the file changed reads it again; a user may be
 //! `name@realm`, where the realm of a client that names none is this machine.
 //! With text authentication (`-Y`) it ends at the line's end, and the file is
 //! read at start and by [`Users::reload`]. A session asks [`Users::admits`] and nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::error::StartError;
-use crate::file;
+use crate::file::{self, Version};
 use crate::sync::Mutex;
 
 /// Largest file of passwords in bytes.
@@ -63,9 +64,10 @@ pub struct AuthConfig {
 #[derive(Debug)]
 pub struct Users {
     config: AuthConfig,
-    /// Lines `user:password`; those of a file for SASL are not kept.
-    entries: Mutex<Vec<Vec<u8>>>,
-    reloading: Mutex<()>,
+    /// Lines `user:password`. Attempts share them, and hold no lock while they compare.
+    entries: Mutex<Arc<Vec<Vec<u8>>>>,
+    /// The state of the file that was read last, or tried. Held while it is read.
+    read: Mutex<Option<Version>>,
     /// The name of this machine.
     host: String,
 }
@@ -77,13 +79,23 @@ impl Users {
     /// A file that cannot be read, or for text authentication a line of it that
     /// has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
+        // Before the file is read: a change in between is seen at the next look.
+        let version = match &config.passwords {
+            Passwords::File(path) => Version::of(path),
+            Passwords::List(_) => None,
+        };
         let entries = match &config.passwords {
             Passwords::File(path) => read(path, config.method).map_err(StartError::File)?,
             Passwords::List(pairs) => {
                 pairs.iter().map(|(user, password)| [user, b":".as_slice(), password].concat()).collect()
             }
         };
-        Ok(Self { config, entries: Mutex::new(entries), reloading: Mutex::new(()), host: host_name() })
+        Ok(Self {
+            config,
+            entries: Mutex::new(Arc::new(entries)),
+            read: Mutex::new(version),
+            host: host_name(),
+        })
     }
 
     /// How clients prove who they are.
@@ -104,20 +116,41 @@ impl Users {
     /// # Errors
     /// As [`Users::new`], in one line.
     pub fn reload(&self) -> Result<(), String> {
-        if let Some(path) = self.file() {
-            // Who began to read later must not be undone.
-            let _one_at_a_time = self.reloading.lock();
-            let entries = read(path, self.config.method)?;
-            *self.entries.lock() = entries;
+        match self.file() {
+            Some(path) => self.read_again(&mut self.read.lock(), path, Version::of(path)),
+            None => Ok(()),
         }
+    }
+
+    fn read_again(
+        &self,
+        last: &mut Option<Version>,
+        path: &Path,
+        version: Option<Version>,
+    ) -> Result<(), String> {
+        *last = version;
+        let entries = read(path, self.config.method)?;
+        *self.entries.lock() = Arc::new(entries);
         Ok(())
+    }
+
+    /// The entries, after a look whether the file has changed. Without a file there are
+    /// none, as in memcached, which reads it for each attempt.
+    fn current(&self, path: &Path) -> Arc<Vec<Vec<u8>>> {
+        let version = Version::of(path);
+        let mut last = self.read.lock();
+        if (version.is_none() || *last != version) && self.read_again(&mut last, path, version).is_err() {
+            *self.entries.lock() = Arc::default();
+        }
+        Arc::clone(&self.entries.lock())
     }
 
     /// Whether there is such a user with such a password. Takes the same time
     /// whatever part of them is wrong, lengths apart.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
         if self.config.method == Method::Text {
-            return any(&self.entries.lock(), |entry| matches(entry, user, password, false));
+            let entries = Arc::clone(&self.entries.lock());
+            return any(&entries, |entry| matches(entry, user, password, false));
         }
         if user.len() + password.len() > SASL_ENTRY_MAX {
             return false;
@@ -130,10 +163,11 @@ impl Users {
             let plain = matches(entry, user, password, true);
             if is_bare { plain | matches(entry, &full, password, true) } else { plain }
         };
-        match self.file() {
-            Some(path) => read(path, Method::Sasl).is_ok_and(|entries| any(&entries, named)),
-            None => any(&self.entries.lock(), named),
-        }
+        let entries = match self.file() {
+            Some(path) => self.current(path),
+            None => Arc::clone(&self.entries.lock()),
+        };
+        any(&entries, named)
     }
 }
 
@@ -235,6 +269,32 @@ mod tests {
         assert!(users(Method::Sasl, &list).admits(b"bob@elsewhere", b"secret"));
         assert!(!users(Method::Sasl, &list).admits(b"bob", b"secret"));
         assert!(!users(Method::Text, &list).admits(b"ann", b"secret"));
+    }
+
+    #[test]
+    fn an_attempt_reads_the_file_only_if_it_has_changed() {
+        let path = std::env::temp_dir().join(format!("mcrs-auth-{}", std::process::id()));
+        let write = |text: &str| std::fs::write(&path, text).unwrap_or_else(|e| unreachable!("{e}"));
+        write("ann:secret\n");
+        let config = AuthConfig { method: Method::Sasl, passwords: Passwords::File(path.clone()) };
+        let users = Users::new(config).unwrap_or_else(|e| unreachable!("{e}"));
+        let hour = std::time::Duration::from_hours(1);
+        let file = std::fs::File::options().write(true).open(&path);
+        assert!(file.and_then(|file| file.set_modified(std::time::SystemTime::now() - hour)).is_ok());
+        let first = users.current(&path);
+        assert!(users.admits(b"ann", b"secret") && Arc::ptr_eq(&first, &users.current(&path)));
+        write("bob:another\n");
+        assert!(users.admits(b"bob", b"another") && !users.admits(b"ann", b"secret"));
+        // Another file of the same name and length.
+        let next = path.with_extension("next");
+        std::fs::write(&next, "eve:another\n").unwrap_or_else(|e| unreachable!("{e}"));
+        std::fs::rename(&next, &path).unwrap_or_else(|e| unreachable!("{e}"));
+        assert!(users.admits(b"eve", b"another"));
+        std::fs::remove_file(&path).unwrap_or_else(|e| unreachable!("{e}"));
+        assert!(!users.admits(b"eve", b"another"));
+        write("ann:secret\n");
+        assert!(users.admits(b"ann", b"secret"));
+        assert!(std::fs::remove_file(&path).is_ok());
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub struct Context {
     pub cluster: Cluster,
     tls: OnceLock<Arc<Tls>>,
     stop: AtomicU8,
+    failure: OnceLock<String>,
     stop_hook: OnceLock<Box<dyn Fn(Stop) + Send + Sync>>,
     describe: OnceLock<fn(i32) -> [String; 2]>,
 }
@@ -71,6 +72,7 @@ impl Context {
             connections: ConnectionTable::default(),
             tls: OnceLock::new(),
             stop: AtomicU8::new(Stop::Running as u8),
+            failure: OnceLock::new(),
             stop_hook: OnceLock::new(),
             describe: OnceLock::new(),
         }
@@ -143,6 +145,20 @@ impl Context {
         if let Some(hook) = self.stop_hook.get() {
             hook(how);
         }
+    }
+
+    /// A part of the server has failed: logs `line` and stops the server, which
+    /// would be half a server without it.
+    pub(crate) fn fail(&self, line: String) {
+        self.config.hooks.log(0, &line);
+        // The first failure is the cause.
+        let _ = self.failure.set(line);
+        self.request_stop(Stop::Now);
+    }
+
+    /// What has failed, if the server stopped for that.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Whether and how the server was asked to stop.

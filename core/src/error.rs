@@ -32,6 +32,14 @@ pub enum StartError {
     File(String),
     /// A listener could not be opened; the text names it.
     Listen(String, std::io::Error),
+    /// The system allows the process fewer open files than
+    /// [`crate::config::ServerConfig::max_connections`].
+    Descriptors {
+        /// `max_connections`.
+        wanted: usize,
+        /// Open files that are allowed (`ulimit -Hn`).
+        allowed: usize,
+    },
     /// A thread or an event queue could not be made.
     System(std::io::Error),
 }
@@ -43,6 +51,12 @@ impl fmt::Display for StartError {
             Self::Memory(e) => write!(f, "failed to reserve memory for items: {e}"),
             Self::File(text) => f.write_str(text),
             Self::Listen(what, e) => write!(f, "failed to listen on {what}: {e}"),
+            Self::Descriptors { wanted, allowed } => {
+                write!(
+                    f,
+                    "max_connections must be at most {allowed}, the open files that the system allows, got {wanted}"
+                )
+            }
             Self::System(e) => write!(f, "failed to start: {e}"),
         }
     }
@@ -55,6 +69,27 @@ impl From<ConfigError> for StartError {
         Self::Config(e)
     }
 }
+
+/// Why a server did not stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopError {
+    /// These threads had not ended [`crate::server::STOP_PATIENCE`] after they were
+    /// told to. They are left behind, with what they hold.
+    Stuck(Vec<String>),
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stuck(threads) => {
+                write!(f, "the server did not stop in time: threads left behind: {}", threads.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for StopError {}
 
 /// Why an item could not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

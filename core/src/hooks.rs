@@ -3,7 +3,10 @@
 //! standard error.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+
+use crate::stderr;
 
 /// Takes a line of the log, without its end, and the verbosity it belongs to.
 pub type Log = dyn Fn(u8, &str) + Send + Sync;
@@ -37,23 +40,14 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Writes a line to the log.
+    /// Writes a line to the log. A log that panics loses the line and nothing else:
+    /// the panic hook has reported it.
     pub(crate) fn log(&self, level: u8, line: &str) {
         match &self.log {
-            Some(log) => log(level, line),
-            None => eprintln!("{line}"),
+            Some(log) => drop(panic::catch_unwind(AssertUnwindSafe(|| log(level, line)))),
+            None => stderr::write_line(line),
         }
     }
-}
-
-/// The command that a line of the log of level 2 tells of, if it does. Only lines
-/// of the text protocols do; [`Hooks::command`] tells of all.
-pub fn command(line: &str) -> Option<&str> {
-    let (descriptor, command) = line.strip_prefix('<')?.split_once(' ')?;
-    let of_connection = ["new ", "connection closed", "server listening", "internal error"];
-    let tells =
-        descriptor.parse::<u32>().is_ok() && !of_connection.iter().any(|other| command.starts_with(other));
-    tells.then_some(command)
 }
 
 impl fmt::Debug for Hooks {
@@ -63,20 +57,5 @@ impl fmt::Debug for Hooks {
             .field("command", &self.command.is_some())
             .field("stopped", &self.stopped.is_some())
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_that_tells_of_a_command() {
-        assert_eq!(command("<30 get key"), Some("get key"));
-        assert_eq!(command("<30 new auto-negotiating client connection"), None);
-        assert_eq!(command("<30 connection closed."), None);
-        assert_eq!(command("<7 server listening (udp)"), None);
-        assert_eq!(command("SIGHUP: reloaded"), None);
-        assert_eq!(command(""), None);
     }
 }

@@ -35,6 +35,7 @@ pub mod reply;
 pub mod request;
 pub mod server;
 pub mod session;
+pub mod stderr;
 pub mod store;
 pub mod sync;
 pub mod tls;

@@ -5,6 +5,7 @@
 //! Nothing waits for it but `lru_crawler crawl`'s result.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -87,7 +88,7 @@ impl Maintainer {
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new()
             .name("mcrs-maintain".into())
-            .spawn(move || Rounds::new(&store, &clock, &shared).run())?;
+            .spawn(move || run(&store, &clock, &shared))?;
         Ok(Self { state, thread: Mutex::new(Some(thread)) })
     }
 
@@ -126,6 +127,18 @@ impl Maintainer {
         if let Some(thread) = self.thread.lock().take() {
             // Its panic was reported where it happened; there is nothing to add.
             let _ = thread.join();
+        }
+    }
+}
+
+/// The thread: rounds until it is told to stop. A panic costs the round in which it
+/// happens, for without this thread time would stand still. The panic hook reports it.
+fn run(store: &Store, clock: &Clock, state: &Background) {
+    while !state.stop.load(Relaxed) {
+        let rounds = || Rounds::new(store, clock, state).run();
+        if panic::catch_unwind(AssertUnwindSafe(rounds)).is_err() {
+            state.crawler_running.store(false, Relaxed);
+            thread::sleep(ROUND);
         }
     }
 }

@@ -18,6 +18,10 @@ use crate::store::PinnedValue;
 /// Most slices handed to one vectored write.
 const SLICES: usize = 64;
 
+/// Bytes that one step of a session appends, statistics and dumps apart: the values of
+/// 16 keys that are copied, and their lines.
+const STEP: usize = 16 * (crate::store::COPY_MAX + 512);
+
 struct Pin {
     /// Offset in `bytes` before which the value goes; `head <= at <= bytes.len()`.
     at: usize,
@@ -47,6 +51,17 @@ impl Output {
     #[inline]
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// Makes room for what one step of a session appends. `false`: there is no memory.
+    #[inline]
+    pub fn make_room(&mut self) -> bool {
+        self.bytes.capacity() - self.bytes.len() >= STEP || self.bytes.try_reserve(STEP).is_ok()
+    }
+
+    /// Gives back memory that nothing is in.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
     }
 
     /// Appends bytes.

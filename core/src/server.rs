@@ -17,13 +17,19 @@ use crate::cache::Cache;
 use crate::cluster::Node;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::context::{Context, Stop};
-use crate::error::StartError;
+use crate::error::{StartError, StopError};
 use crate::net::block_signals;
+use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
+use crate::stderr;
 use crate::sync::{Condvar, Mutex};
 use crate::tls::Tls;
+
+/// How long a thread of a server may take to end after a stop at once, or after the
+/// deadline of a graceful one. Then it is left behind: a callback may never return.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a server can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +100,9 @@ impl Server {
             context.set_tls(tls);
         }
         let config = &context.config;
+        if !config.listen.is_empty() {
+            limits::allow_connections(config.max_connections)?;
+        }
         let (mut listeners, mut datagrams, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for listen in &config.listen {
             if let Listen::Udp { addr } = listen {
@@ -107,6 +116,7 @@ impl Server {
             }
         }
 
+        log_classes(&context);
         let (mut acceptor, census) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
@@ -127,8 +137,11 @@ impl Server {
         let bells = mailboxes.clone();
         let listener = Arc::clone(&census);
         context.on_describe(crate::net::names::describe);
-        log_classes(&context);
-        context.on_stop(move |_| {
+        let threads = Threads::default();
+        let (shared, latest) = (Arc::clone(&threads.shared), Arc::clone(&deadline));
+        context.on_stop(move |how| {
+            let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
+            told_to_end(&shared, from);
             listener.bell.ring();
             for mailbox in &bells {
                 mailbox.ring();
@@ -137,16 +150,26 @@ impl Server {
         acceptor.serve_by(mailboxes);
 
         // From here on dropping the server stops what was started.
-        let server = Self { context, addresses, deadline, threads: Threads::default() };
+        let server = Self { context, addresses, deadline, threads };
         for (number, worker) in workers.into_iter().enumerate() {
-            server
-                .threads
-                .spawn(format!("mcrs-worker-{number}"), || worker.run())
-                .map_err(StartError::System)?;
+            server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;
         }
-        server.threads.spawn("mcrs-listen".into(), || acceptor.run()).map_err(StartError::System)?;
+        server.spawn("mcrs-listen".into(), || acceptor.run())?;
         server.threads.when_all_ended(server.context.config.hooks.stopped.clone());
         Ok(server)
+    }
+
+    /// Starts a thread of the server. If it panics, the server stops.
+    fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let context = Arc::clone(&self.context);
+        let named = name.clone();
+        let body = move || {
+            // The panic hook has reported what happened.
+            if panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
+                context.fail(format!("thread {named} died of an internal error, the server stops"));
+            }
+        };
+        self.threads.spawn(name, body).map_err(StartError::System)
     }
 
     /// Where the server can be reached, in the order of `config.listen`.
@@ -181,34 +204,46 @@ impl Server {
     /// what it has received is answered and its replies are taken; after
     /// `deadline` the rest is closed as with [`Stop::Now`], for which
     /// `deadline` means nothing. Stopping twice does no harm.
-    pub fn stop(&self, how: Stop, deadline: Duration) {
+    ///
+    /// # Errors
+    /// [`StopError::Stuck`] if a thread has not ended after [`STOP_PATIENCE`], as one
+    /// that is in a callback which does not return. The thread is left behind. Its
+    /// callbacks and what they use must live on.
+    pub fn stop(&self, how: Stop, deadline: Duration) -> Result<(), StopError> {
         let until = Instant::now().checked_add(deadline);
         if how == Stop::Graceful {
             self.deadline.set(until);
             self.context.request_stop(Stop::Graceful);
-            if self.threads.wait_until(until) {
-                return;
+            if self.threads.wait_until(until)? {
+                return Ok(());
             }
         }
         self.context.request_stop(Stop::Now);
-        self.wait();
+        self.wait()
     }
 
     /// Blocks until the server has stopped, by [`Server::stop`], by the
     /// `shutdown` command or by [`Context::request_stop`].
-    pub fn wait(&self) {
-        self.threads.wait_until(None);
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub fn wait(&self) -> Result<(), StopError> {
+        self.threads.wait_until(None).map(drop)
     }
 
     /// The same, but not longer than `time`. `false`: it still runs.
     pub fn wait_for(&self, time: Duration) -> bool {
-        self.threads.wait_until(Instant::now().checked_add(time))
+        self.threads.wait_until(Instant::now().checked_add(time)) == Ok(true)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop(Stop::Now, Duration::ZERO);
+        let told = self.threads.shared.0.lock().told;
+        if let (Err(e), false) = (self.stop(Stop::Now, Duration::ZERO), told) {
+            // Not to the log: its hook may be what does not return.
+            stderr::write_line(&format!("memcache-rs: {e}"));
+        }
     }
 }
 
@@ -232,8 +267,12 @@ struct Threads {
 struct Counts {
     /// Threads that work.
     working: usize,
-    /// Those and one that tells of the end.
-    running: usize,
+    /// Names of those, and of one that tells of the end.
+    running: Vec<String>,
+    /// When they must have ended, once they were told to.
+    end: Option<Instant>,
+    /// A caller was told that some have not.
+    told: bool,
     /// What runs when no thread works any more.
     stopped: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -243,9 +282,9 @@ impl Threads {
         {
             let mut count = self.shared.0.lock();
             count.working += 1;
-            count.running += 1;
+            count.running.push(name.clone());
         }
-        let end = End(Arc::clone(&self.shared));
+        let end = End(Arc::clone(&self.shared), name.clone());
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = end;
             block_signals();
@@ -268,18 +307,25 @@ impl Threads {
     }
 
     fn running(&self) -> usize {
-        self.shared.0.lock().running
+        self.shared.0.lock().running.len()
     }
 
     /// Waits for all of them; `false` if some still run at `until`.
-    fn wait_until(&self, until: Option<Instant>) -> bool {
-        let (count, ended) = &*self.shared;
+    fn wait_until(&self, until: Option<Instant>) -> Result<bool, StopError> {
+        let (count, changed) = &*self.shared;
         let mut count = count.lock();
-        while count.running > 0 {
-            count = match until.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => ended.wait(count),
-                Some(Duration::ZERO) => return false,
-                Some(left) => ended.wait_for(count, left),
+        while !count.running.is_empty() {
+            let now = Instant::now();
+            if count.end.is_some_and(|end| end <= now) {
+                count.told = true;
+                return Err(StopError::Stuck(count.running.clone()));
+            }
+            if until.is_some_and(|at| at <= now) {
+                return Ok(false);
+            }
+            count = match until.into_iter().chain(count.end).min() {
+                None => changed.wait(count),
+                Some(at) => changed.wait_for(count, at.saturating_duration_since(now)),
             }
         }
         drop(count);
@@ -287,16 +333,26 @@ impl Threads {
             // A panic was reported by the panic hook when it happened.
             let _ = handle.join();
         }
-        true
+        Ok(true)
     }
 }
 
+/// The threads were told to end, and need not before `from`.
+fn told_to_end(threads: &(Mutex<Counts>, Condvar), from: Instant) {
+    let (count, changed) = threads;
+    let end = from.checked_add(STOP_PATIENCE);
+    let mut count = count.lock();
+    count.end = count.end.into_iter().chain(end).min();
+    drop(count);
+    changed.notify_all();
+}
+
 /// Counts a thread out when it ends, however it ends.
-struct End(Arc<(Mutex<Counts>, Condvar)>);
+struct End(Arc<(Mutex<Counts>, Condvar)>, String);
 
 impl Drop for End {
     fn drop(&mut self) {
-        let (count, ended) = &*self.0;
+        let (count, changed) = &*self.0;
         let stopped = {
             let mut count = count.lock();
             count.working -= 1;
@@ -307,8 +363,8 @@ impl Drop for End {
             // panic was reported by the panic hook.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| stopped()));
         }
-        count.lock().running -= 1;
-        ended.notify_all();
+        count.lock().running.retain(|name| *name != self.1);
+        changed.notify_all();
     }
 }
 
@@ -322,5 +378,27 @@ fn cache_settings(config: &ServerConfig) -> CacheConfig {
 fn log_classes(context: &Context) {
     for (number, (size, per_page)) in context.cache.store().class_sizes().into_iter().enumerate().skip(1) {
         context.log(2, || format!("slab class {number:3}: chunk size {size:9} perslab {per_page:7}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dies_ends_the_server_with_a_message() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let log = move |_: u8, line: &str| kept.lock().push(line.to_owned());
+        let hooks = crate::hooks::Hooks { log: Some(Arc::new(log)), ..crate::hooks::Hooks::default() };
+        let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
+        let server = Server::start(ServerConfig { listen, hooks, ..ServerConfig::default() }).unwrap();
+        server.spawn("mcrs-test".into(), || panic!("the test says so here")).unwrap();
+        assert_eq!(server.wait(), Ok(()));
+        let line = "thread mcrs-test died of an internal error, the server stops";
+        assert_eq!(*lines.lock(), [line]);
+        assert_eq!(server.context().failure(), Some(line));
     }
 }

@@ -149,7 +149,7 @@ impl Watcher {
     fn offer(&self, line: &[u8]) -> bool {
         let mut state = self.state.lock();
         let was_empty = state.lines.is_empty();
-        if state.lines.len() + line.len() > self.limit {
+        if state.lines.len() + line.len() > self.limit || state.lines.try_reserve(line.len()).is_err() {
             state.skipped += 1;
             return false;
         }
@@ -165,6 +165,10 @@ impl Watcher {
     /// call, and empties the buffer.
     pub fn drain(&self, to: &mut Vec<u8>) {
         let mut state = self.state.lock();
+        if to.try_reserve(state.lines.len()).is_err() {
+            // They wait for memory, as for a reader.
+            return;
+        }
         to.extend_from_slice(&state.lines);
         state.lines.clear();
         if state.skipped > 0 {

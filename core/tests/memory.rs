@@ -2,6 +2,7 @@
 //! constant, whatever is stored; and after a change of sizes the new items get
 //! the memory. Each test runs in a process of its own.
 
+#![expect(clippy::print_stdout, reason = "a test tells what it has measured")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::process::Command;

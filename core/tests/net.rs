@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::config::{Listen, Protocol, ServerConfig};
 use memcache_core::context::{ConnState, Stop, WorkerStats};
+use memcache_core::error::StopError;
 use memcache_core::faults::{Fault, Rule};
 use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server};
@@ -550,7 +551,7 @@ fn nothing_is_left_of_servers_that_stopped() {
         exchange(&open, b"version\r\n", b"VERSION 1.6.45\r\n");
         let context = server.context().clone();
         match how {
-            Some(how) => server.stop(how, PATIENCE),
+            Some(how) => server.stop(how, PATIENCE).unwrap(),
             None => drop(server),
         }
         assert!(!path.exists());
@@ -579,7 +580,7 @@ fn the_shutdown_command_ends_the_wait() {
         exchange(&idle, b"version\r\n", b"VERSION 1.6.45\r\n");
         let mut client = connect(&server);
         client.write_all(command).unwrap();
-        server.wait();
+        server.wait().unwrap();
         assert!(!server.is_running());
         assert_eq!(read_to_end(&idle), b"");
         assert!(TcpStream::connect(address(&server)).is_err());
@@ -602,7 +603,7 @@ fn a_graceful_stop_lets_a_value_arrive_and_closes_the_idle() {
         busy.write_all(&vec![b'x'; 50_000]).unwrap();
         busy.write_all(b"\r\n").unwrap();
         assert_eq!(read_to_end(&busy), b"STORED\r\n");
-        stopping.join().unwrap();
+        stopping.join().unwrap().unwrap();
     });
 }
 
@@ -624,7 +625,7 @@ fn a_graceful_stop_sends_what_is_still_unread() {
         let stopping = scope.spawn(|| server.stop(Stop::Graceful, PATIENCE));
         let got = read_to_end(&slow);
         assert_eq!(got.len(), count * ("VALUE big 0 1000000\r\n".len() + 1_000_000 + "\r\nEND\r\n".len()));
-        stopping.join().unwrap();
+        stopping.join().unwrap().unwrap();
     });
 }
 
@@ -635,7 +636,7 @@ fn a_graceful_stop_ends_at_its_deadline() {
     let mut client = connect(&server);
     client.write_all(b"version\r\nset a 0 0 100\r\nx").unwrap();
     exchange(&client, b"", b"VERSION 1.6.45\r\n");
-    server.stop(Stop::Graceful, Duration::from_millis(50));
+    server.stop(Stop::Graceful, Duration::from_millis(50)).unwrap();
     assert!(!server.is_running());
 }
 
@@ -820,12 +821,56 @@ fn the_end_is_told_once_and_before_waiting_ends() {
         assert!(!server.wait_for(Duration::from_millis(10)));
         assert_eq!(ends.load(Ordering::SeqCst), 0);
         server.context().request_stop(how);
-        server.wait();
+        server.wait().unwrap();
         assert_eq!(ends.load(Ordering::SeqCst), 1);
         assert!(server.wait_for(Duration::ZERO) && !server.is_running());
-        server.stop(Stop::Now, Duration::ZERO);
+        server.stop(Stop::Now, Duration::ZERO).unwrap();
         drop(server);
         assert_eq!(ends.load(Ordering::SeqCst), 1);
+    }
+}
+
+/// A server whose log does as `log` does with the line of a command.
+fn start_with_log(log: impl Fn() + Send + Sync + 'static) -> Server {
+    let log = move |_: u8, line: &str| {
+        if line.ends_with(" mn") {
+            log();
+        }
+    };
+    let hooks = Hooks { log: Some(Arc::new(log)), stopped: None };
+    Server::start(ServerConfig { hooks, verbosity: 2, threads: 1, ..config() }).unwrap()
+}
+
+#[test]
+fn a_log_that_panics_loses_a_line_and_no_worker() {
+    let _guard = shared();
+    let server = start_with_log(|| panic!("a hook may fail; the test says so here"));
+    let client = connect(&server);
+    exchange(&client, b"mn\r\n", b"MN\r\n");
+    exchange(&client, b"mn\r\n", b"MN\r\n");
+    exchange(connect(&server), b"mn\r\n", b"MN\r\n");
+    server.stop(Stop::Now, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_log_that_never_returns_does_not_hang_the_stop() {
+    let _guard = shared();
+    for how in [Stop::Graceful, Stop::Now] {
+        let (called, calls) = std::sync::mpsc::channel();
+        let server = start_with_log(move || {
+            called.send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        });
+        connect(&server).write_all(b"mn\r\n").unwrap();
+        calls.recv().unwrap();
+        let stuck = Err(StopError::Stuck(vec!["mcrs-worker-0".into()]));
+        assert_eq!(server.stop(how, Duration::from_millis(1)), stuck);
+        assert_eq!(server.wait(), stuck);
+        assert!(server.is_running());
+        assert!(TcpStream::connect(address(&server)).is_err());
+        // Dropping it does not wait, either.
     }
 }
 

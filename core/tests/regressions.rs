@@ -16,6 +16,7 @@ use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
 use memcache_core::cache::{Cache, Mode, StoreRequest, Stored, Value};
 use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
 use memcache_core::context::Context;
+use memcache_core::error::StartError;
 use memcache_core::local::Ttl;
 use memcache_core::output::Output;
 use memcache_core::session::{Env, Next, Session, Step};
@@ -458,5 +459,28 @@ fn append_to_a_large_value_never_returned() {
             }
             assert!(get(&cache, &key).unwrap_or_default() == *value);
         }
+    }
+}
+
+#[test]
+fn an_absurd_limit_ended_the_process() {
+    for memory_limit in [usize::MAX, usize::MAX / 2 + 1, 1 << 62, 1 << 50] {
+        let config = CacheConfig { memory_limit, ..CacheConfig::default() };
+        assert!(matches!(Cache::new(config), Err(StartError::Memory(_))), "{memory_limit}");
+    }
+}
+
+#[test]
+fn slabs_reassign_was_never_done() {
+    let context = context();
+    for n in 0..20_000 {
+        set(&context.cache, &format!("key{n}"), &[b'x'; 200]);
+    }
+    let mut session = Session::new(Protocol::Ascii);
+    for (from, word) in
+        [("5", "NOSPARE source class has no spare pages"), ("-1", "BADCLASS invalid src or dst class id")]
+    {
+        let (answer, _) = talk(&context, &mut session, format!("slabs reassign {from} 1\r\n").as_bytes());
+        assert_eq!(String::from_utf8(answer).unwrap(), format!("{word}\r\n"));
     }
 }

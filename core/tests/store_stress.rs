@@ -2,6 +2,7 @@
 //! change, readers that hold on, and threads. What is found is always what was
 //! stored last, and at the end every byte is accounted for.
 
+#![expect(clippy::print_stdout, reason = "a test tells what it has measured")]
 #![allow(clippy::similar_names, reason = "short names of a short-lived test")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 

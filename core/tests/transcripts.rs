@@ -428,9 +428,9 @@ fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
                     faults.push(format!("{}: {} over {wire}: {what}", file.display(), case.name));
                 }
             }
-            tcp.server.stop(Stop::Now, Duration::ZERO);
-            unix.server.stop(Stop::Now, Duration::ZERO);
-            tls.server.stop(Stop::Now, Duration::ZERO);
+            tcp.server.stop(Stop::Now, Duration::ZERO).unwrap();
+            unix.server.stop(Stop::Now, Duration::ZERO).unwrap();
+            tls.server.stop(Stop::Now, Duration::ZERO).unwrap();
         }
     }
     fs::remove_file(pem).unwrap();

@@ -313,11 +313,11 @@ fn a_graceful_stop_ends() {
     let server = start();
     let mut client = Client::of(&server);
     client.exchange(b"get a\r\n", b"END\r\n");
-    server.stop(Stop::Graceful, PATIENCE);
+    server.stop(Stop::Graceful, PATIENCE).unwrap();
     assert!(!server.is_running());
 
     let server = start_at("127.0.0.1:0", |config| config.shutdown_enabled = true);
     Client::of(&server).tell(b"shutdown\r\n");
-    server.wait();
+    server.wait().unwrap();
     assert!(!server.is_running());
 }

@@ -191,7 +191,8 @@ impl Flags {
         config.validate().map_err(|e| Failure::usage(e.to_string()))?;
 
         for word in &self.words {
-            notes.push(format!("argument \"{}\" has no effect", word.display()));
+            let word = word.display();
+            warnings.push(format!("WARNING: \"{word}\" is no flag and has no effect; -h lists the flags"));
         }
         Ok(Plan {
             config,
@@ -201,7 +202,7 @@ impl Flags {
                 daemonize: self.daemon,
                 core_dumps: self.enable_coredumps,
                 lock_memory: self.lock_memory,
-                user: self.user.map(|name| name.trim_start().to_owned()).filter(|name| !name.is_empty()),
+                user: self.user.map(|name| name.trim_start().to_owned()),
                 pid_file: self.pidfile,
                 port_file: environment.port_file,
             },

@@ -8,6 +8,8 @@ pub use memcache_core::file::reason;
 pub const USAGE: u8 = 64;
 /// `EX_NOUSER`: the user of `-u` does not exist.
 pub const NO_USER: u8 = 67;
+/// `EX_SOFTWARE`: a part of the server died, or did not stop.
+pub const SOFTWARE: u8 = 70;
 /// `EX_OSERR`: the system refused.
 pub const OS_ERROR: u8 = 71;
 
@@ -29,6 +31,11 @@ impl Failure {
     /// A user name is unknown.
     pub fn no_user(line: impl Into<String>) -> Self {
         Self { line: line.into(), status: NO_USER }
+    }
+
+    /// A part of the server died, or did not stop.
+    pub fn software(line: impl Into<String>) -> Self {
+        Self { line: line.into(), status: SOFTWARE }
     }
 
     /// The system refused.

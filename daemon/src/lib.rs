@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use memcache_core::config::Listen;
 use memcache_core::error::StartError;
-use memcache_core::server::Server;
+use memcache_core::server::{BoundAddress, Server};
+use memcache_core::stderr::write_line;
 use memcache_core::tls::Tls;
 
 use crate::failure::Failure;
@@ -42,14 +43,14 @@ use crate::signals::{Farewell, Signals};
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = args::read(args, Environment::of_process()).and_then(|action| match action {
         Action::Run(plan) => run(*plan),
-        Action::Help => print(help::HELP),
+        Action::Help => print(help::VERSION).and_then(|()| print(help::HELP)),
         Action::License => print(help::LICENSE),
         Action::Version => print(help::VERSION),
     });
     match done {
         Ok(()) => 0,
         Err(Failure { line, status }) => {
-            eprintln!("{line}");
+            write_line(&line);
             status
         }
     }
@@ -92,11 +93,32 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
         ports::write(&path, server.addresses());
     }
+    write_line(&listening(server.addresses()));
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
-    server.wait();
-    farewell.ended(context.stopping(), context.config.verbosity);
+    let stopped = server.wait();
     drop(pid_file);
+    stopped.map_err(|e| Failure::software(format!("memcached-rs: {e}; exiting")))?;
+    if context.failure().is_some() {
+        return Err(Failure::software("Exiting on error"));
+    }
+    farewell.ended(context.stopping(), context.config.verbosity);
     Ok(())
+}
+
+/// Where the server can be reached, in one line. memcached says nothing here, and so
+/// nothing can depend on it; it goes to standard error like every message.
+fn listening(addresses: &[BoundAddress]) -> String {
+    let version = help::OWN_VERSION;
+    if addresses.is_empty() {
+        return format!("memcached-rs {version} listens nowhere");
+    }
+    let name = |address: &BoundAddress| match address {
+        BoundAddress::Tcp(_) => address.to_string(),
+        BoundAddress::Unix(_) => format!("unix:{address}"),
+        BoundAddress::Udp(_) => format!("udp:{address}"),
+    };
+    let names: Vec<String> = addresses.iter().map(name).collect();
+    format!("memcached-rs {version} listens on {}", names.join(", "))
 }
 
 fn is_unix(listen: &Listen) -> bool {

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use memcache_core::stderr::write_line;
+
 use crate::failure::reason;
 use crate::number::whole;
 use crate::process::is_running;
@@ -19,17 +21,17 @@ impl PidFile {
     /// that no reader finds the file empty. `None` if that failed.
     pub fn write(path: &Path) -> Option<Self> {
         if let Some(pid) = running_owner(path) {
-            eprintln!("WARNING: The pid file contained the following (running) pid: {pid}");
+            write_line(&format!("WARNING: The pid file contained the following (running) pid: {pid}"));
         }
         let temporary = with_suffix(path, ".tmp");
         if let Err(e) = fs::write(&temporary, format!("{}\n", process::id())) {
             let name = temporary.display();
-            eprintln!("Could not open the pid file {name} for writing: {}", reason(&e));
+            write_line(&format!("Could not open the pid file {name} for writing: {}", reason(&e)));
             return None;
         }
         if let Err(e) = fs::rename(&temporary, path) {
             let (from, to) = (temporary.display(), path.display());
-            eprintln!("Could not rename the pid file from {from} to {to}: {}", reason(&e));
+            write_line(&format!("Could not rename the pid file from {from} to {to}: {}", reason(&e)));
             return None;
         }
         Some(Self { path: path.to_owned() })
@@ -39,7 +41,7 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if let Err(e) = fs::remove_file(&self.path) {
-            eprintln!("Could not remove the pid file {}: {}", self.path.display(), reason(&e));
+            write_line(&format!("Could not remove the pid file {}: {}", self.path.display(), reason(&e)));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use memcache_core::server::BoundAddress;
+use memcache_core::stderr::write_line;
 
 use crate::failure::reason;
 use crate::pidfile::with_suffix;
@@ -16,7 +17,7 @@ pub fn write(path: &Path, addresses: &[BoundAddress]) {
     let text: String = addresses.iter().filter_map(line).collect();
     let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
     if let Err(e) = written {
-        eprintln!("Failed to open \"{}\": {}", temporary.display(), reason(&e));
+        write_line(&format!("Failed to open \"{}\": {}", temporary.display(), reason(&e)));
     }
 }
 

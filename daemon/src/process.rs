@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use memcache_core::config::ServerConfig;
+use memcache_core::stderr::write_line;
 
 use crate::failure::{Failure, reason};
 use crate::plan::{Plan, ProcessSettings};
@@ -22,6 +23,9 @@ type Resource = libc::c_int;
 /// Descriptors beyond those of connections: standard streams, event queues,
 /// wakers, files being read.
 const SPARE_DESCRIPTORS: usize = 64;
+
+/// Bytes that a server locks beside its items, at most: stacks, heaps, buffers.
+const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
 
 /// Descriptors of one worker.
 const DESCRIPTORS_A_WORKER: usize = 4;
@@ -36,27 +40,33 @@ pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
     if process.core_dumps {
         allow_core_dumps()?;
     }
-    notes.extend(allow_descriptors(config)?);
+    allow_descriptors(config)?;
     if is_root() {
         match &process.user {
+            // As in memcached; a script whose variable is empty must not stay root.
+            Some(user) if user.is_empty() => {
+                return Err(Failure::usage("must add '-u root' to start as root"));
+            }
             Some(user) => warnings.extend(become_user(user)?),
             None => notes.push("running as root; add '-u <user>' to run as someone else".into()),
         }
     }
     for line in warnings.iter() {
-        eprintln!("{line}");
+        write_line(line);
     }
     if config.verbosity > 0 {
         for line in notes.iter() {
-            eprintln!("memcached-rs: {line}");
+            write_line(&format!("memcached-rs: {line}"));
         }
     }
     if process.daemonize {
         daemonize(process, config.verbosity > 0)
             .map_err(|_| Failure::system("failed to daemon() in order to daemonize"))?;
     }
-    if process.lock_memory {
-        lock_memory();
+    if process.lock_memory
+        && let Err(e) = lock_memory(config.cache.memory_limit)
+    {
+        write_line(&format!("warning: -k invalid, mlockall() failed: {}", reason(&e)));
     }
     Ok(())
 }
@@ -118,28 +128,25 @@ fn allow_core_dumps() -> Result<(), Failure> {
     }
 }
 
-/// Raises the limit of open descriptors to what `-c` needs, or as far as it
-/// goes; a line if that is not enough. It is never lowered.
-fn allow_descriptors(config: &ServerConfig) -> Result<Option<String>, Failure> {
+/// Raises the limit of open descriptors to what `-c` needs, or as far as it goes. It
+/// is never lowered. As in memcached, a limit below `-c` is an error.
+fn allow_descriptors(config: &ServerConfig) -> Result<(), Failure> {
     let before =
         limit(libc::RLIMIT_NOFILE).map_err(|_| Failure::system("failed to getrlimit number of files"))?;
     let connections = config.max_connections as libc::rlim_t;
     let others = SPARE_DESCRIPTORS.saturating_add(config.threads.saturating_mul(DESCRIPTORS_A_WORKER));
     let needed = connections.saturating_add(others as libc::rlim_t);
-    if before.rlim_cur >= needed {
-        return Ok(None);
-    }
-    if set_limit(libc::RLIMIT_NOFILE, needed, before.rlim_max.max(needed)).is_ok() {
-        return Ok(None);
+    if before.rlim_cur >= needed
+        || set_limit(libc::RLIMIT_NOFILE, needed, before.rlim_max.max(needed)).is_ok()
+    {
+        return Ok(());
     }
     let most = before.rlim_max.min(needed);
-    let raised = set_limit(libc::RLIMIT_NOFILE, most, before.rlim_max).is_ok();
-    if raised && most >= connections {
-        return Ok(None);
+    if most >= connections && set_limit(libc::RLIMIT_NOFILE, most, before.rlim_max).is_ok() {
+        return Ok(());
     }
-    Ok(Some(
-        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value."
-            .into(),
+    Err(Failure::system(
+        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.",
     ))
 }
 
@@ -226,10 +233,43 @@ fn daemonize(process: &ProcessSettings, keep_streams: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn lock_memory() {
-    // SAFETY: plain flags.
-    if let Err(e) = checked(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }) {
-        eprintln!("warning: -k invalid, mlockall() failed: {}", reason(&e));
+/// Locks what memory the process has, and each further page as it is first written.
+/// A page that is only reserved costs nothing: see `core/src/store/memory.rs`.
+///
+/// Where the limit of locked memory is low, nothing is locked. Otherwise the system
+/// would later refuse memory to a server that runs.
+fn lock_memory(items: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let everything = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+        // SAFETY: plain flags.
+        checked(unsafe { libc::mlockall(everything) })?;
+        let most = limit(libc::RLIMIT_MEMLOCK)?.rlim_cur;
+        if most < (items.saturating_add(LOCKED_BESIDE_ITEMS)) as libc::rlim_t && !may_lock_beyond(most) {
+            // SAFETY: no arguments.
+            checked(unsafe { libc::munlockall() })?;
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
+        Ok(())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = items;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Whether the limit of locked memory does not bind this process: whether it may have
+/// more addresses while all that it has are to be locked.
+#[cfg(target_os = "linux")]
+fn may_lock_beyond(limit: libc::rlim_t) -> bool {
+    let Ok(length) = usize::try_from(limit.saturating_add(1 << 16)) else { return false };
+    // SAFETY: a new mapping at an address of the system's choice, which is not used and
+    // is given back.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let mapping = libc::mmap(ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0);
+        mapping != libc::MAP_FAILED && libc::munmap(mapping, length) == 0
     }
 }
 
@@ -262,7 +302,7 @@ mod tests {
         let current = || limit(libc::RLIMIT_NOFILE).map(|l| l.rlim_cur).unwrap_or_default();
         let before = current();
         let few = ServerConfig { max_connections: 1, ..ServerConfig::default() };
-        assert_eq!(allow_descriptors(&few), Ok(None));
+        assert_eq!(allow_descriptors(&few), Ok(()));
         assert!(current() >= before);
     }
 }

@@ -2,10 +2,12 @@
 //! SIGUSR1 lets it finish, SIGHUP reads files again. (SIGPIPE is ignored from the start
 //! by Rust's runtime.)
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
 use std::thread;
 
 use memcache_core::context::{Context, Stop};
+use memcache_core::stderr::write_line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator;
 
@@ -26,19 +28,22 @@ impl Signals {
 
     /// Passes them on from a thread of their own, for the rest of the process.
     pub fn watch(mut self, context: Arc<Context>, farewell: Farewell) -> Result<(), Failure> {
+        let on = move |signal| match signal {
+            SIGUSR1 => {
+                context.request_stop(Stop::Graceful);
+                farewell.gracefully();
+            }
+            SIGHUP => match context.reload() {
+                Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+                Err(line) => context.log(0, || line),
+            },
+            _ => context.request_stop(Stop::Now),
+        };
         let work = move || {
             for signal in self.caught.forever() {
-                match signal {
-                    SIGUSR1 => {
-                        farewell.gracefully();
-                        context.request_stop(Stop::Graceful);
-                    }
-                    SIGHUP => match context.reload() {
-                        Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
-                        Err(line) => context.log(0, || line),
-                    },
-                    _ => context.request_stop(Stop::Now),
-                }
+                // Without this thread nothing could stop the process. The panic hook
+                // has reported what happened.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| on(signal)));
             }
         };
         thread::Builder::new()
@@ -63,16 +68,16 @@ impl Farewell {
 
     /// A graceful stop begins.
     pub fn gracefully(&self) {
-        self.graceful.call_once(|| eprintln!("Gracefully stopping"));
+        self.graceful.call_once(|| write_line("Gracefully stopping"));
     }
 
     /// The server has ended, and `how` was asked for.
     pub fn ended(&self, how: Stop, verbosity: u8) {
         match how {
             Stop::Graceful => self.gracefully(),
-            Stop::Now if verbosity > 0 => eprintln!("Exiting normally"),
+            Stop::Now if verbosity > 0 => write_line("Exiting normally"),
             Stop::Now => {}
-            Stop::Running => eprintln!("Exiting on error"),
+            Stop::Running => write_line("Exiting on error"),
         }
     }
 }

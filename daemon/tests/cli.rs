@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,18 @@ fn help_version_and_license() {
     for flag in ["-h", "--help"] {
         let output = run(&[flag]);
         assert!(output.status.success());
-        assert_eq!(text(&output.stdout).lines().next(), Some("memcached 1.6.45"));
+        let own = concat!("memcached-rs ", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text(&output.stdout).lines().take(2).collect::<Vec<_>>(), ["memcached 1.6.45", own]);
         assert!(text(&output.stdout).contains("--unix-socket"));
         assert!(output.stderr.is_empty());
     }
     for flag in ["-V", "--version"] {
         let output = run(&[flag]);
         assert!(output.status.success());
-        assert_eq!(text(&output.stdout), "memcached 1.6.45\n");
+        assert_eq!(
+            text(&output.stdout),
+            concat!("memcached 1.6.45\nmemcached-rs ", env!("CARGO_PKG_VERSION"), "\n")
+        );
     }
     for flag in ["-i", "--license"] {
         let output = run(&[flag]);
@@ -109,15 +113,20 @@ fn send(signal: &str, pid: &str) {
 
 /// Starts on a free port of loopback, and waits until files tell port and pid.
 fn serve(name: &str, flags: &[&str]) -> (Child, u16, PathBuf) {
+    serve_by(Command::new(BINARY), name, flags, Stdio::piped())
+}
+
+/// The same by a command that runs the daemon, with this standard error.
+fn serve_by(mut command: Command, name: &str, flags: &[&str], stderr: Stdio) -> (Child, u16, PathBuf) {
     let (ports, pid) = (scratch(&format!("{name}.ports")), scratch(&format!("{name}.pid")));
-    let child = Command::new(BINARY)
+    let child = command
         .args(["-p", "-1", "-l", "127.0.0.1", "-u", "root", "-P"])
         .arg(&pid)
         .args(flags)
         .env("MEMCACHED_PORT_FILENAME", &ports)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .expect("the binary runs");
     let told = eventually("port file", || contents(&ports));
@@ -207,4 +216,226 @@ fn a_taken_port_gives_one_line_and_71() {
     let line = text(&output.stderr);
     assert!(line.starts_with("failed to listen on ") && line.contains("in use"), "{line}");
     assert_eq!(line.lines().count(), 1);
+}
+
+/// Sends `request` and reads a reply of as many bytes as `reply` has.
+fn exchange(port: u16, request: &[u8], reply: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket option is set");
+    client.write_all(request).expect("a request can be sent");
+    let mut got = vec![0; reply.len()];
+    client.read_exact(&mut got).expect("a reply comes");
+    assert_eq!(text(&got), text(reply));
+    client
+}
+
+/// Makes the daemon write lines, and sees that it serves and stops after that.
+fn survives_its_log(mut child: Child, port: u16) {
+    exchange(port, b"verbosity 2\r\n", b"OK\r\n");
+    for _ in 0..8 {
+        exchange(port, b"mn\r\n", b"MN\r\n");
+    }
+    let pid = child.id().to_string();
+    // The file of passwords is gone: a line at every verbosity.
+    send("HUP", &pid);
+    exchange(port, b"mn\r\n", b"MN\r\n");
+    send("TERM", &pid);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_log_on_a_full_disk_ends_nothing() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let (child, port, _) = serve_by(Command::new(BINARY), "full", &[], full.into());
+    survives_its_log(child, port);
+}
+
+#[test]
+fn a_log_into_a_closed_pipe_ends_nothing() {
+    let (mut child, port, _) = serve("closed", &[]);
+    drop(child.stderr.take());
+    survives_its_log(child, port);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody() {
+    let (mut child, port, _) = serve("unread", &[]);
+    let unread = child.stderr.take();
+    exchange(port, b"verbosity 2\r\n", b"OK\r\n");
+    // More than a pipe holds.
+    for _ in 0..3 {
+        let key = "k".repeat(200);
+        exchange(port, format!("get {key}\r\n").repeat(500).as_bytes(), "END\r\n".repeat(500).as_bytes());
+    }
+    send("TERM", &child.id().to_string());
+    assert!(child.wait().expect("it ends").success());
+    drop(unread);
+}
+
+#[test]
+fn a_bad_file_at_sighup_leaves_the_signals_heard() {
+    let users = scratch("users");
+    std::fs::write(&users, "ann:secret\n").expect("the file is written");
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+    let flags = ["-Y", users.to_str().expect("it is text")];
+    let (mut child, _, _) = serve_by(Command::new(BINARY), "hup", &flags, full.into());
+    std::fs::write(&users, "no colon\n").expect("the file is written");
+    let pid = child.id().to_string();
+    send("HUP", &pid);
+    send("HUP", &pid);
+    send("TERM", &pid);
+    assert!(child.wait().expect("it ends").success());
+    let _ = std::fs::remove_file(users);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_hangs_does_not_keep_the_daemon_from_ending() {
+    let possible = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    if !possible.is_ok_and(|status| status.success()) {
+        return;
+    }
+    // The system call by which a worker reads a large value takes longer than a stop may.
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "trace=readv", "-e", "inject=readv:delay_enter=12000000"]);
+    strace.arg(BINARY);
+    let (child, port, pid_file) = serve_by(strace, "hangs", &["-t", "1"], Stdio::piped());
+    let pid = contents(&pid_file).unwrap_or_default();
+    let pid = pid.trim();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    client.write_all(b"set a 0 0 100000\r\n").expect("a request can be sent");
+    let reads = format!("{} ", libc::SYS_readv);
+    eventually("a worker that reads", || {
+        client.write_all(&[b'x'; 100]).expect("a request can be sent");
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let mut calls = tasks.flatten().filter_map(|task| contents(&task.path().join("syscall")));
+        calls.find(|call| call.starts_with(&reads))
+    });
+    send("TERM", pid);
+    let output = child.wait_with_output().expect("the daemon ends");
+    assert_eq!(output.status.code(), Some(70), "{output:?}");
+    let line = "memcached-rs: the server did not stop in time: threads left behind: mcrs-worker-0; exiting";
+    assert!(text(&output.stderr).lines().any(|told| told == line), "{output:?}");
+}
+
+/// What `/proc` says of a process, in KiB.
+#[cfg(target_os = "linux")]
+fn kib(pid: u32, field: &str) -> u64 {
+    let status = contents(Path::new(&format!("/proc/{pid}/status"))).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).expect("the field is there")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
+    let (child, port, _) = serve("lock", &["-k", "-m", "64"]);
+    let stored = format!("set a 0 0 500000\r\n{}\r\n", "x".repeat(500_000));
+    exchange(port, stored.as_bytes(), b"STORED\r\n");
+    // Raised, lowered and raised again, it still serves.
+    for limit in ["128", "32", "256"] {
+        exchange(port, format!("cache_memlimit {limit}\r\n").as_bytes(), b"OK\r\n");
+    }
+    exchange(port, stored.as_bytes(), b"STORED\r\n");
+    assert!(kib(child.id(), "VmLck") < 2 << 20, "locked: {} KiB", kib(child.id(), "VmLck"));
+    assert!(kib(child.id(), "VmRSS") < 256 << 10, "resident: {} KiB", kib(child.id(), "VmRSS"));
+    send("TERM", &child.id().to_string());
+    let output = child.wait_with_output().expect("the daemon ends");
+    assert!(output.status.success());
+}
+
+/// Runs the daemon under `prlimit`, without the right to go beyond limits.
+#[cfg(target_os = "linux")]
+fn limited(limit: &str) -> Command {
+    // Root alone has such rights to give up.
+    let script =
+        r#"[ "$(id -u)" != 0 ] || set -- setpriv --bounding-set -all --inh-caps -all "$@"; exec "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", "prlimit", limit, BINARY]);
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_that_the_system_refuses_is_told_and_the_server_runs() {
+    let (child, port, _) = serve_by(limited("--memlock=65536"), "nolock", &["-k"], Stdio::piped());
+    exchange(port, b"mn\r\n", b"MN\r\n");
+    assert_eq!(kib(child.id(), "VmLck"), 0);
+    send("TERM", &child.id().to_string());
+    let output = child.wait_with_output().expect("the daemon ends");
+    let line = "warning: -k invalid, mlockall() failed: Cannot allocate memory";
+    assert!(text(&output.stderr).lines().any(|told| told == line), "{output:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn more_connections_than_descriptors_are_refused_at_start() {
+    let output = limited("--nofile=256").args(["-c", "4096", "-u", "root", "-l", "127.0.0.1:-1"]).output();
+    let output = output.expect("setpriv runs");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert_eq!(
+        text(&output.stderr),
+        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.\n"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn limits_of_the_process_leave_room_beside_the_items() {
+    for (name, limit) in [("as", "--as=1200000000"), ("data", "--data=400000000")] {
+        let (child, port, _) = serve_by(limited(limit), name, &["-m", "64"], Stdio::piped());
+        exchange(port, b"cache_memlimit 128\r\n", b"OK\r\n");
+        exchange(
+            port,
+            b"cache_memlimit 4096\r\n",
+            b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n",
+        );
+        send("TERM", &child.id().to_string());
+        assert!(child.wait_with_output().expect("the daemon ends").status.success());
+    }
+}
+
+#[test]
+fn the_start_says_where_it_listens_and_what_words_mean() {
+    let (child, port, _) = serve("where", &["stats"]);
+    send("TERM", &child.id().to_string());
+    let output = child.wait_with_output().expect("the daemon ends");
+    let where_line = format!("memcached-rs {} listens on 127.0.0.1:{port}", env!("CARGO_PKG_VERSION"));
+    let word = "WARNING: \"stats\" is no flag and has no effect; -h lists the flags";
+    assert_eq!(
+        text(&output.stderr).lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(),
+        [word, &where_line]
+    );
+}
+
+#[test]
+fn an_empty_user_does_not_stay_root() {
+    let output = run(&["-u", "", "-l", "127.0.0.1:-1"]);
+    // As another user there is nothing to give up, and memcached serves.
+    if output.status.code() != Some(0) {
+        assert_eq!(output.status.code(), Some(64));
+        assert_eq!(text(&output.stderr), "must add '-u root' to start as root\n");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn values_under_way_beyond_the_memory_of_the_process_are_refused() {
+    let (child, port, _) = serve_by(limited("--as=800000000"), "under-way", &[], Stdio::piped());
+    let begin = |number| {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let request = format!("set key{number} 0 0 1000000\r\n{}", "x".repeat(70_000));
+        client.write_all(request.as_bytes()).expect("a request can be sent");
+        client.set_nonblocking(true).expect("a socket option is set");
+        client
+    };
+    let mut clients: Vec<TcpStream> = (0..700).map(begin).collect();
+    let line = "SERVER_ERROR out of memory storing object\r\n";
+    let mut got = vec![0; line.len()];
+    eventually("a refusal", || clients.iter_mut().find_map(|client| client.read_exact(&mut got).ok()));
+    assert_eq!(text(&got), line);
+    exchange(port, b"mn\r\n", b"MN\r\n");
+    send("TERM", &child.id().to_string());
+    assert!(child.wait_with_output().expect("the daemon ends").status.success());
 }

@@ -2,6 +2,7 @@
 //! writes once for each request, or for each batch of requests that came
 //! together. Counted by strace, which the daemon runs under.
 
+#![expect(clippy::print_stderr, reason = "a test says why it is skipped")]
 #![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
 
 use std::fs;

@@ -1,7 +1,6 @@
 // What the helpers of all test runners share: a server for one test after the other, and clusters for one test each.
 'use strict';
 
-const { reset } = require('../clock.js');
 const { Cluster, Server } = require('../server.js');
 
 /** Commands that are shown of each server. */
@@ -29,7 +28,7 @@ class Fixture {
     const { server } = this;
     await server.start();
     server.faults.clear();
-    reset(server.clock);
+    server.clock.reset();
     server.cache.flush();
     server.clearCommands();
   }

@@ -107,7 +107,22 @@ class Cache:
 class Clock:
     def freeze(self) -> Clock: ...
     def resume(self) -> None: ...
-    def advance(self, by: float | timedelta) -> None: ...
+    def reset(self) -> None:
+        """Set time to the time of the system, and let it run.
+
+        >>> server.clock.reset()
+        """
+    def advance(self, by: float | timedelta) -> None:
+        """Move time by whole seconds, backwards if negative.
+
+        Args:
+            by: Seconds, or a timedelta.
+
+        Raises:
+            ConfigError: The clock would be 34 years before the cache was made, or 102 years after.
+
+        >>> server.clock.advance(3600)
+        """
     def time(self) -> int: ...
     def __enter__(self) -> Clock: ...
     def __exit__(self, *_exception: object) -> None: ...

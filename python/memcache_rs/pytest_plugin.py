@@ -85,12 +85,8 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
 
 
 def _reset(server: Server) -> None:
-    from memcache_rs._native import unix_time
-
     server.faults.clear()
-    server.clock.resume()
-    # Not by Python's clock, which the test may have faked.
-    server.clock.advance(unix_time() - server.clock.time())
+    server.clock.reset()
     server.cache.flush()
     server.clear_commands()
 

@@ -1,7 +1,6 @@
 //! The clock of a cache, which tests stop and move.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use napi_derive::napi;
 
@@ -36,7 +35,8 @@ impl Clock {
         }
     }
 
-    /// Sets time to what it is for the system, and lets it run.
+    /// Sets time to what it is for the system, and lets it run. JavaScript does not
+    /// know that time for sure: test runners replace its `Date`.
     #[napi(catch_unwind)]
     pub fn reset(&self) -> Result<(), Failure> {
         self.0.get()?.core.clock().reset();
@@ -53,18 +53,6 @@ impl Clock {
         }
         let moved = self.0.get()?.core.clock().advance(seconds as i64);
         moved.map_err(|error| errors::bad_argument(error.to_string()))
-    }
-
-    /// Lets time run, from the time of this machine. JavaScript does not know that
-    /// time for sure: test runners replace its `Date`.
-    #[napi(catch_unwind)]
-    pub fn reset(&self) -> Result<(), Failure> {
-        let shared = self.0.get()?;
-        let clock = shared.core.clock();
-        clock.resume();
-        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        clock.advance(real as i64 - (clock.origin() + i64::from(clock.now())));
-        Ok(())
     }
 
     /// Now, as a Unix time.

@@ -134,12 +134,18 @@ pub fn not_counted(error: DeltaError) -> Option<Failure> {
     }
 }
 
+/// "Too many open files", the same number on every Unix.
+const EMFILE: i32 = 24;
+
 /// A cache or a server that could not start.
 #[cold]
 pub fn not_started(error: &StartError) -> Failure {
     match error {
         StartError::Config(error) => bad_setting(error),
         StartError::File(text) => bad_argument(text.clone()),
+        StartError::Descriptors { .. } => {
+            no_system(&std::io::Error::from_raw_os_error(EMFILE), error.to_string())
+        }
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
             no_system(cause, error.to_string())
         }

@@ -329,10 +329,11 @@ impl Task for Stop {
 
     fn compute(&mut self) -> napi::Result<()> {
         if let Some(running) = self.running.take() {
-            guarded(|| {
-                running.core.stop(self.how, self.deadline);
-                drop(running);
-            });
+            let stopped = guarded(|| running.core.stop(self.how, self.deadline));
+            guarded(|| drop(running));
+            if let Some(Err(e)) = stopped {
+                return Err(napi::Error::from_reason(e.to_string()));
+            }
         }
         Ok(())
     }

@@ -105,12 +105,16 @@ pub fn not_counted(error: DeltaError) -> Option<PyErr> {
     }
 }
 
+/// "Too many open files", the same number on every Unix.
+const EMFILE: i32 = 24;
+
 /// A cache or a server that could not start.
 #[cold]
 pub fn not_started(error: &StartError) -> PyErr {
     match error {
         StartError::Config(error) => bad_setting(error),
         StartError::File(text) => bad_argument(text.clone()),
+        StartError::Descriptors { .. } => class::StartError::new_err((EMFILE, error.to_string())),
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
             // As an OSError: number and text.
             class::StartError::new_err((cause.raw_os_error().unwrap_or(0), error.to_string()))

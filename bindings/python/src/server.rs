@@ -14,6 +14,7 @@ use memcache_core::context::Stop;
 use memcache_core::hooks::Hooks;
 use memcache_core::server::{BoundAddress, Server as Core};
 use memcache_core::sync::Mutex;
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -225,8 +226,9 @@ impl Server {
     fn stop(&self, py: Python<'_>, graceful: bool, seconds: Float) -> PyResult<()> {
         let core = self.core()?;
         let interrupted = if graceful { self.drain(py, core, seconds.0) } else { Ok(()) };
-        py.detach(|| core.stop(Stop::Now, Duration::ZERO));
-        interrupted
+        let stopped = py.detach(|| core.stop(Stop::Now, Duration::ZERO));
+        interrupted?;
+        stopped.map_err(|e| PyTimeoutError::new_err(e.to_string()))
     }
 
     /// Statistics, by memcached's names.

@@ -2,6 +2,12 @@
 //!
 //! Ends with the line `N passed, N failed`, counted in exchanges.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of developers, which prints its results"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;

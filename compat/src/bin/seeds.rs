@@ -6,6 +6,12 @@
 //!
 //! The forms of the targets' inputs are described at their heads, in `fuzz/fuzz_targets/`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of developers, which prints its results"
+)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;

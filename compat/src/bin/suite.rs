@@ -4,6 +4,12 @@
 //! the checkout's tests, a `memcached-debug` that starts the server under test, and a `timedrun` that just starts its
 //! arguments. Nothing is copied out of the checkout and nothing is written into it.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of developers, which prints its results"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;

@@ -69,7 +69,9 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     fn line(&mut self, line: &str) -> Outcome {
-        if !self.quiet {
+        if self.quiet {
+            self.context.log(2, || format!(">{} NOREPLY {line}", self.client));
+        } else {
             push_line(self.out, line);
         }
         Outcome::Done
@@ -150,26 +152,18 @@ fn slabs(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     desk.line(text::ERROR)
 }
 
-/// Answers as memcached does; but memory belongs to no class here, so there is
-/// nothing to move.
+/// Answers as a memcached does whose classes have a page each at most: memory belongs
+/// to no class here, and scripts repeat the command until nothing is left to move.
 fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
-    let classes = cache.store().totals().classes;
-    let spares = |class: i32| {
-        usize::try_from(class).ok().and_then(|class| classes.get(class)).is_some_and(|c| c.pages() > 1)
-    };
-    // Class 0 is memcached's pool of free pages.
-    let known = 0..classes.len() as i32;
+    // Class 0 is memcached's pool of free pages. -1 asks for any class with pages to
+    // spare, and is no class where none has.
+    let known = 0..cache.store().totals().classes.len() as i32;
     if from == to {
-        return "SAME src and dst class are identical";
-    }
-    let any = || known.clone().find(|&class| class != to && spares(class));
-    let from = if from == -1 { any().unwrap_or(from) } else { from };
-    if !known.contains(&from) || !known.contains(&to) {
-        "BADCLASS invalid src or dst class id"
-    } else if spares(from) {
-        "OK"
-    } else {
+        "SAME src and dst class are identical"
+    } else if known.contains(&from) && known.contains(&to) {
         "NOSPARE source class has no spare pages"
+    } else {
+        "BADCLASS invalid src or dst class id"
     }
 }
 

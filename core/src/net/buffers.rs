@@ -125,29 +125,41 @@ impl Input {
     }
 
     /// Leaves what is not used with the connection. `soon`: it comes back
-    /// without waiting for input.
-    pub(crate) fn save(&mut self, to: &mut Leftover, soon: bool) {
+    /// without waiting for input. `false`: there is no memory for it.
+    #[must_use]
+    pub(crate) fn save(&mut self, to: &mut Leftover, soon: bool) -> bool {
         let len = self.end - self.start;
         if len == 0 {
             self.clear();
-            return;
+            return true;
         }
         // Below 1 KiB a copy is cheaper than changing buffers.
         if soon && len > 1024 {
-            let next = self.spares.pop().unwrap_or_else(scratch);
+            let Some(next) = self.spares.pop().or_else(|| allocated(&[], SCRATCH)) else { return false };
             to.buf = std::mem::replace(&mut self.buf, next);
             (to.start, to.end) = (self.start as u32, self.end as u32);
         } else {
-            to.buf = Box::from(self.unused());
+            let Some(copy) = allocated(self.unused(), len) else { return false };
+            to.buf = copy;
             (to.start, to.end) = (0, len as u32);
         }
         self.clear();
+        true
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
+}
+
+/// Memory of `len` bytes that begins with `bytes`, if there is any.
+fn allocated(bytes: &[u8], len: usize) -> Option<Box<[u8]>> {
+    let mut made = Vec::new();
+    made.try_reserve_exact(len).ok()?;
+    made.extend_from_slice(bytes);
+    made.resize(len, 0);
+    Some(made.into_boxed_slice())
 }
 
 fn scratch() -> Box<[u8]> {
@@ -169,7 +181,7 @@ mod tests {
         let (mut input, mut left) = (Input::new(), Leftover::default());
         feed(&mut input, b"version\r\nvers");
         input.consume(9);
-        input.save(&mut left, false);
+        assert!(input.save(&mut left, false));
         assert_eq!(left.held(), 4);
         assert!(input.is_empty());
         input.load(&mut left);
@@ -184,7 +196,7 @@ mod tests {
         feed(&mut input, &vec![b'x'; SCRATCH]);
         input.consume(1000);
         let at = input.unused().as_ptr();
-        input.save(&mut left, true);
+        assert!(input.save(&mut left, true));
         assert_eq!(left.held(), SCRATCH);
         input.load(&mut left);
         assert_eq!(input.unused().as_ptr(), at);
@@ -198,7 +210,7 @@ mod tests {
         assert!(input.is_full());
         input.consume(SCRATCH - 20_000);
         assert!(!input.is_full());
-        input.save(&mut left, false);
+        assert!(input.save(&mut left, false));
         assert_eq!(left.held(), 20_000);
         input.load(&mut left);
         assert_eq!((input.unused().len(), left.held()), (20_000, 0));

@@ -322,7 +322,10 @@ impl Connection {
             return After::Wait;
         };
         let after = self.answer(place, scratch, after);
-        scratch.input.save(&mut self.leftover, after == After::Again);
+        if !scratch.input.save(&mut self.leftover, after == After::Again) {
+            scratch.input.clear();
+            return After::Close(CloseReason::Error);
+        }
         after
     }
 
@@ -337,6 +340,7 @@ impl Connection {
                 }
             }
             Sent::Part => {
+                scratch.output.shrink();
                 self.unsent = Some(Box::new(std::mem::take(&mut scratch.output)));
                 match after {
                     After::Close(reason) => {

@@ -258,8 +258,7 @@ impl Acceptor {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    self.context.log(0, || format!("listener: event queue failed: {e}"));
-                    self.context.request_stop(Stop::Now);
+                    self.context.fail(format!("listener: event queue failed: {e}"));
                     break;
                 }
             }

@@ -15,6 +15,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod connection;
+pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod names;
 pub(crate) mod stream;

@@ -109,7 +109,8 @@ impl Deadline {
         *self.0.lock() = at;
     }
 
-    fn get(&self) -> Instant {
+    /// When it is; set now if it was not.
+    pub(crate) fn get(&self) -> Instant {
         let now = Instant::now();
         *self.0.lock().get_or_insert_with(|| now.checked_add(Self::DEFAULT).unwrap_or(now))
     }
@@ -210,8 +211,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
-                    self.context.log(0, || format!("worker: event queue failed: {e}"));
-                    self.context.request_stop(Stop::Now);
+                    self.context.fail(format!("worker: event queue failed: {e}"));
                     break;
                 }
             }

@@ -30,6 +30,9 @@ const REPLY: u8 = 0x81;
 /// Bytes of a header.
 pub const HEADER: usize = 24;
 
+/// The opcode of `stat`.
+pub const STAT: u8 = opcode::STAT;
+
 /// Longest body: memcached's largest item.
 const BODY_MAX: usize = 1024 * 1024 * 1024;
 
@@ -177,7 +180,7 @@ impl Header {
 
     /// Bytes of the body behind extras and key.
     #[inline]
-    fn value(&self) -> usize {
+    pub fn value(&self) -> usize {
         self.body.saturating_sub(self.extras + self.key)
     }
 

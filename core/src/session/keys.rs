@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{CloseReason, Env, Next, Session, State, Used};
+use super::{CloseReason, Env, Next, Session, State, Used, verbose};
 use crate::cache::Cache;
 use crate::config::{KEY_MAX, Protocol};
 use crate::dispatch::get;
@@ -58,6 +58,7 @@ impl Session {
         let cache: &Cache = &env.context.cache;
         let limit = env.context.config.output_limit;
         let start = out.mark();
+        let logged = env.context.logs(2);
         let mut at = 0;
         let mut next: [(&[u8], Lead); AHEAD] = [(&[], Lead::from(0)); AHEAD];
         loop {
@@ -135,11 +136,19 @@ impl Session {
                         None => {}
                     }
                 }
+                let mark = reply.out.mark();
                 get(cache, key, lead, expiry, env.fd, &mut reply);
+                if logged && reply.out.grew_since(&mark) {
+                    verbose::key(env.context, env.fd, bytes);
+                }
             }
             match ended {
                 Some(Ok(end)) => {
+                    let mark = out.mark();
                     out.push(b"END\r\n");
+                    if logged {
+                        verbose::answer(env.context, env.fd, b"get", out, &mark);
+                    }
                     self.state = State::Command;
                     return Used::Bytes(end);
                 }

@@ -20,6 +20,7 @@ mod gate;
 mod keys;
 mod packet;
 mod upload;
+pub(crate) mod verbose;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -32,11 +33,11 @@ use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::dispatch::{dispatch, miss};
 use crate::hooks::OnCommand;
-use crate::output::{Mark, Output};
+use crate::output::Output;
 use crate::protocol::classic::{self, push_line};
 use crate::protocol::{binary, meta, scan, text};
 use crate::request::{Key, Request};
-use crate::store::{COPY_MAX, PinnedValue};
+use crate::store::PinnedValue;
 
 use self::answer::Answer;
 use self::fault::Met;
@@ -225,6 +226,9 @@ impl Session {
                 None if first == binary::REQUEST => Protocol::Binary,
                 Some(Method::Text) | None => Protocol::Ascii,
             };
+            if env.context.logs(2) {
+                verbose::protocol(env.context, env.fd, self.protocol);
+            }
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -235,6 +239,9 @@ impl Session {
             }
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
+            }
+            if !out.make_room() {
+                return Step { consumed, next: Next::Close(CloseReason::Error) };
             }
             if env.budget == 0 && !rest.is_empty() {
                 return Step { consumed, next: Next::Yield };
@@ -259,10 +266,24 @@ impl Session {
                     self.keys(env, rest, with_cas, expiry, out)
                 }
                 State::SkipLine { then } => {
-                    let then = *then;
-                    self.skip_line(rest, then, out)
+                    let (then, mark) = (*then, out.mark());
+                    let used = self.skip_line(rest, then, out);
+                    if env.context.logs(2) {
+                        verbose::answer(env.context, env.fd, b"get", out, &mark);
+                    }
+                    used
                 }
-                State::Value(_) => self.value(env, rest, out),
+                State::Value(upload) => {
+                    let (word, mark) = (upload.word(), out.mark());
+                    let used = self.value(env, rest, out);
+                    if env.context.logs(2) {
+                        match word {
+                            Some(word) => verbose::answer(env.context, env.fd, word, out, &mark),
+                            None => verbose::response(env.context, env.fd, false, out, &mark),
+                        }
+                    }
+                    used
+                }
                 State::Swallow { left } => {
                     let n = rest.len().min(*left);
                     *left -= n;
@@ -311,22 +332,23 @@ impl Session {
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
         env.budget -= 1;
-        self.tell(env, || Cow::Borrowed(scan::strip_line_end(raw)));
-        let verbose = env.context.logs(2);
+        let logged = env.context.logs(2);
         let mark = out.mark();
+        let line = scan::strip_line_end(raw);
+        self.tell(env, || Cow::Borrowed(line));
+        if logged {
+            verbose::line(env.context, env.fd, line);
+        }
         let used = if raw.len() < 4 {
             // memcached's shortest command is "mn\r\n".
             push_line(out, text::BAD_LINE);
             Used::Bytes(whole)
         } else {
-            let line = scan::strip_line_end(raw);
-            if verbose {
-                env.context.log(2, || format!("<{} {}", env.fd, String::from_utf8_lossy(line)));
-            }
             self.line(env, line, rest, whole, out)
         };
-        if verbose {
-            log_answer(env.context, env.fd, out, &mark);
+        if logged {
+            let word = memchr(b' ', line).and_then(|word| line.get(..word)).unwrap_or(line);
+            verbose::answer(env.context, env.fd, word, out, &mark);
         }
         self.served = true;
         used
@@ -564,30 +586,5 @@ fn tell(hook: &OnCommand, fd: i32, command: &[u8]) {
     match command.get(..LINE_MAX) {
         Some(start) if command.len() > LINE_MAX => hook(fd, &format!("{}…", String::from_utf8_lossy(start))),
         _ => hook(fd, &String::from_utf8_lossy(command)),
-    }
-}
-
-/// What memcached logs of an answer at -vv.
-fn log_answer(context: &Context, fd: i32, out: &mut Output, mark: &Mark) {
-    if !out.grew_since(mark) {
-        return;
-    }
-    let bytes = out.since(mark);
-    let mut at = 0;
-    while let Some(end) = bytes.get(at..).and_then(|rest| memchr(b'\n', rest)) {
-        let line = bytes.get(at..at + end).unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_end();
-        if let Some(value) = line.strip_prefix("VALUE ") {
-            let mut words = value.split(' ');
-            let key = words.next().unwrap_or_default();
-            context.log(2, || format!(">{fd} sending key {key}"));
-            let length = words.nth(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
-            let copied = if length > COPY_MAX { 0 } else { length };
-            at += end + 1 + copied + 2;
-            continue;
-        }
-        context.log(2, || format!(">{fd} {line}"));
-        at += end + 1;
     }
 }

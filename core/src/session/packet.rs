@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::answer::Answer;
 use super::fault::Met;
-use super::{CloseReason, Env, Next, Session, Used, request_key};
+use super::{CloseReason, Env, Next, Session, Used, request_key, verbose};
 use crate::admin;
 use crate::dispatch::{dispatch, miss};
 use crate::output::Output;
@@ -19,6 +19,32 @@ impl Session {
     #[inline]
     pub(super) fn packet(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
         let Some(header) = Header::read(rest) else { return Used::NeedInput };
+        if !env.context.logs(1) {
+            return self.run_packet(env, &header, rest, out);
+        }
+        let (context, fd, mark) = (env.context, env.fd, out.mark());
+        // Once: a header alone is read again when more has come.
+        let ready = !header.is_request() || header.head() > HEAD_MAX || rest.len() >= header.head();
+        if ready && env.context.logs(2) {
+            verbose::header(context, fd, rest);
+        }
+        if !header.is_request() {
+            context.log(1, || format!("Invalid magic:  {:x}", rest.first().copied().unwrap_or_default()));
+        }
+        let used = self.run_packet(env, &header, rest, out);
+        if env.context.logs(2) && !verbose::is_stat(rest) {
+            let item = matches!(header.echo().name(), "get" | "touch" | "gat");
+            verbose::response(context, fd, item, out, &mark);
+        }
+        if matches!(used, Used::Stop(_, Next::Close(CloseReason::Error))) {
+            let opcode = rest.get(1).copied().unwrap_or_default();
+            context.log(1, || format!("Protocol error (opcode {opcode:02x}), close connection {fd}"));
+        }
+        used
+    }
+
+    #[inline]
+    fn run_packet(&mut self, env: &mut Env<'_>, header: &Header, rest: &[u8], out: &mut Output) -> Used {
         let context = env.context;
         let echo = header.echo();
         if !header.is_request() {
@@ -39,9 +65,12 @@ impl Session {
         }
         let clock = context.cache.clock();
         let use_cas = context.cache.config().use_cas;
-        let packet = parse(&header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
+        let packet = parse(header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
         env.budget -= 1;
         self.served = true;
+        if context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
+            verbose::packet(context, env.fd, header, rest);
+        }
         match packet {
             Packet::Data(request) => {
                 let met =

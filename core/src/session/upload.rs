@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use super::answer::Answer;
 use super::fault::Met;
-use super::{Env, Next, Session, State, Used, command_name};
+use super::{Env, Next, Session, State, Used, command_name, verbose};
 use crate::cache::{Cache, StoreRequest, Value};
 use crate::dispatch::store_request;
 use crate::output::Output;
@@ -20,6 +20,17 @@ pub(super) struct Upload {
     /// What came of the line end behind the value.
     tail: [u8; 2],
     tail_len: usize,
+}
+
+impl Upload {
+    /// What its line began with, as far as the log cares; `None`: it was a packet.
+    pub(super) fn word(&self) -> Option<&'static [u8]> {
+        match self.how {
+            Answer::Classic { .. } => Some(b"set"),
+            Answer::Meta(_) => Some(b"ms"),
+            Answer::Binary(_) => None,
+        }
+    }
 }
 
 /// A [`StoreHead`] that outlives its line.
@@ -68,13 +79,13 @@ impl Session {
                     Ok(class) => {
                         // memcached counts a set when its memory is there.
                         cache.count_set(request.key, class);
-                        how.bad_chunk(out);
+                        told(env, how, out, Answer::bad_chunk);
                     }
                     Err(error) => how.refused(out, error),
                 }
                 return Used::Bytes(whole + length + tail_len);
             }
-            how.store(cache, &request, Value::Bytes(value), out);
+            told(env, how, out, |how, out| how.store(cache, &request, Value::Bytes(value), out));
             return Used::Bytes(whole + length + tail_len);
         }
         match cache.draft(&request, length) {
@@ -123,13 +134,27 @@ impl Session {
         let cache: &Cache = &env.context.cache;
         if &tail != b"\r\n" {
             cache.count_set(&head.key, draft.class());
-            how.bad_chunk(out);
+            told(env, how, out, Answer::bad_chunk);
             return Used::Bytes(used);
         }
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
-        how.store(cache, &request, Value::Draft(draft), out);
+        told(env, how, out, |how, out| how.store(cache, &request, Value::Draft(draft), out));
         Used::Bytes(used)
+    }
+}
+
+/// Answers with `answer`. Where the client wants no answer, memcached logs at `-vv`
+/// which one it would have had.
+#[inline]
+fn told(env: &Env<'_>, how: Answer, out: &mut Output, answer: impl FnOnce(Answer, &mut Output)) {
+    if env.context.logs(2) && matches!(how, Answer::Classic { quiet: true }) {
+        let mark = out.mark();
+        answer(Answer::Classic { quiet: false }, out);
+        verbose::no_reply(env.context, env.fd, out, &mark);
+        out.rewind(&mark);
+    } else {
+        answer(how, out);
     }
 }
 

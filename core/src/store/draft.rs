@@ -9,6 +9,7 @@ use super::logs::For;
 use super::policy;
 use super::shard::Shard;
 use super::{NewItem, Store, write_head};
+use crate::config::MIB;
 use crate::error::AllocError;
 
 /// An item that is being written. Dropping it frees its memory.
@@ -26,13 +27,21 @@ pub struct Draft {
     place: Place,
 }
 
+/// Bytes of a buffer that are lent at once: memory that is reserved is not there before
+/// it is written.
+const BUFFER_STEP: usize = 64 * 1024;
+
+/// Bytes of memory that a buffer leaves to others.
+const LEFT_TO_OTHERS: usize = 4 * MIB;
+
 enum Place {
     /// In one entry.
     Whole { at: Ref, offset: usize },
     /// In pieces, the last of which has `room` for more. Nobody moves them, and
     /// so changes the links between them, before they are linked.
     Pieces { at: Ref, last: Ref, room: usize },
-    /// Outside of the store.
+    /// Outside of the store. Room for the whole value is reserved; it is as long as what
+    /// was written, and as the target that was lent last.
     Buffer(Vec<u8>),
     /// Linked.
     Done,
@@ -80,7 +89,11 @@ impl Draft {
             if !shard.logs.hold(&common.segments, at, urgent) {
                 shard.bury(common, at);
                 drop(shard);
-                draft.place = Place::Buffer(vec![0; length]);
+                let mut buffer = Vec::new();
+                buffer.try_reserve_exact(length).map_err(|_| AllocError::NoMemory)?;
+                // What is small and cannot be refused needs memory, too.
+                Vec::<u8>::new().try_reserve_exact(LEFT_TO_OTHERS).map_err(|_| AllocError::NoMemory)?;
+                draft.place = Place::Buffer(buffer);
                 return Ok(draft);
             }
             shard.repay(common, moment, size);
@@ -164,7 +177,10 @@ impl Draft {
                 }
                 None => &mut [],
             },
-            Place::Buffer(bytes) => &mut bytes[self.filled..],
+            Place::Buffer(bytes) => {
+                bytes.resize(self.filled + missing.min(BUFFER_STEP), 0);
+                &mut bytes[self.filled..]
+            }
             Place::Done => &mut [],
         })
     }

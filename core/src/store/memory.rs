@@ -1,11 +1,15 @@
 //! Memory for items: one reserved stretch of addresses, cut into segments.
 //!
 //! ```text
-//!   reserved addresses (nothing is resident before it is written)
-//!   | segment 0     | segment 1     | segment 2     | ...
+//!   open (may be used; nothing is resident before it is written)   reserved (may not yet)
+//!   | segment 0     | segment 1     | segment 2     | ...           | ...
 //!   | e | e |  e  |.|
 //!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to a limit of 16 GiB, then 16 ...
 //! ```
+//!
+//! The system counts open memory as used where it does not overcommit, and locks it
+//! where all memory is to be locked (`mlockall`), page by page as it is written. What
+//! is only reserved is neither counted nor locked.
 //!
 //! This module turns a [`Ref`] into an address. Who may read or write what is
 //! written there is the contract of `item.rs`.
@@ -16,6 +20,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::item::{HEADER, Header, Ref};
 use super::shard::same_key;
@@ -32,6 +37,10 @@ pub struct Memory {
     /// The aligned part of it.
     base: *mut u8,
     reserved: usize,
+    /// The bytes from `base` on that may be used; it only grows, to at most `reserved`.
+    open: AtomicUsize,
+    /// The system was asked to lock all memory.
+    locked: bool,
     /// log2 of the bytes a [`Ref`] counts.
     shift: u32,
 }
@@ -51,29 +60,61 @@ impl Memory {
     /// Reserves addresses for at least `limit` bytes, more if that is free, in
     /// multiples of `grain`.
     pub fn reserve(limit: usize, grain: usize) -> io::Result<Self> {
-        let limit = limit.max(grain).next_multiple_of(grain);
+        let limit = limit.max(grain).checked_next_multiple_of(grain).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut shift = 3;
-        while limit * 2 > (u32::MAX as usize) << shift {
+        while limit / 2 > (u32::MAX as usize) << (shift - 2) {
+            // No system has so many addresses.
+            if shift > 16 {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
             shift += 1;
         }
         // Room to raise the limit while running; less if the system is strict.
         let mut wanted = ((u32::MAX as usize) << shift) / grain * grain;
+        if let Some(most) = system::most_addresses() {
+            // The rest of the process needs addresses, too.
+            wanted = wanted.min(limit.max(most / 4 / grain * grain));
+        }
         if cfg!(miri) {
             // Its memory is real.
             wanted = limit;
         }
         loop {
-            if let Some(mapping) = system::map(wanted + LARGE_PAGE) {
+            let mapped = wanted.checked_add(LARGE_PAGE).ok_or(io::ErrorKind::OutOfMemory)?;
+            if let Some((mapping, locked)) = system::map(mapped) {
                 // SAFETY: less than LARGE_PAGE, and the mapping is LARGE_PAGE longer than
                 // what is used.
                 let base = unsafe { mapping.add(mapping.align_offset(LARGE_PAGE)) };
-                return Ok(Self { mapping, mapped: wanted + LARGE_PAGE, base, reserved: wanted, shift });
+                let open = AtomicUsize::new(0);
+                return Ok(Self { mapping, mapped, base, reserved: wanted, open, locked, shift });
             }
             if wanted <= limit {
                 return Err(io::Error::last_os_error());
             }
             wanted = limit.max(wanted / 2 / grain * grain);
         }
+    }
+
+    /// Has the first `wanted` bytes ready for use, or more. One thread at a time may do
+    /// this.
+    pub(super) fn open(&self, wanted: usize) -> io::Result<()> {
+        let open = self.open.load(Relaxed);
+        if wanted <= open {
+            return Ok(());
+        }
+        if wanted > self.reserved {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let wanted = wanted.next_multiple_of(LARGE_PAGE).min(self.reserved);
+        system::open(self.base.wrapping_add(open), wanted - open, self.locked)?;
+        self.open.store(wanted, Relaxed);
+        Ok(())
+    }
+
+    /// Bytes that may be used.
+    #[inline]
+    pub(super) fn opened(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     /// Bytes reserved.
@@ -84,16 +125,16 @@ impl Memory {
     /// Gives the `len` bytes at `offset` back to the system; they read as zeros
     /// from now on. Nothing may refer to them but a look that will not be believed.
     pub fn release(&self, offset: usize, len: usize) {
-        assert!(offset + len <= self.reserved);
-        // SAFETY: inside the reservation (checked), and unused (the contract).
-        unsafe { system::discard(self.base.add(offset), len) };
+        assert!(offset + len <= self.opened());
+        // SAFETY: inside the open part (checked), and unused (the contract).
+        unsafe { system::discard(self.base.add(offset), len, self.locked) };
     }
 
     /// Has the system find memory for the large page at `offset` now, as far as it
     /// is part of the reservation. Contents do not change.
     pub(super) fn touch_large(&self, offset: usize) {
         assert!(offset.is_multiple_of(LARGE_PAGE));
-        let len = LARGE_PAGE.min(self.reserved.saturating_sub(offset));
+        let len = LARGE_PAGE.min(self.opened().saturating_sub(offset));
         system::touch(self.base.wrapping_add(offset), len);
     }
 
@@ -134,9 +175,9 @@ impl Memory {
     #[inline]
     fn address(&self, at: Ref) -> *mut u8 {
         let offset = self.offset(at);
-        debug_assert!(!at.is_none() && offset + HEADER <= self.reserved);
+        debug_assert!(!at.is_none() && offset + HEADER <= self.opened());
         // SAFETY: a Ref is only ever made by `at`, from an offset inside the
-        // reservation.
+        // open part.
         unsafe { self.base.add(offset) }
     }
 
@@ -158,8 +199,8 @@ impl Memory {
     #[inline]
     pub(super) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
         let start = self.offset(at) + offset;
-        assert!(start + to.len() <= self.reserved);
-        // SAFETY: inside the reservation (checked), which is mapped as long as
+        assert!(start + to.len() <= self.opened());
+        // SAFETY: inside the open part (checked), which is mapped as long as
         // `self` lives; `to` is the caller's alone.
         unsafe {
             std::ptr::copy_nonoverlapping(self.base.add(start).cast(), to.as_mut_ptr(), to.len());
@@ -169,7 +210,7 @@ impl Memory {
     /// Whether there are `len` bytes from the beginning of the entry at `at` on.
     #[inline]
     pub(super) fn reaches(&self, at: Ref, len: usize) -> bool {
-        self.offset(at) + len <= self.reserved
+        self.offset(at) + len <= self.opened()
     }
 
     /// Whether `key` is at `offset` of the entry at `at`, whoever may write there
@@ -177,8 +218,8 @@ impl Memory {
     #[inline]
     pub(super) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
         let start = self.offset(at) + offset;
-        assert!(start + key.len() <= self.reserved);
-        // SAFETY: inside the reservation (checked).
+        assert!(start + key.len() <= self.opened());
+        // SAFETY: inside the open part (checked).
         same_key(unsafe { std::slice::from_raw_parts(self.base.add(start), key.len()) }, key)
     }
 
@@ -186,7 +227,7 @@ impl Memory {
     /// item's lock, hold its segment, or own it (see item.rs).
     #[inline]
     pub(super) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
-        debug_assert!(self.offset(at) + offset + len <= self.reserved);
+        debug_assert!(self.offset(at) + offset + len <= self.opened());
         // SAFETY: the caller names bytes of an entry it may read: nobody writes
         // them meanwhile.
         unsafe { std::slice::from_raw_parts(self.address(at).add(offset), len) }
@@ -196,7 +237,7 @@ impl Memory {
     /// write (see item.rs); the bytes lie inside it.
     #[inline]
     pub(super) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
-        debug_assert!(self.offset(at) + offset + from.len() <= self.reserved);
+        debug_assert!(self.offset(at) + offset + from.len() <= self.opened());
         // SAFETY: nobody else reads or writes the entry now, but for looks that will
         // not be believed, and `from` cannot overlap it: bytes to store come from
         // outside the store, or from another entry.
@@ -212,7 +253,7 @@ impl Memory {
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "a draft has one owner; see item.rs")]
     pub(super) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
-        debug_assert!(self.offset(at) + offset + len <= self.reserved);
+        debug_assert!(self.offset(at) + offset + len <= self.opened());
         // SAFETY: as for `write`.
         unsafe { std::slice::from_raw_parts_mut(self.address(at).add(offset), len) }
     }
@@ -250,6 +291,7 @@ impl Drop for Memory {
 pub(super) struct Mapped<T> {
     mapping: *mut u8,
     count: usize,
+    locked: bool,
     of: PhantomData<T>,
 }
 
@@ -270,8 +312,10 @@ impl<T> Mapped<T> {
     /// All zeros is a valid T.
     pub(super) unsafe fn zeroed(count: usize) -> io::Result<Self> {
         let length = count.checked_mul(Self::SIZE).ok_or(io::ErrorKind::OutOfMemory)?;
-        let mapping = system::map(length).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self { mapping, count, of: PhantomData })
+        let (mapping, locked) = system::map(length).ok_or_else(io::Error::last_os_error)?;
+        let made = Self { mapping, count, locked, of: PhantomData };
+        system::open(mapping, length, locked)?;
+        Ok(made)
     }
 
     /// Gives the contents back to the system: zeros are read from now on.
@@ -280,7 +324,7 @@ impl<T> Mapped<T> {
     /// Zeros may be written over all of it at any moment.
     pub(super) unsafe fn discard(&self) {
         // SAFETY: the mapping is ours, and the contract.
-        unsafe { system::discard(self.mapping, self.count * Self::SIZE) };
+        unsafe { system::discard(self.mapping, self.count * Self::SIZE, self.locked) };
     }
 }
 
@@ -328,30 +372,90 @@ pub fn prefetch(address: *const u8) {
 /// What the system does with memory.
 #[cfg(not(miri))]
 mod system {
-    /// Mapped memory of `len` bytes; it is not there before it is written.
-    pub(super) fn map(len: usize) -> Option<*mut u8> {
+    use std::io;
+
+    /// Addresses for `len` bytes, which may not be used yet, and whether the process
+    /// has all its memory locked. These are not: locking takes memory for all of them.
+    pub(super) fn map(len: usize) -> Option<(*mut u8, bool)> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice
         // touches no existing memory; the result is checked.
         let mapping = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 len,
-                libc::PROT_READ | libc::PROT_WRITE,
+                libc::PROT_NONE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
                 0,
             )
         };
-        (mapping != libc::MAP_FAILED).then_some(mapping.cast())
+        if mapping == libc::MAP_FAILED {
+            return None;
+        }
+        // The one thing that the system refuses for locked memory alone.
+        // SAFETY: the mapping is new, and nothing is in it.
+        let locked = unsafe { libc::madvise(mapping, len, libc::MADV_DONTNEED) } != 0;
+        if locked {
+            // SAFETY: the mapping is ours; what it holds stays.
+            unsafe { libc::munlock(mapping, len) };
+        }
+        Some((mapping.cast(), locked))
+    }
+
+    /// Makes part of a mapping usable; it is not there before it is written. With
+    /// `locked` it stays there then, if the system can do that.
+    pub(super) fn open(start: *mut u8, len: usize, locked: bool) -> io::Result<()> {
+        // SAFETY: it takes no right away, and fails for what is not mapped.
+        if unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if locked {
+            lock(start, len);
+        }
+        Ok(())
+    }
+
+    /// Locks pages as they are written. Before Linux 4.4, and where a limit is
+    /// reached, they are not locked: the process asked for a lock of all its memory,
+    /// and not this module.
+    fn lock(start: *mut u8, len: usize) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: it changes no contents.
+        unsafe {
+            const ONFAULT: libc::c_uint = 1;
+            libc::syscall(libc::SYS_mlock2, start, len, ONFAULT);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, len);
+    }
+
+    /// The most addresses that the process may have, if there is a limit.
+    pub(super) fn most_addresses() -> Option<usize> {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is a valid place for the answer.
+        let answer = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+        (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
     }
 
     /// Gives the contents back; zeros are read from now on.
     ///
     /// # Safety
     /// It is part of a mapping, and nothing refers to it.
-    pub(super) unsafe fn discard(start: *mut u8, len: usize) {
+    pub(super) unsafe fn discard(start: *mut u8, len: usize, locked: bool) {
         // SAFETY: the contract.
-        unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) };
+        unsafe {
+            if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 {
+                return;
+            }
+            // It is locked: by us, or by the process later on.
+            libc::munlock(start.cast(), len);
+            if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) != 0 {
+                start.write_bytes(0, len);
+            }
+        }
+        if locked {
+            lock(start, len);
+        }
     }
 
     /// Asks for large pages.
@@ -387,13 +491,21 @@ mod system {
         Layout::from_size_align(len, 4096).ok()
     }
 
-    pub(super) fn map(len: usize) -> Option<*mut u8> {
+    pub(super) fn map(len: usize) -> Option<(*mut u8, bool)> {
         // SAFETY: `len` is not 0.
         let memory = unsafe { alloc_zeroed(layout(len)?) };
-        (!memory.is_null()).then_some(memory)
+        (!memory.is_null()).then_some((memory, false))
     }
 
-    pub(super) unsafe fn discard(start: *mut u8, len: usize) {
+    pub(super) fn open(_: *mut u8, _: usize, _: bool) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn most_addresses() -> Option<usize> {
+        None
+    }
+
+    pub(super) unsafe fn discard(start: *mut u8, len: usize, _: bool) {
         // SAFETY: the contract.
         unsafe { start.write_bytes(0, len) };
     }

@@ -59,9 +59,15 @@ impl PinnedValue {
             for &at in &entries[..held] {
                 shard.logs.release(segments, at);
             }
-            let mut copy = Vec::with_capacity(length);
-            Item::new(memory, at).copy_to(&mut copy);
-            return Self::copied(copy);
+            let mut copy = Vec::new();
+            if copy.try_reserve_exact(length).is_ok() {
+                Item::new(memory, at).copy_to(&mut copy);
+                return Self::copied(copy);
+            }
+            // There is no memory for a copy: it is held all the same.
+            for &at in entries {
+                shard.logs.hold(segments, at, true);
+            }
         }
         Self { value: Value::Held { store: Arc::clone(store), hash, parts }, length }
     }

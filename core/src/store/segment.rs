@@ -42,6 +42,9 @@ const FEWEST: usize = 16;
 /// unused.
 const LARGE_PAGES_FROM: usize = 64 * MIB;
 
+/// Bytes that are made ready for use at once, at least, where no limit says how many.
+const OPENED_AHEAD: usize = 64 * MIB;
+
 /// Segments of each shard that no limit takes away, on average: each has some
 /// open ones, and spares.
 const LEAST_PER_SHARD: usize = 8;
@@ -245,21 +248,20 @@ impl Segments {
         if large_pages {
             advise_large(memory.range());
         }
+        memory.open(limit)?;
         // SAFETY: a segment is atomic integers only, for which all zeros is valid.
         let table = unsafe { Mapped::zeroed(memory.reserved() / size)? };
+        // Nobody who gives a segment back waits for an allocation.
+        let (mut free, mut released) = (Vec::new(), Vec::new());
+        for list in [&mut free, &mut released] {
+            list.try_reserve_exact(limit / size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        }
         Ok(Self {
             memory,
             shift: size.ilog2(),
             large_pages,
             table,
-            pool: Mutex::new(Pool {
-                // Nobody who gives a segment back waits for an allocation.
-                free: Vec::with_capacity(limit / size),
-                released: Vec::with_capacity(limit / size),
-                untouched: 0,
-                malloced: config.initial_malloced,
-                limit,
-            }),
+            pool: Mutex::new(Pool { free, released, untouched: 0, malloced: config.initial_malloced, limit }),
             shards,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
@@ -350,13 +352,26 @@ impl Segments {
         let number = match pool.released.pop() {
             Some(number) => number,
             None if (pool.untouched as usize) < self.table.len() => {
+                let number = pool.untouched;
+                self.open((number as usize) << self.shift).ok()?;
                 pool.untouched += 1;
-                pool.untouched - 1
+                number
             }
             None => return None,
         };
         pool.malloced += self.size();
         Some(number)
+    }
+
+    /// Has the segment at `offset` ready for use, and more behind it, so that a cache
+    /// without a limit asks the system seldom.
+    fn open(&self, offset: usize) -> io::Result<()> {
+        let (end, open) = (offset + self.size(), self.memory.opened());
+        if end <= open {
+            return Ok(());
+        }
+        let ample = open + (open / 2).max(OPENED_AHEAD);
+        self.memory.open(ample.min(self.memory.reserved()).max(end)).or_else(|_| self.memory.open(end))
     }
 
     /// Puts a segment into the pool, or gives it back to the system if the limit
@@ -384,10 +399,11 @@ impl Segments {
         }
     }
 
-    /// Changes the memory limit. `false`: more than addresses are reserved for.
+    /// Changes the memory limit. `false`: more than addresses are reserved for, or
+    /// than the system gives.
     pub fn set_limit(&self, limit: usize) -> bool {
         let mut pool = self.pool.lock();
-        if limit > self.memory.reserved() {
+        if self.memory.open(limit).is_err() {
             return false;
         }
         pool.limit = limit;
@@ -441,7 +457,7 @@ impl Segments {
         let pool = self.pool.lock();
         let start = (pool.untouched as usize) << self.shift;
         let room = self.allowed(&pool).saturating_sub(pool.malloced);
-        start..start.saturating_add(room).min(self.memory.reserved())
+        start..start.saturating_add(room).min(self.memory.opened())
     }
 
     /// Gives these bytes back to the system, but for those that were part of a

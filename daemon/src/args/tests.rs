@@ -116,7 +116,7 @@ fn flags_become_settings() {
         (&["--daemon"], |p| p.process.daemonize),
         (&["-u", "root"], |p| p.process.user.as_deref() == Some("root")),
         (&["--user=nobody"], |p| p.process.user.as_deref() == Some("nobody")),
-        (&["-u", ""], |p| p.process.user.is_none()),
+        (&["-u", ""], |p| p.process.user.as_deref() == Some("")),
         (&["-P", "/tmp/p"], |p| p.process.pid_file.as_deref() == Some("/tmp/p".as_ref())),
         (&["--pidfile=/tmp/p"], |p| p.process.pid_file.is_some()),
         (&["-v"], |p| p.config.verbosity == 1),
@@ -174,7 +174,7 @@ fn flags_become_settings() {
         (&["-n", "200", "-o", "slab_sizes=250-500"], |p| p.config.cache.slab_sizes.is_some()),
         (&["-F", "-F", "-C"], |p| !p.config.flush_enabled && !p.config.cache.use_cas),
         (&["memcached", "-m", "128", "x"], |p| {
-            p.config.cache.memory_limit == 128 * MIB && p.notes.len() == 2
+            p.config.cache.memory_limit == 128 * MIB && p.warnings.len() == 2
         }),
         (&["-F", "--", "-C"], |p| !p.config.flush_enabled && p.config.cache.use_cas),
     ];

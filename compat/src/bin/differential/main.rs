@@ -2,6 +2,12 @@
 //!
 //! Ends with the line `N passed, N failed`, counted in commands, and with status 1 when anything differed.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of developers, which prints its results"
+)]
+
 mod admin;
 mod binary;
 mod binary_words;

@@ -1,0 +1,132 @@
+//! What memcached writes to the log at `-vv` about requests and their answers.
+//!
+//! Equal to the lines of 1.6.45 as far as a session knows what they tell;
+//! `daemon/tests/verbose.rs` compares them. Called only where that level is logged.
+
+use std::fmt::Write as _;
+
+use memchr::memchr;
+
+use crate::config::Protocol;
+use crate::context::Context;
+use crate::output::{Mark, Output};
+use crate::protocol::binary::{HEADER, Header, STAT};
+
+/// Negotiation has ended.
+pub(super) fn protocol(context: &Context, fd: i32, protocol: Protocol) {
+    let name = if protocol == Protocol::Binary { "binary" } else { "ascii" };
+    context.log(2, || format!("{fd}: Client using the {name} protocol"));
+}
+
+/// A line has come.
+pub(super) fn line(context: &Context, fd: i32, line: &[u8]) {
+    context.log(2, || format!("<{fd} {}", String::from_utf8_lossy(line)));
+}
+
+/// An item is sent.
+pub(super) fn key(context: &Context, fd: i32, key: &[u8]) {
+    context.log(2, || format!(">{fd} sending key {}", String::from_utf8_lossy(key)));
+}
+
+/// Logs the answer in text since `mark` to a command that begins with `word`, if
+/// memcached does: it logs neither answers of several lines nor what its newer parser
+/// answers, but for its errors.
+pub(super) fn answer(context: &Context, fd: i32, word: &[u8], out: &Output, mark: &Mark) {
+    let Some(line) = only_line(out.since(mark)) else { return };
+    let logged = match word {
+        b"mg" | b"ms" | b"md" | b"ma" | b"incr" | b"decr" | b"touch" | b"delete" => {
+            line.starts_with(b"CLIENT_ERROR bad")
+        }
+        b"me" => !line.starts_with(b"ME "),
+        _ => {
+            !line.starts_with(b"SERVER_ERROR object too large")
+                && !line.starts_with(b"SERVER_ERROR out of memory s")
+        }
+    };
+    if logged {
+        context.log(2, || format!(">{fd} {}", String::from_utf8_lossy(line)));
+    }
+}
+
+/// The same for an answer that the client has asked not to be sent.
+pub(crate) fn no_reply(context: &Context, fd: i32, out: &Output, mark: &Mark) {
+    if let Some(line) = only_line(out.since(mark)) {
+        context.log(2, || format!(">{fd} NOREPLY {}", String::from_utf8_lossy(line)));
+    }
+}
+
+/// The line that `bytes` are, without its end, if they are one.
+fn only_line(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.strip_suffix(b"\r\n")?;
+    // One error ends twice, in memcached's log as on the wire.
+    let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+    memchr(b'\n', text).is_none().then_some(line)
+}
+
+/// The header of a packet has come.
+pub(super) fn header(context: &Context, fd: i32, packet: &[u8]) {
+    context.log(2, || dump(&format!("<{fd} Read binary protocol data:"), &format!("<{fd}   "), packet));
+}
+
+/// A packet with all of its header, extras and key is carried out.
+pub(super) fn packet(context: &Context, fd: i32, header: &Header, packet: &[u8]) {
+    let key = String::from_utf8_lossy(packet.get(header.key()).unwrap_or_default());
+    let number = |at| {
+        packet.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |eight| u64::from_be_bytes(*eight))
+    };
+    let length = header.value();
+    let line = match header.echo().name() {
+        "get" => format!("<{fd} GET {key}"),
+        "touch" | "gat" => format!("<{fd} TOUCH {key}"),
+        "set" => format!("<{fd} SET {key} Value len is {length}"),
+        "add" => format!("<{fd} ADD {key} Value len is {length}"),
+        "replace" => format!("<{fd} REPLACE {key} Value len is {length}"),
+        "append" | "prepend" => format!("Value len is {length}"),
+        "incr" | "decr" => {
+            // The last four bytes of the extras.
+            let exptime = number(HEADER + 12) as i32;
+            format!("incr {key} {}, {}, {exptime}", number(HEADER).cast_signed(), number(HEADER + 8))
+        }
+        "delete" => format!("Deleting {key}"),
+        _ if is_stat(packet) => format!("<{fd} STATS {key}"),
+        _ => return,
+    };
+    context.log(2, || line);
+}
+
+/// Whether a packet asks for statistics, whose answers are not logged.
+pub(super) fn is_stat(packet: &[u8]) -> bool {
+    packet.get(1) == Some(&STAT)
+}
+
+/// Logs the answer in binary since `mark`, if there is one. `item`: it is for an item,
+/// whose CAS memcached fills in later.
+pub(super) fn response(context: &Context, fd: i32, item: bool, out: &Output, mark: &Mark) {
+    let bytes = out.since(mark);
+    let Some(mut head) = bytes.first_chunk::<HEADER>().copied() else { return };
+    let [_, _, k0, k1, extras, _, s0, s1, b0, b1, b2, b3, _, _, _, _, cas @ ..] = &mut head;
+    let length = u32::from_be_bytes([*b0, *b1, *b2, *b3]) as usize;
+    if [*s0, *s1] != [0; 2]
+        && [*k0, *k1, *extras] == [0; 3]
+        && let Some(words) = bytes.get(HEADER..HEADER + length)
+    {
+        context.log(2, || format!(">{fd} Writing an error: {}", String::from_utf8_lossy(words)));
+    }
+    if item {
+        *cas = [0; 8];
+    }
+    context.log(2, || dump(&format!(">{fd} Writing bin response:"), &format!(">{fd}  "), &head));
+}
+
+/// A title, and the bytes of a header, four a line.
+fn dump(title: &str, prefix: &str, bytes: &[u8]) -> String {
+    let mut text = title.to_owned();
+    for four in bytes.iter().take(HEADER).collect::<Vec<_>>().chunks(4) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{prefix}");
+        for byte in four {
+            let _ = write!(text, " 0x{byte:02x}");
+        }
+    }
+    text
+}
