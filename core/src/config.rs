@@ -421,6 +421,10 @@ pub struct ServerConfig {
     pub auth: Option<AuthConfig>,
     /// Certificate, key and rules of listeners that speak TLS.
     pub tls: Option<TlsConfig>,
+    /// Whether a handle of the server (its cache, clock, faults, statistics) first
+    /// waits until what clients have sent is carried out. Tests want that; a program
+    /// that reads a cache often makes the cache first and serves it.
+    pub settles: bool,
     /// Number of worker threads (`-t`), 1 to 1024.
     pub threads: usize,
     /// Most connections at once, file descriptors of listeners and UDP sockets
@@ -502,6 +506,7 @@ impl Default for ServerConfig {
             listen: Vec::new(),
             auth: None,
             tls: None,
+            settles: true,
             threads: 4,
             max_connections: 1024,
             maxconns_fast: true,

@@ -21,6 +21,8 @@ use crate::error::{StartError, StopError};
 use crate::net::block_signals;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
+use crate::net::settle;
+pub use crate::net::settle::Settler;
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
 use crate::stderr;
@@ -30,6 +32,9 @@ use crate::tls::Tls;
 /// How long a thread of a server may take to end after a stop at once, or after the
 /// deadline of a graceful one. Then it is left behind: a callback may never return.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest time for which a handle waits until a server has settled.
+pub const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// Where a server can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +63,7 @@ pub struct Server {
     context: Arc<Context>,
     addresses: Vec<BoundAddress>,
     deadline: Arc<Deadline>,
+    settler: Arc<Settler>,
     threads: Threads,
 }
 
@@ -135,6 +141,7 @@ impl Server {
             }
         }
         let bells = mailboxes.clone();
+        let settler = Arc::new(Settler::new(Arc::clone(&census), mailboxes.clone()));
         let listener = Arc::clone(&census);
         context.on_describe(crate::net::names::describe);
         let threads = Threads::default();
@@ -150,7 +157,7 @@ impl Server {
         acceptor.serve_by(mailboxes);
 
         // From here on dropping the server stops what was started.
-        let server = Self { context, addresses, deadline, threads };
+        let server = Self { context, addresses, deadline, settler, threads };
         for (number, worker) in workers.into_iter().enumerate() {
             server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;
         }
@@ -182,9 +189,31 @@ impl Server {
         &self.context
     }
 
-    /// The cache that is served. It outlives the server if it is kept.
+    /// Returns the cache that is served, after what clients have sent is carried
+    /// out (see [`Server::settle`]), unless [`ServerConfig::settles`] is off. The
+    /// cache outlives the server if it is kept. A cache that is kept is read without
+    /// waiting for clients.
     pub fn cache(&self) -> &Arc<Cache> {
+        if self.context.config.settles {
+            self.settle(SETTLE_TIME);
+        }
         &self.context.cache
+    }
+
+    /// Waits, for at most `within`, until what clients of this machine have sent
+    /// before this call is carried out: commands in pipelines and without replies,
+    /// datagrams, and connections that are not accepted yet. Takes some microseconds
+    /// if there is nothing to do.
+    ///
+    /// Returns `false` if that takes longer. A client that does not read its
+    /// replies, or that meets an injected delay, is not waited for.
+    pub fn settle(&self, within: Duration) -> bool {
+        self.settler.settle(within)
+    }
+
+    /// Returns what settles this server, for a handle that may outlive it.
+    pub fn settler(&self) -> &Arc<Settler> {
+        &self.settler
     }
 
     /// Replaces the nodes that auto-discovery clients are told; an empty list
@@ -288,6 +317,7 @@ impl Threads {
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = end;
             block_signals();
+            settle::serves();
             body();
         })?;
         self.handles.lock().push(handle);

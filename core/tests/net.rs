@@ -837,7 +837,7 @@ fn start_with_log(log: impl Fn() + Send + Sync + 'static) -> Server {
             log();
         }
     };
-    let hooks = Hooks { log: Some(Arc::new(log)), stopped: None };
+    let hooks = Hooks { log: Some(Arc::new(log)), ..Hooks::default() };
     Server::start(ServerConfig { hooks, verbosity: 2, threads: 1, ..config() }).unwrap()
 }
 

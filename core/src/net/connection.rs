@@ -132,6 +132,8 @@ pub(crate) struct Connection {
     large: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
+    /// Not found without input since the worker was asked to settle.
+    pub(crate) unsettled: bool,
 }
 
 enum Sent {
@@ -158,6 +160,7 @@ impl Connection {
             sleeping: false,
             large: false,
             queued: false,
+            unsettled: false,
         }
     }
 

@@ -262,9 +262,15 @@ impl Acceptor {
                     break;
                 }
             }
+            // Before what has come is accepted: a later request waits for the next round.
+            let asked = self.census.take_asked();
             if self.paused.is_some() {
                 self.resume();
                 continue;
+            }
+            if !asked.is_empty() {
+                // Their events may not have been told yet.
+                (0..self.listeners.len()).for_each(|index| self.accept_all(index));
             }
             for event in &events {
                 if event.token() != WAKE {
@@ -371,6 +377,7 @@ impl Drop for Acceptor {
             self.context.connections.clear(listener.fd());
         }
         self.census.bell.remove();
+        self.census.close();
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod connection;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod names;
+pub(crate) mod settle;
 pub(crate) mod stream;
 mod tls;
 pub(crate) mod udp;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use mio::Waker;
 use socket2::SockRef;
 
+use self::settle::Ticket;
 use crate::context::Context;
 use crate::sync::Mutex;
 
@@ -64,6 +66,9 @@ pub(crate) struct Census {
     /// The listener waits. Set before it looks at `open` once more, read after
     /// `open` went down: one of the two sees the other.
     waiting: AtomicBool,
+    /// Callers that wait until what has come is accepted; `None`: the listener has
+    /// ended.
+    asked: Mutex<Option<Vec<Ticket>>>,
     /// Wakes the listener.
     pub(crate) bell: Bell,
 }
@@ -71,7 +76,26 @@ pub(crate) struct Census {
 impl Census {
     /// A census whose listener wakes by `bell`.
     pub(crate) fn new(bell: Bell) -> Self {
-        Self { bell, ..Self::default() }
+        Self { bell, asked: Mutex::new(Some(Vec::new())), ..Self::default() }
+    }
+
+    /// Asks the listener to accept what has come, then to drop `ticket`.
+    pub(crate) fn ask(&self, ticket: Ticket) {
+        let mut asked = self.asked.lock();
+        let Some(tickets) = &mut *asked else { return };
+        tickets.push(ticket);
+        drop(asked);
+        self.bell.ring();
+    }
+
+    /// What the listener was asked for.
+    pub(crate) fn take_asked(&self) -> Vec<Ticket> {
+        self.asked.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The listener ends.
+    pub(crate) fn close(&self) {
+        drop(self.asked.lock().take());
     }
 
     /// Connections that exist.

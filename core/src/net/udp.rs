@@ -73,6 +73,8 @@ pub(crate) struct Udp {
     sleeping: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
+    /// Not found without input since the worker was asked to settle.
+    pub(crate) unsettled: bool,
 }
 
 /// A request whose reply is not sent.
@@ -120,6 +122,7 @@ impl Udp {
             blocked: false,
             sleeping: false,
             queued: false,
+            unsettled: false,
         })
     }
 

@@ -19,6 +19,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
 use super::connection::{After, Connection, Place, Scratch};
+use super::settle::Ticket;
 use super::stream::{Peer, Stream};
 use super::udp::Udp;
 use super::{Bell, Census};
@@ -67,6 +68,7 @@ pub(crate) struct Mailbox {
 struct Mail {
     accepted: Vec<Accepted>,
     watchers: Vec<Token>,
+    settling: Vec<Ticket>,
     /// The worker is gone.
     closed: bool,
 }
@@ -87,6 +89,17 @@ impl Mailbox {
     /// The watcher of a connection has lines to send.
     pub(crate) fn watcher_has_lines(&self, token: Token) {
         self.mail.lock().watchers.push(token);
+        self.bell.ring();
+    }
+
+    /// Asks the worker to carry out what has come, then to drop `ticket`.
+    pub(crate) fn ask(&self, ticket: Ticket) {
+        let mut mail = self.mail.lock();
+        if mail.closed {
+            return;
+        }
+        mail.settling.push(ticket);
+        drop(mail);
         self.bell.ring();
     }
 
@@ -152,6 +165,10 @@ pub(crate) struct Worker {
     draining: Option<Instant>,
     woken: Vec<Token>,
     arrived: Vec<Accepted>,
+    /// Who waits until `unsettled` is 0: connections and sockets that were not
+    /// found without input since the last of them asked.
+    settling: Vec<Ticket>,
+    unsettled: usize,
 }
 
 impl Worker {
@@ -187,13 +204,15 @@ impl Worker {
             draining: None,
             woken: Vec::new(),
             arrived: Vec::new(),
+            settling: Vec::new(),
+            unsettled: 0,
         };
         Ok((worker, mailbox))
     }
 
     /// Takes a UDP socket in, which counts as a connection, as in memcached.
     pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
-        let token = Token(WAKE.0 - 1 - self.udp.len());
+        let token = udp_token(self.udp.len());
         socket.register(&self.context, self.poll.registry(), token)?;
         if let Some(stats) = self.context.workers.get(self.number) {
             stats.connections.add(1);
@@ -242,6 +261,9 @@ impl Worker {
             }
             if self.context.config.idle_timeout > 0 {
                 self.close_idle();
+            }
+            if self.unsettled == 0 {
+                self.settling.clear();
             }
         }
     }
@@ -317,6 +339,9 @@ impl Worker {
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
             After::Close(CloseReason::Error)
         });
+        if after != After::Again && std::mem::take(&mut connection.unsettled) {
+            self.unsettled -= 1;
+        }
         match after {
             After::Wait => {
                 if self.draining.is_some() && connection.is_quiet() {
@@ -361,6 +386,9 @@ impl Worker {
             self.context.log(0, || format!("<{fd} internal error, datagram dropped"));
             After::Again
         });
+        if after != After::Again && std::mem::take(&mut socket.unsettled) {
+            self.unsettled -= 1;
+        }
         match after {
             After::Wait | After::Linger | After::Close(_) => {}
             After::Again => {
@@ -375,6 +403,7 @@ impl Worker {
 
     fn close_udp(&mut self) {
         for socket in self.udp.drain(..) {
+            self.unsettled -= usize::from(socket.unsettled);
             self.context.connections.clear(socket.fd());
             if let Some(stats) = self.context.workers.get(self.number) {
                 stats.connections.sub(1);
@@ -386,6 +415,7 @@ impl Worker {
         let Some(mut connection) = self.slots.get_mut(token.0).and_then(Option::take) else { return };
         self.free.push(token.0);
         self.live -= 1;
+        self.unsettled -= usize::from(connection.unsettled);
         self.timers.retain(|t| t.token != token);
         if connection.queued {
             self.ready.retain(|t| *t != token);
@@ -403,6 +433,8 @@ impl Worker {
         let mut mail = self.scratch.mailbox.mail.lock();
         std::mem::swap(&mut self.arrived, &mut mail.accepted);
         std::mem::swap(&mut self.woken, &mut mail.watchers);
+        let settles = !mail.settling.is_empty();
+        self.settling.append(&mut mail.settling);
         drop(mail);
         let mut arrived = std::mem::take(&mut self.arrived);
         for accepted in arrived.drain(..) {
@@ -418,6 +450,37 @@ impl Worker {
             }
         }
         self.woken = woken;
+        if settles {
+            self.settle();
+        }
+    }
+
+    /// Has every connection and socket looked at, whether or not an event of it has
+    /// been told yet.
+    fn settle(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(connection) = self.connection(Token(index)) else { continue };
+            if !std::mem::replace(&mut connection.unsettled, true) {
+                self.unsettled += 1;
+            }
+        }
+        for socket in &mut self.udp {
+            if !std::mem::replace(&mut socket.unsettled, true) {
+                self.unsettled += 1;
+            }
+        }
+        for token in (0..self.slots.len()).map(Token) {
+            let Some(connection) = self.connection(token) else { continue };
+            connection.input_came(false);
+            if !connection.queued {
+                self.visit(token);
+            }
+        }
+        for token in (0..self.udp.len()).map(udp_token) {
+            if self.udp(token).is_some_and(|socket| !socket.queued) {
+                self.visit_udp(token);
+            }
+        }
     }
 
     /// Takes a connection in: registered once, and that is all.
@@ -525,7 +588,9 @@ impl Drop for Worker {
         let mut mail = self.scratch.mailbox.mail.lock();
         mail.closed = true;
         let unopened = std::mem::take(&mut mail.accepted);
+        let settling = std::mem::take(&mut mail.settling);
         drop(mail);
+        drop(settling);
         for accepted in unopened {
             drop(accepted);
             self.census.leave();
@@ -536,6 +601,11 @@ impl Drop for Worker {
         self.close_udp();
         self.scratch.mailbox.bell.remove();
     }
+}
+
+/// To which token a UDP socket reports.
+fn udp_token(index: usize) -> Token {
+    Token(WAKE.0 - 1 - index)
 }
 
 /// Which UDP socket reports to `token`, if one does.
