@@ -1252,6 +1252,13 @@ mcrs_status mcrs_config_set_watch(struct mcrs_config *config, bool on);
 mcrs_status mcrs_config_set_shutdown(struct mcrs_config *config, bool on);
 
 /**
+ * Whether handles of the server's own cache first wait until what clients have sent
+ * is carried out, as mcrs_server_settle() does; default: yes. Tests want that. It
+ * costs each call some microseconds.
+ */
+mcrs_status mcrs_config_set_settles(struct mcrs_config *config, bool on);
+
+/**
  * What is logged, 0 to 3; default 0.
  */
 mcrs_status mcrs_config_set_verbosity(struct mcrs_config *config, uint32_t level);
@@ -1545,6 +1552,18 @@ mcrs_status mcrs_server_request_stop(const struct mcrs_server *server, bool grac
  * still runs, or a thread is left behind (see mcrs_server_stop()).
  */
 mcrs_status mcrs_server_wait(const struct mcrs_server *server, uint32_t timeout_ms);
+
+/**
+ * Waits, for at most `timeout_ms` milliseconds, until what clients of this machine
+ * have sent before this call is carried out: commands in pipelines and without
+ * replies, datagrams, and connections that are not accepted yet.
+ *
+ * Handles of the server's cache do this by themselves, for at most a second, unless
+ * mcrs_config_set_settles() says otherwise or the cache was there before the server.
+ * A client that does not read its replies, or that meets an injected delay, is not
+ * waited for. MCRS_TIMED_OUT: it takes longer.
+ */
+mcrs_status mcrs_server_settle(const struct mcrs_server *server, uint32_t timeout_ms);
 
 /**
  * Changes what is logged, 0 to 3.

@@ -394,6 +394,21 @@ export class Server implements AsyncDisposable {
   readonly cache: Cache;
   readonly clock: Clock;
   readonly faults: Faults;
+  /**
+   * Waits until what clients of this machine have sent before this call is carried out: commands without replies, datagrams, and
+   * connections that are not accepted yet. `cache`, `clock`, `faults`, `stats` and `watch` do this by themselves, unless the
+   * server was given a `cache` that was there before. A client that does not read its replies, or that meets an injected delay,
+   * is not waited for. What this process has not written to its socket yet is not sent.
+   *
+   * @param timeout for how many seconds at most; 1 if it is left out
+   * @returns whether it is carried out
+   * @throws {ClosedError} If the server does not run.
+   * @example
+   * ```js
+   * server.settle();
+   * ```
+   */
+  settle(timeout?: number): boolean;
   /** Of a group: '', 'items', 'slabs', 'sizes', 'settings' or 'conns'. */
   stats(group?: string): Stats;
   /** Events from now on: of all kinds, or of those named. */

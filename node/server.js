@@ -162,6 +162,7 @@ class Server {
           shutdownEnabled: options.shutdownEnabled,
           clusterNodes: [...options.clusterNodes],
           recordCommands: options.recordCommands,
+          settles: options.cache === undefined,
         }),
       );
     } catch (error) {
@@ -300,6 +301,11 @@ class Server {
 
   get faults() {
     return new Faults(call(() => this.#live().faults()));
+  }
+
+  settle(timeout = 1) {
+    argument('timeout', timeout, 'number');
+    return call(() => this.#live().settle(timeout));
   }
 
   stats(group = '') {

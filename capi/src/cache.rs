@@ -46,7 +46,9 @@ impl Handle for mcrs_cache {
     #[inline]
     fn check(&self) -> Outcome {
         guard::not_forked(self.mark)?;
-        guard::not_inside(LOCKED)
+        guard::not_inside(LOCKED)?;
+        self.cache.settle();
+        Ok(())
     }
 }
 

@@ -87,7 +87,11 @@ fn start(config: &mcrs_config, cache: Option<&mcrs_cache>) -> Result<mcrs_server
     }
     let server = match cache {
         None => Server::start(settings)?,
-        Some(cache) => Server::with_cache(settings, Arc::clone(&cache.cache))?,
+        Some(cache) => {
+            // The program has handles of its own, which it may use often.
+            settings.settles = false;
+            Server::with_cache(settings, Arc::clone(&cache.cache))?
+        }
     };
     let text = |text: Vec<u8>| CString::new(text).unwrap_or_default();
     let addresses = server.addresses().iter().map(|address| match address {
@@ -237,6 +241,25 @@ pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms
         if timeout_ms == MCRS_FOREVER {
             server.server.wait().map_err(|e| stuck(&e))?;
         } else if !server.server.wait_for(Duration::from_millis(u64::from(timeout_ms))) {
+            return Err(mcrs_status::MCRS_TIMED_OUT.into());
+        }
+        Ok(())
+    })
+}
+
+/// Waits, for at most `timeout_ms` milliseconds, until what clients of this machine
+/// have sent before this call is carried out: commands in pipelines and without
+/// replies, datagrams, and connections that are not accepted yet.
+///
+/// Handles of the server's cache do this by themselves, for at most a second, unless
+/// mcrs_config_set_settles() says otherwise or the cache was there before the server.
+/// A client that does not read its replies, or that meets an injected delay, is not
+/// waited for. MCRS_TIMED_OUT: it takes longer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_server_settle(server: *const mcrs_server, timeout_ms: u32) -> mcrs_status {
+    entry!(server, {}, {
+        not_inside(SERVER)?;
+        if !server.server.settle(Duration::from_millis(u64::from(timeout_ms))) {
             return Err(mcrs_status::MCRS_TIMED_OUT.into());
         }
         Ok(())

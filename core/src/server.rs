@@ -157,6 +157,12 @@ impl Server {
         acceptor.serve_by(mailboxes);
 
         // From here on dropping the server stops what was started.
+        if context.config.settles {
+            let settler = Arc::clone(&settler);
+            context.cache.settle_by(Arc::new(move || {
+                settler.settle(SETTLE_TIME);
+            }));
+        }
         let server = Self { context, addresses, deadline, settler, threads };
         for (number, worker) in workers.into_iter().enumerate() {
             server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;

@@ -484,3 +484,33 @@ fn slabs_reassign_was_never_done() {
         assert_eq!(String::from_utf8(answer).unwrap(), format!("{word}\r\n"));
     }
 }
+
+#[test]
+fn a_refused_set_left_the_old_value() {
+    // `-M` and a full memory: a value that is refused after its first bytes were taken.
+    let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
+    let context = Context::new(cache(config), ServerConfig::default()).unwrap();
+    for n in 0.. {
+        let key = format!("filler{n}");
+        if context.cache.set(key.as_bytes(), &[b'x'; 1000], Ttl::Never).is_err() {
+            break;
+        }
+    }
+    let large = vec![b'y'; 900_000];
+    for command in ["set old 0 0 900000\r\n", "ms old 900000\r\n"] {
+        // Room for the old value and the beginning of the new one.
+        for n in 0..40 {
+            context.cache.delete(format!("filler{n}").as_bytes());
+        }
+        set(&context.cache, "old", b"before");
+        let mut session = Session::new(Protocol::Ascii);
+        let (mut answer, _) = talk(&context, &mut session, command.as_bytes());
+        for part in large.chunks(10_000) {
+            answer.extend(talk(&context, &mut session, part).0);
+        }
+        answer.extend(talk(&context, &mut session, b"\r\n").0);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("SERVER_ERROR"), "{command} {answer}");
+        assert_eq!(get(&context.cache, "old"), None, "{command}");
+    }
+}

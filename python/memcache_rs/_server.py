@@ -268,6 +268,7 @@ class Server:
             "shutdown_enabled": shutdown_enabled,
             "cluster_nodes": list(cluster_nodes),
             "record_commands": record_commands,
+            "settles": self._own_cache,
         }
         self._native: _native.Server | None = None
         self._place: _Place | None = None
@@ -550,6 +551,29 @@ class Server:
         0
         """
         return self._live().faults
+
+    def settle(self, timeout: float = 1.0) -> bool:
+        """Wait until what clients of this machine have sent before this call is carried out.
+
+        That includes commands without replies, datagrams and connections that are not accepted yet. ``cache``,
+        ``clock``, ``faults``, ``stats`` and ``watch`` do this by themselves, unless the server was given a ``cache``
+        that was there before. A client that does not read its replies, or that meets an injected delay, is not waited
+        for.
+
+        Args:
+            timeout: For how many seconds, at most.
+
+        Returns:
+            Whether it is carried out; ``False`` if that takes longer than ``timeout``.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        >>> with Server() as server:
+        ...     server.settle()
+        True
+        """
+        return self._live().settle(timeout)
 
     def stats(self, group: str = "") -> dict[str, int | str]:
         """Statistics, by memcached's names: whole numbers as int."""

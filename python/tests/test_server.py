@@ -440,3 +440,50 @@ def test_last_commands_of_the_binary_protocol_and_of_a_server_that_was_stopped()
         assert server.last_commands == ["binary get key"]
         server.clear_commands()
         assert server.last_commands == []
+
+
+def test_a_set_without_reply_was_not_seen_by_the_handles() -> None:
+    from pymemcache.client.base import Client as Pymemcache  # type: ignore[import-untyped]
+
+    for threads in (1, 4):
+        with Server(threads=threads) as server:
+            client = Pymemcache(server.address)  # set is without reply there by default
+            for n in range(200):
+                value = str(n).encode()
+                client.set("key", value)
+                assert server.cache.get("key") == value
+                assert server.stats()["cmd_set"] == n + 1
+            with server.clock.freeze() as clock:
+                for n in range(100):
+                    client.set(f"key{n}", "1", expire=60)
+                    clock.advance(60)
+                    assert client.get(f"key{n}") is None
+            for _ in range(100):
+                client.set("key", "1")
+                server.cache.flush()
+                assert client.get("key") is None
+            client.close()
+
+
+def test_datagrams_and_tls_settle_too() -> None:
+    with Server(tls="test", udp=True, threads=2) as server:
+        with socket.create_connection(server.address) as plain:
+            client = server.ssl_context().wrap_socket(plain, server_hostname="localhost")
+            for n in range(50):
+                client.sendall(b"set key 0 0 2 noreply\r\n%02d\r\n" % n)
+                assert server.cache.get("key") == b"%02d" % n
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            for n in range(50):
+                datagrams.sendto(b"\0\1\0\0\0\1\0\0set udp 0 0 2 noreply\r\n%02d\r\n" % n, server.address)
+                assert server.cache.get("udp") == b"%02d" % n
+
+
+def test_settle() -> None:
+    cache = Cache()
+    with Server(cache=cache) as server, socket.create_connection(server.address) as client:
+        for n in range(50):
+            client.sendall(b"set key 0 0 2 noreply\r\n%02d\r\n" % n)
+            assert server.settle()
+            assert cache.get("key") == b"%02d" % n
+    with pytest.raises(memcache_rs.ClosedError):
+        server.settle()

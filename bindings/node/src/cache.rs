@@ -83,7 +83,10 @@ impl Hold {
     #[inline]
     fn on<R>(&self, work: impl FnOnce(&Shared) -> Result<R, Failure>) -> Result<R, Failure> {
         match &*self.shared.borrow() {
-            Some(shared) => work(shared),
+            Some(shared) => {
+                shared.core.settle();
+                work(shared)
+            }
             None => Err(errors::cache_closed()),
         }
     }

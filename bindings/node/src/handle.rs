@@ -88,9 +88,12 @@ impl Seen {
         Self(Arc::downgrade(shared))
     }
 
-    /// The cache, if somebody still holds it.
+    /// The cache, if somebody still holds it, once what clients of its server have
+    /// sent is carried out.
     pub fn get(&self) -> Result<Arc<Shared>, Failure> {
-        self.0.upgrade().ok_or_else(errors::cache_closed)
+        let shared = self.0.upgrade().ok_or_else(errors::cache_closed)?;
+        shared.core.settle();
+        Ok(shared)
     }
 }
 

@@ -150,6 +150,16 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The same, once what clients have sent is carried out.
+    fn settled<R>(&self, work: impl FnOnce(&Running) -> Result<R, Failure>) -> Result<R, Failure> {
+        self.on(|running| {
+            running.shared.core.settle();
+            work(running)
+        })
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         guarded(|| self.end());
@@ -204,6 +214,8 @@ pub struct Settings {
     pub cluster_nodes: Vec<String>,
     /// Whether the last commands of clients are kept in memory.
     pub record_commands: bool,
+    /// Whether handles settle: the cache is the server's own.
+    pub settles: bool,
 }
 
 /// Where a server listens.
@@ -251,6 +263,7 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
             ),
         }),
         tls: tls.as_ref().map(Tls::config),
+        settles: settings.settles,
         threads: settings.threads as usize,
         max_connections: settings.max_connections as usize,
         idle_timeout: settings.idle_timeout,
@@ -431,10 +444,18 @@ impl Server {
         })
     }
 
+    /// Waits until what clients have sent is carried out, at most `seconds`; whether it
+    /// is.
+    #[napi(catch_unwind)]
+    pub fn settle(&self, seconds: f64) -> Result<bool, Failure> {
+        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        self.on(|running| Ok(running.core.settle(time)))
+    }
+
     /// Statistics, by memcached's names.
     #[napi(catch_unwind)]
     pub fn stats(&self, group: String) -> Result<Stats, Failure> {
-        self.on(|running| stats::list(running.core.context(), &group))
+        self.settled(|running| stats::list(running.core.context(), &group))
     }
 
     /// Its injected faults.
@@ -446,7 +467,7 @@ impl Server {
     /// A receiver of events of these kinds.
     #[napi(catch_unwind)]
     pub fn watch(&self, kinds: Vec<String>, bell: Bell) -> Result<Watcher, Failure> {
-        self.on(|running| Watcher::new(Arc::clone(&running.shared), &kinds, bell))
+        self.settled(|running| Watcher::new(Arc::clone(&running.shared), &kinds, bell))
     }
 
     /// Replaces the nodes that auto discovery tells of.
@@ -462,13 +483,13 @@ impl Server {
     /// The commands received last, if they are recorded.
     #[napi(catch_unwind)]
     pub fn last_commands(&self) -> Result<Vec<String>, Failure> {
-        self.on(|running| Ok(running.commands.lock().iter().cloned().collect()))
+        self.settled(|running| Ok(running.commands.lock().iter().cloned().collect()))
     }
 
     /// Forgets the commands received so far.
     #[napi(catch_unwind)]
     pub fn clear_commands(&self) -> Result<(), Failure> {
-        self.on(|running| {
+        self.settled(|running| {
             running.commands.lock().clear();
             Ok(())
         })

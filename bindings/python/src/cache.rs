@@ -45,7 +45,7 @@ impl Cache {
         if self.closed.load(Relaxed) {
             return Err(errors::closed("this cache is closed; make a new one"));
         }
-        self.handle.get("cache")
+        self.handle.settled("cache")
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]

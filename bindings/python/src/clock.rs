@@ -28,7 +28,7 @@ impl Clock {
     }
 
     fn hands(&self) -> PyResult<&Hands> {
-        self.0.get("clock").map(|cache| -> &Core { cache }).map(Core::clock).map(|clock| &**clock)
+        self.0.settled("clock").map(|cache| -> &Core { cache }).map(Core::clock).map(|clock| &**clock)
     }
 }
 

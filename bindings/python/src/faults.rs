@@ -34,7 +34,7 @@ impl Faults {
             return Err(errors::bad_argument(format!("a probability is from 0 to 1, not {probability}")));
         }
         let key = key.map(|key| value(key).map(|key| key.to_vec())).transpose()?;
-        let id = self.0.get("server")?.faults().add(Rule { fault, command, key, times, probability });
+        let id = self.0.settled("server")?.faults().add(Rule { fault, command, key, times, probability });
         Ok(FaultRule { of: self.0.another(), id, gone: AtomicBool::new(false), applied: AtomicU64::new(0) })
     }
 }
@@ -112,7 +112,7 @@ impl Faults {
 
     /// Takes all faults away.
     fn clear(&self) -> PyResult<()> {
-        self.0.get("server")?.faults().clear();
+        self.0.settled("server")?.faults().clear();
         Ok(())
     }
 
@@ -134,7 +134,7 @@ pub struct FaultRule {
 impl FaultRule {
     /// Takes the fault away. Gives how often it was met.
     fn remove(&self) -> PyResult<u64> {
-        let cache = self.of.get("server")?;
+        let cache = self.of.settled("server")?;
         if !self.gone.swap(true, Relaxed)
             && let Some(applied) = cache.faults().remove(self.id)
         {

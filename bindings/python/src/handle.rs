@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memcache_core::cache::Cache;
 use memcache_core::fork::Mark;
-use pyo3::PyResult;
+use pyo3::{PyResult, Python};
 
 use crate::errors;
 
@@ -42,6 +42,20 @@ impl<T> Handle<T> {
     /// Another one of the same, made in the same process.
     pub fn another(&self) -> Self {
         Self { of: self.of.clone(), mark: self.mark }
+    }
+}
+
+impl CacheHandle {
+    /// The cache, for the process that made it, once what clients of its server
+    /// have sent is carried out.
+    #[inline]
+    pub fn settled(&self, what: &str) -> PyResult<&Arc<Cache>> {
+        let cache = self.get(what)?;
+        if cache.settles() {
+            // A hook of the server may wait for the interpreter's lock.
+            Python::attach(|py| py.detach(|| cache.settle()));
+        }
+        Ok(cache)
     }
 }
 

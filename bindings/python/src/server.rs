@@ -57,6 +57,13 @@ impl Server {
         }
     }
 
+    /// The server, once what clients have sent is carried out.
+    fn settled(&self, py: Python<'_>) -> PyResult<&Arc<Core>> {
+        let core = self.core()?;
+        py.detach(|| core.context().cache.settle());
+        Ok(core)
+    }
+
     fn cache(&self) -> PyResult<CacheHandle> {
         Ok(CacheHandle::new(Arc::clone(&self.core()?.context().cache)))
     }
@@ -94,6 +101,8 @@ struct Settings {
     shutdown_enabled: bool,
     cluster_nodes: Vec<String>,
     record_commands: bool,
+    /// Whether handles settle: the cache is the server's own.
+    settles: bool,
 }
 
 impl Settings {
@@ -145,6 +154,7 @@ impl Settings {
             }),
             tls: config,
             threads: self.threads,
+            settles: self.settles,
             max_connections: self.max_connections,
             idle_timeout: self.idle_timeout,
             shutdown_enabled: self.shutdown_enabled,
@@ -231,10 +241,17 @@ impl Server {
         stopped.map_err(|e| PyTimeoutError::new_err(e.to_string()))
     }
 
+    /// Waits until what clients have sent is carried out, at most `seconds`; whether it is.
+    fn settle(&self, py: Python<'_>, seconds: Float) -> PyResult<bool> {
+        let core = self.core()?;
+        let time = Duration::try_from_secs_f64(seconds.0.max(0.0)).unwrap_or(Duration::MAX);
+        Ok(py.detach(|| core.settle(time)))
+    }
+
     /// Statistics, by memcached's names.
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
-        stats::dict(py, self.core()?.context(), group)
+        stats::dict(py, self.settled(py)?.context(), group)
     }
 
     /// Its injected faults.
@@ -256,14 +273,14 @@ impl Server {
 
     /// The commands received last, if they are recorded.
     #[getter]
-    fn last_commands(&self) -> PyResult<Vec<String>> {
-        self.core()?;
+    fn last_commands(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.settled(py)?;
         Ok(self.commands.lock().iter().cloned().collect())
     }
 
     /// Forgets the commands received so far.
-    fn clear_commands(&self) -> PyResult<()> {
-        self.core()?;
+    fn clear_commands(&self, py: Python<'_>) -> PyResult<()> {
+        self.settled(py)?;
         self.commands.lock().clear();
         Ok(())
     }

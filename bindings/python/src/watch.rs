@@ -40,7 +40,7 @@ impl Watcher {
         }
         let bell = Arc::new((Mutex::new(()), Condvar::new()));
         let ring = Arc::clone(&bell);
-        let core = of.get("server")?.watch_hub().add(wanted, BUFFER, move || {
+        let core = of.settled("server")?.watch_hub().add(wanted, BUFFER, move || {
             let _guard = ring.0.lock();
             ring.1.notify_all();
         });

@@ -150,6 +150,17 @@ pub unsafe extern "C" fn mcrs_config_set_shutdown(config: *mut mcrs_config, on: 
     })
 }
 
+/// Whether handles of the server's own cache first wait until what clients have sent
+/// is carried out, as mcrs_server_settle() does; default: yes. Tests want that. It
+/// costs each call some microseconds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: bool) -> mcrs_status {
+    entry!(mut config, {}, {
+        config.settings.settles = on;
+        Ok(())
+    })
+}
+
 /// What is logged, 0 to 3; default 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_verbosity(config: *mut mcrs_config, level: u32) -> mcrs_status {

@@ -9,6 +9,7 @@ mod meta;
 mod store;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use crate::ask::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, Number, StoreReply, StoreRequest, Stored, Tokens, Value,
@@ -21,6 +22,7 @@ use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
 use crate::store::{Disturbed, Hit, Lead, Lookup, Store, Uses, Visit};
+use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind};
 
 /// A cache.
@@ -32,7 +34,18 @@ pub struct Cache {
     prefixes: Prefixes,
     maintainer: Maintainer,
     config: CacheConfig,
+    settling: Settling,
 }
+
+/// What a handle of the cache waits for before it does anything.
+#[derive(Default)]
+struct Settling {
+    is_set: AtomicBool,
+    settle: Mutex<Option<Settle>>,
+}
+
+/// Waits until what the clients of a server have sent is carried out.
+pub type Settle = Arc<dyn Fn() + Send + Sync>;
 
 impl Cache {
     /// An empty cache, with a thread that keeps its clock and frees what expired.
@@ -52,7 +65,8 @@ impl Cache {
         let maintainer =
             Maintainer::start(Arc::clone(&store), Arc::clone(&clock), &config).map_err(StartError::System)?;
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
-        Ok(Arc::new(Self { store, clock, watch, faults: Faults::default(), prefixes, maintainer, config }))
+        let (faults, settling) = (Faults::default(), Settling::default());
+        Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, settling }))
     }
 
     /// The items.
@@ -88,6 +102,29 @@ impl Cache {
     /// The settings at start.
     pub fn config(&self) -> &CacheConfig {
         &self.config
+    }
+
+    /// Has [`Cache::settle`] call `settle`, in place of what it called before.
+    pub fn settle_by(&self, settle: Settle) {
+        *self.settling.settle.lock() = Some(settle);
+        self.settling.is_set.store(true, Relaxed);
+    }
+
+    /// Whether [`Cache::settle`] may have to wait.
+    #[inline]
+    pub fn settles(&self) -> bool {
+        self.settling.is_set.load(Relaxed)
+    }
+
+    /// Waits until what clients have sent is carried out, if the server behind this
+    /// cache wants its handles to ([`crate::config::ServerConfig::settles`]). Handles
+    /// of other languages call this first; the methods of this type do not.
+    #[inline]
+    pub fn settle(&self) {
+        if self.settles() {
+            let settle = self.settling.settle.lock().clone();
+            settle.into_iter().for_each(|settle| settle());
+        }
     }
 
     /// Opens a key and tells watchers who fetch.

@@ -28,6 +28,12 @@ impl Cache {
         Ok(NewItem { key: request.key, flags: request.flags, expiry: request.expiry, class, bits })
     }
 
+    /// Counts a store whose value cannot be taken, after its draft was begun, and
+    /// removes what the key held, if the request says so.
+    pub fn refuse_draft(&self, request: &StoreRequest<'_>, error: AllocError) {
+        self.refuse(request, self.store.hash(request.key), error);
+    }
+
     fn refuse(&self, request: &StoreRequest<'_>, hash: u64, error: AllocError) {
         let mut visit = self.store.visit(request.key, hash);
         match error {

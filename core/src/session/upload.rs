@@ -108,11 +108,18 @@ impl Session {
         let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
         let missing = upload.draft.missing();
         let mut used = rest.len().min(missing);
-        if upload.draft.write(rest.get(..used).unwrap_or_default()).is_err() {
+        if let Err(error) = upload.draft.write(rest.get(..used).unwrap_or_default()) {
             // A part of `rest` may be in the draft: it is swallowed all the same.
             let left = missing + 2 - upload.tail_len;
             upload.how.refused_midway(out);
-            self.state = State::Swallow { left };
+            if let State::Value(upload) = std::mem::replace(&mut self.state, State::Swallow { left })
+                && let Some(head) = upload.head.borrow()
+            {
+                // memcached leaves the old value. A client that reads it then reads what
+                // it has tried to replace.
+                let cache: &Cache = &env.context.cache;
+                cache.refuse_draft(&store_request(cache, &head, env.fd), error);
+            }
             return Used::Bytes(0);
         }
         if upload.draft.missing() == 0 {

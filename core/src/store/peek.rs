@@ -142,6 +142,7 @@ impl Store {
 }
 
 #[cfg(all(test, not(loom), not(miri)))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -69,6 +69,7 @@ impl Store {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

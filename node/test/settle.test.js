@@ -1,0 +1,75 @@
+// What clients have sent is carried out before a handle of the server does anything.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { connect } = require('node:net');
+const { test } = require('node:test');
+const { Cache, ClosedError, Server } = require('../index.js');
+
+async function connected(server) {
+  const client = connect(server.port, server.host);
+  await once(client, 'connect');
+  return client;
+}
+
+test('a set without reply was not seen by the handles', async () => {
+  for (const threads of [1, 4]) {
+    await using(await Server.start({ threads }), async (server) => {
+      const client = await connected(server);
+      for (let n = 0; n < 200; n += 1) {
+        client.write(`set key 0 0 3 noreply\r\n${String(n).padStart(3, '0')}\r\n`);
+        assert.equal(server.cache.getString('key'), String(n).padStart(3, '0'));
+        assert.equal(server.stats().cmd_set, n + 1);
+      }
+      server.clock.freeze();
+      client.write('set key 0 60 1 noreply\r\nx\r\n');
+      server.clock.advance(60);
+      assert.equal(server.cache.get('key'), undefined);
+      client.destroy();
+    });
+  }
+});
+
+test('quiet sets of the binary protocol settle', async () => {
+  await using(await Server.start(), async (server) => {
+    const client = await connected(server);
+    const value = Buffer.from('value');
+    const header = Buffer.alloc(24);
+    header[0] = 0x80;
+    header[1] = 0x11; // SETQ
+    header.writeUInt16BE(3, 2);
+    header[4] = 8;
+    header.writeUInt32BE(8 + 3 + value.length, 8);
+    for (let n = 0; n < 50; n += 1) {
+      client.write(Buffer.concat([header, Buffer.alloc(8), Buffer.from('key'), value]));
+      assert.equal(server.cache.getString('key'), 'value');
+      server.cache.delete('key');
+    }
+    client.destroy();
+  });
+});
+
+test('a server of a cache that was there settles when it is asked to', async () => {
+  const cache = new Cache();
+  const server = await Server.start({ cache });
+  const client = await connected(server);
+  for (let n = 0; n < 50; n += 1) {
+    client.write(`set key 0 0 2 noreply\r\n${String(n).padStart(2, '0')}\r\n`);
+    assert.equal(server.settle(2), true);
+    assert.equal(cache.getString('key'), String(n).padStart(2, '0'));
+  }
+  client.destroy();
+  await server.close();
+  assert.throws(() => server.settle(), ClosedError);
+  assert.throws(() => server.settle('soon'), TypeError);
+  cache.close();
+});
+
+async function using(server, work) {
+  try {
+    await work(server);
+  } finally {
+    await server.close();
+  }
+}
