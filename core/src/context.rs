@@ -352,10 +352,11 @@ impl ConnectionTable {
         }
     }
 
-    /// Open descriptors in ascending order, with state and last command.
-    pub fn iter(&self) -> impl Iterator<Item = (i32, ConnState, u32)> + '_ {
+    /// Open descriptors from `first` on in ascending order, with state and last
+    /// command.
+    pub fn iter(&self, first: i32) -> impl Iterator<Item = (i32, ConnState, u32)> + '_ {
         let highest = self.highest.load(Relaxed) as i32;
-        (0..=highest).filter_map(|fd| {
+        (first..=highest).filter_map(|fd| {
             let block = self.blocks.get(fd as usize / BLOCK)?.get()?;
             let word = block.get(fd as usize % BLOCK)?.load(Relaxed);
             Some((fd, ConnState::from_bits(word >> 32)?, word as u32))

@@ -38,6 +38,7 @@ pub mod session;
 pub mod store;
 pub mod sync;
 pub mod tls;
+pub mod turn;
 pub mod walk;
 pub mod watch;
 

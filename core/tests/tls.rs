@@ -343,7 +343,7 @@ fn a_client_that_does_not_read_is_bounded_and_loses_nothing() {
     exchange(&mut client, &set("k", &value), b"STORED\r\n");
     let count = 500;
     client.write_all(&b"get k\r\n".repeat(count)).unwrap();
-    let blocked = || server.context().connections.iter().any(|(_, state, _)| state.text() == "conn_mwrite");
+    let blocked = || server.context().connections.iter(0).any(|(_, state, _)| state.text() == "conn_mwrite");
     eventually("the client's socket is full", blocked);
     // 100 MB are asked for; what waits is a batch, and references.
     assert!(buffered(&server) < 2 << 20, "{}", buffered(&server));

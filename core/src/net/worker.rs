@@ -3,9 +3,17 @@
 //!
 //! A round: wait for events and visit the connections they concern; take what
 //! is in the mailbox (new connections, watchers with lines, a request to
-//! stop); give the connections that used up their budget one further turn
-//! each; then timers. While somebody waits for a turn, the queue is only
-//! polled. A panic in a visit costs that connection and nothing else.
+//! stop); give those that wait for a turn their turns; then timers. While a
+//! connection waits for a turn, the queue is only polled. A panic in a visit
+//! costs that connection and nothing else.
+//!
+//! Not every event leads to a visit at once. A connection whose last visit was
+//! cut off, one whose client is behind with reading, and a TLS handshake wait
+//! for a turn. All turns of a round together take as long as the other visits of
+//! it did, or a fixed time if that is longer; those that had none in this round
+//! are the first of the next. So a client that asks for little waits for a
+//! part of what the others ask for, and clients that ask for much share what
+//! is left.
 
 use std::collections::VecDeque;
 use std::io;
@@ -41,6 +49,9 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// Output memory that a worker keeps beyond `output_limit`.
 const OUTPUT_SLACK: usize = 64 * 1024;
+
+/// Time for all turns of a round, at least; one is always taken.
+const TURNS: Duration = Duration::from_micros(250);
 
 /// How often idle connections are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
@@ -215,6 +226,8 @@ impl Worker {
                     break;
                 }
             }
+            // Without turns to take nothing has to be timed.
+            let began = (!self.ready.is_empty()).then(Instant::now);
             let mut rung = false;
             for event in &events {
                 if event.token() == WAKE {
@@ -226,22 +239,34 @@ impl Worker {
             if rung {
                 self.read_mail();
             }
-            // Those that get in line now have their turn in the next round.
-            for _ in 0..self.ready.len() {
-                if let Some(token) = self.ready.pop_front() {
-                    if let Some(connection) = self.connection(token) {
-                        connection.queued = false;
-                    } else if let Some(socket) = self.udp(token) {
-                        socket.queued = false;
-                    }
-                    self.visit(token);
-                }
+            if !self.ready.is_empty() {
+                self.take_turns(began);
             }
             if !self.timers.is_empty() {
                 self.run_timers();
             }
             if self.context.config.idle_timeout > 0 {
                 self.close_idle();
+            }
+        }
+    }
+
+    /// Visits those that wait for a turn, as long as there is time. `began`: when
+    /// the other visits of this round did.
+    fn take_turns(&mut self, began: Option<Instant>) {
+        let now = Instant::now();
+        let time = began.map_or(TURNS, |began| now.duration_since(began).max(TURNS));
+        // Those that get in line now have their turn in the next round.
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else { break };
+            if let Some(connection) = self.connection(token) {
+                connection.queued = false;
+            } else if let Some(socket) = self.udp(token) {
+                socket.queued = false;
+            }
+            self.visit(token);
+            if now.elapsed() >= time {
+                break;
             }
         }
     }
@@ -297,7 +322,13 @@ impl Worker {
         if event.is_readable() || ended {
             visit |= connection.input_came(ended);
         }
-        if visit && !connection.queued {
+        if !visit || connection.queued {
+            return;
+        }
+        if connection.is_dear() {
+            connection.queued = true;
+            self.ready.push_back(token);
+        } else {
             self.visit(token);
         }
     }

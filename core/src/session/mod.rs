@@ -35,6 +35,7 @@ use crate::protocol::classic::{self, push_line};
 use crate::protocol::{binary, meta, scan, text};
 use crate::request::{Key, Request};
 use crate::store::{COPY_MAX, PinnedValue};
+use crate::turn::{self, Turn};
 
 use self::answer::Answer;
 use self::fault::Met;
@@ -96,8 +97,19 @@ pub struct Env<'a> {
     pub stats: &'a WorkerStats,
     /// Descriptor of the client, shown to watchers and in logs.
     pub fd: i32,
-    /// Commands that this visit may still carry out.
-    pub budget: usize,
+    /// What the visit may still cost.
+    pub turn: Turn,
+    /// Length of the output at which the visit ends.
+    pub limit: usize,
+}
+
+impl<'a> Env<'a> {
+    /// The surroundings of a visit of at most `commands` commands, whose output
+    /// is empty.
+    pub fn new(context: &'a Context, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
+        let limit = context.config.output_limit.min(turn::WORK);
+        Self { context, stats, fd, turn: Turn::new(commands), limit }
+    }
 }
 
 /// Items that `debugitem` holds, by key.
@@ -128,7 +140,7 @@ pub struct Session {
     protocol: Protocol,
     login: Login,
     state: State,
-    /// A command was carried out earlier in this visit.
+    /// A command was carried out before, and no input was waited for since.
     served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
@@ -198,6 +210,10 @@ impl Session {
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         self.cut = self.cut.map(|left| left.saturating_add(out.len()));
         let mut step = self.visit(env, input, out);
+        // What the end of a turn has parted is a pipeline all the same.
+        if step.next != Next::Yield || !env.turn.is_over() {
+            self.served = false;
+        }
         if let Some(cut) = self.cut {
             if out.len() >= cut {
                 out.truncate(cut);
@@ -209,10 +225,9 @@ impl Session {
     }
 
     fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        let limit = env.context.config.output_limit;
+        let limit = env.limit;
         let mut consumed = 0;
         let mut looked = 0;
-        self.served = false;
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
             self.protocol = match env.context.users.as_ref().map(Users::method) {
@@ -231,7 +246,7 @@ impl Session {
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
             }
-            if env.budget == 0 && !rest.is_empty() {
+            if env.turn.is_over() && !rest.is_empty() {
                 return Step { consumed, next: Next::Yield };
             }
             let used = match &mut self.state {
@@ -269,7 +284,7 @@ impl Session {
                     }
                 }
                 State::Dump(dump) => {
-                    if dump.advance(&env.context.cache, out, limit) {
+                    if dump.advance(env.context, &mut env.turn, out, limit) {
                         self.state = State::Command;
                         Used::Bytes(0)
                     } else {
@@ -302,7 +317,7 @@ impl Session {
         let Some(end) = memchr(b'\n', rest) else { return self.partial_line(rest) };
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
-        env.budget -= 1;
+        env.turn.command();
         let verbose = env.context.logs(2);
         let mark = out.mark();
         let used = if raw.len() < 4 {
@@ -482,9 +497,13 @@ impl Session {
             out,
             quiet: false,
             pipelined,
+            is_dear: false,
             held: &mut held,
         };
         let outcome = admin::run(&mut desk, line, word);
+        if desk.is_dear {
+            env.turn.end();
+        }
         let quiet = desk.quiet;
         if !held.is_empty() {
             self.held = Some(Box::new(held));

@@ -188,10 +188,15 @@ impl Sizes {
         }
     }
 
-    /// Sizes with the number of items of each, ascending.
-    pub fn list(&self) -> Vec<(usize, i64)> {
+    /// Sizes with the number of items of each, ascending: those of at most
+    /// `most` steps from step `from` on. Returns also the next step, if there is
+    /// one.
+    pub fn list(&self, from: usize, most: usize) -> (Vec<(usize, i64)>, Option<usize>) {
         let counts = self.counts.lock();
-        counts.iter().enumerate().filter(|&(_, &n)| n != 0).map(|(i, &n)| (i * 32, n)).collect()
+        let end = from.saturating_add(most).min(counts.len());
+        let part = counts.iter().enumerate().take(end).skip(from);
+        let list = part.filter(|&(_, &n)| n != 0).map(|(i, &n)| (i * 32, n)).collect();
+        (list, (end < counts.len()).then_some(end))
     }
 }
 
