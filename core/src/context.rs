@@ -59,6 +59,9 @@ impl Context {
     }
 
     fn with_users(cache: Arc<Cache>, config: ServerConfig, users: Option<Users>) -> Self {
+        if config.read_buf_mem_limit > 0 {
+            cache.store().beside().set_limit(config.read_buf_mem_limit);
+        }
         let workers = (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect();
         Self {
             cache,
@@ -207,6 +210,10 @@ pub struct WorkerStats {
     pub bytes_written: Counter,
     /// Times a connection had to give way to others.
     pub conn_yields: Counter,
+    /// Connections closed because partial requests held too much.
+    pub read_buf_oom: Counter,
+    /// Connections closed because unread replies held too much.
+    pub response_obj_oom: Counter,
     /// Connections closed for idling.
     pub idle_kicks: Counter,
     /// `flush_all` commands.
@@ -228,6 +235,8 @@ impl WorkerStats {
             &self.bytes_read,
             &self.bytes_written,
             &self.conn_yields,
+            &self.read_buf_oom,
+            &self.response_obj_oom,
             &self.idle_kicks,
             &self.flush_cmds,
             &self.auth_cmds,

@@ -89,6 +89,14 @@ impl Dump {
         Self { what: What::Connections { at: 0, client } }
     }
 
+    /// Bytes that have gathered.
+    pub(crate) fn held(&self) -> usize {
+        match &self.what {
+            What::Prefixes { packet: Some((_, gathered)), .. } => gathered.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Writes until the output holds `limit` bytes, the turn is over, or all is
     /// written; then `true`.
     pub fn advance(&mut self, context: &Context, turn: &mut Turn, out: &mut Output, limit: usize) -> bool {

@@ -110,9 +110,7 @@ pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> 
             Lines::Packets(bytes, echo).end();
         }
         _ => {
-            let Some(what) = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled) else {
-                return None;
-            };
+            let what = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled)?;
             if what.starts_with(b" dump") {
                 return Some(Outcome::Dump(Box::new(Dump::prefixes(Some(echo)))));
             } else if what.starts_with(b" on") {
@@ -195,7 +193,6 @@ fn general(context: &Context, mut out: Lines<'_>) {
     let sum = |pick: fn(&crate::context::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
     let listener = &context.listener;
     let connections = sum(|w| w.connections.get());
-    let buffered = sum(|w| w.buffered.get());
     let usage = rusage();
     let background = cache.maintainer().state();
     let hits = classes.hits_to_hot + classes.hits_to_warm + classes.hits_to_cold + classes.hits_to_temp;
@@ -214,13 +211,13 @@ fn general(context: &Context, mut out: Lines<'_>) {
         out.put("rejected_connections", listener.rejected.load(Relaxed));
     }
     out.put("connection_structures", connections);
-    out.put("response_obj_oom", 0);
+    out.put("response_obj_oom", sum(|w| w.response_obj_oom.get()));
     out.put("response_obj_count", 0);
     out.put("response_obj_bytes", 0);
     out.put("read_buf_count", context.workers.len());
-    out.put("read_buf_bytes", buffered);
+    out.put("read_buf_bytes", cache.store().beside().held());
     out.put("read_buf_bytes_free", 0);
-    out.put("read_buf_oom", 0);
+    out.put("read_buf_oom", sum(|w| w.read_buf_oom.get()));
     out.put("reserved_fds", context.workers.len() * 2 + 2);
     out.put("cmd_get", commands.get_cmds);
     out.put("cmd_set", classes.set_cmds);
@@ -398,7 +395,7 @@ fn settings(context: &Context, mut out: Lines<'_>) {
     out.put("idle_timeout", config.idle_timeout);
     out.put("watcher_logbuf_size", config.watcher_buffer);
     out.put("worker_logbuf_size", config.worker_buffer);
-    out.put("read_buf_mem_limit", reported.read_buf_mem_limit);
+    out.put("read_buf_mem_limit", config.read_buf_mem_limit);
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
     tls_settings(config.tls.as_ref(), &mut out);

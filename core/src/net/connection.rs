@@ -28,7 +28,7 @@ use super::would_block;
 use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::output::Output;
-use crate::session::{CloseReason, Env, Next, Session};
+use crate::session::{CloseReason, Env, Next, Session, TIGHT};
 use crate::turn::Turn;
 use crate::watch::{Watcher, kind};
 
@@ -254,7 +254,10 @@ impl Connection {
 
     /// Bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
-        self.leftover.held() + self.unsent.as_ref().map_or(0, |o| o.capacity()) + self.stream.held()
+        self.session.held()
+            + self.leftover.held()
+            + self.unsent.as_ref().map_or(0, |o| o.capacity())
+            + self.stream.held()
     }
 
     /// Whether nothing is under way: no command, no reply.
@@ -313,6 +316,7 @@ impl Connection {
             match self.send(&mut unsent, stats, &mut env.turn) {
                 Sent::All => scratch.give_back(*unsent),
                 Sent::Cut => {
+                    stats.conn_yields.add(1);
                     self.unsent = Some(unsent);
                     return After::Again;
                 }
@@ -363,7 +367,10 @@ impl Connection {
                     _ => {}
                 }
                 match self.closing {
-                    _ if !waits => After::Again,
+                    _ if !waits => {
+                        env.stats.conn_yields.add(1);
+                        After::Again
+                    }
                     Some(_) => After::Linger,
                     None => After::Wait,
                 }
@@ -386,13 +393,14 @@ impl Connection {
         let Place { context, stats, token, .. } = place;
         let Scratch { input, output, mailbox, .. } = scratch;
         context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
+        let most = if env.is_tight { TIGHT } else { usize::MAX };
         let mut taken = 0;
         let after = loop {
             if !self.rerun {
                 if !self.readable {
                     break After::Wait;
                 }
-                if taken >= SCRATCH {
+                if taken >= SCRATCH.min(most) {
                     stats.conn_yields.add(1);
                     break After::Again;
                 }
@@ -400,7 +408,7 @@ impl Connection {
                 if input.is_full() {
                     break After::Close(CloseReason::Error);
                 }
-                match self.receive(input) {
+                match self.receive(input, most) {
                     Ok(0) => break After::Close(CloseReason::Normal),
                     Ok(n) => {
                         taken += n;
@@ -465,9 +473,10 @@ impl Connection {
         after
     }
 
-    /// One read: into the value in flight if there is one, else to the scratch.
+    /// One read: into the value in flight if there is one, else at most `most`
+    /// bytes to the scratch.
     /// Clears `readable` if the socket is drained.
-    fn receive(&mut self, input: &mut Input) -> io::Result<usize> {
+    fn receive(&mut self, input: &mut Input, most: usize) -> io::Result<usize> {
         let mut asked = 0;
         let mut direct = None;
         if input.is_empty()
@@ -489,7 +498,7 @@ impl Connection {
         } else {
             // What comes after one large value may be another: little more than
             // its line is read here, so that little of it has to be copied.
-            let most = if std::mem::take(&mut self.large) { LINE_READ } else { usize::MAX };
+            let most = if std::mem::take(&mut self.large) { LINE_READ } else { most };
             let space = first(input.space(), most);
             asked = space.len();
             let n = self.stream.read(space)?;

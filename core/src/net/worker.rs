@@ -34,6 +34,7 @@ use crate::config::{Protocol, TlsMode};
 use crate::context::{Context, Stop, WorkerStats};
 use crate::output::Output;
 use crate::session::CloseReason;
+use crate::store::Beside;
 use crate::sync::Mutex;
 
 /// Events taken from the queue at once.
@@ -340,7 +341,9 @@ impl Worker {
         let scratch = &mut self.scratch;
         let before = connection.held();
         let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch)));
-        held_changes(stats, before, connection.held());
+        let held = connection.held();
+        let beside = self.context.cache.store().beside();
+        held_changes(stats, beside, before, held);
         let after = after.unwrap_or_else(|_| {
             let fd = connection.fd();
             scratch.reset();
@@ -348,6 +351,15 @@ impl Worker {
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
             After::Close(CloseReason::Error)
         });
+        let after = match after {
+            // Who only waits for a turn gives it back soon.
+            After::Wait | After::Linger if held > 0 && beside.is_exceeded() => {
+                let of = if connection.is_blocked() { &stats.response_obj_oom } else { &stats.read_buf_oom };
+                of.add(1);
+                After::Close(CloseReason::Error)
+            }
+            other => other,
+        };
         match after {
             After::Wait => {
                 if self.draining.is_some() && connection.is_quiet() {
@@ -422,7 +434,7 @@ impl Worker {
             self.ready.retain(|t| *t != token);
         }
         if let Some(stats) = self.context.workers.get(self.number) {
-            held_changes(stats, connection.held(), 0);
+            held_changes(stats, self.context.cache.store().beside(), connection.held(), 0);
             stats.connections.sub(1);
         }
         connection.closed(&self.context, reason);
@@ -574,9 +586,10 @@ fn udp_index(token: Token) -> Option<usize> {
     (WAKE.0 - 1).checked_sub(token.0)
 }
 
-/// Keeps `buffered` true when a connection's buffers change.
-fn held_changes(stats: &WorkerStats, before: usize, after: usize) {
+/// Counts that a connection's buffers have changed.
+fn held_changes(stats: &WorkerStats, beside: &Beside, before: usize, after: usize) {
     if before != after {
+        beside.changed(before, after);
         stats.buffered.add((after as u64).wrapping_sub(before as u64));
     }
 }

@@ -46,6 +46,10 @@ use self::upload::Upload;
 /// Longest line of anything but a get, in bytes (memcached's rule).
 const LINE_MAX: usize = 2048;
 
+/// Bytes that a visit reads and answers while the connections of a server hold
+/// much memory.
+pub(crate) const TIGHT: usize = 16 * 1024;
+
 /// Spaces before a long get, at most (memcached's rule).
 const LEADING_SPACES: usize = 100;
 
@@ -101,14 +105,18 @@ pub struct Env<'a> {
     pub turn: Turn,
     /// Length of the output at which the visit ends.
     pub limit: usize,
+    /// The connections of the server hold much memory: each is to hold little.
+    pub(crate) is_tight: bool,
 }
 
 impl<'a> Env<'a> {
     /// The surroundings of a visit of at most `commands` commands, whose output
     /// is empty.
+    #[inline]
     pub fn new(context: &'a Context, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
-        let limit = context.config.output_limit.min(turn::WORK);
-        Self { context, stats, fd, turn: Turn::new(commands), limit }
+        let is_tight = context.cache.store().beside().is_tight();
+        let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
+        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
     }
 }
 
@@ -189,6 +197,11 @@ impl Session {
     /// Whether nothing is half done: an idle connection may be closed then.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Command)
+    }
+
+    /// Bytes of an answer that gathers here.
+    pub fn held(&self) -> usize {
+        if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
     }
 
     /// Memory that the next input bytes belong to, if a large value is under

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 
+use super::beside::Beside;
 use super::classes::Classes;
 use super::expiry::Flush;
 use super::item::{HEADER, Header, Item, Queue, Ref, bit};
@@ -29,6 +30,7 @@ pub struct Common {
     pub(super) flush: Flush,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
+    pub(super) beside: Arc<Beside>,
     hasher: RandomState,
     evicts: bool,
     /// Whether the policy is the flat one, for those who have no lock.
@@ -57,6 +59,7 @@ impl Common {
             flush: Flush::default(),
             clock,
             watch,
+            beside: Beside::new(config.memory_limit),
             hasher: RandomState::new(),
             evicts: config.evictions,
             flat: AtomicBool::new(config.lru_mode == LruMode::Flat),

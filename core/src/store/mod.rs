@@ -17,6 +17,7 @@
 //! shard never asks for another; what it cannot get there ([`visit::Full`]) it
 //! asks for without any lock ([`Store::make_room`]).
 
+mod beside;
 #[cfg(test)]
 mod churn;
 mod classes;
@@ -49,6 +50,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub use self::beside::Beside;
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
@@ -460,6 +462,11 @@ impl Store {
     /// Chunk size and chunks a page of each class, by number; 0 is none.
     pub fn class_sizes(&self) -> Vec<(usize, usize)> {
         self.common.classes.list().iter().map(|class| (class.size, class.per_page)).collect()
+    }
+
+    /// Memory that clients are the reason for beside that of items.
+    pub fn beside(&self) -> &Beside {
+        &self.common.beside
     }
 
     /// The histogram of item sizes.
