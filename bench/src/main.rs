@@ -6,6 +6,7 @@
 //! - `replay`: traces against several servers; how often each misses, by memory.
 //! - `synth`: writes traces with times to live, drawn from a table of production caches.
 //! - `floor`: a server of canned replies, the least that this architecture can cost.
+//! - `neighbours`: how long a client waits while others keep the server busy.
 //! - `inprocess`: the cache as a library, beside a hash map behind a mutex.
 //!
 //! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
@@ -30,6 +31,7 @@ mod items;
 mod launch;
 mod lengths;
 mod load;
+mod neighbours;
 mod random;
 mod replay;
 mod results;
@@ -66,6 +68,7 @@ enum Command {
     Replay(replay::Replay),
     Synth(synth::Synth),
     Floor(floor::Floor),
+    Neighbours(neighbours::Neighbours),
     Inprocess(inprocess::Inprocess),
     #[command(hide = true)]
     Launch(launch::Launch),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay::run(&replay),
         Command::Synth(synth) => synth::run(&synth),
         Command::Floor(floor) => floor::run(&floor),
+        Command::Neighbours(neighbours) => neighbours::run(&neighbours),
         Command::Inprocess(inprocess) => inprocess::run(&inprocess),
         Command::Launch(launch) => launch::run(&launch),
     };

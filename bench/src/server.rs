@@ -1,7 +1,7 @@
 //! A server under test: how its command line is spelled, and its life as a child process.
 
 use std::fmt;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -31,6 +31,8 @@ pub struct Spec {
     family: Family,
     path: PathBuf,
     extra: Vec<String>,
+    /// Where it answers too, and is asked whether it is ready.
+    plain: Option<SocketAddr>,
 }
 
 /// Whose command line a server understands.
@@ -99,6 +101,7 @@ impl FromStr for Spec {
             family,
             path: path.to_owned(),
             extra: extra.split_whitespace().map(str::to_owned).collect(),
+            plain: None,
         })
     }
 }
@@ -112,6 +115,14 @@ impl Spec {
     /// Whether this server keeps items at all.
     pub fn stores(&self) -> bool {
         self.family != Family::Floor
+    }
+
+    /// The same server with further arguments. `plain`: where it answers without TLS, if they turn TLS on.
+    pub fn with(&self, extra: &[String], plain: Option<SocketAddr>) -> Self {
+        let mut spec = self.clone();
+        spec.extra.extend_from_slice(extra);
+        spec.plain = plain;
+        spec
     }
 
     /// Starts the server and waits until it answers.
@@ -133,7 +144,8 @@ impl Spec {
         let child = command.spawn().doing(|| format!("starting {}", self.name))?;
         let mut server =
             Server { name: self.name.clone(), version: String::new(), address, family: self.family, child };
-        server.version = server.wait_ready()?;
+        let ready = self.plain.map_or_else(|| server.address.clone(), Address::Tcp);
+        server.version = server.wait_ready(&ready)?;
         Ok(server)
     }
 
@@ -226,8 +238,8 @@ impl Server {
         kill_process(pid, signal).map_err(Into::into).doing(|| format!("signalling {}", self.name))
     }
 
-    fn wait_ready(&mut self) -> Result<String> {
-        let ready = dialogue::wait_ready(&self.address, START);
+    fn wait_ready(&mut self, address: &Address) -> Result<String> {
+        let ready = dialogue::wait_ready(address, START);
         match self.child.try_wait() {
             Ok(Some(status)) => {
                 let what = format!("ended at once with {status}");

@@ -441,6 +441,10 @@ pub struct ServerConfig {
     pub idle_timeout: u32,
     /// Unread output above which a connection's requests wait, in bytes.
     pub output_limit: usize,
+    /// Bytes that all connections together may hold beside the memory of items:
+    /// partial requests, unread replies, values under way that found no segment.
+    /// 0: a quarter of the memory limit, at least 32 MiB.
+    pub read_buf_mem_limit: usize,
     /// Whether `flush_all` is allowed (`-F`).
     pub flush_enabled: bool,
     /// Whether cachedump, detail and metadump are allowed (`-X`).
@@ -480,22 +484,13 @@ pub struct Reported {
     pub inter: Option<String>,
     /// `hash_algorithm`.
     pub hash_algorithm: String,
-    /// `read_buf_mem_limit` in bytes.
-    pub read_buf_mem_limit: usize,
     /// `num_napi_ids`.
     pub napi_ids: u32,
 }
 
 impl Default for Reported {
     fn default() -> Self {
-        Self {
-            tcp_port: 0,
-            udp_port: 0,
-            inter: None,
-            hash_algorithm: "murmur3".into(),
-            read_buf_mem_limit: 0,
-            napi_ids: 0,
-        }
+        Self { tcp_port: 0, udp_port: 0, inter: None, hash_algorithm: "murmur3".into(), napi_ids: 0 }
     }
 }
 
@@ -514,6 +509,7 @@ impl Default for ServerConfig {
             requests_per_event: 256,
             idle_timeout: 0,
             output_limit: MIB,
+            read_buf_mem_limit: 0,
             flush_enabled: true,
             dump_enabled: true,
             watch_enabled: true,

@@ -60,6 +60,9 @@ impl Context {
     }
 
     fn with_users(cache: Arc<Cache>, config: ServerConfig, users: Option<Users>) -> Self {
+        if config.read_buf_mem_limit > 0 {
+            cache.store().beside().set_limit(config.read_buf_mem_limit);
+        }
         let workers = (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect();
         Self {
             cache,
@@ -223,6 +226,10 @@ pub struct WorkerStats {
     pub bytes_written: Counter,
     /// Times a connection had to give way to others.
     pub conn_yields: Counter,
+    /// Connections closed because partial requests held too much.
+    pub read_buf_oom: Counter,
+    /// Connections closed because unread replies held too much.
+    pub response_obj_oom: Counter,
     /// Connections closed for idling.
     pub idle_kicks: Counter,
     /// `flush_all` commands.
@@ -244,6 +251,8 @@ impl WorkerStats {
             &self.bytes_read,
             &self.bytes_written,
             &self.conn_yields,
+            &self.read_buf_oom,
+            &self.response_obj_oom,
             &self.idle_kicks,
             &self.flush_cmds,
             &self.auth_cmds,
@@ -368,10 +377,11 @@ impl ConnectionTable {
         }
     }
 
-    /// Open descriptors in ascending order, with state and last command.
-    pub fn iter(&self) -> impl Iterator<Item = (i32, ConnState, u32)> + '_ {
+    /// Open descriptors from `first` on in ascending order, with state and last
+    /// command.
+    pub fn iter(&self, first: i32) -> impl Iterator<Item = (i32, ConnState, u32)> + '_ {
         let highest = self.highest.load(Relaxed) as i32;
-        (0..=highest).filter_map(|fd| {
+        (first..=highest).filter_map(|fd| {
             let block = self.blocks.get(fd as usize / BLOCK)?.get()?;
             let word = block.get(fd as usize % BLOCK)?.load(Relaxed);
             Some((fd, ConnState::from_bits(word >> 32)?, word as u32))

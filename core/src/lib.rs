@@ -39,6 +39,7 @@ pub mod stderr;
 pub mod store;
 pub mod sync;
 pub mod tls;
+pub mod turn;
 pub mod walk;
 pub mod watch;
 

@@ -131,6 +131,26 @@ impl Output {
         *self = Self { bytes: kept, ..Self::default() };
     }
 
+    /// Takes out what is not sent. A small rest is copied, so that it does not
+    /// hold the memory that the whole took.
+    pub fn take(&mut self) -> Self {
+        let rest = self.bytes.len() - self.head;
+        if rest > self.bytes.capacity() / 2 {
+            return std::mem::take(self);
+        }
+        let mut pins = std::mem::take(&mut self.pins);
+        pins.iter_mut().for_each(|pin| pin.at -= self.head);
+        let taken = Self {
+            bytes: self.bytes.get(self.head..).unwrap_or_default().to_vec(),
+            head: 0,
+            pins,
+            pinned: std::mem::take(&mut self.pinned),
+        };
+        self.bytes.clear();
+        self.head = 0;
+        taken
+    }
+
     /// Forgets everything and gives back memory above `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.bytes.clear();
@@ -140,16 +160,23 @@ impl Output {
         self.pinned = 0;
     }
 
-    /// Hands as much as possible to `sink` in one vectored write.
-    ///
-    /// Returns the number of bytes taken. Fewer than [`Output::len`] before the
-    /// call means that the sink is full.
+    /// Hands as much as possible to `sink` in one vectored write. Returns the
+    /// number of bytes taken.
     ///
     /// # Errors
     /// Whatever the sink returns, `WouldBlock` included.
     pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<usize> {
+        self.write_some(sink, usize::MAX)
+    }
+
+    /// The same for at most `most` bytes.
+    ///
+    /// # Errors
+    /// Whatever the sink returns, `WouldBlock` included.
+    pub fn write_some(&mut self, sink: &mut impl Write, mut most: usize) -> io::Result<usize> {
         if self.pins.is_empty() {
-            let n = sink.write(&self.bytes[self.head..])?;
+            let bytes = &self.bytes[self.head..];
+            let n = sink.write(&bytes[..bytes.len().min(most)])?;
             self.consume(n);
             return Ok(n);
         }
@@ -157,7 +184,9 @@ impl Output {
         let mut used = 0;
         let mut from = self.head;
         let mut add = |slice| {
-            if used < SLICES {
+            let slice = first(slice, most);
+            if used < SLICES && !slice.is_empty() {
+                most -= slice.len();
                 slices[used] = IoSlice::new(slice);
                 used += 1;
             }
@@ -210,6 +239,11 @@ impl Output {
             self.bytes.clear();
         }
     }
+}
+
+/// The first `most` bytes of `slice`.
+fn first(slice: &[u8], most: usize) -> &[u8] {
+    &slice[..slice.len().min(most)]
 }
 
 /// A place in an [`Output`].

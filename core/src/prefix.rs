@@ -1,6 +1,7 @@
 //! Counts by key prefix, for `stats detail`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ahash::RandomState;
@@ -22,13 +23,22 @@ struct Counts {
 pub struct Prefixes {
     delimiter: u8,
     enabled: AtomicBool,
-    counts: Mutex<HashMap<Box<[u8]>, Counts, RandomState>>,
+    table: Mutex<Table>,
+}
+
+/// Counts in the order in which their prefixes were met, so that they can be
+/// listed a part at a time.
+#[derive(Default)]
+struct Table {
+    /// Place of a prefix in `counts`.
+    places: HashMap<Arc<[u8]>, u32, RandomState>,
+    counts: Vec<(Arc<[u8]>, Counts)>,
 }
 
 impl Prefixes {
     /// No counts yet; a prefix ends before the first `delimiter`.
     pub fn new(delimiter: u8, enabled: bool) -> Self {
-        Self { delimiter, enabled: AtomicBool::new(enabled), counts: Mutex::default() }
+        Self { delimiter, enabled: AtomicBool::new(enabled), table: Mutex::default() }
     }
 
     /// Whether anything is counted.
@@ -53,11 +63,16 @@ impl Prefixes {
         else {
             return;
         };
-        let mut counts = self.counts.lock();
-        if let Some(counts) = counts.get_mut(prefix) {
+        let mut table = self.table.lock();
+        let Table { places, counts } = &mut *table;
+        if let Some((_, counts)) = places.get(prefix).and_then(|&place| counts.get_mut(place as usize)) {
             change(counts);
         } else if counts.len() < LIMIT {
-            change(counts.entry(prefix.into()).or_default());
+            let prefix: Arc<[u8]> = prefix.into();
+            let mut first = Counts::default();
+            change(&mut first);
+            places.insert(Arc::clone(&prefix), counts.len() as u32);
+            counts.push((prefix, first));
         }
     }
 
@@ -81,13 +96,18 @@ impl Prefixes {
 
     /// Forgets all counts.
     pub fn clear(&self) {
-        self.counts.lock().clear();
+        *self.table.lock() = Table::default();
     }
 
-    /// Calls `show` with each prefix and its gets, hits, sets and deletes.
-    pub fn each(&self, mut show: impl FnMut(&[u8], [u64; 4])) {
-        for (prefix, counts) in self.counts.lock().iter() {
+    /// Calls `show` with at most `most` prefixes from number `from` on and the
+    /// gets, hits, sets and deletes of each. Returns the next number, if there is
+    /// one.
+    pub fn each(&self, from: usize, most: usize, mut show: impl FnMut(&[u8], [u64; 4])) -> Option<usize> {
+        let table = self.table.lock();
+        let end = from.saturating_add(most).min(table.counts.len());
+        for (prefix, counts) in table.counts.get(from..end).unwrap_or_default() {
             show(prefix, [counts.gets, counts.hits, counts.sets, counts.deletes]);
         }
+        (end < table.counts.len()).then_some(end)
     }
 }

@@ -193,9 +193,9 @@ fn sessions_do_not_allocate() {
     let context = Context::new(Arc::clone(&cache), config).unwrap();
     let mut output = Output::new();
     let mut run = |session: &mut Session, text: &[u8]| {
-        let mut env = Env { context: &context, stats: &context.workers[0], fd: 0, budget: 100 };
         let mut used = 0;
         while used < text.len() {
+            let mut env = Env::new(&context, &context.workers[0], 0, 100);
             let step = session.advance(&mut env, &text[used..], &mut output);
             used += step.consumed;
             assert!(matches!(step.next, Next::Input | Next::Yield));

@@ -32,7 +32,7 @@ impl Client {
     /// What is answered, how much was used, and what the owner is to do.
     fn say(&mut self, input: &str) -> (String, usize, Next) {
         let mut out = Output::new();
-        let mut env = Env { context: &self.context, stats: &self.context.workers[0], fd: 3, budget: 99 };
+        let mut env = Env::new(&self.context, &self.context.workers[0], 3, 99);
         let step = self.session.advance(&mut env, input.as_bytes(), &mut out);
         let mut answer = Vec::new();
         while !out.is_empty() {

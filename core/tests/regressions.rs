@@ -70,7 +70,7 @@ fn a_dump_of_nothing_looked_at_every_item_at_once() {
     let (mut turns, mut out) = (0, Output::new());
     let mut rest = &b"lru_crawler metadump 40\r\n"[..];
     loop {
-        let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: 256 };
+        let mut env = Env::new(&context, &context.workers[0], 9, 256);
         let Step { consumed, next } = session.advance(&mut env, rest, &mut out);
         rest = &rest[consumed..];
         if next == Next::Input {
@@ -144,7 +144,7 @@ fn noop_did_not_flush_what_was_before_it() {
     let context = context();
     let mut session = Session::new(Protocol::Ascii);
     let mut out = Output::new();
-    let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: 256 };
+    let mut env = Env::new(&context, &context.workers[0], 9, 256);
     let step = session.advance(&mut env, b"mg a\r\nmn\r\nwatch fetchers\r\n", &mut out);
     assert_eq!((step.consumed, step.next), (10, Next::Yield));
 }

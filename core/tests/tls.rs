@@ -344,7 +344,7 @@ fn a_client_that_does_not_read_is_bounded_and_loses_nothing() {
     exchange(&mut client, &set("k", &value), b"STORED\r\n");
     let count = 500;
     client.write_all(&b"get k\r\n".repeat(count)).unwrap();
-    let blocked = || server.context().connections.iter().any(|(_, state, _)| state.text() == "conn_mwrite");
+    let blocked = || server.context().connections.iter(0).any(|(_, state, _)| state.text() == "conn_mwrite");
     eventually("the client's socket is full", blocked);
     // 100 MB are asked for; what waits is a batch, and references.
     assert!(buffered(&server) < 2 << 20, "{}", buffered(&server));
@@ -506,14 +506,14 @@ fn new_connections_get_the_certificate_that_was_loaded_last() {
 
     let next = files.authority.sign();
     files.write(&next);
-    clock.advance(100);
+    clock.advance(100).unwrap();
     exchange(&mut old, b"refresh_certs\r\n", b"OK\r\n");
     let mut new = files.client(&server);
     talks(&mut new).unwrap();
     assert_eq!(shown(&new), next.der);
     talks(&mut old).unwrap();
     assert_eq!(shown(&old), files.server.der);
-    clock.advance(7);
+    clock.advance(7).unwrap();
     assert!(stats(&mut new, "").contains("STAT time_since_server_cert_refresh 7\r\n"));
 
     // A key that does not fit, then one that is gone: nothing changes.

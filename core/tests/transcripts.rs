@@ -187,12 +187,8 @@ impl Direct {
                 return;
             }
             let mut out = Output::new();
-            let mut env = Env {
-                context: &self.context,
-                stats: &self.context.workers[0],
-                fd: 7,
-                budget: 1 + self.rng.below(8),
-            };
+            let commands = 1 + self.rng.below(8);
+            let mut env = Env::new(&self.context, &self.context.workers[0], 7, commands);
             let step = self.session.advance(&mut env, &self.pending, &mut out);
             self.pending.drain(..step.consumed);
             let keep = !matches!(step.next, Next::Abort(_));

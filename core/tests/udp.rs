@@ -218,6 +218,17 @@ fn a_datagram_of_many_commands_gives_way() {
 }
 
 #[test]
+fn a_long_answer_was_sent_in_one_visit() {
+    let server = start_at("127.0.0.1:0", |config| config.threads = 1);
+    server.cache().set(b"k", &vec![b'x'; 900_000], Duration::from_secs(100).into()).unwrap();
+    let client = Client::of(&server);
+    client.send([1, 0, 1, 0], b"get k\r\n");
+    // What is not read is lost, and counts as sent.
+    eventually("all is sent", || sum(&server, |w| w.bytes_written.get()) > 900_000);
+    assert!(sum(&server, |w| w.conn_yields.get()) >= 3);
+}
+
+#[test]
 fn many_datagrams_at_once_are_all_answered() {
     let server = start();
     let mut client = Client::of(&server);

@@ -183,8 +183,7 @@ impl<'a> Options<'a> {
             }
             "read_buf_mem_limit" => {
                 let text = need("Missing read_buf_mem_limit argument")?;
-                self.config.reported.read_buf_mem_limit = scaled(text, MIB, name)?;
-                self.note(name, "connections hold buffers only while something is partial");
+                self.config.read_buf_mem_limit = scaled(text, MIB, name)?;
             }
             "slab_sizes" => self.slab_sizes = Some(need("Missing slab_sizes argument")?.to_owned()),
             "slab_chunk_max" => match whole::<i32>(need("Missing slab_chunk_max argument")?) {

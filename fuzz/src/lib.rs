@@ -54,7 +54,7 @@ pub fn talk(context: &Context, course: &Course<'_>, input: &[u8]) -> Vec<u8> {
     let (mut start, mut end) = (0, 0);
     loop {
         let mut out = Output::new();
-        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: course.budget };
+        let mut env = Env::new(context, &context.workers[0], 9, course.budget);
         let Step { consumed, next } = session.advance(&mut env, &input[start..end], &mut out);
         assert!(consumed <= end - start, "more was used than there is");
         start += consumed;

@@ -1,21 +1,39 @@
-//! `lru_crawler metadump` and `mgdump`: every key of the cache, a little at a
-//! time, so that the output of a large cache is never held in memory.
+//! Answers as long as the cache is large, or as its connections are many: all
+//! keys, those of a class, prefixes, sizes, connections. Each is written a
+//! little at a time, as far as the turn of its client goes, so that it is never
+//! held in memory as a whole and the other clients wait for a part of it only.
+
+use std::io::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::stats::{Lines, put_connection, put_sizes};
 use crate::cache::Cache;
+use crate::context::Context;
 use crate::output::Output;
-use crate::store::{Item, Moment, bit};
+use crate::protocol::binary::Echo;
+use crate::store::{Item, Listing, Moment, bit};
+use crate::turn::Turn;
 use crate::walk::Walk;
 
-/// Items between looks at the output.
+/// Items, prefixes or sizes between looks at the turn and the output.
 const STEP: usize = 128;
 
-/// Looks before others get their turn.
-const STEPS: usize = 16;
+/// Connections between these looks: naming one takes two system calls.
+const CONNECTIONS: usize = 16;
 
-/// What a line looks like.
+/// What looking at an item of the cache counts in a turn, in bytes: most are in
+/// no cache of the processor.
+const ITEM_WORK: usize = 128;
+
+/// The same for entries that lie one behind the other.
+const ENTRY_WORK: usize = 8;
+
+/// Largest answer of `stats cachedump` in bytes, as in memcached.
+const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
+
+/// What the answer to a dump of keys looks like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `key=... exp=...`
@@ -24,51 +42,210 @@ pub enum Form {
     Mg,
 }
 
-/// A dump under way.
+/// A long answer under way.
 pub struct Dump {
-    form: Form,
-    classes: u64,
-    walk: Walk,
-    begun: bool,
+    what: What,
+}
+
+enum What {
+    /// `lru_crawler metadump` and `mgdump`, of the classes in `classes` (bits).
+    Keys { form: Form, classes: u64, walk: Walk, begun: bool },
+    /// `stats cachedump`: of this class so many more items, and bytes.
+    Class { class: u8, listing: Listing, items: usize, bytes: usize },
+    /// `stats detail dump`, from this number on. A packet has its length in front,
+    /// so it gathers first.
+    Prefixes { at: usize, packet: Option<(Echo, Vec<u8>)> },
+    /// `stats sizes`, from this number on.
+    Sizes { at: usize, echo: Option<Echo> },
+    /// `stats conns`, from this descriptor on, for `client`.
+    Connections { at: i32, client: i32 },
 }
 
 impl Dump {
-    /// A dump of the classes in `classes` (bits).
-    pub fn new(form: Form, classes: u64) -> Self {
-        Self { form, classes, walk: Walk::default(), begun: false }
+    /// All keys of the classes in `classes` (bits).
+    pub(super) fn keys(form: Form, classes: u64) -> Self {
+        Self { what: What::Keys { form, classes, walk: Walk::default(), begun: false } }
     }
 
-    /// Writes until the output holds `limit` bytes, many items were looked at, or
-    /// all is written; then `true`.
-    pub fn advance(&mut self, cache: &Cache, out: &mut Output, limit: usize) -> bool {
-        if !self.begun {
-            out.push(b"OK\r\n");
-            self.begun = true;
+    /// At most `most` items of `class`, all if `most` is 0; none if there is no
+    /// such class.
+    pub(super) fn class(class: u8, most: usize) -> Self {
+        let items = if most == 0 { usize::MAX } else { most };
+        Self { what: What::Class { class, listing: Listing::default(), items, bytes: CACHEDUMP_MAX - 512 } }
+    }
+
+    /// Counts by prefix, as lines or as a packet.
+    pub(super) fn prefixes(echo: Option<Echo>) -> Self {
+        Self { what: What::Prefixes { at: 0, packet: echo.map(|echo| (echo, Vec::new())) } }
+    }
+
+    /// Counts by size, as lines or as packets.
+    pub(super) fn sizes(echo: Option<Echo>) -> Self {
+        Self { what: What::Sizes { at: 0, echo } }
+    }
+
+    /// All connections; `client` asks.
+    pub(super) fn connections(client: i32) -> Self {
+        Self { what: What::Connections { at: 0, client } }
+    }
+
+    /// Bytes that have gathered.
+    pub(crate) fn held(&self) -> usize {
+        match &self.what {
+            What::Prefixes { packet: Some((_, gathered)), .. } => gathered.capacity(),
+            _ => 0,
         }
-        let origin = cache.clock().origin();
-        for steps in 0.. {
-            if self.walk.is_done(cache) {
-                break;
-            }
+    }
+
+    /// Writes until the output holds `limit` bytes, the turn is over, or all is
+    /// written; then `true`.
+    pub fn advance(&mut self, context: &Context, turn: &mut Turn, out: &mut Output, limit: usize) -> bool {
+        loop {
             // Few of the items may be wanted.
-            if out.len() >= limit || steps >= STEPS {
+            if out.len() >= limit || turn.is_over() {
                 return false;
             }
-            let (form, classes) = (self.form, self.classes);
-            let bytes = out.bytes();
-            self.walk.step(cache, STEP, |item, moment| {
-                if classes & 1 << (item.header().class() & 63) == 0 {
-                    return;
-                }
-                match form {
-                    Form::Meta => meta_line(bytes, item, moment, origin),
-                    Form::Mg => mg_line(bytes, item),
-                }
-            });
+            let before = out.len();
+            let step = self.what.step(context, out);
+            turn.spend(step.work + out.len() - before);
+            if step.last {
+                return true;
+            }
         }
-        out.push(if self.form == Form::Meta { b"END\r\n" } else { b"EN\r\n" });
-        true
     }
+}
+
+/// What a part of an answer took.
+struct Step {
+    /// In bytes that take as long, those written left out.
+    work: usize,
+    /// It was the last one.
+    last: bool,
+}
+
+impl What {
+    fn step(&mut self, context: &Context, out: &mut Output) -> Step {
+        let cache = &context.cache;
+        match self {
+            Self::Keys { form, classes, walk, begun } => {
+                if !*begun {
+                    out.push(b"OK\r\n");
+                    *begun = true;
+                }
+                if walk.is_done(cache) {
+                    out.push(if *form == Form::Meta { b"END\r\n" } else { b"EN\r\n" });
+                    return Step { work: 0, last: true };
+                }
+                list_keys(cache, *form, *classes, walk, out.bytes());
+                Step { work: STEP * ITEM_WORK, last: false }
+            }
+            Self::Class { class, listing, items, bytes } => {
+                let looked = if *items == 0 || *bytes == 0 || !is_class(cache, *class) {
+                    None
+                } else {
+                    list_class(cache, *class, listing, items, bytes, out.bytes())
+                };
+                if looked.is_none() {
+                    out.push(b"END\r\n");
+                }
+                Step { work: looked.unwrap_or(0) * ENTRY_WORK, last: looked.is_none() }
+            }
+            Self::Prefixes { at, packet } => {
+                let bytes = match packet {
+                    Some((_, gathered)) => gathered,
+                    None => out.bytes(),
+                };
+                let next = cache.prefixes().each(*at, STEP, |prefix, [gets, hits, sets, deletes]| {
+                    bytes.extend_from_slice(b"PREFIX ");
+                    bytes.extend_from_slice(prefix);
+                    // Writing to a Vec cannot fail.
+                    let _ = write!(bytes, " get {gets} hit {hits} set {sets} del {deletes}\r\n");
+                });
+                if let Some(next) = next {
+                    *at = next;
+                } else {
+                    bytes.extend_from_slice(b"END\r\n");
+                    if let Some((echo, gathered)) = packet {
+                        echo.statistic(out.bytes(), b"detailed", gathered);
+                        Lines::Packets(out.bytes(), *echo).end();
+                    }
+                }
+                Step { work: STEP * ITEM_WORK, last: next.is_none() }
+            }
+            Self::Sizes { at, echo } => {
+                let mut lines = match *echo {
+                    Some(echo) => Lines::Packets(out.bytes(), echo),
+                    None => Lines::Text(out.bytes()),
+                };
+                let next = put_sizes(cache.store().sizes(), *at, STEP, &mut lines);
+                match next {
+                    Some(next) => *at = next,
+                    None => lines.end(),
+                }
+                Step { work: STEP * ENTRY_WORK, last: next.is_none() }
+            }
+            Self::Connections { at, client } => {
+                let mut lines = Lines::Text(out.bytes());
+                let mut some = false;
+                for (fd, state, last) in context.connections.iter(*at).take(CONNECTIONS) {
+                    put_connection(context, *client, fd, state, last, &mut lines);
+                    *at = fd.saturating_add(1);
+                    some = true;
+                }
+                if !some {
+                    lines.end();
+                }
+                Step { work: CONNECTIONS * 1024, last: !some }
+            }
+        }
+    }
+}
+
+fn is_class(cache: &Cache, class: u8) -> bool {
+    class >= 1 && class <= cache.store().largest_class()
+}
+
+fn list_keys(cache: &Cache, form: Form, classes: u64, walk: &mut Walk, bytes: &mut Vec<u8>) {
+    let origin = cache.clock().origin();
+    walk.step(cache, STEP, |item, moment| {
+        if classes & 1 << (item.header().class() & 63) == 0 {
+            return;
+        }
+        match form {
+            Form::Meta => meta_line(bytes, item, moment, origin),
+            Form::Mg => mg_line(bytes, item),
+        }
+    });
+}
+
+/// Lists items of a part of the class; `items` and `left` say how many items
+/// and bytes it may still be. Returns how many entries were looked at.
+fn list_class(
+    cache: &Cache,
+    class: u8,
+    listing: &mut Listing,
+    items: &mut usize,
+    left: &mut usize,
+    bytes: &mut Vec<u8>,
+) -> Option<usize> {
+    let origin = cache.clock().origin();
+    cache.store().list_class(class, listing, STEP.min(*items), |item| {
+        *items -= 1;
+        let header = item.header();
+        if header.has(bit::KEY_BINARY) || *left == 0 {
+            return;
+        }
+        let expiry = match header.expiry() {
+            0 => 0,
+            expiry => i64::from(expiry) + origin,
+        };
+        let before = bytes.len();
+        bytes.extend_from_slice(b"ITEM ");
+        bytes.extend_from_slice(item.key());
+        // Writing to a Vec cannot fail.
+        let _ = write!(bytes, " [{} b; {expiry} s]\r\n", item.len());
+        *left = left.saturating_sub(bytes.len() - before);
+    })
 }
 
 fn meta_line(bytes: &mut Vec<u8>, item: Item<'_>, moment: &Moment, origin: i64) {

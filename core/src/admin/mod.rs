@@ -41,7 +41,7 @@ pub enum Outcome {
     Abort(CloseReason),
     /// Streams events of these kinds.
     Watch(u32),
-    /// Sends the keys of the cache.
+    /// Sends a long list.
     Dump(Box<Dump>),
     /// Reads a list of nodes.
     Upload(Box<NodesUpload>),
@@ -63,6 +63,8 @@ pub struct Desk<'a> {
     pub quiet: bool,
     /// Answers to earlier commands wait to be sent.
     pub pipelined: bool,
+    /// Set for commands that cost much more than a get, of which a turn takes one.
+    pub is_dear: bool,
     /// Items held by `debugitem`.
     pub held: &'a mut Held,
 }
@@ -88,6 +90,15 @@ pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
     match line.get(..word)? {
         b"version" => return Some(desk.line(concat!("VERSION ", "1.6.45"))),
         b"quit" => return Some(Outcome::Close(CloseReason::Normal)),
+        _ => {}
+    }
+    let outcome = run_dear(desk, line, word);
+    desk.is_dear = outcome.is_some();
+    outcome
+}
+
+fn run_dear(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
+    match line.get(..word)? {
         b"stats" => return Some(stats::stats(desk, &Tokens::new(line))),
         b"watch" => return Some(watch(desk, &Tokens::new(line))),
         _ => {}
@@ -360,7 +371,7 @@ fn lru_crawler(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
             other => other.and_then(parse_classes),
         };
         let Some(classes) = classes else { return desk.line("BADCLASS invalid class id") };
-        return Outcome::Dump(Box::new(Dump::new(end, classes)));
+        return Outcome::Dump(Box::new(Dump::keys(end, classes)));
     }
     if tokens.abbreviates(1, "tocrawl") {
         let Some(most) = tokens.get(2).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Desk, Outcome, VERSION};
+use super::{Desk, Dump, Outcome, VERSION};
 use crate::auth::Method;
 use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
 use crate::context::{ConnState, Context};
@@ -14,14 +14,11 @@ use crate::output::Output;
 use crate::protocol::binary::Echo;
 use crate::protocol::scan::{Tokens, strict_u32};
 use crate::protocol::text;
-use crate::store::bit;
+use crate::store::Sizes;
 use crate::store::stats::{ClassTotals, Totals};
 
-/// Largest answer of `stats cachedump` in bytes.
-const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
-
 /// Where statistics go.
-enum Lines<'a> {
+pub(super) enum Lines<'a> {
     /// To a client, as lines.
     Text(&'a mut Vec<u8>),
     /// To a client, as packets, which repeat something of the request.
@@ -31,7 +28,7 @@ enum Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn put(&mut self, name: impl Display, value: impl Display) {
+    pub(super) fn put(&mut self, name: impl Display, value: impl Display) {
         match self {
             // Writing to a Vec cannot fail.
             Self::Text(bytes) => drop(write!(bytes, "STAT {name} {value}\r\n")),
@@ -42,7 +39,7 @@ impl Lines<'_> {
         }
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         match self {
             Self::Text(bytes) => bytes.extend_from_slice(b"END\r\n"),
             Self::Packets(bytes, echo) => echo.statistic(bytes, &[], &[]),
@@ -73,11 +70,15 @@ pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.abbreviates(1, "cachedump") {
         return cachedump(desk, tokens);
     }
+    if tokens.abbreviates(1, "conns") {
+        return Outcome::Dump(Box::new(Dump::connections(desk.client)));
+    }
+    if exactly(b"sizes") && context.cache.store().sizes().enabled() {
+        return Outcome::Dump(Box::new(Dump::sizes(None)));
+    }
     let out = Lines::Text(desk.out.bytes());
     if tokens.abbreviates(1, "settings") {
         settings(context, out);
-    } else if tokens.abbreviates(1, "conns") {
-        conns(context, desk.client, out);
     } else if exactly(b"items") {
         items(context, out);
     } else if exactly(b"slabs") {
@@ -90,15 +91,18 @@ pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     Outcome::Done
 }
 
-/// Answers `stat` of the binary protocol. `false`: there is no such group, or it
+/// Answers `stat` of the binary protocol. `None`: there is no such group, or it
 /// is not allowed.
-pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> bool {
+pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> Option<Outcome> {
     let prefixes = context.cache.prefixes();
     let bytes = out.bytes();
     match group {
         b"" => general(context, Lines::Packets(bytes, echo)),
         b"items" => items(context, Lines::Packets(bytes, echo)),
         b"slabs" => slabs(context, Lines::Packets(bytes, echo)),
+        b"sizes" if context.cache.store().sizes().enabled() => {
+            return Some(Outcome::Dump(Box::new(Dump::sizes(Some(echo)))));
+        }
         b"sizes" => sizes(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"settings") => settings(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"reset") => {
@@ -106,24 +110,20 @@ pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> 
             Lines::Packets(bytes, echo).end();
         }
         _ => {
-            let Some(what) = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled) else {
-                return false;
-            };
+            let what = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled)?;
             if what.starts_with(b" dump") {
-                let mut dump = Vec::new();
-                dump_prefixes(context, &mut dump);
-                echo.statistic(bytes, b"detailed", &dump);
+                return Some(Outcome::Dump(Box::new(Dump::prefixes(Some(echo)))));
             } else if what.starts_with(b" on") {
                 prefixes.enable(true);
             } else if what.starts_with(b" off") {
                 prefixes.enable(false);
             } else {
-                return false;
+                return None;
             }
             Lines::Packets(bytes, echo).end();
         }
     }
-    true
+    Some(Outcome::Done)
 }
 
 /// Shows `each` the names and values of a group of statistics: `""`, `items`,
@@ -151,15 +151,6 @@ pub fn reset(context: &Context) {
     context.tls().into_iter().for_each(|tls| tls.stats.reset());
 }
 
-fn dump_prefixes(context: &Context, bytes: &mut Vec<u8>) {
-    context.cache.prefixes().each(|prefix, [gets, hits, sets, deletes]| {
-        bytes.extend_from_slice(b"PREFIX ");
-        bytes.extend_from_slice(prefix);
-        let _ = write!(bytes, " get {gets} hit {hits} set {sets} del {deletes}\r\n");
-    });
-    bytes.extend_from_slice(b"END\r\n");
-}
-
 fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     if !desk.context.config.dump_enabled {
         return desk.line("CLIENT_ERROR stats detail not allowed");
@@ -172,8 +163,7 @@ fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
         prefixes.enable(false);
         desk.line("OK")
     } else if tokens.abbreviates(2, "dump") {
-        dump_prefixes(desk.context, desk.out.bytes());
-        Outcome::Done
+        Outcome::Dump(Box::new(Dump::prefixes(None)))
     } else {
         desk.line("CLIENT_ERROR usage: stats detail on|off|dump")
     }
@@ -191,27 +181,7 @@ fn cachedump(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     if class >= 64 {
         return desk.line("CLIENT_ERROR Illegal slab id");
     }
-    let cache = &desk.context.cache;
-    let origin = cache.clock().origin();
-    let bytes = desk.out.bytes();
-    let start = bytes.len();
-    if class >= 1 && class <= u32::from(cache.store().largest_class()) {
-        cache.store().list_class(class as u8, most as usize, |item| {
-            let header = item.header();
-            if header.has(bit::KEY_BINARY) || bytes.len() - start > CACHEDUMP_MAX - 512 {
-                return;
-            }
-            let expiry = match header.expiry() {
-                0 => 0,
-                expiry => i64::from(expiry) + origin,
-            };
-            bytes.extend_from_slice(b"ITEM ");
-            bytes.extend_from_slice(item.key());
-            let _ = write!(bytes, " [{} b; {expiry} s]\r\n", item.len());
-        });
-    }
-    bytes.extend_from_slice(b"END\r\n");
-    Outcome::Done
+    Outcome::Dump(Box::new(Dump::class(class as u8, most as usize)))
 }
 
 fn general(context: &Context, mut out: Lines<'_>) {
@@ -223,7 +193,6 @@ fn general(context: &Context, mut out: Lines<'_>) {
     let sum = |pick: fn(&crate::context::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
     let listener = &context.listener;
     let connections = sum(|w| w.connections.get());
-    let buffered = sum(|w| w.buffered.get());
     let usage = rusage();
     let background = cache.maintainer().state();
     let hits = classes.hits_to_hot + classes.hits_to_warm + classes.hits_to_cold + classes.hits_to_temp;
@@ -242,13 +211,13 @@ fn general(context: &Context, mut out: Lines<'_>) {
         out.put("rejected_connections", listener.rejected.load(Relaxed));
     }
     out.put("connection_structures", connections);
-    out.put("response_obj_oom", 0);
+    out.put("response_obj_oom", sum(|w| w.response_obj_oom.get()));
     out.put("response_obj_count", 0);
     out.put("response_obj_bytes", 0);
     out.put("read_buf_count", context.workers.len());
-    out.put("read_buf_bytes", buffered);
+    out.put("read_buf_bytes", cache.store().beside().held());
     out.put("read_buf_bytes_free", 0);
-    out.put("read_buf_oom", 0);
+    out.put("read_buf_oom", sum(|w| w.read_buf_oom.get()));
     out.put("reserved_fds", context.workers.len() * 2 + 2);
     out.put("cmd_get", commands.get_cmds);
     out.put("cmd_set", classes.set_cmds);
@@ -426,7 +395,7 @@ fn settings(context: &Context, mut out: Lines<'_>) {
     out.put("idle_timeout", config.idle_timeout);
     out.put("watcher_logbuf_size", config.watcher_buffer);
     out.put("worker_logbuf_size", config.worker_buffer);
-    out.put("read_buf_mem_limit", reported.read_buf_mem_limit);
+    out.put("read_buf_mem_limit", config.read_buf_mem_limit);
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
     tls_settings(config.tls.as_ref(), &mut out);
@@ -573,35 +542,55 @@ fn slabs(context: &Context, mut out: Lines<'_>) {
 fn sizes(context: &Context, mut out: Lines<'_>) {
     let sizes = context.cache.store().sizes();
     if sizes.enabled() {
-        for (size, count) in sizes.list() {
-            out.put(size, count);
-        }
+        put_sizes(sizes, 0, usize::MAX, &mut out);
     } else {
         out.put("sizes_status", "disabled");
     }
     out.end();
 }
 
+/// Puts the counts of `most` sizes from the one numbered `from` on; returns the
+/// next number, if there is one.
+pub(super) fn put_sizes(sizes: &Sizes, from: usize, most: usize, out: &mut Lines<'_>) -> Option<usize> {
+    let (list, next) = sizes.list(from, most);
+    for (size, count) in list {
+        out.put(size, count);
+    }
+    next
+}
+
 fn conns(context: &Context, client: i32, mut out: Lines<'_>) {
-    let now = context.cache.clock().now();
-    for (fd, state, last) in context.connections.iter() {
-        let [peer, local] = context.describe(fd);
-        let state = if fd == client { ConnState::ParseCmd } else { state };
-        let udp = local.starts_with("udp");
-        if udp {
-            out.put(format_args!("{fd}:UDP"), "UDP");
-        }
-        if state == ConnState::Listening || udp {
-            // A UDP socket has no other end, and is busy only for a moment.
-            out.put(format_args!("{fd}:addr"), local);
-        } else {
-            out.put(format_args!("{fd}:addr"), peer);
-            out.put(format_args!("{fd}:listen_addr"), local);
-        }
-        out.put(format_args!("{fd}:state"), state.text());
-        out.put(format_args!("{fd}:secs_since_last_cmd"), now.saturating_sub(last));
+    for (fd, state, last) in context.connections.iter(0) {
+        put_connection(context, client, fd, state, last, &mut out);
     }
     out.end();
+}
+
+/// Puts what is known of the connection of `fd`; `client` asks.
+pub(super) fn put_connection(
+    context: &Context,
+    client: i32,
+    fd: i32,
+    state: ConnState,
+    last: u32,
+    out: &mut Lines<'_>,
+) {
+    let now = context.cache.clock().now();
+    let [peer, local] = context.describe(fd);
+    let state = if fd == client { ConnState::ParseCmd } else { state };
+    let udp = local.starts_with("udp");
+    if udp {
+        out.put(format_args!("{fd}:UDP"), "UDP");
+    }
+    if state == ConnState::Listening || udp {
+        // A UDP socket has no other end, and is busy only for a moment.
+        out.put(format_args!("{fd}:addr"), local);
+    } else {
+        out.put(format_args!("{fd}:addr"), peer);
+        out.put(format_args!("{fd}:listen_addr"), local);
+    }
+    out.put(format_args!("{fd}:state"), state.text());
+    out.put(format_args!("{fd}:secs_since_last_cmd"), now.saturating_sub(last));
 }
 
 /// User and system time of the process as seconds with six digits.

@@ -312,7 +312,7 @@ impl Cache {
     /// Removes everything: at once, or at the second `at` of the clock.
     pub fn flush(&self, at: Option<u32>) {
         /// Items freed before the call returns; more are left to the crawler.
-        const AT_ONCE: usize = 100_000;
+        const AT_ONCE: usize = 4096;
         match at {
             Some(at) => self.store.flush_later(at),
             None => {

@@ -3,9 +3,10 @@
 //! A worker calls [`Connection::visit`] when the socket may have something or
 //! can take something, or when it is the connection's turn. One visit reads
 //! (at most 64 KiB, large values straight into their item), runs the commands
-//! that came (at most `requests_per_event`), and writes all their replies at
-//! once. While a reply is not fully written, requests wait: what a client does
-//! not read is bounded by what one visit may produce, as in memcached.
+//! that came (at most `requests_per_event`), and writes their replies at once,
+//! all as far as its [`Turn`] goes. While a reply is not fully written, requests
+//! wait: what a client does not read is bounded by what one visit may produce,
+//! as in memcached.
 //!
 //! The socket is registered edge-triggered, so `readable` remembers that it
 //! may still hold input. A read that returns less than was asked for clears
@@ -27,7 +28,8 @@ use super::would_block;
 use crate::config::Protocol;
 use crate::context::{ConnState, Context, WorkerStats};
 use crate::output::Output;
-use crate::session::{CloseReason, Env, Next, Session};
+use crate::session::{CloseReason, Env, Next, Session, TIGHT};
+use crate::turn::Turn;
 use crate::watch::{Watcher, kind};
 
 /// Most bytes that one read takes straight into a value.
@@ -138,7 +140,10 @@ pub(crate) struct Connection {
 
 enum Sent {
     All,
+    /// The socket is full.
     Part,
+    /// It is the others' turn.
+    Cut,
     Failed,
 }
 
@@ -230,6 +235,11 @@ impl Connection {
         self.unsent.is_none() && !self.sleeping
     }
 
+    /// Whether the next visit is likely to cost more than most.
+    pub(crate) fn is_dear(&self) -> bool {
+        self.unsent.is_some() || self.stream.is_handshaking()
+    }
+
     /// Whether the client has replies to read.
     pub(crate) fn is_blocked(&self) -> bool {
         self.unsent.is_some()
@@ -247,7 +257,10 @@ impl Connection {
 
     /// Bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
-        self.leftover.held() + self.unsent.as_ref().map_or(0, |o| o.capacity()) + self.stream.held()
+        self.session.held()
+            + self.leftover.held()
+            + self.unsent.as_ref().map_or(0, |o| o.capacity())
+            + self.stream.held()
     }
 
     /// Whether nothing is under way: no command, no reply.
@@ -300,9 +313,16 @@ impl Connection {
     }
 
     fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+        let Place { context, stats, .. } = place;
+        let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
         if let Some(mut unsent) = self.unsent.take() {
-            match self.send(&mut unsent, place.stats) {
+            match self.send(&mut unsent, stats, &mut env.turn) {
                 Sent::All => scratch.give_back(*unsent),
+                Sent::Cut => {
+                    stats.conn_yields.add(1);
+                    self.unsent = Some(unsent);
+                    return After::Again;
+                }
                 Sent::Part => {
                     self.unsent = Some(unsent);
                     return if self.closing.is_some() { After::Linger } else { After::Wait };
@@ -320,11 +340,11 @@ impl Connection {
             self.pass_events(place, scratch)
         } else if self.rerun || self.readable {
             scratch.input.load(&mut self.leftover);
-            self.converse(place, scratch)
+            self.converse(place, scratch, &mut env)
         } else {
             return After::Wait;
         };
-        let after = self.answer(place, scratch, after);
+        let after = self.answer(scratch, after, &mut env);
         if !scratch.input.save(&mut self.leftover, after == After::Again) {
             scratch.input.clear();
             return After::Close(CloseReason::Error);
@@ -333,8 +353,9 @@ impl Connection {
     }
 
     /// Sends the replies of this visit and decides how it goes on.
-    fn answer(&mut self, place: Place<'_>, scratch: &mut Scratch, after: After) -> After {
-        match self.send(&mut scratch.output, place.stats) {
+    fn answer(&mut self, scratch: &mut Scratch, after: After, env: &mut Env<'_>) -> After {
+        let sent = self.send(&mut scratch.output, env.stats, &mut env.turn);
+        match sent {
             Sent::All => {
                 scratch.trim();
                 match after {
@@ -342,16 +363,22 @@ impl Connection {
                     other => other,
                 }
             }
-            Sent::Part => {
-                scratch.output.shrink();
-                self.unsent = Some(Box::new(std::mem::take(&mut scratch.output)));
+            Sent::Part | Sent::Cut => {
+                self.unsent = Some(Box::new(scratch.output.take()));
+                let waits = matches!(sent, Sent::Part);
                 match after {
-                    After::Close(reason) => {
-                        self.closing = Some(reason);
-                        After::Linger
+                    // An injected fault. What is cut off goes out when it ends.
+                    After::Sleep(_) => return after,
+                    After::Close(reason) => self.closing = Some(reason),
+                    _ => {}
+                }
+                match self.closing {
+                    _ if !waits => {
+                        env.stats.conn_yields.add(1);
+                        After::Again
                     }
-                    After::Sleep(_) => after,
-                    _ => After::Wait,
+                    Some(_) => After::Linger,
+                    None => After::Wait,
                 }
             }
             Sent::Failed => {
@@ -368,20 +395,18 @@ impl Connection {
     /// Reads and runs commands until there is nothing to do or it is the
     /// others' turn; replies gather in the scratch's output. [`After::Close`]
     /// here means: send those replies first.
-    fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+    fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> After {
         let Place { context, stats, token, .. } = place;
         let Scratch { input, output, mailbox, .. } = scratch;
-        let fd = self.fd();
-        context.connections.set(fd, ConnState::ParseCmd, self.last_command);
-        let budget = context.config.requests_per_event;
-        let mut env = Env { context, stats, fd, budget };
+        context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
+        let most = if env.is_tight { TIGHT } else { usize::MAX };
         let mut taken = 0;
         let after = loop {
             if !self.rerun {
                 if !self.readable {
                     break After::Wait;
                 }
-                if taken >= SCRATCH {
+                if taken >= SCRATCH.min(most) {
                     stats.conn_yields.add(1);
                     break After::Again;
                 }
@@ -389,10 +414,11 @@ impl Connection {
                 if input.is_full() {
                     break After::Close(CloseReason::Error);
                 }
-                match self.receive(input) {
+                match self.receive(input, most) {
                     Ok(0) => break After::Close(CloseReason::Normal),
                     Ok(n) => {
                         taken += n;
+                        env.turn.spend(n);
                         stats.bytes_read.add(n as u64);
                     }
                     Err(e) if would_block(&e) => {
@@ -405,14 +431,14 @@ impl Connection {
                     }
                 }
             }
-            let step = self.session.advance(&mut env, input.unused(), output);
+            let step = self.session.advance(env, input.unused(), output);
             input.consume(step.consumed);
             self.rerun = false;
             match step.next {
                 Next::Input => {}
                 Next::Yield => {
                     self.rerun = true;
-                    if env.budget == 0 {
+                    if env.turn.is_over() {
                         stats.conn_yields.add(1);
                     }
                     break After::Again;
@@ -447,15 +473,16 @@ impl Connection {
                 }
             }
         };
-        if env.budget < budget {
+        if env.turn.has_served() {
             self.last_command = context.cache.clock().now();
         }
         after
     }
 
-    /// One read: into the value in flight if there is one, else to the scratch.
+    /// One read: into the value in flight if there is one, else at most `most`
+    /// bytes to the scratch.
     /// Clears `readable` if the socket is drained.
-    fn receive(&mut self, input: &mut Input) -> io::Result<usize> {
+    fn receive(&mut self, input: &mut Input, most: usize) -> io::Result<usize> {
         let mut asked = 0;
         let mut direct = None;
         if input.is_empty()
@@ -477,7 +504,7 @@ impl Connection {
         } else {
             // What comes after one large value may be another: little more than
             // its line is read here, so that little of it has to be copied.
-            let most = if std::mem::take(&mut self.large) { LINE_READ } else { usize::MAX };
+            let most = if std::mem::take(&mut self.large) { LINE_READ } else { most };
             let space = first(input.space(), most);
             asked = space.len();
             let n = self.stream.read(space)?;
@@ -543,15 +570,23 @@ impl Connection {
         After::Close(reason)
     }
 
-    /// Writes until everything is sent or the socket is full. A write may also
-    /// fall short because it takes a limited number of slices, so only the
-    /// socket's own word counts.
-    fn send(&mut self, output: &mut Output, stats: &WorkerStats) -> Sent {
+    /// Writes until everything is sent, the socket is full or the turn is over;
+    /// at least once. A write may also fall short because it takes a limited
+    /// number of slices, so only the socket's own word counts.
+    fn send(&mut self, output: &mut Output, stats: &WorkerStats, turn: &mut Turn) -> Sent {
         let mut sink = self.stream.sink();
+        let mut cut = false;
         while !output.is_empty() {
-            match output.write_to(&mut sink) {
+            if cut {
+                return Sent::Cut;
+            }
+            match output.write_some(&mut sink, turn.write_share()) {
                 Ok(0) => return Sent::Failed,
-                Ok(n) => stats.bytes_written.add(n as u64),
+                Ok(n) => {
+                    stats.bytes_written.add(n as u64);
+                    turn.spend(n);
+                    cut = turn.is_over();
+                }
                 Err(e) if would_block(&e) => return Sent::Part,
                 Err(_) => return Sent::Failed,
             }

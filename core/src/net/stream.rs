@@ -87,6 +87,11 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether a TLS handshake is under way.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(s) if s.is_handshaking())
+    }
+
     /// Starts reporting to `token`, once for the life of the connection.
     ///
     /// A Unix socket reports that it can be written to whenever the peer has

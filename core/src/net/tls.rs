@@ -141,6 +141,11 @@ impl TlsStream {
         self.undrained || self.ended || self.failed || !self.plain.is_empty()
     }
 
+    /// Whether the handshake is under way.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.handshaking
+    }
+
     /// Encrypted bytes that wait for the peer to read.
     pub(super) fn unsent(&self) -> usize {
         self.outgoing.len() - self.outgoing_at

@@ -36,6 +36,7 @@ use crate::output::Output;
 use crate::protocol::binary;
 use crate::protocol::classic::push_line;
 use crate::session::{Env, Next, Session};
+use crate::turn::Turn;
 
 /// Bytes of the frame header.
 const HEADER: usize = 8;
@@ -50,8 +51,11 @@ const PAYLOAD: usize = DATAGRAM - HEADER;
 /// Longest reply that can be counted.
 const LONGEST: usize = PAYLOAD * u16::MAX as usize;
 
-/// What a short datagram counts in a visit, in bytes.
-const LEAST: usize = 512;
+/// What receiving or sending a datagram counts in a turn beside its bytes.
+const DATAGRAM_WORK: usize = 2048;
+
+/// Work after which the clock is looked at, in bytes.
+const LOOK: usize = 32 * 1024;
 
 /// Output memory kept between exchanges.
 const KEEP: usize = 64 * 1024;
@@ -89,6 +93,16 @@ struct Exchange {
     end: usize,
     /// Set when the reply is complete: datagrams sent, and to send.
     reply: Option<(u16, u16)>,
+}
+
+/// How much of a reply is sent.
+enum Answered {
+    /// All, or there is none.
+    All,
+    /// The socket is full.
+    Part,
+    /// It is the others' turn.
+    Cut,
 }
 
 /// How far an exchange came.
@@ -171,18 +185,17 @@ impl Udp {
             return After::Wait;
         }
         let Place { context, stats, .. } = place;
-        let budget = context.config.requests_per_event;
-        let mut env = Env { context, stats, fd: self.fd(), budget };
-        let mut taken = 0;
+        let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
+        env.limit = env.limit.saturating_add(self.output.len());
         context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
         let (state, after) = loop {
             if self.exchange.is_none() {
-                if taken >= SCRATCH || env.budget == 0 {
+                if env.turn.is_over() {
                     stats.conn_yields.add(1);
                     break (ConnState::Read, After::Again);
                 }
                 match self.receive(stats) {
-                    Ok(n) => taken += n.max(LEAST),
+                    Ok(n) => env.turn.spend(n + DATAGRAM_WORK),
                     Err(e) => {
                         if would_block(&e) {
                             break (ConnState::Read, After::Wait);
@@ -204,11 +217,16 @@ impl Udp {
                     break (ConnState::Read, After::Sleep(time));
                 }
             }
-            if !self.answer(place) {
-                break (ConnState::Mwrite, After::Wait);
+            match self.answer(place, &mut env.turn) {
+                Answered::All => {}
+                Answered::Part => break (ConnState::Mwrite, After::Wait),
+                Answered::Cut => {
+                    stats.conn_yields.add(1);
+                    break (ConnState::Mwrite, After::Again);
+                }
             }
         };
-        if env.budget < budget {
+        if env.turn.has_served() {
             self.last_command = context.cache.clock().now();
         }
         context.connections.set(env.fd, state, self.last_command);
@@ -262,7 +280,7 @@ impl Udp {
             match step.next {
                 Next::Yield if !all_used && out.len() < limit => {
                     // Without input it is a dump that goes on.
-                    if env.budget == 0 || step.consumed == 0 {
+                    if env.turn.is_over() || step.consumed == 0 {
                         return Course::Yield;
                     }
                 }
@@ -292,21 +310,37 @@ impl Udp {
         Course::Done
     }
 
-    /// Sends what there is of the reply; `false` if the socket is full.
-    fn answer(&mut self, place: Place<'_>) -> bool {
+    /// Sends what there is of the reply.
+    fn answer(&mut self, place: Place<'_>, turn: &mut Turn) -> Answered {
         let Some(Exchange { peer, id, reply: Some((sent, total)), .. }) = &mut self.exchange else {
-            return true;
+            return Answered::All;
         };
         let mut frames = Frames { socket: &self.socket, peer: *peer, id: *id, sent, total: *total };
+        let (mut unlooked, mut cut) = (0, false);
         while !self.output.is_empty() {
+            if cut {
+                return Answered::Cut;
+            }
             match self.output.write_to(&mut frames) {
-                Ok(n) => place.stats.bytes_written.add((HEADER + n) as u64),
-                Err(e) if would_block(&e) => {
-                    if !self.blocked {
-                        self.blocked = true;
-                        return !self.watch_for(place, Interest::READABLE | Interest::WRITABLE);
+                Ok(n) => {
+                    place.stats.bytes_written.add((HEADER + n) as u64);
+                    // Several together are worth a look at the clock.
+                    unlooked += HEADER + n + DATAGRAM_WORK;
+                    if unlooked >= LOOK {
+                        turn.spend(std::mem::take(&mut unlooked));
+                        cut = turn.is_over();
                     }
-                    return false;
+                }
+                Err(e) if would_block(&e) => {
+                    if self.blocked {
+                        return Answered::Part;
+                    }
+                    self.blocked = true;
+                    return if self.watch_for(place, Interest::READABLE | Interest::WRITABLE) {
+                        Answered::Part
+                    } else {
+                        Answered::All
+                    };
                 }
                 // A client that cannot be reached: the rest is lost.
                 Err(e) => {
@@ -317,10 +351,11 @@ impl Udp {
         }
         self.output.clear(KEEP);
         self.exchange = None;
+        turn.spend(unlooked);
         if std::mem::take(&mut self.blocked) {
             self.watch_for(place, Interest::READABLE);
         }
-        true
+        Answered::All
     }
 
     /// Asks for other events; without them the reply would wait for ever, so

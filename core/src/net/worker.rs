@@ -3,9 +3,17 @@
 //!
 //! A round: wait for events and visit the connections they concern; take what
 //! is in the mailbox (new connections, watchers with lines, a request to
-//! stop); give the connections that used up their budget one further turn
-//! each; then timers. While somebody waits for a turn, the queue is only
-//! polled. A panic in a visit costs that connection and nothing else.
+//! stop); give those that wait for a turn their turns; then timers. While a
+//! connection waits for a turn, the queue is only polled. A panic in a visit
+//! costs that connection and nothing else.
+//!
+//! Not every event leads to a visit at once. A connection whose last visit was
+//! cut off, one whose client is behind with reading, and a TLS handshake wait
+//! for a turn. All turns of a round together take as long as the other visits of
+//! it did, or a fixed time if that is longer; those that had none in this round
+//! are the first of the next. So a client that asks for little waits for a
+//! part of what the others ask for, and clients that ask for much share what
+//! is left.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,6 +35,7 @@ use crate::config::{Protocol, TlsMode};
 use crate::context::{Context, Stop, WorkerStats};
 use crate::output::Output;
 use crate::session::CloseReason;
+use crate::store::Beside;
 use crate::sync::Mutex;
 
 /// Events taken from the queue at once.
@@ -42,6 +51,9 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// Output memory that a worker keeps beyond `output_limit`.
 const OUTPUT_SLACK: usize = 64 * 1024;
+
+/// Time for all turns of a round, at least; one is always taken.
+const TURNS: Duration = Duration::from_micros(250);
 
 /// How often idle connections are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
@@ -234,6 +246,8 @@ impl Worker {
                     break;
                 }
             }
+            // Without turns to take nothing has to be timed.
+            let began = (!self.ready.is_empty()).then(Instant::now);
             let mut rung = false;
             for event in &events {
                 if event.token() == WAKE {
@@ -245,16 +259,8 @@ impl Worker {
             if rung {
                 self.read_mail();
             }
-            // Those that get in line now have their turn in the next round.
-            for _ in 0..self.ready.len() {
-                if let Some(token) = self.ready.pop_front() {
-                    if let Some(connection) = self.connection(token) {
-                        connection.queued = false;
-                    } else if let Some(socket) = self.udp(token) {
-                        socket.queued = false;
-                    }
-                    self.visit(token);
-                }
+            if !self.ready.is_empty() {
+                self.take_turns(began);
             }
             if !self.timers.is_empty() {
                 self.run_timers();
@@ -264,6 +270,26 @@ impl Worker {
             }
             if self.unsettled == 0 {
                 self.settling.clear();
+            }
+        }
+    }
+
+    /// Visits those that wait for a turn, as long as there is time. `began`: when
+    /// the other visits of this round did.
+    fn take_turns(&mut self, began: Option<Instant>) {
+        let now = Instant::now();
+        let time = began.map_or(TURNS, |began| now.duration_since(began).max(TURNS));
+        // Those that get in line now have their turn in the next round.
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else { break };
+            if let Some(connection) = self.connection(token) {
+                connection.queued = false;
+            } else if let Some(socket) = self.udp(token) {
+                socket.queued = false;
+            }
+            self.visit(token);
+            if now.elapsed() >= time {
+                break;
             }
         }
     }
@@ -319,7 +345,13 @@ impl Worker {
         if event.is_readable() || ended {
             visit |= connection.input_came(ended);
         }
-        if visit && !connection.queued {
+        if !visit || connection.queued {
+            return;
+        }
+        if connection.is_dear() {
+            connection.queued = true;
+            self.ready.push_back(token);
+        } else {
             self.visit(token);
         }
     }
@@ -331,7 +363,9 @@ impl Worker {
         let scratch = &mut self.scratch;
         let before = connection.held();
         let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch)));
-        held_changes(stats, before, connection.held());
+        let held = connection.held();
+        let beside = self.context.cache.store().beside();
+        held_changes(stats, beside, before, held);
         let after = after.unwrap_or_else(|_| {
             let fd = connection.fd();
             scratch.reset();
@@ -339,6 +373,15 @@ impl Worker {
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
             After::Close(CloseReason::Error)
         });
+        let after = match after {
+            // Who only waits for a turn gives it back soon.
+            After::Wait | After::Linger if held > 0 && beside.is_exceeded() => {
+                let of = if connection.is_blocked() { &stats.response_obj_oom } else { &stats.read_buf_oom };
+                of.add(1);
+                After::Close(CloseReason::Error)
+            }
+            other => other,
+        };
         if after != After::Again && std::mem::take(&mut connection.unsettled) {
             self.unsettled -= 1;
         }
@@ -421,7 +464,7 @@ impl Worker {
             self.ready.retain(|t| *t != token);
         }
         if let Some(stats) = self.context.workers.get(self.number) {
-            held_changes(stats, connection.held(), 0);
+            held_changes(stats, self.context.cache.store().beside(), connection.held(), 0);
             stats.connections.sub(1);
         }
         connection.closed(&self.context, reason);
@@ -613,9 +656,10 @@ fn udp_index(token: Token) -> Option<usize> {
     (WAKE.0 - 1).checked_sub(token.0)
 }
 
-/// Keeps `buffered` true when a connection's buffers change.
-fn held_changes(stats: &WorkerStats, before: usize, after: usize) {
+/// Counts that a connection's buffers have changed.
+fn held_changes(stats: &WorkerStats, beside: &Beside, before: usize, after: usize) {
     if before != after {
+        beside.changed(before, after);
         stats.buffered.add((after as u64).wrapping_sub(before as u64));
     }
 }

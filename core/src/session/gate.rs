@@ -100,7 +100,7 @@ impl Session {
         let size = match size {
             Some(size) if size <= TOKEN_MAX => size,
             other => {
-                env.budget -= 1;
+                env.turn.command();
                 push_line(
                     out,
                     match other {
@@ -113,7 +113,7 @@ impl Session {
         };
         let whole = value + size + 2;
         let Some(token) = rest.get(value..whole) else { return Used::NeedInput };
-        env.budget -= 1;
+        env.turn.command();
         push_line(out, self.judge_token(env, users, token));
         Used::Bytes(whole)
     }
@@ -179,7 +179,7 @@ impl Session {
         let data = if too_long { Some(&[][..]) } else { rest.get(head..head + length) };
         let Some(data) = data else {
             // It is no command yet.
-            env.budget += 1;
+            env.turn.no_command();
             return Used::NeedInput;
         };
         let asked = self.login == Login::Asked;

@@ -19,6 +19,9 @@ const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
 /// Keys whose index lines are fetched ahead of their use.
 const AHEAD: usize = 16;
 
+/// What looking a key up counts in a turn, in bytes.
+const KEY_WORK: usize = 64;
+
 /// Has the processor fetch what the next commands of a pipeline will need.
 /// Returns how many bytes of `input` these are.
 #[inline]
@@ -56,7 +59,7 @@ impl Session {
         out: &mut Output,
     ) -> Used {
         let cache: &Cache = &env.context.cache;
-        let limit = env.context.config.output_limit;
+        let limit = env.limit;
         let start = out.mark();
         let logged = env.context.logs(2);
         let mut at = 0;
@@ -163,7 +166,8 @@ impl Session {
                 // The last key may not be whole.
                 return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
             }
-            if out.len() >= limit {
+            env.turn.spend(AHEAD * KEY_WORK);
+            if out.len() >= limit || env.turn.is_over() {
                 return Used::Stop(at, Next::Yield);
             }
         }

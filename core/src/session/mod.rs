@@ -38,6 +38,7 @@ use crate::protocol::classic::{self, push_line};
 use crate::protocol::{binary, meta, scan, text};
 use crate::request::{Key, Request};
 use crate::store::PinnedValue;
+use crate::turn::{self, Turn};
 
 use self::answer::Answer;
 use self::fault::Met;
@@ -47,6 +48,10 @@ use self::upload::Upload;
 
 /// Longest line of anything but a get, in bytes (memcached's rule).
 const LINE_MAX: usize = 2048;
+
+/// Bytes that a visit reads and answers while the connections of a server hold
+/// much memory.
+pub(crate) const TIGHT: usize = 16 * 1024;
 
 /// Spaces before a long get, at most (memcached's rule).
 const LEADING_SPACES: usize = 100;
@@ -99,8 +104,23 @@ pub struct Env<'a> {
     pub stats: &'a WorkerStats,
     /// Descriptor of the client, shown to watchers and in logs.
     pub fd: i32,
-    /// Commands that this visit may still carry out.
-    pub budget: usize,
+    /// What the visit may still cost.
+    pub turn: Turn,
+    /// Length of the output at which the visit ends.
+    pub limit: usize,
+    /// The connections of the server hold much memory: each is to hold little.
+    pub(crate) is_tight: bool,
+}
+
+impl<'a> Env<'a> {
+    /// The surroundings of a visit of at most `commands` commands, whose output
+    /// is empty.
+    #[inline]
+    pub fn new(context: &'a Context, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
+        let is_tight = context.cache.store().beside().is_tight();
+        let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
+        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
+    }
 }
 
 /// Items that `debugitem` holds, by key.
@@ -131,7 +151,7 @@ pub struct Session {
     protocol: Protocol,
     login: Login,
     state: State,
-    /// A command was carried out earlier in this visit.
+    /// A command was carried out before, and no input was waited for since.
     served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
@@ -185,6 +205,11 @@ impl Session {
         matches!(self.state, State::Command)
     }
 
+    /// Bytes of an answer that gathers here.
+    pub fn held(&self) -> usize {
+        if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
+    }
+
     /// Memory that the next input bytes belong to, if a large value is under
     /// way; at least one byte long. The owner may read from its socket straight
     /// into it, and then calls [`Session::value_filled`].
@@ -204,6 +229,10 @@ impl Session {
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         self.cut = self.cut.map(|left| left.saturating_add(out.len()));
         let mut step = self.visit(env, input, out);
+        // What the end of a turn has parted is a pipeline all the same.
+        if step.next != Next::Yield || !env.turn.is_over() {
+            self.served = false;
+        }
         if let Some(cut) = self.cut {
             if out.len() >= cut {
                 out.truncate(cut);
@@ -215,10 +244,9 @@ impl Session {
     }
 
     fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        let limit = env.context.config.output_limit;
+        let limit = env.limit;
         let mut consumed = 0;
         let mut looked = 0;
-        self.served = false;
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
             self.protocol = match env.context.users.as_ref().map(Users::method) {
@@ -243,7 +271,7 @@ impl Session {
             if !out.make_room() {
                 return Step { consumed, next: Next::Close(CloseReason::Error) };
             }
-            if env.budget == 0 && !rest.is_empty() {
+            if env.turn.is_over() && !rest.is_empty() {
                 return Step { consumed, next: Next::Yield };
             }
             let used = match &mut self.state {
@@ -295,7 +323,7 @@ impl Session {
                     }
                 }
                 State::Dump(dump) => {
-                    if dump.advance(&env.context.cache, out, limit) {
+                    if dump.advance(env.context, &mut env.turn, out, limit) {
                         self.state = State::Command;
                         Used::Bytes(0)
                     } else {
@@ -331,7 +359,7 @@ impl Session {
         let Some(end) = memchr(b'\n', rest) else { return self.partial_line(env, rest) };
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
-        env.budget -= 1;
+        env.turn.command();
         let logged = env.context.logs(2);
         let mark = out.mark();
         let line = scan::strip_line_end(raw);
@@ -526,9 +554,13 @@ impl Session {
             out,
             quiet: false,
             pipelined,
+            is_dear: false,
             held: &mut held,
         };
         let outcome = admin::run(&mut desk, line, word);
+        if desk.is_dear {
+            env.turn.end();
+        }
         let quiet = desk.quiet;
         if !held.is_empty() {
             self.held = Some(Box::new(held));

@@ -66,7 +66,7 @@ impl Session {
         let clock = context.cache.clock();
         let use_cas = context.cache.config().use_cas;
         let packet = parse(header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
-        env.budget -= 1;
+        env.turn.command();
         self.served = true;
         if context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
             verbose::packet(context, env.fd, header, rest);
@@ -101,6 +101,7 @@ impl Session {
                 return Used::Stop(head, Next::Close(CloseReason::Normal));
             }
             Packet::Flush(delay) => {
+                env.turn.end();
                 if admin::flush(context, env.stats, delay) {
                     echo.done(out, 0, &[]);
                 } else {
@@ -108,8 +109,11 @@ impl Session {
                 }
             }
             Packet::Stat(group) => {
-                if !admin::binary_stats(context, group, echo, out) {
-                    echo.error(out, Status::NotFound);
+                env.turn.end();
+                match admin::binary_stats(context, group, echo, out) {
+                    Some(admin::Outcome::Dump(dump)) => self.state = super::State::Dump(dump),
+                    Some(_) => {}
+                    None => echo.error(out, Status::NotFound),
                 }
             }
             Packet::SaslList => self.sasl_list(env, echo, out),

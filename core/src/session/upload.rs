@@ -6,7 +6,7 @@ use memchr::memchr;
 use super::answer::Answer;
 use super::fault::Met;
 use super::{Env, Next, Session, State, Used, command_name, verbose};
-use crate::cache::{Cache, StoreRequest, Value};
+use crate::cache::{Cache, Mode, StoreRequest, Value};
 use crate::dispatch::store_request;
 use crate::output::Output;
 use crate::request::{Key, StoreHead};
@@ -86,6 +86,10 @@ impl Session {
                 return Used::Bytes(whole + length + tail_len);
             }
             told(env, how, out, |how, out| how.store(cache, &request, Value::Bytes(value), out));
+            if matches!(head.mode, Mode::Append | Mode::Prepend) {
+                // A long value may have been copied for a short one.
+                env.turn.look();
+            }
             return Used::Bytes(whole + length + tail_len);
         }
         match cache.draft(&request, length) {

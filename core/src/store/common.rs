@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 
+use super::beside::Beside;
 use super::classes::Classes;
 use super::expiry::Flush;
 use super::item::{HEADER, Header, Item, Queue, Ref, bit};
@@ -29,6 +30,7 @@ pub struct Common {
     pub(super) flush: Flush,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
+    pub(super) beside: Arc<Beside>,
     hasher: RandomState,
     evicts: bool,
     /// Whether the policy is the flat one, for those who have no lock.
@@ -57,6 +59,7 @@ impl Common {
             flush: Flush::default(),
             clock,
             watch,
+            beside: Beside::new(config.memory_limit),
             hasher: RandomState::new(),
             evicts: config.evictions,
             flat: AtomicBool::new(config.lru_mode == LruMode::Flat),
@@ -188,10 +191,15 @@ impl Sizes {
         }
     }
 
-    /// Sizes with the number of items of each, ascending.
-    pub fn list(&self) -> Vec<(usize, i64)> {
+    /// Sizes with the number of items of each, ascending: those of at most
+    /// `most` steps from step `from` on. Returns also the next step, if there is
+    /// one.
+    pub fn list(&self, from: usize, most: usize) -> (Vec<(usize, i64)>, Option<usize>) {
         let counts = self.counts.lock();
-        counts.iter().enumerate().filter(|&(_, &n)| n != 0).map(|(i, &n)| (i * 32, n)).collect()
+        let end = from.saturating_add(most).min(counts.len());
+        let part = counts.iter().enumerate().take(end).skip(from);
+        let list = part.filter(|&(_, &n)| n != 0).map(|(i, &n)| (i * 32, n)).collect();
+        (list, (end < counts.len()).then_some(end))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::beside::Charge;
 use super::item::{HEADER, Kind, Ref, bit, item_size, link_piece, pieces};
 use super::logs::For;
 use super::policy;
@@ -15,7 +16,8 @@ use crate::error::AllocError;
 /// An item that is being written. Dropping it frees its memory.
 ///
 /// It holds the segments that it lies in. If very many segments are held
-/// already it is a buffer of its own, and stored when it is complete.
+/// already it is a buffer of its own, which is stored when it is complete and
+/// counts in [`super::Beside`].
 pub struct Draft {
     store: Arc<Store>,
     hash: u64,
@@ -42,7 +44,7 @@ enum Place {
     Pieces { at: Ref, last: Ref, room: usize },
     /// Outside of the store. Room for the whole value is reserved; it is as long as what
     /// was written, and as the target that was lent last.
-    Buffer(Vec<u8>),
+    Buffer(Vec<u8>, #[expect(dead_code, reason = "it ends with the buffer")] Charge),
     /// Linked.
     Done,
 }
@@ -52,7 +54,8 @@ impl Draft {
     /// is there and the draft will not wait for anybody.
     ///
     /// # Errors
-    /// If there is no memory for it, or for a large value's beginning.
+    /// If there is no memory for it, or for a large value's beginning, or if it
+    /// would be a buffer and [`super::Beside`] allows no further one.
     pub fn new(
         store: &Arc<Store>,
         hash: u64,
@@ -89,11 +92,12 @@ impl Draft {
             if !shard.logs.hold(&common.segments, at, urgent) {
                 shard.bury(common, at);
                 drop(shard);
+                let charge = common.beside.take(length).ok_or(AllocError::NoMemory)?;
                 let mut buffer = Vec::new();
                 buffer.try_reserve_exact(length).map_err(|_| AllocError::NoMemory)?;
                 // What is small and cannot be refused needs memory, too.
                 Vec::<u8>::new().try_reserve_exact(LEFT_TO_OTHERS).map_err(|_| AllocError::NoMemory)?;
-                draft.place = Place::Buffer(buffer);
+                draft.place = Place::Buffer(buffer, charge);
                 return Ok(draft);
             }
             shard.repay(common, moment, size);
@@ -133,7 +137,7 @@ impl Draft {
     /// The draft itself, if it is.
     pub fn into_buffer(mut self) -> Result<Vec<u8>, Self> {
         match std::mem::replace(&mut self.place, Place::Done) {
-            Place::Buffer(bytes) => Ok(bytes),
+            Place::Buffer(bytes, _) => Ok(bytes),
             other => {
                 self.place = other;
                 Err(self)
@@ -144,7 +148,7 @@ impl Draft {
     fn head(&self) -> Option<Ref> {
         match self.place {
             Place::Whole { at, .. } | Place::Pieces { at, .. } => Some(at),
-            Place::Buffer(_) | Place::Done => None,
+            Place::Buffer(..) | Place::Done => None,
         }
     }
 
@@ -177,7 +181,7 @@ impl Draft {
                 }
                 None => &mut [],
             },
-            Place::Buffer(bytes) => {
+            Place::Buffer(bytes, _) => {
                 bytes.resize(self.filled + missing.min(BUFFER_STEP), 0);
                 &mut bytes[self.filled..]
             }
@@ -257,7 +261,7 @@ impl Draft {
         debug_assert_eq!(self.missing(), 0);
         let memory = self.store.common.memory();
         let buffer = match &self.place {
-            Place::Buffer(bytes) => Some(&**bytes),
+            Place::Buffer(bytes, _) => Some(&**bytes),
             _ => None,
         };
         let item = self.head().map(|at| super::Item::new(memory, at).slices());
@@ -284,7 +288,7 @@ impl Draft {
                     shard.logs.release(segments, at);
                 }
             }
-            Place::Buffer(_) | Place::Done => {}
+            Place::Buffer(..) | Place::Done => {}
         }
     }
 }

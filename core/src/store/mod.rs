@@ -18,6 +18,7 @@
 //! asks for without any lock ([`Store::make_room`]).
 
 mod attempts;
+mod beside;
 #[cfg(test)]
 mod churn;
 mod classes;
@@ -45,11 +46,13 @@ mod verify;
 mod visit;
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub(crate) use self::attempts::Attempts;
+pub use self::beside::Beside;
 use self::common::Common;
 pub use self::common::Sizes;
 pub use self::draft::Draft;
@@ -292,32 +295,53 @@ impl Store {
         shard.crawl(&self.common, moment, classes, below, most, freed)
     }
 
-    /// Items of `class`, of each log the newest first, at most `most` (0: all).
-    pub fn list_class(&self, class: u8, most: usize, mut look: impl FnMut(Item<'_>)) {
+    /// Shows `look` items of `class`, of each log the newest first: at most
+    /// `most`, and of one segment, the one that `listing` has come to. Returns how
+    /// many entries were looked at; `None` is the end.
+    ///
+    /// The shard is locked while `look` runs. Items of logs that change between
+    /// two calls may be shown twice or not at all.
+    pub fn list_class(
+        &self,
+        class: u8,
+        listing: &mut Listing,
+        most: usize,
+        mut look: impl FnMut(Item<'_>),
+    ) -> Option<usize> {
         let memory = self.common.memory();
-        let mut left = if most == 0 { usize::MAX } else { most };
-        let mut found = Vec::new();
-        for cell in &self.shards {
+        while let Some(cell) = self.shards.get(listing.shard) {
             let shard = cell.0.lock();
-            for rank in Rank::all() {
-                for number in shard.logs.newest_first(&self.common.segments, rank) {
-                    if left == 0 {
-                        return;
-                    }
-                    found.clear();
-                    Shard::entries(&self.common, number, |at| {
-                        let header = memory.header(at);
-                        if header.kind() == Kind::Linked && header.class() == class {
-                            found.push(at);
+            while let Some(rank) = Rank::all().nth(listing.rank) {
+                let mut log = shard.logs.newest_first(&self.common.segments, rank);
+                let Some(number) = log.nth(listing.depth) else {
+                    *listing = Listing { shard: listing.shard, rank: listing.rank + 1, ..Listing::default() };
+                    continue;
+                };
+                // The last of those that were not shown.
+                let (mut found, mut seen) = (VecDeque::new(), 0);
+                Shard::first_entries(&self.common, number, listing.below.unwrap_or(usize::MAX), |at| {
+                    let header = memory.header(at);
+                    if header.kind() == Kind::Linked && header.class() == class {
+                        if found.len() == most {
+                            found.pop_front();
                         }
-                    });
-                    for &at in found.iter().rev().take(left) {
-                        look(Item::new(memory, at));
+                        found.push_back((seen, at));
                     }
-                    left = left.saturating_sub(found.len());
+                    seen += 1;
+                });
+                found.iter().rev().for_each(|&(_, at)| look(Item::new(memory, at)));
+                match found.front() {
+                    Some(&(first, _)) if found.len() == most => listing.below = Some(first),
+                    _ => {
+                        listing.depth += 1;
+                        listing.below = None;
+                    }
                 }
+                return Some(seen);
             }
+            *listing = Listing { shard: listing.shard + 1, ..Listing::default() };
         }
+        None
     }
 
     /// Flushes everything at once.
@@ -448,6 +472,11 @@ impl Store {
         self.common.classes.list().iter().map(|class| (class.size, class.per_page)).collect()
     }
 
+    /// Memory that clients are the reason for beside that of items.
+    pub fn beside(&self) -> &Beside {
+        &self.common.beside
+    }
+
     /// The histogram of item sizes.
     pub fn sizes(&self) -> &Sizes {
         &self.common.sizes
@@ -495,9 +524,11 @@ impl Store {
         totals
     }
 
-    /// Idle seconds of the items in the oldest segments of the logs, the most of
-    /// each class: by class number; hot, warm, cold, temporary.
+    /// Idle seconds of the oldest items in the oldest segments of the logs, the
+    /// most of each class: by class number; hot, warm, cold, temporary.
     pub fn ages(&self) -> Vec<[u32; 4]> {
+        /// Of a segment, which may have thousands.
+        const LOOKED_AT: usize = 512;
         let memory = self.common.memory();
         let moment = self.common.moment();
         let mut ages = vec![[0; 4]; self.common.classes.list().len()];
@@ -507,7 +538,7 @@ impl Store {
                 let Some(number) = shard.logs.newest_first(&self.common.segments, rank).last() else {
                     continue;
                 };
-                Shard::entries(&self.common, number, |at| {
+                Shard::first_entries(&self.common, number, LOOKED_AT, |at| {
                     let header = memory.header(at);
                     if header.kind() == Kind::Linked
                         && let Some(ages) = ages.get_mut(usize::from(header.class()))
@@ -535,6 +566,18 @@ impl Store {
             }
         }
     }
+}
+
+/// How far [`Store::list_class`] has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listing {
+    shard: usize,
+    /// A log of the shard.
+    rank: usize,
+    /// Segments of the log that are done.
+    depth: usize,
+    /// Entries of the next one that are not.
+    below: Option<usize>,
 }
 
 /// How many shards: enough that threads seldom meet, few enough that each has

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::Store;
+use super::beside::Charge;
 use super::hit::fill;
 use super::item::{HEADER, Item, Ref, bit, pieces};
 use super::memory::Memory;
@@ -12,8 +13,8 @@ use super::shard::Shard;
 /// A value that stays readable, whatever happens to its key, until dropped.
 ///
 /// It holds the segments that the value lies in, or it is a copy: if very many
-/// segments are held already, or if the value is small and was read without the
-/// lock.
+/// segments are held already and [`super::Beside`] allows it, or if the value is
+/// small and was read without the lock.
 pub struct PinnedValue {
     value: Value,
     length: usize,
@@ -21,7 +22,7 @@ pub struct PinnedValue {
 
 enum Value {
     Held { store: Arc<Store>, hash: u64, parts: Parts },
-    Copied(Box<[u8]>),
+    Copied(Box<[u8]>, #[expect(dead_code, reason = "it ends with the copy")] Option<Charge>),
 }
 
 /// Where a held value is. Links between pieces may change while the value is
@@ -56,16 +57,18 @@ impl PinnedValue {
         let segments = &store.common.segments;
         let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, briefly)).count();
         if held < entries.len() {
-            for &at in &entries[..held] {
-                shard.logs.release(segments, at);
-            }
             let mut copy = Vec::new();
-            if copy.try_reserve_exact(length).is_ok() {
+            if let Some(charge) = store.common.beside.take(length)
+                && copy.try_reserve_exact(length).is_ok()
+            {
+                for &at in &entries[..held] {
+                    shard.logs.release(segments, at);
+                }
                 Item::new(memory, at).copy_to(&mut copy);
-                return Self::copied(copy);
+                return Self { value: Value::Copied(copy.into_boxed_slice(), Some(charge)), length };
             }
-            // There is no memory for a copy: it is held all the same.
-            for &at in entries {
+            // There is no memory for a copy, so the segments have to stay.
+            for &at in &entries[held..] {
                 shard.logs.hold(segments, at, true);
             }
         }
@@ -74,7 +77,7 @@ impl PinnedValue {
 
     /// A copy of a value.
     pub(super) fn copied(copy: Vec<u8>) -> Self {
-        Self { length: copy.len(), value: Value::Copied(copy.into_boxed_slice()) }
+        Self { length: copy.len(), value: Value::Copied(copy.into_boxed_slice(), None) }
     }
 
     /// Bytes of the value.
@@ -114,7 +117,7 @@ impl PinnedValue {
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let (memory, entries, copy) = match &self.value {
             Value::Held { store, parts, .. } => (Some(store.common.memory()), parts.entries(), None),
-            Value::Copied(copy) => (None, [].as_slice(), Some(&**copy)),
+            Value::Copied(copy, _) => (None, [].as_slice(), Some(&**copy)),
         };
         let slice = move |memory: &'_ Memory, at: Ref| -> (usize, usize) {
             match &self.value {

@@ -224,7 +224,7 @@ fn prefixes_took_all_memory() {
         );
     }
     let mut count = 0;
-    context.cache.prefixes().each(|_, [gets, ..]| {
+    context.cache.prefixes().each(0, usize::MAX, |_, [gets, ..]| {
         count += 1;
         assert_eq!(gets, 1);
     });

@@ -57,9 +57,14 @@ fn hold_many(input: &[u8], unit: &[u8]) {
     cache.set(b"k", &value(), Ttl::Never).unwrap();
     let mut session = Session::new(Protocol::Negotiating);
     let mut out = Output::new();
-    let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: usize::MAX };
-    let step = session.advance(&mut env, input, &mut out);
-    assert_eq!(step.consumed, input.len());
+    let mut rest = input;
+    while !rest.is_empty() {
+        let mut env = Env::new(&context, &context.workers[0], 9, usize::MAX);
+        env.limit = usize::MAX;
+        let step = session.advance(&mut env, rest, &mut out);
+        assert!(step.consumed > 0);
+        rest = &rest[step.consumed..];
+    }
     assert!(out.len() >= MANY * LENGTH);
 
     assert_eq!(cache.store().verify().held, 1);
@@ -142,7 +147,7 @@ fn a_refused_mg_gave_its_item_back_without_a_lock() {
                 for _ in 0..2000 {
                     // Counters have one writer, so the answers only.
                     let mut out = Output::new();
-                    let mut env = Env { context: &context, stats: &context.workers[0], fd: 9, budget: 99 };
+                    let mut env = Env::new(&context, &context.workers[0], 9, 99);
                     session.advance(&mut env, lines.as_bytes(), &mut out);
                     let mut got = Vec::new();
                     while !out.is_empty() {

@@ -126,7 +126,7 @@ fn a_dump_that_nobody_read_overflowed() {
         let mut client = connect(&server);
         client.write_all(format!("lru_crawler {dump} all\r\n").as_bytes()).unwrap();
         eventually("the dump waits", || {
-            server.context().connections.iter().any(|(_, state, _)| state == ConnState::Mwrite)
+            server.context().connections.iter(0).any(|(_, state, _)| state == ConnState::Mwrite)
         });
         others_are_served(&server);
         let limit = server.context().config.output_limit;

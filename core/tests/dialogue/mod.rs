@@ -9,7 +9,7 @@ pub fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>,
     let (mut answer, mut rest) = (Vec::new(), input);
     loop {
         let mut out = Output::new();
-        let mut env = Env { context, stats: &context.workers[0], fd: 9, budget: 256 };
+        let mut env = Env::new(context, &context.workers[0], 9, 256);
         let Step { consumed, next } = session.advance(&mut env, rest, &mut out);
         rest = &rest[consumed..];
         while !out.is_empty() {

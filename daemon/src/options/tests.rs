@@ -115,7 +115,7 @@ fn options_become_settings() {
         ("idle_timeout=3", |c| c.idle_timeout == 3),
         ("watcher_logbuf_size=8", |c| c.watcher_buffer == 8 * 1024),
         ("worker_logbuf_size=16", |c| c.worker_buffer == 16 * 1024),
-        ("read_buf_mem_limit=1", |c| c.reported.read_buf_mem_limit == MIB),
+        ("read_buf_mem_limit=1", |c| c.read_buf_mem_limit == MIB),
         ("slab_sizes=100-200-300", |c| c.cache.slab_sizes.as_deref() == Some(&[100, 200, 300][..])),
         ("slab_chunk_max=16", |c| c.cache.slab_chunk_max == 16 * 1024),
         ("slab_chunk_max=1024", |c| c.cache.slab_chunk_max == PAGE_SIZE),
@@ -154,7 +154,7 @@ fn later_lists_follow_earlier_ones() {
 
 #[test]
 fn options_without_effect_are_noted() {
-    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1", "read_buf_mem_limit=1", "drop_privileges"];
+    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1", "drop_privileges"];
     for name in WITHOUT_EFFECT.iter().map(|(name, _)| *name).chain(own) {
         let notes = apply(&[name]).map(|(_, notes)| notes).unwrap_or_default();
         assert!(matches!(&notes[..], [note] if note.contains("has no effect")), "{name}: {notes:?}");
