@@ -161,7 +161,7 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
     assert!(server.settle(Duration::from_secs(30)));
 
     // A client that an injected fault delays.
-    let fault = Fault::Delay(Duration::from_secs(3600));
+    let fault = Fault::Delay(Duration::from_hours(1));
     cache.faults().add(Rule { command: Some("get".into()), ..Rule::new(fault) });
     let mut delayed = TcpStream::connect(tcp(&server)).unwrap();
     delayed.write_all(b"get key\r\n").unwrap();
@@ -181,7 +181,7 @@ fn a_hook_does_not_wait_for_its_own_thread() {
     let seen = Arc::clone(&server);
     let hooks = Hooks {
         command: Some(Arc::new(move |_, _| {
-            let settled = seen.get().is_some_and(|settler| settler.settle(Duration::from_secs(3600)));
+            let settled = seen.get().is_some_and(|settler| settler.settle(Duration::from_hours(1)));
             assert!(!settled);
         })),
         ..Hooks::default()
