@@ -59,11 +59,6 @@ impl Output {
         self.bytes.capacity() - self.bytes.len() >= STEP || self.bytes.try_reserve(STEP).is_ok()
     }
 
-    /// Gives back memory that nothing is in.
-    pub fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
-    }
-
     /// Appends bytes.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {

@@ -72,6 +72,27 @@ fn a_set_without_reply_was_not_seen_by_the_cache() {
 }
 
 #[test]
+fn a_set_that_the_clients_system_held_back_was_not_seen() {
+    let server = tcp_server(1);
+    let mut client = TcpStream::connect(tcp(&server)).unwrap();
+    for n in 0..100_u32 {
+        // After a reply the server's system puts acknowledgements off, and without one the
+        // client's system sends no second small segment (Nagle's algorithm).
+        let mut reply = [0; 5];
+        client.write_all(b"get nothing\r\n").unwrap();
+        client.read_exact(&mut reply).unwrap();
+        for part in ["first", "second", "third"] {
+            client.write_all(format!("set {part} 0 0 4 noreply\r\n").as_bytes()).unwrap();
+            client.write_all(format!("{n:04}\r\n").as_bytes()).unwrap();
+        }
+        for part in ["first", "second", "third"] {
+            let value = server.cache().get(part.as_bytes());
+            assert_eq!(value.as_deref(), Some(format!("{n:04}").as_bytes()), "{part}");
+        }
+    }
+}
+
+#[test]
 fn a_set_without_reply_was_not_seen_under_load() {
     let server = tcp_server(2);
     let _load = Load::new();

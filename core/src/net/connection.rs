@@ -106,6 +106,21 @@ pub(crate) enum After {
     Close(CloseReason),
 }
 
+/// How often a connection has to be found without input until it is settled.
+///
+/// The second time is after its input was acknowledged. A client's system holds a
+/// small segment back while an earlier one is not acknowledged (Nagle's algorithm),
+/// which takes up to 40 milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsettled {
+    /// It is settled.
+    No,
+    /// Its input was acknowledged.
+    Once,
+    /// Its worker was asked to settle.
+    Twice,
+}
+
 /// An open connection. All of it that is not on the heap is counted: an idle
 /// connection costs this structure and two words in the worker.
 pub(crate) struct Connection {
@@ -134,8 +149,8 @@ pub(crate) struct Connection {
     large: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
-    /// Not found without input since the worker was asked to settle.
-    pub(crate) unsettled: bool,
+    /// How often it has to be found without input until the worker is settled.
+    pub(crate) unsettled: Unsettled,
 }
 
 enum Sent {
@@ -165,7 +180,7 @@ impl Connection {
             sleeping: false,
             large: false,
             queued: false,
-            unsettled: false,
+            unsettled: Unsettled::No,
         }
     }
 
@@ -238,6 +253,12 @@ impl Connection {
     /// Whether the next visit is likely to cost more than most.
     pub(crate) fn is_dear(&self) -> bool {
         self.unsent.is_some() || self.stream.is_handshaking()
+    }
+
+    /// Acknowledges what was read, and notes that this may make more come.
+    pub(crate) fn acknowledge(&mut self) {
+        self.stream.acknowledge();
+        self.readable = true;
     }
 
     /// Whether the client has replies to read.

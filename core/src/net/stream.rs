@@ -77,6 +77,20 @@ impl Stream {
         }
     }
 
+    /// Acknowledges what was read at once, where the system puts that off.
+    pub(crate) fn acknowledge(&self) {
+        let socket = match self {
+            Self::Tcp(s) => SockRef::from(s),
+            Self::Tls(s) => SockRef::from(&s.socket),
+            Self::Unix(_) => return,
+        };
+        #[cfg(target_os = "linux")]
+        // Without it the acknowledgement comes later.
+        let _ = socket.set_tcp_quickack(true);
+        #[cfg(not(target_os = "linux"))]
+        let _ = socket;
+    }
+
     /// Whether `idle_timeout` concerns it.
     pub(crate) fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_) | Self::Tls(_))

@@ -26,7 +26,7 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
-use super::connection::{After, Connection, Place, Scratch};
+use super::connection::{After, Connection, Place, Scratch, Unsettled};
 use super::settle::Ticket;
 use super::stream::{Peer, Stream};
 use super::udp::Udp;
@@ -382,9 +382,19 @@ impl Worker {
             }
             other => other,
         };
-        if after != After::Again && std::mem::take(&mut connection.unsettled) {
-            self.unsettled -= 1;
-        }
+        let after = match (after, connection.unsettled) {
+            (_, Unsettled::No) | (After::Again, _) => after,
+            (After::Wait, Unsettled::Twice) => {
+                connection.unsettled = Unsettled::Once;
+                connection.acknowledge();
+                After::Again
+            }
+            _ => {
+                connection.unsettled = Unsettled::No;
+                self.unsettled -= 1;
+                after
+            }
+        };
         match after {
             After::Wait => {
                 if self.draining.is_some() && connection.is_quiet() {
@@ -458,7 +468,7 @@ impl Worker {
         let Some(mut connection) = self.slots.get_mut(token.0).and_then(Option::take) else { return };
         self.free.push(token.0);
         self.live -= 1;
-        self.unsettled -= usize::from(connection.unsettled);
+        self.unsettled -= usize::from(connection.unsettled != Unsettled::No);
         self.timers.retain(|t| t.token != token);
         if connection.queued {
             self.ready.retain(|t| *t != token);
@@ -503,7 +513,7 @@ impl Worker {
     fn settle(&mut self) {
         for index in 0..self.slots.len() {
             let Some(connection) = self.connection(Token(index)) else { continue };
-            if !std::mem::replace(&mut connection.unsettled, true) {
+            if std::mem::replace(&mut connection.unsettled, Unsettled::Twice) == Unsettled::No {
                 self.unsettled += 1;
             }
         }
