@@ -19,7 +19,7 @@ use crate::sync::{Condvar, Mutex};
 /// Items of a shard that one step of the crawler looks at.
 const CRAWL_STEP: usize = 256;
 
-/// Longest time between rounds of the thread.
+/// Time between rounds of the thread while the cache grows or gives memory back.
 const ROUND: Duration = Duration::from_millis(100);
 
 /// Seconds between crawls of everything when nothing asks for one.
@@ -56,7 +56,16 @@ pub struct Background {
     soon: AtomicBool,
     stop: AtomicBool,
     wake: Condvar,
-    sleeping: Mutex<()>,
+    /// Whether the thread may sleep: nothing woke it since its last round began.
+    sleeping: Mutex<bool>,
+}
+
+impl Background {
+    /// Ends the thread's sleep, or the one that it is about to begin.
+    fn wake(&self) {
+        *self.sleeping.lock() = false;
+        self.wake.notify_all();
+    }
 }
 
 /// Handle of the background thread.
@@ -83,7 +92,7 @@ impl Maintainer {
             soon: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             wake: Condvar::new(),
-            sleeping: Mutex::new(()),
+            sleeping: Mutex::new(true),
         });
         let shared = Arc::clone(&state);
         let thread = thread::Builder::new()
@@ -111,13 +120,13 @@ impl Maintainer {
     pub fn crawl_soon(&self) {
         if self.state.crawler.load(Relaxed) && self.state.crawls {
             self.state.soon.store(true, Relaxed);
+            self.state.wake();
         }
     }
 
     /// Has the thread look at once whether there is something to do.
     pub fn wake(&self) {
-        let _guard = self.state.sleeping.lock();
-        self.state.wake.notify_all();
+        self.state.wake();
     }
 
     /// Ends the thread and waits for it.
@@ -133,7 +142,7 @@ impl Maintainer {
 
 /// The thread: rounds until it is told to stop. A panic costs the round in which it
 /// happens, for without this thread time would stand still. The panic hook reports it.
-fn run(store: &Store, clock: &Clock, state: &Background) {
+fn run(store: &Store, clock: &Clock, state: &Arc<Background>) {
     while !state.stop.load(Relaxed) {
         let rounds = || Rounds::new(store, clock, state).run();
         if panic::catch_unwind(AssertUnwindSafe(rounds)).is_err() {
@@ -147,19 +156,20 @@ fn run(store: &Store, clock: &Clock, state: &Background) {
 struct Rounds<'a> {
     store: &'a Store,
     clock: &'a Clock,
-    state: &'a Background,
+    state: &'a Arc<Background>,
     prefault: Prefault,
     next_crawl: u32,
 }
 
 impl<'a> Rounds<'a> {
-    fn new(store: &'a Store, clock: &'a Clock, state: &'a Background) -> Self {
+    fn new(store: &'a Store, clock: &'a Clock, state: &'a Arc<Background>) -> Self {
         let now = clock.now();
         Self { store, clock, state, prefault: Prefault::default(), next_crawl: now + CRAWL_EVERY }
     }
 
     fn run(&mut self) {
         while !self.state.stop.load(Relaxed) {
+            *self.state.sleeping.lock() = true;
             self.clock.tick();
             let now = self.clock.now();
             if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
@@ -167,7 +177,7 @@ impl<'a> Rounds<'a> {
                 self.next_crawl = now;
             }
             self.tidy();
-            self.prefault();
+            let grew = self.prefault();
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {
                 self.crawl(wanted);
@@ -183,14 +193,23 @@ impl<'a> Rounds<'a> {
                 let pause = if freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
                 self.next_crawl = self.clock.now().saturating_add(pause);
             }
-            self.sleep(self.clock.until_next_second().min(ROUND));
+            self.sleep(grew || self.store.shrinks());
         }
     }
 
-    fn sleep(&self, time: Duration) {
-        let guard = self.state.sleeping.lock();
-        if !self.state.stop.load(Relaxed) && self.state.wanted.load(Relaxed) == 0 {
-            drop(self.state.wake.wait_for(guard, time));
+    /// Sleeps until the next second begins, a command or a stop wants something, or
+    /// the cache grows. `busy`: at most for a round.
+    fn sleep(&self, busy: bool) {
+        let mut time = self.clock.until_next_second();
+        if busy {
+            time = time.min(ROUND);
+        } else {
+            let state = Arc::clone(self.state);
+            self.store.wake_on_growth(Arc::new(move || state.wake()));
+        }
+        let sleeping = self.state.sleeping.lock();
+        if *sleeping && !self.state.stop.load(Relaxed) {
+            drop(self.state.wake.wait_for(sleeping, time));
         }
     }
 
@@ -209,12 +228,12 @@ impl<'a> Rounds<'a> {
         self.state.juggles.fetch_add(1, Relaxed);
     }
 
-    /// Touches memory that will be needed soon.
-    fn prefault(&mut self) {
+    /// Touches memory that will be needed soon. Returns whether the cache grew.
+    fn prefault(&mut self) -> bool {
         self.store.prefault(&mut self.prefault, || {
             self.clock.tick();
             self.state.stop.load(Relaxed)
-        });
+        })
     }
 
     /// Frees dead items of `classes`. Returns how many.

@@ -279,3 +279,35 @@ fn caches_that_come_and_go() {
         assert!(after <= before + 2 * BESIDE, "{after} bytes, {before} before");
     });
 }
+
+/// How often threads of this process with this name went to sleep.
+fn sleeps(name: &str) -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let status = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
+        let status = fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+        if !status.lines().next()?.ends_with(name) {
+            return None;
+        }
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().last()?.parse().ok()
+    };
+    tasks.filter_map(status).sum()
+}
+
+#[test]
+fn an_idle_cache_woke_ten_times_a_second() {
+    alone("an_idle_cache_woke_ten_times_a_second", || {
+        let caches: Vec<_> = (0..10).map(|_| Cache::new(CacheConfig::default()).unwrap()).collect();
+        for cache in &caches {
+            cache.set(b"key", &[b'x'; 100_000], Ttl::Never).unwrap();
+        }
+        // The rounds that follow growth.
+        thread::sleep(Duration::from_millis(1500));
+        let before = sleeps("mcrs-maintain");
+        thread::sleep(Duration::from_secs(3));
+        let woke = sleeps("mcrs-maintain") - before;
+        println!("{woke} wake-ups of ten caches in three seconds");
+        // Once a second each, and some for locks.
+        assert!(woke <= 50, "{woke} times in three seconds");
+    });
+}

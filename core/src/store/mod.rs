@@ -67,6 +67,7 @@ pub use self::policy::{Moment, Tuning};
 pub use self::prefault::Prefault;
 use self::segment::Segments;
 pub use self::segment::Usage;
+pub(crate) use self::segment::Wake;
 pub use self::shard::Lookup;
 use self::shard::Shard;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
@@ -202,7 +203,7 @@ impl Store {
     }
 
     /// Frees memory for the shard of `hash`, in it or in others. Call without
-    /// holding a [`Visit`]. Loops call [`Attempts::make_room`], which ends them.
+    /// holding a [`Visit`]. Loops call `Attempts::make_room`, which ends them.
     ///
     /// # Errors
     /// If there is no memory and nothing to evict.
@@ -437,9 +438,15 @@ impl Store {
     }
 
     /// Background work on memory: a round of `prefault`, ended early once
-    /// `stopped` says so.
-    pub fn prefault(&self, prefault: &mut Prefault, stopped: impl Fn() -> bool) {
-        prefault.round(&self.common.segments, stopped);
+    /// `stopped` says so. Returns whether the cache grew since the last one.
+    pub fn prefault(&self, prefault: &mut Prefault, stopped: impl Fn() -> bool) -> bool {
+        prefault.round(&self.common.segments, stopped)
+    }
+
+    /// Has `wake` called once, when the cache uses memory that it never used or its
+    /// limit changes. It runs with locks held and must take none but a leaf.
+    pub(crate) fn wake_on_growth(&self, wake: Wake) {
+        self.common.segments.wake_on_growth(wake);
     }
 
     /// Changes the memory limit. `false`: addresses for so much are not reserved.

@@ -24,9 +24,11 @@ impl Prefault {
     /// A round: touches twice as much as was first used since the last one, in
     /// whole large pages below the limit. A cache that does not grow touches
     /// nothing, and one whose limit was lowered gives back what it touched above.
-    pub(super) fn round(&mut self, segments: &Segments, stopped: impl Fn() -> bool) {
+    ///
+    /// Returns whether the cache grew since the last round.
+    pub(super) fn round(&mut self, segments: &Segments, stopped: impl Fn() -> bool) -> bool {
         if !segments.has_large_pages() {
-            return;
+            return false;
         }
         let unused = segments.unused();
         let grown = unused.start - self.used;
@@ -44,6 +46,7 @@ impl Prefault {
             at += LARGE_PAGE;
         }
         self.touched = at;
+        grown > 0
     }
 }
 

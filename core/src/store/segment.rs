@@ -14,6 +14,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, Release},
@@ -226,6 +227,19 @@ struct Pool {
     /// Bytes of segments out of the system.
     malloced: usize,
     limit: usize,
+    /// Called once when a segment is used first or the limit changes.
+    on_growth: Option<Wake>,
+}
+
+/// Wakes the background thread.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+impl Pool {
+    fn wake(&mut self) {
+        if let Some(wake) = self.on_growth.take() {
+            wake();
+        }
+    }
 }
 
 impl Segments {
@@ -261,7 +275,14 @@ impl Segments {
             shift: size.ilog2(),
             large_pages,
             table,
-            pool: Mutex::new(Pool { free, released, untouched: 0, malloced: config.initial_malloced, limit }),
+            pool: Mutex::new(Pool {
+                free,
+                released,
+                untouched: 0,
+                malloced: config.initial_malloced,
+                limit,
+                on_growth: None,
+            }),
             shards,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
@@ -355,6 +376,7 @@ impl Segments {
                 let number = pool.untouched;
                 self.open((number as usize) << self.shift).ok()?;
                 pool.untouched += 1;
+                pool.wake();
                 number
             }
             None => return None,
@@ -408,7 +430,13 @@ impl Segments {
         }
         pool.limit = limit;
         self.trim(&mut pool);
+        pool.wake();
         true
+    }
+
+    /// Has `wake` called when a segment is used first or the limit changes next.
+    pub(super) fn wake_on_growth(&self, wake: Wake) {
+        self.pool.lock().on_growth = Some(wake);
     }
 
     /// Whether more is in use than the limit allows: it was lowered, or what is

@@ -29,7 +29,7 @@ pub struct Visit<'a> {
 }
 
 /// This shard has no memory for what was to be stored: end the visit, call
-/// [`Attempts::make_room`](super::Attempts::make_room) and come back.
+/// `Attempts::make_room` and come back.
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
 
