@@ -299,7 +299,7 @@ fn an_idle_cache_woke_ten_times_a_second() {
     alone("an_idle_cache_woke_ten_times_a_second", || {
         let caches: Vec<_> = (0..10).map(|_| Cache::new(CacheConfig::default()).unwrap()).collect();
         for cache in &caches {
-            cache.set(b"key", &[b'x'; 100_000], Ttl::Never).unwrap();
+            cache.set(b"key", &vec![b'x'; 100_000], Ttl::Never).unwrap();
         }
         // The rounds that follow growth.
         thread::sleep(Duration::from_millis(1500));
