@@ -1,8 +1,8 @@
 //! Validated settings of a cache and of a server.
 //!
 //! This module knows what a setting means and which values are allowed. It
-//! does not know argv, the environment, files or any language's objects: the
-//! faces (daemon, C, Python, Node) fill these structures and call
+//! does not know argv, the environment or any language's objects, and reads no
+//! file: the faces (daemon, C, Python, Node) fill these structures and call
 //! [`CacheConfig::validate`] and [`ServerConfig::validate`].
 
 use std::fmt;

@@ -1,5 +1,6 @@
-//! What can go wrong, as enums. Reply texts, errno values and exceptions are
-//! made from these by the encoders and the faces, never here.
+//! What can go wrong, as enums. The encoders and the faces make reply texts, errno
+//! values and exceptions of these. Texts of settings that cannot work are
+//! memcached's, and are made where the settings are checked.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! The cache engine and the protocol server of memcache-rs.
 //!
-//! Layers, from the inside out; each knows only those before it:
+//! Parts, from the inside out:
 //!
 //! - [`store`]: items in logs, index, eviction, expiry.
 //! - [`cache`]: typed operations with memcached's semantics.

@@ -1,5 +1,5 @@
 //! Where answers go: an encoder of one wire implements this, dispatch calls it.
-//! Nothing here knows bytes.
+//! Nothing here knows a wire; values come as entries of the store.
 
 use crate::cache::{Deleted, Number, StoreReply, Tokens};
 use crate::error::{AllocError, DeltaError};

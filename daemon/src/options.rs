@@ -24,8 +24,8 @@ const ONLY_SHOWN: [(&str, &str); 8] = [
     ("slab_automove", "memory belongs to no class"),
     ("slab_automove_ratio", "memory belongs to no class"),
     ("slab_automove_window", "memory belongs to no class"),
-    ("hot_lru_pct", "new items have a tenth of the memory"),
-    ("warm_lru_pct", "used items have what new ones leave"),
+    ("hot_lru_pct", "items are judged by uses and size"),
+    ("warm_lru_pct", "items are judged by uses and size"),
     ("hot_max_factor", "items are judged by uses and size"),
     ("warm_max_factor", "items are judged by uses and size"),
 ];

@@ -192,8 +192,48 @@ static void clusters(void) {
     mcrs_config_free(config);
 }
 
+/* What a client has sent without waiting is there for handles of the server's cache. */
+static void settling(void) {
+    for (int own = 0; own < 2; own++) {
+        mcrs_config *config = small_config();
+        mcrs_server *server = NULL;
+        mcrs_cache *cache = NULL;
+        char request[64], value[8];
+        if (own) {
+            OK(mcrs_server_start(config, &server));
+            OK(mcrs_server_cache(server, &cache));
+        } else {
+            OK(mcrs_cache_new(config, &cache));
+            OK(mcrs_server_start_with_cache(config, cache, &server));
+        }
+        int client = connect_to(server, 0);
+        for (int n = 0; n < 200; n++) {
+            snprintf(value, sizeof value, "%03d", n);
+            snprintf(request, sizeof request, "set key 0 0 3 noreply\r\n%s\r\n", value);
+            CHECK(write(client, request, strlen(request)) == (ssize_t)strlen(request));
+            if (!own)
+                OK(mcrs_server_settle(server, 10000));
+            has(cache, "key", value);
+        }
+        close(client);
+        OK(mcrs_server_stop(server, 0));
+        OK(mcrs_server_settle(server, 10000));
+        mcrs_cache_free(cache);
+        mcrs_server_free(server);
+        mcrs_config_free(config);
+    }
+    mcrs_config *config = small_config();
+    mcrs_server *server = NULL;
+    OK(mcrs_config_set_settles(config, false));
+    OK(mcrs_server_start(config, &server));
+    OK(mcrs_server_settle(server, 10000));
+    mcrs_server_free(server);
+    mcrs_config_free(config);
+}
+
 int main(void) {
     many_addresses();
+    settling();
     stopping();
     side_by_side();
     authentication();

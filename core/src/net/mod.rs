@@ -9,9 +9,10 @@
 //! ```
 //!
 //! One thread accepts and hands connections out round robin; each worker owns
-//! an event queue and everything of its connections. Nothing here reads a
-//! command or a reply: that is [`crate::session`]. Nothing here is public
-//! beyond the crate: [`crate::server`] is the door.
+//! an event queue and everything of its connections. Commands and replies are read
+//! by [`crate::session`]; only `udp` looks at the first byte of a datagram and
+//! writes two error lines. Nothing here is public beyond the crate:
+//! [`crate::server`] is the door.
 
 pub(crate) mod buffers;
 pub(crate) mod connection;

@@ -1,5 +1,5 @@
 //! The wires: each module parses one protocol into requests and encodes the
-//! answers. None of them knows the cache or a socket.
+//! answers. None of them knows a socket.
 
 pub mod ahead;
 pub mod binary;

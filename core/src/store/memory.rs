@@ -190,12 +190,12 @@ impl Memory {
         unsafe { &*self.address(at).cast::<Header>() }
     }
 
-    /// Copies bytes at `offset` of the entry at `at`, whoever may write them
-    /// meanwhile. Until it is known that nobody did, `to` is anything.
+    /// Copies bytes at `offset` of the entry at `at`, while other threads may write
+    /// them. `to` is valid only if the caller then finds that none did.
     ///
-    /// The language has no word for such a read: a race makes what is read
-    /// undefined, and here that is thrown away (`latch.rs`). Sequence locks are
-    /// made like this elsewhere, too, as in crossbeam's `AtomicCell`.
+    /// A racing plain read is undefined behaviour to the language, although the copy is
+    /// discarded (`latch.rs`). crossbeam's `AtomicCell` reads with `read_volatile` in
+    /// this place, and calls that undefined, too.
     #[inline]
     pub(super) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
         let start = self.offset(at) + offset;
