@@ -189,9 +189,12 @@ class Server {
     for (const watch of this.#watches) watch.close();
     this.unref();
     this.#listening = undefined;
-    await this.#native.stop(graceful, timeout);
-    stopped(this);
-    this.#forget();
+    try {
+      await this.#native.stop(graceful, timeout);
+    } finally {
+      stopped(this);
+      this.#forget();
+    }
   }
 
   /** A cache of its own goes with it. */

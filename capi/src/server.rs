@@ -226,7 +226,11 @@ fn stuck(error: &StopError) -> Failure {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_request_stop(server: *const mcrs_server, graceful: bool) -> mcrs_status {
     entry!(server, {}, {
-        server.server.context().request_stop(if graceful { Stop::Graceful } else { Stop::Now });
+        if graceful {
+            server.server.begin_stop(Duration::MAX);
+        } else {
+            server.server.context().request_stop(Stop::Now);
+        }
         Ok(())
     })
 }
@@ -240,7 +244,11 @@ pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms
         not_inside(SERVER)?;
         if timeout_ms == MCRS_FOREVER {
             server.server.wait().map_err(|e| stuck(&e))?;
-        } else if !server.server.wait_for(Duration::from_millis(u64::from(timeout_ms))) {
+        } else if !server
+            .server
+            .wait_for(Duration::from_millis(u64::from(timeout_ms)))
+            .map_err(|e| stuck(&e))?
+        {
             return Err(mcrs_status::MCRS_TIMED_OUT.into());
         }
         Ok(())

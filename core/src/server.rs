@@ -247,14 +247,20 @@ impl Server {
     pub fn stop(&self, how: Stop, deadline: Duration) -> Result<(), StopError> {
         let until = Instant::now().checked_add(deadline);
         if how == Stop::Graceful {
-            self.deadline.set(until);
-            self.context.request_stop(Stop::Graceful);
+            self.begin_stop(deadline);
             if self.threads.wait_until(until)? {
                 return Ok(());
             }
         }
         self.context.request_stop(Stop::Now);
         self.wait()
+    }
+
+    /// Begins a graceful stop, which ends after `deadline` at the latest, and returns
+    /// at once.
+    pub fn begin_stop(&self, deadline: Duration) {
+        self.deadline.set(Instant::now().checked_add(deadline));
+        self.context.request_stop(Stop::Graceful);
     }
 
     /// Blocks until the server has stopped, by [`Server::stop`], by the
@@ -266,9 +272,12 @@ impl Server {
         self.threads.wait_until(None).map(drop)
     }
 
-    /// The same, but not longer than `time`. `false`: it still runs.
-    pub fn wait_for(&self, time: Duration) -> bool {
-        self.threads.wait_until(Instant::now().checked_add(time)) == Ok(true)
+    /// The same, but not longer than `time`. Returns whether the server has stopped.
+    ///
+    /// # Errors
+    /// As [`Server::stop`].
+    pub fn wait_for(&self, time: Duration) -> Result<bool, StopError> {
+        self.threads.wait_until(Instant::now().checked_add(time))
     }
 }
 

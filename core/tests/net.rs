@@ -818,12 +818,13 @@ fn the_end_is_told_once_and_before_waiting_ends() {
         let hooks = Hooks { stopped: Some(Arc::new(stopped)), ..Hooks::default() };
         let server = Server::start(ServerConfig { hooks, ..config() }).unwrap();
         let _client = connect(&server);
-        assert!(!server.wait_for(Duration::from_millis(10)));
+        assert_eq!(server.wait_for(Duration::from_millis(10)), Ok(false));
         assert_eq!(ends.load(Ordering::SeqCst), 0);
         server.context().request_stop(how);
         server.wait().unwrap();
         assert_eq!(ends.load(Ordering::SeqCst), 1);
-        assert!(server.wait_for(Duration::ZERO) && !server.is_running());
+        assert_eq!(server.wait_for(Duration::ZERO), Ok(true));
+        assert!(!server.is_running());
         server.stop(Stop::Now, Duration::ZERO).unwrap();
         drop(server);
         assert_eq!(ends.load(Ordering::SeqCst), 1);

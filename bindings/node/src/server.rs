@@ -449,7 +449,8 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn settle(&self, seconds: f64) -> Result<bool, Failure> {
         let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
-        self.on(|running| Ok(running.core.settle(time)))
+        let core = self.on(|running| Ok(Arc::clone(&running.core)))?;
+        Ok(core.settle(time))
     }
 
     /// Statistics, by memcached's names.

@@ -59,7 +59,20 @@ impl Cache {
         flags: u32,
         compare: u64,
     ) -> PyResult<Stored> {
-        let cache = self.core()?;
+        Self::put_in(self.core()?, py, mode, key, value, ttl, flags, compare)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]
+    fn put_in(
+        cache: &Arc<Core>,
+        py: Python<'_>,
+        mode: Mode,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+        compare: u64,
+    ) -> PyResult<Stored> {
         let (key, value) = (self::key(key)?, self::value(value)?);
         let expiry = expiry(cache, ttl)?;
         put(py, cache, &StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) }, &value)
@@ -276,9 +289,11 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<()> {
+        // A server settles once for all of them.
+        let cache = self.core()?;
         for pair in values.items()?.iter() {
             let pair = pair.cast_into::<PyTuple>()?;
-            self.put(py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
+            Self::put_in(cache, py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
         }
         Ok(())
     }

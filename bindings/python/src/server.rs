@@ -47,11 +47,14 @@ impl Server {
     fn drain(&self, py: Python<'_>, core: &Core, seconds: f64) -> PyResult<()> {
         let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         let until = Instant::now().checked_add(time);
-        core.context().request_stop(Stop::Graceful);
+        core.begin_stop(time);
         loop {
             let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
-            if py.detach(|| core.wait_for(left.min(LOOK))) || left.is_zero() {
-                return Ok(());
+            match py.detach(|| core.wait_for(left.min(LOOK))) {
+                // The stop that follows tells of a thread that does not end.
+                Ok(true) | Err(_) => return Ok(()),
+                Ok(false) if left.is_zero() => return Ok(()),
+                Ok(false) => {}
             }
             py.check_signals()?;
         }
@@ -245,7 +248,17 @@ impl Server {
     fn settle(&self, py: Python<'_>, seconds: Float) -> PyResult<bool> {
         let core = self.core()?;
         let time = Duration::try_from_secs_f64(seconds.0.max(0.0)).unwrap_or(Duration::MAX);
-        Ok(py.detach(|| core.settle(time)))
+        let until = Instant::now().checked_add(time);
+        loop {
+            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
+            if py.detach(|| core.settle(left.min(LOOK))) {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            py.check_signals()?;
+        }
     }
 
     /// Statistics, by memcached's names.

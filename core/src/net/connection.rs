@@ -366,7 +366,8 @@ impl Connection {
             return After::Wait;
         };
         let after = self.answer(scratch, after, &mut env);
-        if !scratch.input.save(&mut self.leftover, after == After::Again) {
+        // While memory is short nothing but the input itself is kept.
+        if !scratch.input.save(&mut self.leftover, after == After::Again && !env.is_tight) {
             scratch.input.clear();
             return After::Close(CloseReason::Error);
         }

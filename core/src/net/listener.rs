@@ -266,7 +266,9 @@ impl Acceptor {
             let asked = self.census.take_asked();
             if self.paused.is_some() {
                 self.resume();
-                continue;
+                if self.paused.is_some() {
+                    continue;
+                }
             }
             if !asked.is_empty() {
                 // Their events may not have been told yet.

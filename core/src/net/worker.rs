@@ -55,6 +55,9 @@ const OUTPUT_SLACK: usize = 64 * 1024;
 /// Time for all turns of a round, at least; one is always taken.
 const TURNS: Duration = Duration::from_micros(250);
 
+/// Bytes that a connection may hold however much all of them hold together.
+const SPARED: usize = 1024;
+
 /// How often idle connections are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
@@ -131,7 +134,8 @@ impl Deadline {
 
     /// Sets it; `None` is too far away to tell.
     pub(crate) fn set(&self, at: Option<Instant>) {
-        *self.0.lock() = at;
+        // Beyond the life of any process.
+        *self.0.lock() = at.or_else(|| Instant::now().checked_add(Duration::from_hours(24 * 365 * 100)));
     }
 
     /// When it is; set now if it was not.
@@ -374,8 +378,8 @@ impl Worker {
             After::Close(CloseReason::Error)
         });
         let after = match after {
-            // Who only waits for a turn gives it back soon.
-            After::Wait | After::Linger if held > 0 && beside.is_exceeded() => {
+            // One that waits for a turn gives it back soon, and a part of a line is little.
+            After::Wait | After::Linger if held.max(connection.unsent()) > SPARED && beside.is_exceeded() => {
                 let of = if connection.is_blocked() { &stats.response_obj_oom } else { &stats.read_buf_oom };
                 of.add(1);
                 After::Close(CloseReason::Error)

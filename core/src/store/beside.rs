@@ -55,9 +55,17 @@ impl Beside {
     /// Takes `bytes` until the result is dropped; `None` if the bound would be
     /// exceeded.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
-        let charge = Charge { beside: Arc::clone(self), bytes };
+        let limit = self.limit.load(Relaxed);
+        // A charge that is refused is never seen: others would be closed for it.
+        let more = |held: usize| held.checked_add(bytes).filter(|&held| held <= limit);
+        self.held.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Charge { beside: Arc::clone(self), bytes })
+    }
+
+    /// Charges `bytes` until the result is dropped, whatever the bound.
+    pub(super) fn force(self: &Arc<Self>, bytes: usize) -> Charge {
         self.changed(0, bytes);
-        (!self.is_exceeded()).then_some(charge)
+        Charge { beside: Arc::clone(self), bytes }
     }
 }
 
@@ -88,7 +96,9 @@ mod tests {
         assert!(beside.take(40).is_some());
         drop(first);
         assert_eq!(beside.held(), 0);
-        beside.changed(0, 101);
+        let forced = beside.force(101);
         assert!(beside.is_exceeded());
+        drop(forced);
+        assert_eq!(beside.held(), 0);
     }
 }

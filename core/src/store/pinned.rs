@@ -21,7 +21,13 @@ pub struct PinnedValue {
 }
 
 enum Value {
-    Held { store: Arc<Store>, hash: u64, parts: Parts },
+    Held {
+        store: Arc<Store>,
+        hash: u64,
+        parts: Parts,
+        #[expect(dead_code, reason = "it ends with the value")]
+        charge: Option<Charge>,
+    },
     Copied(Box<[u8]>, #[expect(dead_code, reason = "it ends with the copy")] Option<Charge>),
 }
 
@@ -67,12 +73,15 @@ impl PinnedValue {
                 Item::new(memory, at).copy_to(&mut copy);
                 return Self { value: Value::Copied(copy.into_boxed_slice(), Some(charge)), length };
             }
-            // There is no memory for a copy, so the segments have to stay.
+            // There is no memory for a copy, so the segments have to stay, and count as
+            // what clients hold.
             for &at in &entries[held..] {
                 shard.logs.hold(segments, at, true);
             }
+            let charge = Some(store.common.beside.force(length));
+            return Self { value: Value::Held { store: Arc::clone(store), hash, parts, charge }, length };
         }
-        Self { value: Value::Held { store: Arc::clone(store), hash, parts }, length }
+        Self { value: Value::Held { store: Arc::clone(store), hash, parts, charge: None }, length }
     }
 
     /// A copy of a value.
@@ -157,7 +166,7 @@ fn same_bytes<'a>(mut left: impl Iterator<Item = &'a [u8]>, right: impl Iterator
 
 impl Drop for PinnedValue {
     fn drop(&mut self) {
-        if let Value::Held { store, hash, parts } = &self.value {
+        if let Value::Held { store, hash, parts, .. } = &self.value {
             let mut shard = store.shard(*hash).lock();
             for &at in parts.entries() {
                 shard.logs.release(&store.common.segments, at);
