@@ -53,23 +53,29 @@ int main(void) {
         turn(config, path);
     }
     int threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
-    size_t before = bytes();
-    for (int n = 0; n < rounds(1000); n++) {
-        turn(config, path);
+    /* The arenas of malloc keep some, however many turns there are. But glibc's smallest chunk is 32 bytes: less
+       than that a turn means that no turn has left one, and a leak is in each of three rounds. Valgrind, with fewer
+       turns, counts exactly. */
+    int leaks = 0;
+    for (int round = 0; round < (rounds(1000) >= 1000 ? 3 : 1); round++) {
+        size_t before = bytes();
+        for (int n = 0; n < rounds(1000); n++) {
+            turn(config, path);
+        }
+        size_t after = bytes();
+        if (rounds(1000) < 1000 || after <= before || after - before < 32 * (size_t)rounds(1000)) {
+            break;
+        }
+        fprintf(stderr, "%zu bytes were left by %d turns\n", after - before, rounds(1000));
+        leaks++;
     }
+    CHECK(leaks < 3);
     /* A thread that was joined may be listed for a moment. */
     for (int n = 0; n < 1000 && entries("/proc/self/task") > threads; n++) {
         usleep(1000);
     }
     CHECK(entries("/proc/self/task") == threads);
     CHECK(entries("/proc/self/fd") == descriptors);
-    /* The arenas of malloc keep some, however many turns there are. But glibc's smallest chunk is 32 bytes: less
-       than that a turn means that no turn has left one. Valgrind, with fewer turns, counts exactly. */
-    size_t after = bytes();
-    if (rounds(1000) >= 1000 && after > before && after - before >= 32 * (size_t)rounds(1000)) {
-        fprintf(stderr, "%zu bytes were left by %d turns\n", after - before, rounds(1000));
-        return 1;
-    }
     mcrs_config_free(config);
     return 0;
 }
