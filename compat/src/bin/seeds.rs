@@ -1,4 +1,5 @@
-//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, and a packet of each opcode.
+//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, a packet of each opcode, and
+//! pseudo-random bytes.
 //!
 //! ```text
 //! seeds core/tests/data DIRECTORY        one directory a target in DIRECTORY, one file a seed
