@@ -65,15 +65,44 @@ impl Part {
 
 #[derive(Arbitrary, Clone, Debug)]
 enum Command {
-    Get { keys: u8, with_cas: bool },
-    Store { key: u8, how: How, length: Length, ttl: u8, meta: bool },
-    Number { key: u8, length: Length },
-    Cas { key: u8, cas: u8, length: Length },
-    Delta { key: u8, delta: u8, down: bool },
-    Touch { key: u8, ttl: u8 },
-    Delete { key: u8, meta: bool },
-    MetaGet { key: u8 },
-    Flush,
+    Get {
+        keys: u8,
+        with_cas: bool,
+    },
+    Store {
+        key: u8,
+        how: How,
+        length: Length,
+        ttl: u8,
+        meta: bool,
+    },
+    Number {
+        key: u8,
+        length: Length,
+    },
+    Cas {
+        key: u8,
+        cas: u8,
+        length: Length,
+    },
+    Delta {
+        key: u8,
+        delta: u8,
+        down: bool,
+    },
+    Touch {
+        key: u8,
+        ttl: u8,
+    },
+    Delete {
+        key: u8,
+        meta: bool,
+    },
+    MetaGet {
+        key: u8,
+    },
+    /// Of all values, if the number is small; else a get of all.
+    Flush(u8),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,7 +368,8 @@ fn ask(command: &Command, serial: u32) -> (Asked, Vec<u8>) {
             (Asked::MetaGet { key }, plain(format!("mg {} v f c O{serial}", KEYS[key])))
         }
         Command::Store { key, how, length, ttl, meta } => {
-            let (key, value, ttl) = (index(key), fill(serial, length.get()), u32::from(ttl % 16));
+            let (key, value, ttl) =
+                (index(key), fill(serial, length.get()), u32::from(ttl.saturating_sub(192)));
             let length = value.len();
             let name = KEYS[key];
             let (word, mode) = match how {
@@ -373,7 +403,7 @@ fn ask(command: &Command, serial: u32) -> (Asked, Vec<u8>) {
             (Asked::Delta { key, delta, down }, plain(format!("{word} {} {delta}", KEYS[key])))
         }
         Command::Touch { key, ttl } => {
-            let (key, ttl) = (index(key), u32::from(ttl % 16));
+            let (key, ttl) = (index(key), u32::from(ttl.saturating_sub(192)));
             (Asked::Touch { key, ttl }, plain(format!("touch {} {ttl}", KEYS[key])))
         }
         Command::Delete { key, meta } => {
@@ -382,7 +412,8 @@ fn ask(command: &Command, serial: u32) -> (Asked, Vec<u8>) {
                 if meta { format!("md {} O{serial}", KEYS[key]) } else { format!("delete {}", KEYS[key]) };
             (Asked::Delete { key, meta }, plain(text))
         }
-        Command::Flush => (Asked::Flush, plain("flush_all".to_owned())),
+        Command::Flush(often) if often >= 32 => ask(&Command::Get { keys: 15, with_cas: true }, serial),
+        Command::Flush(_) => (Asked::Flush, plain("flush_all".to_owned())),
     }
 }
 
