@@ -27,7 +27,10 @@ fuzz() { # target, seconds
     mkdir -p "$out/corpus/$1" "$out/seeds/$1"
     # Random operations on a store grow long without end; lines have a longest length.
     local longest=4096
-    [ "$1" != store ] || longest=600
+    case "$1" in
+        store) longest=600 ;;
+        joins | sessions) longest=1500 ;;
+    esac
     "$out/$host/release/$1" "$out/corpus/$1" "$out/seeds/$1" -max_total_time="$2" -max_len="$longest" \
         -timeout=20 -rss_limit_mb=3000 -artifact_prefix="$out/artifacts/$1-"
 }

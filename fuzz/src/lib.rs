@@ -1,6 +1,7 @@
 //! What the targets have in common: a server without sockets, and a client
 //! whose bytes arrive in pieces.
 
+use arbitrary::{Arbitrary, Unstructured};
 use memcache_core::auth::{AuthConfig, Method, Passwords};
 use memcache_core::cache::Cache;
 use memcache_core::config::{CacheConfig, MIB, Protocol, ServerConfig};
@@ -8,6 +9,21 @@ use memcache_core::context::Context;
 use memcache_core::output::Output;
 use memcache_core::protocol::scan::strip_line_end;
 use memcache_core::session::{Env, Next, Session, Step};
+
+/// Steps until the input ends. A list of `arbitrary` ends at every second byte, on
+/// average.
+#[derive(Debug)]
+pub struct Steps<T>(pub Vec<T>);
+
+impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Steps<T> {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut steps = Vec::new();
+        while !input.is_empty() {
+            steps.push(input.arbitrary()?);
+        }
+        Ok(Self(steps))
+    }
+}
 
 /// How a client is served.
 pub struct Course<'a> {

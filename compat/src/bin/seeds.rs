@@ -1,4 +1,5 @@
-//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, and a packet of each opcode.
+//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, a packet of each opcode, and
+//! pseudo-random bytes.
 //!
 //! ```text
 //! seeds core/tests/data DIRECTORY        one directory a target in DIRECTORY, one file a seed
@@ -119,7 +120,27 @@ fn run(data: &Path, to: &Path) -> Outcome<usize> {
         "config set other 0 3\r\nabc\r\nmn\r\n",
     ];
     put("cluster", &mut nodes.iter().chain(&said).map(|seed| [&[2, 0, 4], seed.as_bytes()].concat()))?;
+    // Any bytes are a list of their steps.
+    for (number, target) in ["joins", "sessions"].into_iter().enumerate() {
+        put(target, &mut (0..RANDOM_SEEDS).map(|seed| noise(seed * 2 + number as u64)))?;
+    }
     Ok(count)
+}
+
+/// Seeds of a target whose input is a list of steps, and the length of each.
+const RANDOM_SEEDS: u64 = 24;
+const RANDOM_LENGTH: usize = 1200;
+
+/// Bytes without a pattern, the same for the same seed (xorshift).
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..RANDOM_LENGTH).map(|_| next()).collect()
 }
 
 /// The cases of all transcripts, without requests that need an answer before them, and without long ones.
