@@ -19,6 +19,10 @@ use crate::sync::Mutex;
 /// What the clock shows at start.
 const START: u32 = 1 << 30;
 
+/// The first second of memcached's clock. What expired before it, expires then: clients
+/// can see how long ago that was.
+const FIRST: u32 = START - 61;
+
 /// The first and the last second that it shows.
 const RANGE: std::ops::RangeInclusive<i64> = 1..=u32::MAX as i64 - 1;
 
@@ -171,10 +175,11 @@ impl Clock {
         if (1..=RELATIVE_MAX).contains(&exptime) {
             return self.now().saturating_add(exptime as u32);
         }
-        // An item that expired before the clock began expires at second 1:
-        // 0 would mean never.
         let unix = if exptime < 0 { RELATIVE_MAX + 1 } else { exptime };
-        (unix - self.origin).clamp(1, i64::from(u32::MAX)) as u32
+        // Second 0 would mean never.
+        let second = (unix - self.origin).clamp(1, i64::from(u32::MAX)) as u32;
+        // A clock that was moved back may show less.
+        if second < FIRST && self.now() >= FIRST { FIRST } else { second }
     }
 }
 
@@ -196,7 +201,11 @@ mod tests {
         assert_eq!(clock.expiry(0), 0);
         assert_eq!(clock.expiry(1), now + 1);
         assert_eq!(clock.expiry(RELATIVE_MAX), now + RELATIVE_MAX as u32);
-        assert_eq!(clock.expiry(RELATIVE_MAX + 1), 1);
+        assert_eq!(clock.expiry(RELATIVE_MAX + 1), FIRST);
+        assert_eq!(clock.expiry(-1), FIRST);
+        assert_eq!(clock.expiry(clock.origin() + 500), FIRST);
+        assert_eq!(clock.expiry(clock.origin() + i64::from(now) + 500), now + 500);
+        clock.advance(-3600).unwrap();
         assert_eq!(clock.expiry(-1), 1);
         assert_eq!(clock.expiry(clock.origin() + 500), 500);
     }
