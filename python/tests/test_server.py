@@ -467,11 +467,13 @@ def test_a_set_without_reply_was_not_seen_by_the_handles() -> None:
 
 def test_datagrams_and_tls_settle_too() -> None:
     with Server(tls="test", udp=True, threads=2) as server:
-        with socket.create_connection(server.address) as plain:
-            with server.ssl_context().wrap_socket(plain, server_hostname="localhost") as client:
-                for n in range(50):
-                    client.sendall(b"set key 0 0 2 noreply\r\n%02d\r\n" % n)
-                    assert server.cache.get("key") == b"%02d" % n
+        with (
+            socket.create_connection(server.address) as plain,
+            server.ssl_context().wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            for n in range(50):
+                client.sendall(b"set key 0 0 2 noreply\r\n%02d\r\n" % n)
+                assert server.cache.get("key") == b"%02d" % n
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             for n in range(50):
                 datagrams.sendto(b"\0\1\0\0\0\1\0\0set udp 0 0 2 noreply\r\n%02d\r\n" % n, server.address)
