@@ -474,9 +474,11 @@ def test_datagrams_and_tls_settle_too() -> None:
             for n in range(50):
                 client.sendall(b"set key 0 0 2 noreply\r\n%02d\r\n" % n)
                 assert server.cache.get("key") == b"%02d" % n
+        assert server.udp_address is not None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             for n in range(50):
-                datagrams.sendto(b"\0\1\0\0\0\1\0\0set udp 0 0 2 noreply\r\n%02d\r\n" % n, server.address)
+                request = b"\0\1\0\0\0\1\0\0set udp 0 0 2 noreply\r\n%02d\r\n" % n
+                datagrams.sendto(request, server.udp_address)
                 assert server.cache.get("udp") == b"%02d" % n
 
 
