@@ -422,7 +422,7 @@ fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
 #[test]
 fn append_to_a_large_value_never_returned() {
     // The joined value made the store compact, which moved the item; then the append
-    // took it for another one, and began again for ever.
+    // took it for another one, and began again without end.
     for use_cas in [true, false] {
         let cache = cache(CacheConfig { use_cas, ..CacheConfig::default() });
         let mut random = random(1);

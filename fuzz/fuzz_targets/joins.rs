@@ -308,7 +308,7 @@ fuzz_target!(|input: (Settings, Steps<Op>)| {
     }
     world.drafts.clear();
     let found = world.cache.store().verify();
-    assert_eq!((found.drafts, found.held), (0, 0), "something is held for ever");
+    assert_eq!((found.drafts, found.held), (0, 0), "something is never released");
     for key in KEYS {
         world.get(key);
     }

@@ -724,7 +724,7 @@ fuzz_target!(|input: (Settings, Steps<Op>)| {
     }
     drop(clients);
     let found = store.verify();
-    assert_eq!((found.drafts, found.held), (0, 0), "something is held for ever");
+    assert_eq!((found.drafts, found.held), (0, 0), "something is never released");
     // Nothing is held any more, so there is memory for an item.
     let stored = context.cache.store_value(&StoreRequest::new(b"last"), Value::Bytes(&[1; 500]));
     assert!(stored.is_ok(), "refused");

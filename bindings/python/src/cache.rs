@@ -50,20 +50,6 @@ impl Cache {
 
     #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]
     fn put(
-        &self,
-        py: Python<'_>,
-        mode: Mode,
-        key: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-        ttl: Option<&Bound<'_, PyAny>>,
-        flags: u32,
-        compare: u64,
-    ) -> PyResult<Stored> {
-        Self::put_in(self.core()?, py, mode, key, value, ttl, flags, compare)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]
-    fn put_in(
         cache: &Arc<Core>,
         py: Python<'_>,
         mode: Mode,
@@ -277,7 +263,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<()> {
-        self.put(py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
+        Self::put(self.core()?, py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
     }
 
     /// Stores each value of a mapping under its key.
@@ -293,7 +279,7 @@ impl Cache {
         let cache = self.core()?;
         for pair in values.items()?.iter() {
             let pair = pair.cast_into::<PyTuple>()?;
-            Self::put_in(cache, py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
+            Self::put(cache, py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
         }
         Ok(())
     }
@@ -308,7 +294,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
+        Ok(Self::put(self.core()?, py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Stores `value` if there is something under `key`.
@@ -321,19 +307,19 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
+        Ok(Self::put(self.core()?, py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Puts `value` behind the one under `key`.
     #[pyo3(signature = (key, value))]
     fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
+        Ok(Self::put(self.core()?, py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
     }
 
     /// Puts `value` before the one under `key`.
     #[pyo3(signature = (key, value))]
     fn prepend(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.put(py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
+        Ok(Self::put(self.core()?, py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
     }
 
     /// Stores `value` if the item's CAS is still `cas`.
@@ -351,7 +337,7 @@ impl Cache {
         if cas == 0 {
             return Err(PyValueError::new_err("0 is the CAS of no item; take the one that gets() returns"));
         }
-        Ok(match self.put(py, Mode::Cas, key, value, ttl, flags.0, cas)? {
+        Ok(match Self::put(self.core()?, py, Mode::Cas, key, value, ttl, flags.0, cas)? {
             Stored::Stored => Some(true),
             Stored::Exists | Stored::NotStored => Some(false),
             Stored::NotFound => None,

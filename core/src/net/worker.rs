@@ -181,9 +181,10 @@ pub(crate) struct Worker {
     draining: Option<Instant>,
     woken: Vec<Token>,
     arrived: Vec<Accepted>,
-    /// Who waits until `unsettled` is 0: connections and sockets that were not
-    /// found without input since the last of them asked.
+    /// Callers that wait until `unsettled` is 0.
     settling: Vec<Ticket>,
+    /// Connections and sockets that were not found without input since the last
+    /// caller asked.
     unsettled: usize,
 }
 
@@ -515,26 +516,22 @@ impl Worker {
     /// Has every connection and socket looked at, whether or not an event of it has
     /// been told yet.
     fn settle(&mut self) {
-        for index in 0..self.slots.len() {
-            let Some(connection) = self.connection(Token(index)) else { continue };
-            if std::mem::replace(&mut connection.unsettled, Unsettled::Twice) == Unsettled::No {
-                self.unsettled += 1;
-            }
-        }
-        for socket in &mut self.udp {
-            if !std::mem::replace(&mut socket.unsettled, true) {
-                self.unsettled += 1;
-            }
-        }
         for token in (0..self.slots.len()).map(Token) {
             let Some(connection) = self.connection(token) else { continue };
             connection.input_came(false);
-            if !connection.queued {
+            let queued = connection.queued;
+            let before = std::mem::replace(&mut connection.unsettled, Unsettled::Twice);
+            self.unsettled += usize::from(before == Unsettled::No);
+            if !queued {
                 self.visit(token);
             }
         }
         for token in (0..self.udp.len()).map(udp_token) {
-            if self.udp(token).is_some_and(|socket| !socket.queued) {
+            let Some(socket) = self.udp(token) else { continue };
+            let queued = socket.queued;
+            let before = std::mem::replace(&mut socket.unsettled, true);
+            self.unsettled += usize::from(!before);
+            if !queued {
                 self.visit_udp(token);
             }
         }

@@ -265,7 +265,7 @@ impl Segments {
         memory.open(limit)?;
         // SAFETY: a segment is atomic integers only, for which all zeros is valid.
         let table = unsafe { Mapped::zeroed(memory.reserved() / size)? };
-        // Nobody who gives a segment back waits for an allocation.
+        // A thread that gives a segment back never waits for an allocation.
         let (mut free, mut released) = (Vec::new(), Vec::new());
         for list in [&mut free, &mut released] {
             list.try_reserve_exact(limit / size).map_err(|_| io::ErrorKind::OutOfMemory)?;
