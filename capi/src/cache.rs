@@ -4,10 +4,9 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use memcache_core::cache::Cache;
-use memcache_core::fork::Mark;
-use memcache_core::local::Info;
-use memcache_core::store::{Disturbed, Hit, PinnedValue};
+use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::store::{EntryRef, ReadConflict};
+use memcache_core::{Cache, ItemInfo, PinnedValue};
 
 use crate::arguments::{Out, Room, mcrs_slice};
 use crate::config::mcrs_config;
@@ -23,13 +22,13 @@ pub const MCRS_NEVER: u32 = 0;
 /// time.
 pub struct mcrs_cache {
     pub(crate) cache: Arc<Cache>,
-    mark: Mark,
+    mark: ForkMark,
 }
 
 impl mcrs_cache {
     /// A handle of this process.
     pub(crate) fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, mark: Mark::of_this_process() }
+        Self { cache, mark: ForkMark::of_this_process() }
     }
 
     /// The second of its clock at which what is stored now expires.
@@ -165,11 +164,11 @@ fn copy(
     mut room: Room<'_>,
     value_len: Out<'_, usize>,
 ) -> Outcome {
-    let length = cache.cache.fetch(key, touch, 0, |hit| {
-        if let Some(room) = room.part(0, hit.len()) {
-            hit.fill(room)?;
+    let length = cache.cache.fetch(key, touch, 0, |entry| {
+        if let Some(room) = room.part(0, entry.len()) {
+            entry.fill(room)?;
         }
-        Ok(hit.len())
+        Ok(entry.len())
     });
     let Some(length) = length else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
     value_len.set(length);
@@ -196,9 +195,9 @@ pub unsafe extern "C" fn mcrs_get_item(
 }
 
 /// Pins and describes an item that was found.
-pub(crate) fn pin(hit: &mut Hit<'_>) -> Result<(PinnedValue, Info), Disturbed> {
-    let info = Info::of(hit);
-    Ok((hit.pin()?, info))
+pub(crate) fn pin(entry: &mut EntryRef<'_>) -> Result<(PinnedValue, ItemInfo), ReadConflict> {
+    let info = ItemInfo::of(entry);
+    Ok((entry.pin()?, info))
 }
 
 /// Shows the value of a key to `found`, once and in one piece: where it lies, or a
@@ -213,8 +212,8 @@ pub unsafe extern "C" fn mcrs_get_with(
     userdata: *mut c_void,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), found: callback(found) }, {
-        let shown = cache.cache.fetch(key, None, 0, |hit| {
-            show(hit, &mut Vec::new(), |value, info| {
+        let shown = cache.cache.fetch(key, None, 0, |entry| {
+            show(entry, &mut Vec::new(), |value, info| {
                 // SAFETY: the caller's function gets what it is declared to take.
                 inside(LOCKED, || unsafe { found(userdata, 0, value, info) });
             })
@@ -225,12 +224,12 @@ pub unsafe extern "C" fn mcrs_get_with(
 
 /// Shows an item that was found in C's words.
 pub(crate) fn show(
-    hit: &Hit<'_>,
+    entry: &EntryRef<'_>,
     joined: &mut Vec<u8>,
     found: impl FnOnce(*const mcrs_slice, *const mcrs_item_info),
-) -> Result<(), Disturbed> {
-    let info = mcrs_item_info::new(&Info::of(hit), 0);
-    hit.show(joined, |value| {
+) -> Result<(), ReadConflict> {
+    let info = mcrs_item_info::new(&ItemInfo::of(entry), 0);
+    entry.show(joined, |value| {
         let value = mcrs_slice::of(value);
         found(&raw const value, &raw const info);
     })

@@ -4,7 +4,7 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use memcache_core::faults::{Fault, Rule, RuleId};
+use memcache_core::{Fault, FaultRule, FaultRuleId};
 
 use crate::arguments::{bytes, known, maybe_text};
 use crate::cache::mcrs_cache;
@@ -83,12 +83,12 @@ pub unsafe extern "C" fn mcrs_faults_add(
         if !(0.0..=1.0).contains(&fault.probability) {
             return Err(invalid("a probability is 0 to 1"));
         }
-        let number = cache.cache.faults().add(Rule {
+        let number = cache.cache.faults().add(FaultRule {
             command: command.map(str::to_owned),
             key: (!fault.key.is_null()).then(|| key.to_vec()),
             times: (fault.times != 0).then_some(fault.times),
             probability: if fault.probability == 0.0 { 1.0 } else { fault.probability },
-            ..Rule::new(what)
+            ..FaultRule::new(what)
         });
         if let Some(id) = id {
             id.set(number.0);
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn mcrs_faults_remove(
     applied: *mut u64,
 ) -> mcrs_status {
     entry!(cache, { applied: maybe_out(applied) }, {
-        let Some(times) = cache.cache.faults().remove(RuleId(id)) else {
+        let Some(times) = cache.cache.faults().remove(FaultRuleId(id)) else {
             return Err(mcrs_status::MCRS_NOT_FOUND.into());
         };
         if let Some(applied) = applied {

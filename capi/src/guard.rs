@@ -15,7 +15,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_char;
 use std::panic::{self, AssertUnwindSafe};
 
-use memcache_core::fork::Mark;
+use memcache_core::internal::fork::ForkMark;
 
 use crate::status::mcrs_status;
 
@@ -93,7 +93,7 @@ pub(crate) fn not_inside(what: u8) -> Outcome {
 
 /// A handle made under `mark` is of this process.
 #[inline]
-pub(crate) fn not_forked(mark: Mark) -> Outcome {
+pub(crate) fn not_forked(mark: ForkMark) -> Outcome {
     if mark.holds() { Ok(()) } else { Err(mcrs_status::MCRS_FORKED.into()) }
 }
 

@@ -4,9 +4,8 @@
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
-use memcache_core::fork::Mark;
-use memcache_core::local::Info;
-use memcache_core::store::PinnedValue;
+use memcache_core::internal::fork::ForkMark;
+use memcache_core::{ItemInfo, PinnedValue};
 
 use crate::arguments::mcrs_slice;
 use crate::guard::{self, Handle, LOCKED, Outcome, not_inside};
@@ -54,7 +53,7 @@ pub struct mcrs_item_info {
 impl mcrs_item_info {
     /// The same in C's words, with further bits.
     #[inline]
-    pub(crate) fn new(info: &Info, bits: u32) -> Self {
+    pub(crate) fn new(info: &ItemInfo, bits: u32) -> Self {
         let fetched = if info.fetched { MCRS_INFO_FETCHED } else { 0 };
         let stale = if info.stale { MCRS_INFO_STALE } else { 0 };
         Self {
@@ -79,13 +78,13 @@ pub struct mcrs_item {
     info: mcrs_item_info,
     /// The value in one piece, if it is not and was asked for so.
     joined: OnceLock<Box<[u8]>>,
-    mark: Mark,
+    mark: ForkMark,
 }
 
 impl mcrs_item {
     /// A handle of this process.
     pub(crate) fn new(value: PinnedValue, info: mcrs_item_info) -> Self {
-        Self { value, info, joined: OnceLock::new(), mark: Mark::of_this_process() }
+        Self { value, info, joined: OnceLock::new(), mark: ForkMark::of_this_process() }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::ffi::c_void;
 
-use memcache_core::local::Info;
-use memcache_core::walk::Walk;
+use memcache_core::ItemInfo;
+use memcache_core::internal::scan::Scan;
 
 use crate::arguments::mcrs_slice;
 use crate::cache::mcrs_cache;
@@ -32,15 +32,15 @@ pub unsafe extern "C" fn mcrs_each_key(
     userdata: *mut c_void,
 ) -> mcrs_status {
     entry!(cache, { each: callback(each) }, {
-        let mut walk = Walk::default();
+        let mut scan = Scan::default();
         let mut bytes = Vec::new();
         let mut found = Vec::new();
         loop {
             bytes.clear();
             found.clear();
-            let more = walk.step(&cache.cache, STEP, |item, moment| {
+            let more = scan.advance(&cache.cache, STEP, |item, time| {
                 bytes.extend_from_slice(item.key());
-                found.push((bytes.len(), mcrs_item_info::new(&Info::new(item, moment), 0)));
+                found.push((bytes.len(), mcrs_item_info::new(&ItemInfo::new(item, time), 0)));
             });
             let mut start = 0;
             for (end, info) in &found {

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use memcache_core::cache::StoreRequest;
+use memcache_core::internal::cache::StoreRequest;
 
 use crate::arguments::{key_of, mcrs_slice};
 use crate::cache::{mcrs_cache, mcrs_found_fn, show};
@@ -29,8 +29,8 @@ pub unsafe extern "C" fn mcrs_get_many(
     entry!(cache, { keys: keys(keys, count), found: callback(found), hits: maybe_out(hits) }, {
         let mut joined = Vec::new();
         let mut number = 0;
-        cache.cache.fetch_many(keys.0, |index, hit| {
-            show(hit, &mut joined, |value, info| {
+        cache.cache.fetch_many(keys.0, |index, entry| {
+            show(entry, &mut joined, |value, info| {
                 number += 1;
                 // SAFETY: the caller's function gets what it is declared to take.
                 inside(LOCKED, || unsafe { found(userdata, index, value, info) });
@@ -70,13 +70,13 @@ pub unsafe extern "C" fn mcrs_get_many_into(
             values.set(index, mcrs_slice { data: ptr::null(), len: 0 });
         }
         let mut end = 0usize;
-        cache.cache.fetch_many(keys.0, |index, hit| {
-            let length = hit.len();
+        cache.cache.fetch_many(keys.0, |index, entry| {
+            let length = entry.len();
             let data: *mut c_void = match room.part(end, length) {
                 // An empty value is no missing one, even if there is no buffer.
                 _ if length == 0 => ptr::NonNull::<u8>::dangling().as_ptr().cast(),
                 Some(part) => {
-                    hit.fill(part)?;
+                    entry.fill(part)?;
                     part.as_mut_ptr().cast()
                 }
                 None => ptr::null_mut(),

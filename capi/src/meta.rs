@@ -3,8 +3,8 @@
 
 use std::ffi::c_void;
 
-use memcache_core::cache::{Deleted, MetaDelete, MetaGet};
-use memcache_core::local::Info;
+use memcache_core::ItemInfo;
+use memcache_core::internal::cache::{Deleted, MetaDelete, MetaGet};
 
 use crate::arguments::known;
 use crate::cache::mcrs_cache;
@@ -112,8 +112,8 @@ pub unsafe extern "C" fn mcrs_meta_get(
             refused: false,
             client: 0,
         };
-        let shown = cache.cache.meta_get(key, &request, |hit, tokens| {
-            let found = Info::of(hit);
+        let shown = cache.cache.meta_get(key, &request, |entry, tokens| {
+            let found = ItemInfo::of(entry);
             let mut bits = 0;
             for (holds, bit) in [
                 (tokens.win, MCRS_INFO_WON),
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn mcrs_meta_get(
                 bits |= if holds { bit } else { 0 };
             }
             let found = mcrs_item_info::new(&found, bits);
-            let value = if item.is_some() { Some(hit.pin()?) } else { None };
+            let value = if item.is_some() { Some(entry.pin()?) } else { None };
             Ok((found, value))
         });
         let Some((found, value)) = shown else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };

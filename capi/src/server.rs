@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use memcache_core::config::{Listen, ServerConfig};
-use memcache_core::context::Stop;
-use memcache_core::error::StopError;
-use memcache_core::fork::Mark;
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::fork::ForkMark;
+use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop, StopError};
 
 use crate::arguments::{maybe_text, text};
 use crate::cache::mcrs_cache;
@@ -61,7 +58,7 @@ pub struct mcrs_node {
 pub struct mcrs_server {
     pub(crate) server: Server,
     addresses: Vec<(mcrs_address_kind, u16, CString)>,
-    mark: Mark,
+    mark: ForkMark,
 }
 
 impl Handle for mcrs_server {
@@ -100,7 +97,7 @@ fn start(config: &mcrs_config, cache: Option<&mcrs_cache>) -> Result<mcrs_server
         BoundAddress::Unix(path) => (MCRS_ADDRESS_UNIX, 0, text(path.as_os_str().as_bytes().to_vec())),
     });
     let addresses = addresses.collect();
-    Ok(mcrs_server { server, addresses, mark: Mark::of_this_process() })
+    Ok(mcrs_server { server, addresses, mark: ForkMark::of_this_process() })
 }
 
 /// Makes a cache and serves it. Returns when connections are accepted; `config`

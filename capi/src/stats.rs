@@ -3,8 +3,8 @@
 use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 
-use memcache_core::admin;
-use memcache_core::context::Context;
+use memcache_core::internal::admin;
+use memcache_core::internal::context::ServerState;
 
 use crate::cache::mcrs_cache;
 use crate::guard::{Outcome, invalid};
@@ -17,7 +17,7 @@ pub type mcrs_stat_fn =
     Option<unsafe extern "C" fn(userdata: *mut c_void, name: *const c_char, value: *const c_char) -> bool>;
 
 fn show(
-    context: &Context,
+    context: &ServerState,
     group: Option<&str>,
     each: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> bool,
     userdata: *mut c_void,
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn mcrs_cache_stats(
     userdata: *mut c_void,
 ) -> mcrs_status {
     entry!(cache, { group: maybe_text(group), each: callback(each) }, {
-        show(&Context::of_cache(Arc::clone(&cache.cache)), group, each, userdata)
+        show(&ServerState::of_cache(Arc::clone(&cache.cache)), group, each, userdata)
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::ffi::{CStr, c_char};
 
-use memcache_core::error::{AllocError, ConfigError, StartError};
+use memcache_core::internal::error::AllocError;
+use memcache_core::{ConfigError, StartError};
 
 use crate::guard::Failure;
 

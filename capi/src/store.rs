@@ -2,8 +2,8 @@
 
 use std::ffi::c_void;
 
-use memcache_core::cache::{DeltaRequest, Mode, StoreRequest, Stored, Value};
-use memcache_core::error::DeltaError;
+use memcache_core::DeltaError;
+use memcache_core::internal::cache::{DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
 
 use crate::arguments::known;
 use crate::cache::{MCRS_NEVER, mcrs_cache};
@@ -97,7 +97,7 @@ pub struct mcrs_count_options {
 /// Carries out a store. Returns the new CAS.
 #[inline]
 pub(crate) fn store(cache: &mcrs_cache, request: &StoreRequest<'_>, value: &[u8]) -> Result<u64, Failure> {
-    let reply = cache.cache.store_value(request, Value::Bytes(value))?;
+    let reply = cache.cache.store_value(request, StoreValue::Bytes(value))?;
     match reply.stored {
         Stored::Stored => Ok(reply.cas),
         Stored::NotStored => Err(mcrs_status::MCRS_NOT_STORED.into()),

@@ -3,7 +3,7 @@
 
 use std::ffi::c_char;
 
-use memcache_core::admin;
+use memcache_core::internal::admin;
 
 /// What the header's `MCRS_VERSION_NUMBER` is.
 const NUMBER: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000

@@ -1,7 +1,7 @@
 //! What a cache is asked and what it answers: the words of [`crate::cache`],
 //! which re-exports them. Plain data and its defaults, no behaviour.
 
-use crate::store::Draft;
+use crate::store::Reservation;
 
 /// How a store treats what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +92,11 @@ pub struct StoreReply {
 }
 
 /// The value of a store.
-pub enum Value<'a> {
+pub enum StoreValue<'a> {
     /// Bytes that are there.
     Bytes(&'a [u8]),
     /// Bytes that were read into item memory already.
-    Draft(Draft),
+    Reservation(Reservation),
 }
 
 /// A number after [`crate::cache::Cache::add_delta`].
@@ -175,7 +175,7 @@ impl MetaGet {
 
 /// What a meta get found beside the item.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tokens {
+pub struct MetaState {
     /// This client is to recache the item.
     pub win: bool,
     /// Another client was told to before.

@@ -24,7 +24,7 @@ const SASL_ENTRY_MAX: usize = 252;
 
 /// How clients prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum AuthMethod {
     /// SASL PLAIN, in the binary protocol; the text protocols are refused (`-S`).
     Sasl,
     /// A `set` whose value is name and password, in the text protocols; the
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Passwords {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfig {
     /// How clients prove who they are.
-    pub method: Method,
+    pub method: AuthMethod,
     /// What they must know.
     pub passwords: Passwords,
 }
@@ -99,7 +99,7 @@ impl Users {
     }
 
     /// How clients prove who they are.
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> AuthMethod {
         self.config.method
     }
 
@@ -148,7 +148,7 @@ impl Users {
     /// Whether there is such a user with such a password. Takes the same time
     /// whatever part of them is wrong, lengths apart.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
-        if self.config.method == Method::Text {
+        if self.config.method == AuthMethod::Text {
             let entries = Arc::clone(&self.entries.lock());
             return any(&entries, |entry| matches(entry, user, password, false));
         }
@@ -209,7 +209,7 @@ fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
 
 /// The entries of a file. A line ends at `\n`, `\r` or a NUL. What is no entry
 /// is passed over with SASL, as in memcached, and an error otherwise.
-fn read(path: &Path, method: Method) -> Result<Vec<Vec<u8>>, String> {
+fn read(path: &Path, method: AuthMethod) -> Result<Vec<Vec<u8>>, String> {
     let bytes = file::read(path, FILE_MAX)
         .map_err(|why| format!("Could not open authfile [{}] for reading, error {why}", path.display()))?;
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
@@ -218,7 +218,7 @@ fn read(path: &Path, method: Method) -> Result<Vec<Vec<u8>>, String> {
         let end = line.iter().position(|byte| matches!(byte, b'\r' | 0)).unwrap_or(line.len());
         match line.get(..end) {
             Some(entry) if entry.contains(&b':') => entries.push(entry.to_vec()),
-            _ if method == Method::Sasl => {}
+            _ if method == AuthMethod::Sasl => {}
             _ => {
                 let path = path.display();
                 return Err(format!("Authfile [{path}] has a malformed entry. Should be 'user:password'"));
@@ -232,7 +232,7 @@ fn read(path: &Path, method: Method) -> Result<Vec<Vec<u8>>, String> {
 mod tests {
     use super::*;
 
-    fn users(method: Method, list: &[(&str, &str)]) -> Users {
+    fn users(method: AuthMethod, list: &[(&str, &str)]) -> Users {
         let pairs = list.iter().map(|(user, password)| (user.as_bytes().into(), password.as_bytes().into()));
         let passwords = Passwords::List(pairs.collect());
         Users::new(AuthConfig { method, passwords }).unwrap_or_else(|e| unreachable!("{e}"))
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn names_and_passwords_must_be_whole() {
-        for method in [Method::Sasl, Method::Text] {
+        for method in [AuthMethod::Sasl, AuthMethod::Text] {
             let users = users(method, &[("ann", "secret"), ("bob", "")]);
             assert!(users.admits(b"ann", b"secret"));
             assert!(users.admits(b"bob", b""));
@@ -264,11 +264,11 @@ mod tests {
     fn sasl_names_have_the_realm_of_this_machine() {
         let entry = format!("ann@{}", host_name());
         let list = [(entry.as_str(), "secret"), ("bob@elsewhere", "secret")];
-        assert!(users(Method::Sasl, &list).admits(b"ann", b"secret"));
-        assert!(users(Method::Sasl, &list).admits(entry.as_bytes(), b"secret"));
-        assert!(users(Method::Sasl, &list).admits(b"bob@elsewhere", b"secret"));
-        assert!(!users(Method::Sasl, &list).admits(b"bob", b"secret"));
-        assert!(!users(Method::Text, &list).admits(b"ann", b"secret"));
+        assert!(users(AuthMethod::Sasl, &list).admits(b"ann", b"secret"));
+        assert!(users(AuthMethod::Sasl, &list).admits(entry.as_bytes(), b"secret"));
+        assert!(users(AuthMethod::Sasl, &list).admits(b"bob@elsewhere", b"secret"));
+        assert!(!users(AuthMethod::Sasl, &list).admits(b"bob", b"secret"));
+        assert!(!users(AuthMethod::Text, &list).admits(b"ann", b"secret"));
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("mcrs-auth-{}", std::process::id()));
         let write = |text: &str| std::fs::write(&path, text).unwrap_or_else(|e| unreachable!("{e}"));
         write("ann:secret\n");
-        let config = AuthConfig { method: Method::Sasl, passwords: Passwords::File(path.clone()) };
+        let config = AuthConfig { method: AuthMethod::Sasl, passwords: Passwords::File(path.clone()) };
         let users = Users::new(config).unwrap_or_else(|e| unreachable!("{e}"));
         let hour = std::time::Duration::from_hours(1);
         let file = std::fs::File::options().write(true).open(&path);
@@ -300,9 +300,9 @@ mod tests {
     #[test]
     fn sasl_passwords_end_at_a_colon() {
         let list = [("ann", "secret:Ann A.")];
-        assert!(users(Method::Sasl, &list).admits(b"ann", b"secret"));
-        assert!(!users(Method::Text, &list).admits(b"ann", b"secret"));
-        assert!(users(Method::Text, &list).admits(b"ann", b"secret:Ann A."));
-        assert!(!users(Method::Sasl, &list).admits(b"ann", b"secret:Ann"));
+        assert!(users(AuthMethod::Sasl, &list).admits(b"ann", b"secret"));
+        assert!(!users(AuthMethod::Text, &list).admits(b"ann", b"secret"));
+        assert!(users(AuthMethod::Text, &list).admits(b"ann", b"secret:Ann A."));
+        assert!(!users(AuthMethod::Sasl, &list).admits(b"ann", b"secret:Ann"));
     }
 }

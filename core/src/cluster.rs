@@ -27,7 +27,7 @@ const HOST_MAX: usize = 255;
 
 /// A node: host name, address, port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct ClusterNode {
     /// 1 to [`HOST_MAX`] bytes of visible ASCII without a bar.
     host: String,
     ip: Option<IpAddr>,
@@ -35,7 +35,7 @@ pub struct Node {
     port: u16,
 }
 
-impl Node {
+impl ClusterNode {
     /// A node. Clients connect to `ip`, some of them to `host` if asked to.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Node {
 }
 
 /// As the list has it: `host|ip|port`.
-impl fmt::Display for Node {
+impl fmt::Display for ClusterNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|", self.host)?;
         if let Some(ip) = self.ip {
@@ -62,7 +62,7 @@ impl fmt::Display for Node {
 
 /// Reads `host|ip|port`, where the address may be empty, or `host:port`, where
 /// the host may be an address; IPv6 in brackets. Names are not looked up.
-impl FromStr for Node {
+impl FromStr for ClusterNode {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
@@ -101,7 +101,7 @@ struct State {
 
 impl Cluster {
     /// A list of these nodes; none: it is off.
-    pub fn new(nodes: &[Node]) -> Self {
+    pub fn new(nodes: &[ClusterNode]) -> Self {
         let cluster = Self::default();
         if !nodes.is_empty() {
             cluster.set_nodes(nodes);
@@ -116,11 +116,11 @@ impl Cluster {
 
     /// Replaces the nodes, or turns the list off if there are none. Returns the
     /// version, which is one more than before.
-    pub fn set_nodes(&self, nodes: &[Node]) -> u64 {
+    pub fn set_nodes(&self, nodes: &[ClusterNode]) -> u64 {
         let mut state = self.0.lock();
         state.version = state.version.wrapping_add(1);
         state.on = !nodes.is_empty();
-        let list: Vec<String> = nodes.iter().map(Node::to_string).collect();
+        let list: Vec<String> = nodes.iter().map(ClusterNode::to_string).collect();
         let text = format!("{}\n{}\n", state.version, list.join(" "));
         state.stored = state.on.then(|| (0, text.into_bytes().into()));
         state.version
@@ -169,7 +169,7 @@ mod tests {
             ("[::1]:7", "::1|::1|7"),
         ];
         for (text, written) in cases {
-            let node: Result<Node, _> = text.parse();
+            let node: Result<ClusterNode, _> = text.parse();
             assert_eq!(node.map(|node| node.to_string()), Ok(written.to_owned()), "{text}");
         }
     }
@@ -200,13 +200,13 @@ mod tests {
         ];
         for text in cases {
             let error = format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)");
-            assert_eq!(text.parse::<Node>(), Err(ConfigError::Invalid(error)));
+            assert_eq!(text.parse::<ClusterNode>(), Err(ConfigError::Invalid(error)));
         }
     }
 
     #[test]
     fn versions_go_up() -> Result<(), ConfigError> {
-        let (one, two) = ("a:1".parse::<Node>()?, "b|10.0.0.2|2".parse::<Node>()?);
+        let (one, two) = ("a:1".parse::<ClusterNode>()?, "b|10.0.0.2|2".parse::<ClusterNode>()?);
         let cluster = Cluster::new(&[]);
         assert!(!cluster.is_on());
         assert_eq!(cluster.set_nodes(std::slice::from_ref(&one)), 1);

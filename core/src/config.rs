@@ -9,8 +9,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::auth::{AuthConfig, Method};
-use crate::cluster::Node;
+use crate::auth::{AuthConfig, AuthMethod};
+use crate::cluster::ClusterNode;
 use crate::error::ConfigError;
 use crate::hooks::Hooks;
 
@@ -463,7 +463,7 @@ pub struct ServerConfig {
     pub debug_commands: bool,
     /// Nodes that `config get cluster` answers, as the first node of a hosted
     /// cluster does. Empty: the command does not exist, as in memcached.
-    pub cluster: Vec<Node>,
+    pub cluster: Vec<ClusterNode>,
     /// Mark of the packets of internet sockets (`-o sock_cookie_id`), for
     /// filters; 0: none. Only Linux has it.
     pub socket_mark: u32,
@@ -560,16 +560,16 @@ impl ServerConfig {
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
         match self.auth.as_ref().map(|auth| auth.method) {
             // A datagram's sender cannot be known.
-            Some(Method::Sasl) if datagrams => {
+            Some(AuthMethod::Sasl) if datagrams => {
                 fail("ERROR: Cannot enable UDP while using binary SASL authentication.")
             }
-            Some(Method::Text) if datagrams => {
+            Some(AuthMethod::Text) if datagrams => {
                 fail("Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
             }
-            Some(Method::Sasl) if speaks(Protocol::Ascii) => {
+            Some(AuthMethod::Sasl) if speaks(Protocol::Ascii) => {
                 fail("ERROR: You cannot allow the ASCII protocol while using SASL.")
             }
-            Some(Method::Text) if speaks(Protocol::Binary) => {
+            Some(AuthMethod::Text) if speaks(Protocol::Binary) => {
                 fail("ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
             }
             _ => Ok(()),

@@ -25,7 +25,7 @@ pub enum Stop {
 }
 
 /// Shared by the listener, the workers and their sessions.
-pub struct Context {
+pub struct ServerState {
     /// The cache that is served.
     pub cache: Arc<Cache>,
     /// The settings at start.
@@ -49,7 +49,7 @@ pub struct Context {
     describe: OnceLock<fn(i32) -> [String; 2]>,
 }
 
-impl Context {
+impl ServerState {
     /// A context for `config.threads` workers.
     ///
     /// # Errors

@@ -1,18 +1,18 @@
 //! Carries out a request: calls the cache, hands the answer to the encoder.
 
-use crate::cache::{Cache, Deleted, StoreRequest, Value};
+use crate::cache::{Cache, Deleted, StoreRequest, StoreValue};
 use crate::error::DeltaError;
 use crate::reply::Reply;
 use crate::request::{Request, StoreHead};
-use crate::store::Lead;
+use crate::store::LookupHint;
 
 /// Carries out `request` of the client with descriptor `client`.
 #[inline]
 pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut impl Reply) {
     match request {
         Request::Get { key, touch } => {
-            let lead = cache.store().lead(key.bytes());
-            get(cache, *key, lead, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
+            let hint = cache.store().lookup_hint(key.bytes());
+            get(cache, *key, hint, touch.map(|exptime| cache.clock().expiry(exptime)), client, reply);
         }
         Request::Delete { key, compare } => reply.deleted(cache.delete_for(key.bytes(), *compare, client)),
         Request::Touch { key, exptime } => {
@@ -20,14 +20,14 @@ pub fn dispatch(cache: &Cache, request: &Request<'_>, client: i32, reply: &mut i
         }
         Request::Delta(delta) => reply.number(cache.add_delta(delta)),
         Request::MetaGet { key, ask } => {
-            let shown = cache.meta_get(key.bytes(), ask, |hit, tokens| reply.meta_hit(hit, tokens));
+            let shown = cache.meta_get(key.bytes(), ask, |entry, tokens| reply.meta_hit(entry, tokens));
             if shown.is_none() {
                 reply.meta_miss();
             }
         }
         Request::MetaDelete { key, ask } => reply.deleted(cache.meta_delete(key.bytes(), ask)),
         Request::Inspect { key } => {
-            if cache.inspect(key.bytes(), client, |hit| reply.inspected(hit)).is_none() {
+            if cache.inspect(key.bytes(), client, |entry| reply.inspected(entry)).is_none() {
                 reply.meta_miss();
             }
         }
@@ -50,12 +50,12 @@ pub fn miss(request: &Request<'_>, reply: &mut impl Reply) {
 pub(crate) fn get(
     cache: &Cache,
     key: crate::request::Key<'_>,
-    lead: Lead,
+    hint: LookupHint,
     touch: Option<u32>,
     client: i32,
     reply: &mut impl Reply,
 ) {
-    if cache.fetch_at(key.bytes(), lead, None, touch, client, |hit| reply.hit(hit)).is_none() {
+    if cache.fetch_at(key.bytes(), hint, None, touch, client, |entry| reply.hit(entry)).is_none() {
         reply.miss(key);
     }
 }
@@ -80,7 +80,7 @@ pub fn store_request<'a>(cache: &Cache, head: &StoreHead<'a>, client: i32) -> St
 
 /// Stores a value that is there.
 #[inline]
-pub fn store(cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, reply: &mut impl Reply) {
+pub fn store(cache: &Cache, request: &StoreRequest<'_>, value: StoreValue<'_>, reply: &mut impl Reply) {
     match cache.store_value(request, value) {
         Ok(stored) => reply.stored(&stored),
         Err(error) => reply.refused(error),

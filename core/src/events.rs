@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use crate::cache::{Mode, StoreReply, StoreRequest, Stored};
 use crate::error::AllocError;
-use crate::store::{Item, Lookup, Visit};
+use crate::store::{Item, LockedEntry, Lookup};
 use crate::watch::{WatchHub, kind, push_uri_encoded};
 
 /// A key was looked up.
 #[inline]
-pub fn fetched(hub: &WatchHub, key: &[u8], visit: &Visit<'_>, client: i32) {
+pub fn fetched(hub: &WatchHub, key: &[u8], visit: &LockedEntry<'_>, client: i32) {
     if !hub.wants(kind::FETCHERS) {
         return;
     }

@@ -27,7 +27,7 @@ pub enum Fault {
 
 /// When something goes wrong. All conditions given must hold.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct FaultRule {
     /// What goes wrong.
     pub fault: Fault,
     /// Only this command, by its name on the wire (`get`, `set`, `mg` ...).
@@ -40,7 +40,7 @@ pub struct Rule {
     pub probability: f64,
 }
 
-impl Rule {
+impl FaultRule {
     /// A rule that always holds.
     pub fn new(fault: Fault) -> Self {
         Self { fault, command: None, key: None, times: None, probability: 1.0 }
@@ -49,7 +49,7 @@ impl Rule {
 
 /// Names a rule, to take it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleId(pub u64);
+pub struct FaultRuleId(pub u64);
 
 /// The rules of a cache.
 #[derive(Default)]
@@ -60,7 +60,7 @@ pub struct Faults {
 
 #[derive(Default)]
 struct Rules {
-    list: Vec<(RuleId, Rule, u64)>,
+    list: Vec<(FaultRuleId, FaultRule, u64)>,
     next: u64,
     random: RandomState,
     rolls: u64,
@@ -74,17 +74,17 @@ impl Faults {
     }
 
     /// Adds a rule; earlier ones go first.
-    pub fn add(&self, rule: Rule) -> RuleId {
+    pub fn add(&self, rule: FaultRule) -> FaultRuleId {
         let mut rules = self.rules.lock();
         rules.next += 1;
-        let id = RuleId(rules.next);
+        let id = FaultRuleId(rules.next);
         rules.list.push((id, rule, 0));
         self.armed.store(true, Relaxed);
         id
     }
 
     /// Takes a rule away. `None`: it is not there. Else how often it applied.
-    pub fn remove(&self, id: RuleId) -> Option<u64> {
+    pub fn remove(&self, id: FaultRuleId) -> Option<u64> {
         let mut rules = self.rules.lock();
         let at = rules.list.iter().position(|(other, ..)| *other == id)?;
         let (.., applied) = rules.list.remove(at);
@@ -161,7 +161,11 @@ mod tests {
     #[test]
     fn rules_hold_as_often_as_said() {
         let faults = Faults::default();
-        let id = faults.add(Rule { times: Some(2), command: Some("get".into()), ..Rule::new(Fault::Miss) });
+        let id = faults.add(FaultRule {
+            times: Some(2),
+            command: Some("get".into()),
+            ..FaultRule::new(Fault::Miss)
+        });
         assert!(faults.armed());
         assert_eq!(faults.check("set", b"a"), None);
         assert_eq!(faults.check("get", b"a"), Some(Fault::Miss));
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn probability_is_about_right() {
         let faults = Faults::default();
-        faults.add(Rule { probability: 0.25, ..Rule::new(Fault::Drop) });
+        faults.add(FaultRule { probability: 0.25, ..FaultRule::new(Fault::Drop) });
         let hits = (0..4000).filter(|_| faults.check("get", b"a").is_some()).count();
         assert!((700..1300).contains(&hits), "{hits}");
     }

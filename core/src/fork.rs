@@ -31,9 +31,9 @@ static GIVEN: AtomicU64 = AtomicU64::new(0);
 
 /// The process in which something was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u64);
+pub struct ForkMark(u64);
 
-impl Mark {
+impl ForkMark {
     /// The mark of this process.
     pub fn of_this_process() -> Self {
         let page = page();
@@ -126,16 +126,16 @@ mod tests {
 
     #[test]
     fn a_child_has_a_mark_of_its_own() {
-        let mark = Mark::of_this_process();
+        let mark = ForkMark::of_this_process();
         assert!(mark.holds());
-        assert_eq!(mark, Mark::of_this_process());
+        assert_eq!(mark, ForkMark::of_this_process());
         #[expect(unsafe_code, reason = "the test forks")]
         // SAFETY: the child only reads and writes atomics and leaves by _exit.
         let child = unsafe { libc::fork() };
         assert_ne!(child, -1);
         if child == 0 {
             let before = mark.holds();
-            let own = Mark::of_this_process();
+            let own = ForkMark::of_this_process();
             let good = !before && own != mark && own.holds() && !mark.holds();
             #[expect(unsafe_code, reason = "the test's child ends")]
             // SAFETY: ends the child at once.

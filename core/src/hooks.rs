@@ -23,7 +23,7 @@ pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
 /// Functions that a server calls, on its own threads.
 ///
 /// They must not stop the server and wait for it: they would wait for
-/// themselves. [`crate::context::Context::request_stop`] is allowed.
+/// themselves. [`crate::context::ServerState::request_stop`] is allowed.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Takes the log in place of standard error, lines of a server that has not

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, Stored, Value};
+use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
 use crate::config::KEY_MAX;
 use crate::error::{AllocError, DeltaError, StoreError};
-use crate::store::{Disturbed, Header, Hit, Item, Lead, Moment, Uses, bit};
+use crate::store::{AccessBatch, EntryRef, Header, Item, LookupHint, ReadConflict, TimeSnapshot, bit};
 
 /// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
 /// for at once: the processor finds several addresses at a time, if it has nothing
@@ -17,7 +17,7 @@ const AHEAD: usize = 16;
 
 /// What there is to know of an item beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct ItemInfo {
     /// Client flags.
     pub flags: u32,
     /// CAS; 0 if the cache keeps none.
@@ -34,27 +34,27 @@ pub struct Info {
     pub stale: bool,
 }
 
-impl Info {
+impl ItemInfo {
     /// Of an item at this moment.
-    pub fn new(item: Item<'_>, moment: &Moment) -> Self {
-        Self::tell(item.header(), item.flags(), moment)
+    pub fn new(item: Item<'_>, time: &TimeSnapshot) -> Self {
+        Self::tell(item.header(), item.flags(), time)
     }
 
     /// Of an item that was found.
-    pub fn of(hit: &Hit<'_>) -> Self {
-        Self::tell(hit.header(), hit.flags(), hit.moment())
+    pub fn of(entry: &EntryRef<'_>) -> Self {
+        Self::tell(entry.header(), entry.flags(), entry.time())
     }
 
-    fn tell(header: &Header, flags: u32, moment: &Moment) -> Self {
+    fn tell(header: &Header, flags: u32, time: &TimeSnapshot) -> Self {
         let ttl = match header.expiry() {
             0 => None,
-            expiry => Some(expiry.saturating_sub(moment.now)),
+            expiry => Some(expiry.saturating_sub(time.now)),
         };
         Self {
             flags,
             cas: header.cas(),
             ttl,
-            idle: moment.idle(header),
+            idle: time.idle(header),
             length: header.length() as usize,
             fetched: header.has(bit::FETCHED),
             stale: header.has(bit::STALE),
@@ -105,7 +105,7 @@ impl Cache {
 
     /// Appends the value of `key` to `to`. `false`: there is none.
     pub fn get_into(&self, key: &[u8], to: &mut Vec<u8>) -> bool {
-        is_key(key) && self.fetch(key, None, 0, |hit| hit.copy_to(to)).is_some()
+        is_key(key) && self.fetch(key, None, 0, |entry| entry.copy_to(to)).is_some()
     }
 
     /// Shows the values of `keys` to `found`, each with the position of its key,
@@ -117,51 +117,51 @@ impl Cache {
     /// must not use the cache.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &[u8])) {
         let mut joined = Vec::new();
-        self.fetch_many(keys, |index, hit| hit.show(&mut joined, |value| found(index, value)));
+        self.fetch_many(keys, |index, entry| entry.show(&mut joined, |value| found(index, value)));
     }
 
-    /// The same, with all that there is to see of an item. Who was [`Disturbed`] is
+    /// The same, with all that there is to see of an item. Who was [`ReadConflict`] is
     /// called again.
     pub fn fetch_many<K: AsRef<[u8]>>(
         &self,
         keys: &[K],
-        mut found: impl FnMut(usize, &mut Hit<'_>) -> Result<(), Disturbed>,
+        mut found: impl FnMut(usize, &mut EntryRef<'_>) -> Result<(), ReadConflict>,
     ) {
         let store = self.store();
-        let mut uses = Uses::default();
+        let mut uses = AccessBatch::default();
         // Group by group: the index lines of one are asked for, then the items of
         // the one before, whose lines have come, and the one before that is read.
         let group = |number: usize| number * AHEAD..keys.len().min(number.saturating_add(1) * AHEAD);
-        let mut leads = [[Lead::from(0); AHEAD]; 3];
+        let mut hints = [[LookupHint::from(0); AHEAD]; 3];
         for number in 0..keys.len().div_ceil(AHEAD) + 2 {
             let asked = keys.get(group(number)).unwrap_or_default();
-            let place = &mut leads[number % 3][..asked.len()];
-            place.iter_mut().zip(asked).for_each(|(lead, key)| *lead = store.lead(key.as_ref()));
-            place.iter().for_each(|lead| store.prefetch(lead));
+            let place = &mut hints[number % 3][..asked.len()];
+            place.iter_mut().zip(asked).for_each(|(hint, key)| *hint = store.lookup_hint(key.as_ref()));
+            place.iter().for_each(|hint| store.prefetch(hint));
             let Some(before) = number.checked_sub(1) else { continue };
-            let place = &mut leads[before % 3][..group(before).len()];
-            place.iter_mut().for_each(|lead| store.look(lead));
-            place.iter().for_each(|lead| store.prefetch_item(lead));
+            let place = &mut hints[before % 3][..group(before).len()];
+            place.iter_mut().for_each(|hint| store.locate_hint(hint));
+            place.iter().for_each(|hint| store.prefetch_item(hint));
             let Some(ready) = before.checked_sub(1) else { continue };
-            for (index, &lead) in group(ready).zip(&leads[ready % 3]) {
+            for (index, &hint) in group(ready).zip(&hints[ready % 3]) {
                 let Some(key) = keys.get(index).map(AsRef::as_ref).filter(|key| is_key(key)) else {
                     continue;
                 };
                 if uses.is_full() {
-                    store.note(&mut uses);
+                    store.record_accesses(&mut uses);
                 }
-                self.fetch_at(key, lead, Some(&mut uses), None, 0, |hit| found(index, hit));
+                self.fetch_at(key, hint, Some(&mut uses), None, 0, |entry| found(index, entry));
             }
         }
-        store.note(&mut uses);
+        store.record_accesses(&mut uses);
     }
 
     /// What there is to know of `key` beside its value. That is no use of it.
-    pub fn info(&self, key: &[u8]) -> Option<Info> {
+    pub fn info(&self, key: &[u8]) -> Option<ItemInfo> {
         if !is_key(key) {
             return None;
         }
-        self.inspect(key, 0, |hit| Ok(Info::of(hit)))
+        self.inspect(key, 0, |entry| Ok(ItemInfo::of(entry)))
     }
 
     /// Stores `value` under `key`, whatever is there.
@@ -211,7 +211,7 @@ impl Cache {
             return Err(StoreError::BadKey);
         }
         let request = StoreRequest { mode, expiry: self.expires(ttl), ..StoreRequest::new(key) };
-        match self.store_value(&request, Value::Bytes(value)) {
+        match self.store_value(&request, StoreValue::Bytes(value)) {
             Ok(reply) => Ok(reply.stored == Stored::Stored),
             Err(AllocError::TooLarge) => Err(StoreError::TooLarge),
             Err(AllocError::NoMemory) => Err(StoreError::NoMemory),
@@ -250,7 +250,7 @@ impl Cache {
     ///
     /// # Errors
     /// If there is none, or it is no number.
-    pub fn increment(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
+    pub fn incr(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
         self.count(key, true, delta)
     }
 
@@ -258,7 +258,7 @@ impl Cache {
     ///
     /// # Errors
     /// If there is none, or it is no number.
-    pub fn decrement(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
+    pub fn decr(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
         self.count(key, false, delta)
     }
 
@@ -276,8 +276,8 @@ mod tests {
     use super::*;
     use crate::admin::each_stat;
     use crate::config::CacheConfig;
-    use crate::context::Context;
-    use crate::walk::Walk;
+    use crate::context::ServerState;
+    use crate::scan::Scan;
     use std::sync::Arc;
 
     fn cache() -> Arc<Cache> {
@@ -306,12 +306,12 @@ mod tests {
         assert_eq!(cache.append(b"a", b"2"), Ok(true));
         assert_eq!(cache.prepend(b"a", b"3"), Ok(true));
         assert_eq!(cache.get(b"a").as_deref(), Some(&b"312"[..]));
-        assert_eq!(cache.increment(b"a", 8), Ok(320));
-        assert_eq!(cache.decrement(b"a", 1000), Ok(0));
+        assert_eq!(cache.incr(b"a", 8), Ok(320));
+        assert_eq!(cache.decr(b"a", 1000), Ok(0));
         assert!(cache.delete(b"a"));
         assert!(!cache.delete(b"a"));
         assert_eq!(cache.get(b"a"), None);
-        assert_eq!(cache.increment(b"a", 1), Err(DeltaError::NotFound));
+        assert_eq!(cache.incr(b"a", 1), Err(DeltaError::NotFound));
     }
 
     #[test]
@@ -352,8 +352,8 @@ mod tests {
         }
         // What a further use leaves is shown with it.
         cache.clock().advance(10).unwrap();
-        cache.fetch_many(&keys, |_, hit| {
-            idle += Info::of(hit).idle;
+        cache.fetch_many(&keys, |_, entry| {
+            idle += ItemInfo::of(entry).idle;
             Ok(())
         });
         assert_eq!(idle, 0);
@@ -393,7 +393,7 @@ mod tests {
             expiry: cache.expires(Duration::from_secs(9).into()),
             ..StoreRequest::new(b"a")
         };
-        assert!(cache.store_value(&request, Value::Bytes(b"one")).is_ok());
+        assert!(cache.store_value(&request, StoreValue::Bytes(b"one")).is_ok());
         cache.clock().advance(2).unwrap();
         let info = cache.info(b"a").unwrap_or_else(|| unreachable!("it was stored"));
         assert_eq!((info.flags, info.ttl, info.idle, info.length), (7, Some(7), 2, 3));
@@ -410,11 +410,11 @@ mod tests {
         for n in 0..2000 {
             assert_eq!(cache.set(format!("key{n}").as_bytes(), b"", Ttl::Never), Ok(()));
         }
-        let (mut walk, mut keys, mut steps) = (Walk::default(), Vec::new(), 0);
-        while walk.step(&cache, 50, |item, _| keys.push(item.key().to_vec())) {
+        let (mut scan, mut keys, mut steps) = (Scan::default(), Vec::new(), 0);
+        while scan.advance(&cache, 50, |item, _| keys.push(item.key().to_vec())) {
             steps += 1;
         }
-        assert!(walk.is_done(&cache) && steps > 10);
+        assert!(scan.is_done(&cache) && steps > 10);
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), 2000);
@@ -424,7 +424,7 @@ mod tests {
     fn statistics_are_the_programs_too() {
         let cache = cache();
         assert_eq!(cache.set(b"a", b"1", Ttl::Never), Ok(()));
-        let context = Context::of_cache(Arc::clone(&cache));
+        let context = ServerState::of_cache(Arc::clone(&cache));
         for (group, name, expected) in
             [("", "curr_items", "1"), ("settings", "num_threads", "0"), ("items", "items:1:number", "1")]
         {

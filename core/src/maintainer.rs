@@ -176,7 +176,7 @@ impl<'a> Rounds<'a> {
                 // The clock was moved back.
                 self.next_crawl = now;
             }
-            self.tidy();
+            self.shrink_to_limit();
             let grew = self.prefault();
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {
@@ -214,11 +214,11 @@ impl<'a> Rounds<'a> {
     }
 
     /// Keeps to a limit that was lowered.
-    fn tidy(&self) {
+    fn shrink_to_limit(&self) {
         while self.store.shrinks() && !self.state.stop.load(Relaxed) {
             let before = self.store.totals().usage.malloced;
             for shard in 0..self.store.shard_count() {
-                self.store.tidy(shard);
+                self.store.shrink_to_limit(shard);
             }
             if self.store.totals().usage.malloced == before {
                 // Too much is in use; the next round tries again.

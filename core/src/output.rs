@@ -20,7 +20,7 @@ const SLICES: usize = 64;
 
 /// Bytes that one step of a session appends, statistics and dumps apart: the values of
 /// 16 keys that are copied, and their lines.
-const STEP: usize = 16 * (crate::store::COPY_MAX + 512);
+const STEP: usize = 16 * (crate::store::INLINE_COPY_MAX + 512);
 
 struct Pin {
     /// Offset in `bytes` before which the value goes; `head <= at <= bytes.len()`.

@@ -1,19 +1,19 @@
 //! Where answers go: an encoder of one wire implements this, dispatch calls it.
 //! Nothing here knows a wire; values come as entries of the store.
 
-use crate::cache::{Deleted, Number, StoreReply, Tokens};
+use crate::cache::{Deleted, MetaState, Number, StoreReply};
 use crate::error::{AllocError, DeltaError};
 use crate::request::Key;
-use crate::store::{Disturbed, Hit};
+use crate::store::{EntryRef, ReadConflict};
 
 /// A sink of answers. Each request is answered by exactly one call that is not
-/// [`Disturbed`]; one that is leaves nothing behind.
+/// [`ReadConflict`]; one that is leaves nothing behind.
 pub trait Reply {
     /// A read found an item. Its shard may be locked: copy or pin, and return.
     ///
     /// # Errors
-    /// [`Disturbed`].
-    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed>;
+    /// [`ReadConflict`].
+    fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict>;
 
     /// A read found nothing.
     fn miss(&mut self, key: Key<'_>);
@@ -36,8 +36,8 @@ pub trait Reply {
     /// A meta get found an item. Its shard may be locked.
     ///
     /// # Errors
-    /// [`Disturbed`].
-    fn meta_hit(&mut self, hit: &mut Hit<'_>, tokens: Tokens) -> Result<(), Disturbed>;
+    /// [`ReadConflict`].
+    fn meta_hit(&mut self, entry: &mut EntryRef<'_>, tokens: MetaState) -> Result<(), ReadConflict>;
 
     /// A meta get or inspection found nothing.
     fn meta_miss(&mut self);
@@ -45,6 +45,6 @@ pub trait Reply {
     /// An inspection found an item. Its shard may be locked.
     ///
     /// # Errors
-    /// [`Disturbed`].
-    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed>;
+    /// [`ReadConflict`].
+    fn inspected(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict>;
 }

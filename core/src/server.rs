@@ -14,9 +14,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cache::Cache;
-use crate::cluster::Node;
+use crate::cluster::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
-use crate::context::{Context, Stop};
+use crate::context::{ServerState, Stop};
 use crate::error::{StartError, StopError};
 use crate::net::block_signals;
 use crate::net::limits;
@@ -60,7 +60,7 @@ impl fmt::Display for BoundAddress {
 ///
 /// All methods may be called from any thread but the server's own.
 pub struct Server {
-    context: Arc<Context>,
+    context: Arc<ServerState>,
     addresses: Vec<BoundAddress>,
     deadline: Arc<Deadline>,
     settler: Arc<Settler>,
@@ -101,7 +101,7 @@ impl Server {
     }
 
     fn serve(config: ServerConfig, cache: Arc<Cache>, tls: Option<Tls>) -> Result<Self, StartError> {
-        let context = Arc::new(Context::new(cache, config)?);
+        let context = Arc::new(ServerState::new(cache, config)?);
         if let Some(tls) = tls {
             context.set_tls(tls);
         }
@@ -123,14 +123,14 @@ impl Server {
         }
 
         log_classes(&context);
-        let (mut acceptor, census) =
+        let (mut acceptor, limit) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
         for number in 0..context.workers.len() {
             let (worker, mailbox) =
-                Worker::new(number, Arc::clone(&context), Arc::clone(&census), Arc::clone(&deadline))
+                Worker::new(number, Arc::clone(&context), Arc::clone(&limit), Arc::clone(&deadline))
                     .map_err(StartError::System)?;
             workers.push(worker);
             mailboxes.push(mailbox);
@@ -141,17 +141,17 @@ impl Server {
             }
         }
         let bells = mailboxes.clone();
-        let settler = Arc::new(Settler::new(Arc::clone(&census), mailboxes.clone()));
-        let listener = Arc::clone(&census);
+        let settler = Arc::new(Settler::new(Arc::clone(&limit), mailboxes.clone()));
+        let listener = Arc::clone(&limit);
         context.on_describe(crate::net::names::describe);
         let threads = Threads::default();
         let (shared, latest) = (Arc::clone(&threads.shared), Arc::clone(&deadline));
         context.on_stop(move |how| {
             let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
             told_to_end(&shared, from);
-            listener.bell.ring();
+            listener.waker.wake();
             for mailbox in &bells {
-                mailbox.ring();
+                mailbox.wake();
             }
         });
         acceptor.serve_by(mailboxes);
@@ -191,7 +191,7 @@ impl Server {
     }
 
     /// Counters, switches and connections.
-    pub fn context(&self) -> &Arc<Context> {
+    pub fn context(&self) -> &Arc<ServerState> {
         &self.context
     }
 
@@ -224,7 +224,7 @@ impl Server {
 
     /// Replaces the nodes that auto-discovery clients are told; an empty list
     /// turns the command off. Returns the version of the new list.
-    pub fn set_cluster_nodes(&self, nodes: &[Node]) -> u64 {
+    pub fn set_cluster_nodes(&self, nodes: &[ClusterNode]) -> u64 {
         self.context.cluster.set_nodes(nodes)
     }
 
@@ -264,7 +264,7 @@ impl Server {
     }
 
     /// Blocks until the server has stopped, by [`Server::stop`], by the
-    /// `shutdown` command or by [`Context::request_stop`].
+    /// `shutdown` command or by [`ServerState::request_stop`].
     ///
     /// # Errors
     /// As [`Server::stop`].
@@ -420,7 +420,7 @@ fn cache_settings(config: &ServerConfig) -> CacheConfig {
 }
 
 /// The slab classes as memcached logs them at -vv.
-fn log_classes(context: &Context) {
+fn log_classes(context: &ServerState) {
     for (number, (size, per_page)) in context.cache.store().class_sizes().into_iter().enumerate().skip(1) {
         context.log(2, || format!("slab class {number:3}: chunk size {size:9} perslab {per_page:7}"));
     }

@@ -13,13 +13,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
-use memcache_core::context::Context;
-use memcache_core::local::Ttl;
-use memcache_core::output::Output;
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::session::{Env, Next, Session};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Next, Session};
+use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, TlsMode, Ttl};
 
 /// Threads that can be told apart.
 const THREADS: usize = 1024;
@@ -190,7 +188,7 @@ fn counted(rounds: u64) -> std::ops::Range<u64> {
 fn sessions_do_not_allocate() {
     let config = ServerConfig { cache: config(), threads: 1, ..ServerConfig::default() };
     let cache = Cache::new(config.cache.clone()).unwrap();
-    let context = Context::new(Arc::clone(&cache), config).unwrap();
+    let context = ServerState::new(Arc::clone(&cache), config).unwrap();
     let mut output = Output::new();
     let mut run = |session: &mut Session, text: &[u8]| {
         let mut used = 0;

@@ -6,11 +6,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use memcache_core::cluster::{Node, TEXT_MAX};
-use memcache_core::config::{Listen, ServerConfig};
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::cluster::TEXT_MAX;
+use memcache_core::{BoundAddress, ClusterNode, Listen, Server, ServerConfig};
 
-fn nodes(list: &[&str]) -> Vec<Node> {
+fn nodes(list: &[&str]) -> Vec<ClusterNode> {
     list.iter().map(|text| text.parse().unwrap()).collect()
 }
 

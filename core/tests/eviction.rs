@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, MIB};
-use memcache_core::local::Ttl;
+use memcache_core::internal::config::MIB;
+use memcache_core::{Cache, CacheConfig, Ttl};
 
 const LIMIT: usize = 32 * MIB;
 

@@ -4,15 +4,13 @@
 
 use std::time::Duration;
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::faults::{Fault, Rule};
-use memcache_core::output::Output;
-use memcache_core::session::{CloseReason, Env, Next, Session};
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{CloseReason, Env, Next, Session};
+use memcache_core::{Cache, CacheConfig, Fault, FaultRule, Protocol, ServerConfig};
 
 struct Client {
-    context: Context,
+    context: ServerState,
     session: Session,
 }
 
@@ -20,12 +18,12 @@ impl Client {
     fn new() -> Self {
         let cache = Cache::new(CacheConfig::default()).unwrap();
         Self {
-            context: Context::new(cache, ServerConfig::default()).unwrap(),
+            context: ServerState::new(cache, ServerConfig::default()).unwrap(),
             session: Session::new(Protocol::Ascii),
         }
     }
 
-    fn rule(&self, rule: Rule) {
+    fn rule(&self, rule: FaultRule) {
         self.context.cache.faults().add(rule);
     }
 
@@ -50,11 +48,11 @@ impl Client {
 fn a_miss_hides_an_item_as_often_as_said() {
     let mut client = Client::new();
     assert_eq!(client.answer("set user:1 0 0 1\r\nx\r\n"), "STORED\r\n");
-    client.rule(Rule {
+    client.rule(FaultRule {
         command: Some("get".into()),
         key: Some(b"user:*".to_vec()),
         times: Some(1),
-        ..Rule::new(Fault::Miss)
+        ..FaultRule::new(Fault::Miss)
     });
     assert_eq!(client.answer("get user:1\r\n"), "END\r\n");
     assert_eq!(client.answer("get user:1\r\n"), "VALUE user:1 0 1\r\nx\r\nEND\r\n");
@@ -63,16 +61,16 @@ fn a_miss_hides_an_item_as_often_as_said() {
 #[test]
 fn an_error_answers_and_swallows_the_value() {
     let mut client = Client::new();
-    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Error("down".into())) });
+    client.rule(FaultRule { times: Some(1), ..FaultRule::new(Fault::Error("down".into())) });
     assert_eq!(client.answer("set a 0 0 1\r\nx\r\nget a\r\n"), "SERVER_ERROR down\r\nEND\r\n");
-    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Error("down".into())) });
+    client.rule(FaultRule { times: Some(1), ..FaultRule::new(Fault::Error("down".into())) });
     assert_eq!(client.answer("get a\r\nget a\r\n"), "SERVER_ERROR down\r\nEND\r\n");
 }
 
 #[test]
 fn a_drop_closes_without_an_answer() {
     let mut client = Client::new();
-    client.rule(Rule { command: Some("mg".into()), ..Rule::new(Fault::Drop) });
+    client.rule(FaultRule { command: Some("mg".into()), ..FaultRule::new(Fault::Drop) });
     let (_, _, next) = client.say("mg a\r\n");
     assert_eq!(next, Next::Abort(CloseReason::Error));
 }
@@ -81,7 +79,7 @@ fn a_drop_closes_without_an_answer() {
 fn a_delay_happens_once_and_then_the_command_is_carried_out() {
     let mut client = Client::new();
     let time = Duration::from_millis(250);
-    client.rule(Rule { command: Some("delete".into()), ..Rule::new(Fault::Delay(time)) });
+    client.rule(FaultRule { command: Some("delete".into()), ..FaultRule::new(Fault::Delay(time)) });
     let (answer, used, next) = client.say("delete a\r\n");
     assert_eq!((answer.as_str(), used, next), ("", 0, Next::Sleep(time)));
     let (answer, used, next) = client.say("delete a\r\n");
@@ -93,7 +91,7 @@ fn a_delay_happens_once_and_then_the_command_is_carried_out() {
 fn a_miss_is_answered_in_the_words_of_each_command() {
     let mut client = Client::new();
     assert_eq!(client.answer("set n 0 0 1\r\n5\r\n"), "STORED\r\n");
-    client.rule(Rule::new(Fault::Miss));
+    client.rule(FaultRule::new(Fault::Miss));
     for (command, answer) in [
         ("get n", "END"),
         ("gat 0 n", "END"),
@@ -118,7 +116,7 @@ fn a_miss_is_answered_in_the_words_of_each_command() {
 fn a_rule_for_gat_leaves_get_alone() {
     let mut client = Client::new();
     assert_eq!(client.answer("set n 0 0 1\r\n5\r\n"), "STORED\r\n");
-    client.rule(Rule { command: Some("gat".into()), ..Rule::new(Fault::Miss) });
+    client.rule(FaultRule { command: Some("gat".into()), ..FaultRule::new(Fault::Miss) });
     assert_eq!(client.answer("get n\r\ngat 0 n\r\n"), "VALUE n 0 1\r\n5\r\nEND\r\nEND\r\n");
 }
 
@@ -130,7 +128,7 @@ fn a_truncated_reply_ends_where_said_and_the_connection_with_it() {
     {
         let mut client = Client::new();
         client.answer(&format!("set big 0 0 100000\r\n{value}\r\n"));
-        client.rule(Rule { command: Some("get".into()), ..Rule::new(Fault::Truncate(after)) });
+        client.rule(FaultRule { command: Some("get".into()), ..FaultRule::new(Fault::Truncate(after)) });
         let (answer, used, next) = client.say("get big\r\ndelete big\r\n");
         assert_eq!((answer.as_str(), used, next), (kept, 9, Next::Close(CloseReason::Error)));
         // What follows in the pipeline was not carried out.
@@ -141,7 +139,7 @@ fn a_truncated_reply_ends_where_said_and_the_connection_with_it() {
 #[test]
 fn what_a_pipeline_answered_before_a_truncated_reply_is_sent() {
     let mut client = Client::new();
-    client.rule(Rule { key: Some(b"b".to_vec()), ..Rule::new(Fault::Truncate(3)) });
+    client.rule(FaultRule { key: Some(b"b".to_vec()), ..FaultRule::new(Fault::Truncate(3)) });
     let (answer, _, next) = client.say("set a 0 0 1\r\nx\r\nget a b\r\nget a\r\n");
     assert_eq!(answer, "STORED\r\nVALUE a 0 1\r\nx\r\nEND");
     assert_eq!(next, Next::Close(CloseReason::Error));
@@ -151,13 +149,13 @@ fn what_a_pipeline_answered_before_a_truncated_reply_is_sent() {
 fn a_reply_is_truncated_while_its_command_is_still_coming() {
     let mut client = Client::new();
     client.answer("set a 0 0 1\r\nx\r\n");
-    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Truncate(30)) });
+    client.rule(FaultRule { times: Some(1), ..FaultRule::new(Fault::Truncate(30)) });
     // A line that long is answered key by key; each takes 16 bytes.
     let keys = "a ".repeat(2000);
     let (first, used, next) = client.say(&format!("get {keys}"));
     assert_eq!((first.len(), next), (30, Next::Close(CloseReason::Error)), "{used}");
     let mut client = Client::new();
-    client.rule(Rule { times: Some(1), ..Rule::new(Fault::Truncate(3)) });
+    client.rule(FaultRule { times: Some(1), ..FaultRule::new(Fault::Truncate(3)) });
     let (first, _, next) = client.say(&format!("get {keys}"));
     assert_eq!((first.as_str(), next), ("", Next::Input));
     let (rest, _, next) = client.say("a\r\n");
@@ -167,7 +165,7 @@ fn a_reply_is_truncated_while_its_command_is_still_coming() {
 #[test]
 fn a_store_is_truncated_once_its_value_is_there() {
     let mut client = Client::new();
-    client.rule(Rule { command: Some("set".into()), ..Rule::new(Fault::Truncate(2)) });
+    client.rule(FaultRule { command: Some("set".into()), ..FaultRule::new(Fault::Truncate(2)) });
     let (answer, used, next) = client.say("set a 0 0 4\r\nab");
     assert_eq!((answer.as_str(), used, next), ("", 15, Next::Input));
     let (answer, _, next) = client.say("cd\r\n");
@@ -178,7 +176,7 @@ fn a_store_is_truncated_once_its_value_is_there() {
 #[test]
 fn a_reply_shorter_than_what_may_be_sent_is_whole_and_the_last() {
     let mut client = Client::new();
-    client.rule(Rule { command: Some("delete".into()), ..Rule::new(Fault::Truncate(500)) });
+    client.rule(FaultRule { command: Some("delete".into()), ..FaultRule::new(Fault::Truncate(500)) });
     let (answer, used, next) = client.say("delete a\r\nget a\r\n");
     assert_eq!((answer.as_str(), used, next), ("NOT_FOUND\r\n", 10, Next::Close(CloseReason::Error)));
 }

@@ -8,36 +8,36 @@ mod dialogue;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
-use memcache_core::cache::Cache;
-use memcache_core::cluster::Node;
-use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig, TlsMode};
-use memcache_core::context::{Context, Stop};
-use memcache_core::local::Ttl;
-use memcache_core::server::Server;
-use memcache_core::session::{Next, Session};
+use memcache_core::internal::auth::Users;
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::session::{Next, Session};
+use memcache_core::{
+    AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Listen, Passwords, Protocol, Server,
+    ServerConfig, Stop, TlsMode, Ttl,
+};
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
 
 /// A server with one item, `door`, whose value is `treasure`.
-fn context(method: Method) -> Context {
+fn context(method: AuthMethod) -> ServerState {
     let cache = Cache::new(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() }).unwrap();
     cache.set(b"door", b"treasure", Ttl::Never).unwrap();
     cache.set(b"number", b"7", Ttl::Never).unwrap();
     let passwords = Passwords::List(vec![(b"ann".to_vec(), b"secret".to_vec())]);
     let config = ServerConfig {
         auth: Some(AuthConfig { method, passwords }),
-        cluster: vec![Node::new("treasure.example", None, 11211).unwrap()],
+        cluster: vec![ClusterNode::new("treasure.example", None, 11211).unwrap()],
         shutdown_enabled: true,
         debug_commands: true,
         threads: 1,
         ..ServerConfig::default()
     };
-    Context::new(cache, config).unwrap()
+    ServerState::new(cache, config).unwrap()
 }
 
 /// What a session answers to `input`, and whether it goes on.
-fn say(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
+fn say(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
     let (answer, next) = dialogue::talk(context, session, input);
     (answer, next == Next::Input)
 }
@@ -125,7 +125,7 @@ fn commands() -> Vec<Vec<u8>> {
 }
 
 /// What must be as it was.
-fn untouched(context: &Context) -> bool {
+fn untouched(context: &ServerState) -> bool {
     let cache: &Arc<Cache> = &context.cache;
     let totals = cache.store().totals();
     cache.get(b"door").as_deref() == Some(&b"treasure"[..])
@@ -144,7 +144,7 @@ fn untouched(context: &Context) -> bool {
 
 #[test]
 fn strangers_learn_nothing_and_change_nothing() {
-    for method in [Method::Sasl, Method::Text] {
+    for method in [AuthMethod::Sasl, AuthMethod::Text] {
         let context = context(method);
         for protocol in PROTOCOLS {
             for command in commands() {
@@ -170,7 +170,7 @@ fn strangers_learn_nothing_and_change_nothing() {
 
 #[test]
 fn who_proves_it_comes_in_and_stays_in() {
-    let context = context(Method::Text);
+    let context = context(AuthMethod::Text);
     let mut session = Session::new(Protocol::Ascii);
     assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann secret\r\n").0, b"STORED\r\n");
     assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
@@ -178,7 +178,7 @@ fn who_proves_it_comes_in_and_stays_in() {
     assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann wrong!\r\n").0, b"STORED\r\n");
     assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
 
-    let context = self::context(Method::Sasl);
+    let context = self::context(AuthMethod::Sasl);
     let mut session = Session::new(Protocol::Binary);
     let (answer, open) = say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0secret"));
     assert!(open && answer.ends_with(b"Authenticated"));
@@ -196,7 +196,7 @@ fn who_proves_it_comes_in_and_stays_in() {
 
 #[test]
 fn what_one_has_proved_counts_for_him_alone() {
-    let context = context(Method::Text);
+    let context = context(AuthMethod::Text);
     let (mut one, mut other) = (Session::new(Protocol::Ascii), Session::new(Protocol::Ascii));
     say(&context, &mut one, b"set x 0 0 10\r\nann secret\r\n");
     assert_eq!(say(&context, &mut other, b"get door\r\n").0, b"CLIENT_ERROR unauthenticated\r\n");
@@ -207,8 +207,9 @@ fn passwords_are_read_again() {
     let file = std::env::temp_dir().join(format!("mcrs-passwords-{}", std::process::id()));
     std::fs::write(&file, "ann:one\n").unwrap();
     let cache = Cache::new(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() }).unwrap();
-    let auth = AuthConfig { method: Method::Text, passwords: Passwords::File(file.clone()) };
-    let context = Context::new(cache, ServerConfig { auth: Some(auth), ..ServerConfig::default() }).unwrap();
+    let auth = AuthConfig { method: AuthMethod::Text, passwords: Passwords::File(file.clone()) };
+    let context =
+        ServerState::new(cache, ServerConfig { auth: Some(auth), ..ServerConfig::default() }).unwrap();
     let answer = |password: &str| {
         let line = format!("set x 0 0 7\r\nann {password}\r\n");
         say(&context, &mut Session::new(Protocol::Ascii), line.as_bytes()).0
@@ -233,8 +234,8 @@ fn files_for_sasl_may_hold_other_lines() {
     let file = std::env::temp_dir().join(format!("mcrs-sasl-{}", std::process::id()));
     std::fs::write(&file, "# the users\n\nann:one\r\n").unwrap();
     let config = |method| AuthConfig { method, passwords: Passwords::File(file.clone()) };
-    assert!(Users::new(config(Method::Text)).is_err());
-    let users = Users::new(config(Method::Sasl)).unwrap();
+    assert!(Users::new(config(AuthMethod::Text)).is_err());
+    let users = Users::new(config(AuthMethod::Sasl)).unwrap();
     assert!(users.admits(b"ann", b"one") && !users.admits(b"# the users", b""));
     // It is read for each attempt.
     std::fs::write(&file, "ann:two\n").unwrap();
@@ -245,7 +246,7 @@ fn files_for_sasl_may_hold_other_lines() {
 
 #[test]
 fn little_is_kept_for_strangers() {
-    let context = context(Method::Text);
+    let context = context(AuthMethod::Text);
     let line = format!("set {} 0 0 16384\r\n", "x".repeat(60_000));
     let (answer, open) = say(&context, &mut Session::new(Protocol::Ascii), line.as_bytes());
     assert!(answer.is_empty() && !open);
@@ -257,10 +258,10 @@ fn no_listener_leads_past_the_gate() {
         |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol, tls: TlsMode::Off }];
     let udp = || vec![Listen::Udp { addr: ([127, 0, 0, 1], 0).into() }];
     for (method, listen) in [
-        (Method::Sasl, listen(Protocol::Ascii)),
-        (Method::Text, listen(Protocol::Binary)),
-        (Method::Sasl, udp()),
-        (Method::Text, udp()),
+        (AuthMethod::Sasl, listen(Protocol::Ascii)),
+        (AuthMethod::Text, listen(Protocol::Binary)),
+        (AuthMethod::Sasl, udp()),
+        (AuthMethod::Text, udp()),
     ] {
         let passwords = Passwords::List(Vec::new());
         let auth = Some(AuthConfig { method, passwords });

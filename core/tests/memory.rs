@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, MIB};
-use memcache_core::local::Ttl;
+use memcache_core::internal::config::MIB;
+use memcache_core::{Cache, CacheConfig, Ttl};
 
 /// Memory of the cache.
 const LIMIT: usize = 64 * MIB;

@@ -9,29 +9,26 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::Protocol;
-use memcache_core::config::{CacheConfig, Listen, MIB, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::local::Ttl;
-use memcache_core::output::Output;
-use memcache_core::protocol::binary;
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::session::{Env, Next, Session};
-use memcache_core::turn;
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::protocol::binary;
+use memcache_core::internal::session::{Env, Next, Session};
+use memcache_core::internal::turn;
+use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use dialogue::talk;
 
-fn context_of(config: ServerConfig) -> Context {
-    Context::new(Cache::new(config.cache.clone()).unwrap(), config).unwrap()
+fn context_of(config: ServerConfig) -> ServerState {
+    ServerState::new(Cache::new(config.cache.clone()).unwrap(), config).unwrap()
 }
 
-fn context() -> Context {
+fn context() -> ServerState {
     context_of(ServerConfig { threads: 1, ..ServerConfig::default() })
 }
 
 /// Visits that `input` takes, and what was answered.
-fn visits(context: &Context, input: &[u8]) -> (usize, Vec<u8>) {
+fn visits(context: &ServerState, input: &[u8]) -> (usize, Vec<u8>) {
     let (mut session, mut answer) = (Session::new(Protocol::Negotiating), Vec::new());
     let (mut rest, mut visits) = (input, 0);
     loop {

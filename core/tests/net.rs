@@ -17,13 +17,11 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWr
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::config::{Listen, Protocol, ServerConfig};
-use memcache_core::context::{ConnState, Stop, WorkerStats};
-use memcache_core::error::StopError;
-use memcache_core::faults::{Fault, Rule};
-use memcache_core::hooks::Hooks;
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::context::{ConnState, WorkerStats};
+use memcache_core::{
+    AuthConfig, AuthMethod, BoundAddress, Fault, FaultRule, Hooks, Listen, Passwords, Protocol, Server,
+    ServerConfig, Stop, StopError,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A test that counts what the process holds keeps the others out.
@@ -735,7 +733,7 @@ fn commands_of_each_protocol_are_told_once() {
     let (server, commands) = noting(config());
     // A command that is delayed is read twice.
     let delay = Fault::Delay(Duration::from_millis(1));
-    server.cache().faults().add(Rule { times: Some(2), ..Rule::new(delay) });
+    server.cache().faults().add(FaultRule { times: Some(2), ..FaultRule::new(delay) });
     let mut client = connect(&server);
     let long = format!("get {}\r\n", "key ".repeat(1000));
     for part in ["get a\r\n", "set a 0 60 5\r\nvalue\r\n", "mg a v\r\n", "x\r\n", &long, "quit\r\n"] {
@@ -782,14 +780,14 @@ fn commands_before_a_login_are_told_without_passwords() {
     let _guard = shared();
     let passwords = || Passwords::List(vec![(b"ada".to_vec(), b"secret".to_vec())]);
     let auth = |method| Some(AuthConfig { method, passwords: passwords() });
-    let (server, commands) = noting(ServerConfig { auth: auth(Method::Text), ..config() });
+    let (server, commands) = noting(ServerConfig { auth: auth(AuthMethod::Text), ..config() });
     let client = connect(&server);
     exchange(&client, b"get key\r\n", b"CLIENT_ERROR unauthenticated\r\n");
     (&client).write_all(b"set a 0 0 10\r\nada").unwrap();
     exchange(&client, b" secret\r\n", b"STORED\r\n");
     assert_eq!(*commands.lock().unwrap(), ["get key", "set a 0 0 10"]);
 
-    let (server, commands) = noting(ServerConfig { auth: auth(Method::Sasl), ..config() });
+    let (server, commands) = noting(ServerConfig { auth: auth(AuthMethod::Sasl), ..config() });
     let mut client = connect(&server);
     let login = packet(0x21, b"", b"PLAIN", b"\0ada\0secret");
     client.write_all(&login[..30]).unwrap();

@@ -12,15 +12,16 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
-use memcache_core::cache::{Cache, Mode, StoreRequest, Stored, Value};
-use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::error::StartError;
-use memcache_core::local::Ttl;
-use memcache_core::output::Output;
-use memcache_core::session::{Env, Next, Session, Step};
-use memcache_core::watch::kind;
+use memcache_core::internal::auth::Users;
+use memcache_core::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Next, Session, Step};
+use memcache_core::internal::watch::kind;
+use memcache_core::{
+    AuthConfig, AuthMethod, Cache, CacheConfig, LruMode, Passwords, Protocol, ServerConfig, StartError, Ttl,
+};
 
 use dialogue::talk;
 
@@ -40,8 +41,8 @@ fn get(cache: &Cache, key: &str) -> Option<Vec<u8>> {
     cache.get(key.as_bytes())
 }
 
-fn context() -> Context {
-    Context::new(cache(CacheConfig::default()), ServerConfig::default()).unwrap()
+fn context() -> ServerState {
+    ServerState::new(cache(CacheConfig::default()), ServerConfig::default()).unwrap()
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn a_cas_of_a_refused_store_leaked_into_the_next() {
 #[test]
 fn the_rest_of_a_value_without_memory_ran_as_commands() {
     let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
-    let context = Context::new(cache(config), ServerConfig::default()).unwrap();
+    let context = ServerState::new(cache(config), ServerConfig::default()).unwrap();
     let mut session = Session::new(Protocol::Ascii);
     let value = b"incr no 1\r\n".repeat(64_000);
     let (mut refused, mut stored) = (0, 0);
@@ -243,7 +244,7 @@ fn an_index_as_large_as_the_limit_left_no_memory_for_items() {
     for n in 0..20_000 {
         assert!(stores(&cache, &format!("key{n}"), &[b'B'; 100]), "key{n} refused");
     }
-    (0..1000).for_each(|round| cache.store().tidy(round % 2));
+    (0..1000).for_each(|round| cache.store().shrink_to_limit(round % 2));
     assert!(cache.store().totals().usage.malloced <= 2 * MIB);
 }
 
@@ -258,7 +259,7 @@ fn a_limit_below_what_the_shards_need_refused_everything() {
     for n in 0..20_000 {
         assert!(stores(&cache, &format!("key{n}"), &[b'B'; 1000]), "key{n} refused");
     }
-    (0..10_000).for_each(|round| cache.store().tidy(round % 16));
+    (0..10_000).for_each(|round| cache.store().shrink_to_limit(round % 16));
     assert!(!cache.store().shrinks());
     assert!(cache.store().totals().usage.malloced <= 8 * MIB);
 }
@@ -288,7 +289,7 @@ fn a_lowered_limit_took_the_memory_that_cleaning_needs() {
         cache.delete(format!("key{n}").as_bytes());
     }
     assert!(cache.store().set_limit(3 * MIB));
-    (0..1000).for_each(|_| cache.store().tidy(0));
+    (0..1000).for_each(|_| cache.store().shrink_to_limit(0));
     assert!(!cache.store().shrinks());
     for n in (0..stored).filter(|n| n % 5 == 2) {
         cache.delete(format!("key{n}").as_bytes());
@@ -381,7 +382,7 @@ fn a_slow_reload_undid_a_later_one() {
         fs::rename(&other, &file).unwrap();
     };
     put(&|at| fs::write(at, "ann:old\n").unwrap());
-    let auth = AuthConfig { method: Method::Text, passwords: Passwords::File(file.clone()) };
+    let auth = AuthConfig { method: AuthMethod::Text, passwords: Passwords::File(file.clone()) };
     let users = Arc::new(Users::new(auth).unwrap());
     let reload = || {
         let (users, (done, is_done)) = (Arc::clone(&users), mpsc::channel());
@@ -416,7 +417,7 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
 /// Stores `value` and expects it to be stored, unless the item would be too large.
 fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
     let request = StoreRequest { mode, ..StoreRequest::new(key.as_bytes()) };
-    assert_eq!(cache.store_value(&request, Value::Bytes(value)).unwrap().stored, Stored::Stored);
+    assert_eq!(cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored, Stored::Stored);
 }
 
 #[test]
@@ -453,7 +454,7 @@ fn append_to_a_large_value_never_returned() {
                     *value = vec![b' '; 20_000 + random(100_000) as usize];
                     value[0] = b'1';
                     store_one(&cache, Mode::Set, &key, value);
-                    assert_eq!(cache.increment(key.as_bytes(), 2), Ok(3));
+                    assert_eq!(cache.incr(key.as_bytes(), 2), Ok(3));
                     value[0] = b'3';
                 }
             }
@@ -489,7 +490,7 @@ fn slabs_reassign_was_never_done() {
 fn a_refused_set_left_the_old_value() {
     // `-M` and a full memory: a value that is refused after its first bytes were taken.
     let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
-    let context = Context::new(cache(config), ServerConfig::default()).unwrap();
+    let context = ServerState::new(cache(config), ServerConfig::default()).unwrap();
     for n in 0.. {
         let key = format!("filler{n}");
         if context.cache.set(key.as_bytes(), &[b'x'; 1000], Ttl::Never).is_err() {

@@ -11,10 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use memcache_core::config::{Listen, Protocol, ServerConfig};
-use memcache_core::faults::{Fault, Rule};
-use memcache_core::hooks::Hooks;
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::{BoundAddress, Fault, FaultRule, Hooks, Listen, Protocol, Server, ServerConfig};
 
 fn start(listen: Vec<Listen>, threads: usize) -> Server {
     Server::start(ServerConfig { listen, threads, ..ServerConfig::default() }).unwrap()
@@ -176,14 +173,14 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
     assert!(server.settle(Duration::from_secs(30)));
 
     // A client that never reads its replies.
-    cache.set(b"large", &vec![b'x'; 500_000], memcache_core::local::Ttl::Never).unwrap();
+    cache.set(b"large", &vec![b'x'; 500_000], memcache_core::Ttl::Never).unwrap();
     let mut deaf = TcpStream::connect(tcp(&server)).unwrap();
     deaf.write_all(&b"get large\r\n".repeat(100)).unwrap();
     assert!(server.settle(Duration::from_secs(30)));
 
     // A client that an injected fault delays.
     let fault = Fault::Delay(Duration::from_hours(1));
-    cache.faults().add(Rule { command: Some("get".into()), ..Rule::new(fault) });
+    cache.faults().add(FaultRule { command: Some("get".into()), ..FaultRule::new(fault) });
     let mut delayed = TcpStream::connect(tcp(&server)).unwrap();
     delayed.write_all(b"get key\r\n").unwrap();
     assert!(server.settle(Duration::from_secs(30)));
@@ -192,13 +189,13 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
 #[test]
 fn a_server_that_has_stopped_is_settled() {
     let server = tcp_server(2);
-    server.stop(memcache_core::context::Stop::Now, Duration::ZERO).unwrap();
+    server.stop(memcache_core::Stop::Now, Duration::ZERO).unwrap();
     assert!(server.settle(Duration::from_secs(30)));
 }
 
 #[test]
 fn a_hook_does_not_wait_for_its_own_thread() {
-    let server = Arc::new(std::sync::OnceLock::<Arc<memcache_core::server::Settler>>::new());
+    let server = Arc::new(std::sync::OnceLock::<Arc<memcache_core::internal::server::Settler>>::new());
     let seen = Arc::clone(&server);
     let hooks = Hooks {
         command: Some(Arc::new(move |_, _| {

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use memcache_core::cache::{
-    Cache, Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreReply, StoreRequest, Stored, Value,
+use memcache_core::internal::cache::{
+    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreReply, StoreRequest, StoreValue, Stored,
 };
-use memcache_core::config::{CacheConfig, LruMode, MIB};
-use memcache_core::error::{AllocError, DeltaError};
-use memcache_core::store::{Disturbed, HEADER, Hit, bit};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::error::AllocError;
+use memcache_core::internal::store::{EntryRef, HEADER, ReadConflict, bit};
+use memcache_core::{Cache, CacheConfig, DeltaError, LruMode};
 use proptest::prelude::*;
 
 const CHUNK_MAX: usize = 16 * 1024;
@@ -30,7 +31,7 @@ struct Entry {
     fetched: bool,
 }
 
-fn entry(hit: &Hit<'_>) -> Result<Entry, Disturbed> {
+fn entry(hit: &EntryRef<'_>) -> Result<Entry, ReadConflict> {
     let header = hit.header();
     let mut value = Vec::new();
     hit.copy_to(&mut value)?;
@@ -299,15 +300,15 @@ impl Model {
             client: 0,
         };
         let answer = if draft {
-            self.cache.draft(&request, value.len()).and_then(|mut draft| {
+            self.cache.reserve(&request, value.len()).and_then(|mut draft| {
                 for part in value.chunks(5000) {
                     draft.write(part)?;
                 }
                 assert_eq!((draft.missing(), draft.len()), (0, value.len()));
-                self.cache.store_value(&request, Value::Draft(draft))
+                self.cache.store_value(&request, StoreValue::Reservation(draft))
             })
         } else {
-            self.cache.store_value(&request, Value::Bytes(value))
+            self.cache.store_value(&request, StoreValue::Bytes(value))
         };
         if size_of(&long, flags, value.len()) > ITEM_MAX {
             assert_eq!(answer, Err(AllocError::TooLarge));
@@ -527,7 +528,7 @@ impl Model {
         for shard in 0..store.shard_count() {
             let mut bucket = Some(0);
             while let Some(at) = bucket {
-                bucket = store.walk(shard, at, 16, |_, _| seen += 1);
+                bucket = store.scan(shard, at, 16, |_, _| seen += 1);
             }
         }
         assert_eq!(seen, self.items.len());
@@ -677,7 +678,7 @@ proptest! {
 // Single settings and sizes.
 
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<StoreReply, AllocError> {
-    cache.store_value(&StoreRequest::new(key), Value::Bytes(value))
+    cache.store_value(&StoreRequest::new(key), StoreValue::Bytes(value))
 }
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
@@ -704,7 +705,7 @@ fn around(cache: &Cache, edges: &[usize], largest: usize) {
                 let Some(length) = size.checked_sub(head + 3) else { continue };
                 let value = bytes_of(size as u64, length);
                 let request = StoreRequest { flags, ..StoreRequest::new(b"key") };
-                let answer = cache.store_value(&request, Value::Bytes(&value));
+                let answer = cache.store_value(&request, StoreValue::Bytes(&value));
                 if size_of(b"key", flags, length) > largest {
                     assert_eq!(answer, Err(AllocError::TooLarge), "{size}");
                     assert_eq!(get(cache, b"key"), None);
@@ -757,7 +758,7 @@ fn items_of_many_megabytes() {
 fn no_length_is_too_large_to_refuse() {
     let cache = frozen(CacheConfig::default());
     for length in [usize::MAX, usize::MAX - 36, usize::MAX / 2, 1 << 32, MIB] {
-        let refused = cache.draft(&StoreRequest::new(b"key"), length).err();
+        let refused = cache.reserve(&StoreRequest::new(b"key"), length).err();
         assert_eq!(refused, Some(AllocError::TooLarge), "{length}");
     }
     let long = [b'k'; 300];

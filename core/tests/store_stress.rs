@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
-use memcache_core::cache::{Cache, DeltaRequest, MetaDelete, Mode, StoreRequest, Stored, Value};
-use memcache_core::config::{CacheConfig, LruMode, MIB};
-use memcache_core::error::AllocError;
-use memcache_core::store::stats::Totals;
-use memcache_core::store::{Draft, PinnedValue, Store};
+use memcache_core::internal::cache::{DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::error::AllocError;
+use memcache_core::internal::store::stats::Totals;
+use memcache_core::internal::store::{Reservation, Store};
+use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
 
 /// A small generator of numbers (splitmix64): a seed names a run.
 struct Rng(u64);
@@ -78,7 +79,7 @@ fn name(key: u64) -> Vec<u8> {
 }
 
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
-    cache.store_value(&StoreRequest::new(key), Value::Bytes(value)).map(|reply| reply.stored)
+    cache.store_value(&StoreRequest::new(key), StoreValue::Bytes(value)).map(|reply| reply.stored)
 }
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
@@ -93,7 +94,7 @@ fn frozen(config: CacheConfig) -> Arc<Cache> {
 }
 
 /// Frees what is dead.
-fn tidy(store: &Store) {
+fn shrink_to_limit(store: &Store) {
     for shard in 0..store.shard_count() {
         let mut bucket = Some(usize::MAX);
         while let Some(below) = bucket {
@@ -108,7 +109,7 @@ fn check(cache: &Cache) {
     // The background thread may be at work, for one on a limit that was lowered last: look until nothing changed.
     let end = Instant::now() + Duration::from_secs(20);
     let (totals, found) = loop {
-        tidy(store);
+        shrink_to_limit(store);
         let before = store.totals();
         let found = store.verify();
         let after = store.totals();
@@ -156,7 +157,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     let mut rng = Rng(seed);
     let mut versions = vec![0u64; 3000];
     let mut held: Vec<(u64, u64, PinnedValue)> = Vec::new();
-    let mut drafts: Vec<Draft> = Vec::new();
+    let mut drafts: Vec<Reservation> = Vec::new();
     let mut refused = 0;
     for round in 0..rounds {
         let key = rng.next() % versions.len() as u64;
@@ -174,7 +175,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 let flags = (rng.next() % 2) as u32;
                 let expiry = if rng.below(10) == 0 { cache.clock().now() + 3 } else { 0 };
                 let request = StoreRequest { flags, expiry, ..StoreRequest::new(&long) };
-                match cache.store_value(&request, Value::Bytes(&value)) {
+                match cache.store_value(&request, StoreValue::Bytes(&value)) {
                     Ok(reply) => {
                         assert_eq!(reply.stored, Stored::Stored);
                         versions[key as usize] = version;
@@ -215,7 +216,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             88..91 if holds => {
                 // Half an upload, given up some time later.
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.draft(&StoreRequest::new(&long), length) {
+                if let Ok(mut draft) = cache.reserve(&StoreRequest::new(&long), length) {
                     let _ = draft.write(&vec![7; length / 2]);
                     drafts.push(draft);
                 }
@@ -226,7 +227,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             91..94 => {
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
                 let grown = StoreRequest { mode, ..StoreRequest::new(b"log") };
-                let _ = cache.store_value(&grown, Value::Bytes(&[b'a'; 700]));
+                let _ = cache.store_value(&grown, StoreValue::Bytes(&[b'a'; 700]));
             }
             94..98 => {
                 cache.touch_for(&long, 0, 0);
@@ -315,7 +316,7 @@ fn temporary_items_outlive_all_others() {
         let request =
             StoreRequest { expiry, ..StoreRequest::new(if key == 1 { b"large" } else { b"small" }) };
         let value = value_of(key, 1, length);
-        assert!(cache.store_value(&request, Value::Bytes(&value)).is_ok());
+        assert!(cache.store_value(&request, StoreValue::Bytes(&value)).is_ok());
     }
     for key in 0..100 {
         assert_eq!(set(&cache, &name(key), &value_of(key, 1, 66_560)), Ok(Stored::Stored));
@@ -372,14 +373,14 @@ fn half_uploads_do_not_end_all_storing() {
     for key in 0..20_000 {
         assert_eq!(set(&cache, &name(key), &value_of(key, 1, 100)), Ok(Stored::Stored));
         if key % 10 == 0 {
-            drafts.push((key, cache.draft(&StoreRequest::new(&name(key)), 120).unwrap()));
+            drafts.push((key, cache.reserve(&StoreRequest::new(&name(key)), 120).unwrap()));
         }
     }
     cache.store().verify();
     for (key, mut draft) in drafts {
         draft.write(&value_of(key, 2, 120)).unwrap();
         let name = name(key);
-        let reply = cache.store_value(&StoreRequest::new(&name), Value::Draft(draft)).unwrap();
+        let reply = cache.store_value(&StoreRequest::new(&name), StoreValue::Reservation(draft)).unwrap();
         assert_eq!(reply.stored, Stored::Stored);
         assert_eq!(version_in(key, pin(&cache, &name).expect("just stored").slices()), 2);
     }
@@ -399,7 +400,7 @@ fn a_held_value_outlives_its_item_and_its_segment() {
         for key in 0..20_000 {
             assert_eq!(set(&cache, &name(key), &value_of(key, 1, 150)), Ok(Stored::Stored));
         }
-        assert!(cache.store().totals().cleaned > 100);
+        assert!(cache.store().totals().compacted > 100);
         assert_eq!(version_in(1, held.slices()), 1);
         drop(held);
         check(&cache);
@@ -413,7 +414,7 @@ fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
     let cache = frozen(config);
     let mut drafts = Vec::new();
     let failed = loop {
-        let mut draft = match cache.draft(&StoreRequest::new(b"upload"), 300_000) {
+        let mut draft = match cache.reserve(&StoreRequest::new(b"upload"), 300_000) {
             Ok(draft) => draft,
             Err(error) => break error,
         };
@@ -459,7 +460,7 @@ fn the_limit_moves_up_and_down() {
     assert!(store.set_limit(10 * MIB));
     // The background thread shrinks it; help it and do not wait for it.
     while store.shrinks() {
-        (0..store.shard_count()).for_each(|shard| store.tidy(shard));
+        (0..store.shard_count()).for_each(|shard| store.shrink_to_limit(shard));
     }
     fill(10);
     assert!(!store.set_limit(usize::MAX));
@@ -508,7 +509,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 let expiry = if rng.below(8) == 0 { cache.clock().now() + 2 } else { 0 };
                 let flags = (rng.next() % 3) as u32;
                 let request = StoreRequest { mode, expiry, flags, ..StoreRequest::new(&long) };
-                match cache.store_value(&request, Value::Bytes(&value)) {
+                match cache.store_value(&request, StoreValue::Bytes(&value)) {
                     Ok(reply) if reply.stored == Stored::Stored => own[mine as usize] = version,
                     Ok(_) => {}
                     Err(_) => own[mine as usize] = 0,
@@ -541,7 +542,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             76..79 => {
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.draft(&StoreRequest::new(&long), length) {
+                if let Ok(mut draft) = cache.reserve(&StoreRequest::new(&long), length) {
                     let _ = draft.write(&vec![9; rng.below(length + 1)]);
                     drop(draft);
                 }
@@ -552,7 +553,8 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 let _ = cache.add_delta(&delta);
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
                 let log = StoreRequest { mode, vivify: true, ..StoreRequest::new(b"log") };
-                if cache.store_value(&log, Value::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000) {
+                if cache.store_value(&log, StoreValue::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000)
+                {
                     cache.delete_for(b"log", 0, 0);
                 }
                 cache.fetch(b"log", None, 0, |hit| {
@@ -576,7 +578,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             94..96 => {
                 let shard = rng.below(cache.store().shard_count());
-                cache.store().tidy(shard);
+                cache.store().shrink_to_limit(shard);
             }
             96 => {
                 let shard = rng.below(cache.store().shard_count());
@@ -602,7 +604,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             _ => {
                 let mut lead = rng.next().into();
                 cache.store().prefetch(&lead);
-                cache.store().look(&mut lead);
+                cache.store().locate_hint(&mut lead);
                 cache.store().prefetch_item(&lead);
             }
         }
@@ -644,7 +646,7 @@ fn stress(config: CacheConfig, seed: u64, keys: u64, lengths: &'static [usize]) 
     println!(
         "{operations} operations, {} evicted, {} segments cleaned, {} items moved, {} refused",
         totals.class_sum().evicted,
-        totals.cleaned,
+        totals.compacted,
         totals.moved,
         totals.commands.store_no_memory,
     );

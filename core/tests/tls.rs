@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::config::{
-    CacheConfig, KeyFormat, Listen, MIB, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion,
-    VerifyMode,
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::tls::Tls;
+use memcache_core::{
+    BoundAddress, CacheConfig, KeyFormat, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, TlsPem,
+    TlsVersion, VerifyMode,
 };
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::tls::Tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::crypto::ring;

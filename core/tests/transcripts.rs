@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use memcache_compat::rng::Rng;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, Protocol, ServerConfig, TlsConfig, TlsMode};
-use memcache_core::context::{Context, Stop};
-use memcache_core::output::Output;
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::session::{Env, Next, Session};
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Next, Session};
+use memcache_core::{
+    BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode,
+};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -159,7 +159,7 @@ fn ends_watching(entries: &[Entry]) -> bool {
 
 /// A session and what a connection does for it.
 struct Direct {
-    context: Context,
+    context: ServerState,
     session: Session,
     rng: Rng,
     pending: Vec<u8>,
@@ -172,7 +172,7 @@ impl Direct {
         let cache = Cache::new(config.cache.clone()).unwrap();
         cache.clock().freeze();
         Self {
-            context: Context::new(cache, config).unwrap(),
+            context: ServerState::new(cache, config).unwrap(),
             session: Session::new(Protocol::Negotiating),
             rng: Rng::new(seed),
             pending: Vec::new(),

@@ -8,11 +8,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use memcache_core::config::{Listen, ServerConfig};
-use memcache_core::context::{Stop, WorkerStats};
-use memcache_core::error::StartError;
-use memcache_core::faults::{Fault, Rule};
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::context::WorkerStats;
+use memcache_core::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, StartError, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -281,7 +278,7 @@ fn faults_are_injected() {
     let server = start();
     let mut client = Client::of(&server);
     let faults = server.cache().faults();
-    let once = |fault| Rule { command: Some("get".into()), times: Some(1), ..Rule::new(fault) };
+    let once = |fault| FaultRule { command: Some("get".into()), times: Some(1), ..FaultRule::new(fault) };
     faults.add(once(Fault::Error("broken".into())));
     client.exchange(b"get a\r\n", b"SERVER_ERROR broken\r\n");
     faults.add(once(Fault::Drop));

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
-use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
-use memcache_core::error::ConfigError;
+use memcache_core::{
+    AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode,
+};
 
 use crate::failure::Failure;
 use crate::listen::{self, Endpoint, Host};
@@ -222,9 +222,9 @@ impl Flags {
         let (method, file) = match (self.enable_sasl, &self.auth_file) {
             (false, None) => return Ok(None),
             (true, Some(_)) => return Err(Failure::usage("-S and -Y cannot be used together")),
-            (false, Some(file)) => (Method::Text, file),
+            (false, Some(file)) => (AuthMethod::Text, file),
             (true, None) => match &environment.sasl_passwords {
-                Some(file) => (Method::Sasl, file),
+                Some(file) => (AuthMethod::Sasl, file),
                 None => {
                     return Err(Failure::usage(
                         "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (no other database is read)",
@@ -327,8 +327,8 @@ impl Flags {
         let protocol = match self.protocol.as_deref().map(str::trim_start) {
             None => match config.auth.as_ref().map(|auth| auth.method) {
                 None => Protocol::Negotiating,
-                Some(Method::Sasl) => Protocol::Binary,
-                Some(Method::Text) => Protocol::Ascii,
+                Some(AuthMethod::Sasl) => Protocol::Binary,
+                Some(AuthMethod::Text) => Protocol::Ascii,
             },
             // memcached does not take it with authentication either.
             Some("auto") if config.auth.is_some() => {

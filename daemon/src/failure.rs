@@ -1,8 +1,8 @@
 //! Why the daemon ends before it serves: one line for standard error and an
 //! exit status of `sysexits.h`.
 
-use memcache_core::error::StartError;
-pub use memcache_core::file::reason;
+use memcache_core::StartError;
+pub use memcache_core::internal::file::reason;
 
 /// `EX_USAGE`: a flag or a value is wrong. memcached answers 1 or 64 here.
 pub const USAGE: u8 = 64;
@@ -60,7 +60,7 @@ impl From<StartError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memcache_core::error::ConfigError;
+    use memcache_core::ConfigError;
     use std::io;
 
     #[test]

@@ -150,7 +150,8 @@ SOFTWARE.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memcache_core::config::{MIB, ServerConfig, TlsConfig};
+    use memcache_core::internal::config::MIB;
+    use memcache_core::{ServerConfig, TlsConfig};
 
     #[test]
     fn feature_words_name_what_works() {

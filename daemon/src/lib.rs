@@ -23,11 +23,9 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
-use memcache_core::config::Listen;
-use memcache_core::error::StartError;
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::stderr::write_line;
-use memcache_core::tls::Tls;
+use memcache_core::internal::stderr::write_line;
+use memcache_core::internal::tls::Tls;
+use memcache_core::{BoundAddress, Listen, Server, StartError};
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;

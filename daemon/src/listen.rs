@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
-use memcache_core::config::{Listen, Protocol, TlsMode};
+use memcache_core::{Listen, Protocol, TlsMode};
 
 use crate::failure::{Failure, reason};
 use crate::number::whole;

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use memcache_core::config::MIB;
+use memcache_core::internal::config::MIB;
 
 /// A whole decimal number, or `None`.
 pub fn whole<T: FromStr>(text: &str) -> Option<T> {

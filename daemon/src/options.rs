@@ -4,9 +4,8 @@
 //! command line, since `no_modern` and its opposites depend on it.
 //! [`Options::finish`] settles what depends on several of them.
 
-use memcache_core::config::{
-    KeyFormat, LruMode, MIB, PAGE_SIZE, ServerConfig, TlsConfig, TlsVersion, VerifyMode,
-};
+use memcache_core::internal::config::{MIB, PAGE_SIZE};
+use memcache_core::{KeyFormat, LruMode, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};

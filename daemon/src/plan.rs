@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use memcache_core::config::ServerConfig;
+use memcache_core::ServerConfig;
 
 use crate::listen::Endpoint;
 

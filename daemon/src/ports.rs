@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use memcache_core::server::BoundAddress;
-use memcache_core::stderr::write_line;
+use memcache_core::BoundAddress;
+use memcache_core::internal::stderr::write_line;
 
 use crate::failure::reason;
 use crate::pidfile::with_suffix;

@@ -9,8 +9,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use memcache_core::config::ServerConfig;
-use memcache_core::stderr::write_line;
+use memcache_core::ServerConfig;
+use memcache_core::internal::stderr::write_line;
 
 use crate::failure::{Failure, reason};
 use crate::plan::{Plan, ProcessSettings};

@@ -6,8 +6,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
 use std::thread;
 
-use memcache_core::context::{Context, Stop};
-use memcache_core::stderr::write_line;
+use memcache_core::Stop;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::stderr::write_line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator;
 
@@ -27,7 +28,7 @@ impl Signals {
     }
 
     /// Passes them on from a thread of their own, for the rest of the process.
-    pub fn watch(mut self, context: Arc<Context>, farewell: Farewell) -> Result<(), Failure> {
+    pub fn watch(mut self, context: Arc<ServerState>, farewell: Farewell) -> Result<(), Failure> {
         let on = move |signal| match signal {
             SIGUSR1 => {
                 context.request_stop(Stop::Graceful);

@@ -4,10 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::protocol::ahead::{keys, packet_keys};
-use memcache_core::protocol::binary::Header;
-use memcache_core::protocol::classic::{Line, parse};
-use memcache_core::protocol::scan::{Tokens, strip_line_end};
+use memcache_core::internal::protocol::ahead::{keys, packet_keys};
+use memcache_core::internal::protocol::binary::PacketHeader;
+use memcache_core::internal::protocol::classic::{Line, parse};
+use memcache_core::internal::protocol::scan::{Tokens, strip_line_end};
 
 type Look = for<'a> fn(&'a [u8], usize, &mut dyn FnMut(&'a [u8])) -> usize;
 
@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| {
     check(|input, most, found| keys(input, most, found), input);
     check(|input, most, found| packet_keys(input, most, found), input);
     check_store(input);
-    let whole = Header::read(input).filter(Header::is_request).map(|header| header.whole());
+    let whole = PacketHeader::read(input).filter(PacketHeader::is_request).map(|header| header.whole());
     let used = packet_keys(input, 1, |_| ());
     assert!(used == 0 || Some(used) == whole);
 });

@@ -4,10 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::protocol::binary::{HEADER, Header, Packet, Sasl, parse};
+use memcache_core::internal::protocol::binary::{HEADER, Packet, PacketHeader, Sasl, parse};
 
 fuzz_target!(|input: &[u8]| {
-    let Some(header) = Header::read(input) else { return };
+    let Some(header) = PacketHeader::read(input) else { return };
     let (head, whole) = (header.head(), header.whole());
     assert!(header.key().end == head && HEADER <= head);
     assert!(!header.echo().name().contains(' '));

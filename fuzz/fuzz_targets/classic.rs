@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::Mode;
-use memcache_core::protocol::classic::{Line, parse};
-use memcache_core::request::StoreHead;
+use memcache_core::internal::cache::Mode;
+use memcache_core::internal::protocol::classic::{Line, parse};
+use memcache_core::internal::request::StoreHead;
 use memcache_fuzz::first_line;
 
 fn word(line: &[u8]) -> usize {

@@ -8,15 +8,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cluster::{Node, TEXT_MAX};
-use memcache_core::config::Protocol;
+use memcache_core::internal::cluster::TEXT_MAX;
+use memcache_core::{ClusterNode, Protocol};
 use memcache_fuzz::{Course, context, is_loud, is_steady, talk};
 
 fuzz_target!(|input: &[u8]| {
     let [count, rest @ ..] = input else { return };
     let Some((cuts, bytes)) = rest.split_at_checked(usize::from(count & 15)) else { return };
     if let Ok(text) = std::str::from_utf8(bytes)
-        && let Ok(node) = text.parse::<Node>()
+        && let Ok(node) = text.parse::<ClusterNode>()
     {
         let written = node.to_string();
         assert!(!written.contains([' ', '\n', '\r']));

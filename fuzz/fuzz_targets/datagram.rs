@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::config::{CacheConfig, Listen, MIB, ServerConfig};
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::config::MIB;
+use memcache_core::{BoundAddress, CacheConfig, Listen, Server, ServerConfig};
 use memcache_fuzz::is_loud;
 
 struct World {

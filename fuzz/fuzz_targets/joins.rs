@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::{Cache, DeltaRequest, Mode, StoreReply, StoreRequest, Stored, Value};
-use memcache_core::config::{CacheConfig, MIB};
-use memcache_core::error::{AllocError, DeltaError};
-use memcache_core::store::{Draft, PinnedValue};
+use memcache_core::internal::cache::{DeltaRequest, Mode, StoreReply, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::error::AllocError;
+use memcache_core::internal::store::Reservation;
+use memcache_core::{Cache, CacheConfig, DeltaError, PinnedValue};
 use memcache_fuzz::Steps;
 
 #[derive(Arbitrary, Debug)]
@@ -43,7 +44,7 @@ enum Op {
     Delete {
         key: u8,
     },
-    Draft {
+    Reservation {
         key: u8,
         mode: How,
         length: Length,
@@ -121,7 +122,7 @@ struct World {
     cache: Arc<Cache>,
     is_tight: bool,
     items: HashMap<&'static [u8], Vec<u8>>,
-    drafts: Vec<(&'static [u8], How, Vec<u8>, Draft)>,
+    drafts: Vec<(&'static [u8], How, Vec<u8>, Reservation)>,
     pins: Vec<(Vec<u8>, PinnedValue)>,
     serial: u64,
 }
@@ -153,9 +154,9 @@ impl World {
     /// Checks what is there. Returns its CAS.
     fn get(&mut self, key: &'static [u8]) -> Option<u64> {
         let mut value = Vec::new();
-        let found = self.cache.fetch(key, None, 0, |hit| {
-            let cas = hit.header().cas();
-            hit.copy_to(&mut value).map(|()| cas)
+        let found = self.cache.fetch(key, None, 0, |entry| {
+            let cas = entry.header().cas();
+            entry.copy_to(&mut value).map(|()| cas)
         });
         if found.is_some() {
             assert!(self.items.get(key) == Some(&value), "another value than was stored");
@@ -167,7 +168,7 @@ impl World {
     }
 
     fn store(&mut self, key: &'static [u8], how: How, value: Vec<u8>) {
-        let outcome = self.cache.store_value(&Self::request(key, how), Value::Bytes(&value));
+        let outcome = self.cache.store_value(&Self::request(key, how), StoreValue::Bytes(&value));
         self.stored(key, how, value, outcome);
     }
 
@@ -253,9 +254,9 @@ impl World {
                 self.items.remove(name(key));
                 self.get(name(key));
             }
-            Op::Draft { key, mode, length } if self.drafts.len() < 6 => {
+            Op::Reservation { key, mode, length } if self.drafts.len() < 6 => {
                 let (key, value) = (name(key), self.next(length.get()));
-                match self.cache.draft(&Self::request(key, mode), value.len()) {
+                match self.cache.reserve(&Self::request(key, mode), value.len()) {
                     Ok(draft) => self.drafts.push((key, mode, value, draft)),
                     Err(error) => self.stored(key, mode, value, Err(error)),
                 }
@@ -275,14 +276,15 @@ impl World {
                     assert!(self.is_tight, "refused midway");
                     return;
                 }
-                let outcome = self.cache.store_value(&Self::request(key, how), Value::Draft(draft));
+                let outcome =
+                    self.cache.store_value(&Self::request(key, how), StoreValue::Reservation(draft));
                 self.stored(key, how, value, outcome);
             }
             Op::Drop { which } if !self.drafts.is_empty() => {
                 self.drafts.swap_remove(usize::from(which) % self.drafts.len());
             }
             Op::Pin { key } if self.pins.len() < 6 => {
-                let mut visit = store.visit(name(key), store.hash(name(key)));
+                let mut visit = store.entry(name(key), store.hash(name(key)));
                 if let Some(pinned) = visit.pin() {
                     drop(visit);
                     self.pins.push((self.items[name(key)].clone(), pinned));

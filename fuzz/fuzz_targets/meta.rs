@@ -6,11 +6,11 @@
 use std::cell::LazyCell;
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::{StoreReply, Stored};
-use memcache_core::clock::Clock;
-use memcache_core::output::Output;
-use memcache_core::protocol::meta::{Flags, Line, parse};
-use memcache_core::request::Key;
+use memcache_core::Clock;
+use memcache_core::internal::cache::{StoreReply, Stored};
+use memcache_core::internal::output::Output;
+use memcache_core::internal::protocol::meta::{Flags, Line, parse};
+use memcache_core::internal::request::Key;
 use memcache_fuzz::first_line;
 
 thread_local! {

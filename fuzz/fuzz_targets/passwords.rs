@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
+use memcache_core::internal::auth::Users;
+use memcache_core::{AuthConfig, AuthMethod, Passwords};
 
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("mcrs-fuzz-passwords-{}", std::process::id())));
@@ -52,7 +53,7 @@ fuzz_target!(|input: &[u8]| {
     let sasl = method % 2 == 1;
     fs::write(&*FILE, file).expect("a file can be written");
     let _gone = Gone;
-    let method = if sasl { Method::Sasl } else { Method::Text };
+    let method = if sasl { AuthMethod::Sasl } else { AuthMethod::Text };
     let users = Users::new(AuthConfig { method, passwords: Passwords::File(FILE.clone()) });
     let expected = lines(file, sasl);
     assert_eq!(users.is_ok(), expected.is_some());

@@ -10,8 +10,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::auth::Method;
-use memcache_core::config::Protocol;
+use memcache_core::{AuthMethod, Protocol};
 use memcache_fuzz::{Course, PASSWORD, check_packets, context, is_loud, is_steady, talk};
 
 fuzz_target!(|input: &[u8]| {
@@ -22,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let protocol = [Protocol::Ascii, Protocol::Binary, Protocol::Negotiating, Protocol::Negotiating];
     let protocol = protocol[usize::from(how & 3)];
-    let auth = [None, None, Some(Method::Sasl), Some(Method::Text)][usize::from(how >> 2 & 3)];
+    let auth = [None, None, Some(AuthMethod::Sasl), Some(AuthMethod::Text)][usize::from(how >> 2 & 3)];
     let is = |bit: u8| how >> bit & 1 == 1;
     let server = context(auth, is(6), None);
     let whole = Course { protocol, cuts: &[], budget: 1000, direct: false };
@@ -34,8 +33,8 @@ fuzz_target!(|input: &[u8]| {
         assert!(whole == cut);
     }
     let negotiated = match auth {
-        Some(Method::Sasl) => true,
-        Some(Method::Text) => false,
+        Some(AuthMethod::Sasl) => true,
+        Some(AuthMethod::Text) => false,
         None => bytes.first() == Some(&0x80),
     };
     if protocol == Protocol::Binary || protocol == Protocol::Negotiating && negotiated {

@@ -9,11 +9,12 @@ use std::rc::Rc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::{Cache, StoreRequest, Value};
-use memcache_core::config::{CacheConfig, LruMode, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::output::Output;
-use memcache_core::session::{Env, Next, Session};
+use memcache_core::internal::cache::{StoreRequest, StoreValue};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Next, Session};
+use memcache_core::{Cache, CacheConfig, LruMode, Protocol, ServerConfig};
 use memcache_fuzz::Steps;
 
 #[derive(Arbitrary, Debug)]
@@ -200,7 +201,7 @@ impl Client {
 }
 
 struct World {
-    context: Context,
+    context: ServerState,
     clients: [Client; 2],
     moments: u32,
     serial: u32,
@@ -221,7 +222,7 @@ impl World {
         cache.clock().freeze();
         let mut config = ServerConfig { threads: 1, ..ServerConfig::default() };
         config.output_limit = [512, 20_000, 400_000, config.output_limit][usize::from(settings.output % 4)];
-        let context = Context::new(cache, config).expect("a context");
+        let context = ServerState::new(cache, config).expect("a context");
         Self { context, clients: [Client::new(), Client::new()], moments: 0, serial: 0 }
     }
 
@@ -318,7 +319,7 @@ impl World {
             Op::Crawl(shard) => {
                 store.crawl(usize::from(shard) % store.shard_count(), 0, 1000, u64::MAX, |_| ());
             }
-            Op::Tidy(shard) => store.tidy(usize::from(shard) % store.shard_count()),
+            Op::Tidy(shard) => store.shrink_to_limit(usize::from(shard) % store.shard_count()),
         }
     }
 
@@ -726,7 +727,7 @@ fuzz_target!(|input: (Settings, Steps<Op>)| {
     let found = store.verify();
     assert_eq!((found.drafts, found.held), (0, 0), "something is never released");
     // Nothing is held any more, so there is memory for an item.
-    let stored = context.cache.store_value(&StoreRequest::new(b"last"), Value::Bytes(&[1; 500]));
+    let stored = context.cache.store_value(&StoreRequest::new(b"last"), StoreValue::Bytes(&[1; 500]));
     assert!(stored.is_ok(), "refused");
     store.verify();
 });

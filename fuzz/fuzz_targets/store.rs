@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::cache::{Cache, Mode, StoreRequest, Stored, Value};
-use memcache_core::config::{CacheConfig, LruMode, MIB};
-use memcache_core::store::{Draft, PinnedValue};
+use memcache_core::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::store::Reservation;
+use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
@@ -60,7 +61,7 @@ enum Op {
     Unpin {
         which: u8,
     },
-    Draft {
+    Reservation {
         key: u8,
         length: Length,
     },
@@ -109,7 +110,7 @@ struct World {
     cache: Arc<Cache>,
     items: HashMap<u16, Vec<u8>>,
     pins: Vec<(Vec<u8>, PinnedValue)>,
-    drafts: Vec<(u16, Vec<u8>, Draft)>,
+    drafts: Vec<(u16, Vec<u8>, Reservation)>,
     serial: u64,
 }
 
@@ -137,7 +138,7 @@ impl World {
         let expiry = if ttl == 0 { 0 } else { self.cache.clock().now() + u32::from(ttl) };
         let long = name(key);
         let request = StoreRequest { flags: flags.into(), expiry, ..StoreRequest::new(&long) };
-        match self.cache.store_value(&request, Value::Bytes(&value)) {
+        match self.cache.store_value(&request, StoreValue::Bytes(&value)) {
             Ok(reply) => {
                 assert_eq!(reply.stored, Stored::Stored);
                 self.items.insert(key, value);
@@ -166,7 +167,7 @@ impl World {
         let long = name(key);
         let mode = if prepend { Mode::Prepend } else { Mode::Append };
         let request = StoreRequest { mode, purge_on_failure: false, ..StoreRequest::new(&long) };
-        let stored = self.cache.store_value(&request, Value::Bytes(&more));
+        let stored = self.cache.store_value(&request, StoreValue::Bytes(&more));
         if stored.is_ok_and(|reply| reply.stored == Stored::Stored) {
             let old = self.items.remove(&key).expect("appended to nothing");
             let new = if prepend { [more, old] } else { [old, more] }.concat();
@@ -183,7 +184,7 @@ impl World {
             return;
         }
         let request = StoreRequest::new(&long);
-        match self.cache.store_value(&request, Value::Draft(draft)) {
+        match self.cache.store_value(&request, StoreValue::Reservation(draft)) {
             Ok(_) => {
                 self.items.insert(key, value);
             }
@@ -221,7 +222,7 @@ impl World {
             }
             Op::Pin { key } => {
                 let long = name(key.into());
-                let mut visit = store.visit(&long, store.hash(&long));
+                let mut visit = store.entry(&long, store.hash(&long));
                 if let Some(pinned) = visit.pin() {
                     drop(visit);
                     let value = self.items.get(&key.into()).expect("stored").clone();
@@ -232,11 +233,11 @@ impl World {
                 let (value, pinned) = self.pins.swap_remove(usize::from(which) % self.pins.len());
                 assert!(pinned.slices().collect::<Vec<_>>().concat() == value, "a held value changed");
             }
-            Op::Draft { key, length } if self.drafts.len() < 8 => {
+            Op::Reservation { key, length } if self.drafts.len() < 8 => {
                 let long = name(key.into());
                 self.serial += 1;
                 let value = fill(self.serial, length.get());
-                match self.cache.draft(&StoreRequest::new(&long), value.len()) {
+                match self.cache.reserve(&StoreRequest::new(&long), value.len()) {
                     Ok(draft) => self.drafts.push((key.into(), value, draft)),
                     Err(_) => {
                         self.items.remove(&key.into());
@@ -268,11 +269,15 @@ impl World {
             Op::Limit(sixteenths) => {
                 store.set_limit((8 + usize::from(sixteenths % 32)) * MIB / 16);
             }
-            Op::Tidy(shard) => store.tidy(usize::from(shard) % store.shard_count()),
+            Op::Tidy(shard) => store.shrink_to_limit(usize::from(shard) % store.shard_count()),
             Op::Crawl(shard) => {
                 store.crawl(usize::from(shard) % store.shard_count(), 0, 1000, u64::MAX, |_| ());
             }
-            Op::Unpin { .. } | Op::Draft { .. } | Op::Write { .. } | Op::Finish { .. } | Op::Drop { .. } => {}
+            Op::Unpin { .. }
+            | Op::Reservation { .. }
+            | Op::Write { .. }
+            | Op::Finish { .. }
+            | Op::Drop { .. } => {}
         }
     }
 }
@@ -300,7 +305,7 @@ fuzz_target!(|input: (Settings, Vec<Op>)| {
     if settings.evictions && !settings.temporary {
         for key in 3000..3100 {
             let long = name(key);
-            let stored = world.cache.store_value(&StoreRequest::new(&long), Value::Bytes(&[1; 500]));
+            let stored = world.cache.store_value(&StoreRequest::new(&long), StoreValue::Bytes(&[1; 500]));
             assert!(stored.is_ok(), "refused");
         }
     }

@@ -2,13 +2,12 @@
 //! whose bytes arrive in pieces.
 
 use arbitrary::{Arbitrary, Unstructured};
-use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::output::Output;
-use memcache_core::protocol::scan::strip_line_end;
-use memcache_core::session::{Env, Next, Session, Step};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::protocol::scan::strip_line_end;
+use memcache_core::internal::session::{Env, Next, Session, Step};
+use memcache_core::{AuthConfig, AuthMethod, Cache, CacheConfig, Passwords, Protocol, ServerConfig};
 
 /// Steps until the input ends. A list of `arbitrary` ends at every second byte, on
 /// average.
@@ -40,7 +39,7 @@ pub struct Course<'a> {
 pub const PASSWORD: &[u8] = b"secret";
 
 /// A server whose clock stands still.
-pub fn context(auth: Option<Method>, cluster: bool, output_limit: Option<usize>) -> Context {
+pub fn context(auth: Option<AuthMethod>, cluster: bool, output_limit: Option<usize>) -> ServerState {
     // Small items, so that a server is made quickly.
     let cache = CacheConfig {
         memory_limit: 2 * MIB,
@@ -59,11 +58,11 @@ pub fn context(auth: Option<Method>, cluster: bool, output_limit: Option<usize>)
         ..ServerConfig::default()
     };
     config.output_limit = output_limit.unwrap_or(config.output_limit);
-    Context::new(cache, config).expect("a context")
+    ServerState::new(cache, config).expect("a context")
 }
 
 /// What a client is answered to `input`. Afterwards nothing may be held for it.
-pub fn talk(context: &Context, course: &Course<'_>, input: &[u8]) -> Vec<u8> {
+pub fn talk(context: &ServerState, course: &Course<'_>, input: &[u8]) -> Vec<u8> {
     let mut session = Session::new(course.protocol);
     let mut answered = Vec::new();
     let mut sizes = course.cuts.iter().map(|&cut| usize::from(cut) + 1).cycle();

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::CacheConfig;
+use memcache_core::{Cache, CacheConfig};
 use serde::Serialize;
 
 use super::key;

@@ -381,7 +381,7 @@ impl Case<'_> {
 impl Line {
     /// How the line stands to the project's goals.
     fn goal(&self) -> Option<String> {
-        if self.subject != <std::sync::Arc<memcache_core::cache::Cache> as Reader>::NAME {
+        if self.subject != <std::sync::Arc<memcache_core::Cache> as Reader>::NAME {
             return None;
         }
         let (goal, holds) = match (self.inprocess, self.scaling) {

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::CacheConfig;
-use memcache_core::local::Ttl;
+use memcache_core::{Cache, CacheConfig, Ttl};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};

@@ -10,12 +10,12 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use memcache_core::cache::{
-    Cache as Core, Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, Stored, Value as Given,
+use memcache_core::internal::cache::{
+    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue as Given, Stored,
 };
-use memcache_core::local::Info;
-use memcache_core::store::{Disturbed, Hit};
-use memcache_core::walk::Walk;
+use memcache_core::internal::scan::Scan;
+use memcache_core::internal::store::{EntryRef, ReadConflict};
+use memcache_core::{Cache as Core, ItemInfo};
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -23,7 +23,7 @@ use napi_derive::napi;
 use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::errors::{self, Failure};
-use crate::flight::{Bell, Flight};
+use crate::flight::{Flight, RemoteWaker};
 use crate::handle::{Shared, Wanted};
 use crate::item::{Found, Slab};
 use crate::octets::{self, Key};
@@ -97,16 +97,16 @@ impl Hold {
     fn show<T>(
         &self,
         mut slab: Slab<'_>,
-        read: impl FnOnce(&mut dyn FnMut(&mut Hit<'_>) -> Result<Found, Disturbed>) -> Option<(Found, T)>,
+        read: impl FnOnce(&mut dyn FnMut(&mut EntryRef<'_>) -> Result<Found, ReadConflict>) -> Option<(Found, T)>,
     ) -> Option<(i32, T)> {
         let mut taken = self.taken.borrow_mut();
-        let (found, more) = read(&mut |hit| Found::see(hit, &mut slab, &mut taken))?;
+        let (found, more) = read(&mut |entry| Found::see(entry, &mut slab, &mut taken))?;
         Some((answer(found, &mut taken), more))
     }
 
     fn fetch(&self, key: &Key, mut slab: Slab<'_>, touch: Option<u32>, cache: &Core) -> Answer {
         let mut taken = self.taken.borrow_mut();
-        let found = cache.fetch(key, touch, 0, |hit| Found::see(hit, &mut slab, &mut taken));
+        let found = cache.fetch(key, touch, 0, |entry| Found::see(entry, &mut slab, &mut taken));
         Answer::Number(found.map_or(MISS, |found| answer(found, &mut taken)))
     }
 
@@ -139,11 +139,11 @@ impl Hold {
                 .target()
                 .ok_or_else(|| errors::bad_type("getInto writes to a Buffer or another Uint8Array"))?;
             let cache = &shared.core;
-            let length = cache.fetch(&key, None, 0, |hit| {
+            let length = cache.fetch(&key, None, 0, |entry| {
                 // What does not fit is left out.
-                let length = hit.len().min(to.len());
-                to.part(0, length).map_or(Ok(()), |part| hit.fill(part))?;
-                Ok(hit.len())
+                let length = entry.len().min(to.len());
+                to.part(0, length).map_or(Ok(()), |part| entry.fill(part))?;
+                Ok(entry.len())
             });
             Ok(Answer::Number(length.map_or(MISS, |length| length as i32)))
         })
@@ -155,7 +155,7 @@ impl Hold {
             let key = octets::key(call.argument::<0>())?;
             let cache = &shared.core;
             let mut taken = self.taken.borrow_mut();
-            let found = cache.fetch(&key, None, 0, |hit| Found::take(hit, &mut taken));
+            let found = cache.fetch(&key, None, 0, |entry| Found::take(entry, &mut taken));
             let Some(found) = found else { return Ok(Answer::Number(MISS)) };
             found.join(&mut taken);
             let text = call.string(&taken);
@@ -171,9 +171,9 @@ impl Hold {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let shown = self.show(slab(call), |see| {
-                cache.fetch(&key, None, 0, |hit| {
-                    let cas = hit.header().cas();
-                    Ok((see(hit)?, cas))
+                cache.fetch(&key, None, 0, |entry| {
+                    let cas = entry.header().cas();
+                    Ok((see(entry)?, cas))
                 })
             });
             let Some((answer, cas)) = shown else { return Ok(Answer::Number(MISS)) };
@@ -188,9 +188,9 @@ impl Hold {
         self.on(|shared| {
             let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
             let shown = self.show(slab(call), |see| {
-                cache.fetch_as_was(&key, |hit| {
-                    let info = Info::of(hit);
-                    Ok((see(hit)?, info))
+                cache.fetch_as_was(&key, |entry| {
+                    let info = ItemInfo::of(entry);
+                    Ok((see(entry)?, info))
                 })
             });
             let Some((answer, info)) = shown else { return Ok(Answer::Number(MISS)) };
@@ -214,7 +214,7 @@ impl Hold {
             ttl::expiry(cache, call.argument::<4>())?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
             let shown = self.show(slab(call), |see| {
-                cache.meta_get(&key, &request, |hit, tokens| Ok((see(hit)?, u64::from(tokens.win))))
+                cache.meta_get(&key, &request, |entry, tokens| Ok((see(entry)?, u64::from(tokens.win))))
             });
             let Some((answer, win)) = shown else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(win);
@@ -356,15 +356,15 @@ impl Hold {
         self.on(|shared| {
             let mut lengths = vec![-1; keys.len()];
             let (mut values, mut large) = (vec![0; keys.len() * 4], Vec::new());
-            shared.core.fetch_many(&keys, |index, hit| {
+            shared.core.fetch_many(&keys, |index, entry| {
                 // Those in pieces are copied later.
-                if hit.is_in_pieces() {
-                    large.push((values.len(), hit.pin()?));
+                if entry.is_in_pieces() {
+                    large.push((values.len(), entry.pin()?));
                 } else {
-                    hit.copy_to(&mut values)?;
+                    entry.copy_to(&mut values)?;
                 }
                 if let Some(length) = lengths.get_mut(index) {
-                    *length = hit.len() as i32;
+                    *length = entry.len() as i32;
                 }
                 Ok(())
             });
@@ -405,7 +405,7 @@ impl AsRef<[u8]> for Name {
 }
 
 /// Puts what was pinned where it belongs.
-fn insert(values: &[u8], large: &[(usize, memcache_core::store::PinnedValue)]) -> Vec<u8> {
+fn insert(values: &[u8], large: &[(usize, memcache_core::PinnedValue)]) -> Vec<u8> {
     let more: usize = large.iter().map(|(_, value)| value.len()).sum();
     let mut all = Vec::with_capacity(values.len() + more);
     let mut done = 0;
@@ -553,8 +553,8 @@ impl Cache {
     pub fn keys(&self) -> Result<Buffer, Failure> {
         let shared = self.shared()?;
         // A key that moves during the walk may be met twice.
-        let (mut walk, mut seen, mut keys) = (Walk::default(), HashSet::new(), Vec::new());
-        while walk.step(&shared.core, STEP, |item, _| {
+        let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
+        while scan.advance(&shared.core, STEP, |item, _| {
             if seen.insert(item.key().to_vec()) {
                 keys.push(item.key().len() as u8);
                 keys.extend_from_slice(item.key());
@@ -592,7 +592,7 @@ impl Cache {
 
     /// The making of a value, if nobody makes it; else `bell` rings with `token`.
     #[napi(catch_unwind)]
-    pub fn board(&self, key: BufferSlice, bell: &Bell, token: u32) -> Result<Option<Flight>, Failure> {
+    pub fn board(&self, key: BufferSlice, bell: &RemoteWaker, token: u32) -> Result<Option<Flight>, Failure> {
         self.hold.on(|shared| Ok(shared.flights.board(&key, bell, token)))
     }
 

@@ -1,8 +1,9 @@
 //! Errors of the core in words of JavaScript. `node/errors.js` makes its
 //! classes of the codes.
 
-use memcache_core::config::KEY_MAX;
-use memcache_core::error::{AllocError, ConfigError, DeltaError, StartError};
+use memcache_core::internal::config::KEY_MAX;
+use memcache_core::internal::error::AllocError;
+use memcache_core::{ConfigError, DeltaError, StartError};
 use napi::{Env, JsError};
 
 /// What an error is: its code, behind which an errno may stand.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcache_core::faults::{Fault, Rule, RuleId};
+use memcache_core::{Fault, FaultRule as Rule, FaultRuleId};
 use napi::bindgen_prelude::{BufferSlice, Either};
 use napi_derive::napi;
 
@@ -100,7 +100,7 @@ impl Faults {
 #[napi]
 pub struct FaultRule {
     of: Seen,
-    id: RuleId,
+    id: FaultRuleId,
     gone: bool,
     applied: u64,
 }

@@ -41,7 +41,7 @@ struct Waiter {
 impl Flights {
     /// The flight of `key`, if nobody is making its value; else the bell rings
     /// once somebody has.
-    pub fn board(self: &Arc<Self>, key: &[u8], bell: &Bell, token: u32) -> Option<Flight> {
+    pub fn board(self: &Arc<Self>, key: &[u8], bell: &RemoteWaker, token: u32) -> Option<Flight> {
         match self.0.lock().entry(key.to_vec()) {
             Entry::Occupied(mut waiters) => {
                 waiters.get_mut().push(Waiter { bell: Arc::clone(&bell.0), token });
@@ -67,10 +67,10 @@ impl Flights {
 
 /// What rings where somebody waits.
 #[napi]
-pub struct Bell(Arc<Callback>);
+pub struct RemoteWaker(Arc<Callback>);
 
 #[napi]
-impl Bell {
+impl RemoteWaker {
     /// Of this function, which gets the token and the value.
     #[napi(constructor, catch_unwind)]
     pub fn new(callback: Callback) -> Self {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::CacheConfig;
-use memcache_core::context::Context;
+use memcache_core::internal::context::ServerState;
+use memcache_core::{Cache, CacheConfig};
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use parking_lot::Mutex;
 
@@ -20,7 +19,7 @@ pub struct Shared {
     pub flights: Arc<Flights>,
     name: Option<String>,
     /// What statistics are asked of, once they were.
-    context: OnceLock<Arc<Context>>,
+    context: OnceLock<Arc<ServerState>>,
 }
 
 /// The caches that have a name, for as long as somebody uses them.
@@ -56,8 +55,8 @@ impl Shared {
     }
 
     /// What statistics are asked of.
-    pub fn context(&self) -> &Arc<Context> {
-        self.context.get_or_init(|| Arc::new(Context::of_cache(Arc::clone(&self.core))))
+    pub fn context(&self) -> &Arc<ServerState> {
+        self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(&self.core))))
     }
 
     /// Whether other threads may find it.
@@ -116,7 +115,7 @@ impl Wanted {
         config.evictions = self.evictions.unwrap_or(config.evictions);
         if let Some(size) = self.item_size_max.filter(|size| *size > 0) {
             // memcached's rule: whole chunks, whose size divides a page.
-            let chunk = memcache_core::config::PAGE_SIZE / 2;
+            let chunk = memcache_core::internal::config::PAGE_SIZE / 2;
             let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
             config.slab_chunk_max = chunk;
             config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;

@@ -2,7 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use memcache_core::store::{Disturbed, Hit, PinnedValue};
+use memcache_core::PinnedValue;
+use memcache_core::internal::store::{EntryRef, ReadConflict};
 
 use crate::raw::{Target, Value};
 
@@ -52,20 +53,24 @@ impl Found {
     /// Copies a value into the slab if it fits, else into `taken`; pins one that
     /// is large.
     #[inline]
-    pub fn see(hit: &mut Hit<'_>, slab: &mut Slab<'_>, taken: &mut Vec<u8>) -> Result<Self, Disturbed> {
-        match slab.room(hit.len()) {
-            Some(room) => hit.fill(room).map(|()| Self::Slab(hit.len())),
-            None => Self::take(hit, taken),
+    pub fn see(
+        entry: &mut EntryRef<'_>,
+        slab: &mut Slab<'_>,
+        taken: &mut Vec<u8>,
+    ) -> Result<Self, ReadConflict> {
+        match slab.room(entry.len()) {
+            Some(room) => entry.fill(room).map(|()| Self::Slab(entry.len())),
+            None => Self::take(entry, taken),
         }
     }
 
     /// Copies a value into `taken`; pins one that is large.
-    pub fn take(hit: &mut Hit<'_>, taken: &mut Vec<u8>) -> Result<Self, Disturbed> {
-        if hit.len() > LARGE {
-            return hit.pin().map(Self::Pinned);
+    pub fn take(entry: &mut EntryRef<'_>, taken: &mut Vec<u8>) -> Result<Self, ReadConflict> {
+        if entry.len() > LARGE {
+            return entry.pin().map(Self::Pinned);
         }
         taken.clear();
-        hit.copy_to(taken).map(|()| Self::Taken)
+        entry.copy_to(taken).map(|()| Self::Taken)
     }
 
     /// Copies what was pinned into `taken`. Gives the length of what is in the slab.

@@ -39,7 +39,7 @@ use napi_derive::napi;
 
 /// The version of memcached whose behaviour this is.
 #[napi]
-pub const MEMCACHED_VERSION: &str = memcache_core::admin::VERSION;
+pub const MEMCACHED_VERSION: &str = memcache_core::internal::admin::VERSION;
 
 /// The version of the package.
 #[napi]

@@ -273,17 +273,17 @@ impl<'c> Value<'c> {
 
     /// Milliseconds of a Date.
     pub fn date(self) -> Option<f64> {
-        let (mut is, mut moment) = (false, 0.0);
+        let (mut is, mut time) = (false, 0.0);
         // SAFETY: Node writes to both; the second only looks at a Date.
         let status = unsafe {
             sys::napi_is_date(self.env, self.raw, &raw mut is);
             if is {
-                sys::napi_get_date_value(self.env, self.raw, &raw mut moment)
+                sys::napi_get_date_value(self.env, self.raw, &raw mut time)
             } else {
                 sys::Status::napi_date_expected
             }
         };
-        (status == sys::Status::napi_ok).then_some(moment)
+        (status == sys::Status::napi_ok).then_some(time)
     }
 
     /// Elements of an array.

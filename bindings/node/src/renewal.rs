@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use memcache_core::cache::{Cache, MetaDelete};
-use memcache_core::store::bit;
+use memcache_core::Cache;
+use memcache_core::internal::cache::MetaDelete;
+use memcache_core::internal::store::bit;
 use napi_derive::napi;
 
 use crate::handle::{Seen, Shared};
@@ -55,8 +56,8 @@ impl Drop for Renewal {
 /// Has the next caller make the item anew, unless somebody has stored another
 /// one since.
 fn give_back(cache: &Cache, key: &[u8]) {
-    let told = cache.inspect(key, 0, |hit| {
-        let header = hit.header();
+    let told = cache.inspect(key, 0, |entry| {
+        let header = entry.header();
         Ok((header.state() & bit::WIN != 0).then(|| header.cas()))
     });
     if let Some(compare) = told.flatten() {

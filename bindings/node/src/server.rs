@@ -6,12 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::cluster::Node;
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, VerifyMode};
-use memcache_core::context::Stop as How;
-use memcache_core::hooks::Hooks;
-use memcache_core::server::{BoundAddress, Server as Core};
+use memcache_core::{
+    AuthConfig, AuthMethod, BoundAddress, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core,
+    ServerConfig, Stop as How, TlsConfig, TlsMode, TlsPem, VerifyMode,
+};
 use napi::bindgen_prelude::AsyncTask;
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -25,7 +23,7 @@ use crate::handle::Shared;
 use crate::raw::guarded;
 use crate::scratch::Scratch;
 use crate::stats::{self, Stats};
-use crate::watch::{Bell, Watcher};
+use crate::watch::{RemoteWaker, Watcher};
 
 /// Commands that are remembered.
 const COMMANDS: usize = 200;
@@ -257,7 +255,7 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
         cache: shared.core.config().clone(),
         listen,
         auth: settings.users.map(|users| AuthConfig {
-            method: if settings.sasl { Method::Sasl } else { Method::Text },
+            method: if settings.sasl { AuthMethod::Sasl } else { AuthMethod::Text },
             passwords: Passwords::List(
                 users.into_iter().map(|user| (user.name.into_bytes(), user.password.into_bytes())).collect(),
             ),
@@ -276,7 +274,7 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
     Ok(Running { core: Arc::new(core), shared, commands, tls, scratch })
 }
 
-fn nodes(nodes: &[String]) -> Result<Vec<Node>, Failure> {
+fn nodes(nodes: &[String]) -> Result<Vec<ClusterNode>, Failure> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
@@ -467,7 +465,7 @@ impl Server {
 
     /// A receiver of events of these kinds.
     #[napi(catch_unwind)]
-    pub fn watch(&self, kinds: Vec<String>, bell: Bell) -> Result<Watcher, Failure> {
+    pub fn watch(&self, kinds: Vec<String>, bell: RemoteWaker) -> Result<Watcher, Failure> {
         self.settled(|running| Watcher::new(Arc::clone(&running.shared), &kinds, bell))
     }
 

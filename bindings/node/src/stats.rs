@@ -1,7 +1,7 @@
 //! Statistics as pairs of strings, of which `node/stats.js` makes an object.
 
-use memcache_core::admin::each_stat;
-use memcache_core::context::Context;
+use memcache_core::internal::admin::each_stat;
+use memcache_core::internal::context::ServerState;
 
 use crate::errors::{self, Failure};
 
@@ -9,7 +9,7 @@ use crate::errors::{self, Failure};
 pub type Stats = Vec<Vec<String>>;
 
 /// A group of statistics.
-pub fn list(context: &Context, group: &str) -> Result<Stats, Failure> {
+pub fn list(context: &ServerState, group: &str) -> Result<Stats, Failure> {
     let mut pairs = Vec::new();
     let known =
         each_stat(context, group, &mut |name, value| pairs.push(vec![name.to_owned(), value.to_owned()]));

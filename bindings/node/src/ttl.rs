@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use memcache_core::cache::Cache;
-use memcache_core::local::Ttl;
+use memcache_core::{Cache, Ttl};
 
 use crate::errors::{self, Failure};
 use crate::raw::Value;
@@ -45,8 +44,8 @@ fn after(cache: &Cache, seconds: f64) -> Result<u32, Failure> {
 }
 
 fn other(cache: &Cache, ttl: Value<'_>) -> Result<u32, Failure> {
-    if let Some(moment) = ttl.date() {
-        let second = (moment / 1000.0).ceil() - cache.clock().origin() as f64;
+    if let Some(time) = ttl.date() {
+        let second = (time / 1000.0).ceil() - cache.clock().origin() as f64;
         if second.is_nan() || second - f64::from(cache.clock().now()) > LONGEST {
             return Err(errors::bad_ttl("a Date that is none, or in more than 100 years"));
         }

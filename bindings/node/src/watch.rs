@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memcache_core::watch::{Watcher as Core, kind};
+use memcache_core::internal::watch::{Watcher as Core, kind};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
@@ -15,7 +15,7 @@ const BUFFER: usize = 4 * 1024 * 1024;
 
 /// Called when there are lines where there were none. It does not keep its
 /// environment alive.
-pub type Bell = ThreadsafeFunction<(), (), (), Status, false, true>;
+pub type RemoteWaker = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// A receiver of lines.
 #[napi]
@@ -25,7 +25,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub fn new(of: Arc<Shared>, kinds: &[String], bell: Bell) -> Result<Self, Failure> {
+    pub fn new(of: Arc<Shared>, kinds: &[String], bell: RemoteWaker) -> Result<Self, Failure> {
         let mut wanted = 0;
         for name in kinds {
             wanted |= kind::named(name).map_err(errors::bad_argument)?;

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use memcache_core::cache::{
-    Cache as Core, Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, Stored, Value,
+use memcache_core::internal::cache::{
+    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
 };
-use memcache_core::config::{CacheConfig, PAGE_SIZE};
-use memcache_core::context::Context;
-use memcache_core::local::Info;
-use memcache_core::walk::Walk;
+use memcache_core::internal::config::PAGE_SIZE;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::scan::Scan;
+use memcache_core::{Cache as Core, CacheConfig, ItemInfo};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
@@ -35,7 +35,7 @@ pub struct Cache {
     /// Another handle made the cache: closing this one does not empty it.
     shared: bool,
     /// What statistics are asked of, once they were.
-    context: OnceLock<Arc<Context>>,
+    context: OnceLock<Arc<ServerState>>,
 }
 
 impl Cache {
@@ -90,7 +90,7 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, touch, 0, |hit| Found::see(py, hit));
+        let found = cache.fetch(&key, touch, 0, |entry| Found::see(py, entry));
         found.map(|found| found.bytes(py)).transpose()
     }
 
@@ -98,8 +98,8 @@ impl Cache {
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
         Ok(py.detach(|| {
-            let (mut walk, mut keys) = (Walk::default(), Vec::new());
-            while walk.step(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            let (mut scan, mut keys) = (Scan::default(), Vec::new());
+            while scan.advance(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
             keys
         }))
     }
@@ -109,7 +109,7 @@ impl Cache {
 fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
     /// From here on copying takes longer than detaching.
     const LARGE: usize = 256 * 1024;
-    let store = || cache.store_value(request, Value::Bytes(value));
+    let store = || cache.store_value(request, StoreValue::Bytes(value));
     let stored = if value.len() < LARGE { store() } else { py.detach(store) };
     match stored {
         Ok(reply) => Ok(reply.stored),
@@ -194,8 +194,8 @@ impl Cache {
         let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let keys = objects.iter().map(key).collect::<PyResult<Vec<Octets<'_, '_>>>>()?;
         let mut values = Vec::with_capacity(keys.len());
-        cache.fetch_many(&keys, |index, hit| {
-            values.push((index, Found::see(py, hit)?));
+        cache.fetch_many(&keys, |index, entry| {
+            values.push((index, Found::see(py, entry)?));
             Ok(())
         });
         // A key's hash may be code of Python's: not under the lock.
@@ -215,9 +215,9 @@ impl Cache {
     ) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, None, 0, |hit| {
-            let cas = hit.header().cas();
-            Ok((Found::see(py, hit)?, cas))
+        let found = cache.fetch(&key, None, 0, |entry| {
+            let cas = entry.header().cas();
+            Ok((Found::see(py, entry)?, cas))
         });
         found.map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
     }
@@ -227,9 +227,9 @@ impl Cache {
     fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch_as_was(&key, |hit| {
-            let info = Info::of(hit);
-            Ok((Found::see(py, hit)?, info))
+        let found = cache.fetch_as_was(&key, |entry| {
+            let info = ItemInfo::of(entry);
+            Ok((Found::see(py, entry)?, info))
         });
         found.map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
     }
@@ -249,7 +249,7 @@ impl Cache {
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, None, 0, |hit| hit.pin().map(Arc::new));
+        let found = cache.fetch(&key, None, 0, |entry| entry.pin().map(Arc::new));
         found.map(|value| view::views(py, &value)).transpose()
     }
 
@@ -426,7 +426,7 @@ impl Cache {
         let key = self::key(key)?;
         let recache = recache.map(|within| expiry(cache, Some(within))).transpose()?;
         let request = MetaGet { update: true, recache, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |hit, tokens| Ok((Found::see(py, hit)?, tokens.win)));
+        let found = cache.meta_get(&key, &request, |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
@@ -450,7 +450,7 @@ impl Cache {
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
-        let context = self.context.get_or_init(|| Arc::new(Context::of_cache(Arc::clone(cache))));
+        let context = self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(cache))));
         stats::dict(py, context, group)
     }
 

@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use memcache_core::cache::Cache as Core;
-use memcache_core::clock::Clock as Hands;
+use memcache_core::{Cache as Core, Clock as Hands};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 

@@ -1,7 +1,8 @@
 //! Errors of the core as the exception classes of `memcache_rs.errors`.
 
-use memcache_core::config::KEY_MAX;
-use memcache_core::error::{AllocError, ConfigError, DeltaError, StartError};
+use memcache_core::internal::config::KEY_MAX;
+use memcache_core::internal::error::AllocError;
+use memcache_core::{ConfigError, DeltaError, StartError};
 use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;
 

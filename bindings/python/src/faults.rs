@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use memcache_core::faults::{Fault, Rule, RuleId};
+use memcache_core::{Fault, FaultRule as Rule, FaultRuleId};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -125,7 +125,7 @@ impl Faults {
 #[pyclass(frozen, module = "memcache_rs")]
 pub struct FaultRule {
     of: CacheHandle,
-    id: RuleId,
+    id: FaultRuleId,
     gone: AtomicBool,
     applied: AtomicU64,
 }

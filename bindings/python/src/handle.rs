@@ -3,8 +3,8 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use memcache_core::cache::Cache;
-use memcache_core::fork::Mark;
+use memcache_core::Cache;
+use memcache_core::internal::fork::ForkMark;
 use pyo3::{PyResult, Python};
 
 use crate::errors;
@@ -15,7 +15,7 @@ use crate::errors;
 /// ever by threads that are not there.
 pub struct Handle<T> {
     of: ManuallyDrop<Arc<T>>,
-    mark: Mark,
+    mark: ForkMark,
 }
 
 /// What classes that use a cache hold.
@@ -24,7 +24,7 @@ pub type CacheHandle = Handle<Cache>;
 impl<T> Handle<T> {
     /// A handle of this process.
     pub fn new(of: Arc<T>) -> Self {
-        Self { of: ManuallyDrop::new(of), mark: Mark::of_this_process() }
+        Self { of: ManuallyDrop::new(of), mark: ForkMark::of_this_process() }
     }
 
     /// Whether this process may use it.

@@ -2,8 +2,8 @@
 
 use std::{ptr, slice};
 
-use memcache_core::local::Info;
-use memcache_core::store::{Disturbed, Hit, PinnedValue};
+use memcache_core::internal::store::{EntryRef, ReadConflict};
+use memcache_core::{ItemInfo, PinnedValue};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -28,8 +28,8 @@ pub struct Item {
 }
 
 impl Item {
-    pub fn new(value: Bound<'_, PyBytes>, info: Info) -> Self {
-        let Info { flags, cas, ttl, idle, fetched, stale, .. } = info;
+    pub fn new(value: Bound<'_, PyBytes>, info: ItemInfo) -> Self {
+        let ItemInfo { flags, cas, ttl, idle, fetched, stale, .. } = info;
         Self { value: value.unbind(), flags, cas, ttl, idle, fetched, stale }
     }
 }
@@ -57,17 +57,17 @@ impl<'py> Found<'py> {
         unsafe_code,
         reason = "a bytes object is made without a value, and filled before anybody sees it"
     )]
-    pub fn see(py: Python<'py>, hit: &mut Hit<'_>) -> Result<Self, Disturbed> {
-        if hit.is_in_pieces() {
-            return hit.pin().map(Self::Pinned);
+    pub fn see(py: Python<'py>, entry: &mut EntryRef<'_>) -> Result<Self, ReadConflict> {
+        if entry.is_in_pieces() {
+            return entry.pin().map(Self::Pinned);
         }
         // SAFETY: an object of that length, whose bytes nobody else has seen, and are
         // ours to write until then. PyO3 panics if there is no memory.
         unsafe {
-            let object = ffi::PyBytes_FromStringAndSize(ptr::null(), hit.len().cast_signed());
+            let object = ffi::PyBytes_FromStringAndSize(ptr::null(), entry.len().cast_signed());
             let bytes = Bound::from_owned_ptr(py, object).cast_into_unchecked();
             let start = ffi::PyBytes_AsString(object).cast();
-            hit.fill(slice::from_raw_parts_mut(start, hit.len()))?;
+            entry.fill(slice::from_raw_parts_mut(start, entry.len()))?;
             Ok(Self::Copied(bytes))
         }
     }

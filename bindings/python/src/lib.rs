@@ -58,7 +58,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("MEMCACHED_VERSION", memcache_core::admin::VERSION)?;
+        module.add("MEMCACHED_VERSION", memcache_core::internal::admin::VERSION)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

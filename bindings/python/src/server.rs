@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::auth::{AuthConfig, Method, Passwords};
-use memcache_core::cluster::Node;
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, VerifyMode};
-use memcache_core::context::Stop;
-use memcache_core::hooks::Hooks;
-use memcache_core::server::{BoundAddress, Server as Core};
-use memcache_core::sync::Mutex;
+use memcache_core::internal::sync::Mutex;
+use memcache_core::{
+    AuthConfig, AuthMethod, BoundAddress, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core,
+    ServerConfig, Stop, TlsConfig, TlsMode, TlsPem, VerifyMode,
+};
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -131,7 +129,7 @@ impl Settings {
         }
     }
 
-    fn config(self, cache: &memcache_core::cache::Cache) -> PyResult<ServerConfig> {
+    fn config(self, cache: &memcache_core::Cache) -> PyResult<ServerConfig> {
         let mut listen = Vec::new();
         let config = self.tls_config();
         let tls = if config.is_some() { TlsMode::Default } else { TlsMode::Off };
@@ -150,7 +148,7 @@ impl Settings {
             cache: cache.config().clone(),
             listen,
             auth: self.users.map(|(users, sasl)| AuthConfig {
-                method: if sasl { Method::Sasl } else { Method::Text },
+                method: if sasl { AuthMethod::Sasl } else { AuthMethod::Text },
                 passwords: Passwords::List(
                     users.into_iter().map(|(name, word)| (name.into_bytes(), word.into_bytes())).collect(),
                 ),
@@ -168,7 +166,7 @@ impl Settings {
     }
 }
 
-fn nodes(nodes: &[String]) -> PyResult<Vec<Node>> {
+fn nodes(nodes: &[String]) -> PyResult<Vec<ClusterNode>> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 

@@ -1,13 +1,13 @@
 //! Statistics as a dict.
 
-use memcache_core::admin::each_stat;
-use memcache_core::context::Context;
+use memcache_core::internal::admin::each_stat;
+use memcache_core::internal::context::ServerState;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// A group of statistics: whole numbers as int, all else as memcached writes it.
-pub fn dict<'py>(py: Python<'py>, context: &Context, group: &str) -> PyResult<Bound<'py, PyDict>> {
+pub fn dict<'py>(py: Python<'py>, context: &ServerState, group: &str) -> PyResult<Bound<'py, PyDict>> {
     let mut pairs = Vec::new();
     let known = py.detach(|| {
         each_stat(context, group, &mut |name, value| pairs.push((name.to_owned(), value.to_owned())))

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use memcache_core::cache::Cache;
-use memcache_core::local::Ttl;
+use memcache_core::{Cache, Ttl};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -39,11 +38,11 @@ fn given(cache: &Cache, ttl: &Bound<'_, PyAny>) -> PyResult<u32> {
     } else if ttl.hasattr("total_seconds")? {
         ttl.call_method0("total_seconds")?.extract()?
     } else if ttl.hasattr("timestamp")? {
-        let moment: f64 = ttl.call_method0("timestamp")?.extract()?;
+        let time: f64 = ttl.call_method0("timestamp")?.extract()?;
         // Looked up at each call: that is how the faking packages replace it.
         let now: f64 = ttl.py().import("time")?.call_method0("time")?.extract()?;
         // Both are rounded, so a whole second may come out a microsecond longer.
-        let seconds = (((moment - now) * 1000.0).round() / 1000.0).ceil();
+        let seconds = (((time - now) * 1000.0).round() / 1000.0).ceil();
         if seconds > LONGEST {
             return Err(errors::bad_ttl("a ttl of more than 100 years"));
         }

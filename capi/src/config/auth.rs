@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use memcache_core::auth::{AuthConfig, Method, Passwords};
+use memcache_core::{AuthConfig, AuthMethod, Passwords};
 
 use super::mcrs_config;
 use crate::guard::{Failure, invalid};
@@ -18,10 +18,10 @@ pub const MCRS_AUTH_SASL: mcrs_auth = 1;
 /// protocol is refused.
 pub const MCRS_AUTH_TEXT: mcrs_auth = 2;
 
-fn method(number: mcrs_auth) -> Result<Method, Failure> {
+fn method(number: mcrs_auth) -> Result<AuthMethod, Failure> {
     match number {
-        MCRS_AUTH_SASL => Ok(Method::Sasl),
-        MCRS_AUTH_TEXT => Ok(Method::Text),
+        MCRS_AUTH_SASL => Ok(AuthMethod::Sasl),
+        MCRS_AUTH_TEXT => Ok(AuthMethod::Text),
         other => Err(invalid(format!("there is no authentication {other}"))),
     }
 }

@@ -1,6 +1,7 @@
 //! Settings of the cache: memory, sizes, eviction, what is counted.
 
-use memcache_core::config::{ITEM_SIZE_MAX_RANGE, LruMode, MIB};
+use memcache_core::LruMode;
+use memcache_core::internal::config::{ITEM_SIZE_MAX_RANGE, MIB};
 
 use super::mcrs_config;
 use crate::guard::invalid;

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use memcache_core::config::{Listen, Protocol, TlsMode};
+use memcache_core::{Listen, Protocol, TlsMode};
 
 use super::mcrs_config;
 use crate::guard::{Failure, invalid};

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use memcache_core::cluster::Node;
+use memcache_core::ClusterNode;
 
 use super::mcrs_config;
 use crate::guard::{Failure, invalid};
@@ -24,10 +24,10 @@ pub unsafe extern "C" fn mcrs_config_add_cluster_node(
 }
 
 /// A node of a cluster's list.
-pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<Node, Failure> {
+pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<ClusterNode, Failure> {
     let ip =
         ip.map(|ip| ip.parse().map_err(|_| invalid(format!("\"{ip}\" is not an address")))).transpose()?;
-    Ok(Node::new(host, ip, port)?)
+    Ok(ClusterNode::new(host, ip, port)?)
 }
 
 /// Worker threads of the server, 1 to 1024; default 4.

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use memcache_core::config::{KeyFormat, TlsConfig, TlsVersion, VerifyMode};
+use memcache_core::{KeyFormat, TlsConfig, TlsVersion, VerifyMode};
 
 use super::mcrs_config;
 use crate::guard::invalid;

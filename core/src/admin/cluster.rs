@@ -3,7 +3,7 @@
 //! The words of `get` are those of `ElastiCache`'s documentation; the others
 //! are what its Java client sends and expects. Nothing of this is in memcached.
 
-use super::{Desk, Outcome};
+use super::{AdminContext, Outcome};
 use crate::cluster::{Cluster, TEXT_MAX};
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, strict_u32};
@@ -45,32 +45,32 @@ impl NodesUpload {
 }
 
 /// Carries out a `config` line.
-pub(super) fn config(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+pub(super) fn config(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     match (tokens.get(1), tokens.len()) {
-        (Some(b"get"), 3) => get(desk, tokens),
-        (Some(b"set"), 5) => set(desk, tokens),
+        (Some(b"get"), 3) => get(ctx, tokens),
+        (Some(b"set"), 5) => set(ctx, tokens),
         (Some(b"delete"), 3) => {
-            let deleted = tokens.get(2) == Some(KEY) && desk.context.cluster.delete();
-            desk.line(if deleted { "DELETED" } else { "NOT_FOUND" })
+            let deleted = tokens.get(2) == Some(KEY) && ctx.context.cluster.delete();
+            ctx.line(if deleted { "DELETED" } else { "NOT_FOUND" })
         }
-        _ => desk.line(text::ERROR),
+        _ => ctx.line(text::ERROR),
     }
 }
 
-fn get(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+fn get(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.get(2) == Some(KEY)
-        && let Some((flags, text)) = desk.context.cluster.get()
+        && let Some((flags, text)) = ctx.context.cluster.get()
     {
-        push_line(desk.out, &format!("CONFIG cluster {flags} {}", text.len()));
-        desk.out.push(&text);
-        desk.out.push(b"\r\n");
+        push_line(ctx.out, &format!("CONFIG cluster {flags} {}", text.len()));
+        ctx.out.push(&text);
+        ctx.out.push(b"\r\n");
     }
-    desk.line("END")
+    ctx.line("END")
 }
 
-fn set(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+fn set(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     let number = |index| tokens.get(index).and_then(strict_u32);
-    let (Some(flags), Some(length)) = (number(3), number(4)) else { return desk.line(text::BAD_LINE) };
+    let (Some(flags), Some(length)) = (number(3), number(4)) else { return ctx.line(text::BAD_LINE) };
     let length = length as usize;
     let refused = if length > TEXT_MAX {
         text::TOO_LARGE
@@ -79,6 +79,6 @@ fn set(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     } else {
         return Outcome::Upload(Box::new(NodesUpload { flags, length, bytes: Vec::new() }));
     };
-    push_line(desk.out, refused);
+    push_line(ctx.out, refused);
     Outcome::Swallow(length + 2)
 }

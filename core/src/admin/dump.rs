@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::stats::{Lines, put_connection, put_sizes};
 use crate::cache::Cache;
-use crate::context::Context;
+use crate::context::ServerState;
 use crate::output::Output;
 use crate::protocol::binary::Echo;
-use crate::store::{Item, Listing, Moment, bit};
+use crate::scan::Scan;
+use crate::store::{Item, Listing, TimeSnapshot, bit};
 use crate::turn::Turn;
-use crate::walk::Walk;
 
 /// Items, prefixes or sizes between looks at the turn and the output.
 const STEP: usize = 128;
@@ -49,7 +49,7 @@ pub struct Dump {
 
 enum What {
     /// `lru_crawler metadump` and `mgdump`, of the classes in `classes` (bits).
-    Keys { form: Form, classes: u64, walk: Walk, begun: bool },
+    Keys { form: Form, classes: u64, scan: Scan, begun: bool },
     /// `stats cachedump`: of this class so many more items, and bytes.
     Class { class: u8, listing: Listing, items: usize, bytes: usize },
     /// `stats detail dump`, from this number on. A packet has its length in front,
@@ -64,7 +64,7 @@ enum What {
 impl Dump {
     /// All keys of the classes in `classes` (bits).
     pub(super) fn keys(form: Form, classes: u64) -> Self {
-        Self { what: What::Keys { form, classes, walk: Walk::default(), begun: false } }
+        Self { what: What::Keys { form, classes, scan: Scan::default(), begun: false } }
     }
 
     /// At most `most` items of `class`, all if `most` is 0; none if there is no
@@ -99,7 +99,13 @@ impl Dump {
 
     /// Writes until the output holds `limit` bytes, the turn is over, or all is
     /// written; then `true`.
-    pub fn advance(&mut self, context: &Context, turn: &mut Turn, out: &mut Output, limit: usize) -> bool {
+    pub fn advance(
+        &mut self,
+        context: &ServerState,
+        turn: &mut Turn,
+        out: &mut Output,
+        limit: usize,
+    ) -> bool {
         loop {
             // Few of the items may be wanted.
             if out.len() >= limit || turn.is_over() {
@@ -124,19 +130,19 @@ struct Step {
 }
 
 impl What {
-    fn step(&mut self, context: &Context, out: &mut Output) -> Step {
+    fn step(&mut self, context: &ServerState, out: &mut Output) -> Step {
         let cache = &context.cache;
         match self {
-            Self::Keys { form, classes, walk, begun } => {
+            Self::Keys { form, classes, scan, begun } => {
                 if !*begun {
                     out.push(b"OK\r\n");
                     *begun = true;
                 }
-                if walk.is_done(cache) {
+                if scan.is_done(cache) {
                     out.push(if *form == Form::Meta { b"END\r\n" } else { b"EN\r\n" });
                     return Step { work: 0, last: true };
                 }
-                list_keys(cache, *form, *classes, walk, out.bytes());
+                list_keys(cache, *form, *classes, scan, out.bytes());
                 Step { work: STEP * ITEM_WORK, last: false }
             }
             Self::Class { class, listing, items, bytes } => {
@@ -205,14 +211,14 @@ fn is_class(cache: &Cache, class: u8) -> bool {
     class >= 1 && class <= cache.store().largest_class()
 }
 
-fn list_keys(cache: &Cache, form: Form, classes: u64, walk: &mut Walk, bytes: &mut Vec<u8>) {
+fn list_keys(cache: &Cache, form: Form, classes: u64, scan: &mut Scan, bytes: &mut Vec<u8>) {
     let origin = cache.clock().origin();
-    walk.step(cache, STEP, |item, moment| {
+    scan.advance(cache, STEP, |item, time| {
         if classes & 1 << (item.header().class() & 63) == 0 {
             return;
         }
         match form {
-            Form::Meta => meta_line(bytes, item, moment, origin),
+            Form::Meta => meta_line(bytes, item, time, origin),
             Form::Mg => mg_line(bytes, item),
         }
     });
@@ -248,7 +254,7 @@ fn list_class(
     })
 }
 
-fn meta_line(bytes: &mut Vec<u8>, item: Item<'_>, moment: &Moment, origin: i64) {
+fn meta_line(bytes: &mut Vec<u8>, item: Item<'_>, time: &TimeSnapshot, origin: i64) {
     let header = item.header();
     let mut key = String::with_capacity(item.key().len());
     crate::watch::push_uri_encoded(&mut key, item.key());
@@ -256,7 +262,7 @@ fn meta_line(bytes: &mut Vec<u8>, item: Item<'_>, moment: &Moment, origin: i64) 
         0 => -1,
         expiry => i64::from(expiry) + origin,
     };
-    let used = i64::from(moment.now) - i64::from(moment.idle(header)) + origin;
+    let used = i64::from(time.now) - i64::from(time.idle(header)) + origin;
     let fetched = if header.has(bit::FETCHED) { "yes" } else { "no" };
     let line = format!(
         "key={key} exp={expiry} la={used} cas={} fetch={fetched} cls={} size={} flags={} \n",

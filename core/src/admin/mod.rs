@@ -16,12 +16,12 @@ pub use self::dump::Dump;
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 use crate::cache::Cache;
 use crate::config::{LruMode, MIB};
-use crate::context::{Context, Stop, WorkerStats};
+use crate::context::{ServerState, Stop, WorkerStats};
 use crate::output::Output;
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, float, strict_i32, strict_i64, strict_u32};
 use crate::protocol::text;
-use crate::session::{CloseReason, Held};
+use crate::session::{CloseReason, PinnedItems};
 use crate::watch::kind;
 
 /// The version we answer with: memcached's, whose behaviour this is. Clients
@@ -50,9 +50,9 @@ pub enum Outcome {
 }
 
 /// Where an admin command runs.
-pub struct Desk<'a> {
+pub struct AdminContext<'a> {
     /// The server.
-    pub context: &'a Context,
+    pub context: &'a ServerState,
     /// Counters of this worker.
     pub stats: &'a WorkerStats,
     /// Descriptor of the client.
@@ -66,10 +66,10 @@ pub struct Desk<'a> {
     /// Set for commands that cost much more than a get, of which a turn takes one.
     pub is_dear: bool,
     /// Items held by `debugitem`.
-    pub held: &'a mut Held,
+    pub held: &'a mut PinnedItems,
 }
 
-impl Desk<'_> {
+impl AdminContext<'_> {
     fn line(&mut self, line: &str) -> Outcome {
         if self.quiet {
             self.context.log(2, || format!(">{} NOREPLY {line}", self.client));
@@ -86,46 +86,46 @@ impl Desk<'_> {
 
 /// Carries out the line, its end taken off, whose first word has the length
 /// `word`. `None`: it is no command at all.
-pub fn run(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
+pub fn run(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outcome> {
     match line.get(..word)? {
-        b"version" => return Some(desk.line(concat!("VERSION ", "1.6.45"))),
+        b"version" => return Some(ctx.line(concat!("VERSION ", "1.6.45"))),
         b"quit" => return Some(Outcome::Close(CloseReason::Normal)),
         _ => {}
     }
-    let outcome = run_dear(desk, line, word);
-    desk.is_dear = outcome.is_some();
+    let outcome = run_dear(ctx, line, word);
+    ctx.is_dear = outcome.is_some();
     outcome
 }
 
-fn run_dear(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
+fn run_dear(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outcome> {
     match line.get(..word)? {
-        b"stats" => return Some(stats::stats(desk, &Tokens::new(line))),
-        b"watch" => return Some(watch(desk, &Tokens::new(line))),
+        b"stats" => return Some(stats::stats(ctx, &Tokens::new(line))),
+        b"watch" => return Some(watch(ctx, &Tokens::new(line))),
         _ => {}
     }
     let tokens = Tokens::new(line);
-    desk.quiet = tokens.is_noreply();
+    ctx.quiet = tokens.is_noreply();
     let outcome = match tokens.get(0)? {
-        b"shutdown" => shutdown(desk, &tokens),
-        b"slabs" => slabs(desk, &tokens),
-        b"cache_memlimit" => memlimit(desk, &tokens),
-        b"flush_all" => flush_all(desk, &tokens),
-        b"lru_crawler" => lru_crawler(desk, &tokens),
-        b"verbosity" => verbosity(desk, &tokens),
-        b"lru" => lru(desk, &tokens),
+        b"shutdown" => shutdown(ctx, &tokens),
+        b"slabs" => slabs(ctx, &tokens),
+        b"cache_memlimit" => memlimit(ctx, &tokens),
+        b"flush_all" => flush_all(ctx, &tokens),
+        b"lru_crawler" => lru_crawler(ctx, &tokens),
+        b"verbosity" => verbosity(ctx, &tokens),
+        b"lru" => lru(ctx, &tokens),
         b"refresh_certs" => {
-            match desk.context.reload_certificates() {
-                Some(Ok(())) => return Some(desk.line("OK")),
+            match ctx.context.reload_certificates() {
+                Some(Ok(())) => return Some(ctx.line("OK")),
                 // As in memcached, `noreply` does not keep these away.
-                Some(Err(line)) => push_line(desk.out, &line),
-                None => push_line(desk.out, "Error TLS not enabled"),
+                Some(Err(line)) => push_line(ctx.out, &line),
+                None => push_line(ctx.out, "Error TLS not enabled"),
             }
             Outcome::Done
         }
-        b"config" if desk.context.cluster.is_on() => cluster::config(desk, &tokens),
-        b"debugtime" if desk.context.config.debug_commands => debugtime(desk, &tokens),
-        b"debugitem" if desk.context.config.debug_commands => debugitem(desk, &tokens),
-        b"misbehave" if desk.context.config.debug_commands => desk.line(text::ERROR),
+        b"config" if ctx.context.cluster.is_on() => cluster::config(ctx, &tokens),
+        b"debugtime" if ctx.context.config.debug_commands => debugtime(ctx, &tokens),
+        b"debugitem" if ctx.context.config.debug_commands => debugitem(ctx, &tokens),
+        b"misbehave" if ctx.context.config.debug_commands => ctx.line(text::ERROR),
         _ if tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/") => {
             // A browser, or a page that makes one post to us.
             Outcome::Abort(CloseReason::Error)
@@ -135,32 +135,32 @@ fn run_dear(desk: &mut Desk<'_>, line: &[u8], word: usize) -> Option<Outcome> {
     Some(outcome)
 }
 
-fn shutdown(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    if !desk.context.config.shutdown_enabled {
-        return desk.line("SERVER_ERROR: shutdown not enabled");
+fn shutdown(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !ctx.context.config.shutdown_enabled {
+        return ctx.line("SERVER_ERROR: shutdown not enabled");
     }
     let how = match tokens.len() {
         1 => Stop::Now,
         2 if tokens.abbreviates(1, "graceful") => Stop::Graceful,
-        _ => return desk.line("CLIENT_ERROR invalid shutdown mode"),
+        _ => return ctx.line("CLIENT_ERROR invalid shutdown mode"),
     };
-    desk.context.request_stop(how);
+    ctx.context.request_stop(how);
     Outcome::Abort(CloseReason::Shutdown)
 }
 
-fn slabs(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+fn slabs(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.len() == 4 && tokens.abbreviates(1, "reassign") {
-        if !desk.cache().config().slab_reassign {
-            return desk.line("CLIENT_ERROR slab reassignment disabled");
+        if !ctx.cache().config().slab_reassign {
+            return ctx.line("CLIENT_ERROR slab reassignment disabled");
         }
         let number = |index| tokens.get(index).and_then(strict_i32);
-        let (Some(from), Some(to)) = (number(2), number(3)) else { return desk.line(text::BAD_LINE) };
-        return desk.line(reassign(desk.cache(), from, to));
+        let (Some(from), Some(to)) = (number(2), number(3)) else { return ctx.line(text::BAD_LINE) };
+        return ctx.line(reassign(ctx.cache(), from, to));
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "automove") {
-        return automove(desk, tokens);
+        return automove(ctx, tokens);
     }
-    desk.line(text::ERROR)
+    ctx.line(text::ERROR)
 }
 
 /// Answers as a memcached does whose classes have a page each at most: memory belongs
@@ -178,53 +178,53 @@ fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
     }
 }
 
-fn automove(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let background = desk.context.cache.maintainer().state();
+fn automove(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let background = ctx.context.cache.maintainer().state();
     if tokens.abbreviates(2, "ratio") {
-        let Some(ratio) = tokens.get(3).and_then(float) else { return desk.line(text::ERROR) };
+        let Some(ratio) = tokens.get(3).and_then(float) else { return ctx.line(text::ERROR) };
         background.automove_ratio.store(ratio.to_bits(), Relaxed);
     } else if tokens.abbreviates(2, "freeratio") {
         // A setting of extstore: checked, without effect.
         if tokens.get(3).and_then(float).is_none() {
-            return desk.line(text::ERROR);
+            return ctx.line(text::ERROR);
         }
     } else if tokens.abbreviates(2, "window") {
-        let Some(window) = tokens.get(3).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        let Some(window) = tokens.get(3).and_then(strict_u32) else { return ctx.line(text::BAD_LINE) };
         if !(3..=1800).contains(&window) {
-            return desk.line("CLIENT_ERROR automove window too low or too high");
+            return ctx.line("CLIENT_ERROR automove window too low or too high");
         }
         background.automove_window.store(window, Relaxed);
     } else {
         match tokens.get(2).and_then(strict_u32) {
-            None => return desk.line(text::BAD_LINE),
+            None => return ctx.line(text::BAD_LINE),
             Some(level @ 0..=2) => {
                 background.automove.store(level, Relaxed);
             }
-            Some(_) => return desk.line(text::ERROR),
+            Some(_) => return ctx.line(text::ERROR),
         }
     }
-    desk.line("OK")
+    ctx.line("OK")
 }
 
-fn memlimit(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let Some(megabytes) = tokens.get(1).and_then(strict_u32) else { return desk.line(text::ERROR) };
+fn memlimit(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let Some(megabytes) = tokens.get(1).and_then(strict_u32) else { return ctx.line(text::ERROR) };
     if megabytes < 8 {
-        return desk.line("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+        return ctx.line("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
     }
     if megabytes > 1_000_000_000 {
-        return desk.line("MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+        return ctx.line("MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     }
-    if !desk.cache().store().set_limit(megabytes as usize * MIB) {
-        return desk.line("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
+    if !ctx.cache().store().set_limit(megabytes as usize * MIB) {
+        return ctx.line("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
     }
-    desk.context.log(1, || format!("maxbytes adjusted to {megabytes}m"));
-    desk.cache().maintainer().wake();
-    desk.line("OK")
+    ctx.context.log(1, || format!("maxbytes adjusted to {megabytes}m"));
+    ctx.cache().maintainer().wake();
+    ctx.line("OK")
 }
 
 /// Removes everything, at once or after `delay` (a TTL). `false`: that is not
 /// allowed.
-pub fn flush(context: &Context, stats: &WorkerStats, delay: i64) -> bool {
+pub fn flush(context: &ServerState, stats: &WorkerStats, delay: i64) -> bool {
     if !context.config.flush_enabled {
         return false;
     }
@@ -234,19 +234,19 @@ pub fn flush(context: &Context, stats: &WorkerStats, delay: i64) -> bool {
     true
 }
 
-fn flush_all(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let delay = if tokens.len() == if desk.quiet { 2 } else { 1 } {
+fn flush_all(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let delay = if tokens.len() == if ctx.quiet { 2 } else { 1 } {
         Some(0)
     } else {
         tokens.get(1).and_then(strict_i32)
     };
     match delay {
-        Some(delay) if flush(desk.context, desk.stats, i64::from(delay)) => desk.line("OK"),
+        Some(delay) if flush(ctx.context, ctx.stats, i64::from(delay)) => ctx.line("OK"),
         // memcached counts those, too.
         delay => {
-            desk.stats.flush_cmds.add(1);
-            let allowed = desk.context.config.flush_enabled;
-            desk.line(if allowed && delay.is_none() {
+            ctx.stats.flush_cmds.add(1);
+            let allowed = ctx.context.config.flush_enabled;
+            ctx.line(if allowed && delay.is_none() {
                 text::BAD_EXPTIME
             } else {
                 "CLIENT_ERROR flush_all not allowed"
@@ -255,14 +255,14 @@ fn flush_all(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     }
 }
 
-fn verbosity(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let Some(level) = tokens.get(1).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
-    desk.context.verbosity.store(level.min(MAX_VERBOSITY) as u8, Relaxed);
-    desk.line("OK")
+fn verbosity(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let Some(level) = tokens.get(1).and_then(strict_u32) else { return ctx.line(text::BAD_LINE) };
+    ctx.context.verbosity.store(level.min(MAX_VERBOSITY) as u8, Relaxed);
+    ctx.line("OK")
 }
 
-fn lru(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let maintained = desk.cache().config().lru_maintainer;
+fn lru(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let maintained = ctx.cache().config().lru_maintainer;
     if tokens.len() >= 6 && tokens.abbreviates(1, "tune") {
         let (Some(hot), Some(warm), Some(hot_factor), Some(warm_factor)) = (
             tokens.get(2).and_then(strict_u32),
@@ -270,21 +270,21 @@ fn lru(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
             tokens.get(4).and_then(float),
             tokens.get(5).and_then(float),
         ) else {
-            return desk.line(text::ERROR);
+            return ctx.line(text::ERROR);
         };
         if hot.wrapping_add(warm) > 80 {
-            return desk.line("ERROR hot and warm pcts must not exceed 80");
+            return ctx.line("ERROR hot and warm pcts must not exceed 80");
         }
         if hot_factor <= 0.0 || warm_factor <= 0.0 {
-            return desk.line("ERROR hot/warm age factors must be greater than 0");
+            return ctx.line("ERROR hot/warm age factors must be greater than 0");
         }
-        desk.cache().store().tune(|tuning| {
+        ctx.cache().store().tune(|tuning| {
             tuning.hot_pct = hot;
             tuning.warm_pct = warm;
             tuning.hot_factor = hot_factor;
             tuning.warm_factor = warm_factor;
         });
-        return desk.line("OK");
+        return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "mode") && maintained {
         let mode = if tokens.abbreviates(2, "flat") {
@@ -292,53 +292,53 @@ fn lru(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
         } else if tokens.abbreviates(2, "segmented") {
             LruMode::Segmented
         } else {
-            return desk.line(text::ERROR);
+            return ctx.line(text::ERROR);
         };
-        desk.cache().store().tune(|tuning| tuning.mode = mode);
-        return desk.line("OK");
+        ctx.cache().store().tune(|tuning| tuning.mode = mode);
+        return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {
-        let Some(ttl) = tokens.get(2).and_then(strict_i32) else { return desk.line(text::ERROR) };
-        desk.cache().store().tune(|tuning| {
+        let Some(ttl) = tokens.get(2).and_then(strict_i32) else { return ctx.line(text::ERROR) };
+        ctx.cache().store().tune(|tuning| {
             tuning.temporary = ttl >= 0;
             tuning.temporary_ttl = u32::try_from(ttl).unwrap_or(tuning.temporary_ttl);
         });
-        return desk.line("OK");
+        return ctx.line("OK");
     }
-    desk.line(text::ERROR)
+    ctx.line(text::ERROR)
 }
 
-fn lru_crawler(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
+fn lru_crawler(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     const DISABLED: &str = "CLIENT_ERROR lru crawler disabled";
-    let maintainer = desk.context.cache.maintainer();
+    let maintainer = ctx.context.cache.maintainer();
     let background = maintainer.state();
     let enabled = background.crawler.load(Relaxed);
     if tokens.len() == 2 {
         if tokens.abbreviates(1, "enable") {
             if background.crawler.swap(true, Relaxed) {
-                return desk.line("ERROR failed to start lru crawler thread");
+                return ctx.line("ERROR failed to start lru crawler thread");
             }
         } else if tokens.abbreviates(1, "disable") {
             background.crawler.store(false, Relaxed);
         } else {
-            return desk.line(text::ERROR);
+            return ctx.line(text::ERROR);
         }
-        return desk.line("OK");
+        return ctx.line("OK");
     }
     if tokens.len() != 3 {
-        return desk.line(text::ERROR);
+        return ctx.line(text::ERROR);
     }
     if tokens.abbreviates(1, "crawl") {
         if !enabled {
-            return desk.line(DISABLED);
+            return ctx.line(DISABLED);
         }
         let Some(classes) = tokens.get(2).and_then(parse_classes) else {
-            return desk.line("BADCLASS invalid class id");
+            return ctx.line("BADCLASS invalid class id");
         };
         if !maintainer.crawl(classes) {
-            return desk.line("BUSY currently processing crawler request");
+            return ctx.line("BUSY currently processing crawler request");
         }
-        return desk.line("OK");
+        return ctx.line("OK");
     }
     for (word, refused, pipelined, end) in [
         (
@@ -358,35 +358,35 @@ fn lru_crawler(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
             continue;
         }
         if !enabled {
-            return desk.line(DISABLED);
+            return ctx.line(DISABLED);
         }
-        if !desk.context.config.dump_enabled {
-            return desk.line(refused);
+        if !ctx.context.config.dump_enabled {
+            return ctx.line(refused);
         }
-        if desk.pipelined {
-            return desk.line(pipelined);
+        if ctx.pipelined {
+            return ctx.line(pipelined);
         }
         let classes = match tokens.get(2) {
             Some(b"hash") => Some(u64::MAX),
             other => other.and_then(parse_classes),
         };
-        let Some(classes) = classes else { return desk.line("BADCLASS invalid class id") };
+        let Some(classes) = classes else { return ctx.line("BADCLASS invalid class id") };
         return Outcome::Dump(Box::new(Dump::keys(end, classes)));
     }
     if tokens.abbreviates(1, "tocrawl") {
-        let Some(most) = tokens.get(2).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        let Some(most) = tokens.get(2).and_then(strict_u32) else { return ctx.line(text::BAD_LINE) };
         background.crawler_tocrawl.store(most, Relaxed);
-        return desk.line("OK");
+        return ctx.line("OK");
     }
     if tokens.abbreviates(1, "sleep") {
-        let Some(micros) = tokens.get(2).and_then(strict_u32) else { return desk.line(text::BAD_LINE) };
+        let Some(micros) = tokens.get(2).and_then(strict_u32) else { return ctx.line(text::BAD_LINE) };
         if micros > 1_000_000 {
-            return desk.line("CLIENT_ERROR sleep must be one second or less");
+            return ctx.line("CLIENT_ERROR sleep must be one second or less");
         }
         background.crawler_sleep.store(micros, Relaxed);
-        return desk.line("OK");
+        return ctx.line("OK");
     }
-    desk.line(text::ERROR)
+    ctx.line(text::ERROR)
 }
 
 /// Classes by number, `1,2,5`, or `all`, as bits.
@@ -402,12 +402,12 @@ fn parse_classes(token: &[u8]) -> Option<u64> {
     (classes != 0).then_some(classes)
 }
 
-fn watch(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    if !desk.context.config.watch_enabled {
-        return desk.line("CLIENT_ERROR watch commands not allowed");
+fn watch(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !ctx.context.config.watch_enabled {
+        return ctx.line("CLIENT_ERROR watch commands not allowed");
     }
-    if desk.pipelined {
-        return desk.line("ERROR cannot pipeline other commands before watch");
+    if ctx.pipelined {
+        return ctx.line("ERROR cannot pipeline other commands before watch");
     }
     if tokens.len() == 1 {
         return Outcome::Watch(kind::FETCHERS);
@@ -427,7 +427,7 @@ fn watch(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
             ("deletions", kind::DELETIONS),
         ];
         let Some((_, kind)) = words.iter().find(|(word, _)| tokens.abbreviates(index, word)) else {
-            return desk.line(text::ERROR);
+            return ctx.line(text::ERROR);
         };
         wanted |= kind;
     }
@@ -435,37 +435,37 @@ fn watch(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
 }
 
 /// `debugtime p|r|<seconds>`: stops, resumes and moves the clock.
-fn debugtime(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let clock = desk.context.cache.clock();
+fn debugtime(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let clock = ctx.context.cache.clock();
     match tokens.get(1) {
-        None => return desk.line(text::ERROR),
+        None => return ctx.line(text::ERROR),
         Some(b"p") => clock.freeze(),
         Some(b"r") => clock.resume(),
         Some(seconds) => match strict_i64(seconds) {
             Some(seconds) if clock.advance(seconds).is_ok() => {}
-            _ => return desk.line(text::ERROR),
+            _ => return ctx.line(text::ERROR),
         },
     }
-    desk.line("OK")
+    ctx.line("OK")
 }
 
 /// `debugitem lock|unlock|ref|unref <key>`: pins an item, so that what waits
 /// for items in use can be tested.
-fn debugitem(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let (Some(_), Some(key)) = (tokens.get(1), tokens.get(2)) else { return desk.line(text::ERROR) };
+fn debugitem(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let (Some(_), Some(key)) = (tokens.get(1), tokens.get(2)) else { return ctx.line(text::ERROR) };
     let holds = tokens.abbreviates(1, "lock") || tokens.abbreviates(1, "ref");
     if holds {
-        let store = desk.context.cache.store();
-        let pinned = store.visit(key, store.hash(key)).pin();
+        let store = ctx.context.cache.store();
+        let pinned = store.entry(key, store.hash(key)).pin();
         match pinned {
-            Some(value) => desk.held.push((key.to_vec(), value)),
-            None if tokens.abbreviates(1, "ref") => return desk.line("MISS"),
+            Some(value) => ctx.held.push((key.to_vec(), value)),
+            None if tokens.abbreviates(1, "ref") => return ctx.line("MISS"),
             None => {}
         }
     } else if tokens.abbreviates(1, "unlock") || tokens.abbreviates(1, "unref") {
-        desk.held.retain(|(held, _)| held != key && key != b"reffed");
+        ctx.held.retain(|(held, _)| held != key && key != b"reffed");
     } else {
-        return desk.line(text::ERROR);
+        return ctx.line(text::ERROR);
     }
-    desk.line("OK")
+    ctx.line("OK")
 }

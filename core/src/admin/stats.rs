@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Desk, Dump, Outcome, VERSION};
-use crate::auth::Method;
+use super::{AdminContext, Dump, Outcome, VERSION};
+use crate::auth::AuthMethod;
 use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
-use crate::context::{ConnState, Context};
+use crate::context::{ConnState, ServerState};
 use crate::output::Output;
 use crate::protocol::binary::Echo;
 use crate::protocol::scan::{Tokens, strict_u32};
@@ -53,30 +53,30 @@ fn yes(on: bool) -> &'static str {
 }
 
 /// Carries out a `stats` line.
-pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let context = desk.context;
+pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let context = ctx.context;
     if tokens.len() == 1 {
-        general(context, Lines::Text(desk.out.bytes()));
+        general(context, Lines::Text(ctx.out.bytes()));
         return Outcome::Done;
     }
     let exactly = |word: &[u8]| tokens.get(1) == Some(word);
     if tokens.abbreviates(1, "reset") {
         reset(context);
-        return desk.line("RESET");
+        return ctx.line("RESET");
     }
     if tokens.abbreviates(1, "detail") {
-        return detail(desk, tokens);
+        return detail(ctx, tokens);
     }
     if tokens.abbreviates(1, "cachedump") {
-        return cachedump(desk, tokens);
+        return cachedump(ctx, tokens);
     }
     if tokens.abbreviates(1, "conns") {
-        return Outcome::Dump(Box::new(Dump::connections(desk.client)));
+        return Outcome::Dump(Box::new(Dump::connections(ctx.client)));
     }
     if exactly(b"sizes") && context.cache.store().sizes().enabled() {
         return Outcome::Dump(Box::new(Dump::sizes(None)));
     }
-    let out = Lines::Text(desk.out.bytes());
+    let out = Lines::Text(ctx.out.bytes());
     if tokens.abbreviates(1, "settings") {
         settings(context, out);
     } else if exactly(b"items") {
@@ -86,14 +86,14 @@ pub fn stats(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
     } else if exactly(b"sizes") {
         sizes(context, out);
     } else {
-        return desk.line(text::ERROR);
+        return ctx.line(text::ERROR);
     }
     Outcome::Done
 }
 
 /// Answers `stat` of the binary protocol. `None`: there is no such group, or it
 /// is not allowed.
-pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> Option<Outcome> {
+pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output) -> Option<Outcome> {
     let prefixes = context.cache.prefixes();
     let bytes = out.bytes();
     match group {
@@ -128,7 +128,7 @@ pub fn binary(context: &Context, group: &[u8], echo: Echo, out: &mut Output) -> 
 
 /// Shows `each` the names and values of a group of statistics: `""`, `items`,
 /// `slabs`, `sizes`, `settings` or `conns`. `false`: there is no such group.
-pub fn each(context: &Context, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
+pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {
         "" => general(context, out),
@@ -144,47 +144,47 @@ pub fn each(context: &Context, group: &str, each: &mut dyn FnMut(&str, &str)) ->
 }
 
 /// Sets counters to 0, as `stats reset` does.
-pub fn reset(context: &Context) {
+pub fn reset(context: &ServerState) {
     context.cache.reset_stats();
     context.workers.iter().for_each(crate::context::WorkerStats::reset);
     context.listener.reset();
     context.tls().into_iter().for_each(|tls| tls.stats.reset());
 }
 
-fn detail(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    if !desk.context.config.dump_enabled {
-        return desk.line("CLIENT_ERROR stats detail not allowed");
+fn detail(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !ctx.context.config.dump_enabled {
+        return ctx.line("CLIENT_ERROR stats detail not allowed");
     }
-    let prefixes = desk.context.cache.prefixes();
+    let prefixes = ctx.context.cache.prefixes();
     if tokens.abbreviates(2, "on") {
         prefixes.enable(true);
-        desk.line("OK")
+        ctx.line("OK")
     } else if tokens.abbreviates(2, "off") {
         prefixes.enable(false);
-        desk.line("OK")
+        ctx.line("OK")
     } else if tokens.abbreviates(2, "dump") {
         Outcome::Dump(Box::new(Dump::prefixes(None)))
     } else {
-        desk.line("CLIENT_ERROR usage: stats detail on|off|dump")
+        ctx.line("CLIENT_ERROR usage: stats detail on|off|dump")
     }
 }
 
-fn cachedump(desk: &mut Desk<'_>, tokens: &Tokens<'_>) -> Outcome {
-    if !desk.context.config.dump_enabled {
-        return desk.line("CLIENT_ERROR stats cachedump not allowed");
+fn cachedump(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    if !ctx.context.config.dump_enabled {
+        return ctx.line("CLIENT_ERROR stats cachedump not allowed");
     }
     if tokens.len() < 4 {
-        return desk.line("CLIENT_ERROR bad command line");
+        return ctx.line("CLIENT_ERROR bad command line");
     }
     let number = |index| tokens.get(index).and_then(strict_u32);
-    let (Some(class), Some(most)) = (number(2), number(3)) else { return desk.line(text::BAD_LINE) };
+    let (Some(class), Some(most)) = (number(2), number(3)) else { return ctx.line(text::BAD_LINE) };
     if class >= 64 {
-        return desk.line("CLIENT_ERROR Illegal slab id");
+        return ctx.line("CLIENT_ERROR Illegal slab id");
     }
     Outcome::Dump(Box::new(Dump::class(class as u8, most as usize)))
 }
 
-fn general(context: &Context, mut out: Lines<'_>) {
+fn general(context: &ServerState, mut out: Lines<'_>) {
     let cache = &context.cache;
     let clock = cache.clock();
     let totals = cache.store().totals();
@@ -267,7 +267,7 @@ fn general(context: &Context, mut out: Lines<'_>) {
         out.put("slab_reassign_busy_nomem", 0);
         out.put("slab_reassign_last_busy_status", "none");
         out.put("slab_reassign_running", 0);
-        out.put("slabs_moved", totals.cleaned);
+        out.put("slabs_moved", totals.compacted);
     }
     if background.crawler.load(Relaxed) {
         out.put("lru_crawler_running", u8::from(background.crawler_running.load(Relaxed)));
@@ -326,7 +326,7 @@ fn protocol_name(protocol: Protocol) -> &'static str {
     }
 }
 
-fn settings(context: &Context, mut out: Lines<'_>) {
+fn settings(context: &ServerState, mut out: Lines<'_>) {
     let config = &context.config;
     let cache = &context.cache;
     let own = cache.config();
@@ -360,8 +360,8 @@ fn settings(context: &Context, mut out: Lines<'_>) {
     out.put("tcp_backlog", config.backlog);
     out.put("binding_protocol", protocol_name(protocol));
     let users = context.users.as_ref();
-    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == Method::Sasl)));
-    match users.filter(|users| users.method() == Method::Text) {
+    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == AuthMethod::Sasl)));
+    match users.filter(|users| users.method() == AuthMethod::Text) {
         None => out.put("auth_enabled_ascii", "no"),
         Some(users) => match users.file() {
             Some(path) => out.put("auth_enabled_ascii", path.display()),
@@ -451,7 +451,7 @@ fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
     );
 }
 
-fn items(context: &Context, mut out: Lines<'_>) {
+fn items(context: &ServerState, mut out: Lines<'_>) {
     let totals = context.cache.store().totals();
     let maintained = context.cache.config().lru_maintainer;
     let tuning = context.cache.store().tuning();
@@ -505,7 +505,7 @@ fn items(context: &Context, mut out: Lines<'_>) {
     out.end();
 }
 
-fn slabs(context: &Context, mut out: Lines<'_>) {
+fn slabs(context: &ServerState, mut out: Lines<'_>) {
     let totals: Totals = context.cache.store().totals();
     let mut active = 0;
     for (number, class) in totals.classes.iter().enumerate().skip(1) {
@@ -539,7 +539,7 @@ fn slabs(context: &Context, mut out: Lines<'_>) {
     out.end();
 }
 
-fn sizes(context: &Context, mut out: Lines<'_>) {
+fn sizes(context: &ServerState, mut out: Lines<'_>) {
     let sizes = context.cache.store().sizes();
     if sizes.enabled() {
         put_sizes(sizes, 0, usize::MAX, &mut out);
@@ -559,7 +559,7 @@ pub(super) fn put_sizes(sizes: &Sizes, from: usize, most: usize, out: &mut Lines
     next
 }
 
-fn conns(context: &Context, client: i32, mut out: Lines<'_>) {
+fn conns(context: &ServerState, client: i32, mut out: Lines<'_>) {
     for (fd, state, last) in context.connections.iter(0) {
         put_connection(context, client, fd, state, last, &mut out);
     }
@@ -568,7 +568,7 @@ fn conns(context: &Context, client: i32, mut out: Lines<'_>) {
 
 /// Puts what is known of the connection of `fd`; `client` asks.
 pub(super) fn put_connection(
-    context: &Context,
+    context: &ServerState,
     client: i32,
     fd: i32,
     state: ConnState,

@@ -2,7 +2,7 @@
 
 use super::{Cache, DeltaRequest, Number, item_cas};
 use crate::error::DeltaError;
-use crate::store::{Draft, NewItem, Visit, bit};
+use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
 impl Cache {
     /// Adds to or subtracts from the number that an item holds.
@@ -14,10 +14,10 @@ impl Cache {
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(request.key, hash.into(), request.client, again);
-            let Some(item) = visit.item() else {
+            let mut entry = self.reopen(request.key, hash.into(), request.client, again);
+            let Some(item) = entry.item() else {
                 let Some((value, expiry)) = request.vivify else {
-                    let commands = visit.commands();
+                    let commands = entry.commands();
                     if request.increment {
                         commands.incr_misses += 1;
                     } else {
@@ -33,13 +33,13 @@ impl Cache {
                     .map_err(|_| DeltaError::NoMemory)?;
                 let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                if visit.publish(&new, &[digits], cas).is_err() {
-                    drop(visit);
+                if entry.publish(&new, &[digits], cas).is_err() {
+                    drop(entry);
                     attempts.make_room(class).map_err(|_| DeltaError::NoMemory)?;
                     again = true;
                     continue;
                 }
-                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry: 0, created: true });
+                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry: 0, created: true });
             };
             let header = item.header();
             if item.is_empty()
@@ -74,23 +74,23 @@ impl Cache {
                 let mut padded = digits.to_vec();
                 padded.resize(length, b' ');
                 let compare = header.cas();
-                drop(visit);
+                drop(entry);
                 let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
-                let mut draft =
-                    Draft::new(&self.store, hash, &new, length, true).map_err(|_| DeltaError::NoMemory)?;
+                let mut draft = Reservation::new(&self.store, hash, &new, length, true)
+                    .map_err(|_| DeltaError::NoMemory)?;
                 draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
-                let mut visit = self.store.visit(request.key, hash);
+                let mut entry = self.store.entry(request.key, hash);
                 again = true;
                 // The draft was made of these alone. Not of the item's place: the
                 // draft itself may have made the store move it.
-                let same = visit.item().filter(|item| {
+                let same = entry.item().filter(|item| {
                     item.header().cas() == compare
                         && (item.len(), item.flags()) == (length, flags)
                         && item.slices().next().and_then(parse_number) == Some(old)
                 });
                 let Some(item) = same else {
                     // The draft goes after the lock.
-                    drop(visit);
+                    drop(entry);
                     attempts.again().map_err(|_| DeltaError::NoMemory)?;
                     continue;
                 };
@@ -100,42 +100,42 @@ impl Cache {
                 let old_expiry = item.header().expiry();
                 let expiry = request.expiry.unwrap_or(old_expiry);
                 draft.set_expiry(expiry);
-                visit.publish_draft(draft, state, request.cas.unwrap_or_else(|| self.store.next_cas()));
-                count_delta(&mut visit, class, request.increment);
-                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+                entry.publish_reservation(draft, state, request.cas.unwrap_or_else(|| self.store.next_cas()));
+                count_delta(&mut entry, class, request.increment);
+                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
             // A shorter number keeps its length, with spaces behind it. One that
             // grows is a new item. As in memcached it gets the next CAS and keeps
             // its expiry, whatever was asked for; the answer tells what was asked
             // for.
             let written = if fits {
-                visit.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
+                entry.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
             } else {
                 let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
-                visit.publish(&new, &[digits], self.store.next_cas())
+                entry.publish(&new, &[digits], self.store.next_cas())
             };
             if written.is_err() {
-                drop(visit);
+                drop(entry);
                 attempts.make_room(new_class).map_err(|_| DeltaError::NoMemory)?;
                 again = true;
                 continue;
             }
-            count_delta(&mut visit, class, request.increment);
+            count_delta(&mut entry, class, request.increment);
             if fits {
-                if let Some(item) = visit.item() {
+                if let Some(item) = entry.item() {
                     item.header().set_expiry(expiry);
                 }
-                return Ok(Number { value, cas: item_cas(&visit), expiry, old_expiry, created: false });
+                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
             let cas =
-                request.cas.map_or_else(|| item_cas(&visit), |cas| if self.config.use_cas { cas } else { 0 });
+                request.cas.map_or_else(|| item_cas(&entry), |cas| if self.config.use_cas { cas } else { 0 });
             return Ok(Number { value, cas, expiry, old_expiry, created: false });
         }
     }
 }
 
-fn count_delta(visit: &mut Visit<'_>, class: u8, increment: bool) {
-    let stats = visit.stats(class);
+fn count_delta(entry: &mut LockedEntry<'_>, class: u8, increment: bool) {
+    let stats = entry.stats(class);
     if increment {
         stats.incr_hits += 1;
     } else {

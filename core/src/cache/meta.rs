@@ -1,8 +1,8 @@
 //! What only the meta protocol asks for: win and stale tokens.
 
-use super::{Cache, Deleted, MetaDelete, MetaGet, Tokens};
+use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState};
 use crate::events;
-use crate::store::{Disturbed, Hit, Lead, NewItem, bit};
+use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
 
 impl Cache {
     /// Reads an item as `mg` does: `show` runs with the item (as it was before
@@ -11,50 +11,50 @@ impl Cache {
         &self,
         key: &[u8],
         request: &MetaGet,
-        mut show: impl FnMut(&mut Hit<'_>, Tokens) -> Result<R, Disturbed>,
+        mut show: impl FnMut(&mut EntryRef<'_>, MetaState) -> Result<R, ReadConflict>,
     ) -> Option<R> {
         let hash = self.store.hash(key);
-        let mut lead = Lead::from(hash);
+        let mut hint = LookupHint::from(hash);
         if request.only_reads() {
-            let peeked = self.peek(key, lead, None, |hit| {
-                let old_expiry = hit.header().expiry();
-                show(hit, Tokens { old_expiry, ..Tokens::default() })
+            let peeked = self.try_get_unlocked(key, hint, None, |entry| {
+                let old_expiry = entry.header().expiry();
+                show(entry, MetaState { old_expiry, ..MetaState::default() })
             });
             match peeked {
                 Ok(shown) => return shown,
-                Err(found) => lead = found,
+                Err(found) => hint = found,
             }
         }
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
-        let (mut visit, created) = loop {
-            let mut visit = self.reopen(key, lead, request.client, again);
-            let (None, Some(expiry)) = (visit.item(), request.vivify) else { break (visit, false) };
-            let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (visit, false) };
+        let (mut entry, created) = loop {
+            let mut entry = self.reopen(key, hint, request.client, again);
+            let (None, Some(expiry)) = (entry.item(), request.vivify) else { break (entry, false) };
+            let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (entry, false) };
             // As in memcached, an item made here forgets that its key came in
             // base64.
             let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            if visit.publish(&new, &[], cas).is_err() {
-                drop(visit);
+            if entry.publish(&new, &[], cas).is_err() {
+                drop(entry);
                 if attempts.make_room(class).is_err() {
-                    break (self.store.visit(key, hash), false);
+                    break (self.store.entry(key, hash), false);
                 }
                 again = true;
                 continue;
             }
-            break (visit, true);
+            break (entry, true);
         };
-        if visit.item().is_none() {
-            let commands = visit.commands();
+        if entry.item().is_none() {
+            let commands = entry.commands();
             commands.get_cmds += 1;
             commands.get_misses += 1;
             return None;
         }
         if request.update && !request.update_late {
-            visit.hit();
+            entry.hit();
         }
-        let header = visit.item()?.header();
+        let header = entry.item()?.header();
         let state = header.state();
         let old_expiry = if created { 0 } else { header.expiry() };
         if let Some(expiry) = request.expiry.filter(|_| !created) {
@@ -71,16 +71,16 @@ impl Cache {
         if request.refused {
             // memcached counts nothing either.
         } else if request.expiry.is_some() {
-            visit.commands().touch_cmds += 1;
-            visit.stats(class).touch_hits += 1;
+            entry.commands().touch_cmds += 1;
+            entry.stats(class).touch_hits += 1;
         } else {
-            visit.commands().get_cmds += 1;
-            visit.count_hit();
+            entry.commands().get_cmds += 1;
+            entry.count_hit();
         }
-        let tokens = Tokens { win, sent: told, stale: is_stale, created, old_expiry };
-        let shown = show(&mut visit.show()?, tokens).ok();
+        let tokens = MetaState { win, sent: told, stale: is_stale, created, old_expiry };
+        let shown = show(&mut entry.show()?, tokens).ok();
         if request.update && request.update_late && !request.refused {
-            visit.hit();
+            entry.hit();
         }
         shown
     }
@@ -91,23 +91,23 @@ impl Cache {
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(key, hash.into(), request.client, again);
-            let Some(item) = visit.item() else {
-                visit.commands().delete_misses += 1;
+            let mut entry = self.reopen(key, hash.into(), request.client, again);
+            let Some(item) = entry.item() else {
+                entry.commands().delete_misses += 1;
                 return Deleted::NotFound;
             };
             let header = item.header();
             let (old_cas, class) = (header.cas(), header.class());
             if request.compare.is_some_and(|cas| cas != old_cas) {
-                visit.commands().delete_misses += 1;
+                entry.commands().delete_misses += 1;
                 return Deleted::Exists;
             }
             if let Some(flags) = request.drop_value {
                 let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
                 // As in memcached, what is left forgets that its key came in base64.
                 let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
-                if visit.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
-                    drop(visit);
+                if entry.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
+                    drop(entry);
                     if attempts.make_room(class).is_err() {
                         return Deleted::NoMemory;
                     }
@@ -115,7 +115,7 @@ impl Cache {
                     continue;
                 }
             }
-            let Some(item) = visit.item() else { return Deleted::NotFound };
+            let Some(item) = entry.item() else { return Deleted::NotFound };
             let header = item.header();
             if request.stale {
                 if let Some(expiry) = request.expiry {
@@ -129,9 +129,9 @@ impl Cache {
                 return Deleted::Deleted;
             }
             events::deleted(&self.watch, item, "md");
-            visit.stats(class).delete_hits += 1;
+            entry.stats(class).delete_hits += 1;
             if request.drop_value.is_none() {
-                visit.remove();
+                entry.remove();
             }
             return Deleted::Deleted;
         }

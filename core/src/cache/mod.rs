@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use crate::ask::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, Number, StoreReply, StoreRequest, Stored, Tokens, Value,
+    Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,
+    StoreValue, Stored,
 };
 use crate::clock::Clock;
 use crate::config::CacheConfig;
@@ -21,7 +22,7 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
-use crate::store::{Disturbed, Hit, Lead, Lookup, Store, Uses, Visit};
+use crate::store::{AccessBatch, EntryRef, LockedEntry, Lookup, LookupHint, ReadConflict, Store};
 use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind};
 
@@ -133,33 +134,33 @@ impl Cache {
         reason = "a visit is many words: to move it takes longer than to make it"
     )]
     #[inline(always)]
-    fn open(&self, key: &[u8], lead: Lead, client: i32) -> Visit<'_> {
-        self.reopen(key, lead, client, false)
+    fn open(&self, key: &[u8], hint: LookupHint, client: i32) -> LockedEntry<'_> {
+        self.reopen(key, hint, client, false)
     }
 
     /// Like [`Cache::open`], but tells watchers only the first time.
     #[expect(clippy::inline_always, reason = "as for `open`")]
     #[inline(always)]
-    fn reopen(&self, key: &[u8], lead: Lead, client: i32, again: bool) -> Visit<'_> {
-        let visit = self.store.visit_at(key, lead);
+    fn reopen(&self, key: &[u8], hint: LookupHint, client: i32, again: bool) -> LockedEntry<'_> {
+        let entry = self.store.visit_at(key, hint);
         if !again {
-            events::fetched(&self.watch, key, &visit, client);
+            events::fetched(&self.watch, key, &entry, client);
         }
-        visit
+        entry
     }
 
     /// Reads an item: `show` runs with it, maybe while its shard is locked, or, if
-    /// it was [`Disturbed`], a second time. `touch` gives the item a new expiry.
-    /// `None`: there is none. Only what `Hit` returns is an error.
+    /// it was [`ReadConflict`], a second time. `touch` gives the item a new expiry.
+    /// `None`: there is none. Only what `EntryRef` returns is an error.
     #[inline]
     pub fn fetch<R>(
         &self,
         key: &[u8],
         touch: Option<u32>,
         client: i32,
-        show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
+        show: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
-        self.fetch_at(key, self.store.lead(key), None, touch, client, show)
+        self.fetch_at(key, self.store.lookup_hint(key), None, touch, client, show)
     }
 
     /// The same with what is known of where the item is, by a look of this cache,
@@ -168,41 +169,41 @@ impl Cache {
     pub(crate) fn fetch_at<'k, R>(
         &self,
         key: &'k [u8],
-        mut lead: Lead,
-        uses: Option<&mut Uses<'k>>,
+        mut hint: LookupHint,
+        uses: Option<&mut AccessBatch<'k>>,
         touch: Option<u32>,
         client: i32,
-        mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
+        mut show: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
         if touch.is_none() {
-            match self.peek(key, lead, uses, &mut show) {
+            match self.try_get_unlocked(key, hint, uses, &mut show) {
                 Ok(peeked) => return peeked,
-                Err(found) => lead = found,
+                Err(found) => hint = found,
             }
         }
-        let mut visit = self.open(key, lead, client);
-        self.count_fetch(&mut visit, key, touch.is_some())?;
-        visit.hit();
+        let mut entry = self.open(key, hint, client);
+        self.count_fetch(&mut entry, key, touch.is_some())?;
+        entry.hit();
         if let Some(expiry) = touch {
-            Self::retouch(&mut visit, expiry);
+            Self::retouch(&mut entry, expiry);
         }
-        show(&mut visit.show()?).ok()
+        show(&mut entry.show()?).ok()
     }
 
     /// Reads an item like [`Cache::fetch`], but shows it as it was before.
     pub fn fetch_as_was<R>(
         &self,
         key: &[u8],
-        mut show: impl FnMut(&mut Hit<'_>) -> Result<R, Disturbed>,
+        mut show: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
-        let lead = match self.peek(key, self.store.lead(key), None, &mut show) {
+        let hint = match self.try_get_unlocked(key, self.store.lookup_hint(key), None, &mut show) {
             Ok(peeked) => return peeked,
             Err(found) => found,
         };
-        let mut visit = self.open(key, lead, 0);
-        self.count_fetch(&mut visit, key, false)?;
-        let shown = show(&mut visit.show()?);
-        visit.hit();
+        let mut entry = self.open(key, hint, 0);
+        self.count_fetch(&mut entry, key, false)?;
+        let shown = show(&mut entry.show()?);
+        entry.hit();
         shown.ok()
     }
 
@@ -211,69 +212,69 @@ impl Cache {
     /// # Errors
     /// If this takes the lock.
     #[inline]
-    fn peek<'k, R>(
+    fn try_get_unlocked<'k, R>(
         &self,
         key: &'k [u8],
-        lead: Lead,
-        uses: Option<&mut Uses<'k>>,
-        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
-    ) -> Result<Option<R>, Lead> {
+        hint: LookupHint,
+        uses: Option<&mut AccessBatch<'k>>,
+        show: impl FnOnce(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
+    ) -> Result<Option<R>, LookupHint> {
         if self.prefixes.enabled() || self.watch.wants(kind::FETCHERS) {
-            return Err(lead);
+            return Err(hint);
         }
-        self.store.peek(key, lead, uses, show)
+        self.store.try_get_unlocked(key, hint, uses, show)
     }
 
     /// Counts a fetch. `None`: it is a miss.
     #[inline]
-    fn count_fetch(&self, visit: &mut Visit<'_>, key: &[u8], touches: bool) -> Option<()> {
-        let found = visit.lookup() == Lookup::Found;
+    fn count_fetch(&self, entry: &mut LockedEntry<'_>, key: &[u8], touches: bool) -> Option<()> {
+        let found = entry.lookup() == Lookup::Found;
         if self.prefixes.enabled() {
             self.prefixes.record_get(key, found);
         }
         let missed = u64::from(!found);
         if touches {
-            visit.commands().touch_cmds += 1;
-            visit.commands().touch_misses += missed;
+            entry.commands().touch_cmds += 1;
+            entry.commands().touch_misses += missed;
         } else {
-            visit.commands().get_cmds += 1;
-            visit.commands().get_misses += missed;
-            visit.count_hit();
+            entry.commands().get_cmds += 1;
+            entry.commands().get_misses += missed;
+            entry.count_hit();
         }
         found.then_some(())
     }
 
     /// Counts a set whose value turned out to be bad.
     pub fn count_set(&self, key: &[u8], class: u8) {
-        self.store.visit(key, self.store.hash(key)).stats(class).set_cmds += 1;
+        self.store.entry(key, self.store.hash(key)).stats(class).set_cmds += 1;
     }
 
     /// Counts a fetch that a fault turned into a miss.
     pub fn count_miss(&self, key: &[u8]) {
-        let mut visit = self.store.visit(key, self.store.hash(key));
-        visit.commands().get_cmds += 1;
-        visit.commands().get_misses += 1;
+        let mut entry = self.store.entry(key, self.store.hash(key));
+        entry.commands().get_cmds += 1;
+        entry.commands().get_misses += 1;
     }
 
-    fn retouch(visit: &mut Visit<'_>, expiry: u32) {
-        if let Some(item) = visit.item() {
+    fn retouch(entry: &mut LockedEntry<'_>, expiry: u32) {
+        if let Some(item) = entry.item() {
             let header = item.header();
             header.set_expiry(expiry);
             let class = header.class();
-            visit.stats(class).touch_hits += 1;
+            entry.stats(class).touch_hits += 1;
         }
     }
 
     /// Gives an item a new expiry, for a client. `false`: there is none.
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
-        let mut visit = self.open(key, self.store.lead(key), client);
-        visit.commands().touch_cmds += 1;
-        if visit.lookup() != Lookup::Found {
-            visit.commands().touch_misses += 1;
+        let mut entry = self.open(key, self.store.lookup_hint(key), client);
+        entry.commands().touch_cmds += 1;
+        if entry.lookup() != Lookup::Found {
+            entry.commands().touch_misses += 1;
             return false;
         }
-        visit.hit();
-        Self::retouch(&mut visit, expiry);
+        entry.hit();
+        Self::retouch(&mut entry, expiry);
         true
     }
 
@@ -282,9 +283,9 @@ impl Cache {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }
-        let mut visit = self.open(key, self.store.lead(key), client);
-        let Some(item) = visit.item() else {
-            visit.commands().delete_misses += 1;
+        let mut entry = self.open(key, self.store.lookup_hint(key), client);
+        let Some(item) = entry.item() else {
+            entry.commands().delete_misses += 1;
             return Deleted::NotFound;
         };
         if compare != 0 && compare != item.header().cas() {
@@ -292,8 +293,8 @@ impl Cache {
         }
         events::deleted(&self.watch, item, "delete");
         let class = item.header().class();
-        visit.stats(class).delete_hits += 1;
-        visit.remove();
+        entry.stats(class).delete_hits += 1;
+        entry.remove();
         Deleted::Deleted
     }
 
@@ -302,11 +303,11 @@ impl Cache {
         &self,
         key: &[u8],
         client: i32,
-        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
+        show: impl FnOnce(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
-        let mut visit = self.open(key, self.store.lead(key), client);
-        visit.commands().meta_cmds += 1;
-        show(&mut visit.show()?).ok()
+        let mut entry = self.open(key, self.store.lookup_hint(key), client);
+        entry.commands().meta_cmds += 1;
+        show(&mut entry.show()?).ok()
     }
 
     /// Removes everything: at once, or at the second `at` of the clock.
@@ -336,6 +337,6 @@ impl Drop for Cache {
     }
 }
 
-fn item_cas(visit: &Visit<'_>) -> u64 {
-    visit.item().map_or(0, |item| item.header().cas())
+fn item_cas(entry: &LockedEntry<'_>) -> u64 {
+    entry.item().map_or(0, |item| item.header().cas())
 }

@@ -1,11 +1,11 @@
 //! Storing: set, add, replace, append, prepend and cas, of values that are all
 //! there and of those that arrive in parts.
 
-use super::{Cache, Mode, StoreReply, StoreRequest, Stored, Value, item_cas};
+use super::{Cache, Mode, StoreReply, StoreRequest, StoreValue, Stored, item_cas};
 use crate::config::KEY_MAX;
 use crate::error::AllocError;
 use crate::events;
-use crate::store::{Draft, NewItem, Visit, bit};
+use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
 impl Cache {
     /// Starts an item that will be stored by `request` once its value of
@@ -14,10 +14,11 @@ impl Cache {
     /// # Errors
     /// If there is no room for it; then what the key held is gone, if the
     /// request says so.
-    pub fn draft(&self, request: &StoreRequest<'_>, length: usize) -> Result<Draft, AllocError> {
+    pub fn reserve(&self, request: &StoreRequest<'_>, length: usize) -> Result<Reservation, AllocError> {
         let hash = self.store.hash(request.key);
-        let made =
-            self.new_item(request, length).and_then(|new| Draft::new(&self.store, hash, &new, length, false));
+        let made = self
+            .new_item(request, length)
+            .and_then(|new| Reservation::new(&self.store, hash, &new, length, false));
         made.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
@@ -30,20 +31,20 @@ impl Cache {
 
     /// Counts a store whose value cannot be taken, after its draft was begun, and
     /// removes what the key held, if the request says so.
-    pub fn refuse_draft(&self, request: &StoreRequest<'_>, error: AllocError) {
+    pub fn refuse_reservation(&self, request: &StoreRequest<'_>, error: AllocError) {
         self.refuse(request, self.store.hash(request.key), error);
     }
 
     fn refuse(&self, request: &StoreRequest<'_>, hash: u64, error: AllocError) {
-        let mut visit = self.store.visit(request.key, hash);
+        let mut entry = self.store.entry(request.key, hash);
         match error {
-            AllocError::TooLarge => visit.commands().store_too_large += 1,
-            AllocError::NoMemory => visit.commands().store_no_memory += 1,
+            AllocError::TooLarge => entry.commands().store_too_large += 1,
+            AllocError::NoMemory => entry.commands().store_no_memory += 1,
         }
         if request.purge_on_failure {
-            visit.remove();
+            entry.remove();
         }
-        drop(visit);
+        drop(entry);
         events::refused(&self.watch, request, error);
     }
 
@@ -55,15 +56,15 @@ impl Cache {
     pub fn store_value(
         &self,
         request: &StoreRequest<'_>,
-        value: Value<'_>,
+        value: StoreValue<'_>,
     ) -> Result<StoreReply, AllocError> {
         let hash = self.store.hash(request.key);
         let stored = match value {
-            Value::Draft(draft) => match draft.into_buffer() {
+            StoreValue::Reservation(draft) => match draft.into_buffer() {
                 Ok(bytes) => self.store_bytes(request, hash, &bytes),
                 Err(draft) => Ok(self.store_draft(request, hash, draft)),
             },
-            Value::Bytes(bytes) => self.store_bytes(request, hash, bytes),
+            StoreValue::Bytes(bytes) => self.store_bytes(request, hash, bytes),
         };
         stored.inspect_err(|&error| self.refuse(request, hash, error))
     }
@@ -77,47 +78,47 @@ impl Cache {
     ) -> Result<StoreReply, AllocError> {
         let mut new = self.new_item(request, bytes.len())?;
         if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
-            let mut draft = Draft::new(&self.store, hash, &new, bytes.len(), true)?;
+            let mut draft = Reservation::new(&self.store, hash, &new, bytes.len(), true)?;
             draft.write(bytes)?;
             return Ok(self.store_draft(request, hash, draft));
         }
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
-            let mut visit = self.reopen(request.key, hash.into(), request.client, again);
-            let verdict = judge(&mut visit, request, again);
+            let mut entry = self.reopen(request.key, hash.into(), request.client, again);
+            let verdict = judge(&mut entry, request, again);
             if let Verdict::Join = verdict {
-                visit.stats(new.class).set_cmds += 1;
-                drop(visit);
+                entry.stats(new.class).set_cmds += 1;
+                drop(entry);
                 return Ok(self.join(request, hash, &[bytes]));
             }
             let Verdict::Store { bits, expiry } = verdict else {
-                visit.stats(new.class).set_cmds += 1;
+                entry.stats(new.class).set_cmds += 1;
                 return Ok(self.done(request, &verdict.reply(bytes.len()), new.class));
             };
             new.bits |= bits;
             new.expiry = expiry.unwrap_or(new.expiry);
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-            if visit.publish(&new, &[bytes], cas).is_err() {
-                drop(visit);
+            if entry.publish(&new, &[bytes], cas).is_err() {
+                drop(entry);
                 attempts.make_room(new.class)?;
                 again = true;
                 continue;
             }
-            visit.stats(new.class).set_cmds += 1;
-            let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length: bytes.len() };
-            drop(visit);
+            entry.stats(new.class).set_cmds += 1;
+            let reply = StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length: bytes.len() };
+            drop(entry);
             return Ok(self.done(request, &reply, new.class));
         }
     }
 
-    fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Draft) -> StoreReply {
-        let mut visit = self.open(request.key, hash.into(), request.client);
+    fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Reservation) -> StoreReply {
+        let mut entry = self.open(request.key, hash.into(), request.client);
         let (length, class) = (draft.len(), draft.class());
-        visit.stats(class).set_cmds += 1;
-        let reply = match judge(&mut visit, request, false) {
+        entry.stats(class).set_cmds += 1;
+        let reply = match judge(&mut entry, request, false) {
             Verdict::Join => {
-                drop(visit);
+                drop(entry);
                 let parts: Vec<&[u8]> = draft.slices().collect();
                 return self.join(request, hash, &parts);
             }
@@ -126,13 +127,13 @@ impl Cache {
                     draft.set_expiry(expiry);
                 }
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                visit.publish_draft(draft, bits, cas);
-                StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length }
+                entry.publish_reservation(draft, bits, cas);
+                StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length }
             }
             // The draft is freed under this shard's lock: end the visit first.
             verdict @ Verdict::Refuse(_) => verdict.reply(length),
         };
-        drop(visit);
+        drop(entry);
         self.done(request, &reply, class)
     }
 
@@ -142,9 +143,9 @@ impl Cache {
         let mut attempts = self.store.attempts(hash);
         let mut class = 0;
         let reply = loop {
-            let mut visit = self.store.visit(request.key, hash);
+            let mut entry = self.store.entry(request.key, hash);
             let not_stored = StoreReply { stored: Stored::NotStored, cas: 0, length: added };
-            let Some(item) = visit.item() else { break not_stored };
+            let Some(item) = entry.item() else { break not_stored };
             if request.compare != 0 && item.header().cas() != request.compare {
                 break StoreReply { stored: Stored::Exists, ..not_stored };
             }
@@ -155,17 +156,17 @@ impl Cache {
             // base64.
             let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };
             let begin_again = if self.store.is_chunked(request.key.len(), flags, length) {
-                match self.join_large(request, visit, &new, parts, length) {
+                match self.join_large(request, entry, &new, parts, length) {
                     Ok(Some(cas)) => break StoreReply { stored: Stored::Stored, cas, length },
                     Ok(None) => attempts.again(),
                     Err(error) => Err(error),
                 }
             } else {
                 let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                if visit.publish_joined(&new, request.mode == Mode::Append, parts, cas).is_ok() {
-                    break StoreReply { stored: Stored::Stored, cas: item_cas(&visit), length };
+                if entry.publish_joined(&new, request.mode == Mode::Append, parts, cas).is_ok() {
+                    break StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length };
                 }
-                drop(visit);
+                drop(entry);
                 attempts.make_room(class)
             };
             // As in memcached, what cannot be joined for want of memory is not stored.
@@ -184,16 +185,16 @@ impl Cache {
     fn join_large(
         &self,
         request: &StoreRequest<'_>,
-        mut visit: Visit<'_>,
+        mut entry: LockedEntry<'_>,
         new: &NewItem<'_>,
         parts: &[&[u8]],
         length: usize,
     ) -> Result<Option<u64>, AllocError> {
         let hash = self.store.hash(request.key);
-        let compare = item_cas(&visit);
-        let Some(old) = visit.pin_briefly() else { return Ok(None) };
-        drop(visit);
-        let mut draft = Draft::new(&self.store, hash, new, length, true)?;
+        let compare = item_cas(&entry);
+        let Some(old) = entry.pin_briefly() else { return Ok(None) };
+        drop(entry);
+        let mut draft = Reservation::new(&self.store, hash, new, length, true)?;
         let mut write = |slice| draft.write(slice);
         if request.mode == Mode::Append {
             old.slices().try_for_each(&mut write)?;
@@ -204,17 +205,17 @@ impl Cache {
         }
         #[cfg(test)]
         tests::in_between(self);
-        let mut visit = self.store.visit(request.key, hash);
-        if !visit.still_shows(compare, new.flags, &old) {
+        let mut entry = self.store.entry(request.key, hash);
+        if !entry.still_shows(compare, new.flags, &old) {
             return Ok(None);
         }
-        if let Some(item) = visit.item() {
+        if let Some(item) = entry.item() {
             // It may have been touched since.
             draft.set_expiry(item.header().expiry());
         }
         let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-        visit.publish_draft(draft, 0, cas);
-        Ok(Some(item_cas(&visit)))
+        entry.publish_reservation(draft, 0, cas);
+        Ok(Some(item_cas(&entry)))
     }
 
     fn done(&self, request: &StoreRequest<'_>, reply: &StoreReply, class: u8) -> StoreReply {
@@ -243,14 +244,14 @@ impl Verdict {
 /// memcached's rules of storing (its `do_store_item`). `again`: this request was
 /// judged and counted before.
 #[inline]
-fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
+fn judge(entry: &mut LockedEntry<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };
-    let Some(item) = visit.item() else {
+    let Some(item) = entry.item() else {
         return match request.mode {
             Mode::Set | Mode::Add => store,
             Mode::Append | Mode::Prepend if request.vivify => store,
             Mode::Cas => {
-                visit.commands().cas_misses += 1;
+                entry.commands().cas_misses += 1;
                 Verdict::Refuse(Stored::NotFound)
             }
             Mode::Replace | Mode::Append | Mode::Prepend => Verdict::Refuse(Stored::NotStored),
@@ -262,23 +263,23 @@ fn judge(visit: &mut Visit<'_>, request: &StoreRequest<'_>, again: bool) -> Verd
     match request.mode {
         Mode::Set | Mode::Replace => store,
         Mode::Add => {
-            visit.renew();
+            entry.renew();
             Verdict::Refuse(Stored::NotStored)
         }
         Mode::Append | Mode::Prepend if request.compare != 0 && !matches => Verdict::Refuse(Stored::Exists),
         Mode::Append | Mode::Prepend => Verdict::Join,
         Mode::Cas if matches => {
-            visit.stats(class).cas_hits += u64::from(!again);
+            entry.stats(class).cas_hits += u64::from(!again);
             store
         }
         Mode::Cas if request.allow_stale && request.compare != 0 && request.compare < cas => {
             let bits = bit::STALE | header.state() & bit::WIN;
             let expiry = Some(header.expiry());
-            visit.stats(class).cas_hits += u64::from(!again);
+            entry.stats(class).cas_hits += u64::from(!again);
             Verdict::Store { bits, expiry }
         }
         Mode::Cas => {
-            visit.stats(class).cas_badval += 1;
+            entry.stats(class).cas_badval += 1;
             Verdict::Refuse(Stored::Exists)
         }
     }
@@ -315,7 +316,7 @@ mod tests {
 
     fn store(cache: &Cache, mode: Mode, value: &[u8]) -> Stored {
         let request = StoreRequest { mode, ..StoreRequest::new(b"key") };
-        cache.store_value(&request, Value::Bytes(value)).unwrap().stored
+        cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored
     }
 
     fn value(cache: &Cache) -> Vec<u8> {
@@ -352,10 +353,10 @@ mod tests {
     fn a_join_sees_another_value_of_the_same_cas() {
         let cache = cache(true);
         let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
-        cache.store_value(&request, Value::Bytes(&large())).unwrap();
+        cache.store_value(&request, StoreValue::Bytes(&large())).unwrap();
         MEDDLER.set(Some(Box::new(move |cache| {
             let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
-            cache.store_value(&request, Value::Bytes(&vec![b'w'; 20_000])).unwrap();
+            cache.store_value(&request, StoreValue::Bytes(&vec![b'w'; 20_000])).unwrap();
         })));
         assert_eq!(store(&cache, Mode::Prepend, b"start"), Stored::Stored);
         MEDDLER.set(None);

@@ -26,7 +26,7 @@ use super::stream::{Peer, Stream};
 use super::worker::Mailbox;
 use super::would_block;
 use crate::config::Protocol;
-use crate::context::{ConnState, Context, WorkerStats};
+use crate::context::{ConnState, ServerState, WorkerStats};
 use crate::output::Output;
 use crate::session::{CloseReason, Env, Next, Session, TIGHT};
 use crate::turn::Turn;
@@ -48,7 +48,7 @@ const DISCARDS: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// Shared by the whole server.
-    pub(crate) context: &'a Context,
+    pub(crate) context: &'a ServerState,
     /// The worker's counters.
     pub(crate) stats: &'a WorkerStats,
     /// The worker's event queue.
@@ -93,7 +93,7 @@ impl Scratch {
 
 /// What the worker does with a connection after a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum NextAction {
     /// Wait for an event.
     Wait,
     /// Visit again when the others had their turn.
@@ -185,7 +185,7 @@ impl Connection {
     }
 
     /// Says hello to watchers, logs and the table.
-    pub(crate) fn opened(&self, context: &Context, protocol: Protocol) {
+    pub(crate) fn opened(&self, context: &ServerState, protocol: Protocol) {
         let fd = self.fd();
         context.connections.set(fd, ConnState::Read, self.last_command);
         context.log(2, || match protocol {
@@ -197,7 +197,7 @@ impl Connection {
     }
 
     /// Says goodbye to the same. Call before dropping the connection.
-    pub(crate) fn closed(&mut self, context: &Context, reason: CloseReason) {
+    pub(crate) fn closed(&mut self, context: &ServerState, reason: CloseReason) {
         let fd = self.fd();
         if let Some(watcher) = self.watcher.take() {
             context.cache.watch_hub().remove(&watcher);
@@ -216,14 +216,14 @@ impl Connection {
 
     /// As memcached, tells watchers what was wrong with a TLS connection.
     #[cold]
-    fn read_failed(&self, context: &Context, error: &io::Error) {
+    fn read_failed(&self, context: &ServerState, error: &io::Error) {
         if self.stream.is_tls() {
             let fd = self.fd();
             self.event(context, |line, _| write!(line, "type=conntlserr fd={fd} msg={error}"));
         }
     }
 
-    fn event(&self, context: &Context, fill: impl FnOnce(&mut String, Peer) -> std::fmt::Result) {
+    fn event(&self, context: &ServerState, fill: impl FnOnce(&mut String, Peer) -> std::fmt::Result) {
         let hub = context.cache.watch_hub();
         if hub.wants(kind::CONNEVENTS) {
             hub.event(kind::CONNEVENTS, |line| {
@@ -305,10 +305,10 @@ impl Connection {
     }
 
     /// Serves the client as far as it goes without waiting.
-    pub(crate) fn visit(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+    pub(crate) fn visit(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
         let was_blocked = self.unsent.is_some();
         let after = self.serve(place, scratch);
-        if let After::Close(_) = after {
+        if let NextAction::Close(_) = after {
             return after;
         }
         let is_blocked = self.unsent.is_some();
@@ -319,7 +319,7 @@ impl Connection {
                 self.stream.unblocked(place.registry, place.token)
             };
             if turned.is_err() {
-                return After::Close(CloseReason::Error);
+                return NextAction::Close(CloseReason::Error);
             }
         }
         let state = if is_blocked {
@@ -333,7 +333,7 @@ impl Connection {
         after
     }
 
-    fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+    fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
         let Place { context, stats, .. } = place;
         let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
         if let Some(mut unsent) = self.unsent.take() {
@@ -342,20 +342,20 @@ impl Connection {
                 Sent::Cut => {
                     stats.conn_yields.add(1);
                     self.unsent = Some(unsent);
-                    return After::Again;
+                    return NextAction::Again;
                 }
                 Sent::Part => {
                     self.unsent = Some(unsent);
-                    return if self.closing.is_some() { After::Linger } else { After::Wait };
+                    return if self.closing.is_some() { NextAction::Linger } else { NextAction::Wait };
                 }
-                Sent::Failed => return After::Close(self.closing.unwrap_or(CloseReason::Error)),
+                Sent::Failed => return NextAction::Close(self.closing.unwrap_or(CloseReason::Error)),
             }
         }
         if let Some(reason) = self.closing {
             return self.finish(scratch, reason);
         }
         if self.sleeping {
-            return After::Wait;
+            return NextAction::Wait;
         }
         let after = if self.watcher.is_some() {
             self.pass_events(place, scratch)
@@ -363,25 +363,25 @@ impl Connection {
             scratch.input.load(&mut self.leftover);
             self.converse(place, scratch, &mut env)
         } else {
-            return After::Wait;
+            return NextAction::Wait;
         };
         let after = self.answer(scratch, after, &mut env);
         // While memory is short nothing but the input itself is kept.
-        if !scratch.input.save(&mut self.leftover, after == After::Again && !env.is_tight) {
+        if !scratch.input.save(&mut self.leftover, after == NextAction::Again && !env.is_tight) {
             scratch.input.clear();
-            return After::Close(CloseReason::Error);
+            return NextAction::Close(CloseReason::Error);
         }
         after
     }
 
     /// Sends the replies of this visit and decides how it goes on.
-    fn answer(&mut self, scratch: &mut Scratch, after: After, env: &mut Env<'_>) -> After {
+    fn answer(&mut self, scratch: &mut Scratch, after: NextAction, env: &mut Env<'_>) -> NextAction {
         let sent = self.send(&mut scratch.output, env.stats, &mut env.turn);
         match sent {
             Sent::All => {
                 scratch.trim();
                 match after {
-                    After::Close(reason) => self.finish(scratch, reason),
+                    NextAction::Close(reason) => self.finish(scratch, reason),
                     other => other,
                 }
             }
@@ -390,34 +390,34 @@ impl Connection {
                 let waits = matches!(sent, Sent::Part);
                 match after {
                     // An injected fault. What is cut off goes out when it ends.
-                    After::Sleep(_) => return after,
-                    After::Close(reason) => self.closing = Some(reason),
+                    NextAction::Sleep(_) => return after,
+                    NextAction::Close(reason) => self.closing = Some(reason),
                     _ => {}
                 }
                 match self.closing {
                     _ if !waits => {
                         env.stats.conn_yields.add(1);
-                        After::Again
+                        NextAction::Again
                     }
-                    Some(_) => After::Linger,
-                    None => After::Wait,
+                    Some(_) => NextAction::Linger,
+                    None => NextAction::Wait,
                 }
             }
             Sent::Failed => {
                 scratch.output.clear(scratch.keep);
                 scratch.input.clear();
                 match after {
-                    After::Close(_) => after,
-                    _ => After::Close(CloseReason::Error),
+                    NextAction::Close(_) => after,
+                    _ => NextAction::Close(CloseReason::Error),
                 }
             }
         }
     }
 
     /// Reads and runs commands until there is nothing to do or it is the
-    /// others' turn; replies gather in the scratch's output. [`After::Close`]
+    /// others' turn; replies gather in the scratch's output. [`NextAction::Close`]
     /// here means: send those replies first.
-    fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> After {
+    fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> NextAction {
         let Place { context, stats, token, .. } = place;
         let Scratch { input, output, mailbox, .. } = scratch;
         context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
@@ -426,18 +426,18 @@ impl Connection {
         let after = loop {
             if !self.rerun {
                 if !self.readable {
-                    break After::Wait;
+                    break NextAction::Wait;
                 }
                 if taken >= SCRATCH.min(most) {
                     stats.conn_yields.add(1);
-                    break After::Again;
+                    break NextAction::Again;
                 }
                 // No session waits for so long a command.
                 if input.is_full() {
-                    break After::Close(CloseReason::Error);
+                    break NextAction::Close(CloseReason::Error);
                 }
                 match self.receive(input, most) {
-                    Ok(0) => break After::Close(CloseReason::Normal),
+                    Ok(0) => break NextAction::Close(CloseReason::Normal),
                     Ok(n) => {
                         taken += n;
                         env.turn.spend(n);
@@ -445,11 +445,11 @@ impl Connection {
                     }
                     Err(e) if would_block(&e) => {
                         self.readable = false;
-                        break After::Wait;
+                        break NextAction::Wait;
                     }
                     Err(e) => {
                         self.read_failed(context, &e);
-                        break After::Close(CloseReason::Error);
+                        break NextAction::Close(CloseReason::Error);
                     }
                 }
             }
@@ -463,16 +463,16 @@ impl Connection {
                     if env.turn.is_over() {
                         stats.conn_yields.add(1);
                     }
-                    break After::Again;
+                    break NextAction::Again;
                 }
                 Next::Close(reason) => {
                     input.clear();
-                    break After::Close(reason);
+                    break NextAction::Close(reason);
                 }
                 Next::Abort(reason) => {
                     input.clear();
                     output.clear(usize::MAX);
-                    break After::Close(reason);
+                    break NextAction::Close(reason);
                 }
                 Next::Watch(kinds) => {
                     let mailbox = Arc::clone(mailbox);
@@ -482,7 +482,7 @@ impl Connection {
                     if self.watcher.is_some() {
                         input.clear();
                         output.push(b"OK\r\n");
-                        break After::Again;
+                        break NextAction::Again;
                     }
                     output.push(b"WATCHER_TOO_MANY log watcher limit reached\r\n");
                     self.session.watch_refused();
@@ -491,7 +491,7 @@ impl Connection {
                 Next::Sleep(time) => {
                     self.rerun = true;
                     self.sleeping = true;
-                    break After::Sleep(time);
+                    break NextAction::Sleep(time);
                 }
             }
         };
@@ -540,14 +540,14 @@ impl Connection {
     /// A watcher: input is thrown away, buffered lines go out. Called only
     /// when everything before is sent, so a client that does not read leaves
     /// its lines in the watcher's buffer, which is bounded and counts losses.
-    fn pass_events(&mut self, place: Place<'_>, scratch: &mut Scratch) -> After {
+    fn pass_events(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
         if let Some(reason) = self.discard(&mut scratch.input, place) {
-            return After::Close(reason);
+            return NextAction::Close(reason);
         }
         if let Some(watcher) = &self.watcher {
             watcher.drain(scratch.output.bytes());
         }
-        if self.readable { After::Again } else { After::Wait }
+        if self.readable { NextAction::Again } else { NextAction::Wait }
     }
 
     /// Throws input away; the reason to close if it has ended.
@@ -578,7 +578,7 @@ impl Connection {
     /// Everything is sent. Closing a socket that holds unread input resets the
     /// connection, and the reset overtakes the reply that says what was wrong;
     /// so what has come is read first.
-    fn finish(&mut self, scratch: &mut Scratch, reason: CloseReason) -> After {
+    fn finish(&mut self, scratch: &mut Scratch, reason: CloseReason) -> NextAction {
         scratch.input.clear();
         if reason == CloseReason::Error && self.readable {
             for _ in 0..DISCARDS {
@@ -589,7 +589,7 @@ impl Connection {
                 }
             }
         }
-        After::Close(reason)
+        NextAction::Close(reason)
     }
 
     /// Writes until everything is sent, the socket is full or the turn is over;

@@ -24,9 +24,9 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::stream::{Peer, Stream};
 use super::worker::{Accepted, Mailbox};
-use super::{Bell, Census, would_block};
+use super::{ConnectionLimit, RemoteWaker, would_block};
 use crate::config::{Listen, Protocol, TlsMode};
-use crate::context::{ConnState, Context, Stop};
+use crate::context::{ConnState, ServerState, Stop};
 use crate::error::StartError;
 use crate::server::BoundAddress;
 
@@ -195,8 +195,8 @@ impl Drop for SocketFile {
 /// The thread that accepts, before and while it runs.
 pub(crate) struct Acceptor {
     poll: Poll,
-    context: Arc<Context>,
-    census: Arc<Census>,
+    context: Arc<ServerState>,
+    limit: Arc<ConnectionLimit>,
     listeners: Vec<Listener>,
     mailboxes: Vec<Arc<Mailbox>>,
     /// Index of the mailbox whose turn it is.
@@ -210,11 +210,11 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// A thread's worth of listening sockets, and the census to wake it by.
     pub(crate) fn new(
-        context: Arc<Context>,
+        context: Arc<ServerState>,
         mut listeners: Vec<Listener>,
-    ) -> io::Result<(Self, Arc<Census>)> {
+    ) -> io::Result<(Self, Arc<ConnectionLimit>)> {
         let poll = Poll::new()?;
-        let census = Arc::new(Census::new(Bell::new(Waker::new(poll.registry(), WAKE)?)));
+        let limit = Arc::new(ConnectionLimit::new(RemoteWaker::new(Waker::new(poll.registry(), WAKE)?)));
         let now = context.cache.clock().now();
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(&poll, Token(index))?;
@@ -234,14 +234,14 @@ impl Acceptor {
         let acceptor = Self {
             poll,
             context,
-            census: Arc::clone(&census),
+            limit: Arc::clone(&limit),
             listeners,
             mailboxes: Vec::new(),
             next: 0,
             held: None,
             paused: None,
         };
-        Ok((acceptor, census))
+        Ok((acceptor, limit))
     }
 
     /// Who gets the connections. Call before [`Acceptor::run`].
@@ -263,7 +263,7 @@ impl Acceptor {
                 }
             }
             // Before what has come is accepted: a later request waits for the next round.
-            let asked = self.census.take_asked();
+            let asked = self.limit.take_asked();
             if self.paused.is_some() {
                 self.resume();
                 if self.paused.is_some() {
@@ -284,7 +284,7 @@ impl Acceptor {
 
     fn is_full(&self) -> bool {
         let most = self.context.config.max_connections.saturating_sub(self.context.config.listen.len());
-        self.census.open() >= most.max(1)
+        self.limit.open() >= most.max(1)
     }
 
     /// Accepts until there is nothing to accept or listening is off.
@@ -317,7 +317,7 @@ impl Acceptor {
     }
 
     fn hand_out(&mut self, accepted: Accepted) {
-        self.census.enter();
+        self.limit.enter();
         self.context.listener.total.fetch_add(1, Relaxed);
         let mut accepted = accepted;
         for _ in 0..self.mailboxes.len() {
@@ -330,7 +330,7 @@ impl Acceptor {
         }
         // Every worker is gone: the server is stopping.
         drop(accepted);
-        self.census.leave();
+        self.limit.leave();
     }
 
     /// Switches listening off.
@@ -343,11 +343,11 @@ impl Acceptor {
             // If it stays registered, its events find the listener paused.
             let _ = listener.deregister(&self.poll);
         }
-        self.census.set_waiting(true);
+        self.limit.set_waiting(true);
         if self.held.is_some() {
             // A connection may have closed before it could know that we wait.
             // (Without descriptors this would spin; there the retry looks.)
-            self.census.bell.ring();
+            self.limit.waker.wake();
         }
     }
 
@@ -357,7 +357,7 @@ impl Acceptor {
             return;
         }
         let Some(since) = self.paused.take() else { return };
-        self.census.set_waiting(false);
+        self.limit.set_waiting(false);
         let stats = &self.context.listener;
         stats.disabled_us.fetch_add(since.elapsed().as_micros() as u64, Relaxed);
         stats.paused.store(0, Relaxed);
@@ -378,8 +378,8 @@ impl Drop for Acceptor {
         for listener in &self.listeners {
             self.context.connections.clear(listener.fd());
         }
-        self.census.bell.remove();
-        self.census.close();
+        self.limit.waker.remove();
+        self.limit.close();
     }
 }
 

@@ -32,22 +32,22 @@ use mio::Waker;
 use socket2::SockRef;
 
 use self::settle::Ticket;
-use crate::context::Context;
+use crate::context::ServerState;
 use crate::sync::Mutex;
 
 /// A waker that can be taken away: its descriptor closes with the thread it
 /// woke, no matter who still holds the handle.
 #[derive(Default)]
-pub(crate) struct Bell(Mutex<Option<Waker>>);
+pub(crate) struct RemoteWaker(Mutex<Option<Waker>>);
 
-impl Bell {
+impl RemoteWaker {
     /// A bell that rings `waker`.
     pub(crate) fn new(waker: Waker) -> Self {
         Self(Mutex::new(Some(waker)))
     }
 
     /// Wakes the thread, if it still runs.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.0.lock().as_ref() {
             // Fails only if the counter is full, and then the thread wakes anyway.
             let _ = waker.wake();
@@ -62,7 +62,7 @@ impl Bell {
 
 /// Counts connections for the listener, which may wait for one to close.
 #[derive(Default)]
-pub(crate) struct Census {
+pub(crate) struct ConnectionLimit {
     open: AtomicUsize,
     /// The listener waits. Set before it looks at `open` once more, read after
     /// `open` went down: one of the two sees the other.
@@ -71,13 +71,13 @@ pub(crate) struct Census {
     /// ended.
     asked: Mutex<Option<Vec<Ticket>>>,
     /// Wakes the listener.
-    pub(crate) bell: Bell,
+    pub(crate) waker: RemoteWaker,
 }
 
-impl Census {
+impl ConnectionLimit {
     /// A census whose listener wakes by `bell`.
-    pub(crate) fn new(bell: Bell) -> Self {
-        Self { bell, asked: Mutex::new(Some(Vec::new())), ..Self::default() }
+    pub(crate) fn new(waker: RemoteWaker) -> Self {
+        Self { waker, asked: Mutex::new(Some(Vec::new())), ..Self::default() }
     }
 
     /// Asks the listener to accept what has come, then to drop `ticket`.
@@ -86,7 +86,7 @@ impl Census {
         let Some(tickets) = &mut *asked else { return };
         tickets.push(ticket);
         drop(asked);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// What the listener was asked for.
@@ -113,11 +113,11 @@ impl Census {
     pub(crate) fn leave(&self) {
         self.open.fetch_sub(1, SeqCst);
         if self.waiting.load(SeqCst) {
-            self.bell.ring();
+            self.waker.wake();
         }
     }
 
-    /// Whether [`Census::leave`] wakes the listener.
+    /// Whether [`ConnectionLimit::leave`] wakes the listener.
     pub(crate) fn set_waiting(&self, waiting: bool) {
         self.waiting.store(waiting, SeqCst);
     }
@@ -151,7 +151,7 @@ pub(crate) fn block_signals() {
 
 /// Marks what leaves through a socket and those it accepts, if asked to. That
 /// takes a privilege; without it the server runs all the same, as memcached.
-pub(crate) fn mark(socket: &SockRef<'_>, context: &Context) {
+pub(crate) fn mark(socket: &SockRef<'_>, context: &ServerState) {
     let mark = context.config.socket_mark;
     #[cfg(target_os = "linux")]
     if mark != 0

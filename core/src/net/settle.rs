@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Census;
+use super::ConnectionLimit;
 use super::worker::Mailbox;
 use crate::sync::{Condvar, Mutex};
 
@@ -28,12 +28,12 @@ pub(crate) fn serves() {
 
 /// Settles one server. A handle of a server's cache keeps one.
 pub struct Settler {
-    listener: Arc<Census>,
+    listener: Arc<ConnectionLimit>,
     workers: Vec<Arc<Mailbox>>,
 }
 
 impl Settler {
-    pub(crate) fn new(listener: Arc<Census>, workers: Vec<Arc<Mailbox>>) -> Self {
+    pub(crate) fn new(listener: Arc<ConnectionLimit>, workers: Vec<Arc<Mailbox>>) -> Self {
         Self { listener, workers }
     }
 

@@ -28,10 +28,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::buffers::SCRATCH;
-use super::connection::{After, Place};
+use super::connection::{NextAction, Place};
 use super::would_block;
 use crate::config::Protocol;
-use crate::context::{ConnState, Context, WorkerStats};
+use crate::context::{ConnState, ServerState, WorkerStats};
 use crate::output::Output;
 use crate::protocol::binary;
 use crate::protocol::classic::push_line;
@@ -148,7 +148,7 @@ impl Udp {
     /// Starts reporting to `token`, and says so in the table and the log.
     pub(crate) fn register(
         &mut self,
-        context: &Context,
+        context: &ServerState,
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
@@ -179,10 +179,10 @@ impl Udp {
     }
 
     /// Serves datagrams until there are none, the socket is full, or it is the
-    /// others' turn. Never [`After::Close`]: no datagram can end the socket.
-    pub(crate) fn visit(&mut self, place: Place<'_>) -> After {
+    /// others' turn. Never [`NextAction::Close`]: no datagram can end the socket.
+    pub(crate) fn visit(&mut self, place: Place<'_>) -> NextAction {
         if self.sleeping {
-            return After::Wait;
+            return NextAction::Wait;
         }
         let Place { context, stats, .. } = place;
         let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
@@ -192,17 +192,17 @@ impl Udp {
             if self.exchange.is_none() {
                 if env.turn.is_over() {
                     stats.conn_yields.add(1);
-                    break (ConnState::Read, After::Again);
+                    break (ConnState::Read, NextAction::Again);
                 }
                 match self.receive(stats) {
                     Ok(n) => env.turn.spend(n + DATAGRAM_WORK),
                     Err(e) => {
                         if would_block(&e) {
-                            break (ConnState::Read, After::Wait);
+                            break (ConnState::Read, NextAction::Wait);
                         }
                         // It is about one datagram, and others may wait.
                         context.log(1, || format!("recvfrom(): {e}"));
-                        break (ConnState::Read, After::Again);
+                        break (ConnState::Read, NextAction::Again);
                     }
                 }
             }
@@ -210,19 +210,19 @@ impl Udp {
                 Course::Done => {}
                 Course::Yield => {
                     stats.conn_yields.add(1);
-                    break (ConnState::Read, After::Again);
+                    break (ConnState::Read, NextAction::Again);
                 }
                 Course::Sleep(time) => {
                     self.sleeping = true;
-                    break (ConnState::Read, After::Sleep(time));
+                    break (ConnState::Read, NextAction::Sleep(time));
                 }
             }
             match self.answer(place, &mut env.turn) {
                 Answered::All => {}
-                Answered::Part => break (ConnState::Mwrite, After::Wait),
+                Answered::Part => break (ConnState::Mwrite, NextAction::Wait),
                 Answered::Cut => {
                     stats.conn_yields.add(1);
-                    break (ConnState::Mwrite, After::Again);
+                    break (ConnState::Mwrite, NextAction::Again);
                 }
             }
         };

@@ -26,13 +26,13 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
-use super::connection::{After, Connection, Place, Scratch, Unsettled};
+use super::connection::{Connection, NextAction, Place, Scratch, Unsettled};
 use super::settle::Ticket;
 use super::stream::{Peer, Stream};
 use super::udp::Udp;
-use super::{Bell, Census};
+use super::{ConnectionLimit, RemoteWaker};
 use crate::config::{Protocol, TlsMode};
-use crate::context::{Context, Stop, WorkerStats};
+use crate::context::{ServerState, Stop, WorkerStats};
 use crate::output::Output;
 use crate::session::CloseReason;
 use crate::store::Beside;
@@ -76,7 +76,7 @@ pub(crate) struct Accepted {
 /// What other threads leave for a worker.
 pub(crate) struct Mailbox {
     mail: Mutex<Mail>,
-    bell: Bell,
+    waker: RemoteWaker,
 }
 
 #[derive(Default)]
@@ -97,14 +97,14 @@ impl Mailbox {
         }
         mail.accepted.push(accepted);
         drop(mail);
-        self.bell.ring();
+        self.waker.wake();
         Ok(())
     }
 
     /// The watcher of a connection has lines to send.
     pub(crate) fn watcher_has_lines(&self, token: Token) {
         self.mail.lock().watchers.push(token);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Asks the worker to carry out what has come, then to drop `ticket`.
@@ -115,12 +115,12 @@ impl Mailbox {
         }
         mail.settling.push(ticket);
         drop(mail);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Makes the worker look around.
-    pub(crate) fn ring(&self) {
-        self.bell.ring();
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
     }
 }
 
@@ -145,7 +145,7 @@ impl Deadline {
     }
 }
 
-enum Alarm {
+enum TimerKind {
     /// An injected delay ends.
     Awake,
     /// A closing connection had this much to send when last looked at.
@@ -155,16 +155,16 @@ enum Alarm {
 struct Timer {
     at: Instant,
     token: Token,
-    alarm: Alarm,
+    alarm: TimerKind,
 }
 
 /// A worker before and while it runs.
 pub(crate) struct Worker {
     poll: Poll,
-    context: Arc<Context>,
+    context: Arc<ServerState>,
     number: usize,
     scratch: Scratch,
-    census: Arc<Census>,
+    limit: Arc<ConnectionLimit>,
     deadline: Arc<Deadline>,
     /// By token. Boxed: a connection's memory goes when it closes, and growing
     /// the table moves pointers only.
@@ -192,13 +192,13 @@ impl Worker {
     /// A worker and the mailbox to reach it by.
     pub(crate) fn new(
         number: usize,
-        context: Arc<Context>,
-        census: Arc<Census>,
+        context: Arc<ServerState>,
+        limit: Arc<ConnectionLimit>,
         deadline: Arc<Deadline>,
     ) -> io::Result<(Self, Arc<Mailbox>)> {
         let poll = Poll::new()?;
-        let bell = Bell::new(Waker::new(poll.registry(), WAKE)?);
-        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), bell });
+        let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
+        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
         let worker = Self {
             poll,
             scratch: Scratch {
@@ -209,7 +209,7 @@ impl Worker {
             },
             context,
             number,
-            census,
+            limit,
             deadline,
             slots: Vec::new(),
             free: Vec::new(),
@@ -376,23 +376,25 @@ impl Worker {
             scratch.reset();
             connection.stream().give_up();
             self.context.log(0, || format!("<{fd} internal error, connection closed"));
-            After::Close(CloseReason::Error)
+            NextAction::Close(CloseReason::Error)
         });
         let after = match after {
             // One that waits for a turn gives it back soon, and a part of a line is little.
-            After::Wait | After::Linger if held.max(connection.unsent()) > SPARED && beside.is_exceeded() => {
+            NextAction::Wait | NextAction::Linger
+                if held.max(connection.unsent()) > SPARED && beside.is_exceeded() =>
+            {
                 let of = if connection.is_blocked() { &stats.response_obj_oom } else { &stats.read_buf_oom };
                 of.add(1);
-                After::Close(CloseReason::Error)
+                NextAction::Close(CloseReason::Error)
             }
             other => other,
         };
         let after = match (after, connection.unsettled) {
-            (_, Unsettled::No) | (After::Again, _) => after,
-            (After::Wait, Unsettled::Twice) => {
+            (_, Unsettled::No) | (NextAction::Again, _) => after,
+            (NextAction::Wait, Unsettled::Twice) => {
                 connection.unsettled = Unsettled::Once;
                 connection.acknowledge();
-                After::Again
+                NextAction::Again
             }
             _ => {
                 connection.unsettled = Unsettled::No;
@@ -401,23 +403,23 @@ impl Worker {
             }
         };
         match after {
-            After::Wait => {
+            NextAction::Wait => {
                 if self.draining.is_some() && connection.is_quiet() {
                     self.close(token, CloseReason::Shutdown);
                 }
             }
-            After::Again => {
+            NextAction::Again => {
                 connection.queued = true;
                 self.ready.push_back(token);
             }
-            After::Sleep(time) => self.set_timer(token, time, Alarm::Awake),
-            After::Linger => {
+            NextAction::Sleep(time) => self.set_timer(token, time, TimerKind::Awake),
+            NextAction::Linger => {
                 let unsent = connection.unsent();
                 if !self.timers.iter().any(|t| t.token == token) {
-                    self.set_timer(token, LINGER, Alarm::Linger(unsent));
+                    self.set_timer(token, LINGER, TimerKind::Linger(unsent));
                 }
             }
-            After::Close(reason) => self.close(token, reason),
+            NextAction::Close(reason) => self.close(token, reason),
         }
     }
 
@@ -442,20 +444,20 @@ impl Worker {
             let fd = socket.fd();
             socket.reset();
             self.context.log(0, || format!("<{fd} internal error, datagram dropped"));
-            After::Again
+            NextAction::Again
         });
-        if after != After::Again && std::mem::take(&mut socket.unsettled) {
+        if after != NextAction::Again && std::mem::take(&mut socket.unsettled) {
             self.unsettled -= 1;
         }
         match after {
-            After::Wait | After::Linger | After::Close(_) => {}
-            After::Again => {
+            NextAction::Wait | NextAction::Linger | NextAction::Close(_) => {}
+            NextAction::Again => {
                 if !socket.queued {
                     socket.queued = true;
                     self.ready.push_back(token);
                 }
             }
-            After::Sleep(time) => self.set_timer(token, time, Alarm::Awake),
+            NextAction::Sleep(time) => self.set_timer(token, time, TimerKind::Awake),
         }
     }
 
@@ -484,7 +486,7 @@ impl Worker {
         }
         connection.closed(&self.context, reason);
         drop(connection);
-        self.census.leave();
+        self.limit.leave();
     }
 
     fn read_mail(&mut self) {
@@ -550,7 +552,7 @@ impl Worker {
             Ok(stream) => stream,
             Err(e) => {
                 context.log(1, || format!("failed to begin TLS: {e}"));
-                self.census.leave();
+                self.limit.leave();
                 return;
             }
         };
@@ -563,7 +565,7 @@ impl Worker {
             context.log(1, || format!("failed to register a connection: {e}"));
             self.free.push(index);
             drop(connection);
-            self.census.leave();
+            self.limit.leave();
             return;
         }
         connection.opened(context, protocol);
@@ -576,7 +578,7 @@ impl Worker {
         }
     }
 
-    fn set_timer(&mut self, token: Token, after: Duration, alarm: Alarm) {
+    fn set_timer(&mut self, token: Token, after: Duration, alarm: TimerKind) {
         let now = Instant::now();
         // A time beyond the clock's end does not end.
         let at = now.checked_add(after).or_else(|| now.checked_add(Duration::from_secs(100_000)));
@@ -595,16 +597,16 @@ impl Worker {
                 continue;
             };
             match alarm {
-                Alarm::Awake => {
+                TimerKind::Awake => {
                     connection.awake();
                     if !connection.queued {
                         self.visit(token);
                     }
                 }
-                Alarm::Linger(before) => {
+                TimerKind::Linger(before) => {
                     let unsent = connection.unsent();
                     if unsent < before {
-                        self.set_timer(token, LINGER, Alarm::Linger(unsent));
+                        self.set_timer(token, LINGER, TimerKind::Linger(unsent));
                     } else {
                         self.close(token, CloseReason::Error);
                     }
@@ -647,13 +649,13 @@ impl Drop for Worker {
         drop(settling);
         for accepted in unopened {
             drop(accepted);
-            self.census.leave();
+            self.limit.leave();
         }
         for token in (0..self.slots.len()).map(Token) {
             self.close(token, CloseReason::Shutdown);
         }
         self.close_udp();
-        self.scratch.mailbox.bell.remove();
+        self.scratch.mailbox.waker.remove();
     }
 }
 

@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use super::binary::Header;
+use super::binary::PacketHeader;
 
 /// Calls `found` with the key of each command of `input` from its beginning on,
 /// at most `most` times, until there is one whose form is not known. Returns
@@ -41,7 +41,7 @@ pub fn packet_keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [
 /// Key and length of the packet that `input` begins with.
 #[inline]
 fn packet(input: &[u8]) -> Option<(&[u8], usize)> {
-    let header = Header::read(input).filter(Header::is_request)?;
+    let header = PacketHeader::read(input).filter(PacketHeader::is_request)?;
     Some((input.get(header.key())?, header.whole()))
 }
 

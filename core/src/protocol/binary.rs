@@ -7,19 +7,19 @@
 //!                                         8..12 length of all three
 //! ```
 //!
-//! Numbers are big-endian. [`Header::refusal`] holds the lengths against each
+//! Numbers are big-endian. [`PacketHeader::refusal`] holds the lengths against each
 //! other before anything of the body is looked at; [`parse`] then reads a packet
 //! whose extras and key are there. What a value means is for the session.
 
 use std::borrow::Cow;
 
-use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens};
+use crate::cache::{Deleted, DeltaRequest, MetaState, Mode, Number, StoreReply, Stored};
 use crate::error::{AllocError, DeltaError};
 use crate::output::Output;
 use crate::protocol::classic::push_data;
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::{COPY_MAX, Disturbed, Hit};
+use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// First byte of a request.
 pub const REQUEST: u8 = 0x80;
@@ -121,7 +121,7 @@ impl Status {
 
 /// The header of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub struct PacketHeader {
     magic: u8,
     opcode: u8,
     opaque: [u8; 4],
@@ -131,7 +131,7 @@ pub struct Header {
     cas: u64,
 }
 
-impl Header {
+impl PacketHeader {
     /// The header that `input` begins with, if all of it is there.
     #[inline]
     pub fn read(input: &[u8]) -> Option<Self> {
@@ -211,7 +211,7 @@ impl Header {
 }
 
 /// Lines about commands, for people.
-impl Header {
+impl PacketHeader {
     /// The command on one line, as its text form would be behind the word
     /// `binary`. `packet` holds at least header, extras and key; values and the
     /// data of SASL are not shown.
@@ -418,7 +418,7 @@ pub enum Packet<'a> {
 /// clock's rule for a TTL.
 #[inline]
 pub fn parse<'a>(
-    header: &Header,
+    header: &PacketHeader,
     packet: &'a [u8],
     use_cas: bool,
     expiry: impl FnOnce(i64) -> u32,
@@ -538,18 +538,18 @@ impl Encoder<'_> {
 
 impl Reply for Encoder<'_> {
     #[inline]
-    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+    fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
         let with_key = self.with_key();
         let with_value = self.echo.opcode != opcode::TOUCH;
-        let key = if with_key { hit.key() } else { &[] };
-        let length = if with_value { hit.len() } else { 0 };
+        let key = if with_key { entry.key() } else { &[] };
+        let length = if with_value { entry.len() } else { 0 };
         let mark = self.out.mark();
         let bytes = self.out.bytes();
-        bytes.reserve(HEADER + 4 + key.len() + length.min(COPY_MAX));
-        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, hit.header().cas());
-        bytes.extend_from_slice(&hit.flags().to_be_bytes());
+        bytes.reserve(HEADER + 4 + key.len() + length.min(INLINE_COPY_MAX));
+        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, entry.header().cas());
+        bytes.extend_from_slice(&entry.flags().to_be_bytes());
         bytes.extend_from_slice(key);
-        if with_value { push_data(self.out, hit).inspect_err(|_| self.out.rewind(&mark)) } else { Ok(()) }
+        if with_value { push_data(self.out, entry).inspect_err(|_| self.out.rewind(&mark)) } else { Ok(()) }
     }
 
     #[inline]
@@ -618,15 +618,15 @@ impl Reply for Encoder<'_> {
     }
 
     // Binary requests are never answered in meta's terms.
-    fn meta_hit(&mut self, hit: &mut Hit<'_>, _tokens: Tokens) -> Result<(), Disturbed> {
-        self.hit(hit)
+    fn meta_hit(&mut self, entry: &mut EntryRef<'_>, _tokens: MetaState) -> Result<(), ReadConflict> {
+        self.hit(entry)
     }
 
     fn meta_miss(&mut self) {
         self.error(Status::NotFound);
     }
 
-    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
-        self.hit(hit)
+    fn inspected(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+        self.hit(entry)
     }
 }

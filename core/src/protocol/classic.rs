@@ -4,12 +4,12 @@
 
 use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
 use super::text;
-use crate::cache::{Deleted, DeltaRequest, Mode, Number, StoreReply, Stored, Tokens as MetaTokens};
+use crate::cache::{Deleted, DeltaRequest, MetaState, Mode, Number, StoreReply, Stored};
 use crate::error::{AllocError, DeltaError};
 use crate::output::{Mark, Output};
 use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
-use crate::store::{COPY_MAX, Disturbed, Hit};
+use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// A line, understood.
 pub enum Line<'a> {
@@ -206,23 +206,23 @@ fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
 /// Appends a value: small ones copied, large ones pinned.
 ///
 /// # Errors
-/// [`Disturbed`]; then nothing was appended.
+/// [`ReadConflict`]; then nothing was appended.
 #[inline]
-pub fn push_data(out: &mut Output, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
-    if hit.len() <= COPY_MAX {
-        return hit.copy_to(out.bytes());
+pub fn push_data(out: &mut Output, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+    if entry.len() <= INLINE_COPY_MAX {
+        return entry.copy_to(out.bytes());
     }
-    out.pin(hit.pin()?);
+    out.pin(entry.pin()?);
     Ok(())
 }
 
 /// Appends a value and its line end, or forgets what was appended since `mark`.
 ///
 /// # Errors
-/// [`Disturbed`].
+/// [`ReadConflict`].
 #[inline]
-pub fn push_value(out: &mut Output, hit: &mut Hit<'_>, mark: &Mark) -> Result<(), Disturbed> {
-    push_data(out, hit).inspect_err(|_| out.rewind(mark))?;
+pub fn push_value(out: &mut Output, entry: &mut EntryRef<'_>, mark: &Mark) -> Result<(), ReadConflict> {
+    push_data(out, entry).inspect_err(|_| out.rewind(mark))?;
     out.bytes().extend_from_slice(b"\r\n");
     Ok(())
 }
@@ -248,14 +248,14 @@ impl Encoder<'_> {
 
 impl Reply for Encoder<'_> {
     #[inline]
-    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
+    fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
         let mark = self.out.mark();
         let bytes = self.out.bytes();
-        let (key, length) = (hit.key(), hit.len());
-        bytes.reserve(length.min(COPY_MAX) + key.len() + 64);
+        let (key, length) = (entry.key(), entry.len());
+        bytes.reserve(length.min(INLINE_COPY_MAX) + key.len() + 64);
         bytes.extend_from_slice(b"VALUE ");
         push_short(bytes, key);
-        match hit.flags() {
+        match entry.flags() {
             0 => bytes.extend_from_slice(b" 0 "),
             flags => {
                 bytes.push(b' ');
@@ -266,10 +266,10 @@ impl Reply for Encoder<'_> {
         push_number(bytes, length as u64);
         if self.with_cas {
             bytes.push(b' ');
-            push_number(bytes, hit.header().cas());
+            push_number(bytes, entry.header().cas());
         }
         bytes.extend_from_slice(b"\r\n");
-        push_value(self.out, hit, &mark)
+        push_value(self.out, entry, &mark)
     }
 
     #[inline]
@@ -314,13 +314,13 @@ impl Reply for Encoder<'_> {
     }
 
     // Classic requests are never answered in meta's terms.
-    fn meta_hit(&mut self, hit: &mut Hit<'_>, _tokens: MetaTokens) -> Result<(), Disturbed> {
-        self.hit(hit)
+    fn meta_hit(&mut self, entry: &mut EntryRef<'_>, _tokens: MetaState) -> Result<(), ReadConflict> {
+        self.hit(entry)
     }
 
     fn meta_miss(&mut self) {}
 
-    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
-        self.hit(hit)
+    fn inspected(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+        self.hit(entry)
     }
 }

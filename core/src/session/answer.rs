@@ -1,7 +1,7 @@
 //! How the outcome of a store, or an error that any command may meet, is told
 //! in the words of the client's protocol.
 
-use crate::cache::{Cache, StoreRequest, Value};
+use crate::cache::{Cache, StoreRequest, StoreValue};
 use crate::dispatch::store;
 use crate::error::AllocError;
 use crate::output::Output;
@@ -10,7 +10,7 @@ use crate::protocol::{binary, classic, meta, text};
 
 /// How a command is answered.
 #[derive(Clone, Copy)]
-pub(super) enum Answer {
+pub(super) enum ReplyWriter {
     /// In the classic protocol, or not at all.
     Classic { quiet: bool },
     /// In the meta protocol, whose errors are told even if it is quiet.
@@ -19,7 +19,7 @@ pub(super) enum Answer {
     Binary(binary::Echo),
 }
 
-impl Answer {
+impl ReplyWriter {
     /// Bytes of the line end behind a value.
     #[inline]
     pub(super) fn tail(self) -> usize {
@@ -67,7 +67,13 @@ impl Answer {
 
     /// Stores a value that is there, and tells what came of it.
     #[inline]
-    pub(super) fn store(self, cache: &Cache, request: &StoreRequest<'_>, value: Value<'_>, out: &mut Output) {
+    pub(super) fn store(
+        self,
+        cache: &Cache,
+        request: &StoreRequest<'_>,
+        value: StoreValue<'_>,
+        out: &mut Output,
+    ) {
         match self {
             Self::Classic { quiet } => {
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };

@@ -1,13 +1,13 @@
 //! Faults that were injected, as a command meets them.
 
-use super::answer::Answer;
+use super::answer::ReplyWriter;
 use super::{CloseReason, Env, Next, Session, Used};
 use crate::cache::Cache;
 use crate::faults::Fault;
 use crate::output::Output;
 
 /// What a fault made of a command.
-pub(super) enum Met {
+pub(super) enum FaultOutcome {
     /// It is answered, or will be later.
     Done(Used),
     /// It is to find nothing.
@@ -16,7 +16,7 @@ pub(super) enum Met {
 
 impl Session {
     /// The fault that a command meets; a delay only once.
-    pub(super) fn fault_of(&mut self, cache: &Cache, name: &str, key: &[u8]) -> Option<Fault> {
+    pub(super) fn next_fault(&mut self, cache: &Cache, name: &str, key: &[u8]) -> Option<Fault> {
         if self.slept {
             self.slept = false;
             return None;
@@ -36,25 +36,25 @@ impl Session {
         env: &Env<'_>,
         name: &str,
         key: &[u8],
-        how: Answer,
+        reply_via: ReplyWriter,
         whole: usize,
         out: &mut Output,
-    ) -> Option<Met> {
+    ) -> Option<FaultOutcome> {
         let cache: &Cache = &env.context.cache;
         if !cache.faults().armed() {
             return None;
         }
-        Some(Met::Done(match self.fault_of(cache, name, key)? {
+        Some(FaultOutcome::Done(match self.next_fault(cache, name, key)? {
             Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
             Fault::Delay(time) => {
                 self.slept = true;
                 Used::Stop(0, Next::Sleep(time))
             }
             Fault::Error(line) => {
-                how.server_error(out, &line);
+                reply_via.server_error(out, &line);
                 Used::Bytes(whole)
             }
-            Fault::Miss => return Some(Met::Miss),
+            Fault::Miss => return Some(FaultOutcome::Miss),
             Fault::Truncate(bytes) => {
                 self.truncate(bytes, out);
                 return None;

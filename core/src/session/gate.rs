@@ -1,6 +1,6 @@
 //! The one gate before all commands: every command of every protocol on every
-//! listener passes [`Session::admitted`] before it is looked at. Who has not
-//! proved himself is heard by [`Session::knock`] alone, which knows the two ways
+//! listener passes [`Session::is_authenticated`] before it is looked at. Who has not
+//! proved himself is heard by [`Session::handle_unauthenticated`] alone, which knows the two ways
 //! to prove it and nothing of commands.
 
 use std::borrow::Cow;
@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::{CloseReason, Env, LINE_MAX, Next, Session, Used};
-use crate::auth::{Method, Users};
+use crate::auth::{AuthMethod, Users};
 use crate::config::Protocol;
-use crate::context::Context;
+use crate::context::ServerState;
 use crate::output::Output;
-use crate::protocol::binary::{Echo, Header, Sasl, Status};
+use crate::protocol::binary::{Echo, PacketHeader, Sasl, Status};
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, strict_u32, strip_line_end};
 
@@ -29,7 +29,7 @@ const PLAIN_MAX: usize = 1024;
 const TOKEN_MAX: usize = 16384;
 
 /// Fewest bytes that are looked at (memcached's rule).
-const LOOKED_AT: usize = 3;
+const MIN_LOGIN_INPUT: usize = 3;
 
 /// Fewest bytes of a `set` that can be a login (memcached's rule).
 const LOGIN_MIN: usize = 6;
@@ -38,27 +38,32 @@ const LOGIN_MIN: usize = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     /// Nothing.
-    Stranger,
+    Anonymous,
     /// Nothing; it was asked to go on.
-    Asked,
+    Challenged,
     /// That it may come in.
-    Proved,
+    Authenticated,
 }
 
 impl Session {
     /// Whether the client may give commands.
     #[inline]
-    pub(super) fn admitted(&self, context: &Context) -> bool {
-        context.users.is_none() || self.login == Login::Proved
+    pub(super) fn is_authenticated(&self, context: &ServerState) -> bool {
+        context.users.is_none() || self.login == Login::Authenticated
     }
 
     /// Hears a client that may not give commands.
-    pub(super) fn knock(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
+    pub(super) fn handle_unauthenticated(
+        &mut self,
+        env: &mut Env<'_>,
+        rest: &[u8],
+        out: &mut Output,
+    ) -> Used {
         let Some(users) = &env.context.users else { return Used::NeedInput };
         match (users.method(), self.protocol) {
-            (Method::Text, Protocol::Ascii) => self.text_login(env, users, rest, out),
-            (Method::Sasl, Protocol::Binary) => {
-                let Some(header) = Header::read(rest) else { return Used::NeedInput };
+            (AuthMethod::Text, Protocol::Ascii) => self.text_login(env, users, rest, out),
+            (AuthMethod::Sasl, Protocol::Binary) => {
+                let Some(header) = PacketHeader::read(rest) else { return Used::NeedInput };
                 if rest.len() >= header.head()
                     && header.is_request()
                     && header.refusal().is_none()
@@ -78,7 +83,7 @@ impl Session {
     /// A `set` whose key, flags and TTL mean nothing and whose value is name and
     /// password. Only the whole of it is used up.
     fn text_login(&mut self, env: &mut Env<'_>, users: &Users, rest: &[u8], out: &mut Output) -> Used {
-        let end = if rest.len() < LOOKED_AT { None } else { memchr(b'\n', rest) };
+        let end = if rest.len() < MIN_LOGIN_INPUT { None } else { memchr(b'\n', rest) };
         let Some(end) = end else {
             if rest.len() > LINE_MAX {
                 return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
@@ -129,7 +134,7 @@ impl Session {
         let (user, password) = pair.split_at(space);
         env.stats.auth_cmds.add(1);
         if users.admits(user, password.get(1..).unwrap_or_default()) {
-            self.login = Login::Proved;
+            self.login = Login::Authenticated;
             "STORED"
         } else {
             env.stats.auth_errors.add(1);
@@ -143,8 +148,8 @@ impl Session {
         if !has_sasl(env) {
             return echo.error(out, Status::UnknownCommand);
         }
-        if self.login == Login::Proved {
-            self.login = Login::Stranger;
+        if self.login == Login::Authenticated {
+            self.login = Login::Anonymous;
         }
         echo.done(out, 0, PLAIN);
     }
@@ -182,18 +187,18 @@ impl Session {
             env.turn.no_command();
             return Used::NeedInput;
         };
-        let asked = self.login == Login::Asked;
+        let asked = self.login == Login::Challenged;
         let begun = if step { asked } else { mechanism.eq_ignore_ascii_case(PLAIN) };
         // A step may be tried again.
-        self.login = if step && asked { Login::Asked } else { Login::Stranger };
+        self.login = if step && asked { Login::Challenged } else { Login::Anonymous };
         if begun && !step && length == 0 {
-            self.login = Login::Asked;
+            self.login = Login::Challenged;
             echo.answer(out, Status::AuthContinue, 0, &[]);
             return Used::Bytes(head);
         }
         env.stats.auth_cmds.add(1);
         if begun && env.context.users.as_ref().is_some_and(|users| is_user(users, data)) {
-            self.login = Login::Proved;
+            self.login = Login::Authenticated;
             echo.done(out, 0, b"Authenticated");
         } else {
             env.stats.auth_errors.add(1);
@@ -204,7 +209,7 @@ impl Session {
 }
 
 fn has_sasl(env: &Env<'_>) -> bool {
-    env.context.users.as_ref().is_some_and(|users| users.method() == Method::Sasl)
+    env.context.users.as_ref().is_some_and(|users| users.method() == AuthMethod::Sasl)
 }
 
 /// Whether `data` is an answer to PLAIN, `[as whom] NUL who NUL password`, of a

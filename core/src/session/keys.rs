@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::protocol::ahead;
 use crate::protocol::classic::{self, push_line};
 use crate::request::Key;
-use crate::store::Lead;
+use crate::store::LookupHint;
 
 /// memcached ends this line twice.
 const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
@@ -31,19 +31,19 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
         return input.len();
     }
     let store = cache.store();
-    let mut leads = [Lead::from(0); AHEAD];
+    let mut hints = [LookupHint::from(0); AHEAD];
     let mut count = 0;
     let found = |key: &[u8]| {
-        let lead = store.lead(key);
-        store.prefetch(&lead);
-        leads[count] = lead;
+        let hint = store.lookup_hint(key);
+        store.prefetch(&hint);
+        hints[count] = hint;
         count += 1;
     };
     let used =
         if binary { ahead::packet_keys(input, AHEAD, found) } else { ahead::keys(input, AHEAD, found) };
     if count > 1 {
-        leads[..count].iter_mut().for_each(|lead| store.look(lead));
-        leads[..count].iter().for_each(|lead| store.prefetch_item(lead));
+        hints[..count].iter_mut().for_each(|hint| store.locate_hint(hint));
+        hints[..count].iter().for_each(|hint| store.prefetch_item(hint));
     }
     used
 }
@@ -63,7 +63,7 @@ impl Session {
         let start = out.mark();
         let logged = env.context.logs(2);
         let mut at = 0;
-        let mut next: [(&[u8], Lead); AHEAD] = [(&[], Lead::from(0)); AHEAD];
+        let mut next: [(&[u8], LookupHint); AHEAD] = [(&[], LookupHint::from(0)); AHEAD];
         loop {
             let mut count = 0;
             let mut ended = None;
@@ -93,7 +93,7 @@ impl Session {
                 }
                 if !key.is_empty() {
                     if let Some(slot) = next.get_mut(count) {
-                        *slot = (key, cache.store().lead(key));
+                        *slot = (key, cache.store().lookup_hint(key));
                     }
                     count += 1;
                 }
@@ -104,13 +104,13 @@ impl Session {
             }
             let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
-                keys.iter().for_each(|(_, lead)| cache.store().prefetch(lead));
-                keys.iter_mut().for_each(|(_, lead)| cache.store().look(lead));
-                keys.iter().for_each(|(_, lead)| cache.store().prefetch_item(lead));
+                keys.iter().for_each(|(_, hint)| cache.store().prefetch(hint));
+                keys.iter_mut().for_each(|(_, hint)| cache.store().locate_hint(hint));
+                keys.iter().for_each(|(_, hint)| cache.store().prefetch_item(hint));
             }
             let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();
-            for &mut (bytes, lead) in keys {
+            for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
                     let name = match (expiry.is_some(), with_cas) {
@@ -119,7 +119,7 @@ impl Session {
                         (true, false) => "gat",
                         (true, true) => "gats",
                     };
-                    match self.fault_of(cache, name, bytes) {
+                    match self.next_fault(cache, name, bytes) {
                         Some(Fault::Miss) => {
                             cache.count_miss(bytes);
                             continue;
@@ -140,7 +140,7 @@ impl Session {
                     }
                 }
                 let mark = reply.out.mark();
-                get(cache, key, lead, expiry, env.fd, &mut reply);
+                get(cache, key, hint, expiry, env.fd, &mut reply);
                 if logged && reply.out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);
                 }

@@ -28,9 +28,9 @@ use std::time::Duration;
 use memchr::memchr;
 
 use crate::admin::{self, Dump};
-use crate::auth::{Method, Users};
+use crate::auth::{AuthMethod, Users};
 use crate::config::Protocol;
-use crate::context::{ConnState, Context, WorkerStats};
+use crate::context::{ConnState, ServerState, WorkerStats};
 use crate::dispatch::{dispatch, miss};
 use crate::hooks::OnCommand;
 use crate::output::Output;
@@ -40,8 +40,8 @@ use crate::request::{Key, Request};
 use crate::store::PinnedValue;
 use crate::turn::{self, Turn};
 
-use self::answer::Answer;
-use self::fault::Met;
+use self::answer::ReplyWriter;
+use self::fault::FaultOutcome;
 use self::gate::Login;
 use self::keys::look_ahead;
 use self::upload::Upload;
@@ -99,7 +99,7 @@ pub struct Step {
 /// What a session needs from its surroundings for one visit.
 pub struct Env<'a> {
     /// The server.
-    pub context: &'a Context,
+    pub context: &'a ServerState,
     /// Counters of this worker.
     pub stats: &'a WorkerStats,
     /// Descriptor of the client, shown to watchers and in logs.
@@ -116,7 +116,7 @@ impl<'a> Env<'a> {
     /// The surroundings of a visit of at most `commands` commands, whose output
     /// is empty.
     #[inline]
-    pub fn new(context: &'a Context, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
+    pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
         let is_tight = context.cache.store().beside().is_tight();
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
         Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
@@ -124,7 +124,7 @@ impl<'a> Env<'a> {
 }
 
 /// Items that `debugitem` holds, by key.
-pub type Held = Vec<(Vec<u8>, PinnedValue)>;
+pub type PinnedItems = Vec<(Vec<u8>, PinnedValue)>;
 
 enum State {
     Command,
@@ -161,7 +161,7 @@ pub struct Session {
     /// the command is done. Between visits, how much is still to come.
     cut: Option<usize>,
     /// Items held by `debugitem`.
-    held: Option<Box<Held>>,
+    held: Option<Box<PinnedItems>>,
 }
 
 /// How one piece of input was used.
@@ -179,7 +179,7 @@ impl Session {
     pub fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
-            login: Login::Stranger,
+            login: Login::Anonymous,
             state: State::Command,
             served: false,
             slept: false,
@@ -250,9 +250,9 @@ impl Session {
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
             self.protocol = match env.context.users.as_ref().map(Users::method) {
-                Some(Method::Sasl) => Protocol::Binary,
+                Some(AuthMethod::Sasl) => Protocol::Binary,
                 None if first == binary::REQUEST => Protocol::Binary,
-                Some(Method::Text) | None => Protocol::Ascii,
+                Some(AuthMethod::Text) | None => Protocol::Ascii,
             };
             if env.context.logs(2) {
                 verbose::protocol(env.context, env.fd, self.protocol);
@@ -276,7 +276,7 @@ impl Session {
             }
             let used = match &mut self.state {
                 State::Command => {
-                    if self.admitted(env.context) {
+                    if self.is_authenticated(env.context) {
                         if consumed >= looked {
                             looked = consumed + look_ahead(&env.context.cache, self.protocol, rest);
                         }
@@ -286,7 +286,7 @@ impl Session {
                             self.command(env, rest, out)
                         }
                     } else {
-                        self.knock(env, rest, out)
+                        self.handle_unauthenticated(env, rest, out)
                     }
                 }
                 State::Keys { with_cas, expiry } => {
@@ -429,16 +429,16 @@ impl Session {
                 if env.context.cache.prefixes().enabled() {
                     env.context.cache.prefixes().record_set(head.key.bytes());
                 }
-                return self.store(env, &head, length, Answer::Classic { quiet }, rest, whole, out);
+                return self.store(env, &head, length, ReplyWriter::Classic { quiet }, rest, whole, out);
             }
             classic::Line::Data { request, quiet } => {
                 let name = command_name(line, word);
-                let how = Answer::Classic { quiet };
-                let met = self.fault(env, name, request_key(&request), how, whole, out);
+                let reply_via = ReplyWriter::Classic { quiet };
+                let met = self.fault(env, name, request_key(&request), reply_via, whole, out);
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };
                 match met {
-                    Some(Met::Done(used)) => return used,
-                    Some(Met::Miss) => miss(&request, &mut reply),
+                    Some(FaultOutcome::Done(used)) => return used,
+                    Some(FaultOutcome::Miss) => miss(&request, &mut reply),
                     None => dispatch(&env.context.cache, &request, env.fd, &mut reply),
                 }
                 return Used::Bytes(whole);
@@ -503,7 +503,9 @@ impl Session {
             },
             meta::Line::Set(flags, length) => {
                 return Some(match flags.set() {
-                    Ok(head) => self.store(env, &head, *length, Answer::Meta(flags.echo()), rest, whole, out),
+                    Ok(head) => {
+                        self.store(env, &head, *length, ReplyWriter::Meta(flags.echo()), rest, whole, out)
+                    }
                     Err(error) => {
                         let class = |key: Key<'_>| {
                             let bytes = key.bytes().len();
@@ -532,13 +534,13 @@ impl Session {
             }
             meta::Line::Other => return None,
         };
-        let how = Answer::Classic { quiet: false };
-        let met = self.fault(env, name, request_key(&request), how, whole, out);
+        let reply_via = ReplyWriter::Classic { quiet: false };
+        let met = self.fault(env, name, request_key(&request), reply_via, whole, out);
         let given = flags.expiries(clock);
         let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
         match met {
-            Some(Met::Done(used)) => return Some(used),
-            Some(Met::Miss) => miss(&request, &mut reply),
+            Some(FaultOutcome::Done(used)) => return Some(used),
+            Some(FaultOutcome::Miss) => miss(&request, &mut reply),
             None => dispatch(&context.cache, &request, env.fd, &mut reply),
         }
         Some(Used::Bytes(whole))
@@ -547,7 +549,7 @@ impl Session {
     fn admin(&mut self, env: &mut Env<'_>, line: &[u8], word: usize, whole: usize, out: &mut Output) -> Used {
         let pipelined = self.served || !out.is_empty();
         let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
-        let mut desk = admin::Desk {
+        let mut ctx = admin::AdminContext {
             context: env.context,
             stats: env.stats,
             client: env.fd,
@@ -557,11 +559,11 @@ impl Session {
             is_dear: false,
             held: &mut held,
         };
-        let outcome = admin::run(&mut desk, line, word);
-        if desk.is_dear {
+        let outcome = admin::run(&mut ctx, line, word);
+        if ctx.is_dear {
             env.turn.end();
         }
-        let quiet = desk.quiet;
+        let quiet = ctx.quiet;
         if !held.is_empty() {
             self.held = Some(Box::new(held));
         }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::answer::Answer;
-use super::fault::Met;
+use super::answer::ReplyWriter;
+use super::fault::FaultOutcome;
 use super::{CloseReason, Env, Next, Session, Used, request_key, verbose};
 use crate::admin;
 use crate::dispatch::{dispatch, miss};
 use crate::output::Output;
-use crate::protocol::binary::{Encoder, Header, Packet, Status, parse};
+use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
 
 /// Most bytes of header, extras and key: what memcached reads at once. A client
 /// that sends more is not answered.
@@ -18,7 +18,7 @@ impl Session {
     /// Carries out one packet.
     #[inline]
     pub(super) fn packet(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let Some(header) = Header::read(rest) else { return Used::NeedInput };
+        let Some(header) = PacketHeader::read(rest) else { return Used::NeedInput };
         if !env.context.logs(1) {
             return self.run_packet(env, &header, rest, out);
         }
@@ -44,7 +44,13 @@ impl Session {
     }
 
     #[inline]
-    fn run_packet(&mut self, env: &mut Env<'_>, header: &Header, rest: &[u8], out: &mut Output) -> Used {
+    fn run_packet(
+        &mut self,
+        env: &mut Env<'_>,
+        header: &PacketHeader,
+        rest: &[u8],
+        out: &mut Output,
+    ) -> Used {
         let context = env.context;
         let echo = header.echo();
         if !header.is_request() {
@@ -74,11 +80,11 @@ impl Session {
         match packet {
             Packet::Data(request) => {
                 let met =
-                    self.fault(env, echo.name(), request_key(&request), Answer::Binary(echo), head, out);
+                    self.fault(env, echo.name(), request_key(&request), ReplyWriter::Binary(echo), head, out);
                 let mut reply = Encoder { out, echo };
                 match met {
-                    Some(Met::Done(used)) => return used,
-                    Some(Met::Miss) => miss(&request, &mut reply),
+                    Some(FaultOutcome::Done(used)) => return used,
+                    Some(FaultOutcome::Miss) => miss(&request, &mut reply),
                     None => dispatch(&context.cache, &request, env.fd, &mut reply),
                 }
             }
@@ -86,7 +92,7 @@ impl Session {
                 if context.cache.prefixes().enabled() {
                     context.cache.prefixes().record_set(store.key.bytes());
                 }
-                return self.store(env, &store, length, Answer::Binary(echo), rest, head, out);
+                return self.store(env, &store, length, ReplyWriter::Binary(echo), rest, head, out);
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);

@@ -3,20 +3,20 @@
 
 use memchr::memchr;
 
-use super::answer::Answer;
-use super::fault::Met;
+use super::answer::ReplyWriter;
+use super::fault::FaultOutcome;
 use super::{Env, Next, Session, State, Used, command_name, verbose};
-use crate::cache::{Cache, Mode, StoreRequest, Value};
+use crate::cache::{Cache, Mode, StoreRequest, StoreValue};
 use crate::dispatch::store_request;
 use crate::output::Output;
 use crate::request::{Key, StoreHead};
-use crate::store::Draft;
+use crate::store::Reservation;
 
 /// A value on its way into the cache.
 pub(super) struct Upload {
-    pub(super) draft: Draft,
+    pub(super) draft: Reservation,
     head: OwnedHead,
-    how: Answer,
+    reply_via: ReplyWriter,
     /// What came of the line end behind the value.
     tail: [u8; 2],
     tail_len: usize,
@@ -25,10 +25,10 @@ pub(super) struct Upload {
 impl Upload {
     /// What its line began with, as far as the log cares; `None`: it was a packet.
     pub(super) fn word(&self) -> Option<&'static [u8]> {
-        match self.how {
-            Answer::Classic { .. } => Some(b"set"),
-            Answer::Meta(_) => Some(b"ms"),
-            Answer::Binary(_) => None,
+        match self.reply_via {
+            ReplyWriter::Classic { .. } => Some(b"set"),
+            ReplyWriter::Meta(_) => Some(b"ms"),
+            ReplyWriter::Binary(_) => None,
         }
     }
 }
@@ -49,25 +49,25 @@ impl Session {
         env: &mut Env<'_>,
         head: &StoreHead<'_>,
         length: usize,
-        how: Answer,
+        reply_via: ReplyWriter,
         rest: &[u8],
         whole: usize,
         out: &mut Output,
     ) -> Used {
         let cache: &Cache = &env.context.cache;
-        let tail_len = how.tail();
+        let tail_len = reply_via.tail();
         if cache.faults().armed() {
-            let name = match how {
-                Answer::Classic { .. } => command_name(rest, memchr(b' ', rest).unwrap_or(0)),
-                Answer::Meta(_) => "ms",
-                Answer::Binary(echo) => echo.name(),
+            let name = match reply_via {
+                ReplyWriter::Classic { .. } => command_name(rest, memchr(b' ', rest).unwrap_or(0)),
+                ReplyWriter::Meta(_) => "ms",
+                ReplyWriter::Binary(echo) => echo.name(),
             };
-            match self.fault(env, name, head.key.bytes(), how, whole, out) {
+            match self.fault(env, name, head.key.bytes(), reply_via, whole, out) {
                 // An error: the value is still to come.
-                Some(Met::Done(Used::Bytes(_))) => return self.swallow(whole, length + tail_len),
-                Some(Met::Done(used)) => return used,
+                Some(FaultOutcome::Done(Used::Bytes(_))) => return self.swallow(whole, length + tail_len),
+                Some(FaultOutcome::Done(used)) => return used,
                 // Nothing is looked for that could be missed.
-                Some(Met::Miss) | None => {}
+                Some(FaultOutcome::Miss) | None => {}
             }
         }
         let request = store_request(cache, head, env.fd);
@@ -79,29 +79,31 @@ impl Session {
                     Ok(class) => {
                         // memcached counts a set when its memory is there.
                         cache.count_set(request.key, class);
-                        told(env, how, out, Answer::bad_chunk);
+                        told(env, reply_via, out, ReplyWriter::bad_chunk);
                     }
-                    Err(error) => how.refused(out, error),
+                    Err(error) => reply_via.refused(out, error),
                 }
                 return Used::Bytes(whole + length + tail_len);
             }
-            told(env, how, out, |how, out| how.store(cache, &request, Value::Bytes(value), out));
+            told(env, reply_via, out, |reply_via, out| {
+                reply_via.store(cache, &request, StoreValue::Bytes(value), out)
+            });
             if matches!(head.mode, Mode::Append | Mode::Prepend) {
                 // A long value may have been copied for a short one.
                 env.turn.look();
             }
             return Used::Bytes(whole + length + tail_len);
         }
-        match cache.draft(&request, length) {
+        match cache.reserve(&request, length) {
             Ok(draft) => {
                 // A value without a line end behind it counts as one that has it.
                 let (tail, tail_len) = (*b"\r\n", 2 - tail_len);
-                let upload = Upload { draft, head: OwnedHead::new(head), how, tail, tail_len };
+                let upload = Upload { draft, head: OwnedHead::new(head), reply_via, tail, tail_len };
                 self.state = State::Value(Box::new(upload));
                 Used::Bytes(whole)
             }
             Err(error) => {
-                how.refused(out, error);
+                reply_via.refused(out, error);
                 self.swallow(whole, length + tail_len)
             }
         }
@@ -115,14 +117,14 @@ impl Session {
         if let Err(error) = upload.draft.write(rest.get(..used).unwrap_or_default()) {
             // A part of `rest` may be in the draft: it is swallowed all the same.
             let left = missing + 2 - upload.tail_len;
-            upload.how.refused_midway(out);
+            upload.reply_via.refused_midway(out);
             if let State::Value(upload) = std::mem::replace(&mut self.state, State::Swallow { left })
                 && let Some(head) = upload.head.borrow()
             {
                 // memcached leaves the old value. A client that reads it then reads what
                 // it has tried to replace.
                 let cache: &Cache = &env.context.cache;
-                cache.refuse_draft(&store_request(cache, &head, env.fd), error);
+                cache.refuse_reservation(&store_request(cache, &head, env.fd), error);
             }
             return Used::Bytes(0);
         }
@@ -141,16 +143,18 @@ impl Session {
         let State::Value(upload) = std::mem::replace(&mut self.state, State::Command) else {
             return Used::Bytes(used);
         };
-        let Upload { draft, head, how, tail, .. } = *upload;
+        let Upload { draft, head, reply_via, tail, .. } = *upload;
         let cache: &Cache = &env.context.cache;
         if &tail != b"\r\n" {
             cache.count_set(&head.key, draft.class());
-            told(env, how, out, Answer::bad_chunk);
+            told(env, reply_via, out, ReplyWriter::bad_chunk);
             return Used::Bytes(used);
         }
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
-        told(env, how, out, |how, out| how.store(cache, &request, Value::Draft(draft), out));
+        told(env, reply_via, out, |reply_via, out| {
+            reply_via.store(cache, &request, StoreValue::Reservation(draft), out)
+        });
         Used::Bytes(used)
     }
 }
@@ -158,14 +162,19 @@ impl Session {
 /// Answers with `answer`. Where the client wants no answer, memcached logs at `-vv`
 /// which one it would have had.
 #[inline]
-fn told(env: &Env<'_>, how: Answer, out: &mut Output, answer: impl FnOnce(Answer, &mut Output)) {
-    if env.context.logs(2) && matches!(how, Answer::Classic { quiet: true }) {
+fn told(
+    env: &Env<'_>,
+    reply_via: ReplyWriter,
+    out: &mut Output,
+    answer: impl FnOnce(ReplyWriter, &mut Output),
+) {
+    if env.context.logs(2) && matches!(reply_via, ReplyWriter::Classic { quiet: true }) {
         let mark = out.mark();
-        answer(Answer::Classic { quiet: false }, out);
+        answer(ReplyWriter::Classic { quiet: false }, out);
         verbose::no_reply(env.context, env.fd, out, &mark);
         out.rewind(&mark);
     } else {
-        answer(how, out);
+        answer(reply_via, out);
     }
 }
 

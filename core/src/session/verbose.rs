@@ -8,30 +8,30 @@ use std::fmt::Write as _;
 use memchr::memchr;
 
 use crate::config::Protocol;
-use crate::context::Context;
+use crate::context::ServerState;
 use crate::output::{Mark, Output};
-use crate::protocol::binary::{HEADER, Header, STAT};
+use crate::protocol::binary::{HEADER, PacketHeader, STAT};
 
 /// Negotiation has ended.
-pub(super) fn protocol(context: &Context, fd: i32, protocol: Protocol) {
+pub(super) fn protocol(context: &ServerState, fd: i32, protocol: Protocol) {
     let name = if protocol == Protocol::Binary { "binary" } else { "ascii" };
     context.log(2, || format!("{fd}: Client using the {name} protocol"));
 }
 
 /// A line has come.
-pub(super) fn line(context: &Context, fd: i32, line: &[u8]) {
+pub(super) fn line(context: &ServerState, fd: i32, line: &[u8]) {
     context.log(2, || format!("<{fd} {}", String::from_utf8_lossy(line)));
 }
 
 /// An item is sent.
-pub(super) fn key(context: &Context, fd: i32, key: &[u8]) {
+pub(super) fn key(context: &ServerState, fd: i32, key: &[u8]) {
     context.log(2, || format!(">{fd} sending key {}", String::from_utf8_lossy(key)));
 }
 
 /// Logs the answer in text since `mark` to a command that begins with `word`, if
 /// memcached does: it logs neither answers of several lines nor what its newer parser
 /// answers, but for its errors.
-pub(super) fn answer(context: &Context, fd: i32, word: &[u8], out: &Output, mark: &Mark) {
+pub(super) fn answer(context: &ServerState, fd: i32, word: &[u8], out: &Output, mark: &Mark) {
     let Some(line) = only_line(out.since(mark)) else { return };
     let logged = match word {
         b"mg" | b"ms" | b"md" | b"ma" | b"incr" | b"decr" | b"touch" | b"delete" => {
@@ -49,7 +49,7 @@ pub(super) fn answer(context: &Context, fd: i32, word: &[u8], out: &Output, mark
 }
 
 /// The same for an answer that the client has asked not to be sent.
-pub(crate) fn no_reply(context: &Context, fd: i32, out: &Output, mark: &Mark) {
+pub(crate) fn no_reply(context: &ServerState, fd: i32, out: &Output, mark: &Mark) {
     if let Some(line) = only_line(out.since(mark)) {
         context.log(2, || format!(">{fd} NOREPLY {}", String::from_utf8_lossy(line)));
     }
@@ -64,12 +64,12 @@ fn only_line(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// The header of a packet has come.
-pub(super) fn header(context: &Context, fd: i32, packet: &[u8]) {
+pub(super) fn header(context: &ServerState, fd: i32, packet: &[u8]) {
     context.log(2, || dump(&format!("<{fd} Read binary protocol data:"), &format!("<{fd}   "), packet));
 }
 
 /// A packet with all of its header, extras and key is carried out.
-pub(super) fn packet(context: &Context, fd: i32, header: &Header, packet: &[u8]) {
+pub(super) fn packet(context: &ServerState, fd: i32, header: &PacketHeader, packet: &[u8]) {
     let key = String::from_utf8_lossy(packet.get(header.key()).unwrap_or_default());
     let number = |at| {
         packet.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |eight| u64::from_be_bytes(*eight))
@@ -101,7 +101,7 @@ pub(super) fn is_stat(packet: &[u8]) -> bool {
 
 /// Logs the answer in binary since `mark`, if there is one. `item`: it is for an item,
 /// whose CAS memcached fills in later.
-pub(super) fn response(context: &Context, fd: i32, item: bool, out: &Output, mark: &Mark) {
+pub(super) fn response(context: &ServerState, fd: i32, item: bool, out: &Output, mark: &Mark) {
     let bytes = out.since(mark);
     let Some(mut head) = bytes.first_chunk::<HEADER>().copied() else { return };
     let [_, _, k0, k1, extras, _, s0, s1, b0, b1, b2, b3, _, _, _, _, cas @ ..] = &mut head;

@@ -27,7 +27,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Frees memory for the item, to begin again. Call without holding a
-    /// [`Visit`](super::Visit).
+    /// [`LockedEntry`](super::Visit).
     ///
     /// # Errors
     /// If there is nothing to evict, or this was the last attempt.

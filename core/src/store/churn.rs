@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::{Draft, NewItem, PinnedValue, Store};
+use super::{NewItem, PinnedValue, Reservation, Store};
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::watch::WatchHub;
@@ -49,7 +49,7 @@ struct Worker<'a> {
     number: u64,
     of: u64,
     held: Vec<(u8, PinnedValue)>,
-    drafts: Vec<Draft>,
+    drafts: Vec<Reservation>,
 }
 
 fn check<'a>(first: u8, slices: impl Iterator<Item = &'a [u8]>) {
@@ -73,16 +73,16 @@ impl Worker<'_> {
         let new = NewItem { key, flags, expiry: 0, class, bits: 0 };
         let value = vec![fill; length];
         if store.is_chunked(key.len(), flags, length) || self.rng.below(8) == 0 {
-            let Ok(mut draft) = Draft::new(store, hash, &new, length, true) else { return };
+            let Ok(mut draft) = Reservation::new(store, hash, &new, length, true) else { return };
             if self.rng.below(4) == 0 {
                 let _ = draft.write(&value[..length / 2]);
                 self.drafts.push(draft);
             } else if draft.write(&value).is_ok() {
-                store.visit(key, hash).publish_draft(draft, 0, 1);
+                store.entry(key, hash).publish_reservation(draft, 0, 1);
             }
             return;
         }
-        while store.visit(key, hash).publish(&new, &[&value], 1).is_err() {
+        while store.entry(key, hash).publish(&new, &[&value], 1).is_err() {
             if store.make_room(hash, class).is_err() {
                 return;
             }
@@ -97,26 +97,26 @@ impl Worker<'_> {
             0..10 => self.store(&key, own as u8),
             10..16 => {
                 let key = format!("key{any}").into_bytes();
-                let mut visit = self.store.visit(&key, self.store.hash(&key));
-                visit.hit();
-                if let Some(item) = visit.item() {
+                let mut entry = self.store.entry(&key, self.store.hash(&key));
+                entry.hit();
+                if let Some(item) = entry.item() {
                     check(any as u8, item.slices());
                 }
-                let pinned = visit.pin();
-                drop(visit);
+                let pinned = entry.pin();
+                drop(entry);
                 self.held.extend(pinned.map(|value| (any as u8, value)));
             }
-            16 => self.store.visit(&key, self.store.hash(&key)).remove(),
+            16 => self.store.entry(&key, self.store.hash(&key)).remove(),
             17 if self.rng.below(20) == 0 => {
                 self.store.flush();
                 self.store.sweep_recent(1000);
             }
             _ => {
                 if self.store.crawl(0, 0, 50, u64::MAX, |_| ()).is_some() {
-                    let mut lead = self.rng.0.into();
-                    self.store.prefetch(&lead);
-                    self.store.look(&mut lead);
-                    self.store.prefetch_item(&lead);
+                    let mut hint = self.rng.0.into();
+                    self.store.prefetch(&hint);
+                    self.store.locate_hint(&mut hint);
+                    self.store.prefetch_item(&hint);
                 }
             }
         }
@@ -153,7 +153,7 @@ fn one_thread() {
     for evictions in [true, false] {
         let store = store(1, evictions);
         worker(&store, 1, 0, 1).run();
-        assert!(store.totals().cleaned > 0);
+        assert!(store.totals().compacted > 0);
         assert_eq!(store.totals().class_sum().evicted > 0, evictions);
         finish(&store);
     }
@@ -182,7 +182,7 @@ fn limits_that_change() {
         if round % 50 == 0 {
             assert!(store.set_limit((256 + worker.rng.below(256) as usize) * 1024));
         }
-        store.tidy((round % 2) as usize);
+        store.shrink_to_limit((round % 2) as usize);
     }
     drop(worker);
     finish(&store);

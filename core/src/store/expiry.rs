@@ -9,9 +9,9 @@
 //! flushed.
 //!
 //! Expiry itself is lazy (`Shard::find`) and swept by the crawler
-//! (`Shard::crawl`); both ask [`Moment::is_dead`].
+//! (`Shard::crawl`); both ask [`TimeSnapshot::is_dead`].
 
-use super::policy::Moment;
+use super::policy::TimeSnapshot;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
@@ -36,17 +36,17 @@ impl Flush {
     /// The moment at second `now`. For a moment that leaves its stamp in items:
     /// call with their shard locked, or the stamp may be older than the items.
     #[inline]
-    pub fn moment(&self, now: u32) -> Moment {
+    pub fn time(&self, now: u32) -> TimeSnapshot {
         let due = self.due.load(Acquire);
         if due != 0 && now >= due {
             self.carry_out(due);
         }
         let state = self.state.load(Acquire);
-        let moment = self.moment_in(state, now);
+        let time = self.moment_in(state, now);
         // A stamp no higher than `latest` is known to every flush that began
         // after `latest` rose so far; one that began before shows in the state.
-        if moment.stamp <= self.latest.load(Acquire) && self.state.load(Relaxed) == state {
-            return moment;
+        if time.stamp <= self.latest.load(Acquire) && self.state.load(Relaxed) == state {
+            return time;
         }
         self.first_moment(now)
     }
@@ -54,24 +54,24 @@ impl Flush {
     /// The moment at second `now`, if it is the first of its stamp, or if there
     /// was a flush just now.
     #[cold]
-    fn first_moment(&self, now: u32) -> Moment {
+    fn first_moment(&self, now: u32) -> TimeSnapshot {
         let _guard = self.change.lock();
-        let moment = self.moment_in(self.state.load(Relaxed), now);
-        if moment.stamp > self.latest.load(Relaxed) {
-            self.latest.store(moment.stamp, Release);
+        let time = self.moment_in(self.state.load(Relaxed), now);
+        if time.stamp > self.latest.load(Relaxed) {
+            self.latest.store(time.stamp, Release);
         }
-        moment
+        time
     }
 
     #[inline]
-    fn moment_in(&self, state: u64, now: u32) -> Moment {
+    fn moment_in(&self, state: u64, now: u32) -> TimeSnapshot {
         let (shift, flushed) = halves(state);
         let mut stamp = now.wrapping_add(shift);
         if stamp <= flushed && now != self.came.load(Relaxed) {
             // The clock was moved back.
             stamp = flushed.saturating_add(1);
         }
-        Moment { now, stamp, flushed }
+        TimeSnapshot { now, stamp, flushed }
     }
 
     fn state(&self) -> (u32, u32) {
@@ -141,20 +141,20 @@ mod loom_tests {
     /// Reads the item at second `now`, which renews it if it is there.
     fn hit(flush: &Flush, shard: &Shard, now: u32) {
         let mut stamp = shard.lock();
-        let moment = flush.moment(now);
-        if *stamp > moment.flushed {
-            *stamp = moment.stamp;
+        let time = flush.time(now);
+        if *stamp > time.flushed {
+            *stamp = time.stamp;
         }
     }
 
     fn is_flushed(flush: &Flush, shard: &Shard, now: u32) -> bool {
         let stamp = shard.lock();
-        *stamp <= flush.moment(now).flushed
+        *stamp <= flush.time(now).flushed
     }
 
     fn setup() -> (Arc<Flush>, [Arc<Shard>; 2]) {
         let flush = Flush::default();
-        let stamp = flush.moment(100).stamp;
+        let stamp = flush.time(100).stamp;
         (Arc::new(flush), [(); 2].map(|()| Arc::new(Mutex::new(stamp))))
     }
 
@@ -179,7 +179,7 @@ mod loom_tests {
         loom::model(|| {
             let (flush, [shard, _]) = setup();
             flush.now(100);
-            *shard.lock() = flush.moment(90).stamp;
+            *shard.lock() = flush.time(90).stamp;
             let reader = {
                 let (flush, shard) = (Arc::clone(&flush), Arc::clone(&shard));
                 loom::thread::spawn(move || hit(&flush, &shard, 95))
@@ -202,7 +202,7 @@ mod loom_tests {
             flush.now(100);
             {
                 let mut stamp = shards[0].lock();
-                *stamp = flush.moment(100).stamp;
+                *stamp = flush.time(100).stamp;
             }
             reader.join().unwrap();
             assert!(!is_flushed(&flush, &shards[0], 100));
@@ -222,7 +222,7 @@ mod loom_tests {
             });
             readers.into_iter().for_each(|reader| reader.join().unwrap());
             assert!(shards.iter().all(|shard| is_flushed(&flush, shard, 102)));
-            assert!(flush.moment(102).stamp > flush.moment(102).flushed);
+            assert!(flush.time(102).stamp > flush.time(102).flushed);
         });
     }
 
@@ -239,7 +239,7 @@ mod loom_tests {
             flush.now(101);
             reader.join().unwrap();
             assert!(is_flushed(&flush, &shard, 102));
-            assert!(flush.moment(102).stamp > flush.moment(102).flushed);
+            assert!(flush.time(102).stamp > flush.time(102).flushed);
         });
     }
 }
@@ -251,22 +251,22 @@ mod tests {
     #[test]
     fn a_flush_spares_what_comes_after_it() {
         let flush = Flush::default();
-        let before = flush.moment(100).stamp;
+        let before = flush.time(100).stamp;
         flush.now(100);
-        let moment = flush.moment(100);
-        assert!(before <= moment.flushed);
-        assert!(moment.stamp > moment.flushed);
+        let time = flush.time(100);
+        assert!(before <= time.flushed);
+        assert!(time.stamp > time.flushed);
     }
 
     #[test]
     fn a_later_flush_takes_its_whole_second() {
         let flush = Flush::default();
         flush.later(105);
-        assert_eq!(flush.moment(104).flushed, 0);
-        let moment = flush.moment(105);
-        assert!(moment.stamp <= moment.flushed);
-        let moment = flush.moment(106);
-        assert!(moment.stamp > moment.flushed);
+        assert_eq!(flush.time(104).flushed, 0);
+        let time = flush.time(105);
+        assert!(time.stamp <= time.flushed);
+        let time = flush.time(106);
+        assert!(time.stamp > time.flushed);
     }
 
     #[test]
@@ -274,21 +274,21 @@ mod tests {
         let flush = Flush::default();
         flush.later(105);
         flush.now(100);
-        let moment = flush.moment(110);
-        assert_eq!(moment.flushed, 100);
+        let time = flush.time(110);
+        assert_eq!(time.flushed, 100);
     }
 
     #[test]
     fn a_clock_moved_back_neither_kills_new_items_nor_saves_old_ones() {
         let flush = Flush::default();
-        let before = flush.moment(200).stamp;
+        let before = flush.time(200).stamp;
         flush.now(100);
-        let moment = flush.moment(100);
-        assert!(before <= moment.flushed);
-        assert!(moment.stamp > moment.flushed);
-        let moment = flush.moment(90);
-        assert!(moment.stamp > moment.flushed);
+        let time = flush.time(100);
+        assert!(before <= time.flushed);
+        assert!(time.stamp > time.flushed);
+        let time = flush.time(90);
+        assert!(time.stamp > time.flushed);
         flush.now(90);
-        assert!(moment.stamp <= flush.moment(90).flushed);
+        assert!(time.stamp <= flush.time(90).flushed);
     }
 }

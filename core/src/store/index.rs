@@ -221,9 +221,9 @@ impl Index {
     /// that stays, even while the table grows: a split only moves items to a
     /// higher number. An item may then be seen twice. While the table shrinks,
     /// items may be missed.
-    pub fn walk(&self, number: usize, mut visit: impl FnMut(Ref)) {
+    pub fn scan(&self, number: usize, mut entry: impl FnMut(Ref)) {
         if number < self.table.count() {
-            self.table.chain(number).flat_map(Bucket::items).for_each(&mut visit);
+            self.table.chain(number).flat_map(Bucket::items).for_each(&mut entry);
         }
     }
 }
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(index.len(), 25_000);
         let mut seen = 0;
         for number in 0..index.buckets() {
-            index.walk(number, |at| {
+            index.scan(number, |at| {
                 assert!(at.0.is_multiple_of(2));
                 seen += 1;
             });

@@ -81,7 +81,7 @@ pub enum Kind {
     /// An item that can be found.
     Linked = 1,
     /// An item that is being written.
-    Draft = 2,
+    Reserved = 2,
     /// Part of a large value.
     Piece = 3,
 }
@@ -228,7 +228,7 @@ impl Header {
         match self.state() & KIND {
             0 => Kind::Dead,
             1 => Kind::Linked,
-            2 => Kind::Draft,
+            2 => Kind::Reserved,
             _ => Kind::Piece,
         }
     }

@@ -63,7 +63,7 @@ fn row(first: usize, next: impl Fn(u32) -> usize) -> impl Iterator<Item = u32> {
 
 /// Who wants memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum AppendFor {
     /// A new item: the last spare segment is not for it.
     Client,
     /// An item that moves out of a segment that is being cleaned.
@@ -147,7 +147,13 @@ impl Logs {
     /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The
     /// caller writes its header before the lock is released. `None`: no memory.
     #[inline]
-    pub(super) fn append(&mut self, segments: &Segments, rank: Rank, size: usize, who: For) -> Option<Ref> {
+    pub(super) fn append(
+        &mut self,
+        segments: &Segments,
+        rank: Rank,
+        size: usize,
+        who: AppendFor,
+    ) -> Option<Ref> {
         let number = match self.by_rank[rank.index()].open {
             Some(number) if segments.get(number).filled() + size <= segments.size() => number,
             _ => self.advance(segments, rank, size, who)?,
@@ -157,7 +163,7 @@ impl Logs {
         segment.set_filled(offset + size);
         segment.set_live(segment.live() + size);
         self.live += size;
-        if who == For::Client {
+        if who == AppendFor::Client {
             self.stored += size as u64;
         }
         Some(segments.entry(number, offset))
@@ -170,23 +176,23 @@ impl Logs {
 
     /// Seals the open segment of `rank` and opens another one.
     #[cold]
-    fn advance(&mut self, segments: &Segments, rank: Rank, size: usize, who: For) -> Option<u32> {
+    fn advance(&mut self, segments: &Segments, rank: Rank, size: usize, who: AppendFor) -> Option<u32> {
         if self.spare.is_empty() {
             self.take(segments);
         }
         let fresh = match who {
-            For::Survivor if self.spare.is_empty() && rank.is_by_credit() => {
+            AppendFor::Survivor if self.spare.is_empty() && rank.is_by_credit() => {
                 // Rather in another log than lost.
                 let others = Rank::all().filter(|rank| rank.is_by_credit());
                 return others
                     .filter(|&rank| self.remaining(segments, rank) >= size)
                     .find_map(|rank| self.by_rank[rank.index()].open);
             }
-            For::Survivor => self.spare.pop(),
-            For::Client if self.has_spare() => self.spare.pop(),
+            AppendFor::Survivor => self.spare.pop(),
+            AppendFor::Client if self.has_spare() => self.spare.pop(),
             // The one spare segment stays: with it cleaning can begin.
-            For::Client if !self.spare.is_empty() && self.take(segments) => self.spare.pop(),
-            For::Client => None,
+            AppendFor::Client if !self.spare.is_empty() && self.take(segments) => self.spare.pop(),
+            AppendFor::Client => None,
         }?;
         let old = self.by_rank[rank.index()].open.replace(fresh);
         self.reopen(segments.get(fresh), rank);
@@ -227,7 +233,7 @@ impl Logs {
     fn recycle(&mut self, segments: &Segments, number: u32) {
         segments.get(number).set_state(State::Free);
         // Even if the limit was lowered: without spares nothing can be cleaned or
-        // stored. `Store::tidy` gives them back.
+        // stored. `Store::shrink_to_limit` gives them back.
         if self.has_spare() {
             self.owned -= 1;
             segments.give(number);
@@ -248,7 +254,7 @@ impl Logs {
     }
 
     /// Takes a segment out of its log, to be cleaned.
-    pub(super) fn start_cleaning(&mut self, segments: &Segments, number: u32) {
+    pub(super) fn start_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         let log = &mut self.by_rank[segment.rank().index()];
         if log.open == Some(number) {
@@ -256,15 +262,15 @@ impl Logs {
         } else {
             log.remove(segments, number);
         }
-        segment.set_state(State::Cleaning);
+        segment.set_state(State::Compaction);
     }
 
     /// Ends the cleaning of a segment. What is left in it is either in use by
     /// somebody without the lock, or could not be moved.
-    pub(super) fn end_cleaning(&mut self, segments: &Segments, number: u32) {
+    pub(super) fn end_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         if segment.holds() > 0 {
-            segment.set_state(State::Held);
+            segment.set_state(State::SeqLockGuard);
         } else {
             self.seal(segments, number);
         }
@@ -272,7 +278,7 @@ impl Logs {
 
     /// Notes that an entry of `size` bytes died.
     #[inline]
-    pub(super) fn bury(&mut self, segments: &Segments, at: Ref, size: usize) {
+    pub(super) fn mark_dead(&mut self, segments: &Segments, at: Ref, size: usize) {
         let number = segments.number_of(at);
         let segment = segments.get(number);
         let live = segment.live() - size;
@@ -289,10 +295,10 @@ impl Logs {
         match segment.state() {
             State::Open => self.reopen(segment, segment.rank()),
             State::Sealed => {
-                self.start_cleaning(segments, number);
+                self.start_compaction(segments, number);
                 self.recycle(segments, number);
             }
-            State::Free | State::Cleaning | State::Held => {}
+            State::Free | State::Compaction | State::SeqLockGuard => {}
         }
     }
 
@@ -324,7 +330,7 @@ impl Logs {
             return;
         }
         self.holding -= 1;
-        if segment.state() == State::Held {
+        if segment.state() == State::SeqLockGuard {
             self.seal(segments, number);
         } else if segment.live() == 0 {
             self.emptied(segments, number);

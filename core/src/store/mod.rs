@@ -5,7 +5,7 @@
 //!        `-- Shard 0..n   index, logs, counters               (one lock each)
 //! ```
 //!
-//! A key's hash names its shard. A [`Visit`] is a locked shard opened at one
+//! A key's hash names its shard. A [`LockedEntry`] is a locked shard opened at one
 //! key: everything a command does to an item happens through it, in one
 //! critical section. Values leave by copying, or by a [`PinnedValue`]. Most reads
 //! need no lock (`peek.rs`).
@@ -17,33 +17,33 @@
 //! shard never asks for another; what it cannot get there ([`visit::Full`]) it
 //! asks for without any lock ([`Store::make_room`]).
 
+mod access_batch;
 mod attempts;
 mod beside;
 #[cfg(test)]
 mod churn;
 mod classes;
-mod cleaner;
-mod common;
-mod draft;
+mod compactor;
+mod counters;
+mod entry_ref;
 mod expiry;
-mod hit;
 mod index;
 mod item;
-mod latch;
+mod locked_entry;
 mod logs;
 mod memory;
-mod peek;
+mod optimistic;
 mod pinned;
 mod policy;
 mod prefault;
+mod reservation;
 mod segment;
+mod seqlock;
 mod shard;
+mod shared;
 pub mod stats;
 mod table;
-mod tally;
-mod uses;
 mod verify;
-mod visit;
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -51,31 +51,31 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+pub(crate) use self::access_batch::AccessBatch;
 pub(crate) use self::attempts::Attempts;
 pub use self::beside::Beside;
-use self::common::Common;
-pub use self::common::Sizes;
-pub use self::draft::Draft;
-pub use self::hit::{COPY_MAX, Disturbed, Hit};
+use self::counters::ReadCounters;
+pub use self::entry_ref::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 pub use self::item::{HEADER, Header, Item, bit, item_size};
 use self::item::{Kind, Ref};
-use self::latch::Latch;
-pub use self::peek::Lead;
+pub use self::locked_entry::{Full, LockedEntry};
+pub use self::optimistic::LookupHint;
 pub use self::pinned::PinnedValue;
 use self::policy::Rank;
-pub use self::policy::{Moment, Tuning};
+pub use self::policy::{TimeSnapshot, Tuning};
 pub use self::prefault::Prefault;
+pub use self::reservation::Reservation;
 use self::segment::Segments;
 pub use self::segment::Usage;
 pub(crate) use self::segment::Wake;
+use self::seqlock::SeqLock;
 pub use self::shard::Lookup;
 use self::shard::Shard;
+pub use self::shared::Sizes;
+use self::shared::StoreShared;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
 use self::table::Table;
-use self::tally::Tallies;
-pub(crate) use self::uses::Uses;
-pub use self::verify::Found;
-pub use self::visit::{Full, Visit};
+pub use self::verify::ItemCounts;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
 use crate::error::AllocError;
@@ -84,7 +84,7 @@ use crate::watch::WatchHub;
 
 /// A shard on cache lines of its own.
 #[repr(align(128))]
-struct Cell(Latch<Shard>);
+struct PaddedShard(SeqLock<Shard>);
 
 /// Item memory per shard, at least: with less, its segments would be few or
 /// very small.
@@ -96,11 +96,11 @@ const TRIES: usize = 8;
 
 /// Items of a cache.
 pub struct Store {
-    common: Common,
-    shards: Box<[Cell]>,
+    common: StoreShared,
+    shards: Box<[PaddedShard]>,
     /// The buckets of each shard, for looks without its lock.
     tables: Box<[Arc<Table>]>,
-    tallies: Tallies,
+    read_counters: ReadCounters,
     tuning: Mutex<Tuning>,
 }
 
@@ -122,14 +122,14 @@ impl Store {
             temporary: config.temporary_ttl.is_some(),
             temporary_ttl: config.temporary_ttl.unwrap_or(61),
         };
-        let common = Common::new(config, segments, count, clock, watch);
+        let common = StoreShared::new(config, segments, count, clock, watch);
         let classes = common.classes.list().len();
         let shards = (0..count as u32)
             .map(|number| Shard::new(number, classes, slots, tuning))
             .collect::<io::Result<Vec<_>>>()?;
         let tables = shards.iter().map(|shard| Arc::clone(shard.index.table())).collect();
-        let shards = shards.into_iter().map(|shard| Cell(Latch::new(shard))).collect();
-        Ok(Self { common, shards, tables, tallies: Tallies::new()?, tuning: Mutex::new(tuning) })
+        let shards = shards.into_iter().map(|shard| PaddedShard(SeqLock::new(shard))).collect();
+        Ok(Self { common, shards, tables, read_counters: ReadCounters::new()?, tuning: Mutex::new(tuning) })
     }
 
     /// Hash of a key; every operation on the key takes it.
@@ -139,15 +139,15 @@ impl Store {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> &Latch<Shard> {
+    fn shard(&self, hash: u64) -> &SeqLock<Shard> {
         let last = self.shards.len() - 1;
         &self.shards[self.common.shard_of(hash).min(last)].0
     }
 
     /// The present moment.
     #[inline]
-    pub fn moment(&self) -> Moment {
-        self.common.moment()
+    pub fn time(&self) -> TimeSnapshot {
+        self.common.time()
     }
 
     /// The next CAS value; 0 if CAS is off.
@@ -158,8 +158,8 @@ impl Store {
 
     /// Locks the shard of `key` and looks the key up.
     #[inline]
-    pub fn visit<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> Visit<'a> {
-        self.visit_at(key, Lead::from(hash))
+    pub fn entry<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> LockedEntry<'a> {
+        self.visit_at(key, LookupHint::from(hash))
     }
 
     /// The same with what is known of where the item is.
@@ -168,8 +168,8 @@ impl Store {
         reason = "a visit is many words: to move it takes longer than to make it"
     )]
     #[inline(always)]
-    pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], lead: Lead) -> Visit<'a> {
-        Visit::new(self, self.shard(lead.hash).lock(), key, lead)
+    pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hint: LookupHint) -> LockedEntry<'a> {
+        LockedEntry::new(self, self.shard(hint.hash).lock(), key, hint)
     }
 
     /// Class of an item with a value of `length` bytes.
@@ -203,7 +203,7 @@ impl Store {
     }
 
     /// Frees memory for the shard of `hash`, in it or in others. Call without
-    /// holding a [`Visit`]. Loops call `Attempts::make_room`, which ends them.
+    /// holding a [`LockedEntry`]. Loops call `Attempts::make_room`, which ends them.
     ///
     /// # Errors
     /// If there is no memory and nothing to evict.
@@ -217,7 +217,7 @@ impl Store {
                 let mut own = home.lock();
                 // Each shard lives off its own share, if it has nearly so much.
                 if (own.logs.owned() * 8 >= share * 7 || self.shards.len() == 1)
-                    && own.make_spare(common, common.moment())
+                    && own.ensure_free_segment(common, common.time())
                 {
                     return Ok(());
                 }
@@ -231,13 +231,13 @@ impl Store {
             richer.sort_unstable_by_key(|&(others, _)| Reverse(others));
             let given = richer.into_iter().any(|(_, cell)| {
                 let mut other = cell.lock();
-                other.make_spare(common, common.moment()) && other.logs.give_spare(&common.segments)
+                other.ensure_free_segment(common, common.time()) && other.logs.give_spare(&common.segments)
             });
             let mut own = home.lock();
-            if own.make_spare(common, common.moment()) {
+            if own.ensure_free_segment(common, common.time()) {
                 return Ok(());
             }
-            if !given && !own.sweep(common, common.moment()) {
+            if !given && !own.sweep(common, common.time()) {
                 break;
             }
         }
@@ -251,22 +251,22 @@ impl Store {
     /// Items that stay from beginning to end of a walk over all shards are
     /// seen at least once, unless so many go meanwhile that the index shrinks;
     /// the shard is locked while `look` runs.
-    pub fn walk(
+    pub fn scan(
         &self,
         shard: usize,
         mut bucket: usize,
         most: usize,
-        mut look: impl FnMut(Item<'_>, &Moment),
+        mut look: impl FnMut(Item<'_>, &TimeSnapshot),
     ) -> Option<usize> {
-        let moment = self.common.moment();
+        let time = self.common.time();
         let shard = self.shards.get(shard)?.0.lock();
         let memory = self.common.memory();
         let mut seen = 0;
         while bucket < shard.index.buckets() && seen < most {
-            shard.index.walk(bucket, |at| {
+            shard.index.scan(bucket, |at| {
                 seen += 1;
-                if !moment.is_dead(memory.header(at)) {
-                    look(Item::new(memory, at), &moment);
+                if !time.is_dead(memory.header(at)) {
+                    look(Item::new(memory, at), &time);
                 }
             });
             bucket += 1;
@@ -292,8 +292,8 @@ impl Store {
         freed: impl FnMut(u8),
     ) -> Option<usize> {
         let mut shard = self.shards.get(shard)?.0.lock();
-        let moment = self.common.moment();
-        shard.crawl(&self.common, moment, classes, below, most, freed)
+        let time = self.common.time();
+        shard.crawl(&self.common, time, classes, below, most, freed)
     }
 
     /// Shows `look` items of `class`, of each log the newest first: at most
@@ -366,7 +366,7 @@ impl Store {
     pub fn sweep_recent(&self, most: usize) -> usize {
         let mut swept = 0;
         let memory = self.common.memory();
-        let moment = self.common.moment();
+        let time = self.common.time();
         let mut dead = Vec::new();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
@@ -382,7 +382,7 @@ impl Store {
                     if header.kind() != Kind::Linked {
                         return;
                     }
-                    let recent = moment.is_flushed(header) && moment.idle(header) <= 2;
+                    let recent = time.is_flushed(header) && time.idle(header) <= 2;
                     if recent && swept + dead.len() < most {
                         dead.push(at);
                     } else {
@@ -392,8 +392,8 @@ impl Store {
                 dead.len() == before && others
             };
             // It is in no log.
-            if let Some(cleaning) = &shard.cleaning {
-                leaves_all(cleaning.number);
+            if let Some(compaction) = &shard.compaction {
+                leaves_all(compaction.number);
             }
             for rank in Rank::all() {
                 // Behind a segment of older items there are none that are newer.
@@ -429,10 +429,10 @@ impl Store {
     }
 
     /// Background work on one shard: keeps to a limit that was lowered.
-    pub fn tidy(&self, shard: usize) {
+    pub fn shrink_to_limit(&self, shard: usize) {
         let Some(cell) = self.shards.get(shard) else { return };
         let mut shard = cell.0.lock();
-        if self.common.segments.shrinks() && shard.make_spare(&self.common, self.common.moment()) {
+        if self.common.segments.shrinks() && shard.ensure_free_segment(&self.common, self.common.time()) {
             shard.logs.give_spare(&self.common.segments);
         }
     }
@@ -514,7 +514,7 @@ impl Store {
             totals.live_bytes += shard.logs.live();
             totals.index_bytes += shard.index.bytes();
             totals.index_slots += shard.index.buckets() * 8;
-            totals.cleaned += shard.cleaned;
+            totals.compacted += shard.compacted;
             totals.moved += shard.moved;
             totals.commands.add(&shard.commands);
             for (sum, own) in totals.classes.iter_mut().zip(&shard.classes) {
@@ -527,7 +527,8 @@ impl Store {
                 }
             }
         }
-        self.tallies.add_to(&mut totals.commands, totals.classes.iter_mut().map(|class| &mut class.counts));
+        self.read_counters
+            .add_to(&mut totals.commands, totals.classes.iter_mut().map(|class| &mut class.counts));
         totals
     }
 
@@ -535,9 +536,9 @@ impl Store {
     /// most of each class: by class number; hot, warm, cold, temporary.
     pub fn ages(&self) -> Vec<[u32; 4]> {
         /// Of a segment, which may have thousands.
-        const LOOKED_AT: usize = 512;
+        const SAMPLE_ENTRIES: usize = 512;
         let memory = self.common.memory();
-        let moment = self.common.moment();
+        let time = self.common.time();
         let mut ages = vec![[0; 4]; self.common.classes.list().len()];
         for cell in &self.shards {
             let shard = cell.0.lock();
@@ -545,13 +546,13 @@ impl Store {
                 let Some(number) = shard.logs.newest_first(&self.common.segments, rank).last() else {
                     continue;
                 };
-                Shard::first_entries(&self.common, number, LOOKED_AT, |at| {
+                Shard::first_entries(&self.common, number, SAMPLE_ENTRIES, |at| {
                     let header = memory.header(at);
                     if header.kind() == Kind::Linked
                         && let Some(ages) = ages.get_mut(usize::from(header.class()))
                     {
                         let age = &mut ages[header.queue() as usize];
-                        *age = (*age).max(moment.idle(header));
+                        *age = (*age).max(time.idle(header));
                     }
                 });
             }
@@ -561,11 +562,11 @@ impl Store {
 
     /// Sets all counters to 0 that `stats reset` resets.
     pub fn reset_stats(&self) {
-        self.tallies.reset();
+        self.read_counters.reset();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
             shard.commands = CommandStats::default();
-            shard.cleaned = 0;
+            shard.compacted = 0;
             shard.moved = 0;
             for class in &mut shard.classes {
                 class.stats = ClassStats::default();
@@ -618,14 +619,14 @@ pub struct NewItem<'a> {
 }
 
 /// Writes header, key and flags of an entry that nobody can find.
-fn write_head(common: &Common, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
+fn write_head(common: &StoreShared, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
     common.memory().write(at, HEADER, new.key);
     write_header(common, at, new, length, bits);
 }
 
 /// Writes header and flags of an entry that has this key.
 #[inline]
-fn write_header(common: &Common, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
+fn write_header(common: &StoreShared, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
     let memory = common.memory();
     let flagged = if new.flags == 0 { 0 } else { bit::HAS_FLAGS };
     memory.header(at).start(

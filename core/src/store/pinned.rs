@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Store;
 use super::beside::Charge;
-use super::hit::fill;
+use super::entry_ref::fill;
 use super::item::{HEADER, Item, Ref, bit, pieces};
 use super::memory::Memory;
 use super::shard::Shard;

@@ -109,7 +109,7 @@ const SEGMENTS_FOR_OCTAVES: usize = 128;
 
 /// What a policy is told of the world.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct TimeSnapshot {
     /// Second of the clock.
     pub now: u32,
     /// Stamp that a use at this moment leaves in an item.
@@ -118,7 +118,7 @@ pub struct Moment {
     pub flushed: u32,
 }
 
-impl Moment {
+impl TimeSnapshot {
     /// Whether the item was flushed.
     #[inline]
     pub fn is_flushed(&self, header: &Header) -> bool {
@@ -173,11 +173,11 @@ impl Tuning {
 
 /// State and stamp of an item after a fetch.
 #[inline]
-fn fetched(flat: bool, (state, stamp): (u16, u32), moment: &Moment) -> (u16, u32) {
+fn fetched(flat: bool, (state, stamp): (u16, u32), time: &TimeSnapshot) -> (u16, u32) {
     if flat {
-        let is_due = moment.stamp.saturating_sub(stamp) > UPDATE_INTERVAL;
+        let is_due = time.stamp.saturating_sub(stamp) > UPDATE_INTERVAL;
         return if is_due {
-            (state | bit::FETCHED | bit::ACTIVE, moment.stamp)
+            (state | bit::FETCHED | bit::ACTIVE, time.stamp)
         } else {
             (state | bit::FETCHED, stamp)
         };
@@ -185,14 +185,14 @@ fn fetched(flat: bool, (state, stamp): (u16, u32), moment: &Moment) -> (u16, u32
     let used = Header::used(state) | bit::FETCHED;
     // The first fetch makes an item FETCHED; a further one makes it ACTIVE and
     // counts as its last use. As in memcached, the first does not.
-    if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, moment.stamp) }
+    if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, time.stamp) }
 }
 
 /// Notes a fetch: in an item, under the lock, or in a copy of its header.
 #[inline]
-pub(super) fn hit(flat: bool, header: &Header, moment: &Moment) {
+pub(super) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
     let before = (header.state(), header.stamp());
-    let after = fetched(flat, before, moment);
+    let after = fetched(flat, before, time);
     if after.0 != before.0 {
         header.set_state(after.0);
     }
@@ -203,21 +203,21 @@ pub(super) fn hit(flat: bool, header: &Header, moment: &Moment) {
 
 /// Whether a fetch has nothing to note of the item's use. Asked without the lock.
 #[inline]
-pub(super) fn is_noted(flat: bool, header: &Header, moment: &Moment) -> bool {
+pub(super) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool {
     let now = (header.state(), header.stamp());
-    fetched(flat, now, moment) == now
+    fetched(flat, now, time) == now
 }
 
 /// Whether a fetch may show the item and be done but for the note of its use: it
 /// is alive, and nobody is to be told that it won. Asked without the lock.
 #[inline]
-pub(super) fn is_plain(header: &Header, moment: &Moment) -> bool {
-    header.state() & (bit::WIN | bit::STALE) == 0 && !moment.is_dead(header)
+pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
+    header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_dead(header)
 }
 
 /// What becomes of a new item; `was`: the one in whose place it comes.
-pub(super) fn admit(tuning: &Tuning, moment: &Moment, expiry: u32, was: Option<Queue>) -> Queue {
-    if tuning.temporary && expiry != 0 && expiry.saturating_sub(moment.now) <= tuning.temporary_ttl {
+pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
+    if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
     match tuning.mode {

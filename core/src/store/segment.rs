@@ -61,9 +61,9 @@ pub(super) enum State {
     /// Full.
     Sealed = 2,
     /// Its live entries are being moved or evicted.
-    Cleaning = 3,
+    Compaction = 3,
     /// Cleaned, but somebody holds it.
-    Held = 4,
+    SeqLockGuard = 4,
 }
 
 /// What is known of a segment.
@@ -126,8 +126,8 @@ impl Segment {
             0 => State::Free,
             1 => State::Open,
             2 => State::Sealed,
-            3 => State::Cleaning,
-            _ => State::Held,
+            3 => State::Compaction,
+            _ => State::SeqLockGuard,
         }
     }
 

@@ -1,16 +1,16 @@
 //! One shard: an index, logs of items and counters, all under one lock.
 //!
-//! The methods take what all shards share as [`Common`]. None of them waits for
+//! The methods take what all shards share as [`StoreShared`]. None of them waits for
 //! another shard; what cannot be had here (memory, when others hold it all) is
 //! `None` or `false`, and the store tries elsewhere without this lock.
 
 use std::io;
 
-use super::common::Common;
 use super::index::Index;
 use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
-use super::logs::{For, Logs};
-use super::policy::{Moment, Rank, Tuning};
+use super::logs::{AppendFor, Logs};
+use super::policy::{Rank, TimeSnapshot, Tuning};
+use super::shared::StoreShared;
 use super::stats::{ClassStats, CommandStats};
 
 /// What a key leads to.
@@ -42,7 +42,7 @@ pub(super) struct ShardClass {
 
 /// Why a segment is cleaned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum CompactReason {
     /// Much of it is dead: nothing is evicted.
     Dead,
     /// Nothing of it is in use.
@@ -52,10 +52,10 @@ pub(super) enum Why {
 }
 
 /// A segment that is being cleaned.
-pub(super) struct Cleaning {
+pub(super) struct Compaction {
     pub(super) number: u32,
     pub(super) offset: usize,
-    pub(super) why: Why,
+    pub(super) why: CompactReason,
 }
 
 /// One shard.
@@ -73,11 +73,11 @@ pub struct Shard {
     pub(super) classes: Box<[ShardClass]>,
     pub(super) index: Index,
     pub(super) logs: Logs,
-    pub(super) cleaning: Option<Cleaning>,
+    pub(super) compaction: Option<Compaction>,
     /// Bucket of the index that [`Shard::sweep`] looks at next.
     pub(super) swept: usize,
     /// Segments cleaned, and items that were moved out of them.
-    pub(super) cleaned: u64,
+    pub(super) compacted: u64,
     pub(super) moved: u64,
     /// Bytes of the index when they were last charged against the limit. What it
     /// took at first does not count: it was asked for beside it.
@@ -94,11 +94,11 @@ impl Shard {
             number,
             index,
             logs: Logs::default(),
-            cleaning: None,
+            compaction: None,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
             commands: CommandStats::default(),
             bytes: 0,
-            cleaned: 0,
+            compacted: 0,
             moved: 0,
             charged,
             swept: 0,
@@ -123,7 +123,7 @@ impl Shard {
     /// The item with this key, dead or alive. `hint`: an item of this shard that
     /// may be it.
     #[inline]
-    pub(super) fn locate(&self, common: &Common, key: &[u8], hash: u64, hint: Ref) -> Option<Ref> {
+    pub(super) fn locate(&self, common: &StoreShared, key: &[u8], hash: u64, hint: Ref) -> Option<Ref> {
         let memory = common.memory();
         let is_it = |at: &Ref| same_key(Item::new(memory, *at).key(), key);
         let hinted = hint.some().filter(is_it);
@@ -135,18 +135,18 @@ impl Shard {
     #[inline]
     pub(super) fn find(
         &mut self,
-        common: &Common,
-        moment: &Moment,
+        common: &StoreShared,
+        time: &TimeSnapshot,
         key: &[u8],
         hash: u64,
         hint: Ref,
     ) -> (Lookup, Option<Ref>) {
         let Some(at) = self.locate(common, key, hash, hint) else { return (Lookup::Missing, None) };
         let header = common.memory().header(at);
-        if !moment.is_dead(header) {
+        if !time.is_dead(header) {
             return (Lookup::Found, Some(at));
         }
-        let why = if moment.is_flushed(header) {
+        let why = if time.is_flushed(header) {
             self.commands.get_flushed += 1;
             Lookup::Flushed
         } else {
@@ -158,9 +158,9 @@ impl Shard {
     }
 
     /// Makes the item at `at` findable, which is written.
-    pub(super) fn link(&mut self, common: &Common, moment: Moment, at: Ref, hash: u64) {
+    pub(super) fn link(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
-        memory.header(at).set_stamp(moment.stamp);
+        memory.header(at).set_stamp(time.stamp);
         self.index.insert(hash, at, |at| common.hash_of(at));
         self.count(common, at);
         self.charge(common);
@@ -168,7 +168,7 @@ impl Shard {
 
     /// Charges what the index takes now.
     #[inline]
-    fn charge(&mut self, common: &Common) {
+    fn charge(&mut self, common: &StoreShared) {
         let charge = self.index.bytes();
         if charge != self.charged {
             common.segments.charge(self.charged, charge);
@@ -177,25 +177,25 @@ impl Shard {
     }
 
     /// Puts the item at `new` in place of the one at `old`, of the same key.
-    pub(super) fn relink(&mut self, common: &Common, moment: Moment, old: Ref, new: Ref, hash: u64) {
-        common.memory().header(new).set_stamp(moment.stamp);
+    pub(super) fn relink(&mut self, common: &StoreShared, time: TimeSnapshot, old: Ref, new: Ref, hash: u64) {
+        common.memory().header(new).set_stamp(time.stamp);
         self.index.replace(hash, old, new);
         self.count(common, new);
         self.discount(common, old);
-        self.bury(common, old);
+        self.mark_dead(common, old);
     }
 
     /// Makes the LINKED item at `at` unfindable and gives its memory up.
-    pub(super) fn unlink(&mut self, common: &Common, at: Ref, hash: u64) {
+    pub(super) fn unlink(&mut self, common: &StoreShared, at: Ref, hash: u64) {
         let removed = self.index.remove(hash, at);
         debug_assert!(removed);
         self.charge(common);
         self.discount(common, at);
-        self.bury(common, at);
+        self.mark_dead(common, at);
     }
 
     /// Counts the item at `at` as there: it is LINKED from now on.
-    pub(super) fn count(&mut self, common: &Common, at: Ref) {
+    pub(super) fn count(&mut self, common: &StoreShared, at: Ref) {
         let header = common.memory().header(at);
         header.set_kind(Kind::Linked);
         let total = header.total();
@@ -209,7 +209,7 @@ impl Shard {
     }
 
     /// The opposite of [`Shard::count`].
-    pub(super) fn discount(&mut self, common: &Common, at: Ref) {
+    pub(super) fn discount(&mut self, common: &StoreShared, at: Ref) {
         let header = common.memory().header(at);
         let total = header.total();
         self.bytes -= total as u64;
@@ -220,7 +220,7 @@ impl Shard {
     }
 
     /// Makes an item that nobody can find DEAD, with its pieces.
-    pub(super) fn bury(&mut self, common: &Common, at: Ref) {
+    pub(super) fn mark_dead(&mut self, common: &StoreShared, at: Ref) {
         // Once an entry is buried its segment may belong to another shard.
         let pieces = pieces(common.memory(), at);
         self.bury_entry(common, at);
@@ -229,17 +229,17 @@ impl Shard {
         }
     }
 
-    fn bury_entry(&mut self, common: &Common, at: Ref) {
+    fn bury_entry(&mut self, common: &StoreShared, at: Ref) {
         let size = common.segments.taken_by(at);
         common.memory().header(at).set_kind(Kind::Dead);
-        self.logs.bury(&common.segments, at, size);
+        self.logs.mark_dead(&common.segments, at, size);
     }
 
     /// Moves the LINKED item at `at` to the end of the log of `rank`. `None`:
     /// there is no memory to move it to.
     pub(super) fn relocate(
         &mut self,
-        common: &Common,
+        common: &StoreShared,
         at: Ref,
         hash: u64,
         queue: Queue,
@@ -248,7 +248,7 @@ impl Shard {
         let memory = common.memory();
         let header = memory.header(at);
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, rank, size, For::Survivor)?;
+        let new = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
         memory.copy(at, new, size);
         self.index.replace(hash, at, new);
         let class = self.class(header.class());
@@ -265,10 +265,16 @@ impl Shard {
 
     /// Moves the piece at `at` of the LINKED item at `owner` to the end of the
     /// log of `rank`.
-    pub(super) fn relocate_piece(&mut self, common: &Common, at: Ref, owner: Ref, rank: Rank) -> Option<()> {
+    pub(super) fn relocate_piece(
+        &mut self,
+        common: &StoreShared,
+        at: Ref,
+        owner: Ref,
+        rank: Rank,
+    ) -> Option<()> {
         let memory = common.memory();
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, rank, size, For::Survivor)?;
+        let new = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
         memory.copy(at, new, size);
         let before = pieces(memory, owner).take_while(|&piece| piece != at).last();
         link_piece(memory, owner, before.unwrap_or(Ref::NONE), new);
@@ -282,8 +288,8 @@ impl Shard {
     /// items to lower buckets.
     pub(super) fn crawl(
         &mut self,
-        common: &Common,
-        moment: Moment,
+        common: &StoreShared,
+        time: TimeSnapshot,
         classes: u64,
         below: usize,
         most: usize,
@@ -298,7 +304,7 @@ impl Shard {
             // Empty buckets and other classes take time too.
             looked += 1;
             let (index, own) = (&self.index, &mut self.classes);
-            index.walk(bucket, |at| {
+            index.scan(bucket, |at| {
                 looked += 1;
                 let header = memory.header(at);
                 let class = header.class();
@@ -308,7 +314,7 @@ impl Shard {
                 if let Some(own) = own.get_mut(usize::from(class)) {
                     own.stats.crawler_items_checked += 1;
                 }
-                if moment.is_dead(header) {
+                if time.is_dead(header) {
                     dead.push(at);
                 }
             });
@@ -316,7 +322,7 @@ impl Shard {
         for at in dead {
             let header = memory.header(at);
             let class = header.class();
-            let unfetched = !header.has(bit::FETCHED) && !moment.is_flushed(header);
+            let unfetched = !header.has(bit::FETCHED) && !time.is_flushed(header);
             let stats = self.stats(class);
             stats.crawler_reclaimed += 1;
             stats.expired_unfetched += u64::from(unfetched);
@@ -328,12 +334,12 @@ impl Shard {
 
     /// Calls `look` for the entries of segment `number`, in the order in which
     /// they were written.
-    pub(super) fn entries(common: &Common, number: u32, look: impl FnMut(Ref)) {
+    pub(super) fn entries(common: &StoreShared, number: u32, look: impl FnMut(Ref)) {
         Self::first_entries(common, number, usize::MAX, look);
     }
 
     /// The same for the first `most`.
-    pub(super) fn first_entries(common: &Common, number: u32, most: usize, mut look: impl FnMut(Ref)) {
+    pub(super) fn first_entries(common: &StoreShared, number: u32, most: usize, mut look: impl FnMut(Ref)) {
         let filled = common.segments.get(number).filled();
         let mut offset = 0;
         for _ in 0..most {

@@ -159,7 +159,7 @@ pub struct Totals {
     /// Bytes of entries that are not dead.
     pub live_bytes: usize,
     /// Segments cleaned.
-    pub cleaned: u64,
+    pub compacted: u64,
     /// Items moved out of them.
     pub moved: u64,
     /// Bytes of a segment.

@@ -9,7 +9,7 @@ use super::shard::Shard;
 
 /// What [`Store::verify`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct ItemCounts {
     /// Items that can be found.
     pub items: u64,
     /// Bytes of these, as `stats` counts them.
@@ -27,8 +27,8 @@ impl Store {
     /// # Panics
     /// If something is not as it must be.
     #[doc(hidden)]
-    pub fn verify(&self) -> Found {
-        let mut found = Found::default();
+    pub fn verify(&self) -> ItemCounts {
+        let mut found = ItemCounts::default();
         for cell in &self.shards {
             let shard = cell.0.lock();
             self.verify_shard(&shard, &mut found);
@@ -36,13 +36,13 @@ impl Store {
         found
     }
 
-    fn verify_shard(&self, shard: &Shard, found: &mut Found) {
+    fn verify_shard(&self, shard: &Shard, found: &mut ItemCounts) {
         let common = &self.common;
         let (segments, memory) = (&common.segments, common.memory());
         let mut indexed = 0;
         let (mut bytes, mut owners) = (0, HashMap::new());
         for bucket in 0..shard.index.buckets() {
-            shard.index.walk(bucket, |at| {
+            shard.index.scan(bucket, |at| {
                 indexed += 1;
                 let header = memory.header(at);
                 assert_eq!(header.kind(), Kind::Linked, "an item in the index is not linked");
@@ -66,9 +66,9 @@ impl Store {
         assert_eq!(by_class.clone().map(|class| class.bytes).sum::<u64>(), bytes);
         assert_eq!(by_class.flat_map(|class| class.items).sum::<u32>() as usize, indexed);
         let (mut live, mut linked, mut seen) = (0, 0, 0);
-        let cleaning = shard.cleaning.as_ref().map(|cleaning| cleaning.number);
+        let compaction = shard.compaction.as_ref().map(|compaction| compaction.number);
         let logs = Rank::all().flat_map(|rank| shard.logs.newest_first(segments, rank));
-        for number in logs.chain(cleaning) {
+        for number in logs.chain(compaction) {
             seen += 1;
             let segment = segments.get(number);
             let mut own = 0;
@@ -84,8 +84,8 @@ impl Store {
                         let temporary = segment.rank() == Rank::TEMPORARY;
                         assert_eq!(header.queue() == Queue::Temp, temporary, "an item in another log");
                     }
-                    Kind::Draft => found.drafts += 1,
-                    Kind::Piece if memory.header(header.owner()).kind() == Kind::Draft => {}
+                    Kind::Reserved => found.drafts += 1,
+                    Kind::Piece if memory.header(header.owner()).kind() == Kind::Reserved => {}
                     Kind::Piece => assert!(owners.remove(&at).is_some(), "a piece of no item"),
                     Kind::Dead => {}
                 }

@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use memcache_core::auth::{AuthConfig, Method, Passwords, Users};
-use memcache_core::config::{Listen, Protocol, ServerConfig, TlsMode};
-use memcache_core::context::Context;
-use memcache_core::server::Server;
-use memcache_core::session::Session;
+use memcache_core::internal::auth::Users;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::session::Session;
+use memcache_core::{AuthConfig, AuthMethod, Listen, Passwords, Protocol, Server, ServerConfig, TlsMode};
 
 use super::{attack, connect, context_of, exchange, packet, reply, start, talk};
 
@@ -20,12 +19,12 @@ const STEP: u8 = 0x22;
 const REFUSED: &[u8] = b"Auth failure.";
 const UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated\r\n";
 
-fn auth(method: Method, users: &[(&str, &str)]) -> AuthConfig {
+fn auth(method: AuthMethod, users: &[(&str, &str)]) -> AuthConfig {
     let pairs = users.iter().map(|(user, password)| (user.as_bytes().into(), password.as_bytes().into()));
     AuthConfig { method, passwords: Passwords::List(pairs.collect()) }
 }
 
-fn guarded(method: Method) -> Context {
+fn guarded(method: AuthMethod) -> ServerState {
     context_of(ServerConfig { auth: Some(auth(method, &[("ann", "secret")])), ..ServerConfig::default() })
 }
 
@@ -41,7 +40,7 @@ impl PasswordFile {
         Self(std::env::temp_dir().join(format!("mcrs-cve-{}-{name}", std::process::id())))
     }
 
-    fn users(&self, content: &[u8], method: Method) -> Result<Users, String> {
+    fn users(&self, content: &[u8], method: AuthMethod) -> Result<Users, String> {
         fs::write(&self.0, content).unwrap();
         let passwords = Passwords::File(self.0.clone());
         Users::new(AuthConfig { method, passwords }).map_err(|error| error.to_string())
@@ -57,7 +56,7 @@ impl Drop for PasswordFile {
 /// Who had tried to authenticate and failed was let in with his next request.
 #[test]
 fn cve_2013_7239() {
-    let context = guarded(Method::Sasl);
+    let context = guarded(AuthMethod::Sasl);
     let get = packet(GET, &[], b"victim", b"");
     let set = packet(SET, &[0; 8], b"victim", b"harmed");
     let wrong = [
@@ -92,7 +91,7 @@ fn cve_2013_7239() {
 #[test]
 fn cve_2021_37519() {
     let file = PasswordFile::new("last-line");
-    for method in [Method::Text, Method::Sasl] {
+    for method in [AuthMethod::Text, AuthMethod::Sasl] {
         for length in [1, 2, 7, 8, 9, 120, 240] {
             let password = "p".repeat(length);
             for end in ["", "\n", "\r\n", "\r", "\0", "\0:x"] {
@@ -106,8 +105,8 @@ fn cve_2021_37519() {
         for bad in [&b"ann"[..], b"ann\0:secret", b"ann:secret\nbob", b"\0", b"\n\n", b"ann:secret\n\n"] {
             // With SASL lines that are no entries are passed over, as in memcached.
             match file.users(bad, method) {
-                Ok(users) => assert!(method == Method::Sasl && !users.admits(b"ann", b""), "{bad:?}"),
-                Err(text) => assert!(method == Method::Text && text.contains("malformed"), "{bad:?}"),
+                Ok(users) => assert!(method == AuthMethod::Sasl && !users.admits(b"ann", b""), "{bad:?}"),
+                Err(text) => assert!(method == AuthMethod::Text && text.contains("malformed"), "{bad:?}"),
             }
         }
         assert!(!file.users(b"", method).unwrap().admits(b"", b""));
@@ -121,7 +120,7 @@ fn cve_2021_37519() {
 #[test]
 fn cve_2026_47783() {
     let list = [("ann", "one"), ("bob", "three"), ("ann", "two")];
-    for method in [Method::Sasl, Method::Text] {
+    for method in [AuthMethod::Sasl, AuthMethod::Text] {
         let users = Users::new(auth(method, &list)).unwrap();
         for (user, password) in list {
             assert!(users.admits(user.as_bytes(), password.as_bytes()), "{method:?} {user} {password}");
@@ -136,7 +135,7 @@ fn cve_2026_47783() {
 fn cve_2026_47784() {
     let password = b"0123456789abcdef0123456789abcdef";
     let text = std::str::from_utf8(password).unwrap();
-    for method in [Method::Sasl, Method::Text] {
+    for method in [AuthMethod::Sasl, AuthMethod::Text] {
         let users = Users::new(auth(method, &[("ann", text)])).unwrap();
         assert!(users.admits(b"ann", password));
         for at in 0..password.len() {
@@ -154,7 +153,7 @@ fn cve_2026_47784() {
 /// past text authentication.
 #[test]
 fn negotiation_led_past_authentication() {
-    let context = guarded(Method::Text);
+    let context = guarded(AuthMethod::Text);
     // No line yet; too short a line; a line that is no login.
     attack(&context, Protocol::Negotiating, &packet(GET, &[], b"victim", b""), b"", true);
     attack(&context, Protocol::Negotiating, &packet(0x0a, &[], b"", b""), b"", false);
@@ -162,7 +161,7 @@ fn negotiation_led_past_authentication() {
     attack(&context, Protocol::Negotiating, &set, UNAUTHENTICATED, true);
     attack(&context, Protocol::Binary, &set, b"", false);
 
-    let auth = || Some(auth(Method::Text, &[("ann", "secret")]));
+    let auth = || Some(auth(AuthMethod::Text, &[("ann", "secret")]));
     let server = start(|config| config.auth = auth());
     let client = connect(&server);
     exchange(&client, &set, UNAUTHENTICATED);
@@ -177,7 +176,7 @@ fn negotiation_led_past_authentication() {
 #[test]
 fn udp_led_past_authentication() {
     let udp = Listen::Udp { addr: ([127, 0, 0, 1], 0).into() };
-    for method in [Method::Sasl, Method::Text] {
+    for method in [AuthMethod::Sasl, AuthMethod::Text] {
         let config = ServerConfig {
             auth: Some(auth(method, &[])),
             listen: vec![udp.clone()],
@@ -190,7 +189,7 @@ fn udp_led_past_authentication() {
 /// 2026: the length of a login was believed, and a huge one crashed.
 #[test]
 fn a_login_could_have_any_length() {
-    let context = guarded(Method::Text);
+    let context = guarded(AuthMethod::Text);
     for length in ["16385", "2147483646", "2147483647", "4294967295"] {
         let line = format!("set foo 0 0 {length}\r\n");
         attack(
@@ -220,7 +219,7 @@ fn a_login_could_have_any_length() {
 /// 2026: lines too short for its tokenizer crashed text authentication.
 #[test]
 fn empty_lines_before_a_login_crashed() {
-    let context = guarded(Method::Text);
+    let context = guarded(AuthMethod::Text);
     for lines in ["\n\n\n\n\n", "\r\n\r\n", "   \r\n", "set\r\n", " \n  "] {
         attack(&context, Protocol::Negotiating, lines.as_bytes(), b"", false);
     }
@@ -228,7 +227,7 @@ fn empty_lines_before_a_login_crashed() {
         attack(&context, Protocol::Negotiating, line.as_bytes(), UNAUTHENTICATED, true);
     }
     attack(&context, Protocol::Negotiating, &[b' '; 4000], b"", false);
-    let server = start(|config| config.auth = Some(auth(Method::Text, &[("ann", "secret")])));
+    let server = start(|config| config.auth = Some(auth(AuthMethod::Text, &[("ann", "secret")])));
     let mut client = connect(&server);
     client.write_all(b"\n\n\n\n\n").unwrap();
     let mut answer = Vec::new();
@@ -241,7 +240,7 @@ fn empty_lines_before_a_login_crashed() {
 #[test]
 fn passwords_were_freed_while_they_were_in_use() {
     let (file, next) = (PasswordFile::new("reload"), PasswordFile::new("reload-next"));
-    let users = file.users(b"ann:secret\n", Method::Text).unwrap();
+    let users = file.users(b"ann:secret\n", AuthMethod::Text).unwrap();
     let replace = |path: &Path, round: usize| {
         let others: Vec<_> = (0..round % 50).map(|n| format!("user{n}:{}\n", "x".repeat(n))).collect();
         fs::write(&next.0, format!("{}ann:secret\nbob:{round}", others.concat())).unwrap();

@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::session::Session;
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::session::Session;
+use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig};
 
 use super::{attack, connect, context, context_of, others_are_served, packet, reply, start, talk, unharmed};
 
@@ -15,7 +15,7 @@ const BAD_DELTA_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag\r\n";
 
 /// Each line has its answer; the connection goes on.
 #[track_caller]
-fn lines(context: &Context, said: &[(&str, &str)]) {
+fn lines(context: &ServerState, said: &[(&str, &str)]) {
     let mut session = Session::new(Protocol::Negotiating);
     for (line, answer) in said {
         let (got, open) = talk(context, &mut session, line.as_bytes());
@@ -214,7 +214,7 @@ fn the_mover_was_told_what_cannot_be() {
 #[test]
 fn prefixes_took_all_memory() {
     let cache = CacheConfig { detail_enabled: true, memory_limit: 8 * MIB, ..CacheConfig::default() };
-    let context = Context::new(Cache::new(cache).unwrap(), ServerConfig::default()).unwrap();
+    let context = ServerState::new(Cache::new(cache).unwrap(), ServerConfig::default()).unwrap();
     let mut session = Session::new(Protocol::Negotiating);
     for block in 0..70 {
         let gets: Vec<_> = (0..1000).map(|n| format!(" {}:k", block * 1000 + n)).collect();

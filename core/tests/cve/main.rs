@@ -25,30 +25,28 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use memcache_core::cache::Cache;
-use memcache_core::config::{CacheConfig, Listen, MIB, Protocol, ServerConfig};
-use memcache_core::context::Context;
-use memcache_core::local::Ttl;
-use memcache_core::server::{BoundAddress, Server};
-use memcache_core::session::{Next, Session};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::session::{Next, Session};
+use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server without sockets, one item in it: `victim`, whose value is `intact`.
-fn context_of(config: ServerConfig) -> Context {
+fn context_of(config: ServerConfig) -> ServerState {
     let cache = CacheConfig { memory_limit: 64 * MIB, lru_crawler: false, ..config.cache.clone() };
     let cache = Cache::new(cache).unwrap();
     cache.clock().freeze();
     cache.set(b"victim", b"intact", Ttl::Never).unwrap();
-    Context::new(cache, ServerConfig { threads: 1, ..config }).unwrap()
+    ServerState::new(cache, ServerConfig { threads: 1, ..config }).unwrap()
 }
 
-fn context() -> Context {
+fn context() -> ServerState {
     context_of(ServerConfig::default())
 }
 
 /// What `input` is answered, and whether the connection goes on.
-fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
+fn talk(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
     let (answer, next) = dialogue::talk(context, session, input);
     (answer, next == Next::Input)
 }
@@ -56,7 +54,7 @@ fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, boo
 /// A new connection says `input`: the answer must be `answer`, and it goes on
 /// if `open`. Then nothing may be half done, and the victim must be intact.
 #[track_caller]
-fn attack(context: &Context, protocol: Protocol, input: &[u8], answer: &[u8], open: bool) {
+fn attack(context: &ServerState, protocol: Protocol, input: &[u8], answer: &[u8], open: bool) {
     let mut session = Session::new(protocol);
     let got = talk(context, &mut session, input);
     assert_eq!(String::from_utf8_lossy(&got.0), String::from_utf8_lossy(answer));
@@ -66,7 +64,7 @@ fn attack(context: &Context, protocol: Protocol, input: &[u8], answer: &[u8], op
 }
 
 #[track_caller]
-fn unharmed(context: &Context) {
+fn unharmed(context: &ServerState) {
     let found = context.cache.store().verify();
     assert_eq!((found.drafts, found.held), (0, 0));
     assert_eq!(context.cache.get(b"victim").as_deref(), Some(&b"intact"[..]));

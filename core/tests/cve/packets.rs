@@ -2,14 +2,13 @@
 
 use std::io::{Read, Write};
 
-use memcache_core::config::Protocol;
-use memcache_core::session::Session;
+use memcache_core::internal::session::Session;
+use memcache_core::{Protocol, ServerConfig};
 
 use super::{
     attack, connect, context, context_of, header, invalid, others_are_served, packet, reply, start, talk,
     unharmed, unknown,
 };
-use memcache_core::config::ServerConfig;
 
 const DELETE: u8 = 0x04;
 const NOOP: u8 = 0x0a;

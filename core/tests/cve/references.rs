@@ -2,10 +2,10 @@
 
 use std::io::{self, IoSlice, Write};
 
-use memcache_core::config::{MIB, Protocol, ServerConfig};
-use memcache_core::local::Ttl;
-use memcache_core::output::Output;
-use memcache_core::session::{Env, Session};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Session};
+use memcache_core::{Protocol, ServerConfig, Ttl};
 
 use super::{attack, context, context_of, packet, talk, unharmed};
 

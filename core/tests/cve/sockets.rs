@@ -5,10 +5,9 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use memcache_core::config::{Listen, MIB, Protocol, ServerConfig};
-use memcache_core::context::ConnState;
-use memcache_core::local::Ttl;
-use memcache_core::server::{BoundAddress, Server};
+use memcache_core::internal::config::MIB;
+use memcache_core::internal::context::ConnState;
+use memcache_core::{BoundAddress, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use super::{PATIENCE, connect, eventually, exchange, others_are_served, packet, reply, start};
 

@@ -1,11 +1,11 @@
 //! A client's side of a session without a socket, for tests.
 
-use memcache_core::context::Context;
-use memcache_core::output::Output;
-use memcache_core::session::{Env, Next, Session, Step};
+use memcache_core::internal::context::ServerState;
+use memcache_core::internal::output::Output;
+use memcache_core::internal::session::{Env, Next, Session, Step};
 
 /// What a session answers to `input`, and what it said last.
-pub fn talk(context: &Context, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {
+pub fn talk(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {
     let (mut answer, mut rest) = (Vec::new(), input);
     loop {
         let mut out = Output::new();

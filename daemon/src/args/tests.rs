@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::failure::USAGE;
-use memcache_core::config::{LruMode, MIB, PAGE_SIZE};
+use memcache_core::LruMode;
+use memcache_core::internal::config::{MIB, PAGE_SIZE};
 
 type Check = fn(&Plan) -> bool;
 
@@ -304,7 +305,7 @@ fn the_environment_is_heard() {
             assert_eq!(plan.config.cache.initial_malloced, 4_294_967_328);
             assert_eq!(plan.process.port_file.as_deref(), Some("/tmp/ports".as_ref()));
             let passwords = Passwords::File("/tmp/passwords".into());
-            assert_eq!(plan.config.auth, Some(AuthConfig { method: Method::Sasl, passwords }));
+            assert_eq!(plan.config.auth, Some(AuthConfig { method: AuthMethod::Sasl, passwords }));
             assert!(plan.endpoints.iter().all(|endpoint| endpoint.protocol == Protocol::Binary));
         }
         other => panic!("{other:?}"),

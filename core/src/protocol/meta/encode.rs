@@ -5,14 +5,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Flags, LONG_OPAQUE, NO_MEMORY_VIVIFY, OPAQUE_MAX};
-use crate::cache::{Deleted, Number, StoreReply, Stored, Tokens as MetaTokens};
+use crate::cache::{Deleted, MetaState, Number, StoreReply, Stored};
 use crate::error::{AllocError, DeltaError};
 use crate::output::{Mark, Output};
 use crate::protocol::classic::{push_line, push_number, push_value};
 use crate::protocol::text;
 use crate::reply::Reply;
 use crate::request::Key;
-use crate::store::{Disturbed, Hit, bit};
+use crate::store::{EntryRef, ReadConflict, bit};
 
 impl Flags<'_> {
     /// What an `ms` answers is known before its value is there: the flags that
@@ -157,19 +157,19 @@ impl Encoder<'_, '_> {
 }
 
 impl Reply for Encoder<'_, '_> {
-    fn meta_hit(&mut self, hit: &mut Hit<'_>, tokens: MetaTokens) -> Result<(), Disturbed> {
+    fn meta_hit(&mut self, entry: &mut EntryRef<'_>, tokens: MetaState) -> Result<(), ReadConflict> {
         if self.long_opaque() {
             return Ok(());
         }
         let mark = self.out.mark();
-        let moment = *hit.moment();
-        let header = hit.header();
+        let moment = *entry.time();
+        let header = entry.header();
         let flags = self.flags;
         let value = flags.value && flags.compare != Some(header.cas());
         let bytes = self.out.bytes();
         if value {
             bytes.extend_from_slice(b"VA ");
-            push_number(bytes, hit.len() as u64);
+            push_number(bytes, entry.len() as u64);
         } else {
             bytes.extend_from_slice(b"HD");
         }
@@ -180,7 +180,7 @@ impl Reply for Encoder<'_, '_> {
                 Some(b'N') if tokens.created => expiry = self.given.1.unwrap_or(expiry),
                 Some(b's') => {
                     bytes.extend_from_slice(b" s");
-                    push_number(bytes, hit.len() as u64);
+                    push_number(bytes, entry.len() as u64);
                 }
                 Some(b't') => push_ttl(bytes, expiry, moment.now),
                 Some(b'c') => {
@@ -189,7 +189,7 @@ impl Reply for Encoder<'_, '_> {
                 }
                 Some(b'f') => {
                     bytes.extend_from_slice(b" f");
-                    push_number(bytes, u64::from(hit.flags()));
+                    push_number(bytes, u64::from(entry.flags()));
                 }
                 Some(b'l') => {
                     bytes.extend_from_slice(b" l");
@@ -202,7 +202,7 @@ impl Reply for Encoder<'_, '_> {
                     bytes.push(b' ');
                     bytes.extend_from_slice(flag);
                 }
-                Some(b'k') => push_key(bytes, hit.key(), header.has(bit::KEY_BINARY)),
+                Some(b'k') => push_key(bytes, entry.key(), header.has(bit::KEY_BINARY)),
                 _ => {}
             }
         }
@@ -212,7 +212,7 @@ impl Reply for Encoder<'_, '_> {
             }
         }
         bytes.extend_from_slice(b"\r\n");
-        if value { push_value(self.out, hit, &mark) } else { Ok(()) }
+        if value { push_value(self.out, entry, &mark) } else { Ok(()) }
     }
 
     fn meta_miss(&mut self) {
@@ -291,15 +291,15 @@ impl Reply for Encoder<'_, '_> {
         }
     }
 
-    fn inspected(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
-        let moment = *hit.moment();
-        let header = hit.header();
+    fn inspected(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+        let moment = *entry.time();
+        let header = entry.header();
         let bytes = self.out.bytes();
         bytes.extend_from_slice(b"ME ");
         if header.has(bit::KEY_BINARY) {
-            bytes.extend_from_slice(STANDARD.encode(hit.key()).as_bytes());
+            bytes.extend_from_slice(STANDARD.encode(entry.key()).as_bytes());
         } else {
-            bytes.extend_from_slice(hit.key());
+            bytes.extend_from_slice(entry.key());
         }
         let ttl = match header.expiry() {
             0 => -1,
@@ -318,8 +318,8 @@ impl Reply for Encoder<'_, '_> {
     }
 
     // What follows answers requests that meta lines never make.
-    fn hit(&mut self, hit: &mut Hit<'_>) -> Result<(), Disturbed> {
-        self.inspected(hit)
+    fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+        self.inspected(entry)
     }
 
     fn miss(&mut self, _key: Key<'_>) {

@@ -7,22 +7,22 @@
 //! first.
 //!
 //! The work is paid in instalments by those who store, a few times the bytes
-//! they take ([`Shard::repay`]), so that no store waits for a whole segment
+//! they take ([`Shard::pay_compaction_debt`]), so that no store waits for a whole segment
 //! unless cleaning did not keep up.
 
-use super::common::Common;
 use super::item::{Item, Kind, Queue, Ref, bit};
-use super::policy::{self, Moment};
-use super::shard::{Cleaning, Shard, Why};
+use super::policy::{self, TimeSnapshot};
+use super::shard::{CompactReason, Compaction, Shard};
+use super::shared::StoreShared;
 
 /// Bytes cleaned for each byte stored.
-const INSTALMENT: usize = 4;
+const COMPACTION_PER_BYTE: usize = 4;
 
 /// Entries looked at together, so that their index lines are fetched at once.
 const GROUP: usize = 8;
 
 /// Segments cleaned without gaining one before everything in one is evicted.
-const PATIENCE: usize = 8;
+const MAX_FRUITLESS_ROUNDS: usize = 8;
 
 /// Most segments that one store has to wait for.
 const ROUNDS: usize = 64;
@@ -32,14 +32,14 @@ const ROUNDS: usize = 64;
 const DEAD_PART: usize = 3;
 
 /// Entries of a segment that are looked at to learn whether it is in use.
-const LOOKED_AT: usize = 256;
+const SAMPLE_ENTRIES: usize = 256;
 
 /// Buckets that are searched for dead items before a store is refused.
 const SWEEP: usize = 128;
 
 /// How hard a segment is cleaned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Zeal {
+enum EvictionMode {
     /// The policy judges.
     Judging,
     /// Only what may never be evicted stays.
@@ -50,26 +50,27 @@ impl Shard {
     /// Pays for `bytes` that were stored: cleans a little, if memory is short or
     /// much of this shard's is dead.
     #[inline]
-    pub(super) fn repay(&mut self, common: &Common, moment: Moment, bytes: usize) {
+    pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
         let short = common.segments.is_exhausted() && !self.logs.has_spare();
-        let bloated = || self.compacts(common) && self.logs.is_bloated(&common.segments);
-        if short || self.cleaning.is_some() || bloated() {
-            self.clean(common, moment, bytes * INSTALMENT, Zeal::Judging);
+        let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
+        if short || self.compaction.is_some() || bloated() {
+            self.compact(common, time, bytes * COMPACTION_PER_BYTE, EvictionMode::Judging);
         }
     }
 
     /// Sees to it that a new segment can be opened. `false`: there is no memory
     /// that this shard could free.
-    pub(super) fn make_spare(&mut self, common: &Common, moment: Moment) -> bool {
+    pub(super) fn ensure_free_segment(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         for round in 0..ROUNDS {
             while self.logs.take_spare(&common.segments) {
                 if self.logs.has_spare() {
                     return true;
                 }
             }
-            let zeal = if round < PATIENCE { Zeal::Judging } else { Zeal::Emptying };
+            let zeal =
+                if round < MAX_FRUITLESS_ROUNDS { EvictionMode::Judging } else { EvictionMode::Emptying };
             // Another shard may have filled the pool meanwhile.
-            if !self.clean(common, moment, usize::MAX, zeal) && common.segments.is_exhausted() {
+            if !self.compact(common, time, usize::MAX, zeal) && common.segments.is_exhausted() {
                 return false;
             }
         }
@@ -77,12 +78,12 @@ impl Shard {
     }
 
     /// Frees what is dead among some items, others each time. `false`: nothing.
-    pub(super) fn sweep(&mut self, common: &Common, moment: Moment) -> bool {
+    pub(super) fn sweep(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         let memory = common.memory();
         let mut dead = Vec::new();
         for _ in 0..SWEEP.min(self.index.buckets()) {
-            self.index.walk(self.swept, |at| {
-                if moment.is_dead(memory.header(at)) {
+            self.index.scan(self.swept, |at| {
+                if time.is_dead(memory.header(at)) {
                     dead.push(at);
                 }
             });
@@ -95,7 +96,7 @@ impl Shard {
     }
 
     /// Frees the dead item at `at`.
-    fn reclaim(&mut self, common: &Common, at: Ref, hash: u64) {
+    fn reclaim(&mut self, common: &StoreShared, at: Ref, hash: u64) {
         let header = common.memory().header(at);
         let unfetched = !header.has(bit::FETCHED);
         let stats = self.stats(header.class());
@@ -106,12 +107,18 @@ impl Shard {
 
     /// Cleans up to about `budget` bytes of one segment. `false`: there is none
     /// that could be cleaned.
-    fn clean(&mut self, common: &Common, moment: Moment, budget: usize, zeal: Zeal) -> bool {
-        let (number, mut offset, why) = match self.cleaning.take() {
+    fn compact(
+        &mut self,
+        common: &StoreShared,
+        time: TimeSnapshot,
+        budget: usize,
+        zeal: EvictionMode,
+    ) -> bool {
+        let (number, mut offset, why) = match self.compaction.take() {
             Some(under_way) => (under_way.number, under_way.offset, under_way.why),
             None => match self.choose(common) {
                 Some((number, why)) => {
-                    self.logs.start_cleaning(&common.segments, number);
+                    self.logs.start_compaction(&common.segments, number);
                     (number, 0, why)
                 }
                 None => return false,
@@ -138,37 +145,37 @@ impl Shard {
                 offset += common.segments.taken_by(at);
             }
             for &(at, hash) in &group[..count] {
-                if !self.clean_entry(common, moment, at, hash, why, zeal) {
+                if !self.compact_entry(common, time, at, hash, why, zeal) {
                     // Nowhere to move it, and it must not be evicted.
-                    self.logs.end_cleaning(&common.segments, number);
+                    self.logs.end_compaction(&common.segments, number);
                     return false;
                 }
             }
         }
         if offset < filled {
-            self.cleaning = Some(Cleaning { number, offset, why });
+            self.compaction = Some(Compaction { number, offset, why });
         } else {
-            self.cleaned += 1;
-            self.logs.end_cleaning(&common.segments, number);
+            self.compacted += 1;
+            self.logs.end_compaction(&common.segments, number);
         }
         true
     }
 
     /// Whether mostly dead segments are compacted. That changes the order of
     /// items, which flat mode promises to keep while it may evict.
-    fn compacts(&self, common: &Common) -> bool {
+    fn is_compacting_dead(&self, common: &StoreShared) -> bool {
         !self.tuning.is_flat() || !common.evicts()
     }
 
     /// The segment to clean next.
-    fn choose(&mut self, common: &Common) -> Option<(u32, Why)> {
+    fn choose(&mut self, common: &StoreShared) -> Option<(u32, CompactReason)> {
         let segments = &common.segments;
         let size = segments.size();
         let emptiest = self
             .logs
             .sealed(segments)
             .map(|number| (number, segments.get(number)))
-            .filter(|(_, segment)| self.compacts(common) && segment.holds() == 0)
+            .filter(|(_, segment)| self.is_compacting_dead(common) && segment.holds() == 0)
             .filter(|(_, segment)| {
                 !segments.is_exhausted() || self.logs.has_room(segments, segment.rank(), segment.live())
             })
@@ -178,10 +185,10 @@ impl Shard {
         // there is no other way to gain anything.
         let least = if common.evicts() { size / DEAD_PART } else { size / 16 };
         match emptiest {
-            Some((dead, number)) if dead >= least => Some((number, Why::Dead)),
+            Some((dead, number)) if dead >= least => Some((number, CompactReason::Dead)),
             _ if common.evicts() && segments.is_exhausted() => match self.idle(common) {
-                Some(number) => Some((number, Why::Idle)),
-                None => Some((self.logs.due_first(segments)?, Why::Due)),
+                Some(number) => Some((number, CompactReason::Idle)),
+                None => Some((self.logs.due_first(segments)?, CompactReason::Due)),
             },
             _ => None,
         }
@@ -192,7 +199,7 @@ impl Shard {
     /// was in use: so what was never used goes after one, and what was used for
     /// long outlasts a scan. Without this, small items would stay for ages after
     /// the sizes of what is asked for have changed.
-    fn idle(&self, common: &Common) -> Option<u32> {
+    fn idle(&self, common: &StoreShared) -> Option<u32> {
         let segments = &common.segments;
         let number = self
             .logs
@@ -205,12 +212,12 @@ impl Shard {
         }
         let memory = common.memory();
         let mut used = false;
-        Self::first_entries(common, number, LOOKED_AT, |at| {
+        Self::first_entries(common, number, SAMPLE_ENTRIES, |at| {
             let header = memory.header(at);
             used |= match header.kind() {
                 Kind::Linked => header.has(bit::RECENT),
                 Kind::Piece => memory.header(header.owner()).has(bit::RECENT),
-                Kind::Dead | Kind::Draft => false,
+                Kind::Dead | Kind::Reserved => false,
             };
             header.unmark(bit::RECENT);
         });
@@ -218,21 +225,21 @@ impl Shard {
     }
 
     /// Moves or evicts one entry. `false`: it can be neither.
-    fn clean_entry(
+    fn compact_entry(
         &mut self,
-        common: &Common,
-        moment: Moment,
+        common: &StoreShared,
+        time: TimeSnapshot,
         at: Ref,
         hash: u64,
-        why: Why,
-        zeal: Zeal,
+        why: CompactReason,
+        zeal: EvictionMode,
     ) -> bool {
         let memory = common.memory();
         let piece = match memory.header(at).kind() {
             Kind::Linked => None,
             Kind::Piece => Some(at),
             // It died since it was seen.
-            Kind::Dead | Kind::Draft => return true,
+            Kind::Dead | Kind::Reserved => return true,
         };
         let (item, hash) = match piece {
             None => (at, hash),
@@ -245,22 +252,25 @@ impl Shard {
             }
         };
         let header = memory.header(item);
-        if moment.is_dead(header) {
+        if time.is_dead(header) {
             self.reclaim(common, item, hash);
             return true;
         }
         let keeps = match zeal {
-            _ if why == Why::Dead => Some(header.queue()),
+            _ if why == CompactReason::Dead => Some(header.queue()),
             // A piece follows its item, which lies before it.
-            Zeal::Judging if piece.is_some() => Some(header.queue()),
-            Zeal::Judging => policy::judge(self.tuning.mode, header, why == Why::Idle),
-            Zeal::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
+            EvictionMode::Judging if piece.is_some() => Some(header.queue()),
+            EvictionMode::Judging => policy::judge(self.tuning.mode, header, why == CompactReason::Idle),
+            EvictionMode::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
         };
         if let Some(queue) = keeps {
             let was = header.queue();
             let class = header.class();
-            let rank =
-                if why == Why::Dead { common.segments.of(at).rank() } else { common.rank(queue, header) };
+            let rank = if why == CompactReason::Dead {
+                common.segments.of(at).rank()
+            } else {
+                common.rank(queue, header)
+            };
             let moved = match piece {
                 None => self.relocate(common, item, hash, queue, rank),
                 Some(piece) => self.relocate_piece(common, piece, item, rank),
@@ -278,22 +288,22 @@ impl Shard {
                 return false;
             }
         }
-        self.evict(common, moment, item, hash);
+        self.evict(common, time, item, hash);
         true
     }
 
     /// Evicts the live item at `at`.
-    fn evict(&mut self, common: &Common, moment: Moment, at: Ref, hash: u64) {
+    fn evict(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
         let header = memory.header(at);
-        let idle = moment.idle(header);
+        let idle = time.idle(header);
         let own = self.class(header.class());
         own.evicted_time = idle;
         own.stats.evicted += 1;
         own.stats.evicted_nonzero += u64::from(header.expiry() != 0);
         own.stats.evicted_unfetched += u64::from(!header.has(bit::FETCHED));
         own.stats.evicted_active += u64::from(header.has(bit::ACTIVE));
-        common.log_eviction(Item::new(memory, at), moment);
+        common.log_eviction(Item::new(memory, at), time);
         self.unlink(common, at, hash);
     }
 }

@@ -2,7 +2,7 @@
 //! that counting neither waits nor is waited for.
 //!
 //! A thread has one *place* in the tallies of all stores, from its first read
-//! until it ends. There are [`PLACES`]; a thread that gets none reads with the
+//! until it ends. There are [`SLOTS`]; a thread that gets none reads with the
 //! lock, as writers do, for as long as it lives.
 
 #![expect(unsafe_code, reason = "a table of counters is zeroed by the system")]
@@ -21,43 +21,43 @@ use super::stats::{ClassStats, CommandStats};
 use crate::sync::Mutex;
 
 /// Threads that count at the same time.
-const PLACES: usize = 64;
+const SLOTS: usize = 64;
 
 /// Counters of a thread: hits by class and queue, then misses.
-const COUNTERS: usize = CLASSES * QUEUES.len() + 1;
+const COUNTER_COUNT: usize = CLASSES * QUEUES.len() + 1;
 
 /// The last of them.
-const MISSES: usize = COUNTERS - 1;
+const MISSES: usize = COUNTER_COUNT - 1;
 
 /// The counters of one thread. Nobody else changes them.
 #[repr(C, align(128))]
-struct Own([AtomicU64; COUNTERS]);
+struct Counters([AtomicU64; COUNTER_COUNT]);
 
 /// Counts of reads without a lock.
-pub(super) struct Tallies {
-    table: Mapped<Own>,
+pub(super) struct ReadCounters {
+    table: Mapped<Counters>,
     /// What had been counted when statistics were last reset.
     before: Mutex<Vec<u64>>,
 }
 
 /// The counters of the thread that asked for them.
 #[derive(Clone, Copy)]
-pub(super) struct Tally<'a>(&'a Own);
+pub(super) struct ThreadCounters<'a>(&'a Counters);
 
-impl Tallies {
+impl ReadCounters {
     /// # Errors
     /// If there is no memory.
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: counters are atomic integers, for which all zeros is valid.
-        let table = unsafe { Mapped::zeroed(PLACES)? };
-        Ok(Self { table, before: Mutex::new(vec![0; COUNTERS]) })
+        let table = unsafe { Mapped::zeroed(SLOTS)? };
+        Ok(Self { table, before: Mutex::new(vec![0; COUNTER_COUNT]) })
     }
 
     /// This thread's counters, if it has a place.
     #[inline]
-    pub(super) fn own(&self) -> Option<Tally<'_>> {
-        let number = PLACE.try_with(Place::number).ok()?;
-        self.table.get(number).map(Tally)
+    pub(super) fn own(&self) -> Option<ThreadCounters<'_>> {
+        let number = SLOT.try_with(CounterSlot::number).ok()?;
+        self.table.get(number).map(ThreadCounters)
     }
 
     /// Adds what was counted since the last reset.
@@ -88,7 +88,7 @@ impl Tallies {
     }
 
     fn sums(&self) -> Vec<u64> {
-        let mut sums = vec![0; COUNTERS];
+        let mut sums = vec![0; COUNTER_COUNT];
         for own in self.table.iter() {
             for (sum, count) in sums.iter_mut().zip(&own.0) {
                 *sum += count.load(Relaxed);
@@ -98,7 +98,7 @@ impl Tallies {
     }
 }
 
-impl Tally<'_> {
+impl ThreadCounters<'_> {
     /// Counts a get that found an item.
     #[inline]
     pub(super) fn hit(self, class: u8, queue: Queue) {
@@ -125,14 +125,14 @@ fn counter(class: u8, queue: Queue) -> usize {
 }
 
 /// Places, of which threads have some.
-struct Places {
+struct SlotTable {
     /// A bit each.
     taken: AtomicU64,
 }
 
-const _: () = assert!(PLACES == u64::BITS as usize);
+const _: () = assert!(SLOTS == u64::BITS as usize);
 
-impl Places {
+impl SlotTable {
     const fn new() -> Self {
         Self { taken: AtomicU64::new(0) }
     }
@@ -154,20 +154,20 @@ impl Places {
 
 /// The places of all threads of the process. In a child of `fork` those of the
 /// parent's other threads stay taken.
-static ALL: Places = Places::new();
+static ALL: SlotTable = SlotTable::new();
 
 thread_local! {
-    static PLACE: Place = const { Place(Cell::new(Place::UNKNOWN)) };
+    static SLOT: CounterSlot = const { CounterSlot(Cell::new(CounterSlot::UNKNOWN)) };
 }
 
 /// The place of a thread.
-struct Place(Cell<usize>);
+struct CounterSlot(Cell<usize>);
 
-impl Place {
+impl CounterSlot {
     /// It did not ask for one yet.
     const UNKNOWN: usize = usize::MAX;
     /// There was none when it asked.
-    const NONE: usize = PLACES;
+    const NONE: usize = SLOTS;
 
     #[inline]
     fn number(&self) -> usize {
@@ -184,9 +184,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for CounterSlot {
     fn drop(&mut self) {
-        if self.0.get() < PLACES {
+        if self.0.get() < SLOTS {
             ALL.give(self.0.get());
         }
     }
@@ -199,9 +199,9 @@ mod tests {
 
     use super::*;
 
-    fn counted(tallies: &Tallies) -> (u64, u64, u64) {
+    fn counted(read_counters: &ReadCounters) -> (u64, u64, u64) {
         let (mut commands, mut classes) = (CommandStats::default(), vec![ClassStats::default(); CLASSES]);
-        tallies.add_to(&mut commands, classes.iter_mut());
+        read_counters.add_to(&mut commands, classes.iter_mut());
         let warm = classes.iter().map(|class| class.hits_to_warm).sum();
         (commands.get_cmds, commands.get_misses, warm)
     }
@@ -210,13 +210,13 @@ mod tests {
     fn what_all_threads_count_is_added() {
         /// So few that other tests get their places meanwhile.
         const THREADS: u64 = 16;
-        let tallies = Arc::new(Tallies::new().unwrap_or_else(|e| unreachable!("{e}")));
+        let read_counters = Arc::new(ReadCounters::new().unwrap_or_else(|e| unreachable!("{e}")));
         let barrier = Arc::new(Barrier::new(THREADS as usize));
         let threads: Vec<_> = (0..THREADS)
             .map(|n| {
-                let (tallies, barrier) = (Arc::clone(&tallies), Arc::clone(&barrier));
+                let (read_counters, barrier) = (Arc::clone(&read_counters), Arc::clone(&barrier));
                 thread::spawn(move || {
-                    let own = tallies.own();
+                    let own = read_counters.own();
                     barrier.wait();
                     for _ in 0..1000 {
                         own.inspect(|own| own.hit(n as u8, Queue::Warm));
@@ -228,26 +228,26 @@ mod tests {
             })
             .collect();
         assert!(threads.into_iter().all(|thread| thread.join().is_ok_and(|counted| counted)));
-        assert_eq!(counted(&tallies), (THREADS * 1001, THREADS, THREADS * 1000));
-        tallies.reset();
-        assert_eq!(counted(&tallies), (0, 0, 0));
+        assert_eq!(counted(&read_counters), (THREADS * 1001, THREADS, THREADS * 1000));
+        read_counters.reset();
+        assert_eq!(counted(&read_counters), (0, 0, 0));
     }
 
     #[test]
     fn places_are_had_by_one_and_given_back() {
-        let places = Places::new();
+        let places = SlotTable::new();
         let mut had: Vec<_> = std::iter::from_fn(|| places.take()).collect();
         had.sort_unstable();
-        assert_eq!(had, (0..PLACES).collect::<Vec<_>>());
+        assert_eq!(had, (0..SLOTS).collect::<Vec<_>>());
         places.give(17);
         assert_eq!((places.take(), places.take()), (Some(17), None));
     }
 
     #[test]
     fn threads_that_end_make_place() {
-        for _ in 0..3 * PLACES {
-            let had = thread::spawn(|| PLACE.with(Place::number)).join();
-            assert!(had.is_ok_and(|number| number < PLACES));
+        for _ in 0..3 * SLOTS {
+            let had = thread::spawn(|| SLOT.with(CounterSlot::number)).join();
+            assert!(had.is_ok_and(|number| number < SLOTS));
         }
     }
 }

@@ -3,25 +3,25 @@
 
 use std::sync::Arc;
 
-use super::hit::Hit;
+use super::entry_ref::EntryRef;
 use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
-use super::latch::Held;
-use super::logs::For;
-use super::peek::Lead;
-use super::policy::{self, Moment, Rank};
+use super::logs::AppendFor;
+use super::optimistic::LookupHint;
+use super::policy::{self, Rank, TimeSnapshot};
+use super::seqlock::SeqLockGuard;
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
-use super::{Draft, NewItem, PinnedValue, Store, write_head, write_header};
+use super::{NewItem, PinnedValue, Reservation, Store, write_head, write_header};
 
 /// A shard, locked, opened at one key.
 ///
 /// Items do not move while it is open. Cleaning that a store makes necessary is
 /// done as the visit ends.
-pub struct Visit<'a> {
+pub struct LockedEntry<'a> {
     store: &'a Arc<Store>,
-    shard: Held<'a, Shard>,
+    shard: SeqLockGuard<'a, Shard>,
     hash: u64,
-    moment: Moment,
+    time: TimeSnapshot,
     lookup: Lookup,
     at: Ref,
     /// Bytes stored, to be paid for by cleaning.
@@ -33,21 +33,26 @@ pub struct Visit<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
 
-impl<'a> Visit<'a> {
+impl<'a> LockedEntry<'a> {
     /// Opens `shard`, locked, at a key.
     #[expect(
         clippy::inline_always,
         reason = "a visit is many words: to move it takes longer than to make it"
     )]
     #[inline(always)]
-    pub(super) fn new(store: &'a Arc<Store>, mut shard: Held<'a, Shard>, key: &[u8], lead: Lead) -> Self {
+    pub(super) fn new(
+        store: &'a Arc<Store>,
+        mut shard: SeqLockGuard<'a, Shard>,
+        key: &[u8],
+        hint: LookupHint,
+    ) -> Self {
         // Not before the lock: a stamp from before a flush that another thread
         // saw would kill what that thread stored after it.
-        let moment = store.common.moment();
-        let hash = lead.hash;
-        let hint = if shard.follows(lead.version) { lead.at } else { Ref::NONE };
-        let (lookup, at) = shard.find(&store.common, &moment, key, hash, hint);
-        Self { store, shard, hash, moment, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
+        let time = store.common.time();
+        let hash = hint.hash;
+        let at_hint = if shard.is_next_after(hint.version) { hint.at } else { Ref::NONE };
+        let (lookup, at) = shard.find(&store.common, &time, key, hash, at_hint);
+        Self { store, shard, hash, time, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
     }
 
     /// What the key led to.
@@ -64,8 +69,8 @@ impl<'a> Visit<'a> {
 
     /// The moment of this visit.
     #[inline]
-    pub fn moment(&self) -> &Moment {
-        &self.moment
+    pub fn time(&self) -> &TimeSnapshot {
+        &self.time
     }
 
     /// Counters of commands.
@@ -84,7 +89,7 @@ impl<'a> Visit<'a> {
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
-            policy::hit(self.shard.tuning.is_flat(), item.header(), &self.moment);
+            policy::record_access(self.shard.tuning.is_flat(), item.header(), &self.time);
         }
     }
 
@@ -98,15 +103,15 @@ impl<'a> Visit<'a> {
 
     /// The item, for who reads it.
     #[inline]
-    pub fn show(&mut self) -> Option<Hit<'_>> {
+    pub fn show(&mut self) -> Option<EntryRef<'_>> {
         let item = Item::new(self.store.common.memory(), self.at.some()?);
-        Some(Hit::locked(item, &self.moment, self.store, &mut self.shard, self.hash))
+        Some(EntryRef::locked(item, &self.time, self.store, &mut self.shard, self.hash))
     }
 
     /// Notes that a store met the item (`add`): it counts as used.
     pub fn renew(&mut self) {
         if let Some(item) = self.item() {
-            item.header().set_stamp(self.moment.stamp);
+            item.header().set_stamp(self.time.stamp);
         }
     }
 
@@ -162,7 +167,7 @@ impl<'a> Visit<'a> {
             write_header(common, old, new, length, state | bit::USED | bit::RECENT);
             self.fill(old, parts.iter().copied());
             header.set_cas(common.given_cas(cas));
-            header.set_stamp(self.moment.stamp);
+            header.set_stamp(self.time.stamp);
             if counted {
                 self.shard.commands.total_items += 1;
             } else {
@@ -177,7 +182,7 @@ impl<'a> Visit<'a> {
         Ok(())
     }
 
-    /// Like [`Visit::publish`], with the value of the item that is there before
+    /// Like [`LockedEntry::publish`], with the value of the item that is there before
     /// (`append`) or behind `parts`. There must be an item.
     ///
     /// # Errors
@@ -205,7 +210,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Makes a complete draft the key's item. It must not be a buffer.
-    pub(crate) fn publish_draft(&mut self, mut draft: Draft, bits: u16, cas: u64) {
+    pub(crate) fn publish_reservation(&mut self, mut draft: Reservation, bits: u16, cas: u64) {
         let Some(at) = draft.finish() else { return };
         let header = self.store.common.memory().header(at);
         header.mark(bits);
@@ -236,13 +241,13 @@ impl<'a> Visit<'a> {
             let new = self.append(common.rank(queue, memory.header(at)), size)?;
             memory.copy(at, new, size);
             self.shard.index.replace(self.hash, at, new);
-            self.shard.bury(common, at);
+            self.shard.mark_dead(common, at);
             self.at = new;
             at = new;
         }
         let header = memory.header(at);
         header.set_cas(common.given_cas(cas));
-        header.set_stamp(self.moment.stamp);
+        header.set_stamp(self.time.stamp);
         let mut offset = header.value_offset();
         let mut left = header.length() as usize;
         memory.write(at, offset, value);
@@ -262,7 +267,7 @@ impl<'a> Visit<'a> {
     #[inline]
     fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
-        let queue = policy::admit(&self.shard.tuning, &self.moment, new.expiry, old.map(|(queue, _)| queue));
+        let queue = policy::admit(&self.shard.tuning, &self.time, new.expiry, old.map(|(queue, _)| queue));
         (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
@@ -282,7 +287,8 @@ impl<'a> Visit<'a> {
 
     #[inline]
     fn append(&mut self, rank: Rank, size: usize) -> Result<Ref, Full> {
-        let at = self.shard.logs.append(&self.store.common.segments, rank, size, For::Client).ok_or(Full)?;
+        let at =
+            self.shard.logs.append(&self.store.common.segments, rank, size, AppendFor::Client).ok_or(Full)?;
         self.stored += size;
         Ok(at)
     }
@@ -302,18 +308,18 @@ impl<'a> Visit<'a> {
         let common = &self.store.common;
         common.memory().header(at).set_cas(common.given_cas(cas));
         match self.at.some() {
-            Some(old) => self.shard.relink(common, self.moment, old, at, self.hash),
-            None => self.shard.link(common, self.moment, at, self.hash),
+            Some(old) => self.shard.relink(common, self.time, old, at, self.hash),
+            None => self.shard.link(common, self.time, at, self.hash),
         }
         self.at = at;
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for LockedEntry<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.stored > 0 {
-            self.shard.repay(&self.store.common, self.moment, self.stored);
+            self.shard.pay_compaction_debt(&self.store.common, self.time, self.stored);
         }
     }
 }

@@ -7,25 +7,25 @@
 use arrayvec::ArrayVec;
 
 use super::item::Ref;
-use super::peek::Lead;
+use super::optimistic::LookupHint;
 use super::{Store, policy};
 
 /// Most uses that wait to be noted.
-const MOST: usize = 64;
+const BATCH_MAX: usize = 64;
 
-const _: () = assert!(MOST <= 1 << 8);
+const _: () = assert!(BATCH_MAX <= 1 << 8);
 
-/// Uses of items that were shown, to be noted by [`Store::note`].
+/// Uses of items that were shown, to be noted by [`Store::record_accesses`].
 #[derive(Default)]
-pub(crate) struct Uses<'k>(ArrayVec<Use<'k>, MOST>);
+pub(crate) struct AccessBatch<'k>(ArrayVec<Access<'k>, BATCH_MAX>);
 
-struct Use<'k> {
+struct Access<'k> {
     key: &'k [u8],
-    lead: Lead,
+    hint: LookupHint,
     cas: u64,
 }
 
-impl<'k> Uses<'k> {
+impl<'k> AccessBatch<'k> {
     /// Whether there is no room for another.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
@@ -34,33 +34,33 @@ impl<'k> Uses<'k> {
 
     /// Adds one. There must be room.
     #[inline]
-    pub(super) fn push(&mut self, key: &'k [u8], lead: Lead, cas: u64) {
-        let pushed = self.0.try_push(Use { key, lead, cas });
+    pub(super) fn push(&mut self, key: &'k [u8], hint: LookupHint, cas: u64) {
+        let pushed = self.0.try_push(Access { key, hint, cas });
         debug_assert!(pushed.is_ok(), "no room");
     }
 }
 
 impl Store {
     /// Notes uses, of items that are still there, and forgets them.
-    pub(crate) fn note(&self, uses: &mut Uses<'_>) {
+    pub(crate) fn record_accesses(&self, uses: &mut AccessBatch<'_>) {
         // By shard: numbers are sorted faster than uses.
-        let mut places: ArrayVec<u64, MOST> = ArrayVec::new();
-        for (place, Use { lead, .. }) in uses.0.iter().enumerate() {
-            places.push((self.common.shard_of(lead.hash) << 8 | place) as u64);
+        let mut places: ArrayVec<u64, BATCH_MAX> = ArrayVec::new();
+        for (place, Access { hint, .. }) in uses.0.iter().enumerate() {
+            places.push((self.common.shard_of(hint.hash) << 8 | place) as u64);
         }
         places.sort_unstable();
         for places in places.chunk_by(|one, other| one >> 8 == other >> 8) {
             let mut those = places.iter().filter_map(|&place| uses.0.get((place & 0xff) as usize)).peekable();
-            let Some(Use { lead, .. }) = those.peek() else { continue };
-            let shard = self.shard(lead.hash).lock();
-            let moment = self.common.moment();
+            let Some(Access { hint, .. }) = those.peek() else { continue };
+            let shard = self.shard(hint.hash).lock();
+            let time = self.common.time();
             // Nothing is removed here: where an item was seen it still is.
-            for Use { key, lead, cas } in those {
-                let hint = if shard.follows(lead.version) { lead.at } else { Ref::NONE };
-                let Some(at) = shard.locate(&self.common, key, lead.hash, hint) else { continue };
+            for Access { key, hint, cas } in those {
+                let at_hint = if shard.is_next_after(hint.version) { hint.at } else { Ref::NONE };
+                let Some(at) = shard.locate(&self.common, key, hint.hash, at_hint) else { continue };
                 let header = self.common.memory().header(at);
-                if header.cas() == *cas && !moment.is_dead(header) {
-                    policy::hit(shard.tuning.is_flat(), header, &moment);
+                if header.cas() == *cas && !time.is_dead(header) {
+                    policy::record_access(shard.tuning.is_flat(), header, &time);
                 }
             }
         }
@@ -92,18 +92,18 @@ mod tests {
     fn set(store: &Arc<Store>, key: &[u8], expiry: u32) {
         let class = store.class_for(key.len(), 0, 5).unwrap();
         let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
-        store.visit(key, store.hash(key)).publish(&new, &[b"value"], store.next_cas()).unwrap();
+        store.entry(key, store.hash(key)).publish(&new, &[b"value"], store.next_cas()).unwrap();
     }
 
     fn is_fetched(store: &Arc<Store>, key: &[u8]) -> bool {
-        store.visit(key, store.hash(key)).item().unwrap().header().has(bit::FETCHED)
+        store.entry(key, store.hash(key)).item().unwrap().header().has(bit::FETCHED)
     }
 
     /// Looks at an item without the lock, and has its use noted later.
-    fn peek<'k>(store: &Store, key: &'k [u8], uses: &mut Uses<'k>) {
-        let shown = store.peek(key, store.lead(key), Some(uses), |hit| {
-            assert!(hit.header().has(bit::FETCHED), "it is shown as read");
-            Ok(hit.len())
+    fn try_get_unlocked<'k>(store: &Store, key: &'k [u8], uses: &mut AccessBatch<'k>) {
+        let shown = store.try_get_unlocked(key, store.lookup_hint(key), Some(uses), |entry| {
+            assert!(entry.header().has(bit::FETCHED), "it is shown as read");
+            Ok(entry.len())
         });
         assert_eq!(shown.ok(), Some(Some(5)));
     }
@@ -112,13 +112,13 @@ mod tests {
     fn every_use_is_noted_in_its_shard() {
         for shards in [1, 4, 64] {
             let store = store(shards);
-            let keys: Vec<_> = (0..MOST as u32).map(u32::to_be_bytes).collect();
+            let keys: Vec<_> = (0..BATCH_MAX as u32).map(u32::to_be_bytes).collect();
             keys.iter().for_each(|key| set(&store, key, 0));
-            let mut uses = Uses::default();
-            keys.iter().for_each(|key| peek(&store, key, &mut uses));
+            let mut uses = AccessBatch::default();
+            keys.iter().for_each(|key| try_get_unlocked(&store, key, &mut uses));
             assert!(uses.is_full());
             assert!(keys.iter().all(|key| !is_fetched(&store, key)));
-            store.note(&mut uses);
+            store.record_accesses(&mut uses);
             assert!(keys.iter().all(|key| is_fetched(&store, key)));
             assert!(uses.0.is_empty());
         }
@@ -130,17 +130,17 @@ mod tests {
         for key in [b"gone", b"here", b"anew"] {
             set(&store, key, 0);
         }
-        let mut uses = Uses::default();
+        let mut uses = AccessBatch::default();
         for key in [b"gone", b"here", b"anew"] {
-            peek(&store, key, &mut uses);
+            try_get_unlocked(&store, key, &mut uses);
         }
         for key in [b"gone", b"anew"] {
-            store.visit(key, store.hash(key)).remove();
+            store.entry(key, store.hash(key)).remove();
         }
         // Where the removed ones were there may be anything by now.
         set(&store, b"anew", 0);
-        store.note(&mut uses);
-        assert!(store.visit(b"gone", store.hash(b"gone")).item().is_none());
+        store.record_accesses(&mut uses);
+        assert!(store.entry(b"gone", store.hash(b"gone")).item().is_none());
         assert!(is_fetched(&store, b"here") && !is_fetched(&store, b"anew"));
     }
 
@@ -148,18 +148,18 @@ mod tests {
     #[test]
     fn what_died_meanwhile_is_left_to_others() {
         let store = store(1);
-        let now = store.moment().now;
+        let now = store.time().now;
         set(&store, b"short", now + 5);
         set(&store, b"long", 0);
-        let mut uses = Uses::default();
+        let mut uses = AccessBatch::default();
         for key in [&b"short"[..], b"short", b"long"] {
-            peek(&store, key, &mut uses);
+            try_get_unlocked(&store, key, &mut uses);
         }
         store.common.clock.advance(5).unwrap();
-        store.note(&mut uses);
+        store.record_accesses(&mut uses);
         assert_eq!(store.totals().curr_items, 2);
         assert!(is_fetched(&store, b"long"));
-        assert!(store.visit(b"short", store.hash(b"short")).item().is_none());
+        assert!(store.entry(b"short", store.hash(b"short")).item().is_none());
         assert_eq!(store.totals().curr_items, 1);
         store.verify();
     }

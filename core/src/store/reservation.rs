@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::beside::Charge;
 use super::item::{HEADER, Kind, Ref, bit, item_size, link_piece, pieces};
-use super::logs::For;
+use super::logs::AppendFor;
 use super::policy;
 use super::shard::Shard;
 use super::{NewItem, Store, write_head};
@@ -18,7 +18,7 @@ use crate::error::AllocError;
 /// It holds the segments that it lies in. If very many segments are held
 /// already it is a buffer of its own, which is stored when it is complete and
 /// counts in [`super::Beside`].
-pub struct Draft {
+pub struct Reservation {
     store: Arc<Store>,
     hash: u64,
     class: u8,
@@ -49,7 +49,7 @@ enum Place {
     Done,
 }
 
-impl Draft {
+impl Reservation {
     /// Starts an item whose value will have `length` bytes. `urgent`: the value
     /// is there and the draft will not wait for anybody.
     ///
@@ -73,24 +73,24 @@ impl Draft {
         let mut attempts = store.attempts(hash);
         loop {
             let mut shard = store.shard(hash).lock();
-            let moment = common.moment();
-            let queue = policy::admit(&shard.tuning, &moment, new.expiry, None);
+            let time = common.time();
+            let queue = policy::admit(&shard.tuning, &time, new.expiry, None);
             let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
-            let Some(at) = shard.logs.append(&common.segments, rank, size, For::Client) else {
+            let Some(at) = shard.logs.append(&common.segments, rank, size, AppendFor::Client) else {
                 drop(shard);
                 attempts.make_room(new.class)?;
                 continue;
             };
             write_head(common, at, new, length, bits);
             let header = common.memory().header(at);
-            header.set_kind(Kind::Draft);
+            header.set_kind(Kind::Reserved);
             header.set_queue(queue);
             let offset = header.value_offset();
             if chunked {
                 link_piece(common.memory(), at, Ref::NONE, Ref::NONE);
             }
             if !shard.logs.hold(&common.segments, at, urgent) {
-                shard.bury(common, at);
+                shard.mark_dead(common, at);
                 drop(shard);
                 let charge = common.beside.take(length).ok_or(AllocError::NoMemory)?;
                 let mut buffer = Vec::new();
@@ -100,7 +100,7 @@ impl Draft {
                 draft.place = Place::Buffer(buffer, charge);
                 return Ok(draft);
             }
-            shard.repay(common, moment, size);
+            shard.pay_compaction_debt(common, time, size);
             drop(shard);
             draft.place = if chunked {
                 Place::Pieces { at, last: Ref::NONE, room: 0 }
@@ -207,7 +207,7 @@ impl Draft {
             // A piece that is next to nothing is not worth its header.
             let size =
                 if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
-            let Some(at) = shard.logs.append(segments, rank, size, For::Client) else {
+            let Some(at) = shard.logs.append(segments, rank, size, AppendFor::Client) else {
                 drop(shard);
                 attempts.make_room(self.class)?;
                 continue;
@@ -219,15 +219,15 @@ impl Draft {
             header.set_queue(queue);
             link_piece(memory, *owner, *last, at);
             shard.logs.hold(segments, at, true);
-            let moment = common.moment();
-            shard.repay(common, moment, size);
+            let time = common.time();
+            shard.pay_compaction_debt(common, time, size);
             *last = at;
             *room = length;
             return Ok(());
         }
     }
 
-    /// Notes that `n` bytes of [`Draft::target`] were written.
+    /// Notes that `n` bytes of [`Reservation::target`] were written.
     pub fn advance(&mut self, n: usize) {
         let most = match &self.place {
             Place::Pieces { room, .. } => *room,
@@ -241,7 +241,7 @@ impl Draft {
         }
     }
 
-    /// Appends bytes to the value, at most [`Draft::missing`].
+    /// Appends bytes to the value, at most [`Reservation::missing`].
     ///
     /// # Errors
     /// If a large value needs another piece and there is no memory.
@@ -268,7 +268,7 @@ impl Draft {
         buffer.into_iter().chain(item.into_iter().flatten())
     }
 
-    /// Hands the item over to be linked; then call [`Draft::release`]. `None`:
+    /// Hands the item over to be linked; then call [`Reservation::release`]. `None`:
     /// it is a buffer.
     pub(super) fn finish(&self) -> Option<Ref> {
         debug_assert_eq!(self.missing(), 0);
@@ -293,12 +293,12 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(at) = self.head() {
             let store = Arc::clone(&self.store);
             let mut shard = store.shard(self.hash).lock();
-            shard.bury(&store.common, at);
+            shard.mark_dead(&store.common, at);
             self.release(&mut shard);
         }
     }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The version is odd while the lock is held: it is the lock. A look
-//! ([`Latch::version`], then [`Latch::is_at`]) was undisturbed if the version was
+//! ([`SeqLock::version`], then [`SeqLock::is_at`]) was undisturbed if the version was
 //! even before it and the same after it. Otherwise what was seen may be anything,
 //! and the one who looked takes the lock. (This is the sequence lock of Linux.)
 //!
@@ -40,29 +40,29 @@ const NAP: Duration = Duration::from_micros(50);
 /// what the value has first.
 #[derive(Default)]
 #[repr(C)]
-pub(super) struct Latch<T> {
+pub(super) struct SeqLock<T> {
     version: AtomicU64,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: whoever reaches the value through a shared Latch holds the lock, so that
 // the value is one thread's at a time, as if it were sent from one to the next.
-unsafe impl<T: Send> Sync for Latch<T> {}
+unsafe impl<T: Send> Sync for SeqLock<T> {}
 
-impl<T> Latch<T> {
+impl<T> SeqLock<T> {
     pub(super) fn new(value: T) -> Self {
         Self { version: AtomicU64::new(0), value: UnsafeCell::new(value) }
     }
 
     /// Waits until nobody else has it.
     #[inline]
-    pub(super) fn lock(&self) -> Held<'_, T> {
+    pub(super) fn lock(&self) -> SeqLockGuard<'_, T> {
         if !self.take() {
             self.wait();
         }
         // Who sees what is written from now on sees the odd version too.
         fence(Release);
-        Held(self)
+        SeqLockGuard(self)
     }
 
     /// Takes the lock if nobody has it.
@@ -98,7 +98,7 @@ impl<T> Latch<T> {
         version.is_multiple_of(2).then_some(version)
     }
 
-    /// Whether all that was read since [`Latch::version`] said `version` was of it.
+    /// Whether all that was read since [`SeqLock::version`] said `version` was of it.
     #[inline]
     pub(super) fn is_at(&self, version: u64) -> bool {
         fence(Acquire);
@@ -106,21 +106,21 @@ impl<T> Latch<T> {
     }
 }
 
-/// The value of a [`Latch`], locked.
-pub(super) struct Held<'a, T>(&'a Latch<T>);
+/// The value of a [`SeqLock`], locked.
+pub(super) struct SeqLockGuard<'a, T>(&'a SeqLock<T>);
 
 // SAFETY: as of a reference to the value.
-unsafe impl<T: Sync> Sync for Held<'_, T> {}
+unsafe impl<T: Sync> Sync for SeqLockGuard<'_, T> {}
 
-impl<T> Held<'_, T> {
-    /// Whether nobody has had the lock since [`Latch::version`] said `version`.
+impl<T> SeqLockGuard<'_, T> {
+    /// Whether nobody has had the lock since [`SeqLock::version`] said `version`.
     #[inline]
-    pub(super) fn follows(&self, version: u64) -> bool {
+    pub(super) fn is_next_after(&self, version: u64) -> bool {
         self.0.version.load(Relaxed) == version + 1
     }
 }
 
-impl<T> Deref for Held<'_, T> {
+impl<T> Deref for SeqLockGuard<'_, T> {
     type Target = T;
 
     #[inline]
@@ -130,15 +130,15 @@ impl<T> Deref for Held<'_, T> {
     }
 }
 
-impl<T> DerefMut for Held<'_, T> {
+impl<T> DerefMut for SeqLockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above; and there is one `Held`, which is borrowed exclusively.
+        // SAFETY: as above; and there is one `SeqLockGuard`, which is borrowed exclusively.
         unsafe { &mut *self.0.value.get() }
     }
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for SeqLockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.0.version.store(self.0.version.load(Relaxed) + 1, Release);
@@ -153,7 +153,7 @@ mod loom_tests {
 
     /// Two words that are equal whenever nobody holds the lock.
     struct Pair {
-        latch: Latch<()>,
+        latch: SeqLock<()>,
         words: [AtomicU64; 2],
     }
 
@@ -174,7 +174,7 @@ mod loom_tests {
     }
 
     fn pair() -> Arc<Pair> {
-        Arc::new(Pair { latch: Latch::new(()), words: [AtomicU64::new(0), AtomicU64::new(0)] })
+        Arc::new(Pair { latch: SeqLock::new(()), words: [AtomicU64::new(0), AtomicU64::new(0)] })
     }
 
     /// No look takes half a change for a whole one, or sees time go back.
@@ -202,8 +202,8 @@ mod loom_tests {
     #[test]
     fn one_thread_has_it_at_a_time() {
         loom::model(|| {
-            let latch = Arc::new(Latch::new(AtomicU64::new(0)));
-            let add = |latch: &Latch<AtomicU64>| {
+            let latch = Arc::new(SeqLock::new(AtomicU64::new(0)));
+            let add = |latch: &SeqLock<AtomicU64>| {
                 let held = latch.lock();
                 let before = held.load(Relaxed);
                 held.store(before + 1, Relaxed);
@@ -230,7 +230,7 @@ mod loom_tests {
             if let Some(version) = pair.latch.version() {
                 let seen = pair.words[1].load(Relaxed);
                 let held = pair.latch.lock();
-                if held.follows(version) {
+                if held.is_next_after(version) {
                     assert_eq!(pair.words[1].load(Relaxed), seen);
                 }
             }
@@ -244,7 +244,7 @@ mod loom_tests {
     fn memory_that_was_given_away_is_not_taken_for_what_it_was() {
         loom::model(|| {
             // An index of one entry, 0 for none; the entry; the pool.
-            let index = Arc::new((Latch::new(()), AtomicU64::new(1)));
+            let index = Arc::new((SeqLock::new(()), AtomicU64::new(1)));
             let entry = Arc::new(AtomicU64::new(7));
             let pool = Arc::new(crate::sync::Mutex::new(false));
             let giver = {
@@ -285,14 +285,14 @@ mod tests {
 
     #[test]
     fn looks_are_refused_while_it_is_held_and_late_after() {
-        let latch = Latch::new(5);
+        let latch = SeqLock::new(5);
         let before = latch.version().unwrap_or_else(|| unreachable!("nobody holds it"));
         assert!(latch.is_at(before));
         let held = latch.lock();
-        assert_eq!((*held, held.follows(before)), (5, true));
+        assert_eq!((*held, held.is_next_after(before)), (5, true));
         assert!(latch.version().is_none() && !latch.is_at(before));
         drop(held);
         assert!(latch.version().is_some_and(|now| now > before) && !latch.is_at(before));
-        assert!(!latch.lock().follows(before));
+        assert!(!latch.lock().is_next_after(before));
     }
 }

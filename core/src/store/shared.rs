@@ -10,7 +10,7 @@ use super::classes::Classes;
 use super::expiry::Flush;
 use super::item::{HEADER, Header, Item, Queue, Ref, bit};
 use super::memory::Memory;
-use super::policy::{Moment, Rank, Span};
+use super::policy::{Rank, Span, TimeSnapshot};
 use super::segment::Segments;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, LruMode};
@@ -23,7 +23,7 @@ use crate::watch::{WatchHub, kind, push_uri_encoded};
 struct Counter(AtomicU64);
 
 /// Shared by the shards of a store.
-pub struct Common {
+pub struct StoreShared {
     pub(super) segments: Segments,
     pub(super) classes: Classes,
     pub(super) sizes: Sizes,
@@ -42,7 +42,7 @@ pub struct Common {
     shard_shift: u32,
 }
 
-impl Common {
+impl StoreShared {
     pub(super) fn new(
         config: &CacheConfig,
         segments: Segments,
@@ -118,8 +118,8 @@ impl Common {
 
     /// The present moment.
     #[inline]
-    pub fn moment(&self) -> Moment {
-        self.flush.moment(self.clock.now())
+    pub fn time(&self) -> TimeSnapshot {
+        self.flush.time(self.clock.now())
     }
 
     /// The item memory.
@@ -130,7 +130,7 @@ impl Common {
 
     /// Tells watchers of an eviction.
     #[inline]
-    pub(super) fn log_eviction(&self, item: Item<'_>, moment: Moment) {
+    pub(super) fn log_eviction(&self, item: Item<'_>, time: TimeSnapshot) {
         if !self.watch.wants(kind::EVICTIONS) {
             return;
         }
@@ -142,12 +142,12 @@ impl Common {
             let fetched = if header.has(bit::FETCHED) { "yes" } else { "no" };
             let ttl = match header.expiry() {
                 0 => -1,
-                at => i64::from(at) - i64::from(moment.now),
+                at => i64::from(at) - i64::from(time.now),
             };
             let _ = write!(
                 line,
                 " fetch={fetched} ttl={ttl} la={} clsid={} size={}",
-                moment.idle(header),
+                time.idle(header),
                 header.class(),
                 item.len()
             );

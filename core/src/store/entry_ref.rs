@@ -7,48 +7,48 @@ use std::sync::Arc;
 
 use super::Store;
 use super::item::{FLAGS, HEADER, Header, Item, Ref, bit};
-use super::latch::Latch;
 use super::memory::Memory;
 use super::pinned::PinnedValue;
-use super::policy::Moment;
+use super::policy::TimeSnapshot;
+use super::seqlock::SeqLock;
 use super::shard::Shard;
 
 /// An item was copied without its shard's lock, and somebody changed the shard
 /// meanwhile: the copy is none. Who gets this undoes what it began and returns
 /// it; it is called again, with the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disturbed;
+pub struct ReadConflict;
 
 /// An item that was found, as it is shown to who reads it.
 ///
 /// Either its shard is locked meanwhile, or only its head is known and its value
 /// is copied without the lock, which may fail.
-pub struct Hit<'h> {
-    moment: &'h Moment,
+pub struct EntryRef<'h> {
+    time: &'h TimeSnapshot,
     found: Found<'h>,
 }
 
 enum Found<'h> {
     Locked { item: Item<'h>, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
-    Seen(&'h Sight<'h>),
+    Seen(&'h OptimisticEntry<'h>),
 }
 
 /// An item that was seen without the lock.
-pub(super) struct Sight<'h> {
+pub(super) struct OptimisticEntry<'h> {
     pub(super) memory: &'h Memory,
     pub(super) at: Ref,
     pub(super) header: Header,
     pub(super) key: &'h [u8],
     pub(super) flags: u32,
-    pub(super) shard: &'h Latch<Shard>,
+    pub(super) shard: &'h SeqLock<Shard>,
     pub(super) version: u64,
 }
 
 /// Largest value that is copied, without the lock if that can be: larger ones are
 /// pinned where that will do.
-pub const COPY_MAX: usize = 4096;
+pub const INLINE_COPY_MAX: usize = 4096;
 
-impl<'h> Sight<'h> {
+impl<'h> OptimisticEntry<'h> {
     /// The item at `at`, which is small, in one piece, and of this key, in the
     /// shard that was at `version`. `None`: it is not, or that cannot be told.
     #[inline]
@@ -56,12 +56,12 @@ impl<'h> Sight<'h> {
         memory: &'h Memory,
         at: Ref,
         key: &'h [u8],
-        shard: &'h Latch<Shard>,
+        shard: &'h SeqLock<Shard>,
         version: u64,
     ) -> Option<Self> {
         let header = memory.header(at).copied();
         // What it says may be anything yet.
-        let is_small = header.length() as usize <= COPY_MAX && !header.has(bit::CHUNKED);
+        let is_small = header.length() as usize <= INLINE_COPY_MAX && !header.has(bit::CHUNKED);
         if !is_small || !memory.reaches(at, header.total()) {
             return None;
         }
@@ -79,36 +79,36 @@ impl<'h> Sight<'h> {
 
     /// Copies the beginning of the value to `to`.
     #[inline]
-    fn copy(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
+    fn copy(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), ReadConflict> {
         debug_assert!(to.len() <= self.header.length() as usize);
         self.memory.copy_racing(self.at, self.header.value_offset(), to);
-        if self.shard.is_at(self.version) { Ok(()) } else { Err(Disturbed) }
+        if self.shard.is_at(self.version) { Ok(()) } else { Err(ReadConflict) }
     }
 }
 
-impl<'h> Hit<'h> {
+impl<'h> EntryRef<'h> {
     /// An item whose shard is locked.
     #[inline]
     pub(super) fn locked(
         item: Item<'h>,
-        moment: &'h Moment,
+        time: &'h TimeSnapshot,
         store: &'h Arc<Store>,
         shard: &'h mut Shard,
         hash: u64,
     ) -> Self {
-        Self { moment, found: Found::Locked { item, store, shard, hash } }
+        Self { time, found: Found::Locked { item, store, shard, hash } }
     }
 
     /// An item that was seen without the lock.
     #[inline]
-    pub(super) fn seen(sight: &'h Sight<'h>, moment: &'h Moment) -> Self {
-        Self { moment, found: Found::Seen(sight) }
+    pub(super) fn seen(seen: &'h OptimisticEntry<'h>, time: &'h TimeSnapshot) -> Self {
+        Self { time, found: Found::Seen(seen) }
     }
 
     /// The moment at which it was found.
     #[inline]
-    pub fn moment(&self) -> &Moment {
-        self.moment
+    pub fn time(&self) -> &TimeSnapshot {
+        self.time
     }
 
     /// The item's header.
@@ -116,7 +116,7 @@ impl<'h> Hit<'h> {
     pub fn header(&self) -> &Header {
         match &self.found {
             Found::Locked { item, .. } => item.header(),
-            Found::Seen(sight) => &sight.header,
+            Found::Seen(seen) => &seen.header,
         }
     }
 
@@ -125,7 +125,7 @@ impl<'h> Hit<'h> {
     pub fn key(&self) -> &'h [u8] {
         match &self.found {
             Found::Locked { item, .. } => item.key(),
-            Found::Seen(sight) => sight.key,
+            Found::Seen(seen) => seen.key,
         }
     }
 
@@ -134,7 +134,7 @@ impl<'h> Hit<'h> {
     pub fn flags(&self) -> u32 {
         match &self.found {
             Found::Locked { item, .. } => item.flags(),
-            Found::Seen(sight) => sight.flags,
+            Found::Seen(seen) => seen.flags,
         }
     }
 
@@ -152,19 +152,19 @@ impl<'h> Hit<'h> {
     /// Appends the value to `to`.
     ///
     /// # Errors
-    /// [`Disturbed`]; then nothing was appended.
+    /// [`ReadConflict`]; then nothing was appended.
     #[inline]
-    pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), Disturbed> {
-        let sight = match &self.found {
+    pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), ReadConflict> {
+        let seen = match &self.found {
             Found::Locked { item, .. } => {
                 item.copy_to(to);
                 return Ok(());
             }
-            Found::Seen(sight) => sight,
+            Found::Seen(seen) => seen,
         };
         let (before, length) = (to.len(), self.len());
         to.reserve(length);
-        sight.copy(&mut to.spare_capacity_mut()[..length])?;
+        seen.copy(&mut to.spare_capacity_mut()[..length])?;
         // SAFETY: so much was reserved, and is written.
         unsafe { to.set_len(before + length) };
         Ok(())
@@ -173,19 +173,19 @@ impl<'h> Hit<'h> {
     /// Copies the first bytes of the value to `to`, which is at most as long.
     ///
     /// # Errors
-    /// [`Disturbed`]; then `to` is anything.
+    /// [`ReadConflict`]; then `to` is anything.
     ///
     /// # Panics
     /// If `to` is longer than the value.
     #[inline]
-    pub fn fill(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), Disturbed> {
+    pub fn fill(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), ReadConflict> {
         assert!(to.len() <= self.len());
         match &self.found {
             Found::Locked { item, .. } => {
                 fill(to, item.slices());
                 Ok(())
             }
-            Found::Seen(sight) => sight.copy(to),
+            Found::Seen(seen) => seen.copy(to),
         }
     }
 
@@ -193,9 +193,9 @@ impl<'h> Hit<'h> {
     /// emptied before.
     ///
     /// # Errors
-    /// [`Disturbed`]; then `found` was not called.
+    /// [`ReadConflict`]; then `found` was not called.
     #[inline]
-    pub fn show<R>(&self, joined: &mut Vec<u8>, found: impl FnOnce(&[u8]) -> R) -> Result<R, Disturbed> {
+    pub fn show<R>(&self, joined: &mut Vec<u8>, found: impl FnOnce(&[u8]) -> R) -> Result<R, ReadConflict> {
         match &self.found {
             Found::Locked { item, .. } if !item.header().has(bit::CHUNKED) => {
                 Ok(found(item.slices().next().unwrap_or_default()))
@@ -205,10 +205,10 @@ impl<'h> Hit<'h> {
                 item.copy_to(joined);
                 Ok(found(joined))
             }
-            Found::Seen(sight) => {
-                let mut room = [const { MaybeUninit::uninit() }; COPY_MAX];
+            Found::Seen(seen) => {
+                let mut room = [const { MaybeUninit::uninit() }; INLINE_COPY_MAX];
                 let room = &mut room[..self.len()];
-                sight.copy(room)?;
+                seen.copy(room)?;
                 // SAFETY: all of it was written.
                 Ok(found(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), room.len()) }))
             }
@@ -225,8 +225,8 @@ impl<'h> Hit<'h> {
     /// Keeps the value readable for longer.
     ///
     /// # Errors
-    /// [`Disturbed`].
-    pub fn pin(&mut self) -> Result<PinnedValue, Disturbed> {
+    /// [`ReadConflict`].
+    pub fn pin(&mut self) -> Result<PinnedValue, ReadConflict> {
         match &mut self.found {
             Found::Locked { item, store, shard, hash } => {
                 Ok(PinnedValue::new(store, shard, item.at(), *hash, false))

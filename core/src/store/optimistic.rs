@@ -20,17 +20,17 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
-use super::hit::{Disturbed, Hit, Sight};
+use super::access_batch::AccessBatch;
+use super::entry_ref::{EntryRef, OptimisticEntry, ReadConflict};
 use super::item::Ref;
 use super::policy;
 use super::table::Table;
-use super::uses::Uses;
 
 /// The hash of a key, and where a look without the lock found its item: for those
 /// who look after it, who need not look again if nobody had the lock meanwhile.
 /// It is of no use for another store, and no other store takes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Lead {
+pub struct LookupHint {
     pub(super) hash: u64,
     /// The shard's version at that look; an odd one was never seen.
     pub(super) version: u64,
@@ -41,7 +41,7 @@ pub struct Lead {
 /// A version at which nobody looks.
 const NEVER: u64 = 1;
 
-impl From<u64> for Lead {
+impl From<u64> for LookupHint {
     /// Of a hash alone.
     #[inline]
     fn from(hash: u64) -> Self {
@@ -52,31 +52,31 @@ impl From<u64> for Lead {
 impl Store {
     /// What is known of a key at first.
     #[inline]
-    pub fn lead(&self, key: &[u8]) -> Lead {
-        Lead::from(self.hash(key))
+    pub fn lookup_hint(&self, key: &[u8]) -> LookupHint {
+        LookupHint::from(self.hash(key))
     }
 
     /// Asks the processor for the index line of a key.
     #[inline]
-    pub fn prefetch(&self, lead: &Lead) {
-        self.table(lead.hash).prefetch(lead.hash);
+    pub fn prefetch(&self, hint: &LookupHint) {
+        self.table(hint.hash).prefetch(hint.hash);
     }
 
     /// Notes where the item of a key is whose index line is there.
     #[inline]
-    pub fn look(&self, lead: &mut Lead) {
-        let version = self.shard(lead.hash).version();
-        if let Some(at) = self.table(lead.hash).look(lead.hash) {
+    pub fn locate_hint(&self, hint: &mut LookupHint) {
+        let version = self.shard(hint.hash).version();
+        if let Some(at) = self.table(hint.hash).look(hint.hash) {
             // Where somebody changes the shard it may be worth fetching nevertheless.
-            *lead = Lead { version: version.unwrap_or(NEVER), at, ..*lead };
+            *hint = LookupHint { version: version.unwrap_or(NEVER), at, ..*hint };
         }
     }
 
     /// Asks the processor for an item that was seen.
     #[inline]
-    pub fn prefetch_item(&self, lead: &Lead) {
-        if !lead.at.is_none() {
-            self.common.memory().prefetch(lead.at);
+    pub fn prefetch_item(&self, hint: &LookupHint) {
+        if !hint.at.is_none() {
+            self.common.memory().prefetch(hint.at);
         }
     }
 
@@ -92,50 +92,50 @@ impl Store {
     /// # Errors
     /// If this takes the lock, as it does for a use to note without `uses`.
     #[inline]
-    pub(crate) fn peek<'k, R>(
+    pub(crate) fn try_get_unlocked<'k, R>(
         &self,
         key: &'k [u8],
-        lead: Lead,
-        uses: Option<&mut Uses<'k>>,
-        show: impl FnOnce(&mut Hit<'_>) -> Result<R, Disturbed>,
-    ) -> Result<Option<R>, Lead> {
-        let unknown = Lead::from(lead.hash);
-        let (shard, common) = (self.shard(lead.hash), &self.common);
+        hint: LookupHint,
+        uses: Option<&mut AccessBatch<'k>>,
+        show: impl FnOnce(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
+    ) -> Result<Option<R>, LookupHint> {
+        let unknown = LookupHint::from(hint.hash);
+        let (shard, common) = (self.shard(hint.hash), &self.common);
         let version = shard.version().ok_or(unknown)?;
-        let tally = self.tallies.own().ok_or(unknown)?;
+        let counters = self.read_counters.own().ok_or(unknown)?;
         // What is dead at this moment was dead when the peek began, or dies in it.
-        let moment = common.moment();
-        let at = if lead.version == version {
-            lead.at
+        let time = common.time();
+        let at = if hint.version == version {
+            hint.at
         } else {
-            self.table(lead.hash).look(lead.hash).ok_or(unknown)?
+            self.table(hint.hash).look(hint.hash).ok_or(unknown)?
         };
         if at.is_none() {
             return if shard.is_at(version) {
-                tally.miss();
+                counters.miss();
                 Ok(None)
             } else {
                 Err(unknown)
             };
         }
         let memory = common.memory();
-        let found = Lead { version, at, ..lead };
+        let found = LookupHint { version, at, ..hint };
         let (header, flat) = (memory.header(at), common.flat.load(Relaxed));
-        let is_noted = policy::is_noted(flat, header, &moment);
-        if !policy::is_plain(header, &moment) || (!is_noted && uses.is_none()) {
+        let is_noted = policy::is_noted(flat, header, &time);
+        if !policy::is_plain(header, &time) || (!is_noted && uses.is_none()) {
             return Err(found);
         }
-        let sight = Sight::of(memory, at, key, shard, version).ok_or(found)?;
+        let seen = OptimisticEntry::of(memory, at, key, shard, version).ok_or(found)?;
         if !is_noted {
             // Who fetches an item sees it as it will be.
-            policy::hit(flat, &sight.header, &moment);
+            policy::record_access(flat, &seen.header, &time);
         }
-        let shown = show(&mut Hit::seen(&sight, &moment)).map_err(|Disturbed| unknown)?;
-        tally.hit(sight.header.class(), sight.header.queue());
+        let shown = show(&mut EntryRef::seen(&seen, &time)).map_err(|ReadConflict| unknown)?;
+        counters.hit(seen.header.class(), seen.header.queue());
         if let Some(uses) = uses
             && !is_noted
         {
-            uses.push(key, found, sight.header.cas());
+            uses.push(key, found, seen.header.cas());
         }
         Ok(Some(shown))
     }
@@ -170,7 +170,7 @@ mod tests {
         let hash = store.hash(key);
         let class = store.class_for(key.len(), flags, value.len()).unwrap_or_default();
         let new = NewItem { key, flags, expiry: 0, class, bits: 0 };
-        while store.visit(key, hash).publish(&new, &[value], store.next_cas()).is_err() {
+        while store.entry(key, hash).publish(&new, &[value], store.next_cas()).is_err() {
             assert_eq!(store.make_room(hash, class), Ok(()));
         }
     }
@@ -178,17 +178,17 @@ mod tests {
     /// Uses an item until there is nothing more to note.
     fn settle(store: &Arc<Store>, key: &[u8]) {
         for _ in 0..8 {
-            store.visit(key, store.hash(key)).hit();
+            store.entry(key, store.hash(key)).hit();
         }
     }
 
     /// A peek at `key`, whose value is a version over and over: that, if it could
     /// be told.
     fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
-        let seen = store.peek(key, store.lead(key), None, |hit| {
-            assert_eq!((hit.key(), hit.len()), (key, 160));
-            let flags = u64::from(hit.flags());
-            hit.show(&mut Vec::new(), |value| {
+        let seen = store.try_get_unlocked(key, store.lookup_hint(key), None, |entry| {
+            assert_eq!((entry.key(), entry.len()), (key, 160));
+            let flags = u64::from(entry.flags());
+            entry.show(&mut Vec::new(), |value| {
                 let (words, _) = value.as_chunks::<8>();
                 let version = u64::from_le_bytes(words[0]);
                 assert!(words.iter().all(|&word| word == version.to_le_bytes()), "torn");
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn what_there_is_to_note_takes_the_lock() {
         let store = store();
-        let peeks = |key: &[u8]| match store.peek(key, store.lead(key), None, |_| Ok(())) {
+        let peeks = |key: &[u8]| match store.try_get_unlocked(key, store.lookup_hint(key), None, |_| Ok(())) {
             Ok(Some(())) => "found",
             Ok(None) => "missing",
             Err(_) => "unknown",
@@ -268,12 +268,12 @@ mod tests {
         assert_eq!(peeks(b"a"), "found");
         store.flush();
         assert_eq!(peeks(b"a"), "unknown");
-        assert!(store.visit(b"a", store.hash(b"a")).item().is_none());
+        assert!(store.entry(b"a", store.hash(b"a")).item().is_none());
         assert_eq!(peeks(b"a"), "missing");
         // Who holds the lock may be about to change anything.
-        let visit = store.visit(b"b", store.hash(b"b"));
+        let entry = store.entry(b"b", store.hash(b"b"));
         assert_eq!(peeks(b"a"), "unknown");
-        drop(visit);
+        drop(entry);
         // What is large is copied by nobody who could help it.
         set(&store, b"c", 0, &[1; 1800]);
         settle(&store, b"c");
@@ -283,17 +283,18 @@ mod tests {
     #[test]
     fn what_is_to_note_depends_on_the_mode() {
         let store = store();
-        let peeks = |key: &[u8]| store.peek(key, store.lead(key), None, |_| Ok(())).is_ok();
+        let peeks =
+            |key: &[u8]| store.try_get_unlocked(key, store.lookup_hint(key), None, |_| Ok(())).is_ok();
         set(&store, b"a", 0, b"1");
         store.tune(|tuning| tuning.mode = LruMode::Flat);
         assert!(!peeks(b"a"));
-        store.visit(b"a", store.hash(b"a")).hit();
+        store.entry(b"a", store.hash(b"a")).hit();
         // The first fetch, and one a minute.
         store.common.clock.advance(60).unwrap();
         assert!(peeks(b"a"));
         store.common.clock.advance(1).unwrap();
         assert!(!peeks(b"a"));
-        store.visit(b"a", store.hash(b"a")).hit();
+        store.entry(b"a", store.hash(b"a")).hit();
         assert!(peeks(b"a"));
         store.tune(|tuning| tuning.mode = LruMode::Segmented);
         assert!(!peeks(b"a"));
