@@ -92,6 +92,7 @@ pub struct StoreReply {
 }
 
 /// The value of a store.
+#[derive(Debug)]
 pub enum StoreValue<'a> {
     /// Bytes that are there.
     Bytes(&'a [u8]),

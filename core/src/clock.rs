@@ -57,6 +57,12 @@ pub struct Clock {
     started: Instant,
 }
 
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Hand {
     /// Seconds added by [`Clock::advance`], and lost while time stood still. The

@@ -12,17 +12,18 @@ use crate::config::ServerConfig;
 use crate::error::StartError;
 use crate::tls::Tls;
 
-/// How a server was asked to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Stop {
-    /// Not at all: it runs.
-    Running = 0,
-    /// Close everything and end.
+    /// Closes every connection and ends.
     Now = 1,
-    /// Finish the replies that are under way, then end (`shutdown graceful`).
+    /// Finishes the replies that are under way, then ends (`shutdown graceful`).
     Graceful = 2,
 }
+
+/// The state of a server that was not asked to stop, beside the values of [`Stop`].
+const RUNNING: u8 = 0;
 
 /// Shared by the listener, the workers and their sessions.
 pub struct ServerState {
@@ -49,6 +50,8 @@ pub struct ServerState {
     describe: OnceLock<fn(i32) -> [String; 2]>,
 }
 
+opaque_debug!(ServerState);
+
 impl ServerState {
     /// A context for `config.threads` workers.
     ///
@@ -74,7 +77,7 @@ impl ServerState {
             listener: ListenerStats::default(),
             connections: ConnectionTable::default(),
             tls: OnceLock::new(),
-            stop: AtomicU8::new(Stop::Running as u8),
+            stop: AtomicU8::new(RUNNING),
             failure: OnceLock::new(),
             stop_hook: OnceLock::new(),
             describe: OnceLock::new(),
@@ -164,12 +167,12 @@ impl ServerState {
         self.failure.get().map(String::as_str)
     }
 
-    /// Whether and how the server was asked to stop.
-    pub fn stopping(&self) -> Stop {
+    /// Returns how the server was asked to stop, or `None` if it was not.
+    pub fn stopping(&self) -> Option<Stop> {
         match self.stop.load(Relaxed) {
-            0 => Stop::Running,
-            1 => Stop::Now,
-            _ => Stop::Graceful,
+            RUNNING => None,
+            now if now == Stop::Now as u8 => Some(Stop::Now),
+            _ => Some(Stop::Graceful),
         }
     }
 
@@ -188,7 +191,7 @@ impl ServerState {
 }
 
 /// A counter with one writer: adding needs no locked instruction.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -217,7 +220,7 @@ impl Counter {
 }
 
 /// Counters that one worker writes and `stats` reads. On cache lines of its own.
-#[derive(Default)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerStats {
     /// Bytes read from sockets.
@@ -264,7 +267,7 @@ impl WorkerStats {
 }
 
 /// Counters of the thread that accepts.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct ListenerStats {
     /// Connections accepted.
     pub total: AtomicU64,
@@ -341,6 +344,7 @@ const BLOCK: usize = 1024;
 ///
 /// One word a descriptor: `state << 32 | second of the last command`; 0 is
 /// closed. Written by the owner of the descriptor, read by anyone.
+#[derive(Debug)]
 pub struct ConnectionTable {
     blocks: Vec<OnceLock<Box<[AtomicU64; BLOCK]>>>,
     highest: AtomicU32,

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// A setting that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A rule between settings is broken; the text says which.
     Invalid(String),
@@ -63,7 +64,15 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(e) => Some(e),
+            Self::Memory(e) | Self::Listen(_, e) | Self::System(e) => Some(e),
+            Self::File(_) | Self::Descriptors { .. } => None,
+        }
+    }
+}
 
 impl From<ConfigError> for StartError {
     fn from(e: ConfigError) -> Self {
@@ -140,6 +149,7 @@ impl std::error::Error for DeltaError {}
 
 /// Why a program's value was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A key has 1 to 250 bytes.
     BadKey,
@@ -160,3 +170,12 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<AllocError> for StoreError {
+    fn from(e: AllocError) -> Self {
+        match e {
+            AllocError::TooLarge => Self::TooLarge,
+            AllocError::NoMemory => Self::NoMemory,
+        }
+    }
+}

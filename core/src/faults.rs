@@ -58,6 +58,8 @@ pub struct Faults {
     rules: Mutex<Rules>,
 }
 
+opaque_debug!(Faults);
+
 #[derive(Default)]
 struct Rules {
     list: Vec<(FaultRuleId, FaultRule, u64)>,

@@ -1,14 +1,72 @@
-//! The cache engine and the protocol server of memcache-rs.
+//! A memcached cache and server as a library.
 //!
-//! Parts, from the inside out:
+//! [`Cache`] is an in-process cache with memcached's semantics: byte keys of up to 250 bytes, byte
+//! values, TTLs, CAS, counters, and a memory limit that evicts. [`Server`] serves a cache over
+//! memcached's text, meta and binary protocols, on TCP, UDP, Unix sockets and TLS. Both may be used
+//! at once: what the program stores, clients read, and the other way round.
 //!
-//! - [`store`]: items in logs, index, eviction, expiry.
-//! - [`cache`]: typed operations with memcached's semantics.
-//! - [`request`], [`reply`], `dispatch`: one command, whatever the wire.
-//! - `protocol`: bytes to requests and replies to bytes.
-//! - [`session`]: a connection without its socket.
-//! - [`tls`]: certificates, keys and rules of TLS.
-//! - [`server`]: sockets, threads, start and stop.
+//! ```
+//! use std::time::Duration;
+//! use memcache_core::{Cache, CacheConfig, Ttl};
+//!
+//! let cache = Cache::new(CacheConfig { memory_limit: 64 << 20, ..CacheConfig::default() })?;
+//! cache.set("greeting", "hello", Duration::from_secs(60))?;
+//! assert_eq!(cache.get("greeting").as_deref(), Some(&b"hello"[..]));
+//!
+//! cache.set("visits", "41", Ttl::Never)?;
+//! assert_eq!(cache.incr("visits", 1)?, 42);
+//!
+//! // A test moves the clock instead of waiting.
+//! cache.clock().advance(60)?;
+//! assert_eq!(cache.get("greeting"), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A server on a free port, for tests. Dropping it closes its sockets and ends its threads:
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use memcache_core::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig};
+//!
+//! let listen = vec![Listen::tcp("127.0.0.1:0".parse()?)];
+//! let server = Server::start(ServerConfig { listen, ..ServerConfig::default() })?;
+//! let [BoundAddress::Tcp(address)] = server.addresses() else { panic!("one TCP address") };
+//!
+//! let mut client = TcpStream::connect(address)?;
+//! client.write_all(b"set greeting 0 0 5 noreply\r\nhello\r\n")?;
+//! // The call waits until the server has carried out what its clients sent.
+//! assert_eq!(server.cache().get("greeting").as_deref(), Some(&b"hello"[..]));
+//!
+//! // The next get is answered with an error, once.
+//! let fault = Fault::Error("out of order".into());
+//! let rule = FaultRule { command: Some("get".into()), times: Some(1), ..FaultRule::new(fault) };
+//! server.cache().faults().add(rule);
+//! client.write_all(b"get greeting\r\n")?;
+//! let mut reply = [0; 27];
+//! client.read_exact(&mut reply)?;
+//! assert_eq!(&reply, b"SERVER_ERROR out of order\r\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Threads
+//!
+//! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. A get of a
+//! small item takes no lock and writes to no memory that threads share.
+//!
+//! # What this crate is not
+//!
+//! It keeps bytes, not objects: a program that wants typed values of its own in memory is served
+//! better by `moka` or `quick_cache`. It is a server, not a client. It runs on Linux.
+//!
+//! # Stability
+//!
+//! The names on this page follow semantic versioning. The hidden module `internal` does not.
+
+#![warn(missing_debug_implementations)]
+
+#[macro_use]
+mod debug;
 
 mod admin;
 mod ask;
@@ -63,97 +121,29 @@ pub use store::PinnedValue;
 /// about them between versions.
 #[doc(hidden)]
 pub mod internal {
-    pub mod admin {
-        pub use crate::admin::*;
+    macro_rules! modules {
+        ($($name:ident)+) => { $(pub mod $name { pub use crate::$name::*; })+ };
     }
-    pub mod ask {
-        pub use crate::ask::*;
-    }
-    pub mod auth {
-        pub use crate::auth::*;
-    }
-    pub mod cache {
-        pub use crate::cache::*;
-    }
-    pub mod clock {
-        pub use crate::clock::*;
-    }
-    pub mod cluster {
-        pub use crate::cluster::*;
-    }
-    pub mod config {
-        pub use crate::config::*;
-    }
-    pub mod context {
-        pub use crate::context::*;
-    }
-    pub mod dispatch {
-        pub use crate::dispatch::*;
-    }
-    pub mod error {
-        pub use crate::error::*;
-    }
-    pub mod faults {
-        pub use crate::faults::*;
-    }
-    pub mod file {
-        pub use crate::file::*;
-    }
-    pub mod fork {
-        pub use crate::fork::*;
-    }
-    pub mod hooks {
-        pub use crate::hooks::*;
-    }
-    pub mod local {
-        pub use crate::local::*;
-    }
-    pub mod maintainer {
-        pub use crate::maintainer::*;
-    }
-    pub mod output {
-        pub use crate::output::*;
-    }
-    pub mod prefix {
-        pub use crate::prefix::*;
-    }
-    pub mod protocol {
-        pub use crate::protocol::*;
-    }
-    pub mod reply {
-        pub use crate::reply::*;
-    }
-    pub mod request {
-        pub use crate::request::*;
-    }
-    pub mod server {
-        pub use crate::server::*;
-    }
-    pub mod session {
-        pub use crate::session::*;
-    }
-    pub mod stderr {
-        pub use crate::stderr::*;
-    }
-    pub mod store {
-        pub use crate::store::*;
-    }
-    pub mod sync {
-        pub use crate::sync::*;
-    }
-    pub mod tls {
-        pub use crate::tls::*;
-    }
-    pub mod turn {
-        pub use crate::turn::*;
-    }
-    pub mod scan {
-        pub use crate::scan::*;
-    }
-    pub mod watch {
-        pub use crate::watch::*;
+
+    modules! {
+        admin ask auth cache clock cluster config context
+        dispatch error faults file fork hooks local maintainer
+        output prefix protocol reply request server session stderr
+        store sync tls turn scan watch
     }
 }
+
+const _: fn() = || {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Cache>();
+    is_send_and_sync::<Server>();
+    is_send_and_sync::<Clock>();
+    is_send_and_sync::<Faults>();
+    is_send_and_sync::<PinnedValue>();
+    is_send_and_sync::<CacheConfig>();
+    is_send_and_sync::<ServerConfig>();
+    is_send_and_sync::<StartError>();
+};
 
 /// The examples of the README, which must compile and run.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
 use crate::config::KEY_MAX;
-use crate::error::{AllocError, DeltaError, StoreError};
+use crate::error::{DeltaError, StoreError};
 use crate::store::{AccessBatch, EntryRef, Header, Item, LookupHint, ReadConflict, TimeSnapshot, bit};
 
 /// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
@@ -63,7 +63,7 @@ impl ItemInfo {
 }
 
 /// How long an item lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ttl {
     /// Until it is deleted, evicted or flushed.
     #[default]
@@ -78,6 +78,13 @@ impl From<Duration> for Ttl {
     }
 }
 
+impl From<Option<Duration>> for Ttl {
+    /// `None` is [`Ttl::Never`].
+    fn from(time: Option<Duration>) -> Self {
+        time.map_or(Self::Never, Self::After)
+    }
+}
+
 /// Whether this can be a key.
 #[inline]
 pub fn is_key(key: &[u8]) -> bool {
@@ -86,6 +93,7 @@ pub fn is_key(key: &[u8]) -> bool {
 
 impl Cache {
     /// The second of the clock at which an item stored now expires.
+    #[doc(hidden)]
     pub fn expires(&self, ttl: Ttl) -> u32 {
         match ttl {
             Ttl::Never => 0,
@@ -98,13 +106,14 @@ impl Cache {
     }
 
     /// The value of `key`, copied.
-    pub fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let mut value = Vec::new();
         self.get_into(key, &mut value).then_some(value)
     }
 
     /// Appends the value of `key` to `to`. `false`: there is none.
-    pub fn get_into(&self, key: &[u8], to: &mut Vec<u8>) -> bool {
+    pub fn get_into(&self, key: impl AsRef<[u8]>, to: &mut Vec<u8>) -> bool {
+        let key = key.as_ref();
         is_key(key) && self.fetch(key, None, 0, |entry| entry.copy_to(to)).is_some()
     }
 
@@ -122,6 +131,7 @@ impl Cache {
 
     /// The same, with all that there is to see of an item. Who was [`ReadConflict`] is
     /// called again.
+    #[doc(hidden)]
     pub fn fetch_many<K: AsRef<[u8]>>(
         &self,
         keys: &[K],
@@ -157,7 +167,8 @@ impl Cache {
     }
 
     /// What there is to know of `key` beside its value. That is no use of it.
-    pub fn info(&self, key: &[u8]) -> Option<ItemInfo> {
+    pub fn info(&self, key: impl AsRef<[u8]>) -> Option<ItemInfo> {
+        let key = key.as_ref();
         if !is_key(key) {
             return None;
         }
@@ -168,24 +179,39 @@ impl Cache {
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
-    pub fn set(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<(), StoreError> {
-        self.put(Mode::Set, key, value, ttl).map(|_| ())
+    pub fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: impl Into<Ttl>,
+    ) -> Result<(), StoreError> {
+        self.put(Mode::Set, key.as_ref(), value.as_ref(), ttl.into()).map(|_| ())
     }
 
     /// Stores `value` if there is nothing under `key`. `false`: there is.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
-    pub fn add(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
-        self.put(Mode::Add, key, value, ttl)
+    pub fn add(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: impl Into<Ttl>,
+    ) -> Result<bool, StoreError> {
+        self.put(Mode::Add, key.as_ref(), value.as_ref(), ttl.into())
     }
 
     /// Stores `value` if there is something under `key`. `false`: there is not.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
-    pub fn replace(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
-        self.put(Mode::Replace, key, value, ttl)
+    pub fn replace(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: impl Into<Ttl>,
+    ) -> Result<bool, StoreError> {
+        self.put(Mode::Replace, key.as_ref(), value.as_ref(), ttl.into())
     }
 
     /// Puts `value` behind the one under `key`. `false`: there is none, or no
@@ -193,8 +219,8 @@ impl Cache {
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
-    pub fn append(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
-        self.put(Mode::Append, key, value, Ttl::Never)
+    pub fn append(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, StoreError> {
+        self.put(Mode::Append, key.as_ref(), value.as_ref(), Ttl::Never)
     }
 
     /// Puts `value` before the one under `key`. `false`: there is none, or no
@@ -202,8 +228,8 @@ impl Cache {
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
-    pub fn prepend(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
-        self.put(Mode::Prepend, key, value, Ttl::Never)
+    pub fn prepend(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, StoreError> {
+        self.put(Mode::Prepend, key.as_ref(), value.as_ref(), Ttl::Never)
     }
 
     fn put(&self, mode: Mode, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
@@ -211,15 +237,12 @@ impl Cache {
             return Err(StoreError::BadKey);
         }
         let request = StoreRequest { mode, expiry: self.expires(ttl), ..StoreRequest::new(key) };
-        match self.store_value(&request, StoreValue::Bytes(value)) {
-            Ok(reply) => Ok(reply.stored == Stored::Stored),
-            Err(AllocError::TooLarge) => Err(StoreError::TooLarge),
-            Err(AllocError::NoMemory) => Err(StoreError::NoMemory),
-        }
+        Ok(self.store_value(&request, StoreValue::Bytes(value))?.stored == Stored::Stored)
     }
 
     /// Removes `key`. `false`: there was nothing.
-    pub fn delete(&self, key: &[u8]) -> bool {
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
         is_key(key) && self.delete_for(key, 0, 0) == Deleted::Deleted
     }
 
@@ -242,24 +265,25 @@ impl Cache {
     }
 
     /// Gives `key` a new TTL. `false`: there is nothing.
-    pub fn touch(&self, key: &[u8], ttl: Ttl) -> bool {
-        is_key(key) && self.touch_for(key, self.expires(ttl), 0)
+    pub fn touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> bool {
+        let key = key.as_ref();
+        is_key(key) && self.touch_for(key, self.expires(ttl.into()), 0)
     }
 
     /// Adds `delta` to the decimal number under `key`; it wraps at 2^64.
     ///
     /// # Errors
     /// If there is none, or it is no number.
-    pub fn incr(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
-        self.count(key, true, delta)
+    pub fn incr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<u64, DeltaError> {
+        self.count(key.as_ref(), true, delta)
     }
 
     /// Takes `delta` from the decimal number under `key`; it stops at 0.
     ///
     /// # Errors
     /// If there is none, or it is no number.
-    pub fn decr(&self, key: &[u8], delta: u64) -> Result<u64, DeltaError> {
-        self.count(key, false, delta)
+    pub fn decr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<u64, DeltaError> {
+        self.count(key.as_ref(), false, delta)
     }
 
     fn count(&self, key: &[u8], increment: bool, delta: u64) -> Result<u64, DeltaError> {
@@ -373,15 +397,15 @@ mod tests {
     #[test]
     fn time_is_the_clocks() {
         let cache = cache();
-        assert_eq!(cache.set(b"a", b"1", Duration::from_secs(10).into()), Ok(()));
+        assert_eq!(cache.set(b"a", b"1", Duration::from_secs(10)), Ok(()));
         cache.clock().advance(9).unwrap();
         assert!(cache.get(b"a").is_some());
-        assert!(cache.touch(b"a", Duration::from_millis(1500).into()));
+        assert!(cache.touch(b"a", Duration::from_millis(1500)));
         cache.clock().advance(1).unwrap();
         assert!(cache.get(b"a").is_some());
         cache.clock().advance(1).unwrap();
         assert!(cache.get(b"a").is_none());
-        assert_eq!(cache.set(b"a", b"1", Duration::ZERO.into()), Ok(()));
+        assert_eq!(cache.set(b"a", b"1", Duration::ZERO), Ok(()));
         assert!(cache.get(b"a").is_none());
     }
 

@@ -29,6 +29,7 @@ const CRAWL_EVERY: u32 = 1;
 const CRAWL_AT_LEAST: u32 = 60;
 
 /// Settings and counters of the background work; commands change them.
+#[derive(Debug)]
 pub struct Background {
     /// Whether the crawler works.
     pub crawler: AtomicBool,
@@ -69,6 +70,7 @@ impl Background {
 }
 
 /// Handle of the background thread.
+#[derive(Debug)]
 pub struct Maintainer {
     state: Arc<Background>,
     thread: Mutex<Option<JoinHandle<()>>>,

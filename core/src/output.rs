@@ -41,6 +41,8 @@ pub struct Output {
     pinned: usize,
 }
 
+opaque_debug!(Output);
+
 impl Output {
     /// An empty stream.
     pub fn new() -> Self {

@@ -26,6 +26,8 @@ pub struct Prefixes {
     table: Mutex<Table>,
 }
 
+opaque_debug!(Prefixes);
+
 /// Counts in the order in which their prefixes were met, so that they can be
 /// listed a part at a time.
 #[derive(Default)]

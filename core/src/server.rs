@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::admin::each_stat;
 use crate::cache::Cache;
 use crate::cluster::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
@@ -84,6 +85,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::start`].
+    #[doc(hidden)]
     pub fn start_with_tls(config: ServerConfig, tls: Tls) -> Result<Self, StartError> {
         config.validate()?;
         let cache = Cache::new(cache_settings(&config))?;
@@ -191,6 +193,7 @@ impl Server {
     }
 
     /// Counters, switches and connections.
+    #[doc(hidden)]
     pub fn context(&self) -> &Arc<ServerState> {
         &self.context
     }
@@ -206,6 +209,20 @@ impl Server {
         &self.context.cache
     }
 
+    /// Returns the statistics of `group`, as the command `stats` reports them: name and value.
+    ///
+    /// The groups are `""` (general), `items`, `slabs`, `sizes`, `settings` and `conns`. Returns
+    /// `None` for any other. Settles the server first, as [`Server::cache`] does.
+    pub fn stats(&self, group: &str) -> Option<Vec<(String, String)>> {
+        if self.context.config.settles {
+            self.settle(SETTLE_TIME);
+        }
+        let mut stats = Vec::new();
+        let is_group =
+            each_stat(&self.context, group, &mut |name, value| stats.push((name.into(), value.into())));
+        is_group.then_some(stats)
+    }
+
     /// Waits, for at most `within`, until what clients of this machine have sent
     /// before this call is carried out: commands in pipelines and without replies,
     /// datagrams, and connections that are not accepted yet. Takes some microseconds
@@ -218,6 +235,7 @@ impl Server {
     }
 
     /// Returns what settles this server, for a handle that may outlive it.
+    #[doc(hidden)]
     pub fn settler(&self) -> &Arc<Settler> {
         &self.settler
     }

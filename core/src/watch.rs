@@ -52,7 +52,7 @@ pub mod kind {
 pub const WATCHER_LIMIT: usize = 20;
 
 /// Where events go in and watchers are kept.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct WatchHub {
     /// Union of what the watchers want.
     wanted: AtomicU32,
@@ -73,6 +73,8 @@ pub struct Watcher {
     state: Mutex<Buffer>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
+
+opaque_debug!(Watcher);
 
 #[derive(Default)]
 struct Buffer {

@@ -14,7 +14,7 @@ use memcache_core::internal::context::ServerState;
 use memcache_core::internal::session::{Next, Session};
 use memcache_core::{
     AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Listen, Passwords, Protocol, Server,
-    ServerConfig, Stop, TlsMode, Ttl,
+    ServerConfig, TlsMode, Ttl,
 };
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
@@ -137,7 +137,7 @@ fn untouched(context: &ServerState) -> bool {
         && !cache.prefixes().enabled()
         && cache.clock().uptime() < 1000
         && context.cluster.get().is_some_and(|(_, nodes)| nodes.starts_with(b"1\ntreasure.example"))
-        && context.stopping() == Stop::Running
+        && context.stopping().is_none()
         && context.verbosity.load(Relaxed) == 0
         && context.workers[0].flush_cmds.get() == 0
 }

@@ -124,7 +124,7 @@ fn a_long_answer_comes_in_several_datagrams() {
     // pinned, and in pieces.
     for length in [1, 1360, 1365, 1370, 1371, 1372, 1373, 1374, 1375, 2760, 5000, 20_000, 100_000] {
         let value: Vec<u8> = (0..length).map(|i| b'a' + u8::try_from(i * 7 % 26).unwrap()).collect();
-        server.cache().set(b"v", &value, Duration::from_secs(100).into()).unwrap();
+        server.cache().set(b"v", &value, Duration::from_secs(100)).unwrap();
         let mut expected = format!("VALUE v 0 {length}\r\n").into_bytes();
         expected.extend_from_slice(&value);
         expected.extend_from_slice(b"\r\nEND\r\n");
@@ -183,7 +183,7 @@ fn an_answer_is_bounded() {
     let server = start_at("127.0.0.1:0", |config| config.output_limit = 20_000);
     let mut client = Client::of(&server);
     let value = |length| vec![b'x'; length];
-    let ttl = || Duration::from_secs(100).into();
+    let ttl = || Duration::from_secs(100);
     let too_large = b"SERVER_ERROR reply too large\r\n";
     server.cache().set(b"fits", &value(19_900), ttl()).unwrap();
     server.cache().set(b"more", &value(20_000), ttl()).unwrap();
@@ -217,7 +217,7 @@ fn a_datagram_of_many_commands_gives_way() {
 #[test]
 fn a_long_answer_was_sent_in_one_visit() {
     let server = start_at("127.0.0.1:0", |config| config.threads = 1);
-    server.cache().set(b"k", &vec![b'x'; 900_000], Duration::from_secs(100).into()).unwrap();
+    server.cache().set(b"k", &vec![b'x'; 900_000], Duration::from_secs(100)).unwrap();
     let client = Client::of(&server);
     client.send([1, 0, 1, 0], b"get k\r\n");
     // What is not read is lost, and counts as sent.

@@ -73,12 +73,12 @@ impl Farewell {
     }
 
     /// The server has ended, and `how` was asked for.
-    pub fn ended(&self, how: Stop, verbosity: u8) {
+    pub fn ended(&self, how: Option<Stop>, verbosity: u8) {
         match how {
-            Stop::Graceful => self.gracefully(),
-            Stop::Now if verbosity > 0 => write_line("Exiting normally"),
-            Stop::Now => {}
-            Stop::Running => write_line("Exiting on error"),
+            Some(Stop::Graceful) => self.gracefully(),
+            Some(Stop::Now) if verbosity > 0 => write_line("Exiting normally"),
+            Some(Stop::Now) => {}
+            None => write_line("Exiting on error"),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::protocol::text;
 const KEY: &[u8] = b"cluster";
 
 /// A text on its way into the list.
+#[derive(Debug)]
 pub struct NodesUpload {
     flags: u32,
     /// At most [`TEXT_MAX`].

@@ -47,6 +47,8 @@ pub struct Dump {
     what: What,
 }
 
+opaque_debug!(Dump);
+
 enum What {
     /// `lru_crawler metadump` and `mgdump`, of the classes in `classes` (bits).
     Keys { form: Form, classes: u64, scan: Scan, begun: bool },

@@ -32,6 +32,7 @@ pub const VERSION: &str = "1.6.45";
 const MAX_VERBOSITY: u32 = 2;
 
 /// What the session does after an admin command.
+#[derive(Debug)]
 pub enum Outcome {
     /// Goes on.
     Done,
@@ -50,6 +51,7 @@ pub enum Outcome {
 }
 
 /// Where an admin command runs.
+#[derive(Debug)]
 pub struct AdminContext<'a> {
     /// The server.
     pub context: &'a ServerState,

@@ -9,6 +9,7 @@ impl Cache {
     ///
     /// # Errors
     /// See [`DeltaError`].
+    #[doc(hidden)]
     pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
         let hash = self.store.hash(request.key);
         let mut attempts = self.store.attempts(hash);

@@ -7,6 +7,7 @@ use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
 impl Cache {
     /// Reads an item as `mg` does: `show` runs with the item (as it was before
     /// this fetch, if `update_late`), as [`Cache::fetch`] does. `None`: a miss.
+    #[doc(hidden)]
     pub fn meta_get<R>(
         &self,
         key: &[u8],
@@ -86,6 +87,7 @@ impl Cache {
     }
 
     /// Deletes or invalidates an item as `md` does.
+    #[doc(hidden)]
     pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
         let hash = self.store.hash(key);
         let mut attempts = self.store.attempts(hash);

@@ -8,6 +8,7 @@ mod delta;
 mod meta;
 mod store;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -36,6 +37,12 @@ pub struct Cache {
     maintainer: Maintainer,
     config: CacheConfig,
     settling: Settling,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("memory_limit", &self.config.memory_limit).finish_non_exhaustive()
+    }
 }
 
 /// What a handle of the cache waits for before it does anything.
@@ -71,6 +78,7 @@ impl Cache {
     }
 
     /// The items.
+    #[doc(hidden)]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -81,6 +89,7 @@ impl Cache {
     }
 
     /// Where events are watched.
+    #[doc(hidden)]
     pub fn watch_hub(&self) -> &Arc<WatchHub> {
         &self.watch
     }
@@ -91,11 +100,13 @@ impl Cache {
     }
 
     /// Counts by key prefix.
+    #[doc(hidden)]
     pub fn prefixes(&self) -> &Prefixes {
         &self.prefixes
     }
 
     /// The background thread.
+    #[doc(hidden)]
     pub fn maintainer(&self) -> &Maintainer {
         &self.maintainer
     }
@@ -106,6 +117,7 @@ impl Cache {
     }
 
     /// Has [`Cache::settle`] call `settle`, in place of what it called before.
+    #[doc(hidden)]
     pub fn settle_by(&self, settle: Settle) {
         *self.settling.settle.lock() = Some(settle);
         self.settling.is_set.store(true, Relaxed);
@@ -113,6 +125,7 @@ impl Cache {
 
     /// Whether [`Cache::settle`] may have to wait.
     #[inline]
+    #[doc(hidden)]
     pub fn settles(&self) -> bool {
         self.settling.is_set.load(Relaxed)
     }
@@ -153,6 +166,7 @@ impl Cache {
     /// it was [`ReadConflict`], a second time. `touch` gives the item a new expiry.
     /// `None`: there is none. Only what `EntryRef` returns is an error.
     #[inline]
+    #[doc(hidden)]
     pub fn fetch<R>(
         &self,
         key: &[u8],
@@ -191,6 +205,7 @@ impl Cache {
     }
 
     /// Reads an item like [`Cache::fetch`], but shows it as it was before.
+    #[doc(hidden)]
     pub fn fetch_as_was<R>(
         &self,
         key: &[u8],
@@ -245,11 +260,13 @@ impl Cache {
     }
 
     /// Counts a set whose value turned out to be bad.
+    #[doc(hidden)]
     pub fn count_set(&self, key: &[u8], class: u8) {
         self.store.entry(key, self.store.hash(key)).stats(class).set_cmds += 1;
     }
 
     /// Counts a fetch that a fault turned into a miss.
+    #[doc(hidden)]
     pub fn count_miss(&self, key: &[u8]) {
         let mut entry = self.store.entry(key, self.store.hash(key));
         entry.commands().get_cmds += 1;
@@ -266,6 +283,7 @@ impl Cache {
     }
 
     /// Gives an item a new expiry, for a client. `false`: there is none.
+    #[doc(hidden)]
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
         let mut entry = self.open(key, self.store.lookup_hint(key), client);
         entry.commands().touch_cmds += 1;
@@ -279,6 +297,7 @@ impl Cache {
     }
 
     /// Removes an item, for a client, if its CAS is `compare`; 0 is any.
+    #[doc(hidden)]
     pub fn delete_for(&self, key: &[u8], compare: u64, client: i32) -> Deleted {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
@@ -299,6 +318,7 @@ impl Cache {
     }
 
     /// Runs `show` with the item as it is, without counting a use (`me`).
+    #[doc(hidden)]
     pub fn inspect<R>(
         &self,
         key: &[u8],

@@ -14,6 +14,7 @@ impl Cache {
     /// # Errors
     /// If there is no room for it; then what the key held is gone, if the
     /// request says so.
+    #[doc(hidden)]
     pub fn reserve(&self, request: &StoreRequest<'_>, length: usize) -> Result<Reservation, AllocError> {
         let hash = self.store.hash(request.key);
         let made = self
@@ -31,6 +32,7 @@ impl Cache {
 
     /// Counts a store whose value cannot be taken, after its draft was begun, and
     /// removes what the key held, if the request says so.
+    #[doc(hidden)]
     pub fn refuse_reservation(&self, request: &StoreRequest<'_>, error: AllocError) {
         self.refuse(request, self.store.hash(request.key), error);
     }
@@ -53,6 +55,7 @@ impl Cache {
     /// # Errors
     /// If there is no room for it; then what the key held is gone, if the
     /// request says so.
+    #[doc(hidden)]
     pub fn store_value(
         &self,
         request: &StoreRequest<'_>,

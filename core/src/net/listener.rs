@@ -26,7 +26,7 @@ use super::stream::{Peer, Stream};
 use super::worker::{Accepted, Mailbox};
 use super::{ConnectionLimit, RemoteWaker, would_block};
 use crate::config::{Listen, Protocol, TlsMode};
-use crate::context::{ConnState, ServerState, Stop};
+use crate::context::{ConnState, ServerState};
 use crate::error::StartError;
 use crate::server::BoundAddress;
 
@@ -252,7 +252,7 @@ impl Acceptor {
     /// Accepts until the server stops.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        while self.context.stopping() == Stop::Running {
+        while self.context.stopping().is_none() {
             let timeout = self.paused.filter(|_| self.held.is_none()).map(|_| RETRY);
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -289,7 +289,7 @@ impl Acceptor {
 
     /// Accepts until there is nothing to accept or listening is off.
     fn accept_all(&mut self, index: usize) {
-        while self.paused.is_none() && self.context.stopping() == Stop::Running {
+        while self.paused.is_none() && self.context.stopping().is_none() {
             let Some(listener) = self.listeners.get(index) else { return };
             match listener.accept() {
                 Ok(accepted) => self.place(accepted),

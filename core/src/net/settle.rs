@@ -32,6 +32,8 @@ pub struct Settler {
     workers: Vec<Arc<Mailbox>>,
 }
 
+opaque_debug!(Settler);
+
 impl Settler {
     pub(crate) fn new(listener: Arc<ConnectionLimit>, workers: Vec<Arc<Mailbox>>) -> Self {
         Self { listener, workers }

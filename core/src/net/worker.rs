@@ -302,9 +302,9 @@ impl Worker {
     /// Looks at the request to stop, if there is one.
     fn goes_on(&mut self) -> bool {
         match self.context.stopping() {
-            Stop::Running => true,
-            Stop::Now => false,
-            Stop::Graceful => {
+            None => true,
+            Some(Stop::Now) => false,
+            Some(Stop::Graceful) => {
                 if self.draining.is_none() {
                     self.draining = Some(self.deadline.get());
                     self.read_mail();

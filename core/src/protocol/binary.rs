@@ -373,6 +373,7 @@ impl Echo {
 }
 
 /// What `sasl auth` and `sasl step` say.
+#[derive(Debug)]
 pub struct Sasl<'a> {
     /// It goes on with what was begun.
     pub step: bool,
@@ -383,6 +384,7 @@ pub struct Sasl<'a> {
 }
 
 /// A packet, understood.
+#[derive(Debug)]
 pub enum Packet<'a> {
     /// A data command.
     Data(Request<'a>),
@@ -518,6 +520,7 @@ fn long(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Writes answers as packets.
+#[derive(Debug)]
 pub struct Encoder<'a> {
     /// Where they go.
     pub out: &'a mut Output,

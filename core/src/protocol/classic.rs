@@ -12,6 +12,7 @@ use crate::request::{Key, Request, StoreHead};
 use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// A line, understood.
+#[derive(Debug)]
 pub enum Line<'a> {
     /// `get`, `gets`, `gat`, `gats`: the keys are in the line from `keys` on.
     Gets {
@@ -228,6 +229,7 @@ pub fn push_value(out: &mut Output, entry: &mut EntryRef<'_>, mark: &Mark) -> Re
 }
 
 /// Writes answers as classic text.
+#[derive(Debug)]
 pub struct Encoder<'a> {
     /// Where they go.
     pub out: &'a mut Output,

@@ -4,6 +4,7 @@
 const MOST: usize = 23;
 
 /// Start and end of each token of a line.
+#[derive(Debug)]
 pub struct Tokens<'a> {
     line: &'a [u8],
     spans: [(u32, u32); MOST],

@@ -97,6 +97,7 @@ pub struct Step {
 }
 
 /// What a session needs from its surroundings for one visit.
+#[derive(Debug)]
 pub struct Env<'a> {
     /// The server.
     pub context: &'a ServerState,
@@ -163,6 +164,8 @@ pub struct Session {
     /// Items held by `debugitem`.
     held: Option<Box<PinnedItems>>,
 }
+
+opaque_debug!(Session);
 
 /// How one piece of input was used.
 enum Used {

@@ -28,6 +28,8 @@ pub struct EntryRef<'h> {
     found: Found<'h>,
 }
 
+opaque_debug!(EntryRef<'h>);
+
 enum Found<'h> {
     Locked { item: Item<'h>, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
     Seen(&'h OptimisticEntry<'h>),

@@ -134,6 +134,7 @@ pub const USES_MAX: u16 = 7;
 
 /// Header of an entry. The meaning of the fields depends on the kind.
 #[repr(C, align(8))]
+#[derive(Debug)]
 pub struct Header {
     cas: AtomicU64,
     expiry: AtomicU32,
@@ -340,6 +341,8 @@ pub struct Item<'m> {
     at: Ref,
 }
 
+opaque_debug!(Item<'m>);
+
 impl<'m> Item<'m> {
     /// The item at `at`, which is LINKED or a DRAFT.
     #[inline]
@@ -439,6 +442,8 @@ pub struct Slices<'m> {
     whole: Option<&'m [u8]>,
     next: Ref,
 }
+
+opaque_debug!(Slices<'m>);
 
 impl<'m> Iterator for Slices<'m> {
     type Item = &'m [u8];

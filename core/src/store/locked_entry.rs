@@ -28,6 +28,8 @@ pub struct LockedEntry<'a> {
     stored: usize,
 }
 
+opaque_debug!(LockedEntry<'a>);
+
 /// This shard has no memory for what was to be stored: end the visit, call
 /// `Attempts::make_room` and come back.
 #[derive(Clone, Copy, Debug)]

@@ -104,6 +104,8 @@ pub struct Store {
     tuning: Mutex<Tuning>,
 }
 
+opaque_debug!(Store);
+
 impl Store {
     /// An empty store.
     ///

@@ -20,6 +20,8 @@ pub struct PinnedValue {
     length: usize,
 }
 
+opaque_debug!(PinnedValue);
+
 enum Value {
     Held {
         store: Arc<Store>,

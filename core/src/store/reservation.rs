@@ -29,6 +29,8 @@ pub struct Reservation {
     place: Place,
 }
 
+opaque_debug!(Reservation);
+
 /// Bytes of a buffer that are lent at once: memory that is reserved is not there before
 /// it is written.
 const BUFFER_STEP: usize = 64 * 1024;

@@ -156,6 +156,7 @@ impl StoreShared {
 }
 
 /// The histogram behind `stats sizes`: items by size in steps of 32 bytes.
+#[derive(Debug)]
 pub struct Sizes {
     enabled: bool,
     counts: Mutex<Vec<i64>>,

@@ -52,8 +52,10 @@ pub struct Tls {
     pub stats: TlsStats,
 }
 
+opaque_debug!(Tls);
+
 /// Counters of TLS connections.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct TlsStats {
     /// Handshakes that came to their end and resumed nothing.
     pub new_sessions: AtomicU64,

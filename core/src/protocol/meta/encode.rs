@@ -38,7 +38,7 @@ impl Flags<'_> {
 }
 
 /// What the answer to an `ms` repeats.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Echo {
     order: [u8; 4],
     count: u8,
@@ -111,6 +111,7 @@ fn push_ttl(bytes: &mut Vec<u8>, expiry: u32, now: u32) {
 }
 
 /// Writes answers as meta text.
+#[derive(Debug)]
 pub struct Encoder<'a, 'f> {
     /// Where they go.
     pub out: &'a mut Output,

@@ -34,6 +34,7 @@ const BAD_DELTA_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag";
 const NO_MEMORY_VIVIFY: &str = "SERVER_ERROR Out of memory allocating new item";
 
 /// The flags of a meta command, checked.
+#[derive(Debug)]
 pub struct Flags<'a> {
     tokens: Tokens<'a>,
     /// Token of the first flag.
@@ -263,6 +264,7 @@ fn decode_key(from: &[u8], to: &mut [u8; KEY_MAX]) -> Option<usize> {
 }
 
 /// A meta line, understood.
+#[derive(Debug)]
 pub enum Line<'a> {
     /// `mg`.
     Get(Flags<'a>),
