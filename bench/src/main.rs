@@ -27,6 +27,7 @@ mod driver;
 mod error;
 mod floor;
 mod inprocess;
+mod instructions;
 mod items;
 mod launch;
 mod lengths;
@@ -70,6 +71,7 @@ enum Command {
     Floor(floor::Floor),
     Neighbours(neighbours::Neighbours),
     Inprocess(inprocess::Inprocess),
+    Instructions(instructions::Instructions),
     #[command(hide = true)]
     Launch(launch::Launch),
 }
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Floor(floor) => floor::run(&floor),
         Command::Neighbours(neighbours) => neighbours::run(&neighbours),
         Command::Inprocess(inprocess) => inprocess::run(&inprocess),
+        Command::Instructions(instructions) => instructions::run(&instructions),
         Command::Launch(launch) => launch::run(&launch),
     };
     match done {
