@@ -1,18 +1,30 @@
-"""Runs the shell examples of README.md's section on the daemon and compares what they print.
+"""Runs the shell examples of README.md and docs/, and compares their output.
 
-An example is a ```sh block directly followed by a ```text block: what it must print. The daemon runs on a free port,
-which takes the place of 11211. The Rust examples are doctests of the core crate.
+An example is a ```sh block. If a ```text block follows it directly, that is its output. Commands in
+a ```console block are shown only. The rules for one document, from its top:
+
+- All examples run in one new directory, in their order.
+- A block of lines that start the daemon starts each line in turn. The last daemon keeps running and
+  answers the examples below it; before the first such block a daemon with default settings does.
+- Free ports take the place of 11211 and 11212, and loopback that of 0.0.0.0.
+
+Other tests run the other examples. The doctests of core/src/lib.rs run Rust, capi/tests/run.py runs
+C and docs/abi.md, and the tests of the packages run Python and JavaScript.
 """
 
 import re
+import select
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
+DAEMON = "target/release/memcached-rs"
+EXAMPLE = re.compile(r"^```sh\n(.*?)^```$(?:\s+^```text\n(.*?)^```$)?", re.S | re.M)
+START = re.compile(rf"(?:\w+=\S+ )*{re.escape(DAEMON)}\b")
+PATIENCE = 20
 
 
 def free_port() -> int:
@@ -21,39 +33,89 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    sys.exit("the daemon does not answer")
+class Document:
+    """One document under test: its directory, its ports and the daemon that runs."""
+
+    def __init__(self, path: Path, daemon: Path, place: Path) -> None:
+        self.path, self.program, self.place = path, daemon, place
+        self.ports = {"11211": str(free_port()), "11212": str(free_port())}
+        self.daemon: subprocess.Popen[str] | None = None
+        self.faults: list[str] = []
+        self.count = 0
+
+    def localise(self, text: str) -> str:
+        for port, free in self.ports.items():
+            text = text.replace(port, free)
+        return text.replace("0.0.0.0", "127.0.0.1").replace("/tmp/", f"{self.place}/")
+
+    def start(self, line: str) -> None:
+        """Starts the daemon of `line` in place of the one that runs."""
+        self.stop()
+        command = self.localise(line.partition("  #")[0].strip()).replace(DAEMON, f"exec {self.program}")
+        if not re.search(r" -[ps] ", line):
+            command += f" -p {self.ports['11211']}"
+        self.daemon = subprocess.Popen(
+            ["bash", "-c", command], cwd=self.place, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        said = ""
+        while " listens on " not in said:
+            ready, _, _ = select.select([self.daemon.stderr], [], [], PATIENCE)
+            said = self.daemon.stderr.readline() if ready and self.daemon.stderr else ""
+            if not said:
+                self.faults.append(f"does not start: {command}")
+                break
+
+    def stop(self) -> None:
+        if self.daemon:
+            self.daemon.terminate()
+            _, said = self.daemon.communicate(timeout=PATIENCE)
+            if self.daemon.returncode != 0:
+                self.faults.append(f"status {self.daemon.returncode} of {self.daemon.args}:\n{said}")
+            self.daemon = None
+
+    def run(self, script: str, expected: str | None) -> None:
+        if not self.daemon:
+            self.start(DAEMON)
+        done = subprocess.run(
+            ["bash", "-euc", self.localise(script)], capture_output=True, text=True, cwd=self.place, timeout=60
+        )
+        printed = done.stdout.replace("\r", "").strip()
+        if done.returncode != 0 or expected is not None and printed != self.localise(expected).strip():
+            self.faults.append(f"example:\n{script}expected:\n{expected}\ngot:\n{done.stdout}{done.stderr}")
+
+    def check(self) -> None:
+        for script, output in EXAMPLE.findall(self.path.read_text()):
+            self.count += 1
+            if START.match(script):
+                for line in script.splitlines():
+                    self.start(line)
+            else:
+                self.run(script, output or None)
+        self.stop()
 
 
 def main() -> None:
-    daemon = sys.argv[1]
-    section = re.search(r"^## The daemon$(.*?)^## ", (ROOT / "README.md").read_text(), re.S | re.M)
-    blocks = BLOCK.findall(section.group(1)) if section else []
-    pairs = zip(blocks, blocks[1:])
-    examples = [(script, printed) for (one, script), (two, printed) in pairs if (one, two) == ("sh", "text")]
-    if not examples:
-        sys.exit("README.md has no examples: the pattern is wrong, or the examples are gone")
-    port = free_port()
-    server = subprocess.Popen([daemon, "-l", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
-    failed = 0
-    try:
-        wait_for(port)
-        for script, expected in examples:
-            script = script.replace("11211", str(port))
-            done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
-            if done.returncode != 0 or done.stdout.strip() != expected.strip():
-                failed += 1
-                print(f"README example:\n{script}\nexpected:\n{expected}\ngot:\n{done.stdout}{done.stderr}")
-    finally:
-        server.terminate()
-        server.wait(10)
-    print(f"{len(examples) - failed} passed, {failed} failed")
+    program = Path(sys.argv[1]).resolve()
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    count = failed = 0
+    for path in paths:
+        if path.name == "abi.md":
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            document = Document(path, program, Path(place))
+            try:
+                document.check()
+            finally:
+                if document.daemon:
+                    document.daemon.kill()
+                    document.daemon.wait()
+        for fault in document.faults:
+            print(f"{path.relative_to(ROOT)}: {fault}")
+        count += document.count
+        failed += len(document.faults)
+    if count == 0:
+        sys.exit("README.md and docs/ have no examples: the pattern is wrong, or the examples are gone")
+    print(f"{count} examples, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
