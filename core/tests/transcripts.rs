@@ -4,13 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, fs};
 
 use memcache_compat::rng::Rng;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
@@ -365,7 +365,20 @@ fn over_unix(mut config: ServerConfig, path: &Path, protocol: Protocol) -> Remot
     Remote { server, socket, rng: Rng::new(2) }
 }
 
-fn files() -> Vec<std::path::PathBuf> {
+/// Returns the cases of all files with the file of each. If the environment has `CASE`, returns
+/// only those cases whose name contains it.
+fn selected() -> Vec<(PathBuf, Case)> {
+    let wanted = env::var("CASE").unwrap_or_default();
+    let mut found = Vec::new();
+    for file in files() {
+        let chosen = cases(&file).into_iter().filter(|case| case.name.contains(&wanted));
+        found.extend(chosen.map(|case| (file.clone(), case)));
+    }
+    assert!(!found.is_empty(), "no case has a name with {wanted:?} in it");
+    found
+}
+
+fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -385,15 +398,13 @@ fn is_whole(file: &Path) -> bool {
 #[test]
 fn a_session_answers_as_recorded_however_its_input_is_cut() {
     let mut faults = Vec::new();
-    for file in files() {
-        for case in cases(&file) {
-            for seed in 0..if is_whole(&file) { 1 } else { 20 } {
-                let mut wire = Direct::new(case.config.clone(), seed);
-                let cut = seed > 0;
-                if let Err(what) = converse(&case, &mut wire, cut) {
-                    faults.push(format!("{}: {}, seed {seed}: {what}", file.display(), case.name));
-                    break;
-                }
+    for (file, case) in selected() {
+        for seed in 0..if is_whole(&file) { 1 } else { 20 } {
+            let mut wire = Direct::new(case.config.clone(), seed);
+            let cut = seed > 0;
+            if let Err(what) = converse(&case, &mut wire, cut) {
+                faults.push(format!("{}: {}, seed {seed}: {what}", file.display(), case.name));
+                break;
             }
         }
     }
@@ -407,27 +418,22 @@ fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
     let own = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     fs::write(&pem, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
     let mut faults = Vec::new();
-    for file in files() {
+    for (file, case) in selected() {
         let cut = !is_whole(&file);
-        for case in cases(&file) {
-            let mut tcp = over_tcp(case.config.clone());
-            let protocol = if is_binary(&case.entries) { Protocol::Binary } else { Protocol::Ascii };
-            let mut unix = over_unix(case.config.clone(), &path, protocol);
-            let mut tls = over_tls(case.config.clone(), &pem);
-            let said = [
-                converse(&case, &mut tcp, cut),
-                converse(&case, &mut unix, cut),
-                converse(&case, &mut tls, cut),
-            ];
-            for (wire, said) in ["TCP", "Unix", "TLS"].iter().zip(said) {
-                if let Err(what) = said {
-                    faults.push(format!("{}: {} over {wire}: {what}", file.display(), case.name));
-                }
+        let mut tcp = over_tcp(case.config.clone());
+        let protocol = if is_binary(&case.entries) { Protocol::Binary } else { Protocol::Ascii };
+        let mut unix = over_unix(case.config.clone(), &path, protocol);
+        let mut tls = over_tls(case.config.clone(), &pem);
+        let said =
+            [converse(&case, &mut tcp, cut), converse(&case, &mut unix, cut), converse(&case, &mut tls, cut)];
+        for (wire, said) in ["TCP", "Unix", "TLS"].iter().zip(said) {
+            if let Err(what) = said {
+                faults.push(format!("{}: {} over {wire}: {what}", file.display(), case.name));
             }
-            tcp.server.stop(Stop::Now, Duration::ZERO).unwrap();
-            unix.server.stop(Stop::Now, Duration::ZERO).unwrap();
-            tls.server.stop(Stop::Now, Duration::ZERO).unwrap();
         }
+        tcp.server.stop(Stop::Now, Duration::ZERO).unwrap();
+        unix.server.stop(Stop::Now, Duration::ZERO).unwrap();
+        tls.server.stop(Stop::Now, Duration::ZERO).unwrap();
     }
     fs::remove_file(pem).unwrap();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -436,10 +442,8 @@ fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
 /// A cache of its own for what is not said on the wire.
 #[test]
 fn configurations_of_the_transcripts_are_valid() {
-    for file in files() {
-        for case in cases(&file) {
-            assert_eq!(case.config.validate(), Ok(()), "{}", case.name);
-        }
+    for (_, case) in selected() {
+        assert_eq!(case.config.validate(), Ok(()), "{}", case.name);
     }
     assert_eq!(CacheConfig::default().validate(), Ok(()));
 }
