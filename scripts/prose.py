@@ -81,11 +81,11 @@ QUESTION = re.compile(r"\?[\"')*_]*\s*$")
 COMMIT = re.compile(r"[a-z0-9][a-z0-9 ,/._-]*: \S")
 
 
-def find_words(text: str) -> Iterator[tuple[str, str]]:
-    """Yields (rule, message) for each word of `text` that the lists have.
+def find_words(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yields (offset, rule, message) for each word of `text` that the lists have.
 
     >>> list(find_words("Whoever waits is told."))[0]
-    ('words', "'Whoever': name the actor")
+    (0, 'words', "'Whoever': name the actor")
     >>> list(find_words("There is no item, and the value is no longer held."))
     []
     """
@@ -93,7 +93,7 @@ def find_words(text: str) -> Iterator[tuple[str, str]]:
         return
     for rule, pattern, advice in WORD_RULES:
         for match in pattern.finditer(text):
-            yield rule, f"'{match[0]}': {advice}"
+            yield match.start(), rule, f"'{match[0]}': {advice}"
 
 
 def find_clauses(text: str) -> Iterator[tuple[int, str, str]]:
@@ -234,12 +234,8 @@ def lint(lines: Iterator[Line], is_markdown: bool) -> Iterator[tuple[int, str, s
     def finish() -> Iterator[tuple[int, str, str]]:
         # Names and examples in backticks may go over the end of a line.
         prose = CODE.sub(lambda match: "`" + " " * (len(match[0]) - 2) + "`", text)
-        for offset, rule, message in find_clauses(prose):
+        for offset, rule, message in [*find_clauses(prose), *find_words(prose)]:
             yield numbers[bisect.bisect_right(starts, offset) - 1], rule, message
-        for index, start in enumerate(starts):
-            end = starts[index + 1] if index + 1 < len(starts) else len(prose)
-            for rule, message in find_words(prose[start:end]):
-                yield numbers[index], rule, message
 
     for number, line, width in lines:
         is_table = line.lstrip().startswith("|")
@@ -261,7 +257,7 @@ def lint(lines: Iterator[Line], is_markdown: bool) -> Iterator[tuple[int, str, s
             text, starts, numbers = "", [], []
         if is_table and not fenced and is_markdown:
             for cell in re.split(r"(?<!\\)\|", CODE.sub("``", TARGET.sub("]", line))):
-                for rule, message in find_words(cell):
+                for _, rule, message in find_words(cell):
                     yield number, rule, message
                 if RELATIVE.match(cell.strip()) and not QUESTION.search(cell):
                     yield number, "subject", f"'{excerpt(cell)}': begin with the noun"
