@@ -71,7 +71,7 @@ ANY_WORD = re.compile("|".join(rule.pattern for _, rule, _ in WORD_RULES), re.I)
 CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 TARGET = re.compile(r"\]\([^)]*\)|\]\[[^\]]*\]|<?https?://\S+")
 FENCE = re.compile(r"\s*(```|~~~)")
-ITEM = re.compile(r"\s*(?:[-*+]|\d+\.)\s+")
+ITEM = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
 END = re.compile(r"[.!?:;](?:[\"')*_\]]*)(?:\s+|$)")
 # Not the end of a sentence.
 SHORT = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|No|cf|al|[A-Z])\.|\.\.\.)$")

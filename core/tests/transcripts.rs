@@ -413,7 +413,7 @@ fn a_session_answers_as_recorded_however_its_input_is_cut() {
 
 #[test]
 fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
-    let path = std::env::temp_dir().join(format!("mcrs-transcripts-{}", std::process::id()));
+    let path = env::temp_dir().join(format!("mcrs-transcripts-{}", std::process::id()));
     let pem = path.with_extension("pem");
     let own = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     fs::write(&pem, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
