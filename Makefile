@@ -1,4 +1,4 @@
-# The verbs of this repository; `make help` lists them.
+# The verbs of this repository. `make help` lists them.
 
 MEMCACHED ?= /usr/bin/memcached
 PORT ?= 11211
@@ -6,21 +6,21 @@ PREFIX ?= /usr/local
 DAEMON := target/release/memcached-rs
 BENCH := target/release/bench
 LIBRARIES := target/release
-# Another version draws other files from the same results.
+# Pinned, because another version draws different files from the same results.
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
-# Beside what the Python package is measured.
+# The caches that `make bench-python` compares with.
 PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1.4.1 pymemcache==4.0.0
-# Beside what the Node package is measured.
+# The caches that `make bench-node` compares with.
 NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 
-# Where setup puts Node if it has to.
+# setup puts Node here if the system has none that is new enough.
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons test-node differential suite clients bench bench-quick bench-c bench-python bench-node policies plots lint doc install uninstall clean
 
-help: ## what can be made
+help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: build ## build the daemon and start it on 127.0.0.1:$(PORT)
@@ -35,45 +35,45 @@ capi: ## build libmemcache_rs, optimised
 header: ## write include/memcache_rs.h from capi/
 	WRITE_HEADER=1 cargo test --quiet --locked -p memcache-capi --test header
 
-setup: ## install what the tests need: Debian packages, Python clients in target/venv
+setup: ## install Debian packages, and clients in target/, for the tests
 	@bash scripts/setup.sh
 
-test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## everything: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
-lint: ## formatting and clippy
+lint: ## check formatting and run clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
 
-test-rust: ## the Rust tests
+test-rust: ## run the Rust tests
 	cargo test --workspace --locked
 
-test-capi: capi setup ## the C ABI: C and C++ programs, plain, under valgrind, with AddressSanitizer, by dlopen
+test-capi: capi setup ## test the C ABI: C and C++ programs, plain, under valgrind, with AddressSanitizer, by dlopen
 	python3 capi/tests/run.py $(LIBRARIES)
 
-miri: ## the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with miri)
+miri: ## run the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with Miri)
 	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-core --lib -- store::churn store::expiry store::policy
 
-loom: ## every order of steps in what is done without a lock
+loom: ## check models of the code without locks, in every order of steps
 	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-core --lib loom_tests
 
 TIME ?= 60
 TARGET ?= store
-fuzz: ## random input for one parser, a session or the store: make fuzz TARGET=session TIME=60
+fuzz: ## run one fuzz target: make fuzz TARGET=session TIME=60
 	@scripts/fuzz.sh run $(TARGET) $(TIME)
 
 FUZZ_TIME ?= 5
-fuzz-quick: ## every fuzz target for FUZZ_TIME seconds
+fuzz-quick: ## run every fuzz target for FUZZ_TIME seconds, 5 by default
 	@scripts/fuzz.sh quick $(FUZZ_TIME)
 
-test-servers: clients differential
+test-servers: clients differential ## run clients and differential
 
-clients: build setup ## real clients against the daemon
+clients: build setup ## run real clients against the daemon
 	python3 compat/clients/run.py $(DAEMON)
 
-differential: build setup ## the same random commands to the daemon and to Debian's memcached
+differential: build setup ## send the same random commands to the daemon and to Debian's memcached
 	cargo build --release --locked -p memcache-compat
 	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
@@ -81,43 +81,42 @@ differential: build setup ## the same random commands to the daemon and to Debia
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 
-# What README.md shows; its Rust examples are doctests.
-test-examples: build
+test-examples: build ## run the shell examples of README.md and docs/
 	python3 scripts/examples.py $(DAEMON)
 
-test-python: ## the Python package: wheel, style, types, stubs, tests
+test-python: ## build and test the Python package: wheel, style, types, stubs, tests
 	@bash scripts/python.sh
 
-test-pythons: test-python ## the Python package under other versions of CPython: make test-pythons PYTHONS="python3.10 python3.14t"
+test-pythons: test-python ## test the Python package under other versions of CPython: make test-pythons PYTHONS="python3.10 python3.14t"
 	@scripts/pythons.sh $(PYTHONS)
 
-test-node: setup ## the Node package: style, types, tests, what would be published
+test-node: setup ## build and test the Node package: style, types, tests, the packed form
 	@bash scripts/node.sh
 
-suite: build ## memcached's own tests: make suite CHECKOUT=/path/to/memcached
+suite: build ## run memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }
 	cargo build --release --locked -p memcache-compat
 	target/release/suite $(CHECKOUT) $(DAEMON)
 
-bench: build ## side by side with memcached, half an hour: make bench MEMCACHED=… [POGOCACHE=…] [DATA=dir with traces]
+bench: build ## measure side by side with memcached, half an hour: make bench MEMCACHED=… [POGOCACHE=…] [DATA=dir with traces]
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh full
 
-bench-quick: build ## the same in three minutes, of which nothing is kept
+bench-quick: build ## the same in three minutes; the results are not kept
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
 
-bench-c: capi ## a hot get through C, beside GHashTable and, with POGOCACHE_SOURCE=checkout, pogocache's embedded API
+bench-c: capi ## measure C calls beside GHashTable and, with POGOCACHE_SOURCE=checkout, pogocache's embedded API
 	POGOCACHE_SOURCE='$(POGOCACHE_SOURCE)' scripts/bench-c.sh $(LIBRARIES) | tee bench/results/c.jsonl
 
-bench-python: ## the Python package beside other caches; needs scripts/python.sh to have run
+bench-python: ## measure the Python package beside other caches; run scripts/python.sh first
 	cd python && ../target/venv-python/bin/maturin build --quiet --release --locked --out ../target/wheels-release
 	[ -x target/venv-bench/bin/python ] || python3 -m venv target/venv-bench
 	target/venv-bench/bin/pip install --quiet --disable-pip-version-check $(PYTHON_RIVALS)
 	target/venv-bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-release/*.whl
 	MEMCACHED='$(MEMCACHED)' target/venv-bench/bin/python bench/python.py bench/results/python.jsonl
 
-bench-node: ## the Node package beside other caches
+bench-node: ## measure the Node package beside other caches
 	node node/install.js release
 	npm install --prefix target/bench-node --no-save --no-audit --no-fund --loglevel=error $(NODE_RIVALS)
 	NODE_PATH=$(CURDIR)/target/bench-node/node_modules MEMCACHED='$(MEMCACHED)' node bench/node.js bench/results/node.jsonl
@@ -133,13 +132,13 @@ plots: ## draw bench/results into docs/plots
 		target/venv/bin/pip install --quiet --disable-pip-version-check matplotlib==$(MATPLOTLIB)
 	target/venv/bin/python scripts/plot.py bench/results docs/plots
 
-doc: ## the API documentation
+doc: ## build the API documentation of the crates
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 install: build capi ## install daemon, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
 
-uninstall: ## take them away again
+uninstall: ## remove the installed files
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh uninstall $(DAEMON) $(LIBRARIES)
 
 clean: ## remove everything that was built
