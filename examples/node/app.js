@@ -1,5 +1,5 @@
-// A shop whose carts are kept in a memcached until nobody has come for half an hour. When the memcached is out of order
-// there are no carts, but the shop is open, and nobody waits.
+// A shop that keeps its carts in a memcached, until a visitor has been away for half an hour. When
+// the memcached fails there are no carts, but the shop is open, and no visitor waits.
 //
 //     MEMCACHED=127.0.0.1:11211 node app.js
 
@@ -34,12 +34,12 @@ export function createApp(sessions) {
     const { session, params } = request;
     if (!FRUIT.includes(params.fruit)) return response.sendStatus(404);
     session.cart = [...(session.cart ?? []), params.fruit];
-    // Nothing is promised before it is kept.
+    // The answer waits until the cart is stored.
     session.save((error) => (error ? next(error) : response.status(201).json(session.cart)));
   });
 
   app.use((error, request, response, next) => {
-    // What could not be kept is not tried again.
+    // A session that could not be stored is not tried again.
     request.session = undefined;
     if (response.headersSent) return next(error);
     response.status(503).set('Retry-After', '10').json({ error: 'there are no carts at the moment' });

@@ -27,7 +27,7 @@ test('a cart is kept from visit to visit', async () => {
   await visitor.post('/cart/quinces').expect(201);
   await visitor.post('/cart/stones').expect(404);
   assert.deepEqual(await cart(), ['apples', 'quinces']);
-  // What is in the memcached, seen without a client.
+  // The items of the memcached, read without a client.
   const [[key, session]] = server.cache;
   assert.match(String(key), /^session:/);
   assert.deepEqual(JSON.parse(session).cart, ['apples', 'quinces']);
@@ -72,7 +72,7 @@ describe('a bad day', () => {
         await visitor.get('/').expect(200);
         await visitor.get('/cart').expect(503).expect('Retry-After', '10');
       }
-      // And afterwards all is as before.
+      // Afterwards the shop works as before.
       if (server.running) server.faults.clear();
       else await server.start();
       await visitor.post('/cart/apples').expect(201);

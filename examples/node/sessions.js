@@ -4,9 +4,9 @@ import { callbackify } from 'node:util';
 import session from 'express-session';
 import memjs from 'memjs';
 
-/** Seconds that a session lives which nobody uses. */
+/** Seconds that an unused session lives. */
 const KEPT = 30 * 60;
-/** Milliseconds after which a memcached that has not answered is out of order. */
+/** Milliseconds after which a memcached without an answer counts as failed. */
 const PATIENCE = 1000;
 
 export class MemcachedSessions extends session.Store {
@@ -31,7 +31,7 @@ export class MemcachedSessions extends session.Store {
   }
 }
 
-/** The client itself waits for ever when its connection ends before the answer. */
+/** Limits the wait: the client itself never stops waiting if its connection ends before the answer. */
 function inTime(asked) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -1,6 +1,6 @@
-"""A page that is slow to make, kept in a memcached, and a limit of visits, counted there.
+"""Serves a page that is slow to make. A memcached keeps the page, and counts visits to limit them.
 
-The page is also there when the memcached is not: then it is slow, and nobody is counted.
+The page is served without the memcached, too: then it is slow, and no visit is counted.
 
     MEMCACHED=127.0.0.1:11211 flask --app app run
 """
@@ -23,13 +23,13 @@ PER = 30
 
 
 class Pages:
-    """What the application keeps in memcached. A memcached that is out of order is one that has nothing."""
+    """Keeps pages and counts in memcached. A memcached that fails counts as empty."""
 
     def __init__(self, server: str | tuple[str, int]) -> None:
         self._client = PooledClient(server, connect_timeout=0.2, timeout=0.2, default_noreply=False)
 
     def get(self, key: str) -> bytes | None:
-        """The page that is kept there."""
+        """Returns the page, or None if it is not kept."""
         try:
             page: bytes | None = self._client.get(key)
         except (MemcacheError, OSError):
@@ -46,7 +46,7 @@ class Pages:
         self._client.close()
 
     def visits(self, visitor: str) -> int:
-        """How often somebody has come, with this visit, since the first one of half a minute."""
+        """Counts this visit, and returns the visits of the half minute that began with the first one."""
         key = f"visits:{visitor}"
         try:
             if self._client.add(key, b"1", PER):
@@ -57,12 +57,12 @@ class Pages:
 
 
 def report(year: int) -> bytes:
-    """What is slow."""
+    """Makes the page, slowly."""
     return f"<h1>{year}</h1><p>{sum(n * n for n in range(100_000))}</p>".encode()
 
 
 def create_app(server: str | tuple[str, int] | None = None, make: Callable[[int], bytes] = report) -> Flask:
-    """The application."""
+    """Makes the application."""
     app = Flask(__name__)
     pages = Pages(server or os.environ.get("MEMCACHED", "127.0.0.1:11211"))
     app.extensions["pages"] = pages

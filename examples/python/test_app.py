@@ -37,7 +37,7 @@ def test_a_report_is_made_once(client: FlaskClient, made: list[int], memcache: S
     assert first.data == second.data == b"report of 1815"
     assert [reply.headers["X-Cache"] for reply in (first, second)] == ["miss", "hit"]
     assert made == [1815]
-    # What is in the memcached, seen without a client.
+    # The items of the memcached, read without a client.
     assert memcache.cache["report:1815"] == b"report of 1815"
 
 
@@ -79,12 +79,12 @@ def test_a_bad_day(client: FlaskClient, made: list[int], memcache: Server, how: 
         memcache.faults.delay(0.5)
     else:
         memcache.stop()
-    # Nobody is turned away for that.
+    # Every visitor still gets the page.
     for _ in range(2):
         reply = client.get("/report/1815")
         assert (reply.status_code, reply.data) == (200, b"report of 1815")
     assert len(made) == 3
-    # And afterwards all is as before.
+    # Afterwards the application works as before.
     memcache.faults.clear() if memcache.running else memcache.start()
     client.get("/report/1815")
     assert client.get("/report/1815").headers["X-Cache"] == "hit"
