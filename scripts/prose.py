@@ -8,6 +8,7 @@ The rules are those that a machine can check without many false alarms:
     glossary  a private word where the glossary has the term of the field
     length    a clause of more than 25 words; clauses end at . ! ? : ;
     width     a line of more than 100 columns; tables, links and code blocks are exempt
+    link      a relative link of Markdown that leads to no file or to no heading
     commit    a subject without a scope, in more than 60 characters, or with a full stop
 
 Code blocks and text in backticks are skipped. That is the only exemption: it is for quoted texts
@@ -70,6 +71,7 @@ ANY_WORD = re.compile("|".join(rule.pattern for _, rule, _ in WORD_RULES), re.I)
 
 CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 TARGET = re.compile(r"\]\([^)]*\)|\]\[[^\]]*\]|<?https?://\S+")
+LINK = re.compile(r"\]\((?!\w+:)([^)\s]+)\)")
 FENCE = re.compile(r"\s*(```|~~~)")
 ITEM = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
 END = re.compile(r"[.!?:;](?:[\"')*_\]]*)(?:\s+|$)")
@@ -265,6 +267,29 @@ def lint(lines: Iterator[Line], is_markdown: bool) -> Iterator[tuple[int, str, s
         yield from finish()
 
 
+def headings(path: Path) -> set[str]:
+    """Returns the anchors that GitHub makes of the headings of a document."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.S | re.M)
+    names = re.findall(r"^#+ +(.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", name.lower()).strip().replace(" ", "-") for name in names}
+
+
+def lint_links(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
+    """Yields (line, rule, message) for the relative links of a document that lead nowhere."""
+    # Code is blanked, so that positions stay.
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", lambda code: re.sub(r"[^\n]", " ", code[0]), text, flags=re.S | re.M)
+    for match in LINK.finditer(prose):
+        target, _, anchor = match[1].partition("#")
+        file = path.parent / target if target else path
+        if not file.exists():
+            problem = "there is no such file"
+        elif anchor and file.suffix == ".md" and anchor not in headings(file):
+            problem = "there is no such heading"
+        else:
+            continue
+        yield prose.count("\n", 0, match.start()) + 1, "link", f"{problem}: {match[1]}"
+
+
 def git(*arguments: str) -> list[str]:
     done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
@@ -295,7 +320,10 @@ def main() -> int:
     found = 0
     for path in paths:
         text = (ROOT / path).read_text()
-        for number, rule, message in lint(reader_of(path)(text), path.endswith(".md")):
+        problems = list(lint(reader_of(path)(text), path.endswith(".md")))
+        if path.endswith(".md"):
+            problems += lint_links(ROOT / path, text)
+        for number, rule, message in sorted(problems):
             print(f"{path}:{number}: {rule}: {message}")
             found += 1
     for commit, message in lint_commits(options.since) if options.since else ():
