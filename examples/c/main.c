@@ -1,8 +1,7 @@
 /* A program with a cache inside, which another process reads and writes over a Unix socket.
  *
- * The parent serves its cache on the socket, and keeps a page in it that is expensive to make. The
- * child is any client: here it writes memcached's text protocol by hand. Then the parent reads, in
- * place, the value that the child has written. */
+ * The parent serves its cache on the socket and keeps a page in it that is dear to make. The child is any client: here
+ * it speaks memcached's text protocol by hand. Then the parent reads what the child wrote, in place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +66,7 @@ int main(int count, char **words) {
     mcrs_config_free(config);
     need(mcrs_server_cache(server, &cache), "cache");
 
-    /* Requested a hundred times, made once. */
+    /* Asked for a hundred times, made once. */
     for (int n = 0; n < 100; n++) {
         item = dogpile_get(cache, "page", 300, 30, make_page);
         if (!item) {
@@ -88,8 +87,7 @@ int main(int count, char **words) {
         return 1;
     }
 
-    /* Reads the client's value without a copy. The handle keeps the bytes in place, even after the
-       key is deleted. */
+    /* What the client wrote, without a copy: the handle keeps it where it is, even when the key goes. */
     need(mcrs_get_item(cache, "answer", 6, &item), "answer");
     need(mcrs_delete(cache, "answer", 6), "delete");
     need(mcrs_item_value(item, &value), "value");
