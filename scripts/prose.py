@@ -50,7 +50,6 @@ WORDS = {
 }
 GLOSSARY = {
     r"latch(?:es)?": "seqlock",
-    r"disturbed": "read conflict",
     r"tall(?:y|ies)": "counters",
     r"desk": "AdminContext",
     r"census": "connection limit",
@@ -73,7 +72,8 @@ CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 TARGET = re.compile(r"\]\([^)]*\)|\]\[[^\]]*\]|<?https?://\S+")
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]+)\)")
 FENCE = re.compile(r"\s*(```|~~~)")
-ITEM = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
+# The mark of a list, or the term of a definition: a word or two, and at least three spaces.
+ITEM = re.compile(r"^\s*(?:(?:[-*+]|\d+\.)\s+|\S+(?: \S+)? {3,}(?=\S))")
 END = re.compile(r"[.!?:;](?:[\"')*_\]]*)(?:\s+|$)")
 # Not the end of a sentence.
 SHORT = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|No|cf|al|[A-Z])\.|\.\.\.)$")
