@@ -8,8 +8,8 @@ a ```console block are shown only. The rules for one document, from its top:
   answers the examples below it; before the first such block a daemon with default settings does.
 - Free ports take the place of 11211 and 11212, and loopback that of 0.0.0.0.
 
-Other tests run the other examples. The doctests of core/src/lib.rs run Rust, capi/tests/run.py runs
-C and docs/abi.md, and the tests of the packages run Python and JavaScript.
+Other tests run the other examples. The doctests of core/src/lib.rs run Rust. capi/tests/run.py runs
+C and docs/abi.md. The tests of the packages run Python and JavaScript.
 """
 
 import re

@@ -4,7 +4,7 @@
 The rules are those that a machine can check without many false alarms:
 
     words     words and phrases that hide the actor or have a plainer form
-    subject   a sentence that begins with a relative clause ("What is large is pinned")
+    subject   a sentence that begins with a relative clause
     glossary  a private word where the glossary has the term of the field
     length    a clause of more than 25 words; clauses end at . ! ? : ;
     width     a line of more than 100 columns; tables, links and code blocks are exempt
@@ -135,7 +135,7 @@ def markdown(text: str) -> Iterator[Line]:
 
 
 def slashes(text: str) -> Iterator[Line]:
-    """The comments of Rust, C, JavaScript and TypeScript. Comments behind code count, strings do not."""
+    """The comments of Rust, C, JavaScript and TypeScript, also behind code, without strings."""
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
@@ -190,12 +190,14 @@ def python(text: str) -> Iterator[Line]:
                 number = token.start[0]
                 found[number] = token.string.lstrip("#:").strip(), len(lines[number - 1])
     last = 0
+    example = False
     for number in sorted(found):
-        # Examples of doctest are code.
         body, width = found[number]
-        if number != last + 1 or body.startswith((">>>", "...")):
+        # An example of doctest, with its output, ends at a blank line.
+        example = body.startswith(">>>") or example and bool(body) and number == last + 1
+        if number != last + 1 or example:
             yield number, "", 0
-        if not body.startswith((">>>", "...")):
+        if not example:
             yield number, body, width
         last = number
 
