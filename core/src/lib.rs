@@ -133,6 +133,18 @@ pub mod internal {
     }
 }
 
+const _: fn() = || {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Cache>();
+    is_send_and_sync::<Server>();
+    is_send_and_sync::<Clock>();
+    is_send_and_sync::<Faults>();
+    is_send_and_sync::<PinnedValue>();
+    is_send_and_sync::<CacheConfig>();
+    is_send_and_sync::<ServerConfig>();
+    is_send_and_sync::<StartError>();
+};
+
 /// The examples of the documents, which must compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
