@@ -121,8 +121,7 @@ pub fn run(arguments: &Instructions) -> Result<()> {
         }
         return Ok(());
     }
-    let Some(&(_, protocol, many, request)) =
-        SESSIONS.iter().find(|(name, ..)| *name == arguments.operation)
+    let Some(&(_, protocol, many, request)) = SESSIONS.iter().find(|(name, ..)| *name == arguments.operation)
     else {
         return Err(Error::Malformed(format!("no operation is named {:?}", arguments.operation)));
     };

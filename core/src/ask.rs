@@ -1,55 +1,55 @@
-//! What a cache is asked and what it answers: the words of [`crate::cache`],
-//! which re-exports them. Plain data and its defaults, no behaviour.
+//! Requests to a cache and its answers. [`crate::cache`] re-exports them. Plain data with defaults,
+//! no behaviour.
 
 use crate::store::Reservation;
 
-/// How a store treats what is there.
+/// How a store treats an item that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Store in any case.
+    /// Store unconditionally.
     Set,
-    /// Store if there is nothing.
+    /// Store if there is no item.
     Add,
-    /// Store if there is something.
+    /// Store if there is an item.
     Replace,
-    /// Put the value behind the one that is there.
+    /// Append to the value that is there.
     Append,
-    /// Put the value before the one that is there.
+    /// Prepend to the value that is there.
     Prepend,
-    /// Store if the CAS is the one given.
+    /// Store if the item's CAS equals the one given.
     Cas,
 }
 
-/// A store to be done.
+/// A store: key, condition and metadata. The value is passed beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreRequest<'a> {
     /// The key, 1 to 250 bytes.
     pub key: &'a [u8],
-    /// What to do about an existing item.
+    /// The condition, and how the value is combined.
     pub mode: Mode,
-    /// For append and prepend: store if there is nothing to add to.
+    /// For append and prepend: store the value alone if there is no item.
     pub vivify: bool,
     /// Client flags.
     pub flags: u32,
     /// Second of the clock at which the item expires, from [`crate::clock::Clock::expiry`].
     pub expiry: u32,
-    /// CAS that an existing item must have; 0: any.
+    /// CAS that an existing item must have; 0 accepts any.
     pub compare: u64,
-    /// CAS of the new item; `None`: the next one.
+    /// CAS of the new item, or `None` for the next one.
     pub cas: Option<u64>,
     /// With [`Mode::Cas`]: store even if the item is newer than `compare`, but
     /// mark the result stale.
     pub allow_stale: bool,
-    /// Remember that the key came in base64.
+    /// Marks the item's key as one that was sent in base64.
     pub key_binary: bool,
-    /// When there is no room: remove what is there, which is out of date now.
+    /// If there is no memory: remove the old item, which is out of date now.
     pub purge_on_failure: bool,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
 }
 
 impl<'a> StoreRequest<'a> {
-    /// A plain set of `key`, for ever, by this process.
+    /// A plain set of `key` without expiry, by this process.
     pub fn new(key: &'a [u8]) -> Self {
         Self {
             key,
@@ -67,25 +67,25 @@ impl<'a> StoreRequest<'a> {
     }
 }
 
-/// What became of a store.
+/// The outcome of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is stored.
+    /// The value is stored.
     Stored,
-    /// The mode's condition does not hold.
+    /// The mode's condition was not met.
     NotStored,
-    /// The CAS is another.
+    /// The item's CAS differs from the one given.
     Exists,
-    /// There is nothing to compare with.
+    /// There is no item to compare with.
     NotFound,
 }
 
-/// A [`Stored`] with what meta commands report of it.
+/// The outcome of a store, with the fields that meta commands report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreReply {
-    /// What became of it.
+    /// The outcome.
     pub stored: Stored,
-    /// CAS of the stored item, else 0.
+    /// CAS of the stored item, or 0 if nothing was stored.
     pub cas: u64,
     /// Bytes of the resulting value.
     pub length: usize,
@@ -94,13 +94,13 @@ pub struct StoreReply {
 /// The value of a store.
 #[derive(Debug)]
 pub enum StoreValue<'a> {
-    /// Bytes that are there.
+    /// Bytes in memory.
     Bytes(&'a [u8]),
-    /// Bytes that were read into item memory already.
+    /// Bytes that were read into the item's memory already.
     Reservation(Reservation),
 }
 
-/// A number after [`crate::cache::Cache::add_delta`].
+/// The result of [`crate::cache::Cache::add_delta`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
     /// The new value.
@@ -111,18 +111,18 @@ pub struct Number {
     pub expiry: u32,
     /// Second at which it expired before, 0 never.
     pub old_expiry: u32,
-    /// The item was made by this request.
+    /// This request created the item.
     pub created: bool,
 }
 
-/// What [`crate::cache::Cache::add_delta`] is asked.
+/// An incr or decr, for [`crate::cache::Cache::add_delta`].
 #[derive(Clone, Copy, Debug)]
 pub struct DeltaRequest<'a> {
     /// The key.
     pub key: &'a [u8],
     /// Add or subtract.
     pub increment: bool,
-    /// How much.
+    /// The amount.
     pub delta: u64,
     /// CAS that the item must have; 0: any.
     pub compare: u64,
@@ -130,7 +130,7 @@ pub struct DeltaRequest<'a> {
     pub cas: Option<u64>,
     /// New expiry of the item.
     pub expiry: Option<u32>,
-    /// If there is no item: make one with this value and expiry.
+    /// If there is no item: creates one with this value and expiry.
     pub vivify: Option<(u64, u32)>,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
@@ -143,7 +143,7 @@ impl<'a> DeltaRequest<'a> {
     }
 }
 
-/// What [`crate::cache::Cache::meta_get`] is asked.
+/// A meta get, for [`crate::cache::Cache::meta_get`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaGet {
     /// Count the fetch as a use.
@@ -152,34 +152,35 @@ pub struct MetaGet {
     pub update_late: bool,
     /// New expiry.
     pub expiry: Option<u32>,
-    /// Win if the item expires before this second (from [`crate::clock::Clock::expiry`]).
+    /// Win the right to recache if the item expires before this second (from
+    /// [`crate::clock::Clock::expiry`]).
     pub recache: Option<u32>,
     /// Whether `recache` looks at the new expiry.
     pub recache_late: bool,
-    /// On a miss: make an empty item with this expiry, and win.
+    /// On a miss: creates an empty item with this expiry, and wins.
     pub vivify: Option<u32>,
     /// CAS of an item made by `vivify`.
     pub cas: Option<u64>,
-    /// The answer will be an error all the same: nobody wins, nothing is counted.
+    /// The reply will be an error in any case: no client wins and nothing is counted.
     pub refused: bool,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
 }
 
 impl MetaGet {
-    /// Whether it changes nothing but counts and uses.
+    /// Returns whether the request changes nothing but counters and access state.
     #[inline]
     pub(crate) fn only_reads(&self) -> bool {
         !self.refused && self.expiry.is_none() && self.recache.is_none() && self.vivify.is_none()
     }
 }
 
-/// What a meta get found beside the item.
+/// The recache state that a meta get reports beside the item.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaState {
-    /// This client is to recache the item.
+    /// This client won: it should recache the item.
     pub win: bool,
-    /// Another client was told to before.
+    /// Another client won before.
     pub sent: bool,
     /// The item is stale.
     pub stale: bool,
@@ -189,32 +190,32 @@ pub struct MetaState {
     pub old_expiry: u32,
 }
 
-/// What [`crate::cache::Cache::meta_delete`] is asked.
+/// A meta delete, for [`crate::cache::Cache::meta_delete`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaDelete {
     /// CAS that the item must have.
     pub compare: Option<u64>,
-    /// CAS of what is left.
+    /// CAS of the item that is kept.
     pub cas: Option<u64>,
-    /// Keep the item but mark it stale.
+    /// Marks the item stale in place of removing it.
     pub stale: bool,
-    /// Drop the value, keep the item, with these client flags.
+    /// Keeps the item without its value, with these client flags.
     pub drop_value: Option<u32>,
-    /// New expiry, where something is kept.
+    /// New expiry of an item that is kept.
     pub expiry: Option<u32>,
     /// File descriptor of the client, shown to watchers; 0 in process.
     pub client: i32,
 }
 
-/// What became of a delete.
+/// The outcome of a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// Deleted, or marked.
+    /// The item is deleted, or marked stale.
     Deleted,
-    /// There was nothing.
+    /// There was no item.
     NotFound,
     /// The CAS is another.
     Exists,
-    /// No memory for what was to be kept.
+    /// There is no memory for the item that should be kept.
     NoMemory,
 }

@@ -1,11 +1,15 @@
-//! Who may use a server: the names and passwords, and how they are compared.
+//! Authentication: the users of a server, their passwords, and how these are compared.
 //!
-//! Two kinds of files are read, both of lines `user:password`. With SASL
-//! (`MEMCACHED_SASL_PWDB`) a password ends at the next colon or at the line's
-//! end, and an attempt that finds the file changed reads it again; a user may be
-//! `name@realm`, where the realm of a client that names none is this machine.
-//! With text authentication (`-Y`) it ends at the line's end, and the file is
-//! read at start and by [`Users::reload`]. A session asks [`Users::admits`] and nothing else.
+//! Files have lines `user:password`.
+//!
+//! With SASL (`MEMCACHED_SASL_PWDB`) a password ends at the next colon or at the line's end. An
+//! attempt reads the file again if it has changed. A user may be `name@realm`; the realm of a
+//! client that names none is this machine.
+//!
+//! With text authentication (`-Y`) a password ends at the line's end. The file is read at start and
+//! by [`Users::reload`].
+//!
+//! A session calls [`Users::admits`] and nothing else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,22 +26,22 @@ const FILE_MAX: u64 = 1024 * 1024;
 /// Most bytes of a name and its password together (memcached's rule for SASL).
 const SASL_ENTRY_MAX: usize = 252;
 
-/// How clients prove who they are.
+/// How clients authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
-    /// SASL PLAIN, in the binary protocol; the text protocols are refused (`-S`).
+    /// SASL PLAIN, in the binary protocol. The text protocols are refused (`-S`).
     Sasl,
-    /// A `set` whose value is name and password, in the text protocols; the
-    /// binary protocol is refused (`-Y`).
+    /// A `set` whose value is a name and a password, in the text protocols. The binary protocol is
+    /// refused (`-Y`).
     Text,
 }
 
-/// Where names and passwords come from.
+/// The source of names and passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Passwords {
     /// A file of lines `user:password`.
     File(PathBuf),
-    /// These pairs.
+    /// Pairs of name and password.
     List(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
@@ -51,12 +55,12 @@ impl std::fmt::Debug for Passwords {
     }
 }
 
-/// Authentication as it is configured.
+/// Settings of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfig {
     /// How clients prove who they are.
     pub method: AuthMethod,
-    /// What they must know.
+    /// The names and passwords.
     pub passwords: Passwords,
 }
 
@@ -64,9 +68,9 @@ pub struct AuthConfig {
 #[derive(Debug)]
 pub struct Users {
     config: AuthConfig,
-    /// Lines `user:password`. Attempts share them, and hold no lock while they compare.
+    /// Entries `user:password`. Attempts share them and hold no lock while they compare.
     entries: Mutex<Arc<Vec<Vec<u8>>>>,
-    /// The state of the file that was read last, or tried. Held while it is read.
+    /// The version of the file that was read or tried last. Locked during a read.
     read: Mutex<Option<Version>>,
     /// The name of this machine.
     host: String,
@@ -75,11 +79,9 @@ pub struct Users {
 impl Users {
     /// Reads the passwords.
     ///
-    /// # Errors
-    /// A file that cannot be read, or for text authentication a line of it that
-    /// has no colon.
+    /// # Errors The file cannot be read. For text authentication, also: a line has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
-        // Before the file is read: a change in between is seen at the next look.
+        // Taken before the file is read: the next attempt notices a change in between.
         let version = match &config.passwords {
             Passwords::File(path) => Version::of(path),
             Passwords::List(_) => None,
@@ -103,7 +105,7 @@ impl Users {
         self.config.method
     }
 
-    /// The file that was read, if it is one.
+    /// Returns the file of passwords, if there is one.
     pub fn file(&self) -> Option<&Path> {
         match &self.config.passwords {
             Passwords::File(path) => Some(path),
@@ -111,10 +113,9 @@ impl Users {
         }
     }
 
-    /// Reads the file again; what was read before stays if that fails.
+    /// Reads the file again. If that fails, the entries from before stay.
     ///
-    /// # Errors
-    /// As [`Users::new`], in one line.
+    /// # Errors As [`Users::new`], as one line of text.
     pub fn reload(&self) -> Result<(), String> {
         match self.file() {
             Some(path) => self.read_again(&mut self.read.lock(), path, Version::of(path)),
@@ -134,8 +135,8 @@ impl Users {
         Ok(())
     }
 
-    /// The entries, after a look whether the file has changed. Without a file there are
-    /// none, as in memcached, which reads it for each attempt.
+    /// Returns the entries, read again if the file has changed. Without a file there are none, as
+    /// in memcached, which reads it for each attempt.
     fn current(&self, path: &Path) -> Arc<Vec<Vec<u8>>> {
         let version = Version::of(path);
         let mut last = self.read.lock();
@@ -145,8 +146,8 @@ impl Users {
         Arc::clone(&self.entries.lock())
     }
 
-    /// Whether there is such a user with such a password. Takes the same time
-    /// whatever part of them is wrong, lengths apart.
+    /// Returns whether there is a user with this name and password. The time taken depends on their
+    /// lengths only, not on which part is wrong.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
         if self.config.method == AuthMethod::Text {
             let entries = Arc::clone(&self.entries.lock());
@@ -155,8 +156,8 @@ impl Users {
         if user.len() + password.len() > SASL_ENTRY_MAX {
             return false;
         }
-        // Cyrus SASL gives a name without a realm that of this machine, and so do
-        // files that were made for it.
+        // Cyrus SASL adds this machine as the realm to a name without one, and so do files made for
+        // it.
         let full = [user, b"@", self.host.as_bytes()].concat();
         let is_bare = !user.contains(&b'@');
         let named = |entry: &[u8]| {
@@ -171,12 +172,12 @@ impl Users {
     }
 }
 
-/// Whether one of `entries` matches; all are looked at.
+/// Returns whether one of `entries` matches. Compares all of them.
 fn any(entries: &[Vec<u8>], mut matches: impl FnMut(&[u8]) -> Choice) -> bool {
     entries.iter().fold(Choice::from(0), |found, entry| found | matches(entry)).into()
 }
 
-/// The name of this machine; empty if it has none.
+/// Returns the name of this machine, or an empty string.
 fn host_name() -> String {
     let mut name = [0u8; 256];
     #[expect(unsafe_code, reason = "a system call that fills a buffer")]
@@ -191,8 +192,7 @@ fn host_name() -> String {
     }
 }
 
-/// Whether `entry` is `user:password`; with `colons` something more may follow
-/// behind a further colon.
+/// Returns whether `entry` is `user:password`. With `colons`, more may follow after another colon.
 fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
     let length = user.len() + 1 + password.len();
     let ends = match entry.get(length) {
@@ -207,8 +207,8 @@ fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
     name.ct_eq(user) & rest.ct_eq(password)
 }
 
-/// The entries of a file. A line ends at `\n`, `\r` or a NUL. What is no entry
-/// is passed over with SASL, as in memcached, and an error otherwise.
+/// Reads the entries of a file. A line ends at `\n`, `\r` or a NUL. With SASL a malformed line is
+/// skipped, as in memcached; otherwise it is an error.
 fn read(path: &Path, method: AuthMethod) -> Result<Vec<Vec<u8>>, String> {
     let bytes = file::read(path, FILE_MAX)
         .map_err(|why| format!("Could not open authfile [{}] for reading, error {why}", path.display()))?;

@@ -1,4 +1,4 @@
-//! The lines that watchers see of what commands do, in memcached's words.
+//! The lines that watchers receive about commands, in memcached's words.
 
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ pub fn stored(hub: &WatchHub, request: &StoreRequest<'_>, reply: &StoreReply, cl
     store_line(hub, request, status, ttl, class, reply.length);
 }
 
-/// A store was refused for want of room.
+/// A store was refused because there is no memory.
 pub fn refused(hub: &WatchHub, request: &StoreRequest<'_>, error: AllocError) {
     if !hub.wants(kind::MUTATIONS) {
         return;

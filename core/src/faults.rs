@@ -1,5 +1,5 @@
-//! The only source of injected faults: rules that tests set, and one question
-//! that each command asks. Without rules the question is one relaxed load.
+//! Injected faults: rules that tests set, and a check that each command makes. Without rules the
+//! check is one relaxed load.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,50 +8,50 @@ use ahash::RandomState;
 
 use crate::sync::Mutex;
 
-/// What goes wrong.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The command waits first.
+    /// The command waits this long, then is carried out.
     Delay(Duration),
-    /// The connection is closed instead.
+    /// The connection is closed, and the command is not carried out.
     Drop,
-    /// The command answers `SERVER_ERROR` with this text and does nothing.
+    /// The command is answered with `SERVER_ERROR` and this text, and is not carried out.
     Error(String),
-    /// A read finds nothing.
+    /// A read finds no item.
     Miss,
-    /// The command is carried out, and of its reply only so many bytes are sent,
-    /// in a multiget counted from where the reply to the key begins; then the
-    /// connection is closed.
+    /// The command is carried out, but its reply ends after this many bytes, and the connection is
+    /// closed. In a get of several keys, the bytes count from the beginning of the reply to the
+    /// key.
     Truncate(usize),
 }
 
-/// When something goes wrong. All conditions given must hold.
+/// A fault and its conditions. All conditions must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultRule {
     /// What goes wrong.
     pub fault: Fault,
-    /// Only this command, by its name on the wire (`get`, `set`, `mg` ...).
+    /// Only this command, by its name in the protocol: `get`, `set`, `mg`, and so on.
     pub command: Option<String>,
-    /// Only keys that match: `*` stands for any bytes.
+    /// Only keys that match this pattern, in which `*` stands for any bytes.
     pub key: Option<Vec<u8>>,
-    /// At most this many times.
+    /// At most this many times; `None` is without limit.
     pub times: Option<u64>,
     /// With this probability, 0 to 1.
     pub probability: f64,
 }
 
 impl FaultRule {
-    /// A rule that always holds.
+    /// A rule without conditions.
     pub fn new(fault: Fault) -> Self {
         Self { fault, command: None, key: None, times: None, probability: 1.0 }
     }
 }
 
-/// Names a rule, to take it away.
+/// Identifies a rule, to remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultRuleId(pub u64);
 
-/// The rules of a cache.
+/// The fault rules of a cache. Earlier rules go first.
 #[derive(Default)]
 pub struct Faults {
     armed: AtomicBool,
@@ -69,13 +69,13 @@ struct Rules {
 }
 
 impl Faults {
-    /// Whether there are rules.
+    /// Returns whether there are rules.
     #[inline]
     pub fn armed(&self) -> bool {
         self.armed.load(Relaxed)
     }
 
-    /// Adds a rule; earlier ones go first.
+    /// Adds a rule after those that are there.
     pub fn add(&self, rule: FaultRule) -> FaultRuleId {
         let mut rules = self.rules.lock();
         rules.next += 1;
@@ -85,7 +85,7 @@ impl Faults {
         id
     }
 
-    /// Takes a rule away. `None`: it is not there. Else how often it applied.
+    /// Removes a rule. Returns how often it applied, or `None` if there is no such rule.
     pub fn remove(&self, id: FaultRuleId) -> Option<u64> {
         let mut rules = self.rules.lock();
         let at = rules.list.iter().position(|(other, ..)| *other == id)?;
@@ -94,13 +94,13 @@ impl Faults {
         Some(applied)
     }
 
-    /// Takes all rules away.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.rules.lock().list.clear();
         self.armed.store(false, Relaxed);
     }
 
-    /// The fault that `command` meets with `key`, if any.
+    /// Returns the fault that `command` meets with `key`, if any, and counts it.
     pub fn check(&self, command: &str, key: &[u8]) -> Option<Fault> {
         let mut rules = self.rules.lock();
         let Rules { list, random, rolls, .. } = &mut *rules;
@@ -125,7 +125,7 @@ impl Faults {
     }
 }
 
-/// Whether `key` matches `pattern`, in which `*` stands for any bytes.
+/// Returns whether `key` matches `pattern`, in which `*` stands for any bytes.
 fn matches(pattern: &[u8], key: &[u8]) -> bool {
     let (mut p, mut k) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,6 +1,5 @@
-//! What a program that embeds a server is told: lines of the log, commands of
-//! clients, and that the server has ended. Without hooks the log goes to
-//! standard error.
+//! Callbacks for a program that embeds a server: lines of the log, commands of clients, and the end
+//! of the server. Without hooks the log goes to standard error.
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,34 +7,30 @@ use std::sync::Arc;
 
 use crate::stderr;
 
-/// Takes a line of the log, without its end, and the verbosity it belongs to.
+/// Receives a line of the log, without its end, and its verbosity.
 pub type Log = dyn Fn(u8, &str) + Send + Sync;
 
-/// Takes a command that a client sent: the client's descriptor, and the command
-/// on one line.
+/// Receives a command of a client: the client's descriptor, and the command on one line.
 ///
-/// A command of the text protocols is its line, without the end and the value.
-/// One of the binary protocol begins with the word `binary` and is written as
-/// its text form would be: `binary set key 0 60 5`. A command of more than
-/// 2,048 bytes is cut, and ends with `…` then. Passwords are never part of it.
+/// A command of the text protocols is its line, without the end and the value. A command of the
+/// binary protocol begins with the word `binary` and is written in text form: `binary set key 0 60
+/// 5`. A command of more than 2,048 bytes is cut and ends with `…`. Passwords are left out.
 pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
 
-/// Functions that a server calls, on its own threads.
+/// Callbacks that a server runs on its own threads.
 ///
-/// They must not stop the server and wait for it: they would wait for
-/// themselves. [`crate::context::ServerState::request_stop`] is allowed.
+/// A callback must not stop the server and wait for it: it would wait for itself.
+/// [`crate::context::ServerState::request_stop`] is allowed.
 #[derive(Clone, Default)]
 pub struct Hooks {
-    /// Takes the log in place of standard error, lines of a server that has not
-    /// started yet included: those come from the thread that starts it.
+    /// Receives the log in place of standard error. Lines that are logged before the server has
+    /// started come from the thread that starts it.
     pub log: Option<Arc<Log>>,
-    /// Runs before each command of a client is carried out or refused, whatever
-    /// its protocol and the verbosity: once for each command, also if a fault
-    /// delays it.
+    /// Runs once before each command of a client is carried out or refused, in every protocol and
+    /// at every verbosity.
     pub command: Option<Arc<OnCommand>>,
-    /// Runs once, on the last thread of a server that had started, when it
-    /// holds no connection and no listener any more, and before
-    /// [`crate::server::Server::wait`] returns.
+    /// Runs once, on the last thread of a server that has started. By then all its connections and
+    /// listeners are closed. [`crate::server::Server::wait`] returns afterwards.
     pub stopped: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 

@@ -1,7 +1,7 @@
-//! What a program in this process calls: keys and values in, values out.
+//! The methods of `Cache` for a program in this process: keys and values in, values out.
 //!
-//! These are the short forms of the operations in `cache`, which also know
-//! client flags, CAS, and who asks.
+//! They are the short forms of the operations in `cache`, which also take client flags, a CAS and
+//! the client's descriptor.
 
 use std::time::Duration;
 
@@ -10,37 +10,36 @@ use crate::config::KEY_MAX;
 use crate::error::{DeltaError, StoreError};
 use crate::store::{AccessBatch, EntryRef, Header, Item, LookupHint, ReadConflict, TimeSnapshot, bit};
 
-/// Keys of a group of [`Cache::get_many`]. What is asked for of a group is asked
-/// for at once: the processor finds several addresses at a time, if it has nothing
-/// to do in between.
+/// Keys of a group of [`Cache::get_many`]. The lines of a group are prefetched together: the
+/// processor resolves several addresses at a time if it has nothing to do in between.
 const AHEAD: usize = 16;
 
-/// What there is to know of an item beside its value.
+/// The metadata of an item: everything but its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItemInfo {
     /// Client flags.
     pub flags: u32,
-    /// CAS; 0 if the cache keeps none.
+    /// The CAS, or 0 if the cache keeps none.
     pub cas: u64,
-    /// Seconds until it expires; `None`: never.
+    /// Seconds until the item expires, or `None` if it never does.
     pub ttl: Option<u32>,
-    /// Seconds since it was last used.
+    /// Seconds since the item was last used.
     pub idle: u32,
     /// Bytes of the value.
     pub length: usize,
-    /// Whether it was ever read.
+    /// Whether the item was read since it was stored.
     pub fetched: bool,
-    /// Whether it was invalidated.
+    /// Whether the item was invalidated (meta delete with `I`).
     pub stale: bool,
 }
 
 impl ItemInfo {
-    /// Of an item at this moment.
+    /// Returns the metadata of an item at `time`.
     pub fn new(item: Item<'_>, time: &TimeSnapshot) -> Self {
         Self::tell(item.header(), item.flags(), time)
     }
 
-    /// Of an item that was found.
+    /// Returns the metadata of an item that a read found.
     pub fn of(entry: &EntryRef<'_>) -> Self {
         Self::tell(entry.header(), entry.flags(), entry.time())
     }
@@ -65,10 +64,10 @@ impl ItemInfo {
 /// How long an item lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ttl {
-    /// Until it is deleted, evicted or flushed.
+    /// The item lives until it is deleted, evicted or flushed.
     #[default]
     Never,
-    /// So long; parts of a second count as a whole one, and zero is over at once.
+    /// The item expires after this time, rounded up to whole seconds. Zero expires at once.
     After(Duration),
 }
 
@@ -85,14 +84,14 @@ impl From<Option<Duration>> for Ttl {
     }
 }
 
-/// Whether this can be a key.
+/// Returns whether `key` has 1 to 250 bytes.
 #[inline]
 pub fn is_key(key: &[u8]) -> bool {
     (1..=KEY_MAX).contains(&key.len())
 }
 
 impl Cache {
-    /// The second of the clock at which an item stored now expires.
+    /// Returns the second of the clock at which an item stored now expires.
     #[doc(hidden)]
     pub fn expires(&self, ttl: Ttl) -> u32 {
         match ttl {
@@ -105,32 +104,33 @@ impl Cache {
         }
     }
 
-    /// The value of `key`, copied.
+    /// Returns a copy of the value of `key`, or `None` if there is no such item.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let mut value = Vec::new();
         self.get_into(key, &mut value).then_some(value)
     }
 
-    /// Appends the value of `key` to `to`. `false`: there is none.
+    /// Appends the value of `key` to `to`. Returns `false` if there is no such item.
     pub fn get_into(&self, key: impl AsRef<[u8]>, to: &mut Vec<u8>) -> bool {
         let key = key.as_ref();
         is_key(key) && self.fetch(key, None, 0, |entry| entry.copy_to(to)).is_some()
     }
 
-    /// Shows the values of `keys` to `found`, each with the position of its key,
-    /// in the order of the keys; those that are not there are left out.
+    /// Calls `found` with each value and the position of its key in `keys`, in that order. Keys
+    /// without an item are left out.
     ///
-    /// Where most items are not in the processor's caches this takes a fraction of
-    /// the time of as many gets, because it waits for several at once. `found`
-    /// may run while a part of the cache is locked, so it must be short, and it
-    /// must not use the cache.
+    /// If most items are not in the processor's caches, one call takes a fraction of the time of as
+    /// many gets, because it waits for several at once.
+    ///
+    /// `found` may run while a part of the cache is locked. It must be short, and it must not use
+    /// the cache.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K], mut found: impl FnMut(usize, &[u8])) {
         let mut joined = Vec::new();
         self.fetch_many(keys, |index, entry| entry.show(&mut joined, |value| found(index, value)));
     }
 
-    /// The same, with all that there is to see of an item. Who was [`ReadConflict`] is
-    /// called again.
+    /// Like [`Cache::get_many`], but passes the whole entry. `found` may run twice for one key,
+    /// after a read conflict.
     #[doc(hidden)]
     pub fn fetch_many<K: AsRef<[u8]>>(
         &self,
@@ -139,8 +139,8 @@ impl Cache {
     ) {
         let store = self.store();
         let mut uses = AccessBatch::default();
-        // Group by group: the index lines of one are asked for, then the items of
-        // the one before, whose lines have come, and the one before that is read.
+        // Three groups are under way: the index lines of the first are prefetched, then the items
+        // of the second, whose index lines have arrived, and the third is read.
         let group = |number: usize| number * AHEAD..keys.len().min(number.saturating_add(1) * AHEAD);
         let mut hints = [[LookupHint::from(0); AHEAD]; 3];
         for number in 0..keys.len().div_ceil(AHEAD) + 2 {
@@ -166,7 +166,8 @@ impl Cache {
         store.record_accesses(&mut uses);
     }
 
-    /// What there is to know of `key` beside its value. That is no use of it.
+    /// Returns the metadata of `key`, or `None` if there is no such item. Does not count as an
+    /// access.
     pub fn info(&self, key: impl AsRef<[u8]>) -> Option<ItemInfo> {
         let key = key.as_ref();
         if !is_key(key) {
@@ -175,7 +176,7 @@ impl Cache {
         self.inspect(key, 0, |entry| Ok(ItemInfo::of(entry)))
     }
 
-    /// Stores `value` under `key`, whatever is there.
+    /// Stores `value` under `key`, in place of an item that is there.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
@@ -188,7 +189,7 @@ impl Cache {
         self.put(Mode::Set, key.as_ref(), value.as_ref(), ttl.into()).map(|_| ())
     }
 
-    /// Stores `value` if there is nothing under `key`. `false`: there is.
+    /// Stores `value` if there is no item under `key`. Returns `false` if there is one.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
@@ -201,7 +202,7 @@ impl Cache {
         self.put(Mode::Add, key.as_ref(), value.as_ref(), ttl.into())
     }
 
-    /// Stores `value` if there is something under `key`. `false`: there is not.
+    /// Stores `value` if there is an item under `key`. Returns `false` if there is none.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
@@ -214,8 +215,8 @@ impl Cache {
         self.put(Mode::Replace, key.as_ref(), value.as_ref(), ttl.into())
     }
 
-    /// Puts `value` behind the one under `key`. `false`: there is none, or no
-    /// room for both.
+    /// Appends `value` to the value under `key`. Returns `false` if there is no item, or no memory
+    /// for the longer value.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
@@ -223,8 +224,8 @@ impl Cache {
         self.put(Mode::Append, key.as_ref(), value.as_ref(), Ttl::Never)
     }
 
-    /// Puts `value` before the one under `key`. `false`: there is none, or no
-    /// room for both.
+    /// Prepends `value` to the value under `key`. Returns `false` if there is no item, or no memory
+    /// for the longer value.
     ///
     /// # Errors
     /// If the key cannot be one, or there is no room.
@@ -240,14 +241,14 @@ impl Cache {
         Ok(self.store_value(&request, StoreValue::Bytes(value))?.stored == Stored::Stored)
     }
 
-    /// Removes `key`. `false`: there was nothing.
+    /// Removes the item under `key`. Returns `false` if there was none.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> bool {
         let key = key.as_ref();
         is_key(key) && self.delete_for(key, 0, 0) == Deleted::Deleted
     }
 
-    /// Removes everything. Of a cache that is not large nothing is left to the
-    /// crawler: it holds no item afterwards, as a map would.
+    /// Removes all items. A cache of at most 100,000 items is empty afterwards; in a larger one the
+    /// crawler frees the items later.
     pub fn clear(&self) {
         const LARGE: u64 = 100_000;
         const STEP: usize = 256;
@@ -264,13 +265,13 @@ impl Cache {
         }
     }
 
-    /// Gives `key` a new TTL. `false`: there is nothing.
+    /// Gives the item under `key` a new TTL. Returns `false` if there is no such item.
     pub fn touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> bool {
         let key = key.as_ref();
         is_key(key) && self.touch_for(key, self.expires(ttl.into()), 0)
     }
 
-    /// Adds `delta` to the decimal number under `key`; it wraps at 2^64.
+    /// Adds `delta` to the decimal number under `key` and returns the result, which wraps at 2^64.
     ///
     /// # Errors
     /// If there is none, or it is no number.
@@ -278,7 +279,7 @@ impl Cache {
         self.count(key.as_ref(), true, delta)
     }
 
-    /// Takes `delta` from the decimal number under `key`; it stops at 0.
+    /// Subtracts `delta` from the decimal number under `key` and returns the result, at least 0.
     ///
     /// # Errors
     /// If there is none, or it is no number.

@@ -1,13 +1,12 @@
-//! Every item of a cache, a little at a time: no lock is held between two steps.
+//! A cursor over all items of a cache. No lock is held between two steps.
 
 use crate::cache::Cache;
 use crate::store::{Item, TimeSnapshot};
 
-/// A walk under way.
+/// A position in a scan.
 ///
-/// Items that stay from its beginning to its end are seen at least once, unless
-/// so many go meanwhile that the index shrinks; those that come or go meanwhile
-/// may be seen or not.
+/// An item that exists during the whole scan is seen at least once, unless the index shrinks during
+/// the scan. An item that is stored or removed during the scan may be seen or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     shard: usize,
@@ -15,9 +14,8 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Shows `look` the next items, at least `most` unless a part of the cache
-    /// ends before. `false`: that was the end. That part is locked while `look`
-    /// runs.
+    /// Calls `look` with the next items: at least `most`, unless the shard ends before. The shard
+    /// is locked while `look` runs. Returns `false` at the end of the scan.
     pub fn advance(&mut self, cache: &Cache, most: usize, look: impl FnMut(Item<'_>, &TimeSnapshot)) -> bool {
         let store = cache.store();
         if self.shard >= store.shard_count() {
@@ -30,7 +28,7 @@ impl Scan {
         self.shard < store.shard_count()
     }
 
-    /// Whether it is at its end.
+    /// Returns whether the scan is at its end.
     pub fn is_done(&self, cache: &Cache) -> bool {
         self.shard >= cache.store().shard_count()
     }
