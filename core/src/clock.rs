@@ -1,4 +1,4 @@
-//! The only source of time: whole seconds, coarse, settable, freezable.
+//! The only source of time: whole seconds, which a test can move and freeze.
 //!
 //! ```text
 //!   0        1                        START                             u32::MAX - 1
@@ -6,9 +6,9 @@
 //!            `------------ Clock::advance moves within these ------------'
 //! ```
 //!
-//! Times are seconds since an origin 34 years before the start: 0 means "never", and
-//! a test can move the clock back. Reading the time is one relaxed load; the cache's
-//! maintainer calls [`Clock::tick`].
+//! Times are seconds since an origin 34 years before the start, so that a test can move the clock
+//! back. 0 means "never". Reading the time is one relaxed load. The maintenance thread calls
+//! [`Clock::tick`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,21 +16,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sync::Mutex;
 
-/// What the clock shows at start.
+/// The time at start.
 const START: u32 = 1 << 30;
 
-/// The first second of memcached's clock. What expired before it, expires then: clients
-/// can see how long ago that was.
+/// The first second of memcached's clock. An expiry before it is moved to it, because clients can
+/// see how long ago an item expired.
 const FIRST: u32 = START - 61;
 
-/// The first and the last second that it shows.
+/// The first and the last second that the clock can show.
 const RANGE: std::ops::RangeInclusive<i64> = 1..=u32::MAX as i64 - 1;
 
 /// Longest TTL that is relative, in seconds; larger numbers are Unix times
 /// (memcached's protocol.txt, "Expiration times").
 pub const RELATIVE_MAX: i64 = 60 * 60 * 24 * 30;
 
-/// A clock was to be moved further than it reaches.
+/// An error: the clock cannot be moved as far as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockError {
     /// Seconds by which it can be moved back.
@@ -48,7 +48,7 @@ impl fmt::Display for ClockError {
 
 impl std::error::Error for ClockError {}
 
-/// Seconds of a cache's life.
+/// The clock of a cache, in whole seconds. A test can freeze and move it.
 pub struct Clock {
     now: AtomicU32,
     hand: Mutex<Hand>,
@@ -65,10 +65,10 @@ impl fmt::Debug for Clock {
 
 #[derive(Default)]
 struct Hand {
-    /// Seconds added by [`Clock::advance`], and lost while time stood still. The
-    /// time shown was in [`RANGE`] when this last changed.
+    /// Seconds added by [`Clock::advance`], less those lost while the clock was frozen. At each
+    /// change, the time shown is in [`RANGE`].
     moved: i64,
-    /// Real seconds since the start at which time was stopped.
+    /// Real seconds since the start at which the clock was frozen.
     frozen: Option<i64>,
 }
 
@@ -79,7 +79,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// Returns a clock that starts now.
     pub fn new() -> Self {
         Self {
             now: AtomicU32::new(START),
@@ -89,7 +89,7 @@ impl Clock {
         }
     }
 
-    /// Seconds since the origin; any thread.
+    /// Returns the seconds since the origin.
     #[inline]
     pub fn now(&self) -> u32 {
         self.now.load(Relaxed)
@@ -100,23 +100,23 @@ impl Clock {
         self.origin
     }
 
-    /// Seconds that the process has lived, as `stats` shows them.
+    /// Returns the seconds since the start, as `stats` reports them.
     pub fn uptime(&self) -> u32 {
-        // As memcached counts them, which starts at 2.
+        // memcached begins at 2.
         self.now().saturating_sub(START - 2)
     }
 
-    /// Brings [`Clock::now`] up to date.
+    /// Updates [`Clock::now`] from the system's clock.
     pub fn tick(&self) {
         self.show(&self.hand.lock());
     }
 
-    /// Time until [`Clock::now`] changes by itself.
+    /// Returns the time until [`Clock::now`] changes by itself.
     pub fn until_next_second(&self) -> Duration {
         Duration::from_nanos(u64::from(1_000_000_000 - self.started.elapsed().subsec_nanos()))
     }
 
-    /// Stops time. [`Clock::advance`] still moves it.
+    /// Freezes the clock. [`Clock::advance`] still moves it.
     pub fn freeze(&self) {
         let mut hand = self.hand.lock();
         if hand.frozen.is_none() {
@@ -125,7 +125,7 @@ impl Clock {
         self.show(&hand);
     }
 
-    /// Lets time run again from where it stands.
+    /// Lets a frozen clock run again from the time it shows.
     pub fn resume(&self) {
         let mut hand = self.hand.lock();
         if let Some(at) = hand.frozen.take() {
@@ -134,10 +134,9 @@ impl Clock {
         self.show(&hand);
     }
 
-    /// Moves time by `seconds`, backwards if negative.
+    /// Moves the clock by `seconds`, backwards if negative.
     ///
-    /// # Errors
-    /// If the clock cannot show that time; then it is not moved.
+    /// # Errors [`ClockError`] if the clock cannot show that time. It is not moved then.
     pub fn advance(&self, seconds: i64) -> Result<(), ClockError> {
         let mut hand = self.hand.lock();
         let now = self.time(&hand);
@@ -149,7 +148,7 @@ impl Clock {
         Ok(())
     }
 
-    /// Sets time to what it is for the system, and lets it run.
+    /// Sets the clock to the system's time and lets it run.
     pub fn reset(&self) {
         let mut hand = self.hand.lock();
         *hand = Hand { moved: unix_time() - self.origin - i64::from(START) - self.elapsed(), frozen: None };
@@ -162,7 +161,7 @@ impl Clock {
 
     fn time(&self, hand: &Hand) -> i64 {
         let elapsed = hand.frozen.unwrap_or_else(|| self.elapsed());
-        // Time runs on for at most a process's life after it was moved.
+        // After a move, the clock runs on for the rest of the process's life at most.
         (i64::from(START) + elapsed + hand.moved).clamp(*RANGE.start(), *RANGE.end())
     }
 
@@ -170,9 +169,8 @@ impl Clock {
         self.now.store(self.time(hand) as u32, Relaxed);
     }
 
-    /// When an item with the TTL `exptime` of a request expires: 0 never, else
-    /// a second of this clock. Negative TTLs have expired already; numbers
-    /// above 30 days are Unix times.
+    /// Returns the second at which an item with the exptime of a request expires, or 0 for never. A
+    /// negative exptime has expired already. Numbers above 30 days are Unix times.
     #[inline]
     pub fn expiry(&self, exptime: i64) -> u32 {
         if exptime == 0 {
@@ -182,14 +180,14 @@ impl Clock {
             return self.now().saturating_add(exptime as u32);
         }
         let unix = if exptime < 0 { RELATIVE_MAX + 1 } else { exptime };
-        // Second 0 would mean never.
+        // 0 would mean "never".
         let second = (unix - self.origin).clamp(1, i64::from(u32::MAX)) as u32;
-        // A clock that was moved back may show less.
+        // A clock that was moved back may show an earlier second.
         if second < FIRST && self.now() >= FIRST { FIRST } else { second }
     }
 }
 
-/// Now, by the clock of the system.
+/// Returns the system's time.
 fn unix_time() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() as i64
 }

@@ -1,10 +1,9 @@
-//! The list of nodes that a node of a hosted cluster tells its clients.
+//! The list of nodes that a node of a hosted cluster reports to its clients.
 //!
-//! `ElastiCache`'s clients ask one node for all of them (auto discovery); the
-//! rules are those of its documentation, "Adding auto discovery to your client
-//! library". A server here answers a list that it was given, so that such
-//! clients can be tested. It is a text of two lines, which clients may replace
-//! by any other, as they may on a real node:
+//! `ElastiCache`'s clients ask one node for all nodes (auto discovery). The rules are those of its
+//! documentation, "Adding auto discovery to your client library". A server here reports the list
+//! that it was given, so that such clients can be tested. The list is a text of two lines. Clients
+//! may replace it by any other text, as on a real node:
 //!
 //! ```text
 //!   12\n                                      version: one more a change
@@ -25,7 +24,7 @@ pub const TEXT_MAX: usize = 64 * 1024;
 /// Longest host name in bytes (RFC 1035).
 const HOST_MAX: usize = 255;
 
-/// A node: host name, address, port.
+/// A node of a cluster: host name, address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNode {
     /// 1 to [`HOST_MAX`] bytes of visible ASCII without a bar.
@@ -36,10 +35,10 @@ pub struct ClusterNode {
 }
 
 impl ClusterNode {
-    /// A node. Clients connect to `ip`, some of them to `host` if asked to.
+    /// Returns a node. Clients connect to `ip`; some can be told to use `host`.
     ///
-    /// # Errors
-    /// A host name that is empty, too long or cannot stand in the list; port 0.
+    /// # Errors The host name is empty, too long or contains a character that the list cannot hold,
+    /// or the port is 0.
     pub fn new(host: &str, ip: Option<IpAddr>, port: u16) -> Result<Self, ConfigError> {
         let stands = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
         if host.is_empty() || host.len() > HOST_MAX || !host.bytes().all(stands) || port == 0 {
@@ -49,7 +48,7 @@ impl ClusterNode {
     }
 }
 
-/// As the list has it: `host|ip|port`.
+/// Writes `host|ip|port`, as in the list.
 impl fmt::Display for ClusterNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|", self.host)?;
@@ -60,8 +59,8 @@ impl fmt::Display for ClusterNode {
     }
 }
 
-/// Reads `host|ip|port`, where the address may be empty, or `host:port`, where
-/// the host may be an address; IPv6 in brackets. Names are not looked up.
+/// Parses `host|ip|port`, where the address may be empty, or `host:port`, where the host may be an
+/// address; IPv6 in brackets. Names are not resolved.
 impl FromStr for ClusterNode {
     type Err = ConfigError;
 
@@ -93,14 +92,14 @@ pub struct Cluster(Mutex<State>);
 #[derive(Default)]
 struct State {
     on: bool,
-    /// Of the last list.
+    /// The version of the last list.
     version: u64,
     /// Client flags and text.
     stored: Option<(u32, Arc<[u8]>)>,
 }
 
 impl Cluster {
-    /// A list of these nodes; none: it is off.
+    /// Returns a list of these nodes. Without nodes, the list is off.
     pub fn new(nodes: &[ClusterNode]) -> Self {
         let cluster = Self::default();
         if !nodes.is_empty() {
@@ -109,13 +108,13 @@ impl Cluster {
         cluster
     }
 
-    /// Whether there is a list to ask for, replace or delete.
+    /// Returns whether clients can read, replace and delete the list.
     pub fn is_on(&self) -> bool {
         self.0.lock().on
     }
 
-    /// Replaces the nodes, or turns the list off if there are none. Returns the
-    /// version, which is one more than before.
+    /// Replaces the nodes, or turns the list off if there are none. Returns the version, one more
+    /// than before.
     pub fn set_nodes(&self, nodes: &[ClusterNode]) -> u64 {
         let mut state = self.0.lock();
         state.version = state.version.wrapping_add(1);
@@ -126,13 +125,12 @@ impl Cluster {
         state.version
     }
 
-    /// Client flags and text, if nobody has deleted them.
+    /// Returns client flags and text, or `None` if a client deleted them.
     pub fn get(&self) -> Option<(u32, Arc<[u8]>)> {
         self.0.lock().stored.clone()
     }
 
-    /// Stores any text, as a client may. If its first line is a number, that is
-    /// the version from now on.
+    /// Stores a text from a client. If its first line is a number, that number becomes the version.
     pub fn set_text(&self, flags: u32, text: &[u8]) {
         let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let version = std::str::from_utf8(first.trim_ascii()).ok().and_then(|first| first.parse().ok());
@@ -141,7 +139,7 @@ impl Cluster {
         state.stored = Some((flags, text.into()));
     }
 
-    /// Forgets the text; `false` if there was none.
+    /// Deletes the text. Returns `false` if there was none.
     pub fn delete(&self) -> bool {
         self.0.lock().stored.take().is_some()
     }

@@ -1,7 +1,6 @@
 //! Validated settings of a cache and of a server.
 //!
-//! This module knows what a setting means and which values are allowed. It
-//! does not know argv, the environment or any language's objects, and reads no
+//! This module defines each setting and its allowed values. It reads no arguments, environment or
 //! file: the faces (daemon, C, Python, Node) fill these structures and call
 //! [`CacheConfig::validate`] and [`ServerConfig::validate`].
 
@@ -31,28 +30,29 @@ pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * M
 /// large item with the longest key, and more than its own header.
 const CHUNK_MAX_LEAST: usize = 512;
 
-/// Smallest chunk in [`CacheConfig::slab_sizes`]: an item's header and some.
+/// Smallest chunk in [`CacheConfig::slab_sizes`]: room for an item's header and a short key.
 const SLAB_SIZE_LEAST: usize = 40;
 
 /// Largest [`CacheConfig::hashpower_init`].
 const HASHPOWER_MOST: u32 = 32;
 
-/// How the store decides which items stay.
+/// The eviction policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LruMode {
-    /// One log in order of use (`-o no_lru_maintainer`).
+    /// Evicts items in the order of their last use (`-o no_lru_maintainer`).
     Flat,
-    /// New and used items apart, judged by use and size (the default).
+    /// Evicts items that are used least for their size (the default).
     Segmented,
 }
 
 /// Settings of a cache, with or without a server in front of it.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
-    /// Memory for items and for finding them in bytes (`-m`), at least a few
-    /// hundred KiB. 0: no limit but the addresses that are reserved, about 32 GiB.
+    /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
+    /// limit but the reserved address space, about 32 GiB.
     pub memory_limit: usize,
-    /// Evict to make room (default), or refuse when memory is full (`-M`).
+    /// Whether items are evicted when memory is full (the default). If not, stores are refused
+    /// (`-M`).
     pub evictions: bool,
     /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
     /// only name sizes, in `stats` and crawls; items take what they need.
@@ -66,9 +66,9 @@ pub struct CacheConfig {
     pub slab_chunk_max: usize,
     /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
     pub slab_sizes: Option<Vec<usize>>,
-    /// Keep CAS values (`-C` turns them off; every CAS then reads as 0).
+    /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
     pub use_cas: bool,
-    /// Policy at start; `lru mode` changes it while running.
+    /// The eviction policy at start. The command `lru mode` changes it.
     pub lru_mode: LruMode,
     /// Whether the background maintainer works at all (`no_lru_maintainer`).
     pub lru_maintainer: bool,
@@ -76,7 +76,7 @@ pub struct CacheConfig {
     pub lru_crawler: bool,
     /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
     pub lru_crawler_sleep: u32,
-    /// Most items looked at a crawl; 0 is all (`lru_crawler_tocrawl`).
+    /// Most items that a crawl examines; 0 means all (`lru_crawler_tocrawl`).
     pub lru_crawler_tocrawl: u32,
     /// Reported only: `hot_lru_pct`.
     pub hot_lru_pct: u32,
@@ -86,11 +86,10 @@ pub struct CacheConfig {
     pub hot_max_factor: f64,
     /// Reported only: `warm_max_factor`.
     pub warm_max_factor: f64,
-    /// Items with at most this TTL in seconds live in a log of their own and
-    /// are never evicted (`temporary_ttl`). `None`: off.
+    /// Items with at most this TTL in seconds are never evicted (`temporary_ttl`). `None` turns
+    /// that off.
     pub temporary_ttl: Option<u32>,
-    /// Whether `slabs reassign` answers (`slab_reassign`); there is nothing to
-    /// move.
+    /// Whether the command `slabs reassign` is accepted (`slab_reassign`). It moves nothing.
     pub slab_reassign: bool,
     /// Reported only: `slab_automove`.
     pub slab_automove: u32,
@@ -100,9 +99,9 @@ pub struct CacheConfig {
     pub slab_automove_window: u32,
     /// Track the histogram that `stats sizes` prints from the start.
     pub track_sizes: bool,
-    /// Reported only: nothing leaks references here that would need repair.
+    /// Reported only: `tail_repair_time`.
     pub tail_repair_time: u32,
-    /// log2 of the initial number of index slots; 0: the store decides.
+    /// log2 of the initial number of index slots; with 0 the store decides.
     pub hashpower_init: u32,
     /// Number of independently locked shards, a power of two; fewer if the memory
     /// limit is small. `None`: the store decides from the limit and the thread
@@ -116,8 +115,8 @@ pub struct CacheConfig {
     pub prefix_delimiter: u8,
     /// Whether `stats detail` collects from the start (`-D` turns it on).
     pub detail_enabled: bool,
-    /// Ask the system for large pages for item memory (`-L`), which is done
-    /// anyway from 64 MiB on.
+    /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in any
+    /// case.
     pub large_pages: bool,
     /// Whether the clock stands still from the start, until it is resumed.
     pub clock_frozen: bool,
@@ -163,11 +162,9 @@ impl Default for CacheConfig {
 }
 
 impl CacheConfig {
-    /// Checks the settings against each other.
+    /// Checks the settings, each alone and against each other.
     ///
-    /// # Errors
-    /// The first rule that is broken, in words an operator can act on; the
-    /// wording is memcached's where memcached has the rule.
+    /// # Errors The first rule that is broken. The text is memcached's if memcached has the rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let fail = |text: String| Err(ConfigError::Invalid(text));
         if !self.growth_factor.is_finite() || self.growth_factor <= 1.0 {
@@ -233,24 +230,24 @@ impl CacheConfig {
     }
 }
 
-/// Protocol that a listener speaks.
+/// The protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// Decided by the first byte of a connection.
+    /// The first byte of a connection decides.
     Negotiating,
-    /// Classic and meta text.
+    /// The classic and meta text protocols.
     Ascii,
     /// The binary protocol.
     Binary,
 }
 
-/// Whether a TCP listener speaks TLS, and what it wants of clients.
+/// Whether a TCP listener uses TLS, and whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
     /// No TLS (`notls:`).
     #[default]
     Off,
-    /// TLS, clients as [`TlsConfig::verify_mode`] says.
+    /// TLS; [`TlsConfig::verify_mode`] says whether clients need a certificate.
     Default,
     /// TLS, clients need no certificate (`btls:`).
     NoPeer,
@@ -258,21 +255,21 @@ pub enum TlsMode {
     Peer,
 }
 
-/// What is wanted of a client's certificate.
+/// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyMode {
-    /// None is asked for.
+    /// The server asks for no certificate.
     #[default]
     None,
-    /// One is asked for; if the client has one, it must be good.
+    /// The server asks for a certificate. One that is sent must be valid.
     Request,
-    /// A good one is needed.
+    /// A valid certificate is required.
     Require,
-    /// The same as [`VerifyMode::Require`]: nobody is asked twice.
+    /// The same as [`VerifyMode::Require`]: a connection is asked only once in any case.
     Once,
 }
 
-/// How a private key is written down.
+/// The format of a private key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
     /// Text.
@@ -282,7 +279,7 @@ pub enum KeyFormat {
     Der,
 }
 
-/// The oldest version of TLS that is spoken.
+/// The oldest version of TLS that is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
     /// TLS 1.2 and 1.3.
@@ -296,45 +293,44 @@ pub enum TlsVersion {
 /// `refresh_certs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The server's certificate and those above it, PEM (`ssl_chain_cert`).
+    /// The server's certificate chain, PEM (`ssl_chain_cert`).
     pub chain_cert: PathBuf,
-    /// Its private key (`ssl_key`); `None`: it is in `chain_cert`.
+    /// The private key (`ssl_key`). `None` means that `chain_cert` contains it.
     pub key: Option<PathBuf>,
-    /// How the key is written down (`ssl_keyformat`).
+    /// The format of the key (`ssl_keyformat`).
     pub key_format: KeyFormat,
-    /// What clients have to show at listeners of [`TlsMode::Default`]
-    /// (`ssl_verify_mode`).
+    /// Whether clients need a certificate at listeners of [`TlsMode::Default`] (`ssl_verify_mode`).
     pub verify_mode: VerifyMode,
-    /// Who signs certificates of clients, PEM (`ssl_ca_cert`). `None`: no
-    /// certificate of a client is good.
+    /// Certificates of the authorities that sign clients' certificates, PEM (`ssl_ca_cert`). With
+    /// `None`, no certificate of a client is valid.
     pub ca_cert: Option<PathBuf>,
-    /// Cipher suites, as OpenSSL writes a list of them (`ssl_ciphers`). As
-    /// there, a list without a name of TLS 1.3 leaves the suites of 1.3 alone.
+    /// Cipher suites, as a list in OpenSSL's form (`ssl_ciphers`). As in OpenSSL, a list without a
+    /// TLS 1.3 suite leaves the suites of TLS 1.3 unchanged.
     pub ciphers: Option<String>,
-    /// Bytes that are encrypted before they are sent (`ssl_wbuf_size`); less
-    /// than 64 KiB is taken for 64 KiB, more than 1 MiB for 1 MiB.
+    /// Bytes that are encrypted before they are sent (`ssl_wbuf_size`), clamped to 64 KiB at least
+    /// and 1 MiB at most.
     pub wbuf_size: usize,
     /// Whether sessions can be resumed (`ssl_session_cache`).
     pub session_cache: bool,
     /// Reported only: `ssl_kernel_tls`.
     pub kernel_tls: bool,
-    /// The oldest version that is spoken (`ssl_min_version`).
+    /// The oldest version that is accepted (`ssl_min_version`).
     pub min_version: TlsVersion,
     /// Certificates and key in memory. If they are given, no file is read:
     /// [`Self::chain_cert`], [`Self::key`] and [`Self::ca_cert`] are ignored.
     pub in_memory: Option<TlsPem>,
 }
 
-/// Certificates and a private key as PEM texts, for a server that reads no
-/// files. A reload reads the same texts again.
+/// Certificates and a private key as PEM texts, for a server that reads no files. A reload uses the
+/// same texts again.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TlsPem {
-    /// The server's certificate and those above it.
+    /// The server's certificate chain.
     pub chain_cert: Vec<u8>,
-    /// Its private key, always PEM.
+    /// The private key, always PEM.
     pub key: Vec<u8>,
-    /// Certificates of the authorities that sign clients' certificates. `None`:
-    /// no certificate of a client is accepted.
+    /// Certificates of the authorities that sign clients' certificates. With `None`, no certificate
+    /// of a client is valid.
     pub ca_cert: Option<Vec<u8>>,
 }
 
@@ -363,7 +359,7 @@ impl Default for TlsConfig {
     }
 }
 
-/// One place to listen at.
+/// An address that a server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// A TCP address; port 0 takes a free port.
@@ -372,12 +368,12 @@ pub enum Listen {
         addr: SocketAddr,
         /// Protocol of connections accepted here.
         protocol: Protocol,
-        /// Whether TLS is spoken.
+        /// Whether TLS is used.
         tls: TlsMode,
     },
     /// A Unix stream socket.
     Unix {
-        /// Path; a stale socket file there is replaced.
+        /// Path of the socket file. A stale file there is replaced.
         path: PathBuf,
         /// Permission bits of the socket file (`-a`).
         mask: u32,
@@ -393,13 +389,13 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// A TCP address where any protocol is spoken, without TLS.
+    /// Returns a TCP address that accepts every protocol, without TLS.
     pub fn tcp(addr: SocketAddr) -> Self {
         Self::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off }
     }
 
-    /// Protocol of connections accepted here; `None`: the first byte of each
-    /// datagram decides.
+    /// Returns the protocol of connections accepted here, or `None` for UDP, where the first byte
+    /// of each datagram decides.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {
             Self::Tcp { protocol, .. } | Self::Unix { protocol, .. } => Some(*protocol),
@@ -411,39 +407,39 @@ impl Listen {
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The cache behind it.
+    /// Settings of the cache that is served.
     pub cache: CacheConfig,
-    /// Where to listen. Empty: nothing listens (the cache is used in process).
+    /// Addresses to listen on. If empty, only this process uses the cache.
     pub listen: Vec<Listen>,
-    /// Who may give commands; `None`: everybody. With SASL all listeners speak the
-    /// binary protocol, with text authentication the text protocols: what
-    /// negotiates is narrowed to that, what speaks the other is refused.
+    /// Authentication; `None` allows every client. With SASL all listeners use the binary protocol,
+    /// with text authentication the text protocols. A listener that negotiates is narrowed to that.
+    /// A listener with the other protocol is an error.
     pub auth: Option<AuthConfig>,
-    /// Certificate, key and rules of listeners that speak TLS.
+    /// Certificate, key and rules of listeners with TLS.
     pub tls: Option<TlsConfig>,
-    /// Whether a handle of the server (its cache, clock, faults, statistics) first
-    /// waits until what clients have sent is carried out. Tests want that; a program
-    /// that reads a cache often makes the cache first and serves it.
+    /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until the
+    /// server has carried out the commands that clients sent. Tests need that. A program that reads
+    /// its cache often creates the cache first, then serves it with
+    /// [`crate::server::Server::with_cache`].
     pub settles: bool,
     /// Number of worker threads (`-t`), 1 to 1024.
     pub threads: usize,
-    /// Most connections at once, file descriptors of listeners and UDP sockets
-    /// included (`-c`).
+    /// Most connections at once (`-c`). Descriptors of listeners and UDP sockets count.
     pub max_connections: usize,
-    /// Above the limit: refuse with a text (`true`), or leave connections
-    /// waiting in the backlog (`-o no_maxconns_fast`).
+    /// Whether a connection above the limit is refused with a text. If not, it waits in the backlog
+    /// (`-o no_maxconns_fast`).
     pub maxconns_fast: bool,
     /// Length of the accept queue (`-b`).
     pub backlog: i32,
-    /// Requests served a connection before others get their turn (`-R`).
+    /// Requests of one connection that are served before others get their turn (`-R`).
     pub requests_per_event: usize,
-    /// Seconds after which an idle TCP connection is closed; 0: never.
+    /// Seconds after which an idle TCP connection is closed; 0 means never.
     pub idle_timeout: u32,
     /// Unread output above which a connection's requests wait, in bytes.
     pub output_limit: usize,
-    /// Bytes that all connections together may hold beside the memory of items:
-    /// partial requests, unread replies, values under way that found no segment.
-    /// 0: a quarter of the memory limit, at least 32 MiB.
+    /// Bytes that all connections together may hold beside the memory of items: partial requests,
+    /// unread replies and unfinished values. 0 means a quarter of the memory limit, at least 32
+    /// MiB.
     pub read_buf_mem_limit: usize,
     /// Whether `flush_all` is allowed (`-F`).
     pub flush_enabled: bool,
@@ -453,27 +449,27 @@ pub struct ServerConfig {
     pub watch_enabled: bool,
     /// Whether `shutdown` is allowed (`-A`).
     pub shutdown_enabled: bool,
-    /// 0 to 3; what is written to the log (`-v`).
+    /// Level of the log, 0 to 3 (`-v`).
     pub verbosity: u8,
     /// Bytes buffered for each watcher (`watcher_logbuf_size`).
     pub watcher_buffer: usize,
-    /// Shown by `stats settings`; the workers of this server log directly.
+    /// Reported only: `worker_logbuf_size`.
     pub worker_buffer: usize,
-    /// The commands of memcached's debug build (`-o debug_commands`).
+    /// Whether the commands of memcached's debug build are accepted (`-o debug_commands`).
     pub debug_commands: bool,
-    /// Nodes that `config get cluster` answers, as the first node of a hosted
-    /// cluster does. Empty: the command does not exist, as in memcached.
+    /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty, the
+    /// command does not exist, as in memcached.
     pub cluster: Vec<ClusterNode>,
-    /// Mark of the packets of internet sockets (`-o sock_cookie_id`), for
-    /// filters; 0: none. Only Linux has it.
+    /// Mark of the packets of internet sockets, for packet filters (`-o sock_cookie_id`). 0 means
+    /// no mark.
     pub socket_mark: u32,
-    /// What the program that embeds the server is told.
+    /// Callbacks of the program that embeds the server.
     pub hooks: Hooks,
-    /// What `stats settings` reports but the server does not need to know.
+    /// Values that `stats settings` reports and the server does not use.
     pub reported: Reported,
 }
 
-/// Settings that are only shown, as the face that took them understood them.
+/// Values that are only reported, as the daemon parsed them.
 #[derive(Clone, Debug)]
 pub struct Reported {
     /// `tcpport`.
@@ -559,7 +555,7 @@ impl ServerConfig {
         let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
         match self.auth.as_ref().map(|auth| auth.method) {
-            // A datagram's sender cannot be known.
+            // The sender of a datagram cannot be authenticated.
             Some(AuthMethod::Sasl) if datagrams => {
                 fail("ERROR: Cannot enable UDP while using binary SASL authentication.")
             }

@@ -1,5 +1,5 @@
-//! What all connections of a server share: the cache, the switches that
-//! commands may flip, counters, and the table behind `stats conns`.
+//! State that all connections of a server share: the cache, switches that commands change,
+//! counters, and the table behind `stats conns`.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -25,23 +25,23 @@ pub enum Stop {
 /// The state of a server that was not asked to stop, beside the values of [`Stop`].
 const RUNNING: u8 = 0;
 
-/// Shared by the listener, the workers and their sessions.
+/// The state that the listener, the workers and their sessions share.
 pub struct ServerState {
     /// The cache that is served.
     pub cache: Arc<Cache>,
     /// The settings at start.
     pub config: ServerConfig,
-    /// Who may give commands; `None`: everybody.
+    /// Users that may log in; `None` allows every client.
     pub users: Option<Users>,
-    /// 0 to 3; `verbosity` changes it.
+    /// Level of the log, 0 to 3. The command `verbosity` changes it.
     pub verbosity: AtomicU8,
     /// Counters of each worker, by worker number.
     pub workers: Vec<WorkerStats>,
     /// Counters of the listener.
     pub listener: ListenerStats,
-    /// One entry an open file descriptor of this server.
+    /// An entry for each open file descriptor of this server.
     pub connections: ConnectionTable,
-    /// What `config get cluster` answers.
+    /// The list that `config get cluster` reports.
     pub cluster: Cluster,
     tls: OnceLock<Arc<Tls>>,
     stop: AtomicU8,
@@ -53,10 +53,9 @@ pub struct ServerState {
 opaque_debug!(ServerState);
 
 impl ServerState {
-    /// A context for `config.threads` workers.
+    /// Returns the state of a server with `config.threads` workers.
     ///
-    /// # Errors
-    /// Passwords that cannot be read.
+    /// # Errors The file of passwords cannot be read.
     pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
         let users = config.auth.clone().map(Users::new).transpose()?;
         Ok(Self::with_users(cache, config, users))
@@ -84,40 +83,39 @@ impl ServerState {
         }
     }
 
-    /// What a cache has to tell that nobody serves.
+    /// Returns the state for the statistics of a cache without a server.
     pub fn of_cache(cache: Arc<Cache>) -> Self {
         let config = ServerConfig { cache: cache.config().clone(), threads: 0, ..ServerConfig::default() };
         Self::with_users(cache, config, None)
     }
 
-    /// Called once by the server: `describe` names both ends of a descriptor's
-    /// connection as `stats conns` shows them, the other end first.
+    /// Sets the function that names both ends of a descriptor's connection for `stats conns`, the
+    /// other end first. The server calls this once.
     pub fn on_describe(&self, describe: fn(i32) -> [String; 2]) {
-        // A second one would be the same function.
+        // A second call would set the same function.
         let _ = self.describe.set(describe);
     }
 
-    /// Both ends of a connection, the other end first.
+    /// Returns both ends of a connection, the other end first.
     pub fn describe(&self, fd: i32) -> [String; 2] {
         self.describe.get().map_or_else(Default::default, |describe| describe(fd))
     }
 
-    /// Called once by the server, before it accepts: what TLS needs.
+    /// Sets certificates and keys. The server calls this once, before it accepts.
     pub(crate) fn set_tls(&self, tls: Tls) {
         tls.loaded_at(self.cache.clock().now());
-        // A second one would mean two servers on one context, which cannot be made.
+        // There is one server for a state, so this is the first call.
         let _ = self.tls.set(Arc::new(tls));
     }
 
-    /// Certificates and counters of TLS, if it is spoken.
+    /// Returns certificates and counters of TLS, if it is used.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.get()
     }
 
-    /// Reads again what the settings name by path (SIGHUP).
+    /// Reads the files that the settings name again (SIGHUP).
     ///
-    /// # Errors
-    /// A line that says what could not be used; what was there before stays.
+    /// # Errors A line that names the file and the reason. The contents from before stay in use.
     pub fn reload(&self) -> Result<(), String> {
         let users = self.users.as_ref().map_or(Ok(()), Users::reload);
         let certificates = match self.reload_certificates() {
@@ -130,19 +128,19 @@ impl ServerState {
         }
     }
 
-    /// Reads the files of TLS again (`refresh_certs`). `None`: there is no TLS.
+    /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.
     pub fn reload_certificates(&self) -> Option<Result<(), String>> {
         self.tls().map(|tls| tls.reload(self.cache.clock().now()))
     }
 
-    /// Called once by the server: `hook` wakes whoever carries out a stop.
+    /// Sets the function that wakes the server's threads for a stop. The server calls this once.
     pub fn on_stop(&self, hook: impl Fn(Stop) + Send + Sync + 'static) {
-        // A second hook would mean two servers on one context, which cannot be made.
+        // There is one server for a state, so this is the first call.
         let _ = self.stop_hook.set(Box::new(hook));
     }
 
-    /// Asks the server to stop; returns at once. The first request wins unless
-    /// a later one is more urgent.
+    /// Asks the server to stop and returns at once. A later request replaces an earlier one only if
+    /// it is more urgent.
     pub fn request_stop(&self, how: Stop) {
         let before = self.stop.load(Relaxed);
         if before != Stop::Now as u8 {
@@ -153,8 +151,7 @@ impl ServerState {
         }
     }
 
-    /// A part of the server has failed: logs `line` and stops the server, which
-    /// would be half a server without it.
+    /// Logs `line` and stops the server, because a part of it has failed.
     pub(crate) fn fail(&self, line: String) {
         self.config.hooks.log(0, &line);
         // The first failure is the cause.
@@ -162,7 +159,7 @@ impl ServerState {
         self.request_stop(Stop::Now);
     }
 
-    /// What has failed, if the server stopped for that.
+    /// Returns the failure that stopped the server, if there was one.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
@@ -176,7 +173,7 @@ impl ServerState {
         }
     }
 
-    /// Whether lines of this level are logged.
+    /// Returns whether lines of this level are logged.
     #[inline]
     pub fn logs(&self, level: u8) -> bool {
         self.verbosity.load(Relaxed) >= level
@@ -207,19 +204,19 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
     }
 
-    /// The value; any thread.
+    /// Returns the value. Any thread may call this.
     #[inline]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    /// Back to 0 (`stats reset`); an addition at the same moment may be lost.
+    /// Sets the counter to 0 (`stats reset`). A concurrent addition may be lost.
     pub fn reset(&self) {
         self.0.store(0, Relaxed);
     }
 }
 
-/// Counters that one worker writes and `stats` reads. On cache lines of its own.
+/// Counters that one worker writes and `stats` reads, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerStats {
@@ -227,19 +224,19 @@ pub struct WorkerStats {
     pub bytes_read: Counter,
     /// Bytes written to sockets.
     pub bytes_written: Counter,
-    /// Times a connection had to give way to others.
+    /// Times that a connection reached its limit of requests.
     pub conn_yields: Counter,
     /// Connections closed because partial requests held too much.
     pub read_buf_oom: Counter,
     /// Connections closed because unread replies held too much.
     pub response_obj_oom: Counter,
-    /// Connections closed for idling.
+    /// Connections closed because they were idle.
     pub idle_kicks: Counter,
     /// `flush_all` commands.
     pub flush_cmds: Counter,
-    /// Attempts to prove who one is.
+    /// Attempts to log in.
     pub auth_cmds: Counter,
-    /// Those that failed.
+    /// Attempts to log in that failed.
     pub auth_errors: Counter,
     /// Connections this worker holds; not reset.
     pub connections: Counter,
@@ -273,11 +270,11 @@ pub struct ListenerStats {
     pub total: AtomicU64,
     /// Connections refused for `max_connections`.
     pub rejected: AtomicU64,
-    /// Times listening was switched off for want of connections.
+    /// Times that accepting was paused because `max_connections` was reached.
     pub disabled: AtomicU64,
-    /// Microseconds spent with listening switched off.
+    /// Microseconds during which accepting was paused.
     pub disabled_us: AtomicU64,
-    /// 1 while listening is switched off for want of connections, else 0.
+    /// 1 while accepting is paused, else 0.
     pub paused: AtomicU8,
 }
 
@@ -290,7 +287,7 @@ impl ListenerStats {
     }
 }
 
-/// What a connection is doing, with memcached's names.
+/// The state of a connection, with memcached's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ConnState {
@@ -302,7 +299,7 @@ pub enum ConnState {
     ParseCmd = 3,
     /// Waiting for the rest of a value.
     Nread = 4,
-    /// Throwing a refused value away.
+    /// Discarding a refused value.
     Swallow = 5,
     /// Waiting for the client to read.
     Mwrite = 6,
@@ -311,7 +308,7 @@ pub enum ConnState {
 }
 
 impl ConnState {
-    /// memcached's name.
+    /// Returns memcached's name.
     pub fn text(self) -> &'static str {
         match self {
             Self::Listening => "conn_listening",
@@ -342,8 +339,8 @@ const BLOCK: usize = 1024;
 
 /// State and last use of every open descriptor of a server, for `stats conns`.
 ///
-/// One word a descriptor: `state << 32 | second of the last command`; 0 is
-/// closed. Written by the owner of the descriptor, read by anyone.
+/// A word for each descriptor: `state << 32 | second of the last command`; 0 is closed. The owner
+/// of the descriptor writes it, and any thread reads it.
 #[derive(Debug)]
 pub struct ConnectionTable {
     blocks: Vec<OnceLock<Box<[AtomicU64; BLOCK]>>>,
@@ -364,7 +361,7 @@ impl ConnectionTable {
         block.get(fd % BLOCK)
     }
 
-    /// Records what `fd` does, and `now` as the time of its last command.
+    /// Records the state of `fd`, and `now` as the time of its last command.
     pub fn set(&self, fd: i32, state: ConnState, now: u32) {
         if let Some(slot) = self.slot(fd) {
             slot.store((state as u64) << 32 | u64::from(now), Relaxed);
@@ -381,8 +378,8 @@ impl ConnectionTable {
         }
     }
 
-    /// Open descriptors from `first` on in ascending order, with state and last
-    /// command.
+    /// Iterates over open descriptors from `first` on, in ascending order, with state and time of
+    /// the last command.
     pub fn iter(&self, first: i32) -> impl Iterator<Item = (i32, ConnState, u32)> + '_ {
         let highest = self.highest.load(Relaxed) as i32;
         (first..=highest).filter_map(|fd| {

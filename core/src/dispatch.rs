@@ -1,4 +1,4 @@
-//! Carries out a request: calls the cache, hands the answer to the encoder.
+//! Carries out a request: calls the cache and passes the result to the encoder.
 
 use crate::cache::{Cache, Deleted, StoreRequest, StoreValue};
 use crate::error::DeltaError;
@@ -60,7 +60,7 @@ pub(crate) fn get(
     }
 }
 
-/// The cache's form of a store.
+/// Returns the cache's form of a store.
 #[inline]
 pub fn store_request<'a>(cache: &Cache, head: &StoreHead<'a>, client: i32) -> StoreRequest<'a> {
     StoreRequest {
@@ -78,7 +78,7 @@ pub fn store_request<'a>(cache: &Cache, head: &StoreHead<'a>, client: i32) -> St
     }
 }
 
-/// Stores a value that is there.
+/// Stores a complete value.
 #[inline]
 pub fn store(cache: &Cache, request: &StoreRequest<'_>, value: StoreValue<'_>, reply: &mut impl Reply) {
     match cache.store_value(request, value) {

@@ -1,14 +1,13 @@
-//! What can go wrong, as enums. The encoders and the faces make reply texts, errno
-//! values and exceptions of these. Texts of settings that cannot work are
-//! memcached's, and are made where the settings are checked.
+//! Errors, as enums. The encoders and the faces turn them into reply texts, errno values and
+//! exceptions. The texts of [`ConfigError`] are memcached's if memcached has the rule.
 
 use std::fmt;
 
-/// A setting that cannot work.
+/// Invalid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A rule between settings is broken; the text says which.
+    /// A setting is out of range, or two settings contradict each other. The text names them.
     Invalid(String),
 }
 
@@ -22,17 +21,17 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Why a cache or a server could not start.
+/// A cache or a server could not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A setting cannot work.
+    /// Invalid settings.
     Config(ConfigError),
     /// Address space for the items could not be reserved.
     Memory(std::io::Error),
-    /// A file that the settings name cannot be used: passwords, a certificate, a
-    /// key; the text says why.
+    /// A file that the settings name cannot be used: passwords, a certificate or a key. The text
+    /// names it and the reason.
     File(String),
-    /// A listener could not be opened; the text names it.
+    /// The server could not listen on an address. The text names it.
     Listen(String, std::io::Error),
     /// The system allows the process fewer open files than
     /// [`crate::config::ServerConfig::max_connections`].
@@ -42,7 +41,7 @@ pub enum StartError {
         /// Open files that are allowed (`ulimit -Hn`).
         allowed: usize,
     },
-    /// A thread or an event queue could not be made.
+    /// The system refused a thread or an event queue.
     System(std::io::Error),
 }
 
@@ -80,12 +79,12 @@ impl From<ConfigError> for StartError {
     }
 }
 
-/// Why a server did not stop.
+/// A server did not stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopError {
-    /// These threads had not ended [`crate::server::STOP_PATIENCE`] after they were
-    /// told to. They are left behind, with what they hold.
+    /// These threads had not ended [`crate::server::STOP_PATIENCE`] after the stop. They are left
+    /// behind, with the memory and callbacks they use.
     Stuck(Vec<String>),
 }
 
@@ -101,25 +100,25 @@ impl fmt::Display for StopError {
 
 impl std::error::Error for StopError {}
 
-/// Why an item could not be stored.
+/// Memory for an item was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocError {
-    /// Larger than [`crate::config::CacheConfig::item_size_max`].
+    /// The item is larger than [`crate::config::CacheConfig::item_size_max`].
     TooLarge,
-    /// No memory, and nothing may be evicted.
+    /// There is no memory, and no item may be evicted.
     NoMemory,
 }
 
-/// Why a number could not be added to a value.
+/// An incr or decr failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeltaError {
-    /// No such item.
+    /// There is no such item.
     NotFound,
     /// The value is not a decimal number of 64 bits.
     NonNumeric,
-    /// The item's CAS is not the one given.
+    /// The item's CAS differs from the one given.
     CasMismatch,
-    /// No memory for the new value.
+    /// There is no memory for the new value.
     NoMemory,
 }
 
@@ -147,11 +146,11 @@ impl fmt::Display for DeltaError {
 
 impl std::error::Error for DeltaError {}
 
-/// Why a program's value was not stored.
+/// A value was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A key has 1 to 250 bytes.
+    /// The key does not have 1 to 250 bytes.
     BadKey,
     /// Larger than [`crate::config::CacheConfig::item_size_max`].
     TooLarge,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// What `strerror` says, without the number that Rust adds.
+/// Returns the text of `strerror`, without the number that Rust adds.
 pub fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
     if let Some(end) = text.rfind(" (os error ") {
@@ -16,16 +16,15 @@ pub fn reason(error: &io::Error) -> String {
     text
 }
 
-/// All of a file that has at most `most` bytes. A pipe is not waited for without end:
-/// without a writer it is an empty file, and its writer has five seconds.
+/// Reads a file of at most `most` bytes. A pipe without a writer is an empty file; with one, the
+/// read ends after five seconds.
 ///
-/// # Errors
-/// Why it cannot be read, in a few words.
+/// # Errors The reason, in a few words.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut options = File::options();
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|e| reason(&e))?;
-    // One more: a file may be without end.
+    // One more byte than allowed: a file may never end.
     let mut file = file.take(most + 1);
     for _ in 0..PIPE_LOOKS {
         match file.read_to_end(&mut bytes) {
@@ -38,21 +37,21 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     Err(reason(&io::ErrorKind::TimedOut.into()))
 }
 
-/// How often and after what time a pipe is looked at that has nothing to read yet.
+/// How often an empty pipe is polled, and how long between two polls.
 const PIPE_LOOKS: u32 = 500;
 const PIPE_LOOK: Duration = Duration::from_millis(10);
 
-/// How long ago a file was written that does not change within one tick of its clock.
+/// Age from which a file's times are distinct from those of a later write.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What tells one state of a file from the next: device, inode, length, and the times
-/// of its contents and of its inode, to the nanosecond.
+/// A version of a file: device, inode, length, and the times of its contents and of its inode, in
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version([i64; 7]);
 
 impl Version {
-    /// That of the file at `path` now; `None` if there is none, or if it was written so
-    /// lately that a second write could show the same times.
+    /// Returns the version of the file at `path`. Returns `None` if there is no file, or if it was
+    /// written so recently that another write could leave the same times.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let m = std::fs::metadata(path).ok()?;
         if m.modified().ok()?.elapsed().is_ok_and(|age| age < SETTLED) {

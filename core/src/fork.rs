@@ -1,12 +1,11 @@
-//! Which process this is: a mark that a child of `fork` does not share.
+//! A mark of this process, which a child of `fork` does not share.
 //!
-//! Threads do not live on in a child, and locks that they held stay locked. So
-//! whoever may be called there compares the mark that a cache or a server was
-//! made under with the present one, and touches nothing if they differ.
+//! Threads do not exist in a child, and locks that they held stay locked. A function that may be
+//! called in a child compares the mark under which a cache or a server was made with the present
+//! mark. If they differ, it touches nothing.
 //!
-//! On Linux the mark lies in a page that the kernel empties in the child
-//! (`MADV_WIPEONFORK`, 4.14), so that asking costs a load or two. Elsewhere it is the
-//! process id.
+//! On Linux the mark is in a page that the kernel zeroes in the child (`MADV_WIPEONFORK`, 4.14), so
+//! that reading it costs one or two loads. Elsewhere it is the process id.
 //!
 //! ```text
 //!   parent   page 1          fork    page 1          ... all of its handles: 1
@@ -23,18 +22,18 @@ const LENGTH: usize = 4096;
 /// Set in marks that are process ids.
 const BY_ID: u64 = 1 << 63;
 
-/// Where the mark lies; null until it is first asked for, or if there is none.
+/// The page of the mark; null before the first use, or if there is none.
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
-/// Marks that were given in this process and those before it.
+/// Marks given out in this process and its ancestors.
 static GIVEN: AtomicU64 = AtomicU64::new(0);
 
-/// The process in which something was made.
+/// Identifies the process in which an object was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForkMark(u64);
 
 impl ForkMark {
-    /// The mark of this process.
+    /// Returns the mark of this process.
     pub fn of_this_process() -> Self {
         let page = page();
         if page.is_null() {
@@ -52,7 +51,7 @@ impl ForkMark {
         }
     }
 
-    /// Whether it is of this process, and not of one that this is a child of.
+    /// Returns whether this is the mark of this process and not of an ancestor.
     #[inline]
     pub fn holds(self) -> bool {
         // Not null if there is a mark of the page.
@@ -74,7 +73,7 @@ fn cell(page: *mut AtomicU64) -> &'static AtomicU64 {
     }
 }
 
-/// The page, made if need be; null where the kernel does not empty pages.
+/// Returns the page, mapped on first use; null if the kernel cannot zero pages on fork.
 #[cfg(target_os = "linux")]
 fn page() -> *mut AtomicU64 {
     let page = PAGE.load(Ordering::Acquire);

@@ -8,7 +8,7 @@ use ahash::RandomState;
 
 use crate::sync::Mutex;
 
-/// Most prefixes counted; further ones are not (memcached's limit).
+/// Most prefixes that are counted (memcached's limit). Further ones are ignored.
 const LIMIT: usize = 1 << 16;
 
 #[derive(Clone, Copy, Default)]
@@ -28,28 +28,27 @@ pub struct Prefixes {
 
 opaque_debug!(Prefixes);
 
-/// Counts in the order in which their prefixes were met, so that they can be
-/// listed a part at a time.
+/// Counts in the order in which their prefixes appeared, so that they can be listed in parts.
 #[derive(Default)]
 struct Table {
-    /// Place of a prefix in `counts`.
+    /// Index of a prefix in `counts`.
     places: HashMap<Arc<[u8]>, u32, RandomState>,
     counts: Vec<(Arc<[u8]>, Counts)>,
 }
 
 impl Prefixes {
-    /// No counts yet; a prefix ends before the first `delimiter`.
+    /// Returns empty counts. A prefix ends before the first `delimiter`.
     pub fn new(delimiter: u8, enabled: bool) -> Self {
         Self { delimiter, enabled: AtomicBool::new(enabled), table: Mutex::default() }
     }
 
-    /// Whether anything is counted.
+    /// Returns whether counting is on.
     #[inline]
     pub fn enabled(&self) -> bool {
         self.enabled.load(Relaxed)
     }
 
-    /// Switches counting on or off; counts stay.
+    /// Turns counting on or off. Counts stay.
     pub fn enable(&self, on: bool) {
         self.enabled.store(on, Relaxed);
     }
@@ -78,7 +77,7 @@ impl Prefixes {
         }
     }
 
-    /// A key was asked for.
+    /// Counts a get.
     pub fn record_get(&self, key: &[u8], hit: bool) {
         self.count(key, |counts| {
             counts.gets += 1;
@@ -86,24 +85,23 @@ impl Prefixes {
         });
     }
 
-    /// A key was stored.
+    /// Counts a set.
     pub fn record_set(&self, key: &[u8]) {
         self.count(key, |counts| counts.sets += 1);
     }
 
-    /// A key was deleted.
+    /// Counts a delete.
     pub fn record_delete(&self, key: &[u8]) {
         self.count(key, |counts| counts.deletes += 1);
     }
 
-    /// Forgets all counts.
+    /// Removes all counts.
     pub fn clear(&self) {
         *self.table.lock() = Table::default();
     }
 
-    /// Calls `show` with at most `most` prefixes from number `from` on and the
-    /// gets, hits, sets and deletes of each. Returns the next number, if there is
-    /// one.
+    /// Calls `show` with at most `most` prefixes from number `from` on, each with its gets, hits,
+    /// sets and deletes. Returns the next number, or `None` at the end.
     pub fn each(&self, from: usize, most: usize, mut show: impl FnMut(&[u8], [u64; 4])) -> Option<usize> {
         let table = self.table.lock();
         let end = from.saturating_add(most).min(table.counts.len());

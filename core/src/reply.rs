@@ -1,13 +1,13 @@
-//! Where answers go: an encoder of one wire implements this, dispatch calls it.
-//! Nothing here knows a wire; values come as entries of the store.
+//! A sink of replies. The encoder of a protocol implements it, and `dispatch` calls it. Values are
+//! passed as entries of the store.
 
 use crate::cache::{Deleted, MetaState, Number, StoreReply};
 use crate::error::{AllocError, DeltaError};
 use crate::request::Key;
 use crate::store::{EntryRef, ReadConflict};
 
-/// A sink of answers. Each request is answered by exactly one call that is not
-/// [`ReadConflict`]; one that is leaves nothing behind.
+/// A sink of replies. Each request ends with exactly one call that does not return
+/// [`ReadConflict`]. A call that returns it leaves no output behind.
 pub trait Reply {
     /// A read found an item. Its shard may be locked: copy or pin, and return.
     ///
@@ -15,19 +15,19 @@ pub trait Reply {
     /// [`ReadConflict`].
     fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict>;
 
-    /// A read found nothing.
+    /// A read found no item.
     fn miss(&mut self, key: Key<'_>);
 
     /// A store ended.
     fn stored(&mut self, reply: &StoreReply);
 
-    /// A store had no room.
+    /// A store was refused: there is no memory, or the item is too large.
     fn refused(&mut self, error: AllocError);
 
     /// A delete ended.
     fn deleted(&mut self, deleted: Deleted);
 
-    /// A touch found its item, or not.
+    /// A touch ended; the argument says whether it found the item.
     fn touched(&mut self, found: bool);
 
     /// An increment or decrement ended.
@@ -39,7 +39,7 @@ pub trait Reply {
     /// [`ReadConflict`].
     fn meta_hit(&mut self, entry: &mut EntryRef<'_>, tokens: MetaState) -> Result<(), ReadConflict>;
 
-    /// A meta get or inspection found nothing.
+    /// A meta get or inspection found no item.
     fn meta_miss(&mut self);
 
     /// An inspection found an item. Its shard may be locked.

@@ -1,5 +1,5 @@
-//! One data command, whichever wire it came from. Parsed requests borrow from
-//! the input and are valid by construction.
+//! A data command, independent of the protocol. Parsed requests borrow from the input and are valid
+//! by construction.
 
 use crate::cache::{DeltaRequest, MetaDelete, MetaGet, Mode};
 use crate::config::KEY_MAX;
@@ -9,7 +9,7 @@ use crate::config::KEY_MAX;
 pub struct Key<'a>(&'a [u8]);
 
 impl<'a> Key<'a> {
-    /// `bytes` as a key, if they can be one.
+    /// Returns `bytes` as a key, or `None` if they have a wrong length.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         (1..=KEY_MAX).contains(&bytes.len()).then_some(Self(bytes))
@@ -27,57 +27,57 @@ impl<'a> Key<'a> {
 pub struct StoreHead<'a> {
     /// The key.
     pub key: Key<'a>,
-    /// What to do about an existing item.
+    /// The condition, and how the value is combined.
     pub mode: Mode,
-    /// For append and prepend: store if there is nothing to add to.
+    /// For append and prepend: store the value alone if there is no item.
     pub vivify: bool,
     /// Client flags.
     pub flags: u32,
-    /// TTL as the client gave it.
+    /// The client's exptime.
     pub exptime: i64,
-    /// CAS that an existing item must have; 0: any.
+    /// CAS that an existing item must have; 0 accepts any.
     pub compare: u64,
     /// CAS of the new item.
     pub cas: Option<u64>,
-    /// Store over a newer item, marked stale.
+    /// Stores over a newer item and marks the result stale.
     pub allow_stale: bool,
-    /// The key came in base64.
+    /// The key was sent in base64.
     pub key_binary: bool,
-    /// When there is no room: remove what is there.
+    /// If there is no memory: remove the old item.
     pub purge_on_failure: bool,
 }
 
 /// A data command.
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
-    /// Read; with a TTL: give the item a new one.
+    /// Reads an item; with an exptime, also sets it.
     Get {
         /// The key.
         key: Key<'a>,
-        /// New TTL as the client gave it.
+        /// The client's new exptime.
         touch: Option<i64>,
     },
     /// Remove.
     Delete {
         /// The key.
         key: Key<'a>,
-        /// CAS that the item must have; 0: any.
+        /// CAS that the item must have; 0 accepts any.
         compare: u64,
     },
-    /// Give a new TTL.
+    /// Sets an item's exptime.
     Touch {
         /// The key.
         key: Key<'a>,
-        /// The TTL as the client gave it.
+        /// The client's exptime.
         exptime: i64,
     },
-    /// Add to or subtract from a number.
+    /// Adds to or subtracts from a number.
     Delta(DeltaRequest<'a>),
     /// `mg`.
     MetaGet {
         /// The key.
         key: Key<'a>,
-        /// What is asked.
+        /// The options.
         ask: MetaGet,
     },
     /// `md`.

@@ -1,15 +1,12 @@
-//! Locks and atomics: the standard library's, of which each lock stands for
-//! itself.
+//! Locks and atomics, from the standard library.
 //!
-//! Those of `parking_lot` keep whoever waits in one table of the process. A child
-//! of `fork` would inherit that table as it was: with parts of it locked by
-//! threads that are not there, and with places of their stacks, which its own
-//! threads are given anew. Here a child may make caches and servers of its own,
-//! so nothing that it needs may be in such a table.
+//! `parking_lot` keeps waiting threads in one table for the process. A child of `fork` inherits
+//! that table with parts locked by threads that do not exist there, and with stale stack addresses.
+//! A child may make caches and servers of its own, so no lock may depend on such a table.
 //!
 //! A panic while a lock is held leaves the lock usable, as in `parking_lot`.
 //!
-//! With `--cfg loom` tests swap them for ones that try every order (`make loom`).
+//! With `--cfg loom` they are loom's, which tries every order of steps (`make loom`).
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -23,7 +20,7 @@ pub(crate) use loom::sync::atomic;
 #[cfg(not(all(loom, test)))]
 pub(crate) use std::thread;
 
-/// Threads of a model, which know no time.
+/// Threads of a loom model, in which time does not pass.
 #[cfg(all(loom, test))]
 pub(crate) mod thread {
     pub(crate) use loom::thread::yield_now;
@@ -40,44 +37,44 @@ use std::sync as locks;
 
 pub use locks::MutexGuard;
 
-/// A value that one thread at a time uses.
+/// A mutex. A panic while it is locked leaves it usable.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(locks::Mutex<T>);
 
 impl<T> Mutex<T> {
-    /// An unlocked one.
+    /// Returns an unlocked mutex.
     pub fn new(value: T) -> Self {
         Self(locks::Mutex::new(value))
     }
 
-    /// Waits until nobody else has it.
+    /// Waits until no other thread holds the lock.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where threads that hold a [`Mutex`] wait.
+/// A condition variable for [`Mutex`].
 #[derive(Debug, Default)]
 pub struct Condvar(locks::Condvar);
 
 impl Condvar {
-    /// One where nobody waits.
+    /// Returns a condition variable without waiting threads.
     pub fn new() -> Self {
         Self(locks::Condvar::new())
     }
 
-    /// Lets go of the lock until it is notified, or for no reason.
+    /// Releases the lock and waits for a notification; may also wake without one.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same for `time` at most.
+    /// Like [`Condvar::wait`], for at most `time`.
     pub fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
         self.0.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Wakes all that wait.
+    /// Wakes all waiting threads.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }

@@ -1,8 +1,8 @@
-//! The log that `watch` streams: a hub that events are offered to, and
-//! watchers that each buffer the lines they asked for.
+//! The log that `watch` streams: a hub that receives events, and watchers that each buffer the
+//! lines they asked for.
 //!
-//! With no watcher an event costs one relaxed load. A watcher that does not
-//! read loses lines, never memory: it is told how many with `skipped=N`.
+//! Without a watcher an event costs one relaxed load. The buffer of a watcher is bounded: if it is
+//! full, lines are dropped and counted in a line `skipped=N`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ struct Buffer {
 }
 
 impl WatchHub {
-    /// Whether anyone wants events of `kind`.
+    /// Returns whether a watcher wants events of `kind`.
     #[inline]
     pub fn wants(&self, kind: u32) -> bool {
         self.wanted.load(Relaxed) & kind != 0
@@ -94,9 +94,9 @@ impl WatchHub {
         self.watchers.lock().len()
     }
 
-    /// Adds a watcher of the kinds in `wanted` that buffers at most `limit`
-    /// bytes. `wake` is called from any thread when its buffer stops being
-    /// empty. `None`: there are too many.
+    /// Adds a watcher of the kinds in `wanted` that buffers at most `limit` bytes. `wake` is called
+    /// from any thread when its buffer stops being empty. Returns `None` if there are
+    /// [`WATCHER_LIMIT`] watchers already.
     pub fn add(
         &self,
         wanted: u32,
@@ -113,7 +113,7 @@ impl WatchHub {
         Some(watcher)
     }
 
-    /// Takes a watcher off the list.
+    /// Removes a watcher.
     pub fn remove(&self, watcher: &Arc<Watcher>) {
         let mut watchers = self.watchers.lock();
         watchers.retain(|w| !Arc::ptr_eq(w, watcher));
@@ -124,8 +124,8 @@ impl WatchHub {
         self.wanted.store(watchers.iter().fold(0, |all, w| all | w.wanted), Relaxed);
     }
 
-    /// Offers an event; `fill` writes what follows `gid=N ` on its line.
-    /// Call only if [`WatchHub::wants`] said yes.
+    /// Writes an event to the watchers that want it. `fill` writes the part of the line after
+    /// `gid=N `. Call only if [`WatchHub::wants`] returned `true`.
     #[cold]
     #[inline(never)]
     pub fn event(&self, kind: u32, fill: impl FnOnce(&mut String)) {
@@ -163,26 +163,26 @@ impl Watcher {
         true
     }
 
-    /// Appends the buffered lines to `to`, and how many were lost since the last
-    /// call, and empties the buffer.
+    /// Moves the buffered lines to the end of `to`, with the number of lines that were dropped
+    /// since the last call.
     pub fn drain(&self, to: &mut Vec<u8>) {
         let mut state = self.state.lock();
         if to.try_reserve(state.lines.len()).is_err() {
-            // They wait for memory, as for a reader.
+            // The lines stay in the buffer until there is memory.
             return;
         }
         to.extend_from_slice(&state.lines);
         state.lines.clear();
         if state.skipped > 0 {
-            // At once: a reader that waits for it may be all that is left.
+            // Reported at once: no further event may come.
             to.extend_from_slice(format!("skipped={}\n", state.skipped).as_bytes());
             state.skipped = 0;
         }
     }
 }
 
-/// Appends `key` as memcached's logs show it: percent-encoded but for
-/// letters, digits, `-`, `.`, `_` and `~`.
+/// Appends `key` percent-encoded, except letters, digits, `-`, `.`, `_` and `~`, as in memcached's
+/// log.
 pub fn push_uri_encoded(to: &mut String, key: &[u8]) {
     for &byte in key {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
