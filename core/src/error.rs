@@ -125,7 +125,7 @@ pub enum DeltaError {
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLarge => "the item is larger than items may be",
+            Self::TooLarge => "the item must be at most item_size_max",
             Self::NoMemory => "there is no memory for the item",
         })
     }
@@ -161,7 +161,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadKey => f.write_str("a key has 1 to 250 bytes"),
+            Self::BadKey => f.write_str("key must have 1 to 250 bytes"),
             Self::TooLarge => AllocError::TooLarge.fmt(f),
             Self::NoMemory => AllocError::NoMemory.fmt(f),
         }

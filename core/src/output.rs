@@ -1,5 +1,5 @@
-//! What a connection still has to send: encoded bytes, and between them values
-//! that are too large to copy and are pinned in the store instead.
+//! The unsent output of a connection: encoded bytes, and between them large values that are pinned
+//! in the store in place of being copied.
 //!
 //! ```text
 //!   bytes   | VALUE a 0 9\r\n........\r\n VALUE b 0 100000\r\n | \r\nEND\r\n |
@@ -7,8 +7,8 @@
 //!   stream    bytes[..at]                  value of b       bytes[at..]
 //! ```
 //!
-//! The encoders append; whoever owns the socket calls [`Output::write_to`],
-//! one vectored write a call. Nothing here knows what a socket is.
+//! The encoders append. The owner of the socket calls [`Output::write_to`], which makes one
+//! vectored write. This module does not use sockets.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -18,15 +18,15 @@ use crate::store::PinnedValue;
 /// Most slices handed to one vectored write.
 const SLICES: usize = 64;
 
-/// Bytes that one step of a session appends, statistics and dumps apart: the values of
-/// 16 keys that are copied, and their lines.
+/// Bytes that one step of a session appends, except statistics and dumps: 16 copied values and
+/// their lines.
 const STEP: usize = 16 * (crate::store::INLINE_COPY_MAX + 512);
 
 struct Pin {
     /// Offset in `bytes` before which the value goes; `head <= at <= bytes.len()`.
     at: usize,
     value: PinnedValue,
-    /// Bytes of the value that are sent.
+    /// Bytes of the value that were sent.
     sent: usize,
 }
 
@@ -34,7 +34,7 @@ struct Pin {
 #[derive(Default)]
 pub struct Output {
     bytes: Vec<u8>,
-    /// Bytes of `bytes` that are sent.
+    /// Bytes of `bytes` that were sent.
     head: usize,
     pins: VecDeque<Pin>,
     /// Unsent bytes of pinned values.
@@ -44,18 +44,18 @@ pub struct Output {
 opaque_debug!(Output);
 
 impl Output {
-    /// An empty stream.
+    /// Returns an empty output.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The buffer that encoders append to.
+    /// Returns the buffer that encoders append to.
     #[inline]
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Makes room for what one step of a session appends. `false`: there is no memory.
+    /// Reserves memory for the output of one step of a session. Returns `false` if there is none.
     #[inline]
     pub fn make_room(&mut self) -> bool {
         self.bytes.capacity() - self.bytes.len() >= STEP || self.bytes.try_reserve(STEP).is_ok()
@@ -67,46 +67,46 @@ impl Output {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Appends a pinned value; it is unpinned when its last byte is sent.
+    /// Appends a pinned value. It is unpinned when its last byte is sent.
     pub fn pin(&mut self, value: PinnedValue) {
         self.pinned += value.len();
         self.pins.push_back(Pin { at: self.bytes.len(), value, sent: 0 });
     }
 
-    /// Bytes not yet sent.
+    /// Returns the number of unsent bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len() - self.head + self.pinned
     }
 
-    /// Whether everything is sent.
+    /// Returns whether everything was sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of heap this stream holds when idle.
+    /// Returns the bytes of heap that this output holds when idle.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// A place to go back to with [`Output::rewind`].
+    /// Returns a position for [`Output::rewind`].
     #[inline]
     pub fn mark(&self) -> Mark {
         Mark { bytes: self.bytes.len(), pins: self.pins.len() }
     }
 
-    /// Whether something was appended since `mark`.
+    /// Returns whether bytes or values were appended since `mark`.
     pub fn grew_since(&self, mark: &Mark) -> bool {
         self.bytes.len() > mark.bytes || self.pins.len() > mark.pins
     }
 
-    /// The encoded bytes appended since `mark`, pinned values left out.
+    /// Returns the encoded bytes appended since `mark`, without pinned values.
     pub fn since(&self, mark: &Mark) -> &[u8] {
         self.bytes.get(mark.bytes..).unwrap_or_default()
     }
 
-    /// Forgets what was appended since `mark`. Nothing may have been sent since.
+    /// Removes what was appended since `mark`. Nothing may have been sent since.
     pub fn rewind(&mut self, mark: &Mark) {
         self.bytes.truncate(mark.bytes);
         while self.pins.len() > mark.pins {
@@ -116,8 +116,7 @@ impl Output {
         }
     }
 
-    /// Keeps of what is not sent the first `len` bytes. Pinned values are copied:
-    /// it is not made for speed.
+    /// Keeps the first `len` unsent bytes. Copies pinned values: this is not for a hot path.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len() {
             return;
@@ -128,8 +127,8 @@ impl Output {
         *self = Self { bytes: kept, ..Self::default() };
     }
 
-    /// Takes out what is not sent. A small rest is copied, so that it does not
-    /// hold the memory that the whole took.
+    /// Takes the unsent output out. A small rest is copied, so that it does not keep a large
+    /// buffer.
     pub fn take(&mut self) -> Self {
         let rest = self.bytes.len() - self.head;
         if rest > self.bytes.capacity() / 2 {
@@ -148,7 +147,7 @@ impl Output {
         taken
     }
 
-    /// Forgets everything and gives back memory above `keep` bytes.
+    /// Removes everything and frees memory above `keep` bytes.
     pub fn clear(&mut self, keep: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
@@ -157,19 +156,17 @@ impl Output {
         self.pinned = 0;
     }
 
-    /// Hands as much as possible to `sink` in one vectored write. Returns the
-    /// number of bytes taken.
+    /// Writes as much as possible to `sink` in one vectored write. Returns the number of bytes
+    /// written.
     ///
-    /// # Errors
-    /// Whatever the sink returns, `WouldBlock` included.
+    /// # Errors Errors of the sink, `WouldBlock` included.
     pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<usize> {
         self.write_some(sink, usize::MAX)
     }
 
-    /// The same for at most `most` bytes.
+    /// Like [`Output::write_to`], for at most `most` bytes.
     ///
-    /// # Errors
-    /// Whatever the sink returns, `WouldBlock` included.
+    /// # Errors Errors of the sink, `WouldBlock` included.
     pub fn write_some(&mut self, sink: &mut impl Write, mut most: usize) -> io::Result<usize> {
         if self.pins.is_empty() {
             let bytes = &self.bytes[self.head..];
@@ -188,7 +185,7 @@ impl Output {
                 used += 1;
             }
         };
-        // Each is a slice at least, so further ones would find no room.
+        // Each is at least one slice, so there is no room for further ones.
         for pin in self.pins.iter().take(SLICES) {
             if from < pin.at {
                 add(&self.bytes[from..pin.at]);
@@ -238,12 +235,12 @@ impl Output {
     }
 }
 
-/// The first `most` bytes of `slice`.
+/// Returns the first `most` bytes of `slice`.
 fn first(slice: &[u8], most: usize) -> &[u8] {
     &slice[..slice.len().min(most)]
 }
 
-/// A place in an [`Output`].
+/// A position in an [`Output`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     bytes: usize,

@@ -1,8 +1,7 @@
 //! A server in this process: a cache, its listeners and its worker threads.
 //!
-//! Any number of servers run side by side; each has its own threads, and
-//! nothing of a server is global. A server that has stopped, or that was
-//! dropped, has left no thread, descriptor or socket file behind.
+//! Any number of servers run side by side. Each has its own threads and no global state. A server
+//! that has stopped or was dropped leaves no thread, descriptor or socket file behind.
 
 use std::fmt;
 use std::io;
@@ -30,21 +29,21 @@ use crate::stderr;
 use crate::sync::{Condvar, Mutex};
 use crate::tls::Tls;
 
-/// How long a thread of a server may take to end after a stop at once, or after the
-/// deadline of a graceful one. Then it is left behind: a callback may never return.
+/// Time in which a thread of a server must end after a stop, or after the deadline of a graceful
+/// stop. A thread that takes longer is left behind, because a callback may never return.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest time for which a handle waits until a server has settled.
 pub const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// Where a server can be reached.
+/// An address of a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundAddress {
-    /// A TCP address with the port that was really taken.
+    /// A TCP address, with the port that the system chose for port 0.
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// A UDP address with the port that was really taken.
+    /// A UDP address, with the port that the system chose for port 0.
     Udp(SocketAddr),
 }
 
@@ -57,7 +56,7 @@ impl fmt::Display for BoundAddress {
     }
 }
 
-/// A running server. Dropping it stops it at once and waits for its threads.
+/// A running server. Dropping it stops it and waits for its threads.
 ///
 /// All methods may be called from any thread but the server's own.
 pub struct Server {
@@ -69,19 +68,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a cache and serves it. Returns when connections are accepted.
+    /// Creates a cache and serves it. Returns when connections are accepted.
     ///
-    /// # Errors
-    /// A setting that cannot work, no memory for the cache, an address that
-    /// cannot be listened at, or no thread; nothing is left of the attempt.
+    /// # Errors A setting is invalid, an address cannot be used, or the system refuses memory or a
+    /// thread. Nothing of the attempt stays behind.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
         config.validate()?;
         let cache = Cache::new(cache_settings(&config))?;
         Self::with_cache(config, cache)
     }
 
-    /// As [`Server::start`], but with certificates and keys of `config.tls` that
-    /// were loaded before: by whoever had the right to read them.
+    /// Like [`Server::start`], with certificates and keys of `config.tls` that the caller loaded
+    /// before it dropped the right to read them.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -92,7 +90,7 @@ impl Server {
         Self::serve(config, cache, Some(tls))
     }
 
-    /// Serves a cache that exists already; `config.cache` is only reported.
+    /// Serves an existing cache. `config.cache` is only reported.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -187,21 +185,22 @@ impl Server {
         self.threads.spawn(name, body).map_err(StartError::System)
     }
 
-    /// Where the server can be reached, in the order of `config.listen`.
+    /// Returns the addresses of the server, in the order of `config.listen`.
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
     }
 
-    /// Counters, switches and connections.
+    /// Returns the state: counters, switches and connections.
     #[doc(hidden)]
     pub fn context(&self) -> &Arc<ServerState> {
         &self.context
     }
 
-    /// Returns the cache that is served, after what clients have sent is carried
-    /// out (see [`Server::settle`]), unless [`ServerConfig::settles`] is off. The
-    /// cache outlives the server if it is kept. A cache that is kept is read without
-    /// waiting for clients.
+    /// Returns the cache that is served. Settles the server first (see [`Server::settle`]), unless
+    /// [`ServerConfig::settles`] is off.
+    ///
+    /// A caller that keeps the cache may use it after the server has stopped. Its methods do not
+    /// settle.
     pub fn cache(&self) -> &Arc<Cache> {
         if self.context.config.settles {
             self.settle(SETTLE_TIME);
@@ -223,45 +222,42 @@ impl Server {
         is_group.then_some(stats)
     }
 
-    /// Waits, for at most `within`, until what clients of this machine have sent
-    /// before this call is carried out: commands in pipelines and without replies,
-    /// datagrams, and connections that are not accepted yet. Takes some microseconds
-    /// if there is nothing to do.
+    /// Waits, for at most `within`, until the commands that clients of this machine sent before
+    /// this call are carried out. Commands without replies, datagrams and connections that are not
+    /// accepted yet count. Takes some microseconds if there is nothing to do.
     ///
-    /// Returns `false` if that takes longer. A client that does not read its
-    /// replies, or that meets an injected delay, is not waited for.
+    /// Returns `false` if that takes longer. Does not wait for a client that does not read its
+    /// replies, or that meets an injected delay.
     pub fn settle(&self, within: Duration) -> bool {
         self.settler.settle(within)
     }
 
-    /// Returns what settles this server, for a handle that may outlive it.
+    /// Returns the function that settles this server, for a handle that may outlive it.
     #[doc(hidden)]
     pub fn settler(&self) -> &Arc<Settler> {
         &self.settler
     }
 
-    /// Replaces the nodes that auto-discovery clients are told; an empty list
-    /// turns the command off. Returns the version of the new list.
+    /// Replaces the nodes that are reported to auto-discovery clients. An empty list turns the
+    /// command off. Returns the version of the new list.
     pub fn set_cluster_nodes(&self, nodes: &[ClusterNode]) -> u64 {
         self.context.cluster.set_nodes(nodes)
     }
 
-    /// Whether some part of the server still runs.
+    /// Returns whether a thread of the server still runs.
     pub fn is_running(&self) -> bool {
         self.threads.running() > 0
     }
 
     /// Stops the server and returns when it has stopped.
     ///
-    /// [`Stop::Graceful`] closes the listeners and then each connection once
-    /// what it has received is answered and its replies are taken; after
-    /// `deadline` the rest is closed as with [`Stop::Now`], for which
-    /// `deadline` means nothing. Stopping twice does no harm.
+    /// [`Stop::Graceful`] closes the listeners, then each connection when its requests are answered
+    /// and its replies are sent. After `deadline` it closes the rest. [`Stop::Now`] closes
+    /// everything at once and ignores `deadline`. A second stop has no effect.
     ///
-    /// # Errors
-    /// [`StopError::Stuck`] if a thread has not ended after [`STOP_PATIENCE`], as one
-    /// that is in a callback which does not return. The thread is left behind. Its
-    /// callbacks and what they use must live on.
+    /// # Errors [`StopError::Stuck`] if a thread has not ended after [`STOP_PATIENCE`], for example
+    /// in a callback that does not return. The thread is left behind, so its callbacks and their
+    /// data must stay valid.
     pub fn stop(&self, how: Stop, deadline: Duration) -> Result<(), StopError> {
         let until = Instant::now().checked_add(deadline);
         if how == Stop::Graceful {
@@ -290,7 +286,7 @@ impl Server {
         self.threads.wait_until(None).map(drop)
     }
 
-    /// The same, but not longer than `time`. Returns whether the server has stopped.
+    /// Like [`Server::wait`], for at most `time`. Returns whether the server has stopped.
     ///
     /// # Errors
     /// As [`Server::stop`].
@@ -303,7 +299,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let told = self.threads.shared.0.lock().told;
         if let (Err(e), false) = (self.stop(Stop::Now, Duration::ZERO), told) {
-            // Not to the log: its hook may be what does not return.
+            // Not to the log: its hook may be the callback that does not return.
             stderr::write_line(&format!("memcache-rs: {e}"));
         }
     }
@@ -318,7 +314,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// The threads of a server, to be waited for by anyone and joined by one.
+/// The threads of a server. Any thread may wait for them; one joins them.
 #[derive(Default)]
 struct Threads {
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -327,15 +323,15 @@ struct Threads {
 
 #[derive(Default)]
 struct Counts {
-    /// Threads that work.
+    /// Number of running threads.
     working: usize,
-    /// Names of those, and of one that tells of the end.
+    /// Names of the running threads, and of the thread that runs the last hook.
     running: Vec<String>,
-    /// When they must have ended, once they were told to.
+    /// Time by which they must end, set by a stop.
     end: Option<Instant>,
-    /// A caller was told that some have not.
+    /// Whether a caller was told that some have not ended.
     told: bool,
-    /// What runs when no thread works any more.
+    /// The hook that runs when no thread runs any more.
     stopped: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -357,7 +353,7 @@ impl Threads {
         Ok(())
     }
 
-    /// All threads were started: `stopped` runs after the last of them.
+    /// Sets the hook that runs after the last thread. Call after all threads were started.
     fn when_all_ended(&self, stopped: Option<Arc<dyn Fn() + Send + Sync>>) {
         let mut count = self.shared.0.lock();
         if count.working > 0 {
@@ -365,7 +361,7 @@ impl Threads {
             return;
         }
         drop(count);
-        // They were told to end before they had begun.
+        // They were stopped before they began.
         stopped.into_iter().for_each(|stopped| stopped());
     }
 
@@ -373,7 +369,7 @@ impl Threads {
         self.shared.0.lock().running.len()
     }
 
-    /// Waits for all of them; `false` if some still run at `until`.
+    /// Waits for all threads. Returns `false` if some still run at `until`.
     fn wait_until(&self, until: Option<Instant>) -> Result<bool, StopError> {
         let (count, changed) = &*self.shared;
         let mut count = count.lock();
@@ -400,7 +396,7 @@ impl Threads {
     }
 }
 
-/// The threads were told to end, and need not before `from`.
+/// Records that the threads were told to end, at `from` at the earliest.
 fn told_to_end(threads: &(Mutex<Counts>, Condvar), from: Instant) {
     let (count, changed) = threads;
     let end = from.checked_add(STOP_PATIENCE);
@@ -410,7 +406,7 @@ fn told_to_end(threads: &(Mutex<Counts>, Condvar), from: Instant) {
     changed.notify_all();
 }
 
-/// Counts a thread out when it ends, however it ends.
+/// Counts a thread out when it ends, also by a panic.
 struct End(Arc<(Mutex<Counts>, Condvar)>, String);
 
 impl Drop for End {
@@ -422,8 +418,7 @@ impl Drop for End {
             if count.working == 0 { count.stopped.take() } else { None }
         };
         if let Some(stopped) = stopped {
-            // Whatever it does, those who wait for this thread wait no longer. A
-            // panic was reported by the panic hook.
+            // Waiting callers are woken even if the hook panics. The panic hook reports the panic.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| stopped()));
         }
         count.lock().running.retain(|name| *name != self.1);
@@ -431,13 +426,13 @@ impl Drop for End {
     }
 }
 
-/// Of the cache behind a server.
+/// Returns the settings of the cache behind a server.
 fn cache_settings(config: &ServerConfig) -> CacheConfig {
     let concurrency = config.cache.concurrency.max(config.threads);
     CacheConfig { concurrency, ..config.cache.clone() }
 }
 
-/// The slab classes as memcached logs them at -vv.
+/// Logs the slab classes at -vv, as memcached does.
 fn log_classes(context: &ServerState) {
     for (number, (size, per_page)) in context.cache.store().class_sizes().into_iter().enumerate().skip(1) {
         context.log(2, || format!("slab class {number:3}: chunk size {size:9} perslab {per_page:7}"));

@@ -1,7 +1,7 @@
 //! `config get|set|delete cluster`: the list of nodes of a hosted cluster.
 //!
-//! The words of `get` are those of `ElastiCache`'s documentation; the others
-//! are what its Java client sends and expects. Nothing of this is in memcached.
+//! `get` follows `ElastiCache`'s documentation. The others follow its Java client. memcached has
+//! none of them.
 
 use super::{AdminContext, Outcome};
 use crate::cluster::{Cluster, TEXT_MAX};
@@ -9,21 +9,21 @@ use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, strict_u32};
 use crate::protocol::text;
 
-/// The only configuration there is.
+/// The only name of a configuration.
 const KEY: &[u8] = b"cluster";
 
-/// A text on its way into the list.
+/// A text that a client is uploading.
 #[derive(Debug)]
 pub struct NodesUpload {
     flags: u32,
     /// At most [`TEXT_MAX`].
     length: usize,
-    /// The text and its line end, as far as they came.
+    /// The part of the text and its line end that has arrived.
     bytes: Vec<u8>,
 }
 
 impl NodesUpload {
-    /// Takes what belongs to the text; the number of bytes used.
+    /// Takes bytes of the text. Returns the number of bytes used.
     pub fn take(&mut self, rest: &[u8]) -> usize {
         let missing = self.length + 2 - self.bytes.len();
         let used = rest.get(..missing).unwrap_or(rest);
@@ -31,7 +31,7 @@ impl NodesUpload {
         used.len()
     }
 
-    /// Stores the text if all of it is there; then it is answered.
+    /// Stores the text if it is complete, and replies.
     pub fn finish(&self, cluster: &Cluster) -> Option<&'static str> {
         let (text, end) = self.bytes.split_at_checked(self.length)?;
         if end.len() < 2 {

@@ -1,7 +1,8 @@
-//! Answers as long as the cache is large, or as its connections are many: all
-//! keys, those of a class, prefixes, sizes, connections. Each is written a
-//! little at a time, as far as the turn of its client goes, so that it is never
-//! held in memory as a whole and the other clients wait for a part of it only.
+//! Replies whose length grows with the cache or with the number of connections: all keys, the keys
+//! of a class, prefixes, sizes, connections.
+//!
+//! Each is written in parts, one for each turn of its client. So a reply is never in memory as a
+//! whole, and other clients wait for one part only.
 
 use std::io::Write as _;
 
@@ -17,23 +18,22 @@ use crate::scan::Scan;
 use crate::store::{Item, Listing, TimeSnapshot, bit};
 use crate::turn::Turn;
 
-/// Items, prefixes or sizes between looks at the turn and the output.
+/// Items, prefixes or sizes between two checks of the turn and the output.
 const STEP: usize = 128;
 
-/// Connections between these looks: naming one takes two system calls.
+/// Connections between two checks: naming one takes two system calls.
 const CONNECTIONS: usize = 16;
 
-/// What looking at an item of the cache counts in a turn, in bytes: most are in
-/// no cache of the processor.
+/// The cost of examining an item, in bytes of a turn. Most items are not in the processor's caches.
 const ITEM_WORK: usize = 128;
 
-/// The same for entries that lie one behind the other.
+/// The cost of examining an entry of a table, in bytes of a turn.
 const ENTRY_WORK: usize = 8;
 
 /// Largest answer of `stats cachedump` in bytes, as in memcached.
 const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
 
-/// What the answer to a dump of keys looks like.
+/// The format of a dump of keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `key=... exp=...`
@@ -42,7 +42,7 @@ pub enum Form {
     Mg,
 }
 
-/// A long answer under way.
+/// A long reply in progress.
 pub struct Dump {
     what: What,
 }
@@ -52,10 +52,10 @@ opaque_debug!(Dump);
 enum What {
     /// `lru_crawler metadump` and `mgdump`, of the classes in `classes` (bits).
     Keys { form: Form, classes: u64, scan: Scan, begun: bool },
-    /// `stats cachedump`: of this class so many more items, and bytes.
+    /// `stats cachedump`: the class, and the items and bytes that are left.
     Class { class: u8, listing: Listing, items: usize, bytes: usize },
-    /// `stats detail dump`, from this number on. A packet has its length in front,
-    /// so it gathers first.
+    /// `stats detail dump`, from this number on. A packet begins with its length, so the text is
+    /// collected first.
     Prefixes { at: usize, packet: Option<(Echo, Vec<u8>)> },
     /// `stats sizes`, from this number on.
     Sizes { at: usize, echo: Option<Echo> },
@@ -69,8 +69,7 @@ impl Dump {
         Self { what: What::Keys { form, classes, scan: Scan::default(), begun: false } }
     }
 
-    /// At most `most` items of `class`, all if `most` is 0; none if there is no
-    /// such class.
+    /// At most `most` items of `class`, or all if `most` is 0. Empty if there is no such class.
     pub(super) fn class(class: u8, most: usize) -> Self {
         let items = if most == 0 { usize::MAX } else { most };
         Self { what: What::Class { class, listing: Listing::default(), items, bytes: CACHEDUMP_MAX - 512 } }
@@ -86,12 +85,12 @@ impl Dump {
         Self { what: What::Sizes { at: 0, echo } }
     }
 
-    /// All connections; `client` asks.
+    /// All connections, for the connection `client`.
     pub(super) fn connections(client: i32) -> Self {
         Self { what: What::Connections { at: 0, client } }
     }
 
-    /// Bytes that have gathered.
+    /// Bytes collected so far.
     pub(crate) fn held(&self) -> usize {
         match &self.what {
             What::Prefixes { packet: Some((_, gathered)), .. } => gathered.capacity(),
@@ -99,8 +98,8 @@ impl Dump {
         }
     }
 
-    /// Writes until the output holds `limit` bytes, the turn is over, or all is
-    /// written; then `true`.
+    /// Writes until the output holds `limit` bytes, the turn is over, or the reply is complete.
+    /// Returns `true` if it is complete.
     pub fn advance(
         &mut self,
         context: &ServerState,
@@ -109,7 +108,7 @@ impl Dump {
         limit: usize,
     ) -> bool {
         loop {
-            // Few of the items may be wanted.
+            // The dump may list few of the items it examines.
             if out.len() >= limit || turn.is_over() {
                 return false;
             }
@@ -123,11 +122,11 @@ impl Dump {
     }
 }
 
-/// What a part of an answer took.
+/// The cost of a part of a reply.
 struct Step {
-    /// In bytes that take as long, those written left out.
+    /// In bytes that take as long, without the bytes that were written.
     work: usize,
-    /// It was the last one.
+    /// Whether it was the last part.
     last: bool,
 }
 
@@ -226,8 +225,8 @@ fn list_keys(cache: &Cache, form: Form, classes: u64, scan: &mut Scan, bytes: &m
     });
 }
 
-/// Lists items of a part of the class; `items` and `left` say how many items
-/// and bytes it may still be. Returns how many entries were looked at.
+/// Lists items of a part of a class. `items` and `left` are the items and bytes that may still be
+/// listed. Returns the number of entries that were examined.
 fn list_class(
     cache: &Cache,
     class: u8,

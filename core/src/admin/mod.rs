@@ -1,9 +1,9 @@
-//! Commands that look at a server or change how it works: `stats`, `slabs`,
-//! `lru`, `lru_crawler`, `watch`, `verbosity`, `flush_all`, `shutdown`, the
-//! commands of memcached's debug build, and `config` of hosted clusters.
+//! Commands that inspect or change a server: `stats`, `slabs`, `lru`, `lru_crawler`, `watch`,
+//! `verbosity`, `flush_all`, `shutdown`, the commands of memcached's debug build, and `config` of
+//! hosted clusters.
 //!
-//! They are text commands; their words and errors are memcached's. As in
-//! memcached, most subcommands may be abbreviated.
+//! They are text commands with memcached's words and errors. As in memcached, most subcommands may
+//! be abbreviated.
 
 pub(crate) mod cluster;
 mod dump;
@@ -24,17 +24,16 @@ use crate::protocol::text;
 use crate::session::{CloseReason, PinnedItems};
 use crate::watch::kind;
 
-/// The version we answer with: memcached's, whose behaviour this is. Clients
-/// parse it.
+/// The version that clients see: memcached's, because clients derive behaviour from it.
 pub const VERSION: &str = "1.6.45";
 
 /// Highest level that `verbosity` sets.
 const MAX_VERBOSITY: u32 = 2;
 
-/// What the session does after an admin command.
+/// The action of the session after an admin command.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Goes on.
+    /// Reads the next command.
     Done,
     /// Closes the connection after flushing.
     Close(CloseReason),
@@ -46,11 +45,11 @@ pub enum Outcome {
     Dump(Box<Dump>),
     /// Reads a list of nodes.
     Upload(Box<NodesUpload>),
-    /// Throws so many bytes away.
+    /// Discards this many bytes of input.
     Swallow(usize),
 }
 
-/// Where an admin command runs.
+/// The context of an admin command.
 #[derive(Debug)]
 pub struct AdminContext<'a> {
     /// The server.
@@ -59,15 +58,15 @@ pub struct AdminContext<'a> {
     pub stats: &'a WorkerStats,
     /// Descriptor of the client.
     pub client: i32,
-    /// Answers go here.
+    /// The output for replies.
     pub out: &'a mut Output,
-    /// `noreply` was given: answers are not wanted.
+    /// Whether `noreply` was given: replies are dropped.
     pub quiet: bool,
-    /// Answers to earlier commands wait to be sent.
+    /// Whether replies to earlier commands wait to be sent.
     pub pipelined: bool,
-    /// Set for commands that cost much more than a get, of which a turn takes one.
+    /// Set for commands that cost much more than a get. A turn carries out one of them.
     pub is_dear: bool,
-    /// Items held by `debugitem`.
+    /// Items pinned by `debugitem`.
     pub held: &'a mut PinnedItems,
 }
 
@@ -86,8 +85,8 @@ impl AdminContext<'_> {
     }
 }
 
-/// Carries out the line, its end taken off, whose first word has the length
-/// `word`. `None`: it is no command at all.
+/// Carries out a line without its end, whose first word has the length `word`. Returns `None` if it
+/// is not a command.
 pub fn run(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outcome> {
     match line.get(..word)? {
         b"version" => return Some(ctx.line(concat!("VERSION ", "1.6.45"))),
@@ -118,7 +117,7 @@ fn run_dear(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outc
         b"refresh_certs" => {
             match ctx.context.reload_certificates() {
                 Some(Ok(())) => return Some(ctx.line("OK")),
-                // As in memcached, `noreply` does not keep these away.
+                // As in memcached, these are sent in spite of `noreply`.
                 Some(Err(line)) => push_line(ctx.out, &line),
                 None => push_line(ctx.out, "Error TLS not enabled"),
             }
@@ -129,7 +128,7 @@ fn run_dear(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outc
         b"debugitem" if ctx.context.config.debug_commands => debugitem(ctx, &tokens),
         b"misbehave" if ctx.context.config.debug_commands => ctx.line(text::ERROR),
         _ if tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/") => {
-            // A browser, or a page that makes one post to us.
+            // A browser, or a web page that makes it post to this server.
             Outcome::Abort(CloseReason::Error)
         }
         _ => return None,
@@ -165,11 +164,11 @@ fn slabs(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     ctx.line(text::ERROR)
 }
 
-/// Answers as a memcached does whose classes have a page each at most: memory belongs
-/// to no class here, and scripts repeat the command until nothing is left to move.
+/// Replies like a memcached whose classes have at most one page each. Memory does not belong to
+/// classes here, and scripts repeat the command until there is nothing to move.
 fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
-    // Class 0 is memcached's pool of free pages. -1 asks for any class with pages to
-    // spare, and is no class where none has.
+    // Class 0 is memcached's pool of free pages. -1 asks for any class with spare pages. Without
+    // one, it is an invalid class.
     let known = 0..cache.store().totals().classes.len() as i32;
     if from == to {
         "SAME src and dst class are identical"
@@ -224,7 +223,7 @@ fn memlimit(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     ctx.line("OK")
 }
 
-/// Removes everything, at once or after `delay` (a TTL). `false`: that is not
+/// Removes all items, at once or after `delay` (an exptime). Returns `false` if that is not
 /// allowed.
 pub fn flush(context: &ServerState, stats: &WorkerStats, delay: i64) -> bool {
     if !context.config.flush_enabled {
@@ -244,7 +243,7 @@ fn flush_all(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     };
     match delay {
         Some(delay) if flush(ctx.context, ctx.stats, i64::from(delay)) => ctx.line("OK"),
-        // memcached counts those, too.
+        // memcached counts refused ones, too.
         delay => {
             ctx.stats.flush_cmds.add(1);
             let allowed = ctx.context.config.flush_enabled;
@@ -451,8 +450,8 @@ fn debugtime(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     ctx.line("OK")
 }
 
-/// `debugitem lock|unlock|ref|unref <key>`: pins an item, so that what waits
-/// for items in use can be tested.
+/// `debugitem lock|unlock|ref|unref <key>`: pins an item, for tests of code that waits for items in
+/// use.
 fn debugitem(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     let (Some(_), Some(key)) = (tokens.get(1), tokens.get(2)) else { return ctx.line(text::ERROR) };
     let holds = tokens.abbreviates(1, "lock") || tokens.abbreviates(1, "ref");

@@ -17,13 +17,13 @@ use crate::protocol::text;
 use crate::store::Sizes;
 use crate::store::stats::{ClassTotals, Totals};
 
-/// Where statistics go.
+/// The destination of statistics.
 pub(super) enum Lines<'a> {
     /// To a client, as lines.
     Text(&'a mut Vec<u8>),
-    /// To a client, as packets, which repeat something of the request.
+    /// To a client, as packets that repeat fields of the request.
     Packets(&'a mut Vec<u8>, Echo),
-    /// To the program.
+    /// To the calling program.
     Program(&'a mut dyn FnMut(&str, &str)),
 }
 
@@ -91,8 +91,8 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     Outcome::Done
 }
 
-/// Answers `stat` of the binary protocol. `None`: there is no such group, or it
-/// is not allowed.
+/// Replies to `stat` of the binary protocol. Returns `None` if there is no such group, or it is not
+/// allowed.
 pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output) -> Option<Outcome> {
     let prefixes = context.cache.prefixes();
     let bytes = out.bytes();
@@ -126,8 +126,8 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
     Some(Outcome::Done)
 }
 
-/// Shows `each` the names and values of a group of statistics: `""`, `items`,
-/// `slabs`, `sizes`, `settings` or `conns`. `false`: there is no such group.
+/// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
+/// `sizes`, `settings` or `conns`. Returns `false` for another group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {
@@ -136,7 +136,7 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
         "slabs" => slabs(context, out),
         "sizes" => sizes(context, out),
         "settings" => settings(context, out),
-        // No descriptor is -1: nobody asks over a connection.
+        // -1 is not a descriptor: the caller is not a connection.
         "conns" => conns(context, -1, out),
         _ => return false,
     }
@@ -258,7 +258,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     out.put("hash_bytes", totals.index_bytes);
     out.put("hash_is_expanding", 0);
     if cache.config().slab_reassign {
-        // No page belongs to a class here; what comes nearest is cleaning.
+        // Pages do not belong to classes here. The nearest equivalent is compaction.
         out.put("slab_reassign_rescues", totals.moved);
         out.put("slab_reassign_chunk_rescues", 0);
         out.put("slab_reassign_inline_reclaim", 0);
@@ -407,7 +407,7 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.end();
 }
 
-/// As memcached has them, which numbers modes as OpenSSL does.
+/// The number of the mode, as in memcached and OpenSSL.
 fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
     let tls = given.cloned().unwrap_or_default();
     let path = |path: Option<&PathBuf>, otherwise: &str| {
@@ -474,7 +474,7 @@ fn items(context: &ServerState, mut out: Lines<'_>) {
             put("age_hot", u64::from(ages[0]));
             put("age_warm", u64::from(ages[1]));
         }
-        // Of the items that stay longest: memcached's are cold, ours are warm.
+        // The age of the items that stay longest: cold ones in memcached, warm ones here.
         put("age", u64::from(ages.into_iter().max().unwrap_or(0)));
         put("mem_requested", class.bytes);
         put("evicted", counts.evicted);
@@ -549,8 +549,8 @@ fn sizes(context: &ServerState, mut out: Lines<'_>) {
     out.end();
 }
 
-/// Puts the counts of `most` sizes from the one numbered `from` on; returns the
-/// next number, if there is one.
+/// Writes the counts of `most` sizes from number `from` on. Returns the next number, or `None` at
+/// the end.
 pub(super) fn put_sizes(sizes: &Sizes, from: usize, most: usize, out: &mut Lines<'_>) -> Option<usize> {
     let (list, next) = sizes.list(from, most);
     for (size, count) in list {
@@ -566,7 +566,7 @@ fn conns(context: &ServerState, client: i32, mut out: Lines<'_>) {
     out.end();
 }
 
-/// Puts what is known of the connection of `fd`; `client` asks.
+/// Writes the row of the connection of `fd`, for the connection `client`.
 pub(super) fn put_connection(
     context: &ServerState,
     client: i32,
@@ -583,7 +583,7 @@ pub(super) fn put_connection(
         out.put(format_args!("{fd}:UDP"), "UDP");
     }
     if state == ConnState::Listening || udp {
-        // A UDP socket has no other end, and is busy only for a moment.
+        // A UDP socket has no peer, and is busy only for a moment.
         out.put(format_args!("{fd}:addr"), local);
     } else {
         out.put(format_args!("{fd}:addr"), peer);
@@ -597,8 +597,8 @@ pub(super) fn put_connection(
 #[expect(unsafe_code, reason = "a system call that fills a structure")]
 fn rusage() -> [String; 2] {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: getrusage fills the structure it is given; zeros are valid for
-    // all its fields, should it fail.
+    // SAFETY: getrusage fills the structure it is given. Zeros are valid for all its fields if it
+    // fails.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init()

@@ -1,4 +1,4 @@
-//! Numbers: incr and decr.
+//! incr and decr.
 
 use super::{Cache, DeltaRequest, Number, item_cas};
 use crate::error::DeltaError;
@@ -71,7 +71,7 @@ impl Cache {
                     .map_err(|_| DeltaError::NoMemory)?
             };
             if header.has(bit::CHUNKED) {
-                // A number with very many blanks behind it.
+                // A number with many trailing blanks.
                 let mut padded = digits.to_vec();
                 padded.resize(length, b' ');
                 let compare = header.cas();
@@ -82,22 +82,22 @@ impl Cache {
                 draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
                 let mut entry = self.store.entry(request.key, hash);
                 again = true;
-                // The draft was made of these alone. Not of the item's place: the
-                // draft itself may have made the store move it.
+                // The reservation depends on these alone. The item's place is not among them: the
+                // reservation itself may have made the store move the item.
                 let same = entry.item().filter(|item| {
                     item.header().cas() == compare
                         && (item.len(), item.flags()) == (length, flags)
                         && item.slices().next().and_then(parse_number) == Some(old)
                 });
                 let Some(item) = same else {
-                    // The draft goes after the lock.
+                    // The reservation is dropped after the lock.
                     drop(entry);
                     attempts.again().map_err(|_| DeltaError::NoMemory)?;
                     continue;
                 };
                 let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
                 let state = item.header().state() & kept;
-                // It may have been touched since.
+                // The item may have been touched since.
                 let old_expiry = item.header().expiry();
                 let expiry = request.expiry.unwrap_or(old_expiry);
                 draft.set_expiry(expiry);
@@ -105,10 +105,9 @@ impl Cache {
                 count_delta(&mut entry, class, request.increment);
                 return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
-            // A shorter number keeps its length, with spaces behind it. One that
-            // grows is a new item. As in memcached it gets the next CAS and keeps
-            // its expiry, whatever was asked for; the answer tells what was asked
-            // for.
+            // A shorter number keeps its length and is padded with spaces. A longer one is a new
+            // item. As in memcached, it gets the next CAS and keeps its expiry even if the request
+            // gave others. The reply repeats those of the request.
             let written = if fits {
                 entry.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
             } else {
@@ -144,8 +143,8 @@ fn count_delta(entry: &mut LockedEntry<'_>, class: u8, increment: bool) {
     }
 }
 
-/// The number at the start of a value, by the rules of `strtoull` as memcached
-/// applies it: leading white space, a sign, digits, then the end or white space.
+/// Parses the number at the start of a value, by the rules of `strtoull` as memcached applies it:
+/// leading white space, a sign, digits, then the end or white space.
 fn parse_number(value: &[u8]) -> Option<u64> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let start = value.iter().position(|byte| !is_space(byte))?;

@@ -1,12 +1,12 @@
-//! What only the meta protocol asks for: win and stale tokens.
+//! The operations of the meta protocol, with win and stale tokens.
 
 use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState};
 use crate::events;
 use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
 
 impl Cache {
-    /// Reads an item as `mg` does: `show` runs with the item (as it was before
-    /// this fetch, if `update_late`), as [`Cache::fetch`] does. `None`: a miss.
+    /// Reads an item as `mg` does. `show` runs as in [`Cache::fetch`], with `update_late` on the
+    /// item as it was before this access. Returns `None` for a miss.
     #[doc(hidden)]
     pub fn meta_get<R>(
         &self,
@@ -32,8 +32,7 @@ impl Cache {
             let mut entry = self.reopen(key, hint, request.client, again);
             let (None, Some(expiry)) = (entry.item(), request.vivify) else { break (entry, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (entry, false) };
-            // As in memcached, an item made here forgets that its key came in
-            // base64.
+            // As in memcached, an item created here is not marked as one with a base64 key.
             let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
             let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
             if entry.publish(&new, &[], cas).is_err() {
@@ -70,7 +69,7 @@ impl Cache {
         }
         let class = header.class();
         if request.refused {
-            // memcached counts nothing either.
+            // memcached does not count this either.
         } else if request.expiry.is_some() {
             entry.commands().touch_cmds += 1;
             entry.stats(class).touch_hits += 1;
@@ -106,7 +105,7 @@ impl Cache {
             }
             if let Some(flags) = request.drop_value {
                 let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
-                // As in memcached, what is left forgets that its key came in base64.
+                // As in memcached, the item that is kept loses the mark of a base64 key.
                 let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
                 if entry.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
                     drop(entry);

@@ -1,6 +1,5 @@
-//! The cache: typed operations with memcached's semantics, for any caller in
-//! the process. It knows no wire, socket or thread; `dispatch.rs` is one of its
-//! callers, the language bindings are others.
+//! The cache: typed operations with memcached's semantics, for any caller in the process. It does
+//! not depend on a protocol or a socket. `dispatch.rs` and the language bindings call it.
 //!
 //! Every method may be called from any thread at any time.
 
@@ -27,7 +26,7 @@ use crate::store::{AccessBatch, EntryRef, LockedEntry, Lookup, LookupHint, ReadC
 use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind};
 
-/// A cache.
+/// An in-process cache with memcached's semantics.
 pub struct Cache {
     store: Arc<Store>,
     clock: Arc<Clock>,
@@ -45,21 +44,20 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// What a handle of the cache waits for before it does anything.
+/// The function that a handle of the cache calls before an operation.
 #[derive(Default)]
 struct Settling {
     is_set: AtomicBool,
     settle: Mutex<Option<Settle>>,
 }
 
-/// Waits until what the clients of a server have sent is carried out.
+/// Waits until a server has carried out the commands that its clients sent.
 pub type Settle = Arc<dyn Fn() + Send + Sync>;
 
 impl Cache {
-    /// An empty cache, with a thread that keeps its clock and frees what expired.
+    /// Returns an empty cache. A background thread updates its clock and frees expired items.
     ///
-    /// # Errors
-    /// If a setting cannot work, or memory or a thread cannot be had.
+    /// # Errors A setting is invalid, or the system refuses memory or a thread.
     pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
         config.validate()?;
         let clock = Arc::new(Clock::new());
@@ -77,7 +75,7 @@ impl Cache {
         Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, settling }))
     }
 
-    /// The items.
+    /// Returns the store of items.
     #[doc(hidden)]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
@@ -88,51 +86,51 @@ impl Cache {
         &self.clock
     }
 
-    /// Where events are watched.
+    /// Returns the hub of watchers.
     #[doc(hidden)]
     pub fn watch_hub(&self) -> &Arc<WatchHub> {
         &self.watch
     }
 
-    /// Injected faults.
+    /// Returns the injected faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Counts by key prefix.
+    /// Returns the counts by key prefix.
     #[doc(hidden)]
     pub fn prefixes(&self) -> &Prefixes {
         &self.prefixes
     }
 
-    /// The background thread.
+    /// Returns the handle of the background work.
     #[doc(hidden)]
     pub fn maintainer(&self) -> &Maintainer {
         &self.maintainer
     }
 
-    /// The settings at start.
+    /// Returns the settings at start.
     pub fn config(&self) -> &CacheConfig {
         &self.config
     }
 
-    /// Has [`Cache::settle`] call `settle`, in place of what it called before.
+    /// Sets the function that [`Cache::settle`] calls.
     #[doc(hidden)]
     pub fn settle_by(&self, settle: Settle) {
         *self.settling.settle.lock() = Some(settle);
         self.settling.is_set.store(true, Relaxed);
     }
 
-    /// Whether [`Cache::settle`] may have to wait.
+    /// Returns whether [`Cache::settle`] may have to wait.
     #[inline]
     #[doc(hidden)]
     pub fn settles(&self) -> bool {
         self.settling.is_set.load(Relaxed)
     }
 
-    /// Waits until what clients have sent is carried out, if the server behind this
-    /// cache wants its handles to ([`crate::config::ServerConfig::settles`]). Handles
-    /// of other languages call this first; the methods of this type do not.
+    /// Waits until the server behind this cache has carried out the commands that clients sent,
+    /// unless [`crate::config::ServerConfig::settles`] is off. Handles of other languages call this
+    /// before an operation. The methods of this type do not.
     #[inline]
     pub fn settle(&self) {
         if self.settles() {
@@ -141,7 +139,7 @@ impl Cache {
         }
     }
 
-    /// Opens a key and tells watchers who fetch.
+    /// Opens a key and reports the fetch to watchers.
     #[expect(
         clippy::inline_always,
         reason = "a visit is many words: to move it takes longer than to make it"
@@ -151,7 +149,7 @@ impl Cache {
         self.reopen(key, hint, client, false)
     }
 
-    /// Like [`Cache::open`], but tells watchers only the first time.
+    /// Like [`Cache::open`], but reports to watchers only if not `again`.
     #[expect(clippy::inline_always, reason = "as for `open`")]
     #[inline(always)]
     fn reopen(&self, key: &[u8], hint: LookupHint, client: i32, again: bool) -> LockedEntry<'_> {
@@ -162,9 +160,9 @@ impl Cache {
         entry
     }
 
-    /// Reads an item: `show` runs with it, maybe while its shard is locked, or, if
-    /// it was [`ReadConflict`], a second time. `touch` gives the item a new expiry.
-    /// `None`: there is none. Only what `EntryRef` returns is an error.
+    /// Reads an item. `show` runs with it, possibly while its shard is locked, and a second time
+    /// after a [`ReadConflict`]. `touch` gives the item a new expiry. Returns `None` if there is no
+    /// such item. `show` must return only errors that `EntryRef` returned.
     #[inline]
     #[doc(hidden)]
     pub fn fetch<R>(
@@ -177,8 +175,8 @@ impl Cache {
         self.fetch_at(key, self.store.lookup_hint(key), None, touch, client, show)
     }
 
-    /// The same with what is known of where the item is, by a look of this cache,
-    /// and with room for a use that the caller notes later.
+    /// Like [`Cache::fetch`], with a hint where the item is, and with a batch for an access that
+    /// the caller records later.
     #[inline]
     pub(crate) fn fetch_at<'k, R>(
         &self,
@@ -204,7 +202,7 @@ impl Cache {
         show(&mut entry.show()?).ok()
     }
 
-    /// Reads an item like [`Cache::fetch`], but shows it as it was before.
+    /// Like [`Cache::fetch`], but shows the item as it was before this access.
     #[doc(hidden)]
     pub fn fetch_as_was<R>(
         &self,
@@ -222,10 +220,9 @@ impl Cache {
         shown.ok()
     }
 
-    /// Reads an item without a lock, if nobody is to be told of it.
+    /// Reads an item without a lock, unless watchers or prefix counts need the access.
     ///
-    /// # Errors
-    /// If this takes the lock.
+    /// # Errors The read needs the lock.
     #[inline]
     fn try_get_unlocked<'k, R>(
         &self,
@@ -240,7 +237,7 @@ impl Cache {
         self.store.try_get_unlocked(key, hint, uses, show)
     }
 
-    /// Counts a fetch. `None`: it is a miss.
+    /// Counts a fetch. Returns `None` for a miss.
     #[inline]
     fn count_fetch(&self, entry: &mut LockedEntry<'_>, key: &[u8], touches: bool) -> Option<()> {
         let found = entry.lookup() == Lookup::Found;
@@ -259,7 +256,7 @@ impl Cache {
         found.then_some(())
     }
 
-    /// Counts a set whose value turned out to be bad.
+    /// Counts a set whose value was malformed.
     #[doc(hidden)]
     pub fn count_set(&self, key: &[u8], class: u8) {
         self.store.entry(key, self.store.hash(key)).stats(class).set_cmds += 1;
@@ -282,7 +279,7 @@ impl Cache {
         }
     }
 
-    /// Gives an item a new expiry, for a client. `false`: there is none.
+    /// Gives an item a new expiry, for a client. Returns `false` if there is no such item.
     #[doc(hidden)]
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
         let mut entry = self.open(key, self.store.lookup_hint(key), client);
@@ -296,7 +293,7 @@ impl Cache {
         true
     }
 
-    /// Removes an item, for a client, if its CAS is `compare`; 0 is any.
+    /// Removes an item, for a client, if its CAS is `compare`; 0 accepts any.
     #[doc(hidden)]
     pub fn delete_for(&self, key: &[u8], compare: u64, client: i32) -> Deleted {
         if self.prefixes.enabled() {
@@ -317,7 +314,7 @@ impl Cache {
         Deleted::Deleted
     }
 
-    /// Runs `show` with the item as it is, without counting a use (`me`).
+    /// Runs `show` with the item, without counting an access (`me`).
     #[doc(hidden)]
     pub fn inspect<R>(
         &self,
@@ -330,9 +327,9 @@ impl Cache {
         show(&mut entry.show()?).ok()
     }
 
-    /// Removes everything: at once, or at the second `at` of the clock.
+    /// Removes all items: at once, or at the second `at` of the clock.
     pub fn flush(&self, at: Option<u32>) {
-        /// Items freed before the call returns; more are left to the crawler.
+        /// Items freed before the call returns. The crawler frees the others.
         const AT_ONCE: usize = 4096;
         match at {
             Some(at) => self.store.flush_later(at),

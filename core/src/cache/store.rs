@@ -1,5 +1,5 @@
-//! Storing: set, add, replace, append, prepend and cas, of values that are all
-//! there and of those that arrive in parts.
+//! set, add, replace, append, prepend and cas, of complete values and of values that arrive in
+//! parts.
 
 use super::{Cache, Mode, StoreReply, StoreRequest, StoreValue, Stored, item_cas};
 use crate::config::KEY_MAX;
@@ -8,12 +8,10 @@ use crate::events;
 use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
 impl Cache {
-    /// Starts an item that will be stored by `request` once its value of
-    /// `length` bytes is there.
+    /// Reserves memory for an item whose value of `length` bytes arrives in parts.
     ///
-    /// # Errors
-    /// If there is no room for it; then what the key held is gone, if the
-    /// request says so.
+    /// # Errors The item is too large, or there is no memory. With `purge_on_failure`, the old item
+    /// is removed.
     #[doc(hidden)]
     pub fn reserve(&self, request: &StoreRequest<'_>, length: usize) -> Result<Reservation, AllocError> {
         let hash = self.store.hash(request.key);
@@ -30,8 +28,8 @@ impl Cache {
         Ok(NewItem { key: request.key, flags: request.flags, expiry: request.expiry, class, bits })
     }
 
-    /// Counts a store whose value cannot be taken, after its draft was begun, and
-    /// removes what the key held, if the request says so.
+    /// Counts a store whose reservation failed midway. With `purge_on_failure`, removes the old
+    /// item.
     #[doc(hidden)]
     pub fn refuse_reservation(&self, request: &StoreRequest<'_>, error: AllocError) {
         self.refuse(request, self.store.hash(request.key), error);
@@ -72,7 +70,7 @@ impl Cache {
         stored.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
-    /// Stores a value that is all there.
+    /// Stores a complete value.
     fn store_bytes(
         &self,
         request: &StoreRequest<'_>,
@@ -133,14 +131,14 @@ impl Cache {
                 entry.publish_reservation(draft, bits, cas);
                 StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length }
             }
-            // The draft is freed under this shard's lock: end the visit first.
+            // The reservation is freed under this shard's lock, so the entry is closed first.
             verdict @ Verdict::Refuse(_) => verdict.reply(length),
         };
         drop(entry);
         self.done(request, &reply, class)
     }
 
-    /// Appends or prepends `parts` to the item that is there.
+    /// Appends or prepends `parts` to an item.
     fn join(&self, request: &StoreRequest<'_>, hash: u64, parts: &[&[u8]]) -> StoreReply {
         let added: usize = parts.iter().map(|part| part.len()).sum();
         let mut attempts = self.store.attempts(hash);
@@ -155,8 +153,7 @@ impl Cache {
             let (flags, length) = (item.flags(), item.len() + added);
             let Ok(own) = self.store.class_for(request.key.len(), flags, length) else { break not_stored };
             class = own;
-            // As in memcached, the joined item forgets that its key came in
-            // base64.
+            // As in memcached, the joined item loses the mark of a base64 key.
             let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };
             let begin_again = if self.store.is_chunked(request.key.len(), flags, length) {
                 match self.join_large(request, entry, &new, parts, length) {
@@ -172,7 +169,7 @@ impl Cache {
                 drop(entry);
                 attempts.make_room(class)
             };
-            // As in memcached, what cannot be joined for want of memory is not stored.
+            // As in memcached, a join without memory is `NOT_STORED`.
             if begin_again.is_err() {
                 break not_stored;
             }
@@ -180,11 +177,11 @@ impl Cache {
         self.done(request, &reply, class)
     }
 
-    /// Joins `parts` to the item that `visit` is opened at, into an item of
-    /// `length` bytes that lies in pieces. Returns its CAS.
+    /// Joins `parts` to the item of `entry`, into a chunked item of `length` bytes. Returns its
+    /// CAS.
     ///
-    /// The new item is written without the lock: it may take long, and wait for
-    /// memory. `None`: another client changed the item in this time.
+    /// The new item is written without the lock, because that may take long and wait for memory.
+    /// Returns `None` if another client changed the item in this time.
     fn join_large(
         &self,
         request: &StoreRequest<'_>,
@@ -227,7 +224,7 @@ impl Cache {
     }
 }
 
-/// What a mode says about an existing item.
+/// Applies a mode's condition to an existing item.
 enum Verdict {
     Store { bits: u16, expiry: Option<u32> },
     Join,
@@ -244,8 +241,8 @@ impl Verdict {
     }
 }
 
-/// memcached's rules of storing (its `do_store_item`). `again`: this request was
-/// judged and counted before.
+/// memcached's rules of storing (its `do_store_item`). With `again`, this request was decided and
+/// counted before.
 #[inline]
 fn judge(entry: &mut LockedEntry<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };

@@ -1,14 +1,12 @@
-//! A look at the commands of a pipeline that are still to be carried out: their
-//! keys, so that memory can be fetched before it is needed. Only guesses: what a
-//! line really says is for the parsers to find out.
+//! Finds the keys of commands that wait in a pipeline, so that their memory can be prefetched. The
+//! results are guesses; only the parsers decide what a line means.
 
 use memchr::memchr;
 
 use super::binary::PacketHeader;
 
-/// Calls `found` with the key of each command of `input` from its beginning on,
-/// at most `most` times, until there is one whose form is not known. Returns
-/// the bytes of these commands.
+/// Calls `found` with the keys of the first commands of `input`, at most `most` times. Stops at a
+/// command whose form is not known. Returns the number of bytes of these commands.
 #[inline]
 pub fn keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -> usize {
     let mut at = 0;
@@ -20,8 +18,8 @@ pub fn keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -
     at
 }
 
-/// The same of the packets of the binary protocol. One packet alone is not worth
-/// a look.
+/// The same for packets of the binary protocol. A single packet is not examined, because there is
+/// nothing to gain.
 #[inline]
 pub fn packet_keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [u8])) -> usize {
     let mut at = 0;
@@ -53,7 +51,7 @@ fn command(input: &[u8]) -> Option<(&[u8], usize)> {
     let rest = line.get(word + 1..)?;
     let end = rest.iter().position(|&byte| matches!(byte, b' ' | b'\r' | b'\n'))?;
     let key = rest.get(..end).filter(|key| !key.is_empty())?;
-    // Which token says how many bytes follow the line.
+    // The token that holds the length of the value after the line.
     let data = match line.get(..word)? {
         b"get" | b"gets" | b"mg" | b"md" | b"ma" | b"me" | b"incr" | b"decr" | b"touch" | b"delete" => None,
         b"ms" => Some(0),
@@ -95,7 +93,7 @@ mod tests {
         for odd in ["", "\n", "get", "get \r\n", "set k\r\n", "set k 0 0\r\n", "  get a\r\n"] {
             assert!(seen(odd, 16).0.is_empty(), "{odd}");
         }
-        // Longer than what is there, and absurdly long: nothing follows.
+        // Longer than the input, or absurdly long: there is no next command.
         assert_eq!(seen("set a 0 0 100\r\nxx\r\nget b\r\n", 16).0, ["a"]);
         assert_eq!(seen("set a 0 0 99999999999999999999999\r\nget b\r\n", 16).0, ["a"]);
     }

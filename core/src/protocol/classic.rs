@@ -1,4 +1,4 @@
-//! The classic text protocol: `get`, `set`, `incr` and their kin.
+//! The classic text protocol: `get`, `set`, `incr` and so on.
 //!
 //! Parses one line; the values of stores are read by the session.
 
@@ -11,7 +11,7 @@ use crate::reply::Reply;
 use crate::request::{Key, Request, StoreHead};
 use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
-/// A line, understood.
+/// A parsed line.
 #[derive(Debug)]
 pub enum Line<'a> {
     /// `get`, `gets`, `gat`, `gats`: the keys are in the line from `keys` on.
@@ -29,7 +29,7 @@ pub enum Line<'a> {
         head: StoreHead<'a>,
         /// Bytes of the value.
         length: usize,
-        /// No answer is wanted.
+        /// Whether `noreply` was given.
         quiet: bool,
     },
     /// Any other data command.
@@ -39,11 +39,11 @@ pub enum Line<'a> {
         /// No answer is wanted.
         quiet: bool,
     },
-    /// Answered with an error.
+    /// A line that is answered with an error.
     Bad {
         /// The error.
         error: &'static str,
-        /// Bytes of a value that follows and is not wanted.
+        /// Bytes of the value that follows and is discarded.
         swallow: usize,
         /// No answer is wanted.
         quiet: bool,
@@ -58,7 +58,7 @@ impl Line<'_> {
     }
 }
 
-/// Parses a line, its end taken off, whose first word has the length `word`.
+/// Parses a line without its end, whose first word has the length `word`.
 #[inline]
 pub fn parse(line: &[u8], word: usize, client: i32) -> Line<'_> {
     let Some(command) = line.get(..word) else { return Line::Other };
@@ -189,8 +189,7 @@ pub fn push_number(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends bytes that are mostly 8 to 16, such as a key: two overlapping words
-/// instead of a call.
+/// Appends bytes such as a key, mostly 8 to 16 of them: two overlapping words in place of a call.
 #[inline]
 fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
     match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -204,7 +203,7 @@ fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a value: small ones copied, large ones pinned.
+/// Appends a value. A small one is copied, a large one pinned.
 ///
 /// # Errors
 /// [`ReadConflict`]; then nothing was appended.
@@ -217,7 +216,7 @@ pub fn push_data(out: &mut Output, entry: &mut EntryRef<'_>) -> Result<(), ReadC
     Ok(())
 }
 
-/// Appends a value and its line end, or forgets what was appended since `mark`.
+/// Appends a value and its line end. On a conflict, removes the bytes appended since `mark`.
 ///
 /// # Errors
 /// [`ReadConflict`].
@@ -228,14 +227,14 @@ pub fn push_value(out: &mut Output, entry: &mut EntryRef<'_>, mark: &Mark) -> Re
     Ok(())
 }
 
-/// Writes answers as classic text.
+/// Writes replies of the classic protocol.
 #[derive(Debug)]
 pub struct Encoder<'a> {
-    /// Where they go.
+    /// The output.
     pub out: &'a mut Output,
-    /// Whether `VALUE` lines carry the CAS.
+    /// Whether `VALUE` lines contain the CAS.
     pub with_cas: bool,
-    /// No answer is wanted (`noreply`).
+    /// Whether `noreply` was given.
     pub quiet: bool,
 }
 
@@ -315,7 +314,7 @@ impl Reply for Encoder<'_> {
         }
     }
 
-    // Classic requests are never answered in meta's terms.
+    // The classic protocol has no such replies.
     fn meta_hit(&mut self, entry: &mut EntryRef<'_>, _tokens: MetaState) -> Result<(), ReadConflict> {
         self.hit(entry)
     }

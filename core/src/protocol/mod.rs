@@ -1,5 +1,5 @@
-//! The wires: each module parses one protocol into requests and encodes the
-//! answers. None of them knows a socket.
+//! The protocols. Each module parses one into requests and encodes its replies. None of them uses a
+//! socket.
 
 pub mod ahead;
 pub mod binary;
@@ -9,17 +9,17 @@ pub mod scan;
 
 /// memcached's error lines, without their line ends.
 pub mod text {
-    /// Anything that is not a command.
+    /// Input that is not a command.
     pub const ERROR: &str = "ERROR";
-    /// Too few tokens, a length or key that cannot be.
+    /// Too few tokens, or an invalid length or key.
     pub const BAD_LINE: &str = "CLIENT_ERROR bad command line format";
-    /// A value that does not end where it was said to.
+    /// A value that does not end at its given length.
     pub const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
-    /// A TTL that is no number.
+    /// An exptime that is not a number.
     pub const BAD_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument";
-    /// A delta that is no number.
+    /// A delta that is not a number.
     pub const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument";
-    /// A value that is no number.
+    /// A value that is not a number.
     pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
     /// Larger than `-I`.
     pub const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";

@@ -1,6 +1,6 @@
 //! Tokens and numbers of the text protocols, by memcached's rules.
 
-/// Most tokens of a line; what follows is ignored.
+/// Most tokens of a line. Further ones are ignored.
 const MOST: usize = 23;
 
 /// Start and end of each token of a line.
@@ -12,7 +12,7 @@ pub struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Splits a line, its end taken off, at spaces.
+    /// Splits a line without its end at spaces.
     #[inline]
     pub fn new(line: &'a [u8]) -> Self {
         let mut spans = [(0, 0); MOST];
@@ -37,56 +37,55 @@ impl<'a> Tokens<'a> {
         Self { line, spans, count }
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     #[inline]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Token `index`, if there are so many.
+    /// Returns token `index`, if there is one.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         let &(start, end) = self.spans.get(..self.count)?.get(index)?;
         self.line.get(start as usize..end as usize)
     }
 
-    /// The line from token `index` on.
+    /// Returns the line from token `index` on.
     #[inline]
     pub fn rest(&self, index: usize) -> Option<&'a [u8]> {
         let &(start, _) = self.spans.get(..self.count)?.get(index)?;
         self.line.get(start as usize..)
     }
 
-    /// The last token.
+    /// Returns the last token.
     #[inline]
     pub fn last(&self) -> Option<&'a [u8]> {
         self.get(self.count.checked_sub(1)?)
     }
 
-    /// Whether the last token is `noreply`.
+    /// Returns whether the last token is `noreply`.
     #[inline]
     pub fn is_noreply(&self) -> bool {
         self.last() == Some(b"noreply")
     }
 
-    /// Tokens from `index` on.
+    /// Iterates over the tokens from `index` on.
     pub fn from(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
         (index..self.count).filter_map(|at| self.get(at))
     }
 
-    /// Whether token `index` is `word` or an abbreviation of it.
+    /// Returns whether token `index` is `word` or an abbreviation of it.
     pub fn abbreviates(&self, index: usize, word: &str) -> bool {
         self.get(index).is_some_and(|token| word.as_bytes().starts_with(token))
     }
 }
 
-/// A line of input and what follows it: the line ends before `\n`, a `\r`
-/// before that is not part of it.
+/// Splits input into its first line and the rest. The line ends before `\n` or `\r\n`.
 #[inline]
 pub fn strip_line_end(line: &[u8]) -> &[u8] {
     match line {
@@ -95,7 +94,7 @@ pub fn strip_line_end(line: &[u8]) -> &[u8] {
     }
 }
 
-/// A decimal number of digits alone; nothing at all is 0, as in memcached.
+/// Parses a decimal number without sign. An empty text is 0, as in memcached.
 macro_rules! strict_unsigned {
     ($(#[$doc:meta])* $name:ident, $type:ty, $most:literal) => {
         $(#[$doc])*
