@@ -18,7 +18,7 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 # setup puts Node here if the system has none that is new enough.
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
-.PHONY: help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons test-node differential suite clients bench bench-quick bench-c bench-python bench-node policies plots lint doc install uninstall clean
+.PHONY: instructions help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons test-node differential suite clients bench bench-quick bench-c bench-python bench-node policies plots lint doc install uninstall clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -105,6 +105,10 @@ bench: build ## measure side by side with memcached, half an hour: make bench ME
 bench-quick: build ## the same in three minutes; the results are not kept
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
+
+instructions: ## instructions of the hot paths, beside bench/instructions.txt; WRITE=1 renews that file
+	cargo build --release --locked -p memcache-bench
+	python3 scripts/instructions.py $(BENCH) $(if $(WRITE),--write)
 
 bench-c: capi ## measure C calls beside GHashTable and, with POGOCACHE_SOURCE=checkout, pogocache's embedded API
 	POGOCACHE_SOURCE='$(POGOCACHE_SOURCE)' scripts/bench-c.sh $(LIBRARIES) | tee bench/results/c.jsonl

@@ -79,7 +79,8 @@ pub struct Users {
 impl Users {
     /// Reads the passwords.
     ///
-    /// # Errors The file cannot be read. For text authentication, also: a line has no colon.
+    /// # Errors
+    /// The file cannot be read. For text authentication, also: a line has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
         // Taken before the file is read: the next attempt notices a change in between.
         let version = match &config.passwords {
@@ -115,7 +116,8 @@ impl Users {
 
     /// Reads the file again. If that fails, the entries from before stay.
     ///
-    /// # Errors As [`Users::new`], as one line of text.
+    /// # Errors
+    /// As [`Users::new`], as one line of text.
     pub fn reload(&self) -> Result<(), String> {
         match self.file() {
             Some(path) => self.read_again(&mut self.read.lock(), path, Version::of(path)),

@@ -136,7 +136,8 @@ impl Clock {
 
     /// Moves the clock by `seconds`, backwards if negative.
     ///
-    /// # Errors [`ClockError`] if the clock cannot show that time. It is not moved then.
+    /// # Errors
+    /// [`ClockError`] if the clock cannot show that time. It is not moved then.
     pub fn advance(&self, seconds: i64) -> Result<(), ClockError> {
         let mut hand = self.hand.lock();
         let now = self.time(&hand);

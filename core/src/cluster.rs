@@ -37,7 +37,8 @@ pub struct ClusterNode {
 impl ClusterNode {
     /// Returns a node. Clients connect to `ip`; some can be told to use `host`.
     ///
-    /// # Errors The host name is empty, too long or contains a character that the list cannot hold,
+    /// # Errors
+    /// The host name is empty, too long or contains a character that the list cannot hold,
     /// or the port is 0.
     pub fn new(host: &str, ip: Option<IpAddr>, port: u16) -> Result<Self, ConfigError> {
         let stands = |byte: u8| byte.is_ascii_graphic() && byte != b'|';

@@ -164,7 +164,8 @@ impl Default for CacheConfig {
 impl CacheConfig {
     /// Checks the settings, each alone and against each other.
     ///
-    /// # Errors The first rule that is broken. The text is memcached's if memcached has the rule.
+    /// # Errors
+    /// The first rule that is broken. The text is memcached's if memcached has the rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let fail = |text: String| Err(ConfigError::Invalid(text));
         if !self.growth_factor.is_finite() || self.growth_factor <= 1.0 {

@@ -55,7 +55,8 @@ opaque_debug!(ServerState);
 impl ServerState {
     /// Returns the state of a server with `config.threads` workers.
     ///
-    /// # Errors The file of passwords cannot be read.
+    /// # Errors
+    /// The file of passwords cannot be read.
     pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
         let users = config.auth.clone().map(Users::new).transpose()?;
         Ok(Self::with_users(cache, config, users))
@@ -115,7 +116,8 @@ impl ServerState {
 
     /// Reads the files that the settings name again (SIGHUP).
     ///
-    /// # Errors A line that names the file and the reason. The contents from before stay in use.
+    /// # Errors
+    /// A line that names the file and the reason. The contents from before stay in use.
     pub fn reload(&self) -> Result<(), String> {
         let users = self.users.as_ref().map_or(Ok(()), Users::reload);
         let certificates = match self.reload_certificates() {

@@ -19,7 +19,8 @@ pub fn reason(error: &io::Error) -> String {
 /// Reads a file of at most `most` bytes. A pipe without a writer is an empty file; with one, the
 /// read ends after five seconds.
 ///
-/// # Errors The reason, in a few words.
+/// # Errors
+/// The reason, in a few words.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut options = File::options();

@@ -159,14 +159,16 @@ impl Output {
     /// Writes as much as possible to `sink` in one vectored write. Returns the number of bytes
     /// written.
     ///
-    /// # Errors Errors of the sink, `WouldBlock` included.
+    /// # Errors
+    /// Errors of the sink, `WouldBlock` included.
     pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<usize> {
         self.write_some(sink, usize::MAX)
     }
 
     /// Like [`Output::write_to`], for at most `most` bytes.
     ///
-    /// # Errors Errors of the sink, `WouldBlock` included.
+    /// # Errors
+    /// Errors of the sink, `WouldBlock` included.
     pub fn write_some(&mut self, sink: &mut impl Write, mut most: usize) -> io::Result<usize> {
         if self.pins.is_empty() {
             let bytes = &self.bytes[self.head..];

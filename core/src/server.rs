@@ -70,7 +70,8 @@ pub struct Server {
 impl Server {
     /// Creates a cache and serves it. Returns when connections are accepted.
     ///
-    /// # Errors A setting is invalid, an address cannot be used, or the system refuses memory or a
+    /// # Errors
+    /// A setting is invalid, an address cannot be used, or the system refuses memory or a
     /// thread. Nothing of the attempt stays behind.
     pub fn start(config: ServerConfig) -> Result<Self, StartError> {
         config.validate()?;
@@ -255,7 +256,8 @@ impl Server {
     /// and its replies are sent. After `deadline` it closes the rest. [`Stop::Now`] closes
     /// everything at once and ignores `deadline`. A second stop has no effect.
     ///
-    /// # Errors [`StopError::Stuck`] if a thread has not ended after [`STOP_PATIENCE`], for example
+    /// # Errors
+    /// [`StopError::Stuck`] if a thread has not ended after [`STOP_PATIENCE`], for example
     /// in a callback that does not return. The thread is left behind, so its callbacks and their
     /// data must stay valid.
     pub fn stop(&self, how: Stop, deadline: Duration) -> Result<(), StopError> {

@@ -57,7 +57,8 @@ pub type Settle = Arc<dyn Fn() + Send + Sync>;
 impl Cache {
     /// Returns an empty cache. A background thread updates its clock and frees expired items.
     ///
-    /// # Errors A setting is invalid, or the system refuses memory or a thread.
+    /// # Errors
+    /// A setting is invalid, or the system refuses memory or a thread.
     pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
         config.validate()?;
         let clock = Arc::new(Clock::new());
@@ -222,7 +223,8 @@ impl Cache {
 
     /// Reads an item without a lock, unless watchers or prefix counts need the access.
     ///
-    /// # Errors The read needs the lock.
+    /// # Errors
+    /// The read needs the lock.
     #[inline]
     fn try_get_unlocked<'k, R>(
         &self,

@@ -10,7 +10,8 @@ use crate::store::{LockedEntry, NewItem, Reservation, bit};
 impl Cache {
     /// Reserves memory for an item whose value of `length` bytes arrives in parts.
     ///
-    /// # Errors The item is too large, or there is no memory. With `purge_on_failure`, the old item
+    /// # Errors
+    /// The item is too large, or there is no memory. With `purge_on_failure`, the old item
     /// is removed.
     #[doc(hidden)]
     pub fn reserve(&self, request: &StoreRequest<'_>, length: usize) -> Result<Reservation, AllocError> {
