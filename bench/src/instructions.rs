@@ -51,8 +51,11 @@ const SESSIONS: [(&str, Protocol, usize, Requests); 8] = [
     ("binary set", Protocol::Binary, 1, |to, key| packet(to, 1, &[0; 8], key, &[b'v'; VALUE])),
 ];
 
+/// An operation on each of some keys.
+type OnKeys = fn(&Cache, &[String]);
+
 /// The operations on a cache in this process.
-const CACHES: [(&str, fn(&Cache, &[String])); 4] = [
+const CACHES: [(&str, OnKeys); 4] = [
     ("cache get", |cache, keys| {
         for key in keys {
             black_box(cache.get(black_box(key)));

@@ -315,11 +315,11 @@ mod tests {
     fn clear_leaves_no_item() {
         let cache = cache();
         for n in 0..10_000_u32 {
-            assert_eq!(cache.set(&n.to_be_bytes(), &[0; 100], Ttl::Never), Ok(()));
+            assert_eq!(cache.set(n.to_be_bytes(), [0; 100], Ttl::Never), Ok(()));
         }
         cache.clear();
         assert_eq!(cache.store().totals().curr_items, 0);
-        assert_eq!(cache.get(&5_u32.to_be_bytes()), None);
+        assert_eq!(cache.get(5_u32.to_be_bytes()), None);
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
         let value = |n: usize| vec![n as u8; if n.is_multiple_of(7) { 300_000 } else { n }];
         let keys: Vec<String> = (0..100).map(|n| format!("key{n}")).collect();
         for (n, key) in keys.iter().enumerate().filter(|(n, _)| n % 3 > 0) {
-            assert_eq!(cache.set(key.as_bytes(), &value(n), Ttl::Never), Ok(()));
+            assert_eq!(cache.set(key.as_bytes(), value(n), Ttl::Never), Ok(()));
         }
         let mut seen = Vec::new();
         cache.get_many(&keys, |n, found| {
@@ -468,8 +468,8 @@ mod tests {
     fn what_cannot_be_says_so() {
         let cache = cache();
         assert_eq!(cache.set(b"", b"1", Ttl::Never), Err(StoreError::BadKey));
-        assert_eq!(cache.set(&[b'k'; 251], b"1", Ttl::Never), Err(StoreError::BadKey));
-        assert_eq!(cache.set(b"a", &vec![0; 2 << 20], Ttl::Never), Err(StoreError::TooLarge));
-        assert_eq!(cache.get(&[b'k'; 300]), None);
+        assert_eq!(cache.set([b'k'; 251], b"1", Ttl::Never), Err(StoreError::BadKey));
+        assert_eq!(cache.set(b"a", vec![0; 2 << 20], Ttl::Never), Err(StoreError::TooLarge));
+        assert_eq!(cache.get([b'k'; 300]), None);
     }
 }

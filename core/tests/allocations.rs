@@ -294,31 +294,31 @@ type Call<'a> = (&'static str, Box<dyn FnMut(u64) + 'a>);
 fn calls_in_process_do_not_allocate() {
     let cache = Cache::new(config()).unwrap();
     for n in 0..300_000_u32 {
-        cache.set(&n.to_le_bytes(), b"", Ttl::Never).unwrap();
+        cache.set(n.to_le_bytes(), b"", Ttl::Never).unwrap();
     }
     let key = |n: u64| (n as u32).to_le_bytes();
     let keys: Vec<[u8; 4]> = (0..50).map(|n| key(n * 21)).collect();
     let mut value = Vec::with_capacity(4096);
     let mut work: Vec<Call<'_>> = vec![
-        ("set of the same size", Box::new(|n| cache.set(&key(n % 1000), &VALUE[..100], Ttl::Never).unwrap())),
+        ("set of the same size", Box::new(|n| cache.set(key(n % 1000), &VALUE[..100], Ttl::Never).unwrap())),
         (
             "set of changing sizes",
-            Box::new(|n| cache.set(&key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap()),
+            Box::new(|n| cache.set(key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap()),
         ),
-        ("set with evictions", Box::new(|n| cache.set(&key(n), &VALUE[..size(n)], Ttl::Never).unwrap())),
+        ("set with evictions", Box::new(|n| cache.set(key(n), &VALUE[..size(n)], Ttl::Never).unwrap())),
         (
             "get_into",
             Box::new(|n| {
                 value.clear();
-                cache.get_into(&key(n % 1000), &mut value);
+                cache.get_into(key(n % 1000), &mut value);
             }),
         ),
         ("get_many", Box::new(|_| cache.get_many(&keys, |_, value| assert!(value.len() <= VALUE.len())))),
         (
             "delete and set",
             Box::new(|n| {
-                cache.delete(&key(n % 1000));
-                cache.set(&key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap();
+                cache.delete(key(n % 1000));
+                cache.set(key(n % 1000), &VALUE[..size(n)], Ttl::Never).unwrap();
             }),
         ),
     ];

@@ -23,7 +23,7 @@ impl Subject {
         if self.0.get_into(name.as_bytes(), &mut value) {
             return true;
         }
-        self.0.set(name.as_bytes(), &vec![0; size], Ttl::Never).unwrap();
+        self.0.set(name.as_bytes(), vec![0; size], Ttl::Never).unwrap();
         false
     }
 

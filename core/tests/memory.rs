@@ -84,7 +84,7 @@ impl Watched {
 
     #[track_caller]
     fn set(&mut self, key: u64, size: usize, ttl: Ttl) {
-        self.cache.set(&key.to_le_bytes(), &self.value[..size], ttl).unwrap();
+        self.cache.set(key.to_le_bytes(), &self.value[..size], ttl).unwrap();
         self.steps += 1;
         if self.steps.is_multiple_of(LOOK_EVERY) {
             self.look();
@@ -298,7 +298,7 @@ fn an_idle_cache_woke_ten_times_a_second() {
     alone("an_idle_cache_woke_ten_times_a_second", || {
         let caches: Vec<_> = (0..10).map(|_| Cache::new(CacheConfig::default()).unwrap()).collect();
         for cache in &caches {
-            cache.set(b"key", &vec![b'x'; 100_000], Ttl::Never).unwrap();
+            cache.set(b"key", vec![b'x'; 100_000], Ttl::Never).unwrap();
         }
         // The rounds that follow growth.
         thread::sleep(Duration::from_millis(1500));

@@ -246,7 +246,7 @@ fn unread_replies_took_memory_without_bound() {
         config.read_buf_mem_limit = 8 * 1024;
         config.max_connections = 200;
     });
-    server.cache().set(b"k", &[7; 4000], Ttl::Never).unwrap();
+    server.cache().set(b"k", [7; 4000], Ttl::Never).unwrap();
     let beside = server.cache().store().beside();
     let request = "get k\r\n".repeat(4000);
     let clients: Vec<_> = (0..8)

@@ -316,7 +316,7 @@ fn a_shard_got_nothing_while_the_richest_could_give_nothing() {
     // Temporary items are not evicted.
     for n in 0..4500 {
         let key = key_of(0, n);
-        cache.set(key.as_bytes(), &[b'B'; 1000], Ttl::After(Duration::from_secs(500))).unwrap();
+        cache.set(key.as_bytes(), [b'B'; 1000], Ttl::After(Duration::from_secs(500))).unwrap();
     }
     for n in 0..4500 {
         set(&cache, &key_of(1, n), &[b'B'; 1000]);
@@ -336,7 +336,7 @@ fn expired_items_that_nobody_crawled_kept_their_memory() {
         let cache = cache(config);
         let ttl = Ttl::After(Duration::from_secs(500));
         let mut stored = 0;
-        while cache.set(format!("key{stored}").as_bytes(), &[b'B'; 1000], ttl).is_ok() {
+        while cache.set(format!("key{stored}").as_bytes(), [b'B'; 1000], ttl).is_ok() {
             stored += 1;
         }
         assert!(stored > 2500);
@@ -493,7 +493,7 @@ fn a_refused_set_left_the_old_value() {
     let context = ServerState::new(cache(config), ServerConfig::default()).unwrap();
     for n in 0.. {
         let key = format!("filler{n}");
-        if context.cache.set(key.as_bytes(), &[b'x'; 1000], Ttl::Never).is_err() {
+        if context.cache.set(key.as_bytes(), [b'x'; 1000], Ttl::Never).is_err() {
             break;
         }
     }

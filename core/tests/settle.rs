@@ -173,7 +173,7 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
     assert!(server.settle(Duration::from_secs(30)));
 
     // A client that never reads its replies.
-    cache.set(b"large", &vec![b'x'; 500_000], memcache_core::Ttl::Never).unwrap();
+    cache.set(b"large", vec![b'x'; 500_000], memcache_core::Ttl::Never).unwrap();
     let mut deaf = TcpStream::connect(tcp(&server)).unwrap();
     deaf.write_all(&b"get large\r\n".repeat(100)).unwrap();
     assert!(server.settle(Duration::from_secs(30)));

@@ -185,9 +185,9 @@ fn an_answer_is_bounded() {
     let value = |length| vec![b'x'; length];
     let ttl = || Duration::from_secs(100);
     let too_large = b"SERVER_ERROR reply too large\r\n";
-    server.cache().set(b"fits", &value(19_900), ttl()).unwrap();
-    server.cache().set(b"more", &value(20_000), ttl()).unwrap();
-    server.cache().set(b"copied", &value(3000), ttl()).unwrap();
+    server.cache().set(b"fits", value(19_900), ttl()).unwrap();
+    server.cache().set(b"more", value(20_000), ttl()).unwrap();
+    server.cache().set(b"copied", value(3000), ttl()).unwrap();
     assert_eq!(client.ask(b"get fits\r\n").len(), 19_900 + b"VALUE fits 0 19900\r\n\r\nEND\r\n".len());
     client.exchange(b"get more\r\n", too_large);
     client.exchange(b"mg more v\r\n", too_large);
@@ -217,7 +217,7 @@ fn a_datagram_of_many_commands_gives_way() {
 #[test]
 fn a_long_answer_was_sent_in_one_visit() {
     let server = start_at("127.0.0.1:0", |config| config.threads = 1);
-    server.cache().set(b"k", &vec![b'x'; 900_000], Duration::from_secs(100)).unwrap();
+    server.cache().set(b"k", vec![b'x'; 900_000], Duration::from_secs(100)).unwrap();
     let client = Client::of(&server);
     client.send([1, 0, 1, 0], b"get k\r\n");
     // What is not read is lost, and counts as sent.

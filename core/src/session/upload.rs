@@ -86,7 +86,7 @@ impl Session {
                 return Used::Bytes(whole + length + tail_len);
             }
             told(env, reply_via, out, |reply_via, out| {
-                reply_via.store(cache, &request, StoreValue::Bytes(value), out)
+                reply_via.store(cache, &request, StoreValue::Bytes(value), out);
             });
             if matches!(head.mode, Mode::Append | Mode::Prepend) {
                 // A long value may have been copied for a short one.
@@ -153,7 +153,7 @@ impl Session {
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
         told(env, reply_via, out, |reply_via, out| {
-            reply_via.store(cache, &request, StoreValue::Reservation(draft), out)
+            reply_via.store(cache, &request, StoreValue::Reservation(draft), out);
         });
         Used::Bytes(used)
     }

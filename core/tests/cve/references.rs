@@ -54,7 +54,7 @@ impl Write for Repeats<'_> {
 fn hold_many(input: &[u8], unit: &[u8]) {
     let context = context_of(ServerConfig { output_limit: usize::MAX, ..ServerConfig::default() });
     let cache = &context.cache;
-    cache.set(b"k", &value(), Ttl::Never).unwrap();
+    cache.set(b"k", value(), Ttl::Never).unwrap();
     let mut session = Session::new(Protocol::Negotiating);
     let mut out = Output::new();
     let mut rest = input;
@@ -70,8 +70,8 @@ fn hold_many(input: &[u8], unit: &[u8]) {
     assert_eq!(cache.store().verify().held, 1);
     assert!(cache.delete(b"k"));
     for n in 0..20_000 {
-        cache.set(b"k", &[b'Z'; LENGTH], Ttl::Never).unwrap();
-        cache.set(format!("other{n}").as_bytes(), &[b'Z'; LENGTH], Ttl::Never).unwrap();
+        cache.set(b"k", [b'Z'; LENGTH], Ttl::Never).unwrap();
+        cache.set(format!("other{n}").as_bytes(), [b'Z'; LENGTH], Ttl::Never).unwrap();
     }
     assert!(cache.store().totals().class_sum().evicted > 0, "memory was never short");
     let mut sink = Repeats { unit, written: 0 };
@@ -135,7 +135,7 @@ fn a_refused_ms_kept_its_item() {
 fn a_refused_mg_gave_its_item_back_without_a_lock() {
     let context = context();
     let cache = &context.cache;
-    cache.set(b"big", &value(), Ttl::Never).unwrap();
+    cache.set(b"big", value(), Ttl::Never).unwrap();
     let long = "O".repeat(40);
     let lines: String =
         ["", "T30 ", "N30 ", "h t ", "q k "].map(|flags| format!("mg big v {flags}{long}\r\n")).concat();
@@ -159,7 +159,7 @@ fn a_refused_mg_gave_its_item_back_without_a_lock() {
         }
         for _ in 0..2000 {
             assert_eq!(cache.get(b"big"), Some(value()));
-            cache.set(b"big", &value(), Ttl::Never).unwrap();
+            cache.set(b"big", value(), Ttl::Never).unwrap();
         }
     });
     unharmed(&context);

@@ -44,7 +44,7 @@ fn cve_2018_1000115() {
 
     // Where it was asked for, an answer has a bound.
     let (server, client) = start_udp();
-    server.cache().set(b"a", &vec![b'x'; MIB - 1000], Ttl::Never).unwrap();
+    server.cache().set(b"a", vec![b'x'; MIB - 1000], Ttl::Never).unwrap();
     let request = [b"\0\x01\0\0\0\x01\0\0get", b" a".repeat(600).as_slice(), b"\r\n"].concat();
     client.send(&request).unwrap();
     let mut datagram = [0; 2000];
