@@ -1,0 +1,66 @@
+//! Validated settings of a cache and of a server.
+//!
+//! This module defines each setting and its allowed values. It reads no arguments, environment or
+//! file: the faces (daemon, C, Python, Node) fill these structures and call
+//! [`CacheConfig::validate`] and [`ServerConfig::validate`].
+
+mod cache;
+mod listen;
+mod server;
+mod tls;
+
+pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+pub use self::listen::{Listen, Protocol, TlsMode};
+pub use self::server::{Reported, ServerConfig};
+pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
+
+/// Bytes in a mebibyte, the unit of `-m`.
+pub const MIB: usize = 1024 * 1024;
+
+/// Size of memcached's slab pages in bytes (`slab_page_size`), which settings
+/// and `stats` refer to.
+pub const PAGE_SIZE: usize = MIB;
+
+/// Longest key in bytes, in every protocol.
+pub const KEY_MAX: usize = 250;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(ServerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn chunks_that_cannot_hold_an_item_are_refused() {
+        let tiny = CacheConfig { slab_chunk_max: 64, item_size_max: 1024, ..CacheConfig::default() };
+        assert!(tiny.validate().is_err());
+        for sizes in [vec![0], vec![200, 100], vec![100, 1 << 20]] {
+            let config = CacheConfig { slab_sizes: Some(sizes), ..CacheConfig::default() };
+            assert!(config.validate().is_err(), "{config:?}");
+        }
+        let huge = CacheConfig { hashpower_init: 64, ..CacheConfig::default() };
+        assert!(huge.validate().is_err());
+    }
+
+    #[test]
+    fn broken_rules_say_which() {
+        let big = CacheConfig { item_size_max: 256 * MIB, ..CacheConfig::default() };
+        assert!(big.validate().is_err_and(|e| e.to_string().contains("1/2 of memory max")));
+        let odd = CacheConfig { slab_chunk_max: 3000, ..CacheConfig::default() };
+        assert!(odd.validate().is_err_and(|e| e.to_string().contains("evenly divisible")));
+        let plain = ServerConfig { tls: Some(TlsConfig::default()), ..ServerConfig::default() };
+        assert!(plain.validate().is_err_and(|e| e.to_string().contains("ssl_chain_cert")));
+        let listen = Listen::Tcp {
+            addr: ([127, 0, 0, 1], 0).into(),
+            protocol: Protocol::Negotiating,
+            tls: TlsMode::Peer,
+        };
+        let bare = ServerConfig { listen: vec![listen], ..ServerConfig::default() };
+        assert!(bare.validate().is_err_and(|e| e.to_string().contains("needs a certificate")));
+        let none = ServerConfig { threads: 0, ..ServerConfig::default() };
+        assert!(none.validate().is_err());
+    }
+}
