@@ -54,6 +54,11 @@
 //! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. A get of a
 //! small item takes no lock and writes to no memory that threads share.
 //!
+//! # Features
+//!
+//! - `server`, on by default: [`Server`], its protocols and TLS. Without it the crate is the cache
+//!   alone, without mio and rustls.
+//!
 //! # What this crate is not
 //!
 //! It keeps bytes, not objects: a program that wants typed values of its own in memory is served
@@ -68,52 +73,75 @@
 #[macro_use]
 mod debug;
 
+#[cfg(feature = "server")]
 mod admin;
 mod ask;
+#[cfg(feature = "server")]
 mod auth;
 mod cache;
 mod clock;
+#[cfg(feature = "server")]
 mod cluster;
 mod config;
+#[cfg(feature = "server")]
 mod context;
+#[cfg(feature = "server")]
 mod dispatch;
 mod error;
 mod events;
 mod faults;
+#[cfg(feature = "server")]
 mod file;
 mod fork;
+#[cfg(feature = "server")]
 mod hooks;
 mod local;
 mod maintainer;
+#[cfg(feature = "server")]
 mod net;
+#[cfg(feature = "server")]
 mod output;
 mod prefix;
+#[cfg(feature = "server")]
 mod protocol;
+#[cfg(feature = "server")]
 mod reply;
+#[cfg(feature = "server")]
 mod request;
 mod scan;
+#[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
 mod session;
+#[cfg(feature = "server")]
 mod stderr;
 mod store;
 mod sync;
+#[cfg(feature = "server")]
 mod tls;
+#[cfg(feature = "server")]
 mod turn;
 mod watch;
 
+#[cfg(feature = "server")]
 pub use auth::{AuthConfig, AuthMethod, Passwords};
 pub use cache::Cache;
 pub use clock::{Clock, ClockError};
+#[cfg(feature = "server")]
 pub use cluster::ClusterNode;
+pub use config::{CacheConfig, LruMode};
+#[cfg(feature = "server")]
 pub use config::{
-    CacheConfig, KeyFormat, Listen, LruMode, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion,
-    VerifyMode,
+    KeyFormat, Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
 };
+#[cfg(feature = "server")]
 pub use context::Stop;
 pub use error::{ConfigError, DeltaError, StartError, StopError, StoreError};
 pub use faults::{Fault, FaultRule, FaultRuleId, Faults};
+#[cfg(feature = "server")]
 pub use hooks::Hooks;
 pub use local::{ItemInfo, Ttl};
+#[cfg(feature = "server")]
 pub use server::{BoundAddress, Server};
 pub use store::PinnedValue;
 
@@ -126,23 +154,28 @@ pub mod internal {
     }
 
     modules! {
-        admin ask auth cache clock cluster config context
-        dispatch error faults file fork hooks local maintainer
-        output prefix protocol reply request server session stderr
-        store sync tls turn scan watch
+        ask cache clock config error faults fork local maintainer
+        prefix store sync scan watch
+    }
+    #[cfg(feature = "server")]
+    modules! {
+        admin auth cluster context dispatch file hooks output protocol
+        reply request server session stderr tls turn
     }
 }
 
 const _: fn() = || {
     fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<Cache>();
-    is_send_and_sync::<Server>();
     is_send_and_sync::<Clock>();
     is_send_and_sync::<Faults>();
     is_send_and_sync::<PinnedValue>();
     is_send_and_sync::<CacheConfig>();
-    is_send_and_sync::<ServerConfig>();
     is_send_and_sync::<StartError>();
+    #[cfg(feature = "server")]
+    is_send_and_sync::<Server>();
+    #[cfg(feature = "server")]
+    is_send_and_sync::<ServerConfig>();
 };
 
 /// The examples of the documents, which must compile and run.

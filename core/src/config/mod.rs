@@ -5,13 +5,19 @@
 //! [`CacheConfig::validate`] and [`ServerConfig::validate`].
 
 mod cache;
+#[cfg(feature = "server")]
 mod listen;
+#[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
 mod tls;
 
 pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+#[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
+#[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
+#[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
 
 /// Bytes in a mebibyte, the unit of `-m`.
@@ -24,7 +30,7 @@ pub const PAGE_SIZE: usize = MIB;
 /// Longest key in bytes, in every protocol.
 pub const KEY_MAX: usize = 250;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 
