@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::context::{ServerState, Stop};
 use crate::error::{StartError, StopError};
 use crate::net::block_signals;
+use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::settle;
@@ -127,12 +128,18 @@ impl Server {
         let (mut acceptor, limit) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
+        let (handshakes, jobs) = context.tls().map(|_| mpsc::channel()).unzip();
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
         for number in 0..context.workers.len() {
-            let (worker, mailbox) =
-                Worker::new(number, Arc::clone(&context), Arc::clone(&limit), Arc::clone(&deadline))
-                    .map_err(StartError::System)?;
+            let (worker, mailbox) = Worker::new(
+                number,
+                Arc::clone(&context),
+                Arc::clone(&limit),
+                Arc::clone(&deadline),
+                handshakes.clone(),
+            )
+            .map_err(StartError::System)?;
             workers.push(worker);
             mailboxes.push(mailbox);
         }
@@ -167,6 +174,12 @@ impl Server {
         let server = Self { context, addresses, deadline, settler, threads };
         for (number, worker) in workers.into_iter().enumerate() {
             server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;
+        }
+        // The workers alone have it now: the thread ends with the last of them.
+        drop(handshakes);
+        if let Some(jobs) = jobs {
+            let context = Arc::clone(&server.context);
+            server.spawn("mcrs-tls".into(), move || handshake::run(&jobs, &context))?;
         }
         server.spawn("mcrs-listen".into(), || acceptor.run())?;
         server.threads.when_all_ended(server.context.config.hooks.stopped.clone());

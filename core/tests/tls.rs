@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use memcache_core::internal::config::MIB;
 use memcache_core::internal::tls::Tls;
 use memcache_core::{
-    BoundAddress, CacheConfig, KeyFormat, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, TlsPem,
-    TlsVersion, VerifyMode,
+    BoundAddress, CacheConfig, KeyFormat, Listen, Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode,
+    TlsPem, TlsVersion, VerifyMode,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
@@ -403,6 +403,80 @@ fn a_handshake_in_very_small_pieces_is_given_up() {
     let _ = socket.write_all(&greeting);
     eventually("given up", || handshake_errors(&server) == 1);
     eventually("nothing is kept", || buffered(&server) == 0);
+}
+
+#[test]
+fn a_set_behind_a_handshake_was_not_seen_by_the_cache() {
+    let files = Files::new();
+    for threads in [1, 4] {
+        let listen = Listen::Tcp {
+            addr: ([127, 0, 0, 1], 0).into(),
+            protocol: Protocol::Negotiating,
+            tls: TlsMode::Default,
+        };
+        let config =
+            ServerConfig { listen: vec![listen], tls: Some(files.tls()), threads, ..ServerConfig::default() };
+        let server = Server::start(config).unwrap();
+        for version in BOTH {
+            let rules = files.rules(None, version);
+            for n in 0..50_u32 {
+                let mut client = connect(address(&server, 0), &rules);
+                // The server may not have read the client's last message of the handshake yet.
+                client.write_all(format!("set key 0 0 4 noreply\r\n{n:04}\r\n").as_bytes()).unwrap();
+                assert_eq!(server.cache().get(b"key").unwrap(), format!("{n:04}").as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_silent_handshake() {
+    let files = Files::new();
+    let server = files.start();
+    let mut silent = socket(address(&server, 0));
+    let mut partial = socket(address(&server, 0));
+    partial.write_all(&[22, 3, 1, 0, 200, 1, 0]).unwrap();
+    let mut other = files.client(&server);
+    talks(&mut other).unwrap();
+    eventually("all are taken in", || connections(&server) == 3);
+    assert!(server.settle(PATIENCE));
+    let start = Instant::now();
+    server.stop(Stop::Graceful, PATIENCE).unwrap();
+    assert!(start.elapsed() < PATIENCE);
+    assert_eq!(connections(&server), 0);
+    for client in [&mut silent, &mut partial] {
+        assert_eq!(client.read(&mut [0; 10]).unwrap_or(0), 0);
+    }
+}
+
+#[test]
+fn a_silent_handshake_is_closed_as_idle() {
+    let files = Files::new();
+    let listen = Listen::Tcp {
+        addr: ([127, 0, 0, 1], 0).into(),
+        protocol: Protocol::Negotiating,
+        tls: TlsMode::Default,
+    };
+    let config = ServerConfig {
+        listen: vec![listen],
+        tls: Some(files.tls()),
+        idle_timeout: 10,
+        threads: 1,
+        ..ServerConfig::default()
+    };
+    let server = Server::start(config).unwrap();
+    let mut silent = socket(address(&server, 0));
+    let mut partial = socket(address(&server, 0));
+    partial.write_all(&[22, 3, 1, 0, 200, 1, 0]).unwrap();
+    eventually("both are taken in", || connections(&server) == 2);
+    server.cache().clock().freeze();
+    server.cache().clock().advance(12).unwrap();
+    for client in [&mut silent, &mut partial] {
+        assert_eq!(client.read(&mut [0; 10]).unwrap_or(0), 0);
+    }
+    eventually("both are closed", || connections(&server) == 0);
+    assert_eq!(server.context().workers[0].idle_kicks.get(), 2);
+    talks(&mut files.client(&server)).unwrap();
 }
 
 #[test]

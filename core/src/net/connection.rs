@@ -23,6 +23,7 @@ use mio::{Registry, Token};
 
 use super::buffers::{Input, Leftover, SCRATCH};
 use super::stream::{Peer, Stream};
+use super::tls::TlsStream;
 use super::worker::Mailbox;
 use super::would_block;
 use crate::config::Protocol;
@@ -100,6 +101,9 @@ pub(crate) enum NextAction {
     Again,
     /// Visit again after this time; call [`Connection::awake`] first.
     Sleep(Duration),
+    /// Give the stream to the handshake thread, unless it has it; visit again after
+    /// [`Connection::put_back`].
+    Handshake,
     /// Wait for the client to read its last replies, not for ever.
     Linger,
     /// Close at once.
@@ -252,7 +256,21 @@ impl Connection {
 
     /// Whether the next visit is likely to cost more than most.
     pub(crate) fn is_dear(&self) -> bool {
-        self.unsent.is_some() || self.stream.is_handshaking()
+        self.unsent.is_some()
+    }
+
+    /// Takes the stream back from the handshake thread. Returns `false` if it is not
+    /// the stream of this connection.
+    pub(crate) fn put_back(&mut self, stream: Box<TlsStream>) -> bool {
+        if !self.stream.put_back(stream) {
+            return false;
+        }
+        self.readable |= self.stream.may_hold_more(0, 0);
+        // No visit that reads sends the rest.
+        if !self.readable && self.stream.unsent() > 0 && self.unsent.is_none() {
+            self.unsent = Some(Box::new(Output::new()));
+        }
+        true
     }
 
     /// Acknowledges what was read, and notes that this may make more come.
@@ -334,6 +352,9 @@ impl Connection {
     }
 
     fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
+        if self.stream.is_away() {
+            return NextAction::Handshake;
+        }
         let Place { context, stats, .. } = place;
         let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
         if let Some(mut unsent) = self.unsent.take() {
@@ -359,6 +380,10 @@ impl Connection {
         }
         let after = if self.watcher.is_some() {
             self.pass_events(place, scratch)
+        } else if self.readable && self.stream.is_handshaking() {
+            // An event that comes in the meantime is of input that may not be read then.
+            self.readable = self.hangup;
+            return NextAction::Handshake;
         } else if self.rerun || self.readable {
             scratch.input.load(&mut self.leftover);
             self.converse(place, scratch, &mut env)

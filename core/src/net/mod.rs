@@ -6,6 +6,7 @@
 //!                                        └ scratch: an Input, ├ session  (bytes in, bytes out)
 //!                                          an Output          └ leftover, unsent (only while partial)
 //!   udp: a socket of its own, served by one worker, a session a datagram
+//!   handshake: a thread that borrows streams from the workers for TLS handshakes
 //! ```
 //!
 //! One thread accepts and hands connections out round robin; each worker owns
@@ -16,6 +17,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod connection;
+pub(crate) mod handshake;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod names;

@@ -35,6 +35,9 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
+    /// TLS over TCP, while the handshake thread has the stream: its descriptor, and the
+    /// bytes of buffers that it held.
+    Away(RawFd, usize),
 }
 
 impl Stream {
@@ -52,13 +55,40 @@ impl Stream {
         Self::Unix(socket)
     }
 
-    /// Speaks TLS by `rules` if this is TCP. The handshake is part of the
-    /// reads that follow.
+    /// Speaks TLS by `rules` if this is TCP. The handshake is to come.
     pub(crate) fn over_tls(self, rules: Arc<ServerConfig>, shared: &Arc<Tls>) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(s) => Self::Tls(Box::new(TlsStream::new(s, rules, Arc::clone(shared))?)),
             other => other,
         })
+    }
+
+    /// Takes the stream out for the handshake thread. `None`: it is away already, or not
+    /// TLS.
+    pub(crate) fn take_away(&mut self) -> Option<Box<TlsStream>> {
+        let away = Self::Away(self.fd(), self.held());
+        match std::mem::replace(self, away) {
+            Self::Tls(stream) => Some(stream),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Puts a stream back. Returns `false` if another one was taken out: the
+    /// descriptor tells, since it is open.
+    pub(crate) fn put_back(&mut self, stream: Box<TlsStream>) -> bool {
+        let ours = matches!(self, Self::Away(fd, _) if *fd == stream.fd());
+        if ours {
+            *self = Self::Tls(stream);
+        }
+        ours
+    }
+
+    /// Whether the handshake thread has the stream.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Away(..))
     }
 
     /// Nothing more is to be said to the peer.
@@ -73,7 +103,8 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.as_raw_fd(),
             Self::Unix(s) => s.as_raw_fd(),
-            Self::Tls(s) => s.socket.as_raw_fd(),
+            Self::Tls(s) => s.fd(),
+            Self::Away(fd, _) => *fd,
         }
     }
 
@@ -82,7 +113,7 @@ impl Stream {
         let socket = match self {
             Self::Tcp(s) => SockRef::from(s),
             Self::Tls(s) => SockRef::from(&s.socket),
-            Self::Unix(_) => return,
+            Self::Unix(_) | Self::Away(..) => return,
         };
         #[cfg(target_os = "linux")]
         // Without it the acknowledgement comes later.
@@ -93,15 +124,15 @@ impl Stream {
 
     /// Whether `idle_timeout` concerns it.
     pub(crate) fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_) | Self::Tls(_))
+        matches!(self, Self::Tcp(_) | Self::Tls(_) | Self::Away(..))
     }
 
     /// Whether it speaks TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::Away(..))
     }
 
-    /// Whether a TLS handshake is under way.
+    /// Whether the handshake thread has to go on before there is anything to read.
     pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self, Self::Tls(s) if s.is_handshaking())
     }
@@ -117,13 +148,14 @@ impl Stream {
             Self::Tcp(s) => registry.register(s, token, Interest::READABLE | Interest::WRITABLE),
             Self::Unix(s) => registry.register(s, token, Interest::READABLE),
             Self::Tls(s) => registry.register(&mut s.socket, token, Interest::READABLE | Interest::WRITABLE),
+            Self::Away(..) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// A write fell short: report when more can be written.
     pub(crate) fn blocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(_) | Self::Tls(_) => Ok(()),
+            Self::Tcp(_) | Self::Tls(_) | Self::Away(..) => Ok(()),
             Self::Unix(s) => registry.reregister(s, token, Interest::READABLE | Interest::WRITABLE),
         }
     }
@@ -131,7 +163,7 @@ impl Stream {
     /// Everything is written.
     pub(crate) fn unblocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(_) | Self::Tls(_) => Ok(()),
+            Self::Tcp(_) | Self::Tls(_) | Self::Away(..) => Ok(()),
             Self::Unix(s) => registry.reregister(s, token, Interest::READABLE),
         }
     }
@@ -143,6 +175,7 @@ impl Stream {
                 Self::Tcp(s) => s.read(to),
                 Self::Unix(s) => s.read(to),
                 Self::Tls(s) => s.read_two(to, &mut []),
+                Self::Away(..) => Err(io::ErrorKind::WouldBlock.into()),
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -159,6 +192,7 @@ impl Stream {
                 Self::Tcp(s) => s.read_vectored(&mut slices),
                 Self::Unix(s) => s.read_vectored(&mut slices),
                 Self::Tls(s) => s.read_two(first, second),
+                Self::Away(..) => Err(io::ErrorKind::WouldBlock.into()),
             };
             match result {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -174,13 +208,14 @@ impl Stream {
         match self {
             Self::Tcp(_) | Self::Unix(_) => n == asked,
             Self::Tls(s) => s.holds_more(),
+            Self::Away(..) => false,
         }
     }
 
     /// Reads what nobody wants; what comes into `scratch` means nothing.
     pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => self.read(scratch),
+            Self::Tcp(_) | Self::Unix(_) | Self::Away(..) => self.read(scratch),
             Self::Tls(s) => s.discard(scratch),
         }
     }
@@ -192,7 +227,11 @@ impl Stream {
 
     /// Bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
-        if let Self::Tls(s) = self { s.held() } else { 0 }
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(s) => s.held(),
+            Self::Away(_, held) => *held,
+        }
     }
 
     /// Tells the peer that nothing more comes, where there are words for it.
@@ -208,6 +247,7 @@ impl Stream {
             Self::Tcp(s) => Sink::Socket(SockRef::from(&*s)),
             Self::Unix(s) => Sink::Socket(SockRef::from(&*s)),
             Self::Tls(s) => Sink::Tls(s),
+            Self::Away(..) => Sink::Away,
         }
     }
 }
@@ -219,6 +259,8 @@ pub(crate) enum Sink<'a> {
     Socket(SockRef<'a>),
     /// Bytes are encrypted.
     Tls(&'a mut TlsStream),
+    /// The handshake thread has the stream.
+    Away,
 }
 
 impl Write for Sink<'_> {
@@ -226,6 +268,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Socket(s) => send(s, bytes),
             Self::Tls(s) => s.write(bytes),
+            Self::Away => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -238,6 +281,7 @@ impl Write for Sink<'_> {
                 }
             },
             Self::Tls(s) => s.write_vectored(slices),
+            Self::Away => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -245,6 +289,7 @@ impl Write for Sink<'_> {
         match self {
             Self::Socket(_) => Ok(()),
             Self::Tls(s) => s.flush(),
+            Self::Away => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

@@ -11,12 +11,13 @@
 //!
 //! rustls' unbuffered side is used: it holds no bytes of ours while a
 //! connection is idle, and records come and go by one copy each beyond its own.
-//! A thread has one scratch for all its connections. Handshakes happen inside
-//! of reads; what they have to say goes out with the next flush. Nothing here
-//! knows how certificates are loaded: that is [`crate::tls`].
+//! A thread has one scratch for all its connections. The handshake thread takes a
+//! stream through its handshake ([`TlsStream::shake_hands`]) before anything reads
+//! from it. Nothing here knows how certificates are loaded: that is [`crate::tls`].
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -83,6 +84,8 @@ pub(crate) struct TlsStream {
     ended: bool,
     /// The protocol was broken; nothing is read or encrypted any more.
     failed: bool,
+    /// Why the handshake failed, for the next read.
+    error: Option<io::Error>,
 }
 
 /// Where decrypted bytes go: two places, one after the other; what of them is
@@ -133,7 +136,13 @@ impl TlsStream {
             undrained: false,
             ended: false,
             failed: false,
+            error: None,
         })
+    }
+
+    /// The descriptor.
+    pub(super) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
     /// Whether a read may give something without an event before.
@@ -141,9 +150,25 @@ impl TlsStream {
         self.undrained || self.ended || self.failed || !self.plain.is_empty()
     }
 
-    /// Whether the handshake is under way.
+    /// Whether the handshake has to go on before there is anything to read.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.handshaking
+        self.handshaking && !self.ended && !self.failed
+    }
+
+    /// Goes on with the handshake until it is done or has to wait, and sends what it
+    /// has to say. If it fails, the next read says why.
+    pub(super) fn shake_hands(&mut self) {
+        // What comes behind the handshake is kept.
+        let mut nowhere = Target { first: &mut [], second: &mut [], filled: 0 };
+        while self.is_handshaking() {
+            match with_scratch(|scratch| self.receive(&mut nowhere, &mut scratch.input)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => self.error = Some(e),
+            }
+        }
+        // The worker sends what the socket does not take now, and meets all errors.
+        let _ = self.flush();
     }
 
     /// Encrypted bytes that wait for the peer to read.
@@ -170,44 +195,46 @@ impl TlsStream {
             self.undrained = true;
             return Ok(target.filled);
         }
-        with_scratch(|scratch| self.receive(&mut target, &mut scratch.input))
+        with_scratch(|scratch| {
+            while target.filled == 0 {
+                if self.failed {
+                    return Err(self.error.take().unwrap_or_else(|| io::ErrorKind::NotConnected.into()));
+                }
+                if self.ended {
+                    break;
+                }
+                match self.receive(&mut target, &mut scratch.input) {
+                    // What came before a broken record is used first.
+                    Err(e) if target.filled == 0 => return Err(e),
+                    _ => {}
+                }
+            }
+            Ok(target.filled)
+        })
     }
 
-    /// Reads until there is something for `target`.
-    fn receive(&mut self, target: &mut Target<'_>, scratch: &mut [u8]) -> io::Result<usize> {
-        while target.filled == 0 {
-            if self.failed {
-                return Err(io::ErrorKind::NotConnected.into());
+    /// Reads from the socket once and decrypts what has come.
+    fn receive(&mut self, target: &mut Target<'_>, scratch: &mut [u8]) -> io::Result<()> {
+        // What is encrypted takes more room than what is not, so little
+        // more is read than fits.
+        let most = target.room().max(LEAST_READ);
+        let (partial, space) = scratch.split_at_mut(self.incoming.len().min(scratch.len()));
+        let most = most.min(space.len());
+        let n = match self.socket.read(space.get_mut(..most).unwrap_or_default()) {
+            Ok(0) if self.handshaking => return Err(self.fail(io::ErrorKind::UnexpectedEof.into())),
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.undrained = false;
+                return Err(e);
             }
-            if self.ended {
-                return Ok(0);
-            }
-            // What is encrypted takes more room than what is not, so little
-            // more is read than fits.
-            let most = target.room().max(LEAST_READ);
-            let (partial, space) = scratch.split_at_mut(self.incoming.len().min(scratch.len()));
-            let most = most.min(space.len());
-            let n = match self.socket.read(space.get_mut(..most).unwrap_or_default()) {
-                Ok(0) if self.handshaking => return Err(self.fail(io::ErrorKind::UnexpectedEof.into())),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.undrained = false;
-                    return Err(e);
-                }
-                Err(e) => return Err(self.fail(e)),
-            };
-            self.undrained = n == most;
-            self.ended = n == 0;
-            partial.copy_from_slice(&self.incoming);
-            let whole = partial.len() + n;
-            match self.decrypt(scratch.get_mut(..whole).unwrap_or_default(), target) {
-                // What came before a broken record is used first.
-                Err(e) if target.filled == 0 => return Err(e),
-                _ => {}
-            }
-        }
-        Ok(target.filled)
+            Err(e) => return Err(self.fail(e)),
+        };
+        self.undrained = n == most;
+        self.ended = n == 0;
+        partial.copy_from_slice(&self.incoming);
+        let whole = partial.len() + n;
+        self.decrypt(scratch.get_mut(..whole).unwrap_or_default(), target)
     }
 
     /// Decrypts the records in `bytes`; what is less than a record is kept.
@@ -470,6 +497,7 @@ mod tests {
     /// Reads what comes next, and waits for it.
     fn next(stream: &mut TlsStream, to: &mut [u8]) -> usize {
         loop {
+            stream.shake_hands();
             match stream.read_two(to, &mut []) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.flush().unwrap(),
                 other => return other.unwrap(),

@@ -8,12 +8,15 @@
 //! costs that connection and nothing else.
 //!
 //! Not every event leads to a visit at once. A connection whose last visit was
-//! cut off, one whose client is behind with reading, and a TLS handshake wait
+//! cut off, and one whose client is behind with reading, wait
 //! for a turn. All turns of a round together take as long as the other visits of
 //! it did, or a fixed time if that is longer; those that had none in this round
 //! are the first of the next. So a client that asks for little waits for a
 //! part of what the others ask for, and clients that ask for much share what
 //! is left.
+//!
+//! A TLS handshake is not the worker's work: [`super::handshake`] has the stream
+//! until it can be read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,8 +30,10 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
 use super::connection::{Connection, NextAction, Place, Scratch, Unsettled};
+use super::handshake::{Job, Jobs};
 use super::settle::Ticket;
 use super::stream::{Peer, Stream};
+use super::tls::TlsStream;
 use super::udp::Udp;
 use super::{ConnectionLimit, RemoteWaker};
 use crate::config::{Protocol, TlsMode};
@@ -83,6 +88,7 @@ pub(crate) struct Mailbox {
 struct Mail {
     accepted: Vec<Accepted>,
     watchers: Vec<Token>,
+    handshaken: Vec<(Token, Box<TlsStream>)>,
     settling: Vec<Ticket>,
     /// The worker is gone.
     closed: bool,
@@ -104,6 +110,17 @@ impl Mailbox {
     /// The watcher of a connection has lines to send.
     pub(crate) fn watcher_has_lines(&self, token: Token) {
         self.mail.lock().watchers.push(token);
+        self.waker.wake();
+    }
+
+    /// Gives the stream of a connection back, or drops it if the worker is gone.
+    pub(crate) fn give_back(&self, token: Token, stream: Box<TlsStream>) {
+        let mut mail = self.mail.lock();
+        if mail.closed {
+            return;
+        }
+        mail.handshaken.push((token, stream));
+        drop(mail);
         self.waker.wake();
     }
 
@@ -166,6 +183,8 @@ pub(crate) struct Worker {
     scratch: Scratch,
     limit: Arc<ConnectionLimit>,
     deadline: Arc<Deadline>,
+    /// Where streams go for their handshakes, if TLS is spoken.
+    handshakes: Option<Jobs>,
     /// By token. Boxed: a connection's memory goes when it closes, and growing
     /// the table moves pointers only.
     slots: Vec<Option<Box<Connection>>>,
@@ -181,6 +200,7 @@ pub(crate) struct Worker {
     draining: Option<Instant>,
     woken: Vec<Token>,
     arrived: Vec<Accepted>,
+    handshaken: Vec<(Token, Box<TlsStream>)>,
     /// Callers that wait until `unsettled` is 0.
     settling: Vec<Ticket>,
     /// Connections and sockets that were not found without input since the last
@@ -195,6 +215,7 @@ impl Worker {
         context: Arc<ServerState>,
         limit: Arc<ConnectionLimit>,
         deadline: Arc<Deadline>,
+        handshakes: Option<Jobs>,
     ) -> io::Result<(Self, Arc<Mailbox>)> {
         let poll = Poll::new()?;
         let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
@@ -211,6 +232,7 @@ impl Worker {
             number,
             limit,
             deadline,
+            handshakes,
             slots: Vec::new(),
             free: Vec::new(),
             live: 0,
@@ -221,6 +243,7 @@ impl Worker {
             draining: None,
             woken: Vec::new(),
             arrived: Vec::new(),
+            handshaken: Vec::new(),
             settling: Vec::new(),
             unsettled: 0,
         };
@@ -390,7 +413,7 @@ impl Worker {
             other => other,
         };
         let after = match (after, connection.unsettled) {
-            (_, Unsettled::No) | (NextAction::Again, _) => after,
+            (_, Unsettled::No) | (NextAction::Again | NextAction::Handshake, _) => after,
             (NextAction::Wait, Unsettled::Twice) => {
                 connection.unsettled = Unsettled::Once;
                 connection.acknowledge();
@@ -413,6 +436,7 @@ impl Worker {
                 self.ready.push_back(token);
             }
             NextAction::Sleep(time) => self.set_timer(token, time, TimerKind::Awake),
+            NextAction::Handshake => self.shake_hands(token),
             NextAction::Linger => {
                 let unsent = connection.unsent();
                 if !self.timers.iter().any(|t| t.token == token) {
@@ -450,7 +474,7 @@ impl Worker {
             self.unsettled -= 1;
         }
         match after {
-            NextAction::Wait | NextAction::Linger | NextAction::Close(_) => {}
+            NextAction::Wait | NextAction::Handshake | NextAction::Linger | NextAction::Close(_) => {}
             NextAction::Again => {
                 if !socket.queued {
                     socket.queued = true;
@@ -493,6 +517,7 @@ impl Worker {
         let mut mail = self.scratch.mailbox.mail.lock();
         std::mem::swap(&mut self.arrived, &mut mail.accepted);
         std::mem::swap(&mut self.woken, &mut mail.watchers);
+        std::mem::swap(&mut self.handshaken, &mut mail.handshaken);
         let settles = !mail.settling.is_empty();
         self.settling.append(&mut mail.settling);
         drop(mail);
@@ -501,6 +526,11 @@ impl Worker {
             self.adopt(accepted);
         }
         self.arrived = arrived;
+        let mut handshaken = std::mem::take(&mut self.handshaken);
+        for (token, stream) in handshaken.drain(..) {
+            self.put_back(token, stream);
+        }
+        self.handshaken = handshaken;
         let mut woken = std::mem::take(&mut self.woken);
         for token in woken.drain(..) {
             // A client that still has something to read gets the lines later.
@@ -512,6 +542,33 @@ impl Worker {
         self.woken = woken;
         if settles {
             self.settle();
+        }
+    }
+
+    /// Gives the stream of a connection to the handshake thread, unless it has it.
+    fn shake_hands(&mut self, token: Token) {
+        let stream = self.connection(token).and_then(|connection| connection.stream().take_away());
+        let Some(stream) = stream else { return };
+        let job = Job { stream, token, worker: Arc::clone(&self.scratch.mailbox) };
+        // That thread ends after the workers, unless it died.
+        if self.handshakes.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
+            self.close(token, CloseReason::Error);
+        }
+    }
+
+    /// Takes a stream back from the handshake thread. If its connection is closed, that
+    /// closes the socket.
+    fn put_back(&mut self, token: Token, stream: Box<TlsStream>) {
+        let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
+        let before = connection.held();
+        if !connection.put_back(stream) {
+            return;
+        }
+        if let Some(stats) = self.context.workers.get(self.number) {
+            held_changes(stats, self.context.cache.store().beside(), before, connection.held());
+        }
+        if !connection.queued {
+            self.visit(token);
         }
     }
 
@@ -644,9 +701,10 @@ impl Drop for Worker {
         let mut mail = self.scratch.mailbox.mail.lock();
         mail.closed = true;
         let unopened = std::mem::take(&mut mail.accepted);
+        let handshaken = std::mem::take(&mut mail.handshaken);
         let settling = std::mem::take(&mut mail.settling);
         drop(mail);
-        drop(settling);
+        drop((settling, handshaken));
         for accepted in unopened {
             drop(accepted);
             self.limit.leave();
