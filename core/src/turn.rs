@@ -84,6 +84,12 @@ impl Turn {
         self.work == 0 || self.commands == 0
     }
 
+    /// Whether enough was done for a look at the clock.
+    #[inline]
+    pub fn was_long(&self) -> bool {
+        self.given - self.commands >= COMMANDS || WORK - self.work >= LARGE
+    }
+
     /// Whether a command was carried out.
     #[inline]
     pub fn has_served(&self) -> bool {
@@ -116,6 +122,19 @@ mod tests {
         turn.spend(1);
         assert!(turn.is_over() && !turn.has_served());
         assert_eq!(turn.write_share(), LEAST_WRITE);
+    }
+
+    #[test]
+    fn many_commands_or_bytes_make_a_turn_long() {
+        let mut turn = Turn::new(256);
+        (1..COMMANDS).for_each(|_| turn.command());
+        turn.spend(LARGE - 1);
+        assert!(!turn.was_long());
+        turn.command();
+        assert!(turn.was_long());
+        let mut turn = Turn::new(256);
+        turn.spend(LARGE);
+        assert!(turn.was_long());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -717,6 +717,47 @@ fn noting(config: ServerConfig) -> (Server, Arc<Mutex<Vec<String>>>) {
     (Server::start(ServerConfig { hooks, ..config }).unwrap(), commands)
 }
 
+#[test]
+fn a_small_request_waited_for_every_long_pipeline() {
+    let _guard = shared();
+    let commands = Arc::new(Mutex::new(Vec::new()));
+    let (sink, (began, has_begun), (go_on, goes_on)) =
+        (Arc::clone(&commands), mpsc::channel(), mpsc::channel::<()>());
+    let goes_on = Mutex::new(goes_on);
+    let command = move |_: i32, command: &str| {
+        sink.lock().unwrap().push(command.to_owned());
+        if command == "get pause" {
+            began.send(()).unwrap();
+            // The other end may be gone if the test has failed.
+            let _ = goes_on.lock().unwrap().recv();
+        }
+    };
+    let hooks = Hooks { command: Some(Arc::new(command)), ..Hooks::default() };
+    let server = Server::start(ServerConfig { hooks, threads: 1, ..config() }).unwrap();
+    let (pipeline, replies) = (b"get long\r\n".repeat(64), b"END\r\n".repeat(64));
+    let mut long: Vec<_> = (0..20).map(|_| connect(&server)).collect();
+    for client in &mut long {
+        exchange(client, &pipeline, &replies);
+    }
+    let (mut pause, mut small) = (connect(&server), connect(&server));
+    exchange(&mut small, b"get small\r\n", b"END\r\n");
+    commands.lock().unwrap().clear();
+
+    // While the worker is busy, all of them ask for something.
+    pause.write_all(b"get pause\r\n").unwrap();
+    has_begun.recv().unwrap();
+    for client in &mut long {
+        client.write_all(&pipeline).unwrap();
+    }
+    small.write_all(b"get small\r\n").unwrap();
+    go_on.send(()).unwrap();
+    for client in &mut long {
+        exchange(client, b"", &replies);
+    }
+    let place = commands.lock().unwrap().iter().position(|command| command == "get small");
+    assert!(place.is_some_and(|place| place <= 1), "{place:?}");
+}
+
 /// A packet of the binary protocol.
 fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, opcode];
@@ -855,7 +896,7 @@ fn a_log_that_panics_loses_a_line_and_no_worker() {
 fn a_log_that_never_returns_does_not_hang_the_stop() {
     let _guard = shared();
     for how in [Stop::Graceful, Stop::Now] {
-        let (called, calls) = std::sync::mpsc::channel();
+        let (called, calls) = mpsc::channel();
         let server = start_with_log(move || {
             called.send(()).unwrap();
             loop {

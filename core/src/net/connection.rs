@@ -151,6 +151,8 @@ pub(crate) struct Connection {
     sleeping: bool,
     /// The last read was of a large value.
     large: bool,
+    /// The last visit was of a client that asks for much at once.
+    was_long: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
     /// How often it has to be found without input until the worker is settled.
@@ -183,6 +185,7 @@ impl Connection {
             rerun: false,
             sleeping: false,
             large: false,
+            was_long: false,
             queued: false,
             unsettled: Unsettled::No,
         }
@@ -256,7 +259,7 @@ impl Connection {
 
     /// Whether the next visit is likely to cost more than most.
     pub(crate) fn is_dear(&self) -> bool {
-        self.unsent.is_some()
+        self.unsent.is_some() || self.was_long
     }
 
     /// Takes the stream back from the handshake thread. Returns `false` if it is not
@@ -391,6 +394,7 @@ impl Connection {
             return NextAction::Wait;
         };
         let after = self.answer(scratch, after, &mut env);
+        self.was_long = env.turn.was_long();
         // While memory is short nothing but the input itself is kept.
         if !scratch.input.save(&mut self.leftover, after == NextAction::Again && !env.is_tight) {
             scratch.input.clear();

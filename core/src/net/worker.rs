@@ -8,7 +8,7 @@
 //! costs that connection and nothing else.
 //!
 //! Not every event leads to a visit at once. A connection whose last visit was
-//! cut off, and one whose client is behind with reading, wait
+//! cut off or took long, and one whose client is behind with reading, wait
 //! for a turn. All turns of a round together take as long as the other visits of
 //! it did, or a fixed time if that is longer; those that had none in this round
 //! are the first of the next. So a client that asks for little waits for a
@@ -57,8 +57,9 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Output memory that a worker keeps beyond `output_limit`.
 const OUTPUT_SLACK: usize = 64 * 1024;
 
-/// Time for all turns of a round, at least; one is always taken.
-const TURNS: Duration = Duration::from_micros(250);
+/// Time for all turns of a round, at least; one is always taken. A client with a small
+/// request waits about as long.
+const TURNS: Duration = Duration::from_micros(50);
 
 /// Bytes that a connection may hold however much all of them hold together.
 const SPARED: usize = 1024;
