@@ -153,6 +153,8 @@ pub(crate) struct Connection {
     large: bool,
     /// The last visit was of a client that asks for much at once.
     was_long: bool,
+    /// Input was read since the last [`Connection::acknowledge`].
+    unacknowledged: bool,
     /// In the worker's ready list.
     pub(crate) queued: bool,
     /// How often it has to be found without input until the worker is settled.
@@ -186,6 +188,7 @@ impl Connection {
             sleeping: false,
             large: false,
             was_long: false,
+            unacknowledged: false,
             queued: false,
             unsettled: Unsettled::No,
         }
@@ -269,6 +272,7 @@ impl Connection {
             return false;
         }
         self.readable |= self.stream.may_hold_more(0, 0);
+        self.unacknowledged = true;
         // No visit that reads sends the rest.
         if !self.readable && self.stream.unsent() > 0 && self.unsent.is_none() {
             self.unsent = Some(Box::new(Output::new()));
@@ -279,7 +283,22 @@ impl Connection {
     /// Acknowledges what was read, and notes that this may make more come.
     pub(crate) fn acknowledge(&mut self) {
         self.stream.acknowledge();
+        self.unacknowledged = false;
         self.readable = true;
+    }
+
+    /// Sets how often the connection has to be found without input until it is settled.
+    /// `told`: there is no event of it that was not told, so a socket that was drained
+    /// is not looked at again.
+    pub(crate) fn begin_settling(&mut self, told: bool) {
+        let drained = told && !self.readable && !self.queued && !self.rerun && !self.stream.is_away();
+        if !drained || self.unsettled != Unsettled::No {
+            self.readable = true;
+            self.unsettled = Unsettled::Twice;
+        } else if self.unacknowledged {
+            self.acknowledge();
+            self.unsettled = Unsettled::Once;
+        }
     }
 
     /// Whether the client has replies to read.
@@ -563,6 +582,7 @@ impl Connection {
             n
         };
         self.readable = self.stream.may_hold_more(asked, n) || self.hangup;
+        self.unacknowledged = true;
         Ok(n)
     }
 

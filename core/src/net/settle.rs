@@ -2,9 +2,13 @@
 //!
 //! ```text
 //!   caller --ticket--> listener   accepts all connections that wait
-//!          --tickets-> workers    each visits all its connections, until every one
-//!                                 was found without input once
+//!          --tickets-> workers    each takes all events that its queue holds, and visits
+//!                                 its connections until none has input
 //! ```
+//!
+//! A worker skips a connection whose socket was drained, and whose input was
+//! acknowledged, if the queue holds no event of it: the queue reports the next byte. So
+//! an idle connection costs no system call.
 //!
 //! A ticket says that its holder is done when it is dropped, so a thread that ends
 //! keeps no caller waiting.

@@ -202,6 +202,9 @@ pub(crate) struct Worker {
     woken: Vec<Token>,
     arrived: Vec<Accepted>,
     handshaken: Vec<(Token, Box<TlsStream>)>,
+    /// Callers that asked since the queue was polled: it may hold events of what came
+    /// before.
+    asked: Vec<Ticket>,
     /// Callers that wait until `unsettled` is 0.
     settling: Vec<Ticket>,
     /// Connections and sockets that were not found without input since the last
@@ -245,6 +248,7 @@ impl Worker {
             woken: Vec::new(),
             arrived: Vec::new(),
             handshaken: Vec::new(),
+            asked: Vec::new(),
             settling: Vec::new(),
             unsettled: 0,
         };
@@ -277,13 +281,17 @@ impl Worker {
             }
             // Without turns to take nothing has to be timed.
             let began = (!self.ready.is_empty()).then(Instant::now);
-            let mut rung = false;
+            let (mut rung, mut told) = (false, 0);
             for event in &events {
+                told += 1;
                 if event.token() == WAKE {
                     rung = true;
                 } else {
                     self.on_event(event);
                 }
+            }
+            if !self.asked.is_empty() {
+                self.settle(told < EVENTS);
             }
             if rung {
                 self.read_mail();
@@ -347,7 +355,7 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.asked.is_empty() {
             return Some(Duration::ZERO);
         }
         let timers = self.timers.iter().map(|t| t.at);
@@ -519,8 +527,7 @@ impl Worker {
         std::mem::swap(&mut self.arrived, &mut mail.accepted);
         std::mem::swap(&mut self.woken, &mut mail.watchers);
         std::mem::swap(&mut self.handshaken, &mut mail.handshaken);
-        let settles = !mail.settling.is_empty();
-        self.settling.append(&mut mail.settling);
+        self.asked.append(&mut mail.settling);
         drop(mail);
         let mut arrived = std::mem::take(&mut self.arrived);
         for accepted in arrived.drain(..) {
@@ -541,9 +548,6 @@ impl Worker {
             }
         }
         self.woken = woken;
-        if settles {
-            self.settle();
-        }
     }
 
     /// Gives the stream of a connection to the handshake thread, unless it has it.
@@ -573,14 +577,18 @@ impl Worker {
         }
     }
 
-    /// Has every connection and socket looked at, whether or not an event of it has
-    /// been told yet.
-    fn settle(&mut self) {
+    /// Has every connection and socket looked at that may have input. `told`: the queue
+    /// holds no events of what came before the callers asked.
+    fn settle(&mut self, told: bool) {
+        self.settling.append(&mut self.asked);
         for token in (0..self.slots.len()).map(Token) {
             let Some(connection) = self.connection(token) else { continue };
-            connection.input_came(false);
+            let before = connection.unsettled;
+            connection.begin_settling(told);
+            if connection.unsettled == Unsettled::No {
+                continue;
+            }
             let queued = connection.queued;
-            let before = std::mem::replace(&mut connection.unsettled, Unsettled::Twice);
             self.unsettled += usize::from(before == Unsettled::No);
             if !queued {
                 self.visit(token);
