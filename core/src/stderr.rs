@@ -3,19 +3,23 @@
 //! The one place of the workspace that writes there (clippy's `print_stderr` and
 //! `print_stdout` hold for all other places): a disk that is full, a pipe that was
 //! closed and a reader that has stopped reading must not end a thread, nor hold it.
+//!
+//! Two things can hold a thread all the same: another process that fills the same pipe
+//! between the question whether a write would wait and the write, and the standard
+//! library's report of a panic.
 
 #![expect(unsafe_code, reason = "the standard library cannot ask whether a write would wait")]
 
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that a pipe takes without waiting once it takes any (POSIX's `PIPE_BUF` is
 /// at least 512, Linux's is 4096).
 const AT_ONCE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// How long a slow reader is waited for. A reader that took longer is not waited for
-/// until it reads again.
+/// Longest time that a call waits for a slow reader, and for other calls that wait for
+/// it. A reader that took longer is not waited for until it reads again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 struct State {
@@ -30,6 +34,7 @@ static STATE: Mutex<State> = Mutex::new(State { stalled: false, lost: 0 });
 /// Writes `line` and a line end to standard error. A line that cannot be written is
 /// lost; the next line that can be says how many were.
 pub fn write_line(line: &str) {
+    let until = Instant::now() + PATIENCE;
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = String::new();
     if state.lost > 0 {
@@ -38,7 +43,8 @@ pub fn write_line(line: &str) {
     text.push_str(line);
     text.push('\n');
     for part in text.as_bytes().chunks(AT_ONCE) {
-        state.stalled = !takes_bytes(if state.stalled { Duration::ZERO } else { PATIENCE });
+        let left = until.saturating_duration_since(Instant::now());
+        state.stalled = !takes_bytes(libc::STDERR_FILENO, if state.stalled { Duration::ZERO } else { left });
         if state.stalled || io::stderr().write_all(part).is_err() {
             state.lost += 1;
             return;
@@ -47,11 +53,62 @@ pub fn write_line(line: &str) {
     state.lost = 0;
 }
 
-/// Whether a write would not wait, now or within `time`.
-fn takes_bytes(time: Duration) -> bool {
-    let mut poll = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: `poll` is one valid entry, and the count says so.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, time.as_millis() as libc::c_int) };
-    // What poll cannot tell about (an error, a closed descriptor), the write tells.
-    ready != 0
+/// Whether a write to `fd` would not wait, now or within `time`.
+fn takes_bytes(fd: libc::c_int, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: `poll` is one valid entry, and the count says so.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as libc::c_int) };
+        if ready >= 0 {
+            return ready > 0;
+        }
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            // The write reports what poll cannot.
+            return true;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::thread::JoinHandleExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::thread;
+
+    use super::*;
+
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    #[test]
+    fn a_signal_made_a_full_pipe_look_writable() {
+        // SAFETY: the handler does nothing; without SA_RESTART it interrupts calls.
+        unsafe {
+            let mut action = std::mem::zeroed::<libc::sigaction>();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut());
+        }
+        let (reader, mut writer) = io::pipe().unwrap();
+        let fd = writer.as_raw_fd();
+        while takes_bytes(fd, Duration::ZERO) {
+            writer.write_all(&[0; AT_ONCE]).unwrap();
+        }
+        let done = AtomicBool::new(false);
+        let done = &*Box::leak(Box::new(done));
+        let waiting = thread::spawn(move || {
+            let ready = takes_bytes(fd, Duration::from_millis(200));
+            done.store(true, Relaxed);
+            ready
+        });
+        while !done.load(Relaxed) {
+            // SAFETY: the thread is not joined yet.
+            unsafe { libc::pthread_kill(waiting.as_pthread_t(), libc::SIGUSR2) };
+            thread::yield_now();
+        }
+        assert!(!waiting.join().unwrap());
+        drop(reader);
+    }
 }
