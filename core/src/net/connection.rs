@@ -374,9 +374,6 @@ impl Connection {
     }
 
     fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
-        if self.stream.is_away() {
-            return NextAction::Handshake;
-        }
         let Place { context, stats, .. } = place;
         let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
         if let Some(mut unsent) = self.unsent.take() {
@@ -403,8 +400,11 @@ impl Connection {
         let after = if self.watcher.is_some() {
             self.pass_events(place, scratch)
         } else if self.readable && self.stream.is_handshaking() {
-            // An event that comes in the meantime is of input that may not be read then.
-            self.readable = self.hangup;
+            // An event that comes while the stream is away may be of input that comes after
+            // the thread's last read.
+            if !self.stream.is_away() {
+                self.readable = self.hangup;
+            }
             return NextAction::Handshake;
         } else if self.rerun || self.readable {
             scratch.input.load(&mut self.leftover);
@@ -465,6 +465,7 @@ impl Connection {
     /// Reads and runs commands until there is nothing to do or it is the
     /// others' turn; replies gather in the scratch's output. [`NextAction::Close`]
     /// here means: send those replies first.
+    #[inline]
     fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> NextAction {
         let Place { context, stats, token, .. } = place;
         let Scratch { input, output, mailbox, .. } = scratch;

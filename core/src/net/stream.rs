@@ -134,7 +134,11 @@ impl Stream {
 
     /// Whether the handshake thread has to go on before there is anything to read.
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(self, Self::Tls(s) if s.is_handshaking())
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(s) => s.is_handshaking(),
+            Self::Away(..) => true,
+        }
     }
 
     /// Starts reporting to `token`, once for the life of the connection.

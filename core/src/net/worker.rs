@@ -281,9 +281,8 @@ impl Worker {
             }
             // Without turns to take nothing has to be timed.
             let began = (!self.ready.is_empty()).then(Instant::now);
-            let (mut rung, mut told) = (false, 0);
+            let mut rung = false;
             for event in &events {
-                told += 1;
                 if event.token() == WAKE {
                     rung = true;
                 } else {
@@ -291,7 +290,7 @@ impl Worker {
                 }
             }
             if !self.asked.is_empty() {
-                self.settle(told < EVENTS);
+                self.settle(events.iter().count() < EVENTS);
             }
             if rung {
                 self.read_mail();
