@@ -5,6 +5,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { connect } = require('node:net');
 const { test } = require('node:test');
+const memjs = require('memjs');
 const { Cache, ClosedError, Server } = require('../index.js');
 
 async function connected(server) {
@@ -48,6 +49,32 @@ test('quiet sets of the binary protocol settle', async () => {
     }
     client.destroy();
   });
+});
+
+// memjs has no quiet operations: it always asks for a reply. This test does not wait for the replies.
+test('commands of memjs whose replies are not awaited settle', async () => {
+  for (const threads of [1, 4]) {
+    await using(await Server.start({ threads }), async (server) => {
+      const client = memjs.Client.create(`${server.host}:${server.port}`, { logger: { log() {} }, timeout: 5 });
+      const first = client.set('key', 'first', {});
+      // memjs keeps this command until it is connected, where no server can see it.
+      assert.equal(server.cache.get('key'), undefined);
+      assert.equal(await first, true);
+      const replies = [];
+      for (let n = 1; n <= 100; n += 1) {
+        replies.push(client.set('key', String(n), {}));
+        assert.equal(server.cache.getString('key'), String(n));
+        replies.push(client.append('key', '+'));
+        assert.equal(server.cache.getString('key'), `${n}+`);
+        replies.push(client.increment('n', 1, { initial: 1 }));
+        assert.equal(server.cache.getString('n'), String(n));
+        replies.push(client.delete('key'));
+        assert.equal(server.cache.get('key'), undefined);
+      }
+      await Promise.all(replies);
+      client.close();
+    });
+  }
 });
 
 test('a server of a cache that was there settles when it is asked to', async () => {
