@@ -307,6 +307,14 @@ pub enum ConnState {
     Mwrite = 6,
     /// A watcher.
     Watch = 7,
+    /// A command is done. This one and those below are logged at `-vvv` and never shown.
+    NewCmd = 8,
+    /// About to wait for a command.
+    Waiting = 9,
+    /// About to be closed.
+    Closing = 10,
+    /// Closed.
+    Closed = 11,
 }
 
 impl ConnState {
@@ -320,6 +328,10 @@ impl ConnState {
             Self::Swallow => "conn_swallow",
             Self::Mwrite => "conn_mwrite",
             Self::Watch => "conn_watch",
+            Self::NewCmd => "conn_new_cmd",
+            Self::Waiting => "conn_waiting",
+            Self::Closing => "conn_closing",
+            Self::Closed => "conn_closed",
         }
     }
 

@@ -212,7 +212,9 @@ impl Connection {
         if let Some(watcher) = self.watcher.take() {
             context.cache.watch_hub().remove(&watcher);
         }
+        self.session.closing(context, fd, reason == CloseReason::Shutdown);
         context.log(2, || format!("<{fd} connection closed."));
+        self.session.closed(context, fd);
         let reason = match reason {
             CloseReason::Error => "error",
             CloseReason::Normal => "normal",

@@ -30,7 +30,6 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::buffers::SCRATCH;
 use super::connection::{NextAction, Place};
 use super::would_block;
-use crate::config::Protocol;
 use crate::context::{ConnState, ServerState, WorkerStats};
 use crate::output::Output;
 use crate::protocol::binary;
@@ -249,11 +248,13 @@ impl Udp {
         stats.bytes_read.add(end as u64);
         let [id0, id1, _, _, total @ .., _, _] = *header;
         // Requests of several datagrams are not put together, as in memcached.
-        if total == [0, 1] && !payload.starts_with(b"ERROR") {
+        if let (Some(&first), [0, 1]) = (payload.first(), total)
+            && !payload.starts_with(b"ERROR")
+        {
             self.exchange = Some(Exchange {
                 peer,
                 id: [id0, id1],
-                session: Session::new(Protocol::Negotiating),
+                session: Session::of_datagram(first),
                 used: HEADER,
                 end,
                 reply: None,

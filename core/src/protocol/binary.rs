@@ -39,6 +39,12 @@ const BODY_MAX: usize = 1024 * 1024 * 1024;
 /// TTL of an increment that must not make an item.
 const NO_INITIAL: u32 = u32::MAX;
 
+/// Whether the first answer in `answers` is an error without key and extras, or asks
+/// for another step of SASL.
+pub(crate) fn is_bare_error(answers: &[u8]) -> bool {
+    matches!(answers, [_, _, 0, 0, 0, _, s0, s1, ..] if (*s0, *s1) != (0, 0))
+}
+
 /// The opcodes; a quiet twin answers only what must be said.
 mod opcode {
     pub const GET: u8 = 0x00;

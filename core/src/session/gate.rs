@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::{CloseReason, Env, LINE_MAX, Next, Session, Used};
+use super::{CloseReason, Env, LINE_MAX, Next, Session, Used, verbose};
 use crate::auth::{AuthMethod, Users};
 use crate::config::Protocol;
-use crate::context::ServerState;
+use crate::context::{ConnState, ServerState};
 use crate::output::Output;
-use crate::protocol::binary::{Echo, PacketHeader, Sasl, Status};
+use crate::protocol::binary::{Echo, Sasl, Status};
 use crate::protocol::classic::push_line;
 use crate::protocol::scan::{Tokens, strict_u32, strip_line_end};
 
@@ -61,20 +61,16 @@ impl Session {
     ) -> Used {
         let Some(users) = &env.context.users else { return Used::NeedInput };
         match (users.method(), self.protocol) {
-            (AuthMethod::Text, Protocol::Ascii) => self.text_login(env, users, rest, out),
-            (AuthMethod::Sasl, Protocol::Binary) => {
-                let Some(header) = PacketHeader::read(rest) else { return Used::NeedInput };
-                if rest.len() >= header.head()
-                    && header.is_request()
-                    && header.refusal().is_none()
-                    && !header.is_open_to_all()
-                {
-                    self.tell(env, || Cow::Owned(header.describe(rest).into_bytes()));
-                    header.echo().error(out, Status::AuthError);
-                    return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
+            (AuthMethod::Text, Protocol::Ascii) => {
+                let mark = out.mark();
+                let used = self.text_login(env, users, rest, out);
+                if env.context.logs(2) {
+                    verbose::answer(env.context, env.fd, b"set", out, &mark);
                 }
-                self.packet(env, rest, out)
+                used
             }
+            // It refuses all packets but those of SASL and `version`.
+            (AuthMethod::Sasl, Protocol::Binary) => self.packet(env, rest, out),
             // A protocol that has no way to prove anything.
             _ => Used::Stop(rest.len(), Next::Abort(CloseReason::Error)),
         }
@@ -180,6 +176,7 @@ impl Session {
             echo.error(out, status);
             return self.swallow(head, length);
         }
+        self.trace_within(env, ConnState::Nread);
         let too_long = length > PLAIN_MAX;
         let data = if too_long { Some(&[][..]) } else { rest.get(head..head + length) };
         let Some(data) = data else {
@@ -189,15 +186,26 @@ impl Session {
         };
         let asked = self.login == Login::Challenged;
         let begun = if step { asked } else { mechanism.eq_ignore_ascii_case(PLAIN) };
+        verbose::mechanism(env.context, mechanism, length);
+        if step && !begun {
+            verbose::not_begun(env.context, env.fd);
+        }
         // A step may be tried again.
         self.login = if step && asked { Login::Challenged } else { Login::Anonymous };
         if begun && !step && length == 0 {
             self.login = Login::Challenged;
+            verbose::sasl_result(env.context, sasl::CONTINUE);
             echo.answer(out, Status::AuthContinue, 0, &[]);
             return Used::Bytes(head);
         }
         env.stats.auth_cmds.add(1);
-        if begun && env.context.users.as_ref().is_some_and(|users| is_user(users, data)) {
+        let result = match &env.context.users {
+            Some(users) if begun => judge_plain(users, data),
+            _ if step => sasl::FAIL,
+            _ => sasl::NO_MECHANISM,
+        };
+        verbose::sasl_result(env.context, result);
+        if result == sasl::OK {
             self.login = Login::Authenticated;
             echo.done(out, 0, b"Authenticated");
         } else {
@@ -212,14 +220,25 @@ fn has_sasl(env: &Env<'_>) -> bool {
     env.context.users.as_ref().is_some_and(|users| users.method() == AuthMethod::Sasl)
 }
 
-/// Whether `data` is an answer to PLAIN, `[as whom] NUL who NUL password`, of a
-/// user who wants to be nobody else (RFC 4616).
-fn is_user(users: &Users, data: &[u8]) -> bool {
+/// Results of Cyrus SASL, which memcached logs.
+pub(super) mod sasl {
+    pub const CONTINUE: i32 = 1;
+    pub const OK: i32 = 0;
+    pub const FAIL: i32 = -1;
+    pub const NO_MECHANISM: i32 = -4;
+    pub const BAD_PROTOCOL: i32 = -5;
+    pub const BAD_AUTH: i32 = -13;
+}
+
+/// Judges `data` as an answer to PLAIN, `[authorization] NUL user NUL password`
+/// (RFC 4616). A user can only be authorized as itself.
+fn judge_plain(users: &Users, data: &[u8]) -> i32 {
     let mut fields = data.split(|&byte| byte == 0);
-    let (Some(whom), Some(who), Some(password), None) =
+    let (Some(authorization), Some(user), Some(password), None) =
         (fields.next(), fields.next(), fields.next(), fields.next())
     else {
-        return false;
+        return sasl::BAD_PROTOCOL;
     };
-    !who.is_empty() && (whom.is_empty() || whom == who) && users.admits(who, password)
+    let is_itself = authorization.is_empty() || authorization == user;
+    if !user.is_empty() && is_itself && users.admits(user, password) { sasl::OK } else { sasl::BAD_AUTH }
 }

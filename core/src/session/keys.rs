@@ -140,6 +140,9 @@ impl Session {
                     }
                 }
                 let mark = reply.out.mark();
+                if logged {
+                    verbose::lookup(env.context, bytes);
+                }
                 get(cache, key, hint, expiry, env.fd, &mut reply);
                 if logged && reply.out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);

@@ -19,6 +19,7 @@ mod fault;
 mod gate;
 mod keys;
 mod packet;
+mod trace;
 mod upload;
 pub(crate) mod verbose;
 
@@ -44,6 +45,7 @@ use self::answer::ReplyWriter;
 use self::fault::FaultOutcome;
 use self::gate::Login;
 use self::keys::look_ahead;
+use self::trace::Trace;
 use self::upload::Upload;
 
 /// Longest line of anything but a get, in bytes (memcached's rule).
@@ -156,8 +158,10 @@ pub struct Session {
     served: bool,
     /// A fault's delay is over: the next command is not delayed again.
     slept: bool,
-    /// The hook was told of the command that the input begins with.
+    /// The hook and the log were told of the command that the input begins with.
     told: bool,
+    /// What memcached would log of the connection's state.
+    trace: Trace,
     /// A fault's: the connection ends when this much of the output is there, or
     /// the command is done. Between visits, how much is still to come.
     cut: Option<usize>,
@@ -187,9 +191,16 @@ impl Session {
             served: false,
             slept: false,
             told: false,
+            trace: Trace::default(),
             cut: None,
             held: None,
         }
+    }
+
+    /// The session of a datagram whose first byte is `first`.
+    pub fn of_datagram(first: u8) -> Self {
+        let protocol = if first == binary::REQUEST { Protocol::Binary } else { Protocol::Ascii };
+        Self { trace: Trace::of_datagram(), ..Self::new(protocol) }
     }
 
     /// What the connection does, as `stats conns` shows it.
@@ -231,7 +242,14 @@ impl Session {
     /// Carries out what `input` holds, appending answers to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         self.cut = self.cut.map(|left| left.saturating_add(out.len()));
-        let mut step = self.visit(env, input, out);
+        let traced = env.context.logs(3);
+        if traced && !input.is_empty() {
+            self.trace_input(env);
+        }
+        let mut step = self.visit(env, input, out, traced);
+        if traced {
+            self.trace_visit(env, &step, input.len().saturating_sub(step.consumed));
+        }
         // What the end of a turn has parted is a pipeline all the same.
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
@@ -246,7 +264,8 @@ impl Session {
         step
     }
 
-    fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
+    /// `traced`: changes of memcached's states are logged.
+    fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output, traced: bool) -> Step {
         let limit = env.limit;
         let mut consumed = 0;
         let mut looked = 0;
@@ -277,6 +296,10 @@ impl Session {
             if env.turn.is_over() && !rest.is_empty() {
                 return Step { consumed, next: Next::Yield };
             }
+            let mark = out.mark();
+            if traced && !rest.is_empty() && self.is_idle() {
+                self.trace_command(env);
+            }
             let used = match &mut self.state {
                 State::Command => {
                     if self.is_authenticated(env.context) {
@@ -297,7 +320,7 @@ impl Session {
                     self.keys(env, rest, with_cas, expiry, out)
                 }
                 State::SkipLine { then } => {
-                    let (then, mark) = (*then, out.mark());
+                    let then = *then;
                     let used = self.skip_line(rest, then, out);
                     if env.context.logs(2) {
                         verbose::answer(env.context, env.fd, b"get", out, &mark);
@@ -305,7 +328,7 @@ impl Session {
                     used
                 }
                 State::Value(upload) => {
-                    let (word, mark) = (upload.word(), out.mark());
+                    let word = upload.word();
                     let used = self.value(env, rest, out);
                     if env.context.logs(2) {
                         match word {
@@ -348,6 +371,9 @@ impl Session {
             if let Used::Bytes(n) | Used::Stop(n, _) = used {
                 self.told &= n == 0;
             }
+            if traced {
+                self.trace_step(env, &used, out.since(&mark));
+            }
             match used {
                 Used::Bytes(n) => consumed += n,
                 Used::NeedInput => return Step { consumed, next: Next::Input },
@@ -363,13 +389,12 @@ impl Session {
         let whole = end + 1;
         let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
         env.turn.command();
-        let logged = env.context.logs(2);
         let mark = out.mark();
         let line = scan::strip_line_end(raw);
-        self.tell(env, || Cow::Borrowed(line));
-        if logged {
+        if env.context.logs(2) && !self.told {
             verbose::line(env.context, env.fd, line);
         }
+        self.tell(env, || Cow::Borrowed(line));
         let used = if raw.len() < 4 {
             // memcached's shortest command is "mn\r\n".
             push_line(out, text::BAD_LINE);
@@ -377,7 +402,8 @@ impl Session {
         } else {
             self.line(env, line, rest, whole, out)
         };
-        if logged {
+        // memcached does not log the error of a value that it throws away.
+        if env.context.logs(2) && !matches!(self.state, State::Swallow { .. }) {
             let word = memchr(b' ', line).and_then(|word| line.get(..word)).unwrap_or(line);
             verbose::answer(env.context, env.fd, word, out, &mark);
         }
@@ -385,15 +411,15 @@ impl Session {
         used
     }
 
-    /// Tells the hook of the command that the input begins with, if there is a
-    /// hook and it was not told yet: a command that waits is met again.
+    /// Tells the hook, if there is one, of the command that the input begins with,
+    /// once: a command that waits is met again.
     #[inline]
     fn tell<'a>(&mut self, env: &Env<'_>, command: impl FnOnce() -> Cow<'a, [u8]>) {
-        if let Some(hook) = &env.context.config.hooks.command
-            && !self.told
-        {
+        if !self.told {
             self.told = true;
-            tell(&**hook, env.fd, &command());
+            if let Some(hook) = &env.context.config.hooks.command {
+                tell(&**hook, env.fd, &command());
+            }
         }
     }
 
@@ -442,7 +468,10 @@ impl Session {
                 match met {
                     Some(FaultOutcome::Done(used)) => return used,
                     Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-                    None => dispatch(&env.context.cache, &request, env.fd, &mut reply),
+                    None => {
+                        verbose::request(env.context, &request);
+                        dispatch(&env.context.cache, &request, env.fd, &mut reply);
+                    }
                 }
                 return Used::Bytes(whole);
             }
@@ -521,6 +550,10 @@ impl Session {
                             context.cache.count_set(key.bytes(), class);
                         }
                         push_line(out, error);
+                        if error == meta::LONG_OPAQUE && context.logs(2) {
+                            verbose::answer(context, env.fd, b"set", out, &start);
+                            self.trace_within(env, ConnState::NewCmd);
+                        }
                         self.swallow(whole, length + 2)
                     }
                 });
@@ -544,7 +577,10 @@ impl Session {
         match met {
             Some(FaultOutcome::Done(used)) => return Some(used),
             Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-            None => dispatch(&context.cache, &request, env.fd, &mut reply),
+            None => {
+                verbose::request(context, &request);
+                dispatch(&context.cache, &request, env.fd, &mut reply);
+            }
         }
         Some(Used::Bytes(whole))
     }

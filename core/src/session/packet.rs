@@ -6,6 +6,7 @@ use super::answer::ReplyWriter;
 use super::fault::FaultOutcome;
 use super::{CloseReason, Env, Next, Session, Used, request_key, verbose};
 use crate::admin;
+use crate::context::{ConnState, ServerState};
 use crate::dispatch::{dispatch, miss};
 use crate::output::Output;
 use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
@@ -23,24 +24,32 @@ impl Session {
             return self.run_packet(env, &header, rest, out);
         }
         let (context, fd, mark) = (env.context, env.fd, out.mark());
-        // Once: a header alone is read again when more has come.
-        let ready = !header.is_request() || header.head() > HEAD_MAX || rest.len() >= header.head();
-        if ready && env.context.logs(2) {
+        // As in memcached, a header that came without its key is logged again with it.
+        if env.context.logs(2) && !self.told {
             verbose::header(context, fd, rest);
         }
         if !header.is_request() {
             context.log(1, || format!("Invalid magic:  {:x}", rest.first().copied().unwrap_or_default()));
         }
         let used = self.run_packet(env, &header, rest, out);
-        if env.context.logs(2) && !verbose::is_stat(rest) {
+        if env.context.logs(2) && !verbose::is_stat(rest, out.since(&mark)) {
             let item = matches!(header.echo().name(), "get" | "touch" | "gat");
             verbose::response(context, fd, item, out, &mark);
         }
-        if matches!(used, Used::Stop(_, Next::Close(CloseReason::Error))) {
+        if matches!(used, Used::Stop(_, Next::Close(CloseReason::Error)))
+            && header.refusal().is_none()
+            && self.admits(context, &header)
+        {
+            self.trace_within(env, ConnState::Mwrite);
             let opcode = rest.get(1).copied().unwrap_or_default();
             context.log(1, || format!("Protocol error (opcode {opcode:02x}), close connection {fd}"));
         }
         used
+    }
+
+    /// Whether the client may give the command of `header`.
+    fn admits(&self, context: &ServerState, header: &PacketHeader) -> bool {
+        self.is_authenticated(context) || header.is_open_to_all()
     }
 
     #[inline]
@@ -63,8 +72,20 @@ impl Session {
         if rest.len() < head {
             return Used::NeedInput;
         }
+        let is_first = !self.told;
         self.tell(env, || Cow::Owned(header.describe(rest).into_bytes()));
-        let refusal = header.refusal().or_else(|| header.has_long_key().then_some(Status::Invalid));
+        let mut refusal = header.refusal();
+        if refusal.is_none() {
+            let admits = self.admits(context, header);
+            if is_first && context.users.is_some() {
+                verbose::authenticated(context, rest, admits);
+            }
+            refusal = match (admits, header.has_long_key()) {
+                (false, _) => Some(Status::AuthError),
+                (true, true) => Some(Status::Invalid),
+                (true, false) => None,
+            };
+        }
         if let Some(status) = refusal {
             echo.error(out, status);
             return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
@@ -85,7 +106,10 @@ impl Session {
                 match met {
                     Some(FaultOutcome::Done(used)) => return used,
                     Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-                    None => dispatch(&context.cache, &request, env.fd, &mut reply),
+                    None => {
+                        verbose::request(context, &request);
+                        dispatch(&context.cache, &request, env.fd, &mut reply);
+                    }
                 }
             }
             Packet::Store { head: store, length } => {

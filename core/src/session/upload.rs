@@ -7,6 +7,7 @@ use super::answer::ReplyWriter;
 use super::fault::FaultOutcome;
 use super::{Env, Next, Session, State, Used, command_name, verbose};
 use crate::cache::{Cache, Mode, StoreRequest, StoreValue};
+use crate::context::ConnState;
 use crate::dispatch::store_request;
 use crate::output::Output;
 use crate::request::{Key, StoreHead};
@@ -74,6 +75,7 @@ impl Session {
         let value = rest.get(whole..whole + length);
         let tail = rest.get(whole + length..whole + length + tail_len);
         if let (Some(value), Some(tail)) = (value, tail) {
+            self.trace_within(env, ConnState::Nread);
             if tail_len > 0 && tail != b"\r\n" {
                 match cache.store().class_for(request.key.len(), request.flags, length) {
                     Ok(class) => {
@@ -85,6 +87,7 @@ impl Session {
                 }
                 return Used::Bytes(whole + length + tail_len);
             }
+            verbose::store(env.context, &request);
             told(env, reply_via, out, |reply_via, out| {
                 reply_via.store(cache, &request, StoreValue::Bytes(value), out);
             });
@@ -94,8 +97,16 @@ impl Session {
             }
             return Used::Bytes(whole + length + tail_len);
         }
+        if head.purge_on_failure
+            && env.context.logs(3)
+            && cache.store().class_for(request.key.len(), request.flags, length).is_err()
+        {
+            // memcached looks for the item that it removes.
+            verbose::lookup(env.context, request.key);
+        }
         match cache.reserve(&request, length) {
             Ok(draft) => {
+                self.trace_within(env, ConnState::Nread);
                 // A value without a line end behind it counts as one that has it.
                 let (tail, tail_len) = (*b"\r\n", 2 - tail_len);
                 let upload = Upload { draft, head: OwnedHead::new(head), reply_via, tail, tail_len };
@@ -152,6 +163,7 @@ impl Session {
         }
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
+        verbose::store(env.context, &request);
         told(env, reply_via, out, |reply_via, out| {
             reply_via.store(cache, &request, StoreValue::Reservation(draft), out);
         });

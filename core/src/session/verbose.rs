@@ -1,16 +1,21 @@
-//! What memcached writes to the log at `-vv` about requests and their answers.
+//! What memcached writes to the log about requests and their answers.
 //!
-//! Equal to the lines of 1.6.45 as far as a session knows what they tell;
-//! `daemon/tests/verbose.rs` compares them. Called only where that level is logged.
+//! `daemon/tests/verbose.rs` compares the lines with those of 1.6.45. `trace` has the lines about
+//! states. Functions that do not check the verbosity are called only where `-vv` is logged.
 
 use std::fmt::Write as _;
 
 use memchr::memchr;
 
+use super::gate::sasl;
+use super::request_key;
+use crate::cache::{DeltaRequest, Mode, StoreRequest};
 use crate::config::Protocol;
 use crate::context::ServerState;
 use crate::output::{Mark, Output};
-use crate::protocol::binary::{HEADER, PacketHeader, STAT};
+use crate::protocol::binary::{HEADER, PacketHeader, STAT, is_bare_error};
+use crate::request::Request;
+use crate::store::Lookup;
 
 /// Negotiation has ended.
 pub(super) fn protocol(context: &ServerState, fd: i32, protocol: Protocol) {
@@ -26,6 +31,64 @@ pub(super) fn line(context: &ServerState, fd: i32, line: &[u8]) {
 /// An item is sent.
 pub(super) fn key(context: &ServerState, fd: i32, key: &[u8]) {
     context.log(2, || format!(">{fd} sending key {}", String::from_utf8_lossy(key)));
+}
+
+/// Logs, at `-vvv`, that a key is looked up and with which result.
+///
+/// This looks the key up once more. An item that this finds expired or flushed is gone then.
+#[inline]
+pub(super) fn lookup(context: &ServerState, key: &[u8]) {
+    if context.logs(3) {
+        found(context, key);
+    }
+}
+
+/// The same; returns the CAS number of the item.
+#[cold]
+fn found(context: &ServerState, key: &[u8]) -> Option<u64> {
+    let store = context.cache.store();
+    let visit = store.entry(key, store.hash(key));
+    let (lookup, cas) = (visit.lookup(), visit.item().map(|item| item.header().cas()));
+    drop(visit);
+    context.log(3, || {
+        let (what, why) = match lookup {
+            Lookup::Missing => ("NOT FOUND", ""),
+            Lookup::Found => ("FOUND KEY", ""),
+            Lookup::Flushed => ("FOUND KEY", " -removed by flush"),
+            Lookup::Expired => ("FOUND KEY", " -removed by expire"),
+        };
+        format!("> {what} {}{why}", String::from_utf8_lossy(key))
+    });
+    cas
+}
+
+/// Logs, at `-vvv`, what memcached looks up for `request`.
+#[inline]
+pub(super) fn request(context: &ServerState, request: &Request<'_>) {
+    if !context.logs(3) {
+        return;
+    }
+    let key = request_key(request);
+    let is_missing = found(context, key).is_none();
+    // memcached then adds an item, and looks for one first.
+    if let (true, Request::Delta(DeltaRequest { vivify: Some(_), .. })) = (is_missing, request) {
+        found(context, key);
+    }
+}
+
+/// Logs what memcached looks up to store an item, and at `-vv` a CAS number that is not the item's.
+#[inline]
+pub(super) fn store(context: &ServerState, request: &StoreRequest<'_>) {
+    let is_cas = request.mode == Mode::Cas;
+    if !(context.logs(3) || is_cas && context.logs(2)) {
+        return;
+    }
+    let Some(cas) = found(context, request.key) else { return };
+    let compare = request.compare;
+    let is_stale = request.allow_stale && compare != 0 && compare < cas;
+    if is_cas && compare != cas && !is_stale {
+        context.log(2, || format!("CAS:  failure: expected {cas}, got {compare}"));
+    }
 }
 
 /// Logs the answer in text since `mark` to a command that begins with `word`, if
@@ -88,15 +151,41 @@ pub(super) fn packet(context: &ServerState, fd: i32, header: &PacketHeader, pack
             format!("incr {key} {}, {}, {exptime}", number(HEADER).cast_signed(), number(HEADER + 8))
         }
         "delete" => format!("Deleting {key}"),
-        _ if is_stat(packet) => format!("<{fd} STATS {key}"),
+        _ if packet.get(1) == Some(&STAT) => format!("<{fd} STATS {key}"),
         _ => return,
     };
     context.log(2, || line);
 }
 
-/// Whether a packet asks for statistics, whose answers are not logged.
-pub(super) fn is_stat(packet: &[u8]) -> bool {
-    packet.get(1) == Some(&STAT)
+/// Whether a packet asks for statistics, whose answers are not logged, but for errors.
+pub(super) fn is_stat(packet: &[u8], answer: &[u8]) -> bool {
+    packet.get(1) == Some(&STAT) && !is_bare_error(answer)
+}
+
+/// Whether the client of a packet may give its command, where SASL is on.
+pub(super) fn authenticated(context: &ServerState, packet: &[u8], admits: bool) {
+    let opcode = packet.get(1).copied().unwrap_or_default();
+    context.log(2, || format!("authenticated() in cmd 0x{opcode:02x} is {admits}"));
+}
+
+/// A step of SASL has come.
+pub(super) fn mechanism(context: &ServerState, mechanism: &[u8], length: usize) {
+    context
+        .log(1, || format!("mech:  ``{}'' with {length} bytes of data", String::from_utf8_lossy(mechanism)));
+}
+
+/// A step of SASL has come before the first.
+pub(super) fn not_begun(context: &ServerState, fd: i32) {
+    context
+        .log(1, || format!("{fd}: SASL_STEP called but sasl_server_start not called for this connection!"));
+}
+
+/// A step of SASL has this result.
+pub(super) fn sasl_result(context: &ServerState, result: i32) {
+    context.log(1, || format!("sasl result code:  {result}"));
+    if !matches!(result, sasl::OK | sasl::CONTINUE) {
+        context.log(1, || format!("Unknown sasl response:  {result}"));
+    }
 }
 
 /// Logs the answer in binary since `mark`, if there is one. `item`: it is for an item,
@@ -104,10 +193,10 @@ pub(super) fn is_stat(packet: &[u8]) -> bool {
 pub(super) fn response(context: &ServerState, fd: i32, item: bool, out: &Output, mark: &Mark) {
     let bytes = out.since(mark);
     let Some(mut head) = bytes.first_chunk::<HEADER>().copied() else { return };
-    let [_, _, k0, k1, extras, _, s0, s1, b0, b1, b2, b3, _, _, _, _, cas @ ..] = &mut head;
+    let [_, _, _, _, _, _, _, _, b0, b1, b2, b3, _, _, _, _, cas @ ..] = &mut head;
     let length = u32::from_be_bytes([*b0, *b1, *b2, *b3]) as usize;
-    if [*s0, *s1] != [0; 2]
-        && [*k0, *k1, *extras] == [0; 3]
+    if length > 0
+        && is_bare_error(bytes)
         && let Some(words) = bytes.get(HEADER..HEADER + length)
     {
         context.log(2, || format!(">{fd} Writing an error: {}", String::from_utf8_lossy(words)));
