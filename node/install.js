@@ -1,12 +1,12 @@
-// Builds the addon where this is a checkout, before npm copies the package into a program: `npm install --install-links` runs
-// it. What is published brings binaries instead, and has no such script.
-// usage: node install.js [PROFILE OF CARGO]; where npm runs it, MEMCACHE_RS_PROFILE names the profile
+// Builds the addon in a checkout. `npm install --install-links` runs it before it copies the
+// package. The published package has prebuilt binaries instead, and no such script.
+// usage: node install.js [CARGO PROFILE]; the default is MEMCACHE_RS_PROFILE or release
 'use strict';
 
 const { spawnSync } = require('node:child_process');
 const { copyFileSync, existsSync, renameSync } = require('node:fs');
 const { join } = require('node:path');
-const { built } = require('./native.js');
+const { builtPath } = require('./native.js');
 const { strip } = require('./strip.js');
 
 const root = join(__dirname, '..');
@@ -26,18 +26,18 @@ function build() {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (done.error?.code === 'ENOENT') {
-    fail('building it from a checkout needs Rust; install it from https://rustup.rs and try again.');
+    fail('building the addon needs Rust: install it from https://rustup.rs and try again');
   }
-  if (done.status !== 0) fail('cargo could not build it; what it said stands above.');
+  if (done.status !== 0) fail('cargo failed to build the addon: see its messages above');
   const messages = done.stdout.split('\n').filter((line) => line.startsWith('{'));
   const artifacts = messages.map((line) => JSON.parse(line)).filter((one) => one.reason === 'compiler-artifact');
   return artifacts.findLast((one) => one.target.name === 'memcache_node').filenames[0];
 }
 
 if (existsSync(join(root, 'bindings', 'node', 'Cargo.toml'))) {
-  // Another process may have the old one loaded: it is replaced, not written over.
-  const fresh = `${built}.${process.pid}`;
+  // Another process may have loaded the old file, so it is replaced and not overwritten.
+  const fresh = `${builtPath}.${process.pid}`;
   copyFileSync(build(), fresh);
   if (profile === 'release') strip(fresh);
-  renameSync(fresh, built);
+  renameSync(fresh, builtPath);
 }
