@@ -1,11 +1,14 @@
-// Classes of which a process may have several copies: a program may install the package twice, and Jest runs it anew for each
-// test file.
+// Classes that a process may have several copies of. A program may install the package twice, and
+// Jest loads it again for each test file.
 'use strict';
 
-/** What `instanceof` asks of a class that says nothing about it. */
+/** The `instanceof` of classes without a rule of their own. */
 const ordinary = Function.prototype[Symbol.hasInstance];
 
-/** Makes objects of any copy of this class instances of each copy. Classes derived from it keep the rule of JavaScript. */
+/**
+ * Makes objects of any copy of this class instances of each copy. Derived classes keep JavaScript's
+ * rule.
+ */
 function branded(Kind) {
   const brand = Symbol.for(`memcache-rs.${Kind.name}`);
   Object.defineProperty(Kind.prototype, brand, { value: true });

@@ -1,8 +1,9 @@
-// The clock of a cache: whole seconds, which a test stops and moves.
+// The clock of a cache. index.d.ts documents the class.
 'use strict';
 
 const { branded } = require('./brand.js');
 const { call } = require('./errors.js');
+const { checkType } = require('./options.js');
 
 class Clock {
   #native;
@@ -11,28 +12,24 @@ class Clock {
     this.#native = native;
   }
 
-  /** Stops time. With `using`, it runs again at the end. */
   freeze() {
     call(() => this.#native.freeze());
     return this;
   }
 
-  /** Lets time run again from where it stands. */
   resume() {
     this.#native.resume();
   }
 
-  /** Sets time to the time of this machine, whatever `Date` says, and lets it run. */
   reset() {
     call(() => this.#native.reset());
   }
 
-  /** Moves time by seconds, backwards if negative. */
   advance(seconds) {
+    checkType('seconds', seconds, 'number');
     call(() => this.#native.advance(seconds));
   }
 
-  /** Now, as a Unix time. */
   time() {
     return call(() => this.#native.time());
   }

@@ -1,13 +1,14 @@
-// What goes wrong for the clients of a server.
+// Faults for the clients of a server. index.d.ts documents the classes.
 'use strict';
 
+const { inspect, types } = require('node:util');
 const { branded } = require('./brand.js');
 const { call, classes } = require('./errors.js');
-const { checkNames } = require('./options.js');
+const { checkNames, checkType, typeError } = require('./options.js');
 
-const CONDITIONS = new Set(['command', 'key', 'times', 'probability']);
+const CONDITIONS = { command: 'string', key: undefined, times: 'number', probability: 'number' };
+const NAMES = new Set(Object.keys(CONDITIONS));
 
-/** A fault that is injected until it is removed, which `using` does at the end. */
 class FaultRule {
   #native;
 
@@ -15,7 +16,6 @@ class FaultRule {
     this.#native = native;
   }
 
-  /** Takes the fault away. Gives how often it was met. */
   remove() {
     return this.#native.remove();
   }
@@ -32,39 +32,44 @@ class Faults {
     this.#native = native;
   }
 
-  /** Commands wait so many seconds first. */
   delay(seconds, when = {}) {
+    checkType('seconds', seconds, 'number');
     return this.#add(when, () => this.#native.delay(seconds, when));
   }
 
-  /** The connection is closed instead. */
   drop(when = {}) {
     return this.#add(when, () => this.#native.drop(when));
   }
 
-  /** Commands answer `SERVER_ERROR` with this text and do nothing. */
   error(message = 'injected', when = {}) {
     if (typeof message === 'object') return this.error(undefined, message);
+    checkType('message', message, 'string');
     return this.#add(when, () => this.#native.error(message, when));
   }
 
-  /** Reads find nothing. */
   miss(when = {}) {
     return this.#add(when, () => this.#native.miss(when));
   }
 
-  /** Replies end after so many bytes, and the connection with them. */
   truncate(after, when = {}) {
+    checkType('after', after, 'number');
     return this.#add(when, () => this.#native.truncate(after, when));
   }
 
-  /** Takes all faults away. */
   clear() {
     call(() => this.#native.clear());
   }
 
   #add(when, make) {
-    checkNames(when, CONDITIONS, 'a fault', (text) => new classes.ConfigError(text));
+    checkNames(when, NAMES, 'a fault', (text) => new classes.ConfigError(text));
+    for (const [name, type] of Object.entries(CONDITIONS)) {
+      const value = when[name] ?? undefined;
+      if (type !== undefined && value !== undefined) checkType(name, value, type);
+    }
+    const { key } = when;
+    if (key !== undefined && typeof key !== 'string' && !types.isUint8Array(key)) {
+      throw typeError(`key must be a string or a Uint8Array, got ${inspect(key)}`);
+    }
     return new FaultRule(call(make));
   }
 }

@@ -1,486 +1,2101 @@
 /// <reference types="node" />
 
-/** The version of memcached whose behaviour this is. */
+/**
+ * The memcached version whose behaviour this package has.
+ *
+ * @example
+ * ```js
+ * MEMCACHED_VERSION; // => '1.6.45'
+ * ```
+ */
 export const MEMCACHED_VERSION: string;
-/** The version of this package. */
+
+/**
+ * The version of this package.
+ *
+ * @example
+ * ```js
+ * VERSION; // => '0.1.0'
+ * ```
+ */
 export const VERSION: string;
 
-/** A key, of 1 to 250 bytes, or a value: a string, as UTF-8, or bytes. */
-export type Octets = string | Uint8Array;
 /**
- * How long an item lives: seconds, of which a part counts as a whole one (0 is over at once), or the moment. Nothing is for
- * ever.
+ * A key or a value: a string, which is stored as UTF-8, or bytes.
+ *
+ * A key has 1 to 250 bytes. Values come back as Buffers.
+ *
+ * @example
+ * ```js
+ * cache.set('name', 'Ada');
+ * cache.getString(Buffer.from('name')); // => 'Ada'
+ * ```
+ */
+export type BinaryLike = string | Uint8Array;
+
+/**
+ * How long an item lives: seconds from now, or a Date.
+ *
+ * Fractions of a second are rounded up. 0, or a Date in the past, expires at once. `undefined` and
+ * `null` mean that the item does not expire. The longest TTL is 100 years.
+ *
+ * @example
+ * ```js
+ * cache.set('minute', 'value', 60);
+ * cache.set('tomorrow', 'value', new Date(Date.now() + 86_400_000));
+ * cache.set('no expiry', 'value');
+ * ```
  */
 export type Ttl = number | Date | null | undefined;
 
+/**
+ * Options of the calls that store a value.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada', { ttl: 60, flags: 1 });
+ * ```
+ */
 export interface StoreOptions {
+  /** How long the item lives. */
   ttl?: Ttl;
-  /** Client flags, 32 bits, which other clients see. */
+  /** Client flags, 32 bits. Clients of a server see them. The default is 0. */
   flags?: number;
 }
 
+/**
+ * Options of {@link Cache.incr} and {@link Cache.decr}.
+ *
+ * @example
+ * ```js
+ * cache.incr('visits', 1, { initial: 1, ttl: 3600 }); // => 1
+ * ```
+ */
 export interface CountOptions {
-  /** What is stored where there is nothing to count. */
+  /** The count to store if there is no item. Without it, such a call returns `undefined`. */
   initial?: number | bigint;
-  /** How long that lives. */
+  /** How long an item lives that is created with `initial`. */
   ttl?: Ttl;
+  /** Whether the count is returned as a bigint. The default is `false`. */
+  bigint?: boolean;
 }
 
+/**
+ * Options of {@link Cache.getOrSet}.
+ *
+ * @example
+ * ```js
+ * const report = await cache.getOrSet('report', () => 'made', { ttl: 60, staleFor: 30 });
+ * String(report); // => 'made'
+ * ```
+ */
 export interface FlightOptions {
+  /** How long the value is fresh. */
   ttl?: Ttl;
   /**
-   * For so many seconds after its ttl the old value is given to all but the one caller that makes the new one, so that
-   * nobody waits.
+   * Seconds after `ttl` in which callers still get the old value.
+   *
+   * One caller makes the new value in that time.
    */
   staleFor?: number;
 }
 
+/**
+ * Options of a new {@link Cache}.
+ *
+ * @example
+ * ```js
+ * const sessions = new Cache({ name: 'sessions', memoryLimit: 16 << 20 });
+ * ```
+ */
 export interface CacheOptions {
   /**
-   * The cache of this name in this process, whatever thread made it; a new one if there is none. Without a name the cache
-   * is this object's own.
+   * The name under which all threads of this process share one cache. The first `new Cache` with a
+   * name creates it. Without a name, the cache belongs to the object.
    */
   name?: string;
-  /** Bytes that hold items and what finds them: 64 MiB. */
+  /** Bytes for items and their index. The default is 64 MiB. */
   memoryLimit?: number;
-  /** Bytes that an item takes at most: 1 MiB. Rounded up, to a whole 512 KiB, or below that to a power of two, 1024 at least. */
+  /**
+   * Bytes that one item may take. The default is 1 MiB. The number is rounded up to a multiple of
+   * 512 KiB, and a smaller one to a power of two of at least 1,024.
+   */
   itemSizeMax?: number;
-  /** Whether items go to make room, those that are used least (true); else a store throws an OutOfMemoryError. */
+  /**
+   * Whether the cache evicts the least useful items to make room. The default is `true`. Otherwise
+   * a store in a full cache throws an {@link OutOfMemoryError}.
+   */
   evictions?: boolean;
 }
 
-/** An item as it was when it was read. */
-export interface Item {
-  value: Buffer;
+/**
+ * The metadata of an item.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada', { ttl: 60, flags: 1 });
+ * const { flags, length } = cache.info('user:1');
+ * [flags, length]; // => [1, 3]
+ * ```
+ */
+export interface ItemInfo {
+  /** Client flags, 32 bits. */
   flags: number;
-  /** Changes with each store. */
+  /** A number that changes with each store, for {@link Cache.cas}. */
   cas: bigint;
-  /** Seconds until it expires. */
+  /** Seconds until the item expires, or `undefined` if it does not expire. */
   ttl: number | undefined;
-  /** Seconds since it was last used. */
+  /** Seconds since the item was last used. */
   idle: number;
-  /** Whether it was read before. */
+  /** Bytes of the value. */
+  length: number;
+  /** Whether the item was read before. */
   fetched: boolean;
-  /** Whether it was invalidated and not stored again yet. */
+  /** Whether the item was invalidated, and not stored again yet. */
   stale: boolean;
 }
 
-/** Statistics, by memcached's names. */
-export type Stats = Record<string, number | bigint | string>;
+/**
+ * A value with its metadata.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada');
+ * const { value, fetched } = cache.getItem('user:1');
+ * [String(value), fetched]; // => ['Ada', false]
+ * ```
+ */
+export interface Item extends ItemInfo {
+  /** The value. */
+  value: Buffer;
+}
 
 /**
- * A cache in this process: strings or bytes in, Buffers out, with what memcached does. Where there is nothing, the answer is
- * undefined. All methods are synchronous, but for `getOrSet`.
+ * Statistics by memcached's names.
+ *
+ * Whole numbers are numbers; beyond 2^53 they are rounded. Other statistics are strings.
+ *
+ * @example
+ * ```js
+ * cache.stats().curr_items; // => 0
+ * ```
+ */
+export type Stats = Record<string, number | string>;
+
+/**
+ * An in-process cache with memcached's semantics.
+ *
+ * Keys and values are strings or bytes, and values come back as Buffers. A call that finds no item
+ * returns `undefined`. All calls are synchronous except {@link Cache.getOrSet}.
+ *
+ * A cache that a {@link Server} created settles first: each call sees the commands that clients
+ * have sent before it. The call then blocks the event loop until the server has carried them out.
+ * That takes microseconds for an idle server, and at most a second for a busy one. A cache that was
+ * passed to the server as `cache` does not settle.
+ *
+ * @example
+ * ```js
+ * const cache = new Cache({ memoryLimit: 64 << 20 });
+ * cache.set('user:1', 'Ada', 60);
+ * cache.getString('user:1'); // => 'Ada'
+ * cache.close();
+ * ```
  */
 export class Cache implements Iterable<[Buffer, Buffer]> {
+  /**
+   * Creates a cache, or opens the cache of a name.
+   *
+   * @param options - Name, size and eviction. Options of an open cache must match it.
+   * @throws {ConfigError} if an option is invalid, or differs from the open cache.
+   * @throws {StartError} if the system refuses the memory or the thread of the cache.
+   * @example
+   * ```js
+   * const cache = new Cache({ name: 'pages' });
+   * cache.name; // => 'pages'
+   * ```
+   */
   constructor(options?: CacheOptions);
 
-  get(key: Octets): Buffer | undefined;
-  /** The value as a string of UTF-8. One longer than any string is a ValueTooLargeError. */
-  getString(key: Octets): string | undefined;
   /**
-   * Copies the value into a buffer and gives its length, or -1 where there is none. Of a value that is longer than the buffer
-   * the first bytes are copied. Where another thread removes the value at that moment, the buffer may have been written to.
+   * Returns the value of a key.
+   *
+   * @param key - The key.
+   * @returns The value, or `undefined` if there is no item. The Buffer never changes. Buffers of
+   * small values share memory and cannot be transferred to another thread.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.get('user:1'); // => Buffer.from('Ada')
+   * cache.get('user:2'); // => undefined
+   * ```
    */
-  getInto(key: Octets, buffer: Uint8Array): number;
-  /** The value, with its CAS for `cas`. */
-  gets(key: Octets): { value: Buffer; cas: bigint } | undefined;
-  /** The value and all else that is known. */
-  getItem(key: Octets): Item | undefined;
-  /** The value, which gets a new time to live. */
-  getAndTouch(key: Octets, ttl?: Ttl): Buffer | undefined;
-  /**
-   * The values of those of `keys` that are there. They share memory, which is there as long as one of them is, and cannot be
-   * transferred to another thread.
-   */
-  getMany<K extends Octets>(keys: Iterable<K>): Map<K, Buffer>;
-  has(key: Octets): boolean;
+  get(key: BinaryLike): Buffer | undefined;
 
-  set(key: Octets, value: Octets, options?: Ttl | StoreOptions): void;
+  /**
+   * Returns the value of a key as a string.
+   *
+   * @param key - The key.
+   * @returns The value decoded as UTF-8, or `undefined` if there is no item. Invalid bytes become
+   * U+FFFD.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {ValueTooLargeError} if the value is longer than a string can be.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.getString('user:1'); // => 'Ada'
+   * ```
+   */
+  getString(key: BinaryLike): string | undefined;
+
+  /**
+   * Copies the value of a key into a buffer.
+   *
+   * This is the fastest way to read. If another thread removes the item during the call, `buffer`
+   * may be modified although the call returns -1.
+   *
+   * @param key - The key.
+   * @param buffer - The buffer to write to. If the value is longer, its first bytes are copied.
+   * @returns The length of the value, or -1 if there is no item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const buffer = Buffer.alloc(1024);
+   * cache.set('user:1', 'Ada');
+   * const length = cache.getInto('user:1', buffer);
+   * buffer.toString('utf8', 0, length); // => 'Ada'
+   * ```
+   */
+  getInto(key: BinaryLike, buffer: Uint8Array): number;
+
+  /**
+   * Returns the value of a key with its CAS number.
+   *
+   * @param key - The key.
+   * @returns The value, and the number for {@link Cache.cas}, or `undefined` if there is no item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * const { value, cas } = cache.gets('user:1');
+   * cache.cas('user:1', `${value} L.`, cas); // => true
+   * ```
+   */
+  gets(key: BinaryLike): { value: Buffer; cas: bigint } | undefined;
+
+  /**
+   * Returns the value of a key with its metadata.
+   *
+   * @param key - The key.
+   * @returns The item as it was before this call, or `undefined` if there is none.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada', { flags: 1 });
+   * const { value, flags } = cache.getItem('user:1');
+   * [String(value), flags]; // => ['Ada', 1]
+   * ```
+   */
+  getItem(key: BinaryLike): Item | undefined;
+
+  /**
+   * Returns the metadata of a key without its value.
+   *
+   * The call does not count as a use of the item.
+   *
+   * @param key - The key.
+   * @returns The metadata, or `undefined` if there is no item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada', 60);
+   * cache.info('user:1').length; // => 3
+   * ```
+   */
+  info(key: BinaryLike): ItemInfo | undefined;
+
+  /**
+   * Returns the value of a key, and gives the item a new TTL.
+   *
+   * @param key - The key.
+   * @param ttl - The new TTL.
+   * @returns The value, or `undefined` if there is no item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('session', 'Ada', 60);
+   * cache.getAndTouch('session', 3600); // => Buffer.from('Ada')
+   * ```
+   */
+  getAndTouch(key: BinaryLike, ttl?: Ttl): Buffer | undefined;
+
+  /**
+   * Returns the values of several keys.
+   *
+   * @param keys - The keys.
+   * @returns A map of the values by the given keys. Missing items are left out. The values share
+   * memory and cannot be transferred to another thread.
+   * @throws {InvalidKeyError} if a key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if a key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('a', '1');
+   * cache.getMany(['a', 'b']); // => new Map([['a', Buffer.from('1')]])
+   * ```
+   */
+  getMany<K extends BinaryLike>(keys: Iterable<K>): Map<K, Buffer>;
+
+  /**
+   * Returns whether there is an item.
+   *
+   * The call does not count as a use of the item.
+   *
+   * @param key - The key.
+   * @returns Whether there is an item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.has('user:1'); // => false
+   * ```
+   */
+  has(key: BinaryLike): boolean;
+
+  /**
+   * Stores a value.
+   *
+   * @param key - The key.
+   * @param value - The value.
+   * @param options - The TTL, or an object with `ttl` and `flags`.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {ValueTooLargeError} if the item would be larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `flags` is not an integer of 32 bits.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada', 60);
+   * cache.set('user:2', Buffer.from('Grace'), { ttl: 60, flags: 1 });
+   * ```
+   */
+  set(key: BinaryLike, value: BinaryLike, options?: Ttl | StoreOptions): void;
+
+  /**
+   * Stores several values.
+   *
+   * An error leaves the values before it stored.
+   *
+   * @param values - Pairs of keys and values, or an object of values by key.
+   * @param options - The TTL, or an object with `ttl` and `flags`, for all of them.
+   * @throws {InvalidKeyError} if a key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {ValueTooLargeError} if an item would be larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `flags` is not an integer of 32 bits.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.setMany({ a: '1', b: '2' }, 60);
+   * cache.setMany(new Map([['c', '3']]));
+   * cache.size; // => 3
+   * ```
+   */
   setMany(
-    values: Iterable<readonly [Octets, Octets]> | Readonly<Record<string, Octets>>,
+    values: Iterable<readonly [BinaryLike, BinaryLike]> | Readonly<Record<string, BinaryLike>>,
     options?: Ttl | StoreOptions,
   ): void;
-  /** Stores if there is nothing; whether it did. */
-  add(key: Octets, value: Octets, options?: Ttl | StoreOptions): boolean;
-  /** Stores if there is something; whether it did. */
-  replace(key: Octets, value: Octets, options?: Ttl | StoreOptions): boolean;
-  /** Puts bytes behind the value; false if there is none, or if it would be larger than `itemSizeMax` allows. */
-  append(key: Octets, value: Octets): boolean;
-  /** Puts bytes before the value; false if there is none, or if it would be larger than `itemSizeMax` allows. */
-  prepend(key: Octets, value: Octets): boolean;
-  /** Stores if the item's CAS is still this one, which `gets` gave; undefined if there is no item. */
-  cas(key: Octets, value: Octets, cas: bigint, options?: Ttl | StoreOptions): boolean | undefined;
-  /** Adds to a number and gives the sum: beyond 2^53 a bigint. It wraps at 2^64. */
+
+  /**
+   * Stores a value if there is no item.
+   *
+   * @param key - The key.
+   * @param value - The value.
+   * @param options - The TTL, or an object with `ttl` and `flags`.
+   * @returns Whether the value was stored.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {ValueTooLargeError} if the item would be larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `flags` is not an integer of 32 bits.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.add('lock', 'mine', 30); // => true
+   * cache.add('lock', 'yours', 30); // => false
+   * ```
+   */
+  add(key: BinaryLike, value: BinaryLike, options?: Ttl | StoreOptions): boolean;
+
+  /**
+   * Stores a value if there is an item.
+   *
+   * @param key - The key.
+   * @param value - The value.
+   * @param options - The TTL, or an object with `ttl` and `flags`.
+   * @returns Whether the value was stored.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {ValueTooLargeError} if the item would be larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `flags` is not an integer of 32 bits.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.replace('user:1', 'Ada'); // => false
+   * ```
+   */
+  replace(key: BinaryLike, value: BinaryLike, options?: Ttl | StoreOptions): boolean;
+
+  /**
+   * Appends bytes to the value of a key.
+   *
+   * TTL and flags of the item stay.
+   *
+   * @param key - The key.
+   * @param value - The bytes to append.
+   * @returns Whether they were appended. `false` if there is no item, or if it would be larger than
+   * `itemSizeMax`.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {ValueTooLargeError} if `value` alone is larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument is neither a string nor
+   * bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('log', 'one');
+   * cache.append('log', ',two'); // => true
+   * cache.getString('log'); // => 'one,two'
+   * ```
+   */
+  append(key: BinaryLike, value: BinaryLike): boolean;
+
+  /**
+   * Prepends bytes to the value of a key.
+   *
+   * TTL and flags of the item stay.
+   *
+   * @param key - The key.
+   * @param value - The bytes to prepend.
+   * @returns Whether they were prepended. `false` if there is no item, or if it would be larger
+   * than `itemSizeMax`.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {ValueTooLargeError} if `value` alone is larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument is neither a string nor
+   * bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('log', 'two');
+   * cache.prepend('log', 'one,'); // => true
+   * cache.getString('log'); // => 'one,two'
+   * ```
+   */
+  prepend(key: BinaryLike, value: BinaryLike): boolean;
+
+  /**
+   * Stores a value if the item has not changed since {@link Cache.gets}.
+   *
+   * @param key - The key.
+   * @param value - The value.
+   * @param cas - The CAS number that `gets` returned.
+   * @param options - The TTL, or an object with `ttl` and `flags`.
+   * @returns Whether the value was stored, or `undefined` if there is no item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {ValueTooLargeError} if the item would be larger than `itemSizeMax`.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `cas` is 0 or has more than 64 bits, or
+   * `flags` is not an integer of 32 bits.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('stock', '5');
+   * const { value, cas } = cache.gets('stock');
+   * cache.cas('stock', String(Number(value) - 1), cas); // => true
+   * cache.cas('stock', '0', cas); // => false
+   * ```
+   */
+  cas(key: BinaryLike, value: BinaryLike, cas: bigint, options?: Ttl | StoreOptions): boolean | undefined;
+
+  /**
+   * Adds to a count.
+   *
+   * The count is stored as a decimal number and wraps at 2^64.
+   *
+   * @param key - The key.
+   * @param delta - The number to add, from 0 to 2^64 - 1. The default is 1.
+   * @param options - `initial`, `ttl` and `bigint`.
+   * @returns The new count, or `undefined` if there is no item and no `initial`.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {NotANumberError} if the stored value is not a decimal number of 64 bits.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `delta` or `initial` is out of range. Also
+   * if the new count is above 2^53 - 1 and `bigint` is not set; that count is stored.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.incr('visits'); // => undefined
+   * cache.incr('visits', 1, { initial: 1 }); // => 1
+   * cache.incr('visits'); // => 2
+   * cache.incr('visits', 2n ** 60n, { bigint: true }); // => 2n ** 60n + 2n
+   * ```
+   */
   incr(
-    key: Octets,
+    key: BinaryLike,
     delta: number | bigint | undefined,
-    options: CountOptions & { initial: number | bigint },
-  ): number | bigint;
-  incr(key: Octets, delta?: number | bigint, options?: CountOptions): number | bigint | undefined;
-  /** Takes from a number and gives the difference, 0 at least. */
+    options: CountOptions & { initial: number | bigint; bigint: true },
+  ): bigint;
+  incr(key: BinaryLike, delta: number | bigint | undefined, options: CountOptions & { bigint: true }): bigint | undefined;
+  incr(
+    key: BinaryLike,
+    delta: number | bigint | undefined,
+    options: CountOptions & { initial: number | bigint; bigint?: false },
+  ): number;
+  incr(key: BinaryLike, delta?: number | bigint, options?: CountOptions & { bigint?: false }): number | undefined;
+
+  /**
+   * Subtracts from a count.
+   *
+   * The count is stored as a decimal number and stops at 0.
+   *
+   * @param key - The key.
+   * @param delta - The number to subtract, from 0 to 2^64 - 1. The default is 1.
+   * @param options - `initial`, `ttl` and `bigint`.
+   * @returns The new count, or `undefined` if there is no item and no `initial`.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {NotANumberError} if the stored value is not a decimal number of 64 bits.
+   * @throws {OutOfMemoryError} if the cache is full and evictions are off.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an
+   * option does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `delta` or `initial` is out of range. Also
+   * if the new count is above 2^53 - 1 and `bigint` is not set; that count is stored.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.decr('seats', 1, { initial: 10 }); // => 10
+   * cache.decr('seats', 3); // => 7
+   * cache.decr('seats', 100); // => 0
+   * ```
+   */
   decr(
-    key: Octets,
+    key: BinaryLike,
     delta: number | bigint | undefined,
-    options: CountOptions & { initial: number | bigint },
-  ): number | bigint;
-  decr(key: Octets, delta?: number | bigint, options?: CountOptions): number | bigint | undefined;
-  /** Gives the item a new time to live; false if there is none. */
-  touch(key: Octets, ttl?: Ttl): boolean;
-  /** Removes the item; false if there was none. */
-  delete(key: Octets): boolean;
-  /** Removes items and gives how many there were. */
-  deleteMany(keys: Iterable<Octets>): number;
-  /** Marks the item stale: it is still there, and one caller of `getOrSet` makes it anew. False if there is none. */
-  invalidate(key: Octets, ttl?: Ttl): boolean;
-  /** Removes everything. */
+    options: CountOptions & { initial: number | bigint; bigint: true },
+  ): bigint;
+  decr(key: BinaryLike, delta: number | bigint | undefined, options: CountOptions & { bigint: true }): bigint | undefined;
+  decr(
+    key: BinaryLike,
+    delta: number | bigint | undefined,
+    options: CountOptions & { initial: number | bigint; bigint?: false },
+  ): number;
+  decr(key: BinaryLike, delta?: number | bigint, options?: CountOptions & { bigint?: false }): number | undefined;
+
+  /**
+   * Gives an item a new TTL.
+   *
+   * @param key - The key.
+   * @param ttl - The new TTL.
+   * @returns Whether there is an item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('session', 'Ada', 60);
+   * cache.touch('session', 3600); // => true
+   * ```
+   */
+  touch(key: BinaryLike, ttl?: Ttl): boolean;
+
+  /**
+   * Removes an item.
+   *
+   * @param key - The key.
+   * @returns Whether there was an item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.delete('user:1'); // => true
+   * cache.delete('user:1'); // => false
+   * ```
+   */
+  delete(key: BinaryLike): boolean;
+
+  /**
+   * Removes several items.
+   *
+   * @param keys - The keys.
+   * @returns The number of items that were removed.
+   * @throws {InvalidKeyError} if a key does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if a key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.setMany({ a: '1', b: '2' });
+   * cache.deleteMany(['a', 'b', 'c']); // => 2
+   * ```
+   */
+  deleteMany(keys: Iterable<BinaryLike>): number;
+
+  /**
+   * Marks an item as stale, so that {@link Cache.getOrSet} makes it anew.
+   *
+   * The old value stays readable until then. One caller of `getOrSet` makes the new one.
+   *
+   * @param key - The key.
+   * @param ttl - The new TTL of the old value. Without it, the TTL stays.
+   * @returns Whether there is an item.
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` is negative, over 100 years, or not a time.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the key is neither a string nor bytes.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('page', 'old');
+   * cache.invalidate('page', 30); // => true
+   * String(await cache.getOrSet('page', () => 'new')); // => 'new'
+   * ```
+   */
+  invalidate(key: BinaryLike, ttl?: Ttl): boolean;
+
+  /**
+   * Removes all items.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.flush();
+   * cache.size; // => 0
+   * ```
+   */
   flush(): void;
 
   /**
-   * Returns the value of a key, or makes and stores it if there is none.
+   * Returns the value of a key, or makes and stores it.
    *
-   * However many callers ask at once, in however many threads, one of them calls `make` and the others wait for its value. If
-   * `make` throws, its caller gets the error and the next caller tries. The same holds if the thread of the caller ends, also
-   * while it makes a value anew that others still get. `make` must not wait for the value of the same key.
+   * If several callers in any threads ask at once, one of them calls `make` and the others wait for
+   * its value. If `make` throws, its caller gets the error and the next caller tries. The same
+   * holds if the thread of that caller ends. `make` must not wait for the value of the same key.
    *
-   * A value that cannot be stored is not lost: all callers get it, and it is not kept. This holds for a value that is larger
-   * than `itemSizeMax`, for a cache without evictions whose memory is used up, and for a cache that is closed meanwhile.
+   * A value that the cache cannot keep is still returned to all callers. That is the case if it is
+   * larger than `itemSizeMax`, if the cache is full and evictions are off, or if the cache was
+   * closed while `make` ran.
    *
-   * @param key The key, of 1 to 250 bytes.
-   * @param make Returns the value, or a promise of it.
-   * @param options How long the value lives, or an object with `ttl` and `staleFor`.
-   * @returns A promise of the value, as a Buffer that belongs to the caller.
-   * @throws {InvalidKeyError} If the key is empty or too long. This error and those below reject the promise.
-   * @throws {InvalidTTLError} If `ttl` or `staleFor` is no time to live. `make` is not called then.
-   * @throws {TypeError} If an argument is of the wrong kind, or `make` returns neither a string nor bytes.
-   * @throws {ClosedError} If the cache is closed already.
-   * @throws The error of `make`.
+   * @param key - The key.
+   * @param make - Returns the value, or a promise of it.
+   * @param options - The TTL, or an object with `ttl` and `staleFor`.
+   * @returns A promise of the value. The Buffer belongs to the caller. The promise is rejected with
+   * the error of `make`, or with one of these:
+   * @throws {InvalidKeyError} if the key does not have 1 to 250 bytes.
+   * @throws {InvalidTTLError} if `ttl` or `staleFor` is invalid. `make` is not called then.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or `make`
+   * returns neither a string nor bytes.
+   * @throws {MemcacheError} if `make` asks for the value of the same key.
+   * @throws {ClosedError} if the cache is already closed.
    * @example
    * ```js
-   * const page = await cache.getOrSet('page:1', async () => render(1), { ttl: 60, staleFor: 30 });
+   * const make = async () => JSON.stringify({ year: 1815 });
+   * const report = await cache.getOrSet('report', make, { ttl: 60, staleFor: 30 });
+   * JSON.parse(report.toString()).year; // => 1815
    * ```
    */
-  getOrSet(key: Octets, make: () => Octets | PromiseLike<Octets>, options?: Ttl | FlightOptions): Promise<Buffer>;
+  getOrSet(
+    key: BinaryLike,
+    make: () => BinaryLike | PromiseLike<BinaryLike>,
+    options?: Ttl | FlightOptions,
+  ): Promise<Buffer>;
 
-  /** How many items there are. */
+  /**
+   * The number of items.
+   *
+   * Expired items count until they are removed.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.size; // => 1
+   * ```
+   */
   readonly size: number;
+
+  /**
+   * Iterates over the keys.
+   *
+   * The keys are collected when the iteration starts, in no particular order.
+   *
+   * @returns An iterator of keys.
+   * @throws {ClosedError} if the cache is closed when the iteration starts.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * Array.from(cache.keys(), String); // => ['user:1']
+   * ```
+   */
   keys(): IterableIterator<Buffer>;
+
+  /**
+   * Iterates over the values.
+   *
+   * Items that are removed during the iteration are left out.
+   *
+   * @returns An iterator of values.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * Array.from(cache.values(), String); // => ['Ada']
+   * ```
+   */
   values(): IterableIterator<Buffer>;
+
+  /**
+   * Iterates over keys and values.
+   *
+   * Items that are removed during the iteration are left out.
+   *
+   * @returns An iterator of pairs.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * for (const [key, value] of cache.entries()) console.assert(`${key}=${value}` === 'user:1=Ada');
+   * ```
+   */
   entries(): IterableIterator<[Buffer, Buffer]>;
+
+  /**
+   * Iterates over keys and values, as {@link Cache.entries} does.
+   *
+   * @returns An iterator of pairs.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * const [[key]] = cache;
+   * String(key); // => 'user:1'
+   * ```
+   */
   [Symbol.iterator](): IterableIterator<[Buffer, Buffer]>;
-  /** Of a group: '', 'items', 'slabs', 'sizes', 'settings' or 'conns'. */
+
+  /**
+   * Returns a group of statistics.
+   *
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
+   * `''`, the general statistics.
+   * @returns The statistics by memcached's names.
+   * @throws {ConfigError} if there is no such group.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.get('user:1');
+   * cache.stats().get_misses; // => 1
+   * ```
+   */
   stats(group?: string): Stats;
+
+  /**
+   * The clock, which a test can stop and move.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('session', 'Ada', 60);
+   * cache.clock.advance(60);
+   * cache.has('session'); // => false
+   * ```
+   */
   readonly clock: Clock;
+
+  /**
+   * The name under which threads share the cache, or `undefined`.
+   *
+   * @example
+   * ```js
+   * new Cache({ name: 'pages' }).name; // => 'pages'
+   * ```
+   */
   readonly name: string | undefined;
-  /** Ends the use of this object. A cache without a name is gone then, and one with a name once nobody has it. */
+
+  /**
+   * Closes this object, and frees a cache without a name.
+   *
+   * A named cache is freed when its last object is closed. Further calls do nothing.
+   *
+   * @example
+   * ```js
+   * cache.close();
+   * cache.closed; // => true
+   * ```
+   */
   close(): void;
+
+  /**
+   * Whether this object is closed.
+   *
+   * @example
+   * ```js
+   * cache.closed; // => false
+   * ```
+   */
   readonly closed: boolean;
+
+  /**
+   * Closes this object, as {@link Cache.close} does, at the end of a `using` block.
+   *
+   * @example
+   * ```js
+   * cache[Symbol.dispose]();
+   * cache.closed; // => true
+   * ```
+   */
   [Symbol.dispose](): void;
 }
 
-/** The time of a cache: whole seconds, which a test stops and moves. */
+/**
+ * The clock of a cache, in whole seconds.
+ *
+ * The clock runs with the system until a test moves it. The clock of a server settles first, as
+ * {@link Server.settle} describes.
+ *
+ * @example
+ * ```js
+ * cache.set('session', 'Ada', 60);
+ * cache.clock.freeze().advance(59);
+ * cache.has('session'); // => true
+ * cache.clock.advance(1);
+ * cache.has('session'); // => false
+ * ```
+ */
 export class Clock {
   private constructor();
-  /** Stops time. */
-  freeze(): this;
-  /** Lets time run again from where it stands; so does the end of `using`. */
-  resume(): void;
+
   /**
-   * Sets time to the time of this machine, whatever `Date` says, and lets it run.
+   * Stops time.
    *
-   * @throws {ClosedError} If the cache is closed.
+   * @returns This clock.
+   * @throws {ClosedError} if the cache is closed.
    * @example
-   * server.clock.reset();
+   * ```js
+   * const clock = cache.clock.freeze();
+   * clock.resume();
+   * ```
+   */
+  freeze(): this;
+
+  /**
+   * Lets time run again from where it stands.
+   *
+   * Does nothing if the cache is closed.
+   *
+   * @example
+   * ```js
+   * cache.clock.freeze();
+   * cache.clock.resume();
+   * ```
+   */
+  resume(): void;
+
+  /**
+   * Sets the clock to the time of the system, and lets it run.
+   *
+   * A `Date` that a test runner has replaced does not matter.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.clock.advance(3600);
+   * cache.clock.reset();
+   * ```
    */
   reset(): void;
+
   /**
-   * Moves time by whole seconds, backwards if negative.
+   * Moves time.
    *
-   * @throws {ConfigError} If the clock would be 34 years before the cache was made, or 102 years after.
+   * @param seconds - Whole seconds, backwards if negative.
+   * @throws {ConfigError} if `seconds` is not an integer, or the clock would be 34 years
+   * before the creation of the cache, or 102 years after.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `seconds` is not a number.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const { clock } = cache;
+   * const start = clock.freeze().time();
+   * clock.advance(60);
+   * clock.time() - start; // => 60
+   * ```
    */
   advance(seconds: number): void;
-  /** Now, as a Unix time. */
+
+  /**
+   * Returns the time of the clock.
+   *
+   * @returns Seconds since 1970.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * Number.isInteger(cache.clock.time()); // => true
+   * ```
+   */
   time(): number;
+
+  /**
+   * Lets time run again, as {@link Clock.resume} does, at the end of a `using` block.
+   *
+   * @example
+   * ```js
+   * const clock = cache.clock.freeze();
+   * clock[Symbol.dispose]();
+   * ```
+   */
   [Symbol.dispose](): void;
 }
 
-/** When something goes wrong; all conditions given must hold. */
+/**
+ * The conditions of a fault. All given ones must hold.
+ *
+ * @example
+ * ```js
+ * server.faults.miss({ command: 'get', key: 'user:*', times: 1 });
+ * ```
+ */
 export interface FaultConditions {
-  /** A command's name on the wire: get, set, mg. */
+  /** The name of a command, such as `get`, `set` or `mg`. */
   command?: string;
-  /** A pattern of keys, in which * stands for anything. */
-  key?: Octets;
-  /** At most so many times. */
+  /** A pattern of keys, in which `*` stands for any bytes. */
+  key?: BinaryLike;
+  /** How often the fault applies at most. */
   times?: number;
-  /** From 0 to 1. */
+  /** How likely the fault applies, from 0 to 1. */
   probability?: number;
 }
 
-/** A fault that is injected until it is removed, which the end of `using` does. */
+/**
+ * An injected fault, which applies until it is removed.
+ *
+ * @example
+ * ```js
+ * const fault = server.faults.drop({ command: 'get' });
+ * fault.remove(); // => 0
+ * ```
+ */
 export class FaultRule {
   private constructor();
-  /** Takes the fault away and gives how often it was met. */
+
+  /**
+   * Removes the fault.
+   *
+   * @returns How often it applied, or 0 if the server has stopped before.
+   * @example
+   * ```js
+   * const fault = server.faults.miss();
+   * fault.remove(); // => 0
+   * ```
+   */
   remove(): number;
+
+  /**
+   * Removes the fault, as {@link FaultRule.remove} does, at the end of a `using` block.
+   *
+   * @example
+   * ```js
+   * const fault = server.faults.miss();
+   * fault[Symbol.dispose]();
+   * ```
+   */
   [Symbol.dispose](): void;
 }
 
-/** What goes wrong for the clients of a server. */
+/**
+ * The injected faults of a server.
+ *
+ * Faults apply to the commands of clients, not to the handles of the program. Each call settles
+ * first, as {@link Server.settle} describes, so a fault applies to later commands only.
+ *
+ * @example
+ * ```js
+ * server.faults.error('out of order', { command: 'get', times: 1 });
+ * server.faults.clear();
+ * ```
+ */
 export class Faults {
   private constructor();
-  /** Commands wait so many seconds first. */
+
+  /**
+   * Delays commands.
+   *
+   * @param seconds - How long a command waits.
+   * @param when - The conditions. The default is each command.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if `seconds` is negative, or a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.delay(0.5, { command: 'get' });
+   * ```
+   */
   delay(seconds: number, when?: FaultConditions): FaultRule;
-  /** The connection is closed instead. */
+
+  /**
+   * Closes the connection in place of a reply.
+   *
+   * @param when - The conditions. The default is each command.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.drop({ command: 'set', times: 1 });
+   * ```
+   */
   drop(when?: FaultConditions): FaultRule;
-  /** Commands answer SERVER_ERROR with this text (injected) and do nothing. */
+
+  /**
+   * Answers `SERVER_ERROR` in place of running a command.
+   *
+   * @param message - The text behind `SERVER_ERROR`, one line. The default is `injected`.
+   * @param when - The conditions. The default is each command.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if `message` has several lines, or a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.error('out of order', { command: 'get' });
+   * server.faults.error({ key: 'user:*' });
+   * ```
+   */
   error(message: string, when?: FaultConditions): FaultRule;
   error(when?: FaultConditions): FaultRule;
-  /** Reads find nothing. */
+
+  /**
+   * Makes reads find no item.
+   *
+   * @param when - The conditions. The default is each read.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.miss({ probability: 0.1 });
+   * ```
+   */
   miss(when?: FaultConditions): FaultRule;
-  /** Replies end after so many bytes, and the connection with them. */
+
+  /**
+   * Cuts replies off, and closes the connection.
+   *
+   * @param after - The number of bytes that a client still receives.
+   * @param when - The conditions. The default is each command.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if `after` is not an integer from 0, or a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.truncate(9, { command: 'get' });
+   * ```
+   */
   truncate(after: number, when?: FaultConditions): FaultRule;
-  /** Takes all faults away. */
+
+  /**
+   * Removes all faults.
+   *
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.drop();
+   * server.faults.clear();
+   * ```
+   */
   clear(): void;
 }
 
+/**
+ * A kind of events, by memcached's name.
+ *
+ * @example
+ * ```js
+ * server.watch('evictions', 'deletions').close();
+ * ```
+ */
 export type EventKind = 'fetchers' | 'mutations' | 'deletions' | 'evictions' | 'connevents';
 
-/** Something that happened in a server. */
+/**
+ * An event of a server.
+ *
+ * @example
+ * ```js
+ * const watch = server.watch('deletions');
+ * server.cache.set('user:1', 'Ada');
+ * server.cache.delete('user:1');
+ * const { value } = await watch.next();
+ * [value.type, String(value.key)]; // => ['deleted', 'user:1']
+ * ```
+ */
 export interface Event {
-  /** item_get, item_store, deleted, eviction, conn_new, …, by memcached's names; skipped where some were lost. */
+  /**
+   * memcached's name of the event, such as `item_get`, `item_store`, `deleted`, `eviction` or
+   * `conn_new`. `skipped` means that events were lost.
+   */
   type: string;
-  /** Unix time. */
+  /** When it happened, in seconds since 1970. */
   time: number;
+  /** The key, if the event has one. */
   key: Buffer | undefined;
-  /** Everything that memcached's log line says. */
+  /** All fields of memcached's log line. */
   fields: Record<string, string>;
 }
 
 /**
- * The events of a server, as they happen. It ends when it or the server is closed. Waiting for an event does not keep the
- * process alive.
+ * An async iterator of the events of a server.
+ *
+ * It ends when it is closed or the server stops. Waiting for an event does not keep the process
+ * alive.
+ *
+ * @example
+ * ```js
+ * const watch = server.watch('mutations');
+ * server.cache.set('user:1', 'Ada');
+ * for await (const { type } of watch) {
+ *   console.assert(type === 'item_store');
+ *   break;
+ * }
+ * ```
  */
 export class Watch implements AsyncIterableIterator<Event> {
   private constructor();
+
+  /**
+   * Waits for the next event.
+   *
+   * @returns A promise of the event, or of the end.
+   * @example
+   * ```js
+   * const watch = server.watch('deletions');
+   * server.cache.set('user:1', 'Ada');
+   * server.cache.delete('user:1');
+   * (await watch.next()).value.type; // => 'deleted'
+   * ```
+   */
   next(): Promise<IteratorResult<Event, undefined>>;
+
+  /**
+   * Ends the watch and drops its events. A `for await` loop calls it.
+   *
+   * @returns A promise of the end.
+   * @example
+   * ```js
+   * const watch = server.watch();
+   * (await watch.return()).done; // => true
+   * ```
+   */
   return(): Promise<IteratorResult<Event, undefined>>;
-  /** Ends it. Events that were received can still be read. */
+
+  /**
+   * Ends the watch. Events that have arrived can still be read.
+   *
+   * @example
+   * ```js
+   * const watch = server.watch();
+   * watch.close();
+   * (await watch.next()).done; // => true
+   * ```
+   */
   close(): void;
+
+  /**
+   * Returns this iterator.
+   *
+   * @returns This iterator.
+   * @example
+   * ```js
+   * const watch = server.watch();
+   * watch[Symbol.asyncIterator]() === watch; // => true
+   * ```
+   */
   [Symbol.asyncIterator](): this;
+
+  /**
+   * Ends the watch, as {@link Watch.close} does, at the end of a `using` block.
+   *
+   * @example
+   * ```js
+   * const watch = server.watch();
+   * watch[Symbol.dispose]();
+   * ```
+   */
   [Symbol.dispose](): void;
+
+  /**
+   * Ends the watch, as {@link Watch.close} does, at the end of an `await using` block.
+   *
+   * @returns A promise that is fulfilled at once.
+   * @example
+   * ```js
+   * const watch = server.watch();
+   * await watch[Symbol.asyncDispose]();
+   * ```
+   */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The files that TLS needs: PEM. Other names than these are refused. */
+/**
+ * The paths of TLS files in PEM format. Other options are refused.
+ *
+ * @example
+ * ```js
+ * const files = (await Server.start({ tls: 'test' })).tls;
+ * const server = await Server.start({ tls: { certificate: files.certificate, key: files.key } });
+ * server.url.startsWith('memcaches://127.0.0.1:'); // => true
+ * ```
+ */
 export interface Tls {
-  /** The server's certificate and those above it. */
+  /** The server's certificate, and those of the authorities above it. */
   certificate: string;
-  /** Its private key. */
+  /** The server's private key. */
   key: string;
-  /** Who signs the certificates of clients, and, for `tlsOptions`, that of the server. */
+  /**
+   * The authority that signs the certificates of clients. {@link Server.tlsOptions} uses it for the
+   * certificate of the server, too.
+   */
   ca?: string;
-  /** Whether clients need a certificate. */
+  /** Whether clients need a certificate. The default is `false`. */
   verifyClients?: boolean;
-  /** For clients that need one. */
+  /** A certificate for clients, which {@link Server.tlsOptions} returns. */
   clientCertificate?: string;
+  /** The private key of `clientCertificate`. */
   clientKey?: string;
 }
 
+/**
+ * The options of {@link Server.tlsOptions} for `tls.connect`.
+ *
+ * @example
+ * ```js
+ * const server = await Server.start({ tls: 'test' });
+ * const { host, port, ca } = server.tlsOptions();
+ * [host, port, Buffer.isBuffer(ca)]; // => ['127.0.0.1', server.port, true]
+ * ```
+ */
+export interface TlsConnectOptions {
+  /** The IP address of the server. */
+  host: string;
+  /** The port of the server. */
+  port: number;
+  /** The authority of the server's certificate, as PEM. */
+  ca?: Buffer;
+  /** The certificate for clients, as PEM. */
+  cert?: Buffer;
+  /** The private key of `cert`, as PEM. */
+  key?: Buffer;
+}
+
+/**
+ * Options of a {@link Server}.
+ *
+ * @example
+ * ```js
+ * const server = await Server.start({ users: { ada: 'secret' }, auth: 'text', idleTimeout: 60 });
+ * await server.close();
+ * ```
+ */
 export interface ServerOptions extends CacheOptions {
-  /** 0, the default: one that is free. */
+  /** The TCP port. The default is 0, a free port. */
   port?: number;
-  /** An IP address to listen at: 127.0.0.1. */
+  /** The IP address to listen at. The default is 127.0.0.1. */
   host?: string;
   /**
-   * A path to listen at in place of TCP, or true for a path in a new directory among the temporary files; with `host`, both. If a
-   * signal ends the process, the file stays: a server takes the path over at its next start, and the next server that makes a
-   * directory removes that of the ended process.
+   * The path of a Unix socket, which replaces TCP.
+   *
+   * `true` means a path in a temporary directory. With `host`, the server listens at both.
+   *
+   * If a signal ends the process, the socket stays. The next server at the path replaces it. The
+   * next server that creates a directory removes those of ended processes.
    */
   unixSocket?: boolean | string;
-  /** The access mask of the socket's file: 0o700. */
+  /** The access mask of the Unix socket. The default is 0o700. */
   unixMask?: number;
+  /** Whether the server also listens at UDP, on the same port. The default is `false`. */
   udp?: boolean;
   /**
-   * Files, or 'test': certificates are made on the spot and stay in memory; 'test-mutual' has clients show one, too. It is spoken
-   * over TCP.
+   * TLS over TCP: files, or test certificates that are created in memory. With `'test-mutual'`
+   * clients need a certificate, too.
    */
   tls?: 'test' | 'test-mutual' | Tls;
-  /** Names with passwords, as a Map of any realm or as an object. */
+  /** Passwords by user name. With it, clients must log in. */
   users?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
-  /** How they are asked for: by SASL in the binary protocol (sasl), or in the text protocols. */
+  /**
+   * How clients log in: `'sasl'` or `'text'`. The default is `'sasl'`.
+   *
+   * `'sasl'` is SASL PLAIN in the binary protocol. `'text'` is a login in the text protocols.
+   */
   auth?: 'sasl' | 'text';
-  /** A cache to serve; else the server has one of its own, which goes with it. */
+  /**
+   * The cache to serve. The default is a cache of the server's own, which is closed with it.
+   *
+   * Calls of a cache that is passed here do not settle first, see {@link Server.settle}.
+   */
   cache?: Cache;
-  /** Worker threads: 1. */
+  /** The number of worker threads. The default is 1. */
   threads?: number;
-  /** 1024. */
+  /** The number of connections at a time. The default is 1,024. */
   maxConnections?: number;
-  /** Seconds after which an idle connection is closed; 0: never. */
+  /** Seconds after which an idle connection is closed. The default is 0, never. */
   idleTimeout?: number;
-  /** Whether clients may shut it down. */
+  /** Whether clients may stop the server by the command `shutdown`. The default is `false`. */
   shutdownEnabled?: boolean;
-  /** host:port, or host|ip|port, of the nodes that auto discovery tells of. */
+  /** The nodes that auto discovery announces, as `host:port` or `host|ip|port`. */
   clusterNodes?: Iterable<string>;
-  /** Whether `lastCommands` has anything. */
+  /** Whether {@link Server.lastCommands} is recorded. The default is `false`. */
   recordCommands?: boolean;
 }
 
+/**
+ * Options of {@link Server.close}.
+ *
+ * @example
+ * ```js
+ * await server.close({ graceful: true, timeout: 10 });
+ * ```
+ */
 export interface CloseOptions {
-  /** Whether replies that are under way are finished first. */
+  /** Whether replies in progress are finished first. The default is `false`. */
   graceful?: boolean;
-  /** For at most so many seconds: 5. Infinity is however long it takes. */
+  /** Seconds that a graceful stop may take. The default is 5. */
   timeout?: number;
 }
 
 /**
- * A memcached in this process, for any client. It has threads of its own and does not keep the process alive, unless `ref` is
- * called. It runs until it is closed, or its thread of JavaScript ends.
+ * A memcached server in this process.
+ *
+ * It has threads of its own, and serves any memcached client. It runs until it is closed, or its
+ * thread or process ends. It does not keep the process alive, see {@link Server.ref}.
+ *
+ * @example
+ * ```js
+ * const server = await Server.start();
+ * const socket = net.connect(server.port, server.host);
+ * socket.end('set greeting 0 60 5\r\nhello\r\nquit\r\n');
+ * await text(socket); // => 'STORED\r\n'
+ * server.cache.getString('greeting'); // => 'hello'
+ * await server.close();
+ * ```
  */
 export class Server implements AsyncDisposable {
-  /** Starts one; resolves when it accepts connections. */
+  /**
+   * Creates and starts a server.
+   *
+   * @param options - Addresses, TLS, users and limits, and the options of the server's own cache.
+   * @returns A promise of the server, which accepts connections. It may be rejected with:
+   * @throws {ConfigError} if an option is invalid.
+   * @throws {StartError} if the system refuses, for example because the port is in use.
+   * @example
+   * ```js
+   * const server = await Server.start({ memoryLimit: 16 << 20 });
+   * server.running; // => true
+   * await server.close();
+   * ```
+   */
   static start(options?: ServerOptions): Promise<Server>;
-  /** One that does not run yet. */
+
+  /**
+   * Creates a server that is not running.
+   *
+   * @param options - Addresses, TLS, users and limits, and the options of the server's own cache.
+   * @throws {ConfigError} if an option is invalid.
+   * @example
+   * ```js
+   * const server = new Server();
+   * server.running; // => false
+   * ```
+   */
   constructor(options?: ServerOptions);
-  /** Starts it: again at the same address, and empty, unless its cache was given. */
+
+  /**
+   * Starts the server. Does nothing if it is running.
+   *
+   * A server that starts again has the same port. Its cache is empty, unless it was passed as
+   * `cache`.
+   *
+   * @returns A promise of this server, which accepts connections. It may be rejected with:
+   * @throws {ConfigError} if an option is invalid.
+   * @throws {StartError} if the system refuses, for example because the port is in use.
+   * @throws {ClosedError} if the cache that was passed as `cache` is closed.
+   * @example
+   * ```js
+   * const { port } = server;
+   * await server.close();
+   * await server.start();
+   * server.port === port; // => true
+   * ```
+   */
   start(): Promise<this>;
-  /** Stops it; resolves when no thread, connection or socket file of it is left. After a TypeError or RangeError it runs on. */
+
+  /**
+   * Stops the server. Does nothing if it is not running.
+   *
+   * @param options - Whether to finish replies first, and how long that may take.
+   * @returns A promise that is fulfilled when no thread, connection or file of the server is left.
+   * It may be rejected with:
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an option has the wrong type, or does not
+   * exist. The server keeps running.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `timeout` is negative. The server keeps
+   * running.
+   * @example
+   * ```js
+   * await server.close({ graceful: true });
+   * server.running; // => false
+   * ```
+   */
   close(options?: CloseOptions): Promise<void>;
+
+  /**
+   * Stops the server, as {@link Server.close} does, at the end of an `await using` block.
+   *
+   * @returns A promise that is fulfilled when the server has stopped.
+   * @example
+   * ```js
+   * await server[Symbol.asyncDispose]();
+   * server.running; // => false
+   * ```
+   */
   [Symbol.asyncDispose](): Promise<void>;
+
+  /**
+   * Whether the server is running.
+   *
+   * It is `false` after a client has sent `shutdown`, if that is allowed.
+   *
+   * @example
+   * ```js
+   * server.running; // => true
+   * ```
+   */
   readonly running: boolean;
+
+  /**
+   * Keeps the process alive until the server is closed.
+   *
+   * @returns This server.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.ref();
+   * await server.close();
+   * ```
+   */
   ref(): this;
+
+  /**
+   * Lets the process end while the server is running, which is the default.
+   *
+   * @returns This server.
+   * @example
+   * ```js
+   * server.ref();
+   * server.unref();
+   * ```
+   */
   unref(): this;
 
-  /** host:port, as clients want it. */
-  readonly address: string;
-  readonly host: string;
-  readonly port: number;
-  /** host:port for UDP, if it is spoken. */
-  readonly udpAddress: string | undefined;
-  /** The path of its Unix socket, if it has one. */
-  readonly unixSocket: string | undefined;
-  /** memcache://127.0.0.1:PORT, memcaches:// with TLS, or memcache:///path of a Unix socket. */
-  readonly url: string;
   /**
-   * The files of TLS, or undefined if it is not spoken.
+   * The TCP address as `host:port`.
    *
-   * Certificates and keys of 'test' are in memory. The first read of this property writes them to a new directory among the
-   * temporary files, which only this user can read. The directory goes with the server. If a signal ends the process, the next
-   * server that makes a directory removes it. `tlsOptions` needs no files.
+   * @throws {ClosedError} if the server is not running, or has no TCP address.
+   * @example
+   * ```js
+   * server.address; // => `127.0.0.1:${server.port}`
+   * ```
+   */
+  readonly address: string;
+
+  /**
+   * The IP address.
    *
-   * @throws {ClosedError} If the server does not run.
-   * @throws {StartError} If the files cannot be written.
+   * @throws {ClosedError} if the server is not running, or has no TCP address.
+   * @example
+   * ```js
+   * server.host; // => '127.0.0.1'
+   * ```
+   */
+  readonly host: string;
+
+  /**
+   * The TCP port.
+   *
+   * @throws {ClosedError} if the server is not running, or has no TCP address.
+   * @example
+   * ```js
+   * server.port > 0; // => true
+   * ```
+   */
+  readonly port: number;
+
+  /**
+   * The UDP address as `host:port`, or `undefined` without UDP.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.udpAddress; // => undefined
+   * ```
+   */
+  readonly udpAddress: string | undefined;
+
+  /**
+   * The path of the Unix socket, or `undefined` without one.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * const server = await Server.start({ unixSocket: true });
+   * server.unixSocket.endsWith('/memcached.sock'); // => true
+   * ```
+   */
+  readonly unixSocket: string | undefined;
+
+  /**
+   * The URL of the server.
+   *
+   * It is `memcache://host:port`, `memcaches://host:port` with TLS, or `memcache:///path` for a
+   * Unix socket without TCP.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.url; // => `memcache://${server.address}`
+   * ```
+   */
+  readonly url: string;
+
+  /**
+   * The TLS files, or `undefined` without TLS.
+   *
+   * Test certificates are kept in memory. The first read writes them to a temporary directory that
+   * only this user can access. The directory is removed with the server. If a signal ends the
+   * process, the next server that creates a directory removes it. {@link Server.tlsOptions} needs
+   * no files.
+   *
+   * @throws {StartError} if the files cannot be written.
+   * @throws {ClosedError} if the server is not running.
    * @example
    * ```js
    * const server = await Server.start({ tls: 'test' });
-   * spawn('client', ['--ca', server.tls.ca, server.address]);
+   * server.tls.ca.endsWith('/ca.pem'); // => true
    * ```
    */
   readonly tls: Tls | undefined;
+
   /**
-   * Returns what `tls.connect` needs: it trusts this server, and shows a certificate if there is one. Test certificates are
-   * read from memory.
+   * Returns options with which `tls.connect` connects to this server.
    *
-   * @returns Address and certificates, as PEM.
-   * @throws {ClosedError} If the server does not run.
-   * @throws {ConfigError} If the server does not speak TLS.
+   * They trust the server's certificate, and have one for the client if there is one.
+   *
+   * @returns The address, and certificates as PEM.
+   * @throws {ConfigError} if the server has no TLS.
+   * @throws {ClosedError} if the server is not running.
    * @example
    * ```js
    * const server = await Server.start({ tls: 'test' });
    * const socket = tls.connect({ ...server.tlsOptions(), servername: 'localhost' });
+   * socket.end('mn\r\nquit\r\n');
+   * await text(socket); // => 'MN\r\n'
    * ```
    */
-  tlsOptions(): { host: string; port: number; ca?: Buffer; cert?: Buffer; key?: Buffer };
+  tlsOptions(): TlsConnectOptions;
 
-  /** The items, without the socket. */
-  readonly cache: Cache;
-  readonly clock: Clock;
-  readonly faults: Faults;
   /**
-   * Waits until what clients of this machine have sent before this call is carried out: commands without replies, datagrams, and
-   * connections that are not accepted yet. `cache`, `clock`, `faults`, `stats` and `watch` do this by themselves, unless the
-   * server was given a `cache` that was there before. A client that does not read its replies, or that meets an injected delay,
-   * is not waited for. What this process has not written to its socket yet is not sent.
+   * The cache that the server serves.
    *
-   * @param timeout for how many seconds at most; 1 if it is left out
-   * @returns whether it is carried out
-   * @throws {ClosedError} If the server does not run.
+   * The calls of a server's own cache settle first, see {@link Server.settle}.
+   *
+   * @throws {ClosedError} if the server is not running.
    * @example
    * ```js
-   * server.settle();
+   * server.cache.set('user:1', 'Ada');
+   * server.cache.size; // => 1
    * ```
    */
-  settle(timeout?: number): boolean;
-  /** Of a group: '', 'items', 'slabs', 'sizes', 'settings' or 'conns'. */
-  stats(group?: string): Stats;
-  /** Events from now on: of all kinds, or of those named. */
-  watch(...kinds: EventKind[]): Watch;
+  readonly cache: Cache;
+
   /**
-   * The last 200 commands that clients sent, with `recordCommands`; otherwise an empty list.
+   * The clock of the cache, which a test can stop and move.
    *
-   * A command of the text protocols is its line. One of the binary protocol begins with the word `binary`. Values and passwords
-   * are not part of it, and a command of more than 2,048 bytes is cut.
-   *
-   * @throws {ClosedError} If the server does not run.
+   * @throws {ClosedError} if the server is not running.
    * @example
    * ```js
-   * server.lastCommands; // ['get user:1', 'binary set user:1 0 60 3']
+   * server.cache.set('session', 'Ada', 3600);
+   * server.clock.advance(3600);
+   * server.cache.has('session'); // => false
+   * ```
+   */
+  readonly clock: Clock;
+
+  /**
+   * The injected faults.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.faults.error('out of order', { command: 'get' });
+   * ```
+   */
+  readonly faults: Faults;
+
+  /**
+   * Waits until the commands that clients have sent are carried out.
+   *
+   * That includes commands without replies, datagrams, and connections that are not accepted yet. A
+   * client that does not read its replies, or that meets an injected delay, is not waited for. Nor
+   * is a request that this process has not written to its socket yet.
+   *
+   * `cache`, `clock`, `faults`, `stats`, `watch` and `lastCommands` settle by themselves before
+   * each call, for at most a second, unless the server was given a `cache`. They block the event
+   * loop meanwhile. `settle` does not block it.
+   *
+   * @param timeout - Seconds to wait at most. The default is 1.
+   * @returns A promise of `true`, or of `false` after `timeout`. Stopping the server ends the wait,
+   * too. It may be rejected with:
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `timeout` is not a number.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `timeout` is negative.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * await server.settle(); // => true
+   * ```
+   */
+  settle(timeout?: number): Promise<boolean>;
+
+  /**
+   * Returns a group of statistics.
+   *
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
+   * `''`, the general statistics.
+   * @returns The statistics by memcached's names.
+   * @throws {ConfigError} if there is no such group.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.stats('settings').num_threads; // => 1
+   * ```
+   */
+  stats(group?: string): Stats;
+
+  /**
+   * Begins to watch events.
+   *
+   * A server may have 20 watches at a time.
+   *
+   * @param kinds - The kinds of events. The default is all kinds.
+   * @returns An async iterator of the events from now on.
+   * @throws {ConfigError} if there is no such kind, or there are 20 watches.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if a kind is not a string.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * const watch = server.watch('evictions');
+   * watch.close();
+   * ```
+   */
+  watch(...kinds: EventKind[]): Watch;
+
+  /**
+   * The last 200 commands of clients, if `recordCommands` is set.
+   *
+   * A command of the text protocols is its line. One of the binary protocol begins with the word
+   * `binary`. Values and passwords are left out. A command of more than 2,048 bytes is cut.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.lastCommands; // => []
    * ```
    */
   readonly lastCommands: string[];
+
+  /**
+   * Forgets the recorded commands.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.clearCommands();
+   * server.lastCommands; // => []
+   * ```
+   */
   clearCommands(): void;
-  /** Replaces the nodes that auto discovery tells of. */
+
+  /**
+   * Replaces the nodes that auto discovery announces.
+   *
+   * @param nodes - The nodes as `host:port` or `host|ip|port`.
+   * @throws {ConfigError} if a node is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if a node is not a string.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.setClusterNodes([server.address]);
+   * ```
+   */
   setClusterNodes(nodes: Iterable<string>): void;
 }
 
-/** Several servers, for clients that spread their keys; each tells of all of them (auto discovery). */
+/**
+ * Several servers, each of which announces all of them (auto discovery).
+ *
+ * @example
+ * ```js
+ * const cluster = await Cluster.start(3);
+ * cluster.addresses.length; // => 3
+ * await cluster.close();
+ * ```
+ */
 export class Cluster implements Iterable<Server>, AsyncDisposable {
-  /** Starts a cluster of so many nodes: 3. */
+  /**
+   * Creates and starts a cluster.
+   *
+   * @param size - The number of servers, up to 1,024. The default is 3.
+   * @param options - Options of each server.
+   * @returns A promise of the cluster. It may be rejected with:
+   * @throws {ConfigError} if an option is invalid.
+   * @throws {StartError} if the system refuses a server. No server is left then.
+   * @example
+   * ```js
+   * const cluster = await Cluster.start(2, { threads: 2 });
+   * cluster.length; // => 2
+   * await cluster.close();
+   * ```
+   */
   static start(size?: number, options?: ClusterOptions): Promise<Cluster>;
+
+  /**
+   * Creates a cluster that is not running.
+   *
+   * @param size - The number of servers, up to 1,024. The default is 3.
+   * @param options - Options of each server.
+   * @throws {ConfigError} if an option is invalid.
+   * @example
+   * ```js
+   * new Cluster(2).length; // => 2
+   * ```
+   */
   constructor(size?: number, options?: ClusterOptions);
-  /** Starts all nodes, or none. */
+
+  /**
+   * Starts all servers, or none.
+   *
+   * @returns A promise of this cluster. It may be rejected with:
+   * @throws {StartError} if the system refuses a server. No server is left then.
+   * @example
+   * ```js
+   * const cluster = new Cluster(2);
+   * await cluster.start();
+   * await cluster.close();
+   * ```
+   */
   start(): Promise<this>;
-  /** Stops one node, as if it had died; the others tell of it no more. */
+
+  /**
+   * Stops one server, as if it had failed. The others no longer announce it.
+   *
+   * @param number - Its position in the cluster, from 0.
+   * @returns A promise that is fulfilled when it has stopped. It may be rejected with:
+   * @throws {ConfigError} if there is no such server.
+   * @example
+   * ```js
+   * await cluster.stopNode(1);
+   * cluster.servers[1].running; // => false
+   * ```
+   */
   stopNode(number: number): Promise<void>;
-  /** Starts a node again, at its address, empty. */
+
+  /**
+   * Starts one server again, at its address and empty.
+   *
+   * @param number - Its position in the cluster, from 0.
+   * @returns A promise that is fulfilled when it accepts connections. It may be rejected with:
+   * @throws {ConfigError} if there is no such server.
+   * @throws {StartError} if the system refuses, for example because the port is in use.
+   * @example
+   * ```js
+   * await cluster.stopNode(1);
+   * await cluster.startNode(1);
+   * cluster.servers[1].running; // => true
+   * ```
+   */
   startNode(number: number): Promise<void>;
-  /** Stops all nodes. */
+
+  /**
+   * Stops all servers.
+   *
+   * @returns A promise that is fulfilled when they have stopped.
+   * @example
+   * ```js
+   * await cluster.close();
+   * cluster.servers.some((server) => server.running); // => false
+   * ```
+   */
   close(): Promise<void>;
+
+  /**
+   * Stops all servers, as {@link Cluster.close} does, at the end of an `await using` block.
+   *
+   * @returns A promise that is fulfilled when they have stopped.
+   * @example
+   * ```js
+   * await cluster[Symbol.asyncDispose]();
+   * ```
+   */
   [Symbol.asyncDispose](): Promise<void>;
+
+  /**
+   * The servers, running or not.
+   *
+   * @example
+   * ```js
+   * const [first] = cluster.servers;
+   * first.running; // => true
+   * ```
+   */
   readonly servers: Server[];
-  /** host:port of each node. */
+
+  /**
+   * The TCP addresses of the servers as `host:port`.
+   *
+   * @throws {ClosedError} if a server is not running.
+   * @example
+   * ```js
+   * cluster.addresses[0] === cluster.servers[0].address; // => true
+   * ```
+   */
   readonly addresses: string[];
+
+  /**
+   * The number of servers.
+   *
+   * @example
+   * ```js
+   * cluster.length; // => 2
+   * ```
+   */
   readonly length: number;
+
+  /**
+   * Iterates over the servers.
+   *
+   * @returns An iterator of servers.
+   * @example
+   * ```js
+   * for (const server of cluster) server.faults.drop({ command: 'get', times: 1 });
+   * ```
+   */
   [Symbol.iterator](): IterableIterator<Server>;
 }
 
-/** With `unixSocket` they need a `host`, too: nodes tell of addresses. */
+/**
+ * Options of each server of a {@link Cluster}.
+ *
+ * With `unixSocket` a `host` is needed, too, because nodes announce TCP addresses.
+ *
+ * @example
+ * ```js
+ * const cluster = await Cluster.start(2, { memoryLimit: 16 << 20 });
+ * await cluster.close();
+ * ```
+ */
 export type ClusterOptions = Omit<ServerOptions, 'cache' | 'name' | 'port'>;
 
 /**
- * What all errors of this package are; `code` tells which. `instanceof` is true for errors of any copy of this package, such as
- * those that Jest makes for each test file, and so it is for the other classes.
+ * The base class of the errors of this package.
+ *
+ * Its own code is `ERR_MEMCACHE_INTERNAL`. `instanceof` is true for errors of any copy of the
+ * package, such as the copies that Jest loads for each test file. The same holds for the other
+ * classes.
+ *
+ * @example
+ * ```js
+ * try {
+ *   cache.get('');
+ * } catch (error) {
+ *   [error instanceof MemcacheError, error.code]; // => [true, 'ERR_MEMCACHE_INVALID_KEY']
+ * }
+ * ```
  */
 export class MemcacheError extends Error {
+  /**
+   * Creates an error. Programs need it only in tests.
+   *
+   * @param message - The message.
+   * @param options - The cause.
+   * @example
+   * ```js
+   * new MemcacheError('text').code; // => 'ERR_MEMCACHE_INTERNAL'
+   * ```
+   */
   constructor(message?: string, options?: ErrorOptions);
+
+  /**
+   * The code of the class.
+   *
+   * @example
+   * ```js
+   * new ClosedError().code; // => 'ERR_MEMCACHE_CLOSED'
+   * ```
+   */
   readonly code: string;
 }
-/** A key is empty, or longer than 250 bytes. ERR_MEMCACHE_INVALID_KEY */
+
+/**
+ * A key does not have 1 to 250 bytes (`ERR_MEMCACHE_INVALID_KEY`).
+ *
+ * @example
+ * ```js
+ * assert.throws(() => cache.get(''), InvalidKeyError);
+ * ```
+ */
 export class InvalidKeyError extends MemcacheError {}
-/** A time to live is negative, longer than 100 years, or none at all. ERR_MEMCACHE_INVALID_TTL */
+
+/**
+ * A TTL is negative, over 100 years, or not a time (`ERR_MEMCACHE_INVALID_TTL`).
+ *
+ * @example
+ * ```js
+ * assert.throws(() => cache.set('user:1', 'Ada', -1), InvalidTTLError);
+ * ```
+ */
 export class InvalidTTLError extends MemcacheError {}
-/** A value is larger than `itemSizeMax` allows, or than any string. ERR_MEMCACHE_VALUE_TOO_LARGE */
+
+/**
+ * A value is larger than `itemSizeMax`, or than a string can be (`ERR_MEMCACHE_VALUE_TOO_LARGE`).
+ *
+ * @example
+ * ```js
+ * assert.throws(() => cache.set('file', Buffer.alloc(2 << 20)), ValueTooLargeError);
+ * ```
+ */
 export class ValueTooLargeError extends MemcacheError {}
-/** What was to be counted is no decimal number. ERR_MEMCACHE_NOT_A_NUMBER */
+
+/**
+ * The stored value is not a decimal number of 64 bits (`ERR_MEMCACHE_NOT_A_NUMBER`).
+ *
+ * @example
+ * ```js
+ * cache.set('visits', 'many');
+ * assert.throws(() => cache.incr('visits'), NotANumberError);
+ * ```
+ */
 export class NotANumberError extends MemcacheError {}
-/** The memory limit is reached, and evictions are off. ERR_MEMCACHE_OUT_OF_MEMORY */
+
+/**
+ * The cache is full and evictions are off (`ERR_MEMCACHE_OUT_OF_MEMORY`).
+ *
+ * @example
+ * ```js
+ * const cache = new Cache({ memoryLimit: 2 << 20, evictions: false });
+ * const fill = () => {
+ *   for (let n = 0; ; n += 1) cache.set(`key${n}`, Buffer.alloc(1000));
+ * };
+ * assert.throws(fill, OutOfMemoryError);
+ * ```
+ */
 export class OutOfMemoryError extends MemcacheError {}
-/** Settings that cannot work. ERR_MEMCACHE_CONFIG */
+
+/**
+ * An option or a setting is invalid (`ERR_MEMCACHE_CONFIG`).
+ *
+ * @example
+ * ```js
+ * assert.throws(() => new Cache({ memoryLimit: -1 }), ConfigError);
+ * ```
+ */
 export class ConfigError extends MemcacheError {}
-/** A server or a cache could not start, for example because the port is taken. ERR_MEMCACHE_START */
+
+/**
+ * The system refuses a server or a cache (`ERR_MEMCACHE_START`).
+ *
+ * @example
+ * ```js
+ * const error = await Server.start({ port: server.port }).catch((error) => error);
+ * [error instanceof StartError, error.system]; // => [true, 'EADDRINUSE']
+ * ```
+ */
 export class StartError extends MemcacheError {
-  /** What the system said, negative as in Node. */
+  /**
+   * The system's error number, negative as in Node.
+   *
+   * @example
+   * ```js
+   * const error = await Server.start({ port: server.port }).catch((error) => error);
+   * error.errno; // => -98
+   * ```
+   */
   readonly errno?: number;
-  /** Its name, such as EADDRINUSE. */
+
+  /**
+   * The name of the system's error, such as `EADDRINUSE`.
+   *
+   * @example
+   * ```js
+   * const error = await Server.start({ unixSocket: '/nowhere/socket' }).catch((error) => error);
+   * error.system; // => 'ENOENT'
+   * ```
+   */
   readonly system?: string;
 }
-/** A cache was used after it was closed, or a server while it does not run. ERR_MEMCACHE_CLOSED */
+
+/**
+ * A closed cache, or a server that is not running, was used (`ERR_MEMCACHE_CLOSED`).
+ *
+ * @example
+ * ```js
+ * cache.close();
+ * assert.throws(() => cache.get('user:1'), ClosedError);
+ * ```
+ */
 export class ClosedError extends MemcacheError {}

@@ -1,4 +1,4 @@
-// A memcached inside your process and your tests.
+// memcached in your process and your tests: the public classes.
 'use strict';
 
 const { load } = require('./native.js');

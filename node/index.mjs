@@ -1,4 +1,4 @@
-// The same objects as by require, so that there is one of each in a process.
+// The same objects as through require, so that a process has each class once.
 import memcache from './index.js';
 
 export const {

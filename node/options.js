@@ -1,24 +1,42 @@
-// Objects with options, which come from any realm, and of which nothing is ignored.
+// Checks of arguments. Options may come from any realm, and an unknown one is an error.
 'use strict';
 
 const { inspect } = require('node:util');
 
-/** An argument of the wrong kind, with Node's code for it. */
-function wrongType(text) {
+/** Creates a TypeError with Node's code for it. */
+function typeError(text) {
   return Object.assign(new TypeError(text), { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
+/** Creates a RangeError with Node's code for it. */
+function rangeError(text) {
+  return Object.assign(new RangeError(text), { code: 'ERR_OUT_OF_RANGE' });
+}
+
+/** Checks that an argument has the type `type`. */
+function checkType(name, value, type) {
+  if (typeof value !== type) throw typeError(`${name} must be a ${type}, got ${inspect(value)}`);
+}
+
+/** Checks that an argument is a number of seconds to wait. Infinity is one. */
+function checkTimeout(value) {
+  checkType('timeout', value, 'number');
+  if (!(value >= 0)) throw rangeError(`timeout must be at least 0 seconds, got ${value}`);
+}
+
 /**
- * Checks that `options` is an object with no other names than those in `known`, and not a list or a Map, whose entries are
- * no options. `of` says in errors what it is for; `refusal` makes the error.
+ * Checks that `options` is an object with no other names than those in `known`. A list or a Map is
+ * refused. `of` names the receiver of the options, and `refusal` creates the error.
  */
-function checkNames(options, known, of, refusal = wrongType) {
+function checkNames(options, known, of, refusal = typeError) {
   if (typeof options !== 'object' || options === null || Symbol.iterator in options) {
     throw refusal(`the options of ${of} must be an object, got ${inspect(options)}`);
   }
   for (const name in options) {
-    if (!known.has(name)) throw refusal(`${of} has no option ${inspect(name)}; it has ${[...known].join(', ')}`);
+    if (!known.has(name)) {
+      throw refusal(`the options of ${of} must be among ${[...known].join(', ')}, got ${inspect(name)}`);
+    }
   }
 }
 
-module.exports = { checkNames, wrongType };
+module.exports = { checkNames, checkTimeout, checkType, typeError };

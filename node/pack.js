@@ -1,5 +1,5 @@
-// Makes what is published, as npm packs it: this package, and that of a platform with its binary.
-// usage: node pack.js BINARY PLATFORM OUT; PLATFORM is one of those below
+// Packs the two packages that are published: this one, and the one with a platform's binary.
+// usage: node pack.js BINARY PLATFORM OUT; see PLATFORMS
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -8,7 +8,7 @@ const { tmpdir } = require('node:os');
 const { join, resolve } = require('node:path');
 const { strip } = require('./strip.js');
 
-/** Where npm may install a binary. */
+/** The platforms with binaries, as npm describes them. */
 const PLATFORMS = {
   'linux-arm64-gnu': { os: ['linux'], cpu: ['arm64'], libc: ['glibc'] },
   'linux-arm64-musl': { os: ['linux'], cpu: ['arm64'], libc: ['musl'] },
@@ -35,7 +35,7 @@ function write(directory, { files, ...description }) {
   writeFileSync(join(directory, 'package.json'), `${JSON.stringify(all, null, 2)}\n`);
 }
 
-/** This package, without what is for those who work on it: binaries come as optional dependencies. */
+/** Packs this package without its scripts. The binaries are optional dependencies. */
 function main(work, out) {
   const archive = pack(__dirname, work);
   execFileSync('tar', ['-xzf', archive, '-C', work]);
@@ -44,13 +44,13 @@ function main(work, out) {
     readFileSync(join(directory, 'package.json'), 'utf8'),
   );
   const names = Object.keys(PLATFORMS).map((name) => [`@memcache-rs/${name}`, description.version]);
-  // The binary that was built here is not for all platforms.
+  // The binary that was built here is for one platform only.
   const files = description.files.filter((name) => !name.endsWith('.node'));
   write(directory, { ...description, files, optionalDependencies: Object.fromEntries(names) });
   return pack(directory, out);
 }
 
-/** The package of a platform. */
+/** Packs the binary of a platform. */
 function platform(name, binary, work, out) {
   const { version, license, repository, engines } = require('./package.json');
   const file = 'memcache-rs.node';

@@ -1,4 +1,4 @@
-// A server in this process.
+// A server in this process. index.d.ts documents the classes.
 'use strict';
 
 const { readFileSync } = require('node:fs');
@@ -8,10 +8,10 @@ const { runInThisContext } = require('node:vm');
 const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Cache, nativeOf } = require('./cache.js');
-const { call, classes, refined } = require('./errors.js');
+const { call, classes, toPublicError } = require('./errors.js');
 const { Faults } = require('./faults.js');
-const { hold } = require('./hold.js');
-const { checkNames, wrongType } = require('./options.js');
+const { keepAlive } = require('./keep-alive.js');
+const { checkNames, checkTimeout, checkType } = require('./options.js');
 const { stats } = require('./stats.js');
 const { Watch } = require('./watch.js');
 
@@ -19,7 +19,6 @@ const { ClosedError, ConfigError } = classes;
 
 const KINDS = ['fetchers', 'mutations', 'deletions', 'evictions', 'connevents'];
 
-/** What is not given. */
 const DEFAULTS = {
   port: 0,
   host: undefined,
@@ -42,31 +41,44 @@ const DEFAULTS = {
   recordCommands: false,
 };
 const NAMES = new Set(Object.keys(DEFAULTS));
-const OF_CLOSE = new Set(['graceful', 'timeout']);
-const OF_TLS = new Set(['certificate', 'key', 'ca', 'verifyClients', 'clientCertificate', 'clientKey']);
+const CLOSE_OPTIONS = new Set(['graceful', 'timeout']);
+/** The options of `tls`, with their types. The first two are required. */
+const TLS_TYPES = {
+  certificate: 'string',
+  key: 'string',
+  ca: 'string',
+  verifyClients: 'boolean',
+  clientCertificate: 'string',
+  clientKey: 'string',
+};
+const TLS_OPTIONS = new Set(Object.keys(TLS_TYPES));
 
-const wrongSetting = (text) => new ConfigError(text);
+/** Seconds of one wait of `settle`. A worker that is terminated waits for the current one. */
+const SETTLE_SLICE = 0.1;
+
+const configError = (text) => new ConfigError(text);
 
 /**
- * What ends the servers that run, or are about to: they do so until they are closed, or their thread ends, whoever remembers
- * them. Node finalizes nothing at a process.exit(), so that their files would stay.
+ * The functions that end the servers that are running or starting. A server runs until it is closed or
+ * its thread ends, even if the program keeps no reference to it. Node runs no finalizers at
+ * process.exit(), and then the files of servers would stay.
  */
 const running = new Map();
 
-/** Node's own: what a test in Jest has is a copy, whose listeners nobody calls when the process ends. */
-const real = runInThisContext('process');
+/** Node's own `process`. A test in Jest has a copy, whose listeners are not called at the exit. */
+const realProcess = runInThisContext('process');
 
 function endAll() {
   for (const end of running.values()) end();
 }
 
 function started(server, end) {
-  if (running.size === 0) real.on('exit', endAll);
+  if (running.size === 0) realProcess.on('exit', endAll);
   running.set(server, end);
 }
 
 function stopped(server) {
-  if (running.delete(server) && running.size === 0) real.off('exit', endAll);
+  if (running.delete(server) && running.size === 0) realProcess.off('exit', endAll);
 }
 
 class Server {
@@ -77,9 +89,9 @@ class Server {
   #cache;
   #listening;
   #watches = new Set();
-  /** Starts and stops, one after the other. */
+  /** The last start or stop. The next one waits for it. */
   #turn = Promise.resolve();
-  /** Lets the process end, if this keeps it alive. */
+  /** Ends what `ref` has begun. */
   #release;
 
   static async start(options) {
@@ -89,42 +101,43 @@ class Server {
   }
 
   constructor(options = {}) {
-    checkNames(options, NAMES, 'a server', wrongSetting);
+    checkNames(options, NAMES, 'a server', configError);
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = { ...DEFAULTS, ...given };
     const { port, host, unixSocket, unixMask, tls, auth, cache, name, threads, maxConnections } = this.#options;
-    whole('a port', port, 0, 65535);
-    whole('unixMask', unixMask, 0, 0o777);
-    whole('threads', threads, 1, 1024);
-    whole('maxConnections', maxConnections, 1, 2 ** 31 - 1);
-    whole('idleTimeout', this.#options.idleTimeout, 0, 2 ** 31 - 1);
-    if (auth !== 'text' && auth !== 'sasl') throw new ConfigError(`auth is 'text' or 'sasl', not ${inspect(auth)}`);
+    checkInteger('port', port, 0, 65535);
+    checkInteger('unixMask', unixMask, 0, 0o777);
+    checkInteger('threads', threads, 1, 1024);
+    checkInteger('maxConnections', maxConnections, 1, 2 ** 31 - 1);
+    checkInteger('idleTimeout', this.#options.idleTimeout, 0, 2 ** 31 - 1);
+    for (const name of ['udp', 'shutdownEnabled', 'recordCommands']) checkOption(name, this.#options[name], 'boolean');
+    if (typeof (unixSocket ?? false) !== 'boolean') checkOption('unixSocket', unixSocket, 'string');
+    this.#options.clusterNodes = toNodes(this.#options.clusterNodes);
+    if (auth !== 'text' && auth !== 'sasl') throw configError(`auth must be 'text' or 'sasl', got ${inspect(auth)}`);
     const plain = (tls ?? false) === false;
     if (!plain && tls !== 'test' && tls !== 'test-mutual' && typeof tls !== 'object') {
-      throw new ConfigError(`tls is 'test', 'test-mutual' or an object with files, not ${inspect(tls)}`);
+      throw configError(`tls must be 'test', 'test-mutual' or an object with files, got ${inspect(tls)}`);
     }
-    if (typeof tls === 'object' && tls !== null) checkNames(tls, OF_TLS, 'tls', wrongSetting);
-    if (this.#options.users !== undefined) this.#options.users = users(this.#options.users);
+    if (!plain && typeof tls === 'object') checkTls(tls);
+    if (this.#options.users !== undefined) this.#options.users = toUsers(this.#options.users);
     if (cache !== undefined) {
       nativeOf(cache);
-      if (name !== undefined) throw new ConfigError('cache is a Cache, which keeps its name; leave name out');
+      if (name !== undefined) throw configError('name must be left out with cache: the Cache keeps its own');
     }
     this.#port = port;
-    this.#host = unixSocket && host === undefined ? undefined : address(host ?? '127.0.0.1');
+    this.#host = unixSocket && host === undefined ? undefined : toAddress(host ?? '127.0.0.1');
     if (!plain && this.#host === undefined) {
-      throw new ConfigError('TLS is spoken over TCP; give the server a host beside its unixSocket, or no tls');
+      throw configError('tls needs TCP: add host beside unixSocket, or leave tls out');
     }
     this.#cache = cache;
   }
 
   // Start and stop.
 
-  /** Starts it; resolves when it accepts connections. Nothing happens if it runs. */
   start() {
     return this.#next(() => this.#start());
   }
 
-  /** Stops it; resolves when nothing of it is left. */
   close(options) {
     return this.#next(() => this.#close(options ?? undefined));
   }
@@ -160,7 +173,7 @@ class Server {
           maxConnections: options.maxConnections,
           idleTimeout: options.idleTimeout,
           shutdownEnabled: options.shutdownEnabled,
-          clusterNodes: [...options.clusterNodes],
+          clusterNodes: options.clusterNodes,
           recordCommands: options.recordCommands,
           settles: options.cache === undefined,
         }),
@@ -168,24 +181,20 @@ class Server {
     } catch (error) {
       stopped(this);
       this.#forget();
-      throw refined(error);
+      throw toPublicError(error);
     }
     this.#listening = this.#native.addresses();
-    // Where it will be again.
+    // The next start takes the same port.
     this.#port = this.#at('tcp')?.port ?? this.#port;
     return this;
   }
 
   async #close(options = {}) {
-    // Before anything is touched.
-    checkNames(options, OF_CLOSE, 'close');
+    // A bad argument leaves the server running.
+    checkNames(options, CLOSE_OPTIONS, 'close');
     const { graceful = false, timeout = 5 } = options;
-    argument('graceful', graceful, 'boolean');
-    argument('timeout', timeout, 'number');
-    if (!(timeout >= 0)) {
-      const error = new RangeError(`timeout is a number of seconds from 0, not ${timeout}`);
-      throw Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
-    }
+    checkType('graceful', graceful, 'boolean');
+    checkTimeout(timeout);
     for (const watch of this.#watches) watch.close();
     this.unref();
     this.#listening = undefined;
@@ -197,7 +206,7 @@ class Server {
     }
   }
 
-  /** A cache of its own goes with it. */
+  /** Closes the cache if the server has created it. */
   #forget() {
     if (this.#options.cache !== undefined) return;
     this.#cache?.close();
@@ -209,7 +218,7 @@ class Server {
   }
 
   #live() {
-    if (this.#listening === undefined) throw new ClosedError('this server does not run; start() starts it');
+    if (this.#listening === undefined) throw new ClosedError('the server is not running: call start() first');
     return this.#native;
   }
 
@@ -217,21 +226,19 @@ class Server {
     return this.#listening !== undefined && this.#native.running();
   }
 
-  /** Keeps the process alive until it is closed. */
   ref() {
     this.#live();
-    this.#release ??= hold();
+    this.#release ??= keepAlive();
     return this;
   }
 
-  /** Lets the process end, which is how it starts. */
   unref() {
     this.#release?.();
     this.#release = undefined;
     return this;
   }
 
-  // Where it is.
+  // Addresses.
 
   #at(kind) {
     return this.#listening?.find((one) => one.kind === kind);
@@ -240,8 +247,7 @@ class Server {
   #tcp() {
     this.#live();
     const at = this.#at('tcp');
-    if (at === undefined)
-      throw new ClosedError('this server listens at a Unix socket alone; see unixSocket, or give it a host');
+    if (at === undefined) throw new ClosedError('the server has no TCP address: read unixSocket, or start it with a host');
     return at;
   }
 
@@ -281,9 +287,9 @@ class Server {
 
   tlsOptions() {
     const running = this.#live();
-    if (!this.#options.tls) throw new ConfigError("this server has no TLS; start it with { tls: 'test' }");
+    if (!this.#options.tls) throw configError("the server has no TLS: start it with { tls: 'test' }");
     const { host, port } = this;
-    // Test certificates are in memory, and stay there.
+    // Test certificates are in memory, and need no files.
     const pem = running.clientPem();
     if (pem) return { host, port, ca: Buffer.from(pem.ca), cert: Buffer.from(pem.certificate), key: Buffer.from(pem.key) };
     const { ca, clientCertificate, clientKey } = this.tls;
@@ -291,7 +297,7 @@ class Server {
     return { host, port, ca: read(ca), cert: read(clientCertificate), key: read(clientKey) };
   }
 
-  // What is inside.
+  // Handles.
 
   get cache() {
     this.#live();
@@ -306,12 +312,18 @@ class Server {
     return new Faults(call(() => this.#live().faults()));
   }
 
-  settle(timeout = 1) {
-    argument('timeout', timeout, 'number');
-    return call(() => this.#live().settle(timeout));
+  async settle(timeout = 1) {
+    checkTimeout(timeout);
+    const running = this.#live();
+    // Counted, not measured: a test may have replaced the clocks.
+    for (let left = timeout; ; left -= SETTLE_SLICE) {
+      if (await running.settle(Math.min(left, SETTLE_SLICE))) return true;
+      if (left <= SETTLE_SLICE) return false;
+    }
   }
 
   stats(group = '') {
+    checkType('group', group, 'string');
     const running = this.#live();
     return stats(call(() => running.stats(group)));
   }
@@ -319,8 +331,9 @@ class Server {
   watch(...kinds) {
     const running = this.#live();
     const wanted = kinds.length > 0 ? kinds : KINDS;
+    for (const kind of wanted) checkType('kinds', kind, 'string');
     const watch = new Watch(
-      (bell) => call(() => running.watch(wanted, bell)),
+      (onLines) => call(() => running.watch(wanted, onLines)),
       (closed) => this.#watches.delete(closed),
     );
     this.#watches.add(watch);
@@ -337,7 +350,9 @@ class Server {
 
   setClusterNodes(nodes) {
     const running = this.#live();
-    call(() => running.setClusterNodes([...nodes]));
+    const list = [...nodes];
+    for (const node of list) checkType('nodes', node, 'string');
+    call(() => running.setClusterNodes(list));
   }
 
   [inspect.custom]() {
@@ -345,7 +360,6 @@ class Server {
   }
 }
 
-/** Several servers, for clients that spread their keys; each tells of all of them (auto discovery). */
 class Cluster {
   #servers;
 
@@ -356,22 +370,21 @@ class Cluster {
   }
 
   constructor(size = 3, options = {}) {
-    whole('the size of a cluster', size, 1, 1024);
-    if (options.port) throw new ConfigError('the nodes of a cluster take ports that are free');
+    checkInteger('size', size, 1, 1024);
+    if (options.port) throw configError('port must be left out: each node of a cluster takes a free one');
     if (options.cache !== undefined || options.name !== undefined) {
-      throw new ConfigError('each node of a cluster has a cache of its own');
+      throw configError('cache and name must be left out: each node of a cluster has its own cache');
     }
     if (options.unixSocket && options.host === undefined) {
-      throw new ConfigError('the nodes of a cluster tell of their addresses; give them a host beside their unixSocket');
+      throw configError('unixSocket needs a host in a cluster: nodes announce their TCP addresses');
     }
     this.#servers = Array.from({ length: size }, () => new Server(options));
   }
 
-  /** Starts all nodes, or none. */
   async start() {
     try {
       await Promise.all(this.#servers.map((server) => server.start()));
-      this.#tell();
+      this.#announce();
     } catch (error) {
       await this.close();
       throw error;
@@ -379,31 +392,28 @@ class Cluster {
     return this;
   }
 
-  /** Auto discovery: each node that runs tells of all that run. */
-  #tell() {
+  /** Has each running node announce all running nodes (auto discovery). */
+  #announce() {
     const up = this.#servers.filter((server) => server.running);
     const nodes = up.map((server) => server.address);
     for (const server of up) server.setClusterNodes(nodes);
   }
 
-  /** Stops one node, as if it had died; the others tell of it no more. */
   async stopNode(number) {
     await this.#node(number).close();
-    this.#tell();
+    this.#announce();
   }
 
-  /** Starts a node again, at its address, empty. */
   async startNode(number) {
     await this.#node(number).start();
-    this.#tell();
+    this.#announce();
   }
 
   #node(number) {
-    whole('the number of a node', number, 0, this.#servers.length - 1);
+    checkInteger('number', number, 0, this.#servers.length - 1);
     return this.#servers[number];
   }
 
-  /** Stops all nodes. */
   async close() {
     await Promise.all(this.#servers.map((server) => server.close()));
   }
@@ -429,36 +439,54 @@ class Cluster {
   }
 }
 
-function whole(what, number, least, most) {
-  if (!Number.isInteger(number) || number < least || number > most) {
-    throw new ConfigError(`${what} is a whole number from ${least} to ${most}, not ${inspect(number)}`);
+function checkInteger(name, value, least, most) {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw configError(`${name} must be an integer from ${least} to ${most}, got ${inspect(value)}`);
   }
-}
-
-function argument(name, value, kind) {
-  if (typeof value !== kind) throw wrongType(`${name} is a ${kind}, not ${inspect(value)}`);
 }
 
 function joined({ host, port }) {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** A host as an address, which is what can be listened at. */
-function address(host) {
-  if (host === 'localhost') return '127.0.0.1';
-  if (isIP(host) !== 0) return host;
-  throw new ConfigError(`host is an IP address to listen at, such as '127.0.0.1' or '::1', not ${inspect(host)}`);
+function checkOption(name, value, type) {
+  if (typeof value !== type) throw configError(`${name} must be a ${type}, got ${inspect(value)}`);
 }
 
-/** Users as pairs, of a Map of any realm or a plain object. */
-function users(given) {
+function checkTls(tls) {
+  checkNames(tls, TLS_OPTIONS, 'tls', configError);
+  for (const [name, type] of Object.entries(TLS_TYPES)) {
+    const value = tls[name] ?? undefined;
+    if (value !== undefined || name === 'certificate' || name === 'key') checkOption(`tls.${name}`, value, type);
+  }
+}
+
+/** Returns the nodes of auto discovery as a list. */
+function toNodes(nodes) {
+  if (typeof nodes === 'string' || typeof nodes?.[Symbol.iterator] !== 'function') {
+    throw configError(`clusterNodes must be a list of strings, got ${inspect(nodes)}`);
+  }
+  const list = [...nodes];
+  for (const node of list) checkOption('clusterNodes', node, 'string');
+  return list;
+}
+
+/** Returns the IP address to listen at. */
+function toAddress(host) {
+  if (host === 'localhost') return '127.0.0.1';
+  if (isIP(host) !== 0) return host;
+  throw configError(`host must be an IP address, such as '127.0.0.1' or '::1', got ${inspect(host)}`);
+}
+
+/** Returns users as a list. They come as a Map of any realm, or as an object. */
+function toUsers(given) {
   if (typeof given !== 'object' || given === null || (Symbol.iterator in given && !types.isMap(given))) {
-    throw new ConfigError(`users must be a Map or an object of passwords by name, got ${inspect(given)}`);
+    throw configError(`users must be a Map or an object of passwords by name, got ${inspect(given)}`);
   }
   const pairs = types.isMap(given) ? [...given] : Object.entries(given);
   return pairs.map(([name, password]) => {
     if (typeof name === 'string' && typeof password === 'string') return { name, password };
-    throw new ConfigError('users must be strings: passwords by name');
+    throw configError('users must map names to passwords, which are strings');
   });
 }
 

@@ -1,9 +1,9 @@
-// Takes debug information out of a binary, which is most of it.
+// Removes debug information from a binary, which is most of its size.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
 
-/** Strips the file where it lies, by the program that STRIP names: that of another platform, where the binary is of one. */
+/** Strips a file in place. STRIP names the program, for a binary of another platform. */
 function strip(file) {
   execFileSync(process.env.STRIP ?? 'strip', ['--strip-unneeded', file], { stdio: ['ignore', 'ignore', 'inherit'] });
 }

@@ -1,47 +1,44 @@
-// Events of a server, as they happen.
+// Events of a server, as they happen. index.d.ts documents the class.
 'use strict';
 
 const { branded } = require('./brand.js');
 
 const END = { done: true, value: undefined };
 
-/** An event, of a line of memcached's log. */
-function event(line) {
+/** Parses a line of memcached's log. */
+function parse(line) {
   const fields = {};
   for (const part of line.split(' ')) {
     const at = part.indexOf('=');
     if (at > 0) fields[part.slice(0, at)] = part.slice(at + 1);
   }
   if (fields.skipped !== undefined) return { type: 'skipped', time: 0, key: undefined, fields };
-  return { type: fields.type ?? '', time: Number(fields.ts ?? 0), key: octets(fields.key), fields };
+  return { type: fields.type ?? '', time: Number(fields.ts ?? 0), key: decode(fields.key), fields };
 }
 
-/** A key, which the log has percent-encoded. */
-function octets(text) {
+/** Decodes a key, which the log percent-encodes. */
+function decode(text) {
   if (text === undefined) return undefined;
   const decoded = text.replace(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)));
   return Buffer.from(decoded, 'latin1');
 }
 
-/**
- * An async iterator of events, which ends when it or its server is closed. Waiting for an event does not keep the process
- * alive.
- */
 class Watch {
   #native;
   #events = [];
+  /** The `resolve` functions of calls of `next` that wait for an event. */
   #waiting = [];
   #closed = false;
   #onClose;
 
-  /** `open` makes a watcher of the addon, given what it calls when there are lines. */
+  /** `open` creates a watcher of the addon, given the function to call when lines arrive. */
   constructor(open, onClose) {
-    this.#native = open(() => this.#hand());
+    this.#native = open(() => this.#deliver());
     this.#onClose = onClose;
   }
 
-  /** Hands events to those who wait for them. */
-  #hand() {
+  /** Delivers events to waiting calls. */
+  #deliver() {
     if (this.#waiting.length > 0) this.#drain();
     while (this.#waiting.length > 0 && this.#events.length > 0) {
       this.#waiting.shift()({ done: false, value: this.#events.shift() });
@@ -50,7 +47,7 @@ class Watch {
 
   #drain() {
     for (const line of this.#native.take().split('\n')) {
-      if (line !== '') this.#events.push(event(line));
+      if (line !== '') this.#events.push(parse(line));
     }
   }
 
@@ -67,7 +64,6 @@ class Watch {
     return Promise.resolve(END);
   }
 
-  /** Ends it. Events that were received can still be read. */
   close() {
     if (this.#closed) return;
     this.#drain();

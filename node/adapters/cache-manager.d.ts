@@ -1,25 +1,36 @@
 import type { Keyv } from 'keyv';
 import type { AdapterOptions } from './shared.js';
 
+/**
+ * Options of {@link memcacheStore}.
+ *
+ * @example
+ * ```js
+ * memcacheStore({ cache, namespace: 'pages', ttl: 60_000 });
+ * ```
+ */
 export type StoreOptions = AdapterOptions & {
-  /** What the store's keys begin with, and what alone `clear` removes: keyv. */
+  /** The prefix of the keys. `clear` removes only items with it. The default is `keyv`. */
   namespace?: string;
-  /** Milliseconds that a value lives if nothing else is said. */
+  /** The default TTL in milliseconds. Without it, items do not expire by default. */
   ttl?: number;
 };
 
 /**
- * Makes a store for cache-manager, 6 or later.
+ * Creates a store for cache-manager 6 or later.
  *
- * A value that does not fit into the cache is no error: `set` and `wrap` of cache-manager give the value, and it is not kept.
+ * A value that does not fit into the cache is not an error: `set` and `wrap` of cache-manager
+ * return it, and it is not kept.
  *
- * @param options Options of a new cache, or `cache`, with `namespace` and `ttl`.
- * @returns A Keyv of the version that cache-manager has.
- * @throws {ConfigError} If the options cannot work.
+ * @param options - Options of a new cache, or `cache`, with `namespace` and `ttl`.
+ * @returns A Keyv, of the version that cache-manager loads.
+ * @throws {ConfigError} if an option is invalid.
+ * @throws {StartError} if the system refuses the memory or the thread of the cache.
  * @example
  * ```js
  * const cache = createCache({ stores: [memcacheStore({ name: 'pages' })] });
- * const page = await cache.wrap('page:1', () => render(1), 60_000);
+ * const page = await cache.wrap('page:1', async () => '<h1>Slow to make</h1>', 60_000);
+ * page; // => '<h1>Slow to make</h1>'
  * ```
  */
 export function memcacheStore(options?: StoreOptions): Keyv;

@@ -1,16 +1,13 @@
-// A store for cache-manager: since its version 6, a Keyv.
+// A store for cache-manager 6 and later, whose stores are Keyvs. cache-manager.d.ts documents it.
 'use strict';
 
-const { peer } = require('../peer.js');
+const { requirePeer } = require('../resolve-peer.js');
 const { KeyvMemcache } = require('./keyv.js');
 
-/**
- * A Keyv on a cache in this process. An error of the store is one of cache-manager's, which is what it says of `set` and
- * the others, and not an event of the Keyv. A value for which there is no room is no error: `wrap` would lose what it has made.
- */
 function memcacheStore({ namespace = 'keyv', ttl, ...options } = {}) {
-  // The program may have another version of it.
-  const { Keyv } = peer('keyv', 'cache-manager');
+  // The program may have another version of Keyv beside the one that cache-manager loads.
+  const { Keyv } = requirePeer('keyv', 'cache-manager');
+  // cache-manager then rejects `set` and the others, as it promises, and the Keyv emits no error.
   return new Keyv({ store: new KeyvMemcache(options), namespace, ttl, throwOnErrors: true });
 }
 

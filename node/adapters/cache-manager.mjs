@@ -1,4 +1,4 @@
-// The same as by require.
+// The same objects as through require.
 import adapter from './cache-manager.js';
 
 export const { memcacheStore } = adapter;

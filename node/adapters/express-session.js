@@ -1,17 +1,17 @@
-// A store for express-session, in this process.
+// A store for express-session, in this process. express-session.d.ts documents it.
 'use strict';
 
 const { inspect } = require('node:util');
 const { classes } = require('../errors.js');
-const { peer } = require('../peer.js');
-const { clear, keysUnder, lasting, opened, short, upToCentury } = require('./shared.js');
+const { requirePeer } = require('../resolve-peer.js');
+const { clear, keysUnder, openCache, shortKey, toCacheTtl, upToCentury } = require('./shared.js');
 
-const { Store } = peer('express-session');
+const { Store } = requirePeer('express-session');
 
-/** As it is when this is loaded: a test runner may stop it. */
+/** Read when the module loads, because a test runner may replace it. */
 const { nextTick } = process;
 
-/** Seconds that a session lives whose cookie ends with the browser: a day. */
+/** Default lifetime, in seconds, of a session whose cookie ends with the browser. */
 const DAY = 86_400;
 
 class MemcacheStore extends Store {
@@ -25,7 +25,7 @@ class MemcacheStore extends Store {
     if (!(typeof ttl === 'number' && ttl > 0)) {
       throw new classes.ConfigError(`ttl must be a number of seconds above 0, got ${inspect(ttl)}`);
     }
-    const { cache, own } = opened(options);
+    const { cache, own } = openCache(options);
     this.cache = cache;
     this.#own = own;
     this.#prefix = prefix;
@@ -33,57 +33,56 @@ class MemcacheStore extends Store {
   }
 
   get(sid, callback) {
-    answer(callback, () => living(this.cache.getString(this.#key(sid))));
+    reply(callback, () => parse(this.cache.getString(this.#key(sid))));
   }
 
   set(sid, session, callback) {
-    answer(callback, () => {
+    reply(callback, () => {
       this.cache.set(this.#key(sid), JSON.stringify(session), this.#ttlOf(session));
     });
   }
 
-  /** The session lives on, as long as its cookie does now. Nothing else changes. */
+  /** Stores the new end of the cookie, and changes nothing else. */
   touch(sid, { cookie }, callback) {
-    answer(callback, () => {
+    reply(callback, () => {
       const key = this.#key(sid);
       const found = this.cache.gets(key);
-      const session = living(found?.value.toString());
-      // Whoever has stored it since has seen to its life, too.
+      const session = parse(found?.value.toString());
+      // A store of the session since then has set its lifetime, too.
       if (session) this.cache.cas(key, JSON.stringify({ ...session, cookie }), found.cas, this.#ttlOf({ cookie }));
     });
   }
 
   destroy(sid, callback) {
-    answer(callback, () => {
+    reply(callback, () => {
       this.cache.delete(this.#key(sid));
     });
   }
 
   all(callback) {
-    answer(callback, () => this.#all());
+    reply(callback, () => this.#all());
   }
 
   length(callback) {
-    answer(callback, () => Object.keys(this.#all()).length);
+    reply(callback, () => Object.keys(this.#all()).length);
   }
 
   clear(callback) {
-    answer(callback, () => clear(this.cache, this.#prefix));
+    reply(callback, () => clear(this.cache, this.#prefix));
   }
 
-  /** Closes the cache, if it is this store's own. */
   close() {
     if (this.#own) this.cache.close();
   }
 
   #key(sid) {
-    return short(this.#prefix + sid);
+    return shortKey(this.#prefix + sid);
   }
 
   #all() {
     const sessions = Object.create(null);
     for (const key of keysUnder(this.cache, this.#prefix)) {
-      const session = living(this.cache.getString(key));
+      const session = parse(this.cache.getString(key));
       if (session) sessions[key.toString().slice(this.#prefix.length)] = session;
     }
     return sessions;
@@ -91,26 +90,26 @@ class MemcacheStore extends Store {
 
   #ttlOf({ cookie }) {
     const end = endOf(cookie);
-    return end === undefined ? this.#ttl : lasting(Math.max(0, end - Date.now()));
+    return end === undefined ? this.#ttl : toCacheTtl(Math.max(0, end - Date.now()));
   }
 }
 
-/** The millisecond at which a cookie ends. Null, false and a Date that is none are no end, as in MemoryStore. */
+/** Returns the millisecond at which a cookie ends. As in MemoryStore, an invalid Date is no end. */
 function endOf(cookie) {
   const end = cookie?.expires ? Number(new Date(cookie.expires)) : Number.NaN;
   return Number.isNaN(end) ? undefined : end;
 }
 
-/** A session, of what is stored, unless its cookie is over. */
-function living(text) {
+/** Parses a stored session. Returns undefined if its cookie has ended. */
+function parse(text) {
   if (text === undefined) return undefined;
   const session = JSON.parse(text);
   const end = endOf(session.cookie);
   return end === undefined || end > Date.now() ? session : undefined;
 }
 
-/** Does it now, and tells whoever asked a moment later, as they expect of a store. */
-function answer(callback, work) {
+/** Does the work now and calls back in the next tick, as callers of a store expect. */
+function reply(callback, work) {
   let value;
   try {
     value = work();

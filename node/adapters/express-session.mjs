@@ -1,4 +1,4 @@
-// The same as by require.
+// The same objects as through require.
 import adapter from './express-session.js';
 
 export const { MemcacheStore } = adapter;

@@ -1,52 +1,53 @@
-// A store for Keyv, in this process.
+// A store for Keyv, in this process. keyv.d.ts documents it.
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { clear, isNoRoom, keysUnder, lasting, opened, optionalNumber, short } = require('./shared.js');
+const { clear, isNoRoom, keysUnder, openCache, optionalNumber, shortKey, toCacheTtl } = require('./shared.js');
 
-/** Milliseconds of which 32 bits can tell whether they are over. */
+/** Longest TTL, in milliseconds, whose end 32 bits can express. */
 const SOON = 2 ** 31;
 
 /**
- * A time to live of Keyv, as a cache has it. As in Keyv, none, 0 and NaN are for ever, and a negative one is over.
+ * Converts a TTL of Keyv to options of a cache. As in Keyv, undefined, 0 and NaN mean no expiry, and a
+ * negative TTL expires at once.
  *
- * The cache counts seconds. Keyv looks at the milliseconds where it reads a value, and asks the store where it does not, so the
- * low 32 bits of the moment stand in the item's flags. 0 stands for a moment that is far away.
+ * The cache counts seconds. Keyv checks the milliseconds when it reads a value, but asks the store in
+ * `has`. So the low 32 bits of the end are kept in the item's flags. 0 stands for a distant end.
  */
-function lifetime(ttl) {
+function toOptions(ttl) {
   const milliseconds = optionalNumber('ttl', ttl) || undefined;
   if (milliseconds === undefined) return {};
   if (milliseconds < 0) return { ttl: 0 };
-  return { ttl: lasting(milliseconds), flags: milliseconds < SOON ? (Date.now() + milliseconds) >>> 0 || 1 : 0 };
+  return { ttl: toCacheTtl(milliseconds), flags: milliseconds < SOON ? (Date.now() + milliseconds) >>> 0 || 1 : 0 };
 }
 
-/** Whether an item's moment is over, though its last second is not. */
+/** Returns whether an item has expired by the millisecond, though not by the second. */
 function isOver({ flags }) {
   return flags !== 0 && (Date.now() - flags) >>> 0 < SOON;
 }
 
 /**
- * What Keyv asks of a store. Keyv 5 puts its namespace before the keys and tells it by a property `namespace`; that of a
- * store of Keyv 6 would be the store's own matter, and without one Keyv does it. So there is none until it is set.
+ * Keyv 5 sets the property `namespace` of its store, and prefixes the keys itself. Keyv 6 leaves the
+ * prefix to a store that has the property. So the property does not exist until it is set.
  */
 class KeyvMemcache extends EventEmitter {
-  /** Keyv 5 iterates stores of dialects that it knows, and of no other; this one means keys and values. */
+  /** Keyv 5 iterates only over stores of known dialects. This one yields keys and values. */
   opts = { dialect: 'redis' };
   #own;
 
   constructor(options = {}) {
     super();
-    const { cache, own } = opened(options);
+    const { cache, own } = openCache(options);
     this.cache = cache;
     this.#own = own;
   }
 
   async get(key) {
-    return this.cache.getString(short(key));
+    return this.cache.getString(shortKey(key));
   }
 
   async getMany(keys) {
-    const names = keys.map(short);
+    const names = keys.map(shortKey);
     const found = this.cache.getMany(names);
     return names.map((name) => found.get(name)?.toString());
   }
@@ -60,8 +61,8 @@ class KeyvMemcache extends EventEmitter {
   }
 
   #has(key) {
-    const item = this.cache.getItem(short(key));
-    return item !== undefined && !isOver(item);
+    const info = this.cache.info(shortKey(key));
+    return info !== undefined && !isOver(info);
   }
 
   async set(key, value, ttl) {
@@ -72,10 +73,10 @@ class KeyvMemcache extends EventEmitter {
     return entries.map(({ key, value, ttl }) => this.#set(key, value, ttl));
   }
 
-  /** Whether it is stored: Keyv gives that to its caller, who goes on with the value. */
+  /** Returns whether the value was stored, which Keyv passes to its caller. */
   #set(key, value, ttl) {
     try {
-      this.cache.set(short(key), value, lifetime(ttl));
+      this.cache.set(shortKey(key), value, toOptions(ttl));
       return true;
     } catch (error) {
       if (isNoRoom(error)) return false;
@@ -84,11 +85,11 @@ class KeyvMemcache extends EventEmitter {
   }
 
   async delete(key) {
-    return this.cache.delete(short(key));
+    return this.cache.delete(shortKey(key));
   }
 
   async deleteMany(keys) {
-    return this.cache.deleteMany(keys.map(short)) > 0;
+    return this.cache.deleteMany(keys.map(shortKey)) > 0;
   }
 
   async clear() {
@@ -102,7 +103,6 @@ class KeyvMemcache extends EventEmitter {
     }
   }
 
-  /** Closes the cache, if it is this store's own. */
   async disconnect() {
     if (this.#own) this.cache.close();
   }

@@ -1,4 +1,4 @@
-// The same as by require.
+// The same objects as through require.
 import adapter from './keyv.js';
 
 export const { KeyvMemcache } = adapter;

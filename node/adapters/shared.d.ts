@@ -1,7 +1,15 @@
 import type { Cache, CacheOptions } from '../index.js';
 
-/** The settings of a new cache, which goes with the adapter, or a cache that is there. */
+/**
+ * Options of the cache of an adapter: those of a new cache, or `cache` alone.
+ *
+ * @example
+ * ```js
+ * new KeyvMemcache({ memoryLimit: 16 << 20 });
+ * new KeyvMemcache({ cache });
+ * ```
+ */
 export interface AdapterOptions extends CacheOptions {
-  /** One that is there, such as a server's; it keeps its settings, and its owner closes it. */
+  /** An open cache, such as a server's. It keeps its settings. The adapter does not close it. */
   cache?: Cache;
 }

@@ -1,73 +1,73 @@
-// What adapters share: the cache they keep their items in, and keys as it has them.
+// Shared by the adapters: their cache, and the conversion of keys and TTLs.
 'use strict';
 
 const { createHash } = require('node:crypto');
 const { inspect } = require('node:util');
 const { Cache, nativeOf } = require('../cache.js');
 const { classes } = require('../errors.js');
-const { wrongType } = require('../options.js');
+const { typeError } = require('../options.js');
 
 const KEY_MAX = 250;
-/** Of a SHA-256, in hexadecimal. */
+/** Length of a SHA-256 digest in hexadecimal. */
 const DIGEST = 64;
-/** In seconds. */
+/** 100 years in seconds. */
 const CENTURY = 100 * 365 * 86_400;
 
-/** The cache that an adapter is given, which its owner closes, or one of its own. */
-function opened({ cache, ...settings }) {
+/** Returns the given cache, or a new one that the adapter owns. */
+function openCache({ cache, ...settings }) {
   if (cache === undefined) return { cache: new Cache(settings), own: true };
   nativeOf(cache);
   for (const name of Object.keys(settings)) {
-    throw new classes.ConfigError(`cache is one that is there and keeps its settings; ${name} is for a new one`);
+    throw new classes.ConfigError(`${name} must be left out with cache: the Cache keeps its own settings`);
   }
   return { cache, own: false };
 }
 
-/** Seconds as a cache takes them, which is up to 100 years; longer is for ever. */
+/** Returns a TTL that a cache accepts. More than 100 years means no expiry. */
 function upToCentury(seconds) {
   return seconds < CENTURY ? seconds : undefined;
 }
 
 /**
- * Seconds in a cache that last as long as so many milliseconds, of which adapters themselves know: the cache's second may end
- * at any moment, so it is one more.
+ * Converts milliseconds to a TTL of a cache. The current second of the cache may end at any moment, so
+ * the TTL is one second longer. The adapters check the milliseconds themselves.
  */
-function lasting(milliseconds) {
+function toCacheTtl(milliseconds) {
   return upToCentury(Math.ceil(milliseconds / 1000) + 1);
 }
 
-/** A number, or undefined or null in its place; whatever else it is, an error names it. */
+/** Checks an optional number. Returns undefined for null. */
 function optionalNumber(name, value) {
   if (value === undefined || value === null || typeof value === 'number') return value ?? undefined;
-  throw wrongType(`${name} must be a number, got ${inspect(value)}`);
+  throw typeError(`${name} must be a number, got ${inspect(value)}`);
 }
 
-/** Whether a cache has no room for a value, which interfaces of caches do not take for an error. */
+/** Returns whether a value does not fit, which is not an error behind these interfaces. */
 function isNoRoom(error) {
   return error instanceof classes.ValueTooLargeError || error instanceof classes.OutOfMemoryError;
 }
 
 /**
- * A key of any length as one of 1 to 250 bytes. One that is too long begins as it did, so that it keeps its prefix; its end, and
- * all of an empty one, is a hash.
+ * Returns a key of 1 to 250 bytes for a key of any length. A hash replaces the end of a long key, and
+ * an empty key. The prefix stays.
  */
-function short(key) {
+function shortKey(key) {
   if (key !== '' && (key.length * 3 <= KEY_MAX || Buffer.byteLength(key) <= KEY_MAX)) return key;
-  // A character that is cut becomes another one, which may be two bytes longer.
+  // A character that is cut becomes U+FFFD, which may be two bytes longer.
   const head = Buffer.from(key).toString('utf8', 0, KEY_MAX - DIGEST - 2);
   return head + createHash('sha256').update(key).digest('hex');
 }
 
-/** The keys that begin so. */
+/** Yields the keys with a prefix. */
 function* keysUnder(cache, prefix) {
   const head = Buffer.from(prefix);
   for (const key of cache.keys()) if (head.equals(key.subarray(0, head.length))) yield key;
 }
 
-/** Removes what is under a prefix; under none that is everything. */
+/** Removes the items with a prefix. An empty prefix means all items. */
 function clear(cache, prefix) {
   if (prefix === '') cache.flush();
   else cache.deleteMany(keysUnder(cache, prefix));
 }
 
-module.exports = { clear, isNoRoom, keysUnder, lasting, opened, optionalNumber, short, upToCentury };
+module.exports = { clear, isNoRoom, keysUnder, openCache, optionalNumber, shortKey, toCacheTtl, upToCentury };

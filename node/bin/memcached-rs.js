@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The daemon `memcached-rs`: `npx memcached-rs -p 11211 -m 64`; `-h` lists its flags.
+// Runs the daemon: `npx memcached-rs -p 11211 -m 64`. `-h` lists the flags.
 'use strict';
 
 require('../native.js')

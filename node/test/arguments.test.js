@@ -1,4 +1,4 @@
-// Whatever a caller hands over: it works, or the error is a documented one.
+// Random arguments: each call works, or throws a documented error.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -75,7 +75,7 @@ const THINGS = [
   new Cache(),
 ];
 
-/** A generator that gives the same numbers each time. */
+/** Creates a generator of random numbers from a seed. */
 function random(seed) {
   let state = seed;
   return (below) => {
@@ -89,7 +89,7 @@ function documented(error, what) {
   assert.ok(known && error.code !== 'ERR_MEMCACHE_INTERNAL', `${what()}: ${inspect(error)}`);
 }
 
-test('of a cache', async (t) => {
+test('arguments of a cache', async (t) => {
   const cache = new Cache({ memoryLimit: 8 << 20 });
   t.after(() => cache.close());
   const names = Object.getOwnPropertyNames(Cache.prototype).filter(
@@ -112,7 +112,7 @@ test('of a cache', async (t) => {
   assert.equal(cache.getString('key'), 'value');
 });
 
-test('of makers', async () => {
+test('arguments of constructors', async () => {
   const options = ['name', 'memoryLimit', 'itemSizeMax', 'evictions'];
   const more = [
     'port',
@@ -154,7 +154,7 @@ test('of makers', async () => {
   }
 });
 
-test('of a server', async (t) => {
+test('arguments of a server', async (t) => {
   const server = await Server.start();
   t.after(() => server.close());
   const pick = random(2);

@@ -1,4 +1,4 @@
-// The store for cache-manager, with cache-manager.
+// The store for cache-manager.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -11,19 +11,19 @@ const { Cache, Server } = require('memcache-rs');
 const { memcacheStore } = require('memcache-rs/cache-manager');
 const { PACKAGE, node, project } = require('./project.js');
 
-/** A store on a cache of the test's own. */
+/** Creates a store with its own cache. */
 function made(t, options) {
   const cache = new Cache();
   t.after(() => cache.close());
   return { cache, store: memcacheStore({ cache, ...options }) };
 }
 
-/** Waits until something that goes on by itself is so. */
+/** Waits until a condition holds. */
 async function until(holds) {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-test('what cache-manager documents', async (t) => {
+test('the methods that cache-manager documents', async (t) => {
   const { store } = made(t);
   const cache = createCache({ stores: [store], ttl: 60_000 });
   assert.deepEqual(await cache.set('key', { any: 'value' }), { any: 'value' });
@@ -50,7 +50,7 @@ test('what cache-manager documents', async (t) => {
   assert.deepEqual(seen, [['key', 'value']]);
 });
 
-test('wrap calls once, however many ask', async (t) => {
+test('wrap calls once for many callers', async (t) => {
   const { store, cache: memcache } = made(t);
   const cache = createCache({ stores: [store] });
   let calls = 0;
@@ -70,7 +70,7 @@ test('wrap calls once, however many ask', async (t) => {
   const { value, expires } = await cache.wrap('raw', () => 1, { ttl: 5000, raw: true });
   assert.equal(value, 1);
   assert.ok(expires > Date.now());
-  // What cannot be made is not kept.
+  // A failure is not kept.
   await assert.rejects(
     cache.wrap('bad', async () => Promise.reject(new Error('not made'))),
     /not made/,
@@ -78,7 +78,7 @@ test('wrap calls once, however many ask', async (t) => {
   assert.equal(await cache.wrap('bad', () => 'made'), 'made');
 });
 
-test('a value about to expire is made anew while the old one is given', async (t) => {
+test('a value about to expire is made anew while callers get the old one', async (t) => {
   const { store } = made(t);
   const cache = createCache({ stores: [store], ttl: 60_000, refreshThreshold: 61_000 });
   const refreshed = [];
@@ -90,7 +90,7 @@ test('a value about to expire is made anew while the old one is given', async (t
   assert.equal(await cache.get('key'), 2);
 });
 
-test('several stores: the first that has it answers, and those before it get it', async (t) => {
+test('several stores: the first with the value answers, and those before it store it', async (t) => {
   const near = new Keyv();
   const { store: far, cache: memcache } = made(t);
   const cache = createCache({ stores: [near, far], ttl: 60_000 });
@@ -127,7 +127,7 @@ test('namespaces, default times, and the cache of a server', async (t) => {
   assert.ok(!server.cache.has('two:key'));
 });
 
-test('a value for which there is no room is not lost: wrap gives it to all who asked', async (t) => {
+test('a value that does not fit is not lost: wrap returns it to all callers', async (t) => {
   const { store, cache: memcache } = made(t);
   const cache = createCache({ stores: [store] });
   const large = 'x'.repeat(2 << 20);
@@ -148,7 +148,7 @@ test('a value for which there is no room is not lost: wrap gives it to all who a
   assert.deepEqual(await cache.mget(['key', 'other']), [undefined, 1]);
 });
 
-test('times to live that are no ordinary numbers', async (t) => {
+test('TTLs that are not ordinary numbers', async (t) => {
   const { store } = made(t);
   const cache = createCache({ stores: [store] });
   for (const ttl of [Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY, Number.NaN, 0]) {
@@ -166,7 +166,7 @@ test('a store that is closed is an error of set', async () => {
   await assert.rejects(own.set('key', 'value'), { name: 'ClosedError' });
 });
 
-test('a program whose own Keyv is another version', async (t) => {
+test('a program with another version of Keyv', async (t) => {
   const root = project(t, ['cache-manager'], {
     'program.js': `
       import assert from 'node:assert/strict';

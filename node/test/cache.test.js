@@ -1,4 +1,4 @@
-// The cache in process.
+// The in-process cache.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -66,7 +66,7 @@ describe('keys', () => {
     assert.equal(c.get('a'), undefined);
   });
 
-  test('what is no character is replaced, as in Buffer.from', (t) => {
+  test('lone surrogates are replaced, as in Buffer.from', (t) => {
     const c = cache(t);
     c.set('a\ud800b', '1');
     assert.equal(c.getString(bytes('a\ud800b')), '1');
@@ -84,7 +84,7 @@ describe('keys', () => {
     ];
     for (const [key, length] of long) {
       for (const given of [key, bytes(key)]) {
-        const refused = { name: 'InvalidKeyError', code: 'ERR_MEMCACHE_INVALID_KEY', message: new RegExp(`has ${length};`) };
+        const refused = { name: 'InvalidKeyError', code: 'ERR_MEMCACHE_INVALID_KEY', message: new RegExp(`got ${length};`) };
         assert.throws(() => c.get(given), refused);
         assert.throws(() => c.set(given, ''), refused);
         assert.throws(() => c.getMany(['good', given]), refused);
@@ -93,7 +93,7 @@ describe('keys', () => {
     }
   });
 
-  test('of another kind are a TypeError', (t) => {
+  test('of another type are a TypeError', (t) => {
     const c = cache(t);
     for (const key of [
       1,
@@ -108,7 +108,7 @@ describe('keys', () => {
       new Uint16Array(1),
       true,
     ]) {
-      const refused = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE', message: /^a key is a string, a Buffer/ };
+      const refused = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE', message: /^key must be a string, a Buffer/ };
       assert.throws(() => c.get(key), refused);
       assert.throws(() => c.has(key), refused);
       assert.throws(() => c.getMany([key]), refused);
@@ -136,7 +136,7 @@ describe('values', () => {
     }
   });
 
-  test('are strings as UTF-8, whatever their length', (t) => {
+  test('are strings of any length as UTF-8', (t) => {
     const c = cache(t);
     for (const text of [
       '',
@@ -156,7 +156,7 @@ describe('values', () => {
     assert.equal(c.getString('key'), '\ufffdA');
   });
 
-  test('that were given out never change', (t) => {
+  test('never change after they were returned', (t) => {
     const c = cache(t);
     const kept = [];
     for (let n = 0; n < 5000; n += 1) {
@@ -165,13 +165,13 @@ describe('values', () => {
     }
     c.flush();
     assert.ok(kept.every((value, n) => value.toString() === `value ${n}`));
-    // Nor does the cache if they are written to.
+    // Writing to a Buffer does not change the cache.
     c.set('key', 'value');
     c.get('key').fill(0);
     assert.equal(c.getString('key'), 'value');
   });
 
-  test('do without the memory they were cut from', (t) => {
+  test('survive the loss of the slab', (t) => {
     const c = cache(t);
     c.set('key', 'value');
     c.get('key');
@@ -180,16 +180,20 @@ describe('values', () => {
       structuredClone(buffer, { transfer: [buffer] });
       buffer.transfer?.();
     } catch {
-      // Node does not let go of it.
+      // Node refuses the transfer.
     }
     assert.deepEqual(c.get('key'), bytes('value'));
     assert.deepEqual(c.get('key'), bytes('value'));
   });
 
-  test('of another kind are a TypeError', (t) => {
+  test('of another type are a TypeError', (t) => {
     const c = cache(t);
     for (const value of [1, null, undefined, {}, [], true, new ArrayBuffer(1)]) {
-      assert.throws(() => c.set('key', value), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE', message: /^a value is/ });
+      assert.throws(() => c.set('key', value), {
+        name: 'TypeError',
+        code: 'ERR_INVALID_ARG_TYPE',
+        message: /^value must be/,
+      });
     }
     assert.equal(c.has('key'), false);
   });
@@ -204,7 +208,7 @@ describe('values', () => {
     assert.equal(large.get('key').length, 2 << 20);
   });
 
-  test('have no place without evictions when memory is full', (t) => {
+  test('are refused without evictions when memory is full', (t) => {
     const c = cache(t, { memoryLimit: 2 << 20, evictions: false });
     assert.throws(
       () => {
@@ -215,7 +219,7 @@ describe('values', () => {
   });
 });
 
-test('getInto gives the length, and what fits', (t) => {
+test('getInto returns the length, and copies the bytes that fit', (t) => {
   const c = cache(t);
   c.set('key', 'value');
   const out = Buffer.alloc(8);
@@ -238,7 +242,7 @@ test('getInto gives the length, and what fits', (t) => {
   }
 });
 
-test('gets and cas store if nobody else did', (t) => {
+test('gets and cas store if the item has not changed', (t) => {
   const c = cache(t);
   assert.equal(c.gets('key'), undefined);
   assert.equal(c.cas('key', '1', 5n), undefined);
@@ -254,12 +258,12 @@ test('gets and cas store if nobody else did', (t) => {
     ['RangeError', 0n, -1n, 2n ** 64n],
   ]) {
     for (const token of tokens) {
-      assert.throws(() => c.cas('key', '3', token), { name, message: /take the one that gets\(\) returns/ });
+      assert.throws(() => c.cas('key', '3', token), { name, message: /such as gets\(\) returns/ });
     }
   }
 });
 
-test('getItem tells all', (t) => {
+test('getItem returns the value with its metadata', (t) => {
   const c = cache(t);
   c.clock.freeze();
   c.set('key', 'value', { ttl: 100, flags: 7 });
@@ -273,6 +277,7 @@ test('getItem tells all', (t) => {
       cas: undefined,
       ttl: 90,
       idle: 10,
+      length: 5,
       fetched: false,
       stale: false,
     },
@@ -300,14 +305,8 @@ test('numbers are counted', (t) => {
   assert.equal(c.decr('n', 6), 10);
   assert.equal(c.decr('n', 100), 0);
   assert.equal(c.incr('n', 2 ** 40), 2 ** 40);
-  c.set('n', String(2 ** 53 - 2));
-  assert.equal(c.incr('n'), 2 ** 53 - 1);
-  assert.equal(c.incr('n'), 2n ** 53n);
-  assert.equal(c.decr('n'), 2 ** 53 - 1);
-  assert.equal(c.incr('n', 2n ** 60n), 2n ** 60n + 2n ** 53n - 1n);
   c.set('n', String(2n ** 64n - 1n));
   assert.equal(c.incr('n', 1n), 0);
-  assert.equal(c.incr('big', 1, { initial: 2n ** 64n - 1n }), 2n ** 64n - 1n);
   for (const delta of [-1, 1.5, NaN, 2 ** 53, -1n, 2n ** 64n]) {
     assert.throws(() => c.incr('n', delta), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
   }
@@ -316,8 +315,51 @@ test('numbers are counted', (t) => {
   assert.throws(() => c.incr('n'), { name: 'NotANumberError', code: 'ERR_MEMCACHE_NOT_A_NUMBER' });
 });
 
+test('the type of a count depended on its size', (t) => {
+  const c = cache(t);
+  const bigint = true;
+  c.set('n', String(2 ** 53 - 2));
+  assert.equal(c.incr('n'), 2 ** 53 - 1);
+  const refused = {
+    name: 'RangeError',
+    code: 'ERR_OUT_OF_RANGE',
+    message: /^the count is now 9007199254740992,.*bigint: true/,
+  };
+  assert.throws(() => c.incr('n'), refused);
+  // The count was stored.
+  assert.equal(c.getString('n'), String(2n ** 53n));
+  assert.equal(c.incr('n', 0, { bigint }), 2n ** 53n);
+  assert.equal(c.decr('n', 1, { bigint: false }), 2 ** 53 - 1);
+  assert.equal(c.incr('n', 2n ** 60n, { bigint }), 2n ** 60n + 2n ** 53n - 1n);
+  assert.equal(c.decr('n', 2n ** 64n - 1n, { bigint }), 0n);
+  assert.equal(c.incr('nothing', 1, { bigint }), undefined);
+  assert.equal(c.decr('large', 1, { initial: 2n ** 64n - 1n, bigint }), 2n ** 64n - 1n);
+  assert.throws(() => c.decr('large'), { name: 'RangeError' });
+  for (const wrong of [1, 'yes', null]) {
+    assert.throws(() => c.incr('n', 1, { bigint: wrong }), { name: 'TypeError', message: /^bigint must be a boolean/ });
+  }
+  // memcached keeps the length of a count that becomes shorter.
+  assert.equal(c.getString('n').trimEnd(), '0');
+});
+
+test('info shows metadata without a use of the item', (t) => {
+  const c = cache(t);
+  c.clock.freeze();
+  c.set('key', Buffer.alloc(100_000), { ttl: 100, flags: 7 });
+  c.clock.advance(10);
+  const { cas, ...rest } = c.info('key');
+  assert.equal(cas, c.info('key').cas);
+  assert.deepEqual(rest, { flags: 7, ttl: 90, idle: 10, length: 100_000, fetched: false, stale: false });
+  assert.equal(c.stats().get_hits, 0);
+  c.get('key');
+  c.invalidate('key');
+  const { fetched, stale } = c.info('key');
+  assert.deepEqual([fetched, stale], [true, true]);
+  assert.equal(c.info('nothing'), undefined);
+});
+
 describe('time', () => {
-  test('is seconds, a Date, or for ever', (t) => {
+  test('is seconds, a Date, or without end', (t) => {
     const c = cache(t);
     c.clock.freeze();
     c.set('never', '1');
@@ -357,7 +399,7 @@ describe('time', () => {
     assert.equal(c.getItem('key').ttl, undefined);
   });
 
-  test('that is none is refused', (t) => {
+  test('that is invalid is refused', (t) => {
     const c = cache(t);
     c.set('key', '1');
     const year = 365.25 * 86_400;
@@ -419,7 +461,7 @@ test('many at once', (t) => {
   const key = bytes('b');
   assert.deepEqual(c.getMany([key]).get(key), bytes('2'));
   assert.deepEqual(c.getMany([]), new Map());
-  // Small ones among large ones.
+  // Small values among large ones.
   for (let n = 0; n < 50; n += 1) c.set(`key${n}`, Buffer.alloc(n % 7 === 0 ? 100_000 : n, `${n % 10}`));
   const found = c.getMany(Array.from({ length: 60 }, (_, n) => `key${n}`));
   assert.equal(found.size, 50);
@@ -429,7 +471,7 @@ test('many at once', (t) => {
   assert.throws(() => c.setMany({ a: 1 }), TypeError);
 });
 
-test('keys that are made while they are read', (t) => {
+test('getters of a list of keys', (t) => {
   const c = cache(t);
   c.set('a', '1');
   const list = ['a', 'b'];
@@ -455,7 +497,7 @@ test('it is a collection', (t) => {
   assert.deepEqual(new Set(Array.from(c.keys(), String)), new Set(want.keys()));
   assert.deepEqual(new Map(Array.from(c, ([key, value]) => [String(key), String(value)])), want);
   assert.deepEqual(new Set(Array.from(c.values(), String)), new Set(want.values()));
-  // What goes meanwhile is left out.
+  // Items that are removed during the iteration are left out.
   const entries = c.entries();
   entries.next();
   c.flush();
@@ -484,13 +526,14 @@ test('a closed cache says so', () => {
   c.close();
   assert.equal(c.closed, true);
   assert.equal(inspect(c), '<Cache, closed>');
-  const closed = { name: 'ClosedError', code: 'ERR_MEMCACHE_CLOSED', message: 'this cache is closed; make a new one' };
+  const closed = { name: 'ClosedError', code: 'ERR_MEMCACHE_CLOSED', message: 'the cache is closed: create a new Cache' };
   const uses = [
     () => c.get('key'),
     () => c.getString('key'),
     () => c.getInto('key', Buffer.alloc(1)),
     () => c.gets('key'),
     () => c.getItem('key'),
+    () => c.info('key'),
     () => c.getAndTouch('key'),
     () => c.getMany(['key']),
     () => c.has('key'),
@@ -520,7 +563,7 @@ test('a closed cache says so', () => {
     () => clock.time(),
   );
   for (const use of uses) assert.throws(use, closed);
-  // The end of `using` does no harm.
+  // The end of `using` does nothing.
   clock[Symbol.dispose]();
 });
 
@@ -567,7 +610,7 @@ test('errors have classes, and stacks that begin with the caller', (t) => {
   }
 });
 
-/** Sends memory to another thread, as it were; whether Node does that. */
+/** Transfers memory as to another thread, unless Node refuses it. */
 function sent({ buffer }) {
   try {
     structuredClone(buffer, { transfer: [buffer] });
@@ -576,11 +619,11 @@ function sent({ buffer }) {
   }
 }
 
-test('a Buffer that is sent away takes no other one along', (t) => {
+test('a Buffer that is transferred takes no other one along', (t) => {
   const c = cache(t);
   c.set('a', 'one');
   c.set('b', 'two');
-  // The first one has memory of its own.
+  // The first value gets its own memory.
   c.get('a');
   const [one, two] = [c.get('a'), c.get('b')];
   sent(one);
@@ -608,7 +651,7 @@ test('a value that is longer than any string', (t) => {
   assert.equal(c.getInto('key', Buffer.alloc(1)), length);
 });
 
-test('how large an item may be is rounded up', (t) => {
+test('itemSizeMax is rounded up', (t) => {
   const sizes = { 600: 1024, 1025: 2048, 300000: 524_288, 600000: 1 << 20, [3 << 19]: 3 << 19 };
   for (const [given, rounded] of Object.entries(sizes)) {
     assert.equal(cache(t, { itemSizeMax: Number(given) }).stats('settings').item_size_max, rounded);

@@ -1,5 +1,5 @@
-// Node's memcached clients, unmodified, against a server in another process than theirs: the same programs that try the
-// daemon. scripts/setup.sh installs them.
+// Unmodified memcached clients for Node, each in another process than the server. The same programs
+// test the daemon. scripts/setup.sh installs the clients.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -14,7 +14,7 @@ const ROOT = join(__dirname, '..', '..');
 const PROGRAMS = join(ROOT, 'compat', 'clients');
 const MODULES = join(ROOT, 'target', 'node', 'node_modules');
 
-/** Runs a client's program; it fails if one of its checks does. */
+/** Runs the program of a client, which fails if one of its checks fails. */
 async function run(program, server, ...words) {
   const child = spawn(process.execPath, [join(PROGRAMS, program), server.host, server.port, ...words], {
     env: { ...process.env, NODE_PATH: MODULES },

@@ -6,32 +6,32 @@ const { test } = require('node:test');
 const { Cluster } = require('../index.js');
 const { ask, place, refuses } = require('./support.js');
 
-/** The nodes that a server tells of. */
-const told = async (server) =>
+/** Returns the nodes that a server announces. */
+const announced = async (server) =>
   Array.from((await ask(place(server), 'config get cluster')).matchAll(/\|([\d.]+\|\d+)/g), ([, node]) => node);
 
-test('its nodes tell of each other', async (t) => {
+test('its nodes announce each other', async (t) => {
   const cluster = await Cluster.start(3);
   t.after(() => cluster.close());
   assert.equal(cluster.length, 3);
   assert.equal(new Set(cluster.addresses).size, 3);
   const all = cluster.addresses.map((address) => address.replace(':', '|'));
-  for (const server of cluster) assert.deepEqual(await told(server), all);
+  for (const server of cluster) assert.deepEqual(await announced(server), all);
   const [first, second] = cluster.servers;
   second.cache.set('key', 'value');
   const { port } = second;
   await cluster.stopNode(1);
   assert.ok(await refuses(port));
-  assert.deepEqual(await told(first), [all[0], all[2]]);
+  assert.deepEqual(await announced(first), [all[0], all[2]]);
   await cluster.startNode(1);
   assert.equal(second.port, port);
   assert.equal(second.cache.size, 0);
-  assert.deepEqual(await told(second), all);
+  assert.deepEqual(await announced(second), all);
   await cluster.close();
   assert.ok((await Promise.all(all.map((node) => refuses(Number(node.split('|')[1]))))).every(Boolean));
 });
 
-test('what cannot be is refused, and leaves nothing', async () => {
+test('invalid options are refused, and leave nothing', async () => {
   for (const [size, options] of [[0], [1.5], [2, { port: 11211 }], [2, { name: 'a' }], [2, { nothing: 1 }]]) {
     await assert.rejects(Cluster.start(size, options), { name: 'ConfigError' });
   }

@@ -22,14 +22,14 @@ function daemon(...flags) {
   return child;
 }
 
-/** A path for a socket, in a directory that goes with the test. */
+/** Returns a path for a socket, in a directory that is removed after the test. */
 function socket(t) {
   const directory = mkdtempSync(join(tmpdir(), 'daemon-'));
   t.after(() => rmSync(directory, { recursive: true }));
   return join(directory, 'socket');
 }
 
-/** Asks as soon as somebody answers. */
+/** Asks until the daemon answers. */
 async function answer(path, line) {
   for (;;) {
     try {
@@ -41,7 +41,7 @@ async function answer(path, line) {
   }
 }
 
-test('it tells its version, and refuses flags that there are not', () => {
+test('it prints its version, and refuses unknown flags', () => {
   const version = spawnSync(process.execPath, [PROGRAM, '-V'], { encoding: 'utf8' });
   assert.equal(version.status, 0);
   assert.ok(version.stdout.includes(MEMCACHED_VERSION));
@@ -93,7 +93,7 @@ test('it goes into the background', { timeout: 60_000 }, async (t) => {
   const [status] = await once(child, 'close');
   assert.equal(status, 0, child.text);
   assert.equal(await answer(path, 'mn'), 'MN\r\n');
-  // It is written after the server has started.
+  // The file is written after the server has started.
   let number = '';
   while (!number.endsWith('\n')) {
     await sleep(5);

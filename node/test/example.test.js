@@ -1,4 +1,4 @@
-// The application in examples/node, and its tests.
+// The application in examples/node passes its tests.
 'use strict';
 
 const assert = require('node:assert/strict');

@@ -1,4 +1,4 @@
-// The session store: by itself, beside express-session's own, and in an application.
+// The session store: alone, beside express-session's own, and in an application.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -12,7 +12,7 @@ const { Cache, Server } = require('memcache-rs');
 const { MemcacheStore } = require('memcache-rs/express-session');
 const { ask, message, place, thread } = require('./support.js');
 
-/** A store's methods as promises. */
+/** Returns a store's methods as promises. */
 function promised(store) {
   const names = ['get', 'set', 'touch', 'destroy', 'all', 'length', 'clear'];
   return Object.fromEntries(names.map((name) => [name, promisify(store[name].bind(store))]));
@@ -20,16 +20,16 @@ function promised(store) {
 
 const cookie = (maxAge) => ({ originalMaxAge: maxAge, expires: new Date(Date.now() + maxAge) });
 
-// What the store that comes with express-session does is what both do.
+// Both stores behave alike.
 for (const Store of [session.MemoryStore, MemcacheStore]) {
-  test(`${Store.name}: what a store does`, async (t) => {
+  test(`${Store.name}: the methods of a store`, async (t) => {
     const store = new Store();
     t.after(() => store.close?.());
     const { get, set, touch, destroy, all, length, clear } = promised(store);
     assert.equal(await get('a'), undefined);
     assert.equal(await set('a', { cookie: cookie(60_000), name: 'Ada' }), undefined);
     await set('b', { cookie: { expires: null }, name: 'Bob' });
-    // As express-session has it for a session that ends with the browser.
+    // express-session writes this for a session that ends with the browser.
     await set('b', { cookie: { expires: false }, name: 'Bob' });
     assert.equal((await get('a')).name, 'Ada');
     assert.equal((await get('b')).name, 'Bob');
@@ -37,12 +37,12 @@ for (const Store of [session.MemoryStore, MemcacheStore]) {
     const everything = await all();
     assert.deepEqual(Object.keys(everything).sort(), ['a', 'b']);
     assert.equal(everything.b.name, 'Bob');
-    // What was given is not what is kept.
+    // Changing the given session does not change the stored one.
     const given = { cookie: cookie(60_000), list: [1] };
     await set('c', given);
     given.list.push(2);
     assert.deepEqual((await get('c')).list, [1]);
-    // A touch changes the cookie and nothing else, and brings nothing back.
+    // A touch changes the cookie only, and does not restore a session.
     const later = cookie(120_000);
     assert.equal(await touch('a', { cookie: later, name: 'Eve' }), undefined);
     assert.deepEqual(await get('a'), { cookie: { ...later, expires: later.expires.toJSON() }, name: 'Ada' });
@@ -51,7 +51,7 @@ for (const Store of [session.MemoryStore, MemcacheStore]) {
     assert.equal(await destroy('a'), undefined);
     await destroy('nobody');
     assert.equal(await get('a'), undefined);
-    // A session that is over is not there.
+    // A session whose cookie has ended is gone.
     await set('b', { cookie: cookie(-1), name: 'Bob' });
     assert.equal(await get('b'), undefined);
     await touch('b', { cookie: cookie(60_000) });
@@ -61,7 +61,7 @@ for (const Store of [session.MemoryStore, MemcacheStore]) {
     await clear();
     assert.equal(await length(), 0);
     assert.deepEqual(Object.keys(await all()), []);
-    // Callbacks come later, and are not needed.
+    // Callbacks run later, and are optional.
     let called = false;
     store.get('a', () => (called = true));
     assert.equal(called, false);
@@ -95,7 +95,7 @@ test('sessions live as long as their cookies, by the clock of the cache', async 
   assert.equal(await get('browser'), undefined);
 });
 
-test('times to live that are no ordinary numbers', async (t) => {
+test('TTLs that are not ordinary numbers', async (t) => {
   for (const ttl of [Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER, 100 * 366 * 86_400]) {
     const store = new MemcacheStore({ ttl });
     t.after(() => store.close());
@@ -104,7 +104,7 @@ test('times to live that are no ordinary numbers', async (t) => {
     await touch('a', { cookie: {} });
     assert.equal((await get('a')).name, 'Ada');
     assert.equal(store.cache.getItem('sess:a').ttl, undefined);
-    // A Date that is none, as of a cookie that lasts for Infinity.
+    // An invalid Date, as of a cookie that lasts for Infinity.
     await set('b', { cookie: { expires: new Date(Number.NaN) }, name: 'Bob' });
     assert.equal((await get('b')).name, 'Bob');
   }
@@ -118,7 +118,7 @@ test('times to live that are no ordinary numbers', async (t) => {
   assert.throws(() => new MemcacheStore({ cache: {} }), { name: 'ConfigError' });
 });
 
-test('a store leaves alone what is not its own', async (t) => {
+test('a store does not touch other items', async (t) => {
   const cache = new Cache();
   t.after(() => cache.close());
   cache.set('other', 'value');
@@ -138,7 +138,7 @@ test('errors go to the callback', async () => {
   const { get, set } = promised(store);
   await set('a', { cookie: {}, name: 'Ada' });
   await assert.rejects(set('a', { cookie: {}, text: 'x'.repeat(2 << 20) }), { name: 'ValueTooLargeError' });
-  // Nobody goes on with what was before.
+  // The old session is gone.
   assert.equal(await get('a'), undefined);
   store.cache.set('sess:a', 'no JSON');
   await assert.rejects(get('a'), { name: 'SyntaxError' });
@@ -177,7 +177,7 @@ test('an application, from the first visit to the last', async (t) => {
   // Clients of the server see the sessions, too.
   const [key] = [...server.cache.keys()];
   assert.match(await ask(place(server), `get ${key}`), /"visits":/);
-  // Each look keeps the session for another minute.
+  // Each request keeps the session for another minute.
   for (let looks = 0; looks < 3; looks += 1) {
     server.clock.advance(40);
     assert.equal(await body(ada.get('/look')), 2);

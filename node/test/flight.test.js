@@ -1,4 +1,4 @@
-// getOrSet: one caller makes the value, the others wait for it.
+// getOrSet: one caller makes the value, and the others wait for it.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -13,7 +13,7 @@ function cache(t, options) {
   return made;
 }
 
-/** A promise, and what settles it. */
+/** Returns a promise with the functions that settle it. */
 function gate() {
   const it = {};
   it.promise = new Promise((resolve, reject) => Object.assign(it, { resolve, reject }));
@@ -41,13 +41,13 @@ test('one makes, all have it', async (t) => {
   assert.equal(String(await c.getOrSet('key', () => assert.fail('it is there'))), 'value');
 });
 
-test('what is made may be of any kind of value, at once or later', async (t) => {
+test('make may return any value, now or later', async (t) => {
   const c = cache(t);
   assert.deepEqual(await c.getOrSet('a', () => 'text'), Buffer.from('text'));
   assert.deepEqual(await c.getOrSet('b', () => new Uint8Array([1, 2])), Buffer.from([1, 2]));
   assert.deepEqual(await c.getOrSet('c', async () => Buffer.alloc(100_000)), Buffer.alloc(100_000));
   assert.deepEqual(c.get('b'), Buffer.from([1, 2]));
-  // It stays its maker's own.
+  // The maker may change its memory.
   const own = Buffer.from('own');
   const given = await c.getOrSet('own', () => own);
   own.fill(0);
@@ -66,7 +66,7 @@ test('what is made may be of any kind of value, at once or later', async (t) => 
   );
 });
 
-test('an error is its caller’s, and the next one tries', async (t) => {
+test('the caller of a failed make gets its error, and the next caller tries', async (t) => {
   const c = cache(t);
   const { promise, reject } = gate();
   const first = c.getOrSet('key', () => promise);
@@ -83,7 +83,7 @@ test('an error is its caller’s, and the next one tries', async (t) => {
   assert.equal(String(await c.getOrSet('other', () => 'good')), 'good');
 });
 
-test('while it is made anew, others get what was there', async (t) => {
+test('while a value is made anew, other callers get the old one', async (t) => {
   const c = cache(t);
   c.clock.freeze();
   const options = { ttl: 10, staleFor: 30 };
@@ -101,7 +101,7 @@ test('while it is made anew, others get what was there', async (t) => {
   assert.equal(c.getItem('date').ttl, 15);
 });
 
-test('what is invalidated is made anew by one', async (t) => {
+test('one caller makes an invalidated value anew', async (t) => {
   const c = cache(t);
   c.set('key', 'old', 60);
   assert.equal(c.invalidate('key'), true);
@@ -110,13 +110,13 @@ test('what is invalidated is made anew by one', async (t) => {
     c.getOrSet('key', async () => Promise.reject(new Error('no'))),
     { message: 'no' },
   );
-  // The one that failed is not the last that wins.
+  // After a failure the next caller is chosen.
   const { promise, resolve } = gate();
   const winner = c.getOrSet('key', () => promise);
   assert.equal(String(await c.getOrSet('key', () => assert.fail('another does'))), 'old');
   resolve('new');
   assert.equal(String(await winner), 'new');
-  // Nor does it do any harm to what somebody else has stored.
+  // A failure does not touch a value that was stored since.
   c.invalidate('key');
   const { promise: other, reject } = gate();
   const loser = c.getOrSet('key', () => other);
@@ -126,16 +126,16 @@ test('what is invalidated is made anew by one', async (t) => {
   assert.equal(c.getItem('key').stale, false);
 });
 
-test('who asks for what it is making is told so', async (t) => {
+test('make must not ask for its own key', async (t) => {
   const c = cache(t);
   await assert.rejects(
     c.getOrSet('key', () => c.getOrSet('key', () => '')),
-    { name: 'MemcacheError', message: /'key' asks/ },
+    { name: 'MemcacheError', message: /own key 'key'/ },
   );
   assert.equal(String(await c.getOrSet('key', () => c.getOrSet('other', () => 'inner'))), 'inner');
 });
 
-test('a value that does not fit is made once, and all who asked get it', async (t) => {
+test('a value that does not fit is made once, and all callers get it', async (t) => {
   const c = cache(t);
   const large = Buffer.alloc(2 << 20, 'x');
   const { promise, resolve } = gate();
@@ -148,16 +148,16 @@ test('a value that does not fit is made once, and all who asked get it', async (
   resolve(large);
   assert.ok((await Promise.all(all)).every((value) => value.equals(large)));
   assert.equal(made, 1);
-  // It is not kept.
+  // It was not stored.
   assert.equal(c.has('key'), false);
   assert.equal(String(await c.getOrSet('key', () => 'small')), 'small');
-  // Nor what was there before, of which it was to be the new one.
+  // The stale value it should replace is gone, too.
   c.invalidate('key');
   assert.ok((await c.getOrSet('key', () => large)).equals(large));
   assert.equal(c.has('key'), false);
 });
 
-test('a value for which no memory is left is its caller’s all the same', async (t) => {
+test('a value for which no memory is left is returned anyway', async (t) => {
   const c = cache(t, { memoryLimit: 8 << 20, evictions: false });
   const value = Buffer.alloc(100_000, 'x');
   let n = 0;
@@ -165,7 +165,7 @@ test('a value for which no memory is left is its caller’s all the same', async
   assert.ok(c.size < n);
 });
 
-test('times that are none are refused before anything is made', async (t) => {
+test('a bad TTL is refused before make runs', async (t) => {
   const c = cache(t);
   const make = () => assert.fail('it is made');
   for (const options of [-1, Number.NaN, { ttl: 1e12 }, { ttl: 60, staleFor: 1e12 }, { ttl: '60' }]) {
@@ -176,7 +176,7 @@ test('times that are none are refused before anything is made', async (t) => {
   }
 });
 
-test('a cache that is closed meanwhile leaves nobody waiting, and loses nothing', async () => {
+test('a cache that is closed while make runs loses no value and no waiter', async () => {
   const c = new Cache();
   const { promise, resolve } = gate();
   const first = c.getOrSet('key', () => promise);
@@ -221,7 +221,7 @@ test('threads share a flight', async (t) => {
   assert.equal(c.getString('key'), 'value');
 });
 
-test('a thread that ends while it makes a value leaves nobody waiting', async (t) => {
+test('a thread that ends while it makes a value leaves no caller waiting', async (t) => {
   const name = 'a thread that ends';
   const c = cache(t, { name });
   for (const end of ['terminate', 'exit', 'throw']) {
@@ -242,7 +242,7 @@ test('a thread that ends while it makes a value leaves nobody waiting', async (t
   }
 });
 
-test('a thread that ends while it makes a value anew is not the last that does', async (t) => {
+test('after a thread that ends while it makes a value anew, the next caller does', async (t) => {
   const name = 'a thread that ends, anew';
   const c = cache(t, { name });
   for (const end of ['terminate', 'exit', 'throw']) {
@@ -265,7 +265,7 @@ test('a thread that ends while it makes a value anew is not the last that does',
   }
 });
 
-test('who waits keeps its process alive, who does not lets it end', async () => {
+test('a waiter keeps its process alive, a leader does not', async () => {
   const done = await run(`
     const { Worker, isMainThread } = require('node:worker_threads');
     const cache = new memcache.Cache({ name: 'c' });

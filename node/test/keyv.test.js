@@ -1,4 +1,4 @@
-// The store for Keyv: its own suite, and what that does not ask, with Keyv 5 and 6.
+// The store for Keyv 5 and 6: Keyv's own suite, and further tests.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -83,7 +83,7 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
       [undefined, undefined, 'there'],
     );
     assert.equal(cache.getString('shop'), 'not of Keyv');
-    // What was given is not closed.
+    // The given cache is not closed.
     await shop.disconnect();
     assert.equal(cache.size, 2);
   });
@@ -98,7 +98,7 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     assert.equal(cache.size, 0);
   });
 
-  test(`${name}: a value lives as long as it should, by the clock of the cache, too`, async (t) => {
+  test(`${name}: a value expires, also by the clock of the cache`, async (t) => {
     const cache = new Cache();
     t.after(() => cache.close());
     const keyv = made(t, { ttl: 60_000 }, { cache });
@@ -120,7 +120,7 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     assert.equal(await there(), 1);
   });
 
-  test(`${name}: a value for which there is no room fails nothing, it is not kept`, async (t) => {
+  test(`${name}: a value that does not fit is not kept, and is no error`, async (t) => {
     const cache = new Cache({ memoryLimit: 8 << 20, evictions: false });
     t.after(() => cache.close());
     const keyv = new Kind({ store: new KeyvMemcache({ cache }), throwOnErrors: true });
@@ -134,13 +134,13 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     ];
     assert.deepEqual(await keyv.setMany(many), [false, true]);
     assert.deepEqual(await keyv.getMany(['key', 'other']), [undefined, 'y']);
-    // Until the memory is exhausted.
+    // Fill the memory.
     let n = 0;
     while (await keyv.set(`key${n}`, 'x'.repeat(100_000))) assert.ok(n++ < 100);
     assert.ok(n > 10);
   });
 
-  test(`${name}: times to live that are no ordinary numbers`, async (t) => {
+  test(`${name}: TTLs that are not ordinary numbers`, async (t) => {
     const keyv = made(t);
     for (const ttl of [Number.MAX_SAFE_INTEGER, Number.MAX_VALUE, Number.POSITIVE_INFINITY, Number.NaN, 0, undefined]) {
       assert.equal(await keyv.set('key', 'value', ttl), true, String(ttl));
@@ -153,7 +153,7 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     }
   });
 
-  test(`${name}: a value that is over is not there, to the millisecond`, async (t) => {
+  test(`${name}: a value expires to the millisecond`, async (t) => {
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const keyv = made(t);
     await keyv.set('key', 'value', 100);
@@ -169,10 +169,10 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
   });
 }
 
-test('what Keyv does not look at itself is told by the store', async (t) => {
+test('the store answers what Keyv does not check itself', async (t) => {
   const store = new KeyvMemcache();
   t.after(() => store.disconnect());
-  // As Keyv 5 has it: over already.
+  // In Keyv 5 it has expired already.
   assert.equal(await store.set('key', 'value', -1), true);
   assert.equal(await store.has('key'), false);
   for (const ttl of [new Date(), '1000', 1000n, {}]) {

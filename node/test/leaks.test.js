@@ -1,4 +1,5 @@
-// What is used is given back. Numbers of the system are held against themselves after a first round.
+// Memory, threads and descriptors are freed. The numbers are compared with those after a first
+// round.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -7,7 +8,7 @@ const { setImmediate: turn } = require('node:timers/promises');
 const { Cache, Server } = require('../index.js');
 const { ask, collect, place, thread, usage, message } = require('./support.js');
 
-/** KiB by which V8's heap differs from one time to another. */
+/** KiB by which the size of V8's heap varies. */
 const NOISE = 60 * 1024;
 
 async function servers(count) {
@@ -45,7 +46,7 @@ test('1,000,000 values', { timeout: 300_000 }, async (t) => {
       cache.getInto(key, out);
       if (n % 100 === 0) cache.getMany([key, 'nothing', 'key:1']);
       if (n % 1000 === 0) assert.throws(() => cache.get(''));
-      // Node gives memory back between turns.
+      // Node runs finalizers between turns.
       if (n % 10_000 === 0) await collect();
     }
     await collect();
@@ -57,13 +58,13 @@ test('1,000,000 values', { timeout: 300_000 }, async (t) => {
   assert.ok(after <= before + NOISE, `${after} KiB, ${before} before`);
 });
 
-test('10,000 caches that nobody closed', { timeout: 300_000 }, async () => {
+test('10,000 caches that are not closed', { timeout: 300_000 }, async () => {
   async function caches(count) {
     for (let n = 0; n < count; n += 1) {
       const cache = new Cache({ memoryLimit: 2 << 20 });
       cache.set('key', 'value');
       cache.get('key');
-      // V8 knows that they take memory, and collects them by itself; Node gives them back between turns.
+      // V8 is told of their memory and collects them. Node runs their finalizers between turns.
       if (n % 10 === 0) await turn();
     }
     const { threads } = usage();
@@ -78,7 +79,7 @@ test('10,000 caches that nobody closed', { timeout: 300_000 }, async () => {
   assert.ok(after.resident <= before.resident + NOISE, `${after.resident} KiB, ${before.resident} before`);
 });
 
-test('100,000 flights', { timeout: 300_000 }, async (t) => {
+test('100,000 calls of getOrSet', { timeout: 300_000 }, async (t) => {
   const cache = new Cache({ memoryLimit: 4 << 20 });
   t.after(() => cache.close());
   async function flights(count) {

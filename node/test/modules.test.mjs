@@ -1,4 +1,4 @@
-// The package as modules see it.
+// The package as an ECMAScript module.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';

@@ -1,4 +1,4 @@
-// What becomes of caches and servers when processes end.
+// Caches and servers at the end of a process.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -14,7 +14,7 @@ const { INDEX, ask, directories, run } = require('./support.js');
 
 const quiet = { stdout: '', stderr: '', code: 0, signal: null };
 
-test('a process ends by itself while a server runs, and takes all along', async () => {
+test('a process ends while a server runs, and leaves nothing', async () => {
   const before = directories().length;
   const program = `memcache.Server.start({ tls: 'test', unixSocket: true, host: '127.0.0.1' }).then((server) => {
     const watch = server.watch();
@@ -28,7 +28,7 @@ test('a process ends by itself while a server runs, and takes all along', async 
   assert.equal(directories().length, before);
 });
 
-test('a server that is held keeps the process alive until it is closed, or let go', async () => {
+test('a server with ref() keeps the process alive until close() or unref()', async () => {
   for (const end of ['close', 'unref']) {
     const done = await run(`memcache.Server.start().then((server) => {
       server.ref().ref();
@@ -38,7 +38,7 @@ test('a server that is held keeps the process alive until it is closed, or let g
   }
 });
 
-test('a server that nobody remembers goes on', async () => {
+test('a server without a reference keeps running', async () => {
   const done = await run(
     `const { ask, collect } = require(${JSON.stringify(join(__dirname, 'support.js'))});
      memcache.Server.start().then(({ port }) => port).then(async (port) => {
@@ -49,7 +49,7 @@ test('a server that nobody remembers goes on', async () => {
   assert.deepEqual(done, { ...quiet, stdout: 'MN\r\n' });
 });
 
-test('a child has caches of its own, of whatever name', async (t) => {
+test('a child process has its own caches of each name', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'memcache-test-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const program = join(directory, 'child.js');
@@ -78,7 +78,7 @@ test('a child has caches of its own, of whatever name', async (t) => {
   assert.equal(code, 0);
 });
 
-test('a killed process blocks nobody', async (t) => {
+test('the socket of a killed process is replaced', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'memcache-test-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'socket');
@@ -91,7 +91,7 @@ test('a killed process blocks nobody', async (t) => {
   const server = await Server.start({ unixSocket: path });
   t.after(() => server.close());
   assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
-  // But a server that lives is not pushed away.
+  // The socket of a running server is not.
   await assert.rejects(Server.start({ unixSocket: path }), { name: 'StartError', system: 'EADDRINUSE' });
   assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
 });
@@ -112,12 +112,12 @@ for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGKILL']) {
       left().map((name) => readdirSync(join(tmpdir(), name)).sort()),
       [['lock', 'memcached.sock']],
     );
-    // One whose program has asked for files.
+    // A program that has read the paths leaves the files.
     assert.equal((await run(program("'test-mutual'", 'server.tls.key;'))).signal, signal);
     const [directory, ...others] = left();
     assert.deepEqual(others, []);
     assert.ok(existsSync(join(tmpdir(), directory, 'server-key.pem')));
-    // A directory that a server uses stays.
+    // The directory of a running server stays.
     const servers = [await Server.start({ unixSocket: true }), await Server.start({ unixSocket: true })];
     assert.equal(left().length, 2);
     for (const { unixSocket: path } of servers) assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
@@ -126,7 +126,7 @@ for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGKILL']) {
   });
 }
 
-test('signals end it as they end any process', async () => {
+test('a signal handler that exits leaves nothing', async () => {
   const before = directories().length;
   const done = await run(
     `process.once('SIGTERM', () => process.exit(0));

@@ -1,4 +1,4 @@
-// A project as somebody has it who installed this package, in which a test runner is run.
+// Projects in which this package is installed and a test runner runs.
 'use strict';
 
 const { spawn } = require('node:child_process');
@@ -9,7 +9,7 @@ const { dirname, join } = require('node:path');
 
 const PACKAGE = join(__dirname, '..');
 
-/** Makes a project of files, by name, and of packages that this one is tested with. */
+/** Creates a project of files by name, and of packages that this package is tested with. */
 function project(t, packages, files) {
   const root = mkdtempSync(join(tmpdir(), 'memcache-project-'));
   t.after(() => rmSync(root, { recursive: true }));
@@ -31,7 +31,7 @@ function link(to, path) {
   symlinkSync(to, path);
 }
 
-/** Starts Node there, as if no test of this package ran it. */
+/** Starts Node in a project, without the environment of this test. */
 function start(root, args, env = {}) {
   const clean = Object.entries(process.env).filter(([name]) => !/^(NODE_|JEST_|VITEST|MEMCACHED$|FORCE_COLOR$)/.test(name));
   return spawn(process.execPath, args, {
@@ -41,7 +41,7 @@ function start(root, args, env = {}) {
   });
 }
 
-/** Runs Node there; gives all that was said. */
+/** Runs Node in a project, and returns its output. */
 async function node(root, args, env) {
   const child = start(root, args, env);
   child.stdin.end();

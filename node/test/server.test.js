@@ -19,14 +19,18 @@ async function serve(t, options) {
   return server;
 }
 
-/** A directory for a test's own files. */
+/** Creates a directory for the files of a test. */
 function directory(t) {
   const made = mkdtempSync(join(tmpdir(), 'memcache-test-'));
   t.after(() => rmSync(made, { recursive: true }));
   return made;
 }
 
-const closed = { name: 'ClosedError', code: 'ERR_MEMCACHE_CLOSED', message: /start\(\) starts it/ };
+const closed = {
+  name: 'ClosedError',
+  code: 'ERR_MEMCACHE_CLOSED',
+  message: 'the server is not running: call start() first',
+};
 
 test('clients and the program see the same items', async (t) => {
   const server = await serve(t);
@@ -98,7 +102,7 @@ test('starts and stops that overlap come one after the other', async (t) => {
   assert.equal(server.running, false);
 });
 
-test('a cache that was given stays', async (t) => {
+test('a cache that was passed in stays open', async (t) => {
   const cache = new Cache({ memoryLimit: 16 << 20 });
   t.after(() => cache.close());
   cache.set('key', 'value');
@@ -122,17 +126,17 @@ test('await using', async () => {
 });
 
 describe('a Unix socket', () => {
-  test('has a directory of its own, which goes with it', async (t) => {
+  test('has its own directory, which is removed with it', async (t) => {
     const server = await serve(t, { unixSocket: true });
     const path = server.unixSocket;
     assert.equal(await ask({ path }, 'mn'), 'MN\r\n');
     assert.equal(server.url, `memcache://${path}`);
-    assert.throws(() => server.address, { name: 'ClosedError', message: /Unix socket alone/ });
+    assert.throws(() => server.address, { name: 'ClosedError', message: /no TCP address/ });
     await server.close();
     assert.equal(existsSync(join(path, '..')), false);
   });
 
-  test('lies where it is wanted, beside TCP if that is', async (t) => {
+  test('has the given path, beside TCP if a host is given', async (t) => {
     const path = join(directory(t), 'socket');
     const server = await serve(t, { unixSocket: path, unixMask: 0o600, host: '127.0.0.1' });
     assert.equal(server.unixSocket, path);
@@ -149,7 +153,7 @@ describe('TLS', () => {
   const over = (options) => ask2(tls.connect({ ...options, servername: 'localhost' }));
 
   async function ask2(socket) {
-    // With TLS 1.3 a client learns when it reads that it was refused.
+    // With TLS 1.3 a client learns of a refusal when it reads.
     let refused;
     socket.on('error', ({ code }) => (refused = code));
     socket.write('mn\r\nquit\r\n');
@@ -159,12 +163,12 @@ describe('TLS', () => {
     return refused ?? text;
   }
 
-  test('with certificates made on the spot', async (t) => {
+  test('with test certificates', async (t) => {
     const before = directories().length;
     const server = await serve(t, { tls: 'test' });
     assert.match(server.url, /^memcaches:/);
     assert.equal(await over(server.tlsOptions()), 'MN\r\n');
-    // No file has been written until the program asks for some.
+    // No file is written until the program reads the paths.
     assert.equal(directories().length, before);
     const { ca, certificate, verifyClients } = server.tls;
     assert.equal(verifyClients, false);
@@ -173,13 +177,13 @@ describe('TLS', () => {
     assert.equal(await over(server.tlsOptions()), 'MN\r\n');
     await server.close();
     assert.equal(existsSync(certificate), false);
-    // And with those of files.
+    // The same certificates, as files.
     await server.start();
     const again = await serve(t, { tls: { certificate: server.tls.certificate, key: server.tls.key, ca: server.tls.ca } });
     assert.equal(await over(again.tlsOptions()), 'MN\r\n');
   });
 
-  test('with clients that show a certificate', async (t) => {
+  test('with certificates of clients', async (t) => {
     const server = await serve(t, { tls: 'test-mutual' });
     assert.equal(await over(server.tlsOptions()), 'MN\r\n');
     assert.equal(
@@ -188,7 +192,24 @@ describe('TLS', () => {
     );
   });
 
-  test('with files that are none', async (t) => {
+  test('with certificates that cannot be written', async (t) => {
+    const server = await serve(t, { tls: 'test' });
+    const { TMPDIR } = process.env;
+    t.after(() => Object.assign(process.env, { TMPDIR }));
+    process.env.TMPDIR = '/nowhere';
+    const refused = {
+      name: 'StartError',
+      code: 'ERR_MEMCACHE_START',
+      errno: -2,
+      system: 'ENOENT',
+      message: /^failed to create/,
+    };
+    assert.throws(() => server.tls, refused);
+    process.env.TMPDIR = TMPDIR;
+    assert.ok(existsSync(server.tls.ca));
+  });
+
+  test('with invalid files', async (t) => {
     const file = join(directory(t), 'file');
     writeFileSync(file, 'nothing');
     const before = directories().length;
@@ -199,7 +220,7 @@ describe('TLS', () => {
   });
 });
 
-test('users prove who they are', async (t) => {
+test('users log in', async (t) => {
   const server = await serve(t, { users: { somebody: 'secret' }, auth: 'text' });
   const login = ['set auth 0 0 15', 'somebody secret'];
   assert.equal(
@@ -215,7 +236,7 @@ test('users prove who they are', async (t) => {
 });
 
 test('UDP beside TCP', async (t) => {
-  // Another program may have the port for UDP: then another one is tried.
+  // Another program may use the UDP port. Then another port is tried.
   for (let tries = 0; ; tries += 1) {
     try {
       const server = await serve(t, { udp: true, port: 20_000 + Math.floor(Math.random() * 10_000) });
@@ -238,7 +259,7 @@ test('time stands still and moves', async (t) => {
 });
 
 describe('faults', () => {
-  test('are met by those they are for', async (t) => {
+  test('apply under their conditions', async (t) => {
     const server = await serve(t);
     server.cache.set('key', 'value');
     const error = server.faults.error('out of order', { command: 'get', key: 'k*', times: 1 });
@@ -268,7 +289,7 @@ describe('faults', () => {
     assert.ok(delay.remove() >= 1);
   });
 
-  test('that cannot be are refused', async (t) => {
+  test('with invalid arguments are refused', async (t) => {
     const { faults } = await serve(t);
     const wrong = [
       () => faults.delay(-1),
@@ -282,17 +303,19 @@ describe('faults', () => {
     for (const make of wrong) assert.throws(make, { name: 'ConfigError' });
     assert.throws(() => faults.delay('1'), { name: 'TypeError' });
     assert.throws(() => faults.truncate(), { name: 'TypeError' });
-    assert.throws(() => faults.miss({ key: 5 }), { name: 'TypeError' });
+    for (const when of [{ key: 5 }, { command: 5 }, { times: '1' }, { probability: '1' }]) {
+      assert.throws(() => faults.miss(when), { name: 'TypeError', message: /^[a-z]+ must be a (string|number)/ });
+    }
   });
 });
 
 describe('watching', () => {
-  /** Waiting for an event keeps nothing alive. */
+  /** Waiting for an event does not keep the process alive. */
   async function serveHeld(t) {
     return (await serve(t)).ref();
   }
 
-  test('tells what happens', async (t) => {
+  test('shows events', async (t) => {
     const server = await serveHeld(t);
     const watch = server.watch('mutations', 'fetchers');
     server.cache.set('kéy', 'value');
@@ -314,7 +337,7 @@ describe('watching', () => {
     assert.deepEqual(await watch.next(), { done: true, value: undefined });
   });
 
-  test('of some kinds alone', async (t) => {
+  test('shows some kinds only', async (t) => {
     const server = await serveHeld(t);
     const watch = server.watch('deletions');
     server.cache.set('key', 'value');
@@ -327,7 +350,7 @@ describe('watching', () => {
     assert.throws(() => server.watch('nothing'), { name: 'ConfigError', message: /evictions/ });
   });
 
-  test('ends with the server, what was received is still read', async (t) => {
+  test('ends with the server, and received events can be read', async (t) => {
     const server = await serveHeld(t);
     const [one, two] = [server.watch('deletions'), server.watch('deletions')];
     const waits = [one.next(), one.next()];
@@ -341,7 +364,7 @@ describe('watching', () => {
     assert.deepEqual(seen, ['deleted']);
   });
 
-  test('by at most 20', async (t) => {
+  test('is limited to 20 watches', async (t) => {
     const server = await serveHeld(t);
     const all = Array.from({ length: 20 }, () => server.watch());
     assert.throws(() => server.watch(), { name: 'ConfigError', message: /20 watchers/ });
@@ -349,7 +372,7 @@ describe('watching', () => {
     server.watch();
   });
 
-  test('many events, none of them lost', async (t) => {
+  test('loses none of many events', async (t) => {
     const server = await serveHeld(t);
     const watch = server.watch('deletions');
     let last;
@@ -370,13 +393,13 @@ describe('watching', () => {
   });
 });
 
-test('commands are recorded if that is wanted', async (t) => {
+test('commands are recorded with recordCommands', async (t) => {
   const server = await serve(t, { recordCommands: true });
   await ask(place(server), 'get a', 'mg b v');
   assert.deepEqual(server.lastCommands, ['get a', 'mg b v', 'quit']);
   server.clearCommands();
   assert.deepEqual(server.lastCommands, []);
-  // A get of the binary protocol, whose header is 24 bytes.
+  // A get of the binary protocol, with a header of 24 bytes.
   const header = Buffer.alloc(24);
   header.set([0x80, 0x00, 0, 1]);
   header.writeUInt32BE(1, 8);
@@ -387,7 +410,7 @@ test('commands are recorded if that is wanted', async (t) => {
   assert.deepEqual(server.lastCommands, ['binary get a']);
 });
 
-test('objects with names that are no options are refused, not ignored', async (t) => {
+test('unknown options are refused, not ignored', async (t) => {
   const server = await serve(t);
   const { cache, faults } = server;
   const wrong = [
@@ -418,7 +441,7 @@ test('objects with names that are no options are refused, not ignored', async (t
   assert.throws(() => new Cache(new Map([['name', 'a']])), { name: 'ConfigError' });
 });
 
-test('clients may shut it down if that is allowed', async (t) => {
+test('clients may shut it down with shutdownEnabled', async (t) => {
   const server = await serve(t, { shutdownEnabled: true });
   const { port } = server;
   await ask(place(server), 'shutdown');
@@ -429,7 +452,7 @@ test('clients may shut it down if that is allowed', async (t) => {
   assert.equal(await ask(place(server), 'mn'), 'MN\r\n');
 });
 
-test('a graceful stop ends replies that are under way', async (t) => {
+test('a graceful stop finishes replies in progress', async (t) => {
   const server = await serve(t);
   server.faults.delay(0.1, { command: 'get' });
   const answer = ask(place(server), 'get key');
@@ -439,7 +462,7 @@ test('a graceful stop ends replies that are under way', async (t) => {
   assert.equal(await answer, 'END\r\n');
 });
 
-test('a graceful stop may take for ever', async (t) => {
+test('a graceful stop may have no time limit', async (t) => {
   const server = await serve(t);
   server.faults.delay(0.1, { command: 'get' });
   const answer = ask(place(server), 'get key');
@@ -449,7 +472,7 @@ test('a graceful stop may take for ever', async (t) => {
   assert.equal(await answer, 'END\r\n');
 });
 
-test('a stop that cannot be leaves the server as it is', async (t) => {
+test('a stop with bad options leaves the server running', async (t) => {
   const server = await serve(t);
   const watch = server.watch('deletions');
   for (const options of [{ graceful: 'yes' }, { timeout: '5' }, { timeout: null }]) {
@@ -463,7 +486,7 @@ test('a stop that cannot be leaves the server as it is', async (t) => {
   assert.equal((await watch.next()).value.type, 'deleted');
 });
 
-test('a port that is taken, settings that cannot work', async (t) => {
+test('a port in use, and invalid settings', async (t) => {
   const server = await serve(t);
   const before = directories().length;
   await assert.rejects(Server.start({ port: server.port, tls: 'test' }), {
@@ -498,11 +521,19 @@ test('a port that is taken, settings that cannot work', async (t) => {
     { cache: new Cache(), name: 'a' },
     { memoryLimit: 'much' },
     { clusterNodes: ['no port'] },
+    { clusterNodes: [5] },
+    { clusterNodes: 'one' },
+    { udp: 'yes' },
+    { shutdownEnabled: 1 },
+    { recordCommands: 'no' },
+    { unixSocket: 5 },
+    { tls: { key: 'k' } },
+    { tls: { certificate: 'c', key: 5 } },
+    { tls: { certificate: 'c', key: 'k', verifyClients: 'yes' } },
   ];
   for (const options of wrong) {
     await assert.rejects(Server.start(options), { name: 'ConfigError', code: 'ERR_MEMCACHE_CONFIG' }, inspect(options));
   }
-  await assert.rejects(Server.start({ udp: 'yes' }), { name: 'TypeError' });
   for (const tls of [null, false]) {
     const plain = await serve(t, { tls });
     assert.equal(plain.tls, undefined);

@@ -1,4 +1,4 @@
-// What clients have sent is carried out before a handle of the server does anything.
+// A handle of a server sees the commands that clients have sent before.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -30,6 +30,18 @@ test('a set without reply was not seen by the handles', async () => {
       client.destroy();
     });
   }
+});
+
+test('a set without reply was not seen by keys', async () => {
+  await using(await Server.start(), async (server) => {
+    const client = await connected(server);
+    for (let n = 0; n < 200; n += 1) {
+      client.write('set key 0 0 1 noreply\r\n1\r\n');
+      assert.deepEqual(Array.from(server.cache.keys(), String), ['key']);
+      server.cache.flush();
+    }
+    client.destroy();
+  });
 });
 
 test('quiet sets of the binary protocol settle', async () => {
@@ -77,20 +89,33 @@ test('commands of memjs whose replies are not awaited settle', async () => {
   }
 });
 
-test('a server of a cache that was there settles when it is asked to', async () => {
+test('a server of a given cache settles in settle()', async () => {
   const cache = new Cache();
   const server = await Server.start({ cache });
   const client = await connected(server);
   for (let n = 0; n < 50; n += 1) {
     client.write(`set key 0 0 2 noreply\r\n${String(n).padStart(2, '0')}\r\n`);
-    assert.equal(server.settle(2), true);
+    assert.equal(await server.settle(2), true);
     assert.equal(cache.getString('key'), String(n).padStart(2, '0'));
   }
   client.destroy();
   await server.close();
-  assert.throws(() => server.settle(), ClosedError);
-  assert.throws(() => server.settle('soon'), TypeError);
+  await assert.rejects(server.settle(), ClosedError);
+  await assert.rejects(server.settle('soon'), TypeError);
+  await assert.rejects(server.settle(-1), RangeError);
   cache.close();
+});
+
+test('settle blocked the event loop', async () => {
+  await using(await Server.start(), async (server) => {
+    const client = await connected(server);
+    client.write('set key 0 0 1 noreply\r\n1\r\n');
+    const settled = server.settle(Number.POSITIVE_INFINITY);
+    assert.ok(settled instanceof Promise);
+    const closed = server.close();
+    assert.deepEqual(await Promise.all([settled, closed]), [true, undefined]);
+    client.destroy();
+  });
 });
 
 async function using(server, work) {

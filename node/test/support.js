@@ -1,4 +1,4 @@
-// What the tests share.
+// Shared by the tests.
 'use strict';
 
 const { spawn } = require('node:child_process');
@@ -13,7 +13,7 @@ const { Worker } = require('node:worker_threads');
 
 const INDEX = join(__dirname, '..', 'index.js');
 
-// Test files run beside each other: each has a place of its own for temporary files, in which nothing must stay.
+// Test files run side by side. Each has its own directory for temporary files.
 const temporary = mkdtempSync(join(tmpdir(), 'memcache-test-'));
 process.env.TMPDIR = temporary;
 process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
@@ -21,7 +21,7 @@ process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
 v8.setFlagsFromString('--expose-gc');
 const gc = vm.runInNewContext('gc');
 
-/** Collects what nobody has, and lets Node give back what belonged to it. */
+/** Collects garbage, and lets Node run the finalizers. */
 async function collect() {
   for (let times = 0; times < 3; times += 1) {
     gc();
@@ -29,7 +29,7 @@ async function collect() {
   }
 }
 
-/** Sends lines to a server and gives all that it answers until it closes. */
+/** Sends lines to a server, and returns all replies until it closes. */
 async function ask(at, ...lines) {
   const socket = net.connect(at);
   socket.end(`${lines.join('\r\n')}\r\nquit\r\n`);
@@ -38,17 +38,17 @@ async function ask(at, ...lines) {
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** Where a client connects to. */
+/** Returns the address that a client connects to. */
 const place = (server) => ({ host: server.host, port: server.port });
 
-/** An event that comes, whatever error comes before it. */
+/** Waits for an event, and ignores errors before it. */
 const whenever = (emitter, name) =>
   new Promise((resolve) => {
     emitter.on('error', () => {});
     emitter.once(name, resolve);
   });
 
-/** Whether nobody listens there any more. */
+/** Returns whether connections to a port are refused. */
 async function refuses(port) {
   const socket = net.connect(port, '127.0.0.1');
   try {
@@ -61,7 +61,7 @@ async function refuses(port) {
   }
 }
 
-/** Runs a program in a process of its own; `memcache` is the package. */
+/** Runs a program in its own process, in which `memcache` is the package. */
 async function run(program, { args = [], signal } = {}) {
   const source = `const memcache = require(${JSON.stringify(INDEX)});\n${program}`;
   const child = spawn(process.execPath, [...args, '-e', source], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], signal });
@@ -71,7 +71,7 @@ async function run(program, { args = [], signal } = {}) {
   return { ...output, code, signal: by };
 }
 
-/** A thread with a program of its own, in which `memcache`, `data` and `parent` are there. */
+/** Starts a thread with a program, which may use `memcache`, `data` and `parent`. */
 function thread(program, data) {
   const source = `
     const memcache = require(${JSON.stringify(INDEX)});
@@ -80,16 +80,16 @@ function thread(program, data) {
   return new Worker(source, { eval: true, workerData: data });
 }
 
-/** The next message of a thread; an error of it is one here. */
+/** Returns the next message of a thread. An error of the thread is thrown here. */
 async function message(worker) {
   const [value] = await once(worker, 'message');
   return value;
 }
 
-/** Directories of servers that are there. */
+/** Returns the directories of servers. */
 const directories = () => readdirSync(tmpdir()).filter((name) => name.startsWith('memcache-rs-'));
 
-/** What the system says of this process: threads, descriptors, and resident KiB. */
+/** Returns the resources of this process: threads, descriptors, and resident KiB. */
 function usage() {
   const status = readFileSync('/proc/self/status', 'utf8');
   const number = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)[1]);

@@ -1,4 +1,4 @@
-// Threads of JavaScript: they share caches by name, and may end at any moment.
+// Worker threads share caches by name, and may end at any moment.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -28,10 +28,10 @@ test('a name opens the same cache', async (t) => {
   for (const options of [{ memoryLimit: 32 << 20 }, { itemSizeMax: 4 << 20 }, { evictions: false }]) {
     assert.throws(() => new Cache({ name: 'shop', ...options }), {
       name: 'ConfigError',
-      message: /"shop" is there already, with another/,
+      message: /^(memoryLimit|itemSizeMax|evictions) must match the open cache "shop"/,
     });
   }
-  // It lives as long as somebody has it.
+  // It lives until its last object is closed.
   cache.close();
   assert.equal(same.size, 1);
   same.close();
@@ -58,7 +58,7 @@ test('threads that open and close one name with other settings', async () => {
   assert.deepEqual(codes, [[0], [0]]);
 });
 
-test('a server’s cache has its name, too', async (t) => {
+test('other threads open the cache of a server by its name', async (t) => {
   const server = await Server.start({ name: 'served' });
   t.after(() => server.close());
   const worker = thread(
@@ -92,7 +92,7 @@ test('threads count together', async (t) => {
 });
 
 for (const end of ['terminate', 'exit', 'throw', 'return']) {
-  test(`a thread that ends by ${end} takes its servers along`, async () => {
+  test(`a thread that ends by ${end} ends its servers`, async () => {
     const before = directories().length;
     const worker = thread(
       `const server = await memcache.Server.start({ tls: 'test', unixSocket: true, host: '127.0.0.1' });
@@ -135,7 +135,7 @@ test('threads that end while they start or stop a server leave nothing', async (
   assert.ok(usage().threads <= threads + 4, `${usage().threads} threads, ${threads} before`);
 });
 
-test('the addon is loaded by threads alone, again and again', async () => {
+test('threads load the addon again and again, without the main thread', async () => {
   const done = await run(`
     const { Worker } = require('node:worker_threads');
     const source = 'const { Cache, Server } = require(' + JSON.stringify(${JSON.stringify(require.resolve('../index.js'))}) + ');'

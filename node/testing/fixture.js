@@ -1,9 +1,9 @@
-// What the helpers of all test runners share: a server for one test after the other, and clusters for one test each.
+// Shared by the helpers for test runners: a server for all tests, and clusters for one test each.
 'use strict';
 
 const { Cluster, Server } = require('../server.js');
 
-/** Commands that are shown of each server. */
+/** Commands that a failing test shows for each server. */
 const SHOWN = 20;
 
 class Fixture {
@@ -15,16 +15,16 @@ class Fixture {
     this.server = new Server(this.#options);
   }
 
-  /** host:port, or the path of a Unix socket: what clients are told. */
-  get place() {
+  /** The address for clients: host:port, or the path of a Unix socket. */
+  get address() {
     return this.server.unixSocket ?? this.server.address;
   }
 
   /**
-   * Before a test: the server is empty, without faults, and its time is that of this machine, whatever `Date` says. A test may
-   * have stopped it.
+   * Prepares the server for a test: running, empty, without faults, on the time of the machine. The
+   * test before may have stopped it.
    */
-  async renew() {
+  async reset() {
     const { server } = this;
     await server.start();
     server.faults.clear();
@@ -33,14 +33,14 @@ class Fixture {
     server.clearCommands();
   }
 
-  /** Starts several servers, until the test ends. */
+  /** Starts a cluster that ends with the test. */
   async cluster(size, options) {
     const cluster = await Cluster.start(size, { ...this.#options, ...options });
     this.#clusters.push(cluster);
     return cluster;
   }
 
-  /** After a test: its clusters are gone, and no fault keeps anybody waiting. */
+  /** Cleans up after a test: stops its clusters, and removes faults that could delay that. */
   async endTest() {
     if (this.server.running) this.server.faults.clear();
     await Promise.all(this.#clusters.splice(0).map((cluster) => cluster.close()));
@@ -51,7 +51,7 @@ class Fixture {
     await this.server.close();
   }
 
-  /** Tells by `print` what the servers saw last, if they saw anything. */
+  /** Prints the last commands that the servers received, if there are any. */
   show(print) {
     for (const server of [this.server, ...this.#clusters.flatMap((cluster) => cluster.servers)]) {
       const commands = server.running ? server.lastCommands : [];
@@ -64,7 +64,7 @@ class Fixture {
 
 let first;
 
-/** The fixture of this thread; the options are those of the first call. */
+/** Returns the fixture of this thread. The first call's options apply. */
 function ofThread(options) {
   first ??= new Fixture(options);
   return first;

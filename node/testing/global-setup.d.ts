@@ -1,18 +1,24 @@
 /**
- * Starts one memcached for a whole run of Vitest or Jest: the `globalSetup` of either. The runner calls it.
+ * Starts one server for a whole run of Vitest or Jest, as its `globalSetup`.
  *
- * The address is in `MEMCACHED`, in the environment, and in Vitest in `inject('memcached')`. In Jest, a server that an earlier
- * call has started is stopped first, so that watch mode has one at any time; `memcache-rs/global-teardown` stops the last.
+ * The address is in the environment variable `MEMCACHED`, and in Vitest in `inject('memcached')`.
+ * In Jest, a call first stops the server of the call before, so that watch mode has one at any
+ * time. `memcache-rs/global-teardown` stops the last one.
  *
- * @param project Vitest's project, or Jest's global configuration.
- * @param jestProject Jest's project configuration, whose `testEnvironmentOptions.memcache` are options of the server.
- * @returns A function that stops the server, which Vitest calls.
- * @throws {ConfigError} If the options cannot work. The promise is rejected.
- * @throws {StartError} If the system refuses the server. The promise is rejected.
+ * @param project - Vitest's project, or Jest's global configuration.
+ * @param jestProject - Jest's project configuration. Its `testEnvironmentOptions.memcache` are
+ * options of the server.
+ * @returns A promise of a function that stops the server, which Vitest calls. It may be rejected
+ * with:
+ * @throws {ConfigError} if an option is invalid.
+ * @throws {StartError} if the system refuses the server.
  * @example
  * ```js
  * // jest.config.js
- * module.exports = { globalSetup: 'memcache-rs/global-setup', globalTeardown: 'memcache-rs/global-teardown' };
+ * module.exports = {
+ *   globalSetup: 'memcache-rs/global-setup',
+ *   globalTeardown: 'memcache-rs/global-teardown',
+ * };
  * ```
  */
 declare function setup(project: object, jestProject?: object): Promise<() => Promise<void>>;

@@ -1,12 +1,16 @@
 /**
- * Stops the memcached that `memcache-rs/global-setup` has started in Jest: its `globalTeardown`. Jest calls it. Vitest needs
- * none.
+ * Stops the server of `memcache-rs/global-setup` in Jest, as its `globalTeardown`.
  *
- * @returns A promise that is fulfilled when nothing of the server is left. Nothing happens if there is none.
+ * Vitest needs no teardown.
+ *
+ * @returns A promise that is fulfilled when the server has stopped, or if there is none.
  * @example
  * ```js
  * // jest.config.js
- * module.exports = { globalSetup: 'memcache-rs/global-setup', globalTeardown: 'memcache-rs/global-teardown' };
+ * module.exports = {
+ *   globalSetup: 'memcache-rs/global-setup',
+ *   globalTeardown: 'memcache-rs/global-teardown',
+ * };
  * ```
  */
 declare function teardown(): Promise<void>;

@@ -1,2 +1,2 @@
-// The same as by require.
+// The same objects as through require.
 export { default } from './global-teardown.js';

@@ -1,17 +1,16 @@
-// A test environment for Jest: a memcached for each test file, empty for each test.
+// A test environment for Jest, with a memcached for each test file. jest.d.ts documents it.
 'use strict';
 
-const { peer } = require('../peer.js');
+const { requirePeer } = require('../resolve-peer.js');
 const { loadInto } = require('./realm.js');
 
-/** A test environment that has a memcached, too. */
 function withMemcache(Environment) {
   return class extends Environment {
     #fixture;
 
     constructor(config, context) {
       super(config, context);
-      // What a test gets from `memcache` is of its own realm: errors are instances of its Error.
+      // Loaded in the realm of the test, so that errors of `memcache` are instances of its Error.
       const { Fixture } = loadInto(this.getVmContext(), require.resolve('./fixture.js'));
       this.#fixture = new Fixture(config.projectConfig.testEnvironmentOptions.memcache);
     }
@@ -19,17 +18,17 @@ function withMemcache(Environment) {
     async setup() {
       await super.setup();
       const fixture = this.#fixture;
-      await fixture.renew();
+      await fixture.reset();
       this.global.memcache = fixture.server;
       this.global.memcacheCluster = (size, options) => fixture.cluster(size, options);
-      // The environment of tests is a copy; that of processes which they start is not.
-      this.global.process.env.MEMCACHED = fixture.place;
-      process.env.MEMCACHED = fixture.place;
+      // Tests have a copy of the environment. Processes that they start inherit the original.
+      this.global.process.env.MEMCACHED = fixture.address;
+      process.env.MEMCACHED = fixture.address;
     }
 
     async handleTestEvent(event, state) {
       await super.handleTestEvent?.(event, state);
-      if (event.name === 'test_start') await this.#fixture.renew();
+      if (event.name === 'test_start') await this.#fixture.reset();
       if (event.name !== 'test_done') return;
       if (event.test.errors.length > 0) this.#fixture.show(this.global.console.log);
       await this.#fixture.endTest();
@@ -42,8 +41,8 @@ function withMemcache(Environment) {
   };
 }
 
-// What Jest takes is the module itself.
-const TestEnvironment = withMemcache(peer('jest-environment-node').TestEnvironment);
+// Jest takes the module itself as the class.
+const TestEnvironment = withMemcache(requirePeer('jest-environment-node').TestEnvironment);
 module.exports = TestEnvironment;
 module.exports.TestEnvironment = TestEnvironment;
 module.exports.withMemcache = withMemcache;

@@ -1,10 +1,71 @@
 import type { SuiteContext, TestContext } from 'node:test';
 import type { Cluster, ClusterOptions, Server, ServerOptions } from '../index.js';
 
-/** That of a test. Types say that `beforeEach` may give a suite's, which it does not, and which is refused. */
+/**
+ * The context of a test, or of `beforeEach`.
+ *
+ * Node's types say that `beforeEach` may get the context of a suite. It does not, and such a
+ * context is refused.
+ *
+ * @example
+ * ```js
+ * import { test } from 'node:test';
+ * import { memcache } from 'memcache-rs/node-test';
+ *
+ * test('expiry', async (t) => {
+ *   const server = await memcache(t);
+ * });
+ * ```
+ */
 type Context = TestContext | SuiteContext;
 
-/** Starts a server for a test, which ends with it. If the test fails, the last commands that the server saw are shown. */
+/**
+ * Starts a server that ends with the test.
+ *
+ * A test that fails shows the last commands that the server received.
+ *
+ * @param t - The context of the test, or of `beforeEach`.
+ * @param options - Options of the server.
+ * @returns A promise of the server. It may be rejected with:
+ * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `t` is not the context of a test.
+ * @throws {ConfigError} if an option is invalid.
+ * @throws {StartError} if the system refuses the server.
+ * @example
+ * ```js
+ * import { test } from 'node:test';
+ * import { memcache } from 'memcache-rs/node-test';
+ *
+ * test('expiry', async (t) => {
+ *   const server = await memcache(t);
+ *   server.cache.set('session', 'Ada', 1800);
+ *   server.clock.freeze().advance(1800);
+ *   assert.equal(server.cache.has('session'), false);
+ * });
+ * ```
+ */
 export function memcache(t: Context, options?: ServerOptions): Promise<Server>;
-/** Starts several servers, 3 if nothing is said, in the same way. */
+
+/**
+ * Starts a cluster that ends with the test.
+ *
+ * A test that fails shows the last commands that each server received.
+ *
+ * @param t - The context of the test, or of `beforeEach`.
+ * @param size - The number of servers. The default is 3.
+ * @param options - Options of each server.
+ * @returns A promise of the cluster. It may be rejected with:
+ * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `t` is not the context of a test.
+ * @throws {ConfigError} if an option is invalid.
+ * @throws {StartError} if the system refuses a server.
+ * @example
+ * ```js
+ * import { test } from 'node:test';
+ * import { memcacheCluster } from 'memcache-rs/node-test';
+ *
+ * test('a node fails', async (t) => {
+ *   const cluster = await memcacheCluster(t, 2);
+ *   await cluster.stopNode(1);
+ * });
+ * ```
+ */
 export function memcacheCluster(t: Context, size?: number, options?: ClusterOptions): Promise<Cluster>;

@@ -1,25 +1,24 @@
-// Memcacheds for tests of node:test.
+// Servers for tests of node:test. node-test.d.ts documents the functions.
 'use strict';
 
+const { inspect } = require('node:util');
+const { typeError } = require('../options.js');
 const { Fixture } = require('./fixture.js');
 
-/** Starts a server for a test, which ends with it. */
 async function memcache(t, options) {
-  const fixture = held(t, options);
-  await fixture.renew();
+  const fixture = fixtureOf(t, options);
+  await fixture.reset();
   return fixture.server;
 }
 
-/** Starts several servers for a test, which end with it. */
 async function memcacheCluster(t, size, options) {
-  return held(t, options).cluster(size);
+  return fixtureOf(t, options).cluster(size);
 }
 
-function held(t, options) {
+/** Creates a fixture that ends with a test. */
+function fixtureOf(t, options) {
   if (typeof t?.after !== 'function') {
-    throw new TypeError(
-      'a memcached is of a test: give the context of a test or of beforeEach; for a suite, use Server.start',
-    );
+    throw typeError(`t must be the context of a test or of beforeEach, got ${inspect(t)}; in a suite, use Server.start`);
   }
   const fixture = new Fixture(options);
   t.after(async () => {

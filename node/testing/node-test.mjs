@@ -1,4 +1,4 @@
-// The same as by require.
+// The same objects as through require.
 import helpers from './node-test.js';
 
 export const { memcache, memcacheCluster } = helpers;

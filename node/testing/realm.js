@@ -1,4 +1,4 @@
-// Modules of this package in another realm: a context of node:vm, which has an Error, a Map and a Date of its own.
+// Loads modules of this package in another realm: a context of node:vm with its own Error and Date.
 'use strict';
 
 const { readFileSync } = require('node:fs');
@@ -7,12 +7,12 @@ const { dirname } = require('node:path');
 const { compileFunction } = require('node:vm');
 
 /**
- * Loads a module of this package, and those it needs, in the realm of `context`, so that the errors they throw are errors there.
- * Node's own modules and the addon are those of the process: copies share caches and servers.
+ * Loads a module of this package and its dependencies in the realm of `context`, so that its errors
+ * are errors there. Node's modules and the addon stay those of the process, so copies share caches.
  */
 function loadInto(context, path, loaded = new Map()) {
-  const there = loaded.get(path);
-  if (there !== undefined) return there.exports;
+  const known = loaded.get(path);
+  if (known !== undefined) return known.exports;
   const module = { exports: {} };
   loaded.set(path, module);
   const real = createRequire(path);

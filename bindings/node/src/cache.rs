@@ -1,9 +1,8 @@
-//! The cache in process.
+//! The in-process cache.
 //!
-//! Its calls are bare functions (`raw`), which answer with numbers: a length, a
-//! yes or no, or why there is nothing. A value that was found has been put into
-//! the slab that came with the call, or is taken out by `taken`.
-//! `node/cache.js` makes of that what its users see.
+//! Its calls are bare functions (`raw`). Each answers with a number: a length, a yes or no, or the
+//! reason why there is no value. A found value was copied into the slab that came with the call, or
+//! waits for `takeLarge`. `node/cache.js` makes the public methods of them.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -20,47 +19,47 @@ use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
 
+use crate::binary_like::{self, Key};
 use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::errors::{self, Failure};
-use crate::flight::{Flight, RemoteWaker};
-use crate::handle::{Shared, Wanted};
 use crate::item::{Found, Slab};
-use crate::octets::{self, Key};
-use crate::raw::{Answer, Big, Call, Functions, Subject, Value};
+use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
 use crate::renewal::Renewal;
+use crate::shared_cache::{CacheOptions, SharedCache};
+use crate::single_flight::{Leader, Notifier};
 use crate::stats::{self, Stats};
 use crate::ttl;
 
-/// Items that a walk looks at while it holds a lock.
-const STEP: usize = 256;
+/// Items that a scan visits while it holds a lock.
+const SCAN_STEP: usize = 256;
 
-/// The answer where there is nothing.
+/// The answer if there is no item.
 const MISS: i32 = -1;
 
-/// The answer where the value is to be had from `taken`.
-const TAKEN: i32 = -2;
+/// The answer if the value waits for `takeLarge`.
+const LARGE: i32 = -2;
 
-/// What a cache takes before it has items, about. V8 is told of it, so that it
-/// soon collects caches that nobody has closed.
-const WEIGHT: i64 = 2 << 20;
+/// Memory that an empty cache takes, about. V8 is told of it, so that it collects caches that were
+/// never closed.
+const EMPTY_CACHE_BYTES: i64 = 2 << 20;
 
-/// Largest capacity that is kept for the next value.
-const KEPT: usize = 1 << 20;
+/// Largest capacity that a buffer keeps for the next value.
+const KEPT_CAPACITY: usize = 1 << 20;
 
-/// What the functions of one object of class Cache work on.
-pub struct Hold {
-    /// None: closed.
-    shared: RefCell<Option<Arc<Shared>>>,
+/// The receiver of the functions of one `Cache` object.
+pub struct CacheRef {
+    /// `None` once it is closed.
+    shared: RefCell<Option<Arc<SharedCache>>>,
     cells: Cells,
     /// A value that is not in the slab.
-    taken: RefCell<Vec<u8>>,
-    /// Where strings become bytes.
-    scratch: RefCell<Vec<u8>>,
+    large: RefCell<Vec<u8>>,
+    /// The bytes of a string.
+    text: RefCell<Vec<u8>>,
     failure: RefCell<Option<Failure>>,
 }
 
-impl Subject for Hold {
+impl Receiver for CacheRef {
     fn keep(&self, failure: Failure) {
         *self.failure.borrow_mut() = Some(failure);
     }
@@ -68,20 +67,20 @@ impl Subject for Hold {
 
 type Outcome = Result<Answer, Failure>;
 
-impl Hold {
-    fn new(shared: Arc<Shared>) -> Self {
+impl CacheRef {
+    fn new(shared: Arc<SharedCache>) -> Self {
         Self {
             shared: RefCell::new(Some(shared)),
             cells: Cells::default(),
-            taken: RefCell::default(),
-            scratch: RefCell::default(),
+            large: RefCell::default(),
+            text: RefCell::default(),
             failure: RefCell::default(),
         }
     }
 
-    /// Works on the cache, if it may be used.
+    /// Calls `work` with the cache, after its server has settled. Fails if the cache is closed.
     #[inline]
-    fn on<R>(&self, work: impl FnOnce(&Shared) -> Result<R, Failure>) -> Result<R, Failure> {
+    fn with<R>(&self, work: impl FnOnce(&SharedCache) -> Result<R, Failure>) -> Result<R, Failure> {
         match &*self.shared.borrow() {
             Some(shared) => {
                 shared.core.settle();
@@ -91,58 +90,68 @@ impl Hold {
         }
     }
 
-    /// Reads a value: `read` asks the cache for it, and calls what it is given with
-    /// what the cache shows.
+    /// Copies a value. `read` looks it up, and passes the item to the function it is given.
     #[inline]
-    fn show<T>(
+    fn copy<T>(
         &self,
         mut slab: Slab<'_>,
         read: impl FnOnce(&mut dyn FnMut(&mut EntryRef<'_>) -> Result<Found, ReadConflict>) -> Option<(Found, T)>,
     ) -> Option<(i32, T)> {
-        let mut taken = self.taken.borrow_mut();
-        let (found, more) = read(&mut |entry| Found::see(entry, &mut slab, &mut taken))?;
-        Some((answer(found, &mut taken), more))
+        let mut large = self.large.borrow_mut();
+        let (found, more) = read(&mut |entry| Found::copy(entry, &mut slab, &mut large))?;
+        Some((answer(found, &mut large), more))
     }
 
     fn fetch(&self, key: &Key, mut slab: Slab<'_>, touch: Option<u32>, cache: &Core) -> Answer {
-        let mut taken = self.taken.borrow_mut();
-        let found = cache.fetch(key, touch, 0, |entry| Found::see(entry, &mut slab, &mut taken));
-        Answer::Number(found.map_or(MISS, |found| answer(found, &mut taken)))
+        let mut large = self.large.borrow_mut();
+        let found = cache.fetch(key, touch, 0, |entry| Found::copy(entry, &mut slab, &mut large));
+        Answer::Number(found.map_or(MISS, |found| answer(found, &mut large)))
     }
 
-    // The functions of JavaScript, by the names in `functions`. Values are put into
-    // `slab` behind what is used of it.
+    /// Puts metadata into the cells: CAS, flags, ttl (2^32 for none), idle, fetched (1) and stale
+    /// (2), length.
+    fn show_info(&self, info: ItemInfo) {
+        self.cells.set::<0>(info.cas);
+        self.cells.set::<1>(u64::from(info.flags));
+        self.cells.set::<2>(info.ttl.map_or(1 << 32, u64::from));
+        self.cells.set::<3>(u64::from(info.idle));
+        self.cells.set::<4>(u64::from(info.fetched) | u64::from(info.stale) << 1);
+        self.cells.set::<5>(info.length as u64);
+    }
 
-    /// `get(key, slab, used)`: a length, MISS or TAKEN.
+    // The functions, by the names in `functions`. A value is copied into `slab` behind its first
+    // `used` bytes.
+
+    /// `get(key, slab, used)`: a length, MISS or LARGE.
     fn get(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
             Ok(self.fetch(&key, slab(call), None, &shared.core))
         })
     }
 
     /// `getAndTouch(key, slab, used, ttl)`: as `get`.
     fn get_and_touch(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
-            let expiry = ttl::expiry(&shared.core, call.argument::<3>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
+            let expiry = ttl::expiry(&shared.core, call.argument::<3>(), "ttl")?;
             Ok(self.fetch(&key, slab(call), Some(expiry), &shared.core))
         })
     }
 
     /// `getInto(key, buffer)`: the value's length, or MISS.
     fn get_into(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
-            let mut to = call
-                .argument::<1>()
-                .target()
-                .ok_or_else(|| errors::bad_type("getInto writes to a Buffer or another Uint8Array"))?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
+            let buffer = call.argument::<1>();
+            let mut to = buffer.target().ok_or_else(|| {
+                let got = buffer.type_name();
+                errors::bad_type(format!("buffer must be a Buffer or another Uint8Array, got {got}"))
+            })?;
             let cache = &shared.core;
             let length = cache.fetch(&key, None, 0, |entry| {
-                // What does not fit is left out.
-                let length = entry.len().min(to.len());
-                to.part(0, length).map_or(Ok(()), |part| entry.fill(part))?;
+                let fitting = entry.len().min(to.len());
+                to.part(0, fitting).map_or(Ok(()), |part| entry.fill(part))?;
                 Ok(entry.len())
             });
             Ok(Answer::Number(length.map_or(MISS, |length| length as i32)))
@@ -151,91 +160,96 @@ impl Hold {
 
     /// `getString(key)`: a string, or MISS.
     fn get_string(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
             let cache = &shared.core;
-            let mut taken = self.taken.borrow_mut();
-            let found = cache.fetch(&key, None, 0, |entry| Found::take(entry, &mut taken));
+            let mut large = self.large.borrow_mut();
+            let found = cache.fetch(&key, None, 0, |entry| Found::copy_large(entry, &mut large));
             let Some(found) = found else { return Ok(Answer::Number(MISS)) };
-            found.join(&mut taken);
-            let text = call.string(&taken);
-            if taken.capacity() > KEPT {
-                *taken = Vec::new();
-            }
+            found.finish(&mut large);
+            let text = call.string(&large);
+            shrink(&mut large);
             text
         })
     }
 
     /// `gets(key, slab, used)`: as `get`, with the CAS in cell 0.
     fn gets(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let shown = self.show(slab(call), |see| {
+        self.with(|shared| {
+            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let copied = self.copy(slab(call), |copy| {
                 cache.fetch(&key, None, 0, |entry| {
                     let cas = entry.header().cas();
-                    Ok((see(entry)?, cas))
+                    Ok((copy(entry)?, cas))
                 })
             });
-            let Some((answer, cas)) = shown else { return Ok(Answer::Number(MISS)) };
+            let Some((answer, cas)) = copied else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(cas);
             Ok(Answer::Number(answer))
         })
     }
 
-    /// `getItem(key, slab, used)`: as `get`, with all else in the cells: CAS, flags, ttl (2^32:
-    /// none), idle, and whether it was fetched (1) and is stale (2).
+    /// `getItem(key, slab, used)`: as `get`, with the metadata in the cells.
     fn get_item(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let shown = self.show(slab(call), |see| {
+        self.with(|shared| {
+            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let copied = self.copy(slab(call), |copy| {
                 cache.fetch_as_was(&key, |entry| {
                     let info = ItemInfo::of(entry);
-                    Ok((see(entry)?, info))
+                    Ok((copy(entry)?, info))
                 })
             });
-            let Some((answer, info)) = shown else { return Ok(Answer::Number(MISS)) };
-            self.cells.set::<0>(info.cas);
-            self.cells.set::<1>(u64::from(info.flags));
-            self.cells.set::<2>(info.ttl.map_or(1 << 32, u64::from));
-            self.cells.set::<3>(u64::from(info.idle));
-            self.cells.set::<4>(u64::from(info.fetched) | u64::from(info.stale) << 1);
+            let Some((answer, info)) = copied else { return Ok(Answer::Number(MISS)) };
+            self.show_info(info);
             Ok(Answer::Number(answer))
         })
     }
 
-    /// `lease(key, slab, used, recache, ttl)`: as `get`, and in cell 0 whether the
-    /// caller is to store it anew, which one caller is told when the item has been
-    /// invalidated or will expire within `recache` seconds. A `ttl` with which it
-    /// could not be stored is refused here.
+    /// `info(key)`: 1, with the metadata in the cells, or 0.
+    fn info(&self, call: &Call) -> Outcome {
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
+            let info = shared.core.info(&key);
+            if let Some(info) = info {
+                self.show_info(info);
+            }
+            Ok(yes(info.is_some()))
+        })
+    }
+
+    /// `lease(key, slab, used, staleFor, ttl)`: as `get`, and in cell 0 whether the caller is to
+    /// store the item anew.
+    ///
+    /// One caller is told so, when the item was invalidated or expires within `staleFor` seconds. A
+    /// `ttl` with which the caller could not store it is refused here.
     fn lease(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let (key, cache) = (octets::key(call.argument::<0>())?, &shared.core);
-            let recache = ttl::given(cache, call.argument::<3>())?;
-            ttl::expiry(cache, call.argument::<4>())?;
+        self.with(|shared| {
+            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let recache = ttl::optional_expiry(cache, call.argument::<3>(), "staleFor")?;
+            let name = if recache.is_some() { "ttl plus staleFor" } else { "ttl" };
+            ttl::expiry(cache, call.argument::<4>(), name)?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
-            let shown = self.show(slab(call), |see| {
-                cache.meta_get(&key, &request, |entry, tokens| Ok((see(entry)?, u64::from(tokens.win))))
+            let copied = self.copy(slab(call), |copy| {
+                cache.meta_get(&key, &request, |entry, tokens| Ok((copy(entry)?, u64::from(tokens.win))))
             });
-            let Some((answer, win)) = shown else { return Ok(Answer::Number(MISS)) };
+            let Some((answer, win)) = copied else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(win);
             Ok(Answer::Number(answer))
         })
     }
 
-    /// `taken()`: the value that is not in the slab, as a Buffer.
-    fn taken(&self, call: &Call) -> Outcome {
-        let mut taken = self.taken.borrow_mut();
-        let buffer = call.buffer(&taken);
-        if taken.capacity() > KEPT {
-            *taken = Vec::new();
-        }
+    /// `takeLarge()`: the value that is not in the slab, as a Buffer.
+    fn take_large(&self, call: &Call) -> Outcome {
+        let mut large = self.large.borrow_mut();
+        let buffer = call.buffer(&large);
+        shrink(&mut large);
         buffer
     }
 
     /// `has(key)`: 1 or 0.
     fn has(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
             Ok(yes(shared.core.inspect(&key, 0, |_| Ok(())).is_some()))
         })
     }
@@ -245,8 +259,8 @@ impl Hold {
         self.put(Mode::Set, call, 0)
     }
 
-    /// `put(key, value, ttl, flags, mode, cas)`: 1 stored, 0 not, MISS: a CAS of
-    /// nothing.
+    /// `store(key, value, ttl, flags, mode, cas)`: 1 stored, 0 not stored, MISS: no item to compare
+    /// the CAS with.
     fn store(&self, call: &Call) -> Outcome {
         let mode = match call.argument::<4>().number() {
             Some(1.0) => Mode::Add,
@@ -258,11 +272,12 @@ impl Hold {
         };
         let mut compare = 0;
         if mode == Mode::Cas {
-            const WHAT: &str = "a CAS is a bigint from 1 to 2**64 - 1; take the one that gets() returns";
-            compare = match call.argument::<5>().bigint() {
-                Some(Big::Whole(cas)) if cas > 0 => cas,
-                Some(_) => return Err(errors::out_of_range(WHAT)),
-                None => return Err(errors::bad_type(WHAT)),
+            const RULE: &str = "cas must be a bigint from 1 to 2**64 - 1, such as gets() returns";
+            let cas = call.argument::<5>();
+            compare = match cas.bigint() {
+                Some(Big::U64(cas)) if cas > 0 => cas,
+                Some(_) => return Err(errors::out_of_range(RULE)),
+                None => return Err(errors::bad_type(format!("{RULE}, got {}", cas.type_name()))),
             };
         }
         self.put(mode, call, compare)
@@ -270,19 +285,17 @@ impl Hold {
 
     #[inline]
     fn put(&self, mode: Mode, call: &Call, compare: u64) -> Outcome {
-        self.on(|shared| {
+        self.with(|shared| {
             let cache = &shared.core;
-            let key = octets::key(call.argument::<0>())?;
-            let mut scratch = self.scratch.borrow_mut();
-            let expiry = ttl::expiry(cache, call.argument::<2>())?;
+            let key = binary_like::key(call.argument::<0>())?;
+            let mut text = self.text.borrow_mut();
+            let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
             let flags = flags(call.argument::<3>())?;
-            let value = octets::value(call.argument::<1>(), &mut scratch)?;
+            let value = binary_like::value(call.argument::<1>(), &mut text)?;
             let request = StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) };
             let stored = cache.store_value(&request, Given::Bytes(value));
             let length = value.len();
-            if scratch.capacity() > KEPT {
-                *scratch = Vec::new();
-            }
+            shrink(&mut text);
             match stored {
                 Ok(reply) => Ok(Answer::Number(match reply.stored {
                     Stored::Stored => 1,
@@ -294,22 +307,31 @@ impl Hold {
         })
     }
 
-    /// `count(key, increment, delta, initial, ttl)`: the number, or MISS.
-    fn count(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
+    /// `incr(key, delta, initial, ttl, bigint)`: the count as a number or as a bigint, or MISS.
+    fn incr(&self, call: &Call) -> Outcome {
+        self.count(call, true)
+    }
+
+    /// `decr(key, delta, initial, ttl, bigint)`: as `incr`.
+    fn decr(&self, call: &Call) -> Outcome {
+        self.count(call, false)
+    }
+
+    fn count(&self, call: &Call, increment: bool) -> Outcome {
+        self.with(|shared| {
             let cache = &shared.core;
-            let key = octets::key(call.argument::<0>())?;
-            let increment = call.argument::<1>().number() == Some(1.0);
-            let delta = call.argument::<2>();
-            let delta = if delta.is_nothing() { 1 } else { whole(delta, "a delta")? };
-            let initial = call.argument::<3>();
+            let key = binary_like::key(call.argument::<0>())?;
+            let delta = call.argument::<1>();
+            let delta = if delta.is_nothing() { 1 } else { integer(delta, "delta")? };
+            let initial = call.argument::<2>();
             let vivify = if initial.is_nothing() {
                 None
             } else {
-                Some((whole(initial, "the initial number")?, ttl::expiry(cache, call.argument::<4>())?))
+                Some((integer(initial, "initial")?, ttl::expiry(cache, call.argument::<3>(), "ttl")?))
             };
             match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta) }) {
-                Ok(number) => Ok(call.unsigned(number.value)),
+                Ok(count) if call.argument::<4>().is_true() => Ok(call.bigint(count.value)),
+                Ok(count) => call.number(count.value).ok_or_else(|| errors::inexact(count.value)),
                 Err(error) => errors::not_counted(error).map_or(Ok(Answer::Number(MISS)), Err),
             }
         })
@@ -317,47 +339,47 @@ impl Hold {
 
     /// `touch(key, ttl)`: 1 or 0.
     fn touch(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
-            let expiry = ttl::expiry(&shared.core, call.argument::<1>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
+            let expiry = ttl::expiry(&shared.core, call.argument::<1>(), "ttl")?;
             Ok(yes(shared.core.touch_for(&key, expiry, 0)))
         })
     }
 
     /// `delete(key)`: 1 or 0.
     fn delete(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
             Ok(yes(shared.core.delete_for(&key, 0, 0) == Deleted::Deleted))
         })
     }
 
     /// `invalidate(key, ttl)`: 1 or 0.
     fn invalidate(&self, call: &Call) -> Outcome {
-        self.on(|shared| {
-            let key = octets::key(call.argument::<0>())?;
-            let expiry = ttl::given(&shared.core, call.argument::<1>())?;
+        self.with(|shared| {
+            let key = binary_like::key(call.argument::<0>())?;
+            let expiry = ttl::optional_expiry(&shared.core, call.argument::<1>(), "ttl")?;
             let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
             Ok(yes(shared.core.meta_delete(&key, &request) == Deleted::Deleted))
         })
     }
 
-    /// `getMany(keys)`: a Buffer of the values' lengths, 32 bits each, -1 where
-    /// there is none, and then the values.
+    /// `getMany(keys)`: a Buffer of the lengths, 32 bits each, -1 for a missing item, and then the
+    /// values.
     fn get_many(&self, call: &Call) -> Outcome {
         let list = call.argument::<0>();
-        let count = list.elements().ok_or_else(|| errors::bad_type("getMany takes an array of keys"))?;
-        // An element may be a getter, which may do anything: the cache comes after.
+        let count = list.elements().ok_or_else(|| errors::internal("getMany takes an array"))?;
+        // Reading an element may run a getter, which may close the cache. So the cache comes after.
         let mut keys = Vec::new();
         for index in 0..count {
             let Some(element) = list.element(index) else { break };
-            keys.push(Name(octets::key(element)?));
+            keys.push(ManyKey(binary_like::key(element)?));
         }
-        self.on(|shared| {
+        self.with(|shared| {
             let mut lengths = vec![-1; keys.len()];
             let (mut values, mut large) = (vec![0; keys.len() * 4], Vec::new());
             shared.core.fetch_many(&keys, |index, entry| {
-                // Those in pieces are copied later.
+                // Values in pieces are copied later, without the lock.
                 if entry.is_in_pieces() {
                     large.push((values.len(), entry.pin()?));
                 } else {
@@ -378,33 +400,41 @@ impl Hold {
         })
     }
 
-    /// `failure()`: why the last call failed, thrown.
+    /// Takes the error of the last call.
     fn failure(&self) -> Failure {
-        self.failure.take().unwrap_or_else(|| errors::internal("nothing has failed"))
+        self.failure.take().unwrap_or_else(|| errors::internal("no call has failed"))
     }
 }
 
-/// The slab that a call brings, behind its key.
+/// Returns the slab of a call, whose arguments are a key, the slab and its used bytes.
 #[inline]
 fn slab(call: &Call) -> Slab<'_> {
     Slab::new(call.argument::<1>(), call.argument::<2>())
 }
 
 #[inline]
-fn answer(found: Found, taken: &mut Vec<u8>) -> i32 {
-    found.join(taken).map_or(TAKEN, |length| length as i32)
+fn answer(found: Found, large: &mut Vec<u8>) -> i32 {
+    found.finish(large).map_or(LARGE, |length| length as i32)
 }
 
-/// A key among many.
-struct Name(Key);
+/// Frees a buffer that a large value has grown.
+#[inline]
+fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_CAPACITY {
+        *buffer = Vec::new();
+    }
+}
 
-impl AsRef<[u8]> for Name {
+/// A key of `getMany`.
+struct ManyKey(Key);
+
+impl AsRef<[u8]> for ManyKey {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Puts what was pinned where it belongs.
+/// Copies the pinned values to their places among the others.
 fn insert(values: &[u8], large: &[(usize, memcache_core::PinnedValue)]) -> Vec<u8> {
     let more: usize = large.iter().map(|(_, value)| value.len()).sum();
     let mut all = Vec::with_capacity(values.len() + more);
@@ -423,37 +453,43 @@ fn yes(answer: bool) -> Answer {
     Answer::Number(i32::from(answer))
 }
 
-/// Client flags; nothing is 0.
+/// Reads client flags. `undefined` and `null` are 0.
 #[inline]
 fn flags(value: Value<'_>) -> Result<u32, Failure> {
+    const RULE: &str = "flags must be an integer from 0 to 2**32 - 1";
     match value.number() {
         Some(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
             Ok(number as u32)
         }
         None if value.is_nothing() => Ok(0),
-        Some(_) => Err(errors::out_of_range("flags are a whole number from 0 to 2**32 - 1")),
-        None => Err(errors::bad_type("flags are a whole number from 0 to 2**32 - 1")),
+        Some(number) => Err(errors::out_of_range(format!("{RULE}, got {number}"))),
+        None => Err(errors::bad_type(format!("{RULE}, got {}", value.type_name()))),
     }
 }
 
-/// A whole number of 64 bits: a number where that is exact, or a bigint.
-fn whole(value: Value<'_>, role: &str) -> Result<u64, Failure> {
+/// Reads an integer of 64 bits: a number that is exact, or a bigint.
+fn integer(value: Value<'_>, name: &str) -> Result<u64, Failure> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let refused = || {
-        errors::out_of_range(format!("{role} is a whole number from 0 to 2**64 - 1; beyond 2**53 a bigint"))
+    let refused = |got: &str| {
+        errors::out_of_range(format!(
+            "{name} must be an integer from 0 to 2**64 - 1, as a bigint from 2**53 on, got {got}"
+        ))
     };
     match value.number() {
         Some(number) if number.fract() == 0.0 && (0.0..EXACT).contains(&number) => Ok(number as u64),
-        Some(_) => Err(refused()),
+        Some(number) => Err(refused(&number.to_string())),
         None => match value.bigint() {
-            Some(Big::Whole(number)) => Ok(number),
-            Some(Big::Other) => Err(refused()),
-            None => Err(errors::bad_type(format!("{role} is a number or a bigint, not {}", value.word()))),
+            Some(Big::U64(number)) => Ok(number),
+            Some(Big::Other) => Err(refused("a bigint out of that range")),
+            None => {
+                let got = value.type_name();
+                Err(errors::bad_type(format!("{name} must be a number or a bigint, got {got}")))
+            }
         },
     }
 }
 
-/// Settings of a cache.
+/// Options of a cache.
 #[napi(object)]
 pub struct CacheSettings {
     pub name: Option<String>,
@@ -462,20 +498,21 @@ pub struct CacheSettings {
     pub evictions: Option<bool>,
 }
 
-/// Bytes, as a whole number that is not negative.
+/// Checks a number of bytes.
 fn size(number: Option<f64>, name: &str) -> Result<Option<usize>, Failure> {
     match number {
         None => Ok(None),
         Some(number) if number.fract() == 0.0 && (0.0..=9e15).contains(&number) => Ok(Some(number as usize)),
-        Some(number) => Err(errors::bad_argument(format!("{name} is a whole number of bytes, not {number}"))),
+        Some(number) => {
+            Err(errors::bad_argument(format!("{name} must be a whole number of bytes, got {number}")))
+        }
     }
 }
 
-/// A cache in this process, for one environment. `Cache` of `node/cache.js` has
-/// one.
+/// The native part of a `Cache` object of `node/cache.js`.
 #[napi(custom_finalize)]
 pub struct Cache {
-    hold: Rc<Hold>,
+    inner: Rc<CacheRef>,
 }
 
 impl ObjectFinalize for Cache {
@@ -486,123 +523,132 @@ impl ObjectFinalize for Cache {
 }
 
 impl Cache {
-    /// Gives the cache up, if that was not done before.
-    fn end(&self, env: Env) -> Option<Arc<Shared>> {
-        let shared = self.hold.shared.take()?;
-        // V8 guesses with it, no more.
-        let _ = env.adjust_external_memory(-WEIGHT);
+    /// Lets go of the cache. Returns `None` if that was done before.
+    fn end(&self, env: Env) -> Option<Arc<SharedCache>> {
+        let shared = self.inner.shared.take()?;
+        // The number only helps V8 to guess.
+        let _ = env.adjust_external_memory(-EMPTY_CACHE_BYTES);
         Some(shared)
     }
 
-    /// The cache, if it may be used.
-    pub fn shared(&self) -> Result<Arc<Shared>, Failure> {
-        let shared = self.hold.shared.borrow().clone();
+    /// Returns the cache. Fails if it is closed.
+    pub fn shared(&self) -> Result<Arc<SharedCache>, Failure> {
+        let shared = self.inner.shared.borrow().clone();
         shared.ok_or_else(errors::cache_closed)
+    }
+
+    fn create(settings: CacheSettings) -> Result<Self, Failure> {
+        let options = CacheOptions {
+            memory_limit: size(settings.memory_limit, "memoryLimit")?,
+            item_size_max: size(settings.item_size_max, "itemSizeMax")?,
+            evictions: settings.evictions,
+        };
+        let shared = SharedCache::open(settings.name, &options)?;
+        Ok(Self { inner: Rc::new(CacheRef::new(shared)) })
     }
 }
 
 #[napi]
 impl Cache {
-    /// A new cache, or the one of a name.
+    /// Creates a cache, or opens the one of a name.
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, settings: CacheSettings) -> Result<Self, Failure> {
-        let wanted = Wanted {
-            memory_limit: size(settings.memory_limit, "memoryLimit")?,
-            item_size_max: size(settings.item_size_max, "itemSizeMax")?,
-            evictions: settings.evictions,
-        };
-        let shared = Shared::open(settings.name, &wanted)?;
-        // V8 guesses with it, no more.
-        let _ = env.adjust_external_memory(WEIGHT);
-        Ok(Self { hold: Rc::new(Hold::new(shared)) })
+    pub fn new(env: Env, settings: CacheSettings) -> napi::Result<Self> {
+        let cache = Self::create(settings).map_err(|failure| errors::thrown(env, failure))?;
+        // The number only helps V8 to guess.
+        let _ = env.adjust_external_memory(EMPTY_CACHE_BYTES);
+        Ok(cache)
     }
 
-    /// Its bare functions, and `cells`.
+    /// Returns the bare functions and `cells`.
     #[napi(catch_unwind)]
     pub fn functions<'e>(&self, env: &'e Env) -> Result<Object<'e>, Failure> {
-        let object = Object::new(env).map_err(|_| errors::internal("Node could not make an object"))?;
-        let into = Functions { env: env.raw(), object: object.raw(), of: &self.hold };
-        into.add("get", Hold::get)?;
-        into.add("getAndTouch", Hold::get_and_touch)?;
-        into.add("getInto", Hold::get_into)?;
-        into.add("getString", Hold::get_string)?;
-        into.add("gets", Hold::gets)?;
-        into.add("getItem", Hold::get_item)?;
-        into.add("lease", Hold::lease)?;
-        into.add("taken", Hold::taken)?;
-        into.add("has", Hold::has)?;
-        into.add("set", Hold::set)?;
-        into.add("store", Hold::store)?;
-        into.add("count", Hold::count)?;
-        into.add("touch", Hold::touch)?;
-        into.add("delete", Hold::delete)?;
-        into.add("invalidate", Hold::invalidate)?;
-        into.add("getMany", Hold::get_many)?;
-        into.put("cells", self.hold.cells.show(env.raw())?);
+        let object = Object::new(env).map_err(|_| errors::internal("Node failed to create an object"))?;
+        let into = Functions { env: env.raw(), object: object.raw(), of: &self.inner };
+        into.add("get", CacheRef::get)?;
+        into.add("getAndTouch", CacheRef::get_and_touch)?;
+        into.add("getInto", CacheRef::get_into)?;
+        into.add("getString", CacheRef::get_string)?;
+        into.add("gets", CacheRef::gets)?;
+        into.add("getItem", CacheRef::get_item)?;
+        into.add("info", CacheRef::info)?;
+        into.add("lease", CacheRef::lease)?;
+        into.add("takeLarge", CacheRef::take_large)?;
+        into.add("has", CacheRef::has)?;
+        into.add("set", CacheRef::set)?;
+        into.add("store", CacheRef::store)?;
+        into.add("incr", CacheRef::incr)?;
+        into.add("decr", CacheRef::decr)?;
+        into.add("touch", CacheRef::touch)?;
+        into.add("delete", CacheRef::delete)?;
+        into.add("invalidate", CacheRef::invalidate)?;
+        into.add("getMany", CacheRef::get_many)?;
+        into.put("cells", self.inner.cells.array_buffer(env.raw())?);
         Ok(object)
     }
 
-    /// Why the last bare function failed.
+    /// Throws the error of the last bare function that failed.
     #[napi(catch_unwind)]
     pub fn failure(&self) -> Result<(), Failure> {
-        Err(self.hold.failure())
+        Err(self.inner.failure())
     }
 
-    /// All keys, each behind its length, those first that a walk comes to first.
+    /// Returns all keys, each after its length, in the order of a scan.
     #[napi(catch_unwind)]
     pub fn keys(&self) -> Result<Buffer, Failure> {
-        let shared = self.shared()?;
-        // A key that moves during the walk may be met twice.
-        let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
-        while scan.advance(&shared.core, STEP, |item, _| {
-            if seen.insert(item.key().to_vec()) {
-                keys.push(item.key().len() as u8);
-                keys.extend_from_slice(item.key());
-            }
-        }) {}
-        Ok(keys.into())
+        self.inner.with(|shared| {
+            // A scan may visit a key twice if it moves.
+            let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
+            while scan.step(&shared.core, SCAN_STEP, |item, _| {
+                if seen.insert(item.key().to_vec()) {
+                    keys.push(item.key().len() as u8);
+                    keys.extend_from_slice(item.key());
+                }
+            }) {}
+            Ok(keys.into())
+        })
     }
 
-    /// How many items there are.
+    /// Returns the number of items.
     #[napi(catch_unwind)]
     pub fn size(&self) -> Result<f64, Failure> {
-        self.hold.on(|shared| Ok(shared.core.store().totals().curr_items as f64))
+        self.inner.with(|shared| Ok(shared.core.store().totals().curr_items as f64))
     }
 
-    /// Removes everything.
+    /// Removes all items.
     #[napi(catch_unwind)]
     pub fn flush(&self) -> Result<(), Failure> {
-        self.hold.on(|shared| {
+        self.inner.with(|shared| {
             shared.core.clear();
             Ok(())
         })
     }
 
-    /// Statistics, by memcached's names.
+    /// Returns a group of statistics.
     #[napi(catch_unwind)]
     pub fn stats(&self, group: String) -> Result<Stats, Failure> {
-        self.hold.on(|shared| stats::list(shared.context(), &group))
+        self.inner.with(|shared| stats::list(shared.context(), &group))
     }
 
-    /// The cache's clock.
+    /// Returns the clock.
     #[napi(catch_unwind)]
     pub fn clock(&self) -> Result<Clock, Failure> {
         Ok(Clock::new(&self.shared()?))
     }
 
-    /// The making of a value, if nobody makes it; else `bell` rings with `token`.
+    /// Makes the caller the leader for `key`. Returns `None` if there is one, and calls `notifier`
+    /// with `token` once that leader has finished.
     #[napi(catch_unwind)]
-    pub fn board(&self, key: BufferSlice, bell: &RemoteWaker, token: u32) -> Result<Option<Flight>, Failure> {
-        self.hold.on(|shared| Ok(shared.flights.board(&key, bell, token)))
+    pub fn join(&self, key: BufferSlice, notifier: &Notifier, token: u32) -> Result<Option<Leader>, Failure> {
+        self.inner.with(|shared| Ok(shared.single_flight.join(&key, notifier, token)))
     }
 
-    /// The making anew of a value, which `lease` has told the caller to do.
+    /// Begins the renewal of a stale value, which `lease` has asked the caller for.
     #[napi(catch_unwind)]
     pub fn renew(&self, key: BufferSlice) -> Result<Renewal, Failure> {
         Ok(Renewal::new(&self.shared()?, &key))
     }
 
-    /// Ends the use of this handle: of a cache without a name nothing is left.
+    /// Closes this object. A cache without a name is then empty.
     #[napi(catch_unwind)]
     pub fn close(&self, env: Env) {
         if let Some(shared) = self.end(env)
@@ -612,9 +658,9 @@ impl Cache {
         }
     }
 
-    /// Whether this handle was closed.
+    /// Returns whether this object is closed.
     #[napi(catch_unwind)]
     pub fn closed(&self) -> bool {
-        self.hold.shared.borrow().is_none()
+        self.inner.shared.borrow().is_none()
     }
 }

@@ -1,9 +1,7 @@
-//! Numbers that JavaScript sees as an `ArrayBuffer`, and that are written from
-//! here without asking Node where they lie. They belong to the thread of their
-//! environment.
+//! Results beside a function's answer, in memory that JavaScript sees as an `ArrayBuffer`.
 //!
-//! The memory lives as long as either side has it, so it does no harm if
-//! JavaScript detaches the `ArrayBuffer`.
+//! Rust writes them without a call of Node-API. They belong to the thread of their environment.
+//! Both sides keep the memory alive, so JavaScript may detach the `ArrayBuffer`.
 
 #![expect(unsafe_code, reason = "memory that two languages share")]
 
@@ -15,53 +13,53 @@ use napi::sys;
 
 use crate::errors::{self, Failure};
 
-/// How many there are.
-const CELLS: usize = 5;
+/// The number of cells.
+const CELLS: usize = 6;
 
 type Memory = UnsafeCell<[u64; CELLS]>;
 
-/// Numbers beside an answer, which JavaScript reads from a `BigUint64Array`.
+/// Numbers that JavaScript reads from a `BigUint64Array`.
 #[derive(Default)]
 pub struct Cells(Rc<Memory>);
 
 impl Cells {
-    /// As an `ArrayBuffer`. To be called once.
-    pub fn show(&self, env: sys::napi_env) -> Result<sys::napi_value, Failure> {
+    /// Returns the memory as an `ArrayBuffer`. Called once.
+    pub fn array_buffer(&self, env: sys::napi_env) -> Result<sys::napi_value, Failure> {
         let mut made = std::ptr::null_mut();
-        let kept = Rc::into_raw(Rc::clone(&self.0)).cast_mut();
-        // SAFETY: the memory lives until `give_back` is called at the earliest. Node
-        // calls that on the thread of the environment, once.
+        let shared = Rc::into_raw(Rc::clone(&self.0)).cast_mut();
+        // SAFETY: the memory lives until `release` is called at the earliest. Node calls that once,
+        // on the thread of the environment.
         let status = unsafe {
             sys::napi_create_external_arraybuffer(
                 env,
-                kept.cast(),
+                shared.cast(),
                 size_of::<Memory>(),
-                Some(give_back),
-                kept.cast(),
+                Some(release),
+                shared.cast(),
                 &raw mut made,
             )
         };
         if status == sys::Status::napi_ok {
             return Ok(made);
         }
-        // SAFETY: `kept` is from above, and nobody has it.
-        drop(unsafe { Rc::from_raw(kept) });
-        Err(errors::internal("this runtime allows no memory of addons in an `ArrayBuffer`"))
+        // SAFETY: `shared` is from above, and Node has not kept it.
+        drop(unsafe { Rc::from_raw(shared) });
+        Err(errors::internal("this runtime does not support external ArrayBuffers"))
     }
 
-    /// Sets one.
+    /// Sets a cell.
     #[inline]
     pub fn set<const N: usize>(&self, number: u64) {
         const { assert!(N < CELLS) };
-        // SAFETY: it lies within the memory. Nobody holds a reference into it, and
-        // JavaScript does not run meanwhile.
+        // SAFETY: the cell lies within the memory. No reference into it exists, and JavaScript does
+        // not run during a call.
         unsafe {
             self.0.get().cast::<u64>().add(N).write(number);
         }
     }
 }
 
-unsafe extern "C" fn give_back(_: sys::napi_env, _: *mut c_void, kept: *mut c_void) {
-    // SAFETY: `kept` is from `Rc::into_raw` in `show`.
-    drop(unsafe { Rc::from_raw(kept.cast::<Memory>()) });
+unsafe extern "C" fn release(_: sys::napi_env, _: *mut c_void, shared: *mut c_void) {
+    // SAFETY: `shared` is from `Rc::into_raw` in `array_buffer`.
+    drop(unsafe { Rc::from_raw(shared.cast::<Memory>()) });
 }

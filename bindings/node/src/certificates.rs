@@ -1,5 +1,5 @@
-//! Throw-away certificates for tests. They are made in memory and written to
-//! files only when a caller asks for paths.
+//! Certificates for tests. They are made in memory, and written to files only if the program asks
+//! for paths.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -11,8 +11,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// An authority, and certificates that it has signed for a server and a client,
-/// as PEM texts.
+/// A certificate authority, and certificates it signed for a server and a client, as PEM.
 pub struct TestCertificates {
     pub ca: String,
     pub server: String,
@@ -22,7 +21,7 @@ pub struct TestCertificates {
 }
 
 impl TestCertificates {
-    /// The names of the files that [`Self::write`] makes, with their texts.
+    /// Returns the names and contents of the files that [`Self::write`] creates.
     fn files(&self) -> [(&'static str, &str); 5] {
         [
             ("ca.pem", &self.ca),
@@ -33,22 +32,22 @@ impl TestCertificates {
         ]
     }
 
-    /// Writes each text to a file in `place` that only the owner may read.
-    pub fn write(&self, place: &Path) -> io::Result<()> {
+    /// Writes each to a file in `directory` that only the owner can read.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
         for (name, text) in self.files() {
             let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(place.join(name))?;
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(name))?;
             file.write_all(text.as_bytes())?;
         }
         Ok(())
     }
 
-    /// Makes new ones.
-    pub fn make() -> Result<Self, rcgen::Error> {
+    /// Creates an authority and its certificates.
+    pub fn create() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::new([])?;
         params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        // Without these, OpenSSL refuses it where it is strict, as other clients may have it.
+        // A strict OpenSSL, as some clients use it, refuses an authority without these.
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let authority = params.self_signed(&key)?.pem();

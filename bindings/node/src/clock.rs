@@ -5,15 +5,15 @@ use std::sync::Arc;
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::handle::{Seen, Shared};
+use crate::shared_cache::{SharedCache, WeakCache};
 
-/// The clock of a cache: whole seconds.
+/// The clock of a cache, in whole seconds.
 #[napi]
-pub struct Clock(Seen);
+pub struct Clock(WeakCache);
 
 impl Clock {
-    pub fn new(of: &Arc<Shared>) -> Self {
-        Self(Seen::new(of))
+    pub fn new(cache: &Arc<SharedCache>) -> Self {
+        Self(WeakCache::new(cache))
     }
 }
 
@@ -26,8 +26,7 @@ impl Clock {
         Ok(())
     }
 
-    /// Lets time run again from where it stands. That of a cache that is closed
-    /// runs already.
+    /// Lets time run again from where it stands. Does nothing if the cache is closed.
     #[napi(catch_unwind)]
     pub fn resume(&self) {
         if let Ok(shared) = self.0.get() {
@@ -35,8 +34,8 @@ impl Clock {
         }
     }
 
-    /// Sets time to what it is for the system, and lets it run. JavaScript does not
-    /// know that time for sure: test runners replace its `Date`.
+    /// Sets the clock to the system's time and lets it run. JavaScript cannot do that: test runners
+    /// replace its `Date`.
     #[napi(catch_unwind)]
     pub fn reset(&self) -> Result<(), Failure> {
         self.0.get()?.core.clock().reset();
@@ -48,14 +47,14 @@ impl Clock {
     pub fn advance(&self, seconds: f64) -> Result<(), Failure> {
         if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
             return Err(errors::bad_argument(format!(
-                "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
+                "seconds must be an integer between -4294967295 and 4294967295, got {seconds}"
             )));
         }
         let moved = self.0.get()?.core.clock().advance(seconds as i64);
         moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
-    /// Now, as a Unix time.
+    /// Returns the time as a Unix time.
     #[napi(catch_unwind)]
     pub fn time(&self) -> Result<f64, Failure> {
         let shared = self.0.get()?;

@@ -1,17 +1,20 @@
-//! Errors of the core in words of JavaScript. `node/errors.js` makes its
-//! classes of the codes.
+//! Errors for JavaScript. `node/errors.js` chooses the public class by the code.
 
 use memcache_core::internal::config::KEY_MAX;
 use memcache_core::internal::error::AllocError;
 use memcache_core::{ConfigError, DeltaError, StartError};
-use napi::{Env, JsError};
+use napi::bindgen_prelude::JsObjectValue;
+use napi::{Env, JsError, JsValue};
 
-/// What an error is: its code, behind which an errno may stand.
-pub struct Code(String);
+/// The code of an error, with the system's error number if there is one.
+pub struct Code {
+    name: &'static str,
+    errno: Option<i32>,
+}
 
 impl AsRef<str> for Code {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.name
     }
 }
 
@@ -19,110 +22,116 @@ impl AsRef<str> for Code {
 pub type Failure = napi::Error<Code>;
 
 #[cold]
-fn failure(code: &str, text: impl Into<String>) -> Failure {
-    Failure::new(Code(code.to_owned()), text.into())
+fn failure(name: &'static str, text: impl Into<String>) -> Failure {
+    Failure::new(Code { name, errno: None }, text.into())
 }
 
-/// The same, for promises: napi rejects them with errors that carry no code,
-/// so the error is made here.
+/// Makes the error object here. napi itself would lose the errno, and in a promise the code, too.
 #[cold]
-pub fn rejected(env: Env, failure: Failure) -> napi::Error {
-    napi::Error::from_unknown_without_coercion(JsError::from(failure).into_unknown(env))
+pub fn thrown(env: Env, failure: Failure) -> napi::Error {
+    let errno = failure.status.errno;
+    let error = JsError::from(failure).into_unknown(env);
+    if let (Some(errno), Ok(mut object)) = (errno, error.coerce_to_object()) {
+        // The error is worth throwing without the property, too.
+        let _ = object.set_named_property("errno", -errno);
+    }
+    napi::Error::from_unknown_without_coercion(error)
 }
 
-/// A cache that was closed.
+/// The cache was closed.
 #[cold]
 pub fn cache_closed() -> Failure {
-    failure("ERR_MEMCACHE_CLOSED", "this cache is closed; make a new one")
+    failure("ERR_MEMCACHE_CLOSED", "the cache is closed: create a new Cache")
 }
 
-/// A server that was stopped, or not started yet.
+/// The server was stopped, or not started yet.
 #[cold]
 pub fn not_running() -> Failure {
-    failure("ERR_MEMCACHE_CLOSED", "this server does not run; start() starts it")
+    failure("ERR_MEMCACHE_CLOSED", "the server is not running: call start() first")
 }
 
-/// A key of the wrong length.
+/// A key has the wrong length.
 #[cold]
 pub fn bad_key(length: usize) -> Failure {
     failure(
         "ERR_MEMCACHE_INVALID_KEY",
         format!(
-            "a key has 1 to {KEY_MAX} bytes, this one has {length}; hash longer ones, for example with createHash of \
+            "key must have 1 to {KEY_MAX} bytes, got {length}; hash a longer key, for example with createHash of \
              node:crypto"
         ),
     )
 }
 
-/// A time to live that is none.
+/// A TTL is out of range or not a time. `name` is the parameter.
 #[cold]
-pub fn bad_ttl(why: &str) -> Failure {
+pub fn bad_ttl(name: &str, got: &str) -> Failure {
     failure(
         "ERR_MEMCACHE_INVALID_TTL",
-        format!("{why}; give seconds or a Date, or nothing for an item that does not expire"),
+        format!(
+            "{name} must be 0 to 3155760000 seconds (100 years), or a Date at most 100 years ahead, got {got}; leave \
+             it out for an item without expiry"
+        ),
     )
 }
 
-/// A setting that cannot work.
+/// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> Failure {
     bad_argument(error.to_string())
 }
 
-/// The same, with words of this crate.
+/// A setting is refused, with a message of this crate.
 #[cold]
 pub fn bad_argument(text: impl Into<String>) -> Failure {
     failure("ERR_MEMCACHE_CONFIG", text)
 }
 
-/// An argument of the wrong kind.
+/// An argument has the wrong type.
 #[cold]
 pub fn bad_type(text: impl Into<String>) -> Failure {
     failure("ERR_INVALID_ARG_TYPE", text)
 }
 
-/// A number that is none of those that an argument may be.
+/// A number is out of its range.
 #[cold]
 pub fn out_of_range(text: impl Into<String>) -> Failure {
     failure("ERR_OUT_OF_RANGE", text)
 }
 
-/// What should not have happened.
+/// A fault of this package.
 #[cold]
 pub fn internal(text: &str) -> Failure {
     failure("ERR_MEMCACHE_INTERNAL", text)
 }
 
-/// What could not be stored.
+/// The cache could not store a value of `length` bytes.
 #[cold]
 pub fn not_stored(error: AllocError, length: usize, largest: usize) -> Failure {
     match error {
         AllocError::TooLarge => failure(
             "ERR_MEMCACHE_VALUE_TOO_LARGE",
             format!(
-                "a value of {length} bytes does not fit: with its key an item takes at most {largest} bytes. Raise \
-                 itemSizeMax, or store it in parts"
+                "value of {length} bytes is too large: an item, with its key, may take {largest} bytes; raise \
+                 itemSizeMax, or split the value"
             ),
         ),
         AllocError::NoMemory => failure(
             "ERR_MEMCACHE_OUT_OF_MEMORY",
-            "there is no memory for the item and nothing may be evicted. Raise memoryLimit, or allow evictions",
+            "the cache is full and evictions are off: raise memoryLimit, or allow evictions",
         ),
     }
 }
 
-/// What is there, but too long for a value of JavaScript of this kind.
+/// A stored value is too long for a JavaScript value of this kind.
 #[cold]
 pub fn too_long(length: usize, kind: &str) -> Failure {
     failure(
         "ERR_MEMCACHE_VALUE_TOO_LARGE",
-        format!(
-            "{length} bytes do not fit into a {kind} of JavaScript; getInto reads any value into memory of yours"
-        ),
+        format!("value of {length} bytes does not fit into a JavaScript {kind}: read it with getInto"),
     )
 }
 
-/// What could not be counted; `None` where there is no such item.
+/// The cache could not count. Returns `None` if there is no such item.
 #[cold]
 pub fn not_counted(error: DeltaError) -> Option<Failure> {
     match error {
@@ -130,31 +139,41 @@ pub fn not_counted(error: DeltaError) -> Option<Failure> {
         DeltaError::NoMemory => Some(not_stored(AllocError::NoMemory, 0, 0)),
         DeltaError::NonNumeric | DeltaError::CasMismatch => Some(failure(
             "ERR_MEMCACHE_NOT_A_NUMBER",
-            "the value is not a decimal number from 0 to 2**64 - 1; set it to one, such as '0', before counting",
+            "the stored value must be a decimal number from 0 to 2**64 - 1; store one first, such as '0'",
         )),
     }
+}
+
+/// A count is too large for a JavaScript number. The cache has stored it.
+#[cold]
+pub fn inexact(count: u64) -> Failure {
+    out_of_range(format!(
+        "the count is now {count}, and a number must be at most 2**53 - 1 to be exact; pass {{ bigint: true }}"
+    ))
 }
 
 /// "Too many open files", the same number on every Unix.
 const EMFILE: i32 = 24;
 
-/// A cache or a server that could not start.
+/// A cache or a server could not start.
 #[cold]
 pub fn not_started(error: &StartError) -> Failure {
     match error {
         StartError::Config(error) => bad_setting(error),
         StartError::File(text) => bad_argument(text.clone()),
-        StartError::Descriptors { .. } => {
-            no_system(&std::io::Error::from_raw_os_error(EMFILE), error.to_string())
-        }
+        StartError::Descriptors { .. } => system(Some(EMFILE), error.to_string()),
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
-            no_system(cause, error.to_string())
+            refused(cause, error.to_string())
         }
     }
 }
 
-/// What the system refused.
+/// The system refused something.
 #[cold]
-pub fn no_system(cause: &std::io::Error, text: impl Into<String>) -> Failure {
-    failure(&format!("ERR_MEMCACHE_START/{}", cause.raw_os_error().unwrap_or(0)), text)
+pub fn refused(cause: &std::io::Error, text: impl Into<String>) -> Failure {
+    system(cause.raw_os_error(), text)
+}
+
+fn system(errno: Option<i32>, text: impl Into<String>) -> Failure {
+    Failure::new(Code { name: "ERR_MEMCACHE_START", errno }, text.into())
 }

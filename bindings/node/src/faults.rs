@@ -8,11 +8,11 @@ use napi::bindgen_prelude::{BufferSlice, Either};
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::handle::{Seen, Shared};
+use crate::shared_cache::{SharedCache, WeakCache};
 
-/// When something goes wrong.
+/// When a fault applies. All given conditions must hold.
 #[napi(object, object_to_js = false)]
-pub struct When<'a> {
+pub struct FaultConditions<'a> {
     pub command: Option<String>,
     pub key: Option<Either<String, BufferSlice<'a>>>,
     pub times: Option<f64>,
@@ -21,74 +21,78 @@ pub struct When<'a> {
 
 /// The faults of a server.
 #[napi]
-pub struct Faults(Seen);
+pub struct Faults(WeakCache);
 
 impl Faults {
-    pub fn new(of: &Arc<Shared>) -> Self {
-        Self(Seen::new(of))
+    pub fn new(cache: &Arc<SharedCache>) -> Self {
+        Self(WeakCache::new(cache))
     }
 
-    fn add(&self, fault: Fault, when: When<'_>) -> Result<FaultRule, Failure> {
+    fn add(&self, fault: Fault, when: FaultConditions<'_>) -> Result<FaultRule, Failure> {
         let probability = when.probability.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&probability) {
-            return Err(errors::bad_argument(format!("a probability is from 0 to 1, not {probability}")));
+            return Err(errors::bad_argument(format!("probability must be from 0 to 1, got {probability}")));
         }
         let times = match when.times {
             None => None,
             Some(times) if times.fract() == 0.0 && times >= 0.0 => Some(times as u64),
-            Some(times) => return Err(errors::bad_argument(format!("times is a whole number, not {times}"))),
+            Some(times) => {
+                return Err(errors::bad_argument(format!("times must be an integer from 0, got {times}")));
+            }
         };
         let key = when.key.map(|key| match key {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
         });
-        let of = self.0.get()?;
-        let id = of.core.faults().add(Rule { fault, command: when.command, key, times, probability });
-        Ok(FaultRule { of: Seen::new(&of), id, gone: false, applied: 0 })
+        let shared = self.0.get()?;
+        let id = shared.core.faults().add(Rule { fault, command: when.command, key, times, probability });
+        Ok(FaultRule { cache: WeakCache::new(&shared), id, removed: false, applied: 0 })
     }
 }
 
 #[napi]
 impl Faults {
-    /// Commands wait so many seconds first.
+    /// Delays commands by seconds.
     #[napi(catch_unwind)]
-    pub fn delay(&self, seconds: f64, when: When) -> Result<FaultRule, Failure> {
+    pub fn delay(&self, seconds: f64, when: FaultConditions) -> Result<FaultRule, Failure> {
         let time = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| errors::bad_argument(format!("a delay is seconds from 0 on, not {seconds}")))?;
+            .map_err(|_| errors::bad_argument(format!("seconds must be at least 0, got {seconds}")))?;
         self.add(Fault::Delay(time), when)
     }
 
-    /// The connection is closed instead.
+    /// Closes the connection instead of running a command.
     #[napi(catch_unwind)]
-    pub fn drop(&self, when: When) -> Result<FaultRule, Failure> {
+    pub fn drop(&self, when: FaultConditions) -> Result<FaultRule, Failure> {
         self.add(Fault::Drop, when)
     }
 
-    /// Commands answer `SERVER_ERROR` with this text and do nothing.
+    /// Answers commands with `SERVER_ERROR` and this text, and does not run them.
     #[napi(catch_unwind)]
-    pub fn error(&self, message: String, when: When) -> Result<FaultRule, Failure> {
+    pub fn error(&self, message: String, when: FaultConditions) -> Result<FaultRule, Failure> {
         if message.contains(['\r', '\n']) {
-            return Err(errors::bad_argument("the text of an error is one line"));
+            return Err(errors::bad_argument(format!("message must be one line, got {message:?}")));
         }
         self.add(Fault::Error(message), when)
     }
 
-    /// Reads find nothing.
+    /// Makes reads find nothing.
     #[napi(catch_unwind)]
-    pub fn miss(&self, when: When) -> Result<FaultRule, Failure> {
+    pub fn miss(&self, when: FaultConditions) -> Result<FaultRule, Failure> {
         self.add(Fault::Miss, when)
     }
 
-    /// Replies end after so many bytes, and the connection with them.
+    /// Ends a reply after so many bytes, and closes the connection.
     #[napi(catch_unwind)]
-    pub fn truncate(&self, after: f64, when: When) -> Result<FaultRule, Failure> {
+    pub fn truncate(&self, after: f64, when: FaultConditions) -> Result<FaultRule, Failure> {
         if after.fract() != 0.0 || !(0.0..f64::from(u32::MAX)).contains(&after) {
-            return Err(errors::bad_argument(format!("a reply has a whole number of bytes, not {after}")));
+            return Err(errors::bad_argument(format!(
+                "after must be an integer from 0 to 4294967294, got {after}"
+            )));
         }
         self.add(Fault::Truncate(after as usize), when)
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     #[napi(catch_unwind)]
     pub fn clear(&self) -> Result<(), Failure> {
         self.0.get()?.core.faults().clear();
@@ -96,24 +100,23 @@ impl Faults {
     }
 }
 
-/// A fault that is injected until it is removed.
+/// An injected fault.
 #[napi]
 pub struct FaultRule {
-    of: Seen,
+    cache: WeakCache,
     id: FaultRuleId,
-    gone: bool,
+    removed: bool,
     applied: u64,
 }
 
 #[napi]
 impl FaultRule {
-    /// Takes the fault away. Gives how often it was met, as far as is known once
-    /// its server is gone.
+    /// Removes the fault. Returns how often it applied, or 0 if its server has stopped.
     #[napi(catch_unwind)]
     pub fn remove(&mut self) -> f64 {
-        if !self.gone {
-            self.gone = true;
-            let applied = self.of.get().ok().and_then(|of| of.core.faults().remove(self.id));
+        if !self.removed {
+            self.removed = true;
+            let applied = self.cache.get().ok().and_then(|shared| shared.core.faults().remove(self.id));
             self.applied = applied.unwrap_or(self.applied);
         }
         self.applied as f64

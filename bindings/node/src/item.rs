@@ -1,4 +1,4 @@
-//! An item that was found, and where its value goes.
+//! Copies the value of a found item to JavaScript.
 
 use std::mem::MaybeUninit;
 
@@ -7,82 +7,81 @@ use memcache_core::internal::store::{EntryRef, ReadConflict};
 
 use crate::raw::{Target, Value};
 
-/// Largest value that goes into a slab; larger ones get memory of their own,
-/// so that none is kept for long by a small neighbour.
-const SMALL: usize = 4096;
+/// Largest value that is copied into a slab. Larger values get memory of their own, so that a small
+/// Buffer does not keep a large one alive.
+const SLAB_VALUE_MAX: usize = 4096;
 
-/// Values of which more than this many bytes are shown are pinned while they
-/// are copied, if they lie in pieces; else the copy is made under the lock.
-const LARGE: usize = 16 * 1024;
+/// Longer values that lie in pieces are pinned while they are copied. Shorter ones are copied under
+/// the lock.
+const INLINE_COPY_MAX: usize = 16 * 1024;
 
-/// A slab: memory of JavaScript for small values, one behind the other.
-/// `node/cache.js` cuts Buffers from it.
+/// JavaScript memory for small values, filled from the start. `node/cache.js` makes Buffers of its
+/// parts.
 pub struct Slab<'c> {
     memory: Option<Target<'c>>,
-    /// How much of it is used.
+    /// Bytes in use.
     used: usize,
 }
 
 impl<'c> Slab<'c> {
-    /// Of a `Uint8Array`, which may have been detached, and a number.
+    /// Wraps a `Uint8Array`, which may be detached, and the number of its bytes in use.
     #[inline]
     pub fn new(memory: Value<'c>, used: Value<'_>) -> Self {
         Self { memory: memory.target(), used: used.number().map_or(usize::MAX, |used| used as usize) }
     }
 
-    /// Where so many bytes are put, if there is room and some is left.
+    /// Returns the place for a value. Returns `None` if the slab would then be full.
     #[inline]
     fn room(&mut self, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
         let end = self.used.checked_add(length)?;
-        let memory = self.memory.as_mut().filter(|memory| length <= SMALL && end < memory.len())?;
+        let memory = self.memory.as_mut().filter(|memory| length <= SLAB_VALUE_MAX && end < memory.len())?;
         memory.part(self.used, length)
     }
 }
 
-/// Where a value has been put.
+/// Where a value was copied to.
 pub enum Found {
-    /// Into the slab, so many bytes.
+    /// The slab; the length.
     Slab(usize),
-    /// Into the vector.
-    Taken,
-    /// Nowhere yet: call `join` when the item is not shown any more.
+    /// The vector for large values.
+    Large,
+    /// Not copied yet: call [`Found::finish`] after the lookup.
     Pinned(PinnedValue),
 }
 
 impl Found {
-    /// Copies a value into the slab if it fits, else into `taken`; pins one that
-    /// is large.
+    /// Copies a value into the slab if it fits, or into `large`. Pins a long value.
     #[inline]
-    pub fn see(
+    pub fn copy(
         entry: &mut EntryRef<'_>,
         slab: &mut Slab<'_>,
-        taken: &mut Vec<u8>,
+        large: &mut Vec<u8>,
     ) -> Result<Self, ReadConflict> {
         match slab.room(entry.len()) {
             Some(room) => entry.fill(room).map(|()| Self::Slab(entry.len())),
-            None => Self::take(entry, taken),
+            None => Self::copy_large(entry, large),
         }
     }
 
-    /// Copies a value into `taken`; pins one that is large.
-    pub fn take(entry: &mut EntryRef<'_>, taken: &mut Vec<u8>) -> Result<Self, ReadConflict> {
-        if entry.len() > LARGE {
+    /// Copies a value into `large`. Pins a long value.
+    pub fn copy_large(entry: &mut EntryRef<'_>, large: &mut Vec<u8>) -> Result<Self, ReadConflict> {
+        if entry.len() > INLINE_COPY_MAX {
             return entry.pin().map(Self::Pinned);
         }
-        taken.clear();
-        entry.copy_to(taken).map(|()| Self::Taken)
+        large.clear();
+        entry.copy_to(large).map(|()| Self::Large)
     }
 
-    /// Copies what was pinned into `taken`. Gives the length of what is in the slab.
+    /// Copies a pinned value into `large`. Returns the length of a value in the slab.
     #[inline]
-    pub fn join(self, taken: &mut Vec<u8>) -> Option<usize> {
+    pub fn finish(self, large: &mut Vec<u8>) -> Option<usize> {
         match self {
             Self::Slab(length) => return Some(length),
-            Self::Taken => {}
+            Self::Large => {}
             Self::Pinned(value) => {
-                taken.clear();
-                taken.reserve(value.len());
-                value.slices().for_each(|slice| taken.extend_from_slice(slice));
+                large.clear();
+                large.reserve(value.len());
+                value.slices().for_each(|slice| large.extend_from_slice(slice));
             }
         }
         None

@@ -1,21 +1,20 @@
-//! The native part of the Node package: classes and functions of JavaScript
-//! around `memcache_core`.
+//! The native part of the Node package: JavaScript classes and functions around `memcache_core`.
 //!
-//! Conversion and nothing else: arguments to Rust, results and errors to
-//! JavaScript, one noun a file. What needs no speed is JavaScript, in `node/`.
+//! It converts arguments, results and errors, one noun a file. Code that need not be fast is
+//! JavaScript, in `node/`. It is not a Rust API.
 //!
-//! Two rules hold throughout. Whatever may wait (start and stop of a server)
-//! is done in another thread; a get or a set is not. And an environment may
-//! end at any moment, with its thread: what belongs to it ends with its
-//! objects, and nobody else waits for it.
+//! Two rules hold throughout. A call that may take long (start, stop, `settle()`) runs on another
+//! thread; a get or a set does not. An environment may end at any moment, with its thread: its
+//! servers, watchers and flights end with its objects, and no other thread waits for them.
 
 #![allow(
     clippy::needless_pass_by_value,
     clippy::unused_self,
     missing_docs,
-    reason = "methods of JavaScript's classes have a self, get values of their own, and are told of in node/index.d.ts"
+    reason = "methods of JavaScript classes have a self and own their arguments; node/index.d.ts documents them"
 )]
 
+mod binary_like;
 mod cache;
 mod cells;
 mod certificates;
@@ -23,21 +22,20 @@ mod clock;
 mod daemon;
 mod errors;
 mod faults;
-mod flight;
-mod handle;
 mod item;
-mod octets;
 mod raw;
 mod renewal;
-mod scratch;
 mod server;
+mod shared_cache;
+mod single_flight;
 mod stats;
+mod temp_dir;
 mod ttl;
 mod watch;
 
 use napi_derive::napi;
 
-/// The version of memcached whose behaviour this is.
+/// The memcached version whose behaviour this package has.
 #[napi]
 pub const MEMCACHED_VERSION: &str = memcache_core::internal::admin::VERSION;
 

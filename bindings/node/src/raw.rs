@@ -1,14 +1,14 @@
-//! Functions of JavaScript without detours: bare callbacks of Node-API, which
-//! find what they work on through the pointer that they were made with.
+//! Bare callbacks of Node-API, which find their receiver through the pointer they were created
+//! with.
 //!
-//! A method of one of napi's classes looks for its object in every call, and
-//! makes a String of every key; that takes ten times as long as a get. Only
-//! this module and `cells` call Node-API themselves; what they hand out is safe.
+//! A method of one of napi's classes looks up its object in every call and makes a String of every
+//! key. That takes ten times as long as a get. Only this module and `cells` call Node-API directly,
+//! and their interfaces are safe.
 //!
 //! ```text
 //!   JavaScript -- call --> trampoline::<T, F> -- Call --> F(&T, &Call) -> Answer
-//!                               ^  data pointer: Rc<T>, one count a function,
-//!                               |  given back when the function is collected
+//!                               ^  data pointer: Rc<T>, one count for each function,
+//!                               |  released when the function is collected
 //!                          catches panics
 //! ```
 
@@ -26,48 +26,51 @@ use napi::sys;
 
 use crate::errors::{self, Failure};
 
-/// What a function got fewer of is undefined; what it got more of is ignored.
+/// Arguments of a function. Missing ones are undefined, further ones are ignored.
 const ARGUMENTS: usize = 6;
 
-/// What a bare function gives back.
+/// The first whole number that a JavaScript number need not hold exactly.
+const FIRST_INEXACT: u64 = 1 << 53;
+
+/// The result of a bare function.
 pub enum Answer {
     /// A number.
     Number(i32),
-    /// Anything else; null is undefined.
+    /// Any other value. A null pointer is undefined.
     Made(sys::napi_value),
 }
 
-/// The answer of a function that failed; its object keeps why.
+/// The answer of a function that failed. Its receiver keeps the error.
 pub const FAILED: i32 = -3;
 
-/// What bare functions work on.
-pub trait Subject: 'static {
-    /// Keeps why a function failed, until JavaScript asks.
+/// The object that bare functions are bound to.
+pub trait Receiver: 'static {
+    /// Keeps the error of a function until JavaScript asks for it.
     fn keep(&self, failure: Failure);
 }
 
-/// A call under way. No code of JavaScript runs meanwhile, but for that of an
-/// array's getters (`Value::element`).
+/// A call in progress. No JavaScript runs during it, except an array's getters
+/// (`Value::element`).
 pub struct Call {
     env: sys::napi_env,
     arguments: [sys::napi_value; ARGUMENTS],
 }
 
 impl Call {
-    /// An argument.
+    /// Returns an argument.
     #[inline]
     pub fn argument<const N: usize>(&self) -> Value<'_> {
         const { assert!(N < ARGUMENTS) };
         Value { env: self.env, raw: self.arguments[N], call: PhantomData }
     }
 
-    /// A string of UTF-8; what is none of it is replaced.
+    /// Makes a string of UTF-8. Invalid bytes become U+FFFD.
     #[inline]
     pub fn string(&self, bytes: &[u8]) -> Result<Answer, Failure> {
         let mut made = ptr::null_mut();
         let (at, length) = (bytes.as_ptr().cast(), bytes.len().cast_signed());
-        // SAFETY: Node reads `length` bytes at `at` and writes to `made`. ASCII is
-        // Latin-1, and is made faster from it.
+        // SAFETY: Node reads `length` bytes at `at` and writes to `made`. ASCII is Latin-1, and
+        // Node makes that faster.
         let status = unsafe {
             if bytes.is_ascii() {
                 sys::napi_create_string_latin1(self.env, at, length, &raw mut made)
@@ -78,7 +81,7 @@ impl Call {
         created(status, made, bytes.len(), "string")
     }
 
-    /// A Buffer with a copy of these bytes.
+    /// Makes a Buffer with a copy of these bytes.
     pub fn buffer(&self, bytes: &[u8]) -> Result<Answer, Failure> {
         let (mut made, mut at) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: Node reads as many bytes as `bytes` has.
@@ -94,32 +97,40 @@ impl Call {
         created(status, made, bytes.len(), "Buffer")
     }
 
-    /// A whole number: beyond 2^53 a bigint.
-    pub fn unsigned(&self, number: u64) -> Answer {
-        const EXACT: u64 = 1 << 53;
+    /// Makes a number. Returns `None` if it would not be exact.
+    pub fn number(&self, number: u64) -> Option<Answer> {
         if let Ok(small) = i32::try_from(number) {
-            return Answer::Number(small);
+            return Some(Answer::Number(small));
+        }
+        if number >= FIRST_INEXACT {
+            return None;
         }
         let mut made = ptr::null_mut();
         // SAFETY: Node writes to `made`.
         unsafe {
-            if number < EXACT {
-                sys::napi_create_double(self.env, number as f64, &raw mut made);
-            } else {
-                sys::napi_create_bigint_uint64(self.env, number, &raw mut made);
-            }
+            sys::napi_create_double(self.env, number as f64, &raw mut made);
+        }
+        Some(Answer::Made(made))
+    }
+
+    /// Makes a bigint.
+    pub fn bigint(&self, number: u64) -> Answer {
+        let mut made = ptr::null_mut();
+        // SAFETY: Node writes to `made`.
+        unsafe {
+            sys::napi_create_bigint_uint64(self.env, number, &raw mut made);
         }
         Answer::Made(made)
     }
 }
 
-/// What Node made of so many bytes, unless they are too many.
+/// Checks that Node could make a value of so many bytes.
 #[inline]
 fn created(status: i32, made: sys::napi_value, length: usize, kind: &str) -> Result<Answer, Failure> {
     if status == sys::Status::napi_ok { Ok(Answer::Made(made)) } else { Err(errors::too_long(length, kind)) }
 }
 
-/// A value of JavaScript, for as long as the call lasts.
+/// A JavaScript value, valid during the call.
 #[derive(Clone, Copy)]
 pub struct Value<'c> {
     env: sys::napi_env,
@@ -127,31 +138,31 @@ pub struct Value<'c> {
     call: PhantomData<&'c Call>,
 }
 
-/// A part of a string, in UTF-16.
+/// A string in UTF-16.
 pub enum Units<'b> {
-    /// All of it.
+    /// The whole string.
     Whole(&'b [u16]),
-    /// It is longer than the buffer.
+    /// The string is longer than the buffer.
     More,
 }
 
-/// A bigint.
+/// The value of a bigint.
 pub enum Big {
-    /// From 0 to 2^64 - 1.
-    Whole(u64),
-    /// Another one.
+    /// A bigint from 0 to 2^64 - 1.
+    U64(u64),
+    /// Any other bigint.
     Other,
 }
 
 impl<'c> Value<'c> {
-    /// The string in UTF-16, if it is one that fits. Of strings Node holds as
-    /// Latin-1 this is a wider copy, of others a plain one; asking for UTF-8 costs
-    /// more, and asking for Latin-1 loses what is not in it.
+    /// Returns the string in UTF-16, or `None` if the value is not a string.
+    ///
+    /// Node keeps strings as Latin-1 or UTF-16. Reading UTF-8 costs more, and reading Latin-1 loses
+    /// other characters.
     #[inline]
     pub fn utf16<const N: usize>(self, to: &mut [MaybeUninit<u16>; N]) -> Option<Units<'_>> {
         let mut length = 0;
-        // SAFETY: Node writes at most N units, the last of them 0, and how many
-        // they are without the 0.
+        // SAFETY: Node writes at most N units, the last of them 0, and their number without the 0.
         let status = unsafe {
             sys::napi_get_value_string_utf16(self.env, self.raw, to.as_mut_ptr().cast(), N, &raw mut length)
         };
@@ -161,11 +172,11 @@ impl<'c> Value<'c> {
         if length + 1 >= N {
             return Some(Units::More);
         }
-        // SAFETY: so many units were written, and they lie within the array.
+        // SAFETY: `length` units were written, and they lie within the array.
         Some(Units::Whole(unsafe { slice::from_raw_parts(to.as_ptr().cast(), length) }))
     }
 
-    /// How many units of UTF-16 a string has.
+    /// Returns the number of UTF-16 units, or `None` if the value is not a string.
     #[inline]
     pub fn units(self) -> Option<usize> {
         let mut length = 0;
@@ -176,7 +187,7 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(length)
     }
 
-    /// How many bytes of UTF-8 a string has.
+    /// Returns the number of UTF-8 bytes of a string.
     pub fn utf8_length(self) -> usize {
         let mut length = 0;
         // SAFETY: without a buffer Node only writes the length.
@@ -186,16 +197,15 @@ impl<'c> Value<'c> {
         length
     }
 
-    /// The string in UTF-8, in place of what is in `to`; `units` is how many
-    /// units of UTF-16 it has.
+    /// Replaces the contents of `to` by the string in UTF-8. `units` is its number of UTF-16 units.
     #[inline]
     pub fn utf8(self, units: usize, to: &mut Vec<u8>) {
         to.clear();
-        // A unit takes at most three bytes, and the string ends with 0.
+        // A unit takes at most three bytes, and Node adds a 0.
         to.reserve(units.saturating_mul(3).saturating_add(1));
         let mut length = 0;
-        // SAFETY: Node writes at most `capacity` bytes, the last of them 0, and how
-        // many they are without the 0; so many are then initialised.
+        // SAFETY: Node writes at most `capacity` bytes, the last of them 0, and their number
+        // without the 0. That many are then initialised.
         unsafe {
             let status = sys::napi_get_value_string_utf8(
                 self.env,
@@ -210,7 +220,7 @@ impl<'c> Value<'c> {
         }
     }
 
-    /// Address and length of a `Uint8Array`, of which Buffer is a kind.
+    /// Returns address and length of a `Uint8Array`, such as a Buffer.
     #[inline]
     fn span(self) -> Option<(*mut u8, usize)> {
         let (mut kind, mut length, mut at) = (0, 0, ptr::null_mut());
@@ -226,34 +236,34 @@ impl<'c> Value<'c> {
                 ptr::null_mut(),
             )
         };
-        let octets =
+        let is_bytes =
             kind == sys::TypedarrayType::uint8_array || kind == sys::TypedarrayType::uint8_clamped_array;
-        (status == sys::Status::napi_ok && octets)
+        (status == sys::Status::napi_ok && is_bytes)
             .then_some((at.cast(), if at.is_null() { 0 } else { length }))
     }
 
-    /// The bytes of a `Uint8Array`.
+    /// Returns the bytes of a `Uint8Array`.
     #[inline]
     pub fn bytes(self) -> Option<&'c [u8]> {
         let (at, length) = self.span()?;
         if length == 0 {
             return Some(&[]);
         }
-        // SAFETY: the array holds so many bytes; they stay where they are during the
-        // call, which holds the array, and no code of JavaScript of this thread runs
-        // meanwhile. (Of a SharedArrayBuffer another thread may change them; what is
-        // read then is one or the other, and nothing depends on reading it twice.)
+        // SAFETY: the array has `length` bytes. They do not move during the call, which keeps the
+        // array alive, and no JavaScript of this thread runs in it. (Another thread may write to a
+        // SharedArrayBuffer. Then a byte read is the old or the new one, and no code relies on
+        // reading it twice.)
         Some(unsafe { slice::from_raw_parts(at, length) })
     }
 
-    /// A `Uint8Array`, to be written to.
+    /// Returns a `Uint8Array` to write to.
     #[inline]
     pub fn target(self) -> Option<Target<'c>> {
         let (at, length) = self.span()?;
         Some(Target { at, length, call: PhantomData })
     }
 
-    /// A number.
+    /// Returns the number, or `None` if the value is not a number.
     #[inline]
     pub fn number(self) -> Option<f64> {
         let mut number = 0.0;
@@ -262,19 +272,28 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(number)
     }
 
-    /// A bigint.
+    /// Returns the bigint, or `None` if the value is not a bigint.
     pub fn bigint(self) -> Option<Big> {
         let (mut number, mut whole) = (0, false);
         // SAFETY: Node writes to both.
         let status =
             unsafe { sys::napi_get_value_bigint_uint64(self.env, self.raw, &raw mut number, &raw mut whole) };
-        (status == sys::Status::napi_ok).then_some(if whole { Big::Whole(number) } else { Big::Other })
+        (status == sys::Status::napi_ok).then_some(if whole { Big::U64(number) } else { Big::Other })
     }
 
-    /// Milliseconds of a Date.
+    /// Returns whether it is `true`.
+    pub fn is_true(self) -> bool {
+        let mut value = false;
+        // SAFETY: Node writes to `value`.
+        let status = unsafe { sys::napi_get_value_bool(self.env, self.raw, &raw mut value) };
+        status == sys::Status::napi_ok && value
+    }
+
+    /// Returns the milliseconds of a Date, NaN if it is invalid, or `None` if the value is not a
+    /// Date.
     pub fn date(self) -> Option<f64> {
         let (mut is, mut time) = (false, 0.0);
-        // SAFETY: Node writes to both; the second only looks at a Date.
+        // SAFETY: Node writes to both. The second call is made for a Date only.
         let status = unsafe {
             sys::napi_is_date(self.env, self.raw, &raw mut is);
             if is {
@@ -286,7 +305,7 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(time)
     }
 
-    /// Elements of an array.
+    /// Returns the length of an array.
     pub fn elements(self) -> Option<u32> {
         let mut length = 0;
         // SAFETY: Node writes to `length`.
@@ -294,8 +313,8 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(length)
     }
 
-    /// An element of an array; `None`: its getter threw an error, which the caller
-    /// of the function gets.
+    /// Returns an element of an array. Returns `None` if its getter threw an error, which the
+    /// caller of the function then gets.
     pub fn element(self, index: u32) -> Option<Self> {
         let mut raw = ptr::null_mut();
         // SAFETY: Node writes to `raw`.
@@ -303,14 +322,14 @@ impl<'c> Value<'c> {
         (status == sys::Status::napi_ok).then_some(Self { raw, ..self })
     }
 
-    /// Whether it is undefined or null.
+    /// Returns whether it is undefined or null.
     #[inline]
     pub fn is_nothing(self) -> bool {
         matches!(self.kind(), sys::ValueType::napi_undefined | sys::ValueType::napi_null)
     }
 
-    /// What it is, in words.
-    pub fn word(self) -> &'static str {
+    /// Returns its type, for errors.
+    pub fn type_name(self) -> &'static str {
         match self.kind() {
             sys::ValueType::napi_undefined => "undefined",
             sys::ValueType::napi_null => "null",
@@ -335,7 +354,7 @@ impl<'c> Value<'c> {
     }
 }
 
-/// Bytes of JavaScript that are written to.
+/// Bytes of a `Uint8Array` to write to.
 pub struct Target<'c> {
     at: *mut u8,
     length: usize,
@@ -343,13 +362,13 @@ pub struct Target<'c> {
 }
 
 impl Target<'_> {
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// `length` bytes from byte `from` on, if there are so many.
+    /// Returns `length` bytes from byte `from` on. Returns `None` if the array is shorter.
     #[inline]
     pub fn part(&mut self, from: usize, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
         if from.checked_add(length)? > self.length {
@@ -358,30 +377,29 @@ impl Target<'_> {
         if length == 0 {
             return Some(&mut []);
         }
-        // SAFETY: inside the array (checked), which stays where it is during the call.
+        // SAFETY: inside the array (checked), which does not move during the call.
         Some(unsafe { slice::from_raw_parts_mut(self.at.wrapping_add(from).cast(), length) })
     }
 }
 
-/// Makes functions that work on `of`, and puts them into `object`.
+/// Creates functions bound to `of` as properties of `object`.
 pub struct Functions<'a, T> {
     pub env: sys::napi_env,
     pub object: sys::napi_value,
     pub of: &'a Rc<T>,
 }
 
-impl<T: Subject> Functions<'_, T> {
+impl<T: Receiver> Functions<'_, T> {
     /// Adds `work` under `name`.
     pub fn add<F>(&self, name: &str, _work: F) -> Result<(), Failure>
     where
         F: Fn(&T, &Call) -> Result<Answer, Failure> + Copy + 'static,
     {
-        const { assert!(size_of::<F>() == 0, "a function that captures nothing") };
+        const { assert!(size_of::<F>() == 0, "the function must capture nothing") };
         let data = Rc::into_raw(Rc::clone(self.of)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
-        // SAFETY: Node copies the name and keeps `data`, which is a count of the Rc
-        // that `release` gives back once the function is gone. If it cannot be
-        // added, it is never called.
+        // SAFETY: Node copies the name and keeps `data`, a count of the Rc that `release` drops
+        // when the function is collected. A function that cannot be added is never called.
         let made = unsafe {
             let status = sys::napi_create_function(
                 self.env,
@@ -391,7 +409,7 @@ impl<T: Subject> Functions<'_, T> {
                 data,
                 &raw mut function,
             );
-            let held = status == sys::Status::napi_ok
+            let owned = status == sys::Status::napi_ok
                 && sys::napi_add_finalizer(
                     self.env,
                     function,
@@ -400,18 +418,18 @@ impl<T: Subject> Functions<'_, T> {
                     ptr::null_mut(),
                     ptr::null_mut(),
                 ) == sys::Status::napi_ok;
-            if !held {
+            if !owned {
                 drop(Rc::from_raw(data.cast::<T>()));
             }
-            held && self.put(name, function)
+            owned && self.put(name, function)
         };
-        if made { Ok(()) } else { Err(errors::internal("Node could not make a function")) }
+        if made { Ok(()) } else { Err(errors::internal("Node failed to create a function")) }
     }
 
     /// Adds a value.
     pub fn put(&self, name: &str, value: sys::napi_value) -> bool {
         let mut key = ptr::null_mut();
-        // SAFETY: Node reads the bytes of the name, and writes to `key`.
+        // SAFETY: Node reads the bytes of the name and writes to `key`.
         unsafe {
             let (at, length) = (name.as_ptr().cast(), name.len().cast_signed());
             sys::napi_create_string_utf8(self.env, at, length, &raw mut key) == sys::Status::napi_ok
@@ -420,18 +438,17 @@ impl<T: Subject> Functions<'_, T> {
     }
 }
 
-/// Takes the arguments of a call, does the work, and hands the answer back.
+/// Reads the arguments of a call, calls the function, and converts its answer.
 unsafe extern "C" fn trampoline<T, F>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value
 where
-    T: Subject,
+    T: Receiver,
     F: Fn(&T, &Call) -> Result<Answer, Failure> + Copy + 'static,
 {
     let mut call = Call { env, arguments: [ptr::null_mut(); ARGUMENTS] };
     let (mut count, mut data) = (ARGUMENTS, ptr::null_mut());
-    // SAFETY: Node writes ARGUMENTS values, those not given as undefined, their
-    // number, and the pointer that the function was made with, which is an Rc of
-    // T that lives as long as the function. F has no bytes and is Copy, so one may
-    // be had from anywhere; that it exists is shown by `add`.
+    // SAFETY: Node writes ARGUMENTS values (undefined for missing ones), their number, and the
+    // pointer that the function was created with: an Rc of T that lives as long as the function. F
+    // has no bytes and is Copy, so any aligned address is a valid F, and `add` was called with one.
     let (of, work) = unsafe {
         let status = sys::napi_get_cb_info(
             env,
@@ -449,7 +466,7 @@ where
     let answer = match catch_unwind(AssertUnwindSafe(|| work(of, &call))) {
         Ok(Ok(answer)) => answer,
         Ok(Err(failure)) => refused(of, failure),
-        Err(_) => refused(of, errors::internal("a panic, which is a bug in memcache-rs")),
+        Err(_) => refused(of, errors::internal("memcache-rs panicked, which is a bug: please report it")),
     };
     match answer {
         Answer::Made(value) => value,
@@ -466,19 +483,19 @@ where
 
 #[cold]
 #[inline(never)]
-fn refused<T: Subject>(of: &T, failure: Failure) -> Answer {
+fn refused<T: Receiver>(of: &T, failure: Failure) -> Answer {
     of.keep(failure);
     Answer::Number(FAILED)
 }
 
-/// Gives back the count of a function that is gone.
+/// Drops the count of a function that was collected.
 unsafe extern "C" fn release<T>(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
-    // SAFETY: `data` is from `Rc::into_raw` in `add`, and Node calls this once, on
-    // the thread of the function.
+    // SAFETY: `data` is from `Rc::into_raw` in `add`. Node calls this once, on the thread of the
+    // function.
     drop(unsafe { Rc::from_raw(data.cast::<T>()) });
 }
 
-/// Runs what Node calls, or drops, without a caller that a panic could reach.
+/// Catches a panic where no caller could: in finalizers and in tasks.
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

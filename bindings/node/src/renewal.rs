@@ -1,9 +1,8 @@
-//! Values that are made anew while others get the old one.
+//! A stale value that one caller makes anew while the others still get the old one.
 //!
-//! The item itself tells that somebody does (`bit::WIN`), and would go on
-//! telling so if that somebody ended. So the one who does holds a Renewal: one
-//! that is dropped has failed, and the next caller wins. Node drops what an
-//! environment had that ended.
+//! The item itself records that a caller makes it anew (`bit::WIN`), and would keep saying so if
+//! that caller ended. So the caller holds a `Renewal`. Dropping one counts as a failure, and the
+//! next caller makes the value. Node drops the objects of an environment that ends.
 
 use std::sync::Arc;
 
@@ -12,27 +11,27 @@ use memcache_core::internal::cache::MetaDelete;
 use memcache_core::internal::store::bit;
 use napi_derive::napi;
 
-use crate::handle::{Seen, Shared};
 use crate::raw::guarded;
+use crate::shared_cache::{SharedCache, WeakCache};
 
-/// A value that the holder is making anew.
+/// The duty to make a stale value anew.
 #[napi]
 pub struct Renewal {
-    of: Seen,
-    /// None: it has ended.
+    cache: WeakCache,
+    /// `None` once it has ended.
     key: Option<Vec<u8>>,
 }
 
 impl Renewal {
-    /// Of a key whose item the caller was told to make anew.
-    pub fn new(of: &Arc<Shared>, key: &[u8]) -> Self {
-        Self { of: Seen::new(of), key: Some(key.to_vec()) }
+    /// Creates the renewal of a key that the caller was chosen to make anew.
+    pub fn new(cache: &Arc<SharedCache>, key: &[u8]) -> Self {
+        Self { cache: WeakCache::new(cache), key: Some(key.to_vec()) }
     }
 }
 
 #[napi]
 impl Renewal {
-    /// Ends it: the value is stored.
+    /// Ends it after the value was stored.
     #[napi(catch_unwind)]
     pub fn done(&mut self) {
         self.key = None;
@@ -41,8 +40,8 @@ impl Renewal {
     /// Ends it without a value.
     #[napi(catch_unwind)]
     pub fn fail(&mut self) {
-        if let (Some(key), Ok(shared)) = (self.key.take(), self.of.get()) {
-            give_back(&shared.core, &key);
+        if let (Some(key), Ok(shared)) = (self.key.take(), self.cache.get()) {
+            hand_over(&shared.core, &key);
         }
     }
 }
@@ -53,14 +52,13 @@ impl Drop for Renewal {
     }
 }
 
-/// Has the next caller make the item anew, unless somebody has stored another
-/// one since.
-fn give_back(cache: &Cache, key: &[u8]) {
-    let told = cache.inspect(key, 0, |entry| {
+/// Lets the next caller make the item anew, unless it was stored again since.
+fn hand_over(cache: &Cache, key: &[u8]) {
+    let cas = cache.inspect(key, 0, |entry| {
         let header = entry.header();
         Ok((header.state() & bit::WIN != 0).then(|| header.cas()))
     });
-    if let Some(compare) = told.flatten() {
+    if let Some(compare) = cas.flatten() {
         cache.meta_delete(key, &MetaDelete { stale: true, compare: Some(compare), ..MetaDelete::default() });
     }
 }

@@ -19,48 +19,47 @@ use crate::cache::Cache;
 use crate::certificates::TestCertificates;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
-use crate::handle::Shared;
 use crate::raw::guarded;
-use crate::scratch::Scratch;
+use crate::shared_cache::SharedCache;
 use crate::stats::{self, Stats};
-use crate::watch::{RemoteWaker, Watcher};
+use crate::temp_dir::TempDir;
+use crate::watch::{OnLines, Watcher};
 
-/// Commands that are remembered.
+/// Commands that `lastCommands` returns at most.
 const COMMANDS: usize = 200;
 
-/// What is longer than this many seconds, a century, is for ever; the core tells
-/// of no moment that is further away.
-const FOR_EVER: f64 = 100.0 * 365.0 * 86_400.0;
+/// Longest wait in seconds: 100 years. The core cannot represent a deadline far beyond.
+const LONGEST_WAIT: f64 = 100.0 * 365.0 * 86_400.0;
 
-/// What a server is doing.
+/// The state of a server.
 enum Phase {
-    /// It does not run.
+    /// Stopped, or not started yet.
     Idle,
-    /// It runs.
+    /// Running.
     Running(Running),
-    /// Its environment is gone: it must not run again.
+    /// Its environment has ended: it must not start again.
     Over,
 }
 
-/// A server that runs. Fields are dropped in this order: it stops, then its
-/// directory goes.
+/// A running server. Its fields are dropped in this order: it stops, then its directory is removed.
 struct Running {
     core: Arc<Core>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedCache>,
     commands: Arc<Mutex<VecDeque<String>>>,
     tls: Option<Tls>,
-    scratch: Option<Scratch>,
+    directory: Option<TempDir>,
 }
 
 impl Running {
-    /// Files of TLS. Those of test certificates are written at the first call.
+    /// Returns the TLS files. The first call writes the files of test certificates.
     fn tls_files(&mut self) -> Result<Option<TlsFiles>, Failure> {
         if let Some(Tls::Test { certificates, verify_clients }) = &self.tls {
-            let place = place(&mut self.scratch)?;
-            certificates.write(&place).map_err(|e| {
-                errors::no_system(&e, format!("failed to write certificates to {}: {e}", place.display()))
+            let directory = directory(&mut self.directory)?;
+            certificates.write(&directory).map_err(|e| {
+                let text = format!("failed to write certificates to {}: {e}", directory.display());
+                errors::refused(&e, text)
             })?;
-            let file = |name: &str| place.join(name).to_string_lossy().into_owned();
+            let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
             self.tls = Some(Tls::Files {
                 files: TlsFiles {
                     certificate: file("server.pem"),
@@ -79,18 +78,18 @@ impl Running {
     }
 }
 
-/// What TLS is spoken with.
+/// The certificates of a server.
 enum Tls {
-    /// Files, of the caller or written from test certificates.
+    /// Files of the program, or test certificates that were written to files.
     Files { files: TlsFiles },
-    /// Certificates that are in memory alone.
+    /// Test certificates in memory.
     Test { certificates: TestCertificates, verify_clients: bool },
 }
 
 impl Tls {
     fn new(files: Option<TlsFiles>, test: Option<bool>) -> Result<Option<Self>, Failure> {
         let Some(verify_clients) = test else { return Ok(files.map(|files| Self::Files { files })) };
-        let certificates = TestCertificates::make()
+        let certificates = TestCertificates::create()
             .map_err(|e| errors::internal(&format!("failed to make test certificates: {e}")))?;
         Ok(Some(Self::Test { certificates, verify_clients }))
     }
@@ -118,28 +117,29 @@ impl Tls {
     }
 }
 
-/// The directory of a server's own files, which is made when it is needed.
-fn place(scratch: &mut Option<Scratch>) -> Result<PathBuf, Failure> {
-    if scratch.is_none() {
-        let made = Scratch::make().map_err(|e| {
-            errors::no_system(&e, format!("failed to make a directory for temporary files: {e}"))
-        })?;
-        *scratch = Some(made);
+/// Returns the path of a server's own directory, which the first call creates.
+fn directory(created: &mut Option<TempDir>) -> Result<PathBuf, Failure> {
+    if let Some(directory) = created {
+        return Ok(directory.path().to_owned());
     }
-    Ok(scratch.as_ref().map(|made| made.path().to_owned()).unwrap_or_default())
+    let directory = TempDir::create()
+        .map_err(|e| errors::refused(&e, format!("failed to create a temporary directory: {e}")))?;
+    let path = directory.path().to_owned();
+    *created = Some(directory);
+    Ok(path)
 }
 
-/// A server, which runs or not. `Server` of `node/server.js` has one.
+/// The native part of a `Server` object of `node/server.js`.
 ///
-/// What starts and stops it are other threads, so that the event loop goes on.
-/// They hold the phase, not the object: if the environment ends meanwhile,
-/// nothing keeps running.
+/// Other threads start and stop it, so that the event loop is not blocked. They share the phase,
+/// not the object. So a start that is in progress when the environment ends leaves nothing running.
 #[napi]
 pub struct Server {
     phase: Arc<Mutex<Phase>>,
 }
 
 impl Server {
+    /// Calls `work` with the running server. Fails if it is not running.
     fn on<R>(&self, work: impl FnOnce(&Running) -> Result<R, Failure>) -> Result<R, Failure> {
         match &*self.phase.lock() {
             Phase::Running(running) => work(running),
@@ -149,7 +149,7 @@ impl Server {
 }
 
 impl Server {
-    /// The same, once what clients have sent is carried out.
+    /// Like `on`, after the server has settled.
     fn settled<R>(&self, work: impl FnOnce(&Running) -> Result<R, Failure>) -> Result<R, Failure> {
         self.on(|running| {
             running.shared.core.settle();
@@ -164,7 +164,7 @@ impl Drop for Server {
     }
 }
 
-/// Files of TLS, all of them PEM.
+/// Paths of TLS files in PEM format.
 #[napi(object)]
 #[derive(Clone)]
 pub struct TlsFiles {
@@ -176,7 +176,7 @@ pub struct TlsFiles {
     pub client_key: Option<String>,
 }
 
-/// What a client of a server with test certificates needs, as PEM texts.
+/// The certificates for a client of a server with test certificates, as PEM.
 #[napi(object)]
 pub struct ClientPem {
     pub ca: String,
@@ -184,24 +184,24 @@ pub struct ClientPem {
     pub key: String,
 }
 
-/// Who may come in.
+/// A user that may log in.
 #[napi(object)]
 pub struct User {
     pub name: String,
     pub password: String,
 }
 
-/// What to listen at, and how.
+/// The settings of a start.
 #[napi(object)]
 pub struct Settings {
     pub host: Option<String>,
     pub port: u16,
     pub udp: bool,
-    /// A path; empty: one in a directory of its own.
+    /// A path. An empty one means a path in a temporary directory.
     pub unix_socket: Option<String>,
     pub unix_mask: u32,
     pub tls: Option<TlsFiles>,
-    /// Whether certificates are to be made, and whether clients need one.
+    /// Creates test certificates if given. The value is whether clients need one.
     pub test_certificates: Option<bool>,
     pub users: Option<Vec<User>>,
     pub sasl: bool,
@@ -210,31 +210,31 @@ pub struct Settings {
     pub idle_timeout: u32,
     pub shutdown_enabled: bool,
     pub cluster_nodes: Vec<String>,
-    /// Whether the last commands of clients are kept in memory.
+    /// Whether `last_commands` is recorded.
     pub record_commands: bool,
-    /// Whether handles settle: the cache is the server's own.
+    /// Whether handles settle first. They do if the server created its cache.
     pub settles: bool,
 }
 
 /// Where a server listens.
 #[napi(object)]
 pub struct Address {
-    /// tcp, udp or unix.
+    /// `tcp`, `udp` or `unix`.
     pub kind: String,
-    /// An address, or a path.
+    /// An IP address, or a path.
     pub host: String,
     pub port: u16,
 }
 
-fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> {
-    let mut scratch = None;
+fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failure> {
+    let mut own_directory = None;
     let tls = Tls::new(settings.tls, settings.test_certificates)?;
 
     let mut listen = Vec::new();
     if let Some(host) = settings.host {
         let ip: IpAddr = host.parse().map_err(|_| {
             errors::bad_argument(format!(
-                "host is an IP address to listen at, such as 127.0.0.1 or ::1, not {host:?}"
+                "host must be an IP address, such as 127.0.0.1 or ::1, got {host:?}"
             ))
         })?;
         let addr = SocketAddr::new(ip, settings.port);
@@ -245,8 +245,11 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
         }
     }
     if let Some(path) = settings.unix_socket {
-        let path =
-            if path.is_empty() { place(&mut scratch)?.join("memcached.sock") } else { PathBuf::from(path) };
+        let path = if path.is_empty() {
+            directory(&mut own_directory)?.join("memcached.sock")
+        } else {
+            PathBuf::from(path)
+        };
         listen.push(Listen::Unix { path, mask: settings.unix_mask, protocol: Protocol::Negotiating });
     }
 
@@ -271,14 +274,14 @@ fn started(settings: Settings, shared: Arc<Shared>) -> Result<Running, Failure> 
         ..ServerConfig::default()
     };
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
-    Ok(Running { core: Arc::new(core), shared, commands, tls, scratch })
+    Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
 }
 
 fn nodes(nodes: &[String]) -> Result<Vec<ClusterNode>, Failure> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
-/// Keeps the commands of clients, of whatever protocol.
+/// Records the commands of clients, in all protocols.
 fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
     let commands = Arc::clone(commands);
     let command = move |_: i32, line: &str| {
@@ -291,16 +294,16 @@ fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
     Hooks { command: Some(Arc::new(command)), ..Hooks::default() }
 }
 
-/// A start under way.
+/// A start in progress.
 pub struct Start {
     phase: Arc<Mutex<Phase>>,
-    wanted: Option<(Settings, Arc<Shared>)>,
+    order: Option<(Settings, Arc<SharedCache>)>,
 }
 
 impl Start {
     fn run(&mut self) -> Result<(), Failure> {
-        let Some((settings, shared)) = self.wanted.take() else { return Ok(()) };
-        let running = started(settings, shared)?;
+        let Some((settings, shared)) = self.order.take() else { return Ok(()) };
+        let running = start(settings, shared)?;
         let mut phase = self.phase.lock();
         match *phase {
             Phase::Idle => *phase = Phase::Running(running),
@@ -318,16 +321,38 @@ impl Task for Start {
     type JsValue = ();
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(guarded(|| self.run())
-            .unwrap_or_else(|| Err(errors::internal("a panic, which is a bug in memcache-rs"))))
+        Ok(guarded(|| self.run()).unwrap_or_else(|| {
+            Err(errors::internal("memcache-rs panicked, which is a bug: please report it"))
+        }))
     }
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<()> {
-        output.map_err(|failure| errors::rejected(env, failure))
+        output.map_err(|failure| errors::thrown(env, failure))
     }
 }
 
-/// A stop under way.
+/// A wait for commands that clients have sent.
+pub struct Settle {
+    /// `None` if the server is not running.
+    core: Option<Arc<Core>>,
+    time: Duration,
+}
+
+impl Task for Settle {
+    type Output = bool;
+    type JsValue = bool;
+
+    fn compute(&mut self) -> napi::Result<bool> {
+        let Some(core) = self.core.take() else { return Ok(true) };
+        Ok(guarded(|| core.settle(self.time)).unwrap_or(false))
+    }
+
+    fn resolve(&mut self, _: Env, settled: bool) -> napi::Result<bool> {
+        Ok(settled)
+    }
+}
+
+/// A stop in progress.
 pub struct Stop {
     running: Option<Running>,
     how: How,
@@ -356,21 +381,21 @@ impl Task for Stop {
 
 #[napi]
 impl Server {
-    /// A server that does not run yet.
+    /// Creates a server that is not running.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> Self {
         Self { phase: Arc::new(Mutex::new(Phase::Idle)) }
     }
 
-    /// Serves `cache`; resolves when connections are accepted.
+    /// Starts to serve `cache`. Resolves when the server accepts connections.
     #[napi(catch_unwind)]
     pub fn start(&self, cache: &Cache, settings: Settings) -> Result<AsyncTask<Start>, Failure> {
-        let wanted = Some((settings, cache.shared()?));
-        Ok(AsyncTask::new(Start { phase: Arc::clone(&self.phase), wanted }))
+        let order = Some((settings, cache.shared()?));
+        Ok(AsyncTask::new(Start { phase: Arc::clone(&self.phase), order }))
     }
 
-    /// Stops it: at once, or after replies that are under way, for which it waits
-    /// at most `seconds`. From now on it does not run.
+    /// Stops it: at once, or after the replies in progress, for which it waits at most `seconds`.
+    /// The server counts as stopped from the call on.
     #[napi(catch_unwind)]
     pub fn stop(&self, graceful: bool, seconds: f64) -> AsyncTask<Stop> {
         let mut phase = self.phase.lock();
@@ -382,18 +407,23 @@ impl Server {
             }
         };
         let how = if graceful { How::Graceful } else { How::Now };
-        let deadline = Duration::try_from_secs_f64(seconds.clamp(0.0, FOR_EVER)).unwrap_or(Duration::ZERO);
+        let deadline =
+            Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)).unwrap_or(Duration::ZERO);
         AsyncTask::new(Stop { running, how, deadline })
     }
 
-    /// Stops it at once, before it returns; it must not run again. For when the
-    /// process ends, which finalizes nothing.
+    /// Stops it for good before it returns. Called when the process exits, because Node then runs
+    /// no finalizers.
     #[napi(catch_unwind)]
     pub fn end(&self) {
-        drop(std::mem::replace(&mut *self.phase.lock(), Phase::Over));
+        if let Phase::Running(running) = std::mem::replace(&mut *self.phase.lock(), Phase::Over) {
+            // A drop alone would not stop it, if a `settle` in progress also keeps the core. A stuck
+            // thread is left to the end of the process.
+            let _ = running.core.stop(How::Now, Duration::ZERO);
+        }
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     #[napi(catch_unwind)]
     pub fn addresses(&self) -> Result<Vec<Address>, Failure> {
         self.on(|running| {
@@ -411,23 +441,24 @@ impl Server {
         })
     }
 
-    /// Whether it runs: a client may have shut it down.
+    /// Returns whether it is running. A client may have shut it down.
     #[napi(catch_unwind)]
     pub fn running(&self) -> bool {
         self.on(|running| Ok(running.core.is_running())).unwrap_or(false)
     }
 
-    /// The files of TLS, if it is spoken. Those of test certificates are written at
-    /// the first call.
+    /// Returns the TLS files, or `None` without TLS. The first call writes the files of test
+    /// certificates.
     #[napi(catch_unwind)]
-    pub fn tls(&self) -> Result<Option<TlsFiles>, Failure> {
-        match &mut *self.phase.lock() {
+    pub fn tls(&self, env: Env) -> napi::Result<Option<TlsFiles>> {
+        let files = match &mut *self.phase.lock() {
             Phase::Running(running) => running.tls_files(),
             _ => Err(errors::not_running()),
-        }
+        };
+        files.map_err(|failure| errors::thrown(env, failure))
     }
 
-    /// What clients of test certificates need, unless these were written to files.
+    /// Returns the certificates for a client, if they are test certificates in memory.
     #[napi(catch_unwind)]
     pub fn client_pem(&self) -> Result<Option<ClientPem>, Failure> {
         self.on(|running| {
@@ -442,34 +473,34 @@ impl Server {
         })
     }
 
-    /// Waits until what clients have sent is carried out, at most `seconds`; whether it
-    /// is.
+    /// Resolves when the commands that clients have sent are carried out, or after `seconds`. The
+    /// value is whether they are. A server that is not running has settled.
     #[napi(catch_unwind)]
-    pub fn settle(&self, seconds: f64) -> Result<bool, Failure> {
+    pub fn settle(&self, seconds: f64) -> AsyncTask<Settle> {
         let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
-        let core = self.on(|running| Ok(Arc::clone(&running.core)))?;
-        Ok(core.settle(time))
+        let core = self.on(|running| Ok(Arc::clone(&running.core))).ok();
+        AsyncTask::new(Settle { core, time })
     }
 
-    /// Statistics, by memcached's names.
+    /// Returns a group of statistics.
     #[napi(catch_unwind)]
     pub fn stats(&self, group: String) -> Result<Stats, Failure> {
         self.settled(|running| stats::list(running.core.context(), &group))
     }
 
-    /// Its injected faults.
+    /// Returns its injected faults.
     #[napi(catch_unwind)]
     pub fn faults(&self) -> Result<Faults, Failure> {
         self.on(|running| Ok(Faults::new(&running.shared)))
     }
 
-    /// A receiver of events of these kinds.
+    /// Begins to receive events of these kinds.
     #[napi(catch_unwind)]
-    pub fn watch(&self, kinds: Vec<String>, bell: RemoteWaker) -> Result<Watcher, Failure> {
-        self.settled(|running| Watcher::new(Arc::clone(&running.shared), &kinds, bell))
+    pub fn watch(&self, kinds: Vec<String>, on_lines: OnLines) -> Result<Watcher, Failure> {
+        self.settled(|running| Watcher::new(Arc::clone(&running.shared), &kinds, on_lines))
     }
 
-    /// Replaces the nodes that auto discovery tells of.
+    /// Replaces the nodes that auto discovery announces.
     #[napi(catch_unwind)]
     pub fn set_cluster_nodes(&self, nodes: Vec<String>) -> Result<(), Failure> {
         let nodes = self::nodes(&nodes)?;
@@ -479,13 +510,13 @@ impl Server {
         })
     }
 
-    /// The commands received last, if they are recorded.
+    /// Returns the commands received last, if they are recorded.
     #[napi(catch_unwind)]
     pub fn last_commands(&self) -> Result<Vec<String>, Failure> {
         self.settled(|running| Ok(running.commands.lock().iter().cloned().collect()))
     }
 
-    /// Forgets the commands received so far.
+    /// Forgets the recorded commands.
     #[napi(catch_unwind)]
     pub fn clear_commands(&self) -> Result<(), Failure> {
         self.settled(|running| {

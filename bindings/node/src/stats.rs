@@ -1,4 +1,4 @@
-//! Statistics as pairs of strings, of which `node/stats.js` makes an object.
+//! Statistics as pairs of strings. `node/stats.js` makes an object of them.
 
 use memcache_core::internal::admin::each_stat;
 use memcache_core::internal::context::ServerState;
@@ -8,7 +8,7 @@ use crate::errors::{self, Failure};
 /// Names and values.
 pub type Stats = Vec<Vec<String>>;
 
-/// A group of statistics.
+/// Lists the statistics of a group.
 pub fn list(context: &ServerState, group: &str) -> Result<Stats, Failure> {
     let mut pairs = Vec::new();
     let known =
@@ -17,7 +17,6 @@ pub fn list(context: &ServerState, group: &str) -> Result<Stats, Failure> {
         return Ok(pairs);
     }
     Err(errors::bad_argument(format!(
-        "there are no statistics of the group {group:?}; the groups are '', 'items', 'slabs', 'sizes', 'settings' and \
-         'conns'"
+        "group must be '', 'items', 'slabs', 'sizes', 'settings' or 'conns', got {group:?}"
     )))
 }

@@ -8,48 +8,48 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::handle::Shared;
+use crate::shared_cache::SharedCache;
 
-/// Bytes that wait for a reader; what comes then is lost, and counted.
+/// Bytes that wait for a reader. Later lines are dropped and counted.
 const BUFFER: usize = 4 * 1024 * 1024;
 
-/// Called when there are lines where there were none. It does not keep its
-/// environment alive.
-pub type RemoteWaker = ThreadsafeFunction<(), (), (), Status, false, true>;
+/// The JavaScript function that is called when the first line arrives in an empty buffer. It does
+/// not keep its environment alive.
+pub type OnLines = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// A receiver of lines.
+/// A receiver of log lines.
 #[napi]
 pub struct Watcher {
-    /// None: closed.
-    open: Option<(Arc<Shared>, Arc<Core>)>,
+    /// `None` once it is closed.
+    open: Option<(Arc<SharedCache>, Arc<Core>)>,
 }
 
 impl Watcher {
-    pub fn new(of: Arc<Shared>, kinds: &[String], bell: RemoteWaker) -> Result<Self, Failure> {
+    pub fn new(cache: Arc<SharedCache>, kinds: &[String], on_lines: OnLines) -> Result<Self, Failure> {
         let mut wanted = 0;
         for name in kinds {
             wanted |= kind::named(name).map_err(errors::bad_argument)?;
         }
-        let ring = move || {
-            // If the environment is gone, nobody waits there.
-            bell.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        let notify = move || {
+            // Fails only if the environment has ended, and then nothing waits there.
+            on_lines.call((), ThreadsafeFunctionCallMode::NonBlocking);
         };
-        let Some(core) = of.core.watch_hub().add(wanted, BUFFER, ring) else {
-            return Err(errors::bad_argument("a server has at most 20 watchers; close one"));
+        let Some(core) = cache.core.watch_hub().add(wanted, BUFFER, notify) else {
+            return Err(errors::bad_argument("a server may have at most 20 watchers: close one first"));
         };
-        Ok(Self { open: Some((of, core)) })
+        Ok(Self { open: Some((cache, core)) })
     }
 
     fn end(&mut self) {
-        if let Some((of, core)) = self.open.take() {
-            of.core.watch_hub().remove(&core);
+        if let Some((cache, core)) = self.open.take() {
+            cache.core.watch_hub().remove(&core);
         }
     }
 }
 
 #[napi]
 impl Watcher {
-    /// The lines that are there.
+    /// Takes the lines that have arrived.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
         let mut bytes = Vec::new();
@@ -59,7 +59,7 @@ impl Watcher {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Ends it.
+    /// Ends the watch.
     #[napi(catch_unwind)]
     pub fn close(&mut self) {
         self.end();

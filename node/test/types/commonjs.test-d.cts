@@ -1,4 +1,4 @@
-// The types, as a CommonJS module sees them: the same ones.
+// The types, as a CommonJS module sees them.
 import memcache = require('memcache-rs');
 
 import { expectAssignable, expectError, expectType } from 'tsd';

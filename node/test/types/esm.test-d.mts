@@ -1,4 +1,5 @@
 // The types, as an ECMAScript module sees them.
+import type { ConnectionOptions } from 'node:tls';
 import {
   Cache,
   type CacheOptions,
@@ -8,6 +9,7 @@ import {
   type Event,
   type FaultRule,
   type Item,
+  type ItemInfo,
   MEMCACHED_VERSION,
   type MemcacheError,
   Server,
@@ -31,6 +33,7 @@ expectType<number>(cache.getInto('key', Buffer.alloc(1)));
 expectError(cache.getInto('key', new Uint16Array(1)));
 expectType<{ value: Buffer; cas: bigint } | undefined>(cache.gets('key'));
 expectType<Item | undefined>(cache.getItem('key'));
+expectType<ItemInfo | undefined>(cache.info('key'));
 expectType<Map<string, Buffer>>(cache.getMany(['a', 'b']));
 expectAssignable<Map<Uint8Array, Buffer>>(cache.getMany(new Set([new Uint8Array(1)])));
 expectType<Map<'a' | 'b', Buffer>>(cache.getMany(['a', 'b'] as const));
@@ -51,9 +54,13 @@ expectType<boolean>(cache.add('key', 'value'));
 expectType<boolean>(cache.append('key', 'value'));
 expectType<boolean | undefined>(cache.cas('key', 'value', 1n));
 expectError(cache.cas('key', 'value', 1));
-expectType<number | bigint | undefined>(cache.incr('key'));
-expectType<number | bigint | undefined>(cache.incr('key', 5n, { ttl: 60 }));
-expectType<number | bigint>(cache.decr('key', 5, { initial: 5 }));
+expectType<number | undefined>(cache.incr('key'));
+expectType<number | undefined>(cache.incr('key', 5n, { ttl: 60 }));
+expectType<number>(cache.decr('key', 5, { initial: 5 }));
+expectType<bigint | undefined>(cache.incr('key', 5, { bigint: true }));
+expectType<bigint>(cache.decr('key', undefined, { initial: 5n, ttl: 60, bigint: true }));
+expectError(cache.incr('key', 1, { bigint: 1 }));
+expectError(cache.incr('key', 1, { initial: 1, tll: 60 }));
 expectType<boolean>(cache.touch('key', 60));
 expectType<number>(cache.deleteMany(['a']));
 expectType<Promise<Buffer>>(cache.getOrSet('key', async () => 'value', { ttl: 60, staleFor: 30 }));
@@ -64,7 +71,7 @@ for (const [key, value] of cache) {
   expectType<Buffer>(value);
 }
 expectType<number>(cache.size);
-expectType<number | bigint | string | undefined>(cache.stats().get_hits);
+expectType<number | string | undefined>(cache.stats().get_hits);
 
 const server = await Server.start({ port: 0, users: { ada: 'secret' }, tls: 'test', unixSocket: true, cache });
 expectType<Server>(server);
@@ -84,6 +91,8 @@ expectError(server.watch('everything'));
 for await (const event of server.watch()) expectType<Event>(event);
 expectType<Promise<void>>(server.close({ graceful: true, timeout: 1 }));
 expectType<Server>(server.ref());
+expectType<Promise<boolean>>(server.settle(1));
+expectAssignable<ConnectionOptions>(server.tlsOptions());
 expectAssignable<AsyncDisposable>(server);
 expectAssignable<Disposable>(cache);
 

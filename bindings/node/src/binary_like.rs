@@ -1,5 +1,5 @@
-//! Keys and values as JavaScript gives them: strings (as UTF-8), or Buffers and
-//! other `Uint8Array`s.
+//! Keys and values as JavaScript gives them (`BinaryLike`): strings, which are stored as UTF-8, or
+//! Buffers and other `Uint8Array`s.
 
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -10,23 +10,23 @@ use memcache_core::internal::local::is_key;
 use crate::errors::{self, Failure};
 use crate::raw::{Units, Value};
 
-/// Room for a key in UTF-16, one unit more than any has, and the 0 at its end.
-const UNITS: usize = KEY_MAX + 2;
+/// Room for the longest key in UTF-16, one unit more to detect a longer one, and the final 0.
+const KEY_UNITS: usize = KEY_MAX + 2;
 
-/// Strings up to so many units are read by way of the stack.
-const SHORT: usize = 512;
+/// Shorter strings are read through the stack; in units of UTF-16.
+const STACK_UNITS: usize = 512;
 
 /// A key, on the stack.
 pub struct Key {
     bytes: [MaybeUninit<u8>; KEY_MAX],
-    /// At most `KEY_MAX`; so many bytes are initialised.
+    /// At most `KEY_MAX`. This many bytes are initialised.
     length: usize,
 }
 
 impl Key {
     const EMPTY: Self = Self { bytes: [MaybeUninit::uninit(); KEY_MAX], length: 0 };
 
-    /// Adds a byte, if there is room.
+    /// Appends a byte. Returns `false` if the key is full.
     #[inline]
     fn push(&mut self, byte: u8) -> bool {
         let Some(at) = self.bytes.get_mut(self.length) else { return false };
@@ -46,17 +46,17 @@ impl Deref for Key {
     #[inline]
     fn deref(&self) -> &[u8] {
         #[expect(unsafe_code, reason = "bytes that are not cleared first")]
-        // SAFETY: `length` bytes from the first were written.
+        // SAFETY: the first `length` bytes were written.
         unsafe {
             std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.length)
         }
     }
 }
 
-/// The bytes of a key.
+/// Reads a key.
 #[inline]
 pub fn key(value: Value<'_>) -> Result<Key, Failure> {
-    let mut units = [MaybeUninit::uninit(); UNITS];
+    let mut units = [MaybeUninit::uninit(); KEY_UNITS];
     let mut key = Key::EMPTY;
     match value.utf16(&mut units) {
         Some(Units::Whole(units)) if narrow(units, &mut key.bytes) => key.length = units.len(),
@@ -67,7 +67,7 @@ pub fn key(value: Value<'_>) -> Result<Key, Failure> {
         }
         Some(Units::More) => return Err(errors::bad_key(value.utf8_length())),
         None => {
-            let bytes = octets(value, "key")?;
+            let bytes = bytes(value, "key", "String()")?;
             if !is_key(bytes) || !key.extend(bytes) {
                 return Err(errors::bad_key(bytes.len()));
             }
@@ -76,7 +76,7 @@ pub fn key(value: Value<'_>) -> Result<Key, Failure> {
     if key.length == 0 { Err(errors::bad_key(0)) } else { Ok(key) }
 }
 
-/// Copies units that are all ASCII; `false`: they are not, or too many.
+/// Copies units of ASCII. Returns `false` if some are not ASCII or do not fit.
 #[inline]
 fn narrow(units: &[u16], to: &mut [MaybeUninit<u8>]) -> bool {
     let Some(to) = to.get_mut(..units.len()) else { return false };
@@ -88,8 +88,8 @@ fn narrow(units: &[u16], to: &mut [MaybeUninit<u8>]) -> bool {
     all < 0x80
 }
 
-/// Hands out the characters in UTF-8; what is no character is U+FFFD, as in
-/// `Buffer.from`. `false`: that was not all.
+/// Passes the characters to `put` in UTF-8. A lone surrogate becomes U+FFFD, as in `Buffer.from`.
+/// Returns `false` if `put` did.
 #[cold]
 fn transcode(units: &[u16], mut put: impl FnMut(&[u8]) -> bool) -> bool {
     char::decode_utf16(units.iter().copied()).all(|decoded| {
@@ -98,18 +98,20 @@ fn transcode(units: &[u16], mut put: impl FnMut(&[u8]) -> bool) -> bool {
     })
 }
 
-/// The bytes of a value; those of a string are put into `scratch`.
+/// Reads a value. The bytes of a string are put into `scratch`.
 #[inline]
 pub fn value<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Failure> {
-    let Some(units) = value.units() else { return octets(value, "value") };
-    if units < SHORT {
-        let mut short = [MaybeUninit::uninit(); SHORT];
+    let Some(units) = value.units() else {
+        return bytes(value, "value", "String() or JSON.stringify()");
+    };
+    if units < STACK_UNITS {
+        let mut short = [MaybeUninit::uninit(); STACK_UNITS];
         if let Some(Units::Whole(units)) = value.utf16(&mut short) {
             scratch.clear();
             scratch.reserve(units.len());
             if narrow(units, scratch.spare_capacity_mut()) {
                 #[expect(unsafe_code, reason = "bytes that are not cleared first")]
-                // SAFETY: `narrow` has written so many.
+                // SAFETY: `narrow` has written this many.
                 unsafe {
                     scratch.set_len(units.len());
                 }
@@ -126,14 +128,14 @@ pub fn value<'a>(value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8],
     Ok(scratch)
 }
 
-/// The bytes of a `Uint8Array`; `role` says in errors what they were to be.
+/// Returns the bytes of a `Uint8Array`. `name` and `remedy` are for the error.
 #[inline]
-fn octets<'a>(value: Value<'a>, role: &str) -> Result<&'a [u8], Failure> {
+fn bytes<'a>(value: Value<'a>, name: &str, remedy: &str) -> Result<&'a [u8], Failure> {
     value.bytes().ok_or_else(|| {
         errors::bad_type(format!(
-            "a {role} is a string, a Buffer or another Uint8Array, not {}; make one of it first, for example with \
-             String() or JSON.stringify()",
-            value.word()
+            "{name} must be a string, a Buffer or another Uint8Array, got {}; convert it first, for example with \
+             {remedy}",
+            value.type_name()
         ))
     })
 }

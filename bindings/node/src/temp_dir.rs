@@ -1,9 +1,9 @@
-//! A directory for a server's own files. It goes with its server, or, where a
-//! signal ended the process, when the next server makes one.
+//! A temporary directory for a server's own files.
 //!
-//! Each directory holds a file `lock`, which its process locks as long as it
-//! uses the directory. The system releases the lock when the process ends, so an
-//! unlocked one marks a leftover.
+//! The directory is removed with its server. If a signal ends the process, the next server that
+//! makes a directory removes it. Each directory holds a file `lock`, which its process keeps
+//! locked. The system releases the lock when the process ends, so an unlocked file marks a
+//! leftover.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,30 +15,29 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "memcache-rs-";
 const LOCK: &str = "lock";
 
-/// A directory that only its owner may look into.
-pub struct Scratch {
+/// A directory that only its owner can access.
+pub struct TempDir {
     path: PathBuf,
-    /// Locked. Closed after the directory is gone.
+    /// Locked. Closed after the directory was removed.
     _lock: File,
 }
 
-impl Scratch {
-    /// Makes a new one among the temporary files, and removes those that ended
-    /// processes of this user have left there.
-    pub fn make() -> io::Result<Self> {
-        let place = std::env::temp_dir();
-        sweep(&place);
+impl TempDir {
+    /// Creates a directory, and removes those that ended processes of this user have left.
+    pub fn create() -> io::Result<Self> {
+        let parent = std::env::temp_dir();
+        remove_leftovers(&parent);
         loop {
             let number = RandomState::new().build_hasher().finish();
-            let path = place.join(format!("{PREFIX}{number:016x}"));
+            let path = parent.join(format!("{PREFIX}{number:016x}"));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made?,
+                created => created?,
             }
             let name = path.join(LOCK);
             let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name);
             match lock {
-                // Another process may have swept it before it was locked.
+                // Another process may have removed it before it was locked.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => {
                     let _ = fs::remove_dir(&path);
@@ -52,23 +51,22 @@ impl Scratch {
         }
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
-        // A directory that cannot be removed is swept later.
+        // A later server removes a directory that cannot be removed now.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// Removes the directories of ended processes. Directories that cannot be
-/// removed stay.
-fn sweep(place: &Path) {
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+/// Removes the directories of ended processes, as far as the system allows it.
+fn remove_leftovers(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
@@ -86,7 +84,7 @@ fn sweep(place: &Path) {
     }
 }
 
-/// The user whose files these are.
+/// Returns the effective user of this process.
 fn user() -> u32 {
     #[expect(unsafe_code, reason = "a system call")]
     // SAFETY: it has no arguments and cannot fail.

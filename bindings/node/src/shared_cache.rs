@@ -1,0 +1,138 @@
+//! A cache that several JavaScript threads share by its name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use memcache_core::internal::context::ServerState;
+use memcache_core::{Cache, CacheConfig};
+use napi::bindgen_prelude::retain_current_module_for_unload_safety;
+use parking_lot::Mutex;
+
+use crate::errors::{self, Failure};
+use crate::single_flight::SingleFlight;
+
+/// A cache, with the state that its users share beside the items.
+pub struct SharedCache {
+    /// The cache.
+    pub core: Arc<Cache>,
+    /// Values that are being made.
+    pub single_flight: Arc<SingleFlight>,
+    name: Option<String>,
+    /// The source of statistics, created on first use.
+    context: OnceLock<Arc<ServerState>>,
+}
+
+/// The named caches that are in use.
+static NAMED: Mutex<BTreeMap<String, Weak<SharedCache>>> = Mutex::new(BTreeMap::new());
+
+impl SharedCache {
+    /// Opens the cache of this name, or creates a new one.
+    pub fn open(name: Option<String>, options: &CacheOptions) -> Result<Arc<Self>, Failure> {
+        // A cache has a thread, which needs its code even after the last environment that loaded it
+        // has ended.
+        retain_current_module_for_unload_safety();
+        let Some(name) = name else { return Self::create(None, options) };
+        let mut named = NAMED.lock();
+        if let Some(found) = named.get(&name).and_then(Weak::upgrade) {
+            // This may be the last reference by now, and dropping that takes the lock.
+            drop(named);
+            return match options.conflict(found.core.config()) {
+                None => Ok(found),
+                Some(option) => Err(errors::bad_argument(format!(
+                    "{option} must match the open cache {name:?}: leave it out, or use another name"
+                ))),
+            };
+        }
+        let created = Self::create(Some(name.clone()), options)?;
+        named.insert(name, Arc::downgrade(&created));
+        Ok(created)
+    }
+
+    fn create(name: Option<String>, options: &CacheOptions) -> Result<Arc<Self>, Failure> {
+        let core = Cache::new(options.config()).map_err(|e| errors::not_started(&e))?;
+        Ok(Arc::new(Self { core, single_flight: Arc::default(), name, context: OnceLock::new() }))
+    }
+
+    /// Returns the source of statistics.
+    pub fn context(&self) -> &Arc<ServerState> {
+        self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(&self.core))))
+    }
+
+    /// Returns whether other threads can open it.
+    pub fn is_named(&self) -> bool {
+        self.name.is_some()
+    }
+}
+
+impl Drop for SharedCache {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let mut named = NAMED.lock();
+            // A new cache may have taken the name since.
+            if named.get(name).is_some_and(|found| found.strong_count() == 0) {
+                named.remove(name);
+            }
+        }
+    }
+}
+
+/// A reference that does not keep the cache alive. JavaScript may forget an object that has one
+/// without closing it. So the memory of a cache is freed when the cache is closed, not when such
+/// objects are collected.
+pub struct WeakCache(Weak<SharedCache>);
+
+impl WeakCache {
+    /// Refers to a cache.
+    pub fn new(shared: &Arc<SharedCache>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// Returns the cache, after its server has settled. Fails if the cache is closed.
+    pub fn get(&self) -> Result<Arc<SharedCache>, Failure> {
+        let shared = self.0.upgrade().ok_or_else(errors::cache_closed)?;
+        shared.core.settle();
+        Ok(shared)
+    }
+}
+
+/// Options of a cache. Options that are not given have memcached's defaults.
+#[derive(Default)]
+pub struct CacheOptions {
+    /// Bytes for items and the index.
+    pub memory_limit: Option<usize>,
+    /// Bytes of one item.
+    pub item_size_max: Option<usize>,
+    /// Whether items are evicted to make room.
+    pub evictions: Option<bool>,
+}
+
+impl CacheOptions {
+    /// Converts to the core's settings.
+    pub fn config(&self) -> CacheConfig {
+        let mut config = CacheConfig::default();
+        config.memory_limit = self.memory_limit.unwrap_or(config.memory_limit);
+        config.evictions = self.evictions.unwrap_or(config.evictions);
+        if let Some(size) = self.item_size_max.filter(|size| *size > 0) {
+            // memcached's rule: whole chunks, whose size divides a page.
+            let chunk = memcache_core::internal::config::PAGE_SIZE / 2;
+            let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
+            config.slab_chunk_max = chunk;
+            config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
+        }
+        config
+    }
+
+    /// Returns the first given option that differs in `open`.
+    fn conflict(&self, open: &CacheConfig) -> Option<&'static str> {
+        let config = self.config();
+        if self.memory_limit.is_some() && config.memory_limit != open.memory_limit {
+            Some("memoryLimit")
+        } else if self.item_size_max.is_some() && config.item_size_max != open.item_size_max {
+            Some("itemSizeMax")
+        } else if self.evictions.is_some() && config.evictions != open.evictions {
+            Some("evictions")
+        } else {
+            None
+        }
+    }
+}
