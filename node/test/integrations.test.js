@@ -1,14 +1,14 @@
-// The helpers for test runners, in projects of their own, run as a user runs them.
+// The helpers for test runners, each run in a project of its own, as a user runs them.
 'use strict';
 
 const assert = require('node:assert/strict');
 const { appendFileSync, existsSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { test } = require('node:test');
-const { PACKAGE, jest, node, project, start, vitest } = require('./project.js');
+const { jest, node, project, start, vitest } = require('./project.js');
 const { refuses } = require('./support.js');
 
-// What the projects share.
+// Shared by the projects.
 const ASK = `
   import net from 'node:net';
 
@@ -22,12 +22,12 @@ const ASK = `
   }
 `;
 
-// Tests of any runner that has \`memcache\` and \`memcacheCluster\` in reach, and MEMCACHED in the environment. They run in
-// each of several files, and store the same keys.
+// Tests for any runner with `memcache`, `memcacheCluster` and MEMCACHED. Several files have them,
+// and all files store the same keys.
 const TESTS = (number) => `
-  // As an application does that is configured where it is loaded.
+  // An application may read its configuration when it is loaded.
   const address = process.env.MEMCACHED;
-  // Of the test file, or of all that a worker runs.
+  // The same for a test file, or for all files of a worker.
   globalThis.address ??= address;
 
   for (let n = 0; n < 20; n += 1) {
@@ -96,7 +96,7 @@ const FAILING = `
   });
 `;
 
-// Tests of a runner whose `faker` replaces its Date and its timers, and does not give them back.
+// Tests for any runner. `faker` replaces Date and the timers, and does not restore them.
 const FAKED = `
   const real = Date.now;
   const years = ['0001', '1960', '1970', '1999', '2037', '2105', '2107', '2500', '9999'];
@@ -118,7 +118,7 @@ const FAKED = `
   }
 `;
 
-/** That a run of FAILING told what its servers saw. */
+/** Checks that a run of FAILING showed the commands of its servers. */
 function shown(output) {
   assert.match(output, /memcached at memcache:\/\/127\.0\.0\.1:\d+: last commands\s+\.\.\.\s+/);
   assert.match(output, /get key29\s+quit\s+binary set of-memjs 0 60 5\s+binary get of-memjs\s/);
@@ -178,7 +178,7 @@ test('Vitest: settings, and a test that fails', async (t) => {
   shown(output);
 });
 
-test('Vitest: the time of a server is right whatever year a test has set', async (t) => {
+test('Vitest: the time of a server is right in each faked year', async (t) => {
   const root = project(t, ['vitest'], {
     'ask.js': ASK,
     'vitest.config.js': vitestConfig({}),
@@ -202,7 +202,7 @@ test('Vitest: one server for all', async (t) => {
     'vitest.config.js': `export default {
       test: { globalSetup: ['./first.js', 'memcache-rs/global-setup'], provide: { memcache: { memoryLimit: 32 << 20 } }, maxWorkers: 2 }
     };`,
-    // Its end comes after that of the others' setups.
+    // Its teardown runs after those of the other setups.
     'first.js': `
       import { ask } from './ask.js';
       export default () => async () => console.log('at the end', await ask(process.env.MEMCACHED, 'mn').catch(({ code }) => code));`,
@@ -273,7 +273,7 @@ test('Jest: settings, another environment, and a test that fails', async (t) => 
   shown(output);
 });
 
-test('Jest: the time of a server is right whatever year a test has set', async (t) => {
+test('Jest: the time of a server is right in each faked year', async (t) => {
   const root = project(t, ['jest'], {
     'ask.cjs': ASK_CJS,
     'jest.config.cjs': jestConfig({ testMatch: ['**/*.test.cjs'] }),
@@ -284,7 +284,7 @@ test('Jest: the time of a server is right whatever year a test has set', async (
   assert.match(output, /Tests: +9 passed, 9 total/);
 });
 
-test('Jest: errors and arguments are those of the test, whatever copy of the package they are of', async (t) => {
+test('Jest: errors and arguments match those of the test, for each copy of the package', async (t) => {
   const root = project(t, ['jest'], {
     'jest.config.cjs': jestConfig({ testMatch: ['**/*.test.cjs'] }),
     'realms.test.cjs': `
@@ -352,7 +352,7 @@ test('Jest: errors and arguments are those of the test, whatever copy of the pac
         expect(memcache.cache.getString('key')).toBe('value');
       });
 
-      test('users of a Map are asked for', async () => {
+      test('users in a Map must log in', async () => {
         const cluster = await memcacheCluster(1, { users: new Map([['Ada', 'secret']]), auth: 'text' });
         const { ask } = require('./ask.cjs');
         const answers = await ask(cluster.addresses[0], 'get key', 'set auth 0 0 10', 'Ada secret', 'get key');
@@ -398,7 +398,7 @@ test('Jest: one server for all', async (t) => {
   }
 });
 
-test('Jest: one server at any time, however often the setup is called', async (t) => {
+test('Jest: one server at a time, for each number of setups', async (t) => {
   const setup = require('memcache-rs/global-setup');
   const teardown = require('memcache-rs/global-teardown');
   assert.equal((await import('memcache-rs/global-teardown')).default, teardown);
@@ -454,7 +454,7 @@ test('Jest: watch mode', async (t) => {
     });
   }
   await ended(1);
-  // A change is another run, once Jest has begun to look for changes.
+  // A change starts another run, once Jest has begun to watch.
   const change = setInterval(() => appendFileSync(join(root, 'watched.test.cjs'), '// changed\n'), 1000);
   t.after(() => clearInterval(change));
   await ended(2);
@@ -462,7 +462,7 @@ test('Jest: watch mode', async (t) => {
   assert.ok(new Set(readFileSync(join(root, 'places'), 'utf8').trim().split('\n')).size > 1);
 });
 
-test('Jest: what a test leaves running ends with the process', async (t) => {
+test('Jest: servers that a test leaves running end with the process', async (t) => {
   const root = project(t, ['jest'], {
     'jest.config.cjs': jestConfig({ testEnvironment: 'node', testMatch: ['**/*.test.cjs'] }),
     'left.test.cjs': `
@@ -492,7 +492,7 @@ test('node:test: servers of tests', async (t) => {
     const before = [];
 
     for (let n = 0; n < 10; n += 1) {
-      // All at once.
+      // These run at once.
       test('its own ' + n, { concurrency: true }, async (t) => {
         const server = await memcache(t);
         before.push(server);
@@ -570,49 +570,11 @@ test('node:test: a test that fails', async (t) => {
   shown(output.replaceAll(/^# /gm, ''));
 });
 
-test('node:test: by require, too, and for tests alone', async () => {
+test('node:test: require works, and the context of a suite is refused', async () => {
   assert.equal((await import('memcache-rs/node-test')).memcache, require('memcache-rs/node-test').memcache);
-  await assert.rejects(require('memcache-rs/node-test').memcache({ name: 'a suite' }), TypeError);
-});
-
-// What the README shows.
-
-/** The files of a section of the README, each of which begins with its name. */
-function shownUnder(title) {
-  const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
-  const [, section] = readme.split(`\n### ${title}\n`);
-  const blocks = section.split('\n##', 1)[0].matchAll(/^```javascript\n(\/\/ (\S+)\n.*?)^```$/gms);
-  return Object.fromEntries(Array.from(blocks, ([, text, name]) => [name, text]));
-}
-
-// The application that it talks of.
-const APP = `
-  ${ASK}
-  export const app = {
-    login: (name) => ask(process.env.MEMCACHED, 'set session 0 1800 ' + name.length, name),
-    whoami: async () => /^VALUE.*\\r\\n(.*)/.exec(await ask(process.env.MEMCACHED, 'get session'))?.[1] ?? 'nobody',
-  };
-`;
-
-test('README: node:test', async (t) => {
-  const root = project(t, [], shownUnder('node:test'));
-  const { code, output } = await node(root, ['--test', '--test-reporter=tap']);
-  assert.equal(code, 0, output);
-  assert.match(output, /# pass 3\n/);
-});
-
-test('README: Vitest', async (t) => {
-  const root = project(t, ['vitest'], { 'app.js': APP, ...shownUnder('Vitest') });
-  const { code, output } = await vitest(root);
-  assert.equal(code, 0, output);
-  assert.match(output, /Tests +1 passed/);
-});
-
-test('README: Jest', async (t) => {
-  const app = `${APP.replace("import net from 'node:net';", "const net = require('node:net');").replaceAll('export ', '')}
-    module.exports = { app };`;
-  const root = project(t, ['jest'], { 'package.json': '{ "private": true }', 'app.js': app, ...shownUnder('Jest') });
-  const { code, output } = await jest(root);
-  assert.equal(code, 0, output);
-  assert.match(output, /Tests: +1 passed/);
+  await assert.rejects(require('memcache-rs/node-test').memcache({ name: 'a suite' }), {
+    name: 'TypeError',
+    code: 'ERR_INVALID_ARG_TYPE',
+    message: /^t must be the context of a test/,
+  });
 });
