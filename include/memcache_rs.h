@@ -13,7 +13,7 @@
  *
  * Outputs     Outputs are written on MCRS_OK only: on any other status they are as they were. The exceptions
  *             are the length or count that says how much room is needed (MCRS_BUFFER_TOO_SMALL), the room of
- *             mcrs_get_many_into(), and what mcrs_set_many() tells of each key.
+ *             mcrs_cache_get_many_into(), and what mcrs_cache_set_many() tells of each key.
  *
  * Ownership   What a function gives by a pointer to a handle (mcrs_cache **) belongs to the caller, who frees it
  *             once with the _free function of its kind, when no other call uses it; NULL is allowed there and
@@ -81,7 +81,7 @@
 /**
  * The version of the ABI, which the SONAME ends in.
  */
-#define MCRS_ABI_VERSION 0
+#define MCRS_ABI_VERSION 1
 
 
 /**
@@ -90,30 +90,30 @@
 #define MCRS_NEVER 0
 
 /**
- * In mcrs_item_info.bits: the item was read before.
+ * In mcrs_info.bits: the item was read before.
  */
 #define MCRS_INFO_FETCHED 1
 
 /**
- * In mcrs_item_info.bits: the item was invalidated, and nobody has stored a
+ * In mcrs_info.bits: the item was invalidated, and nobody has stored a
  * new one.
  */
 #define MCRS_INFO_STALE 2
 
 /**
- * In mcrs_item_info.bits, of mcrs_meta_get(): this caller, and nobody else, is
+ * In mcrs_info.bits, of mcrs_cache_meta_get(): this caller, and nobody else, is
  * to store a new value.
  */
 #define MCRS_INFO_WON 4
 
 /**
- * In mcrs_item_info.bits, of mcrs_meta_get(): another caller was told to store a
+ * In mcrs_info.bits, of mcrs_cache_meta_get(): another caller was told to store a
  * new value and has not done so yet.
  */
 #define MCRS_INFO_SENT 8
 
 /**
- * In mcrs_item_info.bits, of mcrs_meta_get(): there was no item; this call made
+ * In mcrs_info.bits, of mcrs_cache_meta_get(): there was no item; this call made
  * an empty one.
  */
 #define MCRS_INFO_CREATED 16
@@ -137,7 +137,7 @@
 
 /**
  * In mcrs_delete_options.bits: keep the item, but mark it stale. The next
- * caller of mcrs_meta_get() wins; until that one has stored a new value, others
+ * caller of mcrs_cache_meta_get() wins; until that one has stored a new value, others
  * may use the old.
  */
 #define MCRS_DELETE_STALE 1
@@ -161,7 +161,7 @@
 /**
  * In mcrs_store_options.bits, with MCRS_MODE_SET and `compare_cas`: store too if
  * the item was changed since, but mark the new one stale. For who won a
- * recache (mcrs_meta_get()) of an item that was then invalidated again.
+ * recache (mcrs_cache_meta_get()) of an item that was then invalidated again.
  */
 #define MCRS_STORE_ALLOW_STALE 1
 
@@ -172,21 +172,16 @@
 #define MCRS_STORE_CREATE 2
 
 /**
- * In mcrs_count_options.bits: subtract.
- */
-#define MCRS_COUNT_DOWN 1
-
-/**
- * In mcrs_count_options.bits: if there is no item, make one with the value
+ * In mcrs_delta_options.bits: if there is no item, make one with the value
  * `initial` and the TTL `create_ttl`.
  */
-#define MCRS_COUNT_CREATE 2
+#define MCRS_DELTA_CREATE 1
 
 /**
- * In mcrs_count_options.bits: give the item the TTL `ttl`, as long as the number
+ * In mcrs_delta_options.bits: give the item the TTL `ttl`, as long as the number
  * gets no longer (as memcached does it).
  */
-#define MCRS_COUNT_TTL 4
+#define MCRS_DELTA_TTL 2
 
 /**
  * What became of a call. A number never changes its meaning and is never used
@@ -322,7 +317,7 @@ typedef struct mcrs_slice {
 /**
  * What there is to know of an item beside its value.
  */
-typedef struct mcrs_item_info {
+typedef struct mcrs_info {
     /**
      * Bytes of the value.
      */
@@ -351,7 +346,7 @@ typedef struct mcrs_item_info {
      * 0; for later versions.
      */
     uint64_t reserved[4];
-} mcrs_item_info;
+} mcrs_info;
 
 /**
  * Shows a caller an item. `index` is the position of its key in the call's
@@ -366,7 +361,7 @@ typedef struct mcrs_item_info {
 typedef void (*mcrs_found_fn)(void *userdata,
                               size_t index,
                               const struct mcrs_slice *value,
-                              const struct mcrs_item_info *info);
+                              const struct mcrs_info *info);
 
 /**
  * Takes a line of a server's log, without a line end. `level` is 0 for what is
@@ -473,10 +468,10 @@ typedef struct mcrs_fault {
  * whether it wants more. Nothing is locked while it runs: it may call this
  * library.
  */
-typedef bool (*mcrs_key_fn)(void *userdata, const struct mcrs_slice *key, const struct mcrs_item_info *info);
+typedef bool (*mcrs_key_fn)(void *userdata, const struct mcrs_slice *key, const struct mcrs_info *info);
 
 /**
- * What mcrs_meta_get() does beside reading. All zero: it only reads.
+ * What mcrs_cache_meta_get() does beside reading. All zero: it only reads.
  */
 typedef struct mcrs_meta_get_options {
     /**
@@ -506,7 +501,7 @@ typedef struct mcrs_meta_get_options {
 } mcrs_meta_get_options;
 
 /**
- * How mcrs_delete_with() deletes. All zero is a plain delete.
+ * How mcrs_cache_delete_with() deletes. All zero is a plain delete.
  */
 typedef struct mcrs_delete_options {
     /**
@@ -592,7 +587,7 @@ typedef bool (*mcrs_stat_fn)(void *userdata, const char *name, const char *value
 typedef uint32_t mcrs_mode;
 
 /**
- * How mcrs_store() stores. All zero is a plain set: write
+ * How mcrs_cache_store() stores. All zero is a plain set: write
  * `mcrs_store_options options = {0};` and set what is wanted.
  */
 typedef struct mcrs_store_options {
@@ -628,9 +623,9 @@ typedef struct mcrs_store_options {
 } mcrs_store_options;
 
 /**
- * How mcrs_count() counts. All zero adds 0 to an item that is there.
+ * How mcrs_cache_incr_with() counts. All zero adds 0 to an item that is there.
  */
-typedef struct mcrs_count_options {
+typedef struct mcrs_delta_options {
     /**
      * How much to add or subtract.
      */
@@ -667,7 +662,7 @@ typedef struct mcrs_count_options {
      * 0; for later versions.
      */
     uint64_t reserved[4];
-} mcrs_count_options;
+} mcrs_delta_options;
 
 /**
  * SASL PLAIN, in the binary protocol; the text protocols are refused.
@@ -845,24 +840,24 @@ mcrs_status mcrs_cache_set_memory_limit(const struct mcrs_cache *cache, size_t b
  * been written to, up to its size. By the time of another call the
  * value may have changed: ask in a loop.
  */
-mcrs_status mcrs_get(const struct mcrs_cache *cache,
-                     const void *key,
-                     size_t key_len,
-                     void *buffer,
-                     size_t buffer_size,
-                     size_t *value_len);
+mcrs_status mcrs_cache_get(const struct mcrs_cache *cache,
+                           const void *key,
+                           size_t key_len,
+                           void *buffer,
+                           size_t buffer_size,
+                           size_t *value_len);
 
 /**
- * As mcrs_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
+ * As mcrs_cache_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
  * if the buffer is too small.
  */
-mcrs_status mcrs_get_and_touch(const struct mcrs_cache *cache,
-                               const void *key,
-                               size_t key_len,
-                               uint32_t ttl,
-                               void *buffer,
-                               size_t buffer_size,
-                               size_t *value_len);
+mcrs_status mcrs_cache_get_and_touch(const struct mcrs_cache *cache,
+                                     const void *key,
+                                     size_t key_len,
+                                     uint32_t ttl,
+                                     void *buffer,
+                                     size_t buffer_size,
+                                     size_t *value_len);
 
 /**
  * Keeps the value of a key readable. One of more than 4 KiB is not copied (but if
@@ -870,47 +865,47 @@ mcrs_status mcrs_get_and_touch(const struct mcrs_cache *cache,
  * is, which takes less time than to keep it. Free the item with
  * mcrs_item_free(). MCRS_NOT_FOUND: there is none.
  */
-mcrs_status mcrs_get_item(const struct mcrs_cache *cache,
-                          const void *key,
-                          size_t key_len,
-                          struct mcrs_item **item);
+mcrs_status mcrs_cache_get_item(const struct mcrs_cache *cache,
+                                const void *key,
+                                size_t key_len,
+                                struct mcrs_item **item);
 
 /**
  * Shows the value of a key to `found`, once and in one piece: where it lies, or a
  * copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
  * not called.
  */
-mcrs_status mcrs_get_with(const struct mcrs_cache *cache,
-                          const void *key,
-                          size_t key_len,
-                          mcrs_found_fn found,
-                          void *userdata);
+mcrs_status mcrs_cache_get_with(const struct mcrs_cache *cache,
+                                const void *key,
+                                size_t key_len,
+                                mcrs_found_fn found,
+                                void *userdata);
 
 /**
  * What there is to know of an item beside its value: its remaining TTL, flags,
  * CAS. This is no use of the item. MCRS_NOT_FOUND: there is none.
  */
-mcrs_status mcrs_describe(const struct mcrs_cache *cache,
-                          const void *key,
-                          size_t key_len,
-                          struct mcrs_item_info *info);
+mcrs_status mcrs_cache_info(const struct mcrs_cache *cache,
+                            const void *key,
+                            size_t key_len,
+                            struct mcrs_info *info);
 
 /**
  * Gives an item a new TTL in seconds, or MCRS_NEVER. MCRS_NOT_FOUND: there is
  * none.
  */
-mcrs_status mcrs_touch(const struct mcrs_cache *cache, const void *key, size_t key_len, uint32_t ttl);
+mcrs_status mcrs_cache_touch(const struct mcrs_cache *cache, const void *key, size_t key_len, uint32_t ttl);
 
 /**
  * Removes an item. MCRS_NOT_FOUND: there is none.
  */
-mcrs_status mcrs_delete(const struct mcrs_cache *cache, const void *key, size_t key_len);
+mcrs_status mcrs_cache_delete(const struct mcrs_cache *cache, const void *key, size_t key_len);
 
 /**
  * Removes all items: at once if `delay` is 0, else in so many seconds of the
  * cache's clock those that are older by then. A later call replaces the plan.
  */
-mcrs_status mcrs_flush(const struct mcrs_cache *cache, uint32_t delay);
+mcrs_status mcrs_cache_flush(const struct mcrs_cache *cache, uint32_t delay);
 
 /**
  * The Unix time that the cache goes by, in whole seconds.
@@ -1380,7 +1375,7 @@ mcrs_status mcrs_item_copy(const struct mcrs_item *item, void *buffer, size_t bu
 /**
  * What there was to know of the item when the handle was made.
  */
-mcrs_status mcrs_item_describe(const struct mcrs_item *item, struct mcrs_item_info *info);
+mcrs_status mcrs_item_info(const struct mcrs_item *item, struct mcrs_info *info);
 
 /**
  * Frees a handle; NULL does nothing. In a child of fork() the memory stays, as
@@ -1395,22 +1390,22 @@ void mcrs_item_free(struct mcrs_item *item);
  * meanwhile may be shown or not. The cache is locked in part and for a few
  * items at a time only.
  */
-mcrs_status mcrs_each_key(const struct mcrs_cache *cache, mcrs_key_fn each, void *userdata);
+mcrs_status mcrs_cache_each_key(const struct mcrs_cache *cache, mcrs_key_fn each, void *userdata);
 
 /**
  * Shows the values of `count` keys to `found`, in the order of the keys; keys
  * that are not there are left out. `hits`, if not NULL, gets how many are. Where
  * most items are not in the processor's caches this is several times as fast as
- * so many calls of mcrs_get(). All keys must stay as they are until this returns.
+ * so many calls of mcrs_cache_get(). All keys must stay as they are until this returns.
  *
  * MCRS_BAD_KEY, MCRS_NULL_ARGUMENT: one of the keys; nothing was shown.
  */
-mcrs_status mcrs_get_many(const struct mcrs_cache *cache,
-                          const struct mcrs_slice *keys,
-                          size_t count,
-                          mcrs_found_fn found,
-                          void *userdata,
-                          size_t *hits);
+mcrs_status mcrs_cache_get_many(const struct mcrs_cache *cache,
+                                const struct mcrs_slice *keys,
+                                size_t count,
+                                mcrs_found_fn found,
+                                void *userdata,
+                                size_t *hits);
 
 /**
  * Copies the values of `count` keys to `buffer`, one behind the other.
@@ -1420,13 +1415,13 @@ mcrs_status mcrs_get_many(const struct mcrs_cache *cache,
  * MCRS_BUFFER_TOO_SMALL: `*used` says how many bytes were needed; `buffer` and
  * `values` may have been written to.
  */
-mcrs_status mcrs_get_many_into(const struct mcrs_cache *cache,
-                               const struct mcrs_slice *keys,
-                               size_t count,
-                               void *buffer,
-                               size_t buffer_size,
-                               struct mcrs_slice *values,
-                               size_t *used);
+mcrs_status mcrs_cache_get_many_into(const struct mcrs_cache *cache,
+                                     const struct mcrs_slice *keys,
+                                     size_t count,
+                                     void *buffer,
+                                     size_t buffer_size,
+                                     struct mcrs_slice *values,
+                                     size_t *used);
 
 /**
  * Stores `count` values under as many keys, for `ttl` seconds or MCRS_NEVER. It
@@ -1437,13 +1432,13 @@ mcrs_status mcrs_get_many_into(const struct mcrs_cache *cache,
  * Returns the first status that is not MCRS_OK. MCRS_NULL_ARGUMENT for the lists
  * themselves and for the cache: nothing was stored, nothing written.
  */
-mcrs_status mcrs_set_many(const struct mcrs_cache *cache,
-                          const struct mcrs_slice *keys,
-                          const struct mcrs_slice *values,
-                          size_t count,
-                          uint32_t ttl,
-                          mcrs_status *statuses,
-                          size_t *stored);
+mcrs_status mcrs_cache_set_many(const struct mcrs_cache *cache,
+                                const struct mcrs_slice *keys,
+                                const struct mcrs_slice *values,
+                                size_t count,
+                                uint32_t ttl,
+                                mcrs_status *statuses,
+                                size_t *stored);
 
 /**
  * Reads an item and learns whether to store a new value for it. `options` may
@@ -1452,34 +1447,37 @@ mcrs_status mcrs_set_many(const struct mcrs_cache *cache,
  * `item`, if not NULL, gets a handle of the value, to be freed with
  * mcrs_item_free(). `info`, if not NULL, describes the item as it was before
  * this call, but for its TTL, which is the new one, and says in `bits`:
- * MCRS_INFO_WON, this caller is to store a new value (mcrs_store() with
+ * MCRS_INFO_WON, this caller is to store a new value (mcrs_cache_store() with
  * `compare_cas`); MCRS_INFO_STALE, the value is out of date; MCRS_INFO_SENT,
  * somebody else is at it; MCRS_INFO_CREATED, there was none.
  *
  * MCRS_NOT_FOUND: there is no item, and none was made.
  */
-mcrs_status mcrs_meta_get(const struct mcrs_cache *cache,
-                          const void *key,
-                          size_t key_len,
-                          const struct mcrs_meta_get_options *options,
-                          struct mcrs_item **item,
-                          struct mcrs_item_info *info);
+mcrs_status mcrs_cache_meta_get(const struct mcrs_cache *cache,
+                                const void *key,
+                                size_t key_len,
+                                const struct mcrs_meta_get_options *options,
+                                struct mcrs_item **item,
+                                struct mcrs_info *info);
 
 /**
  * Deletes an item, or part of it, as `options` say; NULL is a plain delete.
  * MCRS_NOT_FOUND: there is none. MCRS_EXISTS: `compare_cas` is not the item's.
  */
-mcrs_status mcrs_delete_with(const struct mcrs_cache *cache,
-                             const void *key,
-                             size_t key_len,
-                             const struct mcrs_delete_options *options);
+mcrs_status mcrs_cache_delete_with(const struct mcrs_cache *cache,
+                                   const void *key,
+                                   size_t key_len,
+                                   const struct mcrs_delete_options *options);
 
 /**
  * Marks an item stale and gives it `ttl` seconds more, or MCRS_NEVER: the next
- * caller of mcrs_meta_get() wins, and others may use the old value until then.
+ * caller of mcrs_cache_meta_get() wins, and others may use the old value until then.
  * MCRS_NOT_FOUND: there is none.
  */
-mcrs_status mcrs_invalidate(const struct mcrs_cache *cache, const void *key, size_t key_len, uint32_t ttl);
+mcrs_status mcrs_cache_invalidate(const struct mcrs_cache *cache,
+                                  const void *key,
+                                  size_t key_len,
+                                  uint32_t ttl);
 
 /**
  * Makes a cache and serves it. Returns when connections are accepted; `config`
@@ -1633,65 +1631,65 @@ const char *mcrs_error_message(void);
  * MCRS_TOO_LARGE, MCRS_NO_MEMORY: it is not stored, and what was there is gone,
  * for it is out of date.
  */
-mcrs_status mcrs_set(const struct mcrs_cache *cache,
-                     const void *key,
-                     size_t key_len,
-                     const void *value,
-                     size_t value_len,
-                     uint32_t ttl);
+mcrs_status mcrs_cache_set(const struct mcrs_cache *cache,
+                           const void *key,
+                           size_t key_len,
+                           const void *value,
+                           size_t value_len,
+                           uint32_t ttl);
 
 /**
  * Stores a value if there is no item. MCRS_NOT_STORED: there is one.
  */
-mcrs_status mcrs_add(const struct mcrs_cache *cache,
-                     const void *key,
-                     size_t key_len,
-                     const void *value,
-                     size_t value_len,
-                     uint32_t ttl);
+mcrs_status mcrs_cache_add(const struct mcrs_cache *cache,
+                           const void *key,
+                           size_t key_len,
+                           const void *value,
+                           size_t value_len,
+                           uint32_t ttl);
 
 /**
  * Stores a value if there is an item. MCRS_NOT_STORED: there is none.
  */
-mcrs_status mcrs_replace(const struct mcrs_cache *cache,
-                         const void *key,
-                         size_t key_len,
-                         const void *value,
-                         size_t value_len,
-                         uint32_t ttl);
+mcrs_status mcrs_cache_replace(const struct mcrs_cache *cache,
+                               const void *key,
+                               size_t key_len,
+                               const void *value,
+                               size_t value_len,
+                               uint32_t ttl);
 
 /**
  * Puts a value behind the one that is there, which keeps its TTL.
  * MCRS_NOT_STORED: there is none, or no room for both.
  */
-mcrs_status mcrs_append(const struct mcrs_cache *cache,
-                        const void *key,
-                        size_t key_len,
-                        const void *value,
-                        size_t value_len);
+mcrs_status mcrs_cache_append(const struct mcrs_cache *cache,
+                              const void *key,
+                              size_t key_len,
+                              const void *value,
+                              size_t value_len);
 
 /**
  * Puts a value before the one that is there, which keeps its TTL.
  * MCRS_NOT_STORED: there is none, or no room for both.
  */
-mcrs_status mcrs_prepend(const struct mcrs_cache *cache,
-                         const void *key,
-                         size_t key_len,
-                         const void *value,
-                         size_t value_len);
+mcrs_status mcrs_cache_prepend(const struct mcrs_cache *cache,
+                               const void *key,
+                               size_t key_len,
+                               const void *value,
+                               size_t value_len);
 
 /**
- * Stores a value if the item has the CAS `cas`, which mcrs_describe() and others
+ * Stores a value if the item has the CAS `cas`, which mcrs_cache_info() and others
  * tell. MCRS_EXISTS: it has another, as somebody has changed it; also if `cas`
  * is 0. MCRS_NOT_FOUND: there is no item.
  */
-mcrs_status mcrs_cas(const struct mcrs_cache *cache,
-                     const void *key,
-                     size_t key_len,
-                     const void *value,
-                     size_t value_len,
-                     uint32_t ttl,
-                     uint64_t cas);
+mcrs_status mcrs_cache_cas(const struct mcrs_cache *cache,
+                           const void *key,
+                           size_t key_len,
+                           const void *value,
+                           size_t value_len,
+                           uint32_t ttl,
+                           uint64_t cas);
 
 /**
  * Stores a value as `options` say; NULL is a plain set for ever. `cas`, if not
@@ -1699,49 +1697,59 @@ mcrs_status mcrs_cas(const struct mcrs_cache *cache,
  *
  * MCRS_NOT_STORED: what `mode` wants does not hold, or there is no room for both
  * parts. MCRS_EXISTS, MCRS_NOT_FOUND: `compare_cas` is not the item's, or there
- * is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_set().
+ * is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_cache_set().
  */
-mcrs_status mcrs_store(const struct mcrs_cache *cache,
-                       const void *key,
-                       size_t key_len,
-                       const void *value,
-                       size_t value_len,
-                       const struct mcrs_store_options *options,
-                       uint64_t *cas);
+mcrs_status mcrs_cache_store(const struct mcrs_cache *cache,
+                             const void *key,
+                             size_t key_len,
+                             const void *value,
+                             size_t value_len,
+                             const struct mcrs_store_options *options,
+                             uint64_t *cas);
 
 /**
  * Adds `delta` to the decimal number under a key, modulo 2^64. `value`, if not
  * NULL, gets the sum. MCRS_NOT_FOUND: there is no item. MCRS_NOT_A_NUMBER: it is
  * none.
  */
-mcrs_status mcrs_increment(const struct mcrs_cache *cache,
-                           const void *key,
-                           size_t key_len,
-                           uint64_t delta,
-                           uint64_t *value);
+mcrs_status mcrs_cache_incr(const struct mcrs_cache *cache,
+                            const void *key,
+                            size_t key_len,
+                            uint64_t delta,
+                            uint64_t *value);
 
 /**
  * Subtracts `delta` from the decimal number under a key, down to 0. Else as
- * mcrs_increment(). A number that gets shorter keeps its length, with blanks
+ * mcrs_cache_incr(). A number that gets shorter keeps its length, with blanks
  * behind it, as memcached does it.
  */
-mcrs_status mcrs_decrement(const struct mcrs_cache *cache,
-                           const void *key,
-                           size_t key_len,
-                           uint64_t delta,
-                           uint64_t *value);
+mcrs_status mcrs_cache_decr(const struct mcrs_cache *cache,
+                            const void *key,
+                            size_t key_len,
+                            uint64_t delta,
+                            uint64_t *value);
 
 /**
- * Adds to or subtracts from a decimal number as `options` say, which must not
- * be NULL. `value` and `cas`, if not NULL, get the new value and its CAS.
- * MCRS_EXISTS: `compare_cas` is not the item's. Else as mcrs_increment().
+ * Adds to a decimal number as `options` say, which must not be NULL. `value` and
+ * `cas`, if not NULL, get the new value and its CAS. MCRS_EXISTS: `compare_cas` is
+ * not the item's. Else as mcrs_cache_incr().
  */
-mcrs_status mcrs_count(const struct mcrs_cache *cache,
-                       const void *key,
-                       size_t key_len,
-                       const struct mcrs_count_options *options,
-                       uint64_t *value,
-                       uint64_t *cas);
+mcrs_status mcrs_cache_incr_with(const struct mcrs_cache *cache,
+                                 const void *key,
+                                 size_t key_len,
+                                 const struct mcrs_delta_options *options,
+                                 uint64_t *value,
+                                 uint64_t *cas);
+
+/**
+ * Subtracts from a decimal number as `options` say. Else as mcrs_cache_incr_with().
+ */
+mcrs_status mcrs_cache_decr_with(const struct mcrs_cache *cache,
+                                 const void *key,
+                                 size_t key_len,
+                                 const struct mcrs_delta_options *options,
+                                 uint64_t *value,
+                                 uint64_t *cas);
 
 /**
  * The version of this library as text, MCRS_VERSION of its header. Static.

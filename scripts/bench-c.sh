@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 libraries=$(realpath "$1")
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-cp "$libraries/libmemcache_rs.so" "$place/libmemcache_rs.so.0"
+library=$place/libmemcache_rs.so.$(sed -n 's/^#define MCRS_ABI_VERSION //p' include/memcache_rs.h)
+cp "$libraries/libmemcache_rs.so" "$library"
 extra=()
 if [ -n "${POGOCACHE_SOURCE:-}" ]; then
     # Its own optimisation; its warnings are its own business.
@@ -15,5 +16,5 @@ if [ -n "${POGOCACHE_SOURCE:-}" ]; then
 fi
 # shellcheck disable=SC2046
 cc -O3 -std=gnu11 -Wall -Wextra -Werror bench/c/inprocess.c -Iinclude "${extra[@]}" $(pkg-config --cflags --libs glib-2.0) \
-    "$place/libmemcache_rs.so.0" -Wl,-rpath,"$place" -lpthread -lm -o "$place/inprocess"
+    "$library" -Wl,-rpath,"$place" -lpthread -lm -o "$place/inprocess"
 "$place/inprocess"

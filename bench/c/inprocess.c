@@ -26,13 +26,13 @@ static mcrs_cache *cache;
 
 static size_t get_ours(const char *key, char *to) {
     size_t length = 0;
-    return mcrs_get(cache, key, KEY, to, VALUE, &length) == MCRS_OK ? length : 0;
+    return mcrs_cache_get(cache, key, KEY, to, VALUE, &length) == MCRS_OK ? length : 0;
 }
 
 static size_t item_ours(const char *key, char *to) {
     mcrs_item *item;
     mcrs_slice slice;
-    if (mcrs_get_item(cache, key, KEY, &item) != MCRS_OK) {
+    if (mcrs_cache_get_item(cache, key, KEY, &item) != MCRS_OK) {
         return 0;
     }
     mcrs_item_value(item, &slice);
@@ -41,18 +41,18 @@ static size_t item_ours(const char *key, char *to) {
     return slice.len;
 }
 
-static void seen(void *userdata, size_t index, const mcrs_slice *found, const mcrs_item_info *info) {
+static void seen(void *userdata, size_t index, const mcrs_slice *found, const mcrs_info *info) {
     (void)index, (void)info;
     memcpy(userdata, found->data, found->len);
 }
 
 static size_t with_ours(const char *key, char *to) {
-    return mcrs_get_with(cache, key, KEY, seen, to) == MCRS_OK ? VALUE : 0;
+    return mcrs_cache_get_with(cache, key, KEY, seen, to) == MCRS_OK ? VALUE : 0;
 }
 
 static size_t set_ours(const char *key, char *to) {
     (void)to;
-    return mcrs_set(cache, key, KEY, value, VALUE, 0) == MCRS_OK ? VALUE : 0;
+    return mcrs_cache_set(cache, key, KEY, value, VALUE, 0) == MCRS_OK ? VALUE : 0;
 }
 
 static GHashTable *table;

@@ -11,7 +11,7 @@ use memcache_core::{Cache, ItemInfo, PinnedValue};
 use crate::arguments::{Out, Room, mcrs_slice};
 use crate::config::mcrs_config;
 use crate::guard::{self, Handle, LOCKED, Outcome, inside};
-use crate::item::{mcrs_item, mcrs_item_info};
+use crate::item::{mcrs_info, mcrs_item};
 use crate::status::mcrs_status;
 
 /// A TTL that does not end.
@@ -64,7 +64,7 @@ pub type mcrs_found_fn = Option<
         userdata: *mut c_void,
         index: usize,
         value: *const mcrs_slice,
-        info: *const mcrs_item_info,
+        info: *const mcrs_info,
     ),
 >;
 
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn mcrs_cache_set_memory_limit(cache: *const mcrs_cache, b
 /// been written to, up to its size. By the time of another call the
 /// value may have changed: ask in a loop.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get(
+pub unsafe extern "C" fn mcrs_cache_get(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -138,10 +138,10 @@ pub unsafe extern "C" fn mcrs_get(
     })
 }
 
-/// As mcrs_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
+/// As mcrs_cache_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
 /// if the buffer is too small.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get_and_touch(
+pub unsafe extern "C" fn mcrs_cache_get_and_touch(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -180,7 +180,7 @@ fn copy(
 /// is, which takes less time than to keep it. Free the item with
 /// mcrs_item_free(). MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get_item(
+pub unsafe extern "C" fn mcrs_cache_get_item(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn mcrs_get_item(
     entry!(cache, { key: key(key, key_len), place: out_handle(item) }, {
         let pinned = cache.cache.fetch(key, None, 0, pin);
         let Some((value, info)) = pinned else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
-        place.give(mcrs_item::new(value, mcrs_item_info::new(&info, 0)));
+        place.give(mcrs_item::new(value, mcrs_info::new(&info, 0)));
         Ok(())
     })
 }
@@ -204,7 +204,7 @@ pub(crate) fn pin(entry: &mut EntryRef<'_>) -> Result<(PinnedValue, ItemInfo), R
 /// copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
 /// not called.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get_with(
+pub unsafe extern "C" fn mcrs_cache_get_with(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -226,9 +226,9 @@ pub unsafe extern "C" fn mcrs_get_with(
 pub(crate) fn show(
     entry: &EntryRef<'_>,
     joined: &mut Vec<u8>,
-    found: impl FnOnce(*const mcrs_slice, *const mcrs_item_info),
+    found: impl FnOnce(*const mcrs_slice, *const mcrs_info),
 ) -> Result<(), ReadConflict> {
-    let info = mcrs_item_info::new(&ItemInfo::of(entry), 0);
+    let info = mcrs_info::new(&ItemInfo::of(entry), 0);
     entry.show(joined, |value| {
         let value = mcrs_slice::of(value);
         found(&raw const value, &raw const info);
@@ -238,15 +238,15 @@ pub(crate) fn show(
 /// What there is to know of an item beside its value: its remaining TTL, flags,
 /// CAS. This is no use of the item. MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_describe(
+pub unsafe extern "C" fn mcrs_cache_info(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
-    info: *mut mcrs_item_info,
+    info: *mut mcrs_info,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), place: out(info) }, {
         let Some(info) = cache.cache.info(key) else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
-        place.set(mcrs_item_info::new(&info, 0));
+        place.set(mcrs_info::new(&info, 0));
         Ok(())
     })
 }
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn mcrs_describe(
 /// Gives an item a new TTL in seconds, or MCRS_NEVER. MCRS_NOT_FOUND: there is
 /// none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_touch(
+pub unsafe extern "C" fn mcrs_cache_touch(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -270,7 +270,7 @@ pub unsafe extern "C" fn mcrs_touch(
 
 /// Removes an item. MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_delete(
+pub unsafe extern "C" fn mcrs_cache_delete(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -286,7 +286,7 @@ pub unsafe extern "C" fn mcrs_delete(
 /// Removes all items: at once if `delay` is 0, else in so many seconds of the
 /// cache's clock those that are older by then. A later call replaces the plan.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_flush(cache: *const mcrs_cache, delay: u32) -> mcrs_status {
+pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) -> mcrs_status {
     entry!(cache, {}, {
         // As `flush_all` of a client: what is stored in that second stays.
         let at = (delay > 0).then(|| cache.expires(delay).saturating_sub(1));

@@ -11,29 +11,29 @@ use crate::arguments::mcrs_slice;
 use crate::guard::{self, Handle, LOCKED, Outcome, not_inside};
 use crate::status::mcrs_status;
 
-/// In mcrs_item_info.bits: the item was read before.
+/// In mcrs_info.bits: the item was read before.
 pub const MCRS_INFO_FETCHED: u32 = 1;
 
-/// In mcrs_item_info.bits: the item was invalidated, and nobody has stored a
+/// In mcrs_info.bits: the item was invalidated, and nobody has stored a
 /// new one.
 pub const MCRS_INFO_STALE: u32 = 2;
 
-/// In mcrs_item_info.bits, of mcrs_meta_get(): this caller, and nobody else, is
+/// In mcrs_info.bits, of mcrs_cache_meta_get(): this caller, and nobody else, is
 /// to store a new value.
 pub const MCRS_INFO_WON: u32 = 4;
 
-/// In mcrs_item_info.bits, of mcrs_meta_get(): another caller was told to store a
+/// In mcrs_info.bits, of mcrs_cache_meta_get(): another caller was told to store a
 /// new value and has not done so yet.
 pub const MCRS_INFO_SENT: u32 = 8;
 
-/// In mcrs_item_info.bits, of mcrs_meta_get(): there was no item; this call made
+/// In mcrs_info.bits, of mcrs_cache_meta_get(): there was no item; this call made
 /// an empty one.
 pub const MCRS_INFO_CREATED: u32 = 16;
 
 /// What there is to know of an item beside its value.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct mcrs_item_info {
+pub struct mcrs_info {
     /// Bytes of the value.
     pub value_len: usize,
     /// Changes with every store; 0 if the cache keeps none.
@@ -50,7 +50,7 @@ pub struct mcrs_item_info {
     pub reserved: [u64; 4],
 }
 
-impl mcrs_item_info {
+impl mcrs_info {
     /// The same in C's words, with further bits.
     #[inline]
     pub(crate) fn new(info: &ItemInfo, bits: u32) -> Self {
@@ -75,7 +75,7 @@ impl mcrs_item_info {
 /// thread may use it at any time.
 pub struct mcrs_item {
     value: PinnedValue,
-    info: mcrs_item_info,
+    info: mcrs_info,
     /// The value in one piece, if it is not and was asked for so.
     joined: OnceLock<Box<[u8]>>,
     mark: ForkMark,
@@ -83,7 +83,7 @@ pub struct mcrs_item {
 
 impl mcrs_item {
     /// A handle of this process.
-    pub(crate) fn new(value: PinnedValue, info: mcrs_item_info) -> Self {
+    pub(crate) fn new(value: PinnedValue, info: mcrs_info) -> Self {
         Self { value, info, joined: OnceLock::new(), mark: ForkMark::of_this_process() }
     }
 }
@@ -164,10 +164,7 @@ pub unsafe extern "C" fn mcrs_item_copy(
 
 /// What there was to know of the item when the handle was made.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_item_describe(
-    item: *const mcrs_item,
-    info: *mut mcrs_item_info,
-) -> mcrs_status {
+pub unsafe extern "C" fn mcrs_item_info(item: *const mcrs_item, info: *mut mcrs_info) -> mcrs_status {
     entry!(item, { info: out(info) }, {
         info.set(item.info);
         Ok(())

@@ -7,7 +7,7 @@ use memcache_core::internal::scan::Scan;
 
 use crate::arguments::mcrs_slice;
 use crate::cache::mcrs_cache;
-use crate::item::mcrs_item_info;
+use crate::item::mcrs_info;
 use crate::status::mcrs_status;
 
 /// Items that are noted while a part of the cache is locked.
@@ -17,7 +17,7 @@ const STEP: usize = 64;
 /// whether it wants more. Nothing is locked while it runs: it may call this
 /// library.
 pub type mcrs_key_fn = Option<
-    unsafe extern "C" fn(userdata: *mut c_void, key: *const mcrs_slice, info: *const mcrs_item_info) -> bool,
+    unsafe extern "C" fn(userdata: *mut c_void, key: *const mcrs_slice, info: *const mcrs_info) -> bool,
 >;
 
 /// Shows the keys of all items to `each`, in no order, until it returns false.
@@ -26,7 +26,7 @@ pub type mcrs_key_fn = Option<
 /// meanwhile may be shown or not. The cache is locked in part and for a few
 /// items at a time only.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_each_key(
+pub unsafe extern "C" fn mcrs_cache_each_key(
     cache: *const mcrs_cache,
     each: mcrs_key_fn,
     userdata: *mut c_void,
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn mcrs_each_key(
             found.clear();
             let more = scan.advance(&cache.cache, STEP, |item, time| {
                 bytes.extend_from_slice(item.key());
-                found.push((bytes.len(), mcrs_item_info::new(&ItemInfo::new(item, time), 0)));
+                found.push((bytes.len(), mcrs_info::new(&ItemInfo::new(item, time), 0)));
             });
             let mut start = 0;
             for (end, info) in &found {

@@ -14,11 +14,11 @@ use crate::store::store;
 /// Shows the values of `count` keys to `found`, in the order of the keys; keys
 /// that are not there are left out. `hits`, if not NULL, gets how many are. Where
 /// most items are not in the processor's caches this is several times as fast as
-/// so many calls of mcrs_get(). All keys must stay as they are until this returns.
+/// so many calls of mcrs_cache_get(). All keys must stay as they are until this returns.
 ///
 /// MCRS_BAD_KEY, MCRS_NULL_ARGUMENT: one of the keys; nothing was shown.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get_many(
+pub unsafe extern "C" fn mcrs_cache_get_many(
     cache: *const mcrs_cache,
     keys: *const mcrs_slice,
     count: usize,
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn mcrs_get_many(
 /// MCRS_BUFFER_TOO_SMALL: `*used` says how many bytes were needed; `buffer` and
 /// `values` may have been written to.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_get_many_into(
+pub unsafe extern "C" fn mcrs_cache_get_many_into(
     cache: *const mcrs_cache,
     keys: *const mcrs_slice,
     count: usize,
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn mcrs_get_many_into(
 /// Returns the first status that is not MCRS_OK. MCRS_NULL_ARGUMENT for the lists
 /// themselves and for the cache: nothing was stored, nothing written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_set_many(
+pub unsafe extern "C" fn mcrs_cache_set_many(
     cache: *const mcrs_cache,
     keys: *const mcrs_slice,
     values: *const mcrs_slice,

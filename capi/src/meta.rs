@@ -9,7 +9,7 @@ use memcache_core::internal::cache::{Deleted, MetaDelete, MetaGet};
 use crate::arguments::known;
 use crate::cache::mcrs_cache;
 use crate::guard::Outcome;
-use crate::item::{MCRS_INFO_CREATED, MCRS_INFO_SENT, MCRS_INFO_WON, mcrs_item, mcrs_item_info};
+use crate::item::{MCRS_INFO_CREATED, MCRS_INFO_SENT, MCRS_INFO_WON, mcrs_info, mcrs_item};
 use crate::status::mcrs_status;
 
 /// In mcrs_meta_get_options.bits: give the item the TTL `ttl`.
@@ -23,7 +23,7 @@ pub const MCRS_META_CREATE: u32 = 2;
 /// from being evicted.
 pub const MCRS_META_PEEK: u32 = 4;
 
-/// What mcrs_meta_get() does beside reading. All zero: it only reads.
+/// What mcrs_cache_meta_get() does beside reading. All zero: it only reads.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_meta_get_options {
@@ -42,7 +42,7 @@ pub struct mcrs_meta_get_options {
 }
 
 /// In mcrs_delete_options.bits: keep the item, but mark it stale. The next
-/// caller of mcrs_meta_get() wins; until that one has stored a new value, others
+/// caller of mcrs_cache_meta_get() wins; until that one has stored a new value, others
 /// may use the old.
 pub const MCRS_DELETE_STALE: u32 = 1;
 
@@ -53,7 +53,7 @@ pub const MCRS_DELETE_VALUE: u32 = 2;
 /// In mcrs_delete_options.bits: give what is kept the TTL `ttl`.
 pub const MCRS_DELETE_TTL: u32 = 4;
 
-/// How mcrs_delete_with() deletes. All zero is a plain delete.
+/// How mcrs_cache_delete_with() deletes. All zero is a plain delete.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_delete_options {
@@ -79,19 +79,19 @@ pub struct mcrs_delete_options {
 /// `item`, if not NULL, gets a handle of the value, to be freed with
 /// mcrs_item_free(). `info`, if not NULL, describes the item as it was before
 /// this call, but for its TTL, which is the new one, and says in `bits`:
-/// MCRS_INFO_WON, this caller is to store a new value (mcrs_store() with
+/// MCRS_INFO_WON, this caller is to store a new value (mcrs_cache_store() with
 /// `compare_cas`); MCRS_INFO_STALE, the value is out of date; MCRS_INFO_SENT,
 /// somebody else is at it; MCRS_INFO_CREATED, there was none.
 ///
 /// MCRS_NOT_FOUND: there is no item, and none was made.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_meta_get(
+pub unsafe extern "C" fn mcrs_cache_meta_get(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
     options: *const mcrs_meta_get_options,
     item: *mut *mut mcrs_item,
-    info: *mut mcrs_item_info,
+    info: *mut mcrs_info,
 ) -> mcrs_status {
     entry!(cache, {
         key: key(key, key_len),
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn mcrs_meta_get(
             ] {
                 bits |= if holds { bit } else { 0 };
             }
-            let found = mcrs_item_info::new(&found, bits);
+            let found = mcrs_info::new(&found, bits);
             let value = if item.is_some() { Some(entry.pin()?) } else { None };
             Ok((found, value))
         });
@@ -149,7 +149,7 @@ fn remove(cache: &mcrs_cache, key: &[u8], request: &MetaDelete) -> Outcome {
 /// Deletes an item, or part of it, as `options` say; NULL is a plain delete.
 /// MCRS_NOT_FOUND: there is none. MCRS_EXISTS: `compare_cas` is not the item's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_delete_with(
+pub unsafe extern "C" fn mcrs_cache_delete_with(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -172,10 +172,10 @@ pub unsafe extern "C" fn mcrs_delete_with(
 }
 
 /// Marks an item stale and gives it `ttl` seconds more, or MCRS_NEVER: the next
-/// caller of mcrs_meta_get() wins, and others may use the old value until then.
+/// caller of mcrs_cache_meta_get() wins, and others may use the old value until then.
 /// MCRS_NOT_FOUND: there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_invalidate(
+pub unsafe extern "C" fn mcrs_cache_invalidate(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,

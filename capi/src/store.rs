@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use memcache_core::DeltaError;
 use memcache_core::internal::cache::{DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
 
-use crate::arguments::known;
+use crate::arguments::{Out, known};
 use crate::cache::{MCRS_NEVER, mcrs_cache};
 use crate::guard::{Failure, Outcome, invalid};
 use crate::status::mcrs_status;
@@ -30,14 +30,14 @@ pub const MCRS_MODE_PREPEND: mcrs_mode = 4;
 
 /// In mcrs_store_options.bits, with MCRS_MODE_SET and `compare_cas`: store too if
 /// the item was changed since, but mark the new one stale. For who won a
-/// recache (mcrs_meta_get()) of an item that was then invalidated again.
+/// recache (mcrs_cache_meta_get()) of an item that was then invalidated again.
 pub const MCRS_STORE_ALLOW_STALE: u32 = 1;
 
 /// In mcrs_store_options.bits, with MCRS_MODE_APPEND and MCRS_MODE_PREPEND: if
 /// there is no item, make one.
 pub const MCRS_STORE_CREATE: u32 = 2;
 
-/// How mcrs_store() stores. All zero is a plain set: write
+/// How mcrs_cache_store() stores. All zero is a plain set: write
 /// `mcrs_store_options options = {0};` and set what is wanted.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -59,21 +59,18 @@ pub struct mcrs_store_options {
     pub reserved: [u64; 4],
 }
 
-/// In mcrs_count_options.bits: subtract.
-pub const MCRS_COUNT_DOWN: u32 = 1;
-
-/// In mcrs_count_options.bits: if there is no item, make one with the value
+/// In mcrs_delta_options.bits: if there is no item, make one with the value
 /// `initial` and the TTL `create_ttl`.
-pub const MCRS_COUNT_CREATE: u32 = 2;
+pub const MCRS_DELTA_CREATE: u32 = 1;
 
-/// In mcrs_count_options.bits: give the item the TTL `ttl`, as long as the number
+/// In mcrs_delta_options.bits: give the item the TTL `ttl`, as long as the number
 /// gets no longer (as memcached does it).
-pub const MCRS_COUNT_TTL: u32 = 4;
+pub const MCRS_DELTA_TTL: u32 = 2;
 
-/// How mcrs_count() counts. All zero adds 0 to an item that is there.
+/// How mcrs_cache_incr_with() counts. All zero adds 0 to an item that is there.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct mcrs_count_options {
+pub struct mcrs_delta_options {
     /// How much to add or subtract.
     pub delta: u64,
     /// The value of an item that is made.
@@ -118,7 +115,7 @@ fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> 
 /// MCRS_TOO_LARGE, MCRS_NO_MEMORY: it is not stored, and what was there is gone,
 /// for it is out of date.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_set(
+pub unsafe extern "C" fn mcrs_cache_set(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -133,7 +130,7 @@ pub unsafe extern "C" fn mcrs_set(
 
 /// Stores a value if there is no item. MCRS_NOT_STORED: there is one.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_add(
+pub unsafe extern "C" fn mcrs_cache_add(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -148,7 +145,7 @@ pub unsafe extern "C" fn mcrs_add(
 
 /// Stores a value if there is an item. MCRS_NOT_STORED: there is none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_replace(
+pub unsafe extern "C" fn mcrs_cache_replace(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -164,7 +161,7 @@ pub unsafe extern "C" fn mcrs_replace(
 /// Puts a value behind the one that is there, which keeps its TTL.
 /// MCRS_NOT_STORED: there is none, or no room for both.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_append(
+pub unsafe extern "C" fn mcrs_cache_append(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -179,7 +176,7 @@ pub unsafe extern "C" fn mcrs_append(
 /// Puts a value before the one that is there, which keeps its TTL.
 /// MCRS_NOT_STORED: there is none, or no room for both.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_prepend(
+pub unsafe extern "C" fn mcrs_cache_prepend(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -191,11 +188,11 @@ pub unsafe extern "C" fn mcrs_prepend(
     })
 }
 
-/// Stores a value if the item has the CAS `cas`, which mcrs_describe() and others
+/// Stores a value if the item has the CAS `cas`, which mcrs_cache_info() and others
 /// tell. MCRS_EXISTS: it has another, as somebody has changed it; also if `cas`
 /// is 0. MCRS_NOT_FOUND: there is no item.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_cas(
+pub unsafe extern "C" fn mcrs_cache_cas(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -216,9 +213,9 @@ pub unsafe extern "C" fn mcrs_cas(
 ///
 /// MCRS_NOT_STORED: what `mode` wants does not hold, or there is no room for both
 /// parts. MCRS_EXISTS, MCRS_NOT_FOUND: `compare_cas` is not the item's, or there
-/// is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_set().
+/// is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_cache_set().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_store(
+pub unsafe extern "C" fn mcrs_cache_store(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -279,7 +276,7 @@ impl From<DeltaError> for Failure {
 /// NULL, gets the sum. MCRS_NOT_FOUND: there is no item. MCRS_NOT_A_NUMBER: it is
 /// none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_increment(
+pub unsafe extern "C" fn mcrs_cache_incr(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -296,10 +293,10 @@ pub unsafe extern "C" fn mcrs_increment(
 }
 
 /// Subtracts `delta` from the decimal number under a key, down to 0. Else as
-/// mcrs_increment(). A number that gets shorter keeps its length, with blanks
+/// mcrs_cache_incr(). A number that gets shorter keeps its length, with blanks
 /// behind it, as memcached does it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_decrement(
+pub unsafe extern "C" fn mcrs_cache_decr(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
@@ -315,15 +312,15 @@ pub unsafe extern "C" fn mcrs_decrement(
     })
 }
 
-/// Adds to or subtracts from a decimal number as `options` say, which must not
-/// be NULL. `value` and `cas`, if not NULL, get the new value and its CAS.
-/// MCRS_EXISTS: `compare_cas` is not the item's. Else as mcrs_increment().
+/// Adds to a decimal number as `options` say, which must not be NULL. `value` and
+/// `cas`, if not NULL, get the new value and its CAS. MCRS_EXISTS: `compare_cas` is
+/// not the item's. Else as mcrs_cache_incr().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mcrs_count(
+pub unsafe extern "C" fn mcrs_cache_incr_with(
     cache: *const mcrs_cache,
     key: *const c_void,
     key_len: usize,
-    options: *const mcrs_count_options,
+    options: *const mcrs_delta_options,
     value: *mut u64,
     cas: *mut u64,
 ) -> mcrs_status {
@@ -333,23 +330,53 @@ pub unsafe extern "C" fn mcrs_count(
         value: maybe_out(value),
         cas: maybe_out(cas),
     }, {
-        let all = MCRS_COUNT_DOWN | MCRS_COUNT_CREATE | MCRS_COUNT_TTL;
-        known(options.bits, all, &options.reserved)?;
-        known(options.reserved_bits, 0, &[])?;
-        let has = |bit| options.bits & bit != 0;
-        let number = cache.cache.add_delta(&DeltaRequest {
-            compare: options.compare_cas,
-            cas: (options.new_cas != 0).then_some(options.new_cas),
-            expiry: has(MCRS_COUNT_TTL).then(|| cache.expires(options.ttl)),
-            vivify: has(MCRS_COUNT_CREATE).then(|| (options.initial, cache.expires(options.create_ttl))),
-            ..DeltaRequest::new(key, !has(MCRS_COUNT_DOWN), options.delta)
-        })?;
-        if let Some(value) = value {
-            value.set(number.value);
-        }
-        if let Some(cas) = cas {
-            cas.set(number.cas);
-        }
-        Ok(())
+        delta_with(cache, DeltaRequest::new(key, true, options.delta), &options, value, cas)
     })
+}
+
+/// Subtracts from a decimal number as `options` say. Else as mcrs_cache_incr_with().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_cache_decr_with(
+    cache: *const mcrs_cache,
+    key: *const c_void,
+    key_len: usize,
+    options: *const mcrs_delta_options,
+    value: *mut u64,
+    cas: *mut u64,
+) -> mcrs_status {
+    entry!(cache, {
+        key: key(key, key_len),
+        options: given(options),
+        value: maybe_out(value),
+        cas: maybe_out(cas),
+    }, {
+        delta_with(cache, DeltaRequest::new(key, false, options.delta), &options, value, cas)
+    })
+}
+
+/// Changes a number as C's options say.
+fn delta_with(
+    cache: &mcrs_cache,
+    request: DeltaRequest<'_>,
+    options: &mcrs_delta_options,
+    value: Option<Out<'_, u64>>,
+    cas: Option<Out<'_, u64>>,
+) -> Outcome {
+    known(options.bits, MCRS_DELTA_CREATE | MCRS_DELTA_TTL, &options.reserved)?;
+    known(options.reserved_bits, 0, &[])?;
+    let has = |bit| options.bits & bit != 0;
+    let number = cache.cache.add_delta(&DeltaRequest {
+        compare: options.compare_cas,
+        cas: (options.new_cas != 0).then_some(options.new_cas),
+        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)),
+        vivify: has(MCRS_DELTA_CREATE).then(|| (options.initial, cache.expires(options.create_ttl))),
+        ..request
+    })?;
+    if let Some(value) = value {
+        value.set(number.value);
+    }
+    if let Some(cas) = cas {
+        cas.set(number.cas);
+    }
+    Ok(())
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "capi/tests/c"
 HEADER = ROOT / "include/memcache_rs.h"
+SONAME = "libmemcache_rs.so." + re.search(r"#define MCRS_ABI_VERSION (\d+)", HEADER.read_text()).group(1)
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 # What the static library needs of the system: rustc --print native-static-libs.
 SYSTEM = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
@@ -45,8 +46,7 @@ def check_symbols(library: Path, names: set[str]) -> None:
     if exported != names:
         sys.exit(f"exported, not in the header: {exported - names}\nin the header, not exported: {names - exported}")
     dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
-    version = re.search(r"#define MCRS_ABI_VERSION (\d+)", HEADER.read_text()).group(1)
-    if f"[libmemcache_rs.so.{version}]" not in dynamic or "NODELETE" not in dynamic:
+    if f"[{SONAME}]" not in dynamic or "NODELETE" not in dynamic:
         sys.exit(f"the SONAME or NODELETE is missing:\n{dynamic}")
 
 
@@ -110,8 +110,8 @@ class Bench:
 
     def __init__(self, place: Path, libraries: Path) -> None:
         self.place = place
-        shutil.copy(libraries / "libmemcache_rs.so", place / "libmemcache_rs.so.0")
-        (place / "libmemcache_rs.so").symlink_to("libmemcache_rs.so.0")
+        shutil.copy(libraries / "libmemcache_rs.so", place / SONAME)
+        (place / "libmemcache_rs.so").symlink_to(SONAME)
         self.shared = place / "libmemcache_rs.so"
         self.static = libraries / "libmemcache_rs.a"
         self.environment = {

@@ -4,12 +4,12 @@
 
 mcrs_item *dogpile_get(mcrs_cache *cache, const char *key, unsigned ttl, unsigned soon, make_fn make) {
     mcrs_item *item = NULL;
-    mcrs_item_info info;
+    mcrs_info info;
     mcrs_meta_get_options get = {0};
     get.bits = MCRS_META_CREATE;
     get.create_ttl = ttl;
     get.recache = soon;
-    if (mcrs_meta_get(cache, key, strlen(key), &get, &item, &info) != MCRS_OK) {
+    if (mcrs_cache_meta_get(cache, key, strlen(key), &get, &item, &info) != MCRS_OK) {
         return NULL;
     }
     if (!(info.bits & MCRS_INFO_WON)) {
@@ -23,6 +23,6 @@ mcrs_item *dogpile_get(mcrs_cache *cache, const char *key, unsigned ttl, unsigne
     mcrs_item_free(item);
     item = NULL;
     /* MCRS_EXISTS, MCRS_NOT_FOUND: it was changed or deleted meanwhile, and that is newer than ours. */
-    mcrs_store(cache, key, strlen(key), value, length, &store, NULL);
-    return mcrs_get_item(cache, key, strlen(key), &item) == MCRS_OK ? item : NULL;
+    mcrs_cache_store(cache, key, strlen(key), value, length, &store, NULL);
+    return mcrs_cache_get_item(cache, key, strlen(key), &item) == MCRS_OK ? item : NULL;
 }

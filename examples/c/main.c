@@ -88,8 +88,8 @@ int main(int count, char **words) {
     }
 
     /* What the client wrote, without a copy: the handle keeps it where it is, even when the key goes. */
-    need(mcrs_get_item(cache, "answer", 6, &item), "answer");
-    need(mcrs_delete(cache, "answer", 6), "delete");
+    need(mcrs_cache_get_item(cache, "answer", 6, &item), "answer");
+    need(mcrs_cache_delete(cache, "answer", 6), "delete");
     need(mcrs_item_value(item, &value), "value");
     printf("program got: %.*s\n", (int)value.len, (const char *)value.data);
     mcrs_item_free(item);

@@ -37,7 +37,7 @@ int main(void) {
     fault.key_len = 6;
     fault.times = 2;
     OK(mcrs_faults_add(cache, &fault, &id));
-    OK(mcrs_set(cache, S("user:1"), S("v"), 0));
+    OK(mcrs_cache_set(cache, S("user:1"), S("v"), 0));
     says(client, "get user:1\r\n", "SERVER_ERROR out of order\r\n");
     says(client, "get item:1\r\n", "END\r\n");
     has(cache, "user:1", "v"); /* not for the program itself */

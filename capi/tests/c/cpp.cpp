@@ -27,7 +27,7 @@ void check(bool holds, const char *what) {
     }
 }
 
-bool count(void *userdata, const mcrs_slice *, const mcrs_item_info *) {
+bool count(void *userdata, const mcrs_slice *, const mcrs_info *) {
     ++*static_cast<int *>(userdata);
     return true;
 }
@@ -47,15 +47,15 @@ int main() {
     mcrs_store_options options = {};
     options.mode = MCRS_MODE_SET;
     options.ttl = 60;
-    mcrs_status status = mcrs_store(cache.get(), key.data(), key.size(), value.data(), value.size(), &options, nullptr);
+    mcrs_status status = mcrs_cache_store(cache.get(), key.data(), key.size(), value.data(), value.size(), &options, nullptr);
     check(status == MCRS_OK, mcrs_status_text(status));
     mcrs_item *raw_item = nullptr;
-    check(mcrs_get_item(cache.get(), key.data(), key.size(), &raw_item) == MCRS_OK, "item");
+    check(mcrs_cache_get_item(cache.get(), key.data(), key.size(), &raw_item) == MCRS_OK, "item");
     Owned<mcrs_item> item(raw_item);
     mcrs_slice slice = {};
     check(mcrs_item_value(item.get(), &slice) == MCRS_OK, "value");
     check(std::string_view(static_cast<const char *>(slice.data), slice.len) == value, "the value");
     int keys = 0;
-    check(mcrs_each_key(cache.get(), count, &keys) == MCRS_OK && keys == 1, "keys");
+    check(mcrs_cache_each_key(cache.get(), count, &keys) == MCRS_OK && keys == 1, "keys");
     return failures;
 }

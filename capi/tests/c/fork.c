@@ -9,8 +9,8 @@ int main(void) {
     mcrs_item *item = NULL;
     mcrs_config *config = small_config();
     OK(mcrs_server_cache(server, &cache));
-    OK(mcrs_set(cache, S("a"), S("v"), 0));
-    OK(mcrs_get_item(cache, S("a"), &item));
+    OK(mcrs_cache_set(cache, S("a"), S("v"), 0));
+    OK(mcrs_cache_get_item(cache, S("a"), &item));
 
     pid_t child = fork();
     CHECK(child >= 0);
@@ -20,9 +20,9 @@ int main(void) {
         mcrs_cache *own = NULL, *other = NULL;
         mcrs_server *own_server = NULL;
         alarm(30); /* a hang is a failure */
-        IS(mcrs_get(cache, S("a"), NULL, 0, &length), MCRS_FORKED);
+        IS(mcrs_cache_get(cache, S("a"), NULL, 0, &length), MCRS_FORKED);
         CHECK(length == 7 && strstr(mcrs_error_message(), "fork") != NULL);
-        IS(mcrs_set(cache, S("a"), S("w"), 0), MCRS_FORKED);
+        IS(mcrs_cache_set(cache, S("a"), S("w"), 0), MCRS_FORKED);
         IS(mcrs_item_value(item, &value), MCRS_FORKED);
         IS(mcrs_server_cache(server, &other), MCRS_FORKED);
         IS(mcrs_server_stop(server, 0), MCRS_FORKED);
@@ -33,7 +33,7 @@ int main(void) {
         /* Settings are no threads: they stay good, and what is new works. */
         OK(mcrs_config_check(config));
         OK(mcrs_cache_new(config, &own));
-        OK(mcrs_set(own, S("b"), S("own"), 0));
+        OK(mcrs_cache_set(own, S("b"), S("own"), 0));
         has(own, "b", "own");
         OK(mcrs_server_start_with_cache(config, own, &own_server));
         int client = connect_to(own_server, 0);
@@ -44,8 +44,8 @@ int main(void) {
         CHECK(grandchild >= 0);
         if (grandchild == 0) {
             alarm(30);
-            IS(mcrs_delete(own, S("b")), MCRS_FORKED);
-            IS(mcrs_delete(cache, S("a")), MCRS_FORKED);
+            IS(mcrs_cache_delete(own, S("b")), MCRS_FORKED);
+            IS(mcrs_cache_delete(cache, S("a")), MCRS_FORKED);
             mcrs_server_free(own_server);
             _exit(0);
         }

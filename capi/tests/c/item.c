@@ -7,26 +7,26 @@ int main(void) {
     mcrs_cache *cache = NULL;
     mcrs_item *item = NULL, *large = NULL;
     mcrs_slice value, pieces[64];
-    mcrs_item_info info;
+    mcrs_info info;
     char buffer[8], *big = malloc(100000), *copy = malloc(100000);
     size_t length = 99, count = 99;
     CHECK(big && copy);
     /* Not a small one: that would copy what holds too much of its memory. */
     OK(mcrs_cache_new(NULL, &cache));
 
-    IS(mcrs_get_item(cache, S("a"), &item), MCRS_NOT_FOUND);
+    IS(mcrs_cache_get_item(cache, S("a"), &item), MCRS_NOT_FOUND);
     CHECK(item == NULL);
-    OK(mcrs_set(cache, S("a"), S("hello"), 60));
-    OK(mcrs_get_item(cache, S("a"), &item));
+    OK(mcrs_cache_set(cache, S("a"), S("hello"), 60));
+    OK(mcrs_cache_get_item(cache, S("a"), &item));
     OK(mcrs_item_value(item, &value));
     CHECK(value.len == 5 && memcmp(value.data, "hello", 5) == 0);
-    OK(mcrs_item_describe(item, &info));
+    OK(mcrs_item_info(item, &info));
     CHECK(info.value_len == 5 && info.ttl == 60);
 
     /* It stays, whatever becomes of the key. */
-    OK(mcrs_set(cache, S("a"), S("other"), 0));
-    OK(mcrs_delete(cache, S("a")));
-    OK(mcrs_flush(cache, 0));
+    OK(mcrs_cache_set(cache, S("a"), S("other"), 0));
+    OK(mcrs_cache_delete(cache, S("a")));
+    OK(mcrs_cache_flush(cache, 0));
     CHECK(memcmp(value.data, "hello", 5) == 0);
     IS(mcrs_item_copy(item, buffer, 4, &length), MCRS_BUFFER_TOO_SMALL);
     CHECK(length == 5);
@@ -37,8 +37,8 @@ int main(void) {
 
     /* An empty one. */
     mcrs_item *empty = NULL;
-    OK(mcrs_set(cache, S("e"), NULL, 0, 0));
-    OK(mcrs_get_item(cache, S("e"), &empty));
+    OK(mcrs_cache_set(cache, S("e"), NULL, 0, 0));
+    OK(mcrs_cache_get_item(cache, S("e"), &empty));
     OK(mcrs_item_value(empty, &value));
     CHECK(value.len == 0 && value.data != NULL);
     OK(mcrs_item_copy(empty, NULL, 0, &length));
@@ -50,8 +50,8 @@ int main(void) {
     for (int n = 0; n < 100000; n++) {
         big[n] = (char)(n % 251);
     }
-    OK(mcrs_set(cache, S("big"), big, 100000, 0));
-    OK(mcrs_get_item(cache, S("big"), &large));
+    OK(mcrs_cache_set(cache, S("big"), big, 100000, 0));
+    OK(mcrs_cache_get_item(cache, S("big"), &large));
     IS(mcrs_item_pieces(large, NULL, 0, &count), MCRS_BUFFER_TOO_SMALL);
     CHECK(count > 1);
     mcrs_slice *list = calloc(count, sizeof *list);

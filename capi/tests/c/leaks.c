@@ -33,7 +33,7 @@ static void turn(mcrs_config *config, const char *path) {
     OK(mcrs_server_cache(server, &cache));
     int client = connect_to(server, 1);
     says(client, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
-    OK(mcrs_get_item(cache, S("a"), &item));
+    OK(mcrs_cache_get_item(cache, S("a"), &item));
     OK(mcrs_server_stop(server, 0));
     is_closed(client);
     CHECK(access(path, F_OK) != 0);

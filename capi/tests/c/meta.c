@@ -6,51 +6,51 @@ int main(void) {
     mcrs_meta_get_options get = {0};
     mcrs_delete_options del = {0};
     mcrs_store_options store = {0};
-    mcrs_item_info info;
+    mcrs_info info;
     mcrs_item *item = NULL;
     mcrs_slice value;
     uint64_t cas;
 
-    IS(mcrs_meta_get(cache, S("k"), NULL, &item, &info), MCRS_NOT_FOUND);
-    OK(mcrs_set(cache, S("k"), S("v1"), 100));
-    OK(mcrs_meta_get(cache, S("k"), NULL, NULL, NULL));
+    IS(mcrs_cache_meta_get(cache, S("k"), NULL, &item, &info), MCRS_NOT_FOUND);
+    OK(mcrs_cache_set(cache, S("k"), S("v1"), 100));
+    OK(mcrs_cache_meta_get(cache, S("k"), NULL, NULL, NULL));
 
     /* Recache: fewer than 30 seconds left, one caller wins. */
     get.recache = 30;
-    OK(mcrs_meta_get(cache, S("k"), &get, NULL, &info));
+    OK(mcrs_cache_meta_get(cache, S("k"), &get, NULL, &info));
     CHECK((info.bits & (MCRS_INFO_WON | MCRS_INFO_SENT)) == 0 && info.ttl == 100);
     CHECK(info.bits & MCRS_INFO_FETCHED);
     OK(mcrs_clock_advance(cache, 80));
-    OK(mcrs_meta_get(cache, S("k"), &get, &item, &info));
+    OK(mcrs_cache_meta_get(cache, S("k"), &get, &item, &info));
     CHECK((info.bits & MCRS_INFO_WON) && info.ttl == 20 && info.idle == 80);
     OK(mcrs_item_value(item, &value));
     CHECK(memcmp(value.data, "v1", 2) == 0);
     mcrs_item_free(item);
     cas = info.cas;
-    OK(mcrs_meta_get(cache, S("k"), &get, NULL, &info));
+    OK(mcrs_cache_meta_get(cache, S("k"), &get, NULL, &info));
     CHECK((info.bits & MCRS_INFO_SENT) && !(info.bits & MCRS_INFO_WON));
     store.compare_cas = cas;
     store.ttl = 100;
-    OK(mcrs_store(cache, S("k"), S("v2"), &store, NULL));
-    OK(mcrs_meta_get(cache, S("k"), &get, NULL, &info));
+    OK(mcrs_cache_store(cache, S("k"), S("v2"), &store, NULL));
+    OK(mcrs_cache_meta_get(cache, S("k"), &get, NULL, &info));
     CHECK((info.bits & (MCRS_INFO_WON | MCRS_INFO_SENT)) == 0);
 
     /* Stale: the old value is served while one caller makes the new one. */
-    OK(mcrs_invalidate(cache, S("k"), 50));
-    OK(mcrs_meta_get(cache, S("k"), NULL, NULL, &info));
+    OK(mcrs_cache_invalidate(cache, S("k"), 50));
+    OK(mcrs_cache_meta_get(cache, S("k"), NULL, NULL, &info));
     CHECK((info.bits & MCRS_INFO_WON) && (info.bits & MCRS_INFO_STALE) && info.ttl == 50);
     cas = info.cas;
-    OK(mcrs_meta_get(cache, S("k"), NULL, NULL, &info));
+    OK(mcrs_cache_meta_get(cache, S("k"), NULL, NULL, &info));
     CHECK((info.bits & MCRS_INFO_SENT) && (info.bits & MCRS_INFO_STALE));
-    OK(mcrs_describe(cache, S("k"), &info));
+    OK(mcrs_cache_info(cache, S("k"), &info));
     CHECK(info.bits & MCRS_INFO_STALE);
     /* It was invalidated again: what the winner stores is stale too. */
-    OK(mcrs_invalidate(cache, S("k"), 50));
+    OK(mcrs_cache_invalidate(cache, S("k"), 50));
     store.compare_cas = cas;
-    IS(mcrs_store(cache, S("k"), S("v3"), &store, NULL), MCRS_EXISTS);
+    IS(mcrs_cache_store(cache, S("k"), S("v3"), &store, NULL), MCRS_EXISTS);
     store.bits = MCRS_STORE_ALLOW_STALE;
-    OK(mcrs_store(cache, S("k"), S("v3"), &store, NULL));
-    OK(mcrs_describe(cache, S("k"), &info));
+    OK(mcrs_cache_store(cache, S("k"), S("v3"), &store, NULL));
+    OK(mcrs_cache_info(cache, S("k"), &info));
     CHECK(info.bits & MCRS_INFO_STALE);
     has(cache, "k", "v3");
 
@@ -59,7 +59,7 @@ int main(void) {
     get.bits = MCRS_META_CREATE;
     get.create_ttl = 15;
     get.new_cas = 123456;
-    OK(mcrs_meta_get(cache, S("new"), &get, &item, &info));
+    OK(mcrs_cache_meta_get(cache, S("new"), &get, &item, &info));
     CHECK((info.bits & MCRS_INFO_WON) && (info.bits & MCRS_INFO_CREATED));
     CHECK(info.value_len == 0 && info.ttl == 15 && info.cas == 123456);
     mcrs_item_free(item);
@@ -68,34 +68,34 @@ int main(void) {
     memset(&get, 0, sizeof get);
     get.bits = MCRS_META_PEEK | MCRS_META_TTL;
     get.ttl = 1000;
-    OK(mcrs_set(cache, S("p"), S("v"), 10));
-    OK(mcrs_meta_get(cache, S("p"), &get, NULL, &info));
+    OK(mcrs_cache_set(cache, S("p"), S("v"), 10));
+    OK(mcrs_cache_meta_get(cache, S("p"), &get, NULL, &info));
     CHECK(info.ttl == 1000);
-    OK(mcrs_describe(cache, S("p"), &info));
+    OK(mcrs_cache_info(cache, S("p"), &info));
     CHECK(!(info.bits & MCRS_INFO_FETCHED));
     get.bits = 1u << 20;
-    IS(mcrs_meta_get(cache, S("p"), &get, NULL, &info), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_meta_get(cache, S("p"), &get, NULL, &info), MCRS_INVALID_ARGUMENT);
 
     /* Deletes. */
-    IS(mcrs_delete_with(cache, S("none"), NULL), MCRS_NOT_FOUND);
-    IS(mcrs_invalidate(cache, S("none"), 1), MCRS_NOT_FOUND);
+    IS(mcrs_cache_delete_with(cache, S("none"), NULL), MCRS_NOT_FOUND);
+    IS(mcrs_cache_invalidate(cache, S("none"), 1), MCRS_NOT_FOUND);
     del.compare_cas = info.cas + 1;
-    IS(mcrs_delete_with(cache, S("p"), &del), MCRS_EXISTS);
+    IS(mcrs_cache_delete_with(cache, S("p"), &del), MCRS_EXISTS);
     del.compare_cas = info.cas;
     del.bits = MCRS_DELETE_VALUE | MCRS_DELETE_TTL | MCRS_DELETE_STALE;
     del.flags = 9;
     del.ttl = 77;
-    OK(mcrs_delete_with(cache, S("p"), &del));
-    OK(mcrs_describe(cache, S("p"), &info));
+    OK(mcrs_cache_delete_with(cache, S("p"), &del));
+    OK(mcrs_cache_info(cache, S("p"), &info));
     CHECK(info.value_len == 0 && info.flags == 9 && info.ttl == 77);
     memset(&del, 0, sizeof del);
-    OK(mcrs_delete_with(cache, S("p"), &del));
-    IS(mcrs_describe(cache, S("p"), &info), MCRS_NOT_FOUND);
+    OK(mcrs_cache_delete_with(cache, S("p"), &del));
+    IS(mcrs_cache_info(cache, S("p"), &info), MCRS_NOT_FOUND);
     del.reserved_bits = 1;
-    IS(mcrs_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
     del.reserved_bits = 0;
     del.bits = 8;
-    IS(mcrs_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
     mcrs_cache_free(cache);
     return 0;
 }

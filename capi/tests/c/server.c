@@ -103,7 +103,7 @@ static void stopping(void) {
         is_closed(client);
         mcrs_server_free(served);
         CHECK(stops == 1);
-        OK(mcrs_set(cache, S("after"), S("it"), 0));
+        OK(mcrs_cache_set(cache, S("after"), S("it"), 0));
         mcrs_cache_free(cache);
     }
     OK(mcrs_config_set_stopped(config, NULL, NULL));

@@ -27,11 +27,11 @@ struct walk {
     int keys, most;
 };
 
-static bool each_key(void *userdata, const mcrs_slice *key, const mcrs_item_info *info) {
+static bool each_key(void *userdata, const mcrs_slice *key, const mcrs_info *info) {
     struct walk *walk = userdata;
     CHECK(key->len >= 4 && memcmp(key->data, "key", 3) == 0 && info->value_len == 5 && info->flags == 0);
     /* It may call the library. */
-    OK(mcrs_touch(walk->cache, key->data, key->len, 1000));
+    OK(mcrs_cache_touch(walk->cache, key->data, key->len, 1000));
     return ++walk->keys != walk->most;
 }
 
@@ -40,7 +40,7 @@ int main(void) {
     char key[32];
     for (int n = 0; n < 1000; n++) {
         snprintf(key, sizeof key, "key%d", n);
-        OK(mcrs_set(cache, key, strlen(key), S("value"), 0));
+        OK(mcrs_cache_set(cache, key, strlen(key), S("value"), 0));
     }
     CHECK(stat_of(cache, NULL, "curr_items") == 1000 && stat_of(cache, "", "cmd_set") == 1000);
     CHECK(stat_of(cache, "settings", "maxbytes") == 8 << 20);
@@ -56,13 +56,13 @@ int main(void) {
     CHECK(stat_of(cache, NULL, "cmd_set") == 0 && stat_of(cache, NULL, "curr_items") == 1000);
 
     struct walk walk = {cache, 0, 0};
-    OK(mcrs_each_key(cache, each_key, &walk));
+    OK(mcrs_cache_each_key(cache, each_key, &walk));
     CHECK(walk.keys == 1000);
     walk.keys = 0;
     walk.most = 10;
-    OK(mcrs_each_key(cache, each_key, &walk));
+    OK(mcrs_cache_each_key(cache, each_key, &walk));
     CHECK(walk.keys == 10);
-    IS(mcrs_each_key(cache, NULL, NULL), MCRS_NULL_ARGUMENT);
+    IS(mcrs_cache_each_key(cache, NULL, NULL), MCRS_NULL_ARGUMENT);
     mcrs_cache_free(cache);
 
     mcrs_server *server = small_server();

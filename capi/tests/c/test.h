@@ -82,7 +82,7 @@ static inline mcrs_server *small_server(void) {
 static inline void has(const mcrs_cache *cache, const char *key, const char *value) {
     char buffer[256];
     size_t length = 0;
-    OK(mcrs_get(cache, key, strlen(key), buffer, sizeof buffer, &length));
+    OK(mcrs_cache_get(cache, key, strlen(key), buffer, sizeof buffer, &length));
     CHECK(length == strlen(value) && memcmp(buffer, value, length) == 0);
 }
 

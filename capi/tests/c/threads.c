@@ -14,12 +14,12 @@ static void check(const char *value, size_t length) {
     }
 }
 
-static void shown(void *userdata, size_t index, const mcrs_slice *value, const mcrs_item_info *info) {
+static void shown(void *userdata, size_t index, const mcrs_slice *value, const mcrs_info *info) {
     (void)userdata, (void)index, (void)info;
     check(value->data, value->len);
 }
 
-static bool walked(void *userdata, const mcrs_slice *key, const mcrs_item_info *info) {
+static bool walked(void *userdata, const mcrs_slice *key, const mcrs_info *info) {
     (void)info;
     CHECK(key->len > 0);
     ++*(int *)userdata;
@@ -42,15 +42,15 @@ static void *program(void *given) {
             value[0] = 'v';
             length = 8 + which % (sizeof value - 8);
             memset(value + 1, 'a' + (int)(size_t)given, length - 1);
-            OK(mcrs_set(cache, key, (size_t)size, value, length, which % 3));
+            OK(mcrs_cache_set(cache, key, (size_t)size, value, length, which % 3));
             continue;
         case 2:
-            status = mcrs_delete(cache, key, (size_t)size);
+            status = mcrs_cache_delete(cache, key, (size_t)size);
             break;
         case 3: {
             mcrs_item *item;
             mcrs_slice slice;
-            status = mcrs_get_item(cache, key, (size_t)size, &item);
+            status = mcrs_cache_get_item(cache, key, (size_t)size, &item);
             if (status == MCRS_OK) {
                 OK(mcrs_item_value(item, &slice));
                 check(slice.data, slice.len);
@@ -59,16 +59,16 @@ static void *program(void *given) {
             break;
         }
         case 4:
-            status = mcrs_get_with(cache, key, (size_t)size, shown, NULL);
+            status = mcrs_cache_get_with(cache, key, (size_t)size, shown, NULL);
             break;
         case 5:
             if (n % 100 == 0) {
-                OK(mcrs_each_key(cache, walked, &seen));
+                OK(mcrs_cache_each_key(cache, walked, &seen));
             }
-            status = mcrs_touch(cache, key, (size_t)size, 5);
+            status = mcrs_cache_touch(cache, key, (size_t)size, 5);
             break;
         default:
-            status = mcrs_get(cache, key, (size_t)size, buffer, sizeof buffer, &length);
+            status = mcrs_cache_get(cache, key, (size_t)size, buffer, sizeof buffer, &length);
             if (status == MCRS_OK) {
                 check(buffer, length);
             }
@@ -105,7 +105,7 @@ int main(void) {
     }
     /* The cache stays when the server goes. */
     mcrs_server_free(server);
-    OK(mcrs_set(cache, S("key1"), S("still"), 0));
+    OK(mcrs_cache_set(cache, S("key1"), S("still"), 0));
     has(cache, "key1", "still");
     mcrs_cache_free(cache);
     return 0;
