@@ -147,6 +147,44 @@ static void together(void) {
     mcrs_config_free(odd);
 }
 
+/* Sizes beyond any machine end in a status, not in an abort. */
+static void huge(void) {
+    const size_t limits[] = {SIZE_MAX, SIZE_MAX / 2 + 1, (size_t)1 << 60, (size_t)1 << 48};
+    mcrs_config *most = small_config();
+    mcrs_cache *cache = NULL;
+    mcrs_server *server = NULL;
+    for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+        OK(mcrs_config_set_memory_limit(most, limits[n]));
+        IS(mcrs_cache_new(most, &cache), MCRS_SYSTEM_ERROR);
+        CHECK(cache == NULL && strstr(mcrs_error_message(), "memory") != NULL);
+        IS(mcrs_server_start(most, &server), MCRS_SYSTEM_ERROR);
+        CHECK(server == NULL);
+    }
+    OK(mcrs_config_set_memory_limit(most, 8u << 20));
+    OK(mcrs_cache_new(most, &cache));
+    BAD(mcrs_cache_set_memory_limit(cache, SIZE_MAX), "cannot become");
+    mcrs_cache_free(cache);
+    /* So do those that are used only later. */
+    OK(mcrs_config_set_watcher_buffer(most, SIZE_MAX));
+    OK(mcrs_config_set_worker_buffer(most, SIZE_MAX));
+    OK(mcrs_config_set_output_limit(most, SIZE_MAX));
+    OK(mcrs_config_set_requests_per_event(most, SIZE_MAX));
+    OK(mcrs_config_set_concurrency(most, SIZE_MAX));
+    OK(mcrs_config_set_backlog(most, INT32_MAX));
+    OK(mcrs_config_set_idle_timeout(most, UINT32_MAX));
+    OK(mcrs_config_set_temporary_ttl(most, UINT32_MAX));
+    OK(mcrs_server_start(most, &server));
+    int client = connect_to(server, 0);
+    says(client, "watch fetchers\r\n", "OK\r\n");
+    close(client);
+    mcrs_server_free(server);
+    server = NULL;
+    OK(mcrs_config_set_max_connections(most, SIZE_MAX));
+    IS(mcrs_server_start(most, &server), MCRS_SYSTEM_ERROR);
+    CHECK(server == NULL);
+    mcrs_config_free(most);
+}
+
 static void tls(void) {
     const char *chain = getenv("TEST_CERTIFICATE"), *key = getenv("TEST_KEY");
     mcrs_config *secure = NULL;
@@ -192,6 +230,7 @@ int main(void) {
     listeners();
     OK(mcrs_config_check(config));
     together();
+    huge();
     tls();
 
     OK(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_TEXT, MCRS_TLS_OFF));

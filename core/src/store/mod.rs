@@ -596,7 +596,7 @@ fn shard_count(config: &CacheConfig) -> usize {
     let (wanted, least) = match config.shards {
         Some(count) => (count.max(1), SHARD_LEAST / 16),
         None if config.lru_mode == LruMode::Flat => (1, SHARD_LEAST),
-        None => ((config.concurrency.max(1) * 4).next_power_of_two().clamp(4, 256), SHARD_LEAST),
+        None => ((config.concurrency.clamp(1, 64) * 4).next_power_of_two(), SHARD_LEAST),
     };
     if config.memory_limit == 0 {
         return wanted;
