@@ -1,64 +1,86 @@
 /*
  * memcache_rs.h: memcached as a library, in C.
  *
- * Made from the crate memcache-capi of memcache-rs; do not edit. MIT OR Apache-2.0.
+ * Generated from the crate memcache-capi of memcache-rs; do not edit. MIT OR Apache-2.0.
  *
- * CONTRACT
+ * CONVENTIONS
  *
- * It holds for every function; what is special to one stands there.
+ * They hold for every function. The comment of a function adds what is special to it.
  *
- * Status      Functions return an mcrs_status: MCRS_OK, or why not. Numbers never change their meaning and are
- *             never used again; later versions may return others. mcrs_error_message() has the text of this
- *             thread's last call that did not return MCRS_OK. The functions of versions and texts cannot fail.
+ * Names       A function is named after the handle it works on: mcrs_cache_get() works on an
+ *             mcrs_cache. mcrs_clock_ and mcrs_faults_ functions work on the clock and the
+ *             faults of a cache.
  *
- * Outputs     Outputs are written on MCRS_OK only: on any other status they are as they were. The exceptions
- *             are the length or count that says how much room is needed (MCRS_BUFFER_TOO_SMALL), the room of
- *             mcrs_cache_get_many_into(), and what mcrs_cache_set_many() tells of each key.
+ * Status      Most functions return an mcrs_status: MCRS_OK, or why the call failed. A program
+ *             must take a status that it does not know for a failure. mcrs_error_message() has
+ *             the text of the thread's last failure. Functions that return a text or a version
+ *             cannot fail.
  *
- * Ownership   What a function gives by a pointer to a handle (mcrs_cache **) belongs to the caller, who frees it
- *             once with the _free function of its kind, when no other call uses it; NULL is allowed there and
- *             does nothing. Everything else that is given belongs to the handle it came from, or is static, as
- *             is said there. What is passed stays the caller's: the library keeps no pointer to it beyond the
- *             call, but userdata. Handles do not keep each other waiting: they may be freed in any order.
+ *             "A common status" in the comments below is one of these:
+ *             MCRS_NULL_ARGUMENT     a pointer is NULL that must not be;
+ *             MCRS_INVALID_ARGUMENT  a length exceeds PTRDIFF_MAX, or a text is not UTF-8;
+ *             MCRS_IN_CALLBACK       the callback may not call this function;
+ *             MCRS_FORKED            the handle was made before fork();
+ *             MCRS_PANIC             internal error of the library.
  *
- * NULL        A handle, a place for an output or a callback must not be NULL unless it says so:
- *             MCRS_NULL_ARGUMENT. Bytes may be NULL if their length is 0. Texts end in a NUL and are UTF-8, but
- *             for paths, which are any bytes.
+ * Outputs     A function writes its outputs only if it returns MCRS_OK. Comments name the
+ *             exceptions: buffers, and the length that MCRS_BUFFER_TOO_SMALL reports.
  *
- * Keys        1 to 250 bytes of any value: MCRS_BAD_KEY. Who shares a cache with clients of the text protocols
- *             avoids blanks and control characters, which these cannot send. Values are any bytes; the most that
- *             an item may have is a setting (mcrs_config_set_item_size_max).
+ * Ownership   A function that takes a pointer to a handle (mcrs_cache **) gives the caller a new
+ *             handle. The caller frees it once, with the _free function of its type, when no
+ *             other call uses it. Handles may be freed in any order. Other results belong to the
+ *             handle they come from, or are static, as their comments say. Arguments stay the
+ *             caller's: after the call the library keeps no pointer to them, except userdata.
  *
- * Time        A TTL is seconds from now, of the cache's clock, which counts whole seconds; 0 is MCRS_NEVER. There
- *             is no rule of 30 days: that belongs to the wire. To expire an item at once, delete it.
+ * NULL        Pointers must not be NULL, except where a comment allows it. Bytes and lists may
+ *             be NULL if their length is 0. The _free functions allow NULL.
  *
- * Threads     Any thread may use any handle at any time, also the same one, but for mcrs_config, which one thread
- *             at a time may use, and but for freeing. Nothing blocks for long, except mcrs_server_start(),
- *             mcrs_server_stop(), mcrs_server_wait() and freeing a server or the last handle of a cache, which
- *             wait for threads of the library.
+ * Texts       A text (const char *) is UTF-8 and ends in a NUL. A path may have any bytes.
  *
- * Callbacks   They return as functions do: no longjmp, no C++ exception. What one may call is said at its type;
- *             what it may not call returns MCRS_IN_CALLBACK, and does not hang. Userdata is handed back as it
- *             was given and must live as long as the call, or as the server that has the callback.
+ * Keys        A key has 1 to 250 bytes of any value, else the call returns MCRS_BAD_KEY. Clients
+ *             of the text protocols cannot send keys with spaces or control characters. Values
+ *             have any bytes.
  *
- * fork        In a child of fork(), handles from before the fork return MCRS_FORKED, and freeing them does
- *             nothing, not even give memory back; only mcrs_config stays good. What the child makes itself works,
- *             if no other thread was inside the library at the moment of the fork. The parent notices nothing.
+ * Time        A TTL is seconds from now, on the cache's clock, which counts whole seconds. A TTL
+ *             of 0 is MCRS_NEVER, so zeroed options do not expire an item. A TTL that a program
+ *             computes can reach 0: delete the item then. TTLs of more than 30 days are not
+ *             Unix times; that rule belongs to memcached's protocols.
  *
- * Process     The library sets no signal handler and blocks all signals in its own threads, changes no locale, no
- *             limit and no directory, registers nothing with atexit(), and writes to no stream, but for a
- *             server's log, which goes to standard error unless mcrs_config_set_log() says otherwise, and the
- *             report of a mistake of the library itself. The end of the process does not wait for servers.
- *             Sending to a closed connection raises no SIGPIPE.
+ * Threads     Any thread may use any handle at any time, with two exceptions: only one thread at
+ *             a time may use an mcrs_config, and no call may use a handle that is being freed.
+ *             Only these calls wait for other threads: mcrs_server_start(),
+ *             mcrs_server_start_with_cache(), mcrs_server_stop(), mcrs_server_wait(),
+ *             mcrs_server_settle(), and freeing a server or the last handle of a cache.
+ *             Calls on a server's own cache wait for clients, see mcrs_config_set_settles().
  *
- * dlopen      It may be loaded by dlopen(). dlclose() is allowed at any time, and leaves the library in memory
- *             (it is linked with -z nodelete): a thread of it may still run.
+ * Callbacks   A callback must return: it must not call longjmp() or throw a C++ exception. The
+ *             comment of its type says what it may call. Other functions return
+ *             MCRS_IN_CALLBACK; they do not hang. Userdata is passed on as it is. It must stay
+ *             valid as long as the call, or as the server that has the callback.
  *
- * Panics      A mistake of the library does not unwind into C: the call returns MCRS_PANIC.
+ * fork        In a child of fork(), calls with handles from before the fork return MCRS_FORKED.
+ *             Freeing them does nothing there, and their memory stays allocated. An mcrs_config
+ *             stays usable. Handles that the child makes work, if no other thread was inside
+ *             the library during the fork. The fork does not affect the parent.
  *
- * Versions    Structures that are passed in are all zero by default: write `mcrs_store_options options = {0};`.
- *             Their reserved fields must be 0. Later versions may add functions, status numbers, bits and use
- *             reserved fields; what takes something away changes MCRS_ABI_VERSION and the SONAME.
+ * Process     The library sets no signal handler, and its threads block all signals. It does not
+ *             change the locale, limits or the directory, and does not call atexit(). It writes
+ *             to no stream, except a server's log, see mcrs_config_set_log(), and reports of
+ *             internal errors, which go to standard error. The end of the process does not wait
+ *             for servers. Sending to a closed connection raises no SIGPIPE.
+ *
+ * dlopen      dlopen() may load the library. dlclose() is allowed at any time and leaves the
+ *             library in memory (it is linked with -z nodelete), because its threads may run.
+ *
+ * Panics      An internal error does not unwind into C: the call returns MCRS_PANIC.
+ *
+ * Versions    Options are zero by default: write `mcrs_store_options options = {0};`. Reserved
+ *             fields must be 0. Later versions may add functions, statuses and bits, and may use
+ *             reserved fields. Removing or changing something changes MCRS_ABI_VERSION and the
+ *             SONAME. Numbers of statuses, modes and bits are never reused within an ABI.
+ *
+ * Examples    Examples work on `cache`, `config` and `server`, which the program has made. They
+ *             state with assert() what holds. Each is compiled and run by the project's tests.
  */
 
 
@@ -70,7 +92,7 @@
 #include <stdint.h>
 
 /**
- * The version of this header. mcrs_version() and its kin tell that of the library.
+ * Version of this header. mcrs_version() returns that of the library.
  */
 #define MCRS_VERSION_MAJOR 0
 #define MCRS_VERSION_MINOR 1
@@ -79,13 +101,15 @@
 #define MCRS_VERSION_NUMBER (MCRS_VERSION_MAJOR * 1000000 + MCRS_VERSION_MINOR * 1000 + MCRS_VERSION_PATCH)
 
 /**
- * The version of the ABI, which the SONAME ends in.
+ * Version of the ABI, in which the SONAME ends.
  */
 #define MCRS_ABI_VERSION 1
 
 
 /**
- * A TTL that does not end.
+ * Lets an item live until it is deleted, evicted or flushed.
+ *
+ * It is 0, so zeroed options and a TTL of 0 mean it, as memcached's exptime 0 does.
  */
 #define MCRS_NEVER 0
 
@@ -95,97 +119,98 @@
 #define MCRS_INFO_FETCHED 1
 
 /**
- * In mcrs_info.bits: the item was invalidated, and nobody has stored a
- * new one.
+ * In mcrs_info.bits: the item was invalidated and not stored since.
  */
 #define MCRS_INFO_STALE 2
 
 /**
- * In mcrs_info.bits, of mcrs_cache_meta_get(): this caller, and nobody else, is
- * to store a new value.
+ * In mcrs_info.bits, by mcrs_cache_meta_get(): this caller should store a new value.
  */
 #define MCRS_INFO_WON 4
 
 /**
- * In mcrs_info.bits, of mcrs_cache_meta_get(): another caller was told to store a
- * new value and has not done so yet.
+ * In mcrs_info.bits, by mcrs_cache_meta_get(): another caller won and has not stored yet.
  */
 #define MCRS_INFO_SENT 8
 
 /**
- * In mcrs_info.bits, of mcrs_cache_meta_get(): there was no item; this call made
- * an empty one.
+ * In mcrs_info.bits, by mcrs_cache_meta_get(): the call created an item without a value.
  */
 #define MCRS_INFO_CREATED 16
 
 /**
- * In mcrs_meta_get_options.bits: give the item the TTL `ttl`.
+ * In mcrs_meta_get_options.bits: sets the TTL of the item to `ttl`.
  */
 #define MCRS_META_TTL 1
 
 /**
- * In mcrs_meta_get_options.bits: if there is no item, make an empty one with the
- * TTL `create_ttl`; the caller wins.
+ * In mcrs_meta_get_options.bits: creates a missing item without a value.
+ *
+ * The item gets the TTL `create_ttl`, and the caller wins.
  */
 #define MCRS_META_CREATE 2
 
 /**
- * In mcrs_meta_get_options.bits: this is no use of the item; it does not keep it
- * from being evicted.
+ * In mcrs_meta_get_options.bits: does not count as an access.
+ *
+ * The call then does not keep the item from being evicted.
  */
 #define MCRS_META_PEEK 4
 
 /**
- * In mcrs_delete_options.bits: keep the item, but mark it stale. The next
- * caller of mcrs_cache_meta_get() wins; until that one has stored a new value, others
- * may use the old.
+ * In mcrs_delete_options.bits: keeps the item, but marks it stale.
+ *
+ * The next caller of mcrs_cache_meta_get() wins. Until it has stored a new value, other callers
+ * may use the old one.
  */
 #define MCRS_DELETE_STALE 1
 
 /**
- * In mcrs_delete_options.bits: keep an item without a value, with the client
- * flags `flags`.
+ * In mcrs_delete_options.bits: deletes only the value, and sets the client flags to `flags`.
  */
 #define MCRS_DELETE_VALUE 2
 
 /**
- * In mcrs_delete_options.bits: give what is kept the TTL `ttl`.
+ * In mcrs_delete_options.bits: sets the TTL of a kept item to `ttl`.
  */
 #define MCRS_DELETE_TTL 4
 
 /**
- * For mcrs_server_wait(): without end.
+ * Waits without a timeout, as the `timeout_ms` of mcrs_server_wait().
  */
 #define MCRS_FOREVER UINT32_MAX
 
 /**
- * In mcrs_store_options.bits, with MCRS_MODE_SET and `compare_cas`: store too if
- * the item was changed since, but mark the new one stale. For who won a
- * recache (mcrs_cache_meta_get()) of an item that was then invalidated again.
+ * In mcrs_store_options.bits: stores over a changed item, and marks the new one stale.
+ *
+ * For MCRS_MODE_SET with `compare_cas`. It is for the winner of a recache whose item was
+ * invalidated again, see mcrs_cache_meta_get().
  */
 #define MCRS_STORE_ALLOW_STALE 1
 
 /**
- * In mcrs_store_options.bits, with MCRS_MODE_APPEND and MCRS_MODE_PREPEND: if
- * there is no item, make one.
+ * In mcrs_store_options.bits: creates a missing item.
+ *
+ * For MCRS_MODE_APPEND and MCRS_MODE_PREPEND.
  */
 #define MCRS_STORE_CREATE 2
 
 /**
- * In mcrs_delta_options.bits: if there is no item, make one with the value
- * `initial` and the TTL `create_ttl`.
+ * In mcrs_delta_options.bits: creates a missing item with `initial` and `create_ttl`.
  */
 #define MCRS_DELTA_CREATE 1
 
 /**
- * In mcrs_delta_options.bits: give the item the TTL `ttl`, as long as the number
- * gets no longer (as memcached does it).
+ * In mcrs_delta_options.bits: sets the TTL of the item to `ttl`.
+ *
+ * As in memcached, the TTL stays as it is if the number needs more digits than before.
  */
 #define MCRS_DELTA_TTL 2
 
 /**
- * What became of a call. A number never changes its meaning and is never used
- * again; later versions may add others.
+ * Reports the result of a call.
+ *
+ * A number never changes its meaning and is never reused. Later versions may add others.
  */
 enum mcrs_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -193,39 +218,39 @@ enum mcrs_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It is done; outputs are written.
+     * The call succeeded, and outputs are written.
      */
     MCRS_OK = 0,
     /**
-     * There is no such item, rule or address.
+     * There is no such item, fault or address.
      */
     MCRS_NOT_FOUND = 1,
     /**
-     * There is an item, or there is none, as this kind of store does not want.
+     * The store's condition was not met (`add` found an item, or `replace` found none).
      */
     MCRS_NOT_STORED = 2,
     /**
-     * The item's CAS is another: somebody has changed it.
+     * The item has another CAS, because it has changed.
      */
     MCRS_EXISTS = 3,
     /**
-     * The value is not a decimal number of 64 bits.
+     * The value is not a 64-bit decimal number.
      */
     MCRS_NOT_A_NUMBER = 4,
     /**
-     * The room given is too small; the length output says what is needed.
+     * The buffer is too small; the length output says what is needed.
      */
     MCRS_BUFFER_TOO_SMALL = 5,
     /**
-     * It has not happened in the time given.
+     * The timeout expired.
      */
     MCRS_TIMED_OUT = 6,
     /**
-     * The item is larger than items may be.
+     * The item is larger than the item_size_max setting allows.
      */
     MCRS_TOO_LARGE = 20,
     /**
-     * There is no memory, and nothing may be evicted for it.
+     * There is no memory, and nothing may be evicted.
      */
     MCRS_NO_MEMORY = 21,
     /**
@@ -233,23 +258,23 @@ enum mcrs_status
      */
     MCRS_NULL_ARGUMENT = 40,
     /**
-     * A key has 1 to 250 bytes.
+     * The key is empty or longer than 250 bytes.
      */
     MCRS_BAD_KEY = 41,
     /**
-     * An argument or a setting cannot be so.
+     * Invalid argument or setting.
      */
     MCRS_INVALID_ARGUMENT = 42,
     /**
-     * A callback may not do this.
+     * The callback may not call this function.
      */
     MCRS_IN_CALLBACK = 43,
     /**
-     * The handle was made before `fork`, in a parent of this process.
+     * The handle was made before fork(), in a parent of this process.
      */
     MCRS_FORKED = 44,
     /**
-     * An address cannot be listened at.
+     * The server cannot listen at an address.
      */
     MCRS_LISTEN_FAILED = 60,
     /**
@@ -257,11 +282,11 @@ enum mcrs_status
      */
     MCRS_SYSTEM_ERROR = 61,
     /**
-     * A file of passwords or certificates cannot be used.
+     * A file of users, certificates or keys cannot be used.
      */
     MCRS_BAD_FILE = 62,
     /**
-     * A mistake of this library: please report it.
+     * Internal error of the library: please report it.
      */
     MCRS_PANIC = 99,
 };
@@ -274,89 +299,104 @@ typedef int32_t mcrs_status;
 #endif // __cplusplus
 
 /**
- * A cache. Several handles may be of the same one, which lives until the last
- * of them is freed and no server serves it. Any thread may use a handle at any
- * time.
+ * Refers to a cache.
+ *
+ * Several handles may refer to one cache. It lives until its last handle is freed and no server
+ * serves it. Any thread may use a handle at any time.
  */
 typedef struct mcrs_cache mcrs_cache;
 
 /**
- * Settings. They are copied when something is started with them, so they can be
- * changed or freed at any time after. One thread at a time may use such a
- * handle; a child of fork() may go on using it.
+ * Holds the settings of caches and servers.
+ *
+ * A start copies the settings, so the program may change or free them afterwards. Only one thread
+ * at a time may use a handle. A child of fork() may go on using it.
  */
 typedef struct mcrs_config mcrs_config;
 
 /**
- * A value that stays readable and unchanged until it is freed, whatever
- * becomes of its key, of the cache's handle and of a server. It holds on to a
- * part of the cache's memory, so keep it no longer than it is needed. Any
- * thread may use it at any time.
+ * Keeps a value readable and unchanged until it is freed.
+ *
+ * The value stays readable after its key, its cache's handle and its server are gone. An item
+ * holds a part of the cache's memory, so free it soon. Any thread may use a handle at any time.
  */
 typedef struct mcrs_item mcrs_item;
 
 /**
- * A server with its threads. Any thread may use a handle at any time.
+ * Runs listeners and worker threads that serve a cache.
+ *
+ * Any thread may use a handle at any time.
  */
 typedef struct mcrs_server mcrs_server;
 
 /**
- * Bytes of C: a key, a value, a place in a buffer. The same as `struct iovec`.
+ * Points to bytes: a key, a value or a part of a buffer.
+ *
+ * It has the layout of `struct iovec`.
  */
 typedef struct mcrs_slice {
     /**
-     * The bytes; may be NULL if there are none.
+     * Points to the bytes; may be NULL if `len` is 0.
      */
     const void *data;
     /**
-     * How many.
+     * Number of bytes.
      */
     size_t len;
 } mcrs_slice;
 
 /**
- * What there is to know of an item beside its value.
+ * Holds the metadata of an item.
  */
 typedef struct mcrs_info {
     /**
-     * Bytes of the value.
+     * Length of the value in bytes.
      */
     size_t value_len;
     /**
-     * Changes with every store; 0 if the cache keeps none.
+     * Number that changes with every store; 0 if the cache keeps none.
      */
     uint64_t cas;
     /**
-     * The caller's own number, as it was stored.
+     * Number of the caller's own, as it was stored.
      */
     uint32_t flags;
     /**
-     * Seconds until the item expires, or MCRS_NEVER.
+     * Seconds until the item expires, at least 1; MCRS_NEVER if it does not.
      */
     uint32_t ttl;
     /**
-     * Seconds since the item was last used.
+     * Seconds since the last access.
      */
     uint32_t idle;
     /**
-     * MCRS_INFO_ bits; others may come.
+     * MCRS_INFO_ bits; later versions may set others.
      */
     uint32_t bits;
     /**
-     * 0; for later versions.
+     * Set to 0 by this version.
      */
     uint64_t reserved[4];
 } mcrs_info;
 
 /**
- * Shows a caller an item. `index` is the position of its key in the call's
- * list, 0 if there is one key. `value` and `info` are good until the function
- * returns.
+ * Takes an item that was found.
  *
- * It runs while a part of the cache is locked, so it should be short, and it
- * must not call this library, but for mcrs_error_message(), mcrs_status_text()
- * and the mcrs_item_ functions that are not mcrs_item_free(): others return
- * MCRS_IN_CALLBACK.
+ * `index` is the position of its key in the call's list, or 0 for a call with one key. `value` and
+ * `info` are valid until the callback returns.
+ *
+ * A part of the cache is locked then, so the callback should be short. It may call only
+ * mcrs_error_message(), mcrs_status_text() and the mcrs_item_ functions except mcrs_item_free().
+ * Other functions return MCRS_IN_CALLBACK.
+ *
+ * ```c
+ * static void print_value(void *userdata, size_t index, const mcrs_slice *value,
+ *                         const mcrs_info *info) {
+ *     (void)userdata;
+ *     printf("%zu: %.*s", index, (int)value->len, (const char *)value->data);
+ *     printf(", which has %u seconds left\n", info->ttl);
+ * }
+ * ```
  */
 typedef void (*mcrs_found_fn)(void *userdata,
                               size_t index,
@@ -364,114 +404,138 @@ typedef void (*mcrs_found_fn)(void *userdata,
                               const struct mcrs_info *info);
 
 /**
- * Takes a line of a server's log, without a line end. `level` is 0 for what is
- * always logged, else the verbosity that it takes. `line` is good until the
- * function returns.
+ * Takes a line of a server's log, without its line end.
  *
- * It runs on any thread of the server, on several at once, and on the thread
- * that starts the server. It may call this library, but for
- * mcrs_server_start(), mcrs_server_stop(), mcrs_server_wait() and
- * mcrs_server_free(): these return MCRS_IN_CALLBACK (the last one does nothing).
- * To stop the server, use mcrs_server_request_stop().
+ * `level` is 0 for lines that are always logged, else the verbosity from which they are. `line` is
+ * valid until the callback returns.
+ *
+ * Any thread of the server may call it, several at once, and so does the thread that starts the
+ * server. It may call the library, except mcrs_server_start(), mcrs_server_start_with_cache(),
+ * mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(), which return MCRS_IN_CALLBACK.
+ * mcrs_server_free() does nothing there. To stop the server, call mcrs_server_request_stop().
+ *
+ * ```c
+ * static void log_line(void *userdata, int level, const char *line) {
+ *     FILE *to = userdata;
+ *     fprintf(to, "[%d] %s\n", level, line);
+ * }
+ * ```
  */
 typedef void (*mcrs_log_fn)(void *userdata, int level, const char *line);
 
 /**
- * Learns that a server has stopped: called once, on the server's last thread,
- * when it holds no connection and no listener any more, before
- * mcrs_server_wait() and mcrs_server_stop() return. Not called for a server that
- * did not start. What it may call is what mcrs_log_fn may.
+ * Takes the news that a server has stopped.
+ *
+ * The server's last thread calls it once, when no connection and no listener is left, before
+ * mcrs_server_wait() and mcrs_server_stop() return. It is not called for a server that did not
+ * start. It may call the functions that an mcrs_log_fn may call.
+ *
+ * ```c
+ * static void note_stop(void *userdata) {
+ *     *(bool *)userdata = true;
+ * }
+ * ```
  */
 typedef void (*mcrs_stopped_fn)(void *userdata);
 
 /**
- * How clients prove who they are: one of the MCRS_AUTH_ numbers.
+ * Names how clients authenticate: one of the MCRS_AUTH_ numbers.
  */
 typedef uint32_t mcrs_auth;
 
 /**
- * How the cache decides which items stay: one of the MCRS_LRU_ numbers.
+ * Names an eviction policy: one of the MCRS_LRU_ numbers.
  */
 typedef uint32_t mcrs_lru_mode;
 
 /**
- * What a listener speaks: one of the MCRS_PROTOCOL_ numbers.
+ * Names the protocol of a listener: one of the MCRS_PROTOCOL_ numbers.
  */
 typedef uint32_t mcrs_protocol;
 
 /**
- * Whether a listener speaks TLS, and what it wants of clients: one of the
- * MCRS_TLS_ numbers.
+ * Names the TLS mode of a listener: one of the MCRS_TLS_ numbers.
  */
 typedef uint32_t mcrs_tls_mode;
 
 /**
- * What is wanted of a client's certificate: one of the MCRS_VERIFY_ numbers.
+ * Names how client certificates are verified: one of the MCRS_VERIFY_ numbers.
  */
 typedef uint32_t mcrs_verify;
 
 /**
- * What goes wrong: one of the MCRS_FAULT_ numbers.
+ * Names a kind of fault: one of the MCRS_FAULT_ numbers.
  */
 typedef uint32_t mcrs_fault_kind;
 
 /**
- * A fault and when it happens: all conditions that are given must hold. All
- * zero but `kind`: always.
+ * Describes a fault and when it happens.
+ *
+ * All conditions that are set must hold. All zero except `kind` always happens.
  */
 typedef struct mcrs_fault {
     /**
-     * What goes wrong.
+     * Kind of the fault: one of the MCRS_FAULT_ numbers.
      */
     mcrs_fault_kind kind;
     /**
-     * Of MCRS_FAULT_DELAY.
+     * Delay in milliseconds, for MCRS_FAULT_DELAY.
      */
     uint32_t delay_ms;
     /**
-     * Of MCRS_FAULT_ERROR; NULL is "injected".
+     * Text of the error, for MCRS_FAULT_ERROR; NULL is "injected".
      */
     const char *text;
     /**
-     * Only this command, by its name in the text protocols ("get", "mg"); NULL:
-     * all.
+     * Command in the text protocols, as "get" or "mg"; NULL for all.
      */
     const char *command;
     /**
-     * Only keys that match, in which `*` stands for any bytes; NULL: all.
+     * Pattern of keys, in which `*` stands for any bytes; NULL for all keys.
      */
     const void *key;
     /**
-     * Bytes of `key`.
+     * Length of `key` in bytes.
      */
     size_t key_len;
     /**
-     * At most this many times; 0: without end.
+     * Number of times it happens at most; 0 for no limit.
      */
     uint64_t times;
     /**
-     * With this probability, above 0 and up to 1; 0 is taken for 1.
+     * Probability, at most 1; 0 means 1.
      */
     double probability;
     /**
-     * Of MCRS_FAULT_TRUNCATE.
+     * Bytes of the reply to send, for MCRS_FAULT_TRUNCATE.
      */
     size_t after;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint64_t reserved[1];
 } mcrs_fault;
 
 /**
- * Shows a caller a key; `key` and `info` are good until it returns. It returns
- * whether it wants more. Nothing is locked while it runs: it may call this
+ * Takes a key, and returns whether the scan should go on.
+ *
+ * `key` and `info` are valid until the callback returns. No lock is held then, so it may call the
  * library.
+ *
+ * ```c
+ * static bool count_key(void *userdata, const mcrs_slice *key, const mcrs_info *info) {
+ *     (void)key, (void)info;
+ *     ++*(size_t *)userdata;
+ *     return true;
+ * }
+ * ```
  */
 typedef bool (*mcrs_key_fn)(void *userdata, const struct mcrs_slice *key, const struct mcrs_info *info);
 
 /**
- * What mcrs_cache_meta_get() does beside reading. All zero: it only reads.
+ * Holds the options of mcrs_cache_meta_get().
+ *
+ * All zero only reads: write `mcrs_meta_get_options options = {0};`.
  */
 typedef struct mcrs_meta_get_options {
     /**
@@ -479,29 +543,31 @@ typedef struct mcrs_meta_get_options {
      */
     uint32_t bits;
     /**
-     * Seconds to live, or MCRS_NEVER.
+     * Seconds to live from now, or MCRS_NEVER; used with MCRS_META_TTL.
      */
     uint32_t ttl;
     /**
-     * Not 0: if the item has fewer seconds left, one caller wins.
+     * One caller wins if the item has fewer seconds left; 0 for never.
      */
     uint32_t recache;
     /**
-     * Seconds to live of an item that is made, or MCRS_NEVER.
+     * Seconds to live of an item that is created, or MCRS_NEVER.
      */
     uint32_t create_ttl;
     /**
-     * CAS of an item that is made; 0: the next one.
+     * CAS of an item that is created; 0 for the next one.
      */
     uint64_t new_cas;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint64_t reserved[4];
 } mcrs_meta_get_options;
 
 /**
- * How mcrs_cache_delete_with() deletes. All zero is a plain delete.
+ * Holds the options of mcrs_cache_delete_with().
+ *
+ * All zero is a plain delete: write `mcrs_delete_options options = {0};`.
  */
 typedef struct mcrs_delete_options {
     /**
@@ -509,90 +575,101 @@ typedef struct mcrs_delete_options {
      */
     uint32_t bits;
     /**
-     * Seconds to live, or MCRS_NEVER.
+     * Seconds to live from now, or MCRS_NEVER; used with MCRS_DELETE_TTL.
      */
     uint32_t ttl;
     /**
-     * Flags of what is kept without a value.
+     * Flags of an item that is kept without its value.
      */
     uint32_t flags;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint32_t reserved_bits;
     /**
-     * Not 0: only an item with this CAS.
+     * CAS that the item must have; 0 for any.
      */
     uint64_t compare_cas;
     /**
-     * CAS of what is kept; 0: the next one.
+     * CAS of a kept item; 0 for the next one.
      */
     uint64_t new_cas;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint64_t reserved[4];
 } mcrs_delete_options;
 
 /**
- * What kind of address it is: one of the MCRS_ADDRESS_ numbers.
+ * Names a kind of address: one of the MCRS_ADDRESS_ numbers.
  */
 typedef uint32_t mcrs_address_kind;
 
 /**
- * Where a server can be reached.
+ * Holds an address at which a server listens.
  */
 typedef struct mcrs_address {
     /**
-     * What kind it is.
+     * Kind of the address: one of the MCRS_ADDRESS_ numbers.
      */
     mcrs_address_kind kind;
     /**
-     * The port that was really taken; 0 for a Unix socket.
+     * Port that the server took; 0 for a Unix socket.
      */
     uint16_t port;
     /**
-     * Address without port, or the path; good until the server is freed.
+     * IP address without port, or the path; valid until the server is freed.
      */
     const char *host;
 } mcrs_address;
 
 /**
- * One node of a cluster's list.
+ * Describes a node of a cluster.
  */
 typedef struct mcrs_node {
     /**
-     * Its name.
+     * Name of the node: a text without blanks and control characters.
      */
     const char *host;
     /**
-     * Its address; NULL: unknown.
+     * IPv4 or IPv6 address; NULL if unknown.
      */
     const char *ip;
     /**
-     * Its port.
+     * Port of the node.
      */
     uint16_t port;
 } mcrs_node;
 
 /**
- * Shows a caller a statistic, both texts as memcached writes them; they are good
- * until it returns. It returns whether it wants more. It may call this library.
+ * Takes a statistic, and returns whether more should follow.
+ *
+ * `name` and `value` are the texts that memcached writes. They are valid until the callback
+ * returns. No lock is held then, so it may call the library.
+ *
+ * ```c
+ * static bool print_stat(void *userdata, const char *name, const char *value) {
+ *     (void)userdata;
+ *     printf("%s = %s\n", name, value);
+ *     return true;
+ * }
+ * ```
  */
 typedef bool (*mcrs_stat_fn)(void *userdata, const char *name, const char *value);
 
 /**
- * What a store does about an item that is there: one of the MCRS_MODE_ numbers.
+ * Names the condition of a store: one of the MCRS_MODE_ numbers.
  */
 typedef uint32_t mcrs_mode;
 
 /**
- * How mcrs_cache_store() stores. All zero is a plain set: write
- * `mcrs_store_options options = {0};` and set what is wanted.
+ * Holds the options of mcrs_cache_store().
+ *
+ * All zero is a plain set without expiry: write `mcrs_store_options options = {0};`.
  */
 typedef struct mcrs_store_options {
     /**
-     * What to do about an item that is there.
+     * Condition of the store: one of the MCRS_MODE_ numbers.
      */
     mcrs_mode mode;
     /**
@@ -600,205 +677,207 @@ typedef struct mcrs_store_options {
      */
     uint32_t bits;
     /**
-     * A number of the caller's own, kept with the value.
+     * Number of the caller's own, kept with the value.
      */
     uint32_t flags;
     /**
-     * Seconds to live, or MCRS_NEVER.
+     * Seconds to live from now, or MCRS_NEVER.
      */
     uint32_t ttl;
     /**
-     * Not 0: store only over an item with this CAS. Not with MCRS_MODE_ADD and
-     * MCRS_MODE_REPLACE.
+     * CAS that the item must have; 0 for any. Must be 0 for MCRS_MODE_ADD and MCRS_MODE_REPLACE.
      */
     uint64_t compare_cas;
     /**
-     * CAS of the new item; 0: the next one.
+     * CAS of the new item; 0 for the next one.
      */
     uint64_t new_cas;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint64_t reserved[4];
 } mcrs_store_options;
 
 /**
- * How mcrs_cache_incr_with() counts. All zero adds 0 to an item that is there.
+ * Holds the options of mcrs_cache_incr_with() and mcrs_cache_decr_with().
+ *
+ * All zero adds 0 to an item that exists: write `mcrs_delta_options options = {0};`.
  */
 typedef struct mcrs_delta_options {
     /**
-     * How much to add or subtract.
+     * Number to add or to subtract.
      */
     uint64_t delta;
     /**
-     * The value of an item that is made.
+     * Value of an item that is created.
      */
     uint64_t initial;
     /**
-     * Not 0: only an item with this CAS.
+     * CAS that the item must have; 0 for any.
      */
     uint64_t compare_cas;
     /**
-     * CAS of the new value; 0: the next one.
+     * CAS of the new value; 0 for the next one.
      */
     uint64_t new_cas;
     /**
-     * MCRS_COUNT_ bits.
+     * MCRS_DELTA_ bits.
      */
     uint32_t bits;
     /**
-     * Seconds to live, or MCRS_NEVER.
+     * Seconds to live from now, or MCRS_NEVER; used with MCRS_DELTA_TTL.
      */
     uint32_t ttl;
     /**
-     * The same for an item that is made.
+     * Seconds to live of an item that is created, or MCRS_NEVER.
      */
     uint32_t create_ttl;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint32_t reserved_bits;
     /**
-     * 0; for later versions.
+     * Must be 0.
      */
     uint64_t reserved[4];
 } mcrs_delta_options;
 
 /**
- * SASL PLAIN, in the binary protocol; the text protocols are refused.
+ * Requires SASL PLAIN in the binary protocol, and refuses the text protocols.
  */
 #define MCRS_AUTH_SASL 1
 
 /**
- * A set whose value is name and password, in the text protocols; the binary
- * protocol is refused.
+ * Requires a first `set` whose value is name and password.
+ *
+ * The binary protocol is refused.
  */
 #define MCRS_AUTH_TEXT 2
 
 /**
- * One log in order of use.
+ * Evicts in order of use, from one log.
  */
 #define MCRS_LRU_FLAT 0
 
 /**
- * New and used items apart, judged by use and size. The default.
+ * Evicts by use and size, with new and used items apart. The default.
  */
 #define MCRS_LRU_SEGMENTED 1
 
 /**
- * Decided by the first byte of each connection.
+ * Decides by the first byte of each connection.
  */
 #define MCRS_PROTOCOL_AUTO 0
 
 /**
- * Classic and meta text.
+ * Speaks the classic and the meta text protocol.
  */
 #define MCRS_PROTOCOL_TEXT 1
 
 /**
- * The binary protocol.
+ * Speaks the binary protocol.
  */
 #define MCRS_PROTOCOL_BINARY 2
 
 /**
- * No TLS.
+ * Speaks no TLS.
  */
 #define MCRS_TLS_OFF 0
 
 /**
- * TLS, clients as mcrs_config_set_tls_verify() says.
+ * Speaks TLS, with client certificates as mcrs_config_set_tls_verify() says.
  */
 #define MCRS_TLS_ON 1
 
 /**
- * TLS, clients need no certificate.
+ * Speaks TLS, and asks for no client certificate.
  */
 #define MCRS_TLS_NO_PEER 2
 
 /**
- * TLS, clients need a certificate.
+ * Speaks TLS, and requires a client certificate.
  */
 #define MCRS_TLS_PEER 3
 
 /**
- * None is asked for. The default.
+ * Asks for no certificate. The default.
  */
 #define MCRS_VERIFY_NONE 0
 
 /**
- * One is asked for; if the client has one, it must be good.
+ * Asks for a certificate, and verifies it if the client sends one.
  */
 #define MCRS_VERIFY_REQUEST 1
 
 /**
- * A good one is needed.
+ * Requires a valid certificate.
  */
 #define MCRS_VERIFY_REQUIRE 2
 
 /**
- * The command waits `delay_ms` milliseconds first.
+ * Delays the command by `delay_ms` milliseconds.
  */
 #define MCRS_FAULT_DELAY 1
 
 /**
- * The connection is closed instead.
+ * Closes the connection instead of running the command.
  */
 #define MCRS_FAULT_DROP 2
 
 /**
- * The command answers SERVER_ERROR with `text` and does nothing.
+ * Answers SERVER_ERROR with `text` instead of running the command.
  */
 #define MCRS_FAULT_ERROR 3
 
 /**
- * A read finds nothing.
+ * Lets a read find no item.
  */
 #define MCRS_FAULT_MISS 4
 
 /**
- * The command is carried out, and of its reply `after` bytes are sent, of a
- * multiget counted from where the reply to the key begins; then the connection
- * is closed.
+ * Runs the command, sends `after` bytes of its reply, and closes the connection.
+ *
+ * In a multiget, the bytes count from the start of the reply to the key.
  */
 #define MCRS_FAULT_TRUNCATE 5
 
 /**
- * A TCP address.
+ * Is a TCP address.
  */
 #define MCRS_ADDRESS_TCP 1
 
 /**
- * The path of a Unix socket.
+ * Is the path of a Unix socket.
  */
 #define MCRS_ADDRESS_UNIX 2
 
 /**
- * A UDP address.
+ * Is a UDP address.
  */
 #define MCRS_ADDRESS_UDP 3
 
 /**
- * Store in any case.
+ * Stores in any case.
  */
 #define MCRS_MODE_SET 0
 
 /**
- * Store if there is no item.
+ * Stores only if there is no item.
  */
 #define MCRS_MODE_ADD 1
 
 /**
- * Store if there is an item.
+ * Stores only if there is an item.
  */
 #define MCRS_MODE_REPLACE 2
 
 /**
- * Put the value behind the one that is there, which keeps its flags and TTL.
+ * Appends to the value of an item, which keeps its flags and TTL.
  */
 #define MCRS_MODE_APPEND 3
 
 /**
- * Put the value before the one that is there, which keeps its flags and TTL.
+ * Prepends to the value of an item, which keeps its flags and TTL.
  */
 #define MCRS_MODE_PREPEND 4
 
@@ -807,38 +886,82 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * A cache that no server serves, with those settings of `config` that concern
- * caches; `config` may be NULL for defaults. Free it with mcrs_cache_free(). It
- * has one thread, which keeps its clock and frees what has expired.
+ * Creates a cache that no server serves yet.
+ *
+ * The cache has one thread, which keeps its clock and frees expired items.
+ *
+ * ```c
+ * mcrs_cache *own = NULL;
+ * if (mcrs_cache_new(NULL, &own) != MCRS_OK) {
+ *     fprintf(stderr, "%s\n", mcrs_error_message());
+ *     exit(1);
+ * }
+ * mcrs_cache_free(own);
+ * ```
+ *
+ * @param config  Settings, of which those of caches are used; NULL for defaults.
+ * @param cache  Receives the handle. Free it with mcrs_cache_free().
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if settings contradict each other; MCRS_SYSTEM_ERROR if
+ *     the system refuses the memory or a thread; or a common status.
  */
 mcrs_status mcrs_cache_new(const struct mcrs_config *config, struct mcrs_cache **cache);
 
 /**
- * Another handle of the same cache, to be freed by itself.
+ * Creates another handle of the same cache.
+ *
+ * @param cache  Cache to work on.
+ * @param other  Receives the handle. Free it with mcrs_cache_free().
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_cache_share(const struct mcrs_cache *cache, struct mcrs_cache **other);
 
 /**
- * Frees a handle, and the cache with the last one; NULL does nothing. In a
- * child of fork() the memory stays, as it does in a callback that may not call
- * the library.
+ * Frees a handle, and the cache with its last handle.
+ *
+ * In a child of fork(), and in a callback that may not call it, it does nothing.
+ *
+ * @param cache  Handle to free, which no other call uses; NULL does nothing.
  */
 void mcrs_cache_free(struct mcrs_cache *cache);
 
 /**
- * Changes the memory limit, in bytes. Memory is given back soon after, in the
- * background. MCRS_INVALID_ARGUMENT: 0, or more than was reserved at start.
+ * Changes the memory limit of a cache.
+ *
+ * The background thread gives memory back soon afterwards.
+ *
+ * @param cache  Cache to work on.
+ * @param bytes  Limit in bytes, from 1 to the size reserved when the cache was made.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
  */
 mcrs_status mcrs_cache_set_memory_limit(const struct mcrs_cache *cache, size_t bytes);
 
 /**
- * Copies the value of a key to `buffer`; `*value_len` is its length.
+ * Copies the value of a key into a buffer.
  *
- * MCRS_NOT_FOUND: there is no such item. MCRS_BUFFER_TOO_SMALL: the value is
- * longer than `buffer_size`, and `*value_len` says how long; `buffer` may be
- * NULL if `buffer_size` is 0. What the call returns whatever, `buffer` may have
- * been written to, up to its size. By the time of another call the
- * value may have changed: ask in a loop.
+ * `buffer` may be modified even if the call fails. The value may change between two calls, so
+ * repeat a call that returned MCRS_BUFFER_TOO_SMALL in a loop.
+ *
+ * ```c
+ * char buffer[100];
+ * size_t length = 0;
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * assert(mcrs_cache_get(cache, "greeting", 8, buffer, sizeof buffer, &length) == MCRS_OK);
+ * assert(length == 5 && memcmp(buffer, "hello", 5) == 0);
+ * assert(mcrs_cache_get(cache, "missing", 7, buffer, sizeof buffer, &length) == MCRS_NOT_FOUND);
+ * length = 0;
+ * assert(mcrs_cache_get(cache, "greeting", 8, NULL, 0, &length) == MCRS_BUFFER_TOO_SMALL);
+ * assert(length == 5);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+ * @param buffer_size  Size of `buffer` in bytes.
+ * @param value_len  Receives the length of the value in bytes.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BUFFER_TOO_SMALL if the value is
+ *     longer than `buffer_size`, then `*value_len` is its length; MCRS_BAD_KEY; or a common
+ *     status.
  */
 mcrs_status mcrs_cache_get(const struct mcrs_cache *cache,
                            const void *key,
@@ -848,8 +971,28 @@ mcrs_status mcrs_cache_get(const struct mcrs_cache *cache,
                            size_t *value_len);
 
 /**
- * As mcrs_cache_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
- * if the buffer is too small.
+ * Copies the value of a key into a buffer and sets its TTL.
+ *
+ * It sets the TTL even if the buffer is too small. `buffer` may be modified even if the call
+ * fails.
+ *
+ * ```c
+ * char user[100];
+ * size_t length = 0;
+ * assert(mcrs_cache_set(cache, "cart", 4, "ann", 3, 60) == MCRS_OK);
+ * assert(mcrs_cache_get_and_touch(cache, "cart", 4, 3600, user, sizeof user, &length) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+ * @param buffer_size  Size of `buffer` in bytes.
+ * @param value_len  Receives the length of the value in bytes.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BUFFER_TOO_SMALL if the value is
+ *     longer than `buffer_size`, then `*value_len` is its length; MCRS_BAD_KEY; or a common
+ *     status.
  */
 mcrs_status mcrs_cache_get_and_touch(const struct mcrs_cache *cache,
                                      const void *key,
@@ -860,10 +1003,26 @@ mcrs_status mcrs_cache_get_and_touch(const struct mcrs_cache *cache,
                                      size_t *value_len);
 
 /**
- * Keeps the value of a key readable. One of more than 4 KiB is not copied (but if
- * very many values are kept, of a small cache a handful); a smaller one mostly
- * is, which takes less time than to keep it. Free the item with
- * mcrs_item_free(). MCRS_NOT_FOUND: there is none.
+ * Returns a handle that keeps the value of a key readable.
+ *
+ * Values over 4 KiB are pinned, not copied, unless too much of the cache is already pinned.
+ * Smaller values are usually copied, because that is faster.
+ *
+ * ```c
+ * mcrs_item *item = NULL;
+ * mcrs_slice value;
+ * assert(mcrs_cache_set(cache, "page", 4, "<h1>hi</h1>", 11, 60) == MCRS_OK);
+ * assert(mcrs_cache_get_item(cache, "page", 4, &item) == MCRS_OK);
+ * assert(mcrs_cache_delete(cache, "page", 4) == MCRS_OK);    // the item stays readable
+ * assert(mcrs_item_value(item, &value) == MCRS_OK && value.len == 11);
+ * mcrs_item_free(item);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param item  Receives the handle. Free it with mcrs_item_free().
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_get_item(const struct mcrs_cache *cache,
                                 const void *key,
@@ -871,9 +1030,22 @@ mcrs_status mcrs_cache_get_item(const struct mcrs_cache *cache,
                                 struct mcrs_item **item);
 
 /**
- * Shows the value of a key to `found`, once and in one piece: where it lies, or a
- * copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
- * not called.
+ * Calls a callback with the value of a key, in one piece.
+ *
+ * The value lies in the cache, or in a copy that lives as long as the callback runs.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * // print_value: see mcrs_found_fn
+ * assert(mcrs_cache_get_with(cache, "greeting", 8, print_value, NULL) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param found  Callback, which is called once if there is an item.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_get_with(const struct mcrs_cache *cache,
                                 const void *key,
@@ -882,8 +1054,22 @@ mcrs_status mcrs_cache_get_with(const struct mcrs_cache *cache,
                                 void *userdata);
 
 /**
- * What there is to know of an item beside its value: its remaining TTL, flags,
- * CAS. This is no use of the item. MCRS_NOT_FOUND: there is none.
+ * Returns the metadata of an item, such as its TTL and its CAS.
+ *
+ * It does not count as an access.
+ *
+ * ```c
+ * mcrs_info info;
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * assert(mcrs_cache_info(cache, "greeting", 8, &info) == MCRS_OK);
+ * assert(info.value_len == 5 && info.ttl == 60 && info.cas != 0);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param info  Receives the metadata.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_info(const struct mcrs_cache *cache,
                             const void *key,
@@ -891,92 +1077,205 @@ mcrs_status mcrs_cache_info(const struct mcrs_cache *cache,
                             struct mcrs_info *info);
 
 /**
- * Gives an item a new TTL in seconds, or MCRS_NEVER. MCRS_NOT_FOUND: there is
- * none.
+ * Sets the TTL of an item.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_touch(const struct mcrs_cache *cache, const void *key, size_t key_len, uint32_t ttl);
 
 /**
- * Removes an item. MCRS_NOT_FOUND: there is none.
+ * Deletes an item.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_delete(const struct mcrs_cache *cache, const void *key, size_t key_len);
 
 /**
- * Removes all items: at once if `delay` is 0, else in so many seconds of the
- * cache's clock those that are older by then. A later call replaces the plan.
+ * Deletes all items, at once or later.
+ *
+ * A later flush deletes the items that are stored before that second. The next call replaces it.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_flush(cache, 0) == MCRS_OK);
+ * assert(mcrs_cache_delete(cache, "greeting", 8) == MCRS_NOT_FOUND);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param delay  Seconds of the cache's clock from now; 0 deletes at once.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_cache_flush(const struct mcrs_cache *cache, uint32_t delay);
 
 /**
- * The Unix time that the cache goes by, in whole seconds.
+ * Returns the time of a cache's clock.
+ *
+ * @param cache  Cache to work on.
+ * @param seconds  Receives the Unix time in whole seconds.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_clock_now(const struct mcrs_cache *cache, int64_t *seconds);
 
 /**
- * Stops the clock; mcrs_clock_advance() still moves it.
+ * Stops the clock of a cache.
+ *
+ * mcrs_clock_advance() still moves it.
+ *
+ * @param cache  Cache to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_clock_freeze(const struct mcrs_cache *cache);
 
 /**
- * Lets the clock run again from where it stands.
+ * Starts the clock of a cache from where it stands.
+ *
+ * @param cache  Cache to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_clock_resume(const struct mcrs_cache *cache);
 
 /**
- * Sets the clock to what the time is for the system, and lets it run.
+ * Sets the clock of a cache to the system's time, and starts it.
+ *
+ * @param cache  Cache to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_clock_reset(const struct mcrs_cache *cache);
 
 /**
- * Moves the clock by `seconds`, backwards if negative.
+ * Moves the clock of a cache.
  *
- * MCRS_INVALID_ARGUMENT: it reaches from 34 years before the cache was made to
- * 102 years after; then it is not moved.
+ * ```c
+ * assert(mcrs_clock_freeze(cache) == MCRS_OK);
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * assert(mcrs_clock_advance(cache, 60) == MCRS_OK);
+ * assert(mcrs_cache_delete(cache, "greeting", 8) == MCRS_NOT_FOUND);    // it has expired
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param seconds  Seconds to move it by, backwards if negative. The clock reaches from 34 years
+ *     before the cache was made to 102 years after.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if the clock does not reach that time, then it is not
+ *     moved; or a common status.
  */
 mcrs_status mcrs_clock_advance(const struct mcrs_cache *cache, int64_t seconds);
 
 /**
- * New settings, all at their defaults: those of memcached, but that nothing is
- * listened at. Free them with mcrs_config_free().
+ * Creates settings with memcached's defaults, except that there is no listener.
+ *
+ * ```c
+ * mcrs_config *small = NULL;
+ * mcrs_cache *made = NULL;
+ * assert(mcrs_config_new(&small) == MCRS_OK);
+ * assert(mcrs_config_set_memory_limit(small, 8u << 20) == MCRS_OK);
+ * assert(mcrs_cache_new(small, &made) == MCRS_OK);
+ * mcrs_config_free(small);    // the cache has a copy
+ * mcrs_cache_free(made);
+ * ```
+ *
+ * @param config  Receives the handle. Free it with mcrs_config_free().
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_new(struct mcrs_config **config);
 
 /**
- * A copy of settings, to be freed by itself.
+ * Copies settings into a handle of their own.
+ *
+ * @param config  Settings to copy.
+ * @param copy  Receives the handle. Free it with mcrs_config_free().
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_copy(const struct mcrs_config *config, struct mcrs_config **copy);
 
 /**
- * Frees settings; NULL does nothing.
+ * Frees settings.
+ *
+ * @param config  Settings to free; NULL does nothing.
  */
 void mcrs_config_free(struct mcrs_config *config);
 
 /**
- * Checks all settings, also against each other, as starting does. What is wrong
- * says mcrs_error_message(). Files are not read.
+ * Checks all settings, also against each other, as a start does.
+ *
+ * It reads no files. mcrs_error_message() says which rule is broken.
+ *
+ * @param config  Settings to check.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if a rule is broken; or a common status.
  */
 mcrs_status mcrs_config_check(const struct mcrs_config *config);
 
 /**
- * Takes the log in place of standard error; NULL: standard error again.
+ * Sets the callback that takes a server's log.
+ *
+ * ```c
+ * assert(mcrs_config_set_log(config, log_line, stderr) == MCRS_OK);    // see mcrs_log_fn
+ * assert(mcrs_config_set_verbosity(config, 1) == MCRS_OK);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param log  Callback; NULL logs to standard error, the default.
+ * @param userdata  Pointer passed to `log`; may be NULL. It must stay valid as long as the server.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_log(struct mcrs_config *config, mcrs_log_fn log, void *userdata);
 
 /**
- * Learns that the server has stopped; NULL: not wanted.
+ * Sets the callback that runs when a server has stopped.
+ *
+ * ```c
+ * bool stopped = false;
+ * mcrs_server *noted = NULL;
+ * // note_stop: see mcrs_stopped_fn
+ * assert(mcrs_config_set_stopped(config, note_stop, &stopped) == MCRS_OK);
+ * assert(mcrs_server_start(config, &noted) == MCRS_OK);
+ * assert(mcrs_server_stop(noted, 0) == MCRS_OK);
+ * assert(stopped);
+ * mcrs_server_free(noted);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param stopped  Callback; NULL, the default, calls none.
+ * @param userdata  Pointer passed to `stopped`; may be NULL. It must stay valid as long as the
+ *     server.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_stopped(struct mcrs_config *config, mcrs_stopped_fn stopped, void *userdata);
 
 /**
- * Clients have to prove who they are, by a file of lines `user:password`, which
- * is read at start and by mcrs_server_reload(). It takes the place of users that
- * were given before.
+ * Requires clients to authenticate against a file of users.
+ *
+ * The file has lines `user:password`. mcrs_server_start() and mcrs_server_reload() read it. It
+ * replaces users that were added before.
+ *
+ * @param config  Settings to change.
+ * @param auth  MCRS_AUTH_SASL or MCRS_AUTH_TEXT.
+ * @param path  Path of the file, not empty.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `auth` or `path` is not allowed; or a common status.
  */
 mcrs_status mcrs_config_set_auth_file(struct mcrs_config *config, mcrs_auth auth, const char *path);
 
 /**
- * Clients have to prove who they are: one more user, of the same kind of
- * authentication as those before. The first takes the place of a file.
+ * Requires clients to authenticate, and adds a user.
+ *
+ * The first user replaces a file that was set before.
+ *
+ * ```c
+ * assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "ann", "secret") == MCRS_OK);
+ * assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "bob", "hidden") == MCRS_OK);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param auth  MCRS_AUTH_SASL or MCRS_AUTH_TEXT, the same for all users.
+ * @param user  Name: a text that is not empty and has no colon.
+ * @param password  Password: any text.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `auth` or `user` is not allowed; or a common status.
  */
 mcrs_status mcrs_config_add_user(struct mcrs_config *config,
                                  mcrs_auth auth,
@@ -984,178 +1283,346 @@ mcrs_status mcrs_config_add_user(struct mcrs_config *config,
                                  const char *password);
 
 /**
- * Policy of eviction; default: MCRS_LRU_SEGMENTED.
+ * Sets the eviction policy.
+ *
+ * @param config  Settings to change.
+ * @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
  */
 mcrs_status mcrs_config_set_lru_mode(struct mcrs_config *config, mcrs_lru_mode mode);
 
 /**
- * Sizes of the slab classes that statistics name, one by one: ascending, from
- * 40 bytes on. `count` 0: growth factor and chunk size say them, the default.
+ * Sets the sizes of the slab classes that statistics name.
+ *
+ * Sizes must ascend, from at least 40 to at most the slab_chunk_max setting. mcrs_config_check()
+ * compares them with that setting.
+ *
+ * @param config  Settings to change.
+ * @param sizes  Sizes in bytes; may be NULL if `count` is 0.
+ * @param count  Number of sizes, at most 62. 0, the default, derives the sizes from growth factor
+ *     and chunk size.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if sizes do not ascend or are too many; or a common
+ *     status.
  */
 mcrs_status mcrs_config_set_slab_sizes(struct mcrs_config *config, const size_t *sizes, size_t count);
 
 /**
- * Memory for items and for finding them, in bytes; default 64 MiB. 0: no limit but
- * the addresses that are reserved, about 32 GiB.
+ * Sets the memory limit for items and their index.
+ *
+ * The memory is reserved when a cache is made. A limit that the system cannot reserve makes
+ * mcrs_cache_new() and mcrs_server_start() return MCRS_SYSTEM_ERROR.
+ *
+ * ```c
+ * assert(mcrs_config_set_memory_limit(config, 256u << 20) == MCRS_OK);    // 256 MiB
+ * assert(mcrs_config_set_item_size_max(config, 4u << 20) == MCRS_OK);
+ * assert(mcrs_config_set_evictions(config, false) == MCRS_OK);    // refuse, do not evict
+ * assert(mcrs_config_check(config) == MCRS_OK);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param bytes  Limit in bytes; default 64 MiB. 0 sets no limit but the reserved address space,
+ *     about 32 GiB.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_memory_limit(struct mcrs_config *config, size_t bytes);
 
 /**
- * Whether items are evicted to make room (the default), or stores refused when
- * memory is full.
+ * Sets whether a full cache evicts items to make room.
+ *
+ * @param config  Settings to change.
+ * @param on  true, the default, evicts items. false refuses the store with MCRS_NO_MEMORY.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_evictions(struct mcrs_config *config, bool on);
 
 /**
- * Largest item in bytes, as memcached counts them: 1024 to 1 GiB, and at most half
- * of the memory; default 1 MiB. A multiple of the largest chunk.
+ * Sets the size of the largest item, as memcached counts it.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
+ *     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_item_size_max(struct mcrs_config *config, size_t bytes);
 
 /**
- * Growth factor between slab classes, which only name sizes in statistics: above
- * 1; default 1.25.
+ * Sets the growth factor between slab classes.
+ *
+ * Slab classes only name sizes in statistics. They do not affect where items are stored.
+ *
+ * @param config  Settings to change.
+ * @param factor  Finite and above 1; default 1.25.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_growth_factor(struct mcrs_config *config, double factor);
 
 /**
- * Smallest space for key, value and flags in bytes, for slab classes; default 48.
+ * Sets the smallest space for key, value and flags in slab classes.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Size in bytes, above 0; default 48.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is 0; or a common status.
  */
 mcrs_status mcrs_config_set_chunk_size(struct mcrs_config *config, size_t bytes);
 
 /**
- * Size of the largest slab class, and of the largest item that counts, in bytes:
- * it divides 1 MiB and the largest item; default 512 KiB.
+ * Sets the size of the largest slab class.
+ *
+ * It also bounds the items that mcrs_cache_incr() takes.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
+ *     item_size_max setting; mcrs_config_check() checks the latter.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
+ *     common status.
  */
 mcrs_status mcrs_config_set_slab_chunk_max(struct mcrs_config *config, size_t bytes);
 
 /**
- * Whether CAS values are kept (the default); else all read as 0.
+ * Sets whether the cache keeps CAS values.
+ *
+ * @param config  Settings to change.
+ * @param on  true, the default, keeps them. false makes every CAS read as 0.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_cas(struct mcrs_config *config, bool on);
 
 /**
- * Whether the background thread frees what has expired by itself; default: yes.
+ * Sets whether the background thread frees expired items by itself.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_lru_maintainer(struct mcrs_config *config, bool on);
 
 /**
- * Whether the crawler, which frees expired items that nobody asks for, is on;
- * default: yes.
+ * Sets whether the crawler frees expired items that clients do not request.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_lru_crawler(struct mcrs_config *config, bool on);
 
 /**
- * Microseconds that the crawler sleeps between steps, up to 1000000; default 100.
+ * Sets how long the crawler sleeps between steps.
+ *
+ * @param config  Settings to change.
+ * @param microseconds  0 to 1000000; default 100.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `microseconds` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_lru_crawler_sleep(struct mcrs_config *config, uint32_t microseconds);
 
 /**
- * Most items that the crawler looks at in a run; 0, the default: all.
+ * Sets how many items the crawler visits in a run.
+ *
+ * @param config  Settings to change.
+ * @param items  Most items of a run. 0, the default, visits all.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_lru_crawler_tocrawl(struct mcrs_config *config, uint32_t items);
 
 /**
- * Reported by statistics only, 1 to 79; default 20.
+ * Sets the share of the HOT queue, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param percent  1 to 79; default 20. Together with warm_lru_pct at most 80, which
+ *     mcrs_config_check() checks.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_hot_lru_pct(struct mcrs_config *config, uint32_t percent);
 
 /**
- * Reported by statistics only, 1 to 79; default 40.
+ * Sets the share of the WARM queue, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param percent  1 to 79; default 40. Together with hot_lru_pct at most 80, which
+ *     mcrs_config_check() checks.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_warm_lru_pct(struct mcrs_config *config, uint32_t percent);
 
 /**
- * Reported by statistics only, above 0; default 0.2.
+ * Sets the age factor of the HOT queue, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param factor  Above 0; default 0.2.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_hot_max_factor(struct mcrs_config *config, double factor);
 
 /**
- * Reported by statistics only, above 0; default 2.
+ * Sets the age factor of the WARM queue, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param factor  Above 0; default 2.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_warm_max_factor(struct mcrs_config *config, double factor);
 
 /**
- * Items with at most this TTL live in a log of their own and are never evicted.
- * Default: there is no such log.
+ * Sets the longest TTL of items that are never evicted.
+ *
+ * Items with at most this TTL live in a log of their own. By default there is no such log. It
+ * needs the background thread, see mcrs_config_set_lru_maintainer(), which mcrs_config_check()
+ * checks.
+ *
+ * @param config  Settings to change.
+ * @param seconds  TTL in seconds.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_temporary_ttl(struct mcrs_config *config, uint32_t seconds);
 
 /**
- * Whether the command `slabs reassign` answers; there is nothing to move.
- * Default: yes.
+ * Sets whether the command `slabs reassign` answers.
+ *
+ * The command has no effect, because items belong to no slab class.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_slab_reassign(struct mcrs_config *config, bool on);
 
 /**
- * Reported by statistics only, 0 to 2; default 1.
+ * Sets the automove mode, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param mode  0 to 2; default 1.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `mode` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_slab_automove(struct mcrs_config *config, uint32_t mode);
 
 /**
- * Reported by statistics only, above 0 and up to 1; default 0.8.
+ * Sets the automove ratio, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param ratio  Above 0 and at most 1; default 0.8.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `ratio` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_slab_automove_ratio(struct mcrs_config *config, double ratio);
 
 /**
- * Reported by statistics only, 3 to 1800; default 10.
+ * Sets the automove window, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param seconds  3 to 1800; default 10.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `seconds` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_slab_automove_window(struct mcrs_config *config, uint32_t seconds);
 
 /**
- * Reported by statistics only: 0, the default, or at least 10.
+ * Sets the tail repair time, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param seconds  0, the default, or at least 10.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for 1 to 9; or a common status.
  */
 mcrs_status mcrs_config_set_tail_repair_time(struct mcrs_config *config, uint32_t seconds);
 
 /**
- * Whether the histogram of item sizes is kept (group "sizes" of the statistics);
- * default: no.
+ * Sets whether the cache keeps a histogram of item sizes.
+ *
+ * Group "sizes" of mcrs_cache_stats() reports the histogram.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_track_sizes(struct mcrs_config *config, bool on);
 
 /**
- * Slots of the index at start, as a power of 2, up to 32; 0, the default: the
- * cache decides. It grows.
+ * Sets the initial size of the index, which grows later.
+ *
+ * @param config  Settings to change.
+ * @param power  Logarithm to base 2 of the number of slots, at most 32. 0, the default, lets the
+ *     cache decide.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `power` is above 32; or a common status.
  */
 mcrs_status mcrs_config_set_hashpower(struct mcrs_config *config, uint32_t power);
 
 /**
- * Parts of the cache that are locked one by one: a power of 2 up to 1024, fewer if
- * there is little memory; 0, the default: the cache decides.
+ * Sets the number of shards, which are locked separately.
+ *
+ * @param config  Settings to change.
+ * @param count  Power of two, at most 1024; a cache with little memory has fewer. 0, the default,
+ *     lets the cache decide.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is not allowed; or a common status.
  */
 mcrs_status mcrs_config_set_shards(struct mcrs_config *config, size_t count);
 
 /**
- * How many threads are expected to use the cache at once, a hint for the number of
- * shards; default 4.
+ * Sets how many threads are expected to use the cache at once.
+ *
+ * It is a hint for the number of shards.
+ *
+ * @param config  Settings to change.
+ * @param threads  At least 1; default 4.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `threads` is 0; or a common status.
  */
 mcrs_status mcrs_config_set_concurrency(struct mcrs_config *config, size_t threads);
 
 /**
- * Byte that ends the prefix of a key, by which `stats detail` counts; default ':'.
+ * Sets the byte that ends the prefix of a key in `stats detail`.
+ *
+ * @param config  Settings to change.
+ * @param delimiter  Any byte; default ':'.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_prefix_delimiter(struct mcrs_config *config, uint8_t delimiter);
 
 /**
- * Whether `stats detail` counts from the start; default: no.
+ * Sets whether `stats detail` counts from the start.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_detail(struct mcrs_config *config, bool on);
 
 /**
- * Whether large pages are asked for, which is done anyway from 64 MiB on;
- * default: no.
+ * Sets whether the cache asks the system for large pages.
+ *
+ * A cache of at least 64 MiB asks for them anyway.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_large_pages(struct mcrs_config *config, bool on);
 
 /**
- * Whether the clock stands still from the start, until mcrs_clock_resume();
- * default: no.
+ * Sets whether the cache's clock starts stopped.
+ *
+ * mcrs_clock_resume() starts it.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_clock_frozen(struct mcrs_config *config, bool on);
 
 /**
- * Listens at a TCP address too. `host` is an IPv4 or IPv6 address, not a name;
- * NULL is 127.0.0.1. Port 0 takes a free port, which mcrs_server_address() tells.
+ * Adds a TCP listener.
+ *
+ * ```c
+ * mcrs_server *one = NULL;
+ * mcrs_address address;
+ * assert(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_OFF) == MCRS_OK);
+ * assert(mcrs_server_start(config, &one) == MCRS_OK);
+ * assert(mcrs_server_address(one, 0, &address) == MCRS_OK);
+ * assert(strcmp(address.host, "127.0.0.1") == 0 && address.port != 0);
+ * mcrs_server_free(one);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param host  IPv4 or IPv6 address; names are not looked up. NULL is 127.0.0.1.
+ * @param port  Port; 0 takes a free one, which mcrs_server_address() returns.
+ * @param protocol  One of the MCRS_PROTOCOL_ numbers.
+ * @param tls  One of the MCRS_TLS_ numbers. TLS needs mcrs_config_set_tls_certificate().
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host`, `protocol` or `tls` is not allowed; or a
+ *     common status.
  */
 mcrs_status mcrs_config_listen_tcp(struct mcrs_config *config,
                                    const char *host,
@@ -1164,9 +1631,16 @@ mcrs_status mcrs_config_listen_tcp(struct mcrs_config *config,
                                    mcrs_tls_mode tls);
 
 /**
- * Listens at a Unix socket too. A stale socket file at `path` is replaced; the
- * server removes its own when it stops. `mask` is the permission bits of the
- * file, 0700 in memcached.
+ * Adds a listener on a Unix socket.
+ *
+ * A stale socket file at `path` is replaced. The server removes its file when it stops.
+ *
+ * @param config  Settings to change.
+ * @param path  Path of the socket file, not empty.
+ * @param mask  Permission bits of the file, 0 to 0777; memcached's default is 0700.
+ * @param protocol  One of the MCRS_PROTOCOL_ numbers.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `path`, `mask` or `protocol` is not allowed; or a
+ *     common status.
  */
 mcrs_status mcrs_config_listen_unix(struct mcrs_config *config,
                                     const char *path,
@@ -1174,14 +1648,32 @@ mcrs_status mcrs_config_listen_unix(struct mcrs_config *config,
                                     mcrs_protocol protocol);
 
 /**
- * Listens at a UDP address too; `host` and `port` as with TCP. The first byte of
- * a datagram decides its protocol.
+ * Adds a UDP socket.
+ *
+ * The first byte of a datagram decides its protocol.
+ *
+ * @param config  Settings to change.
+ * @param host  IPv4 or IPv6 address; names are not looked up. NULL is 127.0.0.1.
+ * @param port  Port; 0 takes a free one, which mcrs_server_address() returns.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host` is not an address; or a common status.
  */
 mcrs_status mcrs_config_listen_udp(struct mcrs_config *config, const char *host, uint16_t port);
 
 /**
- * One more node of the list that clients with auto discovery are told, as a node
- * of a hosted cluster does. `ip` NULL: unknown, clients take the name.
+ * Adds a node to the list that `config get cluster` reports.
+ *
+ * Clients with auto discovery read this list, as they do from a hosted cluster.
+ *
+ * ```c
+ * assert(mcrs_config_add_cluster_node(config, "cache-1.example", "10.0.0.1", 11211) == MCRS_OK);
+ * assert(mcrs_config_add_cluster_node(config, "cache-2.example", NULL, 11211) == MCRS_OK);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param host  Name of the node: a text without blanks and control characters.
+ * @param ip  IPv4 or IPv6 address; NULL if unknown, then clients use the name.
+ * @param port  Port of the node.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host` or `ip` is not allowed; or a common status.
  */
 mcrs_status mcrs_config_add_cluster_node(struct mcrs_config *config,
                                          const char *host,
@@ -1189,175 +1681,340 @@ mcrs_status mcrs_config_add_cluster_node(struct mcrs_config *config,
                                          uint16_t port);
 
 /**
- * Worker threads of the server, 1 to 1024; default 4.
+ * Sets the number of worker threads of a server.
+ *
+ * ```c
+ * assert(mcrs_config_set_threads(config, 2) == MCRS_OK);
+ * assert(mcrs_config_set_max_connections(config, 100) == MCRS_OK);
+ * assert(mcrs_config_set_idle_timeout(config, 300) == MCRS_OK);    // seconds
+ * assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param count  1 to 1024; default 4.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_threads(struct mcrs_config *config, size_t count);
 
 /**
- * Most connections at once, listeners and UDP sockets included, at least 1;
- * default 1024.
+ * Sets how many connections a server has at once.
+ *
+ * Listeners and UDP sockets count as well. mcrs_server_start() returns MCRS_SYSTEM_ERROR if the
+ * system allows the process fewer open files.
+ *
+ * @param config  Settings to change.
+ * @param count  At least 1; default 1024.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is 0; or a common status.
  */
 mcrs_status mcrs_config_set_max_connections(struct mcrs_config *config, size_t count);
 
 /**
- * Whether a connection above the limit is refused with a text (the default) or
- * left waiting.
+ * Sets whether a server refuses connections above the limit at once.
+ *
+ * @param config  Settings to change.
+ * @param on  true, the default, refuses them with a text. false leaves them waiting.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_maxconns_fast(struct mcrs_config *config, bool on);
 
 /**
- * Length of the queue of connections that are not accepted yet; default 1024.
+ * Sets the length of the queue of connections to accept.
+ *
+ * @param config  Settings to change.
+ * @param length  At least 0; default 1024.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
  */
 mcrs_status mcrs_config_set_backlog(struct mcrs_config *config, int length);
 
 /**
- * Requests of a connection before others get their turn, at least 1; default 256.
+ * Sets how many requests of a connection a worker handles at a turn.
+ *
+ * @param config  Settings to change.
+ * @param count  At least 1; default 256.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is 0; or a common status.
  */
 mcrs_status mcrs_config_set_requests_per_event(struct mcrs_config *config, size_t count);
 
 /**
- * Seconds after which an idle TCP connection is closed; 0, the default: never.
+ * Sets when a server closes idle TCP connections.
+ *
+ * @param config  Settings to change.
+ * @param seconds  Idle time in seconds. 0, the default, never closes them.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_idle_timeout(struct mcrs_config *config, uint32_t seconds);
 
 /**
- * Bytes of replies that a client has not read above which its requests wait;
- * default 1 MiB.
+ * Sets how many unread bytes of replies a connection may hold.
+ *
+ * Above the limit its further requests wait.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Limit in bytes; default 1 MiB.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_output_limit(struct mcrs_config *config, size_t bytes);
 
 /**
- * Whether clients may flush_all; default: yes.
+ * Sets whether clients may use `flush_all`.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_flush(struct mcrs_config *config, bool on);
 
 /**
- * Whether clients may list keys; default: yes.
+ * Sets whether clients may list keys.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_dump(struct mcrs_config *config, bool on);
 
 /**
- * Whether clients may watch; default: yes.
+ * Sets whether clients may use `watch`.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_watch(struct mcrs_config *config, bool on);
 
 /**
- * Whether clients may shut the server down; default: no.
+ * Sets whether clients may shut the server down.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_shutdown(struct mcrs_config *config, bool on);
 
 /**
- * Whether handles of the server's own cache first wait until what clients have sent
- * is carried out, as mcrs_server_settle() does; default: yes. Tests want that. It
- * costs each call some microseconds.
+ * Sets whether calls on the server's cache wait for clients first.
+ *
+ * A call then waits, for at most a second, until requests that clients have sent are carried out,
+ * as mcrs_server_settle() does. This makes tests deterministic and costs each call some
+ * microseconds.
+ *
+ * @param config  Settings to change.
+ * @param on  Default true.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_settles(struct mcrs_config *config, bool on);
 
 /**
- * What is logged, 0 to 3; default 0.
+ * Sets how much a server logs.
+ *
+ * @param config  Settings to change.
+ * @param level  0 to 3; default 0.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `level` is above 3; or a common status.
  */
 mcrs_status mcrs_config_set_verbosity(struct mcrs_config *config, uint32_t level);
 
 /**
- * Bytes buffered for each watcher; default 256 KiB.
+ * Sets the size of the buffer of each watcher.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Size in bytes; default 256 KiB.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_watcher_buffer(struct mcrs_config *config, size_t bytes);
 
 /**
- * Reported by statistics only; default 64 KiB.
+ * Sets the size of the workers' log buffers, which only statistics report.
+ *
+ * @param config  Settings to change.
+ * @param bytes  Size in bytes; default 64 KiB.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_worker_buffer(struct mcrs_config *config, size_t bytes);
 
 /**
- * Whether the commands of memcached's debug build answer; default: no.
+ * Sets whether the commands of memcached's debug build answer.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_debug_commands(struct mcrs_config *config, bool on);
 
 /**
- * Mark of the packets of internet sockets, for filters, on Linux; 0, the default:
- * none.
+ * Sets the mark of packets of internet sockets, for packet filters.
+ *
+ * @param config  Settings to change.
+ * @param mark  Mark as in SO_MARK, Linux only. 0, the default, sets none.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_socket_mark(struct mcrs_config *config, uint32_t mark);
 
 /**
- * The server's certificate and those above it, and its private key, both PEM;
- * `key` NULL: it is in `chain`. Listeners with TLS need this. The files are read
- * at start and by mcrs_server_reload().
+ * Sets the files of the server's certificate chain and private key.
+ *
+ * Listeners with TLS need them. mcrs_server_start() and mcrs_server_reload() read the files.
+ *
+ * ```c
+ * assert(mcrs_config_set_tls_certificate(config, "server.pem", "server.key") == MCRS_OK);
+ * assert(mcrs_config_set_tls_ca(config, "clients.pem") == MCRS_OK);
+ * assert(mcrs_config_set_tls_verify(config, MCRS_VERIFY_REQUIRE) == MCRS_OK);
+ * assert(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_ON) == MCRS_OK);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param chain  Path of a PEM file: the certificate first, then those above it.
+ * @param key  Path of the private key; NULL if it is in `chain`.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if a path is empty; or a common status.
  */
 mcrs_status mcrs_config_set_tls_certificate(struct mcrs_config *config, const char *chain, const char *key);
 
 /**
- * Whether the private key is ASN.1 (DER) and not PEM, the default.
+ * Sets the format of the private key.
+ *
+ * @param config  Settings to change.
+ * @param der  true for ASN.1 (DER); false, the default, for PEM.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_tls_key_der(struct mcrs_config *config, bool der);
 
 /**
- * Who signs certificates of clients: a file, PEM; NULL: no certificate of a
- * client is good.
+ * Sets the file of authorities that sign client certificates.
+ *
+ * @param config  Settings to change.
+ * @param path  Path of a PEM file; NULL, the default, accepts no client certificate.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `path` is empty; or a common status.
  */
 mcrs_status mcrs_config_set_tls_ca(struct mcrs_config *config, const char *path);
 
 /**
- * What clients have to show at listeners of MCRS_TLS_ON.
+ * Sets how listeners with MCRS_TLS_ON verify client certificates.
+ *
+ * @param config  Settings to change.
+ * @param verify  One of the MCRS_VERIFY_ numbers; default MCRS_VERIFY_NONE.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another number; or a common status.
  */
 mcrs_status mcrs_config_set_tls_verify(struct mcrs_config *config, mcrs_verify verify);
 
 /**
- * Cipher suites, as OpenSSL writes a list of them; NULL: the default. What is in
- * it is looked at when a server starts.
+ * Sets the cipher suites.
+ *
+ * mcrs_server_start() reads the list.
+ *
+ * @param config  Settings to change.
+ * @param list  Names as in OpenSSL, with colons between them; NULL, the default, takes all that
+ *     are supported.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_tls_ciphers(struct mcrs_config *config, const char *list);
 
 /**
- * Bytes that are encrypted before they are sent; less than 64 KiB is taken for
- * 64 KiB, more than 1 MiB for 1 MiB.
+ * Sets how many bytes are encrypted before they are sent.
+ *
+ * @param config  Settings to change.
+ * @param bytes  64 KiB to 1 MiB. Smaller and larger numbers are taken for these limits.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_tls_write_buffer(struct mcrs_config *config, size_t bytes);
 
 /**
- * Whether TLS sessions can be resumed; default: no.
+ * Sets whether clients can resume TLS sessions.
+ *
+ * @param config  Settings to change.
+ * @param on  Default false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_tls_session_cache(struct mcrs_config *config, bool on);
 
 /**
- * The oldest version of TLS that is spoken: 12 (the default) or 13.
+ * Sets the oldest version of TLS that is accepted.
+ *
+ * @param config  Settings to change.
+ * @param version  12 for TLS 1.2, the default, or 13 for TLS 1.3.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another number; or a common status.
  */
 mcrs_status mcrs_config_set_tls_min_version(struct mcrs_config *config, uint32_t version);
 
 /**
- * Adds a fault to those of a cache; the first that holds happens. `id`, if not
- * NULL, gets its number. Nothing of `fault` is used after the call.
+ * Adds a fault that clients of a cache's servers meet.
+ *
+ * The first fault whose conditions hold happens. Calls of this library meet none.
+ *
+ * ```c
+ * mcrs_fault fault = {0};
+ * uint64_t id = 0, applied = 0;
+ * fault.kind = MCRS_FAULT_ERROR;
+ * fault.text = "out of order";
+ * fault.command = "get";
+ * fault.times = 2;
+ * assert(mcrs_faults_add(cache, &fault, &id) == MCRS_OK);
+ * // Two gets of clients now answer "SERVER_ERROR out of order".
+ * assert(mcrs_faults_remove(cache, id, &applied) == MCRS_OK && applied == 0);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param fault  Fault to add, which is copied.
+ * @param id  Receives the number of the fault; may be NULL.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if a field of `fault` is not allowed; or a common status.
  */
 mcrs_status mcrs_faults_add(const struct mcrs_cache *cache, const struct mcrs_fault *fault, uint64_t *id);
 
 /**
- * Takes a fault away. `applied`, if not NULL, gets how often it has happened.
- * MCRS_NOT_FOUND: there is none with this number.
+ * Removes a fault.
+ *
+ * @param cache  Cache to work on.
+ * @param id  Number of the fault, from mcrs_faults_add().
+ * @param applied  Receives how often it has happened; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no such fault; or a common status.
  */
 mcrs_status mcrs_faults_remove(const struct mcrs_cache *cache, uint64_t id, uint64_t *applied);
 
 /**
- * Takes all faults away.
+ * Removes all faults of a cache.
+ *
+ * @param cache  Cache to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_faults_clear(const struct mcrs_cache *cache);
 
 /**
- * Where the value of an item lies: `*value` points to it and is good until the
- * item is freed. Its `data` is not NULL for an empty value.
+ * Returns the value of an item, in one piece.
  *
- * This copies nothing, but for large values, from about 4 KiB in a cache of
- * 64 MiB, which the cache keeps in pieces: the first call of this function
- * joins them in memory of the handle. mcrs_item_pieces() never copies.
+ * Large values, from about 4 KiB in a cache of 64 MiB, lie in pieces. The first call for such a
+ * value copies it to memory of the handle. Other values are not copied.
+ *
+ * @param item  Item to read.
+ * @param value  Receives the value, valid until the item is freed. `data` is not NULL, even for an
+ *     empty value.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_item_value(const struct mcrs_item *item, struct mcrs_slice *value);
 
 /**
- * Where all pieces of the value lie, in order: `pieces` gets `*count` of them,
- * good until the item is freed. They can be passed to writev(): mcrs_slice is
- * laid out as struct iovec.
+ * Returns the pieces of the value of an item, in order, without a copy.
  *
- * MCRS_BUFFER_TOO_SMALL: there are more than `capacity`, and `*count` says how
- * many; `pieces` is left alone, and may be NULL if `capacity` is 0.
+ * A piece has the layout of `struct iovec`, so the pieces can be passed to writev().
+ *
+ * ```c
+ * mcrs_item *item = NULL;
+ * mcrs_slice pieces[16];
+ * size_t count = 0;
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * assert(mcrs_cache_get_item(cache, "greeting", 8, &item) == MCRS_OK);
+ * if (mcrs_item_pieces(item, pieces, 16, &count) == MCRS_OK) {
+ *     for (size_t n = 0; n < count; n++) {
+ *         fwrite(pieces[n].data, 1, pieces[n].len, stdout);
+ *     }
+ * }
+ * mcrs_item_free(item);
+ * ```
+ *
+ * @param item  Item to read.
+ * @param pieces  Receives the pieces, valid until the item is freed; may be NULL if `capacity` is
+ *     0.
+ * @param capacity  Number of slices in `pieces`.
+ * @param count  Receives the number of pieces.
+ * @return MCRS_OK; MCRS_BUFFER_TOO_SMALL if there are more than `capacity`, then `*count` is their
+ *     number and `pieces` is unchanged; or a common status.
  */
 mcrs_status mcrs_item_pieces(const struct mcrs_item *item,
                              struct mcrs_slice *pieces,
@@ -1365,40 +2022,79 @@ mcrs_status mcrs_item_pieces(const struct mcrs_item *item,
                              size_t *count);
 
 /**
- * Copies the value to `buffer`; `*value_len` is its length.
+ * Copies the value of an item into a buffer.
  *
- * MCRS_BUFFER_TOO_SMALL: it is longer than `buffer_size`, and `*value_len` says
- * how long; `buffer` is left alone, and may be NULL if `buffer_size` is 0.
+ * @param item  Item to read.
+ * @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+ * @param buffer_size  Size of `buffer` in bytes.
+ * @param value_len  Receives the length of the value in bytes.
+ * @return MCRS_OK; MCRS_BUFFER_TOO_SMALL if the value is longer than `buffer_size`, then
+ *     `*value_len` is its length and `buffer` is unchanged; or a common status.
  */
 mcrs_status mcrs_item_copy(const struct mcrs_item *item, void *buffer, size_t buffer_size, size_t *value_len);
 
 /**
- * What there was to know of the item when the handle was made.
+ * Returns the metadata of an item, as it was when the handle was made.
+ *
+ * @param item  Item to read.
+ * @param info  Receives the metadata.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_item_info(const struct mcrs_item *item, struct mcrs_info *info);
 
 /**
- * Frees a handle; NULL does nothing. In a child of fork() the memory stays, as
- * it does in a callback that may not call the library.
+ * Frees an item.
+ *
+ * In a child of fork(), and in a callback that may not call it, it does nothing.
+ *
+ * @param item  Handle to free, which no other call uses; NULL does nothing.
  */
 void mcrs_item_free(struct mcrs_item *item);
 
 /**
- * Shows the keys of all items to `each`, in no order, until it returns false.
+ * Calls a callback with each key of a cache, in no order.
  *
- * Items that stay meanwhile are shown at least once; those that come or go
- * meanwhile may be shown or not. The cache is locked in part and for a few
- * items at a time only.
+ * A scan shows every item that exists for its whole time at least once. Items that come or go
+ * during the scan may be shown or not. The cache is locked in parts, and for a few items at a
+ * time.
+ *
+ * ```c
+ * size_t keys = 0;
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+ * // count_key: see mcrs_key_fn
+ * assert(mcrs_cache_each_key(cache, count_key, &keys) == MCRS_OK && keys == 1);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param each  Callback; it returns false to end the scan.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_cache_each_key(const struct mcrs_cache *cache, mcrs_key_fn each, void *userdata);
 
 /**
- * Shows the values of `count` keys to `found`, in the order of the keys; keys
- * that are not there are left out. `hits`, if not NULL, gets how many are. Where
- * most items are not in the processor's caches this is several times as fast as
- * so many calls of mcrs_cache_get(). All keys must stay as they are until this returns.
+ * Calls a callback with the value of each key that has an item.
  *
- * MCRS_BAD_KEY, MCRS_NULL_ARGUMENT: one of the keys; nothing was shown.
+ * The calls follow the order of the keys. If most items are not in the processor's caches, this is
+ * several times as fast as as many calls of mcrs_cache_get(). The keys must not change during the
+ * call.
+ *
+ * ```c
+ * const mcrs_slice keys[] = {{"one", 3}, {"two", 3}};
+ * size_t hits = 0;
+ * assert(mcrs_cache_set(cache, "two", 3, "2", 1, 60) == MCRS_OK);
+ * assert(mcrs_cache_get_many(cache, keys, 2, print_value, NULL, &hits) == MCRS_OK);
+ * assert(hits == 1);    // print_value, see mcrs_found_fn, was called with index 1
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+ * @param count  Number of keys.
+ * @param found  Callback, which is called for each item.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @param hits  Receives the number of items; may be NULL.
+ * @return MCRS_OK, also if there is no item; MCRS_BAD_KEY if a key is not allowed, then no item
+ *     was shown; or a common status.
  */
 mcrs_status mcrs_cache_get_many(const struct mcrs_cache *cache,
                                 const struct mcrs_slice *keys,
@@ -1408,12 +2104,30 @@ mcrs_status mcrs_cache_get_many(const struct mcrs_cache *cache,
                                 size_t *hits);
 
 /**
- * Copies the values of `count` keys to `buffer`, one behind the other.
- * `values[i]` says where that of `keys[i]` lies; its `data` is NULL if there is
- * none, and not NULL if it is empty. `*used` is the number of bytes used.
+ * Copies the values of keys into one buffer.
  *
- * MCRS_BUFFER_TOO_SMALL: `*used` says how many bytes were needed; `buffer` and
- * `values` may have been written to.
+ * `buffer` and `values` may be modified even if the call fails.
+ *
+ * ```c
+ * const mcrs_slice keys[] = {{"one", 3}, {"two", 3}};
+ * mcrs_slice values[2];
+ * char room[100];
+ * size_t used = 0;
+ * assert(mcrs_cache_set(cache, "two", 3, "2", 1, 60) == MCRS_OK);
+ * assert(mcrs_cache_get_many_into(cache, keys, 2, room, sizeof room, values, &used) == MCRS_OK);
+ * assert(values[0].data == NULL && values[1].len == 1 && used == 1);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+ * @param count  Number of keys.
+ * @param buffer  Receives the values, one after the other; may be NULL if `buffer_size` is 0.
+ * @param buffer_size  Size of `buffer` in bytes.
+ * @param values  Receives `count` slices of `buffer`. `data` is NULL for a key without an item
+ *     only. May be NULL if `count` is 0.
+ * @param used  Receives the length of all values in bytes.
+ * @return MCRS_OK, also if there is no item; MCRS_BUFFER_TOO_SMALL if the values are longer than
+ *     `buffer_size`, then `*used` is their length; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_get_many_into(const struct mcrs_cache *cache,
                                      const struct mcrs_slice *keys,
@@ -1424,13 +2138,29 @@ mcrs_status mcrs_cache_get_many_into(const struct mcrs_cache *cache,
                                      size_t *used);
 
 /**
- * Stores `count` values under as many keys, for `ttl` seconds or MCRS_NEVER. It
- * does not stop at one that cannot be stored: `statuses`, if not NULL, gets what
- * became of each, and `stored`, if not NULL, how many were stored, also when the
- * call does not return MCRS_OK.
+ * Stores values under as many keys.
  *
- * Returns the first status that is not MCRS_OK. MCRS_NULL_ARGUMENT for the lists
- * themselves and for the cache: nothing was stored, nothing written.
+ * It does not stop at a value that cannot be stored. `statuses` and `stored` are written whenever
+ * the lists and the cache are valid, also if the call fails.
+ *
+ * ```c
+ * const mcrs_slice keys[] = {{"one", 3}, {"", 0}};
+ * const mcrs_slice values[] = {{"1", 1}, {"2", 1}};
+ * mcrs_status statuses[2];
+ * size_t stored = 0;
+ * assert(mcrs_cache_set_many(cache, keys, values, 2, 60, statuses, &stored) == MCRS_BAD_KEY);
+ * assert(stored == 1 && statuses[0] == MCRS_OK && statuses[1] == MCRS_BAD_KEY);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+ * @param values  Values, one for each key; may be NULL if `count` is 0.
+ * @param count  Number of keys and of values.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @param statuses  Receives the status of each store; may be NULL.
+ * @param stored  Receives the number of stores that succeeded; may be NULL.
+ * @return MCRS_OK, or the status of the first store that failed as with mcrs_cache_set(); or a
+ *     common status.
  */
 mcrs_status mcrs_cache_set_many(const struct mcrs_cache *cache,
                                 const struct mcrs_slice *keys,
@@ -1441,17 +2171,35 @@ mcrs_status mcrs_cache_set_many(const struct mcrs_cache *cache,
                                 size_t *stored);
 
 /**
- * Reads an item and learns whether to store a new value for it. `options` may
- * be NULL.
+ * Reads an item, and says whether the caller should store a new value.
  *
- * `item`, if not NULL, gets a handle of the value, to be freed with
- * mcrs_item_free(). `info`, if not NULL, describes the item as it was before
- * this call, but for its TTL, which is the new one, and says in `bits`:
- * MCRS_INFO_WON, this caller is to store a new value (mcrs_cache_store() with
- * `compare_cas`); MCRS_INFO_STALE, the value is out of date; MCRS_INFO_SENT,
- * somebody else is at it; MCRS_INFO_CREATED, there was none.
+ * `info->bits` has MCRS_INFO_WON for the one caller that should store, MCRS_INFO_SENT while it has
+ * not done so, MCRS_INFO_STALE for an invalidated item, and MCRS_INFO_CREATED for a new one. The
+ * winner calls mcrs_cache_store() with the item's CAS as `compare_cas`.
  *
- * MCRS_NOT_FOUND: there is no item, and none was made.
+ * ```c
+ * mcrs_meta_get_options options = {0};
+ * mcrs_info info;
+ * options.bits = MCRS_META_CREATE;
+ * options.create_ttl = 60;
+ * options.recache = 10;
+ * assert(mcrs_cache_meta_get(cache, "page", 4, &options, NULL, &info) == MCRS_OK);
+ * if (info.bits & MCRS_INFO_WON) {
+ *     mcrs_store_options store = {0};
+ *     store.ttl = 60;
+ *     store.compare_cas = info.cas;
+ *     assert(mcrs_cache_store(cache, "page", 4, "<h1>hi</h1>", 11, &store, NULL) == MCRS_OK);
+ * }
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param options  Options; NULL only reads.
+ * @param item  Receives a handle of the value, to be freed with mcrs_item_free(); may be NULL.
+ * @param info  Receives the metadata from before the call, with the new TTL; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item and none was created; MCRS_INVALID_ARGUMENT
+ *     if `options` is not allowed; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_meta_get(const struct mcrs_cache *cache,
                                 const void *key,
@@ -1461,8 +2209,24 @@ mcrs_status mcrs_cache_meta_get(const struct mcrs_cache *cache,
                                 struct mcrs_info *info);
 
 /**
- * Deletes an item, or part of it, as `options` say; NULL is a plain delete.
- * MCRS_NOT_FOUND: there is none. MCRS_EXISTS: `compare_cas` is not the item's.
+ * Deletes an item, or a part of it, with options.
+ *
+ * ```c
+ * mcrs_delete_options options = {0};
+ * mcrs_info info;
+ * assert(mcrs_cache_set(cache, "page", 4, "old", 3, 60) == MCRS_OK);
+ * assert(mcrs_cache_info(cache, "page", 4, &info) == MCRS_OK);
+ * options.compare_cas = info.cas;
+ * assert(mcrs_cache_delete_with(cache, "page", 4, &options) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param options  Options; NULL is a plain delete.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_EXISTS if the item has another CAS;
+ *     MCRS_NO_MEMORY; MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common
+ *     status.
  */
 mcrs_status mcrs_cache_delete_with(const struct mcrs_cache *cache,
                                    const void *key,
@@ -1470,9 +2234,25 @@ mcrs_status mcrs_cache_delete_with(const struct mcrs_cache *cache,
                                    const struct mcrs_delete_options *options);
 
 /**
- * Marks an item stale and gives it `ttl` seconds more, or MCRS_NEVER: the next
- * caller of mcrs_cache_meta_get() wins, and others may use the old value until then.
- * MCRS_NOT_FOUND: there is none.
+ * Marks an item stale and sets its TTL.
+ *
+ * The next caller of mcrs_cache_meta_get() wins. Until it has stored a new value, other callers
+ * may use the old one.
+ *
+ * ```c
+ * mcrs_info info;
+ * assert(mcrs_cache_set(cache, "page", 4, "old", 3, 60) == MCRS_OK);
+ * assert(mcrs_cache_invalidate(cache, "page", 4, 30) == MCRS_OK);
+ * assert(mcrs_cache_meta_get(cache, "page", 4, NULL, NULL, &info) == MCRS_OK);
+ * assert(info.bits & MCRS_INFO_WON && info.bits & MCRS_INFO_STALE && info.ttl == 30);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common
+ *     status.
  */
 mcrs_status mcrs_cache_invalidate(const struct mcrs_cache *cache,
                                   const void *key,
@@ -1480,112 +2260,222 @@ mcrs_status mcrs_cache_invalidate(const struct mcrs_cache *cache,
                                   uint32_t ttl);
 
 /**
- * Makes a cache and serves it. Returns when connections are accepted; `config`
- * is copied. Free the server with mcrs_server_free().
+ * Creates a cache and starts a server for it.
  *
- * MCRS_INVALID_ARGUMENT: a setting; MCRS_LISTEN_FAILED: an address;
- * MCRS_BAD_FILE: passwords, a certificate, a key; MCRS_SYSTEM_ERROR: memory,
- * threads. Nothing is left of the attempt.
+ * It returns when the server accepts connections. A call that fails leaves nothing behind.
+ *
+ * ```c
+ * mcrs_server *one = NULL;
+ * mcrs_cache *served = NULL;
+ * if (mcrs_server_start(config, &one) != MCRS_OK) {
+ *     fprintf(stderr, "%s\n", mcrs_error_message());
+ *     exit(1);
+ * }
+ * assert(mcrs_server_cache(one, &served) == MCRS_OK);
+ * assert(mcrs_cache_set(served, "greeting", 8, "hello", 5, 60) == MCRS_OK);    // clients see it
+ * mcrs_server_free(one);
+ * mcrs_cache_free(served);    // it outlives its server
+ * ```
+ *
+ * @param config  Settings, which are copied.
+ * @param server  Receives the handle. Free it with mcrs_server_free().
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if settings contradict each other; MCRS_LISTEN_FAILED if
+ *     the server cannot listen at an address; MCRS_BAD_FILE for a file of users, certificates or
+ *     keys; MCRS_SYSTEM_ERROR if the system refuses memory, threads or descriptors; or a common
+ *     status.
  */
 mcrs_status mcrs_server_start(const struct mcrs_config *config, struct mcrs_server **server);
 
 /**
- * As mcrs_server_start(), but serves a cache that exists; settings of caches are
- * only reported. The server keeps the cache alive by itself.
+ * Starts a server for a cache that exists.
+ *
+ * The server keeps the cache alive. Settings of caches are only reported by statistics.
+ *
+ * @param config  Settings, which are copied.
+ * @param cache  Cache to serve.
+ * @param server  Receives the handle. Free it with mcrs_server_free().
+ * @return As mcrs_server_start(): MCRS_OK; MCRS_INVALID_ARGUMENT; MCRS_LISTEN_FAILED;
+ *     MCRS_BAD_FILE; MCRS_SYSTEM_ERROR; or a common status.
  */
 mcrs_status mcrs_server_start_with_cache(const struct mcrs_config *config,
                                          const struct mcrs_cache *cache,
                                          struct mcrs_server **server);
 
 /**
- * Frees a server and closes everything of it first, as mcrs_server_stop() with
- * 0; NULL does nothing. Its cache lives on if there are handles of it. In a child
- * of fork(), and in a callback that may not do this, it does nothing.
+ * Stops a server at once, if it runs, and frees it.
+ *
+ * Its cache lives on while there are handles of it. In a child of fork(), and in a callback that
+ * may not call it, it does nothing.
+ *
+ * @param server  Handle to free, which no other call uses; NULL does nothing.
  */
 void mcrs_server_free(struct mcrs_server *server);
 
 /**
- * A handle of the server's cache, to be freed by itself; it is good after the
- * server is gone.
+ * Returns a handle of a server's cache, which outlives the server.
+ *
+ * @param server  Server to work on.
+ * @param cache  Receives the handle. Free it with mcrs_cache_free().
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_server_cache(const struct mcrs_server *server, struct mcrs_cache **cache);
 
 /**
- * How many addresses the server listens at.
+ * Returns the number of addresses at which a server listens.
+ *
+ * @param server  Server to work on.
+ * @param count  Receives the number.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_server_address_count(const struct mcrs_server *server, size_t *count);
 
 /**
- * One of them, in the order in which they were configured, with the port that was
- * really taken. MCRS_NOT_FOUND: there are not so many.
+ * Returns an address at which a server listens.
+ *
+ * Addresses have the order in which they were added to the settings.
+ *
+ * ```c
+ * size_t count = 0;
+ * mcrs_address address;
+ * assert(mcrs_server_address_count(server, &count) == MCRS_OK);
+ * for (size_t n = 0; n < count; n++) {
+ *     assert(mcrs_server_address(server, n, &address) == MCRS_OK);
+ *     printf("%s %u\n", address.host, address.port);
+ * }
+ * ```
+ *
+ * @param server  Server to work on.
+ * @param index  0 to the number of addresses less 1.
+ * @param address  Receives the address.
+ * @return MCRS_OK; MCRS_NOT_FOUND if `index` is too large; or a common status.
  */
 mcrs_status mcrs_server_address(const struct mcrs_server *server, size_t index, struct mcrs_address *address);
 
 /**
- * Whether some thread of the server still runs.
+ * Returns whether a thread of a server still runs.
+ *
+ * @param server  Server to work on.
+ * @param running  Receives true or false.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_server_is_running(const struct mcrs_server *server, bool *running);
 
 /**
- * Stops the server and returns when it has stopped: no thread runs, no
- * connection and no listener is left. Connections may finish what they have
- * begun for `deadline_ms` milliseconds; with 0 they are closed at once. Stopping
- * twice does no harm.
+ * Stops a server, and returns when no thread, connection or listener is left.
  *
- * MCRS_TIMED_OUT: a thread has not ended within five seconds after that, as one that
- * is in a callback which does not return. It is left behind: `userdata` of callbacks
- * must live on.
+ * Stopping it twice does no harm. After a timeout, a thread is left behind, for example in a
+ * callback that does not return. The userdata of callbacks must then stay valid.
+ *
+ * ```c
+ * bool running = true;
+ * assert(mcrs_server_stop(server, 2000) == MCRS_OK);    // clients have two seconds
+ * assert(mcrs_server_is_running(server, &running) == MCRS_OK && !running);
+ * ```
+ *
+ * @param server  Server to work on.
+ * @param deadline_ms  Milliseconds in which connections may finish the requests they have begun; 0
+ *     closes them at once.
+ * @return MCRS_OK; MCRS_TIMED_OUT if a thread has not ended five seconds after the deadline; or a
+ *     common status.
  */
 mcrs_status mcrs_server_stop(const struct mcrs_server *server, uint32_t deadline_ms);
 
 /**
- * Asks the server to stop and returns at once. `graceful`: connections may
- * finish what they have begun, for as long as that takes.
+ * Tells a server to stop, and returns at once.
+ *
+ * @param server  Server to work on.
+ * @param graceful  true lets connections finish the requests they have begun, without a deadline.
+ *     false closes them at once.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_server_request_stop(const struct mcrs_server *server, bool graceful);
 
 /**
- * Waits until the server has stopped, by a call or by a client's `shutdown`, but
- * for at most `timeout_ms` milliseconds, or MCRS_FOREVER. MCRS_TIMED_OUT: it
- * still runs, or a thread is left behind (see mcrs_server_stop()).
+ * Waits until a server has stopped, by a call or by a client's `shutdown`.
+ *
+ * ```c
+ * assert(mcrs_server_wait(server, 10) == MCRS_TIMED_OUT);
+ * assert(mcrs_server_request_stop(server, true) == MCRS_OK);
+ * assert(mcrs_server_wait(server, MCRS_FOREVER) == MCRS_OK);
+ * ```
+ *
+ * @param server  Server to work on.
+ * @param timeout_ms  Milliseconds to wait, or MCRS_FOREVER.
+ * @return MCRS_OK; MCRS_TIMED_OUT if the server still runs, or has left a thread behind; or a
+ *     common status.
  */
 mcrs_status mcrs_server_wait(const struct mcrs_server *server, uint32_t timeout_ms);
 
 /**
- * Waits, for at most `timeout_ms` milliseconds, until what clients of this machine
- * have sent before this call is carried out: commands in pipelines and without
- * replies, datagrams, and connections that are not accepted yet.
+ * Waits until the requests that local clients have sent are carried out.
  *
- * Handles of the server's cache do this by themselves, for at most a second, unless
- * mcrs_config_set_settles() says otherwise or the cache was there before the server.
- * A client that does not read its replies, or that meets an injected delay, is not
- * waited for. MCRS_TIMED_OUT: it takes longer.
+ * It covers pipelines, requests without replies, datagrams, and connections that are not accepted
+ * yet. It does not wait for a client that reads no replies or that meets a delay of a fault. Calls
+ * on the cache of mcrs_server_start() do this by themselves, see mcrs_config_set_settles().
+ *
+ * @param server  Server to work on.
+ * @param timeout_ms  Milliseconds to wait.
+ * @return MCRS_OK; MCRS_TIMED_OUT if requests are left; or a common status.
  */
 mcrs_status mcrs_server_settle(const struct mcrs_server *server, uint32_t timeout_ms);
 
 /**
- * Changes what is logged, 0 to 3.
+ * Changes how much a server logs.
+ *
+ * @param server  Server to work on.
+ * @param level  0 to 3.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `level` is above 3; or a common status.
  */
 mcrs_status mcrs_server_set_verbosity(const struct mcrs_server *server, uint32_t level);
 
 /**
- * Reads files of passwords and certificates again. MCRS_BAD_FILE: what was there
- * before stays.
+ * Reads the files of users and certificates again.
+ *
+ * If the call fails, the server goes on with what it had.
+ *
+ * @param server  Server to work on.
+ * @return MCRS_OK; MCRS_BAD_FILE if a file cannot be used; or a common status.
  */
 mcrs_status mcrs_server_reload(const struct mcrs_server *server);
 
 /**
- * Replaces the nodes that clients with auto discovery are told; none: the
- * command is off.
+ * Replaces the nodes that `config get cluster` reports.
+ *
+ * ```c
+ * const mcrs_node nodes[] = {
+ *     {"cache-1.example", "10.0.0.1", 11211},
+ *     {"cache-2.example", NULL, 11211},
+ * };
+ * assert(mcrs_server_set_cluster_nodes(server, nodes, 2) == MCRS_OK);
+ * assert(mcrs_server_set_cluster_nodes(server, NULL, 0) == MCRS_OK);    // off
+ * ```
+ *
+ * @param server  Server to work on.
+ * @param nodes  Nodes; may be NULL if `count` is 0.
+ * @param count  Number of nodes. 0 turns the command off.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if a node is not allowed; or a common status.
  */
 mcrs_status mcrs_server_set_cluster_nodes(const struct mcrs_server *server,
                                           const struct mcrs_node *nodes,
                                           size_t count);
 
 /**
- * Shows the statistics of a cache to `each`, until it returns false. `group` is
- * that of the command `stats`: NULL or "" (general), "items", "slabs", "sizes",
- * "settings". What is about connections reads as of a server without any.
+ * Calls a callback with each statistic of a cache.
+ *
+ * Statistics about connections read as those of a server without any.
+ *
+ * ```c
+ * // print_stat: see mcrs_stat_fn
+ * assert(mcrs_cache_stats(cache, NULL, print_stat, NULL) == MCRS_OK);
+ * assert(mcrs_cache_stats(cache, "items", print_stat, NULL) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings". NULL and
+ *     "" mean the general statistics.
+ * @param each  Callback; it returns false to end the list.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.
  */
 mcrs_status mcrs_cache_stats(const struct mcrs_cache *cache,
                              const char *group,
@@ -1593,7 +2483,13 @@ mcrs_status mcrs_cache_stats(const struct mcrs_cache *cache,
                              void *userdata);
 
 /**
- * The same of a server and its cache; "conns" is a group as well.
+ * Calls a callback with each statistic of a server and its cache.
+ *
+ * @param server  Server to work on.
+ * @param group  As for mcrs_cache_stats(), and "conns".
+ * @param each  Callback; it returns false to end the list.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.
  */
 mcrs_status mcrs_server_stats(const struct mcrs_server *server,
                               const char *group,
@@ -1602,34 +2498,62 @@ mcrs_status mcrs_server_stats(const struct mcrs_server *server,
 
 /**
  * Sets the counters of a cache to 0.
+ *
+ * @param cache  Cache to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_cache_reset_stats(const struct mcrs_cache *cache);
 
 /**
  * Sets the counters of a server and its cache to 0.
+ *
+ * @param server  Server to work on.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_server_reset_stats(const struct mcrs_server *server);
 
 /**
- * What `status` means, in English. Never NULL, also for numbers that are no
- * status. The text is static.
+ * Returns a short English text for a status.
+ *
+ * @param status  Any number, known or not.
+ * @return Static text, never NULL.
  */
 const char *mcrs_status_text(int32_t status);
 
 /**
- * What went wrong in the last call of this thread that did not return
- * MCRS_OK, in English: more than mcrs_status_text() where there is more to
- * say. Never NULL; empty before the first such call. The text stays as it is
- * until this thread's next call that does not return MCRS_OK, or its end.
+ * Returns the text of this thread's last failed call, in English.
+ *
+ * It says more than mcrs_status_text() where there is more to say. A call fails if it does not
+ * return MCRS_OK.
+ *
+ * ```c
+ * assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+ * fprintf(stderr, "%s\n", mcrs_error_message());
+ * ```
+ *
+ * @return Text, never NULL; empty before the first failure. It is valid until this thread's next
+ *     call that fails, or the thread's end.
  */
 const char *mcrs_error_message(void);
 
 /**
- * Stores a value under a key, for `ttl` seconds or MCRS_NEVER, whatever is
- * there.
+ * Stores a value under a key.
  *
- * MCRS_TOO_LARGE, MCRS_NO_MEMORY: it is not stored, and what was there is gone,
- * for it is out of date.
+ * If the call returns MCRS_TOO_LARGE or MCRS_NO_MEMORY, an old item of that key is deleted.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);    // for a minute
+ * assert(mcrs_cache_set(cache, "name", 4, "ann", 3, MCRS_NEVER) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @return MCRS_OK; MCRS_TOO_LARGE if the item is above the item_size_max setting; MCRS_NO_MEMORY;
+ *     MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_set(const struct mcrs_cache *cache,
                            const void *key,
@@ -1639,7 +2563,16 @@ mcrs_status mcrs_cache_set(const struct mcrs_cache *cache,
                            uint32_t ttl);
 
 /**
- * Stores a value if there is no item. MCRS_NOT_STORED: there is one.
+ * Stores a value if there is no item.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @return MCRS_OK; MCRS_NOT_STORED if there is an item; MCRS_TOO_LARGE; MCRS_NO_MEMORY;
+ *     MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_add(const struct mcrs_cache *cache,
                            const void *key,
@@ -1649,7 +2582,16 @@ mcrs_status mcrs_cache_add(const struct mcrs_cache *cache,
                            uint32_t ttl);
 
 /**
- * Stores a value if there is an item. MCRS_NOT_STORED: there is none.
+ * Stores a value if there is an item.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @return MCRS_OK; MCRS_NOT_STORED if there is no item; MCRS_TOO_LARGE; MCRS_NO_MEMORY;
+ *     MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_replace(const struct mcrs_cache *cache,
                                const void *key,
@@ -1659,8 +2601,20 @@ mcrs_status mcrs_cache_replace(const struct mcrs_cache *cache,
                                uint32_t ttl);
 
 /**
- * Puts a value behind the one that is there, which keeps its TTL.
- * MCRS_NOT_STORED: there is none, or no room for both.
+ * Appends bytes to the value of an item, which keeps its TTL.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "log", 3, "one", 3, 60) == MCRS_OK);
+ * assert(mcrs_cache_append(cache, "log", 3, " two", 4) == MCRS_OK);    // "one two"
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @return MCRS_OK; MCRS_NOT_STORED if there is no item, or no memory for both parts;
+ *     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_append(const struct mcrs_cache *cache,
                               const void *key,
@@ -1669,8 +2623,15 @@ mcrs_status mcrs_cache_append(const struct mcrs_cache *cache,
                               size_t value_len);
 
 /**
- * Puts a value before the one that is there, which keeps its TTL.
- * MCRS_NOT_STORED: there is none, or no room for both.
+ * Prepends bytes to the value of an item, which keeps its TTL.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @return MCRS_OK; MCRS_NOT_STORED if there is no item, or no memory for both parts;
+ *     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_prepend(const struct mcrs_cache *cache,
                                const void *key,
@@ -1679,9 +2640,27 @@ mcrs_status mcrs_cache_prepend(const struct mcrs_cache *cache,
                                size_t value_len);
 
 /**
- * Stores a value if the item has the CAS `cas`, which mcrs_cache_info() and others
- * tell. MCRS_EXISTS: it has another, as somebody has changed it; also if `cas`
- * is 0. MCRS_NOT_FOUND: there is no item.
+ * Stores a value if the item still has the given CAS.
+ *
+ * mcrs_cache_info(), mcrs_item_info() and callbacks report the CAS of an item.
+ *
+ * ```c
+ * mcrs_info info;
+ * assert(mcrs_cache_set(cache, "stock", 5, "7", 1, 60) == MCRS_OK);
+ * assert(mcrs_cache_info(cache, "stock", 5, &info) == MCRS_OK);
+ * assert(mcrs_cache_cas(cache, "stock", 5, "6", 1, 60, info.cas) == MCRS_OK);
+ * assert(mcrs_cache_cas(cache, "stock", 5, "5", 1, 60, info.cas) == MCRS_EXISTS);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @param ttl  Seconds to live from now, or MCRS_NEVER.
+ * @param cas  CAS that the item must have; no item has 0.
+ * @return MCRS_OK; MCRS_EXISTS if the item has another CAS; MCRS_NOT_FOUND if there is no item;
+ *     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_cas(const struct mcrs_cache *cache,
                            const void *key,
@@ -1692,12 +2671,29 @@ mcrs_status mcrs_cache_cas(const struct mcrs_cache *cache,
                            uint64_t cas);
 
 /**
- * Stores a value as `options` say; NULL is a plain set for ever. `cas`, if not
- * NULL, gets the CAS of the new item, 0 if the cache keeps none.
+ * Stores a value with options.
  *
- * MCRS_NOT_STORED: what `mode` wants does not hold, or there is no room for both
- * parts. MCRS_EXISTS, MCRS_NOT_FOUND: `compare_cas` is not the item's, or there
- * is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_cache_set().
+ * ```c
+ * mcrs_store_options options = {0};
+ * uint64_t cas = 0;
+ * options.mode = MCRS_MODE_ADD;
+ * options.flags = 7;
+ * options.ttl = 60;
+ * assert(mcrs_cache_store(cache, "lock", 4, "me", 2, &options, &cas) == MCRS_OK);
+ * assert(mcrs_cache_store(cache, "lock", 4, "you", 3, &options, &cas) == MCRS_NOT_STORED);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param value  Bytes of the value; may be NULL if `value_len` is 0.
+ * @param value_len  Length of `value` in bytes.
+ * @param options  Options; NULL is a plain set with MCRS_NEVER.
+ * @param cas  Receives the CAS of the new item, or 0 if the cache keeps none; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_STORED if the condition of `mode` does not hold, or there is no memory
+ *     for both parts; MCRS_EXISTS if the item has another CAS; MCRS_NOT_FOUND if there is no item
+ *     to compare with; MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_INVALID_ARGUMENT if `options` is not
+ *     allowed; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_store(const struct mcrs_cache *cache,
                              const void *key,
@@ -1708,9 +2704,22 @@ mcrs_status mcrs_cache_store(const struct mcrs_cache *cache,
                              uint64_t *cas);
 
 /**
- * Adds `delta` to the decimal number under a key, modulo 2^64. `value`, if not
- * NULL, gets the sum. MCRS_NOT_FOUND: there is no item. MCRS_NOT_A_NUMBER: it is
- * none.
+ * Adds to the decimal number under a key, modulo 2^64.
+ *
+ * ```c
+ * uint64_t visits = 0;
+ * assert(mcrs_cache_set(cache, "visits", 6, "41", 2, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_incr(cache, "visits", 6, 1, &visits) == MCRS_OK && visits == 42);
+ * assert(mcrs_cache_decr(cache, "visits", 6, 100, &visits) == MCRS_OK && visits == 0);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param delta  Number to add.
+ * @param value  Receives the sum; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+ *     64-bit decimal number; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_incr(const struct mcrs_cache *cache,
                             const void *key,
@@ -1719,9 +2728,17 @@ mcrs_status mcrs_cache_incr(const struct mcrs_cache *cache,
                             uint64_t *value);
 
 /**
- * Subtracts `delta` from the decimal number under a key, down to 0. Else as
- * mcrs_cache_incr(). A number that gets shorter keeps its length, with blanks
- * behind it, as memcached does it.
+ * Subtracts from the decimal number under a key, down to 0.
+ *
+ * As in memcached, a number with fewer digits than before keeps its length, filled up with spaces.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param delta  Number to subtract.
+ * @param value  Receives the difference; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+ *     64-bit decimal number; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_decr(const struct mcrs_cache *cache,
                             const void *key,
@@ -1730,9 +2747,28 @@ mcrs_status mcrs_cache_decr(const struct mcrs_cache *cache,
                             uint64_t *value);
 
 /**
- * Adds to a decimal number as `options` say, which must not be NULL. `value` and
- * `cas`, if not NULL, get the new value and its CAS. MCRS_EXISTS: `compare_cas` is
- * not the item's. Else as mcrs_cache_incr().
+ * Adds to the decimal number under a key, with options.
+ *
+ * ```c
+ * mcrs_delta_options options = {0};
+ * uint64_t hits = 0;
+ * options.delta = 1;
+ * options.initial = 1;
+ * options.bits = MCRS_DELTA_CREATE;
+ * options.create_ttl = 60;
+ * assert(mcrs_cache_incr_with(cache, "hits", 4, &options, &hits, NULL) == MCRS_OK && hits == 1);
+ * assert(mcrs_cache_incr_with(cache, "hits", 4, &options, &hits, NULL) == MCRS_OK && hits == 2);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param options  Options, among them the number to add.
+ * @param value  Receives the new value; may be NULL.
+ * @param cas  Receives the new CAS, or 0 if the cache keeps none; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+ *     64-bit decimal number; MCRS_EXISTS if the item has another CAS; MCRS_NO_MEMORY;
+ *     MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_incr_with(const struct mcrs_cache *cache,
                                  const void *key,
@@ -1742,7 +2778,19 @@ mcrs_status mcrs_cache_incr_with(const struct mcrs_cache *cache,
                                  uint64_t *cas);
 
 /**
- * Subtracts from a decimal number as `options` say. Else as mcrs_cache_incr_with().
+ * Subtracts from the decimal number under a key, with options.
+ *
+ * It stops at 0, as mcrs_cache_decr() does.
+ *
+ * @param cache  Cache to work on.
+ * @param key  Bytes of the key; any byte values.
+ * @param key_len  Length of `key` in bytes, 1 to 250.
+ * @param options  Options, among them the number to subtract.
+ * @param value  Receives the new value; may be NULL.
+ * @param cas  Receives the new CAS, or 0 if the cache keeps none; may be NULL.
+ * @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+ *     64-bit decimal number; MCRS_EXISTS if the item has another CAS; MCRS_NO_MEMORY;
+ *     MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common status.
  */
 mcrs_status mcrs_cache_decr_with(const struct mcrs_cache *cache,
                                  const void *key,
@@ -1752,23 +2800,38 @@ mcrs_status mcrs_cache_decr_with(const struct mcrs_cache *cache,
                                  uint64_t *cas);
 
 /**
- * The version of this library as text, MCRS_VERSION of its header. Static.
+ * Returns the version of the library as a text.
+ *
+ * ```c
+ * if (mcrs_abi_version() != MCRS_ABI_VERSION) {
+ *     fprintf(stderr, "compiled for another ABI than that of version %s\n", mcrs_version());
+ * }
+ * ```
+ *
+ * @return Static text, never NULL. It is MCRS_VERSION of the library's own header.
  */
 const char *mcrs_version(void);
 
 /**
- * The version of this library as a number, MCRS_VERSION_NUMBER of its header.
+ * Returns the version of the library as a number.
+ *
+ * @return MCRS_VERSION_NUMBER of the library's own header.
  */
 uint32_t mcrs_version_number(void);
 
 /**
- * The version of the ABI of this library, MCRS_ABI_VERSION of its header: a
- * program works with a library of the same number, or a newer one of it.
+ * Returns the version of the library's ABI.
+ *
+ * A program needs a library with the MCRS_ABI_VERSION that it was compiled with.
+ *
+ * @return MCRS_ABI_VERSION of the library's own header.
  */
 uint32_t mcrs_abi_version(void);
 
 /**
- * The memcached whose behaviour this is, as VERSION answers it. Static.
+ * Returns the version of memcached whose behaviour the library has.
+ *
+ * @return Static text, never NULL, as the command `version` reports it.
  */
 const char *mcrs_memcached_version(void);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a hot get costs in process through C, beside GHashTable behind a mutex and, if POGOCACHE_SOURCE names a checkout,
-# pogocache's embedded API: bench-c.sh LIBRARIES
+# Measures a hot get in process through C, beside GHashTable behind a mutex and, if POGOCACHE_SOURCE
+# names a checkout, pogocache's embedded API: bench-c.sh LIBRARIES
 set -euo pipefail
 cd "$(dirname "$0")/.."
 libraries=$(realpath "$1")
@@ -10,7 +10,7 @@ library=$place/libmemcache_rs.so.$(sed -n 's/^#define MCRS_ABI_VERSION //p' incl
 cp "$libraries/libmemcache_rs.so" "$library"
 extra=()
 if [ -n "${POGOCACHE_SOURCE:-}" ]; then
-    # Its own optimisation; its warnings are its own business.
+    # With its own optimisation, and without its warnings.
     cc -O3 -w -c "$POGOCACHE_SOURCE/src/pogocache.c" -I "$POGOCACHE_SOURCE/src" -o "$place/pogocache.o"
     extra=(-DPOGOCACHE -I "$POGOCACHE_SOURCE/src" "$place/pogocache.o")
 fi

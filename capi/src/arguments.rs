@@ -77,13 +77,15 @@ pub(crate) unsafe fn key<'a>(start: *const c_void, length: usize) -> Read<&'a [u
     if is_key(key) { Ok(key) } else { Err(mcrs_status::MCRS_BAD_KEY.into()) }
 }
 
-/// Bytes of C: a key, a value, a place in a buffer. The same as `struct iovec`.
+/// Points to bytes: a key, a value or a part of a buffer.
+///
+/// It has the layout of `struct iovec`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_slice {
-    /// The bytes; may be NULL if there are none.
+    /// Points to the bytes; may be NULL if `len` is 0.
     pub data: *const c_void,
-    /// How many.
+    /// Number of bytes.
     pub len: usize,
 }
 

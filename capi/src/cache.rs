@@ -14,12 +14,15 @@ use crate::guard::{self, Handle, LOCKED, Outcome, inside};
 use crate::item::{mcrs_info, mcrs_item};
 use crate::status::mcrs_status;
 
-/// A TTL that does not end.
+/// Lets an item live until it is deleted, evicted or flushed.
+///
+/// It is 0, so zeroed options and a TTL of 0 mean it, as memcached's exptime 0 does.
 pub const MCRS_NEVER: u32 = 0;
 
-/// A cache. Several handles may be of the same one, which lives until the last
-/// of them is freed and no server serves it. Any thread may use a handle at any
-/// time.
+/// Refers to a cache.
+///
+/// Several handles may refer to one cache. It lives until its last handle is freed and no server
+/// serves it. Any thread may use a handle at any time.
 pub struct mcrs_cache {
     pub(crate) cache: Arc<Cache>,
     mark: ForkMark,
@@ -51,14 +54,23 @@ impl Handle for mcrs_cache {
     }
 }
 
-/// Shows a caller an item. `index` is the position of its key in the call's
-/// list, 0 if there is one key. `value` and `info` are good until the function
-/// returns.
+/// Takes an item that was found.
 ///
-/// It runs while a part of the cache is locked, so it should be short, and it
-/// must not call this library, but for mcrs_error_message(), mcrs_status_text()
-/// and the mcrs_item_ functions that are not mcrs_item_free(): others return
-/// MCRS_IN_CALLBACK.
+/// `index` is the position of its key in the call's list, or 0 for a call with one key. `value` and
+/// `info` are valid until the callback returns.
+///
+/// A part of the cache is locked then, so the callback should be short. It may call only
+/// mcrs_error_message(), mcrs_status_text() and the mcrs_item_ functions except mcrs_item_free().
+/// Other functions return MCRS_IN_CALLBACK.
+///
+/// ```c
+/// static void print_value(void *userdata, size_t index, const mcrs_slice *value,
+///                         const mcrs_info *info) {
+///     (void)userdata;
+///     printf("%zu: %.*s", index, (int)value->len, (const char *)value->data);
+///     printf(", which has %u seconds left\n", info->ttl);
+/// }
+/// ```
 pub type mcrs_found_fn = Option<
     unsafe extern "C" fn(
         userdata: *mut c_void,
@@ -68,9 +80,23 @@ pub type mcrs_found_fn = Option<
     ),
 >;
 
-/// A cache that no server serves, with those settings of `config` that concern
-/// caches; `config` may be NULL for defaults. Free it with mcrs_cache_free(). It
-/// has one thread, which keeps its clock and frees what has expired.
+/// Creates a cache that no server serves yet.
+///
+/// The cache has one thread, which keeps its clock and frees expired items.
+///
+/// ```c
+/// mcrs_cache *own = NULL;
+/// if (mcrs_cache_new(NULL, &own) != MCRS_OK) {
+///     fprintf(stderr, "%s\n", mcrs_error_message());
+///     exit(1);
+/// }
+/// mcrs_cache_free(own);
+/// ```
+///
+/// @param config  Settings, of which those of caches are used; NULL for defaults.
+/// @param cache  Receives the handle. Free it with mcrs_cache_free().
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if settings contradict each other; MCRS_SYSTEM_ERROR if
+///     the system refuses the memory or a thread; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_new(
     config: *const mcrs_config,
@@ -83,7 +109,11 @@ pub unsafe extern "C" fn mcrs_cache_new(
     })
 }
 
-/// Another handle of the same cache, to be freed by itself.
+/// Creates another handle of the same cache.
+///
+/// @param cache  Cache to work on.
+/// @param other  Receives the handle. Free it with mcrs_cache_free().
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_share(
     cache: *const mcrs_cache,
@@ -95,17 +125,24 @@ pub unsafe extern "C" fn mcrs_cache_share(
     })
 }
 
-/// Frees a handle, and the cache with the last one; NULL does nothing. In a
-/// child of fork() the memory stays, as it does in a callback that may not call
-/// the library.
+/// Frees a handle, and the cache with its last handle.
+///
+/// In a child of fork(), and in a callback that may not call it, it does nothing.
+///
+/// @param cache  Handle to free, which no other call uses; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_free(cache: *mut mcrs_cache) {
     // SAFETY: the caller passes NULL or a handle that lives and nobody else uses.
     unsafe { guard::free(cache) }
 }
 
-/// Changes the memory limit, in bytes. Memory is given back soon after, in the
-/// background. MCRS_INVALID_ARGUMENT: 0, or more than was reserved at start.
+/// Changes the memory limit of a cache.
+///
+/// The background thread gives memory back soon afterwards.
+///
+/// @param cache  Cache to work on.
+/// @param bytes  Limit in bytes, from 1 to the size reserved when the cache was made.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_set_memory_limit(cache: *const mcrs_cache, bytes: usize) -> mcrs_status {
     entry!(cache, {}, {
@@ -117,13 +154,32 @@ pub unsafe extern "C" fn mcrs_cache_set_memory_limit(cache: *const mcrs_cache, b
     })
 }
 
-/// Copies the value of a key to `buffer`; `*value_len` is its length.
+/// Copies the value of a key into a buffer.
 ///
-/// MCRS_NOT_FOUND: there is no such item. MCRS_BUFFER_TOO_SMALL: the value is
-/// longer than `buffer_size`, and `*value_len` says how long; `buffer` may be
-/// NULL if `buffer_size` is 0. What the call returns whatever, `buffer` may have
-/// been written to, up to its size. By the time of another call the
-/// value may have changed: ask in a loop.
+/// `buffer` may be modified even if the call fails. The value may change between two calls, so
+/// repeat a call that returned MCRS_BUFFER_TOO_SMALL in a loop.
+///
+/// ```c
+/// char buffer[100];
+/// size_t length = 0;
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// assert(mcrs_cache_get(cache, "greeting", 8, buffer, sizeof buffer, &length) == MCRS_OK);
+/// assert(length == 5 && memcmp(buffer, "hello", 5) == 0);
+/// assert(mcrs_cache_get(cache, "missing", 7, buffer, sizeof buffer, &length) == MCRS_NOT_FOUND);
+/// length = 0;
+/// assert(mcrs_cache_get(cache, "greeting", 8, NULL, 0, &length) == MCRS_BUFFER_TOO_SMALL);
+/// assert(length == 5);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+/// @param buffer_size  Size of `buffer` in bytes.
+/// @param value_len  Receives the length of the value in bytes.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BUFFER_TOO_SMALL if the value is
+///     longer than `buffer_size`, then `*value_len` is its length; MCRS_BAD_KEY; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get(
     cache: *const mcrs_cache,
@@ -138,8 +194,28 @@ pub unsafe extern "C" fn mcrs_cache_get(
     })
 }
 
-/// As mcrs_cache_get(), and gives the item a new TTL in seconds, or MCRS_NEVER: also
-/// if the buffer is too small.
+/// Copies the value of a key into a buffer and sets its TTL.
+///
+/// It sets the TTL even if the buffer is too small. `buffer` may be modified even if the call
+/// fails.
+///
+/// ```c
+/// char user[100];
+/// size_t length = 0;
+/// assert(mcrs_cache_set(cache, "cart", 4, "ann", 3, 60) == MCRS_OK);
+/// assert(mcrs_cache_get_and_touch(cache, "cart", 4, 3600, user, sizeof user, &length) == MCRS_OK);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+/// @param buffer_size  Size of `buffer` in bytes.
+/// @param value_len  Receives the length of the value in bytes.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BUFFER_TOO_SMALL if the value is
+///     longer than `buffer_size`, then `*value_len` is its length; MCRS_BAD_KEY; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get_and_touch(
     cache: *const mcrs_cache,
@@ -175,10 +251,26 @@ fn copy(
     if length > room.size() { Err(mcrs_status::MCRS_BUFFER_TOO_SMALL.into()) } else { Ok(()) }
 }
 
-/// Keeps the value of a key readable. One of more than 4 KiB is not copied (but if
-/// very many values are kept, of a small cache a handful); a smaller one mostly
-/// is, which takes less time than to keep it. Free the item with
-/// mcrs_item_free(). MCRS_NOT_FOUND: there is none.
+/// Returns a handle that keeps the value of a key readable.
+///
+/// Values over 4 KiB are pinned, not copied, unless too much of the cache is already pinned.
+/// Smaller values are usually copied, because that is faster.
+///
+/// ```c
+/// mcrs_item *item = NULL;
+/// mcrs_slice value;
+/// assert(mcrs_cache_set(cache, "page", 4, "<h1>hi</h1>", 11, 60) == MCRS_OK);
+/// assert(mcrs_cache_get_item(cache, "page", 4, &item) == MCRS_OK);
+/// assert(mcrs_cache_delete(cache, "page", 4) == MCRS_OK);    // the item stays readable
+/// assert(mcrs_item_value(item, &value) == MCRS_OK && value.len == 11);
+/// mcrs_item_free(item);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param item  Receives the handle. Free it with mcrs_item_free().
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get_item(
     cache: *const mcrs_cache,
@@ -200,9 +292,22 @@ pub(crate) fn pin(entry: &mut EntryRef<'_>) -> Result<(PinnedValue, ItemInfo), R
     Ok((entry.pin()?, info))
 }
 
-/// Shows the value of a key to `found`, once and in one piece: where it lies, or a
-/// copy for the time of the call. MCRS_NOT_FOUND: there is none, and `found` is
-/// not called.
+/// Calls a callback with the value of a key, in one piece.
+///
+/// The value lies in the cache, or in a copy that lives as long as the callback runs.
+///
+/// ```c
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// // print_value: see mcrs_found_fn
+/// assert(mcrs_cache_get_with(cache, "greeting", 8, print_value, NULL) == MCRS_OK);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param found  Callback, which is called once if there is an item.
+/// @param userdata  Pointer passed to the callback; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get_with(
     cache: *const mcrs_cache,
@@ -235,8 +340,22 @@ pub(crate) fn show(
     })
 }
 
-/// What there is to know of an item beside its value: its remaining TTL, flags,
-/// CAS. This is no use of the item. MCRS_NOT_FOUND: there is none.
+/// Returns the metadata of an item, such as its TTL and its CAS.
+///
+/// It does not count as an access.
+///
+/// ```c
+/// mcrs_info info;
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// assert(mcrs_cache_info(cache, "greeting", 8, &info) == MCRS_OK);
+/// assert(info.value_len == 5 && info.ttl == 60 && info.cas != 0);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param info  Receives the metadata.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_info(
     cache: *const mcrs_cache,
@@ -251,8 +370,13 @@ pub unsafe extern "C" fn mcrs_cache_info(
     })
 }
 
-/// Gives an item a new TTL in seconds, or MCRS_NEVER. MCRS_NOT_FOUND: there is
-/// none.
+/// Sets the TTL of an item.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_touch(
     cache: *const mcrs_cache,
@@ -268,7 +392,12 @@ pub unsafe extern "C" fn mcrs_cache_touch(
     })
 }
 
-/// Removes an item. MCRS_NOT_FOUND: there is none.
+/// Deletes an item.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_delete(
     cache: *const mcrs_cache,
@@ -283,8 +412,19 @@ pub unsafe extern "C" fn mcrs_cache_delete(
     })
 }
 
-/// Removes all items: at once if `delay` is 0, else in so many seconds of the
-/// cache's clock those that are older by then. A later call replaces the plan.
+/// Deletes all items, at once or later.
+///
+/// A later flush deletes the items that are stored before that second. The next call replaces it.
+///
+/// ```c
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, MCRS_NEVER) == MCRS_OK);
+/// assert(mcrs_cache_flush(cache, 0) == MCRS_OK);
+/// assert(mcrs_cache_delete(cache, "greeting", 8) == MCRS_NOT_FOUND);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param delay  Seconds of the cache's clock from now; 0 deletes at once.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) -> mcrs_status {
     entry!(cache, {}, {

@@ -4,7 +4,11 @@ use crate::cache::mcrs_cache;
 use crate::guard::invalid;
 use crate::status::mcrs_status;
 
-/// The Unix time that the cache goes by, in whole seconds.
+/// Returns the time of a cache's clock.
+///
+/// @param cache  Cache to work on.
+/// @param seconds  Receives the Unix time in whole seconds.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_now(cache: *const mcrs_cache, seconds: *mut i64) -> mcrs_status {
     entry!(cache, { place: out(seconds) }, {
@@ -14,7 +18,12 @@ pub unsafe extern "C" fn mcrs_clock_now(cache: *const mcrs_cache, seconds: *mut 
     })
 }
 
-/// Stops the clock; mcrs_clock_advance() still moves it.
+/// Stops the clock of a cache.
+///
+/// mcrs_clock_advance() still moves it.
+///
+/// @param cache  Cache to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_freeze(cache: *const mcrs_cache) -> mcrs_status {
     entry!(cache, {}, {
@@ -23,7 +32,10 @@ pub unsafe extern "C" fn mcrs_clock_freeze(cache: *const mcrs_cache) -> mcrs_sta
     })
 }
 
-/// Lets the clock run again from where it stands.
+/// Starts the clock of a cache from where it stands.
+///
+/// @param cache  Cache to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_resume(cache: *const mcrs_cache) -> mcrs_status {
     entry!(cache, {}, {
@@ -32,7 +44,10 @@ pub unsafe extern "C" fn mcrs_clock_resume(cache: *const mcrs_cache) -> mcrs_sta
     })
 }
 
-/// Sets the clock to what the time is for the system, and lets it run.
+/// Sets the clock of a cache to the system's time, and starts it.
+///
+/// @param cache  Cache to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_reset(cache: *const mcrs_cache) -> mcrs_status {
     entry!(cache, {}, {
@@ -41,10 +56,20 @@ pub unsafe extern "C" fn mcrs_clock_reset(cache: *const mcrs_cache) -> mcrs_stat
     })
 }
 
-/// Moves the clock by `seconds`, backwards if negative.
+/// Moves the clock of a cache.
 ///
-/// MCRS_INVALID_ARGUMENT: it reaches from 34 years before the cache was made to
-/// 102 years after; then it is not moved.
+/// ```c
+/// assert(mcrs_clock_freeze(cache) == MCRS_OK);
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// assert(mcrs_clock_advance(cache, 60) == MCRS_OK);
+/// assert(mcrs_cache_delete(cache, "greeting", 8) == MCRS_NOT_FOUND);    // it has expired
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param seconds  Seconds to move it by, backwards if negative. The clock reaches from 34 years
+///     before the cache was made to 102 years after.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if the clock does not reach that time, then it is not
+///     moved; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_advance(cache: *const mcrs_cache, seconds: i64) -> mcrs_status {
     entry!(cache, {}, {

@@ -11,56 +11,74 @@ use crate::cache::mcrs_cache;
 use crate::guard::invalid;
 use crate::status::mcrs_status;
 
-/// What goes wrong: one of the MCRS_FAULT_ numbers.
+/// Names a kind of fault: one of the MCRS_FAULT_ numbers.
 pub type mcrs_fault_kind = u32;
 
-/// The command waits `delay_ms` milliseconds first.
+/// Delays the command by `delay_ms` milliseconds.
 pub const MCRS_FAULT_DELAY: mcrs_fault_kind = 1;
 
-/// The connection is closed instead.
+/// Closes the connection instead of running the command.
 pub const MCRS_FAULT_DROP: mcrs_fault_kind = 2;
 
-/// The command answers SERVER_ERROR with `text` and does nothing.
+/// Answers SERVER_ERROR with `text` instead of running the command.
 pub const MCRS_FAULT_ERROR: mcrs_fault_kind = 3;
 
-/// A read finds nothing.
+/// Lets a read find no item.
 pub const MCRS_FAULT_MISS: mcrs_fault_kind = 4;
 
-/// The command is carried out, and of its reply `after` bytes are sent, of a
-/// multiget counted from where the reply to the key begins; then the connection
-/// is closed.
+/// Runs the command, sends `after` bytes of its reply, and closes the connection.
+///
+/// In a multiget, the bytes count from the start of the reply to the key.
 pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
 
-/// A fault and when it happens: all conditions that are given must hold. All
-/// zero but `kind`: always.
+/// Describes a fault and when it happens.
+///
+/// All conditions that are set must hold. All zero except `kind` always happens.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_fault {
-    /// What goes wrong.
+    /// Kind of the fault: one of the MCRS_FAULT_ numbers.
     pub kind: mcrs_fault_kind,
-    /// Of MCRS_FAULT_DELAY.
+    /// Delay in milliseconds, for MCRS_FAULT_DELAY.
     pub delay_ms: u32,
-    /// Of MCRS_FAULT_ERROR; NULL is "injected".
+    /// Text of the error, for MCRS_FAULT_ERROR; NULL is "injected".
     pub text: *const c_char,
-    /// Only this command, by its name in the text protocols ("get", "mg"); NULL:
-    /// all.
+    /// Command in the text protocols, as "get" or "mg"; NULL for all.
     pub command: *const c_char,
-    /// Only keys that match, in which `*` stands for any bytes; NULL: all.
+    /// Pattern of keys, in which `*` stands for any bytes; NULL for all keys.
     pub key: *const c_void,
-    /// Bytes of `key`.
+    /// Length of `key` in bytes.
     pub key_len: usize,
-    /// At most this many times; 0: without end.
+    /// Number of times it happens at most; 0 for no limit.
     pub times: u64,
-    /// With this probability, above 0 and up to 1; 0 is taken for 1.
+    /// Probability, at most 1; 0 means 1.
     pub probability: f64,
-    /// Of MCRS_FAULT_TRUNCATE.
+    /// Bytes of the reply to send, for MCRS_FAULT_TRUNCATE.
     pub after: usize,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved: [u64; 1],
 }
 
-/// Adds a fault to those of a cache; the first that holds happens. `id`, if not
-/// NULL, gets its number. Nothing of `fault` is used after the call.
+/// Adds a fault that clients of a cache's servers meet.
+///
+/// The first fault whose conditions hold happens. Calls of this library meet none.
+///
+/// ```c
+/// mcrs_fault fault = {0};
+/// uint64_t id = 0, applied = 0;
+/// fault.kind = MCRS_FAULT_ERROR;
+/// fault.text = "out of order";
+/// fault.command = "get";
+/// fault.times = 2;
+/// assert(mcrs_faults_add(cache, &fault, &id) == MCRS_OK);
+/// // Two gets of clients now answer "SERVER_ERROR out of order".
+/// assert(mcrs_faults_remove(cache, id, &applied) == MCRS_OK && applied == 0);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param fault  Fault to add, which is copied.
+/// @param id  Receives the number of the fault; may be NULL.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if a field of `fault` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_faults_add(
     cache: *const mcrs_cache,
@@ -97,8 +115,12 @@ pub unsafe extern "C" fn mcrs_faults_add(
     })
 }
 
-/// Takes a fault away. `applied`, if not NULL, gets how often it has happened.
-/// MCRS_NOT_FOUND: there is none with this number.
+/// Removes a fault.
+///
+/// @param cache  Cache to work on.
+/// @param id  Number of the fault, from mcrs_faults_add().
+/// @param applied  Receives how often it has happened; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no such fault; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_faults_remove(
     cache: *const mcrs_cache,
@@ -116,7 +138,10 @@ pub unsafe extern "C" fn mcrs_faults_remove(
     })
 }
 
-/// Takes all faults away.
+/// Removes all faults of a cache.
+///
+/// @param cache  Cache to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_faults_clear(cache: *const mcrs_cache) -> mcrs_status {
     entry!(cache, {}, {

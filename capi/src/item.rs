@@ -14,39 +14,35 @@ use crate::status::mcrs_status;
 /// In mcrs_info.bits: the item was read before.
 pub const MCRS_INFO_FETCHED: u32 = 1;
 
-/// In mcrs_info.bits: the item was invalidated, and nobody has stored a
-/// new one.
+/// In mcrs_info.bits: the item was invalidated and not stored since.
 pub const MCRS_INFO_STALE: u32 = 2;
 
-/// In mcrs_info.bits, of mcrs_cache_meta_get(): this caller, and nobody else, is
-/// to store a new value.
+/// In mcrs_info.bits, by mcrs_cache_meta_get(): this caller should store a new value.
 pub const MCRS_INFO_WON: u32 = 4;
 
-/// In mcrs_info.bits, of mcrs_cache_meta_get(): another caller was told to store a
-/// new value and has not done so yet.
+/// In mcrs_info.bits, by mcrs_cache_meta_get(): another caller won and has not stored yet.
 pub const MCRS_INFO_SENT: u32 = 8;
 
-/// In mcrs_info.bits, of mcrs_cache_meta_get(): there was no item; this call made
-/// an empty one.
+/// In mcrs_info.bits, by mcrs_cache_meta_get(): the call created an item without a value.
 pub const MCRS_INFO_CREATED: u32 = 16;
 
-/// What there is to know of an item beside its value.
+/// Holds the metadata of an item.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_info {
-    /// Bytes of the value.
+    /// Length of the value in bytes.
     pub value_len: usize,
-    /// Changes with every store; 0 if the cache keeps none.
+    /// Number that changes with every store; 0 if the cache keeps none.
     pub cas: u64,
-    /// The caller's own number, as it was stored.
+    /// Number of the caller's own, as it was stored.
     pub flags: u32,
-    /// Seconds until the item expires, or MCRS_NEVER.
+    /// Seconds until the item expires, at least 1; MCRS_NEVER if it does not.
     pub ttl: u32,
-    /// Seconds since the item was last used.
+    /// Seconds since the last access.
     pub idle: u32,
-    /// MCRS_INFO_ bits; others may come.
+    /// MCRS_INFO_ bits; later versions may set others.
     pub bits: u32,
-    /// 0; for later versions.
+    /// Set to 0 by this version.
     pub reserved: [u64; 4],
 }
 
@@ -69,10 +65,10 @@ impl mcrs_info {
     }
 }
 
-/// A value that stays readable and unchanged until it is freed, whatever
-/// becomes of its key, of the cache's handle and of a server. It holds on to a
-/// part of the cache's memory, so keep it no longer than it is needed. Any
-/// thread may use it at any time.
+/// Keeps a value readable and unchanged until it is freed.
+///
+/// The value stays readable after its key, its cache's handle and its server are gone. An item
+/// holds a part of the cache's memory, so free it soon. Any thread may use a handle at any time.
 pub struct mcrs_item {
     value: PinnedValue,
     info: mcrs_info,
@@ -94,12 +90,15 @@ impl Handle for mcrs_item {
     }
 }
 
-/// Where the value of an item lies: `*value` points to it and is good until the
-/// item is freed. Its `data` is not NULL for an empty value.
+/// Returns the value of an item, in one piece.
 ///
-/// This copies nothing, but for large values, from about 4 KiB in a cache of
-/// 64 MiB, which the cache keeps in pieces: the first call of this function
-/// joins them in memory of the handle. mcrs_item_pieces() never copies.
+/// Large values, from about 4 KiB in a cache of 64 MiB, lie in pieces. The first call for such a
+/// value copies it to memory of the handle. Other values are not copied.
+///
+/// @param item  Item to read.
+/// @param value  Receives the value, valid until the item is freed. `data` is not NULL, even for an
+///     empty value.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_value(item: *const mcrs_item, value: *mut mcrs_slice) -> mcrs_status {
     entry!(item, { value: out(value) }, {
@@ -114,12 +113,31 @@ pub unsafe extern "C" fn mcrs_item_value(item: *const mcrs_item, value: *mut mcr
     })
 }
 
-/// Where all pieces of the value lie, in order: `pieces` gets `*count` of them,
-/// good until the item is freed. They can be passed to writev(): mcrs_slice is
-/// laid out as struct iovec.
+/// Returns the pieces of the value of an item, in order, without a copy.
 ///
-/// MCRS_BUFFER_TOO_SMALL: there are more than `capacity`, and `*count` says how
-/// many; `pieces` is left alone, and may be NULL if `capacity` is 0.
+/// A piece has the layout of `struct iovec`, so the pieces can be passed to writev().
+///
+/// ```c
+/// mcrs_item *item = NULL;
+/// mcrs_slice pieces[16];
+/// size_t count = 0;
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// assert(mcrs_cache_get_item(cache, "greeting", 8, &item) == MCRS_OK);
+/// if (mcrs_item_pieces(item, pieces, 16, &count) == MCRS_OK) {
+///     for (size_t n = 0; n < count; n++) {
+///         fwrite(pieces[n].data, 1, pieces[n].len, stdout);
+///     }
+/// }
+/// mcrs_item_free(item);
+/// ```
+///
+/// @param item  Item to read.
+/// @param pieces  Receives the pieces, valid until the item is freed; may be NULL if `capacity` is
+///     0.
+/// @param capacity  Number of slices in `pieces`.
+/// @param count  Receives the number of pieces.
+/// @return MCRS_OK; MCRS_BUFFER_TOO_SMALL if there are more than `capacity`, then `*count` is their
+///     number and `pieces` is unchanged; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_pieces(
     item: *const mcrs_item,
@@ -140,10 +158,14 @@ pub unsafe extern "C" fn mcrs_item_pieces(
     })
 }
 
-/// Copies the value to `buffer`; `*value_len` is its length.
+/// Copies the value of an item into a buffer.
 ///
-/// MCRS_BUFFER_TOO_SMALL: it is longer than `buffer_size`, and `*value_len` says
-/// how long; `buffer` is left alone, and may be NULL if `buffer_size` is 0.
+/// @param item  Item to read.
+/// @param buffer  Receives the value; may be NULL if `buffer_size` is 0.
+/// @param buffer_size  Size of `buffer` in bytes.
+/// @param value_len  Receives the length of the value in bytes.
+/// @return MCRS_OK; MCRS_BUFFER_TOO_SMALL if the value is longer than `buffer_size`, then
+///     `*value_len` is its length and `buffer` is unchanged; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_copy(
     item: *const mcrs_item,
@@ -162,7 +184,11 @@ pub unsafe extern "C" fn mcrs_item_copy(
     })
 }
 
-/// What there was to know of the item when the handle was made.
+/// Returns the metadata of an item, as it was when the handle was made.
+///
+/// @param item  Item to read.
+/// @param info  Receives the metadata.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_info(item: *const mcrs_item, info: *mut mcrs_info) -> mcrs_status {
     entry!(item, { info: out(info) }, {
@@ -171,8 +197,11 @@ pub unsafe extern "C" fn mcrs_item_info(item: *const mcrs_item, info: *mut mcrs_
     })
 }
 
-/// Frees a handle; NULL does nothing. In a child of fork() the memory stays, as
-/// it does in a callback that may not call the library.
+/// Frees an item.
+///
+/// In a child of fork(), and in a callback that may not call it, it does nothing.
+///
+/// @param item  Handle to free, which no other call uses; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_free(item: *mut mcrs_item) {
     // Freeing it takes the lock.

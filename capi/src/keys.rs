@@ -13,18 +13,39 @@ use crate::status::mcrs_status;
 /// Items that are noted while a part of the cache is locked.
 const STEP: usize = 64;
 
-/// Shows a caller a key; `key` and `info` are good until it returns. It returns
-/// whether it wants more. Nothing is locked while it runs: it may call this
+/// Takes a key, and returns whether the scan should go on.
+///
+/// `key` and `info` are valid until the callback returns. No lock is held then, so it may call the
 /// library.
+///
+/// ```c
+/// static bool count_key(void *userdata, const mcrs_slice *key, const mcrs_info *info) {
+///     (void)key, (void)info;
+///     ++*(size_t *)userdata;
+///     return true;
+/// }
+/// ```
 pub type mcrs_key_fn = Option<
     unsafe extern "C" fn(userdata: *mut c_void, key: *const mcrs_slice, info: *const mcrs_info) -> bool,
 >;
 
-/// Shows the keys of all items to `each`, in no order, until it returns false.
+/// Calls a callback with each key of a cache, in no order.
 ///
-/// Items that stay meanwhile are shown at least once; those that come or go
-/// meanwhile may be shown or not. The cache is locked in part and for a few
-/// items at a time only.
+/// A scan shows every item that exists for its whole time at least once. Items that come or go
+/// during the scan may be shown or not. The cache is locked in parts, and for a few items at a
+/// time.
+///
+/// ```c
+/// size_t keys = 0;
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);
+/// // count_key: see mcrs_key_fn
+/// assert(mcrs_cache_each_key(cache, count_key, &keys) == MCRS_OK && keys == 1);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param each  Callback; it returns false to end the scan.
+/// @param userdata  Pointer passed to the callback; may be NULL.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_each_key(
     cache: *const mcrs_cache,

@@ -11,12 +11,28 @@ use crate::guard::{LOCKED, inside, invalid, run};
 use crate::status::mcrs_status;
 use crate::store::store;
 
-/// Shows the values of `count` keys to `found`, in the order of the keys; keys
-/// that are not there are left out. `hits`, if not NULL, gets how many are. Where
-/// most items are not in the processor's caches this is several times as fast as
-/// so many calls of mcrs_cache_get(). All keys must stay as they are until this returns.
+/// Calls a callback with the value of each key that has an item.
 ///
-/// MCRS_BAD_KEY, MCRS_NULL_ARGUMENT: one of the keys; nothing was shown.
+/// The calls follow the order of the keys. If most items are not in the processor's caches, this is
+/// several times as fast as as many calls of mcrs_cache_get(). The keys must not change during the
+/// call.
+///
+/// ```c
+/// const mcrs_slice keys[] = {{"one", 3}, {"two", 3}};
+/// size_t hits = 0;
+/// assert(mcrs_cache_set(cache, "two", 3, "2", 1, 60) == MCRS_OK);
+/// assert(mcrs_cache_get_many(cache, keys, 2, print_value, NULL, &hits) == MCRS_OK);
+/// assert(hits == 1);    // print_value, see mcrs_found_fn, was called with index 1
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+/// @param count  Number of keys.
+/// @param found  Callback, which is called for each item.
+/// @param userdata  Pointer passed to the callback; may be NULL.
+/// @param hits  Receives the number of items; may be NULL.
+/// @return MCRS_OK, also if there is no item; MCRS_BAD_KEY if a key is not allowed, then no item
+///     was shown; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get_many(
     cache: *const mcrs_cache,
@@ -43,12 +59,30 @@ pub unsafe extern "C" fn mcrs_cache_get_many(
     })
 }
 
-/// Copies the values of `count` keys to `buffer`, one behind the other.
-/// `values[i]` says where that of `keys[i]` lies; its `data` is NULL if there is
-/// none, and not NULL if it is empty. `*used` is the number of bytes used.
+/// Copies the values of keys into one buffer.
 ///
-/// MCRS_BUFFER_TOO_SMALL: `*used` says how many bytes were needed; `buffer` and
-/// `values` may have been written to.
+/// `buffer` and `values` may be modified even if the call fails.
+///
+/// ```c
+/// const mcrs_slice keys[] = {{"one", 3}, {"two", 3}};
+/// mcrs_slice values[2];
+/// char room[100];
+/// size_t used = 0;
+/// assert(mcrs_cache_set(cache, "two", 3, "2", 1, 60) == MCRS_OK);
+/// assert(mcrs_cache_get_many_into(cache, keys, 2, room, sizeof room, values, &used) == MCRS_OK);
+/// assert(values[0].data == NULL && values[1].len == 1 && used == 1);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+/// @param count  Number of keys.
+/// @param buffer  Receives the values, one after the other; may be NULL if `buffer_size` is 0.
+/// @param buffer_size  Size of `buffer` in bytes.
+/// @param values  Receives `count` slices of `buffer`. `data` is NULL for a key without an item
+///     only. May be NULL if `count` is 0.
+/// @param used  Receives the length of all values in bytes.
+/// @return MCRS_OK, also if there is no item; MCRS_BUFFER_TOO_SMALL if the values are longer than
+///     `buffer_size`, then `*used` is their length; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_get_many_into(
     cache: *const mcrs_cache,
@@ -90,13 +124,29 @@ pub unsafe extern "C" fn mcrs_cache_get_many_into(
     })
 }
 
-/// Stores `count` values under as many keys, for `ttl` seconds or MCRS_NEVER. It
-/// does not stop at one that cannot be stored: `statuses`, if not NULL, gets what
-/// became of each, and `stored`, if not NULL, how many were stored, also when the
-/// call does not return MCRS_OK.
+/// Stores values under as many keys.
 ///
-/// Returns the first status that is not MCRS_OK. MCRS_NULL_ARGUMENT for the lists
-/// themselves and for the cache: nothing was stored, nothing written.
+/// It does not stop at a value that cannot be stored. `statuses` and `stored` are written whenever
+/// the lists and the cache are valid, also if the call fails.
+///
+/// ```c
+/// const mcrs_slice keys[] = {{"one", 3}, {"", 0}};
+/// const mcrs_slice values[] = {{"1", 1}, {"2", 1}};
+/// mcrs_status statuses[2];
+/// size_t stored = 0;
+/// assert(mcrs_cache_set_many(cache, keys, values, 2, 60, statuses, &stored) == MCRS_BAD_KEY);
+/// assert(stored == 1 && statuses[0] == MCRS_OK && statuses[1] == MCRS_BAD_KEY);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param keys  Keys of 1 to 250 bytes; may be NULL if `count` is 0.
+/// @param values  Values, one for each key; may be NULL if `count` is 0.
+/// @param count  Number of keys and of values.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @param statuses  Receives the status of each store; may be NULL.
+/// @param stored  Receives the number of stores that succeeded; may be NULL.
+/// @return MCRS_OK, or the status of the first store that failed as with mcrs_cache_set(); or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_set_many(
     cache: *const mcrs_cache,

@@ -12,78 +12,102 @@ use crate::guard::Outcome;
 use crate::item::{MCRS_INFO_CREATED, MCRS_INFO_SENT, MCRS_INFO_WON, mcrs_info, mcrs_item};
 use crate::status::mcrs_status;
 
-/// In mcrs_meta_get_options.bits: give the item the TTL `ttl`.
+/// In mcrs_meta_get_options.bits: sets the TTL of the item to `ttl`.
 pub const MCRS_META_TTL: u32 = 1;
 
-/// In mcrs_meta_get_options.bits: if there is no item, make an empty one with the
-/// TTL `create_ttl`; the caller wins.
+/// In mcrs_meta_get_options.bits: creates a missing item without a value.
+///
+/// The item gets the TTL `create_ttl`, and the caller wins.
 pub const MCRS_META_CREATE: u32 = 2;
 
-/// In mcrs_meta_get_options.bits: this is no use of the item; it does not keep it
-/// from being evicted.
+/// In mcrs_meta_get_options.bits: does not count as an access.
+///
+/// The call then does not keep the item from being evicted.
 pub const MCRS_META_PEEK: u32 = 4;
 
-/// What mcrs_cache_meta_get() does beside reading. All zero: it only reads.
+/// Holds the options of mcrs_cache_meta_get().
+///
+/// All zero only reads: write `mcrs_meta_get_options options = {0};`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_meta_get_options {
     /// MCRS_META_ bits.
     pub bits: u32,
-    /// Seconds to live, or MCRS_NEVER.
+    /// Seconds to live from now, or MCRS_NEVER; used with MCRS_META_TTL.
     pub ttl: u32,
-    /// Not 0: if the item has fewer seconds left, one caller wins.
+    /// One caller wins if the item has fewer seconds left; 0 for never.
     pub recache: u32,
-    /// Seconds to live of an item that is made, or MCRS_NEVER.
+    /// Seconds to live of an item that is created, or MCRS_NEVER.
     pub create_ttl: u32,
-    /// CAS of an item that is made; 0: the next one.
+    /// CAS of an item that is created; 0 for the next one.
     pub new_cas: u64,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved: [u64; 4],
 }
 
-/// In mcrs_delete_options.bits: keep the item, but mark it stale. The next
-/// caller of mcrs_cache_meta_get() wins; until that one has stored a new value, others
-/// may use the old.
+/// In mcrs_delete_options.bits: keeps the item, but marks it stale.
+///
+/// The next caller of mcrs_cache_meta_get() wins. Until it has stored a new value, other callers
+/// may use the old one.
 pub const MCRS_DELETE_STALE: u32 = 1;
 
-/// In mcrs_delete_options.bits: keep an item without a value, with the client
-/// flags `flags`.
+/// In mcrs_delete_options.bits: deletes only the value, and sets the client flags to `flags`.
 pub const MCRS_DELETE_VALUE: u32 = 2;
 
-/// In mcrs_delete_options.bits: give what is kept the TTL `ttl`.
+/// In mcrs_delete_options.bits: sets the TTL of a kept item to `ttl`.
 pub const MCRS_DELETE_TTL: u32 = 4;
 
-/// How mcrs_cache_delete_with() deletes. All zero is a plain delete.
+/// Holds the options of mcrs_cache_delete_with().
+///
+/// All zero is a plain delete: write `mcrs_delete_options options = {0};`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_delete_options {
     /// MCRS_DELETE_ bits.
     pub bits: u32,
-    /// Seconds to live, or MCRS_NEVER.
+    /// Seconds to live from now, or MCRS_NEVER; used with MCRS_DELETE_TTL.
     pub ttl: u32,
-    /// Flags of what is kept without a value.
+    /// Flags of an item that is kept without its value.
     pub flags: u32,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved_bits: u32,
-    /// Not 0: only an item with this CAS.
+    /// CAS that the item must have; 0 for any.
     pub compare_cas: u64,
-    /// CAS of what is kept; 0: the next one.
+    /// CAS of a kept item; 0 for the next one.
     pub new_cas: u64,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved: [u64; 4],
 }
 
-/// Reads an item and learns whether to store a new value for it. `options` may
-/// be NULL.
+/// Reads an item, and says whether the caller should store a new value.
 ///
-/// `item`, if not NULL, gets a handle of the value, to be freed with
-/// mcrs_item_free(). `info`, if not NULL, describes the item as it was before
-/// this call, but for its TTL, which is the new one, and says in `bits`:
-/// MCRS_INFO_WON, this caller is to store a new value (mcrs_cache_store() with
-/// `compare_cas`); MCRS_INFO_STALE, the value is out of date; MCRS_INFO_SENT,
-/// somebody else is at it; MCRS_INFO_CREATED, there was none.
+/// `info->bits` has MCRS_INFO_WON for the one caller that should store, MCRS_INFO_SENT while it has
+/// not done so, MCRS_INFO_STALE for an invalidated item, and MCRS_INFO_CREATED for a new one. The
+/// winner calls mcrs_cache_store() with the item's CAS as `compare_cas`.
 ///
-/// MCRS_NOT_FOUND: there is no item, and none was made.
+/// ```c
+/// mcrs_meta_get_options options = {0};
+/// mcrs_info info;
+/// options.bits = MCRS_META_CREATE;
+/// options.create_ttl = 60;
+/// options.recache = 10;
+/// assert(mcrs_cache_meta_get(cache, "page", 4, &options, NULL, &info) == MCRS_OK);
+/// if (info.bits & MCRS_INFO_WON) {
+///     mcrs_store_options store = {0};
+///     store.ttl = 60;
+///     store.compare_cas = info.cas;
+///     assert(mcrs_cache_store(cache, "page", 4, "<h1>hi</h1>", 11, &store, NULL) == MCRS_OK);
+/// }
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param options  Options; NULL only reads.
+/// @param item  Receives a handle of the value, to be freed with mcrs_item_free(); may be NULL.
+/// @param info  Receives the metadata from before the call, with the new TTL; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item and none was created; MCRS_INVALID_ARGUMENT
+///     if `options` is not allowed; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_meta_get(
     cache: *const mcrs_cache,
@@ -146,8 +170,24 @@ fn remove(cache: &mcrs_cache, key: &[u8], request: &MetaDelete) -> Outcome {
     }
 }
 
-/// Deletes an item, or part of it, as `options` say; NULL is a plain delete.
-/// MCRS_NOT_FOUND: there is none. MCRS_EXISTS: `compare_cas` is not the item's.
+/// Deletes an item, or a part of it, with options.
+///
+/// ```c
+/// mcrs_delete_options options = {0};
+/// mcrs_info info;
+/// assert(mcrs_cache_set(cache, "page", 4, "old", 3, 60) == MCRS_OK);
+/// assert(mcrs_cache_info(cache, "page", 4, &info) == MCRS_OK);
+/// options.compare_cas = info.cas;
+/// assert(mcrs_cache_delete_with(cache, "page", 4, &options) == MCRS_OK);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param options  Options; NULL is a plain delete.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_EXISTS if the item has another CAS;
+///     MCRS_NO_MEMORY; MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_delete_with(
     cache: *const mcrs_cache,
@@ -171,9 +211,25 @@ pub unsafe extern "C" fn mcrs_cache_delete_with(
     })
 }
 
-/// Marks an item stale and gives it `ttl` seconds more, or MCRS_NEVER: the next
-/// caller of mcrs_cache_meta_get() wins, and others may use the old value until then.
-/// MCRS_NOT_FOUND: there is none.
+/// Marks an item stale and sets its TTL.
+///
+/// The next caller of mcrs_cache_meta_get() wins. Until it has stored a new value, other callers
+/// may use the old one.
+///
+/// ```c
+/// mcrs_info info;
+/// assert(mcrs_cache_set(cache, "page", 4, "old", 3, 60) == MCRS_OK);
+/// assert(mcrs_cache_invalidate(cache, "page", 4, 30) == MCRS_OK);
+/// assert(mcrs_cache_meta_get(cache, "page", 4, NULL, NULL, &info) == MCRS_OK);
+/// assert(info.bits & MCRS_INFO_WON && info.bits & MCRS_INFO_STALE && info.ttl == 30);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_invalidate(
     cache: *const mcrs_cache,

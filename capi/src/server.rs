@@ -15,46 +15,48 @@ use crate::config::{mcrs_config, node};
 use crate::guard::{self, Failure, Handle, LOCKED, Outcome, SERVER, not_inside};
 use crate::status::mcrs_status;
 
-/// For mcrs_server_wait(): without end.
+/// Waits without a timeout, as the `timeout_ms` of mcrs_server_wait().
 pub const MCRS_FOREVER: u32 = u32::MAX;
 
-/// What kind of address it is: one of the MCRS_ADDRESS_ numbers.
+/// Names a kind of address: one of the MCRS_ADDRESS_ numbers.
 pub type mcrs_address_kind = u32;
 
-/// A TCP address.
+/// Is a TCP address.
 pub const MCRS_ADDRESS_TCP: mcrs_address_kind = 1;
 
-/// The path of a Unix socket.
+/// Is the path of a Unix socket.
 pub const MCRS_ADDRESS_UNIX: mcrs_address_kind = 2;
 
-/// A UDP address.
+/// Is a UDP address.
 pub const MCRS_ADDRESS_UDP: mcrs_address_kind = 3;
 
-/// Where a server can be reached.
+/// Holds an address at which a server listens.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_address {
-    /// What kind it is.
+    /// Kind of the address: one of the MCRS_ADDRESS_ numbers.
     pub kind: mcrs_address_kind,
-    /// The port that was really taken; 0 for a Unix socket.
+    /// Port that the server took; 0 for a Unix socket.
     pub port: u16,
-    /// Address without port, or the path; good until the server is freed.
+    /// IP address without port, or the path; valid until the server is freed.
     pub host: *const c_char,
 }
 
-/// One node of a cluster's list.
+/// Describes a node of a cluster.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_node {
-    /// Its name.
+    /// Name of the node: a text without blanks and control characters.
     pub host: *const c_char,
-    /// Its address; NULL: unknown.
+    /// IPv4 or IPv6 address; NULL if unknown.
     pub ip: *const c_char,
-    /// Its port.
+    /// Port of the node.
     pub port: u16,
 }
 
-/// A server with its threads. Any thread may use a handle at any time.
+/// Runs listeners and worker threads that serve a cache.
+///
+/// Any thread may use a handle at any time.
 pub struct mcrs_server {
     pub(crate) server: Server,
     addresses: Vec<(mcrs_address_kind, u16, CString)>,
@@ -100,12 +102,29 @@ fn start(config: &mcrs_config, cache: Option<&mcrs_cache>) -> Result<mcrs_server
     Ok(mcrs_server { server, addresses, mark: ForkMark::of_this_process() })
 }
 
-/// Makes a cache and serves it. Returns when connections are accepted; `config`
-/// is copied. Free the server with mcrs_server_free().
+/// Creates a cache and starts a server for it.
 ///
-/// MCRS_INVALID_ARGUMENT: a setting; MCRS_LISTEN_FAILED: an address;
-/// MCRS_BAD_FILE: passwords, a certificate, a key; MCRS_SYSTEM_ERROR: memory,
-/// threads. Nothing is left of the attempt.
+/// It returns when the server accepts connections. A call that fails leaves nothing behind.
+///
+/// ```c
+/// mcrs_server *one = NULL;
+/// mcrs_cache *served = NULL;
+/// if (mcrs_server_start(config, &one) != MCRS_OK) {
+///     fprintf(stderr, "%s\n", mcrs_error_message());
+///     exit(1);
+/// }
+/// assert(mcrs_server_cache(one, &served) == MCRS_OK);
+/// assert(mcrs_cache_set(served, "greeting", 8, "hello", 5, 60) == MCRS_OK);    // clients see it
+/// mcrs_server_free(one);
+/// mcrs_cache_free(served);    // it outlives its server
+/// ```
+///
+/// @param config  Settings, which are copied.
+/// @param server  Receives the handle. Free it with mcrs_server_free().
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if settings contradict each other; MCRS_LISTEN_FAILED if
+///     the server cannot listen at an address; MCRS_BAD_FILE for a file of users, certificates or
+///     keys; MCRS_SYSTEM_ERROR if the system refuses memory, threads or descriptors; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_start(
     config: *const mcrs_config,
@@ -117,8 +136,15 @@ pub unsafe extern "C" fn mcrs_server_start(
     })
 }
 
-/// As mcrs_server_start(), but serves a cache that exists; settings of caches are
-/// only reported. The server keeps the cache alive by itself.
+/// Starts a server for a cache that exists.
+///
+/// The server keeps the cache alive. Settings of caches are only reported by statistics.
+///
+/// @param config  Settings, which are copied.
+/// @param cache  Cache to serve.
+/// @param server  Receives the handle. Free it with mcrs_server_free().
+/// @return As mcrs_server_start(): MCRS_OK; MCRS_INVALID_ARGUMENT; MCRS_LISTEN_FAILED;
+///     MCRS_BAD_FILE; MCRS_SYSTEM_ERROR; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_start_with_cache(
     config: *const mcrs_config,
@@ -131,9 +157,12 @@ pub unsafe extern "C" fn mcrs_server_start_with_cache(
     })
 }
 
-/// Frees a server and closes everything of it first, as mcrs_server_stop() with
-/// 0; NULL does nothing. Its cache lives on if there are handles of it. In a child
-/// of fork(), and in a callback that may not do this, it does nothing.
+/// Stops a server at once, if it runs, and frees it.
+///
+/// Its cache lives on while there are handles of it. In a child of fork(), and in a callback that
+/// may not call it, it does nothing.
+///
+/// @param server  Handle to free, which no other call uses; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_free(server: *mut mcrs_server) {
     if guard::run(|| not_inside(SERVER)) == mcrs_status::MCRS_OK {
@@ -143,8 +172,11 @@ pub unsafe extern "C" fn mcrs_server_free(server: *mut mcrs_server) {
     }
 }
 
-/// A handle of the server's cache, to be freed by itself; it is good after the
-/// server is gone.
+/// Returns a handle of a server's cache, which outlives the server.
+///
+/// @param server  Server to work on.
+/// @param cache  Receives the handle. Free it with mcrs_cache_free().
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_cache(
     server: *const mcrs_server,
@@ -156,7 +188,11 @@ pub unsafe extern "C" fn mcrs_server_cache(
     })
 }
 
-/// How many addresses the server listens at.
+/// Returns the number of addresses at which a server listens.
+///
+/// @param server  Server to work on.
+/// @param count  Receives the number.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_address_count(
     server: *const mcrs_server,
@@ -168,8 +204,24 @@ pub unsafe extern "C" fn mcrs_server_address_count(
     })
 }
 
-/// One of them, in the order in which they were configured, with the port that was
-/// really taken. MCRS_NOT_FOUND: there are not so many.
+/// Returns an address at which a server listens.
+///
+/// Addresses have the order in which they were added to the settings.
+///
+/// ```c
+/// size_t count = 0;
+/// mcrs_address address;
+/// assert(mcrs_server_address_count(server, &count) == MCRS_OK);
+/// for (size_t n = 0; n < count; n++) {
+///     assert(mcrs_server_address(server, n, &address) == MCRS_OK);
+///     printf("%s %u\n", address.host, address.port);
+/// }
+/// ```
+///
+/// @param server  Server to work on.
+/// @param index  0 to the number of addresses less 1.
+/// @param address  Receives the address.
+/// @return MCRS_OK; MCRS_NOT_FOUND if `index` is too large; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_address(
     server: *const mcrs_server,
@@ -185,7 +237,11 @@ pub unsafe extern "C" fn mcrs_server_address(
     })
 }
 
-/// Whether some thread of the server still runs.
+/// Returns whether a thread of a server still runs.
+///
+/// @param server  Server to work on.
+/// @param running  Receives true or false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_is_running(
     server: *const mcrs_server,
@@ -197,14 +253,22 @@ pub unsafe extern "C" fn mcrs_server_is_running(
     })
 }
 
-/// Stops the server and returns when it has stopped: no thread runs, no
-/// connection and no listener is left. Connections may finish what they have
-/// begun for `deadline_ms` milliseconds; with 0 they are closed at once. Stopping
-/// twice does no harm.
+/// Stops a server, and returns when no thread, connection or listener is left.
 ///
-/// MCRS_TIMED_OUT: a thread has not ended within five seconds after that, as one that
-/// is in a callback which does not return. It is left behind: `userdata` of callbacks
-/// must live on.
+/// Stopping it twice does no harm. After a timeout, a thread is left behind, for example in a
+/// callback that does not return. The userdata of callbacks must then stay valid.
+///
+/// ```c
+/// bool running = true;
+/// assert(mcrs_server_stop(server, 2000) == MCRS_OK);    // clients have two seconds
+/// assert(mcrs_server_is_running(server, &running) == MCRS_OK && !running);
+/// ```
+///
+/// @param server  Server to work on.
+/// @param deadline_ms  Milliseconds in which connections may finish the requests they have begun; 0
+///     closes them at once.
+/// @return MCRS_OK; MCRS_TIMED_OUT if a thread has not ended five seconds after the deadline; or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_stop(server: *const mcrs_server, deadline_ms: u32) -> mcrs_status {
     entry!(server, {}, {
@@ -218,8 +282,12 @@ fn stuck(error: &StopError) -> Failure {
     Failure::Text(mcrs_status::MCRS_TIMED_OUT, error.to_string())
 }
 
-/// Asks the server to stop and returns at once. `graceful`: connections may
-/// finish what they have begun, for as long as that takes.
+/// Tells a server to stop, and returns at once.
+///
+/// @param server  Server to work on.
+/// @param graceful  true lets connections finish the requests they have begun, without a deadline.
+///     false closes them at once.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_request_stop(server: *const mcrs_server, graceful: bool) -> mcrs_status {
     entry!(server, {}, {
@@ -232,9 +300,18 @@ pub unsafe extern "C" fn mcrs_server_request_stop(server: *const mcrs_server, gr
     })
 }
 
-/// Waits until the server has stopped, by a call or by a client's `shutdown`, but
-/// for at most `timeout_ms` milliseconds, or MCRS_FOREVER. MCRS_TIMED_OUT: it
-/// still runs, or a thread is left behind (see mcrs_server_stop()).
+/// Waits until a server has stopped, by a call or by a client's `shutdown`.
+///
+/// ```c
+/// assert(mcrs_server_wait(server, 10) == MCRS_TIMED_OUT);
+/// assert(mcrs_server_request_stop(server, true) == MCRS_OK);
+/// assert(mcrs_server_wait(server, MCRS_FOREVER) == MCRS_OK);
+/// ```
+///
+/// @param server  Server to work on.
+/// @param timeout_ms  Milliseconds to wait, or MCRS_FOREVER.
+/// @return MCRS_OK; MCRS_TIMED_OUT if the server still runs, or has left a thread behind; or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms: u32) -> mcrs_status {
     entry!(server, {}, {
@@ -252,14 +329,15 @@ pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms
     })
 }
 
-/// Waits, for at most `timeout_ms` milliseconds, until what clients of this machine
-/// have sent before this call is carried out: commands in pipelines and without
-/// replies, datagrams, and connections that are not accepted yet.
+/// Waits until the requests that local clients have sent are carried out.
 ///
-/// Handles of the server's cache do this by themselves, for at most a second, unless
-/// mcrs_config_set_settles() says otherwise or the cache was there before the server.
-/// A client that does not read its replies, or that meets an injected delay, is not
-/// waited for. MCRS_TIMED_OUT: it takes longer.
+/// It covers pipelines, requests without replies, datagrams, and connections that are not accepted
+/// yet. It does not wait for a client that reads no replies or that meets a delay of a fault. Calls
+/// on the cache of mcrs_server_start() do this by themselves, see mcrs_config_set_settles().
+///
+/// @param server  Server to work on.
+/// @param timeout_ms  Milliseconds to wait.
+/// @return MCRS_OK; MCRS_TIMED_OUT if requests are left; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_settle(server: *const mcrs_server, timeout_ms: u32) -> mcrs_status {
     entry!(server, {}, {
@@ -271,7 +349,11 @@ pub unsafe extern "C" fn mcrs_server_settle(server: *const mcrs_server, timeout_
     })
 }
 
-/// Changes what is logged, 0 to 3.
+/// Changes how much a server logs.
+///
+/// @param server  Server to work on.
+/// @param level  0 to 3.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `level` is above 3; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_set_verbosity(server: *const mcrs_server, level: u32) -> mcrs_status {
     entry!(server, {}, {
@@ -283,8 +365,12 @@ pub unsafe extern "C" fn mcrs_server_set_verbosity(server: *const mcrs_server, l
     })
 }
 
-/// Reads files of passwords and certificates again. MCRS_BAD_FILE: what was there
-/// before stays.
+/// Reads the files of users and certificates again.
+///
+/// If the call fails, the server goes on with what it had.
+///
+/// @param server  Server to work on.
+/// @return MCRS_OK; MCRS_BAD_FILE if a file cannot be used; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_reload(server: *const mcrs_server) -> mcrs_status {
     entry!(server, {}, {
@@ -293,8 +379,21 @@ pub unsafe extern "C" fn mcrs_server_reload(server: *const mcrs_server) -> mcrs_
     })
 }
 
-/// Replaces the nodes that clients with auto discovery are told; none: the
-/// command is off.
+/// Replaces the nodes that `config get cluster` reports.
+///
+/// ```c
+/// const mcrs_node nodes[] = {
+///     {"cache-1.example", "10.0.0.1", 11211},
+///     {"cache-2.example", NULL, 11211},
+/// };
+/// assert(mcrs_server_set_cluster_nodes(server, nodes, 2) == MCRS_OK);
+/// assert(mcrs_server_set_cluster_nodes(server, NULL, 0) == MCRS_OK);    // off
+/// ```
+///
+/// @param server  Server to work on.
+/// @param nodes  Nodes; may be NULL if `count` is 0.
+/// @param count  Number of nodes. 0 turns the command off.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if a node is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_set_cluster_nodes(
     server: *const mcrs_server,

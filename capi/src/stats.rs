@@ -11,8 +11,18 @@ use crate::guard::{Outcome, invalid};
 use crate::server::mcrs_server;
 use crate::status::mcrs_status;
 
-/// Shows a caller a statistic, both texts as memcached writes them; they are good
-/// until it returns. It returns whether it wants more. It may call this library.
+/// Takes a statistic, and returns whether more should follow.
+///
+/// `name` and `value` are the texts that memcached writes. They are valid until the callback
+/// returns. No lock is held then, so it may call the library.
+///
+/// ```c
+/// static bool print_stat(void *userdata, const char *name, const char *value) {
+///     (void)userdata;
+///     printf("%s = %s\n", name, value);
+///     return true;
+/// }
+/// ```
 pub type mcrs_stat_fn =
     Option<unsafe extern "C" fn(userdata: *mut c_void, name: *const c_char, value: *const c_char) -> bool>;
 
@@ -39,9 +49,22 @@ fn show(
     Ok(())
 }
 
-/// Shows the statistics of a cache to `each`, until it returns false. `group` is
-/// that of the command `stats`: NULL or "" (general), "items", "slabs", "sizes",
-/// "settings". What is about connections reads as of a server without any.
+/// Calls a callback with each statistic of a cache.
+///
+/// Statistics about connections read as those of a server without any.
+///
+/// ```c
+/// // print_stat: see mcrs_stat_fn
+/// assert(mcrs_cache_stats(cache, NULL, print_stat, NULL) == MCRS_OK);
+/// assert(mcrs_cache_stats(cache, "items", print_stat, NULL) == MCRS_OK);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings". NULL and
+///     "" mean the general statistics.
+/// @param each  Callback; it returns false to end the list.
+/// @param userdata  Pointer passed to the callback; may be NULL.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_stats(
     cache: *const mcrs_cache,
@@ -54,7 +77,13 @@ pub unsafe extern "C" fn mcrs_cache_stats(
     })
 }
 
-/// The same of a server and its cache; "conns" is a group as well.
+/// Calls a callback with each statistic of a server and its cache.
+///
+/// @param server  Server to work on.
+/// @param group  As for mcrs_cache_stats(), and "conns".
+/// @param each  Callback; it returns false to end the list.
+/// @param userdata  Pointer passed to the callback; may be NULL.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_stats(
     server: *const mcrs_server,
@@ -68,6 +97,9 @@ pub unsafe extern "C" fn mcrs_server_stats(
 }
 
 /// Sets the counters of a cache to 0.
+///
+/// @param cache  Cache to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_reset_stats(cache: *const mcrs_cache) -> mcrs_status {
     entry!(cache, {}, {
@@ -77,6 +109,9 @@ pub unsafe extern "C" fn mcrs_cache_reset_stats(cache: *const mcrs_cache) -> mcr
 }
 
 /// Sets the counters of a server and its cache to 0.
+///
+/// @param server  Server to work on.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_reset_stats(server: *const mcrs_server) -> mcrs_status {
     entry!(server, {}, {

@@ -7,46 +7,47 @@ use memcache_core::{ConfigError, StartError};
 
 use crate::guard::Failure;
 
-/// What became of a call. A number never changes its meaning and is never used
-/// again; later versions may add others.
+/// Reports the result of a call.
+///
+/// A number never changes its meaning and is never reused. Later versions may add others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum mcrs_status {
-    /// It is done; outputs are written.
+    /// The call succeeded, and outputs are written.
     MCRS_OK = 0,
-    /// There is no such item, rule or address.
+    /// There is no such item, fault or address.
     MCRS_NOT_FOUND = 1,
-    /// There is an item, or there is none, as this kind of store does not want.
+    /// The store's condition was not met (`add` found an item, or `replace` found none).
     MCRS_NOT_STORED = 2,
-    /// The item's CAS is another: somebody has changed it.
+    /// The item has another CAS, because it has changed.
     MCRS_EXISTS = 3,
-    /// The value is not a decimal number of 64 bits.
+    /// The value is not a 64-bit decimal number.
     MCRS_NOT_A_NUMBER = 4,
-    /// The room given is too small; the length output says what is needed.
+    /// The buffer is too small; the length output says what is needed.
     MCRS_BUFFER_TOO_SMALL = 5,
-    /// It has not happened in the time given.
+    /// The timeout expired.
     MCRS_TIMED_OUT = 6,
-    /// The item is larger than items may be.
+    /// The item is larger than the item_size_max setting allows.
     MCRS_TOO_LARGE = 20,
-    /// There is no memory, and nothing may be evicted for it.
+    /// There is no memory, and nothing may be evicted.
     MCRS_NO_MEMORY = 21,
     /// A pointer is NULL that must not be.
     MCRS_NULL_ARGUMENT = 40,
-    /// A key has 1 to 250 bytes.
+    /// The key is empty or longer than 250 bytes.
     MCRS_BAD_KEY = 41,
-    /// An argument or a setting cannot be so.
+    /// Invalid argument or setting.
     MCRS_INVALID_ARGUMENT = 42,
-    /// A callback may not do this.
+    /// The callback may not call this function.
     MCRS_IN_CALLBACK = 43,
-    /// The handle was made before `fork`, in a parent of this process.
+    /// The handle was made before fork(), in a parent of this process.
     MCRS_FORKED = 44,
-    /// An address cannot be listened at.
+    /// The server cannot listen at an address.
     MCRS_LISTEN_FAILED = 60,
     /// The system refused memory, a thread or a descriptor.
     MCRS_SYSTEM_ERROR = 61,
-    /// A file of passwords or certificates cannot be used.
+    /// A file of users, certificates or keys cannot be used.
     MCRS_BAD_FILE = 62,
-    /// A mistake of this library: please report it.
+    /// Internal error of the library: please report it.
     MCRS_PANIC = 99,
 }
 
@@ -127,18 +128,28 @@ impl From<StartError> for Failure {
     }
 }
 
-/// What `status` means, in English. Never NULL, also for numbers that are no
-/// status. The text is static.
+/// Returns a short English text for a status.
+///
+/// @param status  Any number, known or not.
+/// @return Static text, never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_status_text(status: i32) -> *const c_char {
     let known = ALL.into_iter().find(|known| *known as i32 == status);
     known.map_or(c"this number is no status", mcrs_status::text).as_ptr()
 }
 
-/// What went wrong in the last call of this thread that did not return
-/// MCRS_OK, in English: more than mcrs_status_text() where there is more to
-/// say. Never NULL; empty before the first such call. The text stays as it is
-/// until this thread's next call that does not return MCRS_OK, or its end.
+/// Returns the text of this thread's last failed call, in English.
+///
+/// It says more than mcrs_status_text() where there is more to say. A call fails if it does not
+/// return MCRS_OK.
+///
+/// ```c
+/// assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+/// fprintf(stderr, "%s\n", mcrs_error_message());
+/// ```
+///
+/// @return Text, never NULL; empty before the first failure. It is valid until this thread's next
+///     call that fails, or the thread's end.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_error_message() -> *const c_char {
     crate::guard::last_message()

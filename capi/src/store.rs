@@ -10,84 +10,88 @@ use crate::cache::{MCRS_NEVER, mcrs_cache};
 use crate::guard::{Failure, Outcome, invalid};
 use crate::status::mcrs_status;
 
-/// What a store does about an item that is there: one of the MCRS_MODE_ numbers.
+/// Names the condition of a store: one of the MCRS_MODE_ numbers.
 pub type mcrs_mode = u32;
 
-/// Store in any case.
+/// Stores in any case.
 pub const MCRS_MODE_SET: mcrs_mode = 0;
 
-/// Store if there is no item.
+/// Stores only if there is no item.
 pub const MCRS_MODE_ADD: mcrs_mode = 1;
 
-/// Store if there is an item.
+/// Stores only if there is an item.
 pub const MCRS_MODE_REPLACE: mcrs_mode = 2;
 
-/// Put the value behind the one that is there, which keeps its flags and TTL.
+/// Appends to the value of an item, which keeps its flags and TTL.
 pub const MCRS_MODE_APPEND: mcrs_mode = 3;
 
-/// Put the value before the one that is there, which keeps its flags and TTL.
+/// Prepends to the value of an item, which keeps its flags and TTL.
 pub const MCRS_MODE_PREPEND: mcrs_mode = 4;
 
-/// In mcrs_store_options.bits, with MCRS_MODE_SET and `compare_cas`: store too if
-/// the item was changed since, but mark the new one stale. For who won a
-/// recache (mcrs_cache_meta_get()) of an item that was then invalidated again.
+/// In mcrs_store_options.bits: stores over a changed item, and marks the new one stale.
+///
+/// For MCRS_MODE_SET with `compare_cas`. It is for the winner of a recache whose item was
+/// invalidated again, see mcrs_cache_meta_get().
 pub const MCRS_STORE_ALLOW_STALE: u32 = 1;
 
-/// In mcrs_store_options.bits, with MCRS_MODE_APPEND and MCRS_MODE_PREPEND: if
-/// there is no item, make one.
+/// In mcrs_store_options.bits: creates a missing item.
+///
+/// For MCRS_MODE_APPEND and MCRS_MODE_PREPEND.
 pub const MCRS_STORE_CREATE: u32 = 2;
 
-/// How mcrs_cache_store() stores. All zero is a plain set: write
-/// `mcrs_store_options options = {0};` and set what is wanted.
+/// Holds the options of mcrs_cache_store().
+///
+/// All zero is a plain set without expiry: write `mcrs_store_options options = {0};`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_store_options {
-    /// What to do about an item that is there.
+    /// Condition of the store: one of the MCRS_MODE_ numbers.
     pub mode: mcrs_mode,
     /// MCRS_STORE_ bits.
     pub bits: u32,
-    /// A number of the caller's own, kept with the value.
+    /// Number of the caller's own, kept with the value.
     pub flags: u32,
-    /// Seconds to live, or MCRS_NEVER.
+    /// Seconds to live from now, or MCRS_NEVER.
     pub ttl: u32,
-    /// Not 0: store only over an item with this CAS. Not with MCRS_MODE_ADD and
-    /// MCRS_MODE_REPLACE.
+    /// CAS that the item must have; 0 for any. Must be 0 for MCRS_MODE_ADD and MCRS_MODE_REPLACE.
     pub compare_cas: u64,
-    /// CAS of the new item; 0: the next one.
+    /// CAS of the new item; 0 for the next one.
     pub new_cas: u64,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved: [u64; 4],
 }
 
-/// In mcrs_delta_options.bits: if there is no item, make one with the value
-/// `initial` and the TTL `create_ttl`.
+/// In mcrs_delta_options.bits: creates a missing item with `initial` and `create_ttl`.
 pub const MCRS_DELTA_CREATE: u32 = 1;
 
-/// In mcrs_delta_options.bits: give the item the TTL `ttl`, as long as the number
-/// gets no longer (as memcached does it).
+/// In mcrs_delta_options.bits: sets the TTL of the item to `ttl`.
+///
+/// As in memcached, the TTL stays as it is if the number needs more digits than before.
 pub const MCRS_DELTA_TTL: u32 = 2;
 
-/// How mcrs_cache_incr_with() counts. All zero adds 0 to an item that is there.
+/// Holds the options of mcrs_cache_incr_with() and mcrs_cache_decr_with().
+///
+/// All zero adds 0 to an item that exists: write `mcrs_delta_options options = {0};`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct mcrs_delta_options {
-    /// How much to add or subtract.
+    /// Number to add or to subtract.
     pub delta: u64,
-    /// The value of an item that is made.
+    /// Value of an item that is created.
     pub initial: u64,
-    /// Not 0: only an item with this CAS.
+    /// CAS that the item must have; 0 for any.
     pub compare_cas: u64,
-    /// CAS of the new value; 0: the next one.
+    /// CAS of the new value; 0 for the next one.
     pub new_cas: u64,
-    /// MCRS_COUNT_ bits.
+    /// MCRS_DELTA_ bits.
     pub bits: u32,
-    /// Seconds to live, or MCRS_NEVER.
+    /// Seconds to live from now, or MCRS_NEVER; used with MCRS_DELTA_TTL.
     pub ttl: u32,
-    /// The same for an item that is made.
+    /// Seconds to live of an item that is created, or MCRS_NEVER.
     pub create_ttl: u32,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved_bits: u32,
-    /// 0; for later versions.
+    /// Must be 0.
     pub reserved: [u64; 4],
 }
 
@@ -109,11 +113,23 @@ fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> 
     store(cache, &request, value).map(drop)
 }
 
-/// Stores a value under a key, for `ttl` seconds or MCRS_NEVER, whatever is
-/// there.
+/// Stores a value under a key.
 ///
-/// MCRS_TOO_LARGE, MCRS_NO_MEMORY: it is not stored, and what was there is gone,
-/// for it is out of date.
+/// If the call returns MCRS_TOO_LARGE or MCRS_NO_MEMORY, an old item of that key is deleted.
+///
+/// ```c
+/// assert(mcrs_cache_set(cache, "greeting", 8, "hello", 5, 60) == MCRS_OK);    // for a minute
+/// assert(mcrs_cache_set(cache, "name", 4, "ann", 3, MCRS_NEVER) == MCRS_OK);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @return MCRS_OK; MCRS_TOO_LARGE if the item is above the item_size_max setting; MCRS_NO_MEMORY;
+///     MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_set(
     cache: *const mcrs_cache,
@@ -128,7 +144,16 @@ pub unsafe extern "C" fn mcrs_cache_set(
     })
 }
 
-/// Stores a value if there is no item. MCRS_NOT_STORED: there is one.
+/// Stores a value if there is no item.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @return MCRS_OK; MCRS_NOT_STORED if there is an item; MCRS_TOO_LARGE; MCRS_NO_MEMORY;
+///     MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_add(
     cache: *const mcrs_cache,
@@ -143,7 +168,16 @@ pub unsafe extern "C" fn mcrs_cache_add(
     })
 }
 
-/// Stores a value if there is an item. MCRS_NOT_STORED: there is none.
+/// Stores a value if there is an item.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @return MCRS_OK; MCRS_NOT_STORED if there is no item; MCRS_TOO_LARGE; MCRS_NO_MEMORY;
+///     MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_replace(
     cache: *const mcrs_cache,
@@ -158,8 +192,20 @@ pub unsafe extern "C" fn mcrs_cache_replace(
     })
 }
 
-/// Puts a value behind the one that is there, which keeps its TTL.
-/// MCRS_NOT_STORED: there is none, or no room for both.
+/// Appends bytes to the value of an item, which keeps its TTL.
+///
+/// ```c
+/// assert(mcrs_cache_set(cache, "log", 3, "one", 3, 60) == MCRS_OK);
+/// assert(mcrs_cache_append(cache, "log", 3, " two", 4) == MCRS_OK);    // "one two"
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @return MCRS_OK; MCRS_NOT_STORED if there is no item, or no memory for both parts;
+///     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_append(
     cache: *const mcrs_cache,
@@ -173,8 +219,15 @@ pub unsafe extern "C" fn mcrs_cache_append(
     })
 }
 
-/// Puts a value before the one that is there, which keeps its TTL.
-/// MCRS_NOT_STORED: there is none, or no room for both.
+/// Prepends bytes to the value of an item, which keeps its TTL.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @return MCRS_OK; MCRS_NOT_STORED if there is no item, or no memory for both parts;
+///     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_prepend(
     cache: *const mcrs_cache,
@@ -188,9 +241,27 @@ pub unsafe extern "C" fn mcrs_cache_prepend(
     })
 }
 
-/// Stores a value if the item has the CAS `cas`, which mcrs_cache_info() and others
-/// tell. MCRS_EXISTS: it has another, as somebody has changed it; also if `cas`
-/// is 0. MCRS_NOT_FOUND: there is no item.
+/// Stores a value if the item still has the given CAS.
+///
+/// mcrs_cache_info(), mcrs_item_info() and callbacks report the CAS of an item.
+///
+/// ```c
+/// mcrs_info info;
+/// assert(mcrs_cache_set(cache, "stock", 5, "7", 1, 60) == MCRS_OK);
+/// assert(mcrs_cache_info(cache, "stock", 5, &info) == MCRS_OK);
+/// assert(mcrs_cache_cas(cache, "stock", 5, "6", 1, 60, info.cas) == MCRS_OK);
+/// assert(mcrs_cache_cas(cache, "stock", 5, "5", 1, 60, info.cas) == MCRS_EXISTS);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @param ttl  Seconds to live from now, or MCRS_NEVER.
+/// @param cas  CAS that the item must have; no item has 0.
+/// @return MCRS_OK; MCRS_EXISTS if the item has another CAS; MCRS_NOT_FOUND if there is no item;
+///     MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_cas(
     cache: *const mcrs_cache,
@@ -208,12 +279,29 @@ pub unsafe extern "C" fn mcrs_cache_cas(
     })
 }
 
-/// Stores a value as `options` say; NULL is a plain set for ever. `cas`, if not
-/// NULL, gets the CAS of the new item, 0 if the cache keeps none.
+/// Stores a value with options.
 ///
-/// MCRS_NOT_STORED: what `mode` wants does not hold, or there is no room for both
-/// parts. MCRS_EXISTS, MCRS_NOT_FOUND: `compare_cas` is not the item's, or there
-/// is no item. MCRS_TOO_LARGE, MCRS_NO_MEMORY: as with mcrs_cache_set().
+/// ```c
+/// mcrs_store_options options = {0};
+/// uint64_t cas = 0;
+/// options.mode = MCRS_MODE_ADD;
+/// options.flags = 7;
+/// options.ttl = 60;
+/// assert(mcrs_cache_store(cache, "lock", 4, "me", 2, &options, &cas) == MCRS_OK);
+/// assert(mcrs_cache_store(cache, "lock", 4, "you", 3, &options, &cas) == MCRS_NOT_STORED);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param value  Bytes of the value; may be NULL if `value_len` is 0.
+/// @param value_len  Length of `value` in bytes.
+/// @param options  Options; NULL is a plain set with MCRS_NEVER.
+/// @param cas  Receives the CAS of the new item, or 0 if the cache keeps none; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_STORED if the condition of `mode` does not hold, or there is no memory
+///     for both parts; MCRS_EXISTS if the item has another CAS; MCRS_NOT_FOUND if there is no item
+///     to compare with; MCRS_TOO_LARGE; MCRS_NO_MEMORY; MCRS_INVALID_ARGUMENT if `options` is not
+///     allowed; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_store(
     cache: *const mcrs_cache,
@@ -272,9 +360,22 @@ impl From<DeltaError> for Failure {
     }
 }
 
-/// Adds `delta` to the decimal number under a key, modulo 2^64. `value`, if not
-/// NULL, gets the sum. MCRS_NOT_FOUND: there is no item. MCRS_NOT_A_NUMBER: it is
-/// none.
+/// Adds to the decimal number under a key, modulo 2^64.
+///
+/// ```c
+/// uint64_t visits = 0;
+/// assert(mcrs_cache_set(cache, "visits", 6, "41", 2, MCRS_NEVER) == MCRS_OK);
+/// assert(mcrs_cache_incr(cache, "visits", 6, 1, &visits) == MCRS_OK && visits == 42);
+/// assert(mcrs_cache_decr(cache, "visits", 6, 100, &visits) == MCRS_OK && visits == 0);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param delta  Number to add.
+/// @param value  Receives the sum; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+///     64-bit decimal number; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_incr(
     cache: *const mcrs_cache,
@@ -292,9 +393,17 @@ pub unsafe extern "C" fn mcrs_cache_incr(
     })
 }
 
-/// Subtracts `delta` from the decimal number under a key, down to 0. Else as
-/// mcrs_cache_incr(). A number that gets shorter keeps its length, with blanks
-/// behind it, as memcached does it.
+/// Subtracts from the decimal number under a key, down to 0.
+///
+/// As in memcached, a number with fewer digits than before keeps its length, filled up with spaces.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param delta  Number to subtract.
+/// @param value  Receives the difference; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+///     64-bit decimal number; MCRS_NO_MEMORY; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_decr(
     cache: *const mcrs_cache,
@@ -312,9 +421,28 @@ pub unsafe extern "C" fn mcrs_cache_decr(
     })
 }
 
-/// Adds to a decimal number as `options` say, which must not be NULL. `value` and
-/// `cas`, if not NULL, get the new value and its CAS. MCRS_EXISTS: `compare_cas` is
-/// not the item's. Else as mcrs_cache_incr().
+/// Adds to the decimal number under a key, with options.
+///
+/// ```c
+/// mcrs_delta_options options = {0};
+/// uint64_t hits = 0;
+/// options.delta = 1;
+/// options.initial = 1;
+/// options.bits = MCRS_DELTA_CREATE;
+/// options.create_ttl = 60;
+/// assert(mcrs_cache_incr_with(cache, "hits", 4, &options, &hits, NULL) == MCRS_OK && hits == 1);
+/// assert(mcrs_cache_incr_with(cache, "hits", 4, &options, &hits, NULL) == MCRS_OK && hits == 2);
+/// ```
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param options  Options, among them the number to add.
+/// @param value  Receives the new value; may be NULL.
+/// @param cas  Receives the new CAS, or 0 if the cache keeps none; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+///     64-bit decimal number; MCRS_EXISTS if the item has another CAS; MCRS_NO_MEMORY;
+///     MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_incr_with(
     cache: *const mcrs_cache,
@@ -334,7 +462,19 @@ pub unsafe extern "C" fn mcrs_cache_incr_with(
     })
 }
 
-/// Subtracts from a decimal number as `options` say. Else as mcrs_cache_incr_with().
+/// Subtracts from the decimal number under a key, with options.
+///
+/// It stops at 0, as mcrs_cache_decr() does.
+///
+/// @param cache  Cache to work on.
+/// @param key  Bytes of the key; any byte values.
+/// @param key_len  Length of `key` in bytes, 1 to 250.
+/// @param options  Options, among them the number to subtract.
+/// @param value  Receives the new value; may be NULL.
+/// @param cas  Receives the new CAS, or 0 if the cache keeps none; may be NULL.
+/// @return MCRS_OK; MCRS_NOT_FOUND if there is no item; MCRS_NOT_A_NUMBER if the value is not a
+///     64-bit decimal number; MCRS_EXISTS if the item has another CAS; MCRS_NO_MEMORY;
+///     MCRS_INVALID_ARGUMENT if `options` is not allowed; MCRS_BAD_KEY; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_decr_with(
     cache: *const mcrs_cache,

@@ -33,26 +33,41 @@ const _: () = {
     }
 };
 
-/// The version of this library as text, MCRS_VERSION of its header. Static.
+/// Returns the version of the library as a text.
+///
+/// ```c
+/// if (mcrs_abi_version() != MCRS_ABI_VERSION) {
+///     fprintf(stderr, "compiled for another ABI than that of version %s\n", mcrs_version());
+/// }
+/// ```
+///
+/// @return Static text, never NULL. It is MCRS_VERSION of the library's own header.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The version of this library as a number, MCRS_VERSION_NUMBER of its header.
+/// Returns the version of the library as a number.
+///
+/// @return MCRS_VERSION_NUMBER of the library's own header.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_version_number() -> u32 {
     NUMBER
 }
 
-/// The version of the ABI of this library, MCRS_ABI_VERSION of its header: a
-/// program works with a library of the same number, or a newer one of it.
+/// Returns the version of the library's ABI.
+///
+/// A program needs a library with the MCRS_ABI_VERSION that it was compiled with.
+///
+/// @return MCRS_ABI_VERSION of the library's own header.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_abi_version() -> u32 {
     const { number(env!("MCRS_ABI")) }
 }
 
-/// The memcached whose behaviour this is, as VERSION answers it. Static.
+/// Returns the version of memcached whose behaviour the library has.
+///
+/// @return Static text, never NULL, as the command `version` reports it.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_memcached_version() -> *const c_char {
     c"1.6.45".as_ptr()

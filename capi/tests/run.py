@@ -1,6 +1,7 @@
 """Builds the C tests against libmemcache_rs and runs them: plain, under valgrind, with AddressSanitizer, with the shared
-and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function. Installs
-into a tree of its own, builds examples/c there by pkg-config and by CMake, and runs the examples of docs/abi.md.
+and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function. Runs the
+examples of the header. Installs into a tree of its own, builds examples/c there by pkg-config and by CMake, and runs the
+examples of docs/abi.md.
 
     run.py LIBRARIES    the directory with libmemcache_rs.so and libmemcache_rs.a
 """
@@ -71,6 +72,34 @@ def write_nulls(path: Path, found: dict[str, str]) -> None:
             calls.append(f"    IS({name}({', '.join(arguments)}), MCRS_NULL_ARGUMENT);")
     lines = ['#include "test.h"', "int main(void) {", *calls, "    return 0;", "}", ""]
     path.write_text("\n".join(lines))
+
+
+def write_examples(path: Path) -> int:
+    """A test of the examples in the header: each runs as a function with fresh handles."""
+    declarations, calls = [], []
+    for comment, declared in re.findall(r"/\*\*(.*?)\*/([^;{]*)", HEADER.read_text(), flags=re.S):
+        for example in re.findall(r"^ \* ```c\n(.*?)^ \* ```$", comment, flags=re.S | re.M):
+            code = re.sub(r"^ \* ?", "", example, flags=re.M)
+            if code.startswith("static "):
+                # A callback, which later examples use.
+                declarations.append(code)
+                continue
+            name = re.findall(r"mcrs_\w+(?=\()", declared)[0]
+            handles = "mcrs_cache *cache, mcrs_config *config, mcrs_server *server"
+            unused = "(void)cache, (void)config, (void)server;"
+            declarations.append(f"static void show_{name}({handles}) {{\n{unused}\n{code}}}\n")
+            calls.append(f"show_{name}")
+    runs = "\n".join(f"""    {{
+        mcrs_cache *cache = small_cache();
+        mcrs_config *config = small_config();
+        mcrs_server *server = small_server();
+        {call}(cache, config, server);
+        mcrs_server_free(server);
+        mcrs_config_free(config);
+        mcrs_cache_free(cache);
+    }}""" for call in calls)
+    path.write_text("\n".join(['#include "test.h"', "#include <assert.h>", *declarations, "int main(void) {", runs, "}\n"]))
+    return len(declarations)
 
 
 def write_dlopen(path: Path, found: dict[str, str]) -> None:
@@ -224,8 +253,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(Path(directory), libraries)
         write_nulls(bench.place / "nulls.c", found)
+        shown = write_examples(bench.place / "examples.c")
         write_dlopen(bench.place / "by_dlopen.h", found)
-        sources = [*sorted(TESTS.glob("*.c")), *sorted(TESTS.glob("*.cpp")), bench.place / "nulls.c"]
+        sources = [*sorted(TESTS.glob("*.c")), *sorted(TESTS.glob("*.cpp")), bench.place / "nulls.c",
+                   bench.place / "examples.c"]
         hows = ["shared", "static", "dlopen", "asan"]
         valgrind = ["valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite,indirect",
                     "--errors-for-leak-kinds=definite,indirect", "--fair-sched=yes"]
@@ -236,7 +267,7 @@ def main() -> None:
             run([program], env=bench.environment)
             if how == "shared":
                 few = {**bench.environment, "TEST_ROUNDS": "20" if source.stem == "leaks" else "300"}
-                # A child of fork leaves what its parent had: that is the contract.
+                # A child of fork leaves the memory of its parent, as the header says.
                 leaks = ["--leak-check=no"] if source.stem == "fork" else []
                 run([*valgrind, *leaks, program], env=few)
             if os.environ.get("TEST_TIMES"):
@@ -244,12 +275,12 @@ def main() -> None:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             # A child of fork may find AddressSanitizer's own allocator locked by a thread that it does not have, and then
-            # waits for ever (seen with that of GCC 12).
+            # never ends (seen with that of GCC 12).
             tests = [(source, how) for how in hows for source in sources if (source.stem, how) != ("fork", "asan")]
             jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for source, how in tests]
             failed = [f"{name}: {job.exception()}" for name, job in jobs if job.exception() is not None]
         try:
-            examples = check_installed(bench.place, libraries)
+            examples = shown + check_installed(bench.place, libraries)
         except RuntimeError as error:
             failed.append(str(error))
             examples = 0

@@ -13,7 +13,7 @@ mcrs_item *dogpile_get(mcrs_cache *cache, const char *key, unsigned ttl, unsigne
         return NULL;
     }
     if (!(info.bits & MCRS_INFO_WON)) {
-        return item; /* Fresh, or good enough while somebody else makes a new one. */
+        return item; /* Fresh, or good enough while another caller makes a new one. */
     }
     char value[4096];
     mcrs_store_options store = {0};
@@ -22,7 +22,7 @@ mcrs_item *dogpile_get(mcrs_cache *cache, const char *key, unsigned ttl, unsigne
     size_t length = make(key, value, sizeof value);
     mcrs_item_free(item);
     item = NULL;
-    /* MCRS_EXISTS, MCRS_NOT_FOUND: it was changed or deleted meanwhile, and that is newer than ours. */
+    /* MCRS_EXISTS, MCRS_NOT_FOUND: another caller has changed or deleted it. That is newer. */
     mcrs_cache_store(cache, key, strlen(key), value, length, &store, NULL);
     return mcrs_cache_get_item(cache, key, strlen(key), &item) == MCRS_OK ? item : NULL;
 }

@@ -1,4 +1,4 @@
-/* A value that is dear to make, kept in a cache: one caller makes it, all others read it. */
+/* A value that is expensive to make: one caller makes it, all others read it from a cache. */
 #ifndef DOGPILE_H
 #define DOGPILE_H
 
@@ -6,11 +6,13 @@
 
 #include "memcache_rs.h"
 
-/* Makes the value of a key: writes at most `size` bytes and returns how many. */
+/* Makes the value of a key. Writes at most `size` bytes and returns their number. */
 typedef size_t (*make_fn)(const char *key, char *value, size_t size);
 
-/* A handle of the value of `key`, made anew if it is missing or has less than `soon` seconds left and nobody else is at
-   it. NULL if that fails. Free it with mcrs_item_free(). */
+/* Returns the value of `key`, or NULL if that fails. Free it with mcrs_item_free().
+ *
+ * Calls `make` if the value is missing or has less than `soon` seconds left, unless another caller
+ * is making it. The new value lives `ttl` seconds. */
 mcrs_item *dogpile_get(mcrs_cache *cache, const char *key, unsigned ttl, unsigned soon, make_fn make);
 
 #endif

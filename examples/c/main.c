@@ -1,7 +1,8 @@
-/* A program with a cache inside, which another process reads and writes over a Unix socket.
+/* A program that embeds a cache, which another process uses over a Unix socket.
  *
- * The parent serves its cache on the socket and keeps a page in it that is dear to make. The child is any client: here
- * it speaks memcached's text protocol by hand. Then the parent reads what the child wrote, in place. */
+ * The parent serves its cache on the socket, and keeps a page in it that is expensive to make. The
+ * child is a client, which speaks memcached's text protocol by hand. Then the parent reads, in
+ * place, the value that the child wrote. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static void need(mcrs_status status, const char *what) {
     }
 }
 
-/* The other process. It uses no library at all. */
+/* The other process, which uses no library. */
 static int client(const char *path) {
     struct sockaddr_un name = {0};
     char reply[256];
@@ -66,7 +67,7 @@ int main(int count, char **words) {
     mcrs_config_free(config);
     need(mcrs_server_cache(server, &cache), "cache");
 
-    /* Asked for a hundred times, made once. */
+    /* Requested a hundred times, made once. */
     for (int n = 0; n < 100; n++) {
         item = dogpile_get(cache, "page", 300, 30, make_page);
         if (!item) {
@@ -87,7 +88,7 @@ int main(int count, char **words) {
         return 1;
     }
 
-    /* What the client wrote, without a copy: the handle keeps it where it is, even when the key goes. */
+    /* The value of the client, without a copy. It stays readable after the key is deleted. */
     need(mcrs_cache_get_item(cache, "answer", 6, &item), "answer");
     need(mcrs_cache_delete(cache, "answer", 6), "delete");
     need(mcrs_item_value(item, &value), "value");

@@ -8,14 +8,15 @@ use super::mcrs_config;
 use crate::guard::{Failure, invalid};
 use crate::status::mcrs_status;
 
-/// How clients prove who they are: one of the MCRS_AUTH_ numbers.
+/// Names how clients authenticate: one of the MCRS_AUTH_ numbers.
 pub type mcrs_auth = u32;
 
-/// SASL PLAIN, in the binary protocol; the text protocols are refused.
+/// Requires SASL PLAIN in the binary protocol, and refuses the text protocols.
 pub const MCRS_AUTH_SASL: mcrs_auth = 1;
 
-/// A set whose value is name and password, in the text protocols; the binary
-/// protocol is refused.
+/// Requires a first `set` whose value is name and password.
+///
+/// The binary protocol is refused.
 pub const MCRS_AUTH_TEXT: mcrs_auth = 2;
 
 fn method(number: mcrs_auth) -> Result<AuthMethod, Failure> {
@@ -26,9 +27,15 @@ fn method(number: mcrs_auth) -> Result<AuthMethod, Failure> {
     }
 }
 
-/// Clients have to prove who they are, by a file of lines `user:password`, which
-/// is read at start and by mcrs_server_reload(). It takes the place of users that
-/// were given before.
+/// Requires clients to authenticate against a file of users.
+///
+/// The file has lines `user:password`. mcrs_server_start() and mcrs_server_reload() read it. It
+/// replaces users that were added before.
+///
+/// @param config  Settings to change.
+/// @param auth  MCRS_AUTH_SASL or MCRS_AUTH_TEXT.
+/// @param path  Path of the file, not empty.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `auth` or `path` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_auth_file(
     config: *mut mcrs_config,
@@ -42,8 +49,20 @@ pub unsafe extern "C" fn mcrs_config_set_auth_file(
     })
 }
 
-/// Clients have to prove who they are: one more user, of the same kind of
-/// authentication as those before. The first takes the place of a file.
+/// Requires clients to authenticate, and adds a user.
+///
+/// The first user replaces a file that was set before.
+///
+/// ```c
+/// assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "ann", "secret") == MCRS_OK);
+/// assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "bob", "hidden") == MCRS_OK);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param auth  MCRS_AUTH_SASL or MCRS_AUTH_TEXT, the same for all users.
+/// @param user  Name: a text that is not empty and has no colon.
+/// @param password  Password: any text.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `auth` or `user` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_add_user(
     config: *mut mcrs_config,

@@ -7,16 +7,20 @@ use super::mcrs_config;
 use crate::guard::invalid;
 use crate::status::mcrs_status;
 
-/// How the cache decides which items stay: one of the MCRS_LRU_ numbers.
+/// Names an eviction policy: one of the MCRS_LRU_ numbers.
 pub type mcrs_lru_mode = u32;
 
-/// One log in order of use.
+/// Evicts in order of use, from one log.
 pub const MCRS_LRU_FLAT: mcrs_lru_mode = 0;
 
-/// New and used items apart, judged by use and size. The default.
+/// Evicts by use and size, with new and used items apart. The default.
 pub const MCRS_LRU_SEGMENTED: mcrs_lru_mode = 1;
 
-/// Policy of eviction; default: MCRS_LRU_SEGMENTED.
+/// Sets the eviction policy.
+///
+/// @param config  Settings to change.
+/// @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_mode(
     config: *mut mcrs_config,
@@ -32,8 +36,17 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
     })
 }
 
-/// Sizes of the slab classes that statistics name, one by one: ascending, from
-/// 40 bytes on. `count` 0: growth factor and chunk size say them, the default.
+/// Sets the sizes of the slab classes that statistics name.
+///
+/// Sizes must ascend, from at least 40 to at most the slab_chunk_max setting. mcrs_config_check()
+/// compares them with that setting.
+///
+/// @param config  Settings to change.
+/// @param sizes  Sizes in bytes; may be NULL if `count` is 0.
+/// @param count  Number of sizes, at most 62. 0, the default, derives the sizes from growth factor
+///     and chunk size.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if sizes do not ascend or are too many; or a common
+///     status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_sizes(
     config: *mut mcrs_config,
@@ -49,8 +62,22 @@ pub unsafe extern "C" fn mcrs_config_set_slab_sizes(
     })
 }
 
-/// Memory for items and for finding them, in bytes; default 64 MiB. 0: no limit but
-/// the addresses that are reserved, about 32 GiB.
+/// Sets the memory limit for items and their index.
+///
+/// The memory is reserved when a cache is made. A limit that the system cannot reserve makes
+/// mcrs_cache_new() and mcrs_server_start() return MCRS_SYSTEM_ERROR.
+///
+/// ```c
+/// assert(mcrs_config_set_memory_limit(config, 256u << 20) == MCRS_OK);    // 256 MiB
+/// assert(mcrs_config_set_item_size_max(config, 4u << 20) == MCRS_OK);
+/// assert(mcrs_config_set_evictions(config, false) == MCRS_OK);    // refuse, do not evict
+/// assert(mcrs_config_check(config) == MCRS_OK);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param bytes  Limit in bytes; default 64 MiB. 0 sets no limit but the reserved address space,
+///     about 32 GiB.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_memory_limit(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
     entry!(mut config, {}, {
@@ -59,8 +86,11 @@ pub unsafe extern "C" fn mcrs_config_set_memory_limit(config: *mut mcrs_config, 
     })
 }
 
-/// Whether items are evicted to make room (the default), or stores refused when
-/// memory is full.
+/// Sets whether a full cache evicts items to make room.
+///
+/// @param config  Settings to change.
+/// @param on  true, the default, evicts items. false refuses the store with MCRS_NO_MEMORY.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_evictions(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -69,8 +99,12 @@ pub unsafe extern "C" fn mcrs_config_set_evictions(config: *mut mcrs_config, on:
     })
 }
 
-/// Largest item in bytes, as memcached counts them: 1024 to 1 GiB, and at most half
-/// of the memory; default 1 MiB. A multiple of the largest chunk.
+/// Sets the size of the largest item, as memcached counts it.
+///
+/// @param config  Settings to change.
+/// @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
+///     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_item_size_max(
     config: *mut mcrs_config,
@@ -85,8 +119,13 @@ pub unsafe extern "C" fn mcrs_config_set_item_size_max(
     })
 }
 
-/// Growth factor between slab classes, which only name sizes in statistics: above
-/// 1; default 1.25.
+/// Sets the growth factor between slab classes.
+///
+/// Slab classes only name sizes in statistics. They do not affect where items are stored.
+///
+/// @param config  Settings to change.
+/// @param factor  Finite and above 1; default 1.25.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_growth_factor(config: *mut mcrs_config, factor: f64) -> mcrs_status {
     entry!(mut config, {}, {
@@ -98,7 +137,11 @@ pub unsafe extern "C" fn mcrs_config_set_growth_factor(config: *mut mcrs_config,
     })
 }
 
-/// Smallest space for key, value and flags in bytes, for slab classes; default 48.
+/// Sets the smallest space for key, value and flags in slab classes.
+///
+/// @param config  Settings to change.
+/// @param bytes  Size in bytes, above 0; default 48.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is 0; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_chunk_size(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
     entry!(mut config, {}, {
@@ -110,8 +153,15 @@ pub unsafe extern "C" fn mcrs_config_set_chunk_size(config: *mut mcrs_config, by
     })
 }
 
-/// Size of the largest slab class, and of the largest item that counts, in bytes:
-/// it divides 1 MiB and the largest item; default 512 KiB.
+/// Sets the size of the largest slab class.
+///
+/// It also bounds the items that mcrs_cache_incr() takes.
+///
+/// @param config  Settings to change.
+/// @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
+///     item_size_max setting; mcrs_config_check() checks the latter.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_chunk_max(
     config: *mut mcrs_config,
@@ -126,7 +176,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_chunk_max(
     })
 }
 
-/// Whether CAS values are kept (the default); else all read as 0.
+/// Sets whether the cache keeps CAS values.
+///
+/// @param config  Settings to change.
+/// @param on  true, the default, keeps them. false makes every CAS read as 0.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_cas(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -135,7 +189,11 @@ pub unsafe extern "C" fn mcrs_config_set_cas(config: *mut mcrs_config, on: bool)
     })
 }
 
-/// Whether the background thread frees what has expired by itself; default: yes.
+/// Sets whether the background thread frees expired items by itself.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_maintainer(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -144,8 +202,11 @@ pub unsafe extern "C" fn mcrs_config_set_lru_maintainer(config: *mut mcrs_config
     })
 }
 
-/// Whether the crawler, which frees expired items that nobody asks for, is on;
-/// default: yes.
+/// Sets whether the crawler frees expired items that clients do not request.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_crawler(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -154,7 +215,11 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler(config: *mut mcrs_config, o
     })
 }
 
-/// Microseconds that the crawler sleeps between steps, up to 1000000; default 100.
+/// Sets how long the crawler sleeps between steps.
+///
+/// @param config  Settings to change.
+/// @param microseconds  0 to 1000000; default 100.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `microseconds` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_crawler_sleep(
     config: *mut mcrs_config,
@@ -169,7 +234,11 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler_sleep(
     })
 }
 
-/// Most items that the crawler looks at in a run; 0, the default: all.
+/// Sets how many items the crawler visits in a run.
+///
+/// @param config  Settings to change.
+/// @param items  Most items of a run. 0, the default, visits all.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_crawler_tocrawl(
     config: *mut mcrs_config,
@@ -181,7 +250,12 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler_tocrawl(
     })
 }
 
-/// Reported by statistics only, 1 to 79; default 20.
+/// Sets the share of the HOT queue, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param percent  1 to 79; default 20. Together with warm_lru_pct at most 80, which
+///     mcrs_config_check() checks.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_hot_lru_pct(config: *mut mcrs_config, percent: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -193,7 +267,12 @@ pub unsafe extern "C" fn mcrs_config_set_hot_lru_pct(config: *mut mcrs_config, p
     })
 }
 
-/// Reported by statistics only, 1 to 79; default 40.
+/// Sets the share of the WARM queue, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param percent  1 to 79; default 40. Together with hot_lru_pct at most 80, which
+///     mcrs_config_check() checks.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_warm_lru_pct(config: *mut mcrs_config, percent: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -205,7 +284,11 @@ pub unsafe extern "C" fn mcrs_config_set_warm_lru_pct(config: *mut mcrs_config, 
     })
 }
 
-/// Reported by statistics only, above 0; default 0.2.
+/// Sets the age factor of the HOT queue, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param factor  Above 0; default 0.2.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_hot_max_factor(
     config: *mut mcrs_config,
@@ -220,7 +303,11 @@ pub unsafe extern "C" fn mcrs_config_set_hot_max_factor(
     })
 }
 
-/// Reported by statistics only, above 0; default 2.
+/// Sets the age factor of the WARM queue, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param factor  Above 0; default 2.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_warm_max_factor(
     config: *mut mcrs_config,
@@ -235,8 +322,15 @@ pub unsafe extern "C" fn mcrs_config_set_warm_max_factor(
     })
 }
 
-/// Items with at most this TTL live in a log of their own and are never evicted.
-/// Default: there is no such log.
+/// Sets the longest TTL of items that are never evicted.
+///
+/// Items with at most this TTL live in a log of their own. By default there is no such log. It
+/// needs the background thread, see mcrs_config_set_lru_maintainer(), which mcrs_config_check()
+/// checks.
+///
+/// @param config  Settings to change.
+/// @param seconds  TTL in seconds.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_temporary_ttl(
     config: *mut mcrs_config,
@@ -248,8 +342,13 @@ pub unsafe extern "C" fn mcrs_config_set_temporary_ttl(
     })
 }
 
-/// Whether the command `slabs reassign` answers; there is nothing to move.
-/// Default: yes.
+/// Sets whether the command `slabs reassign` answers.
+///
+/// The command has no effect, because items belong to no slab class.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_reassign(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -258,7 +357,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_reassign(config: *mut mcrs_config,
     })
 }
 
-/// Reported by statistics only, 0 to 2; default 1.
+/// Sets the automove mode, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param mode  0 to 2; default 1.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `mode` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_automove(config: *mut mcrs_config, mode: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -270,7 +373,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_automove(config: *mut mcrs_config,
     })
 }
 
-/// Reported by statistics only, above 0 and up to 1; default 0.8.
+/// Sets the automove ratio, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param ratio  Above 0 and at most 1; default 0.8.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `ratio` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_automove_ratio(
     config: *mut mcrs_config,
@@ -285,7 +392,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_automove_ratio(
     })
 }
 
-/// Reported by statistics only, 3 to 1800; default 10.
+/// Sets the automove window, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param seconds  3 to 1800; default 10.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `seconds` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_automove_window(
     config: *mut mcrs_config,
@@ -300,7 +411,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_automove_window(
     })
 }
 
-/// Reported by statistics only: 0, the default, or at least 10.
+/// Sets the tail repair time, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param seconds  0, the default, or at least 10.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for 1 to 9; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tail_repair_time(
     config: *mut mcrs_config,
@@ -315,8 +430,13 @@ pub unsafe extern "C" fn mcrs_config_set_tail_repair_time(
     })
 }
 
-/// Whether the histogram of item sizes is kept (group "sizes" of the statistics);
-/// default: no.
+/// Sets whether the cache keeps a histogram of item sizes.
+///
+/// Group "sizes" of mcrs_cache_stats() reports the histogram.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_track_sizes(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -325,8 +445,12 @@ pub unsafe extern "C" fn mcrs_config_set_track_sizes(config: *mut mcrs_config, o
     })
 }
 
-/// Slots of the index at start, as a power of 2, up to 32; 0, the default: the
-/// cache decides. It grows.
+/// Sets the initial size of the index, which grows later.
+///
+/// @param config  Settings to change.
+/// @param power  Logarithm to base 2 of the number of slots, at most 32. 0, the default, lets the
+///     cache decide.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `power` is above 32; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, power: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -338,8 +462,12 @@ pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, pow
     })
 }
 
-/// Parts of the cache that are locked one by one: a power of 2 up to 1024, fewer if
-/// there is little memory; 0, the default: the cache decides.
+/// Sets the number of shards, which are locked separately.
+///
+/// @param config  Settings to change.
+/// @param count  Power of two, at most 1024; a cache with little memory has fewer. 0, the default,
+///     lets the cache decide.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_shards(config: *mut mcrs_config, count: usize) -> mcrs_status {
     entry!(mut config, {}, {
@@ -351,8 +479,13 @@ pub unsafe extern "C" fn mcrs_config_set_shards(config: *mut mcrs_config, count:
     })
 }
 
-/// How many threads are expected to use the cache at once, a hint for the number of
-/// shards; default 4.
+/// Sets how many threads are expected to use the cache at once.
+///
+/// It is a hint for the number of shards.
+///
+/// @param config  Settings to change.
+/// @param threads  At least 1; default 4.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `threads` is 0; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_concurrency(
     config: *mut mcrs_config,
@@ -367,7 +500,11 @@ pub unsafe extern "C" fn mcrs_config_set_concurrency(
     })
 }
 
-/// Byte that ends the prefix of a key, by which `stats detail` counts; default ':'.
+/// Sets the byte that ends the prefix of a key in `stats detail`.
+///
+/// @param config  Settings to change.
+/// @param delimiter  Any byte; default ':'.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_prefix_delimiter(
     config: *mut mcrs_config,
@@ -379,7 +516,11 @@ pub unsafe extern "C" fn mcrs_config_set_prefix_delimiter(
     })
 }
 
-/// Whether `stats detail` counts from the start; default: no.
+/// Sets whether `stats detail` counts from the start.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_detail(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -388,8 +529,13 @@ pub unsafe extern "C" fn mcrs_config_set_detail(config: *mut mcrs_config, on: bo
     })
 }
 
-/// Whether large pages are asked for, which is done anyway from 64 MiB on;
-/// default: no.
+/// Sets whether the cache asks the system for large pages.
+///
+/// A cache of at least 64 MiB asks for them anyway.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_large_pages(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -398,8 +544,13 @@ pub unsafe extern "C" fn mcrs_config_set_large_pages(config: *mut mcrs_config, o
     })
 }
 
-/// Whether the clock stands still from the start, until mcrs_clock_resume();
-/// default: no.
+/// Sets whether the cache's clock starts stopped.
+///
+/// mcrs_clock_resume() starts it.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_clock_frozen(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {

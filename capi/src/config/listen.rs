@@ -9,32 +9,31 @@ use super::mcrs_config;
 use crate::guard::{Failure, invalid};
 use crate::status::mcrs_status;
 
-/// What a listener speaks: one of the MCRS_PROTOCOL_ numbers.
+/// Names the protocol of a listener: one of the MCRS_PROTOCOL_ numbers.
 pub type mcrs_protocol = u32;
 
-/// Decided by the first byte of each connection.
+/// Decides by the first byte of each connection.
 pub const MCRS_PROTOCOL_AUTO: mcrs_protocol = 0;
 
-/// Classic and meta text.
+/// Speaks the classic and the meta text protocol.
 pub const MCRS_PROTOCOL_TEXT: mcrs_protocol = 1;
 
-/// The binary protocol.
+/// Speaks the binary protocol.
 pub const MCRS_PROTOCOL_BINARY: mcrs_protocol = 2;
 
-/// Whether a listener speaks TLS, and what it wants of clients: one of the
-/// MCRS_TLS_ numbers.
+/// Names the TLS mode of a listener: one of the MCRS_TLS_ numbers.
 pub type mcrs_tls_mode = u32;
 
-/// No TLS.
+/// Speaks no TLS.
 pub const MCRS_TLS_OFF: mcrs_tls_mode = 0;
 
-/// TLS, clients as mcrs_config_set_tls_verify() says.
+/// Speaks TLS, with client certificates as mcrs_config_set_tls_verify() says.
 pub const MCRS_TLS_ON: mcrs_tls_mode = 1;
 
-/// TLS, clients need no certificate.
+/// Speaks TLS, and asks for no client certificate.
 pub const MCRS_TLS_NO_PEER: mcrs_tls_mode = 2;
 
-/// TLS, clients need a certificate.
+/// Speaks TLS, and requires a client certificate.
 pub const MCRS_TLS_PEER: mcrs_tls_mode = 3;
 
 fn address(host: Option<&str>, port: u16) -> Result<SocketAddr, Failure> {
@@ -56,8 +55,25 @@ fn protocol(number: mcrs_protocol) -> Result<Protocol, Failure> {
     }
 }
 
-/// Listens at a TCP address too. `host` is an IPv4 or IPv6 address, not a name;
-/// NULL is 127.0.0.1. Port 0 takes a free port, which mcrs_server_address() tells.
+/// Adds a TCP listener.
+///
+/// ```c
+/// mcrs_server *one = NULL;
+/// mcrs_address address;
+/// assert(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_OFF) == MCRS_OK);
+/// assert(mcrs_server_start(config, &one) == MCRS_OK);
+/// assert(mcrs_server_address(one, 0, &address) == MCRS_OK);
+/// assert(strcmp(address.host, "127.0.0.1") == 0 && address.port != 0);
+/// mcrs_server_free(one);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param host  IPv4 or IPv6 address; names are not looked up. NULL is 127.0.0.1.
+/// @param port  Port; 0 takes a free one, which mcrs_server_address() returns.
+/// @param protocol  One of the MCRS_PROTOCOL_ numbers.
+/// @param tls  One of the MCRS_TLS_ numbers. TLS needs mcrs_config_set_tls_certificate().
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host`, `protocol` or `tls` is not allowed; or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_listen_tcp(
     config: *mut mcrs_config,
@@ -80,9 +96,16 @@ pub unsafe extern "C" fn mcrs_config_listen_tcp(
     })
 }
 
-/// Listens at a Unix socket too. A stale socket file at `path` is replaced; the
-/// server removes its own when it stops. `mask` is the permission bits of the
-/// file, 0700 in memcached.
+/// Adds a listener on a Unix socket.
+///
+/// A stale socket file at `path` is replaced. The server removes its file when it stops.
+///
+/// @param config  Settings to change.
+/// @param path  Path of the socket file, not empty.
+/// @param mask  Permission bits of the file, 0 to 0777; memcached's default is 0700.
+/// @param protocol  One of the MCRS_PROTOCOL_ numbers.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `path`, `mask` or `protocol` is not allowed; or a
+///     common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_listen_unix(
     config: *mut mcrs_config,
@@ -100,8 +123,14 @@ pub unsafe extern "C" fn mcrs_config_listen_unix(
     })
 }
 
-/// Listens at a UDP address too; `host` and `port` as with TCP. The first byte of
-/// a datagram decides its protocol.
+/// Adds a UDP socket.
+///
+/// The first byte of a datagram decides its protocol.
+///
+/// @param config  Settings to change.
+/// @param host  IPv4 or IPv6 address; names are not looked up. NULL is 127.0.0.1.
+/// @param port  Port; 0 takes a free one, which mcrs_server_address() returns.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host` is not an address; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_listen_udp(
     config: *mut mcrs_config,

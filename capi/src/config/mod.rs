@@ -22,9 +22,10 @@ use crate::status::mcrs_status;
 
 pub(crate) use self::server::node;
 
-/// Settings. They are copied when something is started with them, so they can be
-/// changed or freed at any time after. One thread at a time may use such a
-/// handle; a child of fork() may go on using it.
+/// Holds the settings of caches and servers.
+///
+/// A start copies the settings, so the program may change or free them afterwards. Only one thread
+/// at a time may use a handle. A child of fork() may go on using it.
 pub struct mcrs_config {
     pub(crate) settings: ServerConfig,
 }
@@ -35,21 +36,35 @@ impl Handle for mcrs_config {
     }
 }
 
-/// Takes a line of a server's log, without a line end. `level` is 0 for what is
-/// always logged, else the verbosity that it takes. `line` is good until the
-/// function returns.
+/// Takes a line of a server's log, without its line end.
 ///
-/// It runs on any thread of the server, on several at once, and on the thread
-/// that starts the server. It may call this library, but for
-/// mcrs_server_start(), mcrs_server_stop(), mcrs_server_wait() and
-/// mcrs_server_free(): these return MCRS_IN_CALLBACK (the last one does nothing).
-/// To stop the server, use mcrs_server_request_stop().
+/// `level` is 0 for lines that are always logged, else the verbosity from which they are. `line` is
+/// valid until the callback returns.
+///
+/// Any thread of the server may call it, several at once, and so does the thread that starts the
+/// server. It may call the library, except mcrs_server_start(), mcrs_server_start_with_cache(),
+/// mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(), which return MCRS_IN_CALLBACK.
+/// mcrs_server_free() does nothing there. To stop the server, call mcrs_server_request_stop().
+///
+/// ```c
+/// static void log_line(void *userdata, int level, const char *line) {
+///     FILE *to = userdata;
+///     fprintf(to, "[%d] %s\n", level, line);
+/// }
+/// ```
 pub type mcrs_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level: c_int, line: *const c_char)>;
 
-/// Learns that a server has stopped: called once, on the server's last thread,
-/// when it holds no connection and no listener any more, before
-/// mcrs_server_wait() and mcrs_server_stop() return. Not called for a server that
-/// did not start. What it may call is what mcrs_log_fn may.
+/// Takes the news that a server has stopped.
+///
+/// The server's last thread calls it once, when no connection and no listener is left, before
+/// mcrs_server_wait() and mcrs_server_stop() return. It is not called for a server that did not
+/// start. It may call the functions that an mcrs_log_fn may call.
+///
+/// ```c
+/// static void note_stop(void *userdata) {
+///     *(bool *)userdata = true;
+/// }
+/// ```
 pub type mcrs_stopped_fn = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 
 /// A number of the caller's, handed back to it.
@@ -68,8 +83,20 @@ impl Userdata {
     }
 }
 
-/// New settings, all at their defaults: those of memcached, but that nothing is
-/// listened at. Free them with mcrs_config_free().
+/// Creates settings with memcached's defaults, except that there is no listener.
+///
+/// ```c
+/// mcrs_config *small = NULL;
+/// mcrs_cache *made = NULL;
+/// assert(mcrs_config_new(&small) == MCRS_OK);
+/// assert(mcrs_config_set_memory_limit(small, 8u << 20) == MCRS_OK);
+/// assert(mcrs_cache_new(small, &made) == MCRS_OK);
+/// mcrs_config_free(small);    // the cache has a copy
+/// mcrs_cache_free(made);
+/// ```
+///
+/// @param config  Receives the handle. Free it with mcrs_config_free().
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_new(config: *mut *mut mcrs_config) -> mcrs_status {
     entry!({ place: out_handle(config) }, {
@@ -78,7 +105,11 @@ pub unsafe extern "C" fn mcrs_config_new(config: *mut *mut mcrs_config) -> mcrs_
     })
 }
 
-/// A copy of settings, to be freed by itself.
+/// Copies settings into a handle of their own.
+///
+/// @param config  Settings to copy.
+/// @param copy  Receives the handle. Free it with mcrs_config_free().
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_copy(
     config: *const mcrs_config,
@@ -90,21 +121,37 @@ pub unsafe extern "C" fn mcrs_config_copy(
     })
 }
 
-/// Frees settings; NULL does nothing.
+/// Frees settings.
+///
+/// @param config  Settings to free; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_free(config: *mut mcrs_config) {
     // SAFETY: the caller passes NULL or a handle that lives and nobody else uses.
     unsafe { guard::free(config) }
 }
 
-/// Checks all settings, also against each other, as starting does. What is wrong
-/// says mcrs_error_message(). Files are not read.
+/// Checks all settings, also against each other, as a start does.
+///
+/// It reads no files. mcrs_error_message() says which rule is broken.
+///
+/// @param config  Settings to check.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if a rule is broken; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_check(config: *const mcrs_config) -> mcrs_status {
     entry!(config, {}, { Ok(config.settings.validate()?) })
 }
 
-/// Takes the log in place of standard error; NULL: standard error again.
+/// Sets the callback that takes a server's log.
+///
+/// ```c
+/// assert(mcrs_config_set_log(config, log_line, stderr) == MCRS_OK);    // see mcrs_log_fn
+/// assert(mcrs_config_set_verbosity(config, 1) == MCRS_OK);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param log  Callback; NULL logs to standard error, the default.
+/// @param userdata  Pointer passed to `log`; may be NULL. It must stay valid as long as the server.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_log(
     config: *mut mcrs_config,
@@ -124,7 +171,24 @@ pub unsafe extern "C" fn mcrs_config_set_log(
     })
 }
 
-/// Learns that the server has stopped; NULL: not wanted.
+/// Sets the callback that runs when a server has stopped.
+///
+/// ```c
+/// bool stopped = false;
+/// mcrs_server *noted = NULL;
+/// // note_stop: see mcrs_stopped_fn
+/// assert(mcrs_config_set_stopped(config, note_stop, &stopped) == MCRS_OK);
+/// assert(mcrs_server_start(config, &noted) == MCRS_OK);
+/// assert(mcrs_server_stop(noted, 0) == MCRS_OK);
+/// assert(stopped);
+/// mcrs_server_free(noted);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param stopped  Callback; NULL, the default, calls none.
+/// @param userdata  Pointer passed to `stopped`; may be NULL. It must stay valid as long as the
+///     server.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_stopped(
     config: *mut mcrs_config,

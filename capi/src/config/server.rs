@@ -8,8 +8,20 @@ use super::mcrs_config;
 use crate::guard::{Failure, invalid};
 use crate::status::mcrs_status;
 
-/// One more node of the list that clients with auto discovery are told, as a node
-/// of a hosted cluster does. `ip` NULL: unknown, clients take the name.
+/// Adds a node to the list that `config get cluster` reports.
+///
+/// Clients with auto discovery read this list, as they do from a hosted cluster.
+///
+/// ```c
+/// assert(mcrs_config_add_cluster_node(config, "cache-1.example", "10.0.0.1", 11211) == MCRS_OK);
+/// assert(mcrs_config_add_cluster_node(config, "cache-2.example", NULL, 11211) == MCRS_OK);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param host  Name of the node: a text without blanks and control characters.
+/// @param ip  IPv4 or IPv6 address; NULL if unknown, then clients use the name.
+/// @param port  Port of the node.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `host` or `ip` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_add_cluster_node(
     config: *mut mcrs_config,
@@ -30,7 +42,18 @@ pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<ClusterNod
     Ok(ClusterNode::new(host, ip, port)?)
 }
 
-/// Worker threads of the server, 1 to 1024; default 4.
+/// Sets the number of worker threads of a server.
+///
+/// ```c
+/// assert(mcrs_config_set_threads(config, 2) == MCRS_OK);
+/// assert(mcrs_config_set_max_connections(config, 100) == MCRS_OK);
+/// assert(mcrs_config_set_idle_timeout(config, 300) == MCRS_OK);    // seconds
+/// assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param count  1 to 1024; default 4.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_threads(config: *mut mcrs_config, count: usize) -> mcrs_status {
     entry!(mut config, {}, {
@@ -42,8 +65,14 @@ pub unsafe extern "C" fn mcrs_config_set_threads(config: *mut mcrs_config, count
     })
 }
 
-/// Most connections at once, listeners and UDP sockets included, at least 1;
-/// default 1024.
+/// Sets how many connections a server has at once.
+///
+/// Listeners and UDP sockets count as well. mcrs_server_start() returns MCRS_SYSTEM_ERROR if the
+/// system allows the process fewer open files.
+///
+/// @param config  Settings to change.
+/// @param count  At least 1; default 1024.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is 0; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_max_connections(
     config: *mut mcrs_config,
@@ -58,8 +87,11 @@ pub unsafe extern "C" fn mcrs_config_set_max_connections(
     })
 }
 
-/// Whether a connection above the limit is refused with a text (the default) or
-/// left waiting.
+/// Sets whether a server refuses connections above the limit at once.
+///
+/// @param config  Settings to change.
+/// @param on  true, the default, refuses them with a text. false leaves them waiting.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_maxconns_fast(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -68,7 +100,11 @@ pub unsafe extern "C" fn mcrs_config_set_maxconns_fast(config: *mut mcrs_config,
     })
 }
 
-/// Length of the queue of connections that are not accepted yet; default 1024.
+/// Sets the length of the queue of connections to accept.
+///
+/// @param config  Settings to change.
+/// @param length  At least 0; default 1024.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_backlog(config: *mut mcrs_config, length: c_int) -> mcrs_status {
     entry!(mut config, {}, {
@@ -80,7 +116,11 @@ pub unsafe extern "C" fn mcrs_config_set_backlog(config: *mut mcrs_config, lengt
     })
 }
 
-/// Requests of a connection before others get their turn, at least 1; default 256.
+/// Sets how many requests of a connection a worker handles at a turn.
+///
+/// @param config  Settings to change.
+/// @param count  At least 1; default 256.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is 0; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_requests_per_event(
     config: *mut mcrs_config,
@@ -95,7 +135,11 @@ pub unsafe extern "C" fn mcrs_config_set_requests_per_event(
     })
 }
 
-/// Seconds after which an idle TCP connection is closed; 0, the default: never.
+/// Sets when a server closes idle TCP connections.
+///
+/// @param config  Settings to change.
+/// @param seconds  Idle time in seconds. 0, the default, never closes them.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_idle_timeout(config: *mut mcrs_config, seconds: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -104,8 +148,13 @@ pub unsafe extern "C" fn mcrs_config_set_idle_timeout(config: *mut mcrs_config, 
     })
 }
 
-/// Bytes of replies that a client has not read above which its requests wait;
-/// default 1 MiB.
+/// Sets how many unread bytes of replies a connection may hold.
+///
+/// Above the limit its further requests wait.
+///
+/// @param config  Settings to change.
+/// @param bytes  Limit in bytes; default 1 MiB.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_output_limit(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
     entry!(mut config, {}, {
@@ -114,7 +163,11 @@ pub unsafe extern "C" fn mcrs_config_set_output_limit(config: *mut mcrs_config, 
     })
 }
 
-/// Whether clients may flush_all; default: yes.
+/// Sets whether clients may use `flush_all`.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_flush(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -123,7 +176,11 @@ pub unsafe extern "C" fn mcrs_config_set_flush(config: *mut mcrs_config, on: boo
     })
 }
 
-/// Whether clients may list keys; default: yes.
+/// Sets whether clients may list keys.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_dump(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -132,7 +189,11 @@ pub unsafe extern "C" fn mcrs_config_set_dump(config: *mut mcrs_config, on: bool
     })
 }
 
-/// Whether clients may watch; default: yes.
+/// Sets whether clients may use `watch`.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_watch(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -141,7 +202,11 @@ pub unsafe extern "C" fn mcrs_config_set_watch(config: *mut mcrs_config, on: boo
     })
 }
 
-/// Whether clients may shut the server down; default: no.
+/// Sets whether clients may shut the server down.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_shutdown(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -150,9 +215,15 @@ pub unsafe extern "C" fn mcrs_config_set_shutdown(config: *mut mcrs_config, on: 
     })
 }
 
-/// Whether handles of the server's own cache first wait until what clients have sent
-/// is carried out, as mcrs_server_settle() does; default: yes. Tests want that. It
-/// costs each call some microseconds.
+/// Sets whether calls on the server's cache wait for clients first.
+///
+/// A call then waits, for at most a second, until requests that clients have sent are carried out,
+/// as mcrs_server_settle() does. This makes tests deterministic and costs each call some
+/// microseconds.
+///
+/// @param config  Settings to change.
+/// @param on  Default true.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -161,7 +232,11 @@ pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: b
     })
 }
 
-/// What is logged, 0 to 3; default 0.
+/// Sets how much a server logs.
+///
+/// @param config  Settings to change.
+/// @param level  0 to 3; default 0.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `level` is above 3; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_verbosity(config: *mut mcrs_config, level: u32) -> mcrs_status {
     entry!(mut config, {}, {
@@ -173,7 +248,11 @@ pub unsafe extern "C" fn mcrs_config_set_verbosity(config: *mut mcrs_config, lev
     })
 }
 
-/// Bytes buffered for each watcher; default 256 KiB.
+/// Sets the size of the buffer of each watcher.
+///
+/// @param config  Settings to change.
+/// @param bytes  Size in bytes; default 256 KiB.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_watcher_buffer(
     config: *mut mcrs_config,
@@ -185,7 +264,11 @@ pub unsafe extern "C" fn mcrs_config_set_watcher_buffer(
     })
 }
 
-/// Reported by statistics only; default 64 KiB.
+/// Sets the size of the workers' log buffers, which only statistics report.
+///
+/// @param config  Settings to change.
+/// @param bytes  Size in bytes; default 64 KiB.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_worker_buffer(
     config: *mut mcrs_config,
@@ -197,7 +280,11 @@ pub unsafe extern "C" fn mcrs_config_set_worker_buffer(
     })
 }
 
-/// Whether the commands of memcached's debug build answer; default: no.
+/// Sets whether the commands of memcached's debug build answer.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_debug_commands(config: *mut mcrs_config, on: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -206,8 +293,11 @@ pub unsafe extern "C" fn mcrs_config_set_debug_commands(config: *mut mcrs_config
     })
 }
 
-/// Mark of the packets of internet sockets, for filters, on Linux; 0, the default:
-/// none.
+/// Sets the mark of packets of internet sockets, for packet filters.
+///
+/// @param config  Settings to change.
+/// @param mark  Mark as in SO_MARK, Linux only. 0, the default, sets none.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_socket_mark(config: *mut mcrs_config, mark: u32) -> mcrs_status {
     entry!(mut config, {}, {

@@ -8,25 +8,37 @@ use super::mcrs_config;
 use crate::guard::invalid;
 use crate::status::mcrs_status;
 
-/// What is wanted of a client's certificate: one of the MCRS_VERIFY_ numbers.
+/// Names how client certificates are verified: one of the MCRS_VERIFY_ numbers.
 pub type mcrs_verify = u32;
 
-/// None is asked for. The default.
+/// Asks for no certificate. The default.
 pub const MCRS_VERIFY_NONE: mcrs_verify = 0;
 
-/// One is asked for; if the client has one, it must be good.
+/// Asks for a certificate, and verifies it if the client sends one.
 pub const MCRS_VERIFY_REQUEST: mcrs_verify = 1;
 
-/// A good one is needed.
+/// Requires a valid certificate.
 pub const MCRS_VERIFY_REQUIRE: mcrs_verify = 2;
 
 fn tls(config: &mut mcrs_config) -> &mut TlsConfig {
     config.settings.tls.get_or_insert_default()
 }
 
-/// The server's certificate and those above it, and its private key, both PEM;
-/// `key` NULL: it is in `chain`. Listeners with TLS need this. The files are read
-/// at start and by mcrs_server_reload().
+/// Sets the files of the server's certificate chain and private key.
+///
+/// Listeners with TLS need them. mcrs_server_start() and mcrs_server_reload() read the files.
+///
+/// ```c
+/// assert(mcrs_config_set_tls_certificate(config, "server.pem", "server.key") == MCRS_OK);
+/// assert(mcrs_config_set_tls_ca(config, "clients.pem") == MCRS_OK);
+/// assert(mcrs_config_set_tls_verify(config, MCRS_VERIFY_REQUIRE) == MCRS_OK);
+/// assert(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_ON) == MCRS_OK);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param chain  Path of a PEM file: the certificate first, then those above it.
+/// @param key  Path of the private key; NULL if it is in `chain`.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if a path is empty; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_certificate(
     config: *mut mcrs_config,
@@ -41,7 +53,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_certificate(
     })
 }
 
-/// Whether the private key is ASN.1 (DER) and not PEM, the default.
+/// Sets the format of the private key.
+///
+/// @param config  Settings to change.
+/// @param der  true for ASN.1 (DER); false, the default, for PEM.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_key_der(config: *mut mcrs_config, der: bool) -> mcrs_status {
     entry!(mut config, {}, {
@@ -50,8 +66,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_key_der(config: *mut mcrs_config, d
     })
 }
 
-/// Who signs certificates of clients: a file, PEM; NULL: no certificate of a
-/// client is good.
+/// Sets the file of authorities that sign client certificates.
+///
+/// @param config  Settings to change.
+/// @param path  Path of a PEM file; NULL, the default, accepts no client certificate.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `path` is empty; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_ca(
     config: *mut mcrs_config,
@@ -63,7 +82,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_ca(
     })
 }
 
-/// What clients have to show at listeners of MCRS_TLS_ON.
+/// Sets how listeners with MCRS_TLS_ON verify client certificates.
+///
+/// @param config  Settings to change.
+/// @param verify  One of the MCRS_VERIFY_ numbers; default MCRS_VERIFY_NONE.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another number; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_verify(
     config: *mut mcrs_config,
@@ -80,8 +103,14 @@ pub unsafe extern "C" fn mcrs_config_set_tls_verify(
     })
 }
 
-/// Cipher suites, as OpenSSL writes a list of them; NULL: the default. What is in
-/// it is looked at when a server starts.
+/// Sets the cipher suites.
+///
+/// mcrs_server_start() reads the list.
+///
+/// @param config  Settings to change.
+/// @param list  Names as in OpenSSL, with colons between them; NULL, the default, takes all that
+///     are supported.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_ciphers(
     config: *mut mcrs_config,
@@ -93,8 +122,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_ciphers(
     })
 }
 
-/// Bytes that are encrypted before they are sent; less than 64 KiB is taken for
-/// 64 KiB, more than 1 MiB for 1 MiB.
+/// Sets how many bytes are encrypted before they are sent.
+///
+/// @param config  Settings to change.
+/// @param bytes  64 KiB to 1 MiB. Smaller and larger numbers are taken for these limits.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_write_buffer(
     config: *mut mcrs_config,
@@ -106,7 +138,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_write_buffer(
     })
 }
 
-/// Whether TLS sessions can be resumed; default: no.
+/// Sets whether clients can resume TLS sessions.
+///
+/// @param config  Settings to change.
+/// @param on  Default false.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_session_cache(
     config: *mut mcrs_config,
@@ -118,7 +154,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_session_cache(
     })
 }
 
-/// The oldest version of TLS that is spoken: 12 (the default) or 13.
+/// Sets the oldest version of TLS that is accepted.
+///
+/// @param config  Settings to change.
+/// @param version  12 for TLS 1.2, the default, or 13 for TLS 1.3.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another number; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_min_version(
     config: *mut mcrs_config,

@@ -217,7 +217,7 @@ static void flushes(mcrs_cache *cache) {
     IS(mcrs_cache_delete(cache, S("f")), MCRS_NOT_FOUND);
 }
 
-/* What found() is shown, and what it may not do. */
+/* Counts the calls of found(). */
 struct seen {
     mcrs_cache *cache;
     int calls;

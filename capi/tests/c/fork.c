@@ -1,4 +1,4 @@
-/* A child of fork() is told, does not hang, and can make its own. */
+/* A child of fork() gets a status, does not hang, and can make its own handles. */
 #include <sys/wait.h>
 
 #include "test.h"
@@ -30,7 +30,7 @@ int main(void) {
         mcrs_item_free(item);
         mcrs_cache_free(cache);
         mcrs_server_free(server);
-        /* Settings are no threads: they stay good, and what is new works. */
+        /* Settings stay usable, and new handles work. */
         OK(mcrs_config_check(config));
         OK(mcrs_cache_new(config, &own));
         OK(mcrs_cache_set(own, S("b"), S("own"), 0));
@@ -59,7 +59,7 @@ int main(void) {
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(status == 0);
-    /* The parent has noticed nothing. */
+    /* The parent is unaffected. */
     has(cache, "a", "v");
     int client = connect_to(server, 0);
     says(client, "get a\r\n", "VALUE a 0 1\r\nv\r\nEND\r\n");

@@ -11,7 +11,7 @@ int main(void) {
     char buffer[8], *big = malloc(100000), *copy = malloc(100000);
     size_t length = 99, count = 99;
     CHECK(big && copy);
-    /* Not a small one: that would copy what holds too much of its memory. */
+    /* A small cache would copy values, because pins would hold too much of it. */
     OK(mcrs_cache_new(NULL, &cache));
 
     IS(mcrs_cache_get_item(cache, S("a"), &item), MCRS_NOT_FOUND);
@@ -23,7 +23,7 @@ int main(void) {
     OK(mcrs_item_info(item, &info));
     CHECK(info.value_len == 5 && info.ttl == 60);
 
-    /* It stays, whatever becomes of the key. */
+    /* It stays readable after its key is gone. */
     OK(mcrs_cache_set(cache, S("a"), S("other"), 0));
     OK(mcrs_cache_delete(cache, S("a")));
     OK(mcrs_cache_flush(cache, 0));
@@ -45,7 +45,7 @@ int main(void) {
     CHECK(length == 0);
     mcrs_item_free(empty);
 
-    /* One in pieces; they are what writev() takes. */
+    /* A value in pieces, which writev() takes. */
     CHECK(sizeof(mcrs_slice) == sizeof(struct iovec));
     for (int n = 0; n < 100000; n++) {
         big[n] = (char)(n % 251);

@@ -1,4 +1,4 @@
-/* Who is to store a new value, and what others get meanwhile. */
+/* One caller stores a new value, and the others get the old one until then. */
 #include "test.h"
 
 int main(void) {
@@ -44,7 +44,7 @@ int main(void) {
     CHECK((info.bits & MCRS_INFO_SENT) && (info.bits & MCRS_INFO_STALE));
     OK(mcrs_cache_info(cache, S("k"), &info));
     CHECK(info.bits & MCRS_INFO_STALE);
-    /* It was invalidated again: what the winner stores is stale too. */
+    /* It was invalidated again, so the value of the winner is stale, too. */
     OK(mcrs_cache_invalidate(cache, S("k"), 50));
     store.compare_cas = cas;
     IS(mcrs_cache_store(cache, S("k"), S("v3"), &store, NULL), MCRS_EXISTS);
@@ -64,7 +64,7 @@ int main(void) {
     CHECK(info.value_len == 0 && info.ttl == 15 && info.cas == 123456);
     mcrs_item_free(item);
 
-    /* A peek is no use; a new TTL. */
+    /* A peek does not count as an access; a new TTL. */
     memset(&get, 0, sizeof get);
     get.bits = MCRS_META_PEEK | MCRS_META_TTL;
     get.ttl = 1000;

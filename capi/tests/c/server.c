@@ -1,4 +1,4 @@
-/* Servers: start, addresses, stop, what they tell the program. */
+/* Servers: start, addresses, stop, callbacks. */
 #include "test.h"
 
 static int stops, lines;
@@ -192,7 +192,7 @@ static void clusters(void) {
     mcrs_config_free(config);
 }
 
-/* What a client has sent without waiting is there for handles of the server's cache. */
+/* Requests that a client has sent are carried out before calls on the server's cache. */
 static void settling(void) {
     for (int own = 0; own < 2; own++) {
         mcrs_config *config = small_config();

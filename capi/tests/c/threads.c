@@ -6,7 +6,7 @@ enum { THREADS = 4, KEYS = 64 };
 static mcrs_cache *cache;
 static mcrs_server *server;
 
-/* Every value says whose it is and is whole, whoever reads it. */
+/* Every value that a thread reads is whole. */
 static void check(const char *value, size_t length) {
     CHECK(length >= 8 && value[0] == 'v');
     for (size_t n = 1; n < length; n++) {
