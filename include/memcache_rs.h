@@ -886,6 +886,22 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Returns the text of this thread's last failed call, in English.
+ *
+ * It says more than mcrs_status_text() where there is more to say. A call fails if it does not
+ * return MCRS_OK.
+ *
+ * ```c
+ * assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+ * fprintf(stderr, "%s\n", mcrs_error_message());
+ * ```
+ *
+ * @return Text, never NULL; empty before the first failure. It is valid until this thread's next
+ *     call that fails, or the thread's end.
+ */
+const char *mcrs_error_message(void);
+
+/**
  * Creates a cache that no server serves yet.
  *
  * The cache has one thread, which keeps its clock and frees expired items.
@@ -2519,22 +2535,6 @@ mcrs_status mcrs_server_reset_stats(const struct mcrs_server *server);
  * @return Static text, never NULL.
  */
 const char *mcrs_status_text(int32_t status);
-
-/**
- * Returns the text of this thread's last failed call, in English.
- *
- * It says more than mcrs_status_text() where there is more to say. A call fails if it does not
- * return MCRS_OK.
- *
- * ```c
- * assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
- * fprintf(stderr, "%s\n", mcrs_error_message());
- * ```
- *
- * @return Text, never NULL; empty before the first failure. It is valid until this thread's next
- *     call that fails, or the thread's end.
- */
-const char *mcrs_error_message(void);
 
 /**
  * Stores a value under a key.

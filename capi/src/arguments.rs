@@ -1,10 +1,11 @@
-//! What C passes, checked and turned into what Rust can hold: nothing here
-//! reads more than a pointer's length says.
+//! Readers of arguments: they check what C passes and turn it into Rust's types.
 //!
-//! All readers return a `Result`, those too that cannot fail: `entry!` takes them
-//! alike.
+//! No reader reads beyond the length that C gives. All return a `Result`, also
+//! those that cannot fail, because `entry!` treats them alike. The text of a
+//! failure is a predicate ("must be UTF-8"), to which `entry!` adds the name of the
+//! argument.
 
-#![expect(clippy::unnecessary_wraps, reason = "`entry!` takes all readers alike")]
+#![expect(clippy::unnecessary_wraps, reason = "`entry!` treats all readers alike")]
 
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::marker::PhantomData;
@@ -25,7 +26,7 @@ fn null<T>() -> Read<T> {
     Err(mcrs_status::MCRS_NULL_ARGUMENT.into())
 }
 
-/// A handle that may be used here.
+/// Reads a handle that may be used here.
 #[inline]
 pub(crate) unsafe fn handle<'a, T: Handle>(handle: *const T) -> Read<&'a T> {
     // SAFETY: the caller passes NULL or a handle that lives.
@@ -35,17 +36,17 @@ pub(crate) unsafe fn handle<'a, T: Handle>(handle: *const T) -> Read<&'a T> {
     }
 }
 
-/// A handle that only this call uses.
+/// Reads a handle that only this call uses.
 #[inline]
 pub(crate) unsafe fn handle_mut<'a, T: Handle>(handle: *mut T) -> Read<&'a mut T> {
-    // SAFETY: the caller passes NULL or a handle that lives and nobody else uses.
+    // SAFETY: the caller passes NULL or a handle that lives, which no other call uses.
     match unsafe { handle.as_mut() } {
         None => null(),
         Some(handle) => handle.check().map(|()| handle),
     }
 }
 
-/// So many things of a kind; NULL is an empty list.
+/// Reads a list of `count` elements; NULL is an empty list.
 #[inline]
 pub(crate) unsafe fn list<'a, T>(start: *const T, count: usize) -> Read<&'a [T]> {
     if count == 0 {
@@ -54,22 +55,23 @@ pub(crate) unsafe fn list<'a, T>(start: *const T, count: usize) -> Read<&'a [T]>
     if start.is_null() {
         return null();
     }
-    if count > isize::MAX as usize / size_of::<T>().max(1) {
-        return Err(invalid("a length is larger than memory can be"));
+    let most = isize::MAX as usize / size_of::<T>().max(1);
+    if count > most {
+        return Err(invalid(format!("must have a length of at most {most}, got {count}")));
     }
-    // SAFETY: not NULL, and the caller passes so many, which do not change
-    // during the call.
+    // SAFETY: not NULL, and the caller passes `count` elements, which do not
+    // change during the call.
     Ok(unsafe { slice::from_raw_parts(start, count) })
 }
 
-/// Any bytes.
+/// Reads bytes of any value.
 #[inline]
 pub(crate) unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Read<&'a [u8]> {
     // SAFETY: passed on.
     unsafe { list(start.cast(), length) }
 }
 
-/// A key.
+/// Reads a key.
 #[inline]
 pub(crate) unsafe fn key<'a>(start: *const c_void, length: usize) -> Read<&'a [u8]> {
     // SAFETY: passed on.
@@ -90,12 +92,12 @@ pub struct mcrs_slice {
 }
 
 impl mcrs_slice {
-    /// Of these bytes, for as long as they live.
+    /// Points to bytes, without a lifetime.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self { data: bytes.as_ptr().cast(), len: bytes.len() }
     }
 
-    /// What it points to.
+    /// Reads the bytes it points to.
     #[inline]
     pub(crate) unsafe fn read<'a>(self) -> Read<&'a [u8]> {
         // SAFETY: passed on.
@@ -103,16 +105,16 @@ impl mcrs_slice {
     }
 }
 
-/// Checks one key of a list.
+/// Reads a key of a list.
 pub(crate) unsafe fn key_of<'a>(slice: mcrs_slice) -> Read<&'a [u8]> {
     // SAFETY: passed on.
     unsafe { key(slice.data, slice.len) }
 }
 
-/// A list of keys, each checked.
+/// A list of keys, each of which `keys` has checked.
 pub(crate) struct Keys<'a>(pub(crate) &'a [Key]);
 
-/// One of them.
+/// A key of such a list.
 #[repr(transparent)]
 pub(crate) struct Key(mcrs_slice);
 
@@ -124,27 +126,27 @@ impl AsRef<[u8]> for Key {
     }
 }
 
-/// Keys, all of which can be keys.
+/// Reads a list of keys.
 pub(crate) unsafe fn keys<'a>(start: *const mcrs_slice, count: usize) -> Read<Keys<'a>> {
     // SAFETY: passed on.
-    for slice in unsafe { list(start, count) }? {
-        // SAFETY: the caller keeps the contract for each of them.
-        unsafe { key(slice.data, slice.len) }?;
+    for (index, slice) in unsafe { list(start, count) }?.iter().enumerate() {
+        // SAFETY: the caller keeps the conventions for each of them.
+        unsafe { key_of(*slice) }.map_err(|failure| failure.named(&format!("[{index}]")))?;
     }
     // SAFETY: `Key` has the layout of what it wraps, and each was checked.
     Ok(Keys(unsafe { list(start.cast::<Key>(), count) }?))
 }
 
-/// Text that ends in a NUL, UTF-8.
+/// Reads a text: UTF-8 that ends in a NUL.
 pub(crate) unsafe fn text<'a>(start: *const c_char) -> Read<&'a str> {
     if start.is_null() {
         return null();
     }
     // SAFETY: not NULL, and the caller passes text that ends in a NUL.
-    unsafe { CStr::from_ptr(start) }.to_str().map_err(|_| invalid("a text is not UTF-8"))
+    unsafe { CStr::from_ptr(start) }.to_str().map_err(|_| invalid("must be UTF-8"))
 }
 
-/// The same; NULL is none.
+/// Reads a text; NULL is none.
 pub(crate) unsafe fn maybe_text<'a>(start: *const c_char) -> Read<Option<&'a str>> {
     if start.is_null() {
         return Ok(None);
@@ -153,7 +155,7 @@ pub(crate) unsafe fn maybe_text<'a>(start: *const c_char) -> Read<Option<&'a str
     unsafe { text(start) }.map(Some)
 }
 
-/// A path: any bytes that end in a NUL, but some.
+/// Reads a path: at least one byte, ending in a NUL.
 pub(crate) unsafe fn path<'a>(start: *const c_char) -> Read<&'a Path> {
     if start.is_null() {
         return null();
@@ -161,12 +163,12 @@ pub(crate) unsafe fn path<'a>(start: *const c_char) -> Read<&'a Path> {
     // SAFETY: not NULL, and the caller passes text that ends in a NUL.
     let bytes = unsafe { CStr::from_ptr(start) }.to_bytes();
     if bytes.is_empty() {
-        return Err(invalid("a path is empty"));
+        return Err(invalid("must not be empty"));
     }
     Ok(Path::new(OsStr::from_bytes(bytes)))
 }
 
-/// The same; NULL is none.
+/// Reads a path; NULL is none.
 pub(crate) unsafe fn maybe_path<'a>(start: *const c_char) -> Read<Option<&'a Path>> {
     if start.is_null() {
         return Ok(None);
@@ -175,50 +177,50 @@ pub(crate) unsafe fn maybe_path<'a>(start: *const c_char) -> Read<Option<&'a Pat
     unsafe { path(start) }.map(Some)
 }
 
-/// Options of a call; NULL: all as they are by default.
+/// Reads options; NULL means the defaults.
 pub(crate) unsafe fn options<T: Default + Copy>(start: *const T) -> Read<T> {
     // SAFETY: the caller passes NULL or options that live. They are plain
-    // numbers: whatever the bytes are, they are some.
+    // numbers, for which all bytes are valid.
     Ok(unsafe { start.as_ref() }.copied().unwrap_or_default())
 }
 
-/// Refuses bits that this version does not know, and fields that it reserves.
+/// Refuses unknown bits, and reserved fields that are not 0.
 pub(crate) fn known(bits: u32, all: u32, reserved: &[u64]) -> Outcome {
     if bits & !all != 0 {
-        return Err(invalid(format!("unknown bits: 0x{:x}", bits & !all)));
+        return Err(invalid(format!("bits must be within 0x{all:x}, got 0x{bits:x}")));
     }
     if reserved.iter().any(|&word| word != 0) {
-        return Err(invalid("a reserved field is not 0"));
+        return Err(invalid("reserved fields must be 0"));
     }
     Ok(())
 }
 
-/// A structure that must be there.
+/// Reads a structure.
 pub(crate) unsafe fn given<T: Copy>(start: *const T) -> Read<T> {
     // SAFETY: the caller passes NULL or a structure that lives, plain numbers and
     // pointers.
     unsafe { start.as_ref() }.copied().map_or_else(null, Ok)
 }
 
-/// A callback that must be there.
+/// Reads a callback.
 pub(crate) unsafe fn callback<F>(function: Option<F>) -> Read<F> {
     function.map_or_else(null, Ok)
 }
 
-/// A place for an output.
+/// An output of a call.
 pub(crate) struct Out<'a, T>(*mut T, PhantomData<&'a mut T>);
 
 impl<T> Out<'_, T> {
-    /// Writes it.
+    /// Writes the output.
     #[inline]
     pub(crate) fn set(self, value: T) {
-        // SAFETY: `out` has seen that it is not NULL; the caller passed a place
-        // for a T, which may hold anything before.
+        // SAFETY: `out` has checked that it is not NULL; the caller passed memory
+        // for a T, which may be uninitialised.
         unsafe { self.0.write(value) }
     }
 }
 
-/// A place for an output that must be there.
+/// Reads a pointer to an output.
 #[inline]
 pub(crate) unsafe fn out<'a, T>(place: *mut T) -> Read<Out<'a, T>> {
     if place.is_null() {
@@ -227,13 +229,13 @@ pub(crate) unsafe fn out<'a, T>(place: *mut T) -> Read<Out<'a, T>> {
     Ok(Out(place, PhantomData))
 }
 
-/// The same; NULL: it is not wanted.
+/// Reads a pointer to an output; NULL if the caller does not want it.
 #[inline]
 pub(crate) unsafe fn maybe_out<'a, T>(place: *mut T) -> Read<Option<Out<'a, T>>> {
     Ok((!place.is_null()).then_some(Out(place, PhantomData)))
 }
 
-/// Places for outputs, one behind the other.
+/// A list of outputs.
 pub(crate) struct Places<'a, T> {
     start: *mut T,
     count: usize,
@@ -241,17 +243,17 @@ pub(crate) struct Places<'a, T> {
 }
 
 impl<T> Places<'_, T> {
-    /// Writes to one of them.
+    /// Writes the output at `index`.
     #[inline]
     pub(crate) fn set(&self, index: usize, value: T) {
-        assert!(index < self.count, "a place that was not given");
-        // SAFETY: the caller passed so many places, which may hold anything
-        // before; `places` has seen that they are not at NULL.
+        assert!(index < self.count, "an output beyond the list");
+        // SAFETY: the caller passed memory for `count` outputs, which may be
+        // uninitialised; `places` has checked that it is not NULL.
         unsafe { self.start.add(index).write(value) }
     }
 }
 
-/// So many places; NULL is none.
+/// Reads a pointer to `count` outputs; NULL if `count` is 0.
 pub(crate) unsafe fn places<'a, T>(start: *mut T, count: usize) -> Read<Places<'a, T>> {
     if start.is_null() && count != 0 {
         return null();
@@ -259,7 +261,7 @@ pub(crate) unsafe fn places<'a, T>(start: *mut T, count: usize) -> Read<Places<'
     Ok(Places { start, count, life: PhantomData })
 }
 
-/// The same; NULL: they are not wanted.
+/// Reads a pointer to `count` outputs; NULL if the caller does not want them.
 pub(crate) unsafe fn maybe_places<'a, T>(start: *mut T, count: usize) -> Read<Option<Places<'a, T>>> {
     if start.is_null() {
         return Ok(None);
@@ -268,7 +270,7 @@ pub(crate) unsafe fn maybe_places<'a, T>(start: *mut T, count: usize) -> Read<Op
     unsafe { places(start, count) }.map(Some)
 }
 
-/// A handle that may be used here; NULL is none.
+/// Reads a handle that may be used here; NULL is none.
 pub(crate) unsafe fn maybe_handle<'a, T: Handle>(start: *const T) -> Read<Option<&'a T>> {
     if start.is_null() {
         return Ok(None);
@@ -277,23 +279,23 @@ pub(crate) unsafe fn maybe_handle<'a, T: Handle>(start: *const T) -> Read<Option
     unsafe { handle(start) }.map(Some)
 }
 
-/// A place for a new handle; NULL: it is not wanted.
+/// Reads a pointer to a new handle; NULL if the caller does not want one.
 pub(crate) unsafe fn maybe_out_handle<'a, T>(place: *mut *mut T) -> Read<Option<OutHandle<'a, T>>> {
     // SAFETY: passed on.
     Ok(unsafe { maybe_out(place) }?.map(OutHandle))
 }
 
-/// A place for a new handle.
+/// Reads a pointer to a new handle.
 pub(crate) unsafe fn out_handle<'a, T>(place: *mut *mut T) -> Read<OutHandle<'a, T>> {
     // SAFETY: passed on.
     unsafe { out(place) }.map(OutHandle)
 }
 
-/// A place for a new handle, which the caller will free.
+/// A new handle to write, which the caller will free.
 pub(crate) struct OutHandle<'a, T>(Out<'a, *mut T>);
 
 impl<T> OutHandle<'_, T> {
-    /// Gives the handle away.
+    /// Gives the handle to the caller.
     pub(crate) fn give(self, handle: T) {
         self.0.set(Box::into_raw(Box::new(handle)));
     }
@@ -306,7 +308,7 @@ pub(crate) struct Room<'a> {
     life: PhantomData<&'a mut [u8]>,
 }
 
-/// Memory to copy values to; NULL has room for nothing.
+/// Reads a buffer; NULL if its size is 0.
 #[inline]
 pub(crate) unsafe fn room<'a>(start: *mut c_void, size: usize) -> Read<Room<'a>> {
     if start.is_null() && size != 0 {
@@ -316,21 +318,21 @@ pub(crate) unsafe fn room<'a>(start: *mut c_void, size: usize) -> Read<Room<'a>>
 }
 
 impl Room<'_> {
-    /// Bytes of it.
+    /// Size in bytes.
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// `length` bytes from byte `at` on, if there is so much room.
+    /// Returns `length` bytes from byte `at` on, or `None` if they do not fit.
     #[inline]
     pub(crate) fn part(&mut self, at: usize, length: usize) -> Option<&mut [MaybeUninit<u8>]> {
         let end = at.checked_add(length)?;
         if length == 0 || end > self.size {
             return (end <= self.size).then_some(&mut []);
         }
-        // SAFETY: so much of the caller's memory is ours to write. What is written
-        // comes from the cache's memory, which no caller can lend to us.
+        // SAFETY: this part of the caller's memory is free to write. Values come
+        // from the cache's memory, which never overlaps it.
         Some(unsafe { slice::from_raw_parts_mut(self.start.add(at).cast(), length) })
     }
 }

@@ -1,5 +1,4 @@
-//! The cache: its handle, and the plain ways to read it. To store is in
-//! `store.rs`.
+//! The cache: its handle, and plain reads. Stores are in `store.rs`.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -29,12 +28,12 @@ pub struct mcrs_cache {
 }
 
 impl mcrs_cache {
-    /// A handle of this process.
+    /// Makes a handle of this process.
     pub(crate) fn new(cache: Arc<Cache>) -> Self {
         Self { cache, mark: ForkMark::of_this_process() }
     }
 
-    /// The second of its clock at which what is stored now expires.
+    /// Returns the second of the clock at which an item stored now expires.
     #[inline]
     pub(crate) fn expires(&self, ttl: u32) -> u32 {
         match ttl {
@@ -132,7 +131,7 @@ pub unsafe extern "C" fn mcrs_cache_share(
 /// @param cache  Handle to free, which no other call uses; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_free(cache: *mut mcrs_cache) {
-    // SAFETY: the caller passes NULL or a handle that lives and nobody else uses.
+    // SAFETY: the caller passes NULL or a handle that lives, which no other call uses.
     unsafe { guard::free(cache) }
 }
 
@@ -147,7 +146,9 @@ pub unsafe extern "C" fn mcrs_cache_free(cache: *mut mcrs_cache) {
 pub unsafe extern "C" fn mcrs_cache_set_memory_limit(cache: *const mcrs_cache, bytes: usize) -> mcrs_status {
     entry!(cache, {}, {
         if bytes == 0 || !cache.cache.store().set_limit(bytes) {
-            return Err(guard::invalid("the memory limit cannot become 0 or so much"));
+            return Err(guard::invalid(format!(
+                "memory limit must be between 1 and the size reserved at start, got {bytes}"
+            )));
         }
         cache.cache.maintainer().wake();
         Ok(())
@@ -231,7 +232,7 @@ pub unsafe extern "C" fn mcrs_cache_get_and_touch(
     })
 }
 
-#[expect(clippy::inline_always, reason = "with a `touch` that is known a get takes 57 ns in place of 84")]
+#[expect(clippy::inline_always, reason = "a get takes 57 ns, not 84, if `touch` is a constant")]
 #[inline(always)]
 fn copy(
     cache: &mcrs_cache,
@@ -286,7 +287,7 @@ pub unsafe extern "C" fn mcrs_cache_get_item(
     })
 }
 
-/// Pins and describes an item that was found.
+/// Pins an item, and returns its metadata.
 pub(crate) fn pin(entry: &mut EntryRef<'_>) -> Result<(PinnedValue, ItemInfo), ReadConflict> {
     let info = ItemInfo::of(entry);
     Ok((entry.pin()?, info))
@@ -327,7 +328,7 @@ pub unsafe extern "C" fn mcrs_cache_get_with(
     })
 }
 
-/// Shows an item that was found in C's words.
+/// Passes an item on in C's types.
 pub(crate) fn show(
     entry: &EntryRef<'_>,
     joined: &mut Vec<u8>,
@@ -428,7 +429,7 @@ pub unsafe extern "C" fn mcrs_cache_delete(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) -> mcrs_status {
     entry!(cache, {}, {
-        // As `flush_all` of a client: what is stored in that second stays.
+        // As `flush_all` of a client: items stored in that second stay.
         let at = (delay > 0).then(|| cache.expires(delay).saturating_sub(1));
         cache.cache.flush(at);
         Ok(())

@@ -1,5 +1,4 @@
-//! Faults that clients of a server meet, for tests of those clients. Calls of
-//! this library on the cache meet none.
+//! Faults that clients of a server meet, for tests of those clients.
 
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
@@ -87,19 +86,23 @@ pub unsafe extern "C" fn mcrs_faults_add(
 ) -> mcrs_status {
     entry!(cache, { fault: given(fault), id: maybe_out(id) }, {
         known(0, 0, &fault.reserved)?;
-        // SAFETY: the caller keeps the contract for the texts of a fault, too.
-        let (text, command, key) =
-            unsafe { (maybe_text(fault.text)?, maybe_text(fault.command)?, bytes(fault.key, fault.key_len)?) };
+        // SAFETY: the caller keeps the conventions for the texts of a fault, too.
+        let (text, command, key) = unsafe {
+            (maybe_text(fault.text), maybe_text(fault.command), bytes(fault.key, fault.key_len))
+        };
+        let text = text.map_err(|failure| failure.named("text"))?;
+        let command = command.map_err(|failure| failure.named("command"))?;
+        let key = key.map_err(|failure| failure.named("key"))?;
         let what = match fault.kind {
             MCRS_FAULT_DELAY => Fault::Delay(Duration::from_millis(u64::from(fault.delay_ms))),
             MCRS_FAULT_DROP => Fault::Drop,
             MCRS_FAULT_ERROR => Fault::Error(text.unwrap_or("injected").replace(['\r', '\n'], " ")),
             MCRS_FAULT_MISS => Fault::Miss,
             MCRS_FAULT_TRUNCATE => Fault::Truncate(fault.after),
-            other => return Err(invalid(format!("there is no fault {other}"))),
+            other => return Err(invalid(format!("kind must be one of the MCRS_FAULT_ numbers, got {other}"))),
         };
         if !(0.0..=1.0).contains(&fault.probability) {
-            return Err(invalid("a probability is 0 to 1"));
+            return Err(invalid(format!("probability must be 0 to 1, got {}", fault.probability)));
         }
         let number = cache.cache.faults().add(FaultRule {
             command: command.map(str::to_owned),

@@ -1,21 +1,23 @@
-//! How every call begins and ends: `entry!`.
+//! The frame of every call: `entry!`.
 //!
 //! ```text
 //!   handle   NULL?  made before a fork?  used in a callback that may not?
 //!   inputs   NULL with a length?  a key of 1 to 250 bytes?
 //!   body     may fail, may panic
-//!   end      outputs are written by the body's last steps, so only on success;
+//!   end      the body's last steps write the outputs, so only a success does;
 //!            a failure leaves its text with the thread
 //! ```
 //!
-//! What a thread keeps has no destructor: nothing runs when it ends, and nothing
-//! of this library is left to run after `dlclose`.
+//! The state of a thread has no destructor, so no code of this library has to run
+//! when a thread ends, also after `dlclose`.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_char;
 use std::panic::{self, AssertUnwindSafe};
 
+use memcache_core::internal::error::AllocError;
 use memcache_core::internal::fork::ForkMark;
+use memcache_core::{ConfigError, DeltaError, StartError, StopError};
 
 use crate::status::mcrs_status;
 
@@ -24,14 +26,28 @@ const MESSAGE: usize = 512;
 
 /// Why a call does not return MCRS_OK.
 pub(crate) enum Failure {
-    /// All is said by the status.
+    /// The status says it all.
     Plain(mcrs_status),
-    /// There is more to say.
+    /// A status and a text of its own.
     Text(mcrs_status, String),
 }
 
 /// How a body ends.
 pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// Adds the name of the argument that was refused.
+    #[cold]
+    pub(crate) fn named(self, argument: &str) -> Self {
+        match self {
+            Self::Plain(status @ mcrs_status::MCRS_NULL_ARGUMENT) => {
+                Self::Text(status, format!("{argument} must not be NULL"))
+            }
+            Self::Text(status, text) => Self::Text(status, format!("{argument} {text}")),
+            other @ Self::Plain(_) => other,
+        }
+    }
+}
 
 impl From<mcrs_status> for Failure {
     fn from(status: mcrs_status) -> Self {
@@ -39,12 +55,58 @@ impl From<mcrs_status> for Failure {
     }
 }
 
-/// An argument that cannot be so.
+impl From<AllocError> for Failure {
+    fn from(error: AllocError) -> Self {
+        Self::Plain(match error {
+            AllocError::TooLarge => mcrs_status::MCRS_TOO_LARGE,
+            AllocError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
+        })
+    }
+}
+
+impl From<DeltaError> for Failure {
+    fn from(error: DeltaError) -> Self {
+        Self::Plain(match error {
+            DeltaError::NotFound => mcrs_status::MCRS_NOT_FOUND,
+            DeltaError::NonNumeric => mcrs_status::MCRS_NOT_A_NUMBER,
+            DeltaError::CasMismatch => mcrs_status::MCRS_EXISTS,
+            DeltaError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
+        })
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Text(mcrs_status::MCRS_INVALID_ARGUMENT, error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let status = match &error {
+            StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
+            StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
+            StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
+            StartError::Memory(_) | StartError::Descriptors { .. } | StartError::System(_) => {
+                mcrs_status::MCRS_SYSTEM_ERROR
+            }
+        };
+        Self::Text(status, error.to_string())
+    }
+}
+
+impl From<StopError> for Failure {
+    fn from(error: StopError) -> Self {
+        Self::Text(mcrs_status::MCRS_TIMED_OUT, error.to_string())
+    }
+}
+
+/// An argument that is not allowed.
 pub(crate) fn invalid(text: impl Into<String>) -> Failure {
     Failure::Text(mcrs_status::MCRS_INVALID_ARGUMENT, text.into())
 }
 
-/// What a thread keeps.
+/// State of a thread.
 struct Thread {
     /// The message, static or in `buffer`.
     message: Cell<*const c_char>,
@@ -69,7 +131,7 @@ pub(crate) const LOCKED: u8 = 1;
 /// A callback that a server calls.
 pub(crate) const SERVER: u8 = 2;
 
-/// Runs a callback; until it returns, calls of this thread know of it.
+/// Runs a callback. Calls that it makes on this thread see `what`.
 #[inline]
 pub(crate) fn inside<R>(what: u8, callback: impl FnOnce() -> R) -> R {
     struct Back(u8);
@@ -82,7 +144,7 @@ pub(crate) fn inside<R>(what: u8, callback: impl FnOnce() -> R) -> R {
     callback()
 }
 
-/// Refuses what would wait for this thread, or for the lock that it holds.
+/// Refuses a call inside such a callback: it would wait for this thread or its lock.
 #[inline]
 pub(crate) fn not_inside(what: u8) -> Outcome {
     if THREAD.with(|thread| thread.inside.get()) & what != 0 {
@@ -91,19 +153,19 @@ pub(crate) fn not_inside(what: u8) -> Outcome {
     Ok(())
 }
 
-/// A handle made under `mark` is of this process.
+/// Refuses a handle whose `mark` is that of another process.
 #[inline]
 pub(crate) fn not_forked(mark: ForkMark) -> Outcome {
     if mark.holds() { Ok(()) } else { Err(mcrs_status::MCRS_FORKED.into()) }
 }
 
-/// What C holds.
+/// A handle that C holds.
 pub(crate) trait Handle {
-    /// Whether it may be used here and now.
+    /// Refuses a use that is not allowed in this process or on this thread.
     fn check(&self) -> Outcome;
 }
 
-/// Runs a body and returns what became of it.
+/// Runs a body and returns its status.
 #[inline]
 pub(crate) fn run(body: impl FnOnce() -> Outcome) -> mcrs_status {
     match panic::catch_unwind(AssertUnwindSafe(body)) {
@@ -112,7 +174,7 @@ pub(crate) fn run(body: impl FnOnce() -> Outcome) -> mcrs_status {
         Err(payload) => {
             let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-            // Dropping what was thrown might throw again.
+            // The payload's destructor might panic again.
             std::mem::forget(payload);
             note(Failure::Text(mcrs_status::MCRS_PANIC, text.unwrap_or_default()))
         }
@@ -132,8 +194,8 @@ fn note(failure: Failure) -> mcrs_status {
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
-            // SAFETY: the buffer is this thread's, and nobody in Rust holds a
-            // reference to it; C was told that the text changes now.
+            // SAFETY: the buffer is this thread's, and Rust holds no reference to
+            // it; the header says that the text changes now.
             let buffer = unsafe { &mut *thread.buffer.get() };
             buffer.fill(0);
             for (to, byte) in buffer.iter_mut().zip(text.bytes().take(end)) {
@@ -145,69 +207,82 @@ fn note(failure: Failure) -> mcrs_status {
     })
 }
 
-/// The last message of this thread.
-pub(crate) fn last_message() -> *const c_char {
+/// Returns the text of this thread's last failed call, in English.
+///
+/// It says more than mcrs_status_text() where there is more to say. A call fails if it does not
+/// return MCRS_OK.
+///
+/// ```c
+/// assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
+/// fprintf(stderr, "%s\n", mcrs_error_message());
+/// ```
+///
+/// @return Text, never NULL; empty before the first failure. It is valid until this thread's next
+///     call that fails, or the thread's end.
+#[unsafe(no_mangle)]
+pub extern "C" fn mcrs_error_message() -> *const c_char {
     THREAD.with(|thread| thread.message.get())
 }
 
-/// Frees a handle, unless it may not be freed here: then it is left alone.
+/// Frees a handle, or does nothing if it may not be freed here.
 pub(crate) unsafe fn free<T: Handle>(handle: *mut T) {
     if handle.is_null() {
         return;
     }
     run(|| {
-        // SAFETY: the caller passes what a function of this library returned
-        // and was not freed yet.
+        // SAFETY: the caller passes a handle that this library made and that
+        // was not freed yet.
         unsafe { &*handle }.check()?;
-        // SAFETY: as above, and it was made by `Box::into_raw`.
+        // SAFETY: as above; `Box::into_raw` made it.
         drop(unsafe { Box::from_raw(handle) });
         Ok(())
     });
 }
 
 /// The body of a function that returns a status:
-/// `entry!(handle, { name: how(pointer, …), … }, body)`. `how` is one of
-/// `arguments`; the body is a block that ends in an `Outcome` and sees each name
-/// as what was read. `entry!(mut handle, …)` for a handle that is changed,
-/// `entry!({ … }, body)` without one.
+/// `entry!(handle, { name: reader(argument, …), … }, body)`. `reader` is a function
+/// of `arguments`, `argument` the name of a parameter. The body is a block that
+/// ends in an `Outcome` and sees each name as the value that was read.
+/// `entry!(mut handle, …)` is for a handle that is changed, `entry!({ … }, body)`
+/// for a function without one.
 macro_rules! entry {
-    ({ $($name:ident: $how:ident($($argument:expr),*)),* $(,)? }, $body:block) => {{
-        // SAFETY: the caller keeps the contract at the top of the header:
+    ({ $($name:ident: $reader:ident($argument:ident $(, $more:ident)*)),* $(,)? }, $body:block) => {{
+        // SAFETY: the caller keeps the conventions at the top of the header:
         // pointers are NULL or point to as much as their lengths say, and live
         // as long as the call.
-        $(let $name = unsafe { $crate::arguments::$how($($argument),*) };)*
+        $(let $name = unsafe { $crate::arguments::$reader($argument $(, $more)*) };)*
         $crate::guard::run(move || {
-            $(let $name = $name?;)*
+            $(let $name = $name.map_err(|failure| failure.named(stringify!($argument)))?;)*
             $body
         })
     }};
-    (mut $handle:ident, { $($name:ident: $how:ident($($argument:expr),*)),* $(,)? }, $body:block) => {{
+    (mut $handle:ident, { $($name:ident: $reader:ident($argument:ident $(, $more:ident)*)),* $(,)? }, $body:block) => {{
         // SAFETY: as below; and the caller uses this kind of handle from one
         // thread at a time.
         let $handle = unsafe { $crate::arguments::handle_mut($handle) };
         $(
             // SAFETY: as below.
-            let $name = unsafe { $crate::arguments::$how($($argument),*) };
+            let $name = unsafe { $crate::arguments::$reader($argument $(, $more)*) };
         )*
         $crate::guard::run(move || {
-            let $handle = $handle?;
-            $(let $name = $name?;)*
+            let $handle = $handle.map_err(|failure| failure.named(stringify!($handle)))?;
+            $(let $name = $name.map_err(|failure| failure.named(stringify!($argument)))?;)*
             $body
         })
     }};
-    ($handle:ident, { $($name:ident: $how:ident($($argument:expr),*)),* $(,)? }, $body:block) => {{
-        // SAFETY: the caller keeps the contract at the top of the header:
+    ($handle:ident, { $($name:ident: $reader:ident($argument:ident $(, $more:ident)*)),* $(,)? }, $body:block) => {{
+        // SAFETY: the caller keeps the conventions at the top of the header:
         // handles are NULL or were made by this library and not freed, pointers
         // are NULL or point to as much as their lengths say, and all of them
         // live as long as the call.
         let $handle = unsafe { $crate::arguments::handle($handle) };
         $(
             // SAFETY: as above.
-            let $name = unsafe { $crate::arguments::$how($($argument),*) };
+            let $name = unsafe { $crate::arguments::$reader($argument $(, $more)*) };
         )*
         $crate::guard::run(move || {
-            let $handle = $handle?;
-            $(let $name = $name?;)*
+            let $handle = $handle.map_err(|failure| failure.named(stringify!($handle)))?;
+            $(let $name = $name.map_err(|failure| failure.named(stringify!($argument)))?;)*
             $body
         })
     }};
@@ -221,7 +296,7 @@ mod tests {
 
     fn message() -> String {
         // SAFETY: it is a text of this thread, which makes no other call.
-        unsafe { CStr::from_ptr(last_message()) }.to_string_lossy().into_owned()
+        unsafe { CStr::from_ptr(mcrs_error_message()) }.to_string_lossy().into_owned()
     }
 
     #[test]
@@ -238,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_thrown_may_not_be_dropped() {
+    fn a_payload_that_panics_in_its_destructor_is_not_dropped() {
         struct Throws;
         impl Drop for Throws {
             fn drop(&mut self) {

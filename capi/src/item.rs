@@ -1,5 +1,4 @@
-//! Items of the cache as C sees them: what there is to know of one, and a handle
-//! that keeps a value readable without a copy.
+//! Items as C sees them: their metadata, and a handle that keeps a value readable.
 
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -47,7 +46,7 @@ pub struct mcrs_info {
 }
 
 impl mcrs_info {
-    /// The same in C's words, with further bits.
+    /// Converts metadata to C's struct, with further bits.
     #[inline]
     pub(crate) fn new(info: &ItemInfo, bits: u32) -> Self {
         let fetched = if info.fetched { MCRS_INFO_FETCHED } else { 0 };
@@ -56,7 +55,7 @@ impl mcrs_info {
             value_len: info.length,
             cas: info.cas,
             flags: info.flags,
-            // What lives has a second left, so 0 says that it does not end.
+            // A live item has at least a second left, so 0 can mean never.
             ttl: info.ttl.unwrap_or(0),
             idle: info.idle,
             bits: fetched | stale | bits,
@@ -72,13 +71,13 @@ impl mcrs_info {
 pub struct mcrs_item {
     value: PinnedValue,
     info: mcrs_info,
-    /// The value in one piece, if it is not and was asked for so.
+    /// A copy in one piece of a value in pieces, made on demand.
     joined: OnceLock<Box<[u8]>>,
     mark: ForkMark,
 }
 
 impl mcrs_item {
-    /// A handle of this process.
+    /// Makes a handle of this process.
     pub(crate) fn new(value: PinnedValue, info: mcrs_info) -> Self {
         Self { value, info, joined: OnceLock::new(), mark: ForkMark::of_this_process() }
     }
@@ -204,10 +203,10 @@ pub unsafe extern "C" fn mcrs_item_info(item: *const mcrs_item, info: *mut mcrs_
 /// @param item  Handle to free, which no other call uses; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_item_free(item: *mut mcrs_item) {
-    // Freeing it takes the lock.
+    // Freeing an item takes the lock of its shard.
     if guard::run(|| not_inside(LOCKED)) == mcrs_status::MCRS_OK {
-        // SAFETY: the caller passes NULL or a handle that lives and nobody else
-        // uses.
+        // SAFETY: the caller passes NULL or a handle that lives, which no other
+        // call uses.
         unsafe { guard::free(item) }
     }
 }

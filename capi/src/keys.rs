@@ -1,4 +1,4 @@
-//! All keys of a cache, one after the other.
+//! The scan of all keys of a cache.
 
 use std::ffi::c_void;
 
@@ -10,7 +10,7 @@ use crate::cache::mcrs_cache;
 use crate::item::mcrs_info;
 use crate::status::mcrs_status;
 
-/// Items that are noted while a part of the cache is locked.
+/// Items copied while a part of the cache is locked.
 const STEP: usize = 64;
 
 /// Takes a key, and returns whether the scan should go on.

@@ -1,17 +1,18 @@
-//! The C ABI of memcache-rs. It converts and nothing else: what a function does
-//! is in `memcache_core`, what C may rely on is at the top of
-//! `include/memcache_rs.h`, which is made from this crate (`make header`).
+//! The C ABI of memcache-rs: conversions to and from `memcache_core`.
+//!
+//! `make header` makes `include/memcache_rs.h` from this crate. The conventions at
+//! its top hold for every function.
 //!
 //! - `status`, `guard`, `arguments`: how a call begins and ends. Every function
 //!   is one `entry!`.
-//! - `config`, `server`, `cache`, `item`: the handles and what is done with them.
-//! - `store`, `meta`, `many`, `keys`, `stats`, `clock`, `faults`: more of what is
-//!   done with a cache.
-//! - `version`: which library this is.
+//! - `config`, `server`, `cache`, `item`: the handles and their functions.
+//! - `store`, `meta`, `many`, `keys`, `stats`, `clock`, `faults`: further functions
+//!   of a cache.
+//! - `version`: the versions of the library.
 
 #![expect(non_camel_case_types, reason = "the names are C's")]
-#![expect(unsafe_code, reason = "C passes pointers; each block says what it relies on")]
-#![expect(clippy::doc_markdown, reason = "comments become those of the header")]
+#![expect(unsafe_code, reason = "C passes pointers; each block names the fact it relies on")]
+#![expect(clippy::doc_markdown, reason = "the header gets these comments")]
 
 #[macro_use]
 mod guard;

@@ -7,7 +7,7 @@ use memcache_core::internal::cache::StoreRequest;
 
 use crate::arguments::{key_of, mcrs_slice};
 use crate::cache::{mcrs_cache, mcrs_found_fn, show};
-use crate::guard::{LOCKED, inside, invalid, run};
+use crate::guard::{LOCKED, inside, run};
 use crate::status::mcrs_status;
 use crate::store::store;
 
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn mcrs_cache_get_many_into(
         cache.cache.fetch_many(keys.0, |index, entry| {
             let length = entry.len();
             let data: *mut c_void = match room.part(end, length) {
-                // An empty value is no missing one, even if there is no buffer.
+                // An empty value differs from a missing one, also without a buffer.
                 _ if length == 0 => ptr::NonNull::<u8>::dangling().as_ptr().cast(),
                 Some(part) => {
                     entry.fill(part)?;
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn mcrs_cache_set_many(
         let (mut number, mut first) = (0, mcrs_status::MCRS_OK);
         for (index, (key, value)) in keys.iter().zip(values).enumerate() {
             let status = run(|| {
-                // SAFETY: the caller keeps the contract for each key and value.
+                // SAFETY: the caller keeps the conventions for each key and value.
                 let (key, value) = unsafe { (key_of(*key), value.read()) };
                 let request = StoreRequest { expiry, ..StoreRequest::new(key?) };
                 store(cache, &request, value?).map(drop)
@@ -186,7 +186,6 @@ pub unsafe extern "C" fn mcrs_cache_set_many(
         }
         match first {
             mcrs_status::MCRS_OK => Ok(()),
-            mcrs_status::MCRS_PANIC => Err(invalid("a store failed inside the library")),
             failed => Err(failed.into()),
         }
     })

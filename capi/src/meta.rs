@@ -1,5 +1,5 @@
-//! What memcached's meta commands know: who is to store a new value when one
-//! grows old, so that not everybody does (the dogpile).
+//! The semantics of memcached's meta commands: one caller stores the new value of
+//! an item that is missing, expiring or stale, so that not all do (the dogpile).
 
 use std::ffi::c_void;
 
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn mcrs_cache_delete_with(
     entry!(cache, { key: key(key, key_len), options: options(options) }, {
         let all = MCRS_DELETE_STALE | MCRS_DELETE_VALUE | MCRS_DELETE_TTL;
         known(options.bits, all, &options.reserved)?;
-        known(options.reserved_bits, 0, &[])?;
+        known(0, 0, &[u64::from(options.reserved_bits)])?;
         let has = |bit| options.bits & bit != 0;
         remove(cache, key, &MetaDelete {
             compare: (options.compare_cas != 0).then_some(options.compare_cas),

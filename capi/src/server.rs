@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use memcache_core::internal::fork::ForkMark;
-use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop, StopError};
+use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop};
 
 use crate::arguments::{maybe_text, text};
 use crate::cache::mcrs_cache;
@@ -87,7 +87,7 @@ fn start(config: &mcrs_config, cache: Option<&mcrs_cache>) -> Result<mcrs_server
     let server = match cache {
         None => Server::start(settings)?,
         Some(cache) => {
-            // The program has handles of its own, which it may use often.
+            // The program has its own handles, which it may use often.
             settings.settles = false;
             Server::with_cache(settings, Arc::clone(&cache.cache))?
         }
@@ -166,8 +166,8 @@ pub unsafe extern "C" fn mcrs_server_start_with_cache(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_server_free(server: *mut mcrs_server) {
     if guard::run(|| not_inside(SERVER)) == mcrs_status::MCRS_OK {
-        // SAFETY: the caller passes NULL or a handle that lives and nobody else
-        // uses.
+        // SAFETY: the caller passes NULL or a handle that lives, which no other
+        // call uses.
         unsafe { guard::free(server) }
     }
 }
@@ -274,12 +274,8 @@ pub unsafe extern "C" fn mcrs_server_stop(server: *const mcrs_server, deadline_m
     entry!(server, {}, {
         not_inside(SERVER)?;
         let how = if deadline_ms == 0 { Stop::Now } else { Stop::Graceful };
-        server.server.stop(how, Duration::from_millis(u64::from(deadline_ms))).map_err(|e| stuck(&e))
+        Ok(server.server.stop(how, Duration::from_millis(u64::from(deadline_ms)))?)
     })
-}
-
-fn stuck(error: &StopError) -> Failure {
-    Failure::Text(mcrs_status::MCRS_TIMED_OUT, error.to_string())
 }
 
 /// Tells a server to stop, and returns at once.
@@ -317,12 +313,8 @@ pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms
     entry!(server, {}, {
         not_inside(SERVER)?;
         if timeout_ms == MCRS_FOREVER {
-            server.server.wait().map_err(|e| stuck(&e))?;
-        } else if !server
-            .server
-            .wait_for(Duration::from_millis(u64::from(timeout_ms)))
-            .map_err(|e| stuck(&e))?
-        {
+            server.server.wait()?;
+        } else if !server.server.wait_for(Duration::from_millis(u64::from(timeout_ms)))? {
             return Err(mcrs_status::MCRS_TIMED_OUT.into());
         }
         Ok(())
@@ -358,7 +350,7 @@ pub unsafe extern "C" fn mcrs_server_settle(server: *const mcrs_server, timeout_
 pub unsafe extern "C" fn mcrs_server_set_verbosity(server: *const mcrs_server, level: u32) -> mcrs_status {
     entry!(server, {}, {
         if level > 3 {
-            return Err(guard::invalid("a verbosity is 0 to 3"));
+            return Err(guard::invalid(format!("verbosity must be 0 to 3, got {level}")));
         }
         server.server.context().verbosity.store(level as u8, Relaxed);
         Ok(())
@@ -402,9 +394,10 @@ pub unsafe extern "C" fn mcrs_server_set_cluster_nodes(
 ) -> mcrs_status {
     entry!(server, { nodes: list(nodes, count) }, {
         let read = |given: &mcrs_node| {
-            // SAFETY: the caller keeps the contract for the texts of each node.
-            let (host, ip) = unsafe { (text(given.host)?, maybe_text(given.ip)?) };
-            node(host, ip, given.port)
+            // SAFETY: the caller keeps the conventions for the texts of each node.
+            let (host, ip) = unsafe { (text(given.host), maybe_text(given.ip)) };
+            let host = host.map_err(|failure| failure.named("host"))?;
+            node(host, ip.map_err(|failure| failure.named("ip"))?, given.port)
         };
         let nodes = nodes.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
         server.server.set_cluster_nodes(&nodes);

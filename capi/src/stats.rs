@@ -1,4 +1,4 @@
-//! Statistics by name, as `stats` of a client has them.
+//! Statistics by name, as the command `stats` reports them.
 
 use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
@@ -32,13 +32,12 @@ fn show(
     each: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> bool,
     userdata: *mut c_void,
 ) -> Outcome {
-    // Written down first: what is locked while they are collected is free again
-    // when the caller sees them.
+    // Collected first, so that no lock is held when the caller sees them.
     let mut list = Vec::new();
     let text = |text: &str| CString::new(text.replace('\0', " ")).unwrap_or_default();
     let group = group.unwrap_or_default();
     if !admin::each_stat(context, group, &mut |name, value| list.push((text(name), text(value)))) {
-        return Err(invalid(format!("there is no group \"{group}\" of statistics")));
+        return Err(invalid(format!("group must be one that the header names, got \"{group}\"")));
     }
     for (name, value) in list {
         // SAFETY: the caller's function gets what it is declared to take.

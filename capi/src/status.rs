@@ -1,11 +1,6 @@
-//! The codes that functions return, and what they mean in words.
+//! The codes that functions return, and their texts.
 
 use std::ffi::{CStr, c_char};
-
-use memcache_core::internal::error::AllocError;
-use memcache_core::{ConfigError, StartError};
-
-use crate::guard::Failure;
 
 /// Reports the result of a call.
 ///
@@ -51,81 +46,43 @@ pub enum mcrs_status {
     MCRS_PANIC = 99,
 }
 
-impl mcrs_status {
-    /// What it means.
-    pub(crate) fn text(self) -> &'static CStr {
-        match self {
-            Self::MCRS_OK => c"done",
-            Self::MCRS_NOT_FOUND => c"there is no such thing",
-            Self::MCRS_NOT_STORED => c"not stored: there is an item, or there is none",
-            Self::MCRS_EXISTS => c"the item's CAS is another",
-            Self::MCRS_NOT_A_NUMBER => c"the value is not a decimal number of 64 bits",
-            Self::MCRS_BUFFER_TOO_SMALL => c"the room given is too small",
-            Self::MCRS_TIMED_OUT => c"it has not happened in the time given",
-            Self::MCRS_TOO_LARGE => c"the item is larger than items may be",
-            Self::MCRS_NO_MEMORY => c"there is no memory for the item",
-            Self::MCRS_NULL_ARGUMENT => c"a pointer is NULL that must not be",
-            Self::MCRS_BAD_KEY => c"a key has 1 to 250 bytes",
-            Self::MCRS_INVALID_ARGUMENT => c"an argument or a setting cannot be so",
-            Self::MCRS_IN_CALLBACK => c"a callback may not do this",
-            Self::MCRS_FORKED => c"the handle was made before fork, in a parent of this process",
-            Self::MCRS_LISTEN_FAILED => c"an address cannot be listened at",
-            Self::MCRS_SYSTEM_ERROR => c"the system refused memory, a thread or a descriptor",
-            Self::MCRS_BAD_FILE => c"a file of passwords or certificates cannot be used",
-            Self::MCRS_PANIC => c"a mistake of the library",
-        }
-    }
-}
+/// Writes the table of texts: `text` and `ALL` come from it, and a status that is
+/// missing does not compile. (cbindgen reads the enum, so no macro can write that.)
+macro_rules! texts {
+    ($($status:ident => $text:literal,)*) => {
+        /// All statuses.
+        const ALL: &[mcrs_status] = &[$(mcrs_status::$status),*];
 
-/// All of them.
-const ALL: [mcrs_status; 18] = [
-    mcrs_status::MCRS_OK,
-    mcrs_status::MCRS_NOT_FOUND,
-    mcrs_status::MCRS_NOT_STORED,
-    mcrs_status::MCRS_EXISTS,
-    mcrs_status::MCRS_NOT_A_NUMBER,
-    mcrs_status::MCRS_BUFFER_TOO_SMALL,
-    mcrs_status::MCRS_TIMED_OUT,
-    mcrs_status::MCRS_TOO_LARGE,
-    mcrs_status::MCRS_NO_MEMORY,
-    mcrs_status::MCRS_NULL_ARGUMENT,
-    mcrs_status::MCRS_BAD_KEY,
-    mcrs_status::MCRS_INVALID_ARGUMENT,
-    mcrs_status::MCRS_IN_CALLBACK,
-    mcrs_status::MCRS_FORKED,
-    mcrs_status::MCRS_LISTEN_FAILED,
-    mcrs_status::MCRS_SYSTEM_ERROR,
-    mcrs_status::MCRS_BAD_FILE,
-    mcrs_status::MCRS_PANIC,
-];
-
-impl From<AllocError> for Failure {
-    fn from(error: AllocError) -> Self {
-        Self::Plain(match error {
-            AllocError::TooLarge => mcrs_status::MCRS_TOO_LARGE,
-            AllocError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
-        })
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::Text(mcrs_status::MCRS_INVALID_ARGUMENT, error.to_string())
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let status = match &error {
-            StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
-            StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
-            StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
-            StartError::Memory(_) | StartError::Descriptors { .. } | StartError::System(_) => {
-                mcrs_status::MCRS_SYSTEM_ERROR
+        impl mcrs_status {
+            /// Returns the text of the status.
+            pub(crate) fn text(self) -> &'static CStr {
+                match self {
+                    $(Self::$status => $text,)*
+                }
             }
-        };
-        Self::Text(status, error.to_string())
-    }
+        }
+    };
+}
+
+texts! {
+    MCRS_OK => c"success",
+    MCRS_NOT_FOUND => c"not found",
+    MCRS_NOT_STORED => c"not stored: the condition of the store was not met",
+    MCRS_EXISTS => c"the item has another CAS",
+    MCRS_NOT_A_NUMBER => c"the value is not a 64-bit decimal number",
+    MCRS_BUFFER_TOO_SMALL => c"the buffer is too small",
+    MCRS_TIMED_OUT => c"the timeout expired",
+    MCRS_TOO_LARGE => c"the item is larger than item_size_max allows",
+    MCRS_NO_MEMORY => c"there is no memory for the item",
+    MCRS_NULL_ARGUMENT => c"an argument must not be NULL",
+    MCRS_BAD_KEY => c"a key must have 1 to 250 bytes",
+    MCRS_INVALID_ARGUMENT => c"invalid argument or setting",
+    MCRS_IN_CALLBACK => c"a callback must not call this function",
+    MCRS_FORKED => c"the handle was made before fork, in a parent of this process",
+    MCRS_LISTEN_FAILED => c"the server cannot listen at an address",
+    MCRS_SYSTEM_ERROR => c"the system refused memory, a thread or a descriptor",
+    MCRS_BAD_FILE => c"a file of users, certificates or keys cannot be used",
+    MCRS_PANIC => c"internal error of the library",
 }
 
 /// Returns a short English text for a status.
@@ -134,23 +91,6 @@ impl From<StartError> for Failure {
 /// @return Static text, never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn mcrs_status_text(status: i32) -> *const c_char {
-    let known = ALL.into_iter().find(|known| *known as i32 == status);
-    known.map_or(c"this number is no status", mcrs_status::text).as_ptr()
-}
-
-/// Returns the text of this thread's last failed call, in English.
-///
-/// It says more than mcrs_status_text() where there is more to say. A call fails if it does not
-/// return MCRS_OK.
-///
-/// ```c
-/// assert(mcrs_config_set_threads(config, 0) == MCRS_INVALID_ARGUMENT);
-/// fprintf(stderr, "%s\n", mcrs_error_message());
-/// ```
-///
-/// @return Text, never NULL; empty before the first failure. It is valid until this thread's next
-///     call that fails, or the thread's end.
-#[unsafe(no_mangle)]
-pub extern "C" fn mcrs_error_message() -> *const c_char {
-    crate::guard::last_message()
+    let known = ALL.iter().find(|known| **known as i32 == status);
+    known.map_or(c"unknown status", |known| known.text()).as_ptr()
 }

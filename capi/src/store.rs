@@ -1,8 +1,7 @@
-//! Ways to store: the plain ones, and one that knows everything.
+//! Stores and arithmetic, each in a plain form and one with options.
 
 use std::ffi::c_void;
 
-use memcache_core::DeltaError;
 use memcache_core::internal::cache::{DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
 
 use crate::arguments::{Out, known};
@@ -95,7 +94,7 @@ pub struct mcrs_delta_options {
     pub reserved: [u64; 4],
 }
 
-/// Carries out a store. Returns the new CAS.
+/// Stores a value, and returns its CAS.
 #[inline]
 pub(crate) fn store(cache: &mcrs_cache, request: &StoreRequest<'_>, value: &[u8]) -> Result<u64, Failure> {
     let reply = cache.cache.store_value(request, StoreValue::Bytes(value))?;
@@ -324,13 +323,13 @@ pub unsafe extern "C" fn mcrs_cache_store(
             MCRS_MODE_SET if compares => Mode::Cas,
             MCRS_MODE_SET => Mode::Set,
             MCRS_MODE_ADD | MCRS_MODE_REPLACE if compares => {
-                return Err(invalid("compare_cas is not for MCRS_MODE_ADD and MCRS_MODE_REPLACE"));
+                return Err(invalid("compare_cas must be 0 for MCRS_MODE_ADD and MCRS_MODE_REPLACE"));
             }
             MCRS_MODE_ADD => Mode::Add,
             MCRS_MODE_REPLACE => Mode::Replace,
             MCRS_MODE_APPEND => Mode::Append,
             MCRS_MODE_PREPEND => Mode::Prepend,
-            other => return Err(invalid(format!("there is no mode {other}"))),
+            other => return Err(invalid(format!("mode must be one of the MCRS_MODE_ numbers, got {other}"))),
         };
         let stored = store(cache, &StoreRequest {
             mode,
@@ -347,17 +346,6 @@ pub unsafe extern "C" fn mcrs_cache_store(
         }
         Ok(())
     })
-}
-
-impl From<DeltaError> for Failure {
-    fn from(error: DeltaError) -> Self {
-        Self::Plain(match error {
-            DeltaError::NotFound => mcrs_status::MCRS_NOT_FOUND,
-            DeltaError::NonNumeric => mcrs_status::MCRS_NOT_A_NUMBER,
-            DeltaError::CasMismatch => mcrs_status::MCRS_EXISTS,
-            DeltaError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
-        })
-    }
 }
 
 /// Adds to the decimal number under a key, modulo 2^64.
@@ -494,7 +482,7 @@ pub unsafe extern "C" fn mcrs_cache_decr_with(
     })
 }
 
-/// Changes a number as C's options say.
+/// Adds or subtracts with C's options.
 fn delta_with(
     cache: &mcrs_cache,
     request: DeltaRequest<'_>,
@@ -503,7 +491,7 @@ fn delta_with(
     cas: Option<Out<'_, u64>>,
 ) -> Outcome {
     known(options.bits, MCRS_DELTA_CREATE | MCRS_DELTA_TTL, &options.reserved)?;
-    known(options.reserved_bits, 0, &[])?;
+    known(0, 0, &[u64::from(options.reserved_bits)])?;
     let has = |bit| options.bits & bit != 0;
     let number = cache.cache.add_delta(&DeltaRequest {
         compare: options.compare_cas,

@@ -1,16 +1,15 @@
-//! Which library this is, to be compared with the header that a program was
-//! compiled with.
+//! The versions of this library, to compare with those in a program's header.
 
 use std::ffi::c_char;
 
 use memcache_core::internal::admin;
 
-/// What the header's `MCRS_VERSION_NUMBER` is.
+/// `MCRS_VERSION_NUMBER` of the header.
 const NUMBER: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
     + number(env!("CARGO_PKG_VERSION_MINOR")) * 1000
     + number(env!("CARGO_PKG_VERSION_PATCH"));
 
-/// Reads digits while the crate is compiled.
+/// Parses digits at compile time.
 const fn number(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let (mut at, mut number) = (0, 0);
@@ -22,7 +21,7 @@ const fn number(text: &str) -> u32 {
     number
 }
 
-// What the functions below say of memcached is what its clients are told.
+// mcrs_memcached_version() returns what clients of a server see.
 const _: () = {
     let (ours, theirs) = (c"1.6.45".to_bytes(), admin::VERSION.as_bytes());
     assert!(ours.len() == theirs.len());

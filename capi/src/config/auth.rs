@@ -1,4 +1,4 @@
-//! How clients prove who they are.
+//! Settings of authentication.
 
 use std::ffi::c_char;
 
@@ -23,7 +23,7 @@ fn method(number: mcrs_auth) -> Result<AuthMethod, Failure> {
     match number {
         MCRS_AUTH_SASL => Ok(AuthMethod::Sasl),
         MCRS_AUTH_TEXT => Ok(AuthMethod::Text),
-        other => Err(invalid(format!("there is no authentication {other}"))),
+        other => Err(invalid(format!("auth must be MCRS_AUTH_SASL or MCRS_AUTH_TEXT, got {other}"))),
     }
 }
 
@@ -73,13 +73,13 @@ pub unsafe extern "C" fn mcrs_config_add_user(
     entry!(mut config, { user: text(user), password: text(password) }, {
         let method = method(auth)?;
         if user.is_empty() || user.contains(':') {
-            return Err(invalid("a user's name is not empty and has no colon"));
+            return Err(invalid("user must not be empty or have a colon"));
         }
         let pair = (user.as_bytes().to_vec(), password.as_bytes().to_vec());
         match &mut config.settings.auth {
             Some(AuthConfig { method: before, passwords: Passwords::List(list) }) => {
                 if *before != method {
-                    return Err(invalid("users before have another kind of authentication"));
+                    return Err(invalid("auth must be the same for all users"));
                 }
                 list.push(pair);
             }

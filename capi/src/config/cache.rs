@@ -1,4 +1,4 @@
-//! Settings of the cache: memory, sizes, eviction, what is counted.
+//! Settings of caches: memory, sizes, eviction, statistics.
 
 use memcache_core::LruMode;
 use memcache_core::internal::config::{ITEM_SIZE_MAX_RANGE, MIB};
@@ -30,7 +30,11 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
         config.settings.cache.lru_mode = match mode {
             MCRS_LRU_FLAT => LruMode::Flat,
             MCRS_LRU_SEGMENTED => LruMode::Segmented,
-            other => return Err(invalid(format!("there is no LRU mode {other}"))),
+            other => {
+                return Err(invalid(format!(
+                    "mode must be MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, got {other}"
+                )));
+            }
         };
         Ok(())
     })
@@ -54,8 +58,11 @@ pub unsafe extern "C" fn mcrs_config_set_slab_sizes(
     count: usize,
 ) -> mcrs_status {
     entry!(mut config, { sizes: list(sizes, count) }, {
-        if count > 62 || !sizes.windows(2).all(|pair| pair[0] < pair[1]) {
-            return Err(invalid("slab sizes ascend, and there are at most 62"));
+        if count > 62 {
+            return Err(invalid(format!("count must be at most 62, got {count}")));
+        }
+        if !sizes.windows(2).all(|pair| pair[0] < pair[1]) {
+            return Err(invalid("sizes must ascend"));
         }
         config.settings.cache.slab_sizes = (count > 0).then(|| sizes.to_vec());
         Ok(())
@@ -112,7 +119,7 @@ pub unsafe extern "C" fn mcrs_config_set_item_size_max(
 ) -> mcrs_status {
     entry!(mut config, {}, {
         if !ITEM_SIZE_MAX_RANGE.contains(&bytes) {
-            return Err(invalid("an item may have 1024 bytes to a gigabyte"));
+            return Err(invalid(format!("item_size_max must be 1024 bytes to 1 GiB, got {bytes}")));
         }
         config.settings.cache.item_size_max = bytes;
         Ok(())
@@ -169,7 +176,9 @@ pub unsafe extern "C" fn mcrs_config_set_slab_chunk_max(
 ) -> mcrs_status {
     entry!(mut config, {}, {
         if !(512..=MIB).contains(&bytes) || !MIB.is_multiple_of(bytes) {
-            return Err(invalid("slab_chunk_max is 512 bytes to 1 MiB and divides 1 MiB"));
+            return Err(invalid(format!(
+                "slab_chunk_max must be 512 bytes to 1 MiB and divide 1 MiB, got {bytes}"
+            )));
         }
         config.settings.cache.slab_chunk_max = bytes;
         Ok(())
@@ -455,7 +464,7 @@ pub unsafe extern "C" fn mcrs_config_set_track_sizes(config: *mut mcrs_config, o
 pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, power: u32) -> mcrs_status {
     entry!(mut config, {}, {
         if power > 32 {
-            return Err(invalid("the index has at most 2^32 slots at start"));
+            return Err(invalid(format!("hashpower must be at most 32, got {power}")));
         }
         config.settings.cache.hashpower_init = power;
         Ok(())
@@ -472,7 +481,7 @@ pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, pow
 pub unsafe extern "C" fn mcrs_config_set_shards(config: *mut mcrs_config, count: usize) -> mcrs_status {
     entry!(mut config, {}, {
         if count != 0 && !(count.is_power_of_two() && count <= 1024) {
-            return Err(invalid("shards must be a power of two of at most 1024"));
+            return Err(invalid(format!("shards must be a power of two of at most 1024, got {count}")));
         }
         config.settings.cache.shards = (count != 0).then_some(count);
         Ok(())
@@ -493,7 +502,7 @@ pub unsafe extern "C" fn mcrs_config_set_concurrency(
 ) -> mcrs_status {
     entry!(mut config, {}, {
         if threads == 0 {
-            return Err(invalid("at least one thread uses a cache"));
+            return Err(invalid("concurrency must be at least 1, got 0"));
         }
         config.settings.cache.concurrency = threads;
         Ok(())

@@ -1,4 +1,4 @@
-//! Where a server listens.
+//! Settings of listeners.
 
 use std::ffi::c_char;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,9 +39,9 @@ pub const MCRS_TLS_PEER: mcrs_tls_mode = 3;
 fn address(host: Option<&str>, port: u16) -> Result<SocketAddr, Failure> {
     let ip = match host {
         None => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Some(host) => host
-            .parse()
-            .map_err(|_| invalid(format!("\"{host}\" is not an address (names are not looked up)")))?,
+        Some(host) => host.parse().map_err(|_| {
+            invalid(format!("host must be an IPv4 or IPv6 address, got \"{host}\"; names are not looked up"))
+        })?,
     };
     Ok(SocketAddr::new(ip, port))
 }
@@ -51,7 +51,7 @@ fn protocol(number: mcrs_protocol) -> Result<Protocol, Failure> {
         MCRS_PROTOCOL_AUTO => Ok(Protocol::Negotiating),
         MCRS_PROTOCOL_TEXT => Ok(Protocol::Ascii),
         MCRS_PROTOCOL_BINARY => Ok(Protocol::Binary),
-        other => Err(invalid(format!("there is no protocol {other}"))),
+        other => Err(invalid(format!("protocol must be one of the MCRS_PROTOCOL_ numbers, got {other}"))),
     }
 }
 
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn mcrs_config_listen_tcp(
             MCRS_TLS_ON => TlsMode::Default,
             MCRS_TLS_NO_PEER => TlsMode::NoPeer,
             MCRS_TLS_PEER => TlsMode::Peer,
-            other => return Err(invalid(format!("there is no TLS mode {other}"))),
+            other => return Err(invalid(format!("tls must be one of the MCRS_TLS_ numbers, got {other}"))),
         };
         let listen = Listen::Tcp { addr: address(host, port)?, protocol: self::protocol(protocol)?, tls };
         config.settings.listen.push(listen);
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn mcrs_config_listen_unix(
 ) -> mcrs_status {
     entry!(mut config, { path: path(path) }, {
         if mask & !0o777 != 0 {
-            return Err(invalid(format!("0{mask:o} is more than permission bits")));
+            return Err(invalid(format!("mask must be 0 to 0777, got 0{mask:o}")));
         }
         let listen = Listen::Unix { path: path.to_owned(), mask, protocol: self::protocol(protocol)? };
         config.settings.listen.push(listen);

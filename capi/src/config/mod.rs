@@ -1,9 +1,8 @@
 //! The settings of caches and servers: a builder, one function a setting.
 //!
-//! A function checks its own setting; what settings demand of each other is
-//! checked by `mcrs_config_check` and by whoever starts. Here: the handle, and
-//! what the application is told. The settings of the cache, of the server, of
-//! its listeners, of TLS and of authentication have a file each.
+//! A function checks its own setting. `mcrs_config_check` and the starts check the
+//! settings against each other. This file has the handle and the callbacks. The
+//! settings of caches, servers, listeners, TLS and authentication have a file each.
 
 mod auth;
 mod cache;
@@ -67,12 +66,12 @@ pub type mcrs_log_fn = Option<unsafe extern "C" fn(userdata: *mut c_void, level:
 /// ```
 pub type mcrs_stopped_fn = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 
-/// A number of the caller's, handed back to it.
+/// A pointer of the caller's, passed on to its callbacks.
 #[derive(Clone, Copy)]
 struct Userdata(*mut c_void);
 
-// SAFETY: it is never followed here; that the caller's functions use it from
-// other threads is what the caller agreed to.
+// SAFETY: this library never dereferences it. The header says that callbacks use
+// it from other threads.
 unsafe impl Send for Userdata {}
 // SAFETY: as above.
 unsafe impl Sync for Userdata {}
@@ -126,7 +125,7 @@ pub unsafe extern "C" fn mcrs_config_copy(
 /// @param config  Settings to free; NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_free(config: *mut mcrs_config) {
-    // SAFETY: the caller passes NULL or a handle that lives and nobody else uses.
+    // SAFETY: the caller passes NULL or a handle that lives, which no other call uses.
     unsafe { guard::free(config) }
 }
 

@@ -1,4 +1,4 @@
-//! Settings of the server: threads, limits, which commands answer, the cluster.
+//! Settings of servers: threads, limits, allowed commands, cluster nodes.
 
 use std::ffi::{c_char, c_int};
 
@@ -35,10 +35,13 @@ pub unsafe extern "C" fn mcrs_config_add_cluster_node(
     })
 }
 
-/// A node of a cluster's list.
+/// Makes a node of a cluster from its parts.
 pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<ClusterNode, Failure> {
-    let ip =
-        ip.map(|ip| ip.parse().map_err(|_| invalid(format!("\"{ip}\" is not an address")))).transpose()?;
+    let ip = ip
+        .map(|ip| {
+            ip.parse().map_err(|_| invalid(format!("ip must be an IPv4 or IPv6 address, got \"{ip}\"")))
+        })
+        .transpose()?;
     Ok(ClusterNode::new(host, ip, port)?)
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<ClusterNod
 pub unsafe extern "C" fn mcrs_config_set_threads(config: *mut mcrs_config, count: usize) -> mcrs_status {
     entry!(mut config, {}, {
         if !(1..=1024).contains(&count) {
-            return Err(invalid("Number of threads must be 1 to 1024"));
+            return Err(invalid(format!("threads must be 1 to 1024, got {count}")));
         }
         config.settings.threads = count;
         Ok(())
@@ -109,7 +112,7 @@ pub unsafe extern "C" fn mcrs_config_set_maxconns_fast(config: *mut mcrs_config,
 pub unsafe extern "C" fn mcrs_config_set_backlog(config: *mut mcrs_config, length: c_int) -> mcrs_status {
     entry!(mut config, {}, {
         if length < 0 {
-            return Err(invalid("a queue has no negative length"));
+            return Err(invalid(format!("backlog must be at least 0, got {length}")));
         }
         config.settings.backlog = length;
         Ok(())
@@ -241,7 +244,7 @@ pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: b
 pub unsafe extern "C" fn mcrs_config_set_verbosity(config: *mut mcrs_config, level: u32) -> mcrs_status {
     entry!(mut config, {}, {
         if level > 3 {
-            return Err(invalid("a verbosity is 0 to 3"));
+            return Err(invalid(format!("verbosity must be 0 to 3, got {level}")));
         }
         config.settings.verbosity = level as u8;
         Ok(())

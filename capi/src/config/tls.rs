@@ -1,4 +1,4 @@
-//! TLS: the files, and what is wanted of clients.
+//! Settings of TLS.
 
 use std::ffi::c_char;
 
@@ -97,7 +97,9 @@ pub unsafe extern "C" fn mcrs_config_set_tls_verify(
             MCRS_VERIFY_NONE => VerifyMode::None,
             MCRS_VERIFY_REQUEST => VerifyMode::Request,
             MCRS_VERIFY_REQUIRE => VerifyMode::Require,
-            other => return Err(invalid(format!("there is no verify mode {other}"))),
+            other => {
+                return Err(invalid(format!("verify must be one of the MCRS_VERIFY_ numbers, got {other}")));
+            }
         };
         Ok(())
     })
@@ -168,7 +170,7 @@ pub unsafe extern "C" fn mcrs_config_set_tls_min_version(
         tls(config).min_version = match version {
             12 => TlsVersion::V1_2,
             13 => TlsVersion::V1_3,
-            other => return Err(invalid(format!("TLS {other} is not spoken: 12 or 13"))),
+            other => return Err(invalid(format!("version must be 12 or 13, got {other}"))),
         };
         Ok(())
     })

@@ -1,4 +1,4 @@
-/* Every setting: taken, refused, and seen by who serves. */
+/* Every setting: accepted, refused, and in effect on a server. */
 #include "test.h"
 
 static mcrs_config *config;
@@ -38,7 +38,7 @@ static void caches(void) {
     OK(mcrs_config_set_chunk_size(config, 64));
     BAD(mcrs_config_set_chunk_size(config, 0), "Chunk size");
     OK(mcrs_config_set_slab_chunk_max(config, 1u << 18));
-    BAD(mcrs_config_set_slab_chunk_max(config, 3000), "divides");
+    BAD(mcrs_config_set_slab_chunk_max(config, 3000), "divide 1 MiB");
     OK(mcrs_config_set_slab_sizes(config, sizes, 3));
     BAD(mcrs_config_set_slab_sizes(config, bad_sizes, 2), "ascend");
     IS(mcrs_config_set_slab_sizes(config, NULL, 2), MCRS_NULL_ARGUMENT);
@@ -72,11 +72,11 @@ static void caches(void) {
     BAD(mcrs_config_set_tail_repair_time(config, 9), "tail_repair_time");
     OK(mcrs_config_set_track_sizes(config, true));
     OK(mcrs_config_set_hashpower(config, 14));
-    BAD(mcrs_config_set_hashpower(config, 33), "2^32");
+    BAD(mcrs_config_set_hashpower(config, 33), "at most 32, got 33");
     OK(mcrs_config_set_shards(config, 2));
     BAD(mcrs_config_set_shards(config, 3), "power of two");
     OK(mcrs_config_set_concurrency(config, 2));
-    BAD(mcrs_config_set_concurrency(config, 0), "thread");
+    BAD(mcrs_config_set_concurrency(config, 0), "concurrency");
     OK(mcrs_config_set_prefix_delimiter(config, '/'));
     OK(mcrs_config_set_detail(config, true));
     OK(mcrs_config_set_large_pages(config, false));
@@ -91,7 +91,7 @@ static void servers(void) {
     BAD(mcrs_config_set_max_connections(config, 0), "connections");
     OK(mcrs_config_set_maxconns_fast(config, false));
     OK(mcrs_config_set_backlog(config, 50));
-    BAD(mcrs_config_set_backlog(config, -1), "negative");
+    BAD(mcrs_config_set_backlog(config, -1), "backlog must be at least 0, got -1");
     OK(mcrs_config_set_requests_per_event(config, 20));
     BAD(mcrs_config_set_requests_per_event(config, 0), "requests");
     OK(mcrs_config_set_idle_timeout(config, 60));
@@ -113,13 +113,13 @@ static void servers(void) {
 static void listeners(void) {
     BAD(mcrs_config_listen_tcp(config, "localhost", 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_OFF), "localhost");
     BAD(mcrs_config_listen_tcp(config, NULL, 0, 3, MCRS_TLS_OFF), "protocol");
-    BAD(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, 4), "TLS");
+    BAD(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, 4), "tls must be");
     BAD(mcrs_config_listen_udp(config, "::1::", 0), "::1::");
-    BAD(mcrs_config_listen_unix(config, "", 0700, MCRS_PROTOCOL_AUTO), "path");
+    BAD(mcrs_config_listen_unix(config, "", 0700, MCRS_PROTOCOL_AUTO), "path must not be empty");
     BAD(mcrs_config_listen_unix(config, "/tmp/x", 01000, MCRS_PROTOCOL_AUTO), "01000");
-    BAD(mcrs_config_add_user(config, 3, "a", "b"), "authentication");
+    BAD(mcrs_config_add_user(config, 3, "a", "b"), "auth must be");
     BAD(mcrs_config_add_user(config, MCRS_AUTH_SASL, "a:", "b"), "colon");
-    BAD(mcrs_config_set_auth_file(config, 0, "/tmp/x"), "authentication");
+    BAD(mcrs_config_set_auth_file(config, 0, "/tmp/x"), "auth must be");
 }
 
 /* Settings that cannot go together. */
@@ -141,7 +141,7 @@ static void together(void) {
     OK(mcrs_config_new(&odd));
     OK(mcrs_config_add_user(odd, MCRS_AUTH_SASL, "ann", "secret"));
     OK(mcrs_config_add_user(odd, MCRS_AUTH_SASL, "bob", "secret"));
-    BAD(mcrs_config_add_user(odd, MCRS_AUTH_TEXT, "eve", "secret"), "another kind");
+    BAD(mcrs_config_add_user(odd, MCRS_AUTH_TEXT, "eve", "secret"), "the same for all users");
     OK(mcrs_config_listen_udp(odd, NULL, 0));
     BAD(mcrs_config_check(odd), "SASL");
     mcrs_config_free(odd);
@@ -162,7 +162,7 @@ static void huge(void) {
     }
     OK(mcrs_config_set_memory_limit(most, 8u << 20));
     OK(mcrs_cache_new(most, &cache));
-    BAD(mcrs_cache_set_memory_limit(cache, SIZE_MAX), "cannot become");
+    BAD(mcrs_cache_set_memory_limit(cache, SIZE_MAX), "reserved at start");
     mcrs_cache_free(cache);
     /* So do those that are used only later. */
     OK(mcrs_config_set_watcher_buffer(most, SIZE_MAX));

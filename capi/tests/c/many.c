@@ -45,6 +45,7 @@ int main(void) {
     IS(mcrs_cache_get_many(cache, bad, 2, found, cache, &count), MCRS_BAD_KEY);
     CHECK(seen == 0 && count == 99);
     IS(mcrs_cache_get_many(cache, bad + 2, 1, found, cache, NULL), MCRS_NULL_ARGUMENT);
+    CHECK(strcmp(mcrs_error_message(), "keys [0] must not be NULL") == 0);
     IS(mcrs_cache_get_many(cache, NULL, 2, found, cache, NULL), MCRS_NULL_ARGUMENT);
     IS(mcrs_cache_get_many(cache, keys, 2, NULL, cache, NULL), MCRS_NULL_ARGUMENT);
     IS(mcrs_cache_get_many_into(cache, bad, 2, buffer, sizeof buffer, got, &count), MCRS_BAD_KEY);

@@ -93,6 +93,7 @@ int main(void) {
     IS(mcrs_cache_info(cache, S("p"), &info), MCRS_NOT_FOUND);
     del.reserved_bits = 1;
     IS(mcrs_cache_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
+    CHECK(strcmp(mcrs_error_message(), "reserved fields must be 0") == 0);
     del.reserved_bits = 0;
     del.bits = 8;
     IS(mcrs_cache_delete_with(cache, S("k"), &del), MCRS_INVALID_ARGUMENT);
