@@ -50,7 +50,6 @@ cd python
 # Of what was installed, not of what lies here.
 (cd "$venv" && "$bin/python" -m mypy.stubtest memcache_rs --allowlist "$OLDPWD/stubtest-allowlist.txt")
 SOURCES=$venv/sources "$bin/pytest" -n 2 --import-mode importlib tests "$@"
-"$bin/pytest" --quiet -p no:randomly --pyargs memcache_rs --doctest-modules --import-mode importlib
 cd ../examples/python
 "$bin/ruff" format --check --quiet --config ../../python/pyproject.toml .
 "$bin/ruff" check --quiet --config ../../python/pyproject.toml .

@@ -1,23 +1,25 @@
 """A memcached inside your process and your tests.
 
->>> from memcache_rs import Cache, Server
->>> with Cache() as cache:
-...     cache.set("greeting", "hello", ttl=60)
-...     cache["greeting"]
-b'hello'
+:class:`Cache` is a cache in this process. :class:`Server` serves one to any memcached client, on a
+free port. The pytest plugin offers servers as fixtures.
 
-A server is the same cache for any memcached client, on a port that is free:
-
->>> with Server() as server:
-...     server.cache.set("greeting", "hello")
-...     host, port = server.address
-
-What it needs: CPython 3.10 or later, and nothing else.
+Example:
+    >>> from memcache_rs import Cache, Server
+    >>> with Cache() as cache:
+    ...     cache.set("greeting", "hello", ttl=60)
+    ...     cache["greeting"]
+    b'hello'
+    >>> with Server() as server:
+    ...     server.cache.set("greeting", "hello")
+    ...     host, port = server.address
 """
 
 from memcache_rs._cache import Cache
-from memcache_rs._native import MEMCACHED_VERSION, Clock, FaultRule, Faults, Item, __version__
-from memcache_rs._server import TLS, Cluster, Event, Server, Watch
+from memcache_rs._cluster import Cluster
+from memcache_rs._memoize import Memoized
+from memcache_rs._native import MEMCACHED_VERSION, Clock, FaultRule, Faults, Item, ItemInfo, __version__
+from memcache_rs._server import TLS, Server
+from memcache_rs._watch import Event, Watch
 from memcache_rs.errors import (
     ClosedError,
     ConfigError,
@@ -47,7 +49,9 @@ __all__ = [
     "InvalidKeyError",
     "InvalidTTLError",
     "Item",
+    "ItemInfo",
     "MemcacheError",
+    "Memoized",
     "NotANumberError",
     "OutOfMemoryError",
     "OutOfRangeError",

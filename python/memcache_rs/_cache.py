@@ -1,110 +1,109 @@
-"""The cache in process: the native one, with what needs no speed."""
+"""The cache in this process: the native class, extended by single flight and ``memoize``."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, overload
 
 from memcache_rs import _native
-from memcache_rs._flight import Flights
+from memcache_rs._flight import Flights, Leader
 from memcache_rs._memoize import AsyncMemoized, Memoized, is_async, serializer_of
-from memcache_rs._values import keep, octets
-from memcache_rs.errors import ClosedError, MemcacheError
+from memcache_rs._values import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    import asyncio
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
+    from memcache_rs._flight import Flight
     from memcache_rs._memoize import BytesDecorator, Decorator
-    from memcache_rs._typing import TTL, Octets, Serializer
+    from memcache_rs._typing import TTL, BytesLike, Serializer
 
 
 class Cache(_native.Cache):
-    """A cache in this process: bytes in, bytes out, with what memcached does.
+    """A cache in this process, with memcached's operations.
 
-    ``memory_limit`` bytes hold the items and what finds them; when they are full, what is used least goes, or, without
-    ``evictions``, a store raises :class:`OutOfMemoryError`. An item takes at most ``item_size_max`` bytes (1 MiB,
-    rounded up to a whole 512 KiB), and ``memory_limit`` is at least twice that: 2 MiB by default. Settings that cannot
-    work raise :class:`ConfigError`.
+    Keys and values are str (stored as UTF-8), bytes, or objects with a buffer. Values are returned
+    as bytes. A key has 1 to 250 bytes.
 
-    Keys have 1 to 250 bytes. Keys and values are bytes, str (as UTF-8), or anything with a buffer. A ``ttl`` is
-    seconds, a timedelta, or a datetime; a part of a second counts as a whole one, 0 is over at once, and None, the
-    default, is never. A datetime counts from ``time.time()`` at the call, also where a test freezes or moves that
-    (freezegun, time-machine): one that is five minutes ahead there is five minutes of the cache's clock.
+    A ``ttl`` is seconds, a timedelta or a datetime. A part of a second counts as a whole one. 0
+    expires at once, and ``None``, the default, never. A datetime counts from ``time.time()`` at the
+    call, also where a test fakes that (freezegun, time-machine).
 
-    >>> from datetime import timedelta
-    >>> cache = Cache(memory_limit=16 << 20)
-    >>> cache.set("user:1", "Ada", ttl=timedelta(minutes=5))
-    >>> cache.get("user:1")
-    b'Ada'
-    >>> cache.get("user:2", "nobody")
-    'nobody'
-    >>> cache.set_many({"a": b"1", "b": b"2"})
-    >>> cache.get_many(["a", "b", "c"])
-    {'a': b'1', 'b': b'2'}
-    >>> cache.incr("a", 41)
-    42
+    The cache is also a mapping, with ``cache[key]``, ``cache[key] = value``, ``del cache[key]``,
+    ``key in cache``, ``len(cache)`` and iteration over the keys. ``cache[key]`` and
+    ``del cache[key]`` raise :class:`KeyError` if there is no item.
 
-    ``gets`` and ``cas`` store only if nobody else did meanwhile:
+    All methods may be called from any thread. The cache can be neither copied nor pickled. Another
+    process reaches the same items through a :class:`Server`.
 
-    >>> value, token = cache.gets("b")
-    >>> cache.cas("b", value + b"!", token)
-    True
-    >>> cache.cas("b", b"too late", token)
-    False
+    Args:
+        memory_limit: Bytes for items and the index. At least twice ``item_size_max``.
+        item_size_max: Most bytes of an item, rounded up to whole chunks of up to 512 KiB. ``None``
+            means 1 MiB.
+        evictions: Whether the least used items are evicted if memory is full. If not, a store
+            raises :class:`OutOfMemoryError`.
 
-    It is a mapping, too:
+    Raises:
+        ConfigError: A setting is invalid.
+        OutOfRangeError: A number is out of the range of its setting.
+        StartError: The system refused the memory or the thread of the cache.
 
-    >>> cache["city"] = "London"
-    >>> "city" in cache, cache["city"], len(cache)
-    (True, b'London', 4)
-    >>> del cache["city"]
-
-    All methods may be called from any thread. Neither a copy nor a pickle can be made of it: another process reaches
-    the same items through a :class:`Server`.
+    Example:
+        >>> from datetime import timedelta
+        >>> cache = Cache(memory_limit=16 << 20)
+        >>> cache.set("user:1", "Ada", ttl=timedelta(minutes=5))
+        >>> cache.get("user:1")
+        b'Ada'
+        >>> cache["city"] = "London"
+        >>> "city" in cache, cache["city"], len(cache)
+        (True, b'London', 2)
+        >>> del cache["city"]
     """
 
     __slots__ = ("__weakref__", "_flights")
 
     def __init__(
-        self,
-        memory_limit: int = 64 << 20,
-        *,
-        item_size_max: int | None = None,
-        evictions: bool = True,
-        _shared: _native.Cache | None = None,
+        self, memory_limit: int = 64 << 20, *, item_size_max: int | None = None, evictions: bool = True
     ) -> None:
-        # The arguments are those of __new__.
+        # The native __new__ takes the arguments.
         self._flights = Flights()
 
     def get_or_set(
-        self, key: Octets, make: Callable[[], Octets], ttl: TTL = None, *, stale_for: float | timedelta | None = None
+        self,
+        key: BytesLike,
+        make: Callable[[], BytesLike],
+        ttl: TTL = None,
+        *,
+        stale_for: float | timedelta | None = None,
     ) -> bytes:
-        """Returns the value of ``key``; if there is none, stores and returns the value that ``make`` returns.
+        """Returns the value of a key. If there is none, it calls ``make`` and stores the result.
 
-        However many threads ask at once, one of them calls ``make`` and the others wait for its value. A value that
-        the cache cannot take, because it is too large or memory is exhausted, is returned to all of them, and not
-        stored.
+        Of all concurrent callers one calls ``make``, and the others wait for its value. A value
+        that the cache cannot store is returned to all of them. That happens if the value is too
+        large, or memory is full.
 
-        With ``stale_for`` no caller waits for a value that was there before: for so many seconds after its ``ttl`` the
-        old value is still given to all but the one caller that makes the new one. The same happens to an item that was
-        marked by :meth:`invalidate`. (These are memcached's win and stale flags.)
+        With ``stale_for`` no caller waits while an old value is renewed. For that many seconds
+        after its TTL, one caller makes the new value, and all others get the old one. The same
+        happens to an item that :meth:`invalidate` marked.
 
         Args:
-            key: 1 to 250 bytes.
+            key: The key, 1 to 250 bytes.
             make: Makes the value. It must not ask for the same key.
             ttl: How long the value lives. It is checked before ``make`` is called.
-            stale_for: How much longer the old value may be returned while a new one is made.
+            stale_for: How many seconds longer the old value may be returned.
 
         Returns:
-            The value, as bytes.
+            The value.
 
         Raises:
-            InvalidKeyError: The key is empty or too long.
-            InvalidTTLError: A time is negative, or more than 100 years.
-            TypeError: ``make`` returned neither bytes nor str.
+            InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+            InvalidTTLError: ``ttl`` or ``stale_for`` is negative, more than 100 years, or not a
+                time.
+            TypeError: ``key``, or the result of ``make``, is neither str nor bytes-like.
             RuntimeError: ``make`` asked for the same key.
-            Exception: What ``make`` raised, for the caller whose ``make`` it was. The next waiter tries.
+            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
 
         Example:
             >>> cache = Cache()
@@ -113,60 +112,50 @@ class Cache(_native.Cache):
             >>> cache.get_or_set("answer", lambda: b"another", ttl=60)
             b'42'
         """
-        found = self._lease(key, stale_for)
-        if found is not None and not found[1]:
-            return found[0]
-        later = self._later(ttl, stale_for)
-        name = octets(key)
-        if found is not None:
-            with self._renewal(name):
-                value = octets(make())
-            self._keep(name, value, later)
-            return value
         while True:
-            flight, leads = self._flights.board(name)
-            if not leads:
-                landed = flight.wait()
-                if landed is not None:
-                    return landed
-                continue
-            with flight:
-                # The flight before this one may have ended between the look and the start.
-                flight.value = self.get(name)
-                if flight.value is None:
-                    flight.value = octets(make())
-                    self._keep(name, flight.value, later)
-                return flight.value
+            found = self._lease(key, stale_for)
+            if found is not None and not found[1]:
+                return found[0]
+            role = self._lead_or_wait(key, found is not None, ttl, stale_for, None)
+            if isinstance(role, Leader):
+                with role:
+                    value = role.value = to_bytes(make())
+                return value
+            result = role if isinstance(role, bytes) else role.wait()
+            if result is not None:
+                return result
 
     async def aget_or_set(
         self,
-        key: Octets,
-        make: Callable[[], Awaitable[Octets] | Octets],
+        key: BytesLike,
+        make: Callable[[], Awaitable[BytesLike] | BytesLike],
         ttl: TTL = None,
         *,
         stale_for: float | timedelta | None = None,
     ) -> bytes:
-        """Returns the value of ``key`` in a task of asyncio; if there is none, awaits the value that ``make`` makes.
+        """Does the same as :meth:`get_or_set` in an asyncio task, and awaits ``make``.
 
-        This is :meth:`get_or_set` for ``async def``. However many tasks and threads ask at once, one of them makes the
-        value. If the task that makes it is cancelled, the next waiter makes it; a waiter that is cancelled leaves the
-        others alone.
+        Of all concurrent tasks and threads one makes the value. If the task that makes it is
+        cancelled, the next waiter makes it. The cancellation of a waiter affects no other waiter.
 
         Args:
-            key: 1 to 250 bytes.
+            key: The key, 1 to 250 bytes.
             make: Makes the value, or returns an awaitable of it. It must not ask for the same key.
             ttl: How long the value lives. It is checked before ``make`` is called.
-            stale_for: How much longer the old value may be returned while a new one is made.
+            stale_for: How many seconds longer the old value may be returned.
 
         Returns:
-            The value, as bytes.
+            The value.
 
         Raises:
-            InvalidKeyError: The key is empty or too long.
-            InvalidTTLError: A time is negative, or more than 100 years.
-            TypeError: ``make`` made neither bytes nor str.
+            InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+            InvalidTTLError: ``ttl`` or ``stale_for`` is negative, more than 100 years, or not a
+                time.
+            TypeError: ``key``, or the result of ``make``, is neither str nor bytes-like.
             RuntimeError: ``make`` asked for the same key.
-            Exception: What ``make`` raised, for the caller whose ``make`` it was. The next waiter tries.
+            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
 
         Example:
             >>> import asyncio
@@ -176,36 +165,55 @@ class Cache(_native.Cache):
             >>> asyncio.run(cache.aget_or_set("answer", answer, ttl=60))
             b'42'
         """
-        found = self._lease(key, stale_for)
-        if found is not None and not found[1]:
-            return found[0]
-        later = self._later(ttl, stale_for)
-        name = octets(key)
-        if found is not None:
-            with self._renewal(name):
-                value = await _made(make)
-            self._keep(name, value, later)
-            return value
         import asyncio
 
-        task = asyncio.current_task()
         while True:
-            flight, leads = self._flights.board(name, task)
-            if not leads:
-                landed = await flight.wait_async(task)
-                if landed is not None:
-                    return landed
-                continue
-            with flight:
-                # The flight before this one may have ended between the look and the start.
-                flight.value = self.get(name)
-                if flight.value is None:
-                    flight.value = await _made(make)
-                    self._keep(name, flight.value, later)
-                return flight.value
+            found = self._lease(key, stale_for)
+            if found is not None and not found[1]:
+                return found[0]
+            role = self._lead_or_wait(key, found is not None, ttl, stale_for, asyncio.current_task())
+            if isinstance(role, Leader):
+                with role:
+                    made: Any = make()
+                    value = role.value = to_bytes(await made if hasattr(made, "__await__") else made)
+                return value
+            result = role if isinstance(role, bytes) else await role.wait_async()
+            if result is not None:
+                return result
 
-    def _later(self, ttl: TTL, stale_for: float | timedelta | None) -> TTL:
-        """The time to live of an item that may be stale at its end. What is wrong with it is raised now."""
+    def _lead_or_wait(
+        self,
+        key: BytesLike,
+        is_stale: bool,
+        ttl: TTL,
+        stale_for: float | timedelta | None,
+        task: asyncio.Task[Any] | None,
+    ) -> Leader | Flight | bytes:
+        """Returns the role of a caller that found no value, or has to renew a stale one.
+
+        The caller is the leader, or waits for a flight. If a flight has just ended, this returns
+        its value.
+        """
+        ttl = self._extended(ttl, stale_for)
+        name = to_bytes(key)
+        if is_stale:
+            return Leader(self, name, ttl, None)
+        flight, leads = self._flights.join(name, task)
+        if not leads:
+            return flight
+        try:
+            # Another flight may have stored the value since the lease.
+            value = self.get(name)
+        except BaseException:
+            flight.finish(None)
+            raise
+        if value is not None:
+            flight.finish(value)
+            return value
+        return Leader(self, name, ttl, flight)
+
+    def _extended(self, ttl: TTL, stale_for: float | timedelta | None) -> TTL:
+        """Returns the TTL of an item that may be stale at its end."""
         self._check_ttl(ttl)
         if ttl is None or stale_for is None:
             return ttl
@@ -213,24 +221,9 @@ class Cache(_native.Cache):
 
         if not isinstance(stale_for, timedelta):
             stale_for = timedelta(seconds=stale_for)
-        later = (ttl if isinstance(ttl, (datetime, timedelta)) else timedelta(seconds=ttl)) + stale_for
-        self._check_ttl(later)
-        return later
-
-    def _keep(self, key: bytes, value: bytes, ttl: TTL) -> None:
-        """Stores a value that was made, if it can be: its maker has it anyway."""
-        with contextlib.suppress(ClosedError):
-            keep(self, key, value, ttl)
-
-    @contextlib.contextmanager
-    def _renewal(self, key: bytes) -> Generator[None, None, None]:
-        try:
-            yield
-        except BaseException:
-            # The next caller wins in place of this one.
-            with contextlib.suppress(MemcacheError):
-                self.invalidate(key)
-            raise
+        extended = (ttl if isinstance(ttl, (datetime, timedelta)) else timedelta(seconds=ttl)) + stale_for
+        self._check_ttl(extended, "ttl plus stale_for")
+        return extended
 
     @overload
     def memoize(
@@ -238,7 +231,7 @@ class Cache(_native.Cache):
         ttl: TTL = None,
         *,
         serializer: None = None,
-        key: Callable[..., Octets] | None = None,
+        key: Callable[..., BytesLike] | None = None,
         stale_for: float | timedelta | None = None,
     ) -> BytesDecorator: ...
     @overload
@@ -247,7 +240,7 @@ class Cache(_native.Cache):
         ttl: TTL = None,
         *,
         serializer: Serializer,
-        key: Callable[..., Octets] | None = None,
+        key: Callable[..., BytesLike] | None = None,
         stale_for: float | timedelta | None = None,
     ) -> Decorator: ...
     def memoize(
@@ -255,38 +248,42 @@ class Cache(_native.Cache):
         ttl: TTL = None,
         *,
         serializer: Serializer | None = None,
-        key: Callable[..., Octets] | None = None,
+        key: Callable[..., BytesLike] | None = None,
         stale_for: float | timedelta | None = None,
     ) -> Any:
-        """Keeps the results of a function, an ``async def`` or a method, by their arguments.
+        """Returns a decorator that caches the results of a function by its arguments.
 
-        Without a ``serializer`` the function returns bytes or str, and its callers get bytes. ``"json"`` and
-        ``"pickle"`` take what those modules take (unpickle only what you stored yourself: do not name pickle for a
-        cache that is served to others); a pair of functions does what they do.
+        The function may be an ``async def`` or a method. Put the decorator below ``@classmethod``,
+        ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent callers
+        share one call, as with :meth:`get_or_set`.
 
-        Each decorated function has results of its own, whatever its name: two lambdas, or two closures of one factory,
-        share none. Arguments are bound to the function's signature, so all spellings of a call are one:
-        ``load(7)``, ``load(id=7)``, and ``load(7, "en")`` if that is the default. Arguments are str, bytes, numbers,
-        None, members of enumerations, tuples and named tuples of these. For others ``key`` makes the key.
+        Without a ``serializer`` the function returns str or bytes, and its callers get bytes.
+        Unpickle only values that this program stored: do not use ``"pickle"`` for a cache that a
+        server offers to others.
 
-        Each object has results of its own method, for as long as it lives. Its attributes are not looked at: a method
-        whose result depends on attributes that change needs a ``key``, which gets ``self`` as well. Decorate below
-        ``@classmethod``, ``@staticmethod`` and ``@property`` (which needs a ``key``).
+        Each decorated function has its own results, also if two functions have the same name.
+        Arguments are bound to the signature, so ``load(7)``, ``load(id=7)`` and
+        ``load(7, "en")``, if that is the default, share a result. Arguments may be str, bytes,
+        numbers, ``None``, enum members, and tuples and named tuples of these.
 
-        The memoized function has two methods, which take its arguments. ``.forget(…)`` removes a result, ``.key(…)``
-        returns the key.
+        A method has its own results for each object, for as long as the object lives. Attributes
+        of the object do not count. If the result depends on attributes that change, pass ``key``.
+        A property always needs ``key``.
 
         Args:
             ttl: How long a result lives.
-            serializer: How results become bytes.
-            key: Makes the whole key of a call, of 1 to 250 bytes: functions that make the same key share results.
-            stale_for: See :meth:`get_or_set`.
+            serializer: How results become bytes: ``"json"``, ``"pickle"``, or a pair of functions
+                that dump and load.
+            key: Makes the whole key from the arguments, with ``self`` for a method. Functions that
+                make the same key share results.
+            stale_for: How many seconds longer an old result may be returned. See
+                :meth:`get_or_set`.
 
         Returns:
             A decorator.
 
         Raises:
-            TypeError: The serializer is none.
+            TypeError: ``serializer`` is not valid, or the decorated object is not a function.
 
         Example:
             >>> cache = Cache()
@@ -308,8 +305,3 @@ class Cache(_native.Cache):
             return Memoized(self, function, ttl, stale_for, key, pair)
 
         return decorate
-
-
-async def _made(make: Callable[[], Awaitable[Octets] | Octets]) -> bytes:
-    value: Any = make()
-    return octets(await value if hasattr(value, "__await__") else value)

@@ -1,7 +1,8 @@
-"""A server's own directory: for its Unix socket, and for keys that the program wants as files.
+"""A temporary directory of a server, for its Unix socket and for test keys as files.
 
-It goes with the server. A signal may end the process before that, so each directory has a lock that the system frees
-with the process, and a new directory first removes those whose lock is free.
+The server removes it when it stops. If a signal ends the process first, the directory stays. Each
+directory has a lock, which the system releases with the process. A new directory first removes
+those whose lock is free.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
 
 _PREFIX = "memcache-rs-"
 _LOCK = "lock"
-#: Bytes of a Unix socket's path, at most: ``sun_path`` is 108 with its end.
+#: Most bytes in the path of a Unix socket: ``sun_path`` has 108, with the NUL.
 _PATH_MAX = 107
-#: Bytes of the longest name in a directory, with its separator, and of what mkdtemp adds to the prefix.
+#: Bytes below the parent directory: the name from mkdtemp, and the longest file name in it.
 _NAMES = 40
 
-
-#: Those of this process: a child of a fork must not hold their locks.
+#: The directories of this process. A child of a fork must not hold their locks.
 _kept: weakref.WeakSet[Directory] = weakref.WeakSet()
 
 
@@ -35,7 +35,7 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 class Directory:
-    """A directory that only this user can enter, for as long as this process keeps it."""
+    """A directory that only this user can enter. It lasts as long as this process keeps it."""
 
     def __init__(self) -> None:
         import tempfile
@@ -47,37 +47,40 @@ class Directory:
             lock = _lock(self._path, os.O_CREAT)
             if lock is not None:
                 break
-            # Another process swept it away before it was locked.
+            # Another process removed the directory before the lock was taken.
         self._lock: int | None = lock
         _kept.add(self)
 
     def path(self, name: str) -> str:
-        """The path of a name in it."""
+        """Returns the path of a name in the directory."""
         return os.path.join(self._path, name)
 
     def write(self, name: str, text: str) -> str:
-        """Writes a file that only this user can read; gives its path."""
+        """Writes a file that only this user can read, and returns its path."""
         path = self.path(name)
         with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(text)
         return path
 
     def remove(self) -> None:
-        """Removes it, with everything in it."""
+        """Removes the directory with its files."""
         import shutil
 
         shutil.rmtree(self._path, ignore_errors=True)
         self.leave()
 
     def leave(self) -> None:
-        """Gives up the lock, and leaves the directory as it is."""
+        """Releases the lock and leaves the directory as it is."""
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
 
 
 def load_identity(context: ssl.SSLContext, pem: str) -> None:
-    """Loads a certificate and its key, which OpenSSL takes from files only, without a file of the file system."""
+    """Loads a certificate and its key from memory.
+
+    OpenSSL accepts only files, so it writes a file that exists in memory only.
+    """
     file = os.memfd_create("memcache-rs")
     try:
         with open(file, "w", closefd=False) as memory:
@@ -88,7 +91,7 @@ def load_identity(context: ssl.SSLContext, pem: str) -> None:
 
 
 def _place() -> str:
-    """Where directories are made: not too deep for a Unix socket."""
+    """Returns the parent directory: one whose path is short enough for a Unix socket."""
     import tempfile
 
     usual = tempfile.gettempdir()
@@ -101,7 +104,7 @@ def _place() -> str:
 
 
 def _sweep(place: str) -> None:
-    """Removes directories of this user whose processes are gone."""
+    """Removes directories of this user whose processes have ended."""
     import shutil
 
     try:
@@ -127,7 +130,7 @@ def _is_own(path: str) -> bool:
 
 
 def _lock(directory: str, flags: int = 0) -> int | None:
-    """The lock of a directory, if it can be had."""
+    """Locks a directory. Returns ``None`` if another process holds the lock."""
     import fcntl
 
     path = os.path.join(directory, _LOCK)
@@ -137,7 +140,7 @@ def _lock(directory: str, flags: int = 0) -> int | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # It may have been removed between the two calls.
+        # Another process may have removed the file between the two calls.
         if os.stat(path).st_ino == os.fstat(lock).st_ino:
             return lock
     except OSError:

@@ -1,4 +1,4 @@
-"""Functions whose results are kept: the wrapper, and the keys that it makes of calls."""
+"""Functions whose results are cached: the wrapper, and the keys it makes from arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from memcache_rs._values import finished, octets
+from memcache_rs._values import refuse_awaitable, to_bytes
 
 if TYPE_CHECKING:
     import inspect
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from memcache_rs._cache import Cache
-    from memcache_rs._typing import TTL, Octets, Serializer
+    from memcache_rs._typing import TTL, BytesLike, Serializer
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -24,12 +24,23 @@ R_co = TypeVar("R_co", covariant=True)
 
 _KEY_MAX = 250
 
-#: How many functions of each name were decorated in this process.
+#: Counts the functions of each name that were decorated in this process.
 _decorated: dict[str, itertools.count[int]] = {}
 
 
 class Memoized(Generic[P, R_co]):
-    """A function whose results are kept; see :meth:`Cache.memoize`."""
+    """A function whose results are cached. :meth:`Cache.memoize` makes it.
+
+    Calling it returns the cached result, or calls the function.
+
+    Example:
+        >>> cache = Cache()
+        >>> @cache.memoize(ttl=60)
+        ... def greet(name):
+        ...     return f"Hello {name}"
+        >>> greet("Ada"), greet.cache_delete("Ada")
+        (b'Hello Ada', True)
+    """
 
     __wrapped__: Callable[..., Any]
     __name__: str
@@ -41,15 +52,16 @@ class Memoized(Generic[P, R_co]):
         function: Callable[..., Any],
         ttl: TTL,
         stale_for: float | timedelta | None,
-        key: Callable[..., Octets] | None,
-        serializer: tuple[Callable[[Any], Octets], Callable[[bytes], Any]],
+        key: Callable[..., BytesLike] | None,
+        serializer: tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]],
     ) -> None:
         import functools
         import inspect
 
         if not callable(function):
             raise TypeError(
-                f"memoize takes a function, not a {type(function).__name__}; put it below @{_kind(function)}"
+                f"memoize must decorate a function, got a {type(function).__name__}; "
+                f"put it below @{type(function).__name__}"
             )
         functools.update_wrapper(self, function)
         self._cache = cache
@@ -61,67 +73,73 @@ class Memoized(Generic[P, R_co]):
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
         except (TypeError, ValueError):
-            # Some functions of C have none.
+            # Some built-in functions have no signature.
             self._signature = None
-        #: The object whose method it is.
+        #: The object, if this is a bound method.
         self._bound: tuple[object, ...] = ()
         self._in_class = False
 
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> bytes:
-        """Returns the key under which the result for these arguments is kept.
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> bytes:
+        """Returns the key of the result for these arguments.
 
         Args:
             *args: Positional arguments of the function.
-            **kwargs: Arguments by name. However a call is written, its key is the same.
+            **kwargs: Keyword arguments. All spellings of a call have the same key.
 
         Returns:
-            At most 250 bytes.
+            The key, at most 250 bytes.
 
         Raises:
-            TypeError: No key can be made of an argument, and ``memoize`` was given no ``key``.
+            TypeError: An argument has a type that cannot be part of a key. Pass ``key`` to
+                ``memoize``.
 
         Example:
-            >>> from memcache_rs import Cache
             >>> @Cache().memoize()
             ... def greet(name, language="en"):
             ...     return name
-            >>> greet.key("Ada") == greet.key(name="Ada") == greet.key("Ada", "en")
+            >>> greet.cache_key("Ada") == greet.cache_key(name="Ada", language="en")
             True
         """
         return self._key(self._bound + args, kwargs)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Calls the function, unless its result for these arguments is kept."""
+        """Returns the cached result for these arguments, or calls the function."""
         given = self._bound + args
 
-        def make() -> Octets:
-            return self._dumps(finished(self.__wrapped__(*given, **kwargs)))
+        def make() -> BytesLike:
+            return self._dumps(refuse_awaitable(self.__wrapped__(*given, **kwargs)))
 
         kept = self._cache.get_or_set(self._key(given, kwargs), make, self._ttl, stale_for=self._stale_for)
         return cast("R_co", self._loads(kept))
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def cache_delete(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Removes the result for these arguments.
 
         Args:
             *args: Positional arguments of the function.
-            **kwargs: Arguments by name. However the call was written, its result is removed.
+            **kwargs: Keyword arguments. All spellings of a call name the same result.
 
         Returns:
-            Whether there was one.
+            ``True`` if the result was removed, ``False`` if there is none.
 
         Raises:
-            TypeError: No key can be made of an argument, and ``memoize`` was given no ``key``.
+            TypeError: An argument has a type that cannot be part of a key. Pass ``key`` to
+                ``memoize``.
+            InvalidKeyError: The ``key`` of ``memoize`` returned an invalid key.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
 
         Example:
-            >>> from memcache_rs import Cache
             >>> @Cache().memoize()
             ... def greet(name):
             ...     return name
-            >>> greet("Ada"), greet.forget(name="Ada"), greet.forget("Ada")
+            >>> greet("Ada"), greet.cache_delete(name="Ada"), greet.cache_delete("Ada")
             (b'Ada', True, False)
         """
         return self._cache.delete(self._key(self._bound + args, kwargs))
+
+    #: The earlier name of :meth:`cache_delete`.
+    forget = cache_delete
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._in_class = True
@@ -143,7 +161,7 @@ class Memoized(Generic[P, R_co]):
 
     def _key(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes:
         if self._make_key is not None:
-            return octets(self._make_key(*args, **kwargs))
+            return to_bytes(self._make_key(*args, **kwargs))
         whole = f"{self._name}({self._arguments(args, kwargs)})".encode()
         if len(whole) <= _KEY_MAX:
             return whole
@@ -152,11 +170,11 @@ class Memoized(Generic[P, R_co]):
         return self._name.encode()[: _KEY_MAX - 65] + b":" + hashlib.sha256(whole).hexdigest().encode()
 
     def _arguments(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> str:
-        """How a call is written into a key: the same for all spellings of a call, and different for other calls."""
+        """Writes the arguments into a key, in the same way for all spellings of a call."""
         try:
             bound = self._signature.bind(*args, **kwargs).arguments if self._signature is not None else None
         except TypeError:
-            # The function takes what it does not declare, or fails when it is called, in words of its own.
+            # The call does not fit the signature. The function itself accepts or refuses it.
             bound = None
         if self._signature is None or bound is None:
             return f"*{_stable(args)}{_named(kwargs)}"
@@ -173,7 +191,7 @@ class Memoized(Generic[P, R_co]):
                 parts.append(_stable(value))
             except TypeError:
                 if value is parameter.default:
-                    # Of whatever type: it is the same object in each call.
+                    # The default may have any type, because it is the same object in each call.
                     parts.append("...")
                 elif self._in_class and not parts:
                     parts.append(_of_object(value))
@@ -183,11 +201,11 @@ class Memoized(Generic[P, R_co]):
 
 
 class AsyncMemoized(Memoized[P, R_co]):
-    """The same for an ``async def``: a call returns a coroutine."""
+    """A memoized ``async def``. Calling it returns a coroutine."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # So that frameworks see what a call returns.
+        # Frameworks check whether a function is a coroutine function.
         import asyncio
         import inspect
 
@@ -200,7 +218,7 @@ class AsyncMemoized(Memoized[P, R_co]):
         return cast("R_co", self._call(self._bound + args, kwargs))
 
     async def _call(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:
-        async def make() -> Octets:
+        async def make() -> BytesLike:
             return self._dumps(await self.__wrapped__(*args, **kwargs))
 
         key = self._key(args, kwargs)
@@ -208,7 +226,7 @@ class AsyncMemoized(Memoized[P, R_co]):
 
 
 class Decorator(Protocol):
-    """What ``memoize`` with a serializer returns."""
+    """The decorator that ``memoize`` returns if it has a serializer."""
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Memoized[P, Coroutine[Any, Any, R]]: ...
@@ -217,27 +235,28 @@ class Decorator(Protocol):
 
 
 class BytesDecorator(Protocol):
-    """What ``memoize`` without a serializer returns."""
+    """The decorator that ``memoize`` returns without a serializer."""
 
     @overload
     def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, Octets]], /
+        self, function: Callable[P, Coroutine[Any, Any, BytesLike]], /
     ) -> Memoized[P, Coroutine[Any, Any, bytes]]: ...
     @overload
-    def __call__(self, function: Callable[P, Octets], /) -> Memoized[P, bytes]: ...
+    def __call__(self, function: Callable[P, BytesLike], /) -> Memoized[P, bytes]: ...
 
 
 def is_async(function: object) -> bool:
-    """Whether calls of a function return coroutines."""
+    """Returns whether calls of a function return coroutines."""
     import inspect
 
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def serializer_of(named: Serializer | None) -> tuple[Callable[[Any], Octets], Callable[[bytes], Any]]:
+def serializer_of(named: Serializer | None) -> tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]]:
     """Returns the two functions of a serializer."""
     if named is None:
-        return octets, bytes
+        return to_bytes, bytes
     if named == "json":
         import json
 
@@ -247,33 +266,29 @@ def serializer_of(named: Serializer | None) -> tuple[Callable[[Any], Octets], Ca
 
         return pickle.dumps, pickle.loads
     if isinstance(named, str) or len(named) != 2:
-        raise TypeError(f'a serializer is "json", "pickle" or a pair of functions, not {named!r}')
+        raise TypeError(f'serializer must be "json", "pickle" or a pair of functions, got {named!r}')
     return named
 
 
 def _identity(function: object) -> str:
-    """A name that no other function gets: closures and lambdas have the same names, and are not the same."""
+    """Returns a name that no other function has. Lambdas, for example, share a name."""
     module = getattr(function, "__module__", "")
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    # Whatever the name is, the signs that a key adds to it are not in it.
+    # The characters that a key adds to the name must not occur in it.
     plain = "".join(sign if sign.isalnum() or sign in "._<>" else f"%{ord(sign):x};" for sign in f"{module}.{name}")
     number = next(_decorated.setdefault(plain, itertools.count(1)))
     return plain if number == 1 else f"{plain}#{number}"
 
 
-def _kind(function: object) -> str:
-    return type(function).__name__
-
-
 def _stable(value: object) -> str:
-    """How an argument is written into a key: the same in every process, and different for what is not equal.
+    """Writes an argument into a key: the same text in every process, another for unequal values.
 
-    Subclasses may compare and print as they like, so no key is made of them. Members of an enumeration and named
-    tuples are known by their classes.
+    Subclasses may define their own comparison and ``repr``, so they are refused. Enum members and
+    named tuples are written with their class.
     """
     kind = type(value)
     if kind is int:
-        # Python does not write numbers of thousands of digits in decimal.
+        # Python refuses to write numbers of thousands of digits in decimal.
         return repr(value) if -(1 << 64) < cast("int", value) < 1 << 64 else hex(cast("int", value))
     if value is None or kind in (bool, float, complex, str, bytes):
         return repr(value)
@@ -282,37 +297,38 @@ def _stable(value: object) -> str:
     from enum import Enum
 
     if isinstance(value, Enum) and _is_importable(kind):
-        # Some combinations of flags have no name.
+        # Some combinations of enum flags have no name.
         member = cast("object", value.name) or cast("object", value.value)
         return f"<{kind.__module__!r}{kind.__qualname__!r}{_stable(member)}>"
     if isinstance(value, tuple) and hasattr(kind, "_fields") and _is_importable(kind):
         return f"<{kind.__module__!r}{kind.__qualname__!r}{_stable(tuple(cast('tuple[object, ...]', value)))}>"
     raise TypeError(
-        f"no key can be made of a {kind.__name__}; give memoize a function `key` that makes one of the arguments"
+        "arguments must be str, bytes, numbers, None, enum members or tuples of these, "
+        f"got {kind.__name__}; pass memoize a `key` that makes a key from the arguments"
     )
 
 
 def _named(arguments: dict[str, Any]) -> str:
-    """The same for arguments by name."""
+    """Writes keyword arguments into a key."""
     named = sorted((str.__str__(name), value) for name, value in arguments.items())
     return "{" + "".join(f"{name!r}:{_stable(value)}," for name, value in named) + "}"
 
 
 def _is_importable(kind: type) -> bool:
-    """Whether a class is the one of its name: then the name tells it from all others."""
+    """Returns whether a class is found under its name, so that the name identifies it."""
     found: object = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is kind
 
 
-#: Numbers of objects whose methods are memoized, by their addresses.
+#: The numbers of objects with memoized methods, by address.
 _objects: dict[int, tuple[weakref.ref[object], int]] = {}
 _numbers = itertools.count(1)
 
 
 def _of_object(thing: object) -> str:
-    """How an object is written into keys of its methods: a number that no other object gets, now or later."""
+    """Writes an object into the keys of its methods: a number that no other object ever gets."""
     try:
         return _stable(thing)
     except TypeError:
@@ -328,8 +344,8 @@ def _of_object(thing: object) -> str:
         made = (weakref.ref(thing, gone), next(_numbers))
     except TypeError:
         raise TypeError(
-            f"a {type(thing).__name__} takes no weak references, so its methods need a `key`: a function that makes "
-            "one of self and the arguments"
+            f"objects with memoized methods must allow weak references, got a {type(thing).__name__}; "
+            "pass memoize a `key` that makes a key from self and the arguments"
         ) from None
     known = _objects.setdefault(place, made)
     if known[0]() is not thing:

@@ -1,4 +1,4 @@
-"""A server in this process, and several of them."""
+"""A server in this process."""
 
 from __future__ import annotations
 
@@ -11,136 +11,65 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from memcache_rs import _native
 from memcache_rs._cache import Cache
 from memcache_rs._directory import Directory, load_identity
+from memcache_rs._watch import Watch
 from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Self
 
-    from memcache_rs._typing import Kind
+    from memcache_rs._typing import Kind, ServerSettings
 
-
-#: Commands that are remembered.
+#: How many recent commands a server keeps.
 _COMMANDS = 200
 
 
 class TLS(NamedTuple):
-    """The files that a server with TLS needs: PEM."""
+    """The PEM files of a server with TLS.
 
-    #: The server's certificate and those above it.
+    Args:
+        certificate: The server's certificate, followed by those above it.
+        key: The server's private key.
+        ca: The authority that signs the certificates of clients. :meth:`Server.ssl_context` also
+            uses it for the certificate of the server.
+        verify_clients: Whether clients must present a certificate.
+        client_certificate: The certificate that :meth:`Server.ssl_context` presents.
+        client_key: The key of ``client_certificate``.
+
+    Example:
+        >>> tls = TLS("server.pem", "server-key.pem", ca="ca.pem")
+        >>> tls.verify_clients
+        False
+    """
+
     certificate: str | PathLike[str]
-    #: Its private key.
     key: str | PathLike[str]
-    #: Who signs the certificates of clients, and, for :meth:`Server.ssl_context`, that of the server.
     ca: str | PathLike[str] | None = None
-    #: Whether clients need a certificate.
     verify_clients: bool = False
-    #: For clients that need one.
     client_certificate: str | PathLike[str] | None = None
-    #: The key of that certificate.
     client_key: str | PathLike[str] | None = None
 
 
-class Event(NamedTuple):
-    """Something that happened in a server."""
-
-    #: ``item_get``, ``item_store``, ``deleted``, ``eviction``, ``conn_new``, …, by memcached's names.
-    type: str
-    #: Unix time.
-    time: float
-    #: The key, where there is one.
-    key: bytes | None
-    #: Everything that memcached's log line says.
-    fields: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, line: str) -> Event:
-        """From a line of memcached's log of events."""
-        from urllib.parse import unquote_to_bytes
-
-        fields: dict[str, str] = {}
-        for part in line.split():
-            name, _, value = part.partition("=")
-            fields[name] = value
-        if "skipped" in fields:
-            return cls("skipped", 0.0, None, fields)
-        key = fields.get("key")
-        octets = None if key is None else unquote_to_bytes(key)
-        return cls(fields.get("type", ""), float(fields.get("ts", "0")), octets, fields)
-
-
-class Watch:
-    """The events of a server, as they happen: an iterator that waits for the next one.
-
-    It ends when ``timeout`` seconds pass without an event, when the server stops, and when it is closed, which a
-    ``with`` block does. Events that came before the end are given first.
-    """
-
-    def __init__(self, native: _native.Watcher, timeout: float | None) -> None:
-        self._native = native
-        self._timeout = timeout
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        event = self.get(self._timeout)
-        if event is None:
-            raise StopIteration
-        return event
-
-    def get(self, timeout: float | None = None) -> Event | None:
-        """Returns the next event.
-
-        Args:
-            timeout: Seconds to wait for it; None waits until the server stops.
-
-        Returns:
-            The event, or None if there is none within ``timeout`` seconds, or none before the end.
-
-        Raises:
-            ForkError: The server belongs to the parent process.
-
-        Example:
-            >>> with Server() as server, server.watch("mutations") as events:
-            ...     print(events.get(timeout=0))
-            None
-        """
-        line = self._native.next_line(timeout)
-        return None if line is None else Event.parse(line)
-
-    def close(self) -> None:
-        """Ends it. Events that were received can still be read."""
-        self._native.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class _Place:
-    """Where a server is. It stays readable in a child of a fork."""
+class _Addresses:
+    """The addresses of a server. A child of a fork can read them."""
 
     def __init__(self, addresses: list[tuple[str, str, int]]) -> None:
         self.tcp = [(host, port) for kind, host, port in addresses if kind == "tcp"]
         self.udp = next(((host, port) for kind, host, port in addresses if kind == "udp"), None)
         self.unix = next((path for kind, path, _ in addresses if kind == "unix"), None)
-        #: As sockets name their own addresses.
+        #: The addresses in the form of ``socket.getsockname``.
         self.sockets: set[str | tuple[str, int]] = {
             path if kind == "unix" else (path, n) for kind, path, n in addresses
         }
 
 
-#: Servers that run, to be stopped when the interpreter ends, and where they listen.
+#: The running servers and their addresses. They are stopped when the interpreter ends.
 _running: weakref.WeakKeyDictionary[Server, set[str | tuple[str, int]]] = weakref.WeakKeyDictionary()
 
-
-#: Held while servers start, so that a child knows of all sockets that it inherits.
+#: Held while a server starts, so that a child of a fork knows all sockets that it inherits.
 _starting = threading.Lock()
 
 
@@ -151,10 +80,10 @@ def _stop_all() -> None:
 
 
 def _in_child() -> None:
-    """Closes the sockets of the parent's servers.
+    """Closes the inherited sockets of the parent's servers.
 
-    In the child nobody would ever answer, but the address would stay taken, and clients connected, when the parent
-    has ended.
+    The child has no threads to serve them. If they stayed open, the addresses would be in use and
+    clients connected after the end of the parent.
     """
     _starting.release()
     addresses = set[object]().union(*_running.values())
@@ -167,9 +96,9 @@ def _in_child() -> None:
         try:
             one = socket.socket(fileno=int(name))
         except OSError:
-            # No socket.
+            # This is not a socket.
             continue
-        # By IPv6 there is more than host and port.
+        # IPv6 addresses have more parts than host and port.
         address = one.getsockname()
         if (address if isinstance(address, str) else tuple(address[:2])) in addresses:
             one.close()
@@ -181,39 +110,66 @@ os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release,
 
 
 class Server:
-    """A memcached in this process, for any client, on a port that is free unless ``port`` says which.
+    """A memcached server in this process, for any memcached client.
 
-    >>> import socket
-    >>> with Server() as server:
-    ...     with socket.create_connection(server.address) as client:
-    ...         _ = client.sendall(b"set greeting 0 60 5\\r\\nhello\\r\\nquit\\r\\n")
-    ...         print(client.makefile().read().strip())
-    ...     server.cache.get("greeting")
-    STORED
-    b'hello'
+    Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. ``server.cache`` reads and
+    writes the same items without a socket. ``server.clock`` is the time of the items, which tests
+    stop and move. ``server.faults`` injects faults for clients.
 
-    ``server.cache`` is the same store without the socket, ``server.clock`` its time, which a test stops and moves,
-    ``server.faults`` what goes wrong for clients.
+    A stopped server can be started again at the same address. It is then empty, unless it was given
+    a ``cache``.
 
-    >>> with Server() as server, server.clock.freeze():
-    ...     server.cache.set("key", "value", ttl=3600)
-    ...     server.clock.advance(3600)
-    ...     print(server.cache.get("key"))
-    None
+    In a child of ``fork``, :meth:`stop` does nothing, and only the addresses of the parent's server
+    can be read. Other methods raise :class:`ForkError`.
 
-    ``unix_socket`` is a path to listen at in place of TCP, or True for one in a directory of its own; give both
-    ``host`` and ``unix_socket`` for both. ``tls`` is a :class:`TLS`, or ``"test"``: certificates are made on the spot,
-    ``"test-mutual"`` has clients show one. Those stay in memory unless :attr:`tls` is read.
+    A signal that ends the process, such as SIGTERM, stops no server. A Unix socket then stays
+    behind. The next server at the same path replaces it. The next server with
+    ``unix_socket=True`` removes the sockets of ended processes.
 
-    ``users`` are names with passwords, for SASL in the binary protocol
-    (``auth="sasl"``) or for the text protocols (``auth="text"``). ``cache`` serves a cache that is there.
+    Args:
+        port: The TCP port. 0 takes a free one.
+        host: The IP address to listen on. ``None`` means 127.0.0.1, or no TCP if there is a
+            ``unix_socket``.
+        unix_socket: The path of a Unix socket to listen on. ``True`` takes a path in a temporary
+            directory.
+        unix_mask: The access mode of the Unix socket.
+        udp: Whether to listen on UDP as well, on the same port. With port 0, UDP takes another free
+            one.
+        tls: Enables TLS with the files of a :class:`TLS`. ``"test"`` makes certificates in memory.
+            ``"test-mutual"`` also requires one from clients.
+        users: Passwords by user name. Clients must then log in.
+        auth: How clients log in: ``"sasl"`` in the binary protocol, or ``"text"`` in the text
+            protocols.
+        cache: A cache to serve. ``None`` makes one.
+        memory_limit: See :class:`Cache`. This and the next two apply without ``cache``.
+        item_size_max: See :class:`Cache`.
+        evictions: See :class:`Cache`.
+        threads: The number of worker threads, 1 to 1024.
+        max_connections: Most connections at a time.
+        idle_timeout: Closes connections that are idle for this many seconds. 0 means never.
+        shutdown_enabled: Whether clients may stop the server with ``shutdown``.
+        cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
+            ``host:port``.
+        record_commands: Whether :attr:`last_commands` keeps the commands of clients.
 
-    A stopped server can be started again: at the same address, and empty, as a memcached that was restarted, unless
-    its cache was given. In a child of a fork, the addresses of its parent's server can be read, anything else raises
-    :class:`ForkError`, and stopping it does nothing.
+    Raises:
+        ConfigError: A setting is invalid.
+        OutOfRangeError: A number is out of the range of its setting.
 
-    A signal that ends the process, such as SIGTERM, stops no server: a Unix socket stays behind then. The next server
-    at the same path replaces it, and the next one with ``unix_socket=True`` removes those of processes that are gone.
+    Example:
+        >>> import socket
+        >>> with Server() as server:
+        ...     with socket.create_connection(server.address) as client:
+        ...         client.sendall(b"set greeting 0 60 5\\r\\nhello\\r\\n")
+        ...         client.recv(100)
+        ...     server.cache.get("greeting")
+        b'STORED\\r\\n'
+        b'hello'
+        >>> with Server() as server, server.clock.freeze():
+        ...     server.cache.set("key", "value", ttl=3600)
+        ...     server.clock.advance(3600)
+        ...     server.cache.get("key", "expired")
+        'expired'
     """
 
     def __init__(
@@ -244,11 +200,9 @@ class Server:
         _check("idle_timeout", idle_timeout, 0, 2**31 - 1)
         _check("unix_mask", unix_mask, 0, 0o777)
         if auth not in ("text", "sasl"):
-            raise ConfigError(f'auth is "text" or "sasl", not {auth!r}')
+            raise ConfigError(f'auth must be "text" or "sasl", got {auth!r}')
         if isinstance(tls, str) and tls not in ("test", "test-mutual"):
-            raise ConfigError(f'tls is "test", "test-mutual" or a TLS with files, not {tls!r}')
-        self._port = port
-        self._host = None if unix_socket and host is None else _address(host or "127.0.0.1")
+            raise ConfigError(f'tls must be "test", "test-mutual" or a TLS, got {tls!r}')
         self._unix = unix_socket
         self._tls_wanted = tls
         self._own_cache = cache is None
@@ -258,9 +212,15 @@ class Server:
             "item_size_max": item_size_max,
             "evictions": evictions,
         }
-        self._settings: dict[str, Any] = {
+        self._settings: ServerSettings = {
+            "host": None if unix_socket and host is None else _address(host or "127.0.0.1"),
+            "port": port,
             "udp": udp,
+            "unix_socket": None,
             "unix_mask": unix_mask,
+            "tls": None,
+            "tls_texts": None,
+            "verify_clients": tls == "test-mutual",
             "users": None if users is None else (list(users.items()), auth == "sasl"),
             "threads": threads,
             "max_connections": max_connections,
@@ -271,15 +231,31 @@ class Server:
             "settles": self._own_cache,
         }
         self._native: _native.Server | None = None
-        self._place: _Place | None = None
+        self._addresses: _Addresses | None = None
         self._directory: Directory | None = None
         self._tls: TLS | dict[str, str] | None = None
         self._commands: list[str] = []
 
-    # Start and stop.
-
     def start(self) -> Self:
-        """Starts it; returns when it accepts connections. Nothing happens if it runs."""
+        """Starts the server, and returns when it accepts connections.
+
+        A running server is left as it is.
+
+        Returns:
+            The server.
+
+        Raises:
+            ConfigError: A setting is invalid.
+            StartError: The server cannot listen, for example because the port is in use.
+            ClosedError: The ``cache`` to serve is closed.
+            ForkError: The ``cache`` to serve belongs to the parent process.
+
+        Example:
+            >>> server = Server().start()
+            >>> server.running
+            True
+            >>> server.stop()
+        """
         if self._native is not None:
             if self._native.running:
                 return self
@@ -287,32 +263,32 @@ class Server:
         if self._cache is None:
             self._cache = Cache(**self._cache_settings)
         try:
-            settings = self._settings | {"host": self._host, "port": self._port, "unix_socket": self._socket_path()}
-            settings |= self._tls_settings()
+            settings = self._native_settings()
             with _starting:
                 self._native = _native.Server.start(self._cache, settings)
-                self._place = _Place(self._native.addresses)
-                _running[self] = self._place.sockets
+                self._addresses = _Addresses(self._native.addresses)
+                _running[self] = self._addresses.sockets
         except BaseException:
             self._remove_directory()
             raise
-        if self._place.tcp:
-            # Where it will be again.
-            self._port = self._place.tcp[-1][1]
+        if self._addresses.tcp:
+            # The next start takes the same port.
+            self._settings["port"] = self._addresses.tcp[-1][1]
         return self
 
     def stop(self, *, graceful: bool = False, timeout: float = 5.0) -> None:
         """Stops the server, and leaves no thread, connection or socket file.
 
-        A server that does not run, or belongs to the parent process, is left as it is.
+        A server that does not run, or that belongs to the parent process, is left as it is.
 
         Args:
-            graceful: Whether to finish the replies that are under way first. A signal whose handler raises, such as
-                Ctrl-C, ends that wait: the server has stopped when the exception is raised.
-            timeout: For how many seconds, at most.
+            graceful: Whether to finish replies in progress first. A signal handler that raises,
+                as for Ctrl-C, ends that wait. The server is stopped when the exception arrives.
+            timeout: How many seconds a graceful stop waits at most.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C came while replies were under way.
+            KeyboardInterrupt: Ctrl-C interrupted a graceful stop.
+            TimeoutError: A thread of the server did not end in 5 seconds.
 
         Example:
             >>> server = Server().start()
@@ -344,8 +320,8 @@ class Server:
         self.stop()
 
     def __del__(self) -> None:
-        # A server that was not stopped: its directory must not stay.
-        # (One whose settings were refused has nothing to stop.)
+        # The directory of a server that was not stopped must not stay. If __init__ refused the
+        # settings, there is no attribute.
         if getattr(self, "_native", None) is not None:
             self.stop()
 
@@ -354,75 +330,132 @@ class Server:
             raise _closed()
         return self._native
 
-    def _at(self) -> _Place:
-        if self._native is None or self._place is None:
+    def _bound(self) -> _Addresses:
+        if self._native is None or self._addresses is None:
             raise _closed()
-        return self._place
+        return self._addresses
 
     @property
     def running(self) -> bool:
-        """Whether it runs, in this process."""
+        """Whether the server runs in this process.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.running
+            True
+        """
         return self._native is not None and self._native.running
 
-    # Where it is.
-
-    # Plain data, which a child of a fork may read: it is told of its parent's server.
+    # A child of a fork may read the addresses, so they are plain data.
 
     @property
     def tcp_addresses(self) -> list[tuple[str, int]]:
-        """Host and port wherever it listens by TCP; none if it has a Unix socket alone."""
-        return list(self._at().tcp)
+        """The host and port of each TCP listener. Empty if there is only a Unix socket.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.tcp_addresses == [server.address]
+            True
+        """
+        return list(self._bound().tcp)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, also in a child of a fork.
-
-        Returns:
-            The address of its first listener.
+        """The host and port of the first TCP listener.
 
         Raises:
-            ClosedError: The server does not run, or listens at a Unix socket alone.
+            ClosedError: The server does not run, or listens only on a Unix socket.
 
         Example:
             >>> with Server() as server:
             ...     server.address == (server.host, server.port)
             True
         """
-        addresses = self._at().tcp
+        addresses = self._bound().tcp
         if not addresses:
-            raise ClosedError("this server listens at a Unix socket alone; see unix_socket, or give it a host")
+            raise ClosedError("the server has no TCP address; use unix_socket, or set host")
         return addresses[0]
 
     @property
     def host(self) -> str:
-        """Its address."""
+        """The IP address of the first TCP listener.
+
+        Raises:
+            ClosedError: The server does not run, or listens only on a Unix socket.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.host
+            '127.0.0.1'
+        """
         return self.address[0]
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """The port of the first TCP listener.
+
+        Raises:
+            ClosedError: The server does not run, or listens only on a Unix socket.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.port > 0
+            True
+        """
         return self.address[1]
 
     @property
     def udp_address(self) -> tuple[str, int] | None:
-        """Host and port for UDP, if it is spoken."""
-        return self._at().udp
+        """The host and port for UDP, or ``None`` without UDP.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server(udp=True) as server:
+            ...     host, port = server.udp_address
+        """
+        return self._bound().udp
 
     @property
     def unix_socket(self) -> str | None:
-        """The path of its Unix socket, if it has one."""
-        return self._at().unix
+        """The path of the Unix socket, or ``None`` without one.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server(unix_socket=True) as server:
+            ...     server.unix_socket.endswith("memcached.sock")
+            True
+        """
+        return self._bound().unix
 
     @property
     def url(self) -> str:
-        """``memcache://127.0.0.1:PORT``, ``memcaches://`` with TLS, or ``memcache:///path`` of a Unix socket."""
+        """The URL of the server.
+
+        It is ``memcache://host:port``, ``memcaches://host:port`` with TLS, or ``memcache:///path``
+        if there is only a Unix socket.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.url == f"memcache://127.0.0.1:{server.port}"
+            True
+        """
         path = self.unix_socket
         if path is not None and not self.tcp_addresses:
             from urllib.parse import quote
 
             return f"memcache://{quote(os.path.abspath(path))}"
         scheme = "memcaches" if self._tls is not None else "memcache"
-        return f"{scheme}://{_host_port(self.address)}"
+        return f"{scheme}://{host_port(self.address)}"
 
     def _socket_path(self) -> str | None:
         if self._unix is False:
@@ -431,11 +464,10 @@ class Server:
             return self._make_directory().path("memcached.sock")
         return os.fspath(self._unix)
 
-    # TLS.
-
-    def _tls_settings(self) -> dict[str, Any]:
+    def _native_settings(self) -> ServerSettings:
+        settings = self._settings.copy()
+        settings["unix_socket"] = self._socket_path()
         wanted = self._tls_wanted
-        settings: dict[str, Any] = {"tls": None, "tls_texts": None, "verify_clients": wanted == "test-mutual"}
         if isinstance(wanted, str):
             texts = self._tls = dict(_native.make_certificates())
             settings["tls_texts"] = (texts["server.pem"], texts["server-key.pem"], texts["ca.pem"])
@@ -448,14 +480,12 @@ class Server:
 
     @property
     def tls(self) -> TLS | None:
-        """The files of TLS, if it is spoken.
+        """The files of TLS, or ``None`` without TLS.
 
-        To read this is to ask for files: the certificates and keys of ``tls="test"`` are written to a directory that
-        only this user can read, and removed when the server stops. A signal that ends the process leaves them there,
-        until another server of this user needs a directory. :meth:`ssl_context` needs no files.
-
-        Returns:
-            The paths; None without TLS.
+        The first read of this writes the certificates and keys of ``tls="test"`` to a directory
+        that only this user can read. The server removes it when it stops. If a signal ends the
+        process, the files stay until another server of this user needs a directory.
+        :meth:`ssl_context` needs no files.
 
         Raises:
             ClosedError: The server does not run.
@@ -465,7 +495,7 @@ class Server:
             ...     server.tls.verify_clients
             False
         """
-        self._at()
+        self._bound()
         if not isinstance(self._tls, dict):
             return self._tls
         paths = {name: self._make_directory().write(name, text) for name, text in self._tls.items()}
@@ -480,12 +510,13 @@ class Server:
         return self._tls
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Returns what a client needs: it trusts this server, and shows a certificate if there is one.
+        """Returns an SSL context for clients of this server.
 
-        The certificates of ``tls="test"`` go from memory to memory.
+        It trusts the server's certificate, and presents a client certificate if there is one. The
+        certificates of ``tls="test"`` stay in memory.
 
         Returns:
-            A context for clients.
+            The context.
 
         Raises:
             ClosedError: The server does not run.
@@ -494,16 +525,17 @@ class Server:
         Example:
             >>> import socket
             >>> with Server(tls="test") as server, socket.create_connection(server.address) as raw:
-            ...     with server.ssl_context().wrap_socket(raw, server_hostname="localhost") as secure:
+            ...     context = server.ssl_context()
+            ...     with context.wrap_socket(raw, server_hostname="localhost") as secure:
             ...         secure.version()
             'TLSv1.3'
         """
         import ssl
 
-        self._at()
+        self._bound()
         tls = self._tls
         if tls is None:
-            raise ConfigError('this server has no TLS; start it with tls="test"')
+            raise ConfigError('the server has no TLS; set tls, for example to "test"')
         if isinstance(tls, dict):
             context = ssl.create_default_context(cadata=tls["ca.pem"])
             load_identity(context, tls["client.pem"] + tls["client-key.pem"])
@@ -523,113 +555,183 @@ class Server:
         if directory is not None:
             directory.remove()
 
-    # What is inside.
-
     @property
     def cache(self) -> Cache:
-        """The items, without the socket."""
+        """The cache with the server's items.
+
+        Raises:
+            ClosedError: The server does not run.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.cache.set("user:1", "Ada")
+            ...     server.cache.get("user:1")
+            b'Ada'
+        """
         self._live()
         assert self._cache is not None
         return self._cache
 
     @property
     def clock(self) -> _native.Clock:
-        """Its time: ``freeze()``, ``advance(seconds)``, ``resume()``."""
+        """The clock of the server's cache.
+
+        Raises:
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as server, server.clock.freeze() as clock:
+            ...     clock.advance(3600)
+        """
         return self.cache.clock
 
     @property
     def faults(self) -> _native.Faults:
-        """What goes wrong for clients: ``delay``, ``drop``, ``error``, ``miss``, ``truncate``.
+        """The faults that the server injects for clients.
 
-        ``command`` is a name on the wire (``get``, ``mg``), ``key`` a pattern in which ``*`` stands for anything,
-        ``times`` and ``probability`` say how often.
+        Raises:
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
 
-        >>> with Server() as server:
-        ...     with server.faults.error("out of order", command="get", times=1) as fault:
-        ...         pass
-        ...     fault.remove()
-        0
+        Example:
+            >>> with Server() as server:
+            ...     with server.faults.error("out of order", command="get", times=1) as rule:
+            ...         pass  # The next get of a client fails.
+            ...     rule.remove()
+            0
         """
         return self._live().faults
 
     def settle(self, timeout: float = 1.0) -> bool:
-        """Wait until what clients of this machine have sent before this call is carried out.
+        """Waits until the server has run the commands that local clients sent before this call.
 
-        That includes commands without replies, datagrams and connections that are not accepted yet. ``cache``,
-        ``clock``, ``faults``, ``stats`` and ``watch`` do this by themselves, unless the server was given a ``cache``
-        that was there before. A client that does not read its replies, or that meets an injected delay, is not waited
-        for.
+        That includes commands without replies, datagrams, and connections that are not accepted
+        yet. ``cache``, ``clock``, ``faults``, ``stats`` and ``watch`` settle first by themselves,
+        unless the server was given a ``cache``. It does not wait for clients that do not read their
+        replies, or that meet an injected delay.
 
         Args:
-            timeout: For how many seconds, at most.
+            timeout: How many seconds to wait at most.
 
         Returns:
-            Whether it is carried out; ``False`` if that takes longer than ``timeout``.
+            ``True`` if the commands have run, ``False`` if ``timeout`` passed first.
 
         Raises:
             ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
 
-        >>> with Server() as server:
-        ...     server.settle()
-        True
+        Example:
+            >>> with Server() as server:
+            ...     server.settle()
+            True
         """
         return self._live().settle(timeout)
 
     def stats(self, group: str = "") -> dict[str, int | str]:
-        """Statistics, by memcached's names: whole numbers as int."""
+        """Returns statistics under memcached's names.
+
+        Args:
+            group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
+                ``"settings"`` or ``"conns"``.
+
+        Returns:
+            The statistics by name. Whole numbers are int, all others str.
+
+        Raises:
+            ValueError: ``group`` is none of these.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server(threads=2) as server:
+            ...     server.stats("settings")["num_threads"]
+            2
+        """
         return self._live().stats(group)
 
     def watch(self, *kinds: Kind, timeout: float | None = None) -> Watch:
-        """Events from now on: of all kinds, or of those named.
+        """Returns an iterator over the events that happen from now on.
 
-        >>> with Server() as server, server.watch("mutations", timeout=5) as events:
-        ...     server.cache.set("key", "value")
-        ...     event = next(events)
-        ...     event.type, event.key
-        ('item_store', b'key')
+        Args:
+            *kinds: The kinds of events: ``"fetchers"``, ``"mutations"``, ``"deletions"``,
+                ``"evictions"`` and ``"connevents"``. Without any, events of all kinds.
+            timeout: The iterator ends if no event comes for this many seconds.
+
+        Returns:
+            The iterator.
+
+        Raises:
+            ConfigError: A kind does not exist, or the server has 20 watches already.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as server, server.watch("mutations", timeout=5) as events:
+            ...     server.cache.set("key", "value")
+            ...     event = next(events)
+            ...     event.type, event.key
+            ('item_store', b'key')
         """
         wanted: Iterable[str] = kinds or ("fetchers", "mutations", "deletions", "evictions", "connevents")
         return Watch(self._live().watch(list(wanted)), timeout)
 
     @property
     def last_commands(self) -> list[str]:
-        """The last 200 commands of clients, of all protocols, with ``record_commands``.
+        """The last 200 commands of clients, oldest first. Empty without ``record_commands``.
 
-        They outlast a stop and a start.
-
-        A command is its line, without the value. One of the binary protocol is written as its text form would be,
-        after the word ``binary``.
-
-        Returns:
-            The commands, oldest first.
+        Each is the command line, without the value. A command of the binary protocol is written in
+        its text form, after the word ``binary``. A stop and a start keep the commands.
 
         Raises:
-            ClosedError: The server was not started.
+            ClosedError: The server was never started.
             ForkError: The server belongs to the parent process.
 
         Example:
             >>> import socket
-            >>> with Server(record_commands=True) as server, socket.create_connection(server.address) as client:
-            ...     client.sendall(b"set greeting 0 60 5\\r\\nhello\\r\\n")
-            ...     _ = client.recv(100)
+            >>> with Server(record_commands=True) as server:
+            ...     with socket.create_connection(server.address) as client:
+            ...         client.sendall(b"set greeting 0 60 5\\r\\nhello\\r\\n")
             ...     server.last_commands
             ['set greeting 0 60 5']
         """
-        if self._native is None and self._place is not None:
+        if self._native is None and self._addresses is not None:
             return list(self._commands)
         return (self._commands + self._live().last_commands)[-_COMMANDS:]
 
     def clear_commands(self) -> None:
-        """Forgets the commands received so far."""
+        """Removes the commands from :attr:`last_commands`.
+
+        Raises:
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server(record_commands=True) as server:
+            ...     server.clear_commands()
+        """
         self._commands = []
         self._live().clear_commands()
 
     def set_cluster_nodes(self, nodes: Iterable[str]) -> None:
-        """Replaces the nodes (``host|ip|port`` or ``host:port``) that auto discovery tells of."""
+        """Replaces the nodes that auto discovery announces.
+
+        Args:
+            nodes: The nodes, each ``host|ip|port`` or ``host:port``.
+
+        Raises:
+            ConfigError: A node is invalid.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as server:
+            ...     server.set_cluster_nodes(["127.0.0.1:11211", "127.0.0.1:11212"])
+        """
         self._live().set_cluster_nodes(list(nodes))
 
     def __reduce__(self) -> Any:
-        raise TypeError("a server can be neither pickled nor copied; give other processes its address")
+        raise TypeError("a server can be neither pickled nor copied; pass its address to other processes")
 
     def __repr__(self) -> str:
         if self._native is None:
@@ -637,93 +739,23 @@ class Server:
         return f"<Server at {self.url}>" if self._native.owned else "<Server of the parent process>"
 
 
-class Cluster:
-    """Several servers, for clients that spread their keys; each tells of all of them (auto discovery).
-
-    >>> with Cluster(3) as cluster:
-    ...     len(cluster.addresses)
-    3
-    """
-
-    def __init__(self, size: int = 3, **settings: Any) -> None:
-        if size < 1:
-            raise ConfigError(f"a cluster has at least one node, not {size}")
-        if settings.get("port"):
-            raise ConfigError("the nodes of a cluster take ports that are free")
-        if settings.get("cache") is not None:
-            raise ConfigError("each node of a cluster has a cache of its own")
-        self.servers = [Server(**settings) for _ in range(size)]
-
-    def start(self) -> Self:
-        """Starts all nodes, or none."""
-        try:
-            for server in self.servers:
-                server.start()
-            self._tell()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def _tell(self) -> None:
-        """Auto discovery: each node that runs tells of all that run."""
-        running = [server for server in self.servers if server.running]
-        nodes = [_host_port(address) for server in running for address in server.tcp_addresses]
-        for server in running:
-            server.set_cluster_nodes(nodes)
-
-    def stop_node(self, number: int) -> None:
-        """Stops one node, as if it had died; the others tell of it no more."""
-        self.servers[number].stop()
-        self._tell()
-
-    def start_node(self, number: int) -> None:
-        """Starts a node again, at its address, empty."""
-        self.servers[number].start()
-        self._tell()
-
-    def stop(self) -> None:
-        """Stops all nodes."""
-        for server in self.servers:
-            server.stop()
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of each node."""
-        return [server.address for server in self.servers]
-
-    def __len__(self) -> int:
-        return len(self.servers)
-
-    def __getitem__(self, number: int) -> Server:
-        return self.servers[number]
-
-    def __iter__(self) -> Iterator[Server]:
-        return iter(self.servers)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-
-def _host_port(address: tuple[str, int]) -> str:
+def host_port(address: tuple[str, int]) -> str:
+    """Joins a host and a port."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _closed() -> ClosedError:
-    return ClosedError("this server does not run; call start(), or use it in a with statement")
+    return ClosedError("the server does not run; call start(), or use it in a with block")
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise OutOfRangeError(f"{name} must be {least} to {most}, got {value}")
+        raise OutOfRangeError(f"{name} must be from {least} to {most}, got {value}")
 
 
 def _address(host: str) -> str:
-    """A host as an address, which is what can be listened at."""
+    """Returns the IP address of a host."""
     import ipaddress
 
     if host == "localhost":
@@ -731,4 +763,4 @@ def _address(host: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
-        raise ConfigError(f'host is an IP address to listen at, such as "127.0.0.1" or "::1", not {host!r}') from None
+        raise ConfigError(f'host must be an IP address, such as "127.0.0.1" or "::1", got {host!r}') from None

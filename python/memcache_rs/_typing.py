@@ -1,8 +1,8 @@
-"""The kinds of arguments, for annotations."""
+"""The types of arguments, for annotations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,11 +11,38 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-#: A key or a value.
-Octets: TypeAlias = "str | Buffer"
+#: A key or a value. A str stands for its UTF-8 bytes.
+BytesLike: TypeAlias = "str | Buffer"
 #: How long an item lives.
 TTL: TypeAlias = "float | timedelta | datetime | None"
-#: How what is no bytes becomes bytes.
-Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], Octets], Callable[[bytes], Any]]"
+#: Converts values to bytes and back.
+Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]]"
 #: A kind of events.
 Kind: TypeAlias = "Literal['fetchers', 'mutations', 'deletions', 'evictions', 'connevents']"
+
+
+class ServerSettings(TypedDict):
+    """The settings of a native server, which reads them in ``bindings/python/src/server.rs``."""
+
+    #: The IP address for TCP and UDP.
+    host: str | None
+    port: int
+    udp: bool
+    #: The path of the Unix socket.
+    unix_socket: str | None
+    unix_mask: int
+    #: The files of the certificate, its key and the certificate authority.
+    tls: tuple[str, str, str | None] | None
+    #: The same as PEM texts, in place of files.
+    tls_texts: tuple[str, str, str] | None
+    verify_clients: bool
+    #: Pairs of a user and a password, and whether clients log in by SASL.
+    users: tuple[list[tuple[str, str]], bool] | None
+    threads: int
+    max_connections: int
+    idle_timeout: int
+    shutdown_enabled: bool
+    cluster_nodes: list[str]
+    record_commands: bool
+    #: Whether handles of the cache wait for the server.
+    settles: bool

@@ -1,7 +1,15 @@
-"""The exceptions of this package, all of them :class:`MemcacheError`.
+"""The exceptions of this package. All are subclasses of :class:`MemcacheError`.
 
-Each is also the class of Python's own that fits, so that ``except ValueError`` works where one would expect it to. What
-is no bytes or str where one of them is needed is a plain ``TypeError``.
+Each is also a subclass of the built-in exception that fits, so that ``except ValueError`` works as
+expected. A key or value that is neither str nor bytes-like raises a plain :class:`TypeError`.
+
+Example:
+    >>> from memcache_rs import Cache, errors
+    >>> try:
+    ...     Cache().set("", "value")
+    ... except errors.InvalidKeyError as error:
+    ...     isinstance(error, ValueError)
+    True
 """
 
 __all__ = [
@@ -20,44 +28,44 @@ __all__ = [
 
 
 class MemcacheError(Exception):
-    """What all exceptions of this package are."""
+    """The base class of all exceptions of this package."""
 
 
 class InvalidKeyError(MemcacheError, ValueError):
-    """A key is empty, or longer than 250 bytes."""
+    """A key is empty or longer than 250 bytes."""
 
 
 class InvalidTTLError(MemcacheError, ValueError):
-    """A time to live is negative, longer than 100 years, or none at all."""
+    """A TTL is negative, more than 100 years, or not a time."""
 
 
 class ValueTooLargeError(MemcacheError, ValueError):
-    """A value is larger than ``item_size_max`` allows."""
+    """An item does not fit in ``item_size_max``."""
 
 
 class NotANumberError(MemcacheError, ValueError):
-    """What was to be counted is no decimal number."""
+    """The value to increment or decrement is not a decimal number from 0 to 2**64 - 1."""
 
 
 class OutOfMemoryError(MemcacheError, MemoryError):
-    """The memory limit is reached, and ``evictions`` is off."""
+    """The cache has reached ``memory_limit``, and ``evictions`` is off."""
 
 
 class ConfigError(MemcacheError, ValueError):
-    """Settings or arguments that cannot work."""
+    """A setting or an argument is invalid."""
 
 
 class OutOfRangeError(ConfigError, OverflowError):
-    """A number that its argument or setting cannot take, such as a negative ``delta``; the text names the range."""
+    """A number is out of the range of its parameter, such as a negative ``delta``."""
 
 
 class StartError(MemcacheError, OSError):
-    """A server or a cache could not start, for example because the port is taken; ``errno`` says why."""
+    """A server or a cache failed to start. ``errno`` has the reason, such as a port in use."""
 
 
 class ClosedError(MemcacheError, RuntimeError):
-    """A cache was used after it was closed, or a server while it does not run."""
+    """A closed cache or a stopped server was used."""
 
 
 class ForkError(MemcacheError, RuntimeError):
-    """What belongs to the parent process was used in a child."""
+    """A cache or a server of the parent process was used in a child of ``fork``."""

@@ -1,18 +1,20 @@
 """Fixtures for pytest: a memcached in the test process, empty for each test.
 
-``memcache_server``
-    The server of the test session: with pytest-xdist, of a worker's session.
 ``memcache``
-    The same server, for one test: empty, no faults, no recorded commands, and its clock shows the time of the system:
-    not that of a test which fakes dates.
+    A :class:`Server` for one test: empty, without faults and recorded commands, its clock set to
+    the system time.
 ``memcache_clock``
-    Its clock, stopped, until the test ends.
+    The clock of ``memcache``, stopped until the test ends.
 ``memcache_cluster``
-    Three servers of a test's own, or as many as ``@pytest.mark.memcache_cluster(5)`` says.
+    A :class:`Cluster` for one test, of 3 nodes or as ``@pytest.mark.memcache_cluster(5)`` says.
+``memcache_server``
+    The server of the test session, which ``memcache`` empties. Each worker of pytest-xdist has its
+    own session.
 
-A failing test's report shows the commands that the servers of its fixtures saw last, of every protocol.
+The report of a failed test shows the last commands that its servers received.
 
-While the server of the session runs, its address, as ``host:port``, is in the environment as ``MEMCACHED``.
+While the server of the session runs, the environment variable ``MEMCACHED`` has its address, as
+``host:port``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from memcache_rs import Clock, Cluster, Server
 
-#: Commands that a report shows of each server.
+#: How many commands of each server a report shows.
 _SHOWN = 20
 
 _servers = pytest.StashKey["list[Server]"]()
@@ -35,13 +37,13 @@ _TLS = ("off", "test", "test-mutual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options, which overrule the settings of the same names."""
+    """Adds the options, which override the ini settings of the same names."""
     group = parser.getgroup("memcache", "memcached in the test process")
-    port = "port of the memcached that tests use (0, the default: one that is free); a worker of xdist adds its number"
-    memory = "bytes of memory for its items (64 MiB)"
-    threads = "its worker threads (1)"
-    tls = "whether it speaks TLS: off, test or test-mutual"
-    nodes = "nodes of memcache_cluster (3)"
+    port = "port of the memcached for tests (default: 0, a free one); a worker of xdist adds its number"
+    memory = "bytes for its items (default: 64 MiB)"
+    threads = "number of its worker threads (default: 1)"
+    tls = "its TLS: off (default), test or test-mutual"
+    nodes = "number of nodes of memcache_cluster (default: 3)"
     for name, text in (
         ("port", port),
         ("memory-limit", memory),
@@ -55,8 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tells pytest of the marker."""
-    config.addinivalue_line("markers", "memcache_cluster(size): how many nodes the fixture memcache_cluster has")
+    """Registers the marker."""
+    config.addinivalue_line("markers", "memcache_cluster(size): the number of nodes of the fixture memcache_cluster")
 
 
 def _number(config: pytest.Config, name: str, default: int) -> int:
@@ -67,7 +69,7 @@ def _number(config: pytest.Config, name: str, default: int) -> int:
     try:
         return int(text) if text else default
     except ValueError:
-        raise pytest.UsageError(f"memcache_{name} is a number, not {text!r}") from None
+        raise pytest.UsageError(f"memcache_{name} must be a number, got {text!r}") from None
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     }
     tls = config.getoption("memcache_tls") or str(config.getini("memcache_tls") or "off")
     if tls not in _TLS:
-        raise pytest.UsageError(f"memcache_tls is off, test or test-mutual, not {tls!r}")
+        raise pytest.UsageError(f"memcache_tls must be off, test or test-mutual, got {tls!r}")
     if tls != "off":
         settings["tls"] = tls
     return settings
@@ -93,7 +95,10 @@ def _reset(server: Server) -> None:
 
 @pytest.fixture(scope="session")
 def memcache_server(pytestconfig: pytest.Config) -> Iterator[Server]:
-    """The server of this session; what it holds stays from test to test. See ``memcache``."""
+    """Returns the server of the test session, which keeps its items from test to test.
+
+    Use ``memcache`` for a server that is empty at the start of each test.
+    """
     from memcache_rs import Server
 
     port = _number(pytestconfig, "port", 0)
@@ -108,8 +113,8 @@ def memcache_server(pytestconfig: pytest.Config) -> Iterator[Server]:
 
 @pytest.fixture
 def memcache(memcache_server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A memcached for this test: empty, and without faults."""
-    # A test may have stopped it.
+    """Returns a server that is empty and without faults at the start of the test."""
+    # An earlier test may have stopped the server.
     memcache_server.start()
     _reset(memcache_server)
     request.node.stash.setdefault(_servers, []).append(memcache_server)
@@ -120,14 +125,14 @@ def memcache(memcache_server: Server, request: pytest.FixtureRequest) -> Iterato
 
 @pytest.fixture
 def memcache_clock(memcache: Server) -> Iterator[Clock]:
-    """The clock of ``memcache``, which stands still: ``advance`` moves it."""
+    """Returns the clock of ``memcache``, stopped. ``advance`` moves it."""
     with memcache.clock.freeze() as clock:
         yield clock
 
 
 @pytest.fixture
 def memcache_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Several servers that tell of each other (auto discovery), for this test."""
+    """Returns servers that announce each other (auto discovery), for this test."""
     from memcache_rs import Cluster
 
     size = _number(request.config, "cluster_size", 3)
@@ -143,7 +148,7 @@ def memcache_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Adds what the servers saw to the report of a test that failed."""
+    """Adds the commands that the servers received to the report of a failed test."""
     report = yield
     if report.failed:
         from memcache_rs import MemcacheError
@@ -153,7 +158,7 @@ def pytest_runtest_makereport(
                 commands = server.last_commands
                 name = f"at {server.url}" if server.running else "that was stopped"
             except MemcacheError:
-                # In a child of a fork, for example.
+                # The test may have forked, and this is the child.
                 continue
             lines = commands[-_SHOWN:] or ["(none)"]
             if len(commands) > _SHOWN:

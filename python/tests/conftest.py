@@ -14,7 +14,10 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(scope="session")
 def source() -> Callable[[str], Path]:
-    """The source distribution of a package whose tests are run: scripts/python.sh fetches it and says where it is."""
+    """Returns a function that finds the source distribution of a package.
+
+    scripts/python.sh downloads them and sets SOURCES.
+    """
 
     def find(package: str) -> Path:
         place = os.environ.get("SOURCES")

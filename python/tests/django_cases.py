@@ -1,7 +1,7 @@
-"""Django's own tests of cache backends, run against the one of this package: a program that test_django.py starts.
+"""A program that runs Django's own tests of cache backends against the backend of this package.
 
-They are those of the source distribution of Django, which is the first argument; the others name the classes below.
-Where they sleep, the cache's clock is moved instead.
+test_django.py starts it. The first argument is the source distribution of Django. The others name
+classes below. Where the tests sleep, the program moves the cache's clock.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ atexit.register(shutil.rmtree, directory)
 
 
 class Time:
-    """What Django's tests call `time`."""
+    """Replaces the module `time` in Django's tests."""
 
     clock: ClassVar[Any] = None
 
@@ -72,7 +72,7 @@ class Tests(theirs.BaseCacheTests):  # type: ignore[misc]
         Time.clock = clock
 
     def clock(self) -> Clock:
-        # The store is there once it has been asked.
+        # The first call makes the store.
         theirs.cache.get("key")
         clock: Clock = theirs.cache._shared._store.cache.clock
         return clock
@@ -80,12 +80,12 @@ class Tests(theirs.BaseCacheTests):  # type: ignore[misc]
 
 @caches()
 class Private(Tests, TestCase):
-    """Without a location."""
+    """A cache without a location."""
 
 
 @caches(LOCATION=os.path.join(directory, "host"))
 class Host(Tests, TestCase):
-    """The process that hosts."""
+    """A process that is the host."""
 
     def tearDown(self) -> None:
         super().tearDown()

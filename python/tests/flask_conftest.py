@@ -1,4 +1,4 @@
-"""What test_flask.py puts in the place of Flask-Caching's conftest.py: its tests then use this package's cache."""
+"""Replaces conftest.py in Flask-Caching's tests, so that they use the cache of this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memcache_rs.adapters.cachelib import MemcacheCache
 
 
 class Clock:
-    """The clocks of all caches of a test: those that Flask-Caching makes are found as they are made."""
+    """The clocks of all caches that a test makes."""
 
     def __init__(self) -> None:
         self.caches: list[Any] = []

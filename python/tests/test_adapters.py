@@ -1,4 +1,4 @@
-"""The cache behind other packages' interfaces, with their own tests where they ship them."""
+"""The adapters for cachelib and dogpile.cache, with dogpile's own tests of backends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class TestDogpile(fixtures._GenericBackendTestSuite):  # type: ignore[misc]
     config_args: ClassVar = {"arguments": {"memory_limit": 16 << 20}}
 
 
-class TestDogpileSerializer(fixtures._GenericSerializerTestSuite, fixtures._GenericBackendFixture):  # type: ignore[misc]
+class TestDogpileSerializer(
+    fixtures._GenericSerializerTestSuite,  # type: ignore[misc]
+    fixtures._GenericBackendFixture,  # type: ignore[misc]
+):
     backend = "memcache_rs"
 
 
@@ -67,7 +70,7 @@ def test_cachelib() -> None:
 
 
 @pytest.mark.parametrize("timeout", [sys.maxsize, 200 * 365 * 86_400])
-def test_a_timeout_of_cachelib_beyond_all_lives_is_for_ever(timeout: int) -> None:
+def test_a_timeout_of_more_than_100_years_never_expires(timeout: int) -> None:
     with Cache() as store:
         for cache in (cachelib.MemcacheCache(cache=store), cachelib.MemcacheCache(timeout, cache=store)):
             assert cache.set("a", 1, timeout=timeout)
@@ -110,7 +113,7 @@ def test_cachelib_loses_no_counts_and_keeps_the_timeout() -> None:
         item = store.get_item("n")
         assert item is not None
         assert item.ttl == 40
-        # By the rules of cachelib: one that is not there begins at delta, with the default timeout.
+        # As in cachelib, a missing key starts at delta, with the default timeout.
         assert (cache.inc("new", 5), cache.dec("other", 2), cache.inc("other", -1)) == (5, -2, -3)
         item = store.get_item("new")
         assert item is not None
@@ -175,8 +178,8 @@ def test_long_keys_of_adapters_are_not_taken_for_others() -> None:
             store.flush()
 
 
-def test_a_ttl_of_dogpile_that_is_none_is_told_at_once() -> None:
+def test_an_invalid_ttl_of_dogpile_is_refused_at_once() -> None:
     from dogpile.cache import make_region
 
-    with pytest.raises(ValueError, match="negative ttl"):
+    with pytest.raises(ValueError, match="ttl must not be negative"):
         make_region().configure("memcache_rs", arguments={"ttl": -1})

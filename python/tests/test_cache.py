@@ -1,4 +1,4 @@
-"""The cache in process."""
+"""The cache in this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has."""
+    """Returns the resident memory of this process in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -102,7 +102,7 @@ def test_many(cache: Cache) -> None:
 
 
 def test_many_with_keys_that_compare_in_python(cache: Cache) -> None:
-    """Their code runs when no lock of the cache is held: it may use the cache."""
+    """The cache holds no lock while Python code of a key runs, so that code may use the cache."""
 
     class Key(str):
         __slots__ = ()
@@ -170,7 +170,7 @@ def test_limits_beyond_all_memory_are_refused(limit: int) -> None:
 
 
 def test_a_small_limit_names_unit_and_least_value() -> None:
-    with pytest.raises(memcache_rs.ConfigError, match=r"memory_limit must be at least 2097152 bytes, .* got 100:"):
+    with pytest.raises(memcache_rs.ConfigError, match=r"memory_limit must be at least 2097152 bytes, .* got 100$"):
         Cache(100)
     Cache(2 << 20).close()
     with pytest.raises(memcache_rs.ConfigError, match="at least 2048 bytes"):
@@ -182,7 +182,7 @@ def test_a_small_limit_names_unit_and_least_value() -> None:
 def test_a_datetime_counts_from_a_wall_clock_that_was_moved(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, fake: float, moved: int
 ) -> None:
-    """As freezegun and time-machine do it: any year, and whatever the cache's clock shows."""
+    """freezegun and time-machine fake any year. The cache's clock may have been moved as well."""
     monkeypatch.setattr(time, "time", lambda: fake + 0.123456)
     cache.clock.advance(moved)
     cache.set("a", "1", ttl=datetime.fromtimestamp(fake + 60.123456, timezone.utc))
@@ -191,7 +191,7 @@ def test_a_datetime_counts_from_a_wall_clock_that_was_moved(
     assert item.ttl == 60
 
 
-def test_items_with_all_that_is_known(cache: Cache) -> None:
+def test_an_item_has_its_metadata(cache: Cache) -> None:
     cache.set("a", "1", ttl=10, flags=7)
     cache.clock.advance(3)
     item = cache.get_item("a")
@@ -202,13 +202,30 @@ def test_items_with_all_that_is_known(cache: Cache) -> None:
     assert cache.get_item("b") is None
 
 
+def test_the_metadata_of_an_item_is_read_without_an_access(cache: Cache) -> None:
+    cache.set("a", "Ada", ttl=10, flags=7)
+    cache.clock.advance(3)
+    info = cache.info("a")
+    assert info is not None
+    assert (info.length, info.flags, info.ttl, info.idle, info.fetched, info.stale) == (3, 7, 7, 3, False, False)
+    assert repr(info) == f"ItemInfo(length=3, flags=7, cas={info.cas}, ttl=7)"
+    item = cache.get_item("a")
+    assert item is not None
+    assert (item.cas, item.idle, item.fetched) == (info.cas, 3, False)
+    later = cache.info("a")
+    assert later is not None
+    assert later.fetched
+    assert cache.info("b") is None
+    assert cache.cas("a", "Lovelace", info.cas)
+
+
 def views_of(cache: Cache, key: str) -> list[memoryview]:
     views = cache.get_views(key)
     assert views is not None
     return views
 
 
-def test_values_that_are_read_where_they_lie(cache: Cache) -> None:
+def test_views_show_values_without_a_copy(cache: Cache) -> None:
     assert cache.get_views("nothing") is None
     cache.set("small", "value")
     cache.set("empty", "")
@@ -225,7 +242,7 @@ def test_values_that_are_read_where_they_lie(cache: Cache) -> None:
         ours.setblocking(False)
         sent = ours.sendmsg(views)
         assert theirs.recv(sent, socket.MSG_WAITALL) == large[:sent]
-    # They stay as they are, and what is cut from them too.
+    # The views and slices of them stay unchanged.
     part = views[-1][-100:]
     cache.flush()
     for n in range(1000):
@@ -254,7 +271,7 @@ def test_a_view_is_only_for_reading(cache: Cache) -> None:
 
 
 def test_views_take_no_memory_and_leave_none(cache: Cache) -> None:
-    """Of a value of 1 MB, a thousand times; a copy of each would be 1 GB."""
+    """The test takes a thousand views of a value of 1 MB. Copies of it would take 1 GB."""
     value = bytes(1_000_000)
     cache.set("key", value)
     kept = [cache.get_views("key") for _ in range(20)]
@@ -267,7 +284,7 @@ def test_views_take_no_memory_and_leave_none(cache: Cache) -> None:
     assert resident() - before < 20_000_000
 
 
-def test_a_cache_of_which_much_is_held_still_stores() -> None:
+def test_a_cache_with_many_pinned_values_still_stores() -> None:
     with Cache(16 << 20) as cache:
         held = []
         for n in range(40):
@@ -275,7 +292,7 @@ def test_a_cache_of_which_much_is_held_still_stores() -> None:
             held.append(views_of(cache, str(n)))
         for n, views in enumerate(held):
             assert b"".join(views) == n.to_bytes(2, "big") * 250_000
-        # What was held is of use again.
+        # The cache can use the released memory again.
         del held, views
         for n in range(40):
             cache.set(str(n), bytes(500_000))
@@ -303,7 +320,7 @@ def test_ttl_until_a_moment(cache: Cache, zone: timezone | None) -> None:
 
 
 def test_datetimes_are_known_after_one_was_faked() -> None:
-    """A class that stood in for datetime at the first use was taken for datetime for ever."""
+    """The cache once remembered the fake class of datetime that it saw first."""
     program = """
 import datetime, sys
 real = datetime.datetime
@@ -333,7 +350,7 @@ def test_bad_ttl(cache: Cache, ttl: Any, method: str) -> None:
     cache.set("a", "1")
     arguments = {"set": ("a", "1"), "add": ("b", "1"), "touch": ("a",), "incr": ("n",)}[method]
     more = {"initial": 0} if method == "incr" else {}
-    with pytest.raises(memcache_rs.InvalidTTLError, match=r"seconds, a timedelta or a datetime") as raised:
+    with pytest.raises(memcache_rs.InvalidTTLError, match=r"^ttl must ") as raised:
         getattr(cache, method)(*arguments, ttl=ttl, **more)
     assert isinstance(raised.value, ValueError)
 
@@ -379,9 +396,9 @@ def test_bad_keys(cache: Cache, key: str | bytes) -> None:
 
 @pytest.mark.parametrize("thing", [1, 1.5, None, ["a"], object()])
 def test_bad_types(cache: Cache, thing: Any) -> None:
-    with pytest.raises(TypeError, match="a key is bytes, str"):
+    with pytest.raises(TypeError, match="key must be str, bytes"):
         cache.get(thing)
-    with pytest.raises(TypeError, match="a value is bytes, str"):
+    with pytest.raises(TypeError, match="value must be str, bytes"):
         cache.set("a", thing)
 
 
@@ -419,7 +436,7 @@ def test_eviction_and_its_absence() -> None:
 
 
 def test_settings_that_cannot_work() -> None:
-    with pytest.raises(memcache_rs.ConfigError, match="1/2 of memory max"):
+    with pytest.raises(memcache_rs.ConfigError, match="twice item_size_max"):
         Cache(1 << 20, item_size_max=1 << 20)
     with pytest.raises(memcache_rs.ConfigError, match="1024"):
         Cache(item_size_max=10)
@@ -435,7 +452,7 @@ def test_statistics(cache: Cache) -> None:
     assert (stats["cmd_set"], stats["get_hits"], stats["get_misses"], stats["curr_items"]) == (1, 1, 1, 1)
     assert stats["version"] == memcache_rs.MEMCACHED_VERSION
     assert cache.stats("items")["items:1:number"] == 1
-    with pytest.raises(ValueError, match="groups"):
+    with pytest.raises(ValueError, match="group must be"):
         cache.stats("nothing")
 
 

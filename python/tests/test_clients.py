@@ -1,4 +1,4 @@
-"""Real clients, unmodified: what compat/clients does with the daemon, and some of their own tests."""
+"""Unmodified clients: the programs of compat/clients, and tests of the clients themselves."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def test_a_client(client: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_pymemcaches_own_tests(source: Callable[[str], Path], tmp_path: Path, threads: int) -> None:
-    """Its integration tests, unmodified."""
+def test_the_integration_tests_of_pymemcache(source: Callable[[str], Path], tmp_path: Path, threads: int) -> None:
+    """Runs pymemcache's integration tests, unmodified."""
     place = source("pymemcache")
     configuration = tmp_path / "pytest.ini"
     configuration.write_text("[pytest]\nmarkers =\n unit\n integration\n benchmark\n")
     with Server(threads=threads) as server:
         done = subprocess.run(
             [
-                # They leave connections open.
+                # The tests leave connections open.
                 *[sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"],
                 *["-c", str(configuration), "--rootdir", str(place), "pymemcache/test/test_integration.py"],
                 *["--server", server.host, "--port", str(server.port)],
@@ -67,5 +67,5 @@ def test_pymemcaches_own_tests(source: Callable[[str], Path], tmp_path: Path, th
             timeout=120,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    # The three are for TLS, and its authors skip them everywhere.
+    # The three skipped ones are for TLS, and pymemcache skips them by default.
     assert "100 passed, 3 skipped" in done.stdout

@@ -1,4 +1,4 @@
-"""Several servers that tell of each other."""
+"""Servers that announce each other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from memcache_rs import Cluster
 
 
 def discover(address: tuple[str, int]) -> tuple[int, list[str]]:
-    """What auto discovery tells: the version and the nodes."""
+    """Returns the version and the nodes that auto discovery announces."""
     with socket.create_connection(address, timeout=20) as client:
         client.sendall(b"config get cluster\r\nquit\r\n")
         _, version, nodes, *_ = client.makefile().read().split("\n")
     return int(version), nodes.split()
 
 
-def test_nodes_tell_of_each_other() -> None:
+def test_nodes_announce_each_other() -> None:
     with Cluster(3) as cluster:
         nodes = [f"{host}|{host}|{port}" for host, port in cluster.addresses]
         for address in cluster.addresses:
@@ -41,7 +41,7 @@ def test_nodes_tell_of_each_other() -> None:
 
 
 @pytest.mark.parametrize(("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()})])
-def test_clusters_that_cannot_be(size: int, settings: dict[str, object]) -> None:
+def test_invalid_settings_of_a_cluster(size: int, settings: dict[str, object]) -> None:
     with pytest.raises(memcache_rs.ConfigError):
         Cluster(size, **settings)
 

@@ -1,4 +1,4 @@
-"""The daemon from the wheel."""
+"""The daemon in the wheel."""
 
 from __future__ import annotations
 

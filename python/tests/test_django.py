@@ -1,4 +1,4 @@
-"""The backend for Django: Django's own tests, and what becomes of the cache as processes come and go."""
+"""The backend for Django: Django's own tests, and processes that start, fork and end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_djangos_own_tests(how: str, source: Callable[[str], Path]) -> None:
     command = [sys.executable, "-W", "error", str(program), str(source("django")), how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    # Culling, which is the memory limit's work here, is what is skipped.
+    # The skipped ones are about culling, which the memory limit replaces.
     assert re.search(r"Ran 54 tests", done.stderr), done.stderr
     assert "OK (skipped=3)" in done.stderr
 
@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def backend(path: Path) -> Iterator[Make]:
-    """Makes backends, each as if it were another process: with a lock file and connections of its own."""
+    """Makes backends that act like processes: each has its own lock file and connections."""
     made: list[Any] = []
 
     def make(**options: Any) -> Any:
@@ -79,11 +79,11 @@ def test_when_the_host_ends_a_client_takes_over(backend: Make) -> None:
         cache.get("key")
     first.set("key", "value")
     first._shared.leave()
-    # The cache begins empty, and what was asked is done.
+    # The cache starts empty, and the call that found no host succeeds.
     assert second.add("key", "new")
     assert third.get("key") == "new"
     assert (second._shared.hosting, third._shared.hosting) == (True, False)
-    # Who hosted comes back as a client.
+    # The former host becomes a client.
     assert first.get("key") == "new"
     assert not first._shared.hosting
 
@@ -118,7 +118,7 @@ def test_a_server_that_is_there_is_the_host(backend: Make, path: Path) -> None:
         assert other.get("key") == "value"
         assert len(server.cache) == 1
         assert not path.with_suffix(".sock.lock").exists()
-    # It has gone.
+    # The server has ended.
     assert one.get("key") is None
     assert one._shared.hosting
 
@@ -135,7 +135,7 @@ def test_errors_of_one_call(backend: Make, path: Path) -> None:
 
 
 @pytest.mark.parametrize("hosting", [True, False])
-def test_what_is_too_large(backend: Make, hosting: bool) -> None:
+def test_a_value_that_is_too_large(backend: Make, hosting: bool) -> None:
     host, client = backend(item_size_max=1 << 20), backend(item_size_max=1 << 20)
     host.get("key")
     cache = host if hosting else client
@@ -165,7 +165,7 @@ def test_counting(backend: Make, hosting: bool) -> None:
             cache.set("v", value)
             assert cache.get("v") == value
             assert type(cache.get("v")) is type(value)
-        # Neither gives nor takes time.
+        # Counting changes no timeout.
         clock.advance(59)
         assert cache.get("n") is not None
         clock.advance(1)
@@ -211,7 +211,7 @@ def test_timeouts(backend: Make, hosting: bool) -> None:
         assert left() == ["month", "more", "years", "ages", "ever", "default"]
         clock.advance(300)
         assert left() == ["month", "more", "years", "ages", "ever"]
-        # A moment's difference between clocks: seconds that are absolute on the wire.
+        # Long timeouts are absolute on the wire, and the two clocks may differ by a second.
         clock.advance(30 * day)
         assert left() == ["years", "ages", "ever"]
         clock.advance(90 * 365 * day)
@@ -282,22 +282,22 @@ def test_a_private_cache_is_that_of_all_its_aliases() -> None:
 
 
 def test_settings_that_cannot_work(path: Path, backend: Make) -> None:
-    with pytest.raises(configuration.ImproperlyConfigured, match="unknown settings of a shared cache: memory"):
+    with pytest.raises(configuration.ImproperlyConfigured, match="must not have unknown settings, got memory"):
         django.MemcacheCache(str(path), {"OPTIONS": {"memory": 1}})
     django.MemcacheCache(f"unix:{path}", {})
-    with pytest.raises(configuration.ImproperlyConfigured, match="other settings"):
+    with pytest.raises(configuration.ImproperlyConfigured, match="must be the same"):
         django.MemcacheCache(str(path), {"OPTIONS": {"threads": 2}})
     del shared._known[str(path)]
     path.write_text("")
-    with pytest.raises(ValueError, match="no socket"):
+    with pytest.raises(ValueError, match="must be a Unix socket"):
         backend().get("key")
 
 
-def test_a_lock_that_is_held_for_nothing(path: Path, backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_held_without_a_host(path: Path, backend: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "_PATIENCE", 0.05)
     holder = backend()._shared
     assert holder._take_lock(str(path))
-    with pytest.raises(StartError, match="its lock is held"):
+    with pytest.raises(StartError, match=r"a process holds .*\.lock"):
         backend().get("key")
     holder._give_up_lock()
 
@@ -372,7 +372,7 @@ def test_a_host_that_ends_leaves_no_socket(path: Path) -> None:
 
 
 def test_children_of_the_host_are_clients(path: Path) -> None:
-    """As with gunicorn --preload: the parent used the cache before it forked."""
+    """As with gunicorn --preload, the parent uses the cache before it forks."""
     out = finish(
         program(
             """
@@ -422,14 +422,14 @@ def test_children_of_a_client_have_connections_of_their_own(path: Path, backend:
 
 
 def test_a_child_does_not_hold_its_parents_lock(path: Path, backend: Make) -> None:
-    """The host is killed, and its child lives on without having used the cache."""
+    """The host is killed, and its child lives on. The child has not used the cache."""
     with program(
         """
         cache.set("key", 1)
 
         def work():
             print("child", flush=True)
-            # Until the test has taken over.
+            # Waits until the test has become the host.
             sys.stdin.readline()
             assert cache.get("key") == "of the test"
 
@@ -448,7 +448,7 @@ def test_a_child_does_not_hold_its_parents_lock(path: Path, backend: Make) -> No
         assert cache._shared.hosting
         process.stdin.write("go on\n")
         process.stdin.flush()
-        # The child closes these at its end.
+        # The child closes the pipes when it ends.
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
 
 

@@ -1,4 +1,4 @@
-"""Flask-Caching with the cachelib adapter: its own tests, from its source distribution."""
+"""Flask-Caching with the cachelib adapter, and Flask-Caching's own tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 flask = pytest.importorskip("flask")
 caching = pytest.importorskip("flask_caching")
 if metadata.version("flask-caching") < "2.5":
-    pytest.skip("earlier ones, which CPython 3.10 has, take no cache of cachelib", allow_module_level=True)
+    pytest.skip("earlier versions, as CPython 3.10 has them, accept no cachelib cache", allow_module_level=True)
 
-#: Those of its tests that are about a cache and no other backend.
+#: The test files that do not need another backend.
 FILES = ("test_cache.py", "test_memoize.py", "test_signals.py", "test_templates.py", "test_view.py")
 
 BACKEND = """
@@ -42,7 +42,7 @@ def test_a_page(memcache: Any) -> None:
         config={
             "CACHE_TYPE": "memcache_rs.adapters.cachelib.MemcacheCache",
             "CACHE_DEFAULT_TIMEOUT": 60,
-            # What the adapter takes: settings of memcache_rs.Cache, or a cache that is there.
+            # The settings of the adapter: those of memcache_rs.Cache, or an existing cache.
             "CACHE_OPTIONS": {"cache": memcache.cache},
         },
     )
@@ -72,7 +72,7 @@ def test_flask_cachings_own_tests(source: Callable[[str], Path], tmp_path: Path)
     (tmp_path / "test_ours.py").write_text(BACKEND)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     done = subprocess.run(
-        # By name: the other classes of test_backend_cache.py are of other backends.
+        # test_backend_cache.py is not named, because its other classes need other backends.
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rsf", *FILES, "test_ours.py"],
         capture_output=True,
         text=True,
@@ -80,5 +80,5 @@ def test_flask_cachings_own_tests(source: Callable[[str], Path], tmp_path: Path)
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # One wants a Redis.
+    # The skipped one needs Redis.
     assert "138 passed, 1 skipped" in done.stdout

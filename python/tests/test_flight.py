@@ -1,4 +1,4 @@
-"""One caller computes: get_or_set and memoize."""
+"""Single flight: get_or_set and memoize."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_made_once(cache: Cache) -> None:
     assert cache.get_or_set("other", lambda: bytearray(b"value")) == b"value"
 
 
-def test_others_wait_for_the_one_that_makes(cache: Cache) -> None:
+def test_waiters_get_the_value_of_the_leader(cache: Cache) -> None:
     threads, calls, values = 8, 0, []
     started, go = threading.Event(), threading.Event()
 
@@ -54,7 +54,7 @@ def test_others_wait_for_the_one_that_makes(cache: Cache) -> None:
     for worker in workers:
         worker.start()
     assert started.wait(20)
-    # While it is made there is nothing to be seen.
+    # The key has no value until it is made.
     assert cache.get("key") is None
     go.set()
     for worker in workers:
@@ -62,7 +62,7 @@ def test_others_wait_for_the_one_that_makes(cache: Cache) -> None:
     assert (calls, values) == (1, [b"value"] * threads)
 
 
-def test_who_fails_is_told_and_the_next_one_tries(cache: Cache) -> None:
+def test_after_a_failure_the_next_waiter_makes_the_value(cache: Cache) -> None:
     started, go = threading.Event(), threading.Event()
     outcomes: list[object] = []
 
@@ -88,8 +88,21 @@ def test_who_fails_is_told_and_the_next_one_tries(cache: Cache) -> None:
     assert sorted(map(str, outcomes)) == ["b'value'", "no database"]
 
 
+@pytest.mark.parametrize("error", [StopIteration("none"), KeyboardInterrupt("now")])
+def test_an_exception_of_make_arrives_unchanged(cache: Cache, error: BaseException) -> None:
+    def fails() -> bytes:
+        raise error
+
+    for key in ("missing", "stale"):
+        cache.set("stale", "old")
+        cache.invalidate("stale")
+        with pytest.raises(type(error), match=str(error)):
+            cache.get_or_set(key, fails)
+        assert cache.get_or_set(key, lambda: "new") == b"new"
+
+
 def test_a_value_that_needs_itself(cache: Cache) -> None:
-    with pytest.raises(RuntimeError, match="asks for the value"):
+    with pytest.raises(RuntimeError, match="its own key"):
         cache.get_or_set("key", lambda: cache.get_or_set("key", never))
     assert cache.get_or_set("key", lambda: b"value") == b"value"
 
@@ -112,7 +125,7 @@ def test_the_old_value_while_one_makes_the_new(cache: Cache, stale_for: float | 
     assert get(make) == b"new"
     assert seen == [b"old"]
     assert get(never) == b"new"
-    # Nobody asked in time.
+    # The old value expires if no caller renews it.
     cache.clock.advance(90)
     assert get(lambda: b"newest") == b"newest"
 
@@ -147,8 +160,8 @@ def test_invalidated(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1, ["a"]])
-def test_what_is_no_value(cache: Cache, value: Any) -> None:
-    with pytest.raises(TypeError, match="a value is bytes, str"):
+def test_an_invalid_value_of_make(cache: Cache, value: Any) -> None:
+    with pytest.raises(TypeError, match="value must be str, bytes"):
         cache.get_or_set("key", lambda: value)
     assert cache.get("key") is None
 
@@ -165,8 +178,8 @@ def test_memoize_bytes(cache: Cache) -> None:
     assert [render("a", size=2), render("a", size=2), render("a"), render("b")] == [b"aa", b"aa", b"a", b"b"]
     assert calls == [("a", 2), ("a", 1), ("b", 1)]
     assert (render.__name__, render.__doc__) == ("render", "Renders.")
-    assert render.key("a") in cache
-    assert render.forget("a")
+    assert render.cache_key("a") in cache
+    assert render.cache_delete("a")
     assert not render.forget("a")
     assert render("a") == b"a"
     assert len(calls) == 4
@@ -187,7 +200,7 @@ def test_memoize_other_values(cache: Cache, serializer: Any) -> None:
         return {"number": number} if number else None
 
     assert load(1) == load(1) == {"number": 1}
-    # None is a value, too.
+    # None is a value as well.
     assert load(0) is load(0) is None
     assert calls == [1, 0]
 
@@ -197,14 +210,20 @@ def test_memoize_tells_arguments_apart(cache: Cache) -> None:
     def load(*arguments: object, **named: object) -> None: ...
 
     keys = {
-        load.key(*arguments)
+        load.cache_key(*arguments)
         for arguments in [(), (1,), ("1",), (b"1",), (1.0,), (True,), (None,), (1, 2), ((1, 2),), ("1, 2",), ("1','2",)]
     }
-    keys |= {load.key(a=1), load.key("a=1"), load.key(b=1, a=2), load.key("x" * 300), load.key("y" * 300)}
+    keys |= {
+        load.cache_key(a=1),
+        load.cache_key("a=1"),
+        load.cache_key(b=1, a=2),
+        load.cache_key("x" * 300),
+        load.cache_key("y" * 300),
+    }
     assert len(keys) == 16
     assert all(len(key) <= 250 for key in keys)
-    assert load.key(b=1, a=2) == load.key(a=2, b=1)
-    with pytest.raises(TypeError, match="give memoize a function `key`"):
+    assert load.cache_key(b=1, a=2) == load.cache_key(a=2, b=1)
+    with pytest.raises(TypeError, match="pass memoize a `key`"):
         load(object())
 
 
@@ -245,7 +264,7 @@ def test_memoize_tells_functions_of_one_name_apart(cache: Cache) -> None:
     first, second = (cache.memoize()(lambda: "1"), cache.memoize()(lambda: "2"))
     assert (first(), second(), first()) == (b"1", b"2", b"1")
 
-    # A name that looks like another one with its arguments.
+    # One function's name looks like the key of another.
     def plain(text: str, other: str = "") -> str:
         return text
 
@@ -268,8 +287,8 @@ def test_memoize_is_not_taken_in_by_what_arguments_print(cache: Cache) -> None:
     def load(*arguments: object, **named: object) -> None: ...
 
     for liar in (Liar("a"), (Liar("a"),), {"x": 1}):
-        with pytest.raises(TypeError, match="give memoize a function `key`"):
-            load.key(liar)
+        with pytest.raises(TypeError, match="pass memoize a `key`"):
+            load.cache_key(liar)
     calls: list[Any] = [
         ((), {"a": 1, "b": 2}),
         ((), {"a": "1,'b':2"}),
@@ -283,7 +302,7 @@ def test_memoize_is_not_taken_in_by_what_arguments_print(cache: Cache) -> None:
         ((10**5000,), {}),
         ((-(10**5000),), {}),
     ]
-    assert len({load.key(*arguments, **named) for arguments, named in calls}) == len(calls)
+    assert len({load.cache_key(*arguments, **named) for arguments, named in calls}) == len(calls)
 
 
 def test_memoize_knows_a_call_in_all_its_spellings(cache: Cache) -> None:
@@ -297,9 +316,11 @@ def test_memoize_knows_a_call_in_all_its_spellings(cache: Cache) -> None:
     assert load(7) == load(id=7) == load(7, "en") == load(lang="en", id=7) == load(7, loud=False) == b"7 en"
     assert load(7, connection=cache) == b"7 en"
     assert calls == [(7, "en")]
-    assert load.forget(id=7, lang="en")
-    assert not load.forget(7)
-    assert len({load.key(7), load.key(7, "de"), load.key(7, "en", 1), load.key(7, loud=True)}) == 4
+    assert load.cache_delete(id=7, lang="en")
+    assert not load.cache_delete(7)
+    assert (
+        len({load.cache_key(7), load.cache_key(7, "de"), load.cache_key(7, "en", 1), load.cache_key(7, loud=True)}) == 4
+    )
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         load()  # type: ignore[call-arg]
 
@@ -330,16 +351,20 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
     assert (cheap.price(2), dear.price(2), cheap.price(count=2), Shop.price(dear, 2)) == (2, 200, 2, 200)
     dear.base = 5
     assert dear.price(2) == 200
-    assert dear.price.forget(2)
-    assert (dear.price(2), cheap.price.key(), Shop.price.key(cheap)) == (10, cheap.price.key(1), cheap.price.key(1))
+    assert dear.price.cache_delete(2)
+    assert (dear.price(2), cheap.price.cache_key(), Shop.price.cache_key(cheap)) == (
+        10,
+        cheap.price.cache_key(1),
+        cheap.price.cache_key(1),
+    )
     kinds: Any = (Shop, Market)
     assert (*(shop.kind() for shop in kinds), Shop.place(), cheap.place()) == (b"Shop", b"Market", b"here", b"here")
 
-    # The number of an object that is gone is not given to the next one.
+    # A new object does not get the number of a deleted one.
     seen = set()
     for _ in range(100):
         shop = Shop(1)
-        seen.add(shop.price.key())
+        seen.add(shop.price.cache_key())
         del shop
     assert len(seen) == 100
 
@@ -350,7 +375,7 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
         def price(self) -> str:
             return "1"
 
-    with pytest.raises(TypeError, match="need a `key`"):
+    with pytest.raises(TypeError, match="pass memoize a `key`"):
         Slotted().price()
 
 
@@ -392,14 +417,14 @@ def test_a_value_that_cannot_be_stored_is_not_lost(full: bool) -> None:
         for worker in workers:
             worker.join(20)
         assert (len(calls), values) == (1, [large] * 5)
-        assert load.key() not in cache
-        # An older value does not stay in its place.
+        assert load.cache_key() not in cache
+        # An older value is removed.
         cache.set("key", "old", 40)
         assert cache.get_or_set("key", lambda: large, 60, stale_for=50) == large
         assert cache.get("key") is None
 
 
-def test_a_cache_that_is_closed_meanwhile_does_not_lose_the_value() -> None:
+def test_a_cache_that_make_closes_does_not_lose_the_value() -> None:
     cache = Cache()
 
     def make() -> bytes:
@@ -410,7 +435,7 @@ def test_a_cache_that_is_closed_meanwhile_does_not_lose_the_value() -> None:
 
 
 @pytest.mark.parametrize("ttl", [-1, 1e12, "60", timedelta(days=36_525)])
-def test_a_ttl_that_is_none_is_told_before_the_work(cache: Cache, ttl: Any) -> None:
+def test_an_invalid_ttl_is_refused_before_make_is_called(cache: Cache, ttl: Any) -> None:
     with pytest.raises(memcache_rs.InvalidTTLError):
         cache.get_or_set("key", never, ttl, stale_for=86_400)
 
@@ -431,13 +456,13 @@ def test_tasks_share_one_flight(cache: Cache) -> None:
         tasks = [asyncio.create_task(load(7)) for _ in range(4)] + [asyncio.create_task(load(number=7))]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        # Who waits may be cancelled, and the others are not.
+        # The cancellation of a waiter affects no other waiter.
         tasks[2].cancel()
         go.set()
         values = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(values.pop(2), asyncio.CancelledError)
         assert await load(7) == {"number": 7}
-        assert load.forget(7)
+        assert load.cache_delete(7)
         return values  # type: ignore[return-value]
 
     assert asyncio.run(work()) == [{"number": 7}] * 4
@@ -489,7 +514,7 @@ def test_tasks_and_threads_share_flights(cache: Cache) -> None:
     thread.join(20)
 
 
-def test_tasks_that_would_wait_for_themselves_are_told(cache: Cache) -> None:
+def test_tasks_that_would_wait_for_themselves_are_refused(cache: Cache) -> None:
     async def itself() -> bytes:
         return await cache.aget_or_set("key", never)
 
@@ -497,7 +522,7 @@ def test_tasks_that_would_wait_for_themselves_are_told(cache: Cache) -> None:
         return cache.get_or_set("key", never)
 
     for make in (itself, blocks):
-        with pytest.raises(RuntimeError, match="asks for the same value"):
+        with pytest.raises(RuntimeError, match="its own key"):
             asyncio.run(cache.aget_or_set("key", make))
 
 
@@ -517,7 +542,7 @@ def test_stale_values_while_a_task_makes_the_new(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("serializer", [None, "json"])
-def test_what_is_to_be_awaited_is_no_value(cache: Cache, serializer: Any) -> None:
+def test_an_awaitable_is_not_a_value(cache: Cache, serializer: Any) -> None:
     async def value() -> str:
         return "value"
 

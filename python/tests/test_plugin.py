@@ -1,4 +1,4 @@
-"""The fixtures for pytest, in test runs of their own."""
+"""The fixtures for pytest, in separate test runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import memcache_rs
 if TYPE_CHECKING:
     from memcache_rs import Clock, Cluster, Server
 
-# What the inner test runs share.
+# A module for the inner test runs.
 HELPERS = """
     import socket
 
@@ -28,7 +28,7 @@ HELPERS = """
 
 @pytest.fixture
 def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    # What this test run was told is not for those that it starts.
+    # The options of this test run must not reach the inner ones.
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(helpers=HELPERS)
@@ -132,7 +132,7 @@ def test_options_and_settings(inner: pytest.Pytester) -> None:
     inner.makeini(ini)
     run(inner, f"--memcache-port={port}", f"--memcache-memory-limit={8 << 20}").assert_outcomes(passed=1)
     inner.makeini("[pytest]\nmemcache_threads = many\n")
-    run(inner).stdout.fnmatch_lines(["*memcache_threads is a number, not 'many'*"])
+    run(inner).stdout.fnmatch_lines(["*memcache_threads must be a number, got 'many'*"])
     assert "--memcache-port=N" in inner.runpytest_subprocess("--help").stdout.str()
 
 
@@ -235,7 +235,7 @@ def test_xdist_and_randomly(inner: pytest.Pytester) -> None:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free."""
+    """Returns the first of `count` consecutive free ports."""
     for first in range(21_000, 30_000, count):
         try:
             for port in range(first, first + count):
@@ -248,7 +248,7 @@ def free_ports(count: int) -> int:
 
 
 def test_imports_are_few() -> None:
-    """The plugin is loaded in each test run of whoever has the package: what it does not need comes later."""
+    """Every test run of a user loads the plugin, so it imports slow modules only when needed."""
     modules = "'ssl', 'socket', 'pickle', 'json', 'dataclasses', 'tempfile', 'shutil', 'datetime', 'inspect'"
     program = f"import sys, memcache_rs; sys.exit(str([name for name in ({modules}) if name in sys.modules]))"
     done = subprocess.run(
@@ -261,5 +261,5 @@ def test_imports_are_few() -> None:
 
 
 def site() -> str:
-    """Where the package is installed."""
+    """Returns the directory in which the package is installed."""
     return str(Path(memcache_rs.__file__).parents[1])

@@ -1,4 +1,4 @@
-"""What becomes of caches and servers when processes fork and end."""
+"""Caches and servers in processes that fork and end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 
 def in_a_child(work: Callable[[], None]) -> int:
-    """Runs `work` in a fork; gives its exit status, or minus a signal."""
+    """Runs `work` in a child. Returns the exit status, or the negative number of a signal."""
     child = os.fork()
     if child == 0:
         try:
@@ -38,7 +38,7 @@ def in_a_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
+def test_a_child_cannot_use_the_cache_of_its_parent() -> None:
     cache = Cache()
     cache.set("key", "value")
     clock = cache.clock
@@ -53,7 +53,7 @@ def test_a_child_is_told_that_a_cache_is_not_its_own() -> None:
                 use()
         assert "closed" in repr(cache)
         cache.close()
-        # Its own work as anywhere.
+        # A cache of the child works.
         with Cache() as own:
             own.set("key", "own")
             assert own.get("key") == b"own"
@@ -69,7 +69,7 @@ def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
         place = (server.address, server.host, server.port, server.url, server.unix_socket, None)
 
         def work() -> None:
-            # Plain data can be read.
+            # The addresses can be read.
             assert server.address == server.tcp_addresses[0] == place[0]
             assert (server.host, server.port, server.url, server.unix_socket, server.udp_address) == place[1:]
             for use in (server.stats, lambda: server.faults, lambda: server.watch(), lambda: server.clock.time()):
@@ -95,7 +95,7 @@ def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["IPv4", "IPv6", "UDP", "Unix"])
 def test_a_child_does_not_hold_its_parents_sockets(tmp_path: Path, kind: str) -> None:
-    """The parent is killed and the child lives: the address is free, and a client that was connected is told."""
+    """The parent is killed and the child lives. The address is free, and clients see the end."""
     kinds: dict[str, dict[str, Any]] = {
         "IPv4": {"host": "127.0.0.1"},
         "IPv6": {"host": "::1"},
@@ -123,10 +123,10 @@ def test_a_child_does_not_hold_its_parents_sockets(tmp_path: Path, kind: str) ->
         if os.fork():
             signal.pause()
         os.kill(parent, signal.SIGKILL)
-        # Its end of this connection was the last one.
+        # No process has the server's end of this connection any more.
         assert client.recv(10) == b""
         assert other.getsockname()
-        # The kernel closes the rest when the last thread has ended, which may be after the process is seen to be gone.
+        # The kernel closes the other sockets when the last thread ends, which may be later.
         end = time.monotonic() + 20
         while True:
             try:
@@ -146,7 +146,7 @@ def test_a_child_does_not_hold_its_parents_sockets(tmp_path: Path, kind: str) ->
 
 
 def test_children_serve_while_threads_of_the_parent_wait() -> None:
-    """Once, a child inherited who waited for what: one of a thousand hung here."""
+    """A child once inherited a table of waiting threads, and one of a thousand hung here."""
     stop = threading.Event()
     with Cache() as cache:
 
@@ -174,7 +174,7 @@ def test_children_serve_while_threads_of_the_parent_wait() -> None:
 
 
 def test_children_that_exit_as_programs_do(tmp_path: Path) -> None:
-    """With atexit and finalization, at which nothing may wait for threads of the parent."""
+    """The child runs atexit and finalization, which must not wait for threads of the parent."""
     done = python(
         f"""
         import os, sys
@@ -204,7 +204,7 @@ def test_a_server_that_was_not_stopped_ends_with_the_interpreter(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
+def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     done = python(
         f"""
@@ -219,7 +219,7 @@ def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
         client.connect(str(path))
         client.sendall(b"mn\r\n")
         assert client.recv(10) == b"MN\r\n"
-        # But a server that lives is not pushed away.
+        # A running server keeps its socket.
         with pytest.raises(memcache_rs.StartError):
             Server(unix_socket=path).start()
         assert server.running
@@ -230,7 +230,7 @@ def test_ctrl_c_ends_a_wait() -> None:
         """
         import os, signal, threading
         from memcache_rs import Server
-        # Programs in the background are started so that they ignore it.
+        # A shell starts background programs with SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         with Server() as server, server.watch("evictions") as events:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -245,7 +245,7 @@ def test_ctrl_c_ends_a_wait() -> None:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A directory whose path leaves room for that of a Unix socket."""
+    """Returns a directory whose path is short enough for a Unix socket in it."""
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as place:
         yield Path(place)
 
@@ -273,7 +273,7 @@ def test_a_signal_leaves_no_keys_and_its_socket_goes_with_the_next_server(short:
         from memcache_rs import Server
         tempfile.tempdir = {str(place)!r}
         with Server(unix_socket=True) as one, Server(unix_socket=True) as other:
-            # One that lives is left alone.
+            # The directory of a running server stays.
             assert one.unix_socket != other.unix_socket
             import os
             assert len(os.listdir(tempfile.tempdir)) == 2
@@ -292,7 +292,7 @@ def test_ctrl_c_ends_a_graceful_stop() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         server = Server().start()
         client = socket.create_connection(server.address)
-        # Half of a command: the server waits for the rest.
+        # The server waits for the rest of this command.
         client.sendall(b"set key 0 0 10\\r\\nhalf")
         while not server.stats()["cmd_set"] and server.stats()["bytes_read"] < 20:
             pass
@@ -307,7 +307,7 @@ def test_ctrl_c_ends_a_graceful_stop() -> None:
 
 
 def python(program: str) -> subprocess.CompletedProcess[str]:
-    """Runs a program in an interpreter of its own."""
+    """Runs a program in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-I", "-W", "error", "-W", "ignore:This process", "-c", textwrap.dedent(program)],
         capture_output=True,

@@ -40,7 +40,7 @@ class Client:
         self.file = connection.makefile("rwb")
 
     def ask(self, line: str) -> str:
-        """Sends lines; gives the first one of the reply."""
+        """Sends lines and returns the first line of the reply."""
         self.file.write(line.encode() + b"\r\n")
         self.file.flush()
         return self.line()
@@ -104,7 +104,7 @@ def test_start_and_stop() -> None:
         socket.create_connection(address)
     with pytest.raises(memcache_rs.ClosedError):
         server.stats()
-    # As a memcached that was restarted: at the same place, and empty.
+    # A second start has the same address and an empty cache.
     server.start()
     assert server.address == address
     assert server.cache.get("key") is None
@@ -181,7 +181,7 @@ def test_tls_with_certificates_made_on_the_spot() -> None:
         directory = os.path.dirname(server.tls.certificate)
         assert stat.S_IMODE(os.stat(server.tls.key).st_mode) == 0o600
         context = server.ssl_context()
-        # As CPython is from 3.13 on.
+        # CPython 3.13 and later sets this flag by default.
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         with socket.create_connection(server.address) as raw:
             for name in ("localhost", "127.0.0.1"):
@@ -214,7 +214,7 @@ def test_tls_of_both_sides() -> None:
             bare.wrap_socket(raw, server_hostname="localhost") as secure,
             pytest.raises((ssl.SSLError, ConnectionError)),
         ):
-            # With TLS 1.3 a client learns of it when it reads.
+            # With TLS 1.3 the client sees the refusal on its first read.
             secure.recv(10)
 
 
@@ -286,9 +286,15 @@ def test_faults(server: Server) -> None:
         lambda faults: faults.truncate(-1),
     ],
 )
-def test_faults_that_cannot_be(server: Server, attempt: Any) -> None:
+def test_invalid_faults(server: Server, attempt: Any) -> None:
     with pytest.raises(memcache_rs.ConfigError):
         attempt(server.faults)
+
+
+def test_a_pattern_of_a_fault_was_named_value_in_its_error(server: Server) -> None:
+    key: Any = 1
+    with pytest.raises(TypeError, match=r"^key must be str, bytes"):
+        server.faults.miss(key=key)
 
 
 def test_watch(server: Server) -> None:
@@ -373,7 +379,7 @@ def test_a_thousand_servers_leave_nothing(tmp_path: Path) -> None:
             server.stop()
         del server
     gc.collect()
-    # What other tests left may have gone meanwhile.
+    # Threads of earlier tests may have ended.
     assert threads_of_this_process() <= before[0]
     assert descriptors_of_this_process() <= before[1]
     assert list(tmp_path.iterdir()) == []
@@ -447,7 +453,7 @@ def test_a_set_without_reply_was_not_seen_by_the_handles() -> None:
 
     for threads in (1, 4):
         with Server(threads=threads) as server:
-            client = Pymemcache(server.address)  # set is without reply there by default
+            client = Pymemcache(server.address)  # its set is noreply by default
             for n in range(200):
                 value = str(n).encode()
                 client.set("key", value)

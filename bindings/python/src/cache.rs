@@ -1,4 +1,4 @@
-//! The cache in process.
+//! The cache in this process.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -14,17 +14,17 @@ use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
 
+use crate::bytes_like::{BytesLike, key, value};
 use crate::clock::Clock;
 use crate::errors;
 use crate::handle::CacheHandle;
-use crate::item::{Found, Item};
+use crate::item::{Found, Item, ItemInfo};
 use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
-use crate::octets::{Octets, key, value};
 use crate::stats;
-use crate::ttl::expiry;
+use crate::ttl::{expiry, named_expiry};
 use crate::view;
 
-/// Items that a walk looks at while it holds a lock.
+/// Items visited by one step of a scan, which holds a lock.
 const STEP: usize = 256;
 
 /// A cache in this process. `memcache_rs.Cache` is its subclass.
@@ -32,23 +32,21 @@ const STEP: usize = 256;
 pub struct Cache {
     handle: CacheHandle,
     closed: AtomicBool,
-    /// Another handle made the cache: closing this one does not empty it.
-    shared: bool,
-    /// What statistics are asked of, once they were.
+    /// The state that `stats` reads, made on first use.
     context: OnceLock<Arc<ServerState>>,
 }
 
 impl Cache {
-    /// The cache, if it may be used.
+    /// Returns the cache, unless it is closed or belongs to another process.
     #[inline]
     pub fn core(&self) -> PyResult<&Arc<Core>> {
         if self.closed.load(Relaxed) {
-            return Err(errors::closed("this cache is closed; make a new one"));
+            return Err(errors::closed("the cache is closed; make a new one"));
         }
         self.handle.settled("cache")
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are those of the methods of Python's class")]
+    #[expect(clippy::too_many_arguments, reason = "the parameters of the Python methods")]
     fn put(
         cache: &Arc<Core>,
         py: Python<'_>,
@@ -94,20 +92,20 @@ impl Cache {
         found.map(|found| found.bytes(py)).transpose()
     }
 
-    /// All keys, those first that a walk comes to first.
+    /// Returns all keys, in the order of the scan.
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
         Ok(py.detach(|| {
             let (mut scan, mut keys) = (Scan::default(), Vec::new());
-            while scan.advance(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            while scan.step(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
             keys
         }))
     }
 }
 
-/// Stores, and tells errors in Python's words.
+/// Stores a value, and converts errors to Python exceptions.
 fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
-    /// From here on copying takes longer than detaching.
+    /// Length from which the copy takes longer than detaching from the interpreter.
     const LARGE: usize = 256 * 1024;
     let store = || cache.store_value(request, StoreValue::Bytes(value));
     let stored = if value.len() < LARGE { store() } else { py.detach(store) };
@@ -117,11 +115,10 @@ fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -
     }
 }
 
-/// Most bytes of a cache: the addresses of a process are 47 bits, and twice the
-/// limit is reserved.
+/// Largest `memory_limit` in bytes: addresses have 47 bits, and the store reserves twice the limit.
 const MEMORY_MOST: usize = 1 << 46;
 
-/// Settings of a cache: what is not given is as in memcached.
+/// Converts the settings of a cache. The others keep memcached's defaults.
 fn settings(
     MemoryLimit(memory_limit): MemoryLimit,
     item_size_max: Option<ItemSizeMax>,
@@ -129,7 +126,7 @@ fn settings(
 ) -> PyResult<CacheConfig> {
     let mut config = CacheConfig { memory_limit, evictions, ..CacheConfig::default() };
     if let Some(ItemSizeMax(size)) = item_size_max.filter(|size| size.0 > 0) {
-        // memcached's rule: whole chunks, whose size divides a page.
+        // memcached rounds up to whole chunks, and the chunk size divides a page.
         let chunk = PAGE_SIZE / 2;
         let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
         config.slab_chunk_max = chunk;
@@ -143,8 +140,7 @@ fn settings(
     let largest = config.item_size_max;
     if memory_limit != 0 && memory_limit / 2 < largest {
         return Err(errors::bad_argument(format!(
-            "memory_limit must be at least {} bytes, twice item_size_max ({largest} bytes), got {memory_limit}: the \
-             largest item takes at most 1/2 of memory max",
+            "memory_limit must be at least {} bytes, twice item_size_max ({largest} bytes), got {memory_limit}",
             largest.saturating_mul(2)
         )));
     }
@@ -154,30 +150,43 @@ fn settings(
 #[pymethods]
 impl Cache {
     #[new]
-    #[allow(clippy::used_underscore_binding, reason = "the name says that it is no argument for users")]
     #[pyo3(
-        signature = (memory_limit=MemoryLimit(67_108_864), *, item_size_max=None, evictions=true, _shared=None),
-        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True, _shared=None)"
+        signature = (memory_limit=MemoryLimit(67_108_864), *, item_size_max=None, evictions=true),
+        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True)"
     )]
     fn new(
         py: Python<'_>,
         memory_limit: MemoryLimit,
         item_size_max: Option<ItemSizeMax>,
         evictions: bool,
-        _shared: Option<&Bound<'_, Self>>,
     ) -> PyResult<Self> {
-        let (handle, shared) = match _shared {
-            Some(other) => (other.get().handle.another(), true),
-            None => {
-                let config = settings(memory_limit, item_size_max, evictions)?;
-                let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
-                (CacheHandle::new(made), false)
-            }
-        };
-        Ok(Self { handle, closed: AtomicBool::new(false), shared, context: OnceLock::new() })
+        let config = settings(memory_limit, item_size_max, evictions)?;
+        let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
+        Ok(Self { handle: CacheHandle::new(made), closed: AtomicBool::new(false), context: OnceLock::new() })
     }
 
-    /// The value of `key`, or `default`.
+    /// Returns the value of a key.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     default: The result if there is no item.
+    ///
+    /// Returns:
+    ///     The value, or ``default`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> cache.get("user:1")
+    ///     b'Ada'
+    ///     >>> cache.get("user:2", "unknown")
+    ///     'unknown'
     #[pyo3(signature = (key, default=None, /))]
     fn get<'py>(
         &self,
@@ -188,17 +197,35 @@ impl Cache {
         Ok(self.fetch(py, key, None)?.map(Bound::into_any).or(default))
     }
 
-    /// The values of those of `keys` that are there.
+    /// Returns the values of several keys.
+    ///
+    /// Args:
+    ///     keys: The keys, 1 to 250 bytes each.
+    ///
+    /// Returns:
+    ///     The values by key. Keys without an item are left out.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: A key is empty or longer than 250 bytes.
+    ///     TypeError: A key is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set_many({"a": "1", "b": "2"})
+    ///     >>> cache.get_many(["a", "b", "c"])
+    ///     {'a': b'1', 'b': b'2'}
     fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
         let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-        let keys = objects.iter().map(key).collect::<PyResult<Vec<Octets<'_, '_>>>>()?;
+        let keys = objects.iter().map(key).collect::<PyResult<Vec<BytesLike<'_, '_>>>>()?;
         let mut values = Vec::with_capacity(keys.len());
         cache.fetch_many(&keys, |index, entry| {
             values.push((index, Found::see(py, entry)?));
             Ok(())
         });
-        // A key's hash may be code of Python's: not under the lock.
+        // Hashing a key may run Python code, so no lock is held here.
         let dict = PyDict::new(py);
         for (index, found) in values {
             dict.set_item(&objects[index], found.bytes(py)?)?;
@@ -206,7 +233,26 @@ impl Cache {
         Ok(dict)
     }
 
-    /// The value of `key` and its CAS, or None.
+    /// Returns the value of a key together with its CAS, for :meth:`cas`.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///
+    /// Returns:
+    ///     The value and the CAS, or ``None`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> value, cas = cache.gets("user:1")
+    ///     >>> value
+    ///     b'Ada'
     #[pyo3(signature = (key, /))]
     fn gets<'py>(
         &self,
@@ -222,7 +268,28 @@ impl Cache {
         found.map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
     }
 
-    /// All that is known of `key`, or None.
+    /// Returns an item: the value of a key with its metadata.
+    ///
+    /// The metadata is as it was before this call, which counts as an access.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///
+    /// Returns:
+    ///     The item, or ``None`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada", ttl=60, flags=7)
+    ///     >>> item = cache.get_item("user:1")
+    ///     >>> item.value, item.ttl, item.flags
+    ///     (b'Ada', 60, 7)
     #[pyo3(signature = (key, /))]
     fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
         let cache = self.core()?;
@@ -234,13 +301,62 @@ impl Cache {
         found.map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
     }
 
-    /// The value of `key` where it lies, as read-only memoryviews, or None.
+    /// Returns the metadata of a key, without its value.
     ///
-    /// A value of more than 4 KiB is not copied: it is one view, or several, in order, if the cache keeps it in
-    /// pieces. A smaller one mostly is copied, which takes less time than to keep it. The views go to
-    /// `socket.sendmsg` or `os.writev` as they are. They stay good and unchanged whatever becomes of the key and the
-    /// cache. Those of a large value hold on to a part of its memory, so keep them no longer than they are needed; when
-    /// much is held already, the value is copied instead.
+    /// This does not count as an access.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///
+    /// Returns:
+    ///     The metadata, or ``None`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada", ttl=60)
+    ///     >>> info = cache.info("user:1")
+    ///     >>> info.length, info.ttl, info.fetched
+    ///     (3, 60, False)
+    #[pyo3(signature = (key, /))]
+    fn info(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<ItemInfo>> {
+        let cache = self.core()?;
+        let key = self::key(key)?;
+        Ok(cache.info(&key).map(ItemInfo::new))
+    }
+
+    /// Returns the value of a key as read-only memoryviews, without copying a large value.
+    ///
+    /// Values over 4 KiB are not copied. The cache may keep such a value in pieces; then there are
+    /// several views, in order. Smaller values are usually copied, because that is faster. Pass the
+    /// views to ``socket.sendmsg`` or ``os.writev`` as they are.
+    ///
+    /// The views stay valid and unchanged if the key is overwritten or the cache is closed. Views
+    /// of a large value pin a part of the cache's memory, so release them soon. If too much of the
+    /// cache is pinned, the value is copied instead.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///
+    /// Returns:
+    ///     The views, or ``None`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("page", b"x" * 10_000)
+    ///     >>> sum(len(view) for view in cache.get_views("page"))
+    ///     10000
     #[pyo3(signature = (key, /))]
     fn get_views<'py>(
         &self,
@@ -253,7 +369,29 @@ impl Cache {
         found.map(|value| view::views(py, &value)).transpose()
     }
 
-    /// Stores `value` under `key`.
+    /// Stores a value under a key, and replaces an item that is there.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The value. A str is stored as UTF-8.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     flags: The client flags, a number of 32 bits that is stored with the value.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``flags`` does not fit in 32 bits.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("session", "Ada", ttl=60)
+    ///     >>> cache.get("session")
+    ///     b'Ada'
     #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn set(
         &self,
@@ -266,7 +404,30 @@ impl Cache {
         Self::put(self.core()?, py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
     }
 
-    /// Stores each value of a mapping under its key.
+    /// Stores several values, each under its key.
+    ///
+    /// If one cannot be stored, those before it stay stored.
+    ///
+    /// Args:
+    ///     values: A mapping of keys to values.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     flags: The client flags, a number of 32 bits that is stored with the value.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: A key is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     ValueTooLargeError: An item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``flags`` does not fit in 32 bits.
+    ///     TypeError: A key or a value is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set_many({"a": "1", "b": "2"}, ttl=60)
+    ///     >>> len(cache)
+    ///     2
     #[pyo3(signature = (values, ttl=None, *, flags=Flags(0)), text_signature = "($self, values, ttl=None, *, flags=0)")]
     fn set_many(
         &self,
@@ -275,7 +436,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<()> {
-        // A server settles once for all of them.
+        // The server settles once for the whole batch.
         let cache = self.core()?;
         for pair in values.items()?.iter() {
             let pair = pair.cast_into::<PyTuple>()?;
@@ -284,7 +445,31 @@ impl Cache {
         Ok(())
     }
 
-    /// Stores `value` if there is nothing under `key`.
+    /// Stores a value if the key has no item.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The value. A str is stored as UTF-8.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     flags: The client flags, a number of 32 bits that is stored with the value.
+    ///
+    /// Returns:
+    ///     ``True`` if the value was stored, ``False`` if there is an item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``flags`` does not fit in 32 bits.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.add("lock", "1", ttl=10), cache.add("lock", "2", ttl=10)
+    ///     (True, False)
     #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn add(
         &self,
@@ -297,7 +482,31 @@ impl Cache {
         Ok(Self::put(self.core()?, py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
-    /// Stores `value` if there is something under `key`.
+    /// Stores a value if the key has an item.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The value. A str is stored as UTF-8.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     flags: The client flags, a number of 32 bits that is stored with the value.
+    ///
+    /// Returns:
+    ///     ``True`` if the value was stored, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``flags`` does not fit in 32 bits.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.replace("user:1", "Ada")
+    ///     False
     #[pyo3(signature = (key, value, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, ttl=None, *, flags=0)")]
     fn replace(
         &self,
@@ -310,19 +519,92 @@ impl Cache {
         Ok(Self::put(self.core()?, py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
-    /// Puts `value` behind the one under `key`.
+    /// Appends bytes to the value of a key. TTL and flags stay as they are.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The bytes to append.
+    ///
+    /// Returns:
+    ///     ``True`` if the value was changed, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("log", "one")
+    ///     >>> cache.append("log", ",two"), cache.get("log")
+    ///     (True, b'one,two')
     #[pyo3(signature = (key, value))]
     fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         Ok(Self::put(self.core()?, py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
     }
 
-    /// Puts `value` before the one under `key`.
+    /// Prepends bytes to the value of a key. TTL and flags stay as they are.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The bytes to prepend.
+    ///
+    /// Returns:
+    ///     ``True`` if the value was changed, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("log", "two")
+    ///     >>> cache.prepend("log", "one,"), cache.get("log")
+    ///     (True, b'one,two')
     #[pyo3(signature = (key, value))]
     fn prepend(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         Ok(Self::put(self.core()?, py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
     }
 
-    /// Stores `value` if the item's CAS is still `cas`.
+    /// Stores a value if the item has not changed since its CAS was read.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     value: The value. A str is stored as UTF-8.
+    ///     cas: The CAS, from :meth:`gets`, :meth:`get_item` or :meth:`info`.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     flags: The client flags, a number of 32 bits that is stored with the value.
+    ///
+    /// Returns:
+    ///     ``True`` if the value was stored, ``False`` if the item has changed, ``None`` if there
+    ///     is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     ValueTooLargeError: The item does not fit in ``item_size_max``.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``cas`` does not fit in 64 bits, or ``flags`` in 32.
+    ///     ValueError: ``cas`` is 0, which no item has.
+    ///     TypeError: ``key`` or ``value`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> _, cas = cache.gets("user:1")
+    ///     >>> cache.cas("user:1", "Ada Lovelace", cas)
+    ///     True
+    ///     >>> cache.cas("user:1", "too late", cas)
+    ///     False
     #[pyo3(signature = (key, value, cas, ttl=None, *, flags=Flags(0)), text_signature = "($self, key, value, cas, ttl=None, *, flags=0)")]
     fn cas(
         &self,
@@ -335,7 +617,7 @@ impl Cache {
     ) -> PyResult<Option<bool>> {
         let Cas(cas) = cas;
         if cas == 0 {
-            return Err(PyValueError::new_err("0 is the CAS of no item; take the one that gets() returns"));
+            return Err(PyValueError::new_err("cas must be the CAS of an item, as gets() returns it, got 0"));
         }
         Ok(match Self::put(self.core()?, py, Mode::Cas, key, value, ttl, flags.0, cas)? {
             Stored::Stored => Some(true),
@@ -344,7 +626,35 @@ impl Cache {
         })
     }
 
-    /// Adds `delta` to a number.
+    /// Increments a decimal number, atomically. It wraps around at 2**64.
+    ///
+    /// The TTL stays as it is.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     delta: The number to add, from 0 to 2**64 - 1.
+    ///     initial: The number to store if there is no item. ``None`` stores nothing.
+    ///     ttl: The TTL of an item that ``initial`` creates. See :meth:`set`.
+    ///
+    /// Returns:
+    ///     The new number, or ``None`` if there is no item and no ``initial``.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     NotANumberError: The value is not a decimal number from 0 to 2**64 - 1.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``delta`` or ``initial`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.incr("visits", initial=1)
+    ///     1
+    ///     >>> cache.incr("visits", 41)
+    ///     42
     #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn incr(
         &self,
@@ -356,7 +666,34 @@ impl Cache {
         self.count(true, key, delta, initial, ttl)
     }
 
-    /// Takes `delta` from a number.
+    /// Decrements a decimal number, atomically. It stops at 0.
+    ///
+    /// The TTL stays as it is.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     delta: The number to subtract, from 0 to 2**64 - 1.
+    ///     initial: The number to store if there is no item. ``None`` stores nothing.
+    ///     ttl: The TTL of an item that ``initial`` creates. See :meth:`set`.
+    ///
+    /// Returns:
+    ///     The new number, or ``None`` if there is no item and no ``initial``.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     NotANumberError: The value is not a decimal number from 0 to 2**64 - 1.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     OutOfMemoryError: ``memory_limit`` is reached, and ``evictions`` is off.
+    ///     OutOfRangeError: ``delta`` or ``initial`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("left", "5")
+    ///     >>> cache.decr("left"), cache.decr("left", 10)
+    ///     (4, 0)
     #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn decr(
         &self,
@@ -368,7 +705,27 @@ impl Cache {
         self.count(false, key, delta, initial, ttl)
     }
 
-    /// Gives `key` a new time to live.
+    /// Sets the TTL of an item.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///
+    /// Returns:
+    ///     ``True`` if the TTL was set, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("session", "Ada", ttl=60)
+    ///     >>> cache.touch("session", ttl=120), cache.info("session").ttl
+    ///     (True, 120)
     #[pyo3(signature = (key, ttl=None))]
     fn touch(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let cache = self.core()?;
@@ -376,7 +733,28 @@ impl Cache {
         Ok(cache.touch_for(&key, expiry(cache, ttl)?, 0))
     }
 
-    /// The value of `key`, which gets a new time to live.
+    /// Returns the value of a key, and sets the TTL of the item.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     ttl: Seconds, a timedelta or a datetime. ``None`` means that the item does not expire.
+    ///     default: The result if there is no item.
+    ///
+    /// Returns:
+    ///     The value, or ``default`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("session", "Ada", ttl=60)
+    ///     >>> cache.get_and_touch("session", ttl=120), cache.info("session").ttl
+    ///     (b'Ada', 120)
     #[pyo3(signature = (key, ttl=None, default=None))]
     fn get_and_touch<'py>(
         &self,
@@ -389,14 +767,50 @@ impl Cache {
         Ok(self.fetch(py, key, Some(expiry))?.map(Bound::into_any).or(default))
     }
 
-    /// Removes `key`.
+    /// Removes the item of a key.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///
+    /// Returns:
+    ///     ``True`` if the item was removed, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> cache.delete("user:1"), cache.delete("user:1")
+    ///     (True, False)
     #[pyo3(signature = (key, /))]
     fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let cache = self.core()?;
         Ok(cache.delete_for(&self::key(key)?, 0, 0) == Deleted::Deleted)
     }
 
-    /// Removes all of `keys`; gives how many were there.
+    /// Removes the items of several keys.
+    ///
+    /// Args:
+    ///     keys: The keys, 1 to 250 bytes each.
+    ///
+    /// Returns:
+    ///     The number of items removed.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: A key is empty or longer than 250 bytes.
+    ///     TypeError: A key is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set_many({"a": "1", "b": "2"})
+    ///     >>> cache.delete_many(["a", "b", "c"])
+    ///     2
     fn delete_many(&self, keys: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut deleted = 0;
         for key in keys.try_iter()? {
@@ -405,38 +819,75 @@ impl Cache {
         Ok(deleted)
     }
 
-    /// Removes everything.
+    /// Removes all items.
+    ///
+    /// Raises:
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> cache.flush()
+    ///     >>> len(cache)
+    ///     0
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let cache = self.core()?;
         py.detach(|| cache.clear());
         Ok(())
     }
 
-    /// What `get_or_set` asks: the value, or None; and whether the caller is to
-    /// store it anew, which one caller is told when the item has been invalidated
-    /// or will expire within `recache` seconds.
-    #[pyo3(signature = (key, recache=None))]
+    /// Returns the value of a key for :meth:`get_or_set`, and whether the caller must renew it.
+    ///
+    /// Only one caller gets ``True``, if the item is stale or expires within ``stale_for`` seconds.
+    #[pyo3(signature = (key, stale_for=None))]
     fn _lease<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        recache: Option<&Bound<'py, PyAny>>,
+        stale_for: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<(Bound<'py, PyBytes>, bool)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let recache = recache.map(|within| expiry(cache, Some(within))).transpose()?;
+        let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
         let request = MetaGet { update: true, recache, ..MetaGet::default() };
         let found = cache.meta_get(&key, &request, |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
-    /// Raises what a store with this `ttl` would raise.
-    fn _check_ttl(&self, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        expiry(self.core()?, ttl).map(|_| ())
+    /// Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter.
+    #[pyo3(signature = (ttl, name="ttl"))]
+    fn _check_ttl(&self, ttl: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<()> {
+        let cache = self.core()?;
+        ttl.map_or(Ok(()), |ttl| named_expiry(cache, name, ttl).map(|_| ()))
     }
 
-    /// Marks `key` stale: it is still there, and one caller of `get_or_set` is
-    /// told to store it anew.
+    /// Marks an item as stale, so that :meth:`get_or_set` renews it.
+    ///
+    /// The item stays readable. The next caller of :meth:`get_or_set` makes a new value, and other
+    /// callers get the old one until then.
+    ///
+    /// Args:
+    ///     key: The key, 1 to 250 bytes.
+    ///     ttl: The new TTL of the stale item. ``None`` leaves the TTL as it is.
+    ///
+    /// Returns:
+    ///     ``True`` if the item was marked, ``False`` if there is no item.
+    ///
+    /// Raises:
+    ///     InvalidKeyError: ``key`` is empty or longer than 250 bytes.
+    ///     InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("report", "old")
+    ///     >>> cache.invalidate("report"), cache.get("report")
+    ///     (True, b'old')
+    ///     >>> cache.get_or_set("report", lambda: "new")
+    ///     b'new'
     #[pyo3(signature = (key, ttl=None))]
     fn invalidate(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let cache = self.core()?;
@@ -446,7 +897,25 @@ impl Cache {
         Ok(cache.meta_delete(&key, &request) == Deleted::Deleted)
     }
 
-    /// Statistics, by memcached's names.
+    /// Returns statistics under memcached's names.
+    ///
+    /// Args:
+    ///     group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
+    ///         ``"settings"`` or ``"conns"``.
+    ///
+    /// Returns:
+    ///     The statistics by name. Whole numbers are int, all others str.
+    ///
+    /// Raises:
+    ///     ValueError: ``group`` is none of these.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("user:1", "Ada")
+    ///     >>> cache.stats()["curr_items"]
+    ///     1
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
@@ -454,24 +923,49 @@ impl Cache {
         stats::dict(py, context, group)
     }
 
-    /// The cache's clock.
+    /// The clock of the cache, which tests can stop and move.
+    ///
+    /// Raises:
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("session", "Ada", ttl=60)
+    ///     >>> with cache.clock.freeze() as clock:
+    ///     ...     clock.advance(60)
+    ///     ...     cache.get("session", "expired")
+    ///     'expired'
     #[getter]
     fn clock(&self) -> PyResult<Clock> {
         self.core()?;
         Ok(Clock::new(self.handle.another()))
     }
 
-    /// Ends the use of this handle.
+    /// Closes the cache and removes all items.
+    ///
+    /// A second call does nothing. In a child of ``fork`` it leaves the parent's cache as it is. A
+    /// ``with`` block closes the cache at its end.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.close()
+    ///     >>> cache.closed
+    ///     True
     fn close(&self, py: Python<'_>) {
         if !self.closed.swap(true, Relaxed)
-            && !self.shared
             && let Ok(cache) = self.handle.get("cache")
         {
             py.detach(|| cache.clear());
         }
     }
 
-    /// Whether this handle was closed.
+    /// Whether the cache is closed.
+    ///
+    /// Example:
+    ///     >>> with Cache() as cache:
+    ///     ...     cache.closed
+    ///     False
     #[getter]
     fn closed(&self) -> bool {
         self.closed.load(Relaxed)
@@ -500,12 +994,12 @@ impl Cache {
     }
 
     fn __bool__(&self) -> bool {
-        // A cache is not false for being empty.
+        // An empty cache is not false.
         true
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        // A key that moves during the walk may be met twice.
+        // A key that moves during the scan may be seen twice.
         let seen = PyDict::new(py);
         for key in self.keys(py)? {
             seen.set_item(PyBytes::new(py, &key), py.None())?;

@@ -1,4 +1,4 @@
-//! Throw-away certificates for tests.
+//! Throwaway certificates for tests.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -7,18 +7,23 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// An authority, a certificate of a server that is signed by it, and one of a
-/// client: PEM texts by the names of files.
+/// Makes a test authority, and a server and a client certificate signed by it.
+///
+/// Returns:
+///     Pairs of a file name and its PEM text.
+///
+/// Raises:
+///     RuntimeError: The keys could not be made.
 #[pyfunction]
 pub fn make_certificates(py: Python<'_>) -> PyResult<Vec<(&'static str, String)>> {
-    py.detach(make).map_err(|e| PyRuntimeError::new_err(format!("no certificates could be made: {e}")))
+    py.detach(make).map_err(|e| PyRuntimeError::new_err(format!("failed to make certificates: {e}")))
 }
 
 fn make() -> Result<Vec<(&'static str, String)>, rcgen::Error> {
     let mut params = CertificateParams::new([])?;
     params.distinguished_name.push(DnType::CommonName, "memcache-rs test authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    // Without these, OpenSSL refuses it where it is strict, as CPython has it from 3.13 on.
+    // Strict OpenSSL requires these usages, and CPython 3.13 and later is strict.
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let authority = params.self_signed(&key)?.pem();

@@ -1,4 +1,4 @@
-//! The clock of a cache, which tests stop and move.
+//! The clock of a cache, which tests can stop and move.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,14 +10,24 @@ use crate::errors;
 use crate::handle::CacheHandle;
 use crate::number::Float;
 
-/// Now, as a Unix time, by the clock of the system: packages that fake
-/// Python's dates do not change it.
+/// Returns the Unix time of the system clock, also while a test fakes Python's dates.
 #[pyfunction]
 pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// The clock of a cache: whole seconds.
+/// The clock of a cache, which counts whole seconds.
+///
+/// ``Cache.clock`` and ``Server.clock`` return it. At first it follows the system clock. Tests stop
+/// it with :meth:`freeze` and move it with :meth:`advance`. A ``with`` block resumes it at its end.
+///
+/// Example:
+///     >>> cache = Cache()
+///     >>> with cache.clock.freeze() as clock:
+///     ...     cache.set("session", "Ada", ttl=60)
+///     ...     clock.advance(59)
+///     ...     cache.get("session")
+///     b'Ada'
 #[pyclass(frozen, module = "memcache_rs")]
 pub struct Clock(CacheHandle);
 
@@ -33,25 +43,69 @@ impl Clock {
 
 #[pymethods]
 impl Clock {
-    /// Stops time. As a context manager it runs again at the end.
+    /// Stops the clock.
+    ///
+    /// Returns:
+    ///     The clock. As a context manager it resumes at the end of the block.
+    ///
+    /// Raises:
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> clock = Cache().clock
+    ///     >>> with clock.freeze():
+    ///     ...     before = clock.time()
+    ///     ...     clock.advance(60)
+    ///     ...     clock.time() - before
+    ///     60
     fn freeze(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
         slf.hands()?.freeze();
         Ok(slf)
     }
 
-    /// Lets time run again from where it stands.
+    /// Lets the clock run again, from the time it shows.
+    ///
+    /// Raises:
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> clock = Cache().clock.freeze()
+    ///     >>> clock.resume()
     fn resume(&self) -> PyResult<()> {
         self.hands()?.resume();
         Ok(())
     }
 
-    /// Sets time to what it is for the system, and lets it run.
+    /// Sets the clock to the system time and lets it run.
+    ///
+    /// Raises:
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> clock = Cache().clock.freeze()
+    ///     >>> clock.advance(3600)
+    ///     >>> clock.reset()
     fn reset(&self) -> PyResult<()> {
         self.hands()?.reset();
         Ok(())
     }
 
-    /// Moves time by seconds or a timedelta, backwards if negative.
+    /// Moves the clock forwards, or backwards if the time is negative.
+    ///
+    /// Args:
+    ///     by: Whole seconds, or a timedelta of whole seconds.
+    ///
+    /// Raises:
+    ///     ConfigError: ``by`` is not whole seconds, or the clock cannot show that time.
+    ///         It reaches from 34 years before the cache was made to 102 years after.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set("session", "Ada", ttl=60)
+    ///     >>> cache.clock.advance(60)
+    ///     >>> "session" in cache
+    ///     False
     fn advance(&self, by: &Bound<'_, PyAny>) -> PyResult<()> {
         let seconds: f64 = if by.hasattr("total_seconds")? {
             by.call_method0("total_seconds")?.extract()?
@@ -60,14 +114,27 @@ impl Clock {
         };
         if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
             return Err(errors::bad_argument(format!(
-                "the clock counts whole seconds and cannot be moved by {seconds}; give a whole number"
+                "by must be a whole number of seconds between -2**32 and 2**32, got {seconds}"
             )));
         }
         let moved = self.hands()?.advance(seconds as i64);
         moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
-    /// Now, as a Unix time.
+    /// Returns the time that the clock shows.
+    ///
+    /// Returns:
+    ///     A Unix time in seconds.
+    ///
+    /// Raises:
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> clock = Cache().clock.freeze()
+    ///     >>> before = clock.time()
+    ///     >>> clock.advance(60)
+    ///     >>> clock.time() - before
+    ///     60
     fn time(&self) -> PyResult<i64> {
         let hands = self.hands()?;
         Ok(hands.origin() + i64::from(hands.now()))

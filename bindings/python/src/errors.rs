@@ -1,4 +1,4 @@
-//! Errors of the core as the exception classes of `memcache_rs.errors`.
+//! Converts the core's errors to the exception classes of `memcache_rs.errors`.
 
 use memcache_core::internal::config::KEY_MAX;
 use memcache_core::internal::error::AllocError;
@@ -6,7 +6,7 @@ use memcache_core::{ConfigError, DeltaError, StartError};
 use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;
 
-/// The classes, which are written in Python.
+/// The exception classes, which are defined in Python.
 mod class {
     use pyo3::import_exception;
 
@@ -22,94 +22,92 @@ mod class {
     import_exception!(memcache_rs.errors, ValueTooLargeError);
 }
 
-/// What was made before a fork is used in the child.
+/// An object of the parent process is used in a child of `fork`.
 #[cold]
 pub fn forked(what: &str) -> PyErr {
     class::ForkError::new_err(format!(
-        "this {what} belongs to the parent process: its threads did not survive the fork. Make a new one in the \
-         child, or connect to the parent's server with a client"
+        "the {what} belongs to the parent process and cannot be used in a child of fork; make a new one in the child, \
+         or connect a client to the parent's server"
     ))
 }
 
-/// A handle that was closed, or a server that was stopped.
+/// A closed cache or a stopped server is used.
 #[cold]
 pub fn closed(text: &'static str) -> PyErr {
     class::ClosedError::new_err(text)
 }
 
-/// A key of the wrong length.
+/// A key has the wrong length.
 #[cold]
 pub fn bad_key(length: usize) -> PyErr {
     class::InvalidKeyError::new_err(format!(
-        "a key has 1 to {KEY_MAX} bytes, this one has {length}; hash longer ones, for example with hashlib.sha256"
+        "key must have 1 to {KEY_MAX} bytes, got {length} bytes; hash longer keys, for example with hashlib.sha256"
     ))
 }
 
-/// A time to live that is none.
+/// A time is not a TTL. `text` names the parameter.
 #[cold]
-pub fn bad_ttl(why: &str) -> PyErr {
-    class::InvalidTTLError::new_err(format!(
-        "{why}; give seconds, a timedelta or a datetime, or None for an item that does not expire"
-    ))
+pub fn bad_ttl(text: String) -> PyErr {
+    class::InvalidTTLError::new_err(text)
 }
 
-/// A setting that cannot work.
+/// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> PyErr {
     class::ConfigError::new_err(error.to_string())
 }
 
-/// The same, with words of this crate.
+/// An argument or setting is invalid.
 #[cold]
 pub fn bad_argument(text: String) -> PyErr {
     class::ConfigError::new_err(text)
 }
 
-/// A number that its argument cannot take.
+/// A number is out of the range of its parameter.
 #[cold]
 pub fn out_of_range(text: &str) -> PyErr {
     class::OutOfRangeError::new_err(text.to_owned())
 }
 
-/// A handle that was to be pickled or copied.
+/// An object that belongs to this process is pickled or copied.
 #[cold]
 pub fn not_copied(what: &str) -> PyErr {
     PyTypeError::new_err(format!(
-        "a {what} can be neither pickled nor copied: it belongs to this process. Other processes reach the same items \
-         through a Server and a memcached client"
+        "a {what} can be neither pickled nor copied; to share items with another process, start a Server and connect \
+         a client to it"
     ))
 }
 
-/// What could not be stored.
+/// A value cannot be stored. `length` is that of the value, `largest` is `item_size_max`.
 #[cold]
 pub fn not_stored(error: AllocError, length: usize, largest: usize) -> PyErr {
     match error {
         AllocError::TooLarge => class::ValueTooLargeError::new_err(format!(
-            "a value of {length} bytes does not fit: with its key an item takes at most {largest} bytes. Raise \
-             item_size_max, or store it in parts"
+            "value must fit in item_size_max together with its key ({largest} bytes), got {length} bytes; raise \
+             item_size_max, or store the value in parts"
         )),
         AllocError::NoMemory => class::OutOfMemoryError::new_err(
-            "there is no memory for the item and nothing may be evicted. Raise memory_limit, or allow evictions",
+            "memory_limit is reached and evictions are off; raise memory_limit, or allow evictions",
         ),
     }
 }
 
-/// What could not be counted; `None` where there is no such item.
+/// A number cannot be counted. Returns `None` if there is no item.
 #[cold]
 pub fn not_counted(error: DeltaError) -> Option<PyErr> {
     match error {
         DeltaError::NotFound => None,
         DeltaError::NoMemory => Some(not_stored(AllocError::NoMemory, 0, 0)),
         DeltaError::NonNumeric | DeltaError::CasMismatch => Some(class::NotANumberError::new_err(
-            "the value is not a decimal number from 0 to 2**64 - 1; set it to one, such as b\"0\", before counting",
+            "the value of key must be a decimal number from 0 to 2**64 - 1; store one first, such as b\"0\"",
         )),
     }
 }
 
-/// "Too many open files", the same number on every Unix.
+/// The error number of "too many open files", which is the same on every Unix.
 const EMFILE: i32 = 24;
 
-/// A cache or a server that could not start.
+/// A cache or a server failed to start.
 #[cold]
 pub fn not_started(error: &StartError) -> PyErr {
     match error {
@@ -117,7 +115,7 @@ pub fn not_started(error: &StartError) -> PyErr {
         StartError::File(text) => bad_argument(text.clone()),
         StartError::Descriptors { .. } => class::StartError::new_err((EMFILE, error.to_string())),
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
-            // As an OSError: number and text.
+            // An OSError has a number and a text.
             class::StartError::new_err((cause.raw_os_error().unwrap_or(0), error.to_string()))
         }
     }

@@ -7,12 +7,23 @@ use memcache_core::{Fault, FaultRule as Rule, FaultRuleId};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::bytes_like::bytes_like;
 use crate::errors;
 use crate::handle::CacheHandle;
 use crate::number::{Bytes, Float, Times};
-use crate::octets::value;
 
-/// The faults of a server.
+/// The faults that a server injects for its clients.
+///
+/// ``Server.faults`` returns it. Each method adds a rule and returns it. The rule stays until
+/// :meth:`FaultRule.remove`, the end of its ``with`` block, or :meth:`clear`. Faults apply to
+/// commands of clients that read or change items, and not to the methods of ``Server.cache``.
+///
+/// Example:
+///     >>> with Server() as server:
+///     ...     with server.faults.error("out of order", command="get", times=1) as rule:
+///     ...         pass  # The next get of a client fails.
+///     ...     rule.remove()
+///     0
 #[pyclass(frozen, module = "memcache_rs")]
 pub struct Faults(CacheHandle);
 
@@ -31,9 +42,9 @@ impl Faults {
     ) -> PyResult<FaultRule> {
         let (times, probability) = (times.map(|times| times.0), probability.0);
         if !(0.0..=1.0).contains(&probability) {
-            return Err(errors::bad_argument(format!("a probability is from 0 to 1, not {probability}")));
+            return Err(errors::bad_argument(format!("probability must be from 0 to 1, got {probability}")));
         }
-        let key = key.map(|key| value(key).map(|key| key.to_vec())).transpose()?;
+        let key = key.map(|key| bytes_like(key, "key").map(|key| key.to_vec())).transpose()?;
         let id = self.0.settled("server")?.faults().add(Rule { fault, command, key, times, probability });
         Ok(FaultRule { of: self.0.another(), id, gone: AtomicBool::new(false), applied: AtomicU64::new(0) })
     }
@@ -41,7 +52,27 @@ impl Faults {
 
 #[pymethods]
 impl Faults {
-    /// Commands wait so many seconds first.
+    /// Delays commands.
+    ///
+    /// Args:
+    ///     seconds: How long a command waits before the server runs it.
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``seconds`` is not from 0 to 2**64, or ``probability`` not from 0 to 1.
+    ///     OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> with Server() as server:
+    ///     ...     rule = server.faults.delay(0.5, command="set")
     #[pyo3(signature = (seconds, *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, seconds, *, command=None, key=None, times=None, probability=1.0)")]
     fn delay(
         &self,
@@ -51,12 +82,36 @@ impl Faults {
         times: Option<Times>,
         probability: Float,
     ) -> PyResult<FaultRule> {
-        let time = Duration::try_from_secs_f64(seconds.0)
-            .map_err(|_| errors::bad_argument(format!("a delay is seconds from 0 on, not {}", seconds.0)))?;
+        let time = Duration::try_from_secs_f64(seconds.0).map_err(|_| {
+            errors::bad_argument(format!("seconds must be from 0 to 2**64, got {}", seconds.0))
+        })?;
         self.add(Fault::Delay(time), command, key, times, probability)
     }
 
-    /// The connection is closed instead.
+    /// Closes the connection in place of running a command.
+    ///
+    /// Args:
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``probability`` is not from 0 to 1.
+    ///     OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> import socket
+    ///     >>> with Server() as server, server.faults.drop(command="get"):
+    ///     ...     with socket.create_connection(server.address) as client:
+    ///     ...         client.sendall(b"get key\r\n")
+    ///     ...         client.recv(100)
+    ///     b''
     #[pyo3(signature = (*, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, *, command=None, key=None, times=None, probability=1.0)")]
     fn drop(
         &self,
@@ -68,7 +123,31 @@ impl Faults {
         self.add(Fault::Drop, command, key, times, probability)
     }
 
-    /// Commands answer `SERVER_ERROR` with this text and do nothing.
+    /// Answers commands with ``SERVER_ERROR`` in place of running them.
+    ///
+    /// Args:
+    ///     message: The text after ``SERVER_ERROR``, one line.
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``message`` has a line break, or ``probability`` is not from 0 to 1.
+    ///     OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> import socket
+    ///     >>> with Server() as server, server.faults.error("out of order"):
+    ///     ...     with socket.create_connection(server.address) as client:
+    ///     ...         client.sendall(b"get key\r\n")
+    ///     ...         client.recv(100)
+    ///     b'SERVER_ERROR out of order\r\n'
     #[pyo3(signature = (message="injected", *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, message=\"injected\", *, command=None, key=None, times=None, probability=1.0)")]
     fn error(
         &self,
@@ -79,12 +158,36 @@ impl Faults {
         probability: Float,
     ) -> PyResult<FaultRule> {
         if message.contains(['\r', '\n']) {
-            return Err(errors::bad_argument("the text of an error is one line".into()));
+            return Err(errors::bad_argument(format!("message must be one line, got {message:?}")));
         }
         self.add(Fault::Error(message.to_owned()), command, key, times, probability)
     }
 
-    /// Reads find nothing.
+    /// Lets commands that read find no item.
+    ///
+    /// Args:
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``probability`` is not from 0 to 1.
+    ///     OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> import socket
+    ///     >>> with Server() as server, server.faults.miss(key="user:*"):
+    ///     ...     server.cache.set("user:1", "Ada")
+    ///     ...     with socket.create_connection(server.address) as client:
+    ///     ...         client.sendall(b"get user:1\r\n")
+    ///     ...         client.recv(100)
+    ///     b'END\r\n'
     #[pyo3(signature = (*, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, *, command=None, key=None, times=None, probability=1.0)")]
     fn miss(
         &self,
@@ -96,7 +199,31 @@ impl Faults {
         self.add(Fault::Miss, command, key, times, probability)
     }
 
-    /// Replies end after so many bytes, and the connection with them.
+    /// Cuts a reply off and closes the connection.
+    ///
+    /// Args:
+    ///     after: The number of bytes of the reply that are sent.
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``probability`` is not from 0 to 1.
+    ///     OutOfRangeError: ``after`` or ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> import socket
+    ///     >>> with Server() as server, server.faults.truncate(3):
+    ///     ...     with socket.create_connection(server.address) as client:
+    ///     ...         client.sendall(b"get key\r\n")
+    ///     ...         client.recv(100)
+    ///     b'END'
     #[pyo3(signature = (after, *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, after, *, command=None, key=None, times=None, probability=1.0)")]
     fn truncate(
         &self,
@@ -110,7 +237,15 @@ impl Faults {
         self.add(Fault::Truncate(after), command, key, times, probability)
     }
 
-    /// Takes all faults away.
+    /// Removes all rules.
+    ///
+    /// Raises:
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> with Server() as server:
+    ///     ...     rule = server.faults.drop()
+    ///     ...     server.faults.clear()
     fn clear(&self) -> PyResult<()> {
         self.0.settled("server")?.faults().clear();
         Ok(())
@@ -121,7 +256,13 @@ impl Faults {
     }
 }
 
-/// A fault that is injected until it is removed; a context manager.
+/// A rule that injects a fault until it is removed.
+///
+/// The methods of :class:`Faults` return it. A ``with`` block removes it at its end.
+///
+/// Example:
+///     >>> with Server() as server, server.faults.drop(command="get") as rule:
+///     ...     pass  # Each get of a client ends its connection.
 #[pyclass(frozen, module = "memcache_rs")]
 pub struct FaultRule {
     of: CacheHandle,
@@ -132,7 +273,19 @@ pub struct FaultRule {
 
 #[pymethods]
 impl FaultRule {
-    /// Takes the fault away. Gives how often it was met.
+    /// Removes the rule. A second call changes nothing.
+    ///
+    /// Returns:
+    ///     How often the fault was injected.
+    ///
+    /// Raises:
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> with Server() as server:
+    ///     ...     rule = server.faults.drop()
+    ///     ...     rule.remove()
+    ///     0
     fn remove(&self) -> PyResult<u64> {
         let cache = self.of.settled("server")?;
         if !self.gone.swap(true, Relaxed)

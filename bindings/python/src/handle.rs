@@ -1,4 +1,4 @@
-//! A hold on a cache that knows in which process it was taken.
+//! Handles that remember in which process they were made.
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -9,50 +9,49 @@ use pyo3::{PyResult, Python};
 
 use crate::errors;
 
-/// A cache, or anything else with threads, for the process that made it.
+/// A cache, or another object with threads, for the process that made it.
 ///
-/// In a child of `fork` it is neither used nor dropped: locks may be held for
-/// ever by threads that are not there.
+/// A child of `fork` neither uses nor drops it. The child has none of the threads, and locks that
+/// they held at the fork stay locked.
 pub struct Handle<T> {
     of: ManuallyDrop<Arc<T>>,
     mark: ForkMark,
 }
 
-/// What classes that use a cache hold.
+/// The handle of a cache.
 pub type CacheHandle = Handle<Cache>;
 
 impl<T> Handle<T> {
-    /// A handle of this process.
+    /// Makes a handle that belongs to this process.
     pub fn new(of: Arc<T>) -> Self {
         Self { of: ManuallyDrop::new(of), mark: ForkMark::of_this_process() }
     }
 
-    /// Whether this process may use it.
+    /// Returns whether this process made the handle.
     #[inline]
     pub fn holds(&self) -> bool {
         self.mark.holds()
     }
 
-    /// What it holds, for the process that made it.
+    /// Returns the object, or a `ForkError` that names it as `what`.
     #[inline]
     pub fn get(&self, what: &str) -> PyResult<&Arc<T>> {
         if self.mark.holds() { Ok(&self.of) } else { Err(errors::forked(what)) }
     }
 
-    /// Another one of the same, made in the same process.
+    /// Makes another handle of the same object and process.
     pub fn another(&self) -> Self {
         Self { of: self.of.clone(), mark: self.mark }
     }
 }
 
 impl CacheHandle {
-    /// The cache, for the process that made it, once what clients of its server
-    /// have sent is carried out.
+    /// Returns the cache after its server, if any, has run the commands that clients have sent.
     #[inline]
     pub fn settled(&self, what: &str) -> PyResult<&Arc<Cache>> {
         let cache = self.get(what)?;
         if cache.settles() {
-            // A hook of the server may wait for the interpreter's lock.
+            // A hook of the server may need the interpreter's lock.
             Python::attach(|py| py.detach(|| cache.settle()));
         }
         Ok(cache)
@@ -62,9 +61,8 @@ impl CacheHandle {
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
         if self.mark.holds() {
-            #[expect(unsafe_code, reason = "ManuallyDrop is how a child leaves it alone")]
-            // SAFETY: this is the only place that drops it, and `self` is gone
-            // afterwards.
+            #[expect(unsafe_code, reason = "a child of fork must not drop the object")]
+            // SAFETY: only this place drops the field, and `self` is not used afterwards.
             unsafe {
                 ManuallyDrop::drop(&mut self.of);
             }

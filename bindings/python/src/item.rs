@@ -1,4 +1,4 @@
-//! An item with all that is known of it.
+//! Items and their metadata.
 
 use std::{ptr, slice};
 
@@ -8,22 +8,29 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// An item as it was when it was read.
+/// An item: a value with its metadata, as :meth:`Cache.get_item` found it.
+///
+/// Example:
+///     >>> cache = Cache()
+///     >>> cache.set("user:1", "Ada", ttl=60)
+///     >>> item = cache.get_item("user:1")
+///     >>> item.value, item.ttl
+///     (b'Ada', 60)
 #[pyclass(frozen, get_all, module = "memcache_rs")]
 pub struct Item {
     /// The value.
     value: Py<PyBytes>,
-    /// Client flags, 32 bits.
+    /// The client flags, a number of 32 bits that was stored with the value.
     flags: u32,
-    /// Changes with each store; for `Cache.cas`.
+    /// The CAS, which changes with each store. :meth:`Cache.cas` takes it.
     cas: u64,
-    /// Seconds until it expires; None: never.
+    /// Seconds until the item expires. ``None`` means that it does not.
     ttl: Option<u32>,
-    /// Seconds since it was last used.
+    /// Seconds since the item was last accessed.
     idle: u32,
-    /// Whether it was read before.
+    /// Whether the item was read before this call.
     fetched: bool,
-    /// Whether it was invalidated and not stored again yet.
+    /// Whether :meth:`Cache.invalidate` marked the item and no value was stored since.
     stale: bool,
 }
 
@@ -38,31 +45,72 @@ impl Item {
 impl Item {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let value = self.value.bind(py).repr()?;
-        let ttl = self.ttl.map_or_else(|| "None".to_owned(), |ttl| ttl.to_string());
-        Ok(format!("Item(value={value}, flags={}, cas={}, ttl={ttl})", self.flags, self.cas))
+        Ok(format!("Item(value={value}, flags={}, cas={}, ttl={})", self.flags, self.cas, shown(self.ttl)))
     }
 }
 
-/// A value that was found: the bytes object, or what makes it later.
+/// The metadata of an item, as :meth:`Cache.info` found it.
+///
+/// Example:
+///     >>> cache = Cache()
+///     >>> cache.set("user:1", "Ada", ttl=60)
+///     >>> info = cache.info("user:1")
+///     >>> info.length, info.ttl
+///     (3, 60)
+#[pyclass(frozen, get_all, module = "memcache_rs")]
+pub struct ItemInfo {
+    /// The length of the value in bytes.
+    length: usize,
+    /// The client flags, a number of 32 bits that was stored with the value.
+    flags: u32,
+    /// The CAS, which changes with each store. :meth:`Cache.cas` takes it.
+    cas: u64,
+    /// Seconds until the item expires. ``None`` means that it does not.
+    ttl: Option<u32>,
+    /// Seconds since the item was last accessed.
+    idle: u32,
+    /// Whether the item was ever read.
+    fetched: bool,
+    /// Whether :meth:`Cache.invalidate` marked the item and no value was stored since.
+    stale: bool,
+}
+
+impl ItemInfo {
+    pub fn new(info: ItemInfo) -> Self {
+        let ItemInfo { length, flags, cas, ttl, idle, fetched, stale } = info;
+        Self { length, flags, cas, ttl, idle, fetched, stale }
+    }
+}
+
+#[pymethods]
+impl ItemInfo {
+    fn __repr__(&self) -> String {
+        let Self { length, flags, cas, ttl, .. } = self;
+        format!("ItemInfo(length={length}, flags={flags}, cas={cas}, ttl={})", shown(*ttl))
+    }
+}
+
+/// Returns a TTL as Python writes it.
+fn shown(ttl: Option<u32>) -> String {
+    ttl.map_or_else(|| "None".to_owned(), |ttl| ttl.to_string())
+}
+
+/// A value of an entry: the finished bytes object, or a pinned value to copy after the lock.
 pub enum Found<'py> {
     Copied(Bound<'py, PyBytes>),
     Pinned(PinnedValue),
 }
 
 impl<'py> Found<'py> {
-    /// Copies a value that lies in one piece; pins one that does not, which is
-    /// large.
+    /// Copies a value that is in one piece. Pins a value in several pieces, which is large.
     #[inline]
-    #[expect(
-        unsafe_code,
-        reason = "a bytes object is made without a value, and filled before anybody sees it"
-    )]
+    #[expect(unsafe_code, reason = "a bytes object is allocated first and filled before it is shared")]
     pub fn see(py: Python<'py>, entry: &mut EntryRef<'_>) -> Result<Self, ReadConflict> {
         if entry.is_in_pieces() {
             return entry.pin().map(Self::Pinned);
         }
-        // SAFETY: an object of that length, whose bytes nobody else has seen, and are
-        // ours to write until then. PyO3 panics if there is no memory.
+        // SAFETY: the object has the given length, and no other code has a reference to it, so its
+        // bytes may be written. PyO3 panics if the allocation failed.
         unsafe {
             let object = ffi::PyBytes_FromStringAndSize(ptr::null(), entry.len().cast_signed());
             let bytes = Bound::from_owned_ptr(py, object).cast_into_unchecked();
@@ -72,9 +120,9 @@ impl<'py> Found<'py> {
         }
     }
 
-    /// The value. Call it when the item is not shown any more.
+    /// Returns the bytes object. Call it after the entry is released.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "nothing is left of it where the value was copied")]
+    #[expect(clippy::inline_always, reason = "it compiles to nothing where the value was copied")]
     pub fn bytes(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         match self {
             Self::Copied(bytes) => Ok(bytes),
@@ -83,7 +131,7 @@ impl<'py> Found<'py> {
     }
 }
 
-/// A pinned value in one piece.
+/// Copies a pinned value into one bytes object.
 #[cold]
 fn join<'py>(py: Python<'py>, value: &PinnedValue) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, value.len(), |mut to| {

@@ -1,21 +1,30 @@
-//! The native part of the Python package: classes of Python around
-//! `memcache_core`.
+//! The native part of the Python package: Python classes around `memcache_core`.
 //!
-//! Conversion and nothing else: arguments to Rust, results and errors to
-//! Python, one noun a file. What needs no speed is Python, in
-//! `python/memcache_rs`.
+//! This crate converts arguments to Rust, and results and errors to Python, one noun a file. Code
+//! that need not be fast is Python, in `python/memcache_rs`.
 //!
-//! Two rules hold throughout. Whatever may wait (start, stop, walking the
-//! cache, waiting for events) detaches from the interpreter; a get or a set
-//! does not, it takes less time than detaching would. And no lock of the cache
-//! is held while code of Python's might run.
+//! Two rules hold in all files:
+//!
+//! - A call that may wait (start, stop, a scan, waiting for events) detaches from the interpreter.
+//!   A get or a set does not, because it takes less time than detaching.
+//! - No lock of the cache is held while Python code may run.
+//!
+//! The doc comments of classes, their methods and properties are Python docstrings, in Google's
+//! style. `python/tests/test_docs.py` copies them into the stub `_native.pyi`, checks that the two
+//! agree, and runs their examples.
 
 #![allow(
     clippy::unused_self,
     clippy::needless_pass_by_value,
-    reason = "methods of Python's classes have a self, and arguments of Rust's kinds are made for the call"
+    reason = "methods of Python classes take self, and own the arguments that PyO3 converts"
+)]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "doc comments of Python classes are Python docstrings"
 )]
 
+mod bytes_like;
 mod cache;
 mod certificates;
 mod clock;
@@ -25,7 +34,6 @@ mod faults;
 mod handle;
 mod item;
 mod number;
-mod octets;
 mod server;
 mod stats;
 mod ttl;
@@ -50,7 +58,7 @@ mod _native {
     #[pymodule_export]
     use crate::faults::{FaultRule, Faults};
     #[pymodule_export]
-    use crate::item::Item;
+    use crate::item::{Item, ItemInfo};
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]

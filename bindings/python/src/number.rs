@@ -1,5 +1,5 @@
-//! Numbers as Python gives them: a number that an argument cannot take is an
-//! error of this package, which names the argument.
+//! Numbers as Python passes them. A number out of range is an `OutOfRangeError` that names the
+//! parameter.
 
 use std::fmt::Display;
 
@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 
 use crate::errors;
 
-/// Defines a type for each argument that is a whole number from 0 on.
+/// Defines a type for each parameter that is a whole number of at least 0.
 macro_rules! whole {
     ($($type:ident($of:ty) = $name:literal;)*) => {$(
-        #[doc = concat!("The argument `", $name, "`.")]
+        #[doc = concat!("The parameter `", $name, "`.")]
         #[derive(Clone, Copy)]
         pub struct $type(pub $of);
 
@@ -41,12 +41,12 @@ fn out_of_range(error: PyErr, object: &Bound<'_, PyAny>, name: &str, most: &dyn 
     if !error.is_instance_of::<PyOverflowError>(object.py()) {
         return error;
     }
-    // A number of thousands of digits has no text.
+    // Python refuses to convert a number of thousands of digits to text.
     let given = object.str().map_or_else(|_| "a longer number".to_owned(), |text| text.to_string());
     errors::out_of_range(&format!("{name} must be a whole number from 0 to {most}, got {given}"))
 }
 
-/// A number with a fraction; one that no `f64` holds is infinite.
+/// A float. A number that does not fit in an `f64` is infinite.
 #[derive(Clone, Copy)]
 pub struct Float(pub f64);
 

@@ -22,17 +22,17 @@ use crate::faults::Faults;
 use crate::handle::{CacheHandle, Handle};
 use crate::number::Float;
 use crate::stats;
-use crate::watch::{LOOK, Watcher};
+use crate::watch::{POLL, Watcher};
 
-/// Commands that are remembered.
+/// How many recent commands a server keeps.
 const COMMANDS: usize = 200;
 
-/// A server that runs, or ran. `memcache_rs.Server` starts and stops these.
+/// A server that was started. `memcache_rs.Server` makes one for each start.
 #[pyclass(frozen, module = "memcache_rs._native")]
 pub struct Server {
     handle: Handle<Core>,
     commands: Arc<Mutex<VecDeque<String>>>,
-    /// Set when it has stopped, however that came.
+    /// Set when the server has stopped, for any reason.
     ended: Arc<AtomicBool>,
 }
 
@@ -41,15 +41,15 @@ impl Server {
         self.handle.get("server")
     }
 
-    /// Stops it gracefully, for at most `seconds`; an error is what a signal raised.
+    /// Stops gracefully, in at most `seconds`. Returns the exception that a signal handler raised.
     fn drain(&self, py: Python<'_>, core: &Core, seconds: f64) -> PyResult<()> {
         let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         let until = Instant::now().checked_add(time);
         core.begin_stop(time);
         loop {
-            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
-            match py.detach(|| core.wait_for(left.min(LOOK))) {
-                // The stop that follows tells of a thread that does not end.
+            let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
+            match py.detach(|| core.wait_for(left.min(POLL))) {
+                // The stop that follows reports a thread that does not end.
                 Ok(true) | Err(_) => return Ok(()),
                 Ok(false) if left.is_zero() => return Ok(()),
                 Ok(false) => {}
@@ -58,7 +58,7 @@ impl Server {
         }
     }
 
-    /// The server, once what clients have sent is carried out.
+    /// Returns the server after it has run the commands that clients have sent.
     fn settled(&self, py: Python<'_>) -> PyResult<&Arc<Core>> {
         let core = self.core()?;
         py.detach(|| core.context().cache.settle());
@@ -71,7 +71,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Stops it, without the interpreter's lock where there still is one.
+    /// Stops the server. It detaches from the interpreter, if that still exists.
     fn drop(&mut self) {
         if let Ok(core) = self.core() {
             let _ = Python::try_attach(|py| py.detach(|| core.stop(Stop::Now, Duration::ZERO)));
@@ -79,7 +79,7 @@ impl Drop for Server {
     }
 }
 
-/// What to listen at, and how. All fields are settings of `memcache_rs.Server`.
+/// The settings of a server, from the dict `ServerSettings` of `memcache_rs._typing`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Settings {
@@ -88,13 +88,13 @@ struct Settings {
     udp: bool,
     unix_socket: Option<PathBuf>,
     unix_mask: u32,
-    /// Files of the certificate, the key and the authority.
+    /// The files of the certificate, its key and the certificate authority.
     tls: Option<(PathBuf, PathBuf, Option<PathBuf>)>,
-    /// The same as texts, in place of files.
+    /// The same as PEM texts, in place of files.
     tls_texts: Option<(String, String, String)>,
-    /// Whether clients need a certificate.
+    /// Whether clients must present a certificate.
     verify_clients: bool,
-    /// Names and passwords, and whether it is SASL.
+    /// Pairs of a user and a password, and whether clients log in by SASL.
     users: Option<(Vec<(String, String)>, bool)>,
     threads: usize,
     max_connections: usize,
@@ -102,7 +102,7 @@ struct Settings {
     shutdown_enabled: bool,
     cluster_nodes: Vec<String>,
     record_commands: bool,
-    /// Whether handles settle: the cache is the server's own.
+    /// Whether handles of the cache wait for the server. They do if the server made the cache.
     settles: bool,
 }
 
@@ -170,8 +170,8 @@ fn nodes(nodes: &[String]) -> PyResult<Vec<ClusterNode>> {
     nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
 }
 
-/// Keeps the commands that clients send, if they are wanted, and notes the end.
-/// The log goes nowhere.
+/// Makes hooks that record the commands of clients, if `record` is set, and the end of the server.
+/// The log is discarded.
 fn hooks(record: bool, commands: &Arc<Mutex<VecDeque<String>>>, ended: &Arc<AtomicBool>) -> Hooks {
     let commands = Arc::clone(commands);
     let command = move |_: i32, command: &str| {
@@ -191,7 +191,7 @@ fn hooks(record: bool, commands: &Arc<Mutex<VecDeque<String>>>, ended: &Arc<Atom
 
 #[pymethods]
 impl Server {
-    /// Serves `cache`.
+    /// Starts a server for a cache.
     #[staticmethod]
     fn start(py: Python<'_>, cache: &Bound<'_, Cache>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let cache = Arc::clone(cache.get().core()?);
@@ -203,7 +203,7 @@ impl Server {
         Ok(Self { handle: Handle::new(Arc::new(core)), commands, ended })
     }
 
-    /// Where it listens: ("tcp" or "udp", host, port) or ("unix", path, 0).
+    /// The addresses, as ``("tcp" or "udp", host, port)`` or ``("unix", path, 0)``.
     #[getter]
     fn addresses(&self) -> PyResult<Vec<(&'static str, String, u16)>> {
         Ok(self
@@ -218,21 +218,22 @@ impl Server {
             .collect())
     }
 
-    /// Whether it runs, in this process.
+    /// Whether the server runs in this process.
     #[getter]
     fn running(&self) -> bool {
         self.core().is_ok_and(|core| core.is_running())
     }
 
-    /// Whether it belongs to this process.
+    /// Whether the server belongs to this process.
     #[getter]
     fn owned(&self) -> bool {
         self.handle.holds()
     }
 
-    /// Stops it: at once, or after replies that are under way, for which it waits
-    /// at most `seconds`. A signal that raises, such as Ctrl-C, ends that wait:
-    /// then it stops at once.
+    /// Stops the server.
+    ///
+    /// With ``graceful`` it first finishes replies in progress, in at most ``seconds``. A signal
+    /// handler that raises, as for Ctrl-C, ends that wait.
     #[pyo3(signature = (graceful=false, seconds=Float(5.0)), text_signature = "($self, graceful=False, seconds=5.0)")]
     fn stop(&self, py: Python<'_>, graceful: bool, seconds: Float) -> PyResult<()> {
         let core = self.core()?;
@@ -242,14 +243,17 @@ impl Server {
         stopped.map_err(|e| PyTimeoutError::new_err(e.to_string()))
     }
 
-    /// Waits until what clients have sent is carried out, at most `seconds`; whether it is.
+    /// Waits until the server has run the commands that clients have sent.
+    ///
+    /// Returns:
+    ///     ``False`` if that takes longer than ``seconds``.
     fn settle(&self, py: Python<'_>, seconds: Float) -> PyResult<bool> {
         let core = self.core()?;
         let time = Duration::try_from_secs_f64(seconds.0.max(0.0)).unwrap_or(Duration::MAX);
         let until = Instant::now().checked_add(time);
         loop {
-            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
-            if py.detach(|| core.settle(left.min(LOOK))) {
+            let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
+            if py.detach(|| core.settle(left.min(POLL))) {
                 return Ok(true);
             }
             if left.is_zero() {
@@ -259,37 +263,37 @@ impl Server {
         }
     }
 
-    /// Statistics, by memcached's names.
+    /// Returns statistics under memcached's names.
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         stats::dict(py, self.settled(py)?.context(), group)
     }
 
-    /// Its injected faults.
+    /// The faults that the server injects.
     #[getter]
     fn faults(&self) -> PyResult<Faults> {
         Ok(Faults::new(self.cache()?))
     }
 
-    /// A receiver of events of these kinds.
+    /// Returns a receiver of events of some kinds.
     fn watch(&self, kinds: Vec<String>) -> PyResult<Watcher> {
         Watcher::new(self.cache()?, &kinds, Arc::clone(&self.ended))
     }
 
-    /// Replaces the nodes that auto discovery tells of.
+    /// Replaces the nodes that auto discovery announces.
     fn set_cluster_nodes(&self, nodes: Vec<String>) -> PyResult<()> {
         self.core()?.set_cluster_nodes(&self::nodes(&nodes)?);
         Ok(())
     }
 
-    /// The commands received last, if they are recorded.
+    /// The recent commands of clients, if they are recorded.
     #[getter]
     fn last_commands(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.settled(py)?;
         Ok(self.commands.lock().iter().cloned().collect())
     }
 
-    /// Forgets the commands received so far.
+    /// Removes the recorded commands.
     fn clear_commands(&self, py: Python<'_>) -> PyResult<()> {
         self.settled(py)?;
         self.commands.lock().clear();

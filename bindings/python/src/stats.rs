@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// A group of statistics: whole numbers as int, all else as memcached writes it.
+/// Returns a group of statistics. Whole numbers become int, and other values stay str.
 pub fn dict<'py>(py: Python<'py>, context: &ServerState, group: &str) -> PyResult<Bound<'py, PyDict>> {
     let mut pairs = Vec::new();
     let known = py.detach(|| {
@@ -14,8 +14,7 @@ pub fn dict<'py>(py: Python<'py>, context: &ServerState, group: &str) -> PyResul
     });
     if !known {
         return Err(PyValueError::new_err(format!(
-            "there are no statistics of the group {group:?}; the groups are '', 'items', 'slabs', 'sizes', 'settings' \
-             and 'conns'"
+            "group must be '', 'items', 'slabs', 'sizes', 'settings' or 'conns', got {group:?}"
         )));
     }
     let dict = PyDict::new(py);

@@ -1,4 +1,4 @@
-//! Times to live as Python gives them.
+//! TTLs as Python passes them.
 
 use std::time::Duration;
 
@@ -7,58 +7,70 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::errors;
+use crate::number::Float;
 
-/// Longest time to live, in seconds: 100 years. More is a mistake, such as
-/// milliseconds, or a Unix time.
+/// The longest TTL in seconds: 100 years. A longer one is a mistake, such as milliseconds or a Unix
+/// time.
 const LONGEST: f64 = 100.0 * 365.25 * 86_400.0;
 
-/// The second of the clock of `cache` at which an item stored now with this
-/// `ttl` expires; 0: never.
+/// Returns the second of the cache's clock at which an item with this `ttl` expires. 0 means never.
 ///
-/// `None` is never; a number is seconds, of which a part counts as a whole
-/// one. A datetime counts from what Python's `time.time()` returns now, also
-/// where a test has that faked; one without a zone is local time. A datetime
-/// that is over expires at once.
+/// `None` never expires. A number is in seconds, rounded up. A datetime counts from what Python's
+/// `time.time()` returns, also where a test fakes that; without a zone it is local time. A datetime
+/// in the past expires at once.
 #[inline]
 pub fn expiry(cache: &Cache, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
     match ttl {
         None => Ok(0),
-        Some(ttl) => given(cache, ttl),
+        Some(ttl) => named_expiry(cache, "ttl", ttl),
     }
 }
 
-fn given(cache: &Cache, ttl: &Bound<'_, PyAny>) -> PyResult<u32> {
+/// Like [`expiry`], for a time that is not `None`. `name` is the parameter that errors name.
+pub fn named_expiry(cache: &Cache, name: &str, ttl: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let refuse = || {
+        let kind = ttl.get_type().name()?;
+        Err(errors::bad_ttl(format!("{name} must be seconds, a timedelta, a datetime or None, got {kind}")))
+    };
     if ttl.cast::<PyBool>().is_ok() {
-        return Err(errors::bad_ttl("a bool is no ttl"));
+        return refuse();
     }
-    // Datetimes are known by what they can do: while a test fakes dates, the classes
-    // in the module `datetime` are others.
-    let seconds: f64 = if let Ok(seconds) = ttl.extract() {
+    // The methods tell datetimes from other objects. A test that fakes dates replaces the classes
+    // in the module `datetime`.
+    let seconds: f64 = if let Ok(Float(seconds)) = ttl.extract() {
         seconds
     } else if ttl.hasattr("total_seconds")? {
         ttl.call_method0("total_seconds")?.extract()?
     } else if ttl.hasattr("timestamp")? {
         let time: f64 = ttl.call_method0("timestamp")?.extract()?;
-        // Looked up at each call: that is how the faking packages replace it.
+        // Looked up at each call, because the faking packages replace the function.
         let now: f64 = ttl.py().import("time")?.call_method0("time")?.extract()?;
-        // Both are rounded, so a whole second may come out a microsecond longer.
+        // Both are rounded, so whole seconds may come out a microsecond too long.
         let seconds = (((time - now) * 1000.0).round() / 1000.0).ceil();
         if seconds > LONGEST {
-            return Err(errors::bad_ttl("a ttl of more than 100 years"));
+            return Err(too_long(name, ttl));
         }
-        // 0 would be never, so a moment before the clock began is second 1.
+        // 0 means never, so a time before the clock began becomes second 1.
         return Ok((f64::from(cache.clock().now()) + seconds).clamp(1.0, f64::from(u32::MAX)) as u32);
     } else {
-        let kind = ttl.get_type().name()?;
-        return Err(errors::bad_ttl(&format!("{kind} is no ttl")));
+        return refuse();
     };
-    if !(0.0..=LONGEST).contains(&seconds) {
-        let why = if seconds < 0.0 {
-            "a negative ttl"
-        } else {
-            "a ttl that is no number, or of more than 100 years"
-        };
-        return Err(errors::bad_ttl(why));
+    if seconds > LONGEST {
+        return Err(too_long(name, ttl));
+    }
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(errors::bad_ttl(format!("{name} must not be negative or NaN, got {}", shown(ttl))));
     }
     Ok(cache.expires(Ttl::After(Duration::from_secs_f64(seconds))))
+}
+
+#[cold]
+fn too_long(name: &str, ttl: &Bound<'_, PyAny>) -> PyErr {
+    errors::bad_ttl(format!("{name} must be at most 100 years, got {}", shown(ttl)))
+}
+
+/// Returns a time as an error shows it.
+fn shown(ttl: &Bound<'_, PyAny>) -> String {
+    // Python refuses to convert a number of thousands of digits to text.
+    ttl.str().map_or_else(|_| "a longer number".to_owned(), |text| text.to_string())
 }

@@ -1,9 +1,8 @@
-//! Values that Python reads where they lie in the cache, as memoryviews.
+//! Values in cache memory as memoryviews.
 //!
-//! A memoryview keeps the object alive whose bytes it shows, and that object
-//! keeps the value. There is no `#[pyclass]` with a buffer under the stable ABI of
-//! 3.10, where the slots of one already work but are not yet promised (they are
-//! since 3.11). So the class is made of slots here.
+//! A memoryview keeps the object alive whose bytes it shows, and that object pins the value. PyO3
+//! offers no buffers for a `#[pyclass]` under the stable ABI of 3.10. The slots work there, but
+//! CPython guarantees them only from 3.11 on. So this file makes the class from slots.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::ManuallyDrop;
@@ -20,7 +19,7 @@ use pyo3::types::{PyList, PyMemoryView, PyType};
 
 use crate::handle::Handle;
 
-/// `Py_buffer`, of the stable ABI since 3.11 and the same since 3.3.
+/// `Py_buffer`, which is in the stable ABI since 3.11 and has not changed since 3.3.
 #[repr(C)]
 struct Buffer {
     start: *mut c_void,
@@ -36,8 +35,8 @@ struct Buffer {
     internal: *mut c_void,
 }
 
-/// What of a buffer is asked for: `PyBUF_WRITABLE`, `PyBUF_FORMAT` and so on.
-mod asked {
+/// Flags of a buffer request: `PyBUF_WRITABLE`, `PyBUF_FORMAT` and so on.
+mod request {
     use std::ffi::c_int;
 
     pub const WRITABLE: c_int = 1;
@@ -46,13 +45,13 @@ mod asked {
     pub const STRIDES: c_int = 16 | SHAPE;
 }
 
-/// `Py_bf_getbuffer`.
+/// The slot `Py_bf_getbuffer`.
 const GET_BUFFER: c_int = 1;
 
-/// The class cannot be called (`Py_TPFLAGS_DISALLOW_INSTANTIATION`).
+/// The class has no constructor (`Py_TPFLAGS_DISALLOW_INSTANTIATION`).
 const NOT_CALLABLE: c_uint = 1 << 7;
 
-/// An object of Python's that shows one slice of a value.
+/// A Python object that exports one slice of a value.
 #[repr(C)]
 struct Piece {
     object: ffi::PyObject,
@@ -61,7 +60,7 @@ struct Piece {
     length: usize,
 }
 
-/// The slices of `value`, in order, as memoryviews that nobody can write to.
+/// Returns the slices of `value`, in order, as read-only memoryviews.
 pub fn views<'py>(py: Python<'py>, value: &Arc<PinnedValue>) -> PyResult<Bound<'py, PyList>> {
     let views = PyList::empty(py);
     for slice in value.slices() {
@@ -70,13 +69,13 @@ pub fn views<'py>(py: Python<'py>, value: &Arc<PinnedValue>) -> PyResult<Bound<'
     Ok(views)
 }
 
-/// The class of pieces.
+/// Returns the class of pieces.
 fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS.get_or_try_init(py, || make_class(py)).map(|class| class.bind(py))
 }
 
-#[expect(unsafe_code, reason = "a class made of slots")]
+#[expect(unsafe_code, reason = "a class made from slots")]
 fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
     let slot = |slot, pfunc| ffi::PyType_Slot { slot, pfunc };
     let mut slots = [
@@ -95,19 +94,18 @@ fn make_class(py: Python<'_>) -> PyResult<Py<PyType>> {
         flags: ffi::Py_TPFLAGS_DEFAULT as c_uint | NOT_CALLABLE,
         slots: slots.as_mut_ptr(),
     };
-    // SAFETY: the slots are functions of the kinds that CPython calls them as,
-    // and end with an empty one; the size is that of the objects, which start as
-    // all of Python's do.
+    // SAFETY: each slot has the function type that CPython expects, and an empty slot ends the
+    // list. `basicsize` is the size of `Piece`, which begins with a `PyObject`.
     let made = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec))? };
     Ok(made.cast_into::<PyType>()?.unbind())
 }
 
-/// An object that shows `slice`, which is one of `value`.
-#[expect(unsafe_code, reason = "an object of a class made of slots")]
+/// Makes an object that exports `slice`, which must be a slice of `value`.
+#[expect(unsafe_code, reason = "an object of a class made from slots")]
 fn piece<'py>(py: Python<'py>, value: &Arc<PinnedValue>, slice: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let class = class(py)?.as_type_ptr();
-    // SAFETY: the class is ours, so what is allocated has the size of a Piece; its
-    // fields are written before anybody else sees it.
+    // SAFETY: objects of this class have the size of a `Piece`. All fields are written before other
+    // code gets a reference.
     unsafe {
         let object = Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))?;
         let piece = object.as_ptr().cast::<Piece>();
@@ -118,18 +116,17 @@ fn piece<'py>(py: Python<'py>, value: &Arc<PinnedValue>, slice: &[u8]) -> PyResu
     }
 }
 
-/// Shows the slice, to be read only. `-1`: an error was raised.
+/// Exports the slice, read-only. Returns -1 if it raised an error.
 #[expect(unsafe_code, reason = "CPython calls it")]
 unsafe extern "C" fn get_buffer(object: *mut ffi::PyObject, buffer: *mut Buffer, flags: c_int) -> c_int {
-    let asked = |what| flags & what == what;
-    // SAFETY: CPython passes an object of the class, which lives, and a buffer
-    // that is to be filled in; the slice lives as long as the object, to which
-    // the buffer is a reference. Shape and strides lie in the buffer, as with
-    // PyBuffer_FillInfo.
+    let requests = |flag| flags & flag == flag;
+    // SAFETY: CPython passes a live object of the class and a buffer to fill in. The slice lives as
+    // long as the object, and the buffer holds a reference to it. Shape and strides point into the
+    // buffer, as PyBuffer_FillInfo does it.
     unsafe {
-        if asked(asked::WRITABLE) {
+        if requests(request::WRITABLE) {
             (*buffer).owner = ptr::null_mut();
-            PyBufferError::new_err("what lies in the cache cannot be written to")
+            PyBufferError::new_err("a view of a cached value is read-only")
                 .restore(Python::assume_attached());
             return -1;
         }
@@ -142,9 +139,9 @@ unsafe extern "C" fn get_buffer(object: *mut ffi::PyObject, buffer: *mut Buffer,
             item_size: 1,
             read_only: 1,
             dimensions: 1,
-            format: if asked(asked::FORMAT) { c"B".as_ptr().cast_mut().cast() } else { ptr::null_mut() },
-            shape: if asked(asked::SHAPE) { &raw mut (*buffer).length } else { ptr::null_mut() },
-            strides: if asked(asked::STRIDES) { &raw mut (*buffer).item_size } else { ptr::null_mut() },
+            format: if requests(request::FORMAT) { c"B".as_ptr().cast_mut().cast() } else { ptr::null_mut() },
+            shape: if requests(request::SHAPE) { &raw mut (*buffer).length } else { ptr::null_mut() },
+            strides: if requests(request::STRIDES) { &raw mut (*buffer).item_size } else { ptr::null_mut() },
             suboffsets: ptr::null_mut(),
             internal: ptr::null_mut(),
         });
@@ -152,15 +149,15 @@ unsafe extern "C" fn get_buffer(object: *mut ffi::PyObject, buffer: *mut Buffer,
     0
 }
 
-/// Lets go of the value and frees the object.
+/// Releases the value and frees the object.
 #[expect(unsafe_code, reason = "CPython calls it")]
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: CPython calls it once, when nobody has the object any more; it was
-    // allocated by `piece`, which took a reference to the class.
+    // SAFETY: CPython calls this once, without other references to the object. `piece` allocated
+    // the object, which holds a reference to the class.
     unsafe {
         let class = ffi::Py_TYPE(object);
         let value = ManuallyDrop::take(&mut (*object.cast::<Piece>()).value);
-        // Out of here a panic would end the process; whatever it is, it was told.
+        // A panic that left this function would abort the process. The panic hook has reported it.
         let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
         ffi::PyObject_Free(object.cast());
         ffi::Py_DECREF(class.cast());

@@ -1,4 +1,4 @@
-//! Events of a server, as they happen.
+//! Receivers of a server's events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,19 +13,18 @@ use crate::errors;
 use crate::handle::CacheHandle;
 use crate::number::Float;
 
-/// Bytes that wait for a reader; what comes then is lost, and counted.
+/// Size of the buffer in bytes. Events that do not fit are dropped and counted.
 const BUFFER: usize = 4 * 1024 * 1024;
 
-/// How often a wait looks for signals, such as Ctrl-C, and for the end of the
-/// server.
-pub const LOOK: Duration = Duration::from_millis(50);
+/// How often a waiting call checks for signals, such as Ctrl-C, and for the end of the server.
+pub const POLL: Duration = Duration::from_millis(50);
 
-/// A receiver of lines.
+/// A receiver of event lines.
 #[pyclass(frozen, module = "memcache_rs._native")]
 pub struct Watcher {
     of: CacheHandle,
     core: Arc<Core>,
-    bell: Arc<(Mutex<()>, Condvar)>,
+    wake: Arc<(Mutex<()>, Condvar)>,
     lines: Mutex<VecDeque<String>>,
     closed: AtomicBool,
     /// Whether the server has stopped.
@@ -38,19 +37,19 @@ impl Watcher {
         for name in kinds {
             wanted |= kind::named(name).map_err(errors::bad_argument)?;
         }
-        let bell = Arc::new((Mutex::new(()), Condvar::new()));
-        let ring = Arc::clone(&bell);
+        let wake = Arc::new((Mutex::new(()), Condvar::new()));
+        let waker = Arc::clone(&wake);
         let core = of.settled("server")?.watch_hub().add(wanted, BUFFER, move || {
-            let _guard = ring.0.lock();
-            ring.1.notify_all();
+            let _guard = waker.0.lock();
+            waker.1.notify_all();
         });
         let Some(core) = core else {
-            return Err(errors::bad_argument("a server has at most 20 watchers; close one".into()));
+            return Err(errors::bad_argument("a server takes at most 20 watches; close one".into()));
         };
-        Ok(Self { of, core, bell, lines: Mutex::default(), closed: AtomicBool::new(false), ended })
+        Ok(Self { of, core, wake, lines: Mutex::default(), closed: AtomicBool::new(false), ended })
     }
 
-    /// The next line that is there.
+    /// Returns the next received line.
     fn take(&self) -> Option<String> {
         let mut lines = self.lines.lock();
         if lines.is_empty() {
@@ -62,19 +61,25 @@ impl Watcher {
     }
 
     fn wait(&self, time: Duration) -> Option<String> {
-        let guard = self.bell.0.lock();
+        let guard = self.wake.0.lock();
         if let Some(line) = self.take() {
             return Some(line);
         }
-        drop(self.bell.1.wait_for(guard, time));
+        drop(self.wake.1.wait_for(guard, time));
         self.take()
     }
 }
 
 #[pymethods]
 impl Watcher {
-    /// The next line; None if none comes within `timeout` seconds (None: ever),
-    /// or once it is closed, or the server has stopped, and all were taken.
+    /// Returns the next line.
+    ///
+    /// Args:
+    ///     timeout: How many seconds to wait. ``None`` waits without limit.
+    ///
+    /// Returns:
+    ///     The line. ``None`` after ``timeout``, or if no lines are left and the watcher is closed
+    ///     or the server has stopped.
     #[pyo3(signature = (timeout=None))]
     fn next_line(&self, py: Python<'_>, timeout: Option<Float>) -> PyResult<Option<String>> {
         self.of.get("server")?;
@@ -82,7 +87,7 @@ impl Watcher {
             .map(|Float(seconds)| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
         let until = timeout.and_then(|time| Instant::now().checked_add(time));
         loop {
-            // Asked first: events that came before the end are still taken.
+            // Read before the lines, so that events before the end are still returned.
             let over = self.closed.load(Relaxed) || self.ended.load(Relaxed);
             if let Some(line) = self.take() {
                 return Ok(Some(line));
@@ -90,25 +95,25 @@ impl Watcher {
             if over {
                 return Ok(None);
             }
-            let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()));
+            let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Ok(None);
             }
-            if let Some(line) = py.detach(|| self.wait(left.min(LOOK))) {
+            if let Some(line) = py.detach(|| self.wait(left.min(POLL))) {
                 return Ok(Some(line));
             }
             py.check_signals()?;
         }
     }
 
-    /// Ends it: what was received can still be read.
+    /// Closes the receiver. Received lines can still be read.
     fn close(&self) {
         if !self.closed.swap(true, Relaxed)
             && let Ok(cache) = self.of.get("server")
         {
             unlist(cache.watch_hub(), &self.core);
-            let _guard = self.bell.0.lock();
-            self.bell.1.notify_all();
+            let _guard = self.wake.0.lock();
+            self.wake.1.notify_all();
         }
     }
 

@@ -1,1 +1,1 @@
-"""The cache behind interfaces of other packages. Each module needs its package; nothing else does."""
+"""Adapters to the cache interfaces of other packages. Each module needs its package installed."""

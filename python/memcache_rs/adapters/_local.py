@@ -1,4 +1,4 @@
-"""What adapters do with a cache in this process: keys, times and numbers by the rules of other interfaces."""
+"""Rules that adapters share: how keys, timeouts and numbers of other interfaces become ours."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ if TYPE_CHECKING:
 
 _KEY_MAX = 250
 _HASHED = b"sha256:"
-#: More is for ever: what the cache takes, 100 years.
-_FOR_EVER = 100 * 365 * 86_400
-#: What is kept as decimal digits, which the cache counts by itself.
+#: The longest TTL of the cache, 100 years. A longer timeout never expires.
+_LONGEST = 100 * 365 * 86_400
+#: Numbers below this are stored as decimal digits, which the cache counts natively.
 COUNTED = 1 << 63
-#: What may be added to that without the least danger of an overflow.
+#: Numbers below this are added natively, because the sum cannot overflow.
 SMALL = 1 << 32
 
 
 def key_of(key: str, refused: bytes = b"") -> bytes:
-    """The key under which one of another interface is kept, whatever it is; keys that differ stay different.
+    """Returns the cache key for a key of another interface. Different keys stay different.
 
-    Keys that are empty, too long, or have a byte in ``refused`` are hashed, and so are those that look hashed.
+    It hashes keys that are empty, too long, or have a byte in ``refused``. It also hashes keys that
+    look like a hash.
     """
-    octets = key.encode(errors="surrogatepass")
-    fits = 0 < len(octets) <= _KEY_MAX and not octets.startswith(_HASHED)
-    if fits and octets.translate(None, refused) == octets:
-        return octets
-    return _HASHED + hashlib.sha256(octets).hexdigest().encode()
+    name = key.encode(errors="surrogatepass")
+    fits = 0 < len(name) <= _KEY_MAX and not name.startswith(_HASHED)
+    if fits and name.translate(None, refused) == name:
+        return name
+    return _HASHED + hashlib.sha256(name).hexdigest().encode()
 
 
 def span(seconds: float | None) -> float | None:
-    """A time to live for the cache: what is not above 0 is over at once, and more than 100 years is for ever."""
-    return None if seconds is None or seconds > _FOR_EVER else float(max(seconds, 0))
+    """Returns the TTL for a timeout. 0 or less expires at once, and over 100 years never."""
+    return None if seconds is None or seconds > _LONGEST else float(max(seconds, 0))
 
 
 def change(cache: Cache, key: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
-    """Replaces a value by what ``change`` makes of it, atomically, and keeps its time to live."""
+    """Replaces a value by the result of ``change``, atomically, and keeps the TTL."""
     while (item := cache.get_item(key)) is not None:
         value = change(item.value)
         if cache.cas(key, value, item.cas, item.ttl):

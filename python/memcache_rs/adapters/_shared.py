@@ -1,8 +1,8 @@
 """One cache for all processes of a machine: the first of them hosts it, the others connect to it.
 
-Who hosts is who holds the lock file beside the socket. The system frees the lock when that process ends, however it
-ends, and the next process that misses its host takes over, with an empty cache. A child of a fork holds neither lock
-nor connections of its parent: it connects like any other process.
+The host holds the lock file beside the socket. The system releases the lock when that process ends.
+The next process that misses the host then takes the lock, and hosts an empty cache. A child of a
+fork holds neither the lock nor the connections of its parent, and connects like any other process.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Longer is for ever: a Unix time on the wire ends in 2038.
-_FOR_EVER = 10 * 365 * 86_400
-#: From here on memcached takes seconds as a Unix time.
+#: A longer timeout never expires: a Unix time on the wire ends in 2038.
+_LONGEST = 10 * 365 * 86_400
+#: A larger exptime is a Unix time.
 _RELATIVE = 30 * 86_400
-#: Seconds that a call waits for a host that is starting, or taking over.
+#: How many seconds a call waits for a host that is starting.
 _PATIENCE = 5.0
 
 _CACHE_SETTINGS = ("memory_limit", "item_size_max", "evictions")
@@ -44,10 +44,10 @@ _SERVER_SETTINGS = ("threads", "max_connections", "unix_mask")
 
 
 class Store(Protocol):
-    """What the host does in process, and the others through the socket.
+    """The operations, which the host runs in this process and the others through the socket.
 
-    A ``ttl`` is seconds: None is for ever, and what is not above 0 is over at once. What is too large to be stored
-    is not there afterwards.
+    A ``ttl`` is seconds. ``None`` never expires, and 0 or less expires at once. If a value is too
+    large to be stored, the key has no item afterwards.
     """
 
     def get(self, key: bytes) -> bytes | None: ...
@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class Direct:
-    """The cache, in this process."""
+    """The cache of this process."""
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
@@ -104,7 +104,7 @@ class Direct:
         return self.cache.incr(key, delta)
 
     def change(self, key: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
-        """Replaces a value by what ``change`` makes of it, and keeps its time to live."""
+        """Replaces a value by the result of ``change``, atomically, and keeps the TTL."""
         return local.change(self.cache, key, change)
 
     def flush(self) -> None:
@@ -112,14 +112,14 @@ class Direct:
 
 
 class Remote:
-    """The cache of another process."""
+    """The cache of another process, through its socket."""
 
     def __init__(self, pymemcache: Any, path: str, timeout: float) -> None:
         self._closed = pymemcache.MemcacheUnexpectedCloseError
         self._refused = pymemcache.MemcacheServerError
         self._not_a_number = pymemcache.MemcacheClientError
         self._make = partial(pymemcache.Client, path, connect_timeout=timeout, timeout=timeout, default_noreply=False)
-        #: Connections that no thread uses.
+        #: Unused connections.
         self._idle: deque[Any] = deque()
         self._left = False
         self._ask("raw_command", b"mn")
@@ -140,7 +140,7 @@ class Remote:
         return reply
 
     def close(self) -> None:
-        """Closes connections; those that threads still use, when they are done."""
+        """Closes the connections. Those in use are closed after their current command."""
         self._left = True
         while self._idle:
             try:
@@ -168,7 +168,7 @@ class Remote:
         try:
             failed: list[bytes] = self._ask("set_many", values, _exptime(ttl))
         except self._refused as error:
-            # It tells of the first that was refused, not which.
+            # pymemcache reports the first refusal, but not its key.
             self._not_closed(error)
             return [key for key, value in values.items() if not self.set(key, value, ttl)]
         return failed
@@ -200,13 +200,13 @@ class Remote:
         return number
 
     def change(self, key: bytes, change: Callable[[bytes], bytes]) -> bytes | None:
-        """Replaces a value by what ``change`` makes of it, and keeps its time to live."""
+        """Replaces a value by the result of ``change``, atomically, and keeps the TTL."""
         while True:
             found, cas = self._ask("gets", key)
             if found is None:
                 return None
             value = change(found)
-            # "HD t60", or -1 for one that does not expire.
+            # The reply is "HD t60", with -1 for an item that does not expire.
             told = self._ask("raw_command", b"mg " + key + b" t").partition(b" t")[2]
             if not told:
                 return None
@@ -218,45 +218,46 @@ class Remote:
         self._ask("flush_all")
 
     def _not_closed(self, error: Exception) -> None:
-        """A connection that ended is no refusal, though its class says so."""
+        """Raises the error of a closed connection, which is a subclass of the refusals."""
         if isinstance(error, self._closed):
             raise error
 
 
 def _exptime(ttl: float | None) -> int:
-    """A time to live on the wire."""
-    if ttl is None or ttl > _FOR_EVER:
+    """Converts a TTL to an exptime on the wire."""
+    if ttl is None or ttl > _LONGEST:
         return 0
     if ttl <= 0:
         return -1
     seconds = math.ceil(ttl)
-    # By the clock of the system: a test may have faked that of Python.
+    # This is the system clock. A test may have faked Python's.
     return seconds if seconds <= _RELATIVE else unix_time() + seconds
 
 
-#: Held while a lock file is opened, so that no child of a fork holds one unknown to it.
+#: Held while a lock file is opened, so that a child of a fork knows of each lock it inherits.
 _opening = threading.Lock()
 _known: dict[Any, SharedCache] = {}
 _knowing = threading.Lock()
 
 
 class SharedCache:
-    """The cache at a path, for this process: its own, or that of the process that hosts it.
+    """The cache at a path. This process hosts it, or connects to the process that does.
 
-    Without a path it is a cache of this process alone, and a child of a fork has one of its own.
+    Without a path, this process has its own cache, and a child of a fork has another.
     """
 
     def __init__(self, path: str | None, settings: Mapping[str, Any], timeout: float = 3.0) -> None:
         unknown = set(settings).difference(_CACHE_SETTINGS, _SERVER_SETTINGS)
         if unknown:
-            raise ConfigError(f"unknown settings of a shared cache: {', '.join(sorted(unknown))}")
+            raise ConfigError(f"OPTIONS must not have unknown settings, got {', '.join(sorted(unknown))}")
         self.path = path
         self.settings = dict(settings)
         self._timeout = timeout
         if path is not None:
-            # Not when it is needed: a child of a fork would wait for ever for an import that another thread was at.
+            # Imported here, because a child of a fork would deadlock on an import that another
+            # thread had begun.
             self._pymemcache = importlib.import_module("pymemcache")
-            # Errors that may mean that the host is gone. (A full backlog of a Unix socket is a BlockingIOError.)
+            # Errors that may mean that the host has ended. A full backlog is a BlockingIOError.
             self._gone: tuple[type[Exception], ...] = (
                 ConnectionError,
                 FileNotFoundError,
@@ -267,14 +268,16 @@ class SharedCache:
 
     @classmethod
     def at(cls, path: str | None, settings: Mapping[str, Any], timeout: float = 3.0) -> SharedCache:
-        """The one of this process at ``path``; without a path, the one with these settings."""
+        """Returns this process's object for a path. Without a path, settings identify it."""
         place = path if path is not None else tuple(sorted(settings.items()))
         with _knowing:
             known = _known.get(place)
             if known is None:
                 known = _known[place] = cls(path, settings, timeout)
             elif known.settings != dict(settings):
-                raise ConfigError(f"the cache at {path} was configured with other settings: {known.settings}")
+                raise ConfigError(
+                    f"OPTIONS must be the same for all caches at {path}, got {dict(settings)} and {known.settings}"
+                )
         return known
 
     def _forget(self) -> None:
@@ -285,11 +288,11 @@ class SharedCache:
 
     @property
     def hosting(self) -> bool:
-        """Whether this process serves it to others."""
+        """Whether this process is the host."""
         return self._server is not None
 
     def call(self, work: Callable[[Store], T]) -> T:
-        """What ``work`` does with the cache; done again with another host if this one is gone."""
+        """Runs ``work`` with the cache, again if the host has ended."""
         deadline = None
         while True:
             store = self._store or self._join()
@@ -303,7 +306,7 @@ class SharedCache:
                 if now > deadline:
                     raise
                 with self._lock:
-                    # Unless another thread has found the new host.
+                    # Another thread may have found the new host.
                     if self._store is store:
                         self._store = None
                 store.close()
@@ -330,10 +333,10 @@ class SharedCache:
             if time.monotonic() > deadline:
                 raise StartError(
                     errno.ETIMEDOUT,
-                    f"{self.path}: its lock is held, but nobody serves there; see which process holds "
-                    f"{self.path}.lock, or give another path",
+                    f"LOCATION must have a host, but a process holds {self.path}.lock and serves nothing there; "
+                    "end that process, or set another path",
                 )
-            # Its host has the lock already, and will serve in a moment.
+            # Another process holds the lock and will serve in a moment.
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
 
@@ -346,12 +349,12 @@ class SharedCache:
         except FileNotFoundError:
             return None
         if not stat.S_ISSOCK(found.st_mode):
-            raise ConfigError(f"{path} is there and no socket; give another path")
-        # What comes out of it may be unpickled.
+            raise ConfigError(f"LOCATION must be a Unix socket or a new path, got the file {path}")
+        # Values from the socket are unpickled, so its owner must be trusted.
         if found.st_uid not in (0, os.geteuid()) and "unix_mask" not in self.settings:
             raise ConfigError(
-                f"the socket {path} belongs to user {found.st_uid}; use a directory that only this user can write "
-                "to, or set unix_mask to share the cache with others"
+                f"LOCATION must be a socket of this user, but {path} belongs to user {found.st_uid}; use a directory "
+                "that only this user can write to, or set unix_mask to share the cache with other users"
             )
         try:
             return Remote(self._pymemcache, path, self._timeout)
@@ -381,7 +384,7 @@ class SharedCache:
         except StartError as error:
             self._give_up_lock()
             if error.errno == errno.EADDRINUSE:
-                # A server without a lock, such as a memcached-rs: it is the host.
+                # A server without a lock, such as memcached-rs, is the host.
                 return None
             raise
         except BaseException:
@@ -395,7 +398,7 @@ class SharedCache:
             os.close(file)
 
     def leave(self) -> None:
-        """Serves no longer. The next process that misses it is the host."""
+        """Stops serving. The next process that makes a call becomes the host."""
         with self._lock:
             server, self._server = self._server, None
             if server is not None:
@@ -406,8 +409,8 @@ class SharedCache:
             self._give_up_lock()
 
     def in_child(self) -> None:
-        """Begins anew, after a fork."""
-        # Closing the child's descriptors ends neither the parent's lock nor its connections.
+        """Resets the object after a fork."""
+        # The parent's lock and connections survive the close of the child's descriptors.
         store = self._store
         if isinstance(store, Remote):
             store.close()

@@ -1,13 +1,12 @@
-"""A cache for cachelib, on a cache in this process.
+"""A cache for cachelib and Flask-Caching on a cache in this process.
 
->>> from memcache_rs.adapters.cachelib import MemcacheCache
->>> cache = MemcacheCache(default_timeout=60)
->>> cache.set("key", {"any": "value"})
-True
->>> cache.get("key")
-{'any': 'value'}
-
-Values are pickled, as in cachelib's other caches, but for whole numbers from 0 on, which the cache counts.
+Example:
+    >>> from memcache_rs.adapters.cachelib import MemcacheCache
+    >>> cache = MemcacheCache(default_timeout=60)
+    >>> cache.set("key", {"any": "value"})
+    True
+    >>> cache.get("key")
+    {'any': 'value'}
 """
 
 from __future__ import annotations
@@ -25,17 +24,34 @@ from memcache_rs.errors import NotANumberError, OutOfMemoryError, ValueTooLargeE
 if TYPE_CHECKING:
     from datetime import timedelta
 
-#: Stands before serialized values that begin as a number does, or with this.
+#: The prefix of serialized values that begin with a digit or with this prefix.
 _SERIALIZED = b"="
 
 
 class MemcacheCache(BaseCache):
-    """cachelib's interface: a timeout of 0 is for ever, as there, and so is one of more than 100 years.
+    """A cache with cachelib's interface.
 
-    A value with a timeout below 0 is over at once. ``inc`` and ``dec`` are atomic, and leave the timeout as it is.
-    ``set`` and ``add`` return False for a value that the cache has no room for.
+    Values are pickled, except whole numbers of at least 0, which the cache counts natively.
+    :meth:`inc` and :meth:`dec` are atomic and keep the timeout. If the cache has no room for a
+    value, ``set`` and ``add`` return ``False``.
 
-    ``settings`` are those of :class:`memcache_rs.Cache`; ``cache`` is one that is there.
+    As in cachelib, a timeout of 0 never expires. A timeout of more than 100 years never expires
+    either. A negative timeout expires at once.
+
+    Args:
+        default_timeout: The timeout in seconds, or a timedelta, of values stored without one.
+        cache: An existing cache to use. ``None`` makes one.
+        ignore_delete_many_errors: cachelib's setting. It has no effect, because deletes do not
+            fail.
+        **settings: The settings of :class:`memcache_rs.Cache` without ``cache``.
+
+    Raises:
+        ConfigError: A setting is invalid.
+
+    Example:
+        >>> cache = MemcacheCache(default_timeout=60, memory_limit=16 << 20)
+        >>> cache.set("key", "value", timeout=0), cache.get("key")
+        (True, 'value')
     """
 
     serializer = BaseSerializer()
@@ -49,7 +65,7 @@ class MemcacheCache(BaseCache):
         **settings: Any,
     ) -> None:
         super().__init__(default_timeout)
-        # Of newer versions alone; here deleting does not fail.
+        # Newer versions of cachelib read this attribute.
         self.ignore_delete_many_errors = ignore_delete_many_errors
         self.cache = Cache(**settings) if cache is None else cache
 
@@ -60,16 +76,16 @@ class MemcacheCache(BaseCache):
     def _dumps(self, value: Any) -> bytes:
         if type(value) is int and 0 <= value < COUNTED:
             return b"%d" % value
-        octets = self.serializer.dumps(value)
-        if octets is None:
-            raise TypeError(f"a {type(value).__name__} cannot be pickled")
-        # A pickle never does.
-        return _SERIALIZED + octets if octets[:1].isdigit() or octets.startswith(_SERIALIZED) else octets
+        data = self.serializer.dumps(value)
+        if data is None:
+            raise TypeError(f"value must be picklable, got {type(value).__name__}")
+        # A pickle never begins like that.
+        return _SERIALIZED + data if data[:1].isdigit() or data.startswith(_SERIALIZED) else data
 
-    def _loads(self, octets: bytes) -> Any:
-        if octets[:1].isdigit():
-            return int(octets)
-        return self.serializer.loads(octets.removeprefix(_SERIALIZED))
+    def _loads(self, data: bytes) -> Any:
+        if data[:1].isdigit():
+            return int(data)
+        return self.serializer.loads(data.removeprefix(_SERIALIZED))
 
     def get(self, key: str) -> Any:
         value = self.cache.get(key_of(key))
@@ -100,17 +116,19 @@ class MemcacheCache(BaseCache):
         return True
 
     def inc(self, key: str, delta: int = 1) -> int | None:
-        """Adds to a number, atomically; it keeps its timeout. A key that is not there begins at ``delta``.
+        """Increments a number, atomically. The timeout stays as it is.
+
+        A missing key starts at ``delta``, with the default timeout.
 
         Args:
             key: The key.
-            delta: What to add; it may be negative.
+            delta: The number to add, which may be negative.
 
         Returns:
-            The new number, or None if the cache has no room for it.
+            The new number, or ``None`` if the cache has no room for it.
 
         Raises:
-            TypeError: The value is no number.
+            TypeError: The value is not a number.
 
         Example:
             >>> cache = MemcacheCache()
@@ -123,7 +141,7 @@ class MemcacheCache(BaseCache):
                 try:
                     return self.cache.incr(name, delta, initial=delta, ttl=self._ttl(None))
                 except NotANumberError:
-                    # Below zero, a float, or what raises a TypeError now.
+                    # A negative number or a float, or a value that raises TypeError below.
                     pass
             while True:
                 number = change(self.cache, name, lambda old: self._dumps((self._loads(old) or 0) + delta))
@@ -135,17 +153,19 @@ class MemcacheCache(BaseCache):
             return None
 
     def dec(self, key: str, delta: int = 1) -> int | None:
-        """Takes from a number, atomically; it keeps its timeout. A key that is not there begins at ``-delta``.
+        """Decrements a number, atomically. The timeout stays as it is.
+
+        A missing key starts at ``-delta``, with the default timeout.
 
         Args:
             key: The key.
-            delta: What to take; it may be negative.
+            delta: The number to subtract, which may be negative.
 
         Returns:
-            The new number, which may be below 0, or None if the cache has no room for it.
+            The new number, which may be negative, or ``None`` if the cache has no room for it.
 
         Raises:
-            TypeError: The value is no number.
+            TypeError: The value is not a number.
 
         Example:
             >>> cache = MemcacheCache()

@@ -1,4 +1,4 @@
-"""A cache for Django that all processes of a machine share, without a server to install or to start.
+"""A cache for Django that all processes of a machine share, without a separate server.
 
 ``settings.py``::
 
@@ -10,10 +10,11 @@
         }
     }
 
-The first process that uses it holds the cache and reads it in process; the others connect to its Unix socket with
-pymemcache. When that process ends, the next call of another one takes its place, and the cache begins empty. (To keep
-it through restarts of workers, use the cache once in the process that starts them, or start ``memcached-rs -s
-/run/site/cache.sock``.) Without ``LOCATION`` each process has a cache of its own.
+The first process that uses the cache hosts it: it accesses the cache directly, and serves it at the
+Unix socket. Other processes connect there with pymemcache. When the host ends, the next process
+that makes a call becomes the host, with an empty cache. To keep the cache, use it first in the
+process that starts the workers, or run ``memcached-rs -s /run/site/cache.sock``. Without
+``LOCATION`` each process has its own cache.
 """
 
 from __future__ import annotations
@@ -31,26 +32,41 @@ from memcache_rs.errors import ConfigError, NotANumberError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-#: Bytes that no key may have in the text protocol.
+#: Bytes that the text protocol does not allow in keys.
 _NOT_IN_KEYS = bytes(range(33)) + b"\x7f"
 
 
 class MemcacheCache(BaseCache):
-    """Django's interface.
+    """A cache with Django's interface.
 
-    ``OPTIONS`` are ``memory_limit`` (64 MiB), ``item_size_max`` (1 MiB), ``evictions``, and for the process that
-    hosts, ``threads``, ``max_connections`` and ``unix_mask``, as of :class:`memcache_rs.Server`; ``timeout`` is how
-    many seconds a client waits for a reply (3).
+    Values are pickled, except whole numbers, which the cache counts natively. A value that is too
+    large is not stored: ``add`` returns ``False`` and ``set_many`` returns its key. Keys that
+    memcached refuses are hashed, and Django warns about them.
 
-    Values are pickled, but for whole numbers, which ``incr`` counts without a lock. What is too large is not cached:
-    ``add`` is False and ``set_many`` names it. Keys that memcached would refuse are hashed (Django warns of them).
+    ``OPTIONS`` may have ``memory_limit`` (64 MiB), ``item_size_max`` (1 MiB) and ``evictions``, as
+    of :class:`memcache_rs.Cache`. ``threads``, ``max_connections`` and ``unix_mask``, as of
+    :class:`memcache_rs.Server`, apply to the host. ``timeout`` is how many seconds a client waits
+    for a reply (3).
+
+    Args:
+        location: The path of the Unix socket. Without one, each process has its own cache.
+        params: The other settings, with ``OPTIONS``.
+
+    Raises:
+        ImproperlyConfigured: A setting is invalid.
+
+    Example:
+        >>> cache = MemcacheCache(None, {"OPTIONS": {"memory_limit": 16 << 20}})
+        >>> cache.set("key", {"any": "value"}, timeout=60)
+        >>> cache.get("key")
+        {'any': 'value'}
     """
 
     def __init__(self, location: str | None, params: dict[str, Any]) -> None:
         super().__init__(params)
         settings = dict(params.get("OPTIONS") or {})
         timeout = settings.pop("timeout", 3.0)
-        # A cache without entries to count leaves these to its memory limit.
+        # Entries are not counted. The memory limit bounds the cache.
         for name in ("MAX_ENTRIES", "CULL_FREQUENCY"):
             settings.pop(name, None)
         try:
@@ -71,14 +87,14 @@ class MemcacheCache(BaseCache):
         return default if value is None else _loads(value)
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        # Keys that differ may have one name, such as 1 and "1".
+        # Different keys may have the same name, such as 1 and "1".
         names = {key: self._key(key, version) for key in keys}
         values = self._shared.call(lambda store: store.get_many(list(dict.fromkeys(names.values()))))
         return {key: _loads(values[name]) for key, name in names.items() if name in values}
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        name, octets, ttl = self._key(key, version), _dumps(value), self._ttl(timeout)
-        self._shared.call(lambda store: store.set(name, octets, ttl))
+        name, data, ttl = self._key(key, version), _dumps(value), self._ttl(timeout)
+        self._shared.call(lambda store: store.set(name, data, ttl))
 
     def set_many(
         self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -90,8 +106,8 @@ class MemcacheCache(BaseCache):
         return [names[name] for name in failed]
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        name, octets, ttl = self._key(key, version), _dumps(value), self._ttl(timeout)
-        return self._shared.call(lambda store: store.add(name, octets, ttl))
+        name, data, ttl = self._key(key, version), _dumps(value), self._ttl(timeout)
+        return self._shared.call(lambda store: store.add(name, data, ttl))
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         name, ttl = self._key(key, version), self._ttl(timeout)
@@ -111,7 +127,28 @@ class MemcacheCache(BaseCache):
         return self._shared.call(lambda store: store.contains(name))
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        """Adds to a number, atomically; it keeps its time to live, and may fall below zero."""
+        """Increments a number, atomically. The timeout stays as it is.
+
+        ``decr`` does the reverse. The number may become negative.
+
+        Args:
+            key: The key.
+            delta: The number to add, which may be negative.
+            version: The version of the key.
+
+        Returns:
+            The new number.
+
+        Raises:
+            ValueError: There is no such key.
+            TypeError: The value is not a number.
+
+        Example:
+            >>> cache = MemcacheCache(None, {})
+            >>> cache.set("visits", 41)
+            >>> cache.incr("visits"), cache.decr("visits", 50)
+            (42, -8)
+        """
         name = self._key(key, version)
         number: int | None = None
         counted = False
@@ -120,7 +157,7 @@ class MemcacheCache(BaseCache):
                 number = self._shared.call(lambda store: store.incr(name, delta))
                 counted = True
             except NotANumberError:
-                # Below zero, a float, or what raises a TypeError now.
+                # A negative number or a float, or a value that raises TypeError below.
                 pass
         if not counted:
             changed = self._shared.call(lambda store: store.change(name, lambda old: _dumps(_loads(old) + delta)))
@@ -147,6 +184,6 @@ def _dumps(value: Any) -> bytes:
     return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
-def _loads(octets: bytes) -> Any:
-    # A pickle begins with another byte than a digit.
-    return int(octets) if octets[:1].isdigit() else pickle.loads(octets)
+def _loads(data: bytes) -> Any:
+    # A pickle never begins with a digit.
+    return int(data) if data[:1].isdigit() else pickle.loads(data)

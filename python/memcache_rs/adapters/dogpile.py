@@ -1,13 +1,11 @@
-"""A backend for dogpile.cache, on a cache in this process.
+"""A backend for dogpile.cache on a cache in this process.
 
->>> from dogpile.cache import make_region
->>> region = make_region().configure("memcache_rs", expiration_time=60, arguments={"memory_limit": 16 << 20})
->>> region.get_or_create("key", lambda: {"any": "value"})
-{'any': 'value'}
-
-``arguments`` are those of :class:`memcache_rs.Cache`, or ``cache``, one that is there. With ``ttl`` the cache drops
-items after so long; the region's own expiration is dogpile's matter. Values are pickled unless the region has a
-serializer. Keys may be of any length. A value that the cache has no room for is returned to its caller, and not kept.
+Example:
+    >>> from dogpile.cache import make_region
+    >>> arguments = {"memory_limit": 16 << 20}
+    >>> region = make_region().configure("memcache_rs", expiration_time=60, arguments=arguments)
+    >>> region.get_or_create("key", lambda: {"any": "value"})
+    {'any': 'value'}
 """
 
 from __future__ import annotations
@@ -29,15 +27,34 @@ _SETTINGS = ("memory_limit", "item_size_max", "evictions")
 
 
 class MemcacheBackend(BytesBackend):
-    """What ``make_region().configure("memcache_rs")`` uses."""
+    """The backend that ``make_region().configure("memcache_rs")`` makes.
+
+    Values are pickled unless the region has a serializer. Keys may have any length. A value that
+    the cache has no room for is returned to the caller and not stored.
+
+    Args:
+        arguments: ``memory_limit``, ``item_size_max`` and ``evictions``, as of
+            :class:`memcache_rs.Cache`. Or ``cache``, an existing one. ``ttl`` is the TTL of items;
+            the region checks its own expiration time besides.
+
+    Raises:
+        ConfigError: A setting is invalid.
+        InvalidTTLError: ``ttl`` is negative, more than 100 years, or not a time.
+
+    Example:
+        >>> backend = MemcacheBackend({"memory_limit": 16 << 20, "ttl": 60})
+        >>> backend.set_serialized("key", b"value")
+        >>> backend.get_serialized("key")
+        b'value'
+    """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
-        # What is not known is left alone, as dogpile wants it: arguments may be meant for several backends.
+        # dogpile allows unknown arguments, because they may be for several backends.
         settings = {name: arguments[name] for name in _SETTINGS if name in arguments}
         self._ttl = arguments.get("ttl")
         cache = arguments.get("cache")
         self.cache: Cache = Cache(**settings) if cache is None else cache
-        # Now, and not when a value was made.
+        # An invalid TTL is refused here, before a value is made.
         self.cache._check_ttl(self._ttl)
 
     def get_serialized(self, key: str) -> SerializedReturnType:
@@ -50,7 +67,7 @@ class MemcacheBackend(BytesBackend):
         return [found.get(name, NO_VALUE) for name in names]
 
     def set_serialized(self, key: str, value: bytes) -> None:
-        # The caller has the value, also if the cache has no room for it.
+        # The caller has the value, even if the cache has no room for it.
         keep(self.cache, key_of(key), value, self._ttl)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
