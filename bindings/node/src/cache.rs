@@ -209,7 +209,7 @@ impl CacheRef {
     fn info(&self, call: &Call) -> Outcome {
         self.with(|shared| {
             let key = binary_like::key(call.argument::<0>())?;
-            let info = shared.core.info(&key);
+            let info = shared.core.info(&*key);
             if let Some(info) = info {
                 self.show_info(info);
             }
@@ -598,7 +598,7 @@ impl Cache {
         self.inner.with(|shared| {
             // A scan may visit a key twice if it moves.
             let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
-            while scan.step(&shared.core, SCAN_STEP, |item, _| {
+            while scan.advance(&shared.core, SCAN_STEP, |item, _| {
                 if seen.insert(item.key().to_vec()) {
                     keys.push(item.key().len() as u8);
                     keys.extend_from_slice(item.key());

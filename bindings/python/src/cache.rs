@@ -9,7 +9,7 @@ use memcache_core::internal::cache::{
 use memcache_core::internal::config::PAGE_SIZE;
 use memcache_core::internal::context::ServerState;
 use memcache_core::internal::scan::Scan;
-use memcache_core::{Cache as Core, CacheConfig, ItemInfo};
+use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
@@ -97,7 +97,7 @@ impl Cache {
         let cache = self.core()?;
         Ok(py.detach(|| {
             let (mut scan, mut keys) = (Scan::default(), Vec::new());
-            while scan.step(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            while scan.advance(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
             keys
         }))
     }
@@ -295,7 +295,7 @@ impl Cache {
         let cache = self.core()?;
         let key = self::key(key)?;
         let found = cache.fetch_as_was(&key, |entry| {
-            let info = ItemInfo::of(entry);
+            let info = Info::of(entry);
             Ok((Found::see(py, entry)?, info))
         });
         found.map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
@@ -327,7 +327,7 @@ impl Cache {
     fn info(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<ItemInfo>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        Ok(cache.info(&key).map(ItemInfo::new))
+        Ok(cache.info(&*key).map(ItemInfo::new))
     }
 
     /// Returns the value of a key as read-only memoryviews, without copying a large value.

@@ -3,7 +3,7 @@
 use std::{ptr, slice};
 
 use memcache_core::internal::store::{EntryRef, ReadConflict};
-use memcache_core::{ItemInfo, PinnedValue};
+use memcache_core::{ItemInfo as Info, PinnedValue};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -35,8 +35,8 @@ pub struct Item {
 }
 
 impl Item {
-    pub fn new(value: Bound<'_, PyBytes>, info: ItemInfo) -> Self {
-        let ItemInfo { flags, cas, ttl, idle, fetched, stale, .. } = info;
+    pub fn new(value: Bound<'_, PyBytes>, info: Info) -> Self {
+        let Info { flags, cas, ttl, idle, fetched, stale, .. } = info;
         Self { value: value.unbind(), flags, cas, ttl, idle, fetched, stale }
     }
 }
@@ -76,8 +76,8 @@ pub struct ItemInfo {
 }
 
 impl ItemInfo {
-    pub fn new(info: ItemInfo) -> Self {
-        let ItemInfo { length, flags, cas, ttl, idle, fetched, stale } = info;
+    pub fn new(info: Info) -> Self {
+        let Info { length, flags, cas, ttl, idle, fetched, stale } = info;
         Self { length, flags, cas, ttl, idle, fetched, stale }
     }
 }
