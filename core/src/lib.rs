@@ -56,8 +56,10 @@
 //!
 //! # Features
 //!
-//! - `server`, on by default: [`Server`], its protocols and TLS. Without it the crate is the cache
-//!   alone, without mio and rustls.
+//! Both are on by default. Without them the crate is the cache alone, without mio and rustls.
+//!
+//! - `server`: [`Server`] and its protocols.
+//! - `tls`: listeners with TLS, by rustls and ring. Includes `server`.
 //!
 //! # What this crate is not
 //!
@@ -118,6 +120,7 @@ mod stderr;
 mod store;
 mod sync;
 #[cfg(feature = "server")]
+#[cfg_attr(not(feature = "tls"), path = "tls/off.rs")]
 mod tls;
 #[cfg(feature = "server")]
 mod turn;

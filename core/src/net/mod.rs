@@ -23,6 +23,7 @@ pub(crate) mod listener;
 pub(crate) mod names;
 pub(crate) mod settle;
 pub(crate) mod stream;
+#[cfg_attr(not(feature = "tls"), path = "tls_off.rs")]
 mod tls;
 pub(crate) mod udp;
 pub(crate) mod worker;

@@ -15,11 +15,10 @@ use std::sync::Arc;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use rustls::ServerConfig;
 use socket2::SockRef;
 
 use super::tls::TlsStream;
-use crate::tls::Tls;
+use crate::tls::{Rules, Tls};
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
@@ -56,7 +55,7 @@ impl Stream {
     }
 
     /// Speaks TLS by `rules` if this is TCP. The handshake is to come.
-    pub(crate) fn over_tls(self, rules: Arc<ServerConfig>, shared: &Arc<Tls>) -> io::Result<Self> {
+    pub(crate) fn over_tls(self, rules: Arc<Rules>, shared: &Arc<Tls>) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(s) => Self::Tls(Box::new(TlsStream::new(s, rules, Arc::clone(shared))?)),
             other => other,

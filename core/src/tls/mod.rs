@@ -7,12 +7,13 @@
 //! knows a socket; the bytes of a connection are `net::tls`'s business.
 
 mod ciphers;
+mod stats;
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use memchr::memmem;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -30,6 +31,11 @@ use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
 use crate::error::{ConfigError, StartError};
 use crate::file;
 use crate::sync::Mutex;
+
+pub use self::stats::TlsStats;
+
+/// The rules of a connection.
+pub(crate) type Rules = ServerConfig;
 
 /// Sessions that are remembered for clients without tickets, as in OpenSSL.
 const SESSIONS: usize = 20_480;
@@ -53,26 +59,6 @@ pub struct Tls {
 }
 
 opaque_debug!(Tls);
-
-/// Counters of TLS connections.
-#[derive(Debug, Default)]
-pub struct TlsStats {
-    /// Handshakes that came to their end and resumed nothing.
-    pub new_sessions: AtomicU64,
-    /// Connections that failed, or ended, before the handshake did.
-    pub handshake_errors: AtomicU64,
-    /// Connections that broke the protocol after the handshake.
-    pub proto_errors: AtomicU64,
-}
-
-impl TlsStats {
-    /// `stats reset`.
-    pub fn reset(&self) {
-        for counter in [&self.new_sessions, &self.handshake_errors, &self.proto_errors] {
-            counter.store(0, Relaxed);
-        }
-    }
-}
 
 /// One for each kind of listener. They share no sessions: one that began
 /// without a certificate must not go on where one is needed.

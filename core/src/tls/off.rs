@@ -1,0 +1,59 @@
+//! What is left of [`crate::tls`] without the feature `tls`: a type without values, so that no code
+//! for TLS runs or is compiled in.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::config::{TlsConfig, TlsMode};
+use crate::error::{ConfigError, StartError};
+
+mod stats;
+
+pub use self::stats::TlsStats;
+
+/// Stands for the rules of a connection; has no values.
+pub(crate) type Rules = Infallible;
+
+/// Stands for certificates and keys; has no values.
+#[derive(Debug)]
+pub struct Tls {
+    never: Infallible,
+    /// Counters.
+    pub stats: TlsStats,
+}
+
+impl Tls {
+    /// Refuses the settings.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: &TlsConfig) -> Result<Self, StartError> {
+        Err(ConfigError::Invalid("tls must not be set: this build is without the feature tls".into()).into())
+    }
+
+    /// Is never called.
+    pub fn notes(&self) -> &[String] {
+        match self.never {}
+    }
+
+    /// Is never called.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn reload(&self, _: u32) -> Result<(), String> {
+        match self.never {}
+    }
+
+    /// Is never called.
+    pub fn refreshed(&self) -> u32 {
+        match self.never {}
+    }
+
+    pub(crate) fn loaded_at(&self, _: u32) {
+        match self.never {}
+    }
+
+    pub(crate) fn rules(&self, _: TlsMode) -> Option<Arc<Rules>> {
+        match self.never {}
+    }
+}
