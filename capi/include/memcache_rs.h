@@ -1,0 +1,1 @@
+../../include/memcache_rs.h
