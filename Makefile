@@ -18,7 +18,10 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 # setup puts Node here if the system has none that is new enough.
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
-.PHONY: instructions help run build capi header setup test test-rust test-capi miri loom fuzz fuzz-quick test-servers test-examples test-python test-pythons test-node differential suite clients bench bench-quick bench-c bench-python bench-node policies plots lint doc install uninstall clean
+.PHONY: help run build capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
+	test-servers test-examples test-python test-pythons test-node differential suite clients bench \
+	bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
+	wheel npm-pack install uninstall clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -38,14 +41,37 @@ header: ## write include/memcache_rs.h from capi/
 setup: ## install Debian packages, and clients in target/, for the tests
 	@bash scripts/setup.sh
 
+# Half of the time of all tests of core; `make test-rust` runs them.
+SLOW_TESTS := allocations memory store_model store_stress
+QUICK_TESTS := cve $(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard core/tests/*.rs))))
+check: ## check formatting, run clippy and the quick tests of core; needs Rust alone
+	cargo fmt --all --check
+	cargo clippy -p memcache-core --all-targets --locked -- -D warnings
+	cargo test -p memcache-core --locked --lib $(QUICK_TESTS:%=--test=%)
+	cargo test -p memcache-core --locked --doc
+
 test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
-lint: ## check formatting and run clippy
+lint: ## check formatting, run clippy, check licences and the public API
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
+	cargo metadata --format-version 1 --locked | python3 scripts/dependencies.py
+	$(CORE_DOC)
+	python3 scripts/api.py target/doc/memcache_core --check core/api.txt
+
+CORE_DOC = RUSTDOCFLAGS='-D warnings' cargo doc --quiet -p memcache-core --no-deps --locked
+api: ## write core/api.txt, the public API, from the code
+	$(CORE_DOC)
+	python3 scripts/api.py target/doc/memcache_core >core/api.txt
+
+DENY_VERSION := 0.20.2
+DENY_CHECKS ?= all
+deny: ## cargo deny, which is installed first if it is missing: advisories, licences, bans, sources
+	cargo deny --version 2>/dev/null || cargo install --quiet --locked cargo-deny@$(DENY_VERSION)
+	cargo deny check $(DENY_CHECKS)
 
 test-rust: ## run the Rust tests
 	cargo test --workspace --locked
@@ -138,6 +164,25 @@ plots: ## draw bench/results into docs/plots
 
 doc: ## build the API documentation of the crates
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+
+# What a release consists of. DIST_PROFILE=extension builds the same in less time, for a try.
+DIST := target/dist
+DIST_PROFILE ?= release
+NODE_ARCH = $(shell node -p process.arch)
+MATURIN := 1.16.0
+
+package: ## the crates as they are published, each built from its package
+	python3 scripts/package.py
+
+wheel: ## the wheel of this platform and the source distribution, in target/dist
+	[ -x target/venv-wheel/bin/maturin ] || python3 -m venv target/venv-wheel
+	target/venv-wheel/bin/pip install --quiet --disable-pip-version-check maturin==$(MATURIN)
+	cd python && ../target/venv-wheel/bin/maturin build --quiet --profile $(DIST_PROFILE) --locked --out ../$(DIST)
+	cd python && ../target/venv-wheel/bin/maturin sdist --out ../$(DIST)
+
+npm-pack: ## the npm packages, with the binary of this platform, in target/dist
+	node node/install.js $(DIST_PROFILE)
+	node node/pack.js node/memcache-rs.linux-$(NODE_ARCH).node linux-$(NODE_ARCH)-gnu $(DIST)
 
 install: build capi ## install daemon, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
