@@ -26,7 +26,9 @@ def tidy(text):
     """Joins lines, so that a signature is the same however it was wrapped."""
     text = " ".join(text.replace("\u200b", "").replace("§", "").split())
     text = re.sub(r"(?<=[(\[]) | (?=[)\]])", "", text)
-    return re.sub(r",(?=[)\]>])", "", text)
+    text = re.sub(r",(?=[)\]>])", "", text)
+    # An attribute has a line of its own on the page.
+    return re.sub(r"\](?=pub\b)", "] ", text)
 
 
 class Page(HTMLParser):
