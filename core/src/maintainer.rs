@@ -49,7 +49,7 @@ pub struct Background {
     pub automove_ratio: AtomicU64,
     /// Reported: `slab_automove_window`.
     pub automove_window: AtomicU32,
-    /// Whether the thread crawls without being asked.
+    /// Whether the thread looks for expired items without being asked.
     crawls: bool,
     /// Classes (bits) that a command wants crawled.
     wanted: AtomicU64,
@@ -161,12 +161,21 @@ struct Rounds<'a> {
     state: &'a Arc<Background>,
     prefault: Prefault,
     next_crawl: u32,
+    /// Second of the last look at the logs' old ends.
+    looked: u32,
 }
 
 impl<'a> Rounds<'a> {
     fn new(store: &'a Store, clock: &'a Clock, state: &'a Arc<Background>) -> Self {
         let now = clock.now();
-        Self { store, clock, state, prefault: Prefault::default(), next_crawl: now + CRAWL_EVERY }
+        Self {
+            store,
+            clock,
+            state,
+            prefault: Prefault::default(),
+            next_crawl: now + CRAWL_EVERY,
+            looked: now,
+        }
     }
 
     fn run(&mut self) {
@@ -179,6 +188,12 @@ impl<'a> Rounds<'a> {
                 self.next_crawl = now;
             }
             self.shrink_to_limit();
+            if self.state.crawls && self.looked != now {
+                self.looked = now;
+                (0..self.store.shard_count()).for_each(|shard| {
+                    self.store.reclaim_tails(shard);
+                });
+            }
             let grew = self.prefault();
             let wanted = self.state.wanted.swap(0, Relaxed);
             if wanted != 0 {

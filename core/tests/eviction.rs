@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use memcache_core::internal::config::MIB;
-use memcache_core::{Cache, CacheConfig, Ttl};
+use memcache_core::{Cache, CacheConfig, LruMode, Ttl};
 
 const LIMIT: usize = 32 * MIB;
 
@@ -90,4 +91,73 @@ fn what_was_used_and_is_not_any_more_goes() {
         assert!(rounds < 40, "{} % of the small are still there", cache.held("small", small));
     }
     assert!(cache.held("small", small) < 60);
+}
+
+/// Evictions of a full cache of `size` bytes an item while each of `count` new keys is stored.
+fn evictions_of_each(size: usize, count: usize) -> Vec<u64> {
+    let cache = Subject::new();
+    let evicted = || cache.0.store().totals().class_sum().evicted;
+    cache.ask_all("old", keys(size, 130), size, 1);
+    let mut before = evicted();
+    assert!(before > 0);
+    let mut evict = |key| {
+        cache.ask("new", key, size);
+        let now = evicted();
+        std::mem::replace(&mut before, now).abs_diff(now)
+    };
+    (0..count).map(&mut evict).collect()
+}
+
+#[test]
+fn a_store_of_a_large_value_evicts_at_once() {
+    // A segment of such items was evicted at a time, so most stores evicted nothing.
+    let evictions = evictions_of_each(11_000, 500);
+    let without = evictions.iter().filter(|&&count| count == 0).count();
+    assert!(without <= 10, "{without} of 500 stores evicted nothing");
+    assert!(evictions.iter().all(|&count| count <= 4), "{evictions:?}");
+}
+
+#[test]
+fn small_values_are_evicted_a_few_at_a_time() {
+    let evictions = evictions_of_each(100, 3000);
+    let runs = evictions.split(|&count| count > 0).map(<[u64]>::len);
+    // In each shard up to eight items go together. There was none for hundreds of stores.
+    assert!(runs.max() < Some(80), "{evictions:?}");
+    let all: u64 = evictions.iter().sum();
+    assert!((2500..3500).contains(&all), "{all} evictions for 3000 stores");
+}
+
+#[test]
+fn what_expired_at_the_end_of_a_log_is_freed_without_the_crawler() {
+    let config = CacheConfig { lru_maintainer: false, lru_crawler: false, ..CacheConfig::default() };
+    let cache = Cache::new(CacheConfig { lru_mode: LruMode::Segmented, ..config }).unwrap();
+    cache.clock().freeze();
+    let set = |key: usize, ttl| cache.set(format!("key{key}").as_bytes(), b"value", ttl).unwrap();
+    (0..20).for_each(|key| set(key, Duration::from_secs(1).into()));
+    set(20, Ttl::Never);
+    (21..30).for_each(|key| set(key, Duration::from_secs(1).into()));
+    cache.clock().advance(2).unwrap();
+    let store = cache.store();
+    let freed: usize = (0..store.shard_count()).map(|shard| store.reclaim_tails(shard)).sum();
+    // What lies behind a live item of the same shard waits for the crawler.
+    assert!((20..30).contains(&freed), "{freed}");
+    let totals = store.totals();
+    assert_eq!(totals.curr_items, 30 - freed as u64);
+    assert_eq!(totals.class_sum().reclaimed, freed as u64);
+    assert_eq!(cache.get(b"key20").as_deref(), Some(&b"value"[..]));
+}
+
+#[test]
+fn in_flat_mode_a_store_over_a_flushed_item_counts_as_reclaimed() {
+    let config = CacheConfig { lru_maintainer: false, lru_mode: LruMode::Flat, ..CacheConfig::default() };
+    let cache = Cache::new(config).unwrap();
+    cache.clock().freeze();
+    let reclaimed = || cache.store().totals().class_sum().reclaimed;
+    cache.set(b"key", b"1", Ttl::Never).unwrap();
+    cache.set(b"key", b"22", Ttl::Never).unwrap();
+    assert_eq!(reclaimed(), 0);
+    cache.clock().advance(2).unwrap();
+    cache.store().flush();
+    cache.set(b"key", b"1", Ttl::Never).unwrap();
+    assert_eq!(reclaimed(), 1);
 }

@@ -9,9 +9,13 @@
 //! The work is paid in instalments by those who store, a few times the bytes
 //! they take ([`Shard::pay_compaction_debt`]), so that no store waits for a whole segment
 //! unless cleaning did not keep up.
+//!
+//! In a full cache cleaning goes on while there are spare segments: a store evicts
+//! about as many bytes as it adds. So watchers see evictions with the store that
+//! causes them, not a segment's worth at a later one.
 
 use super::item::{Item, Kind, Queue, Ref, bit};
-use super::policy::{self, TimeSnapshot};
+use super::policy::{self, Rank, TimeSnapshot};
 use super::shard::{CompactReason, Compaction, Shard};
 use super::shared::StoreShared;
 
@@ -20,6 +24,10 @@ const COMPACTION_PER_BYTE: usize = 4;
 
 /// Entries looked at together, so that their index lines are fetched at once.
 const GROUP: usize = 8;
+
+/// Bytes after which a group ends all the same: so a store of a large item evicts
+/// one such item and not eight.
+const GROUP_BYTES: usize = 4096;
 
 /// Segments cleaned without gaining one before everything in one is evicted.
 const MAX_FRUITLESS_ROUNDS: usize = 8;
@@ -33,6 +41,9 @@ const DEAD_PART: usize = 3;
 
 /// Entries of a segment that are looked at to learn whether it is in use.
 const SAMPLE_ENTRIES: usize = 256;
+
+/// Entries of each log that are looked at in its oldest segment for expired items.
+const TAIL: usize = 512;
 
 /// Buckets that are searched for dead items before a store is refused.
 const SWEEP: usize = 128;
@@ -51,11 +62,68 @@ impl Shard {
     /// much of this shard's is dead.
     #[inline]
     pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
-        let short = common.segments.is_exhausted() && !self.logs.has_spare();
+        let exhausted = common.segments.is_exhausted();
+        let short = exhausted && !self.logs.has_spare();
+        let full = exhausted && !short && common.evicts();
         let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
-        if short || self.compaction.is_some() || bloated() {
+        if full && self.logs.live() > self.level {
+            self.keep_level(common, time, bytes);
+        } else if short || self.compaction.is_some() && !full || bloated() {
             self.compact(common, time, bytes * COMPACTION_PER_BYTE, EvictionMode::Judging);
+            if short {
+                self.level = self.level.min(self.logs.live());
+            }
         }
+    }
+
+    /// Evicts about as much as live entries exceed the level at which memory was full.
+    /// `bytes` were stored: a few times as many are gone through at most.
+    ///
+    /// Cleaning that memory was short for lowers the level ([`Shard::pay_compaction_debt`]). It rises
+    /// once a segment more than needed is clean.
+    fn keep_level(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
+        let size = common.segments.size();
+        let mut groups = 1 + bytes * COMPACTION_PER_BYTE / GROUP_BYTES;
+        while self.logs.live() > self.level && groups > 0 {
+            let cleaned = self.compaction.as_ref().map_or(0, |compaction| compaction.offset);
+            if self.logs.surplus() * size + cleaned >= size + size / 4 + bytes {
+                self.level = self.logs.live();
+                return;
+            }
+            // One group.
+            if !self.compact(common, time, 1, EvictionMode::Judging) {
+                return;
+            }
+            groups -= 1;
+        }
+    }
+
+    /// Frees expired items at the old end of each log, up to the first item that is
+    /// alive. Returns how many.
+    pub(super) fn reclaim_tails(&mut self, common: &StoreShared, time: TimeSnapshot) -> usize {
+        let memory = common.memory();
+        let mut dead = Vec::new();
+        for rank in Rank::all() {
+            let Some(number) = self.logs.oldest(&common.segments, rank) else { continue };
+            let filled = common.segments.get(number).filled();
+            let (mut offset, mut looked) = (0, 0);
+            while offset < filled && looked < TAIL {
+                let at = common.segments.entry(number, offset);
+                let header = memory.header(at);
+                if header.kind() == Kind::Linked {
+                    if !time.is_dead(header) {
+                        break;
+                    }
+                    dead.push(at);
+                }
+                offset += common.segments.taken_by(at);
+                looked += 1;
+            }
+        }
+        for &at in &dead {
+            self.reclaim(common, at, common.hash_of(at));
+        }
+        dead.len()
     }
 
     /// Sees to it that a new segment can be opened. `false`: there is no memory
@@ -129,8 +197,8 @@ impl Shard {
         let end = offset.saturating_add(budget).min(filled);
         while offset < end {
             let mut group = [(Ref::NONE, 0); GROUP];
-            let mut count = 0;
-            while count < GROUP && offset < filled {
+            let (mut count, start) = (0, offset);
+            while count < GROUP && offset < filled && offset - start < GROUP_BYTES {
                 let at = common.segments.entry(number, offset);
                 let header = memory.header(at);
                 if header.kind() == Kind::Linked {

@@ -305,13 +305,28 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
+    /// Counts that the item at `at` takes the place of one that was dead.
+    #[cold]
+    fn count_reclaimed(&mut self, at: Ref) {
+        if matches!(self.lookup, Lookup::Flushed | Lookup::Expired) {
+            let class = self.store.common.memory().header(at).class();
+            self.shard.stats(class).reclaimed += 1;
+        }
+    }
+
     /// Makes a complete entry the key's item.
     fn adopt(&mut self, at: Ref, cas: u64) {
         let common = &self.store.common;
         common.memory().header(at).set_cas(common.given_cas(cas));
         match self.at.some() {
             Some(old) => self.shard.relink(common, self.time, old, at, self.hash),
-            None => self.shard.link(common, self.time, at, self.hash),
+            None => {
+                self.shard.link(common, self.time, at, self.hash);
+                // Without its maintainer memcached stores into the memory of a dead item.
+                if self.lookup != Lookup::Missing && self.shard.tuning.is_flat() {
+                    self.count_reclaimed(at);
+                }
+            }
         }
         self.at = at;
     }

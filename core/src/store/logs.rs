@@ -9,6 +9,11 @@ use super::segment::{Segment, Segments, State};
 /// that cleaning may make in advance.
 const SPARES: usize = 2;
 
+/// Further spare segments that a shard may keep in a full cache that evicts. An item
+/// of several segments frees as many at once. In the pool they would end the
+/// evictions of all shards until they are used.
+const SURPLUS: usize = 4;
+
 /// One log: a row of sealed segments, which are linked in the table of segments
 /// (numbers plus one, 0 is none), and the open one.
 #[derive(Clone, Copy, Default)]
@@ -109,6 +114,12 @@ impl Logs {
         log.open.into_iter().chain(row(log.newest, |number| segments.get(number).older()))
     }
 
+    /// The oldest segment of the log of `rank`.
+    pub(super) fn oldest(&self, segments: &Segments, rank: Rank) -> Option<u32> {
+        let log = &self.by_rank[rank.index()];
+        log.sealed(segments).next().or(log.open)
+    }
+
     /// Bytes that clients stored.
     pub(super) fn stored(&self) -> u64 {
         self.stored
@@ -130,6 +141,11 @@ impl Logs {
     /// Whether a spare segment is there for a new item.
     pub(super) fn has_spare(&self) -> bool {
         self.spare.len() >= SPARES
+    }
+
+    /// Spare segments beyond those needed.
+    pub(super) fn surplus(&self) -> usize {
+        self.spare.len().saturating_sub(SPARES)
     }
 
     /// Whether `live` bytes of the log of `rank` can move without the pool.
@@ -234,7 +250,8 @@ impl Logs {
         segments.get(number).set_state(State::Free);
         // Even if the limit was lowered: without spares nothing can be cleaned or
         // stored. `Store::shrink_to_limit` gives them back.
-        if self.has_spare() {
+        let kept = if segments.is_exhausted() && segments.evicts() { SPARES + SURPLUS } else { SPARES };
+        if self.spare.len() >= kept {
             self.owned -= 1;
             segments.give(number);
         } else {

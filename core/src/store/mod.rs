@@ -439,6 +439,13 @@ impl Store {
         }
     }
 
+    /// Background work on one shard: frees items that have expired at the old ends of
+    /// its logs, as memcached's LRU maintainer does. Returns how many.
+    pub fn reclaim_tails(&self, shard: usize) -> usize {
+        let Some(cell) = self.shards.get(shard) else { return 0 };
+        cell.0.lock().reclaim_tails(&self.common, self.common.time())
+    }
+
     /// Background work on memory: a round of `prefault`, ended early once
     /// `stopped` says so. Returns whether the cache grew since the last one.
     pub fn prefault(&self, prefault: &mut Prefault, stopped: impl Fn() -> bool) -> bool {

@@ -197,6 +197,7 @@ pub struct Segments {
     table: Mapped<Segment>,
     pool: Mutex<Pool>,
     shards: usize,
+    evicts: bool,
     /// No segment can be had from the pool.
     exhausted: AtomicBool,
     /// Bytes that count against the limit beside segments: what finding items
@@ -284,6 +285,7 @@ impl Segments {
                 on_growth: None,
             }),
             shards,
+            evicts: config.evictions,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
         })
@@ -336,6 +338,11 @@ impl Segments {
     #[inline]
     pub(super) fn entry(&self, number: u32, offset: usize) -> Ref {
         self.memory.at(((number as usize) << self.shift) + offset)
+    }
+
+    /// Whether live items may be evicted.
+    pub(super) fn evicts(&self) -> bool {
+        self.evicts
     }
 
     /// Whether no segment can be had from the pool.

@@ -74,6 +74,8 @@ pub struct Shard {
     pub(super) index: Index,
     pub(super) logs: Logs,
     pub(super) compaction: Option<Compaction>,
+    /// Bytes of live entries that memory was full with: see [`Shard::keep_level`].
+    pub(super) level: usize,
     /// Bucket of the index that [`Shard::sweep`] looks at next.
     pub(super) swept: usize,
     /// Segments cleaned, and items that were moved out of them.
@@ -95,6 +97,7 @@ impl Shard {
             index,
             logs: Logs::default(),
             compaction: None,
+            level: 0,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
             commands: CommandStats::default(),
             bytes: 0,

@@ -32,7 +32,6 @@ pub struct StoreShared {
     pub(super) watch: Arc<WatchHub>,
     pub(super) beside: Arc<Beside>,
     hasher: RandomState,
-    evicts: bool,
     /// Whether the policy is the flat one, for those who have no lock.
     pub(super) flat: AtomicBool,
     span: Span,
@@ -61,7 +60,6 @@ impl StoreShared {
             watch,
             beside: Beside::new(config.memory_limit),
             hasher: RandomState::new(),
-            evicts: config.evictions,
             flat: AtomicBool::new(config.lru_mode == LruMode::Flat),
             cas: Counter(AtomicU64::new(1)),
             use_cas: config.use_cas,
@@ -101,7 +99,7 @@ impl StoreShared {
 
     /// Whether live items may be evicted.
     pub fn evicts(&self) -> bool {
-        self.evicts
+        self.segments.evicts()
     }
 
     /// The next CAS value, or 0 if there are none (`-C`).
