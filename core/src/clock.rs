@@ -7,13 +7,26 @@
 //! ```
 //!
 //! Times are seconds since an origin 34 years before the start, so that a test can move the clock
-//! back. 0 means "never". Reading the time is one relaxed load. The maintenance thread calls
-//! [`Clock::tick`].
+//! back. 0 means "never".
+//!
+//! Reading the time is one relaxed load of the second that the background thread showed last. The
+//! thread calls [`Clock::tick`] once a second, and only while the clock is read. It marks each second
+//! that it shows, and the first read of that second removes the mark.
+//!
+//! ```text
+//!   63 .. 34   33      32       31 .. 0
+//!   0          STALE   UNREAD   second
+//!
+//!   0 --tick--> UNREAD --read--> 0        read at least once a second
+//!               UNREAD --tick--> STALE    not read for a second: no more ticks
+//!               STALE  --read--> 0        the reader computes the time and wakes the thread
+//! ```
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::scheduler::Waker;
 use crate::sync::Mutex;
 
 /// The time at start.
@@ -25,6 +38,15 @@ const FIRST: u32 = START - 61;
 
 /// The first and the last second that the clock can show.
 const RANGE: std::ops::RangeInclusive<i64> = 1..=u32::MAX as i64 - 1;
+
+/// The part of [`Clock::shown`] that is a second.
+const SECOND: u64 = u32::MAX as u64;
+
+/// Mark of a second that nothing has read.
+const UNREAD: u64 = 1 << 32;
+
+/// Mark of a second that may be over: no thread ticks.
+const STALE: u64 = 1 << 33;
 
 /// Longest TTL that is relative, in seconds; larger numbers are Unix times
 /// (memcached's protocol.txt, "Expiration times").
@@ -50,11 +72,16 @@ impl std::error::Error for ClockError {}
 
 /// The clock of a cache, in whole seconds. A test can freeze and move it.
 pub struct Clock {
-    now: AtomicU32,
+    /// The second shown, and marks above it.
+    shown: AtomicU64,
     hand: Mutex<Hand>,
     /// Unix time of second 0.
     origin: i64,
-    started: Instant,
+    /// A moment at which a second begins. Clocks of one thread share it, so that one
+    /// wake-up a second is enough for all of them.
+    epoch: Instant,
+    /// Whole seconds from `epoch` to the start.
+    started: i64,
 }
 
 impl fmt::Debug for Clock {
@@ -70,6 +97,15 @@ struct Hand {
     moved: i64,
     /// Real seconds since the start at which the clock was frozen.
     frozen: Option<i64>,
+    /// Wakes the thread that ticks. Without one the clock is always stale, and each
+    /// read computes the time.
+    waker: Option<Waker>,
+}
+
+impl Hand {
+    fn wake(&self) {
+        self.waker.iter().for_each(Waker::wake);
+    }
 }
 
 impl Default for Clock {
@@ -81,18 +117,41 @@ impl Default for Clock {
 impl Clock {
     /// Returns a clock that starts now.
     pub fn new() -> Self {
+        Self::aligned_to(Instant::now())
+    }
+
+    /// A clock that starts now, and whose seconds begin as those counted from `epoch`.
+    pub(crate) fn aligned_to(epoch: Instant) -> Self {
         Self {
-            now: AtomicU32::new(START),
+            shown: AtomicU64::new(u64::from(START) | STALE),
             hand: Mutex::default(),
             origin: unix_time() - i64::from(START),
-            started: Instant::now(),
+            epoch,
+            started: epoch.elapsed().as_secs() as i64,
         }
     }
 
     /// Returns the seconds since the origin.
     #[inline]
     pub fn now(&self) -> u32 {
-        self.now.load(Relaxed)
+        let shown = self.shown.load(Relaxed);
+        if shown & (UNREAD | STALE) == 0 { shown as u32 } else { self.read_marked(shown) }
+    }
+
+    /// Removes a mark by reading the second.
+    #[cold]
+    fn read_marked(&self, mut shown: u64) -> u32 {
+        while shown & STALE == 0 {
+            // Not a plain store: the thread may be about to stop ticking.
+            match self.shown.compare_exchange(shown, shown & SECOND, SeqCst, SeqCst) {
+                Ok(_) => return shown as u32,
+                Err(other) => shown = other,
+            }
+        }
+        let hand = self.hand.lock();
+        self.show(&hand);
+        hand.wake();
+        self.time(&hand) as u32
     }
 
     /// Unix time of second 0.
@@ -106,14 +165,42 @@ impl Clock {
         self.now().saturating_sub(START - 2)
     }
 
-    /// Updates [`Clock::now`] from the system's clock.
-    pub fn tick(&self) {
-        self.show(&self.hand.lock());
+    /// Has `waker` wake the thread that calls [`Clock::tick`] from now on; `None`: there
+    /// is no such thread.
+    pub(crate) fn attended_by(&self, waker: Option<Waker>) {
+        let mut hand = self.hand.lock();
+        hand.waker = waker;
+        self.show(&hand);
+        hand.wake();
     }
 
-    /// Returns the time until [`Clock::now`] changes by itself.
-    pub fn until_next_second(&self) -> Duration {
-        Duration::from_nanos(u64::from(1_000_000_000 - self.started.elapsed().subsec_nanos()))
+    /// Brings [`Clock::now`] up to date. Returns the time without reading the clock,
+    /// and when the next second begins. That is `None` if time stands still, or if
+    /// nothing has read the clock since the last second began.
+    pub(crate) fn tick(&self) -> (u32, Option<Instant>) {
+        let hand = self.hand.lock();
+        let time = self.time(&hand);
+        let mut shown = self.shown.load(SeqCst);
+        while hand.frozen.is_none() && shown & STALE == 0 && shown & SECOND != time as u64 {
+            let next = if shown & UNREAD == 0 { time as u64 | UNREAD } else { shown | STALE };
+            match self.shown.compare_exchange(shown, next, SeqCst, SeqCst) {
+                Ok(_) => shown = next,
+                Err(other) => shown = other,
+            }
+        }
+        let ticks = hand.frozen.is_none() && shown & STALE == 0;
+        let next = || self.epoch.checked_add(Duration::from_secs(self.epoch.elapsed().as_secs() + 1));
+        (time as u32, if ticks { next() } else { None })
+    }
+
+    /// The moment at which the clock will show `second`. `None`: time stands still.
+    pub(crate) fn moment_of(&self, second: u32) -> Option<Instant> {
+        let hand = self.hand.lock();
+        if hand.frozen.is_some() {
+            return None;
+        }
+        let elapsed = i64::from(second) - i64::from(START) - hand.moved;
+        self.epoch.checked_add(Duration::from_secs((self.started + elapsed).max(0) as u64))
     }
 
     /// Freezes the clock. [`Clock::advance`] still moves it.
@@ -132,6 +219,7 @@ impl Clock {
             hand.moved -= self.elapsed() - at;
         }
         self.show(&hand);
+        hand.wake();
     }
 
     /// Moves the clock by `seconds`, backwards if negative.
@@ -146,18 +234,21 @@ impl Clock {
         }
         hand.moved += seconds;
         self.show(&hand);
+        hand.wake();
         Ok(())
     }
 
     /// Sets the clock to the system's time and lets it run.
     pub fn reset(&self) {
         let mut hand = self.hand.lock();
-        *hand = Hand { moved: unix_time() - self.origin - i64::from(START) - self.elapsed(), frozen: None };
+        hand.moved = unix_time() - self.origin - i64::from(START) - self.elapsed();
+        hand.frozen = None;
         self.show(&hand);
+        hand.wake();
     }
 
     fn elapsed(&self) -> i64 {
-        self.started.elapsed().as_secs() as i64
+        self.epoch.elapsed().as_secs() as i64 - self.started
     }
 
     fn time(&self, hand: &Hand) -> i64 {
@@ -167,7 +258,8 @@ impl Clock {
     }
 
     fn show(&self, hand: &Hand) {
-        self.now.store(self.time(hand) as u32, Relaxed);
+        let stale = hand.frozen.is_none() && hand.waker.is_none();
+        self.shown.store(self.time(hand) as u64 | if stale { STALE } else { 0 }, SeqCst);
     }
 
     /// Returns the second at which an item with the exptime of a request expires, or 0 for never. A
@@ -196,7 +288,10 @@ fn unix_time() -> i64 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::sync::mpsc::{self, Sender};
+
     use super::*;
+    use crate::scheduler::{Scheduler, Task};
 
     #[test]
     fn expiry_rule() {
@@ -213,6 +308,71 @@ mod tests {
         clock.advance(-3600).unwrap();
         assert_eq!(clock.expiry(-1), 1);
         assert_eq!(clock.expiry(clock.origin() + 500), 500);
+    }
+
+    /// A task whose wake-ups are counted.
+    struct Wakes(Sender<()>);
+
+    impl Task for Wakes {
+        fn turn(&mut self) -> Option<Instant> {
+            self.0.send(()).unwrap();
+            None
+        }
+
+        fn recover(&mut self) {}
+    }
+
+    #[test]
+    fn a_clock_that_nothing_reads_ticked() {
+        let (sender, wakes) = mpsc::channel();
+        let task = Scheduler::of_process().unwrap().add(|_| Wakes(sender));
+        wakes.recv().unwrap();
+        let mut clock = Clock::new();
+        clock.attended_by(Some(task.waker().clone()));
+        wakes.recv().unwrap();
+        // From here on the test begins each second, so it may take as long as it likes.
+        let mut seconds = 0;
+        let mut pass = |clock: &mut Clock| {
+            seconds += 1;
+            clock.epoch = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        };
+        let began = clock.now();
+        for second in 1..4 {
+            pass(&mut clock);
+            assert!(clock.tick().1.is_some(), "it was read");
+            assert_eq!(clock.now(), began + second);
+            assert!(clock.tick().1.is_some(), "twice in a second");
+        }
+        pass(&mut clock);
+        assert!(clock.tick().1.is_some(), "it was read in the second before");
+        pass(&mut clock);
+        assert_eq!(clock.tick(), (began + 5, None));
+        pass(&mut clock);
+        assert_eq!(clock.tick(), (began + 6, None));
+        assert!(wakes.try_recv().is_err());
+        // The next read wakes the thread, and sees the right time.
+        assert_eq!(clock.now(), began + 6);
+        wakes.recv().unwrap();
+        assert!(clock.tick().1.is_some());
+        // Without a thread each read sees the right time.
+        clock.attended_by(None);
+        pass(&mut clock);
+        assert_eq!(clock.now(), began + 7);
+        assert_eq!(clock.tick().1, None);
+    }
+
+    #[test]
+    fn the_moment_of_a_second_is_when_the_clock_shows_it() {
+        let mut clock = Clock::new();
+        clock.epoch -= Duration::from_secs(5);
+        clock.advance(100).unwrap();
+        let now = clock.now();
+        let moment = |second| clock.moment_of(second).unwrap();
+        assert!(moment(now) <= Instant::now());
+        assert_eq!(moment(now + 60) - moment(now), Duration::from_secs(60));
+        assert_eq!(moment(1), clock.epoch);
+        clock.freeze();
+        assert_eq!(clock.moment_of(now + 1), None);
     }
 
     #[test]

@@ -63,6 +63,43 @@ impl ForkMark {
     }
 }
 
+/// A value that each process makes for itself, once: a child of `fork` never sees that
+/// of its parent, whose locks may be held for ever.
+pub(crate) struct PerProcess<T: 'static>(AtomicPtr<(ForkMark, T)>);
+
+impl<T: Default + Send + Sync> PerProcess<T> {
+    /// One that no process has made.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// The value of this process. It is never dropped.
+    pub(crate) fn get(&'static self) -> &'static T {
+        let mark = ForkMark::of_this_process();
+        let mut there = self.0.load(Ordering::Acquire);
+        loop {
+            #[expect(unsafe_code, reason = "the value is shared by address")]
+            // SAFETY: the address is null or of a box that was leaked below, completely
+            // written before this address was (Acquire, Release).
+            if let Some((of, value)) = unsafe { there.as_ref() }
+                && *of == mark
+            {
+                return value;
+            }
+            let made = Box::into_raw(Box::new((mark, T::default())));
+            match self.0.compare_exchange(there, made, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => there = made,
+                Err(other) => {
+                    there = other;
+                    #[expect(unsafe_code, reason = "the box is given up")]
+                    // SAFETY: another thread was faster, so this address was never shared.
+                    drop(unsafe { Box::from_raw(made) });
+                }
+            }
+        }
+    }
+}
+
 #[inline]
 fn cell(page: *mut AtomicU64) -> &'static AtomicU64 {
     #[expect(unsafe_code, reason = "the page is shared by address")]

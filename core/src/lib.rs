@@ -111,6 +111,7 @@ mod reply;
 #[cfg(feature = "server")]
 mod request;
 mod scan;
+mod scheduler;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]

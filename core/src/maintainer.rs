@@ -1,28 +1,31 @@
-//! The thread behind a cache: moves the clock's hand, frees expired items,
-//! touches memory ahead of a cache that grows, and gives memory back when the
-//! limit was lowered.
+//! The background work of a cache: moves the clock's hand, frees expired items, touches
+//! memory ahead of a cache that grows, and gives memory back when the limit was lowered.
 //!
-//! Nothing waits for it but `lru_crawler crawl`'s result.
+//! It is a task of the process's background thread (`scheduler.rs`), done in turns of a
+//! few milliseconds. No turn is due while nothing reads the clock, nothing expires, and
+//! the cache neither grows nor gives memory back.
+//!
+//! Only the result of `lru_crawler crawl` waits for it.
 
-use std::io;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::config::CacheConfig;
+use crate::scheduler::{Scheduled, Scheduler, Task, Waker};
 use crate::store::{Prefault, Store};
-use crate::sync::{Condvar, Mutex};
 
 /// Items of a shard that one step of the crawler looks at.
 const CRAWL_STEP: usize = 256;
 
-/// Time between rounds of the thread while the cache grows or gives memory back.
+/// Time between rounds while the cache grows or gives memory back.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// Seconds between crawls of everything when nothing asks for one.
+/// Time after which a turn touches no further page.
+const TURN: Duration = Duration::from_millis(5);
+
+/// Seconds between crawls of everything, at least, when nothing asks for one.
 const CRAWL_EVERY: u32 = 1;
 
 /// Longest time between crawls when they find next to nothing.
@@ -41,7 +44,7 @@ pub struct Background {
     pub crawler_running: AtomicBool,
     /// Runs begun.
     pub crawler_starts: AtomicU64,
-    /// Rounds of the thread.
+    /// Rounds of the work on memory.
     pub juggles: AtomicU64,
     /// Reported: 0, 1 or 2, how pages move in memcached.
     pub automove: AtomicU32,
@@ -49,36 +52,30 @@ pub struct Background {
     pub automove_ratio: AtomicU64,
     /// Reported: `slab_automove_window`.
     pub automove_window: AtomicU32,
-    /// Whether the thread looks for expired items without being asked.
+    /// Whether it looks for expired items without being asked.
     crawls: bool,
     /// Classes (bits) that a command wants crawled.
     wanted: AtomicU64,
     /// Many items died at once.
     soon: AtomicBool,
-    stop: AtomicBool,
-    wake: Condvar,
-    /// Whether the thread may sleep: nothing woke it since its last round began.
-    sleeping: Mutex<bool>,
 }
 
-impl Background {
-    /// Ends the thread's sleep, or the one that it is about to begin.
-    fn wake(&self) {
-        *self.sleeping.lock() = false;
-        self.wake.notify_all();
-    }
-}
-
-/// Handle of the background thread.
-#[derive(Debug)]
+/// Handle of the background work of a cache, which ends with it.
 pub struct Maintainer {
     state: Arc<Background>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    task: Scheduled,
 }
 
+opaque_debug!(Maintainer);
+
 impl Maintainer {
-    /// Starts the thread.
-    pub(crate) fn start(store: Arc<Store>, clock: Arc<Clock>, config: &CacheConfig) -> io::Result<Self> {
+    /// Starts the work on a cache whose clock is aligned to the scheduler's epoch.
+    pub(crate) fn start(
+        scheduler: Arc<Scheduler>,
+        store: Arc<Store>,
+        clock: Arc<Clock>,
+        config: &CacheConfig,
+    ) -> Self {
         let state = Arc::new(Background {
             crawler: AtomicBool::new(config.lru_crawler),
             crawler_sleep: AtomicU32::new(config.lru_crawler_sleep),
@@ -92,15 +89,10 @@ impl Maintainer {
             crawls: config.lru_maintainer,
             wanted: AtomicU64::new(0),
             soon: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            wake: Condvar::new(),
-            sleeping: Mutex::new(true),
         });
-        let shared = Arc::clone(&state);
-        let thread = thread::Builder::new()
-            .name("mcrs-maintain".into())
-            .spawn(move || run(&store, &clock, &shared))?;
-        Ok(Self { state, thread: Mutex::new(Some(thread)) })
+        let own = Arc::clone(&state);
+        let task = scheduler.add(|waker| Upkeep::new(store, clock, own, waker.clone()));
+        Self { state, task }
     }
 
     /// Settings and counters.
@@ -122,165 +114,214 @@ impl Maintainer {
     pub fn crawl_soon(&self) {
         if self.state.crawler.load(Relaxed) && self.state.crawls {
             self.state.soon.store(true, Relaxed);
-            self.state.wake();
+            self.wake();
         }
     }
 
     /// Has the thread look at once whether there is something to do.
     pub fn wake(&self) {
-        self.state.wake();
-    }
-
-    /// Ends the thread and waits for it.
-    pub(crate) fn stop(&self) {
-        self.state.stop.store(true, Relaxed);
-        self.wake();
-        if let Some(thread) = self.thread.lock().take() {
-            // Its panic was reported where it happened; there is nothing to add.
-            let _ = thread.join();
-        }
+        self.task.waker().wake();
     }
 }
 
-/// The thread: rounds until it is told to stop. A panic costs the round in which it
-/// happens, for without this thread time would stand still. The panic hook reports it.
-fn run(store: &Store, clock: &Clock, state: &Arc<Background>) {
-    while !state.stop.load(Relaxed) {
-        let rounds = || Rounds::new(store, clock, state).run();
-        if panic::catch_unwind(AssertUnwindSafe(rounds)).is_err() {
-            state.crawler_running.store(false, Relaxed);
-            thread::sleep(ROUND);
-        }
-    }
-}
-
-/// State of the thread.
-struct Rounds<'a> {
-    store: &'a Store,
-    clock: &'a Clock,
-    state: &'a Arc<Background>,
+/// The work, and how far it has come.
+struct Upkeep {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    state: Arc<Background>,
+    waker: Waker,
     prefault: Prefault,
+    /// When memory is looked at again, at the earliest.
+    next_round: Instant,
+    /// How far a round has come that gives memory back: the next shard, and the bytes
+    /// in use before the first one.
+    tidying: Option<(usize, usize)>,
+    /// Second of the clock before which nothing is crawled without being asked.
     next_crawl: u32,
-    /// Second of the last look at the logs' old ends.
+    /// Second of the last look at the old ends of the logs.
     looked: u32,
+    crawl: Option<Crawl>,
 }
 
-impl<'a> Rounds<'a> {
-    fn new(store: &'a Store, clock: &'a Clock, state: &'a Arc<Background>) -> Self {
-        let now = clock.now();
+/// A crawl under way.
+struct Crawl {
+    /// Bits of the classes in which dead items are freed.
+    classes: u64,
+    /// Whether it was asked for.
+    is_wanted: bool,
+    shard: usize,
+    /// The bucket of the shard below which to go on.
+    below: usize,
+    looked: u32,
+    freed: u64,
+    /// When items would die, as known before it began.
+    earliest: Option<u32>,
+    next_step: Instant,
+}
+
+impl Upkeep {
+    fn new(store: Arc<Store>, clock: Arc<Clock>, state: Arc<Background>, waker: Waker) -> Self {
+        clock.attended_by(Some(waker.clone()));
+        let next_crawl = clock.now().saturating_add(CRAWL_EVERY);
         Self {
             store,
             clock,
             state,
+            waker,
             prefault: Prefault::default(),
-            next_crawl: now + CRAWL_EVERY,
-            looked: now,
+            next_round: Instant::now(),
+            tidying: None,
+            next_crawl,
+            looked: next_crawl,
+            crawl: None,
         }
     }
 
-    fn run(&mut self) {
-        while !self.state.stop.load(Relaxed) {
-            *self.state.sleeping.lock() = true;
-            self.clock.tick();
-            let now = self.clock.now();
-            if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
-                // The clock was moved back.
-                self.next_crawl = now;
+    /// Looks after memory, in rounds. Returns when to go on, if the cache grows or gives
+    /// memory back.
+    fn look_after_memory(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        if now >= self.next_round {
+            if self.shrink_to_limit() || !self.store.prefault(&mut self.prefault, || now.elapsed() >= TURN) {
+                return Some(now);
             }
-            self.shrink_to_limit();
-            if self.state.crawls && self.looked != now {
-                self.looked = now;
-                (0..self.store.shard_count()).for_each(|shard| {
-                    self.store.reclaim_tails(shard);
-                });
+            self.state.juggles.fetch_add(1, Relaxed);
+            self.next_round = now + ROUND;
+            if !self.prefault.grew() && !self.store.shrinks() {
+                self.store.wake_on_growth(self.waker.clone());
             }
-            let grew = self.prefault();
-            let wanted = self.state.wanted.swap(0, Relaxed);
-            if wanted != 0 {
-                self.crawl(wanted);
-                self.state.crawler_running.store(false, Relaxed);
-            } else if self.state.crawler.load(Relaxed)
-                && self.state.crawls
-                && (now >= self.next_crawl || self.state.soon.swap(false, Relaxed))
-                && !self.state.crawler_running.swap(true, Relaxed)
-            {
-                let freed = self.crawl(u64::MAX);
-                self.state.crawler_running.store(false, Relaxed);
-                let items = self.store.totals().curr_items;
-                let pause = if freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
-                self.next_crawl = self.clock.now().saturating_add(pause);
-            }
-            self.sleep(grew || self.store.shrinks());
+        }
+        if self.store.wakes_on_growth() { None } else { Some(self.next_round) }
+    }
+
+    /// Keeps to a limit that was lowered, a shard a turn. Returns whether to go on.
+    fn shrink_to_limit(&mut self) -> bool {
+        if !self.store.shrinks() {
+            self.tidying = None;
+            return false;
+        }
+        let malloced = self.store.usage().malloced;
+        let (shard, before) = self.tidying.take().unwrap_or((0, malloced));
+        if shard < self.store.shard_count() {
+            self.store.shrink_to_limit(shard);
+            self.tidying = Some((shard + 1, before));
+            return true;
+        }
+        // Else too much is in use; the next round tries again.
+        malloced < before
+    }
+
+    /// Frees expired items at the old ends of the logs, once in a second `now` by which items may
+    /// have died.
+    fn reclaim_tails(&mut self, now: u32) {
+        let may_be_dead = || self.store.earliest_death().is_some_and(|second| second <= now);
+        if self.state.crawls && self.looked != now && may_be_dead() {
+            self.looked = now;
+            (0..self.store.shard_count()).for_each(|shard| {
+                self.store.reclaim_tails(shard);
+            });
         }
     }
 
-    /// Sleeps until the next second begins, a command or a stop wants something, or
-    /// the cache grows. `busy`: at most for a round.
-    fn sleep(&self, busy: bool) {
-        let mut time = self.clock.until_next_second();
-        if busy {
-            time = time.min(ROUND);
-        } else {
-            let state = Arc::clone(self.state);
-            self.store.wake_on_growth(Arc::new(move || state.wake()));
+    /// Frees dead items, a step a turn. Returns when to go on, at second `now`.
+    fn crawl(&mut self, now: u32) -> Option<Instant> {
+        if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
+            // The clock was moved back.
+            self.next_crawl = now;
         }
-        let sleeping = self.state.sleeping.lock();
-        if *sleeping && !self.state.stop.load(Relaxed) {
-            drop(self.state.wake.wait_for(sleeping, time));
+        let Some(crawl) = &mut self.crawl else { return self.begin_crawl(now) };
+        let begun = Instant::now();
+        if begun < crawl.next_step {
+            return Some(crawl.next_step);
         }
-    }
-
-    /// Keeps to a limit that was lowered.
-    fn shrink_to_limit(&self) {
-        while self.store.shrinks() && !self.state.stop.load(Relaxed) {
-            let before = self.store.totals().usage.malloced;
-            for shard in 0..self.store.shard_count() {
-                self.store.shrink_to_limit(shard);
-            }
-            if self.store.totals().usage.malloced == before {
-                // Too much is in use; the next round tries again.
-                break;
-            }
+        let freed = &mut crawl.freed;
+        match self.store.crawl(crawl.shard, crawl.below, CRAWL_STEP, crawl.classes, |_| *freed += 1) {
+            Some(below) => crawl.below = below,
+            None => (crawl.shard, crawl.below) = (crawl.shard + 1, usize::MAX),
         }
-        self.state.juggles.fetch_add(1, Relaxed);
-    }
-
-    /// Touches memory that will be needed soon. Returns whether the cache grew.
-    fn prefault(&mut self) -> bool {
-        self.store.prefault(&mut self.prefault, || {
-            self.clock.tick();
-            self.state.stop.load(Relaxed)
-        })
-    }
-
-    /// Frees dead items of `classes`. Returns how many.
-    fn crawl(&mut self, classes: u64) -> u64 {
-        self.state.crawler_starts.fetch_add(1, Relaxed);
-        let mut freed = 0;
-        let mut looked = 0u32;
-        let mut began = Instant::now();
+        crawl.looked = crawl.looked.saturating_add(CRAWL_STEP as u32);
         let most = self.state.crawler_tocrawl.load(Relaxed);
-        for shard in 0..self.store.shard_count() {
-            let mut bucket = Some(usize::MAX);
-            while let Some(below) = bucket {
-                bucket = self.store.crawl(shard, below, CRAWL_STEP, classes, |_| freed += 1);
-                looked = looked.saturating_add(CRAWL_STEP as u32);
-                if self.state.stop.load(Relaxed) || (most != 0 && looked >= most) {
-                    return freed;
-                }
-                if began.elapsed() >= ROUND {
-                    // It takes seconds to look at millions of items.
-                    began = Instant::now();
-                    self.prefault();
-                }
-                if bucket.is_some() {
-                    let micros = self.state.crawler_sleep.load(Relaxed);
-                    thread::sleep(Duration::from_micros(u64::from(micros)));
-                }
-                self.clock.tick();
+        let is_through = crawl.shard >= self.store.shard_count();
+        if is_through || (most != 0 && crawl.looked >= most) {
+            return self.end_crawl(now, is_through);
+        }
+        if crawl.below != usize::MAX {
+            let micros = self.state.crawler_sleep.load(Relaxed);
+            crawl.next_step = begun + Duration::from_micros(u64::from(micros));
+        }
+        Some(crawl.next_step)
+    }
+
+    /// Begins a crawl, if one is due at second `now`. Returns when to go on.
+    fn begin_crawl(&mut self, now: u32) -> Option<Instant> {
+        let wanted = self.state.wanted.swap(0, Relaxed);
+        if wanted == 0 {
+            if !self.state.crawler.load(Relaxed) || !self.state.crawls {
+                return None;
+            }
+            let due = self.store.earliest_death().map(|second| second.max(self.next_crawl));
+            if !due.is_some_and(|due| due <= now) && !self.state.soon.swap(false, Relaxed) {
+                return self.clock.moment_of(due?);
+            }
+            if self.state.crawler_running.swap(true, Relaxed) {
+                // It is asked for just now, and this is woken.
+                return None;
             }
         }
-        freed
+        self.state.crawler_starts.fetch_add(1, Relaxed);
+        let next_step = Instant::now();
+        self.crawl = Some(Crawl {
+            classes: if wanted == 0 { u64::MAX } else { wanted },
+            is_wanted: wanted != 0,
+            shard: 0,
+            below: usize::MAX,
+            looked: 0,
+            freed: 0,
+            earliest: self.store.forget_earliest_death(),
+            next_step,
+        });
+        Some(next_step)
+    }
+
+    /// Ends a crawl at second `now`. Returns when the next one is due.
+    fn end_crawl(&mut self, now: u32, is_through: bool) -> Option<Instant> {
+        let crawl = self.crawl.take()?;
+        if !is_through || crawl.classes != u64::MAX {
+            crawl.earliest.into_iter().for_each(|second| self.store.note_death(second));
+        }
+        self.state.crawler_running.store(false, Relaxed);
+        if !crawl.is_wanted {
+            let items = self.store.totals().curr_items;
+            let pause = if crawl.freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
+            self.next_crawl = now.saturating_add(pause);
+        }
+        self.begin_crawl(now)
+    }
+}
+
+impl Task for Upkeep {
+    fn turn(&mut self) -> Option<Instant> {
+        // First: who finds the clock stale wakes this task.
+        let (now, next_second) = self.clock.tick();
+        self.reclaim_tails(now);
+        [next_second, self.look_after_memory(), self.crawl(now)].into_iter().flatten().min()
+    }
+
+    fn recover(&mut self) {
+        self.prefault = Prefault::default();
+        self.tidying = None;
+        self.next_round = Instant::now() + ROUND;
+        if self.crawl.take().is_some() {
+            self.state.crawler_running.store(false, Relaxed);
+            // What it has not seen may be dead.
+            self.store.note_dead();
+        }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.clock.attended_by(None);
     }
 }
 

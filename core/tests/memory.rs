@@ -5,13 +5,16 @@
 #![expect(clippy::print_stdout, reason = "a test tells what it has measured")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
+mod alone;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use memcache_core::internal::config::MIB;
 use memcache_core::{Cache, CacheConfig, Ttl};
+
+use alone::alone;
 
 /// Memory of the cache.
 const LIMIT: usize = 64 * MIB;
@@ -26,23 +29,6 @@ const OVERHEAD: usize = 24 + 8 + 16;
 
 /// Operations between two looks at resident memory.
 const LOOK_EVERY: u64 = 4096;
-
-/// Runs `body` in a process in which nothing else runs; `name` is the test's.
-fn alone(name: &str, body: impl FnOnce()) {
-    const CHOSEN: &str = "MEMCACHE_TEST_ALONE";
-    if env::var(CHOSEN).is_ok_and(|chosen| chosen == name) {
-        return body();
-    }
-    let output = Command::new(env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .env(CHOSEN, name)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "no test is called {name}");
-}
 
 /// Resident bytes of this process.
 fn resident() -> usize {
@@ -276,37 +262,5 @@ fn caches_that_come_and_go() {
         assert_eq!(there.len(), 20);
         let after = resident();
         assert!(after <= before + 2 * BESIDE, "{after} bytes, {before} before");
-    });
-}
-
-/// How often threads of this process with this name went to sleep.
-fn sleeps(name: &str) -> u64 {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let status = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
-        let status = fs::read_to_string(task.ok()?.path().join("status")).ok()?;
-        if !status.lines().next()?.ends_with(name) {
-            return None;
-        }
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-        line.split_whitespace().last()?.parse().ok()
-    };
-    tasks.filter_map(status).sum()
-}
-
-#[test]
-fn an_idle_cache_woke_ten_times_a_second() {
-    alone("an_idle_cache_woke_ten_times_a_second", || {
-        let caches: Vec<_> = (0..10).map(|_| Cache::new(CacheConfig::default()).unwrap()).collect();
-        for cache in &caches {
-            cache.set(b"key", vec![b'x'; 100_000], Ttl::Never).unwrap();
-        }
-        // The rounds that follow growth.
-        thread::sleep(Duration::from_millis(1500));
-        let before = sleeps("mcrs-maintain");
-        thread::sleep(Duration::from_secs(3));
-        let woke = sleeps("mcrs-maintain") - before;
-        println!("{woke} wake-ups of ten caches in three seconds");
-        // Once a second each, and some for locks.
-        assert!(woke <= 50, "{woke} times in three seconds");
     });
 }

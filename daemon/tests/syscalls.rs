@@ -161,9 +161,17 @@ fn a_request_costs_three_system_calls() {
     let parts = between_marks(&file(&format!("trace.{worker}")));
     assert_eq!(parts.len(), kinds.len() + 2, "marks");
     for ((name, ..), calls) in kinds.iter().zip(&parts[1..]) {
-        // The mark's own reply, and waiting for the next one, are among them.
-        assert_eq!(calls.len(), 3 * TIMES + 3, "system calls for {TIMES} times {name}: {:?}", &calls[..12]);
+        // The mark's own reply, and waiting for the next one, are among them. On a slow machine a
+        // turn of a client may end by its time, which takes another three calls; one call more a
+        // request would be many more.
+        let (least, most) = (3 * TIMES + 3, 3 * TIMES + 3 + TIMES / 2);
+        let first = &calls[..12];
+        assert!(
+            (least..most).contains(&calls.len()),
+            "{} calls for {TIMES} times {name}: {first:?}",
+            calls.len()
+        );
         let waits = calls.iter().filter(|call| call.starts_with("epoll_")).count();
-        assert_eq!(waits, TIMES + 1, "waits for {TIMES} times {name}");
+        assert!(waits > TIMES && waits < 2 * TIMES, "{waits} waits for {TIMES} times {name}");
     }
 }

@@ -319,6 +319,7 @@ fn lru_crawler(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
             if background.crawler.swap(true, Relaxed) {
                 return ctx.line("ERROR failed to start lru crawler thread");
             }
+            maintainer.wake();
         } else if tokens.abbreviates(1, "disable") {
             background.crawler.store(false, Relaxed);
         } else {

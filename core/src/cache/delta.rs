@@ -122,9 +122,7 @@ impl Cache {
             }
             count_delta(&mut entry, class, request.increment);
             if fits {
-                if let Some(item) = entry.item() {
-                    item.header().set_expiry(expiry);
-                }
+                entry.set_expiry(expiry);
                 return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
             let cas =

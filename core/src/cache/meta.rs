@@ -58,7 +58,7 @@ impl Cache {
         let state = header.state();
         let old_expiry = if created { 0 } else { header.expiry() };
         if let Some(expiry) = request.expiry.filter(|_| !created) {
-            header.set_expiry(expiry);
+            entry.set_expiry(expiry);
         }
         let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
         let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
@@ -120,7 +120,7 @@ impl Cache {
             let header = item.header();
             if request.stale {
                 if let Some(expiry) = request.expiry {
-                    header.set_expiry(expiry);
+                    entry.set_expiry(expiry);
                 }
                 header.mark(bit::STALE);
                 header.unmark(bit::WIN);

@@ -22,6 +22,7 @@ use crate::events;
 use crate::faults::Faults;
 use crate::maintainer::Maintainer;
 use crate::prefix::Prefixes;
+use crate::scheduler::Scheduler;
 use crate::store::{AccessBatch, EntryRef, LockedEntry, Lookup, LookupHint, ReadConflict, Store};
 use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind};
@@ -55,13 +56,15 @@ struct Settling {
 pub type Settle = Arc<dyn Fn() + Send + Sync>;
 
 impl Cache {
-    /// Returns an empty cache. A background thread updates its clock and frees expired items.
+    /// Returns an empty cache. One thread of the process updates the clocks of all caches and frees
+    /// expired items.
     ///
     /// # Errors
     /// A setting is invalid, or the system refuses memory or a thread.
     pub fn new(config: CacheConfig) -> Result<Arc<Self>, StartError> {
         config.validate()?;
-        let clock = Arc::new(Clock::new());
+        let scheduler = Scheduler::of_process().map_err(StartError::System)?;
+        let clock = Arc::new(Clock::aligned_to(scheduler.epoch()));
         if config.clock_frozen {
             clock.freeze();
         }
@@ -69,8 +72,7 @@ impl Cache {
         let store =
             Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
         let store = Arc::new(store);
-        let maintainer =
-            Maintainer::start(Arc::clone(&store), Arc::clone(&clock), &config).map_err(StartError::System)?;
+        let maintainer = Maintainer::start(scheduler, Arc::clone(&store), Arc::clone(&clock), &config);
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
         let (faults, settling) = (Faults::default(), Settling::default());
         Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, settling }))
@@ -274,9 +276,8 @@ impl Cache {
 
     fn retouch(entry: &mut LockedEntry<'_>, expiry: u32) {
         if let Some(item) = entry.item() {
-            let header = item.header();
-            header.set_expiry(expiry);
-            let class = header.class();
+            let class = item.header().class();
+            entry.set_expiry(expiry);
             entry.stats(class).touch_hits += 1;
         }
     }
@@ -347,12 +348,6 @@ impl Cache {
     pub fn reset_stats(&self) {
         self.store.reset_stats();
         self.prefixes.clear();
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        self.maintainer.stop();
     }
 }
 

@@ -9,14 +9,17 @@
 //! flushed.
 //!
 //! Expiry itself is lazy (`Shard::find`) and swept by the crawler
-//! (`Shard::crawl`); both ask [`TimeSnapshot::is_dead`].
+//! (`Shard::crawl`); both ask [`TimeSnapshot::is_dead`]. The crawler is told when to look: no
+//! item dies before [`Flush::earliest`], to which every item that is stored, touched, or
+//! seen alive by the crawler contributes.
 
 use super::policy::TimeSnapshot;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 
-/// What was flushed and what will be.
-#[derive(Default)]
+/// What was flushed and what will be, and what expires next.
 pub struct Flush {
     /// Immediate flushes so far (upper half), and the stamp up to which items
     /// are flushed (lower half). One word: a stamp that takes a flush into
@@ -29,10 +32,57 @@ pub struct Flush {
     due: AtomicU32,
     /// Second of the last flush that came.
     came: AtomicU32,
+    /// A second before which no item that is there dies; [`NEVER`] if none will. It
+    /// lies beside what every request reads.
+    earliest: AtomicU32,
     change: Mutex<()>,
 }
 
+/// No second: nothing will die.
+const NEVER: u32 = u32::MAX;
+
+impl Default for Flush {
+    fn default() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            latest: AtomicU32::new(0),
+            due: AtomicU32::new(0),
+            came: AtomicU32::new(0),
+            earliest: AtomicU32::new(NEVER),
+            change: Mutex::default(),
+        }
+    }
+}
+
 impl Flush {
+    /// Whether an item that dies at second `expiry` (0: never) is the first to die.
+    #[inline]
+    pub fn is_earliest(&self, expiry: u32) -> bool {
+        expiry != 0 && expiry < self.earliest.load(Relaxed)
+    }
+
+    /// Notes that an item dies at second `at`, or may.
+    pub fn dies_at(&self, at: u32) {
+        self.earliest.fetch_min(at, SeqCst);
+    }
+
+    /// A second before which no item dies; `None`: nothing will die.
+    pub fn earliest(&self) -> Option<u32> {
+        Some(self.earliest.load(SeqCst)).filter(|&second| second != NEVER)
+    }
+
+    /// Forgets when items die, for the crawler, which is about to see all of them.
+    /// Returns what was known.
+    pub fn forget_earliest(&self) -> Option<u32> {
+        let before = self.earliest.swap(NEVER, SeqCst);
+        // An item that the crawler finds alive dies by a flush that comes after that.
+        match self.due.load(Acquire) {
+            0 => {}
+            due => self.dies_at(due),
+        }
+        Some(before).filter(|&second| second != NEVER)
+    }
+
     /// The moment at second `now`. For a moment that leaves its stamp in items:
     /// call with their shard locked, or the stamp may be older than the items.
     #[inline]

@@ -95,6 +95,15 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
+    /// Gives the item, if there is one, a new expiry; 0 is never.
+    #[inline]
+    pub(crate) fn set_expiry(&self, expiry: u32) {
+        if let Some(item) = self.item() {
+            item.header().set_expiry(expiry);
+            self.store.common.note_expiry(expiry);
+        }
+    }
+
     /// Counts a hit of `get` on the item, by log.
     #[inline]
     pub fn count_hit(&mut self) {
@@ -171,6 +180,7 @@ impl<'a> LockedEntry<'a> {
             header.set_cas(common.given_cas(cas));
             header.set_stamp(self.time.stamp);
             if counted {
+                common.note_expiry(new.expiry);
                 self.shard.commands.total_items += 1;
             } else {
                 self.shard.count(common, old);

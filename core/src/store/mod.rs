@@ -67,7 +67,6 @@ pub use self::prefault::Prefault;
 pub use self::reservation::Reservation;
 use self::segment::Segments;
 pub use self::segment::Usage;
-pub(crate) use self::segment::Wake;
 use self::seqlock::SeqLock;
 pub use self::shard::Lookup;
 use self::shard::Shard;
@@ -79,6 +78,7 @@ pub use self::verify::ItemCounts;
 use crate::clock::Clock;
 use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
 use crate::error::AllocError;
+use crate::scheduler::Waker;
 use crate::sync::Mutex;
 use crate::watch::WatchHub;
 
@@ -350,11 +350,13 @@ impl Store {
     /// Flushes everything at once.
     pub fn flush(&self) {
         self.common.flush.now(self.common.clock.now());
+        self.note_dead();
     }
 
     /// Flushes everything at second `at` of the clock; replaces an earlier plan.
     pub fn flush_later(&self, at: u32) {
         self.common.flush.later(at);
+        self.common.note_expiry(at);
     }
 
     /// Second of the flush to come or the last one.
@@ -439,23 +441,54 @@ impl Store {
         }
     }
 
-    /// Background work on one shard: frees items that have expired at the old ends of
-    /// its logs, as memcached's LRU maintainer does. Returns how many.
+    /// Background work on one shard: frees items that have expired at the old ends of its logs, as
+    /// memcached's LRU maintainer does. Returns the number of freed items.
     pub fn reclaim_tails(&self, shard: usize) -> usize {
         let Some(cell) = self.shards.get(shard) else { return 0 };
         cell.0.lock().reclaim_tails(&self.common, self.common.time())
     }
 
-    /// Background work on memory: a round of `prefault`, ended early once
-    /// `stopped` says so. Returns whether the cache grew since the last one.
-    pub fn prefault(&self, prefault: &mut Prefault, stopped: impl Fn() -> bool) -> bool {
-        prefault.round(&self.common.segments, stopped)
+    /// Background work on memory: a round of `prefault`, or the part of it that is done before
+    /// `is_over` returns `true`. Returns `false` if the round is not complete.
+    pub fn prefault(&self, prefault: &mut Prefault, is_over: impl Fn() -> bool) -> bool {
+        prefault.round(&self.common.segments, is_over)
     }
 
-    /// Has `wake` called once, when the cache uses memory that it never used or its
-    /// limit changes. It runs with locks held and must take none but a leaf.
-    pub(crate) fn wake_on_growth(&self, wake: Wake) {
-        self.common.segments.wake_on_growth(wake);
+    /// Has `waker` woken once, when the cache uses memory that can be touched ahead, or
+    /// its limit changes.
+    pub(crate) fn wake_on_growth(&self, waker: Waker) {
+        self.common.segments.wake_on_growth(waker);
+    }
+
+    /// Whether [`Store::wake_on_growth`] was called and did not wake yet.
+    pub(crate) fn wakes_on_growth(&self) -> bool {
+        self.common.segments.wakes_on_growth()
+    }
+
+    /// A second of the clock before which no item dies; `None`: nothing will die.
+    pub(crate) fn earliest_death(&self) -> Option<u32> {
+        self.common.flush.earliest()
+    }
+
+    /// Forgets [`Store::earliest_death`] and returns it, for a crawl of everything, which
+    /// finds it anew.
+    pub(crate) fn forget_earliest_death(&self) -> Option<u32> {
+        self.common.flush.forget_earliest()
+    }
+
+    /// Notes that there may be items that die at second `at`.
+    pub(crate) fn note_death(&self, at: u32) {
+        self.common.note_expiry(at);
+    }
+
+    /// Notes that there may be items that are dead, even if the clock is moved back.
+    pub(crate) fn note_dead(&self) {
+        self.note_death(1);
+    }
+
+    /// What counts against the memory limit.
+    pub fn usage(&self) -> Usage {
+        self.common.segments.usage()
     }
 
     /// Changes the memory limit. `false`: addresses for so much are not reserved.

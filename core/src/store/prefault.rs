@@ -18,6 +18,12 @@ pub struct Prefault {
     used: usize,
     /// Where the part begins that was not touched ahead.
     touched: usize,
+    /// Where what this round touches ends.
+    goal: usize,
+    /// Whether this round is not through.
+    is_cut: bool,
+    /// Whether the cache grew since the round before.
+    grew: bool,
 }
 
 impl Prefault {
@@ -25,28 +31,40 @@ impl Prefault {
     /// whole large pages below the limit. A cache that does not grow touches
     /// nothing, and one whose limit was lowered gives back what it touched above.
     ///
-    /// Returns whether the cache grew since the last round.
-    pub(super) fn round(&mut self, segments: &Segments, stopped: impl Fn() -> bool) -> bool {
+    /// After each page `is_over` says whether the turn is over. Returns whether the round
+    /// is through; else the next call goes on with it.
+    pub(super) fn round(&mut self, segments: &Segments, is_over: impl Fn() -> bool) -> bool {
         if !segments.has_large_pages() {
-            return false;
+            return true;
         }
         let unused = segments.unused();
-        let grown = unused.start - self.used;
-        self.used = unused.start;
         let most = unused.end / LARGE_PAGE * LARGE_PAGE;
         if self.touched > most {
             segments.release_unused(most..self.touched);
             self.touched = most;
         }
+        if !self.is_cut {
+            let grown = unused.start - self.used;
+            self.used = unused.start;
+            self.grew = grown > 0;
+            self.goal = unused.start + (2 * grown).min(MOST);
+        }
         // The page in which the used part ends is touched by those who use it.
-        let end = (unused.start + (2 * grown).min(MOST)).min(most);
         let mut at = self.touched.max(unused.start.next_multiple_of(LARGE_PAGE));
-        while at < end && !stopped() {
+        let end = self.goal.min(most);
+        self.is_cut = false;
+        while at < end && !self.is_cut {
             segments.memory.touch_large(at);
             at += LARGE_PAGE;
+            self.is_cut = at < end && is_over();
         }
         self.touched = at;
-        grown > 0
+        !self.is_cut
+    }
+
+    /// Whether the cache grew between the last round and the one before.
+    pub fn grew(&self) -> bool {
+        self.grew
     }
 }
 
@@ -81,16 +99,15 @@ mod tests {
         assert_eq!(touched(&segments), [2, 3, 4]);
         prefault.round(&segments, || false);
         assert_eq!(touched(&segments), [2, 3, 4], "it did not grow");
-        for _ in 0..4 * MIB / segments.size() {
+        for _ in 0..8 * MIB / segments.size() {
             segments.take().unwrap();
         }
-        prefault.round(&segments, || true);
-        assert_eq!(touched(&segments), [2, 3, 4], "it was stopped");
-        for _ in 0..4 * MIB / segments.size() {
-            segments.take().unwrap();
-        }
-        prefault.round(&segments, || false);
-        assert_eq!(touched(&segments), [2, 3, 4, 6, 7, 8, 9]);
+        assert!(!prefault.round(&segments, || true));
+        assert_eq!(touched(&segments), [2, 3, 4, 6], "the turn was over");
+        assert!(!prefault.round(&segments, || true));
+        assert!(prefault.round(&segments, || false));
+        assert_eq!(touched(&segments), [2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
+        assert!(prefault.grew());
     }
 
     #[test]

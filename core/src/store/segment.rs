@@ -14,7 +14,6 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, Release},
@@ -25,6 +24,7 @@ use super::item::Ref;
 use super::memory::{Mapped, Memory, advise_large};
 use super::policy::Rank;
 use crate::config::{CacheConfig, MIB};
+use crate::scheduler::Waker;
 use crate::sync::Mutex;
 
 /// Segments of a shard when all memory is in use, at least: with fewer the
@@ -228,17 +228,15 @@ struct Pool {
     /// Bytes of segments out of the system.
     malloced: usize,
     limit: usize,
-    /// Called once when a segment is used first or the limit changes.
-    on_growth: Option<Wake>,
+    /// Woken once when memory is used first that can be touched ahead, or the limit
+    /// changes.
+    on_growth: Option<Waker>,
 }
-
-/// Wakes the background thread.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 impl Pool {
     fn wake(&mut self) {
-        if let Some(wake) = self.on_growth.take() {
-            wake();
+        if let Some(waker) = self.on_growth.take() {
+            waker.wake();
         }
     }
 }
@@ -383,7 +381,9 @@ impl Segments {
                 let number = pool.untouched;
                 self.open((number as usize) << self.shift).ok()?;
                 pool.untouched += 1;
-                pool.wake();
+                if self.large_pages {
+                    pool.wake();
+                }
                 number
             }
             None => return None,
@@ -441,9 +441,15 @@ impl Segments {
         true
     }
 
-    /// Has `wake` called when a segment is used first or the limit changes next.
-    pub(super) fn wake_on_growth(&self, wake: Wake) {
-        self.pool.lock().on_growth = Some(wake);
+    /// Has `waker` woken once, when memory is used first that can be touched ahead, or
+    /// the limit changes.
+    pub(super) fn wake_on_growth(&self, waker: Waker) {
+        self.pool.lock().on_growth = Some(waker);
+    }
+
+    /// Whether [`Segments::wake_on_growth`] was called and did not wake yet.
+    pub(super) fn wakes_on_growth(&self) -> bool {
+        self.pool.lock().on_growth.is_some()
     }
 
     /// Whether more is in use than the limit allows: it was lowered, or what is

@@ -164,7 +164,11 @@ impl Shard {
     pub(super) fn link(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
         memory.header(at).set_stamp(time.stamp);
-        self.index.insert(hash, at, |at| common.hash_of(at));
+        self.index.insert(hash, at, |at| {
+            // A split may move items to where the crawler has been.
+            common.note_expiry(memory.header(at).expiry());
+            common.hash_of(at)
+        });
         self.count(common, at);
         self.charge(common);
     }
@@ -201,6 +205,7 @@ impl Shard {
     pub(super) fn count(&mut self, common: &StoreShared, at: Ref) {
         let header = common.memory().header(at);
         header.set_kind(Kind::Linked);
+        common.note_expiry(header.expiry());
         let total = header.total();
         self.commands.total_items += 1;
         self.bytes += total as u64;
@@ -301,6 +306,7 @@ impl Shard {
         let memory = common.memory();
         let mut looked = 0;
         let mut dead = Vec::new();
+        let mut earliest = u32::MAX;
         let mut bucket = below.min(self.index.buckets());
         while bucket > 0 && looked < most {
             bucket -= 1;
@@ -319,9 +325,12 @@ impl Shard {
                 }
                 if time.is_dead(header) {
                     dead.push(at);
+                } else if header.expiry() != 0 {
+                    earliest = earliest.min(header.expiry());
                 }
             });
         }
+        common.note_expiry(earliest);
         for at in dead {
             let header = memory.header(at);
             let class = header.class();

@@ -1,7 +1,7 @@
 //! What all shards share: memory, hash, settings that may change, and hooks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use ahash::RandomState;
 
@@ -118,6 +118,24 @@ impl StoreShared {
     #[inline]
     pub fn time(&self) -> TimeSnapshot {
         self.flush.time(self.clock.now())
+    }
+
+    /// Notes that an item that is there dies at second `expiry`; 0 is never.
+    #[inline]
+    pub(super) fn note_expiry(&self, expiry: u32) {
+        if self.flush.is_earliest(expiry) {
+            self.lower_earliest(expiry);
+        }
+    }
+
+    #[cold]
+    fn lower_earliest(&self, expiry: u32) {
+        self.flush.dies_at(expiry);
+        // The background thread stops ticking and then looks at what is due first. Here
+        // it is the other way round, so one of them sees what the other did: a read of
+        // a clock that does not tick wakes the thread.
+        fence(SeqCst);
+        self.clock.now();
     }
 
     /// The item memory.
