@@ -62,6 +62,15 @@ impl Shard {
     /// much of this shard's is dead.
     #[inline]
     pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
+        let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
+        if common.segments.is_exhausted() || self.compaction.is_some() || bloated() {
+            self.pay(common, time, bytes);
+        }
+    }
+
+    /// The part of [`Shard::pay_compaction_debt`] that most stores into a cache that is not full skip.
+    #[inline(never)]
+    fn pay(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
         let exhausted = common.segments.is_exhausted();
         let short = exhausted && !self.logs.has_spare();
         let full = exhausted && !short && common.evicts();
