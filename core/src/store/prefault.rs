@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(touched(&segments), [2, 3, 4, 6], "the turn was over");
         assert!(!prefault.round(&segments, || true));
         assert!(prefault.round(&segments, || false));
-        assert_eq!(touched(&segments), [2, 3, 4, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(touched(&segments), [2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13]);
         assert!(prefault.grew());
     }
 
