@@ -1,4 +1,4 @@
-//! Where a server listens: a TCP address, or the path of a Unix socket.
+//! The address of a server: a TCP address, or the path of a Unix socket.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use crate::error::{Doing, Error, Result};
 use crate::stream::Blocking;
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     Tcp(SocketAddr),
@@ -17,7 +17,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Connects and waits for it; Nagle's algorithm is off.
+    /// Connects, and waits for the connection. Nagle's algorithm is off.
     pub fn connect(&self) -> Result<Blocking> {
         let doing = || format!("connecting to {self}");
         match self {
@@ -34,7 +34,7 @@ impl Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Anything with a slash is a path; everything else is `host:port`.
+    /// Parses an address. Text with a slash is a path, other text is `host:port`.
     fn from_str(text: &str) -> Result<Self> {
         if text.contains('/') {
             return Ok(Self::Unix(PathBuf::from(text)));

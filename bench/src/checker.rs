@@ -1,8 +1,9 @@
-//! Holds a stream of replies against what was asked on the same connection.
+//! Checks a stream of replies against the requests on the same connection.
 //!
-//! `Flight` is what was asked and not yet answered, oldest first. `Checker` reads replies, keeps its place
-//! inside a value that arrives in pieces, and tells a `Sink` the fate of every key and request. It knows no
-//! socket; what it does not use of its input is at most the beginning of one reply line.
+//! `Flight` has the requests that are not yet answered, oldest first. `Checker` reads replies,
+//! keeps its place inside a value that arrives in pieces, and reports the result of every key and
+//! request to a `Sink`. It never sees a socket. The input that it does not use is at most the
+//! beginning of one reply line.
 
 use std::collections::VecDeque;
 
@@ -10,16 +11,16 @@ use crate::error::Wrong;
 use crate::items::Items;
 use crate::wire::{Head, Protocol};
 
-/// How closely replies are looked at.
+/// How closely replies are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Check {
     /// Status, framing, order, keys, lengths and every byte of every value.
     Full,
-    /// Status, framing and lengths: what a server of canned replies can give.
+    /// Status, framing and lengths, all that a server of canned replies gets right.
     Frame,
 }
 
-/// What both ends of a conversation agree on.
+/// The items and the protocol that both ends of a conversation agree on, and how to check replies.
 #[derive(Debug)]
 pub struct Terms<'a> {
     pub items: &'a Items,
@@ -27,79 +28,79 @@ pub struct Terms<'a> {
     pub check: Check,
 }
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Get,
     Set,
 }
 
-/// A request on its way.
+/// An outstanding request.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     pub verb: Verb,
-    /// Keys not yet answered; 1 for a set.
+    /// Number of keys not yet answered, 1 for a set.
     pub keys: u32,
-    /// When it was sent, or should have been: nanoseconds on the clock of whoever sent it.
+    /// The time when it was sent, or should have been: nanoseconds on the sender's clock.
     pub sent: u64,
 }
 
-/// Requests on their way, oldest first, and their items.
+/// Outstanding requests, oldest first, and their items.
 #[derive(Debug, Default)]
 pub struct Flight {
     requests: VecDeque<Request>,
     ids: VecDeque<u64>,
 }
 
-/// Learns what became of requests.
+/// Receives the results of requests.
 pub trait Sink {
-    /// A get found item `id`.
+    /// Called when a get found item `id`.
     fn hit(&mut self, id: u64);
-    /// A get did not find item `id`.
+    /// Called when a get did not find item `id`.
     fn miss(&mut self, id: u64);
-    /// A set of item `id` was refused.
+    /// Called when a set of item `id` was refused.
     fn refused(&mut self, id: u64);
-    /// A request, counting all its keys, is answered.
+    /// Called when a request is answered, with all its keys.
     fn done(&mut self, request: Request);
 }
 
 /// Reads the replies of one connection.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// The value whose bytes are arriving.
+    /// The value whose bytes are being read.
     body: Option<Body>,
 }
 
 #[derive(Debug)]
 struct Body {
     id: u64,
-    /// Bytes of value and trailer already seen.
+    /// Number of bytes of value and trailer that have been read.
     seen: usize,
-    /// Whether the request is answered with this value.
+    /// Whether this value completes the reply to the request.
     last: bool,
 }
 
 impl Flight {
-    /// Notes that a request for `ids`, which are not empty, was sent.
+    /// Adds a request for `ids`, which must not be empty.
     #[inline]
     pub fn push(&mut self, verb: Verb, ids: &[u64], sent: u64) {
         self.ids.extend(ids);
         self.requests.push_back(Request { verb, keys: ids.len() as u32, sent });
     }
 
-    /// Number of requests on their way.
+    /// Returns the number of outstanding requests.
     #[inline]
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Whether every request is answered.
+    /// Returns whether every request is answered.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// The item that a value under `key` answers; those before it were misses.
+    /// Returns the item that a value under `key` answers. Reports the items before it as misses.
     fn find(&mut self, key: Option<&[u8]>, terms: &Terms, sink: &mut impl Sink) -> Option<u64> {
         let request = self.requests.front_mut()?;
         while request.keys > 0 {
@@ -115,7 +116,7 @@ impl Flight {
 }
 
 impl Checker {
-    /// Reads as many replies as `input` holds and returns how much of it they took.
+    /// Reads as many replies as `input` has and returns the number of bytes used.
     pub fn advance(
         &mut self,
         input: &[u8],
@@ -181,8 +182,8 @@ impl Checker {
 }
 
 impl Body {
-    /// Checks what `input` holds of the value and its trailer: how much that is, and whether all is seen now.
-    /// A value without bytes or trailer is whole at once.
+    /// Checks the part of the value and its trailer that `input` has. Returns its length, and
+    /// whether the value is complete. A value without bytes or trailer is complete at once.
     #[inline]
     fn take(&mut self, input: &[u8], terms: &Terms) -> Result<(usize, bool), Wrong> {
         let value = terms.items.value(self.id);
@@ -206,7 +207,7 @@ impl Body {
     }
 }
 
-/// The oldest request, a get, is answered; keys still open are misses.
+/// Completes the oldest request, a get. Keys still open are misses.
 #[inline]
 fn finish(flight: &mut Flight, sink: &mut impl Sink) {
     if let Some(request) = flight.requests.pop_front() {
@@ -217,7 +218,7 @@ fn finish(flight: &mut Flight, sink: &mut impl Sink) {
     }
 }
 
-/// The oldest request, a set, is answered.
+/// Completes the oldest request, a set.
 #[inline]
 fn finish_set(flight: &mut Flight, sink: &mut impl Sink) {
     if let Some(request) = flight.requests.pop_front() {
@@ -225,7 +226,7 @@ fn finish_set(flight: &mut Flight, sink: &mut impl Sink) {
     }
 }
 
-/// Enough of a reply to recognise it in an error.
+/// Returns enough of a reply to recognise it in an error.
 fn excerpt(input: &[u8]) -> Vec<u8> {
     input[..input.len().min(80)].to_vec()
 }
@@ -265,8 +266,8 @@ mod tests {
         Items::new(100, Lengths::Fixed(5), Lengths::Table((0..100).map(|id| id % 7).collect()))
     }
 
-    /// `get 1 2 3` answered with 1 and 3, `set 4`, `set 5` refused, `get 6` missed, `get 7` hit; value 7 is
-    /// empty.
+    /// A conversation: `get 1 2 3` finds 1 and 3, `set 4` is stored, `set 5` is refused, `get 6`
+    /// misses, `get 7` finds an empty value.
     fn conversation(items: &Items) -> (Flight, Vec<u8>) {
         let mut flight = Flight::default();
         flight.push(Verb::Get, &[1, 2, 3], 0);

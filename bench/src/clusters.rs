@@ -1,37 +1,39 @@
-//! The table of cache clusters: sizes, rates and times to live of production caches, one cluster a row.
+//! The table of cache clusters: sizes, rates and times to live of production caches, one cluster
+//! per row.
 //!
-//! CSV as twitter/cache-trace publishes it. Needed are the columns `cluster`, `key_bytes`, `value_bytes` and
-//! `kqps`; `mean_freq`, `one_hit_wonder_pct` and `ttl_mix` may be absent or `N/A`. Fields with commas stand in
-//! double quotes.
+//! The format is CSV as published in twitter/cache-trace. The columns `cluster`, `key_bytes`,
+//! `value_bytes` and `kqps` are required. `mean_freq`, `one_hit_wonder_pct` and `ttl_mix` may be
+//! absent or `N/A`. Fields with commas are in double quotes.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Doing, Error, Result};
 
-/// Values this long or longer are not taken: half as much again must fit into a memcached with its default
-/// limits.
+/// Rows with mean values of this length or longer are refused: a value that is half as long again
+/// must fit into a memcached with its default limits.
 const LONGEST_VALUE: u32 = 300_000;
 
-/// Keys this long or longer are not taken.
+/// Rows with mean keys of this length or longer are refused.
 const LONGEST_KEY: u32 = 250;
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     pub name: String,
-    /// Mean bytes of a key.
+    /// Mean length of a key, in bytes.
     pub key: u32,
-    /// Mean bytes of a value.
+    /// Mean length of a value, in bytes.
     pub value: u32,
-    /// Thousand requests a second.
+    /// Thousands of requests per second.
     pub kqps: f64,
-    /// Mean number of requests for a key; at least 1, which it also is where the table has none.
+    /// Mean number of requests for a key. At least 1, which is also the value if the table has
+    /// none.
     pub frequency: f64,
-    /// Share of the keys that are asked for only once.
+    /// Share of the keys that are requested only once.
     pub once: f64,
-    /// Times to live in seconds, and the share of each; without any, items live for ever. The shares need not
-    /// add up to 1: the table names the most frequent ones only.
+    /// Times to live in seconds, and the share of each. If empty, items never expire. The shares
+    /// need not add up to 1, because the table has only the most frequent ones.
     pub ttls: Vec<(f64, f64)>,
 }
 
@@ -41,7 +43,7 @@ pub fn read(path: &Path) -> Result<Vec<Cluster>> {
     parse(&text)
 }
 
-/// Reads a table.
+/// Parses a table.
 pub fn parse(csv: &str) -> Result<Vec<Cluster>> {
     let wrong = |what: &str| Error::Malformed(format!("table of clusters: {what}"));
     let mut lines = csv.lines();
@@ -74,7 +76,7 @@ pub fn parse(csv: &str) -> Result<Vec<Cluster>> {
     if rows.is_empty() { Err(wrong("no rows")) } else { Ok(rows) }
 }
 
-/// `60s:0.39, 1.8h:0.24` as seconds and shares.
+/// Parses `60s:0.39, 1.8h:0.24` into seconds and shares.
 fn parse_ttls(mix: &str) -> Option<Vec<(f64, f64)>> {
     let pairs = mix.split(',').map(|pair| {
         let (time, share) = pair.trim().split_once(':')?;
@@ -88,7 +90,7 @@ fn parse_ttls(mix: &str) -> Option<Vec<(f64, f64)>> {
     pairs.collect()
 }
 
-/// The fields of a line, without the quotes around them.
+/// Returns the fields of a line, without the quotes around them.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;

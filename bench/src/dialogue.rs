@@ -1,5 +1,7 @@
-//! A conversation with one server that waits for each answer: for asking what it is and what it counts, and
-//! for work whose next request depends on the last reply.
+//! A conversation with one server that waits for each reply.
+//!
+//! It is for requests about the server's version and counters, and for work in which the next
+//! request depends on the last reply.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,10 +14,10 @@ use crate::stream::Blocking;
 
 const READ: usize = 256 << 10;
 
-/// Silence of a server that is asked something, until it counts as no answer.
+/// Longest time to wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One connection, on which requests are gathered, sent together, and answered before the next are gathered.
+/// One connection. Requests are gathered, sent together, and answered before the next are gathered.
 #[derive(Debug)]
 pub struct Dialogue<'a> {
     stream: Blocking,
@@ -27,7 +29,7 @@ pub struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    /// Connects; replies may take up to `patience`.
+    /// Connects. Replies may take up to `patience`.
     pub fn connect(address: &Address, terms: &'a Terms<'a>, patience: Duration) -> Result<Self> {
         let stream = address.connect()?;
         stream.set_patience(patience).doing(|| "setting a timeout".to_owned())?;
@@ -41,19 +43,19 @@ impl<'a> Dialogue<'a> {
         })
     }
 
-    /// Gathers a get.
+    /// Adds a get to the requests.
     pub fn get(&mut self, id: u64) {
         self.terms.protocol.get(self.terms.items, &[id], &mut self.output);
         self.flight.push(Verb::Get, &[id], 0);
     }
 
-    /// Gathers a set; the item lives for `ttl` seconds, 0 for ever.
+    /// Adds a set to the requests. The item lives for `ttl` seconds, or never expires if it is 0.
     pub fn set(&mut self, id: u64, ttl: u32) {
         self.terms.protocol.set(self.terms.items, id, ttl, &mut self.output);
         self.flight.push(Verb::Set, &[id], 0);
     }
 
-    /// Sends what was gathered and reads all replies.
+    /// Sends the gathered requests and reads all replies.
     pub fn exchange(&mut self, sink: &mut impl Sink) -> Result<()> {
         self.stream.write_all(&self.output).doing(|| "sending requests".to_owned())?;
         self.output.clear();
@@ -72,7 +74,7 @@ impl<'a> Dialogue<'a> {
     }
 }
 
-/// Asks for the server's version.
+/// Returns the server's version.
 pub fn version(stream: &mut Blocking) -> Result<String> {
     stream.set_patience(PATIENCE).doing(|| "setting a timeout".to_owned())?;
     let reply = ask(stream, "version", |text| text.ends_with("\r\n"))?;
@@ -80,13 +82,13 @@ pub fn version(stream: &mut Blocking) -> Result<String> {
     Ok(version.trim_end().to_owned())
 }
 
-/// Gets a key that nobody stored.
+/// Gets a key that is not stored.
 pub fn get_nothing(stream: &mut Blocking) -> Result<()> {
     stream.set_patience(PATIENCE).doing(|| "setting a timeout".to_owned())?;
     ask(stream, "get nothing", |text| text.ends_with("END\r\n")).map(drop)
 }
 
-/// Waits until the server answers, at most `patience`.
+/// Waits until the server answers, at most `patience`. Returns its version.
 pub fn wait_ready(address: &Address, patience: Duration) -> Result<String> {
     let began = Instant::now();
     loop {
@@ -98,7 +100,7 @@ pub fn wait_ready(address: &Address, patience: Duration) -> Result<String> {
     }
 }
 
-/// The server's `stats`, empty if it has none.
+/// Returns the server's `stats`, empty if it has none.
 pub fn stats(address: &Address) -> Result<BTreeMap<String, String>> {
     let mut stream = address.connect()?;
     stream.set_patience(PATIENCE).doing(|| "setting a timeout".to_owned())?;
@@ -107,7 +109,7 @@ pub fn stats(address: &Address) -> Result<BTreeMap<String, String>> {
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// Sends one command line and reads until `whole` says that the reply is.
+/// Sends one command line and reads until `whole` returns `true` for the reply.
 fn ask(stream: &mut Blocking, command: &str, whole: impl Fn(&str) -> bool) -> Result<String> {
     let doing = || format!("asking for {command}");
     stream.write_all(format!("{command}\r\n").as_bytes()).doing(doing)?;

@@ -1,12 +1,12 @@
-//! The load itself: one thread, one epoll instance, any number of connections.
+//! Drives the load: one thread, one epoll instance, any number of connections.
 //!
-//! A closed loop keeps `depth` requests outstanding on every connection: what a visit completes, it asks
-//! anew, in one write. An open loop sends on a schedule, on whichever connection has been free longest, and
-//! counts latency from the time that the schedule names: a server that falls behind pays for all who wait. An
-//! open loop never sleeps, so that it is never late by itself.
+//! A closed loop keeps `depth` requests outstanding on every connection. It replaces the requests
+//! that one read completes by new ones, in one write. An open loop sends on a schedule, on the
+//! connection that has been free longest. It counts latency from the scheduled time, so that
+//! waiting for a slow server counts. An open loop never sleeps, so that it is never late itself.
 //!
-//! Connections are registered once, edge-triggered; a read that does not fill the buffer has drained the
-//! socket.
+//! Connections are registered once, edge-triggered. A read that does not fill the buffer has
+//! drained the socket.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -22,25 +22,25 @@ use crate::tally::{Measurement, Tally};
 use crate::usage::own_cpu;
 use crate::workload::Workload;
 
-/// Bytes read at once, shared by all connections.
+/// Size of the read buffer, which all connections share.
 const READ: usize = 256 << 10;
 
-/// A server that owes replies may be silent this long.
+/// Longest silence of a server that owes replies.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Connections made before waiting for the server to have accepted them: less than any backlog.
+/// Connections opened before waiting until the server has accepted them. Less than any backlog.
 const CONNECT_GROUP: usize = 256;
 
-/// How requests follow one another.
+/// When the next request is sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// A new request for each reply.
+    /// Sends a new request for each reply.
     Closed,
-    /// The same, and the load never sleeps, so that no reply has to wake it: to wake a core that has gone
-    /// idle may cost the server more than all else, and costs one time more than the other. With several
-    /// connections it would read replies one by one that otherwise arrive together.
+    /// Like `Closed`, but the load never sleeps, so that no reply has to wake it. Waking an idle
+    /// core may cost the server more than the request, and the cost varies. With several
+    /// connections, the load would read replies one by one that otherwise arrive together.
     Eager,
-    /// So many requests a second, whatever the replies do.
+    /// Sends this many requests a second, independent of the replies.
     Rate(f64),
 }
 
@@ -49,12 +49,12 @@ pub enum Pace {
 pub struct Span {
     pub duration: Option<Duration>,
     pub requests: Option<u64>,
-    /// Whether to wait for the replies outstanding at the end of `duration`. Without, they stay on their way
-    /// and the next run reads them: for measuring a steady state. An open loop always waits.
+    /// Whether to wait for the replies outstanding at the end of `duration`. If not, the next run
+    /// reads them, which measures a steady state. An open loop always waits.
     pub drain: bool,
 }
 
-/// Connections to one server.
+/// The connections to one server, and the requests outstanding on them.
 #[derive(Debug)]
 pub struct Driver<'a> {
     poll: Poll,
@@ -62,7 +62,7 @@ pub struct Driver<'a> {
     terms: &'a Terms<'a>,
     /// Requests that may be outstanding on one connection.
     depth: usize,
-    /// Time to live of what is set, in seconds.
+    /// Time to live of the stored items, in seconds.
     ttl: u32,
     epoch: Instant,
     tally: Tally<'a>,
@@ -71,8 +71,8 @@ pub struct Driver<'a> {
     input: Box<[u8]>,
     output: Vec<u8>,
     ids: Vec<u64>,
-    /// Connections with room, once for each request they have room for; the longest free first. Open loop
-    /// only.
+    /// Connections with room, once for each request that they have room for. The connection that
+    /// has been free longest comes first. Used by open loops only.
     free: VecDeque<usize>,
 }
 
@@ -81,14 +81,14 @@ struct Connection {
     stream: Stream,
     flight: Flight,
     checker: Checker,
-    /// The beginning of a reply line whose rest has not arrived.
+    /// The beginning of a reply line that has not arrived completely.
     partial: Vec<u8>,
-    /// What the socket did not take, and how much of that it has taken since.
+    /// Bytes that the socket has not accepted yet, after `sent` bytes that it has.
     unsent: Vec<u8>,
     sent: usize,
 }
 
-/// How far the run may still go.
+/// The requests that a run may still send.
 #[derive(Debug)]
 struct Allowance {
     requests: u64,
@@ -139,7 +139,7 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// Drives `workload` for a span and returns what was measured in it.
+    /// Drives `workload` for `span` and returns the measurements.
     pub fn run(&mut self, workload: &mut Workload, pace: Pace, span: Span) -> Result<Measurement> {
         self.tally.reset();
         let before = own_cpu();
@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Returns how many requests were due and never sent.
+    /// Runs an open loop. Returns the number of requests that were due and never sent.
     fn open(
         &mut self,
         workload: &mut Workload,
@@ -227,7 +227,7 @@ impl<'a> Driver<'a> {
             (Some(duration), None) => (duration.as_secs_f64() * rate) as u64,
             (None, None) => u64::MAX,
         };
-        // A server that cannot keep the rate gets as long again to catch up.
+        // A server that cannot keep up gets as long again to catch up.
         let limit = Duration::from_secs_f64(2.0 * total as f64 / rate + 1.0);
         let start = (began - self.epoch).as_nanos() as u64;
         let interval = 1e9 / rate;
@@ -278,7 +278,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads and checks what a connection has received.
+    /// Reads and checks the replies that a connection has received.
     #[inline]
     fn listen(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
@@ -307,7 +307,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Fills a connection's pipeline, unless the socket still has to take what was asked before.
+    /// Fills a connection's pipeline, unless earlier requests still wait for the socket.
     #[inline]
     fn ask(&mut self, index: usize, workload: &mut Workload, allowance: &mut Allowance) -> Result<()> {
         self.flush(index)?;
@@ -340,7 +340,7 @@ impl<'a> Driver<'a> {
         allowance.requests -= 1;
     }
 
-    /// Sends the output, or keeps what the socket does not take.
+    /// Sends the output. Keeps the part that the socket does not accept.
     #[inline]
     fn send(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
@@ -353,7 +353,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Sends what the socket did not take before.
+    /// Sends the bytes that the socket did not accept before.
     #[inline]
     fn flush(&mut self, index: usize) -> Result<()> {
         let connection = &mut self.connections[index];
@@ -368,7 +368,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Writes until the socket takes no more; returns how much it took.
+/// Writes until the socket accepts no more. Returns the number of bytes written.
 #[inline]
 fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize> {
     let mut taken = 0;
@@ -398,7 +398,7 @@ mod tests {
     use crate::workload::{Choice, Mix, Workload};
     use std::time::Duration;
 
-    /// Asks a floor, which answers every get with a hit, for 1,000 requests.
+    /// Sends 1,000 requests to a floor, which answers every get with a hit.
     fn ask(name: &str, check: Check, mix: Mix, batch: u32, pace: Pace) -> Result<Counts, Error> {
         let socket = std::env::temp_dir().join(format!("bench-test-{}-{name}.sock", std::process::id()));
         let address = Address::Unix(socket.clone());
@@ -411,7 +411,7 @@ mod tests {
         let mut workload = Workload::new(mix, batch, Choice::Uniform(100));
         let span = Span { duration: None, requests: Some(1_000), drain: true };
         let measured = driver.run(&mut workload, pace, span);
-        // A socket that is not removed is only untidy.
+        // Leaving the socket file behind does no harm.
         let _ = std::fs::remove_file(socket);
         measured.map(|measured| measured.counts)
     }

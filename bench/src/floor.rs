@@ -1,9 +1,12 @@
-//! The floor: a server that splits lines and answers from a can. It stores nothing, looks up nothing and
-//! copies no key, but reads and writes every byte that a real server must. What it costs is what the
-//! architecture costs: one thread, edge-triggered events, reading until a short read, one write a visit.
+//! The floor: a server that splits lines and sends canned replies.
 //!
-//! It answers `get` (the canned value, once for each key), `set` (`STORED`, skipping the body) and `version`.
-//! The canned value has a key of the length that the load uses, so that replies are as long as real ones.
+//! It stores nothing, looks up nothing and copies no key, but it reads and writes every byte that a
+//! real server must. Its cost is the cost of the architecture: one thread, edge-triggered events,
+//! reading until a short read, one write for each event.
+//!
+//! It answers `get` (the canned value, once for each key), `set` (`STORED`, skipping the body) and
+//! `version`. The canned value has a key of the length that the load uses, so that replies are as
+//! long as real ones.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -18,10 +21,10 @@ use crate::stream::Stream;
 const READ: usize = 64 << 10;
 const LISTENER: Token = Token(usize::MAX);
 
-/// Serve canned replies: the lower bound of what a server built like this can cost.
+/// Serve canned replies: the lower bound of the cost of a server with this architecture.
 #[derive(Debug, clap::Args)]
 pub struct Floor {
-    /// Where to listen: host:port, or a path for a Unix socket.
+    /// Address to listen on: host:port, or the path of a Unix socket.
     #[arg(long, default_value = "127.0.0.1:11211")]
     address: Address,
     /// Bytes of the canned value.
@@ -39,15 +42,15 @@ enum Listener {
 
 struct Connection {
     stream: Stream,
-    /// The beginning of a line whose rest has not arrived.
+    /// The beginning of a line that has not arrived completely.
     partial: Vec<u8>,
-    /// Bytes of a value, its line end included, that are still to be skipped.
+    /// Bytes of a value and its line end that remain to be skipped.
     skip: usize,
-    /// What the socket did not take.
+    /// Bytes that the socket has not accepted yet.
     unsent: Vec<u8>,
 }
 
-/// The canned value, from its VALUE to the end of its data line.
+/// The canned value, from `VALUE` to the end of its data line.
 #[derive(Debug)]
 pub struct Can {
     value: Vec<u8>,
@@ -58,7 +61,7 @@ pub fn run(floor: &Floor) -> Result<()> {
     serve(&floor.address, &Can::new(floor.key_size as usize, floor.value_size))
 }
 
-/// Serves the same replies to everybody.
+/// Serves the same replies to every client. Returns only if it fails.
 pub fn serve(address: &Address, can: &Can) -> Result<()> {
     let mut poll = Poll::new().doing(|| "opening an epoll instance".to_owned())?;
     let mut listener = Listener::bind(address)?;
@@ -116,7 +119,7 @@ impl Listener {
         .doing(|| "registering the listener".to_owned())
     }
 
-    /// The next connection, if one waits.
+    /// Returns the next connection, or `None` if none waits.
     fn accept(&self) -> Result<Option<Stream>> {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
@@ -134,12 +137,12 @@ impl Listener {
 }
 
 impl Connection {
-    /// Reads, answers and writes; `None` when the connection is over.
+    /// Reads, answers and writes. Returns `None` if the connection has ended.
     fn visit(&mut self, can: &Can, input: &mut [u8], output: &mut Vec<u8>) -> Option<()> {
         output.clear();
         output.append(&mut self.unsent);
         loop {
-            // A client that does not read its replies is not read from.
+            // Stop reading from a client that does not read its replies.
             let drained = output.len() < READ && self.read(can, input, output)?;
             let taken = match self.stream.write(output) {
                 _ if output.is_empty() => 0,
@@ -158,7 +161,8 @@ impl Connection {
         }
     }
 
-    /// Reads and answers until there is nothing to read (true) or much to write (false).
+    /// Reads and answers requests. Returns `true` if there is nothing more to read, and `false` if
+    /// there is much to write. Returns `None` if the connection has ended.
     fn read(&mut self, can: &Can, input: &mut [u8], output: &mut Vec<u8>) -> Option<bool> {
         while output.len() < READ {
             let held = self.partial.len();
@@ -184,7 +188,7 @@ impl Connection {
 }
 
 impl Can {
-    /// A value of this length under a key of that length.
+    /// Makes a canned value of `value` bytes with a key of `key` bytes.
     pub fn new(key: usize, value: usize) -> Self {
         let mut can = format!("VALUE {:k<key$} 0 {value}\r\n", "").into_bytes();
         can.resize(can.len() + value, b'x');
@@ -192,7 +196,8 @@ impl Can {
         Self { value: can }
     }
 
-    /// Answers every whole line of `input` and returns how much of it is used; `None` ends the connection.
+    /// Answers every whole line of `input` and returns the bytes used. Returns `None` to end the
+    /// connection.
     fn answer(&self, input: &[u8], skip: &mut usize, output: &mut Vec<u8>) -> Option<usize> {
         let mut used = 0;
         loop {
@@ -201,7 +206,7 @@ impl Can {
             used += skipped;
             let rest = &input[used..];
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                // A line that fills the buffer never ends.
+                // A line that fills the buffer ends the connection.
                 return (rest.len() < READ).then_some(used);
             };
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);

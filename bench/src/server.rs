@@ -1,4 +1,4 @@
-//! A server under test: how its command line is spelled, and its life as a child process.
+//! A server under test: its command line, and its child process.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -15,13 +15,13 @@ use crate::dialogue::{self, Dialogue};
 use crate::error::{Doing, Error, Result};
 use crate::usage;
 
-/// A server may take this long to answer after its start.
+/// Longest time for a server to answer after its start.
 const START: Duration = Duration::from_secs(10);
 
-/// A server that does not answer a known command for this long does not speak the protocol.
+/// Longest silence after a command. A server that is silent for longer does not speak the protocol.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Between two looks at whether a server has come to rest.
+/// Time between two checks of whether a server is idle.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A server as named on the command line: `name=path[:extra arguments]`, or `floor`.
@@ -31,31 +31,31 @@ pub struct Spec {
     family: Family,
     path: PathBuf,
     extra: Vec<String>,
-    /// Where it answers too, and is asked whether it is ready.
+    /// Address without TLS, which is used to check that the server is ready.
     plain: Option<SocketAddr>,
 }
 
-/// Whose command line a server understands.
+/// The kind of command line that a server understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
-    /// memcached, and whatever is a drop-in for it.
+    /// memcached, and servers with the same command line.
     Memcached,
     Pogocache,
     /// The canned replies of this program.
     Floor,
 }
 
-/// What every server of a run is given alike.
+/// The settings that every server of a run gets.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Memory for items, in MiB.
     pub memory: u32,
     pub threads: u32,
-    /// Connections to allow.
+    /// Number of connections to allow.
     pub connections: usize,
     /// Core to run on.
     pub core: Option<usize>,
-    /// Scheduling priority to run with, if not the ordinary one.
+    /// Scheduling priority to run with, or `None` for the default.
     pub nice: Option<i32>,
     /// Whether to listen on a Unix socket instead of loopback TCP.
     pub unix: bool,
@@ -65,7 +65,7 @@ pub struct Settings {
     pub verbose: bool,
 }
 
-/// A running server; it ends with this value.
+/// A running server. Dropping the value kills it.
 #[derive(Debug)]
 pub struct Server {
     pub name: String,
@@ -84,7 +84,7 @@ impl FromStr for Spec {
             None if text == "floor" => (text, text),
             _ => {
                 return Err(Error::Usage(format!(
-                    "{text}: a server is name=path[:extra arguments], or floor"
+                    "--server must be name=path[:extra arguments], or floor, got {text}"
                 )));
             }
         };
@@ -107,17 +107,18 @@ impl FromStr for Spec {
 }
 
 impl Spec {
-    /// How closely the replies of this server can be checked.
+    /// Returns how closely the replies of this server can be checked.
     pub fn check(&self) -> Check {
         if self.family == Family::Floor { Check::Frame } else { Check::Full }
     }
 
-    /// Whether this server keeps items at all.
+    /// Returns whether this server stores items.
     pub fn stores(&self) -> bool {
         self.family != Family::Floor
     }
 
-    /// The same server with further arguments. `plain`: where it answers without TLS, if they turn TLS on.
+    /// Returns the same server with additional arguments. If these turn on TLS, `plain` is its
+    /// address without TLS.
     pub fn with(&self, extra: &[String], plain: Option<SocketAddr>) -> Self {
         let mut spec = self.clone();
         spec.extra.extend_from_slice(extra);
@@ -149,10 +150,10 @@ impl Spec {
         Ok(server)
     }
 
-    /// The arguments that give this server the settings.
+    /// Returns the arguments that give this server the settings.
     fn arguments(&self, settings: &Settings, address: &Address) -> Vec<String> {
         let (memory, threads) = (settings.memory, settings.threads);
-        // Room for connections that ask questions, beside those of the load.
+        // Leave room for connections beside those of the load.
         let connections = settings.connections + 24;
         let text = match (self.family, address) {
             (Family::Memcached, Address::Tcp(at)) => {
@@ -179,17 +180,17 @@ impl Spec {
 }
 
 impl Server {
-    /// CPU time used so far.
+    /// Returns the CPU time used so far.
     pub fn cpu(&self) -> Result<Duration> {
         usage::cpu(self.child.id())
     }
 
-    /// Resident memory, in bytes.
+    /// Returns the resident memory, in bytes.
     pub fn resident(&self) -> Result<u64> {
         usage::resident(self.child.id())
     }
 
-    /// A counter of the server's `stats`.
+    /// Returns a counter of the server's `stats`, or `None` if it has no such counter.
     pub fn stat(&self, name: &str) -> Result<Option<u64>> {
         if self.family == Family::Floor {
             return Ok(None);
@@ -197,12 +198,12 @@ impl Server {
         Ok(dialogue::stats(&self.address)?.get(name).and_then(|value| value.parse().ok()))
     }
 
-    /// Stops the server's clock, so to speak: it uses no CPU until `resume`.
+    /// Stops the server with a signal: it uses no CPU until `resume`.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Waits until the server, of which nothing is asked, uses next to no CPU; at most `patience`.
+    /// Waits until the server, which has no requests, uses almost no CPU. Waits at most `patience`.
     pub fn settle(&self, patience: Duration) -> Result<()> {
         let began = Instant::now();
         let mut before = self.cpu()?;
@@ -216,12 +217,12 @@ impl Server {
         }
     }
 
-    /// Lets a paused server go on.
+    /// Continues a paused server.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Whether a set and a get of item 0 in this protocol are answered as they should be.
+    /// Returns whether the server correctly answers a set and a get of item 0 in this protocol.
     pub fn speaks(&self, terms: &Terms) -> bool {
         let Ok(mut dialogue) = Dialogue::connect(&self.address, terms, SILENCE) else {
             return false;
@@ -242,7 +243,7 @@ impl Server {
         let ready = dialogue::wait_ready(address, START);
         match self.child.try_wait() {
             Ok(Some(status)) => {
-                let what = format!("ended at once with {status}");
+                let what = format!("ended during its start with {status}");
                 Err(Error::Server { name: self.name.clone(), what })
             }
             _ => ready.map_err(|error| Error::Server { name: self.name.clone(), what: error.to_string() }),
@@ -252,7 +253,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The server may have ended by itself; there is nothing to do about any other failure.
+        // The server may have ended by itself. No other failure can be handled here.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Address::Unix(path) = &self.address {
@@ -267,8 +268,8 @@ impl fmt::Display for Server {
     }
 }
 
-/// A place where nobody listens. Somebody else may take it before the server does; then the server fails to
-/// start.
+/// Returns an address on which nothing listens. Another process may take it before the server does.
+/// Then the server fails to start.
 fn free_address(unix: bool) -> Result<Address> {
     if unix {
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -280,7 +281,7 @@ fn free_address(unix: bool) -> Result<Address> {
     listener.local_addr().map(Address::Tcp).doing(doing)
 }
 
-/// A sink for answers that only have to be right.
+/// A sink for replies that only have to be correct.
 struct Ignore;
 
 impl Sink for Ignore {

@@ -1,15 +1,18 @@
 //! `bench synth`: traces of keys, sizes and times to live, drawn from a table of production caches.
 //!
-//! The table knows means, and so the trace is only as true as they are:
+//! The table has only means, so the trace is only as true as they are:
 //! - A request belongs to a cluster with the probability of the cluster's request rate.
-//! - With probability once / frequency it is for a key that is never asked for again, so that the share of
-//!   such keys among all is the table's. Otherwise its key is one of the cluster's, by the law of Zipf.
-//! - The `--keys` keys are divided among the clusters by rate / frequency, that is, by how many different keys
-//!   each asks for; frequencies count as `MOST_FREQUENT` at most, because some seconds of requests do not
-//!   repeat a key as often as the days that the table was made of.
-//! - A key has its cluster's mean length, its value the mean up to half as much longer or shorter.
-//! - A time to live is drawn from the cluster's mix and divided by `--scale`: one second of replay stands for
-//!   so many of production. It is 1 second at least, what servers can tell apart.
+//! - With probability once / frequency, the request is for a key that is never requested again. So
+//!   the share of such keys is that of the table. Otherwise the key is one of the cluster's, by
+//!   Zipf's law.
+//! - The `--keys` keys are divided among the clusters by rate / frequency, that is, by the number
+//!   of different keys that each cluster requests. Frequencies count as `MOST_FREQUENT` at most:
+//!   some seconds of requests do not repeat a key as often as the days that the table was made of.
+//! - A key has its cluster's mean length. The length of its value is the mean, or up to half as
+//!   much shorter or longer.
+//! - A time to live is drawn from the cluster's mix and divided by `--scale`, because one second of
+//!   replay stands for that many seconds of production. It is at least 1 second, the resolution of
+//!   servers.
 //!
 //! Size and time to live follow from the key's number and the seed.
 
@@ -25,20 +28,21 @@ use crate::random::{Random, mix, unit};
 use crate::trace::LONGEST_TTL;
 use crate::zipf::Zipf;
 
-/// Keys asked for more often than this on average count as if asked for so often.
+/// Limit of a cluster's mean number of requests for a key. Higher means count as this.
 const MOST_FREQUENT: f64 = 20.0;
 
-/// Runs of keys asked for once in a `scan` trace, and their share of its requests.
+/// Number of runs of keys that are requested once in a `scan` trace, and their share of its
+/// requests.
 const SCANS: u64 = 8;
 const SCANNED: f64 = 0.2;
 
-/// Parts of a `shift` trace: small values, large, small, large, small.
+/// Parts of a `shift` trace: small, large, small, large and small values.
 const PHASES: u64 = 5;
 
-/// Mean from which on values are large.
+/// Mean length from which values count as large.
 const LARGE: u32 = 512;
 
-/// What is left of the rate of clusters in the phases of the others.
+/// Factor for the rate of clusters in the phases of the others.
 const FAINT: f64 = 0.1;
 
 /// Write a synthetic trace: lines of key, size and time to live.
@@ -50,36 +54,36 @@ pub struct Synth {
     /// `one_hit_wonder_pct`, `ttl_mix`.
     #[arg(long)]
     table: PathBuf,
-    /// File to write; compressed if its name ends in .zst.
+    /// File to write. Compressed if its name ends in .zst.
     #[arg(long)]
     out: PathBuf,
-    /// Only these clusters of the table.
+    /// Use only these clusters of the table.
     #[arg(long, value_delimiter = ',')]
     clusters: Vec<String>,
     #[arg(long, default_value_t = 2_000_000)]
     requests: u64,
-    /// Keys that may be asked for again.
+    /// Number of keys that may be requested more than once.
     #[arg(long, default_value_t = 650_000)]
     keys: u64,
     /// Skew of the popularity of a cluster's keys.
     #[arg(long, default_value_t = 0.9)]
     theta: f64,
-    /// Seconds of production that one second of replay stands for: times to live are divided by it.
+    /// Seconds of production that one second of replay stands for. Times to live are divided by it.
     #[arg(long, default_value_t = 600.0)]
     scale: f64,
-    /// Equal seeds, equal traces.
+    /// Seed of the random numbers. Equal seeds give equal traces.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// What a trace is a trial of.
+/// The property of a cache that a trace tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Clusters mixed by their rates, items that expire.
+    /// Clusters mixed by their rates, with items that expire.
     Ttl,
-    /// The same, with long runs of keys asked for once.
+    /// The same, with long runs of keys that are requested once.
     Scan,
-    /// The same, but small and large values take turns.
+    /// The same, but small and large values alternate.
     Shift,
 }
 
@@ -92,7 +96,7 @@ struct Line {
     length: u32,
     /// Bytes of the value.
     size: u32,
-    /// Seconds to live, 0 for ever.
+    /// Time to live in seconds, or 0 to never expire.
     ttl: u32,
 }
 
@@ -103,7 +107,7 @@ struct Source<'a> {
     /// Number of its first key.
     first: u64,
     popularity: Zipf,
-    /// Probability that a request is for a key of its own.
+    /// Probability that a request is for a key that is requested once.
     once: f64,
 }
 
@@ -112,19 +116,19 @@ struct Source<'a> {
 struct Generator<'a> {
     kind: Kind,
     sources: Vec<Source<'a>>,
-    /// For each phase the sums of the sources' weights up to and with each.
+    /// For each phase, the running sums of the sources' weights.
     weights: Vec<Vec<f64>>,
     requests: u64,
     scale: f64,
     seed: u64,
     random: Random,
-    /// Lines drawn.
+    /// Number of lines drawn.
     drawn: u64,
-    /// Number of the next key that is asked for once.
+    /// Number of the next key that is requested once.
     fresh: u64,
 }
 
-/// Writes the trace and says what is in it.
+/// Writes the trace and prints a summary of it.
 pub fn run(synth: &Synth) -> Result<()> {
     synth.validate()?;
     let mut table = clusters::read(&synth.table)?;
@@ -149,12 +153,13 @@ pub fn run(synth: &Synth) -> Result<()> {
     Ok(())
 }
 
-/// Writes lines; returns the number of different keys, and their bytes with their values.
+/// Writes lines. Returns the number of different keys, and the bytes of these keys and their
+/// values.
 fn write(lines: impl Iterator<Item = Line>, out: &mut impl Write) -> std::io::Result<(usize, u64)> {
     let mut seen = std::collections::HashSet::new();
     let mut bytes = 0;
     for line in lines {
-        // Numbers are the longest where they fill the whole key; then the key grows.
+        // A number that is longer than the key makes the key longer.
         let width = line.length.saturating_sub(1) as usize;
         writeln!(out, "k{:0width$} {} {}", line.key, line.size, line.ttl)?;
         if seen.insert(line.key) {
@@ -168,9 +173,9 @@ impl Synth {
     fn validate(&self) -> Result<()> {
         let usage = |what: &str| Err(Error::Usage(what.to_owned()));
         match () {
-            () if self.requests == 0 || self.keys == 0 => usage("requests and keys are at least 1"),
-            () if !(0.01..10.0).contains(&self.theta) => usage("theta is from 0.01 to 10"),
-            () if !(self.scale > 0.0 && self.scale < 1e9) => usage("the scale is above 0"),
+            () if self.requests == 0 || self.keys == 0 => usage("--requests and --keys must be at least 1"),
+            () if !(0.01..10.0).contains(&self.theta) => usage("--theta must be at least 0.01 and below 10"),
+            () if !(self.scale > 0.0 && self.scale < 1e9) => usage("--scale must be above 0 and below 1e9"),
             () => Ok(()),
         }
     }
@@ -208,7 +213,7 @@ impl<'a> Generator<'a> {
         });
         let weights: Vec<Vec<f64>> = weights.collect();
         if !weights.iter().all(|sums| sums.last().is_some_and(|sum| *sum > 0.0)) {
-            return Err(Error::Usage("no cluster has a rate".to_owned()));
+            return Err(Error::Usage("at least one cluster must have a rate".to_owned()));
         }
         Ok(Self {
             kind: synth.kind,
@@ -223,7 +228,8 @@ impl<'a> Generator<'a> {
         })
     }
 
-    /// Whether the next line belongs to a run of keys asked for once: the end of each of equal parts.
+    /// Returns whether the next line belongs to a run of keys that are requested once. The runs are
+    /// at the end of equal parts.
     fn scans(&self) -> bool {
         let place = (self.drawn * SCANS) as f64 / self.requests as f64;
         self.kind == Kind::Scan && place.fract() >= 1.0 - SCANNED
@@ -250,7 +256,7 @@ impl Iterator for Generator<'_> {
         } else {
             source.first + source.popularity.draw(&mut self.random)
         };
-        // What is the key's own must not depend on when it is drawn.
+        // Properties of the key must not depend on when it is drawn.
         let own = mix(self.seed ^ mix(key));
         Some(Line {
             key,
@@ -261,7 +267,8 @@ impl Iterator for Generator<'_> {
     }
 }
 
-/// The time to live at `place`, from 0 to 1, of a mix, scaled; for ever where nobody could tell.
+/// Returns the scaled time to live at `place`, from 0 to 1, of a mix. Returns 0 if the mix is
+/// empty, or the result exceeds `LONGEST_TTL`.
 fn ttl(mix: &[(f64, f64)], scale: f64, place: f64) -> u32 {
     let mut left = place * mix.iter().map(|(_, share)| share).sum::<f64>();
     let found = mix.iter().find(|(_, share)| {
@@ -333,7 +340,7 @@ mod tests {
         }
         let brief = all.iter().filter(|line| line.ttl == 1).count() as f64;
         assert!((brief / all.len() as f64 / large(&all) - 0.75).abs() < 0.05);
-        // Half of the keys of one cluster, of which each is asked for twice, are asked for once.
+        // With a mean of two requests for a key and half of the keys requested once:
         let fresh = all.iter().filter(|line| line.key >= 10_000).count() as f64;
         assert!((fresh / all.len() as f64 - 0.25 * 0.25).abs() < 0.01, "{fresh}");
     }
@@ -360,7 +367,7 @@ mod tests {
         assert_eq!(ttl(&[], 1.0, 0.5), 0);
         assert_eq!(ttl(&[(10.0, 0.5), (3600.0, 0.5)], 600.0, 0.2), 1);
         assert_eq!(ttl(&[(10.0, 0.5), (3600.0, 0.5)], 600.0, 0.8), 6);
-        // Longer than 30 days would be a date.
+        // memcached takes times to live of more than 30 days for dates.
         assert_eq!(ttl(&[(5_184_000.0, 1.0)], 1.0, 0.5), 0);
     }
 

@@ -1,4 +1,4 @@
-//! What a run counted: requests, keys, hits, and the distribution of latencies.
+//! Counters of a run: requests, keys, hits, and the distribution of latencies.
 
 use std::time::Duration;
 
@@ -9,30 +9,29 @@ use crate::checker::{Request, Sink};
 use crate::error::{Error, Result};
 use crate::items::Items;
 
-/// Latencies are told apart, to three digits, up to this.
+/// Longest latency that is recorded exactly, to three digits.
 const LONGEST: Duration = Duration::from_secs(100);
 
-/// Shares of the requests, in percent, for which latencies are told besides the usual ones: the shape of the
-/// whole distribution.
+/// Percentiles that are reported besides the usual ones, to show the whole distribution.
 const PERCENTS: [f64; 12] = [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99];
 
-/// Counts replies as they come in.
+/// Counts replies as they arrive.
 #[derive(Debug)]
 pub struct Tally<'a> {
     items: &'a Items,
     pub counts: Counts,
     latencies: Histogram<u64>,
-    /// Longest time between two looks of an open loop at its schedule.
+    /// Longest time between two checks of an open loop's schedule.
     pause: Duration,
-    /// Time of the replies being read; nanoseconds on the clock of the sender.
+    /// Time at which the current replies were read: nanoseconds on the sender's clock.
     now: u64,
-    /// When the requests of the current run of equals were sent, and how many they are: the replies to one
-    /// pipeline share both ends, and recording them together is what makes recording cheap.
+    /// Time at which the requests of the current run of equals were sent, and their number. The
+    /// replies to one pipeline have equal latencies, and recording them together is cheap.
     sent: u64,
     run: u64,
 }
 
-/// Plain counts; differences of two are the counts between them.
+/// Plain counts. The difference of two is the count between them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Counts {
     pub requests: u64,
@@ -43,7 +42,7 @@ pub struct Counts {
     pub hit_bytes: u64,
 }
 
-/// What one measured run yielded.
+/// The result of one measured run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Measurement {
     pub seconds: f64,
@@ -56,13 +55,14 @@ pub struct Measurement {
     pub p999_us: f64,
     pub max_us: f64,
     pub mean_us: f64,
-    /// The distribution: pairs of a share in percent and the latency that so many requests did not exceed.
+    /// The distribution: pairs of a percentile and its latency.
     pub percentiles_us: [(f64, f64); PERCENTS.len()],
-    /// Requests of an open loop that were due and never sent, because the server was too far behind.
+    /// Requests of an open loop that were due and never sent because the server was too far behind.
     pub unsent: u64,
-    /// Longest time in which an open loop did not look at its schedule: latencies up to this may be its own.
+    /// Longest time between two checks of an open loop's schedule. Latencies up to this may be the
+    /// load's own.
     pub load_pause_us: f64,
-    /// Share of the run in which the load's own core was busy.
+    /// Share of the run in which the load's thread used its core.
     pub load_busy: f64,
 }
 
@@ -81,14 +81,14 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// The replies that follow were read at `now`.
+    /// Sets the time at which the following replies were read.
     #[inline]
     pub fn set_now(&mut self, now: u64) {
         self.settle();
         self.now = now;
     }
 
-    /// Forgets all counts and latencies.
+    /// Resets all counts and latencies.
     pub fn reset(&mut self) {
         self.run = 0;
         self.counts = Counts::default();
@@ -96,13 +96,13 @@ impl<'a> Tally<'a> {
         self.pause = Duration::ZERO;
     }
 
-    /// An open loop looked at its schedule after a pause of this length.
+    /// Records the time since an open loop last checked its schedule.
     #[inline]
     pub fn set_pause(&mut self, pause: Duration) {
         self.pause = self.pause.max(pause);
     }
 
-    /// Sums up a run of this length.
+    /// Returns the results of a run of `seconds`.
     pub fn measurement(&mut self, seconds: f64, load_busy: f64, unsent: u64) -> Measurement {
         self.settle();
         let us = |ns: u64| ns as f64 / 1e3;
@@ -162,7 +162,7 @@ impl Sink for Tally<'_> {
 }
 
 impl Measurement {
-    /// Share of the keys asked for that were found; 1 when none was asked for.
+    /// Returns the share of the requested keys that were found, or 1 if none was requested.
     pub fn hit_ratio(&self) -> f64 {
         let asked = self.counts.hits + self.counts.misses;
         if asked == 0 { 1.0 } else { self.counts.hits as f64 / asked as f64 }

@@ -1,12 +1,14 @@
-//! Traces of requests: which keys were asked for, in which order.
+//! Traces of requests: the keys that were requested, in order.
 //!
-//! Two formats, told apart by the name; either may be compressed (`.zst`):
-//! - `.lis`, the traces of N. Megiddo and D. S. Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache",
-//!   FAST 2003: lines of four numbers, `first block, count, ignored, request number`. Each block of a line is
-//!   one request. They know no sizes: a size follows from the block's number.
-//! - anything else: lines of `key`, `size` and, if it likes, `ttl`, parted by spaces, tabs or commas. Of a key
-//!   only its identity and its length are kept; the first size and time to live seen for a key are its own. A
-//!   time to live is in seconds; 0, or none, is for ever.
+//! There are two formats, chosen by the file name. Either may be compressed (`.zst`):
+//! - `.lis`, the traces of N. Megiddo and D. S. Modha, "ARC: A Self-Tuning, Low Overhead
+//!   Replacement Cache", FAST 2003: lines of four numbers, `first block, count, ignored, request
+//!   number`. Each block of a line is one request. The traces have no sizes. A size follows from
+//!   the block's number.
+//! - Any other name: lines of `key`, `size` and optionally `ttl`, separated by spaces, tabs or
+//!   commas. Only the identity and the length of a key are kept. The first size and time to live
+//!   seen for a key apply to all its requests. A time to live is in seconds. Items with 0, or
+//!   without one, never expire.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +20,7 @@ use crate::items::{Items, LONGEST_KEY};
 use crate::lengths::{Lengths, LogNormal};
 use crate::load::KEY_LENGTH;
 
-/// A longer time to live would be a date to memcached: 30 days, in seconds.
+/// Longest time to live: 30 days, in seconds. memcached takes a larger number for a date.
 pub const LONGEST_TTL: u32 = 30 * 24 * 3600;
 
 /// A sequence of requests.
@@ -27,14 +29,14 @@ pub struct Trace {
     requests: Vec<u64>,
     /// Highest number in `requests`, plus one.
     bound: u64,
-    /// Lengths of keys and values by number, where the trace has them.
+    /// Lengths of keys and values by number, if the trace has them.
     lengths: Option<(Vec<u32>, Vec<u32>)>,
-    /// Times to live by number; empty if everything lives for ever.
+    /// Times to live by number. Empty if no item expires.
     ttls: Vec<u32>,
 }
 
 impl Trace {
-    /// Reads a file, at most its first `limit` requests.
+    /// Reads at most the first `limit` requests of a file.
     pub fn read(path: &Path, limit: Option<u64>) -> Result<Self> {
         let name = path.to_string_lossy();
         let doing = || format!("reading {name}");
@@ -57,17 +59,17 @@ impl Trace {
         })
     }
 
-    /// The numbers of the items asked for, in order.
+    /// Returns the numbers of the requested items, in order.
     pub fn requests(&self) -> &[u64] {
         &self.requests
     }
 
-    /// Times to live in seconds, by number; empty if everything lives for ever.
+    /// Returns the times to live in seconds, by number. Empty if no item expires.
     pub fn ttls(&self) -> &[u32] {
         &self.ttls
     }
 
-    /// The items; `sizes` are the values' where the trace has none.
+    /// Returns the items. `sizes` gives the lengths of values if the trace has none.
     pub fn items(&self, sizes: &Lengths) -> Items {
         match &self.lengths {
             Some((keys, values)) => {
@@ -85,7 +87,7 @@ impl Trace {
             let (first, count) = match (fields.next(), fields.next()) {
                 (Some(Ok(first)), Some(Ok(count))) if first < 1 << 48 && count < 1 << 24 => (first, count),
                 (None, _) => continue,
-                _ => return Err(Error::Malformed(format!("line {number} is not that of an ARC trace"))),
+                _ => return Err(Error::Malformed(format!("line {number} must begin with a block number and a count"))),
             };
             let room = limit - trace.requests.len();
             trace.requests.extend((first..first + count).take(room));
@@ -108,11 +110,11 @@ impl Trace {
             let size = fields.next().and_then(|size| size.parse::<u32>().ok());
             let Some(size) = size.filter(|&size| size <= LogNormal::LONGEST && key.len() <= LONGEST_KEY)
             else {
-                return Err(Error::Malformed(format!("line {number} is not a key and a size")));
+                return Err(Error::Malformed(format!("line {number} must be a key and a size")));
             };
             let ttl = fields.next().map_or(Some(0), |ttl| ttl.parse().ok());
             let Some(ttl) = ttl.filter(|&ttl| ttl <= LONGEST_TTL) else {
-                return Err(Error::Malformed(format!("line {number}: no time to live of 30 days or less")));
+                return Err(Error::Malformed(format!("line {number}: the time to live must be at most 30 days")));
             };
             let id = if let Some(&id) = numbers.get(key) {
                 id

@@ -1,5 +1,5 @@
-//! What a process has used, by the kernel's own account: CPU time to the nanosecond, resident memory to the
-//! page.
+//! Resources that a process has used, as counted by the kernel: CPU time to the nanosecond,
+//! resident memory to the page.
 
 use std::fs;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Doing, Error, Result};
 
-/// CPU time, user and system, of all threads of a process that live.
+/// Returns the user and system CPU time of all live threads of a process.
 ///
-/// `schedstat` counts nanoseconds where `stat` counts ticks of 10 ms. Threads that have ended are not in it;
-/// no server measured here ends one while it serves.
+/// `schedstat` counts nanoseconds, whereas `stat` counts ticks of 10 ms. It does not include
+/// threads that have ended, but no server measured here ends a thread while it serves.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let tasks = format!("/proc/{pid}/task");
     let mut total = Duration::ZERO;
@@ -25,20 +25,21 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 pub fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Time, in ticks of 10 ms, in which some process or interrupt used a core.
+/// Returns the time in which any process or interrupt used a core, in ticks of 10 ms.
 pub fn core_busy(core: usize) -> Result<Duration> {
     let path = "/proc/stat";
     let text = fs::read_to_string(path).doing(|| format!("reading {path}"))?;
-    busy(&text, core).ok_or_else(|| Error::Malformed(format!("{path} does not know core {core}")))
+    busy(&text, core).ok_or_else(|| Error::Malformed(format!("{path} has no core {core}")))
 }
 
-/// Resident memory in bytes, exact where `status` is off by the pages that each CPU counts for itself.
+/// Returns the resident memory in bytes. It is exact, whereas `status` lags by the pages that each
+/// CPU counts for itself.
 pub fn resident(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).doing(|| format!("reading {path}"))?;
@@ -47,16 +48,16 @@ pub fn resident(pid: u32) -> Result<u64> {
     rss.map(|kib: u64| kib << 10).ok_or_else(|| Error::Malformed(format!("{path} has no Rss")))
 }
 
-/// The first of the fields of a `schedstat`.
+/// Returns the first field of a `schedstat`.
 fn on_cpu(schedstat: &str) -> Result<Duration> {
     let nanoseconds = schedstat.split(' ').next().and_then(|field| field.parse().ok());
     nanoseconds
         .map(Duration::from_nanos)
-        .ok_or_else(|| Error::Malformed(format!("schedstat reads {schedstat:?}: no CONFIG_SCHED_INFO?")))
+        .ok_or_else(|| Error::Malformed(format!("schedstat is {schedstat:?}; is the kernel built without CONFIG_SCHED_INFO?")))
 }
 
-/// All that `/proc/stat` has of a core but idle and waiting for disks: user, nice, system, irq, softirq,
-/// steal.
+/// Returns the busy time of a core in `/proc/stat`: user, nice, system, irq, softirq and steal, but
+/// not idle or waiting for disks.
 fn busy(stat: &str, core: usize) -> Option<Duration> {
     let name = format!("cpu{core} ");
     let fields = stat.lines().find_map(|line| line.strip_prefix(&name))?;

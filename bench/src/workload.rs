@@ -1,4 +1,4 @@
-//! What the load asks next: the mix of requests and the choice of keys.
+//! The requests of a load: the mix of requests and the choice of keys.
 
 use std::sync::Arc;
 
@@ -6,26 +6,27 @@ use crate::checker::Verb;
 use crate::random::Random;
 use crate::zipf::Zipf;
 
-/// Draws made ahead for a skewed choice: enough that going round again shows nowhere, and read in order.
+/// Draws made in advance for a skewed choice. They are read in order, and enough that repeating
+/// them does not affect results.
 const DRAWS: usize = 1 << 21;
 
-/// Which items are asked for.
+/// How the items of requests are chosen.
 #[derive(Debug, Clone)]
 pub enum Choice {
-    /// Each item from the first number to below the second, once.
+    /// Each item from the first number up to, but not including, the second, once.
     Sequence(u64, u64),
-    /// Any item below the number, all alike.
+    /// Any item below the number, with equal probability.
     Uniform(u64),
-    /// Draws made ahead, and the place of the next.
+    /// Draws made in advance, and the index of the next.
     Drawn(Arc<[u32]>, usize),
 }
 
-/// How many requests are gets.
+/// The share of gets among the requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mix {
     Get,
     Set,
-    /// This share of the requests are gets, the others sets.
+    /// This share of the requests are gets, the others are sets.
     Share(f64),
 }
 
@@ -33,21 +34,21 @@ pub enum Mix {
 #[derive(Debug, Clone)]
 pub struct Workload {
     mix: Mix,
-    /// Keys of one get.
+    /// Number of keys in one get.
     batch: u32,
     choice: Choice,
     random: Random,
 }
 
 impl Choice {
-    /// Items below `count`, the first the most popular by the law of Zipf.
+    /// Chooses items below `count` by Zipf's law. Item 0 is the most popular.
     pub fn zipf(count: u32, theta: f64) -> Self {
         let zipf = Zipf::new(u64::from(count), theta);
         let mut random = Random::new(2);
         Self::Drawn((0..DRAWS).map(|_| zipf.draw(&mut random) as u32).collect(), 0)
     }
 
-    /// The next item; `None` at the end of a sequence.
+    /// Returns the next item, or `None` at the end of a sequence.
     #[inline]
     fn next(&mut self, random: &mut Random) -> Option<u64> {
         match self {
@@ -66,7 +67,7 @@ impl Choice {
 }
 
 impl Mix {
-    /// A mix with this share of gets.
+    /// Returns a mix with this share of gets.
     pub fn of(gets: f64) -> Self {
         match gets {
             _ if gets >= 1.0 => Self::Get,
@@ -77,17 +78,18 @@ impl Mix {
 }
 
 impl Workload {
-    /// Requests of this mix, each get for `batch` keys.
+    /// Makes a workload of this mix, with `batch` keys in each get.
     pub fn new(mix: Mix, batch: u32, choice: Choice) -> Self {
         Self { mix, batch: batch.max(1), choice, random: Random::new(1) }
     }
 
-    /// Sets of every item below `count`, once.
+    /// Makes a workload that sets every item below `count` once.
     pub fn fill(count: u64) -> Self {
         Self::new(Mix::Set, 1, Choice::Sequence(0, count))
     }
 
-    /// The next request: its items replace those in `ids`. `None` when there is nothing more to ask.
+    /// Returns the next request and puts its items into `ids`. Returns `None` at the end of the
+    /// workload.
     #[inline]
     pub fn next(&mut self, ids: &mut Vec<u64>) -> Option<Verb> {
         ids.clear();

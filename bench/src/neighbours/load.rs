@@ -17,44 +17,44 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use super::{Fill, Ports};
 use crate::error::{Doing, Error, Result};
 
-/// Bytes read at once.
+/// Size of a read buffer.
 const READ: usize = 1 << 20;
 
-/// Silence after which a neighbour looks whether it is to stop.
+/// Silence after which a neighbour checks whether it must stop.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Prefixes of the keys that are stored; memcached counts no more.
+/// Number of different prefixes of the stored keys. memcached counts no more.
 const PREFIXES: u64 = 1 << 16;
 
-/// What the neighbours do.
+/// The work of the neighbours.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Load {
     None,
-    /// So many connections with so many gets under way.
+    /// Connections, and gets outstanding on each.
     Pipelines(usize, usize),
-    /// So many clients that ask for much and read it late.
+    /// Clients that request much data and read it late.
     Unread(usize),
-    /// A client that reads so many large values in turn.
+    /// One client that reads this many large values in turn.
     Huge(usize),
-    /// So many datagrams at a time.
+    /// Datagrams sent at a time.
     Datagrams(usize),
-    /// So many clients that begin TLS and end.
+    /// Clients that make a TLS handshake and disconnect.
     Handshakes(usize),
-    /// So many clients that dump all keys.
+    /// Clients that dump all keys.
     Dumps(usize),
-    /// One client that sends a command so many times at once.
+    /// One client that sends a command this many times at once.
     Commands(&'static str, usize),
 }
 
 type Done<'scope> = ScopedJoinHandle<'scope, Result<()>>;
 
 impl Load {
-    /// Stands for a get of 1000 keys that are not there.
+    /// Placeholder for a get of 1000 keys that are not stored.
     pub(super) const MISSES: &'static str = "get <1000 keys>";
-    /// An append of nothing to a large value, which is copied all the same.
+    /// Appends nothing to a large value, which the server copies even so.
     pub(super) const APPEND: &'static str = "append k0 0 0 0\r\n";
 
-    /// Starts the neighbours. They end when `stop` says so, and count in `work` what they have done.
+    /// Starts the neighbours. They end when `stop` is set, and count their work in `work`.
     pub(super) fn start<'scope>(
         self,
         scope: &'scope Scope<'scope, '_>,
@@ -69,7 +69,7 @@ impl Load {
             };
         match self {
             Self::None => Vec::new(),
-            // Few threads, as the machine has few cores.
+            // Use few threads, because the machine has few cores.
             Self::Pipelines(count, depth) => {
                 (0..2).map(|_| scope.spawn(move || pipelines(tcp, count / 2, depth, stop, work))).collect()
             }
@@ -87,7 +87,7 @@ impl Load {
     }
 }
 
-/// A port where nothing listens.
+/// Returns a port on which nothing listens.
 pub(super) fn free_port() -> Result<SocketAddr> {
     let doing = || "looking for a free port".to_owned();
     TcpListener::bind(("127.0.0.1", 0)).doing(doing)?.local_addr().doing(doing)
@@ -100,7 +100,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Stores what a scenario needs.
+/// Stores the items that a scenario needs.
 pub(super) fn fill(address: SocketAddr, fill: Fill, items: u64) -> Result<()> {
     let mut stream = connect(address)?;
     let value = |length: usize| vec![b'x'; length];
@@ -124,7 +124,7 @@ pub(super) fn fill(address: SocketAddr, fill: Fill, items: u64) -> Result<()> {
             Fill::Many => format!("{}:k{number}", number % PREFIXES),
             _ => format!("k{number}"),
         };
-        // Errors are answered, whatever `noreply` says.
+        // A server reports errors in spite of `noreply`.
         let _ = write!(batch, "set {key} 0 0 {length} noreply\r\n");
         batch.extend_from_slice(&value);
         batch.extend_from_slice(b"\r\n");
@@ -135,7 +135,7 @@ pub(super) fn fill(address: SocketAddr, fill: Fill, items: u64) -> Result<()> {
     flush(&mut batch)
 }
 
-/// Reads what comes, at most `most` bytes, until `stop`. `None`: it is to stop.
+/// Reads at most `most` bytes. Returns `None` if `stop` is set.
 fn read(stream: &mut TcpStream, buffer: &mut [u8], stop: &AtomicBool) -> Result<Option<usize>> {
     loop {
         if stop.load(Relaxed) {
@@ -150,7 +150,7 @@ fn read(stream: &mut TcpStream, buffer: &mut [u8], stop: &AtomicBool) -> Result<
     }
 }
 
-/// Reads until `count` times `end` was seen, or it is to stop.
+/// Reads until `end` has arrived `count` times, or `stop` is set.
 fn read_until(
     stream: &mut TcpStream,
     buffer: &mut [u8],
@@ -171,7 +171,7 @@ fn read_until(
             count = count.saturating_sub(1);
             used = at + end.len();
         }
-        // The beginning of an end may be there.
+        // The buffer may end in the beginning of `end`.
         let keep = used.max(whole.saturating_sub(end.len() - 1));
         buffer.copy_within(keep..whole, 0);
         held = whole - keep;
@@ -208,7 +208,8 @@ fn pipelines(
     }
 }
 
-/// Each client asks for 4000 values of 4000 bytes, and one after the other reads what it was sent.
+/// Each client requests 4000 values of 4000 bytes. Then they read their replies one after the
+/// other.
 fn unread(address: SocketAddr, count: usize, stop: &AtomicBool, work: &AtomicU64) -> Result<()> {
     let mut streams = (0..count).map(|_| patient(address)).collect::<Result<Vec<_>>>()?;
     let request: Vec<u8> = (0..4000).flat_map(|n| format!("get k{}\r\n", n % 64).into_bytes()).collect();
@@ -243,7 +244,7 @@ fn dump(address: SocketAddr, _: usize, stop: &AtomicBool, work: &AtomicU64) -> R
     let mut stream = patient(address)?;
     let mut buffer = vec![0; READ];
     loop {
-        stream.write_all(b"lru_crawler metadump all\r\n").doing(|| "asking for a dump".to_owned())?;
+        stream.write_all(b"lru_crawler metadump all\r\n").doing(|| "requesting a dump".to_owned())?;
         let mut last = Vec::new();
         loop {
             let Some(n) = read(&mut stream, &mut buffer, stop)? else { return Ok(()) };
@@ -270,7 +271,7 @@ fn datagrams(address: SocketAddr, count: usize, stop: &AtomicBool, work: &Atomic
     let mut buffer = [0; 2048];
     while !stop.load(Relaxed) {
         for _ in 0..count {
-            // What the server cannot take is lost, as datagrams are.
+            // Datagrams that the server cannot take are lost.
             let _ = socket.send(request);
         }
         let until = std::time::Instant::now() + LOOK;
@@ -319,7 +320,7 @@ fn commands(
         }
         command => format!("{command}\r\n"),
     };
-    // Whatever a command answers, these are last.
+    // The replies to every command end in this line.
     let end = b"MN\r\n";
     let mut stream = patient(address)?;
     let mut sender = stream.try_clone().doing(|| "sending commands".to_owned())?;
@@ -335,15 +336,15 @@ fn commands(
     }
 }
 
-/// The certificate of a server, in a file.
+/// A file with the certificate of a server.
 pub(super) struct Certificate {
     path: PathBuf,
-    /// Whether the file is ours, to be removed.
+    /// Whether this program made the file and must remove it.
     made: bool,
 }
 
 impl Certificate {
-    /// Takes the one at `given`, or makes one.
+    /// Uses the certificate at `given`, or makes one.
     pub(super) fn make(given: Option<&Path>) -> Result<Self> {
         if let Some(path) = given {
             return Ok(Self { path: path.to_path_buf(), made: false });
@@ -369,7 +370,7 @@ impl Drop for Certificate {
     }
 }
 
-/// Takes any certificate: it is the cost of a handshake that counts.
+/// Accepts any certificate, because only the cost of a handshake is measured.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

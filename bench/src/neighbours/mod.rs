@@ -1,7 +1,8 @@
 //! `bench neighbours`: how long a client waits while others keep the server busy.
 //!
-//! A probe sends one get at a time and waits for each reply. Beside it run the clients of a scenario, the
-//! neighbours. Each scenario gets a fresh server with the items it needs, for each server in turn.
+//! A probe sends one get at a time and waits for each reply. The clients of a scenario, the
+//! neighbours, run beside it. Each scenario starts each server in turn, with the items that it
+//! needs.
 
 mod load;
 
@@ -21,31 +22,31 @@ use crate::{dialogue, launch};
 
 use load::Load;
 
-/// Longest latency that is told apart, in microseconds.
+/// Longest latency that is recorded exactly, in microseconds.
 const LONGEST: u64 = 60_000_000;
 
-/// Time that neighbours have to begin before the probe measures.
+/// Time for the neighbours to start before the probe measures.
 const WARM: Duration = Duration::from_millis(300);
 
 /// Measure a client's latency while others keep the server busy.
 #[derive(Debug, clap::Args)]
 pub struct Neighbours {
-    /// A server, name=path[:extra arguments]; repeat it. The first is the base of all ratios.
+    /// A server, name=path[:extra arguments]. Can be repeated. The first is the base of all ratios.
     #[arg(long = "server", required_unless_present = "list")]
     servers: Vec<Spec>,
-    /// Scenarios to run, by name or by the beginning of a name; all without this. See --list.
+    /// Scenarios to run, by name or by the beginning of a name. The default is all. See --list.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
-    /// Print the scenarios and stop.
+    /// Print the scenarios and exit.
     #[arg(long)]
     list: bool,
-    /// Rounds; the median of the rounds counts.
+    /// Rounds. Results are medians of the rounds.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds that the probe measures in one round.
+    /// Length of the measurement in each round, in seconds.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Items in the cache of the scenarios that list or dump it.
+    /// Number of items in the scenarios that list or dump the cache.
     #[arg(long, default_value_t = 3_000_000)]
     items: u64,
     /// Certificate chain and key for the scenario `handshakes`, in one PEM file.
@@ -54,25 +55,26 @@ pub struct Neighbours {
     /// Scheduling priority of the servers, the neighbours and the probe.
     #[arg(long, allow_negative_numbers = true)]
     nice: Option<i32>,
-    /// File that one line of JSON for each result is added to.
+    /// File to append results to, one line of JSON each.
     #[arg(long)]
     results: Option<PathBuf>,
-    /// Show what the servers print.
+    /// Show the output of the servers.
     #[arg(short, long)]
     verbose: bool,
 }
 
-/// What one server made the probe wait; a line of the results file.
+/// The latency of the probe on one server. One line of the results file.
 #[derive(Debug, Serialize)]
 struct Row {
     kind: &'static str,
     scenario: &'static str,
     server: String,
-    /// Microseconds: medians of the rounds.
+    /// In microseconds; medians of the rounds, as are the next two.
     p50_us: f64,
     p99_us: f64,
     max_us: f64,
-    /// Units of the neighbours' work done in a second: exchanges, handshakes or MiB.
+    /// Units of the neighbours' work per second: exchanges, datagrams, handshakes, or MiB or KiB
+    /// read.
     neighbours_per_second: f64,
     p50_ratio: f64,
     p99_ratio: f64,
@@ -83,7 +85,7 @@ struct Row {
 struct Scenario {
     name: &'static str,
     about: &'static str,
-    /// Further arguments of the server.
+    /// Additional arguments of the server.
     extra: &'static str,
     threads: u32,
     memory: u32,
@@ -91,22 +93,22 @@ struct Scenario {
     load: Load,
 }
 
-/// What is stored before the neighbours begin.
+/// The items stored before the neighbours start.
 #[derive(Debug, Clone, Copy)]
 enum Fill {
     /// Only the probe's item.
     Nothing,
     /// As many small items as `--items` says.
     Many,
-    /// So many values of so many bytes.
+    /// This many values of this many bytes.
     Values(u64, usize),
 }
 
-/// Where the parts of a scenario find the server.
+/// The addresses of the server in a scenario.
 #[derive(Debug, Clone)]
 struct Ports {
     tcp: SocketAddr,
-    /// UDP, or TLS, in scenarios that need it.
+    /// The UDP or TLS address, in scenarios that use it.
     other: SocketAddr,
 }
 
@@ -115,11 +117,11 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         threads: 2,
         fill: Fill::Values(10_000, 100),
-        ..Scenario::new("saturated", "48 clients with 64 gets each under way, -t 2", Load::Pipelines(48, 64))
+        ..Scenario::new("saturated", "48 clients with 64 outstanding gets each, -t 2", Load::Pipelines(48, 64))
     },
     Scenario {
         fill: Fill::Values(64, 4_000),
-        ..Scenario::new("unread", "64 clients that ask for 16 MB each and read late", Load::Unread(64))
+        ..Scenario::new("unread", "64 clients that request 16 MB each and read late", Load::Unread(64))
     },
     Scenario {
         extra: "-I 32m",
@@ -129,7 +131,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         fill: Fill::Values(1, 900_000),
-        ..Scenario::new("udp", "128 datagrams at a time that ask for 900 KB", Load::Datagrams(128))
+        ..Scenario::new("udp", "128 datagrams at a time that request 900 KB", Load::Datagrams(128))
     },
     Scenario {
         ..Scenario::new("handshakes", "4 clients that do nothing but TLS handshakes", Load::Handshakes(4))
@@ -152,7 +154,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario::commands("stats-reset", "stats reset", "stats reset"),
     Scenario::commands("crawl", "lru_crawler crawl", "lru_crawler crawl all"),
-    Scenario::commands("long-get", "gets of 1,000 keys that are not there", Load::MISSES),
+    Scenario::commands("long-get", "gets of 1,000 keys that are not stored", Load::MISSES),
     Scenario {
         fill: Fill::Values(1, 1_000_000),
         ..Scenario::commands("append", "appends to a value of 1 MB", Load::APPEND)
@@ -169,7 +171,7 @@ impl Scenario {
         Self { fill: Fill::Many, ..Self::new(name, about, load) }
     }
 
-    /// 200 of one command at a time.
+    /// Makes a scenario that sends 200 of one command at a time.
     const fn commands(name: &'static str, about: &'static str, command: &'static str) -> Self {
         Self::dump(name, about, Load::Commands(command, 200))
     }
@@ -185,10 +187,10 @@ pub fn run(neighbours: &Neighbours) -> Result<()> {
     }
     let wanted = &neighbours.scenario;
     if let Some(unknown) = wanted.iter().find(|w| !SCENARIOS.iter().any(|s| s.name.starts_with(w.as_str()))) {
-        return Err(Error::Usage(format!("{unknown}: no such scenario; see --list")));
+        return Err(Error::Usage(format!("unknown scenario {unknown}; see --list")));
     }
     if !(neighbours.seconds > 0.0 && neighbours.seconds < 1e6) {
-        return Err(Error::Usage("seconds must be above 0".to_owned()));
+        return Err(Error::Usage("--seconds must be above 0 and below 1e6".to_owned()));
     }
     launch::raise_open_files()?;
     neighbours.nice.map_or(Ok(()), launch::set_nice)?;
@@ -227,7 +229,7 @@ pub fn run(neighbours: &Neighbours) -> Result<()> {
     Ok(())
 }
 
-/// One scenario on one server.
+/// Measures one scenario on one server.
 fn measure(neighbours: &Neighbours, scenario: &Scenario, spec: &Spec) -> Result<Row> {
     let other = load::free_port()?;
     let plain = load::free_port()?;
@@ -260,7 +262,7 @@ fn measure(neighbours: &Neighbours, scenario: &Scenario, spec: &Spec) -> Result<
     let spec = spec.with(&extra, if certificate.is_some() { Some(plain) } else { None });
     let server = spec.start(&settings)?;
     let Address::Tcp(listed) = server.address else {
-        return Err(Error::Usage("neighbours need TCP".to_owned()));
+        return Err(Error::Usage("neighbours needs a server on TCP".to_owned()));
     };
     let ports = if certificate.is_some() {
         Ports { tcp: plain, other: listed }
@@ -291,7 +293,7 @@ fn measure(neighbours: &Neighbours, scenario: &Scenario, spec: &Spec) -> Result<
     })
 }
 
-/// Lets the neighbours loose and measures the probe.
+/// Starts the neighbours and measures the probe. Returns its latencies, and their work per second.
 fn round(scenario: &Scenario, ports: &Ports, time: Duration) -> Result<(Histogram<u64>, f64)> {
     let (stop, work) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -309,7 +311,7 @@ fn round(scenario: &Scenario, ports: &Ports, time: Duration) -> Result<(Histogra
     })
 }
 
-/// Gets one item at a time for as long as `time`.
+/// Gets one item at a time for `time`.
 fn probe(address: SocketAddr, time: Duration) -> Result<Histogram<u64>> {
     let mut stream = Address::Tcp(address).connect()?;
     let mut latency =
@@ -320,7 +322,7 @@ fn probe(address: SocketAddr, time: Duration) -> Result<Histogram<u64>> {
         dialogue::get_nothing(&mut stream)?;
         let took = sent.elapsed();
         latency.saturating_record(took.as_micros() as u64);
-        // Many clients pause between two requests. A probe that never does would measure itself.
+        // Many clients pause between requests. A probe without pauses would measure its own load.
         std::thread::sleep(Duration::from_micros(200));
     }
     Ok(latency)
