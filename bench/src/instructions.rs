@@ -1,7 +1,7 @@
-//! `bench instructions`: runs one operation a given number of times and nothing else, for
-//! `scripts/instructions.py`, which counts the instructions of two such runs.
+//! `bench instructions`: runs one operation a given number of times and does nothing else.
 //!
-//! One thread, a frozen clock and one shard: two runs differ only in the hash's random key.
+//! `scripts/instructions.py` counts the instructions of two such runs. They use one thread, a
+//! frozen clock and one shard, so they differ only in the random key of the hash.
 
 use std::hint::black_box;
 
@@ -13,29 +13,29 @@ use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig, Ttl};
 
 use crate::error::{Error, Result};
 
-/// Keys in use: all of their items fit into the processor's caches.
+/// Number of keys. All items fit into the processor's caches.
 const KEYS: usize = 1000;
 
-/// Bytes of a value.
+/// Length of a value, in bytes.
 const VALUE: usize = 100;
 
-/// Commands of a pipeline, and keys of one `get_many`.
+/// Number of commands in a pipeline, and of keys in one `get_many`.
 const GROUP: usize = 16;
 
-/// Run one operation many times, to be counted by callgrind.
+/// Run one operation many times, to count its instructions with callgrind.
 #[derive(Debug, clap::Args)]
 pub struct Instructions {
-    /// The operation; `list` prints the names of all.
+    /// The operation. `list` prints the names of all.
     operation: String,
-    /// How often to run it.
+    /// Number of times to run it.
     #[arg(default_value_t = 0)]
     count: usize,
 }
 
-/// A request of each key, or of each group of keys, for a session.
+/// Appends the request for a key to the input of a session.
 type Requests = fn(&mut Vec<u8>, key: &str);
 
-/// The operations over a session: name, protocol, requests in one read, request.
+/// The operations over a session: name, protocol, number of requests in one read, request.
 const SESSIONS: [(&str, Protocol, usize, Requests); 8] = [
     ("text get", Protocol::Ascii, 1, |to, key| to.extend(format!("get {key}\r\n").bytes())),
     ("text get, pipelined", Protocol::Ascii, GROUP, |to, key| to.extend(format!("get {key}\r\n").bytes())),
@@ -51,7 +51,7 @@ const SESSIONS: [(&str, Protocol, usize, Requests); 8] = [
     ("binary set", Protocol::Binary, 1, |to, key| packet(to, 1, &[0; 8], key, &[b'v'; VALUE])),
 ];
 
-/// An operation on each of some keys.
+/// Runs an operation on each of some keys.
 type OnKeys = fn(&Cache, &[String]);
 
 /// The operations on a cache in this process.
@@ -89,8 +89,10 @@ fn packet(to: &mut Vec<u8>, opcode: u8, extras: &[u8], key: &str, value: &[u8]) 
     to.extend([extras, key.as_bytes(), value].concat());
 }
 
+/// Runs an operation, or prints the names of all.
+///
 /// # Errors
-/// An operation of another name, or no memory.
+/// If no operation has this name, or memory is exhausted.
 pub fn run(arguments: &Instructions) -> Result<()> {
     if arguments.operation == "list" {
         SESSIONS.iter().map(|(name, ..)| name).chain(CACHES.iter().map(|(name, _)| name)).for_each(|name| {
@@ -108,7 +110,7 @@ pub fn run(arguments: &Instructions) -> Result<()> {
     let cache = Cache::new(config).map_err(|error| Error::Malformed(error.to_string()))?;
     let keys: Vec<String> = (0..KEYS).map(|number| format!("key-{number:06}")).collect();
     for key in &keys {
-        // Twice: the first fetches of an item change it.
+        // Fetch each item several times, because the first fetches change it.
         let stored = cache.set(key, [b'v'; VALUE], Ttl::Never).and(cache.set(
             format!("n{key}"),
             "10000000",
@@ -126,7 +128,7 @@ pub fn run(arguments: &Instructions) -> Result<()> {
     }
     let Some(&(_, protocol, many, request)) = SESSIONS.iter().find(|(name, ..)| *name == arguments.operation)
     else {
-        return Err(Error::Malformed(format!("no operation is named {:?}", arguments.operation)));
+        return Err(Error::Malformed(format!("unknown operation {:?}; see `list`", arguments.operation)));
     };
     let state = ServerState::new(cache, ServerConfig { threads: 1, ..ServerConfig::default() })
         .map_err(|error| Error::Malformed(error.to_string()))?;

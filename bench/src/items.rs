@@ -1,16 +1,17 @@
 //! The items of a run: key text and value bytes, both functions of the item's number.
 //!
-//! A key is `k`, then the number in decimal with leading zeros. A value is a window into one block of fixed
-//! pseudo-random bytes; where the window lies follows from the number. So writing a value is one copy,
-//! checking one is one compare, and the block stays in the cache of the core that runs the load.
+//! A key is `k`, then the number in decimal with leading zeros. A value is a window into one block
+//! of fixed pseudo-random bytes. The number determines the position of the window. So writing a
+//! value is one copy, checking one is one compare, and the block stays in the cache of the load's
+//! core.
 
 use crate::lengths::Lengths;
 use crate::random::{Random, mix};
 
-/// Longest key of the protocols.
+/// Length of the longest key in all protocols.
 pub const LONGEST_KEY: usize = 250;
 
-/// Number of places where a window may begin.
+/// Number of positions of a window.
 const WINDOWS: usize = 1 << 16;
 
 const ZEROS: [u8; LONGEST_KEY] = [b'0'; LONGEST_KEY];
@@ -20,13 +21,13 @@ const ZEROS: [u8; LONGEST_KEY] = [b'0'; LONGEST_KEY];
 pub struct Items {
     keys: Lengths,
     values: Lengths,
-    /// No key is shorter than this, so that all are different.
+    /// Length of the shortest key, so that all keys differ.
     shortest_key: usize,
     block: Vec<u8>,
 }
 
 impl Items {
-    /// Items numbered below `count`.
+    /// Makes items numbered below `count`.
     pub fn new(count: u64, keys: Lengths, values: Lengths) -> Self {
         let digits = itoa::Buffer::new().format(count.saturating_sub(1)).len();
         let mut random = Random::new(0);
@@ -35,13 +36,13 @@ impl Items {
         Self { keys, values, shortest_key: digits + 1, block }
     }
 
-    /// Length of the key of `id`.
+    /// Returns the length of the key of `id`.
     #[inline]
     pub fn key_length(&self, id: u64) -> usize {
         self.keys.of(id).clamp(self.shortest_key, LONGEST_KEY)
     }
 
-    /// Length of the value of `id`.
+    /// Returns the length of the value of `id`.
     #[inline]
     pub fn value_length(&self, id: u64) -> usize {
         self.values.of(id)
@@ -58,7 +59,7 @@ impl Items {
         out.extend_from_slice(digits);
     }
 
-    /// Whether `key` is the key of `id`.
+    /// Returns whether `key` is the key of `id`.
     #[inline]
     pub fn is_key(&self, id: u64, key: &[u8]) -> bool {
         let mut digits = itoa::Buffer::new();
@@ -69,7 +70,7 @@ impl Items {
             && key[1..key.len() - digits.len()].iter().all(|&byte| byte == b'0')
     }
 
-    /// The value of `id`.
+    /// Returns the value of `id`.
     #[inline]
     pub fn value(&self, id: u64) -> &[u8] {
         let start = mix(id) as usize % WINDOWS;

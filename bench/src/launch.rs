@@ -1,6 +1,8 @@
-//! Becoming a server: this program starts itself as `launch`, which pins itself to a core, asks to be killed
-//! when the program that started it ends, and turns into the server. So no server outlives a run, however the
-//! run ends, and every thread of the server inherits the core.
+//! `bench launch`: becomes a server.
+//!
+//! This program starts itself as `launch`. The new process pins itself to a core, asks to be killed
+//! when its parent ends, and executes the server. So no server outlives a run, however the run
+//! ends, and every thread of the server inherits the core.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -15,7 +17,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::error::{Doing, Error, Result};
 
-/// Turn into another program, pinned to a core (used by this program on itself).
+/// Execute another program, pinned to a core (used by this program on itself).
 #[derive(Debug, clap::Args)]
 pub struct Launch {
     /// Core to run on.
@@ -29,7 +31,7 @@ pub struct Launch {
     command: Vec<PathBuf>,
 }
 
-/// Returns only if it fails.
+/// Executes the program. Returns only if it fails.
 pub fn run(launch: &Launch) -> Result<()> {
     if let Some(core) = launch.core {
         pin(core)?;
@@ -39,7 +41,7 @@ pub fn run(launch: &Launch) -> Result<()> {
     }
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(Into::into)
-        .doing(|| "tying a server's life to ours".into())?;
+        .doing(|| "tying the server's lifetime to this process".into())?;
     let Some((program, arguments)) = launch.command.split_first() else {
         return Err(Error::Usage("nothing to launch".into()));
     };
@@ -47,10 +49,10 @@ pub fn run(launch: &Launch) -> Result<()> {
     Err(error).doing(|| format!("starting {}", program.display()))
 }
 
-/// Keeps this thread, and those it starts, on one core.
+/// Pins this thread, and the threads it starts, to one core.
 pub fn pin(core: usize) -> Result<()> {
     if core >= CpuSet::MAX_CPU {
-        return Err(Error::Usage(format!("there is no core {core}")));
+        return Err(Error::Usage(format!("this machine has no core {core}")));
     }
     let mut set = CpuSet::new();
     set.set(core);
@@ -59,13 +61,14 @@ pub fn pin(core: usize) -> Result<()> {
 
 /// Sets the scheduling priority of this process.
 ///
-/// Where the kernel groups tasks by session (autogroups), a priority counts only within its session, and the
-/// session has one of its own. That is set too if the session is ours alone: a new one, if we may begin it,
-/// or one begun for us with `setsid`.
+/// If the kernel groups tasks by session (autogroups), a priority counts only within its session,
+/// and the session has a priority of its own. That is set too if this process leads its session. It
+/// starts a new session if it may, or the caller has started one with `setsid`.
 pub fn set_nice(nice: i32) -> Result<()> {
     let doing = || format!("setting the priority to {nice}");
     setpriority_process(None, nice).map_err(Into::into).doing(doing)?;
-    // Refused to the leader of a process group, such as a command typed into a shell.
+    // The kernel refuses this to the leader of a process group, such as a command typed into a
+    // shell.
     let _ = setsid();
     let group = Path::new("/proc/self/autogroup");
     if getsid(None).is_ok_and(|session| session == getpid()) && group.exists() {
@@ -74,7 +77,7 @@ pub fn set_nice(nice: i32) -> Result<()> {
     Ok(())
 }
 
-/// Allows as many open files as the system lets us have.
+/// Raises the limit of open files as far as the system allows.
 pub fn raise_open_files() -> Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

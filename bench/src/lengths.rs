@@ -1,5 +1,5 @@
-//! How long keys and values are: each a function of the item's number, so that a reader knows what a writer
-//! wrote.
+//! The lengths of keys and values. Each is a function of the item's number, so that a reader knows
+//! the lengths that a writer used.
 
 use std::str::FromStr;
 
@@ -11,11 +11,11 @@ use crate::random::{mix, unit};
 pub enum Lengths {
     Fixed(u32),
     LogNormal(LogNormal),
-    /// One length for each item; items beyond the table have the last one.
+    /// One length for each item. Items beyond the table have the last length.
     Table(Vec<u32>),
 }
 
-/// Lengths whose logarithm is normally distributed, at least 1 and at most `LogNormal::LONGEST`.
+/// Lengths whose logarithm has a normal distribution, at least 1 and at most `LogNormal::LONGEST`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogNormal {
     /// Mean of the logarithm.
@@ -25,10 +25,10 @@ pub struct LogNormal {
 }
 
 impl Lengths {
-    /// Longest length that can be asked for.
+    /// Longest length that can be requested.
     const LONGEST: u32 = 512 << 20;
 
-    /// The length of item `id`.
+    /// Returns the length of item `id`.
     #[inline]
     pub fn of(&self, id: u64) -> usize {
         match self {
@@ -38,7 +38,7 @@ impl Lengths {
         }
     }
 
-    /// No item is longer than this.
+    /// Returns an upper bound of all lengths.
     pub fn longest(&self) -> usize {
         match self {
             Self::Fixed(length) => *length as usize,
@@ -47,7 +47,8 @@ impl Lengths {
         }
     }
 
-    /// The same lengths for the items below `count`, without arithmetic on access.
+    /// Returns the same lengths for the items below `count`, as a table that needs no arithmetic on
+    /// access.
     pub fn tabulated(self, count: u64) -> Self {
         match self {
             Self::LogNormal(law) => Self::Table((0..count).map(|id| law.of(id)).collect()),
@@ -60,12 +61,13 @@ impl LogNormal {
     /// The longest value drawn, so that every item fits into a memcached with its default limits.
     pub const LONGEST: u32 = 512 << 10;
 
-    /// The distribution whose lengths, not their logarithms, have this mean.
+    /// Returns the distribution of lengths with this mean. `mean` is that of the lengths, not of
+    /// their logarithms.
     pub fn with_mean(mean: f64, sigma: f64) -> Self {
         Self { mu: mean.ln() - sigma * sigma / 2.0, sigma }
     }
 
-    /// The length of item `id`: the Box-Muller transform of two fractions mixed from it.
+    /// Returns the length of item `id`: the Box-Muller transform of two fractions mixed from it.
     pub fn of(&self, id: u64) -> u32 {
         let first = mix(id ^ 0x5bd1_e995);
         let radius = (-2.0 * unit(first).ln()).sqrt();
@@ -78,10 +80,10 @@ impl LogNormal {
 impl FromStr for Lengths {
     type Err = Error;
 
-    /// `100`, `4k`, `1m`, or `lognormal:MEAN:SIGMA`.
+    /// Parses `100`, `4k`, `1m`, or `lognormal:MEAN:SIGMA`.
     fn from_str(text: &str) -> Result<Self> {
         let wrong =
-            || Error::Usage(format!("{text}: a size is a number, with k or m, or lognormal:MEAN:SIGMA"));
+            || Error::Usage(format!("a size must be a number, with k or m if needed, or lognormal:MEAN:SIGMA, got {text}"));
         if let Some(law) = text.strip_prefix("lognormal:") {
             let (mean, sigma) = law.split_once(':').ok_or_else(wrong)?;
             let mean: f64 = mean.parse().map_err(|_| wrong())?;

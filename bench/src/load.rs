@@ -19,16 +19,16 @@ use crate::wire::Protocol;
 use crate::workload::{Choice, Mix, Workload};
 use crate::{launch, usage};
 
-/// Length of keys unless said otherwise.
+/// Default length of keys.
 pub const KEY_LENGTH: u32 = 16;
 
 /// Run one load on one server.
 #[derive(Debug, clap::Args)]
 pub struct Load {
-    /// The server: host:port, or the path of a Unix socket.
+    /// Address of the server: host:port, or the path of a Unix socket.
     #[arg(long, default_value = "127.0.0.1:11211")]
     address: Address,
-    /// Connections, 1 to 10000 and more.
+    /// Number of connections, up to 10000 and more.
     #[arg(long, default_value_t = 50)]
     connections: usize,
     /// Requests outstanding on each connection.
@@ -41,11 +41,11 @@ pub struct Load {
     /// Share of gets in the mixed workload.
     #[arg(long, default_value_t = 0.9)]
     gets: f64,
-    /// Keys of one request in the multiget workload.
+    /// Number of keys in a request of the multiget workload.
     #[arg(long, default_value_t = 50)]
     multiget: u32,
-    /// Trace for the replay workload: ARC (.lis), or lines of key, size and time to live; either may be
-    /// .zst.
+    /// Trace for the replay workload: ARC (.lis), or lines of key, size and time to live. Either
+    /// may be .zst.
     #[arg(long, required_if_eq("workload", "replay"))]
     trace: Option<PathBuf>,
     /// Bytes of a value: 100, 4k, or lognormal:MEAN:SIGMA.
@@ -57,37 +57,37 @@ pub struct Load {
     /// Number of keys.
     #[arg(long, default_value_t = 10_000)]
     keys: u32,
-    /// How keys are chosen: uniform or zipf:THETA.
+    /// Choice of keys: uniform or zipf:THETA.
     #[arg(long, default_value = "uniform")]
     distribution: Distribution,
-    /// Time to live of what is stored, in seconds; 0 is for ever.
+    /// Time to live of the stored items, in seconds. With 0 they never expire.
     #[arg(long, default_value_t = 0)]
     ttl: u32,
-    /// Requests a second, open loop; without it, a new request follows each reply.
+    /// Requests per second, in an open loop. Without it, a new request follows each reply.
     #[arg(long)]
     rate: Option<f64>,
     /// Never sleep, so that no reply has to wake the load.
     #[arg(long)]
     eager: bool,
-    /// Seconds to measure.
+    /// Length of the measurement, in seconds.
     #[arg(long, default_value_t = 5.0)]
     duration: f64,
-    /// Requests to measure, instead of a duration.
+    /// Number of requests to measure, instead of a duration.
     #[arg(long)]
     requests: Option<u64>,
-    /// Seconds of load before the measurement.
+    /// Length of the load before the measurement, in seconds.
     #[arg(long, default_value_t = 0.5)]
     warmup: f64,
     /// Do not store all keys first.
     #[arg(long)]
     no_fill: bool,
-    /// How closely replies are checked.
+    /// Which parts of replies to check.
     #[arg(long, value_enum, default_value = "full")]
     check: Check,
     /// Core to run the load on.
     #[arg(long)]
     core: Option<usize>,
-    /// Process whose CPU time is measured: the server's.
+    /// Process ID of the server, to measure its CPU time.
     #[arg(long)]
     pid: Option<u32>,
     /// Print one line of JSON.
@@ -95,25 +95,25 @@ pub struct Load {
     json: bool,
 }
 
-/// What is asked of the server.
+/// The workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
     Get,
     Set,
     Mixed,
     Multiget,
-    /// Get, and set on a miss, in the order of a trace, on one connection.
+    /// Gets the keys of a trace in order, and sets them after a miss, on one connection.
     Replay,
 }
 
-/// How keys are chosen.
+/// The choice of keys.
 #[derive(Debug, Clone, Copy)]
 enum Distribution {
     Uniform,
     Zipf(f64),
 }
 
-/// What `load` prints.
+/// The output of `load`.
 #[derive(Debug, Serialize)]
 struct Report {
     address: String,
@@ -134,12 +134,12 @@ impl std::str::FromStr for Distribution {
         match text.strip_prefix("zipf:").map(str::parse) {
             None if text == "uniform" => Ok(Self::Uniform),
             Some(Ok(theta)) if (0.01..10.0).contains(&theta) => Ok(Self::Zipf(theta)),
-            _ => Err(Error::Usage(format!("{text}: a distribution is uniform or zipf:THETA"))),
+            _ => Err(Error::Usage(format!("--distribution must be uniform or zipf:THETA, got {text}"))),
         }
     }
 }
 
-/// Runs the load and prints what was measured.
+/// Runs the load and prints the measurements.
 pub fn run(load: &Load) -> Result<()> {
     load.validate()?;
     launch::raise_open_files()?;
@@ -170,7 +170,7 @@ pub fn run(load: &Load) -> Result<()> {
     };
     if load.warmup > 0.0 {
         let warm = Duration::from_secs_f64(load.warmup);
-        // A count is exact only if nothing of the warm-up is still on its way.
+        // A count is exact only if no request of the warm-up is outstanding.
         let drain = load.requests.is_some();
         driver.run(&mut workload, pace, Span { duration: Some(warm), requests: None, drain })?;
     }
@@ -203,7 +203,7 @@ fn none_refused(sets: u64) -> Result<()> {
     if sets == 0 { Ok(()) } else { Err(Error::Refused(sets)) }
 }
 
-/// Stores every item below `count`, once.
+/// Stores every item below `count` once.
 pub fn fill(address: &Address, terms: &Terms, count: u64, ttl: u32) -> Result<Measurement> {
     let mut driver = Driver::connect(address, 4, 16, ttl, terms)?;
     let all = Span { duration: None, requests: None, drain: true };
@@ -215,13 +215,13 @@ impl Load {
         let usage = |what: &str| Err(Error::Usage(what.to_owned()));
         match () {
             () if self.connections == 0 || self.keys == 0 || self.multiget == 0 => {
-                usage("connections, keys and multiget are at least 1")
+                usage("--connections, --keys and --multiget must be at least 1")
             }
             () if !(self.duration > 0.0 && self.duration < 1e6 && (0.0..1e6).contains(&self.warmup)) => {
-                usage("duration is above 0, warm-up not below")
+                usage("--duration must be above 0 and --warmup at least 0, and both below 1e6")
             }
-            () if self.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) => usage("the rate is above 0"),
-            () if !(0.0..=1.0).contains(&self.gets) => usage("the share of gets is from 0 to 1"),
+            () if self.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) => usage("--rate must be above 0 and below 1e9"),
+            () if !(0.0..=1.0).contains(&self.gets) => usage("--gets must be from 0 to 1"),
             () => Ok(()),
         }
     }

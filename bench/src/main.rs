@@ -1,21 +1,24 @@
-//! `bench`: how much memcached servers cost, side by side.
+//! `bench`: measures the cost of memcached servers side by side.
 //!
-//! - `load`: one load on one server, measured; every reply is checked.
-//! - `compare`: several servers, the same loads, in turns; CPU, throughput and latency as ratios to the
-//!   first. With `--memory`, what an item costs; with `--idle`, what an idle connection costs.
-//! - `replay`: traces against several servers; how often each misses, by memory.
+//! - `load`: one load on one server, measured. Every reply is checked.
+//! - `compare`: several servers under the same loads, in turns: CPU, throughput and latency as
+//!   ratios to the first. With `--memory`, the cost of an item. With `--idle`, the cost of an idle
+//!   connection.
+//! - `replay`: traces against several servers: the miss ratio of each by memory.
 //! - `synth`: writes traces with times to live, drawn from a table of production caches.
-//! - `floor`: a server of canned replies, the least that this architecture can cost.
+//! - `floor`: a server of canned replies, the least cost of this architecture.
 //! - `neighbours`: how long a client waits while others keep the server busy.
 //! - `inprocess`: the cache as a library, beside a hash map behind a mutex.
+//! - `instructions`: one operation, repeated, for counting its instructions.
 //!
-//! Reading order: `items` (what is stored), `wire` (how it is asked for), `checker` (whether the replies are
-//! right), `workload` and `driver` (the load), `server` (what is measured), then the subcommands.
+//! Reading order: `items` (the stored items), `wire` (requests and replies), `checker` (whether the
+//! replies are correct), `workload` and `driver` (the load), `server` (a server under test), then
+//! the subcommands.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a tool of developers, which prints its results"
+    reason = "a developers' tool, which prints its results"
 )]
 
 mod address;
@@ -54,7 +57,7 @@ use serde::Serialize;
 
 use error::{Error, Result};
 
-/// How much memcached servers cost, side by side.
+/// Measure the cost of memcached servers side by side.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Arguments {

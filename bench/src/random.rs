@@ -1,11 +1,12 @@
-//! Pseudo-random numbers, the same in every run: `mix` for what must follow from a key, `Random` for a
+//! Pseudo-random numbers, the same in every run: `mix` for properties of a key, `Random` for a
 //! sequence.
 //!
-//! Both are splitmix64 (Steele, Lea and Flood, OOPSLA 2014): fast, and good enough for choosing keys.
+//! Both are splitmix64 (Steele, Lea and Flood, OOPSLA 2014), which is fast and good enough for
+//! choosing keys.
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A well-mixed function of `id`: equal ids, equal results.
+/// Returns a well-mixed function of `id`. Equal ids give equal results.
 #[inline]
 pub fn mix(id: u64) -> u64 {
     let mut z = id.wrapping_add(STEP);
@@ -14,7 +15,7 @@ pub fn mix(id: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The bits of a mixed number as a fraction strictly between 0 and 1.
+/// Converts the bits of a mixed number to a fraction strictly between 0 and 1.
 #[inline]
 pub fn unit(bits: u64) -> f64 {
     ((bits >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
@@ -25,25 +26,25 @@ pub fn unit(bits: u64) -> f64 {
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence number `seed`.
+    /// Makes the sequence of this seed.
     pub fn new(seed: u64) -> Self {
         Self(mix(seed))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     #[inline]
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
     }
 
-    /// A number below `bound`, which is not 0; the bias is below `bound` / 2^64.
+    /// Returns a number below `bound`, which must not be 0. The bias is below `bound` / 2^64.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A fraction strictly between 0 and 1.
+    /// Returns a fraction strictly between 0 and 1.
     #[inline]
     pub fn unit(&mut self) -> f64 {
         unit(self.bits())

@@ -1,12 +1,14 @@
-//! `bench replay`: a trace against each server, get, and set on a miss; how often each of them missed.
+//! `bench replay`: replays a trace against each server, with a set after each miss, and compares
+//! miss ratios.
 //!
-//! One connection. The requests of a window go out together: gets of different keys, cut short before a key
-//! would repeat. The sets for those that missed go out next, before the gets of the following window. So
-//! every get of a key sees every earlier set of it, as with one client that waits for each reply, at a
-//! fraction of the round trips.
+//! It uses one connection. The requests of a window leave together: gets of different keys. A
+//! window ends before a key would repeat. The sets for its misses leave next, before the gets of
+//! the following window. So every get of a key sees every earlier set of it. It is as with one
+//! client that waits for each reply, at a fraction of the round trips.
 //!
-//! Traces with times to live are replayed at a rate, so that a time to live is as many requests to one server
-//! as to another: a window goes out when its last request is due. Those without go as fast as the server can.
+//! Traces with times to live are replayed at a rate, so that every server gets the same number of
+//! requests within a time to live. A window leaves when its last request is due. Traces without
+//! them go as fast as the server can.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -26,13 +28,14 @@ use crate::server::{Settings, Spec};
 use crate::trace::Trace;
 use crate::wire::Protocol;
 
-/// Memory of each server in MiB, unless said otherwise.
+/// Default memory of each server, in MiB.
 const LIMIT: u32 = 64;
 
-/// Silence of a server that ends a replay.
+/// Silence of a server after which a replay ends with an error.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Seconds behind a rate from which on a replay is marked: times to live are told apart by the second.
+/// Delay behind a rate, in seconds, above which a replay is marked. Servers see times to live in
+/// whole seconds.
 const LATE: f64 = 0.5;
 
 /// Replay a trace against servers, side by side: miss ratios.
@@ -40,51 +43,53 @@ const LATE: f64 = 0.5;
 pub struct Replay {
     #[command(flatten)]
     common: compare::Common,
-    /// Traces: ARC (.lis), or lines of key, size and time to live; either may be .zst.
+    /// Traces: ARC (.lis), or lines of key, size and time to live. Either may be .zst.
     #[arg(long = "trace", required = true)]
     traces: Vec<PathBuf>,
-    /// Only so many requests of each trace.
+    /// Replay at most this number of requests of each trace.
     #[arg(long)]
     requests: Option<u64>,
-    /// Bytes of values where the trace has none.
+    /// Lengths of values, in bytes, for traces without sizes.
     #[arg(long, default_value = "lognormal:500:1")]
     value_size: Lengths,
-    /// Requests that go out together.
+    /// Greatest number of requests that are sent together.
     #[arg(long, default_value_t = 32)]
     window: usize,
     #[arg(long, value_enum, default_value = "classic")]
     protocol: Protocol,
-    /// Requests a second, for traces with times to live; other traces go as fast as they can.
+    /// Requests per second, for traces with times to live. Other traces go as fast as the server
+    /// can.
     #[arg(long)]
     rate: Option<f64>,
-    /// Repeat a replay that was behind the rate up to so many times; the least late counts.
+    /// Repeat a replay that was behind the rate up to this number of times. The one with the least
+    /// delay counts.
     #[arg(long, default_value_t = 0)]
     retries: usize,
 }
 
-/// How a trace is replayed.
+/// The parameters of a replay.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
     pub trace: &'a Trace,
-    /// Requests that go out together, at most.
+    /// Greatest number of requests that are sent together.
     pub window: usize,
-    /// Requests a second, if not as many as can be.
+    /// Requests per second. If `None`, as fast as the server can.
     pub rate: Option<f64>,
 }
 
-/// What a replay yielded.
+/// The results of a replay.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Outcome {
     pub requests: u64,
     pub misses: u64,
     pub refused: u64,
-    /// Bytes of key and value asked for, and not found.
+    /// Bytes of key and value that were requested, and that were not found.
     pub bytes: u64,
     pub missed_bytes: u64,
     pub miss_ratio: f64,
     pub byte_miss_ratio: f64,
     pub seconds: f64,
-    /// How far the server was behind a rate at worst, in seconds.
+    /// Greatest delay of the server behind the rate, in seconds.
     pub late: f64,
 }
 
@@ -115,17 +120,17 @@ struct Trial {
     resident_bytes: u64,
 }
 
-/// Learns what a window missed.
+/// Collects the misses of a window, and the results of the replay.
 struct Window<'a, 'b> {
     terms: &'a Terms<'b>,
     missed: Vec<u64>,
     outcome: Outcome,
 }
 
-/// Replays each trace against each server with each limit and prints tables.
+/// Replays each trace against each server with each limit, and prints tables.
 pub fn run(replay: &Replay) -> Result<()> {
     if replay.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) {
-        return Err(Error::Usage("the rate is above 0".to_owned()));
+        return Err(Error::Usage("--rate must be above 0 and below 1e9".to_owned()));
     }
     replay.common.prepare()?;
     let mut results = Results::create(replay.common.results.as_ref())?;
@@ -235,7 +240,7 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<()> {
 }
 
 impl Trial {
-    /// Replays on a fresh server.
+    /// Starts the server and replays a trace on it.
     fn run(spec: &Spec, settings: &Settings, terms: &Terms, course: Course) -> Result<Self> {
         let server = spec.start(settings)?;
         let before = server.cpu()?;

@@ -1,4 +1,4 @@
-//! The results file: one JSON object a line, added to what is there.
+//! The results file: one JSON object per line, appended to the existing lines.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::error::{Doing, Error, Result};
 pub struct Results(Option<(PathBuf, File)>);
 
 impl Results {
-    /// Opens the file at `path` for adding to it.
+    /// Opens the file at `path` for appending. Without a path, results are discarded.
     pub fn create(path: Option<&PathBuf>) -> Result<Self> {
         let open = |path: &PathBuf| {
             let file = OpenOptions::new().create(true).append(true).open(path);
@@ -22,7 +22,7 @@ impl Results {
         path.map(open).transpose().map(Self)
     }
 
-    /// Adds one line.
+    /// Appends one line.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let Some((path, file)) = &mut self.0 else { return Ok(()) };
         let mut text = to_json(line, path)?;

@@ -1,8 +1,10 @@
-//! What many replays say of one server: its miss ratios and its memory as ratios to the base's.
+//! The score of one server over many replays: its miss ratios and its memory as ratios to the
+//! base's.
 
 use serde::Serialize;
 
-/// Resident memory above the base's that is no difference: a page table more, a thread's stack less.
+/// Ratio of resident memory that still counts as equal: a page table more, or a thread's stack
+/// less.
 const SAME: f64 = 1.01;
 
 /// The ratios of one server, over traces and memory limits.
@@ -15,7 +17,7 @@ pub struct Score {
 /// One replay.
 #[derive(Debug, Clone)]
 struct Trial {
-    /// Trace and limit, for a reader.
+    /// Trace and limit, for the reader.
     place: String,
     miss_ratio: f64,
     resident: f64,
@@ -27,32 +29,34 @@ pub struct Line {
     kind: &'static str,
     server: String,
     replays: usize,
-    /// Mean and worst of the miss ratios to the base's, and where the worst was.
+    /// Mean and worst ratio of the miss ratio to the base's, and the trace and limit of the worst.
     mean_to_base: f64,
     worst_to_base: f64,
     worst_at: String,
-    /// The highest resident memory as a ratio to the base's, and where it was above.
+    /// Highest resident memory as a ratio to the base's, and the traces and limits where it was
+    /// higher.
     worst_resident_to_base: f64,
     more_resident_at: Vec<String>,
 }
 
 impl Score {
-    /// The head of the table that `row` fills.
+    /// The head of the table of `row`.
     pub const HEAD: &'static str = "| server | replays | mean miss ratio to base | worst | at | worst RSS to base | RSS higher at |\n|---|--:|--:|--:|---|--:|---|";
 
-    /// A server without replays.
+    /// Makes the score of a server without replays.
     pub fn new(server: &str) -> Self {
         Self { server: server.to_owned(), trials: Vec::new() }
     }
 
-    /// Adds a replay of `trace` with `limit` MiB. Ratios of nothing to nothing do not count.
+    /// Adds a replay of `trace` with `limit` MiB. Ignores a miss ratio that is not finite, as if
+    /// both servers missed nothing.
     pub fn add(&mut self, trace: &str, limit: u32, miss_ratio: f64, resident: f64) {
         if miss_ratio.is_finite() {
             self.trials.push(Trial { place: format!("{trace} {limit}"), miss_ratio, resident });
         }
     }
 
-    /// All of it in one line.
+    /// Returns the score as a line of the results file.
     pub fn line(&self) -> Line {
         let worst = |of: fn(&Trial) -> f64| self.trials.iter().max_by(|a, b| of(a).total_cmp(&of(b)));
         let missed = worst(|trial| trial.miss_ratio);
@@ -70,7 +74,7 @@ impl Score {
         }
     }
 
-    /// A row of the table.
+    /// Returns a row of the table.
     pub fn row(&self) -> String {
         let line = self.line();
         let more = if line.more_resident_at.is_empty() {

@@ -1,4 +1,5 @@
-//! A connected byte stream, TCP or Unix: `Blocking` waits, `Stream` is the same socket handed to mio.
+//! A connected byte stream, TCP or Unix. `Blocking` waits. `Stream` is the same socket for use with
+//! mio.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-/// A connected socket of one of two kinds.
+/// A connected socket, TCP or Unix.
 #[derive(Debug)]
 pub enum Socket<T, U> {
     Tcp(T),
@@ -28,7 +29,7 @@ impl Blocking {
         }
     }
 
-    /// The same socket for use with mio.
+    /// Converts the socket for use with mio.
     pub fn into_stream(self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(stream) => {

@@ -50,8 +50,8 @@ const FAINT: f64 = 0.1;
 pub struct Synth {
     #[arg(long, value_enum)]
     kind: Kind,
-    /// Table of clusters: CSV with the columns `cluster`, `key_bytes`, `value_bytes`, `kqps`, `mean_freq`,
-    /// `one_hit_wonder_pct`, `ttl_mix`.
+    /// Table of clusters: CSV with the columns `cluster`, `key_bytes`, `value_bytes`, `kqps`,
+    /// `mean_freq`, `one_hit_wonder_pct`, `ttl_mix`.
     #[arg(long)]
     table: PathBuf,
     /// File to write. Compressed if its name ends in .zst.

@@ -1,8 +1,8 @@
 //! Ranks drawn with probability proportional to 1 / rank^theta.
 //!
-//! Rejection-inversion sampling: W. Hörmann and G. Derflinger, "Rejection-inversion to generate variates from
-//! monotone discrete distributions", ACM TOMACS 6(3), 1996. No table, any theta above 0, about one try a
-//! draw.
+//! The method is rejection-inversion sampling: W. Hörmann and G. Derflinger, "Rejection-inversion
+//! to generate variates from monotone discrete distributions", ACM TOMACS 6(3), 1996. It needs no
+//! table, supports any theta above 0, and takes about one try for each draw.
 
 use crate::random::Random;
 
@@ -15,12 +15,12 @@ pub struct Zipf {
     first: f64,
     /// The integral of the density at `ranks` + 1/2.
     last: f64,
-    /// Distance from a rank within which a draw is accepted unseen.
+    /// Distance from a rank within which a draw is accepted without a test.
     accept: f64,
 }
 
 impl Zipf {
-    /// `ranks` must be at least 1 and `theta` above 0.
+    /// Makes a distribution. `ranks` must be at least 1 and `theta` above 0.
     pub fn new(ranks: u64, theta: f64) -> Self {
         let mut zipf = Self { ranks: ranks.max(1) as f64, theta, first: 0.0, last: 0.0, accept: 0.0 };
         zipf.first = zipf.integral(1.5) - 1.0;
@@ -29,7 +29,7 @@ impl Zipf {
         zipf
     }
 
-    /// A rank from 0, the most frequent, up to below the number of ranks.
+    /// Draws a rank from 0, the most frequent, to `ranks` - 1.
     pub fn draw(&self, random: &mut Random) -> u64 {
         loop {
             let u = self.last + random.unit() * (self.first - self.last);
@@ -45,7 +45,7 @@ impl Zipf {
         x.powf(-self.theta)
     }
 
-    /// The integral of the density from 1 to `x`; well-behaved at theta = 1.
+    /// Returns the integral of the density from 1 to `x`. It is well-behaved at theta = 1.
     fn integral(&self, x: f64) -> f64 {
         let log = x.ln();
         let t = (1.0 - self.theta) * log;

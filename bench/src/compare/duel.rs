@@ -1,8 +1,8 @@
-//! Servers under the same loads, in turns.
+//! Compares servers under the same loads, in turns.
 //!
-//! For each scenario every server is started and filled. Then come rounds; in a round each server gets one
-//! turn: fresh connections, a warm-up, a measured span. Whoever has no turn is stopped (SIGSTOP), so that
-//! nobody's background work lands on another's bill.
+//! For each scenario, every server is started and filled. Then come rounds. In a round each server
+//! gets one turn: fresh connections, a warm-up, a measured span. The other servers are stopped
+//! (SIGSTOP), so that their background work does not affect the measurement.
 
 use std::time::Duration;
 
@@ -22,26 +22,27 @@ use crate::usage::core_busy;
 use crate::wire::Protocol;
 use crate::workload::Workload;
 
-/// Measured to find the rates of open loops.
+/// Length of the measurement that finds the rate of an open loop.
 const CALIBRATION: Duration = Duration::from_secs(1);
 
-/// Unmeasured time before the first turn of a scenario that sets: a store that appends grows to a multiple of
-/// what is alive before it reuses memory, and the first touch of memory costs what the system says.
+/// Warm-up before the first turn of a scenario with sets. A store that appends grows to a multiple
+/// of its live items before it reuses memory, and the first touch of memory has a cost.
 const STEADY: Duration = Duration::from_millis(1500);
 
-/// A server may refuse one in so many sets of the fill: memcached does when it is full and evicts too slowly.
+/// Accepted share of refused sets in the fill: one in this number. memcached refuses some when it
+/// is full and evicts too slowly.
 const REFUSED: u64 = 1000;
 
-/// Longest wait for a server to finish what its fill began.
+/// Longest wait for a server to finish the work that its fill started.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// Share of a core used by other processes from which on the numbers are marked.
+/// Share of a core used by other processes above which the numbers are marked.
 const DISTURBED: f64 = 0.1;
 
-/// Pause of an open loop, in microseconds, from which on its latencies are marked.
+/// Pause of an open loop, in microseconds, above which its latencies are marked.
 const PAUSED: f64 = 1000.0;
 
-/// A server in a scenario, and what it has achieved.
+/// A server in a scenario, and its results.
 struct Contestant<'a> {
     spec: &'a Spec,
     standing: Standing,
@@ -55,7 +56,7 @@ enum Standing {
     Failed(Error),
 }
 
-/// What a turn is made of.
+/// The parts of a turn.
 #[derive(Clone, Copy)]
 struct Stage<'a> {
     server: &'a Server,
@@ -64,15 +65,15 @@ struct Stage<'a> {
     cores: Cores,
 }
 
-/// What one turn yielded.
+/// The results of one turn.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     measured: Measurement,
-    /// Operations a second: keys in a multiget, else requests.
+    /// Operations per second: keys in a multiget, else requests.
     rate: f64,
     cpu_ns: f64,
     server_busy: f64,
-    /// What other processes used of the two cores.
+    /// Share of the two cores that other processes used, in cores.
     others: f64,
 }
 
@@ -98,7 +99,7 @@ struct Summary {
     kind: &'static str,
     scenario: &'static str,
     operation: &'static str,
-    /// What the scenario is, for readers that have no list of them.
+    /// The description of the scenario, for readers without the list of scenarios.
     protocol: Protocol,
     connections: usize,
     pipeline: usize,
@@ -106,7 +107,7 @@ struct Summary {
     batch: u32,
     value_size: u32,
     keys: u32,
-    /// Share of the base's peak, of an open loop.
+    /// For an open loop, its rate as a share of the base's peak.
     open: Option<f64>,
     server: String,
     version: String,
@@ -120,7 +121,7 @@ struct Summary {
     load_busy: f64,
     goal: Option<f64>,
     note: String,
-    /// Medians over the rounds: pairs of a share in percent and the latency that so many did not exceed.
+    /// Medians over the rounds: pairs of a percentile and its latency.
     percentiles_us: Vec<(f64, f64)>,
 }
 
@@ -132,7 +133,7 @@ struct Ratio {
 }
 
 impl Effort {
-    /// For the first turn of a scenario.
+    /// Returns the effort for the first turn of a scenario.
     fn beginning(self, scenario: &Scenario) -> Self {
         let warmup = if scenario.gets() < 1.0 { self.warmup.max(STEADY) } else { self.warmup };
         Self { warmup, ..self }
@@ -163,7 +164,7 @@ pub fn run(common: &Common, scenarios: &[Scenario], effort: Effort, results: &mu
     if failed { Err(Error::Failed) } else { Ok(()) }
 }
 
-/// Plays one scenario to its end.
+/// Runs one scenario to its end.
 fn play<'a>(
     common: &'a Common,
     scenario: &Scenario,
@@ -214,8 +215,8 @@ fn play<'a>(
     Ok(contestants)
 }
 
-/// Starts a server, asks whether it speaks the protocol, fills it, lets it finish what the fill began (to grow
-/// a hash table, say), and puts it to rest.
+/// Starts a server, checks that it speaks the protocol, and fills it. Then lets it finish the work
+/// that the fill started, such as growing a hash table, and pauses it.
 fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing {
     let entered = spec.start(settings).and_then(|server| {
         if !server.speaks(terms) {
@@ -236,8 +237,8 @@ fn enter(spec: &Spec, settings: &Settings, terms: &Terms, keys: u64) -> Standing
 }
 
 impl Stage<'_> {
-    /// Measures one turn, more often if others disturb it. The first turn of an open loop finds out its
-    /// rate.
+    /// Measures one turn, and repeats it if other processes disturb it. The first turn of an open
+    /// loop determines its rate.
     fn take_turn(&self, workload: &Workload, pace: &mut Option<Pace>, effort: Effort) -> Result<Turn> {
         self.server.resume()?;
         let pace = if let Some(known) = *pace {
@@ -283,22 +284,24 @@ impl Stage<'_> {
     }
 }
 
-/// Time in which anybody used the cores of server and load.
+/// Returns the time in which any process used the cores of server and load.
 fn busy_cores(cores: Cores) -> Result<Duration> {
     Ok(core_busy(cores.server)? + core_busy(cores.load)?)
 }
 
 impl Turn {
-    /// How much others had a hand in it, on the scale of `DISTURBED`.
+    /// Returns how much other processes disturbed the turn, on the scale of `DISTURBED`.
     fn disturbance(&self) -> f64 {
         self.others.max(self.measured.load_pause_us / PAUSED * DISTURBED)
     }
 }
 
 impl Contestant<'_> {
-    /// Medians over the rounds. Ratios of CPU and throughput are medians of those within each round, because
-    /// a machine is slow for seconds; ratios of latencies are those of the medians, because a tail is
-    /// disturbed by single moments, which the two sides of a round do not share.
+    /// Returns medians over the rounds.
+    ///
+    /// Ratios of CPU and throughput are medians of the ratios within each round, because a machine
+    /// is slow for seconds. Ratios of latencies are ratios of the medians. Single moments disturb a
+    /// tail, and the two sides of a round do not share these.
     fn summary(&self, scenario: &Scenario, base: &Contestant) -> Summary {
         let middle = |of: fn(&Turn) -> f64| median(self.turns.iter().map(of).collect());
         let compared = |of: fn(&Turn) -> f64| Ratio {
@@ -342,7 +345,7 @@ impl Contestant<'_> {
         }
     }
 
-    /// The distribution of latencies, medians over the rounds.
+    /// Returns the distribution of latencies, medians over the rounds.
     fn percentiles(&self) -> Vec<(f64, f64)> {
         let Some(first) = self.turns.first() else { return Vec::new() };
         let shares = first.measured.percentiles_us.iter().enumerate();
@@ -353,7 +356,7 @@ impl Contestant<'_> {
         shares.map(middle).collect()
     }
 
-    /// What the numbers do not say.
+    /// Returns the text of the column `note`.
     fn note(&self) -> String {
         match &self.standing {
             Standing::NotSpoken => return "not spoken".to_owned(),
@@ -375,7 +378,7 @@ impl Contestant<'_> {
 }
 
 impl Summary {
-    /// The row of the table.
+    /// Returns the row of the table.
     fn row(&self) -> String {
         let Self { scenario, server, note, .. } = self;
         if self.cpu_ns_per_operation.median.is_nan() {

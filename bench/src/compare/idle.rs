@@ -1,5 +1,7 @@
-//! What an idle connection costs the server's process: growth of its resident memory over many connections.
-//! What the kernel keeps for a socket is not in it, and the same for everybody.
+//! Measures what an idle connection costs the server's process: the growth of its resident memory
+//! over many connections.
+//!
+//! It does not include the kernel's memory for a socket, which is the same for every server.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -15,24 +17,24 @@ use crate::results::Results;
 use crate::server::Settings;
 use crate::stream::Blocking;
 
-/// Connections made and used before the first reading, so that what a server sets up once is set up.
+/// Connections opened and used before the first reading, so that one-time setup is not counted.
 const FIRST: usize = 64;
 
-/// Connections made before waiting for the server to have accepted them.
+/// Connections opened before waiting until the server has accepted them.
 const GROUP: usize = 64;
 
-/// For servers that give memory back a little later.
+/// Time for servers that release memory with a delay.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// What one server needs; a line of the results file.
+/// The memory that one server needs. One line of the results file.
 #[derive(Debug, Serialize)]
 struct Idle {
     kind: &'static str,
     server: String,
     connections: usize,
-    /// Growth of resident memory for each connection that never sent anything.
+    /// Growth of resident memory per connection that never sent anything.
     unused_bytes: f64,
-    /// The same after each connection has had one get answered.
+    /// The same after one get on each connection.
     used_bytes: f64,
     resident_bytes: u64,
 }
@@ -74,7 +76,7 @@ pub fn run(common: &Common, count: usize, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// Opens connections, and leaves when the server has accepted the last.
+/// Opens connections. Returns when the server has accepted the last one.
 fn connect(address: &Address, count: usize) -> Result<Vec<Blocking>> {
     let mut connections = Vec::with_capacity(count);
     for index in 1..=count {

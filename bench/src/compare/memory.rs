@@ -1,8 +1,10 @@
-//! What an item costs beyond its key and value.
+//! Measures what an item costs beyond its key and value.
 //!
-//! Each server is filled with items whose sizes follow a published table until it has been offered twice its
-//! limit, so that it evicts. Then every item is asked for: what is found is held, whatever the server says of
-//! itself, and (limit - keys - values) / items is the cost of one.
+//! Each server is filled with items whose sizes follow a published table. The load stops at twice
+//! the server's limit, so that the server evicts. Then the load requests every item. The items that
+//! it finds are the items held, independent of the server's own counters. The cost of one is (limit
+//! - keys
+//! - values) / items.
 
 use std::path::Path;
 
@@ -23,7 +25,7 @@ use crate::results::Results;
 use crate::wire::Protocol;
 use crate::workload::{Choice, Mix, Workload};
 
-/// Memory of each server in MiB, unless said otherwise.
+/// Default memory of each server, in MiB.
 const LIMIT: u32 = 64;
 
 /// Bytes of keys and values offered, as a multiple of the limit.
@@ -32,9 +34,9 @@ const OFFER: f64 = 2.0;
 /// How the rows of a size table are mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Weights {
-    /// As many bytes of each row, so that each fills the same part of a cache.
+    /// The same number of bytes of each row, so that each row fills the same part of a cache.
     Bytes,
-    /// As many items of each row.
+    /// The same number of items of each row.
     Items,
     /// In proportion to the request rate of each row.
     Rate,
@@ -47,13 +49,13 @@ pub enum Weights {
 struct Shape {
     name: String,
     key: u32,
-    /// Mean of the values; a value is up to half as much longer or shorter.
+    /// Mean length of the values. A value is up to half as much longer or shorter.
     value: u32,
     /// Share of the items, in any unit.
     weight: f64,
 }
 
-/// What one server holds; a line of the results file.
+/// The items that one server holds. One line of the results file.
 #[derive(Debug, Serialize)]
 struct Holding {
     kind: &'static str,
@@ -62,15 +64,16 @@ struct Holding {
     limit_mib: u32,
     offered: u64,
     refused: u64,
-    /// Items found when all are asked for.
+    /// Number of items found when all are requested.
     items: u64,
     mean_item_bytes: f64,
     /// (limit - keys - values) / items.
     overhead_bytes: f64,
-    /// (resident memory - keys - values) / items: the truth about a server that does not keep its limit.
+    /// (resident memory - keys - values) / items: the honest figure for a server that exceeds its
+    /// limit.
     resident_overhead_bytes: f64,
     resident_bytes: u64,
-    /// What the server's `stats` say.
+    /// A counter of the server's `stats`, as is `evictions`.
     curr_items: Option<u64>,
     evictions: Option<u64>,
 }
@@ -139,12 +142,12 @@ pub fn run(common: &Common, sizes: &Path, weights: Weights, results: &mut Result
     Ok(())
 }
 
-/// The same shapes with other weights.
+/// Returns the same shapes with other weights.
 fn weighted(shapes: Vec<Shape>, weight: impl Fn(&Shape) -> f64) -> Vec<Shape> {
     shapes.into_iter().map(|shape| Shape { weight: weight(&shape), ..shape }).collect()
 }
 
-/// Items of these shapes, enough to offer a server with this limit, and their number.
+/// Returns items of these shapes, enough for a server with this limit, and their number.
 fn draw(shapes: &[Shape], limit: u64) -> (Items, u64) {
     let total: f64 = shapes.iter().map(|shape| shape.weight).sum();
     let mut random = Random::new(3);
@@ -173,7 +176,7 @@ impl From<Cluster> for Shape {
 }
 
 impl Shape {
-    /// Mean bytes of key and value.
+    /// Returns the mean length of key and value together.
     fn bytes(&self) -> f64 {
         f64::from(self.key) + f64::from(self.value)
     }

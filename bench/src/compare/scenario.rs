@@ -8,7 +8,7 @@ use crate::load::KEY_LENGTH;
 use crate::wire::Protocol;
 use crate::workload::{Choice, Mix, Workload};
 
-/// One load. Names say it: verb, bytes of a value, then what is out of the ordinary.
+/// One load. Its name has the verb, the bytes of a value, and then the deviations from `P32`.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     pub name: &'static str,
@@ -17,28 +17,29 @@ pub struct Scenario {
     pub pipeline: usize,
     /// Share of gets among the requests.
     gets: f64,
-    /// Keys of one get.
+    /// Number of keys in one get.
     pub batch: u32,
     pub value_size: u32,
     pub keys: u32,
-    /// Nothing is stored before: what is set is new, and a server's index grows all the time.
+    /// Whether the server is empty at first. Then sets store new items, and the server's index
+    /// grows all the time.
     fresh: bool,
     /// Skew of the choice of keys, if any.
     theta: Option<f64>,
-    /// How requests follow one another, except in an open loop.
+    /// When the next request is sent, except in an open loop.
     pub pace: Pace,
-    /// Open loop, at this share of what the base serves in a closed one.
+    /// For an open loop, its rate as a share of the base's rate in a closed loop.
     pub open: Option<f64>,
-    /// Memory of each server, in MiB, unless the command line says otherwise.
+    /// Default memory of each server, in MiB.
     pub memory: u32,
-    /// What the project wants of CPU time per operation, as a ratio to memcached.
+    /// The project's goal for CPU time per operation, as a ratio to memcached.
     pub goal: Option<f64>,
-    /// Part of a quick run.
+    /// Whether the scenario is part of a quick run.
     quick: bool,
 }
 
-/// The ordinary: 100-byte values, 10,000 keys, any key alike, four connections with 32 requests outstanding
-/// on each.
+/// The default load: 100-byte values, 10,000 keys with equal probability, four connections with 32
+/// outstanding requests each.
 const P32: Scenario = Scenario {
     name: "",
     protocol: Protocol::Classic,
@@ -57,26 +58,28 @@ const P32: Scenario = Scenario {
     quick: false,
 };
 
-/// The same without pipelining.
+/// Like `P32`, but with 50 connections and no pipelining.
 const P1: Scenario = Scenario { connections: 50, pipeline: 1, ..P32 };
 
-/// The largest round value that fits into a memcached with its default limits, key and header included.
+/// The largest round length of a value that fits into a memcached with its default limits, with its
+/// key and header.
 const MEBIBYTE: u32 = (1 << 20) - (1 << 10);
 
-/// The same with ten million items: 1.3 GB of keys and values, and what each server needs beside them.
+/// Like `P32`, with ten million items: 1.3 GB of keys and values, and each server's overhead.
 const P32_10M: Scenario = Scenario { keys: 10_000_000, memory: 2560, ..P32 };
 
-/// Half gets and half sets, of many more items than fit: what is set is mostly new, and others go for it.
+/// Half gets and half sets, of far more items than fit. Most sets store new items, which evicts
+/// others.
 const CHURN: Scenario = Scenario { gets: 0.5, keys: 2_000_000, memory: 64, ..P1 };
 
-/// The same of more items than are ever stored, into a server that is empty at first.
+/// Like `CHURN`, but of more items than are ever stored, into a server that is empty at first.
 const GROW: Scenario = Scenario { keys: 1 << 30, memory: 1024, fresh: true, ..CHURN };
 
-/// Half of the base's peak, and near enough to it that queues form.
+/// Half of the base's peak rate, and a share near enough to the peak that queues form.
 const HALF: Option<f64> = Some(0.5);
 const HIGH: Option<f64> = Some(0.8);
 
-/// All scenarios; those with a goal come first.
+/// All scenarios. Those with a goal come first.
 const ALL: &[Scenario] = &[
     Scenario { name: "get100-p32", goal: Some(0.38), quick: true, ..P32 },
     Scenario { name: "set100-p32", gets: 0.0, goal: Some(0.45), quick: true, ..P32 },
@@ -128,12 +131,12 @@ const ALL: &[Scenario] = &[
 ];
 
 impl Scenario {
-    /// The items this load works on.
+    /// Returns the items of this load.
     pub fn items(&self) -> Items {
         Items::new(u64::from(self.keys), Lengths::Fixed(KEY_LENGTH), Lengths::Fixed(self.value_size))
     }
 
-    /// The requests this load makes.
+    /// Returns the requests of this load.
     pub fn workload(&self) -> Workload {
         let choice = match self.theta {
             Some(theta) => Choice::zipf(self.keys, theta),
@@ -142,30 +145,30 @@ impl Scenario {
         Workload::new(Mix::of(self.gets), self.batch, choice)
     }
 
-    /// How many of the items are stored before the load begins.
+    /// Returns the number of items to store before the load starts.
     pub fn filled(&self) -> u64 {
         if self.fresh { 0 } else { u64::from(self.keys) }
     }
 
-    /// Share of gets among the requests.
+    /// Returns the share of gets among the requests.
     pub fn gets(&self) -> f64 {
         self.gets
     }
 
-    /// What one operation is.
+    /// Returns the name of one operation.
     pub fn unit(&self) -> &'static str {
         if self.batch > 1 { "key" } else { "request" }
     }
 }
 
-/// The scenarios whose names begin with one of `names`, in their own order; with no name, all, or the quick
-/// ones.
+/// Returns the scenarios whose names begin with one of `names`, in the order of `ALL`. Without
+/// names, returns all, or only the quick ones.
 pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>> {
     if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|s| s.name.starts_with(name.as_str()))) {
-        return Err(Error::Usage(format!("there is no scenario {unknown}; see --list")));
+        return Err(Error::Usage(format!("unknown scenario {unknown}; see --list")));
     }
     let is_meant = |scenario: &Scenario| {
-        // A whole name is that scenario alone, though it may begin others.
+        // A complete name selects only that scenario, even if other names begin with it.
         names.iter().any(|name| scenario.name == name)
             || names.iter().any(|name| {
                 scenario.name.starts_with(name.as_str()) && !ALL.iter().any(|other| other.name == name)

@@ -1,6 +1,7 @@
-//! Numbers made readable.
+//! Formats numbers for tables.
 
-/// The middle of `values`, or the mean of the two middle ones; NaN if there is none.
+/// Returns the middle of `values`, or the mean of the two middle ones. Returns NaN if there are
+/// none.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -11,22 +12,22 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// A ratio, as `0.38x`; a dash if there is none.
+/// Formats a ratio, as `0.38x`, or as a dash if it is not a number.
 pub fn ratio(value: f64) -> String {
     if value.is_finite() { format!("{value:.2}x") } else { "-".to_owned() }
 }
 
-/// A count of thousands.
+/// Formats a count in thousands.
 pub fn thousands(value: f64) -> String {
     format!("{:.1}k", value / 1e3)
 }
 
-/// Bytes as MiB.
+/// Formats bytes as MiB.
 pub fn mebibytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }
 
-/// A share as a percentage.
+/// Formats a share as a percentage.
 pub fn percent(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
 }

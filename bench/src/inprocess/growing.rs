@@ -1,5 +1,7 @@
-//! How long sets take while what they are stored in grows: new keys at a rate that leaves nearly all of the
-//! time free, so that one who waits is one who was made to wait.
+//! Measures how long sets take while the store grows.
+//!
+//! New keys arrive at a rate that leaves nearly all of the time free. So a set that waits was
+//! delayed by the store or by the machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +14,13 @@ use super::subject::{Map, Reader, Subject};
 use crate::error::{Error, Result};
 use crate::items::Items;
 
-/// Sets a second.
+/// Sets per second.
 const RATE: u64 = 100_000;
 
-/// Its name in the results.
+/// The name of this measurement in the results.
 pub const NAME: &str = "set growing";
 
-/// One line of the results. Times are wall-clock, in microseconds.
+/// One line of the results. Times are wall-clock times in microseconds.
 #[derive(Debug, Serialize)]
 pub struct Line {
     inprocess: &'static str,
@@ -31,8 +33,8 @@ pub struct Line {
     slow: usize,
 }
 
-/// Stores new items for so long in each subject, and before that in none: what the machine itself does to a
-/// thread that only looks at the clock.
+/// Stores new items in each subject for `time`. The first subject stores nothing. It shows how much
+/// the machine delays a thread that only reads the clock.
 pub fn measure(items: &Items, time: Duration) -> Result<Vec<Line>> {
     let config = CacheConfig { memory_limit: 1 << 30, ..CacheConfig::default() };
     let cache = Cache::new(config).map_err(|error| Error::Usage(error.to_string()))?;
@@ -44,7 +46,7 @@ pub fn measure(items: &Items, time: Duration) -> Result<Vec<Line>> {
     ])
 }
 
-/// Times of all sets, the shortest first.
+/// Returns the times of all sets in ascending order.
 fn pace(items: &Items, time: Duration, set: impl Fn(&super::Key, &[u8])) -> Vec<Duration> {
     let count = (RATE as f64 * time.as_secs_f64()) as u64;
     let mut times = vec![Duration::ZERO; count as usize];

@@ -1,10 +1,11 @@
-//! `bench inprocess`: what the cache costs as a library, beside a `HashMap` behind a mutex, and one that nobody changes.
+//! `bench inprocess`: the cost of the cache as a library, beside a `HashMap` behind a mutex, and a
+//! `HashMap` that does not change.
 //!
-//! All of it runs in this process. Subjects take turns within each round; costs are the CPU time of the
-//! measuring thread, the median over the rounds, so that other work on the machine shows in the caches it
-//! spoils and not in the time it takes. Rates with several threads are by the wall clock, the best of the
-//! rounds: there, waiting is what is measured. `on cpu` says how much of that time the threads ran; they
-//! wait for a lock, or for a core that others use.
+//! All measurements run in this process. Subjects take turns within each round. Costs are CPU time
+//! of the measuring thread, the median over the rounds. So other work on the machine affects them
+//! only through the processor's caches. Rates with several threads use the wall clock and are the
+//! best of the rounds, because they measure waiting. `on cpu` is the share of that time in which
+//! the threads ran. In the rest they wait for a lock, or for a core that other processes use.
 
 mod growing;
 mod subject;
@@ -27,39 +28,39 @@ use crate::results::Results;
 use crate::usage;
 use subject::{Frozen, KEY, Key, Map, Reader, Subject, Words};
 
-/// Keys of the hot measurements.
+/// Number of keys in the hot measurements.
 const HOT: u64 = 10_000;
 
-/// Hot keys in the order in which they are asked for, chosen anew for each thread.
+/// Length of the sequence of hot keys, which is drawn anew for each thread.
 const HOT_ASKED: usize = 16 << 10;
 
-/// Cold keys in the order in which they are asked for: more than the processor's caches hold items.
+/// Length of the sequence of cold keys. Their items exceed the processor's caches.
 const COLD_ASKED: usize = 4 << 20;
 
-/// What is measured cold.
+/// The cold measurements.
 const COLD: [&str; 2] = ["get_many cold", "get cold"];
 
-/// Keys of one `get_many`.
+/// Number of keys in one `get_many`.
 const MANY: usize = 64;
 
-/// Operations between two looks at the clock.
+/// Number of operations between two readings of the clock.
 const STRETCH: usize = 1024;
 
-/// How many times as long as others a measurement takes that looks for what is rare.
+/// Length of a measurement that looks for rare events, as a multiple of the others.
 const GROWING: f64 = 10.0;
 
 const EMPTY: &[Key] = &[];
 
-/// Nanoseconds that a hot get or set, and a key of a cold `get_many`, may take.
+/// Longest time for a hot get or set, or a key of a cold `get_many`, in nanoseconds.
 const GOAL_NS: f64 = 60.0;
 
-/// Two threads on different keys do at least this many times the work of one.
+/// Least throughput of two threads on different keys, as a multiple of one thread's.
 const GOAL_SCALING: f64 = 1.9;
 
 /// Measure the cache in this process, beside a hash map behind a mutex.
 #[derive(Debug, clap::Args)]
 pub struct Inprocess {
-    /// Items of the cold measurements; 0 leaves these out.
+    /// Number of items in the cold measurements. 0 skips them.
     #[arg(long, default_value_t = 10_000_000)]
     items: u32,
     /// Bytes of a value.
@@ -67,16 +68,16 @@ pub struct Inprocess {
     value_size: u32,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds of each measurement in a round.
+    /// Length of each measurement in a round, in seconds.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
-    /// Measure the cache alone.
+    /// Measure only the cache.
     #[arg(long)]
     alone: bool,
-    /// Only measurements whose name begins so.
+    /// Run only the measurements whose names begin with this text.
     #[arg(long, default_value = "")]
     only: String,
-    /// Add the results to this file, a line of JSON each.
+    /// Append the results to this file, one line of JSON each.
     #[arg(long)]
     results: Option<PathBuf>,
 }
@@ -89,15 +90,15 @@ struct Line {
     threads: usize,
     /// CPU time of one operation, or of one key.
     cpu_ns: f64,
-    /// Operations a second of all threads.
+    /// Operations per second of all threads.
     rate: f64,
     /// Share of the time in which the threads ran.
     on_cpu: f64,
-    /// For several threads: the rate as a multiple of that of one.
+    /// For several threads: the rate as a multiple of one thread's.
     scaling: Option<f64>,
 }
 
-/// What one measurement does, over and over.
+/// The work of a measurement, which it repeats.
 type Work<'a> = dyn Fn(&[Key], &mut Vec<u8>) + Sync + 'a;
 
 /// One turn of one measurement.
@@ -112,7 +113,7 @@ struct Turn {
 struct Case<'a> {
     name: &'static str,
     subject: &'static str,
-    /// What each thread asks for.
+    /// The sequence of keys for each thread.
     asked: Vec<&'a [Key]>,
     work: &'a Work<'a>,
     turns: Vec<Turn>,
@@ -121,7 +122,7 @@ struct Case<'a> {
 /// Runs all measurements, prints a table and writes the results.
 pub fn run(options: &Inprocess) -> Result<()> {
     if options.rounds == 0 || options.value_size == 0 || options.seconds <= 0.0 {
-        return Err(Error::Usage("rounds, seconds and bytes of a value are at least 1, or above 0".into()));
+        return Err(Error::Usage("--rounds and --value-size must be at least 1, and --seconds above 0".into()));
     }
     let mut results = Results::create(options.results.as_ref())?;
     let mut lines = hot(options)?;
@@ -157,7 +158,7 @@ pub fn run(options: &Inprocess) -> Result<()> {
     Ok(())
 }
 
-/// Few items, from one thread and from two.
+/// Measures few items, from one thread and from two.
 fn hot(options: &Inprocess) -> Result<Vec<Line>> {
     let items = Items::new(HOT, Lengths::Fixed(KEY as u32), Lengths::Fixed(options.value_size));
     let value = items.value(1);
@@ -201,7 +202,7 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
     Ok(measure(options, cases))
 }
 
-/// So many items that each get has to wait for memory.
+/// Measures so large a number of items that each get has to wait for memory.
 fn cold(options: &Inprocess) -> Result<Vec<Line>> {
     let count = u64::from(options.items);
     let items = Items::new(count, Lengths::Fixed(KEY as u32), Lengths::Fixed(options.value_size));
@@ -224,14 +225,14 @@ fn cold(options: &Inprocess) -> Result<Vec<Line>> {
     Ok(measure(options, cases))
 }
 
-/// How a subject is read.
+/// The reads of a subject.
 struct Reads<'a> {
     name: &'static str,
     get: Box<Work<'a>>,
     many: Box<Work<'a>>,
 }
 
-/// What can be done with a subject.
+/// All operations on a subject.
 struct Works<'a> {
     reads: Reads<'a>,
     set: Box<Work<'a>>,
@@ -294,13 +295,13 @@ fn key(items: &Items, id: u64) -> Key {
     key
 }
 
-/// Keys chosen at random.
+/// Returns `count` random keys of the items below `below`.
 fn ask(items: &Items, below: u64, count: usize, seed: u64) -> Vec<Key> {
     let mut random = Random::new(seed);
     (0..count).map(|_| key(items, random.below(below))).collect()
 }
 
-/// Gives every case its turn in every round, and a first one that does not count.
+/// Gives every case one turn in every round. The first round is a warm-up.
 fn measure(options: &Inprocess, mut cases: Vec<Case<'_>>) -> Vec<Line> {
     cases.retain(|case| case.name.starts_with(&options.only));
     let time = Duration::from_secs_f64(options.seconds);
@@ -323,7 +324,7 @@ fn measure(options: &Inprocess, mut cases: Vec<Case<'_>>) -> Vec<Line> {
 }
 
 impl Case<'_> {
-    /// Does the work for so long, in one thread for each list of keys.
+    /// Does the work for `time`, in one thread for each list of keys.
     fn turn(&self, time: Duration) -> Turn {
         let barrier = Barrier::new(self.asked.len());
         let work = |keys: &[Key]| {
@@ -357,7 +358,7 @@ impl Case<'_> {
         })
     }
 
-    /// The best rate of all turns.
+    /// Returns the best rate of all turns.
     fn rate(&self) -> f64 {
         self.turns.iter().map(|turn| turn.done as f64 / turn.wall.as_secs_f64()).fold(0.0, f64::max)
     }
@@ -379,7 +380,7 @@ impl Case<'_> {
 }
 
 impl Line {
-    /// How the line stands to the project's goals.
+    /// Compares the line with the project's goals. Returns `None` if it has none.
     fn goal(&self) -> Option<String> {
         if self.subject != <std::sync::Arc<memcache_core::Cache> as Reader>::NAME {
             return None;

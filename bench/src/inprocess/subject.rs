@@ -1,4 +1,4 @@
-//! What is measured: the cache, and what a program without one would write.
+//! The subjects: the cache, and the stores that a program without a cache would use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
-/// Keys have this many bytes.
+/// Length of a key, in bytes.
 pub const KEY: usize = 16;
 
 /// The key of an item.
 pub type Key = [u8; KEY];
 
-/// Something that finds values by key, for several threads.
+/// A store that finds values by key, for several threads.
 pub trait Reader: Sync {
-    /// Its name in the results.
+    /// The name in the results.
     const NAME: &'static str;
 
-    /// Appends a value to `to`; whether there is one.
+    /// Appends a value to `to`. Returns whether the key was found.
     fn get(&self, key: &Key, to: &mut Vec<u8>) -> bool;
 
-    /// Looks at the values of `keys`; how many bytes there were.
+    /// Looks at the values of `keys`. Returns the number of their bytes.
     fn get_many(&self, keys: &[Key]) -> usize;
 }
 
-/// Something that also keeps them.
+/// A store that can also be written.
 pub trait Subject: Reader {
     /// Stores a value.
     fn set(&self, key: &Key, value: &[u8]);
 }
 
-/// A cache with room for `items` items of `value` bytes.
+/// Makes a cache with room for `items` items of `value` bytes.
 pub fn cache(items: usize, value: usize) -> Result<Arc<Cache>> {
     let memory_limit = (items * (value + KEY + 100)).max(64 << 20);
     let config = CacheConfig { memory_limit, ..CacheConfig::default() };
@@ -59,13 +59,12 @@ impl Reader for Arc<Cache> {
 impl Subject for Arc<Cache> {
     #[inline]
     fn set(&self, key: &Key, value: &[u8]) {
-        // What does not fit is missed afterwards, and that is noticed.
+        // An item that does not fit is missed later, which the measurement detects.
         let _ = Cache::set(self, key, value, Ttl::Never);
     }
 }
 
-/// A hash map that nobody changes any more: reading it is all that the machine can
-/// do with two threads.
+/// A hash map that does not change. Reading it is the limit of the machine with two threads.
 pub type Frozen = HashMap<Key, Box<[u8]>>;
 
 impl Reader for Frozen {
@@ -87,23 +86,23 @@ impl Reader for Frozen {
     }
 }
 
-/// Memory for as many values, written without a lock, an index or a length: writing to it is all that the machine
-/// can do with two threads that write to the same places.
+/// Memory for as many values, written without a lock, an index or a length. Writing it is the limit
+/// of the machine with two threads that write to the same places.
 pub struct Words(Box<[[AtomicU64; WORDS]]>);
 
-/// Words of a value.
+/// Number of words in a value.
 const WORDS: usize = 13;
 
 impl Words {
-    /// Its name in the results.
+    /// The name in the results.
     pub const NAME: &'static str = "bare-words";
 
-    /// Memory for `count` values.
+    /// Allocates memory for `count` values.
     pub fn new(count: u64) -> Self {
         Self((0..count).map(|_| [const { AtomicU64::new(0) }; WORDS]).collect())
     }
 
-    /// Writes a value where those of `key` go.
+    /// Writes a value to the place that belongs to `key`.
     #[inline]
     pub fn set(&self, key: &Key, value: &[u8]) {
         let mixed = u128::from_le_bytes(*key).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);

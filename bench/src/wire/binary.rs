@@ -67,7 +67,7 @@ pub fn head(input: &[u8]) -> Head<'_> {
     let body = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
     match (header[1], status) {
         (GET | GETKQ, STATUS_OK) => {
-            // The flags, which are 0, then the key if it was asked for; the rest is the value.
+            // The flags, which are 0, then the key if it was requested. The rest is the value.
             let used = HEADER + extras + key;
             let Some(length) = body.checked_sub(extras + key).filter(|_| extras == 4) else {
                 return Head::Wrong;
@@ -83,7 +83,7 @@ pub fn head(input: &[u8]) -> Head<'_> {
         }
         (NOOP, STATUS_OK) if body == 0 => Head::End { used: HEADER },
         (SET, STATUS_OK) if body == 0 => Head::Stored { used: HEADER },
-        // These carry a text for humans.
+        // These replies contain a text for humans.
         (GET, STATUS_NOT_FOUND) => text(input, body, |used| Head::End { used }),
         (SET, STATUS_NOT_STORED | STATUS_OUT_OF_MEMORY) => text(input, body, |used| Head::Refused { used }),
         _ => Head::Wrong,

@@ -36,7 +36,7 @@ fn status(line: &[u8], used: usize) -> Option<Head<'static>> {
     }
 }
 
-/// `<key> <flags> <length>`; every item is stored with flags 0.
+/// Parses `<key> <flags> <length>`. Every item is stored with flags 0.
 #[inline]
 fn value(line: &[u8], used: usize) -> Option<Head<'_>> {
     let (key, rest) = line.split_at(memchr::memchr(b' ', line)?);

@@ -44,7 +44,7 @@ fn status(line: &[u8], used: usize) -> Option<Head<'static>> {
     }
 }
 
-/// `<length>`, or `<length> k<key>` in answer to a quiet get.
+/// Parses `<length>`, or `<length> k<key>` in the reply to a quiet get.
 #[inline]
 fn value(line: &[u8], used: usize) -> Option<Head<'_>> {
     let (length, key) = match memchr::memchr(b' ', line) {

@@ -1,8 +1,8 @@
-//! The three protocols from the client's side: how a request is spelled, and how a reply begins.
+//! The three protocols from the client's side: the bytes of requests and the beginnings of replies.
 //!
-//! `Head` is what one step of reading yields. Values are announced, not contained: their bytes are checked as
-//! they arrive (see `checker`), so that a reply of any size needs no buffer. Nothing here knows a socket or
-//! what was asked.
+//! `Head` is the result of one step of reading. A `Head` announces a value, but does not contain
+//! it. The bytes of the value are checked as they arrive (see `checker`), so that a reply of any
+//! size needs no buffer. Nothing here knows a socket or the outstanding requests.
 
 mod binary;
 mod classic;
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::items::Items;
 
-/// A longer line is no reply of ours.
+/// Longest line of a valid reply.
 const LONGEST_LINE: usize = 1024;
 
 /// A protocol of memcached.
@@ -28,16 +28,16 @@ pub enum Protocol {
 /// The beginning of a reply; `used` bytes of input belong to it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
-    /// More input is needed to tell.
+    /// The input is incomplete.
     Partial,
-    /// `length` bytes of value and the protocol's trailer follow. With a key, further replies to the same
-    /// request follow those; without, the request is answered.
+    /// `length` bytes of value and the protocol's trailer follow. With a key, further replies to
+    /// the same request follow those. Without one, the value completes the reply.
     Value { key: Option<&'a [u8]>, length: usize, used: usize },
-    /// The end of a get; keys still unanswered are misses.
+    /// The end of a get. Keys still unanswered are misses.
     End { used: usize },
     /// A set succeeded.
     Stored { used: usize },
-    /// A set was refused for want of memory or by policy.
+    /// A set was refused for lack of memory or by policy.
     Refused { used: usize },
     /// Anything else.
     Wrong,
@@ -54,7 +54,7 @@ impl Protocol {
         }
     }
 
-    /// Appends one request that stores item `id` for `ttl` seconds (0: for ever).
+    /// Appends one request that stores item `id` for `ttl` seconds. With 0 the item never expires.
     #[inline]
     pub fn set(self, items: &Items, id: u64, ttl: u32, out: &mut Vec<u8>) {
         match self {
@@ -74,7 +74,7 @@ impl Protocol {
         }
     }
 
-    /// What follows the bytes of every value.
+    /// Returns the bytes that follow every value.
     #[inline]
     pub fn trailer(self) -> &'static [u8] {
         match self {
@@ -84,8 +84,8 @@ impl Protocol {
     }
 }
 
-/// Reads the beginning of a reply in a text protocol: `value` reads what follows `prefix`, `status` the other
-/// lines, but for that of a server without memory, which is the same in both.
+/// Reads the beginning of a reply in a text protocol. `value` parses the line after `prefix`, and
+/// `status` the other lines. The error for lack of memory is the same in both text protocols.
 #[inline]
 fn text_head<'a>(
     input: &'a [u8],
@@ -105,14 +105,14 @@ fn text_head<'a>(
     head.unwrap_or(Head::Wrong)
 }
 
-/// The end of a line, and a value with its own.
+/// Appends the end of a line, and a value with its own line end.
 fn put_value(value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The first line of `input` without its CR LF, and its length with it.
+/// Returns the first line of `input` without its CR LF, and its length with them.
 #[inline]
 fn line(input: &[u8]) -> Result<(&[u8], usize), Head<'static>> {
     match memchr::memchr(b'\n', input) {
@@ -125,7 +125,7 @@ fn line(input: &[u8]) -> Result<(&[u8], usize), Head<'static>> {
     }
 }
 
-/// A decimal number of at most nine digits.
+/// Parses a decimal number of at most nine digits.
 #[inline]
 fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > 9 {
