@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 DAEMON := target/release/memcached-rs
 BENCH := target/release/bench
 LIBRARIES := target/release
-# Pinned, because another version draws different files from the same results.
+# Pinned, because other versions draw different files from the same results.
 MATPLOTLIB := 3.11.2
 COUNT ?= 60000
 
@@ -15,7 +15,7 @@ PYTHON_RIVALS := cachebox==6.2.10 cachetools==8.0.1 diskcache==5.6.3 lru-dict==1
 # The caches that `make bench-node` compares with.
 NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 
-# setup puts Node here if the system has none that is new enough.
+# `make setup` installs Node here if the system's is missing or too old.
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
@@ -91,7 +91,7 @@ fuzz: ## run one fuzz target: make fuzz TARGET=session TIME=60
 	@scripts/fuzz.sh run $(TARGET) $(TIME)
 
 FUZZ_TIME ?= 5
-fuzz-quick: ## run every fuzz target for FUZZ_TIME seconds, 5 by default
+fuzz-quick: ## run every fuzz target for FUZZ_TIME seconds (default 5)
 	@scripts/fuzz.sh quick $(FUZZ_TIME)
 
 test-servers: clients differential ## run clients and differential
@@ -128,11 +128,11 @@ bench: build ## measure side by side with memcached, half an hour: make bench ME
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh full
 
-bench-quick: build ## the same in three minutes; the results are not kept
+bench-quick: build ## like bench, but in three minutes, with results in target/bench-quick
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
 
-instructions: ## instructions of the hot paths, beside bench/instructions.txt; WRITE=1 renews that file
+instructions: ## count instructions of the hot paths, compare with bench/instructions.txt; WRITE=1 writes it
 	cargo build --release --locked -p memcache-bench
 	python3 scripts/instructions.py $(BENCH) $(if $(WRITE),--write)
 

@@ -1,9 +1,12 @@
 #!/usr/bin/env node
-// Measures the Node package beside others, in one process and one run: node.js RESULTS.jsonl
+// Measures the Node package beside others, in one process and one run.
 //
-// Values of 100 bytes are read and written, by eight string keys in turn; then 100 keys at a time. Each number is the best of
-// several rounds, the loop included: on a machine that does other things too, the best is what repeats. Rivals that live in
-// JavaScript hand out the object that they were given; the cache here hands out bytes. Ends with a table.
+// usage: node.js RESULTS.jsonl
+//
+// Each cache reads and writes values of 100 bytes by eight string keys in turn, then reads 100 keys
+// at a time. Each number includes the loop. It is the best of several rounds, because the best
+// repeats even on a machine that does other work. Caches in JavaScript return the stored object,
+// whereas memcache-rs returns bytes. Prints a table at the end.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -23,19 +26,22 @@ const VALUE = Buffer.alloc(100, 'x');
 const KEYS = Array.from({ length: 100 }, (_, n) => `key:${String(n).padStart(10, '0')}`);
 const HOT = KEYS.slice(0, 8);
 
-/** The loop of a statement, made of its text so that no other one is compiled with it; `await` makes it asynchronous. */
+/**
+ * Compiles a loop around the text of a statement, so that it is not optimised together with other
+ * statements. The loop is asynchronous if the statement begins with `await`.
+ */
 function loop(statement) {
   const body = `let last; for (let n = 0; n < count; n += 1) { const key = HOT[n & 7]; last = ${statement}; } return last;`;
   const Made = statement.startsWith('await ') ? (async () => {}).constructor : Function;
   return new Made('cache', 'HOT', 'KEYS', 'VALUE', 'out', 'count', body);
 }
 
-/** Nanoseconds that a statement takes. */
+/** Returns the nanoseconds that a statement takes. */
 async function nanoseconds(cache, statement, count) {
   const run = loop(statement);
   const out = Buffer.alloc(1024);
   let best = Number.POSITIVE_INFINITY;
-  // The first rounds are what the compiler needs.
+  // The first rounds warm up the compiler.
   for (let round = 0; round < ROUNDS + 3; round += 1) {
     const begun = performance.now();
     const last = await run(cache, HOT, KEYS, VALUE, out, count);
@@ -45,7 +51,7 @@ async function nanoseconds(cache, statement, count) {
   return best;
 }
 
-/** What is measured of whom: a cache that has the keys, how often a round calls it, and statements. */
+/** Returns for each subject its name, cache, number of calls in a round, and statements. */
 function subjects(memcachedPort) {
   const map = new Map();
   const lru = new LRUCache({ max: 1000 });
@@ -82,7 +88,7 @@ function subjects(memcachedPort) {
   return found;
 }
 
-/** Milliseconds from nothing to the first reply of a server. */
+/** Returns the milliseconds from the start of a server to its first reply. */
 async function firstReply() {
   const begun = performance.now();
   const server = await memcache.Server.start();
@@ -96,7 +102,7 @@ async function firstReply() {
   return time;
 }
 
-/** Milliseconds that loading the package takes in a fresh process, the best of several. */
+/** Returns the milliseconds of loading the package in a fresh process, the best of several. */
 function loadTime() {
   const program = `const t = performance.now(); require(${JSON.stringify(require.resolve('../node'))}); console.log(performance.now() - t);`;
   const times = Array.from({ length: 15 }, () =>
@@ -105,7 +111,7 @@ function loadTime() {
   return Math.min(...times);
 }
 
-/** A memcached to compare with: how to stop it, and its port; nothing where there is none. */
+/** Starts a memcached to compare with. Returns undefined if MEMCACHED does not name one. */
 async function startMemcached() {
   const program = process.env.MEMCACHED;
   if (!program) return undefined;

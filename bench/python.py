@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Measures the Python package beside others, in one process and one run: python.py RESULTS.jsonl
+"""Measures the Python package beside others, in one process and one run.
 
-One value of 100 bytes is read and written, by a str key; then 100 keys at a time. Each number is the best of several rounds:
-on a machine that does other things too, the best is what repeats. Ends with a table.
+usage: python.py RESULTS.jsonl
+
+Each cache reads and writes one value of 100 bytes by a str key, then reads 100 keys at a time. Each
+number is the best of several rounds, because the best repeats even on a machine that does other
+work. Prints a table at the end.
 """
 
 from __future__ import annotations
@@ -36,13 +39,13 @@ ROUNDS = 9
 
 
 def nanoseconds(statement: str, names: dict[str, Any], slow: bool = False) -> float:
-    """The time of a statement, that of the loop included, as timeit counts."""
+    """Returns the time of a statement, with its share of the loop, as timeit measures it."""
     count = 500 if slow else 200_000
     return min(timeit.repeat(statement, globals=names, number=count, repeat=ROUNDS)) / count * 1e9
 
 
 def subjects(memcached: socket.socket | None, directory: str) -> dict[str, dict[str, tuple[str, dict[str, Any]]]]:
-    """What is measured of whom: statements and the names in them."""
+    """Returns for each subject the statements to measure and the names in them."""
 
     def mapping(cache: Any) -> dict[str, tuple[str, dict[str, Any]]]:
         for key in [KEY, *KEYS]:
@@ -88,7 +91,7 @@ def subjects(memcached: socket.socket | None, directory: str) -> dict[str, dict[
 
 
 def first_reply() -> float:
-    """Milliseconds from nothing to the first reply of a server."""
+    """Returns the milliseconds from the start of a server to its first reply."""
     begin = time.perf_counter()
     with memcache_rs.Server() as server, socket.create_connection(server.address) as client:
         client.sendall(b"mn\r\n")
@@ -97,14 +100,14 @@ def first_reply() -> float:
 
 
 def import_time() -> float:
-    """Milliseconds that an import takes in a fresh interpreter, the best of several."""
+    """Returns the milliseconds of an import in a fresh interpreter, the best of several."""
     program = "import time; t = time.perf_counter(); import memcache_rs; print((time.perf_counter() - t) * 1e3)"
     done = [subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True) for _ in range(15)]
     return min(float(one.stdout) for one in done)
 
 
 def start_memcached() -> tuple[subprocess.Popen[bytes], socket.socket] | None:
-    """A memcached to compare with, if there is one."""
+    """Starts a memcached to compare with. Returns None if there is none."""
     program = os.environ.get("MEMCACHED") or shutil.which("memcached")
     if program is None:
         return None
@@ -123,7 +126,7 @@ def start_memcached() -> tuple[subprocess.Popen[bytes], socket.socket] | None:
 
 
 def measure(write: Callable[[dict[str, Any]], None]) -> None:
-    """Measures all; hands on each result."""
+    """Measures all subjects and passes each result to `write`."""
     memcached = start_memcached()
     directory = tempfile.mkdtemp(prefix="bench-python-")
     try:

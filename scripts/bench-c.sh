@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Measures a hot get in process through C, beside GHashTable behind a mutex and, if POGOCACHE_SOURCE
-# names a checkout, pogocache's embedded API: bench-c.sh LIBRARIES
+# Measures hot gets and sets in one process through C, beside GHashTable behind a mutex. If
+# POGOCACHE_SOURCE names a checkout, also measures pogocache's embedded API.
+#
+# usage: bench-c.sh LIBRARIES
 set -euo pipefail
 cd "$(dirname "$0")/.."
 libraries=$(realpath "$1")
@@ -10,7 +12,7 @@ library=$place/libmemcache_rs.so.$(sed -n 's/^#define MCRS_ABI_VERSION //p' incl
 cp "$libraries/libmemcache_rs.so" "$library"
 extra=()
 if [ -n "${POGOCACHE_SOURCE:-}" ]; then
-    # With its own optimisation, and without its warnings.
+    # Use pogocache's own optimisation level, and hide its warnings.
     cc -O3 -w -c "$POGOCACHE_SOURCE/src/pogocache.c" -I "$POGOCACHE_SOURCE/src" -o "$place/pogocache.o"
     extra=(-DPOGOCACHE -I "$POGOCACHE_SOURCE/src" "$place/pogocache.o")
 fi

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Measures everything that bench/README.md describes, side by side with memcached: `make bench` and `make bench-quick`.
-# Called as `bench.sh full|quick`, with paths in the environment:
-#   MEMCACHED  the base of all ratios
-#   POGOCACHE  a third server, if there is one
-#   DATA       a directory with a table of clusters (*.csv) and traces (*.lis, *.lis.zst), if there is one
-#   DAEMON, BENCH  what is built here
-# A part that fails does not keep the others from running; the exit status tells.
+# Runs all measurements of bench/README.md, side by side with memcached, for `make bench` and
+# `make bench-quick`.
+#
+# usage: bench.sh full|quick
+#
+# The environment has paths:
+#
+#   MEMCACHED      the base of all ratios
+#   POGOCACHE      a third server (optional)
+#   DATA           a directory with a table of clusters (*.csv) and traces (*.lis, *.lis.zst)
+#                  (optional)
+#   DAEMON, BENCH  the programs built here
+#
+# If a part fails, the others still run. The exit status reports the failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,20 +28,20 @@ full)
     requests=2000000 keys=650000 limits=16,32,64,128,256
     ;;
 quick)
-    # Not among the committed results: too short to be any.
+    # Not with the committed results, because the measurements are too short.
     out=target/bench-quick
     compare=(--quick)
     requests=600000 keys=200000 limits=32,64
     ;;
 *)
-    echo "bench.sh full|quick" >&2
+    echo "usage: bench.sh full|quick" >&2
     exit 2
     ;;
 esac
 rate=150000
 
 failed=0
-# part NAME VERB OPTIONS: one run, whose results replace those of the same name.
+# part NAME VERB OPTIONS runs one part. Its results replace earlier ones of the same name.
 part() {
     local name=$1
     shift
@@ -46,7 +53,7 @@ part() {
 
 mkdir -p "$out"
 started=$SECONDS
-# The canned replies are no cache: only the loads ask them.
+# The floor does not store items, so it runs only under the loads.
 part compare compare "${compare[@]}" --server floor
 part idle compare --idle
 echo
@@ -69,7 +76,7 @@ if [ -n "${DATA:-}" ]; then
     done
     part replay replay "${traces[@]}" --requests $requests --rate $rate --retries 1 -m $limits
 else
-    echo "no DATA: no items of published sizes, no replays" >&2
+    echo "bench: DATA is not set: skipping items of published sizes, and replays" >&2
 fi
 echo
 echo "results in $out, after $(((SECONDS - started) / 60)) minutes"

@@ -62,7 +62,7 @@ class Document:
             ready, _, _ = select.select([self.daemon.stderr], [], [], PATIENCE)
             said = self.daemon.stderr.readline() if ready and self.daemon.stderr else ""
             if not said:
-                self.faults.append(f"does not start: {command}")
+                self.faults.append(f"the daemon does not start: {command}")
                 break
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Document:
             self.daemon.terminate()
             _, said = self.daemon.communicate(timeout=PATIENCE)
             if self.daemon.returncode != 0:
-                self.faults.append(f"status {self.daemon.returncode} of {self.daemon.args}:\n{said}")
+                self.faults.append(f"{self.daemon.args} ended with status {self.daemon.returncode}:\n{said}")
             self.daemon = None
 
     def run(self, script: str, expected: str | None) -> None:
@@ -114,7 +114,7 @@ def main() -> None:
         count += document.count
         failed += len(document.faults)
     if count == 0:
-        sys.exit("README.md and docs/ have no examples: the pattern is wrong, or the examples are gone")
+        sys.exit("README.md and docs/ have no examples; check the pattern")
     print(f"{count} examples, {failed} failed")
     sys.exit(1 if failed else 0)
 

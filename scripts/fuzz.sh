@@ -1,31 +1,33 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with the stable compiler and runs them.
 #
-#   fuzz.sh quick SECONDS            every target, two at a time; what CI does
-#   fuzz.sh run TARGET SECONDS       one, on what earlier runs have found
-#   fuzz.sh again TARGET FILE        one input, such as a reproducer
+#   fuzz.sh quick SECONDS            runs every target, two at a time, as CI does
 #
-# An input that fails is kept in target/fuzz/artifacts and named in the last lines of the output.
+#   fuzz.sh run TARGET SECONDS       runs one target, with the inputs that earlier runs found
+#
+#   fuzz.sh again TARGET FILE        runs one input, such as a reproducer
+#
+# An input that fails is kept in target/fuzz/artifacts. The last lines of the output name it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
-# What cargo-fuzz passes; with --target, so that build scripts and macros are built as ever.
+# The flags of cargo-fuzz. With --target they do not apply to build scripts and macros.
 coverage="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 coverage+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 coverage+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Clink-dead-code"
 
-build() { # a target, or all
+build() { # `--bin TARGET`, or `--bins`
     RUSTFLAGS="$coverage" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$host" \
         --target-dir "$out" "$@"
     cargo run --quiet --locked -p memcache-compat --bin seeds -- core/tests/data "$out/seeds"
     mkdir -p "$out/artifacts"
 }
 
-fuzz() { # target, seconds
+fuzz() { # TARGET SECONDS
     mkdir -p "$out/corpus/$1" "$out/seeds/$1"
-    # Random operations on a store grow long without end; lines have a longest length.
+    # Limit the length of random operations on a store. Lines have a longest length of their own.
     local longest=4096
     case "$1" in
         store) longest=600 ;;

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Puts what was built where it belongs, or takes it away: install.sh install|uninstall DAEMON LIBRARIES
-# PREFIX, DESTDIR and STRIP come from the environment. Versions are those of the header.
+# Installs the daemon and the library, or removes them.
+#
+# usage: install.sh install|uninstall DAEMON LIBRARIES
+#
+# PREFIX, DESTDIR and STRIP come from the environment. Version numbers come from the header.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 verb=$1 daemon=$2 libraries=$3
@@ -15,7 +18,7 @@ files=(
     lib/cmake/memcache_rs/memcache_rs-config-version.cmake
 )
 
-# Tells the loader of the library, where it looks into that directory and may be told.
+# Refreshes the loader's cache. Prints a hint if the loader does not find the library.
 refresh_loader() {
     PATH=$PATH:/usr/sbin:/sbin
     if [ -n "${DESTDIR:-}" ] || ! command -v ldconfig >/dev/null; then return; fi
@@ -34,7 +37,8 @@ if [ "$verb" = uninstall ]; then
     exit
 fi
 
-# Installs a binary without the debug information that the build directory keeps: put MODE FROM TO HOW-TO-STRIP
+# put MODE FROM TO STRIP-OPTION installs a binary without debug information. The build directory
+# keeps it.
 put() {
     install -D -m "$1" "$2" "$root/$3"
     "${STRIP:-strip}" "$4" "$root/$3"
@@ -45,7 +49,7 @@ fill() {
     sed "s|@PREFIX@|$prefix|; s|@VERSION@|$version|; s|@ABI@|$abi|" "$1" >"$root/$2"
     chmod 644 "$root/$2"
 }
-# The daemon may have been left out of the build.
+# The build may not include the daemon.
 if [ -e "$daemon" ]; then put 755 "$daemon" bin/memcached-rs --strip-all; fi
 install -D -m 644 include/memcache_rs.h "$root/include/memcache_rs.h"
 put 644 "$libraries/libmemcache_rs.a" lib/libmemcache_rs.a --strip-debug

@@ -1,12 +1,12 @@
 """Counts the instructions of the hot paths under callgrind.
 
-    instructions.py BENCH            counts, and shows the change against bench/instructions.txt
+    instructions.py BENCH            counts, and prints the change from bench/instructions.txt
     instructions.py BENCH --write    counts, and writes that file
 
-Each operation runs twice, the second time more often. The difference of the two counts, divided by
-the difference of the two numbers of operations, is the cost of one: start and end cancel out. The
-counts are the same on any machine with the same compiler, within about one percent: the hash has a
-random key.
+Each operation runs twice, the second time more often. The cost of one operation is the difference
+of the two counts, divided by the difference of the two numbers of operations. So start and end
+cancel out. The counts are equal on all machines with the same compiler, within about one percent,
+because the hash has a random key.
 """
 
 import re
@@ -23,7 +23,7 @@ HEADER = """\
 
 
 def total(bench: str, operation: str, count: int) -> int:
-    """Returns the instructions of a run."""
+    """Returns the number of instructions of a run."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", bench, "instructions"]
     run = subprocess.run([*command, operation, str(count)], capture_output=True, text=True, check=False)
     found = re.search(r"Collected : (\d+)", run.stderr)

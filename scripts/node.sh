@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Node package where it lies and checks it: style, types in both module systems, tests, and what would be
-# published, installed in a new directory. Node 20 or newer is expected to be there; scripts/setup.sh sees to that.
+# Builds the Node package in place and checks it: style, types in both module systems, tests. Then
+# installs the packed form in a new directory and checks that. Needs Node 20 or newer, which
+# scripts/setup.sh installs.
 #
 # usage: node.sh [FILE OF node/test ...]
 set -euo pipefail
@@ -17,7 +18,7 @@ if ! cmp -s package-lock.json node_modules/installed; then
 fi
 bin=$PWD/node_modules/.bin
 
-# Not the release profile, which takes minutes: what is tested is the same.
+# Not the release profile, which takes minutes to build. The behaviour is the same.
 node install.js extension
 
 "$bin/biome" ci --colors=off . ../examples/node
@@ -30,15 +31,15 @@ if [ $# -eq 0 ]; then tests=(test/*.test.js test/*.test.mjs); fi
 log=$root/target/node-tests.log
 if ! timeout --kill-after 10 600 node --test --expose-gc --test-reporter dot --test-reporter-destination stdout \
     --test-reporter spec --test-reporter-destination "$log" "${tests[@]}"; then
-    # What failed stands at the end.
+    # The end of the log lists the failed tests.
     sed -n '/failing tests:/,$p' "$log"
     exit 1
 fi
 echo
 
-# The rest is not for those who ask for some tests.
+# Skip the rest if the caller selected tests.
 [ $# -eq 0 ] || exit 0
-echo "node: what would be published, installed in a new directory"
+echo "node: the packed form, installed in a new directory"
 packed=$root/target/node-packed
 rm -rf "$packed"
 platform=$(node -p '`${process.platform}-${process.arch}-gnu`')
@@ -49,7 +50,7 @@ package=$(echo "$packed"/memcache-rs-[0-9]*.tgz)
 mkdir "$packed/program"
 cd "$packed/program"
 echo '{ "private": true }' >package.json
-# Packages of other platforms are optional, and there are none.
+# The packages of other platforms are optional and do not exist here.
 "${npm[@]}" install --offline "$packed"/*.tgz >/dev/null
 cat >program.mjs <<'PROGRAM'
 import assert from 'node:assert/strict';
@@ -68,10 +69,10 @@ node -e 'require("memcache-rs").Server.start()'
 for file in memcache-rs/LICENSE-MIT memcache-rs/README.md memcache-rs/index.d.mts @memcache-rs/"$platform"/LICENSE-APACHE; do
     [ -s "node_modules/$file" ] || { echo "node: $file is missing" >&2; exit 1; }
 done
-if [ -e node_modules/memcache-rs/install.js ]; then echo "node: what is published builds nothing" >&2; exit 1; fi
+if [ -e node_modules/memcache-rs/install.js ]; then echo "node: the packed form must not have install.js" >&2; exit 1; fi
 npx memcached-rs -V
 if readelf --sections --wide node_modules/@memcache-rs/"$platform"/memcache-rs.node | grep -q '\.debug_info'; then
-    echo "node: what is published has debug information" >&2
+    echo "node: the packed form must not have debug information" >&2
     exit 1
 fi
 
@@ -82,4 +83,4 @@ echo '{ "private": true }' >package.json
 MEMCACHE_RS_PROFILE=extension "${npm[@]}" install --offline --install-links "$root/node" >/dev/null
 node -e 'require("memcache-rs").Server.start()'
 installed=$(echo node_modules/*)
-[ "$installed" = node_modules/memcache-rs ] || { echo "node: $installed are installed" >&2; exit 1; }
+[ "$installed" = node_modules/memcache-rs ] || { echo "node: expected only memcache-rs to be installed, got $installed" >&2; exit 1; }

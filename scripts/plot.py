@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""Draws results of `bench` as SVG: plot.py RESULTS OUT
+"""Draws results of `bench` as SVG.
 
-RESULTS is a directory with compare.jsonl and replay.jsonl as `make bench` writes them, OUT one for the plots:
+usage: plot.py RESULTS OUT
+
+RESULTS is a directory with compare.jsonl and replay.jsonl, as `make bench` writes them. OUT is the
+directory for the plots:
 
   cpu.svg      CPU per operation as ratios to the base, every scenario, with the project's goals
   items.svg    CPU per operation against the number of items
   misses.svg   miss ratio against memory, a panel for each trace
   latency.svg  latencies of the open loops by percentile
-  python.svg   what a get, a set and a key of a get_many cost from Python (python.jsonl, of `make bench-python`)
-  node.svg     the same from Node (node.jsonl, of `make bench-node`)
+  python.svg   cost of a get, a set and a key of a get_many from Python (python.jsonl)
+  node.svg     the same from Node (node.jsonl)
 
-The same results give the same files, byte for byte. Where a result is there twice, the later one counts.
+`make bench-python` and `make bench-node` write the last two files of results.
+
+Equal results give equal files, byte for byte. If a result occurs twice, the later one counts.
 """
 
 import json
@@ -39,12 +44,12 @@ plt.rcParams.update(
     }
 )
 
-# Servers keep their colour in every plot; those not named here get the spare ones in turn.
+# A server has the same colour in every plot. Servers without a name here get the spare colours.
 COLOURS = {"memcached": "#555555", "memcached-rs": "#c2410c", "pogocache": "#2563eb", "floor": "#b8b8b8"}
 SPARE = ["#15803d", "#7e22ce", "#b45309", "#0e7490"]
 
 
-# Bars of CPU ratios end here; what they would say stands in them.
+# Longest bar of CPU ratios. A longer ratio stands inside its bar.
 WIDEST = 1.7
 
 
@@ -70,7 +75,7 @@ class Results:
         self.colours = {name: COLOURS.get(name) or next(spare) for name in self.servers}
 
     def of(self, server):
-        """The scenarios that `server` took part in, with their CPU times, in the order of the run."""
+        """Returns the summaries of `server` that have a CPU time, in the order of the run."""
         return [
             entry
             for (_, name), entry in self.summaries.items()
@@ -79,7 +84,7 @@ class Results:
 
 
 def save(figure, out: Path, name: str):
-    """Writes a figure without the date that would make every run differ."""
+    """Writes a figure, without a date, so that equal results give equal files."""
     path = out / name
     figure.savefig(path, metadata={"Date": None, "Creator": None}, bbox_inches="tight", facecolor="white")
     plt.close(figure)
@@ -87,7 +92,7 @@ def save(figure, out: Path, name: str):
 
 
 def panels(count: int, width: float, height: float):
-    """Axes for `count` panels, three a row at most."""
+    """Returns a figure and the axes of `count` panels, at most three in a row."""
     columns = 2 if count == 4 else min(count, 3)
     rows = math.ceil(count / columns)
     figure, axes = plt.subplots(
@@ -100,7 +105,7 @@ def panels(count: int, width: float, height: float):
 
 
 def legend(figure, axes):
-    """One legend for all panels, above them."""
+    """Draws one legend for all panels, above them."""
     found = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels()):
@@ -109,7 +114,7 @@ def legend(figure, axes):
 
 
 def draw_cpu(results: Results, out: Path):
-    """Bars of CPU time per operation, as ratios to the base."""
+    """Draws bars of CPU time per operation, as ratios to the base."""
     scenarios = list(dict.fromkeys(scenario for scenario, _ in results.summaries))
     if not scenarios:
         return
@@ -154,7 +159,7 @@ def draw_cpu(results: Results, out: Path):
 
 
 def draw_items(results: Results, out: Path):
-    """CPU time per operation against the number of items, for loads alike in all else."""
+    """Draws CPU time per operation against the number of items, for otherwise equal loads."""
     alike = ("protocol", "connections", "pipeline", "gets", "batch", "value_size", "open")
     families = {}
     for (scenario, server), entry in results.summaries.items():
@@ -187,7 +192,7 @@ def draw_items(results: Results, out: Path):
 
 
 def draw_misses(results: Results, out: Path):
-    """Miss ratio curves."""
+    """Draws miss ratio curves."""
     traces = list(dict.fromkeys(trace for trace, _, _ in results.replays))
     if not traces:
         return
@@ -214,7 +219,7 @@ def draw_misses(results: Results, out: Path):
 
 
 def draw_latency(results: Results, out: Path):
-    """Latencies by percentile, of the open loops."""
+    """Draws latencies of the open loops by percentile."""
     open_loops = {}
     for (scenario, server), entry in results.summaries.items():
         if entry["open"] is not None and entry["percentiles_us"]:
@@ -241,12 +246,12 @@ def draw_latency(results: Results, out: Path):
 
 
 def draw_language(directory: Path, out: Path, language: str):
-    """Bars of the time of operations from a language."""
+    """Draws bars of the time of operations from a language."""
     path = directory / f"{language}.jsonl"
     if not path.exists():
         return
     titles = {"get_many": "get_many, a key", "getMany": "getMany, a key"}
-    # Node has three ways to get, of which other caches have one.
+    # The Node package has three kinds of get. Other caches have one.
     ways = {"getInto": "get", "getString": "get"}
     shown = {}
     for entry in map(json.loads, path.read_text().splitlines()):

@@ -3,10 +3,12 @@
 
     policies.py RESULTS.jsonl TRACE.lis[.zst] ...
 
-Needs libcachesim (and zstandard for .zst) from PyPI; `make policies` sees to that. Every policy gets the same memory
-and pays the same overhead an item; sizes follow from the key, log-normal with mean 500 and sigma 1, as in `bench
-replay`. One line of JSON for each trace, size and policy. Beside the policies there is one that knows all requests to
-come, and a cache without a limit: what no policy can do, or not by much.
+Needs libcachesim (and zstandard for .zst) from PyPI, which `make policies` installs. Every policy
+has the same memory and the same overhead per item. Sizes follow from the key: log-normal with mean
+500 and sigma 1, as in `bench replay`. Writes one line of JSON for each trace, size and policy.
+
+Two more caches show the limits of all policies. One knows all future requests, and a policy can
+hardly do better. The other has no memory limit, and no policy can do better.
 """
 
 import io
@@ -21,9 +23,9 @@ MIB = 1 << 20
 SIZES = (32, 64)
 REQUESTS = 1_500_000
 KEY = 16
-# Items among which the one to drop is chosen if the future is known.
+# Size of the sample from which the cache that knows the future drops an item.
 SAMPLE = 64
-# What an item takes here beside key and value: header, rounding, its part of the index.
+# Overhead of an item beside key and value: header, rounding, its part of the index.
 OVERHEAD = 42
 POLICIES = {
     "LRU": lcs.LRU,
@@ -39,7 +41,7 @@ POLICIES = {
 
 
 def requests(path):
-    """Blocks in the order in which they were asked for."""
+    """Returns the requested blocks in order."""
     if path.endswith(".zst"):
         import zstandard
 
@@ -56,13 +58,13 @@ def requests(path):
 
 
 def size(block):
-    """Bytes of a block's item."""
+    """Returns the bytes of a block's item."""
     value = random.Random(block).lognormvariate(math.log(500) - 0.5, 1)
     return OVERHEAD + KEY + max(1, int(value))
 
 
 def simulate(cache, blocks, sizes):
-    """The requests that a policy of libcachesim misses."""
+    """Yields the requests that a policy of libcachesim misses."""
     request = lcs.Request()
     for at, block in enumerate(blocks):
         request.obj_id, request.obj_size = block, sizes[block]
@@ -71,8 +73,11 @@ def simulate(cache, blocks, sizes):
 
 
 def known_future(capacity, blocks, sizes):
-    """The requests that a cache misses which knows those to come. Of SAMPLE items it drops the one with the largest
-    product of size and time to its next use (libcachesim's BeladySize); it never keeps what is not used again."""
+    """Yields the requests that a cache with knowledge of the future misses.
+
+    Of SAMPLE items, it drops the one with the largest product of size and time to its next use
+    (libcachesim's BeladySize). It never keeps an item that is not used again.
+    """
     never = len(blocks)
     following = [never] * never
     last = {}
@@ -108,7 +113,7 @@ def known_future(capacity, blocks, sizes):
 
 
 def first_requests(blocks):
-    """The requests that a cache without a limit misses."""
+    """Yields the requests that a cache without a limit misses."""
     seen = set()
     for at, block in enumerate(blocks):
         if block not in seen:

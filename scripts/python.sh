@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Python package as a wheel, installs it into target/venv-python and checks it: style, types, stubs, examples,
-# tests in random order and in parallel. Python 3.10 or newer is expected to be there, or named by PYTHON.
+# Builds the Python package as a wheel, installs it into target/venv-python and checks it: style,
+# types, stubs, examples, tests in random order and in parallel. Needs Python 3.10 or newer. PYTHON
+# names the interpreter.
 #
 # usage: python.sh [ARGUMENT OF PYTEST ...]
 set -euo pipefail
@@ -12,10 +13,10 @@ packages=(maturin==1.16.0 pytest==9.2.0 pytest-xdist==3.8.0 pytest-randomly==5.1
     # The clients that talk to the server.
     pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0
-    # What has adapters.
+    # The packages that have adapters here.
     cachelib==0.17.0 dogpile.cache==1.5.0 Django==5.2.19 django-stubs==5.2.9
     Flask==3.1.3 Flask-Caching==2.5.1)
-# Packages whose own tests are run: those of their source distributions.
+# Packages whose own tests run, from their source distributions.
 tested=(Django==5.2.19 Flask-Caching==2.5.1 pymemcache==4.0.0)
 
 venv=$PWD/target/venv-python
@@ -37,7 +38,7 @@ fi
 
 wheels=$PWD/target/wheels
 rm -rf "$wheels"
-# Not the release profile, which takes minutes: what is tested is the same.
+# Not the release profile, which takes minutes to build. The behaviour is the same.
 (cd python && "$venv/bin/maturin" build --quiet --profile extension --locked --interpreter "$venv/bin/python" --out "$wheels")
 "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheels"/*.whl
 
@@ -47,7 +48,7 @@ cd python
 "$bin/ruff" check --quiet .
 "$bin/mypy" memcache_rs tests
 "$bin/pyright" --pythonpath "$bin/python" memcache_rs
-# Of what was installed, not of what lies here.
+# Check the installed package, not the sources in this directory.
 (cd "$venv" && "$bin/python" -m mypy.stubtest memcache_rs --allowlist "$OLDPWD/stubtest-allowlist.txt")
 SOURCES=$venv/sources "$bin/pytest" -n 2 --import-mode importlib tests "$@"
 cd ../examples/python
@@ -55,7 +56,7 @@ cd ../examples/python
 "$bin/ruff" check --quiet --config ../../python/pyproject.toml .
 "$bin/pytest" --quiet -p no:cacheprovider
 
-# The rest takes a minute, and is not for those who ask for some tests.
+# The rest takes a minute. Skip it if the caller selected tests.
 [ $# -eq 0 ] || exit 0
 echo "python: the source distribution, built from itself and installed in a new environment"
 cd ../..
@@ -65,15 +66,16 @@ rm -rf "$made"
 tar -xzf "$made"/*.tar.gz -C "$made"
 rm "$made"/*.tar.gz
 here=$(echo "$made"/memcache_rs-*)
-# Cargo takes what was made before the last build for built, and packages of two workspaces for one if they lie alike there:
-# so this has a directory of its own.
+# Cargo takes files that are older than the last build for built. It also confuses packages of two
+# workspaces that have the same relative paths. So this build has new files and its own directory.
 find "$here" -type f -exec touch {} +
 cp "$here/Cargo.lock" "$made/Cargo.lock"
-# `--locked` is not possible: the lock file is that of the whole workspace, and Cargo strikes out what is not here.
+# `--locked` is not possible: the lock file has the whole workspace, and Cargo removes packages that
+# are not part of the source distribution.
 PATH=$bin:$PATH CARGO_TARGET_DIR=$PWD/target/python-sdist-build "$bin/pip" wheel --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --config-settings build-args="--profile extension" --wheel-dir "$made" "$here"
 if grep '^checksum' "$here/Cargo.lock" | grep --invert-match --line-regexp --fixed-strings --file "$made/Cargo.lock"; then
-    echo "python: building the source distribution takes other packages than Cargo.lock has" >&2
+    echo "python: the build of the source distribution uses packages that are not in Cargo.lock" >&2
     exit 1
 fi
 "$python" -m venv "$made/venv"

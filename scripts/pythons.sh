@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tests of the Python package under other versions of CPython than that of python.sh, which has to have run: the wheel
-# for the stable ABI, or, for a free-threaded interpreter (3.14 or later), one of its own.
+# Tests the Python package under other versions of CPython than that of python.sh. Run python.sh
+# first. Tests the wheel for the stable ABI. A free-threaded interpreter (3.14 or later) gets a wheel
+# of its own.
 #
 # usage: pythons.sh INTERPRETER ...
 set -euo pipefail
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 here=$PWD
 bin=$here/target/venv-python/bin
-# What the tests need, without what is compiled: there are no wheels of that for all versions.
+# The dependencies of the tests, without compiled ones, which lack wheels for some versions.
 packages=(pytest pytest-xdist pytest-randomly pymemcache cachelib dogpile.cache 'Django<6' Flask Flask-Caching)
 
 for python in "$@"; do

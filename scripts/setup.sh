@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need on a Debian machine: packages, a Python environment in target/venv, Node's clients in
-# target/node, and Node itself in target/bin where it is not there, or older than 20, as Debian 12's is. Rust is expected
-# to be there. Does nothing when everything is there already, so it can be run before every test.
+# Installs the dependencies of the tests on a Debian machine:
+#
+#   packages         from Debian
+#   target/venv      a Python environment
+#   target/node      the Node clients
+#   target/bin       Node itself, if it is missing or older than 20, as in Debian 12
+#
+# Rust must be installed. Does nothing if everything is installed, so it can run before every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,14 +16,14 @@ packages=(
     memcached                                # the server to compare with
     strace                                   # counts system calls
     libmemcached-tools                       # client: memccat, memccp, memccapable, …
-    libmemcached-dev zlib1g-dev python3-dev  # for pylibmc where it has to be compiled
+    libmemcached-dev zlib1g-dev python3-dev  # for pylibmc, if it has to be compiled
     python3 python3-venv
     php-cli php-memcached                    # client: PHP
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
-    libsasl2-modules                         # clients that give a name
-    openssl                                  # a certificate for the client over TLS
+    libsasl2-modules                         # clients that authenticate
+    openssl                                  # a certificate for clients over TLS
     g++ valgrind pkg-config cmake            # programs that use the C ABI
-    libglib2.0-dev                           # a hash table to compare it with
+    libglib2.0-dev                           # a hash table to compare with
 )
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
     python-binary-memcached==0.33.0)
@@ -38,7 +43,8 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: installing ${missing[*]}"
     as_root apt-get update -qq
-    # memcached's package starts a server of its own; nothing here needs it, and it would hold the port of `make run`.
+    # The package of memcached would start a server, which nothing here needs. It would occupy the
+    # port of `make run`.
     policy=/usr/sbin/policy-rc.d
     made_policy=false
     if [ ! -e "$policy" ]; then
@@ -61,7 +67,7 @@ if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "$wanted" ]; then
     echo "setup: Python clients in $venv"
     rm -rf "$venv"
     mkdir -p target
-    # Debian's own Python: its version is the one that python3-dev belongs to.
+    # Use Debian's Python, because python3-dev has the headers of that version.
     /usr/bin/python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${python_packages[@]}"
     echo "$wanted" >"$venv/installed"
@@ -75,7 +81,7 @@ if ! node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2
     mkdir -p target/bin
     ln -sf "$wheel/bin/node" target/bin/node
     for program in npm npx; do
-        # The wheel's own are copies, which do not find what they belong to.
+        # The wheel's own npm and npx are copies, which do not find their modules.
         chmod +x "$wheel/lib/node_modules/npm/bin/$program-cli.js"
         ln -sf "$wheel/lib/node_modules/npm/bin/$program-cli.js" "target/bin/$program"
     done
@@ -95,4 +101,4 @@ if ! command -v cargo >/dev/null; then
     echo "setup: cargo is missing; install Rust" >&2
     exit 1
 fi
-echo "setup: everything is there"
+echo "setup: everything is installed"

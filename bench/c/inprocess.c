@@ -1,8 +1,9 @@
-/* Measures a hot get of 100 bytes in process, through C: libmemcache_rs, GLib's GHashTable behind a
- * mutex, and pogocache's embedded API if it is compiled in (POGOCACHE).
+/* Measures hot gets and sets of 100 bytes in this process, through C: libmemcache_rs, GLib's
+ * GHashTable behind a mutex, and pogocache's embedded API if it is compiled in (POGOCACHE).
  *
- * All copy the value to the caller's buffer. Subjects take turns within each round. A cost is CPU
- * time of the measuring thread, the median over the rounds. Each is printed as a line of JSON. */
+ * All subjects copy the value to the caller's buffer, except that `get_item` copies one byte.
+ * Subjects take turns within each round. A cost is CPU time of the measuring thread, the median
+ * over the rounds. The program prints each cost as a line of JSON. */
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -73,7 +73,9 @@ impl fmt::Display for Error {
             Self::Usage(what) | Self::Malformed(what) => f.write_str(what),
             Self::Wrong(wrong) => write!(f, "wrong reply: {wrong}"),
             Self::Closed => f.write_str("the server closed a connection with requests outstanding"),
-            Self::Stalled(silence) => write!(f, "the server owes replies and has been silent for {silence:?}"),
+            Self::Stalled(silence) => {
+                write!(f, "the server owes replies and has been silent for {silence:?}")
+            }
             Self::Refused(sets) => write!(f, "the server refused {sets} sets"),
             Self::Failed => f.write_str("a server failed; see the notes"),
             Self::Server { name, what } => write!(f, "server {name}: {what}"),
@@ -96,7 +98,11 @@ impl fmt::Display for Wrong {
             Self::Reply { got } => write!(f, "not a reply to this request: \"{}\"", got.escape_ascii()),
             Self::Unasked { got } => write!(f, "a reply without a request: \"{}\"", got.escape_ascii()),
             Self::Key { got } => {
-                write!(f, "a value under a key that was not requested, or out of order: \"{}\"", got.escape_ascii())
+                write!(
+                    f,
+                    "a value under a key that was not requested, or out of order: \"{}\"",
+                    got.escape_ascii()
+                )
             }
             Self::Length { id, expected, got } => {
                 write!(f, "item {id}: got {got} bytes, but {expected} were stored")

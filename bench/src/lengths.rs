@@ -82,8 +82,11 @@ impl FromStr for Lengths {
 
     /// Parses `100`, `4k`, `1m`, or `lognormal:MEAN:SIGMA`.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong =
-            || Error::Usage(format!("a size must be a number, with k or m if needed, or lognormal:MEAN:SIGMA, got {text}"));
+        let wrong = || {
+            Error::Usage(format!(
+                "a size must be a number, with k or m if needed, or lognormal:MEAN:SIGMA, got {text}"
+            ))
+        };
         if let Some(law) = text.strip_prefix("lognormal:") {
             let (mean, sigma) = law.split_once(':').ok_or_else(wrong)?;
             let mean: f64 = mean.parse().map_err(|_| wrong())?;
@@ -116,7 +119,7 @@ mod tests {
         lengths.sort_unstable();
         let median = f64::from(lengths[lengths.len() / 2]);
         let due = mean * (-sigma * sigma / 2.0).exp();
-        assert!((median - due).abs() < 5.0, "median {median} where {due} is due");
+        assert!((median - due).abs() < 5.0, "median {median}, expected {due}");
     }
 
     #[test]

@@ -220,7 +220,9 @@ impl Load {
             () if !(self.duration > 0.0 && self.duration < 1e6 && (0.0..1e6).contains(&self.warmup)) => {
                 usage("--duration must be above 0 and --warmup at least 0, and both below 1e6")
             }
-            () if self.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) => usage("--rate must be above 0 and below 1e9"),
+            () if self.rate.is_some_and(|rate| !(rate > 0.0 && rate < 1e9)) => {
+                usage("--rate must be above 0 and below 1e9")
+            }
             () if !(0.0..=1.0).contains(&self.gets) => usage("--gets must be from 0 to 1"),
             () => Ok(()),
         }

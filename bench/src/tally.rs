@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn latencies_run_from_sent_to_read() {
         let items = Items::new(1, Lengths::Fixed(8), Lengths::Fixed(1));
-        let Ok(mut tally) = Tally::new(&items) else { panic!("no tally") };
+        let Ok(mut tally) = Tally::new(&items) else { panic!("no histogram") };
         let done = |sent| Request { verb: Verb::Get, keys: 0, sent };
         tally.set_now(10_000);
         (0..98).for_each(|_| tally.done(done(9_000)));

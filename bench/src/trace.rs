@@ -87,7 +87,11 @@ impl Trace {
             let (first, count) = match (fields.next(), fields.next()) {
                 (Some(Ok(first)), Some(Ok(count))) if first < 1 << 48 && count < 1 << 24 => (first, count),
                 (None, _) => continue,
-                _ => return Err(Error::Malformed(format!("line {number} must begin with a block number and a count"))),
+                _ => {
+                    return Err(Error::Malformed(format!(
+                        "line {number} must begin with a block number and a count"
+                    )));
+                }
             };
             let room = limit - trace.requests.len();
             trace.requests.extend((first..first + count).take(room));
@@ -114,7 +118,9 @@ impl Trace {
             };
             let ttl = fields.next().map_or(Some(0), |ttl| ttl.parse().ok());
             let Some(ttl) = ttl.filter(|&ttl| ttl <= LONGEST_TTL) else {
-                return Err(Error::Malformed(format!("line {number}: the time to live must be at most 30 days")));
+                return Err(Error::Malformed(format!(
+                    "line {number}: the time to live must be at most 30 days"
+                )));
             };
             let id = if let Some(&id) = numbers.get(key) {
                 id

@@ -51,9 +51,11 @@ pub fn resident(pid: u32) -> Result<u64> {
 /// Returns the first field of a `schedstat`.
 fn on_cpu(schedstat: &str) -> Result<Duration> {
     let nanoseconds = schedstat.split(' ').next().and_then(|field| field.parse().ok());
-    nanoseconds
-        .map(Duration::from_nanos)
-        .ok_or_else(|| Error::Malformed(format!("schedstat is {schedstat:?}; is the kernel built without CONFIG_SCHED_INFO?")))
+    nanoseconds.map(Duration::from_nanos).ok_or_else(|| {
+        Error::Malformed(format!(
+            "schedstat is {schedstat:?}; is the kernel built without CONFIG_SCHED_INFO?"
+        ))
+    })
 }
 
 /// Returns the busy time of a core in `/proc/stat`: user, nice, system, irq, softirq and steal, but

@@ -79,7 +79,7 @@ mod tests {
             let p = f64::from(rank).powf(-theta) / total;
             let slack = 5.0 * (p * (1.0 - p) / f64::from(draws)).sqrt() + 1e-6;
             let share = f64::from(count) / f64::from(draws);
-            assert!((share - p).abs() < slack, "theta {theta} rank {rank}: {share} where {p} is due");
+            assert!((share - p).abs() < slack, "theta {theta} rank {rank}: {share}, expected {p}");
         }
     }
 

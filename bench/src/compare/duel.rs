@@ -73,7 +73,7 @@ struct Turn {
     rate: f64,
     cpu_ns: f64,
     server_busy: f64,
-    /// Share of the two cores that other processes used, in cores.
+    /// CPU time that other processes used on the two cores, as a share of one core.
     others: f64,
 }
 

@@ -1,10 +1,9 @@
 //! Measures what an item costs beyond its key and value.
 //!
-//! Each server is filled with items whose sizes follow a published table. The load stops at twice
-//! the server's limit, so that the server evicts. Then the load requests every item. The items that
-//! it finds are the items held, independent of the server's own counters. The cost of one is (limit
-//! - keys
-//! - values) / items.
+//! Each server is filled with items whose sizes follow a published table. The load offers twice the
+//! server's limit, so that the server evicts. Then the load requests every item. The number of
+//! items held is the number that it finds, independent of the server's own counters. The cost of
+//! one item is `(limit - keys - values) / items`.
 
 use std::path::Path;
 
@@ -67,9 +66,9 @@ struct Holding {
     /// Number of items found when all are requested.
     items: u64,
     mean_item_bytes: f64,
-    /// (limit - keys - values) / items.
+    /// `(limit - keys - values) / items`.
     overhead_bytes: f64,
-    /// (resident memory - keys - values) / items: the honest figure for a server that exceeds its
+    /// `(resident memory - keys - values) / items`, the honest figure for a server that exceeds its
     /// limit.
     resident_overhead_bytes: f64,
     resident_bytes: u64,

@@ -122,7 +122,9 @@ struct Case<'a> {
 /// Runs all measurements, prints a table and writes the results.
 pub fn run(options: &Inprocess) -> Result<()> {
     if options.rounds == 0 || options.value_size == 0 || options.seconds <= 0.0 {
-        return Err(Error::Usage("--rounds and --value-size must be at least 1, and --seconds above 0".into()));
+        return Err(Error::Usage(
+            "--rounds and --value-size must be at least 1, and --seconds above 0".into(),
+        ));
     }
     let mut results = Results::create(options.results.as_ref())?;
     let mut lines = hot(options)?;

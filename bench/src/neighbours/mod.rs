@@ -117,7 +117,11 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         threads: 2,
         fill: Fill::Values(10_000, 100),
-        ..Scenario::new("saturated", "48 clients with 64 outstanding gets each, -t 2", Load::Pipelines(48, 64))
+        ..Scenario::new(
+            "saturated",
+            "48 clients with 64 outstanding gets each, -t 2",
+            Load::Pipelines(48, 64),
+        )
     },
     Scenario {
         fill: Fill::Values(64, 4_000),
