@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the Python package under other versions of CPython than that of python.sh. Run python.sh
-# first. Tests the wheel for the stable ABI. A free-threaded interpreter (3.14 or later) gets a wheel
-# of its own.
+# first. The tests use the wheel for the stable ABI. A free-threaded interpreter (3.14 or later)
+# gets a wheel of its own.
 #
 # usage: pythons.sh INTERPRETER ...
 set -euo pipefail
