@@ -1,8 +1,8 @@
-//! The flags of the command line, and what each one sets.
+//! The flags of the command line and the settings that they set.
 //!
-//! Names, rules and error texts are those of memcached 1.6.45; clap splits the
-//! line the way `getopt_long` does (bundled short flags, attached values,
-//! unambiguous abbreviations of long names). Nothing here touches the system.
+//! Names, rules and error texts are those of memcached 1.6.45. clap splits the line as
+//! `getopt_long` does: bundled short flags, attached values, unambiguous abbreviations of long
+//! names. This module makes no system calls.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ use crate::plan::{Action, Environment, Plan, ProcessSettings};
 /// memcached's port.
 const DEFAULT_PORT: u16 = 11211;
 
-/// memcached's permission bits of a Unix socket.
+/// memcached's default permission bits of a Unix socket.
 const DEFAULT_MASK: u32 = 0o700;
 
-/// Above this many workers memcached warns.
+/// memcached warns about more workers than this.
 const MANY_THREADS: usize = 64;
 
-/// The flags as text, in memcached's order.
+/// The values of the flags as text, in memcached's order.
 #[derive(Debug, Parser)]
 #[command(
     name = "memcached-rs",
@@ -66,7 +66,7 @@ struct Flags {
     version: bool,
     #[arg(short = 'r', long)]
     enable_coredumps: bool,
-    // `--verbose` may have a value, which means nothing; one entry a use.
+    // `--verbose` may have a value, which is ignored. Each use adds an entry.
     #[arg(short = 'v', long, action = ArgAction::Append, num_args = 0..=1,
           require_equals = true, default_missing_value = "")]
     verbose: Vec<String>,
@@ -114,14 +114,14 @@ struct Flags {
     extended: Vec<String>,
     #[arg(short = 'N', long)]
     napi_ids: Option<String>,
-    // Not memcached's.
+    // Not a flag of memcached.
     #[arg(long)]
     cluster_nodes: Option<String>,
-    // getopt leaves words that are no flags alone, and memcached never looks.
+    // getopt collects words that are not flags, and memcached ignores them.
     words: Vec<OsString>,
 }
 
-/// Reads a command line, program name first.
+/// Reads a command line. Its first word is the program name.
 pub fn read(line: impl IntoIterator<Item = OsString>, environment: Environment) -> Result<Action, Failure> {
     let flags = split(line).map_err(|e| illegal(&e))?;
     if flags.help {
@@ -137,7 +137,7 @@ pub fn read(line: impl IntoIterator<Item = OsString>, environment: Environment) 
 }
 
 fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error> {
-    // clap takes `-D=` for an empty value, getopt for a `=`.
+    // clap reads `-D=` as an empty value, getopt reads it as the value `=`.
     let line = line.into_iter().flat_map(|word| match word.to_str() {
         Some("-D=") => vec!["-D".into(), "=".into()],
         _ => vec![word],
@@ -149,7 +149,7 @@ fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error>
     Flags::from_arg_matches(&command.try_get_matches_from(line)?)
 }
 
-/// One line for what clap could not split.
+/// Returns the message for a line that clap could not split.
 fn illegal(error: &clap::Error) -> Failure {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(text)) => text.split([' ', '[']).next().unwrap_or(text),
@@ -192,7 +192,7 @@ impl Flags {
 
         for word in &self.words {
             let word = word.display();
-            warnings.push(format!("WARNING: \"{word}\" is no flag and has no effect; -h lists the flags"));
+            warnings.push(format!("WARNING: \"{word}\" is not a flag and has no effect; -h lists the flags"));
         }
         Ok(Plan {
             config,
@@ -227,7 +227,7 @@ impl Flags {
                 Some(file) => (AuthMethod::Sasl, file),
                 None => {
                     return Err(Failure::usage(
-                        "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (no other database is read)",
+                        "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (other databases are not supported)",
                     ));
                 }
             },
@@ -241,7 +241,7 @@ impl Flags {
             cache.memory_limit = megabytes(text).ok_or_else(|| {
                 Failure::usage(format!("Invalid memory limit: {text} (a number of megabytes)"))
             })?;
-            // To the library 0 is "no limit"; to memcached it is no memory.
+            // In the library, 0 means no limit. In memcached, it means no memory.
             if cache.memory_limit == 0 {
                 return Err(Failure::usage("Cannot set item size limit higher than 1/2 of memory max."));
             }
@@ -317,8 +317,7 @@ impl Flags {
         Ok(())
     }
 
-    /// Sets the ports that are reported and the Unix socket; returns where TCP
-    /// and UDP are to listen.
+    /// Sets the reported ports and the Unix socket. Returns the endpoints of TCP and of UDP.
     fn set_listen(
         &self,
         config: &mut ServerConfig,
@@ -330,7 +329,7 @@ impl Flags {
                 Some(AuthMethod::Sasl) => Protocol::Binary,
                 Some(AuthMethod::Text) => Protocol::Ascii,
             },
-            // memcached does not take it with authentication either.
+            // memcached refuses it with authentication as well.
             Some("auto") if config.auth.is_some() => {
                 return Err(Failure::usage("ERROR: -B auto cannot be used with authentication"));
             }
@@ -346,7 +345,7 @@ impl Flags {
         let udp = self.udp_port.as_deref().map(port).transpose()?.unwrap_or(Port::Off);
         let tcp = match &self.port {
             Some(text) => port(text)?,
-            // `-U` alone moves TCP as well.
+            // `-U` without `-p` moves TCP as well.
             None if udp != Port::Off => udp,
             None => Port::At(DEFAULT_PORT),
         };
@@ -369,7 +368,7 @@ impl Flags {
             config.listen.push(Listen::Unix { path: path.clone(), mask: mask & 0o777, protocol });
             return Ok(Default::default());
         }
-        // A port in the list of `-l` holds for UDP as well.
+        // A port in the list of `-l` applies to UDP as well.
         let list = config.reported.inter.as_deref();
         let tls = if self.enable_ssl { TlsMode::Default } else { TlsMode::Off };
         let at = |port: Port, notes: &mut Vec<String>| {
@@ -381,25 +380,25 @@ impl Flags {
             }
         };
         let endpoints = at(tcp, notes)?;
-        // What is to be said of the list is said once.
+        // TCP and UDP share the list, so its notes are kept once.
         let mut again = Vec::new();
         let datagrams = at(udp, if tcp == Port::Off { notes } else { &mut again })?;
         Ok((endpoints, datagrams))
     }
 }
 
-/// What `-p` and `-U` can say.
+/// A value of `-p` or `-U`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     /// 0: do not listen.
     Off,
-    /// -1: any that is free.
+    /// -1: any free port.
     Free,
     At(u16),
 }
 
 impl Port {
-    /// As the socket calls have it, where 0 is any that is free.
+    /// Returns the port number for `bind`, where 0 is any free port.
     fn number(self) -> u16 {
         match self {
             Self::Off | Self::Free => 0,
@@ -419,7 +418,7 @@ fn port(text: &str) -> Result<Port, Failure> {
     }
 }
 
-/// A number above 0 that memcached's `int` can hold.
+/// Parses a number above 0 that fits memcached's `int`.
 fn positive(text: &str, otherwise: &str) -> Result<usize, Failure> {
     match whole::<i32>(text) {
         Some(number @ 1..) => Ok(number as usize),

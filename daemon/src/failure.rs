@@ -1,16 +1,15 @@
-//! Why the daemon ends before it serves: one line for standard error and an
-//! exit status of `sysexits.h`.
+//! Failures that end the daemon: one line for standard error and an exit status of `sysexits.h`.
 
 use memcache_core::StartError;
 pub use memcache_core::internal::file::reason;
 
-/// `EX_USAGE`: a flag or a value is wrong. memcached answers 1 or 64 here.
+/// `EX_USAGE`: a flag or a value is wrong. memcached exits with 1 or 64 here.
 pub const USAGE: u8 = 64;
 /// `EX_NOUSER`: the user of `-u` does not exist.
 pub const NO_USER: u8 = 67;
 /// `EX_SOFTWARE`: a part of the server died, or did not stop.
 pub const SOFTWARE: u8 = 70;
-/// `EX_OSERR`: the system refused.
+/// `EX_OSERR`: a system call failed.
 pub const OS_ERROR: u8 = 71;
 
 /// The line to print and the status to exit with.
@@ -23,22 +22,22 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The command line is wrong.
+    /// Returns a failure of the command line.
     pub fn usage(line: impl Into<String>) -> Self {
         Self { line: line.into(), status: USAGE }
     }
 
-    /// A user name is unknown.
+    /// Returns a failure for an unknown user name.
     pub fn no_user(line: impl Into<String>) -> Self {
         Self { line: line.into(), status: NO_USER }
     }
 
-    /// A part of the server died, or did not stop.
+    /// Returns a failure of the server: a part of it died, or did not stop.
     pub fn software(line: impl Into<String>) -> Self {
         Self { line: line.into(), status: SOFTWARE }
     }
 
-    /// The system refused.
+    /// Returns a failure of a system call.
     pub fn system(line: impl Into<String>) -> Self {
         Self { line: line.into(), status: OS_ERROR }
     }

@@ -1,22 +1,22 @@
-//! What `-h`, `-i` and `-V` print.
+//! The texts that `-h`, `-i` and `-V` print.
 //!
-//! Test suites and packages look for feature words in the help, so it names
-//! what works and nothing else.
+//! Test suites and packages search the help for feature words. Therefore it names only features
+//! that work.
 
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// `-V`. Scripts read the first line: the version of the memcached whose behaviour
-/// this is, which clients see.
+/// The text of `-V`. Scripts read the first line: the version of memcached whose behaviour this
+/// program has, which clients see as well.
 pub const VERSION: &str = concat!("memcached 1.6.45\nmemcached-rs ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// `-h`, which begins with [`VERSION`].
+/// The text of `-h` after [`VERSION`].
 pub const HELP: &str = "
-Words that are no flags have no effect, as in memcached.
+Words that are not flags have no effect, as in memcached.
 
 Network
-  -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any that is free)
-  -U, --udp-port=<num>         UDP port to listen on (default: 0, off; -1: any that is free)
+  -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any free port)
+  -U, --udp-port=<num>         UDP port to listen on (default: 0, off; -1: any free port)
   -s, --unix-socket=<file>     UNIX socket to listen on (disables network support)
   -a, --unix-mask=<mask>       access mask for UNIX socket, in octal (default: 700)
   -l, --listen=<addr>          interface to listen on (default: loopback; 0.0.0.0 or * opens it)
@@ -38,7 +38,7 @@ Network
                                MEMCACHED_SASL_PWDB names a file of lines user:password
   -Y, --auth-file=<file>       enable ASCII protocol authentication, format:
                                user:pass\\nuser2:pass2\\n
-  --cluster-nodes=<list>       nodes that \"config get cluster\" answers to auto discovery
+  --cluster-nodes=<list>       nodes that \"config get cluster\" returns to auto discovery
                                clients, as host|ip|port or host:port, comma separated
   -Z, --enable-ssl             enable TLS/SSL
 
@@ -89,7 +89,7 @@ Process
     no_lru_crawler             disable LRU crawler background thread
     lru_crawler_sleep          microseconds to sleep between items (default: 100)
     lru_crawler_tocrawl        max items to crawl per slab per run (default: 0, unlimited)
-    slab_reassign              accepted: memory belongs to no class (default: enabled)
+    slab_reassign              accepted, has no effect (default: enabled)
     slab_automove              accepted, has no effect (default: 1)
     slab_automove_ratio        accepted, has no effect (default: 0.80)
     slab_automove_window       accepted, has no effect (default: 10)
@@ -98,6 +98,9 @@ Process
     tail_repair_time           seconds after which a pinned tail item counts as leaked
                                (default: 0, off)
     sock_cookie_id             mark of sockets for packet filters (Linux, as a privileged user)
+    read_buf_mem_limit         limit in megabytes for partial requests, unread replies and
+                               unfinished values of all connections
+                               (default: a quarter of -m, at least 32)
     track_sizes                enable dynamic reports for 'stats sizes' command
     watcher_logbuf_size        size in kilobytes of per-watcher write buffer (default: 256)
     modern                     enables options which will be default in future (currently: nothing)
@@ -114,11 +117,11 @@ Process
     ssl_kernel_tls             accepted, has no effect
     ssl_min_version            minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)
                                (default: 2)
-    hash_algorithm, no_hashexpand, read_buf_mem_limit, worker_logbuf_size
+    hash_algorithm, no_hashexpand, worker_logbuf_size
                                accepted, have no effect
 ";
 
-/// `-i`.
+/// The text of `-i`.
 pub const LICENSE: &str = "\
 memcached 1.6.45
 

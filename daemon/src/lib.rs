@@ -1,8 +1,7 @@
 //! `memcached-rs`: the command line of memcached around the library.
 //!
-//! Flags become settings here, and the process becomes what the flags ask for;
-//! everything that serves is in `memcache_core`. A library, so that packages of
-//! other languages can be the same program.
+//! This crate turns flags into settings and prepares the process. The server itself is in
+//! `memcache_core`. It is a library so that packages of other languages can run the same program.
 
 #![deny(unsafe_code)]
 
@@ -32,12 +31,10 @@ use crate::pidfile::PidFile;
 use crate::plan::{Action, Environment, Plan};
 use crate::signals::{Farewell, Signals};
 
-/// What the program does: `args` are its name and its arguments, the result is
-/// its exit status.
+/// Runs the program with `args`, its name and its arguments, and returns its exit status.
 ///
-/// It is made for a process of its own, with one thread: it may fork, give up
-/// rights, and it catches signals for good. It writes to standard output and
-/// standard error.
+/// It expects a process of its own with one thread, because it may fork, drop privileges and catch
+/// signals for the rest of the process. It writes to standard output and standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = args::read(args, Environment::of_process()).and_then(|action| match action {
         Action::Run(plan) => run(*plan),
@@ -56,7 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever closed the pipe has read enough.
+        // A closed pipe is not an error: its reader wants no more.
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::system(format!("failed to write: {}", failure::reason(&e))))
         }
@@ -67,11 +64,11 @@ fn print(text: &str) -> Result<(), Failure> {
 fn run(mut plan: Plan) -> Result<(), Failure> {
     plan.config.listen.extend(listen::resolve_tcp(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
-    // Not all of it could be checked before its addresses were known.
+    // Some limits depend on the addresses, which are known only now.
     plan.config.validate().map_err(StartError::from)?;
-    // From here on, order matters: keys are read before the right to read them
-    // is given up, fork before any thread, handlers before anyone can know that
-    // there is something to stop.
+    // From here on, order matters. Keys are read before the right to read them is dropped. The fork
+    // comes before any thread. Signal handlers are installed before the pid file and the ports tell
+    // other programs of the server.
     let tls = plan.config.tls.as_ref().map(Tls::load).transpose()?;
     for note in tls.iter().flat_map(Tls::notes) {
         plan.warnings.push(format!("WARNING: {note}"));
@@ -103,12 +100,12 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the server can be reached, in one line. memcached says nothing here, and so
-/// nothing can depend on it; it goes to standard error like every message.
+/// Returns the line that names the addresses of the server. memcached logs no such line, so no
+/// script expects one. It goes to standard error like every message.
 fn listening(addresses: &[BoundAddress]) -> String {
     let version = help::OWN_VERSION;
     if addresses.is_empty() {
-        return format!("memcached-rs {version} listens nowhere");
+        return format!("memcached-rs {version} does not listen on any address");
     }
     let name = |address: &BoundAddress| match address {
         BoundAddress::Tcp(_) => address.to_string(),

@@ -1,9 +1,9 @@
-//! Where to listen: the list of `-l`, and what becomes of names in it.
+//! The list of `-l`, and the resolution of its names to addresses.
 //!
-//! An entry is `[notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`;
-//! entries are separated by commas or semicolons. HOST is a name, an IPv4
-//! address, an IPv6 address (in brackets if a port follows), or `*` for all.
-//! [`parse`] only reads; [`resolve_tcp`] and [`resolve_udp`] ask the system.
+//! An entry is `[notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`; entries are
+//! separated by commas or semicolons. HOST is a name, an IPv4 address, an IPv6 address (in brackets
+//! if a port follows), or `*` for all. [`parse`] only reads; [`resolve_tcp`] and [`resolve_udp`]
+//! ask the system.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -16,28 +16,28 @@ use crate::number::whole;
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Which addresses.
+    /// The addresses.
     pub host: Host,
-    /// Port; 0 takes a free one.
+    /// The port. 0 takes a free one.
     pub port: u16,
-    /// Protocol spoken there.
+    /// The protocol of its connections.
     pub protocol: Protocol,
-    /// Whether TLS is spoken there.
+    /// Whether its connections use TLS.
     pub tls: TlsMode,
 }
 
-/// Which addresses an entry means.
+/// The addresses of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// 127.0.0.1 and, where there is IPv6, `::1`.
+    /// 127.0.0.1, and `::1` if there is IPv6.
     Loopback,
-    /// All of this machine.
+    /// All addresses of this machine.
     Any,
     /// A name or an address.
     Name(String),
 }
 
-/// Joins one more `-l` to those before; one that is there already is dropped.
+/// Appends the list of one more `-l`, unless `list` contains it already.
 pub fn join(list: &mut Option<String>, more: &str) {
     match list {
         Some(have) => {
@@ -50,8 +50,8 @@ pub fn join(list: &mut Option<String>, more: &str) {
     }
 }
 
-/// Reads a list. What an entry does not name is as in `otherwise`.
-/// What was understood but has no effect is told in `notes`.
+/// Parses a list. Parts that an entry omits are those of `otherwise`. Adds a line to `notes` for
+/// each part that has no effect.
 pub fn parse(list: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, Failure> {
     let mut endpoints = Vec::new();
     for entry in list.split([',', ';']).filter(|entry| !entry.is_empty()) {
@@ -115,7 +115,7 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
         host = address;
     } else {
         match rest.split_once(':') {
-            // A second colon makes it an IPv6 address without brackets.
+            // With a second colon it is an IPv6 address without brackets.
             Some((name, text)) if !text.contains(':') => {
                 port = port_number(text).ok_or_else(|| bad_port(text))?;
                 host = name;
@@ -131,8 +131,8 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
     Ok(Endpoint { host, port, protocol, tls })
 }
 
-/// The text between `spec`'s first character and the one that closes it, and
-/// what follows the colon after that.
+/// Returns the text between `spec`'s first character and its closing one, and the text after the
+/// colon that follows.
 fn enclosed(spec: &str) -> Option<(&str, &str)> {
     let close = if spec.starts_with('[') { ']' } else { '_' };
     let (name, after) = spec.get(1..)?.split_once(close)?;
@@ -142,7 +142,7 @@ fn enclosed(spec: &str) -> Option<(&str, &str)> {
 fn forced_protocol(name: &str, entry: &str) -> Result<Protocol, Failure> {
     let known =
         [("ascii", Protocol::Ascii), ("binary", Protocol::Binary), ("negotiating", Protocol::Negotiating)];
-    // memcached compares as many characters as were given.
+    // As in memcached, an abbreviation counts.
     if !name.is_empty() {
         if let Some((_, protocol)) = known.iter().find(|(text, _)| text.starts_with(name)) {
             return Ok(*protocol);
@@ -154,7 +154,7 @@ fn forced_protocol(name: &str, entry: &str) -> Result<Protocol, Failure> {
     Err(Failure::usage(format!("Invalid protocol spec: \"{name}\"")))
 }
 
-/// A port; -1 and 0 ask for a free one.
+/// Parses a port. -1 and 0 ask for a free one.
 fn port_number(text: &str) -> Option<u16> {
     match whole::<i32>(text)? {
         -1 => Some(0),
@@ -162,19 +162,20 @@ fn port_number(text: &str) -> Option<u16> {
     }
 }
 
-/// What the system knows about names and addresses; tests replace it.
+/// Resolves names and knows the addresses of this machine. Tests replace it.
 pub trait System {
-    /// All stream addresses of a name.
+    /// Returns all stream addresses of a name.
     ///
     /// # Errors
-    /// As the resolver answers.
+    ///
+    /// The errors of the resolver.
     fn lookup(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 
-    /// Whether the address is one of this machine.
+    /// Returns whether the address belongs to this machine.
     fn is_local(&self, ip: IpAddr) -> bool;
 }
 
-/// The real one.
+/// The system of this machine.
 pub struct ThisMachine;
 
 impl System for ThisMachine {
@@ -187,8 +188,8 @@ impl System for ThisMachine {
     }
 }
 
-/// Turns entries into addresses. Where an entry means several, those that this
-/// machine does not have are left out, as memcached passes over them.
+/// Resolves entries to addresses. If an entry has several, leaves out those that this machine does
+/// not have, as memcached does.
 fn resolve(
     endpoints: &[Endpoint],
     system: &impl System,
@@ -210,7 +211,7 @@ fn resolve(
         }
         for addr in found {
             let one = at(addr, endpoint);
-            // Two entries may mean the same. If they differ, binding says so.
+            // Equal endpoints are listed once. If two differ in the rest, binding the second fails.
             if addr.port() == 0 || !listen.contains(&one) {
                 listen.push(one);
             }
@@ -219,12 +220,12 @@ fn resolve(
     Ok(listen)
 }
 
-/// Where to listen by TCP.
+/// Returns the endpoints of TCP.
 pub fn resolve_tcp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
     resolve(endpoints, system, |addr, of| Listen::Tcp { addr, protocol: of.protocol, tls: of.tls })
 }
 
-/// Where to listen by UDP.
+/// Returns the endpoints of UDP.
 pub fn resolve_udp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
     resolve(endpoints, system, |addr, _| Listen::Udp { addr })
 }
@@ -401,7 +402,7 @@ mod tests {
         assert_eq!(resolved("*:6", false), ["0.0.0.0:6"]);
         assert_eq!(resolved("localhost", true), ["[::1]:5", "127.0.0.1:5"]);
         assert_eq!(resolved("localhost,localhost:5,localhost:6", false), ["127.0.0.1:5", "127.0.0.1:6"]);
-        // Kept, so that binding it fails with a reason.
+        // A foreign address is kept, so that binding it fails with a reason.
         assert_eq!(resolved("elsewhere", true), ["10.0.0.1:5"]);
     }
 

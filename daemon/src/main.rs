@@ -1,4 +1,4 @@
-//! The program `memcached-rs`; all of it is in the library of this package.
+//! The program `memcached-rs`. Its code is in the library of this package.
 
 use std::process::ExitCode;
 

@@ -1,28 +1,28 @@
 //! Numbers of the command line: decimal, octal, and sizes with a unit.
 //!
-//! memcached mostly reads with `atoi`, which takes "12x" for 12 and "x" for 0.
-//! Here a value is a number or it is refused; blanks around it are allowed.
+//! memcached mostly parses with `atoi`, which takes "12x" for 12 and "x" for 0. These functions
+//! refuse such values. They allow blanks around a number.
 
 use std::str::FromStr;
 
 use memcache_core::internal::config::MIB;
 
-/// A whole decimal number, or `None`.
+/// Parses a decimal number. Returns `None` if `text` is not one.
 pub fn whole<T: FromStr>(text: &str) -> Option<T> {
     text.trim().parse().ok()
 }
 
-/// A finite number, or `None`.
+/// Parses a finite number. Returns `None` if `text` is not one.
 pub fn real(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|n: &f64| n.is_finite())
 }
 
-/// Permission bits in octal.
+/// Parses permission bits in octal.
 pub fn octal(text: &str) -> Option<u32> {
     u32::from_str_radix(text.trim(), 8).ok()
 }
 
-/// Bytes with an optional `k` or `m` (`-I`).
+/// Parses bytes with an optional `k` or `m` (`-I`).
 pub fn size(text: &str) -> Option<usize> {
     let text = text.trim();
     let (digits, unit) = match text.as_bytes().last()? {
@@ -33,8 +33,8 @@ pub fn size(text: &str) -> Option<usize> {
     whole::<usize>(digits)?.checked_mul(unit)
 }
 
-/// Megabytes in bytes (`-m`). "64m" and "64MB" mean what memcached's `atoi`
-/// makes of them; "4g", which it takes for 4 megabytes, is refused.
+/// Parses megabytes into bytes (`-m`). "64m" and "64MB" mean the same as in memcached, whose `atoi`
+/// ignores the unit. "4g" is refused, because `atoi` takes it for 4 megabytes.
 pub fn megabytes(text: &str) -> Option<usize> {
     let text = text.trim().trim_end_matches(['b', 'B']).trim_end_matches(['m', 'M']);
     whole::<usize>(text)?.checked_mul(MIB)

@@ -1,8 +1,7 @@
 //! The suboptions of `-o`: `name` or `name=value`, separated by commas.
 //!
-//! [`Options::apply`] takes one `-o` after the other, in the order of the
-//! command line, since `no_modern` and its opposites depend on it.
-//! [`Options::finish`] settles what depends on several of them.
+//! [`Options::apply`] takes each `-o` in the order of the command line, because `no_modern` depends
+//! on it. [`Options::finish`] sets values that depend on several suboptions.
 
 use memcache_core::internal::config::{MIB, PAGE_SIZE};
 use memcache_core::{KeyFormat, LruMode, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
@@ -13,41 +12,41 @@ use crate::number::{real, whole};
 /// Step between the chunk sizes of `slab_sizes` in bytes.
 const CHUNK_ALIGN: u32 = 8;
 
-/// Slab classes including the unused class 0.
+/// Number of slab classes, the unused class 0 included.
 const SLAB_CLASSES: usize = 64;
 
-/// Options, by the end of their name, whose values are checked and shown by
-/// `stats settings`, and nothing more.
+/// Options that are checked and shown by `stats settings` but have no other effect. Each stands
+/// with the reason, under the end of its name.
 const ONLY_SHOWN: [(&str, &str); 8] = [
-    ("slab_reassign", "memory belongs to no class"),
-    ("slab_automove", "memory belongs to no class"),
-    ("slab_automove_ratio", "memory belongs to no class"),
-    ("slab_automove_window", "memory belongs to no class"),
-    ("hot_lru_pct", "items are judged by uses and size"),
-    ("warm_lru_pct", "items are judged by uses and size"),
-    ("hot_max_factor", "items are judged by uses and size"),
-    ("warm_max_factor", "items are judged by uses and size"),
+    ("slab_reassign", "memory is not assigned to slab classes"),
+    ("slab_automove", "memory is not assigned to slab classes"),
+    ("slab_automove_ratio", "memory is not assigned to slab classes"),
+    ("slab_automove_window", "memory is not assigned to slab classes"),
+    ("hot_lru_pct", "eviction depends on accesses and size"),
+    ("warm_lru_pct", "eviction depends on accesses and size"),
+    ("hot_max_factor", "eviction depends on accesses and size"),
+    ("warm_max_factor", "eviction depends on accesses and size"),
 ];
 
-/// Accepted names that change nothing here, and why.
+/// Accepted names without effect, and the reason.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("no_hashexpand", "the index always grows by itself"),
     ("inline_ascii_resp", "memcached ignores it too"),
     ("no_inline_ascii_resp", "memcached ignores it too"),
     ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
     ("relaxed_privileges", "privileges are not dropped"),
-    ("slab_automove_freeratio", "it is for external storage"),
+    ("slab_automove_freeratio", "external storage is not built in"),
 ];
 
-/// Beginnings of names whose feature does not exist here.
+/// Prefixes of names whose feature is not built in.
 const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage"), ("proxy_", "the proxy")];
 
-/// The state of reading `-o`.
+/// The state of parsing `-o`.
 pub struct Options<'a> {
     config: &'a mut ServerConfig,
     notes: &'a mut Vec<String>,
     warnings: &'a mut Vec<String>,
-    /// Whether `-Z` is given.
+    /// Whether `-Z` was given.
     tls_enabled: bool,
     tls: TlsConfig,
     slab_sizes: Option<String>,
@@ -55,7 +54,7 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Nothing read yet.
+    /// Returns the state before the first `-o`.
     pub fn new(
         config: &'a mut ServerConfig,
         notes: &'a mut Vec<String>,
@@ -66,7 +65,7 @@ impl<'a> Options<'a> {
         Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given: false }
     }
 
-    /// Reads the argument of one `-o`.
+    /// Applies the argument of one `-o`.
     pub fn apply(&mut self, list: &str) -> Result<(), Failure> {
         let mut rest = list.trim_start();
         while !rest.is_empty() {
@@ -127,7 +126,7 @@ impl<'a> Options<'a> {
                     return fail("Unknown hash_algorithm option (jenkins, murmur3, xxh3)");
                 }
                 text.clone_into(&mut self.config.reported.hash_algorithm);
-                self.note(name, "the index has a keyed hash of its own");
+                self.note(name, "the index uses its own keyed hash");
             }
             "lru_crawler" => cache.lru_crawler = true,
             "no_lru_crawler" => cache.lru_crawler = false,
@@ -196,7 +195,7 @@ impl<'a> Options<'a> {
             },
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             "track_sizes" => cache.track_sizes = true,
-            // Today's defaults are the modern ones, in memcached as well.
+            // The modern defaults are the defaults already, in memcached as well.
             "modern" | "no_drop_privileges" => {}
             "no_modern" => self.no_modern(),
             "drop_privileges" => self.note(name, "privileges are not dropped"),
@@ -205,7 +204,7 @@ impl<'a> Options<'a> {
                 self.config.socket_mark = whole(text)
                     .ok_or_else(|| Failure::usage("could not parse argument to sock_cookie_id"))?;
                 if cfg!(not(target_os = "linux")) {
-                    self.note(name, "only Linux marks sockets");
+                    self.note(name, "only Linux supports it");
                 }
             }
             "debug_commands" => self.config.debug_commands = true,
@@ -218,7 +217,7 @@ impl<'a> Options<'a> {
         Ok(())
     }
 
-    /// The options of `-Z`.
+    /// Applies the options of TLS.
     fn set_tls(&mut self, option: &str, name: &str, value: Option<&str>) -> Result<(), Failure> {
         let need = || value.ok_or_else(|| Failure::usage(format!("Missing {name} argument")));
         let unread = || Failure::usage(format!("could not parse argument to {name}"));
@@ -237,7 +236,7 @@ impl<'a> Options<'a> {
                     _ => return Err(invalid()),
                 }
             }
-            // memcached's help names words, and its code reads numbers.
+            // memcached's help gives words, but its code reads numbers.
             "ssl_keyformat" => {
                 tls.key_format = match need()? {
                     "PEM" => KeyFormat::Pem,
@@ -261,13 +260,13 @@ impl<'a> Options<'a> {
             "ssl_kernel_tls" => {
                 tls.kernel_tls = true;
                 self.warnings
-                    .push("WARNING: ssl_kernel_tls has no effect: the server encrypts itself".into());
+                    .push("WARNING: ssl_kernel_tls has no effect: the server encrypts in user space".into());
             }
             "ssl_min_version" => match number()? {
                 version @ 0..=1 => {
                     tls.min_version = TlsVersion::V1_2;
                     self.warnings.push(format!(
-                        "WARNING: ssl_min_version={version}: TLS 1.0 and 1.1 are not spoken, 1.2 is the least"
+                        "WARNING: ssl_min_version={version}: TLS 1.0 and 1.1 are not supported, 1.2 is the minimum"
                     ));
                 }
                 2 => tls.min_version = TlsVersion::V1_2,
@@ -282,7 +281,7 @@ impl<'a> Options<'a> {
         Ok(())
     }
 
-    /// The defaults of memcached 1.4.
+    /// Sets the defaults of memcached 1.4.
     fn no_modern(&mut self) {
         let cache = &mut self.config.cache;
         if !self.slab_chunk_max_given {
@@ -312,7 +311,7 @@ impl<'a> Options<'a> {
         self.notes.push(format!("-o {name} has no effect: {why}"));
     }
 
-    /// Settles what depends on several flags. `-I`, `-n` must be known by now.
+    /// Sets the values that depend on several flags. `-I` and `-n` must be applied before.
     pub fn finish(self) -> Result<(), Failure> {
         self.config.tls = self.tls_enabled.then_some(self.tls);
         let cache = &mut self.config.cache;
@@ -326,14 +325,14 @@ impl<'a> Options<'a> {
     }
 }
 
-/// A 32-bit number times `unit`, in bytes.
+/// Parses a 32-bit number and multiplies it by `unit`.
 fn scaled(text: &str, unit: usize, name: &str) -> Result<usize, Failure> {
     whole::<u32>(text)
         .and_then(|number| (number as usize).checked_mul(unit))
         .ok_or_else(|| Failure::usage(format!("could not parse argument to {name}")))
 }
 
-/// Chunk sizes written as `100-200-300`: ascending by more than the alignment,
+/// Parses chunk sizes written as `100-200-300`. They must ascend by more than the alignment and lie
 /// between `-n` and `slab_chunk_max`.
 fn slab_sizes(list: &str, least: usize, most: usize) -> Result<Vec<usize>, Failure> {
     let mut sizes: Vec<usize> = Vec::new();

@@ -1,5 +1,5 @@
-//! The file that holds the process id (`-P`). Trouble with it is told and does
-//! not stop the daemon.
+//! The file that holds the process id (`-P`). A failure prints a warning and does not stop the
+//! daemon.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::failure::reason;
 use crate::number::whole;
 use crate::process::is_running;
 
-/// A written pid file; dropping it removes the file.
+/// A pid file of this process. Dropping it removes the file.
 pub struct PidFile {
     path: PathBuf,
 }
 
 impl PidFile {
-    /// Writes the id of this process under a temporary name and renames it, so
-    /// that no reader finds the file empty. `None` if that failed.
+    /// Writes the id of this process under a temporary name and renames the file, so that a reader
+    /// never finds it empty. Returns `None` if that fails.
     pub fn write(path: &Path) -> Option<Self> {
         if let Some(pid) = running_owner(path) {
             write_line(&format!("WARNING: The pid file contained the following (running) pid: {pid}"));
@@ -46,14 +46,14 @@ impl Drop for PidFile {
     }
 }
 
-/// The process that an older file names, if it still runs.
+/// Returns the process id in an older file if that process still runs.
 fn running_owner(path: &Path) -> Option<i32> {
     let text = fs::read_to_string(path).ok()?;
     let pid = whole(text.lines().next()?)?;
     is_running(pid).then_some(pid)
 }
 
-/// `path` with `suffix` after its last character.
+/// Appends `suffix` to `path`.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! What a command line asked for, ready to be carried out.
+//! The result of parsing a command line.
 
 use std::path::PathBuf;
 
@@ -6,68 +6,67 @@ use memcache_core::ServerConfig;
 
 use crate::listen::Endpoint;
 
-/// What to do.
+/// The action that a command line asks for.
 #[derive(Debug)]
 pub enum Action {
-    /// `-h`
+    /// `-h`: print the help.
     Help,
-    /// `-i`
+    /// `-i`: print the license.
     License,
-    /// `-V`
+    /// `-V`: print the version.
     Version,
-    /// Serve.
+    /// Run the server.
     Run(Box<Plan>),
 }
 
-/// How to serve. Nothing of the system was touched to make it.
+/// Settings of a server and its process. Making it needs no system calls.
 #[derive(Debug)]
 pub struct Plan {
-    /// Settings of the server. Its `listen` holds the Unix socket if there is
-    /// one; the other addresses join when [`Plan::endpoints`] and
-    /// [`Plan::datagrams`] are resolved.
+    /// Settings of the server. `listen` holds the Unix socket if there is one. [`Plan::endpoints`]
+    /// and [`Plan::datagrams`] are added when they are resolved.
     pub config: ServerConfig,
-    /// Where TCP is to listen.
+    /// Endpoints of TCP.
     pub endpoints: Vec<Endpoint>,
-    /// Where UDP is to listen; the protocol in it means nothing.
+    /// Endpoints of UDP. Their protocol is not used.
     pub datagrams: Vec<Endpoint>,
     /// Settings of the process.
     pub process: ProcessSettings,
-    /// Lines to print in any case.
+    /// Lines that are always printed.
     pub warnings: Vec<String>,
-    /// Lines to print at `-v`.
+    /// Lines that are printed at `-v`.
     pub notes: Vec<String>,
 }
 
-/// Settings that concern the process and not the server in it.
+/// Settings of the process.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// Leave the terminal (`-d`).
+    /// Detach from the terminal (`-d`).
     pub daemonize: bool,
     /// Maximize the core file limit (`-r`).
     pub core_dumps: bool,
-    /// Keep all memory out of swap (`-k`).
+    /// Lock all memory, so that it is not swapped (`-k`).
     pub lock_memory: bool,
-    /// User to become if started by root (`-u`).
+    /// User to switch to when started by root (`-u`).
     pub user: Option<String>,
-    /// Where to write the process id (`-P`).
+    /// File for the process id (`-P`).
     pub pid_file: Option<PathBuf>,
-    /// Where to write the bound ports (`MEMCACHED_PORT_FILENAME`).
+    /// File for the bound ports (`MEMCACHED_PORT_FILENAME`).
     pub port_file: Option<PathBuf>,
 }
 
-/// The environment variables that matter.
+/// The environment variables that the program reads.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// `T_MEMD_INITIAL_MALLOC`: bytes counted as allocated at start.
     pub initial_malloc: Option<String>,
-    /// `MEMCACHED_PORT_FILENAME`: where to write the bound ports.
+    /// `MEMCACHED_PORT_FILENAME`: file for the bound ports.
     pub port_file: Option<PathBuf>,
-    /// `MEMCACHED_SASL_PWDB`: the passwords of `-S`.
+    /// `MEMCACHED_SASL_PWDB`: file of the passwords of `-S`.
     pub sasl_passwords: Option<PathBuf>,
 }
 
 impl Environment {
-    /// As the process has it.
+    /// Reads the environment of the process.
     pub fn of_process() -> Self {
         Self {
             initial_malloc: std::env::var("T_MEMD_INITIAL_MALLOC").ok(),

@@ -1,5 +1,5 @@
-//! The file that tells which ports were bound (`MEMCACHED_PORT_FILENAME`), for
-//! whoever asked for free ones with `-p -1`.
+//! The file that names the bound ports (`MEMCACHED_PORT_FILENAME`), for programs that ask for free
+//! ports with `-p -1`.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use memcache_core::internal::stderr::write_line;
 use crate::failure::reason;
 use crate::pidfile::with_suffix;
 
-/// Writes one line an address under a temporary name and renames it, so that
-/// the file is complete once it exists. Trouble is told and goes no further.
+/// Writes one line per address under a temporary name and renames the file, so that it is complete
+/// once it exists. A failure prints a warning.
 pub fn write(path: &Path, addresses: &[BoundAddress]) {
     let temporary = with_suffix(path, ".lck");
     let text: String = addresses.iter().filter_map(line).collect();

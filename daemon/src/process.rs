@@ -1,8 +1,8 @@
-//! What the process itself has to be before it serves: limits, user,
-//! detachment, locked memory. All system calls of the daemon are here.
+//! Prepares the process before it serves: limits, user, detachment, locked memory. All system calls
+//! of the daemon are here.
 //!
-//! [`prepare`] must run while the process has one thread: it may fork, and
-//! changing the user later would change it for one thread only.
+//! [`prepare`] must run while the process has one thread. It may fork, and a later change of the
+//! user would apply to one thread only.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -20,18 +20,17 @@ type Resource = libc::__rlimit_resource_t;
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 type Resource = libc::c_int;
 
-/// Descriptors beyond those of connections: standard streams, event queues,
-/// wakers, files being read.
+/// Descriptors for other uses than connections: standard streams, event queues, wakers, open files.
 const SPARE_DESCRIPTORS: usize = 64;
 
 /// Bytes that a server locks beside its items, at most: stacks, heaps, buffers.
 const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
 
-/// Descriptors of one worker.
+/// Descriptors per worker.
 const DESCRIPTORS_A_WORKER: usize = 4;
 
-/// Carries out [`ProcessSettings`]; adds to the plan's warnings and notes.
-/// Warnings are printed here, before the terminal is left.
+/// Applies [`ProcessSettings`], and adds to the plan's warnings and notes. Prints the warnings
+/// before it detaches from the terminal.
 pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
     let Plan { config, process, notes, warnings, .. } = plan;
     if config.cache.large_pages {
@@ -43,7 +42,7 @@ pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
     allow_descriptors(config)?;
     if is_root() {
         match &process.user {
-            // As in memcached; a script whose variable is empty must not stay root.
+            // As in memcached: a script with an empty variable must not keep root.
             Some(user) if user.is_empty() => {
                 return Err(Failure::usage("must add '-u root' to start as root"));
             }
@@ -71,7 +70,7 @@ pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a process with this id exists and is ours to signal.
+/// Returns whether a process with this id exists and may be signalled.
 pub fn is_running(pid: i32) -> bool {
     // SAFETY: signal 0 sends nothing; any pid is a valid argument.
     pid > 0 && unsafe { libc::kill(pid, 0) } == 0
@@ -82,12 +81,12 @@ fn is_root() -> bool {
     unsafe { libc::getuid() == 0 || libc::geteuid() == 0 }
 }
 
-/// Turns the -1 of a system call into the error behind it.
+/// Converts the -1 of a system call into an error.
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// memcached refuses `-L` where the system has no large pages to give.
+/// Refuses `-L` if the system has no large pages, as memcached does.
 fn check_large_pages() -> Result<(), Failure> {
     let refused = |why: &str| Failure::system(format!("Cannot enable large pages on this system: {why}"));
     if cfg!(not(target_os = "linux")) {
@@ -103,7 +102,7 @@ fn check_large_pages() -> Result<(), Failure> {
 
 fn limit(resource: Resource) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid place for the answer.
+    // SAFETY: `limit` is valid for writing.
     checked(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
     Ok(limit)
 }
@@ -114,12 +113,12 @@ fn set_limit(resource: Resource, current: libc::rlim_t, most: libc::rlim_t) -> i
     checked(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
 }
 
-/// As much as may be had; an error only if no core file can be written at all.
+/// Raises the core file limit as far as allowed. Fails only if no core file can be written at all.
 fn allow_core_dumps() -> Result<(), Failure> {
     let refused = || Failure::system("failed to ensure corefile creation");
     let before = limit(libc::RLIMIT_CORE).map_err(|_| refused())?;
     if set_limit(libc::RLIMIT_CORE, libc::RLIM_INFINITY, libc::RLIM_INFINITY).is_err() {
-        // Less than asked for; whether it is enough is checked below.
+        // This may be less than unlimited. The check below decides whether it is enough.
         let _ = set_limit(libc::RLIMIT_CORE, before.rlim_max, before.rlim_max);
     }
     match limit(libc::RLIMIT_CORE).map_err(|_| refused())?.rlim_cur {
@@ -128,8 +127,8 @@ fn allow_core_dumps() -> Result<(), Failure> {
     }
 }
 
-/// Raises the limit of open descriptors to what `-c` needs, or as far as it goes. It
-/// is never lowered. As in memcached, a limit below `-c` is an error.
+/// Raises the limit of open descriptors to what `-c` needs, or as far as allowed. It is never
+/// lowered. As in memcached, a limit below `-c` is an error.
 fn allow_descriptors(config: &ServerConfig) -> Result<(), Failure> {
     let before =
         limit(libc::RLIMIT_NOFILE).map_err(|_| Failure::system("failed to getrlimit number of files"))?;
@@ -150,7 +149,7 @@ fn allow_descriptors(config: &ServerConfig) -> Result<(), Failure> {
     ))
 }
 
-/// Gives root away; a line if the supplementary groups had to stay.
+/// Drops root privileges. Returns a warning if the supplementary groups could not be dropped.
 fn become_user(name: &str) -> Result<Option<String>, Failure> {
     let (user, group) = look_up_user(name)
         .ok_or_else(|| Failure::no_user(format!("can't find the user {name} to switch to")))?;
@@ -158,7 +157,7 @@ fn become_user(name: &str) -> Result<Option<String>, Failure> {
     // SAFETY: with a count of 0 the list is not read.
     if let Err(e) = checked(unsafe { libc::setgroups(0, ptr::null()) }) {
         let line = format!("failed to drop supplementary groups: {}", reason(&e));
-        // Without the privilege there is none to give away: go on.
+        // Without this privilege there is none to drop, so the daemon continues.
         if e.raw_os_error() != Some(libc::EPERM) {
             return Err(Failure::system(line));
         }
@@ -179,7 +178,7 @@ fn look_up_user(name: &str) -> Option<(libc::uid_t, libc::gid_t)> {
     loop {
         let mut entry = MaybeUninit::<libc::passwd>::uninit();
         let mut found = ptr::null_mut();
-        // SAFETY: the name ends in NUL, and every buffer is as long as said.
+        // SAFETY: the name ends in NUL, and each buffer has the length that is passed.
         let answer = unsafe {
             libc::getpwnam_r(
                 name.as_ptr(),
@@ -201,15 +200,14 @@ fn look_up_user(name: &str) -> Option<(libc::uid_t, libc::gid_t)> {
     }
 }
 
-/// Leaves the terminal: the parent ends, the child goes on in a session of its
-/// own. With `-r` it stays in its directory so that a core file can be written
-/// there; at `-v` it keeps its streams.
+/// Detaches from the terminal: the parent exits, the child continues in a new session. With `-r` it
+/// keeps its directory so that a core file can be written there. At `-v` it keeps its streams.
 fn daemonize(process: &ProcessSettings, keep_streams: bool) -> io::Result<()> {
     // SAFETY: the process has one thread (see the module), so the child finds
     // every lock free.
     match checked(unsafe { libc::fork() })? {
         0 => {}
-        // SAFETY: ends the parent without running what belongs to the child.
+        // SAFETY: exits the parent without running handlers that belong to the child.
         _ => unsafe { libc::_exit(0) },
     }
     // SAFETY: no arguments.
@@ -226,18 +224,18 @@ fn daemonize(process: &ProcessSettings, keep_streams: bool) -> io::Result<()> {
             checked(unsafe { libc::dup2(null, stream) })?;
         }
         if null > libc::STDERR_FILENO {
-            // SAFETY: opened above, and nobody else knows it.
+            // SAFETY: opened above, and not used anywhere else.
             checked(unsafe { libc::close(null) })?;
         }
     }
     Ok(())
 }
 
-/// Locks what memory the process has, and each further page as it is first written.
-/// A page that is only reserved costs nothing: see `core/src/store/memory.rs`.
+/// Locks the memory of the process, and each further page as it is first written. A page that is
+/// only reserved costs nothing: see `core/src/store/memory.rs`.
 ///
-/// Where the limit of locked memory is low, nothing is locked. Otherwise the system
-/// would later refuse memory to a server that runs.
+/// If the limit of locked memory is too low, nothing is locked. Otherwise the system would later
+/// refuse memory to the running server.
 fn lock_memory(items: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -259,13 +257,13 @@ fn lock_memory(items: usize) -> io::Result<()> {
     }
 }
 
-/// Whether the limit of locked memory does not bind this process: whether it may have
-/// more addresses while all that it has are to be locked.
+/// Returns whether the limit of locked memory does not bind this process. Maps pages beyond the
+/// limit to find out.
 #[cfg(target_os = "linux")]
 fn may_lock_beyond(limit: libc::rlim_t) -> bool {
     let Ok(length) = usize::try_from(limit.saturating_add(1 << 16)) else { return false };
-    // SAFETY: a new mapping at an address of the system's choice, which is not used and
-    // is given back.
+    // SAFETY: a new mapping at an address that the system chooses. It is not used and is unmapped
+    // again.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let mapping = libc::mmap(ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0);

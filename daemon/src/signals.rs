@@ -1,6 +1,5 @@
-//! Signals become requests to the server: SIGINT and SIGTERM stop it at once,
-//! SIGUSR1 lets it finish, SIGHUP reads files again. (SIGPIPE is ignored from the start
-//! by Rust's runtime.)
+//! Turns signals into requests to the server: SIGINT and SIGTERM stop it at once, SIGUSR1 stops it
+//! gracefully, SIGHUP reloads files. (Rust's runtime ignores SIGPIPE from the start.)
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
@@ -14,7 +13,7 @@ use signal_hook::iterator;
 
 use crate::failure::{Failure, reason};
 
-/// Catches signals from its making on; they wait until someone watches.
+/// Catches signals from its creation on. They wait until [`Signals::watch`].
 pub struct Signals {
     caught: iterator::Signals,
 }
@@ -27,7 +26,7 @@ impl Signals {
         Ok(Self { caught })
     }
 
-    /// Passes them on from a thread of their own, for the rest of the process.
+    /// Handles signals on a thread of its own, for the rest of the process.
     pub fn watch(mut self, context: Arc<ServerState>, farewell: Farewell) -> Result<(), Failure> {
         let on = move |signal| match signal {
             SIGUSR1 => {
@@ -42,8 +41,8 @@ impl Signals {
         };
         let work = move || {
             for signal in self.caught.forever() {
-                // Without this thread nothing could stop the process. The panic hook
-                // has reported what happened.
+                // Without this thread, signals could not stop the process. The panic hook has
+                // reported the panic.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| on(signal)));
             }
         };
@@ -55,24 +54,24 @@ impl Signals {
     }
 }
 
-/// memcached's last words, each said once.
+/// The last messages of memcached, each printed once.
 #[derive(Clone)]
 pub struct Farewell {
     graceful: Arc<Once>,
 }
 
 impl Farewell {
-    /// Nothing said yet.
+    /// Returns a state in which no message is printed.
     pub fn new() -> Self {
         Self { graceful: Arc::new(Once::new()) }
     }
 
-    /// A graceful stop begins.
+    /// Reports the begin of a graceful stop.
     pub fn gracefully(&self) {
         self.graceful.call_once(|| write_line("Gracefully stopping"));
     }
 
-    /// The server has ended, and `how` was asked for.
+    /// Reports the end of the server. `how` is the kind of stop that was requested.
     pub fn ended(&self, how: Option<Stop>, verbosity: u8) {
         match how {
             Some(Stop::Graceful) => self.gracefully(),

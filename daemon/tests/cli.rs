@@ -85,12 +85,12 @@ fn unknown_hosts_give_one_line_and_71() {
     assert_eq!(line.lines().count(), 1);
 }
 
-/// A file name of this test run alone.
+/// Returns a file name that only this test run uses.
 fn scratch(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("memcached-rs-cli-{}-{name}", std::process::id()))
 }
 
-/// What `look` finds within ten seconds.
+/// Calls `look` until it returns a value, for at most ten seconds.
 fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -111,12 +111,13 @@ fn send(signal: &str, pid: &str) {
     assert!(status.success());
 }
 
-/// Starts on a free port of loopback, and waits until files tell port and pid.
+/// Starts the daemon on a free port of loopback, and waits until its files name the port and the
+/// pid.
 fn serve(name: &str, flags: &[&str]) -> (Child, u16, PathBuf) {
     serve_by(Command::new(BINARY), name, flags, Stdio::piped())
 }
 
-/// The same by a command that runs the daemon, with this standard error.
+/// Like [`serve`], for a command that runs the daemon, with this standard error.
 fn serve_by(mut command: Command, name: &str, flags: &[&str], stderr: Stdio) -> (Child, u16, PathBuf) {
     let (ports, pid) = (scratch(&format!("{name}.ports")), scratch(&format!("{name}.pid")));
     let child = command
@@ -158,7 +159,7 @@ fn signals_stop_the_daemon() {
     }
 }
 
-/// A certificate and its key, one file.
+/// Returns a certificate and its key in one file.
 fn certificate() -> String {
     let own = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate is made");
     own.cert.pem() + &own.signing_key.serialize_pem()
@@ -229,14 +230,14 @@ fn exchange(port: u16, request: &[u8], reply: &[u8]) -> TcpStream {
     client
 }
 
-/// Makes the daemon write lines, and sees that it serves and stops after that.
+/// Makes the daemon log, and checks that it then serves and stops.
 fn survives_its_log(mut child: Child, port: u16) {
     exchange(port, b"verbosity 2\r\n", b"OK\r\n");
     for _ in 0..8 {
         exchange(port, b"mn\r\n", b"MN\r\n");
     }
     let pid = child.id().to_string();
-    // The file of passwords is gone: a line at every verbosity.
+    // The file of passwords is removed: a line at every verbosity.
     send("HUP", &pid);
     exchange(port, b"mn\r\n", b"MN\r\n");
     send("TERM", &pid);
@@ -263,7 +264,7 @@ fn a_log_that_nobody_reads_holds_nobody() {
     let (mut child, port, _) = serve("unread", &[]);
     let unread = child.stderr.take();
     exchange(port, b"verbosity 2\r\n", b"OK\r\n");
-    // More than a pipe holds.
+    // More bytes than a pipe holds.
     for _ in 0..3 {
         let key = "k".repeat(200);
         exchange(port, format!("get {key}\r\n").repeat(500).as_bytes(), "END\r\n".repeat(500).as_bytes());
@@ -296,7 +297,7 @@ fn a_worker_that_hangs_does_not_keep_the_daemon_from_ending() {
     if !possible.is_ok_and(|status| status.success()) {
         return;
     }
-    // The system call by which a worker reads a large value takes longer than a stop may.
+    // strace delays the system call that reads a large value, beyond the deadline of a stop.
     let mut strace = Command::new("strace");
     strace.args(["-f", "-o", "/dev/null", "-e", "trace=readv", "-e", "inject=readv:delay_enter=12000000"]);
     strace.arg(BINARY);
@@ -319,7 +320,7 @@ fn a_worker_that_hangs_does_not_keep_the_daemon_from_ending() {
     assert!(text(&output.stderr).lines().any(|told| told == line), "{output:?}");
 }
 
-/// What `/proc` says of a process, in KiB.
+/// Returns a field of `/proc/PID/status` in KiB.
 #[cfg(target_os = "linux")]
 fn kib(pid: u32, field: &str) -> u64 {
     let status = contents(Path::new(&format!("/proc/{pid}/status"))).unwrap_or_default();
@@ -333,7 +334,7 @@ fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
     let (child, port, _) = serve("lock", &["-k", "-m", "64"]);
     let stored = format!("set a 0 0 500000\r\n{}\r\n", "x".repeat(500_000));
     exchange(port, stored.as_bytes(), b"STORED\r\n");
-    // Raised, lowered and raised again, it still serves.
+    // It still serves after the limit was raised, lowered and raised again.
     for limit in ["128", "32", "256"] {
         exchange(port, format!("cache_memlimit {limit}\r\n").as_bytes(), b"OK\r\n");
     }
@@ -345,10 +346,10 @@ fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
     assert!(output.status.success());
 }
 
-/// Runs the daemon under `prlimit`, without the right to go beyond limits.
+/// Runs the daemon under `prlimit`, without the right to exceed limits.
 #[cfg(target_os = "linux")]
 fn limited(limit: &str) -> Command {
-    // Root alone has such rights to give up.
+    // Only root has such rights to drop.
     let script =
         r#"[ "$(id -u)" != 0 ] || set -- setpriv --bounding-set -all --inh-caps -all "$@"; exec "$@""#;
     let mut command = Command::new("sh");
@@ -402,7 +403,7 @@ fn the_start_says_where_it_listens_and_what_words_mean() {
     send("TERM", &child.id().to_string());
     let output = child.wait_with_output().expect("the daemon ends");
     let where_line = format!("memcached-rs {} listens on 127.0.0.1:{port}", env!("CARGO_PKG_VERSION"));
-    let word = "WARNING: \"stats\" is no flag and has no effect; -h lists the flags";
+    let word = "WARNING: \"stats\" is not a flag and has no effect; -h lists the flags";
     assert_eq!(
         text(&output.stderr).lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(),
         [word, &where_line]
@@ -412,7 +413,7 @@ fn the_start_says_where_it_listens_and_what_words_mean() {
 #[test]
 fn an_empty_user_does_not_stay_root() {
     let output = run(&["-u", "", "-l", "127.0.0.1:-1"]);
-    // As another user there is nothing to give up, and memcached serves.
+    // Another user has no root to drop, so memcached serves.
     if output.status.code() != Some(0) {
         assert_eq!(output.status.code(), Some(64));
         assert_eq!(text(&output.stderr), "must add '-u root' to start as root\n");

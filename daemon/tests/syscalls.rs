@@ -1,6 +1,5 @@
-//! What a request costs in system calls: the daemon's worker waits, reads and
-//! writes once for each request, or for each batch of requests that came
-//! together. Counted by strace, which the daemon runs under.
+//! Counts the system calls of a request: the daemon's worker waits, reads and writes once for each
+//! request, or for each batch of requests that arrive together. strace runs the daemon and counts.
 
 #![expect(clippy::print_stderr, reason = "a test says why it is skipped")]
 #![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
@@ -14,16 +13,16 @@ use std::time::{Duration, Instant};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_memcached-rs");
 
-/// Requests, or batches of them, that are counted.
+/// Number of counted requests, or of counted batches.
 const TIMES: usize = 100;
 
-/// Requests of a batch.
+/// Requests in a batch.
 const BATCH: usize = 50;
 
-/// What the test says between two things that are counted: an echo of itself.
+/// A request between two counted groups. Its reply appears in the trace.
 const MARK: &str = "mn\r\n";
 
-/// A directory that goes when the test ends.
+/// A directory that is removed when the test ends.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -40,7 +39,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Ends the daemon and strace, however the test ends.
+/// Ends the daemon and strace, also if the test fails.
 struct Traced {
     strace: Child,
     daemon: Option<String>,
@@ -70,7 +69,7 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Number of the daemon's worker thread.
+/// Returns the thread id of the daemon's worker.
 fn worker(pid: &str) -> Option<String> {
     fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().find_map(|task| {
         let name = fs::read_to_string(task.path().join("comm")).ok()?;
@@ -85,7 +84,7 @@ fn exchange(client: &mut TcpStream, request: &[u8], reply: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(reply));
 }
 
-/// The system calls between marks, by name.
+/// Returns the names of the system calls between marks.
 fn between_marks(trace: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(trace).expect("strace has written");
     let mut parts = vec![Vec::new()];

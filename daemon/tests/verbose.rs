@@ -1,5 +1,6 @@
-//! What the daemon logs at `-v`, `-vv` and `-vvv`, beside what memcached 1.6.45 logs: recorded by
-//! `compat/verbose/record.py`, which describes the file. Descriptors and CAS numbers may differ.
+//! Compares the log at `-v`, `-vv` and `-vvv` with that of memcached 1.6.45.
+//! `compat/verbose/record.py` recorded it and describes the file. Descriptors and CAS numbers may
+//! differ.
 
 #![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
 
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A recorded dialogue.
 struct Dialogue<'a> {
     name: &'a str,
-    /// Of the server.
+    /// Arguments of the server.
     arguments: &'a str,
     steps: Vec<Step<'a>>,
 }
@@ -30,7 +31,7 @@ struct Dialogue<'a> {
 enum Step<'a> {
     Request(&'a str),
     Close,
-    /// A line, from a verbosity on.
+    /// A line that is logged from this verbosity on.
     Line(u8, &'a str),
 }
 
@@ -108,7 +109,7 @@ impl Daemon {
         self.lines.recv_timeout(PATIENCE).expect("a line is logged")
     }
 
-    /// Kills the daemon; the lines that were not asked for.
+    /// Kills the daemon. Returns the lines that were not read yet.
     fn rest(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -139,7 +140,7 @@ impl Client {
         }
         let client = TcpStream::connect(address).expect("it listens");
         let mut answers = client.try_clone().expect("it can be read");
-        // They are the transcripts' business.
+        // The transcripts compare replies, so these are discarded.
         thread::spawn(move || answers.read_to_end(&mut Vec::new()));
         Self::Tcp(client)
     }
@@ -159,7 +160,7 @@ impl Client {
     }
 }
 
-/// Without descriptors, and without the CAS number of an item.
+/// Removes descriptors and the CAS number of an item.
 fn normal(line: &str) -> String {
     let line = line.trim_end_matches('\r');
     if let Some((text, _)) = line.split_once("close connection ") {
@@ -177,7 +178,7 @@ fn normal(line: &str) -> String {
     }
 }
 
-/// The bytes that Python's escapes stand for, and `{x*5}` for five times `x`.
+/// Decodes Python's escapes, and `{x*5}` as five times `x`.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -202,7 +203,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Holds the lines at `-v…` against the recorded ones.
+/// Compares the lines at `-v…` with the recorded ones.
 fn compare(level: u8) {
     let users = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("verbose-users-{level}"));
     fs::write(&users, USERS).expect("a file can be written");
@@ -211,7 +212,7 @@ fn compare(level: u8) {
         let daemon = Daemon::start(level, &dialogue, users);
         let mut client = Client::of(&daemon);
         let mut last = String::new();
-        // Rows of a header that is being told.
+        // Rows of the header that is being logged.
         let mut row = 0;
         for step in &dialogue.steps {
             match step {
@@ -226,7 +227,7 @@ fn compare(level: u8) {
                     let is_row = text.contains("   0x") || text.contains("  0x");
                     row = if is_row { row + 1 } else { 0 };
                     let both = |prefix| text.starts_with(prefix) && got.starts_with(prefix);
-                    // The last two rows of an answer are its CAS number.
+                    // The last two rows of a reply are its CAS number.
                     if row < 5 || !both(">N   0x") {
                         assert_eq!(got, *text, "about {last} in {:?} at {level}", dialogue.name);
                     }

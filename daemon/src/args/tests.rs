@@ -1,5 +1,4 @@
-//! Every flag against the settings it makes, and every line about one that is
-//! wrong.
+//! Every flag with the settings that it makes, and every message about a wrong one.
 
 use super::*;
 use crate::failure::USAGE;
@@ -60,7 +59,7 @@ fn flags_become_settings() {
         (&["-p", "0", "-l", "a:7"], |p| p.endpoints.is_empty()),
         (&["-U", "0"], |p| loopback(p, 11211) && p.notes.is_empty()),
         (&["-U", "0"], |p| p.datagrams.is_empty()),
-        // Alone, it moves TCP as well.
+        // Alone, `-U` moves TCP as well.
         (&["-U", "7"], |p| loopback(p, 7) && datagrams(p) == [(Host::Loopback, 7)]),
         (&["-U", "7"], |p| p.config.reported.udp_port == 7 && p.notes.is_empty()),
         (&["-U", "-1"], |p| loopback(p, 0) && datagrams(p) == [(Host::Loopback, 0)]),

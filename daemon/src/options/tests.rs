@@ -1,5 +1,4 @@
-//! Every suboption against the settings it makes, and every line about one
-//! that is wrong.
+//! Every suboption with the settings that it makes, and every message about a wrong one.
 
 use super::*;
 
@@ -10,7 +9,7 @@ fn apply(lists: &[&str]) -> Result<(ServerConfig, Vec<String>), Failure> {
     apply_with(lists, false).map(|(config, notes, _)| (config, notes))
 }
 
-/// The settings, the notes and the warnings.
+/// Returns the settings, the notes and the warnings.
 fn apply_with(
     lists: &[&str],
     tls_enabled: bool,
@@ -251,7 +250,7 @@ fn wrong_options_say_what_is_wrong() {
         ("ssl_keyformat", "Missing ssl_keyformat argument"),
         (
             "ssl_keyformat=ENGINE(x)",
-            "could not parse argument to ssl_keyformat: ENGINE(x) (1 or PEM, 2 or DER; there are no engines)",
+            "could not parse argument to ssl_keyformat: ENGINE(x) (1 or PEM, 2 or DER; engines are not supported)",
         ),
         ("ssl_ciphers", "Missing ssl_ciphers argument"),
         ("ssl_ca_cert", "Missing ssl_ca_cert argument"),
