@@ -1,6 +1,6 @@
-//! In steady state no request allocates: neither in process, nor through a
-//! session, nor in a worker of a server. The allocator counts by thread, so
-//! clients and the background thread do not disturb.
+//! In steady state no request allocates: not in process, not through a session, and not in a worker
+//! of a server. The allocator counts per thread, so clients and the background thread do not
+//! matter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
@@ -19,17 +19,17 @@ use memcache_core::internal::output::Output;
 use memcache_core::internal::session::{Env, Next, Session};
 use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, TlsMode, Ttl};
 
-/// Threads that can be told apart.
+/// Number of threads that have a counter of their own.
 const THREADS: usize = 1024;
 
 static TABLE: [(AtomicI32, AtomicU64); THREADS] = [const { (AtomicI32::new(0), AtomicU64::new(0)) }; THREADS];
 
 thread_local! {
-    /// This thread's place in the table, plus one.
+    /// This thread's index in the table, plus one.
     static PLACE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The place of the calling thread; threads beyond the table share the last one.
+/// Returns the index of the calling thread. Threads beyond the table share the last one.
 fn place() -> usize {
     PLACE.with(|place| {
         if place.get() == 0 {
@@ -43,14 +43,14 @@ fn place() -> usize {
     })
 }
 
-/// The system's allocator, with a count for each thread.
+/// The system's allocator, with a counter for each thread.
 struct Counting;
 
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         TABLE[place()].1.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller's obligations are passed on.
         unsafe { System.alloc(layout) }
     }
 
@@ -75,28 +75,29 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations of the calling thread so far.
+/// Returns the number of allocations of the calling thread.
 fn own() -> u64 {
     TABLE[place()].1.load(Relaxed)
 }
 
-/// Allocations of thread `id` so far: none if it never made one.
+/// Returns the number of allocations of thread `id`. Returns 0 if it has made none.
 fn of(id: i32) -> u64 {
     TABLE.iter().find(|(owner, _)| owner.load(Relaxed) == id).map_or(0, |(_, count)| count.load(Relaxed))
 }
 
-/// Small enough to be full soon.
+/// Returns the settings of a cache that is small enough to be full soon.
 fn config() -> CacheConfig {
     CacheConfig { memory_limit: 8 * MIB, concurrency: 1, ..CacheConfig::default() }
 }
 
-/// Sizes of values that change with every store: all magnitudes up to 4 KiB.
+/// Returns the size of value `n`. Sizes change with every store and have all magnitudes up to 4
+/// KiB.
 fn size(n: u64) -> usize {
     let scale = 32 << (n % 8);
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % scale
 }
 
-/// Requests of one kind; the text of number `n` is added to the buffer.
+/// Requests of one kind. The function appends request number `n` to the buffer.
 type Kind = (&'static str, fn(u64, &mut Vec<u8>));
 
 const VALUE: [u8; 4096] = [b'x'; 4096];
@@ -146,7 +147,7 @@ fn put_packet(out: &mut Vec<u8>, opcode: u8, extras: &[u8], key: u64, value: &[u
     out.extend_from_slice(value);
 }
 
-/// The same in the binary protocol.
+/// The same requests in the binary protocol.
 const PACKETS: [Kind; 4] = [
     ("binary get", |n, out| put_packet(out, 0x00, &[], n % 1000, &[])),
     ("binary set", |n, out| put_packet(out, 0x01, &[0; 8], n % 1000, &VALUE[..size(n)])),
@@ -159,8 +160,8 @@ const PACKETS: [Kind; 4] = [
     }),
 ];
 
-/// Fills a cache with the smallest items, so that its index will not grow any
-/// more, and then runs every kind until all memory was used several times.
+/// Fills a cache with the smallest items, so that its index has its final size. Then runs every
+/// kind until all memory was used several times.
 fn warm_up(mut request: impl FnMut(&[u8])) {
     let mut text = Vec::with_capacity(8192);
     let mut run = |fill: &dyn Fn(u64, &mut Vec<u8>), numbers: std::ops::Range<u64>| {
@@ -171,7 +172,7 @@ fn warm_up(mut request: impl FnMut(&[u8])) {
         }
     };
     run(&|n, out| put_set(out, format_args!("t{n}"), 0), 0..300_000);
-    // Buffers grow to the largest reply there will be.
+    // Buffers grow to the size of the largest reply.
     run(&|n, out| put_set(out, format_args!("k{n}"), 4095), 0..1000);
     run(&GET_OF_50.1, 0..1000);
     for (_, fill) in KINDS {
@@ -179,7 +180,7 @@ fn warm_up(mut request: impl FnMut(&[u8])) {
     }
 }
 
-/// What numbers of requests are counted: none was used to warm up.
+/// Returns the numbers of the counted requests, none of which the warm-up used.
 fn counted(rounds: u64) -> std::ops::Range<u64> {
     1_000_000..1_000_000 + rounds
 }
@@ -217,7 +218,7 @@ fn sessions_do_not_allocate() {
             assert_eq!(own() - before, 0, "allocations in 20,000 requests: {name}");
         }
     }
-    // Of lines 52 keys a request of each kind, of packets 51.
+    // 52 keys of each kind of line, 51 of each kind of packet.
     assert_eq!(cache.store().totals().commands.get_cmds - asked, 20_000 * (52 + 51));
 }
 
@@ -239,7 +240,7 @@ fn workers_do_not_allocate() {
         client.write_all(text).unwrap();
         let mut got = 0;
         while !reply[..got].ends_with(b"MN\r\n") {
-            // Of a long reply the end is enough.
+            // The end of a long reply suffices.
             let kept = got.min(4);
             reply.copy_within(got - kept..got, 0);
             let more = client.read(&mut reply[kept..]).unwrap();
@@ -248,13 +249,13 @@ fn workers_do_not_allocate() {
             assert!(!reply[kept..].starts_with(b"SERVER_ERROR") && !reply[kept..].starts_with(b"ERROR"));
         }
     };
-    // The worker is there when it has answered once.
+    // The worker runs once it has answered.
     run(b"mn\r\n");
     let worker = thread_named("mcrs-worker-0");
     let mut batch = Vec::new();
     warm_up(|text| {
         batch.extend_from_slice(text);
-        // Many at a time, and none in two parts, which is a case of its own.
+        // Many requests at a time. None of them arrives in two parts, which is a separate case.
         if batch.len() > 24 * 1024 {
             batch.extend_from_slice(b"mn\r\n");
             run(&batch);
@@ -274,7 +275,7 @@ fn workers_do_not_allocate() {
     }
 }
 
-/// The thread of this process with that name.
+/// Returns the id of this process's thread of that name.
 fn thread_named(name: &str) -> i32 {
     let mut found = Vec::new();
     for task in fs::read_dir("/proc/self/task").unwrap() {
@@ -287,7 +288,7 @@ fn thread_named(name: &str) -> i32 {
     found[0]
 }
 
-/// A call of the cache, with a name, for each number.
+/// A name, and a call of the cache for each number.
 type Call<'a> = (&'static str, Box<dyn FnMut(u64) + 'a>);
 
 #[test]

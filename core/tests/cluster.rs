@@ -1,4 +1,4 @@
-//! Auto discovery as clients of hosted clusters speak it, over real sockets.
+//! Auto discovery, as clients of hosted clusters use it, over real sockets.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -100,7 +100,7 @@ fn clients_may_replace_and_delete_the_list() {
         exchange(&client, line.as_bytes(), "CLIENT_ERROR bad command line format\r\n");
     }
     exchange(&client, b"config set cluster 0\r\n", "ERROR\r\n");
-    // None of these has changed anything.
+    // None of these requests has changed anything.
     exchange(&client, b"config get cluster\r\n", "CONFIG cluster 0 8\r\n10\na||1\n\r\nEND\r\n");
 }
 
@@ -110,7 +110,7 @@ fn a_text_comes_in_any_pieces_and_is_bounded() {
     let mut client = connect(&server);
     let text = "x".repeat(TEXT_MAX);
     let mut request = format!("config set cluster 0 {TEXT_MAX}\r\n{text}\r\n").into_bytes();
-    // Byte by byte at both ends, where the states change.
+    // At both ends, where the states change, it arrives byte by byte.
     let end = request.split_off(request.len() - 4);
     let middle = request.split_off(30);
     for byte in request {
@@ -128,7 +128,7 @@ fn a_text_comes_in_any_pieces_and_is_bounded() {
     let request = format!("config set cluster 0 {more}\r\n{text}y\r\nversion\r\n");
     exchange(&client, request.as_bytes(), "SERVER_ERROR object too large for cache\r\nVERSION 1.6.45\r\n");
     exchange(&client, b"config get cluster\r\n", &stored);
-    // A client that goes away in the middle changes nothing.
+    // A client that closes in the middle of an upload changes nothing.
     connect(&server).write_all(b"config set cluster 0 9\r\nabc").unwrap();
     exchange(&client, b"config get cluster\r\n", &stored);
 }

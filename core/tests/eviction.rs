@@ -1,4 +1,4 @@
-//! What stays when memory is short.
+//! Which items stay when memory is short.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,8 @@ impl Subject {
         Self(Cache::new(CacheConfig { memory_limit: LIMIT, ..CacheConfig::default() }).unwrap())
     }
 
-    /// As a program uses a cache: whether `key` was there; if not it is now, with a value of `size` bytes.
+    /// Uses the cache as a program does. Returns whether `key` was found, and if not, stores a
+    /// value of `size` bytes.
     fn ask(&self, kind: &str, key: usize, size: usize) -> bool {
         let name = format!("{kind}{key}");
         let mut value = Vec::new();
@@ -28,21 +29,21 @@ impl Subject {
         false
     }
 
-    /// Asks for each of the keys, in turn, so many times.
+    /// Calls [`Subject::ask`] for each of the keys in turn, `times` times.
     fn ask_all(&self, kind: &str, count: usize, size: usize, times: usize) {
         for key in (0..times).flat_map(|_| 0..count) {
             self.ask(kind, key, size);
         }
     }
 
-    /// Percent of the keys that are there; that is no use of them.
+    /// Returns the percentage of the keys that are stored. Does not count as an access.
     fn held(&self, kind: &str, count: usize) -> usize {
         let there = |key: &usize| self.0.info(format!("{kind}{key}").as_bytes()).is_some();
         (0..count).filter(there).count() * 100 / count
     }
 }
 
-/// Keys whose values of `size` bytes are `percent` of the limit.
+/// Returns the number of keys whose values of `size` bytes take `percent` of the limit.
 fn keys(size: usize, percent: usize) -> usize {
     LIMIT / 100 * percent / (size + 60)
 }
@@ -52,7 +53,8 @@ fn what_is_used_outlasts_a_scan() {
     let cache = Subject::new();
     let (hot, scanned) = (keys(500, 30), keys(500, 500));
     cache.ask_all("hot", hot, 500, 4);
-    // Between two uses of a key comes more than there is memory: with LRU all would be gone.
+    // Between two uses of a key, more bytes are stored than there is memory. LRU would evict all
+    // keys.
     let mut hits = 0;
     for key in 0..scanned {
         cache.ask("scanned", key, 500);
@@ -85,7 +87,7 @@ fn what_was_used_and_is_not_any_more_goes() {
     let (small, large) = (keys(100, 90), keys(10_000, 60));
     cache.ask_all("small", small, 100, 8);
     let mut rounds = 0;
-    // Other programs, other sizes. Each of the large has a hundredth of the worth of a small one.
+    // Other programs use other sizes. A large item has a hundredth of the priority of a small one.
     while (0..large).filter(|&key| cache.ask("large", key, 10_000)).count() < large * 9 / 10 {
         rounds += 1;
         assert!(rounds < 40, "{} % of the small are still there", cache.held("small", small));

@@ -1,4 +1,4 @@
-//! Injected faults as a client meets them.
+//! Injected faults as a client sees them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ impl Client {
         self.context.cache.faults().add(rule);
     }
 
-    /// What is answered, how much was used, and what the owner is to do.
+    /// Returns the reply, the bytes of input that were used, and the next step of the owner.
     fn say(&mut self, input: &str) -> (String, usize, Next) {
         let mut out = Output::new();
         let mut env = Env::new(&self.context, &self.context.workers[0], 3, 99);
@@ -108,7 +108,7 @@ fn a_miss_is_answered_in_the_words_of_each_command() {
         let end = if answer.is_empty() { "" } else { "\r\n" };
         assert_eq!(client.answer(&format!("{command}\r\n")), format!("{answer}{end}"), "{command}");
     }
-    // A store looks for nothing.
+    // A store does no lookup.
     assert_eq!(client.answer("set n 0 0 1\r\n6\r\n"), "STORED\r\n");
 }
 
@@ -131,7 +131,7 @@ fn a_truncated_reply_ends_where_said_and_the_connection_with_it() {
         client.rule(FaultRule { command: Some("get".into()), ..FaultRule::new(Fault::Truncate(after)) });
         let (answer, used, next) = client.say("get big\r\ndelete big\r\n");
         assert_eq!((answer.as_str(), used, next), (kept, 9, Next::Close(CloseReason::Error)));
-        // What follows in the pipeline was not carried out.
+        // The next request of the pipeline was not executed.
         assert_eq!(client.context.cache.store().totals().curr_items, 1);
     }
 }
@@ -150,7 +150,7 @@ fn a_reply_is_truncated_while_its_command_is_still_coming() {
     let mut client = Client::new();
     client.answer("set a 0 0 1\r\nx\r\n");
     client.rule(FaultRule { times: Some(1), ..FaultRule::new(Fault::Truncate(30)) });
-    // A line that long is answered key by key; each takes 16 bytes.
+    // A line of this length is answered key by key. Each key takes 16 bytes.
     let keys = "a ".repeat(2000);
     let (first, used, next) = client.say(&format!("get {keys}"));
     assert_eq!((first.len(), next), (30, Next::Close(CloseReason::Error)), "{used}");

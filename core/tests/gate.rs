@@ -1,5 +1,5 @@
-//! The gate: whoever has not proved who he is learns nothing and changes
-//! nothing, whatever he says in whichever protocol on whichever listener.
+//! The gate: an unauthenticated client learns nothing and changes nothing. This holds for every
+//! command, protocol and listener.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use memcache_core::{
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
 
-/// A server with one item, `door`, whose value is `treasure`.
+/// Returns a server with one item, `door`, whose value is `treasure`.
 fn context(method: AuthMethod) -> ServerState {
     let cache = Cache::new(CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() }).unwrap();
     cache.set(b"door", b"treasure", Ttl::Never).unwrap();
@@ -36,7 +36,7 @@ fn context(method: AuthMethod) -> ServerState {
     ServerState::new(cache, config).unwrap()
 }
 
-/// What a session answers to `input`, and whether it goes on.
+/// Returns the reply to `input`, and whether the session continues.
 fn say(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
     let (answer, next) = dialogue::talk(context, session, input);
     (answer, next == Next::Input)
@@ -49,7 +49,7 @@ fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     [&packet, extras, key, value].concat()
 }
 
-/// Every command there is, and some that are none.
+/// Returns every command, and some unknown ones.
 fn commands() -> Vec<Vec<u8>> {
     let lines = [
         "get door",
@@ -124,7 +124,7 @@ fn commands() -> Vec<Vec<u8>> {
     commands
 }
 
-/// What must be as it was.
+/// Returns whether the server is unchanged.
 fn untouched(context: &ServerState) -> bool {
     let cache: &Arc<Cache> = &context.cache;
     let totals = cache.store().totals();
@@ -157,7 +157,7 @@ fn strangers_learn_nothing_and_change_nothing() {
                     "{method:?} {about:?} {told:?}"
                 );
                 assert!(untouched(&context), "{method:?} {protocol:?} {about:?}");
-                // And what follows it is not let through either.
+                // The gate also refuses the commands behind it.
                 if open {
                     say(&context, &mut session, b"delete door\r\n");
                     say(&context, &mut session, &packet(0x04, &[], b"door", b""));
@@ -174,7 +174,7 @@ fn who_proves_it_comes_in_and_stays_in() {
     let mut session = Session::new(Protocol::Ascii);
     assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann secret\r\n").0, b"STORED\r\n");
     assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
-    // It is a set like any other now.
+    // Once authenticated, it is a set like any other.
     assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann wrong!\r\n").0, b"STORED\r\n");
     assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
 
@@ -183,7 +183,7 @@ fn who_proves_it_comes_in_and_stays_in() {
     let (answer, open) = say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0secret"));
     assert!(open && answer.ends_with(b"Authenticated"));
     assert!(say(&context, &mut session, &packet(0x00, &[], b"door", b"")).0.ends_with(b"treasure"));
-    // Who tries again and fails has proved nothing.
+    // A client that tries again and fails is no longer authenticated.
     assert!(
         say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0guess"))
             .0
@@ -237,7 +237,7 @@ fn files_for_sasl_may_hold_other_lines() {
     assert!(Users::new(config(AuthMethod::Text)).is_err());
     let users = Users::new(config(AuthMethod::Sasl)).unwrap();
     assert!(users.admits(b"ann", b"one") && !users.admits(b"# the users", b""));
-    // It is read for each attempt.
+    // The file is read for each attempt.
     std::fs::write(&file, "ann:two\n").unwrap();
     assert!(users.admits(b"ann", b"two") && !users.admits(b"ann", b"one"));
     std::fs::remove_file(&file).unwrap();

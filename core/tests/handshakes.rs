@@ -1,5 +1,5 @@
-//! Where TLS handshakes are computed. A process of its own: the test counts what threads
-//! of a name have done.
+//! Which threads compute TLS handshakes. This test has a process of its own, because it reads the
+//! processor time of threads by their name.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -15,7 +15,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// Nanoseconds of processor time that the thread of this name has used, if there is one.
+/// Returns the nanoseconds of processor time that the thread of this name has used. Returns `None`
+/// if there is no such thread.
 fn time_of(name: &str) -> Option<u64> {
     fs::read_dir("/proc/self/task").unwrap().find_map(|task| {
         let task = task.unwrap().path();

@@ -1,6 +1,6 @@
-//! Resident memory, as the system counts it, stays within the limit and a
-//! constant, whatever is stored; and after a change of sizes the new items get
-//! the memory. Each test runs in a process of its own.
+//! Resident memory, as the system counts it, stays within the limit and a constant for all sizes of
+//! items. After a change of sizes, the new items get the memory. Each test runs in a process of its
+//! own.
 
 #![expect(clippy::print_stdout, reason = "a test tells what it has measured")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -19,15 +19,14 @@ use alone::alone;
 /// Memory of the cache.
 const LIMIT: usize = 64 * MIB;
 
-/// What the process may have beside the limit and what it had before there was a
-/// cache: tables that grow with the address space, stacks, and pages that are
-/// used in part.
+/// Bytes allowed beside the limit and the memory that the process had before: tables that grow with
+/// the address space, stacks, and pages that are used in part.
 const BESIDE: usize = 8 * MIB;
 
 /// Bytes of an item beside its value: header, key and its share of the index.
 const OVERHEAD: usize = 24 + 8 + 16;
 
-/// Operations between two looks at resident memory.
+/// Operations between two checks of resident memory.
 const LOOK_EVERY: u64 = 4096;
 
 /// Resident bytes of this process.
@@ -37,7 +36,7 @@ fn resident() -> usize {
     kib.unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// A cache under observation.
+/// A cache whose memory is checked.
 struct Watched {
     cache: Arc<Cache>,
     before: usize,
@@ -50,7 +49,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        // Not zeros: the memory of values is resident before it is measured.
+        // Not zeros, so that the memory of values is resident before the first check.
         let value = vec![1; 256 * 1024];
         let before = resident();
         let config = CacheConfig { memory_limit: LIMIT, ..CacheConfig::default() };
@@ -59,7 +58,7 @@ impl Watched {
         Self { cache, before, limit: LIMIT, most: 0, steps: 0, value, random: 1 }
     }
 
-    /// A number below `most` (splitmix64).
+    /// Returns a number below `most` (splitmix64).
     fn below(&mut self, most: usize) -> usize {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -96,13 +95,12 @@ impl Watched {
         );
     }
 
-    /// Keys of values of `size` bytes that take `percent` of the memory.
+    /// Returns the number of keys whose values of `size` bytes take `percent` of the memory.
     fn keys(&self, size: usize, percent: usize) -> u64 {
         (self.limit / 100 * percent / (size + OVERHEAD)) as u64
     }
 
-    /// Share of the keys from `first` on that are there; looking does not count
-    /// as a use.
+    /// Returns the share of the keys from `first` on that are stored. Does not count as an access.
     fn held(&self, first: u64, count: u64) -> f64 {
         let there = |key: &u64| self.cache.inspect(&key.to_le_bytes(), 0, |_| Ok(())).is_some();
         (first..first + count).filter(there).count() as f64 / count as f64
@@ -136,9 +134,9 @@ fn a_change_of_all_sizes() {
         let mut watched = Watched::new();
         for (phase, size) in (0..).zip([100, 10 * 1024, 500, 100]) {
             let first = phase << 32;
-            // The index for the smallest items stays, and so do segments to fill.
+            // The index for the smallest items stays, and so do the segments that are being filled.
             let count = watched.keys(size, 85);
-            // Until it is full, and then once through.
+            // Fills the cache, and then stores every key once.
             for key in first..first + count {
                 watched.set(key, size, Ttl::Never);
             }
@@ -154,17 +152,18 @@ fn a_change_of_all_sizes() {
 fn a_change_of_all_sizes_of_what_was_used() {
     alone("a_change_of_all_sizes_of_what_was_used", || {
         let mut watched = Watched::new();
-        // What was used often leaves as it is found idle; seldom that takes a fifth pass.
+        // Items that were accessed often are evicted as they are found idle. Seldom that takes a
+        // fifth pass.
         for (phase, size) in (0..).zip([100, 10 * 1024, 500, 100]) {
             let first = phase << 32;
-            // Of some thousands of keys a shard may have a tenth more than its part, and of
-            // keys that are read in turn it has all or, if they do not fit, none.
+            // Among some thousands of keys, a shard may get a tenth more than its part. If keys are
+            // read in turn, it keeps all of them, or none if they do not fit.
             let count = watched.keys(size, 70);
             let mut share = 0.0;
             for pass in 0..8 {
                 let mut hits = 0;
                 for key in first..first + count {
-                    // As clients do: what is not there is stored.
+                    // Stores a missing key, as clients do.
                     if watched.get(key) {
                         hits += 1;
                     } else {
@@ -251,8 +250,8 @@ fn caches_that_come_and_go() {
             cache.set(b"key", b"value", Ttl::Never).unwrap();
             cache
         };
-        // Those before them are there while the next ones are made, so that what they
-        // free lies in the middle of what others have.
+        // The old caches live while the next ones are created, so the memory that they free lies
+        // between that of others.
         let mut there: Vec<_> = (0..20).map(|_| make()).collect();
         let before = resident();
         for _ in 0..5 {

@@ -1,5 +1,5 @@
-//! What one client costs the others: no visit takes long, whatever it is asked
-//! for, and all connections together hold a bounded amount of memory.
+//! The effect of one client on the others. No step of a session takes long, for any request. All
+//! connections together hold a bounded amount of memory.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ fn context() -> ServerState {
     context_of(ServerConfig { threads: 1, ..ServerConfig::default() })
 }
 
-/// Visits that `input` takes, and what was answered.
+/// Returns the number of steps for `input`, and the reply.
 fn visits(context: &ServerState, input: &[u8]) -> (usize, Vec<u8>) {
     let (mut session, mut answer) = (Session::new(Protocol::Negotiating), Vec::new());
     let (mut rest, mut visits) = (input, 0);
@@ -57,7 +57,7 @@ fn fill(cache: &Cache, count: usize) {
 fn cachedump_looked_at_every_item_in_one_visit() {
     let context = context();
     fill(&context.cache, 50_000);
-    // Items of class 1 or 2, and none of class 20.
+    // There are items of class 1 or 2, and none of class 20.
     for line in ["stats cachedump 1 0\r\n", "stats cachedump 2 0\r\n", "stats cachedump 20 0\r\n"] {
         let (visits, answer) = visits(&context, line.as_bytes());
         assert!(visits > 2, "{line} took {visits} visits");
@@ -200,7 +200,7 @@ fn unfinished_sets_took_memory_without_bound() {
             client
         })
         .collect();
-    // Each that is refused is told so.
+    // Each refused client gets an error.
     let mut refused = 0;
     eventually("most are refused", || {
         assert!(beside.held() <= 5 * MIB, "{} bytes", beside.held());

@@ -1,6 +1,5 @@
-//! The server over real sockets: what clients that are slow, silent, many or
-//! rude can do to it, and what is left when it stops. Replies themselves are
-//! the transcripts' business.
+//! The server over real sockets: slow, silent, many and rude clients, and the state after a stop.
+//! The transcripts test the replies themselves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "limits of the process are set by system calls")]
@@ -24,7 +23,7 @@ use memcache_core::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A test that counts what the process holds keeps the others out.
+/// A test that counts resources of the process takes this lock exclusively.
 static PROCESS: RwLock<()> = RwLock::new(());
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,7 +94,7 @@ fn buffered(server: &Server) -> u64 {
     server.context().workers.iter().map(|w| w.buffered.get()).sum()
 }
 
-/// Room for both ends of many connections.
+/// Raises the limit of descriptors to both ends of many connections.
 fn raise_descriptor_limit() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -115,7 +114,7 @@ fn socket_path(name: &str) -> PathBuf {
     path
 }
 
-/// A small generator: the same splits in every run.
+/// A small generator, so that every run splits alike.
 struct Dice(u64);
 
 impl Dice {
@@ -163,7 +162,7 @@ fn however_the_input_is_split_the_output_is_the_same() {
             got
         });
         let mut rest = request.as_slice();
-        // Tiny pieces for a while, or the large values would take for ever.
+        // Sends tiny pieces for a while only, because large values would take too long.
         let mut pieces = 0;
         while !rest.is_empty() {
             pieces += 1;
@@ -196,7 +195,7 @@ fn a_long_pipeline_is_answered_in_order_and_gives_way() {
     let sum = |count: fn(&WorkerStats) -> u64| server.context().workers.iter().map(count).sum::<u64>();
     assert!(sum(|w| w.conn_yields.get()) > 0);
     assert_eq!(sum(|w| w.bytes_read.get()), 7 * count as u64 + 16);
-    // Counted after the write that the client has seen.
+    // The server counts the bytes after the write that the client has seen.
     eventually("all is counted", || sum(|w| w.bytes_written.get()) == reply.len() as u64 + 8);
 }
 
@@ -391,7 +390,7 @@ fn idle_clients_are_closed_and_busy_ones_are_not() {
     for client in [&idle, &storing] {
         exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
     }
-    // Half a line keeps nobody alive, half a value does.
+    // Half a line does not keep a connection open, half a value does.
     idle.write_all(b"vers").unwrap();
     storing.write_all(b"set a 0 0 1\r\n").unwrap();
     eventually("a value is awaited", || {
@@ -429,19 +428,19 @@ fn a_stale_socket_file_is_replaced_and_nothing_else_is() {
     sender.join().unwrap();
     assert!(got == reply);
 
-    // Somebody listens there.
+    // Another server listens there.
     assert!(Server::start(settings.clone()).is_err());
     exchange(UnixStream::connect(&path).unwrap(), b"version\r\n", b"VERSION 1.6.45\r\n");
     drop(server);
     assert!(!path.exists());
 
-    // Not a socket.
+    // This file is not a socket.
     fs::write(&path, "precious").unwrap();
     assert!(Server::start(settings.clone()).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     fs::remove_file(&path).unwrap();
 
-    // Not ours any more.
+    // The socket file belongs to another server now.
     let server = Server::start(settings).unwrap();
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
@@ -450,10 +449,10 @@ fn a_stale_socket_file_is_replaced_and_nothing_else_is() {
     fs::remove_file(&path).unwrap();
 }
 
-/// A client whose own name is as long as an address has room for. Such a name
-/// has no NUL at its end, so the system reports one byte more than there is.
+/// Returns a client whose own name fills the field of an address. Such a name has no NUL at its
+/// end, so the system reports one byte more than the field has.
 fn with_longest_name(server: &Path) -> (UnixStream, PathBuf) {
-    // SAFETY: an address of zeros is one without a name.
+    // SAFETY: an address of zeros is an address without a name.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     let mut name = format!("{}/mcrs-{}-", std::env::temp_dir().display(), std::process::id());
@@ -493,13 +492,13 @@ fn a_client_with_the_longest_name_ended_the_server() {
 fn both_families_on_one_port() {
     let _guard = shared();
     let Ok(server) = Server::start(ServerConfig { listen: vec![tcp("[::1]:0")], ..config() }) else {
-        return; // a machine without IPv6
+        return; // This machine has no IPv6.
     };
     let port = address(&server).port();
     let Ok(second) =
         Server::start(ServerConfig { listen: vec![tcp(&format!("127.0.0.1:{port}"))], ..config() })
     else {
-        return; // taken by somebody else
+        return; // Another process uses the port.
     };
     for server in [&server, &second] {
         exchange(connect(server), b"version\r\n", b"VERSION 1.6.45\r\n");
@@ -557,7 +556,7 @@ fn nothing_is_left_of_servers_that_stopped() {
         exchange(&open, b"version\r\n", b"VERSION 1.6.45\r\n");
         context
     };
-    // What the process makes once and keeps is not counted.
+    // Resources that the process creates once and keeps are not counted.
     drop(round(None));
     let settled = (descriptors(), server_threads());
     let mut kept = Vec::new();
@@ -565,7 +564,7 @@ fn nothing_is_left_of_servers_that_stopped() {
         kept.push(round(*[None, Some(Stop::Now), Some(Stop::Graceful)].get(n % 3).unwrap()));
     }
     assert_eq!(descriptors(), settled.0);
-    // The system shows a thread for a moment after it was joined.
+    // The system lists a thread for a moment after it was joined.
     eventually("threads are gone", || server_threads() == settled.1);
 }
 
@@ -651,7 +650,7 @@ fn watchers_see_connections_come_and_go() {
         line
     };
     assert_eq!(next(), "OK\r\n");
-    // What a watcher sends is ignored.
+    // Input of a watcher is ignored.
     watcher.write_all(b"version\r\n").unwrap();
     for _ in 0..3 {
         let client = connect(&server);
@@ -708,7 +707,7 @@ fn the_log_goes_where_the_program_wants_it() {
     }
 }
 
-/// A server that notes the commands it is sent.
+/// Starts a server that records the commands it receives.
 fn noting(config: ServerConfig) -> (Server, Arc<Mutex<Vec<String>>>) {
     let commands = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&commands);
@@ -743,7 +742,7 @@ fn a_small_request_waited_for_every_long_pipeline() {
     exchange(&mut small, b"get small\r\n", b"END\r\n");
     commands.lock().unwrap().clear();
 
-    // While the worker is busy, all of them ask for something.
+    // While the worker is busy, all of them send a request.
     pause.write_all(b"get pause\r\n").unwrap();
     has_begun.recv().unwrap();
     for client in &mut long {
@@ -758,7 +757,7 @@ fn a_small_request_waited_for_every_long_pipeline() {
     assert!(place.is_some_and(|place| place <= 1), "{place:?}");
 }
 
-/// A packet of the binary protocol.
+/// Returns a packet of the binary protocol.
 fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, opcode];
     packet.extend((key.len() as u16).to_be_bytes());
@@ -772,7 +771,7 @@ fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
 fn commands_of_each_protocol_are_told_once() {
     let _guard = shared();
     let (server, commands) = noting(config());
-    // A command that is delayed is read twice.
+    // A delayed command is parsed twice.
     let delay = Fault::Delay(Duration::from_millis(1));
     server.cache().faults().add(FaultRule { times: Some(2), ..FaultRule::new(delay) });
     let mut client = connect(&server);
@@ -870,7 +869,7 @@ fn the_end_is_told_once_and_before_waiting_ends() {
     }
 }
 
-/// A server whose log does as `log` does with the line of a command.
+/// Starts a server that calls `log` for each logged command.
 fn start_with_log(log: impl Fn() + Send + Sync + 'static) -> Server {
     let log = move |_: u8, line: &str| {
         if line.ends_with(" mn") {
@@ -910,7 +909,7 @@ fn a_log_that_never_returns_does_not_hang_the_stop() {
         assert_eq!(server.wait(), stuck);
         assert!(server.is_running());
         assert!(TcpStream::connect(address(&server)).is_err());
-        // Dropping it does not wait, either.
+        // Dropping it does not wait either.
     }
 }
 

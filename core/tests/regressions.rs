@@ -1,4 +1,4 @@
-//! One test for each bug that was found, named for what went wrong.
+//! A test for each bug that was found, named for what went wrong.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ use memcache_core::{
 
 use dialogue::talk;
 
-/// A cache without background work.
+/// Returns a cache without background work.
 fn cache(config: CacheConfig) -> Arc<Cache> {
     let config = CacheConfig { lru_crawler: false, slab_automove: 0, ..config };
     let cache = Cache::new(config).unwrap();
@@ -56,7 +56,7 @@ fn memory_grew_while_there_was_free_memory() {
     }
     let totals = cache.store().totals();
     assert!(totals.live_bytes < MIB);
-    // Each shard may own eight segments beyond twice what is alive.
+    // Each shard may own eight segments beyond twice the live bytes.
     assert!(totals.usage.malloced < 16 * 14 * totals.segment_size, "{} bytes", totals.usage.malloced);
 }
 
@@ -161,7 +161,7 @@ fn quiet_commands_before_a_watch_were_not_seen() {
 
 #[test]
 fn a_cas_of_a_refused_store_leaked_into_the_next() {
-    // memcached's bug, not ours: what a refused `ms` asks for is forgotten.
+    // This bug is memcached's. Here, the flags of a refused `ms` have no later effect.
     let context = context();
     let mut session = Session::new(Protocol::Ascii);
     let long = "O".repeat(40);
@@ -200,7 +200,7 @@ fn the_rest_of_a_value_without_memory_ran_as_commands() {
     assert_eq!(talk(&context, &mut session, b"mn\r\n").0, b"MN\r\n");
 }
 
-/// Stores `key` if there is memory.
+/// Stores `key` and returns whether there was memory.
 fn stores(cache: &Cache, key: &str, value: &[u8]) -> bool {
     cache.set(key.as_bytes(), value, Ttl::Never).is_ok()
 }
@@ -233,7 +233,7 @@ fn an_index_as_large_as_the_limit_left_no_memory_for_items() {
         assert!(stores(&cache, &format!("key{n}"), &[b'B'; 100]), "key{n} refused");
     }
     assert!(cache.store().totals().curr_items > 5000);
-    // The same, by a limit that was lowered.
+    // The same after the limit was lowered.
     let config = CacheConfig { memory_limit: 32 * MIB, shards: Some(2), ..CacheConfig::default() };
     let cache = self::cache(config);
     for n in 0..200_000 {
@@ -347,7 +347,7 @@ fn expired_items_that_nobody_crawled_kept_their_memory() {
     }
 }
 
-/// Freeing one item may empty a segment, which another shard then fills.
+/// Freeing an item may empty a segment, which another shard then fills.
 #[test]
 fn a_flush_looked_at_segments_that_another_shard_had_got() {
     let config = CacheConfig { memory_limit: 3 * MIB, shards: Some(4), ..CacheConfig::default() };
@@ -389,13 +389,13 @@ fn a_slow_reload_undid_a_later_one() {
         thread::spawn(move || done.send(users.reload()));
         is_done
     };
-    // The first reads from a pipe that says nothing yet.
+    // The first reads from a pipe without data yet.
     put(&|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()));
     let first = reload();
     let mut pipe = fs::OpenOptions::new().write(true).open(&file).unwrap();
     put(&|at| fs::write(at, "ann:new\n").unwrap());
     let second = reload();
-    // It waits for the first, or is done.
+    // It waits for the first, or has finished.
     let early = second.recv_timeout(Duration::from_millis(100)).ok();
     pipe.write_all(b"ann:old\n").unwrap();
     drop(pipe);
@@ -405,7 +405,7 @@ fn a_slow_reload_undid_a_later_one() {
     fs::remove_dir_all(&directory).unwrap();
 }
 
-/// Numbers that look random, the same in each run.
+/// Returns a generator of numbers that is the same in each run.
 fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
@@ -414,7 +414,7 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Stores `value` and expects it to be stored, unless the item would be too large.
+/// Stores `value` and expects success, unless the item is too large.
 fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
     let request = StoreRequest { mode, ..StoreRequest::new(key.as_bytes()) };
     assert_eq!(cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored, Stored::Stored);
@@ -422,8 +422,8 @@ fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
 
 #[test]
 fn append_to_a_large_value_never_returned() {
-    // The joined value made the store compact, which moved the item; then the append
-    // took it for another one, and began again without end.
+    // The joined value made the store compact, which moved the item. The append took it for another
+    // item and started again, in an endless loop.
     for use_cas in [true, false] {
         let cache = cache(CacheConfig { use_cas, ..CacheConfig::default() });
         let mut random = random(1);
@@ -450,7 +450,7 @@ fn append_to_a_large_value_never_returned() {
                     }
                 }
                 _ => {
-                    // A number with very many blanks behind it has the same kind of loop.
+                    // A number with many trailing blanks takes the same kind of loop.
                     *value = vec![b' '; 20_000 + random(100_000) as usize];
                     value[0] = b'1';
                     store_one(&cache, Mode::Set, &key, value);
@@ -488,7 +488,7 @@ fn slabs_reassign_was_never_done() {
 
 #[test]
 fn a_refused_set_left_the_old_value() {
-    // `-M` and a full memory: a value that is refused after its first bytes were taken.
+    // `-M` and full memory: a value is refused after its first bytes were read.
     let config = CacheConfig { memory_limit: 2 * MIB, evictions: false, ..CacheConfig::default() };
     let context = ServerState::new(cache(config), ServerConfig::default()).unwrap();
     for n in 0.. {

@@ -1,5 +1,4 @@
-//! What clients have sent is carried out before a handle of their server does
-//! anything.
+//! Commands that clients have sent are executed before a handle of their server does anything.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -28,7 +27,7 @@ fn tcp_server(threads: usize) -> Server {
     start(vec![Listen::tcp("127.0.0.1:0".parse().unwrap())], threads)
 }
 
-/// As many threads as would keep this machine busy, until dropped.
+/// As many busy threads as this machine has processors, until dropped.
 struct Load(Arc<AtomicBool>, Vec<thread::JoinHandle<()>>);
 
 impl Load {
@@ -73,8 +72,8 @@ fn a_set_that_the_clients_system_held_back_was_not_seen() {
     let server = tcp_server(1);
     let mut client = TcpStream::connect(tcp(&server)).unwrap();
     for n in 0..100_u32 {
-        // After a reply the server's system puts acknowledgements off, and without one the
-        // client's system sends no second small segment (Nagle's algorithm).
+        // After a reply the server's system delays acknowledgements. Without one, the client's
+        // system sends no second small segment (Nagle's algorithm).
         let mut reply = [0; 5];
         client.write_all(b"get nothing\r\n").unwrap();
         client.read_exact(&mut reply).unwrap();
@@ -94,7 +93,7 @@ fn a_set_without_reply_was_not_seen_under_load() {
     let server = tcp_server(2);
     let _load = Load::new();
     for n in 0..100_u32 {
-        // A connection that may not be accepted yet, either.
+        // The server may not have accepted this connection yet.
         let mut client = TcpStream::connect(tcp(&server)).unwrap();
         client.write_all(format!("set key 0 0 4 noreply\r\n{n:04}\r\n").as_bytes()).unwrap();
         assert_eq!(server.cache().get(b"key").unwrap(), format!("{n:04}").as_bytes());
@@ -172,13 +171,13 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
     partial.write_all(b"set key 0 0 100 noreply\r\nhalf").unwrap();
     assert!(server.settle(Duration::from_secs(30)));
 
-    // A client that never reads its replies.
+    // This client never reads its replies.
     cache.set(b"large", vec![b'x'; 500_000], memcache_core::Ttl::Never).unwrap();
     let mut deaf = TcpStream::connect(tcp(&server)).unwrap();
     deaf.write_all(&b"get large\r\n".repeat(100)).unwrap();
     assert!(server.settle(Duration::from_secs(30)));
 
-    // A client that an injected fault delays.
+    // This client is delayed by an injected fault.
     let fault = Fault::Delay(Duration::from_hours(1));
     cache.faults().add(FaultRule { command: Some("get".into()), ..FaultRule::new(fault) });
     let mut delayed = TcpStream::connect(tcp(&server)).unwrap();

@@ -1,5 +1,5 @@
-//! The cache against a simple model: random requests, every answer and every
-//! item compared. Nothing is evicted here; `store_stress.rs` does that.
+//! Compares the cache with a simple model: random requests, with every reply and every item.
+//! Nothing is evicted here; `store_stress.rs` tests eviction.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -47,7 +47,7 @@ fn entry(hit: &EntryRef<'_>) -> Result<Entry, ReadConflict> {
     })
 }
 
-/// A TTL of a request.
+/// The TTL of a request.
 #[derive(Clone, Copy, Debug)]
 enum Ttl {
     Never,
@@ -55,7 +55,7 @@ enum Ttl {
     Past,
 }
 
-/// Which CAS a request names.
+/// The CAS of a request.
 #[derive(Clone, Copy, Debug)]
 enum Token {
     Any,
@@ -124,14 +124,14 @@ enum Op {
 struct Model {
     cache: Arc<Cache>,
     items: HashMap<u8, (Entry, u32)>,
-    /// Second of the flush to come.
+    /// Second of the pending flush.
     due: Option<u32>,
-    /// Second of the last flush that came; what was used no later is gone.
+    /// Second of the last flush. Items that were last used at or before it are gone.
     came: u32,
 }
 
 fn name(key: u8) -> Vec<u8> {
-    // Short and long keys: chunk boundaries differ.
+    // Short and long keys, so that chunk boundaries differ.
     let mut name = format!("key-{key}-").into_bytes();
     name.resize(name.len() + usize::from(key) * 40, b'k');
     name
@@ -143,7 +143,7 @@ fn bytes_of(seed: u64, length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The number that a value begins with, after C's `strtoull`.
+/// Parses the number at the start of a value, like C's `strtoull`.
 fn strtoull(value: &[u8]) -> Option<u64> {
     let text: String = value.iter().map(|&byte| char::from(byte)).collect();
     let space = |c: char| matches!(c, ' ' | '\t'..='\r');
@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// Drops what must not be found any more.
+    /// Removes items that must not be found any more.
     fn settle(&mut self) {
         let now = self.now();
         if let Some(due) = self.due
@@ -220,7 +220,7 @@ impl Model {
         self.cache.inspect(&name(key), 0, |hit| entry(hit))
     }
 
-    /// CAS that the store gave; the model cannot know automatic ones.
+    /// Checks a CAS of the store. The model cannot predict automatic ones.
     fn check_cas(given: Option<u64>, got: u64, before: u64) {
         match given {
             Some(cas) => assert_eq!(got, cas),
@@ -514,8 +514,7 @@ impl Model {
         if stale {
             entry.expiry = expiry.unwrap_or(entry.expiry);
             (entry.stale, entry.win) = (true, false);
-            // An automatic CAS is the store's to choose; an item that died at
-            // once does not show it.
+            // The store chooses an automatic CAS. An item that expired at once does not show it.
             entry.cas = cas.or(found.map(|found| found.cas)).unwrap_or(0);
             assert!(cas.is_some() || entry.cas != old.cas);
         }
@@ -691,7 +690,7 @@ fn frozen(config: CacheConfig) -> Arc<Cache> {
     cache
 }
 
-/// Bytes of an item in memcached, which decide what is too large.
+/// Returns the bytes of an item in memcached, which decide whether it is too large.
 fn size_of(key: &[u8], flags: u32, length: usize) -> usize {
     59 + key.len() + if flags == 0 { 0 } else { 4 } + length
 }
@@ -700,7 +699,7 @@ fn size_of(key: &[u8], flags: u32, length: usize) -> usize {
 fn around(cache: &Cache, edges: &[usize], largest: usize) {
     for &edge in edges {
         for size in edge.saturating_sub(2)..=edge + 2 {
-            // Of memcached's item, and of ours.
+            // The header of memcached's item, and of ours.
             for (flags, head) in [(0, 59), (9, 63), (0, HEADER), (9, HEADER + 4)] {
                 let Some(length) = size.checked_sub(head + 3) else { continue };
                 let value = bytes_of(size as u64, length);

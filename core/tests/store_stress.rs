@@ -1,6 +1,6 @@
-//! The store under pressure: too little memory, cleaning, flushes, limits that
-//! change, readers that hold on, and threads. What is found is always what was
-//! stored last, and at the end every byte is accounted for.
+//! The store under pressure: too little memory, compaction, flushes, changes of the limit, readers
+//! that pin values, and threads. A value that is found is always the last one stored. At the end
+//! every byte is accounted for.
 
 #![expect(clippy::print_stdout, reason = "a test tells what it has measured")]
 #![allow(clippy::similar_names, reason = "short names of a short-lived test")]
@@ -18,7 +18,7 @@ use memcache_core::internal::store::stats::Totals;
 use memcache_core::internal::store::{Reservation, Store};
 use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
 
-/// A small generator of numbers (splitmix64): a seed names a run.
+/// A small generator of numbers (splitmix64). A seed identifies a run.
 struct Rng(u64);
 
 impl Rng {
@@ -34,7 +34,7 @@ impl Rng {
         (self.next() % most as u64) as usize
     }
 
-    /// Sizes of all magnitudes below `most`.
+    /// Returns a size below `most`. Sizes have all magnitudes.
     fn size(&mut self, most: usize) -> usize {
         let bits = most.ilog2() as usize + 1;
         let scale = 1usize << (1 + self.below(bits));
@@ -42,11 +42,11 @@ impl Rng {
     }
 }
 
-/// Bytes of the head of a value: key, version, length.
+/// Bytes at the head of a value: key, version, length.
 const HEAD: usize = 24;
 
-/// A value that says what it is: key, version and length, then a fill that
-/// follows from them. No shorter than its head.
+/// Returns a value that describes itself: key, version and length, then bytes that follow from
+/// them. It is at least as long as its head.
 fn value_of(key: u64, version: u64, length: usize) -> Vec<u8> {
     let length = length.max(HEAD);
     let mut value = Vec::with_capacity(length);
@@ -61,7 +61,7 @@ fn value_of(key: u64, version: u64, length: usize) -> Vec<u8> {
     value
 }
 
-/// Checks that `value` is a whole value of `key`; returns its version.
+/// Checks that `value` is a complete value of `key`. Returns its version.
 fn version_in<'a>(key: u64, slices: impl Iterator<Item = &'a [u8]>) -> u64 {
     let mut value = Vec::new();
     slices.for_each(|slice| value.extend_from_slice(slice));
@@ -93,7 +93,7 @@ fn frozen(config: CacheConfig) -> Arc<Cache> {
     cache
 }
 
-/// Frees what is dead.
+/// Frees dead items until the store is within its limit.
 fn shrink_to_limit(store: &Store) {
     for shard in 0..store.shard_count() {
         let mut bucket = Some(usize::MAX);
@@ -103,10 +103,11 @@ fn shrink_to_limit(store: &Store) {
     }
 }
 
-/// What must hold when nobody works, with no pins or drafts about.
+/// Checks the invariants of an idle cache without pins or reservations.
 fn check(cache: &Cache) {
     let store = cache.store();
-    // The background thread may be at work, for one on a limit that was lowered last: look until nothing changed.
+    // The background thread may still work, for example on a lowered limit. Repeats until nothing
+    // changes.
     let end = Instant::now() + Duration::from_secs(20);
     let (totals, found) = loop {
         shrink_to_limit(store);
@@ -141,7 +142,7 @@ fn small(limit: usize) -> CacheConfig {
     }
 }
 
-/// Lets go of values that were held, which must not have changed.
+/// Unpins values, which must not have changed.
 fn check_held(held: &mut Vec<(u64, u64, PinnedValue)>) {
     for (key, version, value) in held.drain(..) {
         assert_eq!(version_in(key, value.slices()), version);
@@ -162,7 +163,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     for round in 0..rounds {
         let key = rng.next() % versions.len() as u64;
         let long = name(key);
-        // Every other stretch nobody holds anything: then nothing is refused.
+        // In every other stretch nothing is pinned, so no store is refused.
         let holds = round / 500 % 2 == 0;
         if !holds {
             check_held(&mut held);
@@ -189,7 +190,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                             "refused in round {round}: {} bytes",
                             value.len()
                         );
-                        // What the key held is out of date.
+                        // The old value of the key is out of date.
                         assert!(pin(&cache, &long).is_none());
                     }
                 }
@@ -214,7 +215,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 }
             }
             88..91 if holds => {
-                // Half an upload, given up some time later.
+                // Half an upload, which is abandoned some time later.
                 let length = rng.size(largest);
                 if let Ok(mut draft) = cache.reserve(&StoreRequest::new(&long), length) {
                     let _ = draft.write(&vec![7; length / 2]);
@@ -348,7 +349,7 @@ fn held_values_do_not_end_all_storing() {
     for key in 0..15 {
         assert_eq!(set(&cache, &name(key), &large(key)), Ok(Stored::Stored));
         held.extend(pin(&cache, &name(key)).map(|value| (key, 1, value)));
-        // One reader that holds a small value, in every segment there is.
+        // One reader pins a small value in every segment.
         for small in 0..300 {
             let key = 1000 + key * 300 + small;
             assert_eq!(set(&cache, &name(key), &value_of(key, 1, 100)), Ok(Stored::Stored));
@@ -388,14 +389,14 @@ fn half_uploads_do_not_end_all_storing() {
     check_empty(&cache);
 }
 
-/// A value that is being sent stays what it was, whatever becomes of its item.
+/// A value that is being sent does not change, even if its item is replaced or removed.
 #[test]
 fn a_held_value_outlives_its_item_and_its_segment() {
     let cache = frozen(CacheConfig { memory_limit: 2 * MIB, shards: Some(1), ..CacheConfig::default() });
     for length in [200, 30_000] {
         assert_eq!(set(&cache, b"held", &value_of(1, 1, length)), Ok(Stored::Stored));
         let held = pin(&cache, b"held").unwrap();
-        // Same size: it would be written in place if nobody held it.
+        // Same size: it would be overwritten in place if it were not pinned.
         assert_eq!(set(&cache, b"held", &value_of(1, 2, length)), Ok(Stored::Stored));
         for key in 0..20_000 {
             assert_eq!(set(&cache, &name(key), &value_of(key, 1, 150)), Ok(Stored::Stored));
@@ -458,7 +459,7 @@ fn the_limit_moves_up_and_down() {
     assert!(store.set_limit(12 * MIB));
     fill(12);
     assert!(store.set_limit(10 * MIB));
-    // The background thread shrinks it; help it and do not wait for it.
+    // The background thread shrinks the store. This test does the same and does not wait for it.
     while store.shrinks() {
         (0..store.shard_count()).for_each(|shard| store.shrink_to_limit(shard));
     }
@@ -469,11 +470,11 @@ fn the_limit_moves_up_and_down() {
     check_empty(&cache);
 }
 
-/// What the threads of [`stress`] share: the newest version of each key that
-/// some thread began to store, and of each that a delete or store finished.
+/// State that the threads of [`stress`] share. For each key, it has the newest version that a
+/// thread began to store, and the newest that a delete or store finished.
 struct Board {
     begun: Vec<AtomicU64>,
-    /// Lengths of values; none: any.
+    /// Lengths of values. If empty, values have any length.
     lengths: &'static [usize],
     /// Whether the memory limit changes, to at most 8 MiB.
     limits: bool,
@@ -481,8 +482,8 @@ struct Board {
     finished: AtomicU32,
 }
 
-/// One thread's work: each key belongs to one writing thread, so that this
-/// thread knows exactly what its keys hold; all threads read all keys.
+/// Runs one thread. Each key belongs to one writing thread, which therefore knows the key's exact
+/// value. All threads read all keys.
 fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u64 {
     let keys = board.begun.len() as u64;
     let largest = cache.config().item_size_max - 300;
@@ -529,7 +530,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                     }
                     held.extend(pinned.map(|value| (any, seen, value)));
                 }
-                // Values that nobody lets go of would end all storing.
+                // Values that stay pinned would end all storing.
                 if held.len() > 6 || !held.is_empty() && rng.below(4) == 0 {
                     let (key, version, value) = held.swap_remove(rng.below(held.len()));
                     assert_eq!(version_in(key, value.slices()), version);
@@ -678,15 +679,14 @@ fn threads_without_evictions() {
 
 #[test]
 fn threads_while_items_move_that_others_read() {
-    // Everything fits, so that items are moved and not dropped; those in use
-    // are moved, too, and their readers keep the old copy.
+    // Everything fits, so that items are moved and not evicted. Pinned items are moved as well, and
+    // their readers keep the old copy.
     let totals = stress(small(24 * MIB), 25, 200, &[900, 5000, 9000, 30_000, 50_000]);
-    // A slow build may not get so far.
+    // A slow build may not get that far.
     assert!(totals.moved > 0 || cfg!(debug_assertions));
 }
 
-/// Threads hold nothing but for moments: a store may have to wait for memory,
-/// but not to give up.
+/// Threads pin values only for moments. A store may have to wait for memory, but must not fail.
 #[test]
 fn threads_that_hold_nothing_are_refused_next_to_nothing() {
     const SIZES: [usize; 7] = [100, 300, 700, 1500, 4000, 9000, 20_000];
@@ -714,8 +714,8 @@ fn threads_that_hold_nothing_are_refused_next_to_nothing() {
     check_empty(&cache);
 }
 
-/// An item stored after a flush stays, whoever reads it with an old idea of
-/// the time; one stored before never comes back.
+/// An item stored after a flush stays, even if a reader has an outdated time. One stored before
+/// never comes back.
 #[test]
 fn flushes_take_what_was_there_and_nothing_else() {
     let cache = frozen(CacheConfig { shards: Some(1), ..CacheConfig::default() });
@@ -732,7 +732,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
                 }
             });
         }
-        // A failure must end the readers, too.
+        // A failure must end the readers as well.
         let mut wrong = None;
         let mut round = 0u64;
         while Instant::now() < end && wrong.is_none() {
@@ -740,7 +740,7 @@ fn flushes_take_what_was_there_and_nothing_else() {
             for key in b'0'..b'8' {
                 assert_eq!(set(&cache, &[key], b"old"), Ok(Stored::Stored));
             }
-            // Not `Cache::flush`: that also frees what it finds.
+            // Not `Cache::flush`, which also frees the items that it finds.
             cache.store().flush();
             for key in b'0'..b'4' {
                 if cache.inspect(&[key], 0, |_| Ok(())).is_some() {

@@ -1,5 +1,5 @@
-//! The server over TLS: who gets in, what comes through, and what happens when
-//! certificates change. The client is rustls; certificates are made here.
+//! The server over TLS: which clients are accepted, what data arrives, and the effect of changed
+//! certificates. The client is rustls. The tests make their certificates.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// Somebody who signs certificates.
+/// A certificate authority.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -63,7 +63,7 @@ impl Authority {
     }
 }
 
-/// A directory that goes with its test.
+/// A directory that is removed with its test.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -88,7 +88,7 @@ impl Drop for Directory {
     }
 }
 
-/// Files of a server, and who signed them.
+/// The files of a server, and the authorities that signed them.
 struct Files {
     directory: Directory,
     authority: Authority,
@@ -130,7 +130,7 @@ impl Files {
         connect(address(server, 0), &self.rules(None, BOTH[1]))
     }
 
-    /// What a client of this server uses, with a certificate or without.
+    /// Returns the settings of a client of this server, with a certificate or without.
     fn rules(&self, own: Option<&Identity>, version: Version) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der.clone()).unwrap();
@@ -201,7 +201,7 @@ fn exchange(client: &mut (impl Read + Write), request: &[u8], reply: &[u8]) {
     assert!(got == reply, "{:.200}", String::from_utf8_lossy(&got));
 }
 
-/// Whether a client is served, and if not, what it was told.
+/// Returns whether a client is served. The error is the one that the client received.
 fn talks(client: &mut (impl Read + Write)) -> io::Result<()> {
     client.write_all(b"version\r\n")?;
     client.flush()?;
@@ -346,7 +346,7 @@ fn a_client_that_does_not_read_is_bounded_and_loses_nothing() {
     client.write_all(&b"get k\r\n".repeat(count)).unwrap();
     let blocked = || server.context().connections.iter(0).any(|(_, state, _)| state.text() == "conn_mwrite");
     eventually("the client's socket is full", blocked);
-    // 100 MB are asked for; what waits is a batch, and references.
+    // The client asks for 100 MB. Only one batch and references are buffered.
     assert!(buffered(&server) < 2 << 20, "{}", buffered(&server));
     assert!(buffered(&server) > 0);
     let mut other = files.client(&server);
@@ -369,7 +369,7 @@ fn plain_text_is_turned_away_and_counted() {
     plain.write_all(b"get foo\r\n").unwrap();
     let mut reply = Vec::new();
     plain.read_to_end(&mut reply).unwrap();
-    // A fatal alert, in plain text.
+    // A fatal alert in plain text.
     assert_eq!(reply.get(..3), Some(&[21, 3, 3][..]), "{reply:?}");
     eventually("it is counted", || handshake_errors(&server) == 1);
     assert_eq!(proto_errors(&server), 0);
@@ -396,10 +396,10 @@ fn a_handshake_in_very_small_pieces_is_given_up() {
     let files = Files::new();
     let server = files.start();
     let mut socket = socket(address(&server, 0));
-    // A greeting of 60,000 bytes, each in a record of its own.
+    // A ClientHello of 60,000 bytes, each in a record of its own.
     let mut greeting = vec![22, 3, 1, 0, 4, 1, 0, 0xea, 0x60];
     (0..60_000).for_each(|_| greeting.extend_from_slice(&[22, 3, 1, 0, 1, 0]));
-    // It fails or not, depending on what the server has read by then.
+    // This may fail, depending on how much the server has read.
     let _ = socket.write_all(&greeting);
     eventually("given up", || handshake_errors(&server) == 1);
     eventually("nothing is kept", || buffered(&server) == 0);
@@ -421,7 +421,7 @@ fn a_set_behind_a_handshake_was_not_seen_by_the_cache() {
             let rules = files.rules(None, version);
             for n in 0..50_u32 {
                 let mut client = connect(address(&server, 0), &rules);
-                // The server may not have read the client's last message of the handshake yet.
+                // The server may not have read the client's last handshake message yet.
                 client.write_all(format!("set key 0 0 4 noreply\r\n{n:04}\r\n").as_bytes()).unwrap();
                 assert_eq!(server.cache().get(b"key").unwrap(), format!("{n:04}").as_bytes());
             }
@@ -504,7 +504,7 @@ fn garbage_after_the_handshake_is_a_protocol_error() {
         let before = proto_errors(&server);
         let mut client = connect(address(&server, 0), &files.rules(None, version));
         talks(&mut client).unwrap();
-        // A record that nobody encrypted.
+        // A record that is not encrypted.
         client.sock.write_all(&[23, 3, 3, 0, 40]).unwrap();
         client.sock.write_all(&[7; 40]).unwrap();
         assert!(talks(&mut client).is_err());
@@ -518,7 +518,8 @@ fn certificates_of_clients_are_asked_for_as_the_mode_says() {
     let files = Files::new();
     let (good, bad) = (files.authority.sign(), Authority::new().sign());
     let ca = Some(files.path("ca.pem"));
-    // Mode, whether there is a CA; who gets in: without, with a good one, with a bad one.
+    // Mode, whether there is a CA, and which clients are accepted: without a certificate, with a
+    // good one, with a bad one.
     let cases = [
         (VerifyMode::None, true, [true, true, true]),
         (VerifyMode::None, false, [true, true, true]),
@@ -559,7 +560,7 @@ fn listeners_differ_in_what_they_want() {
     {
         let server = start(tls(verify_mode), &modes);
         talks(&mut socket(address(&server, 0))).unwrap();
-        // Sessions are not carried from one listener to the other.
+        // A session of one listener is not valid at another.
         let rules = files.rules(None, BOTH[1]);
         let got = [1, 2, 3].map(|n| talks(&mut connect(address(&server, n), &rules)).is_ok());
         assert_eq!(got, expected, "{verify_mode:?}");
@@ -590,7 +591,7 @@ fn new_connections_get_the_certificate_that_was_loaded_last() {
     clock.advance(7).unwrap();
     assert!(stats(&mut new, "").contains("STAT time_since_server_cert_refresh 7\r\n"));
 
-    // A key that does not fit, then one that is gone: nothing changes.
+    // A wrong key, and then a missing one: neither changes anything.
     let path = files.directory.put("server.key", files.server.key.serialize_pem());
     let line =
         format!("Error loading the key: {} : the key is not that of the certificate\r\n", path.display());
@@ -633,7 +634,8 @@ fn sessions_are_resumed_where_that_is_allowed() {
             let expected = before + if session_cache { 1 } else { 2 };
             assert_eq!(new_sessions(&server), expected);
             assert_eq!(stats(&mut again, "").contains("STAT ssl_new_sessions "), session_cache);
-            // After a reload nobody resumes: what was trusted may not be any more.
+            // After a reload no session is resumed, because its certificate may no longer be
+            // trusted.
             server.context().reload().unwrap();
             let mut after = connect(address(&server, 0), &rules);
             talks(&mut after).unwrap();
@@ -726,7 +728,7 @@ fn keys_in_memory_need_no_files() {
     let pem =
         TlsPem { chain_cert: text("server.pem"), key: text("server.key"), ca_cert: Some(text("ca.pem")) };
     fs::remove_dir_all(&files.directory.0).unwrap();
-    // The paths name nothing, and are not read.
+    // The paths do not exist, and are not read.
     let config = |pem| TlsConfig { in_memory: Some(pem), verify_mode: VerifyMode::Require, ..files.tls() };
     assert!(!format!("{:?}", config(pem.clone())).contains("KEY"));
     let server = start(config(pem.clone()), &[TlsMode::Default]);

@@ -1,6 +1,6 @@
-//! The recorded exchanges of `data/`, what 1.6.45 answers, held against a
-//! session without sockets under random chunking, and against a server over
-//! TCP, TLS and a Unix socket. The format is described in `data/README.md`.
+//! The recorded exchanges of `data/`, which hold the replies of 1.6.45. They are compared with a
+//! session without sockets under random chunking, and with a server over TCP, TLS and a Unix
+//! socket. `data/README.md` describes the format.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -25,7 +25,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// One case of a file: its name, its settings and what is said.
+/// One case of a file: its name, its settings and its exchanges.
 struct Case {
     name: String,
     config: ServerConfig,
@@ -47,7 +47,7 @@ fn cases(file: &Path) -> Vec<Case> {
     cases
 }
 
-/// Settings under which answers do not depend on background work.
+/// Returns settings under which replies do not depend on background work.
 fn config() -> ServerConfig {
     ServerConfig { threads: 1, debug_commands: true, ..ServerConfig::default() }
 }
@@ -83,16 +83,17 @@ fn apply(config: &mut ServerConfig, flags: &[String]) {
     }
 }
 
-/// The other side of a connection.
+/// The client side of a connection.
 trait Wire {
     fn send(&mut self, bytes: &[u8], cut: bool);
-    /// What is answered until `enough` says so, or nothing more comes for so long.
+    /// Returns the reply. It ends when `enough` returns true, or after `patience` without further
+    /// bytes.
     fn receive(&mut self, patience: Duration, enough: &mut dyn FnMut(&[u8]) -> bool) -> Vec<u8>;
     fn is_closed(&mut self) -> bool;
     fn advance(&mut self, seconds: u64);
 }
 
-/// Says a case to `wire`. The error tells where it went wrong.
+/// Runs a case over `wire`. The error names the step that went wrong.
 fn converse(case: &Case, wire: &mut dyn Wire, cut: bool) -> Result<(), String> {
     let mut bindings = Bindings::default();
     let mut open = true;
@@ -144,20 +145,20 @@ const NOOP: ([u8; 24], [u8; 24]) = (
     *b"\x81\x0a\0\0\0\0\0\0\0\0\0\0\xfe\xff\xff\xfe\0\0\0\0\0\0\0\0",
 );
 
-/// Whether the connection speaks the binary protocol: its first byte tells.
+/// Returns whether the connection uses the binary protocol, by its first byte.
 fn is_binary(entries: &[Entry]) -> bool {
     let first =
         entries.iter().find_map(|entry| if let Entry::Request(lines) = entry { Some(lines) } else { None });
     first.is_some_and(|lines| lines[0].starts_with("\\x80"))
 }
 
-/// Whether the connection is a watcher's at the end: it answers no more.
+/// Returns whether the connection ends as a watcher, which does not reply any more.
 fn ends_watching(entries: &[Entry]) -> bool {
     matches!(entries, [.., Entry::Request(lines), Entry::Reply(_)]
         if lines[0].starts_with("watch f") && !lines[0].contains('x'))
 }
 
-/// A session and what a connection does for it.
+/// A session, and the work of a connection for it.
 struct Direct {
     context: ServerState,
     session: Session,
@@ -214,7 +215,7 @@ impl Wire for Direct {
         while !rest.is_empty() {
             let most = if cut { 1 + self.rng.below(40) } else { rest.len() };
             let direct = if cut && self.rng.chance(1, 2) { self.session.value_target() } else { None };
-            // Half of the time a value is put straight into its item.
+            // Half of the time, a value is read directly into its item.
             let n = if let Some(target) = direct.filter(|_| self.pending.is_empty()) {
                 let n = most.min(rest.len()).min(target.len());
                 target[..n].copy_from_slice(&rest[..n]);
@@ -250,7 +251,7 @@ struct Remote<S> {
     rng: Rng,
 }
 
-/// A socket whose reads end after some time.
+/// A socket whose reads time out.
 trait Patient {
     fn wait_at_most(&self, time: Duration);
 }
@@ -278,7 +279,7 @@ impl<S: Read + Write + Patient> Wire for Remote<S> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let n = if cut { (1 + self.rng.below(2000)).min(rest.len()) } else { rest.len() };
-            // A server that closed in the middle of a request is seen below.
+            // If the server closed in the middle of a request, the next read finds that.
             if self.socket.write_all(&rest[..n]).is_err() {
                 return;
             }
@@ -304,8 +305,8 @@ impl<S: Read + Write + Patient> Wire for Remote<S> {
         self.socket.wait_at_most(PATIENCE);
         match self.socket.read(&mut byte) {
             Ok(n) => n == 0,
-            // TLS calls it an unexpected end if the server had to leave at once, and
-            // may still have something to write.
+            // TLS reports an unexpected end if the server had to close at once. The server may
+            // still have bytes to write.
             Err(e) => {
                 use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
                 matches!(e.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
@@ -318,10 +319,10 @@ impl<S: Read + Write + Patient> Wire for Remote<S> {
     }
 }
 
-/// How long a reply may take before it counts as missing.
+/// Time after which a reply counts as missing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long silence must last to count as no reply.
+/// Length of a silence that counts as no reply.
 const SILENCE: Duration = Duration::from_millis(40);
 
 fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
@@ -335,7 +336,7 @@ fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
     Remote { server, socket, rng: Rng::new(1) }
 }
 
-/// The client trusts the certificate that stands in `pem`, beside its key.
+/// Connects over TLS. The client trusts the certificate in `pem`, which also holds its key.
 fn over_tls(mut config: ServerConfig, pem: &Path) -> Remote<StreamOwned<ClientConnection, TcpStream>> {
     config.tls = Some(TlsConfig { chain_cert: pem.into(), ..TlsConfig::default() });
     let addr = "127.0.0.1:0".parse().unwrap();
@@ -390,7 +391,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Files whose answers depend on how much of a request has arrived.
+/// Returns whether the replies of a file depend on how much of a request has arrived.
 fn is_whole(file: &Path) -> bool {
     file.file_name().unwrap().to_string_lossy().starts_with("whole-")
 }
@@ -439,7 +440,7 @@ fn a_server_answers_as_recorded_over_tcp_tls_and_unix_sockets() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A cache of its own for what is not said on the wire.
+/// Checks the settings of the cases, which the exchanges do not show.
 #[test]
 fn configurations_of_the_transcripts_are_valid() {
     for (_, case) in selected() {

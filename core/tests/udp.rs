@@ -1,6 +1,6 @@
-//! UDP over real sockets: frames, what is answered and what is not, and that
-//! nothing of one datagram reaches the next. That a datagram has no answer is
-//! seen by the next one's answer coming first: both go through one socket.
+//! UDP over real sockets: frames, requests with and without a reply, and that no state of a
+//! datagram reaches the next. A missing reply is recognised because the reply to the next datagram
+//! comes first: both use one socket.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use memcache_core::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server at a UDP address and, behind it, a TCP address.
+/// Starts a server at a UDP address and, behind it, a TCP address.
 fn start_at(addr: &str, change: impl FnOnce(&mut ServerConfig)) -> Server {
     let udp = Listen::Udp { addr: addr.parse().unwrap() };
     let tcp = Listen::tcp("127.0.0.1:0".parse().unwrap());
@@ -66,13 +66,13 @@ impl Client {
         assert_eq!(self.socket.send(&datagram).unwrap(), datagram.len());
     }
 
-    /// Sends a request that must have no answer.
+    /// Sends a request that must have no reply.
     fn tell(&mut self, payload: &[u8]) {
         self.id = self.id.wrapping_add(1);
         self.send([self.id, 0, 1, 0], payload);
     }
 
-    /// Sends a request and puts its answer together, whose frames must be whole.
+    /// Sends a request and joins its reply. The frames must be complete.
     #[track_caller]
     fn ask(&mut self, payload: &[u8]) -> Vec<u8> {
         self.tell(payload);
@@ -108,7 +108,7 @@ fn a_datagram_is_answered_in_memcacheds_frame() {
     client.exchange(b"get a none a\r\n", b"VALUE a 7 2\r\nxy\r\nVALUE a 7 2\r\nxy\r\nEND\r\n");
     client.exchange(b"mg a v f\r\nmn\r\nversion\r\n", b"VA 2 f7\r\nxy\r\nMN\r\nVERSION 1.6.45\r\n");
     client.exchange(b"nonsense\r\n", b"ERROR\r\n");
-    // The sequence of a request and its reserved bytes mean nothing.
+    // The sequence number of a request and its reserved bytes are ignored.
     client.send([3, 9, 1, 9], b"incr none 1\r\n");
     let mut datagram = [0; 100];
     let n = client.socket.recv(&mut datagram).unwrap();
@@ -120,8 +120,8 @@ fn a_datagram_is_answered_in_memcacheds_frame() {
 fn a_long_answer_comes_in_several_datagrams() {
     let server = start();
     let mut client = Client::of(&server);
-    // Around the size of one datagram, whatever the head and END add; copied,
-    // pinned, and in pieces.
+    // Around the size of one datagram, with the bytes of header and END: copied, pinned, and in
+    // pieces.
     for length in [1, 1360, 1365, 1370, 1371, 1372, 1373, 1374, 1375, 2760, 5000, 20_000, 100_000] {
         let value: Vec<u8> = (0..length).map(|i| b'a' + u8::try_from(i * 7 % 26).unwrap()).collect();
         server.cache().set(b"v", &value, Duration::from_secs(100)).unwrap();
@@ -144,7 +144,7 @@ fn what_is_no_request_is_not_answered() {
         client.send([1, 0, total, 0], b"incr a 1\r\n");
     }
     client.tell(b"");
-    // An incomplete line, an answer of another server.
+    // An incomplete line, and a reply of another server.
     client.tell(b"incr a 1");
     client.tell(b"ERROR\r\nincr a 1\r\n");
     client.tell(b"incr a 1 noreply\r\n");
@@ -170,10 +170,10 @@ fn nothing_is_left_for_the_next_datagram() {
         other.exchange(b"get p\r\n", b"END\r\n");
         one.exchange(b"version\r\n", b"VERSION 1.6.45\r\n");
     }
-    // What is to be thrown away is not sought in the next one either.
+    // The bytes to discard are not expected in the next datagram either.
     one.exchange(b"set p 0 0 9000000\r\nabc", b"SERVER_ERROR object too large for cache\r\n");
     other.exchange(b"get p\r\n", b"END\r\n");
-    // What comes before the incomplete command is answered.
+    // Commands before the incomplete one are answered.
     one.exchange(b"version\r\nset p 0 0 4\r\nab", b"VERSION 1.6.45\r\n");
     assert_eq!(server.cache().get(b"p"), None);
 }
@@ -220,7 +220,7 @@ fn a_long_answer_was_sent_in_one_visit() {
     server.cache().set(b"k", vec![b'x'; 900_000], Duration::from_secs(100)).unwrap();
     let client = Client::of(&server);
     client.send([1, 0, 1, 0], b"get k\r\n");
-    // What is not read is lost, and counts as sent.
+    // Unread replies are lost, and count as sent.
     eventually("all is sent", || sum(&server, |w| w.bytes_written.get()) > 900_000);
     assert!(sum(&server, |w| w.conn_yields.get()) >= 3);
 }
@@ -310,7 +310,7 @@ fn addresses_are_bound_one_by_one() {
         Err(StartError::Listen(what, _)) => assert_eq!(what, taken.to_string()),
         other => panic!("{other:?}"),
     }
-    // Nothing is left of a server that is gone.
+    // A stopped server leaves nothing behind.
     drop(server);
     let again = Server::start(config).unwrap();
     assert_eq!(again.addresses(), [BoundAddress::Udp(taken)]);

@@ -246,8 +246,8 @@ impl<'a> Options<'a> {
                         Some(2) => KeyFormat::Der,
                         _ => {
                             return Err(Failure::usage(format!(
-                                "could not parse argument to ssl_keyformat: {text} (1 or PEM, 2 or DER; there \
-                                 are no engines)"
+                                "could not parse argument to ssl_keyformat: {text} (1 or PEM, 2 or DER; engines \
+                                 are not supported)"
                             )));
                         }
                     },

@@ -1,4 +1,4 @@
-//! Ways past authentication, and into its parsers.
+//! Bypasses of authentication, and attacks on its parsers.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,7 +32,7 @@ fn plain(opcode: u8, data: &[u8]) -> Vec<u8> {
     packet(opcode, &[], b"PLAIN", data)
 }
 
-/// A file of its own in a directory that exists; gone with the test.
+/// A file of its own in an existing directory. It is removed with the test.
 struct PasswordFile(PathBuf);
 
 impl PasswordFile {
@@ -53,7 +53,7 @@ impl Drop for PasswordFile {
     }
 }
 
-/// Who had tried to authenticate and failed was let in with his next request.
+/// A client whose authentication had failed was let in with its next request.
 #[test]
 fn cve_2013_7239() {
     let context = guarded(AuthMethod::Sasl);
@@ -65,7 +65,7 @@ fn cve_2013_7239() {
         plain(AUTH, b"secret"),
         plain(AUTH, b"\0\0"),
         packet(AUTH, &[], b"CRAM-MD5", b"\0ann\0secret"),
-        // Goes on with what was not begun.
+        // Continues an exchange that was not begun.
         plain(STEP, b"\0ann\0secret"),
         plain(STEP, b""),
     ];
@@ -76,7 +76,7 @@ fn cve_2013_7239() {
             attack(&context, Protocol::Negotiating, &[guess.as_slice(), request].concat(), &expected, false);
         }
     }
-    // After all of them in a row as well, and a right one still counts.
+    // The same in one session, in which a correct password still works.
     let mut session = Session::new(Protocol::Negotiating);
     for guess in &wrong {
         assert_eq!(talk(&context, &mut session, guess), (reply(guess[1], 0x20, REFUSED), true));
@@ -86,8 +86,8 @@ fn cve_2013_7239() {
     assert!(talk(&context, &mut session, &get).0.ends_with(b"intact"));
 }
 
-/// The last line of a password file without a line end was read beyond the
-/// memory that held the file.
+/// The last line of a password file without a line end was read beyond the memory that held the
+/// file.
 #[test]
 fn cve_2021_37519() {
     let file = PasswordFile::new("last-line");
@@ -103,7 +103,7 @@ fn cve_2021_37519() {
             }
         }
         for bad in [&b"ann"[..], b"ann\0:secret", b"ann:secret\nbob", b"\0", b"\n\n", b"ann:secret\n\n"] {
-            // With SASL lines that are no entries are passed over, as in memcached.
+            // With SASL, invalid lines are skipped, as in memcached.
             match file.users(bad, method) {
                 Ok(users) => assert!(method == AuthMethod::Sasl && !users.admits(b"ann", b""), "{bad:?}"),
                 Err(text) => assert!(method == AuthMethod::Text && text.contains("malformed"), "{bad:?}"),
@@ -114,9 +114,8 @@ fn cve_2021_37519() {
     }
 }
 
-/// The search ended at the first line of a user, so that answers for names that
-/// exist came sooner. Now all lines are looked at: the second password of a
-/// user counts as well.
+/// The search ended at the first line of a user, so that replies for existing names came sooner.
+/// Now all lines are compared, so the second password of a user works as well.
 #[test]
 fn cve_2026_47783() {
     let list = [("ann", "one"), ("bob", "three"), ("ann", "two")];
@@ -129,8 +128,8 @@ fn cve_2026_47783() {
     }
 }
 
-/// The comparison of a password ended at its first wrong byte, and so told how
-/// many were right. Whichever byte is wrong, the answer is the same.
+/// The comparison of a password ended at its first wrong byte, so its time showed how many were
+/// right. Now the reply is the same for each wrong byte.
 #[test]
 fn cve_2026_47784() {
     let password = b"0123456789abcdef0123456789abcdef";
@@ -149,12 +148,11 @@ fn cve_2026_47784() {
     }
 }
 
-/// 2026: a listener that finds out the protocol by itself let binary commands
-/// past text authentication.
+/// 2026: a listener that detects the protocol let binary commands past text authentication.
 #[test]
 fn negotiation_led_past_authentication() {
     let context = guarded(AuthMethod::Text);
-    // No line yet; too short a line; a line that is no login.
+    // An incomplete line, a line that is too short, and a line without a login.
     attack(&context, Protocol::Negotiating, &packet(GET, &[], b"victim", b""), b"", true);
     attack(&context, Protocol::Negotiating, &packet(0x0a, &[], b"", b""), b"", false);
     let set = packet(SET, &[0; 8], b"victim", b"harmed\n");
@@ -172,7 +170,7 @@ fn negotiation_led_past_authentication() {
     assert!(Server::start(config).is_err());
 }
 
-/// 2019, without a number: SASL said nothing about UDP.
+/// 2019, without a number: SASL did not apply to UDP.
 #[test]
 fn udp_led_past_authentication() {
     let udp = Listen::Udp { addr: ([127, 0, 0, 1], 0).into() };
@@ -186,7 +184,7 @@ fn udp_led_past_authentication() {
     }
 }
 
-/// 2026: the length of a login was believed, and a huge one crashed.
+/// 2026: the length of a login was not checked, and a huge one crashed.
 #[test]
 fn a_login_could_have_any_length() {
     let context = guarded(AuthMethod::Text);
@@ -216,7 +214,7 @@ fn a_login_could_have_any_length() {
     );
 }
 
-/// 2026: lines too short for its tokenizer crashed text authentication.
+/// 2026: lines with fewer tokens than expected crashed text authentication.
 #[test]
 fn empty_lines_before_a_login_crashed() {
     let context = guarded(AuthMethod::Text);

@@ -1,4 +1,4 @@
-//! Lines that lack a part, or have too much of one.
+//! Lines with missing or oversized parts.
 
 use std::io::{Read, Write};
 
@@ -13,7 +13,7 @@ const BAD_LINE: &str = "CLIENT_ERROR bad command line format\r\n";
 const BAD_TOKEN: &str = "CLIENT_ERROR bad token in command line format\r\n";
 const BAD_DELTA_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag\r\n";
 
-/// Each line has its answer; the connection goes on.
+/// Sends each line and compares its reply. The connection continues.
 #[track_caller]
 fn lines(context: &ServerState, said: &[(&str, &str)]) {
     let mut session = Session::new(Protocol::Negotiating);
@@ -25,8 +25,7 @@ fn lines(context: &ServerState, said: &[(&str, &str)]) {
     unharmed(context);
 }
 
-/// `lru mode` and `lru temp_ttl` without a further word read one that was not
-/// there.
+/// `lru mode` and `lru temp_ttl` without a further word read a missing token.
 #[test]
 fn cve_2019_11596() {
     let said: Vec<_> =
@@ -36,8 +35,8 @@ fn cve_2019_11596() {
     lines(&context(), &said.iter().map(|(line, answer)| (line.as_str(), *answer)).collect::<Vec<_>>());
 }
 
-/// A meta command that failed before its flags were read answered with a text
-/// whose address was not set.
+/// A meta command that failed before its flags were parsed sent a text at an address that was not
+/// set.
 #[test]
 fn cve_2020_22570() {
     let long_key = format!("mg {} v\r\n", "k".repeat(251));
@@ -62,8 +61,8 @@ fn cve_2020_22570() {
     );
 }
 
-/// The proxy copied what comes before the first key of a `get` into a buffer
-/// that had no room for many spaces.
+/// The proxy copied the bytes before the first key of a `get` into a buffer without room for many
+/// spaces.
 #[test]
 fn cve_2023_46852() {
     let said: Vec<_> = [1, 30, 100, 200, 772, 1500, 3000, 70_000]
@@ -78,7 +77,7 @@ fn cve_2023_46852() {
     lines(&context(), &said.iter().map(|(line, answer)| (line.as_str(), *answer)).collect::<Vec<_>>());
 }
 
-/// The proxy took two bytes off the end of a line although `\n` alone had come.
+/// The proxy removed two bytes from the end of a line that ended in `\n` alone.
 #[test]
 fn cve_2023_46853() {
     lines(
@@ -100,8 +99,8 @@ fn cve_2023_46853() {
     );
 }
 
-/// 2026: spaces without an end were skipped beyond the buffer; and a line of
-/// spaces alone was a command without a name.
+/// 2026: a long run of spaces was skipped beyond the buffer, and a line of only spaces was a
+/// command without a name.
 #[test]
 fn a_line_of_spaces_was_read_beyond_its_end() {
     let context = context();
@@ -122,7 +121,7 @@ fn a_line_of_spaces_was_read_beyond_its_end() {
     );
     let server = start(|_| ());
     let mut client = connect(&server);
-    // The server may hang up before it has read them all.
+    // The server may close before it has read them all.
     let _ = client.write_all(" ".repeat(65_535).as_bytes());
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer);
@@ -130,8 +129,8 @@ fn a_line_of_spaces_was_read_beyond_its_end() {
     others_are_served(&server);
 }
 
-/// 2026: the number of a line's last flag was sought beyond the line if it was
-/// not there: in what an earlier or a later command had left.
+/// 2026: the parser looked for the number of a line's last flag beyond the line, in bytes of an
+/// earlier or a later command.
 #[test]
 fn the_argument_of_the_last_flag_was_sought_in_the_next_line() {
     let context = context();
@@ -157,7 +156,7 @@ fn the_argument_of_the_last_flag_was_sought_in_the_next_line() {
         ("flush_all x", "CLIENT_ERROR invalid exptime argument\r\n"),
     ];
     for (line, answer) in said {
-        // What comes behind it is a number, at once or in the next read.
+        // The bytes behind the line are a number, in the same read or in the next.
         let whole = format!("{line}\r\n30000\r\nmn\r\n");
         let expected = format!("{answer}ERROR\r\nMN\r\n");
         attack(&context, Protocol::Negotiating, whole.as_bytes(), expected.as_bytes(), true);
@@ -181,8 +180,8 @@ fn the_argument_of_the_last_flag_was_sought_in_the_next_line() {
     }
 }
 
-/// 2026: pages could be moved to classes that do not exist, and the window of
-/// the mover could be so small or large that it crashed.
+/// 2026: pages could be moved to classes that do not exist, and extreme windows of the mover
+/// crashed it.
 #[test]
 fn the_mover_was_told_what_cannot_be() {
     const BAD_CLASS: &str = "BADCLASS invalid src or dst class id\r\n";
@@ -210,7 +209,7 @@ fn the_mover_was_told_what_cannot_be() {
     );
 }
 
-/// 2026: each prefix that `stats detail` saw took memory, without an end.
+/// 2026: `stats detail` allocated memory for each prefix, without a bound.
 #[test]
 fn prefixes_took_all_memory() {
     let cache = CacheConfig { detail_enabled: true, memory_limit: 8 * MIB, ..CacheConfig::default() };
@@ -243,8 +242,7 @@ fn a_dump_that_is_not_allowed_was_sent_in_binary() {
     assert!(!context.cache.prefixes().enabled());
     let line = "CLIENT_ERROR stats detail not allowed\r\n";
     lines(&context, &[("stats detail on\r\n", line), ("stats detail dump\r\n", line)]);
-    // A group ends where its packet ends; 1.6.45 reads on, into what the packet
-    // before has left.
+    // A group ends with its packet. 1.6.45 reads on, into bytes of the packet before.
     let context = self::context();
     let mut session = Session::new(Protocol::Negotiating);
     talk(&context, &mut session, &packet(STAT, &[], b"detail dump", b""));

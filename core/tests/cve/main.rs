@@ -1,14 +1,17 @@
-//! The holes that memcached had, each as the attack on it. What is expected is
-//! what 1.6.45 answers, unless `docs/compatibility.md` says otherwise.
+//! Known vulnerabilities of memcached, each as the attack on it. Expected replies are those of
+//! 1.6.45, unless `docs/compatibility.md` gives others.
 //!
-//! A test is named for its number; those of 2026 without one for what went
-//! wrong. Not here, because the part that had them is not here: the proxy's own
-//! holes of 2026, external storage (a `getk` of a page that is gone), TLS (a
-//! string that was not initialised), restart from a file, and the mover of slab
-//! pages. The two of 2023 were the proxy's; their lines are sent to the parser
-//! that there is. That comparing passwords takes the same time whatever is
-//! wrong cannot be asserted without measuring time: `auth.rs` asserts what
-//! follows from it.
+//! A test is named for its CVE number. Those of 2026 without a number are named for what went
+//! wrong. Some have no test, because this server lacks the part that had them:
+//! - the proxy's own vulnerabilities of 2026
+//! - external storage (a `getk` of a page that was freed)
+//! - TLS (a string that was not initialised)
+//! - restart from a file
+//! - the mover of slab pages
+//!
+//! The two of 2023 were the proxy's. Their lines are sent to this server's parser. A comparison of
+//! passwords must take the same time for each wrong byte. A test cannot assert this without
+//! measuring time, so `auth.rs` asserts what follows from it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -32,7 +35,7 @@ use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, 
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server without sockets, one item in it: `victim`, whose value is `intact`.
+/// Returns a server without sockets and with one item, `victim`, whose value is `intact`.
 fn context_of(config: ServerConfig) -> ServerState {
     let cache = CacheConfig { memory_limit: 64 * MIB, lru_crawler: false, ..config.cache.clone() };
     let cache = Cache::new(cache).unwrap();
@@ -45,14 +48,14 @@ fn context() -> ServerState {
     context_of(ServerConfig::default())
 }
 
-/// What `input` is answered, and whether the connection goes on.
+/// Returns the reply to `input`, and whether the connection continues.
 fn talk(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, bool) {
     let (answer, next) = dialogue::talk(context, session, input);
     (answer, next == Next::Input)
 }
 
-/// A new connection says `input`: the answer must be `answer`, and it goes on
-/// if `open`. Then nothing may be half done, and the victim must be intact.
+/// Sends `input` on a new connection. The reply must be `answer`, and the connection continues if
+/// `open`. Afterwards nothing may be half done, and the victim must be intact.
 #[track_caller]
 fn attack(context: &ServerState, protocol: Protocol, input: &[u8], answer: &[u8], open: bool) {
     let mut session = Session::new(protocol);
@@ -70,14 +73,14 @@ fn unharmed(context: &ServerState) {
     assert_eq!(context.cache.get(b"victim").as_deref(), Some(&b"intact"[..]));
 }
 
-/// A binary request whose lengths are true.
+/// Returns a binary request with correct lengths.
 fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     let body = extras.len() + key.len() + value.len();
     let head = header(opcode, key.len(), extras.len(), u32::try_from(body).unwrap());
     [&head, extras, key, value].concat()
 }
 
-/// The header of a binary request, whatever it says.
+/// Returns the header of a binary request, with the given lengths.
 fn header(opcode: u8, key: usize, extras: usize, body: u32) -> Vec<u8> {
     let [k0, k1] = u16::try_from(key).unwrap().to_be_bytes();
     let mut header = vec![0x80, opcode, k0, k1, u8::try_from(extras).unwrap(), 0, 0, 0];
@@ -86,7 +89,7 @@ fn header(opcode: u8, key: usize, extras: usize, body: u32) -> Vec<u8> {
     header
 }
 
-/// A binary answer of text.
+/// Returns a binary reply with a text.
 fn reply(opcode: u8, status: u16, text: &[u8]) -> Vec<u8> {
     let mut reply = vec![0x81, opcode, 0, 0, 0, 0];
     reply.extend(status.to_be_bytes());
@@ -133,7 +136,7 @@ fn exchange(mut client: &TcpStream, request: &[u8], reply: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(reply));
 }
 
-/// Other clients are served, whichever worker they come to.
+/// Checks that other clients are served, on each worker.
 #[track_caller]
 fn others_are_served(server: &Server) {
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! Lengths of binary packets that cannot be.
+//! Invalid lengths in binary packets.
 
 use std::io::{Read, Write};
 
@@ -15,13 +15,13 @@ const NOOP: u8 = 0x0a;
 /// set, add, replace, append, prepend and their quiet twins.
 const STORES: [u8; 10] = [0x01, 0x02, 0x03, 0x11, 0x12, 0x13, 0x0e, 0x0f, 0x19, 0x1a];
 
-/// Bytes of extras that a store has.
+/// Returns the bytes of extras of a store.
 fn extras(opcode: u8) -> usize {
     if matches!(opcode, 0x0e | 0x0f | 0x19 | 0x1a) { 0 } else { 8 }
 }
 
-/// A body of almost 4 GiB became a negative length, which was waited for in an
-/// endless loop or copied out of bounds.
+/// A body of almost 4 GiB became a negative length. The server waited for it in an endless loop or
+/// copied out of bounds.
 #[test]
 fn cve_2011_4971() {
     let mut bytes = header(0x12, 1, 8, 0xffff_ffe8);
@@ -38,7 +38,7 @@ fn cve_2011_4971() {
     others_are_served(&server);
 }
 
-/// The key of a binary delete was printed to the log as if a NUL were behind it.
+/// The key of a binary delete was logged as if it ended in NUL.
 #[test]
 fn cve_2013_0179() {
     let context = context_of(ServerConfig { verbosity: 2, ..ServerConfig::default() });
@@ -55,12 +55,12 @@ fn cve_2013_0179() {
     for length in [0, 251, 16_000] {
         attack(&context, Protocol::Binary, &delete(length), &invalid(DELETE), false);
     }
-    // memcached does not read so much before it looks.
+    // memcached refuses it before it has read that many bytes.
     attack(&context, Protocol::Binary, &delete(65_535), b"", false);
 }
 
-/// A body that is shorter than key and extras made the length of what is
-/// appended negative: less was allocated than was written.
+/// A body shorter than key and extras made the length of an append negative: less was allocated
+/// than was written.
 #[test]
 fn cve_2016_8704() {
     shorter_than_its_parts(&[0x0e, 0x0f, 0x19, 0x1a]);
@@ -94,8 +94,8 @@ fn shorter_than_its_parts(opcodes: &[u8]) {
     }
 }
 
-/// A length was compared as a signed number, so that one above 2 GiB passed and
-/// was read beyond the buffer: the mending of 2016 was not whole.
+/// A length was compared as a signed number. One above 2 GiB passed and was read beyond the buffer:
+/// the fix of 2016 was incomplete.
 #[test]
 fn cve_2017_9951() {
     let context = context();
@@ -107,8 +107,8 @@ fn cve_2017_9951() {
             attack(&context, Protocol::Negotiating, &bytes, &invalid(opcode), false);
         }
     }
-    // The largest that can be is refused before anything is allocated; what
-    // comes behind it is the value that nobody wants.
+    // The largest possible length is refused before anything is allocated. The bytes that follow
+    // are the value, which is discarded.
     let mut session = Session::new(Protocol::Negotiating);
     let mut bytes = header(0x02, 6, 8, 1 << 30);
     bytes.extend(b"\0\0\0\0\0\0\0\0victim");
@@ -118,7 +118,7 @@ fn cve_2017_9951() {
     unharmed(&context);
 }
 
-/// Up to 255 bytes of extras were copied into a buffer for 20.
+/// Up to 255 bytes of extras were copied into a buffer of 20.
 #[test]
 fn cve_2020_10931() {
     let context = context();
@@ -128,7 +128,7 @@ fn cve_2020_10931() {
             if matches!(opcode, 0x00..=0x1a | 0x1c..=0x1e | 0x20..=0x24) {
                 attack(&context, Protocol::Negotiating, &bytes, &invalid(opcode), false);
             } else {
-                // As in memcached, as much again as the body is thrown away.
+                // As in memcached, as many bytes again as the body are discarded.
                 let mut session = Session::new(Protocol::Negotiating);
                 assert_eq!(talk(&context, &mut session, &bytes), (unknown(opcode), true));
                 unharmed(&context);
@@ -137,8 +137,8 @@ fn cve_2020_10931() {
     }
 }
 
-/// 2026: lengths above 2 GiB were negative in all commands, so that nothing was
-/// thrown away and the body was read as commands.
+/// 2026: lengths above 2 GiB were negative in all commands. Nothing was discarded, and the body was
+/// read as commands.
 #[test]
 fn a_body_above_two_gigabytes_was_read_as_commands() {
     let context = context();

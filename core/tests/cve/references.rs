@@ -1,4 +1,4 @@
-//! How many hold an item: counts that ran over, and that stayed.
+//! Reference counts of items that overflowed or leaked.
 
 use std::io::{self, IoSlice, Write};
 
@@ -9,17 +9,17 @@ use memcache_core::{Protocol, ServerConfig, Ttl};
 
 use super::{attack, context, context_of, packet, talk, unharmed};
 
-/// More than 16 bits count.
+/// More than 16 bits can count.
 const MANY: usize = 70_000;
 
-/// A value that replies hold in the store; smaller ones are copied.
+/// Length of a value that replies pin in the store. Smaller values are copied.
 const LENGTH: usize = 5000;
 
 fn value() -> Vec<u8> {
     (0..LENGTH).map(|at| b'a' + (at * 7 % 26) as u8).collect()
 }
 
-/// Compares what is written with `unit`, over and over; keeps none of it.
+/// Compares the written bytes with repetitions of `unit`, without keeping them.
 struct Repeats<'a> {
     unit: &'a [u8],
     written: usize,
@@ -36,7 +36,7 @@ impl Write for Repeats<'_> {
         Ok(n)
     }
 
-    /// All of them, as a socket does.
+    /// Takes all slices, as a socket does.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         for slice in slices {
             self.write_all(slice)?;
@@ -49,8 +49,8 @@ impl Write for Repeats<'_> {
     }
 }
 
-/// `input` asks [`MANY`] times for the same item, and nothing of the answer,
-/// which repeats `unit`, is read until the item is gone and its memory wanted.
+/// Sends `input`, which asks [`MANY`] times for the same item. The reply, which repeats `unit`, is
+/// read only after the item was removed and its memory reused.
 fn hold_many(input: &[u8], unit: &[u8]) {
     let context = context_of(ServerConfig { output_limit: usize::MAX, ..ServerConfig::default() });
     let cache = &context.cache;
@@ -83,15 +83,15 @@ fn hold_many(input: &[u8], unit: &[u8]) {
     assert_eq!(cache.get(b"k"), Some(vec![b'Z'; LENGTH]));
 }
 
-/// A `get` of one key, many times over, made the 16 bits of its item's count
-/// run over: the item was freed while replies held it.
+/// A `get` with one key many times overflowed the 16 bits of its item's count. The item was freed
+/// while replies referred to it.
 #[test]
 fn cve_2018_1000127() {
     let unit = [format!("VALUE k 0 {LENGTH}\r\n").as_bytes(), &value(), b"\r\n"].concat();
     hold_many(format!("get{}\r\n", " k".repeat(MANY)).as_bytes(), &unit);
 }
 
-/// 2026: the same with binary gets, which the bound of 2018 was not for.
+/// 2026: the same with binary gets, to which the limit of 2018 did not apply.
 #[test]
 fn binary_gets_made_a_count_run_over() {
     let get = packet(0x0d, &[], b"k", b"");
@@ -105,8 +105,7 @@ fn binary_gets_made_a_count_run_over() {
     hold_many(&get.repeat(MANY), &unit);
 }
 
-/// 2026: an `ms` that was refused for its mode or its opaque kept the item that
-/// its value was to be read into, for ever.
+/// 2026: an `ms` that was refused for its mode or its opaque leaked the item for its value.
 #[test]
 fn a_refused_ms_kept_its_item() {
     let context = context();
@@ -122,15 +121,15 @@ fn a_refused_ms_kept_its_item() {
         for _ in 0..20 {
             let whole = format!("ms victim {} {flags}\r\n{value}\r\n", value.len());
             attack(&context, Protocol::Negotiating, whole.as_bytes(), answer.as_bytes(), true);
-            // Also if the client goes away before the value has come.
+            // The same if the client closes before it has sent the value.
             attack(&context, Protocol::Negotiating, &whole.as_bytes()[..5000], answer.as_bytes(), true);
         }
     }
     assert_eq!(context.cache.store().totals().usage.malloced, before);
 }
 
-/// 2026: an `mg` that was refused for its opaque gave its item back without the
-/// item's lock, so that the count was wrong if others used it too.
+/// 2026: an `mg` that was refused for its opaque released its item without the item's lock. With
+/// other users of the item, the count was then wrong.
 #[test]
 fn a_refused_mg_gave_its_item_back_without_a_lock() {
     let context = context();
@@ -145,7 +144,7 @@ fn a_refused_mg_gave_its_item_back_without_a_lock() {
             scope.spawn(|| {
                 let mut session = Session::new(Protocol::Negotiating);
                 for _ in 0..2000 {
-                    // Counters have one writer, so the answers only.
+                    // Counters have one writer, so only replies are compared.
                     let mut out = Output::new();
                     let mut env = Env::new(&context, &context.workers[0], 9, 99);
                     session.advance(&mut env, lines.as_bytes(), &mut out);

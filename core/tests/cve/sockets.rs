@@ -1,4 +1,4 @@
-//! What needs a socket: datagrams, names of sockets, clients that do not read.
+//! Attacks that need a socket: datagrams, names of sockets, clients that do not read.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
@@ -15,7 +15,7 @@ fn buffered(server: &Server) -> usize {
     server.context().workers.iter().map(|worker| worker.buffered.get()).sum::<u64>() as usize
 }
 
-/// A server that also has a UDP socket, and a client of it.
+/// Starts a server with a UDP socket, and returns a client of it.
 fn start_udp() -> (Server, UdpSocket) {
     let server = start(|config| config.listen.push(Listen::Udp { addr: ([127, 0, 0, 1], 0).into() }));
     let udp = server.addresses().iter().find_map(|address| match address {
@@ -28,8 +28,8 @@ fn start_udp() -> (Server, UdpSocket) {
     (server, client)
 }
 
-/// UDP was open to everybody by default, and answered a short request with any
-/// amount to whomever it named as its sender.
+/// UDP was open to all networks by default. A short request caused a reply of any size to the
+/// address that it gave as its sender.
 #[test]
 fn cve_2018_1000115() {
     let listens = |config: &ServerConfig| config.listen.iter().any(|l| matches!(l, Listen::Udp { .. }));
@@ -42,7 +42,7 @@ fn cve_2018_1000115() {
     // Refused by the system: no such socket.
     assert!(nobody.recv(&mut [0; 100]).is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused));
 
-    // Where it was asked for, an answer has a bound.
+    // Where UDP is enabled, a reply has a maximum size.
     let (server, client) = start_udp();
     server.cache().set(b"a", vec![b'x'; MIB - 1000], Ttl::Never).unwrap();
     let request = [b"\0\x01\0\0\0\x01\0\0get", b" a".repeat(600).as_slice(), b"\r\n"].concat();
@@ -55,9 +55,8 @@ fn cve_2018_1000115() {
     assert_eq!(&datagram[..n], b"\0\x02\0\0\0\x01\0\0VERSION 1.6.45\r\n");
 }
 
-/// `stats conns` copied the name of a Unix socket, which may fill its field
-/// without a NUL, and what was behind it. A client whose own name is that long:
-/// `net.rs`.
+/// `stats conns` copied the name of a Unix socket, which may fill its field without a NUL, and the
+/// bytes behind it. `net.rs` tests a client with such a name.
 #[test]
 fn cve_2019_15026() {
     let longest = 107_usize;
@@ -78,7 +77,7 @@ fn cve_2019_15026() {
             .filter(|line| line.contains("addr "))
             .map(|line| line.split_once("addr ").unwrap().1)
             .collect();
-        // The listener, and both ends of the connection; order is by descriptor.
+        // The listener and both ends of the connection. Their order is by descriptor.
         assert_eq!(addresses.iter().filter(|&&address| address == name).count(), 2, "{told}");
         assert!(
             addresses.iter().all(|&address| address == name || address.starts_with("unix:<AF ")),
@@ -88,8 +87,7 @@ fn cve_2019_15026() {
     }
 }
 
-/// A `set` in several datagrams was answered with an error before there was
-/// anything to answer with.
+/// A `set` in several datagrams caused an error reply before there was a place for it.
 #[test]
 fn cve_2022_48571() {
     let (server, client) = start_udp();
@@ -103,7 +101,7 @@ fn cve_2022_48571() {
             client.send(&[datagram.as_slice(), payload.as_bytes()].concat()).unwrap();
         }
     }
-    // The first answer is this one's: the others had none.
+    // The first reply is to this request, because the others have none.
     client.send(b"\0\x09\0\0\0\x01\0\0get k\r\n").unwrap();
     let mut datagram = [0; 2000];
     let n = client.recv(&mut datagram).unwrap();
@@ -111,8 +109,7 @@ fn cve_2022_48571() {
     others_are_served(&server);
 }
 
-/// 2026: a client that began a dump and did not read made it write past its
-/// buffer.
+/// 2026: a client that began a dump and did not read made it write past its buffer.
 #[test]
 fn a_dump_that_nobody_read_overflowed() {
     const KEYS: usize = 60_000;
@@ -130,7 +127,7 @@ fn a_dump_that_nobody_read_overflowed() {
         others_are_served(&server);
         let limit = server.context().config.output_limit;
         assert!(buffered(&server) <= 2 * limit, "{} bytes buffered", buffered(&server));
-        // Nothing is lost, doubled or damaged.
+        // No key is lost, doubled or damaged.
         let mut seen = vec![false; KEYS];
         for line in BufReader::new(&client).lines() {
             let line = line.unwrap();
@@ -147,7 +144,7 @@ fn a_dump_that_nobody_read_overflowed() {
         }
         assert!(seen.iter().all(|&seen| seen));
         exchange(&client, b"mn\r\n", b"MN\r\n");
-        // One that goes away in the middle.
+        // A client closes in the middle of a dump.
         let mut client = connect(&server);
         client.write_all(format!("lru_crawler {dump} all\r\n").as_bytes()).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();
@@ -170,7 +167,7 @@ fn a_watcher_was_used_after_it_was_freed() {
             })
             .collect();
         let before = hub.skipped.load(std::sync::atomic::Ordering::Relaxed);
-        // They do not read, and lines are lost; two of them go while that lasts.
+        // They do not read, so lines are lost. Two of them close at the same time.
         let mut watchers = watchers.into_iter();
         let mut n = 0;
         eventually("lines are lost", || {
@@ -193,8 +190,8 @@ fn a_watcher_was_used_after_it_was_freed() {
     }
 }
 
-/// 2026: a binary `set` that failed while somebody watched mutations was logged
-/// with an item that there was not.
+/// 2026: a failed binary `set` was logged to a watcher of mutations with an item that did not
+/// exist.
 #[test]
 fn a_failed_binary_set_was_logged_with_no_item() {
     let server = start(|_| ());
@@ -217,8 +214,7 @@ fn a_failed_binary_set_was_logged_with_no_item() {
     others_are_served(&server);
 }
 
-/// 2026: a `get` without an end took memory until there was none, and then the
-/// error had nothing to be written with.
+/// 2026: an endless `get` took all memory, and then there was no buffer for the error.
 #[test]
 fn a_get_without_an_end_took_all_memory() {
     let server = start(|_| ());

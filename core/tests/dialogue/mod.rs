@@ -1,10 +1,10 @@
-//! A client's side of a session without a socket, for tests.
+//! The client side of a session without a socket, for tests.
 
 use memcache_core::internal::context::ServerState;
 use memcache_core::internal::output::Output;
 use memcache_core::internal::session::{Env, Next, Session, Step};
 
-/// What a session answers to `input`, and what it said last.
+/// Returns the reply to `input`, and the last step of the session.
 pub fn talk(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {
     let (mut answer, mut rest) = (Vec::new(), input);
     loop {
