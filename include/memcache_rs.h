@@ -411,8 +411,8 @@ typedef void (*mcrs_found_fn)(void *userdata,
  *
  * Any thread of the server may call it, several at once, and so does the thread that starts the
  * server. It may call the library, except mcrs_server_start(), mcrs_server_start_with_cache(),
- * mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(), which return MCRS_IN_CALLBACK.
- * mcrs_server_free() does nothing there. To stop the server, call mcrs_server_request_stop().
+ * mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(). They return MCRS_IN_CALLBACK,
+ * and mcrs_server_free() does nothing. To stop the server, call mcrs_server_request_stop().
  *
  * ```c
  * static void log_line(void *userdata, int level, const char *line) {
@@ -2189,8 +2189,8 @@ mcrs_status mcrs_cache_set_many(const struct mcrs_cache *cache,
 /**
  * Reads an item, and says whether the caller should store a new value.
  *
- * `info->bits` has MCRS_INFO_WON for the one caller that should store, MCRS_INFO_SENT while it has
- * not done so, MCRS_INFO_STALE for an invalidated item, and MCRS_INFO_CREATED for a new one. The
+ * `info->bits` has MCRS_INFO_WON for the one caller that should store, and MCRS_INFO_SENT for
+ * others until then. MCRS_INFO_STALE marks an invalidated item, MCRS_INFO_CREATED a new one. The
  * winner calls mcrs_cache_store() with the item's CAS as `compare_cas`.
  *
  * ```c

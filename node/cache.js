@@ -66,7 +66,7 @@ function isOptions(options, known, of) {
   return true;
 }
 
-/** Returns a TTL that is longer by so many seconds. */
+/** Returns a TTL that is longer by `seconds`. */
 function extend(ttl, seconds) {
   if (ttl === undefined || ttl === null || seconds === undefined) return ttl;
   return types.isDate(ttl) ? new Date(Number(ttl) + seconds * 1000) : ttl + seconds;

@@ -716,9 +716,9 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * its value. If `make` throws, its caller gets the error and the next caller tries. The same
    * holds if the thread of that caller ends. `make` must not wait for the value of the same key.
    *
-   * A value that the cache cannot keep is still returned to all callers. That is the case if it is
-   * larger than `itemSizeMax`, if the cache is full and evictions are off, or if the cache was
-   * closed while `make` ran.
+   * A value that the cache cannot keep is still returned to all callers. The cache cannot keep it
+   * if it is larger than `itemSizeMax` or the cache was closed while `make` ran. The same holds if
+   * the cache is full and evictions are off.
    *
    * @param key - The key.
    * @param make - Returns the value, or a promise of it.
@@ -1696,7 +1696,7 @@ export class Server implements AsyncDisposable {
    *
    * `cache`, `clock`, `faults`, `stats`, `watch` and `lastCommands` settle by themselves before
    * each call, for at most a second, unless the server was given a `cache`. They block the event
-   * loop meanwhile. `settle` does not block it.
+   * loop while they wait. `settle` does not block it.
    *
    * @param timeout - Seconds to wait at most. The default is 1.
    * @returns A promise of `true`, or of `false` after `timeout`. Stopping the server ends the wait,

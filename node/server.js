@@ -59,8 +59,8 @@ const SETTLE_SLICE = 0.1;
 const configError = (text) => new ConfigError(text);
 
 /**
- * The functions that end the servers that are running or starting. A server runs until it is closed or
- * its thread ends, even if the program keeps no reference to it. Node runs no finalizers at
+ * The functions that end the servers that are running or starting. A server runs until it is closed
+ * or its thread ends, even if the program keeps no reference to it. Node runs no finalizers at
  * process.exit(), and then the files of servers would stay.
  */
 const running = new Map();

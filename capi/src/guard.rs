@@ -271,10 +271,9 @@ macro_rules! entry {
         })
     }};
     ($handle:ident, { $($name:ident: $reader:ident($argument:ident $(, $more:ident)*)),* $(,)? }, $body:block) => {{
-        // SAFETY: the caller keeps the conventions at the top of the header:
-        // handles are NULL or were made by this library and not freed, pointers
-        // are NULL or point to as much as their lengths say, and all of them
-        // live as long as the call.
+        // SAFETY: the caller keeps the conventions at the top of the header. Handles are NULL, or
+        // were made by this library and not freed. Pointers are NULL, or point to as many bytes as
+        // their lengths say. All of them live as long as the call.
         let $handle = unsafe { $crate::arguments::handle($handle) };
         $(
             // SAFETY: as above.

@@ -81,8 +81,8 @@ pub struct mcrs_delete_options {
 
 /// Reads an item, and says whether the caller should store a new value.
 ///
-/// `info->bits` has MCRS_INFO_WON for the one caller that should store, MCRS_INFO_SENT while it has
-/// not done so, MCRS_INFO_STALE for an invalidated item, and MCRS_INFO_CREATED for a new one. The
+/// `info->bits` has MCRS_INFO_WON for the one caller that should store, and MCRS_INFO_SENT for
+/// others until then. MCRS_INFO_STALE marks an invalidated item, MCRS_INFO_CREATED a new one. The
 /// winner calls mcrs_cache_store() with the item's CAS as `compare_cas`.
 ///
 /// ```c

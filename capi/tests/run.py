@@ -1,7 +1,9 @@
-"""Builds the C tests against libmemcache_rs and runs them: plain, under valgrind, with AddressSanitizer, with the shared
-and the static library, and through dlopen. Checks the exported symbols, and that a test calls every function. Runs the
-examples of the header. Installs into a tree of its own, builds examples/c there by pkg-config and by CMake, and runs the
-examples of docs/abi.md.
+"""Builds the C tests against libmemcache_rs and runs them.
+
+They run plain, under valgrind, with AddressSanitizer, with the shared and the static library, and
+through dlopen. Checks the exported symbols, and that a test calls every function. Runs the examples
+of the header. Installs into a tree of its own, builds examples/c there by pkg-config and by CMake,
+and runs the examples of docs/abi.md.
 
     run.py LIBRARIES    the directory with libmemcache_rs.so and libmemcache_rs.a
 """
@@ -21,7 +23,7 @@ TESTS = ROOT / "capi/tests/c"
 HEADER = ROOT / "include/memcache_rs.h"
 SONAME = "libmemcache_rs.so." + re.search(r"#define MCRS_ABI_VERSION (\d+)", HEADER.read_text()).group(1)
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-# What the static library needs of the system: rustc --print native-static-libs.
+# The system libraries that the static library needs: rustc --print native-static-libs.
 SYSTEM = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
 # A test takes a second; under valgrind a minute at most.
 PATIENCE = 300
@@ -274,8 +276,8 @@ def main() -> None:
                 print(f"{time.monotonic() - began:6.1f} s {source.name} {how}")
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # A child of fork may find AddressSanitizer's own allocator locked by a thread that it does not have, and then
-            # never ends (seen with that of GCC 12).
+            # The fork test is left out with AddressSanitizer. A thread of the parent may hold the
+            # lock of its allocator, and then the child never ends (seen with GCC 12).
             tests = [(source, how) for how in hows for source in sources if (source.stem, how) != ("fork", "asan")]
             jobs = [(f"{source.name} {how}", pool.submit(test, source, how)) for source, how in tests]
             failed = [f"{name}: {job.exception()}" for name, job in jobs if job.exception() is not None]

@@ -136,7 +136,7 @@ fn a_change_of_all_sizes() {
             let first = phase << 32;
             // The index for the smallest items stays, and so do the segments that are being filled.
             let count = watched.keys(size, 85);
-            // Fills the cache, and then stores every key once.
+            // Stores every key once.
             for key in first..first + count {
                 watched.set(key, size, Ttl::Never);
             }

@@ -1,5 +1,5 @@
-//! The look ahead: keys that are in the input, and lengths that agree with the
-//! parsers where a command is well-formed.
+//! The scan ahead: it returns keys that are in the input, and lengths that agree with the parsers
+//! for well-formed commands.
 
 #![no_main]
 
@@ -24,14 +24,14 @@ fn check(with: Look, input: &[u8]) {
     for key in &all {
         assert!(!key.is_empty() && range.contains(&key.as_ptr()) && key.as_ptr_range().end <= range.end);
     }
-    // Fewer are the first of these.
+    // A smaller maximum gives the first of these.
     for most in 0..4 {
         let (some, less) = look(with, input, most);
         assert!(some.len() <= most && all.starts_with(&some) && less <= used);
     }
 }
 
-/// What a store's line says of key and length is what the parser says.
+/// Checks that key and length of a store's line are those of the parser.
 fn check_store(input: &[u8]) {
     let Some(end) = input.iter().position(|&byte| byte == b'\n') else { return };
     let line = strip_line_end(&input[..=end]);

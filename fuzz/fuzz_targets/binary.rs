@@ -1,5 +1,5 @@
-//! A packet of the binary protocol: lengths that were not refused add up, and
-//! what is parsed is in the packet.
+//! A packet of the binary protocol: accepted lengths add up, and the parsed parts lie in the
+//! packet.
 
 #![no_main]
 

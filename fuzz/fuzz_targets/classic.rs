@@ -1,5 +1,5 @@
-//! A line of the classic protocol: what is parsed is in the line and within
-//! bounds, and written out again it is parsed to the same.
+//! A line of the classic protocol: the parsed parts lie in the line and within bounds. The line
+//! that is written from them is parsed to the same parts.
 
 #![no_main]
 

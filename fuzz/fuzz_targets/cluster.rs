@@ -1,8 +1,8 @@
-//! Nodes of a cluster: what is read is written the same. And the upload of a
-//! list, cut into pieces.
+//! Nodes of a cluster: a parsed node is written as it was. Also the upload of a list, cut into
+//! pieces.
 //!
 //! ```text
-//!   | number of cuts 1 | cuts | a node, or what a client says |
+//! | number of cuts 1 | cuts | a node, or input of a client |
 //! ```
 
 #![no_main]

@@ -1,5 +1,5 @@
-//! Datagrams to a server's UDP socket. Whatever comes, the answer is whole
-//! datagrams in order, and the next client is served.
+//! Datagrams to a server's UDP socket. For each input, the reply is complete datagrams in order,
+//! and the next client is served.
 
 #![no_main]
 
@@ -16,14 +16,14 @@ use memcache_fuzz::is_loud;
 struct World {
     server: Server,
     client: UdpSocket,
-    /// Asks for the version behind each datagram: its answer comes last.
+    /// Asks for the version behind each datagram. Its reply comes last.
     other: UdpSocket,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let cache = CacheConfig { memory_limit: 8 * MIB, ..CacheConfig::default() };
     let listen = vec![Listen::Udp { addr: ([127, 0, 0, 1], 0).into() }];
-    // A whole answer fits the buffer of a socket.
+    // A complete reply fits the buffer of a socket.
     let config = ServerConfig { listen, cache, threads: 1, output_limit: 30_000, ..ServerConfig::default() };
     let server = Server::start(config).expect("a server");
     let [BoundAddress::Udp(address)] = server.addresses() else { panic!("no UDP") };
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     client.send(input).expect("sent");
     other.send(b"\x12\x34\0\0\0\x01\0\0version\r\n").expect("sent");
     let mut datagram = [0; 2000];
-    // The fuzzer's own clock interrupts.
+    // The fuzzer's own timer interrupts it.
     let n = loop {
         match other.recv(&mut datagram) {
             Err(e) if e.kind() == ErrorKind::Interrupted => {}

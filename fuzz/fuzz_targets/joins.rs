@@ -1,5 +1,5 @@
-//! Appends, prepends, replaces and numbers at a daemon's sizes against an exact
-//! model: with a daemon's memory nothing is evicted, so each outcome is known.
+//! Appends, prepends, replaces and numbers at a daemon's sizes, against an exact model. With a
+//! daemon's memory nothing is evicted, so each outcome is known.
 
 #![no_main]
 
@@ -30,7 +30,7 @@ enum Op {
         mode: How,
         length: Length,
     },
-    /// A set of a number and blanks.
+    /// Stores a number and blanks.
     Number {
         key: u8,
         number: u16,
@@ -107,12 +107,12 @@ fn name(key: u8) -> &'static [u8] {
     KEYS[usize::from(key) % KEYS.len()]
 }
 
-/// Letters, so that no value is a number by chance.
+/// Returns letters, so that no value is a number by chance.
 fn fill(seed: u64, length: usize) -> Vec<u8> {
     (0..length as u64).map(|at| b'a' + ((seed.wrapping_mul(0x9e37_79b9) + at * 7) >> 3) as u8 % 26).collect()
 }
 
-/// The number that a value begins with: digits, then its end or a blank.
+/// Parses the number at the start of a value: digits, then its end or a blank.
 fn number(value: &[u8]) -> Option<u64> {
     let end = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
     std::str::from_utf8(&value[..end]).ok()?.parse().ok()
@@ -151,7 +151,7 @@ impl World {
         StoreRequest { mode: how.mode(), purge_on_failure: how == How::Set, ..StoreRequest::new(key) }
     }
 
-    /// Checks what is there. Returns its CAS.
+    /// Checks the item of `key`. Returns its CAS.
     fn get(&mut self, key: &'static [u8]) -> Option<u64> {
         let mut value = Vec::new();
         let found = self.cache.fetch(key, None, 0, |entry| {
@@ -172,7 +172,7 @@ impl World {
         self.stored(key, how, value, outcome);
     }
 
-    /// Compares the outcome of a store with what must have come of it.
+    /// Compares the outcome of a store with that of the model.
     fn stored(
         &mut self,
         key: &'static [u8],
@@ -201,7 +201,7 @@ impl World {
             (Ok(reply), None) if self.is_tight && how == How::Add && reply.stored == Stored::Stored => {
                 self.items.insert(key, value);
             }
-            // So it was, or there is no memory for the joined item.
+            // The item was evicted, or there is no memory for the joined one.
             (Ok(reply), Some(_)) if self.is_tight && how != How::Set && reply.stored == Stored::NotStored => {
             }
             (Err(AllocError::NoMemory), _) if self.is_tight => {

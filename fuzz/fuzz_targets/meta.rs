@@ -1,5 +1,5 @@
-//! A line of the meta protocol: whatever is made of it is within bounds, and
-//! the answer to a store is one line.
+//! A line of the meta protocol: the parsed request lies within bounds, and the reply to a store is
+//! one line.
 
 #![no_main]
 
@@ -65,7 +65,7 @@ fn check(line: &Line<'_>, clock: &Clock) {
 
 fuzz_target!(|input: &[u8]| {
     let line = first_line(input);
-    // The longest that the session passes on.
+    // The longest line that the session passes on.
     let line = &line[..line.len().min(2047)];
     CLOCK.with(|clock| check(&parse(line), clock));
 });

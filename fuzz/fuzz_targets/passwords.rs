@@ -1,7 +1,7 @@
-//! A file of passwords against the plainest way to read it.
+//! A file of passwords against the simplest way to read it.
 //!
 //! ```text
-//!   | method 1 | length of the name 1 | length of the password 1 | both | file |
+//! | method 1 | length of the name 1 | length of the password 1 | both | file |
 //! ```
 
 #![no_main]
@@ -17,8 +17,8 @@ use memcache_core::{AuthConfig, AuthMethod, Passwords};
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("mcrs-fuzz-passwords-{}", std::process::id())));
 
-/// The entries of a file. A line without a colon makes it `None`, but with SASL it
-/// is passed over.
+/// Returns the entries of a file. A line without a colon is skipped with SASL. Otherwise the result
+/// is `None`.
 fn lines(file: &[u8], sasl: bool) -> Option<Vec<&[u8]>> {
     let file = file.strip_suffix(b"\n").unwrap_or(file);
     if file.is_empty() {
@@ -37,7 +37,7 @@ fn is_entry(line: &[u8], user: &[u8], password: &[u8], sasl: bool) -> bool {
     !user.contains(&b':') && (rest == password || sasl && rest.starts_with(&[password, b":"].concat()))
 }
 
-/// Nothing is left behind by an input that passes.
+/// Removes the file after an input that passes.
 struct Gone;
 
 impl Drop for Gone {
@@ -59,7 +59,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(users.is_ok(), expected.is_some());
     let (Ok(users), Some(lines)) = (users, expected) else { return };
     let known = |user: &[u8], password: &[u8]| lines.iter().any(|line| is_entry(line, user, password, sasl));
-    // A name without a realm may be known by that of this machine.
+    // A name without a realm may be listed with that of this machine.
     if known(user, password) || !sasl || user.contains(&b'@') {
         assert_eq!(users.admits(user, password), known(user, password));
     }

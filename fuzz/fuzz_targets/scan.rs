@@ -1,4 +1,4 @@
-//! Tokens and numbers against the plainest way to read them.
+//! Tokens and numbers against the simplest way to read them.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use memcache_core::internal::protocol::scan::{
     Tokens, float, loose_i32, loose_u32, strict_i32, strict_i64, strict_u32, strict_u64, strip_line_end,
 };
 
-/// A number of digits alone, with a minus if `signed`; nothing at all is 0.
+/// Parses a number of digits alone, with a minus if `signed`. An empty token is 0.
 fn strict(token: &[u8], signed: bool, most: usize) -> Option<i128> {
     let digits = if signed { token.strip_prefix(b"-").unwrap_or(token) } else { token };
     if token.len() > most || !digits.iter().all(u8::is_ascii_digit) {
@@ -17,7 +17,7 @@ fn strict(token: &[u8], signed: bool, most: usize) -> Option<i128> {
     Some(if digits.len() < token.len() { -number } else { number })
 }
 
-/// A number as `strtol` reads it, if white space, a NUL or the end follows.
+/// Parses a number as `strtol` does, if white space, a NUL or the end follows.
 fn loose(text: &[u8]) -> Option<(bool, u64)> {
     let is_space = |byte: u8| byte == b' ' || (b'\t'..=b'\r').contains(&byte);
     let start = text.iter().position(|&byte| !is_space(byte))?;
@@ -62,7 +62,7 @@ fuzz_target!(|input: &[u8]| {
         let signed = |(negative, sum)| if negative { -i128::from(sum) } else { i128::from(sum) };
         let long = loose(token).map(signed).and_then(|n| i64::try_from(n).ok());
         assert_eq!(loose_i32(token), long.map(|n| n as i32));
-        // memcached refuses what is negative as a signed number and had a minus.
+        // memcached refuses a number with a minus if its 64 bits are negative as a signed number.
         let unsigned = loose(token).filter(|&(negative, sum)| !negative || sum.wrapping_neg() as i64 >= 0);
         let wrap = |(negative, sum): (bool, u64)| if negative { sum.wrapping_neg() } else { sum };
         assert_eq!(loose_u32(token), unsigned.map(wrap).map(|n| n as u32));

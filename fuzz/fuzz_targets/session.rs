@@ -1,10 +1,10 @@
-//! A session answers the same however its input is cut into pieces, in every
-//! protocol, behind the gate and before it.
+//! A session replies the same for all ways to cut its input, in every protocol, authenticated or
+//! not.
 //!
 //! ```text
-//!   | how 1 | number of cuts 1 | cuts | what the client says |
+//! | how 1 | number of cuts 1 | cuts | input of the client |
 //!
-//!   how: protocol 2 bits, authentication 2, direct 1, small budget 1, cluster 1, small output 1
+//! how: protocol 2 bits, authentication 2, direct 1, small budget 1, cluster 1, small output 1
 //! ```
 
 #![no_main]

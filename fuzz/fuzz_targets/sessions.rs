@@ -1,6 +1,6 @@
-//! Two sessions on one store, whose input comes in turns and whose answers may
-//! lie unread, while the clock moves and the limit changes. Each answer must have
-//! been true at some time between the first and the last byte of its command.
+//! Two sessions on one store. Their input comes in turns and their replies may stay unread, while
+//! the clock moves and the limit changes. Each reply must have been true at some time between the
+//! first and the last byte of its command.
 
 #![no_main]
 
@@ -27,7 +27,7 @@ struct Settings {
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    /// Puts a command behind what this client still has to send.
+    /// Appends a command to this client's unsent input.
     Say {
         second: bool,
         command: Command,
@@ -102,7 +102,7 @@ enum Command {
     MetaGet {
         key: u8,
     },
-    /// Of all values, if the number is small; else a get of all.
+    /// If the number is small, flushes all values; otherwise gets all.
     Flush(u8),
 }
 
@@ -137,10 +137,11 @@ fn index(key: u8) -> usize {
     usize::from(key) % KEYS.len()
 }
 
-/// A second of the clock at which an item expires, from the earliest to the latest; 0: never.
+/// The second of the clock at which an item expires, from the earliest to the latest. 0 means
+/// never.
 type Expiry = (u32, u32);
 
-/// What a command asks, as the model sees it.
+/// The request of a command, as the model sees it.
 enum Asked {
     Get { keys: Vec<usize>, with_cas: bool },
     MetaGet { key: usize },
@@ -159,11 +160,11 @@ struct Time {
     second: u32,
 }
 
-/// A command on its way.
+/// A command that was sent and not answered yet.
 struct Sent {
     asked: Asked,
     serial: u32,
-    /// Where it begins and ends in all that its client sends.
+    /// Where it begins and ends in the whole input of its client.
     range: (usize, usize),
     /// When its first byte was sent.
     begun: Option<Time>,
@@ -174,7 +175,7 @@ struct Sent {
 struct Client {
     session: Session,
     out: Output,
-    /// Bytes that are still to be sent, and sent but not used.
+    /// Bytes that are still to be sent, and bytes that were sent but not used.
     unsent: VecDeque<u8>,
     input: Vec<u8>,
     said: usize,
@@ -252,7 +253,7 @@ impl World {
         for command in client.commands.iter_mut().filter(|command| command.range.0 < client.sent) {
             command.begun.get_or_insert(time);
         }
-        // As a connection does: only if nothing is read and not used.
+        // As a connection does: only if no unused input was read.
         if direct
             && client.input.is_empty()
             && let Some(target) = client.session.value_target()
@@ -310,7 +311,7 @@ impl World {
             Op::Send { second, part, direct } => self.send(second.into(), part.get(), direct),
             Op::Read { second, part } => self.read(second.into(), part.get()),
             Op::Advance(seconds) => {
-                // At most as far as the clock reaches.
+                // At most as far as the clock can go.
                 let _ = self.context.cache.clock().advance(i64::from(seconds % 16));
             }
             Op::Limit(sixteenths) => {
@@ -323,7 +324,7 @@ impl World {
         }
     }
 
-    /// Sends and reads all that is left.
+    /// Sends all remaining input and reads all replies.
     fn finish(&mut self) {
         for who in 0..2 {
             loop {
@@ -342,7 +343,7 @@ impl World {
     }
 }
 
-/// The value of a command: which command it is, and letters.
+/// Returns the value of a command: the command's number, and letters.
 fn fill(serial: u32, length: usize) -> Vec<u8> {
     let mut value = format!("<{serial}>").into_bytes();
     let letter = |at: usize| b'a' + ((serial as usize * 31 + at * 7) >> 3) as u8 % 26;
@@ -350,7 +351,7 @@ fn fill(serial: u32, length: usize) -> Vec<u8> {
     value
 }
 
-/// What is asked, and the bytes that ask it.
+/// Returns the request, and its bytes.
 fn ask(command: &Command, serial: u32) -> (Asked, Vec<u8>) {
     let line = |line: String, value: &[u8]| [line.as_bytes(), value, b"\r\n"].concat();
     let plain = |text: String| format!("{text}\r\n").into_bytes();
@@ -423,32 +424,32 @@ struct Write {
     at: u32,
     value: Rc<Vec<u8>>,
     flags: u32,
-    /// Its expiries, and since when.
+    /// Its expiries, and the moment of each.
     expiries: Vec<(u32, Expiry)>,
-    /// As an answer has told it.
+    /// The CAS, if a reply contained it.
     cas: Option<u64>,
 }
 
 impl Write {
-    /// Its expiries at some moment of `from` to `to`.
+    /// Returns its expiries at some moment of `from` to `to`.
     fn expiries(&self, from: u32, to: u32) -> impl Iterator<Item = Expiry> {
         let first = self.expiries.iter().rposition(|&(at, _)| at < from).unwrap_or(0);
         self.expiries[first..].iter().take_while(move |&&(at, _)| at <= to).map(|&(_, expiry)| expiry)
     }
 }
 
-/// What the answers tell of a key.
+/// The history of a key, from the replies.
 #[derive(Default)]
 struct History {
     writes: Vec<Write>,
-    /// Between which moments it was without a value, at least once.
+    /// Pairs of moments between which the key was without a value, at least once.
     gone: Vec<(u32, u32)>,
-    /// The same for what was seen, not done, and the second it was then.
+    /// The same for misses, with the second of the clock at each moment.
     missed: Vec<(Time, Time)>,
 }
 
 impl History {
-    /// The values that a command from `begun` to `done` may have met.
+    /// Returns the values that a command from `begun` to `done` may have met.
     fn met(&self, begun: Time, done: Time) -> impl Iterator<Item = usize> {
         let replaced = move |write: &Write| {
             let after = |&(from, to): &(u32, u32)| from > write.at && to < begun.number;
@@ -464,7 +465,7 @@ impl History {
         (0..self.writes.len()).filter(move |&n| may(&self.writes[n]))
     }
 
-    /// The value that a command met at one moment.
+    /// Returns the value that a command met at one moment.
     fn current(&self, at: Time) -> usize {
         self.met(at, at).last().expect("a value that cannot be there")
     }
@@ -492,7 +493,7 @@ impl History {
         self.missed.push((begun, done));
     }
 
-    /// Whether there was a reason for each miss, if nothing is evicted.
+    /// Checks that each miss had a reason, if nothing is evicted.
     fn check_misses(&self) {
         for &(begun, done) in &self.missed {
             let Some(last) = self.writes.iter().rposition(|write| write.at < begun.number) else { continue };
@@ -506,7 +507,7 @@ impl History {
     }
 }
 
-/// The answers of a client, from first to last.
+/// The replies of a client, from first to last.
 struct Answers<'a>(&'a [u8]);
 
 impl<'a> Answers<'a> {
@@ -528,13 +529,13 @@ fn parse<T: std::str::FromStr>(word: Option<&str>) -> T {
     word.and_then(|word| word.parse().ok()).expect("a number")
 }
 
-/// The number that a value begins with: digits, then its end or a blank.
+/// Parses the number at the start of a value: digits, then its end or a blank.
 fn number(value: &[u8]) -> Option<u64> {
     let end = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
     std::str::from_utf8(&value[..end]).ok()?.parse().ok()
 }
 
-/// Takes a command's answer, and what it tells, into the histories.
+/// Reads a command's reply, and adds its facts to the histories.
 fn check(sent: &Sent, begun: Time, done: Time, answers: &mut Answers<'_>, keys: &mut [History; KEYS.len()]) {
     let gone = (begun.number, done.number);
     let expiry = |ttl: u32| if ttl == 0 { (0, 0) } else { (begun.second + ttl, done.second + ttl) };
@@ -553,7 +554,7 @@ fn check(sent: &Sent, begun: Time, done: Time, answers: &mut Answers<'_>, keys: 
                 let cas = with_cas.then(|| parse(words.next()));
                 assert_eq!(words.next(), None, "{line}");
                 let value = answers.value(length);
-                // Keys before it were missed.
+                // The keys before it were misses.
                 let key = loop {
                     let &key = left.next().expect("a key that was not asked for");
                     if Some(KEYS[key]) == name {
@@ -609,7 +610,7 @@ fn check(sent: &Sent, begun: Time, done: Time, answers: &mut Answers<'_>, keys: 
                     How::Set => panic!("a set is not stored"),
                     How::Add => _ = key.current(done),
                     How::Replace => key.miss(done, done),
-                    // It is so, too, if it becomes too large.
+                    // This reply is also right if the joined item becomes too large.
                     How::Append | How::Prepend => {}
                 },
                 _ => {

@@ -1,5 +1,5 @@
-//! The store against a map: what is found is what was stored last, and every
-//! byte is accounted for. Items may be evicted, so a miss is always right.
+//! The store against a map: a found value is the last one stored, and every byte is accounted for.
+//! Items may be evicted, so a miss is always right.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ enum Op {
         ttl: u8,
         flags: bool,
     },
-    /// Many sets of one length: memory runs short.
+    /// Many sets of one length, until memory runs short.
     Fill {
         from: u8,
         count: u8,
@@ -263,7 +263,7 @@ impl World {
             }
             Op::FlushIn(seconds) => self.cache.flush(Some(self.cache.clock().now() + u32::from(seconds))),
             Op::Advance(seconds) => {
-                // At most as far as the clock reaches.
+                // At most as far as the clock can go.
                 let _ = self.cache.clock().advance(i64::from(seconds));
             }
             Op::Limit(sixteenths) => {
@@ -300,8 +300,7 @@ fuzz_target!(|input: (Settings, Vec<Op>)| {
     assert_eq!((found.drafts, found.held), (0, 0));
     let totals = world.cache.store().totals();
     assert!(settings.evictions || totals.class_sum().evicted == 0);
-    // Nothing is held any more, so there is memory for an item, but for what
-    // may not be evicted.
+    // Nothing is held any more, so there is memory for an item, unless items may not be evicted.
     if settings.evictions && !settings.temporary {
         for key in 3000..3100 {
             let long = name(key);

@@ -1,5 +1,5 @@
-//! What the targets have in common: a server without sockets, and a client
-//! whose bytes arrive in pieces.
+//! Shared parts of the targets: a server without sockets, and a client whose bytes arrive in
+//! pieces.
 
 use arbitrary::{Arbitrary, Unstructured};
 use memcache_core::internal::config::MIB;
@@ -9,8 +9,7 @@ use memcache_core::internal::protocol::scan::strip_line_end;
 use memcache_core::internal::session::{Env, Next, Session, Step};
 use memcache_core::{AuthConfig, AuthMethod, Cache, CacheConfig, Passwords, Protocol, ServerConfig};
 
-/// Steps until the input ends. A list of `arbitrary` ends at every second byte, on
-/// average.
+/// Steps until the input ends. A plain list of `arbitrary` ends at every second byte, on average.
 #[derive(Debug)]
 pub struct Steps<T>(pub Vec<T>);
 
@@ -27,20 +26,20 @@ impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Steps<T> {
 /// How a client is served.
 pub struct Course<'a> {
     pub protocol: Protocol,
-    /// Sizes of the pieces, less one, over and over; none: all at once.
+    /// Sizes of the pieces, less one, used in turn. If empty, the input arrives at once.
     pub cuts: &'a [u8],
-    /// Commands of a visit.
+    /// Commands per step of the session.
     pub budget: usize,
-    /// Large values are read straight into their item.
+    /// Whether large values are read directly into their item.
     pub direct: bool,
 }
 
-/// The password of the one user, `ann`.
+/// The password of the only user, `ann`.
 pub const PASSWORD: &[u8] = b"secret";
 
-/// A server whose clock stands still.
+/// Returns a server whose clock stands still.
 pub fn context(auth: Option<AuthMethod>, cluster: bool, output_limit: Option<usize>) -> ServerState {
-    // Small items, so that a server is made quickly.
+    // Items are small, so that a server is created quickly.
     let cache = CacheConfig {
         memory_limit: 2 * MIB,
         item_size_max: 32 * 1024,
@@ -61,7 +60,7 @@ pub fn context(auth: Option<AuthMethod>, cluster: bool, output_limit: Option<usi
     ServerState::new(cache, config).expect("a context")
 }
 
-/// What a client is answered to `input`. Afterwards nothing may be held for it.
+/// Returns the reply to `input`. Checks that afterwards nothing is held for the client.
 pub fn talk(context: &ServerState, course: &Course<'_>, input: &[u8]) -> Vec<u8> {
     let mut session = Session::new(course.protocol);
     let mut answered = Vec::new();
@@ -93,7 +92,7 @@ pub fn talk(context: &ServerState, course: &Course<'_>, input: &[u8]) -> Vec<u8>
         let step = sizes.next().unwrap_or(input.len());
         end = (end + step).min(input.len());
         if course.direct && start < end {
-            // As a connection does: only if nothing is read and not used.
+            // As a connection does: only if no unused input was read.
             let fresh = &input[start..end];
             if let Some(target) = session.value_target() {
                 let n = fresh.len().min(target.len());
@@ -109,7 +108,7 @@ pub fn talk(context: &ServerState, course: &Course<'_>, input: &[u8]) -> Vec<u8>
     answered
 }
 
-/// Checks that `answer` is whole packets of the binary protocol.
+/// Checks that `answer` consists of complete packets of the binary protocol.
 pub fn check_packets(mut answer: &[u8]) {
     while let Some((header, rest)) = answer.split_first_chunk::<24>() {
         let [magic, _, k0, k1, extras, _, _, _, b0, b1, b2, b3, ..] = *header;
@@ -121,21 +120,22 @@ pub fn check_packets(mut answer: &[u8]) {
     assert!(answer.is_empty(), "half a header");
 }
 
-/// The first line of `input` as a session passes it on.
+/// Returns the first line of `input` as a session passes it on.
 pub fn first_line(input: &[u8]) -> &[u8] {
     let end = input.iter().position(|&byte| byte == b'\n').map_or(input.len(), |at| at + 1);
     strip_line_end(&input[..end])
 }
 
-/// Whether nothing in `input` asks for what differs from run to run (times,
-/// counters, the order of keys), or depends on how much of a line has come.
+/// Returns whether the replies to `input` are the same in each run and for each chunking. They are
+/// not if they contain times, counters or keys in order of the index, or depend on how much of a
+/// line has arrived.
 pub fn is_steady(input: &[u8]) -> bool {
     let has = |word: &[u8]| input.windows(word.len()).any(|part| part == word);
     let told = [&b"stats"[..], b"watch", b"lru_crawler", b"\x80\x10"];
     !told.into_iter().any(has) && input.split(|&byte| byte == b'\n').all(|line| line.len() <= 2048)
 }
 
-/// Whether `input` would have the server write a log.
+/// Returns whether `input` would make the server log.
 pub fn is_loud(input: &[u8]) -> bool {
     input.windows(9).any(|part| part == b"verbosity")
 }

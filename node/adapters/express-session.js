@@ -94,7 +94,7 @@ class MemcacheStore extends Store {
   }
 }
 
-/** Returns the millisecond at which a cookie ends. As in MemoryStore, an invalid Date is no end. */
+/** Returns the millisecond at which a cookie ends. In MemoryStore, too, an invalid Date never ends. */
 function endOf(cookie) {
   const end = cookie?.expires ? Number(new Date(cookie.expires)) : Number.NaN;
   return Number.isNaN(end) ? undefined : end;

@@ -8,11 +8,11 @@ const { clear, isNoRoom, keysUnder, openCache, optionalNumber, shortKey, toCache
 const SOON = 2 ** 31;
 
 /**
- * Converts a TTL of Keyv to options of a cache. As in Keyv, undefined, 0 and NaN mean no expiry, and a
- * negative TTL expires at once.
+ * Converts a TTL of Keyv to options of a cache. As in Keyv, undefined, 0 and NaN mean no expiry,
+ * and a negative TTL expires at once.
  *
- * The cache counts seconds. Keyv checks the milliseconds when it reads a value, but asks the store in
- * `has`. So the low 32 bits of the end are kept in the item's flags. 0 stands for a distant end.
+ * The cache counts seconds. Keyv checks the milliseconds when it reads a value, but asks the store
+ * in `has`. So the low 32 bits of the end are kept in the item's flags. 0 stands for a distant end.
  */
 function toOptions(ttl) {
   const milliseconds = optionalNumber('ttl', ttl) || undefined;
@@ -27,8 +27,8 @@ function isOver({ flags }) {
 }
 
 /**
- * Keyv 5 sets the property `namespace` of its store, and prefixes the keys itself. Keyv 6 leaves the
- * prefix to a store that has the property. So the property does not exist until it is set.
+ * Keyv 5 sets the property `namespace` of its store, and prefixes the keys itself. Keyv 6 leaves
+ * the prefix to a store that has the property. So the property does not exist until it is set.
  */
 class KeyvMemcache extends EventEmitter {
   /** Keyv 5 iterates only over stores of known dialects. This one yields keys and values. */

@@ -29,8 +29,8 @@ function upToCentury(seconds) {
 }
 
 /**
- * Converts milliseconds to a TTL of a cache. The current second of the cache may end at any moment, so
- * the TTL is one second longer. The adapters check the milliseconds themselves.
+ * Converts milliseconds to a TTL of a cache. The current second of the cache may end at any moment,
+ * so the TTL is one second longer. The adapters check the milliseconds themselves.
  */
 function toCacheTtl(milliseconds) {
   return upToCentury(Math.ceil(milliseconds / 1000) + 1);
@@ -48,8 +48,8 @@ function isNoRoom(error) {
 }
 
 /**
- * Returns a key of 1 to 250 bytes for a key of any length. A hash replaces the end of a long key, and
- * an empty key. The prefix stays.
+ * Returns a key of 1 to 250 bytes for a key of any length. A hash replaces the end of a long key,
+ * and an empty key. The prefix stays.
  */
 function shortKey(key) {
   if (key !== '' && (key.length * 3 <= KEY_MAX || Buffer.byteLength(key) <= KEY_MAX)) return key;

@@ -1,6 +1,5 @@
-// The examples of the documents are run. A block of `js` is a program. If its first line is a
-// comment with a file name, it is a file of a project, in which the test runner of its section is
-// run.
+// Runs the examples of the documents. A block of `js` is a program. If its first line is a comment
+// with a file name, it is a file of a project. Then the test runner of its section runs there.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -49,7 +48,7 @@ for (const document of ['README.md', '../README.md']) {
   }
 }
 
-/** The application of the examples: who is logged in is kept in memcached for half an hour. */
+/** The application of the examples. It keeps its sessions in memcached for half an hour. */
 const app = (head, exported) => `
   ${head}
   async function ask(line) {

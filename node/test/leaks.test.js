@@ -64,7 +64,7 @@ test('10,000 caches that are not closed', { timeout: 300_000 }, async () => {
       const cache = new Cache({ memoryLimit: 2 << 20 });
       cache.set('key', 'value');
       cache.get('key');
-      // V8 is told of their memory and collects them. Node runs their finalizers between turns.
+      // V8 knows their memory and collects them. Node runs their finalizers between turns.
       if (n % 10 === 0) await turn();
     }
     const { threads } = usage();

@@ -18,7 +18,7 @@ function elsewhere(t) {
   return [require(path), directory];
 }
 
-/** What the loader's error must be. */
+/** Returns a check of the loader's error. */
 function refusal(message, cause = /./) {
   return (error) => {
     assert.equal(error.code, 'ERR_MEMCACHE_NO_BINARY');

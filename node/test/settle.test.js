@@ -63,7 +63,7 @@ test('quiet sets of the binary protocol settle', async () => {
   });
 });
 
-// memjs has no quiet operations: it always asks for a reply. This test does not wait for the replies.
+// memjs has no quiet operations and always asks for a reply. This test does not wait for replies.
 test('commands of memjs whose replies are not awaited settle', async () => {
   for (const threads of [1, 4]) {
     await using(await Server.start({ threads }), async (server) => {

@@ -1,7 +1,7 @@
-"""Clients that buffer or do not wait for replies: a handle of the server sees what they have written to their socket.
+"""Clients that buffer requests or do not wait for replies.
 
-What a client still keeps in its own buffer has not been sent. A server cannot wait for that; these tests say when each
-client sends it.
+A handle of the server sees all bytes that a client has written to its socket. The server cannot
+wait for requests in the client's own buffer. These tests show when each client sends them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_pylibmc_without_replies(server: Server, *, binary: bool, behaviors: dic
 
 @PROTOCOLS
 def test_pylibmc_with_a_buffer(server: Server, *, binary: bool) -> None:
-    """`buffer_requests` keeps sets in the client until it reads something, or its buffer is full."""
+    """`buffer_requests` keeps sets in the client until it reads, or its buffer is full."""
     client = client_of(server, binary=binary, buffer_requests=True, no_block=True)
     for n in range(ROUNDS):
         set_in_buffer(client, "key", f"{n}")
@@ -141,7 +141,7 @@ def test_php_without_replies(server: Server, *, binary: bool, options: str) -> N
 @PROTOCOLS
 @pytest.mark.parametrize("sends", ["get", "flush", "quit"])
 def test_php_with_a_buffer(server: Server, *, binary: bool, sends: str) -> None:
-    """`OPT_BUFFER_WRITES` keeps sets in the client until it reads, or it is told to send them."""
+    """`OPT_BUFFER_WRITES` keeps sets in the client until it reads or flushes."""
     php = Php(server, binary=binary, options="OPT_BUFFER_WRITES,OPT_NO_BLOCK")
     php("set kept")
     assert server.cache.get("key") is None

@@ -40,8 +40,8 @@ const MISS: i32 = -1;
 /// The answer if the value waits for `takeLarge`.
 const LARGE: i32 = -2;
 
-/// Memory that an empty cache takes, about. V8 is told of it, so that it collects caches that were
-/// never closed.
+/// Memory that an empty cache takes, about. The addon reports it to V8, so that V8 collects caches
+/// that were never closed.
 const EMPTY_CACHE_BYTES: i64 = 2 << 20;
 
 /// Largest capacity that a buffer keeps for the next value.
@@ -220,8 +220,8 @@ impl CacheRef {
     /// `lease(key, slab, used, staleFor, ttl)`: as `get`, and in cell 0 whether the caller is to
     /// store the item anew.
     ///
-    /// One caller is told so, when the item was invalidated or expires within `staleFor` seconds. A
-    /// `ttl` with which the caller could not store it is refused here.
+    /// Only one caller gets this, and only if the item was invalidated or expires within `staleFor`
+    /// seconds. A `ttl` with which the caller could not store it is refused here.
     fn lease(&self, call: &Call) -> Outcome {
         self.with(|shared| {
             let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);

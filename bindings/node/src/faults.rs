@@ -81,7 +81,7 @@ impl Faults {
         self.add(Fault::Miss, when)
     }
 
-    /// Ends a reply after so many bytes, and closes the connection.
+    /// Ends a reply after this many bytes, and closes the connection.
     #[napi(catch_unwind)]
     pub fn truncate(&self, after: f64, when: FaultConditions) -> Result<FaultRule, Failure> {
         if after.fract() != 0.0 || !(0.0..f64::from(u32::MAX)).contains(&after) {

@@ -124,7 +124,7 @@ impl Call {
     }
 }
 
-/// Checks that Node could make a value of so many bytes.
+/// Checks that Node could make a value of `length` bytes.
 #[inline]
 fn created(status: i32, made: sys::napi_value, length: usize, kind: &str) -> Result<Answer, Failure> {
     if status == sys::Status::napi_ok { Ok(Answer::Made(made)) } else { Err(errors::too_long(length, kind)) }

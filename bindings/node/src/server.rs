@@ -417,7 +417,7 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn end(&self) {
         if let Phase::Running(running) = std::mem::replace(&mut *self.phase.lock(), Phase::Over) {
-            // A drop alone would not stop it, if a `settle` in progress also keeps the core. A stuck
+            // A drop alone would not stop it if a `settle` in progress also keeps the core. A stuck
             // thread is left to the end of the process.
             let _ = running.core.stop(How::Now, Duration::ZERO);
         }

@@ -42,8 +42,8 @@ impl Handle for mcrs_config {
 ///
 /// Any thread of the server may call it, several at once, and so does the thread that starts the
 /// server. It may call the library, except mcrs_server_start(), mcrs_server_start_with_cache(),
-/// mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(), which return MCRS_IN_CALLBACK.
-/// mcrs_server_free() does nothing there. To stop the server, call mcrs_server_request_stop().
+/// mcrs_server_stop(), mcrs_server_wait() and mcrs_server_settle(). They return MCRS_IN_CALLBACK,
+/// and mcrs_server_free() does nothing. To stop the server, call mcrs_server_request_stop().
 ///
 /// ```c
 /// static void log_line(void *userdata, int level, const char *line) {

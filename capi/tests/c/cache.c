@@ -93,7 +93,7 @@ static void times(mcrs_cache *cache) {
     OK(mcrs_cache_set(cache, S("t"), S("v"), MCRS_NEVER));
     OK(mcrs_cache_info(cache, S("t"), &info));
     CHECK(info.ttl == MCRS_NEVER);
-    /* More than 30 days are no Unix time here. */
+    /* More than 30 days is not a Unix time here. */
     OK(mcrs_cache_set(cache, S("t"), S("v"), 40u * 86400));
     OK(mcrs_cache_info(cache, S("t"), &info));
     CHECK(info.ttl == 40u * 86400);

@@ -53,9 +53,9 @@ int main(void) {
         turn(config, path);
     }
     int threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
-    /* The arenas of malloc keep some, however many turns there are. But glibc's smallest chunk is 32 bytes: less
-       than that a turn means that no turn has left one, and a leak is in each of three rounds. Valgrind, with fewer
-       turns, counts exactly. */
+    /* The arenas of malloc keep some bytes for any number of turns. But glibc's smallest chunk has
+       32 bytes, so fewer bytes than that per turn mean that the turns leave none. A leak shows in
+       each of three rounds. Valgrind, with fewer turns, counts exactly. */
     int leaks = 0;
     for (int round = 0; round < (rounds(1000) >= 1000 ? 3 : 1); round++) {
         size_t before = bytes();

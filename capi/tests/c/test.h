@@ -1,4 +1,4 @@
-/* What all tests share: they say where they failed, and end. */
+/* Shared by all tests: they say where they failed, and end. */
 #ifndef TEST_H
 #define TEST_H
 
