@@ -1,4 +1,4 @@
-// What the smoke tests of Node's clients share: a named check, and waiting for an item to expire.
+// Shared parts of the smoke tests of Node's clients: a named check, and a wait for an expiry.
 'use strict';
 const { isDeepStrictEqual, inspect } = require('node:util');
 
@@ -25,7 +25,7 @@ class Checks {
   }
 }
 
-// Whether fetch() gives null within a few seconds.
+// Returns whether fetch() gives null within a few seconds.
 async function untilGone(fetch) {
   for (let tries = 0; tries < 50; tries += 1) {
     if ((await fetch()) === null) return true;

@@ -1,4 +1,4 @@
-"""What the Python smoke tests share: a named check, and waiting for an item to expire."""
+"""Shared parts of the Python smoke tests: a named check, and a wait for an expiry."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ LARGE = b"0123456789abcdef" * 32768  # 512 KiB
 
 
 class Checks:
-    """Counts checks; the first that fails ends the test with its name."""
+    """Counts checks. The first that fails ends the test with its name."""
 
     def __init__(self):
         self.count = 0
@@ -26,27 +26,27 @@ class Checks:
 
 
 def address():
-    """The server's host and port, from the command line."""
+    """Returns the server's host and port, from the command line."""
     return sys.argv[1], int(sys.argv[2])
 
 
 def how():
-    """How to talk to the server: text, binary, sasl (binary, with a name) or tls; see run.py."""
+    """Returns the way to talk to the server: text, binary, sasl (binary, with a name) or tls."""
     return sys.argv[3]
 
 
 def credentials():
-    """Name and password that the server of `sasl` knows."""
+    """Returns the name and the password for the server of `sasl`."""
     return sys.argv[4], sys.argv[5]
 
 
 def certificate():
-    """The file with the certificate of the server of `tls`."""
+    """Returns the file with the certificate of the server of `tls`."""
     return sys.argv[4]
 
 
 def until_gone(fetch):
-    """Whether fetch() gives None within a few seconds: the item has expired."""
+    """Returns whether fetch() gives None within a few seconds: the item has expired."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         if fetch() is None:
@@ -56,7 +56,7 @@ def until_gone(fetch):
 
 
 async def until_gone_async(fetch):
-    """The same with a coroutine."""
+    """Like expires(), with a coroutine."""
     import asyncio
 
     deadline = time.monotonic() + 5

@@ -1,4 +1,4 @@
-// connect-memcached, a store of express-session's sessions.
+// connect-memcached, a store for sessions of express-session.
 'use strict';
 const { promisify } = require('node:util');
 const { Checks, untilGone } = require('./checks.js');

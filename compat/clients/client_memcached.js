@@ -9,7 +9,7 @@ const [host, port] = process.argv.slice(2);
 async function main() {
   const check = new Checks();
   const client = new Memcached(`${host}:${port}`, { retries: 0, timeout: 5000, maxValue: 4 << 20 });
-  // Every command of the client, as a promise.
+  // Returns a promise of a command of the client.
   const call = (name, ...words) => promisify(client[name]).apply(client, words);
   const refused = (name, ...words) => check.rejects(`${name} ${words[0]}`, call(name, ...words));
   check.equal('set', await call('set', 'a', 'one', 0), true);

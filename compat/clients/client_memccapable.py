@@ -1,4 +1,4 @@
-"""memccapable, libmemcached's test of a server: what passes against memcached 1.6.45 must pass."""
+"""memccapable, libmemcached's test of servers. The tests that memcached 1.6.45 passes must pass."""
 
 import pathlib
 import re

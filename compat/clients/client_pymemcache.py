@@ -49,7 +49,7 @@ check.true("stats settings", b"maxbytes" in client.stats("settings"))
 check.true("flush", client.flush_all(noreply=False))
 check.equal("get after flush", client.get_many(["m1", "m2", "large"]), {})
 if nodes:
-    # As its client for ElastiCache asks, which is not in this release.
+    # This is the request of its ElastiCache client, which is not in this release.
     told = client.raw_command(b"config get cluster", end_tokens=b"\n\r\nEND\r\n")
     check.equal("nodes of a cluster", told.splitlines()[1:], [b"1", nodes.encode()])
 client.quit()

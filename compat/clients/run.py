@@ -3,14 +3,14 @@
 
 usage: run.py [--only WAY,...] SERVER [CLIENT ...]
 
-SERVER is a program, which is started on a free port and stopped, or a host:port. The clients come from
-scripts/setup.sh. Prints a line for each client and ends with `N passed, N failed`. Clients that need a name or TLS have
-a server of their own; with a host:port they are left out.
+SERVER is a program, which is started on a free port and stopped, or a host:port. scripts/setup.sh
+installs the clients. Prints a line for each client and ends with `N passed, N failed`. Clients that
+need a name or TLS have a server of their own. With a host:port they are left out.
 
---only leaves out all clients but those that talk in one of these ways: text, binary, sasl, tls.
+--only runs only the clients that talk in one of these ways: text, binary, sasl, tls.
 
-A client is told the host, the port, and how to talk to the server: `text`; `binary`; `sasl NAME PASSWORD`, which is the
-binary protocol with a name; or `tls CERTIFICATE`.
+The arguments of a client are the host, the port, and the way to talk to the server: `text`;
+`binary`; `sasl NAME PASSWORD`, which is the binary protocol with a name; or `tls CERTIFICATE`.
 """
 
 import os
@@ -30,7 +30,7 @@ NODE_MODULES = ROOT / "target" / "node" / "node_modules"
 
 NAME, PASSWORD = "somebody", "secret"
 
-# The command, and how it talks to the server.
+# The command, and the way it talks to the server.
 CLIENTS = {
     "pymemcache": ([PYTHON, HERE / "client_pymemcache.py"], "text"),
     "python-memcached": ([PYTHON, HERE / "client_python_memcached.py"], "text"),
@@ -61,12 +61,12 @@ CLIENTS = {
 # The kind of server for each way to talk.
 KINDS = {"text": "plain", "binary": "plain", "sasl": "sasl", "tls": "tls"}
 
-# The cluster of one node that plain servers tell of, where the server can.
+# The cluster of one node that plain servers announce, if the server can.
 NODES = "localhost|127.0.0.1|PORT"
 
 
 class Fleet:
-    """The servers of one run: one of each kind, started when it is first asked for."""
+    """The servers of a run: one of each kind, started when a client first needs it."""
 
     def __init__(self, program):
         self.program = program
@@ -77,21 +77,21 @@ class Fleet:
         self.has_clusters = "--cluster-nodes" in described
 
     def address(self, kind):
-        """Host and port of a server of this kind."""
+        """Returns host and port of a server of this kind."""
         if kind not in self.running:
             flags, environment = self.prepare(kind)
             self.running[kind] = start(self.program, flags, environment)
         return self.running[kind][1:]
 
     def prepare(self, kind):
-        """The flags and the environment for a server of this kind."""
+        """Returns the flags and the environment for a server of this kind."""
         directory = pathlib.Path(self.directory.name)
         if kind == "sasl":
             passwords = directory / "passwords"
-            # Cyrus SASL, which memcached itself asks, looks for a name with the host's behind it.
+            # memcached itself uses Cyrus SASL, which looks for a name with the host's behind it.
             names = NAME, f"{NAME}@{socket.gethostname()}"
             passwords.write_text("".join(f"{name}:{PASSWORD}\n" for name in names))
-            # It also wants to be told of the mechanisms.
+            # It also needs the list of mechanisms.
             (directory / "memcached.conf").write_text("mech_list: plain\n")
             return ["-S"], {"MEMCACHED_SASL_PWDB": str(passwords), "SASL_CONF_PATH": str(directory)}
         if kind == "tls":
@@ -104,11 +104,11 @@ class Fleet:
         return ["--cluster-nodes", NODES] if self.has_clusters else [], {}
 
     def ended(self):
-        """The kinds whose server has ended by itself."""
+        """Returns the kinds whose server has ended by itself."""
         return [kind for kind, server in self.running.items() if server[0].poll() is not None]
 
     def stop(self):
-        """Stops all; gives the kinds that would not stop."""
+        """Stops all servers. Returns the kinds that did not stop."""
         stubborn = []
         for kind, (server, _, _) in self.running.items():
             server.terminate()
@@ -122,7 +122,7 @@ class Fleet:
 
 
 def start(program, flags, environment):
-    """Starts the server on a free port; gives the process, the host and the port."""
+    """Starts the server on a free port. Returns the process, the host and the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -145,7 +145,7 @@ def start(program, flags, environment):
 
 
 def build_go():
-    """Debian's Go packages lie in a GOPATH."""
+    """Builds the Go program. Debian's Go packages lie in a GOPATH."""
     environment = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", GOFLAGS="")
     environment.setdefault("GOCACHE", str(ROOT / "target" / "go-cache"))
     command = ["go", "build", "-o", str(GO_PROGRAM), str(HERE / "go" / "main.go")]
@@ -153,7 +153,7 @@ def build_go():
 
 
 def run(name, host, port, fleet):
-    """Runs one client's test; gives whether it passed and what it said."""
+    """Runs a client's test. Returns whether it passed, and its output."""
     if name == "gomemcache":
         built = build_go()
         if built.returncode != 0:
@@ -165,7 +165,7 @@ def run(name, host, port, fleet):
     if fleet and fleet.has_clusters and KINDS[how] == "plain":
         environment["CLUSTER_NODES"] = NODES.replace("PORT", str(port))
     if how == "sasl":
-        # pylibmc brings its own Cyrus SASL, which looks for its mechanisms where Debian has none.
+        # pylibmc has its own Cyrus SASL, which looks for its mechanisms where Debian has none.
         places = pathlib.Path("/usr/lib").glob("*/sasl2")
         environment.setdefault("SASL_PATH", ":".join(str(place) for place in places))
     try:

@@ -1,8 +1,8 @@
-//! Bytes as one readable line of C escapes, and back.
+//! Bytes as a readable line of C escapes, and back.
 //!
-//! Printable ASCII stands for itself. `\r \n \t \0 \\ \"` and `\xHH` are the escapes written. `\*N{text}`, which is
-//! only ever read or written by hand or by `record`, stands for `text` repeated N times, so that long keys and values
-//! stay on one line.
+//! Printable ASCII stands for itself. The writer uses the escapes `\r \n \t \0 \\ \"` and `\xHH`.
+//! `\*N{text}` stands for `text` repeated N times, so that long keys and values stay on one line.
+//! Only `record` and people write it.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// Like [`escape`], and cut in the middle when longer than `limit` bytes: for messages.
+/// Like [`escape`], for messages. A text of more than `limit` bytes is cut in the middle.
 pub fn shorten(bytes: &[u8], limit: usize) -> String {
     if bytes.len() <= limit {
         return escape(bytes);
@@ -37,10 +37,11 @@ pub fn shorten(bytes: &[u8], limit: usize) -> String {
     format!("{}<… {hidden} bytes …>{}", escape(&bytes[..half]), escape(&bytes[bytes.len() - half..]))
 }
 
-/// Reads what [`escape`] writes, and repeats.
+/// Reads the output of [`escape`], and repeats.
 ///
 /// # Errors
-/// An escape that is not one of those named above.
+///
+/// An unknown escape.
 pub fn unescape(text: &str) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let source = text.as_bytes();

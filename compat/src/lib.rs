@@ -1,9 +1,9 @@
-//! Drivers that hold a memcached server against another one.
+//! Drivers that compare a memcached server with another.
 //!
-//! Three programs stand on this library: `differential` sends the same random commands to two servers and compares
-//! every reply, `suite` runs memcached's own Perl tests out of a checkout, and `record` writes down what a server
-//! answers. The library itself starts servers, talks to them and compares replies; it knows nothing of what a command
-//! means.
+//! Three programs use this library. `differential` sends the same random commands to two servers
+//! and compares every reply. `suite` runs memcached's own Perl tests from a checkout. `record`
+//! records the replies of a server. The library starts servers, connects to them and compares
+//! replies. It does not interpret commands.
 
 pub mod escape;
 pub mod link;
@@ -13,8 +13,8 @@ pub mod rng;
 pub mod server;
 pub mod transcript;
 
-/// What went wrong, in words: these programs only ever print it.
+/// The description of an error. These programs only print it.
 pub type Fault = String;
 
-/// The result of everything here that can fail.
+/// The result of functions that can fail.
 pub type Outcome<T> = Result<T, Fault>;

@@ -1,4 +1,5 @@
-//! One connection, with a thread that reads: a batch may be written in full without waiting for replies.
+//! A connection with a thread that reads, so that a batch can be written in full before its replies
+//! are read.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
-/// Where waiting for a reply ended.
+/// How waiting for a reply ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The bytes before the marker; the marker itself is gone.
+    /// The marker arrived; these bytes came before it.
     Reply(Vec<u8>),
     /// The server closed; these bytes came before.
     Closed(Vec<u8>),
-    /// Nothing more came in time.
+    /// The time was over; these bytes came before.
     Silence(Vec<u8>),
 }
 
@@ -32,6 +33,7 @@ impl Link {
     /// Takes over a connected stream.
     ///
     /// # Errors
+    ///
     /// The stream cannot be set up.
     pub fn new(stream: TcpStream) -> Outcome<Self> {
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
@@ -41,7 +43,8 @@ impl Link {
             let mut chunk = vec![0; 64 << 10];
             loop {
                 match reader.read(&mut chunk) {
-                    // A reset counts as a close: a server that closes on unread input resets the connection.
+                    // A reset counts as a close. A server that closes with unread input resets the
+                    // connection.
                     Ok(0) | Err(_) => return,
                     Ok(count) => {
                         if sender.send(chunk[..count].to_vec()).is_err() {
@@ -54,8 +57,8 @@ impl Link {
         Ok(Self { stream, incoming, buffer: Vec::new(), closed: false })
     }
 
-    /// Writes `bytes` in one write for each part between `cuts` (ascending offsets), pausing between them when asked.
-    /// A failing write is not reported: the close is seen when reading.
+    /// Sends `bytes` in one write for each part between `cuts` (ascending offsets), with `pause`
+    /// between them. Does not report a failed write, because the next read finds the close.
     pub fn send(&mut self, bytes: &[u8], cuts: &[usize], pause: Duration) {
         let mut begin = 0;
         for &end in cuts.iter().chain([&bytes.len()]) {
@@ -90,7 +93,7 @@ impl Link {
         }
     }
 
-    /// Takes what is there, or waits for at most `patience` until something is.
+    /// Returns the bytes that have arrived. If there are none, waits for at most `patience`.
     pub fn read_some(&mut self, patience: Duration) -> Received {
         if self.buffer.is_empty() && !self.closed {
             self.fill(Instant::now() + patience);
@@ -113,7 +116,7 @@ impl Link {
         Received::Closed(std::mem::take(&mut self.buffer))
     }
 
-    /// Ends our side of the conversation; the server's remaining replies can still be read.
+    /// Closes our side of the connection. The server's remaining replies can still be read.
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -139,7 +142,7 @@ impl Drop for Link {
     }
 }
 
-/// The first place at or after `from` where `needle` stands.
+/// Returns the first position of `needle` at or after `from`.
 pub fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     let first = *needle.first()?;
     let mut at = from;

@@ -1,5 +1,5 @@
-//! Packets of the binary protocol, taken apart and put together. Knows the header, and the names of the opcodes; what a
-//! packet does, it does not know.
+//! Parses and builds packets of the binary protocol. Knows the header and the names of the opcodes,
+//! but not what a packet does.
 //!
 //! ```text
 //! 0      1       2    4       5         6                8     12      16   24
@@ -11,16 +11,16 @@ use std::fmt::Write as _;
 
 use crate::escape::{escape, shorten};
 
-/// How long a header is.
+/// Length of a header.
 pub const HEADER: usize = 24;
 
-/// Where in a header the CAS number begins.
+/// Offset of the CAS in a header.
 pub const CAS_AT: usize = 16;
 
-/// What a request begins with.
+/// First byte of a request.
 pub const REQUEST: u8 = 0x80;
 
-/// What a reply begins with.
+/// First byte of a reply.
 pub const REPLY: u8 = 0x81;
 
 /// A header of either direction.
@@ -40,12 +40,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// A request without a body.
+    /// Returns the header of a request without a body.
     pub fn request(opcode: u8) -> Self {
         Self { magic: REQUEST, opcode, key: 0, extras: 0, datatype: 0, status: 0, body: 0, opaque: 0, cas: 0 }
     }
 
-    /// The header that `bytes` begin with, when they are long enough.
+    /// Parses the header at the start of `bytes`. Returns `None` if they are too short.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; HEADER] = bytes.first_chunk()?;
         let [magic, opcode, k0, k1, extras, datatype, s0, s1, b0, b1, b2, b3, rest @ ..] = *header;
@@ -63,7 +63,7 @@ impl Header {
         })
     }
 
-    /// The bytes of it.
+    /// Returns its bytes.
     pub fn bytes(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0] = self.magic;
@@ -79,7 +79,7 @@ impl Header {
     }
 }
 
-/// A whole packet.
+/// A complete packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// Its header.
@@ -89,7 +89,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The packets that `bytes` consist of, and what is left over: a header or body cut short.
+    /// Splits `bytes` into packets. Also returns the rest: a header or body that is cut short.
     pub fn split(bytes: &'a [u8]) -> (Vec<Self>, &'a [u8]) {
         let (mut packets, mut rest) = (Vec::new(), bytes);
         while let Some(header) = Header::read(rest) {
@@ -101,20 +101,20 @@ impl<'a> Packet<'a> {
         (packets, rest)
     }
 
-    /// Whether `bytes` are one packet that refuses a value, or does not know the command.
+    /// Returns whether `bytes` are one packet that refuses a value, or does not know the command.
     pub fn is_refusal(bytes: &'a [u8]) -> bool {
         let (packets, rest) = Self::split(bytes);
         rest.is_empty() && matches!(&packets[..], [one] if matches!(one.header.status, 0x03 | 0x81 | 0x82))
     }
 
-    /// Extras, key and value. Lengths that do not fit are cut.
+    /// Returns extras, key and value. Lengths that do not fit are cut.
     pub fn parts(&self) -> (&'a [u8], &'a [u8], &'a [u8]) {
         let (extras, rest) = self.body.split_at((self.header.extras as usize).min(self.body.len()));
         let (key, value) = rest.split_at((self.header.key as usize).min(rest.len()));
         (extras, key, value)
     }
 
-    /// The packet in words: what is 0 or empty is left out.
+    /// Describes the packet, without fields that are 0 or empty.
     pub fn show(&self) -> String {
         let header = &self.header;
         let mut text = format!("{{{}", name(header.opcode));
@@ -146,7 +146,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Bytes of packets in words, with what is no whole packet as it is.
+/// Describes the packets in `bytes`. Incomplete ones are shown as bytes.
 pub fn show(bytes: &[u8]) -> String {
     let (packets, rest) = Packet::split(bytes);
     let mut words: Vec<String> = packets.iter().map(Packet::show).collect();
@@ -158,7 +158,7 @@ pub fn show(bytes: &[u8]) -> String {
     words.join(" ")
 }
 
-/// The opcodes that memcached knows, by number.
+/// The opcodes of memcached, by number.
 const NAMES: &[&str] = &[
     "get",
     "set",
@@ -199,7 +199,7 @@ const NAMES: &[&str] = &[
     "gatkq",
 ];
 
-/// What an opcode is called.
+/// Returns the name of an opcode.
 pub fn name(opcode: u8) -> String {
     NAMES.get(usize::from(opcode)).map_or_else(|| format!("0x{opcode:02x}"), |&name| name.to_owned())
 }

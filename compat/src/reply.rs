@@ -1,29 +1,32 @@
-//! Whether two replies say the same.
+//! Decides whether two replies are equal.
 //!
-//! Replies are compared byte for byte, except for what two correct servers cannot agree on:
-//! - CAS numbers come from each server's own counter, so the two servers' numbers must map onto each other one to one;
-//!   numbers that only a client can have chosen (0 and those from [`CHOSEN_CAS`]) must be equal;
-//! - remaining TTL and time since last access may differ by [`SECONDS`];
-//! - `cls=` and `size=` in the answer to `me` tell of each server's memory layout.
+//! Replies are compared byte for byte, except where two correct servers may differ:
+//! - CAS numbers come from each server's own counter. The two servers' numbers must map to each
+//!   other one to one. Numbers that only a client can choose (0 and those from [`CHOSEN_CAS`]) must
+//!   be equal.
+//! - Remaining TTL and time since the last access may differ by [`SECONDS`].
+//! - `cls=` and `size=` in the reply to `me` depend on each server's memory layout.
 //!
-//! Replies of the binary protocol are compared packet by packet, and nothing but the CAS number may differ; the packets of
-//! one statistic are handed out together.
+//! Replies of the binary protocol are compared packet by packet, and only the CAS may differ. The
+//! packets of one statistic are passed on together.
 
 use std::collections::HashMap;
 
 use crate::Outcome;
 use crate::packet::{Header, Packet, opcode};
 
-/// From here on a CAS number is one that the client gave, never one of a server's counter.
+/// CAS numbers from here on come from the client, never from a server's counter.
 pub const CHOSEN_CAS: u64 = 1_000_000_000;
 
-/// How far two times may be apart: the servers' clocks tick once a second, not at the same moment.
+/// Largest difference between two times. The servers' clocks tick once a second, but not at the
+/// same moment.
 pub const SECONDS: i64 = 2;
 
-/// memcached notes an access at most once in this many seconds; the two servers may straddle it.
+/// memcached records an access at most once in this many seconds. The two servers may differ by
+/// one.
 const ACCESS_INTERVAL: i64 = 60;
 
-/// Remembers which CAS number of the left server is which of the right one.
+/// Maps the CAS numbers of the left server to those of the right one.
 #[derive(Debug, Default)]
 pub struct Comparison {
     right_of: HashMap<u64, u64>,
@@ -31,10 +34,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares two replies; appends the pairs of CAS numbers in them to `numbers`.
+    /// Compares two replies, and appends the pairs of CAS numbers in them to `numbers`.
     ///
     /// # Errors
-    /// What differs, in words.
+    ///
+    /// A description of the difference.
     pub fn compare(&mut self, left: &[u8], right: &[u8], numbers: &mut Vec<(u64, u64)>) -> Outcome<()> {
         let (mut left, mut right) = (left, right);
         loop {
@@ -57,7 +61,8 @@ impl Comparison {
     /// Compares replies of the binary protocol. `statistics` compares two lists of `NAME VALUE`.
     ///
     /// # Errors
-    /// What differs, in words.
+    ///
+    /// A description of the difference.
     pub fn compare_packets(
         &mut self,
         left: &[u8],
@@ -139,7 +144,7 @@ fn is_statistic(packet: &Packet<'_>) -> bool {
     packet.header.opcode == opcode::STAT && packet.header.status == 0
 }
 
-/// The statistics up to the empty packet behind them.
+/// Removes the packets of a statistic, up to the empty packet behind them.
 fn take_statistics(packets: &mut &[Packet<'_>], like: Header) -> Outcome<Vec<String>> {
     let mut lines = Vec::new();
     while let [packet, rest @ ..] = *packets {
@@ -156,7 +161,7 @@ fn take_statistics(packets: &mut &[Packet<'_>], like: Header) -> Outcome<Vec<Str
     Err("the statistics do not end".to_owned())
 }
 
-/// What a line of a reply is.
+/// The kind of a reply's line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Plain,
@@ -187,7 +192,7 @@ impl Kind {
         }
     }
 
-    /// What the word at place `at` of such a line stands for.
+    /// Returns the role of the word at index `at` of such a line.
     pub(crate) fn role(self, at: usize, word: &[u8]) -> Role {
         match (self, at, word) {
             (Self::Value, 4, _) => Role::Cas(0),
@@ -204,13 +209,13 @@ impl Kind {
     }
 }
 
-/// The first line of `bytes` with its end, or all of them.
+/// Returns the first line of `bytes` with its end, or all bytes if it has no end.
 pub(crate) fn line(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1);
     &bytes[..end]
 }
 
-/// How many bytes of value, with its end of line, follow this line.
+/// Returns the length of the value, with its line end, that follows this line.
 pub(crate) fn value_length(line: &[u8]) -> Option<usize> {
     let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
     let length = match words.next()? {
@@ -225,7 +230,8 @@ pub(crate) fn number(word: &[u8], skip: usize) -> Option<u64> {
     std::str::from_utf8(word.get(skip..)?.trim_ascii_end()).ok()?.parse().ok()
 }
 
-/// Equal within [`SECONDS`], in 32 bits: memcached prints a time in the past as a 32-bit number that wrapped.
+/// Returns whether two times differ by at most [`SECONDS`], in 32 bits. memcached prints a time in
+/// the past as a 32-bit number that wrapped.
 pub(crate) fn near(left: u64, right: u64) -> bool {
     i64::from((left as u32).wrapping_sub(right as u32) as i32).abs() <= SECONDS
 }

@@ -1,16 +1,16 @@
-//! A small seeded generator, so that a run can be repeated from one number. Not for secrets.
+//! A small seeded generator, so that a run can be repeated from its seed. Not for secrets.
 
-/// `SplitMix64`: the whole state is one counter.
+/// `SplitMix64`, whose state is a counter.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator that always yields the same numbers for the same seed.
+    /// Creates a generator. The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed ^ 0x6d63_7273_5f64_6966)
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -19,7 +19,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`; 0 when `limit` is 0.
+    /// Returns a number below `limit`, or 0 if `limit` is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         if limit == 0 {
             return 0;
@@ -27,12 +27,12 @@ impl Rng {
         (self.bits() % limit as u64) as usize
     }
 
-    /// True `times` out of `of`.
+    /// Returns true `times` out of `of`.
     pub fn chance(&mut self, times: usize, of: usize) -> bool {
         self.below(of) < times
     }
 
-    /// One of `choices`, which must not be empty.
+    /// Returns one of `choices`, which must not be empty.
     pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[self.below(choices.len())]
     }

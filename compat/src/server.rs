@@ -1,4 +1,4 @@
-//! A memcached server to talk to: one we start and stop, or one that already runs.
+//! A memcached server: one that is started here, or one that already runs.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use crate::Outcome;
 use crate::link::Link;
 
-/// How long a server may take until it accepts.
+/// Time in which a server must accept connections.
 const START: Duration = Duration::from_secs(15);
 
-/// What the user named: a program to start or a server that runs.
+/// The server that the user named: a program to start, or a running server.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Start this program with these further flags.
+    /// Start this program with these additional flags.
     Program(PathBuf, Vec<String>),
     /// Use the server at this `host:port`.
     Address(String),
 }
 
 impl Target {
-    /// Reads `host:port` or the path of a program.
+    /// Parses `host:port` or the path of a program.
     pub fn parse(text: &str, arguments: &[String]) -> Self {
         let port = text.rsplit_once(':').map(|(_, port)| port);
         if !text.contains('/') && port.is_some_and(|port| port.parse::<u16>().is_ok()) {
@@ -35,7 +35,7 @@ impl Target {
     }
 }
 
-/// A server; one that was started here is killed when this is dropped.
+/// A server. If it was started here, dropping this kills it.
 #[derive(Debug)]
 pub struct Server {
     child: Option<Child>,
@@ -44,10 +44,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the program (on a free port of the loopback interface), or takes the address as it is.
+    /// Starts the program on a free port of the loopback interface, or uses the address.
     ///
     /// # Errors
-    /// The program cannot be started, exits at once, or does not accept in time.
+    ///
+    /// The program cannot be started, exits at once, or does not accept connections in time.
     pub fn start(target: &Target) -> Outcome<Self> {
         let mut server = match target {
             Target::Address(address) => Self { child: None, address: address.clone(), name: address.clone() },
@@ -75,6 +76,7 @@ impl Server {
     /// Opens a connection.
     ///
     /// # Errors
+    ///
     /// The connection is refused.
     pub fn connect(&self) -> Outcome<Link> {
         let stream = TcpStream::connect(&self.address)
@@ -82,12 +84,12 @@ impl Server {
         Link::new(stream)
     }
 
-    /// `host:port`.
+    /// Returns `host:port`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// How the server's process ended, when it has.
+    /// Returns how the server's process ended, if it has.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         Some(format!("{} ended: {status}", self.name))
@@ -120,24 +122,26 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 ///
 /// # Errors
-/// No port can be bound at all.
+///
+/// No port can be bound.
 pub fn free_port() -> Outcome<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("no free port: {error}"))?;
     Ok(address.port())
 }
 
-/// Whether this process runs as root: memcached then wants to be told `-u`.
+/// Returns whether this process runs as root. memcached then requires `-u`.
 pub fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
     line.split_whitespace().nth(2) == Some("0")
 }
 
-/// A path with a slash is taken as it stands, even when the working directory is not on `PATH`.
+/// Returns the program's path. A path with a slash is used as it is, even if the working directory
+/// is not on `PATH`.
 fn program(path: &Path) -> OsString {
     if path.exists() { path.canonicalize().map_or_else(|_| path.into(), Into::into) } else { path.into() }
 }

@@ -1,4 +1,5 @@
-//! Recorded exchanges: the format of `core/tests/data/*.transcript`, which is described in the README there.
+//! Recorded exchanges in the format of `core/tests/data/*.transcript`. The README there describes
+//! it.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -8,39 +9,40 @@ use crate::escape::{escape, unescape};
 use crate::packet::{CAS_AT, Packet, REPLY};
 use crate::reply::{CHOSEN_CAS, Kind, Role, line, near, number, value_length};
 
-/// From how many equal bytes on a recorded reply is written as a repeat.
+/// Number of equal bytes from which a recorded reply has a repeat.
 const REPEAT: usize = 48;
 
 /// A file, line by line, so that comments survive recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transcript {
-    /// In the order of the file.
+    /// The entries in the order of the file.
     pub entries: Vec<Entry>,
 }
 
-/// One thing that a file says.
+/// An entry of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A comment or an empty line.
     Remark(String),
     /// `case NAME`: a new server and a new connection from here on.
     Case(String),
-    /// `flags …`: what the server of this case is started with.
+    /// `flags …`: the flags that start the server of this case.
     Flags(Vec<String>),
-    /// `advance N`: the server's clock moves on by so many seconds.
+    /// `advance N`: moves the server's clock by N seconds.
     Advance(u64),
-    /// A `>` line and the `+` lines that go on from it, with escapes and placeholders as they stand.
+    /// A `>` line and the `+` lines that continue it. Escapes and placeholders are kept.
     Request(Vec<String>),
-    /// `<` lines, with escapes and placeholders as they stand.
+    /// `<` lines. Escapes and placeholders are kept.
     Reply(Vec<String>),
     /// `closed`: the server closes the connection.
     Closed,
 }
 
 impl Transcript {
-    /// Reads a file's text.
+    /// Parses the text of a file.
     ///
     /// # Errors
+    ///
     /// A line that is none of those above, with its number.
     pub fn parse(text: &str) -> Outcome<Self> {
         let mut entries: Vec<Entry> = Vec::new();
@@ -79,7 +81,7 @@ impl Transcript {
         Ok(Self { entries })
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn print(&self) -> String {
         let mut text = String::new();
         let mut put = |line: &str| {
@@ -104,7 +106,7 @@ impl Transcript {
     }
 }
 
-/// The CAS numbers that the placeholders `<cas N>` and `<cas8 N>` stand for in one case.
+/// The CAS numbers of the placeholders `<cas N>` and `<cas8 N>` in a case.
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     number_of: HashMap<u64, u64>,
@@ -124,9 +126,10 @@ impl Bindings {
         name
     }
 
-    /// The bytes to send for `>` lines.
+    /// Returns the bytes to send for `>` lines.
     ///
     /// # Errors
+    ///
     /// A placeholder other than a CAS number seen before.
     pub fn request(&self, lines: &[String]) -> Outcome<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -151,7 +154,7 @@ impl Bindings {
         Ok(bytes)
     }
 
-    /// The `<` lines for a reply: numbers that differ from server to server become placeholders.
+    /// Returns the `<` lines for a reply. Numbers that differ between servers become placeholders.
     pub fn record(&mut self, reply: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = reply;
@@ -175,7 +178,7 @@ impl Bindings {
         lines
     }
 
-    /// A packet of the binary protocol on one line.
+    /// Writes a packet of the binary protocol on one line.
     fn record_packet(&mut self, packet: &Packet<'_>) -> String {
         let header = packet.header.bytes();
         let (head, cas) = header.split_at(CAS_AT);
@@ -211,10 +214,11 @@ impl Bindings {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether a reply is what `<` lines expect.
+    /// Checks that a reply is as `<` lines expect.
     ///
     /// # Errors
-    /// Where it is not, in words.
+    ///
+    /// The place and kind of the difference.
     pub fn check(&mut self, lines: &[String], reply: &[u8]) -> Outcome<()> {
         let mut rest = reply;
         for line in lines {
@@ -253,7 +257,7 @@ impl Bindings {
     }
 }
 
-/// How many bytes a reply to these lines has at least; to know when to stop reading.
+/// Returns the smallest length of a reply to these lines. The caller stops reading after it.
 pub fn shortest(lines: &[String]) -> usize {
     let parts = lines.iter().filter_map(|line| parts(line).ok()).flatten();
     parts
@@ -274,7 +278,7 @@ enum Part {
     Number,
 }
 
-/// A line as literal bytes and placeholders.
+/// Splits a line into literal bytes and placeholders.
 fn parts(line: &str) -> Outcome<Vec<Part>> {
     let mut parts = Vec::new();
     let mut rest = line;
@@ -301,7 +305,7 @@ fn parts(line: &str) -> Outcome<Vec<Part>> {
     Ok(parts)
 }
 
-/// Bytes with escapes, long runs of one byte as repeats, and no `<`.
+/// Writes bytes with escapes. Long runs of one byte become repeats, and `<` is escaped.
 fn literal(bytes: &[u8]) -> String {
     let mut text = String::new();
     let mut at = 0;
@@ -319,7 +323,7 @@ fn literal(bytes: &[u8]) -> String {
     text
 }
 
-/// The same with zeros, of which packets have many, as `\0`.
+/// Like [`literal`], with zeros as `\0`, because packets have many.
 fn with_zeros(bytes: &[u8]) -> String {
     bytes.split(|&byte| byte == 0).map(literal).collect::<Vec<_>>().join("\\0")
 }

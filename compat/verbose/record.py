@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Writes what a memcached logs at -v, -vv and -vvv about some requests.
+"""Writes the log of a memcached at -v, -vv and -vvv for some requests.
 
     record.py /path/to/memcached > daemon/tests/data/verbose.log
 
 `daemon/tests/verbose.rs` compares this server with it. Lines of the result:
 
     = NAME          begins a dialogue; a name that begins with "udp" uses datagrams
-    - ARGUMENTS     of the server, if there are any; {users} is a file of passwords
+    - ARGUMENTS     arguments of the server, if any; {users} is a file of passwords
     > REQUEST       bytes that the client sends, with Python's escapes
     < close         the client closes its connection
-    2| LINE         a line of the log, behind the lowest verbosity that has it
+    2| LINE         a line of the log, after the lowest verbosity that has it
 
 Descriptors are N. The recorder leaves out lines of the start, of memcached's background threads
-and of Cyrus SASL itself. For SASL it makes a database of Cyrus SASL, with the user of `{users}`.
+and of Cyrus SASL itself. For SASL it creates a database of Cyrus SASL with the user of `{users}`.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 LEVELS = (1, 2, 3)
-QUIET = 0.4  # Seconds without a line after which a request is carried out.
+QUIET = 0.4  # Seconds without a line after which a request counts as done.
 START = 3.0  # Seconds until the lines of the start have been read.
 AT_ONCE = 8  # Dialogues.
 CLOSE = "close"
@@ -147,7 +147,7 @@ CASES = [
 
 
 def make_database(directory):
-    """Makes the database and the configuration of Cyrus SASL, in a process of its own."""
+    """Creates the database and the configuration of Cyrus SASL, in a process of its own."""
     path = os.path.join(directory, "sasldb2")
     with open(os.path.join(directory, "memcached.conf"), "w") as file:
         file.write(f"mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {path}\n")
@@ -218,7 +218,7 @@ def record(server, name, arguments, requests, level):
 
 
 def with_levels(records):
-    """Puts before each of the last record's lines the level of the first record that has it."""
+    """Prefixes each of the last record's lines with the level of the first record that has it."""
     *lower, lines = [list(record) for record in records]
     for text in lines:
         level = len(records)

@@ -94,7 +94,7 @@ class MemcacheStore extends Store {
   }
 }
 
-/** Returns the millisecond at which a cookie ends. In MemoryStore, too, an invalid Date never ends. */
+/** Returns when a cookie ends, in milliseconds. As in MemoryStore, an invalid Date is ignored. */
 function endOf(cookie) {
   const end = cookie?.expires ? Number(new Date(cookie.expires)) : Number.NaN;
   return Number.isNaN(end) ? undefined : end;

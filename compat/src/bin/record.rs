@@ -1,4 +1,5 @@
-//! Records what a memcached answers to the requests of transcript files, or checks a server against them.
+//! Records the replies of a memcached to the requests of transcript files, or checks a server
+//! against them.
 //!
 //! Ends with the line `N passed, N failed`, counted in exchanges.
 
@@ -30,14 +31,14 @@ stood there. Files with `advance` need a server with `debugtime`: memcached-debu
   --case TEXT       only the cases whose name has this in it (with --check)
 ";
 
-/// A reply is complete when nothing has come for this long. There is no marker, since a marker would change what some
-/// requests do.
+/// A reply is complete after this time without further bytes. There is no marker command, because
+/// it would change the effect of some requests.
 const QUIET: Duration = Duration::from_millis(80);
 
-/// How long a reply may take when it is known what to expect.
+/// Time in which a known reply must arrive.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often a command is sent again because memcached's crawler happens to be at work.
+/// How often a command is sent again if memcached's crawler is at work.
 const RETRIES: usize = 20;
 
 struct Options {
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
 struct Open {
     _server: Server,
     link: Link,
-    /// For the clock: the other one may speak the binary protocol.
+    /// For the clock. The other connection may use the binary protocol.
     control: Link,
 }
 
@@ -117,8 +118,8 @@ fn debugtime(link: &mut Link, argument: &str) -> Outcome<()> {
     }
 }
 
-/// Moves a clock that stands still. memcached's moves by the sum of all arguments so far, another one may move by the
-/// argument; the uptime tells.
+/// Moves a clock that stands still. memcached's clock moves by the sum of all arguments so far.
+/// Another server's may move by the argument alone, which the uptime shows.
 fn advance(link: &mut Link, seconds: i64, last: i64) -> Outcome<()> {
     let wanted = uptime(link)? + seconds;
     debugtime(link, &(seconds - last).to_string())?;
@@ -214,7 +215,7 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
                         Err(fault) => {
                             failed += 1;
                             println!("case {}: {}\n    {fault}", case.name, shorten(&bytes, 200));
-                            // What follows would differ too.
+                            // The following replies would differ as well.
                             case.failed = true;
                         }
                     }
@@ -239,8 +240,8 @@ fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
     Ok((passed, failed))
 }
 
-/// Reads until `length` bytes are there and then a moment longer, or the server closes. With no known length, until
-/// nothing comes for the time `wait`.
+/// Reads until `length` bytes have arrived and then a moment longer, or until the server closes.
+/// Without a known length, reads until the time `wait` passes without a byte.
 fn receive(link: &mut Link, length: usize, closes: bool, wait: Duration) -> (Vec<u8>, bool) {
     if closes {
         return match link.read_until_closed(PATIENCE) {

@@ -1,11 +1,11 @@
-//! Writes what the fuzz targets begin with: the requests of the recorded exchanges, a packet of each opcode, and
-//! pseudo-random bytes.
+//! Writes the seeds of the fuzz targets: the requests of the recorded exchanges, a packet of each
+//! opcode, and pseudo-random bytes.
 //!
 //! ```text
 //! seeds core/tests/data DIRECTORY        one directory a target in DIRECTORY, one file a seed
 //! ```
 //!
-//! The forms of the targets' inputs are described at their heads, in `fuzz/fuzz_targets/`.
+//! The heads of the targets, in `fuzz/fuzz_targets/`, describe the forms of their inputs.
 
 #![expect(
     clippy::print_stdout,
@@ -21,13 +21,14 @@ use std::{env, fs};
 use memcache_compat::Outcome;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
 
-/// Longest request that becomes a seed; longer ones are many times the same.
+/// Longest request that becomes a seed. Longer ones only repeat a part many times.
 const LONGEST: usize = 1000;
 
-/// The first bytes of a session's seed: any protocol, authentication by SASL and by text; no cuts, or two.
+/// The first bytes of a session's seed: any protocol, authentication by SASL and by text; no cuts,
+/// or two.
 const COURSES: [&[u8]; 4] = [&[2, 0], &[0x32, 2, 0, 4], &[0x0a, 0], &[0x0e, 0]];
 
-/// The login that the session target knows, in both ways.
+/// The login that the session target accepts, in both forms.
 const LOGIN: &[u8] = b"set x 0 0 10\r\nann secret\r\n";
 
 /// Lines that no transcript has, because memcached would wait for the value.
@@ -38,7 +39,7 @@ const EDGES: [&str; 4] = [
     "ms k 2147483646\r\n",
 ];
 
-/// What is said in a case of a transcript, one request an entry.
+/// The requests of a case of a transcript.
 type Case = Vec<Vec<u8>>;
 
 fn main() -> ExitCode {
@@ -84,7 +85,7 @@ fn run(data: &Path, to: &Path) -> Outcome<usize> {
     put("classic", &mut requests.iter().map(line).filter(|line| !is_meta(line)))?;
     put("meta", &mut requests.iter().map(line).filter(is_meta))?;
     put("binary", &mut packets.iter().cloned())?;
-    // None that ends the connection, or is answered with what differs from run to run.
+    // Without requests that end the connection, or whose replies differ from run to run.
     let steady: Vec<_> =
         packets.iter().filter(|packet| !matches!(packet[1], 0x07 | 0x10 | 0x17)).cloned().collect();
     let pipelines = cases.iter().chain([&packets, &steady]).map(|case| case.concat());
@@ -120,18 +121,18 @@ fn run(data: &Path, to: &Path) -> Outcome<usize> {
         "config set other 0 3\r\nabc\r\nmn\r\n",
     ];
     put("cluster", &mut nodes.iter().chain(&said).map(|seed| [&[2, 0, 4], seed.as_bytes()].concat()))?;
-    // Any bytes are a list of their steps.
+    // Any bytes are a valid list of steps.
     for (number, target) in ["joins", "sessions"].into_iter().enumerate() {
         put(target, &mut (0..RANDOM_SEEDS).map(|seed| noise(seed * 2 + number as u64)))?;
     }
     Ok(count)
 }
 
-/// Seeds of a target whose input is a list of steps, and the length of each.
+/// Number of seeds of a target whose input is a list of steps, and the length of each.
 const RANDOM_SEEDS: u64 = 24;
 const RANDOM_LENGTH: usize = 1200;
 
-/// Bytes without a pattern, the same for the same seed (xorshift).
+/// Returns bytes without a pattern, the same for the same seed (xorshift).
 fn noise(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -143,7 +144,8 @@ fn noise(seed: u64) -> Vec<u8> {
     (0..RANDOM_LENGTH).map(|_| next()).collect()
 }
 
-/// The cases of all transcripts, without requests that need an answer before them, and without long ones.
+/// Returns the cases of all transcripts, without long requests and without those that need an
+/// earlier reply.
 fn cases(data: &Path) -> Outcome<Vec<Case>> {
     let fault = |e: std::io::Error| format!("{}: {e}", data.display());
     let mut cases = Vec::new();
@@ -169,10 +171,10 @@ fn cases(data: &Path) -> Outcome<Vec<Case>> {
     Ok(cases)
 }
 
-/// Which of the packets is a login.
+/// Opcode of the packet that is a login.
 const LOGIN_PACKET: usize = 0x21;
 
-/// A packet of each opcode, by opcode, and one more that is none.
+/// Returns a packet of each opcode, in their order, and one with an unknown opcode.
 fn packets() -> Vec<Vec<u8>> {
     let packet = |opcode: u8| {
         let (extras, key, value): (&[u8], &[u8], &[u8]) = match opcode {

@@ -1,8 +1,8 @@
-//! Runs memcached's own Perl suite, out of a checkout given by path, against a server given by path.
+//! Runs memcached's own Perl suite, from a checkout given by path, against a server given by path.
 //!
-//! The suite takes its working directory for memcached's build directory. It gets a temporary one that holds links to
-//! the checkout's tests, a `memcached-debug` that starts the server under test, and a `timedrun` that just starts its
-//! arguments. Nothing is copied out of the checkout and nothing is written into it.
+//! The suite takes its working directory for memcached's build directory. It gets a temporary one
+//! with links to the checkout's tests. There, `memcached-debug` starts the server under test, and
+//! `timedrun` only starts its arguments. Nothing is copied out of the checkout or written into it.
 
 #![expect(
     clippy::print_stdout,
@@ -30,7 +30,7 @@ usage: suite [options] CHECKOUT SERVER [FILE.t ...]
 Runs the tests of the memcached source tree CHECKOUT against the program SERVER: all but those listed in
 compat/suite/not-applicable.txt, or the files named.
 
-  --flags 'FLAGS'   what SERVER gets behind the test's own flags (default '-o debug_commands')
+  --flags 'FLAGS'   flags for SERVER, after the test's own (default '-o debug_commands')
   --plain           the same as --flags '': for memcached's own memcached-debug
   --all             run the files that do not apply too
   --tls             every file over TLS, not only ssl_*.t
@@ -40,7 +40,7 @@ compat/suite/not-applicable.txt, or the files named.
   --logs DIR        keep each file's output there
 ";
 
-/// What is not run, and why.
+/// Files that are not run, and the reasons.
 const NOT_APPLICABLE: &str = include_str!("../../suite/not-applicable.txt");
 
 struct Options {
@@ -56,10 +56,10 @@ struct Options {
     logs: Option<PathBuf>,
 }
 
-/// A file that is not run, and why.
+/// A file that is not run, and the reason.
 type Skipped = (String, String);
 
-/// How one file went.
+/// The result of a file.
 #[derive(Debug, Default)]
 struct Row {
     file: String,
@@ -158,17 +158,17 @@ fn line(row: &Row) -> String {
     )
 }
 
-/// memcached's test program in C, which a build of the checkout makes.
+/// memcached's test program in C. A build of the checkout creates it.
 const TESTAPP: &str = "testapp";
 
-/// Where the passwords of the suite's SASL test are, below the suite's directory.
+/// File of the passwords of the suite's SASL test, below the suite's directory.
 const PASSWORDS: &str = "passwords";
 
-/// Stands in for the tool of Cyrus SASL, called `saslpasswd2 -a memcached -u REALM -c -p USER`: the passwords go where
-/// the server under test looks for them.
+/// Replaces the tool of Cyrus SASL, called as `saslpasswd2 -a memcached -u REALM -c -p USER`. The
+/// passwords go to the file that the server under test reads.
 const SASLPASSWD: &str = "#!/bin/sh\nread -r password\necho \"$7@$4:$password\" >>\"$MEMCACHED_SASL_PWDB\"\n";
 
-/// Lays out the directory that the suite takes for memcached's build directory.
+/// Creates the directory that the suite takes for memcached's build directory.
 fn prepare(directory: &Path, options: &Options) -> Outcome<()> {
     let fault = |error: std::io::Error| format!("{}: {error}", directory.display());
     let _ = fs::remove_dir_all(directory);
@@ -181,7 +181,7 @@ fn prepare(directory: &Path, options: &Options) -> Outcome<()> {
     let server = quote(&options.server.to_string_lossy());
     let scripts = [
         ("memcached-debug", format!("#!/bin/sh\nexec {server} \"$@\" {}\n", options.flags)),
-        // memcached's own gives up after so many seconds; here the whole file has a time limit.
+        // memcached's own gives up after a number of seconds. Here the whole file has a time limit.
         ("timedrun", "#!/bin/sh\nshift\nexec \"$@\"\n".to_owned()),
         ("bin/saslpasswd2", SASLPASSWD.to_owned()),
     ];
@@ -193,7 +193,7 @@ fn prepare(directory: &Path, options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// The files to run, and those that do not apply with the reason.
+/// Returns the files to run, and those that do not apply with the reason.
 fn choose(options: &Options) -> Outcome<(Vec<String>, Vec<Skipped>)> {
     if !options.files.is_empty() {
         return Ok((options.files.clone(), Vec::new()));
@@ -275,7 +275,7 @@ fn run_file(file: &str, directory: &Path, options: &Options) -> Row {
             _ => break None,
         }
     };
-    // Whatever the test left behind goes with its group.
+    // Processes that the test left behind end with its process group.
     let _ = Command::new("kill")
         .args(["-KILL", "--", &format!("-{}", child.id())])
         .stderr(Stdio::null())
@@ -387,7 +387,7 @@ fn string(text: &str) -> String {
     quoted
 }
 
-/// A word for the shell.
+/// Quotes a word for the shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

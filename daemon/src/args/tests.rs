@@ -271,7 +271,10 @@ fn wrong_flags_say_what_is_wrong() {
             &["--enable-ssl", "-o", "ssl_min_version=9"],
             "Invalid ssl_min_version. Use help to see valid options.",
         ),
-        (&["-S"], "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (other databases are not supported)"),
+        (
+            &["-S"],
+            "-S: set MEMCACHED_SASL_PWDB to a file of lines user:password (other databases are not supported)",
+        ),
         (&["--enable-sasl", "-Y", "/x"], "-S and -Y cannot be used together"),
         (&["--auth-file=/x", "-B", "auto"], "ERROR: -B auto cannot be used with authentication"),
         (

@@ -1,5 +1,6 @@
-//! Random requests of the binary protocol: whole ones, pipelines of quiet ones, and those whose header is wrong. What a
-//! wrong header leads to is told by [`Request::fate`], so that just as many bytes are sent as memcached takes.
+//! Random requests of the binary protocol: valid ones, pipelines of quiet ones, and those with a
+//! wrong header. [`Request::fate`] predicts the effect of a wrong header, so that exactly as many
+//! bytes are sent as memcached reads.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +14,11 @@ use crate::generate::{Draft, Generator};
 use crate::group::{Ending, Piece};
 use crate::request::{Fate, LONGEST_BODY, LONGEST_KEY, Request};
 
-/// The longest filler that is sent behind a header that announces more than there is.
+/// Longest filler behind a header that announces more bytes than there are.
 const FILLER: usize = 40_000;
 
 impl Generator {
-    /// The next command.
+    /// Returns the next command.
     pub(crate) fn binary(&mut self) -> Draft {
         match self.rng.below(200) {
             0..100 => {
@@ -37,7 +38,7 @@ impl Generator {
         }
     }
 
-    /// A request that does something with a key, or with none.
+    /// Returns a request with or without a key.
     fn request(&mut self) -> (Option<usize>, Request) {
         let key = self.binary_key();
         let name = KEYS[key];
@@ -88,9 +89,9 @@ impl Generator {
         (Some(key), request)
     }
 
-    /// Gives a request an opaque number, a CAS number, and now and then fields that mean nothing.
+    /// Gives a request an opaque number, a CAS, and now and then values in unused fields.
     fn dress(&mut self, request: &mut Request, key: Option<usize>) {
-        // The upper byte of a marker's is another.
+        // The upper byte of a marker's opaque number is another.
         request.header.opaque = self.rng.bits() as u32 & 0x00ff_ffff;
         if self.rng.chance(1, 20) {
             request.header.opaque |= 0xff00_0000;
@@ -113,8 +114,9 @@ impl Generator {
         }
     }
 
-    /// Several requests without a marker between them. A reply that still waits holds on to its item, and then incr makes
-    /// a new one where it would have changed the old one: which of them depends on what has arrived.
+    /// Several requests without a marker between them. A reply that still waits pins its item. Then
+    /// incr creates a new item in place of changing the old one, depending on which requests have
+    /// arrived.
     fn pipeline(&mut self) -> Draft {
         let (mut pieces, mut held) = (Vec::new(), BTreeSet::new());
         for _ in 0..2 + self.rng.below(9) {
@@ -156,7 +158,7 @@ impl Generator {
         }
     }
 
-    /// What memcached does not know, and SASL where it is off.
+    /// A command that memcached does not know, or SASL while it is off.
     fn unknown(&mut self) -> Draft {
         let key = self.binary_key();
         let mut request = match self.rng.below(6) {
@@ -184,7 +186,7 @@ impl Generator {
         let size = match self.rng.below(40) {
             0 => 1_200_000,
             1 => 700_000 + self.rng.below(200_000),
-            // About where memcached begins to refuse.
+            // Around the size from which memcached refuses.
             2 | 3 => 1_048_300 + self.rng.below(276),
             4..6 => 100_000 + self.rng.below(50_000),
             _ => 2_000 + self.rng.below(20_000),
@@ -205,7 +207,7 @@ impl Generator {
         finished(Some(key), request)
     }
 
-    /// A whole request with a header that says something else.
+    /// A complete request with a wrong header.
     fn spoilt(&mut self) -> Draft {
         let (key, whole) = match self.rng.below(8) {
             0 => (None, Request::new(opcode::STAT, b"", self.statistic_name(), b"")),
@@ -240,12 +242,12 @@ impl Generator {
         if self.is_undetermined(&request) { finished(key, whole) } else { self.by_fate(None, request) }
     }
 
-    /// Whether what memcached does with a spoilt request depends on more than the request.
+    /// Returns whether the effect of a spoilt request depends on more than the request.
     fn is_undetermined(&self, request: &Request) -> bool {
         let (opcode, name) = (request.header.opcode, request.key());
         let value = request.value();
         match opcode {
-            // Memcached 1.6.18 takes in any length.
+            // memcached 1.6.18 accepts any length.
             _ if self.agree && request.header.body > LONGEST_BODY => true,
             opcode::VERSION => self.agree,
             opcode::STAT if self.agree && has_other_names(name) => true,
@@ -256,18 +258,18 @@ impl Generator {
             opcode::INCREMENT | opcode::DECREMENT | opcode::INCREMENTQ | opcode::DECREMENTQ => {
                 self.background
             }
-            // On such a value incr would read on behind its end.
+            // incr would read beyond the end of such a value.
             _ => !value.is_empty() && value.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0x0b),
         }
     }
 
-    /// Sends as much of a request as memcached takes.
+    /// Sends as much of a request as memcached reads.
     fn by_fate(&mut self, key: Option<usize>, request: Request) -> Draft {
         let mut request = request;
         let whole = HEADER + request.body.len();
         match request.fate() {
             Fate::Takes(length) if length > whole + FILLER => {
-                // More than is worth sending: the rest never comes.
+                // Too long to be sent: the rest never arrives.
                 Draft { key, pieces: request.pieces(), ending: Ending::Finish }
             }
             Fate::Takes(length) => {
@@ -278,7 +280,7 @@ impl Generator {
                 finished(key, request)
             }
             Fate::Closes(length) => {
-                // What comes behind is not read any more.
+                // The bytes behind it are not read any more.
                 request.fit(if self.rng.chance(1, 4) { length.max(whole) } else { length });
                 Draft { key, pieces: request.pieces(), ending: Ending::Close }
             }
@@ -291,13 +293,13 @@ impl Generator {
         let length = HEADER + request.body.len();
         let mut bytes = request.header.bytes().to_vec();
         bytes.extend(&request.body);
-        // Half of the time within the header or right behind it.
+        // Half of the time within the header or just behind it.
         let most = if self.rng.chance(1, 2) { HEADER + 2 } else { length + 1 };
         bytes.truncate(self.rng.below(most.min(length + 1)));
         Draft { key: None, pieces: vec![Piece::Bytes(bytes)], ending: Ending::Finish }
     }
 
-    /// A request after which memcached closes the connection although the lengths in it are right.
+    /// A request after which memcached closes the connection although its lengths are right.
     fn last(&mut self) -> Draft {
         let mut request = match self.rng.below(4) {
             0 => Request::new(self.one(&[opcode::QUIT, opcode::QUITQ]), b"", b"", b""),
@@ -308,7 +310,8 @@ impl Generator {
                 Request::new(self.rng.below(0x25) as u8, b"", &key, b"")
             }
             _ => {
-                // A connection whose first byte is another speaks text: so a good request comes before.
+                // A connection with another first byte uses the text protocol, so a valid request
+                // comes before.
                 let mut wrong = self.request().1;
                 wrong.header.magic = self.one(&[0, 1, 0x7f, 0x81, 0xff, b'g']);
                 let mut pieces = Request::new(opcode::NOOP, b"", b"", b"").pieces();
@@ -320,8 +323,8 @@ impl Generator {
         self.by_fate(None, request)
     }
 
-    /// A flush in the future. As in the text protocol, every key is deleted first: items that an earlier flush killed but
-    /// that nobody has asked for would come back.
+    /// A flush in the future. As in the text protocol, every key is deleted first. Otherwise items
+    /// would come back that an earlier flush killed, if no client has asked for them.
     fn binary_flush_later(&mut self) -> Draft {
         let names: Vec<Vec<u8>> = self.names.iter().cloned().collect();
         for few in names.chunks(40) {
@@ -350,7 +353,7 @@ impl Generator {
         }
     }
 
-    /// One of two kinds, the second a third of the time.
+    /// Returns one of two opcodes, the second a third of the time.
     fn either(&mut self, plain: &[u8], quiet: &[u8]) -> u8 {
         let choices = if self.rng.chance(1, 3) { quiet } else { plain };
         self.one(choices)
@@ -361,12 +364,12 @@ impl Generator {
     }
 }
 
-/// A request to which a reply, or silence, is expected.
+/// A request that is answered with a reply or with silence.
 fn finished(key: Option<usize>, request: Request) -> Draft {
     Draft { key, pieces: request.pieces(), ending: Ending::Noop }
 }
 
-/// Whether memcached 1.6.18 has other statistics by this name.
+/// Returns whether memcached 1.6.18 has other statistics by this name.
 fn has_other_names(name: &[u8]) -> bool {
     name.is_empty() || name.starts_with(b"settings") || name == b"slabs" || name == b"items"
 }

@@ -1,10 +1,10 @@
-//! The words that random requests of the binary protocol are made of.
+//! The words of random requests of the binary protocol.
 
-/// How many of [`KEYS`] are short.
+/// Number of short [`KEYS`].
 pub const SHORT_KEYS: usize = 16;
 
-/// The key space. The first few are used most. No prefix, up to a `:`, has a NUL: memcached takes those that are equal up
-/// to it for one now and then.
+/// The key space. The first keys are used most. No prefix, up to a `:`, has a NUL, because
+/// memcached sometimes takes prefixes that are equal up to it for the same.
 pub const KEYS: &[&[u8]] = &[
     b"k0",
     b"k1",
@@ -29,7 +29,7 @@ pub const KEYS: &[&[u8]] = &[
 /// Client flags.
 pub const FLAGS: &[u32] = &[0, 0, 0, 1, 5, 0x1234_5678, 0x8000_0000, u32::MAX];
 
-/// Times: never, in a while, at a moment long past or far ahead. Nothing ends during a run.
+/// Times: never, later, at a moment long past or far ahead. Nothing expires during a run.
 pub const TIMES: &[u32] = &[
     0,
     0,
@@ -38,23 +38,24 @@ pub const TIMES: &[u32] = &[
     1000,
     100_000,
     2_592_000,
-    // From here on since 1970: long past, ...
+    // From here on Unix times: long past, ...
     2_592_001,
     1_500_000_000,
-    // ... or far ahead, however negative they look.
+    // ... or far ahead, even if negative as signed numbers.
     0x7fff_ffff,
     0x8000_0000,
     0xffff_fffe,
     0xffff_ffff,
 ];
 
-/// When a number that is not there is not made.
+/// The expiry with which a missing number is not created.
 pub const NO_NUMBER: u32 = 0xffff_ffff;
 
-/// Times of a flush that is still to come, or comes to nothing because it was long ago.
+/// Times of a flush that is pending, or has no effect because it is long past.
 pub const FLUSHES: &[u32] = &[1000, 100_000, 2_592_000, 2_592_001, 0x7fff_ffff, 0xffff_ffff];
 
-/// How many of [`DELTAS`] are small: memcached 1.6.18 looks for a minus sign behind the end of numbers from 2^63 on.
+/// Number of small [`DELTAS`]. memcached 1.6.18 looks for a minus sign behind the end of numbers
+/// from 2^63 on.
 pub const SMALL_DELTAS: usize = 8;
 
 /// Deltas and initial numbers.
@@ -64,8 +65,8 @@ pub const DELTAS: &[u64] =
 /// CAS numbers that no counter reaches.
 pub const CHOSEN_CAS: &[u64] = &[1_000_000_000_001, (1 << 63) - 1, u64::MAX];
 
-/// Statistics: groups, more behind a group's name, nothing known. None is the beginning of `reset`, `settings` or
-/// `detail …`: memcached compares those with what happens to lie behind the key.
+/// Statistics: groups, groups with more text, and unknown ones. None is the beginning of `reset`,
+/// `settings` or `detail …`, because memcached compares those with the bytes behind the key.
 pub const STATISTICS: &[&[u8]] = &[
     b"",
     b"",
@@ -105,10 +106,10 @@ pub const STATISTICS: &[&[u8]] = &[
     &[b's'; 250],
 ];
 
-/// Names that memcached looks for at the beginning of a key, whatever the key's length.
+/// Names that memcached compares with the beginning of a key of any length.
 pub const COMPARED_BLINDLY: &[&[u8]] = &[b"reset", b"settings", b"detail on", b"detail off", b"detail dump"];
 
-/// Opcodes that memcached does not know: verbosity, those of ranges, of vbuckets and TAP, and others.
+/// Opcodes that memcached does not know: verbosity, those of ranges, vbuckets and TAP, and others.
 pub const UNKNOWN: &[u8] = &[
     0x1b, 0x1b, 0x1f, 0x25, 0x2a, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x3a, 0x3b,
     0x3c, 0x3d, 0x40, 0x45, 0x7f, 0x80, 0x81, 0xff,

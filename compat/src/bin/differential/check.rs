@@ -1,4 +1,5 @@
-//! What must be equal when the same commands have run: counters, settings, names of statistics, the keys held.
+//! Compares the state of both servers after the same commands: counters, settings, names of
+//! statistics, and keys.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::statistics;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Compares, after commands that may have been `binary`; gives a line for each difference.
+/// Compares after commands that may have been `binary`. Returns a line for each difference.
 pub fn compare_state(pair: &mut Pair, binary: bool) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
     let (mut left, mut right) = (pair.left.connect()?, pair.right.connect()?);
@@ -45,12 +46,12 @@ pub fn compare_state(pair: &mut Pair, binary: bool) -> Outcome<Vec<String>> {
     Ok(found)
 }
 
-/// The statistics of a reply as `NAME VALUE`.
+/// Returns the statistics of a reply as `NAME VALUE`.
 fn table(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().map(|line| line.strip_prefix("STAT ").map_or(line.clone(), str::to_owned)).collect()
 }
 
-/// The keys of a dump, each with what both servers must say of it.
+/// Returns the keys of a dump, each with the metadata that must be equal on both servers.
 fn dump(link: &mut Link, command: &str) -> Outcome<BTreeSet<String>> {
     for _ in 0..20 {
         let lines = ask(link, command)?;
@@ -69,7 +70,7 @@ fn dump(link: &mut Link, command: &str) -> Outcome<BTreeSet<String>> {
     Err(format!("{command}: always busy"))
 }
 
-/// The lines of a reply up to `END`, `EN`, or an error.
+/// Returns the lines of a reply up to `END`, `EN`, or an error.
 fn ask(link: &mut Link, command: &str) -> Outcome<Vec<String>> {
     link.send(format!("{command}\r\n").as_bytes(), &[], Duration::ZERO);
     let mut lines = Vec::new();

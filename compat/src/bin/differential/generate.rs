@@ -1,7 +1,9 @@
-//! Random commands. What makes them useful: few keys, so that most commands hit; values that are numbers half the
-//! time; and mistakes of every kind. What makes them comparable: nothing depends on the second in which it runs, no
-//! line is so long that its fate depends on how it was split, and data that is shorter than announced is followed by
-//! filler, so that the marker is never swallowed.
+//! Random commands. There are few keys, so that most commands hit. Half of the values are numbers,
+//! and there are mistakes of every kind.
+//!
+//! Replies must be comparable. Therefore nothing depends on the second in which it runs. No line is
+//! so long that its effect depends on how it was split. If data is shorter than announced, filler
+//! follows, so that the marker is never swallowed.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,20 +14,20 @@ use crate::group::{Ending, Group, Piece};
 use crate::line::Line;
 use crate::words::{self, Vocabulary};
 
-/// What to send.
+/// The protocol of the commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Classic text commands.
     Text,
     /// Meta commands.
     Meta,
-    /// Either of these, command by command.
+    /// Either of these, chosen for each command.
     Both,
     /// The binary protocol.
     Binary,
 }
 
-/// How many CAS numbers a key remembers.
+/// Number of CAS numbers that are remembered for a key.
 const REMEMBERED: usize = 6;
 
 /// A stream of groups.
@@ -33,7 +35,7 @@ const REMEMBERED: usize = 6;
 pub struct Generator {
     /// The source of all choices.
     pub rng: Rng,
-    /// A group that was taken but not yet sent.
+    /// A group that was generated but not yet sent.
     pub held: Option<Group>,
     pub(crate) mode: Mode,
     pub(crate) agree: bool,
@@ -56,7 +58,7 @@ pub(crate) struct Draft {
 }
 
 impl Generator {
-    /// A stream that depends on the seed and on the replies' CAS numbers alone.
+    /// Creates a stream that depends only on the seed and on the replies' CAS numbers.
     pub fn new(seed: u64, mode: Mode, agree: bool, background: bool) -> Self {
         Self {
             rng: Rng::new(seed),
@@ -73,14 +75,14 @@ impl Generator {
         }
     }
 
-    /// Notes that the reply to `group` held a CAS number of `key`.
+    /// Records that the reply to `group` contained a CAS number of `key`.
     pub fn saw(&mut self, key: usize, group: u64, nth: usize) {
         let seen = &mut self.seen[key];
         seen.push_front((group, nth));
         seen.truncate(REMEMBERED);
     }
 
-    /// The next command.
+    /// Returns the next command.
     pub fn next(&mut self) -> Group {
         let draft = match self.planned.pop_front() {
             Some(draft) => draft,
@@ -119,8 +121,8 @@ impl Generator {
 }
 
 impl Draft {
-    /// An `ms` with a CAS number of its own. When it fails, memcached gives that number to whatever the connection stores
-    /// next; another `ms` ends that.
+    /// Returns whether this is an `ms` with a CAS number of its own. If it fails, memcached gives
+    /// that number to the connection's next store. Another `ms` ends that.
     fn may_leave_its_cas(&self) -> bool {
         let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return false };
         let has_number = |piece: &Piece| match piece {
@@ -130,8 +132,8 @@ impl Draft {
         bytes.trim_ascii_start().starts_with(b"ms ") && self.pieces.iter().any(has_number)
     }
 
-    /// Whether memcached's background threads make no difference to it: `flush_all` looks at each queue from its newest item
-    /// to the first that is old, and the threads reorder the queues.
+    /// Returns whether memcached's background threads do not affect it. `flush_all` scans each
+    /// queue from its newest item to the first old one, and the threads reorder the queues.
     fn is_steady(&self) -> bool {
         let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return true };
         let verbs = [&b"incr "[..], b"decr ", b"ma ", b"flush_all"];

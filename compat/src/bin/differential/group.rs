@@ -1,4 +1,4 @@
-//! One command with what follows it on the wire until its reply is complete. Knows no server.
+//! A command with the bytes that follow it until its reply is complete. Knows no server.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use memcache_compat::packet::{self, Header, opcode};
 pub enum Piece {
     /// The same bytes for both servers.
     Bytes(Vec<u8>),
-    /// The CAS number that each server gave in the reply to group `group`, the `nth` one in it.
+    /// A CAS number of each server: the `nth` in the reply to group `group`.
     Cas { group: u64, nth: usize },
     /// The same as eight bytes.
     PackedCas { group: u64, nth: usize },
@@ -20,40 +20,41 @@ pub enum Piece {
 /// How the end of the reply is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// A marker command is sent behind; its reply stands behind the reply.
+    /// A marker command follows. Its reply marks the end.
     Marker,
     /// The same in the binary protocol.
     Noop,
     /// The server closes the connection.
     Close,
-    /// The client ends its side, perhaps within a request of the binary protocol; then the server closes.
+    /// The client ends its side, perhaps within a request of the binary protocol. Then the server
+    /// closes.
     Finish,
 }
 
 /// One command, well-formed or not, with its data.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Counts up from 1 within a run.
+    /// Number of the group, from 1 in each run.
     pub id: u64,
-    /// The key that CAS numbers in the reply belong to: its place in the list of keys.
+    /// Index of the key that CAS numbers in the reply belong to.
     pub key: Option<usize>,
-    /// What is sent.
+    /// The bytes to send.
     pub pieces: Vec<Piece>,
     /// How the reply ends.
     pub ending: Ending,
 }
 
-/// The CAS numbers seen: by group and place, the left server's and the right one's.
+/// The CAS numbers seen, by group and index: the left server's and the right one's.
 pub type Numbers = HashMap<(u64, usize), (u64, u64)>;
 
-/// A number that no counter reaches, sent where the wanted one was never seen.
+/// A number that no counter reaches. Sent in place of a CAS that was never seen.
 const UNSEEN: u64 = 999_999_999_999;
 
-/// What the opaque number of a marker has in its upper byte.
+/// The upper byte of a marker's opaque number.
 const MARKER: u32 = 0x6d00_0000;
 
 impl Group {
-    /// The bytes for the left server and for the right one, without the marker.
+    /// Returns the bytes for the left server and for the right one, without the marker.
     pub fn bytes(&self, numbers: &Numbers) -> (Vec<u8>, Vec<u8>) {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for piece in &self.pieces {
@@ -78,8 +79,8 @@ impl Group {
         (left, right)
     }
 
-    /// The marker command. `mn` makes memcached write out what it has before it goes on, which matters: a later `get`
-    /// that fails throws away replies that are still waiting.
+    /// Returns the marker command. `mn` makes memcached write its replies before it continues.
+    /// Otherwise a later `get` that fails would discard replies that wait.
     pub fn marker(&self) -> Vec<u8> {
         match self.ending {
             Ending::Marker => format!("mg differential-marker O{}\r\nmn\r\n", self.id).into_bytes(),
@@ -88,7 +89,7 @@ impl Group {
         }
     }
 
-    /// What the marker's reply is.
+    /// Returns the reply to the marker.
     pub fn marker_reply(&self) -> Vec<u8> {
         if self.ending == Ending::Noop {
             return Header { magic: packet::REPLY, ..self.noop() }.bytes().to_vec();
@@ -96,17 +97,17 @@ impl Group {
         format!("EN O{}\r\nMN\r\n", self.id).into_bytes()
     }
 
-    /// The marker of the binary protocol; no random command has such an opaque number.
+    /// Returns the marker of the binary protocol. No random command has its opaque number.
     fn noop(&self) -> Header {
         Header { opaque: MARKER | self.id as u32, ..Header::request(opcode::NOOP) }
     }
 
-    /// Whether this is one of the binary protocol.
+    /// Returns whether this is a command of the binary protocol.
     pub fn is_binary(&self) -> bool {
         matches!(self.pieces.first(), Some(Piece::Bytes(bytes)) if bytes.first() == Some(&packet::REQUEST))
     }
 
-    /// The request as text, CAS numbers as `<cas of N>`.
+    /// Returns the request as text, with CAS numbers as `<cas of N>`.
     pub fn show(&self) -> String {
         let mut text = String::new();
         if self.is_binary() {
@@ -114,7 +115,7 @@ impl Group {
             for piece in &self.pieces {
                 match piece {
                     Piece::Bytes(more) => bytes.extend(more),
-                    // Shows as the number of the group.
+                    // Shown as the number of the group.
                     Piece::Cas { group, .. } | Piece::PackedCas { group, .. } => {
                         bytes.extend(group.to_be_bytes());
                     }

@@ -3,7 +3,7 @@
 use crate::generate::Draft;
 use crate::group::{Ending, Piece};
 
-/// A command line, and what follows it.
+/// A command line, and the bytes that follow it.
 pub(crate) struct Line {
     pub(crate) pieces: Vec<Piece>,
 }
@@ -37,7 +37,8 @@ impl Line {
         }
     }
 
-    /// Filler for `missing` bytes of data; whatever of it is not swallowed gives errors that can be compared.
+    /// Appends filler for `missing` bytes of data. The part that is not read as data causes errors
+    /// that can be compared.
     pub(crate) fn fill(&mut self, missing: usize) {
         if missing > 0 {
             self.raw(&b"mn\r\n".repeat(missing.div_ceil(4)));

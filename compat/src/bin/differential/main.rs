@@ -1,6 +1,7 @@
 //! Sends the same random commands to two memcached servers and compares every reply.
 //!
-//! Ends with the line `N passed, N failed`, counted in commands, and with status 1 when anything differed.
+//! Ends with the line `N passed, N failed`, counted in commands, and with status 1 if any reply
+//! differed.
 
 #![expect(
     clippy::print_stdout,

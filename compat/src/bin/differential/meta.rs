@@ -72,7 +72,8 @@ impl Generator {
         line.end(self.line_end(), key.classic())
     }
 
-    /// An item that is invalidated and then fetched, refreshed and set with older and newer CAS numbers.
+    /// An item that is invalidated and then fetched, refreshed and set with older and newer CAS
+    /// numbers.
     fn stale(&mut self) -> Draft {
         let key = self.rng.below(4);
         let name = words::KEYS[key];
@@ -119,7 +120,8 @@ impl Generator {
         (MetaKey::Classic(key), line)
     }
 
-    /// Appends flags in a random order. Careless ones are repeated, unknown, without their argument or too many.
+    /// Appends flags in a random order. Mistaken ones are repeated, unknown, too many, or lack
+    /// their argument.
     fn flags(&mut self, line: &mut Line, key: MetaKey, known: &[(u8, usize)], careless: bool) {
         let mut chosen: Vec<u8> = Vec::new();
         for &(flag, weight) in known {

@@ -1,6 +1,6 @@
-//! Whole lines that are no command or almost one.
+//! Complete lines with no command, or almost one.
 
-/// Whole lines that are no command or almost one.
+/// Complete lines with no command, or almost one.
 pub const ODD_LINES: &[&[u8]] = &[
     b"",
     b" ",
@@ -98,7 +98,7 @@ pub const ODD_LINES: &[&[u8]] = &[
     b"touch k0 -1",
 ];
 
-/// Whole lines that are no meta command or almost one.
+/// Complete lines with no meta command, or almost one.
 pub const ODD_META: &[&[u8]] = &[
     b"mn",
     b"mn x y z",
@@ -149,7 +149,7 @@ pub const ODD_META: &[&[u8]] = &[
     b"mg a b c f h k l O1 q s t u v N0 T0 R0 E1 C1 I x F1 P1 L1 M1",
 ];
 
-/// What makes the server close. The long ones have no end of line.
+/// Lines after which the server closes. The long ones have no end of line.
 pub const CLOSING: &[&[u8]] =
     &[b"quit", b"quit x", b"quit noreply", b"GET / HTTP/1.1", b"POST /x HTTP/1.0", b"foo bar HTTP/9", LONG];
 

@@ -1,19 +1,19 @@
-//! A request of the binary protocol under construction, and what memcached makes of its header.
+//! A request of the binary protocol under construction, and the effect of its header on memcached.
 
 use memcache_compat::packet::{CAS_AT, HEADER, Header, REQUEST, opcode};
 
 use crate::group::Piece;
 
-/// The longest body that memcached takes in at all, if only to throw it away.
+/// The longest body that memcached reads at all, even if only to discard it.
 pub const LONGEST_BODY: u32 = 1 << 30;
 
 /// The longest key.
 pub const LONGEST_KEY: usize = 250;
 
-/// How much memcached reads of a request before it knows the whole key.
+/// Bytes of a request that memcached reads before it knows the whole key.
 const READ_BUFFER: usize = 16384;
 
-/// One packet. The header may say something else than the body is.
+/// A packet. The lengths of the header may differ from those of the body.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub header: Header,
@@ -22,17 +22,17 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// What memcached does with a request, as far as its header tells.
+/// The effect of a request on memcached, as far as its header decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It takes so many bytes and goes on with those behind them, whether it answers or not.
+    /// It reads this many bytes and continues with the next ones, whether it answers or not.
     Takes(usize),
-    /// It closes the connection when so many bytes are there, whether it answers or not.
+    /// It closes the connection once it has this many bytes, whether it answers or not.
     Closes(usize),
 }
 
 impl Request {
-    /// A packet whose header is right.
+    /// Creates a packet with a correct header.
     pub fn new(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Self {
         let body = [extras, key, value].concat();
         let header = Header {
@@ -44,24 +44,24 @@ impl Request {
         Self { header, cas: None, body }
     }
 
-    /// The key that the header names, as far as it is there.
+    /// Returns the key according to the header, as far as it is there.
     pub fn key(&self) -> &[u8] {
         let begin = usize::from(self.header.extras).min(self.body.len());
         &self.body[begin..(begin + usize::from(self.header.key)).min(self.body.len())]
     }
 
-    /// What lies behind that key.
+    /// Returns the bytes behind that key.
     pub fn value(&self) -> &[u8] {
         let begin = usize::from(self.header.extras) + usize::from(self.header.key);
         self.body.get(begin..).unwrap_or_default()
     }
 
-    /// Cuts the body, or lengthens it with filler, so that the packet has so many bytes.
+    /// Cuts the body, or extends it with filler, so that the packet has `length` bytes.
     pub fn fit(&mut self, length: usize) {
         self.body.resize(length.saturating_sub(HEADER), b'x');
     }
 
-    /// What is sent.
+    /// Returns the bytes to send.
     pub fn pieces(self) -> Vec<Piece> {
         let header = self.header.bytes();
         match self.cas {
@@ -75,7 +75,7 @@ impl Request {
         }
     }
 
-    /// What memcached 1.6.45 does with it where SASL is off.
+    /// Returns the effect on memcached 1.6.45 with SASL off.
     pub fn fate(&self) -> Fate {
         let Header { magic, opcode, key, extras, body, .. } = self.header;
         let (key, extras, length) = (usize::from(key), usize::from(extras), body as usize);
@@ -83,7 +83,7 @@ impl Request {
         if magic != REQUEST {
             return Fate::Closes(HEADER);
         }
-        // It waits for extras and key before it looks whether they make sense; more than its buffer holds is the end.
+        // It reads extras and key before it checks them. If they exceed its buffer, it closes.
         if head > READ_BUFFER {
             return Fate::Closes(READ_BUFFER + 1);
         }
@@ -109,7 +109,7 @@ impl Request {
             | opcode::PREPENDQ
             | opcode::SASL_AUTH
             | opcode::SASL_STEP => plain,
-            // What lies behind the key is not theirs: it is read as the next packet.
+            // The bytes behind the key do not belong to it: they are read as the next packet.
             opcode::STAT if extras == 0 => return Fate::Takes(head),
             opcode::TOUCH | opcode::GAT | opcode::GATQ | opcode::GATK | opcode::GATKQ
                 if extras == 4 && key > 0 =>
@@ -124,7 +124,8 @@ impl Request {
             | opcode::GATQ
             | opcode::GATK
             | opcode::GATKQ => false,
-            // It throws the body away, although it has taken extras and key already.
+            // It discards as many bytes as the body has, although it has read extras and key
+            // already.
             _ => return Fate::Takes(head + length),
         };
         if good { Fate::Takes(HEADER + length) } else { Fate::Closes(head) }

@@ -1,4 +1,4 @@
-//! Sends groups to both servers and compares what comes back.
+//! Sends groups to both servers and compares their replies.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use crate::generate::Generator;
 use crate::group::{Ending, Group, Numbers};
 use crate::statistics;
 
-/// How long a reply may take.
+/// Time in which a reply must arrive.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// How long a close may take. When it does not come from either server, that is agreement, and costs this long.
+/// Time in which a close must arrive. If neither server closes, they agree, and the wait takes this
+/// long.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Groups that are sent together.
@@ -26,7 +27,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The next groups, at most `limit`; one after which the server closes stands alone.
+    /// Takes the next groups, at most `limit`. A group after which the server closes is taken
+    /// alone.
     pub fn take(generator: &mut Generator, limit: usize) -> Self {
         let mut groups = Vec::new();
         while groups.len() < limit {
@@ -48,12 +50,12 @@ impl Batch {
     }
 }
 
-/// Where two servers disagreed.
+/// A difference between two servers.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// Which group of the batch.
+    /// Index of the group in the batch.
     pub at: usize,
-    /// What differs, in words.
+    /// A description of the difference.
     pub what: String,
     /// The two replies.
     pub left: Received,
@@ -61,7 +63,7 @@ pub struct Difference {
     pub right: Received,
 }
 
-/// The two servers, a connection to each, and what ties their CAS numbers together.
+/// The two servers, a connection to each, and the map of their CAS numbers.
 #[derive(Debug)]
 pub struct Pair {
     pub left: Server,
@@ -89,7 +91,7 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Sends a batch and compares the replies; tells the generator of the CAS numbers in them.
+    /// Sends a batch and compares the replies. Passes the CAS numbers in them to the generator.
     pub fn exchange(&mut self, batch: &Batch, generator: &mut Generator) -> Result<(), Difference> {
         self.send(&batch.groups);
         let numbers_before = self.numbers.len();
@@ -108,7 +110,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Sends one group alone and compares.
+    /// Sends a group alone and compares its replies.
     pub fn replay(&mut self, group: &Group) -> Result<(), Box<Difference>> {
         self.send(std::slice::from_ref(group));
         self.compare(group)
@@ -166,7 +168,7 @@ impl Pair {
                 }
                 match verdict {
                     Ok(()) => return Ok(()),
-                    // The background crawler may be at work in either server at any time.
+                    // The background crawler of either server may be at work.
                     Err(_) if busy(a) || busy(b) => return Ok(()),
                     Err(what) => what,
                 }
@@ -180,8 +182,8 @@ impl Pair {
                 return self.reconnect().map_err(|what| Box::new(Difference { at: 0, what, left, right }));
             }
             (Received::Silence(_), Received::Silence(_)) => "both servers swallowed the marker".to_owned(),
-            // memcached tells that a value is refused when all of it has come, which it never does here. A server may
-            // tell at once.
+            // memcached reports a refused value once it has arrived, and here it never arrives in
+            // full. Another server may report it at once.
             (Received::Closed(a), Received::Closed(b))
                 if group.ending == Ending::Finish && a.is_empty() && Packet::is_refusal(b) =>
             {
@@ -212,7 +214,7 @@ impl Pair {
         Err(Box::new(Difference { at: 0, what, left, right }))
     }
 
-    /// Connects anew and empties both.
+    /// Connects again and empties both.
     pub fn start_over(&mut self) -> Outcome<()> {
         self.reconnect()?;
         self.empty()
@@ -223,7 +225,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Servers that ran before may hold items. The connection of the commands may be one of the binary protocol.
+    /// Servers that ran before may hold items. The connection for commands may use the binary
+    /// protocol.
     fn empty(&self) -> Outcome<()> {
         for mut link in [self.left.connect()?, self.right.connect()?] {
             link.send(b"flush_all\r\nmn\r\n", &[], Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Makes the story before a difference short.
+//! Shortens the list of commands before a difference.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use memcache_compat::server::Target;
 use crate::group::Group;
 use crate::run::{Difference, Pair};
 
-/// How long shrinking may take.
+/// Time limit for shrinking.
 const BUDGET: Duration = Duration::from_secs(40);
 
-/// How many commands are printed when the difference does not show again.
+/// Number of commands that are printed if the difference does not appear again.
 const RECENT: usize = 12;
 
-/// How many older ones of the same key, and flushes, are printed then.
+/// Number of older commands of the same key, and flushes, that are printed then.
 const RELATED: usize = 30;
 
-/// Prints the shortest history found that shows the difference again, or the recent commands as they were.
+/// Prints the shortest list found that shows the difference again, or else the recent commands.
 pub fn report(left: &Target, right: &Target, history: &[Group], difference: &Difference, shrink: bool) {
     let begin = Instant::now();
     let fresh = matches!((left, right), (Target::Program(..), Target::Program(..)));
@@ -47,7 +47,7 @@ pub fn report(left: &Target, right: &Target, history: &[Group], difference: &Dif
     show(&[&related[from..], &history[recent..]].concat(), difference);
 }
 
-/// Whether a command may have touched what the last one asked for.
+/// Returns whether a command may have touched the keys of the last one.
 fn related(group: &Group, history: &[Group]) -> bool {
     if let Some(last) = history.last().filter(|last| last.is_binary()) {
         return group.key.is_some() && group.key == last.key;
@@ -62,7 +62,7 @@ fn related(group: &Group, history: &[Group]) -> bool {
     text.starts_with("flush_all") || key.is_some_and(|key| text.split([' ', '\\']).any(|word| word == key))
 }
 
-/// Drops halves, quarters, … and at last single commands, as long as the difference stays.
+/// Removes halves, quarters, and at last single commands, as long as the difference stays.
 fn reduce(
     left: &Target,
     right: &Target,
@@ -93,13 +93,14 @@ fn reduce(
     (groups, found)
 }
 
-/// Runs the groups one at a time against servers started anew; gives the difference when it is in the last of them.
+/// Runs the groups one at a time against newly started servers. Returns the difference if it is in
+/// the last of them.
 fn replay(left: &Target, right: &Target, groups: &[Group]) -> Option<Difference> {
     let last = groups.len().checked_sub(1)?;
     let mut pair = Pair::start(left, right).ok()?;
     for (at, group) in groups.iter().enumerate() {
         if let Err(difference) = pair.replay(group) {
-            // An earlier one is another story, made by what was left out.
+            // An earlier difference is another one, caused by the removed groups.
             return (at == last).then_some(Difference { at, ..*difference });
         }
     }

@@ -1,4 +1,4 @@
-//! Whole text commands made faulty.
+//! Makes mistakes in complete text commands.
 
 use crate::generate::{Draft, Generator};
 use crate::group::{Ending, Piece};
@@ -6,7 +6,7 @@ use crate::line::Line;
 use crate::words;
 
 impl Generator {
-    /// Spoils the command line of a whole command.
+    /// Spoils the command line of a complete command.
     pub(crate) fn mangle(&mut self, draft: Draft) -> Draft {
         if self.agree || draft.ending != Ending::Marker {
             return draft;
@@ -67,12 +67,13 @@ impl Generator {
     }
 }
 
-/// What a word may announce as a length, read as generously as any version of memcached does.
+/// Returns the length that a word may announce, parsed as leniently as any version of memcached
+/// does.
 fn announced(word: &[u8]) -> Option<usize> {
     let word = word.trim_ascii_start();
     let word = word.strip_prefix(b"+").unwrap_or(word);
     let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number: usize = std::str::from_utf8(&word[..digits]).ok()?.parse().ok()?;
-    // Larger ones are refused before anything is swallowed.
+    // Larger ones are refused before any data is read.
     (number <= 2_147_483_645).then_some(number)
 }

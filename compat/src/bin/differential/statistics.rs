@@ -1,10 +1,11 @@
-//! Whether two lists of statistics say the same. A statistic is `NAME VALUE`; which list it is shows in its names.
+//! Decides whether two lists of statistics are equal. A statistic is `NAME VALUE`. The names show
+//! which list it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use memcache_compat::Outcome;
 
-/// Counters of the general statistics that the commands determine.
+/// Counters of the general statistics that depend only on the commands.
 const COUNTERS: &[&str] = &[
     "cmd_get",
     "cmd_set",
@@ -36,7 +37,7 @@ const COUNTERS: &[&str] = &[
     "threads",
 ];
 
-/// Counters that memcached leaves alone in the binary protocol.
+/// Counters that memcached does not change in the binary protocol.
 const TEXT_COUNTERS: &[&str] = &["store_too_large", "store_no_memory"];
 
 /// Settings that name the server or a moment, or that a server is free to choose.
@@ -51,14 +52,15 @@ fn is_of_external_storage(setting: &str) -> bool {
 /// Compares two lists of any kind.
 ///
 /// # Errors
-/// What differs, in words.
+///
+/// A description of the difference.
 pub fn compare(left: &[String], right: &[String]) -> Outcome<()> {
     let first = left.first().or(right.first()).map_or("", |line| name(line));
     let found = match first {
         "pid" => general(left, right, true),
         "maxbytes" => settings(left, right),
         "detailed" => detailed(left, right),
-        // Classes with pages but without items are there in one server alone.
+        // Only one server lists classes with pages but without items.
         "active_slabs" | "total_malloced" => Vec::new(),
         name if name.contains(':') && (left.is_empty() || right.is_empty()) => Vec::new(),
         name if name.contains(':') => kinds(left, right),
@@ -68,7 +70,8 @@ pub fn compare(left: &[String], right: &[String]) -> Outcome<()> {
     if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
 }
 
-/// The general statistics: their names and those values that the commands determine, which may have been `binary`.
+/// Compares the general statistics: their names, and values that depend only on the commands, which
+/// may have been `binary`.
 pub fn general(left: &[String], right: &[String], binary: bool) -> Vec<String> {
     let mut found = names(left, right);
     let (one, two) = (table(left), table(right));
@@ -95,7 +98,7 @@ pub fn settings(left: &[String], right: &[String]) -> Vec<String> {
     found
 }
 
-/// What is told of classes or connections: the same kinds of numbers, of whatever classes.
+/// Compares statistics of classes or connections by the kinds of their numbers, for any classes.
 pub fn kinds(left: &[String], right: &[String]) -> Vec<String> {
     let kind = |line: &String| {
         let parts = name(line).split(':').filter(|part| part.parse::<u64>().is_err());
@@ -106,7 +109,7 @@ pub fn kinds(left: &[String], right: &[String]) -> Vec<String> {
     one.symmetric_difference(&two).map(|name| format!("{name} stands in one reply alone")).collect()
 }
 
-/// Counters by prefix, in any order.
+/// Compares counters by prefix, in any order.
 fn detailed(left: &[String], right: &[String]) -> Vec<String> {
     let lines = |list: &[String]| {
         list.iter()
@@ -118,7 +121,7 @@ fn detailed(left: &[String], right: &[String]) -> Vec<String> {
     one.symmetric_difference(&two).map(|line| format!("{line} stands in one reply alone")).collect()
 }
 
-/// Names in order; the right list may have more behind the left one's last or between them.
+/// Compares names in order. The right list may have additional ones.
 fn names(left: &[String], right: &[String]) -> Vec<String> {
     let right: Vec<&str> = right.iter().map(|line| name(line)).collect();
     let (mut at, mut found) = (0, Vec::new());

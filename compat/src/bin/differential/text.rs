@@ -1,4 +1,5 @@
-//! Random classic commands, and what they share with the meta commands: keys, values, lengths, data behind a line.
+//! Random classic commands, and their common parts with meta commands: keys, values, lengths, and
+//! data behind a line.
 
 use crate::generate::{Draft, Generator};
 use crate::group::{Ending, Piece};
@@ -112,8 +113,9 @@ impl Generator {
         self.fixed(self.words.flushes)
     }
 
-    /// `flush_all` in the future. memcached forgets an earlier immediate flush then, and items that the earlier one
-    /// killed but that nobody has touched since come back; so every key is deleted first.
+    /// `flush_all` in the future. memcached then forgets an earlier immediate flush. Items that the
+    /// earlier one killed come back if no client has touched them since. So every key is deleted
+    /// first.
     pub(crate) fn delayed_flush(&mut self) -> Draft {
         // Spoilt commands store under other words too.
         let lists = [
@@ -146,7 +148,7 @@ impl Generator {
         Line::of(&[line]).end(b"\r\n", None)
     }
 
-    /// A value of a size that memcached keeps in several chunks, or refuses.
+    /// A value that memcached keeps in several chunks, or refuses.
     pub(crate) fn large(&mut self, meta: bool) -> Draft {
         let key = self.rng.below(4);
         let size = match self.rng.below(40) {
@@ -214,7 +216,7 @@ impl Generator {
         }
     }
 
-    /// The announced length: nearly always the true one.
+    /// Returns the announced length: nearly always the right one.
     pub(crate) fn length(&mut self, true_length: usize) -> usize {
         match self.rng.below(60) {
             _ if self.agree => true_length,
@@ -231,7 +233,8 @@ impl Generator {
         }
     }
 
-    /// A CAS number that a reply gave for `key`: the last one, an older one, or now and then none.
+    /// Returns a CAS number that a reply gave for `key`: the last one, an older one, or now and
+    /// then none.
     pub(crate) fn seen_cas(&mut self, key: usize) -> Option<(u64, usize)> {
         let seen = &self.seen[key];
         if seen.is_empty() || self.rng.chance(1, 8) {

@@ -1,11 +1,11 @@
-//! The words that random text commands are made of.
+//! The words of random text commands.
 
 use crate::{admin, odd};
 
-/// How many of [`KEYS`] are short.
+/// Number of short [`KEYS`].
 pub const SHORT_KEYS: usize = 14;
 
-/// The key space. The first few are used most.
+/// The key space. The first keys are used most.
 pub const KEYS: &[&[u8]] = &[
     b"k0",
     b"k1",
@@ -27,8 +27,9 @@ pub const KEYS: &[&[u8]] = &[
     b"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
 ];
 
-/// Keys sent with the flag `b`: good ones (one of them is `foo`, one has a space and a carriage return; none has a line feed, since
-/// memcached gives a key that `mg` made with N back undecoded) and bad ones.
+/// Keys for the flag `b`, valid and invalid ones. One of the valid ones is `foo`, one has a space
+/// and a carriage return. None has a line feed: memcached returns a key that `mg` made with N
+/// undecoded.
 pub const BASE64_KEYS: &[&[u8]] =
     &[b"Zm9v", b"c29tZSBrZXk=", b"AP8NIEE=", b"Zg==", b"a", b"abc", b"Zm9v=", b"Zm$v", b"====", b"Zm9vZg"];
 
@@ -38,7 +39,8 @@ pub const VERBS: &[&[u8]] = &[
     b"decr", b"touch", b"ms", b"mg", b"md", b"ma", b"", b"k0",
 ];
 
-/// Client flags. None is a small number: a spoilt command may take it for a time to live that ends during the run.
+/// Client flags. None is a small number, because a spoilt command may take it for a TTL that ends
+/// during the run.
 pub const FLAGS: &[&[u8]] = &[
     b"0",
     b"0",
@@ -62,7 +64,7 @@ pub const FLAGS: &[&[u8]] = &[
     b"18446744073709551615",
 ];
 
-/// Times to live: none, long, expired. Nothing that expires during a run.
+/// TTLs: none, long, expired. None ends during a run.
 pub const TTLS: &[&[u8]] = &[
     b"0",
     b"0",
@@ -155,8 +157,8 @@ pub const NUMBERS: &[&[u8]] = &[
     b"1\0",
 ];
 
-/// Other values, those that look like protocol among them. None is all blanks: on such a value memcached's incr reads on
-/// into whatever lies behind it in memory.
+/// Other values, some of which look like commands. None is all blanks: on such a value memcached's
+/// incr reads beyond its end.
 pub const VALUES: &[&[u8]] = &[
     b"abc",
     b"x",
@@ -177,7 +179,7 @@ pub const VALUES: &[&[u8]] = &[
     b"STORED",
 ];
 
-/// Opaque tokens: 31, 32 and 33 bytes among them, counted with their `O`.
+/// Opaque tokens. Some have 31, 32 and 33 bytes, counted with their `O`.
 pub const OPAQUES: &[&[u8]] = &[
     b"123",
     b"abc",
@@ -193,7 +195,7 @@ pub const OPAQUES: &[&[u8]] = &[
 pub const MODES: &[&[u8]] =
     &[b"E", b"A", b"P", b"R", b"S", b"I", b"D", b"+", b"-", b"", b"e", b"a", b"X", b"set", b"i", b"d", b"EE"];
 
-/// Flags of each meta command with the times in a hundred that they are used.
+/// Flags of each meta command, with the percentage of commands that have them.
 pub const GET_FLAGS: &[(u8, usize)] = &[
     (b'v', 70),
     (b'c', 35),
@@ -273,14 +275,14 @@ pub const ARITHMETIC_FLAGS: &[(u8, usize)] = &[
     (b'f', 2),
 ];
 
-/// Words where a flag should stand.
+/// Words in the place of a flag.
 pub const ODD_FLAGS: &[&[u8]] = &[
     b"z", b"Z", b"W", b"X", b"!", b"~", b"1", b"9x", b"vv", b"kk", b"qq", b"noreply", b"T", b"Tabc", b"T1x",
     b"N", b"N-", b"R", b"C", b"Cabc", b"C-1", b"E", b"Ex", b"D", b"D-1", b"J", b"Jx", b"F", b"F-1", b"Fx",
     b"M", b"MQ", b"O", b"S5", b"A", b"\x80", b"\xff", b"@", b"[", b"\x01", b"b", b"b64", b"T+5", b"g", b"y",
 ];
 
-/// Words to put in the place of others. None announces more data than the filler covers, or gives a time to live that
+/// Words that replace others. None announces more data than the filler covers, or gives a TTL that
 /// ends during a run.
 pub const ODD_WORDS: &[&[u8]] = &[
     b"0", b"3000", b"-1", b"+3000", b"0", b"1x", b"x1", b"0x5", b"1.5", b"1e2", b"00000000000000000003000", b"000003000", b"4294967295", b"4294967296", b"2147483648", b"2147483647", b"2147483646",
@@ -289,10 +291,10 @@ pub const ODD_WORDS: &[&[u8]] = &[
     b"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
 ];
 
-/// The words that commands are made of, apart from the keys and the flags of meta commands.
+/// The words of commands, except the keys and the flags of meta commands.
 #[derive(Debug)]
 pub struct Vocabulary {
-    /// How many of [`KEYS`] may be used.
+    /// Number of [`KEYS`] that may be used.
     pub keys: usize,
     pub short_keys: usize,
     pub base64_keys: &'static [&'static [u8]],
@@ -316,7 +318,7 @@ pub struct Vocabulary {
     pub closing: &'static [&'static [u8]],
 }
 
-/// Everything that memcached 1.6.45 knows, and every mistake.
+/// All that memcached 1.6.45 knows, and every mistake.
 pub const FULL: Vocabulary = Vocabulary {
     keys: KEYS.len(),
     short_keys: SHORT_KEYS,
@@ -341,11 +343,15 @@ pub const FULL: Vocabulary = Vocabulary {
     closing: odd::CLOSING,
 };
 
-/// What memcached 1.6.18 answers as 1.6.45 does. Its parser was another one: a NUL ended a line, blanks before a command
-/// were skipped, a line had at most 24 tokens, numbers might carry a sign or leading blanks, and the answers to lines of
-/// the wrong form were others. It knew no E, x, C on mg, s on
-/// ms, or abbreviated subcommands, gave a negative `exp` in `me`, answered a quiet `ma` that made its item, and
-/// looked for a minus sign behind the end of values from 2^63 on.
+/// Words to which memcached 1.6.18 replies as 1.6.45 does. Its parser differed:
+/// - a NUL ended a line, and blanks before a command were skipped
+/// - a line had at most 24 tokens
+/// - numbers could have a sign or leading blanks
+/// - replies to malformed lines were others
+/// - it had no E, x, C on mg, s on ms, or abbreviated subcommands
+/// - `exp` in `me` could be negative
+/// - it answered a quiet `ma` that created its item
+/// - it looked for a minus sign behind the end of values from 2^63 on
 pub const AGREE: Vocabulary = Vocabulary {
     keys: 11,
     short_keys: 11,
