@@ -171,7 +171,7 @@ mod tests {
     fn defaults_are_those_of_the_settings() {
         let server = ServerConfig::default();
         let cache = &server.cache;
-        let told = [
+        let expected = [
             ("--listen-backlog", server.backlog.to_string()),
             ("--conn-limit", server.max_connections.to_string()),
             ("starvation", server.requests_per_event.to_string()),
@@ -191,7 +191,7 @@ mod tests {
             (" ssl_wbuf_size", (TlsConfig::default().wbuf_size / 1024).to_string()),
             (" watcher_logbuf_size", (server.watcher_buffer / 1024).to_string()),
         ];
-        for (name, value) in told {
+        for (name, value) in expected {
             let line = HELP.lines().find(|line| line.contains(name) && line.contains("(default"));
             assert!(line.is_some_and(|line| line.contains(&format!("(default: {value}"))), "{name} {value}");
         }

@@ -23,12 +23,12 @@ use memcache_compat::transcript::{Bindings, Entry, Transcript, shortest};
 const USAGE: &str = "\
 usage: record [options] SERVER FILE.transcript ...
 
-Starts SERVER anew for every case, sends the requests and writes the replies into the files, in the place of those that
-stood there. Files with `advance` need a server with `debugtime`: memcached-debug.
+Starts SERVER anew for every case, sends the requests, and replaces the replies in the files. Files
+with `advance` need a server with `debugtime`: memcached-debug.
 
   --check           write nothing; compare the replies with those in the files
   --flags 'FLAGS'   further flags for SERVER
-  --case TEXT       only the cases whose name has this in it (with --check)
+  --case TEXT       only the cases whose name contains this (with --check)
 ";
 
 /// A reply is complete after this time without further bytes. There is no marker command, because
@@ -277,7 +277,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
             "--check" => options.check = true,
             "--flags" => options.flags = value()?.split_whitespace().map(str::to_owned).collect(),
             "--case" => value()?.clone_into(&mut options.only),
-            other if other.starts_with('-') => return Err(format!("no option {other}")),
+            other if other.starts_with('-') => return Err(format!("unknown option {other}")),
             name => names.push(PathBuf::from(name)),
         }
     }

@@ -419,7 +419,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
             "--timeout" => options.timeout = Duration::from_secs(number(value()?)?),
             "--json" => options.json = Some(PathBuf::from(value()?)),
             "--logs" => options.logs = Some(PathBuf::from(value()?)),
-            other if other.starts_with('-') => return Err(format!("no option {other}")),
+            other if other.starts_with('-') => return Err(format!("unknown option {other}")),
             name => names.push(name),
         }
     }

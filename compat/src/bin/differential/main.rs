@@ -41,18 +41,20 @@ usage: differential [options] LEFT RIGHT
 LEFT is the memcached to agree with, RIGHT the server under test; each is a program or a host:port.
 
   --count N           commands to send (default 20000)
-  --seed N            where the random choices start (default: from the clock)
+  --seed N            seed of the random choices (default: from the clock)
   --mode MODE         text, meta, both of these (the default), or binary
-  --batch N           commands on their way at once (default 40)
+  --batch N           commands that are sent together (default 40)
   --args 'FLAGS'      further flags for both programs, as one word
   --left-args 'FLAGS' further flags for LEFT alone
   --right-args 'FLAGS' further flags for RIGHT alone
-  --background        leave the servers' background threads on, and arithmetic and flush_all out. Otherwise both
-                      programs get `-o no_lru_maintainer,no_lru_crawler`: memcached's threads hold on to items and
-                      reorder them, and what incr and decr do to an item (in place or a new one, padded or not, the
-                      CAS number of ma's E) and which items flush_all finds depends on the moment
-  --agree VERSION     leave out what that version of memcached does differently from 1.6.45; known: 1.6.18
-  --keep-going N      after a difference empty both servers and go on, up to N differences; each is printed alone
+  --background        leave the servers' background threads on, and leave out arithmetic and flush_all.
+                      Otherwise both programs get `-o no_lru_maintainer,no_lru_crawler`. memcached's
+                      threads pin items and reorder them. Then the moment decides which items flush_all
+                      finds, and how incr and decr change an item (in place or not, padded or not, the
+                      CAS of ma's E)
+  --agree VERSION     leave out the known differences of that version of memcached to 1.6.45; 1.6.18 only
+  --keep-going N      after a difference, empty both servers and continue, up to N differences; print
+                      each without the commands before it
   --no-checks         skip the comparison of counters, settings and key dumps at the end
   --no-shrink         print the commands before a difference as they were sent
 ";
@@ -168,7 +170,7 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
                     "meta" => Mode::Meta,
                     "both" => Mode::Both,
                     "binary" => Mode::Binary,
-                    other => return Err(format!("no mode {other}")),
+                    other => return Err(format!("unknown mode {other}")),
                 }
             }
             "--args" => {
@@ -180,13 +182,13 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
             "--right-args" => right_flags.extend(value()?.split_whitespace().map(str::to_owned)),
             "--agree" => match value()? {
                 "1.6.18" => agree = true,
-                other => return Err(format!("nothing known of {other}")),
+                other => return Err(format!("unknown version {other}")),
             },
             "--background" => background = true,
             "--keep-going" => keep_going = number(value()?)? as usize,
             "--no-checks" => checks = false,
             "--no-shrink" => shrink = false,
-            other if other.starts_with('-') => return Err(format!("no option {other}")),
+            other if other.starts_with('-') => return Err(format!("unknown option {other}")),
             name => names.push(name.to_owned()),
         }
     }
