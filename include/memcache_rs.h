@@ -49,8 +49,8 @@
  * Threads     Any thread may use any handle at any time, with two exceptions: only one thread at
  *             a time may use an mcrs_config, and no call may use a handle that is being freed.
  *             Only these calls wait for other threads: mcrs_server_start(),
- *             mcrs_server_start_with_cache(), mcrs_server_stop(), mcrs_server_wait(),
- *             mcrs_server_settle(), and freeing a server or the last handle of a cache.
+ *             mcrs_server_start_with_cache(), mcrs_server_stop(), mcrs_server_wait() and
+ *             mcrs_server_settle(). Freeing a server or the last handle of a cache waits as well.
  *             Calls on a server's own cache wait for clients, see mcrs_config_set_settles().
  *
  * Callbacks   A callback must return: it must not call longjmp() or throw a C++ exception. The
