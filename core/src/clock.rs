@@ -369,7 +369,7 @@ mod tests {
         let now = clock.now();
         let moment = |second| clock.moment_of(second).unwrap();
         assert!(moment(now) <= Instant::now());
-        assert_eq!(moment(now + 60) - moment(now), Duration::from_secs(60));
+        assert_eq!(moment(now + 60) - moment(now), Duration::from_mins(1));
         assert_eq!(moment(1), clock.epoch);
         clock.freeze();
         assert_eq!(clock.moment_of(now + 1), None);

@@ -96,7 +96,7 @@ struct State {
     /// The version of the last list.
     version: u64,
     /// Client flags and text.
-    stored: Option<(u32, Arc<[u8]>)>,
+    stored: Option<(u32, Arc<Vec<u8>>)>,
 }
 
 impl Cluster {
@@ -122,22 +122,22 @@ impl Cluster {
         state.on = !nodes.is_empty();
         let list: Vec<String> = nodes.iter().map(ClusterNode::to_string).collect();
         let text = format!("{}\n{}\n", state.version, list.join(" "));
-        state.stored = state.on.then(|| (0, text.into_bytes().into()));
+        state.stored = state.on.then(|| (0, Arc::new(text.into_bytes())));
         state.version
     }
 
     /// Returns client flags and text, or `None` if a client deleted them.
-    pub fn get(&self) -> Option<(u32, Arc<[u8]>)> {
+    pub fn get(&self) -> Option<(u32, Arc<Vec<u8>>)> {
         self.0.lock().stored.clone()
     }
 
     /// Stores a text from a client. If its first line is a number, that number becomes the version.
-    pub fn set_text(&self, flags: u32, text: &[u8]) {
+    pub fn set_text(&self, flags: u32, text: Vec<u8>) {
         let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let version = std::str::from_utf8(first.trim_ascii()).ok().and_then(|first| first.parse().ok());
         let mut state = self.0.lock();
         state.version = version.unwrap_or(state.version);
-        state.stored = Some((flags, text.into()));
+        state.stored = Some((flags, Arc::new(text)));
     }
 
     /// Deletes the text. Returns `false` if there was none.
@@ -210,13 +210,13 @@ mod tests {
         assert!(!cluster.is_on());
         assert_eq!(cluster.set_nodes(std::slice::from_ref(&one)), 1);
         assert!(cluster.is_on());
-        assert_eq!(cluster.get(), Some((0, b"1\na||1\n"[..].into())));
+        assert_eq!(cluster.get(), Some((0, Arc::new(b"1\na||1\n".to_vec()))));
         assert_eq!(cluster.set_nodes(&[one.clone(), two]), 2);
-        assert_eq!(cluster.get(), Some((0, b"2\na||1 b|10.0.0.2|2\n"[..].into())));
-        cluster.set_text(9, b"41\r\nany");
-        assert_eq!(cluster.get(), Some((9, b"41\r\nany"[..].into())));
+        assert_eq!(cluster.get(), Some((0, Arc::new(b"2\na||1 b|10.0.0.2|2\n".to_vec()))));
+        cluster.set_text(9, b"41\r\nany".to_vec());
+        assert_eq!(cluster.get(), Some((9, Arc::new(b"41\r\nany".to_vec()))));
         assert!(cluster.delete() && !cluster.delete() && cluster.is_on());
-        cluster.set_text(0, b"no number");
+        cluster.set_text(0, b"no number".to_vec());
         assert_eq!(cluster.set_nodes(&[one]), 42);
         assert_eq!(cluster.set_nodes(&[]), 43);
         assert!(!cluster.is_on() && cluster.get().is_none());

@@ -260,7 +260,7 @@ impl Upkeep {
                 return None;
             }
             let due = self.store.earliest_death().map(|second| second.max(self.next_crawl));
-            if !due.is_some_and(|due| due <= now) && !self.state.soon.swap(false, Relaxed) {
+            if due.is_none_or(|due| due > now) && !self.state.soon.swap(false, Relaxed) {
                 return self.clock.moment_of(due?);
             }
             if self.state.crawler_running.swap(true, Relaxed) {

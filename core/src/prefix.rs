@@ -68,7 +68,9 @@ impl Prefixes {
         let Table { places, counts } = &mut *table;
         if let Some((_, counts)) = places.get(prefix).and_then(|&place| counts.get_mut(place as usize)) {
             change(counts);
-        } else if counts.len() < LIMIT {
+        } else if counts.len() < LIMIT && places.try_reserve(1).is_ok() && counts.try_reserve(1).is_ok() {
+            // As in memcached a prefix is not counted if there is no memory for it. A prefix
+            // itself is no longer than a key.
             let prefix: Arc<[u8]> = prefix.into();
             let mut first = Counts::default();
             change(&mut first);

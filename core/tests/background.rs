@@ -6,6 +6,7 @@
 
 mod alone;
 
+use std::fmt::Display;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -24,9 +25,9 @@ fn cache() -> Arc<Cache> {
     Cache::new(CacheConfig::default()).unwrap()
 }
 
-fn set(cache: &Cache, key: impl ToString, seconds: u64) {
+fn set(cache: &Cache, key: impl Display, seconds: u64) {
     let ttl = if seconds == 0 { Ttl::Never } else { Ttl::After(Duration::from_secs(seconds)) };
-    cache.set(key.to_string().as_bytes(), b"value", ttl).unwrap();
+    cache.set(format!("{key}").as_bytes(), b"value", ttl).unwrap();
 }
 
 fn items(cache: &Cache) -> u64 {

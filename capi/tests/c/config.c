@@ -83,6 +83,23 @@ static void caches(void) {
     OK(mcrs_config_set_clock_frozen(config, true));
 }
 
+/* More memory than there are addresses is an error, and does not end the process. */
+static void too_large(void) {
+    const size_t limits[] = {(size_t)1 << 63, SIZE_MAX, (size_t)1 << 56};
+    for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+        mcrs_config *large = NULL;
+        mcrs_cache *cache = NULL;
+        OK(mcrs_config_new(&large));
+        OK(mcrs_config_set_memory_limit(large, limits[n]));
+        IS(mcrs_cache_new(large, &cache), MCRS_SYSTEM_ERROR);
+        CHECK(cache == NULL && strlen(mcrs_error_message()) > 0);
+        mcrs_config_free(large);
+    }
+    mcrs_cache *cache = small_cache();
+    IS(mcrs_cache_set_memory_limit(cache, (size_t)1 << 63), MCRS_INVALID_ARGUMENT);
+    mcrs_cache_free(cache);
+}
+
 static void servers(void) {
     OK(mcrs_config_set_threads(config, 3));
     BAD(mcrs_config_set_threads(config, 0), "threads");
@@ -225,6 +242,7 @@ int main(void) {
     mcrs_server *server = NULL;
     OK(mcrs_config_new(&config));
     OK(mcrs_config_check(config));
+    too_large();
     caches();
     servers();
     listeners();

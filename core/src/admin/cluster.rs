@@ -18,7 +18,7 @@ pub struct NodesUpload {
     flags: u32,
     /// At most [`TEXT_MAX`].
     length: usize,
-    /// The part of the text and its line end that has arrived.
+    /// The part of the text and its line end that has arrived. The buffer has room for all of it.
     bytes: Vec<u8>,
 }
 
@@ -32,14 +32,16 @@ impl NodesUpload {
     }
 
     /// Stores the text if it is complete, and replies.
-    pub fn finish(&self, cluster: &Cluster) -> Option<&'static str> {
-        let (text, end) = self.bytes.split_at_checked(self.length)?;
+    pub fn finish(&mut self, cluster: &Cluster) -> Option<&'static str> {
+        let (_, end) = self.bytes.split_at_checked(self.length)?;
         if end.len() < 2 {
             return None;
         }
         if end != b"\r\n" {
             return Some(text::BAD_CHUNK);
         }
+        let mut text = std::mem::take(&mut self.bytes);
+        text.truncate(self.length);
         cluster.set_text(self.flags, text);
         Some("STORED")
     }
@@ -73,12 +75,15 @@ fn set(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     let number = |index| tokens.get(index).and_then(strict_u32);
     let (Some(flags), Some(length)) = (number(3), number(4)) else { return ctx.line(text::BAD_LINE) };
     let length = length as usize;
+    let mut bytes = Vec::new();
     let refused = if length > TEXT_MAX {
         text::TOO_LARGE
     } else if tokens.get(2) != Some(KEY) {
         "CLIENT_ERROR unknown configuration"
+    } else if bytes.try_reserve_exact(length + 2).is_err() {
+        text::NO_MEMORY
     } else {
-        return Outcome::Upload(Box::new(NodesUpload { flags, length, bytes: Vec::new() }));
+        return Outcome::Upload(Box::new(NodesUpload { flags, length, bytes }));
     };
     push_line(ctx.out, refused);
     Outcome::Swallow(length + 2)

@@ -14,6 +14,7 @@ use crate::cache::Cache;
 use crate::context::ServerState;
 use crate::output::Output;
 use crate::protocol::binary::Echo;
+use crate::protocol::classic::push_line;
 use crate::scan::Scan;
 use crate::store::{Item, Listing, TimeSnapshot, bit};
 use crate::turn::Turn;
@@ -29,6 +30,9 @@ const ITEM_WORK: usize = 128;
 
 /// The cost of examining an entry of a table, in bytes of a turn.
 const ENTRY_WORK: usize = 8;
+
+/// Longest line of a prefix in bytes: its name, no longer than a key, and four numbers.
+const PREFIX_LINE: usize = 384;
 
 /// Largest answer of `stats cachedump` in bytes, as in memcached.
 const CACHEDUMP_MAX: usize = 2 * 1024 * 1024;
@@ -162,6 +166,9 @@ impl What {
                     Some((_, gathered)) => gathered,
                     None => out.bytes(),
                 };
+                if bytes.try_reserve(STEP * PREFIX_LINE).is_err() {
+                    return out_of_memory(packet.take(), out);
+                }
                 let next = cache.prefixes().each(*at, STEP, |prefix, [gets, hits, sets, deletes]| {
                     bytes.extend_from_slice(b"PREFIX ");
                     bytes.extend_from_slice(prefix);
@@ -173,6 +180,9 @@ impl What {
                 } else {
                     bytes.extend_from_slice(b"END\r\n");
                     if let Some((echo, gathered)) = packet {
+                        if out.bytes().try_reserve(gathered.len() + PREFIX_LINE).is_err() {
+                            return out_of_memory(packet.take(), out);
+                        }
                         echo.statistic(out.bytes(), b"detailed", gathered);
                         Lines::Packets(out.bytes(), *echo).end();
                     }
@@ -206,6 +216,19 @@ impl What {
             }
         }
     }
+}
+
+/// Ends a dump for which there is no memory, in memcached's words.
+fn out_of_memory(packet: Option<(Echo, Vec<u8>)>, out: &mut Output) -> Step {
+    const TEXT: &str = "SERVER_ERROR Out of memory generating stats";
+    match packet {
+        Some((echo, gathered)) => {
+            drop(gathered);
+            echo.server_error(out, TEXT);
+        }
+        None => push_line(out, TEXT),
+    }
+    Step { work: 0, last: true }
 }
 
 fn is_class(cache: &Cache, class: u8) -> bool {

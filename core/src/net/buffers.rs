@@ -154,7 +154,7 @@ impl Input {
 }
 
 /// Memory of `len` bytes that begins with `bytes`, if there is any.
-fn allocated(bytes: &[u8], len: usize) -> Option<Box<[u8]>> {
+pub(crate) fn allocated(bytes: &[u8], len: usize) -> Option<Box<[u8]>> {
     let mut made = Vec::new();
     made.try_reserve_exact(len).ok()?;
     made.extend_from_slice(bytes);

@@ -27,7 +27,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::buffers::SCRATCH;
+use super::buffers::{SCRATCH, allocated};
 use super::connection::{NextAction, Place};
 use super::would_block;
 use crate::context::{ConnState, ServerState, WorkerStats};
@@ -128,7 +128,7 @@ impl Udp {
         Ok(Self {
             address: socket.local_addr()?,
             socket,
-            input: vec![0; SCRATCH].into_boxed_slice(),
+            input: allocated(&[], SCRATCH).ok_or(io::ErrorKind::OutOfMemory)?,
             output: Output::new(),
             exchange: None,
             last_command: 0,

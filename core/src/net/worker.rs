@@ -621,6 +621,11 @@ impl Worker {
                 return;
             }
         };
+        if self.slots.try_reserve(1).is_err() || self.free.try_reserve(1).is_err() {
+            context.log(1, || "Failed to allocate connection object".to_owned());
+            self.limit.leave();
+            return;
+        }
         let mut connection = Connection::new(stream, peer, protocol, context.cache.clock().now());
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);

@@ -124,7 +124,7 @@ impl Store {
             temporary: config.temporary_ttl.is_some(),
             temporary_ttl: config.temporary_ttl.unwrap_or(61),
         };
-        let common = StoreShared::new(config, segments, count, clock, watch);
+        let common = StoreShared::new(config, segments, count, clock, watch)?;
         let classes = common.classes.list().len();
         let shards = (0..count as u32)
             .map(|number| Shard::new(number, classes, slots, tuning))

@@ -1,5 +1,6 @@
 //! What all shards share: memory, hash, settings that may change, and hooks.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 
@@ -42,19 +43,21 @@ pub struct StoreShared {
 }
 
 impl StoreShared {
+    /// # Errors
+    /// If there is no memory for a table that a setting makes large.
     pub(super) fn new(
         config: &CacheConfig,
         segments: Segments,
         shards: usize,
         clock: Arc<Clock>,
         watch: Arc<WatchHub>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let per_shard = config.memory_limit / segments.size() / shards;
-        Self {
+        Ok(Self {
             span: Span::new(if config.memory_limit == 0 { usize::MAX } else { per_shard }, config.evictions),
             segments,
             classes: Classes::new(config),
-            sizes: Sizes::new(config),
+            sizes: Sizes::new(config)?,
             flush: Flush::default(),
             clock,
             watch,
@@ -64,7 +67,7 @@ impl StoreShared {
             cas: Counter(AtomicU64::new(1)),
             use_cas: config.use_cas,
             shard_shift: 64 - shards.trailing_zeros(),
-        }
+        })
     }
 
     /// Hash of a key: keyed, different in each process.
@@ -179,9 +182,14 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    fn new(config: &CacheConfig) -> Self {
+    /// # Errors
+    /// If there is no memory for so many sizes as items may have.
+    fn new(config: &CacheConfig) -> io::Result<Self> {
         let buckets = if config.track_sizes { config.item_size_max / 32 + 2 } else { 0 };
-        Self { enabled: config.track_sizes, counts: Mutex::new(vec![0; buckets]) }
+        let mut counts = Vec::new();
+        counts.try_reserve_exact(buckets).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        counts.resize(buckets, 0);
+        Ok(Self { enabled: config.track_sizes, counts: Mutex::new(counts) })
     }
 
     /// Whether sizes are tracked.
