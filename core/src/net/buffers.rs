@@ -1,24 +1,23 @@
 //! Input bytes between a socket and a session.
 //!
-//! A worker owns one [`Input`], the scratch all its connections read into. A
-//! connection owns a [`Leftover`] that holds memory only while a command is
-//! partial, or while whole commands wait for the connection's next turn.
+//! A worker owns one [`Input`], the scratch buffer that all its connections read into. A connection
+//! owns a [`Leftover`]. It holds memory only while a command is partial, or while whole commands
+//! wait for the connection's next turn.
 //!
 //! ```text
 //!   buf  | consumed | not yet used | space to read into |
 //!        0        start           end                buf.len()
 //! ```
 //!
-//! A leftover that waits for more input is an exact copy, because it may wait
-//! for long. One that waits for its turn is the scratch itself, handed over,
-//! because it comes back at once and copying it to and fro would cost more
-//! than the commands in it.
+//! A leftover that waits for more input is an exact copy, because it may wait for long. A leftover
+//! that waits for its turn is the scratch buffer itself, handed over. It comes back at once, and
+//! copying it twice would cost more than the commands in it.
 
-/// Size of the scratch: the most that one read takes, and more than any partial
-/// command that a session waits for.
+/// Size of the scratch buffer: the most that one read takes. No session waits for a longer partial
+/// command.
 pub(crate) const SCRATCH: usize = 64 * 1024;
 
-/// Scratches kept for the next hand-over.
+/// Scratch buffers kept for the next hand-over.
 const SPARES: usize = 16;
 
 /// A worker's read buffer. `start <= end <= SCRATCH`.
@@ -31,7 +30,7 @@ pub(crate) struct Input {
     spares: Vec<Box<[u8]>>,
 }
 
-/// What a connection has received and not used. No memory while empty.
+/// Unused input of a connection. Takes no memory while empty.
 #[derive(Default)]
 pub(crate) struct Leftover {
     buf: Box<[u8]>,
@@ -41,30 +40,30 @@ pub(crate) struct Leftover {
 }
 
 impl Leftover {
-    /// Whether there is nothing.
+    /// Returns whether there is no unused input.
     pub(crate) fn is_empty(&self) -> bool {
         self.buf.is_empty()
     }
 
-    /// Bytes of memory held.
+    /// Returns the bytes of memory held.
     pub(crate) fn held(&self) -> usize {
         self.buf.len()
     }
 }
 
 impl Input {
-    /// An empty scratch.
+    /// Returns an empty scratch buffer.
     pub(crate) fn new() -> Self {
         Self { buf: scratch(), start: 0, end: 0, spares: Vec::new() }
     }
 
-    /// Bytes received and not used.
+    /// Returns the received bytes that are not used.
     #[inline]
     pub(crate) fn unused(&self) -> &[u8] {
         self.buf.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Whether every byte is used.
+    /// Returns whether every byte is used.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.start >= self.end
@@ -77,7 +76,7 @@ impl Input {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
-    /// Where to read to; what is not used moves to the front first.
+    /// Moves unused bytes to the front and returns the space behind them.
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {
@@ -90,19 +89,19 @@ impl Input {
         self.buf.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// `n` bytes were read into [`Input::space`].
+    /// Counts `n` bytes that the caller has read into [`Input::space`].
     #[inline]
     pub(crate) fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.buf.len());
     }
 
-    /// Whether what is not used leaves no room to read into.
+    /// Returns whether unused bytes leave no room to read into.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.end - self.start >= self.buf.len()
     }
 
-    /// Takes over what a connection left; everything before is used up.
+    /// Takes the leftover of a connection. Every byte before it must be used.
     pub(crate) fn load(&mut self, from: &mut Leftover) {
         debug_assert!(self.is_empty());
         (self.start, self.end) = (0, 0);
@@ -124,8 +123,8 @@ impl Input {
         }
     }
 
-    /// Leaves what is not used with the connection. `soon`: it comes back
-    /// without waiting for input. `false`: there is no memory for it.
+    /// Moves the unused bytes to the connection. With `soon`, they come back without waiting for
+    /// input. Returns `false` if there is no memory.
     #[must_use]
     pub(crate) fn save(&mut self, to: &mut Leftover, soon: bool) -> bool {
         let len = self.end - self.start;
@@ -133,7 +132,7 @@ impl Input {
             self.clear();
             return true;
         }
-        // Below 1 KiB a copy is cheaper than changing buffers.
+        // Below 1 KiB, a copy is cheaper than an exchange of buffers.
         if soon && len > 1024 {
             let Some(next) = self.spares.pop().or_else(|| allocated(&[], SCRATCH)) else { return false };
             to.buf = std::mem::replace(&mut self.buf, next);
@@ -147,13 +146,13 @@ impl Input {
         true
     }
 
-    /// Forgets everything.
+    /// Removes all bytes.
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 }
 
-/// Memory of `len` bytes that begins with `bytes`, if there is any.
+/// Allocates `len` bytes that begin with `bytes`. Returns `None` if there is no memory.
 pub(crate) fn allocated(bytes: &[u8], len: usize) -> Option<Box<[u8]>> {
     let mut made = Vec::new();
     made.try_reserve_exact(len).ok()?;

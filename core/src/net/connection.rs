@@ -1,17 +1,16 @@
-//! One client: a socket, a session, and what is partial between them.
+//! One client: a socket, a session, and the partial input and output between them.
 //!
-//! A worker calls [`Connection::visit`] when the socket may have something or
-//! can take something, or when it is the connection's turn. One visit reads
-//! (at most 64 KiB, large values straight into their item), runs the commands
-//! that came (at most `requests_per_event`), and writes their replies at once,
-//! all as far as its [`Turn`] goes. While a reply is not fully written, requests
-//! wait: what a client does not read is bounded by what one visit may produce,
-//! as in memcached.
+//! A worker calls [`Connection::visit`] when the socket may have input or room for output, or when
+//! it is the connection's turn. One visit reads at most 64 KiB, and large values straight into
+//! their item. It carries out at most `requests_per_event` of the received commands and writes
+//! their replies at once. Its [`Turn`] limits all of this.
 //!
-//! The socket is registered edge-triggered, so `readable` remembers that it
-//! may still hold input. A read that returns less than was asked for clears
-//! it, unless the peer has closed its half: that edge is not repeated, so
-//! reading goes on until the end of the stream is seen.
+//! While a reply is not fully written, requests wait. So the unread output of a client is at most
+//! the output of one visit, as in memcached.
+//!
+//! The socket is registered edge-triggered, so `readable` records that it may still hold input. A
+//! read that returns fewer bytes than it asked for clears `readable`, unless the peer has closed
+//! its half. That edge is not repeated, so reading goes on until the end of the stream.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -36,48 +35,48 @@ use crate::watch::{Watcher, kind};
 /// Most bytes that one read takes straight into a value.
 const DIRECT_READ: usize = 256 * 1024;
 
-/// Missing bytes that make a value large.
+/// Number of missing bytes from which a value is large.
 const LARGE_VALUE: usize = 16 * 1024;
 
-/// Bytes read behind a large value: the next command's line, not its value.
+/// Bytes read behind a large value: the next command's line without its value.
 const LINE_READ: usize = 2 * 1024;
 
-/// Reads that throw input away before others get their turn.
+/// Discarding reads in one turn.
 const DISCARDS: usize = 16;
 
-/// Where a visit takes place.
+/// The surroundings of a visit.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// Shared by the whole server.
+    /// The state of the server.
     pub(crate) context: &'a ServerState,
     /// The worker's counters.
     pub(crate) stats: &'a WorkerStats,
     /// The worker's event queue.
     pub(crate) registry: &'a Registry,
-    /// The connection's number in it.
+    /// The connection's token in that queue.
     pub(crate) token: Token,
 }
 
-/// What a worker lends to the connection it visits.
+/// Buffers that a worker lends to the connection it visits.
 pub(crate) struct Scratch {
-    /// Where input is read to; empty between visits.
+    /// The input buffer. Empty between visits.
     pub(crate) input: Input,
-    /// Where replies gather; empty between visits.
+    /// The output buffer. Empty between visits.
     pub(crate) output: Output,
-    /// Where watchers ring.
+    /// The mailbox that watchers report to.
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Output memory that is kept for the next visit.
+    /// Bytes of output memory kept for the next visit.
     pub(crate) keep: usize,
 }
 
 impl Scratch {
-    /// After a visit that did not come to its end.
+    /// Empties the buffers after a visit that panicked.
     pub(crate) fn reset(&mut self) {
         self.input.clear();
         self.output = Output::new();
     }
 
-    /// Takes back the buffer of a connection that has sent everything.
+    /// Takes the buffer of a connection that has sent everything.
     fn give_back(&mut self, sent: Output) {
         if self.output.capacity() < sent.capacity() {
             self.output = sent;
@@ -92,72 +91,71 @@ impl Scratch {
     }
 }
 
-/// What the worker does with a connection after a visit.
+/// The worker's next action for a connection after a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextAction {
     /// Wait for an event.
     Wait,
-    /// Visit again when the others had their turn.
+    /// Visit again in the connection's next turn.
     Again,
-    /// Visit again after this time; call [`Connection::awake`] first.
+    /// Visit again after this time. Call [`Connection::awake`] first.
     Sleep(Duration),
-    /// Give the stream to the handshake thread, unless it has it; visit again after
+    /// Give the stream to the handshake thread, unless it has it. Visit again after
     /// [`Connection::put_back`].
     Handshake,
-    /// Wait for the client to read its last replies, not for ever.
+    /// Wait, for a limited time, for the client to read its last replies.
     Linger,
     /// Close at once.
     Close(CloseReason),
 }
 
-/// How often a connection has to be found without input until it is settled.
+/// How often a connection must be found without input before it is settled.
 ///
-/// The second time is after its input was acknowledged. A client's system holds a
-/// small segment back while an earlier one is not acknowledged (Nagle's algorithm),
-/// which takes up to 40 milliseconds.
+/// The second time is after its input was acknowledged. A client's system holds back a small
+/// segment while an earlier one is not acknowledged (Nagle's algorithm). That takes up to 40
+/// milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsettled {
-    /// It is settled.
+    /// The connection is settled.
     No,
     /// Its input was acknowledged.
     Once,
-    /// Its worker was asked to settle.
+    /// Its worker was asked to settle, and has not visited it yet.
     Twice,
 }
 
-/// An open connection. All of it that is not on the heap is counted: an idle
-/// connection costs this structure and two words in the worker.
+/// An open connection. An idle connection costs this structure and two words in the worker.
 pub(crate) struct Connection {
     stream: Stream,
     session: Session,
-    /// Input that is not used.
+    /// Unused input.
     leftover: Leftover,
     /// Replies that the client has not read yet.
     unsent: Option<Box<Output>>,
-    /// The connection streams events and reads no commands.
+    /// Set if the connection streams events and reads no commands.
     watcher: Option<Arc<Watcher>>,
     peer: Peer,
     /// Second of the last command.
     last_command: u32,
-    /// Set when everything left is to be sent, then to close.
+    /// Set if the connection closes after its output is sent.
     closing: Option<CloseReason>,
-    /// The socket may hold input.
+    /// Whether the socket may hold input.
     readable: bool,
-    /// The peer sends no more: `readable` stays until the end is read.
+    /// Whether the peer sends no more. `readable` then stays set until the end is read.
     hangup: bool,
-    /// The session can go on without further input.
+    /// Whether the session can go on without further input.
     rerun: bool,
-    /// An injected delay.
+    /// Whether an injected delay is under way.
     sleeping: bool,
-    /// The last read was of a large value.
+    /// Whether the last read was of a large value.
     large: bool,
-    /// The last visit was of a client that asks for much at once.
+    /// Whether the last visit took long (see [`Turn::was_long`]).
     was_long: bool,
-    /// Input was read since the last [`Connection::acknowledge`].
+    /// Whether input was read since the last [`Connection::acknowledge`].
     unacknowledged: bool,
-    /// In the worker's ready list.
+    /// Whether the connection is in the worker's ready list.
     pub(crate) queued: bool,
-    /// How often it has to be found without input until the worker is settled.
+    /// How often the connection must be found without input before it is settled.
     pub(crate) unsettled: Unsettled,
 }
 
@@ -165,13 +163,13 @@ enum Sent {
     All,
     /// The socket is full.
     Part,
-    /// It is the others' turn.
+    /// The turn is over.
     Cut,
     Failed,
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// Returns the connection of an accepted socket.
     pub(crate) fn new(stream: Stream, peer: Peer, protocol: Protocol, now: u32) -> Self {
         Self {
             stream,
@@ -194,7 +192,7 @@ impl Connection {
         }
     }
 
-    /// Says hello to watchers, logs and the table.
+    /// Reports the new connection to the table, the log and watchers.
     pub(crate) fn opened(&self, context: &ServerState, protocol: Protocol) {
         let fd = self.fd();
         context.connections.set(fd, ConnState::Read, self.last_command);
@@ -206,7 +204,8 @@ impl Connection {
         self.event(context, |line, peer| write!(line, "type=conn_new {peer} cfd={fd}"));
     }
 
-    /// Says goodbye to the same. Call before dropping the connection.
+    /// Reports the end of the connection to the table, the log and watchers. Call before dropping
+    /// the connection.
     pub(crate) fn closed(&mut self, context: &ServerState, reason: CloseReason) {
         let fd = self.fd();
         if let Some(watcher) = self.watcher.take() {
@@ -226,7 +225,7 @@ impl Connection {
         self.stream.close();
     }
 
-    /// As memcached, tells watchers what was wrong with a TLS connection.
+    /// Reports an error of TLS to watchers, as memcached does.
     #[cold]
     fn read_failed(&self, context: &ServerState, error: &io::Error) {
         if self.stream.is_tls() {
@@ -245,24 +244,24 @@ impl Connection {
         }
     }
 
-    /// The descriptor.
+    /// Returns the descriptor.
     pub(crate) fn fd(&self) -> RawFd {
         self.stream.fd()
     }
 
-    /// The socket, to register it.
+    /// Returns the socket, to register it.
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
-    /// Notes that input may have come; returns whether that calls for a visit.
+    /// Records that input may have come. Returns whether that calls for a visit.
     pub(crate) fn input_came(&mut self, hangup: bool) -> bool {
         self.readable = true;
         self.hangup |= hangup;
         self.unsent.is_none() && !self.sleeping
     }
 
-    /// Whether the next visit is likely to cost more than most.
+    /// Returns whether the next visit is likely to be expensive.
     pub(crate) fn is_dear(&self) -> bool {
         self.unsent.is_some() || self.was_long
     }
@@ -275,25 +274,26 @@ impl Connection {
         }
         self.readable |= self.stream.may_hold_more(0, 0);
         self.unacknowledged = true;
-        // No visit that reads sends the rest.
+        // Without a visit that reads, these bytes would not be sent.
         if !self.readable && self.stream.unsent() > 0 && self.unsent.is_none() {
             self.unsent = Some(Box::new(Output::new()));
         }
         true
     }
 
-    /// Acknowledges what was read, and notes that this may make more come.
+    /// Acknowledges the bytes that were read. The client may send more because of that.
     pub(crate) fn acknowledge(&mut self) {
         self.stream.acknowledge();
         self.unacknowledged = false;
         self.readable = true;
     }
 
-    /// Sets how often the connection has to be found without input until it is settled.
-    /// `told`: there is no event of it that was not told, so a socket that was drained
-    /// is not looked at again.
-    pub(crate) fn begin_settling(&mut self, told: bool) {
-        let drained = told && !self.readable && !self.queued && !self.rerun && !self.stream.is_away();
+    /// Sets how often the connection must be found without input before it is settled.
+    ///
+    /// With `polled`, the worker has taken all events of the connection. A drained socket is then
+    /// not read again.
+    pub(crate) fn begin_settling(&mut self, polled: bool) {
+        let drained = polled && !self.readable && !self.queued && !self.rerun && !self.stream.is_away();
         if !drained || self.unsettled != Unsettled::No {
             self.readable = true;
             self.unsettled = Unsettled::Twice;
@@ -303,22 +303,22 @@ impl Connection {
         }
     }
 
-    /// Whether the client has replies to read.
+    /// Returns whether the client has replies to read.
     pub(crate) fn is_blocked(&self) -> bool {
         self.unsent.is_some()
     }
 
-    /// Bytes that wait for the client to read them.
+    /// Returns the bytes that wait for the client to read them.
     pub(crate) fn unsent(&self) -> usize {
         self.unsent.as_ref().map_or(0, |o| o.len()) + self.stream.unsent()
     }
 
-    /// The injected delay is over.
+    /// Ends an injected delay.
     pub(crate) fn awake(&mut self) {
         self.sleeping = false;
     }
 
-    /// Bytes of buffers held.
+    /// Returns the bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
         self.session.held()
             + self.leftover.held()
@@ -326,14 +326,14 @@ impl Connection {
             + self.stream.held()
     }
 
-    /// Whether nothing is under way: no command, no reply.
+    /// Returns whether no command and no reply is under way.
     pub(crate) fn is_quiet(&self) -> bool {
         self.watcher.is_some() && self.unsent.is_none()
             || self.leftover.is_empty() && self.waits_for_command()
     }
 
-    /// Whether `idle_timeout` closes it. As in memcached, an incomplete line
-    /// does not keep a connection alive, an incomplete value does.
+    /// Returns whether `idle_timeout` closes the connection. As in memcached, an incomplete value
+    /// keeps a connection alive, but an incomplete line does not.
     pub(crate) fn is_idle_since(&self, second: u32) -> bool {
         self.stream.is_tcp()
             && self.last_command < second
@@ -346,7 +346,7 @@ impl Connection {
         self.unsent.is_none() && !self.rerun && !self.sleeping && self.session.is_idle()
     }
 
-    /// Serves the client as far as it goes without waiting.
+    /// Serves the client as far as possible without waiting.
     pub(crate) fn visit(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
         let was_blocked = self.unsent.is_some();
         let after = self.serve(place, scratch);
@@ -402,8 +402,8 @@ impl Connection {
         let after = if self.watcher.is_some() {
             self.pass_events(place, scratch)
         } else if self.readable && self.stream.is_handshaking() {
-            // An event that comes while the stream is away may be of input that comes after
-            // the thread's last read.
+            // An event that comes now may report input that arrived after the handshake thread's
+            // last read.
             if !self.stream.is_away() {
                 self.readable = self.hangup;
             }
@@ -416,7 +416,7 @@ impl Connection {
         };
         let after = self.answer(scratch, after, &mut env);
         self.was_long = env.turn.was_long();
-        // While memory is short nothing but the input itself is kept.
+        // While memory is short, only the input itself is kept.
         if !scratch.input.save(&mut self.leftover, after == NextAction::Again && !env.is_tight) {
             scratch.input.clear();
             return NextAction::Close(CloseReason::Error);
@@ -424,7 +424,7 @@ impl Connection {
         after
     }
 
-    /// Sends the replies of this visit and decides how it goes on.
+    /// Sends the replies of this visit and decides about the next action.
     fn answer(&mut self, scratch: &mut Scratch, after: NextAction, env: &mut Env<'_>) -> NextAction {
         let sent = self.send(&mut scratch.output, env.stats, &mut env.turn);
         match sent {
@@ -439,7 +439,7 @@ impl Connection {
                 self.unsent = Some(Box::new(scratch.output.take()));
                 let waits = matches!(sent, Sent::Part);
                 match after {
-                    // An injected fault. What is cut off goes out when it ends.
+                    // An injected fault. Replies that it truncates go out when it ends.
                     NextAction::Sleep(_) => return after,
                     NextAction::Close(reason) => self.closing = Some(reason),
                     _ => {}
@@ -464,9 +464,10 @@ impl Connection {
         }
     }
 
-    /// Reads and runs commands until there is nothing to do or it is the
-    /// others' turn; replies gather in the scratch's output. [`NextAction::Close`]
-    /// here means: send those replies first.
+    /// Reads and carries out commands until there are none or the turn is over. Appends replies to
+    /// the scratch output.
+    ///
+    /// [`NextAction::Close`] here means to close after those replies are sent.
     #[inline]
     fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> NextAction {
         let Place { context, stats, token, .. } = place;
@@ -483,7 +484,7 @@ impl Connection {
                     stats.conn_yields.add(1);
                     break NextAction::Again;
                 }
-                // No session waits for so long a command.
+                // A session never waits for such a long command.
                 if input.is_full() {
                     break NextAction::Close(CloseReason::Error);
                 }
@@ -552,9 +553,8 @@ impl Connection {
         after
     }
 
-    /// One read: into the value in flight if there is one, else at most `most`
-    /// bytes to the scratch.
-    /// Clears `readable` if the socket is drained.
+    /// Reads once: into the value in flight if there is one, else at most `most` bytes into the
+    /// scratch buffer. Clears `readable` if the socket is drained.
     fn receive(&mut self, input: &mut Input, most: usize) -> io::Result<usize> {
         let mut asked = 0;
         let mut direct = None;
@@ -575,8 +575,8 @@ impl Connection {
             input.filled(n - into_value);
             n
         } else {
-            // What comes after one large value may be another: little more than
-            // its line is read here, so that little of it has to be copied.
+            // After a large value, the next one may be large, too. Reading little more than its
+            // line leaves little of it to copy.
             let most = if std::mem::take(&mut self.large) { LINE_READ } else { most };
             let space = first(input.space(), most);
             asked = space.len();
@@ -589,9 +589,10 @@ impl Connection {
         Ok(n)
     }
 
-    /// A watcher: input is thrown away, buffered lines go out. Called only
-    /// when everything before is sent, so a client that does not read leaves
-    /// its lines in the watcher's buffer, which is bounded and counts losses.
+    /// Serves a watcher: discards input and sends buffered lines.
+    ///
+    /// Call only when all earlier output is sent. So a client that does not read leaves its lines
+    /// in the watcher's buffer, which is bounded and counts losses.
     fn pass_events(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
         if let Some(reason) = self.discard(&mut scratch.input, place) {
             return NextAction::Close(reason);
@@ -602,7 +603,7 @@ impl Connection {
         if self.readable { NextAction::Again } else { NextAction::Wait }
     }
 
-    /// Throws input away; the reason to close if it has ended.
+    /// Discards input. Returns the reason to close if the input has ended.
     fn discard(&mut self, input: &mut Input, place: Place<'_>) -> Option<CloseReason> {
         let Place { context, stats, .. } = place;
         for _ in 0..DISCARDS {
@@ -627,9 +628,10 @@ impl Connection {
         None
     }
 
-    /// Everything is sent. Closing a socket that holds unread input resets the
-    /// connection, and the reset overtakes the reply that says what was wrong;
-    /// so what has come is read first.
+    /// Closes the connection after all output is sent.
+    ///
+    /// Closing a socket with unread input resets the connection, and the reset overtakes the reply
+    /// that names the error. So the input is read first.
     fn finish(&mut self, scratch: &mut Scratch, reason: CloseReason) -> NextAction {
         scratch.input.clear();
         if reason == CloseReason::Error && self.readable {
@@ -644,9 +646,10 @@ impl Connection {
         NextAction::Close(reason)
     }
 
-    /// Writes until everything is sent, the socket is full or the turn is over;
-    /// at least once. A write may also fall short because it takes a limited
-    /// number of slices, so only the socket's own word counts.
+    /// Writes until everything is sent, the socket is full or the turn is over, but at least once.
+    ///
+    /// A write may also fall short because it takes a limited number of slices. So only
+    /// `WouldBlock` means that the socket is full.
     fn send(&mut self, output: &mut Output, stats: &WorkerStats, turn: &mut Turn) -> Sent {
         let mut sink = self.stream.sink();
         let mut cut = false;
@@ -673,7 +676,7 @@ impl Connection {
     }
 }
 
-/// The first `most` bytes of `space`.
+/// Returns the first `most` bytes of `space`.
 fn first(space: &mut [u8], most: usize) -> &mut [u8] {
     let length = space.len().min(most);
     &mut space[..length]

@@ -6,10 +6,11 @@
 //!      └── mailbox ◀── the stream ──┘
 //! ```
 //!
-//! A handshake takes as long as hundreds of requests. On a thread of its own it delays
-//! no request for longer than the system's scheduler lets it. A worker keeps its
-//! connection, with token, counters and timeouts. It gives the stream away when there is
-//! input, and gets it back when the handshake is done, has failed or waits for more.
+//! A handshake takes as long as hundreds of requests. On a thread of its own, it delays requests
+//! only as far as the system's scheduler lets it.
+//!
+//! A worker keeps its connection, with token, counters and timeouts. It lends the stream when there
+//! is input, and gets it back when the handshake is done, has failed or waits for more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,16 +22,16 @@ use super::tls::TlsStream;
 use super::worker::Mailbox;
 use crate::context::{ServerState, Stop};
 
-/// Where workers leave jobs.
+/// The queue into which workers put jobs.
 pub(crate) type Jobs = Sender<Job>;
 
-/// One step of a handshake: everything until it has to wait.
+/// One step of a handshake, up to the next wait.
 pub(crate) struct Job {
     /// The stream.
     pub(crate) stream: Box<TlsStream>,
-    /// Its connection.
+    /// The token of its connection.
     pub(crate) token: Token,
-    /// The worker of that connection.
+    /// The mailbox of that connection's worker.
     pub(crate) worker: Arc<Mailbox>,
 }
 

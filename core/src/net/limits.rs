@@ -1,12 +1,11 @@
-//! What the system allows the process, as far as settings depend on it.
+//! System limits on the process that settings depend on.
 
 #![expect(unsafe_code, reason = "the standard library knows no limits of the process")]
 
 use crate::error::StartError;
 
-/// Has the process allowed as many open files as a server with `wanted` connections
-/// needs at least. Raises the soft limit where that is below, as language runtimes do
-/// at their start. The hard limit stays.
+/// Makes sure that the process may open enough files for `wanted` connections. Raises the soft
+/// limit if it is lower, as language runtimes do when they start. Keeps the hard limit.
 ///
 /// # Errors
 /// [`StartError::Descriptors`] if the hard limit is lower.

@@ -1,11 +1,12 @@
 //! Listening sockets and the thread that accepts.
 //!
-//! Connections are accepted until there are none and handed to the workers in
-//! turn. At the limit (`max_connections`, listening sockets included) there
-//! are memcached's two behaviours: refuse with a line of text, or hold the one
-//! connection that hit the limit and stop listening until another closes. When
-//! the system has no descriptor to give, listening stops too, and is tried
-//! again after a moment and whenever a connection closes.
+//! The thread accepts connections until there are none and hands them to the workers in turn.
+//! `max_connections` includes listening sockets. At this limit, the thread has memcached's two
+//! behaviours. It refuses a connection with a line of text, or it holds the one connection that hit
+//! the limit and stops listening until another closes.
+//!
+//! If the system has no descriptor left, listening stops, too. The thread tries again after a
+//! moment and whenever a connection closes.
 
 use std::fmt;
 use std::fs::{self, File, Permissions};
@@ -30,13 +31,13 @@ use crate::context::{ConnState, ServerState};
 use crate::error::StartError;
 use crate::server::BoundAddress;
 
-/// The waker's token; listeners count up from 0.
+/// The waker's token. The tokens of listeners count up from 0.
 const WAKE: Token = Token(usize::MAX);
 
-/// How long to wait for descriptors when the system has none.
+/// Time to wait before the next attempt when the system has no descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What a client over the limit is told, in memcached's words.
+/// The reply to a client over the limit, in memcached's words.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 
 enum Socks {
@@ -44,19 +45,19 @@ enum Socks {
     Unix(UnixListener),
 }
 
-/// A socket that listens. Dropping it closes it and removes its file.
+/// A listening socket. Dropping it closes the socket and removes its file.
 pub(crate) struct Listener {
     socket: Socks,
     protocol: Protocol,
     tls: TlsMode,
-    /// Where it can be reached.
+    /// Its address.
     pub(crate) address: BoundAddress,
-    /// Removed when the listener goes.
+    /// Removed when the listener is dropped.
     _file: Option<SocketFile>,
 }
 
 impl Listener {
-    /// Opens one; not UDP, which nobody can connect to.
+    /// Opens a listening socket, except for UDP.
     ///
     /// # Errors
     /// [`StartError::Listen`] with the address as it was given.
@@ -85,8 +86,8 @@ impl Listener {
                 (Stream::new_tcp(socket), Peer::from(from))
             }
             Socks::Unix(s) => {
-                // mio's own panics over a client whose name fills the address
-                // to the last byte: the system counts a NUL behind it.
+                // mio's own `accept` panics if a client's name fills the address to the last byte,
+                // because the system counts a NUL behind it.
                 let (socket, _) = SockRef::from(s).accept()?;
                 socket.set_nonblocking(true)?;
                 (Stream::new_unix(UnixStream::from_std(socket.into())), Peer::Unix)
@@ -110,7 +111,7 @@ impl Listener {
     }
 }
 
-/// Accepted sockets inherit the options, which saves two calls a connection.
+/// Accepted sockets inherit the options, which saves two calls for each connection.
 fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
     let socket = new_socket(Domain::for_address(addr))?;
     if addr.is_ipv6() {
@@ -126,14 +127,13 @@ fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) ->
     Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, _file: None })
 }
 
-/// The file appears with at most the bits it is to have, and gets the rest
-/// afterwards: changing the umask, as memcached does, would affect every
-/// thread of the application.
+/// The file first has at most the requested bits, and gets the missing ones afterwards. Changing
+/// the umask, as memcached does, would affect every thread of the application.
 fn bind_unix(path: &Path, mask: u32, backlog: i32, protocol: Protocol) -> io::Result<Listener> {
     remove_stale(path)?;
     let permissions = Permissions::from_mode(mask & 0o777);
     let socket = File::from(OwnedFd::from(new_socket(Domain::UNIX)?));
-    // Not every system lets a socket have permissions before it has a name.
+    // Some systems do not let a socket have permissions before it has a name.
     let _ = socket.set_permissions(permissions.clone());
     let socket = Socket::from(OwnedFd::from(socket));
     socket.bind(&SockAddr::unix(path)?)?;
@@ -153,8 +153,8 @@ fn new_socket(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Removes the socket of a server that is gone. Anything else at `path` stays,
-/// and bind reports it.
+/// Removes the socket file of a server that has ended. Another kind of file at `path` stays, and
+/// bind reports it.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.file_type().is_socket() {
@@ -167,7 +167,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A socket's file; dropping this removes it if it is still the same file.
+/// A socket's file. Dropping this removes the file if it is still the same one.
 struct SocketFile {
     path: PathBuf,
     device: u64,
@@ -186,29 +186,29 @@ impl Drop for SocketFile {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|m| m.file_type().is_socket() && m.dev() == self.device && m.ino() == self.inode);
         if ours {
-            // Nobody to tell, nothing to do about it.
+            // An error here has no receiver and no remedy.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// The thread that accepts, before and while it runs.
+/// The accepting thread, before and while it runs.
 pub(crate) struct Acceptor {
     poll: Poll,
     context: Arc<ServerState>,
     limit: Arc<ConnectionLimit>,
     listeners: Vec<Listener>,
     mailboxes: Vec<Arc<Mailbox>>,
-    /// Index of the mailbox whose turn it is.
+    /// Index of the next mailbox to use.
     next: usize,
-    /// Accepted over the limit; goes to a worker when another one closes.
+    /// Accepted over the limit. It goes to a worker when another connection closes.
     held: Option<Accepted>,
-    /// Listening is off since then.
+    /// Set while listening is off: when it was switched off.
     paused: Option<Instant>,
 }
 
 impl Acceptor {
-    /// A thread's worth of listening sockets, and the census to wake it by.
+    /// Creates the acceptor of these listening sockets and the limit that wakes it.
     pub(crate) fn new(
         context: Arc<ServerState>,
         mut listeners: Vec<Listener>,
@@ -244,7 +244,7 @@ impl Acceptor {
         Ok((acceptor, limit))
     }
 
-    /// Who gets the connections. Call before [`Acceptor::run`].
+    /// Sets the workers that get the connections. Call before [`Acceptor::run`].
     pub(crate) fn serve_by(&mut self, mailboxes: Vec<Arc<Mailbox>>) {
         self.mailboxes = mailboxes;
     }
@@ -262,7 +262,8 @@ impl Acceptor {
                     break;
                 }
             }
-            // Before what has come is accepted: a later request waits for the next round.
+            // Taken before connections are accepted, because a later request waits for the next
+            // round.
             let asked = self.limit.take_asked();
             if self.paused.is_some() {
                 self.resume();
@@ -271,7 +272,7 @@ impl Acceptor {
                 }
             }
             if !asked.is_empty() {
-                // Their events may not have been told yet.
+                // The poll may not have reported their events yet.
                 (0..self.listeners.len()).for_each(|index| self.accept_all(index));
             }
             for event in &events {
@@ -287,7 +288,7 @@ impl Acceptor {
         self.limit.open() >= most.max(1)
     }
 
-    /// Accepts until there is nothing to accept or listening is off.
+    /// Accepts until there are no connections or listening is off.
     fn accept_all(&mut self, index: usize) {
         while self.paused.is_none() && self.context.stopping().is_none() {
             let Some(listener) = self.listeners.get(index) else { return };
@@ -307,7 +308,7 @@ impl Acceptor {
         if !self.is_full() {
             self.hand_out(accepted);
         } else if self.context.config.maxconns_fast {
-            // First: whoever reads the refusal finds it counted.
+            // Counted first, so that a client that reads the refusal finds it counted.
             self.context.listener.rejected.fetch_add(1, Relaxed);
             refuse(accepted.stream);
         } else {
@@ -328,7 +329,7 @@ impl Acceptor {
                 Err(back) => accepted = back,
             }
         }
-        // Every worker is gone: the server is stopping.
+        // All workers have ended: the server is stopping.
         drop(accepted);
         self.limit.leave();
     }
@@ -340,18 +341,18 @@ impl Acceptor {
         stats.disabled.fetch_add(1, Relaxed);
         stats.paused.store(1, Relaxed);
         for listener in &mut self.listeners {
-            // If it stays registered, its events find the listener paused.
+            // If it stays registered, its events are ignored while listening is off.
             let _ = listener.deregister(&self.poll);
         }
         self.limit.set_waiting(true);
         if self.held.is_some() {
-            // A connection may have closed before it could know that we wait.
-            // (Without descriptors this would spin; there the retry looks.)
+            // A connection may have closed before it saw that this thread waits. (Without
+            // descriptors this would spin. In that case, the retry checks.)
             self.limit.waker.wake();
         }
     }
 
-    /// Switches listening on again if there is room.
+    /// Switches listening on again if the limit allows it.
     fn resume(&mut self) {
         if self.held.is_some() && self.is_full() {
             return;
@@ -365,7 +366,7 @@ impl Acceptor {
             self.hand_out(held);
         }
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            // Registering reports what waits in the backlog as a new event.
+            // Registering reports waiting connections as a new event.
             if let Err(e) = listener.register(&self.poll, Token(index)) {
                 self.context.log(0, || format!("failed to listen again: {e}"));
             }
@@ -383,7 +384,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Whether accept reports that this one connection failed, not that accepting does.
+/// Returns whether only this connection failed, as opposed to accepting in general.
 fn is_about_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
@@ -401,9 +402,10 @@ fn is_about_peer(error: &io::Error) -> bool {
     ) || error.raw_os_error() == Some(libc::EPROTO)
 }
 
-/// Tells a client that there is no room. What it has sent is read first, or
-/// closing would reset the connection and take the text with it. The text is
-/// plain even where TLS is spoken, as in memcached.
+/// Refuses a client over the limit.
+///
+/// Its input is read first, because closing would otherwise reset the connection and lose the text.
+/// As in memcached, the text is plain even if the listener uses TLS.
 fn refuse(mut stream: Stream) {
     let mut sent_already = [0; 2048];
     let _ = stream.read(&mut sent_already);

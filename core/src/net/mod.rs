@@ -1,4 +1,4 @@
-//! Sockets and threads: what carries bytes between clients and sessions.
+//! Sockets and threads: they carry bytes between clients and sessions.
 //!
 //! ```text
 //!   listener ──accepted──▶ mailbox ──▶ worker ── events ──▶ connection
@@ -9,11 +9,11 @@
 //!   handshake: a thread that borrows streams from the workers for TLS handshakes
 //! ```
 //!
-//! One thread accepts and hands connections out round robin; each worker owns
-//! an event queue and everything of its connections. Commands and replies are read
-//! by [`crate::session`]; only `udp` looks at the first byte of a datagram and
-//! writes two error lines. Nothing here is public beyond the crate:
-//! [`crate::server`] is the door.
+//! One thread accepts connections and hands them out round robin. Each worker owns an event queue
+//! and its connections. Only [`crate::session`] reads commands and writes replies, with one
+//! exception: `udp` looks at the first byte of a datagram and writes two error lines.
+//!
+//! This module has no public items. [`crate::server`] is its only user.
 
 pub(crate) mod buffers;
 pub(crate) mod connection;
@@ -38,13 +38,13 @@ use self::settle::Ticket;
 use crate::context::ServerState;
 use crate::sync::Mutex;
 
-/// A waker that can be taken away: its descriptor closes with the thread it
-/// woke, no matter who still holds the handle.
+/// A waker that can be removed. Its descriptor closes with the thread that it woke, even if handles
+/// to it remain.
 #[derive(Default)]
 pub(crate) struct RemoteWaker(Mutex<Option<Waker>>);
 
 impl RemoteWaker {
-    /// A bell that rings `waker`.
+    /// Returns a handle that wakes by `waker`.
     pub(crate) fn new(waker: Waker) -> Self {
         Self(Mutex::new(Some(waker)))
     }
@@ -52,38 +52,38 @@ impl RemoteWaker {
     /// Wakes the thread, if it still runs.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.0.lock().as_ref() {
-            // Fails only if the counter is full, and then the thread wakes anyway.
+            // This fails only if the counter is full. The thread then wakes anyway.
             let _ = waker.wake();
         }
     }
 
-    /// The thread ends: rings do nothing from now on.
+    /// Removes the waker when its thread ends. Later calls have no effect.
     pub(crate) fn remove(&self) {
         self.0.lock().take();
     }
 }
 
-/// Counts connections for the listener, which may wait for one to close.
+/// Counts connections for the listener, which may wait for a connection to close.
 #[derive(Default)]
 pub(crate) struct ConnectionLimit {
     open: AtomicUsize,
-    /// The listener waits. Set before it looks at `open` once more, read after
-    /// `open` went down: one of the two sees the other.
+    /// Whether the listener waits. The listener sets it before it reads `open` again. A closing
+    /// connection reads it after it lowers `open`. So one of them sees the other's change.
     waiting: AtomicBool,
-    /// Callers that wait until what has come is accepted; `None`: the listener has
+    /// Callers that wait until all arrived connections are accepted. `None` if the listener has
     /// ended.
     asked: Mutex<Option<Vec<Ticket>>>,
-    /// Wakes the listener.
+    /// The waker of the listener.
     pub(crate) waker: RemoteWaker,
 }
 
 impl ConnectionLimit {
-    /// A census whose listener wakes by `bell`.
+    /// Returns a limit whose listener wakes by `waker`.
     pub(crate) fn new(waker: RemoteWaker) -> Self {
         Self { waker, asked: Mutex::new(Some(Vec::new())), ..Self::default() }
     }
 
-    /// Asks the listener to accept what has come, then to drop `ticket`.
+    /// Asks the listener to accept all arrived connections, then to drop `ticket`.
     pub(crate) fn ask(&self, ticket: Ticket) {
         let mut asked = self.asked.lock();
         let Some(tickets) = &mut *asked else { return };
@@ -92,17 +92,17 @@ impl ConnectionLimit {
         self.waker.wake();
     }
 
-    /// What the listener was asked for.
+    /// Returns the tickets that wait for the listener.
     pub(crate) fn take_asked(&self) -> Vec<Ticket> {
         self.asked.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The listener ends.
+    /// Drops all tickets, present and future. Called when the listener ends.
     pub(crate) fn close(&self) {
         drop(self.asked.lock().take());
     }
 
-    /// Connections that exist.
+    /// Returns the number of connections.
     pub(crate) fn open(&self) -> usize {
         self.open.load(SeqCst)
     }
@@ -112,7 +112,7 @@ impl ConnectionLimit {
         self.open.fetch_add(1, SeqCst);
     }
 
-    /// A connection is closed.
+    /// Counts a closed connection.
     pub(crate) fn leave(&self) {
         self.open.fetch_sub(1, SeqCst);
         if self.waiting.load(SeqCst) {
@@ -120,19 +120,18 @@ impl ConnectionLimit {
         }
     }
 
-    /// Whether [`ConnectionLimit::leave`] wakes the listener.
+    /// Sets whether [`ConnectionLimit::leave`] wakes the listener.
     pub(crate) fn set_waiting(&self, waiting: bool) {
         self.waiting.store(waiting, SeqCst);
     }
 }
 
-/// Keeps the application's signals away from the calling thread, so that they
-/// interrupt the threads that expect them. Faults stay deliverable.
+/// Blocks the application's signals in the calling thread, so that they reach the threads that
+/// expect them. Signals of faults stay deliverable.
 #[allow(unsafe_code, reason = "the standard library has no signal mask")]
 pub(crate) fn block_signals() {
-    // SAFETY: `set` is plain memory that sigfillset initialises before it is
-    // used; every pointer is to it or null where null is allowed; the calls
-    // change the mask of the calling thread alone.
+    // SAFETY: `set` is plain memory that sigfillset initialises before it is used. Every pointer is
+    // to it, or null where null is allowed. The calls change the mask of the calling thread only.
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigfillset(&raw mut set);
@@ -152,8 +151,9 @@ pub(crate) fn block_signals() {
     }
 }
 
-/// Marks what leaves through a socket and those it accepts, if asked to. That
-/// takes a privilege; without it the server runs all the same, as memcached.
+/// Sets the configured mark on a socket and on the sockets it accepts.
+///
+/// Without the privilege for it, the server runs without the mark, as memcached does.
 pub(crate) fn mark(socket: &SockRef<'_>, context: &ServerState) {
     let mark = context.config.socket_mark;
     #[cfg(target_os = "linux")]
@@ -166,7 +166,7 @@ pub(crate) fn mark(socket: &SockRef<'_>, context: &ServerState) {
     let _ = (socket, mark);
 }
 
-/// Whether `error` only says that the socket has nothing to give or take now.
+/// Returns whether `error` means that the socket has no input or no room now.
 pub(crate) fn would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }

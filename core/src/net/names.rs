@@ -1,15 +1,15 @@
-//! What `stats conns` calls the two ends of a connection.
+//! The names of a connection's two ends in `stats conns`.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use socket2::{SockAddr, SockRef, Type};
 
-/// Names both ends of the socket `fd`, the other end first.
+/// Names both ends of the socket `fd`, the peer first.
 pub(crate) fn describe(fd: i32) -> [String; 2] {
-    // SAFETY: the descriptor is only asked for its addresses. If it was closed
-    // a moment ago, the system says so, or names what took its number: a slip
-    // in a report, as in memcached.
+    // SAFETY: the descriptor is only asked for its addresses. If it was closed just before, the
+    // system returns an error or names the socket that took its number. That is a wrong line in a
+    // report, as in memcached.
     #[expect(unsafe_code, reason = "the table of connections holds numbers, not sockets")]
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let socket = SockRef::from(&borrowed);

@@ -1,4 +1,4 @@
-//! Settling: waiting until a server has carried out what its clients have sent.
+//! Settling: waiting until a server has carried out the commands that its clients have sent.
 //!
 //! ```text
 //!   caller --ticket--> listener   accepts all connections that wait
@@ -6,9 +6,12 @@
 //!                                 its connections until none has input
 //! ```
 //!
-//! A worker skips a connection whose socket was drained, and whose input was
-//! acknowledged, if the queue holds no event of it: the queue reports the next byte. So
-//! an idle connection costs no system call.
+//! A worker skips a connection whose socket was drained, and whose input was acknowledged, if the
+//! queue holds no event for it: the queue reports the next byte. So an idle connection costs no
+//! system call.
+//!
+//! Dropping a ticket reports that its holder is done. So a caller does not wait for a thread that
+//! has ended.
 //!
 //! A ticket says that its holder is done when it is dropped, so a thread that ends
 //! keeps no caller waiting.
@@ -25,12 +28,12 @@ thread_local! {
     static SERVES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Notes that the calling thread belongs to a server.
+/// Records that the calling thread belongs to a server.
 pub(crate) fn serves() {
     SERVES.set(true);
 }
 
-/// Settles one server. A handle of a server's cache keeps one.
+/// Settles one server. Handles of a server's cache contain one.
 pub struct Settler {
     listener: Arc<ConnectionLimit>,
     workers: Vec<Arc<Mailbox>>,
@@ -43,14 +46,14 @@ impl Settler {
         Self { listener, workers }
     }
 
-    /// Waits, for at most `within`, until what clients of this machine have sent
-    /// before is carried out: commands in pipelines, commands without replies,
-    /// datagrams, and connections that are not accepted yet.
+    /// Waits, for at most `within`, until the commands that clients of this machine sent before
+    /// this call are carried out. Commands in pipelines or without replies, datagrams, and
+    /// connections that are not accepted yet count.
     ///
-    /// Returns `false` if that takes longer. A client that does not read its
-    /// replies, or that meets an injected delay, is not waited for. A server that
-    /// has stopped is settled. Called by a thread of a server, such as a hook, this
-    /// returns `false` at once.
+    /// Returns `false` if that takes longer. Does not wait for a client that does not read its
+    /// replies, or that has an injected delay. A server that has stopped is settled.
+    ///
+    /// Returns `false` at once if a thread of a server calls this, such as a hook.
     pub fn settle(&self, within: Duration) -> bool {
         if SERVES.get() {
             return false;
@@ -69,7 +72,7 @@ impl Settler {
     }
 }
 
-/// Tells a caller that a thread is done, when it is dropped.
+/// Reports to a caller, when it is dropped, that a thread is done.
 pub(crate) struct Ticket(Arc<Count>);
 
 impl Drop for Ticket {
