@@ -1,12 +1,11 @@
-//! Standard error, where trouble with writing never reaches the caller.
+//! Standard error, without effects of failed writes on the caller.
 //!
-//! The one place of the workspace that writes there (clippy's `print_stderr` and
-//! `print_stdout` hold for all other places): a disk that is full, a pipe that was
-//! closed and a reader that has stopped reading must not end a thread, nor hold it.
+//! Only this module of the workspace writes there. Clippy's `print_stderr` and `print_stdout` check
+//! all other places. A full disk, a closed pipe or a reader that has stopped reading must neither
+//! end nor block a thread.
 //!
-//! Two things can hold a thread all the same: another process that fills the same pipe
-//! between the question whether a write would wait and the write, and the standard
-//! library's report of a panic.
+//! Two things can still block a thread. One is another process that fills the same pipe between the
+//! check for room and the write. The other is the standard library's report of a panic.
 
 #![expect(unsafe_code, reason = "the standard library cannot ask whether a write would wait")]
 
@@ -14,25 +13,25 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes that a pipe takes without waiting once it takes any (POSIX's `PIPE_BUF` is
-/// at least 512, Linux's is 4096).
+/// Bytes that a pipe with any room takes without waiting. (POSIX's `PIPE_BUF` is at least 512,
+/// Linux's is 4096.)
 const AT_ONCE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// Longest time that a call waits for a slow reader, and for other calls that wait for
-/// it. A reader that took longer is not waited for until it reads again.
+/// Longest time that a call waits for a slow reader, and for other calls that wait for it. After a
+/// reader took longer, calls do not wait until it reads again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 struct State {
     /// The reader has stopped reading.
     stalled: bool,
-    /// Lines that were not written since the last one that was.
+    /// Lines lost since the last one that was written.
     lost: u64,
 }
 
 static STATE: Mutex<State> = Mutex::new(State { stalled: false, lost: 0 });
 
-/// Writes `line` and a line end to standard error. A line that cannot be written is
-/// lost; the next line that can be says how many were.
+/// Writes `line` and a line end to standard error. A line that cannot be written is lost. The next
+/// written line reports how many were lost.
 pub fn write_line(line: &str) {
     let until = Instant::now() + PATIENCE;
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +52,7 @@ pub fn write_line(line: &str) {
     state.lost = 0;
 }
 
-/// Whether a write to `fd` would not wait, now or within `time`.
+/// Returns whether a write to `fd` would not wait, now or within `time`.
 fn takes_bytes(fd: libc::c_int, time: Duration) -> bool {
     let until = Instant::now() + time;
     loop {
@@ -65,7 +64,7 @@ fn takes_bytes(fd: libc::c_int, time: Duration) -> bool {
             return ready > 0;
         }
         if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            // The write reports what poll cannot.
+            // The write reports the error that poll cannot.
             return true;
         }
     }

@@ -1,31 +1,36 @@
-//! What one visit to a client may cost before the others have their turn.
+//! The budget of one visit to a client.
 //!
-//! There is one budget for every kind of work, and whatever does the work charges it: the session its
-//! commands, keys and listings, the connection and the UDP socket the bytes that they read and send.
-//! Commands are counted; all else is counted in bytes that are moved, or in so many bytes as take about as
-//! long. The clock has the last word, since not all bytes cost the same.
+//! All kinds of work share one budget, and each place that does work charges it. The session
+//! charges commands, keys and listings. The connection and the UDP socket charge the bytes that
+//! they read and send.
 //!
-//! The clock is read after large pieces of work and after every few commands only: a visit to a client that
-//! sends a command and waits does not read it.
+//! Commands are counted. Other work is counted in moved bytes, or in the bytes whose moving takes
+//! about as long. The clock decides in the end, because not all bytes cost the same.
+//!
+//! The clock is read only after large pieces of work and after every few commands. A visit to a
+//! client that sends a command and waits does not read it.
+//!
+//! A visit of at least 16 commands or 16 KiB was long. The next visit to its client waits on the
+//! worker's ready list.
 
 use std::time::{Duration, Instant};
 
 /// Bytes that a turn may move.
 pub const WORK: usize = 256 * 1024;
 
-/// Time of a turn, from the first look at the clock on.
+/// Time of a turn, from the first check of the clock on.
 const TIME: Duration = Duration::from_micros(250);
 
-/// Least that one write is offered, whatever is left of the turn.
+/// Least bytes that one write is offered, even at the end of a turn.
 const LEAST_WRITE: usize = 64 * 1024;
 
-/// Work that is worth a look at the clock, in bytes.
+/// Work, in bytes, after which the clock is read.
 const LARGE: usize = 16 * 1024;
 
-/// Commands between two looks at the clock. A power of two.
+/// Commands between two checks of the clock. A power of two.
 const COMMANDS: usize = 16;
 
-/// What is left of a visit.
+/// The rest of a visit's budget.
 #[derive(Debug)]
 pub struct Turn {
     /// Commands at the beginning, and now.
@@ -33,12 +38,12 @@ pub struct Turn {
     commands: usize,
     /// Bytes that may still be moved; at most [`WORK`].
     work: usize,
-    /// When it is over; `None` before the first look at the clock.
+    /// The end of the turn. `None` before the first check of the clock.
     ends: Option<Instant>,
 }
 
 impl Turn {
-    /// A turn of at most `commands` commands.
+    /// Returns a turn of at most `commands` commands.
     #[inline]
     pub fn new(commands: usize) -> Self {
         Self { given: commands, commands, work: WORK, ends: None }
@@ -53,12 +58,12 @@ impl Turn {
         }
     }
 
-    /// Takes the charge of a command back that is not there yet.
+    /// Takes back the charge of a command that is incomplete.
     pub fn no_command(&mut self) {
         self.commands = self.given.min(self.commands.saturating_add(1));
     }
 
-    /// Charges work that takes about as long as moving so many bytes.
+    /// Charges work that takes about as long as moving `bytes` bytes.
     #[inline]
     pub fn spend(&mut self, bytes: usize) {
         self.work = self.work.saturating_sub(bytes);
@@ -67,36 +72,36 @@ impl Turn {
         }
     }
 
-    /// Ends the turn: what was done costs as much as a whole one.
+    /// Ends the turn, after work that costs as much as a whole one.
     pub fn end(&mut self) {
         self.work = 0;
     }
 
-    /// Bytes that the next write may take.
+    /// Returns the bytes that the next write may take.
     #[inline]
     pub fn write_share(&self) -> usize {
         self.work.max(LEAST_WRITE)
     }
 
-    /// Whether it is the others' turn.
+    /// Returns whether the turn is over.
     #[inline]
     pub fn is_over(&self) -> bool {
         self.work == 0 || self.commands == 0
     }
 
-    /// Whether enough was done for a look at the clock.
+    /// Returns whether the visit carried out `COMMANDS` commands or `LARGE` bytes of work.
     #[inline]
     pub fn was_long(&self) -> bool {
         self.given - self.commands >= COMMANDS || WORK - self.work >= LARGE
     }
 
-    /// Whether a command was carried out.
+    /// Returns whether a command was carried out.
     #[inline]
     pub fn has_served(&self) -> bool {
         self.commands < self.given
     }
 
-    /// Looks at the clock: work was done whose length is not known.
+    /// Reads the clock after work of unknown length.
     #[cold]
     pub fn look(&mut self) {
         let now = Instant::now();

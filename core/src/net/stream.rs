@@ -1,11 +1,11 @@
-//! The socket of one client, whatever kind it is.
+//! The socket of one client: TCP, Unix or TLS.
 //!
-//! Contract: sockets are non-blocking; an interrupted call is repeated here;
-//! a write never raises SIGPIPE (we are a library and leave handlers alone).
-//! A read that returns fewer bytes than were asked for has drained a plain
-//! socket: the event queue reports the next byte as a new edge. One that speaks
-//! TLS may hold bytes that no event will tell of; [`Stream::may_hold_more`]
-//! knows for both.
+//! Contract: sockets are non-blocking. An interrupted call is repeated here. A write never raises
+//! SIGPIPE, because a library must not change signal handlers.
+//!
+//! A read that returns fewer bytes than it asked for has drained a plain socket: the event queue
+//! reports the next byte as a new edge. A TLS stream may hold bytes that no event reports.
+//! [`Stream::may_hold_more`] covers both.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -22,7 +22,7 @@ use crate::tls::{Rules, Tls};
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
-/// Apple has no such flag; [`Stream::new_tcp`] sets an option instead.
+/// Apple's systems have no such flag. [`Stream::new_tcp`] sets an option instead.
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: libc::c_int = 0;
 
@@ -34,8 +34,8 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
-    /// TLS over TCP, while the handshake thread has the stream: its descriptor, and the
-    /// bytes of buffers that it held.
+    /// TLS over TCP, while the handshake thread has the stream: its descriptor, and the bytes of
+    /// buffers that it held.
     Away(RawFd, usize),
 }
 
@@ -54,7 +54,7 @@ impl Stream {
         Self::Unix(socket)
     }
 
-    /// Speaks TLS by `rules` if this is TCP. The handshake is to come.
+    /// Encrypts the stream by `rules` if it is TCP. The handshake is still to come.
     pub(crate) fn over_tls(self, rules: Arc<Rules>, shared: &Arc<Tls>) -> io::Result<Self> {
         Ok(match self {
             Self::Tcp(s) => Self::Tls(Box::new(TlsStream::new(s, rules, Arc::clone(shared))?)),
@@ -62,8 +62,8 @@ impl Stream {
         })
     }
 
-    /// Takes the stream out for the handshake thread. `None`: it is away already, or not
-    /// TLS.
+    /// Takes the stream out for the handshake thread. Returns `None` if it is away already or has
+    /// no TLS.
     pub(crate) fn take_away(&mut self) -> Option<Box<TlsStream>> {
         let away = Self::Away(self.fd(), self.held());
         match std::mem::replace(self, away) {
@@ -75,8 +75,8 @@ impl Stream {
         }
     }
 
-    /// Puts a stream back. Returns `false` if another one was taken out: the
-    /// descriptor tells, since it is open.
+    /// Puts a stream back. Returns `false` if another stream was taken out. An open descriptor
+    /// identifies the stream.
     pub(crate) fn put_back(&mut self, stream: Box<TlsStream>) -> bool {
         let ours = matches!(self, Self::Away(fd, _) if *fd == stream.fd());
         if ours {
@@ -85,19 +85,19 @@ impl Stream {
         ours
     }
 
-    /// Whether the handshake thread has the stream.
+    /// Returns whether the handshake thread has the stream.
     pub(crate) fn is_away(&self) -> bool {
         matches!(self, Self::Away(..))
     }
 
-    /// Nothing more is to be said to the peer.
+    /// Sends nothing more to the peer, not even the end of TLS.
     pub(crate) fn give_up(&mut self) {
         if let Self::Tls(s) = self {
             s.give_up();
         }
     }
 
-    /// The descriptor, for the connection table and the logs.
+    /// Returns the descriptor, for the connection table and the logs.
     pub(crate) fn fd(&self) -> RawFd {
         match self {
             Self::Tcp(s) => s.as_raw_fd(),
@@ -107,7 +107,7 @@ impl Stream {
         }
     }
 
-    /// Acknowledges what was read at once, where the system puts that off.
+    /// Acknowledges the received bytes at once, where the system delays that.
     pub(crate) fn acknowledge(&self) {
         let socket = match self {
             Self::Tcp(s) => SockRef::from(s),
@@ -115,23 +115,23 @@ impl Stream {
             Self::Unix(_) | Self::Away(..) => return,
         };
         #[cfg(target_os = "linux")]
-        // Without it the acknowledgement comes later.
+        // If this fails, the acknowledgement only comes later.
         let _ = socket.set_tcp_quickack(true);
         #[cfg(not(target_os = "linux"))]
         let _ = socket;
     }
 
-    /// Whether `idle_timeout` concerns it.
+    /// Returns whether `idle_timeout` applies to the socket.
     pub(crate) fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_) | Self::Tls(_) | Self::Away(..))
     }
 
-    /// Whether it speaks TLS.
+    /// Returns whether the socket uses TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::Away(..))
     }
 
-    /// Whether the handshake thread has to go on before there is anything to read.
+    /// Returns whether the handshake must go on before there is input.
     pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Unix(_) => false,
@@ -140,12 +140,12 @@ impl Stream {
         }
     }
 
-    /// Starts reporting to `token`, once for the life of the connection.
+    /// Starts reporting events to `token`, once for the life of the connection.
     ///
-    /// A Unix socket reports that it can be written to whenever the peer has
-    /// read something, blocked or not; it therefore asks for that only between
-    /// [`Stream::blocked`] and [`Stream::unblocked`]. TCP reports it only
-    /// after a write fell short, and asks for it from the start.
+    /// A Unix socket reports room for output whenever the peer has read bytes, even if no write was
+    /// blocked. So it asks for these reports only between [`Stream::blocked`] and
+    /// [`Stream::unblocked`]. TCP reports room only after a write fell short, and asks for it from
+    /// the start.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(s) => registry.register(s, token, Interest::READABLE | Interest::WRITABLE),
@@ -155,7 +155,7 @@ impl Stream {
         }
     }
 
-    /// A write fell short: report when more can be written.
+    /// Asks for an event when more can be written. Call after a write fell short.
     pub(crate) fn blocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(_) | Self::Tls(_) | Self::Away(..) => Ok(()),
@@ -163,7 +163,7 @@ impl Stream {
         }
     }
 
-    /// Everything is written.
+    /// Ends the effect of [`Stream::blocked`]. Call when everything is written.
     pub(crate) fn unblocked(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(_) | Self::Tls(_) | Self::Away(..) => Ok(()),
@@ -171,7 +171,7 @@ impl Stream {
         }
     }
 
-    /// Reads into `to`; 0 is the end of the stream if `to` is not empty.
+    /// Reads into `to`. Returns 0 at the end of the stream, unless `to` is empty.
     pub(crate) fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         loop {
             let result = match self {
@@ -187,7 +187,7 @@ impl Stream {
         }
     }
 
-    /// Reads into `first`, and what does not fit there into `second`.
+    /// Reads into `first`, then into `second`.
     pub(crate) fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut slices = [IoSliceMut::new(first), IoSliceMut::new(second)];
@@ -204,8 +204,8 @@ impl Stream {
         }
     }
 
-    /// Whether there may be more to read without an event, after a read for
-    /// `asked` bytes returned `n`.
+    /// Returns whether there may be more to read without an event, after a read for `asked` bytes
+    /// returned `n`.
     #[inline]
     pub(crate) fn may_hold_more(&self, asked: usize, n: usize) -> bool {
         match self {
@@ -215,7 +215,7 @@ impl Stream {
         }
     }
 
-    /// Reads what nobody wants; what comes into `scratch` means nothing.
+    /// Reads and discards input. The bytes in `scratch` have no meaning afterwards.
     pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(_) | Self::Unix(_) | Self::Away(..) => self.read(scratch),
@@ -223,12 +223,13 @@ impl Stream {
         }
     }
 
-    /// Bytes written that have not gone to the socket; [`Sink::flush`] sends them.
+    /// Returns the bytes that were written but have not gone to the socket. [`Sink::flush`] sends
+    /// them.
     pub(crate) fn unsent(&self) -> usize {
         if let Self::Tls(s) = self { s.unsent() } else { 0 }
     }
 
-    /// Bytes of buffers held.
+    /// Returns the bytes of buffers held.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Tcp(_) | Self::Unix(_) => 0,
@@ -237,14 +238,14 @@ impl Stream {
         }
     }
 
-    /// Tells the peer that nothing more comes, where there are words for it.
+    /// Reports the end of the stream to the peer, if the protocol has a message for it.
     pub(crate) fn close(&mut self) {
         if let Self::Tls(s) = self {
             s.close();
         }
     }
 
-    /// Where output goes.
+    /// Returns the writing half.
     pub(crate) fn sink(&mut self) -> Sink<'_> {
         match self {
             Self::Tcp(s) => Sink::Socket(SockRef::from(&*s)),
@@ -255,12 +256,11 @@ impl Stream {
     }
 }
 
-/// The writing half of a [`Stream`]. What was taken has gone out once `flush`
-/// has succeeded.
+/// The writing half of a [`Stream`]. Written bytes have gone out once `flush` has succeeded.
 pub(crate) enum Sink<'a> {
-    /// Bytes go out as they are.
+    /// Sends bytes as they are.
     Socket(SockRef<'a>),
-    /// Bytes are encrypted.
+    /// Sends bytes encrypted.
     Tls(&'a mut TlsStream),
     /// The handshake thread has the stream.
     Away,
@@ -297,7 +297,7 @@ impl Write for Sink<'_> {
     }
 }
 
-/// One call, repeated if it was interrupted.
+/// Makes one call, repeated if it was interrupted.
 pub(super) fn send(socket: &SockRef<'_>, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match socket.send_with_flags(bytes, SEND_FLAGS) {
@@ -307,7 +307,7 @@ pub(super) fn send(socket: &SockRef<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Who is at the other end, in 20 bytes (a `SocketAddr` takes 32).
+/// The address of a peer in 20 bytes (a `SocketAddr` takes 32).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// A process of this machine.
@@ -327,7 +327,7 @@ impl From<SocketAddr> for Peer {
     }
 }
 
-/// As memcached's connection events show it.
+/// Formats the address as memcached's connection events do.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ip, port) = match *self {

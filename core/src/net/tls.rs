@@ -1,5 +1,4 @@
-//! The stream of a client that speaks TLS: a socket, rustls, and what is
-//! partial between them.
+//! The stream of a client that uses TLS: a socket, rustls, and the partial records between them.
 //!
 //! ```text
 //!   socket ── scratch ── decrypted in place ──▶ to whoever reads
@@ -9,11 +8,13 @@
 //!                └ outgoing: the socket was full
 //! ```
 //!
-//! rustls' unbuffered side is used: it holds no bytes of ours while a
-//! connection is idle, and records come and go by one copy each beyond its own.
-//! A thread has one scratch for all its connections. The handshake thread takes a
-//! stream through its handshake ([`TlsStream::shake_hands`]) before anything reads
-//! from it. Nothing here knows how certificates are loaded: that is [`crate::tls`].
+//! This uses rustls' unbuffered interface. It holds no bytes of ours while a connection is idle,
+//! and copies records once in each direction beyond its own copies. Each thread has one scratch
+//! buffer for all its connections.
+//!
+//! The handshake thread takes a stream through its handshake ([`TlsStream::shake_hands`]) before
+//! the worker reads from it. Loading certificates is not part of this module: that is
+//! [`crate::tls`].
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
@@ -30,27 +31,26 @@ use socket2::SockRef;
 use super::stream::send;
 use crate::tls::Tls;
 
-/// Most that one read takes, what is partial included. Messages of a handshake
-/// may have 64 KiB, records 18.
+/// Most bytes that one read takes, kept partial input included. Messages of a handshake may have 64
+/// KiB, records 18.
 const INPUT: usize = 128 * 1024;
 
-/// Most bytes of a message of the handshake, headers of its records included,
-/// that are kept while the rest is to come.
+/// Longest incomplete handshake message that is kept, its record headers included.
 const HANDSHAKE: usize = 32 * 1024;
 
-/// Least that is asked for: a record that came in part is then read whole.
+/// Least bytes that a read asks for, so that it completes a partial record.
 const LEAST_READ: usize = 18 * 1024;
 
 /// Fewest and most bytes that are encrypted before they are sent.
 const BATCH: std::ops::RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
 
-/// Bytes of plain text in a record, at most.
+/// Most bytes of plain text in a record.
 const RECORD: usize = 16 * 1024;
 
-/// What encryption adds to a record, at most.
+/// Most bytes that encryption adds to a record.
 const RECORD_EXTRA: usize = 64;
 
-/// Room for what rustls has to say by itself behind any batch.
+/// Space for messages of rustls' own behind any batch.
 const SLACK: usize = 1024;
 
 struct Scratch {
@@ -62,34 +62,33 @@ thread_local! {
     static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
 }
 
-/// A connected socket that speaks TLS.
+/// A connected socket that uses TLS.
 pub(crate) struct TlsStream {
     /// The socket.
     pub(super) socket: TcpStream,
     session: UnbufferedServerConnection,
     shared: Arc<Tls>,
-    /// Received and not decrypted: less than a record, or in a handshake less than
-    /// a message.
+    /// Received bytes that are not decrypted: less than a record, or in a handshake less than a
+    /// message.
     incoming: Vec<u8>,
-    /// Decrypted, and used up to there. `plain_at <= plain.len()`
+    /// Decrypted bytes, used up to `plain_at`. `plain_at <= plain.len()`
     plain: Vec<u8>,
     plain_at: usize,
-    /// Encrypted, and sent up to there. `outgoing_at <= outgoing.len()`
+    /// Encrypted bytes, sent up to `outgoing_at`. `outgoing_at <= outgoing.len()`
     outgoing: Vec<u8>,
     outgoing_at: usize,
     handshaking: bool,
-    /// The socket may hold input.
+    /// Whether the socket may hold input.
     undrained: bool,
-    /// The peer sends no more.
+    /// Whether the peer sends no more.
     ended: bool,
-    /// The protocol was broken; nothing is read or encrypted any more.
+    /// Whether the peer broke the protocol. Nothing more is read or encrypted then.
     failed: bool,
-    /// Why the handshake failed, for the next read.
+    /// The reason why the handshake failed, for the next read.
     error: Option<io::Error>,
 }
 
-/// Where decrypted bytes go: two places, one after the other; what of them is
-/// still free.
+/// The destination of decrypted bytes: the free parts of two buffers, one after the other.
 struct Target<'a> {
     first: &'a mut [u8],
     second: &'a mut [u8],
@@ -97,12 +96,12 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Bytes that still fit.
+    /// Returns the bytes that still fit.
     fn room(&self) -> usize {
         self.first.len() + self.second.len()
     }
 
-    /// Takes what fits; returns what does not.
+    /// Takes the bytes that fit. Returns the others.
     fn take<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let mut rest = bytes;
         for free in [&mut self.first, &mut self.second] {
@@ -120,7 +119,7 @@ impl TlsStream {
     /// Takes an accepted socket.
     ///
     /// # Errors
-    /// Rules that rustls cannot begin with.
+    /// rustls refuses the rules.
     pub(super) fn new(socket: TcpStream, rules: Arc<ServerConfig>, shared: Arc<Tls>) -> io::Result<Self> {
         let session = UnbufferedServerConnection::new(rules).map_err(io::Error::other)?;
         Ok(Self {
@@ -140,25 +139,25 @@ impl TlsStream {
         })
     }
 
-    /// The descriptor.
+    /// Returns the descriptor.
     pub(super) fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
-    /// Whether a read may give something without an event before.
+    /// Returns whether a read may return bytes without an event before.
     pub(super) fn holds_more(&self) -> bool {
         self.undrained || self.ended || self.failed || !self.plain.is_empty()
     }
 
-    /// Whether the handshake has to go on before there is anything to read.
+    /// Returns whether the handshake must go on before there is input.
     pub(super) fn is_handshaking(&self) -> bool {
         self.handshaking && !self.ended && !self.failed
     }
 
-    /// Goes on with the handshake until it is done or has to wait, and sends what it
-    /// has to say. If it fails, the next read says why.
+    /// Goes on with the handshake until it is done or has to wait, and sends its messages. If the
+    /// handshake fails, the next read returns the error.
     pub(super) fn shake_hands(&mut self) {
-        // What comes behind the handshake is kept.
+        // Bytes behind the handshake are kept.
         let mut nowhere = Target { first: &mut [], second: &mut [], filled: 0 };
         while self.is_handshaking() {
             match with_scratch(|scratch| self.receive(&mut nowhere, &mut scratch.input)) {
@@ -167,22 +166,22 @@ impl TlsStream {
                 Err(e) => self.error = Some(e),
             }
         }
-        // The worker sends what the socket does not take now, and meets all errors.
+        // The worker sends the bytes that the socket does not take now, and handles all errors.
         let _ = self.flush();
     }
 
-    /// Encrypted bytes that wait for the peer to read.
+    /// Returns the encrypted bytes that wait for the peer to read.
     pub(super) fn unsent(&self) -> usize {
         self.outgoing.len() - self.outgoing_at
     }
 
-    /// Bytes of buffers held.
+    /// Returns the bytes of buffers held.
     pub(super) fn held(&self) -> usize {
         self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity()
     }
 
-    /// Reads into `first`, and what does not fit there into `second`. 0 is the
-    /// end; [`io::ErrorKind::WouldBlock`] is the socket's own word.
+    /// Reads into `first`, then into `second`. Returns 0 at the end. [`io::ErrorKind::WouldBlock`]
+    /// means that the socket itself is drained.
     pub(super) fn read_two(&mut self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
         let mut target = Target { first, second, filled: 0 };
         let waiting = self.plain.get(self.plain_at..).unwrap_or_default();
@@ -191,7 +190,7 @@ impl TlsStream {
             if self.plain_at == self.plain.len() {
                 (self.plain, self.plain_at) = (Vec::new(), 0);
             }
-            // An event may have come since the socket was looked at.
+            // An event may have come since the last read from the socket.
             self.undrained = true;
             return Ok(target.filled);
         }
@@ -204,7 +203,7 @@ impl TlsStream {
                     break;
                 }
                 match self.receive(&mut target, &mut scratch.input) {
-                    // What came before a broken record is used first.
+                    // The bytes before a broken record are returned first.
                     Err(e) if target.filled == 0 => return Err(e),
                     _ => {}
                 }
@@ -213,10 +212,9 @@ impl TlsStream {
         })
     }
 
-    /// Reads from the socket once and decrypts what has come.
+    /// Reads from the socket once and decrypts the input.
     fn receive(&mut self, target: &mut Target<'_>, scratch: &mut [u8]) -> io::Result<()> {
-        // What is encrypted takes more room than what is not, so little
-        // more is read than fits.
+        // Encrypted bytes take more space than plain ones, so this reads little more than fits.
         let most = target.room().max(LEAST_READ);
         let (partial, space) = scratch.split_at_mut(self.incoming.len().min(scratch.len()));
         let most = most.min(space.len());
@@ -237,7 +235,7 @@ impl TlsStream {
         self.decrypt(scratch.get_mut(..whole).unwrap_or_default(), target)
     }
 
-    /// Decrypts the records in `bytes`; what is less than a record is kept.
+    /// Decrypts the records in `bytes`. Keeps a partial record.
     fn decrypt(&mut self, bytes: &mut [u8], target: &mut Target<'_>) -> io::Result<()> {
         let mut at = 0;
         loop {
@@ -263,7 +261,7 @@ impl TlsStream {
                     self.ended = true;
                     true
                 }
-                // Early data is not offered.
+                // The server does not offer early data.
                 Ok(_) => false,
                 Err(error) => {
                     let rest = bytes.get_mut(at + discard..).unwrap_or_default();
@@ -297,7 +295,7 @@ impl TlsStream {
         Ok(())
     }
 
-    /// The connection goes no further.
+    /// Marks the connection as failed.
     fn fail(&mut self, error: io::Error) -> io::Error {
         self.failed = true;
         if self.handshaking {
@@ -306,30 +304,30 @@ impl TlsStream {
         error
     }
 
-    /// Throws input away as it comes, encrypted or not.
+    /// Reads and discards input without decrypting it.
     pub(super) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         self.socket.read(scratch)
     }
 
-    /// Nothing is read or written any more: the session may be half done.
+    /// Ends reading and writing, because the session may be in the middle of a step.
     pub(super) fn give_up(&mut self) {
         self.failed = true;
     }
 
-    /// Says goodbye, if that is possible without waiting.
+    /// Sends the end of TLS, if that is possible without waiting.
     pub(super) fn close(&mut self) {
         if self.failed || self.handshaking || self.flush().is_err() {
             return;
         }
         let mut goodbye = [0; SLACK];
         if let Ok(n) = self.encode(None, &mut goodbye) {
-            // Nobody waits for it.
+            // The peer does not depend on this message.
             let _ = send(&SockRef::from(&self.socket), goodbye.get(..n).unwrap_or_default());
         }
     }
 
-    /// Encrypts at most a batch of `slices` and sends it. What the socket does
-    /// not take is kept, and sent before anything else.
+    /// Encrypts at most a batch of `slices` and sends it. Keeps the bytes that the socket does not
+    /// take, and sends them before any others.
     fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush()?;
         if self.failed {
@@ -361,11 +359,10 @@ impl TlsStream {
         })
     }
 
-    /// Writes `bytes` into `to` as records, or a goodbye; returns how many bytes
-    /// that takes.
+    /// Writes `bytes` into `to` as records, or the end of TLS for `None`. Returns the length of the
+    /// output.
     fn encode(&mut self, bytes: Option<&[u8]>, to: &mut [u8]) -> io::Result<usize> {
-        // Nothing is expected of what is less than a record. But rustls may
-        // remember places in it.
+        // rustls expects nothing of a partial record, but may hold offsets into it.
         let mut incoming = std::mem::take(&mut self.incoming);
         let mut at = 0;
         let mut used = 0;
@@ -416,7 +413,7 @@ impl Write for TlsStream {
         self.write_slices(slices)
     }
 
-    /// Sends what is encrypted.
+    /// Sends the encrypted bytes.
     fn flush(&mut self) -> io::Result<()> {
         while let Some(unsent @ [_, ..]) = self.outgoing.get(self.outgoing_at..) {
             match send(&SockRef::from(&self.socket), unsent)? {
@@ -431,7 +428,7 @@ impl Write for TlsStream {
     }
 }
 
-/// Appends what `encode` writes, which says how much room it needs.
+/// Appends the output of `encode`, which reports the space it needs.
 fn append(to: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let used = to.len();
     if let Err(EncodeError::InsufficientSize(needed)) = encode(&mut []) {
@@ -467,7 +464,7 @@ mod tests {
 
     type Client = StreamOwned<ClientConnection, net::TcpStream>;
 
-    /// Both ends of a connection, before the handshake.
+    /// Returns both ends of a connection before the handshake.
     fn pair(name: &str) -> (TlsStream, Client) {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".into()]).unwrap();
         let path: PathBuf = std::env::temp_dir().join(format!("mcrs-{}-{name}.pem", std::process::id()));
@@ -494,7 +491,7 @@ mod tests {
         (server, StreamOwned::new(client, socket))
     }
 
-    /// Reads what comes next, and waits for it.
+    /// Waits for input and reads it.
     fn next(stream: &mut TlsStream, to: &mut [u8]) -> usize {
         loop {
             stream.shake_hands();
@@ -515,7 +512,7 @@ mod tests {
         let mut few = [0; 100];
         assert_eq!(next(&mut server, &mut few), 100);
         let mut client = client.join().unwrap();
-        // The event of this one comes while there is still something to read.
+        // The event for this write comes while there is still input to read.
         client.write_all(&[8; 10]).unwrap();
         assert!(server.holds_more());
         let mut rest = vec![0; RECORD];

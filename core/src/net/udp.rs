@@ -1,23 +1,22 @@
-//! One UDP socket: a datagram comes in, a session of its own carries it out,
-//! the reply leaves in as many datagrams as it takes.
+//! One UDP socket. Each datagram is carried out by a session of its own. The reply leaves in as
+//! many datagrams as it needs.
 //!
 //! ```text
 //!   | id 16 | sequence 16 | total 16 | 0 16 | payload, at most 1392 bytes of a reply |
 //!     network order; a reply has its request's id and counts from 0 to total - 1
 //! ```
 //!
-//! The frame is memcached's (`doc/protocol.txt`, "UDP protocol"). A request is
-//! one datagram: what is incomplete at its end is forgotten with its session,
-//! so that nothing of a client can reach another. In memcached it stays, and
-//! takes the next datagram, whoever sent it, for the rest of a value.
+//! The frame is memcached's (`doc/protocol.txt`, "UDP protocol"). A request is one datagram.
+//! Incomplete input at its end is dropped with its session, so that data of one client cannot reach
+//! another. In memcached it stays, and takes the next datagram from any sender as the rest of a
+//! value.
 //!
-//! Whoever can send a datagram can name any sender, so a reply is bounded by
-//! `output_limit`, and what looks like another server's answer has none: two
-//! servers would answer each other for ever.
+//! The sender of a datagram can be forged. So `output_limit` bounds each reply, and a datagram that
+//! looks like another server's reply gets none: two servers would answer each other without end.
 //!
-//! There is one exchange at a time. If the socket cannot take its reply, the
-//! rest waits for it, and later datagrams wait in the socket's own buffer,
-//! which the system bounds; as in memcached.
+//! There is one exchange at a time. If the socket cannot take a reply, the rest of it waits. Later
+//! datagrams then wait in the socket's own buffer, which the system bounds. memcached does the
+//! same.
 
 use std::io::{self, IoSlice, Write};
 use std::net::SocketAddr;
@@ -40,83 +39,83 @@ use crate::turn::Turn;
 /// Bytes of the frame header.
 const HEADER: usize = 8;
 
-/// Largest datagram of a reply (memcached's `UDP_MAX_PAYLOAD_SIZE`), so that it
-/// fits a packet of most networks.
+/// Largest datagram of a reply (memcached's `UDP_MAX_PAYLOAD_SIZE`), so that it fits a packet of
+/// most networks.
 const DATAGRAM: usize = 1400;
 
 /// Most bytes of a reply in one datagram.
 const PAYLOAD: usize = DATAGRAM - HEADER;
 
-/// Longest reply that can be counted.
+/// Longest reply that the frame's counter allows.
 const LONGEST: usize = PAYLOAD * u16::MAX as usize;
 
-/// What receiving or sending a datagram counts in a turn beside its bytes.
+/// Bytes that a turn is charged for receiving or sending a datagram, beside its length.
 const DATAGRAM_WORK: usize = 2048;
 
-/// Work after which the clock is looked at, in bytes.
+/// Work, in bytes, between two checks of the clock.
 const LOOK: usize = 32 * 1024;
 
-/// Output memory kept between exchanges.
+/// Bytes of output memory kept between exchanges.
 const KEEP: usize = 64 * 1024;
 
 /// A bound socket. Dropping it closes it.
 pub(crate) struct Udp {
     socket: UdpSocket,
-    /// Where it can be reached.
+    /// Its address.
     pub(crate) address: SocketAddr,
-    /// The datagram at hand. Large enough for any.
+    /// The current datagram. The buffer fits any datagram.
     input: Box<[u8]>,
     output: Output,
     exchange: Option<Exchange>,
     /// Second of the last command.
     last_command: u32,
-    /// A reply waits until the socket takes it.
+    /// Whether a reply waits until the socket takes it.
     blocked: bool,
-    /// An injected delay.
+    /// Whether an injected delay is under way.
     sleeping: bool,
-    /// In the worker's ready list.
+    /// Whether the socket is in the worker's ready list.
     pub(crate) queued: bool,
-    /// Not found without input since the worker was asked to settle.
+    /// Whether the socket was not yet found without input since the worker was asked to settle.
     pub(crate) unsettled: bool,
 }
 
-/// A request whose reply is not sent.
+/// A request whose reply is not completely sent.
 struct Exchange {
     peer: SocketAddr,
     /// The request's id.
     id: [u8; 2],
     session: Session,
-    /// Bytes of the input that are used; `used <= end <= SCRATCH`.
+    /// Used bytes of the input; `used <= end <= SCRATCH`.
     used: usize,
     /// End of the datagram in the input.
     end: usize,
-    /// Set when the reply is complete: datagrams sent, and to send.
+    /// Set when the reply is complete: the number of datagrams sent, and of all.
     reply: Option<(u16, u16)>,
 }
 
-/// How much of a reply is sent.
+/// The progress of sending a reply.
 enum Answered {
-    /// All, or there is none.
+    /// All of the reply is sent, or it is empty.
     All,
     /// The socket is full.
     Part,
-    /// It is the others' turn.
+    /// The turn is over.
     Cut,
 }
 
-/// How far an exchange came.
+/// The progress of an exchange.
 enum Course {
-    /// Its reply is complete, or there is none.
+    /// The reply is complete, or empty.
     Done,
-    /// The budget is spent, or it is a long dump.
+    /// The budget is spent, or a long dump goes on later.
     Yield,
     /// An injected delay.
     Sleep(std::time::Duration),
 }
 
 impl Udp {
-    /// Opens one. Unlike memcached's it does not reuse an address: the system
-    /// would let two servers share it and give each datagram to one of them.
+    /// Opens a socket. Unlike memcached's, it does not reuse an address. The system would let two
+    /// servers share it and give each datagram to one of them.
     pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
@@ -139,12 +138,12 @@ impl Udp {
         })
     }
 
-    /// The descriptor.
+    /// Returns the descriptor.
     pub(crate) fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
-    /// Starts reporting to `token`, and says so in the table and the log.
+    /// Starts reporting events to `token`, and enters the socket in the table and the log.
     pub(crate) fn register(
         &mut self,
         context: &ServerState,
@@ -160,25 +159,25 @@ impl Udp {
         Ok(())
     }
 
-    /// Whether an event calls for a visit.
+    /// Returns whether an event calls for a visit.
     pub(crate) fn is_waiting_for(&self, readable: bool, writable: bool) -> bool {
         if self.blocked { writable } else { readable && !self.sleeping }
     }
 
-    /// The injected delay is over.
+    /// Ends an injected delay.
     pub(crate) fn awake(&mut self) {
         self.sleeping = false;
     }
 
-    /// After a visit that did not come to its end.
+    /// Drops the exchange after a visit that panicked.
     pub(crate) fn reset(&mut self) {
         self.exchange = None;
         self.blocked = false;
         self.output = Output::new();
     }
 
-    /// Serves datagrams until there are none, the socket is full, or it is the
-    /// others' turn. Never [`NextAction::Close`]: no datagram can end the socket.
+    /// Serves datagrams until there are none, the socket is full, or the turn is over. Never
+    /// returns [`NextAction::Close`]: a datagram cannot close the socket.
     pub(crate) fn visit(&mut self, place: Place<'_>) -> NextAction {
         if self.sleeping {
             return NextAction::Wait;
@@ -199,7 +198,7 @@ impl Udp {
                         if would_block(&e) {
                             break (ConnState::Read, NextAction::Wait);
                         }
-                        // It is about one datagram, and others may wait.
+                        // The error concerns one datagram, and others may wait.
                         context.log(1, || format!("recvfrom(): {e}"));
                         break (ConnState::Read, NextAction::Again);
                     }
@@ -232,7 +231,7 @@ impl Udp {
         after
     }
 
-    /// Reads a datagram; begins an exchange if it is a request.
+    /// Reads a datagram and begins an exchange if it is a request.
     fn receive(&mut self, stats: &WorkerStats) -> io::Result<usize> {
         let (end, peer) = loop {
             match self.socket.recv_from(&mut self.input) {
@@ -247,7 +246,7 @@ impl Udp {
         }
         stats.bytes_read.add(end as u64);
         let [id0, id1, _, _, total @ .., _, _] = *header;
-        // Requests of several datagrams are not put together, as in memcached.
+        // As in memcached, requests of several datagrams are not joined.
         if let (Some(&first), [0, 1]) = (payload.first(), total)
             && !payload.starts_with(b"ERROR")
         {
@@ -263,8 +262,7 @@ impl Udp {
         Ok(end)
     }
 
-    /// Carries the request out as far as the budget goes; its reply gathers in
-    /// the output.
+    /// Carries the request out as far as the budget allows. Appends the reply to the output.
     fn converse(&mut self, env: &mut Env<'_>) -> Course {
         let Some(exchange) = &mut self.exchange else { return Course::Done };
         if exchange.reply.is_some() {
@@ -280,7 +278,7 @@ impl Udp {
             let all_used = exchange.used >= exchange.end && exchange.session.is_idle();
             match step.next {
                 Next::Yield if !all_used && out.len() < limit => {
-                    // Without input it is a dump that goes on.
+                    // A step that uses no input is a dump that goes on later.
                     if env.turn.is_over() || step.consumed == 0 {
                         return Course::Yield;
                     }
@@ -311,7 +309,7 @@ impl Udp {
         Course::Done
     }
 
-    /// Sends what there is of the reply.
+    /// Sends the available part of the reply.
     fn answer(&mut self, place: Place<'_>, turn: &mut Turn) -> Answered {
         let Some(Exchange { peer, id, reply: Some((sent, total)), .. }) = &mut self.exchange else {
             return Answered::All;
@@ -325,7 +323,7 @@ impl Udp {
             match self.output.write_to(&mut frames) {
                 Ok(n) => {
                     place.stats.bytes_written.add((HEADER + n) as u64);
-                    // Several together are worth a look at the clock.
+                    // The clock is read once for several datagrams.
                     unlooked += HEADER + n + DATAGRAM_WORK;
                     if unlooked >= LOOK {
                         turn.spend(std::mem::take(&mut unlooked));
@@ -343,7 +341,7 @@ impl Udp {
                         Answered::All
                     };
                 }
-                // A client that cannot be reached: the rest is lost.
+                // The client cannot be reached: the rest of the reply is dropped.
                 Err(e) => {
                     place.context.log(1, || format!("sendto(): {e}"));
                     break;
@@ -359,8 +357,8 @@ impl Udp {
         Answered::All
     }
 
-    /// Asks for other events; without them the reply would wait for ever, so
-    /// it is given up.
+    /// Asks for other events. Returns `false`, after dropping the reply, if that fails: without
+    /// events the reply would never end.
     fn watch_for(&mut self, place: Place<'_>, interest: Interest) -> bool {
         let done = place.registry.reregister(&mut self.socket, place.token, interest).is_ok();
         if !done {
@@ -386,8 +384,7 @@ impl Write for Frames<'_> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// One datagram, full unless it is the last. The copy is nothing next to
-    /// the call.
+    /// Sends one datagram, full unless it is the last. The copy costs little beside the call.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if *self.sent >= self.total {
             return Err(io::Error::other("more datagrams than were announced"));

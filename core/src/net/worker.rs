@@ -1,22 +1,20 @@
-//! The event loop: one thread, one event queue, and the connections that the
-//! listener gave it.
+//! The event loop: one thread, one event queue, and the connections that the listener gave it.
 //!
-//! A round: wait for events and visit the connections they concern; take what
-//! is in the mailbox (new connections, watchers with lines, a request to
-//! stop); give those that wait for a turn their turns; then timers. While a
-//! connection waits for a turn, the queue is only polled. A panic in a visit
-//! costs that connection and nothing else.
+//! A round has four steps: wait for events and visit their connections, empty the mailbox, carry
+//! out turns, and handle timers. The mailbox holds new connections, watchers with lines, streams
+//! after their handshake, and requests to stop. While a connection waits for a turn, the queue is
+//! polled without waiting. A panic in a visit costs that connection only.
 //!
-//! Not every event leads to a visit at once. A connection whose last visit was
-//! cut off or took long, and one whose client is behind with reading, wait
-//! for a turn. All turns of a round together take as long as the other visits of
-//! it did, or a fixed time if that is longer; those that had none in this round
-//! are the first of the next. So a client that asks for little waits for a
-//! part of what the others ask for, and clients that ask for much share what
-//! is left.
+//! Some events do not lead to a visit at once. A connection waits for a turn if its last visit was
+//! cut off or took long, or if its client reads slowly. All turns of a round together take as long
+//! as the other visits of it did, or [`TURNS`] if that is longer. Connections that got no turn in
+//! this round are the first of the next.
 //!
-//! A TLS handshake is not the worker's work: [`super::handshake`] has the stream
-//! until it can be read.
+//! So a client with small requests waits for a part of the large ones only, and clients with large
+//! requests share the rest.
+//!
+//! The worker does not carry out TLS handshakes. [`super::handshake`] has the stream until the
+//! handshake is done.
 
 use std::collections::VecDeque;
 use std::io;
@@ -43,43 +41,42 @@ use crate::session::CloseReason;
 use crate::store::Beside;
 use crate::sync::Mutex;
 
-/// Events taken from the queue at once.
+/// Events taken from the queue in one call.
 const EVENTS: usize = 1024;
 
-/// The waker's token; connections count up from 0, UDP sockets down from below
-/// it.
+/// The waker's token. The tokens of connections count up from 0. Those of UDP sockets count down
+/// from below it.
 const WAKE: Token = Token(usize::MAX);
 
-/// How long a connection that is to be closed waits for its client to read
-/// something.
+/// Time in which a client must read something of its last replies.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Output memory that a worker keeps beyond `output_limit`.
 const OUTPUT_SLACK: usize = 64 * 1024;
 
-/// Time for all turns of a round, at least; one is always taken. A client with a small
-/// request waits about as long.
+/// Least time for all turns of a round. One turn is always taken. A client with a small request
+/// waits about as long.
 const TURNS: Duration = Duration::from_micros(50);
 
-/// Bytes that a connection may hold however much all of them hold together.
+/// Bytes that a connection may hold even if all connections together hold too much.
 const SPARED: usize = 1024;
 
-/// How often idle connections are looked for.
+/// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
 /// A connection on its way from the listener to a worker.
 pub(crate) struct Accepted {
     /// The socket.
     pub(crate) stream: Stream,
-    /// The other end.
+    /// The address of the peer.
     pub(crate) peer: Peer,
-    /// What is spoken.
+    /// The protocol of the listener.
     pub(crate) protocol: Protocol,
-    /// Whether it is encrypted; the stream is not yet.
+    /// Whether the connection will be encrypted. The stream is still plain.
     pub(crate) tls: TlsMode,
 }
 
-/// What other threads leave for a worker.
+/// Messages from other threads to a worker.
 pub(crate) struct Mailbox {
     mail: Mutex<Mail>,
     waker: RemoteWaker,
@@ -91,12 +88,12 @@ struct Mail {
     watchers: Vec<Token>,
     handshaken: Vec<(Token, Box<TlsStream>)>,
     settling: Vec<Ticket>,
-    /// The worker is gone.
+    /// Whether the worker has ended.
     closed: bool,
 }
 
 impl Mailbox {
-    /// Hands a connection over, or gives it back if the worker is gone.
+    /// Hands a connection over. Returns it if the worker has ended.
     pub(crate) fn deliver(&self, accepted: Accepted) -> Result<(), Accepted> {
         let mut mail = self.mail.lock();
         if mail.closed {
@@ -108,13 +105,13 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The watcher of a connection has lines to send.
+    /// Records that the watcher of a connection has lines to send.
     pub(crate) fn watcher_has_lines(&self, token: Token) {
         self.mail.lock().watchers.push(token);
         self.waker.wake();
     }
 
-    /// Gives the stream of a connection back, or drops it if the worker is gone.
+    /// Returns the stream of a connection to the worker, or drops it if the worker has ended.
     pub(crate) fn give_back(&self, token: Token, stream: Box<TlsStream>) {
         let mut mail = self.mail.lock();
         if mail.closed {
@@ -125,7 +122,7 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    /// Asks the worker to carry out what has come, then to drop `ticket`.
+    /// Asks the worker to carry out all input that has arrived, then to drop `ticket`.
     pub(crate) fn ask(&self, ticket: Ticket) {
         let mut mail = self.mail.lock();
         if mail.closed {
@@ -136,27 +133,27 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    /// Makes the worker look around.
+    /// Wakes the worker, which then checks for all kinds of work.
     pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 }
 
-/// When a graceful stop ends at the latest.
+/// The latest end of a graceful stop.
 #[derive(Default)]
 pub(crate) struct Deadline(Mutex<Option<Instant>>);
 
 impl Deadline {
-    /// For a stop that was requested without one.
+    /// Applies to a stop that was requested without a deadline.
     const DEFAULT: Duration = Duration::from_secs(10);
 
-    /// Sets it; `None` is too far away to tell.
+    /// Sets the deadline. `None` is a time beyond the clock's range.
     pub(crate) fn set(&self, at: Option<Instant>) {
-        // Beyond the life of any process.
+        // Longer than the life of any process.
         *self.0.lock() = at.or_else(|| Instant::now().checked_add(Duration::from_hours(24 * 365 * 100)));
     }
 
-    /// When it is; set now if it was not.
+    /// Returns the deadline. Sets the default if there is none.
     pub(crate) fn get(&self) -> Instant {
         let now = Instant::now();
         *self.0.lock().get_or_insert_with(|| now.checked_add(Self::DEFAULT).unwrap_or(now))
@@ -166,14 +163,14 @@ impl Deadline {
 enum TimerKind {
     /// An injected delay ends.
     Awake,
-    /// A closing connection had this much to send when last looked at.
+    /// A closing connection had this many bytes to send at the last check.
     Linger(usize),
 }
 
 struct Timer {
     at: Instant,
     token: Token,
-    alarm: TimerKind,
+    kind: TimerKind,
 }
 
 /// A worker before and while it runs.
@@ -184,36 +181,35 @@ pub(crate) struct Worker {
     scratch: Scratch,
     limit: Arc<ConnectionLimit>,
     deadline: Arc<Deadline>,
-    /// Where streams go for their handshakes, if TLS is spoken.
+    /// The queue for handshakes, if the server uses TLS.
     handshakes: Option<Jobs>,
-    /// By token. Boxed: a connection's memory goes when it closes, and growing
-    /// the table moves pointers only.
+    /// Connections by token. They are boxed, so a connection's memory is freed when it closes, and
+    /// growing the table moves pointers only.
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     live: usize,
     udp: Vec<Udp>,
     ready: VecDeque<Token>,
-    /// Few and short-lived: faults that tests inject, and clients that do not read.
+    /// Few and short-lived: injected faults, and clients that do not read.
     timers: Vec<Timer>,
-    /// Second of the last look for idle connections.
+    /// Second of the last check for idle connections.
     idle_looked: u32,
-    /// A graceful stop is under way, until then.
+    /// Set during a graceful stop: its deadline.
     draining: Option<Instant>,
     woken: Vec<Token>,
     arrived: Vec<Accepted>,
     handshaken: Vec<(Token, Box<TlsStream>)>,
-    /// Callers that asked since the queue was polled: it may hold events of what came
+    /// Callers that asked since the queue was polled. It may hold events for input that came
     /// before.
     asked: Vec<Ticket>,
     /// Callers that wait until `unsettled` is 0.
     settling: Vec<Ticket>,
-    /// Connections and sockets that were not found without input since the last
-    /// caller asked.
+    /// Connections and sockets that were not found without input since the last caller asked.
     unsettled: usize,
 }
 
 impl Worker {
-    /// A worker and the mailbox to reach it by.
+    /// Creates a worker and its mailbox.
     pub(crate) fn new(
         number: usize,
         context: Arc<ServerState>,
@@ -255,7 +251,7 @@ impl Worker {
         Ok((worker, mailbox))
     }
 
-    /// Takes a UDP socket in, which counts as a connection, as in memcached.
+    /// Adds a UDP socket, which counts as a connection, as in memcached.
     pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
         let token = udp_token(self.udp.len());
         socket.register(&self.context, self.poll.registry(), token)?;
@@ -279,7 +275,7 @@ impl Worker {
                     break;
                 }
             }
-            // Without turns to take nothing has to be timed.
+            // Without turns, nothing has to be timed.
             let began = (!self.ready.is_empty()).then(Instant::now);
             let mut rung = false;
             for event in &events {
@@ -310,12 +306,12 @@ impl Worker {
         }
     }
 
-    /// Visits those that wait for a turn, as long as there is time. `began`: when
-    /// the other visits of this round did.
+    /// Visits connections that wait for a turn, while there is time. `began` is the start of this
+    /// round's other visits.
     fn take_turns(&mut self, began: Option<Instant>) {
         let now = Instant::now();
         let time = began.map_or(TURNS, |began| now.duration_since(began).max(TURNS));
-        // Those that get in line now have their turn in the next round.
+        // Connections that join the list now have their turn in the next round.
         for _ in 0..self.ready.len() {
             let Some(token) = self.ready.pop_front() else { break };
             if let Some(connection) = self.connection(token) {
@@ -330,7 +326,7 @@ impl Worker {
         }
     }
 
-    /// Looks at the request to stop, if there is one.
+    /// Handles a request to stop, if there is one. Returns whether the worker goes on.
     fn goes_on(&mut self) -> bool {
         match self.context.stopping() {
             None => true,
@@ -340,7 +336,7 @@ impl Worker {
                     self.draining = Some(self.deadline.get());
                     self.read_mail();
                     self.close_udp();
-                    // Serve what has come before the stop; who is quiet is closed.
+                    // Input that came before the stop is carried out. Quiet connections are closed.
                     for token in (0..self.slots.len()).map(Token) {
                         let Some(connection) = self.connection(token) else { continue };
                         if connection.input_came(false) && !connection.queued {
@@ -370,8 +366,8 @@ impl Worker {
         self.slots.get_mut(token.0)?.as_mut()
     }
 
-    /// An event may concern a connection that closed a moment ago, and reach
-    /// the next one with its token; that one finds nothing to do.
+    /// An event may concern a connection that has just closed, and reach the next one with its
+    /// token. That one finds no input.
     fn on_event(&mut self, event: &Event) {
         let token = event.token();
         let Some(connection) = self.connection(token) else { return self.on_udp_event(event) };
@@ -410,7 +406,8 @@ impl Worker {
             NextAction::Close(CloseReason::Error)
         });
         let after = match after {
-            // One that waits for a turn gives it back soon, and a part of a line is little.
+            // A connection that waits for a turn gives the buffer back soon, and a part of a line
+            // is small.
             NextAction::Wait | NextAction::Linger
                 if held.max(connection.unsent()) > SPARED && beside.is_exceeded() =>
             {
@@ -540,7 +537,7 @@ impl Worker {
         self.handshaken = handshaken;
         let mut woken = std::mem::take(&mut self.woken);
         for token in woken.drain(..) {
-            // A client that still has something to read gets the lines later.
+            // A client that still has output to read gets the lines later.
             let Some(connection) = self.connection(token) else { continue };
             if !connection.is_blocked() && !connection.queued {
                 self.visit(token);
@@ -554,14 +551,13 @@ impl Worker {
         let stream = self.connection(token).and_then(|connection| connection.stream().take_away());
         let Some(stream) = stream else { return };
         let job = Job { stream, token, worker: Arc::clone(&self.scratch.mailbox) };
-        // That thread ends after the workers, unless it died.
+        // That thread ends after the workers, unless it panicked.
         if self.handshakes.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
             self.close(token, CloseReason::Error);
         }
     }
 
-    /// Takes a stream back from the handshake thread. If its connection is closed, that
-    /// closes the socket.
+    /// Takes a stream back from the handshake thread. Closes it if its connection is closed.
     fn put_back(&mut self, token: Token, stream: Box<TlsStream>) {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
         let before = connection.held();
@@ -576,14 +572,14 @@ impl Worker {
         }
     }
 
-    /// Has every connection and socket looked at that may have input. `told`: the queue
-    /// holds no events of what came before the callers asked.
-    fn settle(&mut self, told: bool) {
+    /// Visits every connection and socket that may have input. With `polled`, the queue holds no
+    /// events for input that came before the callers asked.
+    fn settle(&mut self, polled: bool) {
         self.settling.append(&mut self.asked);
         for token in (0..self.slots.len()).map(Token) {
             let Some(connection) = self.connection(token) else { continue };
             let before = connection.unsettled;
-            connection.begin_settling(told);
+            connection.begin_settling(polled);
             if connection.unsettled == Unsettled::No {
                 continue;
             }
@@ -604,7 +600,7 @@ impl Worker {
         }
     }
 
-    /// Takes a connection in: registered once, and that is all.
+    /// Takes a connection and registers it, once for its life.
     fn adopt(&mut self, accepted: Accepted) {
         let Accepted { stream, peer, protocol, tls } = accepted;
         let context = &self.context;
@@ -648,17 +644,17 @@ impl Worker {
         }
     }
 
-    fn set_timer(&mut self, token: Token, after: Duration, alarm: TimerKind) {
+    fn set_timer(&mut self, token: Token, after: Duration, kind: TimerKind) {
         let now = Instant::now();
-        // A time beyond the clock's end does not end.
+        // A time beyond the clock's range never comes.
         let at = now.checked_add(after).or_else(|| now.checked_add(Duration::from_secs(100_000)));
-        self.timers.push(Timer { at: at.unwrap_or(now), token, alarm });
+        self.timers.push(Timer { at: at.unwrap_or(now), token, kind });
     }
 
     fn run_timers(&mut self) {
         let now = Instant::now();
         while let Some(index) = self.timers.iter().position(|t| t.at <= now) {
-            let Timer { token, alarm, .. } = self.timers.swap_remove(index);
+            let Timer { token, kind, .. } = self.timers.swap_remove(index);
             let Some(connection) = self.connection(token) else {
                 if let Some(socket) = self.udp(token) {
                     socket.awake();
@@ -666,7 +662,7 @@ impl Worker {
                 }
                 continue;
             };
-            match alarm {
+            match kind {
                 TimerKind::Awake => {
                     connection.awake();
                     if !connection.queued {
@@ -685,7 +681,8 @@ impl Worker {
         }
     }
 
-    /// memcached's rule: more than `idle_timeout` seconds since the last command.
+    /// Closes idle connections by memcached's rule: more than `idle_timeout` seconds since the last
+    /// command.
     fn close_idle(&mut self) {
         let context = &self.context;
         let now = context.cache.clock().now();
@@ -730,17 +727,17 @@ impl Drop for Worker {
     }
 }
 
-/// To which token a UDP socket reports.
+/// Returns the token of a UDP socket.
 fn udp_token(index: usize) -> Token {
     Token(WAKE.0 - 1 - index)
 }
 
-/// Which UDP socket reports to `token`, if one does.
+/// Returns the index of the UDP socket that reports to `token`, if there is one.
 fn udp_index(token: Token) -> Option<usize> {
     (WAKE.0 - 1).checked_sub(token.0)
 }
 
-/// Counts that a connection's buffers have changed.
+/// Updates the counter of held bytes after a connection's buffers have changed.
 fn held_changes(stats: &WorkerStats, beside: &Beside, before: usize, after: usize) {
     if before != after {
         beside.changed(before, after);
