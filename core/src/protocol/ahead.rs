@@ -36,14 +36,14 @@ pub fn packet_keys<'a>(input: &'a [u8], most: usize, mut found: impl FnMut(&'a [
     at
 }
 
-/// Key and length of the packet that `input` begins with.
+/// Returns the key and the length of the packet that `input` begins with.
 #[inline]
 fn packet(input: &[u8]) -> Option<(&[u8], usize)> {
     let header = PacketHeader::read(input).filter(PacketHeader::is_request)?;
     Some((input.get(header.key())?, header.whole()))
 }
 
-/// Key and length of the command that `input` begins with.
+/// Returns the key and the length of the command that `input` begins with.
 #[inline]
 fn command(input: &[u8]) -> Option<(&[u8], usize)> {
     let line = input.get(..memchr(b'\n', input)? + 1)?;

@@ -7,9 +7,9 @@
 //!                                         8..12 length of all three
 //! ```
 //!
-//! Numbers are big-endian. [`PacketHeader::refusal`] holds the lengths against each
-//! other before anything of the body is looked at; [`parse`] then reads a packet
-//! whose extras and key are there. What a value means is for the session.
+//! Numbers are big-endian. [`PacketHeader::refusal`] compares the lengths with each other before
+//! the body is read. [`parse`] then reads a packet whose extras and key are complete. The session
+//! handles the value.
 
 use std::borrow::Cow;
 
@@ -33,19 +33,19 @@ pub const HEADER: usize = 24;
 /// The opcode of `stat`.
 pub const STAT: u8 = opcode::STAT;
 
-/// Longest body: memcached's largest item.
+/// Longest body: the size of memcached's largest item.
 const BODY_MAX: usize = 1024 * 1024 * 1024;
 
-/// TTL of an increment that must not make an item.
+/// The exptime of an increment that must not create an item.
 const NO_INITIAL: u32 = u32::MAX;
 
-/// Whether the first answer in `answers` is an error without key and extras, or asks
-/// for another step of SASL.
+/// Returns whether the first reply in `answers` is an error without key and extras, or asks for
+/// another step of SASL.
 pub(crate) fn is_bare_error(answers: &[u8]) -> bool {
     matches!(answers, [_, _, 0, 0, 0, _, s0, s1, ..] if (*s0, *s1) != (0, 0))
 }
 
-/// The opcodes; a quiet twin answers only what must be said.
+/// The opcodes. A quiet opcode has replies for errors or hits only.
 mod opcode {
     pub const GET: u8 = 0x00;
     pub const SET: u8 = 0x01;
@@ -64,7 +64,7 @@ mod opcode {
     pub const APPEND: u8 = 0x0e;
     pub const PREPEND: u8 = 0x0f;
     pub const STAT: u8 = 0x10;
-    /// The quiet twins of `SET` to `FLUSH`, then of `APPEND` and `PREPEND`.
+    /// The quiet forms of `SET` to `FLUSH`, then of `APPEND` and `PREPEND`.
     pub const SETQ: u8 = 0x11;
     pub const FLUSHQ: u8 = 0x18;
     pub const APPENDQ: u8 = 0x19;
@@ -79,36 +79,36 @@ mod opcode {
     pub const GATKQ: u8 = 0x24;
 }
 
-/// What an answer begins with.
+/// The status of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Status {
-    /// Done.
+    /// Success.
     Ok = 0x00,
-    /// No such item.
+    /// There is no item.
     NotFound = 0x01,
-    /// There is an item, or its CAS is another.
+    /// There is an item, or its CAS differs.
     Exists = 0x02,
-    /// Larger than items may be.
+    /// The value is larger than an item may be.
     TooLarge = 0x03,
-    /// A length that cannot be.
+    /// Invalid lengths.
     Invalid = 0x04,
-    /// Nothing to append to.
+    /// There is no item to append to.
     NotStored = 0x05,
-    /// The value is no number.
+    /// The value is not a number.
     NonNumeric = 0x06,
-    /// Not proved, or not allowed.
+    /// The client is not authenticated.
     AuthError = 0x20,
-    /// Go on with a step.
+    /// The client must send another step.
     AuthContinue = 0x21,
-    /// No such opcode.
+    /// Unknown opcode.
     UnknownCommand = 0x81,
-    /// No memory; whatever is a server error in text.
+    /// No memory. Also the status of all server errors of the text protocol.
     OutOfMemory = 0x82,
 }
 
 impl Status {
-    /// memcached's words for it.
+    /// Returns memcached's text for the status.
     fn text(self) -> &'static str {
         match self {
             Self::Ok | Self::AuthContinue => "",
@@ -138,7 +138,7 @@ pub struct PacketHeader {
 }
 
 impl PacketHeader {
-    /// The header that `input` begins with, if all of it is there.
+    /// Reads the header that `input` begins with. Returns `None` if it is incomplete.
     #[inline]
     pub fn read(input: &[u8]) -> Option<Self> {
         let &[magic, opcode, k0, k1, extras, _, _, _, b0, b1, b2, b3, o0, o1, o2, o3, ref cas @ ..] =
@@ -154,50 +154,50 @@ impl PacketHeader {
         })
     }
 
-    /// Whether it is a request at all.
+    /// Returns whether the packet is a request.
     #[inline]
     pub fn is_request(&self) -> bool {
         self.magic == REQUEST
     }
 
-    /// What an answer repeats of it.
+    /// Returns the fields that a reply repeats.
     #[inline]
     pub fn echo(&self) -> Echo {
         Echo { opcode: self.opcode, opaque: self.opaque }
     }
 
-    /// Bytes of header, extras and key.
+    /// Returns the bytes of header, extras and key.
     #[inline]
     pub fn head(&self) -> usize {
         HEADER + self.extras + self.key
     }
 
-    /// Where the key is in the packet.
+    /// Returns the range of the key in the packet.
     #[inline]
     pub fn key(&self) -> std::ops::Range<usize> {
         HEADER + self.extras..self.head()
     }
 
-    /// Bytes of header and body.
+    /// Returns the bytes of header and body.
     #[inline]
     pub fn whole(&self) -> usize {
         self.body.saturating_add(HEADER)
     }
 
-    /// Bytes of the body behind extras and key.
+    /// Returns the bytes of the body behind extras and key.
     #[inline]
     pub fn value(&self) -> usize {
         self.body.saturating_sub(self.extras + self.key)
     }
 
-    /// Whether memcached hears it from a client that has not proved itself.
+    /// Returns whether memcached accepts the opcode from an unauthenticated client.
     pub fn is_open_to_all(&self) -> bool {
         use opcode::{SASL_AUTH, SASL_LIST, SASL_STEP, VERSION};
         matches!(self.opcode, SASL_LIST | SASL_AUTH | SASL_STEP | VERSION)
     }
 
-    /// The error of lengths that cannot be: it is answered, and the connection
-    /// ends, because nobody knows where the next packet begins.
+    /// Returns the error of invalid lengths. The connection ends after its reply, because the start
+    /// of the next packet is unknown.
     #[inline]
     pub fn refusal(&self) -> Option<Status> {
         if self.key + self.extras > self.body {
@@ -209,25 +209,24 @@ impl PacketHeader {
         }
     }
 
-    /// Whether the key is longer than keys are.
+    /// Returns whether the key is too long.
     #[inline]
     pub fn has_long_key(&self) -> bool {
         self.key > crate::config::KEY_MAX
     }
 }
 
-/// Lines about commands, for people.
+/// Log lines about commands.
 impl PacketHeader {
-    /// The command on one line, as its text form would be behind the word
-    /// `binary`. `packet` holds at least header, extras and key; values and the
-    /// data of SASL are not shown.
+    /// Returns the command on one line, as its text form would be behind the word `binary`.
+    /// `packet` holds at least header, extras and key. Values and the data of SASL are left out.
     pub fn describe(&self, packet: &[u8]) -> String {
         use opcode::{ADD, APPEND, DECREMENT, FLUSH, GAT, GATK, INCREMENT, PREPEND, REPLACE, SET, TOUCH};
         let extras = packet.get(HEADER..HEADER + self.extras).unwrap_or_default();
         let mut line = format!("binary {}", self.name());
         let mut put = |text: &str| {
             line.push(' ');
-            // One line, whatever the key is.
+            // Any key must fit on one line.
             for letter in text.chars() {
                 if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
             }
@@ -255,9 +254,8 @@ impl PacketHeader {
         line
     }
 
-    /// The name of the opcode: that of the text command, or of the protocol where
-    /// there is none, with `q` behind it for the quiet twin. An unknown one is its
-    /// number.
+    /// Returns the name of the opcode: that of the text command, or else the protocol's, followed
+    /// by `q` for the quiet form. The name of an unknown opcode is its number.
     fn name(&self) -> Cow<'static, str> {
         use opcode::{FLUSH, GATK, GETK, NOOP, QUIT, SASL_AUTH, SASL_LIST, SASL_STEP, STAT, VERSION};
         let echo = self.echo();
@@ -282,7 +280,7 @@ impl PacketHeader {
     }
 }
 
-/// What an answer repeats of its request; the opcode also says its form.
+/// The fields of a request that its reply repeats. The opcode also decides the form of the reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Echo {
     opcode: u8,
@@ -290,7 +288,7 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// The opcode's loud twin.
+    /// Returns the opcode's form that is not quiet.
     #[inline]
     fn loud(self) -> u8 {
         use opcode::{
@@ -314,7 +312,7 @@ impl Echo {
         self.loud() != self.opcode
     }
 
-    /// The name of the command in the text protocol, by which faults know it.
+    /// Returns the name of the text command, by which faults are armed.
     pub fn name(self) -> &'static str {
         match self.loud() {
             opcode::GET | opcode::GETK => "get",
@@ -332,7 +330,7 @@ impl Echo {
         }
     }
 
-    /// Appends the header of an answer.
+    /// Appends the header of a reply.
     #[inline]
     fn header(self, to: &mut Vec<u8>, status: Status, extras: u8, key: usize, body: usize, cas: u64) {
         let mut header = [0; HEADER];
@@ -346,7 +344,7 @@ impl Echo {
         to.extend_from_slice(&header);
     }
 
-    /// Answers that it is done, unless that goes without saying.
+    /// Replies with success, unless the request is quiet.
     #[inline]
     pub fn done(self, out: &mut Output, cas: u64, body: &[u8]) {
         if !self.is_quiet() {
@@ -354,23 +352,23 @@ impl Echo {
         }
     }
 
-    /// Answers with an error, in memcached's words. Quiet twins do so too.
+    /// Replies with an error in memcached's words, even to a quiet request.
     pub fn error(self, out: &mut Output, status: Status) {
         self.answer(out, status, 0, status.text().as_bytes());
     }
 
-    /// Answers with a server error in words of its own.
+    /// Replies with a server error of this text.
     pub fn server_error(self, out: &mut Output, text: &str) {
         self.answer(out, Status::OutOfMemory, 0, text.as_bytes());
     }
 
-    /// Answers with a status and a body.
+    /// Replies with a status and a body.
     pub fn answer(self, out: &mut Output, status: Status, cas: u64, body: &[u8]) {
         self.header(out.bytes(), status, 0, 0, body.len(), cas);
         out.push(body);
     }
 
-    /// Appends one statistic; the last one has neither name nor value.
+    /// Appends one statistic. The last one has neither name nor value.
     pub fn statistic(self, to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         self.header(to, Status::Ok, 0, name.len(), name.len() + value.len(), 0);
         to.extend_from_slice(name);
@@ -378,10 +376,10 @@ impl Echo {
     }
 }
 
-/// What `sasl auth` and `sasl step` say.
+/// The fields of `sasl auth` and `sasl step`.
 #[derive(Debug)]
 pub struct Sasl<'a> {
-    /// It goes on with what was begun.
+    /// Whether this is a further step.
     pub step: bool,
     /// The mechanism, as the client gave it.
     pub mechanism: &'a [u8],
@@ -389,12 +387,12 @@ pub struct Sasl<'a> {
     pub length: usize,
 }
 
-/// A packet, understood.
+/// A parsed packet.
 #[derive(Debug)]
 pub enum Packet<'a> {
     /// A data command.
     Data(Request<'a>),
-    /// A store; its value of `length` bytes follows.
+    /// A store. Its value of `length` bytes follows.
     Store {
         /// The store.
         head: StoreHead<'a>,
@@ -409,21 +407,20 @@ pub enum Packet<'a> {
     Quit,
     /// `flush`, with its delay in seconds or a date.
     Flush(i64),
-    /// `stat`, with the group.
+    /// `stat`, with the name of the group.
     Stat(&'a [u8]),
-    /// Asks for the mechanisms of SASL.
+    /// Asks for the SASL mechanisms.
     SaslList,
-    /// Begins an authentication, or goes on with it; the data follow.
+    /// Begins an authentication or continues it. The data follow.
     Sasl(Sasl<'a>),
-    /// No command. memcached throws away so many bytes behind the key.
+    /// An unknown command. memcached discards this many bytes behind the key.
     Unknown(usize),
-    /// A command whose lengths cannot be: an error, and the connection ends.
+    /// A command with invalid lengths. The connection ends after the error.
     Malformed,
 }
 
-/// Parses a packet of which `packet` holds at least header, extras and key.
-/// Without `use_cas` stores ignore the CAS, as in memcached. `expiry` is the
-/// clock's rule for a TTL.
+/// Parses a packet of which `packet` holds at least header, extras and key. Without `use_cas`,
+/// stores ignore the CAS, as in memcached. `expiry` converts an exptime by the clock's rule.
 #[inline]
 pub fn parse<'a>(
     header: &PacketHeader,
@@ -446,7 +443,7 @@ pub fn parse<'a>(
         (GET | GETK, Some(key)) if extras.is_empty() && no_value => {
             Packet::Data(Request::Get { key, touch: None })
         }
-        // What is behind the key of these is the next packet, to memcached.
+        // memcached treats the bytes behind the key of these as the next packet.
         (TOUCH | GAT | GATK, Some(key)) if extras.len() == 4 => {
             Packet::Data(Request::Get { key, touch: Some(i64::from(number(extras, 0))) })
         }
@@ -515,22 +512,22 @@ fn plain_store(key: Key<'_>, mode: Mode, compare: u64) -> StoreHead<'_> {
     }
 }
 
-/// The 32-bit number at `at`; 0 if there is none.
+/// Returns the 32-bit number at `at`, or 0 if there is none.
 fn number(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_be_bytes(*chunk))
 }
 
-/// The 64-bit number at `at`; 0 if there is none.
+/// Returns the 64-bit number at `at`, or 0 if there is none.
 fn long(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u64::from_be_bytes(*chunk))
 }
 
-/// Writes answers as packets.
+/// Writes replies as packets.
 #[derive(Debug)]
 pub struct Encoder<'a> {
-    /// Where they go.
+    /// The output.
     pub out: &'a mut Output,
-    /// What they repeat of the request.
+    /// The fields of the request that a reply repeats.
     pub echo: Echo,
 }
 
@@ -626,7 +623,7 @@ impl Reply for Encoder<'_> {
         }
     }
 
-    // Binary requests are never answered in meta's terms.
+    // Binary requests have no meta replies.
     fn meta_hit(&mut self, entry: &mut EntryRef<'_>, _tokens: MetaState) -> Result<(), ReadConflict> {
         self.hit(entry)
     }

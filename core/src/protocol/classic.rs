@@ -1,6 +1,6 @@
 //! The classic text protocol: `get`, `set`, `incr` and so on.
 //!
-//! Parses one line; the values of stores are read by the session.
+//! This module parses one line. The session reads the values of stores.
 
 use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
 use super::text;
@@ -16,14 +16,14 @@ use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 pub enum Line<'a> {
     /// `get`, `gets`, `gat`, `gats`: the keys are in the line from `keys` on.
     Gets {
-        /// Where the keys begin in the line.
+        /// Offset of the first key in the line.
         keys: usize,
-        /// Whether CAS values are wanted.
+        /// Whether replies contain the CAS.
         with_cas: bool,
-        /// New TTL.
+        /// The new exptime.
         touch: Option<i32>,
     },
-    /// A store; its value of `length` bytes and `\r\n` follow.
+    /// A store. Its value of `length` bytes and `\r\n` follow.
     Store {
         /// The store.
         head: StoreHead<'a>,
@@ -36,7 +36,7 @@ pub enum Line<'a> {
     Data {
         /// The command.
         request: Request<'a>,
-        /// No answer is wanted.
+        /// Whether `noreply` was given.
         quiet: bool,
     },
     /// A line that is answered with an error.
@@ -45,7 +45,7 @@ pub enum Line<'a> {
         error: &'static str,
         /// Bytes of the value that follows and is discarded.
         swallow: usize,
-        /// No answer is wanted.
+        /// Whether `noreply` was given.
         quiet: bool,
     },
     /// Not a data command.
@@ -206,7 +206,7 @@ fn push_short(to: &mut Vec<u8>, bytes: &[u8]) {
 /// Appends a value. A small one is copied, a large one pinned.
 ///
 /// # Errors
-/// [`ReadConflict`]; then nothing was appended.
+/// [`ReadConflict`]. Nothing was appended then.
 #[inline]
 pub fn push_data(out: &mut Output, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
     if entry.len() <= INLINE_COPY_MAX {

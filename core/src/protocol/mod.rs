@@ -21,12 +21,12 @@ pub mod text {
     pub const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument";
     /// A value that is not a number.
     pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
-    /// Larger than `-I`.
+    /// The item is larger than `-I` allows.
     pub const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
-    /// No memory to store.
+    /// There is no memory to store an item.
     pub const NO_MEMORY: &str = "SERVER_ERROR out of memory storing object";
-    /// No memory for a number.
+    /// There is no memory for a number.
     pub const NO_MEMORY_DELTA: &str = "SERVER_ERROR out of memory";
-    /// No memory for the rest of a large value.
+    /// There is no memory for the rest of a large value.
     pub const NO_MEMORY_READ: &str = "SERVER_ERROR Out of memory during read";
 }

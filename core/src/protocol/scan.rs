@@ -125,7 +125,7 @@ strict_unsigned!(
     strict_u64, u64, 22
 );
 
-/// A decimal number of 32 bits with an optional minus, at most 11 characters.
+/// Parses a decimal number of 32 bits with an optional minus, of at most 11 characters.
 #[inline]
 pub fn strict_i32(token: &[u8]) -> Option<i32> {
     if token.len() > 11 {
@@ -134,7 +134,7 @@ pub fn strict_i32(token: &[u8]) -> Option<i32> {
     strict_i64(token).and_then(|number| i32::try_from(number).ok())
 }
 
-/// A decimal number of 64 bits with an optional minus, at most 22 characters.
+/// Parses a decimal number of 64 bits with an optional minus, of at most 22 characters.
 #[inline]
 pub fn strict_i64(token: &[u8]) -> Option<i64> {
     if token.len() > 22 {
@@ -160,8 +160,8 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Sign and digits at the start of `text` by the rules of `strtol`, which must
-/// end at white space, a NUL or the end.
+/// Parses sign and digits at the start of `text` by the rules of `strtol`. The number must end at
+/// white space, a NUL or the end.
 #[inline]
 fn loose(text: &[u8]) -> Option<(bool, u64)> {
     let mut at = 0;
@@ -191,7 +191,7 @@ fn loose(text: &[u8]) -> Option<(bool, u64)> {
     (at > first && ended).then_some((negative, sum))
 }
 
-/// Client flags as memcached reads them: `strtoul`, cut to 32 bits.
+/// Parses client flags as memcached does: `strtoul`, truncated to 32 bits.
 #[inline]
 pub fn loose_u32(text: &[u8]) -> Option<u32> {
     let (negative, sum) = loose(text)?;
@@ -202,7 +202,7 @@ pub fn loose_u32(text: &[u8]) -> Option<u32> {
     Some(value as u32)
 }
 
-/// A TTL as memcached reads it: `strtol`, cut to 32 bits.
+/// Parses an exptime as memcached does: `strtol`, truncated to 32 bits.
 #[inline]
 pub fn loose_i32(text: &[u8]) -> Option<i32> {
     let (negative, sum) = loose(text)?;
@@ -217,7 +217,7 @@ pub fn loose_i32(text: &[u8]) -> Option<i32> {
     Some(value as i32)
 }
 
-/// A number with a fraction, as `strtod` reads decimal ones.
+/// Parses a number with a fraction, as `strtod` reads decimal ones.
 pub fn float(token: &[u8]) -> Option<f64> {
     if token.len() > 31 {
         return None;

@@ -1,5 +1,4 @@
-//! How the outcome of a store, or an error that any command may meet, is told
-//! in the words of the client's protocol.
+//! Replies to stores, and error replies that any command may have, in the client's protocol.
 
 use crate::cache::{Cache, StoreRequest, StoreValue};
 use crate::dispatch::store;
@@ -8,19 +7,19 @@ use crate::output::Output;
 use crate::protocol::classic::push_line;
 use crate::protocol::{binary, classic, meta, text};
 
-/// How a command is answered.
+/// The form of a command's reply.
 #[derive(Clone, Copy)]
 pub(super) enum ReplyWriter {
-    /// In the classic protocol, or not at all.
+    /// The classic protocol. With `quiet`, there is no reply.
     Classic { quiet: bool },
-    /// In the meta protocol, whose errors are told even if it is quiet.
+    /// The meta protocol, which sends errors even if the request is quiet.
     Meta(meta::Echo),
-    /// In the binary protocol, whose errors are told even if it is quiet.
+    /// The binary protocol, which sends errors even if the request is quiet.
     Binary(binary::Echo),
 }
 
 impl ReplyWriter {
-    /// Bytes of the line end behind a value.
+    /// Returns the length of the line end behind a value.
     #[inline]
     pub(super) fn tail(self) -> usize {
         match self {
@@ -29,7 +28,7 @@ impl ReplyWriter {
         }
     }
 
-    /// A server error with this text.
+    /// Replies with a server error of this text.
     pub(super) fn server_error(self, out: &mut Output, line: &str) {
         match self {
             Self::Binary(echo) => echo.server_error(out, line),
@@ -37,7 +36,7 @@ impl ReplyWriter {
         }
     }
 
-    /// There is no room for a value.
+    /// Replies that there is no memory for a value.
     pub(super) fn refused(self, out: &mut Output, error: AllocError) {
         use crate::reply::Reply;
         match self {
@@ -46,7 +45,7 @@ impl ReplyWriter {
         }
     }
 
-    /// There is no room for the rest of a value.
+    /// Replies that there is no memory for the rest of a value.
     pub(super) fn refused_midway(self, out: &mut Output) {
         match self {
             Self::Binary(echo) => echo.server_error(out, "Out of memory during read"),
@@ -54,7 +53,7 @@ impl ReplyWriter {
         }
     }
 
-    /// A value does not end where it was said to.
+    /// Replies that a value does not end at its given length.
     pub(super) fn bad_chunk(self, out: &mut Output) {
         self.line(out, text::BAD_CHUNK);
     }
@@ -65,7 +64,7 @@ impl ReplyWriter {
         }
     }
 
-    /// Stores a value that is there, and tells what came of it.
+    /// Stores a complete value and replies with the result.
     #[inline]
     pub(super) fn store(
         self,

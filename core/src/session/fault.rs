@@ -1,4 +1,4 @@
-//! Faults that were injected, as a command meets them.
+//! Injected faults of commands.
 
 use super::answer::ReplyWriter;
 use super::{CloseReason, Env, Next, Session, Used};
@@ -6,16 +6,16 @@ use crate::cache::Cache;
 use crate::faults::Fault;
 use crate::output::Output;
 
-/// What a fault made of a command.
+/// The effect of a fault on a command.
 pub(super) enum FaultOutcome {
-    /// It is answered, or will be later.
+    /// The command is answered, or will be later.
     Done(Used),
-    /// It is to find nothing.
+    /// The command behaves as if the item did not exist.
     Miss,
 }
 
 impl Session {
-    /// The fault that a command meets; a delay only once.
+    /// Returns the fault of a command. Returns a delay only once.
     pub(super) fn next_fault(&mut self, cache: &Cache, name: &str, key: &[u8]) -> Option<Fault> {
         if self.slept {
             self.slept = false;
@@ -24,13 +24,13 @@ impl Session {
         cache.faults().check(name, key)
     }
 
-    /// Has the reply that begins now end after `bytes` bytes.
+    /// Truncates the reply that begins now after `bytes` bytes.
     pub(super) fn truncate(&mut self, bytes: usize, out: &Output) {
         self.cut.get_or_insert_with(|| out.len().saturating_add(bytes));
     }
 
-    /// Injects a fault into a command whose line or packet has `whole` bytes, if
-    /// there is one for it.
+    /// Applies the fault of a command, if there is one. The line or packet of the command has
+    /// `line_len` bytes.
     pub(super) fn fault(
         &mut self,
         env: &Env<'_>,

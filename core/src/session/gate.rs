@@ -1,7 +1,8 @@
-//! The one gate before all commands: every command of every protocol on every
-//! listener passes [`Session::is_authenticated`] before it is looked at. Who has not
-//! proved himself is heard by [`Session::handle_unauthenticated`] alone, which knows the two ways
-//! to prove it and nothing of commands.
+//! Authentication. Every command of every protocol on every listener passes
+//! [`Session::is_authenticated`] before it is parsed.
+//!
+//! Unauthenticated input is handled only by [`Session::handle_unauthenticated`]. It accepts the two
+//! login exchanges and no commands.
 
 use std::borrow::Cow;
 
@@ -19,40 +20,40 @@ use crate::protocol::scan::{Tokens, strict_u32, strip_line_end};
 /// Longest name of a SASL mechanism (memcached's rule).
 const MECHANISM_MAX: usize = 32;
 
-/// The one mechanism.
+/// The supported mechanism.
 const PLAIN: &[u8] = b"PLAIN";
 
-/// Most bytes that can be an answer to PLAIN: three fields of an entry.
+/// Longest valid response to PLAIN: three fields of the file of users.
 const PLAIN_MAX: usize = 1024;
 
 /// Most bytes of a name and a password in a `set` (memcached's rule).
 const TOKEN_MAX: usize = 16384;
 
-/// Fewest bytes that are looked at (memcached's rule).
+/// Fewest bytes that are parsed (memcached's rule).
 const MIN_LOGIN_INPUT: usize = 3;
 
 /// Fewest bytes of a `set` that can be a login (memcached's rule).
 const LOGIN_MIN: usize = 6;
 
-/// What a client has proved.
+/// The progress of a client's login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Login {
-    /// Nothing.
+    /// The client is not authenticated.
     Anonymous,
-    /// Nothing; it was asked to go on.
+    /// The client is not authenticated. The server asked for a second step.
     Challenged,
-    /// That it may come in.
+    /// The client is authenticated.
     Authenticated,
 }
 
 impl Session {
-    /// Whether the client may give commands.
+    /// Returns whether the client may send commands.
     #[inline]
     pub(super) fn is_authenticated(&self, context: &ServerState) -> bool {
         context.users.is_none() || self.login == Login::Authenticated
     }
 
-    /// Hears a client that may not give commands.
+    /// Handles input of a client that may not send commands.
     pub(super) fn handle_unauthenticated(
         &mut self,
         env: &mut Env<'_>,
@@ -71,13 +72,13 @@ impl Session {
             }
             // It refuses all packets but those of SASL and `version`.
             (AuthMethod::Sasl, Protocol::Binary) => self.packet(env, rest, out),
-            // A protocol that has no way to prove anything.
+            // A protocol without a login.
             _ => Used::Stop(rest.len(), Next::Abort(CloseReason::Error)),
         }
     }
 
-    /// A `set` whose key, flags and TTL mean nothing and whose value is name and
-    /// password. Only the whole of it is used up.
+    /// Handles a `set` whose value is a user name and a password. Its key, flags and exptime are
+    /// ignored. Uses only complete logins.
     fn text_login(&mut self, env: &mut Env<'_>, users: &Users, rest: &[u8], out: &mut Output) -> Used {
         let end = if rest.len() < MIN_LOGIN_INPUT { None } else { memchr(b'\n', rest) };
         let Some(end) = end else {
@@ -90,7 +91,7 @@ impl Session {
         if !(LOGIN_MIN..=LINE_MAX).contains(&end) {
             return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
         }
-        // memcached takes one byte before the line's end for its `\r`.
+        // memcached removes one byte before the line's end, for its `\r`.
         let line = rest.get(..end - 1).unwrap_or_default();
         let size = line
             .starts_with(b"set")
@@ -119,7 +120,7 @@ impl Session {
         Used::Bytes(whole)
     }
 
-    /// The answer to a name and a password with a line end behind them.
+    /// Replies to a user name and a password with a line end behind them.
     fn judge_token(&mut self, env: &Env<'_>, users: &Users, token: &[u8]) -> &'static str {
         let Some(pair) = token.strip_suffix(b"\r\n") else {
             return "CLIENT_ERROR bad command line termination";
@@ -138,8 +139,7 @@ impl Session {
         }
     }
 
-    /// Names the mechanisms. Whoever asks has proved nothing any more, as in
-    /// memcached.
+    /// Lists the mechanisms. As in memcached, the client is unauthenticated afterwards.
     pub(super) fn sasl_list(&mut self, env: &Env<'_>, echo: Echo, out: &mut Output) {
         if !has_sasl(env) {
             return echo.error(out, Status::UnknownCommand);
@@ -150,8 +150,8 @@ impl Session {
         echo.done(out, 0, PLAIN);
     }
 
-    /// A step of an authentication, its data being the `length` bytes of `rest`
-    /// behind `head`. A failed one takes away what was proved before.
+    /// Handles a step of SASL, whose data are the `length` bytes of `input` behind `head`. A failed
+    /// step ends an earlier authentication.
     pub(super) fn sasl(
         &mut self,
         env: &mut Env<'_>,
@@ -180,7 +180,7 @@ impl Session {
         let too_long = length > PLAIN_MAX;
         let data = if too_long { Some(&[][..]) } else { rest.get(head..head + length) };
         let Some(data) = data else {
-            // It is no command yet.
+            // The command is incomplete.
             env.turn.no_command();
             return Used::NeedInput;
         };
@@ -190,7 +190,7 @@ impl Session {
         if step && !begun {
             verbose::not_begun(env.context, env.fd);
         }
-        // A step may be tried again.
+        // The client may repeat a step.
         self.login = if step && asked { Login::Challenged } else { Login::Anonymous };
         if begun && !step && length == 0 {
             self.login = Login::Challenged;
@@ -230,7 +230,7 @@ pub(super) mod sasl {
     pub const BAD_AUTH: i32 = -13;
 }
 
-/// Judges `data` as an answer to PLAIN, `[authorization] NUL user NUL password`
+/// Returns the result of `data` as a response to PLAIN, `[authorization] NUL user NUL password`
 /// (RFC 4616). A user can only be authorized as itself.
 fn judge_plain(users: &Users, data: &[u8]) -> i32 {
     let mut fields = data.split(|&byte| byte == 0);

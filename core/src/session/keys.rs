@@ -1,4 +1,4 @@
-//! Gets of any number of keys, and the look ahead at what a pipeline will need.
+//! Gets of any number of keys, and prefetching for the next commands of a pipeline.
 
 use memchr::memchr;
 
@@ -16,14 +16,14 @@ use crate::store::LookupHint;
 /// memcached ends this line twice.
 const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
 
-/// Keys whose index lines are fetched ahead of their use.
+/// Keys whose index lines are prefetched together.
 const AHEAD: usize = 16;
 
-/// What looking a key up counts in a turn, in bytes.
+/// Bytes that a turn is charged for looking up a key.
 const KEY_WORK: usize = 64;
 
-/// Has the processor fetch what the next commands of a pipeline will need.
-/// Returns how many bytes of `input` these are.
+/// Prefetches memory for the next commands of a pipeline. Returns the length of these commands in
+/// `input`.
 #[inline]
 pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usize {
     let binary = protocol == Protocol::Binary;
@@ -49,7 +49,7 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
 }
 
 impl Session {
-    /// Reads keys until the line ends, the output is full or input runs out.
+    /// Looks up keys until the line ends, the output is full or the input ends.
     pub(super) fn keys(
         &mut self,
         env: &mut Env<'_>,
@@ -166,7 +166,7 @@ impl Session {
                 None => {}
             }
             if count < AHEAD {
-                // The last key may not be whole.
+                // The last key may be incomplete.
                 return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
             }
             env.turn.spend(AHEAD * KEY_WORK);
@@ -188,7 +188,7 @@ impl Session {
     }
 }
 
-/// Where `part` of `whole` begins.
+/// Returns the offset of `part` in `all`.
 fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
 }

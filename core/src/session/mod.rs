@@ -1,9 +1,8 @@
 //! A connection without its socket: bytes in, bytes out.
 //!
-//! [`Session::advance`] takes whatever input there is, carries out the commands
-//! that are complete, and says what its owner does next. It keeps what must
-//! survive between two reads and nothing else; incomplete lines stay with the
-//! owner and are offered again.
+//! [`Session::advance`] takes any amount of input, carries out the complete commands, and returns
+//! the next action for its owner. The session keeps only the state that must survive between two
+//! reads. The owner keeps incomplete lines and passes them in again.
 //!
 //! ```text
 //!   Command ──get──▶ Keys ─────────┐         Keys: more keys of a long get
@@ -48,42 +47,41 @@ use self::keys::look_ahead;
 use self::trace::Trace;
 use self::upload::Upload;
 
-/// Longest line of anything but a get, in bytes (memcached's rule).
+/// Longest line of any command but a get, in bytes (memcached's rule).
 const LINE_MAX: usize = 2048;
 
-/// Bytes that a visit reads and answers while the connections of a server hold
-/// much memory.
+/// Bytes that a visit reads and replies with while all connections together hold much memory.
 pub(crate) const TIGHT: usize = 16 * 1024;
 
-/// Spaces before a long get, at most (memcached's rule).
+/// Most spaces before a long get (memcached's rule).
 const LEADING_SPACES: usize = 100;
 
-/// Why a connection ends.
+/// The reason for which a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client broke the protocol, or the socket broke.
+    /// The client broke the protocol, or the socket failed.
     Error,
-    /// The client is done.
+    /// The client has ended the connection.
     Normal,
-    /// Nothing was heard for too long.
+    /// The client sent nothing for too long.
     IdleTimeout,
     /// The server stops.
     Shutdown,
 }
 
-/// What the owner of the connection does after [`Session::advance`].
+/// The next action of the connection's owner after [`Session::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Everything usable was consumed; flush, then wait for more input.
+    /// All usable input was used. Flush, then wait for more input.
     Input,
-    /// The budget is spent or the output is full: flush, let others have their
-    /// turn, then call again with the rest of the input (maybe none).
+    /// The budget is spent or the output is full. Flush, let other clients have their turn, then
+    /// call again with the rest of the input, which may be empty.
     Yield,
     /// Flush, then close.
     Close(CloseReason),
     /// Close without flushing what this visit produced.
     Abort(CloseReason),
-    /// Flush, then stream events of these kinds; input is ignored from now on.
+    /// Flush, then stream events of these kinds. Input is ignored from now on.
     Watch(u32),
     /// Flush, wait, then call again with the rest of the input.
     Sleep(Duration),
@@ -94,11 +92,11 @@ pub enum Next {
 pub struct Step {
     /// Bytes of the input that were used.
     pub consumed: usize,
-    /// What to do next.
+    /// The next action.
     pub next: Next,
 }
 
-/// What a session needs from its surroundings for one visit.
+/// The surroundings of a session for one visit.
 #[derive(Debug)]
 pub struct Env<'a> {
     /// The server.
@@ -107,17 +105,16 @@ pub struct Env<'a> {
     pub stats: &'a WorkerStats,
     /// Descriptor of the client, shown to watchers and in logs.
     pub fd: i32,
-    /// What the visit may still cost.
+    /// The rest of the visit's budget.
     pub turn: Turn,
-    /// Length of the output at which the visit ends.
+    /// The length of the output at which the visit ends.
     pub limit: usize,
-    /// The connections of the server hold much memory: each is to hold little.
+    /// Set if all connections together hold much memory, so that each must hold little.
     pub(crate) is_tight: bool,
 }
 
 impl<'a> Env<'a> {
-    /// The surroundings of a visit of at most `commands` commands, whose output
-    /// is empty.
+    /// Returns the surroundings of a visit of at most `commands` commands, whose output is empty.
     #[inline]
     pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
         let is_tight = context.cache.store().beside().is_tight();
@@ -126,7 +123,7 @@ impl<'a> Env<'a> {
     }
 }
 
-/// Items that `debugitem` holds, by key.
+/// Items pinned by `debugitem`, by key.
 pub type PinnedItems = Vec<(Vec<u8>, PinnedValue)>;
 
 enum State {
@@ -136,7 +133,7 @@ enum State {
         with_cas: bool,
         expiry: Option<u32>,
     },
-    /// The rest of a refused line, and what is answered at its end.
+    /// The rest of a refused line, and the reply at its end.
     SkipLine {
         then: Option<&'static str>,
     },
@@ -154,35 +151,35 @@ pub struct Session {
     protocol: Protocol,
     login: Login,
     state: State,
-    /// A command was carried out before, and no input was waited for since.
+    /// Whether a command was carried out since the session last waited for input.
     served: bool,
-    /// A fault's delay is over: the next command is not delayed again.
+    /// Whether a fault's delay is over, so that the next command is not delayed again.
     slept: bool,
-    /// The hook and the log were told of the command that the input begins with.
+    /// Whether the hook and the log have received the command that the input begins with.
     told: bool,
-    /// What memcached would log of the connection's state.
+    /// The state of memcached's own machine, for the log.
     trace: Trace,
-    /// A fault's: the connection ends when this much of the output is there, or
-    /// the command is done. Between visits, how much is still to come.
+    /// The length of output at which a fault ends the connection, unless the command is done
+    /// earlier. Between visits, the length that is still to come.
     cut: Option<usize>,
-    /// Items held by `debugitem`.
+    /// Items pinned by `debugitem`.
     held: Option<Box<PinnedItems>>,
 }
 
 opaque_debug!(Session);
 
-/// How one piece of input was used.
+/// The use of one piece of input.
 enum Used {
-    /// So many bytes; go on with the rest.
+    /// This many bytes were used. The session goes on with the rest.
     Bytes(usize),
-    /// Nothing can be done before more input comes.
+    /// The session needs more input.
     NeedInput,
-    /// So many bytes; then the owner has something to do.
+    /// This many bytes were used. The owner acts next.
     Stop(usize, Next),
 }
 
 impl Session {
-    /// A new connection's session.
+    /// Returns the session of a new connection.
     pub fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
@@ -197,13 +194,13 @@ impl Session {
         }
     }
 
-    /// The session of a datagram whose first byte is `first`.
+    /// Returns the session of a datagram whose first byte is `first`.
     pub fn of_datagram(first: u8) -> Self {
         let protocol = if first == binary::REQUEST { Protocol::Binary } else { Protocol::Ascii };
         Self { trace: Trace::of_datagram(), ..Self::new(protocol) }
     }
 
-    /// What the connection does, as `stats conns` shows it.
+    /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
             State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
@@ -214,32 +211,32 @@ impl Session {
         }
     }
 
-    /// Whether nothing is half done: an idle connection may be closed then.
+    /// Returns whether no command is under way, so that an idle connection may be closed.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Command)
     }
 
-    /// Bytes of an answer that gathers here.
+    /// Returns the bytes of a reply that gathers here.
     pub fn held(&self) -> usize {
         if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
     }
 
-    /// Memory that the next input bytes belong to, if a large value is under
-    /// way; at least one byte long. The owner may read from its socket straight
-    /// into it, and then calls [`Session::value_filled`].
+    /// Returns the memory for the next input bytes if a large value is under way. It is at least
+    /// one byte long. The owner may read from its socket straight into it, and then calls
+    /// [`Session::value_filled`].
     pub fn value_target(&mut self) -> Option<&mut [u8]> {
         let State::Value(upload) = &mut self.state else { return None };
         upload.draft.target().ok().filter(|target| !target.is_empty())
     }
 
-    /// Notes that `n` bytes were put into [`Session::value_target`].
+    /// Records that `n` bytes were written to [`Session::value_target`].
     pub fn value_filled(&mut self, n: usize) {
         if let State::Value(upload) = &mut self.state {
             upload.draft.advance(n);
         }
     }
 
-    /// Carries out what `input` holds, appending answers to `out`.
+    /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         self.cut = self.cut.map(|left| left.saturating_add(out.len()));
         let traced = env.context.logs(3);
@@ -250,7 +247,7 @@ impl Session {
         if traced {
             self.trace_visit(env, &step, input.len().saturating_sub(step.consumed));
         }
-        // What the end of a turn has parted is a pipeline all the same.
+        // A pipeline that is cut by the end of a turn is still one pipeline.
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
         }
@@ -264,7 +261,7 @@ impl Session {
         step
     }
 
-    /// `traced`: changes of memcached's states are logged.
+    /// Carries out the commands of one visit. With `traced`, logs changes of memcached's states.
     fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output, traced: bool) -> Step {
         let limit = env.limit;
         let mut consumed = 0;
@@ -402,7 +399,7 @@ impl Session {
         } else {
             self.line(env, line, rest, whole, out)
         };
-        // memcached does not log the error of a value that it throws away.
+        // memcached does not log the error of a value that it discards.
         if env.context.logs(2) && !matches!(self.state, State::Swallow { .. }) {
             let word = memchr(b' ', line).and_then(|word| line.get(..word)).unwrap_or(line);
             verbose::answer(env.context, env.fd, word, out, &mark);
@@ -411,8 +408,8 @@ impl Session {
         used
     }
 
-    /// Tells the hook, if there is one, of the command that the input begins with,
-    /// once: a command that waits is met again.
+    /// Passes the command that the input begins with to the hook and the log, once: a command that
+    /// waits is met again.
     #[inline]
     fn tell<'a>(&mut self, env: &Env<'_>, command: impl FnOnce() -> Cow<'a, [u8]>) {
         if !self.told {
@@ -423,13 +420,13 @@ impl Session {
         }
     }
 
-    /// Input without a line end.
+    /// Handles input without a line end.
     fn partial_line(&mut self, env: &Env<'_>, rest: &[u8]) -> Used {
         if rest.len() <= LINE_MAX {
             return Used::NeedInput;
         }
         self.tell(env, || Cow::Borrowed(rest));
-        // Only a get may be longer. Its keys are used as they come.
+        // Only a get may be longer. Its keys are used as they arrive.
         let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
         let line = rest.get(spaces..).unwrap_or_default();
         let with_cas = line.starts_with(b"gets ");
@@ -444,7 +441,7 @@ impl Session {
         Used::Bytes(if with_cas { 4 } else { 3 })
     }
 
-    /// `line` is the first line of `rest`, `whole` its length with its end.
+    /// Carries out `line`, the first line of `input`. `line_len` is its length with its end.
     #[inline]
     fn line(&mut self, env: &mut Env<'_>, line: &[u8], rest: &[u8], whole: usize, out: &mut Output) -> Used {
         let word = memchr(b' ', line).unwrap_or(line.len());
@@ -546,7 +543,7 @@ impl Session {
                         if let (true, Some(key)) = (error == meta::LONG_OPAQUE, flags.key())
                             && let Some(class) = class(key)
                         {
-                            // memcached has made the item by then.
+                            // memcached has created the item at this point.
                             context.cache.count_set(key.bytes(), class);
                         }
                         push_line(out, error);
@@ -560,7 +557,7 @@ impl Session {
             }
             meta::Line::Noop => {
                 push_line(out, "MN");
-                // It flushes what is before it.
+                // This command flushes the replies before it.
                 let last = rest.len() == whole;
                 return Some(if last { Used::Bytes(whole) } else { Used::Stop(whole, Next::Yield) });
             }
@@ -632,7 +629,7 @@ impl Session {
         }
     }
 
-    /// Called if a watch could not be set up after all: commands go on.
+    /// Returns to commands after a watch could not be set up.
     pub fn watch_refused(&mut self) {
         self.state = State::Command;
     }

@@ -1,4 +1,4 @@
-//! The binary protocol's packets, carried out.
+//! Carries out packets of the binary protocol.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,7 @@ use crate::dispatch::{dispatch, miss};
 use crate::output::Output;
 use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
 
-/// Most bytes of header, extras and key: what memcached reads at once. A client
-/// that sends more is not answered.
+/// Longest header with extras and key: what memcached reads at once. A longer one gets no reply.
 const HEAD_MAX: usize = 16384;
 
 impl Session {
@@ -24,7 +23,7 @@ impl Session {
             return self.run_packet(env, &header, rest, out);
         }
         let (context, fd, mark) = (env.context, env.fd, out.mark());
-        // As in memcached, a header that came without its key is logged again with it.
+        // As in memcached, a header that arrived without its key is logged again with it.
         if env.context.logs(2) && !self.told {
             verbose::header(context, fd, rest);
         }
@@ -47,7 +46,7 @@ impl Session {
         used
     }
 
-    /// Whether the client may give the command of `header`.
+    /// Returns whether the client may send the command of `header`.
     fn admits(&self, context: &ServerState, header: &PacketHeader) -> bool {
         self.is_authenticated(context) || header.is_open_to_all()
     }
@@ -120,7 +119,7 @@ impl Session {
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);
-                // It flushes what is before it.
+                // This command flushes the replies before it.
                 if rest.len() > head {
                     return Used::Stop(head, Next::Yield);
                 }

@@ -8,30 +8,30 @@
 //!   new_cmd ─▶ mwrite ─▶ new_cmd ─▶ waiting  no more input is there
 //! ```
 //!
-//! A session has other states. It moves this machine as it works, and only where `-vvv` is
-//! logged. `conn_mwrite` ends here when the replies are ready, in memcached when they are sent.
+//! A session has other states. It moves this machine as it works, and only if `-vvv` is logged.
+//! `conn_mwrite` ends here when the replies are ready, in memcached when they are sent.
 
 use super::{Env, Next, Session, State, Step, Used};
 use crate::config::Protocol;
 use crate::context::{ConnState, ServerState};
 use crate::protocol::binary;
 
-/// Where memcached's machine would be.
+/// The current state of memcached's machine.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Trace {
-    /// `None`: it has not begun.
+    /// `None` before the first event.
     at: Option<ConnState>,
-    /// Commands were carried out since replies were last sent.
+    /// Whether commands were carried out since replies were last sent.
     answered: bool,
 }
 
 impl Trace {
-    /// The machine of a datagram, which begins where the one before ended.
+    /// Returns the machine of a datagram. It begins in the state in which the one before ended.
     pub(super) fn of_datagram() -> Self {
         Self { at: Some(ConnState::Read), answered: false }
     }
 
-    /// Logs the change to `state`, if it is one.
+    /// Logs the change to `state`, unless it is the current one.
     fn enter(&mut self, context: &ServerState, fd: i32, state: ConnState) {
         let from = self.at.replace(state).unwrap_or(ConnState::NewCmd);
         if from != state {
@@ -39,20 +39,20 @@ impl Trace {
         }
     }
 
-    /// A command is answered.
+    /// Records that a command is answered.
     fn answered(&mut self, context: &ServerState, fd: i32) {
         self.enter(context, fd, ConnState::NewCmd);
         self.answered = true;
     }
 
-    /// Replies are sent.
+    /// Records that replies are sent.
     fn flush(&mut self, context: &ServerState, fd: i32) {
         self.enter(context, fd, ConnState::Mwrite);
         self.enter(context, fd, ConnState::NewCmd);
         self.answered = false;
     }
 
-    /// The first event of a connection.
+    /// Handles the first event of a connection.
     fn begin(&mut self, context: &ServerState, fd: i32) {
         if self.at.is_none() {
             self.enter(context, fd, ConnState::Waiting);
@@ -61,9 +61,9 @@ impl Trace {
     }
 }
 
-/// Called only where `-vvv` is logged, unless said otherwise.
+/// These methods are called only if `-vvv` is logged, except as stated.
 impl Session {
-    /// Input has come.
+    /// Records that input has arrived.
     pub(super) fn trace_input(&mut self, env: &Env<'_>) {
         self.trace.begin(env.context, env.fd);
         if self.trace.at == Some(ConnState::Read) {
@@ -71,14 +71,14 @@ impl Session {
         }
     }
 
-    /// A command begins.
+    /// Records that a command begins.
     pub(super) fn trace_command(&mut self, env: &Env<'_>) {
         if self.trace.at == Some(ConnState::NewCmd) {
             self.trace.enter(env.context, env.fd, ConnState::ParseCmd);
         }
     }
 
-    /// Called at any verbosity: memcached's machine is in `state` within a command.
+    /// Records that memcached's machine is in `state` within a command. Called at any verbosity.
     #[inline]
     pub(super) fn trace_within(&mut self, env: &Env<'_>, state: ConnState) {
         if env.context.logs(3) {
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    /// A step is done, whose answer begins with `answer`.
+    /// Records the end of a step, whose reply begins with `answer`.
     pub(super) fn trace_step(&mut self, env: &Env<'_>, used: &Used, answer: &[u8]) {
         let (context, fd) = (env.context, env.fd);
         let is_binary = self.protocol == Protocol::Binary;
@@ -110,13 +110,13 @@ impl Session {
         }
     }
 
-    /// A visit ends; of its input `left` bytes are not used.
+    /// Records the end of a visit that leaves `left` bytes of its input unused.
     pub(super) fn trace_visit(&mut self, env: &Env<'_>, step: &Step, left: usize) {
         let (context, fd) = (env.context, env.fd);
         let Some(ConnState::NewCmd | ConnState::ParseCmd | ConnState::Mwrite) = self.trace.at else { return };
         match step.next {
             Next::Abort(_) | Next::Watch(_) => {}
-            // Turns end elsewhere in memcached.
+            // Turns end at other points in memcached.
             Next::Yield if env.turn.is_over() => {}
             Next::Close(_) => self.trace.flush(context, fd),
             Next::Input | Next::Yield | Next::Sleep(_) => {
@@ -135,9 +135,10 @@ impl Session {
     }
 }
 
-/// Called at any verbosity.
+/// These methods are called at any verbosity.
 impl Session {
-    /// The connection will be closed; `aborted`: from outside of memcached's machine.
+    /// Records that the connection will be closed. With `aborted`, the reason lies outside of
+    /// memcached's machine.
     pub fn closing(&mut self, context: &ServerState, fd: i32, aborted: bool) {
         if context.logs(3) && !aborted {
             self.trace.begin(context, fd);
@@ -145,7 +146,7 @@ impl Session {
         }
     }
 
-    /// The connection is closed.
+    /// Records that the connection is closed.
     pub fn closed(&mut self, context: &ServerState, fd: i32) {
         if context.logs(3) {
             self.trace.enter(context, fd, ConnState::Closed);

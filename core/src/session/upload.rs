@@ -1,5 +1,5 @@
-//! Stores: a value that came with its line goes straight into the cache; one
-//! that did not is an [`Upload`] until it is there.
+//! Stores. A value that arrived with its line goes straight into the cache. Another one is an
+//! [`Upload`] until it is complete.
 
 use memchr::memchr;
 
@@ -18,13 +18,13 @@ pub(super) struct Upload {
     pub(super) draft: Reservation,
     head: OwnedHead,
     reply_via: ReplyWriter,
-    /// What came of the line end behind the value.
+    /// The received part of the line end behind the value.
     tail: [u8; 2],
     tail_len: usize,
 }
 
 impl Upload {
-    /// What its line began with, as far as the log cares; `None`: it was a packet.
+    /// Returns the first word of its line, as far as the log needs it. Returns `None` for a packet.
     pub(super) fn word(&self) -> Option<&'static [u8]> {
         match self.reply_via {
             ReplyWriter::Classic { .. } => Some(b"set"),
@@ -41,8 +41,8 @@ struct OwnedHead {
 }
 
 impl Session {
-    /// Begins a store whose line, or header and key, is `whole` bytes of `rest`;
-    /// the value may be there already.
+    /// Begins a store whose line, or header and key, is the first `line_len` bytes of `input`. The
+    /// value may be complete already.
     #[expect(clippy::too_many_arguments, reason = "one store, of any protocol")]
     #[inline]
     pub(super) fn store(
@@ -64,10 +64,10 @@ impl Session {
                 ReplyWriter::Binary(echo) => echo.name(),
             };
             match self.fault(env, name, head.key.bytes(), reply_via, whole, out) {
-                // An error: the value is still to come.
+                // An error: the value is still to come and is discarded.
                 Some(FaultOutcome::Done(Used::Bytes(_))) => return self.swallow(whole, length + tail_len),
                 Some(FaultOutcome::Done(used)) => return used,
-                // Nothing is looked for that could be missed.
+                // A store has no miss.
                 Some(FaultOutcome::Miss) | None => {}
             }
         }
@@ -79,7 +79,7 @@ impl Session {
             if tail_len > 0 && tail != b"\r\n" {
                 match cache.store().class_for(request.key.len(), request.flags, length) {
                     Ok(class) => {
-                        // memcached counts a set when its memory is there.
+                        // memcached counts a set once its memory is reserved.
                         cache.count_set(request.key, class);
                         told(env, reply_via, out, ReplyWriter::bad_chunk);
                     }
@@ -92,7 +92,7 @@ impl Session {
                 reply_via.store(cache, &request, StoreValue::Bytes(value), out);
             });
             if matches!(head.mode, Mode::Append | Mode::Prepend) {
-                // A long value may have been copied for a short one.
+                // A long value may have been copied for a short request.
                 env.turn.look();
             }
             return Used::Bytes(whole + length + tail_len);
@@ -101,13 +101,13 @@ impl Session {
             && env.context.logs(3)
             && cache.store().class_for(request.key.len(), request.flags, length).is_err()
         {
-            // memcached looks for the item that it removes.
+            // memcached looks up the item that it removes.
             verbose::lookup(env.context, request.key);
         }
         match cache.reserve(&request, length) {
             Ok(draft) => {
                 self.trace_within(env, ConnState::Nread);
-                // A value without a line end behind it counts as one that has it.
+                // A value without a line end is treated as one whose line end has arrived.
                 let (tail, tail_len) = (*b"\r\n", 2 - tail_len);
                 let upload = Upload { draft, head: OwnedHead::new(head), reply_via, tail, tail_len };
                 self.state = State::Value(Box::new(upload));
@@ -120,20 +120,20 @@ impl Session {
         }
     }
 
-    /// Takes in bytes of a value under way.
+    /// Takes bytes of the value under way.
     pub(super) fn value(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
         let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
         let missing = upload.draft.missing();
         let mut used = rest.len().min(missing);
         if let Err(error) = upload.draft.write(rest.get(..used).unwrap_or_default()) {
-            // A part of `rest` may be in the draft: it is swallowed all the same.
+            // A part of the input may be in the reservation. All of it is discarded.
             let left = missing + 2 - upload.tail_len;
             upload.reply_via.refused_midway(out);
             if let State::Value(upload) = std::mem::replace(&mut self.state, State::Swallow { left })
                 && let Some(head) = upload.head.borrow()
             {
-                // memcached leaves the old value. A client that reads it then reads what
-                // it has tried to replace.
+                // memcached keeps the old value. A client that reads it then gets the value that it
+                // has tried to replace.
                 let cache: &Cache = &env.context.cache;
                 cache.refuse_reservation(&store_request(cache, &head, env.fd), error);
             }
@@ -171,8 +171,8 @@ impl Session {
     }
 }
 
-/// Answers with `answer`. Where the client wants no answer, memcached logs at `-vv`
-/// which one it would have had.
+/// Replies with `answer`. If the client wants no reply, logs at `-vv` the reply that it would have
+/// had, as memcached does.
 #[inline]
 fn told(
     env: &Env<'_>,

@@ -1,7 +1,7 @@
-//! What memcached writes to the log about requests and their answers.
+//! The lines that memcached logs about requests and their replies.
 //!
 //! `daemon/tests/verbose.rs` compares the lines with those of 1.6.45. `trace` has the lines about
-//! states. Functions that do not check the verbosity are called only where `-vv` is logged.
+//! states. Functions that do not check the verbosity are called only if `-vv` is logged.
 
 use std::fmt::Write as _;
 
@@ -17,25 +17,25 @@ use crate::protocol::binary::{HEADER, PacketHeader, STAT, is_bare_error};
 use crate::request::Request;
 use crate::store::Lookup;
 
-/// Negotiation has ended.
+/// Logs that negotiation has ended.
 pub(super) fn protocol(context: &ServerState, fd: i32, protocol: Protocol) {
     let name = if protocol == Protocol::Binary { "binary" } else { "ascii" };
     context.log(2, || format!("{fd}: Client using the {name} protocol"));
 }
 
-/// A line has come.
+/// Logs a received line.
 pub(super) fn line(context: &ServerState, fd: i32, line: &[u8]) {
     context.log(2, || format!("<{fd} {}", String::from_utf8_lossy(line)));
 }
 
-/// An item is sent.
+/// Logs that an item is sent.
 pub(super) fn key(context: &ServerState, fd: i32, key: &[u8]) {
     context.log(2, || format!(">{fd} sending key {}", String::from_utf8_lossy(key)));
 }
 
 /// Logs, at `-vvv`, that a key is looked up and with which result.
 ///
-/// This looks the key up once more. An item that this finds expired or flushed is gone then.
+/// This looks up the key once more. If it finds the item expired or flushed, it removes the item.
 #[inline]
 pub(super) fn lookup(context: &ServerState, key: &[u8]) {
     if context.logs(3) {
@@ -43,7 +43,7 @@ pub(super) fn lookup(context: &ServerState, key: &[u8]) {
     }
 }
 
-/// The same; returns the CAS number of the item.
+/// Logs a lookup like [`lookup`], and returns the CAS of the item.
 #[cold]
 fn found(context: &ServerState, key: &[u8]) -> Option<u64> {
     let store = context.cache.store();
@@ -62,7 +62,7 @@ fn found(context: &ServerState, key: &[u8]) -> Option<u64> {
     cas
 }
 
-/// Logs, at `-vvv`, what memcached looks up for `request`.
+/// Logs, at `-vvv`, the lookups of memcached for `request`.
 #[inline]
 pub(super) fn request(context: &ServerState, request: &Request<'_>) {
     if !context.logs(3) {
@@ -70,13 +70,13 @@ pub(super) fn request(context: &ServerState, request: &Request<'_>) {
     }
     let key = request_key(request);
     let is_missing = found(context, key).is_none();
-    // memcached then adds an item, and looks for one first.
+    // memcached then adds an item, and looks it up first.
     if let (true, Request::Delta(DeltaRequest { vivify: Some(_), .. })) = (is_missing, request) {
         found(context, key);
     }
 }
 
-/// Logs what memcached looks up to store an item, and at `-vv` a CAS number that is not the item's.
+/// Logs the lookups of memcached for a store, and at `-vv` a CAS that differs from the item's.
 #[inline]
 pub(super) fn store(context: &ServerState, request: &StoreRequest<'_>) {
     let is_cas = request.mode == Mode::Cas;
@@ -91,9 +91,10 @@ pub(super) fn store(context: &ServerState, request: &StoreRequest<'_>) {
     }
 }
 
-/// Logs the answer in text since `mark` to a command that begins with `word`, if
-/// memcached does: it logs neither answers of several lines nor what its newer parser
-/// answers, but for its errors.
+/// Logs the text reply since `mark` to a command that begins with `word`, if memcached does.
+///
+/// memcached logs no replies of several lines. Of the replies of its newer parser, it logs only
+/// errors.
 pub(super) fn answer(context: &ServerState, fd: i32, word: &[u8], out: &Output, mark: &Mark) {
     let Some(line) = only_line(out.since(mark)) else { return };
     let logged = match word {
@@ -111,27 +112,27 @@ pub(super) fn answer(context: &ServerState, fd: i32, word: &[u8], out: &Output, 
     }
 }
 
-/// The same for an answer that the client has asked not to be sent.
+/// Logs a reply that the client has asked not to receive, as [`answer`] does.
 pub(crate) fn no_reply(context: &ServerState, fd: i32, out: &Output, mark: &Mark) {
     if let Some(line) = only_line(out.since(mark)) {
         context.log(2, || format!(">{fd} NOREPLY {}", String::from_utf8_lossy(line)));
     }
 }
 
-/// The line that `bytes` are, without its end, if they are one.
+/// Returns `bytes` without their line end if they are a single line.
 fn only_line(bytes: &[u8]) -> Option<&[u8]> {
     let line = bytes.strip_suffix(b"\r\n")?;
-    // One error ends twice, in memcached's log as on the wire.
+    // One error has two line ends, both in memcached's log and in its reply.
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     memchr(b'\n', text).is_none().then_some(line)
 }
 
-/// The header of a packet has come.
+/// Logs a received header of a packet.
 pub(super) fn header(context: &ServerState, fd: i32, packet: &[u8]) {
     context.log(2, || dump(&format!("<{fd} Read binary protocol data:"), &format!("<{fd}   "), packet));
 }
 
-/// A packet with all of its header, extras and key is carried out.
+/// Logs a packet whose header, extras and key are complete.
 pub(super) fn packet(context: &ServerState, fd: i32, header: &PacketHeader, packet: &[u8]) {
     let key = String::from_utf8_lossy(packet.get(header.key()).unwrap_or_default());
     let number = |at| {
@@ -157,30 +158,30 @@ pub(super) fn packet(context: &ServerState, fd: i32, header: &PacketHeader, pack
     context.log(2, || line);
 }
 
-/// Whether a packet asks for statistics, whose answers are not logged, but for errors.
+/// Returns whether a packet asks for statistics. Their replies are not logged, except for errors.
 pub(super) fn is_stat(packet: &[u8], answer: &[u8]) -> bool {
     packet.get(1) == Some(&STAT) && !is_bare_error(answer)
 }
 
-/// Whether the client of a packet may give its command, where SASL is on.
+/// Logs whether the client of a packet may send its command, if SASL is on.
 pub(super) fn authenticated(context: &ServerState, packet: &[u8], admits: bool) {
     let opcode = packet.get(1).copied().unwrap_or_default();
     context.log(2, || format!("authenticated() in cmd 0x{opcode:02x} is {admits}"));
 }
 
-/// A step of SASL has come.
+/// Logs a received step of SASL.
 pub(super) fn mechanism(context: &ServerState, mechanism: &[u8], length: usize) {
     context
         .log(1, || format!("mech:  ``{}'' with {length} bytes of data", String::from_utf8_lossy(mechanism)));
 }
 
-/// A step of SASL has come before the first.
+/// Logs that a later step of SASL arrived before the first.
 pub(super) fn not_begun(context: &ServerState, fd: i32) {
     context
         .log(1, || format!("{fd}: SASL_STEP called but sasl_server_start not called for this connection!"));
 }
 
-/// A step of SASL has this result.
+/// Logs the result of a step of SASL.
 pub(super) fn sasl_result(context: &ServerState, result: i32) {
     context.log(1, || format!("sasl result code:  {result}"));
     if !matches!(result, sasl::OK | sasl::CONTINUE) {
@@ -188,7 +189,7 @@ pub(super) fn sasl_result(context: &ServerState, result: i32) {
     }
 }
 
-/// Logs the answer in binary since `mark`, if there is one. `item`: it is for an item,
+/// Logs the binary reply since `mark`, if there is one. With `item`, the reply is for an item,
 /// whose CAS memcached fills in later.
 pub(super) fn response(context: &ServerState, fd: i32, item: bool, out: &Output, mark: &Mark) {
     let bytes = out.since(mark);
@@ -207,7 +208,7 @@ pub(super) fn response(context: &ServerState, fd: i32, item: bool, out: &Output,
     context.log(2, || dump(&format!(">{fd} Writing bin response:"), &format!(">{fd}  "), &head));
 }
 
-/// A title, and the bytes of a header, four a line.
+/// Formats a title and the bytes of a header, four in each line.
 fn dump(title: &str, prefix: &str, bytes: &[u8]) -> String {
     let mut text = title.to_owned();
     for four in bytes.iter().take(HEADER).collect::<Vec<_>>().chunks(4) {

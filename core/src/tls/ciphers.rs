@@ -1,14 +1,15 @@
-//! Lists of cipher suites as OpenSSL writes them, over the suites there are.
+//! Parses lists of cipher suites in OpenSSL's form into the suites of rustls.
 //!
-//! A list is words separated by colons, commas or blanks. A word is the name
-//! of a suite, OpenSSL's or IANA's, or properties joined by `+`; a suite has to
-//! have all of them. `!` and `-` take suites away, `@…` and a leading `+` only
-//! give an order, which is the client's here. As in OpenSSL, a list that names
-//! no suite of TLS 1.3 is about older ones alone.
+//! A list is a sequence of words with colons, commas or blanks between them. A word is the name of
+//! a suite, OpenSSL's or IANA's, or properties joined by `+`. A suite matches if it has all of
+//! them.
+//!
+//! `!` and `-` remove suites. `@…` and a leading `+` only give an order, which is the client's
+//! here. As in OpenSSL, a list that names no suite of TLS 1.3 applies to older ones only.
 
 use rustls::SupportedCipherSuite;
 
-/// OpenSSL's name and IANA's, and properties in OpenSSL's words.
+/// OpenSSL's name, IANA's name, and properties in OpenSSL's words.
 const SUITES: [(&str, &str, &[&str]); 9] = [
     ("TLS_AES_256_GCM_SHA384", "TLS13_AES_256_GCM_SHA384", &["TLSv1.3"]),
     ("TLS_AES_128_GCM_SHA256", "TLS13_AES_128_GCM_SHA256", &["TLSv1.3"]),
@@ -48,15 +49,15 @@ const SUITES: [(&str, &str, &[&str]); 9] = [
 /// Properties of all suites before TLS 1.3.
 const COMMON: [&str; 9] = ["ALL", "DEFAULT", "HIGH", "FIPS", "ECDHE", "EECDH", "kECDHE", "kEECDH", "TLSv1.2"];
 
-/// What a list comes to.
+/// The result of a list.
 pub(super) struct Chosen {
-    /// Of the suites there are, those that are meant.
+    /// The available suites that the list selects.
     pub(super) suites: Vec<SupportedCipherSuite>,
-    /// Words that ask for something there is not.
+    /// Words that match no available suite.
     pub(super) unknown: Vec<String>,
 }
 
-/// Reads `list` over the suites in `all`. `None`: it asks for none of them.
+/// Selects suites of `all` by `list`. Returns `None` if it selects none of them.
 pub(super) fn choose(list: &str, all: &[SupportedCipherSuite]) -> Option<Chosen> {
     let mut suites: Vec<SupportedCipherSuite> = Vec::new();
     let mut removed: Vec<SupportedCipherSuite> = Vec::new();
@@ -104,8 +105,8 @@ mod tests {
     use super::*;
     use rustls::crypto::ring::ALL_CIPHER_SUITES;
 
-    /// Names of the suites before TLS 1.3, how many there are of 1.3, and what
-    /// is unknown.
+    /// Returns the names of the suites before TLS 1.3, the number of those of 1.3, and the unknown
+    /// words.
     fn read(list: &str) -> (Vec<String>, usize, Vec<String>) {
         let Some(Chosen { suites, unknown }) = choose(list, ALL_CIPHER_SUITES) else {
             return Default::default();

@@ -1,10 +1,11 @@
-//! Certificates, keys and rules of TLS: read from files or from memory, checked,
-//! and read again while the server runs.
+//! Certificates, keys and rules of TLS: read from files or from memory, checked, and read again
+//! while the server runs.
 //!
-//! A [`Tls`] is what a server's listeners share. What it was told to use is
-//! loaded as a whole or not at all: when files have changed for the worse, what
-//! was loaded before stays. Connections keep what they began with. Nothing here
-//! knows a socket; the bytes of a connection are `net::tls`'s business.
+//! The listeners of a server share a [`Tls`]. Its configuration is loaded completely or not at all.
+//! If files have become invalid, the earlier configuration stays. Connections keep the one that
+//! they began with.
+//!
+//! This module does not use sockets. `net::tls` handles the bytes of a connection.
 
 mod ciphers;
 mod stats;
@@ -37,13 +38,13 @@ pub use self::stats::TlsStats;
 /// The rules of a connection.
 pub(crate) type Rules = ServerConfig;
 
-/// Sessions that are remembered for clients without tickets, as in OpenSSL.
+/// Sessions that are stored for clients without tickets, as in OpenSSL.
 const SESSIONS: usize = 20_480;
 
-/// Largest file that is read: certificates and keys take a few KiB.
+/// Largest file that is read. Certificates and keys take a few KiB.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
-/// What the listeners of a server need to speak TLS, and what they count.
+/// The TLS configuration and counters that the listeners of a server share.
 ///
 /// All methods may be called from any thread.
 pub struct Tls {
@@ -60,8 +61,8 @@ pub struct Tls {
 
 opaque_debug!(Tls);
 
-/// One for each kind of listener. They share no sessions: one that began
-/// without a certificate must not go on where one is needed.
+/// A configuration for each kind of listener. They share no sessions: a session that began without
+/// a certificate must not continue where one is required.
 struct Loaded {
     default: Arc<ServerConfig>,
     no_peer: Arc<ServerConfig>,
@@ -72,7 +73,7 @@ impl Tls {
     /// Reads the files of `config`.
     ///
     /// # Errors
-    /// What cannot be read or used, in memcached's words.
+    /// A file cannot be read or used. The text is memcached's.
     pub fn load(config: &TlsConfig) -> Result<Self, StartError> {
         let mut provider = ring::default_provider();
         let mut notes = Vec::new();
@@ -99,18 +100,18 @@ impl Tls {
         })
     }
 
-    /// What was asked for and cannot be had, one line each.
+    /// Returns the requested settings that are not available, each as one line.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Reads the files again, for connections that begin from `now` on, a
-    /// second of the cache's clock. Sessions that began before are forgotten.
+    /// Reads the files again, for connections that begin from `now` on, a second of the cache's
+    /// clock. Removes earlier sessions.
     ///
     /// # Errors
-    /// As [`Tls::load`]; then nothing has changed.
+    /// As [`Tls::load`]. The configuration is unchanged then.
     pub fn reload(&self, now: u32) -> Result<(), String> {
-        // Who began to read later must not be undone.
+        // Keeps an earlier reload from replacing the result of a later one.
         let _one_at_a_time = self.reloading.lock();
         let loaded = Loaded::read(&self.config, &self.provider)?;
         *self.loaded.lock() = Arc::new(loaded);
@@ -118,22 +119,22 @@ impl Tls {
         Ok(())
     }
 
-    /// The files were read at `now`.
+    /// Records that the files were read at `now`.
     pub(crate) fn loaded_at(&self, now: u32) {
         self.refreshed.store(now, Relaxed);
     }
 
-    /// Second of the cache's clock at which the files were read.
+    /// Returns the second of the cache's clock at which the files were read.
     pub fn refreshed(&self) -> u32 {
         self.refreshed.load(Relaxed)
     }
 
-    /// Bytes that are encrypted before they are sent.
+    /// Returns the number of bytes that are encrypted before they are sent.
     pub(crate) fn batch(&self) -> usize {
         self.config.wbuf_size
     }
 
-    /// The rules for a new connection. `None`: no TLS.
+    /// Returns the rules for a new connection. Returns `None` if `mode` is without TLS.
     pub(crate) fn rules(&self, mode: TlsMode) -> Option<Arc<ServerConfig>> {
         let loaded = self.loaded.lock();
         match mode {
@@ -146,7 +147,7 @@ impl Tls {
 }
 
 impl Loaded {
-    /// Reads all that `config` names.
+    /// Reads all files that `config` names.
     fn read(config: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let (chain, key, authorities, format) = sources(config);
         let certificate = Arc::new(SingleCertAndKey::from(read_certificate(&chain, &key, format, provider)?));
@@ -179,7 +180,7 @@ impl Loaded {
     }
 }
 
-/// Where a certificate or a key comes from.
+/// The source of a certificate or a key.
 enum Source<'a> {
     File(&'a Path),
     Memory(&'a [u8]),
@@ -193,7 +194,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The error line for `what`, in memcached's words.
+    /// Returns the error line for `what`, in memcached's words.
     fn refused(&self, what: &str, why: &dyn Display) -> String {
         match self {
             Self::File(path) => format!("Error loading the {what}: {} : {why}", path.display()),
@@ -202,8 +203,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The sources of the certificate chain, the key and the authorities, and the
-/// format of the key.
+/// Returns the sources of the certificate chain, the key and the authorities, and the format of the
+/// key.
 fn sources(config: &TlsConfig) -> (Source<'_>, Source<'_>, Option<Source<'_>>, KeyFormat) {
     match &config.in_memory {
         Some(pem) => {
@@ -229,8 +230,8 @@ fn read_certificate(
     let refused = |why: &dyn Display| key.refused("key", why);
     let key = private_key(key, format).map_err(|e| refused(&e))?;
     let key = provider.key_provider.load_private_key(key).map_err(|e| refused(&e))?;
-    // The certificate holds the public key as it is written here. (rustls'
-    // own check does not read certificates of version 1, which servers may have.)
+    // The certificate contains the public key in this form. (rustls' own check does not read
+    // certificates of version 1, which servers may have.)
     if let (Some(public), Some(own)) = (key.public_key(), chain.first())
         && memmem::find(own, public.as_ref()).is_none()
     {
@@ -248,7 +249,7 @@ fn read_authorities(source: &Source<'_>) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-/// Who decides about clients' certificates.
+/// Returns the verifier of clients' certificates.
 fn verifier(
     authorities: Option<&Arc<RootCertStore>>,
     verify: VerifyMode,
@@ -269,8 +270,8 @@ fn verifier(
         .map_err(|e| format!("Error loading the CA certificate: {e}"))
 }
 
-/// Asks for certificates and accepts none: there is nobody who could have
-/// signed them. As in memcached, such a server starts.
+/// Asks for certificates and accepts none, because no authority is configured. As in memcached,
+/// such a server starts.
 #[derive(Debug)]
 struct NoAuthority {
     optional: bool,
@@ -318,7 +319,7 @@ impl ClientCertVerifier for NoAuthority {
     }
 }
 
-/// All certificates of a PEM text, at least one.
+/// Returns all certificates of a PEM text, at least one.
 fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
     let bytes = source.read()?;
     let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes)

@@ -1,5 +1,4 @@
-//! Answers of the meta protocol. They repeat flags in the order in which they
-//! were asked.
+//! Replies of the meta protocol. They repeat flags in the order of the request.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +14,8 @@ use crate::request::Key;
 use crate::store::{EntryRef, ReadConflict, bit};
 
 impl Flags<'_> {
-    /// What an `ms` answers is known before its value is there: the flags that
-    /// the answer repeats, to be kept until then.
+    /// Returns the flags that the reply to an `ms` repeats. They are kept until its value has
+    /// arrived.
     pub fn echo(&self) -> Echo {
         let mut echo = Echo { quiet: self.quiet, ..Echo::default() };
         for flag in self.flags() {
@@ -37,14 +36,14 @@ impl Flags<'_> {
     }
 }
 
-/// What the answer to an `ms` repeats.
+/// The flags that the reply to an `ms` repeats.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo {
     order: [u8; 4],
     count: u8,
     opaque: [u8; OPAQUE_MAX],
     opaque_len: u8,
-    /// `q`: a success is not answered.
+    /// `q`: a success has no reply.
     pub quiet: bool,
     binary: bool,
 }
@@ -57,7 +56,7 @@ impl Echo {
         }
     }
 
-    /// Writes the answer to an `ms` of `key`.
+    /// Writes the reply to an `ms` of `key`.
     pub fn answer(&self, out: &mut Output, key: &[u8], reply: &StoreReply) {
         let code: &[u8] = match reply.stored {
             Stored::Stored if self.quiet => return,
@@ -100,7 +99,7 @@ fn push_key(bytes: &mut Vec<u8>, key: &[u8], binary: bool) {
     }
 }
 
-/// Appends ` t` and the seconds that are left.
+/// Appends ` t` and the remaining seconds.
 fn push_ttl(bytes: &mut Vec<u8>, expiry: u32, now: u32) {
     if expiry == 0 {
         bytes.extend_from_slice(b" t-1");
@@ -110,23 +109,23 @@ fn push_ttl(bytes: &mut Vec<u8>, expiry: u32, now: u32) {
     }
 }
 
-/// Writes answers as meta text.
+/// Writes replies of the meta protocol.
 #[derive(Debug)]
 pub struct Encoder<'a, 'f> {
-    /// Where they go.
+    /// The output.
     pub out: &'a mut Output,
     /// The command's flags.
     pub flags: &'a Flags<'f>,
-    /// The time, for TTLs.
+    /// The current time, for TTLs.
     pub now: u32,
-    /// What `T` and `N` ask for, as seconds of the clock.
+    /// The exptimes of `T` and `N`, as seconds of the clock.
     pub given: (Option<u32>, Option<u32>),
-    /// Where the answer begins: an error replaces it.
+    /// The start of the reply. An error replaces it from here.
     pub start: Mark,
 }
 
 impl Encoder<'_, '_> {
-    /// Appends the flags that every answer repeats.
+    /// Appends the flags that every reply repeats.
     fn common(&mut self) {
         for flag in self.flags.flags() {
             match flag.first() {
@@ -318,7 +317,7 @@ impl Reply for Encoder<'_, '_> {
         Ok(())
     }
 
-    // What follows answers requests that meta lines never make.
+    // The following methods reply to requests that meta lines never contain.
     fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
         self.inspected(entry)
     }

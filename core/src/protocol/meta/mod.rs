@@ -1,7 +1,6 @@
 //! The meta protocol: `mg ms md ma me`, a key and single-letter flags.
 //!
-//! Parsing checks all flags first, as memcached does: the first fault decides
-//! the error line.
+//! Like memcached, the parser checks all flags first. The first invalid one decides the error line.
 
 mod encode;
 
@@ -16,7 +15,7 @@ use crate::request::{Key, Request, StoreHead};
 /// Most tokens of a meta command.
 const TOKENS_MAX: usize = 20;
 
-/// Longest opaque, its `O` included.
+/// Longest opaque, including its `O`.
 const OPAQUE_MAX: usize = 32;
 
 const DUPLICATE: &str = "CLIENT_ERROR duplicate flag";
@@ -24,7 +23,7 @@ const INVALID: &str = "CLIENT_ERROR invalid flag";
 const BAD_TOKEN: &str = "CLIENT_ERROR bad token in command line format";
 const BAD_KEY: &str = "CLIENT_ERROR error decoding key";
 const TOO_MANY: &str = "CLIENT_ERROR options flags are too long";
-/// The error of an opaque that is too long, which memcached finds late.
+/// The error of an opaque that is too long. memcached finds it late.
 pub const LONG_OPAQUE: &str = "CLIENT_ERROR opaque token too long";
 const BAD_INITIAL: &str = "CLIENT_ERROR invalid numeric initial value";
 const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta value";
@@ -33,20 +32,20 @@ const BAD_DELTA_MODE: &str = "CLIENT_ERROR invalid mode for ma M token";
 const BAD_DELTA_FLAG: &str = "CLIENT_ERROR invalid or duplicate flag";
 const NO_MEMORY_VIVIFY: &str = "SERVER_ERROR Out of memory allocating new item";
 
-/// The flags of a meta command, checked.
+/// The checked flags of a meta command.
 #[derive(Debug)]
 pub struct Flags<'a> {
     tokens: Tokens<'a>,
-    /// Token of the first flag.
+    /// Index of the first flag's token.
     first: usize,
     key: [u8; KEY_MAX],
     key_len: usize,
-    /// The key came in base64.
+    /// Whether the key was given in base64.
     binary: bool,
     value: bool,
     quiet: bool,
     no_update: bool,
-    /// `h`, `l`, `t`-changing flags: the fetch counts after the answer.
+    /// Set by `h`, `l` and flags that change `t`: the access counts after the reply.
     late: bool,
     stale: bool,
     drop_value: bool,
@@ -59,13 +58,12 @@ pub struct Flags<'a> {
     mode: Option<u8>,
     initial: u64,
     delta: u64,
-    /// An `O` that is too long was seen.
+    /// Whether an `O` is too long.
     long_opaque: bool,
 }
 
 impl<'a> Flags<'a> {
-    /// Parses the tokens of a line; flags begin at token `first`. The error is
-    /// memcached's line.
+    /// Parses the tokens of a line. Flags begin at token `first`. The error is memcached's line.
     fn parse(line: &'a [u8], first: usize) -> Result<Self, &'static str> {
         let tokens = Tokens::new(line);
         let Some(key) = tokens.get(1).filter(|_| tokens.len() >= first) else {
@@ -202,12 +200,12 @@ impl<'a> Flags<'a> {
         if fault.is_some() { Err(error) } else { Ok(()) }
     }
 
-    /// The key, decoded.
+    /// Returns the decoded key.
     pub fn key(&self) -> Option<Key<'_>> {
         Key::new(self.key.get(..self.key_len)?)
     }
 
-    /// Client flags of an item to be stored.
+    /// Returns the client flags of an item to store.
     pub fn client_flags(&self) -> u32 {
         self.user_bits
     }
@@ -221,8 +219,8 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// Decodes a base64 key as memcached does: characters that are not base64 are
-/// passed over, what follows padding is ignored.
+/// Decodes a base64 key as memcached does. Ignores characters that are not base64, and all input
+/// after padding.
 fn decode_key(from: &[u8], to: &mut [u8; KEY_MAX]) -> Option<usize> {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let mut clean = [0; KEY_MAX];
@@ -263,7 +261,7 @@ fn decode_key(from: &[u8], to: &mut [u8; KEY_MAX]) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
-/// A meta line, understood.
+/// A parsed meta line.
 #[derive(Debug)]
 pub enum Line<'a> {
     /// `mg`.
@@ -278,13 +276,13 @@ pub enum Line<'a> {
     Noop,
     /// `me`.
     Inspect(Flags<'a>),
-    /// Answered with an error; a value of so many bytes is thrown away.
+    /// A line that is answered with an error. A value of this many bytes is discarded.
     Bad(&'static str, usize),
     /// Not a meta command.
     Other,
 }
 
-/// Parses a line, its end taken off, that begins with a two-letter word.
+/// Parses a line without its end that begins with a two-letter word.
 #[inline]
 pub fn parse(line: &[u8]) -> Line<'_> {
     match line.get(..2) {
@@ -309,7 +307,7 @@ fn flagged<'a>(line: &'a [u8], wrap: fn(Flags<'a>) -> Line<'a>) -> Line<'a> {
     }
 }
 
-/// Whether memcached's tokenizer refuses the line before any flag is looked at.
+/// Returns whether memcached's tokenizer refuses the line before it reads flags.
 fn is_malformed(line: &[u8], first: usize) -> bool {
     let tokens = Tokens::new(line);
     let odd = |flag: &[u8]| !flag.first().is_some_and(|c| matches!(c, b'0'..=b'9' | b'A'..=b'z'));
@@ -336,7 +334,7 @@ fn inspect(line: &[u8]) -> Line<'_> {
     if is_malformed(line, 2) {
         return Line::Bad(text::BAD_LINE, 0);
     }
-    // The flags are read loosely: a `b` counts only if something follows it.
+    // The flags are read loosely: a `b` counts only if another byte follows.
     let tokens = Tokens::new(line);
     let Some(key) = tokens.get(1).filter(|key| key.len() <= KEY_MAX) else {
         return Line::Bad(text::BAD_LINE, 0);
@@ -357,14 +355,14 @@ fn inspect(line: &[u8]) -> Line<'_> {
 }
 
 impl Flags<'_> {
-    /// What `T` and `N` ask for, as seconds of the clock.
+    /// Returns the exptimes of `T` and `N` as seconds of the clock.
     pub fn expiries(&self, clock: &Clock) -> (Option<u32>, Option<u32>) {
         let expiry = |ttl: Option<i32>| ttl.map(|ttl| clock.expiry(i64::from(ttl)));
         (expiry(self.ttl), expiry(self.vivify))
     }
 
-    /// Which of [`Flags::expiries`] take effect: if an opaque is too long,
-    /// memcached stops there, and what is before it has happened.
+    /// Returns those of [`Flags::expiries`] that take effect. memcached stops at an opaque that is
+    /// too long, and applies the flags before it.
     fn effective(&self, clock: &Clock) -> (Option<u32>, Option<u32>) {
         let (ttl, made) = self.expiries(clock);
         if !self.long_opaque {
@@ -375,7 +373,7 @@ impl Flags<'_> {
         (ttl, made.map(|expiry| if before(b'N') { expiry } else { ttl.unwrap_or(0) }))
     }
 
-    /// The request of an `mg`.
+    /// Returns the request of an `mg`.
     pub fn get(&self, clock: &Clock, client: i32) -> Option<Request<'_>> {
         let after = |a, b| self.position(a) > self.position(b);
         let (ttl, made) = self.effective(clock);
@@ -394,10 +392,10 @@ impl Flags<'_> {
         Some(Request::MetaGet { key: self.key()?, ask })
     }
 
-    /// The store of an `ms`; the error is memcached's line.
+    /// Returns the store of an `ms`. The error is memcached's line.
     ///
     /// # Errors
-    /// If the mode is none.
+    /// The mode is invalid.
     pub fn set(&self) -> Result<StoreHead<'_>, &'static str> {
         let mode = match self.mode {
             None | Some(b'S') => Mode::Set,
@@ -423,7 +421,7 @@ impl Flags<'_> {
             flags: self.user_bits,
             exptime: i64::from(ttl.unwrap_or(0)),
             compare: self.compare.unwrap_or(0),
-            // Here, unlike elsewhere, E0 asks for the next CAS.
+            // In this command only, `E0` asks for the next CAS.
             cas: self.cas.filter(|&cas| cas != 0),
             allow_stale: self.stale && compares,
             key_binary: self.binary,
@@ -431,10 +429,10 @@ impl Flags<'_> {
         })
     }
 
-    /// The request of an `md`; the error is memcached's line.
+    /// Returns the request of an `md`. The error is memcached's line.
     ///
     /// # Errors
-    /// If the opaque is too long.
+    /// The opaque is too long.
     pub fn delete(&self, clock: &Clock, client: i32) -> Result<Request<'_>, &'static str> {
         if self.long_opaque {
             return Err(LONG_OPAQUE);
@@ -450,10 +448,10 @@ impl Flags<'_> {
         Ok(Request::MetaDelete { key: self.key().ok_or(text::BAD_LINE)?, ask })
     }
 
-    /// The request of an `ma`; the error is memcached's line.
+    /// Returns the request of an `ma`. The error is memcached's line.
     ///
     /// # Errors
-    /// If the mode is none.
+    /// The mode is invalid.
     pub fn delta(&self, clock: &Clock, client: i32) -> Result<Request<'_>, &'static str> {
         let increment = match self.mode {
             None | Some(b'I' | b'+') => true,
@@ -477,7 +475,7 @@ impl Flags<'_> {
         }))
     }
 
-    /// The request of an `me`.
+    /// Returns the request of an `me`.
     pub fn inspect(&self) -> Option<Request<'_>> {
         Some(Request::Inspect { key: self.key()? })
     }
