@@ -58,7 +58,7 @@ impl std::fmt::Debug for Passwords {
 /// Settings of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthConfig {
-    /// How clients prove who they are.
+    /// How clients authenticate.
     pub method: AuthMethod,
     /// The names and passwords.
     pub passwords: Passwords,
@@ -101,7 +101,7 @@ impl Users {
         })
     }
 
-    /// How clients prove who they are.
+    /// Returns how clients authenticate.
     pub fn method(&self) -> AuthMethod {
         self.config.method
     }
@@ -183,8 +183,8 @@ fn any(entries: &[Vec<u8>], mut matches: impl FnMut(&[u8]) -> Choice) -> bool {
 fn host_name() -> String {
     let mut name = [0u8; 256];
     #[expect(unsafe_code, reason = "a system call that fills a buffer")]
-    // SAFETY: gethostname writes at most as many bytes as it is told the buffer
-    // has, which is one fewer: the last one stays a NUL.
+    // SAFETY: gethostname writes at most the given number of bytes. That is one less than the
+    // buffer has, so the last one stays a NUL.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
     if failed {

@@ -35,7 +35,7 @@ pub struct ClusterNode {
 }
 
 impl ClusterNode {
-    /// Returns a node. Clients connect to `ip`; some can be told to use `host`.
+    /// Returns a node. Clients connect to `ip`; some have an option to use `host`.
     ///
     /// # Errors
     /// The host name is empty, too long or contains a character that the list cannot hold,

@@ -28,7 +28,7 @@ pub enum Fault {
 /// A fault and its conditions. All conditions must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultRule {
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
     /// Only this command, by its name in the protocol: `get`, `set`, `mg`, and so on.
     pub command: Option<String>,

@@ -118,8 +118,8 @@ fn page() -> *mut AtomicU64 {
         return page;
     }
     #[expect(unsafe_code, reason = "system calls that map a page")]
-    // SAFETY: a new private mapping disturbs no other memory; advice and
-    // unmapping are of that mapping, which nobody else knows yet.
+    // SAFETY: a new private mapping changes no other memory. Advice and unmapping apply to that
+    // mapping, which no other code has a pointer to yet.
     let made = unsafe {
         let made = libc::mmap(
             ptr::null_mut(),
@@ -142,7 +142,7 @@ fn page() -> *mut AtomicU64 {
         Ok(_) => made,
         Err(other) => {
             #[expect(unsafe_code, reason = "a system call that unmaps the page")]
-            // SAFETY: another thread was faster, so nobody has seen this page.
+            // SAFETY: another thread was faster, so no other code has a pointer to this page.
             unsafe {
                 libc::munmap(made.cast(), LENGTH);
             }

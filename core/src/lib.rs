@@ -51,8 +51,8 @@
 //!
 //! # Threads
 //!
-//! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. A get of a
-//! small item takes no lock and writes to no memory that threads share.
+//! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. A get
+//! of a small item takes no lock and writes to no memory that threads share.
 //!
 //! # Features
 //!

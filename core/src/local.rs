@@ -119,8 +119,8 @@ impl Cache {
     /// Calls `found` with each value and the position of its key in `keys`, in that order. Keys
     /// without an item are left out.
     ///
-    /// If most items are not in the processor's caches, one call takes a fraction of the time of as
-    /// many gets, because it waits for several at once.
+    /// If most items are not in the processor's caches, one call takes a fraction of the time of
+    /// separate gets. It waits for several items at once.
     ///
     /// `found` may run while a part of the cache is locked. It must be short, and it must not use
     /// the cache.
@@ -274,7 +274,7 @@ impl Cache {
     /// Adds `delta` to the decimal number under `key` and returns the result, which wraps at 2^64.
     ///
     /// # Errors
-    /// If there is none, or it is no number.
+    /// There is no item, or its value is not a number.
     pub fn incr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<u64, DeltaError> {
         self.count(key.as_ref(), true, delta)
     }
@@ -282,7 +282,7 @@ impl Cache {
     /// Subtracts `delta` from the decimal number under `key` and returns the result, at least 0.
     ///
     /// # Errors
-    /// If there is none, or it is no number.
+    /// There is no item, or its value is not a number.
     pub fn decr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<u64, DeltaError> {
         self.count(key.as_ref(), false, delta)
     }
@@ -375,7 +375,7 @@ mod tests {
         for key in &keys {
             assert!(cache.info(key.as_bytes()).is_some_and(|info| info.fetched));
         }
-        // What a further use leaves is shown with it.
+        // A further access is visible.
         cache.clock().advance(10).unwrap();
         cache.fetch_many(&keys, |_, entry| {
             idle += ItemInfo::of(entry).idle;

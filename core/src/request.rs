@@ -84,7 +84,7 @@ pub enum Request<'a> {
     MetaDelete {
         /// The key.
         key: Key<'a>,
-        /// What is asked.
+        /// The request.
         ask: MetaDelete,
     },
     /// `me`.

@@ -344,7 +344,7 @@ struct Counts {
     running: Vec<String>,
     /// Time by which they must end, set by a stop.
     end: Option<Instant>,
-    /// Whether a caller was told that some have not ended.
+    /// Whether a caller has received the error that some have not ended.
     told: bool,
     /// The hook that runs when no thread runs any more.
     stopped: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -411,7 +411,7 @@ impl Threads {
     }
 }
 
-/// Records that the threads were told to end, at `from` at the earliest.
+/// Records that the threads must end, at `from` at the earliest.
 fn told_to_end(threads: &(Mutex<Counts>, Condvar), from: Instant) {
     let (count, changed) = threads;
     let end = from.checked_add(STOP_PATIENCE);

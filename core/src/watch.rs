@@ -30,10 +30,10 @@ pub mod kind {
     /// `proxyreqs`, `proxyevents`, `proxyuser`: accepted, never sent.
     pub const PROXY: u32 = 1 << 7;
 
-    /// The kind of this name, for programs that watch in process.
+    /// Returns the kind of this name, for programs that watch in process.
     ///
     /// # Errors
-    /// What to tell who asked for it.
+    /// The kind is unknown. The text names the known ones.
     pub fn named(name: &str) -> Result<u32, String> {
         match name {
             "fetchers" => Ok(FETCHERS),

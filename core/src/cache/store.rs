@@ -299,7 +299,7 @@ mod tests {
     type Meddler = Box<dyn Fn(&Cache)>;
 
     thread_local! {
-        /// What another client does while this thread writes a joined value.
+        /// The action of another client while this thread writes a joined value.
         static MEDDLER: RefCell<Option<Meddler>> = const { RefCell::new(None) };
     }
 
