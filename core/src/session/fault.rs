@@ -26,7 +26,7 @@ impl Session {
 
     /// Truncates the reply that begins now after `bytes` bytes.
     pub(super) fn truncate(&mut self, bytes: usize, out: &Output) {
-        self.cut.get_or_insert_with(|| out.len().saturating_add(bytes));
+        self.truncate_at.get_or_insert_with(|| out.len().saturating_add(bytes));
     }
 
     /// Applies the fault of a command, if there is one. The line or packet of the command has
@@ -37,7 +37,7 @@ impl Session {
         name: &str,
         key: &[u8],
         reply_via: ReplyWriter,
-        whole: usize,
+        line_len: usize,
         out: &mut Output,
     ) -> Option<FaultOutcome> {
         let cache: &Cache = &env.context.cache;
@@ -45,14 +45,14 @@ impl Session {
             return None;
         }
         Some(FaultOutcome::Done(match self.next_fault(cache, name, key)? {
-            Fault::Drop => Used::Stop(whole, Next::Abort(CloseReason::Error)),
+            Fault::Drop => Used::Stop(line_len, Next::Abort(CloseReason::Error)),
             Fault::Delay(time) => {
                 self.slept = true;
                 Used::Stop(0, Next::Sleep(time))
             }
             Fault::Error(line) => {
                 reply_via.server_error(out, &line);
-                Used::Bytes(whole)
+                Used::Bytes(line_len)
             }
             Fault::Miss => return Some(FaultOutcome::Miss),
             Fault::Truncate(bytes) => {

@@ -53,7 +53,7 @@ impl Session {
     pub(super) fn keys(
         &mut self,
         env: &mut Env<'_>,
-        rest: &[u8],
+        input: &[u8],
         with_cas: bool,
         expiry: Option<u32>,
         out: &mut Output,
@@ -68,10 +68,10 @@ impl Session {
             let mut count = 0;
             let mut ended = None;
             while count < AHEAD {
-                while rest.get(at) == Some(&b' ') {
+                while input.get(at) == Some(&b' ') {
                     at += 1;
                 }
-                let Some(tail) = rest.get(at..) else { break };
+                let Some(tail) = input.get(at..) else { break };
                 let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
                 let Some(length) = length else {
                     if tail.len() > KEY_MAX + 1 {
@@ -129,11 +129,11 @@ impl Session {
                             reply.out.rewind(&start);
                             push_line(reply.out, &format!("SERVER_ERROR {line}"));
                             self.state = State::SkipLine { then: None };
-                            return Used::Bytes(offset(rest, bytes));
+                            return Used::Bytes(offset(input, bytes));
                         }
                         Some(Fault::Delay(time)) => {
                             self.slept = true;
-                            return Used::Stop(offset(rest, bytes), Next::Sleep(time));
+                            return Used::Stop(offset(input, bytes), Next::Sleep(time));
                         }
                         Some(Fault::Truncate(bytes)) => self.truncate(bytes, reply.out),
                         None => {}
@@ -176,19 +176,19 @@ impl Session {
         }
     }
 
-    pub(super) fn skip_line(&mut self, rest: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
-        match memchr(b'\n', rest) {
+    pub(super) fn skip_line(&mut self, input: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
+        match memchr(b'\n', input) {
             Some(end) => {
                 out.push(then.unwrap_or_default().as_bytes());
                 self.state = State::Command;
                 Used::Bytes(end + 1)
             }
-            None => Used::Stop(rest.len(), Next::Input),
+            None => Used::Stop(input.len(), Next::Input),
         }
     }
 }
 
 /// Returns the offset of `part` in `all`.
-fn offset(whole: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize).min(whole.len())
+fn offset(all: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(all.as_ptr() as usize).min(all.len())
 }

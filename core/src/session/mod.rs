@@ -15,8 +15,8 @@
 
 mod answer;
 mod fault;
-mod gate;
 mod keys;
+mod login;
 mod packet;
 mod trace;
 mod upload;
@@ -42,8 +42,8 @@ use crate::turn::{self, Turn};
 
 use self::answer::ReplyWriter;
 use self::fault::FaultOutcome;
-use self::gate::Login;
 use self::keys::look_ahead;
+use self::login::Login;
 use self::trace::Trace;
 use self::upload::Upload;
 
@@ -156,12 +156,12 @@ pub struct Session {
     /// Whether a fault's delay is over, so that the next command is not delayed again.
     slept: bool,
     /// Whether the hook and the log have received the command that the input begins with.
-    told: bool,
+    reported: bool,
     /// The state of memcached's own machine, for the log.
     trace: Trace,
     /// The length of output at which a fault ends the connection, unless the command is done
     /// earlier. Between visits, the length that is still to come.
-    cut: Option<usize>,
+    truncate_at: Option<usize>,
     /// Items pinned by `debugitem`.
     held: Option<Box<PinnedItems>>,
 }
@@ -187,9 +187,9 @@ impl Session {
             state: State::Command,
             served: false,
             slept: false,
-            told: false,
+            reported: false,
             trace: Trace::default(),
-            cut: None,
+            truncate_at: None,
             held: None,
         }
     }
@@ -226,19 +226,19 @@ impl Session {
     /// [`Session::value_filled`].
     pub fn value_target(&mut self) -> Option<&mut [u8]> {
         let State::Value(upload) = &mut self.state else { return None };
-        upload.draft.target().ok().filter(|target| !target.is_empty())
+        upload.reservation.target().ok().filter(|target| !target.is_empty())
     }
 
     /// Records that `n` bytes were written to [`Session::value_target`].
     pub fn value_filled(&mut self, n: usize) {
         if let State::Value(upload) = &mut self.state {
-            upload.draft.advance(n);
+            upload.reservation.advance(n);
         }
     }
 
     /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        self.cut = self.cut.map(|left| left.saturating_add(out.len()));
+        self.truncate_at = self.truncate_at.map(|left| left.saturating_add(out.len()));
         let traced = env.context.logs(3);
         if traced && !input.is_empty() {
             self.trace_input(env);
@@ -251,12 +251,12 @@ impl Session {
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
         }
-        if let Some(cut) = self.cut {
-            if out.len() >= cut {
-                out.truncate(cut);
+        if let Some(end) = self.truncate_at {
+            if out.len() >= end {
+                out.truncate(end);
                 step.next = Next::Close(CloseReason::Error);
             }
-            self.cut = Some(cut - out.len());
+            self.truncate_at = Some(end - out.len());
         }
         step
     }
@@ -265,7 +265,7 @@ impl Session {
     fn visit(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output, traced: bool) -> Step {
         let limit = env.limit;
         let mut consumed = 0;
-        let mut looked = 0;
+        let mut prefetched_to = 0;
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
             self.protocol = match env.context.users.as_ref().map(Users::method) {
@@ -279,8 +279,8 @@ impl Session {
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
-            if let Some(cut) = self.cut
-                && (out.len() >= cut || self.is_idle())
+            if let Some(end) = self.truncate_at
+                && (out.len() >= end || self.is_idle())
             {
                 return Step { consumed, next: Next::Close(CloseReason::Error) };
             }
@@ -300,8 +300,8 @@ impl Session {
             let used = match &mut self.state {
                 State::Command => {
                     if self.is_authenticated(env.context) {
-                        if consumed >= looked {
-                            looked = consumed + look_ahead(&env.context.cache, self.protocol, rest);
+                        if consumed >= prefetched_to {
+                            prefetched_to = consumed + look_ahead(&env.context.cache, self.protocol, rest);
                         }
                         if self.protocol == Protocol::Binary {
                             self.packet(env, rest, out)
@@ -366,7 +366,7 @@ impl Session {
                 State::Watch => Used::Stop(rest.len(), Next::Input),
             };
             if let Used::Bytes(n) | Used::Stop(n, _) = used {
-                self.told &= n == 0;
+                self.reported &= n == 0;
             }
             if traced {
                 self.trace_step(env, &used, out.since(&mark));
@@ -381,27 +381,27 @@ impl Session {
 
     /// Carries out one line.
     #[inline]
-    fn command(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let Some(end) = memchr(b'\n', rest) else { return self.partial_line(env, rest) };
-        let whole = end + 1;
-        let Some(raw) = rest.get(..whole) else { return Used::NeedInput };
+    fn command(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+        let Some(end) = memchr(b'\n', input) else { return self.partial_line(env, input) };
+        let line_len = end + 1;
+        let Some(raw) = input.get(..line_len) else { return Used::NeedInput };
         env.turn.command();
         let mark = out.mark();
         let line = scan::strip_line_end(raw);
-        if env.context.logs(2) && !self.told {
+        if env.context.logs(2) && !self.reported {
             verbose::line(env.context, env.fd, line);
         }
         self.tell(env, || Cow::Borrowed(line));
         let used = if raw.len() < 4 {
             // memcached's shortest command is "mn\r\n".
             push_line(out, text::BAD_LINE);
-            Used::Bytes(whole)
+            Used::Bytes(line_len)
         } else {
-            self.line(env, line, rest, whole, out)
+            self.line(env, line, input, line_len, out)
         };
         // memcached does not log the error of a value that it discards.
         if env.context.logs(2) && !matches!(self.state, State::Swallow { .. }) {
-            let word = memchr(b' ', line).and_then(|word| line.get(..word)).unwrap_or(line);
+            let word = memchr(b' ', line).and_then(|name_len| line.get(..name_len)).unwrap_or(line);
             verbose::answer(env.context, env.fd, word, out, &mark);
         }
         self.served = true;
@@ -412,8 +412,8 @@ impl Session {
     /// waits is met again.
     #[inline]
     fn tell<'a>(&mut self, env: &Env<'_>, command: impl FnOnce() -> Cow<'a, [u8]>) {
-        if !self.told {
-            self.told = true;
+        if !self.reported {
+            self.reported = true;
             if let Some(hook) = &env.context.config.hooks.command {
                 tell(&**hook, env.fd, &command());
             }
@@ -421,14 +421,14 @@ impl Session {
     }
 
     /// Handles input without a line end.
-    fn partial_line(&mut self, env: &Env<'_>, rest: &[u8]) -> Used {
-        if rest.len() <= LINE_MAX {
+    fn partial_line(&mut self, env: &Env<'_>, input: &[u8]) -> Used {
+        if input.len() <= LINE_MAX {
             return Used::NeedInput;
         }
-        self.tell(env, || Cow::Borrowed(rest));
+        self.tell(env, || Cow::Borrowed(input));
         // Only a get may be longer. Its keys are used as they arrive.
-        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
-        let line = rest.get(spaces..).unwrap_or_default();
+        let spaces = input.iter().take_while(|&&byte| byte == b' ').count();
+        let line = input.get(spaces..).unwrap_or_default();
         let with_cas = line.starts_with(b"gets ");
         if spaces > LEADING_SPACES || !(with_cas || line.starts_with(b"get ")) {
             return Used::Stop(0, Next::Abort(CloseReason::Error));
@@ -443,9 +443,16 @@ impl Session {
 
     /// Carries out `line`, the first line of `input`. `line_len` is its length with its end.
     #[inline]
-    fn line(&mut self, env: &mut Env<'_>, line: &[u8], rest: &[u8], whole: usize, out: &mut Output) -> Used {
-        let word = memchr(b' ', line).unwrap_or(line.len());
-        match classic::parse(line, word, env.fd) {
+    fn line(
+        &mut self,
+        env: &mut Env<'_>,
+        line: &[u8],
+        input: &[u8],
+        line_len: usize,
+        out: &mut Output,
+    ) -> Used {
+        let name_len = memchr(b' ', line).unwrap_or(line.len());
+        match classic::parse(line, name_len, env.fd) {
             classic::Line::Gets { keys, with_cas, touch } => {
                 let expiry = touch.map(|ttl| env.context.cache.clock().expiry(i64::from(ttl)));
                 self.state = State::Keys { with_cas, expiry };
@@ -455,12 +462,12 @@ impl Session {
                 if env.context.cache.prefixes().enabled() {
                     env.context.cache.prefixes().record_set(head.key.bytes());
                 }
-                return self.store(env, &head, length, ReplyWriter::Classic { quiet }, rest, whole, out);
+                return self.store(env, &head, length, ReplyWriter::Classic { quiet }, input, line_len, out);
             }
             classic::Line::Data { request, quiet } => {
-                let name = command_name(line, word);
+                let name = command_name(line, name_len);
                 let reply_via = ReplyWriter::Classic { quiet };
-                let met = self.fault(env, name, request_key(&request), reply_via, whole, out);
+                let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };
                 match met {
                     Some(FaultOutcome::Done(used)) => return used,
@@ -470,38 +477,38 @@ impl Session {
                         dispatch(&env.context.cache, &request, env.fd, &mut reply);
                     }
                 }
-                return Used::Bytes(whole);
+                return Used::Bytes(line_len);
             }
             classic::Line::Bad { error, swallow, quiet } => {
                 if !quiet {
                     push_line(out, error);
                 }
-                return self.swallow(whole, swallow);
+                return self.swallow(line_len, swallow);
             }
             classic::Line::Other => {}
         }
-        if word == 2
+        if name_len == 2
             && line.first() == Some(&b'm')
-            && let Some(used) = self.meta(env, line, rest, whole, out)
+            && let Some(used) = self.meta(env, line, input, line_len, out)
         {
             return used;
         }
-        self.admin(env, line, word, whole, out)
+        self.admin(env, line, name_len, line_len, out)
     }
 
-    fn swallow(&mut self, whole: usize, left: usize) -> Used {
+    fn swallow(&mut self, line_len: usize, left: usize) -> Used {
         if left > 0 {
             self.state = State::Swallow { left };
         }
-        Used::Bytes(whole)
+        Used::Bytes(line_len)
     }
 
     fn meta(
         &mut self,
         env: &mut Env<'_>,
         line: &[u8],
-        rest: &[u8],
-        whole: usize,
+        input: &[u8],
+        line_len: usize,
         out: &mut Output,
     ) -> Option<Used> {
         let context = env.context;
@@ -511,7 +518,7 @@ impl Session {
         let parsed = meta::parse(line);
         let bad = |out: &mut Output, error: &str| {
             push_line(out, error);
-            Some(Used::Bytes(whole))
+            Some(Used::Bytes(line_len))
         };
         let (flags, request) = match &parsed {
             meta::Line::Get(flags) => match flags.get(clock, env.fd) {
@@ -533,7 +540,7 @@ impl Session {
             meta::Line::Set(flags, length) => {
                 return Some(match flags.set() {
                     Ok(head) => {
-                        self.store(env, &head, *length, ReplyWriter::Meta(flags.echo()), rest, whole, out)
+                        self.store(env, &head, *length, ReplyWriter::Meta(flags.echo()), input, line_len, out)
                     }
                     Err(error) => {
                         let class = |key: Key<'_>| {
@@ -551,24 +558,24 @@ impl Session {
                             verbose::answer(context, env.fd, b"set", out, &start);
                             self.trace_within(env, ConnState::NewCmd);
                         }
-                        self.swallow(whole, length + 2)
+                        self.swallow(line_len, length + 2)
                     }
                 });
             }
             meta::Line::Noop => {
                 push_line(out, "MN");
                 // This command flushes the replies before it.
-                let last = rest.len() == whole;
-                return Some(if last { Used::Bytes(whole) } else { Used::Stop(whole, Next::Yield) });
+                let last = input.len() == line_len;
+                return Some(if last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) });
             }
             meta::Line::Bad(error, swallow) => {
                 push_line(out, error);
-                return Some(self.swallow(whole, *swallow));
+                return Some(self.swallow(line_len, *swallow));
             }
             meta::Line::Other => return None,
         };
         let reply_via = ReplyWriter::Classic { quiet: false };
-        let met = self.fault(env, name, request_key(&request), reply_via, whole, out);
+        let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
         let given = flags.expiries(clock);
         let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
         match met {
@@ -579,10 +586,17 @@ impl Session {
                 dispatch(&context.cache, &request, env.fd, &mut reply);
             }
         }
-        Some(Used::Bytes(whole))
+        Some(Used::Bytes(line_len))
     }
 
-    fn admin(&mut self, env: &mut Env<'_>, line: &[u8], word: usize, whole: usize, out: &mut Output) -> Used {
+    fn admin(
+        &mut self,
+        env: &mut Env<'_>,
+        line: &[u8],
+        name_len: usize,
+        line_len: usize,
+        out: &mut Output,
+    ) -> Used {
         let pipelined = self.served || !out.is_empty();
         let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
         let mut ctx = admin::AdminContext {
@@ -595,7 +609,7 @@ impl Session {
             is_dear: false,
             held: &mut held,
         };
-        let outcome = admin::run(&mut ctx, line, word);
+        let outcome = admin::run(&mut ctx, line, name_len);
         if ctx.is_dear {
             env.turn.end();
         }
@@ -608,24 +622,24 @@ impl Session {
                 if !quiet {
                     push_line(out, text::ERROR);
                 }
-                Used::Bytes(whole)
+                Used::Bytes(line_len)
             }
-            Some(admin::Outcome::Done) => Used::Bytes(whole),
-            Some(admin::Outcome::Close(reason)) => Used::Stop(whole, Next::Close(reason)),
-            Some(admin::Outcome::Abort(reason)) => Used::Stop(whole, Next::Abort(reason)),
+            Some(admin::Outcome::Done) => Used::Bytes(line_len),
+            Some(admin::Outcome::Close(reason)) => Used::Stop(line_len, Next::Close(reason)),
+            Some(admin::Outcome::Abort(reason)) => Used::Stop(line_len, Next::Abort(reason)),
             Some(admin::Outcome::Watch(kinds)) => {
                 self.state = State::Watch;
-                Used::Stop(whole, Next::Watch(kinds))
+                Used::Stop(line_len, Next::Watch(kinds))
             }
             Some(admin::Outcome::Dump(dump)) => {
                 self.state = State::Dump(dump);
-                Used::Bytes(whole)
+                Used::Bytes(line_len)
             }
             Some(admin::Outcome::Upload(upload)) => {
                 self.state = State::Config(upload);
-                Used::Bytes(whole)
+                Used::Bytes(line_len)
             }
-            Some(admin::Outcome::Swallow(left)) => self.swallow(whole, left),
+            Some(admin::Outcome::Swallow(left)) => self.swallow(line_len, left),
         }
     }
 
@@ -635,8 +649,8 @@ impl Session {
     }
 }
 
-fn command_name(line: &[u8], word: usize) -> &str {
-    line.get(..word).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+fn command_name(line: &[u8], name_len: usize) -> &str {
+    line.get(..name_len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
 }
 
 fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {

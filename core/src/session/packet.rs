@@ -17,21 +17,21 @@ const HEAD_MAX: usize = 16384;
 impl Session {
     /// Carries out one packet.
     #[inline]
-    pub(super) fn packet(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
-        let Some(header) = PacketHeader::read(rest) else { return Used::NeedInput };
+    pub(super) fn packet(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+        let Some(header) = PacketHeader::read(input) else { return Used::NeedInput };
         if !env.context.logs(1) {
-            return self.run_packet(env, &header, rest, out);
+            return self.run_packet(env, &header, input, out);
         }
         let (context, fd, mark) = (env.context, env.fd, out.mark());
         // As in memcached, a header that arrived without its key is logged again with it.
-        if env.context.logs(2) && !self.told {
-            verbose::header(context, fd, rest);
+        if env.context.logs(2) && !self.reported {
+            verbose::header(context, fd, input);
         }
         if !header.is_request() {
-            context.log(1, || format!("Invalid magic:  {:x}", rest.first().copied().unwrap_or_default()));
+            context.log(1, || format!("Invalid magic:  {:x}", input.first().copied().unwrap_or_default()));
         }
-        let used = self.run_packet(env, &header, rest, out);
-        if env.context.logs(2) && !verbose::is_stat(rest, out.since(&mark)) {
+        let used = self.run_packet(env, &header, input, out);
+        if env.context.logs(2) && !verbose::is_stat(input, out.since(&mark)) {
             let item = matches!(header.echo().name(), "get" | "touch" | "gat");
             verbose::response(context, fd, item, out, &mark);
         }
@@ -40,7 +40,7 @@ impl Session {
             && self.admits(context, &header)
         {
             self.trace_within(env, ConnState::Mwrite);
-            let opcode = rest.get(1).copied().unwrap_or_default();
+            let opcode = input.get(1).copied().unwrap_or_default();
             context.log(1, || format!("Protocol error (opcode {opcode:02x}), close connection {fd}"));
         }
         used
@@ -56,28 +56,28 @@ impl Session {
         &mut self,
         env: &mut Env<'_>,
         header: &PacketHeader,
-        rest: &[u8],
+        input: &[u8],
         out: &mut Output,
     ) -> Used {
         let context = env.context;
         let echo = header.echo();
         if !header.is_request() {
-            return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+            return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
         }
         let head = header.head();
         if head > HEAD_MAX {
-            return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+            return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
         }
-        if rest.len() < head {
+        if input.len() < head {
             return Used::NeedInput;
         }
-        let is_first = !self.told;
-        self.tell(env, || Cow::Owned(header.describe(rest).into_bytes()));
+        let is_first = !self.reported;
+        self.tell(env, || Cow::Owned(header.describe(input).into_bytes()));
         let mut refusal = header.refusal();
         if refusal.is_none() {
             let admits = self.admits(context, header);
             if is_first && context.users.is_some() {
-                verbose::authenticated(context, rest, admits);
+                verbose::authenticated(context, input, admits);
             }
             refusal = match (admits, header.has_long_key()) {
                 (false, _) => Some(Status::AuthError),
@@ -87,15 +87,15 @@ impl Session {
         }
         if let Some(status) = refusal {
             echo.error(out, status);
-            return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
+            return Used::Stop(input.len(), Next::Close(CloseReason::Error));
         }
         let clock = context.cache.clock();
         let use_cas = context.cache.config().use_cas;
-        let packet = parse(header, rest, use_cas, |exptime| clock.expiry(exptime), env.fd);
+        let packet = parse(header, input, use_cas, |exptime| clock.expiry(exptime), env.fd);
         env.turn.command();
         self.served = true;
         if context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
-            verbose::packet(context, env.fd, header, rest);
+            verbose::packet(context, env.fd, header, input);
         }
         match packet {
             Packet::Data(request) => {
@@ -115,12 +115,12 @@ impl Session {
                 if context.cache.prefixes().enabled() {
                     context.cache.prefixes().record_set(store.key.bytes());
                 }
-                return self.store(env, &store, length, ReplyWriter::Binary(echo), rest, head, out);
+                return self.store(env, &store, length, ReplyWriter::Binary(echo), input, head, out);
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);
                 // This command flushes the replies before it.
-                if rest.len() > head {
+                if input.len() > head {
                     return Used::Stop(head, Next::Yield);
                 }
             }
@@ -146,14 +146,14 @@ impl Session {
                 }
             }
             Packet::SaslList => self.sasl_list(env, echo, out),
-            Packet::Sasl(ask) => return self.sasl(env, echo, &ask, rest, head, out),
+            Packet::Sasl(ask) => return self.sasl(env, echo, &ask, input, head, out),
             Packet::Unknown(left) => {
                 echo.error(out, Status::UnknownCommand);
                 return self.swallow(head, left);
             }
             Packet::Malformed => {
                 echo.error(out, Status::Invalid);
-                return Used::Stop(rest.len(), Next::Close(CloseReason::Error));
+                return Used::Stop(input.len(), Next::Close(CloseReason::Error));
             }
         }
         Used::Bytes(head)

@@ -15,7 +15,7 @@ use crate::store::Reservation;
 
 /// A value on its way into the cache.
 pub(super) struct Upload {
-    pub(super) draft: Reservation,
+    pub(super) reservation: Reservation,
     head: OwnedHead,
     reply_via: ReplyWriter,
     /// The received part of the line end behind the value.
@@ -51,29 +51,29 @@ impl Session {
         head: &StoreHead<'_>,
         length: usize,
         reply_via: ReplyWriter,
-        rest: &[u8],
-        whole: usize,
+        input: &[u8],
+        line_len: usize,
         out: &mut Output,
     ) -> Used {
         let cache: &Cache = &env.context.cache;
         let tail_len = reply_via.tail();
         if cache.faults().armed() {
             let name = match reply_via {
-                ReplyWriter::Classic { .. } => command_name(rest, memchr(b' ', rest).unwrap_or(0)),
+                ReplyWriter::Classic { .. } => command_name(input, memchr(b' ', input).unwrap_or(0)),
                 ReplyWriter::Meta(_) => "ms",
                 ReplyWriter::Binary(echo) => echo.name(),
             };
-            match self.fault(env, name, head.key.bytes(), reply_via, whole, out) {
+            match self.fault(env, name, head.key.bytes(), reply_via, line_len, out) {
                 // An error: the value is still to come and is discarded.
-                Some(FaultOutcome::Done(Used::Bytes(_))) => return self.swallow(whole, length + tail_len),
+                Some(FaultOutcome::Done(Used::Bytes(_))) => return self.swallow(line_len, length + tail_len),
                 Some(FaultOutcome::Done(used)) => return used,
                 // A store has no miss.
                 Some(FaultOutcome::Miss) | None => {}
             }
         }
         let request = store_request(cache, head, env.fd);
-        let value = rest.get(whole..whole + length);
-        let tail = rest.get(whole + length..whole + length + tail_len);
+        let value = input.get(line_len..line_len + length);
+        let tail = input.get(line_len + length..line_len + length + tail_len);
         if let (Some(value), Some(tail)) = (value, tail) {
             self.trace_within(env, ConnState::Nread);
             if tail_len > 0 && tail != b"\r\n" {
@@ -81,21 +81,21 @@ impl Session {
                     Ok(class) => {
                         // memcached counts a set once its memory is reserved.
                         cache.count_set(request.key, class);
-                        told(env, reply_via, out, ReplyWriter::bad_chunk);
+                        reply_or_log(env, reply_via, out, ReplyWriter::bad_chunk);
                     }
                     Err(error) => reply_via.refused(out, error),
                 }
-                return Used::Bytes(whole + length + tail_len);
+                return Used::Bytes(line_len + length + tail_len);
             }
             verbose::store(env.context, &request);
-            told(env, reply_via, out, |reply_via, out| {
+            reply_or_log(env, reply_via, out, |reply_via, out| {
                 reply_via.store(cache, &request, StoreValue::Bytes(value), out);
             });
             if matches!(head.mode, Mode::Append | Mode::Prepend) {
                 // A long value may have been copied for a short request.
                 env.turn.look();
             }
-            return Used::Bytes(whole + length + tail_len);
+            return Used::Bytes(line_len + length + tail_len);
         }
         if head.purge_on_failure
             && env.context.logs(3)
@@ -105,27 +105,27 @@ impl Session {
             verbose::lookup(env.context, request.key);
         }
         match cache.reserve(&request, length) {
-            Ok(draft) => {
+            Ok(reservation) => {
                 self.trace_within(env, ConnState::Nread);
                 // A value without a line end is treated as one whose line end has arrived.
                 let (tail, tail_len) = (*b"\r\n", 2 - tail_len);
-                let upload = Upload { draft, head: OwnedHead::new(head), reply_via, tail, tail_len };
+                let upload = Upload { reservation, head: OwnedHead::new(head), reply_via, tail, tail_len };
                 self.state = State::Value(Box::new(upload));
-                Used::Bytes(whole)
+                Used::Bytes(line_len)
             }
             Err(error) => {
                 reply_via.refused(out, error);
-                self.swallow(whole, length + tail_len)
+                self.swallow(line_len, length + tail_len)
             }
         }
     }
 
     /// Takes bytes of the value under way.
-    pub(super) fn value(&mut self, env: &mut Env<'_>, rest: &[u8], out: &mut Output) -> Used {
+    pub(super) fn value(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
         let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
-        let missing = upload.draft.missing();
-        let mut used = rest.len().min(missing);
-        if let Err(error) = upload.draft.write(rest.get(..used).unwrap_or_default()) {
+        let missing = upload.reservation.missing();
+        let mut used = input.len().min(missing);
+        if let Err(error) = upload.reservation.write(input.get(..used).unwrap_or_default()) {
             // A part of the input may be in the reservation. All of it is discarded.
             let left = missing + 2 - upload.tail_len;
             upload.reply_via.refused_midway(out);
@@ -139,8 +139,8 @@ impl Session {
             }
             return Used::Bytes(0);
         }
-        if upload.draft.missing() == 0 {
-            for &byte in rest.get(used..).unwrap_or_default().iter().take(2 - upload.tail_len) {
+        if upload.reservation.missing() == 0 {
+            for &byte in input.get(used..).unwrap_or_default().iter().take(2 - upload.tail_len) {
                 if let Some(slot) = upload.tail.get_mut(upload.tail_len) {
                     *slot = byte;
                 }
@@ -148,24 +148,24 @@ impl Session {
                 used += 1;
             }
         }
-        if upload.draft.missing() > 0 || upload.tail_len < 2 {
+        if upload.reservation.missing() > 0 || upload.tail_len < 2 {
             return Used::Stop(used, Next::Input);
         }
         let State::Value(upload) = std::mem::replace(&mut self.state, State::Command) else {
             return Used::Bytes(used);
         };
-        let Upload { draft, head, reply_via, tail, .. } = *upload;
+        let Upload { reservation, head, reply_via, tail, .. } = *upload;
         let cache: &Cache = &env.context.cache;
         if &tail != b"\r\n" {
-            cache.count_set(&head.key, draft.class());
-            told(env, reply_via, out, ReplyWriter::bad_chunk);
+            cache.count_set(&head.key, reservation.class());
+            reply_or_log(env, reply_via, out, ReplyWriter::bad_chunk);
             return Used::Bytes(used);
         }
         let Some(head) = head.borrow() else { return Used::Bytes(used) };
         let request: StoreRequest<'_> = store_request(cache, &head, env.fd);
         verbose::store(env.context, &request);
-        told(env, reply_via, out, |reply_via, out| {
-            reply_via.store(cache, &request, StoreValue::Reservation(draft), out);
+        reply_or_log(env, reply_via, out, |reply_via, out| {
+            reply_via.store(cache, &request, StoreValue::Reservation(reservation), out);
         });
         Used::Bytes(used)
     }
@@ -174,7 +174,7 @@ impl Session {
 /// Replies with `answer`. If the client wants no reply, logs at `-vv` the reply that it would have
 /// had, as memcached does.
 #[inline]
-fn told(
+fn reply_or_log(
     env: &Env<'_>,
     reply_via: ReplyWriter,
     out: &mut Output,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use memchr::memchr;
 
-use super::gate::sasl;
+use super::login::sasl;
 use super::request_key;
 use crate::cache::{DeltaRequest, Mode, StoreRequest};
 use crate::config::Protocol;

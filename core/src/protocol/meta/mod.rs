@@ -45,7 +45,7 @@ pub struct Flags<'a> {
     value: bool,
     quiet: bool,
     no_update: bool,
-    /// Set by `h`, `l` and flags that change `t`: the access counts after the reply.
+    /// Set by `h`, `l`, `N`, `R` and `T`: the access counts after the reply.
     late: bool,
     stale: bool,
     drop_value: bool,

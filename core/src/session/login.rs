@@ -57,42 +57,42 @@ impl Session {
     pub(super) fn handle_unauthenticated(
         &mut self,
         env: &mut Env<'_>,
-        rest: &[u8],
+        input: &[u8],
         out: &mut Output,
     ) -> Used {
         let Some(users) = &env.context.users else { return Used::NeedInput };
         match (users.method(), self.protocol) {
             (AuthMethod::Text, Protocol::Ascii) => {
                 let mark = out.mark();
-                let used = self.text_login(env, users, rest, out);
+                let used = self.text_login(env, users, input, out);
                 if env.context.logs(2) {
                     verbose::answer(env.context, env.fd, b"set", out, &mark);
                 }
                 used
             }
             // It refuses all packets but those of SASL and `version`.
-            (AuthMethod::Sasl, Protocol::Binary) => self.packet(env, rest, out),
+            (AuthMethod::Sasl, Protocol::Binary) => self.packet(env, input, out),
             // A protocol without a login.
-            _ => Used::Stop(rest.len(), Next::Abort(CloseReason::Error)),
+            _ => Used::Stop(input.len(), Next::Abort(CloseReason::Error)),
         }
     }
 
     /// Handles a `set` whose value is a user name and a password. Its key, flags and exptime are
     /// ignored. Uses only complete logins.
-    fn text_login(&mut self, env: &mut Env<'_>, users: &Users, rest: &[u8], out: &mut Output) -> Used {
-        let end = if rest.len() < MIN_LOGIN_INPUT { None } else { memchr(b'\n', rest) };
+    fn text_login(&mut self, env: &mut Env<'_>, users: &Users, input: &[u8], out: &mut Output) -> Used {
+        let end = if input.len() < MIN_LOGIN_INPUT { None } else { memchr(b'\n', input) };
         let Some(end) = end else {
-            if rest.len() > LINE_MAX {
-                return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+            if input.len() > LINE_MAX {
+                return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
             }
             return Used::NeedInput;
         };
-        self.tell(env, || Cow::Borrowed(strip_line_end(rest.get(..=end).unwrap_or_default())));
+        self.tell(env, || Cow::Borrowed(strip_line_end(input.get(..=end).unwrap_or_default())));
         if !(LOGIN_MIN..=LINE_MAX).contains(&end) {
-            return Used::Stop(rest.len(), Next::Abort(CloseReason::Error));
+            return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
         }
         // memcached removes one byte before the line's end, for its `\r`.
-        let line = rest.get(..end - 1).unwrap_or_default();
+        let line = input.get(..end - 1).unwrap_or_default();
         let size = line
             .starts_with(b"set")
             .then(|| Tokens::new(line).get(4).and_then(strict_u32))
@@ -113,11 +113,11 @@ impl Session {
                 return Used::Bytes(value);
             }
         };
-        let whole = value + size + 2;
-        let Some(token) = rest.get(value..whole) else { return Used::NeedInput };
+        let login_len = value + size + 2;
+        let Some(token) = input.get(value..login_len) else { return Used::NeedInput };
         env.turn.command();
         push_line(out, self.judge_token(env, users, token));
-        Used::Bytes(whole)
+        Used::Bytes(login_len)
     }
 
     /// Replies to a user name and a password with a line end behind them.
@@ -157,7 +157,7 @@ impl Session {
         env: &mut Env<'_>,
         echo: Echo,
         ask: &Sasl<'_>,
-        rest: &[u8],
+        input: &[u8],
         head: usize,
         out: &mut Output,
     ) -> Used {
@@ -178,7 +178,7 @@ impl Session {
         }
         self.trace_within(env, ConnState::Nread);
         let too_long = length > PLAIN_MAX;
-        let data = if too_long { Some(&[][..]) } else { rest.get(head..head + length) };
+        let data = if too_long { Some(&[][..]) } else { input.get(head..head + length) };
         let Some(data) = data else {
             // The command is incomplete.
             env.turn.no_command();
