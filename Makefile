@@ -165,7 +165,7 @@ plots: ## draw bench/results into docs/plots
 doc: ## build the API documentation of the crates
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
-# What a release consists of. DIST_PROFILE=extension builds the same in less time, for a try.
+# The files of a release. DIST_PROFILE=extension builds the same in less time, for a try.
 DIST := target/dist
 DIST_PROFILE ?= release
 NODE_ARCH = $(shell node -p process.arch)

@@ -1,4 +1,4 @@
-"""Makes the packages of the crates that are published, as `cargo publish` uploads them, and checks them.
+"""Makes and checks the packages of the published crates, as `cargo publish` uploads them.
 
 Cargo builds each from its package alone; it takes a crate of the workspace from the package that it
 has just made, so that no crate needs to be published first. Each package must have a README, both
@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"]
-# What a page of the registry shows.
+# Fields that the registry shows.
 DESCRIBED = ["categories", "description", "documentation", "homepage", "keywords", "license", "readme", "repository"]
 
 

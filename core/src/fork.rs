@@ -63,8 +63,8 @@ impl ForkMark {
     }
 }
 
-/// A value that each process makes for itself, once: a child of `fork` never sees that
-/// of its parent, whose locks may be held for ever.
+/// A value that each process makes for itself, once. A child of `fork` never sees the value of its
+/// parent, whose locks may stay locked there.
 pub(crate) struct PerProcess<T: 'static>(AtomicPtr<(ForkMark, T)>);
 
 impl<T: Default + Send + Sync> PerProcess<T> {

@@ -1,11 +1,11 @@
-//! The background work of a cache: moves the clock's hand, frees expired items, touches
-//! memory ahead of a cache that grows, and gives memory back when the limit was lowered.
+//! The background work of a cache. It updates the clock, frees expired items, touches memory ahead
+//! of a cache that grows, and gives memory back after the limit was lowered.
 //!
-//! It is a task of the process's background thread (`scheduler.rs`), done in turns of a
-//! few milliseconds. No turn is due while nothing reads the clock, nothing expires, and
-//! the cache neither grows nor gives memory back.
+//! It is a task of the process's background thread (`scheduler.rs`), in turns of a few
+//! milliseconds. No turn is due while the clock is not read, no item expires, and the cache neither
+//! grows nor gives memory back.
 //!
-//! Only the result of `lru_crawler crawl` waits for it.
+//! Nothing waits for it, except clients for the result of `lru_crawler crawl`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -124,17 +124,17 @@ impl Maintainer {
     }
 }
 
-/// The work, and how far it has come.
+/// The work and its progress.
 struct Upkeep {
     store: Arc<Store>,
     clock: Arc<Clock>,
     state: Arc<Background>,
     waker: Waker,
     prefault: Prefault,
-    /// When memory is looked at again, at the earliest.
+    /// Time of the next round of the work on memory.
     next_round: Instant,
-    /// How far a round has come that gives memory back: the next shard, and the bytes
-    /// in use before the first one.
+    /// Progress of a round that gives memory back: the next shard, and the bytes in use before the
+    /// first one.
     tidying: Option<(usize, usize)>,
     /// Second of the clock before which nothing is crawled without being asked.
     next_crawl: u32,
@@ -143,18 +143,18 @@ struct Upkeep {
     crawl: Option<Crawl>,
 }
 
-/// A crawl under way.
+/// A crawl in progress.
 struct Crawl {
     /// Bits of the classes in which dead items are freed.
     classes: u64,
-    /// Whether it was asked for.
+    /// Whether a command asked for it.
     is_wanted: bool,
     shard: usize,
-    /// The bucket of the shard below which to go on.
+    /// The bucket of the shard below which the crawl continues.
     below: usize,
     looked: u32,
     freed: u64,
-    /// When items would die, as known before it began.
+    /// The earliest death of an item, as known before the crawl.
     earliest: Option<u32>,
     next_step: Instant,
 }
@@ -177,8 +177,8 @@ impl Upkeep {
         }
     }
 
-    /// Looks after memory, in rounds. Returns when to go on, if the cache grows or gives
-    /// memory back.
+    /// Does the work on memory, in rounds. Returns the time of the next round, if the cache grows
+    /// or gives memory back.
     fn look_after_memory(&mut self) -> Option<Instant> {
         let now = Instant::now();
         if now >= self.next_round {
@@ -194,7 +194,8 @@ impl Upkeep {
         if self.store.wakes_on_growth() { None } else { Some(self.next_round) }
     }
 
-    /// Keeps to a limit that was lowered, a shard a turn. Returns whether to go on.
+    /// Gives memory back after the limit was lowered, a shard a turn. Returns whether there is more
+    /// to do.
     fn shrink_to_limit(&mut self) -> bool {
         if !self.store.shrinks() {
             self.tidying = None;
@@ -207,7 +208,7 @@ impl Upkeep {
             self.tidying = Some((shard + 1, before));
             return true;
         }
-        // Else too much is in use; the next round tries again.
+        // Otherwise too much is in use, and the next round tries again.
         malloced < before
     }
 
@@ -223,7 +224,7 @@ impl Upkeep {
         }
     }
 
-    /// Frees dead items, a step a turn. Returns when to go on, at second `now`.
+    /// Frees dead items, a step a turn, at second `now`. Returns the time of the next step.
     fn crawl(&mut self, now: u32) -> Option<Instant> {
         if self.next_crawl > now.saturating_add(CRAWL_AT_LEAST) {
             // The clock was moved back.
@@ -252,7 +253,7 @@ impl Upkeep {
         Some(crawl.next_step)
     }
 
-    /// Begins a crawl, if one is due at second `now`. Returns when to go on.
+    /// Begins a crawl, if one is due at second `now`. Returns the time of the next step.
     fn begin_crawl(&mut self, now: u32) -> Option<Instant> {
         let wanted = self.state.wanted.swap(0, Relaxed);
         if wanted == 0 {
@@ -264,7 +265,7 @@ impl Upkeep {
                 return self.clock.moment_of(due?);
             }
             if self.state.crawler_running.swap(true, Relaxed) {
-                // It is asked for just now, and this is woken.
+                // A command asks for a crawl just now and wakes this task.
                 return None;
             }
         }
@@ -283,7 +284,7 @@ impl Upkeep {
         Some(next_step)
     }
 
-    /// Ends a crawl at second `now`. Returns when the next one is due.
+    /// Ends a crawl at second `now`. Returns the time of the next one.
     fn end_crawl(&mut self, now: u32, is_through: bool) -> Option<Instant> {
         let crawl = self.crawl.take()?;
         if !is_through || crawl.classes != u64::MAX {
@@ -301,7 +302,7 @@ impl Upkeep {
 
 impl Task for Upkeep {
     fn turn(&mut self) -> Option<Instant> {
-        // First: who finds the clock stale wakes this task.
+        // First, because a reader that finds the clock stale wakes this task.
         let (now, next_second) = self.clock.tick();
         self.reclaim_tails(now);
         [next_second, self.look_after_memory(), self.crawl(now)].into_iter().flatten().min()
@@ -313,7 +314,7 @@ impl Task for Upkeep {
         self.next_round = Instant::now() + ROUND;
         if self.crawl.take().is_some() {
             self.state.crawler_running.store(false, Relaxed);
-            // What it has not seen may be dead.
+            // Items that the crawl has not seen may be dead.
             self.store.note_dead();
         }
     }

@@ -1,8 +1,8 @@
 //! The background thread of the process, which runs the tasks of all caches in turns.
 //!
-//! The thread starts with the first task and ends with the last one. It sleeps without
-//! a timeout while no task is due. It knows no cache: a [`Task`] does a piece of its
-//! work a turn, and says when the next turn is due.
+//! The thread starts with the first task and ends with the last one. It sleeps without a timeout
+//! while no task is due. It does not depend on caches: a [`Task`] does a piece of its work in a
+//! turn, and returns the time of its next turn.
 //!
 //! ```text
 //!   Scheduled -- Arc -> Scheduler          the last one ends the thread and waits for it
@@ -13,8 +13,8 @@
 //!     task, due             removed by the drop of Scheduled
 //! ```
 //!
-//! A child of `fork` has no such thread. There [`Scheduler::of_process`] starts another
-//! one, and what the parent had is left alone.
+//! A child of `fork` has no such thread. There [`Scheduler::of_process`] starts another one and
+//! leaves the parent's tasks alone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -31,13 +31,13 @@ use crate::sync::{Condvar, Mutex};
 /// Time between a turn that panicked and the next one.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
 
-/// Work that is done a piece at a time.
+/// Work that is done in pieces.
 pub(crate) trait Task: Send + 'static {
-    /// Does one piece, of a few milliseconds at most. Returns when the next turn is
-    /// due; `None`: when a [`Waker`] asks for it.
+    /// Does one piece, of a few milliseconds at most. Returns the time of the next turn, or `None`
+    /// to wait for a [`Waker`].
     fn turn(&mut self) -> Option<Instant>;
 
-    /// Makes the task fit for another turn after one that panicked.
+    /// Prepares the task for another turn after one that panicked.
     fn recover(&mut self);
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Scheduler {
     queue: Arc<Queue>,
     epoch: Instant,
     mark: ForkMark,
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -54,10 +54,10 @@ pub(crate) struct Scheduler {
 static CURRENT: PerProcess<Mutex<Weak<Scheduler>>> = PerProcess::new();
 
 impl Scheduler {
-    /// The scheduler of this process, started if there is none.
+    /// Returns the scheduler of this process. Starts it if there is none.
     ///
     /// # Errors
-    /// If the thread cannot be started.
+    /// The system refuses the thread.
     pub(crate) fn of_process() -> io::Result<Arc<Self>> {
         let mut current = CURRENT.get().lock();
         if let Some(scheduler) = current.upgrade() {
@@ -75,13 +75,12 @@ impl Scheduler {
         Ok(Self { queue, epoch: Instant::now(), mark: ForkMark::of_this_process(), thread: Some(thread) })
     }
 
-    /// A moment that all tasks share, from which they may count whole seconds.
+    /// Returns a moment from which all tasks may count whole seconds.
     pub(crate) fn epoch(&self) -> Instant {
         self.epoch
     }
 
-    /// Adds the task that `make` makes, which may keep the waker. Its first turn is due
-    /// at once.
+    /// Adds the task that `make` returns; it may keep the waker. Its first turn is due at once.
     pub(crate) fn add<T: Task>(self: Arc<Self>, make: impl FnOnce(&Waker) -> T) -> Scheduled {
         let waker = Waker(Arc::new(Signal { queue: Arc::clone(&self.queue), woken: AtomicBool::new(false) }));
         let task: Box<dyn Task> = Box::new(make(&waker));
@@ -104,18 +103,18 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         if !self.mark.holds() {
-            // A child of `fork` has no such thread, and the lock may be held for ever.
+            // A child of `fork` has no such thread, and the lock may stay locked there.
             mem::forget(thread);
             return;
         }
         self.queue.state.lock().ended = true;
         self.queue.bell.notify_all();
-        // Its panic was reported where it happened; there is nothing to add.
+        // The panic hook has reported a panic of the thread.
         let _ = thread.join();
     }
 }
 
-/// A task that has turns. The drop waits for a turn under way, and drops the task.
+/// A task that gets turns. Dropping this waits for a running turn and drops the task.
 pub(crate) struct Scheduled {
     scheduler: Arc<Scheduler>,
     number: u64,
@@ -123,7 +122,7 @@ pub(crate) struct Scheduled {
 }
 
 impl Scheduled {
-    /// What asks for a turn.
+    /// Returns the waker of the task.
     pub(crate) fn waker(&self) -> &Waker {
         &self.entry.waker
     }
@@ -140,18 +139,18 @@ impl Drop for Scheduled {
     }
 }
 
-/// Asks for a turn of a task. It takes no lock but the last one in the order of locks.
+/// Asks for a turn of a task. Takes only the last lock in the order of locks.
 #[derive(Clone)]
 pub(crate) struct Waker(Arc<Signal>);
 
 struct Signal {
     queue: Arc<Queue>,
-    /// Whether a turn was asked for that has not begun.
+    /// Whether a turn was asked for and has not begun.
     woken: AtomicBool,
 }
 
 impl Waker {
-    /// Has the thread give the task a turn at once.
+    /// Asks for a turn of the task at once.
     pub(crate) fn wake(&self) {
         if !self.0.woken.swap(true, SeqCst) {
             self.0.queue.state.lock().rung = true;
@@ -166,14 +165,14 @@ struct Entry {
 }
 
 struct Work {
-    /// `None` once it was removed.
+    /// `None` after the task was removed.
     task: Option<Box<dyn Task>>,
     due: Option<Instant>,
 }
 
 impl Entry {
-    /// Gives the task a turn if one is due. Returns when the next one is. A panic costs
-    /// the turn in which it happens; the panic hook reports it.
+    /// Gives the task a turn if one is due. Returns the time of the next one. A panic ends only its
+    /// turn; the panic hook reports it.
     fn turn(&self) -> Option<Instant> {
         let mut work = self.work.lock();
         let Work { task, due } = &mut *work;
@@ -188,7 +187,7 @@ impl Entry {
     }
 }
 
-/// What the thread works on.
+/// The tasks, and the requests for turns.
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,

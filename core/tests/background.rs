@@ -74,11 +74,12 @@ fn an_idle_cache_woke_ten_times_a_second() {
     alone("an_idle_cache_woke_ten_times_a_second", || {
         let caches: Vec<_> = (0..10).map(|_| cache()).collect();
         for cache in &caches {
-            cache.set(b"large", &vec![b'x'; 100_000], Ttl::Never).unwrap();
+            cache.set(b"large", vec![b'x'; 100_000], Ttl::Never).unwrap();
             set(cache, "key", 0);
             set(cache, "later", 3600);
         }
-        // What growth, the items' expiry and the last reads of the clock ask for.
+        // Until the turns for growth, for expired items and for the last reads of the clock are
+        // over.
         thread::sleep(Duration::from_secs(4));
         let before = sleeps();
         thread::sleep(Duration::from_secs(3));
@@ -217,7 +218,7 @@ fn a_child_of_fork_has_a_thread_of_its_own() {
                     assert_eq!(sleeps().len(), 1);
                     drop(own);
                     until("the child's thread ends", || sleeps().is_empty());
-                    // What the parent had is left alone, and nothing waits for its thread.
+                    // The parent's caches are left alone, and nothing waits for its thread.
                     drop(of_parent);
                 }))
                 .is_ok();

@@ -141,7 +141,7 @@ fn what_expired_at_the_end_of_a_log_is_freed_without_the_crawler() {
     cache.clock().advance(2).unwrap();
     let store = cache.store();
     let freed: usize = (0..store.shard_count()).map(|shard| store.reclaim_tails(shard)).sum();
-    // What lies behind a live item of the same shard waits for the crawler.
+    // Items behind a live item of the same shard wait for the crawler.
     assert!((20..30).contains(&freed), "{freed}");
     let totals = store.totals();
     assert_eq!(totals.curr_items, 30 - freed as u64);

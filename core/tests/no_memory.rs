@@ -76,8 +76,8 @@ fn context() -> ServerState {
     ServerState::new(Cache::new(config.cache.clone()).unwrap(), config).unwrap()
 }
 
-/// What a session answers to `text` while there is no memory of `least` bytes or more. It
-/// has memory for the answer itself.
+/// Returns the replies of a session to `text` while allocations of `least` bytes or more fail. The
+/// replies themselves have memory.
 fn answers(context: &ServerState, protocol: Protocol, least: usize, text: &[u8]) -> Vec<u8> {
     let mut output = Output::new();
     output.bytes().reserve(1 << 20);
@@ -125,7 +125,7 @@ fn an_uploaded_list_of_nodes_ended_the_process() {
     assert_eq!(context.cluster.get().unwrap().1.len(), 50_000);
 }
 
-/// So many prefixes that their counts take more than 100 KB in the table and in a dump.
+/// Counts 4,000 prefixes, which take more than 100 KB in the table and in a dump.
 fn count_prefixes(cache: &Arc<Cache>) {
     (0..4000).for_each(|n| cache.prefixes().record_set(format!("prefix{n}:key").as_bytes()));
 }

@@ -31,7 +31,7 @@ export class MemcachedSessions extends session.Store {
   }
 }
 
-/** Limits the wait: the client itself never stops waiting if its connection ends before the answer. */
+/** Limits the wait: the client itself waits without end if its connection ends before the reply. */
 function inTime(asked) {
   let timer;
   const late = new Promise((_, reject) => {

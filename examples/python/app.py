@@ -46,7 +46,7 @@ class Pages:
         self._client.close()
 
     def visits(self, visitor: str) -> int:
-        """Counts this visit, and returns the visits of the half minute that began with the first one."""
+        """Counts this visit. Returns the visits since the first one, within half a minute."""
         key = f"visits:{visitor}"
         try:
             if self._client.add(key, b"1", PER):

@@ -43,8 +43,9 @@ const TEXT_COUNTERS: &[&str] = &["store_too_large", "store_no_memory"];
 /// Settings that name the server or a moment, or that a server is free to choose.
 const OWN_SETTINGS: &[&str] = &["oldest", "reqs_per_event", "tcpport", "udpport", "inter", "domain_socket"];
 
-/// Whether memcached shows this setting only if it is built with external storage, which the server under test is not.
-/// memcached ties `slab_automove_freeratio` to it as well (`process_stat_settings`).
+/// Returns whether memcached reports this setting only if it is built with external storage. The
+/// server under test is not. memcached ties `slab_automove_freeratio` to it as well
+/// (`process_stat_settings`).
 fn is_of_external_storage(setting: &str) -> bool {
     setting.starts_with("ext_") || setting == "slab_automove_freeratio"
 }
