@@ -3,9 +3,9 @@
 usage: api.py DIRECTORY              prints the list
        api.py DIRECTORY --check FILE prints how the list differs from FILE, and fails if it does
 
-DIRECTORY is the crate's folder in target/doc. Hidden items have no page, so the list leaves them out.
-The list has each item with its fields, variants and methods, the traits it implements, Send and Sync.
-It leaves out blanket implementations and the other auto traits, which follow from the compiler.
+DIRECTORY is the crate's folder in target/doc. Hidden items have no page and are not listed.
+The list has each item with its fields, variants and methods, the traits it implements, Send and
+Sync. It leaves out blanket implementations and the other auto traits.
 A type in a signature is named without its path, as rustdoc shows it.
 """
 

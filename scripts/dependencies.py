@@ -1,7 +1,8 @@
-"""Checks the crates in Cargo.lock against deny.toml: their licences, their sources, and the banned ones.
+"""Checks the crates in Cargo.lock against deny.toml: licences, sources, and banned crates.
 
-`cargo deny check` does this and more, but takes minutes to install. This reads the same rules: the keys
-`allow` and `exceptions` of licenses, and `deny` of bans. Crates that only tests use may have any licence.
+`cargo deny check` does this and more, but takes minutes to install. This script reads the same
+rules: the keys `allow` and `exceptions` of licenses, and `deny` of bans. Crates that only tests use
+may have any licence.
 
 usage: dependencies.py   reads the output of `cargo metadata --format-version 1` from standard input
 """

@@ -1,4 +1,4 @@
-//! What is left of `net::tls` without the feature `tls`: a stream without values.
+//! Stands for `net::tls` without the feature `tls`: a stream without values.
 
 use std::convert::Infallible;
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! What is left of [`crate::tls`] without the feature `tls`: a type without values, so that no code
-//! for TLS runs or is compiled in.
+//! Stands for this module without the feature `tls`: types without values, so that no code for TLS
+//! is compiled in.
 
 use std::convert::Infallible;
 use std::sync::Arc;
