@@ -14,8 +14,9 @@
 //! about as many bytes as it adds. So watchers see evictions with the store that
 //! causes them, not a segment's worth at a later one.
 
+use super::expiry::TimeSnapshot;
 use super::item::{Item, Kind, Queue, Ref, bit};
-use super::policy::{self, Rank, TimeSnapshot};
+use super::policy::{self, Rank};
 use super::shard::{CompactReason, Compaction, Shard};
 use super::shared::StoreShared;
 
@@ -265,7 +266,7 @@ impl Shard {
             Some((dead, number)) if dead >= least => Some((number, CompactReason::Dead)),
             _ if common.evicts() && segments.is_exhausted() => match self.idle(common) {
                 Some(number) => Some((number, CompactReason::Idle)),
-                None => Some((self.logs.due_first(segments)?, CompactReason::Due)),
+                None => Some((self.logs.take_lowest_priority(segments)?, CompactReason::LowestPriority)),
             },
             _ => None,
         }
@@ -281,7 +282,7 @@ impl Shard {
         let number = self
             .logs
             .sealed(segments)
-            .filter(|&number| segments.get(number).rank().is_by_credit() && segments.get(number).holds() == 0)
+            .filter(|&number| segments.get(number).rank().is_weighted() && segments.get(number).holds() == 0)
             .min_by_key(|&number| segments.get(number).seen())?;
         let segment = segments.get(number);
         if self.logs.stored() < segment.seen() + self.logs.live() as u64 {

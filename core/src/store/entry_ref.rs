@@ -6,10 +6,10 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::Store;
+use super::expiry::TimeSnapshot;
 use super::item::{FLAGS, HEADER, Header, Item, Ref, bit};
 use super::memory::Memory;
 use super::pinned::PinnedValue;
-use super::policy::TimeSnapshot;
 use super::seqlock::SeqLock;
 use super::shard::Shard;
 

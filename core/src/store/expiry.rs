@@ -13,13 +13,51 @@
 //! item dies before [`Flush::earliest`], to which every item that is stored, touched, or
 //! seen alive by the crawler contributes.
 
-use super::policy::TimeSnapshot;
+use super::item::Header;
 use crate::sync::Mutex;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
 
-/// What was flushed and what will be, and what expires next.
+/// The time at which an access happens, and the limit of the last flush.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeSnapshot {
+    /// Second of the clock.
+    pub now: u32,
+    /// Stamp that a use at this time leaves in an item.
+    pub stamp: u32,
+    /// Items with at most this stamp were flushed.
+    pub flushed: u32,
+}
+
+impl TimeSnapshot {
+    /// Returns whether the item was flushed.
+    #[inline]
+    pub fn is_flushed(&self, header: &Header) -> bool {
+        header.stamp() <= self.flushed
+    }
+
+    /// Returns whether the item has expired.
+    #[inline]
+    pub fn is_expired(&self, header: &Header) -> bool {
+        let expiry = header.expiry();
+        expiry != 0 && expiry <= self.now
+    }
+
+    /// Returns whether the item was flushed or has expired, and must not be returned.
+    #[inline]
+    pub fn is_dead(&self, header: &Header) -> bool {
+        self.is_flushed(header) || self.is_expired(header)
+    }
+
+    /// Returns the seconds since the item's last use.
+    #[inline]
+    pub fn idle(&self, header: &Header) -> u32 {
+        self.stamp.saturating_sub(header.stamp())
+    }
+}
+
+/// The flushes so far, a planned one, and the earliest death of an item.
 pub struct Flush {
     /// Immediate flushes so far (upper half), and the stamp up to which items
     /// are flushed (lower half). One word: a stamp that takes a flush into

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::entry_ref::EntryRef;
+use super::expiry::TimeSnapshot;
 use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
 use super::logs::AppendFor;
 use super::optimistic::LookupHint;
-use super::policy::{self, Rank, TimeSnapshot};
+use super::policy::{self, Rank};
 use super::seqlock::SeqLockGuard;
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};

@@ -80,7 +80,7 @@ pub(super) enum AppendFor {
 pub(super) struct Logs {
     by_rank: [Log; Rank::COUNT],
     /// The due of what was evicted last: see `policy.rs`.
-    level: u64,
+    inflation: u64,
     /// Bytes that clients stored.
     stored: u64,
     spare: Vec<u32>,
@@ -127,14 +127,14 @@ impl Logs {
 
     /// Of the oldest segment of each log that nobody holds the one that is due
     /// first. The level rises to its due.
-    pub(super) fn due_first(&mut self, segments: &Segments) -> Option<u32> {
+    pub(super) fn take_lowest_priority(&mut self, segments: &Segments) -> Option<u32> {
         let evictable = self.by_rank.iter().enumerate().filter(|&(rank, _)| rank != Rank::TEMPORARY.index());
         let oldest = evictable.filter_map(|(_, log)| {
             let mut all = log.sealed(segments).chain(log.open);
             all.find(|&number| segments.get(number).holds() == 0)
         });
-        let first = oldest.min_by_key(|&number| segments.get(number).due())?;
-        self.level = self.level.max(segments.get(first).due());
+        let first = oldest.min_by_key(|&number| segments.get(number).priority())?;
+        self.inflation = self.inflation.max(segments.get(first).priority());
         Some(first)
     }
 
@@ -197,9 +197,9 @@ impl Logs {
             self.take(segments);
         }
         let fresh = match who {
-            AppendFor::Survivor if self.spare.is_empty() && rank.is_by_credit() => {
+            AppendFor::Survivor if self.spare.is_empty() && rank.is_weighted() => {
                 // Rather in another log than lost.
-                let others = Rank::all().filter(|rank| rank.is_by_credit());
+                let others = Rank::all().filter(|rank| rank.is_weighted());
                 return others
                     .filter(|&rank| self.remaining(segments, rank) >= size)
                     .find_map(|rank| self.by_rank[rank.index()].open);
@@ -219,7 +219,7 @@ impl Logs {
     }
 
     fn reopen(&self, segment: &Segment, rank: Rank) {
-        segment.open(rank, rank.due(self.level), self.stored);
+        segment.open(rank, rank.priority(self.inflation), self.stored);
     }
 
     fn seal(&mut self, segments: &Segments, number: u32) {

@@ -1,28 +1,30 @@
-//! Which items stay.
+//! The eviction policy: which items stay.
 //!
 //! ```text
-//!   credit = uses / size, in octaves: a log for each
+//!   weight = (uses + 1) / size, in octaves: a log for each
 //!
-//!   new, small ----> rank 20  | due 9 | due 8 | due 7 |--.
-//!   new, large ----> rank 17  | due 6 | due 3 |----------+--> the segment due first is judged;
-//!                    ...                                 |    the level rises to its due
-//!   used: a new <------------ used since it was put there, its credit grown --+
-//!   rank                                                 `--> not used: evicted
+//!   new, small ----> rank 20  | H 9 | H 8 | H 7 |--.
+//!   new, large ----> rank 17  | H 6 | H 3 |--------+--> the segment with the lowest H is judged;
+//!                    ...                           |    L rises to its H
+//!   used: a new <---------- used since it was put there, its weight grown --+
+//!   rank                                           `--> not used: evicted
 //! ```
 //!
-//! The default is GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998), which
-//! weighs uses against size, on logs. There an item's priority is its credit,
-//! uses by size, plus the *level* at its last use, which is the priority of what
-//! was evicted last; the item of the lowest priority goes. Here items of about
-//! the same credit share a log. A segment is due when the level reaches what it
-//! was at its opening plus the least credit of its log. So the oldest segment of
-//! a log is the first that is due, and the next of all is one of a few.
+//! The default is GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998), which weighs uses against
+//! size, on logs. In the paper, an item has the priority Pr (H in GreedyDual-Size): its weight,
+//! uses by size, plus L. L is the *inflation* at the item's last use: the priority of the item
+//! that was evicted last. The item of the lowest priority is evicted.
 //!
-//! A fetch never moves anything: it counts up to seven uses in the header, and
-//! that there was one. Items are judged when their segment is cleaned: who was
-//! used since it was put there is put into the log of its credit, as if it had
-//! been used just now, and the others go. docs/performance.md has the evidence.
+//! Here items of about the same weight share a log, and a segment has one priority: the inflation
+//! when it was opened plus the least weight of its log. So the oldest segment of a log has its
+//! lowest priority, and the next segment to judge is one of a few.
+//!
+//! A fetch moves no item. It counts up to seven uses in the header, and sets a bit. Items are
+//! judged when their segment is compacted. An item used since it was put there moves to the log
+//! of its weight, as if it had been used at this time. The others are evicted.
+//! docs/performance.md has the evidence.
 
+use super::expiry::TimeSnapshot;
 use super::item::{Header, Queue, bit};
 use crate::config::LruMode;
 
@@ -30,31 +32,31 @@ use crate::config::LruMode;
 /// (memcached's `ITEM_UPDATE_INTERVAL`).
 const UPDATE_INTERVAL: u32 = 60;
 
-/// Credit of an item of one byte that was not used again.
-const CREDIT: u32 = 1 << 28;
+/// Weight of an item of one byte that was not used again.
+const WEIGHT: u32 = 1 << 28;
 
-/// Bytes that an item takes beside its own: its part of the index, and rounding.
+/// Bytes that an item takes besides its own: its part of the index, and rounding.
 const BESIDE: usize = 16;
 
-/// A log of a shard: its items' credit is at least 2 to the power of its rank,
-/// or has none.
+/// The number of a log of a shard. A weighted rank is the binary logarithm of the least weight of
+/// its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rank(u8);
 
 impl Rank {
-    /// Ranks that there are.
+    /// Number of ranks.
     pub(super) const COUNT: usize = 32;
-    /// Of flat mode, in the order of arrival.
+    /// The log of flat mode, in the order of arrival.
     pub(super) const FLAT: Self = Self(30);
-    /// Of items that are never evicted.
+    /// The log of items that are never evicted.
     pub(super) const TEMPORARY: Self = Self(31);
 
-    /// All ranks.
+    /// Iterates over all ranks.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT as u8).map(Self)
     }
 
-    /// The rank of an item, `span` octaves of credit being one log.
+    /// Returns the rank of an item, where `span` octaves of weight share a log.
     #[inline]
     pub(super) fn of(queue: Queue, uses: u16, size: usize, span: Span) -> Self {
         match queue {
@@ -62,101 +64,63 @@ impl Rank {
             Queue::Cold => Self::FLAT,
             Queue::Hot | Queue::Warm => {
                 let size = u32::try_from(size + BESIDE).unwrap_or(u32::MAX);
-                let credit = CREDIT * (u32::from(uses) + 1) / size;
-                Self(credit.max(1).ilog2() as u8 & span.0)
+                let weight = WEIGHT * (u32::from(uses) + 1) / size;
+                Self(weight.max(1).ilog2() as u8 & span.0)
             }
         }
     }
 
-    /// Index among all ranks.
+    /// Returns the index among all ranks.
     #[inline]
     pub(super) fn index(self) -> usize {
         usize::from(self.0)
     }
 
-    /// The rank with this index.
+    /// Returns the rank with this index.
     pub(super) fn at(index: usize) -> Self {
         debug_assert!(index < Self::COUNT);
         Self(index as u8)
     }
 
-    /// Whether items are here by their credit.
-    pub(super) fn is_by_credit(self) -> bool {
+    /// Returns whether the log is one of those by weight.
+    pub(super) fn is_weighted(self) -> bool {
         self.0 < Self::FLAT.0
     }
 
-    /// The level at which a segment is due that is opened at `level`.
-    pub(super) fn due(self, level: u64) -> u64 {
-        if self.is_by_credit() { level + (1 << self.0) } else { 0 }
+    /// Returns the priority of a segment that is opened at `inflation`.
+    pub(super) fn priority(self, inflation: u64) -> u64 {
+        if self.is_weighted() { inflation + (1 << self.0) } else { 0 }
     }
 }
 
-/// How many octaves of credit are one log, as a mask of ranks.
+/// The number of octaves of weight that share a log, as a mask of ranks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span(u8);
 
 impl Span {
-    /// For shards of so many `segments`, so that those being filled are a small
-    /// part of them. Where nothing is ever evicted one log will do.
+    /// Returns the span for shards with this number of `segments`. Open segments are then a small
+    /// part of them. Without evictions, one log suffices.
     pub(super) fn new(segments: usize, evicts: bool) -> Self {
         let octaves = (SEGMENTS_FOR_OCTAVES / segments.max(1)).next_power_of_two();
         Self(if evicts && octaves < Rank::COUNT { !(octaves as u8 - 1) } else { 0 })
     }
 }
 
-/// Segments of a shard from which on each octave of credit has a log.
+/// Number of segments of a shard from which each octave of weight has a log.
 const SEGMENTS_FOR_OCTAVES: usize = 128;
 
-/// What a policy is told of the world.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeSnapshot {
-    /// Second of the clock.
-    pub now: u32,
-    /// Stamp that a use at this moment leaves in an item.
-    pub stamp: u32,
-    /// Items with at most this stamp were flushed.
-    pub flushed: u32,
-}
-
-impl TimeSnapshot {
-    /// Whether the item was flushed.
-    #[inline]
-    pub fn is_flushed(&self, header: &Header) -> bool {
-        header.stamp() <= self.flushed
-    }
-
-    /// Whether the item has expired.
-    #[inline]
-    pub fn is_expired(&self, header: &Header) -> bool {
-        let expiry = header.expiry();
-        expiry != 0 && expiry <= self.now
-    }
-
-    /// Whether the item must not be returned.
-    #[inline]
-    pub fn is_dead(&self, header: &Header) -> bool {
-        self.is_flushed(header) || self.is_expired(header)
-    }
-
-    /// Seconds since the item's last use.
-    #[inline]
-    pub fn idle(&self, header: &Header) -> u32 {
-        self.stamp.saturating_sub(header.stamp())
-    }
-}
-
-/// Settings of the policy; they may change at any time.
+/// The settings of the policy. They may change at any time.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
-    /// Which policy.
+    /// The policy.
     pub mode: LruMode,
-    /// Reported: memcached's share of a class for hot items.
+    /// memcached's share of a class for hot items. Only reported.
     pub hot_pct: u32,
-    /// Reported: memcached's share of a class for warm items.
+    /// memcached's share of a class for warm items. Only reported.
     pub warm_pct: u32,
-    /// Reported: memcached's age limit of hot items.
+    /// memcached's age limit of hot items. Only reported.
     pub hot_factor: f64,
-    /// Reported: memcached's age limit of warm items.
+    /// memcached's age limit of warm items. Only reported.
     pub warm_factor: f64,
     /// Whether there is a log for temporary items.
     pub temporary: bool,
@@ -165,13 +129,13 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Whether all items are in one log, in order of use.
+    /// Returns whether all items are in one log, in order of use.
     pub(super) fn is_flat(&self) -> bool {
         self.mode == LruMode::Flat
     }
 }
 
-/// State and stamp of an item after a fetch.
+/// Returns the state and stamp of an item after a fetch.
 #[inline]
 fn fetched(flat: bool, (state, stamp): (u16, u32), time: &TimeSnapshot) -> (u16, u32) {
     if flat {
@@ -183,12 +147,12 @@ fn fetched(flat: bool, (state, stamp): (u16, u32), time: &TimeSnapshot) -> (u16,
         };
     }
     let used = Header::used(state) | bit::FETCHED;
-    // The first fetch makes an item FETCHED; a further one makes it ACTIVE and
-    // counts as its last use. As in memcached, the first does not.
+    // The first fetch makes an item FETCHED. As in memcached, only a further one makes it ACTIVE
+    // and counts as its last use.
     if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, time.stamp) }
 }
 
-/// Notes a fetch: in an item, under the lock, or in a copy of its header.
+/// Records a fetch in the header of an item, under the lock, or in a copy of it.
 #[inline]
 pub(super) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
     let before = (header.state(), header.stamp());
@@ -201,21 +165,21 @@ pub(super) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
     }
 }
 
-/// Whether a fetch has nothing to note of the item's use. Asked without the lock.
+/// Returns whether a fetch would change nothing in the header. Needs no lock.
 #[inline]
 pub(super) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool {
     let now = (header.state(), header.stamp());
     fetched(flat, now, time) == now
 }
 
-/// Whether a fetch may show the item and be done but for the note of its use: it
-/// is alive, and nobody is to be told that it won. Asked without the lock.
+/// Returns whether a fetch changes only the record of use: the item is alive, and neither won nor
+/// stale. Needs no lock.
 #[inline]
 pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
     header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_dead(header)
 }
 
-/// What becomes of a new item; `was`: the one in whose place it comes.
+/// Returns the queue of a new item. `was` is the queue of the item that it replaces.
 pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
@@ -227,8 +191,8 @@ pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Opti
     }
 }
 
-/// Judges an item whose segment is being cleaned: what becomes of it, or `None`
-/// if it has to go. `idle`: its segment is not due, but not in use either.
+/// Judges an item whose segment is compacted. Returns its new queue, or `None` to evict it. `idle`
+/// means that the segment was chosen because it is not in use.
 pub(super) fn judge(mode: LruMode, header: &Header, idle: bool) -> Option<Queue> {
     let (used, queue) = match (header.queue(), mode) {
         (Queue::Temp, _) => return Some(Queue::Temp),
@@ -246,13 +210,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twice_the_uses_are_worth_twice_the_size() {
+    fn twice_the_uses_weigh_as_half_the_size() {
         let rank = |uses, size: usize| Rank::of(Queue::Hot, uses, size - BESIDE, Span::new(256, true));
         assert_eq!(rank(0, 128), Rank(21));
         assert_eq!(rank(0, 256), Rank(20));
         assert_eq!(rank(1, 256), rank(0, 128));
         assert_eq!(rank(7, 1024), rank(0, 128));
-        // The least and the most there is.
+        // The smallest and the largest weight.
         assert_eq!(rank(7, 40), Rank(25));
         assert_eq!(rank(0, 1 << 30), Rank(0));
         assert_eq!(Rank::of(Queue::Temp, 0, 1, Span::new(256, true)), Rank::TEMPORARY);
@@ -276,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_more_credit_is_due_later() {
-        assert_eq!(Rank(20).due(5), 5 + (1 << 20));
-        assert!(Rank(20).due(0) < Rank(21).due(0));
-        assert!(Rank(20).due(2 << 20) > Rank(21).due(0));
-        assert_eq!(Rank::FLAT.due(1000), 0);
+    fn heavier_items_have_a_higher_priority() {
+        assert_eq!(Rank(20).priority(5), 5 + (1 << 20));
+        assert!(Rank(20).priority(0) < Rank(21).priority(0));
+        assert!(Rank(20).priority(2 << 20) > Rank(21).priority(0));
+        assert_eq!(Rank::FLAT.priority(1000), 0);
     }
 }

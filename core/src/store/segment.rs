@@ -75,7 +75,7 @@ pub(super) struct Segment {
     rank: AtomicU8,
     used: AtomicU8,
     idle: AtomicU8,
-    due: AtomicU64,
+    priority: AtomicU64,
     seen: AtomicU64,
     older: AtomicU32,
     newer: AtomicU32,
@@ -142,10 +142,10 @@ impl Segment {
         Rank::at(usize::from(self.rank.load(Relaxed)))
     }
 
-    /// The level at which its items are to be judged.
+    /// Returns the priority of the segment: the inflation at which its items are judged.
     #[inline]
-    pub(super) fn due(&self) -> u64 {
-        self.due.load(Relaxed)
+    pub(super) fn priority(&self) -> u64 {
+        self.priority.load(Relaxed)
     }
 
     /// When it was last looked at whether items are in use: by the bytes that
@@ -174,11 +174,11 @@ impl Segment {
     }
 
     /// Makes it an empty open segment.
-    pub(super) fn open(&self, rank: Rank, due: u64, stored: u64) {
+    pub(super) fn open(&self, rank: Rank, priority: u64, stored: u64) {
         self.set_filled(0);
         self.set_live(0);
         self.rank.store(rank.index() as u8, Relaxed);
-        self.due.store(due, Relaxed);
+        self.priority.store(priority, Relaxed);
         self.set_seen(stored);
         self.used.store(0, Relaxed);
         self.idle.store(0, Relaxed);

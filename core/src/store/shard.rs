@@ -6,10 +6,11 @@
 
 use std::io;
 
+use super::expiry::TimeSnapshot;
 use super::index::Index;
 use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
 use super::logs::{AppendFor, Logs};
-use super::policy::{Rank, TimeSnapshot, Tuning};
+use super::policy::{Rank, Tuning};
 use super::shared::StoreShared;
 use super::stats::{ClassStats, CommandStats};
 
@@ -48,7 +49,7 @@ pub(super) enum CompactReason {
     /// Nothing of it is in use.
     Idle,
     /// It is the next in the order of the policy.
-    Due,
+    LowestPriority,
 }
 
 /// A segment that is being cleaned.
