@@ -1,8 +1,8 @@
-//! Uses that are noted together.
+//! Uses of items that are recorded in batches.
 //!
-//! Who shows many items without the lock notes their uses when all are shown: the
-//! lock of each shard is then taken once for several, and none of them waits in
-//! between for memory that was asked for.
+//! A multi-get reads many items without the lock, and records their uses after all of them. So it
+//! takes the lock of each shard once for several uses, and does not wait for memory between two
+//! reads.
 
 use arrayvec::ArrayVec;
 
@@ -10,12 +10,12 @@ use super::item::Ref;
 use super::optimistic::LookupHint;
 use super::{Store, policy};
 
-/// Most uses that wait to be noted.
+/// Most uses of a batch.
 const BATCH_MAX: usize = 64;
 
 const _: () = assert!(BATCH_MAX <= 1 << 8);
 
-/// Uses of items that were shown, to be noted by [`Store::record_accesses`].
+/// Uses of items, to be recorded by [`Store::record_accesses`].
 #[derive(Default)]
 pub(crate) struct AccessBatch<'k>(ArrayVec<Access<'k>, BATCH_MAX>);
 
@@ -26,13 +26,13 @@ struct Access<'k> {
 }
 
 impl<'k> AccessBatch<'k> {
-    /// Whether there is no room for another.
+    /// Returns whether there is no room for another use.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.0.is_full()
     }
 
-    /// Adds one. There must be room.
+    /// Adds a use. There must be room.
     #[inline]
     pub(super) fn push(&mut self, key: &'k [u8], hint: LookupHint, cas: u64) {
         let pushed = self.0.try_push(Access { key, hint, cas });
@@ -41,9 +41,9 @@ impl<'k> AccessBatch<'k> {
 }
 
 impl Store {
-    /// Notes uses, of items that are still there, and forgets them.
+    /// Records the uses of items that still exist, and empties the batch.
     pub(crate) fn record_accesses(&self, uses: &mut AccessBatch<'_>) {
-        // By shard: numbers are sorted faster than uses.
+        // Sort by shard. Numbers are sorted faster than uses.
         let mut places: ArrayVec<u64, BATCH_MAX> = ArrayVec::new();
         for (place, Access { hint, .. }) in uses.0.iter().enumerate() {
             places.push((self.common.shard_of(hint.hash) << 8 | place) as u64);
@@ -54,7 +54,7 @@ impl Store {
             let Some(Access { hint, .. }) = those.peek() else { continue };
             let shard = self.shard(hint.hash).lock();
             let time = self.common.time();
-            // Nothing is removed here: where an item was seen it still is.
+            // This loop removes no items, so an item is still where it was read.
             for Access { key, hint, cas } in those {
                 let at_hint = if shard.is_next_after(hint.version) { hint.at } else { Ref::NONE };
                 let Some(at) = shard.locate(&self.common, key, hint.hash, at_hint) else { continue };
@@ -99,7 +99,7 @@ mod tests {
         store.entry(key, store.hash(key)).item().unwrap().header().has(bit::FETCHED)
     }
 
-    /// Looks at an item without the lock, and has its use noted later.
+    /// Reads an item without the lock, and adds its use to the batch.
     fn try_get_unlocked<'k>(store: &Store, key: &'k [u8], uses: &mut AccessBatch<'k>) {
         let shown = store.try_get_unlocked(key, store.lookup_hint(key), Some(uses), |entry| {
             assert!(entry.header().has(bit::FETCHED), "it is shown as read");
@@ -137,14 +137,14 @@ mod tests {
         for key in [b"gone", b"anew"] {
             store.entry(key, store.hash(key)).remove();
         }
-        // Where the removed ones were there may be anything by now.
+        // The memory of the removed items may hold other entries now.
         set(&store, b"anew", 0);
         store.record_accesses(&mut uses);
         assert!(store.entry(b"gone", store.hash(b"gone")).item().is_none());
         assert!(is_fetched(&store, b"here") && !is_fetched(&store, b"anew"));
     }
 
-    /// Nobody takes the lock when an item's time is up.
+    /// Reads do not take the lock when an item has expired.
     #[test]
     fn what_died_meanwhile_is_left_to_others() {
         let store = store(1);

@@ -1,18 +1,17 @@
-//! Cleaning: how a shard gets an empty segment. The entries of one segment are
-//! gone through in order; live items move to the end of a log or are evicted,
-//! as the policy judges, and then the segment is empty.
+//! Compaction: how a shard gets an empty segment. It goes through the entries of one segment in
+//! order. Live items move to the end of a log or are evicted, as the policy decides. Then the
+//! segment is empty.
 //!
-//! A segment of which much is dead is compacted: nothing in it is evicted. Only
-//! when there is none such, and memory is short, one is judged: that which is due
-//! first.
+//! A mostly dead segment is compacted without evictions. If there is none and memory is short, the
+//! items of the segment with the lowest priority are judged.
 //!
-//! The work is paid in instalments by those who store, a few times the bytes
-//! they take ([`Shard::pay_compaction_debt`]), so that no store waits for a whole segment
-//! unless cleaning did not keep up.
+//! Each store pays for a part of the work: a few times the bytes it takes
+//! ([`Shard::pay_compaction_debt`]). So a store waits for a whole segment only if compaction did
+//! not keep up.
 //!
-//! In a full cache cleaning goes on while there are spare segments: a store evicts
-//! about as many bytes as it adds. So watchers see evictions with the store that
-//! causes them, not a segment's worth at a later one.
+//! In a full cache, compaction goes on while there are spare segments: a store evicts about as many
+//! bytes as it adds. So watchers see evictions with the store that causes them, not a whole segment
+//! at a later store.
 
 use super::expiry::TimeSnapshot;
 use super::item::{Item, Kind, Queue, Ref, bit};
@@ -20,47 +19,47 @@ use super::policy::{self, Rank};
 use super::shard::{CompactReason, Compaction, Shard};
 use super::shared::StoreShared;
 
-/// Bytes cleaned for each byte stored.
+/// Bytes compacted for each byte stored.
 const COMPACTION_PER_BYTE: usize = 4;
 
-/// Entries looked at together, so that their index lines are fetched at once.
+/// Entries examined together, so that their index lines are fetched at once.
 const GROUP: usize = 8;
 
-/// Bytes after which a group ends all the same: so a store of a large item evicts
-/// one such item and not eight.
+/// Bytes after which a group ends early. So a store of a large item evicts one such item and not
+/// eight.
 const GROUP_BYTES: usize = 4096;
 
-/// Segments cleaned without gaining one before everything in one is evicted.
+/// Segments compacted without gaining one, before all items of a segment are evicted.
 const MAX_FRUITLESS_ROUNDS: usize = 8;
 
-/// Most segments that one store has to wait for.
+/// Most segments that one store waits for.
 const ROUNDS: usize = 64;
 
-/// A segment of which so great a part is dead is compacted: at most two bytes are
-/// copied for each that is gained, which the instalments pay for.
+/// A segment is compacted if this part of it is dead (a third). At most two bytes are then copied
+/// for each byte gained, which stores pay for.
 const DEAD_PART: usize = 3;
 
-/// Entries of a segment that are looked at to learn whether it is in use.
+/// Entries of a segment that are sampled to decide whether it is in use.
 const SAMPLE_ENTRIES: usize = 256;
 
-/// Entries of each log that are looked at in its oldest segment for expired items.
+/// Entries in the oldest segment of each log that are checked for expired items.
 const TAIL: usize = 512;
 
 /// Buckets that are searched for dead items before a store is refused.
 const SWEEP: usize = 128;
 
-/// How hard a segment is cleaned.
+/// Which items compaction may evict.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EvictionMode {
-    /// The policy judges.
+    /// The items that the policy rejects.
     Judging,
-    /// Only what may never be evicted stays.
+    /// All except temporary items.
     Emptying,
 }
 
 impl Shard {
-    /// Pays for `bytes` that were stored: cleans a little, if memory is short or
-    /// much of this shard's is dead.
+    /// Pays for `bytes` that were stored: compacts a little, if memory is short or much of this
+    /// shard is dead.
     #[inline]
     pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
         let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
@@ -86,11 +85,11 @@ impl Shard {
         }
     }
 
-    /// Evicts about as much as live entries exceed the level at which memory was full.
-    /// `bytes` were stored: a few times as many are gone through at most.
+    /// Evicts as many bytes as live entries exceed the level at which memory was full, roughly.
+    /// Goes through at most a few times the `bytes` that were stored.
     ///
-    /// Cleaning that memory was short for lowers the level ([`Shard::pay_compaction_debt`]). It rises
-    /// once a segment more than needed is clean.
+    /// Compaction for want of memory lowers the level (see [`Shard::pay_compaction_debt`]). The
+    /// level rises when there is an empty segment more than needed.
     fn keep_level(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
         let size = common.segments.size();
         let mut groups = 1 + bytes * COMPACTION_PER_BYTE / GROUP_BYTES;
@@ -108,8 +107,8 @@ impl Shard {
         }
     }
 
-    /// Frees expired items at the old end of each log, up to the first item that is
-    /// alive. Returns how many.
+    /// Frees expired items at the old end of each log, up to the first live item. Returns their
+    /// number.
     pub(super) fn reclaim_tails(&mut self, common: &StoreShared, time: TimeSnapshot) -> usize {
         let memory = common.memory();
         let mut dead = Vec::new();
@@ -136,8 +135,8 @@ impl Shard {
         dead.len()
     }
 
-    /// Sees to it that a new segment can be opened. `false`: there is no memory
-    /// that this shard could free.
+    /// Ensures that a new segment can be opened. Returns `false` if this shard has no memory to
+    /// free.
     pub(super) fn ensure_free_segment(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         for round in 0..ROUNDS {
             while self.logs.take_spare(&common.segments) {
@@ -147,7 +146,7 @@ impl Shard {
             }
             let zeal =
                 if round < MAX_FRUITLESS_ROUNDS { EvictionMode::Judging } else { EvictionMode::Emptying };
-            // Another shard may have filled the pool meanwhile.
+            // Another shard may have filled the pool during the compaction.
             if !self.compact(common, time, usize::MAX, zeal) && common.segments.is_exhausted() {
                 return false;
             }
@@ -155,7 +154,8 @@ impl Shard {
         false
     }
 
-    /// Frees what is dead among some items, others each time. `false`: nothing.
+    /// Frees the dead items of some buckets, different ones each time. Returns `false` if there are
+    /// none.
     pub(super) fn sweep(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         let memory = common.memory();
         let mut dead = Vec::new();
@@ -183,8 +183,8 @@ impl Shard {
         self.unlink(common, at, hash);
     }
 
-    /// Cleans up to about `budget` bytes of one segment. `false`: there is none
-    /// that could be cleaned.
+    /// Compacts about `budget` bytes of one segment. Returns `false` if no segment can be
+    /// compacted.
     fn compact(
         &mut self,
         common: &StoreShared,
@@ -224,7 +224,7 @@ impl Shard {
             }
             for &(at, hash) in &group[..count] {
                 if !self.compact_entry(common, time, at, hash, why, zeal) {
-                    // Nowhere to move it, and it must not be evicted.
+                    // There is no room to move it, and it must not be evicted.
                     self.logs.end_compaction(&common.segments, number);
                     return false;
                 }
@@ -239,13 +239,13 @@ impl Shard {
         true
     }
 
-    /// Whether mostly dead segments are compacted. That changes the order of
-    /// items, which flat mode promises to keep while it may evict.
+    /// Returns whether mostly dead segments are compacted. That changes the order of items, which
+    /// flat mode promises to keep while it may evict.
     fn is_compacting_dead(&self, common: &StoreShared) -> bool {
         !self.tuning.is_flat() || !common.evicts()
     }
 
-    /// The segment to clean next.
+    /// Chooses the segment to compact next.
     fn choose(&mut self, common: &StoreShared) -> Option<(u32, CompactReason)> {
         let segments = &common.segments;
         let size = segments.size();
@@ -259,8 +259,8 @@ impl Shard {
             })
             .map(|(number, segment)| (segment.filled() - segment.live(), number))
             .max();
-        // What is to be gained must be worth the copying; without evictions
-        // there is no other way to gain anything.
+        // The gain must be worth the copying. Without evictions, there is no other way to gain
+        // memory.
         let least = if common.evicts() { size / DEAD_PART } else { size / 16 };
         match emptiest {
             Some((dead, number)) if dead >= least => Some((number, CompactReason::Dead)),
@@ -272,11 +272,12 @@ impl Shard {
         }
     }
 
-    /// A segment that is not in use. It is looked at once each time that clients
-    /// have stored as much as is alive, and may be idle for as many looks as it
-    /// was in use: so what was never used goes after one, and what was used for
-    /// long outlasts a scan. Without this, small items would stay for ages after
-    /// the sizes of what is asked for have changed.
+    /// Returns a segment that is not in use, if there is one.
+    ///
+    /// A segment is sampled each time that clients have stored as many bytes as are live. It may be
+    /// idle for as many samples as it was in use. So an unused segment goes after one sample, and
+    /// one used for long outlasts a scan. Without this, small items would stay for very long after
+    /// the sizes of requested items have changed.
     fn idle(&self, common: &StoreShared) -> Option<u32> {
         let segments = &common.segments;
         let number = self
@@ -302,7 +303,7 @@ impl Shard {
         segment.note_look(used, self.logs.stored()).then_some(number)
     }
 
-    /// Moves or evicts one entry. `false`: it can be neither.
+    /// Moves or evicts one entry. Returns `false` if it can do neither.
     fn compact_entry(
         &mut self,
         common: &StoreShared,
@@ -316,7 +317,7 @@ impl Shard {
         let piece = match memory.header(at).kind() {
             Kind::Linked => None,
             Kind::Piece => Some(at),
-            // It died since it was seen.
+            // It died after it was put into the group.
             Kind::Dead | Kind::Reserved => return true,
         };
         let (item, hash) = match piece {

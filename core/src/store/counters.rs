@@ -1,9 +1,8 @@
-//! What reads without a lock count: each thread on cache lines of its own, so
-//! that counting neither waits nor is waited for.
+//! Counters of optimistic reads. Each thread has cache lines of its own, so that counting does not
+//! contend.
 //!
-//! A thread has one *place* in the tallies of all stores, from its first read
-//! until it ends. There are [`SLOTS`]; a thread that gets none reads with the
-//! lock, as writers do, for as long as it lives.
+//! A thread has one *slot* in the counters of all stores, from its first read until it ends. There
+//! are [`SLOTS`] of them. A thread without one takes the lock for each read.
 
 #![expect(unsafe_code, reason = "a table of counters is zeroed by the system")]
 
@@ -20,53 +19,53 @@ use super::memory::Mapped;
 use super::stats::{ClassStats, CommandStats};
 use crate::sync::Mutex;
 
-/// Threads that count at the same time.
+/// Most threads with a slot.
 const SLOTS: usize = 64;
 
-/// Counters of a thread: hits by class and queue, then misses.
+/// Number of counters of a thread: hits by class and queue, then misses.
 const COUNTER_COUNT: usize = CLASSES * QUEUES.len() + 1;
 
-/// The last of them.
+/// Index of the counter of misses, the last one.
 const MISSES: usize = COUNTER_COUNT - 1;
 
-/// The counters of one thread. Nobody else changes them.
+/// The counters of one thread. Other threads only read them.
 #[repr(C, align(128))]
 struct Counters([AtomicU64; COUNTER_COUNT]);
 
-/// Counts of reads without a lock.
+/// The counters of a store's optimistic reads.
 pub(super) struct ReadCounters {
     table: Mapped<Counters>,
-    /// What had been counted when statistics were last reset.
+    /// The sums when statistics were last reset.
     before: Mutex<Vec<u64>>,
 }
 
-/// The counters of the thread that asked for them.
+/// The counters of the current thread.
 #[derive(Clone, Copy)]
 pub(super) struct ThreadCounters<'a>(&'a Counters);
 
 impl ReadCounters {
     /// # Errors
-    /// If there is no memory.
+    /// The system refuses the memory.
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: counters are atomic integers, for which all zeros is valid.
         let table = unsafe { Mapped::zeroed(SLOTS)? };
         Ok(Self { table, before: Mutex::new(vec![0; COUNTER_COUNT]) })
     }
 
-    /// This thread's counters, if it has a place.
+    /// Returns the counters of this thread, if it has a slot.
     #[inline]
     pub(super) fn own(&self) -> Option<ThreadCounters<'_>> {
         let number = SLOT.try_with(CounterSlot::number).ok()?;
         self.table.get(number).map(ThreadCounters)
     }
 
-    /// Adds what was counted since the last reset.
+    /// Adds the counts since the last reset.
     pub(super) fn add_to<'c>(
         &self,
         commands: &mut CommandStats,
         classes: impl Iterator<Item = &'c mut ClassStats>,
     ) {
-        // Under the lock: what a reset noted is never more.
+        // Sum under the lock, so that the sums of a reset are not higher.
         let before = self.before.lock();
         let now = self.sums();
         let since = |counter: usize| now[counter].wrapping_sub(before[counter]);
@@ -81,7 +80,7 @@ impl ReadCounters {
         }
     }
 
-    /// Counts from 0 from now on.
+    /// Resets the counters to 0.
     pub(super) fn reset(&self) {
         let mut before = self.before.lock();
         *before = self.sums();
@@ -105,7 +104,7 @@ impl ThreadCounters<'_> {
         self.count(counter(class, queue));
     }
 
-    /// Counts a get that found nothing.
+    /// Counts a get that found no item.
     #[inline]
     pub(super) fn miss(self) {
         self.count(MISSES);
@@ -118,15 +117,15 @@ impl ThreadCounters<'_> {
     }
 }
 
-/// The counter of hits on items of a class in a queue.
+/// Returns the index of the counter of hits on items of a class in a queue.
 #[inline]
 fn counter(class: u8, queue: Queue) -> usize {
     usize::from(class) % CLASSES * QUEUES.len() + queue as usize
 }
 
-/// Places, of which threads have some.
+/// The slots, and which of them are taken.
 struct SlotTable {
-    /// A bit each.
+    /// One bit for each slot.
     taken: AtomicU64,
 }
 
@@ -137,7 +136,7 @@ impl SlotTable {
         Self { taken: AtomicU64::new(0) }
     }
 
-    /// Takes one, if one is free.
+    /// Takes a slot, if one is free.
     fn take(&self) -> Option<usize> {
         let taken = self.taken.fetch_update(Acquire, Relaxed, |taken| {
             let free = !taken;
@@ -146,27 +145,27 @@ impl SlotTable {
         taken.ok().map(|before| (!before).trailing_zeros() as usize)
     }
 
-    /// Gives one back. Who takes it next sees all that was counted there.
+    /// Gives a slot back. The next thread in it sees its counts.
     fn give(&self, number: usize) {
         self.taken.fetch_and(!(1 << number), Release);
     }
 }
 
-/// The places of all threads of the process. In a child of `fork` those of the
-/// parent's other threads stay taken.
+/// The slots of all threads of the process. In a child of `fork`, those of the parent's other
+/// threads stay taken.
 static ALL: SlotTable = SlotTable::new();
 
 thread_local! {
     static SLOT: CounterSlot = const { CounterSlot(Cell::new(CounterSlot::UNKNOWN)) };
 }
 
-/// The place of a thread.
+/// The slot of a thread.
 struct CounterSlot(Cell<usize>);
 
 impl CounterSlot {
-    /// It did not ask for one yet.
+    /// The thread has not asked for a slot yet.
     const UNKNOWN: usize = usize::MAX;
-    /// There was none when it asked.
+    /// There was no free slot when the thread asked.
     const NONE: usize = SLOTS;
 
     #[inline]
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_all_threads_count_is_added() {
-        /// So few that other tests get their places meanwhile.
+        /// Few enough to leave slots to tests that run at the same time.
         const THREADS: u64 = 16;
         let read_counters = Arc::new(ReadCounters::new().unwrap_or_else(|e| unreachable!("{e}")));
         let barrier = Arc::new(Barrier::new(THREADS as usize));

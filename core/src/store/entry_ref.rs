@@ -1,4 +1,4 @@
-//! What a read shows of the item that it found.
+//! The view of an item that a read passes to its callback.
 
 #![expect(unsafe_code, reason = "a buffer's spare room is filled, then counted")]
 
@@ -13,16 +13,17 @@ use super::pinned::PinnedValue;
 use super::seqlock::SeqLock;
 use super::shard::Shard;
 
-/// An item was copied without its shard's lock, and somebody changed the shard
-/// meanwhile: the copy is none. Who gets this undoes what it began and returns
-/// it; it is called again, with the lock.
+/// The shard changed during an optimistic read, so the copied bytes are invalid.
+///
+/// A callback that gets this error undoes any partial output and returns the error. It is then
+/// called again, under the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadConflict;
 
-/// An item that was found, as it is shown to who reads it.
+/// An item, as the callback of a read sees it.
 ///
-/// Either its shard is locked meanwhile, or only its head is known and its value
-/// is copied without the lock, which may fail.
+/// Either its shard is locked, or only its head is known. In the second case, copies of the value
+/// are optimistic and may fail.
 pub struct EntryRef<'h> {
     time: &'h TimeSnapshot,
     found: Found<'h>,
@@ -35,7 +36,7 @@ enum Found<'h> {
     Seen(&'h OptimisticEntry<'h>),
 }
 
-/// An item that was seen without the lock.
+/// Returns the view of an item that was read without the lock.
 pub(super) struct OptimisticEntry<'h> {
     pub(super) memory: &'h Memory,
     pub(super) at: Ref,
@@ -46,13 +47,13 @@ pub(super) struct OptimisticEntry<'h> {
     pub(super) version: u64,
 }
 
-/// Largest value that is copied, without the lock if that can be: larger ones are
-/// pinned where that will do.
+/// Largest value that is copied, if possible without the lock. Larger ones are pinned where
+/// possible.
 pub const INLINE_COPY_MAX: usize = 4096;
 
 impl<'h> OptimisticEntry<'h> {
-    /// The item at `at`, which is small, in one piece, and of this key, in the
-    /// shard that was at `version`. `None`: it is not, or that cannot be told.
+    /// Reads the head of the item at `at`, in the shard that was at `version`. Returns `None` if
+    /// the item is large, chunked or of another key, or if the read conflicts.
     #[inline]
     pub(super) fn of(
         memory: &'h Memory,
@@ -62,7 +63,7 @@ impl<'h> OptimisticEntry<'h> {
         version: u64,
     ) -> Option<Self> {
         let header = memory.header(at).copied();
-        // What it says may be anything yet.
+        // The header is not validated yet, and may be anything.
         let is_small = header.length() as usize <= INLINE_COPY_MAX && !header.has(bit::CHUNKED);
         if !is_small || !memory.reaches(at, header.total()) {
             return None;
@@ -74,12 +75,12 @@ impl<'h> OptimisticEntry<'h> {
         if header.has(bit::HAS_FLAGS) {
             memory.copy_racing(at, HEADER + key.len(), &mut flags);
         }
-        // SAFETY: all of it was written.
+        // SAFETY: all bytes were written.
         let flags = u32::from_ne_bytes(flags.map(|byte| unsafe { byte.assume_init() }));
         shard.is_at(version).then_some(Self { memory, at, header, key, flags, shard, version })
     }
 
-    /// Copies the beginning of the value to `to`.
+    /// Copies the first bytes of the value to `to`.
     #[inline]
     fn copy(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), ReadConflict> {
         debug_assert!(to.len() <= self.header.length() as usize);
@@ -89,7 +90,7 @@ impl<'h> OptimisticEntry<'h> {
 }
 
 impl<'h> EntryRef<'h> {
-    /// An item whose shard is locked.
+    /// Returns the view of an item whose shard is locked.
     #[inline]
     pub(super) fn locked(
         item: Item<'h>,
@@ -107,13 +108,13 @@ impl<'h> EntryRef<'h> {
         Self { time, found: Found::Seen(seen) }
     }
 
-    /// The moment at which it was found.
+    /// Returns the time of the read.
     #[inline]
     pub fn time(&self) -> &TimeSnapshot {
         self.time
     }
 
-    /// The item's header.
+    /// Returns the item's header.
     #[inline]
     pub fn header(&self) -> &Header {
         match &self.found {
@@ -122,7 +123,7 @@ impl<'h> EntryRef<'h> {
         }
     }
 
-    /// The item's key.
+    /// Returns the item's key.
     #[inline]
     pub fn key(&self) -> &'h [u8] {
         match &self.found {
@@ -131,7 +132,7 @@ impl<'h> EntryRef<'h> {
         }
     }
 
-    /// The item's client flags.
+    /// Returns the item's client flags.
     #[inline]
     pub fn flags(&self) -> u32 {
         match &self.found {
@@ -140,13 +141,13 @@ impl<'h> EntryRef<'h> {
         }
     }
 
-    /// Bytes of the value.
+    /// Returns the length of the value in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.header().length() as usize
     }
 
-    /// Whether the value has no bytes.
+    /// Returns whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -154,7 +155,7 @@ impl<'h> EntryRef<'h> {
     /// Appends the value to `to`.
     ///
     /// # Errors
-    /// [`ReadConflict`]; then nothing was appended.
+    /// [`ReadConflict`] after an optimistic read. Then nothing was appended.
     #[inline]
     pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), ReadConflict> {
         let seen = match &self.found {
@@ -167,7 +168,7 @@ impl<'h> EntryRef<'h> {
         let (before, length) = (to.len(), self.len());
         to.reserve(length);
         seen.copy(&mut to.spare_capacity_mut()[..length])?;
-        // SAFETY: so much was reserved, and is written.
+        // SAFETY: `length` bytes were reserved, and are written.
         unsafe { to.set_len(before + length) };
         Ok(())
     }
@@ -175,7 +176,7 @@ impl<'h> EntryRef<'h> {
     /// Copies the first bytes of the value to `to`, which is at most as long.
     ///
     /// # Errors
-    /// [`ReadConflict`]; then `to` is anything.
+    /// [`ReadConflict`] after an optimistic read. Then the contents of `to` are invalid.
     ///
     /// # Panics
     /// If `to` is longer than the value.
@@ -191,11 +192,11 @@ impl<'h> EntryRef<'h> {
         }
     }
 
-    /// Shows the value in one piece: pieces are joined in `joined`, which is
-    /// emptied before.
+    /// Calls `found` with the value in one piece. The pieces of a chunked value are joined in
+    /// `joined`, which is emptied first.
     ///
     /// # Errors
-    /// [`ReadConflict`]; then `found` was not called.
+    /// [`ReadConflict`] after an optimistic read. Then `found` was not called.
     #[inline]
     pub fn show<R>(&self, joined: &mut Vec<u8>, found: impl FnOnce(&[u8]) -> R) -> Result<R, ReadConflict> {
         match &self.found {
@@ -217,17 +218,16 @@ impl<'h> EntryRef<'h> {
         }
     }
 
-    /// Whether the value lies in pieces: then it is large, and it takes time to
-    /// copy it.
+    /// Returns whether the value is chunked. Then it is large, and copying it takes time.
     #[inline]
     pub fn is_in_pieces(&self) -> bool {
         self.header().has(bit::CHUNKED)
     }
 
-    /// Keeps the value readable for longer.
+    /// Keeps the value readable after the read.
     ///
     /// # Errors
-    /// [`ReadConflict`].
+    /// [`ReadConflict`] after an optimistic read.
     pub fn pin(&mut self) -> Result<PinnedValue, ReadConflict> {
         match &mut self.found {
             Found::Locked { item, store, shard, hash } => {
@@ -242,14 +242,14 @@ impl<'h> EntryRef<'h> {
     }
 }
 
-/// Copies the pieces of a value to `to`, as far as there is room.
+/// Copies the pieces of a value to `to`, as many bytes as fit.
 #[inline]
 pub(super) fn fill<'s>(mut to: &mut [MaybeUninit<u8>], slices: impl Iterator<Item = &'s [u8]>) {
     for slice in slices {
         let length = slice.len().min(to.len());
         let (part, rest) = to.split_at_mut(length);
-        // SAFETY: both have `length` bytes; what is borrowed exclusively is no part
-        // of the store.
+        // SAFETY: both have `length` bytes. `to` is borrowed exclusively, so it is not memory of
+        // the store.
         unsafe { std::ptr::copy_nonoverlapping(slice.as_ptr(), part.as_mut_ptr().cast(), length) };
         to = rest;
     }

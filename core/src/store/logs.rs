@@ -1,21 +1,21 @@
-//! The logs of a shard: which segments it owns, in which order they were
-//! filled, and where the next entry goes.
+//! The logs of a shard: the segments it owns, the order in which they were filled, and the place of
+//! the next entry.
 
 use super::item::Ref;
 use super::policy::Rank;
 use super::segment::{Segment, Segments, State};
 
-/// Spare segments that a shard keeps for cleaning, once it owns any, and those
-/// that cleaning may make in advance.
+/// Spare segments that a shard with segments keeps for compaction, and those that compaction may
+/// empty in advance.
 const SPARES: usize = 2;
 
-/// Further spare segments that a shard may keep in a full cache that evicts. An item
-/// of several segments frees as many at once. In the pool they would end the
-/// evictions of all shards until they are used.
+/// Further spare segments that a shard may keep in a full cache that evicts. An item of several
+/// segments frees all of them at once. In the pool, they would end the evictions of all shards
+/// until they are used.
 const SURPLUS: usize = 4;
 
-/// One log: a row of sealed segments, which are linked in the table of segments
-/// (numbers plus one, 0 is none), and the open one.
+/// One log: a list of sealed segments, and the open one. The list is linked in the table of
+/// segments (numbers plus one, 0 is none).
 #[derive(Clone, Copy, Default)]
 struct Log {
     oldest: usize,
@@ -24,12 +24,12 @@ struct Log {
 }
 
 impl Log {
-    /// Sealed segments, oldest first.
+    /// Iterates over the sealed segments, oldest first.
     fn sealed(self, segments: &Segments) -> impl Iterator<Item = u32> {
         row(self.oldest, move |number| segments.get(number).newer())
     }
 
-    /// Puts a segment at the end of the row.
+    /// Adds a segment at the end of the list.
     fn push(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         segment.set_older(self.newest);
@@ -42,7 +42,7 @@ impl Log {
         self.newest = link;
     }
 
-    /// Takes a segment out of the row.
+    /// Removes a segment from the list.
     fn remove(&mut self, segments: &Segments, number: u32) {
         let (older, newer) = (segments.get(number).older(), segments.get(number).newer());
         match number_of(older) {
@@ -56,22 +56,22 @@ impl Log {
     }
 }
 
-/// The segment that a link leads to.
+/// Returns the number of the segment of a link.
 fn number_of(link: usize) -> Option<u32> {
     link.checked_sub(1).map(|number| number as u32)
 }
 
-/// Segments from the one that `first` leads to on.
+/// Iterates over linked segments, from the one of the link `first` on.
 fn row(first: usize, next: impl Fn(u32) -> usize) -> impl Iterator<Item = u32> {
     std::iter::successors(number_of(first), move |&number| number_of(next(number)))
 }
 
-/// Who wants memory.
+/// The purpose of an append.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AppendFor {
-    /// A new item: the last spare segment is not for it.
+    /// A new item, which may not take the last spare segment.
     Client,
-    /// An item that moves out of a segment that is being cleaned.
+    /// An item that moves out of a segment under compaction.
     Survivor,
 }
 
@@ -79,12 +79,12 @@ pub(super) enum AppendFor {
 #[derive(Default)]
 pub(super) struct Logs {
     by_rank: [Log; Rank::COUNT],
-    /// The due of what was evicted last: see `policy.rs`.
+    /// GDSF's L: the priority of the segment judged last (see `policy.rs`).
     inflation: u64,
     /// Bytes that clients stored.
     stored: u64,
     spare: Vec<u32>,
-    /// Segments owned, spare and held ones included.
+    /// Segments owned, including spare and held ones.
     owned: usize,
     /// Segments with holds.
     holding: usize,
@@ -93,7 +93,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Segments owned.
+    /// Returns the number of segments owned.
     pub(super) fn owned(&self) -> usize {
         self.owned
     }
@@ -103,18 +103,18 @@ impl Logs {
         self.live
     }
 
-    /// Sealed segments of all logs.
+    /// Iterates over the sealed segments of all logs.
     pub(super) fn sealed(&self, segments: &Segments) -> impl Iterator<Item = u32> {
         self.by_rank.iter().flat_map(|log| log.sealed(segments))
     }
 
-    /// Segments of the log of `rank`, newest first.
+    /// Iterates over the segments of the log of `rank`, newest first.
     pub(super) fn newest_first(&self, segments: &Segments, rank: Rank) -> impl Iterator<Item = u32> {
         let log = &self.by_rank[rank.index()];
         log.open.into_iter().chain(row(log.newest, |number| segments.get(number).older()))
     }
 
-    /// The oldest segment of the log of `rank`.
+    /// Returns the oldest segment of the log of `rank`.
     pub(super) fn oldest(&self, segments: &Segments, rank: Rank) -> Option<u32> {
         let log = &self.by_rank[rank.index()];
         log.sealed(segments).next().or(log.open)
@@ -125,8 +125,8 @@ impl Logs {
         self.stored
     }
 
-    /// Of the oldest segment of each log that nobody holds the one that is due
-    /// first. The level rises to its due.
+    /// Chooses the segment with the lowest priority, among the oldest segment without holds of each
+    /// log. The inflation rises to its priority.
     pub(super) fn take_lowest_priority(&mut self, segments: &Segments) -> Option<u32> {
         let evictable = self.by_rank.iter().enumerate().filter(|&(rank, _)| rank != Rank::TEMPORARY.index());
         let oldest = evictable.filter_map(|(_, log)| {
@@ -138,30 +138,30 @@ impl Logs {
         Some(first)
     }
 
-    /// Whether a spare segment is there for a new item.
+    /// Returns whether there is a spare segment for a new item.
     pub(super) fn has_spare(&self) -> bool {
         self.spare.len() >= SPARES
     }
 
-    /// Spare segments beyond those needed.
+    /// Returns the number of spare segments beyond those needed.
     pub(super) fn surplus(&self) -> usize {
         self.spare.len().saturating_sub(SPARES)
     }
 
-    /// Whether `live` bytes of the log of `rank` can move without the pool.
+    /// Returns whether `live` bytes of the log of `rank` can move without the pool.
     pub(super) fn has_room(&self, segments: &Segments, rank: Rank, live: usize) -> bool {
         !self.spare.is_empty() || self.remaining(segments, rank) >= live
     }
 
-    /// Whether more of the memory owned is dead than alive, by a margin.
+    /// Returns whether more of the owned memory is dead than live, by a margin.
     pub(super) fn is_bloated(&self, segments: &Segments) -> bool {
         let size = segments.size();
         let spare = self.spare.len() * size;
         self.owned * size > 2 * self.live + spare + 8 * size
     }
 
-    /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The
-    /// caller writes its header before the lock is released. `None`: no memory.
+    /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The caller writes its
+    /// header before it releases the lock. Returns `None` if there is no memory.
     #[inline]
     pub(super) fn append(
         &mut self,
@@ -185,7 +185,7 @@ impl Logs {
         Some(segments.entry(number, offset))
     }
 
-    /// Bytes that still fit the open segment of `rank`.
+    /// Returns the bytes that still fit the open segment of `rank`.
     pub(super) fn remaining(&self, segments: &Segments, rank: Rank) -> usize {
         self.by_rank[rank.index()].open.map_or(0, |number| segments.size() - segments.get(number).filled())
     }
@@ -198,7 +198,7 @@ impl Logs {
         }
         let fresh = match who {
             AppendFor::Survivor if self.spare.is_empty() && rank.is_weighted() => {
-                // Rather in another log than lost.
+                // Another log is better than losing the item.
                 let others = Rank::all().filter(|rank| rank.is_weighted());
                 return others
                     .filter(|&rank| self.remaining(segments, rank) >= size)
@@ -206,7 +206,7 @@ impl Logs {
             }
             AppendFor::Survivor => self.spare.pop(),
             AppendFor::Client if self.has_spare() => self.spare.pop(),
-            // The one spare segment stays: with it cleaning can begin.
+            // The last spare segment stays, so that compaction can begin.
             AppendFor::Client if !self.spare.is_empty() && self.take(segments) => self.spare.pop(),
             AppendFor::Client => None,
         }?;
@@ -240,16 +240,16 @@ impl Logs {
         true
     }
 
-    /// Takes a segment from the pool if the shard has none to spare.
+    /// Takes a segment from the pool if the shard has no spare one.
     pub(super) fn take_spare(&mut self, segments: &Segments) -> bool {
         self.has_spare() || self.take(segments)
     }
 
-    /// Puts an empty segment that is in no log aside, or back into the pool.
+    /// Keeps an empty segment as a spare one, or returns it to the pool. It must not be in a log.
     fn recycle(&mut self, segments: &Segments, number: u32) {
         segments.get(number).set_state(State::Free);
-        // Even if the limit was lowered: without spares nothing can be cleaned or
-        // stored. `Store::shrink_to_limit` gives them back.
+        // This is so even if the limit was lowered: without spares, compaction and stores are
+        // impossible. `Store::shrink_to_limit` gives them back.
         let kept = if segments.is_exhausted() && segments.evicts() { SPARES + SURPLUS } else { SPARES };
         if self.spare.len() >= kept {
             self.owned -= 1;
@@ -259,7 +259,7 @@ impl Logs {
         }
     }
 
-    /// Gives a spare segment to the pool, but not the last one.
+    /// Gives a spare segment to the pool, except the last one.
     pub(super) fn give_spare(&mut self, segments: &Segments) -> bool {
         if !self.has_spare() {
             return false;
@@ -270,7 +270,7 @@ impl Logs {
         true
     }
 
-    /// Takes a segment out of its log, to be cleaned.
+    /// Takes a segment out of its log, for compaction.
     pub(super) fn start_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         let log = &mut self.by_rank[segment.rank().index()];
@@ -282,8 +282,8 @@ impl Logs {
         segment.set_state(State::Compaction);
     }
 
-    /// Ends the cleaning of a segment. What is left in it is either in use by
-    /// somebody without the lock, or could not be moved.
+    /// Ends the compaction of a segment. The remaining entries are in use without the lock, or
+    /// could not be moved.
     pub(super) fn end_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         if segment.holds() > 0 {
@@ -293,7 +293,7 @@ impl Logs {
         }
     }
 
-    /// Notes that an entry of `size` bytes died.
+    /// Records that an entry of `size` bytes died.
     #[inline]
     pub(super) fn mark_dead(&mut self, segments: &Segments, at: Ref, size: usize) {
         let number = segments.number_of(at);
@@ -319,14 +319,14 @@ impl Logs {
         }
     }
 
-    /// Holds the segment of an entry: it is not used again before
-    /// [`Logs::release`]. `false` if a quarter of the shard's part is held, unless
-    /// `urgent`: each may keep a whole segment from being cleaned.
+    /// Holds the segment of an entry, so that it is not reused before [`Logs::release`]. Returns
+    /// `false` if a quarter of the shard's part is held, unless `urgent`. The bound exists because
+    /// each hold may block the compaction of a whole segment.
     pub(super) fn hold(&mut self, segments: &Segments, at: Ref, urgent: bool) -> bool {
         let segment = segments.of(at);
         let holds = segment.holds();
         if holds == 0 {
-            // Most have not a quarter of what there is now, which needs no lock.
+            // Most holds stop at this check, which needs no lock.
             let many = |of: usize| self.holding >= (of / 4).max(4);
             if !urgent && many(self.owned) && many(segments.share()) {
                 return false;

@@ -1,21 +1,22 @@
 //! Reads without the lock.
 //!
 //! ```text
-//!   version of the lock, even         -- odd: somebody changes the shard
-//!   bucket, header, key               -- large, or there is a use to note
+//!   version of the lock, even         -- odd: another thread changes the shard
+//!   bucket, header, key               -- large, or a use must be recorded
 //!   version of the lock, the same     -- not the same
 //!      |
 //!   not there, or found: head shown
 //!   value copied
-//!   version of the lock, the same     -- not the same: Disturbed
+//!   version of the lock, the same     -- not the same: ReadConflict
 //!      |                                 |
 //!      done                              again, with the lock
 //! ```
 //!
-//! A reader writes to no memory but its thread's own, so readers on all cores
-//! share the lines of a hot item and of its shard's lock. A fetch that would change
-//! an item (its first of a second, or one of its first few) takes the lock, which
-//! is then told where the item is.
+//! A reader writes only to memory of its own thread. So readers on all cores share the lines of a
+//! hot item and of its shard's lock.
+//!
+//! A fetch that changes an item takes the lock: the first fetch of a second, or one of the first
+//! few of the item. A hint then says where the item is.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,23 +27,24 @@ use super::item::Ref;
 use super::policy;
 use super::table::Table;
 
-/// The hash of a key, and where a look without the lock found its item: for those
-/// who look after it, who need not look again if nobody had the lock meanwhile.
-/// It is of no use for another store, and no other store takes it.
+/// The hash of a key, and the place at which an optimistic read found its item.
+///
+/// A later lookup can skip the index if the shard has not changed since. A hint is valid only for
+/// the store that made it.
 #[derive(Clone, Copy, Debug)]
 pub struct LookupHint {
     pub(super) hash: u64,
-    /// The shard's version at that look; an odd one was never seen.
+    /// The shard's version at that read. An odd version means that there was no read.
     pub(super) version: u64,
-    /// The one item that may be it, or none.
+    /// The only item that may be the one of the key, or none.
     pub(super) at: Ref,
 }
 
-/// A version at which nobody looks.
+/// The version of a hint without a read.
 const NEVER: u64 = 1;
 
 impl From<u64> for LookupHint {
-    /// Of a hash alone.
+    /// Returns a hint of a hash alone.
     #[inline]
     fn from(hash: u64) -> Self {
         Self { hash, version: NEVER, at: Ref::NONE }
@@ -50,29 +52,29 @@ impl From<u64> for LookupHint {
 }
 
 impl Store {
-    /// What is known of a key at first.
+    /// Returns the first hint of a key: its hash.
     #[inline]
     pub fn lookup_hint(&self, key: &[u8]) -> LookupHint {
         LookupHint::from(self.hash(key))
     }
 
-    /// Asks the processor for the index line of a key.
+    /// Prefetches the index line of a key.
     #[inline]
     pub fn prefetch(&self, hint: &LookupHint) {
         self.table(hint.hash).prefetch(hint.hash);
     }
 
-    /// Notes where the item of a key is whose index line is there.
+    /// Looks up the place of a key's item, whose index line was prefetched.
     #[inline]
     pub fn locate_hint(&self, hint: &mut LookupHint) {
         let version = self.shard(hint.hash).version();
         if let Some(at) = self.table(hint.hash).look(hint.hash) {
-            // Where somebody changes the shard it may be worth fetching nevertheless.
+            // If another thread changes the shard, a prefetch may still pay.
             *hint = LookupHint { version: version.unwrap_or(NEVER), at, ..*hint };
         }
     }
 
-    /// Asks the processor for an item that was seen.
+    /// Prefetches the item of a hint.
     #[inline]
     pub fn prefetch_item(&self, hint: &LookupHint) {
         if !hint.at.is_none() {
@@ -86,11 +88,11 @@ impl Store {
         &self.tables[self.common.shard_of(hash).min(last)]
     }
 
-    /// Shows an item to `show` without the lock, and counts that. `None`: there is
-    /// no item. If there is a use to note it goes to `uses`, which has room.
+    /// Calls `show` with an item without the lock, and counts the hit or miss. Returns `None` for a
+    /// miss. A use that must be recorded is added to `uses`, which must have room.
     ///
     /// # Errors
-    /// If this takes the lock, as it does for a use to note without `uses`.
+    /// The read needs the lock, as for a use that must be recorded if `uses` is `None`.
     #[inline]
     pub(crate) fn try_get_unlocked<'k, R>(
         &self,
@@ -103,7 +105,7 @@ impl Store {
         let (shard, common) = (self.shard(hint.hash), &self.common);
         let version = shard.version().ok_or(unknown)?;
         let counters = self.read_counters.own().ok_or(unknown)?;
-        // What is dead at this moment was dead when the peek began, or dies in it.
+        // An item that is dead at this time was dead when the read began, or dies during it.
         let time = common.time();
         let at = if hint.version == version {
             hint.at
@@ -127,7 +129,7 @@ impl Store {
         }
         let seen = OptimisticEntry::of(memory, at, key, shard, version).ok_or(found)?;
         if !is_noted {
-            // Who fetches an item sees it as it will be.
+            // The callback sees the item as it is after this fetch.
             policy::record_access(flat, &seen.header, &time);
         }
         let shown = show(&mut EntryRef::seen(&seen, &time)).map_err(|ReadConflict| unknown)?;
@@ -155,10 +157,10 @@ mod tests {
     use crate::store::NewItem;
     use crate::watch::WatchHub;
 
-    /// Keys that are read, and overwritten where they are.
+    /// Keys that are read, and overwritten in place.
     const KEYS: u64 = 4;
 
-    /// A store in which everything is evicted before long: 16 segments of 16 KiB.
+    /// Returns a store that soon evicts each item: 16 segments of 16 KiB.
     fn store() -> Arc<Store> {
         let config = CacheConfig { memory_limit: 256 * 1024, shards: Some(1), ..CacheConfig::default() };
         let clock = Arc::new(Clock::new());
@@ -175,15 +177,14 @@ mod tests {
         }
     }
 
-    /// Uses an item until there is nothing more to note.
+    /// Fetches an item until a fetch changes nothing in it.
     fn settle(store: &Arc<Store>, key: &[u8]) {
         for _ in 0..8 {
             store.entry(key, store.hash(key)).hit();
         }
     }
 
-    /// A peek at `key`, whose value is a version over and over: that, if it could
-    /// be told.
+    /// Reads `key`, whose value repeats a version. Returns that, unless the read conflicts.
     fn version_of(store: &Store, key: &[u8]) -> Option<u64> {
         let seen = store.try_get_unlocked(key, store.lookup_hint(key), None, |entry| {
             assert_eq!((entry.key(), entry.len()), (key, 160));
@@ -199,8 +200,8 @@ mod tests {
         seen.ok()?
     }
 
-    /// Some overwrite in place, some make the store clean and use its memory again
-    /// and again; who peeks sees no half of anything, and no time that goes back.
+    /// Some threads overwrite in place, others make the store compact and reuse its memory.
+    /// Optimistic reads see no torn value, and no version older than the last one.
     #[test]
     fn readers_without_the_lock_see_whole_values_in_order() {
         let (store, done, seen) = (store(), AtomicBool::new(false), AtomicU64::new(0));
@@ -261,7 +262,7 @@ mod tests {
         assert_eq!(peeks(b"a"), "unknown");
         settle(&store, b"a");
         assert_eq!(peeks(b"a"), "found");
-        // A new second is to be noted; an item that dies is to be removed.
+        // A use in a new second must be recorded. A dead item must be removed.
         store.common.clock.advance(1).unwrap();
         assert_eq!(peeks(b"a"), "unknown");
         settle(&store, b"a");
@@ -270,11 +271,11 @@ mod tests {
         assert_eq!(peeks(b"a"), "unknown");
         assert!(store.entry(b"a", store.hash(b"a")).item().is_none());
         assert_eq!(peeks(b"a"), "missing");
-        // Who holds the lock may be about to change anything.
+        // A thread with the lock may be about to change any item.
         let entry = store.entry(b"b", store.hash(b"b"));
         assert_eq!(peeks(b"a"), "unknown");
         drop(entry);
-        // What is large is copied by nobody who could help it.
+        // Large values are not copied without the lock.
         set(&store, b"c", 0, &[1; 1800]);
         settle(&store, b"c");
         assert_eq!(peeks(b"c"), "found");

@@ -1,22 +1,22 @@
-//! A lock with a version: who only looks need not take it.
+//! A sequence lock: readers need not take it.
 //!
 //! ```text
 //!   version   0      1         2      3         4
 //!             |------|=========|------|=========|----
 //!                     held             held
-//!   a look      ok      late     late,  refused
+//!   a read      ok      late     late,  refused
 //!               --      -----------     -
 //! ```
 //!
-//! The version is odd while the lock is held: it is the lock. A look
-//! ([`SeqLock::version`], then [`SeqLock::is_at`]) was undisturbed if the version was
-//! even before it and the same after it. Otherwise what was seen may be anything,
-//! and the one who looked takes the lock. (This is the sequence lock of Linux.)
+//! The version is also the lock: it is odd while the lock is held. An optimistic read
+//! ([`SeqLock::version`], then [`SeqLock::is_at`]) is valid if the version was even before it and
+//! the same after it. Otherwise the bytes read may be anything, and the reader takes the lock.
+//! Linux calls this a seqlock.
 //!
-//! To take it costs one locked instruction, to give it back none. Who finds it
-//! taken spins, since it is held for some tens of nanoseconds; then others may run
-//! meanwhile; and if it is still taken, by a thread that has lost its core or
-//! cleans a segment, the waiting thread sleeps and looks again.
+//! Locking costs one locked instruction, unlocking none. A thread that finds the lock taken spins
+//! first, because it is mostly held for some tens of nanoseconds. Then the thread yields. If the
+//! lock is still taken, its holder has lost its core or compacts a segment, so the waiting thread
+//! sleeps and tries again.
 
 #![expect(unsafe_code, reason = "a value behind a lock of our own")]
 
@@ -28,16 +28,15 @@ use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicU64, fence};
 use crate::sync::thread;
 
-/// Looks at a lock that is taken before others may run, and how often they may
-/// before the thread sleeps.
+/// Spins before the first yield, and yields before the thread sleeps.
 const SPINS: usize = if cfg!(loom) { 1 } else { 100 };
 const YIELDS: usize = if cfg!(loom) { usize::MAX } else { 16 };
 
-/// How long it sleeps: about as long as to clean a segment takes.
+/// Time of one sleep: about as long as the compaction of a segment takes.
 const NAP: Duration = Duration::from_micros(50);
 
-/// A value that one thread at a time changes. The lock shares a cache line with
-/// what the value has first.
+/// A value that one thread at a time changes. The lock shares a cache line with the first fields of
+/// the value.
 #[derive(Default)]
 #[repr(C)]
 pub(super) struct SeqLock<T> {
@@ -45,8 +44,8 @@ pub(super) struct SeqLock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: whoever reaches the value through a shared Latch holds the lock, so that
-// the value is one thread's at a time, as if it were sent from one to the next.
+// SAFETY: a thread reaches the value of a shared SeqLock only with the lock. So one thread at a
+// time uses the value, as if it were sent from thread to thread.
 unsafe impl<T: Send> Sync for SeqLock<T> {}
 
 impl<T> SeqLock<T> {
@@ -54,18 +53,18 @@ impl<T> SeqLock<T> {
         Self { version: AtomicU64::new(0), value: UnsafeCell::new(value) }
     }
 
-    /// Waits until nobody else has it.
+    /// Locks the value. Waits while another thread has the lock.
     #[inline]
     pub(super) fn lock(&self) -> SeqLockGuard<'_, T> {
         if !self.take() {
             self.wait();
         }
-        // Who sees what is written from now on sees the odd version too.
+        // A thread that sees a later write sees the odd version, too.
         fence(Release);
         SeqLockGuard(self)
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if it is free. Returns whether it did.
     #[inline]
     fn take(&self) -> bool {
         let version = self.version.load(Relaxed);
@@ -90,15 +89,16 @@ impl<T> SeqLock<T> {
         }
     }
 
-    /// The version, if nobody holds the lock. What is read from now on is of no
-    /// version before it.
+    /// Returns the version, or `None` if the lock is held. Later reads see this version or a newer
+    /// one.
     #[inline]
     pub(super) fn version(&self) -> Option<u64> {
         let version = self.version.load(Acquire);
         version.is_multiple_of(2).then_some(version)
     }
 
-    /// Whether all that was read since [`SeqLock::version`] said `version` was of it.
+    /// Returns whether all reads since [`SeqLock::version`] returned `version` were of that
+    /// version.
     #[inline]
     pub(super) fn is_at(&self, version: u64) -> bool {
         fence(Acquire);
@@ -106,14 +106,14 @@ impl<T> SeqLock<T> {
     }
 }
 
-/// The value of a [`SeqLock`], locked.
+/// The locked value of a [`SeqLock`].
 pub(super) struct SeqLockGuard<'a, T>(&'a SeqLock<T>);
 
 // SAFETY: as of a reference to the value.
 unsafe impl<T: Sync> Sync for SeqLockGuard<'_, T> {}
 
 impl<T> SeqLockGuard<'_, T> {
-    /// Whether nobody has had the lock since [`SeqLock::version`] said `version`.
+    /// Returns whether no other thread had the lock since [`SeqLock::version`] returned `version`.
     #[inline]
     pub(super) fn is_next_after(&self, version: u64) -> bool {
         self.0.version.load(Relaxed) == version + 1
@@ -125,7 +125,7 @@ impl<T> Deref for SeqLockGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this thread has the lock, so nobody else has a reference.
+        // SAFETY: this thread has the lock, so no other thread has a reference.
         unsafe { &*self.0.value.get() }
     }
 }
@@ -133,7 +133,7 @@ impl<T> Deref for SeqLockGuard<'_, T> {
 impl<T> DerefMut for SeqLockGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above; and there is one `SeqLockGuard`, which is borrowed exclusively.
+        // SAFETY: as above, and the only `SeqLockGuard` is borrowed exclusively.
         unsafe { &mut *self.0.value.get() }
     }
 }
@@ -151,7 +151,7 @@ mod loom_tests {
 
     use super::*;
 
-    /// Two words that are equal whenever nobody holds the lock.
+    /// Two words that are equal while the lock is free.
     struct Pair {
         latch: SeqLock<()>,
         words: [AtomicU64; 2],
@@ -177,7 +177,7 @@ mod loom_tests {
         Arc::new(Pair { latch: SeqLock::new(()), words: [AtomicU64::new(0), AtomicU64::new(0)] })
     }
 
-    /// No look takes half a change for a whole one, or sees time go back.
+    /// A valid optimistic read sees no torn change, and no value older than the last one.
     #[test]
     fn an_undisturbed_look_sees_whole_changes_in_order() {
         loom::model(|| {
@@ -198,7 +198,7 @@ mod loom_tests {
         });
     }
 
-    /// One thread at a time has the lock, and sees what the one before it did.
+    /// One thread at a time has the lock, and sees the writes of the holder before it.
     #[test]
     fn one_thread_has_it_at_a_time() {
         loom::model(|| {
@@ -218,7 +218,7 @@ mod loom_tests {
         });
     }
 
-    /// A lock that follows a look has nobody between them.
+    /// A guard knows whether another thread had the lock after an optimistic read.
     #[test]
     fn who_follows_a_look_finds_what_it_saw() {
         loom::model(|| {
@@ -238,8 +238,8 @@ mod loom_tests {
         });
     }
 
-    /// Memory that leaves one lock's care for another's betrays no look at the
-    /// first: it goes through a third lock, the pool's.
+    /// Memory may pass from one seqlock to another. It goes through a third lock, that of the pool,
+    /// so an optimistic read under the first one notices.
     #[test]
     fn memory_that_was_given_away_is_not_taken_for_what_it_was() {
         loom::model(|| {
