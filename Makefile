@@ -30,13 +30,13 @@ run: build ## build the daemon and start it on 127.0.0.1:$(PORT)
 	$(DAEMON) -l 127.0.0.1 -p $(PORT)
 
 build: ## build the daemon, optimised
-	cargo build --release --locked -p memcached-rs
+	cargo build --release --locked -p memcache-rs-daemon
 
 capi: ## build libmemcache_rs, optimised
-	cargo build --release --locked -p memcache-capi
+	cargo build --release --locked -p memcache-rs-capi
 
 header: ## write include/memcache_rs.h from capi/
-	WRITE_HEADER=1 cargo test --quiet --locked -p memcache-capi --test header
+	WRITE_HEADER=1 cargo test --quiet --locked -p memcache-rs-capi --test header
 
 setup: ## install Debian packages, and clients in target/, for the tests
 	@bash scripts/setup.sh
@@ -46,9 +46,9 @@ SLOW_TESTS := allocations memory store_model store_stress
 QUICK_TESTS := cve $(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard core/tests/*.rs))))
 check: ## check formatting, run clippy and the quick tests of core; needs Rust alone
 	cargo fmt --all --check
-	cargo clippy -p memcache-core --all-targets --locked -- -D warnings
-	cargo test -p memcache-core --locked --lib $(QUICK_TESTS:%=--test=%)
-	cargo test -p memcache-core --locked --doc
+	cargo clippy -p memcache-rs --all-targets --locked -- -D warnings
+	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
+	cargo test -p memcache-rs --locked --doc
 
 test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
@@ -60,12 +60,12 @@ lint: ## check formatting, run clippy, check licences and the public API
 	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
 	cargo metadata --format-version 1 --locked | python3 scripts/dependencies.py
 	$(CORE_DOC)
-	python3 scripts/api.py target/doc/memcache_core --check core/api.txt
+	python3 scripts/api.py target/doc/memcache_rs --check core/api.txt
 
-CORE_DOC = RUSTDOCFLAGS='-D warnings' cargo doc --quiet -p memcache-core --no-deps --locked
+CORE_DOC = RUSTDOCFLAGS='-D warnings' cargo doc --quiet -p memcache-rs --no-deps --locked
 api: ## write core/api.txt, the public API, from the code
 	$(CORE_DOC)
-	python3 scripts/api.py target/doc/memcache_core >core/api.txt
+	python3 scripts/api.py target/doc/memcache_rs >core/api.txt
 
 DENY_VERSION := 0.20.2
 DENY_CHECKS ?= all
@@ -80,10 +80,10 @@ test-capi: capi setup ## test the C ABI: C and C++ programs, plain, under valgri
 	python3 capi/tests/run.py $(LIBRARIES)
 
 miri: ## run the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with Miri)
-	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-core --lib -- store::churn store::expiry store::policy
+	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-rs --lib -- store::churn store::expiry store::policy
 
 loom: ## check models of the code without locks, in every order of steps
-	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-core --lib loom_tests
+	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-rs --lib loom_tests
 
 TIME ?= 60
 TARGET ?= store

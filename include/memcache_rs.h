@@ -1,7 +1,7 @@
 /*
  * memcache_rs.h: memcached as a library, in C.
  *
- * Generated from the crate memcache-capi of memcache-rs; do not edit. MIT OR Apache-2.0.
+ * Generated from the crate memcache-rs-capi of memcache-rs; do not edit. MIT OR Apache-2.0.
  *
  * CONVENTIONS
  *

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use memcache_core::{Cache, CacheConfig, Ttl};
+//! use memcache_rs::{Cache, CacheConfig, Ttl};
 //!
 //! let cache = Cache::new(CacheConfig { memory_limit: 64 << 20, ..CacheConfig::default() })?;
 //! cache.set("greeting", "hello", Duration::from_secs(60))?;
@@ -27,7 +27,7 @@
 //! ```
 //! use std::io::{Read, Write};
 //! use std::net::TcpStream;
-//! use memcache_core::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig};
+//! use memcache_rs::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig};
 //!
 //! let listen = vec![Listen::tcp("127.0.0.1:0".parse()?)];
 //! let server = Server::start(ServerConfig { listen, ..ServerConfig::default() })?;

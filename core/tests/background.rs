@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::{Cache, CacheConfig, Ttl};
+use memcache_rs::{Cache, CacheConfig, Ttl};
 
 use alone::alone;
 

@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use memcache_core::internal::cluster::TEXT_MAX;
-use memcache_core::{BoundAddress, ClusterNode, Listen, Server, ServerConfig};
+use memcache_rs::internal::cluster::TEXT_MAX;
+use memcache_rs::{BoundAddress, ClusterNode, Listen, Server, ServerConfig};
 
 fn nodes(list: &[&str]) -> Vec<ClusterNode> {
     list.iter().map(|text| text.parse().unwrap()).collect()

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcache_core::internal::config::MIB;
-use memcache_core::{Cache, CacheConfig, LruMode, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::{Cache, CacheConfig, LruMode, Ttl};
 
 const LIMIT: usize = 32 * MIB;
 

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::session::{CloseReason, Env, Next, Session};
-use memcache_core::{Cache, CacheConfig, Fault, FaultRule, Protocol, ServerConfig};
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::output::Output;
+use memcache_rs::internal::session::{CloseReason, Env, Next, Session};
+use memcache_rs::{Cache, CacheConfig, Fault, FaultRule, Protocol, ServerConfig};
 
 struct Client {
     context: ServerState,

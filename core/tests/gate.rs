@@ -8,11 +8,11 @@ mod dialogue;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use memcache_core::internal::auth::Users;
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::session::{Next, Session};
-use memcache_core::{
+use memcache_rs::internal::auth::Users;
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::session::{Next, Session};
+use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Listen, Passwords, Protocol, Server,
     ServerConfig, TlsMode, Ttl,
 };

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use memcache_core::{BoundAddress, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, TlsPem};
+use memcache_rs::{BoundAddress, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, TlsPem};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;

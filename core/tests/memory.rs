@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::{Cache, CacheConfig, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::{Cache, CacheConfig, Ttl};
 
 use alone::alone;
 

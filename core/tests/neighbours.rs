@@ -9,13 +9,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::protocol::binary;
-use memcache_core::internal::session::{Env, Next, Session};
-use memcache_core::internal::turn;
-use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::binary;
+use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::internal::turn;
+use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use dialogue::talk;
 

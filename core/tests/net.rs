@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWr
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::context::{ConnState, WorkerStats};
-use memcache_core::{
+use memcache_rs::internal::context::{ConnState, WorkerStats};
+use memcache_rs::{
     AuthConfig, AuthMethod, BoundAddress, Fault, FaultRule, Hooks, Listen, Passwords, Protocol, Server,
     ServerConfig, Stop, StopError,
 };

@@ -9,11 +9,11 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::session::{Env, Next, Session};
-use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig, StartError};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::output::Output;
+use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::{Cache, CacheConfig, Protocol, ServerConfig, StartError};
 
 thread_local! {
     /// Bytes from which on this thread is refused memory.

@@ -12,14 +12,14 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use memcache_core::internal::auth::Users;
-use memcache_core::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::session::{Env, Next, Session, Step};
-use memcache_core::internal::watch::kind;
-use memcache_core::{
+use memcache_rs::internal::auth::Users;
+use memcache_rs::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::output::Output;
+use memcache_rs::internal::session::{Env, Next, Session, Step};
+use memcache_rs::internal::watch::kind;
+use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, LruMode, Passwords, Protocol, ServerConfig, StartError, Ttl,
 };
 

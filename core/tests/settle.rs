@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use memcache_core::{BoundAddress, Fault, FaultRule, Hooks, Listen, Protocol, Server, ServerConfig};
+use memcache_rs::{BoundAddress, Fault, FaultRule, Hooks, Listen, Protocol, Server, ServerConfig};
 
 fn start(listen: Vec<Listen>, threads: usize) -> Server {
     Server::start(ServerConfig { listen, threads, ..ServerConfig::default() }).unwrap()
@@ -172,7 +172,7 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
     assert!(server.settle(Duration::from_secs(30)));
 
     // This client never reads its replies.
-    cache.set(b"large", vec![b'x'; 500_000], memcache_core::Ttl::Never).unwrap();
+    cache.set(b"large", vec![b'x'; 500_000], memcache_rs::Ttl::Never).unwrap();
     let mut deaf = TcpStream::connect(tcp(&server)).unwrap();
     deaf.write_all(&b"get large\r\n".repeat(100)).unwrap();
     assert!(server.settle(Duration::from_secs(30)));
@@ -188,13 +188,13 @@ fn clients_that_cannot_go_on_are_not_waited_for() {
 #[test]
 fn a_server_that_has_stopped_is_settled() {
     let server = tcp_server(2);
-    server.stop(memcache_core::Stop::Now, Duration::ZERO).unwrap();
+    server.stop(memcache_rs::Stop::Now, Duration::ZERO).unwrap();
     assert!(server.settle(Duration::from_secs(30)));
 }
 
 #[test]
 fn a_hook_does_not_wait_for_its_own_thread() {
-    let server = Arc::new(std::sync::OnceLock::<Arc<memcache_core::internal::server::Settler>>::new());
+    let server = Arc::new(std::sync::OnceLock::<Arc<memcache_rs::internal::server::Settler>>::new());
     let seen = Arc::clone(&server);
     let hooks = Hooks {
         command: Some(Arc::new(move |_, _| {

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use memcache_core::internal::cache::{
+use memcache_rs::internal::cache::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreReply, StoreRequest, StoreValue, Stored,
 };
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::error::AllocError;
-use memcache_core::internal::store::{EntryRef, HEADER, ReadConflict, bit};
-use memcache_core::{Cache, CacheConfig, DeltaError, LruMode};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::error::AllocError;
+use memcache_rs::internal::store::{EntryRef, HEADER, ReadConflict, bit};
+use memcache_rs::{Cache, CacheConfig, DeltaError, LruMode};
 use proptest::prelude::*;
 
 const CHUNK_MAX: usize = 16 * 1024;

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
-use memcache_core::internal::cache::{DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored};
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::error::AllocError;
-use memcache_core::internal::store::stats::Totals;
-use memcache_core::internal::store::{Reservation, Store};
-use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
+use memcache_rs::internal::cache::{DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::error::AllocError;
+use memcache_rs::internal::store::stats::Totals;
+use memcache_rs::internal::store::{Reservation, Store};
+use memcache_rs::{Cache, CacheConfig, LruMode, PinnedValue};
 
 /// A small generator of numbers (splitmix64). A seed identifies a run.
 struct Rng(u64);

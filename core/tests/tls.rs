@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::tls::Tls;
-use memcache_core::{
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::tls::Tls;
+use memcache_rs::{
     BoundAddress, CacheConfig, KeyFormat, Listen, Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode,
     TlsPem, TlsVersion, VerifyMode,
 };

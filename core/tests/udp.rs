@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::context::WorkerStats;
-use memcache_core::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, StartError, Stop};
+use memcache_rs::internal::context::WorkerStats;
+use memcache_rs::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, StartError, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::session::Session;
-use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::session::Session;
+use memcache_rs::{Cache, CacheConfig, Protocol, ServerConfig};
 
 use super::{attack, connect, context, context_of, others_are_served, packet, reply, start, talk, unharmed};
 

@@ -28,10 +28,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::session::{Next, Session};
-use memcache_core::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ServerState;
+use memcache_rs::internal::session::{Next, Session};
+use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

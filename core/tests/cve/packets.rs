@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 
-use memcache_core::internal::session::Session;
-use memcache_core::{Protocol, ServerConfig};
+use memcache_rs::internal::session::Session;
+use memcache_rs::{Protocol, ServerConfig};
 
 use super::{
     attack, connect, context, context_of, header, invalid, others_are_served, packet, reply, start, talk,

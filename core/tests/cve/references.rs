@@ -2,10 +2,10 @@
 
 use std::io::{self, IoSlice, Write};
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::session::{Env, Session};
-use memcache_core::{Protocol, ServerConfig, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::output::Output;
+use memcache_rs::internal::session::{Env, Session};
+use memcache_rs::{Protocol, ServerConfig, Ttl};
 
 use super::{attack, context, context_of, packet, talk, unharmed};
 

@@ -5,9 +5,9 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ConnState;
-use memcache_core::{BoundAddress, Listen, Protocol, Server, ServerConfig, Ttl};
+use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::context::ConnState;
+use memcache_rs::{BoundAddress, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use super::{PATIENCE, connect, eventually, exchange, others_are_served, packet, reply, start};
 
