@@ -1,5 +1,6 @@
-//! Injected faults: rules that tests set, and a check that each command makes. Without rules the
-//! check is one relaxed load.
+//! Injected faults: rules that tests set, and a check for each command of a client. Calls of
+//! [`crate::cache::Cache`] in this process meet no faults. Without rules the check is one relaxed
+//! load.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub enum Fault {
     /// A read finds no item.
     Miss,
     /// The command is carried out, but its reply ends after this many bytes, and the connection is
-    /// closed. In a get of several keys, the bytes count from the beginning of the reply to the
-    /// key.
+    /// closed. In a get of several keys, the server counts from the first byte of the matching
+    /// key's reply.
     Truncate(usize),
 }
 
@@ -51,7 +52,8 @@ impl FaultRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultRuleId(pub u64);
 
-/// The fault rules of a cache. Earlier rules go first.
+/// The fault rules of a cache. A command meets the first rule, in order of addition, whose
+/// conditions all hold.
 #[derive(Default)]
 pub struct Faults {
     armed: AtomicBool,

@@ -1,7 +1,7 @@
 //! A memcached cache and server as a library.
 //!
 //! [`Cache`] is an in-process cache with memcached's semantics: byte keys of up to 250 bytes, byte
-//! values, TTLs, CAS, counters, and a memory limit that evicts. [`Server`] serves a cache over
+//! values, TTLs, counters, and a memory limit that evicts. [`Server`] serves a cache over
 //! memcached's text, meta and binary protocols, on TCP, UDP, Unix sockets and TLS. Both may be used
 //! at once: what the program stores, clients read, and the other way round.
 //!
@@ -33,10 +33,9 @@
 //! let server = Server::start(ServerConfig { listen, ..ServerConfig::default() })?;
 //! let [BoundAddress::Tcp(address)] = server.addresses() else { panic!("one TCP address") };
 //!
-//! let mut client = TcpStream::connect(address)?;
-//! client.write_all(b"set greeting 0 0 5 noreply\r\nhello\r\n")?;
-//! // The call waits until the server has carried out what its clients sent.
-//! assert_eq!(server.cache().get("greeting").as_deref(), Some(&b"hello"[..]));
+//! let mut client = TcpStream::connect(address)?; client.write_all(b"set greeting 0 0 5
+//! noreply\r\nhello\r\n")?; // `server.cache()` waits until the server has carried out what its
+//! clients sent. assert_eq!(server.cache().get("greeting").as_deref(), Some(&b"hello"[..]));
 //!
 //! // The next get is answered with an error, once.
 //! let fault = Fault::Error("out of order".into());
@@ -51,8 +50,10 @@
 //!
 //! # Threads
 //!
-//! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. A get
-//! of a small item takes no lock and writes to no memory that threads share.
+//! [`Cache`], [`Server`], [`Clock`] and [`Faults`] may be used from any thread at any time. Most
+//! gets of a small item take no lock and write to no memory that threads share. A get locks one
+//! shard if it has to record an access or removes an expired item. A hook must not wait for its own
+//! server.
 //!
 //! # Features
 //!

@@ -67,7 +67,8 @@ pub enum Ttl {
     /// The item lives until it is deleted, evicted or flushed.
     #[default]
     Never,
-    /// The item expires after this time, rounded up to whole seconds. Zero expires at once.
+    /// The item expires when the clock has advanced by this many seconds, rounded up: up to one
+    /// second early. Zero expires at once.
     After(Duration),
 }
 
@@ -179,7 +180,7 @@ impl Cache {
     /// Stores `value` under `key`, in place of an item that is there.
     ///
     /// # Errors
-    /// If the key cannot be one, or there is no room.
+    /// [`StoreError`] if the key is invalid, the item is too large, or there is no memory.
     pub fn set(
         &self,
         key: impl AsRef<[u8]>,
@@ -192,7 +193,7 @@ impl Cache {
     /// Stores `value` if there is no item under `key`. Returns `false` if there is one.
     ///
     /// # Errors
-    /// If the key cannot be one, or there is no room.
+    /// [`StoreError`] if the key is invalid, the item is too large, or there is no memory.
     pub fn add(
         &self,
         key: impl AsRef<[u8]>,
@@ -205,7 +206,7 @@ impl Cache {
     /// Stores `value` if there is an item under `key`. Returns `false` if there is none.
     ///
     /// # Errors
-    /// If the key cannot be one, or there is no room.
+    /// [`StoreError`] if the key is invalid, the item is too large, or there is no memory.
     pub fn replace(
         &self,
         key: impl AsRef<[u8]>,
@@ -219,7 +220,7 @@ impl Cache {
     /// for the longer value.
     ///
     /// # Errors
-    /// If the key cannot be one, or there is no room.
+    /// [`StoreError`] if the key is invalid, the item is too large, or there is no memory.
     pub fn append(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, StoreError> {
         self.put(Mode::Append, key.as_ref(), value.as_ref(), Ttl::Never)
     }
@@ -228,7 +229,7 @@ impl Cache {
     /// for the longer value.
     ///
     /// # Errors
-    /// If the key cannot be one, or there is no room.
+    /// [`StoreError`] if the key is invalid, the item is too large, or there is no memory.
     pub fn prepend(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, StoreError> {
         self.put(Mode::Prepend, key.as_ref(), value.as_ref(), Ttl::Never)
     }
@@ -247,8 +248,8 @@ impl Cache {
         is_key(key) && self.delete_for(key, 0, 0) == Deleted::Deleted
     }
 
-    /// Removes all items. A cache of at most 100,000 items is empty afterwards; in a larger one the
-    /// crawler frees the items later.
+    /// Removes all items: later gets find none. Frees the memory of up to 100,000 items at once; in
+    /// a larger cache the crawler frees it later.
     pub fn clear(&self) {
         const LARGE: u64 = 100_000;
         const STEP: usize = 256;

@@ -14,8 +14,8 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Calls `look` with the next items: at least `most`, unless the shard ends before. The shard
-    /// is locked while `look` runs. Returns `false` at the end of the scan.
+    /// Calls `look` with the items of whole buckets, until there were `most` or more, or the shard
+    /// ends. The shard is locked while `look` runs. Returns `false` after the last step.
     pub fn advance(&mut self, cache: &Cache, most: usize, look: impl FnMut(Item<'_>, &TimeSnapshot)) -> bool {
         let store = cache.store();
         if self.shard >= store.shard_count() {

@@ -1,8 +1,8 @@
 //! The background thread of the process, which runs the tasks of all caches in turns.
 //!
-//! The thread starts with the first task and ends with the last one. It sleeps without a timeout
-//! while no task is due. It does not depend on caches: a [`Task`] does a piece of its work in a
-//! turn, and returns the time of its next turn.
+//! [`Scheduler::of_process`] starts the thread. Dropping the last [`Scheduled`] ends it. It sleeps
+//! without a timeout while no task is due. It does not depend on caches: a [`Task`] does a piece of
+//! its work in a turn, and returns the time of its next turn.
 //!
 //! ```text
 //!   Scheduled -- Arc -> Scheduler          the last one ends the thread and waits for it
@@ -150,7 +150,7 @@ struct Signal {
 }
 
 impl Waker {
-    /// Asks for a turn of the task at once.
+    /// Asks for a turn of the task in the thread's next pass.
     pub(crate) fn wake(&self) {
         if !self.0.woken.swap(true, SeqCst) {
             self.0.queue.state.lock().rung = true;
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_of_one_cache_kept_others_from_theirs() {
+    fn one_cache_does_not_delay_the_work_of_others() {
         let scheduler = by_hand();
         let tasks: Vec<_> = (0..3).map(|_| counting(&scheduler, |_| false)).collect();
         for pass in 1..=10 {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_the_work_of_one_cache_ended_that_of_others() {
+    fn a_panic_in_one_cache_does_not_end_the_work_of_others() {
         let scheduler = by_hand();
         let (first, panicking) = counting(&scheduler, |turn| turn == 1);
         let (_second, other) = counting(&scheduler, |_| false);

@@ -1,7 +1,8 @@
 //! A server in this process: a cache, its listeners and its worker threads.
 //!
-//! Any number of servers run side by side. Each has its own threads and no global state. A server
-//! that has stopped or was dropped leaves no thread, descriptor or socket file behind.
+//! Any number of servers run side by side. Each has its own threads. The background thread of the
+//! caches is the only one that they share. A server that has stopped or was dropped leaves no
+//! descriptor or socket file behind, and no thread unless a hook does not return.
 
 use std::fmt;
 use std::io;
@@ -59,7 +60,8 @@ impl fmt::Display for BoundAddress {
 
 /// A running server. Dropping it stops it and waits for its threads.
 ///
-/// All methods may be called from any thread but the server's own.
+/// Any thread may call the methods, except a hook: hooks run on the server's threads, and `stop`
+/// would wait for itself.
 pub struct Server {
     context: Arc<ServerState>,
     addresses: Vec<BoundAddress>,
@@ -92,7 +94,8 @@ impl Server {
         Self::serve(config, cache, Some(tls))
     }
 
-    /// Serves an existing cache. `config.cache` is only reported.
+    /// Serves an existing cache. The server ignores `config.cache`, but `stats settings` reports
+    /// it.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -285,8 +288,8 @@ impl Server {
         self.wait()
     }
 
-    /// Begins a graceful stop, which ends after `deadline` at the latest, and returns
-    /// at once.
+    /// Begins a graceful stop and returns at once. At `deadline` the workers close the remaining
+    /// connections.
     pub fn begin_stop(&self, deadline: Duration) {
         self.deadline.set(Instant::now().checked_add(deadline));
         self.context.request_stop(Stop::Graceful);

@@ -45,7 +45,8 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// The function that a handle of the cache calls before an operation.
+/// The function that the handles of C, Python and Node call before an operation. The methods of
+/// [`Cache`] never call it.
 #[derive(Default)]
 struct Settling {
     is_set: AtomicBool,
@@ -142,10 +143,11 @@ impl Cache {
         }
     }
 
-    /// Opens a key and reports the fetch to watchers.
+    /// Locks the shard of a key and reports the lookup to watchers, also for delete, touch and
+    /// `me`, as memcached does.
     #[expect(
         clippy::inline_always,
-        reason = "a visit is many words: to move it takes longer than to make it"
+        reason = "an entry has many words: moving it takes longer than building it"
     )]
     #[inline(always)]
     fn open(&self, key: &[u8], hint: LookupHint, client: i32) -> LockedEntry<'_> {
