@@ -1,16 +1,15 @@
-//! Memory beside the item memory, for which clients are the reason: values on
-//! their way in or out that found no segment to hold, partial requests, and
-//! replies that are not read. One bound holds for all of it together.
+//! Memory outside the item memory that clients cause: buffered values in transfer without a held
+//! segment, partial requests, and unread replies. One bound limits the sum.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::config::MIB;
 
-/// Smallest bound that is chosen by default.
+/// Smallest default bound.
 const LEAST: usize = 32 * MIB;
 
-/// Counts what is held and knows the bound.
+/// Counts the bytes held, and has the bound.
 #[derive(Debug)]
 pub struct Beside {
     held: AtomicUsize,
@@ -18,58 +17,55 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Nothing is held. The bound is a quarter of the memory limit, or 32 MiB if
-    /// that is more.
+    /// Returns a count of 0. The bound is a quarter of the memory limit, or 32 MiB if that is more.
     pub(super) fn new(memory_limit: usize) -> Arc<Self> {
         let limit = if memory_limit == 0 { usize::MAX } else { (memory_limit / 4).max(LEAST) };
         Arc::new(Self { held: AtomicUsize::new(0), limit: AtomicUsize::new(limit) })
     }
 
-    /// Changes the bound. What is held already stays.
+    /// Changes the bound. Bytes already held stay.
     pub fn set_limit(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
     }
 
-    /// Bytes held.
+    /// Returns the bytes held.
     pub fn held(&self) -> usize {
         self.held.load(Relaxed)
     }
 
-    /// Whether more is held than the bound allows.
+    /// Returns whether more is held than the bound allows.
     pub fn is_exceeded(&self) -> bool {
         self.held() > self.limit.load(Relaxed)
     }
 
-    /// Whether so much is held that all should hold less.
+    /// Returns whether more than half of the bound is held. Holders then reduce what they keep.
     #[inline]
     pub fn is_tight(&self) -> bool {
         self.held() > self.limit.load(Relaxed) / 2
     }
 
-    /// Notes that the holder of `before` bytes now holds `after`, whatever the
-    /// bound.
+    /// Records that the holder of `before` bytes now holds `after`, even above the bound.
     pub fn changed(&self, before: usize, after: usize) {
         self.held.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    /// Takes `bytes` until the result is dropped; `None` if the bound would be
-    /// exceeded.
+    /// Charges `bytes` until the result is dropped. Returns `None` if that would exceed the bound.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let limit = self.limit.load(Relaxed);
-        // A charge that is refused is never seen: others would be closed for it.
+        // A refused charge must never be visible: other connections would be closed because of it.
         let more = |held: usize| held.checked_add(bytes).filter(|&held| held <= limit);
         self.held.fetch_update(Relaxed, Relaxed, more).ok()?;
         Some(Charge { beside: Arc::clone(self), bytes })
     }
 
-    /// Charges `bytes` until the result is dropped, whatever the bound.
+    /// Charges `bytes` until the result is dropped, even above the bound.
     pub(super) fn force(self: &Arc<Self>, bytes: usize) -> Charge {
         self.changed(0, bytes);
         Charge { beside: Arc::clone(self), bytes }
     }
 }
 
-/// A part of what is held.
+/// A part of the bytes held, which ends when it is dropped.
 pub(super) struct Charge {
     beside: Arc<Beside>,
     bytes: usize,

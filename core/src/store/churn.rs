@@ -1,5 +1,5 @@
-//! The store under pressure, small enough for Miri (`make miri`), which sees
-//! what tests cannot: reads of memory that somebody else writes.
+//! The store under pressure, small enough for Miri (`make miri`). Miri finds what tests cannot:
+//! reads of memory that another thread writes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use crate::watch::WatchHub;
 const KEYS: u64 = 120;
 const ROUNDS: u64 = if cfg!(miri) { 400 } else { 20_000 };
 
-/// A small generator of numbers (splitmix64).
+/// A small random number generator (splitmix64).
 struct Rng(u64);
 
 impl Rng {
@@ -27,7 +27,7 @@ impl Rng {
     }
 }
 
-/// A store of `shards` shards and 16 segments of 16 KiB each.
+/// Returns a store of `shards` shards and 16 segments of 16 KiB each.
 fn store(shards: usize, evictions: bool) -> Arc<Store> {
     let config = CacheConfig {
         memory_limit: shards * 256 * 1024,
@@ -42,7 +42,7 @@ fn store(shards: usize, evictions: bool) -> Arc<Store> {
     Arc::new(Store::new(&config, clock, Arc::new(WatchHub::default())).unwrap())
 }
 
-/// Works with keys of its own (those of `number` in `of`), and reads all.
+/// Changes its own keys (those of `number` in `of`), and reads all keys.
 struct Worker<'a> {
     store: &'a Arc<Store>,
     rng: Rng,

@@ -1,10 +1,9 @@
-//! memcached's slab classes, as a way of naming sizes: `stats items`, `stats
-//! slabs`, crawls and dumps speak of items by class. Memory is not divided by
-//! class here.
+//! memcached's slab classes, as names of sizes. `stats items`, `stats slabs`, crawls and dumps
+//! refer to items by class. Memory is not divided by class here.
 
 use crate::config::{CacheConfig, PAGE_SIZE};
 
-/// Most slab classes, class 0 (which no item has) included.
+/// Most slab classes, including class 0, which has no items.
 pub const CLASSES: usize = 64;
 
 /// memcached's header of an item, without CAS.
@@ -21,19 +20,19 @@ pub struct Class {
 
 /// The classes of a cache.
 pub struct Classes {
-    /// By class number; 0 is not a class.
+    /// By class number. 0 is not a class.
     list: Box<[Class]>,
     /// Class by size in units of 8 bytes, for sizes up to the largest chunk.
     by_size: Box<[u8]>,
     item_size_max: usize,
     chunk_max: usize,
-    /// Bytes that every item has in memcached beside key, flags and value:
-    /// header, CAS, the key's NUL, the value's line end.
+    /// Bytes of every item in memcached besides key, flags and value: header, CAS, the key's NUL,
+    /// the value's line end.
     fixed: usize,
 }
 
 impl Classes {
-    /// Computes the classes.
+    /// Computes the classes of a configuration.
     pub fn new(config: &CacheConfig) -> Self {
         let list = sizes(config);
         let largest = list.last().map_or(PAGE_SIZE, |c| c.size);
@@ -55,29 +54,29 @@ impl Classes {
         }
     }
 
-    /// Number of the largest class.
+    /// Returns the number of the largest class.
     pub fn largest(&self) -> u8 {
         (self.list.len() - 1) as u8
     }
 
-    /// By class number; 0 is not a class.
+    /// Returns the classes by number. 0 is not a class.
     pub fn list(&self) -> &[Class] {
         &self.list
     }
 
-    /// Bytes of such an item in memcached.
+    /// Returns the bytes of such an item in memcached.
     #[inline]
     fn size(&self, key_len: usize, flags: u32, length: usize) -> usize {
         let flags = if flags == 0 { 0 } else { 4 };
         (self.fixed + key_len + flags).saturating_add(length)
     }
 
-    /// Whether memcached stores such an item in several chunks.
+    /// Returns whether memcached stores such an item in several chunks.
     pub fn is_chunked(&self, key_len: usize, flags: u32, length: usize) -> bool {
         self.size(key_len, flags, length) > self.chunk_max
     }
 
-    /// The class in which memcached puts such an item; `None`: it is too large.
+    /// Returns the class of such an item in memcached, or `None` if it is too large.
     #[inline]
     pub fn class_for(&self, key_len: usize, flags: u32, length: usize) -> Option<u8> {
         let size = self.size(key_len, flags, length);
@@ -88,7 +87,7 @@ impl Classes {
     }
 }
 
-/// Chunk sizes of the classes: memcached's rule, so that class numbers agree.
+/// Computes the chunk sizes by memcached's rule, so that class numbers agree.
 fn sizes(config: &CacheConfig) -> Box<[Class]> {
     let mut classes = vec![Class::default()];
     let mut push = |size: usize| {

@@ -36,7 +36,7 @@ enum Found<'h> {
     Seen(&'h OptimisticEntry<'h>),
 }
 
-/// Returns the view of an item that was read without the lock.
+/// An item that was read without the lock: its head.
 pub(super) struct OptimisticEntry<'h> {
     pub(super) memory: &'h Memory,
     pub(super) at: Ref,
@@ -102,7 +102,7 @@ impl<'h> EntryRef<'h> {
         Self { time, found: Found::Locked { item, store, shard, hash } }
     }
 
-    /// An item that was seen without the lock.
+    /// Returns the view of an item that was read without the lock.
     #[inline]
     pub(super) fn seen(seen: &'h OptimisticEntry<'h>, time: &'h TimeSnapshot) -> Self {
         Self { time, found: Found::Seen(seen) }

@@ -1,17 +1,14 @@
 //! `flush_all`, now or later, in constant time.
 //!
-//! Items carry a *stamp* of their last use. It is the second of the clock plus
-//! the number of immediate flushes so far: a flush moves all later stamps by
-//! one, so an item stored in the same second as a flush, but after it, can be
-//! told from one stored before. No live item is older than the last flush, so
-//! differences of stamps of live items are seconds. If the clock is moved back,
-//! stamps stand still until it has caught up: they never fall to what was
-//! flushed.
+//! Each item has a *stamp* of its last use: the second of the clock plus the number of immediate
+//! flushes so far. A flush moves all later stamps by one. So an item stored in the same second
+//! before a flush differs from one stored after it. No live item is older than the last flush, so
+//! differences of stamps of live items are seconds. If the clock is moved back, stamps stay above
+//! the flushed ones and stand still until the clock has caught up.
 //!
-//! Expiry itself is lazy (`Shard::find`) and swept by the crawler
-//! (`Shard::crawl`); both ask [`TimeSnapshot::is_dead`]. The crawler is told when to look: no
-//! item dies before [`Flush::earliest`], to which every item that is stored, touched, or
-//! seen alive by the crawler contributes.
+//! Expiry itself is lazy (`Shard::find`) and swept by the crawler (`Shard::crawl`); both call
+//! [`TimeSnapshot::is_dead`]. No item dies before [`Flush::earliest`], so the crawler sleeps until
+//! then. Every item that is stored, touched, or seen alive by the crawler lowers that second.
 
 use super::item::Header;
 use crate::sync::Mutex;
@@ -57,18 +54,18 @@ impl TimeSnapshot {
     }
 }
 
-/// The flushes so far, a planned one, and the earliest death of an item.
+/// The state of flushes, past and planned, and the earliest death of an item.
 pub struct Flush {
-    /// Immediate flushes so far (upper half), and the stamp up to which items
-    /// are flushed (lower half). One word: a stamp that takes a flush into
-    /// account, beside a limit that does not, would let a read save an old item.
+    /// Immediate flushes so far (upper half), and the stamp up to which items are flushed (lower
+    /// half). They share one word: with a new stamp and an old limit, a read could save a flushed
+    /// item.
     state: AtomicU64,
-    /// The highest stamp that was given; it rises under the lock `change`, so
-    /// that a flush knows of every stamp that does not take it into account.
+    /// The highest stamp so far. It rises under the lock `change`, so that a flush knows every
+    /// stamp from before it.
     latest: AtomicU32,
-    /// Second of a flush to come, or 0.
+    /// Second of a planned flush, or 0.
     due: AtomicU32,
-    /// Second of the last flush that came.
+    /// Second of the last planned flush that was carried out.
     came: AtomicU32,
     /// A second before which no item that is there dies; [`NEVER`] if none will. It
     /// lies beside what every request reads.
@@ -93,24 +90,24 @@ impl Default for Flush {
 }
 
 impl Flush {
-    /// Whether an item that dies at second `expiry` (0: never) is the first to die.
+    /// Returns whether an item that dies at second `expiry` (0: never) is the first to die.
     #[inline]
     pub fn is_earliest(&self, expiry: u32) -> bool {
         expiry != 0 && expiry < self.earliest.load(Relaxed)
     }
 
-    /// Notes that an item dies at second `at`, or may.
+    /// Records that an item may die at second `at`.
     pub fn dies_at(&self, at: u32) {
         self.earliest.fetch_min(at, SeqCst);
     }
 
-    /// A second before which no item dies; `None`: nothing will die.
+    /// Returns a second before which no item dies, or `None` if no item will die.
     pub fn earliest(&self) -> Option<u32> {
         Some(self.earliest.load(SeqCst)).filter(|&second| second != NEVER)
     }
 
-    /// Forgets when items die, for the crawler, which is about to see all of them.
-    /// Returns what was known.
+    /// Resets the earliest death, for the crawler, which is about to see all items. Returns the
+    /// second from before.
     pub fn forget_earliest(&self) -> Option<u32> {
         let before = self.earliest.swap(NEVER, SeqCst);
         // An item that the crawler finds alive dies by a flush that comes after that.
@@ -121,8 +118,8 @@ impl Flush {
         Some(before).filter(|&second| second != NEVER)
     }
 
-    /// The moment at second `now`. For a moment that leaves its stamp in items:
-    /// call with their shard locked, or the stamp may be older than the items.
+    /// Returns the snapshot of second `now`. If its stamp is written into items, call this with
+    /// their shard locked. Otherwise the stamp may be older than the items.
     #[inline]
     pub fn time(&self, now: u32) -> TimeSnapshot {
         let due = self.due.load(Acquire);
@@ -131,16 +128,16 @@ impl Flush {
         }
         let state = self.state.load(Acquire);
         let time = self.moment_in(state, now);
-        // A stamp no higher than `latest` is known to every flush that began
-        // after `latest` rose so far; one that began before shows in the state.
+        // Every flush that began after `latest` rose to this stamp knows it. A flush that began
+        // earlier shows in the state.
         if time.stamp <= self.latest.load(Acquire) && self.state.load(Relaxed) == state {
             return time;
         }
         self.first_moment(now)
     }
 
-    /// The moment at second `now`, if it is the first of its stamp, or if there
-    /// was a flush just now.
+    /// Returns the snapshot of second `now` if it is the first with its stamp, or if a flush has
+    /// just happened.
     #[cold]
     fn first_moment(&self, now: u32) -> TimeSnapshot {
         let _guard = self.change.lock();
@@ -170,25 +167,25 @@ impl Flush {
         self.state.store(u64::from(shift) << 32 | u64::from(flushed), Release);
     }
 
-    /// Flushes everything there is at second `now`.
+    /// Flushes all items at second `now`.
     pub fn now(&self, now: u32) {
         let _guard = self.change.lock();
         self.came.store(0, Relaxed);
         let (shift, flushed) = self.state();
         let newest = now.wrapping_add(shift).max(self.latest.load(Relaxed));
         self.set_state(shift.wrapping_add(1), flushed.max(newest));
-        // Last: who sees that nothing is due sees why.
+        // This store is last: a thread that sees 0 also sees the new state.
         self.due.store(0, Release);
     }
 
-    /// Flushes at second `at` whatever is there until the end of it. As in
-    /// memcached there is at most one flush to come; 0 cancels it.
+    /// Plans a flush at second `at` of all items stored until the end of that second. As in
+    /// memcached, there is at most one planned flush. 0 cancels it.
     pub fn later(&self, at: u32) {
         let _guard = self.change.lock();
         self.due.store(at, Release);
     }
 
-    /// Second of the flush to come, or of the last one (`stats settings`).
+    /// Returns the second of the planned flush, or of the last one (`stats settings`).
     pub fn oldest(&self) -> u32 {
         match self.due.load(Relaxed) {
             0 => {
@@ -211,7 +208,7 @@ impl Flush {
     }
 }
 
-/// The two parts of [`Flush::state`].
+/// Returns the two halves of [`Flush::state`].
 #[inline]
 fn halves(state: u64) -> (u32, u32) {
     ((state >> 32) as u32, state as u32)
@@ -223,10 +220,10 @@ mod loom_tests {
 
     use super::*;
 
-    /// A shard with one item: its stamp.
+    /// A shard with one item, represented by its stamp.
     type Shard = Mutex<u32>;
 
-    /// Reads the item at second `now`, which renews it if it is there.
+    /// Reads the item at second `now`, which renews it if it is alive.
     fn hit(flush: &Flush, shard: &Shard, now: u32) {
         let mut stamp = shard.lock();
         let time = flush.time(now);
@@ -246,7 +243,7 @@ mod loom_tests {
         (Arc::new(flush), [(); 2].map(|()| Arc::new(Mutex::new(stamp))))
     }
 
-    /// Readers whose clock has moved on do not save what a flush took.
+    /// Readers with a later clock do not save flushed items.
     #[test]
     fn no_reader_saves_what_was_flushed() {
         loom::model(|| {
@@ -261,7 +258,7 @@ mod loom_tests {
         });
     }
 
-    /// The same when the clock was moved back behind an earlier flush.
+    /// The same after the clock was moved back behind an earlier flush.
     #[test]
     fn no_reader_saves_what_was_flushed_with_the_clock_moved_back() {
         loom::model(|| {
@@ -278,7 +275,7 @@ mod loom_tests {
         });
     }
 
-    /// What is stored after a flush stays, whatever readers do meanwhile.
+    /// Items stored after a flush stay, even with concurrent readers.
     #[test]
     fn what_is_stored_after_a_flush_stays() {
         loom::model(|| {
@@ -298,7 +295,7 @@ mod loom_tests {
         });
     }
 
-    /// A flush at a second takes what is there, once.
+    /// A planned flush takes the existing items, once.
     #[test]
     fn a_flush_at_a_second_takes_what_was_there() {
         loom::model(|| {
@@ -314,7 +311,7 @@ mod loom_tests {
         });
     }
 
-    /// A flush now that comes as a planned one falls due.
+    /// An immediate flush at the time of a planned one.
     #[test]
     fn a_flush_now_replaces_the_one_that_falls_due() {
         loom::model(|| {

@@ -1,10 +1,9 @@
 //! The index of a shard: hash to item.
 //!
-//! A miss reads one line; a hit reads two, the bucket and the item. The table
-//! grows by linear hashing (Litwin, 1980): each time there are more than
-//! [`LOAD`] items a bucket, one bucket is split, so no insertion ever waits for
-//! more than one; with less than [`SPARSE`], two are merged. What a bucket has no
-//! room for is in overflow buckets behind it.
+//! A miss reads one line. A hit reads two: the bucket and the item. The table grows by linear
+//! hashing (Litwin, 1980). If there are more than [`LOAD`] items for each bucket, one bucket is
+//! split, so an insertion waits for one split at most. With less than [`SPARSE`], two are merged. A
+//! full bucket has overflow buckets behind it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -13,30 +12,30 @@ use std::{io, ptr};
 use super::item::Ref;
 use super::table::{Bucket, FIRST, MOST, Table, choose, tag};
 
-/// Items a bucket above which the table grows.
+/// Items per bucket above which the table grows.
 const LOAD: usize = 5;
 
-/// Items a bucket below which the table shrinks.
+/// Items per bucket below which the table shrinks.
 const SPARSE: usize = 2;
 
 /// The index of one shard. Keys are compared by the caller.
 pub struct Index {
     table: Arc<Table>,
-    /// Overflow buckets that were ever used, and those of them that are not now.
+    /// Number of overflow buckets that were ever used, and those of them that are free.
     behind: usize,
     free_behind: Vec<u32>,
     items: usize,
     /// Tags and items of a bucket that is being split or merged.
     moving: Vec<(u16, Ref)>,
-    /// Buckets that the table begins with, and never falls below.
+    /// Buckets of the new table, and its minimum.
     least: usize,
 }
 
 impl Index {
-    /// An index with room for about `slots` items before it grows.
+    /// Returns an index with room for about `slots` items before it grows.
     ///
     /// # Errors
-    /// If there are no addresses for it.
+    /// The system refuses the addresses.
     pub fn new(slots: usize) -> io::Result<Self> {
         let least = (slots / LOAD).next_power_of_two().clamp(1 << FIRST, 1 << 30);
         Ok(Self {
@@ -49,35 +48,35 @@ impl Index {
         })
     }
 
-    /// The buckets, for those who look without the lock.
+    /// Returns the buckets, for optimistic reads.
     pub(super) fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
-    /// Items held.
+    /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.items
     }
 
-    /// Bytes of memory in use; what the table has beside them is untouched.
+    /// Returns the bytes of memory in use. The rest of the table's addresses is untouched.
     #[inline]
     pub fn bytes(&self) -> usize {
         (self.table.count() + self.behind) * size_of::<Bucket>()
     }
 
-    /// Buckets in use, overflow buckets not counted.
+    /// Returns the number of buckets in use, without overflow buckets.
     #[inline]
     pub fn buckets(&self) -> usize {
         self.table.count()
     }
 
-    /// The buckets in which an item with this hash may be.
+    /// Iterates over the buckets in which an item with this hash may be.
     #[inline]
     fn chain_of(&self, hash: u64) -> impl Iterator<Item = &Bucket> {
         self.table.chain(choose(hash, self.table.count()))
     }
 
-    /// The item with this hash for which `is_it` says yes.
+    /// Returns the item with this hash for which `is_it` returns `true`.
     #[inline]
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(Ref) -> bool) -> Option<Ref> {
         let tag = tag(hash);
@@ -92,7 +91,7 @@ impl Index {
         None
     }
 
-    /// Replaces `old`, which is there, by `new` of the same hash.
+    /// Replaces `old`, which must be in the index, by `new` of the same hash.
     pub fn replace(&mut self, hash: u64, old: Ref, new: Ref) {
         if let Some(slot) = self.slot(hash, old) {
             slot.store(new.0, Relaxed);
@@ -106,7 +105,7 @@ impl Index {
         self.chain_of(hash).find_map(|bucket| bucket.slot_of(tag, at))
     }
 
-    /// Adds `at`, which is not there. `rehash` computes the hash of an item.
+    /// Adds `at`, which must not be in the index. `rehash` computes the hash of an item.
     pub fn insert(&mut self, hash: u64, at: Ref, rehash: impl Fn(Ref) -> u64) {
         self.put(choose(hash, self.table.count()), tag(hash), at);
         self.items += 1;
@@ -135,7 +134,7 @@ impl Index {
         }
     }
 
-    /// Removes `at`, if it is there.
+    /// Removes `at`, if it is in the index. Returns whether it was.
     pub fn remove(&mut self, hash: u64, at: Ref) -> bool {
         let (tag, number) = (tag(hash), choose(hash, self.table.count()));
         let had = self.table.chain(number).find_map(|bucket| Some((bucket, bucket.slot_of(tag, at)?)));
@@ -145,8 +144,8 @@ impl Index {
         if let Some(first) = self.table.get(number)
             && let Some(behind) = self.table.behind(first.link())
         {
-            // The first overflow bucket is the only one that is not full. If gaps stayed,
-            // every bucket would have an overflow bucket in the course of time.
+            // Only the first overflow bucket may have free slots. If gaps stayed, every bucket
+            // would have an overflow bucket in time.
             if !ptr::eq(bucket, behind)
                 && let Some((tag, at)) = behind.take_first()
             {
@@ -164,7 +163,7 @@ impl Index {
         true
     }
 
-    /// Merges the last bucket with the one that it was split from.
+    /// Merges the last bucket with the bucket it was split from.
     fn merge(&mut self) {
         let last = self.table.count() - 1;
         let moving = self.drained(last);
@@ -191,7 +190,7 @@ impl Index {
         moving
     }
 
-    /// Puts what was drained where `to` says.
+    /// Puts drained items into the buckets that `to` returns.
     fn spread(&mut self, mut moving: Vec<(u16, Ref)>, to: impl Fn(Ref) -> usize) {
         for (tag, at) in moving.drain(..) {
             self.put(to(at), tag, at);
@@ -203,7 +202,7 @@ impl Index {
     fn split(&mut self, rehash: impl Fn(Ref) -> u64) {
         let new = self.table.count();
         if new >= MOST || self.table.grow(new + 1).is_err() {
-            // Until there is memory chains grow longer.
+            // Without memory, chains grow longer until the next attempt.
             return;
         }
         let old = new - (1 << new.ilog2());
@@ -217,10 +216,9 @@ impl Index {
 
     /// Calls `visit` for the items of bucket `number`, if there is one.
     ///
-    /// Walking the numbers upwards until [`Index::buckets`] sees every item
-    /// that stays, even while the table grows: a split only moves items to a
-    /// higher number. An item may then be seen twice. While the table shrinks,
-    /// items may be missed.
+    /// A scan of ascending numbers up to [`Index::buckets`] sees every item that stays. This holds
+    /// while the table grows, because a split only moves items to a higher number. It may then see
+    /// an item twice. While the table shrinks, it may miss items.
     pub fn scan(&self, number: usize, mut entry: impl FnMut(Ref)) {
         if number < self.table.count() {
             self.table.chain(number).flat_map(Bucket::items).for_each(&mut entry);
@@ -234,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Hash of the item at `at` in these tests: well mixed (splitmix64).
+    /// Returns the hash of the item at `at` in these tests, mixed by splitmix64.
     fn hash(at: Ref) -> u64 {
         let mut z = u64::from(at.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -281,7 +279,7 @@ mod tests {
         assert!(behind(&index) > 100, "{} overflow buckets", behind(&index));
     }
 
-    /// Overflow buckets in use, none of which is empty.
+    /// Returns the number of overflow buckets in use, none of which is empty.
     fn behind(index: &Index) -> usize {
         let numbers = 0..index.buckets();
         let linked = numbers.flat_map(|number| index.table.chain(number).skip(1));
@@ -317,7 +315,7 @@ mod tests {
         let mut held: Vec<u32> = numbers.by_ref().take(10_000).collect();
         held.iter().for_each(|&n| index.insert(hash(Ref(n)), Ref(n), hash));
         let at_first = behind(&index);
-        // Others take their places, many times over.
+        // Other items take their places, many times.
         for round in 0..200_000_u32 {
             let slot = hash(Ref(round)) as usize % held.len();
             let new = numbers.next().unwrap_or_default();

@@ -1,5 +1,4 @@
-//! An item in its log: the bits of its header, and where key, client flags and
-//! value lie behind it.
+//! An item in its log: the bits of its header, followed by key, client flags and value.
 //!
 //! ```text
 //!  byte 0                8        12       16       20 21 22   24
@@ -22,18 +21,16 @@
 //!          segment is used again.
 //! ```
 //!
-//! `uses` are those of the item's life, USED tells of one since it was put where
-//! it is, RECENT of one since its segment was looked at (`cleaner.rs`). `stamp` is
-//! the second of the last use (see `expiry.rs` for why it is not
-//! exactly a second). Links are [`Ref`]s, not pointers: 4 bytes each. `class` is
-//! memcached's slab class, which nothing here depends on.
+//! `uses` counts the uses in the item's life. USED marks a use since the item was put where it is.
+//! RECENT marks a use since its segment was sampled (`compactor.rs`). `stamp` is the second of the
+//! last use (`expiry.rs` says why it is not exactly a second). Links are [`Ref`]s of 4 bytes, not
+//! pointers. `class` is Returns memcached's slab class. The store does not depend on it.
 //!
-//! Who may touch what: header fields change only under the lock of the item's
-//! shard (or by the one owner of a DRAFT); they are relaxed atomics, so that a
-//! stray look is stale and not undefined. Key, client flags and value are
-//! written by the owner of a DRAFT, or under the lock while nobody *holds* the
-//! segment. A reader copies under the lock, or holds the segment, or copies
-//! without either and then asks the lock whether anybody had it (`peek.rs`).
+//! The rules of access: header fields change only under the lock of the item's shard, or by the one
+//! owner of a DRAFT. They are relaxed atomics, so that a racing read is stale and not undefined.
+//! Key, client flags and value are written by the owner of a DRAFT, or under the lock while the
+//! segment has no *holds*. A reader copies under the lock, or holds the segment, or copies without
+//! either and then checks the version of the lock (`optimistic.rs`).
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -45,7 +42,7 @@ pub const HEADER: usize = size_of::<Header>();
 /// Bytes of stored client flags.
 pub const FLAGS: usize = 4;
 
-/// Number of an entry's first unit of memory; 0 is none.
+/// Number of an entry's first unit of memory, or 0 for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ref(pub u32);
 
@@ -53,13 +50,13 @@ impl Ref {
     /// No entry.
     pub const NONE: Self = Self(0);
 
-    /// Whether this names no entry.
+    /// Returns whether this names no entry.
     #[inline]
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// This entry, or `None`.
+    /// Returns this entry, or `None` for [`Ref::NONE`].
     #[inline]
     pub fn some(self) -> Option<Self> {
         if self.is_none() { None } else { Some(self) }
@@ -72,31 +69,31 @@ impl Default for Ref {
     }
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {
-    /// Nothing that anybody can find.
+    /// An entry that is not in use.
     Dead = 0,
-    /// An item that can be found.
+    /// An item in the index.
     Linked = 1,
-    /// An item that is being written.
+    /// An item that is being written: a reservation.
     Reserved = 2,
-    /// Part of a large value.
+    /// A part of a large value.
     Piece = 3,
 }
 
-/// What has become of an item, named as `stats` names memcached's queues.
+/// The queue of an item, with the names of memcached's queues in `stats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Queue {
-    /// New.
+    /// New items.
     Hot = 0,
-    /// Judged, and kept.
+    /// Items that were judged and kept.
     Warm = 1,
-    /// Of the flat policy.
+    /// Items of the flat policy.
     Cold = 2,
-    /// Short-lived, never evicted.
+    /// Short-lived items, which are never evicted.
     Temp = 3,
 }
 
@@ -109,7 +106,7 @@ pub mod bit {
     pub const FETCHED: u16 = 1 << 4;
     /// Fetched again.
     pub const ACTIVE: u16 = 1 << 5;
-    /// A client was told to recache it.
+    /// A client has won the right to recache it.
     pub const WIN: u16 = 1 << 6;
     /// Invalidated, but still served.
     pub const STALE: u16 = 1 << 7;
@@ -117,9 +114,9 @@ pub mod bit {
     pub const KEY_BINARY: u16 = 1 << 8;
     /// Client flags are stored.
     pub const HAS_FLAGS: u16 = 1 << 9;
-    /// The value is in pieces of its own.
+    /// The value is in separate pieces.
     pub const CHUNKED: u16 = 1 << 10;
-    /// Used since its segment was looked at.
+    /// Used since its segment was sampled.
     pub const RECENT: u16 = 1 << 11;
     /// Used since it was put where it is.
     pub const USED: u16 = 1 << 15;
@@ -129,10 +126,10 @@ const KIND: u16 = 0b11;
 const QUEUE_SHIFT: u16 = 2;
 const USES_SHIFT: u16 = 12;
 
-/// Uses of an item that are counted.
+/// Most uses of an item that are counted.
 pub const USES_MAX: u16 = 7;
 
-/// Header of an entry. The meaning of the fields depends on the kind.
+/// The header of an entry. The meaning of the fields depends on the kind.
 #[repr(C, align(8))]
 #[derive(Debug)]
 pub struct Header {
@@ -163,23 +160,23 @@ macro_rules! field {
 
 impl Header {
     field!(
-        /// CAS of an item.
+        /// Returns the CAS of an item.
         cas, set_cas, cas: u64
     );
     field!(
-        /// Second at which the item expires, 0 never.
+        /// Returns the second at which the item expires, or 0 for never.
         expiry, set_expiry, expiry: u32
     );
     field!(
-        /// Stamp of the last use.
+        /// Returns the stamp of the last use.
         stamp, set_stamp, stamp: u32
     );
     field!(
-        /// Bytes of the value.
+        /// Returns the length of the value in bytes.
         length, set_length, length: u32
     );
     field!(
-        /// Bytes of the key.
+        /// Returns the length of the key in bytes.
         key_len, set_key_len, key_len: u8
     );
     field!(
@@ -191,7 +188,7 @@ impl Header {
         state, set_state, state: u16
     );
 
-    /// A copy, field by field.
+    /// Returns a copy, made field by field.
     #[inline]
     pub(super) fn copied(&self) -> Self {
         Self {
@@ -205,13 +202,13 @@ impl Header {
         }
     }
 
-    /// The item that a PIECE belongs to.
+    /// Returns the item that a PIECE belongs to.
     #[inline]
     pub fn owner(&self) -> Ref {
         Ref((self.cas() >> 32) as u32)
     }
 
-    /// The piece after a PIECE.
+    /// Returns the piece after a PIECE.
     #[inline]
     pub fn next(&self) -> Ref {
         Ref(self.cas() as u32)
@@ -223,7 +220,7 @@ impl Header {
         self.set_cas(u64::from(owner.0) << 32 | u64::from(next.0));
     }
 
-    /// What this entry is.
+    /// Returns the kind of this entry.
     #[inline]
     pub fn kind(&self) -> Kind {
         match self.state() & KIND {
@@ -234,13 +231,13 @@ impl Header {
         }
     }
 
-    /// Changes what this entry is.
+    /// Changes the kind of this entry.
     #[inline]
     pub(crate) fn set_kind(&self, kind: Kind) {
         self.set_state(self.state() & !KIND | kind as u16);
     }
 
-    /// What has become of it.
+    /// Returns the queue of the item.
     #[inline]
     pub fn queue(&self) -> Queue {
         QUEUES[usize::from(self.state() >> QUEUE_SHIFT & 0b11)]
@@ -252,7 +249,7 @@ impl Header {
         self.set_state(self.state() & !(0b11 << QUEUE_SHIFT) | (queue as u16) << QUEUE_SHIFT);
     }
 
-    /// Whether one of `bits` is set.
+    /// Returns whether one of `bits` is set.
     #[inline]
     pub fn has(&self, bits: u16) -> bool {
         self.state() & bits != 0
@@ -270,7 +267,7 @@ impl Header {
         self.set_state(self.state() & !bits);
     }
 
-    /// Makes this the header of an entry.
+    /// Initializes the header of an entry.
     #[inline]
     pub(crate) fn start(&self, class: u8, key_len: u8, length: u32, expiry: u32, state: u16) {
         self.set_cas(0);
@@ -282,19 +279,19 @@ impl Header {
         self.set_state(state);
     }
 
-    /// How often the item was used, 7 at most.
+    /// Returns the number of uses of the item, 7 at most.
     #[inline]
     pub fn uses(&self) -> u16 {
         self.state() >> USES_SHIFT & USES_MAX
     }
 
-    /// The state of a LINKED item.
+    /// Returns the state of a LINKED item.
     #[inline]
     pub(crate) fn linked(queue: Queue, uses: u16) -> u16 {
         Kind::Linked as u16 | (queue as u16) << QUEUE_SHIFT | uses.min(USES_MAX) << USES_SHIFT
     }
 
-    /// Counts a use.
+    /// Returns `state` with one more use.
     #[inline]
     pub(crate) fn used(state: u16) -> u16 {
         let full = state >> USES_SHIFT & USES_MAX == USES_MAX;
@@ -307,20 +304,20 @@ impl Header {
         self.set_state(self.state() & !(USES_MAX << USES_SHIFT) | uses.min(USES_MAX) << USES_SHIFT);
     }
 
-    /// Bytes the entry takes in its segment, before rounding.
+    /// Returns the bytes of the entry in its segment, before rounding.
     #[inline]
     pub fn extent(&self) -> usize {
         if self.has(bit::CHUNKED) { self.value_offset() + size_of::<Ref>() } else { self.total() }
     }
 
-    /// Bytes the item takes in all, as `stats` counts them.
+    /// Returns the bytes of the item in total, as `stats` counts them.
     #[inline]
     pub fn total(&self) -> usize {
         let flags = if self.has(bit::HAS_FLAGS) { FLAGS } else { 0 };
         HEADER + usize::from(self.key_len()) + flags + self.length() as usize
     }
 
-    /// Offset of the value from the header.
+    /// Returns the offset of the value from the header.
     #[inline]
     pub fn value_offset(&self) -> usize {
         let flags = if self.has(bit::HAS_FLAGS) { FLAGS } else { 0 };
@@ -328,13 +325,13 @@ impl Header {
     }
 }
 
-/// Bytes of an item with its whole value.
+/// Returns the bytes of an item with its whole value.
 #[inline]
 pub fn item_size(key_len: usize, flags: u32, length: usize) -> usize {
     (HEADER + if flags == 0 { 0 } else { FLAGS }).saturating_add(key_len).saturating_add(length)
 }
 
-/// An item that the caller may look at: its shard is locked, or its segment held.
+/// An item that the caller may read: its shard is locked, or its segment held.
 #[derive(Clone, Copy)]
 pub struct Item<'m> {
     memory: &'m Memory,
@@ -344,31 +341,31 @@ pub struct Item<'m> {
 opaque_debug!(Item<'m>);
 
 impl<'m> Item<'m> {
-    /// The item at `at`, which is LINKED or a DRAFT.
+    /// Returns the item at `at`, which is LINKED or a DRAFT.
     #[inline]
     pub(super) fn new(memory: &'m Memory, at: Ref) -> Self {
         Self { memory, at }
     }
 
-    /// Where it is.
+    /// Returns the place of the item.
     #[inline]
     pub fn at(self) -> Ref {
         self.at
     }
 
-    /// Its header.
+    /// Returns the header.
     #[inline]
     pub fn header(self) -> &'m Header {
         self.memory.header(self.at)
     }
 
-    /// Its key.
+    /// Returns the key.
     #[inline]
     pub fn key(self) -> &'m [u8] {
         self.memory.bytes(self.at, HEADER, usize::from(self.header().key_len()))
     }
 
-    /// Its client flags.
+    /// Returns the client flags.
     #[inline]
     pub fn flags(self) -> u32 {
         if !self.header().has(bit::HAS_FLAGS) {
@@ -380,18 +377,18 @@ impl<'m> Item<'m> {
         u32::from_ne_bytes(flags)
     }
 
-    /// Bytes of its value.
+    /// Returns the length of the value in bytes.
     #[inline]
     pub fn len(self) -> usize {
         self.header().length() as usize
     }
 
-    /// Whether its value has no bytes.
+    /// Returns whether the value is empty.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// Its value, piece by piece.
+    /// Iterates over the pieces of the value.
     #[inline]
     pub fn slices(self) -> Slices<'m> {
         let header = self.header();
@@ -413,15 +410,15 @@ impl<'m> Item<'m> {
     }
 }
 
-/// The pieces of the item at `at`, if its value is in pieces. One that was given
-/// out may be buried: the next is known by then.
+/// Iterates over the pieces of the item at `at`, if its value is chunked. The caller may mark a
+/// returned piece as dead, because the next one is already known.
 pub(super) fn pieces(memory: &Memory, at: Ref) -> impl Iterator<Item = Ref> {
     let first = if memory.header(at).has(bit::CHUNKED) { first_piece(memory, at) } else { Ref::NONE };
     std::iter::successors(first.some(), |&at| memory.header(at).next().some())
 }
 
-/// Puts a piece of the CHUNKED item at `owner` behind the one at `before`, or
-/// first if that is none.
+/// Links a piece of the CHUNKED item at `owner` after the one at `before`, or first if that is
+/// [`Ref::NONE`].
 pub(super) fn link_piece(memory: &Memory, owner: Ref, before: Ref, piece: Ref) {
     match before.some() {
         Some(before) => memory.header(before).set_links(owner, piece),
@@ -429,7 +426,7 @@ pub(super) fn link_piece(memory: &Memory, owner: Ref, before: Ref, piece: Ref) {
     }
 }
 
-/// The first piece of the CHUNKED item at `at`.
+/// Returns the first piece of the CHUNKED item at `at`.
 fn first_piece(memory: &Memory, at: Ref) -> Ref {
     let mut word = [0; 4];
     word.copy_from_slice(memory.bytes(at, memory.header(at).value_offset(), 4));

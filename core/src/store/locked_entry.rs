@@ -1,5 +1,5 @@
-//! A locked shard, opened at one key: everything a command changes of an item it
-//! changes in a visit, which is one critical section.
+//! A locked shard, opened at one key. A command makes all changes to an item through one locked
+//! entry, which is one critical section.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use super::{NewItem, PinnedValue, Reservation, Store, write_head, write_header};
 
 /// A shard, locked, opened at one key.
 ///
-/// Items do not move while it is open. Cleaning that a store makes necessary is
-/// done as the visit ends.
+/// Items do not move while it is open. Compaction that a store makes necessary runs when the entry
+/// is dropped.
 pub struct LockedEntry<'a> {
     store: &'a Arc<Store>,
     shard: SeqLockGuard<'a, Shard>,
@@ -25,19 +25,19 @@ pub struct LockedEntry<'a> {
     time: TimeSnapshot,
     lookup: Lookup,
     at: Ref,
-    /// Bytes stored, to be paid for by cleaning.
+    /// Bytes stored, to be paid for by compaction.
     stored: usize,
 }
 
 opaque_debug!(LockedEntry<'a>);
 
-/// This shard has no memory for what was to be stored: end the visit, call
-/// `Attempts::make_room` and come back.
+/// The shard has no memory for the new item. Drop the locked entry, call `Attempts::make_room` and
+/// try again.
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
 
 impl<'a> LockedEntry<'a> {
-    /// Opens `shard`, locked, at a key.
+    /// Opens the locked `shard` at a key.
     #[expect(
         clippy::inline_always,
         reason = "a visit is many words: to move it takes longer than to make it"
@@ -49,8 +49,8 @@ impl<'a> LockedEntry<'a> {
         key: &[u8],
         hint: LookupHint,
     ) -> Self {
-        // Not before the lock: a stamp from before a flush that another thread
-        // saw would kill what that thread stored after it.
+        // Take the time under the lock. With a stamp from before a flush that another thread saw,
+        // an item that this thread stored after the flush would die.
         let time = store.common.time();
         let hash = hint.hash;
         let at_hint = if shard.is_next_after(hint.version) { hint.at } else { Ref::NONE };
@@ -58,37 +58,37 @@ impl<'a> LockedEntry<'a> {
         Self { store, shard, hash, time, lookup, at: at.unwrap_or(Ref::NONE), stored: 0 }
     }
 
-    /// What the key led to.
+    /// Returns the result of the lookup of the key.
     #[inline]
     pub fn lookup(&self) -> Lookup {
         self.lookup
     }
 
-    /// The item, if there is one.
+    /// Returns the item, if there is one.
     #[inline]
     pub fn item(&self) -> Option<Item<'_>> {
         Some(Item::new(self.store.common.memory(), self.at.some()?))
     }
 
-    /// The moment of this visit.
+    /// Returns the time at which the entry was opened.
     #[inline]
     pub fn time(&self) -> &TimeSnapshot {
         &self.time
     }
 
-    /// Counters of commands.
+    /// Returns the counters of commands.
     #[inline]
     pub fn commands(&mut self) -> &mut CommandStats {
         &mut self.shard.commands
     }
 
-    /// Counters of a class.
+    /// Returns the counters of a class.
     #[inline]
     pub fn stats(&mut self, class: u8) -> &mut ClassStats {
         self.shard.stats(class)
     }
 
-    /// Notes a fetch of the item, for the policy and for `h` and `l` of meta.
+    /// Records a fetch of the item, for the policy and for `h` and `l` of meta.
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
@@ -96,7 +96,7 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Gives the item, if there is one, a new expiry; 0 is never.
+    /// Gives the item, if there is one, a new expiry; 0 means never.
     #[inline]
     pub(crate) fn set_expiry(&self, expiry: u32) {
         if let Some(item) = self.item() {
@@ -105,7 +105,7 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Counts a hit of `get` on the item, by log.
+    /// Counts a hit of `get` on the item, by class and queue.
     #[inline]
     pub fn count_hit(&mut self) {
         let Some(item) = self.item() else { return };
@@ -113,35 +113,35 @@ impl<'a> LockedEntry<'a> {
         *self.shard.stats(class).hits_to(queue) += 1;
     }
 
-    /// The item, for who reads it.
+    /// Returns the item as the callback of a read sees it.
     #[inline]
     pub fn show(&mut self) -> Option<EntryRef<'_>> {
         let item = Item::new(self.store.common.memory(), self.at.some()?);
         Some(EntryRef::locked(item, &self.time, self.store, &mut self.shard, self.hash))
     }
 
-    /// Notes that a store met the item (`add`): it counts as used.
+    /// Records that `add` found the item, which counts as a use.
     pub fn renew(&mut self) {
         if let Some(item) = self.item() {
             item.header().set_stamp(self.time.stamp);
         }
     }
 
-    /// Keeps the item's value readable beyond this visit.
+    /// Keeps the item's value readable after the lock is released.
     pub fn pin(&mut self) -> Option<PinnedValue> {
         self.show()?.pin().ok()
     }
 
-    /// The same for a caller that waits for nobody meanwhile: it is no copy, so
-    /// that nothing is written over the item before it goes.
+    /// Like [`LockedEntry::pin`], for a caller that waits for no other thread while it has the
+    /// value. The value is never a copy, so the item is not overwritten while it is pinned.
     pub(crate) fn pin_briefly(&mut self) -> Option<PinnedValue> {
         let at = self.at.some()?;
         Some(PinnedValue::new(self.store, &mut self.shard, at, self.hash, true))
     }
 
-    /// Whether the item has this CAS, these flags and the value that `value` was
-    /// pinned of, whether or not it was moved since then. Without CAS (`-C`) an
-    /// equal value that another client stored is the same.
+    /// Returns whether the item still has this CAS, these flags and the value of `value`. It may
+    /// have moved since it was pinned. Without CAS (`-C`), an equal value that another client
+    /// stored is the same.
     pub(crate) fn still_shows(&self, cas: u64, flags: u32, value: &PinnedValue) -> bool {
         self.item().is_some_and(|item| {
             item.header().cas() == cas && item.flags() == flags && value.is_value_of(item)
@@ -156,11 +156,11 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Makes an item the key's, in place of what is there. `parts` are the
-    /// value, small enough for one entry ([`Store::is_chunked`]).
+    /// Stores a new item under the key, and replaces the old one. `parts` are its value, which is
+    /// small enough for one entry ([`Store::is_chunked`]).
     ///
     /// # Errors
-    /// [`Full`]; then nothing was changed.
+    /// [`Full`] if there is no memory. Then nothing was changed.
     pub(crate) fn publish(&mut self, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) -> Result<(), Full> {
         let length = parts.iter().map(|part| part.len()).sum();
         let (queue, uses) = self.place(new);
@@ -170,7 +170,7 @@ impl<'a> LockedEntry<'a> {
         let size = common.segments.round(extent);
         let state = Header::linked(queue, uses);
         if let Some(old) = self.replaceable(size, queue) {
-            // Same size, same place: the index and the log stay as they are.
+            // The sizes are equal, so the item is overwritten. Index and log do not change.
             let header = memory.header(old);
             let counted = header.total() == extent && header.class() == new.class;
             if !counted {
@@ -195,11 +195,11 @@ impl<'a> LockedEntry<'a> {
         Ok(())
     }
 
-    /// Like [`LockedEntry::publish`], with the value of the item that is there before
-    /// (`append`) or behind `parts`. There must be an item.
+    /// Like [`LockedEntry::publish`], with the value of the existing item before (`append`) or
+    /// after `parts`. There must be an item.
     ///
     /// # Errors
-    /// [`Full`]; then nothing was changed.
+    /// [`Full`] if there is no memory. Then nothing was changed.
     pub(crate) fn publish_joined(
         &mut self,
         new: &NewItem<'_>,
@@ -222,14 +222,14 @@ impl<'a> LockedEntry<'a> {
         Ok(())
     }
 
-    /// Makes a complete draft the key's item. It must not be a buffer.
+    /// Stores a complete reservation under the key. It must not be a buffer.
     pub(crate) fn publish_reservation(&mut self, mut draft: Reservation, bits: u16, cas: u64) {
         let Some(at) = draft.finish() else { return };
         let header = self.store.common.memory().header(at);
         header.mark(bits);
         let uses = self.item().map_or(0, |old| old.header().uses() + 1);
         if uses > 0 {
-            // It lies where one that was not used would.
+            // The entry is in the log of an unused item.
             header.mark(bit::USED | bit::RECENT);
         }
         header.set_uses(uses);
@@ -237,12 +237,11 @@ impl<'a> LockedEntry<'a> {
         draft.release(&mut self.shard);
     }
 
-    /// Replaces the item's value by `value` and spaces up to the same length,
-    /// keeping all else, as `incr` does. `value` is at most as long as the old
-    /// one, and the old one is in one piece.
+    /// Replaces the item's value by `value`, with spaces up to the old length, as `incr` does.
+    /// Keeps all else. `value` is at most as long as the old one, which is not chunked.
     ///
     /// # Errors
-    /// [`Full`]; then nothing was changed.
+    /// [`Full`] if there is no memory. Then nothing was changed.
     pub(crate) fn rewrite(&mut self, value: &[u8], cas: u64) -> Result<(), Full> {
         const SPACES: [u8; 64] = [b' '; 64];
         let common = &self.store.common;
@@ -275,8 +274,8 @@ impl<'a> LockedEntry<'a> {
         Ok(())
     }
 
-    /// What becomes of an item to be stored, and its uses: as of the item in whose
-    /// place it comes, which was used by that, or as of a new one.
+    /// Returns the queue and uses of an item to be stored. It inherits those of the item it
+    /// replaces, with the store as a further use, or gets those of a new item.
     #[inline]
     fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
@@ -284,8 +283,8 @@ impl<'a> LockedEntry<'a> {
         (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
-    /// The item, if one of `size` bytes of which `queue` becomes can be written
-    /// over it: nobody holds it.
+    /// Returns the current item if a new one of `size` bytes in `queue` can overwrite it: same
+    /// size, same log, not held.
     #[inline]
     fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
         let at = self.at.some()?;
@@ -316,7 +315,7 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Counts that the item at `at` takes the place of one that was dead.
+    /// Counts that the item at `at` replaces a dead one.
     #[cold]
     fn count_reclaimed(&mut self, at: Ref) {
         if matches!(self.lookup, Lookup::Flushed | Lookup::Expired) {
@@ -325,7 +324,7 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Makes a complete entry the key's item.
+    /// Makes a complete entry the item of the key.
     fn adopt(&mut self, at: Ref, cas: u64) {
         let common = &self.store.common;
         common.memory().header(at).set_cas(common.given_cas(cas));
@@ -333,7 +332,7 @@ impl<'a> LockedEntry<'a> {
             Some(old) => self.shard.relink(common, self.time, old, at, self.hash),
             None => {
                 self.shard.link(common, self.time, at, self.hash);
-                // Without its maintainer memcached stores into the memory of a dead item.
+                // Without its maintainer, memcached stores into the memory of a dead item.
                 if self.lookup != Lookup::Missing && self.shard.tuning.is_flat() {
                     self.count_reclaimed(at);
                 }

@@ -1,4 +1,4 @@
-//! Memory for items: one reserved stretch of addresses, cut into segments.
+//! Memory for items: one reserved range of addresses, cut into segments.
 //!
 //! ```text
 //!   open (may be used; nothing is resident before it is written)   reserved (may not yet)
@@ -7,12 +7,11 @@
 //!     ^ Ref = (offset / unit) + 1; unit is 8 bytes up to a limit of 16 GiB, then 16 ...
 //! ```
 //!
-//! The system counts open memory as used where it does not overcommit, and locks it
-//! where all memory is to be locked (`mlockall`), page by page as it is written. What
-//! is only reserved is neither counted nor locked.
+//! A system without overcommit counts open memory as used. If the process locks all its memory
+//! (`mlockall`), the system locks open memory page by page as it is written. Memory that is only
+//! reserved is neither counted nor locked.
 //!
-//! This module turns a [`Ref`] into an address. Who may read or write what is
-//! written there is the contract of `item.rs`.
+//! This module turns a [`Ref`] into an address. `item.rs` has the rules for reads and writes there.
 
 #![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
 
@@ -26,50 +25,48 @@ use super::item::{HEADER, Header, Ref};
 use super::shard::same_key;
 use crate::config::MIB;
 
-/// Size of the system's large pages, and alignment of the stretch.
+/// Size of the system's large pages, and alignment of the range.
 pub(super) const LARGE_PAGE: usize = 2 * MIB;
 
 /// The reserved addresses.
 pub struct Memory {
-    /// What the system gave.
+    /// The mapping, as the system returned it.
     mapping: *mut u8,
     mapped: usize,
-    /// The aligned part of it.
+    /// The aligned part of the mapping.
     base: *mut u8,
     reserved: usize,
-    /// The bytes from `base` on that may be used; it only grows, to at most `reserved`.
+    /// The bytes from `base` on that may be used. It only grows, to at most `reserved`.
     open: AtomicUsize,
-    /// The system was asked to lock all memory.
+    /// Whether the process locks all its memory.
     locked: bool,
     /// log2 of the bytes a [`Ref`] counts.
     shift: u32,
 }
 
-// SAFETY: `base` points to a mapping that lives as long as the Memory and is
-// reached only through methods whose contracts (item.rs) order all access, or
-// that say that it is not (`copy_racing`).
+// SAFETY: `base` points to a mapping that lives as long as the Memory. It is reached only through
+// methods whose contracts (item.rs) order all access, or that document races (`copy_racing`).
 unsafe impl Send for Memory {}
 // SAFETY: as above; shared access to headers is atomic.
 unsafe impl Sync for Memory {}
 
-/// Lines of an entry that are fetched ahead: a key and a value of about 100
-/// bytes.
+/// Lines of an entry that are prefetched: a key and a value of about 100 bytes.
 const PREFETCHED: usize = 3;
 
 impl Memory {
-    /// Reserves addresses for at least `limit` bytes, more if that is free, in
-    /// multiples of `grain`.
+    /// Reserves addresses for at least `limit` bytes, and more if the system allows, in multiples
+    /// of `grain`.
     pub fn reserve(limit: usize, grain: usize) -> io::Result<Self> {
         let limit = limit.max(grain).checked_next_multiple_of(grain).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut shift = 3;
         while limit / 2 > (u32::MAX as usize) << (shift - 2) {
-            // No system has so many addresses.
+            // Systems do not have this many addresses.
             if shift > 16 {
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
             shift += 1;
         }
-        // Room to raise the limit while running; less if the system is strict.
+        // Leave room to raise the limit later, or less if the system is strict.
         let mut wanted = ((u32::MAX as usize) << shift) / grain * grain;
         if let Some(most) = system::most_addresses() {
             // The rest of the process needs addresses, too.
@@ -95,8 +92,7 @@ impl Memory {
         }
     }
 
-    /// Has the first `wanted` bytes ready for use, or more. One thread at a time may do
-    /// this.
+    /// Makes at least the first `wanted` bytes usable. Only one thread at a time may call this.
     pub(super) fn open(&self, wanted: usize) -> io::Result<()> {
         let open = self.open.load(Relaxed);
         if wanted <= open {
@@ -111,34 +107,34 @@ impl Memory {
         Ok(())
     }
 
-    /// Bytes that may be used.
+    /// Returns the number of bytes that may be used.
     #[inline]
     pub(super) fn opened(&self) -> usize {
         self.open.load(Relaxed)
     }
 
-    /// Bytes reserved.
+    /// Returns the number of reserved bytes.
     pub fn reserved(&self) -> usize {
         self.reserved
     }
 
-    /// Gives the `len` bytes at `offset` back to the system; they read as zeros
-    /// from now on. Nothing may refer to them but a look that will not be believed.
+    /// Gives the `len` bytes at `offset` back to the system. Later reads return zeros. Only
+    /// optimistic reads, which will conflict, may still refer to them.
     pub fn release(&self, offset: usize, len: usize) {
         assert!(offset + len <= self.opened());
         // SAFETY: inside the open part (checked), and unused (the contract).
         unsafe { system::discard(self.base.add(offset), len, self.locked) };
     }
 
-    /// Has the system find memory for the large page at `offset` now, as far as it
-    /// is part of the reservation. Contents do not change.
+    /// Makes the system allocate memory for the large page at `offset` now, as far as it is open.
+    /// Contents do not change.
     pub(super) fn touch_large(&self, offset: usize) {
         assert!(offset.is_multiple_of(LARGE_PAGE));
         let len = LARGE_PAGE.min(self.opened().saturating_sub(offset));
         system::touch(self.base.wrapping_add(offset), len);
     }
 
-    /// Whether the system has found memory for the page at `offset`.
+    /// Returns whether the page at `offset` is resident.
     #[cfg(all(test, not(miri)))]
     pub(super) fn is_resident(&self, offset: usize) -> bool {
         assert!(offset < self.reserved);
@@ -149,24 +145,24 @@ impl Memory {
         page & 1 == 1
     }
 
-    /// All of it.
+    /// Returns the address and length of the reserved range.
     pub fn range(&self) -> (*mut u8, usize) {
         (self.base, self.reserved)
     }
 
-    /// Bytes that the sizes of entries are multiples of.
+    /// Returns the unit: sizes of entries are multiples of this number of bytes.
     #[inline]
     pub fn unit(&self) -> usize {
         1 << self.shift
     }
 
-    /// The entry that starts `offset` bytes into the stretch.
+    /// Returns the entry that starts at `offset`.
     #[inline]
     pub fn at(&self, offset: usize) -> Ref {
         Ref((offset >> self.shift) as u32 + 1)
     }
 
-    /// Where the entry starts.
+    /// Returns the offset at which the entry starts.
     #[inline]
     pub fn offset(&self, at: Ref) -> usize {
         (at.0.wrapping_sub(1) as usize) << self.shift
@@ -176,45 +172,44 @@ impl Memory {
     fn address(&self, at: Ref) -> *mut u8 {
         let offset = self.offset(at);
         debug_assert!(!at.is_none() && offset + HEADER <= self.opened());
-        // SAFETY: a Ref is only ever made by `at`, from an offset inside the
-        // open part.
+        // SAFETY: only `at` makes a Ref, from an offset inside the open part.
         unsafe { self.base.add(offset) }
     }
 
-    /// Header of the entry at `at`.
+    /// Returns the header of the entry at `at`.
     #[inline]
     #[expect(clippy::cast_ptr_alignment, reason = "units are multiples of 8 bytes")]
     pub fn header(&self, at: Ref) -> &Header {
-        // SAFETY: entries start at multiples of the unit (at least 8 bytes) and
-        // are at least a header long; all bit patterns are valid atomics.
+        // SAFETY: entries start at multiples of the unit (at least 8 bytes) and have at least the
+        // length of a header. All bit patterns are valid atomics.
         unsafe { &*self.address(at).cast::<Header>() }
     }
 
-    /// Copies bytes at `offset` of the entry at `at`, while other threads may write
-    /// them. `to` is valid only if the caller then finds that none did.
+    /// Copies bytes at `offset` of the entry at `at`, while other threads may write them. `to` is
+    /// valid only if the caller then finds that no thread wrote.
     ///
-    /// A racing plain read is undefined behaviour to the language, although the copy is
-    /// discarded (`latch.rs`). crossbeam's `AtomicCell` reads with `read_volatile` in
-    /// this place, and calls that undefined, too.
+    /// Formally, a racing non-atomic read is undefined behaviour, even though the copy is discarded
+    /// (`seqlock.rs`). The seqlock of crossbeam's `AtomicCell`, for types without an atomic
+    /// instruction, uses `read_volatile`. Its comments say that this is undefined as well.
     #[inline]
     pub(super) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
         let start = self.offset(at) + offset;
         assert!(start + to.len() <= self.opened());
-        // SAFETY: inside the open part (checked), which is mapped as long as
-        // `self` lives; `to` is the caller's alone.
+        // SAFETY: inside the open part (checked), which is mapped as long as `self` lives. `to` is
+        // borrowed exclusively.
         unsafe {
             std::ptr::copy_nonoverlapping(self.base.add(start).cast(), to.as_mut_ptr(), to.len());
         }
     }
 
-    /// Whether there are `len` bytes from the beginning of the entry at `at` on.
+    /// Returns whether `len` bytes from the start of the entry at `at` are open.
     #[inline]
     pub(super) fn reaches(&self, at: Ref, len: usize) -> bool {
         self.offset(at) + len <= self.opened()
     }
 
-    /// Whether `key` is at `offset` of the entry at `at`, whoever may write there
-    /// meanwhile; see [`Memory::copy_racing`].
+    /// Returns whether `key` is at `offset` of the entry at `at`, while other threads may write
+    /// there (see [`Memory::copy_racing`]).
     #[inline]
     pub(super) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
         let start = self.offset(at) + offset;
@@ -223,33 +218,32 @@ impl Memory {
         same_key(unsafe { std::slice::from_raw_parts(self.base.add(start), key.len()) }, key)
     }
 
-    /// `len` bytes at `offset` of the entry at `at`; for callers that hold the
-    /// item's lock, hold its segment, or own it (see item.rs).
+    /// Returns `len` bytes at `offset` of the entry at `at`. The caller has the item's lock, holds
+    /// its segment, or owns it (see item.rs).
     #[inline]
     pub(super) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
         debug_assert!(self.offset(at) + offset + len <= self.opened());
-        // SAFETY: the caller names bytes of an entry it may read: nobody writes
-        // them meanwhile.
+        // SAFETY: the caller may read these bytes of the entry, so no other thread writes them.
         unsafe { std::slice::from_raw_parts(self.address(at).add(offset), len) }
     }
 
-    /// Writes `from` at `offset` of the entry at `at`, which the caller may
-    /// write (see item.rs); the bytes lie inside it.
+    /// Writes `from` at `offset` of the entry at `at`. The caller may write it (see item.rs), and
+    /// the bytes lie inside it.
     #[inline]
     pub(super) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
         debug_assert!(self.offset(at) + offset + from.len() <= self.opened());
-        // SAFETY: nobody else reads or writes the entry now, but for looks that will
-        // not be believed, and `from` cannot overlap it: bytes to store come from
-        // outside the store, or from another entry.
+        // SAFETY: other threads do not access the entry now, except optimistic reads, which will
+        // conflict. `from` cannot overlap it: bytes to store come from outside the store, or from
+        // another entry.
         unsafe {
             std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at).add(offset), from.len());
         }
     }
 
-    /// Memory of an entry that is being written by its one owner.
+    /// Returns memory of an entry that its one owner is writing.
     ///
-    /// The bytes may hold leftovers of a former entry, never uninitialised
-    /// memory: the system gives zeros.
+    /// The bytes may be those of a former entry, but are never uninitialized, because the system
+    /// gives zeros.
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "a draft has one owner; see item.rs")]
     pub(super) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
@@ -258,17 +252,15 @@ impl Memory {
         unsafe { std::slice::from_raw_parts_mut(self.address(at).add(offset), len) }
     }
 
-    /// Copies an entry of `len` bytes to `to`, which nobody knows yet.
+    /// Copies an entry of `len` bytes to `to`, an entry that no other thread knows yet.
     #[inline]
     pub(super) fn copy(&self, from: Ref, to: Ref, len: usize) {
         debug_assert!(from != to);
-        // SAFETY: two entries do not overlap; both belong to the shard that the
-        // caller has locked.
+        // SAFETY: two entries do not overlap. Both belong to the shard that the caller has locked.
         unsafe { std::ptr::copy_nonoverlapping(self.address(from), self.address(to), len) };
     }
 
-    /// Asks the processor to fetch the first lines at `at`; any value of `at` is
-    /// fine.
+    /// Prefetches the first lines at `at`. Any value of `at` is allowed.
     #[inline]
     pub fn prefetch(&self, at: Ref) {
         let address = self.base.wrapping_add(self.offset(at));
@@ -285,9 +277,9 @@ impl Drop for Memory {
     }
 }
 
-/// A table of zeros that the system hands out as it is touched. An allocator
-/// may not: glibc's clears memory by hand once one as large was given back, and
-/// Rust's whenever more than 16 bytes of alignment are asked for.
+/// A table of zeros that becomes resident page by page, as it is written. An allocator does not
+/// ensure this: glibc's clears reused memory itself after a block of this size was freed, and
+/// Rust's clears memory for alignments above 16 bytes.
 pub(super) struct Mapped<T> {
     mapping: *mut u8,
     count: usize,
@@ -295,7 +287,7 @@ pub(super) struct Mapped<T> {
     of: PhantomData<T>,
 }
 
-// SAFETY: it is a slice of T that nobody else has.
+// SAFETY: it is the only owner of a slice of T.
 unsafe impl<T: Send> Send for Mapped<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Mapped<T> {}
@@ -306,7 +298,7 @@ impl<T> Mapped<T> {
         size_of::<T>()
     };
 
-    /// A table of `count` zeros, at least one.
+    /// Returns a table of `count` zeros. `count` is at least 1.
     ///
     /// # Safety
     /// All zeros is a valid T.
@@ -318,10 +310,10 @@ impl<T> Mapped<T> {
         Ok(made)
     }
 
-    /// Gives the contents back to the system: zeros are read from now on.
+    /// Gives the contents back to the system. Later reads return zeros.
     ///
     /// # Safety
-    /// Zeros may be written over all of it at any moment.
+    /// Zeros may replace all of the contents at any time.
     pub(super) unsafe fn discard(&self) {
         // SAFETY: the mapping is ours, and the contract.
         unsafe { system::discard(self.mapping, self.count * Self::SIZE, self.locked) };
@@ -333,8 +325,8 @@ impl<T> Deref for Mapped<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping holds `count` values, which are valid (the contract of
-        // `zeroed`), and lives as long as the table.
+        // SAFETY: the mapping has `count` values, which are valid (the contract of `zeroed`), and
+        // lives as long as the table.
         unsafe { std::slice::from_raw_parts(self.mapping.cast::<T>(), self.count) }
     }
 }
@@ -346,8 +338,7 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
-/// Asks the system to back the pages that lie wholly in some memory with large
-/// ones.
+/// Asks the system for large pages, for those that lie wholly in this range.
 pub fn advise_large((start, length): (*mut u8, usize)) {
     let skip = start.align_offset(LARGE_PAGE);
     if length < skip.saturating_add(LARGE_PAGE) {
@@ -357,7 +348,7 @@ pub fn advise_large((start, length): (*mut u8, usize)) {
     system::advise_large(start.wrapping_add(skip), length);
 }
 
-/// Asks the processor to fetch the line at `address`, which may be anything.
+/// Prefetches the line at `address`, which may be any address.
 #[inline]
 pub fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -369,13 +360,14 @@ pub fn prefetch(address: *const u8) {
     let _ = address;
 }
 
-/// What the system does with memory.
+/// The system calls for memory.
 #[cfg(not(miri))]
 mod system {
     use std::io;
 
-    /// Addresses for `len` bytes, which may not be used yet, and whether the process
-    /// has all its memory locked. These are not: locking takes memory for all of them.
+    /// Reserves addresses for `len` bytes, which may not be used yet. Also returns whether the
+    /// process locks all its memory. These pages are not locked, because locking would allocate
+    /// memory for all of them.
     pub(super) fn map(len: usize) -> Option<(*mut u8, bool)> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice
         // touches no existing memory; the result is checked.
@@ -392,20 +384,20 @@ mod system {
         if mapping == libc::MAP_FAILED {
             return None;
         }
-        // The one thing that the system refuses for locked memory alone.
-        // SAFETY: the mapping is new, and nothing is in it.
+        // The system refuses this call only for locked memory. SAFETY: the mapping is new, and
+        // nothing is in it.
         let locked = unsafe { libc::madvise(mapping, len, libc::MADV_DONTNEED) } != 0;
         if locked {
-            // SAFETY: the mapping is ours; what it holds stays.
+            // SAFETY: the mapping is ours, and its contents stay.
             unsafe { libc::munlock(mapping, len) };
         }
         Some((mapping.cast(), locked))
     }
 
-    /// Makes part of a mapping usable; it is not there before it is written. With
-    /// `locked` it stays there then, if the system can do that.
+    /// Makes a part of a mapping usable. Its pages become resident when they are written. With
+    /// `locked`, they then stay resident, if the system supports that.
     pub(super) fn open(start: *mut u8, len: usize, locked: bool) -> io::Result<()> {
-        // SAFETY: it takes no right away, and fails for what is not mapped.
+        // SAFETY: the call removes no access, and fails for unmapped addresses.
         if unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -415,12 +407,11 @@ mod system {
         Ok(())
     }
 
-    /// Locks pages as they are written. Before Linux 4.4, and where a limit is
-    /// reached, they are not locked: the process asked for a lock of all its memory,
-    /// and not this module.
+    /// Locks pages as they are written. Failure is ignored: before Linux 4.4, or above a limit,
+    /// pages are not locked.
     fn lock(start: *mut u8, len: usize) {
         #[cfg(target_os = "linux")]
-        // SAFETY: it changes no contents.
+        // SAFETY: the call changes no contents.
         unsafe {
             const ONFAULT: libc::c_uint = 1;
             libc::syscall(libc::SYS_mlock2, start, len, ONFAULT);
@@ -429,7 +420,7 @@ mod system {
         let _ = (start, len);
     }
 
-    /// The most addresses that the process may have, if there is a limit.
+    /// Returns the most bytes of addresses that the process may have, if there is a limit.
     pub(super) fn most_addresses() -> Option<usize> {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is a valid place for the answer.
@@ -437,17 +428,17 @@ mod system {
         (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
     }
 
-    /// Gives the contents back; zeros are read from now on.
+    /// Gives the contents back to the system. Later reads return zeros.
     ///
     /// # Safety
-    /// It is part of a mapping, and nothing refers to it.
+    /// The range is part of a mapping, and there are no references to it.
     pub(super) unsafe fn discard(start: *mut u8, len: usize, locked: bool) {
         // SAFETY: the contract.
         unsafe {
             if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 {
                 return;
             }
-            // It is locked: by us, or by the process later on.
+            // The memory is locked: by us, or by the process later.
             libc::munlock(start.cast(), len);
             if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) != 0 {
                 start.write_bytes(0, len);
@@ -460,29 +451,29 @@ mod system {
 
     /// Asks for large pages.
     pub(super) fn advise_large(start: *mut u8, len: usize) {
-        // SAFETY: advice that changes no contents; if the memory is not there
-        // the system refuses, and failure is harmless.
+        // SAFETY: this advice changes no contents. Without such memory, the system refuses, and
+        // failure is harmless.
         unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };
     }
 
-    /// Has memory found and cleared that was never written.
+    /// Makes the system allocate and clear memory that was never written.
     pub(super) fn touch(start: *mut u8, len: usize) {
-        // SAFETY: it changes no contents; if the memory is not there, or the system
-        // is older than this (Linux 5.14), it refuses, and failure is harmless.
+        // SAFETY: the call changes no contents. It fails without free memory, or before Linux 5.14,
+        // and failure is harmless.
         unsafe { libc::madvise(start.cast(), len, libc::MADV_POPULATE_WRITE) };
     }
 
-    /// Gives a mapping back.
+    /// Unmaps a mapping.
     ///
     /// # Safety
-    /// It came from `map` with this `len`, and nothing refers to it.
+    /// The mapping came from `map` with this `len`, and there are no references to it.
     pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
         // SAFETY: the contract.
         unsafe { libc::munmap(mapping.cast(), len) };
     }
 }
 
-/// The same for Miri, which knows no address space without memory.
+/// The same for Miri, which does not support addresses without memory.
 #[cfg(miri)]
 mod system {
     use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -1,4 +1,4 @@
-//! Values that are read without a lock.
+//! Pinned values, which are read without a lock.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::item::{HEADER, Item, Ref, bit, pieces};
 use super::memory::Memory;
 use super::shard::Shard;
 
-/// A value that stays readable, whatever happens to its key, until dropped.
+/// A value that stays readable until it is dropped, even if its key is changed or removed.
 ///
-/// It holds the segments that the value lies in, or it is a copy: if very many
-/// segments are held already and [`super::Beside`] allows it, or if the value is
-/// small and was read without the lock.
+/// It holds the segments of the value, or it is a copy. It is a copy if too many segments are held
+/// already and [`super::Beside`] allows one. It is also a copy if the value is small and was read
+/// without the lock.
 pub struct PinnedValue {
     value: Value,
     length: usize,
@@ -33,8 +33,8 @@ enum Value {
     Copied(Box<[u8]>, #[expect(dead_code, reason = "it ends with the copy")] Option<Charge>),
 }
 
-/// Where a held value is. Links between pieces may change while the value is
-/// read: they are not followed after the lock is released.
+/// The entries of a held value. Links between pieces may change while the value is read, so they
+/// are not followed after the lock is released.
 enum Parts {
     Whole { at: Ref, offset: usize },
     Pieces(Box<[Ref]>),
@@ -50,8 +50,8 @@ impl Parts {
 }
 
 impl PinnedValue {
-    /// Pins the item at `at`, which is LINKED, in the locked `shard` of `hash`.
-    /// `briefly`: it is held in any case.
+    /// Pins the LINKED item at `at`, in the locked `shard` of `hash`. With `briefly`, it is always
+    /// held and never copied.
     pub(super) fn new(store: &Arc<Store>, shard: &mut Shard, at: Ref, hash: u64, briefly: bool) -> Self {
         let memory = store.common.memory();
         let header = memory.header(at);
@@ -75,8 +75,8 @@ impl PinnedValue {
                 Item::new(memory, at).copy_to(&mut copy);
                 return Self { value: Value::Copied(copy.into_boxed_slice(), Some(charge)), length };
             }
-            // There is no memory for a copy, so the segments have to stay, and count as
-            // what clients hold.
+            // There is no memory for a copy, so the segments are held, and count as memory of
+            // clients.
             for &at in &entries[held..] {
                 shard.logs.hold(segments, at, true);
             }
@@ -86,28 +86,28 @@ impl PinnedValue {
         Self { value: Value::Held { store: Arc::clone(store), hash, parts, charge: None }, length }
     }
 
-    /// A copy of a value.
+    /// Returns a pinned value that is a copy.
     pub(super) fn copied(copy: Vec<u8>) -> Self {
         Self { length: copy.len(), value: Value::Copied(copy.into_boxed_slice(), None) }
     }
 
-    /// Bytes of the value.
+    /// Returns the length of the value in bytes.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether the value is empty.
+    /// Returns whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Copies the value to `to`, as far as there is room.
+    /// Copies the value to `to`, as many bytes as fit.
     pub fn fill(&self, to: &mut [MaybeUninit<u8>]) {
         fill(to, self.slices());
     }
 
-    /// Whether the item has this value. Bytes that were moved since they were
-    /// pinned are compared; entries that are held are not written over.
+    /// Returns whether the item has this value. Bytes that moved since the pin are compared. Held
+    /// entries are not overwritten, so equal places need no comparison.
     pub(super) fn is_value_of(&self, item: Item<'_>) -> bool {
         if let Value::Held { store, parts, .. } = &self.value {
             let stays = match parts {
@@ -124,7 +124,7 @@ impl PinnedValue {
         item.len() == self.length && same_bytes(self.slices(), item.slices())
     }
 
-    /// The value, piece by piece.
+    /// Iterates over the pieces of the value.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let (memory, entries, copy) = match &self.value {
             Value::Held { store, parts, .. } => (Some(store.common.memory()), parts.entries(), None),
@@ -146,7 +146,7 @@ impl PinnedValue {
     }
 }
 
-/// Whether two values of one length, each in pieces, are equal.
+/// Returns whether two chunked values of the same length are equal.
 fn same_bytes<'a>(mut left: impl Iterator<Item = &'a [u8]>, right: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut piece: &[u8] = &[];
     for mut other in right {

@@ -1,6 +1,5 @@
-//! An item under construction: its memory is there, its value arrives bit by
-//! bit, and nobody can find it yet. Large sets are read from the socket
-//! straight into a draft.
+//! A reservation: an item that is being written. It has memory, its value arrives in parts, and
+//! lookups do not find it yet. Large sets are read from the socket directly into a reservation.
 
 use std::sync::Arc;
 
@@ -15,49 +14,48 @@ use crate::error::AllocError;
 
 /// An item that is being written. Dropping it frees its memory.
 ///
-/// It holds the segments that it lies in. If very many segments are held
-/// already it is a buffer of its own, which is stored when it is complete and
-/// counts in [`super::Beside`].
+/// It holds the segments that it lies in. If too many segments are held already, it is a buffer
+/// outside the store. Such a buffer is stored when it is complete, and counts in [`super::Beside`].
 pub struct Reservation {
     store: Arc<Store>,
     hash: u64,
     class: u8,
     /// Bytes of the whole value.
     length: usize,
-    /// Bytes written so far; at most `length`.
+    /// Bytes written so far, at most `length`.
     filled: usize,
     place: Place,
 }
 
 opaque_debug!(Reservation);
 
-/// Bytes of a buffer that are lent at once: memory that is reserved is not there before
-/// it is written.
+/// Most bytes of a buffer that one target lends. Reserved memory is not resident before it is
+/// written.
 const BUFFER_STEP: usize = 64 * 1024;
 
-/// Bytes of memory that a buffer leaves to others.
+/// Bytes of memory that a buffer leaves to other users.
 const LEFT_TO_OTHERS: usize = 4 * MIB;
 
 enum Place {
     /// In one entry.
     Whole { at: Ref, offset: usize },
-    /// In pieces, the last of which has `room` for more. Nobody moves them, and
-    /// so changes the links between them, before they are linked.
+    /// In pieces, the last of which has `room` for more. They are not moved before the item is
+    /// linked, so the links between them do not change.
     Pieces { at: Ref, last: Ref, room: usize },
-    /// Outside of the store. Room for the whole value is reserved; it is as long as what
-    /// was written, and as the target that was lent last.
+    /// Outside the store. Room for the whole value is reserved. The length is that of the written
+    /// bytes plus the last target.
     Buffer(Vec<u8>, #[expect(dead_code, reason = "it ends with the buffer")] Charge),
     /// Linked.
     Done,
 }
 
 impl Reservation {
-    /// Starts an item whose value will have `length` bytes. `urgent`: the value
-    /// is there and the draft will not wait for anybody.
+    /// Starts an item whose value will have `length` bytes. `urgent` means that the value is
+    /// complete and the reservation does not wait for a client.
     ///
     /// # Errors
-    /// If there is no memory for it, or for a large value's beginning, or if it
-    /// would be a buffer and [`super::Beside`] allows no further one.
+    /// There is no memory for the item, or for the first piece of a large value. Or it would be a
+    /// buffer, and [`super::Beside`] does not allow a further one.
     pub fn new(
         store: &Arc<Store>,
         hash: u64,
@@ -97,7 +95,7 @@ impl Reservation {
                 let charge = common.beside.take(length).ok_or(AllocError::NoMemory)?;
                 let mut buffer = Vec::new();
                 buffer.try_reserve_exact(length).map_err(|_| AllocError::NoMemory)?;
-                // What is small and cannot be refused needs memory, too.
+                // Leave memory for small allocations that cannot be refused.
                 Vec::<u8>::new().try_reserve_exact(LEFT_TO_OTHERS).map_err(|_| AllocError::NoMemory)?;
                 draft.place = Place::Buffer(buffer, charge);
                 return Ok(draft);
@@ -113,7 +111,7 @@ impl Reservation {
         }
     }
 
-    /// Bytes that are still missing.
+    /// Returns the number of bytes that are still missing.
     pub fn missing(&self) -> usize {
         self.length - self.filled
     }
@@ -123,20 +121,20 @@ impl Reservation {
         self.length
     }
 
-    /// Whether the value has no bytes.
+    /// Returns whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Slab class that the item counts in.
+    /// Returns the slab class that the item counts in.
     pub fn class(&self) -> u8 {
         self.class
     }
 
-    /// The whole value, if it is not in the store yet.
+    /// Returns the whole value if the reservation is a buffer.
     ///
     /// # Errors
-    /// The draft itself, if it is.
+    /// Returns the reservation itself if its memory is in the store.
     pub fn into_buffer(mut self) -> Result<Vec<u8>, Self> {
         match std::mem::replace(&mut self.place, Place::Done) {
             Place::Buffer(bytes, _) => Ok(bytes),
@@ -154,17 +152,17 @@ impl Reservation {
         }
     }
 
-    /// Changes when the item will expire.
+    /// Changes the expiry of the item.
     pub fn set_expiry(&mut self, expiry: u32) {
         if let Some(at) = self.head() {
             self.store.common.memory().header(at).set_expiry(expiry);
         }
     }
 
-    /// Memory for the next bytes; empty once nothing is missing.
+    /// Returns memory for the next bytes. It is empty if no bytes are missing.
     ///
     /// # Errors
-    /// If a large value needs another piece and there is no memory.
+    /// A large value needs another piece, and there is no memory for it.
     pub fn target(&mut self) -> Result<&mut [u8], AllocError> {
         let missing = self.missing();
         if missing == 0 {
@@ -191,8 +189,7 @@ impl Reservation {
         })
     }
 
-    /// Adds a piece: as much of what is missing as fits the open segment, or a
-    /// new one.
+    /// Adds a piece, with as many of the missing bytes as fit the open segment, or a new one.
     fn add_piece(&mut self) -> Result<(), AllocError> {
         let missing = self.missing();
         let store = Arc::clone(&self.store);
@@ -206,7 +203,7 @@ impl Reservation {
         loop {
             let mut shard = store.shard(self.hash).lock();
             let remaining = shard.logs.remaining(segments, rank);
-            // A piece that is next to nothing is not worth its header.
+            // A tiny piece is not worth its header.
             let size =
                 if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
             let Some(at) = shard.logs.append(segments, rank, size, AppendFor::Client) else {
@@ -229,7 +226,7 @@ impl Reservation {
         }
     }
 
-    /// Notes that `n` bytes of [`Reservation::target`] were written.
+    /// Records that `n` bytes of [`Reservation::target`] were written.
     pub fn advance(&mut self, n: usize) {
         let most = match &self.place {
             Place::Pieces { room, .. } => *room,
@@ -246,7 +243,7 @@ impl Reservation {
     /// Appends bytes to the value, at most [`Reservation::missing`].
     ///
     /// # Errors
-    /// If a large value needs another piece and there is no memory.
+    /// A large value needs another piece, and there is no memory for it.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), AllocError> {
         while !bytes.is_empty() && self.missing() > 0 {
             let target = self.target()?;
@@ -258,7 +255,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// The value, piece by piece; it is complete.
+    /// Iterates over the pieces of the value, which must be complete.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         debug_assert_eq!(self.missing(), 0);
         let memory = self.store.common.memory();
@@ -270,20 +267,20 @@ impl Reservation {
         buffer.into_iter().chain(item.into_iter().flatten())
     }
 
-    /// Hands the item over to be linked; then call [`Reservation::release`]. `None`:
-    /// it is a buffer.
+    /// Returns the complete item, to be linked. Call [`Reservation::release`] afterwards. Returns
+    /// `None` if the reservation is a buffer.
     pub(super) fn finish(&self) -> Option<Ref> {
         debug_assert_eq!(self.missing(), 0);
         self.head()
     }
 
-    /// Ends the draft, whose item is linked or buried, in its locked shard.
+    /// Ends the reservation, in its locked shard. Its item is linked or dead.
     pub(super) fn release(&mut self, shard: &mut Shard) {
         let (segments, memory) = (&self.store.common.segments, self.store.common.memory());
         match std::mem::replace(&mut self.place, Place::Done) {
             Place::Whole { at, .. } => shard.logs.release(segments, at),
             Place::Pieces { at, .. } => {
-                // Once released a segment may belong to another shard.
+                // After its release, a segment may belong to another shard.
                 let pieces = pieces(memory, at);
                 shard.logs.release(segments, at);
                 for at in pieces {

@@ -1,12 +1,11 @@
-//! Counters of the store. They live in the shards and are guarded by the
-//! shards' locks, so counting costs an addition; reads without the lock count in
-//! `tally.rs`. What most requests count stands first, so that it shares a cache
-//! line (see `Shard` and `ShardClass`).
+//! Counters of the store. They are in the shards, under the shards' locks, so counting costs an
+//! addition. Optimistic reads count in `counters.rs`. The counters of most requests are first, so
+//! that they share a cache line (see `Shard` and `ShardClass`).
 
 use super::item::Queue;
 use super::segment::Usage;
 
-/// Makes a structure of counters that can be summed.
+/// Defines a structure of counters that can be summed.
 macro_rules! counters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
         $(#[$doc])*
@@ -52,11 +51,11 @@ counters! {
         decr_hits,
         /// Items evicted.
         evicted,
-        /// Of these, with a TTL.
+        /// Of these, items with a TTL.
         evicted_nonzero,
-        /// Of these, never fetched.
+        /// Of these, items that were never fetched.
         evicted_unfetched,
-        /// Of these, fetched since they became cold.
+        /// Of these, items that were fetched since they became cold.
         evicted_active,
         /// Allocations that failed.
         outofmemory,
@@ -66,7 +65,7 @@ counters! {
         expired_unfetched,
         /// Dead items that the crawler freed.
         crawler_reclaimed,
-        /// Items that the crawler looked at.
+        /// Items that the crawler examined.
         crawler_items_checked,
         /// Moves to the warm log.
         moves_to_warm,
@@ -76,7 +75,7 @@ counters! {
 }
 
 impl ClassStats {
-    /// Hits on items of a queue.
+    /// Returns the counter of hits on items of a queue.
     #[inline]
     pub(super) fn hits_to(&mut self, queue: Queue) -> &mut u64 {
         match queue {
@@ -89,11 +88,11 @@ impl ClassStats {
 }
 
 counters! {
-    /// Counters of commands, whatever the class.
+    /// Counters of commands, for all classes together.
     CommandStats {
-        /// Keys asked for.
+        /// Keys requested.
         get_cmds,
-        /// Of these, not there.
+        /// Of these, misses.
         get_misses,
         /// Items linked.
         total_items,
@@ -115,7 +114,7 @@ counters! {
         cas_misses,
         /// `me` commands.
         meta_cmds,
-        /// Stores refused for their size.
+        /// Stores refused because of their size.
         store_too_large,
         /// Stores refused for want of memory.
         store_no_memory,
@@ -137,14 +136,14 @@ pub struct ClassTotals {
     pub evicted_time: u32,
     /// Counters.
     pub counts: ClassStats,
-    /// Whether an item was ever in this class.
+    /// Whether this class ever had an item.
     pub seen: bool,
 }
 
 /// The whole store, summed over the shards.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// By class number; 0 is unused.
+    /// By class number. 0 is unused.
     pub classes: Vec<ClassTotals>,
     /// Counters of commands.
     pub commands: CommandStats,
@@ -158,31 +157,31 @@ pub struct Totals {
     pub index_slots: usize,
     /// Bytes of entries that are not dead.
     pub live_bytes: usize,
-    /// Segments cleaned.
+    /// Segments compacted.
     pub compacted: u64,
-    /// Items moved out of them.
+    /// Items moved out of these segments.
     pub moved: u64,
     /// Bytes of a segment.
     pub segment_size: usize,
-    /// The limit, and what counts against it.
+    /// The limit, and the memory that counts against it.
     pub usage: Usage,
 }
 
 impl ClassTotals {
-    /// Items of the class.
+    /// Returns the number of items of the class.
     pub fn count(&self) -> u64 {
         self.items.iter().sum()
     }
 
-    /// Pages that memcached would need at least for so many items. As there, a
-    /// class that got a page keeps one.
+    /// Returns the least number of pages that memcached would need for these items. As in
+    /// memcached, a class keeps its last page.
     pub fn pages(&self) -> u64 {
         if self.per_page == 0 { 0 } else { self.count().div_ceil(self.per_page as u64).max(self.seen.into()) }
     }
 }
 
 impl Totals {
-    /// The counters of all classes together.
+    /// Returns the sum of the counters of all classes.
     pub fn class_sum(&self) -> ClassStats {
         let mut sum = ClassStats::default();
         for class in &self.classes {

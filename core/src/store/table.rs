@@ -8,8 +8,8 @@
 //!              ref: the item, 0 if the slot is free
 //! ```
 //!
-//! Who holds the shard's lock changes them, through an [`Index`], by atomic
-//! stores; anybody may look at them at any time.
+//! The holder of the shard's lock changes them, through an [`Index`], by atomic stores. Any thread
+//! may read them at any time.
 //!
 //! [`Index`]: super::index::Index
 
@@ -27,16 +27,16 @@ use super::memory::{Mapped, prefetch};
 /// Slots of a bucket.
 const SLOTS: usize = 10;
 
-/// log2 of the buckets of the first part: they fill a page.
+/// log2 of the number of buckets of the first part, which fill a page.
 pub(super) const FIRST: u32 = 6;
 
-/// Parts, at most.
+/// Most parts.
 const PARTS: usize = 26;
 
-/// Buckets, at most.
+/// Most buckets.
 pub(super) const MOST: usize = 1 << (FIRST as usize + PARTS - 1);
 
-/// Buckets of a chain that a look without the lock reads.
+/// Most buckets of a chain that an optimistic read visits.
 const HOPS: usize = 4;
 
 /// Tags in a word.
@@ -52,15 +52,15 @@ const LAST: u64 = 0xffff_ffff;
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    /// Tags, four a word; the upper half of the last word is the link. Words, so
-    /// that whoever looks for a tag compares four at a time.
+    /// Tags, four in each word. The upper half of the last word is the link. With words, a search
+    /// for a tag compares four at a time.
     words: [AtomicU64; 3],
     refs: [AtomicU32; SLOTS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-/// Slots of a bucket. Slot `LANES * w + l` is bit `16 * l + 15 - w`.
+/// A set of slots of a bucket. Slot `LANES * w + l` is bit `16 * l + 15 - w`.
 struct Slots(u64);
 
 impl Iterator for Slots {
@@ -77,19 +77,19 @@ impl Iterator for Slots {
 }
 
 impl Bucket {
-    /// The slots whose tag is `tag`; free ones may be among them, and rarely one
-    /// with another tag. Without the lock: out of date at worst.
+    /// Iterates over the slots whose tag is `tag`. The result may include free slots, and rarely a
+    /// slot with another tag. Without the lock, it may be out of date.
     #[inline]
     pub(super) fn matches(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
         let wanted = LOW * u64::from(tag);
-        // The highest bit of each lane that is zero. A lane of 1 above one that is
-        // zero passes for zero, too.
+        // The highest bit of each lane that is zero. A lane of 1 above a zero lane is a false
+        // match.
         let zero = |lanes: u64| lanes.wrapping_sub(LOW) & !lanes & HIGH;
         let [one, two, last] = [0, 1, 2].map(|word| self.words[word].load(Relaxed) ^ wanted);
         Slots(zero(one) | zero(two) >> 1 | (zero(last) & LAST) >> 2)
     }
 
-    /// The tag of slot `slot`.
+    /// Returns the tag of slot `slot`.
     fn tag(&self, slot: usize) -> u16 {
         (self.words[slot / LANES].load(Relaxed) >> (slot % LANES * 16)) as u16
     }
@@ -100,23 +100,23 @@ impl Bucket {
         word.store(others | u64::from(tag) << shift, Relaxed);
     }
 
-    /// What is in slot `slot`.
+    /// Returns the item in slot `slot`, or [`Ref::NONE`].
     #[inline]
     pub(super) fn at(&self, slot: usize) -> Ref {
         Ref(self.refs[slot].load(Relaxed))
     }
 
-    /// The items in it.
+    /// Iterates over the items in the bucket.
     pub(super) fn items(&self) -> impl Iterator<Item = Ref> {
         self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the bucket has no items.
     pub(super) fn is_empty(&self) -> bool {
         self.items().next().is_none()
     }
 
-    /// The slot of the item at `at`, whose tag is `tag`.
+    /// Returns the slot of the item at `at`, whose tag is `tag`.
     pub(super) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
         let slot = (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)?;
         self.refs.get(slot)
@@ -130,7 +130,7 @@ impl Bucket {
         Some(first)
     }
 
-    /// Puts an item into a free slot. `false`: there is none.
+    /// Puts an item into a free slot. Returns `false` if there is none.
     pub(super) fn fill(&self, tag: u16, at: Ref) -> bool {
         let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
         self.set_tag(slot, tag);
@@ -138,14 +138,14 @@ impl Bucket {
         true
     }
 
-    /// Moves what is in it to `to`, with tags; nothing is behind it any more.
+    /// Moves the items to `to`, with their tags, and clears the link.
     pub(super) fn empty(&self, to: &mut Vec<(u16, Ref)>) {
         to.extend((0..SLOTS).filter_map(|slot| Some((self.tag(slot), self.at(slot).some()?))));
         self.refs.iter().for_each(|at| at.store(0, Relaxed));
         self.set_link(0);
     }
 
-    /// Number of the overflow bucket behind it, plus one; 0: none.
+    /// Returns the number of the overflow bucket behind it plus one, or 0 for none.
     #[inline]
     pub(super) fn link(&self) -> u32 {
         (self.words[2].load(Relaxed) >> 32) as u32
@@ -157,23 +157,23 @@ impl Bucket {
     }
 }
 
-/// Buckets with numbers from 0 on, in parts, each as large as all before it: they
-/// grow without a copy, stay where they are, and are there as they are touched.
+/// Buckets with numbers from 0 on, in parts, each as large as all parts before it. So buckets grow
+/// without a copy, keep their addresses, and take memory when they are first used.
 #[derive(Default)]
 struct Buckets {
     parts: [OnceLock<Mapped<Bucket>>; PARTS],
 }
 
 impl Buckets {
-    /// Bucket `number`, if its part is there.
+    /// Returns bucket `number`, if its part exists.
     #[inline]
     fn get(&self, number: usize) -> Option<&Bucket> {
         let (part, offset) = place(number);
         self.parts.get(part)?.get()?.get(offset)
     }
 
-    /// Makes buckets with these numbers, of which the first ones may be there. One
-    /// thread at a time may do this.
+    /// Creates the buckets with these numbers. The first ones may exist already. Only one thread at
+    /// a time may call this.
     fn make(&self, numbers: Range<usize>) -> io::Result<()> {
         for part in place(numbers.start).0..=place(numbers.end - 1).0 {
             if self.parts[part].get().is_none() {
@@ -185,9 +185,8 @@ impl Buckets {
         Ok(())
     }
 
-    /// Gives the memory of the part that begins with bucket `number` back to the
-    /// system, if one does. All its buckets are empty; whoever still looks at them
-    /// sees empty ones.
+    /// Gives the memory of the part that begins with bucket `number` back to the system, if there
+    /// is such a part. All its buckets must be empty. Racing readers still see empty ones.
     fn release(&self, number: usize) {
         if let (part, 0) = place(number)
             && let Some(part) = self.parts[part].get()
@@ -198,25 +197,25 @@ impl Buckets {
     }
 }
 
-/// Part and offset of bucket `number`.
+/// Returns the part and the offset of bucket `number`.
 #[inline]
 fn place(number: usize) -> (usize, usize) {
     let level = (number | ((1 << FIRST) - 1)).ilog2() + 1 - FIRST;
     if level == 0 { (0, number) } else { (level as usize, number - (1 << (level + FIRST - 1))) }
 }
 
-/// Buckets of part `part`.
+/// Returns the number of buckets of part `part`.
 fn size(part: usize) -> usize {
     1 << (FIRST as usize + part.saturating_sub(1))
 }
 
-/// The part of a hash that tags a slot.
+/// Returns the bits of a hash that tag a slot.
 #[inline]
 pub(super) fn tag(hash: u64) -> u16 {
     (hash >> 32) as u16
 }
 
-/// The bucket of `hash` in a table of `count` buckets.
+/// Returns the bucket of `hash` in a table of `count` buckets.
 #[inline]
 pub(super) fn choose(hash: u64, count: usize) -> usize {
     let mask = count.next_power_of_two() - 1;
@@ -224,8 +223,8 @@ pub(super) fn choose(hash: u64, count: usize) -> usize {
     if wide < count { wide } else { hash as usize & (mask >> 1) }
 }
 
-/// The buckets of one shard. What is seen here without the shard's lock may be
-/// out of date: those who need to know ask the lock's version (`peek.rs`).
+/// The buckets of one shard. A read without the shard's lock may be out of date. An optimistic read
+/// checks the lock's version afterwards (`optimistic.rs`).
 #[derive(Default)]
 pub(super) struct Table {
     buckets: Buckets,
@@ -235,41 +234,41 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table of `count` buckets.
+    /// Returns a table of `count` buckets.
     ///
     /// # Errors
-    /// If there are no addresses for them.
+    /// The system refuses the addresses.
     pub(super) fn new(count: usize) -> io::Result<Self> {
         let table = Self::default();
         table.grow(count)?;
         Ok(table)
     }
 
-    /// Buckets in use, overflow buckets not counted.
+    /// Returns the number of buckets in use, without overflow buckets.
     #[inline]
     pub(super) fn count(&self) -> usize {
         self.count.load(Relaxed) as usize
     }
 
-    /// Makes it a table of `count` buckets, which are more than there were.
+    /// Grows the table to `count` buckets.
     ///
     /// # Errors
-    /// If there are no addresses for them; nothing was changed.
+    /// The system refuses the addresses. Then nothing was changed.
     pub(super) fn grow(&self, count: usize) -> io::Result<()> {
         self.buckets.make(self.count()..count)?;
         self.count.store(count as u64, Relaxed);
         Ok(())
     }
 
-    /// Takes the last bucket, which is empty, out of use.
+    /// Removes the last bucket, which must be empty.
     pub(super) fn shrink(&self) {
         let last = self.count() - 1;
         self.count.store(last as u64, Relaxed);
         self.buckets.release(last);
     }
 
-    /// Makes overflow bucket `number`. Returns the link to it. It must succeed, as
-    /// an allocation must.
+    /// Creates overflow bucket `number`. Returns the link to it. Aborts if there is no memory, as
+    /// an allocation does.
     pub(super) fn make_behind(&self, number: usize) -> u32 {
         if self.behind.make(number..number + 1).is_err() {
             handle_alloc_error(Layout::new::<Bucket>());
@@ -283,20 +282,20 @@ impl Table {
         self.buckets.get(number)
     }
 
-    /// Bucket `number` and those behind it. Only for who holds the lock: it may go
-    /// round in circles for others.
+    /// Iterates over bucket `number` and those behind it. The caller must have the lock: without
+    /// it, the iteration may not end.
     #[inline]
     pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = &Bucket> {
         std::iter::successors(self.get(number), |bucket| self.behind(bucket.link()))
     }
 
-    /// The overflow bucket that `link` leads to, if it does.
+    /// Returns the overflow bucket of `link`, if there is one.
     #[inline]
     pub(super) fn behind(&self, link: u32) -> Option<&Bucket> {
         self.behind.get((link as usize).checked_sub(1)?)
     }
 
-    /// Asks the processor to fetch the bucket of `hash`.
+    /// Prefetches the bucket of `hash`.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         if let Some(bucket) = self.get(choose(hash, self.count())) {
@@ -304,8 +303,8 @@ impl Table {
         }
     }
 
-    /// The item that has the tag of `hash`, as the table says at this moment, or
-    /// [`Ref::NONE`]. `None`: there may be several, or one further away.
+    /// Returns the only item with the tag of `hash` at this time, or [`Ref::NONE`]. Returns `None`
+    /// if there may be several, or one further down the chain.
     #[inline]
     pub(super) fn look(&self, hash: u64) -> Option<Ref> {
         let mut bucket = self.get(choose(hash, self.count()))?;

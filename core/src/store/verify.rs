@@ -1,4 +1,4 @@
-//! What must hold of a store between any two critical sections, for tests.
+//! Checks of the invariants of a store between two critical sections, for tests.
 
 use std::collections::HashMap;
 
@@ -7,25 +7,25 @@ use super::item::{Item, Kind, Queue, Ref, pieces};
 use super::policy::Rank;
 use super::shard::Shard;
 
-/// What [`Store::verify`] found.
+/// The counts that [`Store::verify`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ItemCounts {
-    /// Items that can be found.
+    /// Items in the index.
     pub items: u64,
     /// Bytes of these, as `stats` counts them.
     pub bytes: u64,
-    /// Items under construction.
+    /// Reservations.
     pub drafts: u64,
-    /// Segments that somebody holds.
+    /// Segments with holds.
     pub held: u64,
 }
 
 impl Store {
-    /// Checks every shard from its index to its last segment. Locks one shard
-    /// after the other, so other threads may be at work.
+    /// Checks every shard, from its index to its last segment. Locks one shard at a time, so other
+    /// threads may run.
     ///
     /// # Panics
-    /// If something is not as it must be.
+    /// If an invariant does not hold.
     #[doc(hidden)]
     pub fn verify(&self) -> ItemCounts {
         let mut found = ItemCounts::default();
@@ -95,7 +95,7 @@ impl Store {
             live += own;
         }
         let held = shard.logs.live() - live;
-        // What is left is in segments that were cleaned while somebody held them.
+        // The remaining entries are in segments that were held during compaction.
         assert!(held == 0 || seen < shard.logs.owned(), "{held} bytes in no segment");
         if held == 0 {
             assert_eq!(linked, indexed);
