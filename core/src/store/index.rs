@@ -21,7 +21,7 @@ const SPARSE: usize = 2;
 /// The index of one shard. Keys are compared by the caller.
 pub struct Index {
     table: Arc<Table>,
-    /// Number of overflow buckets that were ever used, and those of them that are free.
+    /// Overflow buckets that were ever used, and those of them that are free.
     behind: usize,
     free_behind: Vec<u32>,
     items: usize,

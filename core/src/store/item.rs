@@ -9,16 +9,16 @@
 //!       +---------------+--------------------------------+----------------------+
 //!  or, if CHUNKED:      | client flags                   | first piece (4)      |
 //!
-//!  state  0-1 kind: DEAD LINKED DRAFT PIECE       2-3 queue: hot warm cold temp
+//!  state  0-1 kind: DEAD LINKED RESERVED PIECE    2-3 queue: hot warm cold temp
 //!         4 FETCHED  5 ACTIVE  6 WIN  7 STALE  8 KEY_BINARY  9 HAS_FLAGS
 //!         10 CHUNKED  11 RECENT  12-14 uses, up to 7  15 USED
 //!
-//!  LINKED  in the index
-//!  DRAFT   being written by its one owner
-//!  PIECE   part of a CHUNKED item's value; cas: the item it belongs to, and the
-//!          next piece; length: its bytes
-//!  DEAD    neither: unlinked, moved or given up. Its bytes stay until its
-//!          segment is used again.
+//!  LINKED    in the index
+//!  RESERVED  being written by its one owner
+//!  PIECE     part of a CHUNKED item's value; cas: the item it belongs to, and the
+//!            next piece; length: its bytes
+//!  DEAD      unlinked, moved or given up. Its bytes stay until its segment is
+//!            reused.
 //! ```
 //!
 //! `uses` counts the uses in the item's life. USED marks a use since the item was put where it is.
@@ -27,10 +27,10 @@
 //! pointers. `class` is Returns memcached's slab class. The store does not depend on it.
 //!
 //! The rules of access: header fields change only under the lock of the item's shard, or by the one
-//! owner of a DRAFT. They are relaxed atomics, so that a racing read is stale and not undefined.
-//! Key, client flags and value are written by the owner of a DRAFT, or under the lock while the
-//! segment has no *holds*. A reader copies under the lock, or holds the segment, or copies without
-//! either and then checks the version of the lock (`optimistic.rs`).
+//! owner of a RESERVED entry. They are relaxed atomics, so that a racing read is stale and not
+//! undefined. Key, client flags and value are written by the owner of a RESERVED entry, or under
+//! the lock while the segment has no *holds*. A reader copies under the lock, or holds the segment,
+//! or copies without either and then checks the version of the lock (`optimistic.rs`).
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -341,7 +341,7 @@ pub struct Item<'m> {
 opaque_debug!(Item<'m>);
 
 impl<'m> Item<'m> {
-    /// Returns the item at `at`, which is LINKED or a DRAFT.
+    /// Returns the item at `at`, which is LINKED or RESERVED.
     #[inline]
     pub(super) fn new(memory: &'m Memory, at: Ref) -> Self {
         Self { memory, at }

@@ -40,7 +40,7 @@ impl<'a> LockedEntry<'a> {
     /// Opens the locked `shard` at a key.
     #[expect(
         clippy::inline_always,
-        reason = "a visit is many words: to move it takes longer than to make it"
+        reason = "a locked entry has many words: moving it takes longer than making it"
     )]
     #[inline(always)]
     pub(super) fn new(
@@ -284,7 +284,7 @@ impl<'a> LockedEntry<'a> {
     }
 
     /// Returns the current item if a new one of `size` bytes in `queue` can overwrite it: same
-    /// size, same log, not held.
+    /// size, same queue, not held.
     #[inline]
     fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
         let at = self.at.some()?;

@@ -326,7 +326,7 @@ impl Logs {
         let segment = segments.of(at);
         let holds = segment.holds();
         if holds == 0 {
-            // Most holds stop at this check, which needs no lock.
+            // The first comparison mostly suffices, and needs no lock.
             let many = |of: usize| self.holding >= (of / 4).max(4);
             if !urgent && many(self.owned) && many(segments.share()) {
                 return false;

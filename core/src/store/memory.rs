@@ -245,7 +245,7 @@ impl Memory {
     /// The bytes may be those of a former entry, but are never uninitialized, because the system
     /// gives zeros.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "a draft has one owner; see item.rs")]
+    #[expect(clippy::mut_from_ref, reason = "a reservation has one owner; see item.rs")]
     pub(super) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
         debug_assert!(self.offset(at) + offset + len <= self.opened());
         // SAFETY: as for `write`.

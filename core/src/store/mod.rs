@@ -1,21 +1,20 @@
-//! The store: the only door to items.
+//! The store: the only access to items.
 //!
 //! ```text
 //!   Store -- Common   memory, segments, hash, clock, flush    (shared by all)
 //!        `-- Shard 0..n   index, logs, counters               (one lock each)
 //! ```
 //!
-//! A key's hash names its shard. A [`LockedEntry`] is a locked shard opened at one
-//! key: everything a command does to an item happens through it, in one
-//! critical section. Values leave by copying, or by a [`PinnedValue`]. Most reads
-//! need no lock (`peek.rs`).
+//! A key's hash selects its shard. A [`LockedEntry`] is a locked shard opened at one key. A command
+//! makes all changes to an item through it, in one critical section. Values are copied out, or read
+//! through a [`PinnedValue`]. Most reads need no lock (`optimistic.rs`).
 //!
-//! Items are appended to logs, which are made of segments; a segment is used
-//! again after cleaning (`cleaner.rs`). See docs/architecture.md.
+//! Items are appended to logs, which consist of segments. A segment is reused after compaction
+//! (`compactor.rs`). See docs/architecture.md.
 //!
-//! Lock order: a shard, then the pool in `Segments`. A thread that holds one
-//! shard never asks for another; what it cannot get there ([`visit::Full`]) it
-//! asks for without any lock ([`Store::make_room`]).
+//! Lock order: a shard, then the pool in `Segments`. A thread with the lock of one shard never
+//! locks another. If the shard has no memory ([`locked_entry::Full`]), the thread frees memory
+//! without any lock ([`Store::make_room`]).
 
 mod access_batch;
 mod attempts;
@@ -87,19 +86,17 @@ use crate::watch::WatchHub;
 #[repr(align(128))]
 struct PaddedShard(SeqLock<Shard>);
 
-/// Item memory per shard, at least: with less, its segments would be few or
-/// very small.
+/// Least item memory per shard. With less, its segments would be few or very small.
 const SHARD_LEAST: usize = 8 * MIB;
 
-/// Times that a store asks for memory before it gives up: other threads may be
-/// faster to use what it was given.
+/// Attempts of a store to get memory before it gives up. Other threads may use the memory first.
 const TRIES: usize = 8;
 
-/// Items of a cache.
+/// The items of a cache.
 pub struct Store {
     common: StoreShared,
     shards: Box<[PaddedShard]>,
-    /// The buckets of each shard, for looks without its lock.
+    /// The buckets of each shard, for optimistic reads.
     tables: Box<[Arc<Table>]>,
     read_counters: ReadCounters,
     tuning: Mutex<Tuning>,
@@ -108,10 +105,10 @@ pub struct Store {
 opaque_debug!(Store);
 
 impl Store {
-    /// An empty store.
+    /// Returns an empty store.
     ///
     /// # Errors
-    /// If address space for the items cannot be reserved.
+    /// The system refuses address space for the items.
     pub fn new(config: &CacheConfig, clock: Arc<Clock>, watch: Arc<WatchHub>) -> io::Result<Self> {
         let count = shard_count(config);
         let segments = Segments::new(config, count)?;
@@ -135,7 +132,7 @@ impl Store {
         Ok(Self { common, shards, tables, read_counters: ReadCounters::new()?, tuning: Mutex::new(tuning) })
     }
 
-    /// Hash of a key; every operation on the key takes it.
+    /// Returns the hash of a key, which every operation on the key takes.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.common.hash(key)
@@ -147,13 +144,13 @@ impl Store {
         &self.shards[self.common.shard_of(hash).min(last)].0
     }
 
-    /// The present moment.
+    /// Returns the present time.
     #[inline]
     pub fn time(&self) -> TimeSnapshot {
         self.common.time()
     }
 
-    /// The next CAS value; 0 if CAS is off.
+    /// Returns the next CAS value, or 0 if CAS is off.
     #[inline]
     pub fn next_cas(&self) -> u64 {
         self.common.next_cas()
@@ -165,20 +162,20 @@ impl Store {
         self.visit_at(key, LookupHint::from(hash))
     }
 
-    /// The same with what is known of where the item is.
+    /// Like [`Store::entry`], with a hint about the place of the item.
     #[expect(
         clippy::inline_always,
-        reason = "a visit is many words: to move it takes longer than to make it"
+        reason = "a locked entry has many words: moving it takes longer than making it"
     )]
     #[inline(always)]
     pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hint: LookupHint) -> LockedEntry<'a> {
         LockedEntry::new(self, self.shard(hint.hash).lock(), key, hint)
     }
 
-    /// Class of an item with a value of `length` bytes.
+    /// Returns the class of an item with a value of `length` bytes.
     ///
     /// # Errors
-    /// If it is larger than items may be, or its key longer than keys may be.
+    /// The item or its key is too large.
     #[inline]
     pub fn class_for(&self, key_len: usize, flags: u32, length: usize) -> Result<u8, AllocError> {
         if key_len > KEY_MAX {
@@ -187,38 +184,36 @@ impl Store {
         self.common.classes.class_for(key_len, flags, length).ok_or(AllocError::TooLarge)
     }
 
-    /// Whether such an item's value is stored in pieces.
+    /// Returns whether such an item's value is chunked.
     #[inline]
     pub fn is_chunked(&self, key_len: usize, flags: u32, length: usize) -> bool {
         item_size(key_len, flags, length) > self.common.segments.whole_max()
     }
 
-    /// Whether memcached stores such an item in several chunks: `incr` refuses it
-    /// then.
+    /// Returns whether memcached stores such an item in several chunks. `incr` then refuses it.
     pub fn is_chunked_in_memcached(&self, key_len: usize, flags: u32, length: usize) -> bool {
         self.common.classes.is_chunked(key_len, flags, length)
     }
 
-    /// Attempts to store an item with this hash, for a command that may have to
-    /// begin again.
+    /// Returns the attempts of a command to store an item with this hash.
     pub(crate) fn attempts(&self, hash: u64) -> Attempts<'_> {
         Attempts::new(self, hash)
     }
 
-    /// Frees memory for the shard of `hash`, in it or in others. Call without
-    /// holding a [`LockedEntry`]. Loops call `Attempts::make_room`, which ends them.
+    /// Frees memory for the shard of `hash`, in it or in others. The caller must not hold a
+    /// [`LockedEntry`]. Loops call `Attempts::make_room`, which bounds them.
     ///
     /// # Errors
-    /// If there is no memory and nothing to evict.
+    /// There is no memory, and nothing to evict.
     pub fn make_room(&self, hash: u64, class: u8) -> Result<(), AllocError> {
         let common = &self.common;
         let home = self.shard(hash);
-        // Not of the limit: the index counts against it, too.
+        // Not of the limit, because the index counts against it, too.
         let share = (common.segments.usage().malloced / common.segments.size() / self.shards.len()).max(1);
         for _ in 0..TRIES {
             let owned = {
                 let mut own = home.lock();
-                // Each shard lives off its own share, if it has nearly so much.
+                // A shard uses its own share if it has nearly all of it.
                 if (own.logs.owned() * 8 >= share * 7 || self.shards.len() == 1)
                     && own.ensure_free_segment(common, common.time())
                 {
@@ -248,12 +243,11 @@ impl Store {
         Err(AllocError::NoMemory)
     }
 
-    /// Looks at items of shard `shard`, from bucket `bucket` on, at least
-    /// `most` unless the shard ends. Returns the next bucket, if there is one.
+    /// Calls `look` with items of shard `shard`, from bucket `bucket` on: at least `most`, unless
+    /// the shard ends. Returns the next bucket, if there is one.
     ///
-    /// Items that stay from beginning to end of a walk over all shards are
-    /// seen at least once, unless so many go meanwhile that the index shrinks;
-    /// the shard is locked while `look` runs.
+    /// A scan of all shards sees an item that stays at least once, unless the index shrinks during
+    /// the scan. The shard is locked while `look` runs.
     pub fn scan(
         &self,
         shard: usize,
@@ -277,15 +271,14 @@ impl Store {
         (bucket < shard.index.buckets()).then_some(bucket)
     }
 
-    /// Number of shards, for [`Store::walk`] and [`Store::crawl`].
+    /// Returns the number of shards, for [`Store::scan`] and [`Store::crawl`].
     pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 
-    /// Looks at items of shard `shard` from the bucket below `below` (at first
-    /// `usize::MAX`) downwards, at least `most` unless the shard ends, and frees
-    /// the dead ones of the classes in `classes` (one bit each). Returns where to
-    /// go on, if there is more.
+    /// Checks items of shard `shard` in descending buckets below `below`, which is `usize::MAX` at
+    /// first: at least `most`, unless the shard ends. Frees the dead ones of the classes in
+    /// `classes` (one bit each). Returns the next `below`, if there are more buckets.
     pub fn crawl(
         &self,
         shard: usize,
@@ -299,12 +292,12 @@ impl Store {
         shard.crawl(&self.common, time, classes, below, most, freed)
     }
 
-    /// Shows `look` items of `class`, of each log the newest first: at most
-    /// `most`, and of one segment, the one that `listing` has come to. Returns how
-    /// many entries were looked at; `None` is the end.
+    /// Calls `look` with at most `most` items of `class`, the newest of each log first. They are in
+    /// one segment, the one that `listing` has reached. Returns the number of entries examined, or
+    /// `None` at the end.
     ///
-    /// The shard is locked while `look` runs. Items of logs that change between
-    /// two calls may be shown twice or not at all.
+    /// The shard is locked while `look` runs. Items of logs that change between two calls may
+    /// appear twice or not at all.
     pub fn list_class(
         &self,
         class: u8,
@@ -321,7 +314,7 @@ impl Store {
                     *listing = Listing { shard: listing.shard, rank: listing.rank + 1, ..Listing::default() };
                     continue;
                 };
-                // The last of those that were not shown.
+                // The last of those that did not appear.
                 let (mut found, mut seen) = (VecDeque::new(), 0);
                 Shard::first_entries(&self.common, number, listing.below.unwrap_or(usize::MAX), |at| {
                     let header = memory.header(at);
@@ -348,26 +341,26 @@ impl Store {
         None
     }
 
-    /// Flushes everything at once.
+    /// Flushes all items at once.
     pub fn flush(&self) {
         self.common.flush.now(self.common.clock.now());
         self.note_dead();
     }
 
-    /// Flushes everything at second `at` of the clock; replaces an earlier plan.
+    /// Plans a flush of all items at second `at` of the clock. Replaces an earlier plan.
     pub fn flush_later(&self, at: u32) {
         self.common.flush.later(at);
         self.common.note_expiry(at);
     }
 
-    /// Second of the flush to come or the last one.
+    /// Returns the second of the planned flush, or of the last one.
     pub fn oldest_live(&self) -> u32 {
         self.common.flush.oldest()
     }
 
-    /// Frees items that an immediate flush just killed and that were used at
-    /// most a second before, of each class the newest first: so small caches
-    /// are empty at once and large ones do not stall. Returns how many.
+    /// Frees items that an immediate flush has just killed and that were used at most a second
+    /// before it, the newest of each class first. So small caches are empty at once, and large ones
+    /// do not stall. Returns the number of freed items.
     pub fn sweep_recent(&self, most: usize) -> usize {
         let mut swept = 0;
         let memory = self.common.memory();
@@ -375,11 +368,10 @@ impl Store {
         let mut dead = Vec::new();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
-            // First look, then free: freeing may empty other segments, which
-            // then belong to any shard.
+            // Collect first, then free. Freeing may empty other segments, which may then belong to
+            // any shard.
             dead.clear();
-            // Whether all items of a segment were left alone. It may have no
-            // items at all, but pieces of some.
+            // Whether all items of a segment stay. A segment may have only pieces, and no items.
             let mut leaves_all = |number| {
                 let (before, mut others) = (dead.len(), false);
                 Shard::entries(&self.common, number, |at| {
@@ -396,12 +388,12 @@ impl Store {
                 });
                 dead.len() == before && others
             };
-            // It is in no log.
+            // The segment is not in a log.
             if let Some(compaction) = &shard.compaction {
                 leaves_all(compaction.number);
             }
             for rank in Rank::all() {
-                // Behind a segment of older items there are none that are newer.
+                // After a segment of older items, there are no newer ones.
                 let _ =
                     shard.logs.newest_first(&self.common.segments, rank).find(|&number| leaves_all(number));
             }
@@ -413,7 +405,7 @@ impl Store {
         swept
     }
 
-    /// Settings of the policies.
+    /// Returns the settings of the policies.
     pub fn tuning(&self) -> Tuning {
         *self.tuning.lock()
     }
@@ -428,12 +420,12 @@ impl Store {
         }
     }
 
-    /// Whether live items may be evicted.
+    /// Returns whether live items may be evicted.
     pub fn evicts(&self) -> bool {
         self.common.evicts()
     }
 
-    /// Background work on one shard: keeps to a limit that was lowered.
+    /// Background work on one shard: enforces a lowered limit.
     pub fn shrink_to_limit(&self, shard: usize) {
         let Some(cell) = self.shards.get(shard) else { return };
         let mut shard = cell.0.lock();
@@ -492,47 +484,48 @@ impl Store {
         self.common.segments.usage()
     }
 
-    /// Changes the memory limit. `false`: addresses for so much are not reserved.
+    /// Changes the memory limit. Returns `false` if it exceeds the reserved addresses, or if the
+    /// system refuses the memory.
     pub fn set_limit(&self, bytes: usize) -> bool {
         self.common.segments.set_limit(bytes)
     }
 
-    /// The memory limit in bytes.
+    /// Returns the memory limit in bytes.
     pub fn limit(&self) -> usize {
         self.common.segments.limit()
     }
 
-    /// Whether the limit was lowered and does not hold yet.
+    /// Returns whether the limit was lowered and is still exceeded.
     pub fn shrinks(&self) -> bool {
         self.common.segments.shrinks()
     }
 
-    /// Whether all memory is in use.
+    /// Returns whether all memory is in use.
     pub fn is_full(&self) -> bool {
         self.common.segments.is_exhausted()
     }
 
-    /// Number of the largest class.
+    /// Returns the number of the largest class.
     pub fn largest_class(&self) -> u8 {
         self.common.classes.largest()
     }
 
-    /// Chunk size and chunks a page of each class, by number; 0 is none.
+    /// Returns the chunk size and the chunks per page of each class, by number. 0 is not a class.
     pub fn class_sizes(&self) -> Vec<(usize, usize)> {
         self.common.classes.list().iter().map(|class| (class.size, class.per_page)).collect()
     }
 
-    /// Memory that clients are the reason for beside that of items.
+    /// Returns the count of memory outside the item memory that clients cause.
     pub fn beside(&self) -> &Beside {
         &self.common.beside
     }
 
-    /// The histogram of item sizes.
+    /// Returns the histogram of item sizes.
     pub fn sizes(&self) -> &Sizes {
         &self.common.sizes
     }
 
-    /// Everything that is counted.
+    /// Returns the sums of all counters.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {
             classes: self
@@ -575,10 +568,10 @@ impl Store {
         totals
     }
 
-    /// Idle seconds of the oldest items in the oldest segments of the logs, the
-    /// most of each class: by class number; hot, warm, cold, temporary.
+    /// Returns the highest idle seconds of items in the oldest segments of the logs, by class
+    /// number and queue: hot, warm, cold, temporary.
     pub fn ages(&self) -> Vec<[u32; 4]> {
-        /// Of a segment, which may have thousands.
+        /// Items examined of a segment, which may have thousands.
         const SAMPLE_ENTRIES: usize = 512;
         let memory = self.common.memory();
         let time = self.common.time();
@@ -603,7 +596,7 @@ impl Store {
         ages
     }
 
-    /// Sets all counters to 0 that `stats reset` resets.
+    /// Resets the counters of `stats reset` to 0.
     pub fn reset_stats(&self) {
         self.read_counters.reset();
         for cell in &self.shards {
@@ -619,20 +612,20 @@ impl Store {
     }
 }
 
-/// How far [`Store::list_class`] has come.
+/// The position of [`Store::list_class`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listing {
     shard: usize,
     /// A log of the shard.
     rank: usize,
-    /// Segments of the log that are done.
+    /// Segments of the log that were listed.
     depth: usize,
-    /// Entries of the next one that are not.
+    /// Entries of the next segment that were not listed.
     below: Option<usize>,
 }
 
-/// How many shards: enough that threads seldom meet, few enough that each has
-/// memory to work with. A flat cache promises strict order, so it has one.
+/// Chooses the number of shards: enough that threads rarely contend, few enough that each has
+/// sufficient memory. A flat cache promises strict order, so it has one.
 fn shard_count(config: &CacheConfig) -> usize {
     let (wanted, least) = match config.shards {
         Some(count) => (count.max(1), SHARD_LEAST / 16),
@@ -646,14 +639,14 @@ fn shard_count(config: &CacheConfig) -> usize {
     wanted.min(1 << most.ilog2())
 }
 
-/// What a new item is made of, but for its value.
+/// The fields of a new item, except its value.
 #[derive(Clone, Copy, Debug)]
 pub struct NewItem<'a> {
     /// The key.
     pub key: &'a [u8],
     /// Client flags.
     pub flags: u32,
-    /// Second of expiry, 0 never.
+    /// Second of expiry, or 0 for never.
     pub expiry: u32,
     /// Class, from [`Store::class_for`].
     pub class: u8,
@@ -661,7 +654,7 @@ pub struct NewItem<'a> {
     pub bits: u16,
 }
 
-/// Writes header, key and flags of an entry that nobody can find.
+/// Writes header, key and flags of an entry that is not in the index.
 fn write_head(common: &StoreShared, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
     common.memory().write(at, HEADER, new.key);
     write_header(common, at, new, length, bits);

@@ -1,22 +1,22 @@
-//! Memory that is touched before it is needed.
+//! Prefaulting: memory is touched before it is needed.
 //!
-//! The system clears a large page when it is first touched. That takes a tenth
-//! of a millisecond, and several where a host must find the memory first. While
-//! a cache grows, the background thread does it, and who stores an item need not.
+//! The system clears a large page when it is first touched. That takes a tenth of a millisecond, or
+//! several if a host must find the memory first. While a cache grows, the background thread touches
+//! the pages, so that stores do not wait.
 
 use super::memory::LARGE_PAGE;
 use super::segment::Segments;
 use crate::config::MIB;
 
-/// Bytes that are touched ahead, at most.
+/// Most bytes that are touched in advance.
 const MOST: usize = 32 * MIB;
 
-/// How far memory is touched. One thread keeps it.
+/// The progress of prefaulting. One thread owns it.
 #[derive(Debug, Default)]
 pub struct Prefault {
-    /// Where the part began that was never used, in the last round.
+    /// Start of the part that was never used, in the last round.
     used: usize,
-    /// Where the part begins that was not touched ahead.
+    /// Start of the part that was not touched in advance.
     touched: usize,
     /// Where what this round touches ends.
     goal: usize,
@@ -27,9 +27,9 @@ pub struct Prefault {
 }
 
 impl Prefault {
-    /// A round: touches twice as much as was first used since the last one, in
-    /// whole large pages below the limit. A cache that does not grow touches
-    /// nothing, and one whose limit was lowered gives back what it touched above.
+    /// Runs a round: touches twice the bytes that were first used since the last one, in whole
+    /// large pages below the limit. A cache that does not grow touches no memory. After its limit
+    /// was lowered, a cache gives back the touched memory above it.
     ///
     /// After each page `is_over` says whether the turn is over. Returns whether the round
     /// is through; else the next call goes on with it.
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::config::CacheConfig;
 
-    /// A cache of which `used` bytes were used, all of them in one round.
+    /// Returns a cache of which `used` bytes were used, all of them in one round.
     fn grown(limit: usize, used: usize) -> (Segments, Prefault) {
         let config = CacheConfig { memory_limit: limit, ..CacheConfig::default() };
         let segments = Segments::new(&config, 1).unwrap();
@@ -87,7 +87,7 @@ mod tests {
         (segments, prefault)
     }
 
-    /// Large pages that are there, in order.
+    /// Returns the resident large pages, in order.
     fn touched(segments: &Segments) -> Vec<usize> {
         (0..64).filter(|page| segments.memory.is_resident(page * LARGE_PAGE)).collect()
     }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_a_cache_will_grow_into_is_touched() {
         let (segments, mut prefault) = grown(256 * MIB, 3 * MIB);
-        // Three are used, and with six more it ends in the fifth page.
+        // Three segments are used. With six more, the used part ends in the fifth page.
         assert_eq!(touched(&segments), [2, 3, 4]);
         prefault.round(&segments, || false);
         assert_eq!(touched(&segments), [2, 3, 4], "it did not grow");

@@ -1,11 +1,11 @@
-//! Segments: equal stretches of item memory, each filled by appending, and the
-//! pool of those that belong to no shard. The memory limit is kept here.
+//! Segments: parts of item memory of equal size, each filled by appending, and the pool of those
+//! without a shard. This module enforces the memory limit.
 //!
 //! ```text
-//!            take              append, append ...             clean
+//!            take              append, append ...             compact
 //!   pool ----------> open ---------------------> sealed -----------------> pool
-//!                    one for each log                     cleaning, then, while
-//!                    of a shard                           somebody holds it, held
+//!                    one for each log                     compacting, then
+//!                    of a shard                           held while it has holds
 //! ```
 //!
 //! The fields of a [`Segment`] that a shard owns change under that shard's lock.
@@ -27,30 +27,29 @@ use crate::config::{CacheConfig, MIB};
 use crate::scheduler::Waker;
 use crate::sync::Mutex;
 
-/// Segments of a shard when all memory is in use, at least: with fewer the
-/// segments that are open or spare would be a large part of it.
+/// Least number of segments of a shard when all memory is in use. With fewer, open and spare
+/// segments would be a large part of it.
 const PER_SHARD: usize = 256;
 
 /// Smallest and largest segment.
 const SIZES: (usize, usize) = (16 * 1024, MIB);
 
-/// Segments of a cache, at least, however low its limit.
+/// Least number of segments of a cache, even with a very low limit.
 const FEWEST: usize = 16;
 
-/// Limit from which on the system is asked for large pages: item memory is then
-/// much larger than what the processor can address without looking pages up.
-/// Segments are taken in order, so no more than the last large page is in part
-/// unused.
+/// Limit from which the system is asked for large pages. Item memory is then much larger than the
+/// memory that the processor's TLB covers. Segments are taken in order, so only the last large page
+/// is partly unused.
 const LARGE_PAGES_FROM: usize = 64 * MIB;
 
-/// Bytes that are made ready for use at once, at least, where no limit says how many.
+/// Least number of bytes that are opened at once in a cache without a limit.
 const OPENED_AHEAD: usize = 64 * MIB;
 
-/// Segments of each shard that no limit takes away, on average: each has some
-/// open ones, and spares.
+/// Segments of each shard that a lower limit never takes away, on average. Each shard has some open
+/// ones, and spares.
 const LEAST_PER_SHARD: usize = 8;
 
-/// What a segment is.
+/// The state of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum State {
@@ -62,11 +61,11 @@ pub(super) enum State {
     Sealed = 2,
     /// Its live entries are being moved or evicted.
     Compaction = 3,
-    /// Cleaned, but somebody holds it.
+    /// Compacted, but held.
     SeqLockGuard = 4,
 }
 
-/// What is known of a segment.
+/// The data of a segment.
 pub(super) struct Segment {
     filled: AtomicU32,
     live: AtomicU32,
@@ -99,24 +98,24 @@ macro_rules! counter {
 
 impl Segment {
     counter!(
-        /// Bytes appended.
+        /// Returns the bytes appended.
         filled, set_filled
     );
     counter!(
-        /// Bytes of entries that are not DEAD.
+        /// Returns the bytes of entries that are not DEAD.
         live, set_live
     );
     counter!(
-        /// How many read or write entries of it without the lock.
+        /// Returns the number of holds: readers or writers of its entries without the lock.
         holds, set_holds
     );
 
     counter!(
-        /// Number of the sealed segment before it in its log, plus one; 0 is none.
+        /// Returns the number of the sealed segment before it in its log plus one, or 0 for none.
         older, set_older
     );
     counter!(
-        /// Number of the sealed segment after it in its log, plus one; 0 is none.
+        /// Returns the number of the sealed segment after it in its log plus one, or 0 for none.
         newer, set_newer
     );
 
@@ -136,7 +135,7 @@ impl Segment {
         self.state.store(state as u8, Relaxed);
     }
 
-    /// The log it is part of.
+    /// Returns the rank of its log.
     #[inline]
     pub(super) fn rank(&self) -> Rank {
         Rank::at(usize::from(self.rank.load(Relaxed)))
@@ -148,8 +147,7 @@ impl Segment {
         self.priority.load(Relaxed)
     }
 
-    /// When it was last looked at whether items are in use: by the bytes that
-    /// the shard had stored.
+    /// Returns the time of the last sample of its items, in bytes that the shard had stored.
     #[inline]
     pub(super) fn seen(&self) -> u64 {
         self.seen.load(Relaxed)
@@ -159,8 +157,8 @@ impl Segment {
         self.seen.store(stored, Relaxed);
     }
 
-    /// Notes a look at its items: whether they were used since the last one.
-    /// Returns whether they were idle for as many looks as they were used.
+    /// Records a sample of its items: whether they were used since the last one. Returns whether
+    /// they were idle for as many samples as they were used.
     pub(super) fn note_look(&self, used: bool, stored: u64) -> bool {
         self.set_seen(stored);
         if used {
@@ -173,7 +171,7 @@ impl Segment {
         idle >= self.used.load(Relaxed)
     }
 
-    /// Makes it an empty open segment.
+    /// Makes the segment open and empty.
     pub(super) fn open(&self, rank: Rank, priority: u64, stored: u64) {
         self.set_filled(0);
         self.set_live(0);
@@ -192,40 +190,38 @@ pub struct Segments {
     pub memory: Memory,
     shift: u32,
     large_pages: bool,
-    /// It has room for all addresses that are reserved, of which few may ever be
-    /// used.
+    /// The table has room for all reserved addresses, of which few may ever be used.
     table: Mapped<Segment>,
     pool: Mutex<Pool>,
     shards: usize,
     evicts: bool,
-    /// No segment can be had from the pool.
+    /// Whether the pool cannot provide a segment.
     exhausted: AtomicBool,
-    /// Bytes that count against the limit beside segments: what finding items
-    /// takes.
+    /// Bytes that count against the limit besides segments: the index.
     charged: AtomicUsize,
 }
 
-/// What counts against the limit.
+/// The memory that counts against the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The limit in bytes; 0: none.
+    /// The limit in bytes, or 0 for none.
     pub limit: usize,
     /// Bytes of segments in use and in the pool.
     pub malloced: usize,
-    /// Bytes beside them: the index.
+    /// Bytes besides segments: the index.
     pub charged: usize,
     /// Segments in the pool.
     pub pool: usize,
 }
 
 struct Pool {
-    /// Segments that were used and are not now.
+    /// Segments that were used and are free now.
     free: Vec<u32>,
     /// Segments that were given back to the system.
     released: Vec<u32>,
     /// Number of the first segment that was never used.
     untouched: u32,
-    /// Bytes of segments out of the system.
+    /// Bytes of segments that the system has provided.
     malloced: usize,
     limit: usize,
     /// Woken once when memory is used first that can be touched ahead, or the limit
@@ -242,10 +238,10 @@ impl Pool {
 }
 
 impl Segments {
-    /// Reserves memory for a cache of `shards` shards.
+    /// Reserves addresses for a cache of `shards` shards.
     ///
     /// # Errors
-    /// If not even the limit can be reserved.
+    /// The system refuses addresses even for the limit alone.
     pub fn new(config: &CacheConfig, shards: usize) -> io::Result<Self> {
         let size = match config.memory_limit / shards / PER_SHARD {
             _ if config.memory_limit == 0 => SIZES.1,
@@ -289,61 +285,61 @@ impl Segments {
         })
     }
 
-    /// Bytes of a segment.
+    /// Returns the bytes of a segment.
     #[inline]
     pub fn size(&self) -> usize {
         1 << self.shift
     }
 
-    /// Largest entry that is stored in one piece: what is lost at the end of a
-    /// segment, where the next entry does not fit, stays small.
+    /// Returns the size of the largest entry that is stored in one piece. So little memory is lost
+    /// at the end of a segment, where the next entry does not fit.
     #[inline]
     pub fn whole_max(&self) -> usize {
         self.size() / 8
     }
 
-    /// Bytes that an entry of `extent` bytes takes.
+    /// Returns the rounded size of an entry of `extent` bytes.
     #[inline]
     pub fn round(&self, extent: usize) -> usize {
         extent.next_multiple_of(self.memory.unit())
     }
 
-    /// Bytes that the entry at `at` takes.
+    /// Returns the rounded size of the entry at `at`.
     #[inline]
     pub fn taken_by(&self, at: Ref) -> usize {
         self.round(self.memory.header(at).extent())
     }
 
-    /// Number of the segment that `at` lies in.
+    /// Returns the number of the segment of `at`.
     #[inline]
     pub fn number_of(&self, at: Ref) -> u32 {
         (self.memory.offset(at) >> self.shift) as u32
     }
 
-    /// The segment with this number.
+    /// Returns the segment with this number.
     #[inline]
     pub(super) fn get(&self, number: u32) -> &Segment {
         &self.table[number as usize]
     }
 
-    /// The segment that `at` lies in.
+    /// Returns the segment of `at`.
     #[inline]
     pub(super) fn of(&self, at: Ref) -> &Segment {
         self.get(self.number_of(at))
     }
 
-    /// The entry that starts `offset` bytes into segment `number`.
+    /// Returns the entry at `offset` in segment `number`.
     #[inline]
     pub(super) fn entry(&self, number: u32, offset: usize) -> Ref {
         self.memory.at(((number as usize) << self.shift) + offset)
     }
 
-    /// Whether live items may be evicted.
+    /// Returns whether live items may be evicted.
     pub(super) fn evicts(&self) -> bool {
         self.evicts
     }
 
-    /// Whether no segment can be had from the pool.
+    /// Returns whether the pool cannot provide a segment.
     #[inline]
     pub fn is_exhausted(&self) -> bool {
         self.exhausted.load(Relaxed)
@@ -352,9 +348,9 @@ impl Segments {
     /// Takes a segment out of the pool.
     pub(super) fn take(&self) -> Option<u32> {
         let mut pool = self.pool.lock();
-        // Who sees what is written to what was given, from now on, sees too that the
-        // shard that gave it was changed (`latch.rs`). Drafts are written by the
-        // thread that took their memory, or by one that it was passed to.
+        // A thread that sees later writes to this segment also sees that its former shard has
+        // changed (`seqlock.rs`). Reservations are written by the thread that took their memory, or
+        // by a thread that received them from it.
         fence(Release);
         let taken = self.take_from(&mut pool);
         if taken.is_none() {
@@ -364,7 +360,7 @@ impl Segments {
     }
 
     fn take_from(&self, pool: &mut Pool) -> Option<u32> {
-        // What is charged beside segments may have grown.
+        // The bytes charged besides segments may have grown.
         self.shrink(pool);
         if self.excess(pool) > 0 {
             return None;
@@ -392,8 +388,8 @@ impl Segments {
         Some(number)
     }
 
-    /// Has the segment at `offset` ready for use, and more behind it, so that a cache
-    /// without a limit asks the system seldom.
+    /// Opens the memory of the segment at `offset`, and more after it, so that a cache without a
+    /// limit rarely calls the system.
     fn open(&self, offset: usize) -> io::Result<()> {
         let (end, open) = (offset + self.size(), self.memory.opened());
         if end <= open {
@@ -403,8 +399,7 @@ impl Segments {
         self.memory.open(ample.min(self.memory.reserved()).max(end)).or_else(|_| self.memory.open(end))
     }
 
-    /// Puts a segment into the pool, or gives it back to the system if the limit
-    /// was lowered.
+    /// Puts a segment into the pool, or gives it back to the system if the limit was lowered.
     pub(super) fn give(&self, number: u32) {
         self.get(number).set_state(State::Free);
         let mut pool = self.pool.lock();
@@ -417,7 +412,7 @@ impl Segments {
         self.exhausted.store(pool.free.is_empty() && !self.may_grow(pool), Relaxed);
     }
 
-    /// Gives free segments back to the system as the limit demands.
+    /// Gives free segments back to the system, as the limit requires.
     fn shrink(&self, pool: &mut Pool) {
         while self.excess(pool) > 0
             && let Some(number) = pool.free.pop()
@@ -428,8 +423,8 @@ impl Segments {
         }
     }
 
-    /// Changes the memory limit. `false`: more than addresses are reserved for, or
-    /// than the system gives.
+    /// Changes the memory limit. Returns `false` if it exceeds the reserved addresses, or if the
+    /// system refuses the memory.
     pub fn set_limit(&self, limit: usize) -> bool {
         let mut pool = self.pool.lock();
         if self.memory.open(limit).is_err() {
@@ -452,19 +447,19 @@ impl Segments {
         self.pool.lock().on_growth.is_some()
     }
 
-    /// Whether more is in use than the limit allows: it was lowered, or what is
-    /// charged beside segments has grown.
+    /// Returns whether more is in use than the limit allows: it was lowered, or the bytes charged
+    /// besides segments have grown.
     pub fn shrinks(&self) -> bool {
         self.excess(&self.pool.lock()) > 0
     }
 
-    /// Charges `after` bytes instead of `before` against the limit.
+    /// Charges `after` bytes in place of `before` against the limit.
     pub fn charge(&self, before: usize, after: usize) {
         self.charged.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    /// Bytes of segments that may be in use. What the index takes must not leave
-    /// next to nothing for items.
+    /// Returns the bytes of segments that may be in use. A large index must leave some memory for
+    /// items.
     fn allowed(&self, pool: &Pool) -> usize {
         let least = LEAST_PER_SHARD * self.size() * self.shards;
         match pool.limit {
@@ -473,12 +468,12 @@ impl Segments {
         }
     }
 
-    /// Segments that are one shard's part of what may be in use.
+    /// Returns the number of segments that are one shard's share of the limit.
     pub(super) fn share(&self) -> usize {
         self.allowed(&self.pool.lock()) / self.size() / self.shards
     }
 
-    /// Bytes above the limit.
+    /// Returns the bytes above the limit.
     fn excess(&self, pool: &Pool) -> usize {
         pool.malloced.saturating_sub(self.allowed(pool))
     }
@@ -487,13 +482,12 @@ impl Segments {
         pool.malloced.saturating_add(self.size()) <= self.allowed(pool)
     }
 
-    /// Whether the system is asked for large pages.
+    /// Returns whether the system is asked for large pages.
     pub(super) fn has_large_pages(&self) -> bool {
         self.large_pages
     }
 
-    /// The bytes that were never part of a segment in use, as far as the limit
-    /// allows.
+    /// Returns the range of bytes that were never part of a used segment, up to the limit.
     pub(super) fn unused(&self) -> Range<usize> {
         let pool = self.pool.lock();
         let start = (pool.untouched as usize) << self.shift;
@@ -501,10 +495,9 @@ impl Segments {
         start..start.saturating_add(room).min(self.memory.opened())
     }
 
-    /// Gives these bytes back to the system, but for those that were part of a
-    /// segment meanwhile.
+    /// Gives these bytes back to the system, except those that have become part of a segment.
     pub(super) fn release_unused(&self, bytes: Range<usize>) {
-        // Under the lock: nobody takes a segment of them.
+        // Under the lock, so that no thread takes a segment of them.
         let pool = self.pool.lock();
         let start = bytes.start.max((pool.untouched as usize) << self.shift);
         if start < bytes.end {
@@ -512,12 +505,12 @@ impl Segments {
         }
     }
 
-    /// The limit in bytes.
+    /// Returns the limit in bytes.
     pub fn limit(&self) -> usize {
         self.pool.lock().limit
     }
 
-    /// What counts against the limit.
+    /// Returns the memory that counts against the limit.
     pub fn usage(&self) -> Usage {
         let pool = self.pool.lock();
         Usage {

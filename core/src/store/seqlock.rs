@@ -153,20 +153,20 @@ mod loom_tests {
 
     /// Two words that are equal while the lock is free.
     struct Pair {
-        latch: SeqLock<()>,
+        lock: SeqLock<()>,
         words: [AtomicU64; 2],
     }
 
     impl Pair {
         fn write(&self, value: u64) {
-            let _held = self.latch.lock();
+            let _held = self.lock.lock();
             self.words.iter().for_each(|word| word.store(value, Relaxed));
         }
 
-        fn look(&self) -> Option<u64> {
-            let version = self.latch.version()?;
+        fn read(&self) -> Option<u64> {
+            let version = self.lock.version()?;
             let [one, other] = [0, 1].map(|n| self.words[n].load(Relaxed));
-            self.latch.is_at(version).then(|| {
+            self.lock.is_at(version).then(|| {
                 assert_eq!(one, other, "torn");
                 one
             })
@@ -174,12 +174,12 @@ mod loom_tests {
     }
 
     fn pair() -> Arc<Pair> {
-        Arc::new(Pair { latch: SeqLock::new(()), words: [AtomicU64::new(0), AtomicU64::new(0)] })
+        Arc::new(Pair { lock: SeqLock::new(()), words: [AtomicU64::new(0), AtomicU64::new(0)] })
     }
 
     /// A valid optimistic read sees no torn change, and no value older than the last one.
     #[test]
-    fn an_undisturbed_look_sees_whole_changes_in_order() {
+    fn valid_reads_see_whole_changes_in_order() {
         loom::model(|| {
             let pair = pair();
             let writer = {
@@ -189,12 +189,12 @@ mod loom_tests {
                     pair.write(2);
                 })
             };
-            let (first, second) = (pair.look(), pair.look());
+            let (first, second) = (pair.read(), pair.read());
             if let (Some(first), Some(second)) = (first, second) {
                 assert!(first <= second);
             }
             writer.join().unwrap();
-            assert_eq!(pair.look(), Some(2));
+            assert_eq!(pair.read(), Some(2));
         });
     }
 
@@ -202,34 +202,34 @@ mod loom_tests {
     #[test]
     fn one_thread_has_it_at_a_time() {
         loom::model(|| {
-            let latch = Arc::new(SeqLock::new(AtomicU64::new(0)));
-            let add = |latch: &SeqLock<AtomicU64>| {
-                let held = latch.lock();
+            let lock = Arc::new(SeqLock::new(AtomicU64::new(0)));
+            let add = |lock: &SeqLock<AtomicU64>| {
+                let held = lock.lock();
                 let before = held.load(Relaxed);
                 held.store(before + 1, Relaxed);
             };
             let other = {
-                let latch = Arc::clone(&latch);
-                loom::thread::spawn(move || add(&latch))
+                let lock = Arc::clone(&lock);
+                loom::thread::spawn(move || add(&lock))
             };
-            add(&latch);
+            add(&lock);
             other.join().unwrap();
-            assert_eq!((latch.lock().load(Relaxed), latch.version()), (2, None));
+            assert_eq!((lock.lock().load(Relaxed), lock.version()), (2, None));
         });
     }
 
     /// A guard knows whether another thread had the lock after an optimistic read.
     #[test]
-    fn who_follows_a_look_finds_what_it_saw() {
+    fn a_guard_knows_of_changes_since_a_read() {
         loom::model(|| {
             let pair = pair();
             let writer = {
                 let pair = Arc::clone(&pair);
                 loom::thread::spawn(move || pair.write(1))
             };
-            if let Some(version) = pair.latch.version() {
+            if let Some(version) = pair.lock.version() {
                 let seen = pair.words[1].load(Relaxed);
-                let held = pair.latch.lock();
+                let held = pair.lock.lock();
                 if held.is_next_after(version) {
                     assert_eq!(pair.words[1].load(Relaxed), seen);
                 }
@@ -284,15 +284,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_are_refused_while_it_is_held_and_late_after() {
-        let latch = SeqLock::new(5);
-        let before = latch.version().unwrap_or_else(|| unreachable!("nobody holds it"));
-        assert!(latch.is_at(before));
-        let held = latch.lock();
+    fn reads_conflict_with_a_held_lock_and_its_changes() {
+        let lock = SeqLock::new(5);
+        let before = lock.version().unwrap_or_else(|| unreachable!("the lock is free"));
+        assert!(lock.is_at(before));
+        let held = lock.lock();
         assert_eq!((*held, held.is_next_after(before)), (5, true));
-        assert!(latch.version().is_none() && !latch.is_at(before));
+        assert!(lock.version().is_none() && !lock.is_at(before));
         drop(held);
-        assert!(latch.version().is_some_and(|now| now > before) && !latch.is_at(before));
-        assert!(!latch.lock().is_next_after(before));
+        assert!(lock.version().is_some_and(|now| now > before) && !lock.is_at(before));
+        assert!(!lock.lock().is_next_after(before));
     }
 }

@@ -1,8 +1,8 @@
 //! One shard: an index, logs of items and counters, all under one lock.
 //!
-//! The methods take what all shards share as [`StoreShared`]. None of them waits for
-//! another shard; what cannot be had here (memory, when others hold it all) is
-//! `None` or `false`, and the store tries elsewhere without this lock.
+//! The methods take what all shards share as [`StoreShared`]. None of them waits for another shard.
+//! If memory is not available here, they return `None` or `false`, and the store tries other shards
+//! without this lock.
 
 use std::io;
 
@@ -14,45 +14,44 @@ use super::policy::{Rank, Tuning};
 use super::shared::StoreShared;
 use super::stats::{ClassStats, CommandStats};
 
-/// What a key leads to.
+/// The result of the lookup of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// Nothing.
     Missing,
     /// An item.
     Found,
-    /// An item that was flushed; it is gone now.
+    /// An item that was flushed, and is removed now.
     Flushed,
-    /// An item that had expired; it is gone now.
+    /// An item that had expired, and is removed now.
     Expired,
 }
 
-/// The items and counters of one class in one shard. What a get or set changes
-/// is one cache line.
+/// The items and counters of one class in one shard. A get or set changes one cache line of it.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(super) struct ShardClass {
-    /// Items by log.
+    /// Items by queue.
     pub(super) items: [u32; 4],
     pub(super) bytes: u64,
     pub(super) stats: ClassStats,
     pub(super) evicted_time: u32,
-    /// Whether an item was ever here.
+    /// Whether the class ever had an item here.
     pub(super) seen: bool,
 }
 
-/// Why a segment is cleaned.
+/// The reason for the compaction of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CompactReason {
-    /// Much of it is dead: nothing is evicted.
+    /// Much of it is dead. Live items are not evicted.
     Dead,
-    /// Nothing of it is in use.
+    /// Its items are not in use.
     Idle,
-    /// It is the next in the order of the policy.
+    /// It has the lowest priority.
     LowestPriority,
 }
 
-/// A segment that is being cleaned.
+/// A segment under compaction.
 pub(super) struct Compaction {
     pub(super) number: u32,
     pub(super) offset: usize,
@@ -61,9 +60,9 @@ pub(super) struct Compaction {
 
 /// One shard.
 ///
-/// Its first cache line holds the lock and what nearly every request changes;
-/// what requests only read is kept off it. So two threads that take turns pass
-/// one line of it between them.
+/// Its first cache line contains the lock and the fields that nearly every request changes. Fields
+/// that requests only read are on other lines. So two alternating threads pass one line between
+/// them.
 #[repr(C)]
 pub struct Shard {
     pub(super) bytes: u64,
@@ -75,21 +74,21 @@ pub struct Shard {
     pub(super) index: Index,
     pub(super) logs: Logs,
     pub(super) compaction: Option<Compaction>,
-    /// Bytes of live entries that memory was full with: see [`Shard::keep_level`].
+    /// Bytes of live entries when memory was full (see [`Shard::keep_level`]).
     pub(super) level: usize,
-    /// Bucket of the index that [`Shard::sweep`] looks at next.
+    /// Bucket of the index that [`Shard::sweep`] checks next.
     pub(super) swept: usize,
-    /// Segments cleaned, and items that were moved out of them.
+    /// Segments compacted, and items that were moved out of them.
     pub(super) compacted: u64,
     pub(super) moved: u64,
-    /// Bytes of the index when they were last charged against the limit. What it
-    /// took at first does not count: it was asked for beside it.
+    /// Bytes of the index when they were last charged against the limit. The initial index does not
+    /// count: it is requested in addition to the limit.
     charged: usize,
 }
 
 impl Shard {
     /// # Errors
-    /// If there are no addresses for the index.
+    /// The system refuses the addresses of the index.
     pub(super) fn new(number: u32, classes: usize, slots: usize, tuning: Tuning) -> io::Result<Self> {
         let index = Index::new(slots)?;
         let charged = index.bytes();
@@ -110,7 +109,7 @@ impl Shard {
         })
     }
 
-    /// Counters of `class`.
+    /// Returns the counters of `class`.
     #[inline]
     pub(super) fn stats(&mut self, class: u8) -> &mut ClassStats {
         &mut self.class(class).stats
@@ -124,8 +123,8 @@ impl Shard {
         &mut self.classes[class.min(last)]
     }
 
-    /// The item with this key, dead or alive. `hint`: an item of this shard that
-    /// may be it.
+    /// Returns the item with this key, dead or alive. `hint` is an item of this shard that may be
+    /// the one.
     #[inline]
     pub(super) fn locate(&self, common: &StoreShared, key: &[u8], hash: u64, hint: Ref) -> Option<Ref> {
         let memory = common.memory();
@@ -134,8 +133,8 @@ impl Shard {
         hinted.or_else(|| self.index.find(hash, |at| is_it(&at)))
     }
 
-    /// The live item with this key. A dead one is removed on the way. `hint`: an
-    /// item of this shard that may be it.
+    /// Returns the live item with this key, and removes a dead one. `hint` is an item of this shard
+    /// that may be the one.
     #[inline]
     pub(super) fn find(
         &mut self,
@@ -161,7 +160,7 @@ impl Shard {
         (why, None)
     }
 
-    /// Makes the item at `at` findable, which is written.
+    /// Puts the complete item at `at` into the index.
     pub(super) fn link(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
         memory.header(at).set_stamp(time.stamp);
@@ -174,7 +173,7 @@ impl Shard {
         self.charge(common);
     }
 
-    /// Charges what the index takes now.
+    /// Charges the present size of the index.
     #[inline]
     fn charge(&mut self, common: &StoreShared) {
         let charge = self.index.bytes();
@@ -184,7 +183,7 @@ impl Shard {
         }
     }
 
-    /// Puts the item at `new` in place of the one at `old`, of the same key.
+    /// Replaces the item at `old` by the one at `new`, of the same key.
     pub(super) fn relink(&mut self, common: &StoreShared, time: TimeSnapshot, old: Ref, new: Ref, hash: u64) {
         common.memory().header(new).set_stamp(time.stamp);
         self.index.replace(hash, old, new);
@@ -193,7 +192,7 @@ impl Shard {
         self.mark_dead(common, old);
     }
 
-    /// Makes the LINKED item at `at` unfindable and gives its memory up.
+    /// Removes the LINKED item at `at` from the index and marks its memory as dead.
     pub(super) fn unlink(&mut self, common: &StoreShared, at: Ref, hash: u64) {
         let removed = self.index.remove(hash, at);
         debug_assert!(removed);
@@ -202,7 +201,7 @@ impl Shard {
         self.mark_dead(common, at);
     }
 
-    /// Counts the item at `at` as there: it is LINKED from now on.
+    /// Marks the item at `at` as LINKED and counts it.
     pub(super) fn count(&mut self, common: &StoreShared, at: Ref) {
         let header = common.memory().header(at);
         header.set_kind(Kind::Linked);
@@ -228,9 +227,9 @@ impl Shard {
         class.bytes -= total as u64;
     }
 
-    /// Makes an item that nobody can find DEAD, with its pieces.
+    /// Marks an item that is not in the index as DEAD, with its pieces.
     pub(super) fn mark_dead(&mut self, common: &StoreShared, at: Ref) {
-        // Once an entry is buried its segment may belong to another shard.
+        // Once an entry is dead, its segment may belong to another shard.
         let pieces = pieces(common.memory(), at);
         self.bury_entry(common, at);
         for at in pieces {
@@ -244,8 +243,8 @@ impl Shard {
         self.logs.mark_dead(&common.segments, at, size);
     }
 
-    /// Moves the LINKED item at `at` to the end of the log of `rank`. `None`:
-    /// there is no memory to move it to.
+    /// Moves the LINKED item at `at` to the end of the log of `rank`. Returns `None` if there is no
+    /// memory.
     pub(super) fn relocate(
         &mut self,
         common: &StoreShared,
@@ -291,10 +290,9 @@ impl Shard {
         Some(())
     }
 
-    /// Looks at up to `most` items of the buckets below `below`, the last first,
-    /// and frees the dead ones of the classes in `classes` (bits). Returns below
-    /// which bucket to go on. Downwards, because the index shrinks by moving
-    /// items to lower buckets.
+    /// Checks up to `most` items of the buckets below `below`, in descending order. Frees the dead
+    /// ones of the classes in `classes` (bits). Returns the value of `below` for the next call. The
+    /// order is descending because the index shrinks by moving items to lower buckets.
     pub(super) fn crawl(
         &mut self,
         common: &StoreShared,
@@ -311,7 +309,7 @@ impl Shard {
         let mut bucket = below.min(self.index.buckets());
         while bucket > 0 && looked < most {
             bucket -= 1;
-            // Empty buckets and other classes take time too.
+            // Empty buckets and other classes take time, too.
             looked += 1;
             let (index, own) = (&self.index, &mut self.classes);
             index.scan(bucket, |at| {
@@ -345,13 +343,12 @@ impl Shard {
         (bucket > 0).then_some(bucket)
     }
 
-    /// Calls `look` for the entries of segment `number`, in the order in which
-    /// they were written.
+    /// Calls `look` with the entries of segment `number`, in the order in which they were written.
     pub(super) fn entries(common: &StoreShared, number: u32, look: impl FnMut(Ref)) {
         Self::first_entries(common, number, usize::MAX, look);
     }
 
-    /// The same for the first `most`.
+    /// Like [`Shard::entries`], for the first `most` entries.
     pub(super) fn first_entries(common: &StoreShared, number: u32, most: usize, mut look: impl FnMut(Ref)) {
         let filled = common.segments.get(number).filled();
         let mut offset = 0;
@@ -366,8 +363,8 @@ impl Shard {
     }
 }
 
-/// Whether two keys are equal. Most keys are short: two overlapping words say
-/// it without a call.
+/// Returns whether two keys are equal. Most keys are short, so it compares two overlapping words in
+/// place of a call.
 #[inline]
 pub(super) fn same_key(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {

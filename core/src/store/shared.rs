@@ -1,4 +1,4 @@
-//! What all shards share: memory, hash, settings that may change, and hooks.
+//! The state that all shards share: memory, hash, settings that may change, and hooks.
 
 use std::io;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::config::{CacheConfig, LruMode};
 use crate::sync::Mutex;
 use crate::watch::{WatchHub, kind, push_uri_encoded};
 
-/// A number that every set changes, on a cache line of its own: all else here is
-/// read by every request.
+/// A number that every set changes, on its own cache line. Every request reads the other fields
+/// here.
 #[repr(align(128))]
 struct Counter(AtomicU64);
 
-/// Shared by the shards of a store.
+/// The state that the shards of a store share.
 pub struct StoreShared {
     pub(super) segments: Segments,
     pub(super) classes: Classes,
@@ -34,12 +34,12 @@ pub struct StoreShared {
     pub(super) watch: Arc<WatchHub>,
     pub(super) beside: Arc<Beside>,
     hasher: RandomState,
-    /// Whether the policy is the flat one, for those who have no lock.
+    /// Whether the policy is the flat one, for optimistic reads.
     pub(super) flat: AtomicBool,
     span: Span,
     cas: Counter,
     use_cas: bool,
-    /// Bits of a hash above which it names the shard.
+    /// Number of low bits of a hash that do not select the shard.
     shard_shift: u32,
 }
 
@@ -71,54 +71,54 @@ impl StoreShared {
         })
     }
 
-    /// Hash of a key: keyed, different in each process.
+    /// Returns the hash of a key. It is keyed, and different in each process.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    /// Hash of the key of the item at `at`.
+    /// Returns the hash of the key of the item at `at`.
     #[inline]
     pub(super) fn hash_of(&self, at: Ref) -> u64 {
         self.hash(Item::new(self.memory(), at).key())
     }
 
-    /// The shard of a hash.
+    /// Returns the shard of a hash.
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
         hash.checked_shr(self.shard_shift).unwrap_or(0) as usize
     }
 
-    /// The log of an item of which `queue` becomes.
+    /// Returns the log of an item in `queue`.
     #[inline]
     pub(super) fn rank(&self, queue: Queue, header: &Header) -> Rank {
         self.rank_of(queue, header.uses(), header.total())
     }
 
-    /// The log of an item of `size` bytes.
+    /// Returns the log of an item of `size` bytes.
     #[inline]
     pub(super) fn rank_of(&self, queue: Queue, uses: u16, size: usize) -> Rank {
         Rank::of(queue, uses, size, self.span)
     }
 
-    /// Whether live items may be evicted.
+    /// Returns whether live items may be evicted.
     pub fn evicts(&self) -> bool {
         self.segments.evicts()
     }
 
-    /// The next CAS value, or 0 if there are none (`-C`).
+    /// Returns the next CAS value, or 0 without CAS (`-C`).
     #[inline]
     pub fn next_cas(&self) -> u64 {
         if self.use_cas { self.cas.0.fetch_add(1, Relaxed) + 1 } else { 0 }
     }
 
-    /// `cas`, or 0 if there are none (`-C`).
+    /// Returns `cas`, or 0 without CAS (`-C`).
     #[inline]
     pub fn given_cas(&self, cas: u64) -> u64 {
         if self.use_cas { cas } else { 0 }
     }
 
-    /// The present moment.
+    /// Returns the present time.
     #[inline]
     pub fn time(&self) -> TimeSnapshot {
         self.flush.time(self.clock.now())
@@ -148,7 +148,7 @@ impl StoreShared {
         &self.segments.memory
     }
 
-    /// Tells watchers of an eviction.
+    /// Reports an eviction to watchers.
     #[inline]
     pub(super) fn log_eviction(&self, item: Item<'_>, time: TimeSnapshot) {
         if !self.watch.wants(kind::EVICTIONS) {
@@ -193,7 +193,7 @@ impl Sizes {
         Ok(Self { enabled: config.track_sizes, counts: Mutex::new(counts) })
     }
 
-    /// Whether sizes are tracked.
+    /// Returns whether sizes are tracked.
     pub fn enabled(&self) -> bool {
         self.enabled
     }
@@ -217,9 +217,8 @@ impl Sizes {
         }
     }
 
-    /// Sizes with the number of items of each, ascending: those of at most
-    /// `most` steps from step `from` on. Returns also the next step, if there is
-    /// one.
+    /// Returns the sizes of at most `most` steps from step `from` on, ascending, with the number of
+    /// items of each. Also returns the next step, if there is one.
     pub fn list(&self, from: usize, most: usize) -> (Vec<(usize, i64)>, Option<usize>) {
         let counts = self.counts.lock();
         let end = from.saturating_add(most).min(counts.len());
