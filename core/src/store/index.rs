@@ -214,7 +214,7 @@ impl Index {
         });
     }
 
-    /// Calls `visit` for the items of bucket `number`, if there is one.
+    /// Calls `entry` with the items of bucket `number`, if there is one.
     ///
     /// A scan of ascending numbers up to [`Index::buckets`] sees every item that stays. This holds
     /// while the table grows, because a split only moves items to a higher number. It may then see

@@ -407,8 +407,8 @@ mod system {
         Ok(())
     }
 
-    /// Locks pages as they are written. Failure is ignored: before Linux 4.4, or above a limit,
-    /// pages are not locked.
+    /// Locks pages as they are written. Before Linux 4.4, or above a limit, pages are not locked.
+    /// That failure is ignored, because the process asked for the locks, not this module.
     fn lock(start: *mut u8, len: usize) {
         #[cfg(target_os = "linux")]
         // SAFETY: the call changes no contents.

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! The default is GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998), which weighs uses against
-//! size, on logs. In the paper, an item has the priority Pr (H in GreedyDual-Size): its weight,
-//! uses by size, plus L. L is the *inflation* at the item's last use: the priority of the item
-//! that was evicted last. The item of the lowest priority is evicted.
+//! size, on logs. There, an item has the priority H: its weight, uses by size, plus L. L is the
+//! *inflation* at the item's last use: the priority of the item that was evicted last. The item of
+//! the lowest priority is evicted. H and L are the letters of GreedyDual-Size (Cao and Irani,
+//! 1997). The GDSF paper writes Pr and Clock.
 //!
 //! Here items of about the same weight share a log, and a segment has one priority: the inflation
 //! when it was opened plus the least weight of its log. So the oldest segment of a log has its
