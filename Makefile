@@ -50,15 +50,18 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
-test: setup lint doc test-rust fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
-lint: ## check formatting, run clippy, check licences and the public API
+lint: ## check formatting, run clippy, check prose, licences and the public API
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p memcache-rs --no-default-features --locked -- -D warnings
+	cargo clippy -p memcache-rs --no-default-features --features server --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
 	cargo metadata --format-version 1 --locked | python3 scripts/dependencies.py
+	python3 scripts/prose.py
 	$(CORE_DOC)
 	python3 scripts/api.py target/doc/memcache_rs --check core/api.txt
 

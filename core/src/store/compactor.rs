@@ -68,7 +68,8 @@ impl Shard {
         }
     }
 
-    /// The part of [`Shard::pay_compaction_debt`] that most stores into a cache that is not full skip.
+    /// The rare part of [`Shard::pay_compaction_debt`]. Most stores into a cache that is not full
+    /// skip it.
     #[inline(never)]
     fn pay(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
         let exhausted = common.segments.is_exhausted();

@@ -279,7 +279,7 @@ impl Logs {
         } else {
             log.remove(segments, number);
         }
-        segment.set_state(State::Compaction);
+        segment.set_state(State::Compacting);
     }
 
     /// Ends the compaction of a segment. The remaining entries are in use without the lock, or
@@ -287,7 +287,7 @@ impl Logs {
     pub(super) fn end_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         if segment.holds() > 0 {
-            segment.set_state(State::SeqLockGuard);
+            segment.set_state(State::Held);
         } else {
             self.seal(segments, number);
         }
@@ -315,7 +315,7 @@ impl Logs {
                 self.start_compaction(segments, number);
                 self.recycle(segments, number);
             }
-            State::Free | State::Compaction | State::SeqLockGuard => {}
+            State::Free | State::Compacting | State::Held => {}
         }
     }
 
@@ -347,7 +347,7 @@ impl Logs {
             return;
         }
         self.holding -= 1;
-        if segment.state() == State::SeqLockGuard {
+        if segment.state() == State::Held {
             self.seal(segments, number);
         } else if segment.live() == 0 {
             self.emptied(segments, number);

@@ -447,39 +447,39 @@ impl Store {
         prefault.round(&self.common.segments, is_over)
     }
 
-    /// Has `waker` woken once, when the cache uses memory that can be touched ahead, or
-    /// its limit changes.
+    /// Registers `waker`, to be woken once when the cache uses memory that can be touched in
+    /// advance, or its limit changes.
     pub(crate) fn wake_on_growth(&self, waker: Waker) {
         self.common.segments.wake_on_growth(waker);
     }
 
-    /// Whether [`Store::wake_on_growth`] was called and did not wake yet.
+    /// Returns whether a waker is registered that was not woken yet.
     pub(crate) fn wakes_on_growth(&self) -> bool {
         self.common.segments.wakes_on_growth()
     }
 
-    /// A second of the clock before which no item dies; `None`: nothing will die.
+    /// Returns a second of the clock before which no item dies, or `None` if no item will die.
     pub(crate) fn earliest_death(&self) -> Option<u32> {
         self.common.flush.earliest()
     }
 
-    /// Forgets [`Store::earliest_death`] and returns it, for a crawl of everything, which
-    /// finds it anew.
+    /// Resets [`Store::earliest_death`] and returns it, for a crawl of all items, which computes it
+    /// anew.
     pub(crate) fn forget_earliest_death(&self) -> Option<u32> {
         self.common.flush.forget_earliest()
     }
 
-    /// Notes that there may be items that die at second `at`.
+    /// Records that items may die at second `at`.
     pub(crate) fn note_death(&self, at: u32) {
         self.common.note_expiry(at);
     }
 
-    /// Notes that there may be items that are dead, even if the clock is moved back.
+    /// Records that items may be dead, even if the clock is moved back.
     pub(crate) fn note_dead(&self) {
         self.note_death(1);
     }
 
-    /// What counts against the memory limit.
+    /// Returns the memory that counts against the limit.
     pub fn usage(&self) -> Usage {
         self.common.segments.usage()
     }

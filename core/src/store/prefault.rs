@@ -18,9 +18,9 @@ pub struct Prefault {
     used: usize,
     /// Start of the part that was not touched in advance.
     touched: usize,
-    /// Where what this round touches ends.
+    /// End of the part that this round touches.
     goal: usize,
-    /// Whether this round is not through.
+    /// Whether this round is not complete.
     is_cut: bool,
     /// Whether the cache grew since the round before.
     grew: bool,
@@ -31,8 +31,8 @@ impl Prefault {
     /// large pages below the limit. A cache that does not grow touches no memory. After its limit
     /// was lowered, a cache gives back the touched memory above it.
     ///
-    /// After each page `is_over` says whether the turn is over. Returns whether the round
-    /// is through; else the next call goes on with it.
+    /// Calls `is_over` after each page, and stops if it returns `true`. Returns whether the round
+    /// is complete. If not, the next call continues it.
     pub(super) fn round(&mut self, segments: &Segments, is_over: impl Fn() -> bool) -> bool {
         if !segments.has_large_pages() {
             return true;
@@ -49,7 +49,7 @@ impl Prefault {
             self.grew = grown > 0;
             self.goal = unused.start + (2 * grown).min(MOST);
         }
-        // The page in which the used part ends is touched by those who use it.
+        // The page in which the used part ends is touched by stores.
         let mut at = self.touched.max(unused.start.next_multiple_of(LARGE_PAGE));
         let end = self.goal.min(most);
         self.is_cut = false;
@@ -62,7 +62,7 @@ impl Prefault {
         !self.is_cut
     }
 
-    /// Whether the cache grew between the last round and the one before.
+    /// Returns whether the cache grew between the last round and the one before.
     pub fn grew(&self) -> bool {
         self.grew
     }

@@ -60,9 +60,9 @@ pub(super) enum State {
     /// Full.
     Sealed = 2,
     /// Its live entries are being moved or evicted.
-    Compaction = 3,
+    Compacting = 3,
     /// Compacted, but held.
-    SeqLockGuard = 4,
+    Held = 4,
 }
 
 /// The data of a segment.
@@ -125,8 +125,8 @@ impl Segment {
             0 => State::Free,
             1 => State::Open,
             2 => State::Sealed,
-            3 => State::Compaction,
-            _ => State::SeqLockGuard,
+            3 => State::Compacting,
+            _ => State::Held,
         }
     }
 

@@ -184,7 +184,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// # Errors
-    /// If there is no memory for so many sizes as items may have.
+    /// There is no memory for a count of each size that items may have.
     fn new(config: &CacheConfig) -> io::Result<Self> {
         let buckets = if config.track_sizes { config.item_size_max / 32 + 2 } else { 0 };
         let mut counts = Vec::new();
