@@ -33,9 +33,10 @@
 //! let server = Server::start(ServerConfig { listen, ..ServerConfig::default() })?;
 //! let [BoundAddress::Tcp(address)] = server.addresses() else { panic!("one TCP address") };
 //!
-//! let mut client = TcpStream::connect(address)?; client.write_all(b"set greeting 0 0 5
-//! noreply\r\nhello\r\n")?; // `server.cache()` waits until the server has carried out what its
-//! clients sent. assert_eq!(server.cache().get("greeting").as_deref(), Some(&b"hello"[..]));
+//! let mut client = TcpStream::connect(address)?;
+//! client.write_all(b"set greeting 0 0 5 noreply\r\nhello\r\n")?;
+//! // `server.cache()` waits until the server has carried out what its clients sent.
+//! assert_eq!(server.cache().get("greeting").as_deref(), Some(&b"hello"[..]));
 //!
 //! // The next get is answered with an error, once.
 //! let fault = Fault::Error("out of order".into());
