@@ -47,7 +47,7 @@ use self::login::Login;
 use self::trace::Trace;
 use self::upload::Upload;
 
-/// Longest line of any command but a get, in bytes (memcached's rule).
+/// Longest input without a line end, in bytes, except of a get (memcached's rule).
 const LINE_MAX: usize = 2048;
 
 /// Bytes that a visit reads and replies with while all connections together hold much memory.
@@ -151,7 +151,8 @@ pub struct Session {
     protocol: Protocol,
     login: Login,
     state: State,
-    /// Whether a command was carried out since the session last waited for input.
+    /// Whether a command was carried out since the last visit that ended for another reason than a
+    /// spent turn.
     served: bool,
     /// Whether a fault's delay is over, so that the next command is not delayed again.
     slept: bool,
@@ -159,8 +160,8 @@ pub struct Session {
     reported: bool,
     /// The state of memcached's own machine, for the log.
     trace: Trace,
-    /// The length of output at which a fault ends the connection, unless the command is done
-    /// earlier. Between visits, the length that is still to come.
+    /// The length of output at which a fault cuts the reply. The connection ends there, or when the
+    /// command ends, whichever comes first. Between visits, the length that is still to come.
     truncate_at: Option<usize>,
     /// Items pinned by `debugitem`.
     held: Option<Box<PinnedItems>>,
@@ -408,8 +409,8 @@ impl Session {
         used
     }
 
-    /// Passes the command that the input begins with to the hook and the log, once: a command that
-    /// waits is met again.
+    /// Passes the command at the start of the input to the hook. Does so once, even if a delayed
+    /// command is parsed again.
     #[inline]
     fn tell<'a>(&mut self, env: &Env<'_>, command: impl FnOnce() -> Cow<'a, [u8]>) {
         if !self.reported {

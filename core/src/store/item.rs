@@ -24,7 +24,7 @@
 //! `uses` counts the uses in the item's life. USED marks a use since the item was put where it is.
 //! RECENT marks a use since its segment was sampled (`compactor.rs`). `stamp` is the second of the
 //! last use (`expiry.rs` says why it is not exactly a second). Links are [`Ref`]s of 4 bytes, not
-//! pointers. `class` is Returns memcached's slab class. The store does not depend on it.
+//! pointers. `class` is memcached's slab class. The store does not depend on it.
 //!
 //! The rules of access: header fields change only under the lock of the item's shard, or by the one
 //! owner of a RESERVED entry. They are relaxed atomics, so that a racing read is stale and not

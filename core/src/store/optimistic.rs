@@ -92,7 +92,8 @@ impl Store {
     /// miss. A use that must be recorded is added to `uses`, which must have room.
     ///
     /// # Errors
-    /// The read needs the lock, as for a use that must be recorded if `uses` is `None`.
+    /// The read needs the lock: the shard changed, the item needs more than a copy, or a use must
+    /// be recorded and `uses` is `None`.
     #[inline]
     pub(crate) fn try_get_unlocked<'k, R>(
         &self,
@@ -275,7 +276,7 @@ mod tests {
         let entry = store.entry(b"b", store.hash(b"b"));
         assert_eq!(peeks(b"a"), "unknown");
         drop(entry);
-        // Large values are not copied without the lock.
+        // Reads a value below `INLINE_COPY_MAX` without the lock.
         set(&store, b"c", 0, &[1; 1800]);
         settle(&store, b"c");
         assert_eq!(peeks(b"c"), "found");
