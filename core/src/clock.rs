@@ -179,6 +179,8 @@ impl Clock {
     /// nothing has read the clock since the last second began.
     pub(crate) fn tick(&self) -> (u32, Option<Instant>) {
         let hand = self.hand.lock();
+        // Before the time is read: a second that begins in between is not missed.
+        let elapsed = self.epoch.elapsed().as_secs();
         let time = self.time(&hand);
         let mut shown = self.shown.load(SeqCst);
         while hand.frozen.is_none() && shown & STALE == 0 && shown & SECOND != time as u64 {
@@ -189,7 +191,7 @@ impl Clock {
             }
         }
         let ticks = hand.frozen.is_none() && shown & STALE == 0;
-        let next = || self.epoch.checked_add(Duration::from_secs(self.epoch.elapsed().as_secs() + 1));
+        let next = || self.epoch.checked_add(Duration::from_secs(elapsed + 1));
         (time as u32, if ticks { next() } else { None })
     }
 

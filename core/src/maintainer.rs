@@ -138,8 +138,9 @@ struct Upkeep {
     tidying: Option<(usize, usize)>,
     /// Second of the clock before which nothing is crawled without being asked.
     next_crawl: u32,
-    /// Second of the last look at the old ends of the logs.
+    /// Second of the last look at the old ends of the logs, and the next shard of that look.
     looked: u32,
+    tail: usize,
     crawl: Option<Crawl>,
 }
 
@@ -173,6 +174,7 @@ impl Upkeep {
             tidying: None,
             next_crawl,
             looked: next_crawl,
+            tail: usize::MAX,
             crawl: None,
         }
     }
@@ -187,11 +189,13 @@ impl Upkeep {
             }
             self.state.juggles.fetch_add(1, Relaxed);
             self.next_round = now + ROUND;
-            if !self.prefault.grew() && !self.store.shrinks() {
+            if !self.prefault.grew() {
                 self.store.wake_on_growth(self.waker.clone());
             }
         }
-        if self.store.wakes_on_growth() { None } else { Some(self.next_round) }
+        // Asked after the waker is registered: a limit that is lowered in between is not missed.
+        let waits = self.store.wakes_on_growth() && !self.store.shrinks();
+        if waits { None } else { Some(self.next_round) }
     }
 
     /// Gives memory back after the limit was lowered, a shard a turn. Returns whether there is more
@@ -213,15 +217,22 @@ impl Upkeep {
     }
 
     /// Frees expired items at the old ends of the logs, once in a second `now` by which items may
-    /// have died.
-    fn reclaim_tails(&mut self, now: u32) {
+    /// have died, for a few milliseconds a turn. Returns the time of the next turn.
+    fn reclaim_tails(&mut self, now: u32) -> Option<Instant> {
         let may_be_dead = || self.store.earliest_death().is_some_and(|second| second <= now);
         if self.state.crawls && self.looked != now && may_be_dead() {
             self.looked = now;
-            (0..self.store.shard_count()).for_each(|shard| {
-                self.store.reclaim_tails(shard);
-            });
+            self.tail = 0;
         }
+        let begun = Instant::now();
+        while self.tail < self.store.shard_count() {
+            self.store.reclaim_tails(self.tail);
+            self.tail += 1;
+            if begun.elapsed() >= TURN {
+                return Some(begun);
+            }
+        }
+        None
     }
 
     /// Frees dead items, a step a turn, at second `now`. Returns the time of the next step.
@@ -304,8 +315,8 @@ impl Task for Upkeep {
     fn turn(&mut self) -> Option<Instant> {
         // First, because a reader that finds the clock stale wakes this task.
         let (now, next_second) = self.clock.tick();
-        self.reclaim_tails(now);
-        [next_second, self.look_after_memory(), self.crawl(now)].into_iter().flatten().min()
+        let tails = self.reclaim_tails(now);
+        [next_second, tails, self.look_after_memory(), self.crawl(now)].into_iter().flatten().min()
     }
 
     fn recover(&mut self) {

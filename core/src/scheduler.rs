@@ -179,7 +179,8 @@ impl Entry {
         let task = task.as_mut()?;
         if self.waker.0.woken.swap(false, SeqCst) || due.is_some_and(|due| due <= Instant::now()) {
             *due = panic::catch_unwind(AssertUnwindSafe(|| task.turn())).unwrap_or_else(|_| {
-                task.recover();
+                // A second panic must not end the thread, which keeps all clocks.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| task.recover()));
                 Instant::now().checked_add(AFTER_PANIC)
             });
         }

@@ -13,6 +13,8 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::fork::PerProcess;
+
 /// Bytes that a pipe with any room takes without waiting. (POSIX's `PIPE_BUF` is at least 512,
 /// Linux's is 4096.)
 const AT_ONCE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
@@ -21,6 +23,7 @@ const AT_ONCE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 /// reader took longer, calls do not wait until it reads again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
 struct State {
     /// The reader has stopped reading.
     stalled: bool,
@@ -28,13 +31,14 @@ struct State {
     lost: u64,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { stalled: false, lost: 0 });
+/// A child of `fork` has its own: its parent may hold the lock at that moment.
+static STATE: PerProcess<Mutex<State>> = PerProcess::new();
 
 /// Writes `line` and a line end to standard error. A line that cannot be written is lost. The next
 /// written line reports how many were lost.
 pub fn write_line(line: &str) {
     let until = Instant::now() + PATIENCE;
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = STATE.get().lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = String::new();
     if state.lost > 0 {
         text = format!("({} lines of the log were lost)\n", state.lost);
@@ -61,7 +65,8 @@ fn takes_bytes(fd: libc::c_int, time: Duration) -> bool {
         // SAFETY: `poll` is one valid entry, and the count says so.
         let ready = unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as libc::c_int) };
         if ready >= 0 {
-            return ready > 0;
+            // A pipe without a reader would raise SIGPIPE.
+            return ready > 0 && poll.revents & (libc::POLLERR | libc::POLLNVAL) == 0;
         }
         if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             // The write reports the error that poll cannot.

@@ -272,7 +272,8 @@ impl Connection {
         if !self.stream.put_back(stream) {
             return false;
         }
-        self.readable |= self.stream.may_hold_more(0, 0);
+        // During a handshake, its thread meets the end of the input itself.
+        self.readable |= self.stream.may_hold_more(0, 0) || (self.hangup && !self.stream.is_handshaking());
         self.unacknowledged = true;
         // Without a visit that reads, these bytes would not be sent.
         if !self.readable && self.stream.unsent() > 0 && self.unsent.is_none() {
@@ -334,8 +335,10 @@ impl Connection {
 
     /// Returns whether `idle_timeout` closes the connection. As in memcached, an incomplete value
     /// keeps a connection alive, but an incomplete line does not.
+    /// While the handshake thread has the stream, the client is not the one that waits.
     pub(crate) fn is_idle_since(&self, second: u32) -> bool {
         self.stream.is_tcp()
+            && !self.stream.is_away()
             && self.last_command < second
             && self.watcher.is_none()
             && self.waits_for_command()
@@ -405,7 +408,7 @@ impl Connection {
             // An event that comes now may report input that arrived after the handshake thread's
             // last read.
             if !self.stream.is_away() {
-                self.readable = self.hangup;
+                self.readable = false;
             }
             return NextAction::Handshake;
         } else if self.rerun || self.readable {

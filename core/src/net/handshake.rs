@@ -38,7 +38,7 @@ pub(crate) struct Job {
 /// Carries out jobs until the last worker has ended.
 pub(crate) fn run(jobs: &Receiver<Job>, context: &ServerState) {
     for Job { mut stream, token, worker } in jobs {
-        if context.stopping() == Some(Stop::Now) {
+        if context.stopping() == Some(Stop::Now) || worker.is_closed() {
             continue;
         }
         if catch_unwind(AssertUnwindSafe(|| stream.shake_hands())).is_err() {

@@ -111,6 +111,11 @@ impl Mailbox {
         self.waker.wake();
     }
 
+    /// Returns whether the worker has ended, or is about to.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mail.lock().closed
+    }
+
     /// Returns the stream of a connection to the worker, or drops it if the worker has ended.
     pub(crate) fn give_back(&self, token: Token, stream: Box<TlsStream>) {
         let mut mail = self.mail.lock();
