@@ -70,7 +70,8 @@ impl From<DeltaError> for Failure {
             DeltaError::NotFound => mcrs_status::MCRS_NOT_FOUND,
             DeltaError::NonNumeric => mcrs_status::MCRS_NOT_A_NUMBER,
             DeltaError::CasMismatch => mcrs_status::MCRS_EXISTS,
-            DeltaError::NoMemory => mcrs_status::MCRS_NO_MEMORY,
+            // Out of memory, and kinds that a later version may add.
+            _ => mcrs_status::MCRS_NO_MEMORY,
         })
     }
 }
@@ -87,9 +88,8 @@ impl From<StartError> for Failure {
             StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
             StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
             StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
-            StartError::Memory(_) | StartError::Descriptors { .. } | StartError::System(_) => {
-                mcrs_status::MCRS_SYSTEM_ERROR
-            }
+            // The system refused memory, descriptors or a thread.
+            _ => mcrs_status::MCRS_SYSTEM_ERROR,
         };
         Self::Text(status, error.to_string())
     }

@@ -23,6 +23,7 @@ impl std::error::Error for ConfigError {}
 
 /// A cache or a server could not start.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum StartError {
     /// Invalid settings.
     Config(ConfigError),
@@ -111,6 +112,7 @@ pub enum AllocError {
 
 /// An incr or decr failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DeltaError {
     /// There is no such item.
     NotFound,

@@ -216,8 +216,8 @@ impl Upkeep {
         malloced < before
     }
 
-    /// Frees expired items at the old ends of the logs, once in a second `now` by which items may
-    /// have died, for a few milliseconds a turn. Returns the time of the next turn.
+    /// Frees expired items at the old ends of the logs, once in each second `now` by which items
+    /// may have died. Takes a few milliseconds a turn. Returns the time of the next turn.
     fn reclaim_tails(&mut self, now: u32) -> Option<Instant> {
         let may_be_dead = || self.store.earliest_death().is_some_and(|second| second <= now);
         if self.state.crawls && self.looked != now && may_be_dead() {

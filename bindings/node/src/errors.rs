@@ -137,7 +137,8 @@ pub fn not_counted(error: DeltaError) -> Option<Failure> {
     match error {
         DeltaError::NotFound => None,
         DeltaError::NoMemory => Some(not_stored(AllocError::NoMemory, 0, 0)),
-        DeltaError::NonNumeric | DeltaError::CasMismatch => Some(failure(
+        // The value is not a number; no CAS is compared here.
+        _ => Some(failure(
             "ERR_MEMCACHE_NOT_A_NUMBER",
             "the stored value must be a decimal number from 0 to 2**64 - 1; store one first, such as '0'",
         )),
@@ -165,6 +166,7 @@ pub fn not_started(error: &StartError) -> Failure {
         StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
             refused(cause, error.to_string())
         }
+        _ => system(None, error.to_string()),
     }
 }
 

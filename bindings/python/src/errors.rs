@@ -98,7 +98,8 @@ pub fn not_counted(error: DeltaError) -> Option<PyErr> {
     match error {
         DeltaError::NotFound => None,
         DeltaError::NoMemory => Some(not_stored(AllocError::NoMemory, 0, 0)),
-        DeltaError::NonNumeric | DeltaError::CasMismatch => Some(class::NotANumberError::new_err(
+        // The value is not a number; no CAS is compared here.
+        _ => Some(class::NotANumberError::new_err(
             "the value of key must be a decimal number from 0 to 2**64 - 1; store one first, such as b\"0\"",
         )),
     }
@@ -118,5 +119,6 @@ pub fn not_started(error: &StartError) -> PyErr {
             // An OSError has a number and a text.
             class::StartError::new_err((cause.raw_os_error().unwrap_or(0), error.to_string()))
         }
+        _ => class::StartError::new_err((0, error.to_string())),
     }
 }
