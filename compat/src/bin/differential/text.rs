@@ -133,7 +133,10 @@ impl Generator {
         {
             self.planned.push_back(Line::of(&[b"delete ", *key]).end(b"\r\n", None));
         }
-        for key in self.words.base64_keys {
+        // A careless line sends a classic key with `b`, too, which names another item. 1.6.18
+        // refuses such keys in other words.
+        let careless = if self.agree { &[] } else { words::KEYS };
+        for key in self.words.base64_keys.iter().chain(careless) {
             self.planned.push_back(Line::of(&[b"md ", *key, b" b q"]).end(b"\r\n", None));
         }
         self.delayed_flush = !self.delayed_flush;
