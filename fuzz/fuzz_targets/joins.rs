@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::cache::{DeltaRequest, Mode, StoreReply, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::cache::{DeltaRequest, StoreReply, StoreRequest, StoreValue, Stored};
 use memcache_core::internal::config::MIB;
 use memcache_core::internal::error::AllocError;
 use memcache_core::internal::store::Reservation;
 use memcache_core::{Cache, CacheConfig, DeltaError, PinnedValue};
-use memcache_fuzz::Steps;
+use memcache_fuzz::{How, Steps};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
@@ -67,39 +67,8 @@ enum Op {
     },
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Set,
-    Add,
-    Replace,
-    Append,
-    Prepend,
-}
-
-impl How {
-    fn mode(self) -> Mode {
-        match self {
-            Self::Set => Mode::Set,
-            Self::Add => Mode::Add,
-            Self::Replace => Mode::Replace,
-            Self::Append => Mode::Append,
-            Self::Prepend => Mode::Prepend,
-        }
-    }
-}
-
-/// Lengths of all magnitudes, up to 500 KB.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Length {
-    bits: u8,
-    rest: u32,
-}
-
-impl Length {
-    fn get(self) -> usize {
-        ((self.rest as usize) & ((1 << (self.bits % 20)) - 1)).min(500_000)
-    }
-}
+/// Up to 500 KB.
+type Length = memcache_fuzz::Length<20, 500_000>;
 
 const KEYS: [&[u8]; 3] = [b"a", b"key-b", b"a-longer-key-c"];
 

@@ -15,7 +15,7 @@ use memcache_core::internal::context::ServerState;
 use memcache_core::internal::output::Output;
 use memcache_core::internal::session::{Env, Next, Session};
 use memcache_core::{Cache, CacheConfig, LruMode, Protocol, ServerConfig};
-use memcache_fuzz::Steps;
+use memcache_fuzz::{How, Steps};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
@@ -106,27 +106,8 @@ enum Command {
     Flush(u8),
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Set,
-    Add,
-    Replace,
-    Append,
-    Prepend,
-}
-
-/// Lengths of all magnitudes, up to 300 KB.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Length {
-    bits: u8,
-    rest: u32,
-}
-
-impl Length {
-    fn get(self) -> usize {
-        ((self.rest as usize) & ((1 << (self.bits % 20)) - 1)).min(300_000)
-    }
-}
+/// Up to 300 KB.
+type Length = memcache_fuzz::Length<20, 300_000>;
 
 const KEYS: [&str; 4] = ["a", "key-b", "a-longer-key-c", "d"];
 

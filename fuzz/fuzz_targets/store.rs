@@ -83,18 +83,8 @@ enum Op {
     Crawl(u8),
 }
 
-/// Lengths of all magnitudes.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Length {
-    bits: u8,
-    rest: u32,
-}
-
-impl Length {
-    fn get(self) -> usize {
-        (self.rest as usize) & ((1 << (self.bits % 19)) - 1)
-    }
-}
+/// Up to 256 KiB.
+type Length = memcache_fuzz::Length<19, { 1 << 18 }>;
 
 fn name(key: u16) -> Vec<u8> {
     let mut name = format!("{key}.").into_bytes();

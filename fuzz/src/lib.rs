@@ -2,6 +2,7 @@
 //! pieces.
 
 use arbitrary::{Arbitrary, Unstructured};
+use memcache_core::internal::cache::Mode;
 use memcache_core::internal::config::MIB;
 use memcache_core::internal::context::ServerState;
 use memcache_core::internal::output::Output;
@@ -20,6 +21,41 @@ impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Steps<T> {
             steps.push(input.arbitrary()?);
         }
         Ok(Self(steps))
+    }
+}
+
+/// A length of any magnitude: fewer than `MAGNITUDES` bits, and `MOST` at most.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Length<const MAGNITUDES: u8, const MOST: usize> {
+    bits: u8,
+    rest: u32,
+}
+
+impl<const MAGNITUDES: u8, const MOST: usize> Length<MAGNITUDES, MOST> {
+    pub fn get(self) -> usize {
+        ((self.rest as usize) & ((1 << (self.bits % MAGNITUDES)) - 1)).min(MOST)
+    }
+}
+
+/// The conditions of a store, without CAS.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+}
+
+impl How {
+    pub fn mode(self) -> Mode {
+        match self {
+            Self::Set => Mode::Set,
+            Self::Add => Mode::Add,
+            Self::Replace => Mode::Replace,
+            Self::Append => Mode::Append,
+            Self::Prepend => Mode::Prepend,
+        }
     }
 }
 

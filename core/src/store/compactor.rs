@@ -62,10 +62,16 @@ impl Shard {
     /// shard is dead.
     #[inline]
     pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
-        let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
-        if common.segments.is_exhausted() || self.compaction.is_some() || bloated() {
+        if common.segments.is_exhausted() || self.compaction.is_some() || self.is_bloated(common) {
             self.pay(common, time, bytes);
         }
+    }
+
+    /// Returns whether much of this shard is dead. Then compaction does not wait until memory is
+    /// short.
+    #[inline]
+    fn is_bloated(&self, common: &StoreShared) -> bool {
+        self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments)
     }
 
     /// The rare part of [`Shard::pay_compaction_debt`]. Most stores into a cache that is not full
@@ -75,10 +81,9 @@ impl Shard {
         let exhausted = common.segments.is_exhausted();
         let short = exhausted && !self.logs.has_spare();
         let full = exhausted && !short && common.evicts();
-        let bloated = || self.is_compacting_dead(common) && self.logs.is_bloated(&common.segments);
         if full && self.logs.live() > self.level {
             self.keep_level(common, time, bytes);
-        } else if short || self.compaction.is_some() && !full || bloated() {
+        } else if short || self.compaction.is_some() && !full || self.is_bloated(common) {
             self.compact(common, time, bytes * COMPACTION_PER_BYTE, EvictionMode::Judging);
             if short {
                 self.level = self.level.min(self.logs.live());
