@@ -6,9 +6,9 @@
 use std::hint::black_box;
 
 use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
+use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::session::{Env, Session};
+use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig, Ttl};
 
 use crate::error::{Error, Result};

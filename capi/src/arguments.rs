@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::slice;
 
-use memcache_core::internal::local::is_key;
+use memcache_core::internal::cache::is_key;
 
 use crate::guard::{Failure, Handle, Outcome, invalid};
 use crate::status::mcrs_status;

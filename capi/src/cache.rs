@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Arc;
 
-use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache, ItemInfo, PinnedValue};
 

@@ -15,8 +15,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_char;
 use std::panic::{self, AssertUnwindSafe};
 
-use memcache_core::internal::error::AllocError;
-use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::base::error::AllocError;
+use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::{ConfigError, DeltaError, StartError, StopError};
 
 use crate::status::mcrs_status;

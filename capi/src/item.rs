@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
-use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::{ItemInfo, PinnedValue};
 
 use crate::arguments::mcrs_slice;

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use memcache_core::ItemInfo;
-use memcache_core::internal::scan::Scan;
+use memcache_core::internal::cache::scan::Scan;
 
 use crate::arguments::mcrs_slice;
 use crate::cache::mcrs_cache;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop};
 
 use crate::arguments::{maybe_text, text};
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn mcrs_server_request_stop(server: *const mcrs_server, gr
         if graceful {
             server.server.begin_stop(Duration::MAX);
         } else {
-            server.server.context().request_stop(Stop::Now);
+            server.server.context().control.request_stop(Stop::Now);
         }
         Ok(())
     })

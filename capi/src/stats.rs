@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 
 use memcache_core::internal::admin;
-use memcache_core::internal::context::ServerState;
+use memcache_core::internal::state::ServerState;
 
 use crate::cache::mcrs_cache;
 use crate::guard::{Outcome, invalid};

@@ -74,82 +74,45 @@
 
 #![warn(missing_debug_implementations)]
 
+// From the lowest layer to the highest: a module uses those above it in this list.
+// `scripts/layers.py` checks that.
 #[macro_use]
-mod debug;
-
+mod base;
 #[cfg(feature = "server")]
 mod admin;
-mod ask;
-#[cfg(feature = "server")]
-mod auth;
 mod cache;
-mod clock;
-#[cfg(feature = "server")]
-mod cluster;
 mod config;
-#[cfg(feature = "server")]
-mod context;
-#[cfg(feature = "server")]
-mod dispatch;
-mod error;
-mod events;
-mod faults;
-#[cfg(feature = "server")]
-mod file;
-mod fork;
-#[cfg(feature = "server")]
-mod hooks;
-mod local;
-mod maintainer;
 #[cfg(feature = "server")]
 mod net;
 #[cfg(feature = "server")]
-mod output;
-mod prefix;
-#[cfg(feature = "server")]
 mod protocol;
-#[cfg(feature = "server")]
-mod reply;
-#[cfg(feature = "server")]
-mod request;
-mod scan;
-mod scheduler;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
 mod session;
 #[cfg(feature = "server")]
-mod stderr;
+mod state;
 mod store;
-mod sync;
 #[cfg(feature = "server")]
 #[cfg_attr(not(feature = "tls"), path = "tls/off.rs")]
 mod tls;
-#[cfg(feature = "server")]
-mod turn;
-mod watch;
 
+pub use self::base::clock::{Clock, ClockError};
+pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
+pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
+pub use self::cache::{Cache, ItemInfo, Ttl};
+pub use self::config::{CacheConfig, LruMode};
+pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
-pub use auth::{AuthConfig, AuthMethod, Passwords};
-pub use cache::Cache;
-pub use clock::{Clock, ClockError};
-#[cfg(feature = "server")]
-pub use cluster::ClusterNode;
-pub use config::{CacheConfig, LruMode};
-#[cfg(feature = "server")]
-pub use config::{
-    KeyFormat, Listen, Protocol, ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+pub use self::{
+    config::{
+        AuthConfig, AuthMethod, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol, ServerConfig,
+        TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+    },
+    net::address::BoundAddress,
+    server::Server,
+    state::Stop,
 };
-#[cfg(feature = "server")]
-pub use context::Stop;
-pub use error::{ConfigError, DeltaError, StartError, StopError, StoreError};
-pub use faults::{Fault, FaultRule, FaultRuleId, Faults};
-#[cfg(feature = "server")]
-pub use hooks::Hooks;
-pub use local::{ItemInfo, Ttl};
-#[cfg(feature = "server")]
-pub use server::{BoundAddress, Server};
-pub use store::PinnedValue;
 
 /// The parts that this workspace's own crates, tests and fuzz targets use. No promise is made
 /// about them between versions.
@@ -159,15 +122,9 @@ pub mod internal {
         ($($name:ident)+) => { $(pub mod $name { pub use crate::$name::*; })+ };
     }
 
-    modules! {
-        ask cache clock config error faults fork local maintainer
-        prefix store sync scan watch
-    }
+    modules! { base cache config store }
     #[cfg(feature = "server")]
-    modules! {
-        admin auth cluster context dispatch file hooks output protocol
-        reply request server session stderr tls turn
-    }
+    modules! { admin protocol server session state tls }
 }
 
 const _: fn() = || {

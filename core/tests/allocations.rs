@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, TlsMode, Ttl};
 
 /// Number of threads that have a counter of their own.

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use memcache_rs::internal::cluster::TEXT_MAX;
+use memcache_rs::internal::state::cluster::TEXT_MAX;
 use memcache_rs::{BoundAddress, ClusterNode, Listen, Server, ServerConfig};
 
 fn nodes(list: &[&str]) -> Vec<ClusterNode> {

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
-use memcache_rs::internal::session::{CloseReason, Env, Next, Session};
+use memcache_rs::internal::protocol::output::Output;
+use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::internal::state::CloseReason;
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{Cache, CacheConfig, Fault, FaultRule, Protocol, ServerConfig};
 
 struct Client {

@@ -8,10 +8,10 @@ mod dialogue;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use memcache_rs::internal::auth::Users;
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
 use memcache_rs::internal::session::{Next, Session};
+use memcache_rs::internal::state::ServerState;
+use memcache_rs::internal::state::Users;
 use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Listen, Passwords, Protocol, Server,
     ServerConfig, TlsMode, Ttl,
@@ -137,7 +137,7 @@ fn untouched(context: &ServerState) -> bool {
         && !cache.prefixes().enabled()
         && cache.clock().uptime() < 1000
         && context.cluster.get().is_some_and(|(_, nodes)| nodes.starts_with(b"1\ntreasure.example"))
-        && context.stopping().is_none()
+        && context.control.stopping().is_none()
         && context.verbosity.load(Relaxed) == 0
         && context.workers[0].flush_cmds.get() == 0
 }

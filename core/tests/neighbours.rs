@@ -9,12 +9,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use memcache_rs::internal::base::turn;
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
 use memcache_rs::internal::protocol::binary;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session};
-use memcache_rs::internal::turn;
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use dialogue::talk;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWr
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcache_rs::internal::context::{ConnState, WorkerStats};
+use memcache_rs::internal::state::{ConnState, WorkerStats};
 use memcache_rs::{
     AuthConfig, AuthMethod, BoundAddress, Fault, FaultRule, Hooks, Listen, Passwords, Protocol, Server,
     ServerConfig, Stop, StopError,
@@ -858,7 +858,7 @@ fn the_end_is_told_once_and_before_waiting_ends() {
         let _client = connect(&server);
         assert_eq!(server.wait_for(Duration::from_millis(10)), Ok(false));
         assert_eq!(ends.load(Ordering::SeqCst), 0);
-        server.context().request_stop(how);
+        server.context().control.request_stop(how);
         server.wait().unwrap();
         assert_eq!(ends.load(Ordering::SeqCst), 1);
         assert_eq!(server.wait_for(Duration::ZERO), Ok(true));

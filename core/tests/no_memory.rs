@@ -10,9 +10,9 @@ use std::ptr;
 use std::sync::Arc;
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{Cache, CacheConfig, Protocol, ServerConfig, StartError};
 
 thread_local! {

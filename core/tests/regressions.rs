@@ -12,13 +12,13 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use memcache_rs::internal::auth::Users;
+use memcache_rs::internal::base::watch::kind;
 use memcache_rs::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session, Step};
-use memcache_rs::internal::watch::kind;
+use memcache_rs::internal::state::ServerState;
+use memcache_rs::internal::state::Users;
 use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, LruMode, Passwords, Protocol, ServerConfig, StartError, Ttl,
 };

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use memcache_rs::internal::base::error::AllocError;
 use memcache_rs::internal::cache::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreReply, StoreRequest, StoreValue, Stored,
 };
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::error::AllocError;
 use memcache_rs::internal::store::{EntryRef, HEADER, ReadConflict, bit};
 use memcache_rs::{Cache, CacheConfig, DeltaError, LruMode};
 use proptest::prelude::*;

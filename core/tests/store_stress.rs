@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
+use memcache_rs::internal::base::error::AllocError;
 use memcache_rs::internal::cache::{DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored};
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::error::AllocError;
 use memcache_rs::internal::store::stats::Totals;
 use memcache_rs::internal::store::{Reservation, Store};
 use memcache_rs::{Cache, CacheConfig, LruMode, PinnedValue};

@@ -221,15 +221,15 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn handshake_errors(server: &Server) -> u64 {
-    server.context().tls().unwrap().stats.handshake_errors.load(Relaxed)
+    server.context().tls.as_ref().unwrap().stats.handshake_errors.load(Relaxed)
 }
 
 fn new_sessions(server: &Server) -> u64 {
-    server.context().tls().unwrap().stats.new_sessions.load(Relaxed)
+    server.context().tls.as_ref().unwrap().stats.new_sessions.load(Relaxed)
 }
 
 fn proto_errors(server: &Server) -> u64 {
-    server.context().tls().unwrap().stats.proto_errors.load(Relaxed)
+    server.context().tls.as_ref().unwrap().stats.proto_errors.load(Relaxed)
 }
 
 fn buffered(server: &Server) -> u64 {

@@ -14,9 +14,9 @@ use std::{env, fs};
 
 use memcache_compat::rng::Rng;
 use memcache_compat::transcript::{Bindings, Entry, Transcript};
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session};
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{
     BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode,
 };

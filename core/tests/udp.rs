@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use memcache_rs::internal::context::WorkerStats;
+use memcache_rs::internal::state::WorkerStats;
 use memcache_rs::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, StartError, Stop};
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
-use memcache_core::internal::stderr::write_line;
+use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::tls::Tls;
 use memcache_core::{BoundAddress, Listen, Server, StartError};
 
@@ -93,10 +93,10 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     let stopped = server.wait();
     drop(pid_file);
     stopped.map_err(|e| Failure::software(format!("memcached-rs: {e}; exiting")))?;
-    if context.failure().is_some() {
+    if context.control.failure().is_some() {
         return Err(Failure::software("Exiting on error"));
     }
-    farewell.ended(context.stopping(), context.config.verbosity);
+    farewell.ended(context.control.stopping(), context.config.verbosity);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use memcache_core::internal::stderr::write_line;
+use memcache_core::internal::base::stderr::write_line;
 
 use crate::failure::reason;
 use crate::number::whole;

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use memcache_core::ServerConfig;
-use memcache_core::internal::stderr::write_line;
+use memcache_core::internal::base::stderr::write_line;
 
 use crate::failure::{Failure, reason};
 use crate::plan::{Plan, ProcessSettings};

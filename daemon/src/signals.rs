@@ -6,8 +6,8 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use memcache_core::Stop;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::stderr::write_line;
+use memcache_core::internal::base::stderr::write_line;
+use memcache_core::internal::state::ServerState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator;
 
@@ -30,14 +30,14 @@ impl Signals {
     pub fn watch(mut self, context: Arc<ServerState>, farewell: Farewell) -> Result<(), Failure> {
         let on = move |signal| match signal {
             SIGUSR1 => {
-                context.request_stop(Stop::Graceful);
+                context.control.request_stop(Stop::Graceful);
                 farewell.gracefully();
             }
             SIGHUP => match context.reload() {
                 Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
                 Err(line) => context.log(0, || line),
             },
-            _ => context.request_stop(Stop::Now),
+            _ => context.control.request_stop(Stop::Now),
         };
         let work = move || {
             for signal in self.caught.forever() {

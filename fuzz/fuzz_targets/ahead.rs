@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use memcache_core::internal::protocol::ahead::{keys, packet_keys};
 use memcache_core::internal::protocol::binary::PacketHeader;
 use memcache_core::internal::protocol::classic::{Line, parse};
-use memcache_core::internal::protocol::scan::{Tokens, strip_line_end};
+use memcache_core::internal::protocol::tokens::{Tokens, strip_line_end};
 
 type Look = for<'a> fn(&'a [u8], usize, &mut dyn FnMut(&'a [u8])) -> usize;
 

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use memcache_core::internal::cache::Mode;
 use memcache_core::internal::protocol::classic::{Line, parse};
-use memcache_core::internal::request::StoreHead;
+use memcache_core::internal::protocol::request::StoreHead;
 use memcache_fuzz::first_line;
 
 fn word(line: &[u8]) -> usize {

@@ -8,7 +8,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::cluster::TEXT_MAX;
+use memcache_core::internal::state::cluster::TEXT_MAX;
 use memcache_core::{ClusterNode, Protocol};
 use memcache_fuzz::{Course, context, is_loud, is_steady, talk};
 

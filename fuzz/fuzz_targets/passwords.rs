@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::auth::Users;
+use memcache_core::internal::state::Users;
 use memcache_core::{AuthConfig, AuthMethod, Passwords};
 
 static FILE: LazyLock<PathBuf> =

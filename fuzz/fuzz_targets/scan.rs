@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::protocol::scan::{
+use memcache_core::internal::protocol::tokens::{
     Tokens, float, loose_i32, loose_u32, strict_i32, strict_i64, strict_u32, strict_u64, strip_line_end,
 };
 

@@ -4,9 +4,9 @@
 use arbitrary::{Arbitrary, Unstructured};
 use memcache_core::internal::cache::Mode;
 use memcache_core::internal::config::MIB;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::output::Output;
-use memcache_core::internal::protocol::scan::strip_line_end;
+use memcache_core::internal::state::ServerState;
+use memcache_core::internal::protocol::output::Output;
+use memcache_core::internal::protocol::tokens::strip_line_end;
 use memcache_core::internal::session::{Env, Next, Session, Step};
 use memcache_core::{AuthConfig, AuthMethod, Cache, CacheConfig, Passwords, Protocol, ServerConfig};
 

@@ -4,8 +4,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
+use memcache_core::internal::cache::is_key;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::internal::local::is_key;
 
 use crate::errors::{self, Failure};
 use crate::raw::{Units, Value};

@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue as Given, Stored,
 };
-use memcache_core::internal::scan::Scan;
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};

@@ -1,7 +1,7 @@
 //! Errors for JavaScript. `node/errors.js` chooses the public class by the code.
 
+use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::internal::error::AllocError;
 use memcache_core::{ConfigError, DeltaError, StartError};
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};

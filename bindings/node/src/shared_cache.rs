@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
-use memcache_core::internal::context::ServerState;
+use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache, CacheConfig};
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use parking_lot::Mutex;

@@ -1,7 +1,7 @@
 //! Statistics as pairs of strings. `node/stats.js` makes an object of them.
 
 use memcache_core::internal::admin::each_stat;
-use memcache_core::internal::context::ServerState;
+use memcache_core::internal::state::ServerState;
 
 use crate::errors::{self, Failure};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memcache_core::internal::watch::{Watcher as Core, kind};
+use memcache_core::internal::base::watch::{Watcher as Core, kind};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;

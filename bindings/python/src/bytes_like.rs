@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use memcache_core::internal::local::is_key;
+use memcache_core::internal::cache::is_key;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};

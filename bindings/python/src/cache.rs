@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
 };
 use memcache_core::internal::config::PAGE_SIZE;
-use memcache_core::internal::context::ServerState;
-use memcache_core::internal::scan::Scan;
+use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;

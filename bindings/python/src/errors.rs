@@ -1,7 +1,7 @@
 //! Converts the core's errors to the exception classes of `memcache_rs.errors`.
 
+use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::internal::error::AllocError;
 use memcache_core::{ConfigError, DeltaError, StartError};
 use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use memcache_core::Cache;
-use memcache_core::internal::fork::ForkMark;
+use memcache_core::internal::base::fork::ForkMark;
 use pyo3::{PyResult, Python};
 
 use crate::errors;

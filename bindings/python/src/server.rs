@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::sync::Mutex;
+use memcache_core::internal::base::sync::Mutex;
 use memcache_core::{
     AuthConfig, AuthMethod, BoundAddress, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core,
     ServerConfig, Stop, TlsConfig, TlsMode, TlsPem, VerifyMode,

@@ -1,7 +1,7 @@
 //! Statistics as a dict.
 
 use memcache_core::internal::admin::each_stat;
-use memcache_core::internal::context::ServerState;
+use memcache_core::internal::state::ServerState;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

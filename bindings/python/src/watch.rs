@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::sync::{Condvar, Mutex};
-use memcache_core::internal::watch::{WatchHub, Watcher as Core, kind};
+use memcache_core::internal::base::sync::{Condvar, Mutex};
+use memcache_core::internal::base::watch::{WatchHub, Watcher as Core, kind};
 use pyo3::prelude::*;
 
 use crate::errors;

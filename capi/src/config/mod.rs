@@ -14,7 +14,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
 
 use memcache_core::ServerConfig;
-use memcache_core::internal::hooks::Log;
+use memcache_core::internal::config::Log;
 
 use crate::guard::{self, Handle, LOCKED, Outcome, SERVER, inside, not_inside};
 use crate::status::mcrs_status;

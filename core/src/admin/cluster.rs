@@ -4,10 +4,11 @@
 //! none of them.
 
 use super::{AdminContext, Outcome};
-use crate::cluster::{Cluster, TEXT_MAX};
 use crate::protocol::classic::push_line;
-use crate::protocol::scan::{Tokens, strict_u32};
 use crate::protocol::text;
+use crate::protocol::tokens::{Tokens, strict_u32};
+use crate::state::Cluster;
+use crate::state::cluster::TEXT_MAX;
 
 /// The only name of a configuration.
 const KEY: &[u8] = b"cluster";

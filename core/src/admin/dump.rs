@@ -10,14 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::stats::{Lines, put_connection, put_sizes};
+use crate::base::turn::Turn;
 use crate::cache::Cache;
-use crate::context::ServerState;
-use crate::output::Output;
+use crate::cache::scan::Scan;
 use crate::protocol::binary::Echo;
 use crate::protocol::classic::push_line;
-use crate::scan::Scan;
+use crate::protocol::output::Output;
+use crate::state::ServerState;
 use crate::store::{Item, Listing, TimeSnapshot, bit};
-use crate::turn::Turn;
 
 /// Items, prefixes or sizes between two checks of the turn and the output.
 const STEP: usize = 128;
@@ -281,7 +281,7 @@ fn list_class(
 fn meta_line(bytes: &mut Vec<u8>, item: Item<'_>, time: &TimeSnapshot, origin: i64) {
     let header = item.header();
     let mut key = String::with_capacity(item.key().len());
-    crate::watch::push_uri_encoded(&mut key, item.key());
+    crate::base::watch::push_uri_encoded(&mut key, item.key());
     let expiry = match header.expiry() {
         0 => -1,
         expiry => i64::from(expiry) + origin,

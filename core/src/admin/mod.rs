@@ -6,6 +6,7 @@
 //! be abbreviated.
 
 pub(crate) mod cluster;
+pub(crate) mod debug;
 mod dump;
 mod stats;
 
@@ -14,15 +15,16 @@ use std::sync::atomic::Ordering::Relaxed;
 pub use self::cluster::NodesUpload;
 pub use self::dump::Dump;
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
+use crate::admin::debug::PinnedItems;
+use crate::base::watch::kind;
 use crate::cache::Cache;
 use crate::config::{LruMode, MIB};
-use crate::context::{ServerState, Stop, WorkerStats};
-use crate::output::Output;
 use crate::protocol::classic::push_line;
-use crate::protocol::scan::{Tokens, float, strict_i32, strict_i64, strict_u32};
+use crate::protocol::output::Output;
 use crate::protocol::text;
-use crate::session::{CloseReason, PinnedItems};
-use crate::watch::kind;
+use crate::protocol::tokens::{Tokens, float, strict_i32, strict_u32};
+use crate::state::CloseReason;
+use crate::state::{ServerState, Stop, WorkerStats};
 
 /// The version that clients see: memcached's, because clients derive behaviour from it.
 pub const VERSION: &str = "1.6.45";
@@ -124,8 +126,8 @@ fn run_dear(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outc
             Outcome::Done
         }
         b"config" if ctx.context.cluster.is_on() => cluster::config(ctx, &tokens),
-        b"debugtime" if ctx.context.config.debug_commands => debugtime(ctx, &tokens),
-        b"debugitem" if ctx.context.config.debug_commands => debugitem(ctx, &tokens),
+        b"debugtime" if ctx.context.config.debug_commands => debug::debugtime(ctx, &tokens),
+        b"debugitem" if ctx.context.config.debug_commands => debug::debugitem(ctx, &tokens),
         b"misbehave" if ctx.context.config.debug_commands => ctx.line(text::ERROR),
         _ if tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/") => {
             // A browser, or a web page that makes it post to this server.
@@ -145,7 +147,7 @@ fn shutdown(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         2 if tokens.abbreviates(1, "graceful") => Stop::Graceful,
         _ => return ctx.line("CLIENT_ERROR invalid shutdown mode"),
     };
-    ctx.context.request_stop(how);
+    ctx.context.control.request_stop(how);
     Outcome::Abort(CloseReason::Shutdown)
 }
 
@@ -434,40 +436,4 @@ fn watch(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         wanted |= kind;
     }
     Outcome::Watch(wanted)
-}
-
-/// `debugtime p|r|<seconds>`: stops, resumes and moves the clock.
-fn debugtime(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let clock = ctx.context.cache.clock();
-    match tokens.get(1) {
-        None => return ctx.line(text::ERROR),
-        Some(b"p") => clock.freeze(),
-        Some(b"r") => clock.resume(),
-        Some(seconds) => match strict_i64(seconds) {
-            Some(seconds) if clock.advance(seconds).is_ok() => {}
-            _ => return ctx.line(text::ERROR),
-        },
-    }
-    ctx.line("OK")
-}
-
-/// `debugitem lock|unlock|ref|unref <key>`: pins an item, for tests of code that waits for items in
-/// use.
-fn debugitem(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let (Some(_), Some(key)) = (tokens.get(1), tokens.get(2)) else { return ctx.line(text::ERROR) };
-    let holds = tokens.abbreviates(1, "lock") || tokens.abbreviates(1, "ref");
-    if holds {
-        let store = ctx.context.cache.store();
-        let pinned = store.entry(key, store.hash(key)).pin();
-        match pinned {
-            Some(value) => ctx.held.push((key.to_vec(), value)),
-            None if tokens.abbreviates(1, "ref") => return ctx.line("MISS"),
-            None => {}
-        }
-    } else if tokens.abbreviates(1, "unlock") || tokens.abbreviates(1, "unref") {
-        ctx.held.retain(|(held, _)| held != key && key != b"reffed");
-    } else {
-        return ctx.line(text::ERROR);
-    }
-    ctx.line("OK")
 }

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{AdminContext, Dump, Outcome, VERSION};
-use crate::auth::AuthMethod;
+use crate::config::AuthMethod;
 use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
-use crate::context::{ConnState, ServerState};
-use crate::output::Output;
 use crate::protocol::binary::Echo;
-use crate::protocol::scan::{Tokens, strict_u32};
+use crate::protocol::output::Output;
 use crate::protocol::text;
+use crate::protocol::tokens::{Tokens, strict_u32};
+use crate::state::{ConnState, ServerState, describe};
 use crate::store::Sizes;
 use crate::store::stats::{ClassTotals, Totals};
 
@@ -146,9 +146,9 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
 /// Sets counters to 0, as `stats reset` does.
 pub fn reset(context: &ServerState) {
     context.cache.reset_stats();
-    context.workers.iter().for_each(crate::context::WorkerStats::reset);
+    context.workers.iter().for_each(crate::state::WorkerStats::reset);
     context.listener.reset();
-    context.tls().into_iter().for_each(|tls| tls.stats.reset());
+    context.tls.as_ref().into_iter().for_each(|tls| tls.stats.reset());
 }
 
 fn detail(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
@@ -190,7 +190,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     let totals = cache.store().totals();
     let classes = totals.class_sum();
     let commands = &totals.commands;
-    let sum = |pick: fn(&crate::context::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
+    let sum = |pick: fn(&crate::state::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
     let listener = &context.listener;
     let connections = sum(|w| w.connections.get());
     let usage = rusage();
@@ -284,7 +284,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     out.put("log_watcher_skipped", watch.skipped.load(Relaxed));
     out.put("log_watcher_sent", watch.sent.load(Relaxed));
     out.put("log_watchers", watch.count());
-    if let Some(tls) = context.tls() {
+    if let Some(tls) = context.tls.as_ref() {
         if context.config.tls.as_ref().is_some_and(|tls| tls.session_cache) {
             out.put("ssl_new_sessions", tls.stats.new_sessions.load(Relaxed));
         }
@@ -576,7 +576,7 @@ pub(super) fn put_connection(
     out: &mut Lines<'_>,
 ) {
     let now = context.cache.clock().now();
-    let [peer, local] = context.describe(fd);
+    let [peer, local] = describe(fd);
     let state = if fd == client { ConnState::ParseCmd } else { state };
     let udp = local.starts_with("udp");
     if udp {

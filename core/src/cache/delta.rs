@@ -1,7 +1,7 @@
 //! incr and decr.
 
 use super::{Cache, DeltaRequest, Number, item_cas};
-use crate::error::DeltaError;
+use crate::base::error::DeltaError;
 use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
 impl Cache {

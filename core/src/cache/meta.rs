@@ -1,7 +1,7 @@
 //! The operations of the meta protocol, with win and stale tokens.
 
 use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState};
-use crate::events;
+use crate::cache::events;
 use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
 
 impl Cache {

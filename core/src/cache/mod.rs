@@ -1,31 +1,41 @@
 //! The cache: typed operations with memcached's semantics, for any caller in the process. It does
-//! not depend on a protocol or a socket. `dispatch.rs` and the language bindings call it.
+//! not depend on a protocol or a socket. The protocols and the language bindings call it.
 //!
 //! Every method may be called from any thread at any time.
 
+mod api;
 mod delta;
+pub mod events;
+mod info;
+pub mod maintainer;
 mod meta;
+pub mod prefix;
+pub mod scan;
 mod store;
+mod ttl;
+mod types;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-pub use crate::ask::{
+pub use self::api::is_key;
+pub use self::info::ItemInfo;
+use self::maintainer::Maintainer;
+use self::prefix::Prefixes;
+pub use self::ttl::Ttl;
+pub use self::types::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,
     StoreValue, Stored,
 };
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::error::StartError;
+use crate::base::faults::Faults;
+use crate::base::scheduler::Scheduler;
+use crate::base::sync::Mutex;
+use crate::base::watch::{WatchHub, kind};
 use crate::config::CacheConfig;
-use crate::error::StartError;
-use crate::events;
-use crate::faults::Faults;
-use crate::maintainer::Maintainer;
-use crate::prefix::Prefixes;
-use crate::scheduler::Scheduler;
 use crate::store::{AccessBatch, EntryRef, LockedEntry, Lookup, LookupHint, ReadConflict, Store};
-use crate::sync::Mutex;
-use crate::watch::{WatchHub, kind};
 
 /// An in-process cache with memcached's semantics.
 pub struct Cache {

@@ -2,9 +2,9 @@
 //! parts.
 
 use super::{Cache, Mode, StoreReply, StoreRequest, StoreValue, Stored, item_cas};
+use crate::base::error::AllocError;
+use crate::cache::events;
 use crate::config::KEY_MAX;
-use crate::error::AllocError;
-use crate::events;
 use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
 impl Cache {

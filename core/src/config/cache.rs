@@ -1,7 +1,7 @@
 //! Settings of a cache.
 
 use super::{MIB, PAGE_SIZE};
-use crate::error::ConfigError;
+use crate::base::error::ConfigError;
 
 /// Smallest and largest value of [`CacheConfig::item_size_max`].
 pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * MIB;

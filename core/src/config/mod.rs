@@ -4,7 +4,13 @@
 //! file: the faces (daemon, C, Python, Node) fill these structures and call
 //! [`CacheConfig::validate`] and [`ServerConfig::validate`].
 
+#[cfg(feature = "server")]
+mod auth;
 mod cache;
+#[cfg(feature = "server")]
+mod cluster;
+#[cfg(feature = "server")]
+mod hooks;
 #[cfg(feature = "server")]
 mod listen;
 #[cfg(feature = "server")]
@@ -12,7 +18,13 @@ mod server;
 #[cfg(feature = "server")]
 mod tls;
 
+#[cfg(feature = "server")]
+pub use self::auth::{AuthConfig, AuthMethod, Passwords};
 pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+#[cfg(feature = "server")]
+pub use self::cluster::ClusterNode;
+#[cfg(feature = "server")]
+pub use self::hooks::{Hooks, Log, OnCommand};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
 #[cfg(feature = "server")]

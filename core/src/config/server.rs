@@ -1,10 +1,10 @@
 //! Settings of a server.
 
 use super::{CacheConfig, Listen, MIB, Protocol, TlsConfig, TlsMode};
-use crate::auth::{AuthConfig, AuthMethod};
-use crate::cluster::ClusterNode;
-use crate::error::ConfigError;
-use crate::hooks::Hooks;
+use crate::base::error::ConfigError;
+use crate::config::ClusterNode;
+use crate::config::Hooks;
+use crate::config::{AuthConfig, AuthMethod};
 
 /// Settings of a server.
 #[derive(Clone, Debug)]

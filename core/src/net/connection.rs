@@ -16,21 +16,19 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
-
-use mio::{Registry, Token};
 
 use super::buffers::{Input, Leftover, SCRATCH};
+use super::socket::would_block;
 use super::stream::{Peer, Stream};
 use super::tls::TlsStream;
-use super::worker::Mailbox;
-use super::would_block;
+use super::visit::{NextAction, Place, Scratch};
+use crate::base::turn::Turn;
+use crate::base::watch::{Watcher, kind};
 use crate::config::Protocol;
-use crate::context::{ConnState, ServerState, WorkerStats};
-use crate::output::Output;
-use crate::session::{CloseReason, Env, Next, Session, TIGHT};
-use crate::turn::Turn;
-use crate::watch::{Watcher, kind};
+use crate::protocol::output::Output;
+use crate::session::{Env, Next, Session, TIGHT};
+use crate::state::CloseReason;
+use crate::state::{ConnState, ServerState, WorkerStats};
 
 /// Most bytes that one read takes straight into a value.
 const DIRECT_READ: usize = 256 * 1024;
@@ -43,71 +41,6 @@ const LINE_READ: usize = 2 * 1024;
 
 /// Discarding reads in one turn.
 const DISCARDS: usize = 16;
-
-/// The surroundings of a visit.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// The state of the server.
-    pub(crate) context: &'a ServerState,
-    /// The worker's counters.
-    pub(crate) stats: &'a WorkerStats,
-    /// The worker's event queue.
-    pub(crate) registry: &'a Registry,
-    /// The connection's token in that queue.
-    pub(crate) token: Token,
-}
-
-/// Buffers that a worker lends to the connection it visits.
-pub(crate) struct Scratch {
-    /// The input buffer. Empty between visits.
-    pub(crate) input: Input,
-    /// The output buffer. Empty between visits.
-    pub(crate) output: Output,
-    /// The mailbox that watchers report to.
-    pub(crate) mailbox: Arc<Mailbox>,
-    /// Bytes of output memory kept for the next visit.
-    pub(crate) keep: usize,
-}
-
-impl Scratch {
-    /// Empties the buffers after a visit that panicked.
-    pub(crate) fn reset(&mut self) {
-        self.input.clear();
-        self.output = Output::new();
-    }
-
-    /// Takes the buffer of a connection that has sent everything.
-    fn give_back(&mut self, sent: Output) {
-        if self.output.capacity() < sent.capacity() {
-            self.output = sent;
-        }
-        self.trim();
-    }
-
-    fn trim(&mut self) {
-        if self.output.capacity() > self.keep {
-            self.output.clear(self.keep);
-        }
-    }
-}
-
-/// The worker's next action for a connection after a visit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextAction {
-    /// Wait for an event.
-    Wait,
-    /// Visit again in the connection's next turn.
-    Again,
-    /// Visit again after this time. Call [`Connection::awake`] first.
-    Sleep(Duration),
-    /// Give the stream to the handshake thread, unless it has it. Visit again after
-    /// [`Connection::put_back`].
-    Handshake,
-    /// Wait, for a limited time, for the client to read its last replies.
-    Linger,
-    /// Close at once.
-    Close(CloseReason),
-}
 
 /// How often a connection must be found without input before it is settled.
 ///

@@ -18,9 +18,9 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use mio::Token;
 
+use super::mailbox::Mailbox;
 use super::tls::TlsStream;
-use super::worker::Mailbox;
-use crate::context::{ServerState, Stop};
+use crate::state::{ServerState, Stop};
 
 /// The queue into which workers put jobs.
 pub(crate) type Jobs = Sender<Job>;
@@ -38,7 +38,7 @@ pub(crate) struct Job {
 /// Carries out jobs until the last worker has ended.
 pub(crate) fn run(jobs: &Receiver<Job>, context: &ServerState) {
     for Job { mut stream, token, worker } in jobs {
-        if context.stopping() == Some(Stop::Now) || worker.is_closed() {
+        if context.control.stopping() == Some(Stop::Now) || worker.is_closed() {
             continue;
         }
         if catch_unwind(AssertUnwindSafe(|| stream.shake_hands())).is_err() {

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the standard library knows no limits of the process")]
 
-use crate::error::StartError;
+use crate::base::error::StartError;
 
 /// Makes sure that the process may open enough files for `wanted` connections. Raises the soft
 /// limit if it is lower, as language runtimes do when they start. Keeps the hard limit.

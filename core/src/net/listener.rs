@@ -23,13 +23,15 @@ use mio::net::{TcpListener, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use super::connection_limit::ConnectionLimit;
+use super::mailbox::{Accepted, Mailbox};
+use super::socket::{mark, would_block};
 use super::stream::{Peer, Stream};
-use super::worker::{Accepted, Mailbox};
-use super::{ConnectionLimit, RemoteWaker, would_block};
+use super::waker::RemoteWaker;
+use crate::base::error::StartError;
 use crate::config::{Listen, Protocol, TlsMode};
-use crate::context::{ConnState, ServerState};
-use crate::error::StartError;
-use crate::server::BoundAddress;
+use crate::net::address::BoundAddress;
+use crate::state::{ConnState, ServerState};
 
 /// The waker's token. The tokens of listeners count up from 0.
 const WAKE: Token = Token(usize::MAX);
@@ -219,7 +221,7 @@ impl Acceptor {
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(&poll, Token(index))?;
             if let Socks::Tcp(socket) = &listener.socket {
-                super::mark(&SockRef::from(socket), &context);
+                mark(&SockRef::from(socket), &context);
             }
             context.connections.set(listener.fd(), ConnState::Listening, now);
             context.log(2, || {
@@ -252,7 +254,7 @@ impl Acceptor {
     /// Accepts until the server stops.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        while self.context.stopping().is_none() {
+        while self.context.control.stopping().is_none() {
             let timeout = self.paused.filter(|_| self.held.is_none()).map(|_| RETRY);
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -290,7 +292,7 @@ impl Acceptor {
 
     /// Accepts until there are no connections or listening is off.
     fn accept_all(&mut self, index: usize) {
-        while self.paused.is_none() && self.context.stopping().is_none() {
+        while self.paused.is_none() && self.context.control.stopping().is_none() {
             let Some(listener) = self.listeners.get(index) else { return };
             match listener.accept() {
                 Ok(accepted) => self.place(accepted),

@@ -12,17 +12,14 @@
 //!
 //! Dropping a ticket reports that its holder is done. So a caller does not wait for a thread that
 //! has ended.
-//!
-//! A ticket says that its holder is done when it is dropped, so a thread that ends
-//! keeps no caller waiting.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ConnectionLimit;
-use super::worker::Mailbox;
-use crate::sync::{Condvar, Mutex};
+use super::connection_limit::ConnectionLimit;
+use super::mailbox::Mailbox;
+use super::ticket::{Count, Ticket};
 
 thread_local! {
     static SERVES: Cell<bool> = const { Cell::new(false) };
@@ -60,47 +57,14 @@ impl Settler {
         }
         let until = Instant::now().checked_add(within);
         let accepted = Count::new(1);
-        self.listener.ask(Ticket(Arc::clone(&accepted)));
+        self.listener.ask(Ticket::new(&accepted));
         if !accepted.wait(until) {
             return false;
         }
         let settled = Count::new(self.workers.len());
         for worker in &self.workers {
-            worker.ask(Ticket(Arc::clone(&settled)));
+            worker.ask(Ticket::new(&settled));
         }
         settled.wait(until)
-    }
-}
-
-/// Reports to a caller, when it is dropped, that a thread is done.
-pub(crate) struct Ticket(Arc<Count>);
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        *self.0.left.lock() -= 1;
-        self.0.done.notify_all();
-    }
-}
-
-struct Count {
-    left: Mutex<usize>,
-    done: Condvar,
-}
-
-impl Count {
-    fn new(left: usize) -> Arc<Self> {
-        Arc::new(Self { left: Mutex::new(left), done: Condvar::new() })
-    }
-
-    fn wait(&self, until: Option<Instant>) -> bool {
-        let mut left = self.left.lock();
-        while *left > 0 {
-            left = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => self.done.wait(left),
-                Some(Duration::ZERO) => return false,
-                Some(time) => self.done.wait_for(left, time),
-            };
-        }
-        true
     }
 }

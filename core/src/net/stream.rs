@@ -17,14 +17,9 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
+use super::socket::{SEND_FLAGS, send};
 use super::tls::TlsStream;
 use crate::tls::{Rules, Tls};
-
-#[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
-/// Apple's systems have no such flag. [`Stream::new_tcp`] sets an option instead.
-#[cfg(target_vendor = "apple")]
-const SEND_FLAGS: libc::c_int = 0;
 
 /// A connected socket.
 pub(crate) enum Stream {
@@ -293,16 +288,6 @@ impl Write for Sink<'_> {
             Self::Socket(_) => Ok(()),
             Self::Tls(s) => s.flush(),
             Self::Away => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-/// Makes one call, repeated if it was interrupted.
-pub(super) fn send(socket: &SockRef<'_>, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match socket.send_with_flags(bytes, SEND_FLAGS) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
         }
     }
 }

@@ -28,7 +28,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{HandshakeKind, ServerConfig};
 use socket2::SockRef;
 
-use super::stream::send;
+use super::socket::send;
 use crate::tls::Tls;
 
 /// Most bytes that one read takes, kept partial input included. Messages of a handshake may have 64

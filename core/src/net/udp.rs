@@ -27,14 +27,14 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::buffers::{SCRATCH, allocated};
-use super::connection::{NextAction, Place};
-use super::would_block;
-use crate::context::{ConnState, ServerState, WorkerStats};
-use crate::output::Output;
+use super::socket::{mark, would_block};
+use super::visit::{NextAction, Place};
+use crate::base::turn::Turn;
 use crate::protocol::binary;
 use crate::protocol::classic::push_line;
+use crate::protocol::output::Output;
 use crate::session::{Env, Next, Session};
-use crate::turn::Turn;
+use crate::state::{ConnState, ServerState, WorkerStats};
 
 /// Bytes of the frame header.
 const HEADER: usize = 8;
@@ -153,7 +153,7 @@ impl Udp {
         registry.register(&mut self.socket, token, Interest::READABLE)?;
         let fd = self.fd();
         self.last_command = context.cache.clock().now();
-        super::mark(&SockRef::from(&self.socket), context);
+        mark(&SockRef::from(&self.socket), context);
         context.connections.set(fd, ConnState::Read, self.last_command);
         context.log(2, || format!("<{fd} server listening (udp)"));
         Ok(())

@@ -27,19 +27,21 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
-use super::connection::{Connection, NextAction, Place, Scratch, Unsettled};
+use super::connection::{Connection, Unsettled};
+use super::connection_limit::ConnectionLimit;
 use super::handshake::{Job, Jobs};
-use super::settle::Ticket;
-use super::stream::{Peer, Stream};
+use super::mailbox::{Accepted, Mailbox};
+use super::ticket::Ticket;
 use super::tls::TlsStream;
 use super::udp::Udp;
-use super::{ConnectionLimit, RemoteWaker};
-use crate::config::{Protocol, TlsMode};
-use crate::context::{ServerState, Stop, WorkerStats};
-use crate::output::Output;
-use crate::session::CloseReason;
+use super::visit::{NextAction, Place, Scratch};
+use super::waker::RemoteWaker;
+use crate::base::sync::Mutex;
+use crate::config::TlsMode;
+use crate::protocol::output::Output;
+use crate::state::CloseReason;
+use crate::state::{ServerState, Stop, WorkerStats};
 use crate::store::Beside;
-use crate::sync::Mutex;
 
 /// Events taken from the queue in one call.
 const EVENTS: usize = 1024;
@@ -63,86 +65,6 @@ const SPARED: usize = 1024;
 
 /// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
-
-/// A connection on its way from the listener to a worker.
-pub(crate) struct Accepted {
-    /// The socket.
-    pub(crate) stream: Stream,
-    /// The address of the peer.
-    pub(crate) peer: Peer,
-    /// The protocol of the listener.
-    pub(crate) protocol: Protocol,
-    /// Whether the connection will be encrypted. The stream is still plain.
-    pub(crate) tls: TlsMode,
-}
-
-/// Messages from other threads to a worker.
-pub(crate) struct Mailbox {
-    mail: Mutex<Mail>,
-    waker: RemoteWaker,
-}
-
-#[derive(Default)]
-struct Mail {
-    accepted: Vec<Accepted>,
-    watchers: Vec<Token>,
-    handshaken: Vec<(Token, Box<TlsStream>)>,
-    settling: Vec<Ticket>,
-    /// Whether the worker has ended.
-    closed: bool,
-}
-
-impl Mailbox {
-    /// Hands a connection over. Returns it if the worker has ended.
-    pub(crate) fn deliver(&self, accepted: Accepted) -> Result<(), Accepted> {
-        let mut mail = self.mail.lock();
-        if mail.closed {
-            return Err(accepted);
-        }
-        mail.accepted.push(accepted);
-        drop(mail);
-        self.waker.wake();
-        Ok(())
-    }
-
-    /// Records that the watcher of a connection has lines to send.
-    pub(crate) fn watcher_has_lines(&self, token: Token) {
-        self.mail.lock().watchers.push(token);
-        self.waker.wake();
-    }
-
-    /// Returns whether the worker has ended, or is about to.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.mail.lock().closed
-    }
-
-    /// Returns the stream of a connection to the worker, or drops it if the worker has ended.
-    pub(crate) fn give_back(&self, token: Token, stream: Box<TlsStream>) {
-        let mut mail = self.mail.lock();
-        if mail.closed {
-            return;
-        }
-        mail.handshaken.push((token, stream));
-        drop(mail);
-        self.waker.wake();
-    }
-
-    /// Asks the worker to carry out all input that has arrived, then to drop `ticket`.
-    pub(crate) fn ask(&self, ticket: Ticket) {
-        let mut mail = self.mail.lock();
-        if mail.closed {
-            return;
-        }
-        mail.settling.push(ticket);
-        drop(mail);
-        self.waker.wake();
-    }
-
-    /// Wakes the worker, which then checks for all kinds of work.
-    pub(crate) fn wake(&self) {
-        self.waker.wake();
-    }
-}
 
 /// The latest end of a graceful stop.
 #[derive(Default)]
@@ -333,7 +255,7 @@ impl Worker {
 
     /// Handles a request to stop, if there is one. Returns whether the worker goes on.
     fn goes_on(&mut self) -> bool {
-        match self.context.stopping() {
+        match self.context.control.stopping() {
             None => true,
             Some(Stop::Now) => false,
             Some(Stop::Graceful) => {
@@ -609,7 +531,7 @@ impl Worker {
     fn adopt(&mut self, accepted: Accepted) {
         let Accepted { stream, peer, protocol, tls } = accepted;
         let context = &self.context;
-        let stream = match context.tls().and_then(|shared| Some((shared.rules(tls)?, shared))) {
+        let stream = match context.tls.as_ref().and_then(|shared| Some((shared.rules(tls)?, shared))) {
             Some((rules, shared)) => stream.over_tls(rules, shared),
             None if tls == TlsMode::Off => Ok(stream),
             None => Err(io::Error::other("there is no certificate")),

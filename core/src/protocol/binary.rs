@@ -13,12 +13,12 @@
 
 use std::borrow::Cow;
 
+use crate::base::error::{AllocError, DeltaError};
 use crate::cache::{Deleted, DeltaRequest, MetaState, Mode, Number, StoreReply, Stored};
-use crate::error::{AllocError, DeltaError};
-use crate::output::Output;
 use crate::protocol::classic::push_data;
-use crate::reply::Reply;
-use crate::request::{Key, Request, StoreHead};
+use crate::protocol::output::Output;
+use crate::protocol::reply::Reply;
+use crate::protocol::request::{Key, Request, StoreHead};
 use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// First byte of a request.

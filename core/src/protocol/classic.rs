@@ -2,13 +2,13 @@
 //!
 //! This module parses one line. The session reads the values of stores.
 
-use super::scan::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
 use super::text;
+use super::tokens::{Tokens, loose_i32, loose_u32, strict_i32, strict_u64};
+use crate::base::error::{AllocError, DeltaError};
 use crate::cache::{Deleted, DeltaRequest, MetaState, Mode, Number, StoreReply, Stored};
-use crate::error::{AllocError, DeltaError};
-use crate::output::{Mark, Output};
-use crate::reply::Reply;
-use crate::request::{Key, Request, StoreHead};
+use crate::protocol::output::{Mark, Output};
+use crate::protocol::reply::Reply;
+use crate::protocol::request::{Key, Request, StoreHead};
 use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// A parsed line.

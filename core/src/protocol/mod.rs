@@ -4,8 +4,12 @@
 pub mod ahead;
 pub mod binary;
 pub mod classic;
+pub mod dispatch;
 pub mod meta;
-pub mod scan;
+pub mod output;
+pub mod reply;
+pub mod request;
+pub mod tokens;
 
 /// memcached's error lines, without their line ends.
 pub mod text {

@@ -1,10 +1,10 @@
 //! Replies to stores, and error replies that any command may have, in the client's protocol.
 
+use crate::base::error::AllocError;
 use crate::cache::{Cache, StoreRequest, StoreValue};
-use crate::dispatch::store;
-use crate::error::AllocError;
-use crate::output::Output;
 use crate::protocol::classic::push_line;
+use crate::protocol::dispatch::store;
+use crate::protocol::output::Output;
 use crate::protocol::{binary, classic, meta, text};
 
 /// The form of a command's reply.
@@ -38,7 +38,7 @@ impl ReplyWriter {
 
     /// Replies that there is no memory for a value.
     pub(super) fn refused(self, out: &mut Output, error: AllocError) {
-        use crate::reply::Reply;
+        use crate::protocol::reply::Reply;
         match self {
             Self::Binary(echo) => binary::Encoder { out, echo }.refused(error),
             _ => self.line(out, alloc_error(error)),

@@ -1,10 +1,11 @@
 //! Injected faults of commands.
 
 use super::answer::ReplyWriter;
-use super::{CloseReason, Env, Next, Session, Used};
+use super::{Env, Next, Session, Used};
+use crate::base::faults::Fault;
 use crate::cache::Cache;
-use crate::faults::Fault;
-use crate::output::Output;
+use crate::protocol::output::Output;
+use crate::state::CloseReason;
 
 /// The effect of a fault on a command.
 pub(super) enum FaultOutcome {

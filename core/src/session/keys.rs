@@ -2,15 +2,16 @@
 
 use memchr::memchr;
 
-use super::{CloseReason, Env, Next, Session, State, Used, verbose};
+use super::{Env, Next, Session, State, Used, verbose};
+use crate::base::faults::Fault;
 use crate::cache::Cache;
 use crate::config::{KEY_MAX, Protocol};
-use crate::dispatch::get;
-use crate::faults::Fault;
-use crate::output::Output;
 use crate::protocol::ahead;
 use crate::protocol::classic::{self, push_line};
-use crate::request::Key;
+use crate::protocol::dispatch::get;
+use crate::protocol::output::Output;
+use crate::protocol::request::Key;
+use crate::state::CloseReason;
 use crate::store::LookupHint;
 
 /// memcached ends this line twice.

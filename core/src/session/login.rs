@@ -8,14 +8,15 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::{CloseReason, Env, LINE_MAX, Next, Session, Used, verbose};
-use crate::auth::{AuthMethod, Users};
+use super::{Env, LINE_MAX, Next, Session, Used, verbose};
+use crate::config::AuthMethod;
 use crate::config::Protocol;
-use crate::context::{ConnState, ServerState};
-use crate::output::Output;
 use crate::protocol::binary::{Echo, Sasl, Status};
 use crate::protocol::classic::push_line;
-use crate::protocol::scan::{Tokens, strict_u32, strip_line_end};
+use crate::protocol::output::Output;
+use crate::protocol::tokens::{Tokens, strict_u32, strip_line_end};
+use crate::state::Users;
+use crate::state::{CloseReason, ConnState, ServerState};
 
 /// Longest name of a SASL mechanism (memcached's rule).
 const MECHANISM_MAX: usize = 32;

@@ -27,18 +27,19 @@ use std::time::Duration;
 
 use memchr::memchr;
 
+use crate::admin::debug::PinnedItems;
 use crate::admin::{self, Dump};
-use crate::auth::{AuthMethod, Users};
+use crate::base::turn::{self, Turn};
+use crate::config::AuthMethod;
+use crate::config::OnCommand;
 use crate::config::Protocol;
-use crate::context::{ConnState, ServerState, WorkerStats};
-use crate::dispatch::{dispatch, miss};
-use crate::hooks::OnCommand;
-use crate::output::Output;
 use crate::protocol::classic::{self, push_line};
-use crate::protocol::{binary, meta, scan, text};
-use crate::request::{Key, Request};
-use crate::store::PinnedValue;
-use crate::turn::{self, Turn};
+use crate::protocol::dispatch::{dispatch, miss};
+use crate::protocol::output::Output;
+use crate::protocol::request::{Key, Request};
+use crate::protocol::{binary, meta, text, tokens};
+use crate::state::Users;
+use crate::state::{CloseReason, ConnState, ServerState, WorkerStats};
 
 use self::answer::ReplyWriter;
 use self::fault::FaultOutcome;
@@ -55,19 +56,6 @@ pub(crate) const TIGHT: usize = 16 * 1024;
 
 /// Most spaces before a long get (memcached's rule).
 const LEADING_SPACES: usize = 100;
-
-/// The reason for which a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The client broke the protocol, or the socket failed.
-    Error,
-    /// The client has ended the connection.
-    Normal,
-    /// The client sent nothing for too long.
-    IdleTimeout,
-    /// The server stops.
-    Shutdown,
-}
 
 /// The next action of the connection's owner after [`Session::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +110,6 @@ impl<'a> Env<'a> {
         Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
     }
 }
-
-/// Items pinned by `debugitem`, by key.
-pub type PinnedItems = Vec<(Vec<u8>, PinnedValue)>;
 
 enum State {
     Command,
@@ -388,7 +373,7 @@ impl Session {
         let Some(raw) = input.get(..line_len) else { return Used::NeedInput };
         env.turn.command();
         let mark = out.mark();
-        let line = scan::strip_line_end(raw);
+        let line = tokens::strip_line_end(raw);
         if env.context.logs(2) && !self.reported {
             verbose::line(env.context, env.fd, line);
         }

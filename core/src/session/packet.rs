@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use super::answer::ReplyWriter;
 use super::fault::FaultOutcome;
-use super::{CloseReason, Env, Next, Session, Used, request_key, verbose};
+use super::{Env, Next, Session, Used, request_key, verbose};
 use crate::admin;
-use crate::context::{ConnState, ServerState};
-use crate::dispatch::{dispatch, miss};
-use crate::output::Output;
 use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
+use crate::protocol::dispatch::{dispatch, miss};
+use crate::protocol::output::Output;
+use crate::state::{CloseReason, ConnState, ServerState};
 
 /// Longest header with extras and key: what memcached reads at once. A longer one gets no reply.
 const HEAD_MAX: usize = 16384;

@@ -13,8 +13,8 @@
 
 use super::{Env, Next, Session, State, Step, Used};
 use crate::config::Protocol;
-use crate::context::{ConnState, ServerState};
 use crate::protocol::binary;
+use crate::state::{ConnState, ServerState};
 
 /// The current state of memcached's machine.
 #[derive(Clone, Copy, Default)]

@@ -7,10 +7,10 @@ use super::answer::ReplyWriter;
 use super::fault::FaultOutcome;
 use super::{Env, Next, Session, State, Used, command_name, verbose};
 use crate::cache::{Cache, Mode, StoreRequest, StoreValue};
-use crate::context::ConnState;
-use crate::dispatch::store_request;
-use crate::output::Output;
-use crate::request::{Key, StoreHead};
+use crate::protocol::dispatch::store_request;
+use crate::protocol::output::Output;
+use crate::protocol::request::{Key, StoreHead};
+use crate::state::ConnState;
 use crate::store::Reservation;
 
 /// A value on its way into the cache.

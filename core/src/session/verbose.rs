@@ -11,10 +11,10 @@ use super::login::sasl;
 use super::request_key;
 use crate::cache::{DeltaRequest, Mode, StoreRequest};
 use crate::config::Protocol;
-use crate::context::ServerState;
-use crate::output::{Mark, Output};
 use crate::protocol::binary::{HEADER, PacketHeader, STAT, is_bare_error};
-use crate::request::Request;
+use crate::protocol::output::{Mark, Output};
+use crate::protocol::request::Request;
+use crate::state::ServerState;
 use crate::store::Lookup;
 
 /// Logs that negotiation has ended.

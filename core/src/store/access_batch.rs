@@ -76,10 +76,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::base::clock::Clock;
+    use crate::base::watch::WatchHub;
     use crate::config::CacheConfig;
     use crate::store::{NewItem, bit};
-    use crate::watch::WatchHub;
 
     fn store(shards: usize) -> Arc<Store> {
         let config =

@@ -7,7 +7,7 @@
 //! memory, even if other threads are always faster.
 
 use super::Store;
-use crate::error::AllocError;
+use crate::base::error::AllocError;
 
 /// The attempts of one command to store its item.
 pub struct Attempts<'a> {

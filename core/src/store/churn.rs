@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread;
 
 use super::{NewItem, PinnedValue, Reservation, Store};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::watch::WatchHub;
 use crate::config::CacheConfig;
-use crate::watch::WatchHub;
 
 const KEYS: u64 = 120;
 const ROUNDS: u64 = if cfg!(miri) { 400 } else { 20_000 };

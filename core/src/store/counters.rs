@@ -17,7 +17,7 @@ use super::classes::CLASSES;
 use super::item::{QUEUES, Queue};
 use super::memory::Mapped;
 use super::stats::{ClassStats, CommandStats};
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 /// Most threads with a slot.
 const SLOTS: usize = 64;

@@ -11,8 +11,8 @@
 //! then. Every item that is stored, touched, or seen alive by the crawler lowers that second.
 
 use super::item::Header;
-use crate::sync::Mutex;
-use crate::sync::atomic::{
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
 };
 

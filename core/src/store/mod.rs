@@ -75,12 +75,12 @@ use self::shared::StoreShared;
 use self::stats::{ClassStats, ClassTotals, CommandStats, Totals};
 use self::table::Table;
 pub use self::verify::ItemCounts;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::error::AllocError;
+use crate::base::scheduler::Waker;
+use crate::base::sync::Mutex;
+use crate::base::watch::WatchHub;
 use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
-use crate::error::AllocError;
-use crate::scheduler::Waker;
-use crate::sync::Mutex;
-use crate::watch::WatchHub;
 
 /// A shard on cache lines of its own.
 #[repr(align(128))]

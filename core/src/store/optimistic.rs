@@ -153,10 +153,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::base::clock::Clock;
+    use crate::base::watch::WatchHub;
     use crate::config::{CacheConfig, LruMode};
     use crate::store::NewItem;
-    use crate::watch::WatchHub;
 
     /// Keys that are read, and overwritten in place.
     const KEYS: u64 = 4;

@@ -9,8 +9,8 @@ use super::logs::AppendFor;
 use super::policy;
 use super::shard::Shard;
 use super::{NewItem, Store, write_head};
+use crate::base::error::AllocError;
 use crate::config::MIB;
-use crate::error::AllocError;
 
 /// An item that is being written. Dropping it frees its memory.
 ///

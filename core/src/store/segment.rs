@@ -23,9 +23,9 @@ use std::sync::atomic::{
 use super::item::Ref;
 use super::memory::{Mapped, Memory, advise_large};
 use super::policy::Rank;
+use crate::base::scheduler::Waker;
+use crate::base::sync::Mutex;
 use crate::config::{CacheConfig, MIB};
-use crate::scheduler::Waker;
-use crate::sync::Mutex;
 
 /// Least number of segments of a shard when all memory is in use. With fewer, open and spare
 /// segments would be a large part of it.

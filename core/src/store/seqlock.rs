@@ -24,9 +24,9 @@ use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicU64, fence};
-use crate::sync::thread;
+use crate::base::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::base::sync::atomic::{AtomicU64, fence};
+use crate::base::sync::thread;
 
 /// Spins before the first yield, and yields before the thread sleeps.
 const SPINS: usize = if cfg!(loom) { 1 } else { 100 };
@@ -246,7 +246,7 @@ mod loom_tests {
             // An index of one entry, 0 for none; the entry; the pool.
             let index = Arc::new((SeqLock::new(()), AtomicU64::new(1)));
             let entry = Arc::new(AtomicU64::new(7));
-            let pool = Arc::new(crate::sync::Mutex::new(false));
+            let pool = Arc::new(crate::base::sync::Mutex::new(false));
             let giver = {
                 let (index, pool) = (Arc::clone(&index), Arc::clone(&pool));
                 loom::thread::spawn(move || {

@@ -14,10 +14,10 @@ use super::item::{HEADER, Header, Item, Queue, Ref, bit};
 use super::memory::Memory;
 use super::policy::{Rank, Span};
 use super::segment::Segments;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::sync::Mutex;
+use crate::base::watch::{WatchHub, kind, push_uri_encoded};
 use crate::config::{CacheConfig, LruMode};
-use crate::sync::Mutex;
-use crate::watch::{WatchHub, kind, push_uri_encoded};
 
 /// A number that every set changes, on its own cache line. Every request reads the other fields
 /// here.

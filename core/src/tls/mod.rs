@@ -28,10 +28,10 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, version,
 };
 
+use crate::base::error::{ConfigError, StartError};
+use crate::base::file;
+use crate::base::sync::Mutex;
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
-use crate::error::{ConfigError, StartError};
-use crate::file;
-use crate::sync::Mutex;
 
 pub use self::stats::TlsStats;
 

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::base::error::{ConfigError, StartError};
 use crate::config::{TlsConfig, TlsMode};
-use crate::error::{ConfigError, StartError};
 
 mod stats;
 

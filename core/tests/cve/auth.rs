@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use memcache_rs::internal::auth::Users;
-use memcache_rs::internal::context::ServerState;
 use memcache_rs::internal::session::Session;
+use memcache_rs::internal::state::ServerState;
+use memcache_rs::internal::state::Users;
 use memcache_rs::{AuthConfig, AuthMethod, Listen, Passwords, Protocol, Server, ServerConfig, TlsMode};
 
 use super::{attack, connect, context_of, exchange, packet, reply, start, talk};

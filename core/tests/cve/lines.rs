@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
 use memcache_rs::internal::session::Session;
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{Cache, CacheConfig, Protocol, ServerConfig};
 
 use super::{attack, connect, context, context_of, others_are_served, packet, reply, start, talk, unharmed};

@@ -29,8 +29,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ServerState;
 use memcache_rs::internal::session::{Next, Session};
+use memcache_rs::internal::state::ServerState;
 use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 const PATIENCE: Duration = Duration::from_secs(20);

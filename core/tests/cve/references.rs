@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Write};
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Session};
 use memcache_rs::{Protocol, ServerConfig, Ttl};
 

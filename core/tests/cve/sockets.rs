@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::internal::context::ConnState;
+use memcache_rs::internal::state::ConnState;
 use memcache_rs::{BoundAddress, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use super::{PATIENCE, connect, eventually, exchange, others_are_served, packet, reply, start};

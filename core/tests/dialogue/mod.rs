@@ -1,8 +1,8 @@
 //! The client side of a session without a socket, for tests.
 
-use memcache_rs::internal::context::ServerState;
-use memcache_rs::internal::output::Output;
+use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session, Step};
+use memcache_rs::internal::state::ServerState;
 
 /// Returns the reply to `input`, and the last step of the session.
 pub fn talk(context: &ServerState, session: &mut Session, input: &[u8]) -> (Vec<u8>, Next) {

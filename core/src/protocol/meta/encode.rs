@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Flags, LONG_OPAQUE, NO_MEMORY_VIVIFY, OPAQUE_MAX};
+use crate::base::error::{AllocError, DeltaError};
 use crate::cache::{Deleted, MetaState, Number, StoreReply, Stored};
-use crate::error::{AllocError, DeltaError};
-use crate::output::{Mark, Output};
 use crate::protocol::classic::{push_line, push_number, push_value};
+use crate::protocol::output::{Mark, Output};
+use crate::protocol::reply::Reply;
+use crate::protocol::request::Key;
 use crate::protocol::text;
-use crate::reply::Reply;
-use crate::request::Key;
 use crate::store::{EntryRef, ReadConflict, bit};
 
 impl Flags<'_> {

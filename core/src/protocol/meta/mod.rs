@@ -5,12 +5,12 @@
 mod encode;
 
 pub use self::encode::{Echo, Encoder};
+use crate::base::clock::Clock;
 use crate::cache::{DeltaRequest, MetaDelete, MetaGet, Mode};
-use crate::clock::Clock;
 use crate::config::KEY_MAX;
-use crate::protocol::scan::{Tokens, strict_i32, strict_u32, strict_u64};
+use crate::protocol::request::{Key, Request, StoreHead};
 use crate::protocol::text;
-use crate::request::{Key, Request, StoreHead};
+use crate::protocol::tokens::{Tokens, strict_i32, strict_u32, strict_u64};
 
 /// Most tokens of a meta command.
 const TOKENS_MAX: usize = 20;

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Kinds of events, as bits.
 pub mod kind {

@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fork::PerProcess;
+use crate::base::fork::PerProcess;
 
 /// Bytes that a pipe with any room takes without waiting. (POSIX's `PIPE_BUF` is at least 512,
 /// Linux's is 4096.)

@@ -4,59 +4,34 @@
 //! caches is the only one that they share. A server that has stopped or was dropped leaves no
 //! descriptor or socket file behind, and no thread unless a hook does not return.
 
+mod threads;
+
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use self::threads::STOP_PATIENCE;
+use self::threads::Threads;
+
 use crate::admin::each_stat;
+use crate::base::error::{StartError, StopError};
+use crate::base::stderr;
 use crate::cache::Cache;
-use crate::cluster::ClusterNode;
+use crate::config::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
-use crate::context::{ServerState, Stop};
-use crate::error::{StartError, StopError};
-use crate::net::block_signals;
+use crate::net::address::BoundAddress;
 use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
-use crate::net::settle;
 pub use crate::net::settle::Settler;
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
-use crate::stderr;
-use crate::sync::{Condvar, Mutex};
+use crate::state::{ServerState, Stop};
 use crate::tls::Tls;
-
-/// Time in which a thread of a server must end after a stop, or after the deadline of a graceful
-/// stop. A thread that takes longer is left behind, because a callback may never return.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest time for which a handle waits until a server has settled.
 pub const SETTLE_TIME: Duration = Duration::from_secs(1);
-
-/// An address of a running server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BoundAddress {
-    /// A TCP address, with the port that the system chose for port 0.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-    /// A UDP address, with the port that the system chose for port 0.
-    Udp(SocketAddr),
-}
-
-impl fmt::Display for BoundAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(addr) | Self::Udp(addr) => addr.fmt(f),
-            Self::Unix(path) => path.display().fmt(f),
-        }
-    }
-}
 
 /// A running server. Dropping it stops it and waits for its threads.
 ///
@@ -106,10 +81,7 @@ impl Server {
     }
 
     fn serve(config: ServerConfig, cache: Arc<Cache>, tls: Option<Tls>) -> Result<Self, StartError> {
-        let context = Arc::new(ServerState::new(cache, config)?);
-        if let Some(tls) = tls {
-            context.set_tls(tls);
-        }
+        let context = Arc::new(ServerState::with_tls(cache, config, tls)?);
         let config = &context.config;
         if !config.listen.is_empty() {
             limits::allow_connections(config.max_connections)?;
@@ -131,7 +103,7 @@ impl Server {
         let (mut acceptor, limit) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());
-        let (handshakes, jobs) = context.tls().map(|_| mpsc::channel()).unzip();
+        let (handshakes, jobs) = context.tls.as_ref().map(|_| mpsc::channel()).unzip();
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
         for number in 0..context.workers.len() {
@@ -154,12 +126,11 @@ impl Server {
         let bells = mailboxes.clone();
         let settler = Arc::new(Settler::new(Arc::clone(&limit), mailboxes.clone()));
         let listener = Arc::clone(&limit);
-        context.on_describe(crate::net::names::describe);
         let threads = Threads::default();
-        let (shared, latest) = (Arc::clone(&threads.shared), Arc::clone(&deadline));
-        context.on_stop(move |how| {
+        let (end, latest) = (threads.ender(), Arc::clone(&deadline));
+        context.control.on_stop(move |how| {
             let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
-            told_to_end(&shared, from);
+            end(from);
             listener.waker.wake();
             for mailbox in &bells {
                 mailbox.wake();
@@ -284,7 +255,7 @@ impl Server {
                 return Ok(());
             }
         }
-        self.context.request_stop(Stop::Now);
+        self.context.control.request_stop(Stop::Now);
         self.wait()
     }
 
@@ -292,11 +263,11 @@ impl Server {
     /// connections.
     pub fn begin_stop(&self, deadline: Duration) {
         self.deadline.set(Instant::now().checked_add(deadline));
-        self.context.request_stop(Stop::Graceful);
+        self.context.control.request_stop(Stop::Graceful);
     }
 
     /// Blocks until the server has stopped, by [`Server::stop`], by the
-    /// `shutdown` command or by [`ServerState::request_stop`].
+    /// `shutdown` command or by [`crate::state::Control::request_stop`].
     ///
     /// # Errors
     /// As [`Server::stop`].
@@ -315,7 +286,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let told = self.threads.shared.0.lock().told;
+        let told = self.threads.reported_stuck();
         if let (Err(e), false) = (self.stop(Stop::Now, Duration::ZERO), told) {
             // Not to the log: its hook may be the callback that does not return.
             stderr::write_line(&format!("memcache-rs: {e}"));
@@ -329,118 +300,6 @@ impl fmt::Debug for Server {
             .field("addresses", &self.addresses)
             .field("running", &self.is_running())
             .finish_non_exhaustive()
-    }
-}
-
-/// The threads of a server. Any thread may wait for them; one joins them.
-#[derive(Default)]
-struct Threads {
-    handles: Mutex<Vec<JoinHandle<()>>>,
-    shared: Arc<(Mutex<Counts>, Condvar)>,
-}
-
-#[derive(Default)]
-struct Counts {
-    /// Number of running threads.
-    working: usize,
-    /// Names of the running threads, and of the thread that runs the last hook.
-    running: Vec<String>,
-    /// Time by which they must end, set by a stop.
-    end: Option<Instant>,
-    /// Whether a caller has received the error that some have not ended.
-    told: bool,
-    /// The hook that runs when no thread runs any more.
-    stopped: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-impl Threads {
-    fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        {
-            let mut count = self.shared.0.lock();
-            count.working += 1;
-            count.running.push(name.clone());
-        }
-        let end = End(Arc::clone(&self.shared), name.clone());
-        let handle = thread::Builder::new().name(name).spawn(move || {
-            let _end = end;
-            block_signals();
-            settle::serves();
-            body();
-        })?;
-        self.handles.lock().push(handle);
-        Ok(())
-    }
-
-    /// Sets the hook that runs after the last thread. Call after all threads were started.
-    fn when_all_ended(&self, stopped: Option<Arc<dyn Fn() + Send + Sync>>) {
-        let mut count = self.shared.0.lock();
-        if count.working > 0 {
-            count.stopped = stopped;
-            return;
-        }
-        drop(count);
-        // They were stopped before they began.
-        stopped.into_iter().for_each(|stopped| stopped());
-    }
-
-    fn running(&self) -> usize {
-        self.shared.0.lock().running.len()
-    }
-
-    /// Waits for all threads. Returns `false` if some still run at `until`.
-    fn wait_until(&self, until: Option<Instant>) -> Result<bool, StopError> {
-        let (count, changed) = &*self.shared;
-        let mut count = count.lock();
-        while !count.running.is_empty() {
-            let now = Instant::now();
-            if count.end.is_some_and(|end| end <= now) {
-                count.told = true;
-                return Err(StopError::Stuck(count.running.clone()));
-            }
-            if until.is_some_and(|at| at <= now) {
-                return Ok(false);
-            }
-            count = match until.into_iter().chain(count.end).min() {
-                None => changed.wait(count),
-                Some(at) => changed.wait_for(count, at.saturating_duration_since(now)),
-            }
-        }
-        drop(count);
-        for handle in self.handles.lock().drain(..) {
-            // A panic was reported by the panic hook when it happened.
-            let _ = handle.join();
-        }
-        Ok(true)
-    }
-}
-
-/// Records that the threads must end, at `from` at the earliest.
-fn told_to_end(threads: &(Mutex<Counts>, Condvar), from: Instant) {
-    let (count, changed) = threads;
-    let end = from.checked_add(STOP_PATIENCE);
-    let mut count = count.lock();
-    count.end = count.end.into_iter().chain(end).min();
-    drop(count);
-    changed.notify_all();
-}
-
-/// Counts a thread out when it ends, also by a panic.
-struct End(Arc<(Mutex<Counts>, Condvar)>, String);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let (count, changed) = &*self.0;
-        let stopped = {
-            let mut count = count.lock();
-            count.working -= 1;
-            if count.working == 0 { count.stopped.take() } else { None }
-        };
-        if let Some(stopped) = stopped {
-            // Waiting callers are woken even if the hook panics. The panic hook reports the panic.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| stopped()));
-        }
-        count.lock().running.retain(|name| *name != self.1);
-        changed.notify_all();
     }
 }
 
@@ -462,19 +321,20 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::base::sync::Mutex;
 
     #[test]
     fn a_thread_that_dies_ends_the_server_with_a_message() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&lines);
         let log = move |_: u8, line: &str| kept.lock().push(line.to_owned());
-        let hooks = crate::hooks::Hooks { log: Some(Arc::new(log)), ..crate::hooks::Hooks::default() };
+        let hooks = crate::config::Hooks { log: Some(Arc::new(log)), ..crate::config::Hooks::default() };
         let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
         let server = Server::start(ServerConfig { listen, hooks, ..ServerConfig::default() }).unwrap();
         server.spawn("mcrs-test".into(), || panic!("the test says so here")).unwrap();
         assert_eq!(server.wait(), Ok(()));
         let line = "thread mcrs-test died of an internal error, the server stops";
         assert_eq!(*lines.lock(), [line]);
-        assert_eq!(server.context().failure(), Some(line));
+        assert_eq!(server.context().control.failure(), Some(line));
     }
 }

@@ -1,9 +1,9 @@
 //! A sink of replies. The encoder of a protocol implements it, and `dispatch` calls it. Values are
 //! passed as entries of the store.
 
+use crate::base::error::{AllocError, DeltaError};
 use crate::cache::{Deleted, MetaState, Number, StoreReply};
-use crate::error::{AllocError, DeltaError};
-use crate::request::Key;
+use crate::protocol::request::Key;
 use crate::store::{EntryRef, ReadConflict};
 
 /// A sink of replies. Each request ends with exactly one call that does not return

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 /// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ahash::RandomState;
 
-use crate::sync::Mutex;
+use crate::base::sync::Mutex;
 
 /// Most prefixes that are counted (memcached's limit). Further ones are ignored.
 const LIMIT: usize = 1 << 16;

@@ -1,9 +1,9 @@
 //! Carries out a request: calls the cache and passes the result to the encoder.
 
+use crate::base::error::DeltaError;
 use crate::cache::{Cache, Deleted, StoreRequest, StoreValue};
-use crate::error::DeltaError;
-use crate::reply::Reply;
-use crate::request::{Request, StoreHead};
+use crate::protocol::reply::Reply;
+use crate::protocol::request::{Request, StoreHead};
 use crate::store::LookupHint;
 
 /// Carries out `request` of the client with descriptor `client`.
@@ -49,7 +49,7 @@ pub fn miss(request: &Request<'_>, reply: &mut impl Reply) {
 #[inline]
 pub(crate) fn get(
     cache: &Cache,
-    key: crate::request::Key<'_>,
+    key: crate::protocol::request::Key<'_>,
     hint: LookupHint,
     touch: Option<u32>,
     client: i32,

@@ -25,8 +25,9 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::fork::{ForkMark, PerProcess};
-use crate::sync::{Condvar, Mutex};
+use crate::base::fork::{ForkMark, PerProcess};
+use crate::base::signals::block_signals;
+use crate::base::sync::{Condvar, Mutex};
 
 /// Time between a turn that panicked and the next one.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
@@ -71,7 +72,10 @@ impl Scheduler {
     fn start() -> io::Result<Self> {
         let queue = Arc::<Queue>::default();
         let own = Arc::clone(&queue);
-        let thread = thread::Builder::new().name("mcrs-maintain".into()).spawn(move || own.run())?;
+        let thread = thread::Builder::new().name("mcrs-maintain".into()).spawn(move || {
+            block_signals();
+            own.run();
+        })?;
         Ok(Self { queue, epoch: Instant::now(), mark: ForkMark::of_this_process(), thread: Some(thread) })
     }
 

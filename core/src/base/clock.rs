@@ -26,8 +26,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::scheduler::Waker;
-use crate::sync::Mutex;
+use crate::base::scheduler::Waker;
+use crate::base::sync::Mutex;
 
 /// The time at start.
 const START: u32 = 1 << 30;
@@ -293,7 +293,7 @@ mod tests {
     use std::sync::mpsc::{self, Sender};
 
     use super::*;
-    use crate::scheduler::{Scheduler, Task};
+    use crate::base::scheduler::{Scheduler, Task};
 
     #[test]
     fn expiry_rule() {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::scheduler::{Scheduled, Scheduler, Task, Waker};
 use crate::config::CacheConfig;
-use crate::scheduler::{Scheduled, Scheduler, Task, Waker};
 use crate::store::{Prefault, Store};
 
 /// Items of a shard that one step of the crawler looks at.

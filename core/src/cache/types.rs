@@ -31,7 +31,7 @@ pub struct StoreRequest<'a> {
     pub vivify: bool,
     /// Client flags.
     pub flags: u32,
-    /// Second of the clock at which the item expires, from [`crate::clock::Clock::expiry`].
+    /// Second of the clock at which the item expires, from [`crate::base::clock::Clock::expiry`].
     pub expiry: u32,
     /// CAS that an existing item must have; 0 accepts any.
     pub compare: u64,
@@ -153,7 +153,7 @@ pub struct MetaGet {
     /// New expiry.
     pub expiry: Option<u32>,
     /// Win the right to recache if the item expires before this second (from
-    /// [`crate::clock::Clock::expiry`]).
+    /// [`crate::base::clock::Clock::expiry`]).
     pub recache: Option<u32>,
     /// Whether `recache` looks at the new expiry.
     pub recache_late: bool,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use crate::stderr;
+use crate::base::stderr;
 
 /// Receives a line of the log, without its end, and its verbosity.
 pub type Log = dyn Fn(u8, &str) + Send + Sync;
@@ -20,7 +20,7 @@ pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
 /// Callbacks that a server runs on its own threads.
 ///
 /// A callback must not stop the server and wait for it: it would wait for itself.
-/// [`crate::context::ServerState::request_stop`] is allowed.
+/// [`crate::state::ServerState::request_stop`] is allowed.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Receives the log in place of standard error. Lines that are logged before the server has

@@ -3,87 +3,14 @@
 //! They are the short forms of the operations in `cache`, which also take client flags, a CAS and
 //! the client's descriptor.
 
-use std::time::Duration;
-
-use crate::cache::{Cache, Deleted, DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
+use super::{Cache, Deleted, DeltaRequest, ItemInfo, Mode, StoreRequest, StoreValue, Stored, Ttl};
+use crate::base::error::{DeltaError, StoreError};
 use crate::config::KEY_MAX;
-use crate::error::{DeltaError, StoreError};
-use crate::store::{AccessBatch, EntryRef, Header, Item, LookupHint, ReadConflict, TimeSnapshot, bit};
+use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
 
 /// Keys of a group of [`Cache::get_many`]. The lines of a group are prefetched together: the
 /// processor resolves several addresses at a time if it has nothing to do in between.
 const AHEAD: usize = 16;
-
-/// The metadata of an item: everything but its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ItemInfo {
-    /// Client flags.
-    pub flags: u32,
-    /// The CAS, or 0 if the cache keeps none.
-    pub cas: u64,
-    /// Seconds until the item expires, or `None` if it never does.
-    pub ttl: Option<u32>,
-    /// Seconds since the item was last used.
-    pub idle: u32,
-    /// Bytes of the value.
-    pub length: usize,
-    /// Whether the item was read since it was stored.
-    pub fetched: bool,
-    /// Whether the item was invalidated (meta delete with `I`).
-    pub stale: bool,
-}
-
-impl ItemInfo {
-    /// Returns the metadata of an item at `time`.
-    pub fn new(item: Item<'_>, time: &TimeSnapshot) -> Self {
-        Self::tell(item.header(), item.flags(), time)
-    }
-
-    /// Returns the metadata of an item that a read found.
-    pub fn of(entry: &EntryRef<'_>) -> Self {
-        Self::tell(entry.header(), entry.flags(), entry.time())
-    }
-
-    fn tell(header: &Header, flags: u32, time: &TimeSnapshot) -> Self {
-        let ttl = match header.expiry() {
-            0 => None,
-            expiry => Some(expiry.saturating_sub(time.now)),
-        };
-        Self {
-            flags,
-            cas: header.cas(),
-            ttl,
-            idle: time.idle(header),
-            length: header.length() as usize,
-            fetched: header.has(bit::FETCHED),
-            stale: header.has(bit::STALE),
-        }
-    }
-}
-
-/// How long an item lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ttl {
-    /// The item lives until it is deleted, evicted or flushed.
-    #[default]
-    Never,
-    /// The item expires when the clock has advanced by this many seconds, rounded up: up to one
-    /// second early. Zero expires at once.
-    After(Duration),
-}
-
-impl From<Duration> for Ttl {
-    fn from(time: Duration) -> Self {
-        Self::After(time)
-    }
-}
-
-impl From<Option<Duration>> for Ttl {
-    /// `None` is [`Ttl::Never`].
-    fn from(time: Option<Duration>) -> Self {
-        time.map_or(Self::Never, Self::After)
-    }
-}
 
 /// Returns whether `key` has 1 to 250 bytes.
 #[inline]
@@ -301,10 +228,11 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::admin::each_stat;
+    use crate::cache::scan::Scan;
     use crate::config::CacheConfig;
-    use crate::context::ServerState;
-    use crate::scan::Scan;
+    use crate::state::ServerState;
     use std::sync::Arc;
+    use std::time::Duration;
 
     fn cache() -> Arc<Cache> {
         let cache = Cache::new(CacheConfig::default()).unwrap_or_else(|e| unreachable!("{e}"));

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::base::error::AllocError;
+use crate::base::watch::{WatchHub, kind, push_uri_encoded};
 use crate::cache::{Mode, StoreReply, StoreRequest, Stored};
-use crate::error::AllocError;
 use crate::store::{Item, LockedEntry, Lookup};
-use crate::watch::{WatchHub, kind, push_uri_encoded};
 
 /// A key was looked up.
 #[inline]

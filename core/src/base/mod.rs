@@ -1,0 +1,19 @@
+//! What every part stands on: time, faults, threads, files, errors. Knows nothing of a cache.
+
+#[macro_use]
+mod debug;
+
+pub mod clock;
+pub mod error;
+pub mod faults;
+#[cfg(feature = "server")]
+pub mod file;
+pub mod fork;
+pub(crate) mod scheduler;
+pub(crate) mod signals;
+#[cfg(feature = "server")]
+pub mod stderr;
+pub mod sync;
+#[cfg(feature = "server")]
+pub mod turn;
+pub mod watch;

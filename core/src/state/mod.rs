@@ -1,0 +1,22 @@
+//! What the threads and sessions of a server share.
+//!
+//! [`ServerState`] holds the cache, the settings and one part for each kind of state. Sessions and
+//! admin commands read and change it. It knows neither of them, and no socket.
+
+mod close;
+pub mod cluster;
+mod connections;
+mod control;
+mod metrics;
+mod names;
+mod server_state;
+mod users;
+
+pub use self::close::CloseReason;
+pub use self::cluster::Cluster;
+pub use self::connections::{ConnState, ConnectionTable};
+pub use self::control::{Control, Stop};
+pub use self::metrics::{Counter, ListenerStats, WorkerStats};
+pub(crate) use self::names::describe;
+pub use self::server_state::ServerState;
+pub use self::users::Users;

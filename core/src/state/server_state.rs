@@ -1,0 +1,123 @@
+//! The state of a server: the cache, switches that commands change, and counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::{Cluster, ConnectionTable, Control, ListenerStats, Stop, Users, WorkerStats};
+use crate::base::error::StartError;
+use crate::cache::Cache;
+use crate::config::ServerConfig;
+use crate::tls::Tls;
+
+/// The state that the listener, the workers and their sessions share.
+pub struct ServerState {
+    /// The cache that is served.
+    pub cache: Arc<Cache>,
+    /// The settings at start.
+    pub config: ServerConfig,
+    /// Users that may log in; `None` allows every client.
+    pub users: Option<Users>,
+    /// Level of the log, 0 to 3. The command `verbosity` changes it.
+    pub verbosity: AtomicU8,
+    /// Counters of each worker, by worker number.
+    pub workers: Vec<WorkerStats>,
+    /// Counters of the listener.
+    pub listener: ListenerStats,
+    /// An entry for each open file descriptor of this server.
+    pub connections: ConnectionTable,
+    /// The list that `config get cluster` reports.
+    pub cluster: Cluster,
+    /// Whether and why the server stops.
+    pub control: Control,
+    /// Certificates and counters of TLS, if it is used.
+    pub tls: Option<Arc<Tls>>,
+}
+
+opaque_debug!(ServerState);
+
+impl ServerState {
+    /// Returns the state of a server with `config.threads` workers and without TLS.
+    ///
+    /// # Errors
+    /// The file of passwords cannot be read.
+    pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
+        Self::with_tls(cache, config, None)
+    }
+
+    /// Like [`ServerState::new`], with certificates and keys.
+    ///
+    /// # Errors
+    /// As [`ServerState::new`].
+    pub fn with_tls(cache: Arc<Cache>, config: ServerConfig, tls: Option<Tls>) -> Result<Self, StartError> {
+        let users = config.auth.clone().map(Users::new).transpose()?;
+        Ok(Self::build(cache, config, users, tls))
+    }
+
+    /// Returns the state for the statistics of a cache without a server.
+    pub fn of_cache(cache: Arc<Cache>) -> Self {
+        let config = ServerConfig { cache: cache.config().clone(), threads: 0, ..ServerConfig::default() };
+        Self::build(cache, config, None, None)
+    }
+
+    fn build(cache: Arc<Cache>, config: ServerConfig, users: Option<Users>, tls: Option<Tls>) -> Self {
+        if config.read_buf_mem_limit > 0 {
+            cache.store().beside().set_limit(config.read_buf_mem_limit);
+        }
+        if let Some(tls) = &tls {
+            tls.loaded_at(cache.clock().now());
+        }
+        Self {
+            verbosity: AtomicU8::new(config.verbosity),
+            workers: (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect(),
+            listener: ListenerStats::default(),
+            connections: ConnectionTable::default(),
+            cluster: Cluster::new(&config.cluster),
+            control: Control::default(),
+            tls: tls.map(Arc::new),
+            users,
+            cache,
+            config,
+        }
+    }
+
+    /// Reads the files that the settings name again (SIGHUP).
+    ///
+    /// # Errors
+    /// A line that names the file and the reason. The contents from before stay in use.
+    pub fn reload(&self) -> Result<(), String> {
+        let users = self.users.as_ref().map_or(Ok(()), Users::reload);
+        let certificates = match self.reload_certificates() {
+            Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
+            Some(Ok(())) | None => Ok(()),
+        };
+        match (users, certificates) {
+            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+            (one, other) => one.and(other),
+        }
+    }
+
+    /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.
+    pub fn reload_certificates(&self) -> Option<Result<(), String>> {
+        self.tls.as_ref().map(|tls| tls.reload(self.cache.clock().now()))
+    }
+
+    /// Logs `line` and stops the server, because a part of it has failed.
+    pub(crate) fn fail(&self, line: String) {
+        self.config.hooks.log(0, &line);
+        self.control.set_failure(line);
+        self.control.request_stop(Stop::Now);
+    }
+
+    /// Returns whether lines of this level are logged.
+    #[inline]
+    pub fn logs(&self, level: u8) -> bool {
+        self.verbosity.load(Relaxed) >= level
+    }
+
+    /// Writes a line to the log if `verbosity` is at least `level`.
+    pub fn log(&self, level: u8, line: impl FnOnce() -> String) {
+        if self.logs(level) {
+            self.config.hooks.log(level, &line());
+        }
+    }
+}
