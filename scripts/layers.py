@@ -105,7 +105,7 @@ class Crate:
         edges = {}
         for module, found in self.imports.items():
             targets = {self.target(module, path) for path in found}
-            # A list of modules is no use of them.
+            # A list of modules does not count.
             edges[module] = targets - {None, module}
         return edges
 

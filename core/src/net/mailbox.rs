@@ -1,4 +1,4 @@
-//! What other threads send to a worker.
+//! The mailbox through which other threads reach a worker.
 
 use mio::Token;
 

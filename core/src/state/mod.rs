@@ -1,4 +1,4 @@
-//! What the threads and sessions of a server share.
+//! The state that the threads and sessions of a server share.
 //!
 //! [`ServerState`] holds the cache, the settings and one part for each kind of state. Sessions and
 //! admin commands read and change it. It knows neither of them, and no socket.
