@@ -1,4 +1,4 @@
-//! What every part stands on: time, faults, threads, files, errors. Knows nothing of a cache.
+//! The ground floor: time, faults, threads, files, errors. Knows nothing of a cache.
 
 #[macro_use]
 mod debug;
