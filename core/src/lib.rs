@@ -74,8 +74,7 @@
 
 #![warn(missing_debug_implementations)]
 
-// From the lowest layer to the highest: a module uses those above it in this list.
-// `scripts/layers.py` checks that.
+// `scripts/layers.py` lists these layers from the lowest to the highest, and checks their order.
 #[macro_use]
 mod base;
 #[cfg(feature = "server")]
