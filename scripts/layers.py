@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 # The folders of core/src, lowest first.
-LAYERS = ["base", "config", "tls", "store", "cache", "protocol", "state", "admin", "session", "net", "server"]
+LAYERS = ["base", "config", "tls", "store", "cache", "persist", "protocol", "state", "admin", "session", "net", "server"]
 
 CRATES = ["core/src", "capi/src", "bench/src", "compat/src", "daemon/src", "bindings/python/src", "bindings/node/src"]
 

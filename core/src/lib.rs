@@ -83,6 +83,7 @@ mod cache;
 mod config;
 #[cfg(feature = "server")]
 mod net;
+mod persist;
 #[cfg(feature = "server")]
 mod protocol;
 #[cfg(feature = "server")]
@@ -121,7 +122,7 @@ pub mod internal {
         ($($name:ident)+) => { $(pub mod $name { pub use crate::$name::*; })+ };
     }
 
-    modules! { base cache config store }
+    modules! { base cache config persist store }
     #[cfg(feature = "server")]
     modules! { admin protocol server session state tls }
 }

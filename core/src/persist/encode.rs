@@ -1,0 +1,164 @@
+//! Items to bytes.
+
+use super::{
+    BLOCK, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary, TRAILER_MARK,
+    checksum, tag,
+};
+
+/// Most bytes of the header's texts.
+const TEXT_MAX: usize = 4096;
+
+/// Entries that become a block.
+#[derive(Debug, Default)]
+pub struct Block {
+    raw: Vec<u8>,
+    items: u32,
+    bytes: u64,
+}
+
+impl Block {
+    /// Adds an entry whose value has `length` bytes. `fill` appends them; [`Entry::value`] is
+    /// ignored.
+    ///
+    /// An entry is left out if its key does not have 1 to 250 bytes, or if `fill` appends another
+    /// number of bytes. Returns whether the entry was added.
+    pub fn push(&mut self, entry: &Entry<'_>, length: u32, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(key_length) = u8::try_from(entry.key.len()).ok().filter(|length| (1..=250).contains(length))
+        else {
+            return false;
+        };
+        let before = self.raw.len();
+        self.raw.extend([key_length, entry.bits(), entry.uses]);
+        push_number(&mut self.raw, entry.idle);
+        push_number(&mut self.raw, length);
+        if entry.flags != 0 {
+            self.raw.extend(entry.flags.to_le_bytes());
+        }
+        if let Some(expiry) = entry.expires_at {
+            self.raw.extend(expiry.to_le_bytes());
+        }
+        if entry.cas != 0 {
+            self.raw.extend(entry.cas.to_le_bytes());
+        }
+        self.raw.extend_from_slice(entry.key);
+        let value = self.raw.len();
+        fill(&mut self.raw);
+        if self.raw.len() - value != length as usize {
+            self.raw.truncate(before);
+            return false;
+        }
+        self.items += 1;
+        self.bytes += u64::from(key_length) + u64::from(length);
+        true
+    }
+
+    /// Returns whether the block should be written before another entry is added.
+    pub fn is_full(&self) -> bool {
+        self.raw.len() >= BLOCK
+    }
+
+    /// Returns whether the block has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    /// Appends the block of the snapshot `id` to `out`, and counts it in `summary`.
+    pub fn encode(&self, id: u64, codec: Codec, summary: &mut Summary, out: &mut Vec<u8>) {
+        let packed = match codec {
+            Codec::None => None,
+            Codec::Lz4 => {
+                Some(lz4_flex::block::compress(&self.raw)).filter(|packed| packed.len() < self.raw.len())
+            }
+        };
+        let (codec, data) = match &packed {
+            Some(packed) => (Codec::Lz4, packed),
+            None => (Codec::None, &self.raw),
+        };
+        let first = out.len();
+        out.extend(BLOCK_MARK);
+        out.extend([codec as u8, 0, 0, 0]);
+        out.extend((self.raw.len() as u32).to_le_bytes());
+        out.extend((data.len() as u32).to_le_bytes());
+        out.extend(self.items.to_le_bytes());
+        out.extend(checksum(id, data).to_le_bytes());
+        out.extend([0; 4]);
+        let crc = checksum(id, out.get(first..).unwrap_or_default());
+        out.extend(crc.to_le_bytes());
+        out.extend_from_slice(data);
+        out.resize(first + (out.len() - first).next_multiple_of(8), 0);
+        summary.blocks += 1;
+        summary.items += u64::from(self.items);
+        summary.bytes += self.bytes;
+    }
+
+    /// Removes all entries, and keeps the memory of a full block.
+    pub fn clear(&mut self) {
+        self.raw.clear();
+        self.raw.shrink_to(2 * BLOCK);
+        (self.items, self.bytes) = (0, 0);
+    }
+}
+
+/// Appends the header of a snapshot to `out`. `id` must be random.
+pub fn header(id: u64, info: &SnapshotInfo, out: &mut Vec<u8>) {
+    let first = out.len();
+    out.extend(MAGIC);
+    out.extend(MAJOR.to_le_bytes());
+    out.extend(MINOR.to_le_bytes());
+    let length = out.len();
+    out.extend([0; 4]);
+    out.extend(id.to_le_bytes());
+    field(out, tag::SAVED_AT, &info.saved_at.to_le_bytes());
+    field(out, tag::HIGHEST_CAS, &info.highest_cas.to_le_bytes());
+    field(out, tag::ITEMS, &info.items.to_le_bytes());
+    field(out, tag::BYTES, &info.bytes.to_le_bytes());
+    field(out, tag::PROGRAM, text(&info.program));
+    field(out, tag::NOTE, text(&info.note));
+    // Tag 0 ends the fields.
+    out.extend([0; 4]);
+    while !(out.len() - first + 4).is_multiple_of(8) {
+        out.push(0);
+    }
+    let whole = out.len() - first + 4;
+    debug_assert!(whole <= HEADER_MAX);
+    if let Some(to) = out.get_mut(length..length + 4) {
+        to.copy_from_slice(&(whole as u32).to_le_bytes());
+    }
+    let crc = crc32fast::hash(out.get(first..).unwrap_or_default());
+    out.extend(crc.to_le_bytes());
+}
+
+/// Appends the trailer to `out`.
+pub fn trailer(id: u64, summary: &Summary, out: &mut Vec<u8>) {
+    let first = out.len();
+    out.extend(TRAILER_MARK);
+    out.extend([0; 4]);
+    for number in [summary.blocks, summary.items, summary.bytes] {
+        out.extend(number.to_le_bytes());
+    }
+    out.extend(summary.finished_at.to_le_bytes());
+    out.extend([0; 4]);
+    let crc = checksum(id, out.get(first..).unwrap_or_default());
+    out.extend(crc.to_le_bytes());
+}
+
+fn field(out: &mut Vec<u8>, tag: u16, bytes: &[u8]) {
+    out.extend(tag.to_le_bytes());
+    out.extend((bytes.len() as u16).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Returns at most [`TEXT_MAX`] bytes of whole characters.
+fn text(text: &str) -> &[u8] {
+    let end = text.floor_char_boundary(TEXT_MAX);
+    text.as_bytes().get(..end).unwrap_or_default()
+}
+
+/// Appends a number as LEB128.
+fn push_number(out: &mut Vec<u8>, mut number: u32) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
