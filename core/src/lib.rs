@@ -102,6 +102,10 @@ pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, Stor
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::{Cache, ItemInfo, Ttl};
 pub use self::config::{CacheConfig, LruMode};
+pub use self::persist::{
+    Codec as SnapshotCodec, Damage as SnapshotDamage, FormatError as SnapshotFormatError, LoadOptions,
+    Loaded, Progress as SnapshotProgress, SaveOptions, Saved, SnapshotError, SnapshotInfo, SnapshotTtl,
+};
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{

@@ -10,6 +10,7 @@ mod info;
 pub mod maintainer;
 mod meta;
 pub mod prefix;
+mod restore;
 pub mod scan;
 mod store;
 mod ttl;
@@ -23,6 +24,7 @@ pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
 use self::prefix::Prefixes;
+pub(crate) use self::restore::{Restored, RestoredItem};
 pub use self::ttl::Ttl;
 pub use self::types::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,

@@ -1,6 +1,7 @@
 //! Bytes to items. No input makes it panic. It allocates no more than a block, and only as the
 //! bytes of the block arrive.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -54,7 +55,7 @@ impl std::error::Error for FormatError {
 }
 
 /// A part of a snapshot that cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Damage {
     /// The data of a block differs from its checksum. The block is skipped.
@@ -202,46 +203,50 @@ impl<R: Read> Decoder<R> {
             return Ok(Some(Event::Damage(Damage::Data { items: block.items }, at)));
         }
         let data = self.source.ready(BLOCK_HEADER, block.stored);
-        Ok(Some(Event::Block(Packed { codec: block.codec, raw: block.raw, items: block.items, data })))
+        Ok(Some(Event::Block(Packed {
+            codec: block.codec,
+            raw: block.raw,
+            items: block.items,
+            offset: at,
+            data: Cow::Borrowed(data),
+        })))
     }
 }
 
 /// A block as it is in the file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Packed<'a> {
     codec: u8,
     raw: usize,
     items: u32,
-    data: &'a [u8],
+    offset: u64,
+    data: Cow<'a, [u8]>,
 }
 
-impl<'a> Packed<'a> {
-    /// Returns the same block with a copy of its data, which another thread may have.
-    pub fn with_data(self, data: &[u8]) -> Packed<'_> {
-        Packed { data, codec: self.codec, raw: self.raw, items: self.items }
+impl Packed<'_> {
+    /// Returns the block with a copy of its data, for another thread.
+    pub fn into_owned(self) -> Packed<'static> {
+        Packed { data: Cow::Owned(self.data.into_owned()), ..self }
     }
 
-    /// Returns the data as it is in the file.
-    pub fn data(&self) -> &'a [u8] {
-        self.data
+    /// Returns the offset of the block in the file.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Returns the entries. `buffer` takes them if they were compressed.
     ///
     /// # Errors
     /// The block cannot be unpacked. All of its items are lost.
-    pub fn unpack<'b>(&self, buffer: &'b mut Vec<u8>) -> Result<Entries<'b>, Damage>
-    where
-        'a: 'b,
-    {
+    pub fn unpack<'b>(&'b self, buffer: &'b mut Vec<u8>) -> Result<Entries<'b>, Damage> {
         let (items, left) = (self.items, self.items);
         match self.codec {
-            0 if self.raw == self.data.len() => Ok(Entries { raw: self.data, left }),
+            0 if self.raw == self.data.len() => Ok(Entries { raw: &self.data, left }),
             1 => {
                 buffer.clear();
                 buffer.try_reserve_exact(self.raw).map_err(|_| Damage::NoMemory { items })?;
                 buffer.resize(self.raw, 0);
-                match lz4_flex::block::decompress_into(self.data, buffer) {
+                match lz4_flex::block::decompress_into(&self.data, buffer) {
                     Ok(length) if length == self.raw => Ok(Entries { raw: buffer, left }),
                     _ => Err(Damage::Data { items }),
                 }

@@ -1,12 +1,15 @@
 //! Items to bytes.
 
 use super::{
-    BLOCK, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary, TRAILER_MARK,
-    checksum, tag,
+    BLOCK, BLOCK_HEADER, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary,
+    TRAILER_MARK, checksum, tag,
 };
 
 /// Most bytes of the header's texts.
 const TEXT_MAX: usize = 4096;
+
+/// Most bytes of entries that are compressed.
+const COMPRESS_MAX: usize = 16 * BLOCK;
 
 /// Entries that become a block.
 #[derive(Debug, Default)]
@@ -20,14 +23,18 @@ impl Block {
     /// Adds an entry whose value has `length` bytes. `fill` appends them; [`Entry::value`] is
     /// ignored.
     ///
-    /// An entry is left out if its key does not have 1 to 250 bytes, or if `fill` appends another
-    /// number of bytes. Returns whether the entry was added.
+    /// An entry is left out if its key does not have 1 to 250 bytes, if `fill` appends another
+    /// number of bytes, or if there is no memory. Returns whether the entry was added.
     pub fn push(&mut self, entry: &Entry<'_>, length: u32, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(key_length) = u8::try_from(entry.key.len()).ok().filter(|length| (1..=250).contains(length))
         else {
             return false;
         };
         let before = self.raw.len();
+        // The fields before the key take at most 64 bytes.
+        if self.raw.try_reserve(64 + entry.key.len() + length as usize).is_err() {
+            return false;
+        }
         self.raw.extend([key_length, entry.bits(), entry.uses]);
         push_number(&mut self.raw, entry.idle);
         push_number(&mut self.raw, length);
@@ -62,19 +69,38 @@ impl Block {
         self.items == 0
     }
 
-    /// Appends the block of the snapshot `id` to `out`, and counts it in `summary`.
-    pub fn encode(&self, id: u64, codec: Codec, summary: &mut Summary, out: &mut Vec<u8>) {
-        let packed = match codec {
-            Codec::None => None,
-            Codec::Lz4 => {
-                Some(lz4_flex::block::compress(&self.raw)).filter(|packed| packed.len() < self.raw.len())
+    /// Returns the number of entries.
+    pub fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Returns the bytes of the entries.
+    pub fn raw_len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Appends the block of the snapshot `id` to `out`, and counts it in `summary`. Returns `false`
+    /// if there is no memory for it.
+    pub fn encode(&self, id: u64, codec: Codec, summary: &mut Summary, out: &mut Vec<u8>) -> bool {
+        let mut packed = Vec::new();
+        // Compressing takes as much memory again. A very large value is not worth that.
+        let codec = if self.raw.len() > COMPRESS_MAX { Codec::None } else { codec };
+        if codec == Codec::Lz4 {
+            let most = lz4_flex::block::get_maximum_output_size(self.raw.len());
+            if packed.try_reserve_exact(most).is_err() {
+                return false;
             }
-        };
-        let (codec, data) = match &packed {
-            Some(packed) => (Codec::Lz4, packed),
-            None => (Codec::None, &self.raw),
-        };
+            packed.resize(most, 0);
+            let length = lz4_flex::block::compress_into(&self.raw, &mut packed).unwrap_or(most);
+            packed.truncate(length);
+        }
+        let shrinks = codec == Codec::Lz4 && packed.len() < self.raw.len();
+        let (codec, data) = if shrinks { (Codec::Lz4, &packed) } else { (Codec::None, &self.raw) };
         let first = out.len();
+        let padded = (BLOCK_HEADER + data.len()).next_multiple_of(8);
+        if out.try_reserve_exact(padded).is_err() {
+            return false;
+        }
         out.extend(BLOCK_MARK);
         out.extend([codec as u8, 0, 0, 0]);
         out.extend((self.raw.len() as u32).to_le_bytes());
@@ -85,10 +111,11 @@ impl Block {
         let crc = checksum(id, out.get(first..).unwrap_or_default());
         out.extend(crc.to_le_bytes());
         out.extend_from_slice(data);
-        out.resize(first + (out.len() - first).next_multiple_of(8), 0);
+        out.resize(first + padded, 0);
         summary.blocks += 1;
         summary.items += u64::from(self.items);
         summary.bytes += self.bytes;
+        true
     }
 
     /// Removes all entries, and keeps the memory of a full block.

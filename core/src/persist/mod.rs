@@ -30,9 +30,16 @@
 
 mod decode;
 mod encode;
+mod error;
+mod file;
+mod load;
+mod save;
 
 pub use self::decode::{Damage, Decoder, Entries, Event, FormatError, Packed};
 pub use self::encode::{Block, header, trailer};
+pub use self::error::SnapshotError;
+pub use self::load::{LoadOptions, Loaded, SnapshotTtl};
+pub use self::save::{OnProgress, Progress, SaveOptions, Saved};
 
 /// The first bytes of a snapshot. A transfer that changes line ends or drops the eighth bit damages
 /// them.

@@ -159,6 +159,11 @@ impl Flush {
         TimeSnapshot { now, stamp, flushed }
     }
 
+    /// Returns a number that each flush changes.
+    pub fn version(&self) -> u64 {
+        self.state.load(SeqCst)
+    }
+
     fn state(&self) -> (u32, u32) {
         halves(self.state.load(Relaxed))
     }

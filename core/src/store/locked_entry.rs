@@ -195,6 +195,17 @@ impl<'a> LockedEntry<'a> {
         Ok(())
     }
 
+    /// Gives the item the history that it had in a snapshot: its uses, and the seconds since the
+    /// last one.
+    pub(crate) fn set_history(&self, uses: u16, idle: u32) {
+        if let Some(item) = self.item() {
+            let header = item.header();
+            header.set_uses(uses);
+            // An item with an earlier stamp would be a flushed one.
+            header.set_stamp(self.time.stamp.saturating_sub(idle).max(self.time.flushed + 1));
+        }
+    }
+
     /// Like [`LockedEntry::publish`], with the value of the existing item before (`append`) or
     /// after `parts`. There must be an item.
     ///

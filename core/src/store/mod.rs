@@ -156,6 +156,23 @@ impl Store {
         self.common.next_cas()
     }
 
+    /// Returns the highest CAS that an item has received.
+    pub(crate) fn latest_cas(&self) -> u64 {
+        self.common.latest_cas()
+    }
+
+    /// Makes every later CAS greater than `cas`.
+    pub(crate) fn raise_cas(&self, cas: u64) {
+        self.common.raise_cas(cas);
+    }
+
+    /// Returns a number that each flush changes, also a planned one that was carried out.
+    pub(crate) fn flushes(&self) -> u64 {
+        // This carries out a planned flush that is due.
+        self.common.time();
+        self.common.flush.version()
+    }
+
     /// Locks the shard of `key` and looks the key up.
     #[inline]
     pub fn entry<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> LockedEntry<'a> {

@@ -112,6 +112,16 @@ impl StoreShared {
         if self.use_cas { self.cas.0.fetch_add(1, Relaxed) + 1 } else { 0 }
     }
 
+    /// Returns the highest CAS so far.
+    pub fn latest_cas(&self) -> u64 {
+        self.cas.0.load(Relaxed)
+    }
+
+    /// Makes every later CAS greater than `cas`.
+    pub fn raise_cas(&self, cas: u64) {
+        self.cas.0.fetch_max(cas, Relaxed);
+    }
+
     /// Returns `cas`, or 0 without CAS (`-C`).
     #[inline]
     pub fn given_cas(&self, cas: u64) -> u64 {

@@ -1,0 +1,117 @@
+//! A file that replaces another one when it is complete, and never before.
+//!
+//! The bytes go to `NAME.tmp` in the same directory. The lock on that file belongs to one save at a
+//! time. A process that is killed leaves at most this file, and the next save uses it again.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::SnapshotError;
+
+/// The new contents of a file. Dropping it without [`NewFile::commit`] removes them.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    file: File,
+    path: PathBuf,
+    temporary: PathBuf,
+    committed: bool,
+}
+
+impl NewFile {
+    /// Begins the new contents of `path`. Only the user may read them.
+    ///
+    /// # Errors
+    /// The directory does not allow it, or another save is under way.
+    pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let temporary = path.with_file_name(name);
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
+        }
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(SnapshotError::at(&temporary, "create"))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(SnapshotError::Busy(path.to_path_buf())),
+                Err(TryLockError::Error(e)) => return Err(SnapshotError::at(&temporary, "lock")(e)),
+            }
+            // The save that had the lock before may have renamed this file.
+            let is_same = |named: fs::Metadata| {
+                file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (named.dev(), named.ino()))
+            };
+            if !fs::symlink_metadata(&temporary).is_ok_and(is_same) {
+                continue;
+            }
+            let new = Self { file, path: path.to_path_buf(), temporary, committed: false };
+            // A file that a killed process left may have any mode.
+            let private = new.file.set_permissions(fs::Permissions::from_mode(0o600));
+            private
+                .and_then(|()| new.file.set_len(0))
+                .map_err(SnapshotError::at(&new.temporary, "truncate"))?;
+            return Ok(new);
+        }
+    }
+
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn restart(&mut self) -> Result<(), SnapshotError> {
+        let restarted = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.set_len(0));
+        restarted.map_err(SnapshotError::at(&self.temporary, "truncate"))
+    }
+
+    /// Writes everything to the disk, then gives the file its name.
+    ///
+    /// # Errors
+    /// The system's. The old file stays.
+    pub(super) fn commit(mut self) -> Result<(), SnapshotError> {
+        self.file.sync_all().map_err(SnapshotError::at(&self.temporary, "write"))?;
+        fs::rename(&self.temporary, &self.path).map_err(SnapshotError::at(&self.path, "replace"))?;
+        self.committed = true;
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        // The name must be on the disk, too. Some file systems cannot do that for a directory.
+        match File::open(directory).and_then(|directory| directory.sync_all()) {
+            Err(e) if e.kind() != io::ErrorKind::InvalidInput => {
+                Err(SnapshotError::at(directory, "write")(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns an error of [`Write`] with the name of the file.
+    pub(super) fn error(&self, e: io::Error) -> SnapshotError {
+        SnapshotError::at(&self.temporary, "write")(e)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // There is nothing left to do if this fails.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
