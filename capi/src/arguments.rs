@@ -16,10 +16,16 @@ use std::slice;
 
 use memcache_core::internal::cache::is_key;
 
-use crate::guard::{Failure, Handle, Outcome, invalid};
+use crate::failure::{Failure, Outcome, invalid};
 use crate::status::mcrs_status;
 
 type Read<T> = Result<T, Failure>;
+
+/// A handle that C holds.
+pub(crate) trait Handle {
+    /// Refuses a use that is not allowed in this process or on this thread.
+    fn check(&self) -> Outcome;
+}
 
 #[inline]
 fn null<T>() -> Read<T> {

@@ -3,7 +3,7 @@
 //! `make header` makes `include/memcache_rs.h` from this crate. The conventions at
 //! its top hold for every function.
 //!
-//! - `status`, `guard`, `arguments`: how a call begins and ends. Every function
+//! - `status`, `failure`, `arguments`, `guard`: how a call begins and ends. Every function
 //!   is one `entry!`.
 //! - `config`, `server`, `cache`, `item`: the handles and their functions.
 //! - `store`, `meta`, `many`, `keys`, `stats`, `clock`, `faults`: further functions
@@ -21,6 +21,7 @@ mod arguments;
 mod cache;
 mod clock;
 mod config;
+mod failure;
 mod faults;
 mod item;
 mod keys;
