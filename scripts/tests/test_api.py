@@ -24,6 +24,7 @@ PAGES = {
     &amp;self,
     key: &amp;[u8],
 ) -&gt; bool</h4></section>
+<section id="method.keys"><h4 class="code-header">pub fn keys(&amp;self) -&gt; Keys&lt;'_&gt; <a>ⓘ</a></h4></section>
 <h2 id="trait-implementations">Trait Implementations</h2>
 <section id="impl-Debug-for-Cache"><h3 class="code-header">impl Debug for Cache</h3></section>
 <section id="method.fmt"><h4 class="code-header">fn fmt(&amp;self)</h4></section>
@@ -48,6 +49,7 @@ LINES = [
     "Cache: impl IntoIterator for Cache: type Item = u8",
     "Cache: impl Send for Cache",
     "Cache::get: pub fn get(&self, key: &[u8]) -> bool",
+    "Cache::keys: pub fn keys(&self) -> Keys<'_>",
     "Cache::limit: limit: usize",
     "base::Mode: pub enum Mode",
     "base::Mode::Set: Set",
