@@ -100,6 +100,9 @@ mod tls;
 pub use self::base::clock::{Clock, ClockError};
 pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
+pub use self::cache::item::CacheItem;
+pub use self::cache::iter::{Iter, Keys};
+pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
 pub use self::config::{CacheConfig, LruMode};
 pub use self::persist::{

@@ -1,7 +1,7 @@
 //! Random meta commands: the right flags, too many, unknown ones, and items that go stale.
 
-use crate::generate::{Draft, Generator};
-use crate::group::Piece;
+use crate::generate::Generator;
+use crate::group::{Draft, Piece};
 use crate::line::Line;
 use crate::words;
 

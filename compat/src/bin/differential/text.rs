@@ -1,8 +1,8 @@
 //! Random classic commands, and their common parts with meta commands: keys, values, lengths, and
 //! data behind a line.
 
-use crate::generate::{Draft, Generator};
-use crate::group::{Ending, Piece};
+use crate::generate::Generator;
+use crate::group::{Draft, Ending, Piece};
 use crate::line::Line;
 use crate::words;
 
