@@ -181,6 +181,33 @@
 #define MCRS_FOREVER UINT32_MAX
 
 /**
+ * In mcrs_save_options.bits: does not compress the snapshot.
+ */
+#define MCRS_SAVE_UNCOMPRESSED 1
+
+/**
+ * In mcrs_load_options.bits: replaces items that are in the cache.
+ *
+ * Without it they stay, because they are newer.
+ */
+#define MCRS_LOAD_REPLACE 1
+
+/**
+ * In mcrs_load_options.bits: the time between the save and the load does not count.
+ *
+ * An item that had a minute left when it was saved has a minute left. Without it, items expire at
+ * the time at which they were to expire.
+ */
+#define MCRS_LOAD_PAUSED 2
+
+/**
+ * In mcrs_load_options.bits: fails at the first damage of the file.
+ *
+ * Without it, damaged parts are left out and counted.
+ */
+#define MCRS_LOAD_STRICT 4
+
+/**
  * In mcrs_store_options.bits: stores over a changed item, and marks the new one stale.
  *
  * For MCRS_MODE_SET with `compare_cas`. It is for the winner of a recache whose item was
@@ -246,6 +273,14 @@ enum mcrs_status
      */
     MCRS_TIMED_OUT = 6,
     /**
+     * The operation cannot run now; it may be tried again.
+     */
+    MCRS_BUSY = 7,
+    /**
+     * The progress callback ended the operation.
+     */
+    MCRS_CANCELLED = 8,
+    /**
      * The item is larger than the item_size_max setting allows.
      */
     MCRS_TOO_LARGE = 20,
@@ -285,6 +320,14 @@ enum mcrs_status
      * A file of users, certificates or keys cannot be used.
      */
     MCRS_BAD_FILE = 62,
+    /**
+     * The system refused an operation on a file.
+     */
+    MCRS_IO_ERROR = 63,
+    /**
+     * The file is not a snapshot that this version can read, or it is damaged.
+     */
+    MCRS_BAD_SNAPSHOT = 64,
     /**
      * Internal error of the library: please report it.
      */
@@ -640,6 +683,176 @@ typedef struct mcrs_node {
      */
     uint16_t port;
 } mcrs_node;
+
+/**
+ * Tells how far a save or a load is.
+ */
+typedef struct mcrs_progress {
+    /**
+     * Items so far.
+     */
+    uint64_t items;
+    /**
+     * Bytes of keys and values so far.
+     */
+    uint64_t bytes;
+    /**
+     * About how many items there are in all; 0 if that is not known.
+     */
+    uint64_t all_items;
+} mcrs_progress;
+
+/**
+ * Receives the progress of a save or a load, about once a MiB.
+ *
+ * It runs on the thread that called the function, and holds no lock of the cache. It must not free
+ * the cache.
+ *
+ * ```c
+ * static bool print_progress(void *userdata, const mcrs_progress *progress) {
+ *     (void)userdata;
+ *     printf("%llu items\n", (unsigned long long)progress->items);
+ *     return true;
+ * }
+ * ```
+ *
+ * @param userdata  Pointer that was passed with the function.
+ * @param progress  Progress, valid during the call.
+ * @return true to go on; false to end with MCRS_CANCELLED.
+ */
+typedef bool (*mcrs_progress_fn)(void *userdata, const struct mcrs_progress *progress);
+
+/**
+ * Holds the options of mcrs_cache_save().
+ *
+ * All zero compresses with half of the processor's cores: write `mcrs_save_options options = {0};`.
+ */
+typedef struct mcrs_save_options {
+    /**
+     * MCRS_SAVE_ bits.
+     */
+    uint32_t bits;
+    /**
+     * Number of threads; 0 for half of the processor's cores.
+     */
+    uint32_t threads;
+    /**
+     * Most bytes to write in a second; 0 for no limit.
+     */
+    uint64_t rate;
+    /**
+     * Text that is kept in the file; may be NULL.
+     */
+    const char *note;
+    /**
+     * Receives the progress; may be NULL.
+     */
+    mcrs_progress_fn progress;
+    /**
+     * Pointer passed to `progress`; may be NULL.
+     */
+    void *userdata;
+    /**
+     * Must be 0.
+     */
+    uint64_t reserved[4];
+} mcrs_save_options;
+
+/**
+ * Describes what mcrs_cache_save() has saved.
+ */
+typedef struct mcrs_saved {
+    /**
+     * Items.
+     */
+    uint64_t items;
+    /**
+     * Bytes of keys and values.
+     */
+    uint64_t bytes;
+    /**
+     * Bytes of the file.
+     */
+    uint64_t file_bytes;
+    /**
+     * Items that were left out because there was no memory to copy them.
+     */
+    uint64_t skipped;
+    /**
+     * Seconds that it took.
+     */
+    double seconds;
+} mcrs_saved;
+
+/**
+ * Holds the options of mcrs_cache_load().
+ *
+ * All zero keeps newer items and uses all cores: write `mcrs_load_options options = {0};`.
+ */
+typedef struct mcrs_load_options {
+    /**
+     * MCRS_LOAD_ bits.
+     */
+    uint32_t bits;
+    /**
+     * Number of threads; 0 for one a core.
+     */
+    uint32_t threads;
+    /**
+     * Receives the progress; may be NULL.
+     */
+    mcrs_progress_fn progress;
+    /**
+     * Pointer passed to `progress`; may be NULL.
+     */
+    void *userdata;
+    /**
+     * Must be 0.
+     */
+    uint64_t reserved[4];
+} mcrs_load_options;
+
+/**
+ * Describes what mcrs_cache_load() has loaded.
+ */
+typedef struct mcrs_loaded {
+    /**
+     * Items that were stored. Some may have been evicted again, if memory is full.
+     */
+    uint64_t items;
+    /**
+     * Bytes of the keys and values of those items.
+     */
+    uint64_t bytes;
+    /**
+     * Items that were left out because they have expired.
+     */
+    uint64_t expired;
+    /**
+     * Items that were left out because the cache had their keys.
+     */
+    uint64_t existing;
+    /**
+     * Items that were left out because they are larger than item_size_max.
+     */
+    uint64_t too_large;
+    /**
+     * Items that were left out because memory is full and nothing may be evicted.
+     */
+    uint64_t no_memory;
+    /**
+     * Items that are known to be lost by damage of the file.
+     */
+    uint64_t damaged;
+    /**
+     * Whether the file was cut off.
+     */
+    bool truncated;
+    /**
+     * Seconds that it took.
+     */
+    double seconds;
+} mcrs_loaded;
 
 /**
  * Takes a statistic, and returns whether more should follow.
@@ -2474,6 +2687,65 @@ mcrs_status mcrs_server_reload(const struct mcrs_server *server);
 mcrs_status mcrs_server_set_cluster_nodes(const struct mcrs_server *server,
                                           const struct mcrs_node *nodes,
                                           size_t count);
+
+/**
+ * Saves all items to a file, while the cache is in use.
+ *
+ * The file gets its name when it is complete and on the disk. Until then, and after a failure, an
+ * older file of this name stays as it is. Only the user may read the file.
+ *
+ * Each item is saved as it is at one moment, but not all items at the same moment. An item that is
+ * deleted during the save may be in the file.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
+ * mcrs_saved saved;
+ * assert(mcrs_cache_save(cache, "cache.mcrs", NULL, &saved) == MCRS_OK);
+ * assert(saved.items == 1);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param path  Path of the file.
+ * @param options  Options; NULL for the defaults.
+ * @param saved  Receives what was saved; may be NULL.
+ * @return MCRS_OK; MCRS_IO_ERROR if the system refuses an operation on the file; MCRS_BUSY if
+ *     another save to this file is under way, or if flushes interrupt the save; MCRS_CANCELLED if
+ *     `options->progress` returned false; MCRS_INVALID_ARGUMENT if `options` is not allowed; or a
+ *     common status.
+ */
+mcrs_status mcrs_cache_save(const struct mcrs_cache *cache,
+                            const char *path,
+                            const struct mcrs_save_options *options,
+                            struct mcrs_saved *saved);
+
+/**
+ * Loads the items of a snapshot, while the cache is in use.
+ *
+ * The file may come from a cache with other settings, and from another machine. If memory is full,
+ * items are evicted as by any store. After a failure, items that were loaded before it stay.
+ *
+ * ```c
+ * mcrs_loaded loaded;
+ * assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_save(cache, "cache.mcrs", NULL, NULL) == MCRS_OK);
+ * assert(mcrs_cache_flush(cache) == MCRS_OK);
+ * assert(mcrs_cache_load(cache, "cache.mcrs", NULL, &loaded) == MCRS_OK);
+ * assert(loaded.items == 1 && loaded.damaged == 0);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param path  Path of the file.
+ * @param options  Options; NULL for the defaults.
+ * @param loaded  Receives what was loaded; may be NULL.
+ * @return MCRS_OK, also if parts of the file are damaged; MCRS_IO_ERROR if the file cannot be read;
+ *     MCRS_BAD_SNAPSHOT if it is not a snapshot that this version can read, or if it is damaged and
+ *     MCRS_LOAD_STRICT is set; MCRS_CANCELLED if `options->progress` returned false;
+ *     MCRS_INVALID_ARGUMENT if `options` is not allowed; or a common status.
+ */
+mcrs_status mcrs_cache_load(const struct mcrs_cache *cache,
+                            const char *path,
+                            const struct mcrs_load_options *options,
+                            struct mcrs_loaded *loaded);
 
 /**
  * Calls a callback with each statistic of a cache.

@@ -29,6 +29,7 @@ mod keys;
 mod many;
 mod meta;
 mod server;
+mod snapshot;
 mod stats;
 mod status;
 mod store;

@@ -22,6 +22,10 @@ pub enum mcrs_status {
     MCRS_BUFFER_TOO_SMALL = 5,
     /// The timeout expired.
     MCRS_TIMED_OUT = 6,
+    /// The operation cannot run now; it may be tried again.
+    MCRS_BUSY = 7,
+    /// The progress callback ended the operation.
+    MCRS_CANCELLED = 8,
     /// The item is larger than the item_size_max setting allows.
     MCRS_TOO_LARGE = 20,
     /// There is no memory, and nothing may be evicted.
@@ -42,6 +46,10 @@ pub enum mcrs_status {
     MCRS_SYSTEM_ERROR = 61,
     /// A file of users, certificates or keys cannot be used.
     MCRS_BAD_FILE = 62,
+    /// The system refused an operation on a file.
+    MCRS_IO_ERROR = 63,
+    /// The file is not a snapshot that this version can read, or it is damaged.
+    MCRS_BAD_SNAPSHOT = 64,
     /// Internal error of the library: please report it.
     MCRS_PANIC = 99,
 }
@@ -72,6 +80,8 @@ texts! {
     MCRS_NOT_A_NUMBER => c"the value is not a 64-bit decimal number",
     MCRS_BUFFER_TOO_SMALL => c"the buffer is too small",
     MCRS_TIMED_OUT => c"the timeout expired",
+    MCRS_BUSY => c"the operation cannot run now",
+    MCRS_CANCELLED => c"the progress callback ended the operation",
     MCRS_TOO_LARGE => c"the item is larger than item_size_max allows",
     MCRS_NO_MEMORY => c"there is no memory for the item",
     MCRS_NULL_ARGUMENT => c"an argument must not be NULL",
@@ -82,6 +92,8 @@ texts! {
     MCRS_LISTEN_FAILED => c"the server cannot listen at an address",
     MCRS_SYSTEM_ERROR => c"the system refused memory, a thread or a descriptor",
     MCRS_BAD_FILE => c"a file of users, certificates or keys cannot be used",
+    MCRS_IO_ERROR => c"the system refused an operation on a file",
+    MCRS_BAD_SNAPSHOT => c"the file is not a snapshot, or it is damaged",
     MCRS_PANIC => c"internal error of the library",
 }
 

@@ -266,12 +266,15 @@ def main() -> None:
         def test(source: Path, how: str) -> None:
             began = time.monotonic()
             program = bench.build(source, how)
-            run([program], env=bench.environment)
+            # The examples write files with relative names.
+            place = bench.place / f"{program.name}.files"
+            place.mkdir()
+            run([program], env=bench.environment, cwd=place)
             if how == "shared":
                 few = {**bench.environment, "TEST_ROUNDS": "20" if source.stem == "leaks" else "300"}
                 # A child of fork leaves the memory of its parent, as the header says.
                 leaks = ["--leak-check=no"] if source.stem == "fork" else []
-                run([*valgrind, *leaks, program], env=few)
+                run([*valgrind, *leaks, program], env=few, cwd=place)
             if os.environ.get("TEST_TIMES"):
                 print(f"{time.monotonic() - began:6.1f} s {source.name} {how}")
 
