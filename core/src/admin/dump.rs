@@ -9,7 +9,7 @@ use std::io::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::stats::{Lines, put_connection, put_sizes};
+use super::lines::{Lines, put_connection, put_sizes};
 use crate::base::turn::Turn;
 use crate::cache::Cache;
 use crate::cache::scan::Scan;

@@ -93,3 +93,18 @@ pub enum Request<'a> {
         key: Key<'a>,
     },
 }
+
+impl<'a> Request<'a> {
+    /// Returns the key.
+    pub fn key(&self) -> &'a [u8] {
+        match self {
+            Request::Get { key, .. }
+            | Request::Delete { key, .. }
+            | Request::Touch { key, .. }
+            | Request::MetaGet { key, .. }
+            | Request::MetaDelete { key, .. }
+            | Request::Inspect { key } => key.bytes(),
+            Request::Delta(delta) => delta.key,
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Injected faults of commands.
 
 use super::answer::ReplyWriter;
-use super::{Env, Next, Session, Used};
+use super::env::Env;
+use super::state::Session;
+use super::step::{Next, Used};
 use crate::base::faults::Fault;
 use crate::cache::Cache;
 use crate::protocol::output::Output;
@@ -62,4 +64,9 @@ impl Session {
             }
         }))
     }
+}
+
+/// Returns the first word of a line as text.
+pub(super) fn command_name(line: &[u8], name_len: usize) -> &str {
+    line.get(..name_len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
 }

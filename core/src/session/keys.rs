@@ -2,7 +2,10 @@
 
 use memchr::memchr;
 
-use super::{Env, Next, Session, State, Used, verbose};
+use super::env::Env;
+use super::state::{Session, State};
+use super::step::{Next, Used};
+use super::verbose;
 use crate::base::faults::Fault;
 use crate::cache::Cache;
 use crate::config::{KEY_MAX, Protocol};

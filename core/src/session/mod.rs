@@ -14,214 +14,46 @@
 //! ```
 
 mod answer;
+mod env;
 mod fault;
 mod keys;
 mod login;
+mod machine;
 mod packet;
+mod sasl;
+mod state;
+mod step;
+mod store;
 mod trace;
 mod upload;
 pub(crate) mod verbose;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use memchr::memchr;
 
-use crate::admin::debug::PinnedItems;
-use crate::admin::{self, Dump};
-use crate::base::turn::{self, Turn};
-use crate::config::AuthMethod;
-use crate::config::OnCommand;
-use crate::config::Protocol;
+use self::answer::ReplyWriter;
+pub use self::env::Env;
+pub(crate) use self::env::TIGHT;
+use self::fault::{FaultOutcome, command_name};
+use self::keys::look_ahead;
+pub use self::state::Session;
+use self::state::{LINE_MAX, State};
+use self::step::Used;
+pub use self::step::{Next, Step};
+use crate::admin;
+use crate::config::{AuthMethod, OnCommand, Protocol};
 use crate::protocol::classic::{self, push_line};
 use crate::protocol::dispatch::{dispatch, miss};
 use crate::protocol::output::Output;
-use crate::protocol::request::{Key, Request};
+use crate::protocol::request::Key;
 use crate::protocol::{binary, meta, text, tokens};
-use crate::state::Users;
-use crate::state::{CloseReason, ConnState, ServerState, WorkerStats};
-
-use self::answer::ReplyWriter;
-use self::fault::FaultOutcome;
-use self::keys::look_ahead;
-use self::login::Login;
-use self::trace::Trace;
-use self::upload::Upload;
-
-/// Longest input without a line end, in bytes, except of a get (memcached's rule).
-const LINE_MAX: usize = 2048;
-
-/// Bytes that a visit reads and replies with while all connections together hold much memory.
-pub(crate) const TIGHT: usize = 16 * 1024;
+use crate::state::{CloseReason, ConnState, Users};
 
 /// Most spaces before a long get (memcached's rule).
 const LEADING_SPACES: usize = 100;
 
-/// The next action of the connection's owner after [`Session::advance`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// All usable input was used. Flush, then wait for more input.
-    Input,
-    /// The budget is spent or the output is full. Flush, let other clients have their turn, then
-    /// call again with the rest of the input, which may be empty.
-    Yield,
-    /// Flush, then close.
-    Close(CloseReason),
-    /// Close without flushing what this visit produced.
-    Abort(CloseReason),
-    /// Flush, then stream events of these kinds. Input is ignored from now on.
-    Watch(u32),
-    /// Flush, wait, then call again with the rest of the input.
-    Sleep(Duration),
-}
-
-/// Result of [`Session::advance`].
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Bytes of the input that were used.
-    pub consumed: usize,
-    /// The next action.
-    pub next: Next,
-}
-
-/// The surroundings of a session for one visit.
-#[derive(Debug)]
-pub struct Env<'a> {
-    /// The server.
-    pub context: &'a ServerState,
-    /// Counters of this worker.
-    pub stats: &'a WorkerStats,
-    /// Descriptor of the client, shown to watchers and in logs.
-    pub fd: i32,
-    /// The rest of the visit's budget.
-    pub turn: Turn,
-    /// The length of the output at which the visit ends.
-    pub limit: usize,
-    /// Set if all connections together hold much memory, so that each must hold little.
-    pub(crate) is_tight: bool,
-}
-
-impl<'a> Env<'a> {
-    /// Returns the surroundings of a visit of at most `commands` commands, whose output is empty.
-    #[inline]
-    pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
-        let is_tight = context.cache.store().beside().is_tight();
-        let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
-        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
-    }
-}
-
-enum State {
-    Command,
-    /// More keys follow.
-    Keys {
-        with_cas: bool,
-        expiry: Option<u32>,
-    },
-    /// The rest of a refused line, and the reply at its end.
-    SkipLine {
-        then: Option<&'static str>,
-    },
-    Value(Box<Upload>),
-    Swallow {
-        left: usize,
-    },
-    Dump(Box<Dump>),
-    Config(Box<admin::NodesUpload>),
-    Watch,
-}
-
-/// State of one connection.
-pub struct Session {
-    protocol: Protocol,
-    login: Login,
-    state: State,
-    /// Whether a command was carried out since the last visit that ended for another reason than a
-    /// spent turn.
-    served: bool,
-    /// Whether a fault's delay is over, so that the next command is not delayed again.
-    slept: bool,
-    /// Whether the hook and the log have received the command that the input begins with.
-    reported: bool,
-    /// The state of memcached's own machine, for the log.
-    trace: Trace,
-    /// The length of output at which a fault cuts the reply. The connection ends there, or when the
-    /// command ends, whichever comes first. Between visits, the length that is still to come.
-    truncate_at: Option<usize>,
-    /// Items pinned by `debugitem`.
-    held: Option<Box<PinnedItems>>,
-}
-
-opaque_debug!(Session);
-
-/// The use of one piece of input.
-enum Used {
-    /// This many bytes were used. The session goes on with the rest.
-    Bytes(usize),
-    /// The session needs more input.
-    NeedInput,
-    /// This many bytes were used. The owner acts next.
-    Stop(usize, Next),
-}
-
 impl Session {
-    /// Returns the session of a new connection.
-    pub fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            login: Login::Anonymous,
-            state: State::Command,
-            served: false,
-            slept: false,
-            reported: false,
-            trace: Trace::default(),
-            truncate_at: None,
-            held: None,
-        }
-    }
-
-    /// Returns the session of a datagram whose first byte is `first`.
-    pub fn of_datagram(first: u8) -> Self {
-        let protocol = if first == binary::REQUEST { Protocol::Binary } else { Protocol::Ascii };
-        Self { trace: Trace::of_datagram(), ..Self::new(protocol) }
-    }
-
-    /// Returns the state of the connection for `stats conns`.
-    pub fn state(&self) -> ConnState {
-        match self.state {
-            State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
-            State::Value(_) | State::Config(_) => ConnState::Nread,
-            State::Swallow { .. } => ConnState::Swallow,
-            State::Dump(_) => ConnState::Mwrite,
-            State::Watch => ConnState::Watch,
-        }
-    }
-
-    /// Returns whether no command is under way, so that an idle connection may be closed.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Command)
-    }
-
-    /// Returns the bytes of a reply that gathers here.
-    pub fn held(&self) -> usize {
-        if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
-    }
-
-    /// Returns the memory for the next input bytes if a large value is under way. It is at least
-    /// one byte long. The owner may read from its socket straight into it, and then calls
-    /// [`Session::value_filled`].
-    pub fn value_target(&mut self) -> Option<&mut [u8]> {
-        let State::Value(upload) = &mut self.state else { return None };
-        upload.reservation.target().ok().filter(|target| !target.is_empty())
-    }
-
-    /// Records that `n` bytes were written to [`Session::value_target`].
-    pub fn value_filled(&mut self, n: usize) {
-        if let State::Value(upload) = &mut self.state {
-            upload.reservation.advance(n);
-        }
-    }
-
     /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
         self.truncate_at = self.truncate_at.map(|left| left.saturating_add(out.len()));
@@ -453,7 +285,7 @@ impl Session {
             classic::Line::Data { request, quiet } => {
                 let name = command_name(line, name_len);
                 let reply_via = ReplyWriter::Classic { quiet };
-                let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
+                let met = self.fault(env, name, request.key(), reply_via, line_len, out);
                 let mut reply = classic::Encoder { out, with_cas: false, quiet };
                 match met {
                     Some(FaultOutcome::Done(used)) => return used,
@@ -561,7 +393,7 @@ impl Session {
             meta::Line::Other => return None,
         };
         let reply_via = ReplyWriter::Classic { quiet: false };
-        let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
+        let met = self.fault(env, name, request.key(), reply_via, line_len, out);
         let given = flags.expiries(clock);
         let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
         match met {
@@ -632,22 +464,6 @@ impl Session {
     /// Returns to commands after a watch could not be set up.
     pub fn watch_refused(&mut self) {
         self.state = State::Command;
-    }
-}
-
-fn command_name(line: &[u8], name_len: usize) -> &str {
-    line.get(..name_len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
-}
-
-fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
-    match request {
-        Request::Get { key, .. }
-        | Request::Delete { key, .. }
-        | Request::Touch { key, .. }
-        | Request::MetaGet { key, .. }
-        | Request::MetaDelete { key, .. }
-        | Request::Inspect { key } => key.bytes(),
-        Request::Delta(delta) => delta.key,
     }
 }
 

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use super::answer::ReplyWriter;
+use super::env::Env;
 use super::fault::FaultOutcome;
-use super::{Env, Next, Session, Used, request_key, verbose};
+use super::state::{Session, State};
+use super::step::{Next, Used};
+use super::verbose;
 use crate::admin;
 use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
 use crate::protocol::dispatch::{dispatch, miss};
@@ -99,8 +102,7 @@ impl Session {
         }
         match packet {
             Packet::Data(request) => {
-                let met =
-                    self.fault(env, echo.name(), request_key(&request), ReplyWriter::Binary(echo), head, out);
+                let met = self.fault(env, echo.name(), request.key(), ReplyWriter::Binary(echo), head, out);
                 let mut reply = Encoder { out, echo };
                 match met {
                     Some(FaultOutcome::Done(used)) => return used,
@@ -140,7 +142,7 @@ impl Session {
             Packet::Stat(group) => {
                 env.turn.end();
                 match admin::binary_stats(context, group, echo, out) {
-                    Some(admin::Outcome::Dump(dump)) => self.state = super::State::Dump(dump),
+                    Some(admin::Outcome::Dump(dump)) => self.state = State::Dump(dump),
                     Some(_) => {}
                     None => echo.error(out, Status::NotFound),
                 }

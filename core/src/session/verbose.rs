@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 
 use memchr::memchr;
 
-use super::login::sasl;
-use super::request_key;
+use super::sasl;
 use crate::cache::{DeltaRequest, Mode, StoreRequest};
 use crate::config::Protocol;
 use crate::protocol::binary::{HEADER, PacketHeader, STAT, is_bare_error};
@@ -68,7 +67,7 @@ pub(super) fn request(context: &ServerState, request: &Request<'_>) {
     if !context.logs(3) {
         return;
     }
-    let key = request_key(request);
+    let key = request.key();
     let is_missing = found(context, key).is_none();
     // memcached then adds an item, and looks it up first.
     if let (true, Request::Delta(DeltaRequest { vivify: Some(_), .. })) = (is_missing, request) {

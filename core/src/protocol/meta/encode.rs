@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Flags, LONG_OPAQUE, NO_MEMORY_VIVIFY, OPAQUE_MAX};
+use super::flags::{Flags, LONG_OPAQUE, NO_MEMORY_VIVIFY, OPAQUE_MAX};
 use crate::base::error::{AllocError, DeltaError};
 use crate::cache::{Deleted, MetaState, Number, StoreReply, Stored};
 use crate::protocol::classic::{push_line, push_number, push_value};
