@@ -5,9 +5,9 @@
 
 use super::context::{AdminContext, Outcome};
 use super::upload::NodesUpload;
-use crate::protocol::classic::push_line;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_u32};
+use crate::protocol::write::push_line;
 use crate::state::cluster::TEXT_MAX;
 
 /// The only name of a configuration.

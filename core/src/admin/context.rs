@@ -3,8 +3,8 @@
 use super::dump::Dump;
 use super::upload::NodesUpload;
 use crate::cache::Cache;
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::state::{CloseReason, ServerState, WorkerStats};
 use crate::store::PinnedValue;
 

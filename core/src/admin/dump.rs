@@ -14,8 +14,8 @@ use crate::base::turn::Turn;
 use crate::cache::Cache;
 use crate::cache::scan::Scan;
 use crate::protocol::binary::Echo;
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::state::ServerState;
 use crate::store::{Item, Listing, TimeSnapshot, bit};
 

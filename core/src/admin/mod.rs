@@ -23,49 +23,62 @@ pub use self::dump::Dump;
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 pub use self::upload::NodesUpload;
+use crate::protocol::commands::{self, Admin, Kind};
 use crate::protocol::text;
 use crate::protocol::tokens::Tokens;
 use crate::state::CloseReason;
 
-/// Carries out a line without its end, whose first word has the length `word`. Returns `None` if it
-/// is not a command.
-pub fn run(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outcome> {
-    match line.get(..word)? {
-        b"version" => return Some(ctx.line(concat!("VERSION ", "1.6.45"))),
-        b"quit" => return Some(Outcome::Close(CloseReason::Normal)),
-        _ => {}
+/// Carries out a line without its end. Returns `None` if it is not a command.
+pub fn run(ctx: &mut AdminContext<'_>, line: &[u8]) -> Option<Outcome> {
+    let tokens = Tokens::new(line);
+    let word = tokens.get(0)?;
+    match commands::find(word).map(|row| row.kind) {
+        // As in memcached, spaces may precede the other commands.
+        Some(Kind::Admin(command)) if line.starts_with(word) || !is_exact(command) => {
+            carry_out(ctx, command, &tokens)
+        }
+        _ => {
+            ctx.quiet = tokens.is_noreply();
+            refuse(ctx, &tokens)
+        }
     }
-    let outcome = run_dear(ctx, line, word);
-    ctx.is_dear = outcome.is_some();
-    outcome
 }
 
-fn run_dear(ctx: &mut AdminContext<'_>, line: &[u8], word: usize) -> Option<Outcome> {
-    match line.get(..word)? {
-        b"stats" => return Some(stats::stats(ctx, &Tokens::new(line))),
-        b"watch" => return Some(watch::watch(ctx, &Tokens::new(line))),
-        _ => {}
-    }
-    let tokens = Tokens::new(line);
-    ctx.quiet = tokens.is_noreply();
-    let outcome = match tokens.get(0)? {
-        b"shutdown" => server::shutdown(ctx, &tokens),
-        b"slabs" => slabs::slabs(ctx, &tokens),
-        b"cache_memlimit" => server::memlimit(ctx, &tokens),
-        b"flush_all" => server::flush_all(ctx, &tokens),
-        b"lru_crawler" => crawler::lru_crawler(ctx, &tokens),
-        b"verbosity" => server::verbosity(ctx, &tokens),
-        b"lru" => lru::lru(ctx, &tokens),
-        b"refresh_certs" => server::refresh_certs(ctx),
-        b"config" if ctx.context.cluster.is_on() => cluster::config(ctx, &tokens),
-        b"debugtime" if ctx.context.config.debug_commands => debug::debugtime(ctx, &tokens),
-        b"debugitem" if ctx.context.config.debug_commands => debug::debugitem(ctx, &tokens),
-        b"misbehave" if ctx.context.config.debug_commands => ctx.line(text::ERROR),
-        _ if tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/") => {
-            // A browser, or a web page that makes it post to this server.
-            Outcome::Abort(CloseReason::Error)
-        }
-        _ => return None,
-    };
-    Some(outcome)
+/// Returns whether memcached recognizes a command only at the start of a line, and without
+/// `noreply`.
+fn is_exact(command: Admin) -> bool {
+    matches!(command, Admin::Version | Admin::Quit | Admin::Stats | Admin::Watch)
+}
+
+/// The commands.
+fn carry_out(ctx: &mut AdminContext<'_>, command: Admin, tokens: &Tokens<'_>) -> Option<Outcome> {
+    ctx.quiet = !is_exact(command) && tokens.is_noreply();
+    ctx.is_dear = !matches!(command, Admin::Version | Admin::Quit);
+    let has_debug = ctx.context.config.debug_commands;
+    Some(match command {
+        Admin::Version => server::version(ctx),
+        Admin::Quit => Outcome::Close(CloseReason::Normal),
+        Admin::Stats => stats::stats(ctx, tokens),
+        Admin::Watch => watch::watch(ctx, tokens),
+        Admin::Shutdown => server::shutdown(ctx, tokens),
+        Admin::Slabs => slabs::slabs(ctx, tokens),
+        Admin::CacheMemlimit => server::memlimit(ctx, tokens),
+        Admin::FlushAll => server::flush_all(ctx, tokens),
+        Admin::LruCrawler => crawler::lru_crawler(ctx, tokens),
+        Admin::Verbosity => server::verbosity(ctx, tokens),
+        Admin::Lru => lru::lru(ctx, tokens),
+        Admin::RefreshCerts => server::refresh_certs(ctx),
+        Admin::Config if ctx.context.cluster.is_on() => cluster::config(ctx, tokens),
+        Admin::Debugtime if has_debug => debug::debugtime(ctx, tokens),
+        Admin::Debugitem if has_debug => debug::debugitem(ctx, tokens),
+        Admin::Misbehave if has_debug => ctx.line(text::ERROR),
+        Admin::Config | Admin::Debugtime | Admin::Debugitem | Admin::Misbehave => return refuse(ctx, tokens),
+    })
+}
+
+/// Returns the outcome of a line that is not a command. `None` is an error line.
+fn refuse(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Option<Outcome> {
+    // A browser, or a web page that makes it post to this server.
+    ctx.is_dear = tokens.len() > 1 && tokens.last()?.starts_with(b"HTTP/");
+    ctx.is_dear.then_some(Outcome::Abort(CloseReason::Error))
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::context::{AdminContext, Outcome};
 use crate::config::MIB;
-use crate::protocol::classic::push_line;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_i32, strict_u32};
+use crate::protocol::write::push_line;
 use crate::state::{CloseReason, ServerState, Stop, WorkerStats};
 
 /// The version that clients see: memcached's, because clients derive behaviour from it.
@@ -15,6 +15,10 @@ pub const VERSION: &str = "1.6.45";
 
 /// Highest level that `verbosity` sets.
 const MAX_VERBOSITY: u32 = 2;
+
+pub(super) fn version(ctx: &mut AdminContext<'_>) -> Outcome {
+    ctx.line(&format!("VERSION {VERSION}"))
+}
 
 pub(super) fn shutdown(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     if !ctx.context.config.shutdown_enabled {

@@ -9,6 +9,7 @@ pub mod events;
 mod info;
 pub mod maintainer;
 mod meta;
+mod operation;
 pub mod prefix;
 pub mod scan;
 mod store;
@@ -22,11 +23,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
+pub use self::operation::{Exptime, Operation, Response, Show};
 use self::prefix::Prefixes;
 pub use self::ttl::Ttl;
 pub use self::types::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,
-    StoreValue, Stored,
+    Deleted, DeltaOperation, MetaDelete, MetaGet, MetaState, Mode, Number, Request, StoreOperation,
+    StoreReply, StoreValue, Stored,
 };
 use crate::base::clock::Clock;
 use crate::base::error::StartError;

@@ -4,12 +4,14 @@
 pub mod ahead;
 pub mod binary;
 pub mod classic;
-pub mod dispatch;
+pub mod commands;
+pub mod encoder;
+pub mod key;
+pub mod line;
 pub mod meta;
 pub mod output;
-pub mod reply;
-pub mod request;
 pub mod tokens;
+pub mod write;
 
 /// memcached's error lines, without their line ends.
 pub mod text {

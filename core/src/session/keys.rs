@@ -3,17 +3,17 @@
 use memchr::memchr;
 
 use super::env::Env;
-use super::state::{Session, State};
+use super::state::{Gets, Session, State};
 use super::step::{Next, Used};
 use super::verbose;
 use crate::base::faults::Fault;
 use crate::cache::Cache;
 use crate::config::{KEY_MAX, Protocol};
 use crate::protocol::ahead;
-use crate::protocol::classic::{self, push_line};
-use crate::protocol::dispatch::get;
+use crate::protocol::classic::found;
+use crate::protocol::key::Key;
 use crate::protocol::output::Output;
-use crate::protocol::request::Key;
+use crate::protocol::write::push_line;
 use crate::state::CloseReason;
 use crate::store::LookupHint;
 
@@ -54,14 +54,7 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
 
 impl Session {
     /// Looks up keys until the line ends, the output is full or the input ends.
-    pub(super) fn keys(
-        &mut self,
-        env: &mut Env<'_>,
-        input: &[u8],
-        with_cas: bool,
-        expiry: Option<u32>,
-        out: &mut Output,
-    ) -> Used {
+    pub(super) fn keys(&mut self, env: &mut Env<'_>, input: &[u8], get: Gets, out: &mut Output) -> Used {
         let cache: &Cache = &env.context.cache;
         let limit = env.limit;
         let start = out.mark();
@@ -112,26 +105,19 @@ impl Session {
                 keys.iter_mut().for_each(|(_, hint)| cache.store().locate_hint(hint));
                 keys.iter().for_each(|(_, hint)| cache.store().prefetch_item(hint));
             }
-            let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
-                    let name = match (expiry.is_some(), with_cas) {
-                        (false, false) => "get",
-                        (false, true) => "gets",
-                        (true, false) => "gat",
-                        (true, true) => "gats",
-                    };
-                    match self.next_fault(cache, name, bytes) {
+                    match self.next_fault(cache, get.name(), bytes) {
                         Some(Fault::Miss) => {
                             cache.count_miss(bytes);
                             continue;
                         }
                         Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
                         Some(Fault::Error(line)) => {
-                            reply.out.rewind(&start);
-                            push_line(reply.out, &format!("SERVER_ERROR {line}"));
+                            out.rewind(&start);
+                            push_line(out, &format!("SERVER_ERROR {line}"));
                             self.state = State::SkipLine { then: None };
                             return Used::Bytes(offset(input, bytes));
                         }
@@ -139,16 +125,16 @@ impl Session {
                             self.slept = true;
                             return Used::Stop(offset(input, bytes), Next::Sleep(time));
                         }
-                        Some(Fault::Truncate(bytes)) => self.truncate(bytes, reply.out),
+                        Some(Fault::Truncate(bytes)) => self.truncate(bytes, out),
                         None => {}
                     }
                 }
-                let mark = reply.out.mark();
+                let mark = out.mark();
                 if logged {
                     verbose::lookup(env.context, bytes);
                 }
-                get(cache, key, hint, expiry, env.fd, &mut reply);
-                if logged && reply.out.grew_since(&mark) {
+                cache.read(key.bytes(), hint, get.expiry, env.fd, |entry, _| found(out, get.with_cas, entry));
+                if logged && out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);
                 }
             }

@@ -15,9 +15,9 @@ use super::{sasl, verbose};
 use crate::config::AuthMethod;
 use crate::config::Protocol;
 use crate::protocol::binary::{Echo, Sasl, Status};
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
 use crate::protocol::tokens::{Tokens, strict_u32, strip_line_end};
+use crate::protocol::write::push_line;
 use crate::state::Users;
 use crate::state::{CloseReason, ConnState, ServerState};
 

@@ -13,7 +13,6 @@
 //!      └ ──watch───────▶ Watch                (until the end)
 //! ```
 
-mod answer;
 mod env;
 mod fault;
 mod keys;
@@ -32,22 +31,25 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use self::answer::ReplyWriter;
 pub use self::env::Env;
 pub(crate) use self::env::TIGHT;
-use self::fault::{FaultOutcome, command_name};
+use self::fault::FaultOutcome;
 use self::keys::look_ahead;
 pub use self::state::Session;
-use self::state::{LINE_MAX, State};
+use self::state::{Gets, LINE_MAX, State};
 use self::step::Used;
 pub use self::step::{Next, Step};
 use crate::admin;
+use crate::cache::{Operation, Request, Response};
 use crate::config::{AuthMethod, OnCommand, Protocol};
-use crate::protocol::classic::{self, push_line};
-use crate::protocol::dispatch::{dispatch, miss};
+use crate::protocol::commands::parse;
+use crate::protocol::encoder::{Encoder, Form};
+use crate::protocol::key::Key;
+use crate::protocol::line::Line;
+use crate::protocol::meta::KeyRoom;
 use crate::protocol::output::Output;
-use crate::protocol::request::Key;
-use crate::protocol::{binary, meta, text, tokens};
+use crate::protocol::write::push_line;
+use crate::protocol::{binary, text, tokens};
 use crate::state::{CloseReason, ConnState, Users};
 
 /// Most spaces before a long get (memcached's rule).
@@ -130,9 +132,9 @@ impl Session {
                         self.handle_unauthenticated(env, rest, out)
                     }
                 }
-                State::Keys { with_cas, expiry } => {
-                    let (with_cas, expiry) = (*with_cas, *expiry);
-                    self.keys(env, rest, with_cas, expiry, out)
+                State::Keys(get) => {
+                    let get = *get;
+                    self.keys(env, rest, get, out)
                 }
                 State::SkipLine { then } => {
                     let then = *then;
@@ -255,7 +257,7 @@ impl Session {
             self.state = State::SkipLine { then: Some("ERROR\r\n") };
             return Used::Bytes(0);
         }
-        self.state = State::Keys { with_cas, expiry: None };
+        self.state = State::Keys(Gets { with_cas, expiry: None });
         Used::Bytes(if with_cas { 4 } else { 3 })
     }
 
@@ -270,48 +272,74 @@ impl Session {
         out: &mut Output,
     ) -> Used {
         let name_len = memchr(b' ', line).unwrap_or(line.len());
-        match classic::parse(line, name_len, env.fd) {
-            classic::Line::Gets { keys, with_cas, touch } => {
-                let expiry = touch.map(|ttl| env.context.cache.clock().expiry(i64::from(ttl)));
-                self.state = State::Keys { with_cas, expiry };
-                return Used::Bytes(keys);
+        let mut room = KeyRoom::new();
+        match parse(line, name_len, &mut room) {
+            Line::Gets { keys, with_cas, touch } => {
+                let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
+                self.state = State::Keys(Gets { with_cas, expiry });
+                Used::Bytes(keys)
             }
-            classic::Line::Store { head, length, quiet } => {
-                if env.context.cache.prefixes().enabled() {
-                    env.context.cache.prefixes().record_set(head.key.bytes());
+            Line::Store { key, ref operation, length, ref form } => {
+                // As in memcached, stores of the meta protocol are not counted by prefix.
+                if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {
+                    env.context.cache.prefixes().record_set(key.bytes());
                 }
-                return self.store(env, &head, length, ReplyWriter::Classic { quiet }, input, line_len, out);
+                let request = Request { key: key.bytes(), operation, client: env.fd };
+                self.store(env, &request, length, form, input, line_len, out)
             }
-            classic::Line::Data { request, quiet } => {
-                let name = command_name(line, name_len);
-                let reply_via = ReplyWriter::Classic { quiet };
-                let met = self.fault(env, name, request.key(), reply_via, line_len, out);
-                let mut reply = classic::Encoder { out, with_cas: false, quiet };
-                match met {
-                    Some(FaultOutcome::Done(used)) => return used,
-                    Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-                    None => {
-                        verbose::request(env.context, &request);
-                        dispatch(&env.context.cache, &request, env.fd, &mut reply);
-                    }
-                }
-                return Used::Bytes(line_len);
+            Line::Data { key, ref operation, ref form } => {
+                let request = Request { key: key.bytes(), operation: *operation, client: env.fd };
+                self.data(env, &request, form, line, line_len, out).unwrap_or(Used::Bytes(line_len))
             }
-            classic::Line::Bad { error, swallow, quiet } => {
+            Line::Noop => {
+                push_line(out, "MN");
+                // This command flushes the replies before it.
+                let is_last = input.len() == line_len;
+                if is_last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) }
+            }
+            Line::Bad { error, swallow, quiet } => {
                 if !quiet {
                     push_line(out, error);
                 }
-                return self.swallow(line_len, swallow);
+                self.swallow(line_len, swallow)
             }
-            classic::Line::Other => {}
+            Line::Late { error, key, flags, length } => {
+                self.refuse_late(env, key, flags, length, error, out);
+                self.swallow(line_len, length + 2)
+            }
+            Line::Other => self.admin(env, line, line_len, out),
         }
-        if name_len == 2
-            && line.first() == Some(&b'm')
-            && let Some(used) = self.meta(env, line, input, line_len, out)
-        {
-            return used;
+    }
+
+    /// Carries out a request that has no value, and replies. Returns `None` unless a fault decides
+    /// how the session goes on. The request is the first `length` bytes of the input.
+    #[inline]
+    fn data(
+        &mut self,
+        env: &Env<'_>,
+        request: &Request<'_, Operation>,
+        form: &Form<'_>,
+        input: &[u8],
+        length: usize,
+        out: &mut Output,
+    ) -> Option<Used> {
+        let cache = &env.context.cache;
+        let mut reply = Encoder { out, form, key: request.key, clock: cache.clock() };
+        if cache.faults().armed() {
+            match self.fault(cache, input, &mut reply, length) {
+                Some(FaultOutcome::Done(used)) => return Some(used),
+                Some(FaultOutcome::Miss) => {
+                    reply.encode(&Response::miss_of(&request.operation));
+                    return None;
+                }
+                None => {}
+            }
         }
-        self.admin(env, line, name_len, line_len, out)
+        verbose::request(env.context, request);
+        if let Some(response) = cache.execute(request, |entry, state| reply.found(entry, state)) {
+            reply.encode(&response);
+        }
+        None
     }
 
     fn swallow(&mut self, line_len: usize, left: usize) -> Used {
@@ -321,100 +349,29 @@ impl Session {
         Used::Bytes(line_len)
     }
 
-    fn meta(
+    /// Refuses a store whose item memcached has created at this point.
+    fn refuse_late(
         &mut self,
-        env: &mut Env<'_>,
-        line: &[u8],
-        input: &[u8],
-        line_len: usize,
+        env: &Env<'_>,
+        key: Key<'_>,
+        flags: u32,
+        length: usize,
+        error: &str,
         out: &mut Output,
-    ) -> Option<Used> {
-        let context = env.context;
-        let clock = context.cache.clock();
-        let start = out.mark();
-        let name = command_name(line, 2);
-        let parsed = meta::parse(line);
-        let bad = |out: &mut Output, error: &str| {
-            push_line(out, error);
-            Some(Used::Bytes(line_len))
-        };
-        let (flags, request) = match &parsed {
-            meta::Line::Get(flags) => match flags.get(clock, env.fd) {
-                Some(request) => (flags, request),
-                None => return bad(out, text::BAD_LINE),
-            },
-            meta::Line::Delete(flags) => match flags.delete(clock, env.fd) {
-                Ok(request) => (flags, request),
-                Err(error) => return bad(out, error),
-            },
-            meta::Line::Delta(flags) => match flags.delta(clock, env.fd) {
-                Ok(request) => (flags, request),
-                Err(error) => return bad(out, error),
-            },
-            meta::Line::Inspect(flags) => match flags.inspect() {
-                Some(request) => (flags, request),
-                None => return bad(out, text::BAD_LINE),
-            },
-            meta::Line::Set(flags, length) => {
-                return Some(match flags.set() {
-                    Ok(head) => {
-                        self.store(env, &head, *length, ReplyWriter::Meta(flags.echo()), input, line_len, out)
-                    }
-                    Err(error) => {
-                        let class = |key: Key<'_>| {
-                            let bytes = key.bytes().len();
-                            context.cache.store().class_for(bytes, flags.client_flags(), *length).ok()
-                        };
-                        if let (true, Some(key)) = (error == meta::LONG_OPAQUE, flags.key())
-                            && let Some(class) = class(key)
-                        {
-                            // memcached has created the item at this point.
-                            context.cache.count_set(key.bytes(), class);
-                        }
-                        push_line(out, error);
-                        if error == meta::LONG_OPAQUE && context.logs(2) {
-                            verbose::answer(context, env.fd, b"set", out, &start);
-                            self.trace_within(env, ConnState::NewCmd);
-                        }
-                        self.swallow(line_len, length + 2)
-                    }
-                });
-            }
-            meta::Line::Noop => {
-                push_line(out, "MN");
-                // This command flushes the replies before it.
-                let last = input.len() == line_len;
-                return Some(if last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) });
-            }
-            meta::Line::Bad(error, swallow) => {
-                push_line(out, error);
-                return Some(self.swallow(line_len, *swallow));
-            }
-            meta::Line::Other => return None,
-        };
-        let reply_via = ReplyWriter::Classic { quiet: false };
-        let met = self.fault(env, name, request.key(), reply_via, line_len, out);
-        let given = flags.expiries(clock);
-        let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
-        match met {
-            Some(FaultOutcome::Done(used)) => return Some(used),
-            Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-            None => {
-                verbose::request(context, &request);
-                dispatch(&context.cache, &request, env.fd, &mut reply);
-            }
+    ) {
+        let (context, mark) = (env.context, out.mark());
+        if let Ok(class) = context.cache.store().class_for(key.bytes().len(), flags, length) {
+            context.cache.count_set(key.bytes(), class);
         }
-        Some(Used::Bytes(line_len))
+        push_line(out, error);
+        if context.logs(2) {
+            verbose::answer(context, env.fd, b"set", out, &mark);
+            self.trace_within(env, ConnState::NewCmd);
+        }
     }
 
-    fn admin(
-        &mut self,
-        env: &mut Env<'_>,
-        line: &[u8],
-        name_len: usize,
-        line_len: usize,
-        out: &mut Output,
-    ) -> Used {
+    /// Carries out a line with a command about the server, or with none that is known.
+    fn admin(&mut self, env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
         let pipelined = self.served || !out.is_empty();
         let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
         let mut ctx = admin::AdminContext {
@@ -427,7 +384,7 @@ impl Session {
             is_dear: false,
             held: &mut held,
         };
-        let outcome = admin::run(&mut ctx, line, name_len);
+        let outcome = admin::run(&mut ctx, line);
         if ctx.is_dear {
             env.turn.end();
         }

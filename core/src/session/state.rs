@@ -21,14 +21,32 @@ pub(super) enum Login {
     Authenticated,
 }
 
+/// A get of any number of keys.
+#[derive(Clone, Copy)]
+pub(super) struct Gets {
+    /// Whether replies contain the CAS.
+    pub(super) with_cas: bool,
+    /// The new expiry of the items.
+    pub(super) expiry: Option<u32>,
+}
+
+impl Gets {
+    /// Returns its word.
+    pub(super) fn name(self) -> &'static str {
+        match (self.expiry.is_some(), self.with_cas) {
+            (false, false) => "get",
+            (false, true) => "gets",
+            (true, false) => "gat",
+            (true, true) => "gats",
+        }
+    }
+}
+
 /// The command that is under way.
 pub(super) enum State {
     Command,
     /// More keys follow.
-    Keys {
-        with_cas: bool,
-        expiry: Option<u32>,
-    },
+    Keys(Gets),
     /// The rest of a refused line, and the reply at its end.
     SkipLine {
         then: Option<&'static str>,
@@ -90,7 +108,7 @@ impl Session {
     /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
+            State::Command | State::Keys(_) | State::SkipLine { .. } => ConnState::Read,
             State::Value(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,
