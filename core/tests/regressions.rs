@@ -13,7 +13,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use memcache_rs::internal::base::watch::kind;
-use memcache_rs::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_rs::internal::cache::{Mode, Request, StoreOperation, StoreValue, Stored};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session, Step};
@@ -416,7 +416,7 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
 
 /// Stores `value` and expects success, unless the item is too large.
 fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
-    let request = StoreRequest { mode, ..StoreRequest::new(key.as_bytes()) };
+    let request = Request::new(key.as_bytes(), StoreOperation { mode, ..StoreOperation::default() });
     assert_eq!(cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored, Stored::Stored);
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue as Given, Stored,
+    Deleted, DeltaOperation, MetaDelete, MetaGet, Mode, Request, StoreOperation, StoreValue as Given, Stored,
 };
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
@@ -230,7 +230,9 @@ impl CacheRef {
             ttl::expiry(cache, call.argument::<4>(), name)?;
             let request = MetaGet { update: true, recache, ..MetaGet::default() };
             let copied = self.copy(slab(call), |copy| {
-                cache.meta_get(&key, &request, |entry, tokens| Ok((copy(entry)?, u64::from(tokens.win))))
+                cache.meta_get(&Request::new(&key, request), |entry, tokens| {
+                    Ok((copy(entry)?, u64::from(tokens.win)))
+                })
             });
             let Some((answer, win)) = copied else { return Ok(Answer::Number(MISS)) };
             self.cells.set::<0>(win);
@@ -292,7 +294,10 @@ impl CacheRef {
             let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
             let flags = flags(call.argument::<3>())?;
             let value = binary_like::value(call.argument::<1>(), &mut text)?;
-            let request = StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) };
+            let request = Request::new(
+                &key,
+                StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() },
+            );
             let stored = cache.store_value(&request, Given::Bytes(value));
             let length = value.len();
             shrink(&mut text);
@@ -329,7 +334,10 @@ impl CacheRef {
             } else {
                 Some((integer(initial, "initial")?, ttl::expiry(cache, call.argument::<3>(), "ttl")?))
             };
-            match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta) }) {
+            match cache.add_delta(&Request::new(
+                &key,
+                DeltaOperation { vivify, ..DeltaOperation::new(increment, delta) },
+            )) {
                 Ok(count) if call.argument::<4>().is_true() => Ok(call.bigint(count.value)),
                 Ok(count) => call.number(count.value).ok_or_else(|| errors::inexact(count.value)),
                 Err(error) => errors::not_counted(error).map_or(Ok(Answer::Number(MISS)), Err),
@@ -360,7 +368,7 @@ impl CacheRef {
             let key = binary_like::key(call.argument::<0>())?;
             let expiry = ttl::optional_expiry(&shared.core, call.argument::<1>(), "ttl")?;
             let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
-            Ok(yes(shared.core.meta_delete(&key, &request) == Deleted::Deleted))
+            Ok(yes(shared.core.meta_delete(&Request::new(&key, request)) == Deleted::Deleted))
         })
     }
 

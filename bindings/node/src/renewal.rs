@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use memcache_core::Cache;
-use memcache_core::internal::cache::MetaDelete;
+use memcache_core::internal::cache::{MetaDelete, Request};
 use memcache_core::internal::store::bit;
 use napi_derive::napi;
 
@@ -59,6 +59,7 @@ fn hand_over(cache: &Cache, key: &[u8]) {
         Ok((header.state() & bit::WIN != 0).then(|| header.cas()))
     });
     if let Some(compare) = cas.flatten() {
-        cache.meta_delete(key, &MetaDelete { stale: true, compare: Some(compare), ..MetaDelete::default() });
+        let operation = MetaDelete { stale: true, compare: Some(compare), ..MetaDelete::default() };
+        cache.meta_delete(&Request::new(key, operation));
     }
 }

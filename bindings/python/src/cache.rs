@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
+    Deleted, DeltaOperation, MetaDelete, MetaGet, Mode, Request, StoreOperation, StoreValue, Stored,
 };
 use memcache_core::internal::config::PAGE_SIZE;
 use memcache_core::internal::state::ServerState;
@@ -59,7 +59,12 @@ impl Cache {
     ) -> PyResult<Stored> {
         let (key, value) = (self::key(key)?, self::value(value)?);
         let expiry = expiry(cache, ttl)?;
-        put(py, cache, &StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) }, &value)
+        put(
+            py,
+            cache,
+            &Request::new(&key, StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() }),
+            &value,
+        )
     }
 
     fn count(
@@ -74,7 +79,10 @@ impl Cache {
         let key = self::key(key)?;
         let vivify =
             initial.map(|Initial(initial)| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
-        match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta.0) }) {
+        match cache.add_delta(&Request::new(
+            &key,
+            DeltaOperation { vivify, ..DeltaOperation::new(increment, delta.0) },
+        )) {
             Ok(number) => Ok(Some(number.value)),
             Err(error) => errors::not_counted(error).map_or(Ok(None), Err),
         }
@@ -104,7 +112,12 @@ impl Cache {
 }
 
 /// Stores a value, and converts errors to Python exceptions.
-fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
+fn put(
+    py: Python<'_>,
+    cache: &Core,
+    request: &Request<'_, StoreOperation>,
+    value: &[u8],
+) -> PyResult<Stored> {
     /// Length from which the copy takes longer than detaching from the interpreter.
     const LARGE: usize = 256 * 1024;
     let store = || cache.store_value(request, StoreValue::Bytes(value));
@@ -851,7 +864,8 @@ impl Cache {
         let key = self::key(key)?;
         let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
         let request = MetaGet { update: true, recache, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
+        let found = cache
+            .meta_get(&Request::new(&key, request), |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
@@ -894,7 +908,7 @@ impl Cache {
         let key = self::key(key)?;
         let expiry = ttl.map(|ttl| expiry(cache, Some(ttl))).transpose()?;
         let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
-        Ok(cache.meta_delete(&key, &request) == Deleted::Deleted)
+        Ok(cache.meta_delete(&Request::new(&key, request)) == Deleted::Deleted)
     }
 
     /// Returns statistics under memcached's names.

@@ -1,52 +1,21 @@
 //! `stats`: memcached's names, order and formats, because monitoring tools
 //! parse them.
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{AdminContext, Dump, Outcome, VERSION};
+use super::context::{AdminContext, Outcome};
+use super::dump::Dump;
+use super::lines::{Lines, put_connection, put_sizes};
+use super::server::VERSION;
 use crate::config::AuthMethod;
 use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
 use crate::protocol::binary::Echo;
 use crate::protocol::output::Output;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_u32};
-use crate::state::{ConnState, ServerState, describe};
-use crate::store::Sizes;
+use crate::state::ServerState;
 use crate::store::stats::{ClassTotals, Totals};
-
-/// The destination of statistics.
-pub(super) enum Lines<'a> {
-    /// To a client, as lines.
-    Text(&'a mut Vec<u8>),
-    /// To a client, as packets that repeat fields of the request.
-    Packets(&'a mut Vec<u8>, Echo),
-    /// To the calling program.
-    Program(&'a mut dyn FnMut(&str, &str)),
-}
-
-impl Lines<'_> {
-    pub(super) fn put(&mut self, name: impl Display, value: impl Display) {
-        match self {
-            // Writing to a Vec cannot fail.
-            Self::Text(bytes) => drop(write!(bytes, "STAT {name} {value}\r\n")),
-            Self::Packets(bytes, echo) => {
-                echo.statistic(bytes, name.to_string().as_bytes(), value.to_string().as_bytes());
-            }
-            Self::Program(each) => each(&name.to_string(), &value.to_string()),
-        }
-    }
-
-    pub(super) fn end(&mut self) {
-        match self {
-            Self::Text(bytes) => bytes.extend_from_slice(b"END\r\n"),
-            Self::Packets(bytes, echo) => echo.statistic(bytes, &[], &[]),
-            Self::Program(_) => {}
-        }
-    }
-}
 
 fn yes(on: bool) -> &'static str {
     if on { "yes" } else { "no" }
@@ -549,48 +518,11 @@ fn sizes(context: &ServerState, mut out: Lines<'_>) {
     out.end();
 }
 
-/// Writes the counts of `most` sizes from number `from` on. Returns the next number, or `None` at
-/// the end.
-pub(super) fn put_sizes(sizes: &Sizes, from: usize, most: usize, out: &mut Lines<'_>) -> Option<usize> {
-    let (list, next) = sizes.list(from, most);
-    for (size, count) in list {
-        out.put(size, count);
-    }
-    next
-}
-
 fn conns(context: &ServerState, client: i32, mut out: Lines<'_>) {
     for (fd, state, last) in context.connections.iter(0) {
         put_connection(context, client, fd, state, last, &mut out);
     }
     out.end();
-}
-
-/// Writes the row of the connection of `fd`, for the connection `client`.
-pub(super) fn put_connection(
-    context: &ServerState,
-    client: i32,
-    fd: i32,
-    state: ConnState,
-    last: u32,
-    out: &mut Lines<'_>,
-) {
-    let now = context.cache.clock().now();
-    let [peer, local] = describe(fd);
-    let state = if fd == client { ConnState::ParseCmd } else { state };
-    let udp = local.starts_with("udp");
-    if udp {
-        out.put(format_args!("{fd}:UDP"), "UDP");
-    }
-    if state == ConnState::Listening || udp {
-        // A UDP socket has no peer, and is busy only for a moment.
-        out.put(format_args!("{fd}:addr"), local);
-    } else {
-        out.put(format_args!("{fd}:addr"), peer);
-        out.put(format_args!("{fd}:listen_addr"), local);
-    }
-    out.put(format_args!("{fd}:state"), state.text());
-    out.put(format_args!("{fd}:secs_since_last_cmd"), now.saturating_sub(last));
 }
 
 /// User and system time of the process as seconds with six digits.

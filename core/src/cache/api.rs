@@ -3,7 +3,9 @@
 //! They are the short forms of the operations in `cache`, which also take client flags, a CAS and
 //! the client's descriptor.
 
-use super::{Cache, Deleted, DeltaRequest, ItemInfo, Mode, StoreRequest, StoreValue, Stored, Ttl};
+use super::{
+    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreValue, Stored, Ttl,
+};
 use crate::base::error::{DeltaError, StoreError};
 use crate::config::KEY_MAX;
 use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
@@ -165,7 +167,10 @@ impl Cache {
         if !is_key(key) {
             return Err(StoreError::BadKey);
         }
-        let request = StoreRequest { mode, expiry: self.expires(ttl), ..StoreRequest::new(key) };
+        let request = Request::new(
+            key,
+            StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::default() },
+        );
         Ok(self.store_value(&request, StoreValue::Bytes(value))?.stored == Stored::Stored)
     }
 
@@ -219,7 +224,7 @@ impl Cache {
         if !is_key(key) {
             return Err(DeltaError::NotFound);
         }
-        self.add_delta(&DeltaRequest::new(key, increment, delta)).map(|number| number.value)
+        self.add_delta(&Request::new(key, DeltaOperation::new(increment, delta))).map(|number| number.value)
     }
 }
 
@@ -342,11 +347,14 @@ mod tests {
     #[test]
     fn items_are_described() {
         let cache = cache();
-        let request = StoreRequest {
-            flags: 7,
-            expiry: cache.expires(Duration::from_secs(9).into()),
-            ..StoreRequest::new(b"a")
-        };
+        let request = Request::new(
+            b"a",
+            StoreOperation {
+                flags: 7,
+                expiry: cache.expires(Duration::from_secs(9).into()),
+                ..StoreOperation::default()
+            },
+        );
         assert!(cache.store_value(&request, StoreValue::Bytes(b"one")).is_ok());
         cache.clock().advance(2).unwrap();
         let info = cache.info(b"a").unwrap_or_else(|| unreachable!("it was stored"));

@@ -11,6 +11,7 @@ pub mod item;
 pub mod iter;
 pub mod maintainer;
 mod meta;
+mod operation;
 pub mod options;
 pub mod prefix;
 pub mod scan;
@@ -25,11 +26,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
+pub use self::operation::{Exptime, Operation, Response, Show};
 use self::prefix::Prefixes;
 pub use self::ttl::Ttl;
 pub use self::types::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,
-    StoreValue, Stored,
+    Deleted, DeltaOperation, MetaDelete, MetaGet, MetaState, Mode, Number, Request, StoreOperation,
+    StoreReply, StoreValue, Stored,
 };
 use crate::base::clock::Clock;
 use crate::base::error::StartError;

@@ -31,8 +31,8 @@ use super::socket::{mark, would_block};
 use super::visit::{NextAction, Place};
 use crate::base::turn::Turn;
 use crate::protocol::binary;
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::session::{Env, Next, Session};
 use crate::state::{ConnState, ServerState, WorkerStats};
 

@@ -1,9 +1,11 @@
 //! Injected faults of commands.
 
-use super::answer::ReplyWriter;
-use super::{Env, Next, Session, Used};
+use super::state::Session;
+use super::step::{Next, Used};
 use crate::base::faults::Fault;
-use crate::cache::Cache;
+use crate::cache::{Cache, Response};
+use crate::protocol::commands::find;
+use crate::protocol::encoder::{Encoder, Form};
 use crate::protocol::output::Output;
 use crate::state::CloseReason;
 
@@ -30,36 +32,40 @@ impl Session {
         self.truncate_at.get_or_insert_with(|| out.len().saturating_add(bytes));
     }
 
-    /// Applies the fault of a command, if there is one. The line or packet of the command has
-    /// `line_len` bytes.
+    /// Applies the fault of the command that `reply` answers, if there is one. The line or packet
+    /// of the command is the first `length` bytes of `input`.
     pub(super) fn fault(
         &mut self,
-        env: &Env<'_>,
-        name: &str,
-        key: &[u8],
-        reply_via: ReplyWriter,
-        line_len: usize,
-        out: &mut Output,
+        cache: &Cache,
+        input: &[u8],
+        reply: &mut Encoder<'_>,
+        length: usize,
     ) -> Option<FaultOutcome> {
-        let cache: &Cache = &env.context.cache;
-        if !cache.faults().armed() {
-            return None;
-        }
-        Some(FaultOutcome::Done(match self.next_fault(cache, name, key)? {
-            Fault::Drop => Used::Stop(line_len, Next::Abort(CloseReason::Error)),
+        let name = match reply.form {
+            Form::Binary(echo) => echo.name(),
+            Form::Classic { .. } | Form::Meta(_) => name(input),
+        };
+        Some(FaultOutcome::Done(match self.next_fault(cache, name, reply.key)? {
+            Fault::Drop => Used::Stop(length, Next::Abort(CloseReason::Error)),
             Fault::Delay(time) => {
                 self.slept = true;
                 Used::Stop(0, Next::Sleep(time))
             }
-            Fault::Error(line) => {
-                reply_via.server_error(out, &line);
-                Used::Bytes(line_len)
+            Fault::Error(text) => {
+                reply.encode(&Response::ServerError(&text));
+                Used::Bytes(length)
             }
             Fault::Miss => return Some(FaultOutcome::Miss),
             Fault::Truncate(bytes) => {
-                self.truncate(bytes, out);
+                self.truncate(bytes, reply.out);
                 return None;
             }
         }))
     }
+}
+
+/// Returns the word of the command that a line begins with.
+fn name(line: &[u8]) -> &'static str {
+    let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    find(word).map_or("", |row| row.word)
 }
