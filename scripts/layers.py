@@ -35,6 +35,8 @@ def code(text):
     """Returns the code without comments, strings and test modules."""
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
+    # The place to which a name is visible is not an import.
+    text = re.sub(r"pub\(in [\w:]+\)", "pub", text)
     while match := re.search(r"#\[cfg\((?:all\()?(?:test|loom)\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:pub )?mod \w+ \{", text):
         depth, end = 1, match.end()
         while depth:

@@ -19,14 +19,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
 use self::prefix::Prefixes;
 pub use self::ttl::Ttl;
 pub use self::types::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, MetaState, Mode, Number, StoreReply, StoreRequest,
-    StoreValue, Stored,
+    StoreValue, Stored, is_key,
 };
 use crate::base::clock::Clock;
 use crate::base::error::StartError;

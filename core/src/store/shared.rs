@@ -8,12 +8,9 @@ use ahash::RandomState;
 
 use super::beside::Beside;
 use super::classes::Classes;
-use super::expiry::Flush;
-use super::expiry::TimeSnapshot;
-use super::item::{HEADER, Header, Item, Queue, Ref, bit};
-use super::memory::Memory;
-use super::policy::{Rank, Span};
-use super::segment::Segments;
+use super::expiry::{Flush, TimeSnapshot};
+use super::mem::{HEADER, Header, Item, Memory, Queue, Rank, Ref, Segments, bit};
+use super::policy::{self, Span};
 use crate::base::clock::Clock;
 use crate::base::sync::Mutex;
 use crate::base::watch::{WatchHub, kind, push_uri_encoded};
@@ -98,7 +95,7 @@ impl StoreShared {
     /// Returns the log of an item of `size` bytes.
     #[inline]
     pub(super) fn rank_of(&self, queue: Queue, uses: u16, size: usize) -> Rank {
-        Rank::of(queue, uses, size, self.span)
+        policy::rank_of(queue, uses, size, self.span)
     }
 
     /// Returns whether live items may be evicted.

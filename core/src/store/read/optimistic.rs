@@ -20,36 +20,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Store;
 use super::access_batch::AccessBatch;
 use super::entry_ref::{EntryRef, OptimisticEntry, ReadConflict};
-use super::item::Ref;
-use super::policy;
-use super::table::Table;
-
-/// The hash of a key, and the place at which an optimistic read found its item.
-///
-/// A later lookup can skip the index if the shard has not changed since. A hint is valid only for
-/// the store that made it.
-#[derive(Clone, Copy, Debug)]
-pub struct LookupHint {
-    pub(super) hash: u64,
-    /// The shard's version at that read. An odd version means that there was no read.
-    pub(super) version: u64,
-    /// The only item that may be the one of the key, or none.
-    pub(super) at: Ref,
-}
-
-/// The version of a hint without a read.
-const NEVER: u64 = 1;
-
-impl From<u64> for LookupHint {
-    /// Returns a hint of a hash alone.
-    #[inline]
-    fn from(hash: u64) -> Self {
-        Self { hash, version: NEVER, at: Ref::NONE }
-    }
-}
+use super::lookup_hint::{LookupHint, NEVER};
+use crate::store::index::Table;
+use crate::store::policy;
+use crate::store::store::Store;
 
 impl Store {
     /// Returns the first hint of a key: its hash.

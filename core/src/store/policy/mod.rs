@@ -25,9 +25,9 @@
 //! of its weight, as if it had been used at this time. The others are evicted.
 //! docs/performance.md has the evidence.
 
-use super::expiry::TimeSnapshot;
-use super::item::{Header, Queue, bit};
 use crate::config::LruMode;
+use crate::store::expiry::TimeSnapshot;
+use crate::store::mem::{Header, Queue, Rank, bit};
 
 /// Seconds within which further uses of an item change nothing in flat mode
 /// (memcached's `ITEM_UPDATE_INTERVAL`).
@@ -39,69 +39,28 @@ const WEIGHT: u32 = 1 << 28;
 /// Bytes that an item takes besides its own: its part of the index, and rounding.
 const BESIDE: usize = 16;
 
-/// The number of a log of a shard. A weighted rank is the binary logarithm of the least weight of
-/// its items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rank(u8);
-
-impl Rank {
-    /// Number of ranks.
-    pub(super) const COUNT: usize = 32;
-    /// The log of flat mode, in the order of arrival.
-    pub(super) const FLAT: Self = Self(30);
-    /// The log of items that are never evicted.
-    pub(super) const TEMPORARY: Self = Self(31);
-
-    /// Iterates over all ranks.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..Self::COUNT as u8).map(Self)
-    }
-
-    /// Returns the rank of an item, where `span` octaves of weight share a log.
-    #[inline]
-    pub(super) fn of(queue: Queue, uses: u16, size: usize, span: Span) -> Self {
-        match queue {
-            Queue::Temp => Self::TEMPORARY,
-            Queue::Cold => Self::FLAT,
-            Queue::Hot | Queue::Warm => {
-                let size = u32::try_from(size + BESIDE).unwrap_or(u32::MAX);
-                let weight = WEIGHT * (u32::from(uses) + 1) / size;
-                Self(weight.max(1).ilog2() as u8 & span.0)
-            }
+/// Returns the rank of an item, where `span` octaves of weight share a log.
+#[inline]
+pub(in crate::store) fn rank_of(queue: Queue, uses: u16, size: usize, span: Span) -> Rank {
+    match queue {
+        Queue::Temp => Rank::TEMPORARY,
+        Queue::Cold => Rank::FLAT,
+        Queue::Hot | Queue::Warm => {
+            let size = u32::try_from(size + BESIDE).unwrap_or(u32::MAX);
+            let weight = WEIGHT * (u32::from(uses) + 1) / size;
+            Rank::weighted(weight.max(1).ilog2() as u8 & span.0)
         }
-    }
-
-    /// Returns the index among all ranks.
-    #[inline]
-    pub(super) fn index(self) -> usize {
-        usize::from(self.0)
-    }
-
-    /// Returns the rank with this index.
-    pub(super) fn at(index: usize) -> Self {
-        debug_assert!(index < Self::COUNT);
-        Self(index as u8)
-    }
-
-    /// Returns whether the log is one of those by weight.
-    pub(super) fn is_weighted(self) -> bool {
-        self.0 < Self::FLAT.0
-    }
-
-    /// Returns the priority of a segment that is opened at `inflation`.
-    pub(super) fn priority(self, inflation: u64) -> u64 {
-        if self.is_weighted() { inflation + (1 << self.0) } else { 0 }
     }
 }
 
 /// The number of octaves of weight that share a log, as a mask of ranks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span(u8);
+pub(in crate::store) struct Span(u8);
 
 impl Span {
     /// Returns the span for shards with this number of `segments`. Open segments are then a small
     /// part of them. Without evictions, one log suffices.
-    pub(super) fn new(segments: usize, evicts: bool) -> Self {
+    pub(in crate::store) fn new(segments: usize, evicts: bool) -> Self {
         let octaves = (SEGMENTS_FOR_OCTAVES / segments.max(1)).next_power_of_two();
         Self(if evicts && octaves < Rank::COUNT { !(octaves as u8 - 1) } else { 0 })
     }
@@ -131,7 +90,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// Returns whether all items are in one log, in order of use.
-    pub(super) fn is_flat(&self) -> bool {
+    pub(in crate::store) fn is_flat(&self) -> bool {
         self.mode == LruMode::Flat
     }
 }
@@ -155,7 +114,7 @@ fn fetched(flat: bool, (state, stamp): (u16, u32), time: &TimeSnapshot) -> (u16,
 
 /// Records a fetch in the header of an item, under the lock, or in a copy of it.
 #[inline]
-pub(super) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
+pub(in crate::store) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
     let before = (header.state(), header.stamp());
     let after = fetched(flat, before, time);
     if after.0 != before.0 {
@@ -168,7 +127,7 @@ pub(super) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
 
 /// Returns whether a fetch would change nothing in the header. Needs no lock.
 #[inline]
-pub(super) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool {
+pub(in crate::store) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool {
     let now = (header.state(), header.stamp());
     fetched(flat, now, time) == now
 }
@@ -176,12 +135,17 @@ pub(super) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool
 /// Returns whether a fetch changes only the record of use: the item is alive, and neither won nor
 /// stale. Needs no lock.
 #[inline]
-pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
+pub(in crate::store) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
     header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_dead(header)
 }
 
 /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
-pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
+pub(in crate::store) fn admit(
+    tuning: &Tuning,
+    time: &TimeSnapshot,
+    expiry: u32,
+    was: Option<Queue>,
+) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
@@ -194,7 +158,7 @@ pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Opti
 
 /// Judges an item whose segment is compacted. Returns its new queue, or `None` to evict it. `idle`
 /// means that the segment was chosen because it is not in use.
-pub(super) fn judge(mode: LruMode, header: &Header, idle: bool) -> Option<Queue> {
+pub(in crate::store) fn judge(mode: LruMode, header: &Header, idle: bool) -> Option<Queue> {
     let (used, queue) = match (header.queue(), mode) {
         (Queue::Temp, _) => return Some(Queue::Temp),
         (_, LruMode::Flat) => (bit::ACTIVE, Queue::Cold),
@@ -212,22 +176,22 @@ mod tests {
 
     #[test]
     fn twice_the_uses_weigh_as_half_the_size() {
-        let rank = |uses, size: usize| Rank::of(Queue::Hot, uses, size - BESIDE, Span::new(256, true));
-        assert_eq!(rank(0, 128), Rank(21));
-        assert_eq!(rank(0, 256), Rank(20));
+        let rank = |uses, size: usize| rank_of(Queue::Hot, uses, size - BESIDE, Span::new(256, true));
+        assert_eq!(rank(0, 128), Rank::at(21));
+        assert_eq!(rank(0, 256), Rank::at(20));
         assert_eq!(rank(1, 256), rank(0, 128));
         assert_eq!(rank(7, 1024), rank(0, 128));
         // The smallest and the largest weight.
-        assert_eq!(rank(7, 40), Rank(25));
-        assert_eq!(rank(0, 1 << 30), Rank(0));
-        assert_eq!(Rank::of(Queue::Temp, 0, 1, Span::new(256, true)), Rank::TEMPORARY);
+        assert_eq!(rank(7, 40), Rank::at(25));
+        assert_eq!(rank(0, 1 << 30), Rank::at(0));
+        assert_eq!(rank_of(Queue::Temp, 0, 1, Span::new(256, true)), Rank::TEMPORARY);
     }
 
     #[test]
     fn shards_of_few_segments_have_few_logs() {
         let logs = |segments, evicts| {
             let mut ranks: Vec<_> = (5..24)
-                .map(|size| Rank::of(Queue::Hot, 0, 1 << size, Span::new(segments, evicts)).index())
+                .map(|size| rank_of(Queue::Hot, 0, 1 << size, Span::new(segments, evicts)).index())
                 .collect();
             ranks.dedup();
             ranks.len()
@@ -242,9 +206,9 @@ mod tests {
 
     #[test]
     fn heavier_items_have_a_higher_priority() {
-        assert_eq!(Rank(20).priority(5), 5 + (1 << 20));
-        assert!(Rank(20).priority(0) < Rank(21).priority(0));
-        assert!(Rank(20).priority(2 << 20) > Rank(21).priority(0));
+        assert_eq!(Rank::at(20).priority(5), 5 + (1 << 20));
+        assert!(Rank::at(20).priority(0) < Rank::at(21).priority(0));
+        assert!(Rank::at(20).priority(2 << 20) > Rank::at(21).priority(0));
         assert_eq!(Rank::FLAT.priority(1000), 0);
     }
 }
