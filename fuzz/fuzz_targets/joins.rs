@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::cache::{DeltaRequest, StoreReply, StoreRequest, StoreValue, Stored};
 use memcache_core::internal::config::MIB;
-use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::store::Reservation;
 use memcache_core::{Cache, CacheConfig, DeltaError, PinnedValue};
 use memcache_fuzz::{How, Steps};

@@ -8,8 +8,8 @@ use std::cell::LazyCell;
 use libfuzzer_sys::fuzz_target;
 use memcache_core::Clock;
 use memcache_core::internal::cache::{StoreReply, Stored};
-use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::protocol::meta::{Flags, Line, parse};
+use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::protocol::request::Key;
 use memcache_fuzz::first_line;
 

@@ -18,7 +18,7 @@ pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_
 use crate::admin::debug::PinnedItems;
 use crate::base::watch::kind;
 use crate::cache::Cache;
-use crate::config::{LruMode, MIB};
+use crate::config::{EvictionPolicy, MIB};
 use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
 use crate::protocol::text;
@@ -290,14 +290,11 @@ fn lru(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "mode") && maintained {
-        let mode = if tokens.abbreviates(2, "flat") {
-            LruMode::Flat
-        } else if tokens.abbreviates(2, "segmented") {
-            LruMode::Segmented
-        } else {
+        let mut policies = EvictionPolicy::ALL.iter();
+        let Some(&policy) = policies.find(|policy| tokens.abbreviates(2, policy.name())) else {
             return ctx.line(text::ERROR);
         };
-        ctx.cache().store().tune(|tuning| tuning.mode = mode);
+        ctx.cache().store().tune(|tuning| tuning.policy = policy);
         return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {

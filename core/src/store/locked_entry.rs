@@ -110,7 +110,7 @@ impl<'a> LockedEntry<'a> {
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
-            policy::record_access(self.shard.tuning.is_flat(), item.header(), &self.time);
+            policy::record_access(self.shard.tuning.policy, item.header(), &self.time);
         }
     }
 
@@ -351,7 +351,7 @@ impl<'a> LockedEntry<'a> {
             None => {
                 self.shard.link(common, self.time, at, self.hash);
                 // Without its maintainer, memcached stores into the memory of a dead item.
-                if self.lookup != Lookup::Missing && self.shard.tuning.is_flat() {
+                if self.lookup != Lookup::Missing && self.shard.tuning.policy.counts_reclaimed() {
                     self.count_reclaimed(at);
                 }
             }

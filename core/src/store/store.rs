@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::beside::Beside;
 use super::expiry::TimeSnapshot;
@@ -18,7 +17,7 @@ use crate::base::error::AllocError;
 use crate::base::scheduler::Waker;
 use crate::base::sync::Mutex;
 use crate::base::watch::WatchHub;
-use crate::config::{CacheConfig, KEY_MAX, LruMode, MIB};
+use crate::config::{CacheConfig, KEY_MAX, MIB};
 
 /// A shard on cache lines of its own.
 #[repr(align(128))]
@@ -49,7 +48,7 @@ impl Store {
         let segments = Segments::new(config, count)?;
         let slots = if config.hashpower_init == 0 { 0 } else { (1 << config.hashpower_init) / count };
         let tuning = Tuning {
-            mode: config.lru_mode,
+            policy: config.eviction_policy,
             hot_pct: config.hot_lru_pct,
             warm_pct: config.warm_lru_pct,
             hot_factor: config.hot_max_factor,
@@ -145,7 +144,7 @@ impl Store {
     pub fn tune(&self, change: impl FnOnce(&mut Tuning)) {
         let mut tuning = self.tuning.lock();
         change(&mut tuning);
-        self.common.flat.store(tuning.is_flat(), Relaxed);
+        self.common.policy.set(tuning.policy);
         for cell in &self.shards {
             cell.0.lock().tuning = *tuning;
         }
@@ -258,11 +257,11 @@ impl Store {
 }
 
 /// Chooses the number of shards: enough that threads rarely contend, few enough that each has
-/// sufficient memory. A flat cache promises strict order, so it has one.
+/// sufficient memory. Some policies promise one order over all items.
 fn shard_count(config: &CacheConfig) -> usize {
     let (wanted, least) = match config.shards {
         Some(count) => (count.max(1), SHARD_LEAST / 16),
-        None if config.lru_mode == LruMode::Flat => (1, SHARD_LEAST),
+        None if config.eviction_policy.has_one_shard() => (1, SHARD_LEAST),
         None => ((config.concurrency.clamp(1, 64) * 4).next_power_of_two(), SHARD_LEAST),
     };
     if config.memory_limit == 0 {

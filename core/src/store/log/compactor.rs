@@ -251,9 +251,9 @@ impl Shard {
     }
 
     /// Returns whether mostly dead segments are compacted. That changes the order of items, which
-    /// flat mode promises to keep while it may evict.
+    /// some policies keep while items may be evicted.
     fn is_compacting_dead(&self, common: &StoreShared) -> bool {
-        !self.tuning.is_flat() || !common.evicts()
+        !self.tuning.policy.keeps_order() || !common.evicts()
     }
 
     /// Chooses the segment to compact next.
@@ -350,7 +350,7 @@ impl Shard {
             _ if why == CompactReason::Dead => Some(header.queue()),
             // A piece follows its item, which lies before it.
             EvictionMode::Judging if piece.is_some() => Some(header.queue()),
-            EvictionMode::Judging => policy::judge(self.tuning.mode, header, why == CompactReason::Idle),
+            EvictionMode::Judging => policy::judge(self.tuning.policy, header, why == CompactReason::Idle),
             EvictionMode::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
         };
         if let Some(queue) = keeps {

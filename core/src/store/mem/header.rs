@@ -64,7 +64,7 @@ pub enum Queue {
     Hot = 0,
     /// Items that were judged and kept.
     Warm = 1,
-    /// Items of the flat policy.
+    /// Items of a policy that keeps an order over all items.
     Cold = 2,
     /// Short-lived items, which are never evicted.
     Temp = 3,

@@ -8,8 +8,8 @@ pub(in crate::store) struct Rank(u8);
 impl Rank {
     /// Number of ranks.
     pub(in crate::store) const COUNT: usize = 32;
-    /// The log of flat mode, in the order of arrival.
-    pub(in crate::store) const FLAT: Self = Self(30);
+    /// The log of COLD items, in the order of arrival.
+    pub(in crate::store) const ORDERED: Self = Self(30);
     /// The log of items that are never evicted.
     pub(in crate::store) const TEMPORARY: Self = Self(31);
 
@@ -33,13 +33,13 @@ impl Rank {
     /// Returns the rank of items whose weight has this binary logarithm, which is below 30.
     #[inline]
     pub(in crate::store) fn weighted(log2: u8) -> Self {
-        debug_assert!(log2 < Self::FLAT.0);
+        debug_assert!(log2 < Self::ORDERED.0);
         Self(log2)
     }
 
     /// Returns whether the log is one of those by weight.
     pub(in crate::store) fn is_weighted(self) -> bool {
-        self.0 < Self::FLAT.0
+        self.0 < Self::ORDERED.0
     }
 
     /// Returns the priority of a segment that is opened at `inflation`.

@@ -1,79 +1,110 @@
-//! The eviction policy: which items stay.
+//! Eviction policies: which items stay. This file has what every policy has in common.
 //!
-//! ```text
-//!   weight = (uses + 1) / size, in octaves: a log for each
-//!
-//!   new, small ----> rank 20  | H 9 | H 8 | H 7 |--.
-//!   new, large ----> rank 17  | H 6 | H 3 |--------+--> the segment with the lowest H is judged;
-//!                    ...                           |    L rises to its H
-//!   used: a new <---------- used since it was put there, its weight grown --+
-//!   rank                                           `--> not used: evicted
-//! ```
-//!
-//! The default is GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998), which weighs uses against
-//! size, on logs. There, an item has the priority H: its weight, uses by size, plus L. L is the
-//! *inflation* at the item's last use: the priority of the item that was evicted last. The item of
-//! the lowest priority is evicted. H and L are the letters of GreedyDual-Size (Cao and Irani,
-//! 1997). The GDSF paper writes Pr and Clock.
-//!
-//! Here items of about the same weight share a log, and a segment has one priority: the inflation
-//! when it was opened plus the least weight of its log. So the oldest segment of a log has its
-//! lowest priority, and the next segment to judge is one of a few.
-//!
-//! A fetch moves no item. It counts up to seven uses in the header, and sets a bit. Items are
-//! judged when their segment is compacted. An item used since it was put there moves to the log
-//! of its weight, as if it had been used at this time. The others are evicted.
-//! docs/performance.md has the evidence.
+//! A policy is a file of this folder that implements [`Policy`], and a line in the list of
+//! `config/policy.rs`. It places items by their queue: HOT and WARM items are in logs by weight
+//! (`weight.rs`), COLD ones in one log in the order of arrival, TEMP ones are never evicted.
 
-use crate::config::LruMode;
-use crate::store::expiry::TimeSnapshot;
-use crate::store::mem::{Header, Queue, Rank, bit};
+mod weight;
 
-/// Seconds within which further uses of an item change nothing in flat mode
-/// (memcached's `ITEM_UPDATE_INTERVAL`).
-const UPDATE_INTERVAL: u32 = 60;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// Weight of an item of one byte that was not used again.
-const WEIGHT: u32 = 1 << 28;
+pub(super) use self::weight::{Span, rank_of};
+use super::expiry::TimeSnapshot;
+use super::mem::{Header, Queue, bit};
+use crate::config::{EvictionPolicy, eviction_policies};
 
-/// Bytes that an item takes besides its own: its part of the index, and rounding.
-const BESIDE: usize = 16;
+/// The decisions of an eviction policy.
+trait Policy {
+    /// Whether the log of COLD items keeps their order. Then segments that are mostly dead are not
+    /// compacted while items may be evicted.
+    const KEEPS_ORDER: bool;
 
-/// Returns the rank of an item, where `span` octaves of weight share a log.
-#[inline]
-pub(in crate::store) fn rank_of(queue: Queue, uses: u16, size: usize, span: Span) -> Rank {
-    match queue {
-        Queue::Temp => Rank::TEMPORARY,
-        Queue::Cold => Rank::FLAT,
-        Queue::Hot | Queue::Warm => {
-            let size = u32::try_from(size + BESIDE).unwrap_or(u32::MAX);
-            let weight = WEIGHT * (u32::from(uses) + 1) / size;
-            Rank::weighted(weight.max(1).ilog2() as u8 & span.0)
+    /// Whether a new cache has one shard, so that there is one order over all items.
+    const ONE_SHARD: bool = false;
+
+    /// Whether a store over a dead item counts as reclaimed memory, as in memcached without its
+    /// maintainer.
+    const COUNTS_RECLAIMED: bool = false;
+
+    /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
+    fn admit(was: Option<Queue>) -> Queue;
+
+    /// Returns the state and stamp of an item after a fetch.
+    fn fetched(state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32);
+
+    /// Judges an item whose segment is compacted. Returns its new queue, or `None` to evict it.
+    /// `idle` means that the segment was chosen because it is not in use.
+    fn judge(header: &Header, idle: bool) -> Option<Queue>;
+}
+
+/// Generates the modules of the policies, and a `match` over them for each decision.
+macro_rules! dispatch {
+    ($($(#[$doc:meta])* $policy:ident $name:ident,)*) => {
+        $(mod $name;)*
+
+        impl EvictionPolicy {
+            /// Returns whether the order of COLD items is kept.
+            pub(in crate::store) fn keeps_order(self) -> bool {
+                match self { $(Self::$policy => $name::$policy::KEEPS_ORDER,)* }
+            }
+
+            /// Returns whether a new cache has one shard.
+            pub(in crate::store) fn has_one_shard(self) -> bool {
+                match self { $(Self::$policy => $name::$policy::ONE_SHARD,)* }
+            }
+
+            /// Returns whether a store over a dead item counts as reclaimed memory.
+            pub(in crate::store) fn counts_reclaimed(self) -> bool {
+                match self { $(Self::$policy => $name::$policy::COUNTS_RECLAIMED,)* }
+            }
+
+            fn admit(self, was: Option<Queue>) -> Queue {
+                match self { $(Self::$policy => $name::$policy::admit(was),)* }
+            }
+
+            #[inline]
+            fn fetched(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
+                match self { $(Self::$policy => $name::$policy::fetched(state, stamp, time),)* }
+            }
+
+            fn judge(self, header: &Header, idle: bool) -> Option<Queue> {
+                match self { $(Self::$policy => $name::$policy::judge(header, idle),)* }
+            }
         }
-    }
+
+        impl PolicyCell {
+            /// Returns the policy.
+            #[inline]
+            pub(super) fn get(&self) -> EvictionPolicy {
+                match self.0.load(Relaxed) {
+                    $(number if number == EvictionPolicy::$policy as u8 => EvictionPolicy::$policy,)*
+                    _ => EvictionPolicy::Segmented,
+                }
+            }
+        }
+    };
 }
 
-/// The number of octaves of weight that share a log, as a mask of ranks.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Span(u8);
+/// The policy, for reads without a lock.
+pub(super) struct PolicyCell(AtomicU8);
 
-impl Span {
-    /// Returns the span for shards with this number of `segments`. Open segments are then a small
-    /// part of them. Without evictions, one log suffices.
-    pub(in crate::store) fn new(segments: usize, evicts: bool) -> Self {
-        let octaves = (SEGMENTS_FOR_OCTAVES / segments.max(1)).next_power_of_two();
-        Self(if evicts && octaves < Rank::COUNT { !(octaves as u8 - 1) } else { 0 })
+eviction_policies!(dispatch);
+
+impl PolicyCell {
+    pub(super) fn new(policy: EvictionPolicy) -> Self {
+        Self(AtomicU8::new(policy as u8))
+    }
+
+    pub(super) fn set(&self, policy: EvictionPolicy) {
+        self.0.store(policy as u8, Relaxed);
     }
 }
-
-/// Number of segments of a shard from which each octave of weight has a log.
-const SEGMENTS_FOR_OCTAVES: usize = 128;
 
 /// The settings of the policy. They may change at any time.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
     /// The policy.
-    pub mode: LruMode,
+    pub policy: EvictionPolicy,
     /// memcached's share of a class for hot items. Only reported.
     pub hot_pct: u32,
     /// memcached's share of a class for warm items. Only reported.
@@ -88,127 +119,53 @@ pub struct Tuning {
     pub temporary_ttl: u32,
 }
 
-impl Tuning {
-    /// Returns whether all items are in one log, in order of use.
-    pub(in crate::store) fn is_flat(&self) -> bool {
-        self.mode == LruMode::Flat
-    }
-}
-
-/// Returns the state and stamp of an item after a fetch.
-#[inline]
-fn fetched(flat: bool, (state, stamp): (u16, u32), time: &TimeSnapshot) -> (u16, u32) {
-    if flat {
-        let is_due = time.stamp.saturating_sub(stamp) > UPDATE_INTERVAL;
-        return if is_due {
-            (state | bit::FETCHED | bit::ACTIVE, time.stamp)
-        } else {
-            (state | bit::FETCHED, stamp)
-        };
-    }
-    let used = Header::used(state) | bit::FETCHED;
-    // The first fetch makes an item FETCHED. As in memcached, only a further one makes it ACTIVE
-    // and counts as its last use.
-    if state & bit::FETCHED == 0 { (used, stamp) } else { (used | bit::ACTIVE, time.stamp) }
-}
-
 /// Records a fetch in the header of an item, under the lock, or in a copy of it.
 #[inline]
-pub(in crate::store) fn record_access(flat: bool, header: &Header, time: &TimeSnapshot) {
-    let before = (header.state(), header.stamp());
-    let after = fetched(flat, before, time);
-    if after.0 != before.0 {
+pub(super) fn record_access(policy: EvictionPolicy, header: &Header, time: &TimeSnapshot) {
+    let (state, stamp) = (header.state(), header.stamp());
+    let after = policy.fetched(state, stamp, time);
+    if after.0 != state {
         header.set_state(after.0);
     }
-    if after.1 != before.1 {
+    if after.1 != stamp {
         header.set_stamp(after.1);
     }
 }
 
 /// Returns whether a fetch would change nothing in the header. Needs no lock.
 #[inline]
-pub(in crate::store) fn is_noted(flat: bool, header: &Header, time: &TimeSnapshot) -> bool {
-    let now = (header.state(), header.stamp());
-    fetched(flat, now, time) == now
+pub(super) fn is_noted(policy: EvictionPolicy, header: &Header, time: &TimeSnapshot) -> bool {
+    let (state, stamp) = (header.state(), header.stamp());
+    policy.fetched(state, stamp, time) == (state, stamp)
 }
 
 /// Returns whether a fetch changes only the record of use: the item is alive, and neither won nor
 /// stale. Needs no lock.
 #[inline]
-pub(in crate::store) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
+pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
     header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_dead(header)
 }
 
 /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
-pub(in crate::store) fn admit(
-    tuning: &Tuning,
-    time: &TimeSnapshot,
-    expiry: u32,
-    was: Option<Queue>,
-) -> Queue {
+pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
-    match tuning.mode {
-        LruMode::Flat => Queue::Cold,
-        LruMode::Segmented if was == Some(Queue::Warm) => Queue::Warm,
-        LruMode::Segmented => Queue::Hot,
-    }
+    tuning.policy.admit(was)
 }
 
 /// Judges an item whose segment is compacted. Returns its new queue, or `None` to evict it. `idle`
 /// means that the segment was chosen because it is not in use.
-pub(in crate::store) fn judge(mode: LruMode, header: &Header, idle: bool) -> Option<Queue> {
-    let (used, queue) = match (header.queue(), mode) {
-        (Queue::Temp, _) => return Some(Queue::Temp),
-        (_, LruMode::Flat) => (bit::ACTIVE, Queue::Cold),
-        (_, LruMode::Segmented) if idle => (bit::RECENT, Queue::Warm),
-        (_, LruMode::Segmented) => (bit::USED, Queue::Warm),
-    };
-    let stays = header.has(used);
-    header.unmark(used | bit::USED | bit::RECENT);
-    stays.then_some(queue)
+pub(super) fn judge(policy: EvictionPolicy, header: &Header, idle: bool) -> Option<Queue> {
+    match header.queue() {
+        Queue::Temp => Some(Queue::Temp),
+        Queue::Hot | Queue::Warm | Queue::Cold => policy.judge(header, idle),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn twice_the_uses_weigh_as_half_the_size() {
-        let rank = |uses, size: usize| rank_of(Queue::Hot, uses, size - BESIDE, Span::new(256, true));
-        assert_eq!(rank(0, 128), Rank::at(21));
-        assert_eq!(rank(0, 256), Rank::at(20));
-        assert_eq!(rank(1, 256), rank(0, 128));
-        assert_eq!(rank(7, 1024), rank(0, 128));
-        // The smallest and the largest weight.
-        assert_eq!(rank(7, 40), Rank::at(25));
-        assert_eq!(rank(0, 1 << 30), Rank::at(0));
-        assert_eq!(rank_of(Queue::Temp, 0, 1, Span::new(256, true)), Rank::TEMPORARY);
-    }
-
-    #[test]
-    fn shards_of_few_segments_have_few_logs() {
-        let logs = |segments, evicts| {
-            let mut ranks: Vec<_> = (5..24)
-                .map(|size| rank_of(Queue::Hot, 0, 1 << size, Span::new(segments, evicts)).index())
-                .collect();
-            ranks.dedup();
-            ranks.len()
-        };
-        assert_eq!(logs(1000, true), 19);
-        assert_eq!(logs(128, true), 19);
-        assert_eq!(logs(64, true), 10);
-        assert_eq!(logs(16, true), 3);
-        assert_eq!(logs(1, true), 1);
-        assert_eq!(logs(1000, false), 1);
-    }
-
-    #[test]
-    fn heavier_items_have_a_higher_priority() {
-        assert_eq!(Rank::at(20).priority(5), 5 + (1 << 20));
-        assert!(Rank::at(20).priority(0) < Rank::at(21).priority(0));
-        assert!(Rank::at(20).priority(2 << 20) > Rank::at(21).priority(0));
-        assert_eq!(Rank::FLAT.priority(1000), 0);
-    }
+/// Returns whether one of the bits `used` is set, and clears the marks of use.
+fn stays(header: &Header, used: u16) -> bool {
+    let stays = header.has(used);
+    header.unmark(used | bit::USED | bit::RECENT);
+    stays
 }

@@ -61,7 +61,7 @@ impl Store {
                 let Some(at) = shard.locate(&self.common, key, hint.hash, at_hint) else { continue };
                 let header = self.common.memory().header(at);
                 if header.cas() == *cas && !time.is_dead(header) {
-                    policy::record_access(shard.tuning.is_flat(), header, &time);
+                    policy::record_access(shard.tuning.policy, header, &time);
                 }
             }
         }
