@@ -20,7 +20,8 @@ use memcache_rs::internal::session::{Env, Next, Session, Step};
 use memcache_rs::internal::state::ServerState;
 use memcache_rs::internal::state::Users;
 use memcache_rs::{
-    AuthConfig, AuthMethod, Cache, CacheConfig, LruMode, Passwords, Protocol, ServerConfig, StartError, Ttl,
+    AuthConfig, AuthMethod, Cache, CacheConfig, EvictionPolicy, Passwords, Protocol, ServerConfig,
+    StartError, Ttl,
 };
 
 use dialogue::talk;
@@ -115,7 +116,7 @@ fn a_class_without_pages_could_not_get_one() {
 fn a_flat_cache_was_not_in_strict_order() {
     let config = CacheConfig {
         memory_limit: 64 * MIB,
-        lru_mode: LruMode::Flat,
+        eviction_policy: EvictionPolicy::Flat,
         lru_maintainer: false,
         slab_chunk_max: MIB,
         ..CacheConfig::default()

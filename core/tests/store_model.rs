@@ -13,7 +13,7 @@ use memcache_rs::internal::cache::{
 };
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::store::{EntryRef, HEADER, ReadConflict, bit};
-use memcache_rs::{Cache, CacheConfig, DeltaError, LruMode};
+use memcache_rs::{Cache, CacheConfig, DeltaError, EvictionPolicy};
 use proptest::prelude::*;
 
 const CHUNK_MAX: usize = 16 * 1024;
@@ -727,9 +727,11 @@ fn sizes_at_class_boundaries() {
         CacheConfig { slab_sizes: Some(vec![100, 200, 300]), ..CacheConfig::default() },
         CacheConfig { growth_factor: 1.01, ..CacheConfig::default() },
         CacheConfig { growth_factor: 1000.0, ..CacheConfig::default() },
-        CacheConfig { lru_mode: LruMode::Flat, ..CacheConfig::default() },
     ];
-    for config in configs {
+    let policies = EvictionPolicy::ALL.iter();
+    let by_policy =
+        policies.map(|&eviction_policy| CacheConfig { eviction_policy, ..CacheConfig::default() });
+    for config in configs.into_iter().chain(by_policy) {
         let largest = config.item_size_max;
         let cache = frozen(config);
         let mut edges: Vec<usize> = cache.store().class_sizes().iter().map(|&(size, _)| size).collect();

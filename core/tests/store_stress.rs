@@ -18,7 +18,7 @@ use memcache_rs::internal::cache::{
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::store::stats::Totals;
 use memcache_rs::internal::store::{Reservation, Store};
-use memcache_rs::{Cache, CacheConfig, LruMode, PinnedValue};
+use memcache_rs::{Cache, CacheConfig, EvictionPolicy, PinnedValue};
 
 /// A small generator of numbers (splitmix64). A seed identifies a run.
 struct Rng(u64);
@@ -302,8 +302,10 @@ fn with_small_items_only() {
 }
 
 #[test]
-fn with_the_flat_policy_and_short_lives() {
-    churn(CacheConfig { lru_mode: LruMode::Flat, ..small(3 * MIB) }, 8, ROUNDS);
+fn with_every_policy_and_short_lives() {
+    for &eviction_policy in EvictionPolicy::ALL {
+        churn(CacheConfig { eviction_policy, ..small(3 * MIB) }, 8, ROUNDS);
+    }
     churn(CacheConfig { temporary_ttl: Some(10), ..small(3 * MIB) }, 9, ROUNDS);
 }
 

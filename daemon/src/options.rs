@@ -4,7 +4,7 @@
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
 use memcache_core::internal::config::{MIB, PAGE_SIZE};
-use memcache_core::{KeyFormat, LruMode, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
+use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -140,11 +140,21 @@ impl<'a> Options<'a> {
             },
             "lru_maintainer" => {
                 cache.lru_maintainer = true;
-                cache.lru_mode = LruMode::Segmented;
+                cache.eviction_policy = EvictionPolicy::Segmented;
             }
             "no_lru_maintainer" => {
                 cache.lru_maintainer = false;
-                cache.lru_mode = LruMode::Flat;
+                cache.eviction_policy = EvictionPolicy::Flat;
+            }
+            "eviction_policy" => {
+                let text = need("Missing eviction_policy argument")?;
+                let known = || EvictionPolicy::ALL.iter().map(|policy| policy.name()).collect::<Vec<_>>();
+                cache.eviction_policy = EvictionPolicy::from_name(text).ok_or_else(|| {
+                    Failure::usage(format!(
+                        "eviction_policy must be one of {}, got {text}",
+                        known().join(", ")
+                    ))
+                })?;
             }
             "hot_lru_pct" => match whole(need("Missing hot_lru_pct argument")?) {
                 Some(percent @ 1..=79) => cache.hot_lru_pct = percent,
@@ -289,7 +299,7 @@ impl<'a> Options<'a> {
         }
         cache.slab_reassign = false;
         cache.slab_automove = 0;
-        cache.lru_mode = LruMode::Flat;
+        cache.eviction_policy = EvictionPolicy::Flat;
         cache.lru_crawler = false;
         cache.lru_maintainer = false;
         self.config.maxconns_fast = false;

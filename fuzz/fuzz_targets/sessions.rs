@@ -14,14 +14,14 @@ use memcache_core::internal::config::MIB;
 use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::session::{Env, Next, Session};
 use memcache_core::internal::state::ServerState;
-use memcache_core::{Cache, CacheConfig, LruMode, Protocol, ServerConfig};
+use memcache_core::{Cache, CacheConfig, EvictionPolicy, Protocol, ServerConfig};
 use memcache_fuzz::{How, Steps};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
     memory: u8,
     shards: u8,
-    flat: bool,
+    policy: u8,
     output: u8,
 }
 
@@ -196,7 +196,7 @@ impl World {
             item_size_max: MIB,
             slab_chunk_max: MIB / 4,
             shards: Some(1 << (settings.shards % 3)),
-            lru_mode: if settings.flat { LruMode::Flat } else { LruMode::Segmented },
+            eviction_policy: EvictionPolicy::ALL[usize::from(settings.policy) % EvictionPolicy::ALL.len()],
             lru_crawler: false,
             ..CacheConfig::default()
         };

@@ -11,13 +11,13 @@ use libfuzzer_sys::fuzz_target;
 use memcache_core::internal::cache::{Mode, Request, StoreOperation, StoreValue, Stored};
 use memcache_core::internal::config::MIB;
 use memcache_core::internal::store::Reservation;
-use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
+use memcache_core::{Cache, CacheConfig, EvictionPolicy, PinnedValue};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
     shards: u8,
     evictions: bool,
-    flat: bool,
+    policy: u8,
     temporary: bool,
 }
 
@@ -112,7 +112,7 @@ impl World {
             slab_chunk_max: MIB / 4,
             shards: Some(1 << (settings.shards % 3)),
             evictions: settings.evictions,
-            lru_mode: if settings.flat { LruMode::Flat } else { LruMode::Segmented },
+            eviction_policy: EvictionPolicy::ALL[usize::from(settings.policy) % EvictionPolicy::ALL.len()],
             temporary_ttl: settings.temporary.then_some(20),
             lru_crawler: false,
             ..CacheConfig::default()

@@ -1,6 +1,6 @@
 //! Settings of caches: memory, sizes, eviction, statistics.
 
-use memcache_core::LruMode;
+use memcache_core::EvictionPolicy;
 use memcache_core::internal::config::{ITEM_SIZE_MAX_RANGE, MIB};
 
 use super::mcrs_config;
@@ -10,16 +10,26 @@ use crate::status::mcrs_status;
 /// Names an eviction policy: one of the MCRS_LRU_ numbers.
 pub type mcrs_lru_mode = u32;
 
-/// Evicts in order of use, from one log.
+/// Evicts in the order of last use, from one log. A use within a minute of the last one does not
+/// count. memcached calls it flat.
 pub const MCRS_LRU_FLAT: mcrs_lru_mode = 0;
 
 /// Evicts by use and size, with new and used items apart. The default.
 pub const MCRS_LRU_SEGMENTED: mcrs_lru_mode = 1;
 
+/// Evicts in the order of last use, in each shard. Every use counts.
+pub const MCRS_LRU_PLAIN: mcrs_lru_mode = 2;
+
+const _: () = assert!(
+    MCRS_LRU_FLAT == EvictionPolicy::Flat as u32
+        && MCRS_LRU_SEGMENTED == EvictionPolicy::Segmented as u32
+        && MCRS_LRU_PLAIN == EvictionPolicy::Lru as u32
+);
+
 /// Sets the eviction policy.
 ///
 /// @param config  Settings to change.
-/// @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+/// @param mode  One of the MCRS_LRU_ numbers. The default is MCRS_LRU_SEGMENTED.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_mode(
@@ -27,15 +37,13 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
     mode: mcrs_lru_mode,
 ) -> mcrs_status {
     entry!(mut config, {}, {
-        config.settings.cache.lru_mode = match mode {
-            MCRS_LRU_FLAT => LruMode::Flat,
-            MCRS_LRU_SEGMENTED => LruMode::Segmented,
-            other => {
-                return Err(invalid(format!(
-                    "mode must be MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, got {other}"
-                )));
-            }
-        };
+        let policy = EvictionPolicy::from_number(mode).ok_or_else(|| {
+            invalid(format!(
+                "mode must be one of the {} MCRS_LRU_ numbers, got {mode}",
+                EvictionPolicy::ALL.len()
+            ))
+        })?;
+        config.settings.cache.eviction_policy = policy;
         Ok(())
     })
 }

@@ -46,7 +46,8 @@ static void caches(void) {
     OK(mcrs_config_set_cas(config, true));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_FLAT));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_SEGMENTED));
-    BAD(mcrs_config_set_lru_mode(config, 2), "2");
+    OK(mcrs_config_set_lru_mode(config, MCRS_LRU_PLAIN));
+    BAD(mcrs_config_set_lru_mode(config, 3), "3");
     OK(mcrs_config_set_lru_maintainer(config, true));
     OK(mcrs_config_set_lru_crawler(config, true));
     OK(mcrs_config_set_lru_crawler_sleep(config, 200));

@@ -1,7 +1,7 @@
 //! `lru`: the settings of eviction.
 
 use super::context::{AdminContext, Outcome};
-use crate::config::LruMode;
+use crate::config::EvictionPolicy;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, float, strict_i32, strict_u32};
 
@@ -44,16 +44,12 @@ fn tune(ctx: &AdminContext<'_>, tokens: &Tokens<'_>) -> &'static str {
     "OK"
 }
 
-/// `lru mode flat|segmented`
+/// `lru mode POLICY`
 fn mode(ctx: &AdminContext<'_>, tokens: &Tokens<'_>) -> &'static str {
-    let mode = if tokens.abbreviates(2, "flat") {
-        LruMode::Flat
-    } else if tokens.abbreviates(2, "segmented") {
-        LruMode::Segmented
-    } else {
+    let Some(&policy) = EvictionPolicy::ALL.iter().find(|policy| tokens.abbreviates(2, policy.name())) else {
         return text::ERROR;
     };
-    ctx.cache().store().tune(|tuning| tuning.mode = mode);
+    ctx.cache().store().tune(|tuning| tuning.policy = policy);
     "OK"
 }
 

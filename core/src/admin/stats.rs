@@ -9,7 +9,9 @@ use super::dump::Dump;
 use super::lines::{Lines, put_connection, put_sizes};
 use super::server::VERSION;
 use crate::config::AuthMethod;
-use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
+use crate::config::{
+    EvictionPolicy, KeyFormat, Listen, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode,
+};
 use crate::protocol::binary::Echo;
 use crate::protocol::output::Output;
 use crate::protocol::text;
@@ -354,7 +356,8 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("dump_enabled", yes(config.dump_enabled));
     out.put("hash_algorithm", &reported.hash_algorithm);
     out.put("lru_maintainer_thread", yes(own.lru_maintainer));
-    out.put("lru_segmented", yes(tuning.mode == LruMode::Segmented));
+    out.put("lru_segmented", yes(tuning.policy == EvictionPolicy::Segmented));
+    out.put("eviction_policy", tuning.policy.name());
     out.put("hot_lru_pct", tuning.hot_pct);
     out.put("warm_lru_pct", tuning.warm_pct);
     out.put("hot_max_factor", format_args!("{:.2}", tuning.hot_factor));

@@ -4,21 +4,14 @@
 //! the client's descriptor.
 
 use super::{
-    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreValue, Stored, Ttl,
+    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreValue, Stored, Ttl, is_key,
 };
 use crate::base::error::{DeltaError, StoreError};
-use crate::config::KEY_MAX;
 use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
 
 /// Keys of a group of [`Cache::get_many`]. The lines of a group are prefetched together: the
 /// processor resolves several addresses at a time if it has nothing to do in between.
 const AHEAD: usize = 16;
-
-/// Returns whether `key` has 1 to 250 bytes.
-#[inline]
-pub fn is_key(key: &[u8]) -> bool {
-    (1..=KEY_MAX).contains(&key.len())
-}
 
 impl Cache {
     /// Returns the second of the clock at which an item stored now expires.

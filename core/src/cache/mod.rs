@@ -23,7 +23,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
 pub use self::operation::{Exptime, Operation, Response, Show};
@@ -31,7 +30,7 @@ use self::prefix::Prefixes;
 pub use self::ttl::Ttl;
 pub use self::types::{
     Deleted, DeltaOperation, MetaDelete, MetaGet, MetaState, Mode, Number, Request, StoreOperation,
-    StoreReply, StoreValue, Stored,
+    StoreReply, StoreValue, Stored, is_key,
 };
 use crate::base::clock::Clock;
 use crate::base::error::StartError;

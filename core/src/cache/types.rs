@@ -1,7 +1,14 @@
 //! Requests to a cache and its answers. [`crate::cache`] re-exports them. Plain data with defaults,
 //! no behaviour.
 
+use crate::config::KEY_MAX;
 use crate::store::Reservation;
+
+/// Returns whether `key` has 1 to 250 bytes.
+#[inline]
+pub fn is_key(key: &[u8]) -> bool {
+    (1..=KEY_MAX).contains(&key.len())
+}
 
 /// How a store treats an item that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

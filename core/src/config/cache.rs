@@ -1,5 +1,6 @@
 //! Settings of a cache.
 
+use super::policy::EvictionPolicy;
 use super::{MIB, PAGE_SIZE};
 use crate::base::error::ConfigError;
 
@@ -15,15 +16,6 @@ const SLAB_SIZE_LEAST: usize = 40;
 
 /// Largest [`CacheConfig::hashpower_init`].
 const HASHPOWER_MOST: u32 = 32;
-
-/// The eviction policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LruMode {
-    /// Evicts items in the order of their last use (`-o no_lru_maintainer`).
-    Flat,
-    /// Evicts items that are used least for their size (the default).
-    Segmented,
-}
 
 /// Settings of a cache, with or without a server in front of it.
 #[derive(Clone, Debug)]
@@ -49,7 +41,7 @@ pub struct CacheConfig {
     /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
     pub use_cas: bool,
     /// The eviction policy at start. The command `lru mode` changes it.
-    pub lru_mode: LruMode,
+    pub eviction_policy: EvictionPolicy,
     /// Whether the background maintainer works at all (`no_lru_maintainer`).
     pub lru_maintainer: bool,
     /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
@@ -113,7 +105,7 @@ impl Default for CacheConfig {
             slab_chunk_max: PAGE_SIZE / 2,
             slab_sizes: None,
             use_cas: true,
-            lru_mode: LruMode::Segmented,
+            eviction_policy: EvictionPolicy::Segmented,
             lru_maintainer: true,
             lru_crawler: true,
             lru_crawler_sleep: 100,

@@ -13,6 +13,7 @@ mod cluster;
 mod hooks;
 #[cfg(feature = "server")]
 mod listen;
+mod policy;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -20,13 +21,15 @@ mod tls;
 
 #[cfg(feature = "server")]
 pub use self::auth::{AuthConfig, AuthMethod, Passwords};
-pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE};
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
 #[cfg(feature = "server")]
 pub use self::hooks::{Hooks, Log, OnCommand};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
+pub use self::policy::EvictionPolicy;
+pub(crate) use self::policy::eviction_policies;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 #[cfg(feature = "server")]

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::entry_ref::EntryRef;
 use super::expiry::TimeSnapshot;
-use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
-use super::logs::AppendFor;
-use super::optimistic::LookupHint;
-use super::policy::{self, Rank};
-use super::seqlock::SeqLockGuard;
+use super::log::AppendFor;
+use super::mem::{HEADER, Header, Item, Queue, Rank, Ref, USES_MAX, bit, item_size};
+use super::new_item::{NewItem, write_head, write_header};
+use super::policy;
+use super::read::{EntryRef, LookupHint, PinnedValue, SeqLockGuard};
+use super::reservation::Reservation;
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
-use super::{NewItem, PinnedValue, Reservation, Store, write_head, write_header};
+use super::store::Store;
 
 /// A shard, locked, opened at one key.
 ///
@@ -35,6 +35,24 @@ opaque_debug!(LockedEntry<'a>);
 /// try again.
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
+
+impl Store {
+    /// Locks the shard of `key` and looks the key up.
+    #[inline]
+    pub fn entry<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> LockedEntry<'a> {
+        self.visit_at(key, LookupHint::from(hash))
+    }
+
+    /// Like [`Store::entry`], with a hint about the place of the item.
+    #[expect(
+        clippy::inline_always,
+        reason = "a locked entry has many words: moving it takes longer than making it"
+    )]
+    #[inline(always)]
+    pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hint: LookupHint) -> LockedEntry<'a> {
+        LockedEntry::new(self, self.shard(hint.hash).lock(), key, hint)
+    }
+}
 
 impl<'a> LockedEntry<'a> {
     /// Opens the locked `shard` at a key.
@@ -92,7 +110,7 @@ impl<'a> LockedEntry<'a> {
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
-            policy::record_access(self.shard.tuning.is_flat(), item.header(), &self.time);
+            policy::record_access(self.shard.tuning.policy, item.header(), &self.time);
         }
     }
 
@@ -333,7 +351,7 @@ impl<'a> LockedEntry<'a> {
             None => {
                 self.shard.link(common, self.time, at, self.hash);
                 // Without its maintainer, memcached stores into the memory of a dead item.
-                if self.lookup != Lookup::Missing && self.shard.tuning.is_flat() {
+                if self.lookup != Lookup::Missing && self.shard.tuning.policy.counts_reclaimed() {
                     self.count_reclaimed(at);
                 }
             }

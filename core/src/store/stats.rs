@@ -2,8 +2,7 @@
 //! addition. Optimistic reads count in `counters.rs`. The counters of most requests are first, so
 //! that they share a cache line (see `Shard` and `ShardClass`).
 
-use super::item::Queue;
-use super::segment::Usage;
+use super::mem::{Queue, Usage};
 
 /// Defines a structure of counters that can be summed.
 macro_rules! counters {

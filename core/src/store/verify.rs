@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Store;
-use super::item::{Item, Kind, Queue, Ref, pieces};
-use super::policy::Rank;
+use super::mem::{Item, Kind, Queue, Rank, Ref, pieces};
 use super::shard::Shard;
+use super::store::Store;
 
 /// The counts that [`Store::verify`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

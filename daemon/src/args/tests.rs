@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::failure::USAGE;
-use memcache_core::LruMode;
+use memcache_core::EvictionPolicy;
 use memcache_core::internal::config::{MIB, PAGE_SIZE};
 
 type Check = fn(&Plan) -> bool;
@@ -169,7 +169,9 @@ fn flags_become_settings() {
             p.config.idle_timeout == 3 && !p.config.maxconns_fast
         }),
         (&["-o", "no_modern", "--extended=lru_crawler", "-omaxconns_fast"], |p| {
-            p.config.cache.lru_crawler && p.config.maxconns_fast && p.config.cache.lru_mode == LruMode::Flat
+            p.config.cache.lru_crawler
+                && p.config.maxconns_fast
+                && p.config.cache.eviction_policy == EvictionPolicy::Flat
         }),
         (&["-n", "200", "-o", "slab_sizes=250-500"], |p| p.config.cache.slab_sizes.is_some()),
         (&["-F", "-F", "-C"], |p| !p.config.flush_enabled && !p.config.cache.use_cas),

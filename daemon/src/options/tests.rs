@@ -103,9 +103,9 @@ fn options_become_settings() {
         ("lru_crawler_sleep=0", |c| c.cache.lru_crawler_sleep == 0),
         ("lru_crawler_sleep=1000000", |c| c.cache.lru_crawler_sleep == 1_000_000),
         ("lru_crawler_tocrawl=7", |c| c.cache.lru_crawler_tocrawl == 7),
-        ("no_lru_maintainer", |c| !c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Flat),
+        ("no_lru_maintainer", |c| !c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Flat),
         ("no_lru_maintainer,lru_maintainer", |c| {
-            c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Segmented
+            c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Segmented
         }),
         ("hot_lru_pct=40,warm_lru_pct=40", |c| c.cache.hot_lru_pct == 40 && c.cache.warm_lru_pct == 40),
         ("hot_max_factor=0.5", |c| c.cache.hot_max_factor.to_bits() == 0.5f64.to_bits()),
@@ -121,13 +121,13 @@ fn options_become_settings() {
         ("no_chunked_items", |c| c.cache.slab_chunk_max == PAGE_SIZE),
         ("track_sizes", |c| c.cache.track_sizes),
         ("debug_commands", |c| c.debug_commands),
-        ("modern", |c| c.cache.lru_mode == LruMode::Segmented && c.maxconns_fast),
+        ("modern", |c| c.cache.eviction_policy == EvictionPolicy::Segmented && c.maxconns_fast),
         ("no_modern", |c| {
             let cache = &c.cache;
             cache.slab_chunk_max == PAGE_SIZE
                 && !cache.slab_reassign
                 && cache.slab_automove == 0
-                && cache.lru_mode == LruMode::Flat
+                && cache.eviction_policy == EvictionPolicy::Flat
                 && !cache.lru_crawler
                 && !cache.lru_maintainer
                 && !c.maxconns_fast

@@ -3,12 +3,10 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use super::Store;
-use super::beside::Charge;
-use super::entry_ref::fill;
-use super::item::{HEADER, Item, Ref, bit, pieces};
-use super::memory::Memory;
-use super::shard::Shard;
+use crate::store::beside::Charge;
+use crate::store::mem::{HEADER, Item, Memory, Ref, bit, fill, pieces};
+use crate::store::shard::Shard;
+use crate::store::store::Store;
 
 /// A value that stays readable until it is dropped, even if its key is changed or removed.
 ///
@@ -52,7 +50,13 @@ impl Parts {
 impl PinnedValue {
     /// Pins the LINKED item at `at`, in the locked `shard` of `hash`. With `briefly`, it is always
     /// held and never copied.
-    pub(super) fn new(store: &Arc<Store>, shard: &mut Shard, at: Ref, hash: u64, briefly: bool) -> Self {
+    pub(in crate::store) fn new(
+        store: &Arc<Store>,
+        shard: &mut Shard,
+        at: Ref,
+        hash: u64,
+        briefly: bool,
+    ) -> Self {
         let memory = store.common.memory();
         let header = memory.header(at);
         let length = header.length() as usize;
@@ -87,7 +91,7 @@ impl PinnedValue {
     }
 
     /// Returns a pinned value that is a copy.
-    pub(super) fn copied(copy: Vec<u8>) -> Self {
+    pub(in crate::store) fn copied(copy: Vec<u8>) -> Self {
         Self { length: copy.len(), value: Value::Copied(copy.into_boxed_slice(), None) }
     }
 
@@ -108,7 +112,7 @@ impl PinnedValue {
 
     /// Returns whether the item has this value. Bytes that moved since the pin are compared. Held
     /// entries are not overwritten, so equal places need no comparison.
-    pub(super) fn is_value_of(&self, item: Item<'_>) -> bool {
+    pub(in crate::store) fn is_value_of(&self, item: Item<'_>) -> bool {
         if let Value::Held { store, parts, .. } = &self.value {
             let stays = match parts {
                 Parts::Whole { at, .. } => item.at() == *at,

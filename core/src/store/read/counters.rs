@@ -13,11 +13,10 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::classes::CLASSES;
-use super::item::{QUEUES, Queue};
-use super::memory::Mapped;
-use super::stats::{ClassStats, CommandStats};
 use crate::base::sync::Mutex;
+use crate::store::classes::CLASSES;
+use crate::store::mem::{Mapped, QUEUES, Queue};
+use crate::store::stats::{ClassStats, CommandStats};
 
 /// Most threads with a slot.
 const SLOTS: usize = 64;
@@ -33,7 +32,7 @@ const MISSES: usize = COUNTER_COUNT - 1;
 struct Counters([AtomicU64; COUNTER_COUNT]);
 
 /// The counters of a store's optimistic reads.
-pub(super) struct ReadCounters {
+pub(in crate::store) struct ReadCounters {
     table: Mapped<Counters>,
     /// The sums when statistics were last reset.
     before: Mutex<Vec<u64>>,
@@ -41,12 +40,12 @@ pub(super) struct ReadCounters {
 
 /// The counters of the current thread.
 #[derive(Clone, Copy)]
-pub(super) struct ThreadCounters<'a>(&'a Counters);
+pub(in crate::store) struct ThreadCounters<'a>(&'a Counters);
 
 impl ReadCounters {
     /// # Errors
     /// The system refuses the memory.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::store) fn new() -> io::Result<Self> {
         // SAFETY: counters are atomic integers, for which all zeros is valid.
         let table = unsafe { Mapped::zeroed(SLOTS)? };
         Ok(Self { table, before: Mutex::new(vec![0; COUNTER_COUNT]) })
@@ -54,13 +53,13 @@ impl ReadCounters {
 
     /// Returns the counters of this thread, if it has a slot.
     #[inline]
-    pub(super) fn own(&self) -> Option<ThreadCounters<'_>> {
+    pub(in crate::store) fn own(&self) -> Option<ThreadCounters<'_>> {
         let number = SLOT.try_with(CounterSlot::number).ok()?;
         self.table.get(number).map(ThreadCounters)
     }
 
     /// Adds the counts since the last reset.
-    pub(super) fn add_to<'c>(
+    pub(in crate::store) fn add_to<'c>(
         &self,
         commands: &mut CommandStats,
         classes: impl Iterator<Item = &'c mut ClassStats>,
@@ -81,7 +80,7 @@ impl ReadCounters {
     }
 
     /// Resets the counters to 0.
-    pub(super) fn reset(&self) {
+    pub(in crate::store) fn reset(&self) {
         let mut before = self.before.lock();
         *before = self.sums();
     }
@@ -100,13 +99,13 @@ impl ReadCounters {
 impl ThreadCounters<'_> {
     /// Counts a get that found an item.
     #[inline]
-    pub(super) fn hit(self, class: u8, queue: Queue) {
+    pub(in crate::store) fn hit(self, class: u8, queue: Queue) {
         self.count(counter(class, queue));
     }
 
     /// Counts a get that found no item.
     #[inline]
-    pub(super) fn miss(self) {
+    pub(in crate::store) fn miss(self) {
         self.count(MISSES);
     }
 

@@ -18,38 +18,12 @@
 //! A fetch that changes an item takes the lock: the first fetch of a second, or one of the first
 //! few of the item. A hint then says where the item is.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use super::Store;
 use super::access_batch::AccessBatch;
 use super::entry_ref::{EntryRef, OptimisticEntry, ReadConflict};
-use super::item::Ref;
-use super::policy;
-use super::table::Table;
-
-/// The hash of a key, and the place at which an optimistic read found its item.
-///
-/// A later lookup can skip the index if the shard has not changed since. A hint is valid only for
-/// the store that made it.
-#[derive(Clone, Copy, Debug)]
-pub struct LookupHint {
-    pub(super) hash: u64,
-    /// The shard's version at that read. An odd version means that there was no read.
-    pub(super) version: u64,
-    /// The only item that may be the one of the key, or none.
-    pub(super) at: Ref,
-}
-
-/// The version of a hint without a read.
-const NEVER: u64 = 1;
-
-impl From<u64> for LookupHint {
-    /// Returns a hint of a hash alone.
-    #[inline]
-    fn from(hash: u64) -> Self {
-        Self { hash, version: NEVER, at: Ref::NONE }
-    }
-}
+use super::lookup_hint::{LookupHint, NEVER};
+use crate::store::index::Table;
+use crate::store::policy;
+use crate::store::store::Store;
 
 impl Store {
     /// Returns the first hint of a key: its hash.
@@ -123,15 +97,15 @@ impl Store {
         }
         let memory = common.memory();
         let found = LookupHint { version, at, ..hint };
-        let (header, flat) = (memory.header(at), common.flat.load(Relaxed));
-        let is_noted = policy::is_noted(flat, header, &time);
+        let (header, policy) = (memory.header(at), common.policy.get());
+        let is_noted = policy::is_noted(policy, header, &time);
         if !policy::is_plain(header, &time) || (!is_noted && uses.is_none()) {
             return Err(found);
         }
         let seen = OptimisticEntry::of(memory, at, key, shard, version).ok_or(found)?;
         if !is_noted {
             // The callback sees the item as it is after this fetch.
-            policy::record_access(flat, &seen.header, &time);
+            policy::record_access(policy, &seen.header, &time);
         }
         let shown = show(&mut EntryRef::seen(&seen, &time)).map_err(|ReadConflict| unknown)?;
         counters.hit(seen.header.class(), seen.header.queue());
@@ -155,7 +129,7 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::base::watch::WatchHub;
-    use crate::config::{CacheConfig, LruMode};
+    use crate::config::{CacheConfig, EvictionPolicy};
     use crate::store::NewItem;
 
     /// Keys that are read, and overwritten in place.
@@ -283,12 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_note_depends_on_the_mode() {
+    fn what_is_to_note_depends_on_the_policy() {
         let store = store();
         let peeks =
             |key: &[u8]| store.try_get_unlocked(key, store.lookup_hint(key), None, |_| Ok(())).is_ok();
         set(&store, b"a", 0, b"1");
-        store.tune(|tuning| tuning.mode = LruMode::Flat);
+        store.tune(|tuning| tuning.policy = EvictionPolicy::Flat);
         assert!(!peeks(b"a"));
         store.entry(b"a", store.hash(b"a")).hit();
         // The first fetch, and one a minute.
@@ -298,7 +272,7 @@ mod tests {
         assert!(!peeks(b"a"));
         store.entry(b"a", store.hash(b"a")).hit();
         assert!(peeks(b"a"));
-        store.tune(|tuning| tuning.mode = LruMode::Segmented);
+        store.tune(|tuning| tuning.policy = EvictionPolicy::Segmented);
         assert!(!peeks(b"a"));
     }
 }

@@ -6,9 +6,10 @@
 
 use arrayvec::ArrayVec;
 
-use super::item::Ref;
-use super::optimistic::LookupHint;
-use super::{Store, policy};
+use super::lookup_hint::LookupHint;
+use crate::store::mem::Ref;
+use crate::store::policy;
+use crate::store::store::Store;
 
 /// Most uses of a batch.
 const BATCH_MAX: usize = 64;
@@ -34,7 +35,7 @@ impl<'k> AccessBatch<'k> {
 
     /// Adds a use. There must be room.
     #[inline]
-    pub(super) fn push(&mut self, key: &'k [u8], hint: LookupHint, cas: u64) {
+    pub(in crate::store) fn push(&mut self, key: &'k [u8], hint: LookupHint, cas: u64) {
         let pushed = self.0.try_push(Access { key, hint, cas });
         debug_assert!(pushed.is_ok(), "no room");
     }
@@ -60,7 +61,7 @@ impl Store {
                 let Some(at) = shard.locate(&self.common, key, hint.hash, at_hint) else { continue };
                 let header = self.common.memory().header(at);
                 if header.cas() == *cas && !time.is_dead(header) {
-                    policy::record_access(shard.tuning.is_flat(), header, &time);
+                    policy::record_access(shard.tuning.policy, header, &time);
                 }
             }
         }

@@ -5,13 +5,12 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use super::Store;
-use super::expiry::TimeSnapshot;
-use super::item::{FLAGS, HEADER, Header, Item, Ref, bit};
-use super::memory::Memory;
 use super::pinned::PinnedValue;
 use super::seqlock::SeqLock;
-use super::shard::Shard;
+use crate::store::expiry::TimeSnapshot;
+use crate::store::mem::{FLAGS, HEADER, Header, Item, Memory, Ref, bit, fill};
+use crate::store::shard::Shard;
+use crate::store::store::Store;
 
 /// The shard changed during an optimistic read, so the copied bytes are invalid.
 ///
@@ -37,14 +36,14 @@ enum Found<'h> {
 }
 
 /// An item that was read without the lock: its head.
-pub(super) struct OptimisticEntry<'h> {
-    pub(super) memory: &'h Memory,
-    pub(super) at: Ref,
-    pub(super) header: Header,
-    pub(super) key: &'h [u8],
-    pub(super) flags: u32,
-    pub(super) shard: &'h SeqLock<Shard>,
-    pub(super) version: u64,
+pub(in crate::store) struct OptimisticEntry<'h> {
+    pub(in crate::store) memory: &'h Memory,
+    pub(in crate::store) at: Ref,
+    pub(in crate::store) header: Header,
+    pub(in crate::store) key: &'h [u8],
+    pub(in crate::store) flags: u32,
+    pub(in crate::store) shard: &'h SeqLock<Shard>,
+    pub(in crate::store) version: u64,
 }
 
 /// Largest value that is copied, if possible without the lock. Larger ones are pinned where
@@ -55,7 +54,7 @@ impl<'h> OptimisticEntry<'h> {
     /// Reads the head of the item at `at`, in the shard that was at `version`. Returns `None` if
     /// the item is large, chunked or of another key, or if the read conflicts.
     #[inline]
-    pub(super) fn of(
+    pub(in crate::store) fn of(
         memory: &'h Memory,
         at: Ref,
         key: &'h [u8],
@@ -92,7 +91,7 @@ impl<'h> OptimisticEntry<'h> {
 impl<'h> EntryRef<'h> {
     /// Returns the view of an item whose shard is locked.
     #[inline]
-    pub(super) fn locked(
+    pub(in crate::store) fn locked(
         item: Item<'h>,
         time: &'h TimeSnapshot,
         store: &'h Arc<Store>,
@@ -104,7 +103,7 @@ impl<'h> EntryRef<'h> {
 
     /// Returns the view of an item that was read without the lock.
     #[inline]
-    pub(super) fn seen(seen: &'h OptimisticEntry<'h>, time: &'h TimeSnapshot) -> Self {
+    pub(in crate::store) fn seen(seen: &'h OptimisticEntry<'h>, time: &'h TimeSnapshot) -> Self {
         Self { time, found: Found::Seen(seen) }
     }
 
@@ -239,18 +238,5 @@ impl<'h> EntryRef<'h> {
                 Ok(PinnedValue::copied(copy))
             }
         }
-    }
-}
-
-/// Copies the pieces of a value to `to`, as many bytes as fit.
-#[inline]
-pub(super) fn fill<'s>(mut to: &mut [MaybeUninit<u8>], slices: impl Iterator<Item = &'s [u8]>) {
-    for slice in slices {
-        let length = slice.len().min(to.len());
-        let (part, rest) = to.split_at_mut(length);
-        // SAFETY: both have `length` bytes. `to` is borrowed exclusively, so it is not memory of
-        // the store.
-        unsafe { std::ptr::copy_nonoverlapping(slice.as_ptr(), part.as_mut_ptr().cast(), length) };
-        to = rest;
     }
 }

@@ -5,12 +5,15 @@
 //! split, so an insertion waits for one split at most. With less than [`SPARSE`], two are merged. A
 //! full bucket has overflow buckets behind it.
 
+mod table;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{io, ptr};
 
-use super::item::Ref;
-use super::table::{Bucket, FIRST, MOST, Table, choose, tag};
+pub(super) use self::table::Table;
+use self::table::{Bucket, FIRST, MOST, choose, tag};
+use crate::store::mem::Ref;
 
 /// Items per bucket above which the table grows.
 const LOAD: usize = 5;
@@ -49,7 +52,7 @@ impl Index {
     }
 
     /// Returns the buckets, for optimistic reads.
-    pub(super) fn table(&self) -> &Arc<Table> {
+    pub(in crate::store) fn table(&self) -> &Arc<Table> {
         &self.table
     }
 

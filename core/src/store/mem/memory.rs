@@ -11,22 +11,24 @@
 //! (`mlockall`), the system locks open memory page by page as it is written. Memory that is only
 //! reserved is neither counted nor locked.
 //!
-//! This module turns a [`Ref`] into an address. `item.rs` has the rules for reads and writes there.
+//! This module turns a [`Ref`] into an address. `header.rs` has the rules for reads and writes
+//! there.
 
 #![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
 
 use std::io;
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::item::{HEADER, Header, Ref};
-use super::shard::same_key;
+use super::header::{HEADER, Header};
+use super::key::same_key;
+use super::prefetch::prefetch;
+use super::reference::Ref;
+use super::system;
 use crate::config::MIB;
 
 /// Size of the system's large pages, and alignment of the range.
-pub(super) const LARGE_PAGE: usize = 2 * MIB;
+pub(in crate::store) const LARGE_PAGE: usize = 2 * MIB;
 
 /// The reserved addresses.
 pub struct Memory {
@@ -45,7 +47,7 @@ pub struct Memory {
 }
 
 // SAFETY: `base` points to a mapping that lives as long as the Memory. It is reached only through
-// methods whose contracts (item.rs) order all access, or that document races (`copy_racing`).
+// methods whose contracts (header.rs) order all access, or that document races (`copy_racing`).
 unsafe impl Send for Memory {}
 // SAFETY: as above; shared access to headers is atomic.
 unsafe impl Sync for Memory {}
@@ -93,7 +95,7 @@ impl Memory {
     }
 
     /// Makes at least the first `wanted` bytes usable. Only one thread at a time may call this.
-    pub(super) fn open(&self, wanted: usize) -> io::Result<()> {
+    pub(in crate::store) fn open(&self, wanted: usize) -> io::Result<()> {
         let open = self.open.load(Relaxed);
         if wanted <= open {
             return Ok(());
@@ -109,7 +111,7 @@ impl Memory {
 
     /// Returns the number of bytes that may be used.
     #[inline]
-    pub(super) fn opened(&self) -> usize {
+    pub(in crate::store) fn opened(&self) -> usize {
         self.open.load(Relaxed)
     }
 
@@ -128,7 +130,7 @@ impl Memory {
 
     /// Makes the system allocate memory for the large page at `offset` now, as far as it is open.
     /// Contents do not change.
-    pub(super) fn touch_large(&self, offset: usize) {
+    pub(in crate::store) fn touch_large(&self, offset: usize) {
         assert!(offset.is_multiple_of(LARGE_PAGE));
         let len = LARGE_PAGE.min(self.opened().saturating_sub(offset));
         system::touch(self.base.wrapping_add(offset), len);
@@ -136,7 +138,7 @@ impl Memory {
 
     /// Returns whether the page at `offset` is resident.
     #[cfg(all(test, not(miri)))]
-    pub(super) fn is_resident(&self, offset: usize) -> bool {
+    pub(in crate::store) fn is_resident(&self, offset: usize) -> bool {
         assert!(offset < self.reserved);
         let mut page = 0;
         // SAFETY: the page is part of the reservation, and one byte is written.
@@ -145,9 +147,9 @@ impl Memory {
         page & 1 == 1
     }
 
-    /// Returns the address and length of the reserved range.
-    pub fn range(&self) -> (*mut u8, usize) {
-        (self.base, self.reserved)
+    /// Asks the system for large pages.
+    pub(in crate::store) fn advise_large(&self) {
+        system::advise_large(self.base, self.reserved / LARGE_PAGE * LARGE_PAGE);
     }
 
     /// Returns the unit: sizes of entries are multiples of this number of bytes.
@@ -192,7 +194,7 @@ impl Memory {
     /// (`seqlock.rs`). The seqlock of crossbeam's `AtomicCell`, for types without an atomic
     /// instruction, uses `read_volatile`. Its comments say that this is undefined as well.
     #[inline]
-    pub(super) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
+    pub(in crate::store) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
         let start = self.offset(at) + offset;
         assert!(start + to.len() <= self.opened());
         // SAFETY: inside the open part (checked), which is mapped as long as `self` lives. `to` is
@@ -204,14 +206,14 @@ impl Memory {
 
     /// Returns whether `len` bytes from the start of the entry at `at` are open.
     #[inline]
-    pub(super) fn reaches(&self, at: Ref, len: usize) -> bool {
+    pub(in crate::store) fn reaches(&self, at: Ref, len: usize) -> bool {
         self.offset(at) + len <= self.opened()
     }
 
     /// Returns whether `key` is at `offset` of the entry at `at`, while other threads may write
     /// there (see [`Memory::copy_racing`]).
     #[inline]
-    pub(super) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
+    pub(in crate::store) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
         let start = self.offset(at) + offset;
         assert!(start + key.len() <= self.opened());
         // SAFETY: inside the open part (checked).
@@ -219,18 +221,18 @@ impl Memory {
     }
 
     /// Returns `len` bytes at `offset` of the entry at `at`. The caller has the item's lock, holds
-    /// its segment, or owns it (see item.rs).
+    /// its segment, or owns it (see header.rs).
     #[inline]
-    pub(super) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
+    pub(in crate::store) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
         debug_assert!(self.offset(at) + offset + len <= self.opened());
         // SAFETY: the caller may read these bytes of the entry, so no other thread writes them.
         unsafe { std::slice::from_raw_parts(self.address(at).add(offset), len) }
     }
 
-    /// Writes `from` at `offset` of the entry at `at`. The caller may write it (see item.rs), and
+    /// Writes `from` at `offset` of the entry at `at`. The caller may write it (see header.rs), and
     /// the bytes lie inside it.
     #[inline]
-    pub(super) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
+    pub(in crate::store) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
         debug_assert!(self.offset(at) + offset + from.len() <= self.opened());
         // SAFETY: other threads do not access the entry now, except optimistic reads, which will
         // conflict. `from` cannot overlap it: bytes to store come from outside the store, or from
@@ -245,8 +247,8 @@ impl Memory {
     /// The bytes may be those of a former entry, but are never uninitialized, because the system
     /// gives zeros.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "a reservation has one owner; see item.rs")]
-    pub(super) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
+    #[expect(clippy::mut_from_ref, reason = "a reservation has one owner; see header.rs")]
+    pub(in crate::store) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
         debug_assert!(self.offset(at) + offset + len <= self.opened());
         // SAFETY: as for `write`.
         unsafe { std::slice::from_raw_parts_mut(self.address(at).add(offset), len) }
@@ -254,7 +256,7 @@ impl Memory {
 
     /// Copies an entry of `len` bytes to `to`, an entry that no other thread knows yet.
     #[inline]
-    pub(super) fn copy(&self, from: Ref, to: Ref, len: usize) {
+    pub(in crate::store) fn copy(&self, from: Ref, to: Ref, len: usize) {
         debug_assert!(from != to);
         // SAFETY: two entries do not overlap. Both belong to the shard that the caller has locked.
         unsafe { std::ptr::copy_nonoverlapping(self.address(from), self.address(to), len) };
@@ -274,241 +276,5 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference outlives the Memory.
         unsafe { system::unmap(self.mapping, self.mapped) };
-    }
-}
-
-/// A table of zeros that becomes resident page by page, as it is written. An allocator does not
-/// ensure this: glibc's clears reused memory itself after a block of this size was freed, and
-/// Rust's clears memory for alignments above 16 bytes.
-pub(super) struct Mapped<T> {
-    mapping: *mut u8,
-    count: usize,
-    locked: bool,
-    of: PhantomData<T>,
-}
-
-// SAFETY: it is the only owner of a slice of T.
-unsafe impl<T: Send> Send for Mapped<T> {}
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for Mapped<T> {}
-
-impl<T> Mapped<T> {
-    const SIZE: usize = {
-        assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>());
-        size_of::<T>()
-    };
-
-    /// Returns a table of `count` zeros. `count` is at least 1.
-    ///
-    /// # Safety
-    /// All zeros is a valid T.
-    pub(super) unsafe fn zeroed(count: usize) -> io::Result<Self> {
-        let length = count.checked_mul(Self::SIZE).ok_or(io::ErrorKind::OutOfMemory)?;
-        let (mapping, locked) = system::map(length).ok_or_else(io::Error::last_os_error)?;
-        let made = Self { mapping, count, locked, of: PhantomData };
-        system::open(mapping, length, locked)?;
-        Ok(made)
-    }
-
-    /// Gives the contents back to the system. Later reads return zeros.
-    ///
-    /// # Safety
-    /// Zeros may replace all of the contents at any time.
-    pub(super) unsafe fn discard(&self) {
-        // SAFETY: the mapping is ours, and the contract.
-        unsafe { system::discard(self.mapping, self.count * Self::SIZE, self.locked) };
-    }
-}
-
-impl<T> Deref for Mapped<T> {
-    type Target = [T];
-
-    #[inline]
-    fn deref(&self) -> &[T] {
-        // SAFETY: the mapping has `count` values, which are valid (the contract of `zeroed`), and
-        // lives as long as the table.
-        unsafe { std::slice::from_raw_parts(self.mapping.cast::<T>(), self.count) }
-    }
-}
-
-impl<T> Drop for Mapped<T> {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no reference outlives the table.
-        unsafe { system::unmap(self.mapping, self.count * Self::SIZE) };
-    }
-}
-
-/// Asks the system for large pages, for those that lie wholly in this range.
-pub fn advise_large((start, length): (*mut u8, usize)) {
-    let skip = start.align_offset(LARGE_PAGE);
-    if length < skip.saturating_add(LARGE_PAGE) {
-        return;
-    }
-    let length = (length - skip) / LARGE_PAGE * LARGE_PAGE;
-    system::advise_large(start.wrapping_add(skip), length);
-}
-
-/// Prefetches the line at `address`, which may be any address.
-#[inline]
-pub fn prefetch(address: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch of any address has no effect but on caches.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
-}
-
-/// The system calls for memory.
-#[cfg(not(miri))]
-mod system {
-    use std::io;
-
-    /// Reserves addresses for `len` bytes, which may not be used yet. Also returns whether the
-    /// process locks all its memory. These pages are not locked, because locking would allocate
-    /// memory for all of them.
-    pub(super) fn map(len: usize) -> Option<(*mut u8, bool)> {
-        // SAFETY: an anonymous mapping at an address of the kernel's choice
-        // touches no existing memory; the result is checked.
-        let mapping = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if mapping == libc::MAP_FAILED {
-            return None;
-        }
-        // The system refuses this call only for locked memory. SAFETY: the mapping is new, and
-        // nothing is in it.
-        let locked = unsafe { libc::madvise(mapping, len, libc::MADV_DONTNEED) } != 0;
-        if locked {
-            // SAFETY: the mapping is ours, and its contents stay.
-            unsafe { libc::munlock(mapping, len) };
-        }
-        Some((mapping.cast(), locked))
-    }
-
-    /// Makes a part of a mapping usable. Its pages become resident when they are written. With
-    /// `locked`, they then stay resident, if the system supports that.
-    pub(super) fn open(start: *mut u8, len: usize, locked: bool) -> io::Result<()> {
-        // SAFETY: the call removes no access, and fails for unmapped addresses.
-        if unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if locked {
-            lock(start, len);
-        }
-        Ok(())
-    }
-
-    /// Locks pages as they are written. Before Linux 4.4, or above a limit, pages are not locked.
-    /// That failure is ignored, because the process asked for the locks, not this module.
-    fn lock(start: *mut u8, len: usize) {
-        #[cfg(target_os = "linux")]
-        // SAFETY: the call changes no contents.
-        unsafe {
-            const ONFAULT: libc::c_uint = 1;
-            libc::syscall(libc::SYS_mlock2, start, len, ONFAULT);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = (start, len);
-    }
-
-    /// Returns the most bytes of addresses that the process may have, if there is a limit.
-    pub(super) fn most_addresses() -> Option<usize> {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: `limit` is a valid place for the answer.
-        let answer = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-        (answer == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
-    }
-
-    /// Gives the contents back to the system. Later reads return zeros.
-    ///
-    /// # Safety
-    /// The range is part of a mapping, and there are no references to it.
-    pub(super) unsafe fn discard(start: *mut u8, len: usize, locked: bool) {
-        // SAFETY: the contract.
-        unsafe {
-            if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) == 0 {
-                return;
-            }
-            // The memory is locked: by us, or by the process later.
-            libc::munlock(start.cast(), len);
-            if libc::madvise(start.cast(), len, libc::MADV_DONTNEED) != 0 {
-                start.write_bytes(0, len);
-            }
-        }
-        if locked {
-            lock(start, len);
-        }
-    }
-
-    /// Asks for large pages.
-    pub(super) fn advise_large(start: *mut u8, len: usize) {
-        // SAFETY: this advice changes no contents. Without such memory, the system refuses, and
-        // failure is harmless.
-        unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };
-    }
-
-    /// Makes the system allocate and clear memory that was never written.
-    pub(super) fn touch(start: *mut u8, len: usize) {
-        // SAFETY: the call changes no contents. It fails without free memory, or before Linux 5.14,
-        // and failure is harmless.
-        unsafe { libc::madvise(start.cast(), len, libc::MADV_POPULATE_WRITE) };
-    }
-
-    /// Unmaps a mapping.
-    ///
-    /// # Safety
-    /// The mapping came from `map` with this `len`, and there are no references to it.
-    pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
-        // SAFETY: the contract.
-        unsafe { libc::munmap(mapping.cast(), len) };
-    }
-}
-
-/// The same for Miri, which does not support addresses without memory.
-#[cfg(miri)]
-mod system {
-    use std::alloc::{Layout, alloc_zeroed, dealloc};
-
-    fn layout(len: usize) -> Option<Layout> {
-        Layout::from_size_align(len, 4096).ok()
-    }
-
-    pub(super) fn map(len: usize) -> Option<(*mut u8, bool)> {
-        // SAFETY: `len` is not 0.
-        let memory = unsafe { alloc_zeroed(layout(len)?) };
-        (!memory.is_null()).then_some((memory, false))
-    }
-
-    pub(super) fn open(_: *mut u8, _: usize, _: bool) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    pub(super) fn most_addresses() -> Option<usize> {
-        None
-    }
-
-    pub(super) unsafe fn discard(start: *mut u8, len: usize, _: bool) {
-        // SAFETY: the contract.
-        unsafe { start.write_bytes(0, len) };
-    }
-
-    pub(super) fn advise_large(_: *mut u8, _: usize) {}
-
-    pub(super) fn touch(_: *mut u8, _: usize) {}
-
-    pub(super) unsafe fn unmap(mapping: *mut u8, len: usize) {
-        if let Some(layout) = layout(len) {
-            // SAFETY: the contract.
-            unsafe { dealloc(mapping, layout) };
-        }
     }
 }

@@ -20,9 +20,10 @@ use std::sync::atomic::{
     fence,
 };
 
-use super::item::Ref;
-use super::memory::{Mapped, Memory, advise_large};
-use super::policy::Rank;
+use super::mapped::Mapped;
+use super::memory::Memory;
+use super::rank::Rank;
+use super::reference::Ref;
 use crate::base::scheduler::Waker;
 use crate::base::sync::Mutex;
 use crate::config::{CacheConfig, MIB};
@@ -52,7 +53,7 @@ const LEAST_PER_SHARD: usize = 8;
 /// The state of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum State {
+pub(in crate::store) enum State {
     /// In the pool, a spare of a shard, or never used.
     Free = 0,
     /// Being filled.
@@ -66,7 +67,7 @@ pub(super) enum State {
 }
 
 /// The data of a segment.
-pub(super) struct Segment {
+pub(in crate::store) struct Segment {
     filled: AtomicU32,
     live: AtomicU32,
     holds: AtomicU32,
@@ -84,13 +85,13 @@ macro_rules! counter {
     ($(#[$doc:meta])* $get:ident, $set:ident) => {
         $(#[$doc])*
         #[inline]
-        pub(super) fn $get(&self) -> usize {
+        pub(in crate::store) fn $get(&self) -> usize {
             self.$get.load(Relaxed) as usize
         }
 
         #[doc = concat!("Sets [`Segment::", stringify!($get), "`].")]
         #[inline]
-        pub(super) fn $set(&self, value: usize) {
+        pub(in crate::store) fn $set(&self, value: usize) {
             self.$get.store(value as u32, Relaxed);
         }
     };
@@ -120,7 +121,7 @@ impl Segment {
     );
 
     #[inline]
-    pub(super) fn state(&self) -> State {
+    pub(in crate::store) fn state(&self) -> State {
         match self.state.load(Relaxed) {
             0 => State::Free,
             1 => State::Open,
@@ -131,25 +132,25 @@ impl Segment {
     }
 
     #[inline]
-    pub(super) fn set_state(&self, state: State) {
+    pub(in crate::store) fn set_state(&self, state: State) {
         self.state.store(state as u8, Relaxed);
     }
 
     /// Returns the rank of its log.
     #[inline]
-    pub(super) fn rank(&self) -> Rank {
+    pub(in crate::store) fn rank(&self) -> Rank {
         Rank::at(usize::from(self.rank.load(Relaxed)))
     }
 
     /// Returns the priority of the segment: the inflation at which its items are judged.
     #[inline]
-    pub(super) fn priority(&self) -> u64 {
+    pub(in crate::store) fn priority(&self) -> u64 {
         self.priority.load(Relaxed)
     }
 
     /// Returns the time of the last sample of its items, in bytes that the shard had stored.
     #[inline]
-    pub(super) fn seen(&self) -> u64 {
+    pub(in crate::store) fn seen(&self) -> u64 {
         self.seen.load(Relaxed)
     }
 
@@ -159,7 +160,7 @@ impl Segment {
 
     /// Records a sample of its items: whether they were used since the last one. Returns whether
     /// they were idle for as many samples as they were used.
-    pub(super) fn note_look(&self, used: bool, stored: u64) -> bool {
+    pub(in crate::store) fn note_look(&self, used: bool, stored: u64) -> bool {
         self.set_seen(stored);
         if used {
             self.used.store(self.used.load(Relaxed).saturating_add(1), Relaxed);
@@ -172,7 +173,7 @@ impl Segment {
     }
 
     /// Makes the segment open and empty.
-    pub(super) fn open(&self, rank: Rank, priority: u64, stored: u64) {
+    pub(in crate::store) fn open(&self, rank: Rank, priority: u64, stored: u64) {
         self.set_filled(0);
         self.set_live(0);
         self.rank.store(rank.index() as u8, Relaxed);
@@ -255,7 +256,7 @@ impl Segments {
         let memory = Memory::reserve(limit, SIZES.1)?;
         let large_pages = config.large_pages || limit == 0 || limit >= LARGE_PAGES_FROM;
         if large_pages {
-            advise_large(memory.range());
+            memory.advise_large();
         }
         memory.open(limit)?;
         // SAFETY: a segment is atomic integers only, for which all zeros is valid.
@@ -318,24 +319,24 @@ impl Segments {
 
     /// Returns the segment with this number.
     #[inline]
-    pub(super) fn get(&self, number: u32) -> &Segment {
+    pub(in crate::store) fn get(&self, number: u32) -> &Segment {
         &self.table[number as usize]
     }
 
     /// Returns the segment of `at`.
     #[inline]
-    pub(super) fn of(&self, at: Ref) -> &Segment {
+    pub(in crate::store) fn of(&self, at: Ref) -> &Segment {
         self.get(self.number_of(at))
     }
 
     /// Returns the entry at `offset` in segment `number`.
     #[inline]
-    pub(super) fn entry(&self, number: u32, offset: usize) -> Ref {
+    pub(in crate::store) fn entry(&self, number: u32, offset: usize) -> Ref {
         self.memory.at(((number as usize) << self.shift) + offset)
     }
 
     /// Returns whether live items may be evicted.
-    pub(super) fn evicts(&self) -> bool {
+    pub(in crate::store) fn evicts(&self) -> bool {
         self.evicts
     }
 
@@ -346,7 +347,7 @@ impl Segments {
     }
 
     /// Takes a segment out of the pool.
-    pub(super) fn take(&self) -> Option<u32> {
+    pub(in crate::store) fn take(&self) -> Option<u32> {
         let mut pool = self.pool.lock();
         // A thread that sees later writes to this segment also sees that its former shard has
         // changed (`seqlock.rs`). Reservations are written by the thread that took their memory, or
@@ -400,7 +401,7 @@ impl Segments {
     }
 
     /// Puts a segment into the pool, or gives it back to the system if the limit was lowered.
-    pub(super) fn give(&self, number: u32) {
+    pub(in crate::store) fn give(&self, number: u32) {
         self.get(number).set_state(State::Free);
         let mut pool = self.pool.lock();
         pool.free.push(number);
@@ -438,12 +439,12 @@ impl Segments {
 
     /// Has `waker` woken once, when memory is used first that can be touched ahead, or
     /// the limit changes.
-    pub(super) fn wake_on_growth(&self, waker: Waker) {
+    pub(in crate::store) fn wake_on_growth(&self, waker: Waker) {
         self.pool.lock().on_growth = Some(waker);
     }
 
     /// Whether [`Segments::wake_on_growth`] was called and did not wake yet.
-    pub(super) fn wakes_on_growth(&self) -> bool {
+    pub(in crate::store) fn wakes_on_growth(&self) -> bool {
         self.pool.lock().on_growth.is_some()
     }
 
@@ -469,7 +470,7 @@ impl Segments {
     }
 
     /// Returns the number of segments that are one shard's share of the limit.
-    pub(super) fn share(&self) -> usize {
+    pub(in crate::store) fn share(&self) -> usize {
         self.allowed(&self.pool.lock()) / self.size() / self.shards
     }
 
@@ -483,12 +484,12 @@ impl Segments {
     }
 
     /// Returns whether the system is asked for large pages.
-    pub(super) fn has_large_pages(&self) -> bool {
+    pub(in crate::store) fn has_large_pages(&self) -> bool {
         self.large_pages
     }
 
     /// Returns the range of bytes that were never part of a used segment, up to the limit.
-    pub(super) fn unused(&self) -> Range<usize> {
+    pub(in crate::store) fn unused(&self) -> Range<usize> {
         let pool = self.pool.lock();
         let start = (pool.untouched as usize) << self.shift;
         let room = self.allowed(&pool).saturating_sub(pool.malloced);
@@ -496,7 +497,7 @@ impl Segments {
     }
 
     /// Gives these bytes back to the system, except those that have become part of a segment.
-    pub(super) fn release_unused(&self, bytes: Range<usize>) {
+    pub(in crate::store) fn release_unused(&self, bytes: Range<usize>) {
         // Under the lock, so that no thread takes a segment of them.
         let pool = self.pool.lock();
         let start = bytes.start.max((pool.untouched as usize) << self.shift);

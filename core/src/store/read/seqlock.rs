@@ -39,7 +39,7 @@ const NAP: Duration = Duration::from_micros(50);
 /// the value.
 #[derive(Default)]
 #[repr(C)]
-pub(super) struct SeqLock<T> {
+pub(in crate::store) struct SeqLock<T> {
     version: AtomicU64,
     value: UnsafeCell<T>,
 }
@@ -49,13 +49,13 @@ pub(super) struct SeqLock<T> {
 unsafe impl<T: Send> Sync for SeqLock<T> {}
 
 impl<T> SeqLock<T> {
-    pub(super) fn new(value: T) -> Self {
+    pub(in crate::store) fn new(value: T) -> Self {
         Self { version: AtomicU64::new(0), value: UnsafeCell::new(value) }
     }
 
     /// Locks the value. Waits while another thread has the lock.
     #[inline]
-    pub(super) fn lock(&self) -> SeqLockGuard<'_, T> {
+    pub(in crate::store) fn lock(&self) -> SeqLockGuard<'_, T> {
         if !self.take() {
             self.wait();
         }
@@ -92,7 +92,7 @@ impl<T> SeqLock<T> {
     /// Returns the version, or `None` if the lock is held. Later reads see this version or a newer
     /// one.
     #[inline]
-    pub(super) fn version(&self) -> Option<u64> {
+    pub(in crate::store) fn version(&self) -> Option<u64> {
         let version = self.version.load(Acquire);
         version.is_multiple_of(2).then_some(version)
     }
@@ -100,14 +100,14 @@ impl<T> SeqLock<T> {
     /// Returns whether all reads since [`SeqLock::version`] returned `version` were of that
     /// version.
     #[inline]
-    pub(super) fn is_at(&self, version: u64) -> bool {
+    pub(in crate::store) fn is_at(&self, version: u64) -> bool {
         fence(Acquire);
         self.version.load(Relaxed) == version
     }
 }
 
 /// The locked value of a [`SeqLock`].
-pub(super) struct SeqLockGuard<'a, T>(&'a SeqLock<T>);
+pub(in crate::store) struct SeqLockGuard<'a, T>(&'a SeqLock<T>);
 
 // SAFETY: as of a reference to the value.
 unsafe impl<T: Sync> Sync for SeqLockGuard<'_, T> {}
@@ -115,7 +115,7 @@ unsafe impl<T: Sync> Sync for SeqLockGuard<'_, T> {}
 impl<T> SeqLockGuard<'_, T> {
     /// Returns whether no other thread had the lock since [`SeqLock::version`] returned `version`.
     #[inline]
-    pub(super) fn is_next_after(&self, version: u64) -> bool {
+    pub(in crate::store) fn is_next_after(&self, version: u64) -> bool {
         self.0.version.load(Relaxed) == version + 1
     }
 }

@@ -13,11 +13,11 @@
 //! bytes as it adds. So watchers see evictions with the store that causes them, not a whole segment
 //! at a later store.
 
-use super::expiry::TimeSnapshot;
-use super::item::{Item, Kind, Queue, Ref, bit};
-use super::policy::{self, Rank};
-use super::shard::{CompactReason, Compaction, Shard};
-use super::shared::StoreShared;
+use crate::store::expiry::TimeSnapshot;
+use crate::store::mem::{Item, Kind, Queue, Rank, Ref, bit};
+use crate::store::policy;
+use crate::store::shard::{CompactReason, Compaction, Shard};
+use crate::store::shared::StoreShared;
 
 /// Bytes compacted for each byte stored.
 const COMPACTION_PER_BYTE: usize = 4;
@@ -61,7 +61,12 @@ impl Shard {
     /// Pays for `bytes` that were stored: compacts a little, if memory is short or much of this
     /// shard is dead.
     #[inline]
-    pub(super) fn pay_compaction_debt(&mut self, common: &StoreShared, time: TimeSnapshot, bytes: usize) {
+    pub(in crate::store) fn pay_compaction_debt(
+        &mut self,
+        common: &StoreShared,
+        time: TimeSnapshot,
+        bytes: usize,
+    ) {
         if common.segments.is_exhausted() || self.compaction.is_some() || self.is_bloated(common) {
             self.pay(common, time, bytes);
         }
@@ -115,7 +120,7 @@ impl Shard {
 
     /// Frees expired items at the old end of each log, up to the first live item. Returns their
     /// number.
-    pub(super) fn reclaim_tails(&mut self, common: &StoreShared, time: TimeSnapshot) -> usize {
+    pub(in crate::store) fn reclaim_tails(&mut self, common: &StoreShared, time: TimeSnapshot) -> usize {
         let memory = common.memory();
         let mut dead = Vec::new();
         for rank in Rank::all() {
@@ -143,7 +148,7 @@ impl Shard {
 
     /// Ensures that a new segment can be opened. Returns `false` if this shard has no memory to
     /// free.
-    pub(super) fn ensure_free_segment(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
+    pub(in crate::store) fn ensure_free_segment(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         for round in 0..ROUNDS {
             while self.logs.take_spare(&common.segments) {
                 if self.logs.has_spare() {
@@ -162,7 +167,7 @@ impl Shard {
 
     /// Frees the dead items of some buckets, different ones each time. Returns `false` if there are
     /// none.
-    pub(super) fn sweep(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
+    pub(in crate::store) fn sweep(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
         let memory = common.memory();
         let mut dead = Vec::new();
         for _ in 0..SWEEP.min(self.index.buckets()) {
@@ -246,9 +251,9 @@ impl Shard {
     }
 
     /// Returns whether mostly dead segments are compacted. That changes the order of items, which
-    /// flat mode promises to keep while it may evict.
+    /// some policies keep while items may be evicted.
     fn is_compacting_dead(&self, common: &StoreShared) -> bool {
-        !self.tuning.is_flat() || !common.evicts()
+        !self.tuning.policy.keeps_order() || !common.evicts()
     }
 
     /// Chooses the segment to compact next.
@@ -345,7 +350,7 @@ impl Shard {
             _ if why == CompactReason::Dead => Some(header.queue()),
             // A piece follows its item, which lies before it.
             EvictionMode::Judging if piece.is_some() => Some(header.queue()),
-            EvictionMode::Judging => policy::judge(self.tuning.mode, header, why == CompactReason::Idle),
+            EvictionMode::Judging => policy::judge(self.tuning.policy, header, why == CompactReason::Idle),
             EvictionMode::Emptying => (header.queue() == Queue::Temp).then_some(Queue::Temp),
         };
         if let Some(queue) = keeps {

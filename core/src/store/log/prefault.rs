@@ -4,9 +4,8 @@
 //! several if a host must find the memory first. While a cache grows, the background thread touches
 //! the pages, so that stores do not wait.
 
-use super::memory::LARGE_PAGE;
-use super::segment::Segments;
 use crate::config::MIB;
+use crate::store::mem::{LARGE_PAGE, Segments};
 
 /// Most bytes that are touched in advance.
 const MOST: usize = 32 * MIB;
@@ -33,7 +32,7 @@ impl Prefault {
     ///
     /// Calls `is_over` after each page, and stops if it returns `true`. Returns whether the round
     /// is complete. If not, the next call continues it.
-    pub(super) fn round(&mut self, segments: &Segments, is_over: impl Fn() -> bool) -> bool {
+    pub(in crate::store) fn round(&mut self, segments: &Segments, is_over: impl Fn() -> bool) -> bool {
         if !segments.has_large_pages() {
             return true;
         }

@@ -1,9 +1,7 @@
 //! The logs of a shard: the segments it owns, the order in which they were filled, and the place of
 //! the next entry.
 
-use super::item::Ref;
-use super::policy::Rank;
-use super::segment::{Segment, Segments, State};
+use crate::store::mem::{Rank, Ref, Segment, Segments, State};
 
 /// Spare segments that a shard with segments keeps for compaction, and those that compaction may
 /// empty in advance.
@@ -68,7 +66,7 @@ fn row(first: usize, next: impl Fn(u32) -> usize) -> impl Iterator<Item = u32> {
 
 /// The purpose of an append.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum AppendFor {
+pub(in crate::store) enum AppendFor {
     /// A new item, which may not take the last spare segment.
     Client,
     /// An item that moves out of a segment under compaction.
@@ -77,7 +75,7 @@ pub(super) enum AppendFor {
 
 /// The logs of one shard.
 #[derive(Default)]
-pub(super) struct Logs {
+pub(in crate::store) struct Logs {
     by_rank: [Log; Rank::COUNT],
     /// GDSF's L: the priority of the segment judged last (see `policy.rs`).
     inflation: u64,
@@ -94,40 +92,44 @@ pub(super) struct Logs {
 
 impl Logs {
     /// Returns the number of segments owned.
-    pub(super) fn owned(&self) -> usize {
+    pub(in crate::store) fn owned(&self) -> usize {
         self.owned
     }
 
     /// Bytes of entries that are not DEAD.
-    pub(super) fn live(&self) -> usize {
+    pub(in crate::store) fn live(&self) -> usize {
         self.live
     }
 
     /// Iterates over the sealed segments of all logs.
-    pub(super) fn sealed(&self, segments: &Segments) -> impl Iterator<Item = u32> {
+    pub(in crate::store) fn sealed(&self, segments: &Segments) -> impl Iterator<Item = u32> {
         self.by_rank.iter().flat_map(|log| log.sealed(segments))
     }
 
     /// Iterates over the segments of the log of `rank`, newest first.
-    pub(super) fn newest_first(&self, segments: &Segments, rank: Rank) -> impl Iterator<Item = u32> {
+    pub(in crate::store) fn newest_first(
+        &self,
+        segments: &Segments,
+        rank: Rank,
+    ) -> impl Iterator<Item = u32> {
         let log = &self.by_rank[rank.index()];
         log.open.into_iter().chain(row(log.newest, |number| segments.get(number).older()))
     }
 
     /// Returns the oldest segment of the log of `rank`.
-    pub(super) fn oldest(&self, segments: &Segments, rank: Rank) -> Option<u32> {
+    pub(in crate::store) fn oldest(&self, segments: &Segments, rank: Rank) -> Option<u32> {
         let log = &self.by_rank[rank.index()];
         log.sealed(segments).next().or(log.open)
     }
 
     /// Bytes that clients stored.
-    pub(super) fn stored(&self) -> u64 {
+    pub(in crate::store) fn stored(&self) -> u64 {
         self.stored
     }
 
     /// Chooses the segment with the lowest priority, among the oldest segment without holds of each
     /// log. The inflation rises to its priority.
-    pub(super) fn take_lowest_priority(&mut self, segments: &Segments) -> Option<u32> {
+    pub(in crate::store) fn take_lowest_priority(&mut self, segments: &Segments) -> Option<u32> {
         let evictable = self.by_rank.iter().enumerate().filter(|&(rank, _)| rank != Rank::TEMPORARY.index());
         let oldest = evictable.filter_map(|(_, log)| {
             let mut all = log.sealed(segments).chain(log.open);
@@ -139,22 +141,22 @@ impl Logs {
     }
 
     /// Returns whether there is a spare segment for a new item.
-    pub(super) fn has_spare(&self) -> bool {
+    pub(in crate::store) fn has_spare(&self) -> bool {
         self.spare.len() >= SPARES
     }
 
     /// Returns the number of spare segments beyond those needed.
-    pub(super) fn surplus(&self) -> usize {
+    pub(in crate::store) fn surplus(&self) -> usize {
         self.spare.len().saturating_sub(SPARES)
     }
 
     /// Returns whether `live` bytes of the log of `rank` can move without the pool.
-    pub(super) fn has_room(&self, segments: &Segments, rank: Rank, live: usize) -> bool {
+    pub(in crate::store) fn has_room(&self, segments: &Segments, rank: Rank, live: usize) -> bool {
         !self.spare.is_empty() || self.remaining(segments, rank) >= live
     }
 
     /// Returns whether more of the owned memory is dead than live, by a margin.
-    pub(super) fn is_bloated(&self, segments: &Segments) -> bool {
+    pub(in crate::store) fn is_bloated(&self, segments: &Segments) -> bool {
         let size = segments.size();
         let spare = self.spare.len() * size;
         self.owned * size > 2 * self.live + spare + 8 * size
@@ -163,7 +165,7 @@ impl Logs {
     /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The caller writes its
     /// header before it releases the lock. Returns `None` if there is no memory.
     #[inline]
-    pub(super) fn append(
+    pub(in crate::store) fn append(
         &mut self,
         segments: &Segments,
         rank: Rank,
@@ -186,7 +188,7 @@ impl Logs {
     }
 
     /// Returns the bytes that still fit the open segment of `rank`.
-    pub(super) fn remaining(&self, segments: &Segments, rank: Rank) -> usize {
+    pub(in crate::store) fn remaining(&self, segments: &Segments, rank: Rank) -> usize {
         self.by_rank[rank.index()].open.map_or(0, |number| segments.size() - segments.get(number).filled())
     }
 
@@ -241,7 +243,7 @@ impl Logs {
     }
 
     /// Takes a segment from the pool if the shard has no spare one.
-    pub(super) fn take_spare(&mut self, segments: &Segments) -> bool {
+    pub(in crate::store) fn take_spare(&mut self, segments: &Segments) -> bool {
         self.has_spare() || self.take(segments)
     }
 
@@ -260,7 +262,7 @@ impl Logs {
     }
 
     /// Gives a spare segment to the pool, except the last one.
-    pub(super) fn give_spare(&mut self, segments: &Segments) -> bool {
+    pub(in crate::store) fn give_spare(&mut self, segments: &Segments) -> bool {
         if !self.has_spare() {
             return false;
         }
@@ -271,7 +273,7 @@ impl Logs {
     }
 
     /// Takes a segment out of its log, for compaction.
-    pub(super) fn start_compaction(&mut self, segments: &Segments, number: u32) {
+    pub(in crate::store) fn start_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         let log = &mut self.by_rank[segment.rank().index()];
         if log.open == Some(number) {
@@ -284,7 +286,7 @@ impl Logs {
 
     /// Ends the compaction of a segment. The remaining entries are in use without the lock, or
     /// could not be moved.
-    pub(super) fn end_compaction(&mut self, segments: &Segments, number: u32) {
+    pub(in crate::store) fn end_compaction(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         if segment.holds() > 0 {
             segment.set_state(State::Held);
@@ -295,7 +297,7 @@ impl Logs {
 
     /// Records that an entry of `size` bytes died.
     #[inline]
-    pub(super) fn mark_dead(&mut self, segments: &Segments, at: Ref, size: usize) {
+    pub(in crate::store) fn mark_dead(&mut self, segments: &Segments, at: Ref, size: usize) {
         let number = segments.number_of(at);
         let segment = segments.get(number);
         let live = segment.live() - size;
@@ -322,7 +324,7 @@ impl Logs {
     /// Holds the segment of an entry, so that it is not reused before [`Logs::release`]. Returns
     /// `false` if a quarter of the shard's part is held, unless `urgent`. The bound exists because
     /// each hold may block the compaction of a whole segment.
-    pub(super) fn hold(&mut self, segments: &Segments, at: Ref, urgent: bool) -> bool {
+    pub(in crate::store) fn hold(&mut self, segments: &Segments, at: Ref, urgent: bool) -> bool {
         let segment = segments.of(at);
         let holds = segment.holds();
         if holds == 0 {
@@ -338,7 +340,7 @@ impl Logs {
     }
 
     /// Ends a [`Logs::hold`].
-    pub(super) fn release(&mut self, segments: &Segments, at: Ref) {
+    pub(in crate::store) fn release(&mut self, segments: &Segments, at: Ref) {
         let number = segments.number_of(at);
         let segment = segments.get(number);
         let holds = segment.holds() - 1;

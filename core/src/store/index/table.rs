@@ -21,20 +21,19 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::item::Ref;
-use super::memory::{Mapped, prefetch};
+use crate::store::mem::{Mapped, Ref, prefetch};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
 
 /// log2 of the number of buckets of the first part, which fill a page.
-pub(super) const FIRST: u32 = 6;
+pub(in crate::store) const FIRST: u32 = 6;
 
 /// Most parts.
 const PARTS: usize = 26;
 
 /// Most buckets.
-pub(super) const MOST: usize = 1 << (FIRST as usize + PARTS - 1);
+pub(in crate::store) const MOST: usize = 1 << (FIRST as usize + PARTS - 1);
 
 /// Most buckets of a chain that an optimistic read visits.
 const HOPS: usize = 4;
@@ -51,7 +50,7 @@ const LAST: u64 = 0xffff_ffff;
 
 #[derive(Default)]
 #[repr(C, align(64))]
-pub(super) struct Bucket {
+pub(in crate::store) struct Bucket {
     /// Tags, four in each word. The upper half of the last word is the link. With words, a search
     /// for a tag compares four at a time.
     words: [AtomicU64; 3],
@@ -80,7 +79,7 @@ impl Bucket {
     /// Iterates over the slots whose tag is `tag`. The result may include free slots, and rarely a
     /// slot with another tag. Without the lock, it may be out of date.
     #[inline]
-    pub(super) fn matches(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
+    pub(in crate::store) fn matches(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
         let wanted = LOW * u64::from(tag);
         // The highest bit of each lane that is zero. A lane of 1 above a zero lane is a false
         // match.
@@ -102,28 +101,28 @@ impl Bucket {
 
     /// Returns the item in slot `slot`, or [`Ref::NONE`].
     #[inline]
-    pub(super) fn at(&self, slot: usize) -> Ref {
+    pub(in crate::store) fn at(&self, slot: usize) -> Ref {
         Ref(self.refs[slot].load(Relaxed))
     }
 
     /// Iterates over the items in the bucket.
-    pub(super) fn items(&self) -> impl Iterator<Item = Ref> {
+    pub(in crate::store) fn items(&self) -> impl Iterator<Item = Ref> {
         self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
     }
 
     /// Returns whether the bucket has no items.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.items().next().is_none()
     }
 
     /// Returns the slot of the item at `at`, whose tag is `tag`.
-    pub(super) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
+    pub(in crate::store) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
         let slot = (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)?;
         self.refs.get(slot)
     }
 
     /// Takes the first item out, with its tag.
-    pub(super) fn take_first(&self) -> Option<(u16, Ref)> {
+    pub(in crate::store) fn take_first(&self) -> Option<(u16, Ref)> {
         let slot = (0..SLOTS).find(|&slot| !self.at(slot).is_none())?;
         let first = (self.tag(slot), self.at(slot));
         self.refs[slot].store(0, Relaxed);
@@ -131,7 +130,7 @@ impl Bucket {
     }
 
     /// Puts an item into a free slot. Returns `false` if there is none.
-    pub(super) fn fill(&self, tag: u16, at: Ref) -> bool {
+    pub(in crate::store) fn fill(&self, tag: u16, at: Ref) -> bool {
         let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
         self.set_tag(slot, tag);
         self.refs[slot].store(at.0, Relaxed);
@@ -139,7 +138,7 @@ impl Bucket {
     }
 
     /// Moves the items to `to`, with their tags, and clears the link.
-    pub(super) fn empty(&self, to: &mut Vec<(u16, Ref)>) {
+    pub(in crate::store) fn empty(&self, to: &mut Vec<(u16, Ref)>) {
         to.extend((0..SLOTS).filter_map(|slot| Some((self.tag(slot), self.at(slot).some()?))));
         self.refs.iter().for_each(|at| at.store(0, Relaxed));
         self.set_link(0);
@@ -147,11 +146,11 @@ impl Bucket {
 
     /// Returns the number of the overflow bucket behind it plus one, or 0 for none.
     #[inline]
-    pub(super) fn link(&self) -> u32 {
+    pub(in crate::store) fn link(&self) -> u32 {
         (self.words[2].load(Relaxed) >> 32) as u32
     }
 
-    pub(super) fn set_link(&self, link: u32) {
+    pub(in crate::store) fn set_link(&self, link: u32) {
         let tags = self.words[2].load(Relaxed) & LAST;
         self.words[2].store(tags | u64::from(link) << 32, Relaxed);
     }
@@ -211,13 +210,13 @@ fn size(part: usize) -> usize {
 
 /// Returns the bits of a hash that tag a slot.
 #[inline]
-pub(super) fn tag(hash: u64) -> u16 {
+pub(in crate::store) fn tag(hash: u64) -> u16 {
     (hash >> 32) as u16
 }
 
 /// Returns the bucket of `hash` in a table of `count` buckets.
 #[inline]
-pub(super) fn choose(hash: u64, count: usize) -> usize {
+pub(in crate::store) fn choose(hash: u64, count: usize) -> usize {
     let mask = count.next_power_of_two() - 1;
     let wide = hash as usize & mask;
     if wide < count { wide } else { hash as usize & (mask >> 1) }
@@ -226,7 +225,7 @@ pub(super) fn choose(hash: u64, count: usize) -> usize {
 /// The buckets of one shard. A read without the shard's lock may be out of date. An optimistic read
 /// checks the lock's version afterwards (`optimistic.rs`).
 #[derive(Default)]
-pub(super) struct Table {
+pub(in crate::store) struct Table {
     buckets: Buckets,
     /// Overflow buckets.
     behind: Buckets,
@@ -238,7 +237,7 @@ impl Table {
     ///
     /// # Errors
     /// The system refuses the addresses.
-    pub(super) fn new(count: usize) -> io::Result<Self> {
+    pub(in crate::store) fn new(count: usize) -> io::Result<Self> {
         let table = Self::default();
         table.grow(count)?;
         Ok(table)
@@ -246,7 +245,7 @@ impl Table {
 
     /// Returns the number of buckets in use, without overflow buckets.
     #[inline]
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::store) fn count(&self) -> usize {
         self.count.load(Relaxed) as usize
     }
 
@@ -254,14 +253,14 @@ impl Table {
     ///
     /// # Errors
     /// The system refuses the addresses. Then nothing was changed.
-    pub(super) fn grow(&self, count: usize) -> io::Result<()> {
+    pub(in crate::store) fn grow(&self, count: usize) -> io::Result<()> {
         self.buckets.make(self.count()..count)?;
         self.count.store(count as u64, Relaxed);
         Ok(())
     }
 
     /// Removes the last bucket, which must be empty.
-    pub(super) fn shrink(&self) {
+    pub(in crate::store) fn shrink(&self) {
         let last = self.count() - 1;
         self.count.store(last as u64, Relaxed);
         self.buckets.release(last);
@@ -269,7 +268,7 @@ impl Table {
 
     /// Creates overflow bucket `number`. Returns the link to it. Aborts if there is no memory, as
     /// an allocation does.
-    pub(super) fn make_behind(&self, number: usize) -> u32 {
+    pub(in crate::store) fn make_behind(&self, number: usize) -> u32 {
         if self.behind.make(number..number + 1).is_err() {
             handle_alloc_error(Layout::new::<Bucket>());
         }
@@ -278,26 +277,26 @@ impl Table {
 
     /// Bucket `number`.
     #[inline]
-    pub(super) fn get(&self, number: usize) -> Option<&Bucket> {
+    pub(in crate::store) fn get(&self, number: usize) -> Option<&Bucket> {
         self.buckets.get(number)
     }
 
     /// Iterates over bucket `number` and those behind it. The caller must have the lock: without
     /// it, the iteration may not end.
     #[inline]
-    pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = &Bucket> {
+    pub(in crate::store) fn chain(&self, number: usize) -> impl Iterator<Item = &Bucket> {
         std::iter::successors(self.get(number), |bucket| self.behind(bucket.link()))
     }
 
     /// Returns the overflow bucket of `link`, if there is one.
     #[inline]
-    pub(super) fn behind(&self, link: u32) -> Option<&Bucket> {
+    pub(in crate::store) fn behind(&self, link: u32) -> Option<&Bucket> {
         self.behind.get((link as usize).checked_sub(1)?)
     }
 
     /// Prefetches the bucket of `hash`.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u64) {
+    pub(in crate::store) fn prefetch(&self, hash: u64) {
         if let Some(bucket) = self.get(choose(hash, self.count())) {
             prefetch(std::ptr::from_ref(bucket).cast());
         }
@@ -306,7 +305,7 @@ impl Table {
     /// Returns the only item with the tag of `hash` at this time, or [`Ref::NONE`]. Returns `None`
     /// if there may be several, or one further down the chain.
     #[inline]
-    pub(super) fn look(&self, hash: u64) -> Option<Ref> {
+    pub(in crate::store) fn look(&self, hash: u64) -> Option<Ref> {
         let mut bucket = self.get(choose(hash, self.count()))?;
         for _ in 0..HOPS {
             let mut found = bucket.matches(tag(hash)).map(|slot| bucket.at(slot)).filter(|at| !at.is_none());
