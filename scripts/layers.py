@@ -58,6 +58,8 @@ def end_of_block(text, start):
 def code(text):
     """Returns the code without comments, texts and tests, and the names of the test modules."""
     text = TEXT.sub(lambda match: "" if match[0].startswith("/") else '""', text)
+    # The place to which a name is visible is not an import.
+    text = re.sub(r"pub\(in [\w:]+\)", "pub", text)
     tests = set()
     while match := TEST.search(text):
         item = re.compile(VISIBILITY + r"(?:(use|mod) ?(\w+)?)?").match(text, match.end())
