@@ -97,13 +97,13 @@ mod store;
 mod tls;
 
 pub use self::base::clock::{Clock, ClockError};
-pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
+pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, EvictionPolicy};
+pub use self::config::{CacheConfig, EvictionPolicy, Value};
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{

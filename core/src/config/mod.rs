@@ -16,12 +16,13 @@ mod listen;
 mod policy;
 #[cfg(feature = "server")]
 mod server;
+mod setting;
 #[cfg(feature = "server")]
 mod tls;
 
 #[cfg(feature = "server")]
 pub use self::auth::{AuthConfig, AuthMethod, Passwords};
-pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE};
+pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
 #[cfg(feature = "server")]
@@ -32,6 +33,7 @@ pub use self::policy::EvictionPolicy;
 pub(crate) use self::policy::eviction_policies;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
+pub use self::setting::{Kind, Row, Scope, Value};
 #[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
 

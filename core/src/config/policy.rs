@@ -34,6 +34,9 @@ macro_rules! define {
             /// All policies, by number.
             pub const ALL: &'static [Self] = &[$(Self::$policy,)*];
 
+            /// The names of all policies, by number.
+            pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
             /// Returns the name of the policy, as `lru mode` and settings take it.
             pub const fn name(self) -> &'static str {
                 match self {
