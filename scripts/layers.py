@@ -19,7 +19,7 @@ from pathlib import Path
 # The folders of core/src, lowest first.
 LAYERS = ["base", "config", "tls", "store", "cache", "protocol", "state", "admin", "session", "net", "server"]
 
-CRATES = ["core/src", "capi/src", "bench/src", "compat/src", "daemon/src", "bindings/python/src", "bindings/node/src"]
+CRATES = ["core/src", "embed/src", "capi/src", "bench/src", "compat/src", "daemon/src", "bindings/python/src", "bindings/node/src"]
 
 DEFINES = re.compile(
     r"^\s*(?:pub(?:\([^)]*\))? )?(?:const |unsafe |extern \"C\" )*"
