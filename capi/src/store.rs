@@ -108,7 +108,7 @@ pub(crate) fn store(cache: &mcrs_cache, request: &StoreRequest<'_>, value: &[u8]
 
 #[inline]
 fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> Outcome {
-    let request = StoreRequest { mode, expiry: cache.expires(ttl), ..StoreRequest::new(key) };
+    let request = StoreRequest { mode, expiry: cache.expires(ttl)?, ..StoreRequest::new(key) };
     store(cache, &request, value).map(drop)
 }
 
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn mcrs_cache_cas(
     cas: u64,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), value: bytes(value, value_len) }, {
-        let expiry = cache.expires(ttl);
+        let expiry = cache.expires(ttl)?;
         let request = StoreRequest { mode: Mode::Cas, expiry, compare: cas, ..StoreRequest::new(key) };
         store(cache, &request, value).map(drop)
     })
@@ -335,7 +335,7 @@ pub unsafe extern "C" fn mcrs_cache_store(
             mode,
             vivify: options.bits & MCRS_STORE_CREATE != 0,
             flags: options.flags,
-            expiry: cache.expires(options.ttl),
+            expiry: cache.expires(options.ttl)?,
             compare: options.compare_cas,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             allow_stale: options.bits & MCRS_STORE_ALLOW_STALE != 0,
@@ -496,8 +496,10 @@ fn delta_with(
     let number = cache.cache.add_delta(&DeltaRequest {
         compare: options.compare_cas,
         cas: (options.new_cas != 0).then_some(options.new_cas),
-        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)),
-        vivify: has(MCRS_DELTA_CREATE).then(|| (options.initial, cache.expires(options.create_ttl))),
+        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)).transpose()?,
+        vivify: has(MCRS_DELTA_CREATE)
+            .then(|| Ok::<_, Failure>((options.initial, cache.expires(options.create_ttl)?)))
+            .transpose()?,
         ..request
     })?;
     if let Some(value) = value {
