@@ -25,10 +25,9 @@ use crate::clock::Clock;
 use crate::errors::{self, Failure};
 use crate::item::{Found, Slab};
 use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
-use crate::renewal::Renewal;
 use crate::shared_cache::{CacheOptions, SharedCache};
-use crate::single_flight::{Leader, Notifier};
-use crate::stats::{self, Stats};
+use crate::single_flight::{self, Leader, Notifier, Renewal};
+use crate::stats;
 use crate::ttl;
 
 /// Items that a scan visits while it holds a lock.
@@ -562,7 +561,7 @@ impl Cache {
     /// Returns the bare functions and `cells`.
     #[napi(catch_unwind)]
     pub fn functions<'e>(&self, env: &'e Env) -> Result<Object<'e>, Failure> {
-        let object = Object::new(env).map_err(|_| errors::internal("Node failed to create an object"))?;
+        let object = Object::new(env).map_err(|_| errors::no_object())?;
         let into = Functions { env: env.raw(), object: object.raw(), of: &self.inner };
         into.add("get", CacheRef::get)?;
         into.add("getAndTouch", CacheRef::get_and_touch)?;
@@ -625,8 +624,8 @@ impl Cache {
 
     /// Returns a group of statistics.
     #[napi(catch_unwind)]
-    pub fn stats(&self, group: String) -> Result<Stats, Failure> {
-        self.inner.with(|shared| stats::list(shared.context(), &group))
+    pub fn stats<'e>(&self, env: &'e Env, group: String) -> Result<Object<'e>, Failure> {
+        stats::object(env, self.inner.with(|shared| Ok(shared.stats.list(&shared.core, &group)))?)
     }
 
     /// Returns the clock.
@@ -639,13 +638,13 @@ impl Cache {
     /// with `token` once that leader has finished.
     #[napi(catch_unwind)]
     pub fn join(&self, key: BufferSlice, notifier: &Notifier, token: u32) -> Result<Option<Leader>, Failure> {
-        self.inner.with(|shared| Ok(shared.single_flight.join(&key, notifier, token)))
+        self.inner.with(|shared| Ok(single_flight::join(&shared.single_flight, &key, notifier, token)))
     }
 
     /// Begins the renewal of a stale value, which `lease` has asked the caller for.
     #[napi(catch_unwind)]
     pub fn renew(&self, key: BufferSlice) -> Result<Renewal, Failure> {
-        Ok(Renewal::new(&self.shared()?, &key))
+        Ok(Renewal::new(&self.shared()?.core, &key))
     }
 
     /// Closes this object. A cache without a name is then empty.
