@@ -1,15 +1,15 @@
 //! The cache in this process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 
 use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
     Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
 };
-use memcache_core::internal::config::PAGE_SIZE;
-use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
+use memcache_embed::settings::set_item_size_max;
+use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
@@ -17,7 +17,8 @@ use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
 use crate::bytes_like::{BytesLike, key, value};
 use crate::clock::Clock;
 use crate::errors;
-use crate::handle::CacheHandle;
+use crate::flight::{self, Caller, Leader, SingleFlight};
+use crate::handle::{CacheHandle, settled};
 use crate::item::{Found, Item, ItemInfo};
 use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
 use crate::stats;
@@ -32,8 +33,9 @@ const STEP: usize = 256;
 pub struct Cache {
     handle: CacheHandle,
     closed: AtomicBool,
-    /// The state that `stats` reads, made on first use.
-    context: OnceLock<Arc<ServerState>>,
+    flights: Arc<SingleFlight>,
+    /// The source of `stats`.
+    stats: CacheStats,
 }
 
 impl Cache {
@@ -43,7 +45,7 @@ impl Cache {
         if self.closed.load(Relaxed) {
             return Err(errors::closed("the cache is closed; make a new one"));
         }
-        self.handle.settled("cache")
+        settled(&self.handle, "cache")
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python methods")]
@@ -125,13 +127,7 @@ fn settings(
     evictions: bool,
 ) -> PyResult<CacheConfig> {
     let mut config = CacheConfig { memory_limit, evictions, ..CacheConfig::default() };
-    if let Some(ItemSizeMax(size)) = item_size_max.filter(|size| size.0 > 0) {
-        // memcached rounds up to whole chunks, and the chunk size divides a page.
-        let chunk = PAGE_SIZE / 2;
-        let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
-        config.slab_chunk_max = chunk;
-        config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
-    }
+    set_item_size_max(&mut config, item_size_max.map_or(0, |size| size.0));
     if memory_limit > MEMORY_MOST {
         return Err(errors::out_of_range(&format!(
             "memory_limit must be at most {MEMORY_MOST} bytes (64 TiB), got {memory_limit}"
@@ -162,7 +158,12 @@ impl Cache {
     ) -> PyResult<Self> {
         let config = settings(memory_limit, item_size_max, evictions)?;
         let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
-        Ok(Self { handle: CacheHandle::new(made), closed: AtomicBool::new(false), context: OnceLock::new() })
+        Ok(Self {
+            handle: CacheHandle::new(made),
+            closed: AtomicBool::new(false),
+            flights: Arc::default(),
+            stats: CacheStats::default(),
+        })
     }
 
     /// Returns the value of a key.
@@ -855,6 +856,23 @@ impl Cache {
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
+    /// Makes the caller the leader of a key, or returns the leader that it waits for.
+    ///
+    /// A caller is a thread, and a task or 0. ``notify`` is called with the value of the leader, or
+    /// with ``None``.
+    fn _join(&self, py: Python<'_>, key: &[u8], caller: Caller, notify: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        self.core()?;
+        match flight::join(&self.flights, key, caller, notify) {
+            Ok(leader) => Ok(Py::new(py, leader)?.into_any()),
+            Err(leader) => Ok(leader.into_pyobject(py)?.into_any().unbind()),
+        }
+    }
+
+    /// Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew.
+    fn _renew(&self, key: &[u8]) -> PyResult<Leader> {
+        Ok(Leader::of_renewal(self.core()?, key))
+    }
+
     /// Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter.
     #[pyo3(signature = (ttl, name="ttl"))]
     fn _check_ttl(&self, ttl: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<()> {
@@ -919,8 +937,7 @@ impl Cache {
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
-        let context = self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(cache))));
-        stats::dict(py, context, group)
+        stats::dict(py, py.detach(|| self.stats.list(cache, group)))
     }
 
     /// The clock of the cache, which tests can stop and move.
@@ -954,7 +971,7 @@ impl Cache {
     ///     True
     fn close(&self, py: Python<'_>) {
         if !self.closed.swap(true, Relaxed)
-            && let Ok(cache) = self.handle.get("cache")
+            && let Some(cache) = self.handle.get()
         {
             py.detach(|| cache.clear());
         }
