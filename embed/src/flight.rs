@@ -19,8 +19,8 @@ use std::sync::{Arc, Weak};
 use memcache_core::Cache;
 use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::internal::base::sync::Mutex;
-use memcache_core::internal::cache::MetaDelete;
-use memcache_core::internal::store::bit;
+use memcache_core::internal::cache::{MetaDelete, MetaGet};
+use memcache_core::internal::store::{EntryRef, ReadConflict, bit};
 
 /// The function of a waiter. It is called once, without a lock, on the thread of the leader.
 pub type Waiter<V> = Box<dyn FnOnce(Option<&V>) + Send>;
@@ -35,7 +35,7 @@ struct Flight<V: ?Sized, T> {
     waiters: Vec<Waiter<V>>,
 }
 
-/// What a caller does after it has joined.
+/// The role of a caller that has joined.
 #[derive(Debug)]
 pub enum Role<V: ?Sized, T = ()> {
     /// It makes the value.
@@ -109,6 +109,21 @@ impl<V: ?Sized, T> fmt::Debug for Leader<V, T> {
     }
 }
 
+/// Looks a value up, and says whether the caller must renew it with a [`Renewal`].
+///
+/// The cache chooses one caller, if the item is stale or expires before `recache`. `copy` copies
+/// the value.
+#[inline]
+pub fn lease<R>(
+    cache: &Cache,
+    key: &[u8],
+    recache: Option<u32>,
+    mut copy: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
+) -> Option<(R, bool)> {
+    let request = MetaGet { update: true, recache, ..MetaGet::default() };
+    cache.meta_get(key, &request, |entry, state| Ok((copy(entry)?, state.win)))
+}
+
 /// The right and duty to make a stale value anew, while other callers get the old one.
 ///
 /// The item itself records that a caller makes it anew, and would keep saying so if that caller
@@ -154,7 +169,6 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use memcache_core::internal::cache::MetaGet;
     use memcache_core::{CacheConfig, Ttl};
 
     use super::*;
@@ -212,7 +226,7 @@ mod tests {
 
     /// Returns whether the cache chooses this caller to make a stale value anew.
     fn is_chosen(cache: &Cache) -> bool {
-        cache.meta_get(b"key", &MetaGet::default(), |_, tokens| Ok(tokens.win)).unwrap()
+        lease(cache, b"key", None, |_| Ok(())).unwrap().1
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What each language binding of `memcache-rs` needs and none should write twice.
+//! The rules that each language binding of `memcache-rs` needs, written once.
 //!
 //! It stands below the bindings and above the server of `memcache-rs`. A binding converts the
 //! objects of its language to the types here, and the errors here to its own classes. It waits in
@@ -6,11 +6,13 @@
 //!
 //! - [`ttl`]: a number of seconds or a moment becomes the second at which an item expires.
 //! - [`flight`]: single flight. A leader makes a value, and waiters get it.
-//! - [`watch`], [`commands`], [`stats`]: events, commands of clients and statistics as typed values.
+//! - [`watch`], [`commands`], [`stats`]: events, commands of clients and statistics, as typed
+//!   values.
 //! - [`faults`]: checked fault rules.
 //! - [`server`], [`settings`], [`time`]: addresses, failed starts, rounded sizes, cluster nodes,
 //!   times to wait.
 //! - [`temp_dir`]: a private directory that outlives no process for long.
+//! - [`keys`]: all keys of a cache.
 //! - [`handle`]: a handle that a child of `fork` neither uses nor drops.
 //! - `certificates` (feature `certificates`): certificates for tests.
 //!
@@ -37,6 +39,7 @@ pub mod commands;
 pub mod faults;
 pub mod flight;
 pub mod handle;
+pub mod keys;
 pub mod server;
 pub mod settings;
 pub mod stats;

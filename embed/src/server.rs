@@ -1,4 +1,4 @@
-//! What faces ask of a server: its addresses, and why it did not start.
+//! Answers about a server: its addresses, and why it did not start.
 
 use memcache_core::{BoundAddress, StartError};
 

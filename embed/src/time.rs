@@ -1,4 +1,4 @@
-//! Numbers of seconds that are no TTL: how long to wait, and how far to move a clock.
+//! Numbers of seconds: how long to wait, and how far to move a clock.
 
 use std::error::Error;
 use std::fmt;

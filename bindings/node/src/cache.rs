@@ -5,16 +5,16 @@
 //! waits for `takeLarge`. `node/cache.js` makes the public methods of them.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue as Given, Stored,
+    Deleted, DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue as Given, Stored,
 };
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
+use memcache_embed::flight::lease;
+use memcache_embed::keys;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -29,9 +29,6 @@ use crate::shared_cache::{CacheOptions, SharedCache};
 use crate::single_flight::{self, Leader, Notifier, Renewal};
 use crate::stats;
 use crate::ttl;
-
-/// Items that a scan visits while it holds a lock.
-const SCAN_STEP: usize = 256;
 
 /// The answer if there is no item.
 const MISS: i32 = -1;
@@ -227,12 +224,9 @@ impl CacheRef {
             let recache = ttl::optional_expiry(cache, call.argument::<3>(), "staleFor")?;
             let name = if recache.is_some() { "ttl plus staleFor" } else { "ttl" };
             ttl::expiry(cache, call.argument::<4>(), name)?;
-            let request = MetaGet { update: true, recache, ..MetaGet::default() };
-            let copied = self.copy(slab(call), |copy| {
-                cache.meta_get(&key, &request, |entry, tokens| Ok((copy(entry)?, u64::from(tokens.win))))
-            });
-            let Some((answer, win)) = copied else { return Ok(Answer::Number(MISS)) };
-            self.cells.set::<0>(win);
+            let copied = self.copy(slab(call), |copy| lease(cache, &key, recache, copy));
+            let Some((answer, is_chosen)) = copied else { return Ok(Answer::Number(MISS)) };
+            self.cells.set::<0>(u64::from(is_chosen));
             Ok(Answer::Number(answer))
         })
     }
@@ -595,14 +589,11 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn keys(&self) -> Result<Buffer, Failure> {
         self.inner.with(|shared| {
-            // A scan may visit a key twice if it moves.
-            let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
-            while scan.advance(&shared.core, SCAN_STEP, |item, _| {
-                if seen.insert(item.key().to_vec()) {
-                    keys.push(item.key().len() as u8);
-                    keys.extend_from_slice(item.key());
-                }
-            }) {}
+            let mut keys = Vec::new();
+            keys::for_each(&shared.core, |key| {
+                keys.push(key.len() as u8);
+                keys.extend_from_slice(key);
+            });
             Ok(keys.into())
         })
     }

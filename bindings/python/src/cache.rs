@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
+    Deleted, DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored,
 };
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
+use memcache_embed::flight::lease;
+use memcache_embed::keys;
 use memcache_embed::settings::set_item_size_max;
 use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -24,9 +25,6 @@ use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
 use crate::stats;
 use crate::ttl::{expiry, named_expiry};
 use crate::view;
-
-/// Items visited by one step of a scan, which holds a lock.
-const STEP: usize = 256;
 
 /// A cache in this process. `memcache_rs.Cache` is its subclass.
 #[pyclass(frozen, subclass, module = "memcache_rs._native")]
@@ -98,8 +96,8 @@ impl Cache {
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
         Ok(py.detach(|| {
-            let (mut scan, mut keys) = (Scan::default(), Vec::new());
-            while scan.advance(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            let mut keys = Vec::new();
+            keys::for_each(cache, |key| keys.push(key.to_vec()));
             keys
         }))
     }
@@ -851,8 +849,7 @@ impl Cache {
         let cache = self.core()?;
         let key = self::key(key)?;
         let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
-        let request = MetaGet { update: true, recache, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
+        let found = lease(cache, &key, recache, |entry| Found::see(py, entry));
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
     }
 
@@ -1016,12 +1013,8 @@ impl Cache {
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        // A key that moves during the scan may be seen twice.
-        let seen = PyDict::new(py);
-        for key in self.keys(py)? {
-            seen.set_item(PyBytes::new(py, &key), py.None())?;
-        }
-        seen.as_any().try_iter()
+        let keys = self.keys(py)?;
+        PyList::new(py, keys.iter().map(|key| PyBytes::new(py, key)))?.try_iter()
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
