@@ -98,10 +98,10 @@ mod store;
 mod tls;
 
 pub use self::base::clock::{Clock, ClockError};
-pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
+pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, LruMode};
+pub use self::config::{CacheConfig, LruMode, Value};
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{

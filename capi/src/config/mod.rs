@@ -129,6 +129,33 @@ pub unsafe extern "C" fn mcrs_config_free(config: *mut mcrs_config) {
     unsafe { guard::free(config) }
 }
 
+/// Sets a setting by its name.
+///
+/// The names are those of the functions that set one setting, such as "threads" for
+/// mcrs_config_set_threads(). Rules between settings are checked by mcrs_config_check().
+/// mcrs_error_message() says which values the setting takes.
+///
+/// ```c
+/// assert(mcrs_config_set(config, "memory_limit", "64m") == MCRS_OK);
+/// assert(mcrs_config_set(config, "evictions", "off") == MCRS_OK);
+/// assert(mcrs_config_set(config, "threads", "none") == MCRS_INVALID_ARGUMENT);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param name  Name of the setting.
+/// @param value  Value as a text: a number, "on" or "off", or a word. A number of bytes may end in
+///     k, m or g. "none" takes the value away from a setting that needs none.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if there is no such setting, or if it does not take that
+///     value; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set(
+    config: *mut mcrs_config,
+    name: *const c_char,
+    value: *const c_char,
+) -> mcrs_status {
+    entry!(mut config, { name: text(name), value: text(value) }, { Ok(config.settings.set(name, value)?) })
+}
+
 /// Checks all settings, also against each other, as a start does.
 ///
 /// It reads no files. mcrs_error_message() says which rule is broken.

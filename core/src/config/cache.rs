@@ -1,20 +1,27 @@
 //! Settings of a cache.
 
+use super::setting::{self, Field, Kind, Row, Scope, Value, settings};
 use super::{MIB, PAGE_SIZE};
-use crate::base::error::ConfigError;
-
-/// Smallest and largest value of [`CacheConfig::item_size_max`].
-pub const ITEM_SIZE_MAX_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * MIB;
+use crate::base::error::{ConfigError, ConfigRule};
 
 /// Smallest [`CacheConfig::slab_chunk_max`]: a chunk must hold the header of a
 /// large item with the longest key, and more than its own header.
-const CHUNK_MAX_LEAST: usize = 512;
+const CHUNK_MAX_LEAST: i128 = 512;
 
 /// Smallest chunk in [`CacheConfig::slab_sizes`]: room for an item's header and a short key.
-const SLAB_SIZE_LEAST: usize = 40;
+const SLAB_SIZE_LEAST: i128 = 40;
 
-/// Largest [`CacheConfig::hashpower_init`].
-const HASHPOWER_MOST: u32 = 32;
+/// Most sizes in [`CacheConfig::slab_sizes`].
+const SLAB_SIZES_MOST: usize = 62;
+
+/// Most bytes of memory: addresses have 47 bits, and the store reserves twice the limit.
+pub(super) const ADDRESS_MOST: i128 = 1 << 46;
+
+/// Largest number in memcached's `int`.
+pub(super) const INT_MOST: i128 = i32::MAX as i128;
+
+/// Largest number in 32 bits.
+pub(super) const U32_MOST: i128 = u32::MAX as i128;
 
 /// The eviction policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,187 +32,198 @@ pub enum LruMode {
     Segmented,
 }
 
-/// Settings of a cache, with or without a server in front of it.
-#[derive(Clone, Debug)]
-pub struct CacheConfig {
-    /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
-    /// limit but the reserved address space, about 32 GiB.
-    pub memory_limit: usize,
-    /// Whether items are evicted when memory is full (the default). If not, stores are refused
-    /// (`-M`).
-    pub evictions: bool,
-    /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
-    /// only name sizes, in `stats` and crawls; items take what they need.
-    pub growth_factor: f64,
-    /// Smallest space for key, value and flags in bytes (`-n`), for classes.
-    pub chunk_size: usize,
-    /// Largest item in bytes, as memcached counts them (`-I`).
-    pub item_size_max: usize,
-    /// Size of the largest class, and of the largest item that `incr` takes
-    /// (`-o slab_chunk_max`).
-    pub slab_chunk_max: usize,
-    /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
-    pub slab_sizes: Option<Vec<usize>>,
-    /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
-    pub use_cas: bool,
-    /// The eviction policy at start. The command `lru mode` changes it.
-    pub lru_mode: LruMode,
-    /// Whether the background maintainer works at all (`no_lru_maintainer`).
-    pub lru_maintainer: bool,
-    /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
-    pub lru_crawler: bool,
-    /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
-    pub lru_crawler_sleep: u32,
-    /// Most items that a crawl examines; 0 means all (`lru_crawler_tocrawl`).
-    pub lru_crawler_tocrawl: u32,
-    /// Reported only: `hot_lru_pct`.
-    pub hot_lru_pct: u32,
-    /// Reported only: `warm_lru_pct`.
-    pub warm_lru_pct: u32,
-    /// Reported only: `hot_max_factor`.
-    pub hot_max_factor: f64,
-    /// Reported only: `warm_max_factor`.
-    pub warm_max_factor: f64,
-    /// Items with at most this TTL in seconds are never evicted (`temporary_ttl`). `None` turns
-    /// that off.
-    pub temporary_ttl: Option<u32>,
-    /// Whether the command `slabs reassign` is accepted (`slab_reassign`). It moves nothing.
-    pub slab_reassign: bool,
-    /// Reported only: `slab_automove`.
-    pub slab_automove: u32,
-    /// Reported only: `slab_automove_ratio`.
-    pub slab_automove_ratio: f64,
-    /// Reported only: `slab_automove_window`.
-    pub slab_automove_window: u32,
-    /// Track the histogram that `stats sizes` prints from the start.
-    pub track_sizes: bool,
-    /// Reported only: `tail_repair_time`.
-    pub tail_repair_time: u32,
-    /// log2 of the initial number of index slots; with 0 the store decides.
-    pub hashpower_init: u32,
-    /// Number of independently locked shards, a power of two; fewer if the memory
-    /// limit is small. `None`: the store decides from the limit and the thread
-    /// count.
-    pub shards: Option<usize>,
-    /// Threads expected to use the cache at once; a hint for `shards`.
-    pub concurrency: usize,
-    /// Bytes counted as allocated before the first segment (test suites use it).
-    pub initial_malloced: usize,
-    /// Separates a key's prefix for `stats detail` (`-D`).
-    pub prefix_delimiter: u8,
-    /// Whether `stats detail` collects from the start (`-D` turns it on).
-    pub detail_enabled: bool,
-    /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in any
-    /// case.
-    pub large_pages: bool,
-    /// Whether the clock stands still from the start, until it is resumed.
-    pub clock_frozen: bool,
-}
+/// The names of the eviction policies.
+const LRU_MODES: [&str; 2] = ["flat", "segmented"];
 
-impl Default for CacheConfig {
-    fn default() -> Self {
-        Self {
-            memory_limit: 64 * MIB,
-            evictions: true,
-            growth_factor: 1.25,
-            chunk_size: 48,
-            item_size_max: MIB,
-            slab_chunk_max: PAGE_SIZE / 2,
-            slab_sizes: None,
-            use_cas: true,
-            lru_mode: LruMode::Segmented,
-            lru_maintainer: true,
-            lru_crawler: true,
-            lru_crawler_sleep: 100,
-            lru_crawler_tocrawl: 0,
-            hot_lru_pct: 20,
-            warm_lru_pct: 40,
-            hot_max_factor: 0.2,
-            warm_max_factor: 2.0,
-            temporary_ttl: None,
-            slab_reassign: true,
-            slab_automove: 1,
-            slab_automove_ratio: 0.8,
-            slab_automove_window: 10,
-            track_sizes: false,
-            tail_repair_time: 0,
-            hashpower_init: 0,
-            shards: None,
-            concurrency: 4,
-            initial_malloced: 0,
-            prefix_delimiter: b':',
-            detail_enabled: false,
-            large_pages: false,
-            clock_frozen: false,
-        }
+impl Field for LruMode {
+    fn get(&self) -> Value {
+        Value::from(match self {
+            Self::Flat => "flat",
+            Self::Segmented => "segmented",
+        })
+    }
+    fn put(&mut self, value: &Value) {
+        *self = if *value == Value::from("flat") { Self::Flat } else { Self::Segmented };
     }
 }
 
+settings! {
+    /// Settings of a cache, with or without a server in front of it.
+    pub struct CacheConfig (Scope::Cache) {
+        /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
+        /// limit but the reserved address space, about 32 GiB.
+        memory_limit: usize = 64 * MIB,
+            Row::bytes(0, ADDRESS_MOST).option("-m").stat("maxbytes");
+        /// Whether items are evicted when memory is full (the default). If not, stores are refused
+        /// (`-M`).
+        evictions: bool = true,
+            Row::on_off().option("-M").stat("evictions");
+        /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
+        /// only name sizes, in `stats` and crawls; items take what they need.
+        growth_factor: f64 = 1.25,
+            Row::real(1.0, f64::MAX).out("Factor must be greater than 1").option("-f").stat("growth_factor");
+        /// Smallest space for key, value and flags in bytes (`-n`), for classes.
+        chunk_size: usize = 48,
+            Row::bytes(1, INT_MOST).low("Chunk size must be greater than 0").option("-n").stat("chunk_size");
+        /// Largest item in bytes, as memcached counts them (`-I`).
+        item_size_max: usize = MIB,
+            Row::bytes(1024, 1 << 30).low("Item max size cannot be less than 1024 bytes.").high("Cannot set item size limit higher than a gigabyte.").option("-I").stat("item_size_max");
+        /// Size of the largest class, and of the largest item that `incr` takes
+        /// (`-o slab_chunk_max`).
+        slab_chunk_max: usize = PAGE_SIZE / 2,
+            Row::bytes(CHUNK_MAX_LEAST, MIB as i128).low("slab_chunk_max cannot be less than 512 bytes").option("slab_chunk_max").stat("slab_chunk_max");
+        /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
+        slab_sizes: Option<Vec<usize>> = None,
+            Row::new(Kind::Sizes { least: SLAB_SIZE_LEAST, count: SLAB_SIZES_MOST }).or_none().option("slab_sizes");
+        /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
+        use_cas: bool = true,
+            Row::on_off().option("-C").stat("cas_enabled");
+        /// The eviction policy at start. The command `lru mode` changes it.
+        lru_mode: LruMode = LruMode::Segmented,
+            Row::new(Kind::Word(&LRU_MODES)).stat("lru_segmented");
+        /// Whether the background maintainer works at all (`no_lru_maintainer`).
+        lru_maintainer: bool = true,
+            Row::on_off().option("lru_maintainer").stat("lru_maintainer_thread");
+        /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
+        lru_crawler: bool = true,
+            Row::on_off().option("lru_crawler").stat("lru_crawler");
+        /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
+        lru_crawler_sleep: u32 = 100,
+            Row::whole(0, 1_000_000).out("LRU crawler sleep must be between 0 and 1 second").option("lru_crawler_sleep").stat("lru_crawler_sleep");
+        /// Most items that a crawl examines; 0 means all (`lru_crawler_tocrawl`).
+        lru_crawler_tocrawl: u32 = 0,
+            Row::whole(0, U32_MOST).out("lru_crawler_tocrawl takes a numeric 32bit value").option("lru_crawler_tocrawl").stat("lru_crawler_tocrawl");
+        /// Reported only: `hot_lru_pct`.
+        hot_lru_pct: u32 = 20,
+            Row::whole(1, 79).out("hot_lru_pct must be > 1 and < 80").option("hot_lru_pct").stat("hot_lru_pct");
+        /// Reported only: `warm_lru_pct`.
+        warm_lru_pct: u32 = 40,
+            Row::whole(1, 79).out("warm_lru_pct must be > 1 and < 80").option("warm_lru_pct").stat("warm_lru_pct");
+        /// Reported only: `hot_max_factor`.
+        hot_max_factor: f64 = 0.2,
+            Row::real(0.0, f64::MAX).out("hot_max_factor must be > 0").option("hot_max_factor").stat("hot_max_factor");
+        /// Reported only: `warm_max_factor`.
+        warm_max_factor: f64 = 2.0,
+            Row::real(0.0, f64::MAX).out("warm_max_factor must be > 0").option("warm_max_factor").stat("warm_max_factor");
+        /// Items with at most this TTL in seconds are never evicted (`temporary_ttl`). `None` turns
+        /// that off.
+        temporary_ttl: Option<u32> = None,
+            Row::whole(0, U32_MOST).out("temporary_ttl takes a number of seconds").or_none().option("temporary_ttl").stat("temporary_ttl");
+        /// Whether the command `slabs reassign` is accepted (`slab_reassign`). It moves nothing.
+        slab_reassign: bool = true,
+            Row::on_off().option("slab_reassign").stat("slab_reassign");
+        /// Reported only: `slab_automove`.
+        slab_automove: u32 = 1,
+            Row::whole(0, 2).out("slab_automove must be between 0 and 2").option("slab_automove").stat("slab_automove");
+        /// Reported only: `slab_automove_ratio`.
+        slab_automove_ratio: f64 = 0.8,
+            Row::real(0.0, 1.0).out("slab_automove_ratio must be > 0 and < 1").option("slab_automove_ratio").stat("slab_automove_ratio");
+        /// Reported only: `slab_automove_window`.
+        slab_automove_window: u32 = 10,
+            Row::whole(3, 1800).out("slab_automove_window must be > 2 and < 1800").option("slab_automove_window").stat("slab_automove_window");
+        /// Track the histogram that `stats sizes` prints from the start.
+        track_sizes: bool = false,
+            Row::on_off().option("track_sizes").stat("track_sizes");
+        /// Reported only: `tail_repair_time`.
+        tail_repair_time: u32 = 0,
+            Row::whole(0, U32_MOST).rule("0 or at least 10", |seconds| seconds == 0 || seconds >= 10).option("tail_repair_time").stat("tail_repair_time");
+        /// log2 of the initial number of index slots; with 0 the store decides.
+        hashpower_init: u32 = 0,
+            Row::whole(0, 32).high("Initial hashtable multiplier of {} is too high").option("hashpower").stat("hashpower_init");
+        /// Number of independently locked shards, a power of two; fewer if the memory
+        /// limit is small. `None`: the store decides from the limit and the thread
+        /// count.
+        shards: Option<usize> = None,
+            Row::whole(1, 1024).rule("a power of two of at most 1024", |count| count > 0 && count & (count - 1) == 0 && count <= 1024).or_none();
+        /// Threads expected to use the cache at once; a hint for `shards`.
+        concurrency: usize = 4,
+            Row::whole(1, INT_MOST);
+        /// Bytes counted as allocated before the first segment (test suites use it).
+        initial_malloced: usize = 0,
+            Row::bytes(0, ADDRESS_MOST);
+        /// Separates a key's prefix for `stats detail` (`-D`).
+        prefix_delimiter: u8 = b':',
+            Row::new(Kind::Byte).option("-D").stat("stat_key_prefix");
+        /// Whether `stats detail` collects from the start (`-D` turns it on).
+        detail_enabled: bool = false,
+            Row::on_off().stat("detail_enabled");
+        /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in any
+        /// case.
+        large_pages: bool = false,
+            Row::on_off().option("-L");
+        /// Whether the clock stands still from the start, until it is resumed.
+        clock_frozen: bool = false,
+            Row::on_off();
+    }
+    others {}
+}
+
 impl CacheConfig {
+    /// Sets the setting `name`, which is the name of its field.
+    ///
+    /// A text is read as the type of the setting: `"64m"` is a number of bytes, `"on"` is `true`.
+    /// Rules between settings are checked at [`CacheConfig::validate`].
+    ///
+    /// # Errors
+    /// There is no such setting, or it does not take that value. The setting keeps its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut config = memcache_rs::CacheConfig::default();
+    /// config.set("memory_limit", "16m")?;
+    /// config.set("evictions", false)?;
+    /// assert_eq!((config.memory_limit, config.evictions), (16 << 20, false));
+    /// assert!(config.set("growth_factor", 0.5).is_err());
+    /// # Ok::<(), memcache_rs::ConfigError>(())
+    /// ```
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), ConfigError> {
+        setting::set(Self::SETTINGS, self, name, &value.into()).unwrap_or_else(|| Err(setting::unknown(name)))
+    }
+
     /// Checks the settings, each alone and against each other.
     ///
     /// # Errors
     /// The first rule that is broken. The text is memcached's if memcached has the rule.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let fail = |text: String| Err(ConfigError::Invalid(text));
-        if !self.growth_factor.is_finite() || self.growth_factor <= 1.0 {
-            return fail("Factor must be greater than 1".into());
-        }
-        if self.chunk_size == 0 {
-            return fail("Chunk size must be greater than 0".into());
-        }
-        if self.item_size_max < *ITEM_SIZE_MAX_RANGE.start() {
-            return fail("Item max size cannot be less than 1024 bytes.".into());
-        }
+        let conflict =
+            |setting: &'static str, text: String| Err(ConfigError::new(setting, ConfigRule::Conflict, text));
+        // memcached has this rule between the two of the range.
         if self.memory_limit != 0 && self.item_size_max > self.memory_limit / 2 {
-            return fail("Cannot set item size limit higher than 1/2 of memory max.".into());
+            let text = "Cannot set item size limit higher than 1/2 of memory max.";
+            return conflict("item_size_max", text.into());
         }
-        if self.item_size_max > *ITEM_SIZE_MAX_RANGE.end() {
-            return fail("Cannot set item size limit higher than a gigabyte.".into());
+        setting::check(Self::SETTINGS, self)?;
+        let (item_max, chunk_max) = (self.item_size_max, self.slab_chunk_max);
+        if self.slab_sizes.iter().flatten().any(|&size| size > chunk_max) {
+            let text = format!("slab_sizes must be at most slab_chunk_max (bytes: {chunk_max})");
+            return conflict("slab_sizes", text);
         }
-        let chunk_max = self.slab_chunk_max;
-        if chunk_max < CHUNK_MAX_LEAST {
-            return fail(format!("slab_chunk_max cannot be less than {CHUNK_MAX_LEAST} bytes"));
+        if chunk_max > item_max {
+            let text = format!(
+                "slab_chunk_max (bytes: {chunk_max}) cannot be larger than -I (item_size_max {item_max})"
+            );
+            return conflict("slab_chunk_max", text);
         }
-        if let Some(sizes) = &self.slab_sizes {
-            let ascends = sizes.windows(2).all(|pair| pair[0] < pair[1]);
-            if !ascends || sizes.iter().any(|&size| size < SLAB_SIZE_LEAST || size > chunk_max) {
-                return fail(format!(
-                    "slab_sizes must ascend from at least {SLAB_SIZE_LEAST} to at most slab_chunk_max (bytes: {chunk_max})"
-                ));
-            }
-        }
-        if self.hashpower_init > HASHPOWER_MOST {
-            return fail(format!("Initial hashtable multiplier of {} is too high", self.hashpower_init));
-        }
-        if chunk_max > self.item_size_max {
-            return fail(format!(
-                "slab_chunk_max (bytes: {chunk_max}) cannot be larger than -I (item_size_max {})",
-                self.item_size_max
-            ));
-        }
-        if !self.item_size_max.is_multiple_of(chunk_max) {
-            return fail(format!(
-                "-I (item_size_max: {}) must be evenly divisible by slab_chunk_max (bytes: {chunk_max})",
-                self.item_size_max
-            ));
+        if !item_max.is_multiple_of(chunk_max) {
+            let text = format!(
+                "-I (item_size_max: {item_max}) must be evenly divisible by slab_chunk_max (bytes: {chunk_max})"
+            );
+            return conflict("item_size_max", text);
         }
         if !PAGE_SIZE.is_multiple_of(chunk_max) {
-            return fail(format!(
+            let text = format!(
                 "slab_chunk_max (bytes: {chunk_max}) must divide evenly into {PAGE_SIZE} (slab_page_size)"
-            ));
+            );
+            return conflict("slab_chunk_max", text);
         }
         if self.hot_lru_pct + self.warm_lru_pct > 80 {
-            return fail("hot_lru_pct + warm_lru_pct cannot be more than 80% combined".into());
+            let text = "hot_lru_pct + warm_lru_pct cannot be more than 80% combined";
+            return conflict("hot_lru_pct", text.into());
         }
         if self.temporary_ttl.is_some() && !self.lru_maintainer {
-            return fail("temporary_ttl requires lru_maintainer to be enabled".into());
-        }
-        if self.slab_automove > 2 {
-            return fail("slab_automove must be between 0 and 2".into());
-        }
-        if self.shards.is_some_and(|n| !n.is_power_of_two() || n > 1024) {
-            return fail("shards must be a power of two of at most 1024".into());
+            let text = "temporary_ttl requires lru_maintainer to be enabled";
+            return conflict("temporary_ttl", text.into());
         }
         Ok(())
     }

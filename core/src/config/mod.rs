@@ -15,12 +15,13 @@ mod hooks;
 mod listen;
 #[cfg(feature = "server")]
 mod server;
+mod setting;
 #[cfg(feature = "server")]
 mod tls;
 
 #[cfg(feature = "server")]
 pub use self::auth::{AuthConfig, AuthMethod, Passwords};
-pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+pub use self::cache::{CacheConfig, LruMode};
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
 #[cfg(feature = "server")]
@@ -29,6 +30,7 @@ pub use self::hooks::{Hooks, Log, OnCommand};
 pub use self::listen::{Listen, Protocol, TlsMode};
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
+pub use self::setting::{Kind, Row, Scope, Value};
 #[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
 
