@@ -44,7 +44,8 @@
  * Time        A TTL is seconds from now, on the cache's clock, which counts whole seconds. A TTL
  *             of 0 is MCRS_NEVER, so zeroed options do not expire an item. A TTL that a program
  *             computes can reach 0: delete the item then. TTLs of more than 30 days are not
- *             Unix times; that rule belongs to memcached's protocols.
+ *             Unix times; that rule belongs to memcached's protocols. TTLs of more than
+ *             3155760000 seconds (100 years) return MCRS_INVALID_ARGUMENT.
  *
  * Threads     Any thread may use any handle at any time, with two exceptions: only one thread at
  *             a time may use an mcrs_config, and no call may use a handle that is being freed.

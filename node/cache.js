@@ -13,7 +13,6 @@ const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
 const { checkNames, checkType } = require('./options.js');
 const { join } = require('./single-flight.js');
-const { stats } = require('./stats.js');
 
 // Answers of the addon in place of a length.
 const MISS = -1;
@@ -358,14 +357,14 @@ class Cache {
   /** Makes a stale value anew. */
   async #renew(bytes, text, make, ttl) {
     const renewal = call(() => this.#native.renew(bytes));
+    let isStored = false;
     try {
       const value = await this.#makeAndStore(bytes, text, make, ttl);
-      renewal.done();
+      isStored = true;
       return value;
-    } catch (error) {
-      // The next caller is chosen then.
-      renewal.fail();
-      throw error;
+    } finally {
+      // After a failure the next caller is chosen.
+      renewal.finish(isStored);
     }
   }
 
@@ -421,7 +420,7 @@ class Cache {
 
   stats(group = '') {
     checkType('group', group, 'string');
-    return stats(call(() => this.#native.stats(group)));
+    return call(() => this.#native.stats(group));
   }
 
   get clock() {

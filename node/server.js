@@ -12,7 +12,6 @@ const { call, classes, toPublicError } = require('./errors.js');
 const { Faults } = require('./faults.js');
 const { keepAlive } = require('./keep-alive.js');
 const { checkNames, checkTimeout, checkType } = require('./options.js');
-const { stats } = require('./stats.js');
 const { Watch } = require('./watch.js');
 
 const { ClosedError, ConfigError } = classes;
@@ -325,7 +324,7 @@ class Server {
   stats(group = '') {
     checkType('group', group, 'string');
     const running = this.#live();
-    return stats(call(() => running.stats(group)));
+    return call(() => running.stats(group));
   }
 
   watch(...kinds) {
@@ -333,7 +332,7 @@ class Server {
     const wanted = kinds.length > 0 ? kinds : KINDS;
     for (const kind of wanted) checkType('kinds', kind, 'string');
     const watch = new Watch(
-      (onLines) => call(() => running.watch(wanted, onLines)),
+      (onEvents) => call(() => running.watch(wanted, onEvents)),
       (closed) => this.#watches.delete(closed),
     );
     this.#watches.add(watch);

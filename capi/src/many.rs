@@ -163,7 +163,7 @@ pub unsafe extern "C" fn mcrs_cache_set_many(
         statuses: maybe_outs(statuses, count),
         stored: maybe_out(stored),
     }, {
-        let expiry = cache.expires(ttl);
+        let expiry = cache.expires(ttl)?;
         let (mut number, mut first) = (0, mcrs_status::MCRS_OK);
         for (index, (key, value)) in keys.iter().zip(values).enumerate() {
             let status = run(|| {

@@ -128,10 +128,10 @@ pub unsafe extern "C" fn mcrs_cache_meta_get(
         let request = MetaGet {
             update: !has(MCRS_META_PEEK),
             update_late: true,
-            expiry: has(MCRS_META_TTL).then(|| cache.expires(options.ttl)),
-            recache: (options.recache != 0).then(|| cache.expires(options.recache)),
+            expiry: has(MCRS_META_TTL).then(|| cache.expires(options.ttl)).transpose()?,
+            recache: (options.recache != 0).then(|| cache.expires(options.recache)).transpose()?,
             recache_late: false,
-            vivify: has(MCRS_META_CREATE).then(|| cache.expires(options.create_ttl)),
+            vivify: has(MCRS_META_CREATE).then(|| cache.expires(options.create_ttl)).transpose()?,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             refused: false,
         };
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn mcrs_cache_delete_with(
             cas: (options.new_cas != 0).then_some(options.new_cas),
             stale: has(MCRS_DELETE_STALE),
             drop_value: has(MCRS_DELETE_VALUE).then_some(options.flags),
-            expiry: has(MCRS_DELETE_TTL).then(|| cache.expires(options.ttl)),
+            expiry: has(MCRS_DELETE_TTL).then(|| cache.expires(options.ttl)).transpose()?,
         })
     })
 }
@@ -236,6 +236,6 @@ pub unsafe extern "C" fn mcrs_cache_invalidate(
     ttl: u32,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len) }, {
-        remove(cache, key, MetaDelete { stale: true, expiry: Some(cache.expires(ttl)), ..MetaDelete::default() })
+        remove(cache, key, MetaDelete { stale: true, expiry: Some(cache.expires(ttl)?), ..MetaDelete::default() })
     })
 }

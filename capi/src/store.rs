@@ -113,7 +113,7 @@ pub(crate) fn store(
 #[inline]
 fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> Outcome {
     let request =
-        Request::new(key, StoreOperation { mode, expiry: cache.expires(ttl), ..StoreOperation::default() });
+        Request::new(key, StoreOperation { mode, expiry: cache.expires(ttl)?, ..StoreOperation::default() });
     store(cache, &request, value).map(drop)
 }
 
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn mcrs_cache_cas(
     cas: u64,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), value: bytes(value, value_len) }, {
-        let expiry = cache.expires(ttl);
+        let expiry = cache.expires(ttl)?;
         let request = Request::new(key, StoreOperation { mode: Mode::Cas, expiry, compare: cas, ..StoreOperation::default() });
         store(cache, &request, value).map(drop)
     })
@@ -340,7 +340,7 @@ pub unsafe extern "C" fn mcrs_cache_store(
             mode,
             vivify: options.bits & MCRS_STORE_CREATE != 0,
             flags: options.flags,
-            expiry: cache.expires(options.ttl),
+            expiry: cache.expires(options.ttl)?,
             compare: options.compare_cas,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             allow_stale: options.bits & MCRS_STORE_ALLOW_STALE != 0,
@@ -501,8 +501,10 @@ fn delta_with(
     let operation = DeltaOperation {
         compare: options.compare_cas,
         cas: (options.new_cas != 0).then_some(options.new_cas),
-        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)),
-        vivify: has(MCRS_DELTA_CREATE).then(|| (options.initial, cache.expires(options.create_ttl))),
+        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)).transpose()?,
+        vivify: has(MCRS_DELTA_CREATE)
+            .then(|| Ok::<_, Failure>((options.initial, cache.expires(options.create_ttl)?)))
+            .transpose()?,
         ..request.operation
     };
     let number = cache.cache.add_delta(&request.with(operation))?;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from memcache_rs import _native
 from memcache_rs._cache import Cache
-from memcache_rs._directory import Directory, load_identity
+from memcache_rs._directory import load_identity, make_directory
 from memcache_rs._watch import Watch
 from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
@@ -232,7 +232,7 @@ class Server:
         }
         self._native: _native.Server | None = None
         self._addresses: _Addresses | None = None
-        self._directory: Directory | None = None
+        self._directory: _native.Directory | None = None
         self._tls: TLS | dict[str, str] | None = None
         self._commands: list[str] = []
 
@@ -545,9 +545,9 @@ class Server:
             context.load_cert_chain(tls.client_certificate, tls.client_key)
         return context
 
-    def _make_directory(self) -> Directory:
+    def _make_directory(self) -> _native.Directory:
         if self._directory is None:
-            self._directory = Directory()
+            self._directory = make_directory()
         return self._directory
 
     def _remove_directory(self) -> None:

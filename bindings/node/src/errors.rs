@@ -3,6 +3,7 @@
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
 use memcache_core::{ConfigError, DeltaError, StartError};
+use memcache_embed::server::StartFault;
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
@@ -104,6 +105,12 @@ pub fn internal(text: &str) -> Failure {
     failure("ERR_MEMCACHE_INTERNAL", text)
 }
 
+/// Node failed to create an object.
+#[cold]
+pub fn no_object() -> Failure {
+    internal("Node failed to create an object")
+}
+
 /// The cache could not store a value of `length` bytes.
 #[cold]
 pub fn not_stored(error: AllocError, length: usize, largest: usize) -> Failure {
@@ -153,20 +160,12 @@ pub fn inexact(count: u64) -> Failure {
     ))
 }
 
-/// "Too many open files", the same number on every Unix.
-const EMFILE: i32 = 24;
-
 /// A cache or a server could not start.
 #[cold]
 pub fn not_started(error: &StartError) -> Failure {
-    match error {
-        StartError::Config(error) => bad_setting(error),
-        StartError::File(text) => bad_argument(text.clone()),
-        StartError::Descriptors { .. } => system(Some(EMFILE), error.to_string()),
-        StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
-            refused(cause, error.to_string())
-        }
-        _ => system(None, error.to_string()),
+    match StartFault::of(error) {
+        StartFault::Setting => bad_argument(error.to_string()),
+        StartFault::System(errno) => system(errno, error.to_string()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A cache that several JavaScript threads share by its name.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
-use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache, CacheConfig};
+use memcache_embed::settings;
+use memcache_embed::stats::CacheStats;
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use parking_lot::Mutex;
 
@@ -17,9 +18,9 @@ pub struct SharedCache {
     pub core: Arc<Cache>,
     /// Values that are being made.
     pub single_flight: Arc<SingleFlight>,
+    /// The source of its statistics.
+    pub stats: CacheStats,
     name: Option<String>,
-    /// The source of statistics, created on first use.
-    context: OnceLock<Arc<ServerState>>,
 }
 
 /// The named caches that are in use.
@@ -50,12 +51,7 @@ impl SharedCache {
 
     fn create(name: Option<String>, options: &CacheOptions) -> Result<Arc<Self>, Failure> {
         let core = Cache::new(options.config()).map_err(|e| errors::not_started(&e))?;
-        Ok(Arc::new(Self { core, single_flight: Arc::default(), name, context: OnceLock::new() }))
-    }
-
-    /// Returns the source of statistics.
-    pub fn context(&self) -> &Arc<ServerState> {
-        self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(&self.core))))
+        Ok(Arc::new(Self { core, single_flight: Arc::default(), stats: CacheStats::default(), name }))
     }
 
     /// Returns whether other threads can open it.
@@ -112,13 +108,7 @@ impl CacheOptions {
         let mut config = CacheConfig::default();
         config.memory_limit = self.memory_limit.unwrap_or(config.memory_limit);
         config.evictions = self.evictions.unwrap_or(config.evictions);
-        if let Some(size) = self.item_size_max.filter(|size| *size > 0) {
-            // memcached's rule: whole chunks, whose size divides a page.
-            let chunk = memcache_core::internal::config::PAGE_SIZE / 2;
-            let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
-            config.slab_chunk_max = chunk;
-            config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
-        }
+        settings::set_item_size_max(&mut config, self.item_size_max.unwrap_or(0));
         config
     }
 

@@ -29,8 +29,10 @@ mod cache;
 mod certificates;
 mod clock;
 mod daemon;
+mod directory;
 mod errors;
 mod faults;
+mod flight;
 mod handle;
 mod item;
 mod number;
@@ -56,13 +58,17 @@ mod _native {
     #[pymodule_export]
     use crate::daemon::run_daemon;
     #[pymodule_export]
+    use crate::directory::Directory;
+    #[pymodule_export]
     use crate::faults::{FaultRule, Faults};
+    #[pymodule_export]
+    use crate::flight::Leader;
     #[pymodule_export]
     use crate::item::{Item, ItemInfo};
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]
-    use crate::watch::Watcher;
+    use crate::watch::{Watcher, parse_event};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
