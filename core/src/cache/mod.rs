@@ -11,6 +11,7 @@ pub mod item;
 pub mod iter;
 pub mod maintainer;
 mod meta;
+#[cfg(feature = "server")]
 mod operation;
 pub mod options;
 pub mod prefix;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
+#[cfg(feature = "server")]
 pub use self::operation::{Exptime, Operation, Response, Show};
 use self::prefix::Prefixes;
 pub use self::ttl::Ttl;
