@@ -6,6 +6,8 @@ use memcache_core::{ConfigError, DeltaError, StartError};
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
+use crate::settings;
+
 /// The code of an error, with the system's error number if there is one.
 pub struct Code {
     name: &'static str,
@@ -77,7 +79,7 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> Failure {
-    bad_argument(error.to_string())
+    bad_argument(error.to_string().replace(&*error.setting, &settings::camel(&error.setting)))
 }
 
 /// A setting is refused, with a message of this crate.

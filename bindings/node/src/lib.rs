@@ -26,6 +26,7 @@ mod item;
 mod raw;
 mod renewal;
 mod server;
+mod settings;
 mod shared_cache;
 mod single_flight;
 mod stats;

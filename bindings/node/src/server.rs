@@ -20,6 +20,7 @@ use crate::certificates::TestCertificates;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
 use crate::raw::guarded;
+use crate::settings::{self, Setting};
 use crate::shared_cache::SharedCache;
 use crate::stats::{self, Stats};
 use crate::temp_dir::TempDir;
@@ -205,10 +206,8 @@ pub struct Settings {
     pub test_certificates: Option<bool>,
     pub users: Option<Vec<User>>,
     pub sasl: bool,
-    pub threads: u32,
-    pub max_connections: u32,
-    pub idle_timeout: u32,
-    pub shutdown_enabled: bool,
+    /// The settings of the core's table.
+    pub settings: Vec<Setting>,
     pub cluster_nodes: Vec<String>,
     /// Whether `last_commands` is recorded.
     pub record_commands: bool,
@@ -254,7 +253,7 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
     }
 
     let commands = Arc::default();
-    let config = ServerConfig {
+    let mut config = ServerConfig {
         cache: shared.core.config().clone(),
         listen,
         auth: settings.users.map(|users| AuthConfig {
@@ -265,14 +264,12 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
         }),
         tls: tls.as_ref().map(Tls::config),
         settles: settings.settles,
-        threads: settings.threads as usize,
-        max_connections: settings.max_connections as usize,
-        idle_timeout: settings.idle_timeout,
-        shutdown_enabled: settings.shutdown_enabled,
         cluster: nodes(&settings.cluster_nodes)?,
         hooks: if settings.record_commands { recorder(&commands) } else { Hooks::default() },
         ..ServerConfig::default()
     };
+    settings::set_server(&mut config, &settings.settings)?;
+    config.cache = shared.core.config().clone();
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
 }

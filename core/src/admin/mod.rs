@@ -182,10 +182,9 @@ fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
 }
 
 fn automove(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let background = ctx.context.cache.maintainer().state();
     if tokens.abbreviates(2, "ratio") {
         let Some(ratio) = tokens.get(3).and_then(float) else { return ctx.line(text::ERROR) };
-        background.automove_ratio.store(ratio.to_bits(), Relaxed);
+        ctx.context.reported.lock().slab_automove_ratio = ratio;
     } else if tokens.abbreviates(2, "freeratio") {
         // A setting of extstore: checked, without effect.
         if tokens.get(3).and_then(float).is_none() {
@@ -196,13 +195,11 @@ fn automove(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         if !(3..=1800).contains(&window) {
             return ctx.line("CLIENT_ERROR automove window too low or too high");
         }
-        background.automove_window.store(window, Relaxed);
+        ctx.context.reported.lock().slab_automove_window = window;
     } else {
         match tokens.get(2).and_then(strict_u32) {
             None => return ctx.line(text::BAD_LINE),
-            Some(level @ 0..=2) => {
-                background.automove.store(level, Relaxed);
-            }
+            Some(level @ 0..=2) => ctx.context.reported.lock().slab_automove = level,
             Some(_) => return ctx.line(text::ERROR),
         }
     }
@@ -281,12 +278,12 @@ fn lru(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         if hot_factor <= 0.0 || warm_factor <= 0.0 {
             return ctx.line("ERROR hot/warm age factors must be greater than 0");
         }
-        ctx.cache().store().tune(|tuning| {
-            tuning.hot_pct = hot;
-            tuning.warm_pct = warm;
-            tuning.hot_factor = hot_factor;
-            tuning.warm_factor = warm_factor;
-        });
+        let mut reported = ctx.context.reported.lock();
+        reported.hot_lru_pct = hot;
+        reported.warm_lru_pct = warm;
+        reported.hot_max_factor = hot_factor;
+        reported.warm_max_factor = warm_factor;
+        drop(reported);
         return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "mode") && maintained {

@@ -115,14 +115,6 @@ const SEGMENTS_FOR_OCTAVES: usize = 128;
 pub struct Tuning {
     /// The policy.
     pub mode: LruMode,
-    /// memcached's share of a class for hot items. Only reported.
-    pub hot_pct: u32,
-    /// memcached's share of a class for warm items. Only reported.
-    pub warm_pct: u32,
-    /// memcached's age limit of hot items. Only reported.
-    pub hot_factor: f64,
-    /// memcached's age limit of warm items. Only reported.
-    pub warm_factor: f64,
     /// Whether there is a log for temporary items.
     pub temporary: bool,
     /// Items with at most this TTL are temporary.
