@@ -40,8 +40,8 @@ function checkNames(options, known, of, refusal = typeError) {
 }
 
 /**
- * Returns settings as a list for the addon, whose table checks them. Settings that are undefined are
- * left out. `refusal` creates the error for a value that no setting takes.
+ * Returns settings as a list for the addon, whose table checks them. It leaves out those that are
+ * undefined. `refusal` creates the error for a value that no setting takes.
  */
 function toSettings(settings, refusal) {
   const isSetting = (value) =>

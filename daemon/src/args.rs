@@ -285,10 +285,8 @@ impl Flags {
         set(config, "max_connections", &self.conn_limit, int)?;
         set(config, "requests_per_event", &self.max_reqs_per_event, int)?;
         if let Some(text) = &self.listen_backlog {
-            let length: i32 =
+            config.backlog =
                 whole(text).ok_or_else(|| Failure::usage(format!("Invalid listen backlog: {text}")))?;
-            // A negative number asks the system for the longest queue.
-            config.backlog = if length < 0 { i32::MAX } else { length };
         }
         if let Some(text) = &self.napi_ids {
             let ids: Option<i32> = whole(text).filter(|ids| *ids > 0);

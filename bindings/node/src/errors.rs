@@ -6,8 +6,6 @@ use memcache_core::{ConfigError, DeltaError, StartError};
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
-use crate::settings;
-
 /// The code of an error, with the system's error number if there is one.
 pub struct Code {
     name: &'static str,
@@ -79,7 +77,18 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> Failure {
-    bad_argument(error.to_string().replace(&*error.setting, &settings::camel(&error.setting)))
+    bad_argument(error.to_string().replace(&*error.setting, &camel(&error.setting)))
+}
+
+/// Returns the name of a setting in JavaScript.
+fn camel(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        camel.push_str(&part[..part.len().min(1)].to_ascii_uppercase());
+        camel.push_str(part.get(1..).unwrap_or_default());
+    }
+    camel
 }
 
 /// A setting is refused, with a message of this crate.

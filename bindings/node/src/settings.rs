@@ -76,14 +76,3 @@ fn snake(name: &str) -> String {
     }
     snake
 }
-
-/// Returns the name of a setting in JavaScript.
-pub fn camel(name: &str) -> String {
-    let mut parts = name.split('_');
-    let mut camel = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        camel.push_str(&part[..part.len().min(1)].to_ascii_uppercase());
-        camel.push_str(part.get(1..).unwrap_or_default());
-    }
-    camel
-}

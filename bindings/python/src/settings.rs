@@ -70,7 +70,9 @@ pub fn set_server(config: &mut ServerConfig, settings: Settings) -> PyResult<()>
 }
 
 fn set(settings: Settings, mut set: impl FnMut(&str, Value) -> Result<(), ConfigError>) -> PyResult<()> {
-    settings.into_iter().try_for_each(|(name, value)| set(&name, value.0).map_err(|e| errors::bad_setting(&e)))
+    settings
+        .into_iter()
+        .try_for_each(|(name, value)| set(&name, value.0).map_err(|e| errors::bad_setting(&e)))
 }
 
 /// Checks settings of a server, each alone. Returns the names of those that a cache has.

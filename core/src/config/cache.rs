@@ -1,7 +1,7 @@
 //! Settings of a cache.
 
 use super::setting::{self, Field, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
-use super::{MIB, PAGE_SIZE};
+use super::size::{MIB, PAGE_SIZE};
 use crate::base::error::{ConfigError, ConfigRule};
 
 /// Returns whether a number is a [`CacheConfig::slab_chunk_max`]. A chunk must hold the header of a
@@ -15,9 +15,6 @@ const SLAB_SIZE_LEAST: i128 = 40;
 
 /// Most sizes in [`CacheConfig::slab_sizes`].
 const SLAB_SIZES_MOST: usize = 62;
-
-/// Most bytes of memory: addresses have 47 bits, and the store reserves twice the limit.
-const MEMORY_MOST: i128 = 1 << 46;
 
 /// The eviction policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,24 +46,34 @@ settings! {
         /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
         /// limit but the reserved address space, about 32 GiB.
         memory_limit: usize = 64 * MIB,
-            Row::bytes(0, MEMORY_MOST).option("-m").stat("maxbytes");
+            Row::bytes(0, WORD_MOST).option("-m").stat("maxbytes");
         /// Whether items are evicted when memory is full (the default). If not, stores are refused
         /// (`-M`).
         evictions: bool = true,
             Row::on_off().option("-M").stat("evictions");
-        /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
-        /// only name sizes, in `stats` and crawls; items take what they need.
+        /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes only name
+        /// sizes, in `stats` and crawls; items take what they need.
         growth_factor: f64 = 1.25,
-            Row::real(1.0, f64::MAX).out("Factor must be greater than 1").option("-f").stat("growth_factor");
+            Row::real(1.0, f64::MAX)
+                .out("Factor must be greater than 1")
+                .option("-f")
+                .stat("growth_factor");
         /// Smallest space for key, value and flags in bytes (`-n`), for classes.
         chunk_size: usize = 48,
-            Row::bytes(1, WORD_MOST).low("Chunk size must be greater than 0").option("-n").stat("chunk_size");
+            Row::bytes(1, WORD_MOST)
+                .low("Chunk size must be greater than 0")
+                .option("-n")
+                .stat("chunk_size");
         /// Largest item in bytes, as memcached counts them (`-I`).
         item_size_max: usize = MIB,
-            Row::bytes(1024, 1 << 30).low("Item max size cannot be less than 1024 bytes.").high("Cannot set item size limit higher than a gigabyte.").option("-I").stat("item_size_max");
-        /// Size of the largest class, and of the largest item that `incr` takes
-        /// (`-o slab_chunk_max`). 0 means 512 KiB, or the largest power of two that fits in a
-        /// smaller [`CacheConfig::item_size_max`].
+            Row::bytes(1024, 1 << 30)
+                .low("Item max size cannot be less than 1024 bytes.")
+                .high("Cannot set item size limit higher than a gigabyte.")
+                .option("-I")
+                .stat("item_size_max");
+        /// Size of the largest class, and of the largest item that `incr` takes (`-o
+        /// slab_chunk_max`). 0 means 512 KiB, or the largest power of two that fits in a smaller
+        /// [`CacheConfig::item_size_max`].
         slab_chunk_max: usize = 0,
             Row::bytes(0, MIB as i128)
                 .rule("0 or at least 512 bytes, and divide 1 MiB", divides_page)
@@ -75,7 +82,10 @@ settings! {
                 .help("maximum chunk size in kilobytes (default: 512)");
         /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
         slab_sizes: Option<Vec<usize>> = None,
-            Row::new(Kind::Sizes { least: SLAB_SIZE_LEAST, count: SLAB_SIZES_MOST }).or_none().option("slab_sizes").help("chunk sizes one by one, i.e. 100-200-300");
+            Row::new(Kind::Sizes { least: SLAB_SIZE_LEAST, count: SLAB_SIZES_MOST })
+                .or_none()
+                .option("slab_sizes")
+                .help("chunk sizes one by one, i.e. 100-200-300");
         /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
         use_cas: bool = true,
             Row::on_off().option("-C").stat("cas_enabled");
@@ -84,34 +94,68 @@ settings! {
             Row::new(Kind::Word(&LRU_MODES)).stat("lru_segmented");
         /// Whether the background maintainer works at all (`no_lru_maintainer`).
         lru_maintainer: bool = true,
-            Row::on_off().option("lru_maintainer").stat("lru_maintainer_thread").help("disable the segmented LRU and its background thread");
+            Row::on_off()
+                .option("lru_maintainer")
+                .stat("lru_maintainer_thread")
+                .help("disable the segmented LRU and its background thread");
         /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
         lru_crawler: bool = true,
-            Row::on_off().option("lru_crawler").stat("lru_crawler").help("disable LRU crawler background thread");
+            Row::on_off()
+                .option("lru_crawler")
+                .stat("lru_crawler")
+                .help("disable LRU crawler background thread");
         /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
         lru_crawler_sleep: u32 = 100,
-            Row::whole(0, 1_000_000).out("LRU crawler sleep must be between 0 and 1 second").option("lru_crawler_sleep").missing("Missing lru_crawler_sleep value").stat("lru_crawler_sleep").help("microseconds to sleep between items (default: {})");
+            Row::whole(0, 1_000_000)
+                .out("LRU crawler sleep must be between 0 and 1 second")
+                .option("lru_crawler_sleep")
+                .missing("Missing lru_crawler_sleep value")
+                .stat("lru_crawler_sleep")
+                .help("microseconds to sleep between items (default: {})");
         /// Most items that a crawl examines; 0 means all (`lru_crawler_tocrawl`).
         lru_crawler_tocrawl: u32 = 0,
-            Row::whole(0, U32_MOST).out("lru_crawler_tocrawl takes a numeric 32bit value").option("lru_crawler_tocrawl").missing("Missing lru_crawler_tocrawl value").stat("lru_crawler_tocrawl").help("max items to crawl per slab per run (default: {}, unlimited)");
+            Row::whole(0, U32_MOST)
+                .out("lru_crawler_tocrawl takes a numeric 32bit value")
+                .option("lru_crawler_tocrawl")
+                .missing("Missing lru_crawler_tocrawl value")
+                .stat("lru_crawler_tocrawl")
+                .help("max items to crawl per slab per run (default: {}, unlimited)");
         /// Items with at most this TTL in seconds are never evicted (`temporary_ttl`). `None` turns
         /// that off.
         temporary_ttl: Option<u32> = None,
-            Row::whole(0, U32_MOST).out("temporary_ttl takes a number of seconds").or_none().option("temporary_ttl").stat("temporary_ttl").help("TTLs below get a separate LRU, can't be evicted");
+            Row::whole(0, U32_MOST)
+                .out("temporary_ttl takes a number of seconds")
+                .or_none()
+                .option("temporary_ttl")
+                .stat("temporary_ttl")
+                .help("TTLs below get a separate LRU, can't be evicted");
         /// Whether the command `slabs reassign` is accepted (`slab_reassign`). It moves nothing.
         slab_reassign: bool = true,
-            Row::on_off().option("slab_reassign").idle("memory is not assigned to slab classes").stat("slab_reassign").help("accepted, has no effect (default: enabled)");
+            Row::on_off()
+                .option("slab_reassign")
+                .idle("memory is not assigned to slab classes")
+                .stat("slab_reassign")
+                .help("accepted, has no effect (default: enabled)");
         /// Track the histogram that `stats sizes` prints from the start.
         track_sizes: bool = false,
-            Row::on_off().option("track_sizes").stat("track_sizes").help("enable dynamic reports for 'stats sizes' command");
+            Row::on_off()
+                .option("track_sizes")
+                .stat("track_sizes")
+                .help("enable dynamic reports for 'stats sizes' command");
         /// log2 of the initial number of index slots; with 0 the store decides.
         hashpower_init: u32 = 0,
-            Row::whole(0, 32).high("Initial hashtable multiplier of {} is too high: Choose a value based on \"STAT hash_power_level\" from a running instance").option("hashpower").missing("Missing numeric argument for hashpower").stat("hashpower_init").help("an integer multiplier for how large the hash table should be;\nnormally grows at runtime");
-        /// Number of independently locked shards, a power of two; fewer if the memory
-        /// limit is small. `None`: the store decides from the limit and the thread
-        /// count.
+            Row::whole(0, 32)
+                .high("Initial hashtable multiplier of {} is too high: Choose a value based on \"STAT hash_power_level\" from a running instance")
+                .option("hashpower")
+                .missing("Missing numeric argument for hashpower")
+                .stat("hashpower_init")
+                .help("an integer multiplier for how large the hash table should be;\nnormally grows at runtime");
+        /// Number of independently locked shards, a power of two; fewer if the memory limit is
+        /// small. `None`: the store decides from the limit and the thread count.
         shards: Option<usize> = None,
-            Row::whole(1, 1024).rule("a power of two of at most 1024", |count| count > 0 && count & (count - 1) == 0 && count <= 1024).or_none();
+            Row::whole(1, 1024)
+                .rule("a power of two of at most 1024", |count| count > 0 && count & (count - 1) == 0 && count <= 1024)
+                .or_none();
         /// Threads expected to use the cache at once; a hint for `shards`.
         concurrency: usize = 4,
             Row::whole(1, WORD_MOST);
@@ -124,8 +168,8 @@ settings! {
         /// Whether `stats detail` collects from the start (`-D` turns it on).
         detail_enabled: bool = false,
             Row::on_off().stat("detail_enabled");
-        /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in any
-        /// case.
+        /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in
+        /// any case.
         large_pages: bool = false,
             Row::on_off().option("-L");
         /// Whether the clock stands still from the start, until it is resumed.
@@ -196,6 +240,12 @@ impl CacheConfig {
                 "-I (item_size_max: {item_max}) must be evenly divisible by slab_chunk_max (bytes: {chunk_max})"
             );
             return conflict("item_size_max", text);
+        }
+        if item_max >= 1024 && chunk_max > 0 && !PAGE_SIZE.is_multiple_of(chunk_max) {
+            let text = format!(
+                "slab_chunk_max (bytes: {chunk_max}) must divide evenly into {PAGE_SIZE} (slab_page_size)"
+            );
+            return conflict("slab_chunk_max", text);
         }
         setting::check(Self::SETTINGS, self)?;
         let chunk_max = self.chunk_max();

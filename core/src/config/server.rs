@@ -1,48 +1,73 @@
 //! Settings of a server.
 
+use super::auth::{AuthConfig, AuthMethod};
+use super::cache::CacheConfig;
+use super::cluster::ClusterNode;
+use super::hooks::Hooks;
+use super::listen::{Listen, Protocol, TlsMode};
 use super::setting::{self, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
-use super::{CacheConfig, Listen, MIB, Protocol, TlsConfig, TlsMode};
+use super::size::MIB;
+use super::tls::TlsConfig;
 use crate::base::error::{ConfigError, ConfigRule};
-use crate::config::ClusterNode;
-use crate::config::Hooks;
-use crate::config::{AuthConfig, AuthMethod};
 
 settings! {
     /// Settings of a server.
     pub struct ServerConfig (Scope::Server) {
-        /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until the
-        /// server has carried out the commands that clients sent. Tests need that. A program that reads
-        /// its cache often creates the cache first, then serves it with
+        /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until
+        /// the server has carried out the commands that clients sent. Tests need that. A program
+        /// that reads its cache often creates the cache first, then serves it with
         /// [`crate::server::Server::with_cache`].
         settles: bool = true,
             Row::on_off();
         /// Number of worker threads (`-t`), 1 to 1024.
         threads: usize = 4,
-            Row::whole(1, 1024).low("Number of threads must be greater than 0").high("Number of threads must be at most 1024").option("-t").stat("num_threads");
+            Row::whole(1, 1024)
+                .low("Number of threads must be greater than 0")
+                .high("Number of threads must be at most 1024")
+                .option("-t")
+                .stat("num_threads");
         /// Most connections at once (`-c`). Descriptors of listeners and UDP sockets count.
         max_connections: usize = 1024,
-            Row::whole(1, WORD_MOST).low("Maximum connections must be greater than 0").option("-c").stat("maxconns");
-        /// Whether a connection above the limit is refused with a text. If not, it waits in the backlog
-        /// (`-o no_maxconns_fast`).
+            Row::whole(1, WORD_MOST)
+                .low("Maximum connections must be greater than 0")
+                .option("-c")
+                .stat("maxconns");
+        /// Whether a connection above the limit is refused with a text. If not, it waits in the
+        /// backlog (`-o no_maxconns_fast`).
         maxconns_fast: bool = true,
-            Row::on_off().option("maxconns_fast").stat("maxconns_fast").help("immediately close new connections after limit (default: enabled)");
-        /// Length of the accept queue (`-b`).
+            Row::on_off()
+                .option("maxconns_fast")
+                .stat("maxconns_fast")
+                .help("immediately close new connections after limit (default: enabled)");
+        /// Length of the accept queue (`-b`). A negative one asks the system for the longest.
         backlog: i32 = 1024,
-            Row::whole(0, WORD_MOST).option("-b").stat("tcp_backlog");
+            Row::whole(i32::MIN as i128, i32::MAX as i128).option("-b").stat("tcp_backlog");
         /// Requests of one connection that are served before others get their turn (`-R`).
         requests_per_event: usize = 256,
-            Row::whole(1, WORD_MOST).low("Number of requests per event must be greater than 0").option("-R").stat("reqs_per_event");
+            Row::whole(1, WORD_MOST)
+                .low("Number of requests per event must be greater than 0")
+                .option("-R")
+                .stat("reqs_per_event");
         /// Seconds after which an idle TCP connection is closed; 0 means never.
         idle_timeout: u32 = 0,
-            Row::whole(0, U32_MOST).out("idle_timeout takes a number of seconds").option("idle_timeout").missing("Missing numeric argument for idle_timeout").stat("idle_timeout").help("timeout for idle connections (default: {}, no timeout)");
+            Row::whole(0, U32_MOST)
+                .out("idle_timeout takes a number of seconds")
+                .option("idle_timeout")
+                .missing("Missing numeric argument for idle_timeout")
+                .stat("idle_timeout")
+                .help("timeout for idle connections (default: {}, no timeout)");
         /// Unread output above which a connection's requests wait, in bytes.
         output_limit: usize = MIB,
             Row::bytes(0, WORD_MOST);
-        /// Bytes that all connections together may hold beside the memory of items: partial requests,
-        /// unread replies and unfinished values. 0 means a quarter of the memory limit, at least 32
-        /// MiB.
+        /// Bytes that all connections together may hold beside the memory of items: partial
+        /// requests, unread replies and unfinished values. 0 means a quarter of the memory limit,
+        /// at least 32 MiB.
         read_buf_mem_limit: usize = 0,
-            Row::bytes(0, WORD_MOST).option("read_buf_mem_limit").unit(1 << 20).stat("read_buf_mem_limit").help("limit in megabytes for partial requests, unread replies and\nunfinished values of all connections\n(default: a quarter of -m, at least 32)");
+            Row::bytes(0, WORD_MOST)
+                .option("read_buf_mem_limit")
+                .unit(1 << 20)
+                .stat("read_buf_mem_limit")
+                .help("limit in megabytes for partial requests, unread replies and\nunfinished values of all connections\n(default: a quarter of -m, at least 32)");
         /// Whether `flush_all` is allowed (`-F`).
         flush_enabled: bool = true,
             Row::on_off().option("-F").stat("flush_enabled");
@@ -60,28 +85,35 @@ settings! {
             Row::whole(0, 3).option("-v").stat("verbosity");
         /// Bytes buffered for each watcher (`watcher_logbuf_size`).
         watcher_buffer: usize = 256 * 1024,
-            Row::bytes(0, WORD_MOST).option("watcher_logbuf_size").unit(1024).stat("watcher_logbuf_size").help("size in kilobytes of per-watcher write buffer (default: {})");
+            Row::bytes(0, WORD_MOST)
+                .option("watcher_logbuf_size")
+                .unit(1024)
+                .stat("watcher_logbuf_size")
+                .help("size in kilobytes of per-watcher write buffer (default: {})");
         /// Whether the commands of memcached's debug build are accepted (`-o debug_commands`).
         debug_commands: bool = false,
             Row::on_off().option("debug_commands");
-        /// Mark of the packets of internet sockets, for packet filters (`-o sock_cookie_id`). 0 means
-        /// no mark.
+        /// Mark of the packets of internet sockets, for packet filters (`-o sock_cookie_id`). 0
+        /// means no mark.
         socket_mark: u32 = 0,
-            Row::whole(0, U32_MOST).out("could not parse argument to sock_cookie_id").option("sock_cookie_id").help("mark of sockets for packet filters (Linux, as a privileged user)");
+            Row::whole(0, U32_MOST)
+                .out("could not parse argument to sock_cookie_id")
+                .option("sock_cookie_id")
+                .help("mark of sockets for packet filters (Linux, as a privileged user)");
     }
     others {
         /// Settings of the cache that is served.
         cache: CacheConfig = CacheConfig::default();
         /// Addresses to listen on. If empty, only this process uses the cache.
         listen: Vec<Listen> = Vec::new();
-        /// Authentication; `None` allows every client. With SASL all listeners use the binary protocol,
-        /// with text authentication the text protocols. A listener that negotiates is narrowed to that.
-        /// A listener with the other protocol is an error.
+        /// Authentication; `None` allows every client. With SASL all listeners use the binary
+        /// protocol, with text authentication the text protocols. A listener that negotiates is
+        /// narrowed to that. A listener with the other protocol is an error.
         auth: Option<AuthConfig> = None;
         /// Certificate, key and rules of listeners with TLS.
         tls: Option<TlsConfig> = None;
-        /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty, the
-        /// command does not exist, as in memcached.
+        /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty,
+        /// the command does not exist, as in memcached.
         cluster: Vec<ClusterNode> = Vec::new();
         /// Callbacks of the program that embeds the server.
         hooks: Hooks = Hooks::default();

@@ -137,7 +137,7 @@ pub(super) const WORD_MOST: i128 = usize::MAX as i128;
 /// Largest number in 32 bits.
 pub(super) const U32_MOST: i128 = u32::MAX as i128;
 
-/// What a setting acts on.
+/// The part of the program that a setting acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
@@ -174,13 +174,13 @@ pub struct Row {
     pub stat: Option<&'static str>,
     /// Bytes or other units of one in the daemon's option.
     pub unit: i128,
-    /// What the daemon says if the option has no value. `None`: `Missing NAME argument`.
+    /// The daemon's message if the option has no value. `None`: `Missing NAME argument`.
     pub missing: Option<&'static str>,
     /// Why the option has no effect, as the daemon notes it.
     pub idle: Option<&'static str>,
     /// The lines of the option in the daemon's help. `{}` stands for the default.
     pub help: &'static str,
-    /// What the setting acts on.
+    /// The part of the program that the setting acts on.
     pub scope: Scope,
     /// memcached's message for a value below the range.
     low: Option<&'static str>,
@@ -393,14 +393,18 @@ impl Row {
             _ if unruly => self.low,
             _ => None,
         };
-        match theirs {
-            Some(text) => Err(self.error(ConfigRule::Range, text.replace("{}", &value.to_string()))),
-            None if below || over || unruly => Err(self.error(ConfigRule::Range, self.wanted(value))),
-            None => Ok(()),
+        match (theirs, self.kind) {
+            (Some(text), _) => Err(self.error(ConfigRule::Range, text.replace("{}", &value.to_string()))),
+            (None, Kind::Integer { most, .. } | Kind::Bytes { most, .. }) if over && most == WORD_MOST => {
+                let text = format!("{} must be at most {most}, got {value}", self.name);
+                Err(self.error(ConfigRule::Range, text))
+            }
+            _ if below || over || unruly => Err(self.error(ConfigRule::Range, self.wanted(value))),
+            _ => Ok(()),
         }
     }
 
-    /// Returns memcached's message for a text that is no value, if memcached has one.
+    /// Returns memcached's message for a text that it cannot read, if memcached has one.
     pub fn unreadable(&self) -> Option<&'static str> {
         self.high.or(self.low)
     }
@@ -421,10 +425,9 @@ impl Row {
         }
         match self.kind {
             Kind::Bool => "true or false".into(),
-            Kind::Integer { least, most } if most > i128::from(u32::MAX) => format!("at least {least}"),
+            Kind::Integer { least, most } if most == WORD_MOST => format!("at least {least}"),
             Kind::Integer { least, most } => format!("{least} to {most}"),
             Kind::Bytes { least, most } if most == WORD_MOST => format!("at least {least} bytes"),
-            Kind::Bytes { least: 0, most } => format!("at most {most} bytes"),
             Kind::Bytes { least, most } => format!("{least} to {most} bytes"),
             Kind::Float { above, most } if most == f64::MAX => format!("a number above {above}"),
             Kind::Float { above, most } => format!("a number above {above} and at most {most}"),
@@ -551,7 +554,7 @@ pub(crate) fn check<C>(settings: &[Setting<C>], config: &C) -> Result<(), Config
     settings.iter().try_for_each(|setting| setting.row.check(&(setting.get)(config)))
 }
 
-/// Returns the error for a name that is no setting.
+/// Returns the error for a name that no setting has.
 pub(crate) fn unknown(name: &str) -> ConfigError {
     ConfigError::new(name.to_owned(), ConfigRule::Name, format!("there is no setting {name:?}"))
 }
