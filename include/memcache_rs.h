@@ -1221,8 +1221,7 @@ void mcrs_config_free(struct mcrs_config *config);
 /**
  * Sets a setting by its name.
  *
- * The names are those of the functions that set one setting, such as "threads" for
- * mcrs_config_set_threads(). Rules between settings are checked by mcrs_config_check().
+ * docs/settings.md lists the names. mcrs_config_check() checks the rules between settings.
  * mcrs_error_message() says which values the setting takes.
  *
  * ```c
@@ -1378,8 +1377,8 @@ mcrs_status mcrs_config_set_evictions(struct mcrs_config *config, bool on);
  * Sets the size of the largest item, as memcached counts it.
  *
  * @param config  Settings to change.
- * @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
- *     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+ * @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. mcrs_config_check() checks that it is
+ *     at most half of the memory limit, and a multiple of slab_chunk_max if that is set.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_item_size_max(struct mcrs_config *config, size_t bytes);
@@ -1410,8 +1409,9 @@ mcrs_status mcrs_config_set_chunk_size(struct mcrs_config *config, size_t bytes)
  * It also bounds the items that mcrs_cache_incr() takes.
  *
  * @param config  Settings to change.
- * @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
- *     item_size_max setting; mcrs_config_check() checks the latter.
+ * @param bytes  Size in bytes, 512 to 1 MiB. It must divide 1 MiB and the item_size_max setting;
+ *     mcrs_config_check() checks the latter. 0, the default, takes 512 KiB, or the largest power
+ *     of two that fits in a smaller item_size_max.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
  *     common status.
  */
@@ -1760,8 +1760,8 @@ mcrs_status mcrs_config_set_maxconns_fast(struct mcrs_config *config, bool on);
  * Sets the length of the queue of connections to accept.
  *
  * @param config  Settings to change.
- * @param length  At least 0; default 1024.
- * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
+ * @param length  Default 1024. A negative length asks the system for the longest queue.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_backlog(struct mcrs_config *config, int length);
 

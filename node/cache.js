@@ -11,7 +11,7 @@ const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
-const { checkNames, checkType } = require('./options.js');
+const { checkNames, checkType, toSettings } = require('./options.js');
 const { join } = require('./single-flight.js');
 
 // Answers of the addon in place of a length.
@@ -36,7 +36,13 @@ const FastBuffer = Buffer[Symbol.species];
 
 const EMPTY = Buffer.alloc(0);
 
-const OPTIONS = { name: 'string', memoryLimit: 'number', itemSizeMax: 'number', evictions: 'boolean' };
+const OPTIONS = {
+  name: 'string',
+  memoryLimit: 'number',
+  itemSizeMax: 'number',
+  evictions: 'boolean',
+  settings: 'object',
+};
 const NAMES = new Set(Object.keys(OPTIONS));
 
 // Names of the options of methods.
@@ -106,8 +112,10 @@ class Cache {
 
   constructor(options = {}) {
     checkOptions(options);
-    this.#native = call(() => new native.Cache(options));
-    this.#name = options.name;
+    const { name, settings, ...named } = options;
+    const list = toSettings({ ...settings, ...named }, configError);
+    this.#native = call(() => new native.Cache({ name, settings: list }));
+    this.#name = name;
     const { cells, ...calls } = this.#native.functions();
     this.#calls = Object.freeze(calls);
     this.#cells = new BigUint64Array(cells);

@@ -28,7 +28,7 @@ use dialogue::talk;
 
 /// Returns a cache without background work.
 fn cache(config: CacheConfig) -> Arc<Cache> {
-    let config = CacheConfig { lru_crawler: false, slab_automove: 0, ..config };
+    let config = CacheConfig { lru_crawler: false, ..config };
     let cache = Cache::new(config).unwrap();
     cache.clock().freeze();
     cache

@@ -11,12 +11,12 @@ from memcache_rs._values import to_bytes
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
 
     from memcache_rs._flight import Waiter
     from memcache_rs._memoize import BytesDecorator, Decorator
-    from memcache_rs._typing import TTL, BytesLike, Serializer
+    from memcache_rs._typing import TTL, BytesLike, Serializer, Setting
 
 
 class Cache(_native.Cache):
@@ -38,10 +38,11 @@ class Cache(_native.Cache):
 
     Args:
         memory_limit: Bytes for items and the index. At least twice ``item_size_max``.
-        item_size_max: Most bytes of an item, rounded up to whole chunks of up to 512 KiB. ``None``
-            means 1 MiB.
+        item_size_max: Most bytes of an item, 1024 to 1 GiB. ``None`` means 1 MiB.
         evictions: Whether the least used items are evicted if memory is full. If not, a store
             raises :class:`OutOfMemoryError`.
+        settings: Further settings by name, such as ``{"lru_crawler": False}``. docs/settings.md of
+            the repository lists them.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -63,7 +64,12 @@ class Cache(_native.Cache):
     __slots__ = ("__weakref__",)
 
     def __init__(
-        self, memory_limit: int = 64 << 20, *, item_size_max: int | None = None, evictions: bool = True
+        self,
+        memory_limit: int = 64 << 20,
+        *,
+        item_size_max: int | None = None,
+        evictions: bool = True,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         # The native __new__ takes the arguments.
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Final, NoReturn, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
-from memcache_rs._typing import TTL, BytesLike, ServerSettings
+from memcache_rs._typing import TTL, BytesLike, ServerSettings, Setting
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=str | Buffer)
@@ -24,6 +24,7 @@ __all__ = [
     "Server",
     "Watcher",
     "__version__",
+    "check_settings",
     "make_certificates",
     "parse_event",
     "run_daemon",
@@ -35,6 +36,9 @@ __version__: Final[str]
 
 def unix_time() -> int:
     """Returns the Unix time of the system clock, also while a test fakes Python's dates."""
+
+def check_settings(settings: Mapping[str, Setting]) -> list[str]:
+    """Checks settings of a server, each alone. Returns the names of those that a cache has."""
 
 def make_certificates() -> list[tuple[str, str]]:
     """Makes a test authority, and a server and a client certificate signed by it.
@@ -133,6 +137,7 @@ class Cache:
         *,
         item_size_max: int | None = None,
         evictions: bool = True,
+        settings: Mapping[str, Setting] | None = None,
     ) -> Self: ...
     @overload
     def get(self, key: BytesLike, default: None = None, /) -> bytes | None:

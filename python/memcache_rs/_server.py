@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from memcache_rs._typing import Kind, ServerSettings
+    from memcache_rs._typing import Kind, ServerSettings, Setting
 
 #: How many recent commands a server keeps.
 _COMMANDS = 200
@@ -151,6 +151,8 @@ class Server:
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
             ``host:port``.
         record_commands: Whether :attr:`last_commands` keeps the commands of clients.
+        settings: Further settings by name, of the server and of the cache that it makes. See
+            :class:`Cache`.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -193,16 +195,22 @@ class Server:
         shutdown_enabled: bool = False,
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         _check("port", port, 0, 65535)
-        _check("threads", threads, 1, 1024)
-        _check("max_connections", max_connections, 1, 2**31 - 1)
-        _check("idle_timeout", idle_timeout, 0, 2**31 - 1)
         _check("unix_mask", unix_mask, 0, 0o777)
         if auth not in ("text", "sasl"):
             raise ConfigError(f'auth must be "text" or "sasl", got {auth!r}')
         if isinstance(tls, str) and tls not in ("test", "test-mutual"):
             raise ConfigError(f'tls must be "test", "test-mutual" or a TLS, got {tls!r}')
+        named: dict[str, Setting] = {
+            **(settings or {}),
+            "threads": threads,
+            "max_connections": max_connections,
+            "idle_timeout": idle_timeout,
+            "shutdown_enabled": shutdown_enabled,
+        }
+        of_cache = _native.check_settings(named)
         self._unix = unix_socket
         self._tls_wanted = tls
         self._own_cache = cache is None
@@ -211,6 +219,7 @@ class Server:
             "memory_limit": memory_limit,
             "item_size_max": item_size_max,
             "evictions": evictions,
+            "settings": {name: named[name] for name in of_cache},
         }
         self._settings: ServerSettings = {
             "host": None if unix_socket and host is None else _address(host or "127.0.0.1"),
@@ -222,10 +231,7 @@ class Server:
             "tls_texts": None,
             "verify_clients": tls == "test-mutual",
             "users": None if users is None else (list(users.items()), auth == "sasl"),
-            "threads": threads,
-            "max_connections": max_connections,
-            "idle_timeout": idle_timeout,
-            "shutdown_enabled": shutdown_enabled,
+            "settings": named,
             "cluster_nodes": list(cluster_nodes),
             "record_commands": record_commands,
             "settles": self._own_cache,

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::errors::{self, Failure};
 use crate::item::{Found, Slab};
 use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
+use crate::settings::Setting;
 use crate::shared_cache::{CacheOptions, SharedCache};
 use crate::single_flight::{self, Leader, Notifier, Renewal};
 use crate::stats;
@@ -492,20 +493,7 @@ fn integer(value: Value<'_>, name: &str) -> Result<u64, Failure> {
 #[napi(object)]
 pub struct CacheSettings {
     pub name: Option<String>,
-    pub memory_limit: Option<f64>,
-    pub item_size_max: Option<f64>,
-    pub evictions: Option<bool>,
-}
-
-/// Checks a number of bytes.
-fn size(number: Option<f64>, name: &str) -> Result<Option<usize>, Failure> {
-    match number {
-        None => Ok(None),
-        Some(number) if number.fract() == 0.0 && (0.0..=9e15).contains(&number) => Ok(Some(number as usize)),
-        Some(number) => {
-            Err(errors::bad_argument(format!("{name} must be a whole number of bytes, got {number}")))
-        }
-    }
+    pub settings: Vec<Setting>,
 }
 
 /// The native part of a `Cache` object of `node/cache.js`.
@@ -537,11 +525,7 @@ impl Cache {
     }
 
     fn create(settings: CacheSettings) -> Result<Self, Failure> {
-        let options = CacheOptions {
-            memory_limit: size(settings.memory_limit, "memoryLimit")?,
-            item_size_max: size(settings.item_size_max, "itemSizeMax")?,
-            evictions: settings.evictions,
-        };
+        let options = CacheOptions(settings.settings);
         let shared = SharedCache::open(settings.name, &options)?;
         Ok(Self { inner: Rc::new(CacheRef::new(shared)) })
     }

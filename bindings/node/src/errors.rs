@@ -78,7 +78,18 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> Failure {
-    bad_argument(error.to_string())
+    bad_argument(error.to_string().replace(&*error.setting, &camel(&error.setting)))
+}
+
+/// Returns the name of a setting in JavaScript.
+fn camel(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        camel.push_str(&part[..part.len().min(1)].to_ascii_uppercase());
+        camel.push_str(part.get(1..).unwrap_or_default());
+    }
+    camel
 }
 
 /// A setting is refused, with a message of this crate.

@@ -24,6 +24,7 @@ mod faults;
 mod item;
 mod raw;
 mod server;
+mod settings;
 mod shared_cache;
 mod single_flight;
 mod stats;

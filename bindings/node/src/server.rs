@@ -11,9 +11,10 @@ use memcache_core::{
 };
 use memcache_embed::certificates::TestCertificates;
 use memcache_embed::commands::CommandLog;
+use memcache_embed::settings::cluster_nodes;
 use memcache_embed::stats::list;
 use memcache_embed::temp_dir::TempDir;
-use memcache_embed::{server, settings, time};
+use memcache_embed::{server, time};
 use napi::bindgen_prelude::{AsyncTask, Object};
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -23,6 +24,7 @@ use crate::cache::Cache;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
 use crate::raw::guarded;
+use crate::settings::{self, Setting};
 use crate::shared_cache::SharedCache;
 use crate::stats;
 use crate::watch::{OnEvents, Watcher};
@@ -203,10 +205,8 @@ pub struct Settings {
     pub test_certificates: Option<bool>,
     pub users: Option<Vec<User>>,
     pub sasl: bool,
-    pub threads: u32,
-    pub max_connections: u32,
-    pub idle_timeout: u32,
-    pub shutdown_enabled: bool,
+    /// The settings of the core's table.
+    pub settings: Vec<Setting>,
     pub cluster_nodes: Vec<String>,
     /// Whether `last_commands` is recorded.
     pub record_commands: bool,
@@ -255,7 +255,7 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
     if settings.record_commands {
         commands.record(&mut hooks);
     }
-    let config = ServerConfig {
+    let mut config = ServerConfig {
         cache: shared.core.config().clone(),
         listen,
         auth: settings.users.map(|users| AuthConfig {
@@ -266,20 +266,18 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
         }),
         tls: tls.as_ref().map(Tls::config),
         settles: settings.settles,
-        threads: settings.threads as usize,
-        max_connections: settings.max_connections as usize,
-        idle_timeout: settings.idle_timeout,
-        shutdown_enabled: settings.shutdown_enabled,
         cluster: nodes(&settings.cluster_nodes)?,
         hooks,
         ..ServerConfig::default()
     };
+    settings::set_server(&mut config, &settings.settings)?;
+    config.cache = shared.core.config().clone();
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
 }
 
 fn nodes(nodes: &[String]) -> Result<Vec<ClusterNode>, Failure> {
-    settings::cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
+    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
 /// A start in progress.

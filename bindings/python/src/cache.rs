@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use memcache_core::internal::cache::{
     Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
 };
-use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
+use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info, Value};
 use memcache_embed::flight::lease;
 use memcache_embed::keys;
-use memcache_embed::settings::set_item_size_max;
 use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -21,7 +20,8 @@ use crate::errors;
 use crate::flight::{self, Caller, Leader, SingleFlight};
 use crate::handle::{CacheHandle, settled};
 use crate::item::{Found, Item, ItemInfo};
-use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
+use crate::number::{Cas, Delta, Flags, Initial};
+use crate::settings::{self, Setting, Settings, Whole};
 use crate::stats;
 use crate::ttl::{expiry, named_expiry};
 use crate::view;
@@ -128,46 +128,25 @@ fn put(
     }
 }
 
-/// Largest `memory_limit` in bytes: addresses have 47 bits, and the store reserves twice the limit.
-const MEMORY_MOST: usize = 1 << 46;
-
-/// Converts the settings of a cache. The others keep memcached's defaults.
-fn settings(
-    MemoryLimit(memory_limit): MemoryLimit,
-    item_size_max: Option<ItemSizeMax>,
-    evictions: bool,
-) -> PyResult<CacheConfig> {
-    let mut config = CacheConfig { memory_limit, evictions, ..CacheConfig::default() };
-    set_item_size_max(&mut config, item_size_max.map_or(0, |size| size.0));
-    if memory_limit > MEMORY_MOST {
-        return Err(errors::out_of_range(&format!(
-            "memory_limit must be at most {MEMORY_MOST} bytes (64 TiB), got {memory_limit}"
-        )));
-    }
-    let largest = config.item_size_max;
-    if memory_limit != 0 && memory_limit / 2 < largest {
-        return Err(errors::bad_argument(format!(
-            "memory_limit must be at least {} bytes, twice item_size_max ({largest} bytes), got {memory_limit}",
-            largest.saturating_mul(2)
-        )));
-    }
-    Ok(config)
-}
-
 #[pymethods]
 impl Cache {
     #[new]
     #[pyo3(
-        signature = (memory_limit=MemoryLimit(67_108_864), *, item_size_max=None, evictions=true),
-        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True)"
+        signature = (memory_limit=Whole(Value::Integer(67_108_864)), *, item_size_max=None, evictions=true, settings=None),
+        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True, settings=None)"
     )]
     fn new(
         py: Python<'_>,
-        memory_limit: MemoryLimit,
-        item_size_max: Option<ItemSizeMax>,
+        memory_limit: Whole,
+        item_size_max: Option<Whole>,
         evictions: bool,
+        settings: Option<Settings>,
     ) -> PyResult<Self> {
-        let config = settings(memory_limit, item_size_max, evictions)?;
+        let mut config = CacheConfig { evictions, ..CacheConfig::default() };
+        let mut named = settings.unwrap_or_default();
+        named.insert("memory_limit".into(), Setting(memory_limit.0));
+        named.extend(item_size_max.map(|size| ("item_size_max".into(), Setting(size.0))));
+        settings::set_cache(&mut config, named)?;
         let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
         Ok(Self {
             handle: CacheHandle::new(made),

@@ -2,7 +2,7 @@
 
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::{ConfigError, DeltaError, StartError};
+use memcache_core::{ConfigError, ConfigRule, DeltaError, StartError};
 use memcache_embed::server::StartFault;
 use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;
@@ -55,7 +55,10 @@ pub fn bad_ttl(text: String) -> PyErr {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> PyErr {
-    class::ConfigError::new_err(error.to_string())
+    match error.rule {
+        ConfigRule::Range => class::OutOfRangeError::new_err(error.to_string()),
+        _ => class::ConfigError::new_err(error.to_string()),
+    }
 }
 
 /// An argument or setting is invalid.

@@ -37,6 +37,7 @@ mod handle;
 mod item;
 mod number;
 mod server;
+mod settings;
 mod stats;
 mod ttl;
 mod view;
@@ -67,6 +68,8 @@ mod _native {
     use crate::item::{Item, ItemInfo};
     #[pymodule_export]
     use crate::server::Server;
+    #[pymodule_export]
+    use crate::settings::check_settings;
     #[pymodule_export]
     use crate::watch::{Watcher, parse_event};
 

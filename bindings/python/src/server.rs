@@ -13,8 +13,9 @@ use memcache_core::{
 use memcache_embed::commands::CommandLog;
 use memcache_embed::handle::Handle;
 use memcache_embed::server::Address;
+use memcache_embed::settings::cluster_nodes;
 use memcache_embed::stats::list;
-use memcache_embed::{settings, time};
+use memcache_embed::time;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -24,6 +25,7 @@ use crate::errors;
 use crate::faults::Faults;
 use crate::handle::{CacheHandle, owned};
 use crate::number::Float;
+use crate::settings;
 use crate::stats;
 use crate::watch::{POLL, Watcher};
 
@@ -96,10 +98,8 @@ struct Settings {
     verify_clients: bool,
     /// Pairs of a user and a password, and whether clients log in by SASL.
     users: Option<(Vec<(String, String)>, bool)>,
-    threads: usize,
-    max_connections: usize,
-    idle_timeout: u32,
-    shutdown_enabled: bool,
+    /// The settings of the table, by name.
+    settings: settings::Settings,
     cluster_nodes: Vec<String>,
     record_commands: bool,
     /// Whether handles of the cache wait for the server. They do if the server made the cache.
@@ -144,7 +144,7 @@ impl Settings {
             listen.push(Listen::Unix { path, mask: self.unix_mask, protocol: Protocol::Negotiating });
         }
         let nodes = nodes(&self.cluster_nodes)?;
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             cache: cache.config().clone(),
             listen,
             auth: self.users.map(|(users, sasl)| AuthConfig {
@@ -154,20 +154,18 @@ impl Settings {
                 ),
             }),
             tls: config,
-            threads: self.threads,
             settles: self.settles,
-            max_connections: self.max_connections,
-            idle_timeout: self.idle_timeout,
-            shutdown_enabled: self.shutdown_enabled,
             cluster: nodes,
             ..ServerConfig::default()
         };
+        settings::set_server(&mut config, self.settings)?;
+        config.cache = cache.config().clone();
         Ok(config)
     }
 }
 
 fn nodes(nodes: &[String]) -> PyResult<Vec<ClusterNode>> {
-    settings::cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
+    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
 /// Makes hooks that set `ended` at the end of the server, and discard the log.

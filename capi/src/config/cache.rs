@@ -103,8 +103,8 @@ pub unsafe extern "C" fn mcrs_config_set_evictions(config: *mut mcrs_config, on:
 /// Sets the size of the largest item, as memcached counts it.
 ///
 /// @param config  Settings to change.
-/// @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
-///     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+/// @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. mcrs_config_check() checks that it is
+///     at most half of the memory limit, and a multiple of slab_chunk_max if that is set.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_item_size_max(
@@ -141,8 +141,9 @@ pub unsafe extern "C" fn mcrs_config_set_chunk_size(config: *mut mcrs_config, by
 /// It also bounds the items that mcrs_cache_incr() takes.
 ///
 /// @param config  Settings to change.
-/// @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
-///     item_size_max setting; mcrs_config_check() checks the latter.
+/// @param bytes  Size in bytes, 512 to 1 MiB. It must divide 1 MiB and the item_size_max setting;
+///     mcrs_config_check() checks the latter. 0, the default, takes 512 KiB, or the largest power
+///     of two that fits in a smaller item_size_max.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
 ///     common status.
 #[unsafe(no_mangle)]

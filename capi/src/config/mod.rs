@@ -7,7 +7,7 @@
 mod auth;
 mod cache;
 mod listen;
-mod server;
+pub(crate) mod server;
 mod tls;
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -18,8 +18,6 @@ use memcache_core::internal::config::Log;
 
 use crate::guard::{self, Handle, LOCKED, Outcome, SERVER, inside, not_inside};
 use crate::status::mcrs_status;
-
-pub(crate) use self::server::node;
 
 /// Holds the settings of caches and servers.
 ///
@@ -131,8 +129,7 @@ pub unsafe extern "C" fn mcrs_config_free(config: *mut mcrs_config) {
 
 /// Sets a setting by its name.
 ///
-/// The names are those of the functions that set one setting, such as "threads" for
-/// mcrs_config_set_threads(). Rules between settings are checked by mcrs_config_check().
+/// docs/settings.md lists the names. mcrs_config_check() checks the rules between settings.
 /// mcrs_error_message() says which values the setting takes.
 ///
 /// ```c
@@ -232,4 +229,35 @@ pub unsafe extern "C" fn mcrs_config_set_stopped(
         });
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::mcrs_error_message;
+    use std::ffi::CStr;
+
+    #[test]
+    fn every_value_is_answered_as_the_cases_of_the_core_say() {
+        let cases = include_str!("../../../core/tests/settings.txt");
+        let mut config = std::ptr::null_mut();
+        // SAFETY: there is room for the handle.
+        assert_eq!(unsafe { mcrs_config_new(&raw mut config) }, mcrs_status::MCRS_OK);
+        for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '['])) {
+            let [name, value, answer] = line.split(" | ").collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let (name, value) = (CString::new(name).unwrap(), CString::new(value).unwrap());
+            // SAFETY: the handle lives, and the texts end with a NUL.
+            let status = unsafe { mcrs_config_set(config, name.as_ptr(), value.as_ptr()) };
+            if answer == "ok" {
+                assert_eq!(status, mcrs_status::MCRS_OK, "{line}");
+                continue;
+            }
+            assert_eq!(status, mcrs_status::MCRS_INVALID_ARGUMENT, "{line}");
+            // SAFETY: the message is valid until the next call of this thread.
+            let message = unsafe { CStr::from_ptr(mcrs_error_message()) };
+            assert_eq!(message.to_str(), Ok(answer), "{line}");
+        }
+        // SAFETY: the handle lives, and is not used again.
+        unsafe { mcrs_config_free(config) };
+    }
 }

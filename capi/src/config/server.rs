@@ -91,8 +91,8 @@ pub unsafe extern "C" fn mcrs_config_set_maxconns_fast(config: *mut mcrs_config,
 /// Sets the length of the queue of connections to accept.
 ///
 /// @param config  Settings to change.
-/// @param length  At least 0; default 1024.
-/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
+/// @param length  Default 1024. A negative length asks the system for the longest queue.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_backlog(config: *mut mcrs_config, length: c_int) -> mcrs_status {
     entry!(mut config, {}, { Ok(config.settings.set("backlog", length)?) })

@@ -35,12 +35,11 @@ fn tune(ctx: &AdminContext<'_>, tokens: &Tokens<'_>) -> &'static str {
     if hot_factor <= 0.0 || warm_factor <= 0.0 {
         return "ERROR hot/warm age factors must be greater than 0";
     }
-    ctx.cache().store().tune(|tuning| {
-        tuning.hot_pct = hot;
-        tuning.warm_pct = warm;
-        tuning.hot_factor = hot_factor;
-        tuning.warm_factor = warm_factor;
-    });
+    let mut reported = ctx.context.reported.lock();
+    reported.hot_lru_pct = hot;
+    reported.warm_lru_pct = warm;
+    reported.hot_max_factor = hot_factor;
+    reported.warm_max_factor = warm_factor;
     "OK"
 }
 

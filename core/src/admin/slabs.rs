@@ -1,7 +1,5 @@
 //! `slabs`: the commands of memcached's page mover, which has no counterpart here.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::context::{AdminContext, Outcome};
 use crate::cache::Cache;
 use crate::protocol::text;
@@ -38,10 +36,9 @@ fn reassign(cache: &Cache, from: i32, to: i32) -> &'static str {
 }
 
 fn automove(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
-    let background = ctx.context.cache.maintainer().state();
     if tokens.abbreviates(2, "ratio") {
         let Some(ratio) = tokens.get(3).and_then(float) else { return ctx.line(text::ERROR) };
-        background.automove_ratio.store(ratio.to_bits(), Relaxed);
+        ctx.context.reported.lock().slab_automove_ratio = ratio;
     } else if tokens.abbreviates(2, "freeratio") {
         // A setting of extstore: checked, without effect.
         if tokens.get(3).and_then(float).is_none() {
@@ -52,13 +49,11 @@ fn automove(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         if !(3..=1800).contains(&window) {
             return ctx.line("CLIENT_ERROR automove window too low or too high");
         }
-        background.automove_window.store(window, Relaxed);
+        ctx.context.reported.lock().slab_automove_window = window;
     } else {
         match tokens.get(2).and_then(strict_u32) {
             None => return ctx.line(text::BAD_LINE),
-            Some(level @ 0..=2) => {
-                background.automove.store(level, Relaxed);
-            }
+            Some(level @ 0..=2) => ctx.context.reported.lock().slab_automove = level,
             Some(_) => return ctx.line(text::ERROR),
         }
     }

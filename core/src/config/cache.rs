@@ -1,28 +1,21 @@
 //! Settings of a cache.
 
 use super::policy::EvictionPolicy;
-use super::setting::{self, Field, Kind, Row, Scope, Value, settings};
-use super::{MIB, PAGE_SIZE};
+use super::setting::{self, Field, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
+use super::size::{MIB, PAGE_SIZE};
 use crate::base::error::{ConfigError, ConfigRule};
 
-/// Smallest [`CacheConfig::slab_chunk_max`]: a chunk must hold the header of a
+/// Returns whether a number is a [`CacheConfig::slab_chunk_max`]. A chunk must hold the header of a
 /// large item with the longest key, and more than its own header.
-const CHUNK_MAX_LEAST: i128 = 512;
+fn divides_page(size: i128) -> bool {
+    size == 0 || size >= 512 && PAGE_SIZE as i128 % size == 0
+}
 
 /// Smallest chunk in [`CacheConfig::slab_sizes`]: room for an item's header and a short key.
 const SLAB_SIZE_LEAST: i128 = 40;
 
 /// Most sizes in [`CacheConfig::slab_sizes`].
 const SLAB_SIZES_MOST: usize = 62;
-
-/// Most bytes of memory: addresses have 47 bits, and the store reserves twice the limit.
-pub(super) const ADDRESS_MOST: i128 = 1 << 46;
-
-/// Largest number in memcached's `int`.
-pub(super) const INT_MOST: i128 = i32::MAX as i128;
-
-/// Largest number in 32 bits.
-pub(super) const U32_MOST: i128 = u32::MAX as i128;
 
 impl Field for EvictionPolicy {
     fn get(&self) -> Value {
@@ -41,28 +34,46 @@ settings! {
         /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
         /// limit but the reserved address space, about 32 GiB.
         memory_limit: usize = 64 * MIB,
-            Row::bytes(0, ADDRESS_MOST).option("-m").stat("maxbytes");
+            Row::bytes(0, WORD_MOST).option("-m").stat("maxbytes");
         /// Whether items are evicted when memory is full (the default). If not, stores are refused
         /// (`-M`).
         evictions: bool = true,
             Row::on_off().option("-M").stat("evictions");
-        /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes
-        /// only name sizes, in `stats` and crawls; items take what they need.
+        /// Growth factor between the chunk sizes of classes (`-f`), above 1. Classes only name
+        /// sizes, in `stats` and crawls; items take what they need.
         growth_factor: f64 = 1.25,
-            Row::real(1.0, f64::MAX).out("Factor must be greater than 1").option("-f").stat("growth_factor");
+            Row::real(1.0, f64::MAX)
+                .out("Factor must be greater than 1")
+                .option("-f")
+                .stat("growth_factor");
         /// Smallest space for key, value and flags in bytes (`-n`), for classes.
         chunk_size: usize = 48,
-            Row::bytes(1, INT_MOST).low("Chunk size must be greater than 0").option("-n").stat("chunk_size");
+            Row::bytes(1, WORD_MOST)
+                .low("Chunk size must be greater than 0")
+                .option("-n")
+                .stat("chunk_size");
         /// Largest item in bytes, as memcached counts them (`-I`).
         item_size_max: usize = MIB,
-            Row::bytes(1024, 1 << 30).low("Item max size cannot be less than 1024 bytes.").high("Cannot set item size limit higher than a gigabyte.").option("-I").stat("item_size_max");
-        /// Size of the largest class, and of the largest item that `incr` takes
-        /// (`-o slab_chunk_max`).
-        slab_chunk_max: usize = PAGE_SIZE / 2,
-            Row::bytes(CHUNK_MAX_LEAST, MIB as i128).low("slab_chunk_max cannot be less than 512 bytes").option("slab_chunk_max").stat("slab_chunk_max");
+            Row::bytes(1024, 1 << 30)
+                .low("Item max size cannot be less than 1024 bytes.")
+                .high("Cannot set item size limit higher than a gigabyte.")
+                .option("-I")
+                .stat("item_size_max");
+        /// Size of the largest class, and of the largest item that `incr` takes (`-o
+        /// slab_chunk_max`). 0 means 512 KiB, or the largest power of two that fits in a smaller
+        /// [`CacheConfig::item_size_max`].
+        slab_chunk_max: usize = 0,
+            Row::bytes(0, MIB as i128)
+                .rule("0 or at least 512 bytes, and divide 1 MiB", divides_page)
+                .option("slab_chunk_max")
+                .stat("slab_chunk_max")
+                .help("maximum chunk size in kilobytes (default: 512)");
         /// Chunk sizes given one by one (`-o slab_sizes`), ascending.
         slab_sizes: Option<Vec<usize>> = None,
-            Row::new(Kind::Sizes { least: SLAB_SIZE_LEAST, count: SLAB_SIZES_MOST }).or_none().option("slab_sizes");
+            Row::new(Kind::Sizes { least: SLAB_SIZE_LEAST, count: SLAB_SIZES_MOST })
+                .or_none()
+                .option("slab_sizes")
+                .help("chunk sizes one by one, i.e. 100-200-300");
         /// Whether items have a CAS. Without (`-C`), every CAS reads as 0.
         use_cas: bool = true,
             Row::on_off().option("-C").stat("cas_enabled");
@@ -71,72 +82,82 @@ settings! {
             Row::new(Kind::Word(EvictionPolicy::NAMES)).option("eviction_policy").stat("lru_segmented");
         /// Whether the background maintainer works at all (`no_lru_maintainer`).
         lru_maintainer: bool = true,
-            Row::on_off().option("lru_maintainer").stat("lru_maintainer_thread");
+            Row::on_off()
+                .option("lru_maintainer")
+                .stat("lru_maintainer_thread")
+                .help("disable the segmented LRU and its background thread");
         /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
         lru_crawler: bool = true,
-            Row::on_off().option("lru_crawler").stat("lru_crawler");
+            Row::on_off()
+                .option("lru_crawler")
+                .stat("lru_crawler")
+                .help("disable LRU crawler background thread");
         /// Microseconds the crawler sleeps between batches (`lru_crawler_sleep`).
         lru_crawler_sleep: u32 = 100,
-            Row::whole(0, 1_000_000).out("LRU crawler sleep must be between 0 and 1 second").option("lru_crawler_sleep").stat("lru_crawler_sleep");
+            Row::whole(0, 1_000_000)
+                .out("LRU crawler sleep must be between 0 and 1 second")
+                .option("lru_crawler_sleep")
+                .missing("Missing lru_crawler_sleep value")
+                .stat("lru_crawler_sleep")
+                .help("microseconds to sleep between items (default: {})");
         /// Most items that a crawl examines; 0 means all (`lru_crawler_tocrawl`).
         lru_crawler_tocrawl: u32 = 0,
-            Row::whole(0, U32_MOST).out("lru_crawler_tocrawl takes a numeric 32bit value").option("lru_crawler_tocrawl").stat("lru_crawler_tocrawl");
-        /// Reported only: `hot_lru_pct`.
-        hot_lru_pct: u32 = 20,
-            Row::whole(1, 79).out("hot_lru_pct must be > 1 and < 80").option("hot_lru_pct").stat("hot_lru_pct");
-        /// Reported only: `warm_lru_pct`.
-        warm_lru_pct: u32 = 40,
-            Row::whole(1, 79).out("warm_lru_pct must be > 1 and < 80").option("warm_lru_pct").stat("warm_lru_pct");
-        /// Reported only: `hot_max_factor`.
-        hot_max_factor: f64 = 0.2,
-            Row::real(0.0, f64::MAX).out("hot_max_factor must be > 0").option("hot_max_factor").stat("hot_max_factor");
-        /// Reported only: `warm_max_factor`.
-        warm_max_factor: f64 = 2.0,
-            Row::real(0.0, f64::MAX).out("warm_max_factor must be > 0").option("warm_max_factor").stat("warm_max_factor");
+            Row::whole(0, U32_MOST)
+                .out("lru_crawler_tocrawl takes a numeric 32bit value")
+                .option("lru_crawler_tocrawl")
+                .missing("Missing lru_crawler_tocrawl value")
+                .stat("lru_crawler_tocrawl")
+                .help("max items to crawl per slab per run (default: {}, unlimited)");
         /// Items with at most this TTL in seconds are never evicted (`temporary_ttl`). `None` turns
         /// that off.
         temporary_ttl: Option<u32> = None,
-            Row::whole(0, U32_MOST).out("temporary_ttl takes a number of seconds").or_none().option("temporary_ttl").stat("temporary_ttl");
+            Row::whole(0, U32_MOST)
+                .out("temporary_ttl takes a number of seconds")
+                .or_none()
+                .option("temporary_ttl")
+                .stat("temporary_ttl")
+                .help("TTLs below get a separate LRU, can't be evicted");
         /// Whether the command `slabs reassign` is accepted (`slab_reassign`). It moves nothing.
         slab_reassign: bool = true,
-            Row::on_off().option("slab_reassign").stat("slab_reassign");
-        /// Reported only: `slab_automove`.
-        slab_automove: u32 = 1,
-            Row::whole(0, 2).out("slab_automove must be between 0 and 2").option("slab_automove").stat("slab_automove");
-        /// Reported only: `slab_automove_ratio`.
-        slab_automove_ratio: f64 = 0.8,
-            Row::real(0.0, 1.0).out("slab_automove_ratio must be > 0 and < 1").option("slab_automove_ratio").stat("slab_automove_ratio");
-        /// Reported only: `slab_automove_window`.
-        slab_automove_window: u32 = 10,
-            Row::whole(3, 1800).out("slab_automove_window must be > 2 and < 1800").option("slab_automove_window").stat("slab_automove_window");
+            Row::on_off()
+                .option("slab_reassign")
+                .idle("memory is not assigned to slab classes")
+                .stat("slab_reassign")
+                .help("accepted, has no effect (default: enabled)");
         /// Track the histogram that `stats sizes` prints from the start.
         track_sizes: bool = false,
-            Row::on_off().option("track_sizes").stat("track_sizes");
-        /// Reported only: `tail_repair_time`.
-        tail_repair_time: u32 = 0,
-            Row::whole(0, U32_MOST).rule("0 or at least 10", |seconds| seconds == 0 || seconds >= 10).option("tail_repair_time").stat("tail_repair_time");
+            Row::on_off()
+                .option("track_sizes")
+                .stat("track_sizes")
+                .help("enable dynamic reports for 'stats sizes' command");
         /// log2 of the initial number of index slots; with 0 the store decides.
         hashpower_init: u32 = 0,
-            Row::whole(0, 32).high("Initial hashtable multiplier of {} is too high").option("hashpower").stat("hashpower_init");
-        /// Number of independently locked shards, a power of two; fewer if the memory
-        /// limit is small. `None`: the store decides from the limit and the thread
-        /// count.
+            Row::whole(0, 32)
+                .high("Initial hashtable multiplier of {} is too high: Choose a value based on \"STAT hash_power_level\" from a running instance")
+                .option("hashpower")
+                .missing("Missing numeric argument for hashpower")
+                .stat("hashpower_init")
+                .help("an integer multiplier for how large the hash table should be;\nnormally grows at runtime");
+        /// Number of independently locked shards, a power of two; fewer if the memory limit is
+        /// small. `None`: the store decides from the limit and the thread count.
         shards: Option<usize> = None,
-            Row::whole(1, 1024).rule("a power of two of at most 1024", |count| count > 0 && count & (count - 1) == 0 && count <= 1024).or_none();
+            Row::whole(1, 1024)
+                .rule("a power of two of at most 1024", |count| count > 0 && count & (count - 1) == 0 && count <= 1024)
+                .or_none();
         /// Threads expected to use the cache at once; a hint for `shards`.
         concurrency: usize = 4,
-            Row::whole(1, INT_MOST);
+            Row::whole(1, WORD_MOST);
         /// Bytes counted as allocated before the first segment (test suites use it).
         initial_malloced: usize = 0,
-            Row::bytes(0, ADDRESS_MOST);
+            Row::bytes(0, WORD_MOST);
         /// Separates a key's prefix for `stats detail` (`-D`).
         prefix_delimiter: u8 = b':',
             Row::new(Kind::Byte).option("-D").stat("stat_key_prefix");
         /// Whether `stats detail` collects from the start (`-D` turns it on).
         detail_enabled: bool = false,
             Row::on_off().stat("detail_enabled");
-        /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in any
-        /// case.
+        /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in
+        /// any case.
         large_pages: bool = false,
             Row::on_off().option("-L");
         /// Whether the clock stands still from the start, until it is resumed.
@@ -169,6 +190,19 @@ impl CacheConfig {
         setting::set(Self::SETTINGS, self, name, &value.into()).unwrap_or_else(|| Err(setting::unknown(name)))
     }
 
+    /// Returns the value of the setting `name`, or `None` if there is no such setting.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        setting::get(Self::SETTINGS, self, name)
+    }
+
+    /// Returns the size of the largest class: `slab_chunk_max`, or the size that it stands for.
+    pub(crate) fn chunk_max(&self) -> usize {
+        match self.slab_chunk_max {
+            0 => (PAGE_SIZE / 2).min(1 << self.item_size_max.ilog2()),
+            size => size,
+        }
+    }
+
     /// Checks the settings, each alone and against each other.
     ///
     /// # Errors
@@ -176,38 +210,36 @@ impl CacheConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let conflict =
             |setting: &'static str, text: String| Err(ConfigError::new(setting, ConfigRule::Conflict, text));
+        let (item_max, chunk_max) = (self.item_size_max, self.slab_chunk_max);
         // memcached has this rule between the two of the range.
-        if self.memory_limit != 0 && self.item_size_max > self.memory_limit / 2 {
+        if self.memory_limit != 0 && item_max > self.memory_limit / 2 {
             let text = "Cannot set item size limit higher than 1/2 of memory max.";
             return conflict("item_size_max", text.into());
         }
-        setting::check(Self::SETTINGS, self)?;
-        let (item_max, chunk_max) = (self.item_size_max, self.slab_chunk_max);
-        if self.slab_sizes.iter().flatten().any(|&size| size > chunk_max) {
-            let text = format!("slab_sizes must be at most slab_chunk_max (bytes: {chunk_max})");
-            return conflict("slab_sizes", text);
-        }
-        if chunk_max > item_max {
+        // A size that is out of range is an error of the range.
+        if item_max >= 1024 && chunk_max > item_max {
             let text = format!(
                 "slab_chunk_max (bytes: {chunk_max}) cannot be larger than -I (item_size_max {item_max})"
             );
             return conflict("slab_chunk_max", text);
         }
-        if !item_max.is_multiple_of(chunk_max) {
+        if item_max >= 1024 && chunk_max > 0 && !item_max.is_multiple_of(chunk_max) {
             let text = format!(
                 "-I (item_size_max: {item_max}) must be evenly divisible by slab_chunk_max (bytes: {chunk_max})"
             );
             return conflict("item_size_max", text);
         }
-        if !PAGE_SIZE.is_multiple_of(chunk_max) {
+        if item_max >= 1024 && chunk_max > 0 && !PAGE_SIZE.is_multiple_of(chunk_max) {
             let text = format!(
                 "slab_chunk_max (bytes: {chunk_max}) must divide evenly into {PAGE_SIZE} (slab_page_size)"
             );
             return conflict("slab_chunk_max", text);
         }
-        if self.hot_lru_pct + self.warm_lru_pct > 80 {
-            let text = "hot_lru_pct + warm_lru_pct cannot be more than 80% combined";
-            return conflict("hot_lru_pct", text.into());
+        setting::check(Self::SETTINGS, self)?;
+        let chunk_max = self.chunk_max();
+        if self.slab_sizes.iter().flatten().any(|&size| size > chunk_max) {
+            let text = format!("slab_sizes must be at most slab_chunk_max (bytes: {chunk_max})");
+            return conflict("slab_sizes", text);
         }
         if self.temporary_ttl.is_some() && !self.lru_maintainer {
             let text = "temporary_ttl requires lru_maintainer to be enabled";

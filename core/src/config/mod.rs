@@ -17,6 +17,7 @@ mod policy;
 #[cfg(feature = "server")]
 mod server;
 mod setting;
+mod size;
 #[cfg(feature = "server")]
 mod tls;
 
@@ -34,18 +35,9 @@ pub(crate) use self::policy::eviction_policies;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};
+pub use self::size::{KEY_MAX, MIB, PAGE_SIZE};
 #[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
-
-/// Bytes in a mebibyte, the unit of `-m`.
-pub const MIB: usize = 1024 * 1024;
-
-/// Size of memcached's slab pages in bytes (`slab_page_size`), which settings
-/// and `stats` refer to.
-pub const PAGE_SIZE: usize = MIB;
-
-/// Longest key in bytes, in every protocol.
-pub const KEY_MAX: usize = 250;
 
 #[cfg(all(test, feature = "server"))]
 mod tests {

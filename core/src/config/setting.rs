@@ -131,7 +131,13 @@ pub enum Kind {
     },
 }
 
-/// What a setting acts on.
+/// Largest number in a word.
+pub(super) const WORD_MOST: i128 = usize::MAX as i128;
+
+/// Largest number in 32 bits.
+pub(super) const U32_MOST: i128 = u32::MAX as i128;
+
+/// The part of the program that a setting acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
@@ -139,6 +145,8 @@ pub enum Scope {
     Cache,
     /// A server.
     Server,
+    /// Nothing: `stats settings` reports it.
+    Reported,
 }
 
 /// A rule beside the range: a test of the number, and the end of the message if it fails.
@@ -164,7 +172,15 @@ pub struct Row {
     pub option: Option<&'static str>,
     /// The name in `stats settings`.
     pub stat: Option<&'static str>,
-    /// What the setting acts on.
+    /// Bytes or other units of one in the daemon's option.
+    pub unit: i128,
+    /// The daemon's message if the option has no value. `None`: `Missing NAME argument`.
+    pub missing: Option<&'static str>,
+    /// Why the option has no effect, as the daemon notes it.
+    pub idle: Option<&'static str>,
+    /// The lines of the option in the daemon's help. `{}` stands for the default.
+    pub help: &'static str,
+    /// The part of the program that the setting acts on.
     pub scope: Scope,
     /// memcached's message for a value below the range.
     low: Option<&'static str>,
@@ -183,6 +199,10 @@ impl Row {
             optional: false,
             option: None,
             stat: None,
+            unit: 1,
+            missing: None,
+            idle: None,
+            help: "",
             scope: Scope::Cache,
             low: None,
             high: None,
@@ -225,6 +245,30 @@ impl Row {
     /// The name in `stats settings`.
     pub(crate) const fn stat(mut self, stat: &'static str) -> Self {
         self.stat = Some(stat);
+        self
+    }
+
+    /// The unit of the daemon's option.
+    pub(crate) const fn unit(mut self, unit: i128) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// memcached's message for an option without its value.
+    pub(crate) const fn missing(mut self, text: &'static str) -> Self {
+        self.missing = Some(text);
+        self
+    }
+
+    /// The reason why the daemon's option has no effect.
+    pub(crate) const fn idle(mut self, why: &'static str) -> Self {
+        self.idle = Some(why);
+        self
+    }
+
+    /// The lines of the daemon's help.
+    pub(crate) const fn help(mut self, text: &'static str) -> Self {
+        self.help = text;
         self
     }
 
@@ -321,7 +365,7 @@ impl Row {
     ///
     /// # Errors
     /// The value is out of range.
-    pub(crate) fn check(&self, value: &Value) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, value: &Value) -> Result<(), ConfigError> {
         let below = match (self.kind, value) {
             (Kind::Integer { least, .. } | Kind::Bytes { least, .. }, Value::Integer(number)) => {
                 *number < least
@@ -346,13 +390,23 @@ impl Row {
         let theirs = match (below, over) {
             (true, _) => self.low,
             (_, true) => self.high,
+            _ if unruly => self.low,
             _ => None,
         };
-        match theirs {
-            Some(text) => Err(self.error(ConfigRule::Range, text.replace("{}", &value.to_string()))),
-            None if below || over || unruly => Err(self.error(ConfigRule::Range, self.wanted(value))),
-            None => Ok(()),
+        match (theirs, self.kind) {
+            (Some(text), _) => Err(self.error(ConfigRule::Range, text.replace("{}", &value.to_string()))),
+            (None, Kind::Integer { most, .. } | Kind::Bytes { most, .. }) if over && most == WORD_MOST => {
+                let text = format!("{} must be at most {most}, got {value}", self.name);
+                Err(self.error(ConfigRule::Range, text))
+            }
+            _ if below || over || unruly => Err(self.error(ConfigRule::Range, self.wanted(value))),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns memcached's message for a text that it cannot read, if memcached has one.
+    pub fn unreadable(&self) -> Option<&'static str> {
+        self.high.or(self.low)
     }
 
     fn error(&self, rule: ConfigRule, message: String) -> ConfigError {
@@ -371,11 +425,9 @@ impl Row {
         }
         match self.kind {
             Kind::Bool => "true or false".into(),
-            Kind::Integer { least, most } if most > i128::from(i32::MAX) => {
-                format!("a whole number of at least {least}")
-            }
-            Kind::Integer { least, most } => format!("a whole number from {least} to {most}"),
-            Kind::Bytes { least, most } if most > 1 << 40 => format!("at least {least} bytes"),
+            Kind::Integer { least, most } if most == WORD_MOST => format!("at least {least}"),
+            Kind::Integer { least, most } => format!("{least} to {most}"),
+            Kind::Bytes { least, most } if most == WORD_MOST => format!("at least {least} bytes"),
             Kind::Bytes { least, most } => format!("{least} to {most} bytes"),
             Kind::Float { above, most } if most == f64::MAX => format!("a number above {above}"),
             Kind::Float { above, most } => format!("a number above {above} and at most {most}"),
@@ -422,7 +474,7 @@ macro_rules! integer_fields {
     )*};
 }
 
-integer_fields!(u8 u32 i32 usize);
+integer_fields!(u8 u16 u32 i32 usize);
 
 impl Field for bool {
     fn get(&self) -> Value {
@@ -491,12 +543,18 @@ pub(crate) fn set<C>(
     Some(setting.row.accept(value.clone()).map(|value| (setting.put)(config, &value)))
 }
 
+/// Returns the value of the setting `name`, or `None` if no row has that name.
+pub(crate) fn get<C>(settings: &[Setting<C>], config: &C, name: &str) -> Option<Value> {
+    let setting = settings.iter().find(|setting| setting.row.name == name)?;
+    Some((setting.get)(config))
+}
+
 /// Checks every setting of `config` alone.
 pub(crate) fn check<C>(settings: &[Setting<C>], config: &C) -> Result<(), ConfigError> {
     settings.iter().try_for_each(|setting| setting.row.check(&(setting.get)(config)))
 }
 
-/// Returns the error for a name that is no setting.
+/// Returns the error for a name that no setting has.
 pub(crate) fn unknown(name: &str) -> ConfigError {
     ConfigError::new(name.to_owned(), ConfigRule::Name, format!("there is no setting {name:?}"))
 }

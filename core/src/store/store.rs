@@ -49,10 +49,6 @@ impl Store {
         let slots = if config.hashpower_init == 0 { 0 } else { (1 << config.hashpower_init) / count };
         let tuning = Tuning {
             policy: config.eviction_policy,
-            hot_pct: config.hot_lru_pct,
-            warm_pct: config.warm_lru_pct,
-            hot_factor: config.hot_max_factor,
-            warm_factor: config.warm_max_factor,
             temporary: config.temporary_ttl.is_some(),
             temporary_ttl: config.temporary_ttl.unwrap_or(61),
         };

@@ -319,3 +319,21 @@ fn the_environment_is_heard() {
         matches!(action(&[], environment), Ok(Action::Run(plan)) if plan.config.cache.initial_malloced == 0)
     );
 }
+
+#[test]
+fn every_value_is_answered_as_the_cases_of_the_core_say() {
+    let cases = include_str!("../../../core/tests/settings.txt");
+    let mut seen = 0;
+    for line in cases.lines().filter_map(|line| line.strip_prefix("[daemon] ")) {
+        let [name, value, answer] = line.split(" | ").collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let pair = format!("{name}={value}");
+        let flags = if name.starts_with('-') { [name, value] } else { ["-o", &pair] };
+        let done = action(&flags, Environment::default());
+        match answer {
+            "ok" => assert!(done.is_ok(), "{line}: {done:?}"),
+            _ => assert_eq!(done.map(|_| ()), Err(Failure::usage(answer)), "{line}"),
+        }
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+}

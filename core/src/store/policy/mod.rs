@@ -105,14 +105,6 @@ impl PolicyCell {
 pub struct Tuning {
     /// The policy.
     pub policy: EvictionPolicy,
-    /// memcached's share of a class for hot items. Only reported.
-    pub hot_pct: u32,
-    /// memcached's share of a class for warm items. Only reported.
-    pub warm_pct: u32,
-    /// memcached's age limit of hot items. Only reported.
-    pub hot_factor: f64,
-    /// memcached's age limit of warm items. Only reported.
-    pub warm_factor: f64,
     /// Whether there is a log for temporary items.
     pub temporary: bool,
     /// Items with at most this TTL are temporary.
