@@ -101,7 +101,7 @@ pub use self::base::clock::{Clock, ClockError};
 pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, EvictionPolicy};
+pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy};
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{

@@ -81,6 +81,8 @@ Process
     hashpower                  an integer multiplier for how large the hash table should be;
                                normally grows at runtime
     no_lru_maintainer          disable the segmented LRU and its background thread
+    eviction_policy            flat, segmented or lru (default: segmented)
+    eviction_goal              misses or bytes: what to miss least of (default: misses)
     hot_lru_pct                accepted, has no effect (default: 20)
     warm_lru_pct               accepted, has no effect (default: 40)
     hot_max_factor             accepted, has no effect (default: 0.20)

@@ -4,7 +4,9 @@
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
 use memcache_core::internal::config::{MIB, PAGE_SIZE};
-use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
+use memcache_core::{
+    EvictionGoal, EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -148,13 +150,15 @@ impl<'a> Options<'a> {
             }
             "eviction_policy" => {
                 let text = need("Missing eviction_policy argument")?;
-                let known = || EvictionPolicy::ALL.iter().map(|policy| policy.name()).collect::<Vec<_>>();
-                cache.eviction_policy = EvictionPolicy::from_name(text).ok_or_else(|| {
-                    Failure::usage(format!(
-                        "eviction_policy must be one of {}, got {text}",
-                        known().join(", ")
-                    ))
-                })?;
+                let names = || EvictionPolicy::ALL.iter().map(|policy| policy.name());
+                let policy = EvictionPolicy::from_name(text);
+                cache.eviction_policy = policy.ok_or_else(|| unnamed(name, text, names()))?;
+            }
+            "eviction_goal" => {
+                let text = need("Missing eviction_goal argument")?;
+                let names = || EvictionGoal::ALL.iter().map(|goal| goal.name());
+                cache.eviction_goal =
+                    EvictionGoal::from_name(text).ok_or_else(|| unnamed(name, text, names()))?;
             }
             "hot_lru_pct" => match whole(need("Missing hot_lru_pct argument")?) {
                 Some(percent @ 1..=79) => cache.hot_lru_pct = percent,
@@ -377,3 +381,9 @@ fn slab_sizes(list: &str, least: usize, most: usize) -> Result<Vec<usize>, Failu
 
 #[cfg(test)]
 mod tests;
+
+/// Returns the error for a value that is not one of `names`.
+fn unnamed(option: &str, value: &str, names: impl Iterator<Item = &'static str>) -> Failure {
+    let names: Vec<_> = names.collect();
+    Failure::usage(format!("{option} must be one of {}, got {value}", names.join(", ")))
+}

@@ -18,7 +18,7 @@ pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_
 use crate::admin::debug::PinnedItems;
 use crate::base::watch::kind;
 use crate::cache::Cache;
-use crate::config::{EvictionPolicy, MIB};
+use crate::config::{EvictionGoal, EvictionPolicy, MIB};
 use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
 use crate::protocol::text;
@@ -295,6 +295,14 @@ fn lru(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
             return ctx.line(text::ERROR);
         };
         ctx.cache().store().tune(|tuning| tuning.policy = policy);
+        return ctx.line("OK");
+    }
+    if tokens.len() >= 3 && tokens.abbreviates(1, "goal") && maintained {
+        let mut goals = EvictionGoal::ALL.iter();
+        let Some(&goal) = goals.find(|goal| tokens.abbreviates(2, goal.name())) else {
+            return ctx.line(text::ERROR);
+        };
+        ctx.cache().store().tune(|tuning| tuning.goal = goal);
         return ctx.line("OK");
     }
     if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {

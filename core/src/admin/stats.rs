@@ -389,6 +389,7 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("lru_maintainer_thread", yes(own.lru_maintainer));
     out.put("lru_segmented", yes(tuning.policy == EvictionPolicy::Segmented));
     out.put("eviction_policy", tuning.policy.name());
+    out.put("eviction_goal", tuning.goal.name());
     out.put("hot_lru_pct", tuning.hot_pct);
     out.put("warm_lru_pct", tuning.warm_pct);
     out.put("hot_max_factor", format_args!("{:.2}", tuning.hot_factor));

@@ -1,6 +1,6 @@
 //! Settings of a cache.
 
-use super::policy::EvictionPolicy;
+use super::policy::{EvictionGoal, EvictionPolicy};
 use super::{MIB, PAGE_SIZE};
 use crate::base::error::ConfigError;
 
@@ -42,6 +42,9 @@ pub struct CacheConfig {
     pub use_cas: bool,
     /// The eviction policy at start. The command `lru mode` changes it.
     pub eviction_policy: EvictionPolicy,
+    /// The goal of the default policy: the fewest misses, or the fewest missed bytes. The command
+    /// `lru goal` changes it.
+    pub eviction_goal: EvictionGoal,
     /// Whether the background maintainer works at all (`no_lru_maintainer`).
     pub lru_maintainer: bool,
     /// Whether the crawler frees expired items by itself (`no_lru_crawler`).
@@ -106,6 +109,7 @@ impl Default for CacheConfig {
             slab_sizes: None,
             use_cas: true,
             eviction_policy: EvictionPolicy::Segmented,
+            eviction_goal: EvictionGoal::FewestMisses,
             lru_maintainer: true,
             lru_crawler: true,
             lru_crawler_sleep: 100,

@@ -20,41 +20,59 @@ macro_rules! eviction_policies {
 }
 pub(crate) use eviction_policies;
 
-macro_rules! define {
-    ($($(#[$doc:meta])* $policy:ident $name:ident,)*) => {
-        /// The eviction policy: which items make room for new ones.
+/// Defines an enum whose variants have names.
+macro_rules! named {
+    ($(#[$head:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident $name:ident,)* }) => {
+        $(#[$head])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(u8)]
-        pub enum EvictionPolicy {
-            $($(#[$doc])* $policy,)*
+        pub enum $type {
+            $($(#[$doc])* $variant,)*
         }
 
-        impl EvictionPolicy {
-            /// All policies, by number.
-            pub const ALL: &'static [Self] = &[$(Self::$policy,)*];
+        impl $type {
+            /// All values, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Returns the name of the policy, as `lru mode` and settings take it.
+            /// Returns the name, as settings and commands take it.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$policy => stringify!($name),)*
+                    $(Self::$variant => stringify!($name),)*
                 }
             }
+
+            /// Returns the value with this name, or `None` if there is none.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == name)
+            }
+
+            /// Returns the value with this number, or `None` if there is none.
+            pub fn from_number(number: u32) -> Option<Self> {
+                Self::ALL.get(usize::try_from(number).ok()?).copied()
+            }
+        }
+    };
+}
+
+macro_rules! define {
+    ($($policies:tt)*) => {
+        named! {
+            /// The eviction policy: which items make room for new ones.
+            EvictionPolicy { $($policies)* }
         }
     };
 }
 
 eviction_policies!(define);
 
-impl EvictionPolicy {
-    /// Returns the policy with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|policy| policy.name() == name)
-    }
-
-    /// Returns the policy with this number, or `None` if there is none.
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.get(usize::try_from(number).ok()?).copied()
+named! {
+    /// The goal of [`EvictionPolicy::Segmented`]. Other policies do not weigh items.
+    EvictionGoal {
+        /// The fewest misses (the default). Among items of equal use, large ones go first.
+        FewestMisses misses,
+        /// The fewest bytes of missed items. The size of an item does not count.
+        FewestMissedBytes bytes,
     }
 }
 

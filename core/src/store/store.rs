@@ -49,6 +49,7 @@ impl Store {
         let slots = if config.hashpower_init == 0 { 0 } else { (1 << config.hashpower_init) / count };
         let tuning = Tuning {
             policy: config.eviction_policy,
+            goal: config.eviction_goal,
             hot_pct: config.hot_lru_pct,
             warm_pct: config.warm_lru_pct,
             hot_factor: config.hot_max_factor,
@@ -145,6 +146,7 @@ impl Store {
         let mut tuning = self.tuning.lock();
         change(&mut tuning);
         self.common.policy.set(tuning.policy);
+        self.common.weights.set_goal(tuning.goal);
         for cell in &self.shards {
             cell.0.lock().tuning = *tuning;
         }

@@ -8,10 +8,10 @@ mod weight;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-pub(super) use self::weight::{Span, rank_of};
+pub(super) use self::weight::Weights;
 use super::expiry::TimeSnapshot;
 use super::mem::{Header, Queue, bit};
-use crate::config::{EvictionPolicy, eviction_policies};
+use crate::config::{EvictionGoal, EvictionPolicy, eviction_policies};
 
 /// The decisions of an eviction policy.
 trait Policy {
@@ -105,6 +105,8 @@ impl PolicyCell {
 pub struct Tuning {
     /// The policy.
     pub policy: EvictionPolicy,
+    /// The goal of the policy, if it weighs items.
+    pub goal: EvictionGoal,
     /// memcached's share of a class for hot items. Only reported.
     pub hot_pct: u32,
     /// memcached's share of a class for warm items. Only reported.
