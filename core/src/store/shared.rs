@@ -133,7 +133,7 @@ impl StoreShared {
     }
 
     #[cold]
-    fn lower_earliest(&self, expiry: u32) {
+    pub(super) fn lower_earliest(&self, expiry: u32) {
         self.flush.dies_at(expiry);
         // The background thread stops ticking and then looks at what is due first. Here
         // it is the other way round, so one of them sees what the other did: a read of

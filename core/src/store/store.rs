@@ -128,7 +128,10 @@ impl Store {
     /// Plans a flush of all items at second `at` of the clock. Replaces an earlier plan.
     pub fn flush_later(&self, at: u32) {
         self.common.flush.later(at);
-        self.common.note_expiry(at);
+        if at != 0 {
+            // Even if an earlier death is known: a crawl may be about to forget that one.
+            self.common.lower_earliest(at);
+        }
     }
 
     /// Returns the second of the planned flush, or of the last one.
