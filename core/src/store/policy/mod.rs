@@ -62,8 +62,8 @@ macro_rules! dispatch {
                 match self { $(Self::$policy => $name::$policy::admit(was),)* }
             }
 
-            #[inline]
-            fn fetched(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
+            #[cold]
+            fn fetched_otherwise(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
                 match self { $(Self::$policy => $name::$policy::fetched(state, stamp, time),)* }
             }
 
@@ -83,6 +83,19 @@ macro_rules! dispatch {
             }
         }
     };
+}
+
+impl EvictionPolicy {
+    /// Returns the state and stamp of an item after a fetch. Every get calls it, so the default
+    /// policy comes first.
+    #[inline]
+    fn fetched(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
+        if self == Self::Segmented {
+            segmented::Segmented::fetched(state, stamp, time)
+        } else {
+            self.fetched_otherwise(state, stamp, time)
+        }
+    }
 }
 
 /// The policy, for reads without a lock.
