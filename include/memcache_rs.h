@@ -450,6 +450,11 @@ typedef uint32_t mcrs_auth;
 typedef uint32_t mcrs_lru_mode;
 
 /**
+ * Names a goal of the default eviction policy: one of the MCRS_GOAL_ numbers.
+ */
+typedef uint32_t mcrs_eviction_goal;
+
+/**
  * Names the protocol of a listener: one of the MCRS_PROTOCOL_ numbers.
  */
 typedef uint32_t mcrs_protocol;
@@ -756,7 +761,8 @@ typedef struct mcrs_delta_options {
 #define MCRS_AUTH_TEXT 2
 
 /**
- * Evicts in order of use, from one log.
+ * Evicts in the order of last use, from one log. A use within a minute of the last one does not
+ * count. memcached calls it flat.
  */
 #define MCRS_LRU_FLAT 0
 
@@ -764,6 +770,21 @@ typedef struct mcrs_delta_options {
  * Evicts by use and size, with new and used items apart. The default.
  */
 #define MCRS_LRU_SEGMENTED 1
+
+/**
+ * Evicts in the order of last use, in each shard. Every use counts.
+ */
+#define MCRS_LRU_PLAIN 2
+
+/**
+ * The fewest misses. Among items of equal use, large ones go first. The default.
+ */
+#define MCRS_GOAL_MISSES 0
+
+/**
+ * The fewest bytes of missed items. The size of an item does not count.
+ */
+#define MCRS_GOAL_BYTES 1
 
 /**
  * Decides by the first byte of each connection.
@@ -1324,10 +1345,19 @@ mcrs_status mcrs_config_add_user(struct mcrs_config *config,
  * Sets the eviction policy.
  *
  * @param config  Settings to change.
- * @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+ * @param mode  One of the MCRS_LRU_ numbers. The default is MCRS_LRU_SEGMENTED.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
  */
 mcrs_status mcrs_config_set_lru_mode(struct mcrs_config *config, mcrs_lru_mode mode);
+
+/**
+ * Sets the goal of the eviction policy MCRS_LRU_SEGMENTED. Other policies do not weigh items.
+ *
+ * @param config  Settings to change.
+ * @param goal  MCRS_GOAL_MISSES, the default, or MCRS_GOAL_BYTES.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another goal; or a common status.
+ */
+mcrs_status mcrs_config_set_eviction_goal(struct mcrs_config *config, mcrs_eviction_goal goal);
 
 /**
  * Sets the sizes of the slab classes that statistics name.

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks which files of the Rust code may use which.
 
-Two rules hold in every crate of the workspace:
+Three rules hold in every crate of the workspace:
 
 - No circles: following the imports of a file never leads back to it.
 - In `core`, arrows point down: a folder uses only folders that stand before it in LAYERS.
+- In the store, unsafe code is in the folders of UNSAFE.
 
 A name that a module re-exports counts as an import of the file that defines the name. A path in
 the code, as `super::item::size()`, counts like a `use`. Code for tests and for loom does not count.
@@ -219,6 +220,9 @@ def check(repository):
             yield pending, f"{folder}: circle of {len(group)} files: {', '.join(inside)}"
         if folder != "core/src":
             continue
+        for module, path in sorted(crate.files.items()):
+            if module[:1] == ("store",) and module[1:2] and module[1] not in UNSAFE and "(unsafe_code" in path.read_text():
+                yield f"{folder}: {name(module)} must not contain unsafe code"
         for module, targets in sorted(edges.items()):
             if module[0] not in LAYERS:
                 yield False, f"{folder}: {name(module)} is in no folder of LAYERS"

@@ -103,7 +103,7 @@ pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, EvictionPolicy, Value};
+pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::{Cache, CacheConfig, EvictionPolicy, Ttl};
+use memcache_rs::{Cache, CacheConfig, EvictionGoal, EvictionPolicy, Ttl};
 
 const LIMIT: usize = 32 * MIB;
 
@@ -64,9 +64,11 @@ fn what_is_used_outlasts_a_scan() {
     assert!(hits * 100 >= 90 * (scanned / 3), "{hits} hits of {}", scanned / 3);
 }
 
-#[test]
-fn the_large_goes_before_the_small() {
-    let cache = Subject::new();
+/// Uses small and large items twice each, which take more memory than there is. Returns the
+/// percentages of the small and of the large ones that are stored.
+fn held_by_goal(eviction_goal: EvictionGoal) -> (usize, usize) {
+    let config = CacheConfig { memory_limit: LIMIT, eviction_goal, ..CacheConfig::default() };
+    let cache = Subject(Cache::new(config).unwrap());
     let (small, large) = (keys(100, 60), keys(10_000, 60));
     for key in 0..small.max(large) {
         for (kind, count, size) in [("small", small, 100), ("large", large, 10_000)] {
@@ -77,8 +79,19 @@ fn the_large_goes_before_the_small() {
             }
         }
     }
-    let (small, large) = (cache.held("small", small), cache.held("large", large));
+    (cache.held("small", small), cache.held("large", large))
+}
+
+#[test]
+fn the_large_goes_before_the_small() {
+    let (small, large) = held_by_goal(EvictionGoal::FewestMisses);
     assert!(small >= 90 && large < 90, "{small} % of the small, {large} % of the large");
+}
+
+#[test]
+fn for_the_fewest_missed_bytes_small_and_large_go_alike() {
+    let (small, large) = held_by_goal(EvictionGoal::FewestMissedBytes);
+    assert!(small < 90 && small.abs_diff(large) < 10, "{small} % of the small, {large} % of the large");
 }
 
 #[test]
@@ -189,7 +202,7 @@ fn key_of(number: usize) -> String {
 }
 
 fn put(cache: &Cache, number: usize) {
-    cache.set(key_of(number).as_bytes(), &[0; 100], Ttl::Never).unwrap();
+    cache.set(key_of(number).as_bytes(), [0; 100], Ttl::Never).unwrap();
 }
 
 /// Returns whether an item is there, without a use of it.

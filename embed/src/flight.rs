@@ -233,7 +233,7 @@ mod tests {
     fn after_a_failed_renewal_the_next_caller_is_chosen() {
         let cache = Cache::new(CacheConfig::default()).unwrap();
         cache.set("key", "old", Ttl::Never).unwrap();
-        cache.meta_delete(b"key", &MetaDelete { stale: true, ..MetaDelete::default() });
+        cache.meta_delete(&Request::new(b"key", MetaDelete { stale: true, ..MetaDelete::default() }));
         assert!(is_chosen(&cache) && !is_chosen(&cache));
         drop(Renewal::new(&cache, b"key"));
         assert!(is_chosen(&cache));

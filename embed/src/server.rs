@@ -54,7 +54,7 @@ impl StartFault {
 mod tests {
     use std::io;
 
-    use memcache_core::ConfigError;
+    use memcache_core::{CacheConfig, ConfigError};
 
     use super::*;
 
@@ -68,9 +68,13 @@ mod tests {
         assert_eq!(address(BoundAddress::Unix("/tmp/socket".into())), "unix /tmp/socket 0");
     }
 
+    fn bad_setting() -> ConfigError {
+        CacheConfig::default().set("growth_factor", 0.5).unwrap_err()
+    }
+
     #[test]
     fn a_bad_setting_is_not_the_fault_of_the_system() {
-        let bad = StartError::Config(ConfigError::Invalid("bad".into()));
+        let bad = StartError::Config(bad_setting());
         assert_eq!(StartFault::of(&bad), StartFault::Setting);
         let refused = StartError::System(io::Error::from_raw_os_error(12));
         assert_eq!(StartFault::of(&refused), StartFault::System(Some(12)));

@@ -1,6 +1,6 @@
 //! Settings of caches: memory, sizes, eviction, statistics.
 
-use memcache_core::EvictionPolicy;
+use memcache_core::{EvictionGoal, EvictionPolicy};
 
 use super::mcrs_config;
 use crate::guard::invalid;
@@ -43,6 +43,39 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
             ))
         })?;
         config.settings.cache.eviction_policy = policy;
+        Ok(())
+    })
+}
+
+/// Names a goal of the default eviction policy: one of the MCRS_GOAL_ numbers.
+pub type mcrs_eviction_goal = u32;
+
+/// The fewest misses. Among items of equal use, large ones go first. The default.
+pub const MCRS_GOAL_MISSES: mcrs_eviction_goal = 0;
+
+/// The fewest bytes of missed items. The size of an item does not count.
+pub const MCRS_GOAL_BYTES: mcrs_eviction_goal = 1;
+
+const _: () = assert!(
+    MCRS_GOAL_MISSES == EvictionGoal::FewestMisses as u32
+        && MCRS_GOAL_BYTES == EvictionGoal::FewestMissedBytes as u32
+);
+
+/// Sets the goal of the eviction policy MCRS_LRU_SEGMENTED. Other policies do not weigh items.
+///
+/// @param config  Settings to change.
+/// @param goal  MCRS_GOAL_MISSES, the default, or MCRS_GOAL_BYTES.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another goal; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set_eviction_goal(
+    config: *mut mcrs_config,
+    goal: mcrs_eviction_goal,
+) -> mcrs_status {
+    entry!(mut config, {}, {
+        let known = EvictionGoal::from_number(goal);
+        config.settings.cache.eviction_goal = known.ok_or_else(|| {
+            invalid(format!("goal must be MCRS_GOAL_MISSES or MCRS_GOAL_BYTES, got {goal}"))
+        })?;
         Ok(())
     })
 }

@@ -48,6 +48,9 @@ static void caches(void) {
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_SEGMENTED));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_PLAIN));
     BAD(mcrs_config_set_lru_mode(config, 3), "3");
+    OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_BYTES));
+    OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_MISSES));
+    BAD(mcrs_config_set_eviction_goal(config, 2), "2");
     OK(mcrs_config_set_lru_maintainer(config, true));
     OK(mcrs_config_set_lru_crawler(config, true));
     OK(mcrs_config_set_lru_crawler_sleep(config, 200));

@@ -1,7 +1,7 @@
 //! `lru`: the settings of eviction.
 
 use super::context::{AdminContext, Outcome};
-use crate::config::EvictionPolicy;
+use crate::config::{EvictionGoal, EvictionPolicy};
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, float, strict_i32, strict_u32};
 
@@ -11,6 +11,8 @@ pub(super) fn lru(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         tune(ctx, tokens)
     } else if tokens.len() >= 3 && tokens.abbreviates(1, "mode") && maintained {
         mode(ctx, tokens)
+    } else if tokens.len() >= 3 && tokens.abbreviates(1, "goal") && maintained {
+        goal(ctx, tokens)
     } else if tokens.len() >= 3 && tokens.abbreviates(1, "temp_ttl") && maintained {
         temp_ttl(ctx, tokens)
     } else {
@@ -49,6 +51,15 @@ fn mode(ctx: &AdminContext<'_>, tokens: &Tokens<'_>) -> &'static str {
         return text::ERROR;
     };
     ctx.cache().store().tune(|tuning| tuning.policy = policy);
+    "OK"
+}
+
+/// `lru goal GOAL`
+fn goal(ctx: &AdminContext<'_>, tokens: &Tokens<'_>) -> &'static str {
+    let Some(&goal) = EvictionGoal::ALL.iter().find(|goal| tokens.abbreviates(2, goal.name())) else {
+        return text::ERROR;
+    };
+    ctx.cache().store().tune(|tuning| tuning.goal = goal);
     "OK"
 }
 

@@ -382,6 +382,7 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     row(&mut out, "lru_maintainer_thread");
     out.put("lru_segmented", yes(tuning.policy == EvictionPolicy::Segmented));
     out.put("eviction_policy", tuning.policy.name());
+    out.put("eviction_goal", tuning.goal.name());
     row(&mut out, "hot_lru_pct");
     row(&mut out, "warm_lru_pct");
     row(&mut out, "hot_max_factor");

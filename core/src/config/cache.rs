@@ -1,7 +1,7 @@
 //! Settings of a cache.
 
-use super::policy::EvictionPolicy;
-use super::setting::{self, Field, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
+use super::policy::{EvictionGoal, EvictionPolicy};
+use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, PAGE_SIZE};
 use crate::base::error::{ConfigError, ConfigRule};
 
@@ -16,17 +16,6 @@ const SLAB_SIZE_LEAST: i128 = 40;
 
 /// Most sizes in [`CacheConfig::slab_sizes`].
 const SLAB_SIZES_MOST: usize = 62;
-
-impl Field for EvictionPolicy {
-    fn get(&self) -> Value {
-        Value::from(self.name())
-    }
-    fn put(&mut self, value: &Value) {
-        if let Value::Text(name) = value {
-            *self = Self::from_name(name).unwrap_or(*self);
-        }
-    }
-}
 
 settings! {
     /// Settings of a cache, with or without a server in front of it.
@@ -79,7 +68,17 @@ settings! {
             Row::on_off().option("-C").stat("cas_enabled");
         /// The eviction policy at start. The command `lru mode` changes it.
         eviction_policy: EvictionPolicy = EvictionPolicy::Segmented,
-            Row::new(Kind::Word(EvictionPolicy::NAMES)).option("eviction_policy").stat("lru_segmented");
+            Row::new(Kind::Word(EvictionPolicy::NAMES))
+                .option("eviction_policy")
+                .stat("eviction_policy")
+                .help("which items to evict: flat, segmented or lru (default: {})");
+        /// The goal of the default policy: the fewest misses, or the fewest missed bytes. The command
+        /// `lru goal` changes it.
+        eviction_goal: EvictionGoal = EvictionGoal::FewestMisses,
+            Row::new(Kind::Word(EvictionGoal::NAMES))
+                .option("eviction_goal")
+                .stat("eviction_goal")
+                .help("what to miss least of: misses or bytes (default: {})");
         /// Whether the background maintainer works at all (`no_lru_maintainer`).
         lru_maintainer: bool = true,
             Row::on_off()

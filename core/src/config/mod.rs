@@ -30,8 +30,8 @@ pub use self::cluster::ClusterNode;
 pub use self::hooks::{Hooks, Log, OnCommand};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
-pub use self::policy::EvictionPolicy;
 pub(crate) use self::policy::eviction_policies;
+pub use self::policy::{EvictionGoal, EvictionPolicy};
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};

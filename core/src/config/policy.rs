@@ -1,5 +1,7 @@
 //! The list of eviction policies. Everything that names a policy reads it.
 
+use super::setting::{Field, Value};
+
 /// Calls the macro `callback` with the list of policies. A line is the documentation, the type, and
 /// the name. The name is that of the file in `store/policy/`, too. The place of a line is the
 /// policy's number in the C ABI, so new lines go to the end.
@@ -20,44 +22,73 @@ macro_rules! eviction_policies {
 }
 pub(crate) use eviction_policies;
 
-macro_rules! define {
-    ($($(#[$doc:meta])* $policy:ident $name:ident,)*) => {
-        /// The eviction policy: which items make room for new ones.
+/// Defines an enum whose variants have names.
+macro_rules! named {
+    ($(#[$head:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident $name:ident,)* }) => {
+        $(#[$head])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(u8)]
-        pub enum EvictionPolicy {
-            $($(#[$doc])* $policy,)*
+        pub enum $type {
+            $($(#[$doc])* $variant,)*
         }
 
-        impl EvictionPolicy {
-            /// All policies, by number.
-            pub const ALL: &'static [Self] = &[$(Self::$policy,)*];
+        impl $type {
+            /// All values, by number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The names of all policies, by number.
+            /// All names, by number.
             pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
 
-            /// Returns the name of the policy, as `lru mode` and settings take it.
+            /// Returns the name, as settings and commands take it.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$policy => stringify!($name),)*
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+
+            /// Returns the value with this name, or `None` if there is none.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == name)
+            }
+
+            /// Returns the value with this number, or `None` if there is none.
+            pub fn from_number(number: u32) -> Option<Self> {
+                Self::ALL.get(usize::try_from(number).ok()?).copied()
+            }
+        }
+
+        impl Field for $type {
+            fn get(&self) -> Value {
+                Value::from(self.name())
+            }
+            fn put(&mut self, value: &Value) {
+                if let Value::Text(name) = value {
+                    *self = Self::from_name(name).unwrap_or(*self);
                 }
             }
         }
     };
 }
 
+macro_rules! define {
+    ($($policies:tt)*) => {
+        named! {
+            /// The eviction policy: which items make room for new ones.
+            EvictionPolicy { $($policies)* }
+        }
+    };
+}
+
 eviction_policies!(define);
 
-impl EvictionPolicy {
-    /// Returns the policy with this name, or `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|policy| policy.name() == name)
-    }
-
-    /// Returns the policy with this number, or `None` if there is none.
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.get(usize::try_from(number).ok()?).copied()
+named! {
+    /// The goal of [`EvictionPolicy::Segmented`]. Other policies do not weigh items.
+    EvictionGoal {
+        /// The fewest misses (the default). Among items of equal use, large ones go first.
+        FewestMisses misses,
+        /// The fewest bytes of missed items. The size of an item does not count.
+        FewestMissedBytes bytes,
     }
 }
 

@@ -264,8 +264,7 @@ impl Shard {
         class.items[queue as usize] += 1;
         memory.header(new).set_queue(queue);
         for piece in pieces(memory, at) {
-            let header = memory.header(piece);
-            header.set_links(new, header.next());
+            memory.header(piece).set_links(new, memory.next_of(piece));
         }
         self.bury_entry(common, at);
         Some(())

@@ -10,7 +10,7 @@ use super::beside::Beside;
 use super::classes::Classes;
 use super::expiry::{Flush, TimeSnapshot};
 use super::mem::{HEADER, Header, Item, Memory, Queue, Rank, Ref, Segments, bit};
-use super::policy::{PolicyCell, Span, rank_of};
+use super::policy::{PolicyCell, Weights};
 use crate::base::clock::Clock;
 use crate::base::sync::Mutex;
 use crate::base::watch::{WatchHub, kind, push_uri_encoded};
@@ -33,7 +33,7 @@ pub struct StoreShared {
     hasher: RandomState,
     /// The eviction policy, for optimistic reads.
     pub(super) policy: PolicyCell,
-    span: Span,
+    pub(super) weights: Weights,
     cas: Counter,
     use_cas: bool,
     /// Number of low bits of a hash that do not select the shard.
@@ -50,9 +50,12 @@ impl StoreShared {
         clock: Arc<Clock>,
         watch: Arc<WatchHub>,
     ) -> io::Result<Self> {
-        let per_shard = config.memory_limit / segments.size() / shards;
+        let per_shard = match config.memory_limit {
+            0 => usize::MAX,
+            limit => limit / segments.size() / shards,
+        };
         Ok(Self {
-            span: Span::new(if config.memory_limit == 0 { usize::MAX } else { per_shard }, config.evictions),
+            weights: Weights::new(per_shard, config.evictions, config.eviction_goal),
             segments,
             classes: Classes::new(config),
             sizes: Sizes::new(config)?,
@@ -95,7 +98,7 @@ impl StoreShared {
     /// Returns the log of an item of `size` bytes.
     #[inline]
     pub(super) fn rank_of(&self, queue: Queue, uses: u16, size: usize) -> Rank {
-        rank_of(queue, uses, size, self.span)
+        self.weights.rank_of(queue, uses, size)
     }
 
     /// Returns whether live items may be evicted.
@@ -130,7 +133,7 @@ impl StoreShared {
     }
 
     #[cold]
-    fn lower_earliest(&self, expiry: u32) {
+    pub(super) fn lower_earliest(&self, expiry: u32) {
         self.flush.dies_at(expiry);
         // The background thread stops ticking and then looks at what is due first. Here
         // it is the other way round, so one of them sees what the other did: a read of

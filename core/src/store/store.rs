@@ -49,6 +49,7 @@ impl Store {
         let slots = if config.hashpower_init == 0 { 0 } else { (1 << config.hashpower_init) / count };
         let tuning = Tuning {
             policy: config.eviction_policy,
+            goal: config.eviction_goal,
             temporary: config.temporary_ttl.is_some(),
             temporary_ttl: config.temporary_ttl.unwrap_or(61),
         };
@@ -123,7 +124,10 @@ impl Store {
     /// Plans a flush of all items at second `at` of the clock. Replaces an earlier plan.
     pub fn flush_later(&self, at: u32) {
         self.common.flush.later(at);
-        self.common.note_expiry(at);
+        if at != 0 {
+            // Even if an earlier death is known: a crawl may be about to forget that one.
+            self.common.lower_earliest(at);
+        }
     }
 
     /// Returns the second of the planned flush, or of the last one.
@@ -141,6 +145,7 @@ impl Store {
         let mut tuning = self.tuning.lock();
         change(&mut tuning);
         self.common.policy.set(tuning.policy);
+        self.common.weights.set_goal(tuning.goal);
         for cell in &self.shards {
             cell.0.lock().tuning = *tuning;
         }

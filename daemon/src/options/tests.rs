@@ -107,6 +107,11 @@ fn options_become_settings() {
         ("no_lru_maintainer,lru_maintainer", |c| {
             c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Segmented
         }),
+        ("eviction_policy=flat", |c| {
+            c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Flat
+        }),
+        ("eviction_policy=lru", |c| c.cache.eviction_policy == EvictionPolicy::Lru),
+        ("eviction_goal=bytes", |c| c.cache.eviction_goal == EvictionGoal::FewestMissedBytes),
         ("hot_lru_pct=40,warm_lru_pct=40", |c| c.reported.hot_lru_pct == 40 && c.reported.warm_lru_pct == 40),
         ("hot_max_factor=0.5", |c| c.reported.hot_max_factor.to_bits() == 0.5f64.to_bits()),
         ("warm_max_factor=4", |c| c.reported.warm_max_factor.to_bits() == 4f64.to_bits()),

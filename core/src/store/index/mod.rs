@@ -8,12 +8,11 @@
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{io, ptr};
 
 pub(super) use self::table::Table;
 use self::table::{Bucket, FIRST, MOST, choose, tag};
-use crate::store::mem::Ref;
+use crate::store::mem::{AtomicRef, Ref};
 
 /// Items per bucket above which the table grows.
 const LOAD: usize = 5;
@@ -97,13 +96,13 @@ impl Index {
     /// Replaces `old`, which must be in the index, by `new` of the same hash.
     pub fn replace(&mut self, hash: u64, old: Ref, new: Ref) {
         if let Some(slot) = self.slot(hash, old) {
-            slot.store(new.0, Relaxed);
+            slot.store(new);
         } else {
             debug_assert!(false, "replaced item is not in the index");
         }
     }
 
-    fn slot(&self, hash: u64, at: Ref) -> Option<&AtomicU32> {
+    fn slot(&self, hash: u64, at: Ref) -> Option<&AtomicRef> {
         let tag = tag(hash);
         self.chain_of(hash).find_map(|bucket| bucket.slot_of(tag, at))
     }
@@ -142,7 +141,7 @@ impl Index {
         let (tag, number) = (tag(hash), choose(hash, self.table.count()));
         let had = self.table.chain(number).find_map(|bucket| Some((bucket, bucket.slot_of(tag, at)?)));
         let Some((bucket, slot)) = had else { return false };
-        slot.store(0, Relaxed);
+        slot.store(Ref::NONE);
         self.items -= 1;
         if let Some(first) = self.table.get(number)
             && let Some(behind) = self.table.behind(first.link())
@@ -237,7 +236,7 @@ mod tests {
 
     /// Returns the hash of the item at `at` in these tests, mixed by splitmix64.
     fn hash(at: Ref) -> u64 {
-        let mut z = u64::from(at.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut z = u64::from(at.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -247,20 +246,23 @@ mod tests {
     fn keeps_what_is_put_while_growing() {
         let mut index = Index::new(0).unwrap();
         for n in 1..=50_000 {
-            index.insert(hash(Ref(n)), Ref(n), hash);
+            index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash);
         }
         for n in 1..=50_000 {
-            assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
+            assert_eq!(
+                index.find(hash(Ref::of_number(n)), |at| at == Ref::of_number(n)),
+                Some(Ref::of_number(n))
+            );
         }
         for n in (1..=50_000).step_by(2) {
-            assert!(index.remove(hash(Ref(n)), Ref(n)));
-            assert!(!index.remove(hash(Ref(n)), Ref(n)));
+            assert!(index.remove(hash(Ref::of_number(n)), Ref::of_number(n)));
+            assert!(!index.remove(hash(Ref::of_number(n)), Ref::of_number(n)));
         }
         assert_eq!(index.len(), 25_000);
         let mut seen = 0;
         for number in 0..index.buckets() {
             index.scan(number, |at| {
-                assert!(at.0.is_multiple_of(2));
+                assert!(at.number().is_multiple_of(2));
                 seen += 1;
             });
         }
@@ -272,11 +274,12 @@ mod tests {
     fn a_look_finds_what_is_behind() {
         let mut index = Index::new(0).unwrap();
         for n in 1..=50_000 {
-            index.insert(hash(Ref(n)), Ref(n), hash);
+            index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash);
         }
-        let looks = |n| index.table().look(hash(Ref(n)));
-        let unsure =
-            (1..=50_000).filter(|&n| looks(n) != Some(Ref(n))).inspect(|&n| assert_eq!(looks(n), None));
+        let looks = |n| index.table().look(hash(Ref::of_number(n)));
+        let unsure = (1..=50_000)
+            .filter(|&n| looks(n) != Some(Ref::of_number(n)))
+            .inspect(|&n| assert_eq!(looks(n), None));
         assert!(unsure.count() < 50);
         assert!((50_001..60_000).filter(|&n| looks(n) == Some(Ref::NONE)).count() > 9_900);
         assert!(behind(&index) > 100, "{} overflow buckets", behind(&index));
@@ -296,16 +299,19 @@ mod tests {
         let mut index = Index::new(0).unwrap();
         for round in 0..3 {
             for n in 1..=30_000 {
-                index.insert(hash(Ref(n)), Ref(n), hash);
+                index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash);
             }
             let large = index.bytes();
             for n in 1..=29_900 {
-                assert!(index.remove(hash(Ref(n)), Ref(n)));
+                assert!(index.remove(hash(Ref::of_number(n)), Ref::of_number(n)));
             }
             assert!(index.bytes() < large / 50, "round {round}: {large} to {}", index.bytes());
             for n in 29_901..=30_000 {
-                assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
-                assert!(index.remove(hash(Ref(n)), Ref(n)));
+                assert_eq!(
+                    index.find(hash(Ref::of_number(n)), |at| at == Ref::of_number(n)),
+                    Some(Ref::of_number(n))
+                );
+                assert!(index.remove(hash(Ref::of_number(n)), Ref::of_number(n)));
             }
             assert_eq!((index.len(), index.buckets()), (0, 1 << FIRST));
         }
@@ -316,20 +322,23 @@ mod tests {
         let mut index = Index::new(0).unwrap();
         let mut numbers = 1..;
         let mut held: Vec<u32> = numbers.by_ref().take(10_000).collect();
-        held.iter().for_each(|&n| index.insert(hash(Ref(n)), Ref(n), hash));
+        held.iter().for_each(|&n| index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash));
         let at_first = behind(&index);
         // Other items take their places, many times.
         for round in 0..200_000_u32 {
-            let slot = hash(Ref(round)) as usize % held.len();
+            let slot = hash(Ref::of_number(round)) as usize % held.len();
             let new = numbers.next().unwrap_or_default();
             let old = std::mem::replace(&mut held[slot], new);
-            assert!(index.remove(hash(Ref(old)), Ref(old)));
-            index.insert(hash(Ref(new)), Ref(new), hash);
+            assert!(index.remove(hash(Ref::of_number(old)), Ref::of_number(old)));
+            index.insert(hash(Ref::of_number(new)), Ref::of_number(new), hash);
         }
         assert!(behind(&index) < 2 * at_first, "{} of {at_first}", behind(&index));
         for &n in &held {
-            assert_eq!(index.find(hash(Ref(n)), |at| at == Ref(n)), Some(Ref(n)));
-            assert!(index.remove(hash(Ref(n)), Ref(n)));
+            assert_eq!(
+                index.find(hash(Ref::of_number(n)), |at| at == Ref::of_number(n)),
+                Some(Ref::of_number(n))
+            );
+            assert!(index.remove(hash(Ref::of_number(n)), Ref::of_number(n)));
         }
         assert_eq!((behind(&index), index.len()), (0, 0));
     }
@@ -338,12 +347,12 @@ mod tests {
     fn many_items_of_one_hash_chain() {
         let mut index = Index::new(0).unwrap();
         for n in 1..=100 {
-            index.insert(7, Ref(n), |_| 7);
+            index.insert(7, Ref::of_number(n), |_| 7);
         }
         for n in 1..=100 {
-            assert_eq!(index.find(7, |at| at == Ref(n)), Some(Ref(n)));
-            index.replace(7, Ref(n), Ref(n + 1000));
-            assert!(index.remove(7, Ref(n + 1000)));
+            assert_eq!(index.find(7, |at| at == Ref::of_number(n)), Some(Ref::of_number(n)));
+            index.replace(7, Ref::of_number(n), Ref::of_number(n + 1000));
+            assert!(index.remove(7, Ref::of_number(n + 1000)));
         }
         assert_eq!(index.len(), 0);
     }

@@ -13,15 +13,13 @@
 //!
 //! [`Index`]: super::index::Index
 
-#![expect(unsafe_code, reason = "buckets are zeroed by the system")]
-
 use std::alloc::{Layout, handle_alloc_error};
 use std::io;
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::store::mem::{Mapped, Ref, prefetch};
+use crate::store::mem::{AtomicRef, Mapped, Ref, atomics, prefetch};
 
 /// Slots of a bucket.
 const SLOTS: usize = 10;
@@ -54,8 +52,10 @@ pub(in crate::store) struct Bucket {
     /// Tags, four in each word. The upper half of the last word is the link. With words, a search
     /// for a tag compares four at a time.
     words: [AtomicU64; 3],
-    refs: [AtomicU32; SLOTS],
+    refs: [AtomicRef; SLOTS],
 }
+
+atomics!(Bucket { words, refs });
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
@@ -102,12 +102,12 @@ impl Bucket {
     /// Returns the item in slot `slot`, or [`Ref::NONE`].
     #[inline]
     pub(in crate::store) fn at(&self, slot: usize) -> Ref {
-        Ref(self.refs[slot].load(Relaxed))
+        self.refs[slot].load()
     }
 
     /// Iterates over the items in the bucket.
     pub(in crate::store) fn items(&self) -> impl Iterator<Item = Ref> {
-        self.refs.iter().filter_map(|at| Ref(at.load(Relaxed)).some())
+        self.refs.iter().filter_map(|at| at.load().some())
     }
 
     /// Returns whether the bucket has no items.
@@ -116,7 +116,7 @@ impl Bucket {
     }
 
     /// Returns the slot of the item at `at`, whose tag is `tag`.
-    pub(in crate::store) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicU32> {
+    pub(in crate::store) fn slot_of(&self, tag: u16, at: Ref) -> Option<&AtomicRef> {
         let slot = (0..SLOTS).find(|&slot| self.at(slot) == at && self.tag(slot) == tag)?;
         self.refs.get(slot)
     }
@@ -125,7 +125,7 @@ impl Bucket {
     pub(in crate::store) fn take_first(&self) -> Option<(u16, Ref)> {
         let slot = (0..SLOTS).find(|&slot| !self.at(slot).is_none())?;
         let first = (self.tag(slot), self.at(slot));
-        self.refs[slot].store(0, Relaxed);
+        self.refs[slot].store(Ref::NONE);
         Some(first)
     }
 
@@ -133,14 +133,14 @@ impl Bucket {
     pub(in crate::store) fn fill(&self, tag: u16, at: Ref) -> bool {
         let Some(slot) = (0..SLOTS).find(|&slot| self.at(slot).is_none()) else { return false };
         self.set_tag(slot, tag);
-        self.refs[slot].store(at.0, Relaxed);
+        self.refs[slot].store(at);
         true
     }
 
     /// Moves the items to `to`, with their tags, and clears the link.
     pub(in crate::store) fn empty(&self, to: &mut Vec<(u16, Ref)>) {
         to.extend((0..SLOTS).filter_map(|slot| Some((self.tag(slot), self.at(slot).some()?))));
-        self.refs.iter().for_each(|at| at.store(0, Relaxed));
+        self.refs.iter().for_each(|at| at.store(Ref::NONE));
         self.set_link(0);
     }
 
@@ -176,8 +176,7 @@ impl Buckets {
     fn make(&self, numbers: Range<usize>) -> io::Result<()> {
         for part in place(numbers.start).0..=place(numbers.end - 1).0 {
             if self.parts[part].get().is_none() {
-                // SAFETY: a bucket is atomic integers only, for which all zeros is valid.
-                let made = unsafe { Mapped::zeroed(size(part))? };
+                let made = Mapped::zeroed(size(part))?;
                 self.parts[part].get_or_init(|| made);
             }
         }
@@ -190,8 +189,7 @@ impl Buckets {
         if let (part, 0) = place(number)
             && let Some(part) = self.parts[part].get()
         {
-            // SAFETY: the buckets are all empty, so zeros are what they hold.
-            unsafe { part.discard() };
+            part.discard();
         }
     }
 }

@@ -306,7 +306,7 @@ impl Shard {
             let header = memory.header(at);
             used |= match header.kind() {
                 Kind::Linked => header.has(bit::RECENT),
-                Kind::Piece => memory.header(header.owner()).has(bit::RECENT),
+                Kind::Piece => memory.header(memory.owner_of(at)).has(bit::RECENT),
                 Kind::Dead | Kind::Reserved => false,
             };
             header.unmark(bit::RECENT);
@@ -334,7 +334,7 @@ impl Shard {
         let (item, hash) = match piece {
             None => (at, hash),
             Some(_) => {
-                let owner = memory.header(at).owner();
+                let owner = memory.owner_of(at);
                 if memory.header(owner).kind() != Kind::Linked {
                     return true;
                 }

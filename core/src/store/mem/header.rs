@@ -175,19 +175,13 @@ impl Header {
         }
     }
 
-    /// Returns the item that a PIECE belongs to.
+    /// Returns the numbers of the item that a PIECE belongs to, and of the piece after it.
     #[inline]
-    pub fn owner(&self) -> Ref {
-        Ref((self.cas() >> 32) as u32)
+    pub(super) fn links(&self) -> (u32, u32) {
+        ((self.cas() >> 32) as u32, self.cas() as u32)
     }
 
-    /// Returns the piece after a PIECE.
-    #[inline]
-    pub fn next(&self) -> Ref {
-        Ref(self.cas() as u32)
-    }
-
-    /// Sets [`Header::owner`] and [`Header::next`].
+    /// Sets the item that a PIECE belongs to, and the piece after it.
     #[inline]
     pub(crate) fn set_links(&self, owner: Ref, next: Ref) {
         self.set_cas(u64::from(owner.0) << 32 | u64::from(next.0));

@@ -91,7 +91,7 @@ impl<'m> Item<'m> {
 /// returned piece as dead, because the next one is already known.
 pub(in crate::store) fn pieces(memory: &Memory, at: Ref) -> impl Iterator<Item = Ref> {
     let first = if memory.header(at).has(bit::CHUNKED) { first_piece(memory, at) } else { Ref::NONE };
-    std::iter::successors(first.some(), |&at| memory.header(at).next().some())
+    std::iter::successors(first.some(), |&at| memory.next_of(at).some())
 }
 
 /// Links a piece of the CHUNKED item at `owner` after the one at `before`, or first if that is
@@ -107,7 +107,7 @@ pub(in crate::store) fn link_piece(memory: &Memory, owner: Ref, before: Ref, pie
 fn first_piece(memory: &Memory, at: Ref) -> Ref {
     let mut word = [0; 4];
     word.copy_from_slice(memory.bytes(at, memory.header(at).value_offset(), 4));
-    Ref(u32::from_ne_bytes(word))
+    memory.known(u32::from_ne_bytes(word))
 }
 
 /// The pieces of a value.
@@ -129,7 +129,7 @@ impl<'m> Iterator for Slices<'m> {
         }
         let at = self.next.some()?;
         let header = self.memory.header(at);
-        self.next = header.next();
+        self.next = self.memory.next_of(at);
         Some(self.memory.bytes(at, HEADER, header.length() as usize))
     }
 }

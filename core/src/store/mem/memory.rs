@@ -21,8 +21,8 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::header::{HEADER, Header};
-use super::key::same_key;
 use super::prefetch::prefetch;
+use super::racing;
 use super::reference::Ref;
 use super::system;
 use crate::config::MIB;
@@ -159,9 +159,36 @@ impl Memory {
     }
 
     /// Returns the entry that starts at `offset`.
+    ///
+    /// # Panics
+    /// If the offset is outside the open part.
     #[inline]
-    pub fn at(&self, offset: usize) -> Ref {
+    pub(super) fn at(&self, offset: usize) -> Ref {
+        assert!(offset + HEADER <= self.opened());
         Ref((offset >> self.shift) as u32 + 1)
+    }
+
+    /// Returns the entry with a number that was stored in the memory itself.
+    ///
+    /// # Panics
+    /// If there is no such entry.
+    #[inline]
+    pub(super) fn known(&self, number: u32) -> Ref {
+        let at = Ref(number);
+        assert!(at.is_none() || self.reaches(at, HEADER));
+        at
+    }
+
+    /// Returns the item that the PIECE at `at` belongs to.
+    #[inline]
+    pub(in crate::store) fn owner_of(&self, at: Ref) -> Ref {
+        self.known(self.header(at).links().0)
+    }
+
+    /// Returns the piece after the PIECE at `at`.
+    #[inline]
+    pub(in crate::store) fn next_of(&self, at: Ref) -> Ref {
+        self.known(self.header(at).links().1)
     }
 
     /// Returns the offset at which the entry starts.
@@ -174,7 +201,7 @@ impl Memory {
     fn address(&self, at: Ref) -> *mut u8 {
         let offset = self.offset(at);
         debug_assert!(!at.is_none() && offset + HEADER <= self.opened());
-        // SAFETY: only `at` makes a Ref, from an offset inside the open part.
+        // SAFETY: `at` and `known` alone make a Ref, of an offset inside the open part.
         unsafe { self.base.add(offset) }
     }
 
@@ -188,20 +215,14 @@ impl Memory {
     }
 
     /// Copies bytes at `offset` of the entry at `at`, while other threads may write them. `to` is
-    /// valid only if the caller then finds that no thread wrote.
-    ///
-    /// Formally, a racing non-atomic read is undefined behaviour, even though the copy is discarded
-    /// (`seqlock.rs`). The seqlock of crossbeam's `AtomicCell`, for types without an atomic
-    /// instruction, uses `read_volatile`. Its comments say that this is undefined as well.
+    /// valid only if the caller then finds that no thread wrote (`racing.rs`).
     #[inline]
     pub(in crate::store) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
         let start = self.offset(at) + offset;
         assert!(start + to.len() <= self.opened());
-        // SAFETY: inside the open part (checked), which is mapped as long as `self` lives. `to` is
-        // borrowed exclusively.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.base.add(start).cast(), to.as_mut_ptr(), to.len());
-        }
+        // SAFETY: inside the open part (checked), which is mapped as long as `self` lives, and was
+        // zeroed by the system.
+        unsafe { racing::copy(self.base.add(start), to) };
     }
 
     /// Returns whether `len` bytes from the start of the entry at `at` are open.
@@ -216,8 +237,8 @@ impl Memory {
     pub(in crate::store) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
         let start = self.offset(at) + offset;
         assert!(start + key.len() <= self.opened());
-        // SAFETY: inside the open part (checked).
-        same_key(unsafe { std::slice::from_raw_parts(self.base.add(start), key.len()) }, key)
+        // SAFETY: as for `copy_racing`.
+        unsafe { racing::is_equal(self.base.add(start), key) }
     }
 
     /// Returns `len` bytes at `offset` of the entry at `at`. The caller has the item's lock, holds

@@ -10,8 +10,6 @@
 //!
 //! The fields of a [`Segment`] that a shard owns change under that shard's lock.
 
-#![expect(unsafe_code, reason = "a large table is zeroed by the system")]
-
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{
@@ -20,7 +18,7 @@ use std::sync::atomic::{
     fence,
 };
 
-use super::mapped::Mapped;
+use super::mapped::{Mapped, atomics};
 use super::memory::Memory;
 use super::rank::Rank;
 use super::reference::Ref;
@@ -80,6 +78,8 @@ pub(in crate::store) struct Segment {
     older: AtomicU32,
     newer: AtomicU32,
 }
+
+atomics!(Segment { filled, live, holds, state, rank, used, idle, priority, seen, older, newer });
 
 macro_rules! counter {
     ($(#[$doc:meta])* $get:ident, $set:ident) => {
@@ -259,8 +259,7 @@ impl Segments {
             memory.advise_large();
         }
         memory.open(limit)?;
-        // SAFETY: a segment is atomic integers only, for which all zeros is valid.
-        let table = unsafe { Mapped::zeroed(memory.reserved() / size)? };
+        let table = Mapped::zeroed(memory.reserved() / size)?;
         // A thread that gives a segment back never waits for an allocation.
         let (mut free, mut released) = (Vec::new(), Vec::new());
         for list in [&mut free, &mut released] {

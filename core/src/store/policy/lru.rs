@@ -1,10 +1,10 @@
 //! Plain LRU, for tests and comparisons: one log for each shard, in the order of last use.
 //!
-//! A fetch moves nothing, so the log knows the order only as far as it marks: an item was used since
-//! it was put where it is, or not. An item whose turn has come goes to the end of the log if it was
-//! used, and is evicted if not. So an item that was used within the last pass over the log is never
-//! evicted. Of the others, those that were put there first go first. Exact LRU would know when in
-//! that pass an item was used. Here the items of a pass that were used keep their order.
+//! A fetch moves nothing, so the log knows only whether an item was used since it was put where
+//! it is. An item whose turn has come goes to the end of the log if it was used, and is evicted if
+//! not. So an item that was used within the last pass over the log is never evicted. Of the others,
+//! those that were put there first go first. Exact LRU would know when in that pass an item was
+//! used. Here the used items of a pass keep their order.
 //!
 //! In contrast to `flat`, every use counts at once, and a cache has as many shards as its threads
 //! need. Each shard has an order of its own.

@@ -8,10 +8,10 @@ mod weight;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-pub(super) use self::weight::{Span, rank_of};
+pub(super) use self::weight::Weights;
 use super::expiry::TimeSnapshot;
 use super::mem::{Header, Queue, bit};
-use crate::config::{EvictionPolicy, eviction_policies};
+use crate::config::{EvictionGoal, EvictionPolicy, eviction_policies};
 
 /// The decisions of an eviction policy.
 trait Policy {
@@ -62,8 +62,8 @@ macro_rules! dispatch {
                 match self { $(Self::$policy => $name::$policy::admit(was),)* }
             }
 
-            #[inline]
-            fn fetched(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
+            #[cold]
+            fn fetched_otherwise(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
                 match self { $(Self::$policy => $name::$policy::fetched(state, stamp, time),)* }
             }
 
@@ -83,6 +83,19 @@ macro_rules! dispatch {
             }
         }
     };
+}
+
+impl EvictionPolicy {
+    /// Returns the state and stamp of an item after a fetch. Every get calls it, so the default
+    /// policy comes first.
+    #[inline]
+    fn fetched(self, state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32) {
+        if self == Self::Segmented {
+            segmented::Segmented::fetched(state, stamp, time)
+        } else {
+            self.fetched_otherwise(state, stamp, time)
+        }
+    }
 }
 
 /// The policy, for reads without a lock.
@@ -105,6 +118,8 @@ impl PolicyCell {
 pub struct Tuning {
     /// The policy.
     pub policy: EvictionPolicy,
+    /// The goal of the policy, if it weighs items.
+    pub goal: EvictionGoal,
     /// Whether there is a log for temporary items.
     pub temporary: bool,
     /// Items with at most this TTL are temporary.

@@ -4,8 +4,6 @@
 //! A thread has one *slot* in the counters of all stores, from its first read until it ends. There
 //! are [`SLOTS`] of them. A thread without one takes the lock for each read.
 
-#![expect(unsafe_code, reason = "a table of counters is zeroed by the system")]
-
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{
@@ -15,7 +13,7 @@ use std::sync::atomic::{
 
 use crate::base::sync::Mutex;
 use crate::store::classes::CLASSES;
-use crate::store::mem::{Mapped, QUEUES, Queue};
+use crate::store::mem::{Mapped, QUEUES, Queue, atomics};
 use crate::store::stats::{ClassStats, CommandStats};
 
 /// Most threads with a slot.
@@ -29,7 +27,11 @@ const MISSES: usize = COUNTER_COUNT - 1;
 
 /// The counters of one thread. Other threads only read them.
 #[repr(C, align(128))]
-struct Counters([AtomicU64; COUNTER_COUNT]);
+struct Counters {
+    counts: [AtomicU64; COUNTER_COUNT],
+}
+
+atomics!(Counters { counts });
 
 /// The counters of a store's optimistic reads.
 pub(in crate::store) struct ReadCounters {
@@ -46,8 +48,7 @@ impl ReadCounters {
     /// # Errors
     /// The system refuses the memory.
     pub(in crate::store) fn new() -> io::Result<Self> {
-        // SAFETY: counters are atomic integers, for which all zeros is valid.
-        let table = unsafe { Mapped::zeroed(SLOTS)? };
+        let table = Mapped::zeroed(SLOTS)?;
         Ok(Self { table, before: Mutex::new(vec![0; COUNTER_COUNT]) })
     }
 
@@ -88,7 +89,7 @@ impl ReadCounters {
     fn sums(&self) -> Vec<u64> {
         let mut sums = vec![0; COUNTER_COUNT];
         for own in self.table.iter() {
-            for (sum, count) in sums.iter_mut().zip(&own.0) {
+            for (sum, count) in sums.iter_mut().zip(&own.counts) {
                 *sum += count.load(Relaxed);
             }
         }
@@ -111,7 +112,7 @@ impl ThreadCounters<'_> {
 
     #[inline]
     fn count(self, counter: usize) {
-        let counter = &self.0.0[counter];
+        let counter = &self.0.counts[counter];
         counter.store(counter.load(Relaxed) + 1, Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! What an optimistic read found out about a key, for later lookups.
+//! Lookup hints: the place at which an optimistic read found the item of a key.
 
 use crate::store::mem::Ref;
 
