@@ -114,13 +114,14 @@ impl Session {
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
+                    self.end_delayed_reply(env, reply.out);
                     let name = match (expiry.is_some(), with_cas) {
                         (false, false) => "get",
                         (false, true) => "gets",
                         (true, false) => "gat",
                         (true, true) => "gats",
                     };
-                    match self.next_fault(cache, name, bytes) {
+                    match self.next_fault(env, name, bytes) {
                         Some(Fault::Miss) => {
                             cache.count_miss(bytes);
                             continue;
@@ -137,6 +138,7 @@ impl Session {
                             return Used::Stop(offset(input, bytes), Next::Sleep(time));
                         }
                         Some(Fault::Truncate(bytes)) => self.truncate(bytes, reply.out),
+                        Some(Fault::DelayReply(time)) => self.delay_reply(time, reply.out),
                         None => {}
                     }
                 }
@@ -148,6 +150,9 @@ impl Session {
                 if logged && reply.out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);
                 }
+            }
+            if armed {
+                self.end_delayed_reply(env, out);
             }
             match ended {
                 Some(Ok(end)) => {

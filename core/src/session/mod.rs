@@ -18,6 +18,7 @@ mod fault;
 mod keys;
 mod login;
 mod packet;
+pub mod slots;
 mod trace;
 mod upload;
 pub(crate) mod verbose;
@@ -42,9 +43,10 @@ use crate::state::Users;
 use crate::state::{CloseReason, ConnState, ServerState, WorkerStats};
 
 use self::answer::ReplyWriter;
-use self::fault::FaultOutcome;
+use self::fault::{FaultOutcome, ReplyFault};
 use self::keys::look_ahead;
 use self::login::Login;
+use self::slots::Deferred;
 use self::trace::Trace;
 use self::upload::Upload;
 
@@ -73,6 +75,9 @@ pub enum Next {
     Watch(u32),
     /// Flush, wait, then call again with the rest of the input.
     Sleep(Duration),
+    /// Flush, and do not read. When the last open slot of the output is filled, flush, then call
+    /// again with the rest of the input, which may be empty.
+    Pending,
 }
 
 /// Result of [`Session::advance`].
@@ -97,6 +102,8 @@ pub struct Env<'a> {
     pub turn: Turn,
     /// The length of the output at which the visit ends.
     pub limit: usize,
+    /// Takes work whose replies come later. `None` if the owner does not wait for replies.
+    pub deferred: Option<&'a mut Deferred>,
     /// Set if all connections together hold much memory, so that each must hold little.
     pub(crate) is_tight: bool,
 }
@@ -107,7 +114,7 @@ impl<'a> Env<'a> {
     pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
         let is_tight = context.cache.store().beside().is_tight();
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
-        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
+        Self { context, stats, fd, turn: Turn::new(commands), limit, deferred: None, is_tight }
     }
 }
 
@@ -145,9 +152,8 @@ pub struct Session {
     reported: bool,
     /// The state of memcached's own machine, for the log.
     trace: Trace,
-    /// The length of output at which a fault cuts the reply. The connection ends there, or when the
-    /// command ends, whichever comes first. Between visits, the length that is still to come.
-    truncate_at: Option<usize>,
+    /// A fault of the reply under way.
+    reply_fault: Option<Box<ReplyFault>>,
     /// Items pinned by `debugitem`.
     held: Option<Box<PinnedItems>>,
 }
@@ -175,7 +181,7 @@ impl Session {
             slept: false,
             reported: false,
             trace: Trace::default(),
-            truncate_at: None,
+            reply_fault: None,
             held: None,
         }
     }
@@ -224,7 +230,9 @@ impl Session {
 
     /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        self.truncate_at = self.truncate_at.map(|left| left.saturating_add(out.len()));
+        if self.reply_fault.is_some() {
+            self.resume_reply_fault(out);
+        }
         let traced = env.context.logs(3);
         if traced && !input.is_empty() {
             self.trace_input(env);
@@ -237,12 +245,17 @@ impl Session {
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
         }
-        if let Some(end) = self.truncate_at {
-            if out.len() >= end {
-                out.truncate(end);
-                step.next = Next::Close(CloseReason::Error);
-            }
-            self.truncate_at = Some(end - out.len());
+        if out.open_slots() > 0 {
+            step.next = match step.next {
+                Next::Yield if out.len() < env.limit => Next::Yield,
+                Next::Input | Next::Yield => Next::Pending,
+                other => other,
+            };
+        }
+        if self.reply_fault.is_some()
+            && let Some(next) = self.pause_reply_fault(out)
+        {
+            step.next = next;
         }
         step
     }
@@ -265,10 +278,10 @@ impl Session {
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
-            if let Some(end) = self.truncate_at
-                && (out.len() >= end || self.is_idle())
+            if self.reply_fault.is_some()
+                && let Some(next) = self.apply_reply_fault(env, out)
             {
-                return Step { consumed, next: Next::Close(CloseReason::Error) };
+                return Step { consumed, next };
             }
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
