@@ -485,7 +485,7 @@ typedef struct mcrs_fault {
      */
     mcrs_fault_kind kind;
     /**
-     * Delay in milliseconds, for MCRS_FAULT_DELAY.
+     * Delay in milliseconds, for MCRS_FAULT_DELAY and MCRS_FAULT_DELAY_REPLY.
      */
     uint32_t delay_ms;
     /**
@@ -862,6 +862,13 @@ typedef struct mcrs_delta_options {
  * In a multiget, the bytes count from the start of the reply to the key.
  */
 #define MCRS_FAULT_TRUNCATE 5
+
+/**
+ * Runs the command and sends its reply `delay_ms` milliseconds later.
+ *
+ * Later commands of the connection run in between, and their replies wait behind this one.
+ */
+#define MCRS_FAULT_DELAY_REPLY 6
 
 /**
  * Is a TCP address.

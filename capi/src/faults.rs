@@ -30,6 +30,11 @@ pub const MCRS_FAULT_MISS: mcrs_fault_kind = 4;
 /// In a multiget, the bytes count from the start of the reply to the key.
 pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
 
+/// Runs the command and sends its reply `delay_ms` milliseconds later.
+///
+/// Later commands of the connection run in between, and their replies wait behind this one.
+pub const MCRS_FAULT_DELAY_REPLY: mcrs_fault_kind = 6;
+
 /// Describes a fault and when it happens.
 ///
 /// All conditions that are set must hold. All zero except `kind` always happens.
@@ -38,7 +43,7 @@ pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
 pub struct mcrs_fault {
     /// Kind of the fault: one of the MCRS_FAULT_ numbers.
     pub kind: mcrs_fault_kind,
-    /// Delay in milliseconds, for MCRS_FAULT_DELAY.
+    /// Delay in milliseconds, for MCRS_FAULT_DELAY and MCRS_FAULT_DELAY_REPLY.
     pub delay_ms: u32,
     /// Text of the error, for MCRS_FAULT_ERROR; NULL is "injected".
     pub text: *const c_char,
@@ -93,8 +98,10 @@ pub unsafe extern "C" fn mcrs_faults_add(
         let text = text.map_err(|failure| failure.named("text"))?;
         let command = command.map_err(|failure| failure.named("command"))?;
         let key = key.map_err(|failure| failure.named("key"))?;
+        let time = Duration::from_millis(u64::from(fault.delay_ms));
         let what = match fault.kind {
-            MCRS_FAULT_DELAY => Fault::Delay(Duration::from_millis(u64::from(fault.delay_ms))),
+            MCRS_FAULT_DELAY => Fault::Delay(time),
+            MCRS_FAULT_DELAY_REPLY => Fault::DelayReply(time),
             MCRS_FAULT_DROP => Fault::Drop,
             MCRS_FAULT_ERROR => Fault::Error(text.unwrap_or("injected").replace(['\r', '\n'], " ")),
             MCRS_FAULT_MISS => Fault::Miss,

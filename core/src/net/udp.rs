@@ -287,7 +287,8 @@ impl Udp {
                     too_large = !all_used;
                     break;
                 }
-                Next::Input | Next::Close(_) => break,
+                // No slot is open, because this owner waits for no reply.
+                Next::Input | Next::Close(_) | Next::Pending => break,
                 Next::Abort(_) => {
                     out.clear(KEEP);
                     break;

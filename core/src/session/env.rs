@@ -1,5 +1,6 @@
 //! The surroundings of a session for one visit.
 
+use super::slots::Deferred;
 use crate::base::turn::{self, Turn};
 use crate::state::{ServerState, WorkerStats};
 
@@ -19,6 +20,8 @@ pub struct Env<'a> {
     pub turn: Turn,
     /// The length of the output at which the visit ends.
     pub limit: usize,
+    /// Takes work whose replies come later. `None` if the owner does not wait for replies.
+    pub deferred: Option<&'a mut Deferred>,
     /// Set if all connections together hold much memory, so that each must hold little.
     pub(crate) is_tight: bool,
 }
@@ -29,6 +32,6 @@ impl<'a> Env<'a> {
     pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
         let is_tight = context.cache.store().beside().is_tight();
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
-        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
+        Self { context, stats, fd, turn: Turn::new(commands), limit, deferred: None, is_tight }
     }
 }

@@ -74,7 +74,8 @@ impl Session {
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
-                    match self.key_fault(cache, get, bytes, (input, at), &start, out) {
+                    self.end_delayed_reply(env, out);
+                    match self.key_fault(env, get, bytes, (input, at), &start, out) {
                         Some(FaultOutcome::Miss) => {
                             cache.count_miss(bytes);
                             continue;
@@ -91,6 +92,9 @@ impl Session {
                 if logged && out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);
                 }
+            }
+            if armed {
+                self.end_delayed_reply(env, out);
             }
             match ended {
                 Some(End::Line(end)) => {
@@ -124,14 +128,14 @@ impl Session {
     /// its keys begins at `start`.
     fn key_fault(
         &mut self,
-        cache: &Cache,
+        env: &Env<'_>,
         get: Gets,
         key: &[u8],
         (input, at): (&[u8], usize),
         start: &Mark,
         out: &mut Output,
     ) -> Option<FaultOutcome> {
-        Some(FaultOutcome::Done(match self.next_fault(cache, get.name(), key)? {
+        Some(FaultOutcome::Done(match self.next_fault(env, get.name(), key)? {
             Fault::Miss => return Some(FaultOutcome::Miss),
             Fault::Drop => Used::Stop(at, Next::Abort(CloseReason::Error)),
             Fault::Error(line) => {
@@ -146,6 +150,10 @@ impl Session {
             }
             Fault::Truncate(bytes) => {
                 self.truncate(bytes, out);
+                return None;
+            }
+            Fault::DelayReply(time) => {
+                self.delay_reply(time, out);
                 return None;
             }
         }))

@@ -20,6 +20,7 @@ mod login;
 mod machine;
 mod packet;
 mod sasl;
+pub mod slots;
 mod state;
 mod step;
 mod store;
@@ -58,7 +59,9 @@ const LEADING_SPACES: usize = 100;
 impl Session {
     /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        self.truncate_at = self.truncate_at.map(|left| left.saturating_add(out.len()));
+        if self.reply_fault.is_some() {
+            self.resume_reply_fault(out);
+        }
         let traced = env.context.logs(3);
         if traced && !input.is_empty() {
             self.trace_input(env);
@@ -71,12 +74,17 @@ impl Session {
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
         }
-        if let Some(end) = self.truncate_at {
-            if out.len() >= end {
-                out.truncate(end);
-                step.next = Next::Close(CloseReason::Error);
-            }
-            self.truncate_at = Some(end - out.len());
+        if out.open_slots() > 0 {
+            step.next = match step.next {
+                Next::Yield if out.len() < env.limit => Next::Yield,
+                Next::Input | Next::Yield => Next::Pending,
+                other => other,
+            };
+        }
+        if self.reply_fault.is_some()
+            && let Some(next) = self.pause_reply_fault(out)
+        {
+            step.next = next;
         }
         step
     }
@@ -92,13 +100,17 @@ impl Session {
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
-            if let Some(end) = self.truncate_at
-                && (out.len() >= end || self.is_idle())
+            if self.reply_fault.is_some()
+                && let Some(next) = self.apply_reply_fault(env, out)
             {
-                return Step { consumed, next: Next::Close(CloseReason::Error) };
+                return Step { consumed, next };
             }
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
+            }
+            if rest.is_empty() && consumed > 0 && !traced && self.is_idle() {
+                // Most visits end here, after one command.
+                return Step { consumed, next: Next::Input };
             }
             if !out.make_room() {
                 return Step { consumed, next: Next::Close(CloseReason::Error) };
@@ -332,7 +344,7 @@ impl Session {
         let cache = &env.context.cache;
         let mut reply = Encoder { out, form, key: request.key, clock: cache.clock() };
         if cache.faults().armed() {
-            match self.fault(cache, input, &mut reply, length) {
+            match self.fault(env, input, &mut reply, length) {
                 Some(FaultOutcome::Done(used)) => return Some(used),
                 Some(FaultOutcome::Miss) => {
                     reply.encode(&Response::miss_of(&request.operation));

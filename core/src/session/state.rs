@@ -1,10 +1,13 @@
 //! The state that a session keeps between two reads.
 
+use std::time::Duration;
+
 use super::machine::Trace;
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
 use crate::config::Protocol;
 use crate::protocol::binary;
+use crate::protocol::output::Mark;
 use crate::state::ConnState;
 
 /// Longest input without a line end, in bytes, except of a get (memcached's rule).
@@ -60,6 +63,15 @@ pub(super) enum State {
     Watch,
 }
 
+/// A fault of the reply under way.
+pub(super) enum ReplyFault {
+    /// The reply is cut at this length of output. The connection ends there, or when the command
+    /// ends, whichever comes first. Between visits, the length that is still to come.
+    Truncate(usize),
+    /// The reply, which begins at this position, is delayed.
+    Delay(Mark, Duration),
+}
+
 /// State of one connection.
 pub struct Session {
     pub(super) protocol: Protocol,
@@ -74,9 +86,8 @@ pub struct Session {
     pub(super) reported: bool,
     /// The state of memcached's own machine, for the log.
     pub(super) trace: Trace,
-    /// The length of output at which a fault cuts the reply. The connection ends there, or when the
-    /// command ends, whichever comes first. Between visits, the length that is still to come.
-    pub(super) truncate_at: Option<usize>,
+    /// A fault of the reply under way.
+    pub(super) reply_fault: Option<Box<ReplyFault>>,
     /// Items pinned by `debugitem`.
     pub(super) held: Option<Box<PinnedItems>>,
 }
@@ -94,7 +105,7 @@ impl Session {
             slept: false,
             reported: false,
             trace: Trace::default(),
-            truncate_at: None,
+            reply_fault: None,
             held: None,
         }
     }

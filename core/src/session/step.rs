@@ -20,6 +20,9 @@ pub enum Next {
     Watch(u32),
     /// Flush, wait, then call again with the rest of the input.
     Sleep(Duration),
+    /// Flush, and do not read. When the last open slot of the output is filled, flush, then call
+    /// again with the rest of the input, which may be empty.
+    Pending,
 }
 
 /// Result of [`crate::session::Session::advance`].

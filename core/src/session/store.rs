@@ -32,7 +32,7 @@ impl Session {
         let whole = line_len + length + tail_len;
         let mut reply = Encoder { out, form, key: request.key, clock: cache.clock() };
         if cache.faults().armed() {
-            match self.fault(cache, input, &mut reply, line_len) {
+            match self.fault(env, input, &mut reply, line_len) {
                 // An error: the value is still to come and is discarded.
                 Some(FaultOutcome::Done(Used::Bytes(_))) => return self.swallow(line_len, length + tail_len),
                 Some(FaultOutcome::Done(used)) => return used,

@@ -62,7 +62,7 @@ impl Session {
             // Turns end at other points in memcached.
             Next::Yield if env.turn.is_over() => {}
             Next::Close(_) => self.trace.flush(context, fd),
-            Next::Input | Next::Yield | Next::Sleep(_) => {
+            Next::Input | Next::Yield | Next::Sleep(_) | Next::Pending => {
                 if self.trace.answered {
                     self.trace.flush(context, fd);
                 }
