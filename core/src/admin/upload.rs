@@ -14,8 +14,7 @@ pub struct NodesUpload {
 }
 
 impl NodesUpload {
-    /// Returns an upload of `length` bytes, at most [`crate::state::cluster::TEXT_MAX`], to `bytes`, which has room for
-    /// them and a line end.
+    /// Returns an upload of `length` bytes. `bytes` has room for them and a line end.
     pub(super) fn new(flags: u32, length: usize, bytes: Vec<u8>) -> Self {
         Self { flags, length, bytes }
     }

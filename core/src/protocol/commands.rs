@@ -1,5 +1,5 @@
-//! The words of the text protocols: one table. Parsing, the look-ahead, the names of fault rules, the
-//! test of the gate and the differential tester read it.
+//! The words of the text protocols: one table. Parsing, the look-ahead, the names of fault rules,
+//! the test of the gate and the differential tester read it.
 
 use super::line::Line;
 use super::meta::KeyRoom;

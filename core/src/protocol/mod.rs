@@ -1,5 +1,5 @@
-//! The protocols. Each module parses one into requests and encodes its replies. None of them uses a
-//! socket.
+//! The protocols. Each parses bytes to a key and an operation, and encodes the response. None of
+//! them uses a socket.
 
 pub mod ahead;
 pub mod binary;

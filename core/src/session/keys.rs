@@ -3,6 +3,7 @@
 use memchr::memchr;
 
 use super::env::Env;
+use super::fault::FaultOutcome;
 use super::state::{Gets, Session, State};
 use super::step::{Next, Used};
 use super::verbose;
@@ -12,7 +13,7 @@ use crate::config::{KEY_MAX, Protocol};
 use crate::protocol::ahead;
 use crate::protocol::classic::found;
 use crate::protocol::key::Key;
-use crate::protocol::output::Output;
+use crate::protocol::output::{Mark, Output};
 use crate::protocol::write::push_line;
 use crate::state::CloseReason;
 use crate::store::LookupHint;
@@ -62,43 +63,7 @@ impl Session {
         let mut at = 0;
         let mut next: [(&[u8], LookupHint); AHEAD] = [(&[], LookupHint::from(0)); AHEAD];
         loop {
-            let mut count = 0;
-            let mut ended = None;
-            while count < AHEAD {
-                while input.get(at) == Some(&b' ') {
-                    at += 1;
-                }
-                let Some(tail) = input.get(at..) else { break };
-                let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
-                let Some(length) = length else {
-                    if tail.len() > KEY_MAX + 1 {
-                        ended = Some(Err(at));
-                    }
-                    break;
-                };
-                let at_end = tail.get(length) == Some(&b'\n');
-                let mut key = tail.get(..length).unwrap_or_default();
-                if at_end {
-                    ended = Some(Ok(at + length + 1));
-                    if let [head @ .., b'\r'] = key {
-                        key = head;
-                    }
-                }
-                if key.len() > KEY_MAX {
-                    ended = Some(Err(at));
-                    break;
-                }
-                if !key.is_empty() {
-                    if let Some(slot) = next.get_mut(count) {
-                        *slot = (key, cache.store().lookup_hint(key));
-                    }
-                    count += 1;
-                }
-                if at_end {
-                    break;
-                }
-                at += length;
-            }
+            let (count, ended) = take_keys(cache, input, &mut at, &mut next);
             let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|(_, hint)| cache.store().prefetch(hint));
@@ -109,23 +74,12 @@ impl Session {
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
-                    match self.next_fault(cache, get.name(), bytes) {
-                        Some(Fault::Miss) => {
+                    match self.key_fault(cache, get, bytes, (input, at), &start, out) {
+                        Some(FaultOutcome::Miss) => {
                             cache.count_miss(bytes);
                             continue;
                         }
-                        Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
-                        Some(Fault::Error(line)) => {
-                            out.rewind(&start);
-                            push_line(out, &format!("SERVER_ERROR {line}"));
-                            self.state = State::SkipLine { then: None };
-                            return Used::Bytes(offset(input, bytes));
-                        }
-                        Some(Fault::Delay(time)) => {
-                            self.slept = true;
-                            return Used::Stop(offset(input, bytes), Next::Sleep(time));
-                        }
-                        Some(Fault::Truncate(bytes)) => self.truncate(bytes, out),
+                        Some(FaultOutcome::Done(used)) => return used,
                         None => {}
                     }
                 }
@@ -139,7 +93,7 @@ impl Session {
                 }
             }
             match ended {
-                Some(Ok(end)) => {
+                Some(End::Line(end)) => {
                     let mark = out.mark();
                     out.push(b"END\r\n");
                     if logged {
@@ -148,7 +102,7 @@ impl Session {
                     self.state = State::Command;
                     return Used::Bytes(end);
                 }
-                Some(Err(at)) => {
+                Some(End::LongKey(at)) => {
                     out.rewind(&start);
                     self.state = State::SkipLine { then: Some(LONG_KEY) };
                     return Used::Bytes(at);
@@ -166,6 +120,37 @@ impl Session {
         }
     }
 
+    /// Applies the fault of a key, if there is one. The input is used up to `at`, and the reply to
+    /// its keys begins at `start`.
+    fn key_fault(
+        &mut self,
+        cache: &Cache,
+        get: Gets,
+        key: &[u8],
+        (input, at): (&[u8], usize),
+        start: &Mark,
+        out: &mut Output,
+    ) -> Option<FaultOutcome> {
+        Some(FaultOutcome::Done(match self.next_fault(cache, get.name(), key)? {
+            Fault::Miss => return Some(FaultOutcome::Miss),
+            Fault::Drop => Used::Stop(at, Next::Abort(CloseReason::Error)),
+            Fault::Error(line) => {
+                out.rewind(start);
+                push_line(out, &format!("SERVER_ERROR {line}"));
+                self.state = State::SkipLine { then: None };
+                Used::Bytes(offset(input, key))
+            }
+            Fault::Delay(time) => {
+                self.slept = true;
+                Used::Stop(offset(input, key), Next::Sleep(time))
+            }
+            Fault::Truncate(bytes) => {
+                self.truncate(bytes, out);
+                return None;
+            }
+        }))
+    }
+
     pub(super) fn skip_line(&mut self, input: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
         match memchr(b'\n', input) {
             Some(end) => {
@@ -176,6 +161,55 @@ impl Session {
             None => Used::Stop(input.len(), Next::Input),
         }
     }
+}
+
+/// The end of a list of keys, as an offset in the input.
+enum End {
+    /// The end of the line.
+    Line(usize),
+    /// The start of a key that is too long.
+    LongKey(usize),
+}
+
+/// Takes up to `AHEAD` keys of `input` from `at` on, and moves `at` behind them. Returns their
+/// number. A key whose end has not arrived is not taken.
+#[inline]
+fn take_keys<'a>(
+    cache: &Cache,
+    input: &'a [u8],
+    at: &mut usize,
+    keys: &mut [(&'a [u8], LookupHint); AHEAD],
+) -> (usize, Option<End>) {
+    let mut count = 0;
+    while count < AHEAD {
+        while input.get(*at) == Some(&b' ') {
+            *at += 1;
+        }
+        let Some(tail) = input.get(*at..) else { break };
+        let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
+        let Some(length) = length else {
+            return (count, (tail.len() > KEY_MAX + 1).then_some(End::LongKey(*at)));
+        };
+        let at_end = tail.get(length) == Some(&b'\n');
+        let mut key = tail.get(..length).unwrap_or_default();
+        if at_end && let [head @ .., b'\r'] = key {
+            key = head;
+        }
+        if key.len() > KEY_MAX {
+            return (count, Some(End::LongKey(*at)));
+        }
+        if !key.is_empty() {
+            if let Some(slot) = keys.get_mut(count) {
+                *slot = (key, cache.store().lookup_hint(key));
+            }
+            count += 1;
+        }
+        if at_end {
+            return (count, Some(End::Line(*at + length + 1)));
+        }
+        *at += length;
+    }
+    (count, None)
 }
 
 /// Returns the offset of `part` in `all`.

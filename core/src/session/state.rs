@@ -1,4 +1,4 @@
-//! What a session keeps between two reads.
+//! The state that a session keeps between two reads.
 
 use super::machine::Trace;
 use super::upload::Upload;

@@ -61,41 +61,40 @@ pub(in crate::protocol) fn store(line: &[u8], mode: Mode) -> Line<'_> {
 }
 
 pub(in crate::protocol) fn delta(line: &[u8], increment: bool) -> Line<'_> {
-    let tokens = Tokens::new(line);
-    let (Some(key), Some(delta)) = (tokens.get(1), tokens.get(2)) else {
-        return Line::bad(text::BAD_LINE);
-    };
-    let quiet = tokens.is_noreply();
-    let Some(key) = Key::new(key) else { return Line::Bad { error: text::BAD_LINE, swallow: 0, quiet } };
-    let Some(delta) = strict_u64(delta) else {
-        return Line::Bad { error: text::BAD_DELTA, swallow: 0, quiet };
-    };
-    data(key, Operation::Delta(DeltaOperation::new(increment, delta)), quiet)
+    data(line, 3, |tokens| {
+        let delta = tokens.get(2).and_then(strict_u64).ok_or(text::BAD_DELTA)?;
+        Ok(Operation::Delta(DeltaOperation::new(increment, delta)))
+    })
 }
 
 pub(in crate::protocol) fn touch(line: &[u8]) -> Line<'_> {
-    let tokens = Tokens::new(line);
-    let (Some(key), Some(exptime)) = (tokens.get(1), tokens.get(2)) else {
-        return Line::bad(text::BAD_LINE);
-    };
-    let quiet = tokens.is_noreply();
-    let Some(key) = Key::new(key) else { return Line::Bad { error: text::BAD_LINE, swallow: 0, quiet } };
-    match strict_i32(exptime) {
-        Some(exptime) => data(key, Operation::Touch { exptime: i64::from(exptime) }, quiet),
-        None => Line::Bad { error: text::BAD_EXPTIME, swallow: 0, quiet },
-    }
+    data(line, 3, |tokens| {
+        let exptime = tokens.get(2).and_then(strict_i32).ok_or(text::BAD_EXPTIME)?;
+        Ok(Operation::Touch { exptime: exptime.into() })
+    })
 }
 
 pub(in crate::protocol) fn delete(line: &[u8]) -> Line<'_> {
-    let tokens = Tokens::new(line);
-    let Some(key) = tokens.get(1) else { return Line::bad(text::BAD_LINE) };
-    let quiet = tokens.is_noreply();
-    match Key::new(key) {
-        Some(key) => data(key, Operation::Delete { compare: 0 }, quiet),
-        None => Line::Bad { error: text::BAD_LINE, swallow: 0, quiet },
-    }
+    data(line, 2, |_| Ok(Operation::Delete { compare: 0 }))
 }
 
-fn data(key: Key<'_>, operation: Operation, quiet: bool) -> Line<'_> {
-    Line::Data { key, operation, form: Form::Classic { with_cas: false, quiet } }
+/// Parses a command of at least `count` tokens, the second of which is a key. `operation` reads the
+/// other tokens.
+#[inline]
+pub(in crate::protocol) fn data(
+    line: &[u8],
+    count: usize,
+    operation: impl FnOnce(&Tokens<'_>) -> Result<Operation, &'static str>,
+) -> Line<'_> {
+    let tokens = Tokens::new(line);
+    let Some(key) = tokens.get(1).filter(|_| tokens.len() >= count) else {
+        return Line::bad(text::BAD_LINE);
+    };
+    let quiet = tokens.is_noreply();
+    let bad = |error| Line::Bad { error, swallow: 0, quiet };
+    let Some(key) = Key::new(key) else { return bad(text::BAD_LINE) };
+    match operation(&tokens) {
+        Ok(operation) => Line::Data { key, operation, form: Form::Classic { with_cas: false, quiet } },
+        Err(error) => bad(error),
+    }
 }

@@ -1,5 +1,5 @@
-//! The flags of the meta commands: one table, which parsing, the encoder and the differential tester
-//! read.
+//! The flags of the meta commands: one table, which parsing, the encoder and the differential
+//! tester read.
 
 /// A meta command with flags, as a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
