@@ -9,6 +9,7 @@ pub mod events;
 mod info;
 pub mod maintainer;
 mod meta;
+#[cfg(feature = "server")]
 mod operation;
 pub mod prefix;
 pub mod scan;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub use self::api::is_key;
 pub use self::info::ItemInfo;
 use self::maintainer::Maintainer;
+#[cfg(feature = "server")]
 pub use self::operation::{Exptime, Operation, Response, Show};
 use self::prefix::Prefixes;
 pub use self::ttl::Ttl;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::state::CloseReason;
 
-/// The next action of the connection's owner after [`Session::advance`].
+/// The next action of the connection's owner after [`crate::session::Session::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// All usable input was used. Flush, then wait for more input.
@@ -22,7 +22,7 @@ pub enum Next {
     Sleep(Duration),
 }
 
-/// Result of [`Session::advance`].
+/// Result of [`crate::session::Session::advance`].
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Bytes of the input that were used.
