@@ -284,7 +284,24 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
         out.put("direct_reclaims", 0);
         out.put("lru_bumps_dropped", 0);
     }
+    for (name, value) in commands.own().into_iter().chain(classes.own()).chain(worker_sums(context)) {
+        out.put(name, value);
+    }
     out.end();
+}
+
+/// Returns the workers' counters that memcached does not have, summed.
+fn worker_sums(context: &ServerState) -> Vec<(&'static str, u64)> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for worker in &context.workers {
+        for (index, (name, value)) in worker.own().into_iter().enumerate() {
+            match sums.get_mut(index) {
+                Some((_, sum)) => *sum += value,
+                None => sums.push((name, value)),
+            }
+        }
+    }
+    sums
 }
 
 fn protocol_name(protocol: Protocol) -> &'static str {
