@@ -88,14 +88,7 @@ impl Session {
         let mut prefetched_to = 0;
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
-            self.protocol = match env.context.users.as_ref().map(Users::method) {
-                Some(AuthMethod::Sasl) => Protocol::Binary,
-                None if first == binary::REQUEST => Protocol::Binary,
-                Some(AuthMethod::Text) | None => Protocol::Ascii,
-            };
-            if env.context.logs(2) {
-                verbose::protocol(env.context, env.fd, self.protocol);
-            }
+            self.negotiate(env, first);
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -158,12 +151,8 @@ impl Session {
                 State::Swallow { left } => {
                     let n = rest.len().min(*left);
                     *left -= n;
-                    if *left == 0 {
-                        self.state = State::Command;
-                        Used::Bytes(n)
-                    } else {
-                        Used::Stop(n, Next::Input)
-                    }
+                    let is_done = *left == 0;
+                    self.after(n, is_done)
                 }
                 State::Dump(dump) => {
                     if dump.advance(env.context, &mut env.turn, out, limit) {
@@ -175,13 +164,9 @@ impl Session {
                 }
                 State::Config(upload) => {
                     let n = upload.take(rest);
-                    if let Some(answer) = upload.finish(&env.context.cluster) {
-                        push_line(out, answer);
-                        self.state = State::Command;
-                        Used::Bytes(n)
-                    } else {
-                        Used::Stop(n, Next::Input)
-                    }
+                    let answer = upload.finish(&env.context.cluster);
+                    answer.into_iter().for_each(|answer| push_line(out, answer));
+                    self.after(n, answer.is_some())
                 }
                 State::Watch => Used::Stop(rest.len(), Next::Input),
             };
@@ -197,6 +182,27 @@ impl Session {
                 Used::Stop(n, next) => return Step { consumed: consumed + n, next },
             }
         }
+    }
+
+    /// Decides the protocol by the first byte of the input.
+    fn negotiate(&mut self, env: &Env<'_>, first: u8) {
+        self.protocol = match env.context.users.as_ref().map(Users::method) {
+            Some(AuthMethod::Sasl) => Protocol::Binary,
+            None if first == binary::REQUEST => Protocol::Binary,
+            Some(AuthMethod::Text) | None => Protocol::Ascii,
+        };
+        if env.context.logs(2) {
+            verbose::protocol(env.context, env.fd, self.protocol);
+        }
+    }
+
+    /// Goes on with commands if `is_done`, else waits for more input. `n` bytes were used.
+    fn after(&mut self, n: usize, is_done: bool) -> Used {
+        if !is_done {
+            return Used::Stop(n, Next::Input);
+        }
+        self.state = State::Command;
+        Used::Bytes(n)
     }
 
     /// Carries out one line.
