@@ -24,7 +24,8 @@ BRACED = re.compile(r"[^;]*?\b(struct|enum|union|trait) [^{]*(?={)")
 
 def tidy(text):
     """Joins lines, so that a signature is the same however it was wrapped."""
-    text = " ".join(text.replace("\u200b", "").replace("§", "").split())
+    # § links to the line, and ⓘ to the traits of a returned type.
+    text = " ".join(re.sub("[\u200b§ⓘ]", "", text).split())
     text = re.sub(r"(?<=[(\[]) | (?=[)\]])", "", text)
     text = re.sub(r",(?=[)\]>])", "", text)
     # An attribute has a line of its own on the page.

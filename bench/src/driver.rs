@@ -17,8 +17,8 @@ use mio::{Events, Interest, Poll, Token};
 use crate::address::Address;
 use crate::checker::{Checker, Flight, Terms, Verb};
 use crate::error::{Doing, Error, Result};
+use crate::measurement::{Measurement, Recorder};
 use crate::stream::Stream;
-use crate::tally::{Measurement, Tally};
 use crate::usage::own_cpu;
 use crate::workload::Workload;
 
@@ -65,7 +65,7 @@ pub struct Driver<'a> {
     /// Time to live of the stored items, in seconds.
     ttl: u32,
     epoch: Instant,
-    tally: Tally<'a>,
+    recorder: Recorder<'a>,
     /// Requests outstanding on all connections.
     outstanding: u64,
     input: Box<[u8]>,
@@ -130,7 +130,7 @@ impl<'a> Driver<'a> {
             depth: depth.max(1),
             ttl,
             epoch: Instant::now(),
-            tally: Tally::new(terms.items)?,
+            recorder: Recorder::new(terms.items)?,
             outstanding: 0,
             input: vec![0; READ].into_boxed_slice(),
             output: Vec::with_capacity(READ),
@@ -141,7 +141,7 @@ impl<'a> Driver<'a> {
 
     /// Drives `workload` for `span` and returns the measurements.
     pub fn run(&mut self, workload: &mut Workload, pace: Pace, span: Span) -> Result<Measurement> {
-        self.tally.reset();
+        self.recorder.reset();
         let before = own_cpu();
         let began = Instant::now();
         let mut allowance = Allowance { requests: span.requests.unwrap_or(u64::MAX) };
@@ -153,7 +153,7 @@ impl<'a> Driver<'a> {
         }?;
         let seconds = began.elapsed().as_secs_f64();
         let busy = own_cpu().saturating_sub(before).as_secs_f64() / seconds;
-        Ok(self.tally.measurement(seconds, busy, unsent))
+        Ok(self.recorder.measurement(seconds, busy, unsent))
     }
 
     fn closed(
@@ -238,7 +238,7 @@ impl<'a> Driver<'a> {
             if elapsed > limit {
                 return Ok(total - asked);
             }
-            self.tally.set_pause(elapsed.saturating_sub(looked));
+            self.recorder.set_pause(elapsed.saturating_sub(looked));
             looked = elapsed;
             let due = ((elapsed.as_secs_f64() * rate) as u64 + 1).min(total);
             while asked < due && allowance.requests > 0 {
@@ -293,11 +293,11 @@ impl<'a> Driver<'a> {
                 Err(error) => return Err(error).doing(|| "reading replies".to_owned()),
             };
             let whole = held + got;
-            self.tally.set_now(self.epoch.elapsed().as_nanos() as u64);
+            self.recorder.set_now(self.epoch.elapsed().as_nanos() as u64);
             let before = connection.flight.len();
             let input = &self.input[..whole];
             let used =
-                connection.checker.advance(input, self.terms, &mut connection.flight, &mut self.tally)?;
+                connection.checker.advance(input, self.terms, &mut connection.flight, &mut self.recorder)?;
             self.outstanding -= (before - connection.flight.len()) as u64;
             connection.partial.clear();
             connection.partial.extend_from_slice(&input[used..]);
@@ -393,7 +393,7 @@ mod tests {
     use crate::floor::{Can, serve};
     use crate::items::Items;
     use crate::lengths::Lengths;
-    use crate::tally::Counts;
+    use crate::measurement::Counts;
     use crate::wire::Protocol;
     use crate::workload::{Choice, Mix, Workload};
     use std::time::Duration;

@@ -31,7 +31,7 @@ pub struct Floor {
     #[arg(long, default_value_t = 100)]
     value_size: usize,
     /// Bytes of the canned key.
-    #[arg(long, default_value_t = crate::load::KEY_LENGTH)]
+    #[arg(long, default_value_t = crate::items::KEY_LENGTH)]
     key_size: u32,
 }
 

@@ -8,6 +8,9 @@
 use crate::lengths::Lengths;
 use crate::random::{Random, mix};
 
+/// Default length of keys.
+pub const KEY_LENGTH: u32 = 16;
+
 /// Length of the longest key in all protocols.
 pub const LONGEST_KEY: usize = 250;
 

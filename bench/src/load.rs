@@ -10,17 +10,14 @@ use crate::address::Address;
 use crate::checker::{Check, Terms};
 use crate::driver::{Driver, Pace, Span};
 use crate::error::{Error, Result};
-use crate::items::Items;
+use crate::items::{Items, KEY_LENGTH};
 use crate::lengths::Lengths;
+use crate::measurement::Measurement;
 use crate::replay;
-use crate::tally::Measurement;
 use crate::trace::Trace;
 use crate::wire::Protocol;
 use crate::workload::{Choice, Mix, Workload};
 use crate::{launch, usage};
-
-/// Default length of keys.
-pub const KEY_LENGTH: u32 = 16;
 
 /// Run one load on one server.
 #[derive(Debug, clap::Args)]
@@ -150,8 +147,8 @@ pub fn run(load: &Load) -> Result<()> {
         let trace = Trace::read(path, load.requests)?;
         let items = trace.items(&load.value_size);
         let terms = Terms { items: &items, protocol: load.protocol, check: load.check };
-        let course = replay::Course { trace: &trace, window: load.pipeline, rate: load.rate };
-        let outcome = replay::replay(&load.address, &terms, course)?;
+        let plan = replay::ReplayPlan { trace: &trace, window: load.pipeline, rate: load.rate };
+        let outcome = replay::replay(&load.address, &terms, plan)?;
         replay::print(&outcome, load.json)?;
         return none_refused(outcome.refused);
     }

@@ -15,6 +15,7 @@
 //! replies are correct), `workload` and `driver` (the load), `server` (a server under test), then
 //! the subcommands.
 
+#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,6 +25,7 @@
 mod address;
 mod checker;
 mod clusters;
+mod common;
 mod compare;
 mod dialogue;
 mod driver;
@@ -35,15 +37,15 @@ mod items;
 mod launch;
 mod lengths;
 mod load;
+mod measurement;
 mod neighbours;
 mod random;
 mod replay;
 mod results;
-mod score;
 mod server;
 mod stream;
+mod summary;
 mod synth;
-mod tally;
 mod trace;
 mod usage;
 mod wire;

@@ -18,13 +18,13 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::checker::{Request, Sink, Terms};
-use crate::compare;
+use crate::common::Common;
 use crate::dialogue::Dialogue;
 use crate::error::{Error, Result};
 use crate::lengths::Lengths;
 use crate::results::Results;
-use crate::score::Score;
 use crate::server::{Settings, Spec};
+use crate::summary::Summary;
 use crate::trace::Trace;
 use crate::wire::Protocol;
 
@@ -42,7 +42,7 @@ const LATE: f64 = 0.5;
 #[derive(Debug, clap::Args)]
 pub struct Replay {
     #[command(flatten)]
-    common: compare::Common,
+    common: Common,
     /// Traces: ARC (.lis), or lines of key, size and time to live. Either may be .zst.
     #[arg(long = "trace", required = true)]
     traces: Vec<PathBuf>,
@@ -69,7 +69,7 @@ pub struct Replay {
 
 /// The parameters of a replay.
 #[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
+pub struct ReplayPlan<'a> {
     pub trace: &'a Trace,
     /// Greatest number of requests that are sent together.
     pub window: usize,
@@ -135,7 +135,7 @@ pub fn run(replay: &Replay) -> Result<()> {
     replay.common.prepare()?;
     let mut results = Results::create(replay.common.results.as_ref())?;
     let servers: Vec<_> = replay.common.servers.iter().filter(|spec| spec.stores()).collect();
-    let mut scores: Vec<_> = servers.iter().map(|spec| Score::new(&spec.name)).collect();
+    let mut summaries: Vec<_> = servers.iter().map(|spec| Summary::new(&spec.name)).collect();
     println!(
         "| trace | -m | server | requests | miss ratio | to base | byte miss ratio | to base | CPU ns/request | RSS MiB | refused | note |"
     );
@@ -145,18 +145,18 @@ pub fn run(replay: &Replay) -> Result<()> {
         let items = trace.items(&replay.value_size);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let rate = replay.rate.filter(|_| !trace.ttls().is_empty());
-        let course = Course { trace: &trace, window: replay.window, rate };
+        let plan = ReplayPlan { trace: &trace, window: replay.window, rate };
         for limit in replay.common.limits(LIMIT) {
             let mut base: Option<(Outcome, u64)> = None;
-            for (spec, score) in servers.iter().zip(&mut scores) {
+            for (spec, summary) in servers.iter().zip(&mut summaries) {
                 let settings = Settings { memory: limit, ..replay.common.settings(limit) };
                 let terms = Terms { items: &items, protocol: replay.protocol, check: spec.check() };
-                let mut trial = Trial::run(spec, &settings, &terms, course)?;
+                let mut trial = Trial::run(spec, &settings, &terms, plan)?;
                 for _ in 0..replay.retries {
                     if trial.outcome.late <= LATE {
                         break;
                     }
-                    let again = Trial::run(spec, &settings, &terms, course)?;
+                    let again = Trial::run(spec, &settings, &terms, plan)?;
                     if again.outcome.late < trial.outcome.late {
                         trial = again;
                     }
@@ -178,40 +178,40 @@ pub fn run(replay: &Replay) -> Result<()> {
                 };
                 println!("{}", line.row(base));
                 results.write(&line)?;
-                score.add(&name, limit, line.miss_ratio_to_base, line.resident_to_base);
+                summary.add(&name, limit, line.miss_ratio_to_base, line.resident_to_base);
             }
         }
     }
-    println!("\n{}", Score::HEAD);
-    for score in &scores {
-        println!("{}", score.row());
-        results.write(&score.line())?;
+    println!("\n{}", Summary::HEAD);
+    for summary in &summaries {
+        println!("{}", summary.row());
+        results.write(&summary.line())?;
     }
     Ok(())
 }
 
 /// Replays a trace on one connection.
-pub fn replay(address: &Address, terms: &Terms, course: Course) -> Result<Outcome> {
+pub fn replay(address: &Address, terms: &Terms, plan: ReplayPlan) -> Result<Outcome> {
     let mut dialogue = Dialogue::connect(address, terms, PATIENCE)?;
     let mut learned = Window { terms, missed: Vec::new(), outcome: Outcome::default() };
-    let mut distinct = HashSet::with_capacity(course.window);
+    let mut distinct = HashSet::with_capacity(plan.window);
     let mut late = Duration::ZERO;
     let began = Instant::now();
-    let requests = course.trace.requests();
-    let ttls = course.trace.ttls();
+    let requests = plan.trace.requests();
+    let ttls = plan.trace.ttls();
     let mut rest = requests;
     while !rest.is_empty() || !learned.missed.is_empty() {
         for id in learned.missed.drain(..) {
             dialogue.set(id, ttls.get(id as usize).copied().unwrap_or(0));
         }
         distinct.clear();
-        let fresh = rest.iter().take(course.window.max(1)).take_while(|&&id| distinct.insert(id)).count();
+        let fresh = rest.iter().take(plan.window.max(1)).take_while(|&&id| distinct.insert(id)).count();
         let (now, later) = rest.split_at(fresh);
         for &id in now {
             dialogue.get(id);
         }
         rest = later;
-        if let Some(rate) = course.rate {
+        if let Some(rate) = plan.rate {
             let due = Duration::from_secs_f64((requests.len() - rest.len()) as f64 / rate);
             let elapsed = began.elapsed();
             std::thread::sleep(due.saturating_sub(elapsed));
@@ -241,10 +241,10 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<()> {
 
 impl Trial {
     /// Starts the server and replays a trace on it.
-    fn run(spec: &Spec, settings: &Settings, terms: &Terms, course: Course) -> Result<Self> {
+    fn run(spec: &Spec, settings: &Settings, terms: &Terms, plan: ReplayPlan) -> Result<Self> {
         let server = spec.start(settings)?;
         let before = server.cpu()?;
-        let outcome = replay(&server.address, terms, course)?;
+        let outcome = replay(&server.address, terms, plan)?;
         Ok(Self {
             version: server.version.clone(),
             outcome,

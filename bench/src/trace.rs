@@ -16,9 +16,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::error::{Doing, Error, Result};
-use crate::items::{Items, LONGEST_KEY};
+use crate::items::{Items, KEY_LENGTH, LONGEST_KEY};
 use crate::lengths::{Lengths, LogNormal};
-use crate::load::KEY_LENGTH;
 
 /// Longest time to live: 30 days, in seconds. memcached takes a larger number for a date.
 pub const LONGEST_TTL: u32 = 30 * 24 * 3600;

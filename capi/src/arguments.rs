@@ -16,10 +16,16 @@ use std::slice;
 
 use memcache_core::internal::cache::is_key;
 
-use crate::guard::{Failure, Handle, Outcome, invalid};
+use crate::failure::{Failure, Outcome, invalid};
 use crate::status::mcrs_status;
 
 type Read<T> = Result<T, Failure>;
+
+/// A handle that C holds.
+pub(crate) trait Handle {
+    /// Refuses a use that is not allowed in this process or on this thread.
+    fn check(&self) -> Outcome;
+}
 
 #[inline]
 fn null<T>() -> Read<T> {
@@ -222,52 +228,52 @@ impl<T> Out<'_, T> {
 
 /// Reads a pointer to an output.
 #[inline]
-pub(crate) unsafe fn out<'a, T>(place: *mut T) -> Read<Out<'a, T>> {
-    if place.is_null() {
+pub(crate) unsafe fn out<'a, T>(output: *mut T) -> Read<Out<'a, T>> {
+    if output.is_null() {
         return null();
     }
-    Ok(Out(place, PhantomData))
+    Ok(Out(output, PhantomData))
 }
 
 /// Reads a pointer to an output; NULL if the caller does not want it.
 #[inline]
-pub(crate) unsafe fn maybe_out<'a, T>(place: *mut T) -> Read<Option<Out<'a, T>>> {
-    Ok((!place.is_null()).then_some(Out(place, PhantomData)))
+pub(crate) unsafe fn maybe_out<'a, T>(output: *mut T) -> Read<Option<Out<'a, T>>> {
+    Ok((!output.is_null()).then_some(Out(output, PhantomData)))
 }
 
 /// A list of outputs.
-pub(crate) struct Places<'a, T> {
+pub(crate) struct Outs<'a, T> {
     start: *mut T,
     count: usize,
     life: PhantomData<&'a mut [T]>,
 }
 
-impl<T> Places<'_, T> {
+impl<T> Outs<'_, T> {
     /// Writes the output at `index`.
     #[inline]
     pub(crate) fn set(&self, index: usize, value: T) {
         assert!(index < self.count, "an output beyond the list");
         // SAFETY: the caller passed memory for `count` outputs, which may be
-        // uninitialised; `places` has checked that it is not NULL.
+        // uninitialised; `outs` has checked that it is not NULL.
         unsafe { self.start.add(index).write(value) }
     }
 }
 
 /// Reads a pointer to `count` outputs; NULL if `count` is 0.
-pub(crate) unsafe fn places<'a, T>(start: *mut T, count: usize) -> Read<Places<'a, T>> {
+pub(crate) unsafe fn outs<'a, T>(start: *mut T, count: usize) -> Read<Outs<'a, T>> {
     if start.is_null() && count != 0 {
         return null();
     }
-    Ok(Places { start, count, life: PhantomData })
+    Ok(Outs { start, count, life: PhantomData })
 }
 
 /// Reads a pointer to `count` outputs; NULL if the caller does not want them.
-pub(crate) unsafe fn maybe_places<'a, T>(start: *mut T, count: usize) -> Read<Option<Places<'a, T>>> {
+pub(crate) unsafe fn maybe_outs<'a, T>(start: *mut T, count: usize) -> Read<Option<Outs<'a, T>>> {
     if start.is_null() {
         return Ok(None);
     }
     // SAFETY: passed on.
-    unsafe { places(start, count) }.map(Some)
+    unsafe { outs(start, count) }.map(Some)
 }
 
 /// Reads a handle that may be used here; NULL is none.
@@ -280,15 +286,15 @@ pub(crate) unsafe fn maybe_handle<'a, T: Handle>(start: *const T) -> Read<Option
 }
 
 /// Reads a pointer to a new handle; NULL if the caller does not want one.
-pub(crate) unsafe fn maybe_out_handle<'a, T>(place: *mut *mut T) -> Read<Option<OutHandle<'a, T>>> {
+pub(crate) unsafe fn maybe_out_handle<'a, T>(output: *mut *mut T) -> Read<Option<OutHandle<'a, T>>> {
     // SAFETY: passed on.
-    Ok(unsafe { maybe_out(place) }?.map(OutHandle))
+    Ok(unsafe { maybe_out(output) }?.map(OutHandle))
 }
 
 /// Reads a pointer to a new handle.
-pub(crate) unsafe fn out_handle<'a, T>(place: *mut *mut T) -> Read<OutHandle<'a, T>> {
+pub(crate) unsafe fn out_handle<'a, T>(output: *mut *mut T) -> Read<OutHandle<'a, T>> {
     // SAFETY: passed on.
-    unsafe { out(place) }.map(OutHandle)
+    unsafe { out(output) }.map(OutHandle)
 }
 
 /// A new handle to write, which the caller will free.

@@ -101,9 +101,9 @@ pub unsafe extern "C" fn mcrs_cache_new(
     config: *const mcrs_config,
     cache: *mut *mut mcrs_cache,
 ) -> mcrs_status {
-    entry!({ config: maybe_handle(config), place: out_handle(cache) }, {
+    entry!({ config: maybe_handle(config), output: out_handle(cache) }, {
         let settings = config.map(|config| config.settings.cache.clone()).unwrap_or_default();
-        place.give(mcrs_cache::new(Cache::new(settings)?));
+        output.give(mcrs_cache::new(Cache::new(settings)?));
         Ok(())
     })
 }
@@ -118,8 +118,8 @@ pub unsafe extern "C" fn mcrs_cache_share(
     cache: *const mcrs_cache,
     other: *mut *mut mcrs_cache,
 ) -> mcrs_status {
-    entry!(cache, { place: out_handle(other) }, {
-        place.give(mcrs_cache::new(Arc::clone(&cache.cache)));
+    entry!(cache, { output: out_handle(other) }, {
+        output.give(mcrs_cache::new(Arc::clone(&cache.cache)));
         Ok(())
     })
 }
@@ -279,10 +279,10 @@ pub unsafe extern "C" fn mcrs_cache_get_item(
     key_len: usize,
     item: *mut *mut mcrs_item,
 ) -> mcrs_status {
-    entry!(cache, { key: key(key, key_len), place: out_handle(item) }, {
+    entry!(cache, { key: key(key, key_len), output: out_handle(item) }, {
         let pinned = cache.cache.fetch(key, None, 0, pin);
         let Some((value, info)) = pinned else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
-        place.give(mcrs_item::new(value, mcrs_info::new(&info, 0)));
+        output.give(mcrs_item::new(value, mcrs_info::new(&info, 0)));
         Ok(())
     })
 }
@@ -364,9 +364,9 @@ pub unsafe extern "C" fn mcrs_cache_info(
     key_len: usize,
     info: *mut mcrs_info,
 ) -> mcrs_status {
-    entry!(cache, { key: key(key, key_len), place: out(info) }, {
+    entry!(cache, { key: key(key, key_len), output: out(info) }, {
         let Some(info) = cache.cache.info(key) else { return Err(mcrs_status::MCRS_NOT_FOUND.into()) };
-        place.set(mcrs_info::new(&info, 0));
+        output.set(mcrs_info::new(&info, 0));
         Ok(())
     })
 }

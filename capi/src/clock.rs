@@ -11,9 +11,9 @@ use crate::status::mcrs_status;
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_now(cache: *const mcrs_cache, seconds: *mut i64) -> mcrs_status {
-    entry!(cache, { place: out(seconds) }, {
+    entry!(cache, { output: out(seconds) }, {
         let clock = cache.cache.clock();
-        place.set(i64::from(clock.now()) + clock.origin());
+        output.set(i64::from(clock.now()) + clock.origin());
         Ok(())
     })
 }

@@ -144,7 +144,7 @@ pub unsafe extern "C" fn mcrs_item_pieces(
     capacity: usize,
     count: *mut usize,
 ) -> mcrs_status {
-    entry!(item, { room: places(pieces, capacity), count: out(count) }, {
+    entry!(item, { room: outs(pieces, capacity), count: out(count) }, {
         let needed = item.value.slices().count();
         count.set(needed);
         if needed > capacity {

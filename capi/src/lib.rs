@@ -3,13 +3,14 @@
 //! `make header` makes `include/memcache_rs.h` from this crate. The conventions at
 //! its top hold for every function.
 //!
-//! - `status`, `guard`, `arguments`: how a call begins and ends. Every function
+//! - `status`, `failure`, `arguments`, `guard`: how a call begins and ends. Every function
 //!   is one `entry!`.
 //! - `config`, `server`, `cache`, `item`: the handles and their functions.
 //! - `store`, `meta`, `many`, `keys`, `stats`, `clock`, `faults`: further functions
 //!   of a cache.
 //! - `version`: the versions of the library.
 
+#![warn(clippy::too_many_lines)]
 #![expect(non_camel_case_types, reason = "the names are C's")]
 #![expect(unsafe_code, reason = "C passes pointers; each block names the fact it relies on")]
 #![expect(clippy::doc_markdown, reason = "the header gets these comments")]
@@ -21,6 +22,7 @@ mod arguments;
 mod cache;
 mod clock;
 mod config;
+mod failure;
 mod faults;
 mod item;
 mod keys;

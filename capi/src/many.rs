@@ -96,7 +96,7 @@ pub unsafe extern "C" fn mcrs_cache_get_many_into(
     entry!(cache, {
         keys: keys(keys, count),
         room: room(buffer, buffer_size),
-        values: places(values, count),
+        values: outs(values, count),
         used: out(used),
     }, {
         let mut room = room;
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn mcrs_cache_set_many(
     entry!(cache, {
         keys: list(keys, count),
         values: list(values, count),
-        statuses: maybe_places(statuses, count),
+        statuses: maybe_outs(statuses, count),
         stored: maybe_out(stored),
     }, {
         let expiry = cache.expires(ttl);

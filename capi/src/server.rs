@@ -130,8 +130,8 @@ pub unsafe extern "C" fn mcrs_server_start(
     config: *const mcrs_config,
     server: *mut *mut mcrs_server,
 ) -> mcrs_status {
-    entry!(config, { place: out_handle(server) }, {
-        place.give(start(config, None)?);
+    entry!(config, { output: out_handle(server) }, {
+        output.give(start(config, None)?);
         Ok(())
     })
 }
@@ -151,8 +151,8 @@ pub unsafe extern "C" fn mcrs_server_start_with_cache(
     cache: *const mcrs_cache,
     server: *mut *mut mcrs_server,
 ) -> mcrs_status {
-    entry!(config, { cache: handle(cache), place: out_handle(server) }, {
-        place.give(start(config, Some(cache))?);
+    entry!(config, { cache: handle(cache), output: out_handle(server) }, {
+        output.give(start(config, Some(cache))?);
         Ok(())
     })
 }
@@ -182,8 +182,8 @@ pub unsafe extern "C" fn mcrs_server_cache(
     server: *const mcrs_server,
     cache: *mut *mut mcrs_cache,
 ) -> mcrs_status {
-    entry!(server, { place: out_handle(cache) }, {
-        place.give(mcrs_cache::new(Arc::clone(server.server.cache())));
+    entry!(server, { output: out_handle(cache) }, {
+        output.give(mcrs_cache::new(Arc::clone(server.server.cache())));
         Ok(())
     })
 }
@@ -198,8 +198,8 @@ pub unsafe extern "C" fn mcrs_server_address_count(
     server: *const mcrs_server,
     count: *mut usize,
 ) -> mcrs_status {
-    entry!(server, { place: out(count) }, {
-        place.set(server.addresses.len());
+    entry!(server, { output: out(count) }, {
+        output.set(server.addresses.len());
         Ok(())
     })
 }
@@ -228,11 +228,11 @@ pub unsafe extern "C" fn mcrs_server_address(
     index: usize,
     address: *mut mcrs_address,
 ) -> mcrs_status {
-    entry!(server, { place: out(address) }, {
+    entry!(server, { output: out(address) }, {
         let Some((kind, port, host)) = server.addresses.get(index) else {
             return Err(mcrs_status::MCRS_NOT_FOUND.into());
         };
-        place.set(mcrs_address { kind: *kind, port: *port, host: host.as_ptr() });
+        output.set(mcrs_address { kind: *kind, port: *port, host: host.as_ptr() });
         Ok(())
     })
 }
@@ -247,8 +247,8 @@ pub unsafe extern "C" fn mcrs_server_is_running(
     server: *const mcrs_server,
     running: *mut bool,
 ) -> mcrs_status {
-    entry!(server, { place: out(running) }, {
-        place.set(server.server.is_running());
+    entry!(server, { output: out(running) }, {
+        output.set(server.server.is_running());
         Ok(())
     })
 }

@@ -320,7 +320,7 @@ pub unsafe extern "C" fn mcrs_cache_store(
         key: key(key, key_len),
         value: bytes(value, value_len),
         options: options(options),
-        place: maybe_out(cas),
+        output: maybe_out(cas),
     }, {
         known(options.bits, MCRS_STORE_ALLOW_STALE | MCRS_STORE_CREATE, &options.reserved)?;
         let compares = options.compare_cas != 0;
@@ -346,8 +346,8 @@ pub unsafe extern "C" fn mcrs_cache_store(
             allow_stale: options.bits & MCRS_STORE_ALLOW_STALE != 0,
             ..StoreOperation::default()
         }), value)?;
-        if let Some(place) = place {
-            place.set(stored);
+        if let Some(output) = output {
+            output.set(stored);
         }
         Ok(())
     })
@@ -377,10 +377,10 @@ pub unsafe extern "C" fn mcrs_cache_incr(
     delta: u64,
     value: *mut u64,
 ) -> mcrs_status {
-    entry!(cache, { key: key(key, key_len), place: maybe_out(value) }, {
+    entry!(cache, { key: key(key, key_len), output: maybe_out(value) }, {
         let number = cache.cache.add_delta(&Request::new(key, DeltaOperation::new(true, delta)))?;
-        if let Some(place) = place {
-            place.set(number.value);
+        if let Some(output) = output {
+            output.set(number.value);
         }
         Ok(())
     })
@@ -405,10 +405,10 @@ pub unsafe extern "C" fn mcrs_cache_decr(
     delta: u64,
     value: *mut u64,
 ) -> mcrs_status {
-    entry!(cache, { key: key(key, key_len), place: maybe_out(value) }, {
+    entry!(cache, { key: key(key, key_len), output: maybe_out(value) }, {
         let number = cache.cache.add_delta(&Request::new(key, DeltaOperation::new(false, delta)))?;
-        if let Some(place) = place {
-            place.set(number.value);
+        if let Some(output) = output {
+            output.set(number.value);
         }
         Ok(())
     })

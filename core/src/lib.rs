@@ -74,8 +74,7 @@
 
 #![warn(missing_debug_implementations)]
 
-// From the lowest layer to the highest: a module uses those above it in this list.
-// `scripts/layers.py` checks that.
+// `scripts/layers.py` lists these layers from the lowest to the highest, and checks their order.
 #[macro_use]
 mod base;
 #[cfg(feature = "server")]
@@ -100,6 +99,9 @@ mod tls;
 pub use self::base::clock::{Clock, ClockError};
 pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
+pub use self::cache::item::CacheItem;
+pub use self::cache::iter::{Iter, Keys};
+pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
 pub use self::config::{CacheConfig, LruMode};
 pub use self::store::PinnedValue;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Common;
 use super::table::mebibytes;
 use crate::address::Address;
+use crate::common::Common;
 use crate::dialogue;
 use crate::error::Result;
 use crate::results::Results;

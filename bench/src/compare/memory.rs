@@ -10,10 +10,10 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::Common;
 use super::table::{mebibytes, median};
 use crate::checker::Terms;
 use crate::clusters::{self, Cluster};
+use crate::common::Common;
 use crate::driver::{Driver, Pace, Span};
 use crate::error::Result;
 use crate::items::Items;

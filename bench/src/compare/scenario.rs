@@ -2,9 +2,8 @@
 
 use crate::driver::Pace;
 use crate::error::{Error, Result};
-use crate::items::Items;
+use crate::items::{Items, KEY_LENGTH};
 use crate::lengths::Lengths;
-use crate::load::KEY_LENGTH;
 use crate::wire::Protocol;
 use crate::workload::{Choice, Mix, Workload};
 

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use memcache_core::{Cache, CacheConfig};
 use serde::Serialize;
 
-use super::key;
-use super::subject::{Map, Reader, Subject};
+use super::contender::{Contender, Key, Map, Reader, key};
 use crate::error::{Error, Result};
 use crate::items::Items;
 
@@ -24,7 +23,8 @@ pub const NAME: &str = "set growing";
 #[derive(Debug, Serialize)]
 pub struct Line {
     inprocess: &'static str,
-    subject: &'static str,
+    #[serde(rename = "subject")]
+    contender: &'static str,
     sets: usize,
     p99_us: f64,
     p9999_us: f64,
@@ -33,8 +33,8 @@ pub struct Line {
     slow: usize,
 }
 
-/// Stores new items in each subject for `time`. The first subject stores nothing. It shows how much
-/// the machine delays a thread that only reads the clock.
+/// Stores new items in each contender for `time`. The first contender stores nothing. It shows how
+/// much the machine delays a thread that only reads the clock.
 pub fn measure(items: &Items, time: Duration) -> Result<Vec<Line>> {
     let config = CacheConfig { memory_limit: 1 << 30, ..CacheConfig::default() };
     let cache = Cache::new(config).map_err(|error| Error::Usage(error.to_string()))?;
@@ -47,7 +47,7 @@ pub fn measure(items: &Items, time: Duration) -> Result<Vec<Line>> {
 }
 
 /// Returns the times of all sets in ascending order.
-fn pace(items: &Items, time: Duration, set: impl Fn(&super::Key, &[u8])) -> Vec<Duration> {
+fn pace(items: &Items, time: Duration, set: impl Fn(&Key, &[u8])) -> Vec<Duration> {
     let count = (RATE as f64 * time.as_secs_f64()) as u64;
     let mut times = vec![Duration::ZERO; count as usize];
     let began = Instant::now();
@@ -65,12 +65,12 @@ fn pace(items: &Items, time: Duration, set: impl Fn(&super::Key, &[u8])) -> Vec<
     times
 }
 
-fn line(subject: &'static str, times: &[Duration]) -> Line {
+fn line(contender: &'static str, times: &[Duration]) -> Line {
     let micros = |time: Option<&Duration>| time.map_or(f64::NAN, |time| time.as_nanos() as f64 / 1000.0);
     let at = |share: f64| micros(times.get((times.len() as f64 * share) as usize));
     Line {
         inprocess: NAME,
-        subject,
+        contender,
         sets: times.len(),
         p99_us: at(0.99),
         p9999_us: at(0.9999),
@@ -84,7 +84,7 @@ impl std::fmt::Display for Line {
         write!(
             f,
             "{:<14} {:<14} p99 {:.1} us, p99.99 {:.0}, longest {:.0}; {} of {} took 0.5 ms or more",
-            self.inprocess, self.subject, self.p99_us, self.p9999_us, self.longest_us, self.slow, self.sets
+            self.inprocess, self.contender, self.p99_us, self.p9999_us, self.longest_us, self.slow, self.sets
         )
     }
 }

@@ -1,14 +1,14 @@
 //! `bench inprocess`: the cost of the cache as a library, beside a `HashMap` behind a mutex, and a
 //! `HashMap` that does not change.
 //!
-//! All measurements run in this process. Subjects take turns within each round. Costs are CPU time
-//! of the measuring thread, the median over the rounds. So other work on the machine affects them
-//! only through the processor's caches. Rates with several threads use the wall clock and are the
-//! best of the rounds, because they measure waiting. `on cpu` is the share of that time in which
-//! the threads ran. In the rest they wait for a lock, or for a core that other processes use.
+//! All measurements run in this process. Contenders take turns within each round. Costs are CPU
+//! time of the measuring thread, the median over the rounds. So other work on the machine affects
+//! them only through the processor's caches. Rates with several threads use the wall clock and are
+//! the best of the rounds, because they measure waiting. `on cpu` is the share of that time in
+//! which the threads ran. In the rest they wait for a lock, or for a core that other processes use.
 
+mod contender;
 mod growing;
-mod subject;
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ use crate::lengths::Lengths;
 use crate::random::Random;
 use crate::results::Results;
 use crate::usage;
-use subject::{Frozen, KEY, Key, Map, Reader, Subject, Words};
+use contender::{Contender, Frozen, KEY, Key, Map, Reader, Words, key};
 
 /// Number of keys in the hot measurements.
 const HOT: u64 = 10_000;
@@ -86,7 +86,8 @@ pub struct Inprocess {
 #[derive(Debug, Serialize)]
 struct Line {
     inprocess: &'static str,
-    subject: &'static str,
+    #[serde(rename = "subject")]
+    contender: &'static str,
     threads: usize,
     /// CPU time of one operation, or of one key.
     cpu_ns: f64,
@@ -112,7 +113,7 @@ struct Turn {
 /// A measurement and its turns so far.
 struct Case<'a> {
     name: &'static str,
-    subject: &'static str,
+    contender: &'static str,
     /// The sequence of keys for each thread.
     asked: Vec<&'a [Key]>,
     work: &'a Work<'a>,
@@ -140,7 +141,7 @@ pub fn run(options: &Inprocess) -> Result<()> {
         println!(
             "{:<14} {:<14} {:>7} {:>8.1} {:>12.0} {:>6.0}% {:>8}  {}",
             line.inprocess,
-            line.subject,
+            line.contender,
             line.threads,
             line.cpu_ns,
             line.rate,
@@ -164,7 +165,7 @@ pub fn run(options: &Inprocess) -> Result<()> {
 fn hot(options: &Inprocess) -> Result<Vec<Line>> {
     let items = Items::new(HOT, Lengths::Fixed(KEY as u32), Lengths::Fixed(options.value_size));
     let value = items.value(1);
-    let mine = subject::cache(HOT as usize, value.len())?;
+    let mine = contender::cache(HOT as usize, value.len())?;
     let map = Map::new(HashMap::new());
     fill(&mine, &items, HOT);
     fill(&map, &items, HOT);
@@ -191,8 +192,8 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
     let write = |keys: &[Key], _: &mut Vec<u8>| keys.iter().for_each(|key| words.set(key, value));
     if !options.alone {
         for asked in [one(), two()] {
-            let (name, subject) = ("set uniform", Words::NAME);
-            cases.push(Case { name, subject, asked, work: &write, turns: Vec::new() });
+            let (name, contender) = ("set uniform", Words::NAME);
+            cases.push(Case { name, contender, asked, work: &write, turns: Vec::new() });
         }
         for asked in [one(), two()] {
             cases.push(frozen.case("get uniform", asked, &*frozen.get));
@@ -208,7 +209,7 @@ fn hot(options: &Inprocess) -> Result<Vec<Line>> {
 fn cold(options: &Inprocess) -> Result<Vec<Line>> {
     let count = u64::from(options.items);
     let items = Items::new(count, Lengths::Fixed(KEY as u32), Lengths::Fixed(options.value_size));
-    let mine = subject::cache(options.items as usize, options.value_size as usize)?;
+    let mine = contender::cache(options.items as usize, options.value_size as usize)?;
     let map = Map::new(HashMap::new());
     fill(&mine, &items, count);
     if !options.alone {
@@ -227,51 +228,51 @@ fn cold(options: &Inprocess) -> Result<Vec<Line>> {
     Ok(measure(options, cases))
 }
 
-/// The reads of a subject.
+/// The reads of a contender.
 struct Reads<'a> {
     name: &'static str,
     get: Box<Work<'a>>,
     many: Box<Work<'a>>,
 }
 
-/// All operations on a subject.
+/// All operations on a contender.
 struct Works<'a> {
     reads: Reads<'a>,
     set: Box<Work<'a>>,
 }
 
 impl<'a> Reads<'a> {
-    fn new<R: Reader>(subject: &'a R, length: usize) -> Self {
+    fn new<R: Reader>(contender: &'a R, length: usize) -> Self {
         Self {
             name: R::NAME,
             get: Box::new(move |keys, to| {
                 for key in keys {
                     to.clear();
-                    assert!(subject.get(key, to) && to.len() == length, "an item is missing");
+                    assert!(contender.get(key, to) && to.len() == length, "an item is missing");
                 }
                 black_box(to);
             }),
             many: Box::new(move |keys, _| {
                 for keys in keys.chunks(MANY) {
-                    assert_eq!(subject.get_many(keys), keys.len() * length, "an item is missing");
+                    assert_eq!(contender.get_many(keys), keys.len() * length, "an item is missing");
                 }
             }),
         }
     }
 
     fn case(&'a self, name: &'static str, asked: Vec<&'a [Key]>, work: &'a Work<'a>) -> Case<'a> {
-        Case { name, subject: self.name, asked, work, turns: Vec::new() }
+        Case { name, contender: self.name, asked, work, turns: Vec::new() }
     }
 }
 
 impl<'a> Works<'a> {
-    fn new<S: Subject>(subject: &'a S, value: &'a [u8]) -> Self {
+    fn new<S: Contender>(contender: &'a S, value: &'a [u8]) -> Self {
         let set = move |keys: &[Key], _: &mut Vec<u8>| {
             for key in keys {
-                subject.set(key, value);
+                contender.set(key, value);
             }
         };
-        Self { reads: Reads::new(subject, value.len()), set: Box::new(set) }
+        Self { reads: Reads::new(contender, value.len()), set: Box::new(set) }
     }
 }
 
@@ -283,18 +284,10 @@ impl<'a> Deref for Works<'a> {
     }
 }
 
-fn fill(subject: &impl Subject, items: &Items, count: u64) {
+fn fill(contender: &impl Contender, items: &Items, count: u64) {
     for id in 0..count {
-        subject.set(&key(items, id), items.value(id));
+        contender.set(&key(items, id), items.value(id));
     }
-}
-
-fn key(items: &Items, id: u64) -> Key {
-    let mut text = Vec::with_capacity(KEY);
-    items.put_key(id, &mut text);
-    let mut key = [0; KEY];
-    key.copy_from_slice(&text);
-    key
 }
 
 /// Returns `count` random keys of the items below `below`.
@@ -317,7 +310,7 @@ fn measure(options: &Inprocess, mut cases: Vec<Case<'_>>) -> Vec<Line> {
     }
     let rate_of_one = |case: &Case<'_>| {
         let same = |other: &&Case<'_>| {
-            (other.name, other.subject) == (case.name, case.subject) && other.asked.len() == 1
+            (other.name, other.contender) == (case.name, case.contender) && other.asked.len() == 1
         };
         cases.iter().find(same).map(Case::rate)
     };
@@ -371,7 +364,7 @@ impl Case<'_> {
         let on_cpu = |turn: &Turn| turn.cpu.as_secs_f64() / turn.wall.as_secs_f64() / threads as f64;
         Line {
             inprocess: self.name,
-            subject: self.subject,
+            contender: self.contender,
             threads,
             cpu_ns: median(self.turns.iter().map(cpu)),
             rate: self.rate(),
@@ -384,7 +377,7 @@ impl Case<'_> {
 impl Line {
     /// Compares the line with the project's goals. Returns `None` if it has none.
     fn goal(&self) -> Option<String> {
-        if self.subject != <std::sync::Arc<memcache_core::Cache> as Reader>::NAME {
+        if self.contender != <std::sync::Arc<memcache_core::Cache> as Reader>::NAME {
             return None;
         }
         let (goal, holds) = match (self.inprocess, self.scaling) {

@@ -14,7 +14,6 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
-use super::{Fill, Ports};
 use crate::error::{Doing, Error, Result};
 
 /// Size of a read buffer.
@@ -25,6 +24,25 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Number of different prefixes of the stored keys. memcached counts no more.
 const PREFIXES: u64 = 1 << 16;
+
+/// The items stored before the neighbours start.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fill {
+    /// Only the probe's item.
+    Nothing,
+    /// As many small items as `--items` says.
+    Many,
+    /// This many values of this many bytes.
+    Values(u64, usize),
+}
+
+/// The addresses of the server in a scenario.
+#[derive(Debug, Clone)]
+pub(super) struct Ports {
+    pub(super) tcp: SocketAddr,
+    /// The UDP or TLS address, in scenarios that use it.
+    pub(super) other: SocketAddr,
+}
 
 /// The work of the neighbours.
 #[derive(Debug, Clone, Copy)]

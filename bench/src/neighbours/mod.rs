@@ -20,7 +20,7 @@ use crate::results::Results;
 use crate::server::{Settings, Spec};
 use crate::{dialogue, launch};
 
-use load::Load;
+use load::{Fill, Load, Ports};
 
 /// Longest latency that is recorded exactly, in microseconds.
 const LONGEST: u64 = 60_000_000;
@@ -91,25 +91,6 @@ struct Scenario {
     memory: u32,
     fill: Fill,
     load: Load,
-}
-
-/// The items stored before the neighbours start.
-#[derive(Debug, Clone, Copy)]
-enum Fill {
-    /// Only the probe's item.
-    Nothing,
-    /// As many small items as `--items` says.
-    Many,
-    /// This many values of this many bytes.
-    Values(u64, usize),
-}
-
-/// The addresses of the server in a scenario.
-#[derive(Debug, Clone)]
-struct Ports {
-    tcp: SocketAddr,
-    /// The UDP or TLS address, in scenarios that use it.
-    other: SocketAddr,
 }
 
 const SCENARIOS: &[Scenario] = &[

@@ -7,7 +7,7 @@
 //!                                         8..12 length of all three
 //! ```
 
-use super::Head;
+use super::head::{Head, LONGEST_LINE};
 use crate::items::Items;
 
 const HEADER: usize = 24;
@@ -92,7 +92,7 @@ pub fn head(input: &[u8]) -> Head<'_> {
 
 fn text(input: &[u8], body: usize, head: impl FnOnce(usize) -> Head<'static>) -> Head<'static> {
     match HEADER + body {
-        _ if body > super::LONGEST_LINE => Head::Wrong,
+        _ if body > LONGEST_LINE => Head::Wrong,
         used if input.len() < used => Head::Partial,
         used => head(used),
     }

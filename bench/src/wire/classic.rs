@@ -1,6 +1,7 @@
 //! The classic text protocol.
 
-use super::{Head, number, put_number, put_value, text_head};
+use super::head::Head;
+use super::text::{number, put_number, put_value, text_head};
 use crate::items::Items;
 
 pub fn get(items: &Items, ids: &[u64], out: &mut Vec<u8>) {

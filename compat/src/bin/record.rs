@@ -3,6 +3,7 @@
 //!
 //! Ends with the line `N passed, N failed`, counted in exchanges.
 
+#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -84,7 +85,18 @@ struct Open {
     control: Link,
 }
 
+/// One file, as far as it has been read.
+struct Run<'a> {
+    options: &'a Options,
+    case: Case,
+    /// The entries to write.
+    recorded: Vec<Entry>,
+    passed: usize,
+    failed: usize,
+}
+
 /// A server with a connection, for one case.
+#[derive(Default)]
 struct Case {
     name: String,
     flags: Vec<String>,
@@ -102,11 +114,15 @@ impl Case {
             let server = Server::start(&Target::Program(options.server.clone(), flags))?;
             let (link, mut control) = (server.connect()?, server.connect()?);
             if self.step.is_some() {
-                debugtime(&mut control, "p").map_err(|fault| format!("case {}: {fault}", self.name))?;
+                debugtime(&mut control, "p").map_err(|fault| self.fault(&fault))?;
             }
             self.open = Some(Open { _server: server, link, control });
         }
         self.open.as_mut().ok_or("no connection".to_owned())
+    }
+
+    fn fault(&self, fault: &str) -> String {
+        format!("case {}: {fault}", self.name)
     }
 }
 
@@ -142,102 +158,101 @@ fn uptime(link: &mut Link) -> Outcome<i64> {
 
 fn run(file: &Path, options: &Options) -> Outcome<(usize, usize)> {
     let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let transcript = Transcript::parse(&text)?;
-    let mut recorded: Vec<Entry> = Vec::new();
-    let mut case = Case {
-        name: String::new(),
-        flags: Vec::new(),
-        open: None,
-        bindings: Bindings::default(),
-        failed: false,
-        step: None,
-    };
-    let (mut passed, mut failed) = (0, 0);
-    let mut entries = transcript.entries.into_iter().peekable();
+    let mut run = Run { options, case: Case::default(), recorded: Vec::new(), passed: 0, failed: 0 };
+    let mut entries = Transcript::parse(&text)?.entries.into_iter().peekable();
     while let Some(entry) = entries.next() {
-        recorded.push(entry.clone());
-        let skipped = case.failed || !case.name.contains(&options.only);
+        run.recorded.push(entry.clone());
+        let skipped = run.case.failed || !run.case.name.contains(&options.only);
         match entry {
             Entry::Case(name) => {
                 // A clock that stands still makes the steps exact.
-                let timed = entries.clone().take_while(|entry| !matches!(entry, Entry::Case(_)));
-                let step = timed.filter(|entry| matches!(entry, Entry::Advance(_))).map(|_| 0).next();
-                case = Case {
-                    name,
-                    flags: Vec::new(),
-                    open: None,
-                    bindings: Bindings::default(),
-                    failed: false,
-                    step,
-                };
+                let mut timed = entries.clone().take_while(|entry| !matches!(entry, Entry::Case(_)));
+                let step = timed.any(|entry| matches!(entry, Entry::Advance(_))).then_some(0);
+                run.case = Case { name, step, ..Case::default() };
             }
-            Entry::Flags(flags) => case.flags = flags,
+            Entry::Flags(flags) => run.case.flags = flags,
             _ if skipped => {}
-            Entry::Advance(seconds) => {
-                let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
-                let last = case.step.replace(seconds).unwrap_or(0);
-                let name = case.name.clone();
-                advance(&mut case.open(options)?.control, seconds, last)
-                    .map_err(|fault| format!("case {name}: {fault}"))?;
-            }
+            Entry::Advance(seconds) => run.advance(seconds)?,
             Entry::Request(lines) => {
-                let bytes =
-                    case.bindings.request(&lines).map_err(|fault| format!("case {}: {fault}", case.name))?;
-                let expected = match entries.peek() {
-                    Some(Entry::Reply(lines)) => lines.clone(),
+                let expected = match entries.next_if(|entry| matches!(entry, Entry::Reply(_))) {
+                    Some(Entry::Reply(lines)) => lines,
                     _ => Vec::new(),
                 };
-                if !expected.is_empty() {
-                    entries.next();
-                }
                 let closes = entries.next_if_eq(&Entry::Closed).is_some();
-                let link = &mut case.open(options)?.link;
-                let exchange = |length, closes, link: &mut Link| {
-                    link.send(&bytes, &[], Duration::ZERO);
-                    receive(link, length, closes, if bytes.len() > 10_000 { 10 * QUIET } else { QUIET })
-                };
-                let length = if options.check { shortest(&expected) } else { usize::MAX };
-                let mut answer = exchange(length, closes && options.check, link);
-                for _ in 0..RETRIES {
-                    if !answer.0.starts_with(b"BUSY ") {
-                        break;
-                    }
-                    thread::sleep(QUIET);
-                    answer = exchange(length, closes && options.check, link);
-                }
-                let (reply, ended) = answer;
-                if options.check {
-                    let verdict = case.bindings.check(&expected, &reply);
-                    let verdict =
-                        if ended == closes { verdict } else { verdict.and(Err(format!("closed: {ended}"))) };
-                    match verdict {
-                        Ok(()) => passed += 1,
-                        Err(fault) => {
-                            failed += 1;
-                            println!("case {}: {}\n    {fault}", case.name, shorten(&bytes, 200));
-                            // The following replies would differ as well.
-                            case.failed = true;
-                        }
-                    }
-                } else {
-                    if !reply.is_empty() {
-                        recorded.push(Entry::Reply(case.bindings.record(&reply)));
-                    }
-                    if ended {
-                        recorded.push(Entry::Closed);
-                        case.open = None;
-                    }
-                    passed += 1;
-                }
+                run.exchange(&lines, &expected, closes)?;
             }
             Entry::Reply(_) | Entry::Closed | Entry::Remark(_) => {}
         }
     }
     if !options.check {
-        let text = Transcript { entries: recorded }.print();
+        let text = Transcript { entries: run.recorded }.print();
         fs::write(file, text).map_err(|error| error.to_string())?;
     }
-    Ok((passed, failed))
+    Ok((run.passed, run.failed))
+}
+
+impl Run<'_> {
+    fn advance(&mut self, seconds: u64) -> Outcome<()> {
+        let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
+        let last = self.case.step.replace(seconds).unwrap_or(0);
+        let control = &mut self.case.open(self.options)?.control;
+        advance(control, seconds, last).map_err(|fault| self.case.fault(&fault))
+    }
+
+    /// Sends a request, and checks or records its reply.
+    fn exchange(&mut self, request: &[String], expected: &[String], closes: bool) -> Outcome<()> {
+        let check = self.options.check;
+        let bytes = self.case.bindings.request(request).map_err(|fault| self.case.fault(&fault))?;
+        let length = if check { shortest(expected) } else { usize::MAX };
+        let link = &mut self.case.open(self.options)?.link;
+        let (reply, ended) = send(link, &bytes, length, closes && check);
+        if check {
+            self.check(&bytes, expected, &reply, ended == closes);
+            return Ok(());
+        }
+        if !reply.is_empty() {
+            self.recorded.push(Entry::Reply(self.case.bindings.record(&reply)));
+        }
+        if ended {
+            self.recorded.push(Entry::Closed);
+            self.case.open = None;
+        }
+        self.passed += 1;
+        Ok(())
+    }
+
+    fn check(&mut self, request: &[u8], expected: &[String], reply: &[u8], closed_as_expected: bool) {
+        let verdict = self.case.bindings.check(expected, reply);
+        let closed = if closed_as_expected { Ok(()) } else { Err("only one side closes".to_owned()) };
+        match verdict.and(closed) {
+            Ok(()) => self.passed += 1,
+            Err(fault) => {
+                self.failed += 1;
+                println!("case {}: {}\n    {fault}", self.case.name, shorten(request, 200));
+                // The following replies would differ as well.
+                self.case.failed = true;
+            }
+        }
+    }
+}
+
+/// Sends a request, again while memcached's crawler is at work, and returns the reply and whether
+/// the server closed.
+fn send(link: &mut Link, request: &[u8], length: usize, closes: bool) -> (Vec<u8>, bool) {
+    let wait = if request.len() > 10_000 { 10 * QUIET } else { QUIET };
+    let mut exchange = || {
+        link.send(request, &[], Duration::ZERO);
+        receive(link, length, closes, wait)
+    };
+    let mut answer = exchange();
+    for _ in 0..RETRIES {
+        if !answer.0.starts_with(b"BUSY ") {
+            break;
+        }
+        thread::sleep(QUIET);
+        answer = exchange();
+    }
+    answer
 }
 
 /// Reads until `length` bytes have arrived and then a moment longer, or until the server closes.

@@ -10,7 +10,7 @@
 //! back. 0 means "never".
 //!
 //! Reading the time is one relaxed load of the second that the background thread showed last. The
-//! thread calls [`Clock::tick`] once a second, and only while the clock is read. It marks each
+//! thread calls `Clock::tick` once a second, and only while the clock is read. It marks each
 //! second that it shows. The first read of that second removes the mark.
 //!
 //! ```text

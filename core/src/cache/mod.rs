@@ -7,10 +7,13 @@ mod api;
 mod delta;
 pub mod events;
 mod info;
+pub mod item;
+pub mod iter;
 pub mod maintainer;
 mod meta;
 #[cfg(feature = "server")]
 mod operation;
+pub mod options;
 pub mod prefix;
 pub mod scan;
 mod store;

@@ -20,7 +20,7 @@ pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
 /// Callbacks that a server runs on its own threads.
 ///
 /// A callback must not stop the server and wait for it: it would wait for itself.
-/// [`crate::state::ServerState::request_stop`] is allowed.
+/// `Control::request_stop` is allowed.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Receives the log in place of standard error. Lines that are logged before the server has

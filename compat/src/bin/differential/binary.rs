@@ -10,8 +10,8 @@ use crate::binary_words::{
     CHOSEN_CAS, COMPARED_BLINDLY, DELTAS, FLAGS, FLUSHES, KEYS, NO_NUMBER, SHORT_KEYS, SMALL_DELTAS,
     STATISTICS, TIMES, UNKNOWN,
 };
-use crate::generate::{Draft, Generator};
-use crate::group::{Ending, Piece};
+use crate::generate::Generator;
+use crate::group::{Draft, Ending, Piece};
 use crate::request::{Fate, LONGEST_BODY, LONGEST_KEY, Request};
 
 /// Longest filler behind a header that announces more bytes than there are.

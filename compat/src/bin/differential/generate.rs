@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use memcache_compat::rng::Rng;
 
 use crate::binary_words;
-use crate::group::{Ending, Group, Piece};
+use crate::group::{Draft, Group};
 use crate::line::Line;
 use crate::words::{self, Vocabulary};
 
@@ -47,14 +47,6 @@ pub struct Generator {
     pub(crate) delayed_flush: bool,
     /// The keys that requests of the binary protocol may have stored.
     pub(crate) names: BTreeSet<Vec<u8>>,
-}
-
-/// A group without its number.
-#[derive(Clone, Debug)]
-pub(crate) struct Draft {
-    pub(crate) key: Option<usize>,
-    pub(crate) pieces: Vec<Piece>,
-    pub(crate) ending: Ending,
 }
 
 impl Generator {
@@ -117,26 +109,5 @@ impl Generator {
                 return draft;
             }
         }
-    }
-}
-
-impl Draft {
-    /// Returns whether this is an `ms` with a CAS number of its own. If it fails, memcached gives
-    /// that number to the connection's next store. Another `ms` ends that.
-    fn may_leave_its_cas(&self) -> bool {
-        let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return false };
-        let has_number = |piece: &Piece| match piece {
-            Piece::Bytes(bytes) => bytes.windows(2).any(|pair| pair == b" E"),
-            Piece::Cas { .. } | Piece::PackedCas { .. } => false,
-        };
-        bytes.trim_ascii_start().starts_with(b"ms ") && self.pieces.iter().any(has_number)
-    }
-
-    /// Returns whether memcached's background threads do not affect it. `flush_all` scans each
-    /// queue from its newest item to the first old one, and the threads reorder the queues.
-    fn is_steady(&self) -> bool {
-        let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return true };
-        let verbs = [&b"incr "[..], b"decr ", b"ma ", b"flush_all"];
-        !verbs.iter().any(|verb| bytes.trim_ascii_start().starts_with(verb))
     }
 }

@@ -44,6 +44,14 @@ pub struct Group {
     pub ending: Ending,
 }
 
+/// A group without its number.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) key: Option<usize>,
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) ending: Ending,
+}
+
 /// The CAS numbers seen, by group and index: the left server's and the right one's.
 pub type Numbers = HashMap<(u64, usize), (u64, u64)>;
 
@@ -138,5 +146,26 @@ impl Group {
             }
         }
         text
+    }
+}
+
+impl Draft {
+    /// Returns whether this is an `ms` with a CAS number of its own. If it fails, memcached gives
+    /// that number to the connection's next store. Another `ms` ends that.
+    pub(crate) fn may_leave_its_cas(&self) -> bool {
+        let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return false };
+        let has_number = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.windows(2).any(|pair| pair == b" E"),
+            Piece::Cas { .. } | Piece::PackedCas { .. } => false,
+        };
+        bytes.trim_ascii_start().starts_with(b"ms ") && self.pieces.iter().any(has_number)
+    }
+
+    /// Returns whether memcached's background threads do not affect it. `flush_all` scans each
+    /// queue from its newest item to the first old one, and the threads reorder the queues.
+    pub(crate) fn is_steady(&self) -> bool {
+        let Some(Piece::Bytes(bytes)) = self.pieces.first() else { return true };
+        let verbs = [&b"incr "[..], b"decr ", b"ma ", b"flush_all"];
+        !verbs.iter().any(|verb| bytes.trim_ascii_start().starts_with(verb))
     }
 }

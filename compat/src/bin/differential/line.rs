@@ -1,7 +1,6 @@
 //! A text request under construction.
 
-use crate::generate::Draft;
-use crate::group::{Ending, Piece};
+use crate::group::{Draft, Ending, Piece};
 
 /// A command line, and the bytes that follow it.
 pub(crate) struct Line {

@@ -3,8 +3,8 @@
 use memcache_core::internal::protocol::commands::Kind;
 use memcache_core::internal::protocol::meta::{Argument, FLAGS, MetaCommand};
 
-use crate::generate::{Draft, Generator};
-use crate::group::Piece;
+use crate::generate::Generator;
+use crate::group::{Draft, Piece};
 use crate::line::Line;
 use crate::words;
 

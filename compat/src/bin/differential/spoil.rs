@@ -1,7 +1,7 @@
 //! Makes mistakes in complete text commands.
 
-use crate::generate::{Draft, Generator};
-use crate::group::{Ending, Piece};
+use crate::generate::Generator;
+use crate::group::{Draft, Ending, Piece};
 use crate::line::Line;
 use crate::words;
 

@@ -3,8 +3,8 @@
 
 use memcache_core::internal::protocol::commands::{COMMANDS, Command, Kind};
 
-use crate::generate::{Draft, Generator};
-use crate::group::{Ending, Piece};
+use crate::generate::Generator;
+use crate::group::{Draft, Ending, Piece};
 use crate::line::Line;
 use crate::words;
 

@@ -1,4 +1,4 @@
-//! The subjects: the cache, and the stores that a program without a cache would use.
+//! The contenders: the cache, and the stores that a program without a cache would use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,12 +8,22 @@ use memcache_core::{Cache, CacheConfig, Ttl};
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
+use crate::items::Items;
 
 /// Length of a key, in bytes.
 pub const KEY: usize = 16;
 
 /// The key of an item.
 pub type Key = [u8; KEY];
+
+/// Returns the key of item `id`.
+pub fn key(items: &Items, id: u64) -> Key {
+    let mut text = Vec::with_capacity(KEY);
+    items.put_key(id, &mut text);
+    let mut key = [0; KEY];
+    key.copy_from_slice(&text);
+    key
+}
 
 /// A store that finds values by key, for several threads.
 pub trait Reader: Sync {
@@ -28,7 +38,7 @@ pub trait Reader: Sync {
 }
 
 /// A store that can also be written.
-pub trait Subject: Reader {
+pub trait Contender: Reader {
     /// Stores a value.
     fn set(&self, key: &Key, value: &[u8]);
 }
@@ -56,7 +66,7 @@ impl Reader for Arc<Cache> {
     }
 }
 
-impl Subject for Arc<Cache> {
+impl Contender for Arc<Cache> {
     #[inline]
     fn set(&self, key: &Key, value: &[u8]) {
         // An item that does not fit is missed later, which the measurement detects.
@@ -131,7 +141,7 @@ impl Reader for Map {
     }
 }
 
-impl Subject for Map {
+impl Contender for Map {
     #[inline]
     fn set(&self, key: &Key, value: &[u8]) {
         let mut map = self.lock();

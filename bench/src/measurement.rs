@@ -17,7 +17,7 @@ const PERCENTS: [f64; 12] = [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5
 
 /// Counts replies as they arrive.
 #[derive(Debug)]
-pub struct Tally<'a> {
+pub struct Recorder<'a> {
     items: &'a Items,
     pub counts: Counts,
     latencies: Histogram<u64>,
@@ -66,7 +66,7 @@ pub struct Measurement {
     pub load_busy: f64,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> Recorder<'a> {
     pub fn new(items: &'a Items) -> Result<Self> {
         let latencies = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, 3)
             .map_err(|error| Error::Usage(format!("histogram: {error}")))?;
@@ -133,7 +133,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-impl Sink for Tally<'_> {
+impl Sink for Recorder<'_> {
     #[inline]
     fn hit(&mut self, id: u64) {
         self.counts.hits += 1;
@@ -171,7 +171,7 @@ impl Measurement {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::Recorder;
     use crate::checker::{Request, Sink, Verb};
     use crate::items::Items;
     use crate::lengths::Lengths;
@@ -179,14 +179,14 @@ mod tests {
     #[test]
     fn latencies_run_from_sent_to_read() {
         let items = Items::new(1, Lengths::Fixed(8), Lengths::Fixed(1));
-        let Ok(mut tally) = Tally::new(&items) else { panic!("no histogram") };
+        let Ok(mut recorder) = Recorder::new(&items) else { panic!("no histogram") };
         let done = |sent| Request { verb: Verb::Get, keys: 0, sent };
-        tally.set_now(10_000);
-        (0..98).for_each(|_| tally.done(done(9_000)));
-        tally.done(done(5_000));
-        tally.set_now(1_000_000);
-        tally.done(done(0));
-        let told = tally.measurement(1.0, 0.0, 0);
+        recorder.set_now(10_000);
+        (0..98).for_each(|_| recorder.done(done(9_000)));
+        recorder.done(done(5_000));
+        recorder.set_now(1_000_000);
+        recorder.done(done(0));
+        let told = recorder.measurement(1.0, 0.0, 0);
         let near = |got: f64, due: f64| (got - due).abs() / due < 0.002;
         assert_eq!(told.counts.requests, 100);
         assert!(near(told.p50_us, 1.0) && near(told.p99_us, 5.0) && near(told.max_us, 1_000.0), "{told:?}");

@@ -1,4 +1,4 @@
-//! The score of one server over many replays: its miss ratios and its memory as ratios to the
+//! The summary of one server over many replays: its miss ratios and its memory as ratios to the
 //! base's.
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ const SAME: f64 = 1.01;
 
 /// The ratios of one server, over traces and memory limits.
 #[derive(Debug, Clone)]
-pub struct Score {
+pub struct Summary {
     server: String,
     trials: Vec<Trial>,
 }
@@ -18,12 +18,12 @@ pub struct Score {
 #[derive(Debug, Clone)]
 struct Trial {
     /// Trace and limit, for the reader.
-    place: String,
+    replay: String,
     miss_ratio: f64,
     resident: f64,
 }
 
-/// A score as a line of the results file.
+/// A summary as a line of the results file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
     kind: &'static str,
@@ -39,11 +39,11 @@ pub struct Line {
     more_resident_at: Vec<String>,
 }
 
-impl Score {
+impl Summary {
     /// The head of the table of `row`.
     pub const HEAD: &'static str = "| server | replays | mean miss ratio to base | worst | at | worst RSS to base | RSS higher at |\n|---|--:|--:|--:|---|--:|---|";
 
-    /// Makes the score of a server without replays.
+    /// Makes the summary of a server without replays.
     pub fn new(server: &str) -> Self {
         Self { server: server.to_owned(), trials: Vec::new() }
     }
@@ -52,11 +52,11 @@ impl Score {
     /// both servers missed nothing.
     pub fn add(&mut self, trace: &str, limit: u32, miss_ratio: f64, resident: f64) {
         if miss_ratio.is_finite() {
-            self.trials.push(Trial { place: format!("{trace} {limit}"), miss_ratio, resident });
+            self.trials.push(Trial { replay: format!("{trace} {limit}"), miss_ratio, resident });
         }
     }
 
-    /// Returns the score as a line of the results file.
+    /// Returns the summary as a line of the results file.
     pub fn line(&self) -> Line {
         let worst = |of: fn(&Trial) -> f64| self.trials.iter().max_by(|a, b| of(a).total_cmp(&of(b)));
         let missed = worst(|trial| trial.miss_ratio);
@@ -68,9 +68,9 @@ impl Score {
             replays: self.trials.len(),
             mean_to_base: sum / self.trials.len() as f64,
             worst_to_base: missed.map_or(f64::NAN, |trial| trial.miss_ratio),
-            worst_at: missed.map_or(String::new(), |trial| trial.place.clone()),
+            worst_at: missed.map_or(String::new(), |trial| trial.replay.clone()),
             worst_resident_to_base: worst(|trial| trial.resident).map_or(f64::NAN, |trial| trial.resident),
-            more_resident_at: more.map(|trial| trial.place.clone()).collect(),
+            more_resident_at: more.map(|trial| trial.replay.clone()).collect(),
         }
     }
 
@@ -96,24 +96,24 @@ impl Score {
 
 #[cfg(test)]
 mod tests {
-    use super::Score;
+    use super::Summary;
 
     #[test]
     fn means_and_worst() {
-        let mut score = Score::new("ours");
-        score.add("a", 16, 0.8, 0.9);
-        score.add("a", 32, 1.0, 1.2);
-        score.add("b", 16, f64::NAN, 1.0);
-        let line = score.line();
+        let mut summary = Summary::new("ours");
+        summary.add("a", 16, 0.8, 0.9);
+        summary.add("a", 32, 1.0, 1.2);
+        summary.add("b", 16, f64::NAN, 1.0);
+        let line = summary.line();
         assert!((line.mean_to_base - 0.9).abs() < 1e-9 && (line.worst_to_base - 1.0).abs() < 1e-9);
         assert_eq!((line.replays, line.worst_at.as_str()), (2, "a 32"));
         assert_eq!(line.more_resident_at, ["a 32"]);
-        assert!(score.row().contains("| 0.900x | 1.000x | a 32 | 1.20x | a 32 |"), "{}", score.row());
+        assert!(summary.row().contains("| 0.900x | 1.000x | a 32 | 1.20x | a 32 |"), "{}", summary.row());
     }
 
     #[test]
     fn no_replays_no_ratios() {
-        assert!(Score::new("ours").line().mean_to_base.is_nan());
-        assert!(Score::new("ours").row().contains("nowhere"));
+        assert!(Summary::new("ours").line().mean_to_base.is_nan());
+        assert!(Summary::new("ours").row().contains("nowhere"));
     }
 }

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use super::scenario::Scenario;
 use super::table::{median, percent, ratio, thousands};
-use super::{Common, Cores, Effort};
 use crate::checker::{Check, Terms};
+use crate::common::{Common, Cores};
 use crate::driver::{Driver, Pace, Span};
 use crate::error::{Error, Result};
 use crate::load::fill;
+use crate::measurement::Measurement;
 use crate::results::Results;
 use crate::server::{Server, Settings, Spec};
-use crate::tally::Measurement;
 use crate::usage::core_busy;
 use crate::wire::Protocol;
 use crate::workload::Workload;
@@ -41,6 +41,16 @@ const DISTURBED: f64 = 0.1;
 
 /// Pause of an open loop, in microseconds, above which its latencies are marked.
 const PAUSED: f64 = 1000.0;
+
+/// The length of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    pub(super) rounds: usize,
+    /// How often to repeat a disturbed turn.
+    pub(super) retries: usize,
+    pub(super) warmup: Duration,
+    pub(super) measured: Duration,
+}
 
 /// A server in a scenario, and its results.
 struct Contestant<'a> {
@@ -95,7 +105,7 @@ struct TurnLine<'a> {
 
 /// One line of the results file for one server in one scenario.
 #[derive(Debug, Serialize)]
-struct Summary {
+struct ScenarioLine {
     kind: &'static str,
     scenario: &'static str,
     operation: &'static str,
@@ -302,7 +312,7 @@ impl Contestant<'_> {
     /// Ratios of CPU and throughput are medians of the ratios within each round, because a machine
     /// is slow for seconds. Ratios of latencies are ratios of the medians. Single moments disturb a
     /// tail, and the two sides of a round do not share these.
-    fn summary(&self, scenario: &Scenario, base: &Contestant) -> Summary {
+    fn summary(&self, scenario: &Scenario, base: &Contestant) -> ScenarioLine {
         let middle = |of: fn(&Turn) -> f64| median(self.turns.iter().map(of).collect());
         let compared = |of: fn(&Turn) -> f64| Ratio {
             median: middle(of),
@@ -314,7 +324,7 @@ impl Contestant<'_> {
             let base = median(base.turns.iter().map(of).collect());
             Ratio { median: middle(of), to_base: middle(of) / base }
         };
-        Summary {
+        ScenarioLine {
             kind: "summary",
             scenario: scenario.name,
             operation: scenario.unit(),
@@ -377,7 +387,7 @@ impl Contestant<'_> {
     }
 }
 
-impl Summary {
+impl ScenarioLine {
     /// Returns the row of the table.
     fn row(&self) -> String {
         let Self { scenario, server, note, .. } = self;
@@ -402,7 +412,7 @@ impl Summary {
 }
 
 /// Prints CPU per operation as ratios: a row for each scenario, a column for each server.
-fn print_matrix(common: &Common, scenarios: &[Scenario], all: &[Summary]) {
+fn print_matrix(common: &Common, scenarios: &[Scenario], all: &[ScenarioLine]) {
     let names: Vec<_> = common.servers.iter().map(|spec| spec.name.as_str()).collect();
     println!("| CPU/op to {} | goal | {} |", names.first().unwrap_or(&""), names.join(" | "));
     println!("|---|--:|{}", "--:|".repeat(names.len()));
