@@ -87,8 +87,8 @@ impl Cache {
             StoreMode::Cas(cas) => (Mode::Cas, cas),
         };
         let (flags, expiry) = (options.flags, self.expires(options.ttl));
-        let request =
-            Request::new(key, StoreOperation { mode, flags, expiry, compare, ..StoreOperation::default() });
+        let operation = StoreOperation { mode, flags, expiry, compare, ..StoreOperation::default() };
+        let request = Request::new(key, operation);
         let reply = self.store_value(&request, StoreValue::Bytes(value.as_ref()))?;
         Ok(match reply.stored {
             Stored::Stored => StoreOutcome::Stored { cas: reply.cas },
