@@ -123,7 +123,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// Returns whether all items are in one log, in order of use.
-    pub(super) fn is_flat(&self) -> bool {
+    pub(super) fn is_flat(self) -> bool {
         self.mode == LruMode::Flat
     }
 }
@@ -173,7 +173,7 @@ pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
 }
 
 /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
-pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
+pub(super) fn admit(tuning: Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
