@@ -115,7 +115,7 @@ class Server {
     if (settings !== undefined) checkOption('settings', settings, 'object');
     const { shutdownEnabled } = this.#options;
     this.#settings = toSettings({ ...settings, threads, maxConnections, idleTimeout, shutdownEnabled }, configError);
-    const ofCache = new Set(call(() => native.checkSettings(this.#settings)));
+    const ofCache = new Set(call(() => native.Server.checkSettings(this.#settings)));
     this.#cacheSettings = Object.fromEntries(Object.entries(settings ?? {}).filter(([name]) => ofCache.has(name)));
     for (const name of ['udp', 'shutdownEnabled', 'recordCommands']) checkOption(name, this.#options[name], 'boolean');
     if (typeof (unixSocket ?? false) !== 'boolean') checkOption('unixSocket', unixSocket, 'string');
@@ -176,7 +176,7 @@ class Server {
           testCertificates: typeof options.tls === 'string' ? options.tls === 'test-mutual' : undefined,
           users: options.users,
           sasl: options.auth === 'sasl',
-          settings: this.#settings,
+          values: this.#settings,
           clusterNodes: options.clusterNodes,
           recordCommands: options.recordCommands,
           settles: options.cache === undefined,

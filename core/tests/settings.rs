@@ -1,5 +1,7 @@
 //! The table of settings: the answers of `set`, and docs/settings.md.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::{env, fs};
 

@@ -236,8 +236,10 @@ impl Flags {
     }
 
     fn set_cache(&self, config: &mut ServerConfig, environment: &Environment) -> Result<(), Failure> {
-        set(config, "growth_factor", &self.slab_growth_factor, |text| real(text).unwrap_or(0.0).into())?;
-        set(config, "chunk_size", &self.slab_min_size, int)?;
+        set(config, "growth_factor", self.slab_growth_factor.as_ref(), |text| {
+            real(text).unwrap_or(0.0).into()
+        })?;
+        set(config, "chunk_size", self.slab_min_size.as_ref(), int)?;
         let cache = &mut config.cache;
         if let Some(text) = &self.memory_limit {
             cache.memory_limit = megabytes(text).ok_or_else(|| {
@@ -272,7 +274,7 @@ impl Flags {
         notes: &mut Vec<String>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        if set(config, "threads", &self.threads, int)? {
+        if set(config, "threads", self.threads.as_ref(), int)? {
             if config.threads > MANY_THREADS {
                 warnings.push(
                     "WARNING: Setting a high number of worker threads is not recommended. Set this value to \
@@ -282,8 +284,8 @@ impl Flags {
             }
             config.cache.concurrency = config.threads;
         }
-        set(config, "max_connections", &self.conn_limit, int)?;
-        set(config, "requests_per_event", &self.max_reqs_per_event, int)?;
+        set(config, "max_connections", self.conn_limit.as_ref(), int)?;
+        set(config, "requests_per_event", self.max_reqs_per_event.as_ref(), int)?;
         if let Some(text) = &self.listen_backlog {
             config.backlog =
                 whole(text).ok_or_else(|| Failure::usage(format!("Invalid listen backlog: {text}")))?;
@@ -411,7 +413,7 @@ fn port(text: &str) -> Result<Port, Failure> {
 fn set(
     config: &mut ServerConfig,
     name: &str,
-    flag: &Option<String>,
+    flag: Option<&String>,
     read: fn(&str) -> Value,
 ) -> Result<bool, Failure> {
     let Some(text) = flag else { return Ok(false) };

@@ -27,7 +27,7 @@ test('every value is answered as the cases of the core say', () => {
 test('settings reach the cache and the server', async (t) => {
   const cache = new Cache({ settings: { lruCrawler: false, growthFactor: 1.5 } });
   t.after(() => cache.close());
-  assert.equal(cache.stats('settings').growth_factor, 1.5);
+  assert.equal(cache.stats('settings').growth_factor, '1.50');
   const server = await Server.start({ threads: 2, settings: { backlog: 7, chunkSize: 64 } });
   t.after(() => server.close());
   const { tcp_backlog, chunk_size, num_threads } = server.stats('settings');

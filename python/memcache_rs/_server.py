@@ -231,7 +231,7 @@ class Server:
             "tls_texts": None,
             "verify_clients": tls == "test-mutual",
             "users": None if users is None else (list(users.items()), auth == "sasl"),
-            "settings": named,
+            "values": named,
             "cluster_nodes": list(cluster_nodes),
             "record_commands": record_commands,
             "settles": self._own_cache,

@@ -41,7 +41,7 @@ class ServerSettings(TypedDict):
     #: Pairs of a user and a password, and whether clients log in by SASL.
     users: tuple[list[tuple[str, str]], bool] | None
     #: The settings of the core's table, by name.
-    settings: dict[str, Setting]
+    values: dict[str, Setting]
     cluster_nodes: list[str]
     record_commands: bool
     #: Whether handles of the cache wait for the server.

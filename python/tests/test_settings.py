@@ -28,7 +28,7 @@ def test_every_value_is_answered_as_the_cases_of_the_core_say(name: str, value: 
 
 def test_settings_reach_the_cache_and_the_server() -> None:
     with Cache(settings={"lru_crawler": False, "growth_factor": 1.5}) as cache:
-        assert cache.stats("settings")["growth_factor"] == 1.5
+        assert cache.stats("settings")["growth_factor"] == "1.50"
     settings = {"backlog": 7, "chunk_size": 64}
     with Server(settings=settings) as server:
         stats = server.stats("settings")

@@ -206,7 +206,7 @@ pub struct Settings {
     pub users: Option<Vec<User>>,
     pub sasl: bool,
     /// The settings of the core's table.
-    pub settings: Vec<Setting>,
+    pub values: Vec<Setting>,
     pub cluster_nodes: Vec<String>,
     /// Whether `last_commands` is recorded.
     pub record_commands: bool,
@@ -270,7 +270,7 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
         hooks,
         ..ServerConfig::default()
     };
-    settings::set_server(&mut config, &settings.settings)?;
+    settings::set_server(&mut config, &settings.values)?;
     config.cache = shared.core.config().clone();
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
@@ -367,6 +367,12 @@ impl Task for Stop {
 
 #[napi]
 impl Server {
+    /// Checks settings of the core's table. Returns the names of those that a cache has.
+    #[napi(catch_unwind)]
+    pub fn check_settings(env: Env, values: Vec<Setting>) -> napi::Result<Vec<String>> {
+        settings::check(values).map_err(|failure| errors::thrown(env, failure))
+    }
+
     /// Creates a server that is not running.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> Self {

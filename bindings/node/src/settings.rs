@@ -2,7 +2,6 @@
 
 use memcache_core::internal::config::Scope;
 use memcache_core::{CacheConfig, ConfigError, ServerConfig, Value};
-use napi::Env;
 use napi::bindgen_prelude::Either4;
 use napi_derive::napi;
 
@@ -59,9 +58,8 @@ pub fn differs(one: &CacheConfig, other: &CacheConfig, setting: &Setting) -> boo
 }
 
 /// Checks settings of a server, each alone. Returns the names of those that a cache has.
-#[napi]
-pub fn check_settings(env: Env, settings: Vec<Setting>) -> napi::Result<Vec<String>> {
-    set_server(&mut ServerConfig::default(), &settings).map_err(|failure| errors::thrown(env, failure))?;
+pub fn check(settings: Vec<Setting>) -> Result<Vec<String>, Failure> {
+    set_server(&mut ServerConfig::default(), &settings)?;
     Ok(settings.into_iter().filter(is_of_cache).map(|setting| setting.name).collect())
 }
 

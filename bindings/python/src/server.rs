@@ -99,7 +99,7 @@ struct Settings {
     /// Pairs of a user and a password, and whether clients log in by SASL.
     users: Option<(Vec<(String, String)>, bool)>,
     /// The settings of the table, by name.
-    settings: settings::Settings,
+    values: settings::Settings,
     cluster_nodes: Vec<String>,
     record_commands: bool,
     /// Whether handles of the cache wait for the server. They do if the server made the cache.
@@ -158,7 +158,7 @@ impl Settings {
             cluster: nodes,
             ..ServerConfig::default()
         };
-        settings::set_server(&mut config, self.settings)?;
+        settings::set_server(&mut config, self.values)?;
         config.cache = cache.config().clone();
         Ok(config)
     }

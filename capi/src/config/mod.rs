@@ -1,7 +1,8 @@
 //! The settings of caches and servers: a builder, one function a setting.
 //!
-//! A function checks its own setting. `mcrs_config_check` and the starts check the
-//! settings against each other. This file has the handle and the callbacks. The
+//! The table of the core checks each setting. `mcrs_config_set` sets any by its name, and the
+//! functions of one setting pass typed values. `mcrs_config_check` and the starts check the
+//! settings against each other. This file has the handle, `mcrs_config_set` and the callbacks. The
 //! settings of caches, servers, listeners, TLS and authentication have a file each.
 
 mod auth;
@@ -245,9 +246,9 @@ mod tests {
         assert_eq!(unsafe { mcrs_config_new(&raw mut config) }, mcrs_status::MCRS_OK);
         for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '['])) {
             let [name, value, answer] = line.split(" | ").collect::<Vec<_>>()[..] else { panic!("{line}") };
-            let (name, value) = (CString::new(name).unwrap(), CString::new(value).unwrap());
+            let (name, value) = (format!("{name}\0"), format!("{value}\0"));
             // SAFETY: the handle lives, and the texts end with a NUL.
-            let status = unsafe { mcrs_config_set(config, name.as_ptr(), value.as_ptr()) };
+            let status = unsafe { mcrs_config_set(config, name.as_ptr().cast(), value.as_ptr().cast()) };
             if answer == "ok" {
                 assert_eq!(status, mcrs_status::MCRS_OK, "{line}");
                 continue;

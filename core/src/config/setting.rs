@@ -47,13 +47,19 @@ macro_rules! from_integers {
     ($($type:ty)*) => {$(
         impl From<$type> for Value {
             fn from(number: $type) -> Self {
-                Self::Integer(number as i128)
+                Self::Integer(i128::from(number))
             }
         }
     )*};
 }
 
-from_integers!(u8 u16 u32 u64 usize i32 i64);
+from_integers!(u8 u16 u32 u64 i32 i64);
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Integer(number as i128)
+    }
+}
 
 impl From<bool> for Value {
     fn from(on: bool) -> Self {
@@ -249,6 +255,7 @@ impl Row {
     }
 
     /// The unit of the daemon's option.
+    #[cfg(feature = "server")]
     pub(crate) const fn unit(mut self, unit: i128) -> Self {
         self.unit = unit;
         self
@@ -312,8 +319,8 @@ impl Row {
     ///
     /// # Errors
     /// The value has another type, or is out of range.
-    pub fn accept(&self, value: Value) -> Result<Value, ConfigError> {
-        let read = self.read(&value).ok_or_else(|| self.error(ConfigRule::Type, self.wanted(&value)))?;
+    pub fn accept(&self, value: &Value) -> Result<Value, ConfigError> {
+        let read = self.read(value).ok_or_else(|| self.error(ConfigRule::Type, self.wanted(value)))?;
         self.check(&read)?;
         Ok(read)
     }
@@ -332,6 +339,7 @@ impl Row {
             (Kind::Bool, Value::Bool(_))
             | (Kind::Integer { .. } | Kind::Bytes { .. }, Value::Integer(_))
             | (Kind::Float { .. }, Value::Float(_))
+            | (Kind::Byte, Value::Integer(0..=255))
             | (Kind::Sizes { .. }, Value::List(_)) => Some(value.clone()),
             (Kind::Bool, Value::Text(text)) => match text.as_str() {
                 "true" | "on" | "yes" | "1" => Some(Value::Bool(true)),
@@ -352,7 +360,6 @@ impl Row {
                 [byte] => Some(Value::from(*byte)),
                 _ => None,
             },
-            (Kind::Byte, Value::Integer(0..=255)) => Some(value.clone()),
             (Kind::Sizes { .. }, Value::Text(text)) => {
                 let numbers = text.split('-').map(|size| size.parse().ok()).collect::<Option<_>>();
                 numbers.map(Value::List)
@@ -370,7 +377,7 @@ impl Row {
             (Kind::Integer { least, .. } | Kind::Bytes { least, .. }, Value::Integer(number)) => {
                 *number < least
             }
-            (Kind::Float { above, .. }, Value::Float(number)) => !(*number > above),
+            (Kind::Float { above, .. }, Value::Float(number)) => *number <= above || number.is_nan(),
             _ => false,
         };
         let over = match (self.kind, value) {
@@ -429,7 +436,9 @@ impl Row {
             Kind::Integer { least, most } => format!("{least} to {most}"),
             Kind::Bytes { least, most } if most == WORD_MOST => format!("at least {least} bytes"),
             Kind::Bytes { least, most } => format!("{least} to {most} bytes"),
-            Kind::Float { above, most } if most == f64::MAX => format!("a number above {above}"),
+            Kind::Float { above, most } if most.to_bits() == f64::MAX.to_bits() => {
+                format!("a number above {above}")
+            }
             Kind::Float { above, most } => format!("a number above {above} and at most {most}"),
             Kind::Word(words) => words.join(" or "),
             Kind::Byte => "one byte".into(),
@@ -540,7 +549,7 @@ pub(crate) fn set<C>(
     value: &Value,
 ) -> Option<Result<(), ConfigError>> {
     let setting = settings.iter().find(|setting| setting.row.name == name)?;
-    Some(setting.row.accept(value.clone()).map(|value| (setting.put)(config, &value)))
+    Some(setting.row.accept(value).map(|value| (setting.put)(config, &value)))
 }
 
 /// Returns the value of the setting `name`, or `None` if no row has that name.
