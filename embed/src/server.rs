@@ -54,8 +54,6 @@ impl StartFault {
 mod tests {
     use std::io;
 
-    use memcache_core::ConfigError;
-
     use super::*;
 
     #[test]
@@ -70,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_bad_setting_is_not_the_fault_of_the_system() {
-        let bad = StartError::Config(ConfigError::Invalid("bad".into()));
+        let bad = StartError::File("bad".into());
         assert_eq!(StartFault::of(&bad), StartFault::Setting);
         let refused = StartError::System(io::Error::from_raw_os_error(12));
         assert_eq!(StartFault::of(&refused), StartFault::System(Some(12)));
