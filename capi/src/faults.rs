@@ -3,7 +3,8 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use memcache_core::{Fault, FaultRule, FaultRuleId};
+use memcache_core::{Fault, FaultRuleId};
+use memcache_embed::faults::{self, Conditions};
 
 use crate::arguments::{bytes, known, maybe_text};
 use crate::cache::mcrs_cache;
@@ -108,18 +109,16 @@ pub unsafe extern "C" fn mcrs_faults_add(
             MCRS_FAULT_TRUNCATE => Fault::Truncate(fault.after),
             other => return Err(invalid(format!("kind must be one of the MCRS_FAULT_ numbers, got {other}"))),
         };
-        if !(0.0..=1.0).contains(&fault.probability) {
-            return Err(invalid(format!("probability must be 0 to 1, got {}", fault.probability)));
-        }
-        let number = cache.cache.faults().add(FaultRule {
+        let when = Conditions {
             command: command.map(str::to_owned),
             key: (!fault.key.is_null()).then(|| key.to_vec()),
             times: (fault.times != 0).then_some(fault.times),
-            probability: if fault.probability == 0.0 { 1.0 } else { fault.probability },
-            ..FaultRule::new(what)
-        });
+            probability: (fault.probability != 0.0).then_some(fault.probability),
+        };
+        let injected =
+            faults::inject(&cache.cache, what, when).map_err(|error| invalid(error.to_string()))?;
         if let Some(id) = id {
-            id.set(number.0);
+            id.set(injected.id().0);
         }
         Ok(())
     })

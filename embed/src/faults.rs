@@ -87,6 +87,11 @@ pub struct InjectedFault {
 }
 
 impl InjectedFault {
+    /// Returns its number, for a face that keeps numbers.
+    pub fn id(&self) -> FaultRuleId {
+        self.id
+    }
+
     /// Removes the fault, and returns how often it applied. A second call removes nothing. Pass the
     /// cache of [`inject`], or `None` if it is gone.
     pub fn remove(&self, cache: Option<&Cache>) -> u64 {

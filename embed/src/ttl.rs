@@ -7,9 +7,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
 
-use memcache_core::{Cache, Ttl};
+use memcache_core::Cache;
 
 /// Longest TTL in seconds: 100 years of 365.25 days. A larger number is a mistake, such as
 /// milliseconds or a Unix time.
@@ -47,7 +46,11 @@ pub fn after(cache: &Cache, seconds: f64) -> Result<u32, TtlError> {
     if !(0.0..=f64::from(LONGEST)).contains(&seconds) {
         return Err(refusal(seconds));
     }
-    Ok(cache.expires(Ttl::After(Duration::from_secs_f64(seconds))))
+    let whole = seconds as u32;
+    // As in `Cache::expires`, whose durations have whole nanoseconds: less than half of one is a
+    // rounding error. A `Duration` would take 30 instructions more.
+    let is_more = seconds - f64::from(whole) > 0.5e-9;
+    after_whole(cache, whole + u32::from(is_more))
 }
 
 /// Returns the second of the cache's clock at which an item stored now expires after whole
@@ -101,8 +104,9 @@ fn refusal(seconds: f64) -> TtlError {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use memcache_core::CacheConfig;
+    use memcache_core::{CacheConfig, Ttl};
 
     use super::*;
 
@@ -118,6 +122,13 @@ mod tests {
         let now = cache.clock().now();
         for (seconds, ahead) in [(0.0, 0), (0.001, 1), (1.0, 1), (1.5, 2), (60.0, 60)] {
             assert_eq!(after(&cache, seconds), Ok(now + ahead), "{seconds}");
+        }
+        // The core takes a duration, and rounds in the same way.
+        for seconds in
+            [0.0, 3e-10, 6e-10, 1e-9, 0.999_999_999_9, 60.0 * 1.1, 66.0 + 1e-9, 1e9, 3_155_759_999.5]
+        {
+            let expiry = cache.expires(Ttl::After(Duration::from_secs_f64(seconds)));
+            assert_eq!(after(&cache, seconds), Ok(expiry), "{seconds}");
         }
         assert_eq!(after_whole(&cache, 60), Ok(now + 60));
     }

@@ -12,6 +12,7 @@ _T = TypeVar("_T")
 _K = TypeVar("_K", bound=str | Buffer)
 
 __all__ = [
+    "COMMANDS",
     "MEMCACHED_VERSION",
     "Cache",
     "Clock",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 MEMCACHED_VERSION: Final[str]
+#: How many commands a server records.
+COMMANDS: Final[int]
 __version__: Final[str]
 
 def unix_time() -> int:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from memcache_rs._typing import Kind, ServerSettings, Setting
 
-#: How many recent commands a server keeps.
-_COMMANDS = 200
-
 
 class TLS(NamedTuple):
     """The PEM files of a server with TLS.
@@ -315,7 +312,7 @@ class Server:
     def _forget(self) -> None:
         native, self._native = self._native, None
         if native is not None and native.owned:
-            self._commands = (self._commands + native.last_commands)[-_COMMANDS:]
+            self._commands = (self._commands + native.last_commands)[-_native.COMMANDS :]
         _running.pop(self, None)
         self._remove_directory()
 
@@ -703,7 +700,7 @@ class Server:
         """
         if self._native is None and self._addresses is not None:
             return list(self._commands)
-        return (self._commands + self._live().last_commands)[-_COMMANDS:]
+        return (self._commands + self._live().last_commands)[-_native.COMMANDS :]
 
     def clear_commands(self) -> None:
         """Removes the commands from :attr:`last_commands`.

@@ -4,6 +4,7 @@ use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
 use memcache_core::{ConfigError, DeltaError, StartError};
 use memcache_embed::server::StartFault;
+use memcache_embed::ttl::LONGEST;
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
@@ -69,7 +70,7 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
     failure(
         "ERR_MEMCACHE_INVALID_TTL",
         format!(
-            "{name} must be 0 to 3155760000 seconds (100 years), or a Date at most 100 years ahead, got {got}; leave \
+            "{name} must be 0 to {LONGEST} seconds (100 years), or a Date at most 100 years ahead, got {got}; leave \
              it out for an item without expiry"
         ),
     )

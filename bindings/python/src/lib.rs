@@ -76,6 +76,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("MEMCACHED_VERSION", memcache_core::internal::admin::VERSION)?;
+        module.add("COMMANDS", memcache_embed::commands::LIMIT)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

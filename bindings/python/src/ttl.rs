@@ -31,9 +31,10 @@ pub fn named_expiry(cache: &Cache, name: &str, ttl: &Bound<'_, PyAny>) -> PyResu
     }
     // The methods tell datetimes from other objects. A test that fakes dates replaces the classes
     // in the module `datetime`.
-    let expiry = if let Ok(Float(seconds)) = ttl.extract() {
-        ttl::after(cache, seconds)
-    } else if ttl.hasattr("total_seconds")? {
+    if let Ok(Float(seconds)) = ttl.extract() {
+        return ttl::after(cache, seconds).map_err(|error| refusal(error, name, ttl));
+    }
+    let expiry = if ttl.hasattr("total_seconds")? {
         ttl::after(cache, ttl.call_method0("total_seconds")?.extract()?)
     } else if ttl.hasattr("timestamp")? {
         let time = ttl.call_method0("timestamp")?.extract()?;
