@@ -72,8 +72,8 @@ settings! {
                 .option("eviction_policy")
                 .stat("eviction_policy")
                 .help("which items to evict: flat, segmented or lru (default: {})");
-        /// The goal of the default policy: the fewest misses, or the fewest missed bytes. The command
-        /// `lru goal` changes it.
+        /// The goal of the default policy: the fewest misses, or the fewest missed bytes. The
+        /// command `lru goal` changes it.
         eviction_goal: EvictionGoal = EvictionGoal::FewestMisses,
             Row::new(Kind::Word(EvictionGoal::NAMES))
                 .option("eviction_goal")

@@ -1,5 +1,7 @@
 //! Every suboption with the settings that it makes, and every message about a wrong one.
 
+use memcache_core::EvictionGoal;
+
 use super::*;
 
 type Check = fn(&ServerConfig) -> bool;
