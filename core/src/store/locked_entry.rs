@@ -297,7 +297,7 @@ impl<'a> LockedEntry<'a> {
     #[inline]
     fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
-        let queue = policy::admit(&self.shard.tuning, &self.time, new.expiry, old.map(|(queue, _)| queue));
+        let queue = policy::admit(self.shard.tuning, &self.time, new.expiry, old.map(|(queue, _)| queue));
         (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 

@@ -12,7 +12,7 @@ pub struct NewItem<'a> {
     pub flags: u32,
     /// Second of expiry, or 0 for never.
     pub expiry: u32,
-    /// Class, from [`Store::class_for`].
+    /// Class, from [`crate::store::Store::class_for`].
     pub class: u8,
     /// State bits to set, such as [`bit::KEY_BINARY`].
     pub bits: u16,

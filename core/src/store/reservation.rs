@@ -75,7 +75,7 @@ impl Reservation {
         loop {
             let mut shard = store.shard(hash).lock();
             let time = common.time();
-            let queue = policy::admit(&shard.tuning, &time, new.expiry, None);
+            let queue = policy::admit(shard.tuning, &time, new.expiry, None);
             let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
             let Some(at) = shard.logs.append(&common.segments, rank, size, AppendFor::Client) else {
                 drop(shard);

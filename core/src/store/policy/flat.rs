@@ -3,7 +3,7 @@
 //! As in memcached, a use within a minute of the last one changes nothing. The item whose turn has
 //! come goes to the end of the log if a use was recorded. Otherwise it is evicted.
 
-use super::{Policy, stays};
+use super::decisions::{Policy, stays};
 use crate::store::expiry::TimeSnapshot;
 use crate::store::mem::{Header, Queue, bit};
 

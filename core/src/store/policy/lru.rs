@@ -9,7 +9,7 @@
 //! In contrast to `flat`, every use counts at once, and a cache has as many shards as its threads
 //! need. Each shard has an order of its own.
 
-use super::{Policy, stays};
+use super::decisions::{Policy, stays};
 use crate::store::expiry::TimeSnapshot;
 use crate::store::mem::{Header, Queue, bit};
 

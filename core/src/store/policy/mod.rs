@@ -4,38 +4,16 @@
 //! `config/policy.rs`. It places items by their queue: HOT and WARM items are in logs by weight
 //! (`weight.rs`), COLD ones in one log in the order of arrival, TEMP ones are never evicted.
 
+mod decisions;
 mod weight;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use self::decisions::Policy;
 pub(super) use self::weight::Weights;
 use super::expiry::TimeSnapshot;
 use super::mem::{Header, Queue, bit};
 use crate::config::{EvictionGoal, EvictionPolicy, eviction_policies};
-
-/// The decisions of an eviction policy.
-trait Policy {
-    /// Whether the log of COLD items keeps their order. Then segments that are mostly dead are not
-    /// compacted while items may be evicted.
-    const KEEPS_ORDER: bool;
-
-    /// Whether a new cache has one shard, so that there is one order over all items.
-    const ONE_SHARD: bool = false;
-
-    /// Whether a store over a dead item counts as reclaimed memory, as in memcached without its
-    /// maintainer.
-    const COUNTS_RECLAIMED: bool = false;
-
-    /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
-    fn admit(was: Option<Queue>) -> Queue;
-
-    /// Returns the state and stamp of an item after a fetch.
-    fn fetched(state: u16, stamp: u32, time: &TimeSnapshot) -> (u16, u32);
-
-    /// Judges an item whose segment is compacted. Returns its new queue, or `None` to evict it.
-    /// `idle` means that the segment was chosen because it is not in use.
-    fn judge(header: &Header, idle: bool) -> Option<Queue>;
-}
 
 /// Generates the modules of the policies, and a `match` over them for each decision.
 macro_rules! dispatch {
@@ -154,7 +132,7 @@ pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
 }
 
 /// Returns the queue of a new item. `was` is the queue of the item that it replaces.
-pub(super) fn admit(tuning: &Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
+pub(super) fn admit(tuning: Tuning, time: &TimeSnapshot, expiry: u32, was: Option<Queue>) -> Queue {
     if tuning.temporary && expiry != 0 && expiry.saturating_sub(time.now) <= tuning.temporary_ttl {
         return Queue::Temp;
     }
@@ -168,11 +146,4 @@ pub(super) fn judge(policy: EvictionPolicy, header: &Header, idle: bool) -> Opti
         Queue::Temp => Some(Queue::Temp),
         Queue::Hot | Queue::Warm | Queue::Cold => policy.judge(header, idle),
     }
-}
-
-/// Returns whether one of the bits `used` is set, and clears the marks of use.
-fn stays(header: &Header, used: u16) -> bool {
-    let stays = header.has(used);
-    header.unmark(used | bit::USED | bit::RECENT);
-    stays
 }

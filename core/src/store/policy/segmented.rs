@@ -25,7 +25,7 @@
 //! of its weight, as if it had been used at this time. The others are evicted.
 //! docs/performance.md has the evidence.
 
-use super::{Policy, stays};
+use super::decisions::{Policy, stays};
 use crate::store::expiry::TimeSnapshot;
 use crate::store::mem::{Header, Queue, bit};
 

@@ -11,8 +11,8 @@ use crate::store::store::Store;
 /// A value that stays readable until it is dropped, even if its key is changed or removed.
 ///
 /// It holds the segments of the value, or it is a copy. It is a copy if too many segments are held
-/// already and [`super::Beside`] allows one. It is also a copy if the value is small and was read
-/// without the lock.
+/// already and [`crate::store::Beside`] allows one. It is also a copy if the value is small and was
+/// read without the lock.
 pub struct PinnedValue {
     value: Value,
     length: usize,
