@@ -440,7 +440,10 @@ impl Row {
                 format!("a number above {above}")
             }
             Kind::Float { above, most } => format!("a number above {above} and at most {most}"),
-            Kind::Word(words) => words.join(" or "),
+            Kind::Word([others @ .., last]) if !others.is_empty() => {
+                format!("{} or {last}", others.join(", "))
+            }
+            Kind::Word(words) => words.concat(),
             Kind::Byte => "one byte".into(),
             Kind::Sizes { least, count } => {
                 format!("at most {count} sizes that ascend from at least {least}")
