@@ -44,8 +44,11 @@ setup: ## install Debian packages, and clients in target/, for the tests
 # Half of the time of all tests of core; `make test-rust` runs them.
 SLOW_TESTS := allocations memory store_model store_stress
 QUICK_TESTS := cve $(filter-out $(SLOW_TESTS),$(basename $(notdir $(wildcard core/tests/*.rs))))
+# cargo fmt does not see the policies, whose modules a macro declares.
+POLICIES := rustfmt --edition 2024 --check core/src/store/policy/*.rs
 check: ## check formatting, run clippy and the quick tests of core; needs Rust alone
 	cargo fmt --all --check
+	$(POLICIES)
 	cargo clippy -p memcache-rs --all-targets --locked -- -D warnings
 	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
@@ -55,6 +58,7 @@ test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examp
 
 lint: ## check formatting, run clippy, check layers, prose, licences and the public API
 	cargo fmt --all --check
+	$(POLICIES)
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p memcache-rs --no-default-features --locked -- -D warnings
 	cargo clippy -p memcache-rs --no-default-features --features server --locked -- -D warnings

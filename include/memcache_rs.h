@@ -44,7 +44,8 @@
  * Time        A TTL is seconds from now, on the cache's clock, which counts whole seconds. A TTL
  *             of 0 is MCRS_NEVER, so zeroed options do not expire an item. A TTL that a program
  *             computes can reach 0: delete the item then. TTLs of more than 30 days are not
- *             Unix times; that rule belongs to memcached's protocols.
+ *             Unix times; that rule belongs to memcached's protocols. TTLs of more than
+ *             3155760000 seconds (100 years) return MCRS_INVALID_ARGUMENT.
  *
  * Threads     Any thread may use any handle at any time, with two exceptions: only one thread at
  *             a time may use an mcrs_config, and no call may use a handle that is being freed.
@@ -325,7 +326,7 @@ enum mcrs_status
      */
     MCRS_IO_ERROR = 63,
     /**
-     * The file is not a snapshot that this version can read, or it is damaged.
+     * The file is not a snapshot of this version, or it is damaged.
      */
     MCRS_BAD_SNAPSHOT = 64,
     /**
@@ -492,6 +493,11 @@ typedef uint32_t mcrs_auth;
 typedef uint32_t mcrs_lru_mode;
 
 /**
+ * Names a goal of the default eviction policy: one of the MCRS_GOAL_ numbers.
+ */
+typedef uint32_t mcrs_eviction_goal;
+
+/**
  * Names the protocol of a listener: one of the MCRS_PROTOCOL_ numbers.
  */
 typedef uint32_t mcrs_protocol;
@@ -522,7 +528,7 @@ typedef struct mcrs_fault {
      */
     mcrs_fault_kind kind;
     /**
-     * Delay in milliseconds, for MCRS_FAULT_DELAY.
+     * Delay in milliseconds, for MCRS_FAULT_DELAY and MCRS_FAULT_DELAY_REPLY.
      */
     uint32_t delay_ms;
     /**
@@ -725,7 +731,8 @@ typedef bool (*mcrs_progress_fn)(void *userdata, const struct mcrs_progress *pro
 /**
  * Holds the options of mcrs_cache_save().
  *
- * All zero compresses with half of the processor's cores: write `mcrs_save_options options = {0};`.
+ * All zero compresses, with half of the processor's cores: write
+ * `mcrs_save_options options = {0};`.
  */
 typedef struct mcrs_save_options {
     /**
@@ -837,7 +844,8 @@ typedef struct mcrs_loaded {
      */
     uint64_t too_large;
     /**
-     * Items that were left out because memory is full and nothing may be evicted.
+     * Items that were left out because memory is full. They were not used, or nothing may be
+     * evicted.
      */
     uint64_t no_memory;
     /**
@@ -968,7 +976,8 @@ typedef struct mcrs_delta_options {
 #define MCRS_AUTH_TEXT 2
 
 /**
- * Evicts in order of use, from one log.
+ * Evicts in the order of last use, from one log. A use within a minute of the last one does not
+ * count. memcached calls it flat.
  */
 #define MCRS_LRU_FLAT 0
 
@@ -976,6 +985,21 @@ typedef struct mcrs_delta_options {
  * Evicts by use and size, with new and used items apart. The default.
  */
 #define MCRS_LRU_SEGMENTED 1
+
+/**
+ * Evicts in the order of last use, in each shard. Every use counts.
+ */
+#define MCRS_LRU_PLAIN 2
+
+/**
+ * The fewest misses. Among items of equal use, large ones go first. The default.
+ */
+#define MCRS_GOAL_MISSES 0
+
+/**
+ * The fewest bytes of missed items. The size of an item does not count.
+ */
+#define MCRS_GOAL_BYTES 1
 
 /**
  * Decides by the first byte of each connection.
@@ -1053,6 +1077,13 @@ typedef struct mcrs_delta_options {
  * In a multiget, the bytes count from the start of the reply to the key.
  */
 #define MCRS_FAULT_TRUNCATE 5
+
+/**
+ * Runs the command and sends its reply `delay_ms` milliseconds later.
+ *
+ * Later commands of the connection run in between, and their replies wait behind this one.
+ */
+#define MCRS_FAULT_DELAY_REPLY 6
 
 /**
  * Is a TCP address.
@@ -1431,6 +1462,27 @@ mcrs_status mcrs_config_copy(const struct mcrs_config *config, struct mcrs_confi
 void mcrs_config_free(struct mcrs_config *config);
 
 /**
+ * Sets a setting by its name.
+ *
+ * docs/settings.md lists the names. mcrs_config_check() checks the rules between settings.
+ * mcrs_error_message() says which values the setting takes.
+ *
+ * ```c
+ * assert(mcrs_config_set(config, "memory_limit", "64m") == MCRS_OK);
+ * assert(mcrs_config_set(config, "evictions", "off") == MCRS_OK);
+ * assert(mcrs_config_set(config, "threads", "none") == MCRS_INVALID_ARGUMENT);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param name  Name of the setting.
+ * @param value  Value as a text: a number, "on" or "off", or a word. A number of bytes may end in
+ *     k, m or g. "none" takes the value away from a setting that needs none.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if there is no such setting, or if it does not take that
+ *     value; or a common status.
+ */
+mcrs_status mcrs_config_set(struct mcrs_config *config, const char *name, const char *value);
+
+/**
  * Checks all settings, also against each other, as a start does.
  *
  * It reads no files. mcrs_error_message() says which rule is broken.
@@ -1515,10 +1567,19 @@ mcrs_status mcrs_config_add_user(struct mcrs_config *config,
  * Sets the eviction policy.
  *
  * @param config  Settings to change.
- * @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+ * @param mode  One of the MCRS_LRU_ numbers. The default is MCRS_LRU_SEGMENTED.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
  */
 mcrs_status mcrs_config_set_lru_mode(struct mcrs_config *config, mcrs_lru_mode mode);
+
+/**
+ * Sets the goal of the eviction policy MCRS_LRU_SEGMENTED. Other policies do not weigh items.
+ *
+ * @param config  Settings to change.
+ * @param goal  MCRS_GOAL_MISSES, the default, or MCRS_GOAL_BYTES.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another goal; or a common status.
+ */
+mcrs_status mcrs_config_set_eviction_goal(struct mcrs_config *config, mcrs_eviction_goal goal);
 
 /**
  * Sets the sizes of the slab classes that statistics name.
@@ -1568,8 +1629,8 @@ mcrs_status mcrs_config_set_evictions(struct mcrs_config *config, bool on);
  * Sets the size of the largest item, as memcached counts it.
  *
  * @param config  Settings to change.
- * @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
- *     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+ * @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. mcrs_config_check() checks that it is
+ *     at most half of the memory limit, and a multiple of slab_chunk_max if that is set.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
  */
 mcrs_status mcrs_config_set_item_size_max(struct mcrs_config *config, size_t bytes);
@@ -1600,8 +1661,9 @@ mcrs_status mcrs_config_set_chunk_size(struct mcrs_config *config, size_t bytes)
  * It also bounds the items that mcrs_cache_incr() takes.
  *
  * @param config  Settings to change.
- * @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
- *     item_size_max setting; mcrs_config_check() checks the latter.
+ * @param bytes  Size in bytes, 512 to 1 MiB. It must divide 1 MiB and the item_size_max setting;
+ *     mcrs_config_check() checks the latter. 0, the default, takes 512 KiB, or the largest power
+ *     of two that fits in a smaller item_size_max.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
  *     common status.
  */
@@ -1950,8 +2012,8 @@ mcrs_status mcrs_config_set_maxconns_fast(struct mcrs_config *config, bool on);
  * Sets the length of the queue of connections to accept.
  *
  * @param config  Settings to change.
- * @param length  At least 0; default 1024.
- * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
+ * @param length  Default 1024. A negative length asks the system for the longest queue.
+ * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_backlog(struct mcrs_config *config, int length);
 
@@ -2737,9 +2799,9 @@ mcrs_status mcrs_cache_save(const struct mcrs_cache *cache,
  * @param path  Path of the file.
  * @param options  Options; NULL for the defaults.
  * @param loaded  Receives what was loaded; may be NULL.
- * @return MCRS_OK, also if parts of the file are damaged; MCRS_IO_ERROR if the file cannot be read;
- *     MCRS_BAD_SNAPSHOT if it is not a snapshot that this version can read, or if it is damaged and
- *     MCRS_LOAD_STRICT is set; MCRS_CANCELLED if `options->progress` returned false;
+ * @return MCRS_OK, also if parts of the file are damaged; MCRS_IO_ERROR if the file cannot be
+ *     read; MCRS_BAD_SNAPSHOT if it is not a snapshot that this version can read, or if it is
+ *     damaged and MCRS_LOAD_STRICT is set; MCRS_CANCELLED if `options->progress` returned false;
  *     MCRS_INVALID_ARGUMENT if `options` is not allowed; or a common status.
  */
 mcrs_status mcrs_cache_load(const struct mcrs_cache *cache,

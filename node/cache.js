@@ -11,9 +11,8 @@ const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
-const { checkNames, checkType } = require('./options.js');
+const { checkNames, checkType, toSettings } = require('./options.js');
 const { join } = require('./single-flight.js');
-const { stats } = require('./stats.js');
 
 // Answers of the addon in place of a length.
 const MISS = -1;
@@ -37,7 +36,13 @@ const FastBuffer = Buffer[Symbol.species];
 
 const EMPTY = Buffer.alloc(0);
 
-const OPTIONS = { name: 'string', memoryLimit: 'number', itemSizeMax: 'number', evictions: 'boolean' };
+const OPTIONS = {
+  name: 'string',
+  memoryLimit: 'number',
+  itemSizeMax: 'number',
+  evictions: 'boolean',
+  settings: 'object',
+};
 const NAMES = new Set(Object.keys(OPTIONS));
 
 // Names of the options of methods.
@@ -107,8 +112,10 @@ class Cache {
 
   constructor(options = {}) {
     checkOptions(options);
-    this.#native = call(() => new native.Cache(options));
-    this.#name = options.name;
+    const { name, settings, ...named } = options;
+    const list = toSettings({ ...settings, ...named }, configError);
+    this.#native = call(() => new native.Cache({ name, settings: list }));
+    this.#name = name;
     const { cells, ...calls } = this.#native.functions();
     this.#calls = Object.freeze(calls);
     this.#cells = new BigUint64Array(cells);
@@ -358,14 +365,14 @@ class Cache {
   /** Makes a stale value anew. */
   async #renew(bytes, text, make, ttl) {
     const renewal = call(() => this.#native.renew(bytes));
+    let isStored = false;
     try {
       const value = await this.#makeAndStore(bytes, text, make, ttl);
-      renewal.done();
+      isStored = true;
       return value;
-    } catch (error) {
-      // The next caller is chosen then.
-      renewal.fail();
-      throw error;
+    } finally {
+      // After a failure the next caller is chosen.
+      renewal.finish(isStored);
     }
   }
 
@@ -421,7 +428,7 @@ class Cache {
 
   stats(group = '') {
     checkType('group', group, 'string');
-    return stats(call(() => this.#native.stats(group)));
+    return call(() => this.#native.stats(group));
   }
 
   get clock() {

@@ -117,8 +117,7 @@ export interface CacheOptions {
   /** Bytes for items and their index. The default is 64 MiB. */
   memoryLimit?: number;
   /**
-   * Bytes that one item may take. The default is 1 MiB. The number is rounded up to a multiple of
-   * 512 KiB, and a smaller one to a power of two of at least 1,024.
+   * Bytes that one item may take, 1,024 to 1 GiB. The default is 1 MiB.
    */
   itemSizeMax?: number;
   /**
@@ -126,6 +125,11 @@ export interface CacheOptions {
    * a store in a full cache throws an {@link OutOfMemoryError}.
    */
   evictions?: boolean;
+  /**
+   * Further settings by name, such as `{ lruCrawler: false }`. docs/settings.md of the repository
+   * lists them, with `_` in their names.
+   */
+  settings?: Readonly<Record<string, boolean | number | string | readonly number[]>>;
 }
 
 /**

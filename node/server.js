@@ -11,8 +11,7 @@ const { Cache, nativeOf } = require('./cache.js');
 const { call, classes, toPublicError } = require('./errors.js');
 const { Faults } = require('./faults.js');
 const { keepAlive } = require('./keep-alive.js');
-const { checkNames, checkTimeout, checkType } = require('./options.js');
-const { stats } = require('./stats.js');
+const { checkNames, checkTimeout, checkType, toSettings } = require('./options.js');
 const { Watch } = require('./watch.js');
 
 const { ClosedError, ConfigError } = classes;
@@ -39,6 +38,7 @@ const DEFAULTS = {
   shutdownEnabled: false,
   clusterNodes: [],
   recordCommands: false,
+  settings: undefined,
 };
 const NAMES = new Set(Object.keys(DEFAULTS));
 const CLOSE_OPTIONS = new Set(['graceful', 'timeout']);
@@ -83,6 +83,9 @@ function stopped(server) {
 
 class Server {
   #options;
+  /** The settings of the addon's table, and those of them that a cache has. */
+  #settings;
+  #cacheSettings;
   #port;
   #host;
   #native = new native.Server();
@@ -104,12 +107,16 @@ class Server {
     checkNames(options, NAMES, 'a server', configError);
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = { ...DEFAULTS, ...given };
-    const { port, host, unixSocket, unixMask, tls, auth, cache, name, threads, maxConnections } = this.#options;
+    const { port, host, unixSocket, unixMask, tls, auth, cache, name, threads, maxConnections, idleTimeout, settings } =
+      this.#options;
     checkInteger('port', port, 0, 65535);
     checkInteger('unixMask', unixMask, 0, 0o777);
-    checkInteger('threads', threads, 1, 1024);
-    checkInteger('maxConnections', maxConnections, 1, 2 ** 31 - 1);
-    checkInteger('idleTimeout', this.#options.idleTimeout, 0, 2 ** 31 - 1);
+    for (const [name, value] of Object.entries({ threads, maxConnections, idleTimeout })) checkOption(name, value, 'number');
+    if (settings !== undefined) checkOption('settings', settings, 'object');
+    const { shutdownEnabled } = this.#options;
+    this.#settings = toSettings({ ...settings, threads, maxConnections, idleTimeout, shutdownEnabled }, configError);
+    const ofCache = new Set(call(() => native.Server.checkSettings(this.#settings)));
+    this.#cacheSettings = Object.fromEntries(Object.entries(settings ?? {}).filter(([name]) => ofCache.has(name)));
     for (const name of ['udp', 'shutdownEnabled', 'recordCommands']) checkOption(name, this.#options[name], 'boolean');
     if (typeof (unixSocket ?? false) !== 'boolean') checkOption('unixSocket', unixSocket, 'string');
     this.#options.clusterNodes = toNodes(this.#options.clusterNodes);
@@ -153,7 +160,7 @@ class Server {
     await this.#close();
     const options = this.#options;
     const { memoryLimit, itemSizeMax, evictions, name } = options;
-    this.#cache ??= new Cache({ name, memoryLimit, itemSizeMax, evictions });
+    this.#cache ??= new Cache({ name, memoryLimit, itemSizeMax, evictions, settings: this.#cacheSettings });
     const tls = typeof options.tls === 'object' ? (options.tls ?? undefined) : undefined;
     started(this, () => this.#native.end());
     try {
@@ -169,10 +176,7 @@ class Server {
           testCertificates: typeof options.tls === 'string' ? options.tls === 'test-mutual' : undefined,
           users: options.users,
           sasl: options.auth === 'sasl',
-          threads: options.threads,
-          maxConnections: options.maxConnections,
-          idleTimeout: options.idleTimeout,
-          shutdownEnabled: options.shutdownEnabled,
+          values: this.#settings,
           clusterNodes: options.clusterNodes,
           recordCommands: options.recordCommands,
           settles: options.cache === undefined,
@@ -325,7 +329,7 @@ class Server {
   stats(group = '') {
     checkType('group', group, 'string');
     const running = this.#live();
-    return stats(call(() => running.stats(group)));
+    return call(() => running.stats(group));
   }
 
   watch(...kinds) {
@@ -333,7 +337,7 @@ class Server {
     const wanted = kinds.length > 0 ? kinds : KINDS;
     for (const kind of wanted) checkType('kinds', kind, 'string');
     const watch = new Watch(
-      (onLines) => call(() => running.watch(wanted, onLines)),
+      (onEvents) => call(() => running.watch(wanted, onEvents)),
       (closed) => this.#watches.delete(closed),
     );
     this.#watches.add(watch);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use memcache_core::internal::base::fork::ForkMark;
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache, ItemInfo, PinnedValue};
+use memcache_embed::ttl;
 
 use crate::arguments::{Out, Room, mcrs_slice};
 use crate::config::mcrs_config;
-use crate::guard::{self, Handle, LOCKED, Outcome, inside};
+use crate::guard::{self, Failure, Handle, LOCKED, Outcome, inside};
 use crate::item::{mcrs_info, mcrs_item};
 use crate::status::mcrs_status;
 
@@ -35,12 +36,18 @@ impl mcrs_cache {
 
     /// Returns the second of the clock at which an item stored now expires.
     #[inline]
-    pub(crate) fn expires(&self, ttl: u32) -> u32 {
+    pub(crate) fn expires(&self, ttl: u32) -> Result<u32, Failure> {
         match ttl {
-            MCRS_NEVER => 0,
-            seconds => self.cache.clock().now().saturating_add(seconds),
+            MCRS_NEVER => Ok(0),
+            seconds => ttl::after_whole(&self.cache, seconds).map_err(|_| too_long(seconds)),
         }
     }
+}
+
+#[cold]
+fn too_long(seconds: u32) -> Failure {
+    let most = ttl::LONGEST;
+    guard::invalid(format!("a TTL must be at most {most} seconds (100 years), got {seconds}"))
 }
 
 impl Handle for mcrs_cache {
@@ -228,7 +235,7 @@ pub unsafe extern "C" fn mcrs_cache_get_and_touch(
     value_len: *mut usize,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), room: room(buffer, buffer_size), value_len: out(value_len) }, {
-        copy(cache, key, Some(cache.expires(ttl)), room, value_len)
+        copy(cache, key, Some(cache.expires(ttl)?), room, value_len)
     })
 }
 
@@ -386,7 +393,7 @@ pub unsafe extern "C" fn mcrs_cache_touch(
     ttl: u32,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len) }, {
-        if !cache.cache.touch_for(key, cache.expires(ttl), 0) {
+        if !cache.cache.touch_for(key, cache.expires(ttl)?, 0) {
             return Err(mcrs_status::MCRS_NOT_FOUND.into());
         }
         Ok(())
@@ -430,7 +437,7 @@ pub unsafe extern "C" fn mcrs_cache_delete(
 pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) -> mcrs_status {
     entry!(cache, {}, {
         // As `flush_all` of a client: items stored in that second stay.
-        let at = (delay > 0).then(|| cache.expires(delay).saturating_sub(1));
+        let at = (delay > 0).then(|| cache.cache.clock().now().saturating_add(delay) - 1);
         cache.cache.flush(at);
         Ok(())
     })

@@ -3,7 +3,8 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
-use memcache_core::{Fault, FaultRule, FaultRuleId};
+use memcache_core::{Fault, FaultRuleId};
+use memcache_embed::faults::{self, Conditions};
 
 use crate::arguments::{bytes, known, maybe_text};
 use crate::cache::mcrs_cache;
@@ -30,6 +31,11 @@ pub const MCRS_FAULT_MISS: mcrs_fault_kind = 4;
 /// In a multiget, the bytes count from the start of the reply to the key.
 pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
 
+/// Runs the command and sends its reply `delay_ms` milliseconds later.
+///
+/// Later commands of the connection run in between, and their replies wait behind this one.
+pub const MCRS_FAULT_DELAY_REPLY: mcrs_fault_kind = 6;
+
 /// Describes a fault and when it happens.
 ///
 /// All conditions that are set must hold. All zero except `kind` always happens.
@@ -38,7 +44,7 @@ pub const MCRS_FAULT_TRUNCATE: mcrs_fault_kind = 5;
 pub struct mcrs_fault {
     /// Kind of the fault: one of the MCRS_FAULT_ numbers.
     pub kind: mcrs_fault_kind,
-    /// Delay in milliseconds, for MCRS_FAULT_DELAY.
+    /// Delay in milliseconds, for MCRS_FAULT_DELAY and MCRS_FAULT_DELAY_REPLY.
     pub delay_ms: u32,
     /// Text of the error, for MCRS_FAULT_ERROR; NULL is "injected".
     pub text: *const c_char,
@@ -93,26 +99,26 @@ pub unsafe extern "C" fn mcrs_faults_add(
         let text = text.map_err(|failure| failure.named("text"))?;
         let command = command.map_err(|failure| failure.named("command"))?;
         let key = key.map_err(|failure| failure.named("key"))?;
+        let time = Duration::from_millis(u64::from(fault.delay_ms));
         let what = match fault.kind {
-            MCRS_FAULT_DELAY => Fault::Delay(Duration::from_millis(u64::from(fault.delay_ms))),
+            MCRS_FAULT_DELAY => Fault::Delay(time),
+            MCRS_FAULT_DELAY_REPLY => Fault::DelayReply(time),
             MCRS_FAULT_DROP => Fault::Drop,
             MCRS_FAULT_ERROR => Fault::Error(text.unwrap_or("injected").replace(['\r', '\n'], " ")),
             MCRS_FAULT_MISS => Fault::Miss,
             MCRS_FAULT_TRUNCATE => Fault::Truncate(fault.after),
             other => return Err(invalid(format!("kind must be one of the MCRS_FAULT_ numbers, got {other}"))),
         };
-        if !(0.0..=1.0).contains(&fault.probability) {
-            return Err(invalid(format!("probability must be 0 to 1, got {}", fault.probability)));
-        }
-        let number = cache.cache.faults().add(FaultRule {
+        let when = Conditions {
             command: command.map(str::to_owned),
             key: (!fault.key.is_null()).then(|| key.to_vec()),
             times: (fault.times != 0).then_some(fault.times),
-            probability: if fault.probability == 0.0 { 1.0 } else { fault.probability },
-            ..FaultRule::new(what)
-        });
+            probability: (fault.probability != 0.0).then_some(fault.probability),
+        };
+        let injected =
+            faults::inject(&cache.cache, what, when).map_err(|error| invalid(error.to_string()))?;
         if let Some(id) = id {
-            id.set(number.0);
+            id.set(injected.id().0);
         }
         Ok(())
     })

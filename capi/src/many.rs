@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use memcache_core::internal::cache::StoreRequest;
+use memcache_core::internal::cache::{Request, StoreOperation};
 
 use crate::arguments::{key_of, mcrs_slice};
 use crate::cache::{mcrs_cache, mcrs_found_fn, show};
@@ -163,13 +163,13 @@ pub unsafe extern "C" fn mcrs_cache_set_many(
         statuses: maybe_outs(statuses, count),
         stored: maybe_out(stored),
     }, {
-        let expiry = cache.expires(ttl);
+        let expiry = cache.expires(ttl)?;
         let (mut number, mut first) = (0, mcrs_status::MCRS_OK);
         for (index, (key, value)) in keys.iter().zip(values).enumerate() {
             let status = run(|| {
                 // SAFETY: the caller keeps the conventions for each key and value.
                 let (key, value) = unsafe { (key_of(*key), value.read()) };
-                let request = StoreRequest { expiry, ..StoreRequest::new(key?) };
+                let request = Request::new(key?, StoreOperation { expiry, ..StoreOperation::default() });
                 store(cache, &request, value?).map(drop)
             });
             if let Some(statuses) = &statuses {

@@ -4,7 +4,7 @@
 use std::ffi::c_void;
 
 use memcache_core::ItemInfo;
-use memcache_core::internal::cache::{Deleted, MetaDelete, MetaGet};
+use memcache_core::internal::cache::{Deleted, MetaDelete, MetaGet, Request};
 
 use crate::arguments::known;
 use crate::cache::mcrs_cache;
@@ -128,15 +128,14 @@ pub unsafe extern "C" fn mcrs_cache_meta_get(
         let request = MetaGet {
             update: !has(MCRS_META_PEEK),
             update_late: true,
-            expiry: has(MCRS_META_TTL).then(|| cache.expires(options.ttl)),
-            recache: (options.recache != 0).then(|| cache.expires(options.recache)),
+            expiry: has(MCRS_META_TTL).then(|| cache.expires(options.ttl)).transpose()?,
+            recache: (options.recache != 0).then(|| cache.expires(options.recache)).transpose()?,
             recache_late: false,
-            vivify: has(MCRS_META_CREATE).then(|| cache.expires(options.create_ttl)),
+            vivify: has(MCRS_META_CREATE).then(|| cache.expires(options.create_ttl)).transpose()?,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             refused: false,
-            client: 0,
         };
-        let shown = cache.cache.meta_get(key, &request, |entry, tokens| {
+        let shown = cache.cache.meta_get(&Request::new(key, request), |entry, tokens| {
             let found = ItemInfo::of(entry);
             let mut bits = 0;
             for (holds, bit) in [
@@ -161,8 +160,8 @@ pub unsafe extern "C" fn mcrs_cache_meta_get(
     })
 }
 
-fn remove(cache: &mcrs_cache, key: &[u8], request: &MetaDelete) -> Outcome {
-    match cache.cache.meta_delete(key, request) {
+fn remove(cache: &mcrs_cache, key: &[u8], operation: MetaDelete) -> Outcome {
+    match cache.cache.meta_delete(&Request::new(key, operation)) {
         Deleted::Deleted => Ok(()),
         Deleted::NotFound => Err(mcrs_status::MCRS_NOT_FOUND.into()),
         Deleted::Exists => Err(mcrs_status::MCRS_EXISTS.into()),
@@ -200,13 +199,12 @@ pub unsafe extern "C" fn mcrs_cache_delete_with(
         known(options.bits, all, &options.reserved)?;
         known(0, 0, &[u64::from(options.reserved_bits)])?;
         let has = |bit| options.bits & bit != 0;
-        remove(cache, key, &MetaDelete {
+        remove(cache, key, MetaDelete {
             compare: (options.compare_cas != 0).then_some(options.compare_cas),
             cas: (options.new_cas != 0).then_some(options.new_cas),
             stale: has(MCRS_DELETE_STALE),
             drop_value: has(MCRS_DELETE_VALUE).then_some(options.flags),
-            expiry: has(MCRS_DELETE_TTL).then(|| cache.expires(options.ttl)),
-            client: 0,
+            expiry: has(MCRS_DELETE_TTL).then(|| cache.expires(options.ttl)).transpose()?,
         })
     })
 }
@@ -238,6 +236,6 @@ pub unsafe extern "C" fn mcrs_cache_invalidate(
     ttl: u32,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len) }, {
-        remove(cache, key, &MetaDelete { stale: true, expiry: Some(cache.expires(ttl)), ..MetaDelete::default() })
+        remove(cache, key, MetaDelete { stale: true, expiry: Some(cache.expires(ttl)?), ..MetaDelete::default() })
     })
 }

@@ -11,7 +11,8 @@ use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop};
 
 use crate::arguments::{maybe_text, text};
 use crate::cache::mcrs_cache;
-use crate::config::{mcrs_config, node};
+use crate::config::mcrs_config;
+use crate::config::server::node;
 use crate::guard::{self, Failure, Handle, LOCKED, Outcome, SERVER, not_inside};
 use crate::status::mcrs_status;
 

@@ -62,7 +62,8 @@ pub type mcrs_progress_fn =
 
 /// Holds the options of mcrs_cache_save().
 ///
-/// All zero compresses with half of the processor's cores: write `mcrs_save_options options = {0};`.
+/// All zero compresses, with half of the processor's cores: write
+/// `mcrs_save_options options = {0};`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_save_options {
@@ -150,7 +151,8 @@ pub struct mcrs_loaded {
     pub existing: u64,
     /// Items that were left out because they are larger than item_size_max.
     pub too_large: u64,
-    /// Items that were left out because memory is full and nothing may be evicted.
+    /// Items that were left out because memory is full. They were not used, or nothing may be
+    /// evicted.
     pub no_memory: u64,
     /// Items that are known to be lost by damage of the file.
     pub damaged: u64,
@@ -265,9 +267,9 @@ pub unsafe extern "C" fn mcrs_cache_save(
 /// @param path  Path of the file.
 /// @param options  Options; NULL for the defaults.
 /// @param loaded  Receives what was loaded; may be NULL.
-/// @return MCRS_OK, also if parts of the file are damaged; MCRS_IO_ERROR if the file cannot be read;
-///     MCRS_BAD_SNAPSHOT if it is not a snapshot that this version can read, or if it is damaged and
-///     MCRS_LOAD_STRICT is set; MCRS_CANCELLED if `options->progress` returned false;
+/// @return MCRS_OK, also if parts of the file are damaged; MCRS_IO_ERROR if the file cannot be
+///     read; MCRS_BAD_SNAPSHOT if it is not a snapshot that this version can read, or if it is
+///     damaged and MCRS_LOAD_STRICT is set; MCRS_CANCELLED if `options->progress` returned false;
 ///     MCRS_INVALID_ARGUMENT if `options` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_cache_load(

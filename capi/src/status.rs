@@ -48,7 +48,7 @@ pub enum mcrs_status {
     MCRS_BAD_FILE = 62,
     /// The system refused an operation on a file.
     MCRS_IO_ERROR = 63,
-    /// The file is not a snapshot that this version can read, or it is damaged.
+    /// The file is not a snapshot of this version, or it is damaged.
     MCRS_BAD_SNAPSHOT = 64,
     /// Internal error of the library: please report it.
     MCRS_PANIC = 99,

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use memcache_core::internal::cache::{DeltaRequest, Mode, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::cache::{DeltaOperation, Mode, Request, StoreOperation, StoreValue, Stored};
 
 use crate::arguments::{Out, known};
 use crate::cache::{MCRS_NEVER, mcrs_cache};
@@ -96,7 +96,11 @@ pub struct mcrs_delta_options {
 
 /// Stores a value, and returns its CAS.
 #[inline]
-pub(crate) fn store(cache: &mcrs_cache, request: &StoreRequest<'_>, value: &[u8]) -> Result<u64, Failure> {
+pub(crate) fn store(
+    cache: &mcrs_cache,
+    request: &Request<'_, StoreOperation>,
+    value: &[u8],
+) -> Result<u64, Failure> {
     let reply = cache.cache.store_value(request, StoreValue::Bytes(value))?;
     match reply.stored {
         Stored::Stored => Ok(reply.cas),
@@ -108,7 +112,8 @@ pub(crate) fn store(cache: &mcrs_cache, request: &StoreRequest<'_>, value: &[u8]
 
 #[inline]
 fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> Outcome {
-    let request = StoreRequest { mode, expiry: cache.expires(ttl), ..StoreRequest::new(key) };
+    let request =
+        Request::new(key, StoreOperation { mode, expiry: cache.expires(ttl)?, ..StoreOperation::default() });
     store(cache, &request, value).map(drop)
 }
 
@@ -272,8 +277,8 @@ pub unsafe extern "C" fn mcrs_cache_cas(
     cas: u64,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), value: bytes(value, value_len) }, {
-        let expiry = cache.expires(ttl);
-        let request = StoreRequest { mode: Mode::Cas, expiry, compare: cas, ..StoreRequest::new(key) };
+        let expiry = cache.expires(ttl)?;
+        let request = Request::new(key, StoreOperation { mode: Mode::Cas, expiry, compare: cas, ..StoreOperation::default() });
         store(cache, &request, value).map(drop)
     })
 }
@@ -331,16 +336,16 @@ pub unsafe extern "C" fn mcrs_cache_store(
             MCRS_MODE_PREPEND => Mode::Prepend,
             other => return Err(invalid(format!("mode must be one of the MCRS_MODE_ numbers, got {other}"))),
         };
-        let stored = store(cache, &StoreRequest {
+        let stored = store(cache, &Request::new(key, StoreOperation {
             mode,
             vivify: options.bits & MCRS_STORE_CREATE != 0,
             flags: options.flags,
-            expiry: cache.expires(options.ttl),
+            expiry: cache.expires(options.ttl)?,
             compare: options.compare_cas,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             allow_stale: options.bits & MCRS_STORE_ALLOW_STALE != 0,
-            ..StoreRequest::new(key)
-        }, value)?;
+            ..StoreOperation::default()
+        }), value)?;
         if let Some(output) = output {
             output.set(stored);
         }
@@ -373,7 +378,7 @@ pub unsafe extern "C" fn mcrs_cache_incr(
     value: *mut u64,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), output: maybe_out(value) }, {
-        let number = cache.cache.add_delta(&DeltaRequest::new(key, true, delta))?;
+        let number = cache.cache.add_delta(&Request::new(key, DeltaOperation::new(true, delta)))?;
         if let Some(output) = output {
             output.set(number.value);
         }
@@ -401,7 +406,7 @@ pub unsafe extern "C" fn mcrs_cache_decr(
     value: *mut u64,
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), output: maybe_out(value) }, {
-        let number = cache.cache.add_delta(&DeltaRequest::new(key, false, delta))?;
+        let number = cache.cache.add_delta(&Request::new(key, DeltaOperation::new(false, delta)))?;
         if let Some(output) = output {
             output.set(number.value);
         }
@@ -446,7 +451,7 @@ pub unsafe extern "C" fn mcrs_cache_incr_with(
         value: maybe_out(value),
         cas: maybe_out(cas),
     }, {
-        delta_with(cache, DeltaRequest::new(key, true, options.delta), &options, value, cas)
+        delta_with(cache, Request::new(key, DeltaOperation::new(true, options.delta)), &options, value, cas)
     })
 }
 
@@ -478,14 +483,14 @@ pub unsafe extern "C" fn mcrs_cache_decr_with(
         value: maybe_out(value),
         cas: maybe_out(cas),
     }, {
-        delta_with(cache, DeltaRequest::new(key, false, options.delta), &options, value, cas)
+        delta_with(cache, Request::new(key, DeltaOperation::new(false, options.delta)), &options, value, cas)
     })
 }
 
 /// Adds or subtracts with C's options.
 fn delta_with(
     cache: &mcrs_cache,
-    request: DeltaRequest<'_>,
+    request: Request<'_, DeltaOperation>,
     options: &mcrs_delta_options,
     value: Option<Out<'_, u64>>,
     cas: Option<Out<'_, u64>>,
@@ -493,13 +498,16 @@ fn delta_with(
     known(options.bits, MCRS_DELTA_CREATE | MCRS_DELTA_TTL, &options.reserved)?;
     known(0, 0, &[u64::from(options.reserved_bits)])?;
     let has = |bit| options.bits & bit != 0;
-    let number = cache.cache.add_delta(&DeltaRequest {
+    let operation = DeltaOperation {
         compare: options.compare_cas,
         cas: (options.new_cas != 0).then_some(options.new_cas),
-        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)),
-        vivify: has(MCRS_DELTA_CREATE).then(|| (options.initial, cache.expires(options.create_ttl))),
-        ..request
-    })?;
+        expiry: has(MCRS_DELTA_TTL).then(|| cache.expires(options.ttl)).transpose()?,
+        vivify: has(MCRS_DELTA_CREATE)
+            .then(|| Ok::<_, Failure>((options.initial, cache.expires(options.create_ttl)?)))
+            .transpose()?,
+        ..request.operation
+    };
+    let number = cache.cache.add_delta(&request.with(operation))?;
     if let Some(value) = value {
         value.set(number.value);
     }

@@ -98,13 +98,13 @@ mod store;
 mod tls;
 
 pub use self::base::clock::{Clock, ClockError};
-pub use self::base::error::{ConfigError, DeltaError, StartError, StopError, StoreError};
+pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, LruMode};
+pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
 pub use self::persist::{
     Codec as SnapshotCodec, Damage as SnapshotDamage, FormatError as SnapshotFormatError, LoadOptions,
     Loaded, Progress as SnapshotProgress, SaveOptions, Saved, SnapshotError, SnapshotInfo, SnapshotTtl,
@@ -152,4 +152,5 @@ const _: fn() = || {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/rust.md")]
+#[doc = include_str!("../../docs/snapshots.md")]
 pub struct DocumentExamples;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_rs::internal::config::MIB;
-use memcache_rs::{Cache, CacheConfig, LruMode, Ttl};
+use memcache_rs::{Cache, CacheConfig, EvictionGoal, EvictionPolicy, Ttl};
 
 const LIMIT: usize = 32 * MIB;
 
@@ -64,9 +64,11 @@ fn what_is_used_outlasts_a_scan() {
     assert!(hits * 100 >= 90 * (scanned / 3), "{hits} hits of {}", scanned / 3);
 }
 
-#[test]
-fn the_large_goes_before_the_small() {
-    let cache = Subject::new();
+/// Uses small and large items twice each, which take more memory than there is. Returns the
+/// percentages of the small and of the large ones that are stored.
+fn held_by_goal(eviction_goal: EvictionGoal) -> (usize, usize) {
+    let config = CacheConfig { memory_limit: LIMIT, eviction_goal, ..CacheConfig::default() };
+    let cache = Subject(Cache::new(config).unwrap());
     let (small, large) = (keys(100, 60), keys(10_000, 60));
     for key in 0..small.max(large) {
         for (kind, count, size) in [("small", small, 100), ("large", large, 10_000)] {
@@ -77,8 +79,19 @@ fn the_large_goes_before_the_small() {
             }
         }
     }
-    let (small, large) = (cache.held("small", small), cache.held("large", large));
+    (cache.held("small", small), cache.held("large", large))
+}
+
+#[test]
+fn the_large_goes_before_the_small() {
+    let (small, large) = held_by_goal(EvictionGoal::FewestMisses);
     assert!(small >= 90 && large < 90, "{small} % of the small, {large} % of the large");
+}
+
+#[test]
+fn for_the_fewest_missed_bytes_small_and_large_go_alike() {
+    let (small, large) = held_by_goal(EvictionGoal::FewestMissedBytes);
+    assert!(small < 90 && small.abs_diff(large) < 10, "{small} % of the small, {large} % of the large");
 }
 
 #[test]
@@ -132,7 +145,7 @@ fn small_values_are_evicted_a_few_at_a_time() {
 #[test]
 fn what_expired_at_the_end_of_a_log_is_freed_without_the_crawler() {
     let config = CacheConfig { lru_maintainer: false, lru_crawler: false, ..CacheConfig::default() };
-    let cache = Cache::new(CacheConfig { lru_mode: LruMode::Segmented, ..config }).unwrap();
+    let cache = Cache::new(CacheConfig { eviction_policy: EvictionPolicy::Segmented, ..config }).unwrap();
     cache.clock().freeze();
     let set = |key: usize, ttl| cache.set(format!("key{key}").as_bytes(), b"value", ttl).unwrap();
     (0..20).for_each(|key| set(key, Duration::from_secs(1).into()));
@@ -151,7 +164,11 @@ fn what_expired_at_the_end_of_a_log_is_freed_without_the_crawler() {
 
 #[test]
 fn in_flat_mode_a_store_over_a_flushed_item_counts_as_reclaimed() {
-    let config = CacheConfig { lru_maintainer: false, lru_mode: LruMode::Flat, ..CacheConfig::default() };
+    let config = CacheConfig {
+        lru_maintainer: false,
+        eviction_policy: EvictionPolicy::Flat,
+        ..CacheConfig::default()
+    };
     let cache = Cache::new(config).unwrap();
     cache.clock().freeze();
     let reclaimed = || cache.store().totals().class_sum().reclaimed;
@@ -162,4 +179,73 @@ fn in_flat_mode_a_store_over_a_flushed_item_counts_as_reclaimed() {
     cache.store().flush();
     cache.set(b"key", b"1", Ttl::Never).unwrap();
     assert_eq!(reclaimed(), 1);
+}
+
+/// A full cache of one shard with items that were never read: their numbers, from the oldest on.
+fn filled(eviction_policy: EvictionPolicy) -> (Arc<Cache>, Vec<usize>) {
+    let config = CacheConfig {
+        memory_limit: MIB,
+        item_size_max: MIB / 2,
+        shards: Some(1),
+        eviction_policy,
+        ..CacheConfig::default()
+    };
+    let cache = Cache::new(config).unwrap();
+    cache.clock().freeze();
+    (0..20_000).for_each(|number| put(&cache, number));
+    let held = (0..20_000).filter(|&number| is_there(&cache, number)).collect();
+    (cache, held)
+}
+
+fn key_of(number: usize) -> String {
+    format!("key{number:08}")
+}
+
+fn put(cache: &Cache, number: usize) {
+    cache.set(key_of(number).as_bytes(), [0; 100], Ttl::Never).unwrap();
+}
+
+/// Returns whether an item is there, without a use of it.
+fn is_there(cache: &Cache, number: usize) -> bool {
+    cache.info(key_of(number).as_bytes()).is_some()
+}
+
+/// Reads every tenth item of a full cache once, `idle` seconds after its store. Then stores nine
+/// new items for each ten. Returns how many of the read items are still there, in percent.
+fn kept_of_read(policy: EvictionPolicy, idle: i64) -> usize {
+    let (cache, held) = filled(policy);
+    cache.clock().advance(idle).unwrap();
+    let read: Vec<usize> = held.iter().copied().step_by(10).collect();
+    for &number in &read {
+        assert!(cache.get(key_of(number).as_bytes()).is_some());
+    }
+    (0..held.len() * 9 / 10).for_each(|number| put(&cache, 100_000 + number));
+    // The older half of the items that were not read is gone under any order of last use.
+    let unread = held[..held.len() / 2].iter().filter(|number| !read.contains(number));
+    assert_eq!(unread.filter(|&&number| is_there(&cache, number)).count(), 0);
+    read.iter().filter(|&&number| is_there(&cache, number)).count() * 100 / read.len()
+}
+
+#[test]
+fn policies_with_an_order_evict_what_was_stored_first() {
+    for policy in [EvictionPolicy::Flat, EvictionPolicy::Lru] {
+        let (_, held) = filled(policy);
+        assert_eq!(held.last(), Some(&19_999), "{policy:?}");
+        let gap = held.windows(2).find(|pair| pair[1] != pair[0] + 1);
+        assert_eq!(gap, None, "{policy:?}");
+    }
+}
+
+#[test]
+fn lru_keeps_what_was_read_within_the_last_pass() {
+    assert_eq!(kept_of_read(EvictionPolicy::Lru, 0), 100);
+    assert_eq!(kept_of_read(EvictionPolicy::Lru, 61), 100);
+}
+
+/// As in memcached, a use within a minute of the store does not count in flat mode.
+#[test]
+fn flat_keeps_what_was_read_a_minute_after_its_store() {
+    let kept = kept_of_read(EvictionPolicy::Flat, 0);
+    assert!(kept < 50, "{kept}%");
+    assert_eq!(kept_of_read(EvictionPolicy::Flat, 61), 100);
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use memcache_rs::internal::config::MIB;
+use memcache_rs::internal::protocol::commands::COMMANDS;
 use memcache_rs::internal::session::{Next, Session};
 use memcache_rs::internal::state::ServerState;
 use memcache_rs::internal::state::Users;
@@ -52,54 +53,24 @@ fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
 /// Returns every command, and some unknown ones.
 fn commands() -> Vec<Vec<u8>> {
     let lines = [
-        "get door",
-        "gets door",
         "gat 10 door",
-        "gats 10 door",
         "mg door v",
-        "mg door t v",
-        "me door",
-        "mn",
-        "set door 0 0 1\r\nx",
-        "add other 0 0 1\r\nx",
-        "replace door 0 0 1\r\nx",
-        "append door 0 0 1\r\nx",
-        "prepend door 0 0 1\r\nx",
-        "cas door 0 0 1 1\r\nx",
-        "ms door 1\r\nx",
         "ms other S1\r\nx",
-        "md door",
         "ma number",
-        "delete door",
+        "add other 0 0 1\r\nx",
         "incr number 1",
         "decr number 1",
-        "touch door 1",
-        "flush_all",
         "flush_all 0 noreply",
-        "verbosity 2",
-        "stats",
         "stats items",
         "stats settings",
         "stats conns",
         "stats reset",
         "stats cachedump 1 10",
         "stats detail on",
-        "lru_crawler metadump all",
         "lru_crawler mgdump all",
         "lru_crawler crawl all",
-        "lru mode flat",
-        "slabs automove 0",
-        "cache_memlimit 9",
-        "watch fetchers",
-        "version",
-        "shutdown",
         "shutdown graceful",
-        "quit",
-        "refresh_certs",
-        "debugtime 100000",
-        "debugitem ref door",
         "config get cluster",
-        "config set cluster 0 1\r\nx",
         "config delete cluster",
         "",
         " ",
@@ -109,7 +80,12 @@ fn commands() -> Vec<Vec<u8>> {
         "settle door 0 0 1\r\nx",
         "set door 0 0 1 noreply\r\nx",
     ];
-    let mut commands: Vec<Vec<u8>> = lines.iter().map(|line| format!("{line}\r\n").into_bytes()).collect();
+    let rows = COMMANDS.iter().map(|row| match row.value {
+        0 => row.example.to_owned(),
+        _ => format!("{}\r\nx", row.example),
+    });
+    let lines = lines.into_iter().map(str::to_owned).chain(rows);
+    let mut commands: Vec<Vec<u8>> = lines.map(|line| format!("{line}\r\n").into_bytes()).collect();
     let many: String = (0..2000).map(|_| "door ").collect();
     commands.push(format!("get {many}\r\n").into_bytes());
     commands.push(format!("{many}get door\r\n").into_bytes());

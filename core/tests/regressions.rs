@@ -13,21 +13,22 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use memcache_rs::internal::base::watch::kind;
-use memcache_rs::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_rs::internal::cache::{Mode, Request, StoreOperation, StoreValue, Stored};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::protocol::output::Output;
 use memcache_rs::internal::session::{Env, Next, Session, Step};
 use memcache_rs::internal::state::ServerState;
 use memcache_rs::internal::state::Users;
 use memcache_rs::{
-    AuthConfig, AuthMethod, Cache, CacheConfig, LruMode, Passwords, Protocol, ServerConfig, StartError, Ttl,
+    AuthConfig, AuthMethod, Cache, CacheConfig, EvictionPolicy, Passwords, Protocol, ServerConfig,
+    StartError, Ttl,
 };
 
 use dialogue::talk;
 
 /// Returns a cache without background work.
 fn cache(config: CacheConfig) -> Arc<Cache> {
-    let config = CacheConfig { lru_crawler: false, slab_automove: 0, ..config };
+    let config = CacheConfig { lru_crawler: false, ..config };
     let cache = Cache::new(config).unwrap();
     cache.clock().freeze();
     cache
@@ -115,7 +116,7 @@ fn a_class_without_pages_could_not_get_one() {
 fn a_flat_cache_was_not_in_strict_order() {
     let config = CacheConfig {
         memory_limit: 64 * MIB,
-        lru_mode: LruMode::Flat,
+        eviction_policy: EvictionPolicy::Flat,
         lru_maintainer: false,
         slab_chunk_max: MIB,
         ..CacheConfig::default()
@@ -416,7 +417,7 @@ fn random(seed: u64) -> impl FnMut(u64) -> u64 {
 
 /// Stores `value` and expects success, unless the item is too large.
 fn store_one(cache: &Cache, mode: Mode, key: &str, value: &[u8]) {
-    let request = StoreRequest { mode, ..StoreRequest::new(key.as_bytes()) };
+    let request = Request::new(key.as_bytes(), StoreOperation { mode, ..StoreOperation::default() });
     assert_eq!(cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored, Stored::Stored);
 }
 

@@ -356,3 +356,28 @@ fn the_error_of_the_reader_is_passed_on() {
     // The first read takes the header and all blocks, the second one fails.
     assert!(read(file.as_slice().take(200).chain(Broken)).is_err());
 }
+
+/// A snapshot that version 1 of the format has written. Every later version must read it.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/version-1.mcrs");
+
+#[test]
+fn a_snapshot_of_version_1_is_read() {
+    let mut flags = Owned::plain("flags", b"value");
+    (flags.flags, flags.cas, flags.idle, flags.uses) = (0xdead_beef, 7, 300, 3);
+    flags.bits = [true, true, false, false, true];
+    let mut expiry = Owned::plain("expiry", b"");
+    expiry.expires_at = Some(1_700_000_100);
+    let repeated: Vec<u8> = (0..3000).map(|n| b"abcdefg"[n % 7]).collect();
+    let blocks =
+        [vec![Owned::plain("plain", b"value"), flags], vec![expiry, Owned::plain("repeated", &repeated)]];
+    if std::env::var_os("WRITE_SNAPSHOT").is_some() {
+        std::fs::write(GOLDEN, snapshot(Codec::Lz4, &blocks)).unwrap();
+    }
+    let file = std::fs::read(GOLDEN).unwrap();
+    let contents = read(file.as_slice()).unwrap();
+    assert_eq!(contents.blocks, blocks);
+    assert_eq!((contents.damage.len(), contents.end.map(|end| end.items)), (0, Some(4)));
+    assert_eq!(Decoder::new(file.as_slice()).unwrap().info(), &info());
+    // The second block is compressed.
+    assert!(file.len() < 700);
+}

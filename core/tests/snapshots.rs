@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use memcache_rs::internal::cache::{MetaDelete, StoreRequest, StoreValue};
+use memcache_rs::internal::cache::{MetaDelete, Request};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::{
     Cache, CacheConfig, ItemInfo, LoadOptions, Loaded, SaveOptions, SnapshotCodec, SnapshotDamage,
-    SnapshotError, SnapshotTtl, Ttl,
+    SnapshotError, SnapshotTtl, StoreOptions, Ttl,
 };
 
 /// A directory that ends with the test.
@@ -73,23 +73,23 @@ fn info(cache: &Cache, key: &str) -> ItemInfo {
 }
 
 /// Stores with client flags.
-fn store(cache: &Cache, key: &str, flags: u32, expiry: u32, value: &[u8]) {
-    let request = StoreRequest { flags, expiry, ..StoreRequest::new(key.as_bytes()) };
-    cache.store_value(&request, StoreValue::Bytes(value)).unwrap();
+fn store(cache: &Cache, key: &str, flags: u32, ttl: Ttl, value: &[u8]) {
+    let options = StoreOptions { flags, ttl, ..StoreOptions::default() };
+    assert!(cache.set_with(key, value, options).unwrap().is_stored());
 }
 
 #[test]
 fn items_keep_all_they_have() {
     let cache = cache();
-    store(&cache, "flags", 0xdead_beef, 0, b"value");
-    store(&cache, "ttl", 0, cache.expires(Duration::from_secs(100).into()), b"");
+    store(&cache, "flags", 0xdead_beef, Ttl::Never, b"value");
+    store(&cache, "ttl", 0, Duration::from_secs(100).into(), b"");
     cache.set("large", vec![b'x'; 900_000], Ttl::Never).unwrap();
     cache.set("middle", vec![b'y'; 5_000], Ttl::Never).unwrap();
     cache.set([0, 255, b'\n', b' '], b"any bytes", Ttl::Never).unwrap();
     cache.set("read", b"1", Ttl::Never).unwrap();
     cache.get("read");
     cache.set("stale", b"1", Ttl::Never).unwrap();
-    cache.meta_delete(b"stale", &MetaDelete { stale: true, ..MetaDelete::default() });
+    cache.meta_delete(&Request::new(b"stale", MetaDelete { stale: true, ..MetaDelete::default() }));
     cache.clock().advance(7).unwrap();
     cache.set("new", b"1", Ttl::Never).unwrap();
     for codec in [SnapshotCodec::None, SnapshotCodec::Lz4] {
@@ -140,8 +140,8 @@ fn expired_and_flushed_items_are_not_saved() {
 #[test]
 fn lives_go_on_while_the_cache_is_down() {
     let cache = cache();
-    cache.set("short", b"1", Duration::from_secs(60)).unwrap();
-    cache.set("long", b"1", Duration::from_secs(600)).unwrap();
+    cache.set("short", b"1", Duration::from_mins(1)).unwrap();
+    cache.set("long", b"1", Duration::from_mins(10)).unwrap();
     cache.set("ever", b"1", Ttl::Never).unwrap();
     let bytes = saved(&cache);
     for (moved, ttl, expired, left) in [
@@ -192,7 +192,8 @@ fn a_smaller_cache_keeps_the_items_that_are_used() {
     // A third of the items has room.
     let warm = with(CacheConfig { memory_limit: 8 * MIB, shards: Some(1), ..CacheConfig::default() });
     let report = warm.load_from(bytes.as_slice(), LoadOptions::default()).unwrap();
-    assert_eq!((report.items, report.no_memory), (20_000, 0));
+    assert_eq!(report.items + report.no_memory, 20_000);
+    assert!(report.no_memory > 10_000 && report.items > 5_000, "{report:?}");
     let found = used.clone().filter(|n| warm.info(n.to_be_bytes()).is_some()).count();
     assert!(found >= 1_990, "{found} of 2000 used items");
     // Without eviction the load goes on, and counts what has no room.
@@ -314,7 +315,7 @@ fn damage_is_counted_or_refused() {
         assert_eq!((report.items, report.damaged, report.truncated), (2, 1, false));
         assert!(matches!(report.damage[..], [(1..=2_000_000, SnapshotDamage::Data { items: 1 })]));
         assert_eq!(
-            (0..3_u8).filter(|&n| warm.get([n]).is_some_and(|value| value == [n; 1_000_000])).count(),
+            (0..3_u8).filter(|&n| warm.get([n]).is_some_and(|value| value == vec![n; 1_000_000])).count(),
             2
         );
         let strict = LoadOptions { strict: true, threads, ..LoadOptions::default() };
@@ -430,7 +431,7 @@ fn a_save_under_load_has_no_torn_value() {
             for key in 0..KEYS {
                 if let Some(value) = warm.get(key.to_be_bytes()) {
                     let version = check_value(key, &value);
-                    // What a save has seen is not undone by a later one.
+                    // A later save has this version or a later one.
                     assert!(*latest.entry(key).or_insert(version) <= version);
                     latest.insert(key, version);
                 }

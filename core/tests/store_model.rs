@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use memcache_rs::internal::base::error::AllocError;
 use memcache_rs::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreReply, StoreRequest, StoreValue, Stored,
+    Deleted, DeltaOperation, MetaDelete, MetaGet, Mode, Request, StoreOperation, StoreReply, StoreValue,
+    Stored,
 };
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::store::{EntryRef, HEADER, ReadConflict, bit};
-use memcache_rs::{Cache, CacheConfig, DeltaError, LruMode};
+use memcache_rs::{Cache, CacheConfig, DeltaError, EvictionPolicy};
 use proptest::prelude::*;
 
 const CHUNK_MAX: usize = 16 * 1024;
@@ -286,8 +287,7 @@ impl Model {
         };
         let compare = self.token(key, token);
         let long = name(key);
-        let request = StoreRequest {
-            key: &long,
+        let operation = StoreOperation {
             mode,
             vivify,
             flags,
@@ -297,8 +297,8 @@ impl Model {
             allow_stale,
             key_binary: false,
             purge_on_failure: true,
-            client: 0,
         };
+        let request = Request::new(&long, operation);
         let answer = if draft {
             self.cache.reserve(&request, value.len()).and_then(|mut draft| {
                 for part in value.chunks(5000) {
@@ -319,7 +319,7 @@ impl Model {
         let mut new = Entry {
             value: value.clone(),
             flags,
-            expiry: request.expiry,
+            expiry: operation.expiry,
             cas: got,
             stale: false,
             win: false,
@@ -372,19 +372,17 @@ impl Model {
         let long = name(key);
         let expiry = ttl.map(|ttl| self.second(ttl));
         let compare = self.token(key, token);
-        let request = DeltaRequest {
-            key: &long,
+        let operation = DeltaOperation {
             increment,
             delta,
             compare,
             cas: None,
             expiry,
             vivify: vivify.map(|(value, ttl)| (value, self.second(ttl))),
-            client: 0,
         };
-        let answer = self.cache.add_delta(&request);
+        let answer = self.cache.add_delta(&Request::new(&long, operation));
         let Some((old, _)) = self.items.get(&key).cloned() else {
-            let Some((value, expiry)) = request.vivify else {
+            let Some((value, expiry)) = operation.vivify else {
                 assert_eq!(answer, Err(DeltaError::NotFound));
                 return;
             };
@@ -434,9 +432,10 @@ impl Model {
             vivify: vivify.map(|ttl| self.second(ttl)),
             cas: None,
             refused,
-            client: 0,
         };
-        let answer = self.cache.meta_get(&name(key), &request, |hit, tokens| Ok((entry(hit)?, tokens)));
+        let long = name(key);
+        let asked = Request::new(&long, request);
+        let answer = self.cache.meta_get(&asked, |hit, tokens| Ok((entry(hit)?, tokens)));
         let mut created = false;
         if !self.items.contains_key(&key)
             && let Some(expiry) = request.vivify
@@ -488,8 +487,8 @@ impl Model {
             cas => Some(cas),
         };
         let expiry = ttl.map(|ttl| self.second(ttl));
-        let request = MetaDelete { compare, cas, stale, drop_value, expiry, client: 0 };
-        let answer = self.cache.meta_delete(&name(key), &request);
+        let request = MetaDelete { compare, cas, stale, drop_value, expiry };
+        let answer = self.cache.meta_delete(&Request::new(&name(key), request));
         let Some((old, _)) = self.items.get(&key).cloned() else {
             assert_eq!(answer, Deleted::NotFound);
             return;
@@ -677,7 +676,7 @@ proptest! {
 // Single settings and sizes.
 
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<StoreReply, AllocError> {
-    cache.store_value(&StoreRequest::new(key), StoreValue::Bytes(value))
+    cache.store_value(&Request::new(key, StoreOperation::default()), StoreValue::Bytes(value))
 }
 
 fn get(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
@@ -703,7 +702,7 @@ fn around(cache: &Cache, edges: &[usize], largest: usize) {
             for (flags, head) in [(0, 59), (9, 63), (0, HEADER), (9, HEADER + 4)] {
                 let Some(length) = size.checked_sub(head + 3) else { continue };
                 let value = bytes_of(size as u64, length);
-                let request = StoreRequest { flags, ..StoreRequest::new(b"key") };
+                let request = Request::new(b"key", StoreOperation { flags, ..StoreOperation::default() });
                 let answer = cache.store_value(&request, StoreValue::Bytes(&value));
                 if size_of(b"key", flags, length) > largest {
                     assert_eq!(answer, Err(AllocError::TooLarge), "{size}");
@@ -728,9 +727,11 @@ fn sizes_at_class_boundaries() {
         CacheConfig { slab_sizes: Some(vec![100, 200, 300]), ..CacheConfig::default() },
         CacheConfig { growth_factor: 1.01, ..CacheConfig::default() },
         CacheConfig { growth_factor: 1000.0, ..CacheConfig::default() },
-        CacheConfig { lru_mode: LruMode::Flat, ..CacheConfig::default() },
     ];
-    for config in configs {
+    let policies = EvictionPolicy::ALL.iter();
+    let by_policy =
+        policies.map(|&eviction_policy| CacheConfig { eviction_policy, ..CacheConfig::default() });
+    for config in configs.into_iter().chain(by_policy) {
         let largest = config.item_size_max;
         let cache = frozen(config);
         let mut edges: Vec<usize> = cache.store().class_sizes().iter().map(|&(size, _)| size).collect();
@@ -757,7 +758,7 @@ fn items_of_many_megabytes() {
 fn no_length_is_too_large_to_refuse() {
     let cache = frozen(CacheConfig::default());
     for length in [usize::MAX, usize::MAX - 36, usize::MAX / 2, 1 << 32, MIB] {
-        let refused = cache.reserve(&StoreRequest::new(b"key"), length).err();
+        let refused = cache.reserve(&Request::new(b"key", StoreOperation::default()), length).err();
         assert_eq!(refused, Some(AllocError::TooLarge), "{length}");
     }
     let long = [b'k'; 300];

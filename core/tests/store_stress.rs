@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use std::{iter, thread};
 
 use memcache_rs::internal::base::error::AllocError;
-use memcache_rs::internal::cache::{DeltaRequest, MetaDelete, Mode, StoreRequest, StoreValue, Stored};
+use memcache_rs::internal::cache::{
+    DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
+};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::store::stats::Totals;
 use memcache_rs::internal::store::{Reservation, Store};
-use memcache_rs::{Cache, CacheConfig, LruMode, PinnedValue};
+use memcache_rs::{Cache, CacheConfig, EvictionPolicy, PinnedValue};
 
 /// A small generator of numbers (splitmix64). A seed identifies a run.
 struct Rng(u64);
@@ -79,7 +81,9 @@ fn name(key: u64) -> Vec<u8> {
 }
 
 fn set(cache: &Cache, key: &[u8], value: &[u8]) -> Result<Stored, AllocError> {
-    cache.store_value(&StoreRequest::new(key), StoreValue::Bytes(value)).map(|reply| reply.stored)
+    cache
+        .store_value(&Request::new(key, StoreOperation::default()), StoreValue::Bytes(value))
+        .map(|reply| reply.stored)
 }
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
@@ -175,7 +179,8 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
                 let value = value_of(key, version, rng.size(largest));
                 let flags = (rng.next() % 2) as u32;
                 let expiry = if rng.below(10) == 0 { cache.clock().now() + 3 } else { 0 };
-                let request = StoreRequest { flags, expiry, ..StoreRequest::new(&long) };
+                let request =
+                    Request::new(&long, StoreOperation { flags, expiry, ..StoreOperation::default() });
                 match cache.store_value(&request, StoreValue::Bytes(&value)) {
                     Ok(reply) => {
                         assert_eq!(reply.stored, Stored::Stored);
@@ -217,7 +222,8 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             88..91 if holds => {
                 // Half an upload, which is abandoned some time later.
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.reserve(&StoreRequest::new(&long), length) {
+                if let Ok(mut draft) = cache.reserve(&Request::new(&long, StoreOperation::default()), length)
+                {
                     let _ = draft.write(&vec![7; length / 2]);
                     drafts.push(draft);
                 }
@@ -227,7 +233,7 @@ fn churn(config: CacheConfig, seed: u64, rounds: usize) {
             }
             91..94 => {
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
-                let grown = StoreRequest { mode, ..StoreRequest::new(b"log") };
+                let grown = Request::new(b"log", StoreOperation { mode, ..StoreOperation::default() });
                 let _ = cache.store_value(&grown, StoreValue::Bytes(&[b'a'; 700]));
             }
             94..98 => {
@@ -296,8 +302,10 @@ fn with_small_items_only() {
 }
 
 #[test]
-fn with_the_flat_policy_and_short_lives() {
-    churn(CacheConfig { lru_mode: LruMode::Flat, ..small(3 * MIB) }, 8, ROUNDS);
+fn with_every_policy_and_short_lives() {
+    for &eviction_policy in EvictionPolicy::ALL {
+        churn(CacheConfig { eviction_policy, ..small(3 * MIB) }, 8, ROUNDS);
+    }
     churn(CacheConfig { temporary_ttl: Some(10), ..small(3 * MIB) }, 9, ROUNDS);
 }
 
@@ -314,8 +322,10 @@ fn temporary_items_outlive_all_others() {
     let cache = frozen(config);
     for (key, length) in [(1, 66_560), (2, 100)] {
         let expiry = cache.clock().now() + 30;
-        let request =
-            StoreRequest { expiry, ..StoreRequest::new(if key == 1 { b"large" } else { b"small" }) };
+        let request = Request::new(
+            if key == 1 { b"large" } else { b"small" },
+            StoreOperation { expiry, ..StoreOperation::default() },
+        );
         let value = value_of(key, 1, length);
         assert!(cache.store_value(&request, StoreValue::Bytes(&value)).is_ok());
     }
@@ -374,14 +384,19 @@ fn half_uploads_do_not_end_all_storing() {
     for key in 0..20_000 {
         assert_eq!(set(&cache, &name(key), &value_of(key, 1, 100)), Ok(Stored::Stored));
         if key % 10 == 0 {
-            drafts.push((key, cache.reserve(&StoreRequest::new(&name(key)), 120).unwrap()));
+            drafts.push((
+                key,
+                cache.reserve(&Request::new(&name(key), StoreOperation::default()), 120).unwrap(),
+            ));
         }
     }
     cache.store().verify();
     for (key, mut draft) in drafts {
         draft.write(&value_of(key, 2, 120)).unwrap();
         let name = name(key);
-        let reply = cache.store_value(&StoreRequest::new(&name), StoreValue::Reservation(draft)).unwrap();
+        let reply = cache
+            .store_value(&Request::new(&name, StoreOperation::default()), StoreValue::Reservation(draft))
+            .unwrap();
         assert_eq!(reply.stored, Stored::Stored);
         assert_eq!(version_in(key, pin(&cache, &name).expect("just stored").slices()), 2);
     }
@@ -415,7 +430,7 @@ fn a_draft_whose_last_chunk_cannot_be_had_leaves_nothing_behind() {
     let cache = frozen(config);
     let mut drafts = Vec::new();
     let failed = loop {
-        let mut draft = match cache.reserve(&StoreRequest::new(b"upload"), 300_000) {
+        let mut draft = match cache.reserve(&Request::new(b"upload", StoreOperation::default()), 300_000) {
             Ok(draft) => draft,
             Err(error) => break error,
         };
@@ -509,7 +524,8 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
                 let mode = if rng.below(4) == 0 { Mode::Add } else { Mode::Set };
                 let expiry = if rng.below(8) == 0 { cache.clock().now() + 2 } else { 0 };
                 let flags = (rng.next() % 3) as u32;
-                let request = StoreRequest { mode, expiry, flags, ..StoreRequest::new(&long) };
+                let request =
+                    Request::new(&long, StoreOperation { mode, expiry, flags, ..StoreOperation::default() });
                 match cache.store_value(&request, StoreValue::Bytes(&value)) {
                     Ok(reply) if reply.stored == Stored::Stored => own[mine as usize] = version,
                     Ok(_) => {}
@@ -543,17 +559,22 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             76..79 => {
                 let length = rng.size(largest);
-                if let Ok(mut draft) = cache.reserve(&StoreRequest::new(&long), length) {
+                if let Ok(mut draft) = cache.reserve(&Request::new(&long, StoreOperation::default()), length)
+                {
                     let _ = draft.write(&vec![9; rng.below(length + 1)]);
                     drop(draft);
                 }
             }
             79..84 => {
                 // A counter and a log that all threads write.
-                let delta = DeltaRequest { vivify: Some((1, 0)), ..DeltaRequest::new(b"counter", true, 1) };
+                let delta = Request::new(
+                    b"counter",
+                    DeltaOperation { vivify: Some((1, 0)), ..DeltaOperation::new(true, 1) },
+                );
                 let _ = cache.add_delta(&delta);
                 let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
-                let log = StoreRequest { mode, vivify: true, ..StoreRequest::new(b"log") };
+                let log =
+                    Request::new(b"log", StoreOperation { mode, vivify: true, ..StoreOperation::default() });
                 if cache.store_value(&log, StoreValue::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000)
                 {
                     cache.delete_for(b"log", 0, 0);
@@ -567,7 +588,7 @@ fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u
             }
             84..86 if mine < keys => {
                 let ask = MetaDelete { stale: true, ..MetaDelete::default() };
-                cache.meta_delete(&long, &ask);
+                cache.meta_delete(&Request::new(&long, ask));
             }
             86..88 => {
                 cache.touch_for(&name(any), 0, 0);

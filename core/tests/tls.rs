@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::tls::Tls;
 use memcache_rs::{
-    BoundAddress, CacheConfig, KeyFormat, Listen, Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode,
-    TlsPem, TlsVersion, VerifyMode,
+    BoundAddress, CacheConfig, Fault, FaultRule, KeyFormat, Listen, Protocol, Server, ServerConfig, Stop,
+    TlsConfig, TlsMode, TlsPem, TlsVersion, Ttl, VerifyMode,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
@@ -841,4 +841,19 @@ fn without_tls_there_is_nothing_to_refresh() {
     client.read_to_end(&mut text).unwrap();
     assert!(text.windows(none.len()).any(|part| part == none));
     assert_eq!(server.context().reload(), Ok(()));
+}
+
+#[test]
+fn a_reply_may_come_late() {
+    let files = Files::new();
+    let server = files.start();
+    let late = value(600_000);
+    server.cache().set(b"late", &late, Ttl::Never).unwrap();
+    let fault = Fault::DelayReply(Duration::from_millis(5));
+    server.cache().faults().add(FaultRule { key: Some(b"late".to_vec()), ..FaultRule::new(fault) });
+    let mut client = files.client(&server);
+    let request = [&b"mn\r\nget late\r\n"[..], &set("b", b"x"), b"get late\r\nget b\r\n"].concat();
+    let reply = [&b"MN\r\n"[..], &hit("late", &late), b"STORED\r\n", &hit("late", &late), &hit("b", b"x")];
+    exchange(&mut client, &request, &reply.concat());
+    eventually("the memory is freed", || buffered(&server) <= 32 * 1024);
 }

@@ -197,7 +197,7 @@ impl Direct {
                 out.write_to(&mut self.answered).unwrap();
             }
             match step.next {
-                Next::Input | Next::Sleep(_) => return,
+                Next::Input | Next::Sleep(_) | Next::Pending => return,
                 Next::Yield => {}
                 Next::Close(_) | Next::Abort(_) => self.closed = true,
                 Next::Watch(_) => {

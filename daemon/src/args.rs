@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 use memcache_core::{
-    AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode,
+    AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode, Value,
 };
 
 use crate::failure::Failure;
@@ -236,6 +236,10 @@ impl Flags {
     }
 
     fn set_cache(&self, config: &mut ServerConfig, environment: &Environment) -> Result<(), Failure> {
+        set(config, "growth_factor", self.slab_growth_factor.as_ref(), |text| {
+            real(text).unwrap_or(0.0).into()
+        })?;
+        set(config, "chunk_size", self.slab_min_size.as_ref(), int)?;
         let cache = &mut config.cache;
         if let Some(text) = &self.memory_limit {
             cache.memory_limit = megabytes(text).ok_or_else(|| {
@@ -245,14 +249,6 @@ impl Flags {
             if cache.memory_limit == 0 {
                 return Err(Failure::usage("Cannot set item size limit higher than 1/2 of memory max."));
             }
-        }
-        if let Some(text) = &self.slab_growth_factor {
-            cache.growth_factor = real(text)
-                .filter(|factor| *factor > 1.0)
-                .ok_or_else(|| Failure::usage("Factor must be greater than 1"))?;
-        }
-        if let Some(text) = &self.slab_min_size {
-            cache.chunk_size = positive(text, "Chunk size must be greater than 0")?;
         }
         if let Some(text) = &self.max_item_size {
             cache.item_size_max =
@@ -278,8 +274,7 @@ impl Flags {
         notes: &mut Vec<String>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        if let Some(text) = &self.threads {
-            config.threads = positive(text, "Number of threads must be greater than 0")?;
+        if set(config, "threads", self.threads.as_ref(), int)? {
             if config.threads > MANY_THREADS {
                 warnings.push(
                     "WARNING: Setting a high number of worker threads is not recommended. Set this value to \
@@ -289,20 +284,16 @@ impl Flags {
             }
             config.cache.concurrency = config.threads;
         }
-        if let Some(text) = &self.conn_limit {
-            config.max_connections = positive(text, "Maximum connections must be greater than 0")?;
-        }
-        if let Some(text) = &self.max_reqs_per_event {
-            config.requests_per_event =
-                positive(text, "Number of requests per event must be greater than 0")?;
-        }
+        set(config, "max_connections", self.conn_limit.as_ref(), int)?;
+        set(config, "requests_per_event", self.max_reqs_per_event.as_ref(), int)?;
         if let Some(text) = &self.listen_backlog {
             config.backlog =
                 whole(text).ok_or_else(|| Failure::usage(format!("Invalid listen backlog: {text}")))?;
         }
         if let Some(text) = &self.napi_ids {
-            let ids: usize = positive(text, "Maximum number of NAPI IDs must be greater than 0")?;
-            config.reported.napi_ids = ids as u32;
+            let ids: Option<i32> = whole(text).filter(|ids| *ids > 0);
+            let line = "Maximum number of NAPI IDs must be greater than 0";
+            config.reported.napi_ids = ids.ok_or_else(|| Failure::usage(line))? as u32;
             notes.push("-N has no effect: connections go to workers in turn".into());
         }
         if let Some(list) = &self.cluster_nodes {
@@ -418,12 +409,21 @@ fn port(text: &str) -> Result<Port, Failure> {
     }
 }
 
-/// Parses a number above 0 that fits memcached's `int`.
-fn positive(text: &str, otherwise: &str) -> Result<usize, Failure> {
-    match whole::<i32>(text) {
-        Some(number @ 1..) => Ok(number as usize),
-        _ => Err(Failure::usage(otherwise)),
-    }
+/// Sets a setting from the value of a flag, and returns whether the flag was given.
+fn set(
+    config: &mut ServerConfig,
+    name: &str,
+    flag: Option<&String>,
+    read: fn(&str) -> Value,
+) -> Result<bool, Failure> {
+    let Some(text) = flag else { return Ok(false) };
+    config.set(name, read(text)).map_err(|e| Failure::usage(e.to_string()))?;
+    Ok(true)
+}
+
+/// Parses a number that fits memcached's `int`. As with `atoi`, another text is 0.
+fn int(text: &str) -> Value {
+    whole::<i32>(text).unwrap_or(0).into()
 }
 
 #[cfg(test)]

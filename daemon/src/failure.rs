@@ -59,13 +59,14 @@ impl From<StartError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memcache_core::ConfigError;
+    use memcache_core::CacheConfig;
     use std::io;
 
     #[test]
     fn start_errors_have_the_right_status() {
-        let settings = StartError::Config(ConfigError::Invalid("no".into()));
-        assert_eq!(Failure::from(settings), Failure::usage("no"));
+        let refused = CacheConfig::default().set("shards", 3).map_err(StartError::from);
+        let text = "shards must be a power of two of at most 1024, got 3";
+        assert_eq!(refused.map_err(Failure::from), Err(Failure::usage(text)));
         let listen = StartError::Listen("[::1]:1".into(), io::Error::from_raw_os_error(libc::EACCES));
         assert_eq!(Failure::from(listen), Failure::system("failed to listen on [::1]:1: Permission denied"));
         let memory = StartError::Memory(io::Error::from_raw_os_error(libc::ENOMEM));

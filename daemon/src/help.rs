@@ -3,6 +3,8 @@
 //! Test suites and packages search the help for feature words. Therefore it names only features
 //! that work.
 
+use memcache_core::{ServerConfig, Value};
+
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -10,8 +12,8 @@ pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// program has, which clients see as well.
 pub const VERSION: &str = concat!("memcached 1.6.45\nmemcached-rs ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The text of `-h` after [`VERSION`].
-pub const HELP: &str = "
+/// The start of the text of `-h` after [`VERSION`].
+const START: &str = "
 Words that are not flags have no effect, as in memcached.
 
 Network
@@ -76,33 +78,10 @@ Process
 
   -o, --extended=<list>        comma separated list of extended options;
                                most options have a 'no_' prefix to disable
-    maxconns_fast              immediately close new connections after limit (default: enabled)
-    idle_timeout               timeout for idle connections (default: 0, no timeout)
-    hashpower                  an integer multiplier for how large the hash table should be;
-                               normally grows at runtime
-    no_lru_maintainer          disable the segmented LRU and its background thread
-    hot_lru_pct                accepted, has no effect (default: 20)
-    warm_lru_pct               accepted, has no effect (default: 40)
-    hot_max_factor             accepted, has no effect (default: 0.20)
-    warm_max_factor            accepted, has no effect (default: 2.00)
-    temporary_ttl              TTLs below get a separate LRU, can't be evicted
-    no_lru_crawler             disable LRU crawler background thread
-    lru_crawler_sleep          microseconds to sleep between items (default: 100)
-    lru_crawler_tocrawl        max items to crawl per slab per run (default: 0, unlimited)
-    slab_reassign              accepted, has no effect (default: enabled)
-    slab_automove              accepted, has no effect (default: 1)
-    slab_automove_ratio        accepted, has no effect (default: 0.80)
-    slab_automove_window       accepted, has no effect (default: 10)
-    slab_chunk_max             maximum chunk size in kilobytes (default: 512)
-    slab_sizes                 chunk sizes one by one, i.e. 100-200-300
-    tail_repair_time           seconds after which a pinned tail item counts as leaked
-                               (default: 0, off)
-    sock_cookie_id             mark of sockets for packet filters (Linux, as a privileged user)
-    read_buf_mem_limit         limit in megabytes for partial requests, unread replies and
-                               unfinished values of all connections
-                               (default: a quarter of -m, at least 32)
-    track_sizes                enable dynamic reports for 'stats sizes' command
-    watcher_logbuf_size        size in kilobytes of per-watcher write buffer (default: 256)
+";
+
+/// The end of the text, after the options of the table of settings.
+const END: &str = "\
     modern                     enables options which will be default in future (currently: nothing)
     no_modern                  uses defaults of previous major version (1.4.x)
     ssl_chain_cert             certificate chain file in PEM format
@@ -120,6 +99,26 @@ Process
     hash_algorithm, no_hashexpand, worker_logbuf_size
                                accepted, have no effect
 ";
+
+/// Returns the text of `-h` after [`VERSION`].
+pub fn help() -> String {
+    let defaults = ServerConfig::default();
+    let mut text = START.to_owned();
+    for row in ServerConfig::rows().filter(|row| !row.help.is_empty()) {
+        let default = match defaults.get(row.name) {
+            Some(Value::Float(number)) => format!("{number:.2}"),
+            Some(Value::Integer(number)) => (number / row.unit).to_string(),
+            _ => String::new(),
+        };
+        let off = if row.help.starts_with("disable ") { "no_" } else { "" };
+        let mut name = format!("{off}{}", row.option.unwrap_or(row.name));
+        for line in row.help.replace("{}", &default).lines() {
+            text.push_str(format!("    {name:<26} {line}\n").as_str());
+            name.clear();
+        }
+    }
+    text + END
+}
 
 /// The text of `-i`.
 pub const LICENSE: &str = "\
@@ -153,23 +152,23 @@ SOFTWARE.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use memcache_core::TlsConfig;
     use memcache_core::internal::config::MIB;
-    use memcache_core::{ServerConfig, TlsConfig};
 
     #[test]
     fn feature_words_name_what_works() {
-        assert!(HELP.contains("unix-socket"));
-        assert!(HELP.contains("enable-ssl"));
-        let lower = HELP.to_lowercase();
+        assert!(help().contains("unix-socket"));
+        assert!(help().contains("enable-ssl"));
+        let lower = help().to_lowercase();
         for absent in ["ext_path", "proxy_config", "no_drop_privileges"] {
             assert!(!lower.contains(absent), "{absent}");
         }
-        assert!(HELP.lines().all(|line| line.len() <= 100));
+        assert!(help().lines().all(|line| line.len() <= 100));
     }
 
     #[test]
     fn defaults_are_those_of_the_settings() {
-        let server = ServerConfig::default();
+        let (help, server) = (help(), ServerConfig::default());
         let cache = &server.cache;
         let expected = [
             ("--listen-backlog", server.backlog.to_string()),
@@ -179,20 +178,20 @@ mod tests {
             ("--memory-limit", (cache.memory_limit / MIB).to_string()),
             ("growth factor", format!("{:.2}", cache.growth_factor)),
             ("--slab-min-size", cache.chunk_size.to_string()),
-            (" hot_lru_pct", cache.hot_lru_pct.to_string()),
-            (" warm_lru_pct", cache.warm_lru_pct.to_string()),
-            (" hot_max_factor", format!("{:.2}", cache.hot_max_factor)),
-            (" warm_max_factor", format!("{:.2}", cache.warm_max_factor)),
+            (" hot_lru_pct", server.reported.hot_lru_pct.to_string()),
+            (" warm_lru_pct", server.reported.warm_lru_pct.to_string()),
+            (" hot_max_factor", format!("{:.2}", server.reported.hot_max_factor)),
+            (" warm_max_factor", format!("{:.2}", server.reported.warm_max_factor)),
             (" lru_crawler_sleep", cache.lru_crawler_sleep.to_string()),
-            (" slab_automove ", cache.slab_automove.to_string()),
-            (" slab_automove_ratio", format!("{:.2}", cache.slab_automove_ratio)),
-            (" slab_automove_window", cache.slab_automove_window.to_string()),
-            (" slab_chunk_max", (cache.slab_chunk_max / 1024).to_string()),
+            (" slab_automove ", server.reported.slab_automove.to_string()),
+            (" slab_automove_ratio", format!("{:.2}", server.reported.slab_automove_ratio)),
+            (" slab_automove_window", server.reported.slab_automove_window.to_string()),
+            (" slab_chunk_max", "512".into()),
             (" ssl_wbuf_size", (TlsConfig::default().wbuf_size / 1024).to_string()),
             (" watcher_logbuf_size", (server.watcher_buffer / 1024).to_string()),
         ];
         for (name, value) in expected {
-            let line = HELP.lines().find(|line| line.contains(name) && line.contains("(default"));
+            let line = help.lines().find(|line| line.contains(name) && line.contains("(default"));
             assert!(line.is_some_and(|line| line.contains(&format!("(default: {value}"))), "{name} {value}");
         }
     }

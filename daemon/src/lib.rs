@@ -38,7 +38,7 @@ use crate::signals::{Farewell, Signals};
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = args::read(args, Environment::of_process()).and_then(|action| match action {
         Action::Run(plan) => run(*plan),
-        Action::Help => print(help::VERSION).and_then(|()| print(help::HELP)),
+        Action::Help => print(help::VERSION).and_then(|()| print(&help::help())),
         Action::License => print(help::LICENSE),
         Action::Version => print(help::VERSION),
     });

@@ -3,8 +3,8 @@
 //! [`Options::apply`] takes each `-o` in the order of the command line, because `no_modern` depends
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
-use memcache_core::internal::config::{MIB, PAGE_SIZE};
-use memcache_core::{KeyFormat, LruMode, ServerConfig, TlsConfig, TlsVersion, VerifyMode};
+use memcache_core::internal::config::{Kind, MIB, PAGE_SIZE, Row};
+use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -14,19 +14,6 @@ const CHUNK_ALIGN: u32 = 8;
 
 /// Number of slab classes, the unused class 0 included.
 const SLAB_CLASSES: usize = 64;
-
-/// Options that are checked and shown by `stats settings` but have no other effect. Each stands
-/// with the reason, under the end of its name.
-const ONLY_SHOWN: [(&str, &str); 8] = [
-    ("slab_reassign", "memory is not assigned to slab classes"),
-    ("slab_automove", "memory is not assigned to slab classes"),
-    ("slab_automove_ratio", "memory is not assigned to slab classes"),
-    ("slab_automove_window", "memory is not assigned to slab classes"),
-    ("hot_lru_pct", "eviction depends on accesses and size"),
-    ("warm_lru_pct", "eviction depends on accesses and size"),
-    ("hot_max_factor", "eviction depends on accesses and size"),
-    ("warm_max_factor", "eviction depends on accesses and size"),
-];
 
 /// Accepted names without effect, and the reason.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -62,6 +49,8 @@ impl<'a> Options<'a> {
         tls_enabled: bool,
     ) -> Self {
         let tls = TlsConfig::default();
+        // memcached's default. The library derives it from the size of items.
+        config.cache.slab_chunk_max = PAGE_SIZE / 2;
         Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given: false }
     }
 
@@ -84,42 +73,15 @@ impl<'a> Options<'a> {
         let need = |line: &str| value.ok_or_else(|| Failure::usage(line));
         let cache = &mut self.config.cache;
         match name {
-            "maxconns_fast" => self.config.maxconns_fast = true,
-            "no_maxconns_fast" => self.config.maxconns_fast = false,
-            "hashpower" => {
-                let text = need("Missing numeric argument for hashpower")?;
-                let power: i64 = whole(text).unwrap_or(0);
-                let multiplier = format!("Initial hashtable multiplier of {power} is too");
-                if power < 12 {
-                    return fail(&format!("{multiplier} low"));
-                }
-                if power > 32 {
-                    return fail(&format!(
-                        "{multiplier} high: Choose a value based on \"STAT hash_power_level\" from a running \
-                         instance"
-                    ));
-                }
-                cache.hashpower_init = power as u32;
+            // memcached refuses small tables here. In the library, 0 lets the store decide.
+            "hashpower" if value.is_some_and(|text| whole(text).unwrap_or(0) < 12) => {
+                let power: i64 = value.and_then(whole).unwrap_or(0);
+                return fail(&format!("Initial hashtable multiplier of {power} is too low"));
             }
-            "slab_reassign" => cache.slab_reassign = true,
-            "no_slab_reassign" => cache.slab_reassign = false,
-            "slab_automove" => match value.map_or(Some(1), whole) {
-                Some(mode @ 0..=2) => cache.slab_automove = mode,
-                _ => return fail("slab_automove must be between 0 and 2"),
-            },
-            "no_slab_automove" => cache.slab_automove = 0,
-            "slab_automove_ratio" => match real(need("Missing slab_automove_ratio argument")?) {
-                Some(ratio) if ratio > 0.0 && ratio <= 1.0 => cache.slab_automove_ratio = ratio,
-                _ => return fail("slab_automove_ratio must be > 0 and < 1"),
-            },
-            "slab_automove_window" => match whole(need("Missing slab_automove_window argument")?) {
-                Some(seconds @ 3..=1800) => cache.slab_automove_window = seconds,
-                _ => return fail("slab_automove_window must be > 2 and < 1800"),
-            },
-            "tail_repair_time" => match whole(need("Missing numeric argument for tail_repair_time")?) {
-                Some(seconds @ 10..) => cache.tail_repair_time = seconds,
-                _ => return fail("Cannot set tail_repair_time to less than 10 seconds"),
-            },
+            // In the library, 0 turns it off.
+            "tail_repair_time" if value.is_some_and(|text| whole(text).unwrap_or(0) == 0) => {
+                return self.set(option, name, Some("1"));
+            }
             "hash_algorithm" => {
                 let text = need("Missing hash_algorithm argument")?;
                 if !["jenkins", "murmur3", "xxh3"].contains(&text) {
@@ -128,65 +90,19 @@ impl<'a> Options<'a> {
                 text.clone_into(&mut self.config.reported.hash_algorithm);
                 self.note(name, "the index uses its own keyed hash");
             }
-            "lru_crawler" => cache.lru_crawler = true,
-            "no_lru_crawler" => cache.lru_crawler = false,
-            "lru_crawler_sleep" => match whole(need("Missing lru_crawler_sleep value")?) {
-                Some(micros @ 0..=1_000_000) => cache.lru_crawler_sleep = micros,
-                _ => return fail("LRU crawler sleep must be between 0 and 1 second"),
-            },
-            "lru_crawler_tocrawl" => match whole(need("Missing lru_crawler_tocrawl value")?) {
-                Some(items) => cache.lru_crawler_tocrawl = items,
-                None => return fail("lru_crawler_tocrawl takes a numeric 32bit value"),
-            },
             "lru_maintainer" => {
                 cache.lru_maintainer = true;
-                cache.lru_mode = LruMode::Segmented;
+                cache.eviction_policy = EvictionPolicy::Segmented;
             }
             "no_lru_maintainer" => {
                 cache.lru_maintainer = false;
-                cache.lru_mode = LruMode::Flat;
-            }
-            "hot_lru_pct" => match whole(need("Missing hot_lru_pct argument")?) {
-                Some(percent @ 1..=79) => cache.hot_lru_pct = percent,
-                _ => return fail("hot_lru_pct must be > 1 and < 80"),
-            },
-            "warm_lru_pct" => match whole(need("Missing warm_lru_pct argument")?) {
-                Some(percent @ 1..=79) => cache.warm_lru_pct = percent,
-                _ => return fail("warm_lru_pct must be > 1 and < 80"),
-            },
-            "hot_max_factor" => match real(need("Missing hot_max_factor argument")?) {
-                Some(factor) if factor > 0.0 => cache.hot_max_factor = factor,
-                _ => return fail("hot_max_factor must be > 0"),
-            },
-            "warm_max_factor" => match real(need("Missing warm_max_factor argument")?) {
-                Some(factor) if factor > 0.0 => cache.warm_max_factor = factor,
-                _ => return fail("warm_max_factor must be > 0"),
-            },
-            "temporary_ttl" => match whole(need("Missing temporary_ttl argument")?) {
-                Some(seconds) => cache.temporary_ttl = Some(seconds),
-                None => return fail("temporary_ttl takes a number of seconds"),
-            },
-            "idle_timeout" => match whole(need("Missing numeric argument for idle_timeout")?) {
-                Some(seconds) => self.config.idle_timeout = seconds,
-                None => return fail("idle_timeout takes a number of seconds"),
-            },
-            "watcher_logbuf_size" => {
-                let text = need("Missing watcher_logbuf_size argument")?;
-                self.config.watcher_buffer = scaled(text, 1024, name)?;
-            }
-            "worker_logbuf_size" => {
-                let text = need("Missing worker_logbuf_size argument")?;
-                self.config.worker_buffer = scaled(text, 1024, name)?;
-                self.note(name, "workers write to watchers directly");
-            }
-            "read_buf_mem_limit" => {
-                let text = need("Missing read_buf_mem_limit argument")?;
-                self.config.read_buf_mem_limit = scaled(text, MIB, name)?;
+                cache.eviction_policy = EvictionPolicy::Flat;
             }
             "slab_sizes" => self.slab_sizes = Some(need("Missing slab_sizes argument")?.to_owned()),
             "slab_chunk_max" => match whole::<i32>(need("Missing slab_chunk_max argument")?) {
                 None => return fail("could not parse argument to slab_chunk_max"),
                 Some(..=0) => return fail("slab_chunk_max must be >= 0"),
+                // `ServerConfig::validate` compares it with `-I`.
                 Some(kilobytes @ 1..=1024) => {
                     cache.slab_chunk_max = kilobytes as usize * 1024;
                     self.slab_chunk_max_given = true;
@@ -194,25 +110,47 @@ impl<'a> Options<'a> {
                 Some(_) => return fail("slab_chunk_max must be specified in kilobytes."),
             },
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
-            "track_sizes" => cache.track_sizes = true,
             // The modern defaults are the defaults already, in memcached as well.
             "modern" | "no_drop_privileges" => {}
             "no_modern" => self.no_modern(),
             "drop_privileges" => self.note(name, "privileges are not dropped"),
-            "sock_cookie_id" => {
-                let text = need("Missing sock_cookie_id argument")?;
-                self.config.socket_mark = whole(text)
-                    .ok_or_else(|| Failure::usage("could not parse argument to sock_cookie_id"))?;
-                if cfg!(not(target_os = "linux")) {
-                    self.note(name, "only Linux supports it");
+            _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
+            _ => {
+                let (known, value) = match name {
+                    "slab_automove" => (name, value.or(Some("1"))),
+                    "no_slab_automove" => ("slab_automove", Some("0")),
+                    _ => (name, value),
+                };
+                match ServerConfig::rows().find_map(|row| Some((row, switch(row, known)?))) {
+                    Some((row, on)) => return self.set_row(row, on, name, value),
+                    None => return self.ignored_or_unknown(option, name),
                 }
             }
-            "debug_commands" => self.config.debug_commands = true,
-            _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
-            _ => return self.ignored_or_unknown(option, name),
         }
-        if let Some((_, why)) = ONLY_SHOWN.iter().find(|(known, _)| name.ends_with(known)) {
+        Ok(())
+    }
+
+    /// Sets the setting of a row.
+    fn set_row(&mut self, row: &Row, on: bool, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let value = match row.kind {
+            Kind::Bool => Value::Bool(on),
+            _ => {
+                let text = value.ok_or_else(|| match row.missing {
+                    Some(line) => Failure::usage(line),
+                    None => Failure::usage(format!("Missing {name} argument")),
+                })?;
+                read(row, text).ok_or_else(|| match row.unreadable() {
+                    Some(line) => Failure::usage(line),
+                    None => Failure::usage(format!("could not parse argument to {name}")),
+                })?
+            }
+        };
+        self.config.set(row.name, value).map_err(|e| Failure::usage(e.to_string()))?;
+        if let Some(why) = row.idle {
             self.note(name, why);
+        }
+        if row.name == "socket_mark" && cfg!(not(target_os = "linux")) {
+            self.note(name, "only Linux supports it");
         }
         Ok(())
     }
@@ -288,8 +226,8 @@ impl<'a> Options<'a> {
             cache.slab_chunk_max = PAGE_SIZE;
         }
         cache.slab_reassign = false;
-        cache.slab_automove = 0;
-        cache.lru_mode = LruMode::Flat;
+        self.config.reported.slab_automove = 0;
+        cache.eviction_policy = EvictionPolicy::Flat;
         cache.lru_crawler = false;
         cache.lru_maintainer = false;
         self.config.maxconns_fast = false;
@@ -322,6 +260,27 @@ impl<'a> Options<'a> {
             cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
         }
         Ok(())
+    }
+}
+
+/// Returns whether `name` switches the setting of `row` on or off, or `None` if it is another's. A
+/// setting that is on by default has a name with `no_` as well.
+fn switch(row: &Row, name: &str) -> Option<bool> {
+    let option = row.option?;
+    if name == option {
+        return Some(true);
+    }
+    let off = row.kind == Kind::Bool && ServerConfig::default().get(row.name) == Some(Value::Bool(true));
+    (off && name.strip_prefix("no_") == Some(option)).then_some(false)
+}
+
+/// Parses the value of a row's option. Numbers with a unit have 32 bits, as in memcached.
+fn read(row: &Row, text: &str) -> Option<Value> {
+    match row.kind {
+        Kind::Float { .. } => real(text).map(Value::Float),
+        Kind::Bytes { .. } => whole::<u32>(text).map(|number| Value::Integer(i128::from(number) * row.unit)),
+        Kind::Integer { .. } => whole(text).map(Value::Integer),
+        _ => Some(Value::from(text)),
     }
 }
 

@@ -6,7 +6,9 @@
 use libfuzzer_sys::fuzz_target;
 use memcache_core::internal::protocol::ahead::{keys, packet_keys};
 use memcache_core::internal::protocol::binary::PacketHeader;
-use memcache_core::internal::protocol::classic::{Line, parse};
+use memcache_core::internal::protocol::commands::{find, parse};
+use memcache_core::internal::protocol::line::Line;
+use memcache_core::internal::protocol::meta::KeyRoom;
 use memcache_core::internal::protocol::tokens::{Tokens, strip_line_end};
 
 type Look = for<'a> fn(&'a [u8], usize, &mut dyn FnMut(&'a [u8])) -> usize;
@@ -36,11 +38,17 @@ fn check_store(input: &[u8]) {
     let Some(end) = input.iter().position(|&byte| byte == b'\n') else { return };
     let line = strip_line_end(&input[..=end]);
     let word = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
-    let Line::Store { head, length, .. } = parse(line, word, 9) else { return };
-    let plain = !line.contains(&b'\r') && Tokens::new(line).get(4).is_some_and(|digits| digits.len() <= 7);
+    let mut room = KeyRoom::new();
+    let Line::Store { key: stored, length, .. } = parse(line, word, &mut room) else { return };
+    let Some(command) = find(&line[..word]) else { panic!("a store is in the table") };
+    let tokens = Tokens::new(line);
+    let digits = tokens.get(command.value);
+    let plain = !line.contains(&b'\r') && digits.is_some_and(|digits| digits.len() <= 7);
+    // The key of an `ms` may be in base64.
+    let stored = if command.word == "ms" { tokens.get(1).unwrap_or_default() } else { stored.bytes() };
     let (found, used) = look(|input, most, found| keys(input, most, found), input, 1);
     if let ([key], true) = (found.as_slice(), plain) {
-        assert_eq!((*key, used), (head.key.bytes(), end + 1 + length + 2));
+        assert_eq!((*key, used), (stored, end + 1 + length + 2));
     }
 }
 

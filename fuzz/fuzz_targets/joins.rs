@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::cache::{DeltaRequest, StoreReply, StoreRequest, StoreValue, Stored};
-use memcache_core::internal::config::MIB;
 use memcache_core::internal::base::error::AllocError;
+use memcache_core::internal::cache::{
+    DeltaOperation, Request, StoreOperation, StoreReply, StoreValue, Stored,
+};
+use memcache_core::internal::config::MIB;
 use memcache_core::internal::store::Reservation;
 use memcache_core::{Cache, CacheConfig, DeltaError, PinnedValue};
 use memcache_fuzz::{How, Steps};
@@ -116,8 +118,15 @@ impl World {
         fill(self.serial, length)
     }
 
-    fn request(key: &'static [u8], how: How) -> StoreRequest<'static> {
-        StoreRequest { mode: how.mode(), purge_on_failure: how == How::Set, ..StoreRequest::new(key) }
+    fn request(key: &'static [u8], how: How) -> Request<'static, StoreOperation> {
+        Request::new(
+            key,
+            StoreOperation {
+                mode: how.mode(),
+                purge_on_failure: how == How::Set,
+                ..StoreOperation::default()
+            },
+        )
     }
 
     /// Checks the item of `key`. Returns its CAS.
@@ -184,7 +193,10 @@ impl World {
     }
 
     fn delta(&mut self, key: &'static [u8], delta: u64, down: bool) {
-        let outcome = self.cache.add_delta(&DeltaRequest::new(key, !down, delta)).map(|number| number.value);
+        let outcome = self
+            .cache
+            .add_delta(&Request::new(key, DeltaOperation::new(!down, delta)))
+            .map(|number| number.value);
         let chunked = |old: &Vec<u8>| self.cache.store().is_chunked_in_memcached(key.len(), 0, old.len());
         let new = match self.items.get(key) {
             None => Err(DeltaError::NotFound),

@@ -9,19 +9,19 @@ use std::rc::Rc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::cache::{StoreRequest, StoreValue};
+use memcache_core::internal::cache::{Request, StoreOperation, StoreValue};
 use memcache_core::internal::config::MIB;
-use memcache_core::internal::state::ServerState;
 use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::session::{Env, Next, Session};
-use memcache_core::{Cache, CacheConfig, LruMode, Protocol, ServerConfig};
+use memcache_core::internal::state::ServerState;
+use memcache_core::{Cache, CacheConfig, EvictionPolicy, Protocol, ServerConfig};
 use memcache_fuzz::{How, Steps};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
     memory: u8,
     shards: u8,
-    flat: bool,
+    policy: u8,
     output: u8,
 }
 
@@ -196,7 +196,7 @@ impl World {
             item_size_max: MIB,
             slab_chunk_max: MIB / 4,
             shards: Some(1 << (settings.shards % 3)),
-            lru_mode: if settings.flat { LruMode::Flat } else { LruMode::Segmented },
+            eviction_policy: EvictionPolicy::ALL[usize::from(settings.policy) % EvictionPolicy::ALL.len()],
             lru_crawler: false,
             ..CacheConfig::default()
         };
@@ -709,7 +709,9 @@ fuzz_target!(|input: (Settings, Steps<Op>)| {
     let found = store.verify();
     assert_eq!((found.drafts, found.held), (0, 0), "something is never released");
     // Nothing is held any more, so there is memory for an item.
-    let stored = context.cache.store_value(&StoreRequest::new(b"last"), StoreValue::Bytes(&[1; 500]));
+    let stored = context
+        .cache
+        .store_value(&Request::new(b"last", StoreOperation::default()), StoreValue::Bytes(&[1; 500]));
     assert!(stored.is_ok(), "refused");
     store.verify();
 });

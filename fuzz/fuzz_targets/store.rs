@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memcache_core::internal::cache::{Mode, StoreRequest, StoreValue, Stored};
+use memcache_core::internal::cache::{Mode, Request, StoreOperation, StoreValue, Stored};
 use memcache_core::internal::config::MIB;
 use memcache_core::internal::store::Reservation;
-use memcache_core::{Cache, CacheConfig, LruMode, PinnedValue};
+use memcache_core::{Cache, CacheConfig, EvictionPolicy, PinnedValue};
 
 #[derive(Arbitrary, Debug)]
 struct Settings {
     shards: u8,
     evictions: bool,
-    flat: bool,
+    policy: u8,
     temporary: bool,
 }
 
@@ -112,7 +112,7 @@ impl World {
             slab_chunk_max: MIB / 4,
             shards: Some(1 << (settings.shards % 3)),
             evictions: settings.evictions,
-            lru_mode: if settings.flat { LruMode::Flat } else { LruMode::Segmented },
+            eviction_policy: EvictionPolicy::ALL[usize::from(settings.policy) % EvictionPolicy::ALL.len()],
             temporary_ttl: settings.temporary.then_some(20),
             lru_crawler: false,
             ..CacheConfig::default()
@@ -127,7 +127,8 @@ impl World {
         let value = fill(self.serial, length);
         let expiry = if ttl == 0 { 0 } else { self.cache.clock().now() + u32::from(ttl) };
         let long = name(key);
-        let request = StoreRequest { flags: flags.into(), expiry, ..StoreRequest::new(&long) };
+        let request =
+            Request::new(&long, StoreOperation { flags: flags.into(), expiry, ..StoreOperation::default() });
         match self.cache.store_value(&request, StoreValue::Bytes(&value)) {
             Ok(reply) => {
                 assert_eq!(reply.stored, Stored::Stored);
@@ -156,7 +157,10 @@ impl World {
         let more = fill(self.serial, length);
         let long = name(key);
         let mode = if prepend { Mode::Prepend } else { Mode::Append };
-        let request = StoreRequest { mode, purge_on_failure: false, ..StoreRequest::new(&long) };
+        let request = Request::new(
+            &long,
+            StoreOperation { mode, purge_on_failure: false, ..StoreOperation::default() },
+        );
         let stored = self.cache.store_value(&request, StoreValue::Bytes(&more));
         if stored.is_ok_and(|reply| reply.stored == Stored::Stored) {
             let old = self.items.remove(&key).expect("appended to nothing");
@@ -173,7 +177,7 @@ impl World {
         if draft.write(&value[written..]).is_err() {
             return;
         }
-        let request = StoreRequest::new(&long);
+        let request = Request::new(&long, StoreOperation::default());
         match self.cache.store_value(&request, StoreValue::Reservation(draft)) {
             Ok(_) => {
                 self.items.insert(key, value);
@@ -227,7 +231,7 @@ impl World {
                 let long = name(key.into());
                 self.serial += 1;
                 let value = fill(self.serial, length.get());
-                match self.cache.reserve(&StoreRequest::new(&long), value.len()) {
+                match self.cache.reserve(&Request::new(&long, StoreOperation::default()), value.len()) {
                     Ok(draft) => self.drafts.push((key.into(), value, draft)),
                     Err(_) => {
                         self.items.remove(&key.into());
@@ -294,7 +298,9 @@ fuzz_target!(|input: (Settings, Vec<Op>)| {
     if settings.evictions && !settings.temporary {
         for key in 3000..3100 {
             let long = name(key);
-            let stored = world.cache.store_value(&StoreRequest::new(&long), StoreValue::Bytes(&[1; 500]));
+            let stored = world
+                .cache
+                .store_value(&Request::new(&long, StoreOperation::default()), StoreValue::Bytes(&[1; 500]));
             assert!(stored.is_ok(), "refused");
         }
     }

@@ -4,10 +4,10 @@
 use arbitrary::{Arbitrary, Unstructured};
 use memcache_core::internal::cache::Mode;
 use memcache_core::internal::config::MIB;
-use memcache_core::internal::state::ServerState;
 use memcache_core::internal::protocol::output::Output;
 use memcache_core::internal::protocol::tokens::strip_line_end;
 use memcache_core::internal::session::{Env, Next, Session, Step};
+use memcache_core::internal::state::ServerState;
 use memcache_core::{AuthConfig, AuthMethod, Cache, CacheConfig, Passwords, Protocol, ServerConfig};
 
 /// Steps until the input ends. A plain list of `arbitrary` ends at every second byte, on average.

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from memcache_rs import _native
-from memcache_rs._flight import Flights, Leader
+from memcache_rs._flight import Leader, join
 from memcache_rs._memoize import AsyncMemoized, Memoized, is_async, serializer_of
 from memcache_rs._values import to_bytes
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
 
-    from memcache_rs._flight import Flight
+    from memcache_rs._flight import Waiter
     from memcache_rs._memoize import BytesDecorator, Decorator
-    from memcache_rs._typing import TTL, BytesLike, Serializer
+    from memcache_rs._typing import TTL, BytesLike, Serializer, Setting
 
 
 class Cache(_native.Cache):
@@ -38,10 +38,11 @@ class Cache(_native.Cache):
 
     Args:
         memory_limit: Bytes for items and the index. At least twice ``item_size_max``.
-        item_size_max: Most bytes of an item, rounded up to whole chunks of up to 512 KiB. ``None``
-            means 1 MiB.
+        item_size_max: Most bytes of an item, 1024 to 1 GiB. ``None`` means 1 MiB.
         evictions: Whether the least used items are evicted if memory is full. If not, a store
             raises :class:`OutOfMemoryError`.
+        settings: Further settings by name, such as ``{"lru_crawler": False}``. docs/settings.md of
+            the repository lists them.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -60,13 +61,18 @@ class Cache(_native.Cache):
         >>> del cache["city"]
     """
 
-    __slots__ = ("__weakref__", "_flights")
+    __slots__ = ("__weakref__",)
 
     def __init__(
-        self, memory_limit: int = 64 << 20, *, item_size_max: int | None = None, evictions: bool = True
+        self,
+        memory_limit: int = 64 << 20,
+        *,
+        item_size_max: int | None = None,
+        evictions: bool = True,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         # The native __new__ takes the arguments.
-        self._flights = Flights()
+        super().__init__()
 
     def get_or_set(
         self,
@@ -188,29 +194,29 @@ class Cache(_native.Cache):
         ttl: TTL,
         stale_for: float | timedelta | None,
         task: asyncio.Task[Any] | None,
-    ) -> Leader | Flight | bytes:
+    ) -> Leader | Waiter | bytes:
         """Returns the role of a caller that found no value, or has to renew a stale one.
 
-        The caller is the leader, or waits for a flight. If a flight has just ended, this returns
-        its value.
+        The caller is the leader, or waits for one. If a leader has just finished, this returns its
+        value.
         """
         ttl = self._extended(ttl, stale_for)
         name = to_bytes(key)
         if is_stale:
-            return Leader(self, name, ttl, None)
-        flight, leads = self._flights.join(name, task)
-        if not leads:
-            return flight
+            return Leader(self, name, ttl, self._renew(name))
+        native = join(self, name, task)
+        if not isinstance(native, _native.Leader):
+            return native
         try:
-            # Another flight may have stored the value since the lease.
+            # Another leader may have stored the value since the lease.
             value = self.get(name)
         except BaseException:
-            flight.finish(None)
+            native.finish(None)
             raise
         if value is not None:
-            flight.finish(value)
+            native.finish(value)
             return value
-        return Leader(self, name, ttl, flight)
+        return Leader(self, name, ttl, native)
 
     def _extended(self, ttl: TTL, stale_for: float | timedelta | None) -> TTL:
         """Returns the TTL of an item that may be stale at its end."""

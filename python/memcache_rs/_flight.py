@@ -1,4 +1,7 @@
-"""Single flight: one caller, the leader, makes a value, and the waiters get it from the leader."""
+"""Single flight for threads and for tasks of any event loop.
+
+The native part knows the leaders. Here, callers wait, and leaders store what they have made.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from memcache_rs._values import keep
-from memcache_rs.errors import ClosedError, MemcacheError
+from memcache_rs.errors import ClosedError
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,69 +21,47 @@ if TYPE_CHECKING:
     from memcache_rs._typing import TTL
 
 
-class Flight:
-    """A value that its leader makes. The waiters are threads, and tasks of any event loop."""
+class Waiter:
+    """A caller that waits for the value of a leader."""
 
-    def __init__(self, flights: Flights, key: bytes, task: asyncio.Task[object] | None) -> None:
+    def __init__(self) -> None:
         # This import is slow, so it happens on first use.
         from concurrent.futures import Future
 
-        self._flights = flights
-        self._key = key
-        self._thread = threading.get_ident()
-        self._task = task
         self._result: Future[bytes | None] = Future()
-        # From now on the cancellation of one waiter does not cancel the others.
+        # The cancellation of a task that waits does not cancel the future.
         self._result.set_running_or_notify_cancel()
-
-    def finish(self, value: bytes | None) -> None:
-        """Ends the flight. The waiters get the value, or try again if it is ``None``."""
-        self._flights.remove(self._key)
-        self._result.set_result(value)
+        #: Ends the wait. The leader calls it.
+        self.finish = self._result.set_result
 
     def wait(self) -> bytes | None:
-        """Blocks the thread until the flight ends. Returns ``None`` if the leader failed."""
-        if self._thread == threading.get_ident():
-            raise self._deadlock()
+        """Blocks the thread until the leader has finished. Returns ``None`` if it failed."""
         return self._result.result()
 
     async def wait_async(self) -> bytes | None:
-        """Suspends the task until the flight ends. Returns ``None`` if the leader failed."""
+        """Suspends the task until the leader has finished. Returns ``None`` if it failed."""
         import asyncio
 
-        if self._thread == threading.get_ident() and self._task in (None, asyncio.current_task()):
-            raise self._deadlock()
         return await asyncio.wrap_future(self._result)
 
-    def _deadlock(self) -> RuntimeError:
-        if self._task is None:
-            return RuntimeError(f"make must not get the value of its own key, {self._key!r}")
-        return RuntimeError(
-            f"a task of this thread is making the value of {self._key!r}: make must not get the value of its own key, "
-            "and other tasks must await aget_or_set"
-        )
 
-
-class Flights:
-    """The flights of a cache, by key."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._flights: dict[bytes, Flight] = {}
-
-    def join(self, key: bytes, task: asyncio.Task[object] | None) -> tuple[Flight, bool]:
-        """Returns the flight of a key, and whether the caller is its leader."""
-        with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None:
-                return flight, False
-            flight = self._flights[key] = Flight(self, key, task)
-            return flight, True
-
-    def remove(self, key: bytes) -> None:
-        """Removes a flight, so that the next caller starts another."""
-        with self._lock:
-            del self._flights[key]
+def join(cache: _native.Cache, key: bytes, task: asyncio.Task[object] | None) -> _native.Leader | Waiter:
+    """Returns the right to make a value, or a waiter for the value of another caller."""
+    waiter = Waiter()
+    thread, mine = threading.get_ident(), 0 if task is None else id(task)
+    role = cache._join(key, (thread, mine), waiter.finish)
+    if not isinstance(role, tuple):
+        return role
+    leader_thread, leader_task = role
+    # A blocked thread runs none of its tasks.
+    if leader_thread != thread or (mine != 0 and leader_task not in (0, mine)):
+        return waiter
+    if leader_task == 0:
+        raise RuntimeError(f"make must not get the value of its own key, {key!r}")
+    raise RuntimeError(
+        f"a task of this thread is making the value of {key!r}: make must not get the value of its own key, "
+        "and other tasks must await aget_or_set"
+    )
 
 
 class Leader:
@@ -89,12 +70,11 @@ class Leader:
     At the end of the block the value is stored. Without a value, the next caller becomes leader.
     """
 
-    def __init__(self, cache: _native.Cache, key: bytes, ttl: TTL, flight: Flight | None) -> None:
+    def __init__(self, cache: _native.Cache, key: bytes, ttl: TTL, native: _native.Leader) -> None:
         self._cache = cache
         self._key = key
         self._ttl = ttl
-        #: ``None`` if the cache has an old value, which all other callers get.
-        self._flight = flight
+        self._native = native
         self.value: bytes | None = None
 
     def __enter__(self) -> Self:
@@ -105,10 +85,5 @@ class Leader:
             if self.value is not None:
                 with contextlib.suppress(ClosedError):
                     keep(self._cache, self._key, self.value, self._ttl)
-            elif self._flight is None:
-                # The next caller wins the stale item.
-                with contextlib.suppress(MemcacheError):
-                    self._cache.invalidate(self._key)
         finally:
-            if self._flight is not None:
-                self._flight.finish(self.value)
+            self._native.finish(self.value)

@@ -1,37 +1,47 @@
 # Types by hand, docstrings from the doc comments in bindings/python: see tests/test_docs.py.
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final, NoReturn, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
-from memcache_rs._typing import TTL, BytesLike, ServerSettings
+from memcache_rs._typing import TTL, BytesLike, ServerSettings, Setting
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=str | Buffer)
 
 __all__ = [
+    "COMMANDS",
     "MEMCACHED_VERSION",
     "Cache",
     "Clock",
+    "Directory",
     "FaultRule",
     "Faults",
     "Item",
     "ItemInfo",
+    "Leader",
     "Server",
     "Watcher",
     "__version__",
+    "check_settings",
     "make_certificates",
+    "parse_event",
     "run_daemon",
     "unix_time",
 ]
 
 MEMCACHED_VERSION: Final[str]
+#: How many commands a server records.
+COMMANDS: Final[int]
 __version__: Final[str]
 
 def unix_time() -> int:
     """Returns the Unix time of the system clock, also while a test fakes Python's dates."""
+
+def check_settings(settings: Mapping[str, Setting]) -> list[str]:
+    """Checks settings of a server, each alone. Returns the names of those that a cache has."""
 
 def make_certificates() -> list[tuple[str, str]]:
     """Makes a test authority, and a server and a client certificate signed by it.
@@ -130,6 +140,7 @@ class Cache:
         *,
         item_size_max: int | None = None,
         evictions: bool = True,
+        settings: Mapping[str, Setting] | None = None,
     ) -> Self: ...
     @overload
     def get(self, key: BytesLike, default: None = None, /) -> bytes | None:
@@ -665,6 +676,16 @@ class Cache:
 
         Only one caller gets ``True``, if the item is stale or expires within ``stale_for`` seconds.
         """
+    def _join(
+        self, key: bytes, caller: tuple[int, int], notify: Callable[[bytes | None], None]
+    ) -> Leader | tuple[int, int]:
+        """Makes the caller the leader of a key, or returns the leader that it waits for.
+
+        A caller is a thread, and a task or 0. ``notify`` is called with the value of the leader, or
+        with ``None``.
+        """
+    def _renew(self, key: bytes) -> Leader:
+        """Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew."""
     def _check_ttl(self, ttl: TTL, name: str = "ttl") -> None:
         """Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter."""
     def stats(self, group: str = "", /) -> dict[str, int | str]:
@@ -1096,18 +1117,50 @@ class Server:
     def __reduce__(self) -> NoReturn: ...
 
 @final
+class Directory:
+    """A directory that only this user can enter. It lasts as long as this process keeps it.
+
+    Making one removes those of this user whose processes have ended.
+    """
+    def __new__(cls, parent: str) -> Self: ...
+    def path(self, name: str) -> str:
+        """Returns the path of a name in the directory."""
+    def write(self, name: str, text: str) -> str:
+        """Writes a file that only this user can read, and returns its path."""
+    def remove(self) -> None:
+        """Removes the directory with its files."""
+    def leave(self) -> None:
+        """Releases the lock and leaves the directory as it is."""
+
+@final
+class Leader:
+    """The right and duty to make a value. Dropping it counts as a failure."""
+    def finish(self, value: bytes | None, /) -> None:
+        """Hands the value to the waiters. ``None`` means that making it failed."""
+
+def parse_event(line: str) -> tuple[str, float, bytes | None, dict[str, str]]:
+    """Parses a line of memcached's log of events.
+
+    Returns:
+        The fields of ``Event``.
+
+    Raises:
+        ValueError: The time is not a number.
+    """
+
+@final
 class Watcher:
-    """A receiver of event lines."""
-    def next_line(self, timeout: float | None = None) -> str | None:
-        """Returns the next line.
+    """A receiver of events."""
+    def next_event(self, timeout: float | None = None) -> tuple[str, float, bytes | None, dict[str, str]] | None:
+        """Returns the next event.
 
         Args:
             timeout: How many seconds to wait. ``None`` waits without limit.
 
         Returns:
-            The line. ``None`` after ``timeout``, or if no lines are left and the watcher is closed
-            or the server has stopped.
+            The fields of ``Event``. ``None`` after ``timeout``, or if no events are left and the
+            watcher is closed or the server has stopped.
         """
     def close(self) -> None:
-        """Closes the receiver. Received lines can still be read."""
+        """Closes the receiver. Received events can still be read."""
     def __reduce__(self) -> NoReturn: ...

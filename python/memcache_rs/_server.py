@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from memcache_rs import _native
 from memcache_rs._cache import Cache
-from memcache_rs._directory import Directory, load_identity
+from memcache_rs._directory import load_identity, make_directory
 from memcache_rs._watch import Watch
 from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from memcache_rs._typing import Kind, ServerSettings
-
-#: How many recent commands a server keeps.
-_COMMANDS = 200
+    from memcache_rs._typing import Kind, ServerSettings, Setting
 
 
 class TLS(NamedTuple):
@@ -151,6 +148,8 @@ class Server:
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
             ``host:port``.
         record_commands: Whether :attr:`last_commands` keeps the commands of clients.
+        settings: Further settings by name, of the server and of the cache that it makes. See
+            :class:`Cache`.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -193,16 +192,22 @@ class Server:
         shutdown_enabled: bool = False,
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         _check("port", port, 0, 65535)
-        _check("threads", threads, 1, 1024)
-        _check("max_connections", max_connections, 1, 2**31 - 1)
-        _check("idle_timeout", idle_timeout, 0, 2**31 - 1)
         _check("unix_mask", unix_mask, 0, 0o777)
         if auth not in ("text", "sasl"):
             raise ConfigError(f'auth must be "text" or "sasl", got {auth!r}')
         if isinstance(tls, str) and tls not in ("test", "test-mutual"):
             raise ConfigError(f'tls must be "test", "test-mutual" or a TLS, got {tls!r}')
+        named: dict[str, Setting] = {
+            **(settings or {}),
+            "threads": threads,
+            "max_connections": max_connections,
+            "idle_timeout": idle_timeout,
+            "shutdown_enabled": shutdown_enabled,
+        }
+        of_cache = _native.check_settings(named)
         self._unix = unix_socket
         self._tls_wanted = tls
         self._own_cache = cache is None
@@ -211,6 +216,7 @@ class Server:
             "memory_limit": memory_limit,
             "item_size_max": item_size_max,
             "evictions": evictions,
+            "settings": {name: named[name] for name in of_cache},
         }
         self._settings: ServerSettings = {
             "host": None if unix_socket and host is None else _address(host or "127.0.0.1"),
@@ -222,17 +228,14 @@ class Server:
             "tls_texts": None,
             "verify_clients": tls == "test-mutual",
             "users": None if users is None else (list(users.items()), auth == "sasl"),
-            "threads": threads,
-            "max_connections": max_connections,
-            "idle_timeout": idle_timeout,
-            "shutdown_enabled": shutdown_enabled,
+            "values": named,
             "cluster_nodes": list(cluster_nodes),
             "record_commands": record_commands,
             "settles": self._own_cache,
         }
         self._native: _native.Server | None = None
         self._addresses: _Addresses | None = None
-        self._directory: Directory | None = None
+        self._directory: _native.Directory | None = None
         self._tls: TLS | dict[str, str] | None = None
         self._commands: list[str] = []
 
@@ -309,7 +312,7 @@ class Server:
     def _forget(self) -> None:
         native, self._native = self._native, None
         if native is not None and native.owned:
-            self._commands = (self._commands + native.last_commands)[-_COMMANDS:]
+            self._commands = (self._commands + native.last_commands)[-_native.COMMANDS :]
         _running.pop(self, None)
         self._remove_directory()
 
@@ -545,9 +548,9 @@ class Server:
             context.load_cert_chain(tls.client_certificate, tls.client_key)
         return context
 
-    def _make_directory(self) -> Directory:
+    def _make_directory(self) -> _native.Directory:
         if self._directory is None:
-            self._directory = Directory()
+            self._directory = make_directory()
         return self._directory
 
     def _remove_directory(self) -> None:
@@ -697,7 +700,7 @@ class Server:
         """
         if self._native is None and self._addresses is not None:
             return list(self._commands)
-        return (self._commands + self._live().last_commands)[-_COMMANDS:]
+        return (self._commands + self._live().last_commands)[-_native.COMMANDS :]
 
     def clear_commands(self) -> None:
         """Removes the commands from :attr:`last_commands`.

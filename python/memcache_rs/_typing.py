@@ -17,6 +17,8 @@ BytesLike: TypeAlias = "str | Buffer"
 TTL: TypeAlias = "float | timedelta | datetime | None"
 #: Converts values to bytes and back.
 Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]]"
+#: The value of a setting. The core's table says which a setting takes.
+Setting: TypeAlias = "bool | float | str | list[int] | None"
 #: A kind of events.
 Kind: TypeAlias = "Literal['fetchers', 'mutations', 'deletions', 'evictions', 'connevents']"
 
@@ -38,10 +40,8 @@ class ServerSettings(TypedDict):
     verify_clients: bool
     #: Pairs of a user and a password, and whether clients log in by SASL.
     users: tuple[list[tuple[str, str]], bool] | None
-    threads: int
-    max_connections: int
-    idle_timeout: int
-    shutdown_enabled: bool
+    #: The settings of the core's table, by name.
+    values: dict[str, Setting]
     cluster_nodes: list[str]
     record_commands: bool
     #: Whether handles of the cache wait for the server.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from memcache_rs import _native
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Self
-
-    from memcache_rs import _native
 
 
 class Event(NamedTuple):
@@ -49,17 +49,7 @@ class Event(NamedTuple):
             >>> Event.parse("ts=1.5 gid=1 type=item_get key=a status=not_found").fields["status"]
             'not_found'
         """
-        from urllib.parse import unquote_to_bytes
-
-        fields: dict[str, str] = {}
-        for part in line.split():
-            name, _, value = part.partition("=")
-            fields[name] = value
-        if "skipped" in fields:
-            return cls("skipped", 0.0, None, fields)
-        key = fields.get("key")
-        found = None if key is None else unquote_to_bytes(key)
-        return cls(fields.get("type", ""), float(fields.get("ts", "0")), found, fields)
+        return cls(*_native.parse_event(line))
 
 
 class Watch:
@@ -106,8 +96,8 @@ class Watch:
             ...     print(events.get(timeout=0))
             None
         """
-        line = self._native.next_line(timeout)
-        return None if line is None else Event.parse(line)
+        found = self._native.next_event(timeout)
+        return None if found is None else Event(*found)
 
     def close(self) -> None:
         """Stops receiving events. Received events can still be read.

@@ -15,6 +15,7 @@ import pytest
 
 import memcache_rs
 from memcache_rs import Cache
+from memcache_rs._flight import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -380,7 +381,7 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["too large", "memory exhausted"])
-def test_a_value_that_cannot_be_stored_is_not_lost(full: bool) -> None:
+def test_a_value_that_cannot_be_stored_is_not_lost(full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with Cache(8 << 20, evictions=False) as cache:
         if full:
             with contextlib.suppress(memcache_rs.OutOfMemoryError):
@@ -400,15 +401,14 @@ def test_a_value_that_cannot_be_stored_is_not_lost(full: bool) -> None:
         workers = [threading.Thread(target=lambda: values.append(load())) for _ in range(5)]
         workers[0].start()
         assert started.wait(20)
-        flight = next(iter(cache._flights._flights.values()))
         waiting = threading.Semaphore(0)
-        wait = flight.wait
+        wait = Waiter.wait
 
-        def counted() -> bytes | None:
+        def counted(waiter: Waiter) -> bytes | None:
             waiting.release()
-            return wait()
+            return wait(waiter)
 
-        flight.wait = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(Waiter, "wait", counted)
         for worker in workers[1:]:
             worker.start()
         for _ in workers[1:]:

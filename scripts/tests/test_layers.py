@@ -158,18 +158,10 @@ class LayersTest(unittest.TestCase):
             "bench/src/wire/text.rs": "pub fn head() {}\nmod codes {\n    use super::head;\n}\n",
         })
 
-    def test_a_pending_circle_is_shown_and_does_not_fail(self):
-        self.addCleanup(setattr, layers, "PENDING", layers.PENDING)
-        layers.PENDING = [("bench/src", "wire")]
-        circle = {
-            "bench/src/wire/a.rs": "use super::b::B;\npub struct A;\n",
-            "bench/src/wire/b.rs": "use super::a::A;\npub struct B;\n",
-        }
-        status, lines = self.lines(circle)
-        self.assertEqual((status, len(lines)), (0, 1))
-        self.assertTrue(lines[0].startswith("layers: pending: bench/src: circle of 2 files"), lines)
-        outside = {"bench/src/c.rs": "use crate::d::D;\npub struct C;\n", "bench/src/d.rs": "use crate::c::C;\npub struct D;\n"}
-        self.assertEqual(self.lines({**circle, **outside})[0], 1)
+    def test_unsafe_code_stays_in_its_folders(self):
+        unsafe = '#![allow(unsafe_code, reason = "tests")]\npub struct Item;\n'
+        self.assert_clean({"core/src/store/mem/item.rs": unsafe})
+        self.assert_broken({"core/src/store/log/item.rs": unsafe}, "store/log/item.rs must not contain unsafe code")
 
 
 if __name__ == "__main__":

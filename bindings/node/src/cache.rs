@@ -5,16 +5,16 @@
 //! waits for `takeLarge`. `node/cache.js` makes the public methods of them.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue as Given, Stored,
+    Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue as Given, Stored,
 };
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
+use memcache_embed::flight::lease;
+use memcache_embed::keys;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -25,14 +25,11 @@ use crate::clock::Clock;
 use crate::errors::{self, Failure};
 use crate::item::{Found, Slab};
 use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
-use crate::renewal::Renewal;
+use crate::settings::Setting;
 use crate::shared_cache::{CacheOptions, SharedCache};
-use crate::single_flight::{Leader, Notifier};
-use crate::stats::{self, Stats};
+use crate::single_flight::{self, Leader, Notifier, Renewal};
+use crate::stats;
 use crate::ttl;
-
-/// Items that a scan visits while it holds a lock.
-const SCAN_STEP: usize = 256;
 
 /// The answer if there is no item.
 const MISS: i32 = -1;
@@ -228,12 +225,9 @@ impl CacheRef {
             let recache = ttl::optional_expiry(cache, call.argument::<3>(), "staleFor")?;
             let name = if recache.is_some() { "ttl plus staleFor" } else { "ttl" };
             ttl::expiry(cache, call.argument::<4>(), name)?;
-            let request = MetaGet { update: true, recache, ..MetaGet::default() };
-            let copied = self.copy(slab(call), |copy| {
-                cache.meta_get(&key, &request, |entry, tokens| Ok((copy(entry)?, u64::from(tokens.win))))
-            });
-            let Some((answer, win)) = copied else { return Ok(Answer::Number(MISS)) };
-            self.cells.set::<0>(win);
+            let copied = self.copy(slab(call), |copy| lease(cache, &key, recache, copy));
+            let Some((answer, is_chosen)) = copied else { return Ok(Answer::Number(MISS)) };
+            self.cells.set::<0>(u64::from(is_chosen));
             Ok(Answer::Number(answer))
         })
     }
@@ -292,7 +286,10 @@ impl CacheRef {
             let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
             let flags = flags(call.argument::<3>())?;
             let value = binary_like::value(call.argument::<1>(), &mut text)?;
-            let request = StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) };
+            let request = Request::new(
+                &key,
+                StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() },
+            );
             let stored = cache.store_value(&request, Given::Bytes(value));
             let length = value.len();
             shrink(&mut text);
@@ -329,7 +326,10 @@ impl CacheRef {
             } else {
                 Some((integer(initial, "initial")?, ttl::expiry(cache, call.argument::<3>(), "ttl")?))
             };
-            match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta) }) {
+            match cache.add_delta(&Request::new(
+                &key,
+                DeltaOperation { vivify, ..DeltaOperation::new(increment, delta) },
+            )) {
                 Ok(count) if call.argument::<4>().is_true() => Ok(call.bigint(count.value)),
                 Ok(count) => call.number(count.value).ok_or_else(|| errors::inexact(count.value)),
                 Err(error) => errors::not_counted(error).map_or(Ok(Answer::Number(MISS)), Err),
@@ -360,7 +360,7 @@ impl CacheRef {
             let key = binary_like::key(call.argument::<0>())?;
             let expiry = ttl::optional_expiry(&shared.core, call.argument::<1>(), "ttl")?;
             let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
-            Ok(yes(shared.core.meta_delete(&key, &request) == Deleted::Deleted))
+            Ok(yes(shared.core.meta_delete(&Request::new(&key, request)) == Deleted::Deleted))
         })
     }
 
@@ -493,20 +493,7 @@ fn integer(value: Value<'_>, name: &str) -> Result<u64, Failure> {
 #[napi(object)]
 pub struct CacheSettings {
     pub name: Option<String>,
-    pub memory_limit: Option<f64>,
-    pub item_size_max: Option<f64>,
-    pub evictions: Option<bool>,
-}
-
-/// Checks a number of bytes.
-fn size(number: Option<f64>, name: &str) -> Result<Option<usize>, Failure> {
-    match number {
-        None => Ok(None),
-        Some(number) if number.fract() == 0.0 && (0.0..=9e15).contains(&number) => Ok(Some(number as usize)),
-        Some(number) => {
-            Err(errors::bad_argument(format!("{name} must be a whole number of bytes, got {number}")))
-        }
-    }
+    pub settings: Vec<Setting>,
 }
 
 /// The native part of a `Cache` object of `node/cache.js`.
@@ -538,11 +525,7 @@ impl Cache {
     }
 
     fn create(settings: CacheSettings) -> Result<Self, Failure> {
-        let options = CacheOptions {
-            memory_limit: size(settings.memory_limit, "memoryLimit")?,
-            item_size_max: size(settings.item_size_max, "itemSizeMax")?,
-            evictions: settings.evictions,
-        };
+        let options = CacheOptions(settings.settings);
         let shared = SharedCache::open(settings.name, &options)?;
         Ok(Self { inner: Rc::new(CacheRef::new(shared)) })
     }
@@ -562,7 +545,7 @@ impl Cache {
     /// Returns the bare functions and `cells`.
     #[napi(catch_unwind)]
     pub fn functions<'e>(&self, env: &'e Env) -> Result<Object<'e>, Failure> {
-        let object = Object::new(env).map_err(|_| errors::internal("Node failed to create an object"))?;
+        let object = Object::new(env).map_err(|_| errors::no_object())?;
         let into = Functions { env: env.raw(), object: object.raw(), of: &self.inner };
         into.add("get", CacheRef::get)?;
         into.add("getAndTouch", CacheRef::get_and_touch)?;
@@ -596,14 +579,11 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn keys(&self) -> Result<Buffer, Failure> {
         self.inner.with(|shared| {
-            // A scan may visit a key twice if it moves.
-            let (mut scan, mut seen, mut keys) = (Scan::default(), HashSet::new(), Vec::new());
-            while scan.advance(&shared.core, SCAN_STEP, |item, _| {
-                if seen.insert(item.key().to_vec()) {
-                    keys.push(item.key().len() as u8);
-                    keys.extend_from_slice(item.key());
-                }
-            }) {}
+            let mut keys = Vec::new();
+            keys::for_each(&shared.core, |key| {
+                keys.push(key.len() as u8);
+                keys.extend_from_slice(key);
+            });
             Ok(keys.into())
         })
     }
@@ -625,8 +605,8 @@ impl Cache {
 
     /// Returns a group of statistics.
     #[napi(catch_unwind)]
-    pub fn stats(&self, group: String) -> Result<Stats, Failure> {
-        self.inner.with(|shared| stats::list(shared.context(), &group))
+    pub fn stats<'e>(&self, env: &'e Env, group: String) -> Result<Object<'e>, Failure> {
+        stats::object(env, self.inner.with(|shared| Ok(shared.stats.list(&shared.core, &group)))?)
     }
 
     /// Returns the clock.
@@ -639,13 +619,13 @@ impl Cache {
     /// with `token` once that leader has finished.
     #[napi(catch_unwind)]
     pub fn join(&self, key: BufferSlice, notifier: &Notifier, token: u32) -> Result<Option<Leader>, Failure> {
-        self.inner.with(|shared| Ok(shared.single_flight.join(&key, notifier, token)))
+        self.inner.with(|shared| Ok(single_flight::join(&shared.single_flight, &key, notifier, token)))
     }
 
     /// Begins the renewal of a stale value, which `lease` has asked the caller for.
     #[napi(catch_unwind)]
     pub fn renew(&self, key: BufferSlice) -> Result<Renewal, Failure> {
-        Ok(Renewal::new(&self.shared()?, &key))
+        Ok(Renewal::new(&self.shared()?.core, &key))
     }
 
     /// Closes this object. A cache without a name is then empty.

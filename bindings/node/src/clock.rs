@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use memcache_embed::{time, ttl};
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
@@ -45,20 +46,14 @@ impl Clock {
     /// Moves time by seconds, backwards if negative.
     #[napi(catch_unwind)]
     pub fn advance(&self, seconds: f64) -> Result<(), Failure> {
-        if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
-            return Err(errors::bad_argument(format!(
-                "seconds must be an integer between -4294967295 and 4294967295, got {seconds}"
-            )));
-        }
-        let moved = self.0.get()?.core.clock().advance(seconds as i64);
+        let by = time::whole_seconds(seconds).map_err(|error| errors::bad_argument(error.to_string()))?;
+        let moved = self.0.get()?.core.clock().advance(by);
         moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
     /// Returns the time as a Unix time.
     #[napi(catch_unwind)]
     pub fn time(&self) -> Result<f64, Failure> {
-        let shared = self.0.get()?;
-        let clock = shared.core.clock();
-        Ok((clock.origin() + i64::from(clock.now())) as f64)
+        Ok(ttl::unix_time(&self.0.get()?.core) as f64)
     }
 }

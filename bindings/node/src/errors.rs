@@ -3,6 +3,8 @@
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
 use memcache_core::{ConfigError, DeltaError, StartError};
+use memcache_embed::server::StartFault;
+use memcache_embed::ttl::LONGEST;
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
@@ -68,7 +70,7 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
     failure(
         "ERR_MEMCACHE_INVALID_TTL",
         format!(
-            "{name} must be 0 to 3155760000 seconds (100 years), or a Date at most 100 years ahead, got {got}; leave \
+            "{name} must be 0 to {LONGEST} seconds (100 years), or a Date at most 100 years ahead, got {got}; leave \
              it out for an item without expiry"
         ),
     )
@@ -77,7 +79,18 @@ pub fn bad_ttl(name: &str, got: &str) -> Failure {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> Failure {
-    bad_argument(error.to_string())
+    bad_argument(error.to_string().replace(&*error.setting, &camel(&error.setting)))
+}
+
+/// Returns the name of a setting in JavaScript.
+fn camel(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        camel.push_str(&part[..part.len().min(1)].to_ascii_uppercase());
+        camel.push_str(part.get(1..).unwrap_or_default());
+    }
+    camel
 }
 
 /// A setting is refused, with a message of this crate.
@@ -102,6 +115,12 @@ pub fn out_of_range(text: impl Into<String>) -> Failure {
 #[cold]
 pub fn internal(text: &str) -> Failure {
     failure("ERR_MEMCACHE_INTERNAL", text)
+}
+
+/// Node failed to create an object.
+#[cold]
+pub fn no_object() -> Failure {
+    internal("Node failed to create an object")
 }
 
 /// The cache could not store a value of `length` bytes.
@@ -153,20 +172,12 @@ pub fn inexact(count: u64) -> Failure {
     ))
 }
 
-/// "Too many open files", the same number on every Unix.
-const EMFILE: i32 = 24;
-
 /// A cache or a server could not start.
 #[cold]
 pub fn not_started(error: &StartError) -> Failure {
-    match error {
-        StartError::Config(error) => bad_setting(error),
-        StartError::File(text) => bad_argument(text.clone()),
-        StartError::Descriptors { .. } => system(Some(EMFILE), error.to_string()),
-        StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
-            refused(cause, error.to_string())
-        }
-        _ => system(None, error.to_string()),
+    match StartFault::of(error) {
+        StartFault::Setting => bad_argument(error.to_string()),
+        StartFault::System(errno) => system(errno, error.to_string()),
     }
 }
 

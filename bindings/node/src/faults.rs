@@ -1,9 +1,9 @@
 //! Injected faults.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use memcache_core::{Fault, FaultRule as Rule, FaultRuleId};
+use memcache_core::Fault;
+use memcache_embed::faults::{self, Conditions, FaultError, InjectedFault};
 use napi::bindgen_prelude::{BufferSlice, Either};
 use napi_derive::napi;
 
@@ -29,25 +29,26 @@ impl Faults {
     }
 
     fn add(&self, fault: Fault, when: FaultConditions<'_>) -> Result<FaultRule, Failure> {
-        let probability = when.probability.unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&probability) {
-            return Err(errors::bad_argument(format!("probability must be from 0 to 1, got {probability}")));
-        }
-        let times = match when.times {
+        let FaultConditions { command, key, times, probability } = when;
+        let times = match times {
             None => None,
             Some(times) if times.fract() == 0.0 && times >= 0.0 => Some(times as u64),
             Some(times) => {
                 return Err(errors::bad_argument(format!("times must be an integer from 0, got {times}")));
             }
         };
-        let key = when.key.map(|key| match key {
+        let key = key.map(|key| match key {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
         });
-        let shared = self.0.get()?;
-        let id = shared.core.faults().add(Rule { fault, command: when.command, key, times, probability });
-        Ok(FaultRule { cache: WeakCache::new(&shared), id, removed: false, applied: 0 })
+        let (shared, when) = (self.0.get()?, Conditions { command, key, times, probability });
+        let fault = faults::inject(&shared.core, fault, when).map_err(refused)?;
+        Ok(FaultRule { cache: WeakCache::new(&shared), fault })
     }
+}
+
+fn refused(error: FaultError) -> Failure {
+    errors::bad_argument(error.to_string())
 }
 
 #[napi]
@@ -55,9 +56,7 @@ impl Faults {
     /// Delays commands by seconds.
     #[napi(catch_unwind)]
     pub fn delay(&self, seconds: f64, when: FaultConditions) -> Result<FaultRule, Failure> {
-        let time = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| errors::bad_argument(format!("seconds must be at least 0, got {seconds}")))?;
-        self.add(Fault::Delay(time), when)
+        self.add(faults::delay(seconds).map_err(refused)?, when)
     }
 
     /// Closes the connection instead of running a command.
@@ -69,10 +68,7 @@ impl Faults {
     /// Answers commands with `SERVER_ERROR` and this text, and does not run them.
     #[napi(catch_unwind)]
     pub fn error(&self, message: String, when: FaultConditions) -> Result<FaultRule, Failure> {
-        if message.contains(['\r', '\n']) {
-            return Err(errors::bad_argument(format!("message must be one line, got {message:?}")));
-        }
-        self.add(Fault::Error(message), when)
+        self.add(faults::error(&message).map_err(refused)?, when)
     }
 
     /// Makes reads find nothing.
@@ -104,21 +100,15 @@ impl Faults {
 #[napi]
 pub struct FaultRule {
     cache: WeakCache,
-    id: FaultRuleId,
-    removed: bool,
-    applied: u64,
+    fault: InjectedFault,
 }
 
 #[napi]
 impl FaultRule {
     /// Removes the fault. Returns how often it applied, or 0 if its server has stopped.
     #[napi(catch_unwind)]
-    pub fn remove(&mut self) -> f64 {
-        if !self.removed {
-            self.removed = true;
-            let applied = self.cache.get().ok().and_then(|shared| shared.core.faults().remove(self.id));
-            self.applied = applied.unwrap_or(self.applied);
-        }
-        self.applied as f64
+    pub fn remove(&self) -> f64 {
+        let shared = self.cache.get().ok();
+        self.fault.remove(shared.as_ref().map(|shared| &*shared.core)) as f64
     }
 }

@@ -17,19 +17,17 @@
 mod binary_like;
 mod cache;
 mod cells;
-mod certificates;
 mod clock;
 mod daemon;
 mod errors;
 mod faults;
 mod item;
 mod raw;
-mod renewal;
 mod server;
+mod settings;
 mod shared_cache;
 mod single_flight;
 mod stats;
-mod temp_dir;
 mod ttl;
 mod watch;
 

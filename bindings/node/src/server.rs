@@ -1,32 +1,33 @@
 //! A server in this process.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_core::{
-    AuthConfig, AuthMethod, BoundAddress, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core,
-    ServerConfig, Stop as How, TlsConfig, TlsMode, TlsPem, VerifyMode,
+    AuthConfig, AuthMethod, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core, ServerConfig,
+    Stop as How, TlsConfig, TlsMode, TlsPem, VerifyMode,
 };
-use napi::bindgen_prelude::AsyncTask;
+use memcache_embed::certificates::TestCertificates;
+use memcache_embed::commands::CommandLog;
+use memcache_embed::settings::cluster_nodes;
+use memcache_embed::stats::list;
+use memcache_embed::temp_dir::TempDir;
+use memcache_embed::{server, time};
+use napi::bindgen_prelude::{AsyncTask, Object};
 use napi::{Env, Task};
 use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
-use crate::certificates::TestCertificates;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
 use crate::raw::guarded;
+use crate::settings::{self, Setting};
 use crate::shared_cache::SharedCache;
-use crate::stats::{self, Stats};
-use crate::temp_dir::TempDir;
-use crate::watch::{OnLines, Watcher};
-
-/// Commands that `lastCommands` returns at most.
-const COMMANDS: usize = 200;
+use crate::stats;
+use crate::watch::{OnEvents, Watcher};
 
 /// Longest wait in seconds: 100 years. The core cannot represent a deadline far beyond.
 const LONGEST_WAIT: f64 = 100.0 * 365.0 * 86_400.0;
@@ -36,7 +37,7 @@ enum Phase {
     /// Stopped, or not started yet.
     Idle,
     /// Running.
-    Running(Running),
+    Running(Box<Running>),
     /// Its environment has ended: it must not start again.
     Over,
 }
@@ -45,7 +46,7 @@ enum Phase {
 struct Running {
     core: Arc<Core>,
     shared: Arc<SharedCache>,
-    commands: Arc<Mutex<VecDeque<String>>>,
+    commands: CommandLog,
     tls: Option<Tls>,
     directory: Option<TempDir>,
 }
@@ -55,11 +56,13 @@ impl Running {
     fn tls_files(&mut self) -> Result<Option<TlsFiles>, Failure> {
         if let Some(Tls::Test { certificates, verify_clients }) = &self.tls {
             let directory = directory(&mut self.directory)?;
-            certificates.write(&directory).map_err(|e| {
-                let text = format!("failed to write certificates to {}: {e}", directory.display());
-                errors::refused(&e, text)
-            })?;
-            let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
+            for (name, text) in certificates.files() {
+                directory.write(name, text).map_err(|e| {
+                    let place = directory.path().display();
+                    errors::refused(&e, format!("failed to write certificates to {place}: {e}"))
+                })?;
+            }
+            let file = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
             self.tls = Some(Tls::Files {
                 files: TlsFiles {
                     certificate: file("server.pem"),
@@ -89,8 +92,7 @@ enum Tls {
 impl Tls {
     fn new(files: Option<TlsFiles>, test: Option<bool>) -> Result<Option<Self>, Failure> {
         let Some(verify_clients) = test else { return Ok(files.map(|files| Self::Files { files })) };
-        let certificates = TestCertificates::create()
-            .map_err(|e| errors::internal(&format!("failed to make test certificates: {e}")))?;
+        let certificates = TestCertificates::create().map_err(|e| errors::internal(&e.to_string()))?;
         Ok(Some(Self::Test { certificates, verify_clients }))
     }
 
@@ -117,16 +119,14 @@ impl Tls {
     }
 }
 
-/// Returns the path of a server's own directory, which the first call creates.
-fn directory(created: &mut Option<TempDir>) -> Result<PathBuf, Failure> {
-    if let Some(directory) = created {
-        return Ok(directory.path().to_owned());
-    }
-    let directory = TempDir::create()
-        .map_err(|e| errors::refused(&e, format!("failed to create a temporary directory: {e}")))?;
-    let path = directory.path().to_owned();
-    *created = Some(directory);
-    Ok(path)
+/// Returns a server's own directory, which the first call creates.
+fn directory(created: &mut Option<TempDir>) -> Result<&TempDir, Failure> {
+    let directory = match created.take() {
+        Some(directory) => directory,
+        None => TempDir::create(&std::env::temp_dir())
+            .map_err(|e| errors::refused(&e, format!("failed to create a temporary directory: {e}")))?,
+    };
+    Ok(created.insert(directory))
 }
 
 /// The native part of a `Server` object of `node/server.js`.
@@ -205,10 +205,8 @@ pub struct Settings {
     pub test_certificates: Option<bool>,
     pub users: Option<Vec<User>>,
     pub sasl: bool,
-    pub threads: u32,
-    pub max_connections: u32,
-    pub idle_timeout: u32,
-    pub shutdown_enabled: bool,
+    /// The settings of the core's table.
+    pub values: Vec<Setting>,
     pub cluster_nodes: Vec<String>,
     /// Whether `last_commands` is recorded.
     pub record_commands: bool,
@@ -246,15 +244,18 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
     }
     if let Some(path) = settings.unix_socket {
         let path = if path.is_empty() {
-            directory(&mut own_directory)?.join("memcached.sock")
+            directory(&mut own_directory)?.path().join("memcached.sock")
         } else {
             PathBuf::from(path)
         };
         listen.push(Listen::Unix { path, mask: settings.unix_mask, protocol: Protocol::Negotiating });
     }
 
-    let commands = Arc::default();
-    let config = ServerConfig {
+    let (commands, mut hooks) = (CommandLog::default(), Hooks::default());
+    if settings.record_commands {
+        commands.record(&mut hooks);
+    }
+    let mut config = ServerConfig {
         cache: shared.core.config().clone(),
         listen,
         auth: settings.users.map(|users| AuthConfig {
@@ -265,33 +266,18 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
         }),
         tls: tls.as_ref().map(Tls::config),
         settles: settings.settles,
-        threads: settings.threads as usize,
-        max_connections: settings.max_connections as usize,
-        idle_timeout: settings.idle_timeout,
-        shutdown_enabled: settings.shutdown_enabled,
         cluster: nodes(&settings.cluster_nodes)?,
-        hooks: if settings.record_commands { recorder(&commands) } else { Hooks::default() },
+        hooks,
         ..ServerConfig::default()
     };
+    settings::set_server(&mut config, &settings.values)?;
+    config.cache = shared.core.config().clone();
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
 }
 
 fn nodes(nodes: &[String]) -> Result<Vec<ClusterNode>, Failure> {
-    nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
-}
-
-/// Records the commands of clients, in all protocols.
-fn recorder(commands: &Arc<Mutex<VecDeque<String>>>) -> Hooks {
-    let commands = Arc::clone(commands);
-    let command = move |_: i32, line: &str| {
-        let mut commands = commands.lock();
-        if commands.len() == COMMANDS {
-            commands.pop_front();
-        }
-        commands.push_back(line.to_owned());
-    };
-    Hooks { command: Some(Arc::new(command)), ..Hooks::default() }
+    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
 /// A start in progress.
@@ -303,7 +289,7 @@ pub struct Start {
 impl Start {
     fn run(&mut self) -> Result<(), Failure> {
         let Some((settings, shared)) = self.order.take() else { return Ok(()) };
-        let running = start(settings, shared)?;
+        let running = Box::new(start(settings, shared)?);
         let mut phase = self.phase.lock();
         match *phase {
             Phase::Idle => *phase = Phase::Running(running),
@@ -354,7 +340,7 @@ impl Task for Settle {
 
 /// A stop in progress.
 pub struct Stop {
-    running: Option<Running>,
+    running: Option<Box<Running>>,
     how: How,
     deadline: Duration,
 }
@@ -381,6 +367,12 @@ impl Task for Stop {
 
 #[napi]
 impl Server {
+    /// Checks settings of the core's table. Returns the names of those that a cache has.
+    #[napi(catch_unwind)]
+    pub fn check_settings(env: Env, values: Vec<Setting>) -> napi::Result<Vec<String>> {
+        settings::check(values).map_err(|failure| errors::thrown(env, failure))
+    }
+
     /// Creates a server that is not running.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> Self {
@@ -427,17 +419,8 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn addresses(&self) -> Result<Vec<Address>, Failure> {
         self.on(|running| {
-            let address = |kind: &str, host, port| Address { kind: kind.to_owned(), host, port };
-            Ok(running
-                .core
-                .addresses()
-                .iter()
-                .map(|at| match at {
-                    BoundAddress::Tcp(at) => address("tcp", at.ip().to_string(), at.port()),
-                    BoundAddress::Udp(at) => address("udp", at.ip().to_string(), at.port()),
-                    BoundAddress::Unix(path) => address("unix", path.to_string_lossy().into_owned(), 0),
-                })
-                .collect())
+            let addresses = running.core.addresses().iter().map(server::Address::from);
+            Ok(addresses.map(|at| Address { kind: at.kind.into(), host: at.host, port: at.port }).collect())
         })
     }
 
@@ -477,15 +460,15 @@ impl Server {
     /// value is whether they are. A server that is not running has settled.
     #[napi(catch_unwind)]
     pub fn settle(&self, seconds: f64) -> AsyncTask<Settle> {
-        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let time = time::patience(seconds);
         let core = self.on(|running| Ok(Arc::clone(&running.core))).ok();
         AsyncTask::new(Settle { core, time })
     }
 
     /// Returns a group of statistics.
     #[napi(catch_unwind)]
-    pub fn stats(&self, group: String) -> Result<Stats, Failure> {
-        self.settled(|running| stats::list(running.core.context(), &group))
+    pub fn stats<'e>(&self, env: &'e Env, group: String) -> Result<Object<'e>, Failure> {
+        stats::object(env, self.settled(|running| Ok(list(running.core.context(), &group)))?)
     }
 
     /// Returns its injected faults.
@@ -496,8 +479,8 @@ impl Server {
 
     /// Begins to receive events of these kinds.
     #[napi(catch_unwind)]
-    pub fn watch(&self, kinds: Vec<String>, on_lines: OnLines) -> Result<Watcher, Failure> {
-        self.settled(|running| Watcher::new(Arc::clone(&running.shared), &kinds, on_lines))
+    pub fn watch(&self, kinds: Vec<String>, on_events: OnEvents) -> Result<Watcher, Failure> {
+        self.settled(|running| Watcher::new(Arc::clone(&running.shared.core), &kinds, on_events))
     }
 
     /// Replaces the nodes that auto discovery announces.
@@ -513,14 +496,14 @@ impl Server {
     /// Returns the commands received last, if they are recorded.
     #[napi(catch_unwind)]
     pub fn last_commands(&self) -> Result<Vec<String>, Failure> {
-        self.settled(|running| Ok(running.commands.lock().iter().cloned().collect()))
+        self.settled(|running| Ok(running.commands.lines()))
     }
 
     /// Forgets the recorded commands.
     #[napi(catch_unwind)]
     pub fn clear_commands(&self) -> Result<(), Failure> {
         self.settled(|running| {
-            running.commands.lock().clear();
+            running.commands.clear();
             Ok(())
         })
     }

@@ -1,14 +1,15 @@
 //! A cache that several JavaScript threads share by its name.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
-use memcache_core::internal::state::ServerState;
 use memcache_core::{Cache, CacheConfig};
+use memcache_embed::stats::CacheStats;
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use parking_lot::Mutex;
 
 use crate::errors::{self, Failure};
+use crate::settings::{self, Setting};
 use crate::single_flight::SingleFlight;
 
 /// A cache, with the state that its users share beside the items.
@@ -17,9 +18,9 @@ pub struct SharedCache {
     pub core: Arc<Cache>,
     /// Values that are being made.
     pub single_flight: Arc<SingleFlight>,
+    /// The source of its statistics.
+    pub stats: CacheStats,
     name: Option<String>,
-    /// The source of statistics, created on first use.
-    context: OnceLock<Arc<ServerState>>,
 }
 
 /// The named caches that are in use.
@@ -36,7 +37,7 @@ impl SharedCache {
         if let Some(found) = named.get(&name).and_then(Weak::upgrade) {
             // This may be the last reference by now, and dropping that takes the lock.
             drop(named);
-            return match options.conflict(found.core.config()) {
+            return match options.conflict(found.core.config())? {
                 None => Ok(found),
                 Some(option) => Err(errors::bad_argument(format!(
                     "{option} must match the open cache {name:?}: leave it out, or use another name"
@@ -49,13 +50,8 @@ impl SharedCache {
     }
 
     fn create(name: Option<String>, options: &CacheOptions) -> Result<Arc<Self>, Failure> {
-        let core = Cache::new(options.config()).map_err(|e| errors::not_started(&e))?;
-        Ok(Arc::new(Self { core, single_flight: Arc::default(), name, context: OnceLock::new() }))
-    }
-
-    /// Returns the source of statistics.
-    pub fn context(&self) -> &Arc<ServerState> {
-        self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(&self.core))))
+        let core = Cache::new(options.config()?).map_err(|e| errors::not_started(&e))?;
+        Ok(Arc::new(Self { core, single_flight: Arc::default(), stats: CacheStats::default(), name }))
     }
 
     /// Returns whether other threads can open it.
@@ -95,44 +91,27 @@ impl WeakCache {
     }
 }
 
-/// Options of a cache. Options that are not given have memcached's defaults.
+/// Settings of a cache, by name. The others have memcached's defaults.
 #[derive(Default)]
-pub struct CacheOptions {
-    /// Bytes for items and the index.
-    pub memory_limit: Option<usize>,
-    /// Bytes of one item.
-    pub item_size_max: Option<usize>,
-    /// Whether items are evicted to make room.
-    pub evictions: Option<bool>,
-}
+pub struct CacheOptions(pub Vec<Setting>);
 
 impl CacheOptions {
     /// Converts to the core's settings.
-    pub fn config(&self) -> CacheConfig {
+    pub fn config(&self) -> Result<CacheConfig, Failure> {
         let mut config = CacheConfig::default();
-        config.memory_limit = self.memory_limit.unwrap_or(config.memory_limit);
-        config.evictions = self.evictions.unwrap_or(config.evictions);
-        if let Some(size) = self.item_size_max.filter(|size| *size > 0) {
-            // memcached's rule: whole chunks, whose size divides a page.
-            let chunk = memcache_core::internal::config::PAGE_SIZE / 2;
-            let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
-            config.slab_chunk_max = chunk;
-            config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
-        }
-        config
+        settings::set_cache(&mut config, &self.0)?;
+        Ok(config)
     }
 
-    /// Returns the first given option that differs in `open`.
-    fn conflict(&self, open: &CacheConfig) -> Option<&'static str> {
-        let config = self.config();
-        if self.memory_limit.is_some() && config.memory_limit != open.memory_limit {
-            Some("memoryLimit")
-        } else if self.item_size_max.is_some() && config.item_size_max != open.item_size_max {
-            Some("itemSizeMax")
-        } else if self.evictions.is_some() && config.evictions != open.evictions {
-            Some("evictions")
-        } else {
-            None
+    /// Returns the first given setting that differs in `open`.
+    fn conflict(&self, open: &CacheConfig) -> Result<Option<&str>, Failure> {
+        for setting in &self.0 {
+            let mut wanted = open.clone();
+            settings::set_cache(&mut wanted, std::slice::from_ref(setting))?;
+            if settings::differs(&wanted, open, setting) {
+                return Ok(Some(&setting.name));
+            }
         }
+        Ok(None)
     }
 }

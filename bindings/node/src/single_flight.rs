@@ -1,23 +1,17 @@
 //! Single flight: one caller makes a value while the others wait, in any thread of the process.
 //!
-//! ```text
-//!   join(key) -- first --> Leader: the caller makes the value and finishes with it
-//!             -- later --> null: the caller's Notifier is called when the leader has finished,
-//!                          with the value, or without one if making it failed
-//! ```
-//!
-//! Dropping a `Leader` finishes it without a value. Node drops the objects of an environment that
-//! ends, so an ended thread keeps no caller waiting.
+//! A waiter is a call of its `Notifier`, with a token. Node drops the objects of an environment
+//! that ends. A leader that is dropped finishes without a value, so an ended thread keeps no caller
+//! waiting.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use memcache_core::Cache;
+use memcache_embed::flight::{self, Role};
 use napi::Status;
 use napi::bindgen_prelude::{Buffer, BufferSlice, FnArgs};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
-use parking_lot::Mutex;
 
 use crate::raw::guarded;
 
@@ -28,38 +22,20 @@ type Notification = FnArgs<(u32, Option<Buffer>)>;
 type Callback = ThreadsafeFunction<Notification, (), Notification, Status, false, true>;
 
 /// The values of a cache that are being made.
-#[derive(Default)]
-pub struct SingleFlight(Mutex<HashMap<Vec<u8>, Vec<Waiter>>>);
+pub type SingleFlight = flight::SingleFlight<[u8]>;
 
-struct Waiter {
-    notifier: Arc<Callback>,
-    token: u32,
-}
-
-impl SingleFlight {
-    /// Makes the caller the leader for `key` if there is none. Otherwise it becomes a waiter, and
-    /// `notifier` is called with `token`.
-    pub fn join(self: &Arc<Self>, key: &[u8], notifier: &Notifier, token: u32) -> Option<Leader> {
-        match self.0.lock().entry(key.to_vec()) {
-            Entry::Occupied(mut waiters) => {
-                waiters.get_mut().push(Waiter { notifier: Arc::clone(&notifier.0), token });
-                None
-            }
-            Entry::Vacant(place) => {
-                let key = place.key().clone();
-                place.insert(Vec::new());
-                Some(Leader { of: Arc::clone(self), key: Some(key) })
-            }
-        }
-    }
-
-    fn finish(&self, key: &[u8], value: Option<&[u8]>) {
-        let waiters = self.0.lock().remove(key).unwrap_or_default();
-        for Waiter { notifier, token } in waiters {
-            let value = value.map(|value| Buffer::from(value.to_vec()));
-            // Fails only if the waiter's environment has ended.
-            notifier.call((token, value).into(), ThreadsafeFunctionCallMode::NonBlocking);
-        }
+/// Makes the caller the leader for `key` if there is none. Otherwise it becomes a waiter, and
+/// `notifier` is called with `token`.
+pub fn join(flights: &Arc<SingleFlight>, key: &[u8], notifier: &Notifier, token: u32) -> Option<Leader> {
+    let callback = Arc::clone(&notifier.0);
+    let waiter = move |value: Option<&[u8]>| {
+        let value = value.map(|value| Buffer::from(value.to_vec()));
+        // Fails only if the waiter's environment has ended.
+        callback.call((token, value).into(), ThreadsafeFunctionCallMode::NonBlocking);
+    };
+    match flights.join(key, (), Box::new(waiter)) {
+        Role::Leader(leader) => Some(Leader(leader)),
+        Role::Waiting(()) => None,
     }
 }
 
@@ -78,27 +54,45 @@ impl Notifier {
 
 /// The right and duty to make a value.
 #[napi]
-pub struct Leader {
-    of: Arc<SingleFlight>,
-    /// `None` once it has finished.
-    key: Option<Vec<u8>>,
-}
+pub struct Leader(flight::Leader<[u8]>);
 
 #[napi]
 impl Leader {
     /// Hands the value to the waiters, or tells them that there is none.
     #[napi(catch_unwind)]
     pub fn finish(&mut self, value: Option<BufferSlice>) {
-        if let Some(key) = self.key.take() {
-            guarded(|| self.of.finish(&key, value.as_deref()));
-        }
+        self.0.finish(value.as_deref());
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            guarded(|| self.of.finish(&key, None));
-        }
+        guarded(|| self.0.finish(None));
+    }
+}
+
+/// The right and duty to make a stale value anew.
+#[napi]
+pub struct Renewal(flight::Renewal);
+
+impl Renewal {
+    /// Creates the renewal of a key that the caller was chosen to make anew.
+    pub fn new(cache: &Arc<Cache>, key: &[u8]) -> Self {
+        Self(flight::Renewal::new(cache, key))
+    }
+}
+
+#[napi]
+impl Renewal {
+    /// Ends it, after the value was stored or could not be made.
+    #[napi(catch_unwind)]
+    pub fn finish(&mut self, is_stored: bool) {
+        self.0.finish(is_stored);
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        guarded(|| self.0.finish(false));
     }
 }

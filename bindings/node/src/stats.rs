@@ -1,22 +1,26 @@
-//! Statistics as pairs of strings. `node/stats.js` makes an object of them.
+//! Statistics as an object. Whole numbers are numbers, and other values are strings.
 
-use memcache_core::internal::admin::each_stat;
-use memcache_core::internal::state::ServerState;
+use memcache_embed::stats::{StatValue, UnknownGroup};
+use napi::Env;
+use napi::bindgen_prelude::Object;
 
 use crate::errors::{self, Failure};
 
-/// Names and values.
-pub type Stats = Vec<Vec<String>>;
+/// A group of statistics, or the reason why there is none.
+pub type Listed = Result<Vec<(String, StatValue)>, UnknownGroup>;
 
-/// Lists the statistics of a group.
-pub fn list(context: &ServerState, group: &str) -> Result<Stats, Failure> {
-    let mut pairs = Vec::new();
-    let known =
-        each_stat(context, group, &mut |name, value| pairs.push(vec![name.to_owned(), value.to_owned()]));
-    if known {
-        return Ok(pairs);
-    }
-    Err(errors::bad_argument(format!(
-        "group must be '', 'items', 'slabs', 'sizes', 'settings' or 'conns', got {group:?}"
-    )))
+/// Makes an object of a group of statistics.
+pub fn object(env: &Env, listed: Listed) -> Result<Object<'_>, Failure> {
+    let listed = listed.map_err(|error| errors::bad_argument(error.to_string()))?;
+    let fill = || {
+        let mut object = Object::new(env)?;
+        for (name, value) in listed {
+            match value {
+                StatValue::Number(number) => object.set(name, number as f64)?,
+                StatValue::Text(text) => object.set(name, text)?,
+            }
+        }
+        Ok(object)
+    };
+    fill().map_err(|_: napi::Error| errors::no_object())
 }

@@ -2,72 +2,68 @@
 
 use std::sync::Arc;
 
-use memcache_core::internal::base::watch::{Watcher as Core, kind};
-use napi::Status;
+use memcache_core::Cache;
+use memcache_embed::watch::{Event, Watch};
+use napi::bindgen_prelude::{Buffer, Object};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
 use napi_derive::napi;
 
 use crate::errors::{self, Failure};
-use crate::shared_cache::SharedCache;
+use crate::raw::guarded;
 
-/// Bytes that wait for a reader. Later lines are dropped and counted.
-const BUFFER: usize = 4 * 1024 * 1024;
+/// The JavaScript function that is called when the first event arrives after all were taken. It
+/// does not keep its environment alive.
+pub type OnEvents = ThreadsafeFunction<(), (), (), Status, false, true>;
 
-/// The JavaScript function that is called when the first line arrives in an empty buffer. It does
-/// not keep its environment alive.
-pub type OnLines = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-/// A receiver of log lines.
+/// A receiver of events.
 #[napi]
-pub struct Watcher {
-    /// `None` once it is closed.
-    open: Option<(Arc<SharedCache>, Arc<Core>)>,
-}
+pub struct Watcher(Watch);
 
 impl Watcher {
-    pub fn new(cache: Arc<SharedCache>, kinds: &[String], on_lines: OnLines) -> Result<Self, Failure> {
-        let mut wanted = 0;
-        for name in kinds {
-            wanted |= kind::named(name).map_err(errors::bad_argument)?;
-        }
-        let notify = move || {
+    pub fn new(cache: Arc<Cache>, kinds: &[String], on_events: OnEvents) -> Result<Self, Failure> {
+        let wake = move || {
             // Fails only if the environment has ended, and then nothing waits there.
-            on_lines.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            on_events.call((), ThreadsafeFunctionCallMode::NonBlocking);
         };
-        let Some(core) = cache.core.watch_hub().add(wanted, BUFFER, notify) else {
-            return Err(errors::bad_argument("a server may have at most 20 watchers: close one first"));
-        };
-        Ok(Self { open: Some((cache, core)) })
-    }
-
-    fn end(&mut self) {
-        if let Some((cache, core)) = self.open.take() {
-            cache.core.watch_hub().remove(&core);
-        }
+        Watch::open(cache, kinds, wake).map(Self).map_err(|error| errors::bad_argument(error.to_string()))
     }
 }
 
 #[napi]
 impl Watcher {
-    /// Takes the lines that have arrived.
+    /// Returns the next event that has arrived, or `null`.
     #[napi(catch_unwind)]
-    pub fn take(&self) -> String {
-        let mut bytes = Vec::new();
-        if let Some((_, core)) = &self.open {
-            core.drain(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+    pub fn next<'e>(&self, env: &'e Env) -> Result<Option<Object<'e>>, Failure> {
+        self.0.next().map(|event| object(env, event)).transpose().map_err(|_| errors::no_object())
     }
 
-    /// Ends the watch.
+    /// Ends the watch. Events that have arrived can still be taken.
     #[napi(catch_unwind)]
-    pub fn close(&mut self) {
-        self.end();
+    pub fn close(&self) {
+        self.0.close();
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.end();
+        guarded(|| self.0.close());
     }
+}
+
+fn object(env: &Env, event: Event) -> napi::Result<Object<'_>> {
+    let Event { name, time, key, fields: listed } = event;
+    let mut fields = Object::new(env)?;
+    for (name, value) in listed {
+        fields.set(name, value)?;
+    }
+    let mut object = Object::new(env)?;
+    object.set("type", name)?;
+    object.set("time", time)?;
+    match key {
+        Some(key) => object.set("key", Buffer::from(key))?,
+        None => object.set("key", ())?,
+    }
+    object.set("fields", fields)?;
+    Ok(object)
 }

@@ -1,15 +1,15 @@
 //! The cache in this process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 
-use memcache_core::internal::cache::scan::Scan;
 use memcache_core::internal::cache::{
-    Deleted, DeltaRequest, MetaDelete, MetaGet, Mode, StoreRequest, StoreValue, Stored,
+    Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
 };
-use memcache_core::internal::config::PAGE_SIZE;
-use memcache_core::internal::state::ServerState;
-use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
+use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info, Value};
+use memcache_embed::flight::lease;
+use memcache_embed::keys;
+use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
@@ -17,23 +17,23 @@ use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
 use crate::bytes_like::{BytesLike, key, value};
 use crate::clock::Clock;
 use crate::errors;
-use crate::handle::CacheHandle;
+use crate::flight::{self, Caller, Leader, SingleFlight};
+use crate::handle::{CacheHandle, settled};
 use crate::item::{Found, Item, ItemInfo};
-use crate::number::{Cas, Delta, Flags, Initial, ItemSizeMax, MemoryLimit};
+use crate::number::{Cas, Delta, Flags, Initial};
+use crate::settings::{self, Setting, Settings, Whole};
 use crate::stats;
 use crate::ttl::{expiry, named_expiry};
 use crate::view;
-
-/// Items visited by one step of a scan, which holds a lock.
-const STEP: usize = 256;
 
 /// A cache in this process. `memcache_rs.Cache` is its subclass.
 #[pyclass(frozen, subclass, module = "memcache_rs._native")]
 pub struct Cache {
     handle: CacheHandle,
     closed: AtomicBool,
-    /// The state that `stats` reads, made on first use.
-    context: OnceLock<Arc<ServerState>>,
+    flights: Arc<SingleFlight>,
+    /// The source of `stats`.
+    stats: CacheStats,
 }
 
 impl Cache {
@@ -43,7 +43,7 @@ impl Cache {
         if self.closed.load(Relaxed) {
             return Err(errors::closed("the cache is closed; make a new one"));
         }
-        self.handle.settled("cache")
+        settled(&self.handle, "cache")
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python methods")]
@@ -59,7 +59,12 @@ impl Cache {
     ) -> PyResult<Stored> {
         let (key, value) = (self::key(key)?, self::value(value)?);
         let expiry = expiry(cache, ttl)?;
-        put(py, cache, &StoreRequest { mode, expiry, flags, compare, ..StoreRequest::new(&key) }, &value)
+        put(
+            py,
+            cache,
+            &Request::new(&key, StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() }),
+            &value,
+        )
     }
 
     fn count(
@@ -74,7 +79,10 @@ impl Cache {
         let key = self::key(key)?;
         let vivify =
             initial.map(|Initial(initial)| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
-        match cache.add_delta(&DeltaRequest { vivify, ..DeltaRequest::new(&key, increment, delta.0) }) {
+        match cache.add_delta(&Request::new(
+            &key,
+            DeltaOperation { vivify, ..DeltaOperation::new(increment, delta.0) },
+        )) {
             Ok(number) => Ok(Some(number.value)),
             Err(error) => errors::not_counted(error).map_or(Ok(None), Err),
         }
@@ -96,15 +104,20 @@ impl Cache {
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
         Ok(py.detach(|| {
-            let (mut scan, mut keys) = (Scan::default(), Vec::new());
-            while scan.advance(cache, STEP, |item, _| keys.push(item.key().to_vec())) {}
+            let mut keys = Vec::new();
+            keys::for_each(cache, |key| keys.push(key.to_vec()));
             keys
         }))
     }
 }
 
 /// Stores a value, and converts errors to Python exceptions.
-fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -> PyResult<Stored> {
+fn put(
+    py: Python<'_>,
+    cache: &Core,
+    request: &Request<'_, StoreOperation>,
+    value: &[u8],
+) -> PyResult<Stored> {
     /// Length from which the copy takes longer than detaching from the interpreter.
     const LARGE: usize = 256 * 1024;
     let store = || cache.store_value(request, StoreValue::Bytes(value));
@@ -115,54 +128,32 @@ fn put(py: Python<'_>, cache: &Core, request: &StoreRequest<'_>, value: &[u8]) -
     }
 }
 
-/// Largest `memory_limit` in bytes: addresses have 47 bits, and the store reserves twice the limit.
-const MEMORY_MOST: usize = 1 << 46;
-
-/// Converts the settings of a cache. The others keep memcached's defaults.
-fn settings(
-    MemoryLimit(memory_limit): MemoryLimit,
-    item_size_max: Option<ItemSizeMax>,
-    evictions: bool,
-) -> PyResult<CacheConfig> {
-    let mut config = CacheConfig { memory_limit, evictions, ..CacheConfig::default() };
-    if let Some(ItemSizeMax(size)) = item_size_max.filter(|size| size.0 > 0) {
-        // memcached rounds up to whole chunks, and the chunk size divides a page.
-        let chunk = PAGE_SIZE / 2;
-        let chunk = if size < chunk { 1 << size.ilog2() } else { chunk };
-        config.slab_chunk_max = chunk;
-        config.item_size_max = size.saturating_add(chunk - 1) / chunk * chunk;
-    }
-    if memory_limit > MEMORY_MOST {
-        return Err(errors::out_of_range(&format!(
-            "memory_limit must be at most {MEMORY_MOST} bytes (64 TiB), got {memory_limit}"
-        )));
-    }
-    let largest = config.item_size_max;
-    if memory_limit != 0 && memory_limit / 2 < largest {
-        return Err(errors::bad_argument(format!(
-            "memory_limit must be at least {} bytes, twice item_size_max ({largest} bytes), got {memory_limit}",
-            largest.saturating_mul(2)
-        )));
-    }
-    Ok(config)
-}
-
 #[pymethods]
 impl Cache {
     #[new]
     #[pyo3(
-        signature = (memory_limit=MemoryLimit(67_108_864), *, item_size_max=None, evictions=true),
-        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True)"
+        signature = (memory_limit=Whole(Value::Integer(67_108_864)), *, item_size_max=None, evictions=true, settings=None),
+        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True, settings=None)"
     )]
     fn new(
         py: Python<'_>,
-        memory_limit: MemoryLimit,
-        item_size_max: Option<ItemSizeMax>,
+        memory_limit: Whole,
+        item_size_max: Option<Whole>,
         evictions: bool,
+        settings: Option<Settings>,
     ) -> PyResult<Self> {
-        let config = settings(memory_limit, item_size_max, evictions)?;
+        let mut config = CacheConfig { evictions, ..CacheConfig::default() };
+        let mut named = settings.unwrap_or_default();
+        named.insert("memory_limit".into(), Setting(memory_limit.0));
+        named.extend(item_size_max.map(|size| ("item_size_max".into(), Setting(size.0))));
+        settings::set_cache(&mut config, named)?;
         let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
-        Ok(Self { handle: CacheHandle::new(made), closed: AtomicBool::new(false), context: OnceLock::new() })
+        Ok(Self {
+            handle: CacheHandle::new(made),
+            closed: AtomicBool::new(false),
+            flights: Arc::default(),
+            stats: CacheStats::default(),
+        })
     }
 
     /// Returns the value of a key.
@@ -850,9 +841,25 @@ impl Cache {
         let cache = self.core()?;
         let key = self::key(key)?;
         let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
-        let request = MetaGet { update: true, recache, ..MetaGet::default() };
-        let found = cache.meta_get(&key, &request, |entry, tokens| Ok((Found::see(py, entry)?, tokens.win)));
+        let found = lease(cache, &key, recache, |entry| Found::see(py, entry));
         found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
+    }
+
+    /// Makes the caller the leader of a key, or returns the leader that it waits for.
+    ///
+    /// A caller is a thread, and a task or 0. ``notify`` is called with the value of the leader, or
+    /// with ``None``.
+    fn _join(&self, py: Python<'_>, key: &[u8], caller: Caller, notify: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        self.core()?;
+        match flight::join(&self.flights, key, caller, notify) {
+            Ok(leader) => Ok(Py::new(py, leader)?.into_any()),
+            Err(leader) => Ok(leader.into_pyobject(py)?.into_any().unbind()),
+        }
+    }
+
+    /// Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew.
+    fn _renew(&self, key: &[u8]) -> PyResult<Leader> {
+        Ok(Leader::of_renewal(self.core()?, key))
     }
 
     /// Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter.
@@ -894,7 +901,7 @@ impl Cache {
         let key = self::key(key)?;
         let expiry = ttl.map(|ttl| expiry(cache, Some(ttl))).transpose()?;
         let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
-        Ok(cache.meta_delete(&key, &request) == Deleted::Deleted)
+        Ok(cache.meta_delete(&Request::new(&key, request)) == Deleted::Deleted)
     }
 
     /// Returns statistics under memcached's names.
@@ -919,8 +926,7 @@ impl Cache {
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
-        let context = self.context.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(cache))));
-        stats::dict(py, context, group)
+        stats::dict(py, py.detach(|| self.stats.list(cache, group)))
     }
 
     /// The clock of the cache, which tests can stop and move.
@@ -954,7 +960,7 @@ impl Cache {
     ///     True
     fn close(&self, py: Python<'_>) {
         if !self.closed.swap(true, Relaxed)
-            && let Ok(cache) = self.handle.get("cache")
+            && let Some(cache) = self.handle.get()
         {
             py.detach(|| cache.clear());
         }
@@ -999,12 +1005,8 @@ impl Cache {
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
-        // A key that moves during the scan may be seen twice.
-        let seen = PyDict::new(py);
-        for key in self.keys(py)? {
-            seen.set_item(PyBytes::new(py, &key), py.None())?;
-        }
-        seen.as_any().try_iter()
+        let keys = self.keys(py)?;
+        PyList::new(py, keys.iter().map(|key| PyBytes::new(py, key)))?.try_iter()
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

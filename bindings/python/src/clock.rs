@@ -3,11 +3,12 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use memcache_core::{Cache as Core, Clock as Hands};
+use memcache_embed::{time, ttl};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::errors;
-use crate::handle::CacheHandle;
+use crate::handle::{CacheHandle, settled};
 use crate::number::Float;
 
 /// Returns the Unix time of the system clock, also while a test fakes Python's dates.
@@ -37,7 +38,7 @@ impl Clock {
     }
 
     fn hands(&self) -> PyResult<&Hands> {
-        self.0.settled("clock").map(|cache| -> &Core { cache }).map(Core::clock).map(|clock| &**clock)
+        settled(&self.0, "clock").map(|cache| -> &Core { cache }).map(Core::clock).map(|clock| &**clock)
     }
 }
 
@@ -112,12 +113,12 @@ impl Clock {
         } else {
             by.extract::<Float>()?.0
         };
-        if seconds.fract() != 0.0 || seconds.abs() >= f64::from(u32::MAX) {
-            return Err(errors::bad_argument(format!(
+        let by = time::whole_seconds(seconds).map_err(|_| {
+            errors::bad_argument(format!(
                 "by must be a whole number of seconds between -2**32 and 2**32, got {seconds}"
-            )));
-        }
-        let moved = self.hands()?.advance(seconds as i64);
+            ))
+        })?;
+        let moved = self.hands()?.advance(by);
         moved.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
@@ -136,8 +137,7 @@ impl Clock {
     ///     >>> clock.time() - before
     ///     60
     fn time(&self) -> PyResult<i64> {
-        let hands = self.hands()?;
-        Ok(hands.origin() + i64::from(hands.now()))
+        Ok(ttl::unix_time(settled(&self.0, "clock")?))
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

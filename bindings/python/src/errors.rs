@@ -2,7 +2,8 @@
 
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::{ConfigError, DeltaError, StartError};
+use memcache_core::{ConfigError, ConfigRule, DeltaError, StartError};
+use memcache_embed::server::StartFault;
 use pyo3::PyErr;
 use pyo3::exceptions::PyTypeError;
 
@@ -54,7 +55,10 @@ pub fn bad_ttl(text: String) -> PyErr {
 /// The core refuses a setting.
 #[cold]
 pub fn bad_setting(error: &ConfigError) -> PyErr {
-    class::ConfigError::new_err(error.to_string())
+    match error.rule {
+        ConfigRule::Range => class::OutOfRangeError::new_err(error.to_string()),
+        _ => class::ConfigError::new_err(error.to_string()),
+    }
 }
 
 /// An argument or setting is invalid.
@@ -105,20 +109,12 @@ pub fn not_counted(error: DeltaError) -> Option<PyErr> {
     }
 }
 
-/// The error number of "too many open files", which is the same on every Unix.
-const EMFILE: i32 = 24;
-
 /// A cache or a server failed to start.
 #[cold]
 pub fn not_started(error: &StartError) -> PyErr {
-    match error {
-        StartError::Config(error) => bad_setting(error),
-        StartError::File(text) => bad_argument(text.clone()),
-        StartError::Descriptors { .. } => class::StartError::new_err((EMFILE, error.to_string())),
-        StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
-            // An OSError has a number and a text.
-            class::StartError::new_err((cause.raw_os_error().unwrap_or(0), error.to_string()))
-        }
-        _ => class::StartError::new_err((0, error.to_string())),
+    match StartFault::of(error) {
+        StartFault::Setting => bad_argument(error.to_string()),
+        // An OSError has a number and a text.
+        StartFault::System(errno) => class::StartError::new_err((errno.unwrap_or(0), error.to_string())),
     }
 }

@@ -1,15 +1,13 @@
 //! Injected faults.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-use memcache_core::{Fault, FaultRule as Rule, FaultRuleId};
+use memcache_core::Fault;
+use memcache_embed::faults::{self, Conditions, FaultError, InjectedFault};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::bytes_like::bytes_like;
 use crate::errors;
-use crate::handle::CacheHandle;
+use crate::handle::{CacheHandle, settled};
 use crate::number::{Bytes, Float, Times};
 
 /// The faults that a server injects for its clients.
@@ -40,14 +38,16 @@ impl Faults {
         times: Option<Times>,
         probability: Float,
     ) -> PyResult<FaultRule> {
-        let (times, probability) = (times.map(|times| times.0), probability.0);
-        if !(0.0..=1.0).contains(&probability) {
-            return Err(errors::bad_argument(format!("probability must be from 0 to 1, got {probability}")));
-        }
+        let (times, probability) = (times.map(|times| times.0), Some(probability.0));
         let key = key.map(|key| bytes_like(key, "key").map(|key| key.to_vec())).transpose()?;
-        let id = self.0.settled("server")?.faults().add(Rule { fault, command, key, times, probability });
-        Ok(FaultRule { of: self.0.another(), id, gone: AtomicBool::new(false), applied: AtomicU64::new(0) })
+        let when = Conditions { command, key, times, probability };
+        let fault = faults::inject(settled(&self.0, "server")?, fault, when).map_err(refused)?;
+        Ok(FaultRule { of: self.0.another(), fault })
     }
+}
+
+fn refused(error: FaultError) -> PyErr {
+    errors::bad_argument(error.to_string())
 }
 
 #[pymethods]
@@ -82,10 +82,7 @@ impl Faults {
         times: Option<Times>,
         probability: Float,
     ) -> PyResult<FaultRule> {
-        let time = Duration::try_from_secs_f64(seconds.0).map_err(|_| {
-            errors::bad_argument(format!("seconds must be from 0 to 2**64, got {}", seconds.0))
-        })?;
-        self.add(Fault::Delay(time), command, key, times, probability)
+        self.add(faults::delay(seconds.0).map_err(refused)?, command, key, times, probability)
     }
 
     /// Closes the connection in place of running a command.
@@ -157,10 +154,7 @@ impl Faults {
         times: Option<Times>,
         probability: Float,
     ) -> PyResult<FaultRule> {
-        if message.contains(['\r', '\n']) {
-            return Err(errors::bad_argument(format!("message must be one line, got {message:?}")));
-        }
-        self.add(Fault::Error(message.to_owned()), command, key, times, probability)
+        self.add(faults::error(message).map_err(refused)?, command, key, times, probability)
     }
 
     /// Lets commands that read find no item.
@@ -247,7 +241,7 @@ impl Faults {
     ///     ...     rule = server.faults.drop()
     ///     ...     server.faults.clear()
     fn clear(&self) -> PyResult<()> {
-        self.0.settled("server")?.faults().clear();
+        settled(&self.0, "server")?.faults().clear();
         Ok(())
     }
 
@@ -266,9 +260,7 @@ impl Faults {
 #[pyclass(frozen, module = "memcache_rs")]
 pub struct FaultRule {
     of: CacheHandle,
-    id: FaultRuleId,
-    gone: AtomicBool,
-    applied: AtomicU64,
+    fault: InjectedFault,
 }
 
 #[pymethods]
@@ -287,13 +279,7 @@ impl FaultRule {
     ///     ...     rule.remove()
     ///     0
     fn remove(&self) -> PyResult<u64> {
-        let cache = self.of.settled("server")?;
-        if !self.gone.swap(true, Relaxed)
-            && let Some(applied) = cache.faults().remove(self.id)
-        {
-            self.applied.store(applied, Relaxed);
-        }
-        Ok(self.applied.load(Relaxed))
+        Ok(self.fault.remove(Some(settled(&self.of, "server")?)))
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -29,12 +29,15 @@ mod cache;
 mod certificates;
 mod clock;
 mod daemon;
+mod directory;
 mod errors;
 mod faults;
+mod flight;
 mod handle;
 mod item;
 mod number;
 mod server;
+mod settings;
 mod stats;
 mod ttl;
 mod view;
@@ -56,17 +59,24 @@ mod _native {
     #[pymodule_export]
     use crate::daemon::run_daemon;
     #[pymodule_export]
+    use crate::directory::Directory;
+    #[pymodule_export]
     use crate::faults::{FaultRule, Faults};
+    #[pymodule_export]
+    use crate::flight::Leader;
     #[pymodule_export]
     use crate::item::{Item, ItemInfo};
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]
-    use crate::watch::Watcher;
+    use crate::settings::check_settings;
+    #[pymodule_export]
+    use crate::watch::{Watcher, parse_event};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("MEMCACHED_VERSION", memcache_core::internal::admin::VERSION)?;
+        module.add("COMMANDS", memcache_embed::commands::LIMIT)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -31,8 +31,6 @@ whole! {
     Delta(u64) = "delta";
     Flags(u32) = "flags";
     Initial(u64) = "initial";
-    ItemSizeMax(usize) = "item_size_max";
-    MemoryLimit(usize) = "memory_limit";
     Times(u64) = "times";
 }
 

@@ -1,17 +1,21 @@
 //! A server in this process.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::base::sync::Mutex;
 use memcache_core::{
-    AuthConfig, AuthMethod, BoundAddress, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core,
-    ServerConfig, Stop, TlsConfig, TlsMode, TlsPem, VerifyMode,
+    AuthConfig, AuthMethod, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core, ServerConfig,
+    Stop, TlsConfig, TlsMode, TlsPem, VerifyMode,
 };
+use memcache_embed::commands::CommandLog;
+use memcache_embed::handle::Handle;
+use memcache_embed::server::Address;
+use memcache_embed::settings::cluster_nodes;
+use memcache_embed::stats::list;
+use memcache_embed::time;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -19,31 +23,29 @@ use pyo3::types::PyDict;
 use crate::cache::Cache;
 use crate::errors;
 use crate::faults::Faults;
-use crate::handle::{CacheHandle, Handle};
+use crate::handle::{CacheHandle, owned};
 use crate::number::Float;
+use crate::settings;
 use crate::stats;
 use crate::watch::{POLL, Watcher};
-
-/// How many recent commands a server keeps.
-const COMMANDS: usize = 200;
 
 /// A server that was started. `memcache_rs.Server` makes one for each start.
 #[pyclass(frozen, module = "memcache_rs._native")]
 pub struct Server {
     handle: Handle<Core>,
-    commands: Arc<Mutex<VecDeque<String>>>,
+    commands: CommandLog,
     /// Set when the server has stopped, for any reason.
     ended: Arc<AtomicBool>,
 }
 
 impl Server {
     fn core(&self) -> PyResult<&Arc<Core>> {
-        self.handle.get("server")
+        owned(&self.handle, "server")
     }
 
     /// Stops gracefully, in at most `seconds`. Returns the exception that a signal handler raised.
     fn drain(&self, py: Python<'_>, core: &Core, seconds: f64) -> PyResult<()> {
-        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let time = time::patience(seconds);
         let until = Instant::now().checked_add(time);
         core.begin_stop(time);
         loop {
@@ -96,10 +98,8 @@ struct Settings {
     verify_clients: bool,
     /// Pairs of a user and a password, and whether clients log in by SASL.
     users: Option<(Vec<(String, String)>, bool)>,
-    threads: usize,
-    max_connections: usize,
-    idle_timeout: u32,
-    shutdown_enabled: bool,
+    /// The settings of the table, by name.
+    values: settings::Settings,
     cluster_nodes: Vec<String>,
     record_commands: bool,
     /// Whether handles of the cache wait for the server. They do if the server made the cache.
@@ -144,7 +144,7 @@ impl Settings {
             listen.push(Listen::Unix { path, mask: self.unix_mask, protocol: Protocol::Negotiating });
         }
         let nodes = nodes(&self.cluster_nodes)?;
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             cache: cache.config().clone(),
             listen,
             auth: self.users.map(|(users, sasl)| AuthConfig {
@@ -154,38 +154,27 @@ impl Settings {
                 ),
             }),
             tls: config,
-            threads: self.threads,
             settles: self.settles,
-            max_connections: self.max_connections,
-            idle_timeout: self.idle_timeout,
-            shutdown_enabled: self.shutdown_enabled,
             cluster: nodes,
             ..ServerConfig::default()
         };
+        settings::set_server(&mut config, self.values)?;
+        config.cache = cache.config().clone();
         Ok(config)
     }
 }
 
 fn nodes(nodes: &[String]) -> PyResult<Vec<ClusterNode>> {
-    nodes.iter().map(|node| node.parse().map_err(|e| errors::bad_setting(&e))).collect()
+    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
-/// Makes hooks that record the commands of clients, if `record` is set, and the end of the server.
-/// The log is discarded.
-fn hooks(record: bool, commands: &Arc<Mutex<VecDeque<String>>>, ended: &Arc<AtomicBool>) -> Hooks {
-    let commands = Arc::clone(commands);
-    let command = move |_: i32, command: &str| {
-        let mut commands = commands.lock();
-        if commands.len() == COMMANDS {
-            commands.pop_front();
-        }
-        commands.push_back(command.to_owned());
-    };
+/// Makes hooks that set `ended` at the end of the server, and discard the log.
+fn hooks(ended: &Arc<AtomicBool>) -> Hooks {
     let ended = Arc::clone(ended);
     Hooks {
         log: Some(Arc::new(|_, _| {})),
-        command: record.then(|| Arc::new(command) as _),
         stopped: Some(Arc::new(move || ended.store(true, Relaxed))),
+        ..Hooks::default()
     }
 }
 
@@ -196,8 +185,11 @@ impl Server {
     fn start(py: Python<'_>, cache: &Bound<'_, Cache>, settings: &Bound<'_, PyDict>) -> PyResult<Self> {
         let cache = Arc::clone(cache.get().core()?);
         let settings = settings.extract::<Settings>()?;
-        let (commands, ended) = (Arc::default(), Arc::default());
-        let hooks = hooks(settings.record_commands, &commands, &ended);
+        let (commands, ended) = (CommandLog::default(), Arc::default());
+        let mut hooks = hooks(&ended);
+        if settings.record_commands {
+            commands.record(&mut hooks);
+        }
         let config = ServerConfig { hooks, ..settings.config(&cache)? };
         let core = py.detach(|| Core::with_cache(config, cache)).map_err(|e| errors::not_started(&e))?;
         Ok(Self { handle: Handle::new(Arc::new(core)), commands, ended })
@@ -206,16 +198,8 @@ impl Server {
     /// The addresses, as ``("tcp" or "udp", host, port)`` or ``("unix", path, 0)``.
     #[getter]
     fn addresses(&self) -> PyResult<Vec<(&'static str, String, u16)>> {
-        Ok(self
-            .core()?
-            .addresses()
-            .iter()
-            .map(|address| match address {
-                BoundAddress::Tcp(at) => ("tcp", at.ip().to_string(), at.port()),
-                BoundAddress::Udp(at) => ("udp", at.ip().to_string(), at.port()),
-                BoundAddress::Unix(path) => ("unix", path.to_string_lossy().into_owned(), 0),
-            })
-            .collect())
+        let addresses = self.core()?.addresses().iter().map(Address::from);
+        Ok(addresses.map(|at| (at.kind, at.host, at.port)).collect())
     }
 
     /// Whether the server runs in this process.
@@ -249,7 +233,7 @@ impl Server {
     ///     ``False`` if that takes longer than ``seconds``.
     fn settle(&self, py: Python<'_>, seconds: Float) -> PyResult<bool> {
         let core = self.core()?;
-        let time = Duration::try_from_secs_f64(seconds.0.max(0.0)).unwrap_or(Duration::MAX);
+        let time = time::patience(seconds.0);
         let until = Instant::now().checked_add(time);
         loop {
             let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
@@ -266,7 +250,8 @@ impl Server {
     /// Returns statistics under memcached's names.
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {
-        stats::dict(py, self.settled(py)?.context(), group)
+        let core = self.settled(py)?;
+        stats::dict(py, py.detach(|| list(core.context(), group)))
     }
 
     /// The faults that the server injects.
@@ -290,13 +275,13 @@ impl Server {
     #[getter]
     fn last_commands(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         self.settled(py)?;
-        Ok(self.commands.lock().iter().cloned().collect())
+        Ok(self.commands.lines())
     }
 
     /// Removes the recorded commands.
     fn clear_commands(&self, py: Python<'_>) -> PyResult<()> {
         self.settled(py)?;
-        self.commands.lock().clear();
+        self.commands.clear();
         Ok(())
     }
 

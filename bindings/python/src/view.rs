@@ -11,13 +11,12 @@ use std::ptr;
 use std::sync::Arc;
 
 use memcache_core::PinnedValue;
+use memcache_embed::handle::Handle;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyMemoryView, PyType};
-
-use crate::handle::Handle;
 
 /// `Py_buffer`, which is in the stable ABI since 3.11 and has not changed since 3.3.
 #[repr(C)]

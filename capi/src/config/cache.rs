@@ -1,7 +1,6 @@
 //! Settings of caches: memory, sizes, eviction, statistics.
 
-use memcache_core::LruMode;
-use memcache_core::internal::config::{ITEM_SIZE_MAX_RANGE, MIB};
+use memcache_core::{EvictionGoal, EvictionPolicy};
 
 use super::mcrs_config;
 use crate::guard::invalid;
@@ -10,16 +9,26 @@ use crate::status::mcrs_status;
 /// Names an eviction policy: one of the MCRS_LRU_ numbers.
 pub type mcrs_lru_mode = u32;
 
-/// Evicts in order of use, from one log.
+/// Evicts in the order of last use, from one log. A use within a minute of the last one does not
+/// count. memcached calls it flat.
 pub const MCRS_LRU_FLAT: mcrs_lru_mode = 0;
 
 /// Evicts by use and size, with new and used items apart. The default.
 pub const MCRS_LRU_SEGMENTED: mcrs_lru_mode = 1;
 
+/// Evicts in the order of last use, in each shard. Every use counts.
+pub const MCRS_LRU_PLAIN: mcrs_lru_mode = 2;
+
+const _: () = assert!(
+    MCRS_LRU_FLAT == EvictionPolicy::Flat as u32
+        && MCRS_LRU_SEGMENTED == EvictionPolicy::Segmented as u32
+        && MCRS_LRU_PLAIN == EvictionPolicy::Lru as u32
+);
+
 /// Sets the eviction policy.
 ///
 /// @param config  Settings to change.
-/// @param mode  MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, the default.
+/// @param mode  One of the MCRS_LRU_ numbers. The default is MCRS_LRU_SEGMENTED.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another mode; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_mode(
@@ -27,15 +36,46 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
     mode: mcrs_lru_mode,
 ) -> mcrs_status {
     entry!(mut config, {}, {
-        config.settings.cache.lru_mode = match mode {
-            MCRS_LRU_FLAT => LruMode::Flat,
-            MCRS_LRU_SEGMENTED => LruMode::Segmented,
-            other => {
-                return Err(invalid(format!(
-                    "mode must be MCRS_LRU_FLAT or MCRS_LRU_SEGMENTED, got {other}"
-                )));
-            }
-        };
+        let policy = EvictionPolicy::from_number(mode).ok_or_else(|| {
+            invalid(format!(
+                "mode must be one of the {} MCRS_LRU_ numbers, got {mode}",
+                EvictionPolicy::ALL.len()
+            ))
+        })?;
+        config.settings.cache.eviction_policy = policy;
+        Ok(())
+    })
+}
+
+/// Names a goal of the default eviction policy: one of the MCRS_GOAL_ numbers.
+pub type mcrs_eviction_goal = u32;
+
+/// The fewest misses. Among items of equal use, large ones go first. The default.
+pub const MCRS_GOAL_MISSES: mcrs_eviction_goal = 0;
+
+/// The fewest bytes of missed items. The size of an item does not count.
+pub const MCRS_GOAL_BYTES: mcrs_eviction_goal = 1;
+
+const _: () = assert!(
+    MCRS_GOAL_MISSES == EvictionGoal::FewestMisses as u32
+        && MCRS_GOAL_BYTES == EvictionGoal::FewestMissedBytes as u32
+);
+
+/// Sets the goal of the eviction policy MCRS_LRU_SEGMENTED. Other policies do not weigh items.
+///
+/// @param config  Settings to change.
+/// @param goal  MCRS_GOAL_MISSES, the default, or MCRS_GOAL_BYTES.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another goal; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set_eviction_goal(
+    config: *mut mcrs_config,
+    goal: mcrs_eviction_goal,
+) -> mcrs_status {
+    entry!(mut config, {}, {
+        let known = EvictionGoal::from_number(goal);
+        config.settings.cache.eviction_goal = known.ok_or_else(|| {
+            invalid(format!("goal must be MCRS_GOAL_MISSES or MCRS_GOAL_BYTES, got {goal}"))
+        })?;
         Ok(())
     })
 }
@@ -58,14 +98,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_sizes(
     count: usize,
 ) -> mcrs_status {
     entry!(mut config, { sizes: list(sizes, count) }, {
-        if count > 62 {
-            return Err(invalid(format!("count must be at most 62, got {count}")));
-        }
-        if !sizes.windows(2).all(|pair| pair[0] < pair[1]) {
-            return Err(invalid("sizes must ascend"));
-        }
-        config.settings.cache.slab_sizes = (count > 0).then(|| sizes.to_vec());
-        Ok(())
+        Ok(config.settings.set("slab_sizes", (count > 0).then_some(sizes))?)
     })
 }
 
@@ -87,10 +120,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_sizes(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_memory_limit(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.memory_limit = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("memory_limit", bytes)?) })
 }
 
 /// Sets whether a full cache evicts items to make room.
@@ -100,30 +130,21 @@ pub unsafe extern "C" fn mcrs_config_set_memory_limit(config: *mut mcrs_config, 
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_evictions(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.evictions = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("evictions", on)?) })
 }
 
 /// Sets the size of the largest item, as memcached counts it.
 ///
 /// @param config  Settings to change.
-/// @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. It must be a multiple of
-///     slab_chunk_max and at most half of the memory limit, which mcrs_config_check() checks.
+/// @param bytes  Size in bytes, 1024 to 1 GiB; default 1 MiB. mcrs_config_check() checks that it is
+///     at most half of the memory limit, and a multiple of slab_chunk_max if that is set.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_item_size_max(
     config: *mut mcrs_config,
     bytes: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !ITEM_SIZE_MAX_RANGE.contains(&bytes) {
-            return Err(invalid(format!("item_size_max must be 1024 bytes to 1 GiB, got {bytes}")));
-        }
-        config.settings.cache.item_size_max = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("item_size_max", bytes)?) })
 }
 
 /// Sets the growth factor between slab classes.
@@ -135,13 +156,7 @@ pub unsafe extern "C" fn mcrs_config_set_item_size_max(
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `factor` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_growth_factor(config: *mut mcrs_config, factor: f64) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !factor.is_finite() || factor <= 1.0 {
-            return Err(invalid("Factor must be greater than 1"));
-        }
-        config.settings.cache.growth_factor = factor;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("growth_factor", factor)?) })
 }
 
 /// Sets the smallest space for key, value and flags in slab classes.
@@ -151,13 +166,7 @@ pub unsafe extern "C" fn mcrs_config_set_growth_factor(config: *mut mcrs_config,
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is 0; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_chunk_size(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
-    entry!(mut config, {}, {
-        if bytes == 0 {
-            return Err(invalid("Chunk size must be greater than 0"));
-        }
-        config.settings.cache.chunk_size = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("chunk_size", bytes)?) })
 }
 
 /// Sets the size of the largest slab class.
@@ -165,8 +174,9 @@ pub unsafe extern "C" fn mcrs_config_set_chunk_size(config: *mut mcrs_config, by
 /// It also bounds the items that mcrs_cache_incr() takes.
 ///
 /// @param config  Settings to change.
-/// @param bytes  Size in bytes, 512 to 1 MiB; default 512 KiB. It must divide 1 MiB and the
-///     item_size_max setting; mcrs_config_check() checks the latter.
+/// @param bytes  Size in bytes, 512 to 1 MiB. It must divide 1 MiB and the item_size_max setting;
+///     mcrs_config_check() checks the latter. 0, the default, takes 512 KiB, or the largest power
+///     of two that fits in a smaller item_size_max.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `bytes` is out of range or does not divide 1 MiB; or a
 ///     common status.
 #[unsafe(no_mangle)]
@@ -174,15 +184,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_chunk_max(
     config: *mut mcrs_config,
     bytes: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(512..=MIB).contains(&bytes) || !MIB.is_multiple_of(bytes) {
-            return Err(invalid(format!(
-                "slab_chunk_max must be 512 bytes to 1 MiB and divide 1 MiB, got {bytes}"
-            )));
-        }
-        config.settings.cache.slab_chunk_max = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("slab_chunk_max", bytes)?) })
 }
 
 /// Sets whether the cache keeps CAS values.
@@ -192,10 +194,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_chunk_max(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_cas(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.use_cas = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("use_cas", on)?) })
 }
 
 /// Sets whether the background thread frees expired items by itself.
@@ -205,10 +204,7 @@ pub unsafe extern "C" fn mcrs_config_set_cas(config: *mut mcrs_config, on: bool)
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_maintainer(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.lru_maintainer = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("lru_maintainer", on)?) })
 }
 
 /// Sets whether the crawler frees expired items that clients do not request.
@@ -218,10 +214,7 @@ pub unsafe extern "C" fn mcrs_config_set_lru_maintainer(config: *mut mcrs_config
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_lru_crawler(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.lru_crawler = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("lru_crawler", on)?) })
 }
 
 /// Sets how long the crawler sleeps between steps.
@@ -234,13 +227,7 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler_sleep(
     config: *mut mcrs_config,
     microseconds: u32,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if microseconds > 1_000_000 {
-            return Err(invalid("LRU crawler sleep must be between 0 and 1 second"));
-        }
-        config.settings.cache.lru_crawler_sleep = microseconds;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("lru_crawler_sleep", microseconds)?) })
 }
 
 /// Sets how many items the crawler visits in a run.
@@ -253,10 +240,7 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler_tocrawl(
     config: *mut mcrs_config,
     items: u32,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.lru_crawler_tocrawl = items;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("lru_crawler_tocrawl", items)?) })
 }
 
 /// Sets the share of the HOT queue, which only statistics report.
@@ -267,13 +251,7 @@ pub unsafe extern "C" fn mcrs_config_set_lru_crawler_tocrawl(
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_hot_lru_pct(config: *mut mcrs_config, percent: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(1..=79).contains(&percent) {
-            return Err(invalid("hot_lru_pct must be > 1 and < 80"));
-        }
-        config.settings.cache.hot_lru_pct = percent;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("hot_lru_pct", percent)?) })
 }
 
 /// Sets the share of the WARM queue, which only statistics report.
@@ -284,13 +262,7 @@ pub unsafe extern "C" fn mcrs_config_set_hot_lru_pct(config: *mut mcrs_config, p
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `percent` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_warm_lru_pct(config: *mut mcrs_config, percent: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(1..=79).contains(&percent) {
-            return Err(invalid("warm_lru_pct must be > 1 and < 80"));
-        }
-        config.settings.cache.warm_lru_pct = percent;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("warm_lru_pct", percent)?) })
 }
 
 /// Sets the age factor of the HOT queue, which only statistics report.
@@ -303,13 +275,7 @@ pub unsafe extern "C" fn mcrs_config_set_hot_max_factor(
     config: *mut mcrs_config,
     factor: f64,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if factor.is_nan() || factor <= 0.0 {
-            return Err(invalid("hot_max_factor must be > 0"));
-        }
-        config.settings.cache.hot_max_factor = factor;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("hot_max_factor", factor)?) })
 }
 
 /// Sets the age factor of the WARM queue, which only statistics report.
@@ -322,13 +288,7 @@ pub unsafe extern "C" fn mcrs_config_set_warm_max_factor(
     config: *mut mcrs_config,
     factor: f64,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if factor.is_nan() || factor <= 0.0 {
-            return Err(invalid("warm_max_factor must be > 0"));
-        }
-        config.settings.cache.warm_max_factor = factor;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("warm_max_factor", factor)?) })
 }
 
 /// Sets the longest TTL of items that are never evicted.
@@ -345,10 +305,7 @@ pub unsafe extern "C" fn mcrs_config_set_temporary_ttl(
     config: *mut mcrs_config,
     seconds: u32,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.temporary_ttl = Some(seconds);
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("temporary_ttl", seconds)?) })
 }
 
 /// Sets whether the command `slabs reassign` answers.
@@ -360,10 +317,7 @@ pub unsafe extern "C" fn mcrs_config_set_temporary_ttl(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_reassign(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.slab_reassign = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("slab_reassign", on)?) })
 }
 
 /// Sets the automove mode, which only statistics report.
@@ -373,13 +327,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_reassign(config: *mut mcrs_config,
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `mode` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_slab_automove(config: *mut mcrs_config, mode: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        if mode > 2 {
-            return Err(invalid("slab_automove must be between 0 and 2"));
-        }
-        config.settings.cache.slab_automove = mode;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("slab_automove", mode)?) })
 }
 
 /// Sets the automove ratio, which only statistics report.
@@ -392,13 +340,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_automove_ratio(
     config: *mut mcrs_config,
     ratio: f64,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(ratio > 0.0 && ratio <= 1.0) {
-            return Err(invalid("slab_automove_ratio must be > 0 and < 1"));
-        }
-        config.settings.cache.slab_automove_ratio = ratio;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("slab_automove_ratio", ratio)?) })
 }
 
 /// Sets the automove window, which only statistics report.
@@ -411,13 +353,7 @@ pub unsafe extern "C" fn mcrs_config_set_slab_automove_window(
     config: *mut mcrs_config,
     seconds: u32,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(3..=1800).contains(&seconds) {
-            return Err(invalid("slab_automove_window must be > 2 and < 1800"));
-        }
-        config.settings.cache.slab_automove_window = seconds;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("slab_automove_window", seconds)?) })
 }
 
 /// Sets the tail repair time, which only statistics report.
@@ -430,13 +366,7 @@ pub unsafe extern "C" fn mcrs_config_set_tail_repair_time(
     config: *mut mcrs_config,
     seconds: u32,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if (1..10).contains(&seconds) {
-            return Err(invalid("Cannot set tail_repair_time to less than 10 seconds"));
-        }
-        config.settings.cache.tail_repair_time = seconds;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("tail_repair_time", seconds)?) })
 }
 
 /// Sets whether the cache keeps a histogram of item sizes.
@@ -462,13 +392,7 @@ pub unsafe extern "C" fn mcrs_config_set_track_sizes(config: *mut mcrs_config, o
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `power` is above 32; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, power: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        if power > 32 {
-            return Err(invalid(format!("hashpower must be at most 32, got {power}")));
-        }
-        config.settings.cache.hashpower_init = power;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("hashpower_init", power)?) })
 }
 
 /// Sets the number of shards, which are locked separately.
@@ -479,13 +403,7 @@ pub unsafe extern "C" fn mcrs_config_set_hashpower(config: *mut mcrs_config, pow
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is not allowed; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_shards(config: *mut mcrs_config, count: usize) -> mcrs_status {
-    entry!(mut config, {}, {
-        if count != 0 && !(count.is_power_of_two() && count <= 1024) {
-            return Err(invalid(format!("shards must be a power of two of at most 1024, got {count}")));
-        }
-        config.settings.cache.shards = (count != 0).then_some(count);
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("shards", (count > 0).then_some(count))?) })
 }
 
 /// Sets how many threads are expected to use the cache at once.
@@ -500,13 +418,7 @@ pub unsafe extern "C" fn mcrs_config_set_concurrency(
     config: *mut mcrs_config,
     threads: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if threads == 0 {
-            return Err(invalid("concurrency must be at least 1, got 0"));
-        }
-        config.settings.cache.concurrency = threads;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("concurrency", threads)?) })
 }
 
 /// Sets the byte that ends the prefix of a key in `stats detail`.
@@ -519,10 +431,7 @@ pub unsafe extern "C" fn mcrs_config_set_prefix_delimiter(
     config: *mut mcrs_config,
     delimiter: u8,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.prefix_delimiter = delimiter;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("prefix_delimiter", delimiter)?) })
 }
 
 /// Sets whether `stats detail` counts from the start.
@@ -532,10 +441,7 @@ pub unsafe extern "C" fn mcrs_config_set_prefix_delimiter(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_detail(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.detail_enabled = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("detail_enabled", on)?) })
 }
 
 /// Sets whether the cache asks the system for large pages.
@@ -547,10 +453,7 @@ pub unsafe extern "C" fn mcrs_config_set_detail(config: *mut mcrs_config, on: bo
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_large_pages(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.large_pages = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("large_pages", on)?) })
 }
 
 /// Sets whether the cache's clock starts stopped.
@@ -562,8 +465,5 @@ pub unsafe extern "C" fn mcrs_config_set_large_pages(config: *mut mcrs_config, o
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_clock_frozen(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.clock_frozen = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("clock_frozen", on)?) })
 }

@@ -1,13 +1,14 @@
 //! The settings of caches and servers: a builder, one function a setting.
 //!
-//! A function checks its own setting. `mcrs_config_check` and the starts check the
-//! settings against each other. This file has the handle and the callbacks. The
+//! The table of the core checks each setting. `mcrs_config_set` sets any by its name, and the
+//! functions of one setting pass typed values. `mcrs_config_check` and the starts check the
+//! settings against each other. This file has the handle, `mcrs_config_set` and the callbacks. The
 //! settings of caches, servers, listeners, TLS and authentication have a file each.
 
 mod auth;
 mod cache;
 mod listen;
-mod server;
+pub(crate) mod server;
 mod tls;
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -18,8 +19,6 @@ use memcache_core::internal::config::Log;
 
 use crate::guard::{self, Handle, LOCKED, Outcome, SERVER, inside, not_inside};
 use crate::status::mcrs_status;
-
-pub(crate) use self::server::node;
 
 /// Holds the settings of caches and servers.
 ///
@@ -129,6 +128,32 @@ pub unsafe extern "C" fn mcrs_config_free(config: *mut mcrs_config) {
     unsafe { guard::free(config) }
 }
 
+/// Sets a setting by its name.
+///
+/// docs/settings.md lists the names. mcrs_config_check() checks the rules between settings.
+/// mcrs_error_message() says which values the setting takes.
+///
+/// ```c
+/// assert(mcrs_config_set(config, "memory_limit", "64m") == MCRS_OK);
+/// assert(mcrs_config_set(config, "evictions", "off") == MCRS_OK);
+/// assert(mcrs_config_set(config, "threads", "none") == MCRS_INVALID_ARGUMENT);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param name  Name of the setting.
+/// @param value  Value as a text: a number, "on" or "off", or a word. A number of bytes may end in
+///     k, m or g. "none" takes the value away from a setting that needs none.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if there is no such setting, or if it does not take that
+///     value; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set(
+    config: *mut mcrs_config,
+    name: *const c_char,
+    value: *const c_char,
+) -> mcrs_status {
+    entry!(mut config, { name: text(name), value: text(value) }, { Ok(config.settings.set(name, value)?) })
+}
+
 /// Checks all settings, also against each other, as a start does.
 ///
 /// It reads no files. mcrs_error_message() says which rule is broken.
@@ -205,4 +230,35 @@ pub unsafe extern "C" fn mcrs_config_set_stopped(
         });
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::mcrs_error_message;
+    use std::ffi::CStr;
+
+    #[test]
+    fn every_value_is_answered_as_the_cases_of_the_core_say() {
+        let cases = include_str!("../../../core/tests/settings.txt");
+        let mut config = std::ptr::null_mut();
+        // SAFETY: there is room for the handle.
+        assert_eq!(unsafe { mcrs_config_new(&raw mut config) }, mcrs_status::MCRS_OK);
+        for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '['])) {
+            let [name, value, answer] = line.split(" | ").collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let (name, value) = (format!("{name}\0"), format!("{value}\0"));
+            // SAFETY: the handle lives, and the texts end with a NUL.
+            let status = unsafe { mcrs_config_set(config, name.as_ptr().cast(), value.as_ptr().cast()) };
+            if answer == "ok" {
+                assert_eq!(status, mcrs_status::MCRS_OK, "{line}");
+                continue;
+            }
+            assert_eq!(status, mcrs_status::MCRS_INVALID_ARGUMENT, "{line}");
+            // SAFETY: the message is valid until the next call of this thread.
+            let message = unsafe { CStr::from_ptr(mcrs_error_message()) };
+            assert_eq!(message.to_str(), Ok(answer), "{line}");
+        }
+        // SAFETY: the handle lives, and is not used again.
+        unsafe { mcrs_config_free(config) };
+    }
 }

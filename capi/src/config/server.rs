@@ -59,13 +59,7 @@ pub(crate) fn node(host: &str, ip: Option<&str>, port: u16) -> Result<ClusterNod
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `count` is out of range; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_threads(config: *mut mcrs_config, count: usize) -> mcrs_status {
-    entry!(mut config, {}, {
-        if !(1..=1024).contains(&count) {
-            return Err(invalid(format!("threads must be 1 to 1024, got {count}")));
-        }
-        config.settings.threads = count;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("threads", count)?) })
 }
 
 /// Sets how many connections a server has at once.
@@ -81,13 +75,7 @@ pub unsafe extern "C" fn mcrs_config_set_max_connections(
     config: *mut mcrs_config,
     count: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if count == 0 {
-            return Err(invalid("Maximum connections must be greater than 0"));
-        }
-        config.settings.max_connections = count;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("max_connections", count)?) })
 }
 
 /// Sets whether a server refuses connections above the limit at once.
@@ -97,26 +85,17 @@ pub unsafe extern "C" fn mcrs_config_set_max_connections(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_maxconns_fast(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.maxconns_fast = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("maxconns_fast", on)?) })
 }
 
 /// Sets the length of the queue of connections to accept.
 ///
 /// @param config  Settings to change.
-/// @param length  At least 0; default 1024.
-/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `length` is negative; or a common status.
+/// @param length  Default 1024. A negative length asks the system for the longest queue.
+/// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_backlog(config: *mut mcrs_config, length: c_int) -> mcrs_status {
-    entry!(mut config, {}, {
-        if length < 0 {
-            return Err(invalid(format!("backlog must be at least 0, got {length}")));
-        }
-        config.settings.backlog = length;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("backlog", length)?) })
 }
 
 /// Sets how many requests of a connection a worker handles at a turn.
@@ -129,13 +108,7 @@ pub unsafe extern "C" fn mcrs_config_set_requests_per_event(
     config: *mut mcrs_config,
     count: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        if count == 0 {
-            return Err(invalid("Number of requests per event must be greater than 0"));
-        }
-        config.settings.requests_per_event = count;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("requests_per_event", count)?) })
 }
 
 /// Sets when a server closes idle TCP connections.
@@ -145,10 +118,7 @@ pub unsafe extern "C" fn mcrs_config_set_requests_per_event(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_idle_timeout(config: *mut mcrs_config, seconds: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.idle_timeout = seconds;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("idle_timeout", seconds)?) })
 }
 
 /// Sets how many unread bytes of replies a connection may hold.
@@ -160,10 +130,7 @@ pub unsafe extern "C" fn mcrs_config_set_idle_timeout(config: *mut mcrs_config, 
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_output_limit(config: *mut mcrs_config, bytes: usize) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.output_limit = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("output_limit", bytes)?) })
 }
 
 /// Sets whether clients may use `flush_all`.
@@ -173,10 +140,7 @@ pub unsafe extern "C" fn mcrs_config_set_output_limit(config: *mut mcrs_config, 
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_flush(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.flush_enabled = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("flush_enabled", on)?) })
 }
 
 /// Sets whether clients may list keys.
@@ -186,10 +150,7 @@ pub unsafe extern "C" fn mcrs_config_set_flush(config: *mut mcrs_config, on: boo
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_dump(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.dump_enabled = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("dump_enabled", on)?) })
 }
 
 /// Sets whether clients may use `watch`.
@@ -199,10 +160,7 @@ pub unsafe extern "C" fn mcrs_config_set_dump(config: *mut mcrs_config, on: bool
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_watch(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.watch_enabled = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("watch_enabled", on)?) })
 }
 
 /// Sets whether clients may shut the server down.
@@ -212,10 +170,7 @@ pub unsafe extern "C" fn mcrs_config_set_watch(config: *mut mcrs_config, on: boo
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_shutdown(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.shutdown_enabled = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("shutdown_enabled", on)?) })
 }
 
 /// Sets whether calls on the server's cache wait for clients first.
@@ -229,10 +184,7 @@ pub unsafe extern "C" fn mcrs_config_set_shutdown(config: *mut mcrs_config, on: 
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.settles = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("settles", on)?) })
 }
 
 /// Sets how much a server logs.
@@ -242,13 +194,7 @@ pub unsafe extern "C" fn mcrs_config_set_settles(config: *mut mcrs_config, on: b
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `level` is above 3; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_verbosity(config: *mut mcrs_config, level: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        if level > 3 {
-            return Err(invalid(format!("verbosity must be 0 to 3, got {level}")));
-        }
-        config.settings.verbosity = level as u8;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("verbosity", level)?) })
 }
 
 /// Sets the size of the buffer of each watcher.
@@ -261,10 +207,7 @@ pub unsafe extern "C" fn mcrs_config_set_watcher_buffer(
     config: *mut mcrs_config,
     bytes: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.watcher_buffer = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("watcher_buffer", bytes)?) })
 }
 
 /// Sets the size of the workers' log buffers, which only statistics report.
@@ -277,10 +220,7 @@ pub unsafe extern "C" fn mcrs_config_set_worker_buffer(
     config: *mut mcrs_config,
     bytes: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.worker_buffer = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("worker_buffer", bytes)?) })
 }
 
 /// Sets whether the commands of memcached's debug build answer.
@@ -290,10 +230,7 @@ pub unsafe extern "C" fn mcrs_config_set_worker_buffer(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_debug_commands(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.debug_commands = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("debug_commands", on)?) })
 }
 
 /// Sets the mark of packets of internet sockets, for packet filters.
@@ -303,8 +240,5 @@ pub unsafe extern "C" fn mcrs_config_set_debug_commands(config: *mut mcrs_config
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_socket_mark(config: *mut mcrs_config, mark: u32) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.socket_mark = mark;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("socket_mark", mark)?) })
 }

@@ -97,6 +97,12 @@ static void times(mcrs_cache *cache) {
     OK(mcrs_cache_set(cache, S("t"), S("v"), 40u * 86400));
     OK(mcrs_cache_info(cache, S("t"), &info));
     CHECK(info.ttl == 40u * 86400);
+    /* 100 years is the most, as in every language. */
+    OK(mcrs_cache_touch(cache, S("t"), 3155760000u));
+    IS(mcrs_cache_touch(cache, S("t"), 3155760001u), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_set(cache, S("t"), S("w"), UINT32_MAX), MCRS_INVALID_ARGUMENT);
+    OK(mcrs_cache_info(cache, S("t"), &info));
+    CHECK(info.ttl == 3155760000u);
 }
 
 static void cas(mcrs_cache *cache) {

@@ -58,6 +58,12 @@ int main(void) {
     CHECK(other != id);
     says(client, "get user:1\r\n", "VALUE user:1 0 1\r\nv\r\nEND\r\n");
     OK(mcrs_faults_clear(cache));
+    fault.kind = MCRS_FAULT_DELAY_REPLY;
+    fault.command = "delete";
+    OK(mcrs_faults_add(cache, &fault, NULL));
+    says(client, "delete none\r\nget user:1\r\n", "NOT_FOUND\r\nVALUE user:1 0 1\r\nv\r\nEND\r\n");
+    OK(mcrs_faults_clear(cache));
+    fault.command = NULL;
     fault.probability = 1.5;
     IS(mcrs_faults_add(cache, &fault, NULL), MCRS_INVALID_ARGUMENT);
     fault.probability = 0;

@@ -46,7 +46,11 @@ static void caches(void) {
     OK(mcrs_config_set_cas(config, true));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_FLAT));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_SEGMENTED));
-    BAD(mcrs_config_set_lru_mode(config, 2), "2");
+    OK(mcrs_config_set_lru_mode(config, MCRS_LRU_PLAIN));
+    BAD(mcrs_config_set_lru_mode(config, 3), "3");
+    OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_BYTES));
+    OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_MISSES));
+    BAD(mcrs_config_set_eviction_goal(config, 2), "2");
     OK(mcrs_config_set_lru_maintainer(config, true));
     OK(mcrs_config_set_lru_crawler(config, true));
     OK(mcrs_config_set_lru_crawler_sleep(config, 200));
@@ -72,7 +76,7 @@ static void caches(void) {
     BAD(mcrs_config_set_tail_repair_time(config, 9), "tail_repair_time");
     OK(mcrs_config_set_track_sizes(config, true));
     OK(mcrs_config_set_hashpower(config, 14));
-    BAD(mcrs_config_set_hashpower(config, 33), "at most 32, got 33");
+    BAD(mcrs_config_set_hashpower(config, 33), "33 is too high");
     OK(mcrs_config_set_shards(config, 2));
     BAD(mcrs_config_set_shards(config, 3), "power of two");
     OK(mcrs_config_set_concurrency(config, 2));
@@ -81,6 +85,8 @@ static void caches(void) {
     OK(mcrs_config_set_detail(config, true));
     OK(mcrs_config_set_large_pages(config, false));
     OK(mcrs_config_set_clock_frozen(config, true));
+    OK(mcrs_config_set(config, "memory_limit", "32m"));
+    BAD(mcrs_config_set(config, "memory", "32m"), "there is no setting \"memory\"");
 }
 
 /* More memory than there are addresses is an error, and does not end the process. */
@@ -108,7 +114,8 @@ static void servers(void) {
     BAD(mcrs_config_set_max_connections(config, 0), "connections");
     OK(mcrs_config_set_maxconns_fast(config, false));
     OK(mcrs_config_set_backlog(config, 50));
-    BAD(mcrs_config_set_backlog(config, -1), "backlog must be at least 0, got -1");
+    OK(mcrs_config_set_backlog(config, -1));
+    OK(mcrs_config_set_backlog(config, 50));
     OK(mcrs_config_set_requests_per_event(config, 20));
     BAD(mcrs_config_set_requests_per_event(config, 0), "requests");
     OK(mcrs_config_set_idle_timeout(config, 60));

@@ -86,7 +86,7 @@ int main(void) {
     OK(mcrs_cache_load(warm, path, &load, &loaded));
     CHECK(loaded.items == 0 && loaded.damaged == 3);
 
-    /* Files that are no snapshot, and arguments that are not allowed. */
+    /* Files that are not snapshots, and arguments that are not allowed. */
     IS(mcrs_cache_load(warm, "/dev/null", NULL, NULL), MCRS_BAD_SNAPSHOT);
     CHECK(strcmp(mcrs_error_message(), "the file is not a snapshot of memcache-rs") == 0);
     IS(mcrs_cache_load(warm, directory, NULL, NULL), MCRS_IO_ERROR);

@@ -3,50 +3,15 @@
 //! `get` follows `ElastiCache`'s documentation. The others follow its Java client. memcached has
 //! none of them.
 
-use super::{AdminContext, Outcome};
-use crate::protocol::classic::push_line;
+use super::context::{AdminContext, Outcome};
+use super::upload::NodesUpload;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_u32};
-use crate::state::Cluster;
+use crate::protocol::write::push_line;
 use crate::state::cluster::TEXT_MAX;
 
 /// The only name of a configuration.
 const KEY: &[u8] = b"cluster";
-
-/// A text that a client is uploading.
-#[derive(Debug)]
-pub struct NodesUpload {
-    flags: u32,
-    /// At most [`TEXT_MAX`].
-    length: usize,
-    /// The part of the text and its line end that has arrived. The buffer has room for all of it.
-    bytes: Vec<u8>,
-}
-
-impl NodesUpload {
-    /// Takes bytes of the text. Returns the number of bytes used.
-    pub fn take(&mut self, rest: &[u8]) -> usize {
-        let missing = self.length + 2 - self.bytes.len();
-        let used = rest.get(..missing).unwrap_or(rest);
-        self.bytes.extend_from_slice(used);
-        used.len()
-    }
-
-    /// Stores the text if it is complete, and replies.
-    pub fn finish(&mut self, cluster: &Cluster) -> Option<&'static str> {
-        let (_, end) = self.bytes.split_at_checked(self.length)?;
-        if end.len() < 2 {
-            return None;
-        }
-        if end != b"\r\n" {
-            return Some(text::BAD_CHUNK);
-        }
-        let mut text = std::mem::take(&mut self.bytes);
-        text.truncate(self.length);
-        cluster.set_text(self.flags, text);
-        Some("STORED")
-    }
-}
 
 /// Carries out a `config` line.
 pub(super) fn config(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
@@ -84,7 +49,7 @@ fn set(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     } else if bytes.try_reserve_exact(length + 2).is_err() {
         text::NO_MEMORY
     } else {
-        return Outcome::Upload(Box::new(NodesUpload { flags, length, bytes }));
+        return Outcome::Upload(Box::new(NodesUpload::new(flags, length, bytes)));
     };
     push_line(ctx.out, refused);
     Outcome::Swallow(length + 2)

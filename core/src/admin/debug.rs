@@ -1,12 +1,8 @@
 //! Commands of memcached's debug build: `debugtime` and `debugitem`.
 
-use super::{AdminContext, Outcome};
+use super::context::{AdminContext, Outcome};
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_i64};
-use crate::store::PinnedValue;
-
-/// Items pinned by `debugitem`, by key.
-pub type PinnedItems = Vec<(Vec<u8>, PinnedValue)>;
 
 /// `debugtime p|r|<seconds>`: stops, resumes and moves the clock.
 pub(super) fn debugtime(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {

@@ -9,13 +9,13 @@ use std::io::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::stats::{Lines, put_connection, put_sizes};
+use super::lines::{Lines, put_connection, put_sizes};
 use crate::base::turn::Turn;
 use crate::cache::Cache;
 use crate::cache::scan::Scan;
 use crate::protocol::binary::Echo;
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::state::ServerState;
 use crate::store::{Item, Listing, TimeSnapshot, bit};
 

@@ -1,52 +1,24 @@
 //! `stats`: memcached's names, order and formats, because monitoring tools
 //! parse them.
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{AdminContext, Dump, Outcome, VERSION};
+use super::context::{AdminContext, Outcome};
+use super::dump::Dump;
+use super::lines::{Lines, put_connection, put_sizes};
+use super::server::VERSION;
 use crate::config::AuthMethod;
-use crate::config::{KeyFormat, Listen, LruMode, PAGE_SIZE, Protocol, TlsConfig, TlsVersion, VerifyMode};
+use crate::config::{
+    EvictionPolicy, KeyFormat, Listen, PAGE_SIZE, Protocol, Row, Scope, ServerConfig, TlsConfig, TlsVersion,
+    Value, VerifyMode,
+};
 use crate::protocol::binary::Echo;
 use crate::protocol::output::Output;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_u32};
-use crate::state::{ConnState, ServerState, describe};
-use crate::store::Sizes;
+use crate::state::ServerState;
 use crate::store::stats::{ClassTotals, Totals};
-
-/// The destination of statistics.
-pub(super) enum Lines<'a> {
-    /// To a client, as lines.
-    Text(&'a mut Vec<u8>),
-    /// To a client, as packets that repeat fields of the request.
-    Packets(&'a mut Vec<u8>, Echo),
-    /// To the calling program.
-    Program(&'a mut dyn FnMut(&str, &str)),
-}
-
-impl Lines<'_> {
-    pub(super) fn put(&mut self, name: impl Display, value: impl Display) {
-        match self {
-            // Writing to a Vec cannot fail.
-            Self::Text(bytes) => drop(write!(bytes, "STAT {name} {value}\r\n")),
-            Self::Packets(bytes, echo) => {
-                echo.statistic(bytes, name.to_string().as_bytes(), value.to_string().as_bytes());
-            }
-            Self::Program(each) => each(&name.to_string(), &value.to_string()),
-        }
-    }
-
-    pub(super) fn end(&mut self) {
-        match self {
-            Self::Text(bytes) => bytes.extend_from_slice(b"END\r\n"),
-            Self::Packets(bytes, echo) => echo.statistic(bytes, &[], &[]),
-            Self::Program(_) => {}
-        }
-    }
-}
 
 fn yes(on: bool) -> &'static str {
     if on { "yes" } else { "no" }
@@ -315,7 +287,24 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
         out.put("direct_reclaims", 0);
         out.put("lru_bumps_dropped", 0);
     }
+    for (name, value) in commands.own().into_iter().chain(classes.own()).chain(worker_sums(context)) {
+        out.put(name, value);
+    }
     out.end();
+}
+
+/// Returns the workers' counters that memcached does not have, summed.
+fn worker_sums(context: &ServerState) -> Vec<(&'static str, u64)> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    for worker in &context.workers {
+        for (index, (name, value)) in worker.own().into_iter().enumerate() {
+            match sums.get_mut(index) {
+                Some((_, sum)) => *sum += value,
+                None => sums.push((name, value)),
+            }
+        }
+    }
+    sums
 }
 
 fn protocol_name(protocol: Protocol) -> &'static str {
@@ -326,6 +315,8 @@ fn protocol_name(protocol: Protocol) -> &'static str {
     }
 }
 
+/// Writes memcached's rows in its order, then ours. A row that commands change is read where they
+/// change it. The others come from the table of settings.
 fn settings(context: &ServerState, mut out: Lines<'_>) {
     let config = &context.config;
     let cache = &context.cache;
@@ -338,8 +329,13 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
         Listen::Tcp { .. } | Listen::Udp { .. } => None,
     });
     let protocol = config.listen.iter().find_map(Listen::protocol).unwrap_or(Protocol::Negotiating);
+    let row = |out: &mut Lines<'_>, stat: &str| {
+        if let Some(row) = ServerConfig::rows().find(|row| row.stat == Some(stat)) {
+            out.put(stat, setting(context, row));
+        }
+    };
     out.put("maxbytes", cache.store().limit());
-    out.put("maxconns", config.max_connections);
+    row(&mut out, "maxconns");
     out.put("tcpport", reported.tcp_port);
     out.put("udpport", reported.udp_port);
     out.put("inter", reported.inter.as_deref().unwrap_or("NULL"));
@@ -348,16 +344,16 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("evictions", if cache.store().evicts() { "on" } else { "off" });
     out.put("domain_socket", unix.as_ref().map_or("NULL", |(path, _)| path));
     out.put("umask", format_args!("{:o}", unix.as_ref().map_or(0o700, |(_, mask)| *mask)));
-    out.put("shutdown_command", yes(config.shutdown_enabled));
-    out.put("growth_factor", format_args!("{:.2}", own.growth_factor));
-    out.put("chunk_size", own.chunk_size);
-    out.put("num_threads", config.threads);
+    row(&mut out, "shutdown_command");
+    row(&mut out, "growth_factor");
+    row(&mut out, "chunk_size");
+    row(&mut out, "num_threads");
     out.put("num_threads_per_udp", config.threads);
     out.put("stat_key_prefix", char::from(own.prefix_delimiter));
     out.put("detail_enabled", yes(cache.prefixes().enabled()));
-    out.put("reqs_per_event", config.requests_per_event);
-    out.put("cas_enabled", yes(own.use_cas));
-    out.put("tcp_backlog", config.backlog);
+    row(&mut out, "reqs_per_event");
+    row(&mut out, "cas_enabled");
+    row(&mut out, "tcp_backlog");
     out.put("binding_protocol", protocol_name(protocol));
     let users = context.users.as_ref();
     out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == AuthMethod::Sasl)));
@@ -368,34 +364,35 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
             None => out.put("auth_enabled_ascii", "yes"),
         },
     }
-    out.put("item_size_max", own.item_size_max);
-    out.put("maxconns_fast", yes(config.maxconns_fast));
-    out.put("hashpower_init", own.hashpower_init);
-    out.put("slab_reassign", yes(own.slab_reassign));
-    out.put("slab_automove", background.automove.load(Relaxed));
-    let ratio = f64::from_bits(background.automove_ratio.load(Relaxed));
-    out.put("slab_automove_ratio", format_args!("{ratio:.2}"));
-    out.put("slab_automove_window", background.automove_window.load(Relaxed));
-    out.put("slab_chunk_max", own.slab_chunk_max);
+    row(&mut out, "item_size_max");
+    row(&mut out, "maxconns_fast");
+    row(&mut out, "hashpower_init");
+    row(&mut out, "slab_reassign");
+    row(&mut out, "slab_automove");
+    row(&mut out, "slab_automove_ratio");
+    row(&mut out, "slab_automove_window");
+    out.put("slab_chunk_max", own.chunk_max());
     out.put("lru_crawler", yes(background.crawler.load(Relaxed)));
     out.put("lru_crawler_sleep", background.crawler_sleep.load(Relaxed));
     out.put("lru_crawler_tocrawl", background.crawler_tocrawl.load(Relaxed));
-    out.put("tail_repair_time", own.tail_repair_time);
-    out.put("flush_enabled", yes(config.flush_enabled));
-    out.put("dump_enabled", yes(config.dump_enabled));
+    row(&mut out, "tail_repair_time");
+    row(&mut out, "flush_enabled");
+    row(&mut out, "dump_enabled");
     out.put("hash_algorithm", &reported.hash_algorithm);
-    out.put("lru_maintainer_thread", yes(own.lru_maintainer));
-    out.put("lru_segmented", yes(tuning.mode == LruMode::Segmented));
-    out.put("hot_lru_pct", tuning.hot_pct);
-    out.put("warm_lru_pct", tuning.warm_pct);
-    out.put("hot_max_factor", format_args!("{:.2}", tuning.hot_factor));
-    out.put("warm_max_factor", format_args!("{:.2}", tuning.warm_factor));
+    row(&mut out, "lru_maintainer_thread");
+    out.put("lru_segmented", yes(tuning.policy == EvictionPolicy::Segmented));
+    out.put("eviction_policy", tuning.policy.name());
+    out.put("eviction_goal", tuning.goal.name());
+    row(&mut out, "hot_lru_pct");
+    row(&mut out, "warm_lru_pct");
+    row(&mut out, "hot_max_factor");
+    row(&mut out, "warm_max_factor");
     out.put("temp_lru", yes(tuning.temporary));
     out.put("temporary_ttl", tuning.temporary_ttl);
-    out.put("idle_timeout", config.idle_timeout);
-    out.put("watcher_logbuf_size", config.watcher_buffer);
-    out.put("worker_logbuf_size", config.worker_buffer);
-    out.put("read_buf_mem_limit", config.read_buf_mem_limit);
+    row(&mut out, "idle_timeout");
+    row(&mut out, "watcher_logbuf_size");
+    row(&mut out, "worker_logbuf_size");
+    row(&mut out, "read_buf_mem_limit");
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
     tls_settings(config.tls.as_ref(), &mut out);
@@ -404,7 +401,29 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("client_flags_size", 4);
     out.put("memcache_rs_version", env!("CARGO_PKG_VERSION"));
     out.put("memcache_rs_shards", cache.store().shard_count());
+    for stat in ServerConfig::rows().filter_map(|row| row.stat).filter(|stat| stat.starts_with(OWN)) {
+        row(&mut out, stat);
+    }
     out.end();
+}
+
+/// How the names of rows begin that memcached does not have.
+const OWN: &str = "memcache_rs_";
+
+/// Returns the value of a setting in memcached's format.
+fn setting(context: &ServerState, row: &Row) -> String {
+    let value = match row.scope {
+        Scope::Cache => context.cache.config().get(row.name),
+        Scope::Reported => context.reported.lock().get(row.name),
+        _ => context.config.get(row.name),
+    };
+    match value {
+        Some(Value::Bool(on)) => yes(on).to_owned(),
+        Some(Value::Float(number)) => format!("{number:.2}"),
+        Some(Value::Text(text)) => text,
+        Some(value) => value.to_string(),
+        None => String::new(),
+    }
 }
 
 /// The number of the mode, as in memcached and OpenSSL.
@@ -549,48 +568,11 @@ fn sizes(context: &ServerState, mut out: Lines<'_>) {
     out.end();
 }
 
-/// Writes the counts of `most` sizes from number `from` on. Returns the next number, or `None` at
-/// the end.
-pub(super) fn put_sizes(sizes: &Sizes, from: usize, most: usize, out: &mut Lines<'_>) -> Option<usize> {
-    let (list, next) = sizes.list(from, most);
-    for (size, count) in list {
-        out.put(size, count);
-    }
-    next
-}
-
 fn conns(context: &ServerState, client: i32, mut out: Lines<'_>) {
     for (fd, state, last) in context.connections.iter(0) {
         put_connection(context, client, fd, state, last, &mut out);
     }
     out.end();
-}
-
-/// Writes the row of the connection of `fd`, for the connection `client`.
-pub(super) fn put_connection(
-    context: &ServerState,
-    client: i32,
-    fd: i32,
-    state: ConnState,
-    last: u32,
-    out: &mut Lines<'_>,
-) {
-    let now = context.cache.clock().now();
-    let [peer, local] = describe(fd);
-    let state = if fd == client { ConnState::ParseCmd } else { state };
-    let udp = local.starts_with("udp");
-    if udp {
-        out.put(format_args!("{fd}:UDP"), "UDP");
-    }
-    if state == ConnState::Listening || udp {
-        // A UDP socket has no peer, and is busy only for a moment.
-        out.put(format_args!("{fd}:addr"), local);
-    } else {
-        out.put(format_args!("{fd}:addr"), peer);
-        out.put(format_args!("{fd}:listen_addr"), local);
-    }
-    out.put(format_args!("{fd}:state"), state.text());
-    out.put(format_args!("{fd}:secs_since_last_cmd"), now.saturating_sub(last));
 }
 
 /// User and system time of the process as seconds with six digits.

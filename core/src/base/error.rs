@@ -1,21 +1,49 @@
 //! Errors, as enums. The encoders and the faces turn them into reply texts, errno values and
 //! exceptions. The texts of [`ConfigError`] are memcached's if memcached has the rule.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// Invalid settings.
+/// A kind of rule that a setting breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigRule {
+    /// There is no setting of that name.
+    Name,
+    /// The value has another type.
+    Type,
+    /// The value is out of the range of its setting.
+    Range,
+    /// Two settings contradict each other.
+    Conflict,
+}
+
+/// An invalid setting. Its text is the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ConfigError {
-    /// A setting is out of range, or two settings contradict each other. The text names them.
-    Invalid(String),
+pub struct ConfigError {
+    /// The name of the setting, or of the first if two contradict each other.
+    pub setting: Cow<'static, str>,
+    /// The rule that is broken.
+    pub rule: ConfigRule,
+    /// The message, which names the setting. It is memcached's if memcached has the rule.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// Returns the error of a setting.
+    pub(crate) fn new(
+        setting: impl Into<Cow<'static, str>>,
+        rule: ConfigRule,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { setting: setting.into(), rule, message: message.into() }
+    }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(text) => f.write_str(text),
-        }
+        f.write_str(&self.message)
     }
 }
 

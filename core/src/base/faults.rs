@@ -14,6 +14,11 @@ use crate::base::sync::Mutex;
 pub enum Fault {
     /// The command waits this long, then is carried out.
     Delay(Duration),
+    /// The command is carried out, but its reply leaves only after this time. Later commands of the
+    /// connection are carried out in between, and their replies wait behind this one. In a get of
+    /// several keys, the reply of the matching key waits. A reply to a datagram is delayed as by
+    /// [`Fault::Delay`].
+    DelayReply(Duration),
     /// The connection is closed, and the command is not carried out.
     Drop,
     /// The command is answered with `SERVER_ERROR` and this text, and is not carried out.

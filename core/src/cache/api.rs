@@ -3,20 +3,15 @@
 //! They are the short forms of the operations in `cache`, which also take client flags, a CAS and
 //! the client's descriptor.
 
-use super::{Cache, Deleted, DeltaRequest, ItemInfo, Mode, StoreRequest, StoreValue, Stored, Ttl};
+use super::{
+    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreValue, Stored, Ttl, is_key,
+};
 use crate::base::error::{DeltaError, StoreError};
-use crate::config::KEY_MAX;
 use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
 
 /// Keys of a group of [`Cache::get_many`]. The lines of a group are prefetched together: the
 /// processor resolves several addresses at a time if it has nothing to do in between.
 const AHEAD: usize = 16;
-
-/// Returns whether `key` has 1 to 250 bytes.
-#[inline]
-pub fn is_key(key: &[u8]) -> bool {
-    (1..=KEY_MAX).contains(&key.len())
-}
 
 impl Cache {
     /// Returns the second of the clock at which an item stored now expires.
@@ -165,7 +160,10 @@ impl Cache {
         if !is_key(key) {
             return Err(StoreError::BadKey);
         }
-        let request = StoreRequest { mode, expiry: self.expires(ttl), ..StoreRequest::new(key) };
+        let request = Request::new(
+            key,
+            StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::default() },
+        );
         Ok(self.store_value(&request, StoreValue::Bytes(value))?.stored == Stored::Stored)
     }
 
@@ -219,7 +217,7 @@ impl Cache {
         if !is_key(key) {
             return Err(DeltaError::NotFound);
         }
-        self.add_delta(&DeltaRequest::new(key, increment, delta)).map(|number| number.value)
+        self.add_delta(&Request::new(key, DeltaOperation::new(increment, delta))).map(|number| number.value)
     }
 }
 
@@ -342,11 +340,14 @@ mod tests {
     #[test]
     fn items_are_described() {
         let cache = cache();
-        let request = StoreRequest {
-            flags: 7,
-            expiry: cache.expires(Duration::from_secs(9).into()),
-            ..StoreRequest::new(b"a")
-        };
+        let request = Request::new(
+            b"a",
+            StoreOperation {
+                flags: 7,
+                expiry: cache.expires(Duration::from_secs(9).into()),
+                ..StoreOperation::default()
+            },
+        );
         assert!(cache.store_value(&request, StoreValue::Bytes(b"one")).is_ok());
         cache.clock().advance(2).unwrap();
         let info = cache.info(b"a").unwrap_or_else(|| unreachable!("it was stored"));

@@ -1,6 +1,6 @@
 //! incr and decr.
 
-use super::{Cache, DeltaRequest, Number, item_cas};
+use super::{Cache, DeltaOperation, Number, Request, item_cas};
 use crate::base::error::DeltaError;
 use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
@@ -10,16 +10,17 @@ impl Cache {
     /// # Errors
     /// See [`DeltaError`].
     #[doc(hidden)]
-    pub fn add_delta(&self, request: &DeltaRequest<'_>) -> Result<Number, DeltaError> {
+    pub fn add_delta(&self, request: &Request<'_, DeltaOperation>) -> Result<Number, DeltaError> {
+        let operation = &request.operation;
         let hash = self.store.hash(request.key);
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
             let mut entry = self.reopen(request.key, hash.into(), request.client, again);
             let Some(item) = entry.item() else {
-                let Some((value, expiry)) = request.vivify else {
+                let Some((value, expiry)) = operation.vivify else {
                     let commands = entry.commands();
-                    if request.increment {
+                    if operation.increment {
                         commands.incr_misses += 1;
                     } else {
                         commands.decr_misses += 1;
@@ -33,7 +34,7 @@ impl Cache {
                     .class_for(request.key.len(), 0, digits.len())
                     .map_err(|_| DeltaError::NoMemory)?;
                 let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
-                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                let cas = operation.cas.unwrap_or_else(|| self.store.next_cas());
                 if entry.publish(&new, &[digits], cas).is_err() {
                     drop(entry);
                     attempts.make_room(class).map_err(|_| DeltaError::NoMemory)?;
@@ -48,19 +49,19 @@ impl Cache {
             {
                 return Err(DeltaError::NonNumeric);
             }
-            if request.compare != 0 && header.cas() != request.compare {
+            if operation.compare != 0 && header.cas() != operation.compare {
                 return Err(DeltaError::CasMismatch);
             }
             let old = item.slices().next().and_then(parse_number).ok_or(DeltaError::NonNumeric)?;
-            let value = if request.increment {
-                old.wrapping_add(request.delta)
+            let value = if operation.increment {
+                old.wrapping_add(operation.delta)
             } else {
-                old.saturating_sub(request.delta)
+                old.saturating_sub(operation.delta)
             };
             let mut digits = itoa::Buffer::new();
             let digits = digits.format(value).as_bytes();
             let old_expiry = header.expiry();
-            let expiry = request.expiry.unwrap_or(old_expiry);
+            let expiry = operation.expiry.unwrap_or(old_expiry);
             let (length, flags, class) = (item.len(), item.flags(), header.class());
             let fits = digits.len() <= length;
             let new_class = if fits {
@@ -99,17 +100,21 @@ impl Cache {
                 let state = item.header().state() & kept;
                 // The item may have been touched since.
                 let old_expiry = item.header().expiry();
-                let expiry = request.expiry.unwrap_or(old_expiry);
+                let expiry = operation.expiry.unwrap_or(old_expiry);
                 draft.set_expiry(expiry);
-                entry.publish_reservation(draft, state, request.cas.unwrap_or_else(|| self.store.next_cas()));
-                count_delta(&mut entry, class, request.increment);
+                entry.publish_reservation(
+                    draft,
+                    state,
+                    operation.cas.unwrap_or_else(|| self.store.next_cas()),
+                );
+                count_delta(&mut entry, class, operation.increment);
                 return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
             // A shorter number keeps its length and is padded with spaces. A longer one is a new
             // item. As in memcached, it gets the next CAS and keeps its expiry even if the request
             // gave others. The reply repeats those of the request.
             let written = if fits {
-                entry.rewrite(digits, request.cas.unwrap_or_else(|| self.store.next_cas()))
+                entry.rewrite(digits, operation.cas.unwrap_or_else(|| self.store.next_cas()))
             } else {
                 let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
                 entry.publish(&new, &[digits], self.store.next_cas())
@@ -120,13 +125,14 @@ impl Cache {
                 again = true;
                 continue;
             }
-            count_delta(&mut entry, class, request.increment);
+            count_delta(&mut entry, class, operation.increment);
             if fits {
                 entry.set_expiry(expiry);
                 return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
             }
-            let cas =
-                request.cas.map_or_else(|| item_cas(&entry), |cas| if self.config.use_cas { cas } else { 0 });
+            let cas = operation
+                .cas
+                .map_or_else(|| item_cas(&entry), |cas| if self.config.use_cas { cas } else { 0 });
             return Ok(Number { value, cas, expiry, old_expiry, created: false });
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::base::error::AllocError;
 use crate::base::watch::{WatchHub, kind, push_uri_encoded};
-use crate::cache::{Mode, StoreReply, StoreRequest, Stored};
+use crate::cache::{Mode, Request, StoreOperation, StoreReply, Stored};
 use crate::store::{Item, LockedEntry, Lookup};
 
 /// A key was looked up.
@@ -29,7 +29,13 @@ pub fn fetched(hub: &WatchHub, key: &[u8], visit: &LockedEntry<'_>, client: i32)
 
 /// A store was carried out, or its condition did not hold.
 #[inline]
-pub fn stored(hub: &WatchHub, request: &StoreRequest<'_>, reply: &StoreReply, class: u8, now: u32) {
+pub fn stored(
+    hub: &WatchHub,
+    request: &Request<'_, StoreOperation>,
+    reply: &StoreReply,
+    class: u8,
+    now: u32,
+) {
     if !hub.wants(kind::MUTATIONS) {
         return;
     }
@@ -39,12 +45,12 @@ pub fn stored(hub: &WatchHub, request: &StoreRequest<'_>, reply: &StoreReply, cl
         Stored::Exists => "exists",
         Stored::NotFound => "not_found",
     };
-    let ttl = if request.expiry == 0 { 0 } else { request.expiry.wrapping_sub(now) };
+    let ttl = if request.operation.expiry == 0 { 0 } else { request.operation.expiry.wrapping_sub(now) };
     store_line(hub, request, status, ttl, class, reply.length);
 }
 
 /// A store was refused because there is no memory.
-pub fn refused(hub: &WatchHub, request: &StoreRequest<'_>, error: AllocError) {
+pub fn refused(hub: &WatchHub, request: &Request<'_, StoreOperation>, error: AllocError) {
     if !hub.wants(kind::MUTATIONS) {
         return;
     }
@@ -55,9 +61,16 @@ pub fn refused(hub: &WatchHub, request: &StoreRequest<'_>, error: AllocError) {
     store_line(hub, request, status, 0, 0, 0);
 }
 
-fn store_line(hub: &WatchHub, request: &StoreRequest<'_>, status: &str, ttl: u32, class: u8, size: usize) {
+fn store_line(
+    hub: &WatchHub,
+    request: &Request<'_, StoreOperation>,
+    status: &str,
+    ttl: u32,
+    class: u8,
+    size: usize,
+) {
     hub.event(kind::MUTATIONS, |line| {
-        let command = match request.mode {
+        let command = match request.operation.mode {
             Mode::Set => "set",
             Mode::Add => "add",
             Mode::Replace => "replace",

@@ -46,12 +46,6 @@ pub struct Background {
     pub crawler_starts: AtomicU64,
     /// Rounds of the work on memory.
     pub juggles: AtomicU64,
-    /// Reported: 0, 1 or 2, how pages move in memcached.
-    pub automove: AtomicU32,
-    /// Reported: `slab_automove_ratio` (f64 bits).
-    pub automove_ratio: AtomicU64,
-    /// Reported: `slab_automove_window`.
-    pub automove_window: AtomicU32,
     /// Whether it looks for expired items without being asked.
     crawls: bool,
     /// Classes (bits) that a command wants crawled.
@@ -83,9 +77,6 @@ impl Maintainer {
             crawler_running: AtomicBool::new(false),
             crawler_starts: AtomicU64::new(0),
             juggles: AtomicU64::new(0),
-            automove: AtomicU32::new(config.slab_automove),
-            automove_ratio: AtomicU64::new(config.slab_automove_ratio.to_bits()),
-            automove_window: AtomicU32::new(config.slab_automove_window),
             crawls: config.lru_maintainer,
             wanted: AtomicU64::new(0),
             soon: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! The operations of the meta protocol, with win and stale tokens.
 
-use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState};
+use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState, Request};
 use crate::cache::events;
 use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
 
@@ -10,13 +10,13 @@ impl Cache {
     #[doc(hidden)]
     pub fn meta_get<R>(
         &self,
-        key: &[u8],
-        request: &MetaGet,
+        request: &Request<'_, MetaGet>,
         mut show: impl FnMut(&mut EntryRef<'_>, MetaState) -> Result<R, ReadConflict>,
     ) -> Option<R> {
+        let &Request { key, ref operation, client } = request;
         let hash = self.store.hash(key);
         let mut hint = LookupHint::from(hash);
-        if request.only_reads() {
+        if operation.only_reads() {
             let peeked = self.try_get_unlocked(key, hint, None, |entry| {
                 let old_expiry = entry.header().expiry();
                 show(entry, MetaState { old_expiry, ..MetaState::default() })
@@ -29,12 +29,12 @@ impl Cache {
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         let (mut entry, created) = loop {
-            let mut entry = self.reopen(key, hint, request.client, again);
-            let (None, Some(expiry)) = (entry.item(), request.vivify) else { break (entry, false) };
+            let mut entry = self.reopen(key, hint, client, again);
+            let (None, Some(expiry)) = (entry.item(), operation.vivify) else { break (entry, false) };
             let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (entry, false) };
             // As in memcached, an item created here is not marked as one with a base64 key.
             let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
-            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            let cas = operation.cas.unwrap_or_else(|| self.store.next_cas());
             if entry.publish(&new, &[], cas).is_err() {
                 drop(entry);
                 if attempts.make_room(class).is_err() {
@@ -51,26 +51,26 @@ impl Cache {
             commands.get_misses += 1;
             return None;
         }
-        if request.update && !request.update_late {
+        if operation.update && !operation.update_late {
             entry.hit();
         }
         let header = entry.item()?.header();
         let state = header.state();
         let old_expiry = if created { 0 } else { header.expiry() };
-        if let Some(expiry) = request.expiry.filter(|_| !created) {
+        if let Some(expiry) = operation.expiry.filter(|_| !created) {
             entry.set_expiry(expiry);
         }
-        let looked_at = if request.recache_late { header.expiry() } else { old_expiry };
-        let expires_soon = request.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
+        let looked_at = if operation.recache_late { header.expiry() } else { old_expiry };
+        let expires_soon = operation.recache.is_some_and(|limit| looked_at != 0 && looked_at < limit);
         let (told, is_stale) = (state & bit::WIN != 0, state & bit::STALE != 0);
-        let win = !request.refused && (created || (!told && (is_stale || expires_soon)));
+        let win = !operation.refused && (created || (!told && (is_stale || expires_soon)));
         if win {
             header.mark(bit::WIN);
         }
         let class = header.class();
-        if request.refused {
+        if operation.refused {
             // memcached does not count this either.
-        } else if request.expiry.is_some() {
+        } else if operation.expiry.is_some() {
             entry.commands().touch_cmds += 1;
             entry.stats(class).touch_hits += 1;
         } else {
@@ -79,7 +79,7 @@ impl Cache {
         }
         let tokens = MetaState { win, sent: told, stale: is_stale, created, old_expiry };
         let shown = show(&mut entry.show()?, tokens).ok();
-        if request.update && request.update_late && !request.refused {
+        if operation.update && operation.update_late && !operation.refused {
             entry.hit();
         }
         shown
@@ -87,27 +87,28 @@ impl Cache {
 
     /// Deletes or invalidates an item as `md` does.
     #[doc(hidden)]
-    pub fn meta_delete(&self, key: &[u8], request: &MetaDelete) -> Deleted {
+    pub fn meta_delete(&self, request: &Request<'_, MetaDelete>) -> Deleted {
+        let &Request { key, ref operation, client } = request;
         let hash = self.store.hash(key);
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
-            let mut entry = self.reopen(key, hash.into(), request.client, again);
+            let mut entry = self.reopen(key, hash.into(), client, again);
             let Some(item) = entry.item() else {
                 entry.commands().delete_misses += 1;
                 return Deleted::NotFound;
             };
             let header = item.header();
             let (old_cas, class) = (header.cas(), header.class());
-            if request.compare.is_some_and(|cas| cas != old_cas) {
+            if operation.compare.is_some_and(|cas| cas != old_cas) {
                 entry.commands().delete_misses += 1;
                 return Deleted::Exists;
             }
-            if let Some(flags) = request.drop_value {
+            if let Some(flags) = operation.drop_value {
                 let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
                 // As in memcached, the item that is kept loses the mark of a base64 key.
-                let new = NewItem { key, flags, expiry: request.expiry.unwrap_or(0), class, bits: 0 };
-                if entry.publish(&new, &[], request.cas.unwrap_or(old_cas)).is_err() {
+                let new = NewItem { key, flags, expiry: operation.expiry.unwrap_or(0), class, bits: 0 };
+                if entry.publish(&new, &[], operation.cas.unwrap_or(old_cas)).is_err() {
                     drop(entry);
                     if attempts.make_room(class).is_err() {
                         return Deleted::NoMemory;
@@ -118,20 +119,20 @@ impl Cache {
             }
             let Some(item) = entry.item() else { return Deleted::NotFound };
             let header = item.header();
-            if request.stale {
-                if let Some(expiry) = request.expiry {
+            if operation.stale {
+                if let Some(expiry) = operation.expiry {
                     entry.set_expiry(expiry);
                 }
                 header.mark(bit::STALE);
                 header.unmark(bit::WIN);
                 if self.config.use_cas {
-                    header.set_cas(request.cas.unwrap_or_else(|| self.store.next_cas()));
+                    header.set_cas(operation.cas.unwrap_or_else(|| self.store.next_cas()));
                 }
                 return Deleted::Deleted;
             }
             events::deleted(&self.watch, item, "md");
             entry.stats(class).delete_hits += 1;
-            if request.drop_value.is_none() {
+            if operation.drop_value.is_none() {
                 entry.remove();
             }
             return Deleted::Deleted;

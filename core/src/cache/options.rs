@@ -1,6 +1,6 @@
 //! Stores with client flags, or with a CAS to compare: the options and the outcome.
 
-use super::{Cache, Mode, StoreRequest, StoreValue, Stored, Ttl, is_key};
+use super::{Cache, Mode, Request, StoreOperation, StoreValue, Stored, Ttl, is_key};
 use crate::base::error::StoreError;
 
 /// The options of [`Cache::set_with`]. The default is a set without flags that never expires.
@@ -87,7 +87,8 @@ impl Cache {
             StoreMode::Cas(cas) => (Mode::Cas, cas),
         };
         let (flags, expiry) = (options.flags, self.expires(options.ttl));
-        let request = StoreRequest { mode, flags, expiry, compare, ..StoreRequest::new(key) };
+        let operation = StoreOperation { mode, flags, expiry, compare, ..StoreOperation::default() };
+        let request = Request::new(key, operation);
         let reply = self.store_value(&request, StoreValue::Bytes(value.as_ref()))?;
         Ok(match reply.stored {
             Stored::Stored => StoreOutcome::Stored { cas: reply.cas },

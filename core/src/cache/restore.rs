@@ -2,7 +2,7 @@
 
 use super::Cache;
 use crate::base::error::AllocError;
-use crate::store::{NewItem, Reservation};
+use crate::store::{NewItem, Reservation, bit};
 
 /// An item of a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,13 @@ impl Cache {
         let store = self.store();
         let hash = store.hash(item.key);
         let class = store.class_for(item.key.len(), item.flags, item.value.len())?;
-        let new = NewItem { key: item.key, flags: item.flags, expiry: item.expiry, class, bits: item.bits };
+        let new = NewItem {
+            key: item.key,
+            flags: item.flags,
+            expiry: item.expiry,
+            class,
+            bits: item.bits | bit::of_uses(item.uses),
+        };
         let cas = if item.cas == 0 { store.next_cas() } else { item.cas };
         if store.is_chunked(item.key.len(), item.flags, item.value.len()) {
             if !replace && store.entry(item.key, hash).item().is_some() {
@@ -78,8 +84,12 @@ impl Cache {
         let mut attempts = store.attempts(hash);
         loop {
             let mut entry = store.entry(item.key, hash);
-            if !replace && entry.item().is_some() {
-                return Ok(Restored::Existing);
+            if entry.item().is_some() {
+                if !replace {
+                    return Ok(Restored::Existing);
+                }
+                // The item does not count as a use of the one before.
+                entry.remove();
             }
             if entry.publish(&new, &[item.value], cas).is_ok() {
                 entry.set_history(item.uses, item.idle);

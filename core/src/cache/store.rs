@@ -1,7 +1,7 @@
 //! set, add, replace, append, prepend and cas, of complete values and of values that arrive in
 //! parts.
 
-use super::{Cache, Mode, StoreReply, StoreRequest, StoreValue, Stored, item_cas};
+use super::{Cache, Mode, Request, StoreOperation, StoreReply, StoreValue, Stored, item_cas};
 use crate::base::error::AllocError;
 use crate::cache::events;
 use crate::config::KEY_MAX;
@@ -14,7 +14,11 @@ impl Cache {
     /// The item is too large, or there is no memory. With `purge_on_failure`, the old item
     /// is removed.
     #[doc(hidden)]
-    pub fn reserve(&self, request: &StoreRequest<'_>, length: usize) -> Result<Reservation, AllocError> {
+    pub fn reserve(
+        &self,
+        request: &Request<'_, StoreOperation>,
+        length: usize,
+    ) -> Result<Reservation, AllocError> {
         let hash = self.store.hash(request.key);
         let made = self
             .new_item(request, length)
@@ -22,27 +26,37 @@ impl Cache {
         made.inspect_err(|&error| self.refuse(request, hash, error))
     }
 
-    fn new_item<'k>(&self, request: &StoreRequest<'k>, length: usize) -> Result<NewItem<'k>, AllocError> {
+    fn new_item<'k>(
+        &self,
+        request: &Request<'k, StoreOperation>,
+        length: usize,
+    ) -> Result<NewItem<'k>, AllocError> {
         debug_assert!(request.key.len() <= KEY_MAX);
-        let class = self.store.class_for(request.key.len(), request.flags, length)?;
-        let bits = if request.key_binary { bit::KEY_BINARY } else { 0 };
-        Ok(NewItem { key: request.key, flags: request.flags, expiry: request.expiry, class, bits })
+        let class = self.store.class_for(request.key.len(), request.operation.flags, length)?;
+        let bits = if request.operation.key_binary { bit::KEY_BINARY } else { 0 };
+        Ok(NewItem {
+            key: request.key,
+            flags: request.operation.flags,
+            expiry: request.operation.expiry,
+            class,
+            bits,
+        })
     }
 
     /// Counts a store whose reservation failed midway. With `purge_on_failure`, removes the old
     /// item.
     #[doc(hidden)]
-    pub fn refuse_reservation(&self, request: &StoreRequest<'_>, error: AllocError) {
+    pub fn refuse_reservation(&self, request: &Request<'_, StoreOperation>, error: AllocError) {
         self.refuse(request, self.store.hash(request.key), error);
     }
 
-    fn refuse(&self, request: &StoreRequest<'_>, hash: u64, error: AllocError) {
+    fn refuse(&self, request: &Request<'_, StoreOperation>, hash: u64, error: AllocError) {
         let mut entry = self.store.entry(request.key, hash);
         match error {
             AllocError::TooLarge => entry.commands().store_too_large += 1,
             AllocError::NoMemory => entry.commands().store_no_memory += 1,
         }
-        if request.purge_on_failure {
+        if request.operation.purge_on_failure {
             entry.remove();
         }
         drop(entry);
@@ -57,7 +71,7 @@ impl Cache {
     #[doc(hidden)]
     pub fn store_value(
         &self,
-        request: &StoreRequest<'_>,
+        request: &Request<'_, StoreOperation>,
         value: StoreValue<'_>,
     ) -> Result<StoreReply, AllocError> {
         let hash = self.store.hash(request.key);
@@ -74,12 +88,12 @@ impl Cache {
     /// Stores a complete value.
     fn store_bytes(
         &self,
-        request: &StoreRequest<'_>,
+        request: &Request<'_, StoreOperation>,
         hash: u64,
         bytes: &[u8],
     ) -> Result<StoreReply, AllocError> {
         let mut new = self.new_item(request, bytes.len())?;
-        if self.store.is_chunked(request.key.len(), request.flags, bytes.len()) {
+        if self.store.is_chunked(request.key.len(), request.operation.flags, bytes.len()) {
             let mut draft = Reservation::new(&self.store, hash, &new, bytes.len(), true)?;
             draft.write(bytes)?;
             return Ok(self.store_draft(request, hash, draft));
@@ -88,7 +102,7 @@ impl Cache {
         let mut again = false;
         loop {
             let mut entry = self.reopen(request.key, hash.into(), request.client, again);
-            let verdict = judge(&mut entry, request, again);
+            let verdict = judge(&mut entry, &request.operation, again);
             if let Verdict::Join = verdict {
                 entry.stats(new.class).set_cmds += 1;
                 drop(entry);
@@ -100,7 +114,7 @@ impl Cache {
             };
             new.bits |= bits;
             new.expiry = expiry.unwrap_or(new.expiry);
-            let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+            let cas = request.operation.cas.unwrap_or_else(|| self.store.next_cas());
             if entry.publish(&new, &[bytes], cas).is_err() {
                 drop(entry);
                 attempts.make_room(new.class)?;
@@ -114,11 +128,16 @@ impl Cache {
         }
     }
 
-    fn store_draft(&self, request: &StoreRequest<'_>, hash: u64, mut draft: Reservation) -> StoreReply {
+    fn store_draft(
+        &self,
+        request: &Request<'_, StoreOperation>,
+        hash: u64,
+        mut draft: Reservation,
+    ) -> StoreReply {
         let mut entry = self.open(request.key, hash.into(), request.client);
         let (length, class) = (draft.len(), draft.class());
         entry.stats(class).set_cmds += 1;
-        let reply = match judge(&mut entry, request, false) {
+        let reply = match judge(&mut entry, &request.operation, false) {
             Verdict::Join => {
                 drop(entry);
                 let parts: Vec<&[u8]> = draft.slices().collect();
@@ -128,7 +147,7 @@ impl Cache {
                 if let Some(expiry) = expiry {
                     draft.set_expiry(expiry);
                 }
-                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+                let cas = request.operation.cas.unwrap_or_else(|| self.store.next_cas());
                 entry.publish_reservation(draft, bits, cas);
                 StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length }
             }
@@ -140,7 +159,7 @@ impl Cache {
     }
 
     /// Appends or prepends `parts` to an item.
-    fn join(&self, request: &StoreRequest<'_>, hash: u64, parts: &[&[u8]]) -> StoreReply {
+    fn join(&self, request: &Request<'_, StoreOperation>, hash: u64, parts: &[&[u8]]) -> StoreReply {
         let added: usize = parts.iter().map(|part| part.len()).sum();
         let mut attempts = self.store.attempts(hash);
         let mut class = 0;
@@ -148,7 +167,7 @@ impl Cache {
             let mut entry = self.store.entry(request.key, hash);
             let not_stored = StoreReply { stored: Stored::NotStored, cas: 0, length: added };
             let Some(item) = entry.item() else { break not_stored };
-            if request.compare != 0 && item.header().cas() != request.compare {
+            if request.operation.compare != 0 && item.header().cas() != request.operation.compare {
                 break StoreReply { stored: Stored::Exists, ..not_stored };
             }
             let (flags, length) = (item.flags(), item.len() + added);
@@ -163,8 +182,8 @@ impl Cache {
                     Err(error) => Err(error),
                 }
             } else {
-                let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
-                if entry.publish_joined(&new, request.mode == Mode::Append, parts, cas).is_ok() {
+                let cas = request.operation.cas.unwrap_or_else(|| self.store.next_cas());
+                if entry.publish_joined(&new, request.operation.mode == Mode::Append, parts, cas).is_ok() {
                     break StoreReply { stored: Stored::Stored, cas: item_cas(&entry), length };
                 }
                 drop(entry);
@@ -185,7 +204,7 @@ impl Cache {
     /// Returns `None` if another client changed the item in this time.
     fn join_large(
         &self,
-        request: &StoreRequest<'_>,
+        request: &Request<'_, StoreOperation>,
         mut entry: LockedEntry<'_>,
         new: &NewItem<'_>,
         parts: &[&[u8]],
@@ -197,11 +216,11 @@ impl Cache {
         drop(entry);
         let mut draft = Reservation::new(&self.store, hash, new, length, true)?;
         let mut write = |slice| draft.write(slice);
-        if request.mode == Mode::Append {
+        if request.operation.mode == Mode::Append {
             old.slices().try_for_each(&mut write)?;
         }
         parts.iter().copied().try_for_each(&mut write)?;
-        if request.mode == Mode::Prepend {
+        if request.operation.mode == Mode::Prepend {
             old.slices().try_for_each(&mut write)?;
         }
         #[cfg(test)]
@@ -214,12 +233,12 @@ impl Cache {
             // It may have been touched since.
             draft.set_expiry(item.header().expiry());
         }
-        let cas = request.cas.unwrap_or_else(|| self.store.next_cas());
+        let cas = request.operation.cas.unwrap_or_else(|| self.store.next_cas());
         entry.publish_reservation(draft, 0, cas);
         Ok(Some(item_cas(&entry)))
     }
 
-    fn done(&self, request: &StoreRequest<'_>, reply: &StoreReply, class: u8) -> StoreReply {
+    fn done(&self, request: &Request<'_, StoreOperation>, reply: &StoreReply, class: u8) -> StoreReply {
         events::stored(&self.watch, request, reply, class, self.clock.now());
         *reply
     }
@@ -245,12 +264,12 @@ impl Verdict {
 /// memcached's rules of storing (its `do_store_item`). With `again`, this request was decided and
 /// counted before.
 #[inline]
-fn judge(entry: &mut LockedEntry<'_>, request: &StoreRequest<'_>, again: bool) -> Verdict {
+fn judge(entry: &mut LockedEntry<'_>, operation: &StoreOperation, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };
     let Some(item) = entry.item() else {
-        return match request.mode {
+        return match operation.mode {
             Mode::Set | Mode::Add => store,
-            Mode::Append | Mode::Prepend if request.vivify => store,
+            Mode::Append | Mode::Prepend if operation.vivify => store,
             Mode::Cas => {
                 entry.commands().cas_misses += 1;
                 Verdict::Refuse(Stored::NotFound)
@@ -260,20 +279,20 @@ fn judge(entry: &mut LockedEntry<'_>, request: &StoreRequest<'_>, again: bool) -
     };
     let header = item.header();
     let (cas, class) = (header.cas(), header.class());
-    let matches = request.compare == cas && request.compare != 0;
-    match request.mode {
+    let matches = operation.compare == cas && operation.compare != 0;
+    match operation.mode {
         Mode::Set | Mode::Replace => store,
         Mode::Add => {
             entry.renew();
             Verdict::Refuse(Stored::NotStored)
         }
-        Mode::Append | Mode::Prepend if request.compare != 0 && !matches => Verdict::Refuse(Stored::Exists),
+        Mode::Append | Mode::Prepend if operation.compare != 0 && !matches => Verdict::Refuse(Stored::Exists),
         Mode::Append | Mode::Prepend => Verdict::Join,
         Mode::Cas if matches => {
             entry.stats(class).cas_hits += u64::from(!again);
             store
         }
-        Mode::Cas if request.allow_stale && request.compare != 0 && request.compare < cas => {
+        Mode::Cas if operation.allow_stale && operation.compare != 0 && operation.compare < cas => {
             let bits = bit::STALE | header.state() & bit::WIN;
             let expiry = Some(header.expiry());
             entry.stats(class).cas_hits += u64::from(!again);
@@ -316,7 +335,7 @@ mod tests {
     }
 
     fn store(cache: &Cache, mode: Mode, value: &[u8]) -> Stored {
-        let request = StoreRequest { mode, ..StoreRequest::new(b"key") };
+        let request = Request::new(b"key", StoreOperation { mode, ..StoreOperation::default() });
         cache.store_value(&request, StoreValue::Bytes(value)).unwrap().stored
     }
 
@@ -353,10 +372,10 @@ mod tests {
     #[test]
     fn a_join_sees_another_value_of_the_same_cas() {
         let cache = cache(true);
-        let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
+        let request = Request::new(b"key", StoreOperation { cas: Some(7), ..StoreOperation::default() });
         cache.store_value(&request, StoreValue::Bytes(&large())).unwrap();
         MEDDLER.set(Some(Box::new(move |cache| {
-            let request = StoreRequest { cas: Some(7), ..StoreRequest::new(b"key") };
+            let request = Request::new(b"key", StoreOperation { cas: Some(7), ..StoreOperation::default() });
             cache.store_value(&request, StoreValue::Bytes(&vec![b'w'; 20_000])).unwrap();
         })));
         assert_eq!(store(&cache, Mode::Prepend, b"start"), Stored::Stored);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::base::error::ConfigError;
+use crate::base::error::{ConfigError, ConfigRule};
 
 /// Longest host name in bytes (RFC 1035).
 const HOST_MAX: usize = 255;
@@ -28,7 +28,7 @@ impl ClusterNode {
     pub fn new(host: &str, ip: Option<IpAddr>, port: u16) -> Result<Self, ConfigError> {
         let stands = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
         if host.is_empty() || host.len() > HOST_MAX || !host.bytes().all(stands) || port == 0 {
-            return Err(ConfigError::Invalid(format!("Invalid cluster node: {host:?} port {port}")));
+            return Err(refused(format!("Invalid cluster node: {host:?} port {port}")));
         }
         Ok(Self { host: host.to_owned(), ip, port })
     }
@@ -65,10 +65,13 @@ impl FromStr for ClusterNode {
             }),
             _ => None,
         };
-        node.and_then(|(host, ip, port)| Self::new(host, ip, port.parse().ok()?).ok()).ok_or_else(|| {
-            ConfigError::Invalid(format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)"))
-        })
+        node.and_then(|(host, ip, port)| Self::new(host, ip, port.parse().ok()?).ok())
+            .ok_or_else(|| refused(format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)")))
     }
+}
+
+fn refused(message: String) -> ConfigError {
+    ConfigError::new("cluster", ConfigRule::Type, message)
 }
 
 #[cfg(test)]
@@ -117,7 +120,7 @@ mod tests {
         ];
         for text in cases {
             let error = format!("Invalid cluster node: \"{text}\" (host|ip|port or host:port)");
-            assert_eq!(text.parse::<ClusterNode>(), Err(ConfigError::Invalid(error)));
+            assert_eq!(text.parse::<ClusterNode>(), Err(refused(error)));
         }
     }
 }

@@ -13,34 +13,31 @@ mod cluster;
 mod hooks;
 #[cfg(feature = "server")]
 mod listen;
+mod policy;
 #[cfg(feature = "server")]
 mod server;
+mod setting;
+mod size;
 #[cfg(feature = "server")]
 mod tls;
 
 #[cfg(feature = "server")]
 pub use self::auth::{AuthConfig, AuthMethod, Passwords};
-pub use self::cache::{CacheConfig, ITEM_SIZE_MAX_RANGE, LruMode};
+pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
 #[cfg(feature = "server")]
 pub use self::hooks::{Hooks, Log, OnCommand};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
+pub(crate) use self::policy::eviction_policies;
+pub use self::policy::{EvictionGoal, EvictionPolicy};
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
+pub use self::setting::{Kind, Row, Scope, Value};
+pub use self::size::{KEY_MAX, MIB, PAGE_SIZE};
 #[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
-
-/// Bytes in a mebibyte, the unit of `-m`.
-pub const MIB: usize = 1024 * 1024;
-
-/// Size of memcached's slab pages in bytes (`slab_page_size`), which settings
-/// and `stats` refer to.
-pub const PAGE_SIZE: usize = MIB;
-
-/// Longest key in bytes, in every protocol.
-pub const KEY_MAX: usize = 250;
 
 #[cfg(all(test, feature = "server"))]
 mod tests {

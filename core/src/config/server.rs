@@ -1,156 +1,295 @@
 //! Settings of a server.
 
-use super::{CacheConfig, Listen, MIB, Protocol, TlsConfig, TlsMode};
-use crate::base::error::ConfigError;
-use crate::config::ClusterNode;
-use crate::config::Hooks;
-use crate::config::{AuthConfig, AuthMethod};
+use super::auth::{AuthConfig, AuthMethod};
+use super::cache::CacheConfig;
+use super::cluster::ClusterNode;
+use super::hooks::Hooks;
+use super::listen::{Listen, Protocol, TlsMode};
+use super::setting::{self, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
+use super::size::MIB;
+use super::tls::TlsConfig;
+use crate::base::error::{ConfigError, ConfigRule};
 
-/// Settings of a server.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Settings of the cache that is served.
-    pub cache: CacheConfig,
-    /// Addresses to listen on. If empty, only this process uses the cache.
-    pub listen: Vec<Listen>,
-    /// Authentication; `None` allows every client. With SASL all listeners use the binary protocol,
-    /// with text authentication the text protocols. A listener that negotiates is narrowed to that.
-    /// A listener with the other protocol is an error.
-    pub auth: Option<AuthConfig>,
-    /// Certificate, key and rules of listeners with TLS.
-    pub tls: Option<TlsConfig>,
-    /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until the
-    /// server has carried out the commands that clients sent. Tests need that. A program that reads
-    /// its cache often creates the cache first, then serves it with
-    /// [`crate::server::Server::with_cache`].
-    pub settles: bool,
-    /// Number of worker threads (`-t`), 1 to 1024.
-    pub threads: usize,
-    /// Most connections at once (`-c`). Descriptors of listeners and UDP sockets count.
-    pub max_connections: usize,
-    /// Whether a connection above the limit is refused with a text. If not, it waits in the backlog
-    /// (`-o no_maxconns_fast`).
-    pub maxconns_fast: bool,
-    /// Length of the accept queue (`-b`).
-    pub backlog: i32,
-    /// Requests of one connection that are served before others get their turn (`-R`).
-    pub requests_per_event: usize,
-    /// Seconds after which an idle TCP connection is closed; 0 means never.
-    pub idle_timeout: u32,
-    /// Unread output above which a connection's requests wait, in bytes.
-    pub output_limit: usize,
-    /// Bytes that all connections together may hold beside the memory of items: partial requests,
-    /// unread replies and unfinished values. 0 means a quarter of the memory limit, at least 32
-    /// MiB.
-    pub read_buf_mem_limit: usize,
-    /// Whether `flush_all` is allowed (`-F`).
-    pub flush_enabled: bool,
-    /// Whether cachedump, detail and metadump are allowed (`-X`).
-    pub dump_enabled: bool,
-    /// Whether `watch` is allowed (`-W`).
-    pub watch_enabled: bool,
-    /// Whether `shutdown` is allowed (`-A`).
-    pub shutdown_enabled: bool,
-    /// Level of the log, 0 to 3 (`-v`).
-    pub verbosity: u8,
-    /// Bytes buffered for each watcher (`watcher_logbuf_size`).
-    pub watcher_buffer: usize,
-    /// Reported only: `worker_logbuf_size`.
-    pub worker_buffer: usize,
-    /// Whether the commands of memcached's debug build are accepted (`-o debug_commands`).
-    pub debug_commands: bool,
-    /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty, the
-    /// command does not exist, as in memcached.
-    pub cluster: Vec<ClusterNode>,
-    /// Mark of the packets of internet sockets, for packet filters (`-o sock_cookie_id`). 0 means
-    /// no mark.
-    pub socket_mark: u32,
-    /// Callbacks of the program that embeds the server.
-    pub hooks: Hooks,
-    /// Values that `stats settings` reports and the server does not use.
-    pub reported: Reported,
-}
-
-/// Values that are only reported, as the daemon parsed them.
-#[derive(Clone, Debug)]
-pub struct Reported {
-    /// `tcpport`.
-    pub tcp_port: u16,
-    /// `udpport`.
-    pub udp_port: u16,
-    /// `inter`: the text of `-l`.
-    pub inter: Option<String>,
-    /// `hash_algorithm`.
-    pub hash_algorithm: String,
-    /// `num_napi_ids`.
-    pub napi_ids: u32,
-}
-
-impl Default for Reported {
-    fn default() -> Self {
-        Self { tcp_port: 0, udp_port: 0, inter: None, hash_algorithm: "murmur3".into(), napi_ids: 0 }
+settings! {
+    /// Settings of a server.
+    pub struct ServerConfig (Scope::Server) {
+        /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until
+        /// the server has carried out the commands that clients sent. Tests need that. A program
+        /// that reads its cache often creates the cache first, then serves it with
+        /// [`crate::server::Server::with_cache`].
+        settles: bool = true,
+            Row::on_off();
+        /// Number of worker threads (`-t`), 1 to 1024.
+        threads: usize = 4,
+            Row::whole(1, 1024)
+                .low("Number of threads must be greater than 0")
+                .high("Number of threads must be at most 1024")
+                .option("-t")
+                .stat("num_threads");
+        /// Most connections at once (`-c`). Descriptors of listeners and UDP sockets count.
+        max_connections: usize = 1024,
+            Row::whole(1, WORD_MOST)
+                .low("Maximum connections must be greater than 0")
+                .option("-c")
+                .stat("maxconns");
+        /// Whether a connection above the limit is refused with a text. If not, it waits in the
+        /// backlog (`-o no_maxconns_fast`).
+        maxconns_fast: bool = true,
+            Row::on_off()
+                .option("maxconns_fast")
+                .stat("maxconns_fast")
+                .help("immediately close new connections after limit (default: enabled)");
+        /// Length of the accept queue (`-b`). A negative one asks the system for the longest.
+        backlog: i32 = 1024,
+            Row::whole(i32::MIN as i128, i32::MAX as i128).option("-b").stat("tcp_backlog");
+        /// Requests of one connection that are served before others get their turn (`-R`).
+        requests_per_event: usize = 256,
+            Row::whole(1, WORD_MOST)
+                .low("Number of requests per event must be greater than 0")
+                .option("-R")
+                .stat("reqs_per_event");
+        /// Seconds after which an idle TCP connection is closed; 0 means never.
+        idle_timeout: u32 = 0,
+            Row::whole(0, U32_MOST)
+                .out("idle_timeout takes a number of seconds")
+                .option("idle_timeout")
+                .missing("Missing numeric argument for idle_timeout")
+                .stat("idle_timeout")
+                .help("timeout for idle connections (default: {}, no timeout)");
+        /// Unread output above which a connection's requests wait, in bytes.
+        output_limit: usize = MIB,
+            Row::bytes(0, WORD_MOST);
+        /// Bytes that all connections together may hold beside the memory of items: partial
+        /// requests, unread replies and unfinished values. 0 means a quarter of the memory limit,
+        /// at least 32 MiB.
+        read_buf_mem_limit: usize = 0,
+            Row::bytes(0, WORD_MOST)
+                .option("read_buf_mem_limit")
+                .unit(1 << 20)
+                .stat("read_buf_mem_limit")
+                .help("limit in megabytes for partial requests, unread replies and\nunfinished values of all connections\n(default: a quarter of -m, at least 32)");
+        /// Whether `flush_all` is allowed (`-F`).
+        flush_enabled: bool = true,
+            Row::on_off().option("-F").stat("flush_enabled");
+        /// Whether cachedump, detail and metadump are allowed (`-X`).
+        dump_enabled: bool = true,
+            Row::on_off().option("-X").stat("dump_enabled");
+        /// Whether `watch` is allowed (`-W`).
+        watch_enabled: bool = true,
+            Row::on_off().option("-W");
+        /// Whether `shutdown` is allowed (`-A`).
+        shutdown_enabled: bool = false,
+            Row::on_off().option("-A").stat("shutdown_command");
+        /// Level of the log, 0 to 3 (`-v`).
+        verbosity: u8 = 0,
+            Row::whole(0, 3).option("-v").stat("verbosity");
+        /// Bytes buffered for each watcher (`watcher_logbuf_size`).
+        watcher_buffer: usize = 256 * 1024,
+            Row::bytes(0, WORD_MOST)
+                .option("watcher_logbuf_size")
+                .unit(1024)
+                .stat("watcher_logbuf_size")
+                .help("size in kilobytes of per-watcher write buffer (default: {})");
+        /// Whether the commands of memcached's debug build are accepted (`-o debug_commands`).
+        debug_commands: bool = false,
+            Row::on_off().option("debug_commands");
+        /// Mark of the packets of internet sockets, for packet filters (`-o sock_cookie_id`). 0
+        /// means no mark.
+        socket_mark: u32 = 0,
+            Row::whole(0, U32_MOST)
+                .out("could not parse argument to sock_cookie_id")
+                .option("sock_cookie_id")
+                .help("mark of sockets for packet filters (Linux, as a privileged user)");
+    }
+    others {
+        /// Settings of the cache that is served.
+        cache: CacheConfig = CacheConfig::default();
+        /// Addresses to listen on. If empty, only this process uses the cache.
+        listen: Vec<Listen> = Vec::new();
+        /// Authentication; `None` allows every client. With SASL all listeners use the binary
+        /// protocol, with text authentication the text protocols. A listener that negotiates is
+        /// narrowed to that. A listener with the other protocol is an error.
+        auth: Option<AuthConfig> = None;
+        /// Certificate, key and rules of listeners with TLS.
+        tls: Option<TlsConfig> = None;
+        /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty,
+        /// the command does not exist, as in memcached.
+        cluster: Vec<ClusterNode> = Vec::new();
+        /// Callbacks of the program that embeds the server.
+        hooks: Hooks = Hooks::default();
+        /// Values that `stats settings` reports and the server does not use.
+        reported: Reported = Reported::default();
     }
 }
 
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            cache: CacheConfig::default(),
-            listen: Vec::new(),
-            auth: None,
-            tls: None,
-            settles: true,
-            threads: 4,
-            max_connections: 1024,
-            maxconns_fast: true,
-            backlog: 1024,
-            requests_per_event: 256,
-            idle_timeout: 0,
-            output_limit: MIB,
-            read_buf_mem_limit: 0,
-            flush_enabled: true,
-            dump_enabled: true,
-            watch_enabled: true,
-            shutdown_enabled: false,
-            verbosity: 0,
-            watcher_buffer: 256 * 1024,
-            worker_buffer: 64 * 1024,
-            debug_commands: false,
-            cluster: Vec::new(),
-            socket_mark: 0,
-            hooks: Hooks::default(),
-            reported: Reported::default(),
-        }
+settings! {
+    /// Values that `stats settings` reports and that have no other effect.
+    pub struct Reported (Scope::Reported) {
+        /// memcached's share of a class for hot items, in percent.
+        hot_lru_pct: u32 = 20,
+            Row::whole(1, 79)
+                .out("hot_lru_pct must be > 1 and < 80")
+                .option("hot_lru_pct")
+                .idle(EVICTION)
+                .stat("hot_lru_pct")
+                .help("accepted, has no effect (default: {})");
+        /// memcached's share of a class for warm items, in percent.
+        warm_lru_pct: u32 = 40,
+            Row::whole(1, 79)
+                .out("warm_lru_pct must be > 1 and < 80")
+                .option("warm_lru_pct")
+                .idle(EVICTION)
+                .stat("warm_lru_pct")
+                .help("accepted, has no effect (default: {})");
+        /// memcached's age limit of hot items.
+        hot_max_factor: f64 = 0.2,
+            Row::real(0.0, f64::MAX)
+                .out("hot_max_factor must be > 0")
+                .option("hot_max_factor")
+                .idle(EVICTION)
+                .stat("hot_max_factor")
+                .help("accepted, has no effect (default: {})");
+        /// memcached's age limit of warm items.
+        warm_max_factor: f64 = 2.0,
+            Row::real(0.0, f64::MAX)
+                .out("warm_max_factor must be > 0")
+                .option("warm_max_factor")
+                .idle(EVICTION)
+                .stat("warm_max_factor")
+                .help("accepted, has no effect (default: {})");
+        /// How memcached moves pages between classes: 0, 1 or 2.
+        slab_automove: u32 = 1,
+            Row::whole(0, 2)
+                .out("slab_automove must be between 0 and 2")
+                .option("slab_automove")
+                .idle(CLASSES)
+                .stat("slab_automove")
+                .help("accepted, has no effect (default: {})");
+        /// memcached's ratio of ages from which it moves a page.
+        slab_automove_ratio: f64 = 0.8,
+            Row::real(0.0, 1.0)
+                .out("slab_automove_ratio must be > 0 and < 1")
+                .option("slab_automove_ratio")
+                .idle(CLASSES)
+                .stat("slab_automove_ratio")
+                .help("accepted, has no effect (default: {})");
+        /// memcached's window of the decision to move a page, in seconds.
+        slab_automove_window: u32 = 10,
+            Row::whole(3, 1800)
+                .out("slab_automove_window must be > 2 and < 1800")
+                .option("slab_automove_window")
+                .idle(CLASSES)
+                .stat("slab_automove_window")
+                .help("accepted, has no effect (default: {})");
+        /// Seconds after which memcached frees a pinned item; 0 means never.
+        tail_repair_time: u32 = 0,
+            Row::whole(0, U32_MOST)
+                .rule("0 or at least 10", |seconds| seconds == 0 || seconds >= 10)
+                .out("Cannot set tail_repair_time to less than 10 seconds")
+                .option("tail_repair_time")
+                .missing("Missing numeric argument for tail_repair_time")
+                .stat("tail_repair_time")
+                .help("seconds after which a pinned tail item counts as leaked\n(default: {}, off)");
+        /// Size of the log buffer of memcached's workers in bytes.
+        worker_buffer: usize = 64 * 1024,
+            Row::bytes(0, WORD_MOST)
+                .option("worker_logbuf_size")
+                .unit(1024)
+                .idle("workers write to watchers directly")
+                .stat("worker_logbuf_size");
+    }
+    others {
+        /// `tcpport`.
+        tcp_port: u16 = 0;
+        /// `udpport`.
+        udp_port: u16 = 0;
+        /// `inter`: the text of `-l`.
+        inter: Option<String> = None;
+        /// `hash_algorithm`.
+        hash_algorithm: String = "murmur3".into();
+        /// `num_napi_ids`.
+        napi_ids: u32 = 0;
     }
 }
+
+impl Reported {
+    /// Returns the value of the setting `name`, or `None` if there is no such setting.
+    pub(crate) fn get(&self, name: &str) -> Option<Value> {
+        setting::get(Self::SETTINGS, self, name)
+    }
+}
+
+/// Why the settings of memcached's segments have no effect.
+const EVICTION: &str = "eviction depends on accesses and size";
+
+/// Why the settings of memcached's pages have no effect.
+const CLASSES: &str = "memory is not assigned to slab classes";
 
 impl ServerConfig {
+    /// Sets the setting `name` of the server or of its cache, which is the name of its field.
+    ///
+    /// A text is read as the type of the setting: `"64m"` is a number of bytes, `"on"` is `true`.
+    /// Rules between settings are checked at [`ServerConfig::validate`].
+    ///
+    /// # Errors
+    /// There is no such setting, or it does not take that value. The setting keeps its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut config = memcache_rs::ServerConfig::default();
+    /// config.set("threads", 2)?;
+    /// config.set("memory_limit", "16m")?;
+    /// assert_eq!((config.threads, config.cache.memory_limit), (2, 16 << 20));
+    /// assert!(config.set("threads", "many").is_err());
+    /// # Ok::<(), memcache_rs::ConfigError>(())
+    /// ```
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), ConfigError> {
+        let value = value.into();
+        setting::set(Self::SETTINGS, self, name, &value)
+            .or_else(|| setting::set(CacheConfig::SETTINGS, &mut self.cache, name, &value))
+            .or_else(|| setting::set(Reported::SETTINGS, &mut self.reported, name, &value))
+            .unwrap_or_else(|| Err(setting::unknown(name)))
+    }
+
+    /// Returns the value of the setting `name`, or `None` if there is no such setting.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        setting::get(Self::SETTINGS, self, name)
+            .or_else(|| self.cache.get(name))
+            .or_else(|| self.reported.get(name))
+    }
+
+    /// Returns the rows of all settings: of a server, of its cache, and those only reported.
+    #[doc(hidden)]
+    pub fn rows() -> impl Iterator<Item = &'static Row> {
+        (Self::SETTINGS.iter().map(|setting| &setting.row))
+            .chain(CacheConfig::SETTINGS.iter().map(|setting| &setting.row))
+            .chain(Reported::SETTINGS.iter().map(|setting| &setting.row))
+    }
+
     /// Checks the settings against each other, the cache's included.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let fail = |text: &str| Err(ConfigError::Invalid(text.into()));
+        let fail =
+            |setting: &'static str, text: &str| Err(ConfigError::new(setting, ConfigRule::Conflict, text));
         self.cache.validate()?;
-        if self.threads == 0 {
-            return fail("Number of threads must be greater than 0");
-        }
-        if self.threads > 1024 {
-            return fail("Number of threads must be at most 1024");
-        }
-        if self.max_connections == 0 {
-            return fail("Maximum connections must be greater than 0");
-        }
-        if self.requests_per_event == 0 {
-            return fail("Number of requests per event must be greater than 0");
+        setting::check(Self::SETTINGS, self)?;
+        setting::check(Reported::SETTINGS, &self.reported)?;
+        if self.reported.hot_lru_pct + self.reported.warm_lru_pct > 80 {
+            return fail("hot_lru_pct", "hot_lru_pct + warm_lru_pct cannot be more than 80% combined");
         }
         let speaks_tls = |listen: &Listen| matches!(listen, Listen::Tcp { tls, .. } if *tls != TlsMode::Off);
         match &self.tls {
             None if self.listen.iter().any(speaks_tls) => {
-                return fail("A listener with TLS needs a certificate");
+                return fail("tls", "A listener with TLS needs a certificate");
             }
             Some(tls) if tls.in_memory.is_none() && tls.chain_cert.as_os_str().is_empty() => {
-                return fail("Error loading the certificate chain: (null) : ssl_chain_cert is not given");
+                return fail(
+                    "tls",
+                    "Error loading the certificate chain: (null) : ssl_chain_cert is not given",
+                );
             }
             _ => {}
         }
@@ -159,17 +298,18 @@ impl ServerConfig {
         match self.auth.as_ref().map(|auth| auth.method) {
             // The sender of a datagram cannot be authenticated.
             Some(AuthMethod::Sasl) if datagrams => {
-                fail("ERROR: Cannot enable UDP while using binary SASL authentication.")
+                fail("auth", "ERROR: Cannot enable UDP while using binary SASL authentication.")
             }
             Some(AuthMethod::Text) if datagrams => {
-                fail("Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+                fail("auth", "Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
             }
             Some(AuthMethod::Sasl) if speaks(Protocol::Ascii) => {
-                fail("ERROR: You cannot allow the ASCII protocol while using SASL.")
+                fail("auth", "ERROR: You cannot allow the ASCII protocol while using SASL.")
             }
-            Some(AuthMethod::Text) if speaks(Protocol::Binary) => {
-                fail("ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
-            }
+            Some(AuthMethod::Text) if speaks(Protocol::Binary) => fail(
+                "auth",
+                "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+            ),
             _ => Ok(()),
         }
     }

@@ -3,9 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-#[cfg(doc)]
-use super::TlsMode;
-
 /// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyMode {
@@ -50,7 +47,7 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
     /// The format of the key (`ssl_keyformat`).
     pub key_format: KeyFormat,
-    /// Whether clients need a certificate at listeners of [`TlsMode::Default`] (`ssl_verify_mode`).
+    /// Whether clients need a certificate at listeners of [`TlsMode::Default`](super::TlsMode::Default) (`ssl_verify_mode`).
     pub verify_mode: VerifyMode,
     /// Certificates of the authorities that sign clients' certificates, PEM (`ssl_ca_cert`). With
     /// `None`, no certificate of a client is valid.

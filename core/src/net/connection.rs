@@ -5,8 +5,12 @@
 //! their item. It carries out at most `requests_per_event` of the received commands and writes
 //! their replies at once. Its [`Turn`] limits all of this.
 //!
-//! While a reply is not fully written, requests wait. So the unread output of a client is at most
-//! the output of one visit, as in memcached.
+//! While a reply is not fully written, or is still to come, the socket is not read. So the unread
+//! output of a client is at most the output of one visit, as in memcached.
+//!
+//! While reply slots are open, the connection carries out the commands that it has read, and sends
+//! the replies before the first open slot. It ends only when all slots are filled, unless the
+//! server stops or the memory for buffers is short.
 //!
 //! The socket is registered edge-triggered, so `readable` records that it may still hold input. A
 //! read that returns fewer bytes than it asked for clears `readable`, unless the peer has closed
@@ -20,12 +24,14 @@ use std::sync::Arc;
 use super::buffers::{Input, Leftover, SCRATCH};
 use super::socket::would_block;
 use super::stream::{Peer, Stream};
+use super::timers::TimerId;
 use super::tls::TlsStream;
 use super::visit::{NextAction, Place, Scratch};
 use crate::base::turn::Turn;
 use crate::base::watch::{Watcher, kind};
 use crate::config::Protocol;
-use crate::protocol::output::Output;
+use crate::protocol::output::{Output, SlotId};
+use crate::session::slots::Deferred;
 use crate::session::{Env, Next, Session, TIGHT};
 use crate::state::CloseReason;
 use crate::state::{ConnState, ServerState, WorkerStats};
@@ -63,7 +69,7 @@ pub(crate) struct Connection {
     session: Session,
     /// Unused input.
     leftover: Leftover,
-    /// Replies that the client has not read yet.
+    /// Replies that the client has not read yet, or that are still to come.
     unsent: Option<Box<Output>>,
     /// Set if the connection streams events and reads no commands.
     watcher: Option<Arc<Watcher>>,
@@ -84,18 +90,33 @@ pub(crate) struct Connection {
     large: bool,
     /// Whether the last visit took long (see [`Turn::was_long`]).
     was_long: bool,
+    /// Whether the client has replies to read, so that the socket reports when it takes more.
+    blocked: bool,
     /// Whether input was read since the last [`Connection::acknowledge`].
     unacknowledged: bool,
+    /// The timers of the connection. Most have none.
+    pub(crate) timers: Option<Box<OwnTimers>>,
     /// Whether the connection is in the worker's ready list.
     pub(crate) queued: bool,
     /// How often the connection must be found without input before it is settled.
     pub(crate) unsettled: Unsettled,
 }
 
+/// The timers that a worker has set for a connection, which cancels them when it closes.
+#[derive(Default)]
+pub(crate) struct OwnTimers {
+    /// In the order in which they were set.
+    pub(crate) ids: Vec<TimerId>,
+    /// Whether one of them checks that the client reads its last replies.
+    pub(crate) lingers: bool,
+}
+
 enum Sent {
     All,
     /// The socket is full.
     Part,
+    /// The next reply is still to come.
+    Waiting,
     /// The turn is over.
     Cut,
     Failed,
@@ -119,7 +140,9 @@ impl Connection {
             sleeping: false,
             large: false,
             was_long: false,
+            blocked: false,
             unacknowledged: false,
+            timers: None,
             queued: false,
             unsettled: Unsettled::No,
         }
@@ -239,7 +262,28 @@ impl Connection {
 
     /// Returns whether the client has replies to read.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.unsent.is_some()
+        self.blocked
+    }
+
+    /// Returns whether replies are still to come.
+    pub(crate) fn awaits_replies(&self) -> bool {
+        self.unsent.as_ref().is_some_and(|output| output.open_slots() > 0)
+    }
+
+    /// Fills a reply slot in second `now`. Drops the reply if the slot is not open here. Returns
+    /// whether that calls for a visit.
+    pub(crate) fn fill(&mut self, slot: SlotId, reply: Output, now: u32) -> bool {
+        let Some(output) = &mut self.unsent else { return false };
+        let was_waiting = output.is_waiting();
+        if !output.fill(slot, reply) {
+            return false;
+        }
+        if output.open_slots() == 0 {
+            // The client waited for the server until now.
+            self.last_command = now;
+            self.rerun = self.watcher.is_none();
+        }
+        was_waiting && !output.is_waiting()
     }
 
     /// Returns the bytes that wait for the client to read them.
@@ -256,7 +300,7 @@ impl Connection {
     pub(crate) fn held(&self) -> usize {
         self.session.held()
             + self.leftover.held()
-            + self.unsent.as_ref().map_or(0, |o| o.capacity())
+            + self.unsent.as_ref().map_or(0, |o| o.held())
             + self.stream.held()
     }
 
@@ -283,14 +327,19 @@ impl Connection {
     }
 
     /// Serves the client as far as possible without waiting.
-    pub(crate) fn visit(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
-        let was_blocked = self.unsent.is_some();
-        let after = self.serve(place, scratch);
+    pub(crate) fn visit(
+        &mut self,
+        place: Place<'_>,
+        scratch: &mut Scratch,
+        deferred: &mut Deferred,
+    ) -> NextAction {
+        let after = self.serve(place, scratch, deferred);
         if let NextAction::Close(_) = after {
             return after;
         }
-        let is_blocked = self.unsent.is_some();
-        if was_blocked != is_blocked {
+        let unsent = self.unsent.as_ref();
+        let is_blocked = unsent.is_some_and(|output| !output.is_waiting() || self.stream.unsent() > 0);
+        if is_blocked != std::mem::replace(&mut self.blocked, is_blocked) {
             let turned = if is_blocked {
                 self.stream.blocked(place.registry, place.token)
             } else {
@@ -302,6 +351,8 @@ impl Connection {
         }
         let state = if is_blocked {
             ConnState::Mwrite
+        } else if self.awaits_replies() {
+            ConnState::IoPending
         } else if self.watcher.is_some() {
             ConnState::Watch
         } else {
@@ -311,9 +362,10 @@ impl Connection {
         after
     }
 
-    fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch) -> NextAction {
+    fn serve(&mut self, place: Place<'_>, scratch: &mut Scratch, deferred: &mut Deferred) -> NextAction {
         let Place { context, stats, .. } = place;
         let mut env = Env::new(context, stats, self.fd(), context.config.requests_per_event);
+        env.deferred = Some(deferred);
         if let Some(mut unsent) = self.unsent.take() {
             match self.send(&mut unsent, stats, &mut env.turn) {
                 Sent::All => scratch.give_back(*unsent),
@@ -325,6 +377,12 @@ impl Connection {
                 Sent::Part => {
                     self.unsent = Some(unsent);
                     return if self.closing.is_some() { NextAction::Linger } else { NextAction::Wait };
+                }
+                // The session goes on with input that it has.
+                Sent::Waiting if self.rerun && !self.sleeping => scratch.output = *unsent,
+                Sent::Waiting => {
+                    self.unsent = Some(unsent);
+                    return NextAction::Wait;
                 }
                 Sent::Failed => return NextAction::Close(self.closing.unwrap_or(CloseReason::Error)),
             }
@@ -371,22 +429,22 @@ impl Connection {
                     other => other,
                 }
             }
-            Sent::Part | Sent::Cut => {
+            Sent::Part | Sent::Cut | Sent::Waiting => {
                 self.unsent = Some(Box::new(scratch.output.take()));
-                let waits = matches!(sent, Sent::Part);
                 match after {
                     // An injected fault. Replies that it truncates go out when it ends.
                     NextAction::Sleep(_) => return after,
                     NextAction::Close(reason) => self.closing = Some(reason),
                     _ => {}
                 }
-                match self.closing {
-                    _ if !waits => {
+                match (sent, self.closing) {
+                    (Sent::Cut, _) => {
                         env.stats.conn_yields.add(1);
                         NextAction::Again
                     }
-                    Some(_) => NextAction::Linger,
-                    None => NextAction::Wait,
+                    (Sent::Waiting, None) => after,
+                    (Sent::Part, Some(_)) => NextAction::Linger,
+                    _ => NextAction::Wait,
                 }
             }
             Sent::Failed => {
@@ -481,6 +539,8 @@ impl Connection {
                     self.sleeping = true;
                     break NextAction::Sleep(time);
                 }
+                // The last slot that is filled causes the next visit.
+                Next::Pending => break NextAction::Wait,
             }
         };
         if env.turn.has_served() {
@@ -588,8 +648,12 @@ impl Connection {
     /// `WouldBlock` means that the socket is full.
     fn send(&mut self, output: &mut Output, stats: &WorkerStats, turn: &mut Turn) -> Sent {
         let mut sink = self.stream.sink();
-        let mut cut = false;
+        let (mut cut, mut sent) = (false, Sent::All);
         while !output.is_empty() {
+            if output.is_waiting() {
+                sent = Sent::Waiting;
+                break;
+            }
             if cut {
                 return Sent::Cut;
             }
@@ -605,7 +669,7 @@ impl Connection {
             }
         }
         match sink.flush() {
-            Ok(()) => Sent::All,
+            Ok(()) => sent,
             Err(e) if would_block(&e) => Sent::Part,
             Err(_) => Sent::Failed,
         }

@@ -27,6 +27,7 @@ pub(crate) mod settle;
 mod socket;
 pub(crate) mod stream;
 mod ticket;
+mod timers;
 #[cfg_attr(not(feature = "tls"), path = "tls_off.rs")]
 mod tls;
 pub(crate) mod udp;

@@ -48,7 +48,8 @@ impl Settler {
     /// connections that are not accepted yet count.
     ///
     /// Returns `false` if that takes longer. Does not wait for a client that does not read its
-    /// replies, or that has an injected delay. A server that has stopped is settled.
+    /// replies, or that has an injected delay. Waits for a reply that comes later
+    /// ([`Fault::DelayReply`](crate::Fault::DelayReply)). A server that has stopped is settled.
     ///
     /// Returns `false` at once if a thread of a server calls this, such as a hook.
     pub fn settle(&self, within: Duration) -> bool {

@@ -31,8 +31,8 @@ use super::socket::{mark, would_block};
 use super::visit::{NextAction, Place};
 use crate::base::turn::Turn;
 use crate::protocol::binary;
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::session::{Env, Next, Session};
 use crate::state::{ConnState, ServerState, WorkerStats};
 
@@ -287,7 +287,8 @@ impl Udp {
                     too_large = !all_used;
                     break;
                 }
-                Next::Input | Next::Close(_) => break,
+                // No slot is open, because this owner waits for no reply.
+                Next::Input | Next::Close(_) | Next::Pending => break,
                 Next::Abort(_) => {
                     out.clear(KEEP);
                     break;

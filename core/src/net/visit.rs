@@ -44,14 +44,14 @@ impl Scratch {
 
     /// Takes the buffer of a connection that has sent everything.
     pub(crate) fn give_back(&mut self, sent: Output) {
-        if self.output.capacity() < sent.capacity() {
+        if self.output.held() < sent.held() {
             self.output = sent;
         }
         self.trim();
     }
 
     pub(crate) fn trim(&mut self) {
-        if self.output.capacity() > self.keep {
+        if self.output.held() > self.keep {
             self.output.clear(self.keep);
         }
     }

@@ -1,7 +1,7 @@
 //! The event loop: one thread, one event queue, and the connections that the listener gave it.
 //!
-//! A round has four steps: wait for events and visit their connections, empty the mailbox, carry
-//! out turns, and handle timers. The mailbox holds new connections, watchers with lines, streams
+//! A round has four steps: wait for events and visit their connections, empty the mailbox, handle
+//! timers, and carry out turns. The mailbox holds new connections, watchers with lines, streams
 //! after their handshake, and requests to stop. While a connection waits for a turn, the queue is
 //! polled without waiting. A panic in a visit costs that connection only.
 //!
@@ -9,6 +9,8 @@
 //! cut off or took long, or if its client reads slowly. All turns of a round together take as long
 //! as the other visits of it did, or [`TURNS`] if that is longer. Connections that got no turn in
 //! this round are the first of the next.
+//!
+//! A filled reply slot also leads to a turn, so the slots that a round fills cost one visit.
 //!
 //! So a client with small requests waits for a part of the large ones only, and clients with large
 //! requests share the rest.
@@ -27,18 +29,20 @@ use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::buffers::Input;
-use super::connection::{Connection, Unsettled};
+use super::connection::{Connection, OwnTimers, Unsettled};
 use super::connection_limit::ConnectionLimit;
 use super::handshake::{Job, Jobs};
 use super::mailbox::{Accepted, Mailbox};
 use super::ticket::Ticket;
+use super::timers::Timers;
 use super::tls::TlsStream;
 use super::udp::Udp;
 use super::visit::{NextAction, Place, Scratch};
 use super::waker::RemoteWaker;
 use crate::base::sync::Mutex;
 use crate::config::TlsMode;
-use crate::protocol::output::Output;
+use crate::protocol::output::{Output, SlotId};
+use crate::session::slots::{Deferred, Work};
 use crate::state::CloseReason;
 use crate::state::{ServerState, Stop, WorkerStats};
 use crate::store::Beside;
@@ -87,17 +91,13 @@ impl Deadline {
     }
 }
 
-enum TimerKind {
-    /// An injected delay ends.
+enum Timer {
+    /// An injected delay of a connection or socket ends.
     Awake,
     /// A closing connection had this many bytes to send at the last check.
     Linger(usize),
-}
-
-struct Timer {
-    at: Instant,
-    token: Token,
-    kind: TimerKind,
+    /// A delayed reply is due.
+    Reply(SlotId, Output),
 }
 
 /// A worker before and while it runs.
@@ -117,8 +117,10 @@ pub(crate) struct Worker {
     live: usize,
     udp: Vec<Udp>,
     ready: VecDeque<Token>,
-    /// Few and short-lived: injected faults, and clients that do not read.
-    timers: Vec<Timer>,
+    /// Work that the sessions ask for. Empty between visits.
+    deferred: Deferred,
+    /// The timers of connections and UDP sockets. A connection that closes cancels its own.
+    timers: Timers<(Token, Timer)>,
     /// Second of the last check for idle connections.
     idle_looked: u32,
     /// Set during a graceful stop: its deadline.
@@ -165,7 +167,8 @@ impl Worker {
             live: 0,
             udp: Vec::new(),
             ready: VecDeque::new(),
-            timers: Vec::new(),
+            deferred: Deferred::default(),
+            timers: Timers::new(),
             idle_looked: 0,
             draining: None,
             woken: Vec::new(),
@@ -194,7 +197,8 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while self.goes_on() {
-            match self.poll.poll(&mut events, self.timeout()) {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
@@ -218,11 +222,11 @@ impl Worker {
             if rung {
                 self.read_mail();
             }
+            if self.timers.len() > 0 {
+                self.run_timers();
+            }
             if !self.ready.is_empty() {
                 self.take_turns(began);
-            }
-            if !self.timers.is_empty() {
-                self.run_timers();
             }
             if self.context.config.idle_timeout > 0 {
                 self.close_idle();
@@ -276,12 +280,11 @@ impl Worker {
         }
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if !self.ready.is_empty() || !self.asked.is_empty() {
             return Some(Duration::ZERO);
         }
-        let timers = self.timers.iter().map(|t| t.at);
-        let nearest = timers.chain(self.draining).min();
+        let nearest = self.timers.next().into_iter().chain(self.draining).min();
         let nearest = nearest.map(|at| at.saturating_duration_since(Instant::now()));
         if self.context.config.idle_timeout > 0 && self.live > 0 {
             return Some(nearest.map_or(IDLE_CHECK, |n| n.min(IDLE_CHECK)));
@@ -319,9 +322,10 @@ impl Worker {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return self.visit_udp(token) };
         let Some(stats) = self.context.workers.get(self.number) else { return };
         let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
-        let scratch = &mut self.scratch;
+        let (scratch, deferred) = (&mut self.scratch, &mut self.deferred);
+        deferred.client = token.0;
         let before = connection.held();
-        let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch)));
+        let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch, deferred)));
         let held = connection.held();
         let beside = self.context.cache.store().beside();
         held_changes(stats, beside, before, held);
@@ -345,6 +349,8 @@ impl Worker {
             other => other,
         };
         let after = match (after, connection.unsettled) {
+            // Its commands are not all carried out.
+            (NextAction::Wait, _) if connection.awaits_replies() && !connection.is_blocked() => after,
             (_, Unsettled::No) | (NextAction::Again | NextAction::Handshake, _) => after,
             (NextAction::Wait, Unsettled::Twice) => {
                 connection.unsettled = Unsettled::Once;
@@ -367,15 +373,46 @@ impl Worker {
                 connection.queued = true;
                 self.ready.push_back(token);
             }
-            NextAction::Sleep(time) => self.set_timer(token, time, TimerKind::Awake),
+            NextAction::Sleep(time) => self.set_timer(token, time, Timer::Awake),
             NextAction::Handshake => self.shake_hands(token),
             NextAction::Linger => {
-                let unsent = connection.unsent();
-                if !self.timers.iter().any(|t| t.token == token) {
-                    self.set_timer(token, LINGER, TimerKind::Linger(unsent));
+                let timers = connection.timers.get_or_insert_default();
+                if !std::mem::replace(&mut timers.lingers, true) {
+                    let unsent = connection.unsent();
+                    self.set_timer(token, LINGER, Timer::Linger(unsent));
                 }
             }
             NextAction::Close(reason) => self.close(token, reason),
+        }
+        if !self.deferred.work.is_empty() {
+            self.begin_work();
+        }
+    }
+
+    /// Begins the work that the last visit asked for.
+    fn begin_work(&mut self) {
+        let mut work = std::mem::take(&mut self.deferred.work);
+        for work in work.drain(..) {
+            let Work::Delay { slot, time, reply } = work;
+            // The visit may have ended with the connection.
+            if self.connection(Token(slot.client)).is_some() {
+                self.set_timer(Token(slot.client), time, Timer::Reply(slot, reply));
+            }
+        }
+        self.deferred.work = work;
+    }
+
+    /// Fills a reply slot. Drops the reply if the connection of the slot is closed.
+    fn fill(&mut self, slot: SlotId, reply: Output) {
+        let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
+        let before = connection.held();
+        let visit = connection.fill(slot, reply, self.context.cache.clock().now());
+        if let Some(stats) = self.context.workers.get(self.number) {
+            held_changes(stats, self.context.cache.store().beside(), before, connection.held());
+        }
+        if visit && !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(Token(slot.client));
         }
     }
 
@@ -413,7 +450,7 @@ impl Worker {
                     self.ready.push_back(token);
                 }
             }
-            NextAction::Sleep(time) => self.set_timer(token, time, TimerKind::Awake),
+            NextAction::Sleep(time) => self.set_timer(token, time, Timer::Awake),
         }
     }
 
@@ -432,7 +469,9 @@ impl Worker {
         self.free.push(token.0);
         self.live -= 1;
         self.unsettled -= usize::from(connection.unsettled != Unsettled::No);
-        self.timers.retain(|t| t.token != token);
+        for timer in connection.timers.take().into_iter().flat_map(|timers| timers.ids) {
+            self.timers.cancel(timer);
+        }
         if connection.queued {
             self.ready.retain(|t| *t != token);
         }
@@ -571,17 +610,19 @@ impl Worker {
         }
     }
 
-    fn set_timer(&mut self, token: Token, after: Duration, kind: TimerKind) {
+    fn set_timer(&mut self, token: Token, after: Duration, timer: Timer) {
         let now = Instant::now();
         // A time beyond the clock's range never comes.
         let at = now.checked_add(after).or_else(|| now.checked_add(Duration::from_secs(100_000)));
-        self.timers.push(Timer { at: at.unwrap_or(now), token, kind });
+        let id = self.timers.add(at.unwrap_or(now), (token, timer));
+        if let Some(connection) = self.connection(token) {
+            connection.timers.get_or_insert_default().ids.push(id);
+        }
     }
 
     fn run_timers(&mut self) {
         let now = Instant::now();
-        while let Some(index) = self.timers.iter().position(|t| t.at <= now) {
-            let Timer { token, kind, .. } = self.timers.swap_remove(index);
+        while let Some((id, (token, timer))) = self.timers.expire(now) {
             let Some(connection) = self.connection(token) else {
                 if let Some(socket) = self.udp(token) {
                     socket.awake();
@@ -589,21 +630,28 @@ impl Worker {
                 }
                 continue;
             };
-            match kind {
-                TimerKind::Awake => {
+            if let Some(OwnTimers { ids, .. }) = connection.timers.as_deref_mut()
+                && let Some(index) = ids.iter().position(|own| *own == id)
+            {
+                ids.remove(index);
+            }
+            match timer {
+                Timer::Awake => {
                     connection.awake();
                     if !connection.queued {
                         self.visit(token);
                     }
                 }
-                TimerKind::Linger(before) => {
+                Timer::Linger(before) => {
                     let unsent = connection.unsent();
-                    if unsent < before {
-                        self.set_timer(token, LINGER, TimerKind::Linger(unsent));
+                    // A client cannot read a reply that is not there yet.
+                    if unsent < before || !connection.is_blocked() {
+                        self.set_timer(token, LINGER, Timer::Linger(unsent));
                     } else {
                         self.close(token, CloseReason::Error);
                     }
                 }
+                Timer::Reply(slot, reply) => self.fill(slot, reply),
             }
         }
     }

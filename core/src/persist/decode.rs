@@ -63,7 +63,7 @@ pub enum Damage {
         /// Number of items that are lost.
         items: u32,
     },
-    /// These bytes are no block. The reader has found the next one behind them.
+    /// These bytes are not a block. The reader has found the next one behind them.
     Lost {
         /// Number of bytes.
         bytes: u64,

@@ -56,7 +56,7 @@ impl fmt::Debug for LoadOptions<'_> {
     }
 }
 
-/// What was loaded.
+/// The outcome of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Loaded {
@@ -72,7 +72,8 @@ pub struct Loaded {
     pub existing: u64,
     /// Items that were left out because they are larger than `item_size_max`.
     pub too_large: u64,
-    /// Items that were left out because memory is full and nothing may be evicted.
+    /// Items that were left out because memory is full. They were not used since they were stored,
+    /// or nothing may be evicted.
     pub no_memory: u64,
     /// Items that are known to be lost by damage.
     pub damaged: u64,
@@ -89,7 +90,8 @@ impl Cache {
     ///
     /// Items that are in the cache stay, unless [`LoadOptions::replace`] is set. The snapshot may
     /// come from a cache with other settings, and from another machine. If memory is full, items
-    /// are evicted as by any store. Damaged parts are left out and counted.
+    /// that were used evict others, and the rest is left out. Damaged parts are left out and
+    /// counted.
     ///
     /// # Errors
     /// The file cannot be read, or is not a snapshot of this version. With
@@ -274,6 +276,11 @@ impl<'a> Loader<'a> {
 
     /// Stores an item. Returns `false` after counting why not.
     fn store(&self, entry: &Entry<'_>) -> bool {
+        // An item that was never used is worth no more than those that it would evict.
+        if entry.uses == 0 && self.cache.store().is_full() {
+            self.no_memory.fetch_add(1, Relaxed);
+            return false;
+        }
         let expiry = match entry.expires_at.map(|at| at.saturating_add(self.shift)) {
             None => 0,
             Some(at) if at <= self.now => {

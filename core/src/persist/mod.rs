@@ -1,8 +1,8 @@
 //! Snapshots: the items of a cache as a file that any machine can read.
 //!
-//! The format is pure: bytes to items and back. It knows no file and no cache. It does
-//! not depend on a setting of the cache, on its version, or on the processor. All numbers are little
-//! endian. `docs/snapshots.md` describes it for readers in other languages.
+//! The format (`encode.rs`, `decode.rs`) is pure: bytes to items and back. It does not depend on a
+//! setting of the cache, on its version, or on the processor. All numbers are little endian.
+//! `docs/snapshots.md` describes it for readers in other languages.
 //!
 //! ```text
 //!  file    header, blocks, trailer
@@ -54,8 +54,8 @@ pub const MINOR: u16 = 0;
 /// Bytes of entries from which a block is full.
 pub const BLOCK: usize = 1 << 20;
 
-/// Most bytes of the entries of a block: a full one, and one entry of the largest size.
-const BLOCK_MAX: usize = BLOCK + crate::config::ITEM_SIZE_MAX_RANGE.end().saturating_add(1024);
+/// Most bytes of the entries of a block: a full one, and one entry of the largest size, a GiB.
+const BLOCK_MAX: usize = BLOCK + (1 << 30) + 1024;
 
 /// Most bytes of a header.
 const HEADER_MAX: usize = 64 * 1024;
@@ -114,7 +114,7 @@ pub struct SnapshotInfo {
     pub bytes: u64,
     /// Name and version of the program that wrote the snapshot.
     pub program: String,
-    /// A note of the person who saved it. At most 4,096 bytes are kept.
+    /// A note of the caller. At most 4,096 bytes are kept.
     pub note: String,
 }
 

@@ -73,7 +73,7 @@ impl fmt::Debug for SaveOptions<'_> {
     }
 }
 
-/// What was saved.
+/// The outcome of a save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Saved {
@@ -95,12 +95,12 @@ impl Cache {
     /// The file gets its name when it is complete and on the disk. Until then, and after an error,
     /// an older file of this name stays as it is. Only the user may read the file.
     ///
-    /// Each item is saved as it is at one moment, but not all items at the same moment. An item that
-    /// is deleted during the save may be in the snapshot.
+    /// Each item is saved as it is at one moment, but not all items at the same moment. An item
+    /// that is deleted during the save may be in the snapshot.
     ///
     /// # Errors
-    /// The system refuses an operation on the file, another save to it is under way, `flush_all`
-    /// interrupts the save three times, or the progress callback ends it.
+    /// The system refuses an operation on the file, or another save to it is under way. Three
+    /// flushes interrupt the save, or the progress callback ends it.
     ///
     /// # Examples
     /// ```

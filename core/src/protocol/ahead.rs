@@ -4,6 +4,19 @@
 use memchr::memchr;
 
 use super::binary::PacketHeader;
+use super::commands::{COMMANDS, places};
+
+/// Length of the longest word of a command with a key, and of the space behind it.
+const WORD_MAX: usize = {
+    let (mut most, mut at) = (0, 0);
+    while at < COMMANDS.len() {
+        if COMMANDS[at].key > 0 && COMMANDS[at].word.len() > most {
+            most = COMMANDS[at].word.len();
+        }
+        at += 1;
+    }
+    most + 1
+};
 
 /// Calls `found` with the keys of the first commands of `input`, at most `most` times. Stops at a
 /// command whose form is not known. Returns the number of bytes of these commands.
@@ -47,27 +60,40 @@ fn packet(input: &[u8]) -> Option<(&[u8], usize)> {
 #[inline]
 fn command(input: &[u8]) -> Option<(&[u8], usize)> {
     let line = input.get(..memchr(b'\n', input)? + 1)?;
-    let word = line.iter().take(8).position(|&byte| byte == b' ')?;
+    let word = line.iter().take(WORD_MAX).position(|&byte| byte == b' ')?;
     let rest = line.get(word + 1..)?;
+    let (place, value) = places(line.get(..word)?)?;
+    let rest = match place {
+        0 => return None,
+        1 => rest,
+        _ => after(rest, place - 1)?,
+    };
     let end = rest.iter().position(|&byte| matches!(byte, b' ' | b'\r' | b'\n'))?;
     let key = rest.get(..end).filter(|key| !key.is_empty())?;
-    // The token that holds the length of the value after the line.
-    let data = match line.get(..word)? {
-        b"get" | b"gets" | b"mg" | b"md" | b"ma" | b"me" | b"incr" | b"decr" | b"touch" | b"delete" => None,
-        b"ms" => Some(0),
-        b"set" | b"add" | b"cas" | b"replace" | b"append" | b"prepend" => Some(2),
-        _ => return None,
-    };
-    let length = match data {
-        None => 0,
-        Some(skipped) => {
-            let mut tokens = rest.get(end..)?.split(|&byte| byte == b' ').filter(|token| !token.is_empty());
-            let digits = tokens.nth(skipped)?.iter().take_while(|byte| byte.is_ascii_digit());
-            let length = digits.take(7).fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
-            length + 2
+    if value == 0 {
+        return Some((key, line.len()));
+    }
+    let digits = after(rest, value - place)?.iter().take_while(|byte| byte.is_ascii_digit());
+    let length = digits.take(7).fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+    Some((key, line.len() + length + 2))
+}
+
+/// Returns the rest of a line behind its first `count` tokens, of which there is at least one.
+#[inline]
+fn after(line: &[u8], count: usize) -> Option<&[u8]> {
+    let (mut left, mut is_space) = (count, false);
+    for (at, &byte) in line.iter().enumerate() {
+        if byte == b' ' {
+            is_space = true;
+        } else if is_space {
+            is_space = false;
+            left -= 1;
+            if left == 0 {
+                return line.get(at..);
+            }
         }
-    };
-    Some((key, line.len() + length))
+    }
+    None
 }
 
 #[cfg(test)]

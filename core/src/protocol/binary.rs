@@ -13,12 +13,11 @@
 
 use std::borrow::Cow;
 
+use super::key::Key;
+use super::output::Output;
+use super::write::push_data;
 use crate::base::error::{AllocError, DeltaError};
-use crate::cache::{Deleted, DeltaRequest, MetaState, Mode, Number, StoreReply, Stored};
-use crate::protocol::classic::push_data;
-use crate::protocol::output::Output;
-use crate::protocol::reply::Reply;
-use crate::protocol::request::{Key, Request, StoreHead};
+use crate::cache::{Deleted, DeltaOperation, Exptime, Mode, Operation, Response, StoreOperation, Stored};
 use crate::store::{EntryRef, INLINE_COPY_MAX, ReadConflict};
 
 /// First byte of a request.
@@ -390,12 +389,14 @@ pub struct Sasl<'a> {
 /// A parsed packet.
 #[derive(Debug)]
 pub enum Packet<'a> {
-    /// A data command.
-    Data(Request<'a>),
+    /// A command on an item.
+    Data(Key<'a>, Operation),
     /// A store. Its value of `length` bytes follows.
     Store {
+        /// The key.
+        key: Key<'a>,
         /// The store.
-        head: StoreHead<'a>,
+        operation: StoreOperation<Exptime>,
         /// Bytes of the value.
         length: usize,
     },
@@ -420,15 +421,9 @@ pub enum Packet<'a> {
 }
 
 /// Parses a packet of which `packet` holds at least header, extras and key. Without `use_cas`,
-/// stores ignore the CAS, as in memcached. `expiry` converts an exptime by the clock's rule.
+/// stores ignore the CAS, as in memcached.
 #[inline]
-pub fn parse<'a>(
-    header: &PacketHeader,
-    packet: &'a [u8],
-    use_cas: bool,
-    expiry: impl FnOnce(i64) -> u32,
-    client: i32,
-) -> Packet<'a> {
+pub fn parse<'a>(header: &PacketHeader, packet: &'a [u8], use_cas: bool) -> Packet<'a> {
     use opcode::{
         ADD, APPEND, DECREMENT, DELETE, FLUSH, GAT, GATK, GET, GETK, INCREMENT, NOOP, PREPEND, QUIT, REPLACE,
         SASL_AUTH, SASL_LIST, SASL_STEP, SET, STAT, TOUCH, VERSION,
@@ -441,11 +436,11 @@ pub fn parse<'a>(
     let compare = if use_cas { header.cas } else { 0 };
     match (loud, Key::new(bytes)) {
         (GET | GETK, Some(key)) if extras.is_empty() && no_value => {
-            Packet::Data(Request::Get { key, touch: None })
+            Packet::Data(key, Operation::Get { touch: None })
         }
         // memcached treats the bytes behind the key of these as the next packet.
         (TOUCH | GAT | GATK, Some(key)) if extras.len() == 4 => {
-            Packet::Data(Request::Get { key, touch: Some(i64::from(number(extras, 0))) })
+            Packet::Data(key, Operation::Get { touch: Some(i64::from(number(extras, 0))) })
         }
         (SET | ADD | REPLACE, Some(key)) if extras.len() == 8 => {
             let mode = match loud {
@@ -454,32 +449,32 @@ pub fn parse<'a>(
                 ADD => Mode::Add,
                 _ => Mode::Replace,
             };
-            let head = StoreHead {
+            let operation = StoreOperation {
+                mode,
                 flags: number(extras, 0),
-                exptime: i64::from(number(extras, 4)),
+                expiry: i64::from(number(extras, 4)),
+                compare,
                 purge_on_failure: loud == SET,
-                ..plain_store(key, mode, compare)
+                ..StoreOperation::default()
             };
-            Packet::Store { head, length: header.value() }
+            Packet::Store { key, operation, length: header.value() }
         }
         (APPEND | PREPEND, Some(key)) if extras.is_empty() => {
             let mode = if loud == APPEND { Mode::Append } else { Mode::Prepend };
-            Packet::Store { head: plain_store(key, mode, compare), length: header.value() }
+            let operation =
+                StoreOperation { mode, compare, purge_on_failure: false, ..StoreOperation::default() };
+            Packet::Store { key, operation, length: header.value() }
         }
         (DELETE, Some(key)) if extras.is_empty() && no_value => {
-            Packet::Data(Request::Delete { key, compare: header.cas })
+            Packet::Data(key, Operation::Delete { compare: header.cas })
         }
         (INCREMENT | DECREMENT, Some(key)) if extras.len() == 20 && no_value => {
             let vivify = match number(extras, 16) {
                 NO_INITIAL => None,
-                exptime => Some((long(extras, 8), expiry(i64::from(exptime)))),
+                exptime => Some((long(extras, 8), i64::from(exptime))),
             };
-            Packet::Data(Request::Delta(DeltaRequest {
-                compare: header.cas,
-                vivify,
-                client,
-                ..DeltaRequest::new(key.bytes(), loud == INCREMENT, long(extras, 0))
-            }))
+            let delta = DeltaOperation::new(loud == INCREMENT, long(extras, 0));
+            Packet::Data(key, Operation::Delta(DeltaOperation { compare: header.cas, vivify, ..delta }))
         }
         (NOOP, _) if empty => Packet::Noop,
         (VERSION, _) if empty => Packet::Version,
@@ -497,21 +492,6 @@ pub fn parse<'a>(
     }
 }
 
-fn plain_store(key: Key<'_>, mode: Mode, compare: u64) -> StoreHead<'_> {
-    StoreHead {
-        key,
-        mode,
-        vivify: false,
-        flags: 0,
-        exptime: 0,
-        compare,
-        cas: None,
-        allow_stale: false,
-        key_binary: false,
-        purge_on_failure: false,
-    }
-}
-
 /// Returns the 32-bit number at `at`, or 0 if there is none.
 fn number(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_be_bytes(*chunk))
@@ -522,117 +502,72 @@ fn long(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u64::from_be_bytes(*chunk))
 }
 
-/// Writes replies as packets.
-#[derive(Debug)]
-pub struct Encoder<'a> {
-    /// The output.
-    pub out: &'a mut Output,
-    /// The fields of the request that a reply repeats.
-    pub echo: Echo,
-}
-
-impl Encoder<'_> {
-    fn error(&mut self, status: Status) {
-        self.echo.error(self.out, status);
+/// Replies to data commands.
+impl Echo {
+    fn has_key(self) -> bool {
+        matches!(self.loud(), opcode::GETK | opcode::GATK)
     }
 
+    /// Writes a found item.
+    ///
+    /// # Errors
+    /// [`ReadConflict`]. Nothing was written then.
     #[inline]
-    fn with_key(&self) -> bool {
-        matches!(self.echo.loud(), opcode::GETK | opcode::GATK)
-    }
-}
-
-impl Reply for Encoder<'_> {
-    #[inline]
-    fn hit(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
-        let with_key = self.with_key();
-        let with_value = self.echo.opcode != opcode::TOUCH;
-        let key = if with_key { entry.key() } else { &[] };
+    pub fn found(self, out: &mut Output, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
+        let with_value = self.opcode != opcode::TOUCH;
+        let key = if self.has_key() { entry.key() } else { &[] };
         let length = if with_value { entry.len() } else { 0 };
-        let mark = self.out.mark();
-        let bytes = self.out.bytes();
+        let mark = out.mark();
+        let bytes = out.bytes();
         bytes.reserve(HEADER + 4 + key.len() + length.min(INLINE_COPY_MAX));
-        self.echo.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, entry.header().cas());
+        self.header(bytes, Status::Ok, 4, key.len(), 4 + key.len() + length, entry.header().cas());
         bytes.extend_from_slice(&entry.flags().to_be_bytes());
         bytes.extend_from_slice(key);
-        if with_value { push_data(self.out, entry).inspect_err(|_| self.out.rewind(&mark)) } else { Ok(()) }
+        if with_value { push_data(out, entry).inspect_err(|_| out.rewind(&mark)) } else { Ok(()) }
     }
 
+    /// Writes a response to a request for `key`.
     #[inline]
-    fn miss(&mut self, key: Key<'_>) {
-        if self.echo.is_quiet() {
-            return;
-        }
-        if self.with_key() {
-            let length = key.bytes().len();
-            self.echo.header(self.out.bytes(), Status::NotFound, 0, length, length, 0);
-            self.out.push(key.bytes());
-        } else {
-            self.error(Status::NotFound);
-        }
-    }
-
-    #[inline]
-    fn stored(&mut self, reply: &StoreReply) {
-        let status = match reply.stored {
-            Stored::Stored => return self.echo.done(self.out, reply.cas, &[]),
-            Stored::Exists => Status::Exists,
-            Stored::NotFound => Status::NotFound,
-            Stored::NotStored => match self.echo.loud() {
-                opcode::ADD => Status::Exists,
-                opcode::REPLACE => Status::NotFound,
-                _ => Status::NotStored,
-            },
-        };
-        self.error(status);
-    }
-
-    fn refused(&mut self, error: AllocError) {
-        match error {
-            AllocError::TooLarge => self.error(Status::TooLarge),
-            AllocError::NoMemory => self.echo.server_error(self.out, "Out of memory allocating item"),
-        }
-    }
-
-    fn deleted(&mut self, deleted: Deleted) {
-        match deleted {
-            Deleted::Deleted => self.echo.done(self.out, 0, &[]),
-            Deleted::NotFound => self.error(Status::NotFound),
-            Deleted::Exists => self.error(Status::Exists),
-            Deleted::NoMemory => self.error(Status::OutOfMemory),
-        }
-    }
-
-    fn touched(&mut self, found: bool) {
-        if found {
-            self.echo.done(self.out, 0, &[]);
-        } else {
-            self.error(Status::NotFound);
-        }
-    }
-
-    fn number(&mut self, number: Result<Number, DeltaError>) {
-        match number {
-            Ok(number) => self.echo.done(self.out, number.cas, &number.value.to_be_bytes()),
-            Err(DeltaError::NotFound) => self.error(Status::NotFound),
-            Err(DeltaError::CasMismatch) => self.error(Status::Exists),
-            Err(DeltaError::NonNumeric) => self.error(Status::NonNumeric),
-            Err(DeltaError::NoMemory) => {
-                self.echo.server_error(self.out, "Out of memory incrementing value");
+    pub fn encode(self, out: &mut Output, key: &[u8], response: &Response<'_>) {
+        let status = match response {
+            Response::Missing if self.is_quiet() => return,
+            Response::Missing if self.has_key() => {
+                self.header(out.bytes(), Status::NotFound, 0, key.len(), key.len(), 0);
+                return out.push(key);
             }
-        }
-    }
-
-    // Binary requests have no meta replies.
-    fn meta_hit(&mut self, entry: &mut EntryRef<'_>, _tokens: MetaState) -> Result<(), ReadConflict> {
-        self.hit(entry)
-    }
-
-    fn meta_miss(&mut self) {
-        self.error(Status::NotFound);
-    }
-
-    fn inspected(&mut self, entry: &mut EntryRef<'_>) -> Result<(), ReadConflict> {
-        self.hit(entry)
+            Response::Stored(reply) => match reply.stored {
+                Stored::Stored => return self.done(out, reply.cas, &[]),
+                Stored::Exists => Status::Exists,
+                Stored::NotFound => Status::NotFound,
+                Stored::NotStored => match self.loud() {
+                    opcode::ADD => Status::Exists,
+                    opcode::REPLACE => Status::NotFound,
+                    _ => Status::NotStored,
+                },
+            },
+            Response::Refused(AllocError::TooLarge) => Status::TooLarge,
+            Response::Refused(AllocError::NoMemory) => {
+                return self.server_error(out, "Out of memory allocating item");
+            }
+            Response::RefusedMidway => return self.server_error(out, "Out of memory during read"),
+            // A value has no line end.
+            Response::BadChunk => Status::Invalid,
+            Response::Deleted(Deleted::Deleted) | Response::Touched(true) => return self.done(out, 0, &[]),
+            Response::Number(Ok(number)) => return self.done(out, number.cas, &number.value.to_be_bytes()),
+            Response::Missing
+            | Response::Deleted(Deleted::NotFound)
+            | Response::Touched(false)
+            | Response::Number(Err(DeltaError::NotFound)) => Status::NotFound,
+            Response::Deleted(Deleted::Exists) | Response::Number(Err(DeltaError::CasMismatch)) => {
+                Status::Exists
+            }
+            Response::Deleted(Deleted::NoMemory) => Status::OutOfMemory,
+            Response::Number(Err(DeltaError::NonNumeric)) => Status::NonNumeric,
+            Response::Number(Err(DeltaError::NoMemory)) => {
+                return self.server_error(out, "Out of memory incrementing value");
+            }
+            Response::ServerError(text) => return self.server_error(out, text),
+        };
+        self.error(out, status);
     }
 }

@@ -1,15 +1,17 @@
-//! The protocols. Each module parses one into requests and encodes its replies. None of them uses a
-//! socket.
+//! The protocols. Each parses bytes to a key and an operation, and encodes the response. None of
+//! them uses a socket.
 
 pub mod ahead;
 pub mod binary;
 pub mod classic;
-pub mod dispatch;
+pub mod commands;
+pub mod encoder;
+pub mod key;
+pub mod line;
 pub mod meta;
 pub mod output;
-pub mod reply;
-pub mod request;
 pub mod tokens;
+pub mod write;
 
 /// memcached's error lines, without their line ends.
 pub mod text {

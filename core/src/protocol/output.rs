@@ -1,14 +1,15 @@
 //! The unsent output of a connection: encoded bytes, and between them large values that are pinned
-//! in the store in place of being copied.
+//! in the store in place of being copied, and slots for replies that come later.
 //!
 //! ```text
-//!   bytes   | VALUE a 0 9\r\n........\r\n VALUE b 0 100000\r\n | \r\nEND\r\n |
-//!   pins                                                  ^ at
-//!   stream    bytes[..at]                  value of b       bytes[at..]
+//!   bytes   | VALUE a 0 9\r\n........\r\n VALUE b 0 100000\r\n | \r\nEND\r\n | STORED\r\n |
+//!   inserts                                          value of b ^    open slot ^
+//!   stream    bytes[..at]            value of b   bytes[at..at]    (nothing before it is filled)
 //! ```
 //!
 //! The encoders append. The owner of the socket calls [`Output::write_to`], which makes one
-//! vectored write. This module does not use sockets.
+//! vectored write. Writing stops at the first open slot. [`Output::fill`] replaces a slot by its
+//! reply, in any order. This module does not use sockets.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -22,23 +23,70 @@ const SLICES: usize = 64;
 /// their lines.
 const STEP: usize = 16 * (crate::store::INLINE_COPY_MAX + 512);
 
-struct Pin {
-    /// Offset in `bytes` before which the value goes; `head <= at <= bytes.len()`.
-    at: usize,
-    value: PinnedValue,
-    /// Bytes of the value that were sent.
-    sent: usize,
+/// Fewest bytes that an open slot counts as. So the limit of an output also limits its slots.
+const SLOT: usize = 64;
+
+/// Names a reply slot. A worker gives each name to one slot, so a late reply never reaches another
+/// slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotId {
+    /// The connection's number in its worker. A later connection may have the same number.
+    pub client: usize,
+    /// Counts the slots of a worker, from 1.
+    pub serial: u64,
 }
 
-/// A stream of bytes to send, some of them pinned in the store.
+/// A part of the stream that is not in `bytes`.
+struct Insert {
+    /// Offset in `bytes` before which the part goes; `head <= at <= bytes.len()`. Ascending.
+    at: usize,
+    /// Serial number of the last slot up to this insert, this one included. Ascending.
+    serial: u64,
+    part: Part,
+}
+
+enum Part {
+    /// A pinned value, and the number of its bytes that were sent.
+    Value(PinnedValue, usize),
+    /// A slot without a reply. It counts as this many bytes.
+    Open(usize),
+    /// A slot with its reply, which has no open slots.
+    Filled(Box<Output>),
+}
+
+impl Part {
+    /// Returns the number of unsent bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Value(value, sent) => value.len() - sent,
+            Self::Open(reserved) => *reserved,
+            Self::Filled(reply) => reply.len(),
+        }
+    }
+
+    /// Returns the bytes of memory that a slot holds, or will hold.
+    fn held(&self) -> usize {
+        match self {
+            Self::Value(..) => 0,
+            Self::Open(reserved) => *reserved,
+            Self::Filled(reply) => reply.held(),
+        }
+    }
+}
+
+/// A stream of bytes to send, some of them pinned in the store, and some of them not known yet.
 #[derive(Default)]
 pub struct Output {
     bytes: Vec<u8>,
     /// Bytes of `bytes` that were sent.
     head: usize,
-    pins: VecDeque<Pin>,
-    /// Unsent bytes of pinned values.
-    pinned: usize,
+    inserts: VecDeque<Insert>,
+    /// Sum of [`Part::len`] of the inserts.
+    inserted: usize,
+    /// Sum of [`Part::held`] of the inserts.
+    slots: usize,
+    /// Number of open slots.
+    open: usize,
 }
 
 opaque_debug!(Output);
@@ -69,36 +117,87 @@ impl Output {
 
     /// Appends a pinned value. It is unpinned when its last byte is sent.
     pub fn pin(&mut self, value: PinnedValue) {
-        self.pinned += value.len();
-        self.pins.push_back(Pin { at: self.bytes.len(), value, sent: 0 });
+        let serial = self.inserts.back().map_or(0, |last| last.serial);
+        self.insert(serial, Part::Value(value, 0));
     }
 
-    /// Returns the number of unsent bytes.
+    /// Appends an open slot. It counts as `reserved` bytes until it is filled, with more bytes or
+    /// with fewer. The serial numbers of an output's slots ascend.
+    pub fn open_slot(&mut self, slot: SlotId, reserved: usize) {
+        self.open += 1;
+        self.insert(slot.serial, Part::Open(reserved.max(SLOT)));
+    }
+
+    fn insert(&mut self, serial: u64, part: Part) {
+        self.inserted += part.len();
+        self.slots += part.held();
+        self.inserts.push_back(Insert { at: self.bytes.len(), serial, part });
+    }
+
+    /// Fills a slot with its reply, which may be empty and has no open slots. Returns `false`, and
+    /// drops the reply, if the slot is not open here.
+    pub fn fill(&mut self, slot: SlotId, reply: Self) -> bool {
+        debug_assert_eq!(reply.open, 0);
+        // A value behind the slot has the slot's serial number, too.
+        let index = self.inserts.partition_point(|insert| insert.serial < slot.serial);
+        let Some(Insert { serial, part, .. }) = self.inserts.get_mut(index) else { return false };
+        if *serial != slot.serial || !matches!(part, Part::Open(_)) {
+            return false;
+        }
+        let reply = Part::Filled(Box::new(reply));
+        self.inserted += reply.len();
+        self.slots += reply.held();
+        let open = std::mem::replace(part, reply);
+        self.removed(&open);
+        // Removes an empty reply that is next.
+        self.consume(0);
+        true
+    }
+
+    /// Returns the number of open slots.
+    #[inline]
+    pub fn open_slots(&self) -> usize {
+        self.open
+    }
+
+    /// Returns whether nothing can be sent before a slot is filled.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.inserts.front().is_some_and(|next| next.at == self.head && matches!(next.part, Part::Open(_)))
+    }
+
+    /// Returns the number of unsent bytes. An open slot counts as the bytes that it reserves.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.head + self.pinned
+        self.bytes.len() - self.head + self.inserted
     }
 
-    /// Returns whether everything was sent.
+    /// Returns whether everything was sent and no slot is open.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the bytes of heap that this output holds when idle.
-    pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+    /// Returns the bytes of heap that this output holds, beside pinned values. An open slot counts
+    /// as the bytes that it reserves.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity() + self.slots
     }
 
     /// Returns a position for [`Output::rewind`].
     #[inline]
     pub fn mark(&self) -> Mark {
-        Mark { bytes: self.bytes.len(), pins: self.pins.len() }
+        Mark { bytes: self.bytes.len(), inserts: self.inserts.len() }
     }
 
-    /// Returns whether bytes or values were appended since `mark`.
+    /// Returns whether anything was appended since `mark`.
     pub fn grew_since(&self, mark: &Mark) -> bool {
-        self.bytes.len() > mark.bytes || self.pins.len() > mark.pins
+        self.bytes.len() > mark.bytes || self.inserts.len() > mark.inserts
+    }
+
+    /// Returns whether a slot was opened since `mark`.
+    pub fn opened_since(&self, mark: &Mark) -> bool {
+        self.inserts.iter().skip(mark.inserts).any(|insert| matches!(insert.part, Part::Open(_)))
     }
 
     /// Returns the encoded bytes appended since `mark`, without pinned values.
@@ -109,22 +208,65 @@ impl Output {
     /// Removes what was appended since `mark`. Nothing may have been sent since.
     pub fn rewind(&mut self, mark: &Mark) {
         self.bytes.truncate(mark.bytes);
-        while self.pins.len() > mark.pins {
-            if let Some(pin) = self.pins.pop_back() {
-                self.pinned -= pin.value.len() - pin.sent;
-            }
+        while self.inserts.len() > mark.inserts
+            && let Some(insert) = self.inserts.pop_back()
+        {
+            self.removed(&insert.part);
         }
     }
 
-    /// Keeps the first `len` unsent bytes. Copies pinned values: this is not for a hot path.
+    /// Takes out what was appended since `mark`. Nothing may have been sent since.
+    pub fn split_off(&mut self, mark: &Mark) -> Self {
+        let mut taken = Self { bytes: self.since(mark).to_vec(), ..Self::default() };
+        self.bytes.truncate(mark.bytes);
+        for insert in self.inserts.drain(mark.inserts.min(self.inserts.len())..) {
+            taken.inserted += insert.part.len();
+            taken.slots += insert.part.held();
+            taken.open += usize::from(matches!(insert.part, Part::Open(_)));
+            taken.inserts.push_back(Insert { at: insert.at - mark.bytes, ..insert });
+        }
+        self.inserted -= taken.inserted;
+        self.slots -= taken.slots;
+        self.open -= taken.open;
+        taken
+    }
+
+    /// Keeps the first `len` bytes of [`Output::len`] and the open slots among them. A value that
+    /// is cut is copied: this is not for a hot path.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len() {
             return;
         }
-        let mut kept = vec![0; len];
-        let mut to = kept.as_mut_slice();
-        while !to.is_empty() && self.write_to(&mut to).is_ok_and(|n| n > 0) {}
-        *self = Self { bytes: kept, ..Self::default() };
+        let (mut left, mut from) = (len, self.head);
+        let mut kept = 0;
+        for insert in &mut self.inserts {
+            let plain = insert.at - from;
+            if left < plain {
+                break;
+            }
+            left -= plain;
+            from = insert.at;
+            let part = insert.part.len();
+            match &mut insert.part {
+                Part::Filled(reply) => reply.truncate(left),
+                Part::Value(value, sent) if left < part => {
+                    let mut copy = Self::new();
+                    for slice in unsent(value, *sent) {
+                        copy.push(first(slice, left - copy.len()));
+                    }
+                    insert.part = Part::Filled(Box::new(copy));
+                }
+                Part::Value(..) | Part::Open(_) => {}
+            }
+            left = left.saturating_sub(part);
+            kept += 1;
+        }
+        self.bytes.truncate(from.saturating_add(left));
+        self.inserts.truncate(kept);
+        self.inserted = self.inserts.iter().map(|insert| insert.part.len()).sum();
+        self.slots = self.inserts.iter().map(|insert| insert.part.held()).sum();
+        self.open = self.inserts.iter().filter(|insert| matches!(insert.part, Part::Open(_))).count();
+        self.consume(0);
     }
 
     /// Takes the unsent output out. A small rest is copied, so that it does not keep a large
@@ -134,13 +276,15 @@ impl Output {
         if rest > self.bytes.capacity() / 2 {
             return std::mem::take(self);
         }
-        let mut pins = std::mem::take(&mut self.pins);
-        pins.iter_mut().for_each(|pin| pin.at -= self.head);
+        let mut inserts = std::mem::take(&mut self.inserts);
+        inserts.iter_mut().for_each(|insert| insert.at -= self.head);
         let taken = Self {
             bytes: self.bytes.get(self.head..).unwrap_or_default().to_vec(),
             head: 0,
-            pins,
-            pinned: std::mem::take(&mut self.pinned),
+            inserts,
+            inserted: std::mem::take(&mut self.inserted),
+            slots: std::mem::take(&mut self.slots),
+            open: std::mem::take(&mut self.open),
         };
         self.bytes.clear();
         self.head = 0;
@@ -152,12 +296,12 @@ impl Output {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
         self.head = 0;
-        self.pins.clear();
-        self.pinned = 0;
+        self.inserts.clear();
+        (self.inserted, self.slots, self.open) = (0, 0, 0);
     }
 
-    /// Writes as much as possible to `sink` in one vectored write. Returns the number of bytes
-    /// written.
+    /// Writes as much as possible to `sink` in one vectored write, up to the first open slot.
+    /// Returns the number of bytes written.
     ///
     /// # Errors
     /// Errors of the sink, `WouldBlock` included.
@@ -169,64 +313,64 @@ impl Output {
     ///
     /// # Errors
     /// Errors of the sink, `WouldBlock` included.
-    pub fn write_some(&mut self, sink: &mut impl Write, mut most: usize) -> io::Result<usize> {
-        if self.pins.is_empty() {
+    pub fn write_some(&mut self, sink: &mut impl Write, most: usize) -> io::Result<usize> {
+        if self.inserts.is_empty() {
             let bytes = &self.bytes[self.head..];
             let n = sink.write(&bytes[..bytes.len().min(most)])?;
             self.consume(n);
             return Ok(n);
         }
-        let mut slices: [IoSlice<'_>; SLICES] = std::array::from_fn(|_| IoSlice::new(&[]));
-        let mut used = 0;
-        let mut from = self.head;
-        let mut add = |slice| {
-            let slice = first(slice, most);
-            if used < SLICES && !slice.is_empty() {
-                most -= slice.len();
-                slices[used] = IoSlice::new(slice);
-                used += 1;
-            }
-        };
-        // Each is at least one slice, so there is no room for further ones.
-        for pin in self.pins.iter().take(SLICES) {
-            if from < pin.at {
-                add(&self.bytes[from..pin.at]);
-                from = pin.at;
-            }
-            let mut skip = pin.sent;
-            for slice in pin.value.slices() {
-                let cut = skip.min(slice.len());
-                skip -= cut;
-                if cut < slice.len() {
-                    add(&slice[cut..]);
-                }
-            }
-        }
-        if from < self.bytes.len() {
-            add(&self.bytes[from..]);
-        }
-        let n = sink.write_vectored(&slices[..used])?;
+        let mut slices = Slices { list: std::array::from_fn(|_| IoSlice::new(&[])), used: 0, left: most };
+        self.gather(&mut slices);
+        let n = sink.write_vectored(slices.list.get(..slices.used).unwrap_or_default())?;
         self.consume(n);
         Ok(n)
     }
 
+    /// Appends the unsent bytes up to the first open slot.
+    fn gather<'a>(&'a self, to: &mut Slices<'a>) {
+        let mut from = self.head;
+        for insert in &self.inserts {
+            to.add(self.bytes.get(from..insert.at).unwrap_or_default());
+            from = insert.at;
+            if to.used == SLICES {
+                return;
+            }
+            match &insert.part {
+                Part::Value(value, sent) => unsent(value, *sent).for_each(|slice| to.add(slice)),
+                Part::Filled(reply) => reply.gather(to),
+                Part::Open(_) => return,
+            }
+        }
+        to.add(self.bytes.get(from..).unwrap_or_default());
+    }
+
     /// Marks `n` bytes as sent.
     fn consume(&mut self, mut n: usize) {
-        while let Some(pin) = self.pins.front_mut() {
-            let plain = n.min(pin.at - self.head);
+        while let Some(insert) = self.inserts.front_mut() {
+            let plain = n.min(insert.at - self.head);
             self.head += plain;
             n -= plain;
-            if self.head < pin.at {
+            if self.head < insert.at {
                 return;
             }
-            let part = n.min(pin.value.len() - pin.sent);
-            pin.sent += part;
-            self.pinned -= part;
+            let part = n.min(insert.part.len());
+            match &mut insert.part {
+                Part::Value(_, sent) => *sent += part,
+                Part::Filled(reply) => {
+                    self.slots -= reply.held();
+                    reply.consume(part);
+                    self.slots += reply.held();
+                }
+                Part::Open(_) => return,
+            }
+            self.inserted -= part;
             n -= part;
-            if pin.sent < pin.value.len() {
+            if insert.part.len() > 0 {
                 return;
             }
-            self.pins.pop_front();
+            self.slots -= insert.part.held();
+            self.inserts.pop_front();
         }
         self.head += n;
         debug_assert!(self.head <= self.bytes.len());
@@ -235,6 +379,44 @@ impl Output {
             self.bytes.clear();
         }
     }
+
+    /// Counts a part that is no longer here.
+    fn removed(&mut self, part: &Part) {
+        self.inserted -= part.len();
+        self.slots -= part.held();
+        self.open -= usize::from(matches!(part, Part::Open(_)));
+    }
+}
+
+/// The slices of one vectored write.
+struct Slices<'a> {
+    list: [IoSlice<'a>; SLICES],
+    used: usize,
+    /// Bytes that may still be added.
+    left: usize,
+}
+
+impl<'a> Slices<'a> {
+    fn add(&mut self, slice: &'a [u8]) {
+        let slice = first(slice, self.left);
+        if let Some(next) = self.list.get_mut(self.used)
+            && !slice.is_empty()
+        {
+            self.left -= slice.len();
+            *next = IoSlice::new(slice);
+            self.used += 1;
+        }
+    }
+}
+
+/// Returns the bytes of `value` behind the first `sent`.
+fn unsent(value: &PinnedValue, sent: usize) -> impl Iterator<Item = &[u8]> {
+    let mut skip = sent;
+    value.slices().map(move |slice| {
+        let cut = skip.min(slice.len());
+        skip -= cut;
+        slice.get(cut..).unwrap_or_default()
+    })
 }
 
 /// Returns the first `most` bytes of `slice`.
@@ -246,5 +428,5 @@ fn first(slice: &[u8], most: usize) -> &[u8] {
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     bytes: usize,
-    pins: usize,
+    inserts: usize,
 }

@@ -215,7 +215,8 @@ impl Server {
     /// accepted yet count. Takes some microseconds if there is nothing to do.
     ///
     /// Returns `false` if that takes longer. Does not wait for a client that does not read its
-    /// replies, or that meets an injected delay.
+    /// replies, or that meets an injected delay. Waits for a reply that comes later
+    /// ([`Fault::DelayReply`](crate::Fault::DelayReply)).
     pub fn settle(&self, within: Duration) -> bool {
         self.settler.settle(within)
     }

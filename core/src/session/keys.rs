@@ -2,15 +2,19 @@
 
 use memchr::memchr;
 
-use super::{Env, Next, Session, State, Used, verbose};
+use super::env::Env;
+use super::fault::FaultOutcome;
+use super::state::{Gets, Session, State};
+use super::step::{Next, Used};
+use super::verbose;
 use crate::base::faults::Fault;
 use crate::cache::Cache;
 use crate::config::{KEY_MAX, Protocol};
 use crate::protocol::ahead;
-use crate::protocol::classic::{self, push_line};
-use crate::protocol::dispatch::get;
-use crate::protocol::output::Output;
-use crate::protocol::request::Key;
+use crate::protocol::classic::found;
+use crate::protocol::key::Key;
+use crate::protocol::output::{Mark, Output};
+use crate::protocol::write::push_line;
 use crate::state::CloseReason;
 use crate::store::LookupHint;
 
@@ -51,14 +55,7 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
 
 impl Session {
     /// Looks up keys until the line ends, the output is full or the input ends.
-    pub(super) fn keys(
-        &mut self,
-        env: &mut Env<'_>,
-        input: &[u8],
-        with_cas: bool,
-        expiry: Option<u32>,
-        out: &mut Output,
-    ) -> Used {
+    pub(super) fn keys(&mut self, env: &mut Env<'_>, input: &[u8], get: Gets, out: &mut Output) -> Used {
         let cache: &Cache = &env.context.cache;
         let limit = env.limit;
         let start = out.mark();
@@ -66,91 +63,41 @@ impl Session {
         let mut at = 0;
         let mut next: [(&[u8], LookupHint); AHEAD] = [(&[], LookupHint::from(0)); AHEAD];
         loop {
-            let mut count = 0;
-            let mut ended = None;
-            while count < AHEAD {
-                while input.get(at) == Some(&b' ') {
-                    at += 1;
-                }
-                let Some(tail) = input.get(at..) else { break };
-                let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
-                let Some(length) = length else {
-                    if tail.len() > KEY_MAX + 1 {
-                        ended = Some(Err(at));
-                    }
-                    break;
-                };
-                let at_end = tail.get(length) == Some(&b'\n');
-                let mut key = tail.get(..length).unwrap_or_default();
-                if at_end {
-                    ended = Some(Ok(at + length + 1));
-                    if let [head @ .., b'\r'] = key {
-                        key = head;
-                    }
-                }
-                if key.len() > KEY_MAX {
-                    ended = Some(Err(at));
-                    break;
-                }
-                if !key.is_empty() {
-                    if let Some(slot) = next.get_mut(count) {
-                        *slot = (key, cache.store().lookup_hint(key));
-                    }
-                    count += 1;
-                }
-                if at_end {
-                    break;
-                }
-                at += length;
-            }
+            let (count, ended) = take_keys(cache, input, &mut at, &mut next);
             let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|(_, hint)| cache.store().prefetch(hint));
                 keys.iter_mut().for_each(|(_, hint)| cache.store().locate_hint(hint));
                 keys.iter().for_each(|(_, hint)| cache.store().prefetch_item(hint));
             }
-            let mut reply = classic::Encoder { out, with_cas, quiet: false };
             let armed = cache.faults().armed();
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
                 if armed {
-                    let name = match (expiry.is_some(), with_cas) {
-                        (false, false) => "get",
-                        (false, true) => "gets",
-                        (true, false) => "gat",
-                        (true, true) => "gats",
-                    };
-                    match self.next_fault(cache, name, bytes) {
-                        Some(Fault::Miss) => {
+                    self.end_delayed_reply(env, out);
+                    match self.key_fault(env, get, bytes, (input, at), &start, out) {
+                        Some(FaultOutcome::Miss) => {
                             cache.count_miss(bytes);
                             continue;
                         }
-                        Some(Fault::Drop) => return Used::Stop(at, Next::Abort(CloseReason::Error)),
-                        Some(Fault::Error(line)) => {
-                            reply.out.rewind(&start);
-                            push_line(reply.out, &format!("SERVER_ERROR {line}"));
-                            self.state = State::SkipLine { then: None };
-                            return Used::Bytes(offset(input, bytes));
-                        }
-                        Some(Fault::Delay(time)) => {
-                            self.slept = true;
-                            return Used::Stop(offset(input, bytes), Next::Sleep(time));
-                        }
-                        Some(Fault::Truncate(bytes)) => self.truncate(bytes, reply.out),
+                        Some(FaultOutcome::Done(used)) => return used,
                         None => {}
                     }
                 }
-                let mark = reply.out.mark();
+                let mark = out.mark();
                 if logged {
                     verbose::lookup(env.context, bytes);
                 }
-                get(cache, key, hint, expiry, env.fd, &mut reply);
-                if logged && reply.out.grew_since(&mark) {
+                cache.read(key.bytes(), hint, get.expiry, env.fd, |entry, _| found(out, get.with_cas, entry));
+                if logged && out.grew_since(&mark) {
                     verbose::key(env.context, env.fd, bytes);
                 }
             }
+            if armed {
+                self.end_delayed_reply(env, out);
+            }
             match ended {
-                Some(Ok(end)) => {
+                Some(End::Line(end)) => {
                     let mark = out.mark();
                     out.push(b"END\r\n");
                     if logged {
@@ -159,7 +106,7 @@ impl Session {
                     self.state = State::Command;
                     return Used::Bytes(end);
                 }
-                Some(Err(at)) => {
+                Some(End::LongKey(at)) => {
                     out.rewind(&start);
                     self.state = State::SkipLine { then: Some(LONG_KEY) };
                     return Used::Bytes(at);
@@ -177,6 +124,41 @@ impl Session {
         }
     }
 
+    /// Applies the fault of a key, if there is one. The input is used up to `at`, and the reply to
+    /// its keys begins at `start`.
+    fn key_fault(
+        &mut self,
+        env: &Env<'_>,
+        get: Gets,
+        key: &[u8],
+        (input, at): (&[u8], usize),
+        start: &Mark,
+        out: &mut Output,
+    ) -> Option<FaultOutcome> {
+        Some(FaultOutcome::Done(match self.next_fault(env, get.name(), key)? {
+            Fault::Miss => return Some(FaultOutcome::Miss),
+            Fault::Drop => Used::Stop(at, Next::Abort(CloseReason::Error)),
+            Fault::Error(line) => {
+                out.rewind(start);
+                push_line(out, &format!("SERVER_ERROR {line}"));
+                self.state = State::SkipLine { then: None };
+                Used::Bytes(offset(input, key))
+            }
+            Fault::Delay(time) => {
+                self.slept = true;
+                Used::Stop(offset(input, key), Next::Sleep(time))
+            }
+            Fault::Truncate(bytes) => {
+                self.truncate(bytes, out);
+                return None;
+            }
+            Fault::DelayReply(time) => {
+                self.delay_reply(time, out);
+                return None;
+            }
+        }))
+    }
+
     pub(super) fn skip_line(&mut self, input: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
         match memchr(b'\n', input) {
             Some(end) => {
@@ -187,6 +169,55 @@ impl Session {
             None => Used::Stop(input.len(), Next::Input),
         }
     }
+}
+
+/// The end of a list of keys, as an offset in the input.
+enum End {
+    /// The end of the line.
+    Line(usize),
+    /// The start of a key that is too long.
+    LongKey(usize),
+}
+
+/// Takes up to `AHEAD` keys of `input` from `at` on, and moves `at` behind them. Returns their
+/// number. A key whose end has not arrived is not taken.
+#[inline]
+fn take_keys<'a>(
+    cache: &Cache,
+    input: &'a [u8],
+    at: &mut usize,
+    keys: &mut [(&'a [u8], LookupHint); AHEAD],
+) -> (usize, Option<End>) {
+    let mut count = 0;
+    while count < AHEAD {
+        while input.get(*at) == Some(&b' ') {
+            *at += 1;
+        }
+        let Some(tail) = input.get(*at..) else { break };
+        let length = tail.iter().position(|&byte| byte == b' ' || byte == b'\n');
+        let Some(length) = length else {
+            return (count, (tail.len() > KEY_MAX + 1).then_some(End::LongKey(*at)));
+        };
+        let at_end = tail.get(length) == Some(&b'\n');
+        let mut key = tail.get(..length).unwrap_or_default();
+        if at_end && let [head @ .., b'\r'] = key {
+            key = head;
+        }
+        if key.len() > KEY_MAX {
+            return (count, Some(End::LongKey(*at)));
+        }
+        if !key.is_empty() {
+            if let Some(slot) = keys.get_mut(count) {
+                *slot = (key, cache.store().lookup_hint(key));
+            }
+            count += 1;
+        }
+        if at_end {
+            return (count, Some(End::Line(*at + length + 1)));
+        }
+        *at += length;
+    }
+    (count, None)
 }
 
 /// Returns the offset of `part` in `all`.

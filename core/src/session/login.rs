@@ -8,13 +8,16 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::{Env, LINE_MAX, Next, Session, Used, verbose};
+use super::env::Env;
+use super::state::{LINE_MAX, Login, Session};
+use super::step::{Next, Used};
+use super::{sasl, verbose};
 use crate::config::AuthMethod;
 use crate::config::Protocol;
 use crate::protocol::binary::{Echo, Sasl, Status};
-use crate::protocol::classic::push_line;
 use crate::protocol::output::Output;
 use crate::protocol::tokens::{Tokens, strict_u32, strip_line_end};
+use crate::protocol::write::push_line;
 use crate::state::Users;
 use crate::state::{CloseReason, ConnState, ServerState};
 
@@ -35,17 +38,6 @@ const MIN_LOGIN_INPUT: usize = 3;
 
 /// Fewest bytes of a `set` that can be a login (memcached's rule).
 const LOGIN_MIN: usize = 6;
-
-/// The progress of a client's login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Login {
-    /// The client is not authenticated.
-    Anonymous,
-    /// The client is not authenticated. The server asked for a second step.
-    Challenged,
-    /// The client is authenticated.
-    Authenticated,
-}
 
 impl Session {
     /// Returns whether the client may send commands.
@@ -219,16 +211,6 @@ impl Session {
 
 fn has_sasl(env: &Env<'_>) -> bool {
     env.context.users.as_ref().is_some_and(|users| users.method() == AuthMethod::Sasl)
-}
-
-/// Results of Cyrus SASL, which memcached logs.
-pub(super) mod sasl {
-    pub const CONTINUE: i32 = 1;
-    pub const OK: i32 = 0;
-    pub const FAIL: i32 = -1;
-    pub const NO_MECHANISM: i32 = -4;
-    pub const BAD_PROTOCOL: i32 = -5;
-    pub const BAD_AUTH: i32 = -13;
 }
 
 /// Returns the result of `data` as a response to PLAIN, `[authorization] NUL user NUL password`

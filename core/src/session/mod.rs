@@ -13,218 +13,55 @@
 //!      └ ──watch───────▶ Watch                (until the end)
 //! ```
 
-mod answer;
+mod env;
 mod fault;
 mod keys;
 mod login;
+mod machine;
 mod packet;
+mod sasl;
+pub mod slots;
+mod state;
+mod step;
+mod store;
 mod trace;
 mod upload;
 pub(crate) mod verbose;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use memchr::memchr;
 
-use crate::admin::debug::PinnedItems;
-use crate::admin::{self, Dump};
-use crate::base::turn::{self, Turn};
-use crate::config::AuthMethod;
-use crate::config::OnCommand;
-use crate::config::Protocol;
-use crate::protocol::classic::{self, push_line};
-use crate::protocol::dispatch::{dispatch, miss};
-use crate::protocol::output::Output;
-use crate::protocol::request::{Key, Request};
-use crate::protocol::{binary, meta, text, tokens};
-use crate::state::Users;
-use crate::state::{CloseReason, ConnState, ServerState, WorkerStats};
-
-use self::answer::ReplyWriter;
+pub use self::env::Env;
+pub(crate) use self::env::TIGHT;
 use self::fault::FaultOutcome;
 use self::keys::look_ahead;
-use self::login::Login;
-use self::trace::Trace;
-use self::upload::Upload;
-
-/// Longest input without a line end, in bytes, except of a get (memcached's rule).
-const LINE_MAX: usize = 2048;
-
-/// Bytes that a visit reads and replies with while all connections together hold much memory.
-pub(crate) const TIGHT: usize = 16 * 1024;
+pub use self::state::Session;
+use self::state::{Gets, LINE_MAX, State};
+use self::step::Used;
+pub use self::step::{Next, Step};
+use crate::admin;
+use crate::cache::{Operation, Request, Response};
+use crate::config::{AuthMethod, OnCommand, Protocol};
+use crate::protocol::commands::parse;
+use crate::protocol::encoder::{Encoder, Form};
+use crate::protocol::key::Key;
+use crate::protocol::line::Line;
+use crate::protocol::meta::KeyRoom;
+use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
+use crate::protocol::{binary, text, tokens};
+use crate::state::{CloseReason, ConnState, Users};
 
 /// Most spaces before a long get (memcached's rule).
 const LEADING_SPACES: usize = 100;
 
-/// The next action of the connection's owner after [`Session::advance`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// All usable input was used. Flush, then wait for more input.
-    Input,
-    /// The budget is spent or the output is full. Flush, let other clients have their turn, then
-    /// call again with the rest of the input, which may be empty.
-    Yield,
-    /// Flush, then close.
-    Close(CloseReason),
-    /// Close without flushing what this visit produced.
-    Abort(CloseReason),
-    /// Flush, then stream events of these kinds. Input is ignored from now on.
-    Watch(u32),
-    /// Flush, wait, then call again with the rest of the input.
-    Sleep(Duration),
-}
-
-/// Result of [`Session::advance`].
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Bytes of the input that were used.
-    pub consumed: usize,
-    /// The next action.
-    pub next: Next,
-}
-
-/// The surroundings of a session for one visit.
-#[derive(Debug)]
-pub struct Env<'a> {
-    /// The server.
-    pub context: &'a ServerState,
-    /// Counters of this worker.
-    pub stats: &'a WorkerStats,
-    /// Descriptor of the client, shown to watchers and in logs.
-    pub fd: i32,
-    /// The rest of the visit's budget.
-    pub turn: Turn,
-    /// The length of the output at which the visit ends.
-    pub limit: usize,
-    /// Set if all connections together hold much memory, so that each must hold little.
-    pub(crate) is_tight: bool,
-}
-
-impl<'a> Env<'a> {
-    /// Returns the surroundings of a visit of at most `commands` commands, whose output is empty.
-    #[inline]
-    pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
-        let is_tight = context.cache.store().beside().is_tight();
-        let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
-        Self { context, stats, fd, turn: Turn::new(commands), limit, is_tight }
-    }
-}
-
-enum State {
-    Command,
-    /// More keys follow.
-    Keys {
-        with_cas: bool,
-        expiry: Option<u32>,
-    },
-    /// The rest of a refused line, and the reply at its end.
-    SkipLine {
-        then: Option<&'static str>,
-    },
-    Value(Box<Upload>),
-    Swallow {
-        left: usize,
-    },
-    Dump(Box<Dump>),
-    Config(Box<admin::NodesUpload>),
-    Watch,
-}
-
-/// State of one connection.
-pub struct Session {
-    protocol: Protocol,
-    login: Login,
-    state: State,
-    /// Whether a command was carried out since the last visit that ended for another reason than a
-    /// spent turn.
-    served: bool,
-    /// Whether a fault's delay is over, so that the next command is not delayed again.
-    slept: bool,
-    /// Whether the hook and the log have received the command that the input begins with.
-    reported: bool,
-    /// The state of memcached's own machine, for the log.
-    trace: Trace,
-    /// The length of output at which a fault cuts the reply. The connection ends there, or when the
-    /// command ends, whichever comes first. Between visits, the length that is still to come.
-    truncate_at: Option<usize>,
-    /// Items pinned by `debugitem`.
-    held: Option<Box<PinnedItems>>,
-}
-
-opaque_debug!(Session);
-
-/// The use of one piece of input.
-enum Used {
-    /// This many bytes were used. The session goes on with the rest.
-    Bytes(usize),
-    /// The session needs more input.
-    NeedInput,
-    /// This many bytes were used. The owner acts next.
-    Stop(usize, Next),
-}
-
 impl Session {
-    /// Returns the session of a new connection.
-    pub fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            login: Login::Anonymous,
-            state: State::Command,
-            served: false,
-            slept: false,
-            reported: false,
-            trace: Trace::default(),
-            truncate_at: None,
-            held: None,
-        }
-    }
-
-    /// Returns the session of a datagram whose first byte is `first`.
-    pub fn of_datagram(first: u8) -> Self {
-        let protocol = if first == binary::REQUEST { Protocol::Binary } else { Protocol::Ascii };
-        Self { trace: Trace::of_datagram(), ..Self::new(protocol) }
-    }
-
-    /// Returns the state of the connection for `stats conns`.
-    pub fn state(&self) -> ConnState {
-        match self.state {
-            State::Command | State::Keys { .. } | State::SkipLine { .. } => ConnState::Read,
-            State::Value(_) | State::Config(_) => ConnState::Nread,
-            State::Swallow { .. } => ConnState::Swallow,
-            State::Dump(_) => ConnState::Mwrite,
-            State::Watch => ConnState::Watch,
-        }
-    }
-
-    /// Returns whether no command is under way, so that an idle connection may be closed.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Command)
-    }
-
-    /// Returns the bytes of a reply that gathers here.
-    pub fn held(&self) -> usize {
-        if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
-    }
-
-    /// Returns the memory for the next input bytes if a large value is under way. It is at least
-    /// one byte long. The owner may read from its socket straight into it, and then calls
-    /// [`Session::value_filled`].
-    pub fn value_target(&mut self) -> Option<&mut [u8]> {
-        let State::Value(upload) = &mut self.state else { return None };
-        upload.reservation.target().ok().filter(|target| !target.is_empty())
-    }
-
-    /// Records that `n` bytes were written to [`Session::value_target`].
-    pub fn value_filled(&mut self, n: usize) {
-        if let State::Value(upload) = &mut self.state {
-            upload.reservation.advance(n);
-        }
-    }
-
     /// Carries out the commands in `input` and appends replies to `out`.
     pub fn advance(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Step {
-        self.truncate_at = self.truncate_at.map(|left| left.saturating_add(out.len()));
+        if self.reply_fault.is_some() {
+            self.resume_reply_fault(out);
+        }
         let traced = env.context.logs(3);
         if traced && !input.is_empty() {
             self.trace_input(env);
@@ -237,12 +74,17 @@ impl Session {
         if step.next != Next::Yield || !env.turn.is_over() {
             self.served = false;
         }
-        if let Some(end) = self.truncate_at {
-            if out.len() >= end {
-                out.truncate(end);
-                step.next = Next::Close(CloseReason::Error);
-            }
-            self.truncate_at = Some(end - out.len());
+        if out.open_slots() > 0 {
+            step.next = match step.next {
+                Next::Yield if out.len() < env.limit => Next::Yield,
+                Next::Input | Next::Yield => Next::Pending,
+                other => other,
+            };
+        }
+        if self.reply_fault.is_some()
+            && let Some(next) = self.pause_reply_fault(out)
+        {
+            step.next = next;
         }
         step
     }
@@ -254,24 +96,21 @@ impl Session {
         let mut prefetched_to = 0;
         if self.protocol == Protocol::Negotiating {
             let Some(&first) = input.first() else { return Step { consumed: 0, next: Next::Input } };
-            self.protocol = match env.context.users.as_ref().map(Users::method) {
-                Some(AuthMethod::Sasl) => Protocol::Binary,
-                None if first == binary::REQUEST => Protocol::Binary,
-                Some(AuthMethod::Text) | None => Protocol::Ascii,
-            };
-            if env.context.logs(2) {
-                verbose::protocol(env.context, env.fd, self.protocol);
-            }
+            self.negotiate(env, first);
         }
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
-            if let Some(end) = self.truncate_at
-                && (out.len() >= end || self.is_idle())
+            if self.reply_fault.is_some()
+                && let Some(next) = self.apply_reply_fault(env, out)
             {
-                return Step { consumed, next: Next::Close(CloseReason::Error) };
+                return Step { consumed, next };
             }
             if out.len() >= limit {
                 return Step { consumed, next: Next::Yield };
+            }
+            if rest.is_empty() && consumed > 0 && !traced && self.is_idle() {
+                // Most visits end here, after one command.
+                return Step { consumed, next: Next::Input };
             }
             if !out.make_room() {
                 return Step { consumed, next: Next::Close(CloseReason::Error) };
@@ -298,9 +137,9 @@ impl Session {
                         self.handle_unauthenticated(env, rest, out)
                     }
                 }
-                State::Keys { with_cas, expiry } => {
-                    let (with_cas, expiry) = (*with_cas, *expiry);
-                    self.keys(env, rest, with_cas, expiry, out)
+                State::Keys(get) => {
+                    let get = *get;
+                    self.keys(env, rest, get, out)
                 }
                 State::SkipLine { then } => {
                     let then = *then;
@@ -324,12 +163,8 @@ impl Session {
                 State::Swallow { left } => {
                     let n = rest.len().min(*left);
                     *left -= n;
-                    if *left == 0 {
-                        self.state = State::Command;
-                        Used::Bytes(n)
-                    } else {
-                        Used::Stop(n, Next::Input)
-                    }
+                    let is_done = *left == 0;
+                    self.after(n, is_done)
                 }
                 State::Dump(dump) => {
                     if dump.advance(env.context, &mut env.turn, out, limit) {
@@ -341,13 +176,9 @@ impl Session {
                 }
                 State::Config(upload) => {
                     let n = upload.take(rest);
-                    if let Some(answer) = upload.finish(&env.context.cluster) {
-                        push_line(out, answer);
-                        self.state = State::Command;
-                        Used::Bytes(n)
-                    } else {
-                        Used::Stop(n, Next::Input)
-                    }
+                    let answer = upload.finish(&env.context.cluster);
+                    answer.into_iter().for_each(|answer| push_line(out, answer));
+                    self.after(n, answer.is_some())
                 }
                 State::Watch => Used::Stop(rest.len(), Next::Input),
             };
@@ -363,6 +194,27 @@ impl Session {
                 Used::Stop(n, next) => return Step { consumed: consumed + n, next },
             }
         }
+    }
+
+    /// Decides the protocol by the first byte of the input.
+    fn negotiate(&mut self, env: &Env<'_>, first: u8) {
+        self.protocol = match env.context.users.as_ref().map(Users::method) {
+            Some(AuthMethod::Sasl) => Protocol::Binary,
+            None if first == binary::REQUEST => Protocol::Binary,
+            Some(AuthMethod::Text) | None => Protocol::Ascii,
+        };
+        if env.context.logs(2) {
+            verbose::protocol(env.context, env.fd, self.protocol);
+        }
+    }
+
+    /// Goes on with commands if `is_done`, else waits for more input. `n` bytes were used.
+    fn after(&mut self, n: usize, is_done: bool) -> Used {
+        if !is_done {
+            return Used::Stop(n, Next::Input);
+        }
+        self.state = State::Command;
+        Used::Bytes(n)
     }
 
     /// Carries out one line.
@@ -423,7 +275,7 @@ impl Session {
             self.state = State::SkipLine { then: Some("ERROR\r\n") };
             return Used::Bytes(0);
         }
-        self.state = State::Keys { with_cas, expiry: None };
+        self.state = State::Keys(Gets { with_cas, expiry: None });
         Used::Bytes(if with_cas { 4 } else { 3 })
     }
 
@@ -438,48 +290,74 @@ impl Session {
         out: &mut Output,
     ) -> Used {
         let name_len = memchr(b' ', line).unwrap_or(line.len());
-        match classic::parse(line, name_len, env.fd) {
-            classic::Line::Gets { keys, with_cas, touch } => {
-                let expiry = touch.map(|ttl| env.context.cache.clock().expiry(i64::from(ttl)));
-                self.state = State::Keys { with_cas, expiry };
-                return Used::Bytes(keys);
+        let mut room = KeyRoom::new();
+        match parse(line, name_len, &mut room) {
+            Line::Gets { keys, with_cas, touch } => {
+                let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
+                self.state = State::Keys(Gets { with_cas, expiry });
+                Used::Bytes(keys)
             }
-            classic::Line::Store { head, length, quiet } => {
-                if env.context.cache.prefixes().enabled() {
-                    env.context.cache.prefixes().record_set(head.key.bytes());
+            Line::Store { key, ref operation, length, ref form } => {
+                // As in memcached, stores of the meta protocol are not counted by prefix.
+                if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {
+                    env.context.cache.prefixes().record_set(key.bytes());
                 }
-                return self.store(env, &head, length, ReplyWriter::Classic { quiet }, input, line_len, out);
+                let request = Request { key: key.bytes(), operation, client: env.fd };
+                self.store(env, &request, length, form, input, line_len, out)
             }
-            classic::Line::Data { request, quiet } => {
-                let name = command_name(line, name_len);
-                let reply_via = ReplyWriter::Classic { quiet };
-                let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
-                let mut reply = classic::Encoder { out, with_cas: false, quiet };
-                match met {
-                    Some(FaultOutcome::Done(used)) => return used,
-                    Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-                    None => {
-                        verbose::request(env.context, &request);
-                        dispatch(&env.context.cache, &request, env.fd, &mut reply);
-                    }
-                }
-                return Used::Bytes(line_len);
+            Line::Data { key, ref operation, ref form } => {
+                let request = Request { key: key.bytes(), operation: *operation, client: env.fd };
+                self.data(env, &request, form, line, line_len, out).unwrap_or(Used::Bytes(line_len))
             }
-            classic::Line::Bad { error, swallow, quiet } => {
+            Line::Noop => {
+                push_line(out, "MN");
+                // This command flushes the replies before it.
+                let is_last = input.len() == line_len;
+                if is_last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) }
+            }
+            Line::Bad { error, swallow, quiet } => {
                 if !quiet {
                     push_line(out, error);
                 }
-                return self.swallow(line_len, swallow);
+                self.swallow(line_len, swallow)
             }
-            classic::Line::Other => {}
+            Line::Late { error, key, flags, length } => {
+                self.refuse_late(env, key, flags, length, error, out);
+                self.swallow(line_len, length + 2)
+            }
+            Line::Other => self.admin(env, line, line_len, out),
         }
-        if name_len == 2
-            && line.first() == Some(&b'm')
-            && let Some(used) = self.meta(env, line, input, line_len, out)
-        {
-            return used;
+    }
+
+    /// Carries out a request that has no value, and replies. Returns `None` unless a fault decides
+    /// how the session goes on. The request is the first `length` bytes of the input.
+    #[inline]
+    fn data(
+        &mut self,
+        env: &Env<'_>,
+        request: &Request<'_, Operation>,
+        form: &Form<'_>,
+        input: &[u8],
+        length: usize,
+        out: &mut Output,
+    ) -> Option<Used> {
+        let cache = &env.context.cache;
+        let mut reply = Encoder { out, form, key: request.key, clock: cache.clock() };
+        if cache.faults().armed() {
+            match self.fault(env, input, &mut reply, length) {
+                Some(FaultOutcome::Done(used)) => return Some(used),
+                Some(FaultOutcome::Miss) => {
+                    reply.encode(&Response::miss_of(&request.operation));
+                    return None;
+                }
+                None => {}
+            }
         }
-        self.admin(env, line, name_len, line_len, out)
+        verbose::request(env.context, request);
+        if let Some(response) = cache.execute(request, |entry, state| reply.found(entry, state)) {
+            reply.encode(&response);
+        }
+        None
     }
 
     fn swallow(&mut self, line_len: usize, left: usize) -> Used {
@@ -489,100 +367,29 @@ impl Session {
         Used::Bytes(line_len)
     }
 
-    fn meta(
+    /// Refuses a store whose item memcached has created at this point.
+    fn refuse_late(
         &mut self,
-        env: &mut Env<'_>,
-        line: &[u8],
-        input: &[u8],
-        line_len: usize,
+        env: &Env<'_>,
+        key: Key<'_>,
+        flags: u32,
+        length: usize,
+        error: &str,
         out: &mut Output,
-    ) -> Option<Used> {
-        let context = env.context;
-        let clock = context.cache.clock();
-        let start = out.mark();
-        let name = command_name(line, 2);
-        let parsed = meta::parse(line);
-        let bad = |out: &mut Output, error: &str| {
-            push_line(out, error);
-            Some(Used::Bytes(line_len))
-        };
-        let (flags, request) = match &parsed {
-            meta::Line::Get(flags) => match flags.get(clock, env.fd) {
-                Some(request) => (flags, request),
-                None => return bad(out, text::BAD_LINE),
-            },
-            meta::Line::Delete(flags) => match flags.delete(clock, env.fd) {
-                Ok(request) => (flags, request),
-                Err(error) => return bad(out, error),
-            },
-            meta::Line::Delta(flags) => match flags.delta(clock, env.fd) {
-                Ok(request) => (flags, request),
-                Err(error) => return bad(out, error),
-            },
-            meta::Line::Inspect(flags) => match flags.inspect() {
-                Some(request) => (flags, request),
-                None => return bad(out, text::BAD_LINE),
-            },
-            meta::Line::Set(flags, length) => {
-                return Some(match flags.set() {
-                    Ok(head) => {
-                        self.store(env, &head, *length, ReplyWriter::Meta(flags.echo()), input, line_len, out)
-                    }
-                    Err(error) => {
-                        let class = |key: Key<'_>| {
-                            let bytes = key.bytes().len();
-                            context.cache.store().class_for(bytes, flags.client_flags(), *length).ok()
-                        };
-                        if let (true, Some(key)) = (error == meta::LONG_OPAQUE, flags.key())
-                            && let Some(class) = class(key)
-                        {
-                            // memcached has created the item at this point.
-                            context.cache.count_set(key.bytes(), class);
-                        }
-                        push_line(out, error);
-                        if error == meta::LONG_OPAQUE && context.logs(2) {
-                            verbose::answer(context, env.fd, b"set", out, &start);
-                            self.trace_within(env, ConnState::NewCmd);
-                        }
-                        self.swallow(line_len, length + 2)
-                    }
-                });
-            }
-            meta::Line::Noop => {
-                push_line(out, "MN");
-                // This command flushes the replies before it.
-                let last = input.len() == line_len;
-                return Some(if last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) });
-            }
-            meta::Line::Bad(error, swallow) => {
-                push_line(out, error);
-                return Some(self.swallow(line_len, *swallow));
-            }
-            meta::Line::Other => return None,
-        };
-        let reply_via = ReplyWriter::Classic { quiet: false };
-        let met = self.fault(env, name, request_key(&request), reply_via, line_len, out);
-        let given = flags.expiries(clock);
-        let mut reply = meta::Encoder { out, flags, now: clock.now(), given, start };
-        match met {
-            Some(FaultOutcome::Done(used)) => return Some(used),
-            Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-            None => {
-                verbose::request(context, &request);
-                dispatch(&context.cache, &request, env.fd, &mut reply);
-            }
+    ) {
+        let (context, mark) = (env.context, out.mark());
+        if let Ok(class) = context.cache.store().class_for(key.bytes().len(), flags, length) {
+            context.cache.count_set(key.bytes(), class);
         }
-        Some(Used::Bytes(line_len))
+        push_line(out, error);
+        if context.logs(2) {
+            verbose::answer(context, env.fd, b"set", out, &mark);
+            self.trace_within(env, ConnState::NewCmd);
+        }
     }
 
-    fn admin(
-        &mut self,
-        env: &mut Env<'_>,
-        line: &[u8],
-        name_len: usize,
-        line_len: usize,
-        out: &mut Output,
-    ) -> Used {
+    /// Carries out a line with a command about the server, or with none that is known.
+    fn admin(&mut self, env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
         let pipelined = self.served || !out.is_empty();
         let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
         let mut ctx = admin::AdminContext {
@@ -595,7 +402,7 @@ impl Session {
             is_dear: false,
             held: &mut held,
         };
-        let outcome = admin::run(&mut ctx, line, name_len);
+        let outcome = admin::run(&mut ctx, line);
         if ctx.is_dear {
             env.turn.end();
         }
@@ -632,22 +439,6 @@ impl Session {
     /// Returns to commands after a watch could not be set up.
     pub fn watch_refused(&mut self) {
         self.state = State::Command;
-    }
-}
-
-fn command_name(line: &[u8], name_len: usize) -> &str {
-    line.get(..name_len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
-}
-
-fn request_key<'a>(request: &Request<'a>) -> &'a [u8] {
-    match request {
-        Request::Get { key, .. }
-        | Request::Delete { key, .. }
-        | Request::Touch { key, .. }
-        | Request::MetaGet { key, .. }
-        | Request::MetaDelete { key, .. }
-        | Request::Inspect { key } => key.bytes(),
-        Request::Delta(delta) => delta.key,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::answer::ReplyWriter;
-use super::fault::FaultOutcome;
-use super::{Env, Next, Session, Used, request_key, verbose};
+use super::env::Env;
+use super::state::{Session, State};
+use super::step::{Next, Used};
+use super::verbose;
 use crate::admin;
-use crate::protocol::binary::{Encoder, Packet, PacketHeader, Status, parse};
-use crate::protocol::dispatch::{dispatch, miss};
+use crate::cache::Request;
+use crate::protocol::binary::{Packet, PacketHeader, Status, parse};
+use crate::protocol::encoder::Form;
 use crate::protocol::output::Output;
 use crate::state::{CloseReason, ConnState, ServerState};
 
@@ -89,33 +91,25 @@ impl Session {
             echo.error(out, status);
             return Used::Stop(input.len(), Next::Close(CloseReason::Error));
         }
-        let clock = context.cache.clock();
-        let use_cas = context.cache.config().use_cas;
-        let packet = parse(header, input, use_cas, |exptime| clock.expiry(exptime), env.fd);
+        let packet = parse(header, input, context.cache.config().use_cas);
         env.turn.command();
         self.served = true;
         if context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
             verbose::packet(context, env.fd, header, input);
         }
         match packet {
-            Packet::Data(request) => {
-                let met =
-                    self.fault(env, echo.name(), request_key(&request), ReplyWriter::Binary(echo), head, out);
-                let mut reply = Encoder { out, echo };
-                match met {
-                    Some(FaultOutcome::Done(used)) => return used,
-                    Some(FaultOutcome::Miss) => miss(&request, &mut reply),
-                    None => {
-                        verbose::request(context, &request);
-                        dispatch(&context.cache, &request, env.fd, &mut reply);
-                    }
+            Packet::Data(key, operation) => {
+                let request = Request { key: key.bytes(), operation, client: env.fd };
+                if let Some(used) = self.data(env, &request, &Form::Binary(echo), input, head, out) {
+                    return used;
                 }
             }
-            Packet::Store { head: store, length } => {
+            Packet::Store { key, ref operation, length } => {
                 if context.cache.prefixes().enabled() {
-                    context.cache.prefixes().record_set(store.key.bytes());
+                    context.cache.prefixes().record_set(key.bytes());
                 }
-                return self.store(env, &store, length, ReplyWriter::Binary(echo), input, head, out);
+                let request = Request { key: key.bytes(), operation, client: env.fd };
+                return self.store(env, &request, length, &Form::Binary(echo), input, head, out);
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);
@@ -140,7 +134,7 @@ impl Session {
             Packet::Stat(group) => {
                 env.turn.end();
                 match admin::binary_stats(context, group, echo, out) {
-                    Some(admin::Outcome::Dump(dump)) => self.state = super::State::Dump(dump),
+                    Some(admin::Outcome::Dump(dump)) => self.state = State::Dump(dump),
                     Some(_) => {}
                     None => echo.error(out, Status::NotFound),
                 }

@@ -1,65 +1,11 @@
-//! The states of memcached's connections, as it logs them at `-vvv`.
-//!
-//! ```text
-//!   new_cmd ─▶ waiting ─▶ read ─▶ parse_cmd ──────────────────▶ new_cmd   a command is answered
-//!                                     ├─▶ nread | swallow ─────▶ new_cmd   its value has come
-//!                                     └─▶ mwrite ─▶ new_cmd                a binary error
-//!   new_cmd ─▶ parse_cmd                     more input is there
-//!   new_cmd ─▶ mwrite ─▶ new_cmd ─▶ waiting  no more input is there
-//! ```
-//!
-//! A session has other states. It moves this machine as it works, and only if `-vvv` is logged.
-//! `conn_mwrite` ends here when the replies are ready, in memcached when they are sent.
+//! The steps of a session as changes of memcached's [machine](super::machine).
 
-use super::{Env, Next, Session, State, Step, Used};
+use super::env::Env;
+use super::state::{Session, State};
+use super::step::{Next, Step, Used};
 use crate::config::Protocol;
 use crate::protocol::binary;
 use crate::state::{ConnState, ServerState};
-
-/// The current state of memcached's machine.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Trace {
-    /// `None` before the first event.
-    at: Option<ConnState>,
-    /// Whether commands were carried out since replies were last sent.
-    answered: bool,
-}
-
-impl Trace {
-    /// Returns the machine of a datagram. It begins in the state in which the one before ended.
-    pub(super) fn of_datagram() -> Self {
-        Self { at: Some(ConnState::Read), answered: false }
-    }
-
-    /// Logs the change to `state`, unless it is the current one.
-    fn enter(&mut self, context: &ServerState, fd: i32, state: ConnState) {
-        let from = self.at.replace(state).unwrap_or(ConnState::NewCmd);
-        if from != state {
-            context.log(3, || format!("{fd}: going from {} to {}", from.text(), state.text()));
-        }
-    }
-
-    /// Records that a command is answered.
-    fn answered(&mut self, context: &ServerState, fd: i32) {
-        self.enter(context, fd, ConnState::NewCmd);
-        self.answered = true;
-    }
-
-    /// Records that replies are sent.
-    fn flush(&mut self, context: &ServerState, fd: i32) {
-        self.enter(context, fd, ConnState::Mwrite);
-        self.enter(context, fd, ConnState::NewCmd);
-        self.answered = false;
-    }
-
-    /// Handles the first event of a connection.
-    fn begin(&mut self, context: &ServerState, fd: i32) {
-        if self.at.is_none() {
-            self.enter(context, fd, ConnState::Waiting);
-            self.enter(context, fd, ConnState::Read);
-        }
-    }
-}
 
 /// These methods are called only if `-vvv` is logged, except as stated.
 impl Session {
@@ -102,11 +48,8 @@ impl Session {
             State::Command => self.trace.answered(context, fd),
             State::Swallow { .. } => self.trace.enter(context, fd, ConnState::Swallow),
             State::Watch => self.trace.enter(context, fd, ConnState::Watch),
-            State::Value(_)
-            | State::Keys { .. }
-            | State::SkipLine { .. }
-            | State::Dump(_)
-            | State::Config(_) => {}
+            State::Value(_) | State::Keys(_) | State::SkipLine { .. } | State::Dump(_) | State::Config(_) => {
+            }
         }
     }
 
@@ -119,7 +62,7 @@ impl Session {
             // Turns end at other points in memcached.
             Next::Yield if env.turn.is_over() => {}
             Next::Close(_) => self.trace.flush(context, fd),
-            Next::Input | Next::Yield | Next::Sleep(_) => {
+            Next::Input | Next::Yield | Next::Sleep(_) | Next::Pending => {
                 if self.trace.answered {
                     self.trace.flush(context, fd);
                 }

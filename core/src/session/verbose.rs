@@ -7,13 +7,11 @@ use std::fmt::Write as _;
 
 use memchr::memchr;
 
-use super::login::sasl;
-use super::request_key;
-use crate::cache::{DeltaRequest, Mode, StoreRequest};
+use super::sasl;
+use crate::cache::{DeltaOperation, Mode, Operation, Request, StoreOperation};
 use crate::config::Protocol;
 use crate::protocol::binary::{HEADER, PacketHeader, STAT, is_bare_error};
 use crate::protocol::output::{Mark, Output};
-use crate::protocol::request::Request;
 use crate::state::ServerState;
 use crate::store::Lookup;
 
@@ -64,28 +62,30 @@ fn found(context: &ServerState, key: &[u8]) -> Option<u64> {
 
 /// Logs, at `-vvv`, the lookups of memcached for `request`.
 #[inline]
-pub(super) fn request(context: &ServerState, request: &Request<'_>) {
+pub(super) fn request(context: &ServerState, request: &Request<'_, Operation>) {
     if !context.logs(3) {
         return;
     }
-    let key = request_key(request);
+    let key = request.key;
     let is_missing = found(context, key).is_none();
     // memcached then adds an item, and looks it up first.
-    if let (true, Request::Delta(DeltaRequest { vivify: Some(_), .. })) = (is_missing, request) {
+    if let (true, Operation::Delta(DeltaOperation { vivify: Some(_), .. })) = (is_missing, &request.operation)
+    {
         found(context, key);
     }
 }
 
 /// Logs the lookups of memcached for a store, and at `-vv` a CAS that differs from the item's.
 #[inline]
-pub(super) fn store(context: &ServerState, request: &StoreRequest<'_>) {
-    let is_cas = request.mode == Mode::Cas;
+pub(super) fn store(context: &ServerState, request: &Request<'_, StoreOperation>) {
+    let operation = &request.operation;
+    let is_cas = operation.mode == Mode::Cas;
     if !(context.logs(3) || is_cas && context.logs(2)) {
         return;
     }
     let Some(cas) = found(context, request.key) else { return };
-    let compare = request.compare;
-    let is_stale = request.allow_stale && compare != 0 && compare < cas;
+    let compare = operation.compare;
+    let is_stale = operation.allow_stale && compare != 0 && compare < cas;
     if is_cas && compare != cas && !is_stale {
         context.log(2, || format!("CAS:  failure: expected {cas}, got {compare}"));
     }

@@ -21,7 +21,7 @@ pub enum ConnState {
     Mwrite = 6,
     /// A watcher.
     Watch = 7,
-    /// A command is done. This one and those below are logged at `-vvv` and never shown.
+    /// A command is done. This one and the next three are logged at `-vvv` and never shown.
     NewCmd = 8,
     /// About to wait for a command.
     Waiting = 9,
@@ -29,6 +29,8 @@ pub enum ConnState {
     Closing = 10,
     /// Closed.
     Closed = 11,
+    /// Waiting for replies that come later.
+    IoPending = 12,
 }
 
 impl ConnState {
@@ -46,6 +48,7 @@ impl ConnState {
             Self::Waiting => "conn_waiting",
             Self::Closing => "conn_closing",
             Self::Closed => "conn_closed",
+            Self::IoPending => "conn_io_pending",
         }
     }
 
@@ -58,6 +61,7 @@ impl ConnState {
             5 => Self::Swallow,
             6 => Self::Mwrite,
             7 => Self::Watch,
+            12 => Self::IoPending,
             _ => return None,
         })
     }

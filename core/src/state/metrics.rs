@@ -31,50 +31,61 @@ impl Counter {
     }
 }
 
-/// Counters that one worker writes and `stats` reads, on cache lines of their own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct WorkerStats {
-    /// Bytes read from sockets.
-    pub bytes_read: Counter,
-    /// Bytes written to sockets.
-    pub bytes_written: Counter,
-    /// Times that a connection reached its limit of requests.
-    pub conn_yields: Counter,
-    /// Connections closed because partial requests held too much.
-    pub read_buf_oom: Counter,
-    /// Connections closed because unread replies held too much.
-    pub response_obj_oom: Counter,
-    /// Connections closed because they were idle.
-    pub idle_kicks: Counter,
-    /// `flush_all` commands.
-    pub flush_cmds: Counter,
-    /// Attempts to log in.
-    pub auth_cmds: Counter,
-    /// Attempts to log in that failed.
-    pub auth_errors: Counter,
-    /// Connections this worker holds; not reset.
-    pub connections: Counter,
-    /// Bytes of buffers that hold partial requests or unsent replies; not reset.
-    pub buffered: Counter,
+/// Defines the counters of a worker. `stats reset` sets those of the first list to 0.
+/// `field => "memcache_rs_field"` makes `stats` print a counter that memcached does not have.
+macro_rules! worker_stats {
+    (
+        reset { $($(#[$doc:meta])* $field:ident $(=> $shown:literal)?,)* }
+        kept { $($(#[$kept_doc:meta])* $kept:ident,)* }
+    ) => {
+        /// Counters that one worker writes and `stats` reads, on cache lines of their own.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct WorkerStats {
+            $($(#[$doc])* pub $field: Counter,)*
+            $($(#[$kept_doc])* pub $kept: Counter,)*
+        }
+
+        impl WorkerStats {
+            /// `stats reset`.
+            pub fn reset(&self) {
+                $(self.$field.reset();)*
+            }
+
+            /// Returns the counters that memcached does not have, with their names.
+            pub fn own(&self) -> Vec<(&'static str, u64)> {
+                vec![$($(($shown, self.$field.get()),)?)*]
+            }
+        }
+    };
 }
 
-impl WorkerStats {
-    /// `stats reset`.
-    pub fn reset(&self) {
-        for counter in [
-            &self.bytes_read,
-            &self.bytes_written,
-            &self.conn_yields,
-            &self.read_buf_oom,
-            &self.response_obj_oom,
-            &self.idle_kicks,
-            &self.flush_cmds,
-            &self.auth_cmds,
-            &self.auth_errors,
-        ] {
-            counter.reset();
-        }
+worker_stats! {
+    reset {
+        /// Bytes read from sockets.
+        bytes_read,
+        /// Bytes written to sockets.
+        bytes_written,
+        /// Times that a connection reached its limit of requests.
+        conn_yields,
+        /// Connections closed because partial requests held too much.
+        read_buf_oom,
+        /// Connections closed because unread replies held too much.
+        response_obj_oom,
+        /// Connections closed because they were idle.
+        idle_kicks,
+        /// `flush_all` commands.
+        flush_cmds,
+        /// Attempts to log in.
+        auth_cmds,
+        /// Attempts to log in that failed.
+        auth_errors,
+    }
+    kept {
+        /// Connections this worker holds; not reset.
+        connections,
+        /// Bytes of buffers that hold partial requests or unsent replies; not reset.
+        buffered,
     }
 }
 

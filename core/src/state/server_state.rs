@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::{Cluster, ConnectionTable, Control, ListenerStats, Stop, Users, WorkerStats};
 use crate::base::error::StartError;
+use crate::base::sync::Mutex;
 use crate::cache::Cache;
-use crate::config::ServerConfig;
+use crate::config::{Reported, ServerConfig};
 use crate::tls::Tls;
 
 /// The state that the listener, the workers and their sessions share.
@@ -25,6 +26,8 @@ pub struct ServerState {
     pub listener: ListenerStats,
     /// An entry for each open file descriptor of this server.
     pub connections: ConnectionTable,
+    /// Values that are only reported. Commands change them.
+    pub reported: Mutex<Reported>,
     /// The list that `config get cluster` reports.
     pub cluster: Cluster,
     /// Whether and why the server stops.
@@ -71,6 +74,7 @@ impl ServerState {
             workers: (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect(),
             listener: ListenerStats::default(),
             connections: ConnectionTable::default(),
+            reported: Mutex::new(config.reported.clone()),
             cluster: Cluster::new(&config.cluster),
             control: Control::default(),
             tls: tls.map(Arc::new),

@@ -6,7 +6,7 @@
 //! makes progress. The bound is for the command itself: it ends, with the error for exhausted
 //! memory, even if other threads are always faster.
 
-use super::Store;
+use super::store::Store;
 use crate::base::error::AllocError;
 
 /// The attempts of one command to store its item.
@@ -42,5 +42,12 @@ impl<'a> Attempts<'a> {
     pub fn again(&mut self) -> Result<(), AllocError> {
         self.left = self.left.checked_sub(1).ok_or(AllocError::NoMemory)?;
         Ok(())
+    }
+}
+
+impl Store {
+    /// Returns the attempts of a command to store an item with this hash.
+    pub(crate) fn attempts(&self, hash: u64) -> Attempts<'_> {
+        Attempts::new(self, hash)
     }
 }

@@ -34,6 +34,7 @@ pub struct Classes {
 impl Classes {
     /// Computes the classes of a configuration.
     pub fn new(config: &CacheConfig) -> Self {
+        let chunk_max = config.chunk_max();
         let list = sizes(config);
         let largest = list.last().map_or(PAGE_SIZE, |c| c.size);
         let mut by_size = vec![0; largest / 8 + 2].into_boxed_slice();
@@ -49,7 +50,7 @@ impl Classes {
             list,
             by_size,
             item_size_max: config.item_size_max,
-            chunk_max: config.slab_chunk_max,
+            chunk_max,
             fixed: MEMCACHED_HEADER + cas + 3,
         }
     }
@@ -89,6 +90,7 @@ impl Classes {
 
 /// Computes the chunk sizes by memcached's rule, so that class numbers agree.
 fn sizes(config: &CacheConfig) -> Box<[Class]> {
+    let chunk_max = config.chunk_max();
     let mut classes = vec![Class::default()];
     let mut push = |size: usize| {
         classes.push(Class { size, per_page: PAGE_SIZE / size });
@@ -100,14 +102,14 @@ fn sizes(config: &CacheConfig) -> Box<[Class]> {
     } else {
         let mut size = MEMCACHED_HEADER + config.chunk_size;
         let mut count = 1;
-        while count < CLASSES - 1 && (size as f64) < config.slab_chunk_max as f64 / config.growth_factor {
+        while count < CLASSES - 1 && (size as f64) < chunk_max as f64 / config.growth_factor {
             size = size.next_multiple_of(8);
             push(size);
             size = (size as f64 * config.growth_factor) as usize;
             count += 1;
         }
     }
-    push(config.slab_chunk_max);
+    push(chunk_max);
     classes.into_boxed_slice()
 }
 

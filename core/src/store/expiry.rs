@@ -10,7 +10,7 @@
 //! [`TimeSnapshot::is_dead`]. No item dies before [`Flush::earliest`], so the crawler sleeps until
 //! then. Every item that is stored, touched, or seen alive by the crawler lowers that second.
 
-use super::item::Header;
+use super::mem::Header;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{
     AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::entry_ref::EntryRef;
 use super::expiry::TimeSnapshot;
-use super::item::{HEADER, Header, Item, Queue, Ref, USES_MAX, bit, item_size};
-use super::logs::AppendFor;
-use super::optimistic::LookupHint;
-use super::policy::{self, Rank};
-use super::seqlock::SeqLockGuard;
+use super::log::AppendFor;
+use super::mem::{HEADER, Header, Item, Queue, Rank, Ref, USES_MAX, bit, item_size};
+use super::new_item::{NewItem, write_head, write_header};
+use super::policy;
+use super::read::{EntryRef, LookupHint, PinnedValue, SeqLockGuard};
+use super::reservation::Reservation;
 use super::shard::{Lookup, Shard};
 use super::stats::{ClassStats, CommandStats};
-use super::{NewItem, PinnedValue, Reservation, Store, write_head, write_header};
+use super::store::Store;
 
 /// A shard, locked, opened at one key.
 ///
@@ -35,6 +35,24 @@ opaque_debug!(LockedEntry<'a>);
 /// try again.
 #[derive(Clone, Copy, Debug)]
 pub struct Full;
+
+impl Store {
+    /// Locks the shard of `key` and looks the key up.
+    #[inline]
+    pub fn entry<'a>(self: &'a Arc<Self>, key: &[u8], hash: u64) -> LockedEntry<'a> {
+        self.visit_at(key, LookupHint::from(hash))
+    }
+
+    /// Like [`Store::entry`], with a hint about the place of the item.
+    #[expect(
+        clippy::inline_always,
+        reason = "a locked entry has many words: moving it takes longer than making it"
+    )]
+    #[inline(always)]
+    pub(crate) fn visit_at<'a>(self: &'a Arc<Self>, key: &[u8], hint: LookupHint) -> LockedEntry<'a> {
+        LockedEntry::new(self, self.shard(hint.hash).lock(), key, hint)
+    }
+}
 
 impl<'a> LockedEntry<'a> {
     /// Opens the locked `shard` at a key.
@@ -92,7 +110,7 @@ impl<'a> LockedEntry<'a> {
     #[inline]
     pub fn hit(&mut self) {
         if let Some(item) = self.item() {
-            policy::record_access(self.shard.tuning.is_flat(), item.header(), &self.time);
+            policy::record_access(self.shard.tuning.policy, item.header(), &self.time);
         }
     }
 
@@ -200,7 +218,12 @@ impl<'a> LockedEntry<'a> {
     pub(crate) fn set_history(&self, uses: u16, idle: u32) {
         if let Some(item) = self.item() {
             let header = item.header();
+            // An item in pieces was placed without its uses.
             header.set_uses(uses);
+            if uses > 0 {
+                // A small cache has too few logs to tell items apart by their weight.
+                header.mark(bit::USED | bit::RECENT);
+            }
             // An item with an earlier stamp would be a flushed one.
             header.set_stamp(self.time.stamp.saturating_sub(idle).max(self.time.flushed + 1));
         }
@@ -290,8 +313,9 @@ impl<'a> LockedEntry<'a> {
     #[inline]
     fn place(&self, new: &NewItem<'_>) -> (Queue, u16) {
         let old = self.item().map(|item| (item.header().queue(), item.header().uses()));
-        let queue = policy::admit(&self.shard.tuning, &self.time, new.expiry, old.map(|(queue, _)| queue));
-        (queue, old.map_or(0, |(_, uses)| (uses + 1).min(USES_MAX)))
+        let queue = policy::admit(self.shard.tuning, &self.time, new.expiry, old.map(|(queue, _)| queue));
+        // A restored item has uses, and replaces no item.
+        (queue, old.map_or(new.uses(), |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
     /// Returns the current item if a new one of `size` bytes in `queue` can overwrite it: same
@@ -344,7 +368,7 @@ impl<'a> LockedEntry<'a> {
             None => {
                 self.shard.link(common, self.time, at, self.hash);
                 // Without its maintainer, memcached stores into the memory of a dead item.
-                if self.lookup != Lookup::Missing && self.shard.tuning.is_flat() {
+                if self.lookup != Lookup::Missing && self.shard.tuning.policy.counts_reclaimed() {
                     self.count_reclaimed(at);
                 }
             }

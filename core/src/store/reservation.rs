@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::beside::Charge;
-use super::item::{HEADER, Kind, Ref, bit, item_size, link_piece, pieces};
-use super::logs::AppendFor;
+use super::log::AppendFor;
+use super::mem::{HEADER, Item, Kind, Ref, bit, item_size, link_piece, pieces};
+use super::new_item::{NewItem, write_head};
 use super::policy;
 use super::shard::Shard;
-use super::{NewItem, Store, write_head};
+use super::store::Store;
 use crate::base::error::AllocError;
 use crate::config::MIB;
 
@@ -74,7 +75,7 @@ impl Reservation {
         loop {
             let mut shard = store.shard(hash).lock();
             let time = common.time();
-            let queue = policy::admit(&shard.tuning, &time, new.expiry, None);
+            let queue = policy::admit(shard.tuning, &time, new.expiry, None);
             let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
             let Some(at) = shard.logs.append(&common.segments, rank, size, AppendFor::Client) else {
                 drop(shard);
@@ -263,7 +264,7 @@ impl Reservation {
             Place::Buffer(bytes, _) => Some(&**bytes),
             _ => None,
         };
-        let item = self.head().map(|at| super::Item::new(memory, at).slices());
+        let item = self.head().map(|at| Item::new(memory, at).slices());
         buffer.into_iter().chain(item.into_iter().flatten())
     }
 

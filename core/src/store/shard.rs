@@ -8,9 +8,9 @@ use std::io;
 
 use super::expiry::TimeSnapshot;
 use super::index::Index;
-use super::item::{Item, Kind, Queue, Ref, bit, link_piece, pieces};
-use super::logs::{AppendFor, Logs};
-use super::policy::{Rank, Tuning};
+use super::log::{AppendFor, Logs};
+use super::mem::{Item, Kind, Queue, Rank, Ref, bit, link_piece, pieces, same_key};
+use super::policy::Tuning;
 use super::shared::StoreShared;
 use super::stats::{ClassStats, CommandStats};
 
@@ -264,8 +264,7 @@ impl Shard {
         class.items[queue as usize] += 1;
         memory.header(new).set_queue(queue);
         for piece in pieces(memory, at) {
-            let header = memory.header(piece);
-            header.set_links(new, header.next());
+            memory.header(piece).set_links(new, memory.next_of(piece));
         }
         self.bury_entry(common, at);
         Some(())
@@ -360,19 +359,5 @@ impl Shard {
             offset += common.segments.taken_by(at);
             look(at);
         }
-    }
-}
-
-/// Returns whether two keys are equal. Most keys are short, so it compares two overlapping words in
-/// place of a call.
-#[inline]
-pub(super) fn same_key(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    match (one.first_chunk::<8>(), other.first_chunk::<8>(), one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        (Some(a), Some(b), Some(c), Some(d)) if one.len() <= 16 => a == b && c == d,
-        (Some(a), Some(b), ..) if a != b => false,
-        _ => one == other,
     }
 }

@@ -2,22 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use ahash::RandomState;
 
 use super::beside::Beside;
 use super::classes::Classes;
-use super::expiry::Flush;
-use super::expiry::TimeSnapshot;
-use super::item::{HEADER, Header, Item, Queue, Ref, bit};
-use super::memory::Memory;
-use super::policy::{Rank, Span};
-use super::segment::Segments;
+use super::expiry::{Flush, TimeSnapshot};
+use super::mem::{HEADER, Header, Item, Memory, Queue, Rank, Ref, Segments, bit};
+use super::policy::{PolicyCell, Weights};
 use crate::base::clock::Clock;
 use crate::base::sync::Mutex;
 use crate::base::watch::{WatchHub, kind, push_uri_encoded};
-use crate::config::{CacheConfig, LruMode};
+use crate::config::CacheConfig;
 
 /// A number that every set changes, on its own cache line. Every request reads the other fields
 /// here.
@@ -34,9 +31,9 @@ pub struct StoreShared {
     pub(super) watch: Arc<WatchHub>,
     pub(super) beside: Arc<Beside>,
     hasher: RandomState,
-    /// Whether the policy is the flat one, for optimistic reads.
-    pub(super) flat: AtomicBool,
-    span: Span,
+    /// The eviction policy, for optimistic reads.
+    pub(super) policy: PolicyCell,
+    pub(super) weights: Weights,
     cas: Counter,
     use_cas: bool,
     /// Number of low bits of a hash that do not select the shard.
@@ -53,9 +50,12 @@ impl StoreShared {
         clock: Arc<Clock>,
         watch: Arc<WatchHub>,
     ) -> io::Result<Self> {
-        let per_shard = config.memory_limit / segments.size() / shards;
+        let per_shard = match config.memory_limit {
+            0 => usize::MAX,
+            limit => limit / segments.size() / shards,
+        };
         Ok(Self {
-            span: Span::new(if config.memory_limit == 0 { usize::MAX } else { per_shard }, config.evictions),
+            weights: Weights::new(per_shard, config.evictions, config.eviction_goal),
             segments,
             classes: Classes::new(config),
             sizes: Sizes::new(config)?,
@@ -64,7 +64,7 @@ impl StoreShared {
             watch,
             beside: Beside::new(config.memory_limit),
             hasher: RandomState::new(),
-            flat: AtomicBool::new(config.lru_mode == LruMode::Flat),
+            policy: PolicyCell::new(config.eviction_policy),
             cas: Counter(AtomicU64::new(1)),
             use_cas: config.use_cas,
             shard_shift: 64 - shards.trailing_zeros(),
@@ -98,7 +98,7 @@ impl StoreShared {
     /// Returns the log of an item of `size` bytes.
     #[inline]
     pub(super) fn rank_of(&self, queue: Queue, uses: u16, size: usize) -> Rank {
-        Rank::of(queue, uses, size, self.span)
+        self.weights.rank_of(queue, uses, size)
     }
 
     /// Returns whether live items may be evicted.
@@ -143,7 +143,7 @@ impl StoreShared {
     }
 
     #[cold]
-    fn lower_earliest(&self, expiry: u32) {
+    pub(super) fn lower_earliest(&self, expiry: u32) {
         self.flush.dies_at(expiry);
         // The background thread stops ticking and then looks at what is due first. Here
         // it is the other way round, so one of them sees what the other did: a read of

@@ -2,12 +2,12 @@
 //! addition. Optimistic reads count in `counters.rs`. The counters of most requests are first, so
 //! that they share a cache line (see `Shard` and `ShardClass`).
 
-use super::item::Queue;
-use super::segment::Usage;
+use super::mem::{Queue, Usage};
 
-/// Defines a structure of counters that can be summed.
+/// Defines a structure of counters that can be summed. `field => "memcache_rs_field"` makes `stats`
+/// print a counter that memcached does not have.
 macro_rules! counters {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident $(=> $shown:literal)?,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default)]
         #[repr(C)]
@@ -19,6 +19,11 @@ macro_rules! counters {
             /// Adds the counts of another.
             pub fn add(&mut self, other: &Self) {
                 $(self.$field += other.$field;)*
+            }
+
+            /// Returns the counters that memcached does not have, with their names.
+            pub fn own(&self) -> Vec<(&'static str, u64)> {
+                vec![$($(($shown, self.$field),)?)*]
             }
         }
     };
@@ -188,5 +193,25 @@ impl Totals {
             sum.add(&class.counts);
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    counters! {
+        /// Counters of this test.
+        Some {
+            /// One that memcached has.
+            known,
+            /// One of our own.
+            other => "memcache_rs_other",
+        }
+    }
+
+    #[test]
+    fn counters_of_our_own_have_names() {
+        let mut sum = Some { known: 1, other: 2 };
+        sum.add(&Some { known: 3, other: 4 });
+        assert_eq!((sum.known, sum.own()), (4, vec![("memcache_rs_other", 6)]));
     }
 }

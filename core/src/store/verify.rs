@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Store;
-use super::item::{Item, Kind, Queue, Ref, pieces};
-use super::policy::Rank;
+use super::mem::{Item, Kind, Queue, Rank, pieces};
 use super::shard::Shard;
+use super::store::Store;
 
 /// The counts that [`Store::verify`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Store {
                 bytes += header.total() as u64;
                 for piece in pieces(memory, at) {
                     assert_eq!(memory.header(piece).kind(), Kind::Piece);
-                    assert_eq!(memory.header(piece).owner(), at, "a piece of another item");
+                    assert_eq!(memory.owner_of(piece), at, "a piece of another item");
                     owners.insert(piece, at);
                 }
             });
@@ -85,7 +84,7 @@ impl Store {
                         assert_eq!(header.queue() == Queue::Temp, temporary, "an item in another log");
                     }
                     Kind::Reserved => found.drafts += 1,
-                    Kind::Piece if memory.header(header.owner()).kind() == Kind::Reserved => {}
+                    Kind::Piece if memory.header(memory.owner_of(at)).kind() == Kind::Reserved => {}
                     Kind::Piece => assert!(owners.remove(&at).is_some(), "a piece of no item"),
                     Kind::Dead => {}
                 }
@@ -99,11 +98,7 @@ impl Store {
         assert!(held == 0 || seen < shard.logs.owned(), "{held} bytes in no segment");
         if held == 0 {
             assert_eq!(linked, indexed);
-            assert!(
-                owners.is_empty(),
-                "pieces in no segment: {:?}",
-                owners.keys().next().map(|at: &Ref| at.0)
-            );
+            assert!(owners.is_empty(), "pieces in no segment: {:?}", owners.keys().next());
         }
         found.items += indexed as u64;
         found.bytes += bytes;

@@ -28,7 +28,7 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, version,
 };
 
-use crate::base::error::{ConfigError, StartError};
+use crate::base::error::{ConfigError, ConfigRule, StartError};
 use crate::base::file;
 use crate::base::sync::Mutex;
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
@@ -80,7 +80,7 @@ impl Tls {
         if let Some(list) = &config.ciphers {
             let Some(chosen) = ciphers::choose(list, &provider.cipher_suites) else {
                 let line = format!("Error setting the provided cipher(s): {list}");
-                return Err(ConfigError::Invalid(line).into());
+                return Err(ConfigError::new("ssl_ciphers", ConfigRule::Range, line).into());
             };
             if !chosen.unknown.is_empty() {
                 notes.push(format!("ssl_ciphers: not available here: {}", chosen.unknown.join(", ")));

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::base::error::{ConfigError, StartError};
+use crate::base::error::{ConfigError, ConfigRule, StartError};
 use crate::config::{TlsConfig, TlsMode};
 
 mod stats;
@@ -28,7 +28,8 @@ impl Tls {
     /// # Errors
     /// Always.
     pub fn load(_: &TlsConfig) -> Result<Self, StartError> {
-        Err(ConfigError::Invalid("tls must not be set: this build is without the feature tls".into()).into())
+        let message = "tls must not be set: this build is without the feature tls";
+        Err(ConfigError::new("tls", ConfigRule::Range, message).into())
     }
 
     /// Is never called.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::failure::USAGE;
-use memcache_core::LruMode;
+use memcache_core::EvictionPolicy;
 use memcache_core::internal::config::{MIB, PAGE_SIZE};
 
 type Check = fn(&Plan) -> bool;
@@ -169,7 +169,9 @@ fn flags_become_settings() {
             p.config.idle_timeout == 3 && !p.config.maxconns_fast
         }),
         (&["-o", "no_modern", "--extended=lru_crawler", "-omaxconns_fast"], |p| {
-            p.config.cache.lru_crawler && p.config.maxconns_fast && p.config.cache.lru_mode == LruMode::Flat
+            p.config.cache.lru_crawler
+                && p.config.maxconns_fast
+                && p.config.cache.eviction_policy == EvictionPolicy::Flat
         }),
         (&["-n", "200", "-o", "slab_sizes=250-500"], |p| p.config.cache.slab_sizes.is_some()),
         (&["-F", "-F", "-C"], |p| !p.config.flush_enabled && !p.config.cache.use_cas),
@@ -316,4 +318,22 @@ fn the_environment_is_heard() {
     assert!(
         matches!(action(&[], environment), Ok(Action::Run(plan)) if plan.config.cache.initial_malloced == 0)
     );
+}
+
+#[test]
+fn every_value_is_answered_as_the_cases_of_the_core_say() {
+    let cases = include_str!("../../../core/tests/settings.txt");
+    let mut seen = 0;
+    for line in cases.lines().filter_map(|line| line.strip_prefix("[daemon] ")) {
+        let [name, value, answer] = line.split(" | ").collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let pair = format!("{name}={value}");
+        let flags = if name.starts_with('-') { [name, value] } else { ["-o", &pair] };
+        let done = action(&flags, Environment::default());
+        match answer {
+            "ok" => assert!(done.is_ok(), "{line}: {done:?}"),
+            _ => assert_eq!(done.map(|_| ()), Err(Failure::usage(answer)), "{line}"),
+        }
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
 }

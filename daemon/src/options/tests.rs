@@ -1,5 +1,7 @@
 //! Every suboption with the settings that it makes, and every message about a wrong one.
 
+use memcache_core::EvictionGoal;
+
 use super::*;
 
 type Check = fn(&ServerConfig) -> bool;
@@ -89,12 +91,12 @@ fn options_become_settings() {
         ("hashpower=32", |c| c.cache.hashpower_init == 32),
         ("no_slab_reassign", |c| !c.cache.slab_reassign),
         ("no_slab_reassign,slab_reassign", |c| c.cache.slab_reassign),
-        ("no_slab_automove", |c| c.cache.slab_automove == 0),
-        ("no_slab_automove,slab_automove", |c| c.cache.slab_automove == 1),
-        ("slab_automove=2", |c| c.cache.slab_automove == 2),
-        ("slab_automove_ratio=0.5", |c| c.cache.slab_automove_ratio.to_bits() == 0.5f64.to_bits()),
-        ("slab_automove_window=3", |c| c.cache.slab_automove_window == 3),
-        ("tail_repair_time=10", |c| c.cache.tail_repair_time == 10),
+        ("no_slab_automove", |c| c.reported.slab_automove == 0),
+        ("no_slab_automove,slab_automove", |c| c.reported.slab_automove == 1),
+        ("slab_automove=2", |c| c.reported.slab_automove == 2),
+        ("slab_automove_ratio=0.5", |c| c.reported.slab_automove_ratio.to_bits() == 0.5f64.to_bits()),
+        ("slab_automove_window=3", |c| c.reported.slab_automove_window == 3),
+        ("tail_repair_time=10", |c| c.reported.tail_repair_time == 10),
         ("hash_algorithm=jenkins", |c| c.reported.hash_algorithm == "jenkins"),
         ("hash_algorithm=murmur3", |c| c.reported.hash_algorithm == "murmur3"),
         ("hash_algorithm=xxh3", |c| c.reported.hash_algorithm == "xxh3"),
@@ -103,17 +105,22 @@ fn options_become_settings() {
         ("lru_crawler_sleep=0", |c| c.cache.lru_crawler_sleep == 0),
         ("lru_crawler_sleep=1000000", |c| c.cache.lru_crawler_sleep == 1_000_000),
         ("lru_crawler_tocrawl=7", |c| c.cache.lru_crawler_tocrawl == 7),
-        ("no_lru_maintainer", |c| !c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Flat),
+        ("no_lru_maintainer", |c| !c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Flat),
         ("no_lru_maintainer,lru_maintainer", |c| {
-            c.cache.lru_maintainer && c.cache.lru_mode == LruMode::Segmented
+            c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Segmented
         }),
-        ("hot_lru_pct=40,warm_lru_pct=40", |c| c.cache.hot_lru_pct == 40 && c.cache.warm_lru_pct == 40),
-        ("hot_max_factor=0.5", |c| c.cache.hot_max_factor.to_bits() == 0.5f64.to_bits()),
-        ("warm_max_factor=4", |c| c.cache.warm_max_factor.to_bits() == 4f64.to_bits()),
+        ("eviction_policy=flat", |c| {
+            c.cache.lru_maintainer && c.cache.eviction_policy == EvictionPolicy::Flat
+        }),
+        ("eviction_policy=lru", |c| c.cache.eviction_policy == EvictionPolicy::Lru),
+        ("eviction_goal=bytes", |c| c.cache.eviction_goal == EvictionGoal::FewestMissedBytes),
+        ("hot_lru_pct=40,warm_lru_pct=40", |c| c.reported.hot_lru_pct == 40 && c.reported.warm_lru_pct == 40),
+        ("hot_max_factor=0.5", |c| c.reported.hot_max_factor.to_bits() == 0.5f64.to_bits()),
+        ("warm_max_factor=4", |c| c.reported.warm_max_factor.to_bits() == 4f64.to_bits()),
         ("temporary_ttl=61", |c| c.cache.temporary_ttl == Some(61)),
         ("idle_timeout=3", |c| c.idle_timeout == 3),
         ("watcher_logbuf_size=8", |c| c.watcher_buffer == 8 * 1024),
-        ("worker_logbuf_size=16", |c| c.worker_buffer == 16 * 1024),
+        ("worker_logbuf_size=16", |c| c.reported.worker_buffer == 16 * 1024),
         ("read_buf_mem_limit=1", |c| c.read_buf_mem_limit == MIB),
         ("slab_sizes=100-200-300", |c| c.cache.slab_sizes.as_deref() == Some(&[100, 200, 300][..])),
         ("slab_chunk_max=16", |c| c.cache.slab_chunk_max == 16 * 1024),
@@ -121,13 +128,13 @@ fn options_become_settings() {
         ("no_chunked_items", |c| c.cache.slab_chunk_max == PAGE_SIZE),
         ("track_sizes", |c| c.cache.track_sizes),
         ("debug_commands", |c| c.debug_commands),
-        ("modern", |c| c.cache.lru_mode == LruMode::Segmented && c.maxconns_fast),
+        ("modern", |c| c.cache.eviction_policy == EvictionPolicy::Segmented && c.maxconns_fast),
         ("no_modern", |c| {
             let cache = &c.cache;
             cache.slab_chunk_max == PAGE_SIZE
                 && !cache.slab_reassign
-                && cache.slab_automove == 0
-                && cache.lru_mode == LruMode::Flat
+                && c.reported.slab_automove == 0
+                && cache.eviction_policy == EvictionPolicy::Flat
                 && !cache.lru_crawler
                 && !cache.lru_maintainer
                 && !c.maxconns_fast
@@ -147,8 +154,12 @@ fn options_become_settings() {
 
 #[test]
 fn later_lists_follow_earlier_ones() {
-    let config = apply(&["no_modern", "slab_automove=2", " lru_crawler"]).map(|(config, _)| config.cache);
-    assert!(config.is_ok_and(|cache| cache.slab_automove == 2 && cache.lru_crawler && !cache.slab_reassign));
+    let config = apply(&["no_modern", "slab_automove=2", " lru_crawler"]).map(|(config, _)| config);
+    assert!(
+        config.is_ok_and(|c| {
+            c.reported.slab_automove == 2 && c.cache.lru_crawler && !c.cache.slab_reassign
+        })
+    );
 }
 
 #[test]

@@ -271,3 +271,24 @@ pub const AGREE_ADMIN: &[&[u8]] = &[
     b"slabs automove 1 noreply",
     b"stats sizes foo",
 ];
+
+#[cfg(test)]
+mod tests {
+    use memcache_core::internal::protocol::commands::{COMMANDS, Kind};
+
+    use super::*;
+    use crate::odd;
+
+    /// Commands that need settings which the program does not give.
+    const NOT_SENT: [&str; 5] = ["config", "debugitem", "debugtime", "misbehave", "refresh_certs"];
+
+    #[test]
+    fn every_command_about_the_server_is_sent() {
+        let sent: Vec<&[u8]> = [ADMIN, FLUSHES, odd::CLOSING].concat();
+        for row in COMMANDS.iter().filter(|row| matches!(row.kind, Kind::Admin(_))) {
+            let is_sent =
+                sent.iter().any(|line| line.split(|&byte| byte == b' ').next() == Some(row.word.as_bytes()));
+            assert!(is_sent != NOT_SENT.contains(&row.word), "{}", row.word);
+        }
+    }
+}

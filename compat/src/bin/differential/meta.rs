@@ -1,5 +1,8 @@
 //! Random meta commands: the right flags, too many, unknown ones, and items that go stale.
 
+use memcache_core::internal::protocol::commands::Kind;
+use memcache_core::internal::protocol::meta::{Argument, FLAGS, MetaCommand};
+
 use crate::generate::Generator;
 use crate::group::{Draft, Piece};
 use crate::line::Line;
@@ -14,7 +17,8 @@ impl Generator {
             62..75 => self.meta_arithmetic(false),
             75..77 if !self.agree => self.debug(),
             77..80 => self.stale(),
-            80..82 => self.fixed(self.words.odd_meta),
+            80..81 => self.fixed(self.words.odd_meta),
+            81..82 if !self.agree => self.example(Kind::Meta),
             82..83 => self.large(true),
             75..91 => {
                 let whole = match self.rng.below(4) {
@@ -36,7 +40,7 @@ impl Generator {
 
     fn meta_get(&mut self, careless: bool) -> Draft {
         let (key, mut line) = self.meta_line("mg");
-        self.flags(&mut line, key, self.words.get_flags, careless);
+        self.flags(&mut line, key, MetaCommand::Get, careless);
         line.end(self.line_end(), key.classic())
     }
 
@@ -45,7 +49,7 @@ impl Generator {
         let value = self.value();
         let length = self.length(value.len());
         line.word(length.to_string().as_bytes());
-        self.flags(&mut line, key, self.words.set_flags, careless);
+        self.flags(&mut line, key, MetaCommand::Set, careless);
         let mut draft = self.with_data(line, 0, &value, length);
         draft.key = key.classic();
         draft
@@ -53,13 +57,13 @@ impl Generator {
 
     fn meta_delete(&mut self, careless: bool) -> Draft {
         let (key, mut line) = self.meta_line("md");
-        self.flags(&mut line, key, self.words.delete_flags, careless);
+        self.flags(&mut line, key, MetaCommand::Delete, careless);
         line.end(self.line_end(), key.classic())
     }
 
     fn meta_arithmetic(&mut self, careless: bool) -> Draft {
         let (key, mut line) = self.meta_line("ma");
-        self.flags(&mut line, key, self.words.arithmetic_flags, careless);
+        self.flags(&mut line, key, MetaCommand::Delta, careless);
         line.end(self.line_end(), key.classic())
     }
 
@@ -122,9 +126,9 @@ impl Generator {
 
     /// Appends flags in a random order. Mistaken ones are repeated, unknown, too many, or lack
     /// their argument.
-    fn flags(&mut self, line: &mut Line, key: MetaKey, known: &[(u8, usize)], careless: bool) {
+    fn flags(&mut self, line: &mut Line, key: MetaKey, command: MetaCommand, careless: bool) {
         let mut chosen: Vec<u8> = Vec::new();
-        for &(flag, weight) in known {
+        for (flag, weight) in self.weights(command) {
             if self.rng.chance(weight, 100) {
                 chosen.push(flag);
             }
@@ -144,7 +148,8 @@ impl Generator {
                 }
                 1 => {
                     let mut many = chosen.clone();
-                    many.extend(b"bcfhklstvqOxuIANRTCEDJFM".iter().filter(|flag| !chosen.contains(flag)));
+                    let known = FLAGS.iter().map(|flag| flag.letter).chain([b'A']);
+                    many.extend(known.filter(|flag| !chosen.contains(flag)));
                     many.truncate(14 + self.rng.below(12));
                     chosen = many;
                 }
@@ -162,24 +167,43 @@ impl Generator {
                 line.word(&[flag]);
                 continue;
             }
-            match flag {
-                b'O' => line.word(&joined(b'O', self.rng.pick(self.words.opaques))),
-                b'N' | b'T' => line.word(&joined(flag, self.rng.pick(self.words.ttls))),
-                b'R' => line.word(&joined(b'R', self.rng.pick(self.words.recaches))),
-                b'F' => line.word(&joined(b'F', self.rng.pick(self.words.flags))),
-                b'E' => line.word(&joined(b'E', self.rng.pick(self.words.explicit_cas))),
-                b'D' | b'J' => line.word(&joined(flag, self.rng.pick(self.words.deltas))),
-                b'M' => line.word(&joined(b'M', self.rng.pick(self.words.modes))),
-                b'C' => {
+            let argument = FLAGS.iter().find(|row| row.letter == flag).map(|row| row.argument);
+            let list = match (argument.unwrap_or(Argument::None), flag) {
+                (_, b'C') => {
                     let number = match key {
                         MetaKey::Classic(key) => self.cas(key),
                         MetaKey::Base64 => Piece::Bytes(b"1000000000000".to_vec()),
                     };
                     line.piece(b"C", number);
+                    continue;
                 }
-                plain => line.word(&[plain]),
-            }
+                (Argument::None, _) => &[&b""[..]],
+                (Argument::Token, _) => self.words.opaques,
+                (Argument::Seconds, b'R') => self.words.recaches,
+                (Argument::Seconds, _) => self.words.ttls,
+                (Argument::U32, _) => self.words.flags,
+                (Argument::U64, b'E') => self.words.explicit_cas,
+                (Argument::U64, _) => self.words.deltas,
+                (Argument::Letter, _) => self.words.modes,
+            };
+            line.word(&joined(flag, self.rng.pick(list)));
         }
+    }
+
+    /// Returns the flags for a command, with the percentage of commands that have each. A flag that
+    /// the words do not mention is still sent.
+    fn weights(&self, command: MetaCommand) -> Vec<(u8, usize)> {
+        let known = match command {
+            MetaCommand::Get => self.words.get_flags,
+            MetaCommand::Set => self.words.set_flags,
+            MetaCommand::Delete => self.words.delete_flags,
+            MetaCommand::Delta => self.words.arithmetic_flags,
+            MetaCommand::Inspect => &[],
+        };
+        let is_new = |letter| letter != b'b' && !known.iter().any(|&(other, _)| other == letter);
+        let others = FLAGS.iter().filter(|flag| !self.agree && is_new(flag.letter));
+        let others = others.map(|flag| (flag.letter, if flag.matters(command) { 15 } else { 1 }));
+        known.iter().copied().chain(others).collect()
     }
 }
 

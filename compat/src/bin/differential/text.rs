@@ -1,6 +1,8 @@
 //! Random classic commands, and their common parts with meta commands: keys, values, lengths, and
 //! data behind a line.
 
+use memcache_core::internal::protocol::commands::{COMMANDS, Command, Kind};
+
 use crate::generate::Generator;
 use crate::group::{Draft, Ending, Piece};
 use crate::line::Line;
@@ -16,7 +18,8 @@ impl Generator {
             67..73 => self.delete(),
             73..78 => self.fixed(self.words.admin),
             78..79 => self.flush(),
-            79..83 => self.fixed(self.words.odd_lines),
+            79..82 => self.fixed(self.words.odd_lines),
+            82..83 if !self.agree => self.example(Kind::Classic),
             83..84 => self.large(false),
             _ => {
                 let whole = match self.rng.below(5) {
@@ -28,6 +31,19 @@ impl Generator {
                 self.mangle(whole)
             }
         }
+    }
+
+    /// Returns the example of any command of this kind, for a random key. So each command is sent,
+    /// even if this program has nothing else for it.
+    pub(crate) fn example(&mut self, kind: Kind) -> Draft {
+        let rows: Vec<&Command> = COMMANDS.iter().filter(|row| row.kind == kind).collect();
+        let row = self.rng.pick(&rows);
+        let key = self.key();
+        let mut line = Line::new(row.word);
+        for (at, token) in row.example.split(' ').enumerate().skip(1) {
+            line.word(if at == row.key { words::KEYS[key] } else { token.as_bytes() });
+        }
+        if row.value > 0 { self.with_data(line, key, b"x", 1) } else { line.end(self.line_end(), None) }
     }
 
     pub(crate) fn store(&mut self) -> Draft {

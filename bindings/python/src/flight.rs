@@ -1,0 +1,94 @@
+//! Single flight for threads and tasks.
+
+use std::sync::Arc;
+
+use memcache_core::Cache;
+use memcache_core::internal::base::sync::Mutex;
+use memcache_embed::flight::{self, Role, Waiter};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// A thread, and a task or 0.
+pub type Caller = (u64, u64);
+
+/// The values of a cache that are being made.
+pub type SingleFlight = flight::SingleFlight<Py<PyBytes>, Caller>;
+
+/// The right and duty to make a value. Dropping it counts as a failure.
+#[pyclass(frozen, module = "memcache_rs._native")]
+pub struct Leader(Mutex<Option<Duty>>);
+
+enum Duty {
+    /// Waiters want the value.
+    Flight(flight::Leader<Py<PyBytes>, Caller>),
+    /// Other callers get a stale value.
+    Renewal(flight::Renewal),
+}
+
+impl Leader {
+    fn new(duty: Duty) -> Self {
+        Self(Mutex::new(Some(duty)))
+    }
+
+    /// Makes a leader that renews a stale value.
+    pub fn of_renewal(cache: &Arc<Cache>, key: &[u8]) -> Self {
+        Self::new(Duty::Renewal(flight::Renewal::new(cache, key)))
+    }
+
+    fn end(&self, value: Option<&Py<PyBytes>>) {
+        // The waiters are Python functions, and run without the lock.
+        let duty = self.0.lock().take();
+        match duty {
+            None => {}
+            Some(Duty::Flight(mut leader)) => leader.finish(value),
+            Some(Duty::Renewal(mut renewal)) => renewal.finish(value.is_some()),
+        }
+    }
+}
+
+/// Makes the caller the leader of a key, or returns the leader it waits for. `notify` is then
+/// called with the value, or with `None` if making it failed.
+pub fn join(
+    flights: &Arc<SingleFlight>,
+    key: &[u8],
+    caller: Caller,
+    notify: Py<PyAny>,
+) -> Result<Leader, Caller> {
+    let waiter: Waiter<Py<PyBytes>> = Box::new(move |value| {
+        // Fails only if the interpreter has ended, and then no thread waits.
+        Python::try_attach(|py| {
+            let value = value.map(|value| value.clone_ref(py));
+            if let Err(error) = notify.call1(py, (value,)) {
+                error.write_unraisable(py, None);
+            }
+        });
+    });
+    match flights.join(key, caller, waiter) {
+        Role::Leader(leader) => Ok(Leader::new(Duty::Flight(leader))),
+        Role::Waiting(leader) => Err(leader),
+    }
+}
+
+#[pymethods]
+impl Leader {
+    /// Hands the value to the waiters. ``None`` means that making it failed.
+    #[pyo3(signature = (value, /))]
+    fn finish(&self, value: Option<Py<PyBytes>>) {
+        self.end(value.as_ref());
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if self.0.lock().is_some() {
+            Python::try_attach(|py| {
+                // The waiters must not see an exception that is on its way.
+                let raised = PyErr::take(py);
+                self.end(None);
+                if let Some(raised) = raised {
+                    raised.restore(py);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The surroundings of a session for one visit.
+
+use super::slots::Deferred;
+use crate::base::turn::{self, Turn};
+use crate::state::{ServerState, WorkerStats};
+
+/// Bytes that a visit reads and replies with while all connections together hold much memory.
+pub(crate) const TIGHT: usize = 16 * 1024;
+
+/// The surroundings of a session for one visit.
+#[derive(Debug)]
+pub struct Env<'a> {
+    /// The server.
+    pub context: &'a ServerState,
+    /// Counters of this worker.
+    pub stats: &'a WorkerStats,
+    /// Descriptor of the client, shown to watchers and in logs.
+    pub fd: i32,
+    /// The rest of the visit's budget.
+    pub turn: Turn,
+    /// The length of the output at which the visit ends.
+    pub limit: usize,
+    /// Takes work whose replies come later. `None` if the owner does not wait for replies.
+    pub deferred: Option<&'a mut Deferred>,
+    /// Set if all connections together hold much memory, so that each must hold little.
+    pub(crate) is_tight: bool,
+}
+
+impl<'a> Env<'a> {
+    /// Returns the surroundings of a visit of at most `commands` commands, whose output is empty.
+    #[inline]
+    pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
+        let is_tight = context.cache.store().beside().is_tight();
+        let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
+        Self { context, stats, fd, turn: Turn::new(commands), limit, deferred: None, is_tight }
+    }
+}

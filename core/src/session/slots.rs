@@ -1,0 +1,56 @@
+//! Replies that come later.
+//!
+//! ```text
+//!   session ── opens a slot in the output ──▶ goes on with the next command
+//!      └────── Work { slot, … } ──▶ owner ── carries it out ──▶ Output::fill(slot, reply)
+//! ```
+//!
+//! A session leaves a slot in its output in place of a reply, and asks its owner for the work. The
+//! replies still leave in the order of the commands.
+//!
+//! - **Bounds.** While a slot is open, the owner does not read from the client
+//!   ([`Next::Pending`](super::Next::Pending)). Commands that it has read are carried out, until
+//!   the output is full. Each open slot counts as output, so the limit of output bounds their
+//!   number.
+//! - **Ends.** A connection that closes after its replies waits for the open slots. One that is
+//!   aborted drops them, and later replies to them are dropped, too. The name of a slot is used
+//!   once in a worker, so such a reply never reaches the next connection.
+//! - **Owners that cannot wait**, such as a UDP socket, lend no [`Deferred`]. Then no slot is
+//!   opened.
+
+use std::time::Duration;
+
+use crate::protocol::output::{Output, SlotId};
+
+/// Work that a session asks of its owner.
+#[derive(Debug)]
+pub enum Work {
+    /// Fill `slot` with `reply` after `time`.
+    Delay {
+        /// The slot.
+        slot: SlotId,
+        /// An injected delay.
+        time: Duration,
+        /// The reply of a command that was carried out.
+        reply: Output,
+    },
+}
+
+/// The work that the sessions of one worker ask for. It gives out the names of slots.
+#[derive(Debug, Default)]
+pub struct Deferred {
+    /// The number of the connection that is being visited.
+    pub client: usize,
+    /// Serial number of the last slot.
+    serial: u64,
+    /// Work that is not yet begun.
+    pub work: Vec<Work>,
+}
+
+impl Deferred {
+    /// Returns the name of a new slot of the current connection.
+    pub fn slot(&mut self) -> SlotId {
+        self.serial += 1;
+        SlotId { client: self.client, serial: self.serial }
+    }
+}

@@ -1,0 +1,49 @@
+//! The rules that each language binding of `memcache-rs` needs, written once.
+//!
+//! It stands below the bindings and above the server of `memcache-rs`. A binding converts the
+//! objects of its language to the types here, and the errors here to its own classes. It waits in
+//! its own way: the crate calls back, and blocks no thread.
+//!
+//! - [`ttl`]: a number of seconds or a moment becomes the second at which an item expires.
+//! - [`flight`]: single flight. A leader makes a value, and waiters get it.
+//! - [`watch`], [`commands`], [`stats`]: events, commands of clients and statistics, as typed
+//!   values.
+//! - [`faults`]: checked fault rules.
+//! - [`server`], [`settings`], [`time`]: addresses, failed starts, rounded sizes, cluster nodes,
+//!   times to wait.
+//! - [`temp_dir`]: a private directory that outlives no process for long.
+//! - [`keys`]: all keys of a cache.
+//! - [`handle`]: a handle that a child of `fork` neither uses nor drops.
+//! - `certificates` (feature `certificates`): certificates for tests.
+//!
+//! It is not a stable API: it changes with the bindings of this repository.
+//!
+//! ```
+//! use memcache_core::{Cache, CacheConfig};
+//! use memcache_embed::ttl::{self, TtlError};
+//!
+//! let cache = Cache::new(CacheConfig::default())?;
+//! let expiry = ttl::after(&cache, 1.5)?;
+//! assert_eq!(expiry, cache.clock().now() + 2);
+//! assert_eq!(ttl::after(&cache, -1.0), Err(TtlError::Negative));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+#![warn(missing_debug_implementations)]
+
+#[cfg(feature = "certificates")]
+pub mod certificates;
+pub mod commands;
+pub mod faults;
+pub mod flight;
+pub mod handle;
+pub mod keys;
+pub mod server;
+pub mod settings;
+pub mod stats;
+pub mod temp_dir;
+pub mod time;
+pub mod ttl;
+pub mod watch;
