@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 
-use super::{
+use super::format::{
     BLOCK_HEADER, BLOCK_MARK, BLOCK_MAX, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, SnapshotInfo, Summary,
     TRAILER, TRAILER_MARK, bits, checksum, tag,
 };

@@ -1,6 +1,6 @@
 //! Items to bytes.
 
-use super::{
+use super::format::{
     BLOCK, BLOCK_HEADER, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary,
     TRAILER_MARK, checksum, tag,
 };

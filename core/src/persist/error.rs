@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::FormatError;
+use super::decode::FormatError;
 
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::SnapshotError;
+use super::error::SnapshotError;
 
 /// The new contents of a file. Dropping it without [`NewFile::commit`] removes them.
 #[derive(Debug)]

@@ -9,8 +9,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::decode::{Damage, Decoder, Event, Packed};
+use super::error::SnapshotError;
+use super::format::{Entry, SnapshotInfo};
 use super::save::{OnProgress, Progress, threads, unix_time};
-use super::{Damage, Decoder, Entry, Event, Packed, SnapshotError, SnapshotInfo};
 use crate::base::sync::Mutex;
 use crate::cache::{Cache, Restored, RestoredItem};
 use crate::store::bit;

@@ -18,8 +18,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::encode::{Block, header, trailer};
+use super::error::SnapshotError;
 use super::file::NewFile;
-use super::{BLOCK, Block, Codec, Entry, SnapshotError, SnapshotInfo, Summary, header, trailer};
+use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
 use crate::cache::Cache;
 use crate::store::{INLINE_COPY_MAX, Item, TimeSnapshot, bit};
 
