@@ -1,4 +1,4 @@
-//! What the bytes of a snapshot mean: its parts, their limits and the checksum.
+//! The parts of a snapshot, their limits and the checksum.
 
 /// The first bytes of a snapshot. A transfer that changes line ends or drops the eighth bit damages
 /// them.
@@ -95,7 +95,7 @@ pub struct Summary {
 pub struct Entry<'a> {
     /// The key, 1 to 250 bytes.
     pub key: &'a [u8],
-    /// The value. When an entry is written, [`super::encode::Block::push`] receives the value beside it.
+    /// The value. [`super::encode::Block::push`] ignores it and receives the value beside it.
     pub value: &'a [u8],
     /// Client flags.
     pub flags: u32,
