@@ -2761,8 +2761,10 @@ mcrs_status mcrs_server_set_cluster_nodes(const struct mcrs_server *server,
  *
  * ```c
  * assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
+ * mcrs_save_options options = {0};
  * mcrs_saved saved;
- * assert(mcrs_cache_save(cache, "cache.mcrs", NULL, &saved) == MCRS_OK);
+ * options.progress = print_progress;    // see mcrs_progress_fn
+ * assert(mcrs_cache_save(cache, "cache.mcrs", &options, &saved) == MCRS_OK);
  * assert(saved.items == 1);
  * ```
  *
@@ -2790,7 +2792,7 @@ mcrs_status mcrs_cache_save(const struct mcrs_cache *cache,
  * mcrs_loaded loaded;
  * assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
  * assert(mcrs_cache_save(cache, "cache.mcrs", NULL, NULL) == MCRS_OK);
- * assert(mcrs_cache_flush(cache) == MCRS_OK);
+ * assert(mcrs_cache_flush(cache, 0) == MCRS_OK);
  * assert(mcrs_cache_load(cache, "cache.mcrs", NULL, &loaded) == MCRS_OK);
  * assert(loaded.items == 1 && loaded.damaged == 0);
  * ```

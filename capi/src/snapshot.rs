@@ -202,8 +202,10 @@ fn tell(
 ///
 /// ```c
 /// assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
+/// mcrs_save_options options = {0};
 /// mcrs_saved saved;
-/// assert(mcrs_cache_save(cache, "cache.mcrs", NULL, &saved) == MCRS_OK);
+/// options.progress = print_progress;    // see mcrs_progress_fn
+/// assert(mcrs_cache_save(cache, "cache.mcrs", &options, &saved) == MCRS_OK);
 /// assert(saved.items == 1);
 /// ```
 ///
@@ -258,7 +260,7 @@ pub unsafe extern "C" fn mcrs_cache_save(
 /// mcrs_loaded loaded;
 /// assert(mcrs_cache_set(cache, "key", 3, "value", 5, MCRS_NEVER) == MCRS_OK);
 /// assert(mcrs_cache_save(cache, "cache.mcrs", NULL, NULL) == MCRS_OK);
-/// assert(mcrs_cache_flush(cache) == MCRS_OK);
+/// assert(mcrs_cache_flush(cache, 0) == MCRS_OK);
 /// assert(mcrs_cache_load(cache, "cache.mcrs", NULL, &loaded) == MCRS_OK);
 /// assert(loaded.items == 1 && loaded.damaged == 0);
 /// ```

@@ -45,8 +45,8 @@ static void caches(void) {
     OK(mcrs_config_set_slab_sizes(config, NULL, 0));
     OK(mcrs_config_set_cas(config, true));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_FLAT));
-    OK(mcrs_config_set_lru_mode(config, MCRS_LRU_SEGMENTED));
     OK(mcrs_config_set_lru_mode(config, MCRS_LRU_PLAIN));
+    OK(mcrs_config_set_lru_mode(config, MCRS_LRU_SEGMENTED));
     BAD(mcrs_config_set_lru_mode(config, 3), "3");
     OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_BYTES));
     OK(mcrs_config_set_eviction_goal(config, MCRS_GOAL_MISSES));
@@ -277,7 +277,7 @@ int main(void) {
         {"tcp_backlog", "50", false}, {"reqs_per_event", "20", false}, {"idle_timeout", "60", false},
         {"flush_enabled", "no", false}, {"dump_enabled", "no", false}, {"shutdown_command", "yes", false},
         {"watcher_logbuf_size", "4096", false}, {"worker_logbuf_size", "8192", false},
-        {"binding_protocol", "ascii", false}, {"lru_segmented", "yes", false},
+        {"binding_protocol", "ascii", false}, {"lru_segmented", "yes", false}, {"eviction_policy", "segmented", false},
     };
     for (size_t n = 0; n < sizeof wanted / sizeof *wanted; n++) {
         OK(mcrs_server_stats(server, "settings", compare, &wanted[n]));
