@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod waiting;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memcache_rs::internal::state::ConnState;
 use memcache_rs::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, Stop, Ttl};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use waiting::{PATIENCE, eventually};
 
 /// Longer than any test.
 const HOUR: Duration = Duration::from_hours(1);
@@ -48,15 +49,6 @@ fn read_to_end(mut client: &TcpStream) -> String {
     let mut got = String::new();
     client.read_to_string(&mut got).unwrap();
     got
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn pending(server: &Server) -> usize {

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod dialogue;
+mod waiting;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use memcache_rs::internal::base::turn;
 use memcache_rs::internal::config::MIB;
@@ -18,6 +18,7 @@ use memcache_rs::internal::state::ServerState;
 use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
 
 use dialogue::talk;
+use waiting::eventually;
 
 fn context_of(config: ServerConfig) -> ServerState {
     ServerState::new(Cache::new(config.cache.clone()).unwrap(), config).unwrap()
@@ -174,14 +175,6 @@ fn server(configure: impl FnOnce(&mut ServerConfig)) -> (Server, std::net::Socke
     let server = Server::start(config).unwrap();
     let &[BoundAddress::Tcp(address)] = server.addresses() else { panic!("one address") };
     (server, address)
-}
-
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "limits of the process are set by system calls")]
 
+mod waiting;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memcache_rs::internal::state::{ConnState, WorkerStats};
 use memcache_rs::{
@@ -22,11 +24,10 @@ use memcache_rs::{
     ServerConfig, Stop, StopError,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
+use waiting::{PATIENCE, eventually};
 
 /// A test that counts resources of the process takes this lock exclusively.
 static PROCESS: RwLock<()> = RwLock::new(());
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn shared() -> RwLockReadGuard<'static, ()> {
     PROCESS.read().unwrap_or_else(PoisonError::into_inner)
@@ -75,15 +76,6 @@ fn read_to_end(mut client: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     client.read_to_end(&mut all).unwrap();
     all
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn connections(server: &Server) -> u64 {

@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod waiting;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use memcache_rs::internal::config::MIB;
@@ -26,8 +27,7 @@ use rustls::{
     CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
     SupportedProtocolVersion, version,
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use waiting::{PATIENCE, eventually};
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
@@ -209,15 +209,6 @@ fn talks(client: &mut (impl Read + Write)) -> io::Result<()> {
     client.read_exact(&mut reply)?;
     assert_eq!(&reply, b"VERSION 1.6.45\r\n");
     Ok(())
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn handshake_errors(server: &Server) -> u64 {

@@ -4,14 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod waiting;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memcache_rs::internal::state::WorkerStats;
 use memcache_rs::{BoundAddress, Fault, FaultRule, Listen, Server, ServerConfig, StartError, Stop};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use waiting::{PATIENCE, eventually};
 
 /// Starts a server at a UDP address and, behind it, a TCP address.
 fn start_at(addr: &str, change: impl FnOnce(&mut ServerConfig)) -> Server {
@@ -35,15 +36,6 @@ fn address(server: &Server) -> SocketAddr {
 
 fn sum(server: &Server, count: fn(&WorkerStats) -> u64) -> u64 {
     server.context().workers.iter().map(count).sum()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 struct Client {

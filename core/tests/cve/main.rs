@@ -17,6 +17,8 @@
 
 #[path = "../dialogue/mod.rs"]
 mod dialogue;
+#[path = "../waiting/mod.rs"]
+mod waiting;
 
 mod auth;
 mod lines;
@@ -26,14 +28,12 @@ mod sockets;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
 
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::session::{Next, Session};
 use memcache_rs::internal::state::ServerState;
 use memcache_rs::{BoundAddress, Cache, CacheConfig, Listen, Protocol, Server, ServerConfig, Ttl};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use waiting::{PATIENCE, eventually};
 
 /// Returns a server without sockets and with one item, `victim`, whose value is `intact`.
 fn context_of(config: ServerConfig) -> ServerState {
@@ -141,14 +141,5 @@ fn exchange(mut client: &TcpStream, request: &[u8], reply: &[u8]) {
 fn others_are_served(server: &Server) {
     for _ in 0..4 {
         exchange(&connect(server), b"version\r\n", b"VERSION 1.6.45\r\n");
-    }
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
