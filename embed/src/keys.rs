@@ -3,24 +3,16 @@
 use std::collections::HashSet;
 
 use memcache_core::Cache;
-use memcache_core::internal::cache::scan::Scan;
-
-/// Items that a scan visits while it holds a lock.
-const STEP: usize = 256;
 
 /// Calls `each` with each key, once, in the order of a scan. It runs without a lock. A key that is
 /// stored or removed during the scan may be left out.
 pub fn for_each(cache: &Cache, mut each: impl FnMut(&[u8])) {
     // An item that moves during the scan may be visited twice.
-    let (mut scan, mut seen, mut found) = (Scan::default(), HashSet::new(), Vec::new());
-    let mut is_more = true;
-    while is_more {
-        is_more = scan.advance(cache, STEP, |item, _| found.push(item.key().to_vec()));
-        for key in found.drain(..) {
-            if !seen.contains(&key) {
-                each(&key);
-                seen.insert(key);
-            }
+    let mut seen = HashSet::new();
+    for key in cache.keys() {
+        if !seen.contains(&key) {
+            each(&key);
+            seen.insert(key);
         }
     }
 }
