@@ -9,6 +9,7 @@ use super::format::{
     BLOCK_HEADER, BLOCK_MARK, BLOCK_MAX, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, SnapshotInfo, Summary,
     TRAILER, TRAILER_MARK, bits, checksum, tag,
 };
+use crate::cache::is_key;
 
 /// Bytes that one read asks for.
 const READ: usize = 256 * 1024;
@@ -303,7 +304,7 @@ fn entry(raw: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     }
     (entry.key, rest) = rest.split_at_checked(usize::from(key_length))?;
     (entry.value, rest) = rest.split_at_checked(length as usize)?;
-    if !(1..=250).contains(&key_length) {
+    if !is_key(entry.key) {
         return None;
     }
     entry.fetched = mark & bits::FETCHED != 0;

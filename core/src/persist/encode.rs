@@ -4,6 +4,7 @@ use super::format::{
     BLOCK, BLOCK_HEADER, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary,
     TRAILER_MARK, checksum, tag,
 };
+use crate::cache::is_key;
 
 /// Most bytes of the header's texts.
 const TEXT_MAX: usize = 4096;
@@ -26,16 +27,15 @@ impl Block {
     /// An entry is left out if its key does not have 1 to 250 bytes, if `fill` appends another
     /// number of bytes, or if there is no memory. Returns whether the entry was added.
     pub fn push(&mut self, entry: &Entry<'_>, length: u32, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Some(key_length) = u8::try_from(entry.key.len()).ok().filter(|length| (1..=250).contains(length))
-        else {
+        if !is_key(entry.key) {
             return false;
-        };
+        }
         let before = self.raw.len();
         // The fields before the key take at most 64 bytes.
         if self.raw.try_reserve(64 + entry.key.len() + length as usize).is_err() {
             return false;
         }
-        self.raw.extend([key_length, entry.bits(), entry.uses]);
+        self.raw.extend([entry.key.len() as u8, entry.bits(), entry.uses]);
         push_number(&mut self.raw, entry.idle);
         push_number(&mut self.raw, length);
         if entry.flags != 0 {
@@ -55,7 +55,7 @@ impl Block {
             return false;
         }
         self.items += 1;
-        self.bytes += u64::from(key_length) + u64::from(length);
+        self.bytes += entry.key.len() as u64 + u64::from(length);
         true
     }
 

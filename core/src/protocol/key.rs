@@ -1,6 +1,6 @@
 //! A key.
 
-use crate::config::KEY_MAX;
+use crate::cache::is_key;
 
 /// A key of 1 to 250 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ impl<'a> Key<'a> {
     /// Returns `bytes` as a key, or `None` if they have a wrong length.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        (1..=KEY_MAX).contains(&bytes.len()).then_some(Self(bytes))
+        is_key(bytes).then_some(Self(bytes))
     }
 
     /// The bytes.
