@@ -4,7 +4,8 @@
 //! the client's descriptor.
 
 use super::{
-    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreValue, Stored, Ttl, is_key,
+    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreReply, StoreValue, Stored,
+    Ttl, is_key,
 };
 use crate::base::error::{DeltaError, StoreError};
 use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
@@ -157,14 +158,22 @@ impl Cache {
     }
 
     fn put(&self, mode: Mode, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        let operation = StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::default() };
+        Ok(self.store_checked(key, value, operation)?.stored == Stored::Stored)
+    }
+
+    /// Stores a value under a key of any length, for this process.
+    #[inline]
+    pub(super) fn store_checked(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        operation: StoreOperation,
+    ) -> Result<StoreReply, StoreError> {
         if !is_key(key) {
             return Err(StoreError::BadKey);
         }
-        let request = Request::new(
-            key,
-            StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::default() },
-        );
-        Ok(self.store_value(&request, StoreValue::Bytes(value))?.stored == Stored::Stored)
+        Ok(self.store_value(&Request::new(key, operation), StoreValue::Bytes(value))?)
     }
 
     /// Removes the item under `key`. Returns `false` if there was none.

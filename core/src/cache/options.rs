@@ -1,6 +1,6 @@
 //! Stores with client flags, or with a CAS to compare: the options and the outcome.
 
-use super::{Cache, Mode, Request, StoreOperation, StoreValue, Stored, Ttl, is_key};
+use super::{Cache, Mode, StoreOperation, Stored, Ttl};
 use crate::base::error::StoreError;
 
 /// The options of [`Cache::set_with`]. The default is a set without flags that never expires.
@@ -76,10 +76,6 @@ impl Cache {
         value: impl AsRef<[u8]>,
         options: StoreOptions,
     ) -> Result<StoreOutcome, StoreError> {
-        let key = key.as_ref();
-        if !is_key(key) {
-            return Err(StoreError::BadKey);
-        }
         let (mode, compare) = match options.mode {
             StoreMode::Set => (Mode::Set, 0),
             StoreMode::Add => (Mode::Add, 0),
@@ -88,8 +84,7 @@ impl Cache {
         };
         let (flags, expiry) = (options.flags, self.expires(options.ttl));
         let operation = StoreOperation { mode, flags, expiry, compare, ..StoreOperation::default() };
-        let request = Request::new(key, operation);
-        let reply = self.store_value(&request, StoreValue::Bytes(value.as_ref()))?;
+        let reply = self.store_checked(key.as_ref(), value.as_ref(), operation)?;
         Ok(match reply.stored {
             Stored::Stored => StoreOutcome::Stored { cas: reply.cas },
             Stored::NotStored => StoreOutcome::NotStored,
