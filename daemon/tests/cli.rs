@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -66,7 +67,11 @@ fn wrong_flags_give_one_line_and_64() {
         &["-S", "-Y", "/nonexistent"],
         &["-d", "-Y", "/dev/null", "-p", "0", "-U", "-1"],
         &["-Y", "/nonexistent"],
-        &["-e", "/nonexistent"],
+        &["-e", "/nonexistent/file"],
+        &["--persist", "/nonexistent/file"],
+        &["--persist", "/dev/null"],
+        &["--persist", "/"],
+        &["--persist-lazy"],
     ];
     for flags in cases {
         let output = run(flags);
@@ -156,6 +161,80 @@ fn signals_stop_the_daemon() {
         assert_eq!(output.status.code(), Some(0), "{signal}: {:?}", output.status.signal());
         assert!(text(&output.stderr).lines().any(|line| line == word), "{signal}: {output:?}");
         assert!(!pid_file.exists());
+    }
+}
+
+/// Sends a request, and returns the first `length` bytes of the reply.
+fn ask(port: u16, request: &str, length: usize) -> String {
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    client.write_all(request.as_bytes()).expect("the request is sent");
+    let mut reply = vec![0; length];
+    client.read_exact(&mut reply).expect("the reply comes");
+    text(&reply).to_owned()
+}
+
+#[test]
+fn items_outlive_signals_that_stop_the_daemon() {
+    let file = scratch("persist.mcrs");
+    let flags = ["--persist", file.to_str().expect("it is text"), "--persist-codec", "none"];
+    let key = |signal: &str| format!("{signal:>4}").replace(' ', "_");
+    for signal in ["TERM", "INT", "USR1"] {
+        let (mut child, port, _) = serve("persist", &flags);
+        let set = format!("set {} 0 0 1\r\nx\r\n", key(signal));
+        assert_eq!(ask(port, &set, 8), "STORED\r\n");
+        send(signal, &child.id().to_string());
+        assert!(child.wait().is_ok_and(|status| status.success()));
+    }
+    let (mut child, port, _) = serve("persist", &flags);
+    for signal in ["TERM", "INT", "USR1"] {
+        assert_eq!(ask(port, &format!("mg {} k\r\n", key(signal)), 11), format!("HD k{}\r\n", key(signal)));
+    }
+    // A daemon that is killed loses what it stored after the last save.
+    assert_eq!(ask(port, "set saved 0 0 1\r\nx\r\n", 8), "STORED\r\n");
+    let before = std::fs::read(&file).expect("it is there");
+    send("USR2", &child.id().to_string());
+    eventually("a save", || std::fs::read(&file).ok().filter(|now| *now != before));
+    assert_eq!(ask(port, "set late 0 0 1\r\nx\r\n", 8), "STORED\r\n");
+    child.kill().expect("it runs");
+    assert!(child.wait().is_ok());
+    let (mut child, port, _) = serve("persist", &flags);
+    assert_eq!(ask(port, "mg saved\r\nmg late\r\n", 8), "HD\r\nEN\r\n");
+    send("TERM", &child.id().to_string());
+    assert!(child.wait().is_ok_and(|status| status.success()));
+    std::fs::remove_file(&file).expect("it is there");
+}
+
+#[test]
+fn the_service_manager_hears_of_load_and_stop() {
+    let (file, socket) = (scratch("notify.mcrs"), scratch("notify.socket"));
+    let manager = UnixDatagram::bind(&socket).expect("the socket is made");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("it takes a limit");
+    let heard = || {
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).expect("a message comes");
+        text(&message[..length]).to_owned()
+    };
+    let flags = ["--persist", file.to_str().expect("it is text")];
+    for round in 0..2 {
+        let mut command = Command::new(BINARY);
+        command.env("NOTIFY_SOCKET", &socket);
+        let (mut child, port, _) = serve_by(command, "notify", &flags, Stdio::null());
+        if round == 1 {
+            let message = heard();
+            assert!(message.starts_with("STATUS=loading "), "{message}");
+            assert!(message.ends_with("%\nEXTEND_TIMEOUT_USEC=60000000\n"), "{message}");
+        }
+        assert_eq!(heard(), "READY=1\nSTATUS=serving\n");
+        assert_eq!(ask(port, "set key 0 0 1\r\nx\r\n", 8), "STORED\r\n");
+        send("TERM", &child.id().to_string());
+        assert_eq!(heard(), "STOPPING=1\n");
+        if round == 0 {
+            assert_eq!(heard(), "STATUS=saving 100%\nEXTEND_TIMEOUT_USEC=60000000\n");
+        }
+        assert!(child.wait().is_ok_and(|status| status.success()));
+    }
+    for file in [file, socket] {
+        std::fs::remove_file(&file).expect("it is there");
     }
 }
 

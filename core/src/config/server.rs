@@ -103,8 +103,8 @@ settings! {
                 .out("could not parse argument to sock_cookie_id")
                 .option("sock_cookie_id")
                 .help("mark of sockets for packet filters (Linux, as a privileged user)");
-        /// memcached's file for a restart (`-e`). Like `persist`, with the lines that memcached logs,
-        /// and a second file `FILE.meta`. Only a server that was stopped leaves it.
+        /// memcached's file for a restart (`-e`). Like `persist`, with the lines that memcached
+        /// logs, and a second file `FILE.meta`. Only a server that was stopped leaves it.
         memory_file: Option<PathBuf> = None,
             Row::file().option("-e").stat("memory_file");
         /// File that keeps the items over a restart (`--persist`). The server loads it before it

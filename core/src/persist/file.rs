@@ -110,8 +110,8 @@ impl NewFile {
     }
 }
 
-/// Gives each older file of `path` the next number, and the file itself the number 1. The file keeps
-/// its name, too, so that there is one at every moment.
+/// Gives each older file of `path` the next number, and the file itself the number 1. The file
+/// keeps its name, too, so that there is one at every moment.
 fn rotate(path: &Path, keep: u32) -> Result<(), SnapshotError> {
     let numbered = |number: u32| suffixed(path, &format!(".{number}"));
     for number in (1..keep).rev() {

@@ -34,6 +34,8 @@ mod error;
 mod file;
 mod format;
 mod load;
+#[cfg(feature = "server")]
+pub(crate) mod meta;
 mod save;
 
 pub use self::decode::{Damage, Decoder, Entries, Event, FormatError, Packed};

@@ -326,7 +326,8 @@ fn guard(context: &ServerState, name: &str, body: impl FnOnce()) {
 /// Returns the settings of the cache behind a server.
 fn cache_settings(config: &ServerConfig) -> CacheConfig {
     let concurrency = config.cache.concurrency.max(config.threads);
-    CacheConfig { concurrency, ..config.cache.clone() }
+    let hashpower_init = config.cache.hashpower_init.max(persist::level_of_index(config));
+    CacheConfig { concurrency, hashpower_init, ..config.cache.clone() }
 }
 
 /// Logs the slab classes at -vv, as memcached does.
@@ -350,11 +351,16 @@ mod tests {
         let log = move |_: u8, line: &str| kept.lock().push(line.to_owned());
         let hooks = crate::config::Hooks { log: Some(Arc::new(log)), ..crate::config::Hooks::default() };
         let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
-        let server = Server::start(ServerConfig { listen, hooks, ..ServerConfig::default() }).unwrap();
+        let file = std::env::temp_dir().join(format!("mcrs-dies-{}.mcrs", std::process::id()));
+        let persist = Some(file.clone());
+        let server =
+            Server::start(ServerConfig { listen, hooks, persist, ..ServerConfig::default() }).unwrap();
         server.spawn("mcrs-test".into(), || panic!("the test says so here")).unwrap();
         assert_eq!(server.wait(), Ok(()));
         let line = "thread mcrs-test died of an internal error, the server stops";
-        assert_eq!(*lines.lock(), [line]);
+        let stays = format!("the server did not stop as it should; {} stays as it is", file.display());
+        assert_eq!(*lines.lock(), [line, &stays]);
+        assert!(!file.exists());
         assert_eq!(server.context().control.failure(), Some(line));
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::threads::Others;
 use crate::base::error::StartError;
 use crate::base::error::reason;
-use crate::config::SnapshotWork;
+use crate::config::{ServerConfig, SnapshotWork};
+use crate::persist::meta::{self, Meta};
 use crate::persist::{
     FormatError, LoadOptions, Loaded, Progress, SaveOptions, SnapshotError, check, keep_as, suffixed,
 };
@@ -33,11 +34,43 @@ pub(super) fn load_at_start(context: &ServerState) -> Result<(), StartError> {
         StartError::File(format!("{}: {place}{e}", setting(context)))
     };
     check(persistence.file()).map_err(refused)?;
+    if context.config.memory_file.is_some() {
+        return load_memory_file(context, persistence);
+    }
     if !context.config.persist_lazy {
         load(context, persistence).map_err(refused)?;
     }
     Ok(())
 }
+
+/// Loads the memory file if it is whole, and says what memcached says. Until the next stop there is
+/// no whole one: the items of a server that was killed are not known.
+fn load_memory_file(context: &ServerState, persistence: &Persistence) -> Result<(), StartError> {
+    let file = persistence.file();
+    let Some(meta) = Meta::read(file).map_err(StartError::File)? else {
+        context.log(0, || "[restart] no metadata save file, starting with a clean cache".into());
+        return Ok(());
+    };
+    for key in &meta.unknown {
+        context.log(0, || format!("[restart] unknown/unhandled key: {key}"));
+    }
+    if let Err(e) = load(context, persistence) {
+        context.log(0, || format!("[restart] {}: {e}", file.display()));
+        context.log(0, || "[restart] failed to validate metadata, starting with a clean cache".into());
+    }
+    meta::remove(file).map_err(StartError::File)
+}
+
+/// Returns the least level of the index: with a memory file, the level at the last stop, or that of
+/// a new memcached.
+pub(super) fn level_of_index(config: &ServerConfig) -> u32 {
+    let Some(file) = &config.memory_file else { return 0 };
+    // An error is reported when the file is loaded.
+    Meta::read(file).ok().flatten().map_or(HASHPOWER, |meta| meta.hashpower)
+}
+
+/// The level of memcached's index at start.
+const HASHPOWER: u32 = 16;
 
 /// Saves when a save is due, until the server stops, then once more.
 pub(super) fn run(context: &ServerState, persistence: &Persistence, others: &Others) {
@@ -169,7 +202,13 @@ fn save(context: &ServerState, persistence: &Persistence, last: bool) {
         progress: Some(&mut progress),
         ..SaveOptions::default()
     };
-    let saved = context.cache.save(file, options);
+    let saved = context.cache.save(file, options).and_then(|saved| {
+        if config.memory_file.is_some() {
+            let hashpower = context.cache.store().totals().index_peak.ilog2();
+            Meta { hashpower, ..Meta::default() }.write(file)?;
+        }
+        Ok(saved)
+    });
     let clock = context.cache.clock();
     persistence.has_saved(clock.origin() + i64::from(clock.now()), saved.as_ref().ok().copied());
     let file = file.display();

@@ -1,4 +1,4 @@
-//! The state of a server's snapshot: the work under way, requests, and the outcome of the last work.
+//! The state of a server's snapshot: requests, the work under way, and the outcome of the last.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

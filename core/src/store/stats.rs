@@ -160,6 +160,8 @@ pub struct Totals {
     pub index_bytes: usize,
     /// Slots of the index.
     pub index_slots: usize,
+    /// The most slots that the index had.
+    pub index_peak: usize,
     /// Bytes of entries that are not dead.
     pub live_bytes: usize,
     /// Segments compacted.

@@ -1,5 +1,6 @@
 //! Sums over the shards of a store.
 
+use super::index::SLOTS;
 use super::mem::{Kind, Rank};
 use super::shard::Shard;
 use super::stats::{ClassStats, ClassTotals, CommandStats, Totals};
@@ -30,7 +31,8 @@ impl Store {
             totals.curr_bytes += shard.bytes;
             totals.live_bytes += shard.logs.live();
             totals.index_bytes += shard.index.bytes();
-            totals.index_slots += shard.index.buckets() * 8;
+            totals.index_slots += shard.index.buckets() * SLOTS;
+            totals.index_peak += shard.index.peak() * SLOTS;
             totals.compacted += shard.compacted;
             totals.moved += shard.moved;
             totals.commands.add(&shard.commands);

@@ -283,8 +283,13 @@ fn wrong_flags_say_what_is_wrong() {
             &["-Y", "/x", "-s", "/y", "-B", "binary"],
             "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
         ),
-        (&["-e", "/x"], "-e: a memory file is not built in"),
-        (&["--memory-file=/x"], "-e: a memory file is not built in"),
+        (&["-e", "/x", "--persist", "/y"], "persist and memory_file cannot be used together"),
+        (&["--persist-keep=2"], "persist_keep has no effect without persist"),
+        (&["--persist=/x", "--persist-codec=zip"], "persist_codec must be none or lz4, got \"zip\""),
+        (
+            &["--persist=/x", "--persist-lazy", "--persist-strict"],
+            "persist_lazy and persist_strict cannot be used together",
+        ),
     ];
     for (flags, line) in cases {
         match action(flags, Environment::default()) {

@@ -17,6 +17,9 @@ use crate::store::mem::{AtomicRef, Ref};
 /// Items per bucket above which the table grows.
 const LOAD: usize = 5;
 
+/// Slots of a bucket, for `hash_power_level`.
+pub const SLOTS: usize = 8;
+
 /// Items per bucket below which the table shrinks.
 const SPARSE: usize = 2;
 
@@ -31,15 +34,17 @@ pub struct Index {
     moving: Vec<(u16, Ref)>,
     /// Buckets of the new table, and its minimum.
     least: usize,
+    /// The most buckets that the table had.
+    peak: usize,
 }
 
 impl Index {
-    /// Returns an index with room for about `slots` items before it grows.
+    /// Returns an index with this number of slots. It grows before all of them are used.
     ///
     /// # Errors
     /// The system refuses the addresses.
     pub fn new(slots: usize) -> io::Result<Self> {
-        let least = (slots / LOAD).next_power_of_two().clamp(1 << FIRST, 1 << 30);
+        let least = (slots / SLOTS).next_power_of_two().clamp(1 << FIRST, 1 << 30);
         Ok(Self {
             table: Arc::new(Table::new(least)?),
             behind: 0,
@@ -47,6 +52,7 @@ impl Index {
             items: 0,
             moving: Vec::new(),
             least,
+            peak: least,
         })
     }
 
@@ -70,6 +76,11 @@ impl Index {
     #[inline]
     pub fn buckets(&self) -> usize {
         self.table.count()
+    }
+
+    /// Returns the most buckets that were ever in use.
+    pub fn peak(&self) -> usize {
+        self.peak
     }
 
     /// Iterates over the buckets in which an item with this hash may be.
@@ -207,6 +218,7 @@ impl Index {
             // Without memory, chains grow longer until the next attempt.
             return;
         }
+        self.peak = self.peak.max(new + 1);
         let old = new - (1 << new.ilog2());
         let moving = self.drained(old);
         self.spread(moving, |at| {
