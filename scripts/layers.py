@@ -216,7 +216,7 @@ def check(repository):
             yield f"{folder}: circle of {len(group)} files: {', '.join(inside)}"
         if folder != "core/src":
             continue
-        for path in sorted((root / "store").glob("*/**/*.rs")):
+        for path in sorted((root / "store").rglob("*.rs")):
             inside = path.relative_to(root).as_posix()
             if inside.split("/")[1] not in UNSAFE and "(unsafe_code" in path.read_text():
                 yield f"{folder}: {inside} must not contain unsafe code"

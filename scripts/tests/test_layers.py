@@ -162,6 +162,7 @@ class LayersTest(unittest.TestCase):
         unsafe = '#![allow(unsafe_code, reason = "tests")]\npub struct Item;\n'
         self.assert_clean({"core/src/store/mem/item.rs": unsafe})
         self.assert_broken({"core/src/store/log/item.rs": unsafe}, "store/log/item.rs must not contain unsafe code")
+        self.assert_broken({"core/src/store/item.rs": unsafe}, "store/item.rs must not contain unsafe code")
 
 
 if __name__ == "__main__":

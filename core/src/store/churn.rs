@@ -12,7 +12,7 @@ use crate::base::watch::WatchHub;
 use crate::config::CacheConfig;
 
 const KEYS: u64 = 120;
-const ROUNDS: u64 = if cfg!(miri) { 400 } else { 20_000 };
+const ROUNDS: u64 = if cfg!(miri) { 250 } else { 20_000 };
 
 /// A small random number generator (splitmix64).
 struct Rng(u64);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::expiry::TimeSnapshot;
 use super::log::AppendFor;
-use super::mem::{HEADER, Header, Item, Queue, Rank, Ref, USES_MAX, bit, item_size};
+use super::mem::{EntryWriter, HEADER, Header, Item, Queue, Rank, Ref, USES_MAX, bit, item_size};
 use super::new_item::{NewItem, write_head, write_header};
 use super::policy;
 use super::read::{EntryRef, LookupHint, PinnedValue, SeqLockGuard};
@@ -85,7 +85,7 @@ impl<'a> LockedEntry<'a> {
     /// Returns the item, if there is one.
     #[inline]
     pub fn item(&self) -> Option<Item<'_>> {
-        Some(Item::new(self.store.common.memory(), self.at.some()?))
+        Some(self.shard.item(&self.store.common, self.at.some()?))
     }
 
     /// Returns the time at which the entry was opened.
@@ -134,8 +134,8 @@ impl<'a> LockedEntry<'a> {
     /// Returns the item as the callback of a read sees it.
     #[inline]
     pub fn show(&mut self) -> Option<EntryRef<'_>> {
-        let item = Item::new(self.store.common.memory(), self.at.some()?);
-        Some(EntryRef::locked(item, &self.time, self.store, &mut self.shard, self.hash))
+        let at = self.at.some()?;
+        Some(EntryRef::locked(at, &self.time, self.store, &mut self.shard, self.hash))
     }
 
     /// Records that `add` found the item, which counts as a use.
@@ -187,29 +187,29 @@ impl<'a> LockedEntry<'a> {
         let extent = item_size(new.key.len(), new.flags, length);
         let size = common.segments.round(extent);
         let state = Header::linked(queue, uses);
-        if let Some(old) = self.replaceable(size, queue) {
+        let stamp = self.time.stamp;
+        if let Some(mut writer) = self.overwrite(size, queue, HEADER + new.key.len()) {
             // The sizes are equal, so the item is overwritten. Index and log do not change.
-            let header = memory.header(old);
+            let header = memory.header(writer.at());
             let counted = header.total() == extent && header.class() == new.class;
-            if !counted {
-                self.shard.discount(common, old);
-            }
-            write_header(common, old, new, length, state | bit::USED | bit::RECENT);
-            self.fill(old, parts.iter().copied());
+            let before = (!counted).then(|| header.copied());
+            write_header(&mut writer, memory, new, length, state | bit::USED | bit::RECENT);
+            parts.iter().for_each(|part| writer.push(memory, part));
             header.set_cas(common.given_cas(cas));
-            header.set_stamp(self.time.stamp);
-            if counted {
+            header.set_stamp(stamp);
+            if let Some(before) = before {
+                self.shard.discount(common, &before);
+                self.shard.count(common, self.at);
+            } else {
                 common.note_expiry(new.expiry);
                 self.shard.commands.total_items += 1;
-            } else {
-                self.shard.count(common, old);
             }
             return Ok(());
         }
-        let at = self.append(common.rank_of(queue, uses, extent), size)?;
-        write_head(common, at, new, length, state);
-        self.fill(at, parts.iter().copied());
-        self.adopt(at, cas);
+        let mut writer = self.append(common.rank_of(queue, uses, extent), size)?;
+        write_head(&mut writer, memory, new, length, state);
+        parts.iter().for_each(|part| writer.push(memory, part));
+        self.adopt(writer.at(), cas);
         Ok(())
     }
 
@@ -243,16 +243,17 @@ impl<'a> LockedEntry<'a> {
     ) -> Result<(), Full> {
         let common = &self.store.common;
         let memory = common.memory();
-        let old = Item::new(memory, self.at);
-        let length = old.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let length =
+            memory.header(self.at).length() as usize + parts.iter().map(|part| part.len()).sum::<usize>();
         let (queue, uses) = self.place(new);
         let extent = item_size(new.key.len(), new.flags, length);
-        let at = self.append(common.rank_of(queue, uses, extent), common.segments.round(extent))?;
-        write_head(common, at, new, length, Header::linked(queue, uses));
+        let mut writer = self.append(common.rank_of(queue, uses, extent), common.segments.round(extent))?;
+        write_head(&mut writer, memory, new, length, Header::linked(queue, uses));
+        let old = self.shard.item(common, self.at);
         let before = append.then(|| old.slices()).into_iter().flatten();
         let behind = (!append).then(|| old.slices()).into_iter().flatten();
-        self.fill(at, before.chain(parts.iter().copied()).chain(behind));
-        self.adopt(at, cas);
+        before.chain(parts.iter().copied()).chain(behind).for_each(|part| writer.push(memory, part));
+        self.adopt(writer.at(), cas);
         Ok(())
     }
 
@@ -280,29 +281,28 @@ impl<'a> LockedEntry<'a> {
         const SPACES: [u8; 64] = [b' '; 64];
         let common = &self.store.common;
         let memory = common.memory();
-        let Some(mut at) = self.at.some() else { return Ok(()) };
-        let size = common.segments.taken_by(at);
-        let queue = memory.header(at).queue();
-        if self.replaceable(size, queue).is_none() {
-            let new = self.append(common.rank(queue, memory.header(at)), size)?;
-            memory.copy(at, new, size);
-            self.shard.index.replace(self.hash, at, new);
-            self.shard.mark_dead(common, at);
-            self.at = new;
-            at = new;
-        }
-        let header = memory.header(at);
+        let Some(old) = self.at.some() else { return Ok(()) };
+        let (header, size) = (memory.header(old), common.segments.taken_by(old));
+        let (queue, head, stamp) = (header.queue(), header.value_offset(), self.time.stamp);
+        let mut writer = match self.overwrite(size, queue, head) {
+            Some(writer) => writer,
+            None => {
+                let mut writer = self.append(common.rank(queue, header), size)?;
+                writer.copy(memory, &self.shard.logs.token, old, head);
+                self.shard.index.replace(self.hash, old, writer.at());
+                self.shard.mark_dead(common, old);
+                self.at = writer.at();
+                writer
+            }
+        };
+        let header = memory.header(writer.at());
         header.set_cas(common.given_cas(cas));
-        header.set_stamp(self.time.stamp);
-        let mut offset = header.value_offset();
-        let mut left = header.length() as usize;
-        memory.write(at, offset, value);
-        offset += value.len();
-        left = left.saturating_sub(value.len());
+        header.set_stamp(stamp);
+        writer.push(memory, value);
+        let mut left = (header.length() as usize).saturating_sub(value.len());
         while left > 0 {
             let part = left.min(SPACES.len());
-            memory.write(at, offset, &SPACES[..part]);
-            offset += part;
+            writer.push(memory, &SPACES[..part]);
             left -= part;
         }
         Ok(())
@@ -318,36 +318,25 @@ impl<'a> LockedEntry<'a> {
         (queue, old.map_or(new.uses(), |(_, uses)| (uses + 1).min(USES_MAX)))
     }
 
-    /// Returns the current item if a new one of `size` bytes in `queue` can overwrite it: same
-    /// size, same queue, not held.
+    /// Returns a writer of the current item, from byte `from` on, if a new one of `size` bytes in
+    /// `queue` can overwrite it: same size, same queue, not held.
     #[inline]
-    fn replaceable(&self, size: usize, queue: Queue) -> Option<Ref> {
+    fn overwrite(&mut self, size: usize, queue: Queue, from: usize) -> Option<EntryWriter<'_>> {
         let at = self.at.some()?;
         let segments = &self.store.common.segments;
         let header = segments.memory.header(at);
-        let fits = !header.has(bit::CHUNKED)
-            && segments.taken_by(at) == size
-            && header.queue() == queue
-            && segments.of(at).holds() == 0;
-        fits.then_some(at)
-    }
-
-    #[inline]
-    fn append(&mut self, rank: Rank, size: usize) -> Result<Ref, Full> {
-        let at =
-            self.shard.logs.append(&self.store.common.segments, rank, size, AppendFor::Client).ok_or(Full)?;
-        self.stored += size;
-        Ok(at)
-    }
-
-    #[inline]
-    fn fill<'p>(&self, at: Ref, parts: impl Iterator<Item = &'p [u8]>) {
-        let memory = self.store.common.memory();
-        let mut offset = memory.header(at).value_offset();
-        for part in parts {
-            memory.write(at, offset, part);
-            offset += part.len();
+        if header.has(bit::CHUNKED) || header.queue() != queue {
+            return None;
         }
+        segments.overwrite(&mut self.shard.logs.token, at, size, from)
+    }
+
+    #[inline]
+    fn append(&mut self, rank: Rank, size: usize) -> Result<EntryWriter<'static>, Full> {
+        let segments = &self.store.common.segments;
+        let writer = self.shard.logs.append(segments, rank, size, AppendFor::Client).ok_or(Full)?;
+        self.stored += size;
+        Ok(writer)
     }
 
     /// Counts that the item at `at` replaces a dead one.

@@ -1,7 +1,6 @@
 //! The head of an item that is about to be stored.
 
-use super::mem::{HEADER, Ref, bit};
-use super::shared::StoreShared;
+use super::mem::{EntryWriter, Memory, bit};
 
 /// The fields of a new item, except its value.
 #[derive(Clone, Copy, Debug)]
@@ -26,25 +25,30 @@ impl NewItem<'_> {
     }
 }
 
-/// Writes header, key and flags of an entry that is not in the index.
-pub(super) fn write_head(common: &StoreShared, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
-    common.memory().write(at, HEADER, new.key);
-    write_header(common, at, new, length, bits);
+/// Writes header, key and flags of a new entry.
+pub(super) fn write_head(
+    writer: &mut EntryWriter<'_>,
+    memory: &Memory,
+    new: &NewItem<'_>,
+    length: usize,
+    bits: u16,
+) {
+    writer.push(memory, new.key);
+    write_header(writer, memory, new, length, bits);
 }
 
 /// Writes header and flags of an entry that has this key.
 #[inline]
-pub(super) fn write_header(common: &StoreShared, at: Ref, new: &NewItem<'_>, length: usize, bits: u16) {
-    let memory = common.memory();
+pub(super) fn write_header(
+    writer: &mut EntryWriter<'_>,
+    memory: &Memory,
+    new: &NewItem<'_>,
+    length: usize,
+    bits: u16,
+) {
     let flagged = if new.flags == 0 { 0 } else { bit::HAS_FLAGS };
-    memory.header(at).start(
-        new.class,
-        new.key.len() as u8,
-        length as u32,
-        new.expiry,
-        new.bits | bits | flagged,
-    );
+    writer.start(memory, new.class, new.key.len(), length, new.expiry, new.bits | bits | flagged);
     if new.flags != 0 {
-        memory.write(at, HEADER + new.key.len(), &new.flags.to_ne_bytes());
+        writer.push(memory, &new.flags.to_ne_bytes());
     }
 }

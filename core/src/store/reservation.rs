@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::beside::Charge;
 use super::log::AppendFor;
-use super::mem::{HEADER, Item, Kind, Ref, bit, item_size, link_piece, pieces};
+use super::mem::{EntryWriter, HEADER, Hold, Kind, Ref, bit, item_size};
 use super::new_item::{NewItem, write_head};
 use super::policy;
 use super::shard::Shard;
@@ -39,15 +41,47 @@ const LEFT_TO_OTHERS: usize = 4 * MIB;
 
 enum Place {
     /// In one entry.
-    Whole { at: Ref, offset: usize },
-    /// In pieces, the last of which has `room` for more. They are not moved before the item is
-    /// linked, so the links between them do not change.
-    Pieces { at: Ref, last: Ref, room: usize },
+    Whole(Part),
+    /// In pieces, of which the last one may have room for more.
+    Pieces { head: Part, pieces: Pieces },
     /// Outside the store. Room for the whole value is reserved. The length is that of the written
     /// bytes plus the last target.
     Buffer(Vec<u8>, #[expect(dead_code, reason = "it ends with the buffer")] Charge),
     /// Linked.
     Done,
+}
+
+/// An entry that is written without the lock, so it is held.
+struct Part {
+    writer: EntryWriter<'static>,
+    hold: Hold,
+}
+
+/// The pieces of a value. Few ones take no allocation.
+#[derive(Default)]
+struct Pieces {
+    first: ArrayVec<Part, 2>,
+    more: Vec<Part>,
+}
+
+impl Pieces {
+    fn push(&mut self, part: Part) {
+        if let Err(full) = self.first.try_push(part) {
+            self.more.push(full.element());
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.first.iter().chain(&self.more)
+    }
+
+    fn last(&self) -> Option<&Part> {
+        self.more.last().or(self.first.last())
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Part> {
+        self.more.last_mut().or(self.first.last_mut())
+    }
 }
 
 impl Reservation {
@@ -77,20 +111,25 @@ impl Reservation {
             let time = common.time();
             let queue = policy::admit(shard.tuning, &time, new.expiry, None);
             let rank = common.rank_of(queue, 0, item_size(new.key.len(), new.flags, length));
-            let Some(at) = shard.logs.append(&common.segments, rank, size, AppendFor::Client) else {
+            let Some(mut writer) = shard.logs.append(&common.segments, rank, size, AppendFor::Client) else {
                 drop(shard);
                 attempts.make_room(new.class)?;
                 continue;
             };
-            write_head(common, at, new, length, bits);
+            let at = writer.at();
+            write_head(&mut writer, common.memory(), new, length, bits);
             let header = common.memory().header(at);
             header.set_kind(Kind::Reserved);
             header.set_queue(queue);
-            let offset = header.value_offset();
             if chunked {
-                link_piece(common.memory(), at, Ref::NONE, Ref::NONE);
+                common.segments.link_piece(&mut shard.logs.token, at, Ref::NONE, Ref::NONE);
             }
-            if !shard.logs.hold(&common.segments, at, urgent) {
+            let hold = if urgent {
+                Some(shard.logs.hold(&common.segments, at))
+            } else {
+                shard.logs.try_hold(&common.segments, at)
+            };
+            let Some(hold) = hold else {
                 shard.mark_dead(common, at);
                 drop(shard);
                 let charge = common.beside.take(length).ok_or(AllocError::NoMemory)?;
@@ -100,13 +139,14 @@ impl Reservation {
                 Vec::<u8>::new().try_reserve_exact(LEFT_TO_OTHERS).map_err(|_| AllocError::NoMemory)?;
                 draft.place = Place::Buffer(buffer, charge);
                 return Ok(draft);
-            }
+            };
             shard.pay_compaction_debt(common, time, size);
             drop(shard);
+            let part = Part { writer, hold };
             draft.place = if chunked {
-                Place::Pieces { at, last: Ref::NONE, room: 0 }
+                Place::Pieces { head: part, pieces: Pieces::default() }
             } else {
-                Place::Whole { at, offset }
+                Place::Whole(part)
             };
             return Ok(draft);
         }
@@ -147,8 +187,8 @@ impl Reservation {
     }
 
     fn head(&self) -> Option<Ref> {
-        match self.place {
-            Place::Whole { at, .. } | Place::Pieces { at, .. } => Some(at),
+        match &self.place {
+            Place::Whole(head) | Place::Pieces { head, .. } => Some(head.writer.at()),
             Place::Buffer(..) | Place::Done => None,
         }
     }
@@ -169,17 +209,16 @@ impl Reservation {
         if missing == 0 {
             return Ok(&mut []);
         }
-        if matches!(self.place, Place::Pieces { room: 0, .. }) {
+        if let Place::Pieces { pieces, .. } = &self.place
+            && pieces.last().is_none_or(|last| last.writer.is_full())
+        {
             self.add_piece()?;
         }
         let memory = self.store.common.memory();
-        Ok(match &mut self.place {
-            Place::Whole { at, offset } => memory.bytes_mut(*at, *offset + self.filled, missing),
-            Place::Pieces { last, room, .. } => match last.some() {
-                Some(piece) => {
-                    let length = memory.header(piece).length() as usize;
-                    memory.bytes_mut(piece, HEADER + length - *room, *room)
-                }
+        let rest = match &mut self.place {
+            Place::Whole(part) => part.writer.rest(memory),
+            Place::Pieces { pieces, .. } => match pieces.last_mut() {
+                Some(last) => last.writer.rest(memory),
                 None => &mut [],
             },
             Place::Buffer(bytes, _) => {
@@ -187,19 +226,24 @@ impl Reservation {
                 &mut bytes[self.filled..]
             }
             Place::Done => &mut [],
-        })
+        };
+        // The size of an entry is rounded.
+        let length = rest.len().min(missing);
+        Ok(&mut rest[..length])
     }
 
     /// Adds a piece, with as many of the missing bytes as fit the open segment, or a new one.
     fn add_piece(&mut self) -> Result<(), AllocError> {
         let missing = self.missing();
         let store = Arc::clone(&self.store);
-        let Place::Pieces { at: owner, last, room } = &mut self.place else { return Ok(()) };
+        let Place::Pieces { head, pieces } = &mut self.place else { return Ok(()) };
+        let owner = head.writer.at();
+        let last = pieces.last().map_or(Ref::NONE, |last| last.writer.at());
         let common = &store.common;
         let (segments, memory) = (&common.segments, common.memory());
         let wanted = segments.round(HEADER + missing).min(segments.size());
-        let queue = memory.header(*owner).queue();
-        let rank = common.rank(queue, memory.header(*owner));
+        let queue = memory.header(owner).queue();
+        let rank = common.rank(queue, memory.header(owner));
         let mut attempts = store.attempts(self.hash);
         loop {
             let mut shard = store.shard(self.hash).lock();
@@ -207,37 +251,36 @@ impl Reservation {
             // A tiny piece is not worth its header.
             let size =
                 if remaining >= wanted.min(segments.whole_max()) { wanted.min(remaining) } else { wanted };
-            let Some(at) = shard.logs.append(segments, rank, size, AppendFor::Client) else {
+            let Some(mut writer) = shard.logs.append(segments, rank, size, AppendFor::Client) else {
                 drop(shard);
                 attempts.make_room(self.class)?;
                 continue;
             };
-            let length = missing.min(size - HEADER);
+            let (at, length) = (writer.at(), missing.min(size - HEADER));
+            writer.start(memory, self.class, 0, length, 0, Kind::Piece as u16);
             let header = memory.header(at);
-            header.start(self.class, 0, length as u32, 0, Kind::Piece as u16);
-            header.set_links(*owner, Ref::NONE);
+            header.set_links(owner, Ref::NONE);
             header.set_queue(queue);
-            link_piece(memory, *owner, *last, at);
-            shard.logs.hold(segments, at, true);
+            segments.link_piece(&mut shard.logs.token, owner, last, at);
+            let hold = shard.logs.hold(segments, at);
+            pieces.push(Part { writer, hold });
             let time = common.time();
             shard.pay_compaction_debt(common, time, size);
-            *last = at;
-            *room = length;
             return Ok(());
         }
     }
 
     /// Records that `n` bytes of [`Reservation::target`] were written.
     pub fn advance(&mut self, n: usize) {
-        let most = match &self.place {
-            Place::Pieces { room, .. } => *room,
-            _ => self.missing(),
-        };
-        debug_assert!(n <= most);
-        let n = n.min(most);
+        debug_assert!(n <= self.missing());
+        let n = n.min(self.missing());
         self.filled += n;
-        if let Place::Pieces { room, .. } = &mut self.place {
-            *room -= n;
+        match &mut self.place {
+            Place::Whole(part) => part.writer.advance(n),
+            Place::Pieces { pieces, .. } => {
+                pieces.last_mut().into_iter().for_each(|last| last.writer.advance(n));
+            }
+            Place::Buffer(..) | Place::Done => {}
         }
     }
 
@@ -264,8 +307,13 @@ impl Reservation {
             Place::Buffer(bytes, _) => Some(&**bytes),
             _ => None,
         };
-        let item = self.head().map(|at| Item::new(memory, at).slices());
-        buffer.into_iter().chain(item.into_iter().flatten())
+        let (whole, pieces) = match &self.place {
+            Place::Whole(part) => (Some(part), None),
+            Place::Pieces { pieces, .. } => (None, Some(pieces)),
+            Place::Buffer(..) | Place::Done => (None, None),
+        };
+        let parts = whole.into_iter().chain(pieces.into_iter().flat_map(Pieces::iter));
+        buffer.into_iter().chain(parts.map(|part| part.writer.value(memory)))
     }
 
     /// Returns the complete item, to be linked. Call [`Reservation::release`] afterwards. Returns
@@ -277,15 +325,12 @@ impl Reservation {
 
     /// Ends the reservation, in its locked shard. Its item is linked or dead.
     pub(super) fn release(&mut self, shard: &mut Shard) {
-        let (segments, memory) = (&self.store.common.segments, self.store.common.memory());
+        let segments = &self.store.common.segments;
         match std::mem::replace(&mut self.place, Place::Done) {
-            Place::Whole { at, .. } => shard.logs.release(segments, at),
-            Place::Pieces { at, .. } => {
-                // After its release, a segment may belong to another shard.
-                let pieces = pieces(memory, at);
-                shard.logs.release(segments, at);
-                for at in pieces {
-                    shard.logs.release(segments, at);
+            Place::Whole(part) => shard.logs.release(segments, part.hold),
+            Place::Pieces { head, pieces } => {
+                for part in std::iter::once(head).chain(pieces.first).chain(pieces.more) {
+                    shard.logs.release(segments, part.hold);
                 }
             }
             Place::Buffer(..) | Place::Done => {}

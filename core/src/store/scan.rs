@@ -28,7 +28,7 @@ impl Store {
             shard.index.scan(bucket, |at| {
                 seen += 1;
                 if !time.is_dead(memory.header(at)) {
-                    look(Item::new(memory, at), &time);
+                    look(shard.item(&self.common, at), &time);
                 }
             });
             bucket += 1;
@@ -86,7 +86,7 @@ impl Store {
                     }
                     seen += 1;
                 });
-                found.iter().rev().for_each(|&(_, at)| look(Item::new(memory, at)));
+                found.iter().rev().for_each(|&(_, at)| look(shard.item(&self.common, at)));
                 match found.front() {
                     Some(&(first, _)) if found.len() == most => listing.below = Some(first),
                     _ => {
@@ -133,7 +133,7 @@ impl Store {
             };
             // The segment is not in a log.
             if let Some(compaction) = &shard.compaction {
-                leaves_all(compaction.number);
+                leaves_all(compaction.next.number());
             }
             for rank in Rank::all() {
                 // After a segment of older items, there are no newer ones.
@@ -141,7 +141,8 @@ impl Store {
                     shard.logs.newest_first(&self.common.segments, rank).find(|&number| leaves_all(number));
             }
             for &at in &dead {
-                shard.unlink(&self.common, at, self.common.hash_of(at));
+                let hash = self.common.hash_of(&shard.logs.token, at);
+                shard.unlink(&self.common, at, hash);
             }
             swept += dead.len();
         }

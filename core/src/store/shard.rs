@@ -9,7 +9,7 @@ use std::io;
 use super::expiry::TimeSnapshot;
 use super::index::Index;
 use super::log::{AppendFor, Logs};
-use super::mem::{Item, Kind, Queue, Rank, Ref, bit, link_piece, pieces, same_key};
+use super::mem::{Cursor, Header, Item, Kind, Queue, Rank, Ref, ShardToken, bit, same_key};
 use super::policy::Tuning;
 use super::shared::StoreShared;
 use super::stats::{ClassStats, CommandStats};
@@ -53,8 +53,8 @@ pub(super) enum CompactReason {
 
 /// A segment under compaction.
 pub(super) struct Compaction {
-    pub(super) number: u32,
-    pub(super) offset: usize,
+    /// The next entry.
+    pub(super) next: Cursor,
     pub(super) why: CompactReason,
 }
 
@@ -67,7 +67,6 @@ pub(super) struct Compaction {
 pub struct Shard {
     pub(super) bytes: u64,
     pub(super) commands: CommandStats,
-    pub(super) number: u32,
     /// This shard's copy of the policies' settings.
     pub(super) tuning: Tuning,
     pub(super) classes: Box<[ShardClass]>,
@@ -89,13 +88,12 @@ pub struct Shard {
 impl Shard {
     /// # Errors
     /// The system refuses the addresses of the index.
-    pub(super) fn new(number: u32, classes: usize, slots: usize, tuning: Tuning) -> io::Result<Self> {
+    pub(super) fn new(token: ShardToken, classes: usize, slots: usize, tuning: Tuning) -> io::Result<Self> {
         let index = Index::new(slots)?;
         let charged = index.bytes();
         Ok(Self {
-            number,
             index,
-            logs: Logs::default(),
+            logs: Logs::new(token),
             compaction: None,
             level: 0,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
@@ -123,12 +121,17 @@ impl Shard {
         &mut self.classes[class.min(last)]
     }
 
+    /// Returns the item at `at`.
+    #[inline]
+    pub(super) fn item<'s>(&'s self, common: &'s StoreShared, at: Ref) -> Item<'s> {
+        Item::new(&common.segments, &self.logs.token, at)
+    }
+
     /// Returns the item with this key, dead or alive. `hint` is an item of this shard that may be
     /// the one.
     #[inline]
     pub(super) fn locate(&self, common: &StoreShared, key: &[u8], hash: u64, hint: Ref) -> Option<Ref> {
-        let memory = common.memory();
-        let is_it = |at: &Ref| same_key(Item::new(memory, *at).key(), key);
+        let is_it = |at: &Ref| same_key(self.item(common, *at).key(), key);
         let hinted = hint.some().filter(is_it);
         hinted.or_else(|| self.index.find(hash, |at| is_it(&at)))
     }
@@ -164,10 +167,11 @@ impl Shard {
     pub(super) fn link(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
         memory.header(at).set_stamp(time.stamp);
+        let token = &self.logs.token;
         self.index.insert(hash, at, |at| {
             // A split may move items to where the crawler has been.
             common.note_expiry(memory.header(at).expiry());
-            common.hash_of(at)
+            common.hash_of(token, at)
         });
         self.count(common, at);
         self.charge(common);
@@ -188,7 +192,7 @@ impl Shard {
         common.memory().header(new).set_stamp(time.stamp);
         self.index.replace(hash, old, new);
         self.count(common, new);
-        self.discount(common, old);
+        self.discount(common, common.memory().header(old));
         self.mark_dead(common, old);
     }
 
@@ -197,7 +201,7 @@ impl Shard {
         let removed = self.index.remove(hash, at);
         debug_assert!(removed);
         self.charge(common);
-        self.discount(common, at);
+        self.discount(common, common.memory().header(at));
         self.mark_dead(common, at);
     }
 
@@ -217,8 +221,7 @@ impl Shard {
     }
 
     /// The opposite of [`Shard::count`].
-    pub(super) fn discount(&mut self, common: &StoreShared, at: Ref) {
-        let header = common.memory().header(at);
+    pub(super) fn discount(&mut self, common: &StoreShared, header: &Header) {
         let total = header.total();
         self.bytes -= total as u64;
         common.sizes.remove(total);
@@ -230,7 +233,7 @@ impl Shard {
     /// Marks an item that is not in the index as DEAD, with its pieces.
     pub(super) fn mark_dead(&mut self, common: &StoreShared, at: Ref) {
         // Once an entry is dead, its segment may belong to another shard.
-        let pieces = pieces(common.memory(), at);
+        let pieces = common.memory().pieces_from(self.item(common, at).first_piece());
         self.bury_entry(common, at);
         for at in pieces {
             self.bury_entry(common, at);
@@ -256,14 +259,15 @@ impl Shard {
         let memory = common.memory();
         let header = memory.header(at);
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
-        memory.copy(at, new, size);
+        let mut writer = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
+        writer.copy(memory, &self.logs.token, at, size);
+        let new = writer.at();
         self.index.replace(hash, at, new);
         let class = self.class(header.class());
         class.items[header.queue() as usize] -= 1;
         class.items[queue as usize] += 1;
         memory.header(new).set_queue(queue);
-        for piece in pieces(memory, at) {
+        for piece in memory.pieces_from(self.item(common, at).first_piece()) {
             memory.header(piece).set_links(new, memory.next_of(piece));
         }
         self.bury_entry(common, at);
@@ -281,10 +285,11 @@ impl Shard {
     ) -> Option<()> {
         let memory = common.memory();
         let size = common.segments.taken_by(at);
-        let new = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
-        memory.copy(at, new, size);
-        let before = pieces(memory, owner).take_while(|&piece| piece != at).last();
-        link_piece(memory, owner, before.unwrap_or(Ref::NONE), new);
+        let mut writer = self.logs.append(&common.segments, rank, size, AppendFor::Survivor)?;
+        writer.copy(memory, &self.logs.token, at, size);
+        let pieces = memory.pieces_from(self.item(common, owner).first_piece());
+        let before = pieces.take_while(|&piece| piece != at).last().unwrap_or(Ref::NONE);
+        common.segments.link_piece(&mut self.logs.token, owner, before, writer.at());
         self.bury_entry(common, at);
         Some(())
     }
@@ -337,7 +342,7 @@ impl Shard {
             stats.crawler_reclaimed += 1;
             stats.expired_unfetched += u64::from(unfetched);
             freed(class);
-            self.unlink(common, at, common.hash_of(at));
+            self.unlink(common, at, common.hash_of(&self.logs.token, at));
         }
         (bucket > 0).then_some(bucket)
     }
@@ -348,16 +353,9 @@ impl Shard {
     }
 
     /// Like [`Shard::entries`], for the first `most` entries.
-    pub(super) fn first_entries(common: &StoreShared, number: u32, most: usize, mut look: impl FnMut(Ref)) {
-        let filled = common.segments.get(number).filled();
-        let mut offset = 0;
-        for _ in 0..most {
-            if offset >= filled {
-                break;
-            }
-            let at = common.segments.entry(number, offset);
-            offset += common.segments.taken_by(at);
-            look(at);
-        }
+    pub(super) fn first_entries(common: &StoreShared, number: u32, most: usize, look: impl FnMut(Ref)) {
+        let mut next = Cursor::start_of(number);
+        let entries = std::iter::from_fn(|| common.segments.next_entry(&mut next));
+        entries.take(most).for_each(look);
     }
 }

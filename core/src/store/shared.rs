@@ -9,7 +9,7 @@ use ahash::RandomState;
 use super::beside::Beside;
 use super::classes::Classes;
 use super::expiry::{Flush, TimeSnapshot};
-use super::mem::{HEADER, Header, Item, Memory, Queue, Rank, Ref, Segments, bit};
+use super::mem::{HEADER, Header, Item, Memory, Queue, Rank, Ref, Segments, ShardToken, bit};
 use super::policy::{PolicyCell, Weights};
 use crate::base::clock::Clock;
 use crate::base::sync::Mutex;
@@ -79,8 +79,8 @@ impl StoreShared {
 
     /// Returns the hash of the key of the item at `at`.
     #[inline]
-    pub(super) fn hash_of(&self, at: Ref) -> u64 {
-        self.hash(Item::new(self.memory(), at).key())
+    pub(super) fn hash_of(&self, token: &ShardToken, at: Ref) -> u64 {
+        self.hash(Item::new(&self.segments, token, at).key())
     }
 
     /// Returns the shard of a hash.

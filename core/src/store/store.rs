@@ -55,8 +55,8 @@ impl Store {
         };
         let common = StoreShared::new(config, segments, count, clock, watch)?;
         let classes = common.classes.list().len();
-        let shards = (0..count as u32)
-            .map(|number| Shard::new(number, classes, slots, tuning))
+        let shards = (0..count)
+            .map(|_| Shard::new(common.segments.token(), classes, slots, tuning))
             .collect::<io::Result<Vec<_>>>()?;
         let tables = shards.iter().map(|shard| Arc::clone(shard.index.table())).collect();
         let shards = shards.into_iter().map(|shard| PaddedShard(SeqLock::new(shard))).collect();

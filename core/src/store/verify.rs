@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::mem::{Item, Kind, Queue, Rank, pieces};
+use super::mem::{Kind, Queue, Rank};
 use super::shard::Shard;
 use super::store::Store;
 
@@ -45,14 +45,17 @@ impl Store {
                 indexed += 1;
                 let header = memory.header(at);
                 assert_eq!(header.kind(), Kind::Linked, "an item in the index is not linked");
-                let item = Item::new(memory, at);
+                let item = shard.item(common, at);
                 let hash = common.hash(item.key());
                 assert_eq!(shard.index.find(hash, |other| other == at), Some(at), "an item cannot be found");
-                assert!(std::ptr::eq(self.shard(hash), &raw const self.shards[shard.number as usize].0));
+                assert!(std::ptr::eq(
+                    self.shard(hash),
+                    &raw const self.shards[shard.logs.token.number() as usize].0
+                ));
                 let length: usize = item.slices().map(<[u8]>::len).sum();
                 assert_eq!(length, item.len(), "a value is not whole");
                 bytes += header.total() as u64;
-                for piece in pieces(memory, at) {
+                for piece in memory.pieces_from(item.first_piece()) {
                     assert_eq!(memory.header(piece).kind(), Kind::Piece);
                     assert_eq!(memory.owner_of(piece), at, "a piece of another item");
                     owners.insert(piece, at);
@@ -65,7 +68,7 @@ impl Store {
         assert_eq!(by_class.clone().map(|class| class.bytes).sum::<u64>(), bytes);
         assert_eq!(by_class.flat_map(|class| class.items).sum::<u32>() as usize, indexed);
         let (mut live, mut linked, mut seen) = (0, 0, 0);
-        let compaction = shard.compaction.as_ref().map(|compaction| compaction.number);
+        let compaction = shard.compaction.as_ref().map(|compaction| compaction.next.number());
         let logs = Rank::all().flat_map(|rank| shard.logs.newest_first(segments, rank));
         for number in logs.chain(compaction) {
             seen += 1;

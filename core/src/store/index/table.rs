@@ -88,6 +88,14 @@ impl Bucket {
         Slots(zero(one) | zero(two) >> 1 | (zero(last) & LAST) >> 2)
     }
 
+    /// Returns the only item with this tag, or [`Ref::NONE`]. Returns `None` if there are several.
+    #[inline]
+    fn only(&self, tag: u16) -> Option<Ref> {
+        let mut found = self.matches(tag).map(|slot| self.at(slot)).filter(|at| !at.is_none());
+        let first = found.next().unwrap_or(Ref::NONE);
+        found.next().is_none().then_some(first)
+    }
+
     /// Returns the tag of slot `slot`.
     fn tag(&self, slot: usize) -> u16 {
         (self.words[slot / LANES].load(Relaxed) >> (slot % LANES * 16)) as u16
@@ -304,14 +312,21 @@ impl Table {
     /// if there may be several, or one further down the chain.
     #[inline]
     pub(in crate::store) fn look(&self, hash: u64) -> Option<Ref> {
-        let mut bucket = self.get(choose(hash, self.count()))?;
-        for _ in 0..HOPS {
-            let mut found = bucket.matches(tag(hash)).map(|slot| bucket.at(slot)).filter(|at| !at.is_none());
-            match (found.next(), found.next(), bucket.link()) {
-                (Some(at), None, _) => return Some(at),
-                (None, _, 0) => return Some(Ref::NONE),
-                (None, _, link) => bucket = self.behind(link)?,
-                (Some(_), Some(_), _) => return None,
+        let bucket = self.get(choose(hash, self.count()))?;
+        match bucket.only(tag(hash))? {
+            Ref::NONE if bucket.link() != 0 => self.look_behind(hash, bucket),
+            found => Some(found),
+        }
+    }
+
+    /// The rest of [`Table::look`], if the item is not in the first bucket of the chain.
+    #[cold]
+    fn look_behind<'a>(&'a self, hash: u64, mut bucket: &'a Bucket) -> Option<Ref> {
+        for _ in 1..HOPS {
+            bucket = self.behind(bucket.link())?;
+            let found = bucket.only(tag(hash))?;
+            if !found.is_none() || bucket.link() == 0 {
+                return Some(found);
             }
         }
         None

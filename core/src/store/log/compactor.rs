@@ -14,7 +14,7 @@
 //! at a later store.
 
 use crate::store::expiry::TimeSnapshot;
-use crate::store::mem::{Item, Kind, Queue, Rank, Ref, bit};
+use crate::store::mem::{Cursor, Kind, Queue, Rank, Ref, bit};
 use crate::store::policy;
 use crate::store::shard::{CompactReason, Compaction, Shard};
 use crate::store::shared::StoreShared;
@@ -105,7 +105,7 @@ impl Shard {
         let size = common.segments.size();
         let mut groups = 1 + bytes * COMPACTION_PER_BYTE / GROUP_BYTES;
         while self.logs.live() > self.level && groups > 0 {
-            let cleaned = self.compaction.as_ref().map_or(0, |compaction| compaction.offset);
+            let cleaned = self.compaction.as_ref().map_or(0, |compaction| compaction.next.offset());
             if self.logs.surplus() * size + cleaned >= size + size / 4 + bytes {
                 self.level = self.logs.live();
                 return;
@@ -125,23 +125,13 @@ impl Shard {
         let mut dead = Vec::new();
         for rank in Rank::all() {
             let Some(number) = self.logs.oldest(&common.segments, rank) else { continue };
-            let filled = common.segments.get(number).filled();
-            let (mut offset, mut looked) = (0, 0);
-            while offset < filled && looked < TAIL {
-                let at = common.segments.entry(number, offset);
-                let header = memory.header(at);
-                if header.kind() == Kind::Linked {
-                    if !time.is_dead(header) {
-                        break;
-                    }
-                    dead.push(at);
-                }
-                offset += common.segments.taken_by(at);
-                looked += 1;
-            }
+            let mut next = Cursor::start_of(number);
+            let entries = std::iter::from_fn(|| common.segments.next_entry(&mut next)).take(TAIL);
+            let linked = entries.filter(|&at| memory.header(at).kind() == Kind::Linked);
+            dead.extend(linked.take_while(|&at| time.is_dead(memory.header(at))));
         }
         for &at in &dead {
-            self.reclaim(common, at, common.hash_of(at));
+            self.reclaim(common, at, common.hash_of(&self.logs.token, at));
         }
         dead.len()
     }
@@ -179,7 +169,7 @@ impl Shard {
             self.swept = (self.swept + 1) % self.index.buckets();
         }
         for &at in &dead {
-            self.reclaim(common, at, common.hash_of(at));
+            self.reclaim(common, at, common.hash_of(&self.logs.token, at));
         }
         !dead.is_empty()
     }
@@ -203,27 +193,29 @@ impl Shard {
         budget: usize,
         zeal: EvictionMode,
     ) -> bool {
-        let (number, mut offset, why) = match self.compaction.take() {
-            Some(under_way) => (under_way.number, under_way.offset, under_way.why),
+        let Compaction { mut next, why } = match self.compaction.take() {
+            Some(under_way) => under_way,
             None => match self.choose(common) {
                 Some((number, why)) => {
                     self.logs.start_compaction(&common.segments, number);
-                    (number, 0, why)
+                    Compaction { next: Cursor::start_of(number), why }
                 }
                 None => return false,
             },
         };
-        let memory = common.memory();
+        let (memory, number) = (common.memory(), next.number());
         let filled = common.segments.get(number).filled();
-        let end = offset.saturating_add(budget).min(filled);
-        while offset < end {
+        let end = next.offset().saturating_add(budget).min(filled);
+        while next.offset() < end {
             let mut group = [(Ref::NONE, 0); GROUP];
-            let (mut count, start) = (0, offset);
-            while count < GROUP && offset < filled && offset - start < GROUP_BYTES {
-                let at = common.segments.entry(number, offset);
+            let (mut count, start) = (0, next.offset());
+            while count < GROUP
+                && next.offset() - start < GROUP_BYTES
+                && let Some(at) = common.segments.next_entry(&mut next)
+            {
                 let header = memory.header(at);
                 if header.kind() == Kind::Linked {
-                    let hash = common.hash_of(at);
+                    let hash = common.hash_of(&self.logs.token, at);
                     self.index.table().prefetch(hash);
                     group[count] = (at, hash);
                     count += 1;
@@ -231,7 +223,6 @@ impl Shard {
                     group[count] = (at, 0);
                     count += 1;
                 }
-                offset += common.segments.taken_by(at);
             }
             for &(at, hash) in &group[..count] {
                 if !self.compact_entry(common, time, at, hash, why, zeal) {
@@ -241,8 +232,8 @@ impl Shard {
                 }
             }
         }
-        if offset < filled {
-            self.compaction = Some(Compaction { number, offset, why });
+        if next.offset() < filled {
+            self.compaction = Some(Compaction { next, why });
         } else {
             self.compacted += 1;
             self.logs.end_compaction(&common.segments, number);
@@ -338,7 +329,7 @@ impl Shard {
                 if memory.header(owner).kind() != Kind::Linked {
                     return true;
                 }
-                (owner, common.hash_of(owner))
+                (owner, common.hash_of(&self.logs.token, owner))
             }
         };
         let header = memory.header(item);
@@ -393,7 +384,7 @@ impl Shard {
         own.stats.evicted_nonzero += u64::from(header.expiry() != 0);
         own.stats.evicted_unfetched += u64::from(!header.has(bit::FETCHED));
         own.stats.evicted_active += u64::from(header.has(bit::ACTIVE));
-        common.log_eviction(Item::new(memory, at), time);
+        common.log_eviction(self.item(common, at), time);
         self.unlink(common, at, hash);
     }
 }

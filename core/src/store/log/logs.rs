@@ -1,7 +1,7 @@
 //! The logs of a shard: the segments it owns, the order in which they were filled, and the place of
 //! the next entry.
 
-use crate::store::mem::{Rank, Ref, Segment, Segments, State};
+use crate::store::mem::{EntryWriter, Hold, Rank, Ref, Segments, ShardToken, State};
 
 /// Spare segments that a shard with segments keeps for compaction, and those that compaction may
 /// empty in advance.
@@ -74,8 +74,9 @@ pub(in crate::store) enum AppendFor {
 }
 
 /// The logs of one shard.
-#[derive(Default)]
 pub(in crate::store) struct Logs {
+    /// The right to the entries of the shard.
+    pub(in crate::store) token: ShardToken,
     by_rank: [Log; Rank::COUNT],
     /// GDSF's L: the priority of the segment judged last (see `policy.rs`).
     inflation: u64,
@@ -91,6 +92,19 @@ pub(in crate::store) struct Logs {
 }
 
 impl Logs {
+    pub(in crate::store) fn new(token: ShardToken) -> Self {
+        Self {
+            token,
+            by_rank: [Log::default(); Rank::COUNT],
+            inflation: 0,
+            stored: 0,
+            spare: Vec::new(),
+            owned: 0,
+            holding: 0,
+            live: 0,
+        }
+    }
+
     /// Returns the number of segments owned.
     pub(in crate::store) fn owned(&self) -> usize {
         self.owned
@@ -163,7 +177,8 @@ impl Logs {
     }
 
     /// Appends an entry of `size` bytes (rounded) to the log of `rank`. The caller writes its
-    /// header before it releases the lock. Returns `None` if there is no memory.
+    /// header before it releases the lock, and holds it if it writes on after that. Returns `None`
+    /// if there is no memory.
     #[inline]
     pub(in crate::store) fn append(
         &mut self,
@@ -171,20 +186,22 @@ impl Logs {
         rank: Rank,
         size: usize,
         who: AppendFor,
-    ) -> Option<Ref> {
-        let number = match self.by_rank[rank.index()].open {
-            Some(number) if segments.get(number).filled() + size <= segments.size() => number,
-            _ => self.advance(segments, rank, size, who)?,
+    ) -> Option<EntryWriter<'static>> {
+        let fits = |number| Some((number, segments.append(&mut self.token, number, size)?));
+        let (number, writer) = match self.by_rank[rank.index()].open.and_then(fits) {
+            Some(appended) => appended,
+            None => {
+                let number = self.advance(segments, rank, size, who)?;
+                (number, segments.append(&mut self.token, number, size)?)
+            }
         };
         let segment = segments.get(number);
-        let offset = segment.filled();
-        segment.set_filled(offset + size);
         segment.set_live(segment.live() + size);
         self.live += size;
         if who == AppendFor::Client {
             self.stored += size as u64;
         }
-        Some(segments.entry(number, offset))
+        Some(writer)
     }
 
     /// Returns the bytes that still fit the open segment of `rank`.
@@ -213,15 +230,16 @@ impl Logs {
             AppendFor::Client => None,
         }?;
         let old = self.by_rank[rank.index()].open.replace(fresh);
-        self.reopen(segments.get(fresh), rank);
+        self.reopen(segments, fresh, rank);
         if let Some(old) = old {
             self.seal(segments, old);
         }
         Some(fresh)
     }
 
-    fn reopen(&self, segment: &Segment, rank: Rank) {
-        segment.open(rank, rank.priority(self.inflation), self.stored);
+    fn reopen(&mut self, segments: &Segments, number: u32, rank: Rank) {
+        let priority = rank.priority(self.inflation);
+        segments.get(number).open(&mut self.token, rank, priority, self.stored);
     }
 
     fn seal(&mut self, segments: &Segments, number: u32) {
@@ -236,7 +254,7 @@ impl Logs {
 
     /// Takes a segment from the pool.
     fn take(&mut self, segments: &Segments) -> bool {
-        let Some(number) = segments.take() else { return false };
+        let Some(number) = segments.take(&self.token) else { return false };
         self.owned += 1;
         self.spare.push(number);
         true
@@ -312,7 +330,7 @@ impl Logs {
     fn emptied(&mut self, segments: &Segments, number: u32) {
         let segment = segments.get(number);
         match segment.state() {
-            State::Open => self.reopen(segment, segment.rank()),
+            State::Open => self.reopen(segments, number, segment.rank()),
             State::Sealed => {
                 self.start_compaction(segments, number);
                 self.recycle(segments, number);
@@ -321,34 +339,36 @@ impl Logs {
         }
     }
 
-    /// Holds the segment of an entry, so that it is not reused before [`Logs::release`]. Returns
-    /// `false` if a quarter of the shard's part is held, unless `urgent`. The bound exists because
-    /// each hold may block the compaction of a whole segment.
-    pub(in crate::store) fn hold(&mut self, segments: &Segments, at: Ref, urgent: bool) -> bool {
-        let segment = segments.of(at);
-        let holds = segment.holds();
-        if holds == 0 {
+    /// Like [`Logs::hold`], unless a quarter of the shard's part is held already. The bound exists
+    /// because each hold may block the compaction of a whole segment.
+    pub(in crate::store) fn try_hold(&mut self, segments: &Segments, at: Ref) -> Option<Hold> {
+        if segments.of(at).holds() == 0 {
             // The first comparison mostly suffices, and needs no lock.
             let many = |of: usize| self.holding >= (of / 4).max(4);
-            if !urgent && many(self.owned) && many(segments.share()) {
-                return false;
+            if many(self.owned) && many(segments.share()) {
+                return None;
             }
+        }
+        Some(self.hold(segments, at))
+    }
+
+    /// Holds the segment of an entry, so that it is not reused before [`Logs::release`].
+    pub(in crate::store) fn hold(&mut self, segments: &Segments, at: Ref) -> Hold {
+        let hold = segments.hold(&mut self.token, at);
+        if segments.of(at).holds() == 1 {
             self.holding += 1;
         }
-        segment.set_holds(holds + 1);
-        true
+        hold
     }
 
     /// Ends a [`Logs::hold`].
-    pub(in crate::store) fn release(&mut self, segments: &Segments, at: Ref) {
-        let number = segments.number_of(at);
-        let segment = segments.get(number);
-        let holds = segment.holds() - 1;
-        segment.set_holds(holds);
-        if holds > 0 {
+    pub(in crate::store) fn release(&mut self, segments: &Segments, hold: Hold) {
+        let number = segments.number_of(hold.at());
+        if segments.end_hold(&mut self.token, hold) > 0 {
             return;
         }
         self.holding -= 1;
+        let segment = segments.get(number);
         if segment.state() == State::Held {
             self.seal(segments, number);
         } else if segment.live() == 0 {

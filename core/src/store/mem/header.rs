@@ -26,11 +26,14 @@
 //! last use (`expiry.rs` says why it is not exactly a second). Links are [`Ref`]s of 4 bytes, not
 //! pointers. `class` is memcached's slab class. The store does not depend on it.
 //!
-//! The rules of access: header fields change only under the lock of the item's shard, or by the one
+//! The rules of access: header fields change only under the lock of the item's shard, or by the
 //! owner of a RESERVED entry. They are relaxed atomics, so that a racing read is stale and not
-//! undefined. Key, client flags and value are written by the owner of a RESERVED entry, or under
-//! the lock while the segment has no *holds*. A reader copies under the lock, or holds the segment,
-//! or copies without either and then checks the version of the lock (`optimistic.rs`).
+//! undefined. Key, client flags and value are plain bytes. `token.rs` has the rights to read and
+//! write them. A reader without a right copies them, and then checks the version of the lock
+//! (`optimistic.rs`).
+//!
+//! `key_len`, `length`, `HAS_FLAGS` and CHUNKED are the layout of an entry. Only its writer sets
+//! them.
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -108,6 +111,7 @@ pub mod bit {
 }
 
 const KIND: u16 = 0b11;
+const LAYOUT: u16 = bit::HAS_FLAGS | bit::CHUNKED;
 const QUEUE_SHIFT: u16 = 2;
 const USES_SHIFT: u16 = 12;
 
@@ -128,7 +132,7 @@ pub struct Header {
 }
 
 macro_rules! field {
-    ($(#[$doc:meta])* $get:ident, $set:ident, $field:ident: $type:ty) => {
+    ($(#[$doc:meta])* $get:ident, $vis:vis $set:ident, $field:ident: $type:ty) => {
         $(#[$doc])*
         #[inline]
         pub fn $get(&self) -> $type {
@@ -137,7 +141,7 @@ macro_rules! field {
 
         #[doc = concat!("Sets [`Header::", stringify!($get), "`].")]
         #[inline]
-        pub(crate) fn $set(&self, value: $type) {
+        $vis fn $set(&self, value: $type) {
             self.$field.store(value, Relaxed);
         }
     };
@@ -146,15 +150,15 @@ macro_rules! field {
 impl Header {
     field!(
         /// Returns the CAS of an item.
-        cas, set_cas, cas: u64
+        cas, pub(crate) set_cas, cas: u64
     );
     field!(
         /// Returns the second at which the item expires, or 0 for never.
-        expiry, set_expiry, expiry: u32
+        expiry, pub(crate) set_expiry, expiry: u32
     );
     field!(
         /// Returns the stamp of the last use.
-        stamp, set_stamp, stamp: u32
+        stamp, pub(crate) set_stamp, stamp: u32
     );
     field!(
         /// Returns the length of the value in bytes.
@@ -170,7 +174,7 @@ impl Header {
     );
     field!(
         /// The state bits.
-        state, set_state, state: u16
+        state, pub(in crate::store) set_state, state: u16
     );
 
     /// Returns a copy, made field by field.
@@ -237,18 +241,20 @@ impl Header {
     /// Sets `bits`.
     #[inline]
     pub(crate) fn mark(&self, bits: u16) {
+        debug_assert_eq!(bits & LAYOUT, 0);
         self.set_state(self.state() | bits);
     }
 
     /// Clears `bits`.
     #[inline]
     pub(crate) fn unmark(&self, bits: u16) {
+        debug_assert_eq!(bits & LAYOUT, 0);
         self.set_state(self.state() & !bits);
     }
 
     /// Initializes the header of an entry.
     #[inline]
-    pub(crate) fn start(&self, class: u8, key_len: u8, length: u32, expiry: u32, state: u16) {
+    pub(super) fn start(&self, class: u8, key_len: u8, length: u32, expiry: u32, state: u16) {
         self.set_cas(0);
         self.set_expiry(expiry);
         self.set_stamp(0);

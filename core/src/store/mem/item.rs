@@ -1,14 +1,16 @@
-//! An item that the caller may read, and the pieces of its value.
+//! An item that the caller may read, and the parts of its value.
 
-#![expect(unsafe_code, reason = "a buffer without contents is filled")]
+#![expect(unsafe_code, reason = "the bytes of an item, and a buffer that is filled")]
 
 use std::mem::MaybeUninit;
 
 use super::header::{FLAGS, HEADER, Header, bit};
 use super::memory::Memory;
 use super::reference::Ref;
+use super::segment::Segments;
+use super::token::ShardToken;
 
-/// An item that the caller may read: its shard is locked, or its segment held.
+/// A LINKED item of a locked shard.
 #[derive(Clone, Copy)]
 pub struct Item<'m> {
     memory: &'m Memory,
@@ -18,10 +20,21 @@ pub struct Item<'m> {
 opaque_debug!(Item<'m>);
 
 impl<'m> Item<'m> {
-    /// Returns the item at `at`, which is LINKED or RESERVED.
+    /// Returns the item at `at`, which is of the shard of the token.
     #[inline]
-    pub(in crate::store) fn new(memory: &'m Memory, at: Ref) -> Self {
-        Self { memory, at }
+    pub(in crate::store) fn new(segments: &'m Segments, token: &'m ShardToken, at: Ref) -> Self {
+        debug_assert!(segments.is_owned_by(at, token));
+        Self { memory: &segments.memory, at }
+    }
+
+    /// Returns bytes of the item.
+    ///
+    /// # Safety
+    /// They are the key, the client flags, a value in one piece, or the link to the first piece.
+    #[inline]
+    unsafe fn bytes(self, offset: usize, len: usize) -> &'m [u8] {
+        // SAFETY: the contract. They are written only with the token, which is borrowed for `'m`.
+        unsafe { self.memory.bytes(self.at, offset, len) }
     }
 
     /// Returns the place of the item.
@@ -39,7 +52,8 @@ impl<'m> Item<'m> {
     /// Returns the key.
     #[inline]
     pub fn key(self) -> &'m [u8] {
-        self.memory.bytes(self.at, HEADER, usize::from(self.header().key_len()))
+        // SAFETY: the key.
+        unsafe { self.bytes(HEADER, usize::from(self.header().key_len())) }
     }
 
     /// Returns the client flags.
@@ -50,7 +64,8 @@ impl<'m> Item<'m> {
         }
         let at = HEADER + usize::from(self.header().key_len());
         let mut flags = [0; FLAGS];
-        flags.copy_from_slice(self.memory.bytes(self.at, at, FLAGS));
+        // SAFETY: the client flags.
+        flags.copy_from_slice(unsafe { self.bytes(at, FLAGS) });
         u32::from_ne_bytes(flags)
     }
 
@@ -65,17 +80,29 @@ impl<'m> Item<'m> {
         self.len() == 0
     }
 
+    /// Returns the first piece of the value, or [`Ref::NONE`] if it is in one entry.
+    #[inline]
+    pub(in crate::store) fn first_piece(self) -> Ref {
+        let header = self.header();
+        if !header.has(bit::CHUNKED) {
+            return Ref::NONE;
+        }
+        let mut word = [0; size_of::<Ref>()];
+        // SAFETY: the link to the first piece.
+        word.copy_from_slice(unsafe { self.bytes(header.value_offset(), size_of::<Ref>()) });
+        self.memory.known(u32::from_ne_bytes(word))
+    }
+
     /// Iterates over the pieces of the value.
     #[inline]
     pub fn slices(self) -> Slices<'m> {
         let header = self.header();
-        let offset = header.value_offset();
         if header.has(bit::CHUNKED) {
-            Slices { memory: self.memory, whole: None, next: first_piece(self.memory, self.at) }
-        } else {
-            let whole = self.memory.bytes(self.at, offset, header.length() as usize);
-            Slices { memory: self.memory, whole: Some(whole), next: Ref::NONE }
+            return Slices { memory: self.memory, whole: None, next: self.first_piece() };
         }
+        // SAFETY: the value, which is in one piece.
+        let whole = unsafe { self.bytes(header.value_offset(), header.length() as usize) };
+        Slices { memory: self.memory, whole: Some(whole), next: Ref::NONE }
     }
 
     /// Appends the value to `to`.
@@ -85,29 +112,6 @@ impl<'m> Item<'m> {
             to.extend_from_slice(slice);
         }
     }
-}
-
-/// Iterates over the pieces of the item at `at`, if its value is chunked. The caller may mark a
-/// returned piece as dead, because the next one is already known.
-pub(in crate::store) fn pieces(memory: &Memory, at: Ref) -> impl Iterator<Item = Ref> {
-    let first = if memory.header(at).has(bit::CHUNKED) { first_piece(memory, at) } else { Ref::NONE };
-    std::iter::successors(first.some(), |&at| memory.next_of(at).some())
-}
-
-/// Links a piece of the CHUNKED item at `owner` after the one at `before`, or first if that is
-/// [`Ref::NONE`].
-pub(in crate::store) fn link_piece(memory: &Memory, owner: Ref, before: Ref, piece: Ref) {
-    match before.some() {
-        Some(before) => memory.header(before).set_links(owner, piece),
-        None => memory.write(owner, memory.header(owner).value_offset(), &piece.0.to_ne_bytes()),
-    }
-}
-
-/// Returns the first piece of the CHUNKED item at `at`.
-fn first_piece(memory: &Memory, at: Ref) -> Ref {
-    let mut word = [0; 4];
-    word.copy_from_slice(memory.bytes(at, memory.header(at).value_offset(), 4));
-    memory.known(u32::from_ne_bytes(word))
 }
 
 /// The pieces of a value.
@@ -130,7 +134,8 @@ impl<'m> Iterator for Slices<'m> {
         let at = self.next.some()?;
         let header = self.memory.header(at);
         self.next = self.memory.next_of(at);
-        Some(self.memory.bytes(at, HEADER, header.length() as usize))
+        // SAFETY: the bytes of a piece, which are not written after its item is linked.
+        Some(unsafe { self.memory.bytes(at, HEADER, header.length() as usize) })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, Index};
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
@@ -81,13 +81,33 @@ impl<T: Atomics> Mapped<T> {
     }
 }
 
+impl<T: Atomics> Mapped<T> {
+    /// Returns the value at `index`, if there is one.
+    #[inline]
+    pub(in crate::store) fn get(&self, index: usize) -> Option<&T> {
+        (index < self.count).then(|| &self[index])
+    }
+}
+
+/// One value, without a reference to the whole table, which Miri takes long to check.
+impl<T: Atomics> Index<usize> for Mapped<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: usize) -> &T {
+        assert!(index < self.count);
+        // SAFETY: the mapping has `count` values, which are valid as zeros ([`Atomics`]), and
+        // lives as long as the table.
+        unsafe { &*self.mapping.cast::<T>().add(index) }
+    }
+}
+
 impl<T: Atomics> Deref for Mapped<T> {
     type Target = [T];
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping has `count` values, which are valid as zeros ([`Atomics`]), and
-        // lives as long as the table.
+        // SAFETY: as for one value.
         unsafe { std::slice::from_raw_parts(self.mapping.cast::<T>(), self.count) }
     }
 }

@@ -11,8 +11,7 @@
 //! (`mlockall`), the system locks open memory page by page as it is written. Memory that is only
 //! reserved is neither counted nor locked.
 //!
-//! This module turns a [`Ref`] into an address. `header.rs` has the rules for reads and writes
-//! there.
+//! This module turns a [`Ref`] into an address. `token.rs` has the rights to read and write there.
 
 #![expect(unsafe_code, reason = "the memory of items is ours; each block says what it relies on")]
 
@@ -47,7 +46,7 @@ pub struct Memory {
 }
 
 // SAFETY: `base` points to a mapping that lives as long as the Memory. It is reached only through
-// methods whose contracts (header.rs) order all access, or that document races (`copy_racing`).
+// methods whose contracts (`token.rs`) order all access, or that document races (`racing.rs`).
 unsafe impl Send for Memory {}
 // SAFETY: as above; shared access to headers is atomic.
 unsafe impl Sync for Memory {}
@@ -76,7 +75,7 @@ impl Memory {
         }
         if cfg!(miri) {
             // Its memory is real.
-            wanted = limit;
+            wanted = 2 * limit;
         }
         loop {
             let mapped = wanted.checked_add(LARGE_PAGE).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -120,9 +119,12 @@ impl Memory {
         self.reserved
     }
 
-    /// Gives the `len` bytes at `offset` back to the system. Later reads return zeros. Only
-    /// optimistic reads, which will conflict, may still refer to them.
-    pub fn release(&self, offset: usize, len: usize) {
+    /// Gives the `len` bytes at `offset` back to the system. Later reads return zeros.
+    ///
+    /// # Safety
+    /// No entry lies there, and no segment there can be taken. Only optimistic reads, which will
+    /// conflict, may still access the bytes.
+    pub(super) unsafe fn release(&self, offset: usize, len: usize) {
         assert!(offset + len <= self.opened());
         // SAFETY: inside the open part (checked), and unused (the contract).
         unsafe { system::discard(self.base.add(offset), len, self.locked) };
@@ -179,6 +181,12 @@ impl Memory {
         at
     }
 
+    /// Iterates over pieces from `first` on, or over none if that is [`Ref::NONE`]. The caller may
+    /// mark a returned piece as dead, because the next one is already known.
+    pub(in crate::store) fn pieces_from(&self, first: Ref) -> impl Iterator<Item = Ref> {
+        std::iter::successors(first.some(), |&at| self.next_of(at).some())
+    }
+
     /// Returns the item that the PIECE at `at` belongs to.
     #[inline]
     pub(in crate::store) fn owner_of(&self, at: Ref) -> Ref {
@@ -216,16 +224,18 @@ impl Memory {
 
     /// Copies bytes at `offset` of the entry at `at`, while other threads may write them. `to` is
     /// valid only if the caller then finds that no thread wrote (`racing.rs`).
+    ///
+    /// # Safety
+    /// The bytes are open ([`Memory::reaches`]).
     #[inline]
-    pub(in crate::store) fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
-        let start = self.offset(at) + offset;
-        assert!(start + to.len() <= self.opened());
-        // SAFETY: inside the open part (checked), which is mapped as long as `self` lives, and was
-        // zeroed by the system.
-        unsafe { racing::copy(self.base.add(start), to) };
+    pub(in crate::store) unsafe fn copy_racing(&self, at: Ref, offset: usize, to: &mut [MaybeUninit<u8>]) {
+        debug_assert!(self.reaches(at, offset + to.len()));
+        // SAFETY: the bytes are open (the contract). So they are mapped as long as `self` lives,
+        // and the system zeroed them.
+        unsafe { racing::read(self.address(at).add(offset), to) };
     }
 
-    /// Returns whether `len` bytes from the start of the entry at `at` are open.
+    /// Returns whether `len` bytes from the start of the entry at `at` are open. They stay open.
     #[inline]
     pub(in crate::store) fn reaches(&self, at: Ref, len: usize) -> bool {
         self.offset(at) + len <= self.opened()
@@ -233,54 +243,60 @@ impl Memory {
 
     /// Returns whether `key` is at `offset` of the entry at `at`, while other threads may write
     /// there (see [`Memory::copy_racing`]).
+    ///
+    /// # Safety
+    /// The bytes are open ([`Memory::reaches`]).
     #[inline]
-    pub(in crate::store) fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
-        let start = self.offset(at) + offset;
-        assert!(start + key.len() <= self.opened());
+    pub(in crate::store) unsafe fn is_racing(&self, at: Ref, offset: usize, key: &[u8]) -> bool {
+        debug_assert!(self.reaches(at, offset + key.len()));
         // SAFETY: as for `copy_racing`.
-        unsafe { racing::is_equal(self.base.add(start), key) }
+        unsafe { racing::is_equal(self.address(at).add(offset), key) }
     }
 
-    /// Returns `len` bytes at `offset` of the entry at `at`. The caller has the item's lock, holds
-    /// its segment, or owns it (see header.rs).
+    /// Returns `len` bytes at `offset` of the entry at `at`.
+    ///
+    /// # Safety
+    /// The bytes lie in the entry. No thread writes them while the slice exists (`token.rs`).
     #[inline]
-    pub(in crate::store) fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
-        debug_assert!(self.offset(at) + offset + len <= self.opened());
-        // SAFETY: the caller may read these bytes of the entry, so no other thread writes them.
+    pub(super) unsafe fn bytes(&self, at: Ref, offset: usize, len: usize) -> &[u8] {
+        debug_assert!(self.reaches(at, offset + len));
+        // SAFETY: the contract. The system initialized the bytes.
         unsafe { std::slice::from_raw_parts(self.address(at).add(offset), len) }
     }
 
-    /// Writes `from` at `offset` of the entry at `at`. The caller may write it (see header.rs), and
-    /// the bytes lie inside it.
-    #[inline]
-    pub(in crate::store) fn write(&self, at: Ref, offset: usize, from: &[u8]) {
-        debug_assert!(self.offset(at) + offset + from.len() <= self.opened());
-        // SAFETY: other threads do not access the entry now, except optimistic reads, which will
-        // conflict. `from` cannot overlap it: bytes to store come from outside the store, or from
-        // another entry.
-        unsafe {
-            std::ptr::copy_nonoverlapping(from.as_ptr(), self.address(at).add(offset), from.len());
-        }
-    }
-
-    /// Returns memory of an entry that its one owner is writing.
+    /// Returns `len` bytes at `offset` of the entry at `at`, to be written.
     ///
-    /// The bytes may be those of a former entry, but are never uninitialized, because the system
-    /// gives zeros.
+    /// # Safety
+    /// As for [`Memory::write`]. The slice is the only reference to the bytes.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "a reservation has one owner; see header.rs")]
-    pub(in crate::store) fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
-        debug_assert!(self.offset(at) + offset + len <= self.opened());
-        // SAFETY: as for `write`.
+    #[expect(clippy::mut_from_ref, reason = "the caller has the only right to these bytes")]
+    pub(super) unsafe fn bytes_mut(&self, at: Ref, offset: usize, len: usize) -> &mut [u8] {
+        debug_assert!(self.reaches(at, offset + len));
+        // SAFETY: the contract. The system initialized the bytes.
         unsafe { std::slice::from_raw_parts_mut(self.address(at).add(offset), len) }
     }
 
-    /// Copies an entry of `len` bytes to `to`, an entry that no other thread knows yet.
+    /// Writes `from` at `offset` of the entry at `at`.
+    ///
+    /// # Safety
+    /// The bytes lie in the entry, and `from` does not. No other thread accesses them now, except
+    /// optimistic reads, which will conflict.
     #[inline]
-    pub(in crate::store) fn copy(&self, from: Ref, to: Ref, len: usize) {
-        debug_assert!(from != to);
-        // SAFETY: two entries do not overlap. Both belong to the shard that the caller has locked.
-        unsafe { std::ptr::copy_nonoverlapping(self.address(from), self.address(to), len) };
+    pub(super) unsafe fn write(&self, at: Ref, offset: usize, from: &[u8]) {
+        debug_assert!(self.reaches(at, offset + from.len()));
+        // SAFETY: the contract.
+        unsafe { racing::write(from.as_ptr(), self.address(at).add(offset), from.len()) };
+    }
+
+    /// Copies the first `len` bytes of an entry to another one.
+    ///
+    /// # Safety
+    /// As for [`Memory::bytes`] and [`Memory::write`].
+    #[inline]
+    pub(super) unsafe fn copy(&self, from: Ref, to: Ref, len: usize) {
+        debug_assert!(from != to && self.reaches(from, len) && self.reaches(to, len));
+        // SAFETY: the contract.
+        unsafe { racing::write(self.address(from), self.address(to), len) };
     }
 
     /// Prefetches the first lines at `at`. Any value of `at` is allowed.

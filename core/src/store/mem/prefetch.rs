@@ -1,6 +1,9 @@
 //! Prefetches of single lines.
 
-#![expect(unsafe_code, reason = "an instruction of the processor")]
+#![cfg_attr(
+    all(target_arch = "x86_64", not(miri)),
+    expect(unsafe_code, reason = "an instruction of the processor")
+)]
 
 /// Prefetches the line at `address`, which may be any address.
 #[inline]

@@ -8,7 +8,10 @@
 //!                    of a shard                           held while it has holds
 //! ```
 //!
-//! The fields of a [`Segment`] that a shard owns change under that shard's lock.
+//! The fields of a [`Segment`] that a shard owns change under that shard's lock. Those on which the
+//! rights of `token.rs` depend change only here: the bytes appended, and the holds.
+
+#![expect(unsafe_code, reason = "segments are given back, and links written; each block says why")]
 
 use std::io;
 use std::ops::Range;
@@ -18,10 +21,13 @@ use std::sync::atomic::{
     fence,
 };
 
+use super::entry_writer::EntryWriter;
+use super::header::{HEADER, bit};
 use super::mapped::{Mapped, atomics};
 use super::memory::Memory;
 use super::rank::Rank;
 use super::reference::Ref;
+use super::token::{Hold, ShardToken};
 use crate::base::scheduler::Waker;
 use crate::base::sync::Mutex;
 use crate::config::{CacheConfig, MIB};
@@ -77,12 +83,13 @@ pub(in crate::store) struct Segment {
     seen: AtomicU64,
     older: AtomicU32,
     newer: AtomicU32,
+    owner: AtomicU32,
 }
 
-atomics!(Segment { filled, live, holds, state, rank, used, idle, priority, seen, older, newer });
+atomics!(Segment { filled, live, holds, state, rank, used, idle, priority, seen, older, newer, owner });
 
 macro_rules! counter {
-    ($(#[$doc:meta])* $get:ident, $set:ident) => {
+    ($(#[$doc:meta])* $get:ident, $vis:vis $set:ident) => {
         $(#[$doc])*
         #[inline]
         pub(in crate::store) fn $get(&self) -> usize {
@@ -91,7 +98,7 @@ macro_rules! counter {
 
         #[doc = concat!("Sets [`Segment::", stringify!($get), "`].")]
         #[inline]
-        pub(in crate::store) fn $set(&self, value: usize) {
+        $vis fn $set(&self, value: usize) {
             self.$get.store(value as u32, Relaxed);
         }
     };
@@ -104,7 +111,7 @@ impl Segment {
     );
     counter!(
         /// Returns the bytes of entries that are not DEAD.
-        live, set_live
+        live, pub(in crate::store) set_live
     );
     counter!(
         /// Returns the number of holds: readers or writers of its entries without the lock.
@@ -113,11 +120,11 @@ impl Segment {
 
     counter!(
         /// Returns the number of the sealed segment before it in its log plus one, or 0 for none.
-        older, set_older
+        older, pub(in crate::store) set_older
     );
     counter!(
         /// Returns the number of the sealed segment after it in its log plus one, or 0 for none.
-        newer, set_newer
+        newer, pub(in crate::store) set_newer
     );
 
     #[inline]
@@ -172,8 +179,13 @@ impl Segment {
         idle >= self.used.load(Relaxed)
     }
 
-    /// Makes the segment open and empty.
-    pub(in crate::store) fn open(&self, rank: Rank, priority: u64, stored: u64) {
+    /// Makes a segment of the token's shard open and empty.
+    ///
+    /// # Panics
+    /// If the segment has holds or live entries.
+    pub(in crate::store) fn open(&self, token: &mut ShardToken, rank: Rank, priority: u64, stored: u64) {
+        debug_assert_eq!(self.owner.load(Relaxed), token.number());
+        assert_eq!((self.holds(), self.live()), (0, 0), "a segment in use is opened");
         self.set_filled(0);
         self.set_live(0);
         self.rank.store(rank.index() as u8, Relaxed);
@@ -195,11 +207,37 @@ pub struct Segments {
     table: Mapped<Segment>,
     pool: Mutex<Pool>,
     shards: usize,
+    /// Number of the next token.
+    tokens: AtomicU32,
     evicts: bool,
     /// Whether the pool cannot provide a segment.
     exhausted: AtomicBool,
     /// Bytes that count against the limit besides segments: the index.
     charged: AtomicUsize,
+}
+
+/// A place between two entries of a segment. It is valid until the segment is reused.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Cursor {
+    number: u32,
+    offset: usize,
+}
+
+impl Cursor {
+    /// Returns the start of a segment.
+    pub(in crate::store) fn start_of(number: u32) -> Self {
+        Self { number, offset: 0 }
+    }
+
+    /// Returns the number of the segment.
+    pub(in crate::store) fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Returns the bytes before this place.
+    pub(in crate::store) fn offset(self) -> usize {
+        self.offset
+    }
 }
 
 /// The memory that counts against the limit.
@@ -279,10 +317,16 @@ impl Segments {
                 on_growth: None,
             }),
             shards,
+            tokens: AtomicU32::new(0),
             evicts: config.evictions,
             exhausted: AtomicBool::new(false),
             charged: AtomicUsize::new(0),
         })
+    }
+
+    /// Returns the token of the next shard.
+    pub(in crate::store) fn token(&self) -> ShardToken {
+        ShardToken::new(self.tokens.fetch_add(1, Relaxed))
     }
 
     /// Returns the bytes of a segment.
@@ -328,10 +372,92 @@ impl Segments {
         self.get(self.number_of(at))
     }
 
-    /// Returns the entry at `offset` in segment `number`.
+    /// Returns whether the entry at `at` is of the shard of `token`.
+    pub(in crate::store) fn is_owned_by(&self, at: Ref, token: &ShardToken) -> bool {
+        self.of(at).owner.load(Relaxed) == token.number()
+    }
+
+    /// Appends an entry of `size` bytes (rounded) to the open segment `number` of the token's
+    /// shard. Returns `None` if it does not fit.
     #[inline]
-    pub(in crate::store) fn entry(&self, number: u32, offset: usize) -> Ref {
-        self.memory.at(((number as usize) << self.shift) + offset)
+    pub(in crate::store) fn append(
+        &self,
+        token: &mut ShardToken,
+        number: u32,
+        size: usize,
+    ) -> Option<EntryWriter<'static>> {
+        let segment = self.get(number);
+        debug_assert_eq!((segment.owner.load(Relaxed), segment.state()), (token.number(), State::Open));
+        let offset = segment.filled();
+        if offset + size > self.size() {
+            return None;
+        }
+        segment.set_filled(offset + size);
+        let at = self.memory.at(((number as usize) << self.shift) + offset);
+        Some(EntryWriter::new(at, HEADER, size))
+    }
+
+    /// Returns a writer of the LINKED item at `at`, from byte `from` of the entry on. Returns
+    /// `None` if the entry does not have `size` bytes, or if its segment has holds.
+    #[inline]
+    pub(in crate::store) fn overwrite<'t>(
+        &self,
+        token: &'t mut ShardToken,
+        at: Ref,
+        size: usize,
+        from: usize,
+    ) -> Option<EntryWriter<'t>> {
+        debug_assert!(self.is_owned_by(at, token));
+        let is_free = self.taken_by(at) == size && self.of(at).holds() == 0;
+        is_free.then(|| EntryWriter::new(at, from, size))
+    }
+
+    /// Links a piece of the CHUNKED item at `owner` after the one at `before`, or first if that is
+    /// [`Ref::NONE`].
+    ///
+    /// # Panics
+    /// If the item is not CHUNKED.
+    pub(in crate::store) fn link_piece(&self, token: &mut ShardToken, owner: Ref, before: Ref, piece: Ref) {
+        debug_assert!(self.is_owned_by(owner, token));
+        if let Some(before) = before.some() {
+            self.memory.header(before).set_links(owner, piece);
+            return;
+        }
+        let header = self.memory.header(owner);
+        assert!(header.has(bit::CHUNKED));
+        // SAFETY: the word is the value of a CHUNKED item. Only an `Item` reads it, and `token` is
+        // borrowed exclusively.
+        unsafe { self.memory.write(owner, header.value_offset(), &piece.0.to_ne_bytes()) };
+    }
+
+    /// Holds the segment of an entry. It is not reused before [`Segments::end_hold`].
+    pub(in crate::store) fn hold(&self, token: &mut ShardToken, at: Ref) -> Hold {
+        debug_assert!(self.is_owned_by(at, token));
+        let segment = self.of(at);
+        segment.set_holds(segment.holds() + 1);
+        Hold::new(at)
+    }
+
+    /// Ends a hold. Returns the number of the other holds of the segment.
+    pub(in crate::store) fn end_hold(&self, token: &mut ShardToken, hold: Hold) -> usize {
+        let at = hold.end();
+        debug_assert!(self.is_owned_by(at, token));
+        let segment = self.of(at);
+        let others = segment.holds() - 1;
+        segment.set_holds(others);
+        others
+    }
+
+    /// Returns the entry at the cursor, and moves the cursor behind it. Returns `None` at the end
+    /// of the written part.
+    #[inline]
+    pub(in crate::store) fn next_entry(&self, cursor: &mut Cursor) -> Option<Ref> {
+        if cursor.offset >= self.get(cursor.number).filled() {
+            return None;
+        }
+        let at = self.memory.at(((cursor.number as usize) << self.shift) + cursor.offset);
+        cursor.offset += self.taken_by(at);
+        Some(at)
     }
 
     /// Returns whether live items may be evicted.
@@ -345,18 +471,19 @@ impl Segments {
         self.exhausted.load(Relaxed)
     }
 
-    /// Takes a segment out of the pool.
-    pub(in crate::store) fn take(&self) -> Option<u32> {
+    /// Takes a segment out of the pool, for the shard of `token`.
+    pub(in crate::store) fn take(&self, token: &ShardToken) -> Option<u32> {
         let mut pool = self.pool.lock();
         // A thread that sees later writes to this segment also sees that its former shard has
         // changed (`seqlock.rs`). Reservations are written by the thread that took their memory, or
         // by a thread that received them from it.
         fence(Release);
-        let taken = self.take_from(&mut pool);
-        if taken.is_none() {
-            self.exhausted.store(true, Relaxed);
+        let number = self.take_from(&mut pool);
+        match number {
+            Some(number) => self.get(number).owner.store(token.number(), Relaxed),
+            None => self.exhausted.store(true, Relaxed),
         }
-        taken
+        number
     }
 
     fn take_from(&self, pool: &mut Pool) -> Option<u32> {
@@ -417,7 +544,8 @@ impl Segments {
         while self.excess(pool) > 0
             && let Some(number) = pool.free.pop()
         {
-            self.memory.release((number as usize) << self.shift, self.size());
+            // SAFETY: a segment in the pool has no entries, and `pool` is locked.
+            unsafe { self.memory.release((number as usize) << self.shift, self.size()) };
             pool.released.push(number);
             pool.malloced -= self.size();
         }
@@ -501,7 +629,8 @@ impl Segments {
         let pool = self.pool.lock();
         let start = bytes.start.max((pool.untouched as usize) << self.shift);
         if start < bytes.end {
-            self.memory.release(start, bytes.end - start);
+            // SAFETY: no segment there was ever taken, and none can be, because `pool` is locked.
+            unsafe { self.memory.release(start, bytes.end - start) };
         }
     }
 
@@ -534,34 +663,34 @@ mod tests {
     #[test]
     fn the_limit_is_exact() {
         let segments = segments(3 * MIB, 1);
-        let mut taken = Vec::new();
-        while let Some(number) = segments.take() {
-            taken.push(number);
-        }
-        assert_eq!(taken.len() * segments.size(), 3 * MIB);
+        let token = segments.token();
+        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take(&token)).collect();
+        assert_eq!(numbers.len() * segments.size(), 3 * MIB);
         assert!(segments.is_exhausted());
         assert!(segments.set_limit(4 * MIB));
         assert!(!segments.is_exhausted());
-        assert!(segments.take().is_some());
+        assert!(segments.take(&token).is_some());
     }
 
     #[test]
     fn a_lowered_limit_gives_memory_back() {
         let segments = segments(4 * MIB, 1);
-        let taken: Vec<u32> = std::iter::from_fn(|| segments.take()).collect();
+        let token = segments.token();
+        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take(&token)).collect();
         assert!(segments.set_limit(2 * MIB) && segments.shrinks());
-        for &number in &taken[..taken.len() / 2] {
+        for &number in &numbers[..numbers.len() / 2] {
             segments.give(number);
         }
         assert!(!segments.shrinks());
         assert_eq!(segments.usage(), Usage { limit: 2 * MIB, malloced: 2 * MIB, charged: 0, pool: 0 });
-        assert!(segments.take().is_none());
+        assert!(segments.take(&token).is_none());
     }
 
     #[test]
     fn what_is_charged_leaves_less_for_segments() {
         let segments = segments(4 * MIB, 1);
-        while segments.take().is_some() {}
+        let token = segments.token();
+        while segments.take(&token).is_some() {}
         segments.charge(0, MIB);
         assert!(segments.shrinks());
         for number in 0..(MIB / segments.size()) as u32 {
@@ -570,10 +699,11 @@ mod tests {
         }
         assert!(!segments.shrinks() && segments.is_exhausted());
         segments.charge(MIB, MIB / 2);
-        assert!(segments.take().is_some());
+        assert!(segments.take(&token).is_some());
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "its memory is real")]
     fn segments_grow_with_the_cache() {
         assert_eq!(segments(64 * MIB, 8).size(), 32 * 1024);
         assert_eq!(segments(1024 * MIB, 16).size(), 256 * 1024);

@@ -1,6 +1,6 @@
 //! The view of an item that a read passes to its callback.
 
-#![expect(unsafe_code, reason = "a buffer's spare room is filled, then counted")]
+#![expect(unsafe_code, reason = "racing reads, and buffers that are filled, then counted")]
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -31,8 +31,14 @@ pub struct EntryRef<'h> {
 opaque_debug!(EntryRef<'h>);
 
 enum Found<'h> {
-    Locked { item: Item<'h>, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
+    Locked { at: Ref, store: &'h Arc<Store>, shard: &'h mut Shard, hash: u64 },
     Seen(&'h OptimisticEntry<'h>),
+}
+
+/// The item of an [`EntryRef`], with a locked shard borrowed for reads.
+enum View<'s> {
+    Locked(Item<'s>),
+    Seen(&'s OptimisticEntry<'s>),
 }
 
 /// An item that was read without the lock: its head.
@@ -53,7 +59,11 @@ pub const INLINE_COPY_MAX: usize = 4096;
 impl<'h> OptimisticEntry<'h> {
     /// Reads the head of the item at `at`, in the shard that was at `version`. Returns `None` if
     /// the item is large, chunked or of another key, or if the read conflicts.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "an optimistic entry has many words: moving it takes longer than making it"
+    )]
+    #[inline(always)]
     pub(in crate::store) fn of(
         memory: &'h Memory,
         at: Ref,
@@ -67,12 +77,14 @@ impl<'h> OptimisticEntry<'h> {
         if !is_small || !memory.reaches(at, header.total()) {
             return None;
         }
-        if usize::from(header.key_len()) != key.len() || !memory.is_racing(at, HEADER, key) {
+        // SAFETY: the key is part of the entry, which is open (checked).
+        if usize::from(header.key_len()) != key.len() || !unsafe { memory.is_racing(at, HEADER, key) } {
             return None;
         }
         let mut flags = [MaybeUninit::new(0); FLAGS];
         if header.has(bit::HAS_FLAGS) {
-            memory.copy_racing(at, HEADER + key.len(), &mut flags);
+            // SAFETY: so are the flags.
+            unsafe { memory.copy_racing(at, HEADER + key.len(), &mut flags) };
         }
         // SAFETY: all bytes were written.
         let flags = u32::from_ne_bytes(flags.map(|byte| unsafe { byte.assume_init() }));
@@ -80,10 +92,14 @@ impl<'h> OptimisticEntry<'h> {
     }
 
     /// Copies the first bytes of the value to `to`.
+    ///
+    /// # Panics
+    /// If `to` is longer than the value.
     #[inline]
     fn copy(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), ReadConflict> {
-        debug_assert!(to.len() <= self.header.length() as usize);
-        self.memory.copy_racing(self.at, self.header.value_offset(), to);
+        assert!(to.len() <= self.header.length() as usize);
+        // SAFETY: the value is part of the entry, which is open ([`OptimisticEntry::of`]).
+        unsafe { self.memory.copy_racing(self.at, self.header.value_offset(), to) };
         if self.shard.is_at(self.version) { Ok(()) } else { Err(ReadConflict) }
     }
 }
@@ -92,19 +108,28 @@ impl<'h> EntryRef<'h> {
     /// Returns the view of an item whose shard is locked.
     #[inline]
     pub(in crate::store) fn locked(
-        item: Item<'h>,
+        at: Ref,
         time: &'h TimeSnapshot,
         store: &'h Arc<Store>,
         shard: &'h mut Shard,
         hash: u64,
     ) -> Self {
-        Self { time, found: Found::Locked { item, store, shard, hash } }
+        Self { time, found: Found::Locked { at, store, shard, hash } }
     }
 
     /// Returns the view of an item that was read without the lock.
     #[inline]
     pub(in crate::store) fn seen(seen: &'h OptimisticEntry<'h>, time: &'h TimeSnapshot) -> Self {
         Self { time, found: Found::Seen(seen) }
+    }
+
+    /// Returns the item, or its head.
+    #[inline]
+    fn view(&self) -> View<'_> {
+        match &self.found {
+            Found::Locked { at, store, shard, .. } => View::Locked(shard.item(&store.common, *at)),
+            Found::Seen(seen) => View::Seen(seen),
+        }
     }
 
     /// Returns the time of the read.
@@ -116,27 +141,27 @@ impl<'h> EntryRef<'h> {
     /// Returns the item's header.
     #[inline]
     pub fn header(&self) -> &Header {
-        match &self.found {
-            Found::Locked { item, .. } => item.header(),
-            Found::Seen(seen) => &seen.header,
+        match self.view() {
+            View::Locked(item) => item.header(),
+            View::Seen(seen) => &seen.header,
         }
     }
 
     /// Returns the item's key.
     #[inline]
-    pub fn key(&self) -> &'h [u8] {
-        match &self.found {
-            Found::Locked { item, .. } => item.key(),
-            Found::Seen(seen) => seen.key,
+    pub fn key(&self) -> &[u8] {
+        match self.view() {
+            View::Locked(item) => item.key(),
+            View::Seen(seen) => seen.key,
         }
     }
 
     /// Returns the item's client flags.
     #[inline]
     pub fn flags(&self) -> u32 {
-        match &self.found {
-            Found::Locked { item, .. } => item.flags(),
-            Found::Seen(seen) => seen.flags,
+        match self.view() {
+            View::Locked(item) => item.flags(),
+            View::Seen(seen) => seen.flags,
         }
     }
 
@@ -157,14 +182,18 @@ impl<'h> EntryRef<'h> {
     /// [`ReadConflict`] after an optimistic read. Then nothing was appended.
     #[inline]
     pub fn copy_to(&self, to: &mut Vec<u8>) -> Result<(), ReadConflict> {
-        let seen = match &self.found {
-            Found::Locked { item, .. } => {
+        let seen = match self.view() {
+            View::Locked(item) => {
                 item.copy_to(to);
                 return Ok(());
             }
-            Found::Seen(seen) => seen,
+            View::Seen(seen) => seen,
         };
         let (before, length) = (to.len(), self.len());
+        if to.capacity() == 0 {
+            // This takes half the instructions of the first growth of a vector.
+            *to = Vec::with_capacity(length);
+        }
         to.reserve(length);
         seen.copy(&mut to.spare_capacity_mut()[..length])?;
         // SAFETY: `length` bytes were reserved, and are written.
@@ -182,12 +211,12 @@ impl<'h> EntryRef<'h> {
     #[inline]
     pub fn fill(&self, to: &mut [MaybeUninit<u8>]) -> Result<(), ReadConflict> {
         assert!(to.len() <= self.len());
-        match &self.found {
-            Found::Locked { item, .. } => {
+        match self.view() {
+            View::Locked(item) => {
                 fill(to, item.slices());
                 Ok(())
             }
-            Found::Seen(seen) => seen.copy(to),
+            View::Seen(seen) => seen.copy(to),
         }
     }
 
@@ -198,16 +227,16 @@ impl<'h> EntryRef<'h> {
     /// [`ReadConflict`] after an optimistic read. Then `found` was not called.
     #[inline]
     pub fn show<R>(&self, joined: &mut Vec<u8>, found: impl FnOnce(&[u8]) -> R) -> Result<R, ReadConflict> {
-        match &self.found {
-            Found::Locked { item, .. } if !item.header().has(bit::CHUNKED) => {
+        match self.view() {
+            View::Locked(item) if !item.header().has(bit::CHUNKED) => {
                 Ok(found(item.slices().next().unwrap_or_default()))
             }
-            Found::Locked { item, .. } => {
+            View::Locked(item) => {
                 joined.clear();
                 item.copy_to(joined);
                 Ok(found(joined))
             }
-            Found::Seen(seen) => {
+            View::Seen(seen) => {
                 let mut room = [const { MaybeUninit::uninit() }; INLINE_COPY_MAX];
                 let room = &mut room[..self.len()];
                 seen.copy(room)?;
@@ -229,9 +258,7 @@ impl<'h> EntryRef<'h> {
     /// [`ReadConflict`] after an optimistic read.
     pub fn pin(&mut self) -> Result<PinnedValue, ReadConflict> {
         match &mut self.found {
-            Found::Locked { item, store, shard, hash } => {
-                Ok(PinnedValue::new(store, shard, item.at(), *hash, false))
-            }
+            Found::Locked { at, store, shard, hash } => Ok(PinnedValue::new(store, shard, *at, *hash, false)),
             Found::Seen(_) => {
                 let mut copy = Vec::new();
                 self.copy_to(&mut copy)?;

@@ -118,7 +118,7 @@ impl Store {
     }
 }
 
-#[cfg(all(test, not(loom), not(miri)))]
+#[cfg(all(test, not(loom)))]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::Arc;
@@ -177,6 +177,9 @@ mod tests {
 
     /// Some threads overwrite in place, others make the store compact and reuse its memory.
     /// Optimistic reads see no torn value, and no version older than the last one.
+    ///
+    /// Under Miri, memory is not reused. There the bytes of an entry would race with the header of
+    /// a former one, and Miri has no races between accesses of different sizes.
     #[test]
     fn readers_without_the_lock_see_whole_values_in_order() {
         let (store, done, seen) = (store(), AtomicBool::new(false), AtomicU64::new(0));
@@ -185,7 +188,7 @@ mod tests {
             scope.spawn(move || {
                 let end = Instant::now() + Duration::from_secs(2);
                 let mut version = 0_u64;
-                while Instant::now() < end {
+                while if cfg!(miri) { version < 40 } else { Instant::now() < end } {
                     version += 1;
                     let key = (version % KEYS).to_be_bytes();
                     set(store, &key, 1 + version as u32 / 2, &version.to_le_bytes().repeat(20));
@@ -198,7 +201,7 @@ mod tests {
             });
             scope.spawn(move || {
                 let mut n = 0_u64;
-                while !done.load(Relaxed) {
+                while !cfg!(miri) && !done.load(Relaxed) {
                     n += 1;
                     set(store, &(1000 + n % 3000).to_be_bytes(), 0, &[0xff; 250]);
                     if n.is_multiple_of(64) {
@@ -221,7 +224,8 @@ mod tests {
                 });
             }
         });
-        assert!(seen.load(Relaxed) > 1000, "{}", seen.load(Relaxed));
+        let least = if cfg!(miri) { 10 } else { 1000 };
+        assert!(seen.load(Relaxed) > least, "{}", seen.load(Relaxed));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use crate::store::beside::Charge;
-use crate::store::mem::{HEADER, Item, Memory, Ref, bit, fill, pieces};
+use crate::store::mem::{Hold, Item, Ref, Segments, fill};
 use crate::store::shard::Shard;
 use crate::store::store::Store;
 
@@ -34,15 +34,22 @@ enum Value {
 /// The entries of a held value. Links between pieces may change while the value is read, so they
 /// are not followed after the lock is released.
 enum Parts {
-    Whole { at: Ref, offset: usize },
-    Pieces(Box<[Ref]>),
+    Whole(Hold),
+    Pieces(Box<[Hold]>),
 }
 
 impl Parts {
-    fn entries(&self) -> &[Ref] {
+    fn holds(&self) -> &[Hold] {
         match self {
-            Self::Whole { at, .. } => std::slice::from_ref(at),
-            Self::Pieces(pieces) => pieces,
+            Self::Whole(hold) => std::slice::from_ref(hold),
+            Self::Pieces(holds) => holds,
+        }
+    }
+
+    fn release(self, shard: &mut Shard, segments: &Segments) {
+        match self {
+            Self::Whole(hold) => shard.logs.release(segments, hold),
+            Self::Pieces(holds) => holds.into_iter().for_each(|hold| shard.logs.release(segments, hold)),
         }
     }
 }
@@ -57,37 +64,51 @@ impl PinnedValue {
         hash: u64,
         briefly: bool,
     ) -> Self {
-        let memory = store.common.memory();
-        let header = memory.header(at);
-        let length = header.length() as usize;
-        let parts = if header.has(bit::CHUNKED) {
-            Parts::Pieces(pieces(memory, at).collect())
-        } else {
-            Parts::Whole { at, offset: header.value_offset() }
+        let (common, segments) = (&store.common, &store.common.segments);
+        let item = shard.item(common, at);
+        let (length, first) = (item.len(), item.first_piece());
+        let held = |parts, charge| Self {
+            value: Value::Held { store: Arc::clone(store), hash, parts, charge },
+            length,
         };
-        let entries = parts.entries();
-        let segments = &store.common.segments;
-        let held = entries.iter().take_while(|&&at| shard.logs.hold(segments, at, briefly)).count();
-        if held < entries.len() {
+        if !briefly {
+            if let Some(parts) = Self::try_hold(shard, store, at, first) {
+                return held(parts, None);
+            }
             let mut copy = Vec::new();
-            if let Some(charge) = store.common.beside.take(length)
+            if let Some(charge) = common.beside.take(length)
                 && copy.try_reserve_exact(length).is_ok()
             {
-                for &at in &entries[..held] {
-                    shard.logs.release(segments, at);
-                }
-                Item::new(memory, at).copy_to(&mut copy);
+                shard.item(common, at).copy_to(&mut copy);
                 return Self { value: Value::Copied(copy.into_boxed_slice(), Some(charge)), length };
             }
-            // There is no memory for a copy, so the segments are held, and count as memory of
-            // clients.
-            for &at in &entries[held..] {
-                shard.logs.hold(segments, at, true);
-            }
-            let charge = Some(store.common.beside.force(length));
-            return Self { value: Value::Held { store: Arc::clone(store), hash, parts, charge }, length };
         }
-        Self { value: Value::Held { store: Arc::clone(store), hash, parts, charge: None }, length }
+        let parts = match first.some() {
+            None => Parts::Whole(shard.logs.hold(segments, at)),
+            Some(_) => {
+                let pieces = common.memory().pieces_from(first);
+                Parts::Pieces(pieces.map(|at| shard.logs.hold(segments, at)).collect())
+            }
+        };
+        // If there was no memory for a copy, the segments count as memory of clients.
+        held(parts, (!briefly).then(|| common.beside.force(length)))
+    }
+
+    /// Holds the item at `at`, or all pieces from `first` on, unless too much is held already.
+    fn try_hold(shard: &mut Shard, store: &Store, at: Ref, first: Ref) -> Option<Parts> {
+        let segments = &store.common.segments;
+        if first.is_none() {
+            return shard.logs.try_hold(segments, at).map(Parts::Whole);
+        }
+        let mut holds = Vec::new();
+        for at in store.common.memory().pieces_from(first) {
+            let Some(hold) = shard.logs.try_hold(segments, at) else {
+                holds.into_iter().for_each(|hold| shard.logs.release(segments, hold));
+                return None;
+            };
+            holds.push(hold);
+        }
+        Some(Parts::Pieces(holds.into()))
     }
 
     /// Returns a pinned value that is a copy.
@@ -115,10 +136,10 @@ impl PinnedValue {
     pub(in crate::store) fn is_value_of(&self, item: Item<'_>) -> bool {
         if let Value::Held { store, parts, .. } = &self.value {
             let stays = match parts {
-                Parts::Whole { at, .. } => item.at() == *at,
-                Parts::Pieces(held) => {
-                    item.header().has(bit::CHUNKED)
-                        && pieces(store.common.memory(), item.at()).eq(held.iter().copied())
+                Parts::Whole(hold) => item.at() == hold.at(),
+                Parts::Pieces(holds) => {
+                    let pieces = store.common.memory().pieces_from(item.first_piece());
+                    pieces.eq(holds.iter().map(Hold::at))
                 }
             };
             if stays {
@@ -130,22 +151,12 @@ impl PinnedValue {
 
     /// Iterates over the pieces of the value.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let (memory, entries, copy) = match &self.value {
-            Value::Held { store, parts, .. } => (Some(store.common.memory()), parts.entries(), None),
-            Value::Copied(copy, _) => (None, [].as_slice(), Some(&**copy)),
+        let (held, copy) = match &self.value {
+            Value::Held { store, parts, .. } => (Some((store.common.memory(), parts.holds())), None),
+            Value::Copied(copy, _) => (None, Some(&**copy)),
         };
-        let slice = move |memory: &'_ Memory, at: Ref| -> (usize, usize) {
-            match &self.value {
-                Value::Held { parts: Parts::Whole { offset, .. }, .. } => (*offset, self.length),
-                _ => (HEADER, memory.header(at).length() as usize),
-            }
-        };
-        let held = memory.into_iter().flat_map(move |memory| {
-            entries.iter().map(move |&at| {
-                let (offset, length) = slice(memory, at);
-                memory.bytes(at, offset, length)
-            })
-        });
+        let held =
+            held.into_iter().flat_map(|(memory, holds)| holds.iter().map(move |hold| hold.value(memory)));
         copy.into_iter().chain(held)
     }
 }
@@ -172,11 +183,9 @@ fn same_bytes<'a>(mut left: impl Iterator<Item = &'a [u8]>, right: impl Iterator
 
 impl Drop for PinnedValue {
     fn drop(&mut self) {
-        if let Value::Held { store, hash, parts, .. } = &self.value {
-            let mut shard = store.shard(*hash).lock();
-            for &at in parts.entries() {
-                shard.logs.release(&store.common.segments, at);
-            }
+        let copied = Value::Copied(Box::default(), None);
+        if let Value::Held { store, hash, parts, .. } = std::mem::replace(&mut self.value, copied) {
+            parts.release(&mut store.shard(hash).lock(), &store.common.segments);
         }
     }
 }
