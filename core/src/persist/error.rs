@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::decode::FormatError;
+use super::save::THREADS_MAX;
 
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum SnapshotError {
     },
     /// The progress callback ended the operation.
     Cancelled,
+    /// The options ask for this number of threads; at most 256 are allowed.
+    Threads(usize),
 }
 
 impl SnapshotError {
@@ -57,6 +60,7 @@ impl fmt::Display for SnapshotError {
             Self::Flushed => f.write_str("the cache was flushed while it was saved"),
             Self::Damaged { offset } => write!(f, "the snapshot is damaged at byte {offset}"),
             Self::Cancelled => f.write_str("the operation was cancelled"),
+            Self::Threads(wanted) => write!(f, "threads must be at most {THREADS_MAX}, got {wanted}"),
         }
     }
 }
