@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use super::decode::FormatError;
-use super::save::THREADS_MAX;
+
+/// Most threads of a save or a load.
+pub(super) const THREADS_MAX: usize = 256;
 
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]

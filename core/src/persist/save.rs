@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::encode::{Block, header, trailer};
-use super::error::SnapshotError;
+use super::error::{SnapshotError, THREADS_MAX};
 use super::file::NewFile;
 use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
 use crate::cache::Cache;
@@ -30,9 +30,6 @@ const STEP: usize = 64 * 1024;
 
 /// Most items that are copied under a lock, but for the rest of a bucket.
 const STEP_ITEMS: usize = 256;
-
-/// Most threads of a save or a load.
-pub(super) const THREADS_MAX: usize = 256;
 
 /// Attempts of a save to a file that flushes interrupt.
 const ATTEMPTS: u32 = 3;
