@@ -740,7 +740,7 @@ typedef struct mcrs_save_options {
      */
     uint32_t bits;
     /**
-     * Number of threads; 0 for half of the processor's cores.
+     * Number of threads, at most 256; 0 for half of the processor's cores.
      */
     uint32_t threads;
     /**
@@ -802,7 +802,7 @@ typedef struct mcrs_load_options {
      */
     uint32_t bits;
     /**
-     * Number of threads; 0 for one a core.
+     * Number of threads, at most 256; 0 for one a core.
      */
     uint32_t threads;
     /**

@@ -15,7 +15,6 @@
 //! replies are correct), `workload` and `driver` (the load), `server` (a server under test), then
 //! the subcommands.
 
-#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

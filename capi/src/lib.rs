@@ -10,7 +10,6 @@
 //!   of a cache.
 //! - `version`: the versions of the library.
 
-#![warn(clippy::too_many_lines)]
 #![expect(non_camel_case_types, reason = "the names are C's")]
 #![expect(unsafe_code, reason = "C passes pointers; each block names the fact it relies on")]
 #![expect(clippy::doc_markdown, reason = "the header gets these comments")]

@@ -69,7 +69,7 @@ pub type mcrs_progress_fn =
 pub struct mcrs_save_options {
     /// MCRS_SAVE_ bits.
     pub bits: u32,
-    /// Number of threads; 0 for half of the processor's cores.
+    /// Number of threads, at most 256; 0 for half of the processor's cores.
     pub threads: u32,
     /// Most bytes to write in a second; 0 for no limit.
     pub rate: u64,
@@ -121,7 +121,7 @@ pub struct mcrs_saved {
 pub struct mcrs_load_options {
     /// MCRS_LOAD_ bits.
     pub bits: u32,
-    /// Number of threads; 0 for one a core.
+    /// Number of threads, at most 256; 0 for one a core.
     pub threads: u32,
     /// Receives the progress; may be NULL.
     pub progress: mcrs_progress_fn,
@@ -168,6 +168,7 @@ impl From<SnapshotError> for Failure {
             SnapshotError::Format(_) | SnapshotError::Damaged { .. } => mcrs_status::MCRS_BAD_SNAPSHOT,
             SnapshotError::Busy(_) | SnapshotError::Flushed => mcrs_status::MCRS_BUSY,
             SnapshotError::Cancelled => mcrs_status::MCRS_CANCELLED,
+            SnapshotError::Threads(_) => return invalid(format!("options->{error}")),
             // A file, a thread, and kinds that a later version may add.
             _ => mcrs_status::MCRS_IO_ERROR,
         };
@@ -283,9 +284,6 @@ pub unsafe extern "C" fn mcrs_cache_load(
     entry!(cache, { path: path(path), options: options(options), loaded: maybe_out(loaded) }, {
         let bits = options.bits;
         known(bits, MCRS_LOAD_REPLACE | MCRS_LOAD_PAUSED | MCRS_LOAD_STRICT, &options.reserved)?;
-        if options.threads > 256 {
-            return Err(invalid(format!("options->threads must be at most 256, got {}", options.threads)));
-        }
         let mut tell = tell(options.progress, options.userdata);
         cache.cache.settle();
         let paused = bits & MCRS_LOAD_PAUSED != 0;

@@ -170,6 +170,43 @@ fn who_proves_it_comes_in_and_stays_in() {
     assert_eq!((context.workers[0].auth_cmds.get(), context.workers[0].auth_errors.get()), (2, 1));
 }
 
+/// Recorded from memcached 1.6.45 with Cyrus SASL 2.1.28.
+#[test]
+fn a_second_sasl_login_on_a_connection_is_refused() {
+    const OK: u8 = 0;
+    const REFUSED: u8 = 32;
+    const CONTINUE: u8 = 33;
+    let context = context(AuthMethod::Sasl);
+    let login = |opcode, mechanism: &[u8], data: &[u8]| packet(opcode, &[], mechanism, data);
+    let request = |step: &str| match step {
+        "auth" => login(0x21, b"PLAIN", b"\0ann\0secret"),
+        "wrong auth" => login(0x21, b"PLAIN", b"\0ann\0guess"),
+        "empty auth" => login(0x21, b"PLAIN", b""),
+        "other auth" => login(0x21, b"NONE", b"\0ann\0secret"),
+        "step" => login(0x22, b"PLAIN", b"\0ann\0secret"),
+        "list" => login(0x20, b"", b""),
+        _ => login(0x00, b"door", b""),
+    };
+    let exchanges: [&[(&str, u8)]; 9] = [
+        &[("auth", OK), ("auth", REFUSED), ("get", REFUSED)],
+        &[("auth", OK), ("auth", REFUSED), ("auth", OK), ("get", OK)],
+        &[("auth", OK), ("list", OK), ("auth", REFUSED), ("get", REFUSED)],
+        &[("auth", OK), ("step", REFUSED), ("step", REFUSED), ("auth", REFUSED), ("auth", OK)],
+        &[("auth", OK), ("wrong auth", REFUSED), ("step", REFUSED), ("auth", OK), ("get", OK)],
+        &[("auth", OK), ("other auth", REFUSED), ("auth", OK), ("get", OK)],
+        &[("auth", OK), ("empty auth", CONTINUE), ("step", REFUSED), ("step", REFUSED), ("get", REFUSED)],
+        &[("empty auth", CONTINUE), ("step", OK), ("get", OK), ("step", REFUSED), ("get", REFUSED)],
+        &[("auth", OK), ("list", OK), ("other auth", REFUSED), ("auth", OK), ("auth", REFUSED)],
+    ];
+    for exchange in exchanges {
+        let mut session = Session::new(Protocol::Binary);
+        for (index, &(step, status)) in exchange.iter().enumerate() {
+            let (answer, _) = say(&context, &mut session, &request(step));
+            assert_eq!(answer.get(6..8), Some(&[0, status][..]), "{exchange:?}, step {index}");
+        }
+    }
+}
+
 #[test]
 fn what_one_has_proved_counts_for_him_alone() {
     let context = context(AuthMethod::Text);

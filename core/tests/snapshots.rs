@@ -353,6 +353,23 @@ fn progress_counts_up_and_can_end_a_load() {
 }
 
 #[test]
+fn too_many_threads_are_refused_and_change_nothing() {
+    let directory = Directory::new("threads");
+    let cache = cache();
+    store(&cache, "key", 0, Ttl::Never, b"value");
+    let save = |threads| cache.save(directory.file(), SaveOptions { threads, ..SaveOptions::default() });
+    assert!(matches!(save(257), Err(SnapshotError::Threads(257))));
+    assert!(directory.names().is_empty());
+    assert_eq!(save(256).unwrap().items, 1);
+    let warm = self::cache();
+    let load = |threads| warm.load(directory.file(), LoadOptions { threads, ..LoadOptions::default() });
+    let error = load(257).unwrap_err();
+    assert_eq!(error.to_string(), "threads must be at most 256, got 257");
+    assert!(warm.info("key").is_none());
+    assert_eq!(load(256).unwrap().items, 1);
+}
+
+#[test]
 fn the_errors_of_a_writer_end_all_threads() {
     struct Full(usize);
     impl Write for Full {

@@ -316,16 +316,28 @@ impl Model {
             return;
         }
         let StoreReply { stored, cas: got, length } = answer.expect("there is memory");
-        let mut new = Entry {
-            value: value.clone(),
-            flags,
-            expiry: operation.expiry,
-            cas: got,
-            stale: false,
-            win: false,
-            fetched: false,
-        };
-        let expected = match (self.items.get(&key), mode) {
+        let (expected, new) = self.outcome(key, &operation, value, got);
+        assert_eq!(stored, expected);
+        if stored == Stored::Stored {
+            let before = self.items.get(&key).map_or(0, |(old, _)| old.cas);
+            Self::check_cas(cas, got, before);
+            assert_eq!(length, new.value.len());
+            self.put(key, new);
+        } else {
+            assert_eq!(got, 0);
+            if mode == Mode::Add {
+                self.use_now(key, false);
+            }
+        }
+    }
+
+    /// Returns the outcome of a store, and the item that it leaves if it succeeds. `cas` is the CAS
+    /// of that item.
+    fn outcome(&self, key: u8, operation: &StoreOperation, value: &[u8], cas: u64) -> (Stored, Entry) {
+        let StoreOperation { mode, vivify, flags, expiry, compare, allow_stale, .. } = *operation;
+        let mut new =
+            Entry { value: value.to_vec(), flags, expiry, cas, stale: false, win: false, fetched: false };
+        let stored = match (self.items.get(&key), mode) {
             (None, Mode::Cas) => Stored::NotFound,
             (None, Mode::Append | Mode::Prepend) if !vivify => Stored::NotStored,
             (None, Mode::Replace) | (Some(_), Mode::Add) => Stored::NotStored,
@@ -333,7 +345,7 @@ impl Model {
             (Some((old, _)), Mode::Append | Mode::Prepend) => {
                 if compare != 0 && compare != old.cas {
                     Stored::Exists
-                } else if size_of(&long, old.flags, old.value.len() + value.len()) > ITEM_MAX {
+                } else if size_of(&name(key), old.flags, old.value.len() + value.len()) > ITEM_MAX {
                     Stored::NotStored
                 } else {
                     let parts: [&[u8]; 2] =
@@ -353,18 +365,7 @@ impl Model {
                 }
             }
         };
-        assert_eq!(stored, expected);
-        if stored == Stored::Stored {
-            let before = self.items.get(&key).map_or(0, |(old, _)| old.cas);
-            Self::check_cas(cas, got, before);
-            assert_eq!(length, new.value.len());
-            self.put(key, new);
-        } else {
-            assert_eq!(got, 0);
-            if mode == Mode::Add {
-                self.use_now(key, false);
-            }
-        }
+        (stored, new)
     }
 
     fn delta(&mut self, op: &Op) {

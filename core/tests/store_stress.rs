@@ -153,126 +153,167 @@ fn check_held(held: &mut Vec<(u64, u64, PinnedValue)>) {
     }
 }
 
+/// One thread that works at random in too little memory.
+struct Churn {
+    cache: Arc<Cache>,
+    /// The largest value.
+    largest: usize,
+    rng: Rng,
+    /// For each key, the newest version that was stored.
+    versions: Vec<u64>,
+    held: Vec<(u64, u64, PinnedValue)>,
+    drafts: Vec<Reservation>,
+    refused: usize,
+}
+
+impl Churn {
+    /// Stores a value. Returns whether there was memory for it.
+    fn store(&mut self, key: u64, version: u64) -> bool {
+        let long = name(key);
+        let value = value_of(key, version, self.rng.size(self.largest));
+        let flags = (self.rng.next() % 2) as u32;
+        let expiry = if self.rng.below(10) == 0 { self.cache.clock().now() + 3 } else { 0 };
+        let request = Request::new(&long, StoreOperation { flags, expiry, ..StoreOperation::default() });
+        match self.cache.store_value(&request, StoreValue::Bytes(&value)) {
+            Ok(reply) => {
+                assert_eq!(reply.stored, Stored::Stored);
+                self.versions[key as usize] = version;
+                true
+            }
+            Err(AllocError::TooLarge) => unreachable!("{} bytes", value.len()),
+            Err(AllocError::NoMemory) => {
+                self.refused += 1;
+                // The old value of the key is out of date.
+                assert!(pin(&self.cache, &long).is_none());
+                false
+            }
+        }
+    }
+
+    fn read(&self, key: u64) {
+        let seen = self.cache.fetch(&name(key), None, 0, |hit| {
+            hit.show(&mut Vec::new(), |value| version_in(key, iter::once(value)))
+        });
+        assert!(seen.is_none_or(|seen| seen == self.versions[key as usize]), "a stale value");
+    }
+
+    fn delete(&self, key: u64) {
+        self.cache.delete_for(&name(key), 0, 0);
+        assert!(pin(&self.cache, &name(key)).is_none());
+    }
+
+    /// Pins a value, and unpins another one if many are pinned.
+    fn hold(&mut self, key: u64) {
+        if let Some(value) = pin(&self.cache, &name(key)) {
+            self.held.push((key, self.versions[key as usize], value));
+        }
+        if self.held.len() > 12 {
+            let (key, version, value) = self.held.swap_remove(self.rng.below(12));
+            assert_eq!(version_in(key, value.slices()), version);
+        }
+    }
+
+    /// Begins an upload, and abandons another one if many are under way.
+    fn upload(&mut self, key: u64) {
+        let length = self.rng.size(self.largest);
+        let long = name(key);
+        let request = Request::new(&long, StoreOperation::default());
+        if let Ok(mut draft) = self.cache.reserve(&request, length) {
+            let _ = draft.write(&vec![7; length / 2]);
+            self.drafts.push(draft);
+        }
+        if self.drafts.len() > 3 {
+            self.drafts.swap_remove(self.rng.below(3));
+        }
+    }
+
+    /// Appends or prepends to a value that grows until it is too large.
+    fn join(&mut self) {
+        let mode = if self.rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
+        let grown = Request::new(b"log", StoreOperation { mode, ..StoreOperation::default() });
+        let _ = self.cache.store_value(&grown, StoreValue::Bytes(&[b'a'; 700]));
+    }
+
+    fn release(&mut self) {
+        check_held(&mut self.held);
+        self.drafts.clear();
+    }
+
+    fn check_values(&self) {
+        for (key, &version) in (0..).zip(&self.versions) {
+            if let Some(value) = pin(&self.cache, &name(key)) {
+                assert_eq!(version_in(key, value.slices()), version);
+            }
+        }
+    }
+
+    fn check_usage(&self) -> Totals {
+        let totals = self.cache.store().totals();
+        assert!(totals.usage.malloced <= totals.usage.limit, "{} bytes", totals.usage.malloced);
+        totals
+    }
+}
+
 /// Stores, reads and deletes at random in too little memory.
 fn churn(config: CacheConfig, seed: u64, rounds: usize) {
     let evicts = config.evictions;
     let temporary = config.temporary_ttl.is_some();
     let cache = frozen(config);
-    let largest = cache.config().item_size_max - 300;
-    let mut rng = Rng(seed);
-    let mut versions = vec![0u64; 3000];
-    let mut held: Vec<(u64, u64, PinnedValue)> = Vec::new();
-    let mut drafts: Vec<Reservation> = Vec::new();
-    let mut refused = 0;
+    let mut churn = Churn {
+        largest: cache.config().item_size_max - 300,
+        cache,
+        rng: Rng(seed),
+        versions: vec![0; 3000],
+        held: Vec::new(),
+        drafts: Vec::new(),
+        refused: 0,
+    };
     for round in 0..rounds {
-        let key = rng.next() % versions.len() as u64;
-        let long = name(key);
+        let key = churn.rng.next() % churn.versions.len() as u64;
         // In every other stretch nothing is pinned, so no store is refused.
         let holds = round / 500 % 2 == 0;
         if !holds {
-            check_held(&mut held);
-            drafts.clear();
+            churn.release();
         }
-        match rng.below(100) {
+        match churn.rng.below(100) {
             0..55 => {
-                let version = round as u64 + 1;
-                let value = value_of(key, version, rng.size(largest));
-                let flags = (rng.next() % 2) as u32;
-                let expiry = if rng.below(10) == 0 { cache.clock().now() + 3 } else { 0 };
-                let request =
-                    Request::new(&long, StoreOperation { flags, expiry, ..StoreOperation::default() });
-                match cache.store_value(&request, StoreValue::Bytes(&value)) {
-                    Ok(reply) => {
-                        assert_eq!(reply.stored, Stored::Stored);
-                        versions[key as usize] = version;
-                    }
-                    Err(AllocError::TooLarge) => unreachable!("{} bytes", value.len()),
-                    Err(AllocError::NoMemory) => {
-                        refused += 1;
-                        // Temporary items are not evicted.
-                        assert!(
-                            holds || !evicts || temporary,
-                            "refused in round {round}: {} bytes",
-                            value.len()
-                        );
-                        // The old value of the key is out of date.
-                        assert!(pin(&cache, &long).is_none());
-                    }
-                }
+                let stored = churn.store(key, round as u64 + 1);
+                // Temporary items are not evicted.
+                assert!(stored || holds || !evicts || temporary, "refused in round {round}");
             }
-            55..80 => {
-                let seen = cache.fetch(&long, None, 0, |hit| {
-                    hit.show(&mut Vec::new(), |value| version_in(key, iter::once(value)))
-                });
-                assert!(seen.is_none_or(|seen| seen == versions[key as usize]), "a stale value");
-            }
-            80..85 => {
-                cache.delete_for(&long, 0, 0);
-                assert!(pin(&cache, &long).is_none());
-            }
-            85..88 if holds => {
-                if let Some(value) = pin(&cache, &long) {
-                    held.push((key, versions[key as usize], value));
-                }
-                if held.len() > 12 {
-                    let (key, version, value) = held.swap_remove(rng.below(12));
-                    assert_eq!(version_in(key, value.slices()), version);
-                }
-            }
-            88..91 if holds => {
-                // Half an upload, which is abandoned some time later.
-                let length = rng.size(largest);
-                if let Ok(mut draft) = cache.reserve(&Request::new(&long, StoreOperation::default()), length)
-                {
-                    let _ = draft.write(&vec![7; length / 2]);
-                    drafts.push(draft);
-                }
-                if drafts.len() > 3 {
-                    drafts.swap_remove(rng.below(3));
-                }
-            }
-            91..94 => {
-                let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
-                let grown = Request::new(b"log", StoreOperation { mode, ..StoreOperation::default() });
-                let _ = cache.store_value(&grown, StoreValue::Bytes(&[b'a'; 700]));
-            }
+            55..80 => churn.read(key),
+            80..85 => churn.delete(key),
+            85..88 if holds => churn.hold(key),
+            88..91 if holds => churn.upload(key),
+            91..94 => churn.join(),
             94..98 => {
-                cache.touch_for(&long, 0, 0);
+                churn.cache.touch_for(&name(key), 0, 0);
             }
             85..91 => {}
-            98 => cache.clock().advance(1).unwrap(),
+            98 => churn.cache.clock().advance(1).unwrap(),
             _ => {
-                cache.store().verify();
+                churn.cache.store().verify();
             }
         }
-        let totals_due = round % 997 == 0;
-        if totals_due {
-            let totals = cache.store().totals();
-            assert!(totals.usage.malloced <= totals.usage.limit, "{} bytes", totals.usage.malloced);
+        if round % 997 == 0 {
+            churn.check_usage();
         }
     }
-    check_held(&mut held);
-    drop(drafts);
-    check(&cache);
-    for key in 0..versions.len() as u64 {
-        let long = name(key);
-        if let Some(value) = pin(&cache, &long) {
-            assert_eq!(version_in(key, value.slices()), versions[key as usize]);
-        }
-    }
-    let totals = cache.store().totals();
-    assert!(totals.usage.malloced <= totals.usage.limit, "{} bytes", totals.usage.malloced);
-    println!("{refused} refused in {rounds} rounds, {} evicted", totals.class_sum().evicted);
+    churn.release();
+    check(&churn.cache);
+    churn.check_values();
+    let (evicted, refused) = (churn.check_usage().class_sum().evicted, churn.refused);
+    println!("{refused} refused in {rounds} rounds, {evicted} evicted");
     if evicts {
-        assert!(totals.class_sum().evicted > 0);
+        assert!(evicted > 0);
     } else {
-        assert_eq!(totals.class_sum().evicted, 0);
+        assert_eq!(evicted, 0);
         assert!(refused > 0);
     }
-    for key in 0..versions.len() as u64 {
-        cache.delete_for(&name(key), 0, 0);
+    for key in 0..churn.versions.len() as u64 {
+        churn.cache.delete_for(&name(key), 0, 0);
     }
-    check_empty(&cache);
+    check_empty(&churn.cache);
 }
 
 const ROUNDS: usize = if cfg!(debug_assertions) { 8_000 } else { 60_000 };
@@ -497,143 +538,180 @@ struct Board {
     finished: AtomicU32,
 }
 
-/// Runs one thread. Each key belongs to one writing thread, which therefore knows the key's exact
-/// value. All threads read all keys.
-fn work(cache: &Cache, board: &Board, number: u64, threads: u64, seed: u64) -> u64 {
-    let keys = board.begun.len() as u64;
-    let largest = cache.config().item_size_max - 300;
-    let mut rng = Rng(seed ^ number.rotate_left(17));
-    let mut own = vec![0u64; keys as usize];
-    let mut held: Vec<(u64, u64, PinnedValue)> = Vec::new();
-    let mut version = 0;
-    let mut operations = 0;
-    while !board.done.load(Relaxed) {
-        operations += 1;
-        let any = rng.next() % keys;
-        let mine = any - any % threads + number;
-        let long = name(mine);
-        match rng.below(100) {
-            0..40 if mine < keys => {
-                version += 1;
-                board.begun[mine as usize].store(version, Relaxed);
-                let length = match board.lengths {
-                    [] => rng.size(largest),
-                    lengths => lengths[rng.below(lengths.len())],
-                };
-                let value = value_of(mine, version, length);
-                let mode = if rng.below(4) == 0 { Mode::Add } else { Mode::Set };
-                let expiry = if rng.below(8) == 0 { cache.clock().now() + 2 } else { 0 };
-                let flags = (rng.next() % 3) as u32;
-                let request =
-                    Request::new(&long, StoreOperation { mode, expiry, flags, ..StoreOperation::default() });
-                match cache.store_value(&request, StoreValue::Bytes(&value)) {
-                    Ok(reply) if reply.stored == Stored::Stored => own[mine as usize] = version,
-                    Ok(_) => {}
-                    Err(_) => own[mine as usize] = 0,
-                }
-            }
+/// One thread of [`stress`]. Each key belongs to one writing thread, which therefore knows the
+/// key's exact value. All threads read all keys.
+struct Worker<'a> {
+    cache: &'a Cache,
+    board: &'a Board,
+    number: u64,
+    threads: u64,
+    /// The largest value.
+    largest: usize,
+    rng: Rng,
+    /// For each of the thread's keys, the version that was stored, or 0 if it was deleted.
+    own: Vec<u64>,
+    held: Vec<(u64, u64, PinnedValue)>,
+    /// The newest version.
+    version: u64,
+}
+
+impl<'a> Worker<'a> {
+    fn new(cache: &'a Cache, board: &'a Board, number: u64, threads: u64, seed: u64) -> Self {
+        Self {
+            cache,
+            board,
+            number,
+            threads,
+            largest: cache.config().item_size_max - 300,
+            rng: Rng(seed ^ number.rotate_left(17)),
+            own: vec![0; board.begun.len()],
+            held: Vec::new(),
+            version: 0,
+        }
+    }
+
+    /// Works until the board says that it is done. Returns the number of operations.
+    fn run(mut self) -> u64 {
+        let mut operations = 0;
+        while !self.board.done.load(Relaxed) {
+            operations += 1;
+            self.operate();
+        }
+        check_held(&mut self.held);
+        self.board.finished.fetch_add(1, Relaxed);
+        operations
+    }
+
+    /// Carries out one operation.
+    fn operate(&mut self) {
+        let (cache, keys) = (self.cache, self.own.len() as u64);
+        let any = self.rng.next() % keys;
+        let mine = any - any % self.threads + self.number;
+        match self.rng.below(100) {
+            0..40 if mine < keys => self.store(mine),
             0..40 => {}
-            40..70 => {
-                let long = name(any);
-                let seen = cache.fetch(&long, None, 0, |hit| {
-                    let version = hit.show(&mut Vec::new(), |value| version_in(any, iter::once(value)))?;
-                    Ok((version, (hit.len() > 2000).then(|| hit.pin()).transpose()?))
-                });
-                if let Some((seen, pinned)) = seen {
-                    assert!(seen <= board.begun[any as usize].load(Relaxed));
-                    if any % threads == number {
-                        assert_eq!(seen, own[any as usize], "a stale value");
-                    }
-                    held.extend(pinned.map(|value| (any, seen, value)));
-                }
-                // Values that stay pinned would end all storing.
-                if held.len() > 6 || !held.is_empty() && rng.below(4) == 0 {
-                    let (key, version, value) = held.swap_remove(rng.below(held.len()));
-                    assert_eq!(version_in(key, value.slices()), version);
-                }
-            }
-            70..76 if mine < keys => {
-                cache.delete_for(&long, 0, 0);
-                own[mine as usize] = 0;
-                assert!(cache.inspect(&long, 0, |_| Ok(())).is_none());
-            }
-            76..79 => {
-                let length = rng.size(largest);
-                if let Ok(mut draft) = cache.reserve(&Request::new(&long, StoreOperation::default()), length)
-                {
-                    let _ = draft.write(&vec![9; rng.below(length + 1)]);
-                    drop(draft);
-                }
-            }
-            79..84 => {
-                // A counter and a log that all threads write.
-                let delta = Request::new(
-                    b"counter",
-                    DeltaOperation { vivify: Some((1, 0)), ..DeltaOperation::new(true, 1) },
-                );
-                let _ = cache.add_delta(&delta);
-                let mode = if rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
-                let log =
-                    Request::new(b"log", StoreOperation { mode, vivify: true, ..StoreOperation::default() });
-                if cache.store_value(&log, StoreValue::Bytes(&[b'a'; 1000])).is_ok_and(|r| r.length > 200_000)
-                {
-                    cache.delete_for(b"log", 0, 0);
-                }
-                cache.fetch(b"log", None, 0, |hit| {
-                    hit.show(&mut Vec::new(), |value| {
-                        assert_eq!(value.len() % 1000, 0);
-                        assert!(value.iter().all(|&byte| byte == b'a'));
-                    })
-                });
-            }
+            40..70 => self.read(any),
+            70..76 if mine < keys => self.delete(mine),
+            76..79 => self.abandon(mine),
+            79..84 => self.write_common(),
             84..86 if mine < keys => {
                 let ask = MetaDelete { stale: true, ..MetaDelete::default() };
-                cache.meta_delete(&Request::new(&long, ask));
+                cache.meta_delete(&Request::new(&name(mine), ask));
             }
             86..88 => {
                 cache.touch_for(&name(any), 0, 0);
             }
             88..94 => {
-                if rng.below(50) == 0 {
+                if self.rng.below(50) == 0 {
                     cache.store().verify();
                 }
             }
             94..96 => {
-                let shard = rng.below(cache.store().shard_count());
+                let shard = self.rng.below(cache.store().shard_count());
                 cache.store().shrink_to_limit(shard);
             }
             96 => {
-                let shard = rng.below(cache.store().shard_count());
+                let shard = self.rng.below(cache.store().shard_count());
                 cache.store().crawl(shard, usize::MAX, 500, u64::MAX, |_| ());
             }
-            97 => {
-                let totals = cache.store().totals();
-                assert!(
-                    totals.usage.malloced <= 8 * MIB
-                        || !board.limits && totals.usage.malloced <= totals.usage.limit,
-                    "{} bytes",
-                    totals.usage.malloced
-                );
+            97 => self.check_usage(),
+            98 if self.board.limits && self.rng.below(50) == 0 => {
+                cache.store().set_limit((3 + self.rng.below(6)) * MIB);
             }
-            98 if board.limits && rng.below(50) == 0 => {
-                cache.store().set_limit((3 + rng.below(6)) * MIB);
-            }
-            99 if rng.below(20) == 0 => match rng.below(3) {
+            99 if self.rng.below(20) == 0 => match self.rng.below(3) {
                 0 => cache.clock().advance(1).unwrap(),
                 1 => cache.flush(None),
                 _ => cache.flush(Some(cache.clock().now() + 1)),
             },
             _ => {
-                let mut lead = rng.next().into();
-                cache.store().prefetch(&lead);
-                cache.store().locate_hint(&mut lead);
-                cache.store().prefetch_item(&lead);
+                let mut hint = self.rng.next().into();
+                cache.store().prefetch(&hint);
+                cache.store().locate_hint(&mut hint);
+                cache.store().prefetch_item(&hint);
             }
         }
     }
-    check_held(&mut held);
-    board.finished.fetch_add(1, Relaxed);
-    operations
+
+    fn store(&mut self, key: u64) {
+        self.version += 1;
+        self.board.begun[key as usize].store(self.version, Relaxed);
+        let length = match self.board.lengths {
+            [] => self.rng.size(self.largest),
+            lengths => lengths[self.rng.below(lengths.len())],
+        };
+        let value = value_of(key, self.version, length);
+        let mode = if self.rng.below(4) == 0 { Mode::Add } else { Mode::Set };
+        let expiry = if self.rng.below(8) == 0 { self.cache.clock().now() + 2 } else { 0 };
+        let flags = (self.rng.next() % 3) as u32;
+        let long = name(key);
+        let request =
+            Request::new(&long, StoreOperation { mode, expiry, flags, ..StoreOperation::default() });
+        match self.cache.store_value(&request, StoreValue::Bytes(&value)) {
+            Ok(reply) if reply.stored == Stored::Stored => self.own[key as usize] = self.version,
+            Ok(_) => {}
+            Err(_) => self.own[key as usize] = 0,
+        }
+    }
+
+    fn read(&mut self, key: u64) {
+        let seen = self.cache.fetch(&name(key), None, 0, |hit| {
+            let version = hit.show(&mut Vec::new(), |value| version_in(key, iter::once(value)))?;
+            Ok((version, (hit.len() > 2000).then(|| hit.pin()).transpose()?))
+        });
+        if let Some((seen, pinned)) = seen {
+            assert!(seen <= self.board.begun[key as usize].load(Relaxed));
+            if key % self.threads == self.number {
+                assert_eq!(seen, self.own[key as usize], "a stale value");
+            }
+            self.held.extend(pinned.map(|value| (key, seen, value)));
+        }
+        // Values that stay pinned would end all storing.
+        if self.held.len() > 6 || !self.held.is_empty() && self.rng.below(4) == 0 {
+            let (key, version, value) = self.held.swap_remove(self.rng.below(self.held.len()));
+            assert_eq!(version_in(key, value.slices()), version);
+        }
+    }
+
+    fn delete(&mut self, key: u64) {
+        self.cache.delete_for(&name(key), 0, 0);
+        self.own[key as usize] = 0;
+        assert!(self.cache.inspect(&name(key), 0, |_| Ok(())).is_none());
+    }
+
+    /// Begins an upload, and abandons it.
+    fn abandon(&mut self, key: u64) {
+        let length = self.rng.size(self.largest);
+        let long = name(key);
+        let request = Request::new(&long, StoreOperation::default());
+        if let Ok(mut draft) = self.cache.reserve(&request, length) {
+            let _ = draft.write(&vec![9; self.rng.below(length + 1)]);
+        }
+    }
+
+    /// Changes a counter and a log that all threads write.
+    fn write_common(&mut self) {
+        let delta =
+            Request::new(b"counter", DeltaOperation { vivify: Some((1, 0)), ..DeltaOperation::new(true, 1) });
+        let _ = self.cache.add_delta(&delta);
+        let mode = if self.rng.below(2) == 0 { Mode::Append } else { Mode::Prepend };
+        let log = Request::new(b"log", StoreOperation { mode, vivify: true, ..StoreOperation::default() });
+        let joined = self.cache.store_value(&log, StoreValue::Bytes(&[b'a'; 1000]));
+        if joined.is_ok_and(|reply| reply.length > 200_000) {
+            self.cache.delete_for(b"log", 0, 0);
+        }
+        self.cache.fetch(b"log", None, 0, |hit| {
+            hit.show(&mut Vec::new(), |value| {
+                assert_eq!(value.len() % 1000, 0);
+                assert!(value.iter().all(|&byte| byte == b'a'));
+            })
+        });
+    }
+
+    fn check_usage(&self) {
+        let usage = self.cache.store().totals().usage;
+        let allowed = usage.malloced <= 8 * MIB || !self.board.limits && usage.malloced <= usage.limit;
+        assert!(allowed, "{} bytes", usage.malloced);
+    }
 }
 
 fn stress(config: CacheConfig, seed: u64, keys: u64, lengths: &'static [usize]) -> Totals {
@@ -651,7 +729,7 @@ fn stress(config: CacheConfig, seed: u64, keys: u64, lengths: &'static [usize]) 
         let threads: Vec<_> = (0..THREADS)
             .map(|number| {
                 let (cache, board) = (&cache, &board);
-                scope.spawn(move || work(cache, board, number, THREADS, seed))
+                scope.spawn(move || Worker::new(cache, board, number, THREADS, seed).run())
             })
             .collect();
         let end = Instant::now() + TIME;

@@ -106,7 +106,7 @@ const END: &str = "\
     ssl_kernel_tls             accepted, has no effect
     ssl_min_version            minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)
                                (default: 2)
-    hash_algorithm, no_hashexpand, worker_logbuf_size
+    hash_algorithm, no_hashexpand
                                accepted, have no effect
 ";
 
@@ -127,6 +127,7 @@ pub fn help() -> String {
         let default = match defaults.get(row.name) {
             Some(Value::Float(number)) => format!("{number:.2}"),
             Some(Value::Integer(number)) => (number / row.unit).to_string(),
+            Some(Value::Bool(true)) => "enabled".into(),
             _ => String::new(),
         };
         let off = if row.help.starts_with("disable ") { "no_" } else { "" };

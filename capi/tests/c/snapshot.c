@@ -108,6 +108,11 @@ int main(void) {
     load.bits = 0;
     load.threads = 257;
     IS(mcrs_cache_load(warm, path, &load, NULL), MCRS_INVALID_ARGUMENT);
+    CHECK(strcmp(mcrs_error_message(), "options->threads must be at most 256, got 257") == 0);
+    save = (mcrs_save_options){0};
+    save.threads = 257;
+    IS(mcrs_cache_save(cache, path, &save, NULL), MCRS_INVALID_ARGUMENT);
+    CHECK(strcmp(mcrs_error_message(), "options->threads must be at most 256, got 257") == 0);
 
     CHECK(unlink(path) == 0 && rmdir(directory) == 0);
     mcrs_cache_free(cache);

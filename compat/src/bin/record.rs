@@ -3,7 +3,6 @@
 //!
 //! Ends with the line `N passed, N failed`, counted in exchanges.
 
-#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -7,7 +7,6 @@
 //!
 //! The heads of the targets, in `fuzz/fuzz_targets/`, describe the forms of their inputs.
 
-#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

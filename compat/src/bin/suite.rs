@@ -4,7 +4,6 @@
 //! with links to the checkout's tests. There, `memcached-debug` starts the server under test, and
 //! `timedrun` only starts its arguments. Nothing is copied out of the checkout or written into it.
 
-#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

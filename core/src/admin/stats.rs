@@ -157,6 +157,7 @@ fn cachedump(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     Outcome::Dump(Box::new(Dump::class(class as u8, most as usize)))
 }
 
+#[expect(clippy::too_many_lines, reason = "a flat table of rows in memcached's order")]
 fn general(context: &ServerState, mut out: Lines<'_>) {
     let cache = &context.cache;
     let clock = cache.clock();
@@ -321,6 +322,7 @@ fn protocol_name(protocol: Protocol) -> &'static str {
 
 /// Writes memcached's rows in its order, then ours. A row that commands change is read where they
 /// change it. The others come from the table of settings.
+#[expect(clippy::too_many_lines, reason = "a flat table of rows in memcached's order")]
 fn settings(context: &ServerState, mut out: Lines<'_>) {
     let config = &context.config;
     let cache = &context.cache;

@@ -11,131 +11,209 @@ impl Cache {
     /// See [`DeltaError`].
     #[doc(hidden)]
     pub fn add_delta(&self, request: &Request<'_, DeltaOperation>) -> Result<Number, DeltaError> {
-        let operation = &request.operation;
         let hash = self.store.hash(request.key);
         let mut attempts = self.store.attempts(hash);
         let mut again = false;
         loop {
-            let mut entry = self.reopen(request.key, hash.into(), request.client, again);
-            let Some(item) = entry.item() else {
-                let Some((value, expiry)) = operation.vivify else {
-                    let commands = entry.commands();
-                    if operation.increment {
-                        commands.incr_misses += 1;
-                    } else {
-                        commands.decr_misses += 1;
+            let attempt = {
+                let mut entry = self.reopen(request.key, hash.into(), request.client, again);
+                match self.sum(&entry, request)? {
+                    None => self.vivify(&mut entry, request),
+                    Some(sum) if sum.chunked => {
+                        drop(entry);
+                        self.write_chunked(request, hash, &sum)
                     }
-                    return Err(DeltaError::NotFound);
-                };
-                let mut digits = itoa::Buffer::new();
-                let digits = digits.format(value).as_bytes();
-                let class = self
-                    .store
-                    .class_for(request.key.len(), 0, digits.len())
-                    .map_err(|_| DeltaError::NoMemory)?;
-                let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
-                let cas = operation.cas.unwrap_or_else(|| self.store.next_cas());
-                if entry.publish(&new, &[digits], cas).is_err() {
-                    drop(entry);
-                    attempts.make_room(class).map_err(|_| DeltaError::NoMemory)?;
-                    again = true;
-                    continue;
+                    Some(sum) => match self.write(&mut entry, request, &sum) {
+                        // With the results of the other steps, it would be copied twice.
+                        Ok(Attempt::Done(number)) => return Ok(number),
+                        attempt => attempt,
+                    },
                 }
-                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry: 0, created: true });
             };
-            let header = item.header();
-            if item.is_empty()
-                || self.store.is_chunked_in_memcached(request.key.len(), item.flags(), item.len())
-            {
-                return Err(DeltaError::NonNumeric);
-            }
-            if operation.compare != 0 && header.cas() != operation.compare {
-                return Err(DeltaError::CasMismatch);
-            }
-            let old = item.slices().next().and_then(parse_number).ok_or(DeltaError::NonNumeric)?;
-            let value = if operation.increment {
-                old.wrapping_add(operation.delta)
-            } else {
-                old.saturating_sub(operation.delta)
+            again = true;
+            let begin_again = match attempt? {
+                Attempt::Done(number) => return Ok(number),
+                Attempt::Full(class) => attempts.make_room(class),
+                Attempt::Changed => attempts.again(),
             };
-            let mut digits = itoa::Buffer::new();
-            let digits = digits.format(value).as_bytes();
-            let old_expiry = header.expiry();
-            let expiry = operation.expiry.unwrap_or(old_expiry);
-            let (length, flags, class) = (item.len(), item.flags(), header.class());
-            let fits = digits.len() <= length;
-            let new_class = if fits {
-                class
-            } else {
-                self.store
-                    .class_for(request.key.len(), flags, digits.len())
-                    .map_err(|_| DeltaError::NoMemory)?
-            };
-            if header.has(bit::CHUNKED) {
-                // A number with many trailing blanks.
-                let mut padded = digits.to_vec();
-                padded.resize(length, b' ');
-                let compare = header.cas();
-                drop(entry);
-                let new = NewItem { key: request.key, flags, expiry, class, bits: 0 };
-                let mut draft = Reservation::new(&self.store, hash, &new, length, true)
-                    .map_err(|_| DeltaError::NoMemory)?;
-                draft.write(&padded).map_err(|_| DeltaError::NoMemory)?;
-                let mut entry = self.store.entry(request.key, hash);
-                again = true;
-                // The reservation depends on these alone. The item's place is not among them: the
-                // reservation itself may have made the store move the item.
-                let same = entry.item().filter(|item| {
-                    item.header().cas() == compare
-                        && (item.len(), item.flags()) == (length, flags)
-                        && item.slices().next().and_then(parse_number) == Some(old)
-                });
-                let Some(item) = same else {
-                    // The reservation is dropped after the lock.
-                    drop(entry);
-                    attempts.again().map_err(|_| DeltaError::NoMemory)?;
-                    continue;
-                };
-                let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
-                let state = item.header().state() & kept;
-                // The item may have been touched since.
-                let old_expiry = item.header().expiry();
-                let expiry = operation.expiry.unwrap_or(old_expiry);
-                draft.set_expiry(expiry);
-                entry.publish_reservation(
-                    draft,
-                    state,
-                    operation.cas.unwrap_or_else(|| self.store.next_cas()),
-                );
-                count_delta(&mut entry, class, operation.increment);
-                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
-            }
-            // A shorter number keeps its length and is padded with spaces. A longer one is a new
-            // item. As in memcached, it gets the next CAS and keeps its expiry even if the request
-            // gave others. The reply repeats those of the request.
-            let written = if fits {
-                entry.rewrite(digits, operation.cas.unwrap_or_else(|| self.store.next_cas()))
-            } else {
-                let new = NewItem { key: request.key, flags, expiry: old_expiry, class: new_class, bits: 0 };
-                entry.publish(&new, &[digits], self.store.next_cas())
-            };
-            if written.is_err() {
-                drop(entry);
-                attempts.make_room(new_class).map_err(|_| DeltaError::NoMemory)?;
-                again = true;
-                continue;
-            }
-            count_delta(&mut entry, class, operation.increment);
-            if fits {
-                entry.set_expiry(expiry);
-                return Ok(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false });
-            }
-            let cas = operation
-                .cas
-                .map_or_else(|| item_cas(&entry), |cas| if self.config.use_cas { cas } else { 0 });
-            return Ok(Number { value, cas, expiry, old_expiry, created: false });
+            begin_again.map_err(|_| DeltaError::NoMemory)?;
         }
     }
+
+    /// Computes the new number of an item. Returns `None` if there is no item.
+    #[inline]
+    fn sum(
+        &self,
+        entry: &LockedEntry<'_>,
+        request: &Request<'_, DeltaOperation>,
+    ) -> Result<Option<Sum>, DeltaError> {
+        let operation = &request.operation;
+        let Some(item) = entry.item() else { return Ok(None) };
+        let header = item.header();
+        let (length, flags) = (item.len(), item.flags());
+        if item.is_empty() || self.store.is_chunked_in_memcached(request.key.len(), flags, length) {
+            return Err(DeltaError::NonNumeric);
+        }
+        if operation.compare != 0 && header.cas() != operation.compare {
+            return Err(DeltaError::CasMismatch);
+        }
+        let old = item.slices().next().and_then(parse_number).ok_or(DeltaError::NonNumeric)?;
+        let value = if operation.increment {
+            old.wrapping_add(operation.delta)
+        } else {
+            old.saturating_sub(operation.delta)
+        };
+        Ok(Some(Sum {
+            old,
+            value,
+            length,
+            flags,
+            class: header.class(),
+            cas: header.cas(),
+            expiry: header.expiry(),
+            chunked: header.has(bit::CHUNKED),
+        }))
+    }
+
+    /// Creates the item with the initial number of the request, or counts a miss.
+    fn vivify(
+        &self,
+        entry: &mut LockedEntry<'_>,
+        request: &Request<'_, DeltaOperation>,
+    ) -> Result<Attempt, DeltaError> {
+        let operation = &request.operation;
+        let Some((value, expiry)) = operation.vivify else {
+            let commands = entry.commands();
+            if operation.increment {
+                commands.incr_misses += 1;
+            } else {
+                commands.decr_misses += 1;
+            }
+            return Err(DeltaError::NotFound);
+        };
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        let class = self.class_of_number(request, 0, digits)?;
+        let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
+        if entry.publish(&new, &[digits], self.cas_for(operation)).is_err() {
+            return Ok(Attempt::Full(class));
+        }
+        Ok(Attempt::Done(Number { value, cas: item_cas(entry), expiry, old_expiry: 0, created: true }))
+    }
+
+    /// Writes the new number.
+    ///
+    /// A shorter number keeps its length and is padded with spaces. A longer one is a new item. As
+    /// in memcached, that gets the next CAS and keeps its expiry even if the request gave others.
+    /// The reply repeats those of the request.
+    #[inline]
+    fn write(
+        &self,
+        entry: &mut LockedEntry<'_>,
+        request: &Request<'_, DeltaOperation>,
+        sum: &Sum,
+    ) -> Result<Attempt, DeltaError> {
+        let operation = &request.operation;
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(sum.value).as_bytes();
+        let expiry = operation.expiry.unwrap_or(sum.expiry);
+        let cas = if digits.len() <= sum.length {
+            if entry.rewrite(digits, self.cas_for(operation)).is_err() {
+                return Ok(Attempt::Full(sum.class));
+            }
+            entry.set_expiry(expiry);
+            item_cas(entry)
+        } else {
+            let class = self.class_of_number(request, sum.flags, digits)?;
+            let new = NewItem { key: request.key, flags: sum.flags, expiry: sum.expiry, class, bits: 0 };
+            if entry.publish(&new, &[digits], self.store.next_cas()).is_err() {
+                return Ok(Attempt::Full(class));
+            }
+            let own = item_cas(entry);
+            operation.cas.map_or(own, |cas| if self.config.use_cas { cas } else { 0 })
+        };
+        count_delta(entry, sum.class, operation.increment);
+        Ok(Attempt::Done(Number { value: sum.value, cas, expiry, old_expiry: sum.expiry, created: false }))
+    }
+
+    /// Writes the new number to a chunked item, which has many trailing blanks.
+    ///
+    /// The new item is written without the lock, because that may wait for memory.
+    fn write_chunked(
+        &self,
+        request: &Request<'_, DeltaOperation>,
+        hash: u64,
+        sum: &Sum,
+    ) -> Result<Attempt, DeltaError> {
+        let operation = &request.operation;
+        let Sum { old, value, length, flags, class, .. } = *sum;
+        let mut digits = itoa::Buffer::new();
+        let mut padded = digits.format(value).as_bytes().to_vec();
+        padded.resize(length, b' ');
+        let new = NewItem { key: request.key, flags, expiry: sum.expiry, class, bits: 0 };
+        let mut draft = Reservation::new(&self.store, hash, &new, length, true)
+            .and_then(|mut draft| draft.write(&padded).map(|()| draft))
+            .map_err(|_| DeltaError::NoMemory)?;
+        let mut entry = self.store.entry(request.key, hash);
+        // The reservation depends on these alone. The item's place is not among them: the
+        // reservation itself may have made the store move the item.
+        let same = entry.item().filter(|item| {
+            item.header().cas() == sum.cas
+                && (item.len(), item.flags()) == (length, flags)
+                && item.slices().next().and_then(parse_number) == Some(old)
+        });
+        let Some(item) = same else {
+            // The reservation is dropped after the lock.
+            drop(entry);
+            return Ok(Attempt::Changed);
+        };
+        let kept = bit::FETCHED | bit::ACTIVE | bit::WIN | bit::STALE | bit::KEY_BINARY;
+        let state = item.header().state() & kept;
+        // The item may have been touched since.
+        let old_expiry = item.header().expiry();
+        let expiry = operation.expiry.unwrap_or(old_expiry);
+        draft.set_expiry(expiry);
+        entry.publish_reservation(draft, state, self.cas_for(operation));
+        count_delta(&mut entry, class, operation.increment);
+        Ok(Attempt::Done(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false }))
+    }
+
+    /// Returns the CAS that the request gives the item, or else the next one.
+    fn cas_for(&self, operation: &DeltaOperation) -> u64 {
+        operation.cas.unwrap_or_else(|| self.store.next_cas())
+    }
+
+    fn class_of_number(
+        &self,
+        request: &Request<'_, DeltaOperation>,
+        flags: u32,
+        digits: &[u8],
+    ) -> Result<u8, DeltaError> {
+        let class = self.store.class_for(request.key.len(), flags, digits.len());
+        class.map_err(|_| DeltaError::NoMemory)
+    }
+}
+
+/// The new number of an item, and what the item was.
+struct Sum {
+    old: u64,
+    value: u64,
+    /// Length of the item's value.
+    length: usize,
+    flags: u32,
+    class: u8,
+    cas: u64,
+    expiry: u32,
+    chunked: bool,
+}
+
+/// The end of an attempt to write a number.
+enum Attempt {
+    Done(Number),
+    /// There is no memory for an item of this class.
+    Full(u8),
+    /// Another client changed the item.
+    Changed,
 }
 
 fn count_delta(entry: &mut LockedEntry<'_>, class: u8, increment: bool) {

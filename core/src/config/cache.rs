@@ -121,8 +121,7 @@ settings! {
             Row::on_off()
                 .option("slab_reassign")
                 .idle("memory is not assigned to slab classes")
-                .stat("slab_reassign")
-                .help("accepted, has no effect (default: enabled)");
+                .stat("slab_reassign");
         /// Track the histogram that `stats sizes` prints from the start.
         track_sizes: bool = false,
             Row::on_off()

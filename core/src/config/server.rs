@@ -181,56 +181,49 @@ settings! {
                 .out("hot_lru_pct must be > 1 and < 80")
                 .option("hot_lru_pct")
                 .idle(EVICTION)
-                .stat("hot_lru_pct")
-                .help("accepted, has no effect (default: {})");
+                .stat("hot_lru_pct");
         /// memcached's share of a class for warm items, in percent.
         warm_lru_pct: u32 = 40,
             Row::whole(1, 79)
                 .out("warm_lru_pct must be > 1 and < 80")
                 .option("warm_lru_pct")
                 .idle(EVICTION)
-                .stat("warm_lru_pct")
-                .help("accepted, has no effect (default: {})");
+                .stat("warm_lru_pct");
         /// memcached's age limit of hot items.
         hot_max_factor: f64 = 0.2,
             Row::real(0.0, f64::MAX)
                 .out("hot_max_factor must be > 0")
                 .option("hot_max_factor")
                 .idle(EVICTION)
-                .stat("hot_max_factor")
-                .help("accepted, has no effect (default: {})");
+                .stat("hot_max_factor");
         /// memcached's age limit of warm items.
         warm_max_factor: f64 = 2.0,
             Row::real(0.0, f64::MAX)
                 .out("warm_max_factor must be > 0")
                 .option("warm_max_factor")
                 .idle(EVICTION)
-                .stat("warm_max_factor")
-                .help("accepted, has no effect (default: {})");
+                .stat("warm_max_factor");
         /// How memcached moves pages between classes: 0, 1 or 2.
         slab_automove: u32 = 1,
             Row::whole(0, 2)
                 .out("slab_automove must be between 0 and 2")
                 .option("slab_automove")
                 .idle(CLASSES)
-                .stat("slab_automove")
-                .help("accepted, has no effect (default: {})");
+                .stat("slab_automove");
         /// memcached's ratio of ages from which it moves a page.
         slab_automove_ratio: f64 = 0.8,
             Row::real(0.0, 1.0)
                 .out("slab_automove_ratio must be > 0 and < 1")
                 .option("slab_automove_ratio")
                 .idle(CLASSES)
-                .stat("slab_automove_ratio")
-                .help("accepted, has no effect (default: {})");
+                .stat("slab_automove_ratio");
         /// memcached's window of the decision to move a page, in seconds.
         slab_automove_window: u32 = 10,
             Row::whole(3, 1800)
                 .out("slab_automove_window must be > 2 and < 1800")
                 .option("slab_automove_window")
                 .idle(CLASSES)
-                .stat("slab_automove_window")
-                .help("accepted, has no effect (default: {})");
+                .stat("slab_automove_window");
         /// Seconds after which memcached frees a pinned item; 0 means never.
         tail_repair_time: u32 = 0,
             Row::whole(0, U32_MOST)

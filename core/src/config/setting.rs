@@ -276,9 +276,10 @@ impl Row {
         self
     }
 
-    /// The reason why the daemon's option has no effect.
+    /// The reason why the daemon's option has no effect. The daemon's help says so, too.
     pub(crate) const fn idle(mut self, why: &'static str) -> Self {
         self.idle = Some(why);
+        self.help = "accepted, has no effect (default: {})";
         self
     }
 

@@ -22,6 +22,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use super::buffers::{Input, Leftover, SCRATCH};
+use super::mailbox::Mailbox;
 use super::socket::would_block;
 use super::stream::{Peer, Stream};
 use super::timers::TimerId;
@@ -464,7 +465,7 @@ impl Connection {
     /// [`NextAction::Close`] here means to close after those replies are sent.
     #[inline]
     fn converse(&mut self, place: Place<'_>, scratch: &mut Scratch, env: &mut Env<'_>) -> NextAction {
-        let Place { context, stats, token, .. } = place;
+        let Place { context, stats, .. } = place;
         let Scratch { input, output, mailbox, .. } = scratch;
         context.connections.set(env.fd, ConnState::ParseCmd, self.last_command);
         let most = if env.is_tight { TIGHT } else { usize::MAX };
@@ -521,11 +522,7 @@ impl Connection {
                     break NextAction::Close(reason);
                 }
                 Next::Watch(kinds) => {
-                    let mailbox = Arc::clone(mailbox);
-                    let wake = move || mailbox.watcher_has_lines(token);
-                    let limit = context.config.watcher_buffer;
-                    self.watcher = context.cache.watch_hub().add(kinds, limit, wake);
-                    if self.watcher.is_some() {
+                    if self.watch(kinds, place, mailbox) {
                         input.clear();
                         output.push(b"OK\r\n");
                         break NextAction::Again;
@@ -547,6 +544,16 @@ impl Connection {
             self.last_command = context.cache.clock().now();
         }
         after
+    }
+
+    /// Makes the connection a watcher of these kinds of events. Returns whether there was room for
+    /// another one.
+    fn watch(&mut self, kinds: u32, place: Place<'_>, mailbox: &Arc<Mailbox>) -> bool {
+        let (mailbox, token) = (Arc::clone(mailbox), place.token);
+        let wake = move || mailbox.watcher_has_lines(token);
+        let limit = place.context.config.watcher_buffer;
+        self.watcher = place.context.cache.watch_hub().add(kinds, limit, wake);
+        self.watcher.is_some()
     }
 
     /// Reads once: into the value in flight if there is one, else at most `most` bytes into the

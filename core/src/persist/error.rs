@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use super::decode::FormatError;
 use crate::base::error::reason;
 
+/// Most threads of a save or a load.
+pub(super) const THREADS_MAX: usize = 256;
+
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -36,6 +39,8 @@ pub enum SnapshotError {
     },
     /// The progress callback ended the operation.
     Cancelled,
+    /// The options ask for this number of threads; at most 256 are allowed.
+    Threads(usize),
 }
 
 impl SnapshotError {
@@ -58,6 +63,7 @@ impl fmt::Display for SnapshotError {
             Self::Flushed => f.write_str("the cache was flushed while it was saved"),
             Self::Damaged { offset } => write!(f, "the snapshot is damaged at byte {offset}"),
             Self::Cancelled => f.write_str("the operation was cancelled"),
+            Self::Threads(wanted) => write!(f, "threads must be at most {THREADS_MAX}, got {wanted}"),
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct LoadOptions<'a> {
     pub ttl: SnapshotTtl,
     /// Returns an error at the first damage. By default the rest is loaded.
     pub strict: bool,
-    /// Number of threads, or 0 for one a core.
+    /// Number of threads, at most 256, or 0 for one a core.
     pub threads: usize,
     /// Receives the progress.
     pub progress: Option<&'a mut OnProgress<'a>>,
@@ -97,7 +97,8 @@ impl Cache {
     ///
     /// # Errors
     /// The file cannot be read, or is not a snapshot of this version. With
-    /// [`LoadOptions::strict`], also damage. Items that were loaded before an error stay.
+    /// [`LoadOptions::strict`], also damage. There are too many threads. Items that were loaded
+    /// before an error stay.
     ///
     /// # Examples
     /// See [`Cache::save`].
@@ -116,10 +117,11 @@ impl Cache {
     /// As [`Cache::load`].
     pub fn load_from(&self, reader: impl Read, options: LoadOptions<'_>) -> Result<Loaded, SnapshotError> {
         let began = Instant::now();
+        let threads = threads(options.threads, 1)?;
         let mut decoder = Decoder::new(reader)?;
         let loader = Loader::new(self, decoder.info(), &options);
         let mut progress = options.progress;
-        match threads(options.threads, 1) {
+        match threads {
             0 | 1 => {
                 let mut buffer = Vec::new();
                 loader.read(&mut decoder, &mut progress, &mut |packed| loader.load(&packed, &mut buffer))?;

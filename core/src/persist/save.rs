@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::encode::{Block, header, trailer};
-use super::error::SnapshotError;
+use super::error::{SnapshotError, THREADS_MAX};
 use super::file::NewFile;
 use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
 use crate::cache::Cache;
@@ -57,7 +57,7 @@ pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 pub struct SaveOptions<'a> {
     /// How the items are stored.
     pub codec: Codec,
-    /// Number of threads, or 0 for half of the processor's cores.
+    /// Number of threads, at most 256, or 0 for half of the processor's cores.
     pub threads: usize,
     /// Most bytes that are written in a second, or 0 for no limit.
     pub rate: u64,
@@ -108,7 +108,7 @@ impl Cache {
     ///
     /// # Errors
     /// The system refuses an operation on the file, or another save to it is under way. Three
-    /// flushes interrupt the save, or the progress callback ends it.
+    /// flushes interrupt the save, or the progress callback ends it. There are too many threads.
     ///
     /// # Examples
     /// ```
@@ -145,13 +145,15 @@ impl Cache {
     /// Like [`Cache::save`], to any writer.
     ///
     /// # Errors
-    /// The writer's, `flush_all` ran during the save, or the progress callback ended it.
+    /// The writer's, `flush_all` ran during the save, or the progress callback ended it. There are
+    /// too many threads.
     pub fn save_to(&self, mut to: impl Write, mut options: SaveOptions<'_>) -> Result<Saved, SnapshotError> {
         save(self, &mut to, &mut options)
     }
 }
 
 fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Result<Saved, SnapshotError> {
+    let threads = threads(options.threads, 2)?;
     let began = Instant::now();
     let flushed = cache.store().flushes();
     let id = RandomState::new().hash_one(std::process::id());
@@ -191,7 +193,7 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
     };
     let next = AtomicUsize::new(0);
     let saver = Saver { cache, next: &next, id, codec: options.codec };
-    match threads(options.threads, 2).min(cache.store().shard_count()) {
+    match threads.min(cache.store().shard_count()) {
         0 | 1 => saver.run(&mut accept)?,
         many => thread::scope(|scope| {
             // Each thread may be one block ahead of the writer.
@@ -222,10 +224,11 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
 }
 
 /// Returns the number of threads of an operation: `wanted`, or the cores divided by `share`.
-pub(super) fn threads(wanted: usize, share: usize) -> usize {
+pub(super) fn threads(wanted: usize, share: usize) -> Result<usize, SnapshotError> {
     match wanted {
-        0 => thread::available_parallelism().map_or(1, |cores| cores.get() / share).max(1),
-        wanted => wanted.min(256),
+        0 => Ok(thread::available_parallelism().map_or(1, |cores| cores.get() / share).max(1)),
+        1..=THREADS_MAX => Ok(wanted),
+        _ => Err(SnapshotError::Threads(wanted)),
     }
 }
 

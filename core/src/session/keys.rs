@@ -159,15 +159,22 @@ impl Session {
         }))
     }
 
-    pub(super) fn skip_line(&mut self, input: &[u8], then: Option<&'static str>, out: &mut Output) -> Used {
-        match memchr(b'\n', input) {
-            Some(end) => {
-                out.push(then.unwrap_or_default().as_bytes());
-                self.state = State::Command;
-                Used::Bytes(end + 1)
-            }
-            None => Used::Stop(input.len(), Next::Input),
+    /// Discards the rest of a line, and replies `then` at its end.
+    pub(super) fn skip_line(
+        &mut self,
+        env: &Env<'_>,
+        input: &[u8],
+        then: Option<&'static str>,
+        out: &mut Output,
+    ) -> Used {
+        let Some(end) = memchr(b'\n', input) else { return Used::Stop(input.len(), Next::Input) };
+        let mark = out.mark();
+        out.push(then.unwrap_or_default().as_bytes());
+        if env.context.logs(2) {
+            verbose::answer(env.context, env.fd, b"get", out, &mark);
         }
+        self.state = State::Command;
+        Used::Bytes(end + 1)
     }
 }
 

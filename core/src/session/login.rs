@@ -138,13 +138,13 @@ impl Session {
             return echo.error(out, Status::UnknownCommand);
         }
         if self.login == Login::Authenticated {
-            self.login = Login::Anonymous;
+            self.login = Login::Withdrawn;
         }
         echo.done(out, 0, PLAIN);
     }
 
-    /// Handles a step of SASL, whose data are the `length` bytes of `input` behind `head`. A failed
-    /// step ends an earlier authentication.
+    /// Handles a step of SASL, whose data are the `length` bytes of `input` behind `head`. Any step
+    /// ends an earlier authentication.
     pub(super) fn sasl(
         &mut self,
         env: &mut Env<'_>,
@@ -177,24 +177,30 @@ impl Session {
             env.turn.no_command();
             return Used::NeedInput;
         };
-        let asked = self.login == Login::Challenged;
-        let begun = if step { asked } else { mechanism.eq_ignore_ascii_case(PLAIN) };
+        let before = self.login;
+        let begun = if step { before != Login::Anonymous } else { mechanism.eq_ignore_ascii_case(PLAIN) };
         verbose::mechanism(env.context, mechanism, length);
         if step && !begun {
             verbose::not_begun(env.context, env.fd);
         }
-        // The client may repeat a step.
-        self.login = if step && asked { Login::Challenged } else { Login::Anonymous };
-        if begun && !step && length == 0 {
-            self.login = Login::Challenged;
+        let is_second = matches!(before, Login::Authenticated | Login::Withdrawn);
+        let asks = begun && !step && length == 0;
+        self.login = match (asks || step && begun, is_second) {
+            // The client may begin anew.
+            (false, _) => Login::Anonymous,
+            // The client may repeat a step.
+            (true, false) => Login::Challenged,
+            (true, true) => Login::Withdrawn,
+        };
+        if asks {
             verbose::sasl_result(env.context, sasl::CONTINUE);
             echo.answer(out, Status::AuthContinue, 0, &[]);
             return Used::Bytes(head);
         }
         env.stats.auth_cmds.add(1);
         let result = match &env.context.users {
-            Some(users) if begun => judge_plain(users, data),
-            _ if step => sasl::FAIL,
+            Some(users) if begun && !is_second => judge_plain(users, data),
+            _ if begun || step => sasl::FAIL,
             _ => sasl::NO_MECHANISM,
         };
         verbose::sasl_result(env.context, result);

@@ -53,6 +53,7 @@ impl Session {
         self.is_authenticated(context) || header.is_open_to_all()
     }
 
+    /// Carries out a packet if it is complete and allowed.
     #[inline]
     fn run_packet(
         &mut self,
@@ -61,42 +62,62 @@ impl Session {
         input: &[u8],
         out: &mut Output,
     ) -> Used {
-        let context = env.context;
-        let echo = header.echo();
-        if !header.is_request() {
+        if !header.is_request() || header.head() > HEAD_MAX {
             return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
         }
-        let head = header.head();
-        if head > HEAD_MAX {
-            return Used::Stop(input.len(), Next::Abort(CloseReason::Error));
-        }
-        if input.len() < head {
+        if input.len() < header.head() {
             return Used::NeedInput;
         }
         let is_first = !self.reported;
         self.tell(env, || Cow::Owned(header.describe(input).into_bytes()));
-        let mut refusal = header.refusal();
-        if refusal.is_none() {
-            let admits = self.admits(context, header);
-            if is_first && context.users.is_some() {
-                verbose::authenticated(context, input, admits);
-            }
-            refusal = match (admits, header.has_long_key()) {
-                (false, _) => Some(Status::AuthError),
-                (true, true) => Some(Status::Invalid),
-                (true, false) => None,
-            };
-        }
-        if let Some(status) = refusal {
-            echo.error(out, status);
+        if let Some(status) = self.refusal(env.context, header, input, is_first) {
+            header.echo().error(out, status);
             return Used::Stop(input.len(), Next::Close(CloseReason::Error));
         }
-        let packet = parse(header, input, context.cache.config().use_cas);
+        let packet = parse(header, input, env.context.cache.config().use_cas);
         env.turn.command();
         self.served = true;
-        if context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
-            verbose::packet(context, env.fd, header, input);
+        if env.context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
+            verbose::packet(env.context, env.fd, header, input);
         }
+        self.carry_out(env, packet, header, input, out)
+    }
+
+    /// Returns the error of a packet that is refused before it is parsed, if it is. With
+    /// `is_first`, logs the check of a login.
+    #[inline]
+    fn refusal(
+        &self,
+        context: &ServerState,
+        header: &PacketHeader,
+        input: &[u8],
+        is_first: bool,
+    ) -> Option<Status> {
+        if let Some(status) = header.refusal() {
+            return Some(status);
+        }
+        let admits = self.admits(context, header);
+        if is_first && context.users.is_some() {
+            verbose::authenticated(context, input, admits);
+        }
+        match (admits, header.has_long_key()) {
+            (false, _) => Some(Status::AuthError),
+            (true, true) => Some(Status::Invalid),
+            (true, false) => None,
+        }
+    }
+
+    /// Carries out `packet`, the first one of `input`.
+    #[inline]
+    fn carry_out(
+        &mut self,
+        env: &mut Env<'_>,
+        packet: Packet<'_>,
+        header: &PacketHeader,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Used {
+        let (context, echo, head) = (env.context, header.echo(), header.head());
         match packet {
             Packet::Data(key, operation) => {
                 let request = Request { key: key.bytes(), operation, client: env.fd };

@@ -22,6 +22,9 @@ pub(super) enum Login {
     Challenged,
     /// The client is authenticated.
     Authenticated,
+    /// The client was authenticated, and has begun another SASL exchange or asked for the
+    /// mechanisms. Cyrus SASL refuses the data of a second exchange.
+    Withdrawn,
 }
 
 /// A get of any number of keys.

@@ -85,8 +85,22 @@ impl Session {
         }
     }
 
-    /// Takes bytes of the value under way.
+    /// Takes bytes of the value under way, and logs the reply.
     pub(super) fn value(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+        let State::Value(upload) = &self.state else { return Used::Bytes(0) };
+        let (word, mark) = (upload.word(), out.mark());
+        let used = self.receive(env, input, out);
+        if env.context.logs(2) {
+            match word {
+                Some(word) => verbose::answer(env.context, env.fd, word, out, &mark),
+                None => verbose::response(env.context, env.fd, false, out, &mark),
+            }
+        }
+        used
+    }
+
+    /// Takes bytes of the value under way. Stores it if it is complete.
+    fn receive(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
         let State::Value(upload) = &mut self.state else { return Used::Bytes(0) };
         let cache: &Cache = &env.context.cache;
         let missing = upload.reservation.missing();

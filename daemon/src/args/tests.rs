@@ -41,6 +41,7 @@ fn unix(plan: &Plan) -> Option<(&str, u32, Protocol)> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of cases")]
 fn flags_become_settings() {
     let cases: &[(&[&str], Check)] = &[
         (&[], |p| loopback(p, 11211) && p.config.reported.tcp_port == 11211 && p.notes.is_empty()),
@@ -201,6 +202,7 @@ fn some_flags_only_tell() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of cases")]
 fn wrong_flags_say_what_is_wrong() {
     let item_size = "Cannot set item size limit higher than 1/2 of memory max.";
     let cases: &[(&[&str], &str)] = &[

@@ -187,6 +187,7 @@ fn options_without_effect_are_noted() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a flat table of cases")]
 fn wrong_options_say_what_is_wrong() {
     let cases = [
         ("foo", "Illegal suboption \"foo\""),
