@@ -238,6 +238,7 @@ pub unsafe extern "C" fn mcrs_cache_save(
             rate: options.rate,
             note: note.unwrap_or_default(),
             progress: tell.as_mut().map(|tell| tell as _),
+            ..SaveOptions::default()
         })?;
         if let Some(saved) = saved {
             saved.set(mcrs_saved {
