@@ -27,7 +27,7 @@ pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
 #[cfg(feature = "server")]
-pub use self::hooks::{Hooks, Log, OnCommand};
+pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
