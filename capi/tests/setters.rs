@@ -16,7 +16,19 @@ const SOURCES: [&str; 3] = [
 ];
 
 /// Settings without a function of their own: `mcrs_config_set` sets them.
-const BY_NAME: &[&str] = &["initial_malloced", "read_buf_mem_limit"];
+const BY_NAME: &[&str] = &[
+    "initial_malloced",
+    "memory_file",
+    "persist",
+    "persist_codec",
+    "persist_interval",
+    "persist_keep",
+    "persist_lazy",
+    "persist_rate",
+    "persist_strict",
+    "persist_threads",
+    "read_buf_mem_limit",
+];
 
 /// A function that sets a setting.
 struct Setter<'a> {
