@@ -16,7 +16,7 @@ const { Watch } = require('./watch.js');
 
 const { ClosedError, ConfigError } = classes;
 
-/** The options, with the defaults of those that are not settings. The addon's table has the rest. */
+/** The options, with the defaults of those that are not settings. The addon's table has others. */
 const DEFAULTS = {
   port: 0,
   host: undefined,

@@ -10,7 +10,7 @@ use memcache_core::{
 
 use crate::settings::{self, Settings};
 
-/// What a program asks of a server.
+/// The options of a server, as a program gives them.
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     /// The IP address for TCP and UDP; `None` for neither.
@@ -101,7 +101,7 @@ fn tls(certificates: Certificates, verify_clients: bool) -> TlsConfig {
     let config = TlsConfig { verify_mode, ..TlsConfig::default() };
     match certificates {
         Certificates::Files { chain, key, ca } => {
-            TlsConfig { chain_cert: chain, key: Some(key), ca_cert: ca, ..config }
+            TlsConfig { chain_cert: Some(chain), key: Some(key), ca_cert: ca, ..config }
         }
         Certificates::Texts(texts) => TlsConfig { in_memory: Some(texts), ..config },
     }

@@ -1,4 +1,4 @@
-//! Settings by name, as a program in another language gives them. The table of the core checks each.
+//! Settings by name, as a program in another language gives them. The core checks each.
 
 use memcache_core::internal::config::Scope;
 use memcache_core::{CacheConfig, ClusterNode, ConfigError, ServerConfig, Value};

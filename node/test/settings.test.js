@@ -34,14 +34,14 @@ test('settings reach the cache and the server', async (t) => {
   assert.throws(() => new Server({ threads: 0 }), { name: 'ConfigError', message: /^Number of threads/ });
 });
 
-/** The values and the default of each setting. A test of the core compares the document with the table. */
+/** The values and the default of each setting. A test of the core compares them with the table. */
 const ROWS = new Map(
   [...readFileSync(join(__dirname, '../../docs/settings.md'), 'utf8').matchAll(/^\| `(\w+)` \| (.*?) \| (.*?) \|/gm)].map(
     ([, name, values, value]) => [camel(name), { values, value }],
   ),
 );
 
-/** Options that are no settings of the table. */
+/** Options that the table does not have. */
 const STRUCTURE = new Set([
   ...['name', 'settings', 'port', 'host', 'unixSocket', 'unixMask', 'udp', 'tls', 'users', 'auth', 'cache'],
   ...['clusterNodes', 'recordCommands'],
@@ -69,7 +69,9 @@ test('named options have the types and defaults of the table', () => {
     ['ServerOptions', 4],
   ]) {
     const [body] = new RegExp(`export interface ${of} [^]*?\\n}`).exec(types);
-    const options = [...body.matchAll(/\/\*\*([^]*?)\*\/\s+(\w+)\?: ([^;]+);/g)].filter(([, , name]) => !STRUCTURE.has(name));
+    const options = [...body.matchAll(/\/\*\*([\s\S]*?)\*\/\s+(\w+)\?: ([^;]+);/g)].filter(
+      ([, , name]) => !STRUCTURE.has(name),
+    );
     assert.ok(options.length >= least, of);
     for (const [, comment, name, type] of options) {
       const row = ROWS.get(name) ?? assert.fail(`there is no setting ${name}`);

@@ -143,8 +143,8 @@ class Server:
         evictions: See :class:`Cache`.
         threads: The number of worker threads, 1 to 1024. The default is 1.
         max_connections: Most connections at a time. The default is 1024.
-        idle_timeout: Closes connections that are idle for this many seconds. The default is 0, which
-            means never.
+        idle_timeout: Closes connections that are idle for this many seconds. The default is 0,
+            which means never.
         shutdown_enabled: Whether clients may stop the server with ``shutdown``. The default is
             ``False``.
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or

@@ -26,7 +26,7 @@ ROWS = {
         r"^\| `(\w+)` \| (.*?) \| (.*?) \|", (ROOT / "docs/settings.md").read_text(), re.M
     )
 }
-#: Parameters that are no settings of the table.
+#: Parameters that the table does not have.
 STRUCTURE = {
     *("self", "port", "host", "unix_socket", "unix_mask", "udp", "tls", "users", "auth", "cache"),
     *("cluster_nodes", "record_commands", "settings"),
