@@ -1,5 +1,6 @@
 //! A server as a program asks for it, its addresses, and why it did not start.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use memcache_core::{
 use crate::settings::{self, Settings};
 
 /// The options of a server, as a program gives them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ServerOptions {
     /// The IP address for TCP and UDP; `None` for neither.
     pub host: Option<IpAddr>,
@@ -37,6 +38,13 @@ pub struct ServerOptions {
     pub cluster_nodes: Vec<String>,
     /// Whether handles of the cache wait for the server.
     pub settles: bool,
+}
+
+/// Shows no password.
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions").finish_non_exhaustive()
+    }
 }
 
 /// The certificates of a server, PEM.
@@ -184,6 +192,7 @@ mod tests {
         assert!(matches!(config.listen[0], Listen::Tcp { tls: TlsMode::Default, .. }));
         assert_eq!(config.auth.unwrap().method, AuthMethod::Text);
         assert_eq!(config.tls.unwrap().verify_mode, VerifyMode::Require);
+        assert!(!format!("{options:?}").contains("secret"));
         let bad = ServerOptions { cluster_nodes: vec!["nowhere".into()], ..options };
         assert!(bad.config(&cache, Hooks::default()).is_err());
     }

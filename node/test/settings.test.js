@@ -92,3 +92,10 @@ test('a setting lost against the default of an option', async (t) => {
   assert.equal(other.stats('settings').num_threads, 3);
   assert.equal(other.stats('settings').evictions, 'on');
 });
+
+test('settings of TLS have names', async (t) => {
+  const server = await Server.start({ tls: 'test', settings: { tlsMinVersion: '1.3', tlsSessionCache: true } });
+  t.after(() => server.close());
+  const { ssl_min_version, ssl_session_cache } = server.stats('settings');
+  assert.deepEqual([ssl_min_version, ssl_session_cache], ['tlsv1.3', 'yes']);
+});

@@ -111,3 +111,9 @@ def test_a_setting_lost_against_the_default_of_a_parameter() -> None:
     with Server(settings=settings, threads=3, evictions=True) as server:
         stats = server.stats("settings")
         assert (stats["num_threads"], stats["evictions"]) == (3, "on")
+
+
+def test_settings_of_tls_have_names() -> None:
+    with Server(tls="test", settings={"tls_min_version": "1.3", "tls_session_cache": True}) as server:
+        stats = server.stats("settings")
+        assert (stats["ssl_min_version"], stats["ssl_session_cache"]) == ("tlsv1.3", "yes")
