@@ -2194,7 +2194,7 @@ mcrs_status mcrs_config_set_tls_verify(struct mcrs_config *config, mcrs_verify v
  * @param config  Settings to change.
  * @param list  Names as in OpenSSL, with colons between them; NULL, the default, takes all that
  *     are supported.
- * @return MCRS_OK, or a common status.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `list` has a line break; or a common status.
  */
 mcrs_status mcrs_config_set_tls_ciphers(struct mcrs_config *config, const char *list);
 
@@ -2202,7 +2202,8 @@ mcrs_status mcrs_config_set_tls_ciphers(struct mcrs_config *config, const char *
  * Sets how many bytes are encrypted before they are sent.
  *
  * @param config  Settings to change.
- * @param bytes  64 KiB to 1 MiB. Smaller and larger numbers are taken for these limits.
+ * @param bytes  64 KiB to 1 MiB. Smaller numbers, as the default 16 KiB, and larger ones are taken
+ *     for these limits.
  * @return MCRS_OK, or a common status.
  */
 mcrs_status mcrs_config_set_tls_write_buffer(struct mcrs_config *config, size_t bytes);

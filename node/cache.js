@@ -11,7 +11,7 @@ const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
-const { checkNames, checkType, toSettings } = require('./options.js');
+const { checkNames, checkType, defined, toSettings } = require('./options.js');
 const { join } = require('./single-flight.js');
 
 // Answers of the addon in place of a length.
@@ -113,7 +113,7 @@ class Cache {
   constructor(options = {}) {
     checkOptions(options);
     const { name, settings, ...named } = options;
-    const list = toSettings({ ...settings, ...named }, configError);
+    const list = toSettings({ ...settings, ...defined(named) }, configError);
     this.#native = call(() => new native.Cache({ name, settings: list }));
     this.#name = name;
     const { cells, ...calls } = this.#native.functions();

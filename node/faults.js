@@ -37,6 +37,11 @@ class Faults {
     return this.#add(when, () => this.#native.delay(seconds, when));
   }
 
+  delayReply(seconds, when = {}) {
+    checkType('seconds', seconds, 'number');
+    return this.#add(when, () => this.#native.delayReply(seconds, when));
+  }
+
   drop(when = {}) {
     return this.#add(when, () => this.#native.drop(when));
   }

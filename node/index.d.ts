@@ -1083,6 +1083,24 @@ export class Faults {
   delay(seconds: number, when?: FaultConditions): FaultRule;
 
   /**
+   * Runs commands, and delays their replies.
+   *
+   * Later commands of the connection run in between. Their replies wait behind the delayed one.
+   *
+   * @param seconds - How long a reply waits.
+   * @param when - The conditions. The default is each command.
+   * @returns The fault, for its removal.
+   * @throws {ConfigError} if `seconds` is negative, or a condition is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type.
+   * @throws {ClosedError} if the server has stopped.
+   * @example
+   * ```js
+   * server.faults.delayReply(0.5, { command: 'set' });
+   * ```
+   */
+  delayReply(seconds: number, when?: FaultConditions): FaultRule;
+
+  /**
    * Closes the connection in place of a reply.
    *
    * @param when - The conditions. The default is each command.
@@ -1695,8 +1713,9 @@ export class Server implements AsyncDisposable {
    * Waits until the commands that clients have sent are carried out.
    *
    * That includes commands without replies, datagrams, and connections that are not accepted yet. A
-   * client that does not read its replies, or that meets an injected delay, is not waited for. Nor
-   * is a request that this process has not written to its socket yet.
+   * client that does not read its replies, or whose command an injected fault delays, is not waited
+   * for. Nor is a request that this process has not written to its socket yet. A delayed reply is
+   * waited for.
    *
    * `cache`, `clock`, `faults`, `stats`, `watch` and `lastCommands` settle by themselves before
    * each call, for at most a second, unless the server was given a `cache`. They block the event

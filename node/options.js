@@ -39,6 +39,11 @@ function checkNames(options, known, of, refusal = typeError) {
   }
 }
 
+/** Returns the properties that are not undefined. */
+function defined(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
 /**
  * Returns settings as a list for the addon, whose table checks them. It leaves out those that are
  * undefined. `refusal` creates the error for a value that no setting takes.
@@ -47,14 +52,12 @@ function toSettings(settings, refusal) {
   const isSetting = (value) =>
     ['boolean', 'number', 'string'].includes(typeof value) ||
     (Array.isArray(value) && value.every((one) => typeof one === 'number'));
-  return Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => {
-      if (!isSetting(value)) {
-        throw refusal(`${name} must be a boolean, a number, a string or a list of numbers, got ${inspect(value)}`);
-      }
-      return { name, value };
-    });
+  return Object.entries(defined(settings)).map(([name, value]) => {
+    if (!isSetting(value)) {
+      throw refusal(`${name} must be a boolean, a number, a string or a list of numbers, got ${inspect(value)}`);
+    }
+    return { name, value };
+  });
 }
 
-module.exports = { checkNames, checkTimeout, checkType, toSettings, typeError };
+module.exports = { checkNames, checkTimeout, checkType, defined, toSettings, typeError };

@@ -11,13 +11,12 @@ const { Cache, nativeOf } = require('./cache.js');
 const { call, classes, toPublicError } = require('./errors.js');
 const { Faults } = require('./faults.js');
 const { keepAlive } = require('./keep-alive.js');
-const { checkNames, checkTimeout, checkType, toSettings } = require('./options.js');
+const { checkNames, checkTimeout, checkType, defined, toSettings } = require('./options.js');
 const { Watch } = require('./watch.js');
 
 const { ClosedError, ConfigError } = classes;
 
-const KINDS = ['fetchers', 'mutations', 'deletions', 'evictions', 'connevents'];
-
+/** The options, with the defaults of those that are not settings. The addon's table has others. */
 const DEFAULTS = {
   port: 0,
   host: undefined,
@@ -32,10 +31,10 @@ const DEFAULTS = {
   memoryLimit: undefined,
   itemSizeMax: undefined,
   evictions: undefined,
-  threads: 1,
-  maxConnections: 1024,
-  idleTimeout: 0,
-  shutdownEnabled: false,
+  threads: undefined,
+  maxConnections: undefined,
+  idleTimeout: undefined,
+  shutdownEnabled: undefined,
   clusterNodes: [],
   recordCommands: false,
   settings: undefined,
@@ -105,19 +104,22 @@ class Server {
 
   constructor(options = {}) {
     checkNames(options, NAMES, 'a server', configError);
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    this.#options = { ...DEFAULTS, ...given };
+    this.#options = { ...DEFAULTS, ...defined(options) };
     const { port, host, unixSocket, unixMask, tls, auth, cache, name, threads, maxConnections, idleTimeout, settings } =
       this.#options;
     checkInteger('port', port, 0, 65535);
     checkInteger('unixMask', unixMask, 0, 0o777);
-    for (const [name, value] of Object.entries({ threads, maxConnections, idleTimeout })) checkOption(name, value, 'number');
-    if (settings !== undefined) checkOption('settings', settings, 'object');
     const { shutdownEnabled } = this.#options;
-    this.#settings = toSettings({ ...settings, threads, maxConnections, idleTimeout, shutdownEnabled }, configError);
+    const named = defined({ threads, maxConnections, idleTimeout, shutdownEnabled });
+    for (const [name, value] of Object.entries(named)) {
+      checkOption(name, value, name === 'shutdownEnabled' ? 'boolean' : 'number');
+    }
+    if (settings !== undefined) checkOption('settings', settings, 'object');
+    // A server for tests needs one worker.
+    this.#settings = toSettings({ threads: 1, ...settings, ...named }, configError);
     const ofCache = new Set(call(() => native.Server.checkSettings(this.#settings)));
     this.#cacheSettings = Object.fromEntries(Object.entries(settings ?? {}).filter(([name]) => ofCache.has(name)));
-    for (const name of ['udp', 'shutdownEnabled', 'recordCommands']) checkOption(name, this.#options[name], 'boolean');
+    for (const name of ['udp', 'recordCommands']) checkOption(name, this.#options[name], 'boolean');
     if (typeof (unixSocket ?? false) !== 'boolean') checkOption('unixSocket', unixSocket, 'string');
     this.#options.clusterNodes = toNodes(this.#options.clusterNodes);
     if (auth !== 'text' && auth !== 'sasl') throw configError(`auth must be 'text' or 'sasl', got ${inspect(auth)}`);
@@ -334,10 +336,9 @@ class Server {
 
   watch(...kinds) {
     const running = this.#live();
-    const wanted = kinds.length > 0 ? kinds : KINDS;
-    for (const kind of wanted) checkType('kinds', kind, 'string');
+    for (const kind of kinds) checkType('kinds', kind, 'string');
     const watch = new Watch(
-      (onEvents) => call(() => running.watch(wanted, onEvents)),
+      (onEvents) => call(() => running.watch(kinds, onEvents)),
       (closed) => this.#watches.delete(closed),
     );
     this.#watches.add(watch);

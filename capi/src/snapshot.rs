@@ -236,6 +236,7 @@ pub unsafe extern "C" fn mcrs_cache_save(
             codec: if plain { SnapshotCodec::None } else { SnapshotCodec::default() },
             threads: options.threads as usize,
             rate: options.rate,
+            keep: 0,
             note: note.unwrap_or_default(),
             progress: tell.as_mut().map(|tell| tell as _),
             ..SaveOptions::default()

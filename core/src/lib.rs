@@ -113,8 +113,8 @@ pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{
     config::{
-        AuthConfig, AuthMethod, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol, ServerConfig,
-        TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
+        ServerConfig, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

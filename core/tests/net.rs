@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use memcache_rs::internal::state::{ConnState, WorkerStats};
 use memcache_rs::{
-    AuthConfig, AuthMethod, BoundAddress, Fault, FaultRule, Hooks, Listen, Passwords, Protocol, Server,
-    ServerConfig, Stop, StopError,
+    AuthConfig, AuthMethod, BoundAddress, ClientCommand, Fault, FaultRule, Hooks, Listen, Passwords,
+    Protocol, Server, ServerConfig, Stop, StopError,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 use waiting::{PATIENCE, eventually};
@@ -703,7 +703,7 @@ fn the_log_goes_where_the_program_wants_it() {
 fn noting(config: ServerConfig) -> (Server, Arc<Mutex<Vec<String>>>) {
     let commands = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&commands);
-    let command = move |_: i32, command: &str| sink.lock().unwrap().push(command.to_owned());
+    let command = move |command: &ClientCommand<'_>| sink.lock().unwrap().push(command.to_string());
     let hooks = Hooks { command: Some(Arc::new(command)), ..Hooks::default() };
     (Server::start(ServerConfig { hooks, ..config }).unwrap(), commands)
 }
@@ -715,9 +715,9 @@ fn a_small_request_waited_for_every_long_pipeline() {
     let (sink, (began, has_begun), (go_on, goes_on)) =
         (Arc::clone(&commands), mpsc::channel(), mpsc::channel::<()>());
     let goes_on = Mutex::new(goes_on);
-    let command = move |_: i32, command: &str| {
-        sink.lock().unwrap().push(command.to_owned());
-        if command == "get pause" {
+    let command = move |command: &ClientCommand<'_>| {
+        sink.lock().unwrap().push(command.to_string());
+        if command.line == "get pause" {
             began.send(()).unwrap();
             // The other end may be gone if the test has failed.
             let _ = goes_on.lock().unwrap().recv();

@@ -71,6 +71,16 @@ fn typed_values_fit_as_texts_do() {
     }
 }
 
+#[test]
+fn a_refused_setting_of_tls_turned_tls_on() {
+    let mut config = ServerConfig::default();
+    assert!(config.set("tls_min_version", "1.1").is_err());
+    assert_eq!(config.tls, None);
+    config.set("tls_min_version", "1.3").unwrap();
+    assert_eq!(config.get("tls_min_version"), Some("1.3".into()));
+    assert_eq!(config.validate().unwrap_err().setting, "tls");
+}
+
 /// Writes docs/settings.md anew if `WRITE_SETTINGS` is set, and else compares it with the table.
 #[test]
 fn the_document_lists_the_table() {
@@ -82,9 +92,12 @@ fn the_document_lists_the_table() {
          the same everywhere.\nOptions of the daemon have memcached's units: `-m` takes mebibytes.\n\
          `WRITE_SETTINGS=1 cargo test -p memcache-rs --test settings` writes this file.\n",
     );
-    for (scope, title) in
-        [(Scope::Cache, "A cache"), (Scope::Server, "A server"), (Scope::Reported, "Only reported")]
-    {
+    for (scope, title) in [
+        (Scope::Cache, "A cache"),
+        (Scope::Server, "A server"),
+        (Scope::Tls, "Listeners with TLS"),
+        (Scope::Reported, "Only reported"),
+    ] {
         write!(text, "\n## {title}\n\n").unwrap();
         text += "| name | values | default | daemon | `stats settings` |\n|---|---|---|---|---|\n";
         for row in ServerConfig::rows().filter(|row| row.scope == scope) {

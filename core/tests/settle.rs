@@ -197,7 +197,7 @@ fn a_hook_does_not_wait_for_its_own_thread() {
     let server = Arc::new(std::sync::OnceLock::<Arc<memcache_rs::internal::server::Settler>>::new());
     let seen = Arc::clone(&server);
     let hooks = Hooks {
-        command: Some(Arc::new(move |_, _| {
+        command: Some(Arc::new(move |_| {
             let settled = seen.get().is_some_and(|settler| settler.settle(Duration::from_hours(1)));
             assert!(!settled);
         })),

@@ -116,7 +116,7 @@ impl Files {
 
     fn tls(&self) -> TlsConfig {
         TlsConfig {
-            chain_cert: self.path("server.pem"),
+            chain_cert: Some(self.path("server.pem")),
             key: Some(self.path("server.key")),
             ..TlsConfig::default()
         }
@@ -705,7 +705,7 @@ fn keys_are_found_in_each_form() {
     let both = files.directory.put("both.pem", files.server.pem.clone() + &key.serialize_pem());
     let cases = [
         TlsConfig { key: Some(der), key_format: KeyFormat::Der, ..files.tls() },
-        TlsConfig { chain_cert: both, key: None, ..files.tls() },
+        TlsConfig { chain_cert: Some(both), key: None, ..files.tls() },
     ];
     for tls in cases {
         talks(&mut files.client(&start(tls, &[TlsMode::Default]))).unwrap();
@@ -752,11 +752,11 @@ fn what_cannot_be_used_is_named_in_one_line() {
     let key = |path: &Path| TlsConfig { key: Some(path.into()), ..files.tls() };
     let cases = [
         (
-            TlsConfig { chain_cert: none.clone(), ..files.tls() },
+            TlsConfig { chain_cert: Some(none.clone()), ..files.tls() },
             line("certificate chain", &none, "No such file or directory"),
         ),
         (
-            TlsConfig { chain_cert: empty.clone(), ..files.tls() },
+            TlsConfig { chain_cert: Some(empty.clone()), ..files.tls() },
             line("certificate chain", &empty, "no certificate in it"),
         ),
         (key(&none), line("key", &none, "No such file or directory")),

@@ -338,7 +338,7 @@ fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
 
 /// Connects over TLS. The client trusts the certificate in `pem`, which also holds its key.
 fn over_tls(mut config: ServerConfig, pem: &Path) -> Remote<StreamOwned<ClientConnection, TcpStream>> {
-    config.tls = Some(TlsConfig { chain_cert: pem.into(), ..TlsConfig::default() });
+    config.tls = Some(TlsConfig { chain_cert: Some(pem.into()), ..TlsConfig::default() });
     let addr = "127.0.0.1:0".parse().unwrap();
     config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
     let server = Server::start(config).unwrap();

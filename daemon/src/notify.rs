@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Time that the manager is asked to wait for the next message.
-const EXTENSION: Duration = Duration::from_secs(60);
+const EXTENSION: Duration = Duration::from_mins(1);
 
 /// Reports that clients are served.
 pub fn ready() {

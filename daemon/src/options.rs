@@ -3,7 +3,7 @@
 //! [`Options::apply`] takes each `-o` in the order of the command line, because `no_modern` depends
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
-use memcache_core::internal::config::{Kind, MIB, PAGE_SIZE, Row};
+use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
 use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
 
 use crate::failure::Failure;
@@ -82,14 +82,6 @@ impl<'a> Options<'a> {
             "tail_repair_time" if value.is_some_and(|text| whole(text).unwrap_or(0) == 0) => {
                 return self.set(option, name, Some("1"));
             }
-            "hash_algorithm" => {
-                let text = need("Missing hash_algorithm argument")?;
-                if !["jenkins", "murmur3", "xxh3"].contains(&text) {
-                    return fail("Unknown hash_algorithm option (jenkins, murmur3, xxh3)");
-                }
-                text.clone_into(&mut self.config.reported.hash_algorithm);
-                self.note(name, "the index uses its own keyed hash");
-            }
             "lru_maintainer" => {
                 cache.lru_maintainer = true;
                 cache.eviction_policy = EvictionPolicy::Segmented;
@@ -163,7 +155,7 @@ impl<'a> Options<'a> {
         let invalid = || Failure::usage(format!("Invalid {name}. Use help to see valid options."));
         let tls = &mut self.tls;
         match name {
-            "ssl_chain_cert" => tls.chain_cert = need()?.into(),
+            "ssl_chain_cert" => tls.chain_cert = Some(need()?.into()),
             "ssl_key" => tls.key = Some(need()?.into()),
             "ssl_verify_mode" => {
                 tls.verify_mode = match number()? {
@@ -231,7 +223,7 @@ impl<'a> Options<'a> {
         cache.lru_crawler = false;
         cache.lru_maintainer = false;
         self.config.maxconns_fast = false;
-        self.config.reported.hash_algorithm = "jenkins".into();
+        self.config.reported.hash_algorithm = HashAlgorithm::Jenkins;
     }
 
     fn ignored_or_unknown(&mut self, option: &str, name: &str) -> Result<(), Failure> {

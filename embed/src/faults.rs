@@ -49,7 +49,19 @@ pub struct Conditions {
 /// # Errors
 /// `seconds` is negative, not a number, or 2^64 or more.
 pub fn delay(seconds: f64) -> Result<Fault, FaultError> {
-    Duration::try_from_secs_f64(seconds).map(Fault::Delay).map_err(|_| FaultError::Delay(seconds))
+    time(seconds).map(Fault::Delay)
+}
+
+/// Returns a fault that runs commands and delays their replies.
+///
+/// # Errors
+/// `seconds` is negative, not a number, or 2^64 or more.
+pub fn delay_reply(seconds: f64) -> Result<Fault, FaultError> {
+    time(seconds).map(Fault::DelayReply)
+}
+
+fn time(seconds: f64) -> Result<Duration, FaultError> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| FaultError::Delay(seconds))
 }
 
 /// Returns a fault that answers commands with `SERVER_ERROR` and a text.
@@ -121,7 +133,9 @@ mod tests {
         assert!(!cache.faults().armed());
         assert_eq!(error("two\r\nlines"), Err(FaultError::Message("two\r\nlines".into())));
         assert_eq!(delay(-1.0), Err(FaultError::Delay(-1.0)));
-        assert_eq!(delay(0.5), Ok(Fault::Delay(Duration::from_millis(500))));
+        assert_eq!(delay_reply(f64::INFINITY), Err(FaultError::Delay(f64::INFINITY)));
+        let half = Duration::from_millis(500);
+        assert_eq!((delay(0.5), delay_reply(0.5)), (Ok(Fault::Delay(half)), Ok(Fault::DelayReply(half))));
     }
 
     #[test]

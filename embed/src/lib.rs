@@ -6,11 +6,11 @@
 //!
 //! - [`ttl`]: a number of seconds or a moment becomes the second at which an item expires.
 //! - [`flight`]: single flight. A leader makes a value, and waiters get it.
-//! - [`watch`], [`commands`], [`stats`]: events, commands of clients and statistics, as typed
-//!   values.
+//! - [`watch`], [`stats`]: events and statistics, as typed values.
+//! - [`commands`]: the last commands of clients.
 //! - [`faults`]: checked fault rules.
-//! - [`server`], [`settings`], [`time`]: addresses, failed starts, rounded sizes, cluster nodes,
-//!   times to wait.
+//! - [`server`], [`settings`], [`time`]: options and addresses of a server, failed starts, settings
+//!   by name, cluster nodes, times to wait.
 //! - [`temp_dir`]: a private directory that outlives no process for long.
 //! - [`keys`]: all keys of a cache.
 //! - [`handle`]: a handle that a child of `fork` neither uses nor drops.

@@ -1,6 +1,119 @@
-//! Answers about a server: its addresses, and why it did not start.
+//! A server as a program asks for it, its addresses, and why it did not start.
 
-use memcache_core::{BoundAddress, StartError};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use memcache_core::{
+    AuthConfig, AuthMethod, BoundAddress, Cache, ConfigError, Hooks, Listen, Passwords, Protocol,
+    ServerConfig, StartError, TlsConfig, TlsMode, TlsPem, VerifyMode,
+};
+
+use crate::settings::{self, Settings};
+
+/// The options of a server, as a program gives them.
+#[derive(Clone, Default)]
+pub struct ServerOptions {
+    /// The IP address for TCP and UDP; `None` for neither.
+    pub host: Option<IpAddr>,
+    /// The port; 0 takes free ones.
+    pub port: u16,
+    /// Whether to listen on UDP as well.
+    pub udp: bool,
+    /// The path of a Unix socket.
+    pub unix_socket: Option<PathBuf>,
+    /// Permission bits of the Unix socket.
+    pub unix_mask: u32,
+    /// The certificates; `None` for a server without TLS.
+    pub certificates: Option<Certificates>,
+    /// Whether clients must present a certificate.
+    pub verify_clients: bool,
+    /// Names and passwords; `None` allows every client.
+    pub users: Option<Vec<(String, String)>>,
+    /// Whether clients log in by SASL. If not, they log in by the text protocols.
+    pub sasl: bool,
+    /// The settings of the table.
+    pub settings: Settings,
+    /// The nodes that auto discovery announces.
+    pub cluster_nodes: Vec<String>,
+    /// Whether handles of the cache wait for the server.
+    pub settles: bool,
+}
+
+/// Shows no password.
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions").finish_non_exhaustive()
+    }
+}
+
+/// The certificates of a server, PEM.
+#[derive(Clone, Debug)]
+pub enum Certificates {
+    /// Paths of files.
+    Files {
+        /// The server's certificate chain.
+        chain: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+        /// The authority that signs the certificates of clients.
+        ca: Option<PathBuf>,
+    },
+    /// Texts.
+    Texts(TlsPem),
+}
+
+impl ServerOptions {
+    /// Returns the settings of a server for `cache`. The cache keeps its own settings.
+    ///
+    /// # Errors
+    /// A setting or a node of the cluster is invalid.
+    pub fn config(self, cache: &Cache, hooks: Hooks) -> Result<ServerConfig, ConfigError> {
+        let tls = self.certificates.map(|certificates| tls(certificates, self.verify_clients));
+        let mut listen = Vec::new();
+        if let Some(host) = self.host {
+            let addr = SocketAddr::new(host, self.port);
+            let tls = if tls.is_some() { TlsMode::Default } else { TlsMode::Off };
+            listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls });
+            if self.udp {
+                listen.push(Listen::Udp { addr });
+            }
+        }
+        if let Some(path) = self.unix_socket {
+            listen.push(Listen::Unix { path, mask: self.unix_mask, protocol: Protocol::Negotiating });
+        }
+        let auth = self.users.map(|users| AuthConfig {
+            method: if self.sasl { AuthMethod::Sasl } else { AuthMethod::Text },
+            passwords: Passwords::List(
+                users.into_iter().map(|(name, word)| (name.into_bytes(), word.into_bytes())).collect(),
+            ),
+        });
+        let cluster = settings::cluster_nodes(&self.cluster_nodes)?;
+        let mut config = ServerConfig {
+            listen,
+            auth,
+            tls,
+            settles: self.settles,
+            cluster,
+            hooks,
+            ..ServerConfig::default()
+        };
+        settings::set_server(&mut config, self.settings)?;
+        config.cache = cache.config().clone();
+        Ok(config)
+    }
+}
+
+fn tls(certificates: Certificates, verify_clients: bool) -> TlsConfig {
+    let verify_mode = if verify_clients { VerifyMode::Require } else { VerifyMode::None };
+    let config = TlsConfig { verify_mode, ..TlsConfig::default() };
+    match certificates {
+        Certificates::Files { chain, key, ca } => {
+            TlsConfig { chain_cert: Some(chain), key: Some(key), ca_cert: ca, ..config }
+        }
+        Certificates::Texts(texts) => TlsConfig { in_memory: Some(texts), ..config },
+    }
+}
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +167,35 @@ impl StartFault {
 mod tests {
     use std::io;
 
-    use memcache_core::{CacheConfig, ConfigError};
+    use memcache_core::CacheConfig;
 
     use super::*;
+
+    #[test]
+    fn options_become_settings_of_a_server() {
+        let cache = Cache::new(CacheConfig { item_size_max: 4096, ..CacheConfig::default() }).unwrap();
+        let options = ServerOptions {
+            host: Some([127, 0, 0, 1].into()),
+            udp: true,
+            unix_socket: Some("/tmp/socket".into()),
+            certificates: Some(Certificates::Texts(TlsPem::default())),
+            verify_clients: true,
+            users: Some(vec![("ann".into(), "secret".into())]),
+            settings: vec![("threads".into(), 2.into()), ("item_size_max".into(), 2048.into())],
+            cluster_nodes: vec!["127.0.0.1:1".into()],
+            ..ServerOptions::default()
+        };
+        let config = options.clone().config(&cache, Hooks::default()).unwrap();
+        // The cache exists, so its settings are not those of the options.
+        assert_eq!((config.threads, config.cache.item_size_max), (2, 4096));
+        assert_eq!((config.listen.len(), config.cluster.len()), (3, 1));
+        assert!(matches!(config.listen[0], Listen::Tcp { tls: TlsMode::Default, .. }));
+        assert_eq!(config.auth.unwrap().method, AuthMethod::Text);
+        assert_eq!(config.tls.unwrap().verify_mode, VerifyMode::Require);
+        assert!(!format!("{options:?}").contains("secret"));
+        let bad = ServerOptions { cluster_nodes: vec!["nowhere".into()], ..options };
+        assert!(bad.config(&cache, Hooks::default()).is_err());
+    }
 
     #[test]
     fn addresses_have_a_kind_a_host_and_a_port() {

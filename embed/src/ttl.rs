@@ -11,8 +11,8 @@ use std::fmt;
 use memcache_core::Cache;
 
 /// Longest TTL in seconds: 100 years of 365.25 days. A larger number is a mistake, such as
-/// milliseconds or a Unix time.
-pub const LONGEST: u32 = 3_155_760_000;
+/// milliseconds.
+pub use memcache_core::internal::cache::LONGEST;
 
 /// A time that is not a TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +143,11 @@ mod tests {
         assert!(after_whole(&cache, LONGEST).is_ok());
         assert_eq!(after_whole(&cache, LONGEST + 1), Err(TtlError::TooLong));
         assert!(at(&cache, longest, 0.0).is_ok());
+        // A `Duration` of Rust cannot be refused, and counts as the longest.
+        for seconds in [LONGEST.into(), u64::from(LONGEST) + 1, u64::MAX] {
+            let expiry = cache.expires(Ttl::After(Duration::from_secs(seconds)));
+            assert_eq!(after(&cache, longest), Ok(expiry), "{seconds}");
+        }
         assert_eq!(at(&cache, longest + 1.0, 0.0), Err(TtlError::TooLong));
     }
 

@@ -120,8 +120,8 @@ struct Pending {
 }
 
 impl Watch {
-    /// Begins to receive events of some kinds. Any thread calls `wake` when the first event
-    /// arrives, and when one arrives after [`Watch::next`] took all.
+    /// Begins to receive events of some kinds, or of all kinds if none is named. Any thread calls
+    /// `wake` when the first event arrives, and when one arrives after [`Watch::next`] took all.
     ///
     /// # Errors
     /// A kind does not exist, or there are too many watches.
@@ -130,7 +130,7 @@ impl Watch {
         kinds: &[String],
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, WatchError> {
-        let mut wanted = 0;
+        let mut wanted = if kinds.is_empty() { kind::ALL } else { 0 };
         for name in kinds {
             wanted |= kind::named(name).map_err(WatchError::Kind)?;
         }

@@ -161,7 +161,7 @@ test('arguments of a server', async (t) => {
   const { clock, faults } = server;
   const calls = [
     ...['advance', 'freeze', 'resume', 'time'].map((name) => [clock, name]),
-    ...['delay', 'drop', 'error', 'miss', 'truncate'].map((name) => [faults, name]),
+    ...['delay', 'delayReply', 'drop', 'error', 'miss', 'truncate'].map((name) => [faults, name]),
     ...['stats', 'watch', 'setClusterNodes'].map((name) => [server, name]),
   ];
   for (let n = 0; n < 1000; n += 1) {
@@ -174,5 +174,5 @@ test('arguments of a server', async (t) => {
     }
     if (n % 100 === 0) faults.clear();
   }
-  for (const fault of ['delay', 'truncate']) faults[fault](1).remove();
+  for (const fault of ['delay', 'delayReply', 'truncate']) faults[fault](1).remove();
 });

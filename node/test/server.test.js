@@ -287,6 +287,22 @@ describe('faults', () => {
     assert.equal(await ask(place(server), 'get other'), 'END\r\n');
     assert.ok(performance.now() - begun >= 190);
     assert.ok(delay.remove() >= 1);
+    const late = server.faults.delayReply(0.001, { command: 'get' });
+    assert.equal(await ask(place(server), 'get other'), 'END\r\n');
+    assert.equal(late.remove(), 1);
+  });
+
+  test('a command runs before its late reply', async (t) => {
+    const server = await serve(t);
+    server.faults.delayReply(3600, { command: 'set' });
+    let received = '';
+    const late = net.connect(place(server)).on('data', (data) => {
+      received += data;
+    });
+    t.after(() => late.destroy());
+    late.write('set key 0 0 5\r\nvalue\r\n');
+    while ((await ask(place(server), 'mg key')) !== 'HD\r\n');
+    assert.equal(received, '');
   });
 
   test('with invalid arguments are refused', async (t) => {
@@ -294,6 +310,7 @@ describe('faults', () => {
     const wrong = [
       () => faults.delay(-1),
       () => faults.delay(NaN),
+      () => faults.delayReply(-1),
       () => faults.miss({ probability: 2 }),
       () => faults.miss({ times: -1 }),
       () => faults.error('two\r\nlines'),

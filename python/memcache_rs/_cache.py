@@ -37,10 +37,11 @@ class Cache(_native.Cache):
     process reaches the same items through a :class:`Server`.
 
     Args:
-        memory_limit: Bytes for items and the index. At least twice ``item_size_max``.
-        item_size_max: Most bytes of an item, 1024 to 1 GiB. ``None`` means 1 MiB.
+        memory_limit: Bytes for items and the index. At least twice ``item_size_max``. The default
+            is 64 MiB.
+        item_size_max: Most bytes of an item, 1024 to 1 GiB. The default is 1 MiB.
         evictions: Whether the least used items are evicted if memory is full. If not, a store
-            raises :class:`OutOfMemoryError`.
+            raises :class:`OutOfMemoryError`. The default is ``True``.
         settings: Further settings by name, such as ``{"lru_crawler": False}``. docs/settings.md of
             the repository lists them.
 
@@ -65,10 +66,10 @@ class Cache(_native.Cache):
 
     def __init__(
         self,
-        memory_limit: int = 64 << 20,
+        memory_limit: int | None = None,
         *,
         item_size_max: int | None = None,
-        evictions: bool = True,
+        evictions: bool | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         # The native __new__ takes the arguments.

@@ -136,10 +136,10 @@ class Cache:
     """A cache in this process. `memcache_rs.Cache` is its subclass."""
     def __new__(
         cls,
-        memory_limit: int = 67108864,
+        memory_limit: int | None = None,
         *,
         item_size_max: int | None = None,
-        evictions: bool = True,
+        evictions: bool | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> Self: ...
     @overload
@@ -893,6 +893,39 @@ class Faults:
         Example:
             >>> with Server() as server:
             ...     rule = server.faults.delay(0.5, command="set")
+        """
+    def delay_reply(
+        self,
+        seconds: float,
+        *,
+        command: str | None = None,
+        key: BytesLike | None = None,
+        times: int | None = None,
+        probability: float = 1.0,
+    ) -> FaultRule:
+        """Runs commands, and delays their replies.
+
+        Later commands of the connection run in between. Their replies wait behind the delayed one.
+
+        Args:
+            seconds: How long a reply waits after the command has run.
+            command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+            key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+            times: How often the fault is injected. ``None`` means without limit.
+            probability: The probability with which a matching command meets the fault.
+
+        Returns:
+            The rule. It removes itself at the end of a ``with`` block.
+
+        Raises:
+            ConfigError: ``seconds`` is not from 0 to 2**64, or ``probability`` not from 0 to 1.
+            OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+            TypeError: ``key`` is neither str nor bytes-like.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as server:
+            ...     rule = server.faults.delay_reply(0.5, command="set")
         """
     def drop(
         self,

@@ -141,10 +141,12 @@ class Server:
         memory_limit: See :class:`Cache`. This and the next two apply without ``cache``.
         item_size_max: See :class:`Cache`.
         evictions: See :class:`Cache`.
-        threads: The number of worker threads, 1 to 1024.
-        max_connections: Most connections at a time.
-        idle_timeout: Closes connections that are idle for this many seconds. 0 means never.
-        shutdown_enabled: Whether clients may stop the server with ``shutdown``.
+        threads: The number of worker threads, 1 to 1024. The default is 1.
+        max_connections: Most connections at a time. The default is 1024.
+        idle_timeout: Closes connections that are idle for this many seconds. The default is 0,
+            which means never.
+        shutdown_enabled: Whether clients may stop the server with ``shutdown``. The default is
+            ``False``.
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
             ``host:port``.
         record_commands: Whether :attr:`last_commands` keeps the commands of clients.
@@ -183,13 +185,13 @@ class Server:
         users: Mapping[str, str] | None = None,
         auth: Literal["text", "sasl"] = "sasl",
         cache: Cache | None = None,
-        memory_limit: int = 64 << 20,
+        memory_limit: int | None = None,
         item_size_max: int | None = None,
-        evictions: bool = True,
-        threads: int = 1,
-        max_connections: int = 1024,
-        idle_timeout: int = 0,
-        shutdown_enabled: bool = False,
+        evictions: bool | None = None,
+        threads: int | None = None,
+        max_connections: int | None = None,
+        idle_timeout: int | None = None,
+        shutdown_enabled: bool | None = None,
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
         settings: Mapping[str, Setting] | None = None,
@@ -200,13 +202,15 @@ class Server:
             raise ConfigError(f'auth must be "text" or "sasl", got {auth!r}')
         if isinstance(tls, str) and tls not in ("test", "test-mutual"):
             raise ConfigError(f'tls must be "test", "test-mutual" or a TLS, got {tls!r}')
-        named: dict[str, Setting] = {
-            **(settings or {}),
+        parameters: dict[str, Setting] = {
             "threads": threads,
             "max_connections": max_connections,
             "idle_timeout": idle_timeout,
             "shutdown_enabled": shutdown_enabled,
         }
+        given = {name: value for name, value in parameters.items() if value is not None}
+        # A server for tests needs one worker.
+        named: dict[str, Setting] = {"threads": 1, **(settings or {}), **given}
         of_cache = _native.check_settings(named)
         self._unix = unix_socket
         self._tls_wanted = tls
@@ -612,7 +616,7 @@ class Server:
         That includes commands without replies, datagrams, and connections that are not accepted
         yet. ``cache``, ``clock``, ``faults``, ``stats`` and ``watch`` settle first by themselves,
         unless the server was given a ``cache``. It does not wait for clients that do not read their
-        replies, or that meet an injected delay.
+        replies, or whose command an injected fault delays. It waits for delayed replies.
 
         Args:
             timeout: How many seconds to wait at most.
@@ -676,8 +680,7 @@ class Server:
             ...     event.type, event.key
             ('item_store', b'key')
         """
-        wanted: Iterable[str] = kinds or ("fetchers", "mutations", "deletions", "evictions", "connevents")
-        return Watch(self._live().watch(list(wanted)), timeout)
+        return Watch(self._live().watch(list(kinds)), timeout)
 
     @property
     def last_commands(self) -> list[str]:

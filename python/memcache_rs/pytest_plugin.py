@@ -61,21 +61,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "memcache_cluster(size): the number of nodes of the fixture memcache_cluster")
 
 
-def _number(config: pytest.Config, name: str, default: int) -> int:
+def _number(config: pytest.Config, name: str) -> int | None:
+    """Returns an option that is a number, or ``None`` if it is not given."""
     option = config.getoption(f"memcache_{name}")
     if option is not None:
         return int(option)
     text = str(config.getini(f"memcache_{name}") or "").strip()
     try:
-        return int(text) if text else default
+        return int(text) if text else None
     except ValueError:
         raise pytest.UsageError(f"memcache_{name} must be a number, got {text!r}") from None
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "memory_limit": _number(config, "memory_limit", 64 << 20),
-        "threads": _number(config, "threads", 1),
+        "memory_limit": _number(config, "memory_limit"),
+        "threads": _number(config, "threads"),
         "record_commands": True,
     }
     tls = config.getoption("memcache_tls") or str(config.getini("memcache_tls") or "off")
@@ -101,7 +102,7 @@ def memcache_server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """
     from memcache_rs import Server
 
-    port = _number(pytestconfig, "port", 0)
+    port = _number(pytestconfig, "port") or 0
     worker = getattr(pytestconfig, "workerinput", {}).get("workerid", "")
     if port and worker.startswith("gw"):
         port += int(worker[2:])
@@ -135,11 +136,12 @@ def memcache_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Returns servers that announce each other (auto discovery), for this test."""
     from memcache_rs import Cluster
 
-    size = _number(request.config, "cluster_size", 3)
+    size = _number(request.config, "cluster_size")
     marker = request.node.get_closest_marker("memcache_cluster")
     if marker is not None:
         size = marker.args[0] if marker.args else marker.kwargs["size"]
-    with Cluster(size, **_settings(request.config)) as cluster:
+    sizes = () if size is None else (size,)
+    with Cluster(*sizes, **_settings(request.config)) as cluster:
         request.node.stash.setdefault(_servers, []).extend(cluster)
         yield cluster
 

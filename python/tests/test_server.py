@@ -265,6 +265,9 @@ def test_faults(server: Server) -> None:
             begin = time.monotonic()
             assert client.ask("mg other") == "EN"
             assert time.monotonic() - begin >= 0.05
+        with faults.delay_reply(0.001, command="get") as late:
+            assert client.ask("get other") == "END"
+        assert late.remove() == 1
         faults.error()
         faults.clear()
         assert client.ask("mn") == "MN"
@@ -277,11 +280,23 @@ def test_faults(server: Server) -> None:
         assert client.line() == ""
 
 
+def test_a_command_runs_before_its_late_reply(server: Server) -> None:
+    server.faults.delay_reply(3600, command="set")
+    with socket.create_connection(server.address) as late, connect(server) as client:
+        late.sendall(b"set key 0 0 5\r\nvalue\r\n")
+        while client.ask("mg key") != "HD":
+            pass
+        late.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            late.recv(100)
+
+
 @pytest.mark.parametrize(
     "attempt",
     [
         lambda faults: faults.error("two\r\nlines"),
         lambda faults: faults.delay(-1),
+        lambda faults: faults.delay_reply(-1),
         lambda faults: faults.miss(probability=1.5),
         lambda faults: faults.truncate(-1),
     ],

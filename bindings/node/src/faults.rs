@@ -59,6 +59,12 @@ impl Faults {
         self.add(faults::delay(seconds).map_err(refused)?, when)
     }
 
+    /// Runs commands, and delays their replies by seconds.
+    #[napi(catch_unwind)]
+    pub fn delay_reply(&self, seconds: f64, when: FaultConditions) -> Result<FaultRule, Failure> {
+        self.add(faults::delay_reply(seconds).map_err(refused)?, when)
+    }
+
     /// Closes the connection instead of running a command.
     #[napi(catch_unwind)]
     pub fn drop(&self, when: FaultConditions) -> Result<FaultRule, Failure> {

@@ -1,20 +1,18 @@
 //! A server in this process.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcache_core::{
-    AuthConfig, AuthMethod, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core, ServerConfig,
-    Stop as How, TlsConfig, TlsMode, TlsPem, VerifyMode,
-};
+use memcache_core::{Hooks, Server as Core, Stop as How, TlsPem};
 use memcache_embed::certificates::TestCertificates;
 use memcache_embed::commands::CommandLog;
+use memcache_embed::server::{self, Certificates, ServerOptions};
 use memcache_embed::settings::cluster_nodes;
 use memcache_embed::stats::list;
 use memcache_embed::temp_dir::TempDir;
-use memcache_embed::{server, time};
+use memcache_embed::time;
 use napi::bindgen_prelude::{AsyncTask, Object};
 use napi::{Env, Task};
 use napi_derive::napi;
@@ -96,25 +94,22 @@ impl Tls {
         Ok(Some(Self::Test { certificates, verify_clients }))
     }
 
-    fn config(&self) -> TlsConfig {
-        let verify_mode = |verify| if verify { VerifyMode::Require } else { VerifyMode::None };
+    /// Returns the certificates, and whether clients need one.
+    fn certificates(&self) -> (Certificates, bool) {
         match self {
-            Self::Files { files } => TlsConfig {
-                chain_cert: files.certificate.clone().into(),
-                key: Some(files.key.clone().into()),
-                ca_cert: files.ca.clone().map(PathBuf::from),
-                verify_mode: verify_mode(files.verify_clients == Some(true)),
-                ..TlsConfig::default()
-            },
-            Self::Test { certificates, verify_clients } => TlsConfig {
-                in_memory: Some(TlsPem {
+            Self::Files { files } => {
+                let ca = files.ca.clone().map(PathBuf::from);
+                let (chain, key) = (files.certificate.clone().into(), files.key.clone().into());
+                (Certificates::Files { chain, key, ca }, files.verify_clients == Some(true))
+            }
+            Self::Test { certificates, verify_clients } => {
+                let texts = TlsPem {
                     chain_cert: certificates.server.clone().into(),
                     key: certificates.server_key.clone().into(),
                     ca_cert: Some(certificates.ca.clone().into()),
-                }),
-                verify_mode: verify_mode(*verify_clients),
-                ..TlsConfig::default()
-            },
+                };
+                (Certificates::Texts(texts), *verify_clients)
+            }
         }
     }
 }
@@ -228,56 +223,40 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
     let mut own_directory = None;
     let tls = Tls::new(settings.tls, settings.test_certificates)?;
 
-    let mut listen = Vec::new();
-    if let Some(host) = settings.host {
-        let ip: IpAddr = host.parse().map_err(|_| {
+    let host = settings.host.map(|host| {
+        host.parse::<IpAddr>().map_err(|_| {
             errors::bad_argument(format!(
                 "host must be an IP address, such as 127.0.0.1 or ::1, got {host:?}"
             ))
-        })?;
-        let addr = SocketAddr::new(ip, settings.port);
-        let mode = if tls.is_some() { TlsMode::Default } else { TlsMode::Off };
-        listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: mode });
-        if settings.udp {
-            listen.push(Listen::Udp { addr });
-        }
-    }
-    if let Some(path) = settings.unix_socket {
-        let path = if path.is_empty() {
-            directory(&mut own_directory)?.path().join("memcached.sock")
-        } else {
-            PathBuf::from(path)
-        };
-        listen.push(Listen::Unix { path, mask: settings.unix_mask, protocol: Protocol::Negotiating });
-    }
-
+        })
+    });
+    let host = host.transpose()?;
+    let unix_socket = match settings.unix_socket {
+        Some(path) if path.is_empty() => Some(directory(&mut own_directory)?.path().join("memcached.sock")),
+        path => path.map(PathBuf::from),
+    };
     let (commands, mut hooks) = (CommandLog::default(), Hooks::default());
     if settings.record_commands {
         commands.record(&mut hooks);
     }
-    let mut config = ServerConfig {
-        cache: shared.core.config().clone(),
-        listen,
-        auth: settings.users.map(|users| AuthConfig {
-            method: if settings.sasl { AuthMethod::Sasl } else { AuthMethod::Text },
-            passwords: Passwords::List(
-                users.into_iter().map(|user| (user.name.into_bytes(), user.password.into_bytes())).collect(),
-            ),
-        }),
-        tls: tls.as_ref().map(Tls::config),
+    let (certificates, verify_clients) = tls.as_ref().map(Tls::certificates).unzip();
+    let options = ServerOptions {
+        host,
+        port: settings.port,
+        udp: settings.udp,
+        unix_socket,
+        unix_mask: settings.unix_mask,
+        certificates,
+        verify_clients: verify_clients.unwrap_or_default(),
+        users: settings.users.map(|users| users.into_iter().map(|user| (user.name, user.password)).collect()),
+        sasl: settings.sasl,
+        settings: settings::convert(&settings.values),
+        cluster_nodes: settings.cluster_nodes,
         settles: settings.settles,
-        cluster: nodes(&settings.cluster_nodes)?,
-        hooks,
-        ..ServerConfig::default()
     };
-    settings::set_server(&mut config, &settings.values)?;
-    config.cache = shared.core.config().clone();
+    let config = options.config(&shared.core, hooks).map_err(|e| errors::bad_setting(&e))?;
     let core = Core::with_cache(config, Arc::clone(&shared.core)).map_err(|e| errors::not_started(&e))?;
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
-}
-
-fn nodes(nodes: &[String]) -> Result<Vec<ClusterNode>, Failure> {
-    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
 /// A start in progress.
@@ -486,7 +465,7 @@ impl Server {
     /// Replaces the nodes that auto discovery announces.
     #[napi(catch_unwind)]
     pub fn set_cluster_nodes(&self, nodes: Vec<String>) -> Result<(), Failure> {
-        let nodes = self::nodes(&nodes)?;
+        let nodes = cluster_nodes(&nodes).map_err(|e| errors::bad_setting(&e))?;
         self.on(|running| {
             running.core.set_cluster_nodes(&nodes);
             Ok(())

@@ -1,7 +1,7 @@
 //! Values of settings, as JavaScript passes them. The table of the core checks them.
 
-use memcache_core::internal::config::Scope;
-use memcache_core::{CacheConfig, ConfigError, ServerConfig, Value};
+use memcache_core::{CacheConfig, Value};
+use memcache_embed::settings;
 use napi::bindgen_prelude::Either4;
 use napi_derive::napi;
 
@@ -26,29 +26,9 @@ impl Setting {
     }
 }
 
-/// Sets the settings of a cache.
-pub fn set_cache(config: &mut CacheConfig, settings: &[Setting]) -> Result<(), Failure> {
-    set(settings, |name, value| config.set(name, value))
-}
-
-/// Sets the settings of a server.
-pub fn set_server(config: &mut ServerConfig, settings: &[Setting]) -> Result<(), Failure> {
-    set(settings, |name, value| config.set(name, value))
-}
-
-fn set(
-    settings: &[Setting],
-    mut set: impl FnMut(&str, Value) -> Result<(), ConfigError>,
-) -> Result<(), Failure> {
-    settings.iter().try_for_each(|setting| {
-        set(&snake(&setting.name), setting.value()).map_err(|e| errors::bad_setting(&e))
-    })
-}
-
-/// Returns whether a cache has the setting.
-fn is_of_cache(setting: &Setting) -> bool {
-    let name = snake(&setting.name);
-    ServerConfig::rows().any(|row| row.name == name && row.scope == Scope::Cache)
+/// Converts settings to those of the core.
+pub fn convert(settings: &[Setting]) -> settings::Settings {
+    settings.iter().map(|setting| (snake(&setting.name), setting.value())).collect()
 }
 
 /// Returns whether two caches differ in a setting.
@@ -58,9 +38,10 @@ pub fn differs(one: &CacheConfig, other: &CacheConfig, setting: &Setting) -> boo
 }
 
 /// Checks settings of a server, each alone. Returns the names of those that a cache has.
-pub fn check(settings: Vec<Setting>) -> Result<Vec<String>, Failure> {
-    set_server(&mut ServerConfig::default(), &settings)?;
-    Ok(settings.into_iter().filter(is_of_cache).map(|setting| setting.name).collect())
+pub fn check(given: Vec<Setting>) -> Result<Vec<String>, Failure> {
+    settings::check(convert(&given)).map_err(|e| errors::bad_setting(&e))?;
+    let names = given.into_iter().map(|setting| setting.name);
+    Ok(names.filter(|name| settings::is_of_cache(&snake(name))).collect())
 }
 
 /// Returns the name of a setting in the core.

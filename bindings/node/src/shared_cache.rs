@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use memcache_core::{Cache, CacheConfig};
+use memcache_embed::settings::set_cache;
 use memcache_embed::stats::CacheStats;
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use parking_lot::Mutex;
 
 use crate::errors::{self, Failure};
-use crate::settings::{self, Setting};
+use crate::settings::{Setting, convert, differs};
 use crate::single_flight::SingleFlight;
 
 /// A cache, with the state that its users share beside the items.
@@ -99,7 +100,7 @@ impl CacheOptions {
     /// Converts to the core's settings.
     pub fn config(&self) -> Result<CacheConfig, Failure> {
         let mut config = CacheConfig::default();
-        settings::set_cache(&mut config, &self.0)?;
+        set_cache(&mut config, convert(&self.0)).map_err(|e| errors::bad_setting(&e))?;
         Ok(config)
     }
 
@@ -107,8 +108,9 @@ impl CacheOptions {
     fn conflict(&self, open: &CacheConfig) -> Result<Option<&str>, Failure> {
         for setting in &self.0 {
             let mut wanted = open.clone();
-            settings::set_cache(&mut wanted, std::slice::from_ref(setting))?;
-            if settings::differs(&wanted, open, setting) {
+            let setting_alone = convert(std::slice::from_ref(setting));
+            set_cache(&mut wanted, setting_alone).map_err(|e| errors::bad_setting(&e))?;
+            if differs(&wanted, open, setting) {
                 return Ok(Some(&setting.name));
             }
         }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use memcache_core::internal::cache::{
     Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
 };
-use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info, Value};
+use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use memcache_embed::flight::lease;
 use memcache_embed::keys;
+use memcache_embed::settings::set_cache;
 use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -21,7 +22,7 @@ use crate::flight::{self, Caller, Leader, SingleFlight};
 use crate::handle::{CacheHandle, settled};
 use crate::item::{Found, Item, ItemInfo};
 use crate::number::{Cas, Delta, Flags, Initial};
-use crate::settings::{self, Setting, Settings, Whole};
+use crate::settings::{Settings, Whole};
 use crate::stats;
 use crate::ttl::{expiry, named_expiry};
 use crate::view;
@@ -132,21 +133,22 @@ fn put(
 impl Cache {
     #[new]
     #[pyo3(
-        signature = (memory_limit=Whole(Value::Integer(67_108_864)), *, item_size_max=None, evictions=true, settings=None),
-        text_signature = "(memory_limit=67108864, *, item_size_max=None, evictions=True, settings=None)"
+        signature = (memory_limit=None, *, item_size_max=None, evictions=None, settings=None),
+        text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, settings=None)"
     )]
     fn new(
         py: Python<'_>,
-        memory_limit: Whole,
+        memory_limit: Option<Whole>,
         item_size_max: Option<Whole>,
-        evictions: bool,
+        evictions: Option<bool>,
         settings: Option<Settings>,
     ) -> PyResult<Self> {
-        let mut config = CacheConfig { evictions, ..CacheConfig::default() };
-        let mut named = settings.unwrap_or_default();
-        named.insert("memory_limit".into(), Setting(memory_limit.0));
-        named.extend(item_size_max.map(|size| ("item_size_max".into(), Setting(size.0))));
-        settings::set_cache(&mut config, named)?;
+        let mut config = CacheConfig::default();
+        let mut settings = settings.unwrap_or_default().0;
+        settings.extend(memory_limit.map(|bytes| ("memory_limit".into(), bytes.0)));
+        settings.extend(item_size_max.map(|bytes| ("item_size_max".into(), bytes.0)));
+        settings.extend(evictions.map(|on| ("evictions".into(), on.into())));
+        set_cache(&mut config, settings).map_err(|e| errors::bad_setting(&e))?;
         let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
         Ok(Self {
             handle: CacheHandle::new(made),

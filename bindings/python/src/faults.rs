@@ -85,6 +85,41 @@ impl Faults {
         self.add(faults::delay(seconds.0).map_err(refused)?, command, key, times, probability)
     }
 
+    /// Runs commands, and delays their replies.
+    ///
+    /// Later commands of the connection run in between. Their replies wait behind the delayed one.
+    ///
+    /// Args:
+    ///     seconds: How long a reply waits after the command has run.
+    ///     command: A command name on the wire, such as ``get`` or ``mg``. ``None`` means all.
+    ///     key: A pattern for keys, in which ``*`` stands for any bytes. ``None`` means all.
+    ///     times: How often the fault is injected. ``None`` means without limit.
+    ///     probability: The probability with which a matching command meets the fault.
+    ///
+    /// Returns:
+    ///     The rule. It removes itself at the end of a ``with`` block.
+    ///
+    /// Raises:
+    ///     ConfigError: ``seconds`` is not from 0 to 2**64, or ``probability`` not from 0 to 1.
+    ///     OutOfRangeError: ``times`` is negative, or does not fit in 64 bits.
+    ///     TypeError: ``key`` is neither str nor bytes-like.
+    ///     ForkError: The server belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> with Server() as server:
+    ///     ...     rule = server.faults.delay_reply(0.5, command="set")
+    #[pyo3(signature = (seconds, *, command=None, key=None, times=None, probability=Float(1.0)), text_signature = "($self, seconds, *, command=None, key=None, times=None, probability=1.0)")]
+    fn delay_reply(
+        &self,
+        seconds: Float,
+        command: Option<String>,
+        key: Option<&Bound<'_, PyAny>>,
+        times: Option<Times>,
+        probability: Float,
+    ) -> PyResult<FaultRule> {
+        self.add(faults::delay_reply(seconds.0).map_err(refused)?, command, key, times, probability)
+    }
+
     /// Closes the connection in place of running a command.
     ///
     /// Args:

@@ -1,18 +1,15 @@
 //! A server in this process.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::{
-    AuthConfig, AuthMethod, ClusterNode, Hooks, Listen, Passwords, Protocol, Server as Core, ServerConfig,
-    Stop, TlsConfig, TlsMode, TlsPem, VerifyMode,
-};
+use memcache_core::{Hooks, Server as Core, Stop, TlsPem};
 use memcache_embed::commands::CommandLog;
 use memcache_embed::handle::Handle;
-use memcache_embed::server::Address;
+use memcache_embed::server::{Address, Certificates, ServerOptions};
 use memcache_embed::settings::cluster_nodes;
 use memcache_embed::stats::list;
 use memcache_embed::time;
@@ -107,65 +104,31 @@ struct Settings {
 }
 
 impl Settings {
-    fn tls_config(&self) -> Option<TlsConfig> {
-        let verify_mode = if self.verify_clients { VerifyMode::Require } else { VerifyMode::None };
-        let config = TlsConfig { verify_mode, ..TlsConfig::default() };
-        match (&self.tls, &self.tls_texts) {
-            (Some((chain_cert, key, ca_cert)), _) => Some(TlsConfig {
-                chain_cert: chain_cert.clone(),
-                key: Some(key.clone()),
-                ca_cert: ca_cert.clone(),
-                ..config
-            }),
-            (None, Some((chain_cert, key, ca_cert))) => Some(TlsConfig {
-                in_memory: Some(TlsPem {
-                    chain_cert: chain_cert.clone().into_bytes(),
-                    key: key.clone().into_bytes(),
-                    ca_cert: Some(ca_cert.clone().into_bytes()),
-                }),
-                ..config
-            }),
-            (None, None) => None,
-        }
-    }
-
-    fn config(self, cache: &memcache_core::Cache) -> PyResult<ServerConfig> {
-        let mut listen = Vec::new();
-        let config = self.tls_config();
-        let tls = if config.is_some() { TlsMode::Default } else { TlsMode::Off };
-        if let Some(host) = self.host {
-            let addr = SocketAddr::new(host, self.port);
-            listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls });
-            if self.udp {
-                listen.push(Listen::Udp { addr });
-            }
-        }
-        if let Some(path) = self.unix_socket {
-            listen.push(Listen::Unix { path, mask: self.unix_mask, protocol: Protocol::Negotiating });
-        }
-        let nodes = nodes(&self.cluster_nodes)?;
-        let mut config = ServerConfig {
-            cache: cache.config().clone(),
-            listen,
-            auth: self.users.map(|(users, sasl)| AuthConfig {
-                method: if sasl { AuthMethod::Sasl } else { AuthMethod::Text },
-                passwords: Passwords::List(
-                    users.into_iter().map(|(name, word)| (name.into_bytes(), word.into_bytes())).collect(),
-                ),
-            }),
-            tls: config,
+    fn options(self) -> ServerOptions {
+        let files = self.tls.map(|(chain, key, ca)| Certificates::Files { chain, key, ca });
+        let texts = self.tls_texts.map(|(chain, key, ca)| {
+            Certificates::Texts(TlsPem {
+                chain_cert: chain.into_bytes(),
+                key: key.into_bytes(),
+                ca_cert: Some(ca.into_bytes()),
+            })
+        });
+        let (users, sasl) = self.users.unzip();
+        ServerOptions {
+            host: self.host,
+            port: self.port,
+            udp: self.udp,
+            unix_socket: self.unix_socket,
+            unix_mask: self.unix_mask,
+            certificates: files.or(texts),
+            verify_clients: self.verify_clients,
+            users,
+            sasl: sasl.unwrap_or_default(),
+            settings: self.values.0,
+            cluster_nodes: self.cluster_nodes,
             settles: self.settles,
-            cluster: nodes,
-            ..ServerConfig::default()
-        };
-        settings::set_server(&mut config, self.values)?;
-        config.cache = cache.config().clone();
-        Ok(config)
+        }
     }
-}
-
-fn nodes(nodes: &[String]) -> PyResult<Vec<ClusterNode>> {
-    cluster_nodes(nodes).map_err(|e| errors::bad_setting(&e))
 }
 
 /// Makes hooks that set `ended` at the end of the server, and discard the log.
@@ -190,7 +153,7 @@ impl Server {
         if settings.record_commands {
             commands.record(&mut hooks);
         }
-        let config = ServerConfig { hooks, ..settings.config(&cache)? };
+        let config = settings.options().config(&cache, hooks).map_err(|e| errors::bad_setting(&e))?;
         let core = py.detach(|| Core::with_cache(config, cache)).map_err(|e| errors::not_started(&e))?;
         Ok(Self { handle: Handle::new(Arc::new(core)), commands, ended })
     }
@@ -267,7 +230,8 @@ impl Server {
 
     /// Replaces the nodes that auto discovery announces.
     fn set_cluster_nodes(&self, nodes: Vec<String>) -> PyResult<()> {
-        self.core()?.set_cluster_nodes(&self::nodes(&nodes)?);
+        let nodes = cluster_nodes(&nodes).map_err(|e| errors::bad_setting(&e))?;
+        self.core()?.set_cluster_nodes(&nodes);
         Ok(())
     }
 

@@ -1,18 +1,15 @@
 //! Values of settings, as Python passes them. The table of the core checks them.
 
-use std::collections::HashMap;
-
-use memcache_core::internal::config::Scope;
-use memcache_core::{CacheConfig, ConfigError, ServerConfig, Value};
+use memcache_core::Value;
+use memcache_embed::settings;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyMapping, PyString};
 
 use crate::errors;
 
 /// The value of a setting.
-#[derive(Clone)]
-pub struct Setting(pub Value);
+struct Setting(Value);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Setting {
     type Error = PyErr;
@@ -39,7 +36,6 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Setting {
 
 /// The value of a setting that is a whole number. A number beyond 128 bits is their largest or
 /// smallest.
-#[derive(Clone)]
 pub struct Whole(pub Value);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
@@ -57,31 +53,24 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
 }
 
 /// Settings by name.
-pub type Settings = HashMap<String, Setting>;
+#[derive(Clone, Default)]
+pub struct Settings(pub settings::Settings);
 
-/// Sets the settings of a cache.
-pub fn set_cache(config: &mut CacheConfig, settings: Settings) -> PyResult<()> {
-    set(settings, |name, value| config.set(name, value))
-}
+impl<'a, 'py> FromPyObject<'a, 'py> for Settings {
+    type Error = PyErr;
 
-/// Sets the settings of a server.
-pub fn set_server(config: &mut ServerConfig, settings: Settings) -> PyResult<()> {
-    set(settings, |name, value| config.set(name, value))
-}
-
-fn set(settings: Settings, mut set: impl FnMut(&str, Value) -> Result<(), ConfigError>) -> PyResult<()> {
-    settings
-        .into_iter()
-        .try_for_each(|(name, value)| set(&name, value.0).map_err(|e| errors::bad_setting(&e)))
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let pairs = object.cast::<PyMapping>()?.items()?;
+        let pairs = pairs.iter().map(|pair| pair.extract::<(String, Setting)>());
+        Ok(Self(pairs.map(|pair| pair.map(|(name, value)| (name, value.0))).collect::<PyResult<_>>()?))
+    }
 }
 
 /// Checks settings of a server, each alone. Returns the names of those that a cache has.
 #[pyfunction]
-pub fn check_settings(settings: Settings) -> PyResult<Vec<&'static str>> {
-    let names = |row: &'static memcache_core::internal::config::Row| {
-        (row.scope == Scope::Cache && settings.contains_key(row.name)).then_some(row.name)
-    };
-    let cache = ServerConfig::rows().filter_map(names).collect();
-    set_server(&mut ServerConfig::default(), settings)?;
-    Ok(cache)
+pub fn check_settings(settings: Settings) -> PyResult<Vec<String>> {
+    let names = settings.0.iter().map(|(name, _)| name.clone());
+    let of_cache = names.filter(|name| settings::is_of_cache(name)).collect();
+    settings::check(settings.0).map_err(|e| errors::bad_setting(&e))?;
+    Ok(of_cache)
 }

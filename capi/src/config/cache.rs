@@ -42,8 +42,7 @@ pub unsafe extern "C" fn mcrs_config_set_lru_mode(
                 EvictionPolicy::ALL.len()
             ))
         })?;
-        config.settings.cache.eviction_policy = policy;
-        Ok(())
+        Ok(config.settings.set("eviction_policy", policy.name())?)
     })
 }
 
@@ -72,11 +71,10 @@ pub unsafe extern "C" fn mcrs_config_set_eviction_goal(
     goal: mcrs_eviction_goal,
 ) -> mcrs_status {
     entry!(mut config, {}, {
-        let known = EvictionGoal::from_number(goal);
-        config.settings.cache.eviction_goal = known.ok_or_else(|| {
+        let goal = EvictionGoal::from_number(goal).ok_or_else(|| {
             invalid(format!("goal must be MCRS_GOAL_MISSES or MCRS_GOAL_BYTES, got {goal}"))
         })?;
-        Ok(())
+        Ok(config.settings.set("eviction_goal", goal.name())?)
     })
 }
 
@@ -378,10 +376,7 @@ pub unsafe extern "C" fn mcrs_config_set_tail_repair_time(
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_track_sizes(config: *mut mcrs_config, on: bool) -> mcrs_status {
-    entry!(mut config, {}, {
-        config.settings.cache.track_sizes = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("track_sizes", on)?) })
 }
 
 /// Sets the initial size of the index, which grows later.

@@ -20,6 +20,7 @@ pub const MCRS_VERIFY_REQUEST: mcrs_verify = 1;
 /// Requires a valid certificate.
 pub const MCRS_VERIFY_REQUIRE: mcrs_verify = 2;
 
+/// Returns the settings of TLS. Paths are set there, because they may have any bytes.
 fn tls(config: &mut mcrs_config) -> &mut TlsConfig {
     config.settings.tls.get_or_insert_default()
 }
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn mcrs_config_set_tls_certificate(
 ) -> mcrs_status {
     entry!(mut config, { chain: path(chain), key: maybe_path(key) }, {
         let tls = tls(config);
-        chain.clone_into(&mut tls.chain_cert);
+        tls.chain_cert = Some(chain.to_owned());
         tls.key = key.map(ToOwned::to_owned);
         Ok(())
     })
@@ -61,8 +62,8 @@ pub unsafe extern "C" fn mcrs_config_set_tls_certificate(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_key_der(config: *mut mcrs_config, der: bool) -> mcrs_status {
     entry!(mut config, {}, {
-        tls(config).key_format = if der { KeyFormat::Der } else { KeyFormat::Pem };
-        Ok(())
+        let format = if der { KeyFormat::Der } else { KeyFormat::Pem };
+        Ok(config.settings.set("tls_key_format", format.name())?)
     })
 }
 
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn mcrs_config_set_tls_verify(
     verify: mcrs_verify,
 ) -> mcrs_status {
     entry!(mut config, {}, {
-        tls(config).verify_mode = match verify {
+        let mode = match verify {
             MCRS_VERIFY_NONE => VerifyMode::None,
             MCRS_VERIFY_REQUEST => VerifyMode::Request,
             MCRS_VERIFY_REQUIRE => VerifyMode::Require,
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn mcrs_config_set_tls_verify(
                 return Err(invalid(format!("verify must be one of the MCRS_VERIFY_ numbers, got {other}")));
             }
         };
-        Ok(())
+        Ok(config.settings.set("tls_verify_mode", mode.name())?)
     })
 }
 
@@ -112,32 +113,27 @@ pub unsafe extern "C" fn mcrs_config_set_tls_verify(
 /// @param config  Settings to change.
 /// @param list  Names as in OpenSSL, with colons between them; NULL, the default, takes all that
 ///     are supported.
-/// @return MCRS_OK, or a common status.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `list` has a line break; or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_ciphers(
     config: *mut mcrs_config,
     list: *const c_char,
 ) -> mcrs_status {
-    entry!(mut config, { list: maybe_text(list) }, {
-        tls(config).ciphers = list.map(str::to_owned);
-        Ok(())
-    })
+    entry!(mut config, { list: maybe_text(list) }, { Ok(config.settings.set("tls_ciphers", list)?) })
 }
 
 /// Sets how many bytes are encrypted before they are sent.
 ///
 /// @param config  Settings to change.
-/// @param bytes  64 KiB to 1 MiB. Smaller and larger numbers are taken for these limits.
+/// @param bytes  64 KiB to 1 MiB. Smaller numbers, as the default 16 KiB, and larger ones are taken
+///     for these limits.
 /// @return MCRS_OK, or a common status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_config_set_tls_write_buffer(
     config: *mut mcrs_config,
     bytes: usize,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        tls(config).wbuf_size = bytes;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("tls_wbuf_size", bytes)?) })
 }
 
 /// Sets whether clients can resume TLS sessions.
@@ -150,10 +146,7 @@ pub unsafe extern "C" fn mcrs_config_set_tls_session_cache(
     config: *mut mcrs_config,
     on: bool,
 ) -> mcrs_status {
-    entry!(mut config, {}, {
-        tls(config).session_cache = on;
-        Ok(())
-    })
+    entry!(mut config, {}, { Ok(config.settings.set("tls_session_cache", on)?) })
 }
 
 /// Sets the oldest version of TLS that is accepted.
@@ -167,11 +160,11 @@ pub unsafe extern "C" fn mcrs_config_set_tls_min_version(
     version: u32,
 ) -> mcrs_status {
     entry!(mut config, {}, {
-        tls(config).min_version = match version {
+        let version = match version {
             12 => TlsVersion::V1_2,
             13 => TlsVersion::V1_3,
             other => return Err(invalid(format!("version must be 12 or 13, got {other}"))),
         };
-        Ok(())
+        Ok(config.settings.set("tls_min_version", version.name())?)
     })
 }

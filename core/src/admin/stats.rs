@@ -384,7 +384,7 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     row(&mut out, "tail_repair_time");
     row(&mut out, "flush_enabled");
     row(&mut out, "dump_enabled");
-    out.put("hash_algorithm", &reported.hash_algorithm);
+    row(&mut out, "hash_algorithm");
     row(&mut out, "lru_maintainer_thread");
     out.put("lru_segmented", yes(tuning.policy == EvictionPolicy::Segmented));
     out.put("eviction_policy", tuning.policy.name());
@@ -444,7 +444,7 @@ fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
     let memory = PathBuf::from("(memory)");
     let (chain_cert, key, ca_cert) = match &tls.in_memory {
         Some(pem) => (Some(&memory), Some(&memory), pem.ca_cert.as_ref().map(|_| &memory)),
-        None => (given.map(|tls| &tls.chain_cert), tls.key.as_ref(), tls.ca_cert.as_ref()),
+        None => (tls.chain_cert.as_ref(), tls.key.as_ref(), tls.ca_cert.as_ref()),
     };
     out.put("ssl_enabled", yes(given.is_some()));
     out.put("ssl_chain_cert", path(chain_cert, "(null)"));

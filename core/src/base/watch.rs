@@ -30,6 +30,9 @@ pub mod kind {
     /// `proxyreqs`, `proxyevents`, `proxyuser`: accepted, never sent.
     pub const PROXY: u32 = 1 << 7;
 
+    /// All kinds that [`named`] returns.
+    pub const ALL: u32 = FETCHERS | MUTATIONS | DELETIONS | EVICTIONS | CONNEVENTS;
+
     /// Returns the kind of this name, for programs that watch in process.
     ///
     /// # Errors

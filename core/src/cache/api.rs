@@ -4,8 +4,8 @@
 //! the client's descriptor.
 
 use super::{
-    Cache, Deleted, DeltaOperation, ItemInfo, Mode, Request, StoreOperation, StoreReply, StoreValue, Stored,
-    Ttl, is_key,
+    Cache, Deleted, DeltaOperation, ItemInfo, LONGEST, Mode, Request, StoreOperation, StoreReply, StoreValue,
+    Stored, Ttl, is_key,
 };
 use crate::base::error::{DeltaError, StoreError};
 use crate::store::{AccessBatch, EntryRef, LookupHint, ReadConflict};
@@ -22,8 +22,9 @@ impl Cache {
             Ttl::Never => 0,
             Ttl::After(time) => {
                 let whole = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+                let whole = u32::try_from(whole).unwrap_or(LONGEST).min(LONGEST);
                 // 0 would be never.
-                self.clock().now().saturating_add(u32::try_from(whole).unwrap_or(u32::MAX)).max(1)
+                self.clock().now().saturating_add(whole).max(1)
             }
         }
     }

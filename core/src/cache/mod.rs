@@ -29,7 +29,7 @@ pub use self::info::ItemInfo;
 #[cfg(feature = "server")]
 pub use self::operation::{Exptime, Operation, Response, Show};
 pub(crate) use self::restore::{Restored, RestoredItem};
-pub use self::ttl::Ttl;
+pub use self::ttl::{LONGEST, Ttl};
 pub use self::types::{
     Deleted, DeltaOperation, MetaDelete, MetaGet, MetaState, Mode, Number, Request, StoreOperation,
     StoreReply, StoreValue, Stored, is_key,

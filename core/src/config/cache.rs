@@ -19,7 +19,7 @@ const SLAB_SIZES_MOST: usize = 62;
 
 settings! {
     /// Settings of a cache, with or without a server in front of it.
-    pub struct CacheConfig (Scope::Cache) {
+    pub struct CacheConfig (Scope::Cache, "") {
         /// Memory in bytes for items and their index (`-m`), at least a few hundred KiB. 0 means no
         /// limit but the reserved address space, about 32 GiB.
         memory_limit: usize = 64 * MIB,

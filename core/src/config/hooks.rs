@@ -10,12 +10,40 @@ use crate::base::stderr;
 /// Receives a line of the log, without its end, and its verbosity.
 pub type Log = dyn Fn(u8, &str) + Send + Sync;
 
-/// Receives a command of a client: the client's descriptor, and the command on one line.
+/// A command of a client, as a hook receives it.
 ///
-/// A command of the text protocols is its line, without the end and the value. A command of the
-/// binary protocol begins with the word `binary` and is written in text form: `binary set key 0 60
-/// 5`. A command of more than 2,048 bytes is cut and ends with `…`. Passwords are left out.
-pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
+/// The hook runs before the command is parsed, so a refused command has a line, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientCommand<'a> {
+    /// The descriptor of the client's connection. The system uses it again after the connection.
+    pub client: i32,
+    /// Whether it came in the binary protocol.
+    pub is_binary: bool,
+    /// The command on one line, without its end and the value.
+    ///
+    /// A command of the binary protocol is written in text form: `set key 0 60 5`. A line of more
+    /// than 2,048 bytes is cut and ends with `…`. Passwords are left out.
+    pub line: &'a str,
+}
+
+impl<'a> ClientCommand<'a> {
+    /// Returns the name of the command, such as `get`: the first word of the line.
+    pub fn name(&self) -> &'a str {
+        self.line.split_ascii_whitespace().next().unwrap_or_default()
+    }
+}
+
+/// Writes the line. A command of the binary protocol follows the word `binary`.
+impl fmt::Display for ClientCommand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_binary { "binary " } else { "" })?;
+        f.write_str(self.line)
+    }
+}
+
+/// Receives a command of a client.
+pub type OnCommand = dyn Fn(&ClientCommand<'_>) + Send + Sync;
 
 /// The work of a server on its snapshot ([`ServerConfig::persist`](super::ServerConfig::persist)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

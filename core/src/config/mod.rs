@@ -11,6 +11,8 @@ mod cache;
 mod cluster;
 mod codec;
 #[cfg(feature = "server")]
+mod hash;
+#[cfg(feature = "server")]
 mod hooks;
 #[cfg(feature = "server")]
 mod listen;
@@ -29,7 +31,9 @@ pub use self::cache::CacheConfig;
 pub use self::cluster::ClusterNode;
 pub use self::codec::Codec;
 #[cfg(feature = "server")]
-pub use self::hooks::{Hooks, Log, OnCommand, OnSnapshot, SnapshotWork};
+pub use self::hash::HashAlgorithm;
+#[cfg(feature = "server")]
+pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, SnapshotWork};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;

@@ -22,7 +22,7 @@ pub(crate) use eviction_policies;
 
 /// Defines an enum whose variants have names.
 macro_rules! named {
-    ($(#[$head:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident $name:ident,)* }) => {
+    ($(#[$head:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident $name:tt,)* }) => {
         $(#[$head])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]

@@ -6,6 +6,7 @@ use super::auth::{AuthConfig, AuthMethod};
 use super::cache::CacheConfig;
 use super::cluster::ClusterNode;
 use super::codec::Codec;
+use super::hash::HashAlgorithm;
 use super::hooks::Hooks;
 use super::listen::{Listen, Protocol, TlsMode};
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
@@ -15,7 +16,7 @@ use crate::base::error::{ConfigError, ConfigRule};
 
 settings! {
     /// Settings of a server.
-    pub struct ServerConfig (Scope::Server) {
+    pub struct ServerConfig (Scope::Server, "") {
         /// Whether a handle of the server (its cache, clock, faults, statistics) first waits until
         /// the server has carried out the commands that clients sent. Tests need that. A program
         /// that reads its cache often creates the cache first, then serves it with
@@ -174,7 +175,7 @@ settings! {
 
 settings! {
     /// Values that `stats settings` reports and that have no other effect.
-    pub struct Reported (Scope::Reported) {
+    pub struct Reported (Scope::Reported, "") {
         /// memcached's share of a class for hot items, in percent.
         hot_lru_pct: u32 = 20,
             Row::whole(1, 79)
@@ -240,6 +241,13 @@ settings! {
                 .unit(1024)
                 .idle("workers write to watchers directly")
                 .stat("worker_logbuf_size");
+        /// memcached's hash function of keys.
+        hash_algorithm: HashAlgorithm = HashAlgorithm::default(),
+            Row::new(Kind::Word(HashAlgorithm::NAMES))
+                .low("Unknown hash_algorithm option (jenkins, murmur3, xxh3)")
+                .option("hash_algorithm")
+                .idle("the index uses its own keyed hash")
+                .stat("hash_algorithm");
     }
     others {
         /// `tcpport`.
@@ -248,8 +256,6 @@ settings! {
         udp_port: u16 = 0;
         /// `inter`: the text of `-l`.
         inter: Option<String> = None;
-        /// `hash_algorithm`.
-        hash_algorithm: String = "murmur3".into();
         /// `num_napi_ids`.
         napi_ids: u32 = 0;
     }
@@ -269,7 +275,8 @@ const EVICTION: &str = "eviction depends on accesses and size";
 const CLASSES: &str = "memory is not assigned to slab classes";
 
 impl ServerConfig {
-    /// Sets the setting `name` of the server or of its cache, which is the name of its field.
+    /// Sets the setting `name` of the server or of its cache, which is the name of its field. The
+    /// names of [`TlsConfig`] follow `tls_`.
     ///
     /// A text is read as the type of the setting: `"64m"` is a number of bytes, `"on"` is `true`.
     /// Rules between settings are checked at [`ServerConfig::validate`].
@@ -291,6 +298,7 @@ impl ServerConfig {
         let value = value.into();
         setting::set(Self::SETTINGS, self, name, &value)
             .or_else(|| setting::set(CacheConfig::SETTINGS, &mut self.cache, name, &value))
+            .or_else(|| TlsConfig::set(&mut self.tls, name, &value))
             .or_else(|| setting::set(Reported::SETTINGS, &mut self.reported, name, &value))
             .unwrap_or_else(|| Err(setting::unknown(name)))
     }
@@ -299,14 +307,16 @@ impl ServerConfig {
     pub fn get(&self, name: &str) -> Option<Value> {
         setting::get(Self::SETTINGS, self, name)
             .or_else(|| self.cache.get(name))
+            .or_else(|| setting::get(TlsConfig::SETTINGS, &self.tls.clone().unwrap_or_default(), name))
             .or_else(|| self.reported.get(name))
     }
 
-    /// Returns the rows of all settings: of a server, of its cache, and those only reported.
+    /// Returns the rows of all settings: of a server, its cache and TLS, and those only reported.
     #[doc(hidden)]
     pub fn rows() -> impl Iterator<Item = &'static Row> {
         (Self::SETTINGS.iter().map(|setting| &setting.row))
             .chain(CacheConfig::SETTINGS.iter().map(|setting| &setting.row))
+            .chain(TlsConfig::SETTINGS.iter().map(|setting| &setting.row))
             .chain(Reported::SETTINGS.iter().map(|setting| &setting.row))
     }
 
@@ -329,7 +339,7 @@ impl ServerConfig {
             None if self.listen.iter().any(speaks_tls) => {
                 return fail("tls", "A listener with TLS needs a certificate");
             }
-            Some(tls) if tls.in_memory.is_none() && tls.chain_cert.as_os_str().is_empty() => {
+            Some(tls) if tls.in_memory.is_none() && tls.chain_cert.is_none() => {
                 return fail(
                     "tls",
                     "Error loading the certificate chain: (null) : ssl_chain_cert is not given",

@@ -127,6 +127,8 @@ pub enum Kind {
     },
     /// One of some words.
     Word(&'static [&'static str]),
+    /// Any text on one line.
+    Text,
     /// One byte, which a text names.
     Byte,
     /// The name of a file.
@@ -154,6 +156,8 @@ pub enum Scope {
     Cache,
     /// A server.
     Server,
+    /// The listeners of a server that use TLS.
+    Tls,
     /// Nothing: `stats settings` reports it.
     Reported,
 }
@@ -330,7 +334,10 @@ impl Row {
     /// # Errors
     /// The value has another type, or is out of range.
     pub fn accept(&self, value: &Value) -> Result<Value, ConfigError> {
-        let read = self.read(value).ok_or_else(|| self.error(ConfigRule::Type, self.wanted(value)))?;
+        let read = self.read(value).ok_or_else(|| match (self.kind, self.low) {
+            (Kind::Word(_), Some(theirs)) => self.error(ConfigRule::Type, theirs.to_owned()),
+            _ => self.error(ConfigRule::Type, self.wanted(value)),
+        })?;
         self.check(&read)?;
         Ok(read)
     }
@@ -370,6 +377,7 @@ impl Row {
                 [byte] => Some(Value::from(*byte)),
                 _ => None,
             },
+            (Kind::Text, Value::Text(text)) => (!text.contains(['\0', '\r', '\n'])).then(|| value.clone()),
             (Kind::Path, Value::Text(text)) => {
                 (!text.is_empty() && !text.contains('\0')).then(|| value.clone())
             }
@@ -458,6 +466,7 @@ impl Row {
             }
             Kind::Word(words) => words.concat(),
             Kind::Byte => "one byte".into(),
+            Kind::Text => "a text of one line".into(),
             Kind::Path => "the name of a file".into(),
             Kind::Sizes { least, count } => {
                 format!("at most {count} sizes that ascend from at least {least}")
@@ -535,6 +544,17 @@ impl Field for PathBuf {
     }
 }
 
+impl Field for String {
+    fn get(&self) -> Value {
+        Value::from(self.as_str())
+    }
+    fn put(&mut self, value: &Value) {
+        if let Value::Text(text) = value {
+            self.clone_from(text);
+        }
+    }
+}
+
 impl Field for Vec<usize> {
     fn get(&self) -> Value {
         Value::from(self.as_slice())
@@ -596,11 +616,12 @@ pub(crate) fn unknown(name: &str) -> ConfigError {
     ConfigError::new(name.to_owned(), ConfigRule::Name, format!("there is no setting {name:?}"))
 }
 
-/// Defines a structure of settings: a documented field, its default and its row each.
+/// Defines a structure of settings: a documented field, its default and its row each. The name of a
+/// setting is that of its field, after the prefix.
 macro_rules! settings {
     (
         $(#[$meta:meta])*
-        pub struct $config:ident ($scope:expr) {
+        pub struct $config:ident ($scope:expr, $prefix:literal) {
             $( $(#[doc = $doc:literal])* $name:ident: $type:ty = $default:expr, $row:expr; )*
         }
         others {
@@ -624,7 +645,11 @@ macro_rules! settings {
             /// The rows of the settings.
             pub(crate) const SETTINGS: &'static [$crate::config::setting::Setting<Self>] = &[
                 $( $crate::config::setting::Setting {
-                    row: $row.named($scope, stringify!($name), concat!($($doc, "\n"),*)),
+                    row: $row.named(
+                        $scope,
+                        concat!($prefix, stringify!($name)),
+                        concat!($($doc, "\n"),*),
+                    ),
                     get: |config| $crate::config::setting::Field::get(&config.$name),
                     put: |config, value| $crate::config::setting::Field::put(&mut config.$name, value),
                 }, )*

@@ -3,70 +3,114 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Whether clients need a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum VerifyMode {
-    /// The server asks for no certificate.
-    #[default]
-    None,
-    /// The server asks for a certificate. One that is sent must be valid.
-    Request,
-    /// A valid certificate is required.
-    Require,
-    /// The same as [`VerifyMode::Require`]: a connection is asked only once in any case.
-    Once,
+use super::policy::named;
+use super::setting::{self, Kind, Row, Scope, Value, WORD_MOST, settings};
+use crate::base::error::ConfigError;
+
+named! {
+    /// Whether clients need a certificate.
+    #[derive(Default)]
+    VerifyMode {
+        /// The server asks for no certificate.
+        #[default]
+        None none,
+        /// The server asks for a certificate. One that is sent must be valid.
+        Request request,
+        /// A valid certificate is required.
+        Require require,
+        /// The same as [`VerifyMode::Require`]: a connection is asked only once in any case.
+        Once once,
+    }
 }
 
-/// The format of a private key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyFormat {
-    /// Text.
-    #[default]
-    Pem,
-    /// ASN.1.
-    Der,
+named! {
+    /// The format of a private key.
+    #[derive(Default)]
+    KeyFormat {
+        /// Text.
+        #[default]
+        Pem pem,
+        /// ASN.1.
+        Der der,
+    }
 }
 
-/// The oldest version of TLS that is accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 and 1.3.
-    #[default]
-    V1_2,
-    /// TLS 1.3 alone.
-    V1_3,
+named! {
+    /// The oldest version of TLS that is accepted.
+    #[derive(Default)]
+    TlsVersion {
+        /// TLS 1.2 and 1.3.
+        #[default]
+        V1_2 1.2,
+        /// TLS 1.3 alone.
+        V1_3 1.3,
+    }
 }
 
-/// Settings of TLS (`-Z`, `-o ssl_*`). Files are read at start and by
-/// `refresh_certs`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// The server's certificate chain, PEM (`ssl_chain_cert`).
-    pub chain_cert: PathBuf,
-    /// The private key (`ssl_key`). `None` means that `chain_cert` contains it.
-    pub key: Option<PathBuf>,
-    /// The format of the key (`ssl_keyformat`).
-    pub key_format: KeyFormat,
-    /// Whether clients need a certificate at listeners of [`TlsMode::Default`](super::TlsMode::Default) (`ssl_verify_mode`).
-    pub verify_mode: VerifyMode,
-    /// Certificates of the authorities that sign clients' certificates, PEM (`ssl_ca_cert`). With
-    /// `None`, no certificate of a client is valid.
-    pub ca_cert: Option<PathBuf>,
-    /// Cipher suites, as a list in OpenSSL's form (`ssl_ciphers`). As in OpenSSL, a list without a
-    /// TLS 1.3 suite leaves the suites of TLS 1.3 unchanged.
-    pub ciphers: Option<String>,
-    /// Bytes that are encrypted before they are sent (`ssl_wbuf_size`), clamped to 64 KiB at least
-    /// and 1 MiB at most.
-    pub wbuf_size: usize,
-    /// Whether sessions can be resumed (`ssl_session_cache`).
-    pub session_cache: bool,
-    /// Reported only: `ssl_kernel_tls`.
-    pub kernel_tls: bool,
-    /// The oldest version that is accepted (`ssl_min_version`).
-    pub min_version: TlsVersion,
-    /// Certificates and key in memory. If they are given, no file is read:
-    /// [`Self::chain_cert`], [`Self::key`] and [`Self::ca_cert`] are ignored.
-    pub in_memory: Option<TlsPem>,
+settings! {
+    /// Settings of TLS (`-Z`, `-o ssl_*`). Files are read at start and by
+    /// `refresh_certs`.
+    ///
+    /// As settings of a server, their names begin with `tls_`, such as `tls_chain_cert`.
+    #[derive(PartialEq, Eq)]
+    pub struct TlsConfig (Scope::Tls, "tls_") {
+        /// The server's certificate chain, PEM (`ssl_chain_cert`).
+        chain_cert: Option<PathBuf> = None,
+            Row::file().option("ssl_chain_cert").stat("ssl_chain_cert");
+        /// The private key (`ssl_key`). `None` means that `chain_cert` contains it.
+        key: Option<PathBuf> = None,
+            Row::file().option("ssl_key").stat("ssl_key");
+        /// The format of the key (`ssl_keyformat`).
+        key_format: KeyFormat = KeyFormat::default(),
+            Row::new(Kind::Word(KeyFormat::NAMES)).option("ssl_keyformat").stat("ssl_keyformat");
+        /// Whether clients need a certificate at listeners of
+        /// [`TlsMode::Default`](super::TlsMode::Default) (`ssl_verify_mode`).
+        verify_mode: VerifyMode = VerifyMode::default(),
+            Row::new(Kind::Word(VerifyMode::NAMES)).option("ssl_verify_mode").stat("ssl_verify_mode");
+        /// Certificates of the authorities that sign clients' certificates, PEM (`ssl_ca_cert`).
+        /// With `None`, no certificate of a client is valid.
+        ca_cert: Option<PathBuf> = None,
+            Row::file().option("ssl_ca_cert").stat("ssl_ca_cert");
+        /// Cipher suites, as a list in OpenSSL's form (`ssl_ciphers`). As in OpenSSL, a list
+        /// without a TLS 1.3 suite leaves the suites of TLS 1.3 unchanged.
+        ciphers: Option<String> = None,
+            Row::new(Kind::Text).or_none().option("ssl_ciphers").stat("ssl_ciphers");
+        /// Bytes that are encrypted before they are sent (`ssl_wbuf_size`), clamped to 64 KiB at
+        /// least and 1 MiB at most.
+        wbuf_size: usize = 16 * 1024,
+            Row::bytes(0, WORD_MOST).unit(1024).option("ssl_wbuf_size").stat("ssl_wbuf_size");
+        /// Whether sessions can be resumed (`ssl_session_cache`).
+        session_cache: bool = false,
+            Row::on_off().option("ssl_session_cache").stat("ssl_session_cache");
+        /// Reported only: `ssl_kernel_tls`.
+        kernel_tls: bool = false,
+            Row::on_off().option("ssl_kernel_tls").stat("ssl_kernel_tls");
+        /// The oldest version that is accepted (`ssl_min_version`).
+        min_version: TlsVersion = TlsVersion::default(),
+            Row::new(Kind::Word(TlsVersion::NAMES)).option("ssl_min_version").stat("ssl_min_version");
+    }
+    others {
+        /// Certificates and key in memory. If they are given, no file is read:
+        /// [`Self::chain_cert`], [`Self::key`] and [`Self::ca_cert`] are ignored.
+        in_memory: Option<TlsPem> = None;
+    }
+}
+
+impl TlsConfig {
+    /// Sets the setting `name` in `config`, or returns `None` if TLS has no such setting. A value
+    /// that is accepted makes the settings of TLS if there are none.
+    pub(super) fn set(
+        config: &mut Option<Self>,
+        name: &str,
+        value: &Value,
+    ) -> Option<Result<(), ConfigError>> {
+        let mut changed = config.clone().unwrap_or_default();
+        let done = setting::set(Self::SETTINGS, &mut changed, name, value)?;
+        if done.is_ok() {
+            *config = Some(changed);
+        }
+        Some(done)
+    }
 }
 
 /// Certificates and a private key as PEM texts, for a server that reads no files. A reload uses the
@@ -86,23 +130,5 @@ impl fmt::Debug for TlsPem {
     /// Shows neither the key nor its length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsPem").finish_non_exhaustive()
-    }
-}
-
-impl Default for TlsConfig {
-    fn default() -> Self {
-        Self {
-            chain_cert: PathBuf::new(),
-            key: None,
-            key_format: KeyFormat::default(),
-            verify_mode: VerifyMode::default(),
-            ca_cert: None,
-            ciphers: None,
-            wbuf_size: 16 * 1024,
-            session_cache: false,
-            kernel_tls: false,
-            min_version: TlsVersion::default(),
-            in_memory: None,
-        }
     }
 }

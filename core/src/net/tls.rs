@@ -469,7 +469,8 @@ mod tests {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".into()]).unwrap();
         let path: PathBuf = std::env::temp_dir().join(format!("mcrs-{}-{name}.pem", std::process::id()));
         std::fs::write(&path, cert.pem() + &signing_key.serialize_pem()).unwrap();
-        let shared = Tls::load(&TlsConfig { chain_cert: path.clone(), ..TlsConfig::default() }).unwrap();
+        let shared =
+            Tls::load(&TlsConfig { chain_cert: Some(path.clone()), ..TlsConfig::default() }).unwrap();
         std::fs::remove_file(path).unwrap();
 
         let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -217,12 +217,12 @@ impl PacketHeader {
 
 /// Log lines about commands.
 impl PacketHeader {
-    /// Returns the command on one line, as its text form would be behind the word `binary`.
-    /// `packet` holds at least header, extras and key. Values and the data of SASL are left out.
+    /// Returns the command on one line, in text form. `packet` holds at least header, extras and
+    /// key. Values and the data of SASL are left out.
     pub fn describe(&self, packet: &[u8]) -> String {
         use opcode::{ADD, APPEND, DECREMENT, FLUSH, GAT, GATK, INCREMENT, PREPEND, REPLACE, SET, TOUCH};
         let extras = packet.get(HEADER..HEADER + self.extras).unwrap_or_default();
-        let mut line = format!("binary {}", self.name());
+        let mut line = self.name().to_string();
         let mut put = |text: &str| {
             line.push(' ');
             // Any key must fit on one line.

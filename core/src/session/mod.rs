@@ -42,7 +42,7 @@ use self::step::Used;
 pub use self::step::{Next, Step};
 use crate::admin;
 use crate::cache::{Operation, Request, Response};
-use crate::config::{AuthMethod, OnCommand, Protocol};
+use crate::config::{AuthMethod, ClientCommand, OnCommand, Protocol};
 use crate::protocol::commands::parse;
 use crate::protocol::encoder::{Encoder, Form};
 use crate::protocol::key::Key;
@@ -247,7 +247,7 @@ impl Session {
         if !self.reported {
             self.reported = true;
             if let Some(hook) = &env.context.config.hooks.command {
-                tell(&**hook, env.fd, &command());
+                tell(&**hook, env.fd, self.protocol == Protocol::Binary, &command());
             }
         }
     }
@@ -437,9 +437,10 @@ impl Session {
 }
 
 #[cold]
-fn tell(hook: &OnCommand, fd: i32, command: &[u8]) {
-    match command.get(..LINE_MAX) {
-        Some(start) if command.len() > LINE_MAX => hook(fd, &format!("{}…", String::from_utf8_lossy(start))),
-        _ => hook(fd, &String::from_utf8_lossy(command)),
+fn tell(hook: &OnCommand, client: i32, is_binary: bool, command: &[u8]) {
+    let mut line = String::from_utf8_lossy(command.get(..LINE_MAX).unwrap_or(command));
+    if command.len() > LINE_MAX {
+        line.to_mut().push('…');
     }
+    hook(&ClientCommand { client, is_binary, line: &line });
 }

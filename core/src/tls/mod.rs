@@ -212,8 +212,9 @@ fn sources(config: &TlsConfig) -> (Source<'_>, Source<'_>, Option<Source<'_>>, K
             (Source::Memory(&pem.chain_cert), Source::Memory(&pem.key), authorities, KeyFormat::Pem)
         }
         None => {
-            let chain = &config.chain_cert;
-            let key = config.key.as_ref().unwrap_or(chain);
+            // `ServerConfig::validate` refuses settings without a chain.
+            let chain = config.chain_cert.as_deref().unwrap_or_else(|| Path::new(""));
+            let key = config.key.as_deref().unwrap_or(chain);
             let authorities = config.ca_cert.as_deref().map(Source::File);
             (Source::File(chain), Source::File(key), authorities, config.key_format)
         }

@@ -92,7 +92,7 @@ fn flags_become_settings() {
         (&["-l", "tag_b_:a"], |p| p.notes.len() == 1),
         (&["-Z", "-o", "ssl_chain_cert=/c"], |p| {
             p.endpoints.iter().all(|e| e.tls == TlsMode::Default)
-                && p.config.tls.as_ref().is_some_and(|tls| tls.chain_cert.to_str() == Some("/c"))
+                && p.config.tls.as_ref().is_some_and(|tls| tls.chain_cert == Some("/c".into()))
         }),
         (&["-o", "ssl_chain_cert=/c"], |p| {
             p.endpoints.iter().all(|e| e.tls == TlsMode::Off) && p.config.tls.is_none()

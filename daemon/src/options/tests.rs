@@ -36,7 +36,8 @@ fn options_of_tls_become_settings() {
     let cases: &[(&str, TlsCheck)] = &[
         ("", |t| *t == TlsConfig::default()),
         ("ssl_chain_cert=/c,ssl_key=/k", |t| {
-            t.chain_cert.to_str() == Some("/c") && t.key.as_deref().and_then(|k| k.to_str()) == Some("/k")
+            t.chain_cert.as_deref().and_then(|c| c.to_str()) == Some("/c")
+                && t.key.as_deref().and_then(|k| k.to_str()) == Some("/k")
         }),
         ("ssl_keyformat=1", |t| t.key_format == KeyFormat::Pem),
         ("ssl_keyformat=2", |t| t.key_format == KeyFormat::Der),
@@ -97,9 +98,9 @@ fn options_become_settings() {
         ("slab_automove_ratio=0.5", |c| c.reported.slab_automove_ratio.to_bits() == 0.5f64.to_bits()),
         ("slab_automove_window=3", |c| c.reported.slab_automove_window == 3),
         ("tail_repair_time=10", |c| c.reported.tail_repair_time == 10),
-        ("hash_algorithm=jenkins", |c| c.reported.hash_algorithm == "jenkins"),
-        ("hash_algorithm=murmur3", |c| c.reported.hash_algorithm == "murmur3"),
-        ("hash_algorithm=xxh3", |c| c.reported.hash_algorithm == "xxh3"),
+        ("hash_algorithm=jenkins", |c| c.reported.hash_algorithm == HashAlgorithm::Jenkins),
+        ("hash_algorithm=murmur3", |c| c.reported.hash_algorithm == HashAlgorithm::Murmur3),
+        ("hash_algorithm=xxh3", |c| c.reported.hash_algorithm == HashAlgorithm::Xxh3),
         ("no_lru_crawler", |c| !c.cache.lru_crawler),
         ("no_lru_crawler,lru_crawler", |c| c.cache.lru_crawler),
         ("lru_crawler_sleep=0", |c| c.cache.lru_crawler_sleep == 0),
@@ -138,7 +139,7 @@ fn options_become_settings() {
                 && !cache.lru_crawler
                 && !cache.lru_maintainer
                 && !c.maxconns_fast
-                && c.reported.hash_algorithm == "jenkins"
+                && c.reported.hash_algorithm == HashAlgorithm::Jenkins
         }),
         ("no_modern,lru_crawler", |c| c.cache.lru_crawler && !c.cache.lru_maintainer),
         ("no_modern,slab_chunk_max=4", |c| c.cache.slab_chunk_max == 4096),

@@ -85,6 +85,7 @@ expectType<Clock>(server.clock.freeze());
 expectType<FaultRule>(server.faults.error('out of order', { command: 'get', times: 1 }));
 expectType<FaultRule>(server.faults.error({ key: 'a*' }));
 expectType<FaultRule>(server.faults.truncate(9));
+expectType<FaultRule>(server.faults.delayReply(1, { command: 'set' }));
 expectError(server.faults.delay('1'));
 expectType<Watch>(server.watch('evictions'));
 expectError(server.watch('everything'));
