@@ -29,7 +29,12 @@ impl NewFile {
         name.push(".tmp");
         let temporary = path.with_file_name(name);
         if path.file_name().is_none() || path.is_dir() {
-            return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
+            return Err(SnapshotError::at(path, "save")(io::Error::from_raw_os_error(libc::EISDIR)));
+        }
+        // Root could replace a device, such as /dev/null.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let refused = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(SnapshotError::at(path, "save")(refused));
         }
         loop {
             let file = OpenOptions::new()
