@@ -360,6 +360,27 @@ fn progress_counts_up_and_can_end_a_load() {
 }
 
 #[test]
+fn a_slow_save_can_be_ended_while_it_waits() {
+    let cache = cache();
+    cache.set("key", vec![1; 1000], Ttl::Never).unwrap();
+    let mut calls = 0;
+    let mut progress = |_: &_| {
+        calls += 1;
+        if calls < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    // The only block takes a quarter of an hour.
+    let options = SaveOptions {
+        codec: SnapshotCodec::None,
+        rate: 1,
+        progress: Some(&mut progress),
+        ..SaveOptions::default()
+    };
+    let ended = cache.save_to(std::io::sink(), options);
+    assert!(matches!(ended, Err(SnapshotError::Cancelled)));
+    assert_eq!(calls, 3);
+}
+
+#[test]
 fn the_errors_of_a_writer_end_all_threads() {
     struct Full(usize);
     impl Write for Full {

@@ -34,6 +34,9 @@ const STEP_ITEMS: usize = 256;
 /// Attempts of a save to a file that flushes interrupt.
 const ATTEMPTS: u32 = 3;
 
+/// Longest wait for the rate without a call of the progress callback.
+const WAIT: Duration = Duration::from_millis(100);
+
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,7 +49,8 @@ pub struct Progress {
     pub all_items: u64,
 }
 
-/// A function that receives the progress about once a MiB, and may end the operation.
+/// A function that receives the progress, and may end the operation. It is called about once a MiB,
+/// and every 0.1 seconds while [`SaveOptions::rate`] delays a save.
 pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
 /// How to save.
@@ -172,13 +176,17 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
         summary.items += part.summary.items;
         summary.bytes += part.summary.bytes;
         skipped += part.skipped;
-        if let Some(progress) = progress {
-            let so_far = Progress { items: summary.items, bytes: summary.bytes, all_items };
-            if progress(&so_far).is_break() {
+        let so_far = Progress { items: summary.items, bytes: summary.bytes, all_items };
+        loop {
+            if let Some(progress) = progress
+                && progress(&so_far).is_break()
+            {
                 return Err(SnapshotError::Cancelled);
             }
+            if !output.wait() {
+                return Ok(());
+            }
         }
-        Ok(())
     };
     let next = AtomicUsize::new(0);
     let saver = Saver { cache, next: &next, id, codec: options.codec };
@@ -242,11 +250,19 @@ impl Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         self.to.write_all(bytes).map_err(SnapshotError::Io)?;
         self.written += bytes.len() as u64;
-        if self.rate > 0 {
-            let due = Duration::from_secs_f64(self.written as f64 / self.rate as f64);
-            thread::sleep(due.saturating_sub(self.began.elapsed()));
-        }
         Ok(())
+    }
+
+    /// Waits for the rate, but not longer than [`WAIT`]. Returns whether it must wait longer.
+    fn wait(&self) -> bool {
+        if self.rate == 0 {
+            return false;
+        }
+        let due =
+            Duration::try_from_secs_f64(self.written as f64 / self.rate as f64).unwrap_or(Duration::MAX);
+        let left = due.saturating_sub(self.began.elapsed());
+        thread::sleep(left.min(WAIT));
+        left > WAIT
     }
 }
 
