@@ -13,6 +13,7 @@ const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
 const { checkNames, checkType, defined, toSettings } = require('./options.js');
 const { join } = require('./single-flight.js');
+const snapshot = require('./snapshot.js');
 
 // Answers of the addon in place of a length.
 const MISS = -1;
@@ -424,6 +425,18 @@ class Cache {
 
   [Symbol.iterator]() {
     return this.entries();
+  }
+
+  save(path, options) {
+    return snapshot.save(this.#native, path, options);
+  }
+
+  saveToBuffer(options) {
+    return snapshot.saveToBuffer(this.#native, options);
+  }
+
+  load(source, options) {
+    return snapshot.load(this.#native, source, options);
   }
 
   stats(group = '') {

@@ -52,6 +52,22 @@ class ClosedError extends MemcacheError {
   static code = 'ERR_MEMCACHE_CLOSED';
 }
 
+class FileError extends MemcacheError {
+  static code = 'ERR_MEMCACHE_FILE';
+}
+
+class BadSnapshotError extends MemcacheError {
+  static code = 'ERR_MEMCACHE_BAD_SNAPSHOT';
+}
+
+class BusyError extends MemcacheError {
+  static code = 'ERR_MEMCACHE_BUSY';
+}
+
+class CancelledError extends MemcacheError {
+  static code = 'ERR_MEMCACHE_CANCELLED';
+}
+
 const classes = {
   MemcacheError,
   InvalidKeyError,
@@ -62,6 +78,10 @@ const classes = {
   ConfigError,
   StartError,
   ClosedError,
+  FileError,
+  BadSnapshotError,
+  BusyError,
+  CancelledError,
 };
 for (const Kind of Object.values(classes)) branded(Kind);
 
@@ -74,9 +94,10 @@ function toPublicError(error, callerFrame) {
   return made;
 }
 
-function ofClass({ code, message, errno }) {
+function ofClass({ code, message, errno, path }) {
   const made = new (byCode.get(code))(message);
-  return errno === undefined ? made : Object.assign(made, { errno, system: getSystemErrorName(errno) });
+  if (errno !== undefined) Object.assign(made, { errno, system: getSystemErrorName(errno) });
+  return path === undefined ? made : Object.assign(made, { path });
 }
 
 function ofNode(error) {

@@ -187,10 +187,185 @@ export interface Item extends ItemInfo {
 export type Stats = Record<string, number | string>;
 
 /**
+ * How far a save or a load is.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada');
+ * const seen = [];
+ * await cache.saveToBuffer({ progress: ({ items, allItems }) => seen.push([items, allItems]) });
+ * seen; // => [[1, 1]]
+ * ```
+ */
+export interface Progress {
+  /** Items so far. */
+  items: number;
+  /** Bytes of keys and values so far. */
+  bytes: number;
+  /** About how many items there are in all. 0 if that is not known. */
+  allItems: number;
+}
+
+/**
+ * Options of {@link Cache.save}, {@link Cache.saveToBuffer} and {@link Cache.load}.
+ *
+ * @example
+ * ```js
+ * const snapshot = await cache.saveToBuffer({ threads: 1, signal: AbortSignal.timeout(60_000) });
+ * snapshot.length > 0; // => true
+ * ```
+ */
+export interface SnapshotOptions {
+  /** The number of threads, 1 to 256. */
+  threads?: number;
+  /**
+   * Receives the progress, about once a MiB, and more often while `rate` delays a save.
+   *
+   * If it returns `false`, the operation ends with a {@link CancelledError}. If it throws, the
+   * promise is rejected with that error.
+   */
+  progress?: (progress: Progress) => unknown;
+  /** Ends the operation. The promise is then rejected with the reason of the signal. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Options of {@link Cache.save} and {@link Cache.saveToBuffer}.
+ *
+ * @example
+ * ```js
+ * const snapshot = await cache.saveToBuffer({ codec: 'none', note: 'empty' });
+ * (await cache.load(snapshot)).note; // => 'empty'
+ * ```
+ */
+export interface SaveOptions extends SnapshotOptions {
+  /** How items are stored: `'lz4'`, the default, or `'none'`, without compression. */
+  codec?: 'lz4' | 'none';
+  /** Most bytes to write in a second. */
+  rate?: number;
+  /** A text of at most 4,096 bytes that {@link Cache.load} returns. */
+  note?: string;
+}
+
+/**
+ * Options of {@link Cache.load}.
+ *
+ * @example
+ * ```js
+ * const snapshot = await cache.saveToBuffer();
+ * (await cache.load(snapshot, { ttl: 'paused', strict: true })).items; // => 0
+ * ```
+ */
+export interface LoadOptions extends SnapshotOptions {
+  /**
+   * Whether items replace those that are in the cache. The default is `false`: those stay, because
+   * they are newer.
+   */
+  replace?: boolean;
+  /**
+   * How TTLs go on. With `'wall'`, the default, items expire at the time at which they were to
+   * expire. With `'paused'`, the time between the save and the load does not count.
+   */
+  ttl?: 'wall' | 'paused';
+  /** Whether damage is an error. The default is `false`. */
+  strict?: boolean;
+}
+
+/**
+ * The result of {@link Cache.save}.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada');
+ * const { items, bytes } = await cache.save(join(tmpdir(), 'saved.mcrs'));
+ * [items, bytes]; // => [1, 9]
+ * ```
+ */
+export interface Saved {
+  /** Items. */
+  items: number;
+  /** Bytes of keys and values. */
+  bytes: number;
+  /** Bytes of the file. */
+  fileBytes: number;
+  /** Items that were left out because there was no memory to copy them. */
+  skipped: number;
+  /** Seconds that it took. */
+  seconds: number;
+}
+
+/**
+ * The result of {@link Cache.load}.
+ *
+ * @example
+ * ```js
+ * cache.set('user:1', 'Ada');
+ * const { items, existing } = await cache.load(await cache.saveToBuffer());
+ * [items, existing]; // => [0, 1]
+ * ```
+ */
+export interface Loaded {
+  /** Items that were stored. Some may have been evicted again, if memory is full. */
+  items: number;
+  /** Bytes of the keys and values of those items. */
+  bytes: number;
+  /** Items that were left out because they have expired. */
+  expired: number;
+  /** Items that were left out because the cache had their keys. */
+  existing: number;
+  /** Items that were left out because they are larger than `itemSizeMax`. */
+  tooLarge: number;
+  /** Items that were left out because memory is full. */
+  noMemory: number;
+  /** Items that are known to be lost by damage. */
+  damaged: number;
+  /** The first ten places of damage, in the order of the file. */
+  damage: Damage[];
+  /** Whether the end of the snapshot is missing. */
+  truncated: boolean;
+  /** Seconds that it took. */
+  seconds: number;
+  /** The time of the save, by the clock of the saved cache. */
+  savedAt: Date;
+  /** The note that was saved. */
+  note: string;
+  /** Name and version of the program that saved it. */
+  program: string;
+}
+
+/**
+ * A place of damage in a snapshot.
+ *
+ * @example
+ * ```js
+ * const snapshot = await cache.saveToBuffer();
+ * const { damage } = await cache.load(snapshot.subarray(0, -1));
+ * damage[0].kind; // => 'truncated'
+ * ```
+ */
+export interface Damage {
+  /** The offset in the file. */
+  offset: number;
+  /**
+   * The kind of the damage.
+   *
+   * `'data'` is a block that differs from its checksum, and `'lost'` are bytes in place of a block.
+   * `'codec'` is a block that this version cannot unpack, and `'no_memory'` one that did not fit in
+   * memory. `'truncated'` is a missing end.
+   */
+  kind: 'data' | 'lost' | 'codec' | 'no_memory' | 'truncated' | 'other';
+  /** Items that are known to be lost. */
+  items: number;
+  /** Bytes in place of a block. */
+  bytes: number;
+}
+
+/**
  * An in-process cache with memcached's semantics.
  *
  * Keys and values are strings or bytes, and values come back as Buffers. A call that finds no item
- * returns `undefined`. All calls are synchronous except {@link Cache.getOrSet}.
+ * returns `undefined`. All calls are synchronous except {@link Cache.getOrSet} and those for
+ * snapshots: {@link Cache.save}, {@link Cache.saveToBuffer} and {@link Cache.load}.
  *
  * A cache that a {@link Server} created settles first: each call sees the commands that clients
  * have sent before it. The call then blocks the event loop until the server has carried them out.
@@ -820,6 +995,98 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * ```
    */
   [Symbol.iterator](): IterableIterator<[Buffer, Buffer]>;
+
+  /**
+   * Saves all items to a file, while the cache is in use.
+   *
+   * A thread of its own does the work, and the event loop goes on. A file of this path is replaced
+   * when the new one is complete and on the disk. Until then, and after an error, the old file
+   * stays. Only this user may read the file.
+   *
+   * Each item is saved as it is at one moment, but not all items at the same moment. An item that
+   * is deleted during the save may be in the file.
+   *
+   * @param path - The path of the file, or a `file:` URL.
+   * @param options - Codec, threads, rate, note, progress and signal.
+   * @returns A promise of the counters. It may be rejected with:
+   * @throws {BusyError} if another save to this path is under way, or the cache was flushed three
+   * times during the save.
+   * @throws {FileError} if the system refuses an operation on the file, such as on a full disk.
+   * @throws {CancelledError} if `progress` returned `false`.
+   * @throws {ConfigError} if `codec` or `note` is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an option
+   * does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `threads` or `rate` is out of range.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const path = join(tmpdir(), 'cache.mcrs');
+   * cache.set('user:1', 'Ada');
+   * await cache.save(path);
+   *
+   * const warm = new Cache();
+   * await warm.load(path);
+   * warm.getString('user:1'); // => 'Ada'
+   * ```
+   */
+  save(path: string | URL, options?: SaveOptions): Promise<Saved>;
+
+  /**
+   * Saves all items to a Buffer, while the cache is in use.
+   *
+   * @param options - Codec, threads, rate, note, progress and signal.
+   * @returns A promise of the snapshot, for {@link Cache.load}. It may be rejected with:
+   * @throws {BusyError} if the cache was flushed during the save.
+   * @throws {FileError} if the snapshot does not fit in memory, or in a Buffer.
+   * @throws {CancelledError} if `progress` returned `false`.
+   * @throws {ConfigError} if `codec` or `note` is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an option has the wrong type, or does not
+   * exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `threads` or `rate` is out of range.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * const snapshot = await cache.saveToBuffer();
+   * cache.flush();
+   * await cache.load(snapshot);
+   * cache.getString('user:1'); // => 'Ada'
+   * ```
+   */
+  saveToBuffer(options?: SaveOptions): Promise<Buffer>;
+
+  /**
+   * Loads the items of a snapshot, while the cache is in use.
+   *
+   * A thread of its own does the work, and the event loop goes on. The snapshot may come from a
+   * cache with other settings, and from another machine. Items that do not fit in memory are left
+   * out and counted, and so are damaged parts. After an error, items that were loaded before it
+   * stay.
+   *
+   * @param source - The path of a file, a `file:` URL, or the bytes of a snapshot, which are
+   * copied.
+   * @param options - What to do with older items, TTLs and damage; threads, progress and signal.
+   * @returns A promise of the counters. It may be rejected with:
+   * @throws {BadSnapshotError} if it is not a snapshot that this version can read, or if it is
+   * damaged and `strict` is set.
+   * @throws {FileError} if the file cannot be read.
+   * @throws {CancelledError} if `progress` returned `false`.
+   * @throws {ConfigError} if `ttl` is invalid.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if an argument has the wrong type, or an option
+   * does not exist.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `threads` is out of range.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('session', 'Ada', 60);
+   * const snapshot = await cache.saveToBuffer();
+   * cache.clock.freeze().advance(3600);
+   * (await cache.load(snapshot, { replace: true })).expired; // => 1
+   * (await cache.load(snapshot, { replace: true, ttl: 'paused' })).items; // => 1
+   * cache.info('session').ttl; // => 60
+   * ```
+   */
+  load(source: string | URL | Uint8Array, options?: LoadOptions): Promise<Loaded>;
 
   /**
    * Returns a group of statistics.
@@ -2122,3 +2389,84 @@ export class StartError extends MemcacheError {
  * ```
  */
 export class ClosedError extends MemcacheError {}
+
+/**
+ * The system refuses an operation on a file (`ERR_MEMCACHE_FILE`).
+ *
+ * @example
+ * ```js
+ * await assert.rejects(cache.load('/nowhere/file'), FileError);
+ * ```
+ */
+export class FileError extends MemcacheError {
+  /**
+   * The system's error number, negative as in Node.
+   *
+   * @example
+   * ```js
+   * const error = await cache.load('/nowhere/file').catch((error) => error);
+   * error.errno; // => -2
+   * ```
+   */
+  readonly errno?: number;
+
+  /**
+   * The name of the system's error, such as `ENOSPC`.
+   *
+   * @example
+   * ```js
+   * const error = await cache.load('/nowhere/file').catch((error) => error);
+   * error.system; // => 'ENOENT'
+   * ```
+   */
+  readonly system?: string;
+
+  /**
+   * The path of the file.
+   *
+   * @example
+   * ```js
+   * const error = await cache.save('/nowhere/file').catch((error) => error);
+   * error.path; // => '/nowhere/file.tmp'
+   * ```
+   */
+  readonly path?: string;
+}
+
+/**
+ * A file is not a snapshot that this version reads (`ERR_MEMCACHE_BAD_SNAPSHOT`).
+ *
+ * With the option `strict`, damage is this error, too.
+ *
+ * @example
+ * ```js
+ * await assert.rejects(cache.load(Buffer.from('text')), BadSnapshotError);
+ * ```
+ */
+export class BadSnapshotError extends MemcacheError {}
+
+/**
+ * Another save is under way, or a flush interrupted the save (`ERR_MEMCACHE_BUSY`).
+ *
+ * @example
+ * ```js
+ * cache.set('key', 'value');
+ * const path = join(tmpdir(), 'busy.mcrs');
+ * const saves = Array.from({ length: 9 }, () => cache.save(path).catch((error) => error));
+ * const errors = (await Promise.all(saves)).filter((one) => one instanceof Error);
+ * errors.every((error) => error instanceof BusyError); // => true
+ * ```
+ */
+export class BusyError extends MemcacheError {}
+
+/**
+ * `progress` returned `false`, which ended a save or a load (`ERR_MEMCACHE_CANCELLED`).
+ *
+ * @example
+ * ```js
+ * cache.set('key', 'value');
+ * const saving = cache.saveToBuffer({ rate: 1, progress: () => false });
+ * await assert.rejects(saving, CancelledError);
+ * ```
+ */
+export class CancelledError extends MemcacheError {}

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::ops::ControlFlow;
 
 use memcache_core::{LoadOptions, SaveOptions, SnapshotCodec, SnapshotError, SnapshotProgress, SnapshotTtl};
+use memcache_embed::snapshot::SnapshotFault;
 
 use crate::arguments::{known, maybe_text};
 use crate::cache::mcrs_cache;
@@ -164,13 +165,14 @@ pub struct mcrs_loaded {
 
 impl From<SnapshotError> for Failure {
     fn from(error: SnapshotError) -> Self {
-        let status = match &error {
-            SnapshotError::Format(_) | SnapshotError::Damaged { .. } => mcrs_status::MCRS_BAD_SNAPSHOT,
-            SnapshotError::Busy(_) | SnapshotError::Flushed => mcrs_status::MCRS_BUSY,
-            SnapshotError::Cancelled => mcrs_status::MCRS_CANCELLED,
-            SnapshotError::Threads(_) => return invalid(format!("options->{error}")),
-            // A file, a thread, and kinds that a later version may add.
-            _ => mcrs_status::MCRS_IO_ERROR,
+        if let SnapshotError::Threads(_) = error {
+            return invalid(format!("options->{error}"));
+        }
+        let status = match SnapshotFault::of(&error) {
+            SnapshotFault::Bad => mcrs_status::MCRS_BAD_SNAPSHOT,
+            SnapshotFault::Busy => mcrs_status::MCRS_BUSY,
+            SnapshotFault::Cancelled => mcrs_status::MCRS_CANCELLED,
+            SnapshotFault::System { .. } => mcrs_status::MCRS_IO_ERROR,
         };
         Self::Text(status, error.to_string())
     }

@@ -195,12 +195,12 @@ fn files_that_are_no_snapshots_stay_as_they_are() {
         assert_eq!(fs::read(place.file()).unwrap(), bytes);
     }
     let at = |path: &Path| ServerConfig { persist: Some(path.into()), ..place.config() };
-    assert_eq!(place.refusal(at(&place.path)), "persist: failed to save DIR: is a directory");
+    assert_eq!(place.refusal(at(&place.path)), "persist: failed to save DIR: Is a directory");
     let nowhere = place.path.join("nowhere/cache.mcrs");
     let text = "persist: failed to create DIR/nowhere/cache.mcrs.tmp: No such file or directory";
     assert_eq!(place.refusal(at(&nowhere)), text);
     let device = place.refusal(at(Path::new("/dev/null")));
-    assert_eq!(device, "persist: failed to save /dev/null: Not a regular file");
+    assert_eq!(device, "persist: failed to save /dev/null: not a regular file");
     assert_eq!(fs::read_dir(&place.path).unwrap().count(), 1);
 }
 
@@ -439,7 +439,7 @@ fn a_hook_that_panics_does_not_prevent_the_last_save() {
     let config = place.config();
     let panics = Arc::new(AtomicBool::new(false));
     let armed = Arc::clone(&panics);
-    let command = move |_: i32, _: &str| assert!(!armed.load(SeqCst), "the test says so here");
+    let command = move |_: &_| assert!(!armed.load(SeqCst), "the test says so here");
     let hooks = Hooks { command: Some(Arc::new(command)), ..config.hooks.clone() };
     let server = Server::start(ServerConfig { hooks, ..config }).unwrap();
     server.cache().set("key", "value", Ttl::Never).unwrap();

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -284,9 +285,15 @@ fn bad_paths_are_named() {
     let said = text(cache.save(&missing, SaveOptions::default()));
     assert!(said.starts_with("failed to create ") && said.contains("missing/file"), "{said}");
     let said = text(cache.save(&directory.0, SaveOptions::default()));
-    assert!(said.starts_with("failed to save ") && said.ends_with("is a directory"), "{said}");
+    assert!(said.starts_with("failed to save ") && said.ends_with("Is a directory"), "{said}");
     let said = text(cache.save("/", SaveOptions::default()));
-    assert!(said.contains("is a directory"), "{said}");
+    assert!(said.contains("Is a directory"), "{said}");
+    // As a device, which root could replace.
+    let socket = directory.0.join("socket");
+    drop(UnixListener::bind(&socket).unwrap());
+    let said = text(cache.save(&socket, SaveOptions::default()));
+    assert!(said.ends_with("socket: not a regular file"), "{said}");
+    fs::remove_file(&socket).unwrap();
     let load = |path: &Path| cache.load(path, LoadOptions::default()).unwrap_err().to_string();
     assert!(load(&missing).starts_with("failed to open "), "{}", load(&missing));
     assert!(load(&directory.0).starts_with("failed to read "), "{}", load(&directory.0));
@@ -367,6 +374,27 @@ fn too_many_threads_are_refused_and_change_nothing() {
     assert_eq!(error.to_string(), "threads must be at most 256, got 257");
     assert!(warm.info("key").is_none());
     assert_eq!(load(256).unwrap().items, 1);
+}
+
+#[test]
+fn a_slow_save_can_be_ended_while_it_waits() {
+    let cache = cache();
+    cache.set("key", vec![1; 1000], Ttl::Never).unwrap();
+    let mut calls = 0;
+    let mut progress = |_: &_| {
+        calls += 1;
+        if calls < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    // The only block takes a quarter of an hour.
+    let options = SaveOptions {
+        codec: SnapshotCodec::None,
+        rate: 1,
+        progress: Some(&mut progress),
+        ..SaveOptions::default()
+    };
+    let ended = cache.save_to(std::io::sink(), options);
+    assert!(matches!(ended, Err(SnapshotError::Cancelled)));
+    assert_eq!(calls, 3);
 }
 
 #[test]

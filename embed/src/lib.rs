@@ -13,6 +13,7 @@
 //!   by name, cluster nodes, times to wait.
 //! - [`temp_dir`]: a private directory that outlives no process for long.
 //! - [`keys`]: all keys of a cache.
+//! - [`snapshot`]: checked options of a save and a load, and why one failed.
 //! - [`handle`]: a handle that a child of `fork` neither uses nor drops.
 //! - `certificates` (feature `certificates`): certificates for tests.
 //!
@@ -42,6 +43,7 @@ pub mod handle;
 pub mod keys;
 pub mod server;
 pub mod settings;
+pub mod snapshot;
 pub mod stats;
 pub mod temp_dir;
 pub mod time;

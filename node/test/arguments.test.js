@@ -2,10 +2,14 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { tmpdir } = require('node:os');
 const { inspect } = require('node:util');
 const { test } = require('node:test');
 const { Cache, MemcacheError, Server } = require('../index.js');
 require('./support.js');
+
+// A name among the arguments may become a file.
+process.chdir(tmpdir());
 
 const detached = new Uint8Array(8);
 structuredClone(detached.buffer, { transfer: [detached.buffer] });

@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { readdirSync, readFileSync } = require('node:fs');
+const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { describe, test } = require('node:test');
 const ts = require('typescript');
@@ -141,6 +142,8 @@ const MODULES = {
   session: 'express-session',
 };
 const NAMED = {
+  'node:os': ['tmpdir'],
+  'node:path': ['join'],
   'node:stream/consumers': ['text'],
   keyv: ['Keyv'],
   'cache-manager': ['createCache'],
@@ -245,6 +248,8 @@ const GOOD = {
   seconds: 1,
   message: 'message',
   after: 1,
+  path: join(tmpdir(), 'tsdoc.mcrs'),
+  source: Buffer.from('no snapshot'),
 };
 const BAD = [
   ['key', '', 'InvalidKeyError'],
@@ -261,6 +266,11 @@ const BAD = [
   ['delta', '1', 'TypeError'],
   ['ttl', -1, 'InvalidTTLError'],
   ['options', { unknown: 1 }, 'TypeError'],
+  ['path', 5, 'TypeError'],
+  ['path', '/nowhere/file', 'FileError'],
+  ['source', 5, 'TypeError'],
+  ['source', '/nowhere/file', 'FileError'],
+  ['source', Buffer.alloc(9), 'BadSnapshotError'],
   ['group', 'unknown', 'ConfigError'],
   ['group', 5, 'TypeError'],
   ['seconds', Number.NaN, 'ConfigError'],

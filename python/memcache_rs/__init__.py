@@ -17,10 +17,25 @@ Example:
 from memcache_rs._cache import Cache
 from memcache_rs._cluster import Cluster
 from memcache_rs._memoize import Memoized
-from memcache_rs._native import MEMCACHED_VERSION, Clock, FaultRule, Faults, Item, ItemInfo, __version__
+from memcache_rs._native import (
+    MEMCACHED_VERSION,
+    Clock,
+    Damage,
+    FaultRule,
+    Faults,
+    Item,
+    ItemInfo,
+    Loaded,
+    Progress,
+    Saved,
+    __version__,
+)
 from memcache_rs._server import TLS, Server
 from memcache_rs._watch import Event, Watch
 from memcache_rs.errors import (
+    BadSnapshotError,
+    BusyError,
+    CancelledError,
     ClosedError,
     ConfigError,
     ForkError,
@@ -37,11 +52,15 @@ from memcache_rs.errors import (
 __all__ = [
     "MEMCACHED_VERSION",
     "TLS",
+    "BadSnapshotError",
+    "BusyError",
     "Cache",
+    "CancelledError",
     "Clock",
     "ClosedError",
     "Cluster",
     "ConfigError",
+    "Damage",
     "Event",
     "FaultRule",
     "Faults",
@@ -50,11 +69,14 @@ __all__ = [
     "InvalidTTLError",
     "Item",
     "ItemInfo",
+    "Loaded",
     "MemcacheError",
     "Memoized",
     "NotANumberError",
     "OutOfMemoryError",
     "OutOfRangeError",
+    "Progress",
+    "Saved",
     "Server",
     "StartError",
     "ValueTooLargeError",

@@ -1,4 +1,4 @@
-"""The cache in this process: the native class, extended by single flight and ``memoize``."""
+"""The cache in this process: the native class, with single flight, ``memoize`` and snapshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from memcache_rs._flight import Waiter
     from memcache_rs._memoize import BytesDecorator, Decorator
-    from memcache_rs._typing import TTL, BytesLike, Serializer, Setting
+    from memcache_rs._typing import (
+        TTL,
+        BytesLike,
+        Codec,
+        OnProgress,
+        Path,
+        Readable,
+        Serializer,
+        Setting,
+        SnapshotTTL,
+        Writable,
+    )
 
 
 class Cache(_native.Cache):
@@ -312,3 +323,120 @@ class Cache(_native.Cache):
             return Memoized(self, function, ttl, stale_for, key, pair)
 
         return decorate
+
+    def save(
+        self,
+        file: Path | Writable,
+        *,
+        codec: Codec = "lz4",
+        threads: int | None = None,
+        rate: int | None = None,
+        note: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> _native.Saved:
+        """Saves all items to a file, while the cache is in use.
+
+        A file of this path is replaced when the new one is complete and on the disk. Until then,
+        and after an exception, the old file stays. Only this user may read the file. Other threads
+        run during the save. In asyncio, use ``await asyncio.to_thread(cache.save, path)``.
+
+        Each item is saved as it is at one moment, but not all items at the same moment. An item
+        that is deleted during the save may be in the file.
+
+        ``progress`` is called about once a MiB, and more often while ``rate`` delays the save. If
+        it returns ``False`` or raises an exception, the save ends. Ctrl-C ends it, too.
+
+        Args:
+            file: A path, or a binary file, such as one of ``open(path, "wb")`` or of ``gzip``. A
+                file object stays open, and what was written before an exception stays in it.
+            codec: ``"lz4"`` compresses the items, ``"none"`` does not.
+            threads: The number of threads, 1 to 256. ``None`` means half of the processor's cores.
+            rate: Most bytes to write in a second. ``None`` means no limit.
+            note: A text of at most 4,096 bytes that :meth:`load` returns.
+            progress: Receives a :class:`Progress`.
+
+        Returns:
+            What was saved.
+
+        Raises:
+            BusyError: Another save to this path is under way, or the cache was flushed during the
+                save. A save to a path first begins again, twice.
+            CancelledError: ``progress`` returned ``False``.
+            OSError: The system refused an operation on the file, such as on a full disk.
+            Exception: A method of ``file``, or ``progress``, raised it.
+            ConfigError: ``codec`` or ``note`` is invalid.
+            OutOfRangeError: ``threads`` or ``rate`` is out of range.
+            TypeError: ``file`` is not a path or a binary file, or an option has a wrong type.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> import os, tempfile
+            >>> cache = Cache()
+            >>> cache.set("user:1", "Ada")
+            >>> with tempfile.TemporaryDirectory() as directory:
+            ...     path = os.path.join(directory, "cache.mcrs")
+            ...     cache.save(path).items
+            ...     Cache().load(path).items
+            1
+            1
+        """
+        return _native.save(self, file, codec=codec, threads=threads, rate=rate, note=note, progress=progress)
+
+    def load(
+        self,
+        file: Path | Readable,
+        *,
+        replace: bool = False,
+        ttl: SnapshotTTL = "wall",
+        strict: bool = False,
+        threads: int | None = None,
+        progress: OnProgress | None = None,
+    ) -> _native.Loaded:
+        """Loads the items of a snapshot, while the cache is in use.
+
+        The snapshot may come from a cache with other settings, and from another machine. Items that
+        do not fit in memory are left out and counted, and so are damaged parts of the file. Other
+        threads run during the load. After an exception, items that were loaded before it stay.
+
+        ``progress`` is called about once a MiB. If it returns ``False`` or raises an exception, the
+        load ends. Ctrl-C ends it, too.
+
+        Args:
+            file: A path, or a binary file, such as one of ``open(path, "rb")`` or of ``gzip``.
+            replace: Whether items replace those that are in the cache. If not, those stay, because
+                they are newer.
+            ttl: With ``"wall"``, items expire at the time at which they were to expire. With
+                ``"paused"``, the time between the save and the load does not count.
+            strict: Whether damage is an error.
+            threads: The number of threads, 1 to 256. ``None`` means one for each core.
+            progress: Receives a :class:`Progress`.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            BadSnapshotError: The file is not a snapshot that this version can read, or it is
+                damaged and ``strict`` is set.
+            CancelledError: ``progress`` returned ``False``.
+            OSError: The system refused an operation on the file, such as if it does not exist.
+            Exception: A method of ``file``, or ``progress``, raised it.
+            ConfigError: ``ttl`` is invalid.
+            OutOfRangeError: ``threads`` is out of range.
+            TypeError: ``file`` is not a path or a binary file, or an option has a wrong type.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> import io
+            >>> file = io.BytesIO()
+            >>> old = Cache()
+            >>> old.set("user:1", "Ada")
+            >>> saved = old.save(file, note="users")
+            >>> _ = file.seek(0)
+            >>> cache = Cache()
+            >>> loaded = cache.load(file)
+            >>> loaded.items, loaded.note, cache.get("user:1")
+            (1, 'users', b'Ada')
+        """
+        return _native.load(self, file, replace=replace, ttl=ttl, strict=strict, threads=threads, progress=progress)

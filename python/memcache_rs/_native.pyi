@@ -6,7 +6,18 @@ from typing import Final, NoReturn, TypeVar, final, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
-from memcache_rs._typing import TTL, BytesLike, ServerSettings, Setting
+from memcache_rs._typing import (
+    TTL,
+    BytesLike,
+    Codec,
+    OnProgress,
+    Path,
+    Readable,
+    ServerSettings,
+    Setting,
+    SnapshotTTL,
+    Writable,
+)
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=str | Buffer)
@@ -16,19 +27,25 @@ __all__ = [
     "MEMCACHED_VERSION",
     "Cache",
     "Clock",
+    "Damage",
     "Directory",
     "FaultRule",
     "Faults",
     "Item",
     "ItemInfo",
     "Leader",
+    "Loaded",
+    "Progress",
+    "Saved",
     "Server",
     "Watcher",
     "__version__",
     "check_settings",
+    "load",
     "make_certificates",
     "parse_event",
     "run_daemon",
+    "save",
     "unix_time",
 ]
 
@@ -130,6 +147,163 @@ class ItemInfo:
     @property
     def stale(self) -> bool:
         """Whether :meth:`Cache.invalidate` marked the item and no value was stored since."""
+
+@final
+class Saved:
+    """The result of :meth:`Cache.save`.
+
+    Example:
+        >>> import io
+        >>> cache = Cache()
+        >>> cache.set("user:1", "Ada")
+        >>> saved = cache.save(io.BytesIO())
+        >>> saved.items, saved.bytes
+        (1, 9)
+    """
+    @property
+    def items(self) -> int:
+        """The number of items in the snapshot."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of their keys and values."""
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the snapshot."""
+    @property
+    def skipped(self) -> int:
+        """Items that were left out because there was no memory to copy them."""
+    @property
+    def seconds(self) -> float:
+        """Seconds that it took."""
+
+@final
+class Loaded:
+    """The result of :meth:`Cache.load`.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> Cache().save(file, note="empty").items
+        0
+        >>> _ = file.seek(0)
+        >>> loaded = Cache().load(file)
+        >>> loaded.items, loaded.damaged, loaded.note
+        (0, 0, 'empty')
+    """
+    @property
+    def items(self) -> int:
+        """Items that were stored. Some may have been evicted again, if memory is full."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of the keys and values of those items."""
+    @property
+    def expired(self) -> int:
+        """Items that were left out because they have expired."""
+    @property
+    def existing(self) -> int:
+        """Items that were left out because the cache had their keys."""
+    @property
+    def too_large(self) -> int:
+        """Items that were left out because they are larger than ``item_size_max``."""
+    @property
+    def no_memory(self) -> int:
+        """Items that were left out because memory is full."""
+    @property
+    def damaged(self) -> int:
+        """Items that are known to be lost by damage."""
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """The first ten places of damage, in the order of the file."""
+    @property
+    def truncated(self) -> bool:
+        """Whether the end of the snapshot is missing."""
+    @property
+    def seconds(self) -> float:
+        """Seconds that it took."""
+    @property
+    def saved_at(self) -> float:
+        """The Unix time of the save in seconds, by the clock of the saved cache."""
+    @property
+    def note(self) -> str:
+        """The note that was saved."""
+    @property
+    def program(self) -> str:
+        """Name and version of the program that saved it."""
+
+@final
+class Damage:
+    """A place of damage in a snapshot.
+
+    ``kind`` is ``"data"`` for a block that differs from its checksum, and ``"lost"`` for bytes in
+    place of a block. It is ``"codec"`` for a block that this version cannot unpack, ``"no_memory"``
+    for one that did not fit in memory, and ``"truncated"`` for a missing end.
+
+    Example:
+        >>> import io
+        >>> cache, file = Cache(), io.BytesIO()
+        >>> cache.save(file).items
+        0
+        >>> loaded = cache.load(io.BytesIO(file.getvalue()[:-8]))
+        >>> loaded.damage[0].kind
+        'truncated'
+    """
+    @property
+    def offset(self) -> int:
+        """The offset in the file."""
+    @property
+    def kind(self) -> str:
+        """The kind of the damage."""
+    @property
+    def items(self) -> int:
+        """Items that are known to be lost."""
+    @property
+    def bytes(self) -> int:
+        """Bytes in place of a block."""
+
+@final
+class Progress:
+    """How far a save or a load is.
+
+    Example:
+        >>> import io
+        >>> cache = Cache()
+        >>> cache.set("user:1", "Ada")
+        >>> saved = cache.save(io.BytesIO(), progress=print)
+        Progress(items=1, bytes=9, all_items=1)
+    """
+    @property
+    def items(self) -> int:
+        """Items so far."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of keys and values so far."""
+    @property
+    def all_items(self) -> int:
+        """About how many items there are in all. 0 if that is not known."""
+
+def save(
+    cache: Cache,
+    file: Path | Writable,
+    *,
+    codec: Codec | None,
+    threads: int | None,
+    rate: int | None,
+    note: str | None,
+    progress: OnProgress | None,
+) -> Saved:
+    """Saves the items of a cache to a path or a file object."""
+
+def load(
+    cache: Cache,
+    file: Path | Readable,
+    *,
+    replace: bool,
+    ttl: SnapshotTTL | None,
+    strict: bool,
+    threads: int | None,
+    progress: OnProgress | None,
+) -> Loaded:
+    """Loads the items of a snapshot at a path or in a file object."""
 
 @disjoint_base
 class Cache:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
+    from os import PathLike
     from typing import Any, Literal
 
     from typing_extensions import Buffer
+
+    from memcache_rs._native import Progress
 
 #: A key or a value. A str stands for its UTF-8 bytes.
 BytesLike: TypeAlias = "str | Buffer"
@@ -21,6 +24,30 @@ Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], Bytes
 Setting: TypeAlias = "bool | float | str | list[int] | None"
 #: A kind of events.
 Kind: TypeAlias = "Literal['fetchers', 'mutations', 'deletions', 'evictions', 'connevents']"
+#: How a snapshot is stored.
+Codec: TypeAlias = "Literal['lz4', 'none']"
+#: How the TTLs of a snapshot go on.
+SnapshotTTL: TypeAlias = "Literal['wall', 'paused']"
+#: Receives the progress of a save or a load. ``False`` ends it.
+OnProgress: TypeAlias = "Callable[[Progress], object]"
+
+
+class Writable(Protocol):
+    """A binary file to write to, or an object like it."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Writes bytes, and returns their number."""
+
+
+class Readable(Protocol):
+    """A binary file to read from, or an object like it."""
+
+    def read(self, length: int, /) -> Buffer | None:
+        """Returns at most ``length`` bytes, and none at the end."""
+
+
+#: The path of a file.
+Path: TypeAlias = "str | PathLike[str]"
 
 
 class ServerSettings(TypedDict):

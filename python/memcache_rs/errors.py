@@ -1,5 +1,8 @@
 """The exceptions of this package. All are subclasses of :class:`MemcacheError`.
 
+An error of the system at the file of a snapshot is a plain :class:`OSError`, such as
+:class:`FileNotFoundError`.
+
 Each is also a subclass of the built-in exception that fits, so that ``except ValueError`` works as
 expected. A key or value that is neither str nor bytes-like raises a plain :class:`TypeError`.
 
@@ -13,6 +16,9 @@ Example:
 """
 
 __all__ = [
+    "BadSnapshotError",
+    "BusyError",
+    "CancelledError",
     "ClosedError",
     "ConfigError",
     "ForkError",
@@ -69,3 +75,15 @@ class ClosedError(MemcacheError, RuntimeError):
 
 class ForkError(MemcacheError, RuntimeError):
     """A cache or a server of the parent process was used in a child of ``fork``."""
+
+
+class BadSnapshotError(MemcacheError, ValueError):
+    """A file is damaged and ``strict`` is set, or this version cannot read it as a snapshot."""
+
+
+class BusyError(MemcacheError, RuntimeError):
+    """Another save to the file is under way, or the cache was flushed during the save."""
+
+
+class CancelledError(MemcacheError, RuntimeError):
+    """``progress`` returned ``False``, which ended a save or a load."""

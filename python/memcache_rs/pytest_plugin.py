@@ -10,6 +10,8 @@
 ``memcache_server``
     The server of the test session, which ``memcache`` empties. Each worker of pytest-xdist has its
     own session.
+``warm_cache``
+    A function that fills a cache or a server from a snapshot, a :class:`WarmCache`.
 
 The report of a failed test shows the last commands that its servers received.
 
@@ -25,8 +27,10 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from os import PathLike
+    from pathlib import Path
 
-    from memcache_rs import Clock, Cluster, Server
+    from memcache_rs import Cache, Clock, Cluster, Server
 
 #: How many commands of each server a report shows.
 _SHOWN = 20
@@ -144,6 +148,66 @@ def memcache_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with Cluster(*sizes, **_settings(request.config)) as cluster:
         request.node.stash.setdefault(_servers, []).extend(cluster)
         yield cluster
+
+
+class WarmCache:
+    """Fills caches from snapshots for one test. The fixture ``warm_cache`` returns it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: list[Cache] = []
+
+    def __call__(self, path: str | PathLike[str], into: Cache | Server | None = None, **settings: Any) -> Cache:
+        """Returns a cache with the items of a snapshot, which :meth:`Cache.save` has written.
+
+        An item has the time to live that it had left at the save, however old the file is. That
+        holds for a frozen clock, too.
+
+        Args:
+            path: The file. A relative path begins at the directory of the test's file.
+            into: A cache or a server to fill. Its items stay, unless the snapshot has their keys.
+                Without it, the result is a new cache, which is closed after the test.
+            **settings: Arguments of the new :class:`Cache`.
+
+        Returns:
+            The cache.
+
+        Raises:
+            BadSnapshotError: The file is damaged, or not a snapshot.
+            OutOfMemoryError: The items do not fit in the cache.
+            OSError: The file cannot be read.
+            TypeError: There are settings, and ``into`` is given.
+        """
+        from memcache_rs import Cache, OutOfMemoryError
+
+        if into is None:
+            cache = Cache(**settings)
+            self._made.append(cache)
+        elif settings:
+            raise TypeError("settings are for a new cache; leave them out, or leave out into")
+        else:
+            cache = into if isinstance(into, Cache) else into.cache
+        loaded = cache.load(self._directory / path, replace=True, ttl="paused", strict=True)
+        left = loaded.no_memory + loaded.too_large
+        if left > 0:
+            raise OutOfMemoryError(
+                f"all items of {path} must fit in the cache, got {left} that do not; "
+                "raise memory_limit or item_size_max"
+            )
+        return cache
+
+    def close(self) -> None:
+        """Closes the caches that it has made."""
+        for cache in self._made:
+            cache.close()
+
+
+@pytest.fixture
+def warm_cache(request: pytest.FixtureRequest) -> Iterator[WarmCache]:
+    """Returns a function that fills a cache or a server from a snapshot."""
+    warm = WarmCache(request.path.parent)
+    yield warm
+    warm.close()
 
 
 @pytest.hookimpl(wrapper=True)

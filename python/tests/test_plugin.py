@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import memcache_rs
+from memcache_rs import Cache
 
 if TYPE_CHECKING:
     from memcache_rs import Clock, Cluster, Server
@@ -245,6 +246,72 @@ def free_ports(count: int) -> int:
             continue
         return first
     raise AssertionError("no free ports")
+
+
+def test_snapshots_fill_caches_and_servers(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner.mkdir("fixtures")
+    with Cache() as cache, cache.clock.freeze():
+        # A year ago.
+        cache.clock.advance(-365 * 86400)
+        cache.set_many({"user:1": "Ada", "user:2": "Grace"}, ttl=60)
+        cache.save(inner.path / "fixtures" / "users.mcrs")
+    inner.makepyfile(
+        """
+        import pytest
+        import memcache_rs
+        from helpers import ask
+
+        kept = []
+
+        def test_a_cache(warm_cache):
+            cache = warm_cache("fixtures/users.mcrs")
+            kept.append(cache)
+            with cache.clock.freeze() as clock:
+                assert cache.get("user:1") == b"Ada"
+                clock.advance(60)
+                assert "user:1" not in cache
+
+        def test_it_is_closed_at_the_end():
+            assert kept[0].closed
+
+        def test_a_server(warm_cache, memcache, memcache_clock):
+            memcache.cache.set_many({"user:1": "older", "other": "stays"})
+            assert warm_cache("fixtures/users.mcrs", memcache) is memcache.cache
+            assert len(memcache.cache) == 3
+            memcache_clock.advance(59)
+            assert ask(memcache.address, "get user:1").startswith("VALUE user:1 0 3\\nAda")
+            memcache_clock.advance(1)
+            assert memcache.cache.get("user:1") is None
+
+        def test_a_cache_of_the_test(warm_cache):
+            with memcache_rs.Cache() as cache:
+                assert warm_cache("fixtures/users.mcrs", into=cache) is cache
+                assert cache["user:2"] == b"Grace"
+
+        def test_a_cache_that_is_too_small(warm_cache, tmp_path):
+            with memcache_rs.Cache(item_size_max=8 << 20) as cache:
+                cache.set("large", bytes(7 << 20))
+                cache.save(tmp_path / "large.mcrs")
+            with pytest.raises(memcache_rs.OutOfMemoryError, match="got 1 that do not"):
+                warm_cache(tmp_path / "large.mcrs")
+            assert len(warm_cache(tmp_path / "large.mcrs", item_size_max=8 << 20)) == 1
+
+        def test_bad_files_and_arguments(warm_cache, tmp_path):
+            with pytest.raises(FileNotFoundError):
+                warm_cache("fixtures/none.mcrs")
+            file = tmp_path / "cut.mcrs"
+            file.write_bytes(open(__file__.rpartition("/")[0] + "/fixtures/users.mcrs", "rb").read()[:-1])
+            with pytest.raises(memcache_rs.BadSnapshotError):
+                warm_cache(file)
+            with pytest.raises(TypeError, match="settings are for a new cache"):
+                warm_cache(file, memcache_rs.Cache(), evictions=False)
+        """
+    )
+    # The directory of the file counts, not the working directory.
+    (elsewhere := inner.path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    result = run(inner, "-W", "ignore::ResourceWarning", "--rootdir", str(inner.path), str(inner.path))
+    result.assert_outcomes(passed=6)
 
 
 def test_imports_are_few() -> None:

@@ -2,16 +2,19 @@
 
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::{ConfigError, DeltaError, StartError};
+use memcache_core::{ConfigError, DeltaError, SnapshotError, StartError};
 use memcache_embed::server::StartFault;
+use memcache_embed::snapshot::{OptionError, SnapshotFault};
 use memcache_embed::ttl::LONGEST;
 use napi::bindgen_prelude::JsObjectValue;
 use napi::{Env, JsError, JsValue};
 
-/// The code of an error, with the system's error number if there is one.
+/// The code of an error, with the system's error number and the path of the file, if there are any.
+#[derive(Default)]
 pub struct Code {
     name: &'static str,
-    errno: Option<i32>,
+    pub errno: Option<i32>,
+    pub path: Option<String>,
 }
 
 impl AsRef<str> for Code {
@@ -25,7 +28,7 @@ pub type Failure = napi::Error<Code>;
 
 #[cold]
 fn failure(name: &'static str, text: impl Into<String>) -> Failure {
-    Failure::new(Code { name, errno: None }, text.into())
+    Failure::new(Code { name, ..Code::default() }, text.into())
 }
 
 /// Makes the error object here. napi itself would lose the errno, and in a promise the code, too.
@@ -188,5 +191,30 @@ pub fn refused(cause: &std::io::Error, text: impl Into<String>) -> Failure {
 }
 
 fn system(errno: Option<i32>, text: impl Into<String>) -> Failure {
-    Failure::new(Code { name: "ERR_MEMCACHE_START", errno }, text.into())
+    Failure::new(Code { name: "ERR_MEMCACHE_START", errno, path: None }, text.into())
+}
+
+/// An option of a save or a load is not allowed.
+#[cold]
+pub fn bad_option(error: &OptionError) -> Failure {
+    match error {
+        OptionError::Value(text) => bad_argument(text),
+        OptionError::Range(text) => out_of_range(text),
+    }
+}
+
+/// A cache was not saved or not loaded.
+#[cold]
+pub fn not_transferred(error: &SnapshotError) -> Failure {
+    let text = error.to_string();
+    match SnapshotFault::of(error) {
+        SnapshotFault::Bad => failure("ERR_MEMCACHE_BAD_SNAPSHOT", text),
+        SnapshotFault::Busy => failure("ERR_MEMCACHE_BUSY", text),
+        SnapshotFault::Cancelled => failure("ERR_MEMCACHE_CANCELLED", text),
+        SnapshotFault::System { path, source } => {
+            let errno = source.and_then(std::io::Error::raw_os_error);
+            let path = path.map(|path| path.to_string_lossy().into_owned());
+            Failure::new(Code { name: "ERR_MEMCACHE_FILE", errno, path }, text)
+        }
+    }
 }

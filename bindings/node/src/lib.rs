@@ -27,6 +27,7 @@ mod server;
 mod settings;
 mod shared_cache;
 mod single_flight;
+mod snapshot;
 mod stats;
 mod ttl;
 mod watch;

@@ -1,12 +1,12 @@
 //! A temporary directory of a server.
 
 use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use memcache_embed::temp_dir::TempDir;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+
+use crate::errors::refused;
 
 /// A directory that only this user can enter. It lasts as long as this process keeps it.
 ///
@@ -41,9 +41,4 @@ impl Directory {
     fn leave(&self) {
         self.0.leave();
     }
-}
-
-/// Makes an `OSError`, whose subclass Python chooses by the number.
-fn refused(error: &io::Error, path: &Path) -> PyErr {
-    PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), path.as_os_str().to_owned()))
 }

@@ -1,16 +1,23 @@
 //! Converts the core's errors to the exception classes of `memcache_rs.errors`.
 
+use std::io;
+use std::path::Path;
+
 use memcache_core::internal::base::error::AllocError;
 use memcache_core::internal::config::KEY_MAX;
-use memcache_core::{ConfigError, ConfigRule, DeltaError, StartError};
+use memcache_core::{ConfigError, ConfigRule, DeltaError, SnapshotError, StartError};
 use memcache_embed::server::StartFault;
+use memcache_embed::snapshot::{OptionError, SnapshotFault};
 use pyo3::PyErr;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOSError, PyTypeError};
 
 /// The exception classes, which are defined in Python.
 mod class {
     use pyo3::import_exception;
 
+    import_exception!(memcache_rs.errors, BadSnapshotError);
+    import_exception!(memcache_rs.errors, BusyError);
+    import_exception!(memcache_rs.errors, CancelledError);
     import_exception!(memcache_rs.errors, ClosedError);
     import_exception!(memcache_rs.errors, ConfigError);
     import_exception!(memcache_rs.errors, ForkError);
@@ -117,4 +124,35 @@ pub fn not_started(error: &StartError) -> PyErr {
         // An OSError has a number and a text.
         StartFault::System(errno) => class::StartError::new_err((errno.unwrap_or(0), error.to_string())),
     }
+}
+
+/// An option of a save or a load is not allowed.
+#[cold]
+pub fn bad_option(error: &OptionError) -> PyErr {
+    match error {
+        OptionError::Value(text) => bad_argument(text.clone()),
+        OptionError::Range(text) => out_of_range(text),
+    }
+}
+
+/// A cache was not saved or not loaded.
+#[cold]
+pub fn not_transferred(error: &SnapshotError) -> PyErr {
+    let text = error.to_string();
+    match SnapshotFault::of(error) {
+        SnapshotFault::Bad => class::BadSnapshotError::new_err(text),
+        SnapshotFault::Busy => class::BusyError::new_err(text),
+        SnapshotFault::Cancelled => class::CancelledError::new_err(text),
+        SnapshotFault::System { path: Some(path), source: Some(source) } => refused(source, path),
+        SnapshotFault::System { source, .. } => {
+            PyOSError::new_err((source.and_then(io::Error::raw_os_error).unwrap_or(0), text))
+        }
+    }
+}
+
+/// The system refused an operation on a file. Python chooses the subclass of `OSError` by the
+/// number.
+#[cold]
+pub fn refused(error: &io::Error, path: &Path) -> PyErr {
+    PyOSError::new_err((error.raw_os_error().unwrap_or(0), error.to_string(), path.as_os_str().to_owned()))
 }

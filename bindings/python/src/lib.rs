@@ -38,6 +38,7 @@ mod item;
 mod number;
 mod server;
 mod settings;
+mod snapshot;
 mod stats;
 mod ttl;
 mod view;
@@ -70,6 +71,8 @@ mod _native {
     use crate::server::Server;
     #[pymodule_export]
     use crate::settings::check_settings;
+    #[pymodule_export]
+    use crate::snapshot::{Damage, Loaded, Progress, Saved, load, save};
     #[pymodule_export]
     use crate::watch::{Watcher, parse_event};
 

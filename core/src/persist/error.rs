@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use super::decode::FormatError;
 use crate::base::error::reason;
-
-/// Most threads of a save or a load.
-pub(super) const THREADS_MAX: usize = 256;
+use crate::config::THREADS_MOST;
 
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]
@@ -63,7 +61,7 @@ impl fmt::Display for SnapshotError {
             Self::Flushed => f.write_str("the cache was flushed while it was saved"),
             Self::Damaged { offset } => write!(f, "the snapshot is damaged at byte {offset}"),
             Self::Cancelled => f.write_str("the operation was cancelled"),
-            Self::Threads(wanted) => write!(f, "threads must be at most {THREADS_MAX}, got {wanted}"),
+            Self::Threads(wanted) => write!(f, "threads must be at most {THREADS_MOST}, got {wanted}"),
         }
     }
 }

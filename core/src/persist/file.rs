@@ -29,18 +29,13 @@ impl NewFile {
         let target = fs::canonicalize(path);
         let path = target.as_deref().unwrap_or(path);
         let temporary = suffixed(path, ".tmp");
-        match fs::metadata(path) {
-            Ok(named) if named.is_dir() => {
-                return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
-            }
-            // A device or a pipe would be replaced by a file.
-            Ok(named) if !named.is_file() => {
-                return Err(SnapshotError::at(path, "save")(io::Error::other("Not a regular file")));
-            }
-            _ if path.file_name().is_none() => {
-                return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
-            }
-            _ => {}
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(SnapshotError::at(path, "save")(io::Error::from_raw_os_error(libc::EISDIR)));
+        }
+        // Root could replace a device, such as /dev/null.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let refused = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(SnapshotError::at(path, "save")(refused));
         }
         loop {
             let file = OpenOptions::new()

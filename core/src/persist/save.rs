@@ -19,10 +19,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::encode::{Block, header, trailer};
-use super::error::{SnapshotError, THREADS_MAX};
+use super::error::SnapshotError;
 use super::file::NewFile;
 use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
 use crate::cache::Cache;
+use crate::config::THREADS_MOST;
 use crate::store::{INLINE_COPY_MAX, Item, TimeSnapshot, bit};
 
 /// Bytes of items that are copied under a lock, about.
@@ -31,11 +32,11 @@ const STEP: usize = 64 * 1024;
 /// Most items that are copied under a lock, but for the rest of a bucket.
 const STEP_ITEMS: usize = 256;
 
-/// Longest time between two calls of the progress callback while a save keeps its limit of bytes.
-const NAP: Duration = Duration::from_millis(50);
-
 /// Attempts of a save to a file that flushes interrupt.
 const ATTEMPTS: u32 = 3;
+
+/// Longest wait for the rate without a call of the progress callback.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub struct Progress {
     pub all_items: u64,
 }
 
-/// A function that receives the progress about once a MiB, and may end the operation.
+/// A function that receives the progress, and may end the operation. It is called about once a MiB,
+/// and every 0.1 seconds while [`SaveOptions::rate`] delays a save.
 pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
 /// How to save.
@@ -182,12 +184,13 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
         skipped += part.skipped;
         let so_far = Progress { items: summary.items, bytes: summary.bytes, all_items };
         loop {
-            if progress.as_mut().is_some_and(|progress| progress(&so_far).is_break()) {
+            if let Some(progress) = progress
+                && progress(&so_far).is_break()
+            {
                 return Err(SnapshotError::Cancelled);
             }
-            match output.ahead() {
-                Duration::ZERO => return Ok(()),
-                time => thread::sleep(time.min(NAP)),
+            if !output.wait() {
+                return Ok(());
             }
         }
     };
@@ -227,7 +230,7 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
 pub(super) fn threads(wanted: usize, share: usize) -> Result<usize, SnapshotError> {
     match wanted {
         0 => Ok(thread::available_parallelism().map_or(1, |cores| cores.get() / share).max(1)),
-        1..=THREADS_MAX => Ok(wanted),
+        1..=THREADS_MOST => Ok(wanted),
         _ => Err(SnapshotError::Threads(wanted)),
     }
 }
@@ -257,13 +260,16 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Returns the time for which the writer must wait to keep its limit.
-    fn ahead(&self) -> Duration {
+    /// Waits for the rate, but not longer than [`WAIT`]. Returns whether it must wait longer.
+    fn wait(&self) -> bool {
         if self.rate == 0 {
-            return Duration::ZERO;
+            return false;
         }
-        let due = Duration::from_secs_f64(self.written as f64 / self.rate as f64);
-        due.saturating_sub(self.began.elapsed())
+        let due =
+            Duration::try_from_secs_f64(self.written as f64 / self.rate as f64).unwrap_or(Duration::MAX);
+        let left = due.saturating_sub(self.began.elapsed());
+        thread::sleep(left.min(WAIT));
+        left > WAIT
     }
 }
 

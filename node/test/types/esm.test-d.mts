@@ -8,10 +8,14 @@ import {
   Cluster,
   type Event,
   type FaultRule,
+  FileError,
   type Item,
   type ItemInfo,
+  type Loaded,
   MEMCACHED_VERSION,
   type MemcacheError,
+  type Progress,
+  type Saved,
   Server,
   StartError,
   type Tls,
@@ -72,6 +76,20 @@ for (const [key, value] of cache) {
 }
 expectType<number>(cache.size);
 expectType<number | string | undefined>(cache.stats().get_hits);
+
+expectType<Promise<Saved>>(cache.save('file', { codec: 'none', threads: 2, rate: 1e6, note: 'text' }));
+expectType<Promise<Saved>>(cache.save(new URL('file:///file')));
+expectError(cache.save());
+expectError(cache.save(Buffer.alloc(1)));
+expectError(cache.save('file', { codec: 'zip' }));
+expectError(cache.save('file', { strict: true }));
+expectType<Promise<Buffer>>(cache.saveToBuffer({ signal: AbortSignal.timeout(1) }));
+expectType<Promise<Loaded>>(cache.load('file', { replace: true, ttl: 'paused', strict: true }));
+expectType<Promise<Loaded>>(cache.load(new Uint8Array(1), { progress: (progress) => expectType<Progress>(progress) }));
+expectError(cache.load('file', { ttl: 60 }));
+expectError(cache.load('file', { codec: 'lz4' }));
+expectType<Date>((await cache.load('file')).savedAt);
+expectType<string | undefined>(new FileError().path);
 
 const server = await Server.start({ port: 0, users: { ada: 'secret' }, tls: 'test', unixSocket: true, cache });
 expectType<Server>(server);
