@@ -18,7 +18,7 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 # `make setup` installs Node here if the system's is missing or too old.
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
-.PHONY: help run build capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
+.PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
 	test-servers test-examples test-python test-pythons test-node differential suite clients bench \
 	bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
 	wheel npm-pack install uninstall clean
@@ -31,6 +31,9 @@ run: build ## build the daemon and start it on 127.0.0.1:$(PORT)
 
 build: ## build the daemon, optimised
 	cargo build --release --locked -p memcache-rs-daemon
+
+tool: ## build mcrs, the tool for servers and snapshots, optimised
+	cargo build --release --locked -p memcache-rs-tool
 
 capi: ## build libmemcache_rs, optimised
 	cargo build --release --locked -p memcache-rs-capi
@@ -116,7 +119,7 @@ differential: build setup ## send the same random commands to the daemon and to 
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 
-test-examples: build ## run the shell examples of README.md and docs/
+test-examples: build tool ## run the shell examples of README.md and docs/
 	python3 scripts/examples.py $(DAEMON)
 
 test-python: ## build and test the Python package: wheel, style, types, stubs, tests
@@ -193,7 +196,7 @@ npm-pack: ## the npm packages, with the binary of this platform, in target/dist
 	node node/install.js $(DIST_PROFILE)
 	node node/pack.js node/memcache-rs.linux-$(NODE_ARCH).node linux-$(NODE_ARCH)-gnu $(DIST)
 
-install: build capi ## install daemon, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
+install: build tool capi ## install daemon, tool, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
 
 uninstall: ## remove the installed files

@@ -6,6 +6,7 @@ a ```console block are shown only. The rules for one document, from its top:
 - All examples run in one new directory, in their order.
 - A block of lines that start the daemon starts each line in turn. The last daemon keeps running and
   answers the examples below it; before the first such block a daemon with default settings does.
+- The tool mcrs is beside the daemon.
 - Free ports take the place of 11211 and 11212, and loopback that of 0.0.0.0.
 
 Other tests run the other examples. The doctests of core/src/lib.rs run Rust. capi/tests/run.py runs
@@ -22,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DAEMON = "target/release/memcached-rs"
+TOOL = "target/release/mcrs"
 EXAMPLE = re.compile(r"^```sh\n(.*?)^```$(?:\s+^```text\n(.*?)^```$)?", re.S | re.M)
 START = re.compile(rf"(?:\w+=\S+ )*{re.escape(DAEMON)}\b")
 PATIENCE = 20
@@ -46,6 +48,7 @@ class Document:
     def localise(self, text: str) -> str:
         for port, free in self.ports.items():
             text = text.replace(port, free)
+        text = text.replace(TOOL, str(self.program.with_name("mcrs")))
         return text.replace("0.0.0.0", "127.0.0.1").replace("/tmp/", f"{self.place}/")
 
     def start(self, line: str) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the daemon and the library, or removes them.
+# Installs the daemon, the tool beside it and the library, or removes them.
 #
 # usage: install.sh install|uninstall DAEMON LIBRARIES
 #
@@ -13,7 +13,7 @@ value() { sed -n "s/^#define $1 \"\{0,1\}\([0-9.]*\)\"\{0,1\}\$/\1/p" include/me
 version=$(value MCRS_VERSION) abi=$(value MCRS_ABI_VERSION)
 
 files=(
-    bin/memcached-rs include/memcache_rs.h lib/libmemcache_rs.a "lib/libmemcache_rs.so.$version" "lib/libmemcache_rs.so.$abi"
+    bin/memcached-rs bin/mcrs include/memcache_rs.h lib/libmemcache_rs.a "lib/libmemcache_rs.so.$version" "lib/libmemcache_rs.so.$abi"
     lib/libmemcache_rs.so lib/pkgconfig/memcache_rs.pc lib/cmake/memcache_rs/memcache_rs-config.cmake
     lib/cmake/memcache_rs/memcache_rs-config-version.cmake
 )
@@ -49,8 +49,10 @@ fill() {
     sed "s|@PREFIX@|$prefix|; s|@VERSION@|$version|; s|@ABI@|$abi|" "$1" >"$root/$2"
     chmod 644 "$root/$2"
 }
-# The build may not include the daemon.
-if [ -e "$daemon" ]; then put 755 "$daemon" bin/memcached-rs --strip-all; fi
+# The build may not include the programs.
+for program in "$daemon" "$(dirname "$daemon")/mcrs"; do
+    if [ -e "$program" ]; then put 755 "$program" "bin/$(basename "$program")" --strip-all; fi
+done
 install -D -m 644 include/memcache_rs.h "$root/include/memcache_rs.h"
 put 644 "$libraries/libmemcache_rs.a" lib/libmemcache_rs.a --strip-debug
 put 755 "$libraries/libmemcache_rs.so" "lib/libmemcache_rs.so.$version" --strip-unneeded

@@ -188,7 +188,7 @@ def check_installed(place: Path, libraries: Path) -> int:
     said = run(install, env=options)
     if f"LD_LIBRARY_PATH={tree}/lib" not in said:
         raise RuntimeError(f"make install does not say how a program finds the library:\n{said}")
-    for binary in ["bin/memcached-rs", "lib/libmemcache_rs.so", "lib/libmemcache_rs.a"]:
+    for binary in ["bin/memcached-rs", "bin/mcrs", "lib/libmemcache_rs.so", "lib/libmemcache_rs.a"]:
         if (tree / binary).exists() and ".debug_info" in run(["readelf", "--sections", "--wide", tree / binary]):
             raise RuntimeError(f"make install leaves debug information in {binary}")
     source = place / "example"

@@ -102,7 +102,7 @@ pub struct Decoder<R> {
     source: Source<R>,
     id: u64,
     info: SnapshotInfo,
-    /// Bytes of the current block in the source.
+    /// Bytes of the current block or trailer in the source.
     current: usize,
     ended: bool,
 }
@@ -162,7 +162,7 @@ impl<R: Read> Decoder<R> {
         let at = self.source.offset;
         match self.source.part(self.id)? {
             Part::End(summary) => {
-                self.ended = true;
+                (self.current, self.ended) = (TRAILER, true);
                 Ok(Some(Event::End(summary)))
             }
             Part::Lost if self.source.find_part(self.id)? => {
@@ -233,6 +233,26 @@ impl Packed<'_> {
     /// Returns the offset of the block in the file.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Returns the number of the codec. This version may not know it.
+    pub fn codec(&self) -> u8 {
+        self.codec
+    }
+
+    /// Returns the number of entries, by the header of the block.
+    pub fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Returns the bytes of the entries, by the header of the block.
+    pub fn raw_len(&self) -> usize {
+        self.raw
+    }
+
+    /// Returns the bytes of the data in the file.
+    pub fn stored_len(&self) -> usize {
+        self.data.len()
     }
 
     /// Returns the entries. `buffer` takes them if they were compressed.

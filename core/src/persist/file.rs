@@ -12,7 +12,7 @@ use super::error::SnapshotError;
 
 /// The new contents of a file. Dropping it without [`NewFile::commit`] removes them.
 #[derive(Debug)]
-pub(super) struct NewFile {
+pub struct NewFile {
     file: File,
     path: PathBuf,
     temporary: PathBuf,
@@ -24,7 +24,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The directory does not allow it, or another save is under way.
-    pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
+    pub fn create(path: &Path) -> Result<Self, SnapshotError> {
         // A link stays a link, and the file it points to is replaced.
         let target = fs::canonicalize(path);
         let path = target.as_deref().unwrap_or(path);
@@ -71,7 +71,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn restart(&mut self) -> Result<(), SnapshotError> {
+    pub fn restart(&mut self) -> Result<(), SnapshotError> {
         let restarted = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.set_len(0));
         restarted.map_err(SnapshotError::at(&self.temporary, "truncate"))
     }
@@ -81,7 +81,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The system's. The old file stays.
-    pub(super) fn commit(mut self, keep: u32) -> Result<(), SnapshotError> {
+    pub fn commit(mut self, keep: u32) -> Result<(), SnapshotError> {
         self.file.sync_all().map_err(SnapshotError::at(&self.temporary, "write"))?;
         rotate(&self.path, keep)?;
         fs::rename(&self.temporary, &self.path).map_err(SnapshotError::at(&self.path, "replace"))?;
@@ -100,7 +100,7 @@ impl NewFile {
     }
 
     /// Returns an error of [`Write`] with the name of the file.
-    pub(super) fn error(&self, e: io::Error) -> SnapshotError {
+    pub fn error(&self, e: io::Error) -> SnapshotError {
         SnapshotError::at(&self.temporary, "write")(e)
     }
 }

@@ -41,6 +41,7 @@ mod save;
 pub use self::decode::{Damage, Decoder, Entries, Event, FormatError, Packed};
 pub use self::encode::{Block, header, trailer};
 pub use self::error::SnapshotError;
+pub use self::file::NewFile;
 #[cfg(feature = "server")]
 pub(crate) use self::file::{check, keep_as, suffixed};
 pub use self::format::{BLOCK, Codec, Entry, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary};

@@ -1,0 +1,96 @@
+//! `mcrs`: a command line tool for memcached servers and for snapshots.
+//!
+//! A subcommand is a file: its arguments, and `run`. All of them use a blocking client (`client`,
+//! `stream`, `address`), the meta commands (`meta`), the list of a server's keys (`keys`), a writer
+//! of snapshots (`snapshot`), and progress bars (`progress`).
+
+#![deny(unsafe_code)]
+
+mod address;
+mod client;
+mod dump;
+mod failure;
+mod inspect;
+mod keys;
+mod load;
+mod meta;
+mod progress;
+mod snapshot;
+mod stream;
+
+use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use memcache_core::internal::base::stderr::write_line;
+
+use crate::failure::{Failure, USAGE};
+
+/// Name and version of this program.
+const PROGRAM: &str = concat!("mcrs ", env!("CARGO_PKG_VERSION"));
+
+/// A tool for memcached servers and snapshots of memcache-rs
+#[derive(Debug, Parser)]
+#[command(name = "mcrs", version, after_help = AFTER, arg_required_else_help = false)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str = "\
+Examples:
+  mcrs dump cache1:11211 --out cache1.mcrs        save the items of a running server
+  mcrs inspect cache1.mcrs                        see what is in the file
+  mcrs load cache1.mcrs cache2:11211              store them in another server
+  mcrs dump cache1:11211 | mcrs load - cache2     move them without a file
+
+Exit status: 0 if everything is done; 1 if an item was not stored or a snapshot is damaged; 64 wrong
+usage; 65 not a snapshot; 69 no usable server; 74 file error; 75 server busy; 77 not permitted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dump(dump::DumpArguments),
+    Load(load::LoadArguments),
+    Inspect(inspect::InspectArguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::try_parse() {
+        Ok(arguments) => match arguments.command {
+            Command::Dump(arguments) => dump::run(arguments),
+            Command::Load(arguments) => load::run(arguments),
+            Command::Inspect(arguments) => inspect::run(&arguments),
+        },
+        Err(error) if error.use_stderr() => Err(usage(&error)),
+        // The help or the version.
+        Err(text) => print(&text.to_string()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { line, status }) => {
+            if !line.is_empty() {
+                write_line(&format!("mcrs: {line}"));
+            }
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        // The reader wants no more.
+        ErrorKind::BrokenPipe => Failure::new(0, ""),
+        _ => Failure::file("write to", "standard output", &error),
+    })
+}
+
+/// Returns the failure of a wrong command line in one line: the first paragraph of clap's message.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    Failure::new(USAGE, format!("{line}; mcrs --help tells more"))
+}
