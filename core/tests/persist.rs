@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use memcache_rs::internal::config::SnapshotWork;
+use memcache_rs::internal::config::{ClientCommand, SnapshotWork};
 use memcache_rs::internal::state::Status;
 use memcache_rs::{
     BoundAddress, Cache, CacheConfig, Hooks, Listen, SaveOptions, Server, ServerConfig, StartError, Stop,
@@ -439,7 +439,7 @@ fn a_hook_that_panics_does_not_prevent_the_last_save() {
     let config = place.config();
     let panics = Arc::new(AtomicBool::new(false));
     let armed = Arc::clone(&panics);
-    let command = move |_: &_| assert!(!armed.load(SeqCst), "the test says so here");
+    let command = move |_: &ClientCommand<'_>| assert!(!armed.load(SeqCst), "the test says so here");
     let hooks = Hooks { command: Some(Arc::new(command)), ..config.hooks.clone() };
     let server = Server::start(ServerConfig { hooks, ..config }).unwrap();
     server.cache().set("key", "value", Ttl::Never).unwrap();

@@ -160,7 +160,7 @@ fn tls_is_checked_by_an_authority() {
     let certificate =
         CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &issuer).unwrap();
     let tls = TlsConfig {
-        chain_cert: directory.put("server.pem", certificate.pem()).into(),
+        chain_cert: Some(directory.put("server.pem", certificate.pem()).into()),
         key: Some(directory.put("server.key", key.serialize_pem()).into()),
         ..TlsConfig::default()
     };
