@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use memcache_core::internal::config::{Kind, Row};
 use memcache_core::{
     AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode, Value,
 };
@@ -119,6 +120,14 @@ struct Flags {
     cluster_nodes: Option<String>,
     // getopt collects words that are not flags, and memcached ignores them.
     words: Vec<OsString>,
+    // The flags of the table of settings: name of the setting, and value.
+    #[clap(skip)]
+    rows: Vec<(&'static str, Value)>,
+}
+
+/// Returns the rows of the table of settings that have a flag of their own, and its name.
+pub fn row_flags() -> impl Iterator<Item = (&'static Row, &'static str)> {
+    ServerConfig::rows().filter_map(|row| Some((row, row.option?.strip_prefix("--")?)))
 }
 
 /// Reads a command line. Its first word is the program name.
@@ -142,11 +151,28 @@ fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error>
         Some("-D=") => vec!["-D".into(), "=".into()],
         _ => vec![word],
     });
-    let command = Flags::command().mut_args(|arg| {
+    let command = row_flags().fold(Flags::command(), with_flag).mut_args(|arg| {
         let takes_next = arg.get_action().takes_values() && !arg.is_positional() && arg.get_id() != "verbose";
         if takes_next { arg.allow_hyphen_values(true) } else { arg }
     });
-    Flags::from_arg_matches(&command.try_get_matches_from(line)?)
+    let matches = command.try_get_matches_from(line)?;
+    let mut flags = Flags::from_arg_matches(&matches)?;
+    flags.rows = row_flags().filter_map(|(row, _)| Some((row.name, row_value(row, &matches)?))).collect();
+    Ok(flags)
+}
+
+/// Adds the flag of a row.
+fn with_flag(command: Command, (row, flag): (&'static Row, &'static str)) -> Command {
+    let action = if row.kind == Kind::Bool { ArgAction::SetTrue } else { ArgAction::Set };
+    command.arg(Arg::new(row.name).long(flag).action(action))
+}
+
+/// Returns the value of the flag of a row, or `None` if it was not given.
+fn row_value(row: &Row, matches: &ArgMatches) -> Option<Value> {
+    if row.kind == Kind::Bool {
+        return matches.get_flag(row.name).then_some(Value::Bool(true));
+    }
+    matches.get_one::<String>(row.name).map(|text| Value::from(text.as_str()))
 }
 
 /// Returns the message for a line that clap could not split.
@@ -168,7 +194,6 @@ fn illegal(error: &clap::Error) -> Failure {
 
 impl Flags {
     fn plan(self, environment: Environment) -> Result<Plan, Failure> {
-        self.refuse_what_is_not_built_in()?;
         let mut notes = Vec::new();
         let mut warnings = Vec::new();
         let mut config = ServerConfig::default();
@@ -209,13 +234,6 @@ impl Flags {
             warnings,
             notes,
         })
-    }
-
-    fn refuse_what_is_not_built_in(&self) -> Result<(), Failure> {
-        match &self.memory_file {
-            Some(_) => Err(Failure::usage("-e: a memory file is not built in")),
-            None => Ok(()),
-        }
     }
 
     fn auth(&self, environment: &Environment) -> Result<Option<AuthConfig>, Failure> {
@@ -300,6 +318,10 @@ impl Flags {
             let read = list.split(',').map(str::parse).collect::<Result<_, ConfigError>>();
             config.cluster = read.map_err(|e| Failure::usage(e.to_string()))?;
         }
+        for (name, value) in &self.rows {
+            config.set(name, value.clone()).map_err(|e| Failure::usage(e.to_string()))?;
+        }
+        config.memory_file.clone_from(&self.memory_file);
         config.flush_enabled = !self.disable_flush_all;
         config.dump_enabled = !self.disable_dumping;
         config.watch_enabled = !self.disable_watch;

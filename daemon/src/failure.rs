@@ -1,7 +1,7 @@
 //! Failures that end the daemon: one line for standard error and an exit status of `sysexits.h`.
 
 use memcache_core::StartError;
-pub use memcache_core::internal::base::file::reason;
+pub use memcache_core::internal::base::error::reason;
 
 /// `EX_USAGE`: a flag or a value is wrong. memcached exits with 1 or 64 here.
 pub const USAGE: u8 = 64;

@@ -3,7 +3,10 @@
 //! Test suites and packages search the help for feature words. Therefore it names only features
 //! that work.
 
+use memcache_core::internal::config::{Kind, Row};
 use memcache_core::{ServerConfig, Value};
+
+use crate::args::row_flags;
 
 /// The version of this program.
 pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +79,13 @@ Process
   -i, --license                print the license and exit
   -V, --version                print version and exit
 
+Restart
+  -e, --memory-file=<file>     load <file> at start, save all items to it when the server is
+                               stopped, as memcached does with its memory file
+";
+
+/// The end of the text, before the suboptions of `-o`.
+const EXTENDED: &str = "
   -o, --extended=<list>        comma separated list of extended options;
                                most options have a 'no_' prefix to disable
 ";
@@ -104,7 +114,16 @@ const END: &str = "\
 pub fn help() -> String {
     let defaults = ServerConfig::default();
     let mut text = START.to_owned();
-    for row in ServerConfig::rows().filter(|row| !row.help.is_empty()) {
+    for (row, flag) in row_flags() {
+        let value = if row.kind == Kind::Bool { "" } else { "=<value>" };
+        let mut name = format!("--{flag}{value}");
+        for line in row.help.lines() {
+            text.push_str(format!("  {name:<28} {line}\n").as_str());
+            name.clear();
+        }
+    }
+    text.push_str(EXTENDED);
+    for row in ServerConfig::rows().filter(|row| !row.help.is_empty() && !is_flag(row)) {
         let default = match defaults.get(row.name) {
             Some(Value::Float(number)) => format!("{number:.2}"),
             Some(Value::Integer(number)) => (number / row.unit).to_string(),
@@ -118,6 +137,11 @@ pub fn help() -> String {
         }
     }
     text + END
+}
+
+/// Returns whether the option of a row is a flag, not a suboption of `-o`.
+fn is_flag(row: &Row) -> bool {
+    row.option.is_some_and(|option| option.starts_with('-'))
 }
 
 /// The text of `-i`.

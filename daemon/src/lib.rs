@@ -9,6 +9,7 @@ mod args;
 mod failure;
 mod help;
 mod listen;
+mod notify;
 mod number;
 mod options;
 mod pidfile;
@@ -73,23 +74,31 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     for note in tls.iter().flat_map(Tls::notes) {
         plan.warnings.push(format!("WARNING: {note}"));
     }
+    // Detaching from the terminal changes the directory.
+    for file in [&mut plan.config.persist, &mut plan.config.memory_file].into_iter().flatten() {
+        if let Ok(absolute) = std::path::absolute(&*file) {
+            *file = absolute;
+        }
+    }
     process::prepare(&mut plan)?;
-    let signals = Signals::catch()?;
+    let farewell = Farewell::new();
+    let signals = Signals::handle(farewell.clone())?;
 
+    plan.config.hooks.snapshot = Some(notify::snapshot());
     let on_tcp = !plan.config.listen.iter().any(is_unix);
     let server = match tls {
         Some(tls) => Server::start_with_tls(plan.config, tls),
         None => Server::start(plan.config),
     }?;
     let context = Arc::clone(server.context());
-    let farewell = Farewell::new();
-    signals.watch(Arc::clone(&context), farewell.clone())?;
+    signals.are_for(&context);
 
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
         ports::write(&path, server.addresses());
     }
     write_line(&listening(server.addresses()));
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
+    notify::ready();
     let stopped = server.wait();
     drop(pid_file);
     stopped.map_err(|e| Failure::software(format!("memcached-rs: {e}; exiting")))?;

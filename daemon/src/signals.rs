@@ -1,46 +1,43 @@
 //! Turns signals into requests to the server: SIGINT and SIGTERM stop it at once, SIGUSR1 stops it
-//! gracefully, SIGHUP reloads files. (Rust's runtime ignores SIGPIPE from the start.)
+//! gracefully, SIGHUP reloads files, SIGUSR2 saves the snapshot. (Rust's runtime ignores SIGPIPE
+//! from the start.)
+//!
+//! A second SIGINT or SIGTERM interrupts the last save. While the server loads its snapshot, a
+//! signal that stops it ends the process: nothing has changed yet.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Once};
+use std::process;
+use std::sync::{Arc, Once, OnceLock};
 use std::thread;
 
 use memcache_core::Stop;
 use memcache_core::internal::base::stderr::write_line;
-use memcache_core::internal::state::ServerState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use memcache_core::internal::state::{Persistence, ServerState};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator;
 
 use crate::failure::{Failure, reason};
+use crate::notify;
 
-/// Catches signals from its creation on. They wait until [`Signals::watch`].
+/// The handler of signals. It works from its creation on, and knows the server once it has started.
 pub struct Signals {
-    caught: iterator::Signals,
+    server: Arc<OnceLock<Arc<ServerState>>>,
 }
 
 impl Signals {
-    /// Installs the handlers.
-    pub fn catch() -> Result<Self, Failure> {
-        let caught = iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
-            .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
-        Ok(Self { caught })
-    }
-
     /// Handles signals on a thread of its own, for the rest of the process.
-    pub fn watch(mut self, context: Arc<ServerState>, farewell: Farewell) -> Result<(), Failure> {
-        let on = move |signal| match signal {
-            SIGUSR1 => {
-                context.control.request_stop(Stop::Graceful);
-                farewell.gracefully();
-            }
-            SIGHUP => match context.reload() {
-                Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
-                Err(line) => context.log(0, || line),
-            },
-            _ => context.control.request_stop(Stop::Now),
+    pub fn handle(farewell: Farewell) -> Result<Self, Failure> {
+        let mut caught = iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])
+            .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
+        let server = Arc::new(OnceLock::<Arc<ServerState>>::new());
+        let known = Arc::clone(&server);
+        let on = move |signal| match known.get() {
+            Some(context) => act(signal, context, &farewell),
+            None if signal == SIGHUP || signal == SIGUSR2 => {}
+            None => process::exit(0),
         };
         let work = move || {
-            for signal in self.caught.forever() {
+            for signal in caught.forever() {
                 // Without this thread, signals could not stop the process. The panic hook has
                 // reported the panic.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| on(signal)));
@@ -49,8 +46,41 @@ impl Signals {
         thread::Builder::new()
             .name("signals".into())
             .spawn(work)
-            .map(drop)
-            .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))
+            .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
+        Ok(Self { server })
+    }
+
+    /// Names the server that signals are for.
+    pub fn are_for(&self, context: &Arc<ServerState>) {
+        let _ = self.server.set(Arc::clone(context));
+    }
+}
+
+/// Carries out the request of a signal.
+fn act(signal: i32, context: &Arc<ServerState>, farewell: &Farewell) {
+    let persistence = context.persistence.as_deref();
+    match signal {
+        SIGUSR1 => {
+            notify::stopping();
+            context.control.request_stop(Stop::Graceful);
+            farewell.gracefully();
+        }
+        SIGUSR2 => match persistence.map(Persistence::request) {
+            None => context.log(1, || "SIGUSR2: no file to save to".into()),
+            Some(true) => {}
+            Some(false) => context.log(1, || "SIGUSR2: a save is under way".into()),
+        },
+        SIGHUP => match context.reload() {
+            Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+            Err(line) => context.log(0, || line),
+        },
+        _ if context.control.stopping() == Some(Stop::Now) => {
+            persistence.into_iter().for_each(Persistence::abort);
+        }
+        _ => {
+            notify::stopping();
+            context.control.request_stop(Stop::Now);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands that inspect or change a server: `stats`, `slabs`, `lru`, `lru_crawler`, `watch`,
-//! `verbosity`, `flush_all`, `shutdown`, the commands of memcached's debug build, and `config` of
-//! hosted clusters.
+//! `verbosity`, `flush_all`, `shutdown`, `persist`, the commands of memcached's debug build, and
+//! `config` of hosted clusters.
 //!
 //! They are text commands with memcached's words and errors. As in memcached, most subcommands may
 //! be abbreviated.
@@ -12,6 +12,7 @@ mod debug;
 mod dump;
 mod lines;
 mod lru;
+mod persist;
 mod server;
 mod slabs;
 mod stats;
@@ -69,10 +70,13 @@ fn carry_out(ctx: &mut AdminContext<'_>, command: Admin, tokens: &Tokens<'_>) ->
         Admin::Lru => lru::lru(ctx, tokens),
         Admin::RefreshCerts => server::refresh_certs(ctx),
         Admin::Config if ctx.context.cluster.is_on() => cluster::config(ctx, tokens),
+        Admin::Persist if ctx.context.persistence.is_some() => persist::persist(ctx, tokens),
         Admin::Debugtime if has_debug => debug::debugtime(ctx, tokens),
         Admin::Debugitem if has_debug => debug::debugitem(ctx, tokens),
         Admin::Misbehave if has_debug => ctx.line(text::ERROR),
-        Admin::Config | Admin::Debugtime | Admin::Debugitem | Admin::Misbehave => return refuse(ctx, tokens),
+        Admin::Config | Admin::Persist | Admin::Debugtime | Admin::Debugitem | Admin::Misbehave => {
+            return refuse(ctx, tokens);
+        }
     })
 }
 

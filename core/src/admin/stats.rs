@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::context::{AdminContext, Outcome};
 use super::dump::Dump;
 use super::lines::{Lines, put_connection, put_sizes};
+use super::persist::put_status;
 use super::server::VERSION;
 use crate::config::AuthMethod;
 use crate::config::{
@@ -290,6 +291,9 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     for (name, value) in commands.own().into_iter().chain(classes.own()).chain(worker_sums(context)) {
         out.put(name, value);
     }
+    if let Some(persistence) = &context.persistence {
+        put_status(persistence, &mut out);
+    }
     out.end();
 }
 
@@ -397,7 +401,10 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("inline_ascii_response", "no");
     tls_settings(config.tls.as_ref(), &mut out);
     out.put("num_napi_ids", reported.napi_ids);
-    out.put("memory_file", "(null)");
+    out.put(
+        "memory_file",
+        config.memory_file.as_ref().map_or("(null)".into(), |file| file.display().to_string()),
+    );
     out.put("client_flags_size", 4);
     out.put("memcache_rs_version", env!("CARGO_PKG_VERSION"));
     out.put("memcache_rs_shards", cache.store().shard_count());

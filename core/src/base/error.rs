@@ -2,7 +2,16 @@
 //! exceptions. The texts of [`ConfigError`] are memcached's if memcached has the rule.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, io};
+
+/// Returns the text of `strerror`, without the number that Rust adds.
+pub fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" (os error ") {
+        text.truncate(end);
+    }
+    text
+}
 
 /// A kind of rule that a setting breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +65,12 @@ pub enum StartError {
     /// Invalid settings.
     Config(ConfigError),
     /// Address space for the items could not be reserved.
-    Memory(std::io::Error),
+    Memory(io::Error),
     /// A file that the settings name cannot be used: passwords, a certificate or a key. The text
     /// names it and the reason.
     File(String),
     /// The server could not listen on an address. The text names it.
-    Listen(String, std::io::Error),
+    Listen(String, io::Error),
     /// The system allows the process fewer open files than
     /// [`crate::config::ServerConfig::max_connections`].
     Descriptors {
@@ -71,7 +80,7 @@ pub enum StartError {
         allowed: usize,
     },
     /// The system refused a thread or an event queue.
-    System(std::io::Error),
+    System(io::Error),
 }
 
 impl fmt::Display for StartError {

@@ -7,14 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// Returns the text of `strerror`, without the number that Rust adds.
-pub fn reason(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    if let Some(end) = text.rfind(" (os error ") {
-        text.truncate(end);
-    }
-    text
-}
+use super::error::reason;
 
 /// Reads a file of at most `most` bytes. A pipe without a writer is an empty file; with one, the
 /// read ends after five seconds.
@@ -66,12 +59,6 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reasons_carry_no_numbers() {
-        assert_eq!(reason(&io::Error::from_raw_os_error(libc::EADDRINUSE)), "Address already in use");
-        assert_eq!(reason(&io::Error::other("odd")), "odd");
-    }
 
     #[test]
     fn files_without_end_are_not_read_for_ever() {

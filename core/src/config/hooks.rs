@@ -17,6 +17,20 @@ pub type Log = dyn Fn(u8, &str) + Send + Sync;
 /// 5`. A command of more than 2,048 bytes is cut and ends with `…`. Passwords are left out.
 pub type OnCommand = dyn Fn(i32, &str) + Send + Sync;
 
+/// The work of a server on its snapshot ([`ServerConfig::persist`](super::ServerConfig::persist)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SnapshotWork {
+    /// It loads the file.
+    Load,
+    /// It saves the file.
+    Save,
+}
+
+/// Receives the progress of a load or save, about once a MiB: the items so far, and about how many
+/// there are in all, or 0 if that is not known.
+pub type OnSnapshot = dyn Fn(SnapshotWork, u64, u64) + Send + Sync;
+
 /// Callbacks that a server runs on its own threads.
 ///
 /// A callback must not stop the server and wait for it: it would wait for itself.
@@ -32,6 +46,8 @@ pub struct Hooks {
     /// Runs once, on the last thread of a server that has started. By then all its connections and
     /// listeners are closed. [`crate::server::Server::wait`] returns afterwards.
     pub stopped: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Receives the progress of the server's snapshot.
+    pub snapshot: Option<Arc<OnSnapshot>>,
 }
 
 impl Hooks {
@@ -43,6 +59,13 @@ impl Hooks {
             None => stderr::write_line(line),
         }
     }
+
+    /// Passes on the progress of the snapshot. A callback that panics loses it and nothing else.
+    pub(crate) fn snapshot(&self, work: SnapshotWork, items: u64, all_items: u64) {
+        if let Some(snapshot) = &self.snapshot {
+            drop(panic::catch_unwind(AssertUnwindSafe(|| snapshot(work, items, all_items))));
+        }
+    }
 }
 
 impl fmt::Debug for Hooks {
@@ -51,6 +74,7 @@ impl fmt::Debug for Hooks {
             .field("log", &self.log.is_some())
             .field("command", &self.command.is_some())
             .field("stopped", &self.stopped.is_some())
+            .field("snapshot", &self.snapshot.is_some())
             .finish()
     }
 }

@@ -9,6 +9,7 @@ mod auth;
 mod cache;
 #[cfg(feature = "server")]
 mod cluster;
+mod codec;
 #[cfg(feature = "server")]
 mod hooks;
 #[cfg(feature = "server")]
@@ -26,8 +27,9 @@ pub use self::auth::{AuthConfig, AuthMethod, Passwords};
 pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
+pub use self::codec::Codec;
 #[cfg(feature = "server")]
-pub use self::hooks::{Hooks, Log, OnCommand};
+pub use self::hooks::{Hooks, Log, OnCommand, OnSnapshot, SnapshotWork};
 #[cfg(feature = "server")]
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
@@ -35,7 +37,7 @@ pub use self::policy::{EvictionGoal, EvictionPolicy};
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};
-pub use self::size::{KEY_MAX, MIB, PAGE_SIZE};
+pub use self::size::{KEY_MAX, MIB, PAGE_SIZE, THREADS_MOST};
 #[cfg(feature = "server")]
 pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
 

@@ -1,7 +1,5 @@
 //! The list of eviction policies. Everything that names a policy reads it.
 
-use super::setting::{Field, Value};
-
 /// Calls the macro `callback` with the list of policies. A line is the documentation, the type, and
 /// the name. The name is that of the file in `store/policy/`, too. The place of a line is the
 /// policy's number in the C ABI, so new lines go to the end.
@@ -58,18 +56,20 @@ macro_rules! named {
             }
         }
 
-        impl Field for $type {
-            fn get(&self) -> Value {
-                Value::from(self.name())
+        impl $crate::config::setting::Field for $type {
+            fn get(&self) -> $crate::config::setting::Value {
+                self.name().into()
             }
-            fn put(&mut self, value: &Value) {
-                if let Value::Text(name) = value {
+            fn put(&mut self, value: &$crate::config::setting::Value) {
+                if let $crate::config::setting::Value::Text(name) = value {
                     *self = Self::from_name(name).unwrap_or(*self);
                 }
             }
         }
     };
 }
+
+pub(super) use named;
 
 macro_rules! define {
     ($($policies:tt)*) => {

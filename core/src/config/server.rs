@@ -1,12 +1,15 @@
 //! Settings of a server.
 
+use std::path::PathBuf;
+
 use super::auth::{AuthConfig, AuthMethod};
 use super::cache::CacheConfig;
 use super::cluster::ClusterNode;
+use super::codec::Codec;
 use super::hooks::Hooks;
 use super::listen::{Listen, Protocol, TlsMode};
-use super::setting::{self, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
-use super::size::MIB;
+use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
+use super::size::{MIB, THREADS_MOST};
 use super::tls::TlsConfig;
 use crate::base::error::{ConfigError, ConfigRule};
 
@@ -100,6 +103,53 @@ settings! {
                 .out("could not parse argument to sock_cookie_id")
                 .option("sock_cookie_id")
                 .help("mark of sockets for packet filters (Linux, as a privileged user)");
+        /// memcached's file for a restart (`-e`). Like `persist`, with the lines that memcached logs,
+        /// and a second file `FILE.meta`. Only a server that was stopped leaves it.
+        memory_file: Option<PathBuf> = None,
+            Row::file().option("-e").stat("memory_file");
+        /// File that keeps the items over a restart (`--persist`). The server loads it before it
+        /// listens, and saves it when it stops.
+        persist: Option<PathBuf> = None,
+            Row::file()
+                .option("--persist")
+                .help("load this file at start, save all items to it at the end\n(SIGTERM, SIGINT, SIGUSR1, shutdown) and at SIGUSR2");
+        /// Seconds between two saves while the server runs; 0 means that it saves at the end only.
+        persist_interval: u32 = 0,
+            Row::whole(0, U32_MOST)
+                .option("--persist-interval")
+                .help("seconds between saves in the background (default: 0, none)");
+        /// Number of threads that save and load, or 0: half of the cores save, all cores load.
+        persist_threads: usize = 0,
+            Row::whole(0, THREADS_MOST as i128)
+                .option("--persist-threads")
+                .help("threads that save or load (default: as many as the cores allow)");
+        /// Most bytes that a save in the background writes in a second; 0 means no limit.
+        persist_rate: usize = 0,
+            Row::bytes(0, WORD_MOST)
+                .option("--persist-rate")
+                .help("most bytes a second of a save in the background, such as 200m\n(default: 0, no limit)");
+        /// Number of older files to keep, as `FILE.1`, `FILE.2` and so on.
+        persist_keep: u32 = 0,
+            Row::whole(0, 1000)
+                .option("--persist-keep")
+                .help("number of older files to keep, as FILE.1 (default: 0)");
+        /// How the items are stored in the file.
+        persist_codec: Codec = Codec::Lz4,
+            Row::new(Kind::Word(Codec::NAMES))
+                .option("--persist-codec")
+                .help("none or lz4 (default: lz4)");
+        /// Whether the server refuses to start if the file is damaged. By default it loads the
+        /// rest, and keeps the damaged file as `FILE.damaged`.
+        persist_strict: bool = false,
+            Row::on_off()
+                .option("--persist-strict")
+                .help("do not start if FILE is damaged");
+        /// Whether the server listens before it has loaded the file. Items that clients store are
+        /// newer and stay.
+        persist_lazy: bool = false,
+            Row::on_off()
+                .option("--persist-lazy")
+                .help("load while clients are served");
     }
     others {
         /// Settings of the cache that is served.
@@ -280,6 +330,7 @@ impl ServerConfig {
         if self.reported.hot_lru_pct + self.reported.warm_lru_pct > 80 {
             return fail("hot_lru_pct", "hot_lru_pct + warm_lru_pct cannot be more than 80% combined");
         }
+        self.validate_persist()?;
         let speaks_tls = |listen: &Listen| matches!(listen, Listen::Tcp { tls, .. } if *tls != TlsMode::Off);
         match &self.tls {
             None if self.listen.iter().any(speaks_tls) => {
@@ -310,6 +361,26 @@ impl ServerConfig {
                 "auth",
                 "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
             ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the settings of the snapshot against each other.
+    fn validate_persist(&self) -> Result<(), ConfigError> {
+        let fail = |name: &'static str, text: String| Err(ConfigError::new(name, ConfigRule::Conflict, text));
+        if self.persist.is_some() && self.memory_file.is_some() {
+            return fail("persist", "persist and memory_file cannot be used together".into());
+        }
+        if self.persist_lazy && self.persist_strict {
+            return fail("persist_lazy", "persist_lazy and persist_strict cannot be used together".into());
+        }
+        let defaults = Self::default();
+        let unused =
+            |row: &&Row| row.name.starts_with("persist_") && self.get(row.name) != defaults.get(row.name);
+        match Self::rows().find(unused) {
+            Some(row) if self.persist.is_none() => {
+                fail(row.name, format!("{} has no effect without persist", row.name))
+            }
             _ => Ok(()),
         }
     }

@@ -4,6 +4,7 @@
 //! [`Setting`]s. Everything that a face knows of a setting comes from its [`Row`].
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::base::error::{ConfigError, ConfigRule};
 
@@ -128,6 +129,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// One byte, which a text names.
     Byte,
+    /// The name of a file.
+    Path,
     /// Numbers of bytes that ascend, with `-` between them in a text.
     Sizes {
         /// The smallest value of the first.
@@ -234,6 +237,12 @@ impl Row {
     /// A number with a fraction.
     pub(crate) const fn real(above: f64, most: f64) -> Self {
         Self::new(Kind::Float { above, most })
+    }
+
+    /// The name of a file, or no value.
+    #[cfg(feature = "server")]
+    pub(crate) const fn file() -> Self {
+        Self::new(Kind::Path).or_none()
     }
 
     /// The setting may have no value.
@@ -360,6 +369,9 @@ impl Row {
                 [byte] => Some(Value::from(*byte)),
                 _ => None,
             },
+            (Kind::Path, Value::Text(text)) => {
+                (!text.is_empty() && !text.contains('\0')).then(|| value.clone())
+            }
             (Kind::Sizes { .. }, Value::Text(text)) => {
                 let numbers = text.split('-').map(|size| size.parse().ok()).collect::<Option<_>>();
                 numbers.map(Value::List)
@@ -445,6 +457,7 @@ impl Row {
             }
             Kind::Word(words) => words.concat(),
             Kind::Byte => "one byte".into(),
+            Kind::Path => "the name of a file".into(),
             Kind::Sizes { least, count } => {
                 format!("at most {count} sizes that ascend from at least {least}")
             }
@@ -506,6 +519,17 @@ impl Field for f64 {
     fn put(&mut self, value: &Value) {
         if let Value::Float(number) = value {
             *self = *number;
+        }
+    }
+}
+
+impl Field for PathBuf {
+    fn get(&self) -> Value {
+        Value::Text(self.display().to_string())
+    }
+    fn put(&mut self, value: &Value) {
+        if let Value::Text(text) = value {
+            *self = text.into();
         }
     }
 }

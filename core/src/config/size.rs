@@ -9,3 +9,6 @@ pub const PAGE_SIZE: usize = MIB;
 
 /// Longest key in bytes, in every protocol.
 pub const KEY_MAX: usize = 250;
+
+/// Most threads of one save or load.
+pub const THREADS_MOST: usize = 256;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::decode::FormatError;
+use crate::base::error::reason;
 
 /// A snapshot was not saved or not loaded.
 #[derive(Debug)]
@@ -49,9 +50,9 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, action, source } => {
-                write!(f, "failed to {action} {}: {source}", path.display())
+                write!(f, "failed to {action} {}: {}", path.display(), reason(source))
             }
-            Self::Io(e) => write!(f, "failed to transfer the snapshot: {e}"),
+            Self::Io(e) => write!(f, "failed to transfer the snapshot: {}", reason(e)),
             Self::Format(e) => e.fmt(f),
             Self::Busy(path) => write!(f, "another save to {} is under way", path.display()),
             Self::Flushed => f.write_str("the cache was flushed while it was saved"),

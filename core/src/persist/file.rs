@@ -25,11 +25,22 @@ impl NewFile {
     /// # Errors
     /// The directory does not allow it, or another save is under way.
     pub(super) fn create(path: &Path) -> Result<Self, SnapshotError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".tmp");
-        let temporary = path.with_file_name(name);
-        if path.file_name().is_none() || path.is_dir() {
-            return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
+        // A link stays a link, and the file it points to is replaced.
+        let target = fs::canonicalize(path);
+        let path = target.as_deref().unwrap_or(path);
+        let temporary = suffixed(path, ".tmp");
+        match fs::metadata(path) {
+            Ok(named) if named.is_dir() => {
+                return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
+            }
+            // A device or a pipe would be replaced by a file.
+            Ok(named) if !named.is_file() => {
+                return Err(SnapshotError::at(path, "save")(io::Error::other("Not a regular file")));
+            }
+            _ if path.file_name().is_none() => {
+                return Err(SnapshotError::at(path, "save")(io::ErrorKind::IsADirectory.into()));
+            }
+            _ => {}
         }
         loop {
             let file = OpenOptions::new()
@@ -70,12 +81,14 @@ impl NewFile {
         restarted.map_err(SnapshotError::at(&self.temporary, "truncate"))
     }
 
-    /// Writes everything to the disk, then gives the file its name.
+    /// Writes everything to the disk, then gives the file its name. The `keep` latest older files
+    /// stay, with a number behind their names.
     ///
     /// # Errors
     /// The system's. The old file stays.
-    pub(super) fn commit(mut self) -> Result<(), SnapshotError> {
+    pub(super) fn commit(mut self, keep: u32) -> Result<(), SnapshotError> {
         self.file.sync_all().map_err(SnapshotError::at(&self.temporary, "write"))?;
+        rotate(&self.path, keep)?;
         fs::rename(&self.temporary, &self.path).map_err(SnapshotError::at(&self.path, "replace"))?;
         self.committed = true;
         let directory = match self.path.parent() {
@@ -94,6 +107,62 @@ impl NewFile {
     /// Returns an error of [`Write`] with the name of the file.
     pub(super) fn error(&self, e: io::Error) -> SnapshotError {
         SnapshotError::at(&self.temporary, "write")(e)
+    }
+}
+
+/// Gives each older file of `path` the next number, and the file itself the number 1. The file keeps
+/// its name, too, so that there is one at every moment.
+fn rotate(path: &Path, keep: u32) -> Result<(), SnapshotError> {
+    let numbered = |number: u32| suffixed(path, &format!(".{number}"));
+    for number in (1..keep).rev() {
+        rename_if_there(&numbered(number), &numbered(number + 1))?;
+    }
+    if keep > 0 {
+        keep_as(path, &numbered(1)).or_else(|e| match e.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(SnapshotError::at(&numbered(1), "replace")(e)),
+        })?;
+    }
+    Ok(())
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> Result<(), SnapshotError> {
+    match fs::rename(from, to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(SnapshotError::at(to, "replace")(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns `path` with `suffix` behind its name.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Gives the file `path` the name `other` as well, which another file may have had. A file system
+/// without links makes a copy.
+pub(crate) fn keep_as(path: &Path, other: &Path) -> io::Result<()> {
+    match fs::remove_file(other) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match fs::hard_link(path, other) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(e),
+        Err(_) => fs::copy(path, other).map(drop),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Checks that a save to `path` could begin.
+///
+/// # Errors
+/// The directory or the file does not allow it.
+pub(crate) fn check(path: &Path) -> Result<(), SnapshotError> {
+    match NewFile::create(path) {
+        // Another process saves to it now, perhaps the one that this one replaces.
+        Ok(_) | Err(SnapshotError::Busy(_)) => Ok(()),
+        Err(e) => Err(e),
     }
 }
 

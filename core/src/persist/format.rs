@@ -1,5 +1,7 @@
 //! The parts of a snapshot, their limits and the checksum.
 
+pub use crate::config::Codec;
+
 /// The first bytes of a snapshot. A transfer that changes line ends or drops the eighth bit damages
 /// them.
 pub const MAGIC: [u8; 8] = *b"\x89MCRS\r\n\x1a";
@@ -46,18 +48,6 @@ pub(super) mod bits {
     pub(in crate::persist) const HAS_FLAGS: u8 = 1 << 5;
     pub(in crate::persist) const HAS_EXPIRY: u8 = 1 << 6;
     pub(in crate::persist) const HAS_CAS: u8 = 1 << 7;
-}
-
-/// How the data of a block is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Codec {
-    /// As it is.
-    None = 0,
-    /// Compressed as an LZ4 block. A block that would not shrink is stored as it is.
-    #[default]
-    Lz4 = 1,
 }
 
 /// The header of a snapshot.

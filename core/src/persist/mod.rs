@@ -39,6 +39,8 @@ mod save;
 pub use self::decode::{Damage, Decoder, Entries, Event, FormatError, Packed};
 pub use self::encode::{Block, header, trailer};
 pub use self::error::SnapshotError;
+#[cfg(feature = "server")]
+pub(crate) use self::file::{check, keep_as, suffixed};
 pub use self::format::{BLOCK, Codec, Entry, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary};
 pub use self::load::{LoadOptions, Loaded, SnapshotTtl};
 pub use self::save::{OnProgress, Progress, SaveOptions, Saved};

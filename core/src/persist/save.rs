@@ -31,6 +31,9 @@ const STEP: usize = 64 * 1024;
 /// Most items that are copied under a lock, but for the rest of a bucket.
 const STEP_ITEMS: usize = 256;
 
+/// Longest time between two calls of the progress callback while a save keeps its limit of bytes.
+const NAP: Duration = Duration::from_millis(50);
+
 /// Attempts of a save to a file that flushes interrupt.
 const ATTEMPTS: u32 = 3;
 
@@ -58,6 +61,8 @@ pub struct SaveOptions<'a> {
     pub threads: usize,
     /// Most bytes that are written in a second, or 0 for no limit.
     pub rate: u64,
+    /// Number of older files that [`Cache::save`] keeps, as `FILE.1`, `FILE.2` and so on.
+    pub keep: u32,
     /// A text that is kept in the snapshot.
     pub note: &'a str,
     /// Receives the progress.
@@ -70,6 +75,7 @@ impl fmt::Debug for SaveOptions<'_> {
             .field("codec", &self.codec)
             .field("threads", &self.threads)
             .field("rate", &self.rate)
+            .field("keep", &self.keep)
             .field("note", &self.note)
             .finish_non_exhaustive()
     }
@@ -129,11 +135,11 @@ impl Cache {
                 Err(SnapshotError::Flushed) => file.restart()?,
                 Err(SnapshotError::Io(e)) => return Err(file.error(e)),
                 Err(e) => return Err(e),
-                Ok(saved) => return file.commit().map(|()| saved),
+                Ok(saved) => return file.commit(options.keep).map(|()| saved),
             }
         }
         let saved = save(self, &mut file, &mut options)?;
-        file.commit().map(|()| saved)
+        file.commit(options.keep).map(|()| saved)
     }
 
     /// Like [`Cache::save`], to any writer.
@@ -172,13 +178,16 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
         summary.items += part.summary.items;
         summary.bytes += part.summary.bytes;
         skipped += part.skipped;
-        if let Some(progress) = progress {
-            let so_far = Progress { items: summary.items, bytes: summary.bytes, all_items };
-            if progress(&so_far).is_break() {
+        let so_far = Progress { items: summary.items, bytes: summary.bytes, all_items };
+        loop {
+            if progress.as_mut().is_some_and(|progress| progress(&so_far).is_break()) {
                 return Err(SnapshotError::Cancelled);
             }
+            match output.ahead() {
+                Duration::ZERO => return Ok(()),
+                time => thread::sleep(time.min(NAP)),
+            }
         }
-        Ok(())
     };
     let next = AtomicUsize::new(0);
     let saver = Saver { cache, next: &next, id, codec: options.codec };
@@ -242,11 +251,16 @@ impl Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         self.to.write_all(bytes).map_err(SnapshotError::Io)?;
         self.written += bytes.len() as u64;
-        if self.rate > 0 {
-            let due = Duration::from_secs_f64(self.written as f64 / self.rate as f64);
-            thread::sleep(due.saturating_sub(self.began.elapsed()));
-        }
         Ok(())
+    }
+
+    /// Returns the time for which the writer must wait to keep its limit.
+    fn ahead(&self) -> Duration {
+        if self.rate == 0 {
+            return Duration::ZERO;
+        }
+        let due = Duration::from_secs_f64(self.written as f64 / self.rate as f64);
+        due.saturating_sub(self.began.elapsed())
     }
 }
 

@@ -44,6 +44,7 @@ pub enum Admin {
     Lru,
     LruCrawler,
     Misbehave,
+    Persist,
     Quit,
     RefreshCerts,
     Shutdown,
@@ -136,6 +137,7 @@ commands! { |at|
     b"lru", Kind::Admin(Admin::Lru), 0, 0, "lru mode flat" => Line::Other;
     b"lru_crawler", Kind::Admin(Admin::LruCrawler), 0, 0, "lru_crawler metadump all" => Line::Other;
     b"misbehave", Kind::Admin(Admin::Misbehave), 0, 0, "misbehave" => Line::Other;
+    b"persist", Kind::Admin(Admin::Persist), 0, 0, "persist status" => Line::Other;
     b"quit", Kind::Admin(Admin::Quit), 0, 0, "quit" => Line::Other;
     b"refresh_certs", Kind::Admin(Admin::RefreshCerts), 0, 0, "refresh_certs" => Line::Other;
     b"shutdown", Kind::Admin(Admin::Shutdown), 0, 0, "shutdown" => Line::Other;

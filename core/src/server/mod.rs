@@ -4,6 +4,7 @@
 //! caches is the only one that they share. A server that has stopped or was dropped leaves no
 //! descriptor or socket file behind, and no thread unless a hook does not return.
 
+mod persist;
 mod threads;
 
 use std::fmt;
@@ -12,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 pub use self::threads::STOP_PATIENCE;
-use self::threads::Threads;
+use self::threads::{Others, Threads};
 
 use crate::admin::each_stat;
 use crate::base::error::{StartError, StopError};
@@ -83,6 +84,7 @@ impl Server {
     fn serve(config: ServerConfig, cache: Arc<Cache>, tls: Option<Tls>) -> Result<Self, StartError> {
         let context = Arc::new(ServerState::with_tls(cache, config, tls)?);
         let config = &context.config;
+        persist::load_at_start(&context)?;
         if !config.listen.is_empty() {
             limits::allow_connections(config.max_connections)?;
         }
@@ -128,6 +130,7 @@ impl Server {
         let listener = Arc::clone(&limit);
         let threads = Threads::default();
         let (end, latest) = (threads.ender(), Arc::clone(&deadline));
+        let persistence = context.persistence.clone();
         context.control.on_stop(move |how| {
             let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
             end(from);
@@ -135,6 +138,7 @@ impl Server {
             for mailbox in &bells {
                 mailbox.wake();
             }
+            persistence.iter().for_each(|persistence| persistence.end());
         });
         acceptor.serve_by(mailboxes);
 
@@ -156,21 +160,28 @@ impl Server {
             server.spawn("mcrs-tls".into(), move || handshake::run(&jobs, &context))?;
         }
         server.spawn("mcrs-listen".into(), || acceptor.run())?;
+        if let Some(persistence) = server.context.persistence.clone() {
+            let context = Arc::clone(&server.context);
+            let body = move |others: &Others| persist::run(&context, &persistence, others);
+            server.spawn_last("mcrs-persist", body)?;
+        }
         server.threads.when_all_ended(server.context.config.hooks.stopped.clone());
         Ok(server)
     }
 
     /// Starts a thread of the server. If it panics, the server stops.
     fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let context = Arc::clone(&self.context);
-        let named = name.clone();
-        let body = move || {
-            // The panic hook has reported what happened.
-            if panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
-                context.fail(format!("thread {named} died of an internal error, the server stops"));
-            }
-        };
-        self.threads.spawn(name, body).map_err(StartError::System)
+        let (context, named) = (Arc::clone(&self.context), name.clone());
+        let started = self.threads.spawn(name, move || guard(&context, &named, body));
+        started.map_err(StartError::System)
+    }
+
+    /// Like [`Server::spawn`], for the thread that ends after all others.
+    fn spawn_last(&self, name: &str, body: impl FnOnce(&Others) + Send + 'static) -> Result<(), StartError> {
+        let (context, named) = (Arc::clone(&self.context), name.to_owned());
+        let started = (self.threads)
+            .spawn_last(name.to_owned(), move |others| guard(&context, &named, || body(others)));
+        started.map_err(StartError::System)
     }
 
     /// Returns the addresses of the server, in the order of `config.listen`.
@@ -301,6 +312,14 @@ impl fmt::Debug for Server {
             .field("addresses", &self.addresses)
             .field("running", &self.is_running())
             .finish_non_exhaustive()
+    }
+}
+
+/// Runs the body of a thread. If it panics, the server stops.
+fn guard(context: &ServerState, name: &str, body: impl FnOnce()) {
+    // The panic hook has reported what happened.
+    if panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
+        context.fail(format!("thread {name} died of an internal error, the server stops"));
     }
 }
 

@@ -30,21 +30,72 @@ struct Counts {
     running: Vec<String>,
     /// Time by which they must end, set by a stop.
     end: Option<Instant>,
+    /// Whether the thread that ends after the others runs. It has no limit of time.
+    has_last: bool,
     /// Whether a caller has received the error that some have not ended.
     told: bool,
     /// The hook that runs when no thread runs any more.
     stopped: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
+impl Counts {
+    /// Returns whether only the last thread runs.
+    fn only_last_runs(&self) -> bool {
+        self.has_last && self.working == 1
+    }
+
+    /// Returns whether `now` is too late for a thread that still runs.
+    fn is_stuck(&self, now: Instant) -> bool {
+        self.end.is_some_and(|end| end <= now) && !self.only_last_runs()
+    }
+}
+
+/// The other threads, for the last one.
+pub(super) struct Others(Arc<(Mutex<Counts>, Condvar)>);
+
+impl Others {
+    /// Waits until the other threads have ended. Returns `false` if one does not end in time.
+    pub(super) fn wait(&self) -> bool {
+        let (count, changed) = &*self.0;
+        let mut count = count.lock();
+        while !count.only_last_runs() {
+            let now = Instant::now();
+            if count.is_stuck(now) {
+                return false;
+            }
+            count = match count.end {
+                None => changed.wait(count),
+                Some(at) => changed.wait_for(count, at.saturating_duration_since(now)),
+            };
+        }
+        true
+    }
+}
+
 impl Threads {
     /// Starts a thread that belongs to a server and takes no signals.
     pub(super) fn spawn(&self, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.start(name, false, body)
+    }
+
+    /// Starts the thread that ends after all others, and takes its time.
+    pub(super) fn spawn_last(
+        &self,
+        name: String,
+        body: impl FnOnce(&Others) + Send + 'static,
+    ) -> io::Result<()> {
+        let others = Others(Arc::clone(&self.shared));
+        self.start(name, true, move || body(&others))
+    }
+
+    fn start(&self, name: String, last: bool, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         {
             let mut count = self.shared.0.lock();
             count.working += 1;
             count.running.push(name.clone());
+            count.has_last |= last;
         }
-        let end = End(Arc::clone(&self.shared), name.clone());
+        let end = End { shared: Arc::clone(&self.shared), name: name.clone(), last };
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = end;
             block_signals();
@@ -96,14 +147,15 @@ impl Threads {
         let mut count = count.lock();
         while !count.running.is_empty() {
             let now = Instant::now();
-            if count.end.is_some_and(|end| end <= now) {
+            if count.is_stuck(now) {
                 count.told = true;
                 return Err(StopError::Stuck(count.running.clone()));
             }
             if until.is_some_and(|at| at <= now) {
                 return Ok(false);
             }
-            count = match until.into_iter().chain(count.end).min() {
+            let end = count.end.filter(|_| !count.only_last_runs());
+            count = match until.into_iter().chain(end).min() {
                 None => changed.wait(count),
                 Some(at) => changed.wait_for(count, at.saturating_duration_since(now)),
             }
@@ -118,21 +170,30 @@ impl Threads {
 }
 
 /// Counts a thread out when it ends, also by a panic.
-struct End(Arc<(Mutex<Counts>, Condvar)>, String);
+struct End {
+    shared: Arc<(Mutex<Counts>, Condvar)>,
+    name: String,
+    last: bool,
+}
 
 impl Drop for End {
     fn drop(&mut self) {
-        let (count, changed) = &*self.0;
+        let (count, changed) = &*self.shared;
         let stopped = {
             let mut count = count.lock();
             count.working -= 1;
+            if self.last {
+                count.has_last = false;
+                // The hook below has its time from now on.
+                count.end = count.end.max(Instant::now().checked_add(STOP_PATIENCE));
+            }
             if count.working == 0 { count.stopped.take() } else { None }
         };
         if let Some(stopped) = stopped {
             // Waiting callers are woken even if the hook panics. The panic hook reports the panic.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| stopped()));
         }
-        count.lock().running.retain(|name| *name != self.1);
+        count.lock().running.retain(|name| *name != self.name);
         changed.notify_all();
     }
 }

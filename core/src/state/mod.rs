@@ -9,6 +9,7 @@ mod connections;
 mod control;
 mod metrics;
 mod names;
+mod persistence;
 mod server_state;
 mod users;
 
@@ -18,5 +19,7 @@ pub use self::connections::{ConnState, ConnectionTable};
 pub use self::control::{Control, Stop};
 pub use self::metrics::{Counter, ListenerStats, WorkerStats};
 pub(crate) use self::names::describe;
+pub(crate) use self::persistence::Next;
+pub use self::persistence::{LastSave, Persistence, Status};
 pub use self::server_state::ServerState;
 pub use self::users::Users;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::{Cluster, ConnectionTable, Control, ListenerStats, Stop, Users, WorkerStats};
+use super::{Cluster, ConnectionTable, Control, ListenerStats, Persistence, Stop, Users, WorkerStats};
 use crate::base::error::StartError;
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
@@ -32,6 +32,8 @@ pub struct ServerState {
     pub cluster: Cluster,
     /// Whether and why the server stops.
     pub control: Control,
+    /// The state of the snapshot, if the server keeps one.
+    pub persistence: Option<Arc<Persistence>>,
     /// Certificates and counters of TLS, if it is used.
     pub tls: Option<Arc<Tls>>,
 }
@@ -77,6 +79,7 @@ impl ServerState {
             reported: Mutex::new(config.reported.clone()),
             cluster: Cluster::new(&config.cluster),
             control: Control::default(),
+            persistence: Persistence::new(&config).map(Arc::new),
             tls: tls.map(Arc::new),
             users,
             cache,
