@@ -30,7 +30,7 @@ struct Arguments {
     /// Directory of the snapshots.
     #[arg(long, global = true, default_value_os_t = std::env::temp_dir())]
     directory: PathBuf,
-    /// Seed of all decisions. Threads and signals make a run differ from another with the same seed.
+    /// Seed of all decisions. Two runs with the same seed differ, because threads and signals do.
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
     #[command(subcommand)]

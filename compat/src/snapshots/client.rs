@@ -1,5 +1,7 @@
-//! Clients of a server under test. Each owns some of the keys, so it knows what each of its requests
-//! must answer. It records the state that each change leaves, and whether it was answered.
+//! Clients of a server under test.
+//!
+//! Each owns some of the keys, so it knows what each of its requests must answer. It records the
+//! state that each change leaves, and whether it was answered.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -23,7 +25,7 @@ const TTL: u32 = 1_000_000;
 /// Longest silence of a server that is alive.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a key may hold: a version, or nothing.
+/// The state of a key: a version, or nothing.
 pub type State = Option<u64>;
 
 /// The states of a key since the start of the server.
@@ -81,7 +83,7 @@ pub struct Client {
     histories: Vec<History>,
 }
 
-/// What a request must answer.
+/// The reply that a request must get.
 #[derive(Debug)]
 enum Due {
     /// A line, for this change of the key at this place.

@@ -1,4 +1,4 @@
-//! Kills and stops of a server that saves, under load. What it loads at the next start must be what
+//! Kills and stops of a server that saves, under load. At the next start, it must load values that
 //! clients had stored.
 
 use std::fmt;
@@ -46,7 +46,7 @@ pub struct Settings<'a> {
     pub seed: u64,
 }
 
-/// What was checked.
+/// Counts of a check.
 #[derive(Debug, Default)]
 pub struct Report {
     rounds: u64,

@@ -2,8 +2,8 @@
 //!
 //! `value` makes values that describe themselves. `model` records what each key may hold. `stress`
 //! saves and loads a cache that threads use and disturb. `kill_save` kills processes that save.
-//! `kill_server` kills or stops servers under the load of each `client`, and compares what they load
-//! with what they had answered.
+//! `kill_server` kills or stops servers under the load of each `client`, and compares what they
+//! load with what they had answered.
 
 pub mod client;
 pub mod kill_save;
@@ -13,6 +13,7 @@ pub mod stress;
 pub mod value;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{fs, process};
 
@@ -47,7 +48,10 @@ impl Directory {
     /// # Errors
     /// The system's.
     pub fn create(parent: &Path, name: &str) -> Outcome<Self> {
-        let path = parent.join(format!("mcrs-{name}-{}", process::id()));
+        /// Two checks of one process may run at the same time.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let path = parent.join(format!("mcrs-{name}-{}-{number}", process::id()));
         fs::create_dir_all(&path).map_err(|error| format!("cannot create {}: {error}", path.display()))?;
         Ok(Self(path))
     }

@@ -1,4 +1,4 @@
-//! What each key may hold while threads change it.
+//! The versions that each key may hold while threads change it.
 //!
 //! One thread owns a key and changes it. Each change has a version, twice its number; that of a
 //! deletion is odd. Other threads know two bounds of the version that the key has now:

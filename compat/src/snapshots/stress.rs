@@ -1,7 +1,7 @@
-//! Saves and loads of a cache that threads use, while it evicts, is flushed and has its limit moved.
+//! Saves and loads of a cache that threads use. It evicts and is flushed, and its limit moves.
 //!
 //! A round saves the cache and loads the snapshot into a new one. Each item of that one must be a
-//! version that was current at some moment of the save, and must expire when it was to expire.
+//! version that was current at some moment of the save. It must expire when it was to expire.
 //! While the cache has room and is not flushed, each item that did not change must be there.
 //!
 //! After some rounds the threads go on with another cache: an empty one, or one that loads the
@@ -47,7 +47,7 @@ pub struct Settings<'a> {
     pub seed: u64,
 }
 
-/// What was checked.
+/// Counts of a check.
 #[derive(Debug, Default)]
 pub struct Report {
     rounds: u64,
@@ -124,7 +124,7 @@ struct World {
     is_loading: bool,
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Arena {
     names: Vec<Vec<u8>>,
     model: Model,

@@ -9,13 +9,13 @@
 use crate::Outcome;
 use crate::rng::Rng;
 
-/// Bytes at the head of a value, and the length of the shortest one.
-pub const HEAD: usize = 32;
+/// Bytes of the shortest value: the head, and a word that follows from it.
+pub const SHORTEST: usize = 40;
 
 /// Number of versions of a counter.
 const STRIDE: u64 = 1_000_000_000_000;
 
-/// What a value says about itself.
+/// The statement of a value about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The key that it was written under.
@@ -43,12 +43,17 @@ pub fn size(rng: &mut Rng) -> usize {
 impl Stamp {
     /// Returns a value with this stamp, of `length` bytes or the shortest one.
     pub fn value(&self, length: usize) -> Vec<u8> {
-        let length = length.max(HEAD);
+        let length = length.max(SHORTEST);
         let mut value = Vec::with_capacity(length + 8);
         for word in [self.key, self.version, self.expires.cast_unsigned(), length as u64] {
             value.extend(word.to_le_bytes());
         }
-        let mut fill = Rng::new(self.key ^ self.version.rotate_left(32) ^ length as u64);
+        let mut fill = Rng::new(
+            self.key
+                ^ self.version.rotate_left(32)
+                ^ self.expires.cast_unsigned().rotate_left(16)
+                ^ length as u64,
+        );
         // Every second version can be compressed.
         let constant = (self.version & 2 == 0).then(|| fill.bits());
         while value.len() < length {
@@ -68,7 +73,7 @@ impl Stamp {
             return Err(format!("key {key}: torn value of {} bytes", value.len()));
         };
         let stamp = Self { key: own, version, expires: expires.cast_signed() };
-        if value.len() < HEAD || stamp.value(value.len()) != value {
+        if value.len() < SHORTEST || stamp.value(value.len()) != value {
             return Err(format!("key {key}: torn value of {} bytes, {stamp:?}", value.len()));
         }
         if own == key { Ok(stamp) } else { Err(format!("key {key}: a value of key {own}")) }
@@ -82,7 +87,7 @@ impl Stamp {
     /// Reads a counter that was found under `key`.
     ///
     /// # Errors
-    /// It is no number, or it was written under another key.
+    /// It is not a number, or it was written under another key.
     pub fn read_counter(key: u64, value: &[u8]) -> Outcome<Self> {
         let number: Option<u64> = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
         let Some(number) = number.filter(|&number| number >= STRIDE) else {
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn a_changed_byte_is_found() {
         let stamp = Stamp { key: 7, version: 6, expires: 1_700_000_000 };
-        for length in [0, 33, 1000] {
+        for length in [0, 41, 1000] {
             let value = stamp.value(length);
             assert_eq!(Stamp::read(7, &value), Ok(stamp));
             assert_eq!(Stamp::read(8, &value), Err("key 8: a value of key 7".to_owned()));
