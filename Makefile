@@ -19,8 +19,8 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
-	test-servers test-examples test-python test-pythons test-node differential suite clients bench \
-	bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
+	test-servers test-examples test-python test-pythons test-node differential snapshots suite clients \
+	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
 	wheel npm-pack install uninstall clean
 
 help: ## list the verbs
@@ -130,6 +130,15 @@ test-pythons: test-python ## test the Python package under other versions of CPy
 
 test-node: setup ## build and test the Node package: style, types, tests, the packed form
 	@bash scripts/node.sh
+
+SNAPSHOTS := target/release/snapshots
+KILLS ?= 1000
+snapshots: build ## check snapshots: half an hour under threads, KILLS kills of a save and of a daemon, stops
+	cargo build --release --locked -p memcache-compat
+	$(SNAPSHOTS) kill-save --rounds $(KILLS)
+	$(SNAPSHOTS) kill-server --rounds $(KILLS) $(DAEMON)
+	$(SNAPSHOTS) stop-server --rounds 100 $(DAEMON)
+	$(SNAPSHOTS) stress --seconds 1800
 
 suite: build ## run memcached's own tests: make suite CHECKOUT=/path/to/memcached
 	@test -n "$(CHECKOUT)" || { echo "make suite CHECKOUT=/path/to/memcached" >&2; exit 2; }

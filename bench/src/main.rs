@@ -9,6 +9,7 @@
 //! - `floor`: a server of canned replies, the least cost of this architecture.
 //! - `neighbours`: how long a client waits while others keep the server busy.
 //! - `inprocess`: the cache as a library, beside a hash map behind a mutex.
+//! - `snapshots`: how fast caches are saved and loaded, beside servers with a file.
 //! - `instructions`: one operation, repeated, for counting its instructions.
 //!
 //! Reading order: `items` (the stored items), `wire` (requests and replies), `checker` (whether the
@@ -42,6 +43,7 @@ mod random;
 mod replay;
 mod results;
 mod server;
+mod snapshots;
 mod stream;
 mod summary;
 mod synth;
@@ -76,6 +78,7 @@ enum Command {
     Neighbours(neighbours::Neighbours),
     Inprocess(inprocess::Inprocess),
     Instructions(instructions::Instructions),
+    Snapshots(snapshots::Snapshots),
     #[command(hide = true)]
     Launch(launch::Launch),
 }
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Neighbours(neighbours) => neighbours::run(&neighbours),
         Command::Inprocess(inprocess) => inprocess::run(&inprocess),
         Command::Instructions(instructions) => instructions::run(&instructions),
+        Command::Snapshots(snapshots) => snapshots::run(&snapshots),
         Command::Launch(launch) => launch::run(&launch),
     };
     match done {

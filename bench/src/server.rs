@@ -126,6 +126,21 @@ impl Spec {
         spec
     }
 
+    /// Returns the same server with `to` in place of each argument `word`.
+    pub fn replacing(&self, word: &str, to: &str) -> Self {
+        let mut spec = self.clone();
+        spec.extra
+            .iter_mut()
+            .filter(|argument| *argument == word)
+            .for_each(|argument| to.clone_into(argument));
+        spec
+    }
+
+    /// Returns whether the server has this additional argument.
+    pub fn has(&self, argument: &str) -> bool {
+        self.extra.iter().any(|own| own == argument)
+    }
+
     /// Starts the server and waits until it answers.
     pub fn start(&self, settings: &Settings) -> Result<Server> {
         let own = std::env::current_exe().doing(|| "finding this program".to_owned())?;
@@ -196,6 +211,32 @@ impl Server {
             return Ok(None);
         }
         Ok(dialogue::stats(&self.address)?.get(name).and_then(|value| value.parse().ok()))
+    }
+
+    /// Returns the CPU time used so far, also by threads that have ended, in ticks of 10 ms.
+    pub fn cpu_of_all(&self) -> Result<Duration> {
+        usage::cpu_of_all(self.child.id()).map(|(time, _)| time)
+    }
+
+    /// Sends a signal and waits until the server has ended. Returns the time and the CPU time of
+    /// that.
+    pub fn stop(&self, signal: Signal, patience: Duration) -> Result<(Duration, Duration)> {
+        let (began, before) = (Instant::now(), self.cpu_of_all()?);
+        self.signal(signal)?;
+        loop {
+            // A process that has ended keeps its counters until it is waited for.
+            let (now, has_ended) = usage::cpu_of_all(self.child.id())?;
+            if has_ended {
+                return Ok((began.elapsed(), now.saturating_sub(before)));
+            }
+            if began.elapsed() > patience {
+                return Err(Error::Server {
+                    name: self.name.clone(),
+                    what: "goes on after a signal".to_owned(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Stops the server with a signal: it uses no CPU until `resume`.

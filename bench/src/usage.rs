@@ -25,6 +25,22 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
+/// Returns the CPU time of a process in ticks of 10 ms, with that of threads that have ended, and
+/// whether the process has ended.
+pub fn cpu_of_all(pid: u32) -> Result<(Duration, bool)> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).doing(|| format!("reading {path}"))?;
+    ticks(&text).ok_or_else(|| Error::Malformed(format!("{path} is {text:?}")))
+}
+
+/// Returns the CPU time in `/proc/PID/stat`, and whether the process is a zombie.
+fn ticks(stat: &str) -> Option<(Duration, bool)> {
+    // The name of the program, in parentheses, may have spaces.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some((Duration::from_millis((ticks(11)? + ticks(12)?) * 10), *fields.first()? == "Z"))
+}
+
 /// Returns the CPU time of this thread.
 pub fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -70,7 +86,7 @@ fn busy(stat: &str, core: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::{busy, cpu, on_cpu, own_cpu, resident};
+    use super::{busy, cpu, on_cpu, own_cpu, resident, ticks};
     use std::time::Duration;
 
     #[test]
@@ -83,6 +99,9 @@ mod tests {
 
     #[test]
     fn fields_of_proc() {
+        let stat = "7 (a (b) c) Z 1 7 7 0 -1 4 5 6 7 8 30 12 1 2 20 0\n";
+        assert_eq!(ticks(stat), Some((Duration::from_millis(420), true)));
+        assert_eq!(ticks("7 (a) S 1"), None);
         let due = Duration::from_nanos(332_916_139);
         assert_eq!(on_cpu("332916139 4174315 148\n").ok(), Some(due));
         assert!(on_cpu("").is_err());

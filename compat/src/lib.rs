@@ -11,6 +11,7 @@ pub mod packet;
 pub mod reply;
 pub mod rng;
 pub mod server;
+pub mod snapshots;
 pub mod transcript;
 
 /// The description of an error. These programs only print it.

@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
 use crate::link::Link;
@@ -95,6 +97,43 @@ impl Server {
         Some(format!("{} ended: {status}", self.name))
     }
 
+    /// Sends a signal to the server that was started here.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended, or it was not started here.
+    pub fn signal(&self, signal: Signal) -> Outcome<()> {
+        let process = self.child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
+        let process = process.ok_or_else(|| format!("{} was not started here", self.name))?;
+        kill_process(process, signal).map_err(|error| format!("cannot signal {}: {error}", self.name))
+    }
+
+    /// Waits until the server that was started here has ended, for at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// It goes on, or it was not started here.
+    pub fn wait(&mut self, patience: Duration) -> Outcome<ExitStatus> {
+        let begin = Instant::now();
+        let child = self.child.as_mut().ok_or_else(|| format!("{} was not started here", self.name))?;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if begin.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
+                Ok(None) => return Err(format!("{} goes on after a signal", self.name)),
+                Err(error) => return Err(format!("cannot wait for {}: {error}", self.name)),
+            }
+        }
+    }
+
+    /// Kills the server that was started here, if it has not ended.
+    pub fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     fn wait_until_it_accepts(&mut self) -> Outcome<()> {
         let begin = Instant::now();
         loop {
@@ -115,10 +154,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }
 

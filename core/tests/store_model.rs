@@ -525,7 +525,7 @@ impl Model {
         let store = self.cache.store();
         let mut seen = 0;
         for shard in 0..store.shard_count() {
-            let mut bucket = Some(0);
+            let mut bucket = Some(memcache_rs::internal::store::Bucket::default());
             while let Some(at) = bucket {
                 bucket = store.scan(shard, at, 16, |_, _| seen += 1);
             }

@@ -1,16 +1,16 @@
 //! A cursor over all items of a cache. No lock is held between two steps.
 
 use crate::cache::Cache;
-use crate::store::{Item, TimeSnapshot};
+use crate::store::{Bucket, Item, TimeSnapshot};
 
 /// A position in a scan.
 ///
-/// An item that exists during the whole scan is seen at least once, unless the index shrinks during
-/// the scan. An item that is stored or removed during the scan may be seen or not.
+/// An item that exists during the whole scan is seen once, as it is at one moment. An item that is
+/// stored or removed during the scan is seen at most once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     shard: usize,
-    bucket: usize,
+    bucket: Bucket,
 }
 
 impl Scan {
@@ -23,7 +23,7 @@ impl Scan {
         }
         match store.scan(self.shard, self.bucket, most, look) {
             Some(bucket) => self.bucket = bucket,
-            None => *self = Self { shard: self.shard + 1, bucket: 0 },
+            None => *self = Self { shard: self.shard + 1, bucket: Bucket::default() },
         }
         self.shard < store.shard_count()
     }

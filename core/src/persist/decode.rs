@@ -64,7 +64,8 @@ pub enum Damage {
         /// Number of items that are lost.
         items: u32,
     },
-    /// These bytes are not a block. The reader has found the next one behind them.
+    /// These bytes are not a block. The reader has found the next part behind them. No bytes: whole
+    /// blocks are missing.
     Lost {
         /// Number of bytes.
         bytes: u64,
@@ -104,6 +105,10 @@ pub struct Decoder<R> {
     info: SnapshotInfo,
     /// Bytes of the current block or trailer in the source.
     current: usize,
+    /// Blocks that were read.
+    blocks: u64,
+    /// Whether damage was reported.
+    damaged: bool,
     ended: bool,
 }
 
@@ -137,7 +142,7 @@ impl<R: Read> Decoder<R> {
         }
         let info = fields(body.get(24..).unwrap_or_default());
         source.consume(length);
-        Ok(Self { source, id, info, current: 0, ended: false })
+        Ok(Self { source, id, info, current: 0, blocks: 0, damaged: false, ended: false })
     }
 
     /// Returns the header.
@@ -160,7 +165,18 @@ impl<R: Read> Decoder<R> {
             return Ok(None);
         }
         let at = self.source.offset;
-        match self.source.part(self.id)? {
+        let part = self.source.part(self.id)?;
+        match &part {
+            Part::Block(_) => self.blocks += 1,
+            // Whole blocks may be missing, although what is left fits together.
+            Part::End(summary) if summary.blocks > self.blocks && !self.damaged => {
+                self.damaged = true;
+                return Ok(Some(Event::Damage(Damage::Lost { bytes: 0 }, at)));
+            }
+            Part::End(_) => {}
+            Part::Lost => self.damaged = true,
+        }
+        match part {
             Part::End(summary) => {
                 (self.current, self.ended) = (TRAILER, true);
                 Ok(Some(Event::End(summary)))

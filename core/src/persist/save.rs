@@ -24,7 +24,7 @@ use super::file::NewFile;
 use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
 use crate::cache::Cache;
 use crate::config::THREADS_MOST;
-use crate::store::{INLINE_COPY_MAX, Item, TimeSnapshot, bit};
+use crate::store::{Bucket, INLINE_COPY_MAX, Item, TimeSnapshot, bit};
 
 /// Bytes of items that are copied under a lock, about.
 const STEP: usize = 64 * 1024;
@@ -303,7 +303,7 @@ impl Saver<'_> {
             if shard >= store.shard_count() {
                 break;
             }
-            let mut bucket = Some(0);
+            let mut bucket = Some(Bucket::default());
             while let Some(from) = bucket {
                 let (mut seen, mut bytes) = (0, 0);
                 bucket = store.scan(shard, from, most, |item, time| {

@@ -52,7 +52,7 @@ pub use self::policy::Tuning;
 pub(crate) use self::read::AccessBatch;
 pub use self::read::{EntryRef, INLINE_COPY_MAX, LookupHint, PinnedValue, ReadConflict};
 pub use self::reservation::Reservation;
-pub use self::scan::Listing;
+pub use self::scan::{Bucket, Listing};
 pub use self::shard::Lookup;
 pub use self::shared::Sizes;
 pub use self::store::Store;

@@ -7,33 +7,46 @@ use super::mem::{Item, Kind, Rank};
 use super::shard::Shard;
 use super::store::Store;
 
+/// The position of [`Store::scan`] in a shard. The default is the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bucket {
+    number: usize,
+    /// The buckets of the index at the start of the scan, or 0 before it.
+    count: usize,
+}
+
 impl Store {
-    /// Calls `look` with items of shard `shard`, from bucket `bucket` on: at least `most`, unless
-    /// the shard ends. Returns the next bucket, if there is one.
+    /// Calls `look` with items of shard `shard`, from `bucket` on: at least `most`, unless the shard
+    /// ends. Returns the next position, if there is one.
     ///
-    /// A scan of all shards sees an item that stays at least once, unless the index shrinks during
-    /// the scan. The shard is locked while `look` runs.
+    /// A scan of a whole shard sees an item that stays exactly once. The shard is locked while
+    /// `look` runs.
     pub fn scan(
         &self,
         shard: usize,
-        mut bucket: usize,
+        bucket: Bucket,
         most: usize,
         mut look: impl FnMut(Item<'_>, &TimeSnapshot),
-    ) -> Option<usize> {
+    ) -> Option<Bucket> {
         let time = self.common.time();
         let shard = self.shards.get(shard)?.0.lock();
         let memory = self.common.memory();
         let mut seen = 0;
-        while bucket < shard.index.buckets() && seen < most {
-            shard.index.scan(bucket, |at| {
+        let Bucket { mut number, mut count } = bucket;
+        if count == 0 {
+            count = shard.index.buckets();
+        }
+        let rehash = |at| self.common.hash_of(&shard.logs.token, at);
+        while number < count && seen < most {
+            shard.index.scan_as(number, count, rehash, |at| {
                 seen += 1;
                 if !time.is_dead(memory.header(at)) {
                     look(shard.item(&self.common, at), &time);
                 }
             });
-            bucket += 1;
+            number += 1;
         }
-        (bucket < shard.index.buckets()).then_some(bucket)
+        (number < count).then_some(Bucket { number, count })
     }
 
     /// Checks items of shard `shard` in descending buckets below `below`, which is `usize::MAX` at

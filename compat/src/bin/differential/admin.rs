@@ -280,7 +280,7 @@ mod tests {
     use crate::odd;
 
     /// Commands that need settings which the program does not give.
-    const NOT_SENT: [&str; 5] = ["config", "debugitem", "debugtime", "misbehave", "refresh_certs"];
+    const NOT_SENT: [&str; 6] = ["config", "debugitem", "debugtime", "misbehave", "persist", "refresh_certs"];
 
     #[test]
     fn every_command_about_the_server_is_sent() {

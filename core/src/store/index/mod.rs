@@ -228,11 +228,46 @@ impl Index {
         });
     }
 
+    /// Calls `entry` with the items that are in bucket `number` when the table has `count` buckets.
+    /// The table may have more now, or fewer. So a scan of all numbers below `count` sees an item
+    /// that stays exactly once, although the table grows and shrinks in between.
+    pub fn scan_as(
+        &self,
+        number: usize,
+        count: usize,
+        rehash: impl Fn(Ref) -> u64,
+        mut entry: impl FnMut(Ref),
+    ) {
+        let now = self.table.count();
+        if now >= count {
+            return self.scan_splits(number, count, &mut entry);
+        }
+        // It was merged into a lower bucket, perhaps more than once, or others into it.
+        let mut merged = number;
+        while merged >= now {
+            merged -= 1 << merged.ilog2();
+        }
+        self.scan(merged, |at| {
+            if choose(rehash(at), count) == number {
+                entry(at);
+            }
+        });
+    }
+
+    /// Calls `entry` with the items of bucket `number`, and of those that were split from it when the
+    /// table had `count` buckets or more.
+    fn scan_splits(&self, number: usize, count: usize, entry: &mut impl FnMut(Ref)) {
+        self.scan(number, &mut *entry);
+        let mut distance = (number + 1).next_power_of_two();
+        while number + distance < self.table.count() {
+            if number + distance >= count {
+                self.scan_splits(number + distance, count, entry);
+            }
+            distance *= 2;
+        }
+    }
+
     /// Calls `entry` with the items of bucket `number`, if there is one.
-    ///
-    /// A scan of ascending numbers up to [`Index::buckets`] sees every item that stays. This holds
-    /// while the table grows, because a split only moves items to a higher number. It may then see
-    /// an item twice. While the table shrinks, it may miss items.
     pub fn scan(&self, number: usize, mut entry: impl FnMut(Ref)) {
         if number < self.table.count() {
             self.table.chain(number).flat_map(Bucket::items).for_each(&mut entry);
@@ -281,6 +316,39 @@ mod tests {
         }
         assert_eq!(seen, ITEMS / 2);
         assert!(cfg!(miri) || index.bytes() < ITEMS as usize * 16, "{} bytes", index.bytes());
+    }
+
+    #[test]
+    fn a_scan_sees_each_item_once_while_the_table_changes() {
+        const STAY: u32 = if cfg!(miri) { 100 } else { 3_000 };
+        // Items that come and go beside those that stay: the table grows, shrinks, or both.
+        for (before, during) in [(0, 4), (4, 0), (1, 3), (3, 1), (2, 2)] {
+            let mut index = Index::new(0).unwrap();
+            let others = |times: u32| STAY + 1..=STAY * (times + 1);
+            for n in (1..=STAY).chain(others(before)) {
+                index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash);
+            }
+            let count = index.buckets();
+            let mut seen = vec![0; STAY as usize + 1];
+            for number in 0..count {
+                index.scan_as(number, count, hash, |at| {
+                    if let Some(seen) = seen.get_mut(at.number() as usize) {
+                        *seen += 1;
+                    }
+                });
+                if number == count / 3 {
+                    for n in others(before) {
+                        index.remove(hash(Ref::of_number(n)), Ref::of_number(n));
+                    }
+                }
+                if number == count / 2 {
+                    for n in others(during) {
+                        index.insert(hash(Ref::of_number(n)), Ref::of_number(n), hash);
+                    }
+                }
+            }
+            assert!(seen.iter().skip(1).all(|&seen| seen == 1), "{before}, {during}");
+        }
     }
 
     #[test]
