@@ -2346,7 +2346,7 @@ void mcrs_item_free(struct mcrs_item *item);
 /**
  * Calls a callback with each key of a cache, in no order.
  *
- * A scan shows every item that exists for its whole time at least once. Items that come or go
+ * A scan shows every item that exists for its whole time once. Items that come or go
  * during the scan may be shown or not. The cache is locked in parts, and for a few items at a
  * time.
  *

@@ -160,6 +160,7 @@ fn lives_go_on_while_the_cache_is_down() {
         (-1000, SnapshotTtl::Paused, 0, Some(600)),
     ] {
         let warm = self::cache();
+        set_time(&warm, &cache);
         warm.clock().advance(moved).unwrap();
         let report = warm.load_from(bytes.as_slice(), LoadOptions { ttl, ..Default::default() }).unwrap();
         assert_eq!((report.expired, report.items), (expired, 3 - expired), "{moved} {ttl:?}");
