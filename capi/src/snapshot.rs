@@ -241,7 +241,6 @@ pub unsafe extern "C" fn mcrs_cache_save(
             keep: 0,
             note: note.unwrap_or_default(),
             progress: tell.as_mut().map(|tell| tell as _),
-            ..SaveOptions::default()
         })?;
         if let Some(saved) = saved {
             saved.set(mcrs_saved {

@@ -111,8 +111,9 @@ fn ask(client: &mut BufReader<TcpStream>, line: &str) -> String {
 
 #[test]
 fn items_are_there_after_each_kind_of_stop() {
+    type Stopping = fn(&Server);
     let place = Place::new("stops");
-    let stops: [(&str, fn(&Server)); 4] = [
+    let stops: [(&str, Stopping); 4] = [
         ("now", |server| stop(server)),
         ("graceful", |server| assert_eq!(server.stop(Stop::Graceful, Duration::from_secs(9)), Ok(()))),
         ("command", |server| {
@@ -274,7 +275,7 @@ fn saves_in_the_background_keep_older_files() {
     let number = |suffix: &str| {
         let cache = Cache::new(CacheConfig::default()).unwrap();
         cache.load(place.named(suffix), memcache_rs::LoadOptions::default()).unwrap();
-        String::from_utf8(cache.get("number").unwrap().to_vec()).unwrap()
+        String::from_utf8(cache.get("number").unwrap()).unwrap()
     };
     assert_eq!([number(""), number(".1"), number(".2")], ["4", "3", "2"]);
     assert!(!place.named(".3").exists());

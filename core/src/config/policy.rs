@@ -47,7 +47,8 @@ macro_rules! named {
 
             /// Returns the value with this name, or `None` if there is none.
             pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.name() == name)
+                let number = Self::NAMES.iter().position(|known| *known == name)?;
+                Self::ALL.get(number).copied()
             }
 
             /// Returns the value with this number, or `None` if there is none.

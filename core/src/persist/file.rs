@@ -153,6 +153,7 @@ pub(crate) fn keep_as(path: &Path, other: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The directory or the file does not allow it.
+#[cfg(feature = "server")]
 pub(crate) fn check(path: &Path) -> Result<(), SnapshotError> {
     match NewFile::create(path) {
         // Another process saves to it now, perhaps the one that this one replaces.

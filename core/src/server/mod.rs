@@ -88,18 +88,7 @@ impl Server {
         if !config.listen.is_empty() {
             limits::allow_connections(config.max_connections)?;
         }
-        let (mut listeners, mut datagrams, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
-        for listen in &config.listen {
-            if let Listen::Udp { addr } = listen {
-                let socket = Udp::bind(*addr).map_err(|e| StartError::Listen(addr.to_string(), e))?;
-                addresses.push(BoundAddress::Udp(socket.address));
-                datagrams.push(socket);
-            } else {
-                let listener = Listener::bind(listen, config.backlog)?;
-                addresses.push(listener.address.clone());
-                listeners.push(listener);
-            }
-        }
+        let Sockets { listeners, datagrams, addresses } = Sockets::bind(config)?;
 
         log_classes(&context);
         let (mut acceptor, limit) =
@@ -315,6 +304,32 @@ impl fmt::Debug for Server {
     }
 }
 
+/// The sockets of a server before it serves, and their addresses in the order of the settings.
+#[derive(Default)]
+struct Sockets {
+    listeners: Vec<Listener>,
+    datagrams: Vec<Udp>,
+    addresses: Vec<BoundAddress>,
+}
+
+impl Sockets {
+    fn bind(config: &ServerConfig) -> Result<Self, StartError> {
+        let mut sockets = Self::default();
+        for listen in &config.listen {
+            if let Listen::Udp { addr } = listen {
+                let socket = Udp::bind(*addr).map_err(|e| StartError::Listen(addr.to_string(), e))?;
+                sockets.addresses.push(BoundAddress::Udp(socket.address));
+                sockets.datagrams.push(socket);
+            } else {
+                let listener = Listener::bind(listen, config.backlog)?;
+                sockets.addresses.push(listener.address.clone());
+                sockets.listeners.push(listener);
+            }
+        }
+        Ok(sockets)
+    }
+}
+
 /// Runs the body of a thread. If it panics, the server stops.
 fn guard(context: &ServerState, name: &str, body: impl FnOnce()) {
     // The panic hook has reported what happened.
@@ -327,7 +342,7 @@ fn guard(context: &ServerState, name: &str, body: impl FnOnce()) {
 fn cache_settings(config: &ServerConfig) -> CacheConfig {
     let concurrency = config.cache.concurrency.max(config.threads);
     let hashpower_init = config.cache.hashpower_init.max(persist::level_of_index(config));
-    CacheConfig { concurrency, hashpower_init, ..config.cache.clone() }
+    CacheConfig { hashpower_init, concurrency, ..config.cache.clone() }
 }
 
 /// Logs the slab classes at -vv, as memcached does.
@@ -354,7 +369,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("mcrs-dies-{}.mcrs", std::process::id()));
         let persist = Some(file.clone());
         let server =
-            Server::start(ServerConfig { listen, hooks, persist, ..ServerConfig::default() }).unwrap();
+            Server::start(ServerConfig { persist, listen, hooks, ..ServerConfig::default() }).unwrap();
         server.spawn("mcrs-test".into(), || panic!("the test says so here")).unwrap();
         assert_eq!(server.wait(), Ok(()));
         let line = "thread mcrs-test died of an internal error, the server stops";

@@ -16,8 +16,8 @@ pub struct Bucket {
 }
 
 impl Store {
-    /// Calls `look` with items of shard `shard`, from `bucket` on: at least `most`, unless the shard
-    /// ends. Returns the next position, if there is one.
+    /// Calls `look` with items of shard `shard`, from `bucket` on: at least `most`, unless the
+    /// shard ends. Returns the next position, if there is one.
     ///
     /// A scan of a whole shard sees an item that stays exactly once. The shard is locked while
     /// `look` runs.

@@ -254,8 +254,8 @@ impl Index {
         });
     }
 
-    /// Calls `entry` with the items of bucket `number`, and of those that were split from it when the
-    /// table had `count` buckets or more.
+    /// Calls `entry` with the items of bucket `number`, and of those that were split from it when
+    /// the table had `count` buckets or more.
     fn scan_splits(&self, number: usize, count: usize, entry: &mut impl FnMut(Ref)) {
         self.scan(number, &mut *entry);
         let mut distance = (number + 1).next_power_of_two();
