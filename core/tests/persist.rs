@@ -14,11 +14,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use memcache_rs::internal::config::{ClientCommand, SnapshotWork};
 use memcache_rs::internal::state::Status;
 use memcache_rs::{
-    BoundAddress, Cache, CacheConfig, Hooks, Listen, SaveOptions, Server, ServerConfig, StartError, Stop,
-    StoreOptions, Ttl,
+    BoundAddress, Cache, CacheConfig, ClientCommand, Hooks, Listen, SaveOptions, Server, ServerConfig,
+    SnapshotWork, StartError, Stop, StoreOptions, Ttl,
 };
 use waiting::eventually;
 

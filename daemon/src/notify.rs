@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use memcache_core::internal::config::{OnSnapshot, SnapshotWork};
+use memcache_core::SnapshotWork;
+use memcache_core::internal::config::OnSnapshot;
 use sd_notify::NotifyState;
 
 /// Time between two messages on the progress of a snapshot.

@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::threads::Others;
-use crate::base::error::StartError;
-use crate::base::error::reason;
+use crate::base::error::{StartError, reason};
 use crate::config::{ServerConfig, SnapshotWork};
 use crate::persist::meta::{self, Meta};
 use crate::persist::{
@@ -203,7 +202,7 @@ fn save(context: &ServerState, persistence: &Persistence, last: bool) {
         ..SaveOptions::default()
     };
     let saved = context.cache.save(file, options).and_then(|saved| {
-        if config.memory_file.is_some() {
+        if last && config.memory_file.is_some() {
             let hashpower = context.cache.store().totals().index_peak.ilog2();
             Meta { hashpower, ..Meta::default() }.write(file)?;
         }
