@@ -167,6 +167,7 @@ fn signals_stop_the_daemon() {
 /// Sends a request, and returns the first `length` bytes of the reply.
 fn ask(port: u16, request: &str, length: usize) -> String {
     let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("it takes a limit");
     client.write_all(request.as_bytes()).expect("the request is sent");
     let mut reply = vec![0; length];
     client.read_exact(&mut reply).expect("the reply comes");
@@ -187,7 +188,7 @@ fn items_outlive_signals_that_stop_the_daemon() {
     }
     let (mut child, port, _) = serve("persist", &flags);
     for signal in ["TERM", "INT", "USR1"] {
-        assert_eq!(ask(port, &format!("mg {} k\r\n", key(signal)), 11), format!("HD k{}\r\n", key(signal)));
+        assert_eq!(ask(port, &format!("mg {} k\r\n", key(signal)), 10), format!("HD k{}\r\n", key(signal)));
     }
     // A daemon that is killed loses what it stored after the last save.
     assert_eq!(ask(port, "set saved 0 0 1\r\nx\r\n", 8), "STORED\r\n");
