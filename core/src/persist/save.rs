@@ -1,19 +1,19 @@
 //! Saving a cache that is in use.
 //!
-//! Threads take one shard after the other. They copy a few items at a time under the shard's lock,
-//! so that no client waits long. A value of more than [`INLINE_COPY_MAX`] bytes is pinned, and
-//! copied without the lock.
+//! Threads take the shards in turn. They copy a few items at a time under the shard's lock, so that
+//! no client waits long. A value of more than [`INLINE_COPY_MAX`] bytes is pinned, and copied
+//! without the lock.
 //!
 //! So each item is consistent, but the snapshot is not of one moment: an item that changes during
 //! the save is saved as it was before or after. An item that is deleted after it was copied is in
 //! the snapshot.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use super::encode::{Block, header, trailer};
 use super::error::SnapshotError;
 use super::file::NewFile;
 use super::format::{BLOCK, Codec, Entry, SnapshotInfo, Summary};
+use crate::base::sync::Mutex;
 use crate::cache::Cache;
 use crate::config::THREADS_MOST;
 use crate::store::{Bucket, INLINE_COPY_MAX, Item, TimeSnapshot, bit};
@@ -194,8 +195,8 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
             }
         }
     };
-    let next = AtomicUsize::new(0);
-    let saver = Saver { cache, next: &next, id, codec: options.codec };
+    let shards = (0..cache.store().shard_count()).map(|shard| (shard, Bucket::default())).collect();
+    let saver = Saver { cache, shards: &Mutex::new(shards), id, codec: options.codec };
     match threads.min(cache.store().shard_count()) {
         0 | 1 => saver.run(&mut accept)?,
         many => thread::scope(|scope| {
@@ -285,8 +286,9 @@ struct Part {
 #[derive(Clone)]
 struct Saver<'a> {
     cache: &'a Cache,
-    /// The next shard that no thread has.
-    next: &'a AtomicUsize,
+    /// Shards that are not saved yet and that no thread has, and how far each one is. Threads take
+    /// them in turn: a client that waits for the lock of one gets it while another one is copied.
+    shards: &'a Mutex<VecDeque<(usize, Bucket)>>,
     id: u64,
     codec: Codec,
 }
@@ -298,25 +300,23 @@ impl Saver<'_> {
         let mut copier = Copier { cache: self.cache, block: Block::default(), large: Vec::new(), skipped: 0 };
         // Grows with the first items.
         let mut most = 16;
-        loop {
-            let shard = self.next.fetch_add(1, Relaxed);
-            if shard >= store.shard_count() {
-                break;
+        // The lock of the list ends with each of these statements.
+        let take = || self.shards.lock().pop_front();
+        while let Some((shard, from)) = take() {
+            let (mut seen, mut bytes) = (0, 0);
+            let next = store.scan(shard, from, most, |item, time| {
+                seen += 1;
+                bytes += copier.take(item, time);
+            });
+            if let Some(next) = next {
+                self.shards.lock().push_back((shard, next));
             }
-            let mut bucket = Some(Bucket::default());
-            while let Some(from) = bucket {
-                let (mut seen, mut bytes) = (0, 0);
-                bucket = store.scan(shard, from, most, |item, time| {
-                    seen += 1;
-                    bytes += copier.take(item, time);
-                });
-                if seen > 0 {
-                    most = (STEP * seen / bytes.max(1)).clamp(1, STEP_ITEMS);
-                }
-                copier.take_large(|copier| self.pass_on(copier, accept))?;
-                if copier.block.is_full() {
-                    self.pass_on(&mut copier, accept)?;
-                }
+            if seen > 0 {
+                most = (STEP * seen / bytes.max(1)).clamp(1, STEP_ITEMS);
+            }
+            copier.take_large(|copier| self.pass_on(copier, accept))?;
+            if copier.block.is_full() {
+                self.pass_on(&mut copier, accept)?;
             }
         }
         self.pass_on(&mut copier, accept)
