@@ -17,7 +17,7 @@ use crate::store::mem::{AtomicRef, Ref};
 /// Items per bucket above which the table grows.
 const LOAD: usize = 5;
 
-/// Slots of a bucket, for `hash_power_level`.
+/// Slots that `hash_power_level` counts for a bucket. It has ten, but the level is a power of two.
 pub const SLOTS: usize = 8;
 
 /// Items per bucket below which the table shrinks.
@@ -39,7 +39,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Returns an index with this number of slots. It grows before all of them are used.
+    /// Returns an index with this number of slots, eight a bucket.
     ///
     /// # Errors
     /// The system refuses the addresses.
