@@ -12,8 +12,7 @@ use crate::status::mcrs_status;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mcrs_clock_now(cache: *const mcrs_cache, seconds: *mut i64) -> mcrs_status {
     entry!(cache, { output: out(seconds) }, {
-        let clock = cache.cache.clock();
-        output.set(i64::from(clock.now()) + clock.origin());
+        output.set(cache.cache.clock().unix());
         Ok(())
     })
 }

@@ -116,11 +116,7 @@ pub fn help() -> String {
     let mut text = START.to_owned();
     for (row, flag) in row_flags() {
         let value = if row.kind == Kind::Bool { "" } else { "=<value>" };
-        let mut name = format!("--{flag}{value}");
-        for line in row.help.lines() {
-            text.push_str(format!("  {name:<28} {line}\n").as_str());
-            name.clear();
-        }
+        push_entry(&mut text, format!("  --{flag}{value}"), row.help);
     }
     text.push_str(EXTENDED);
     for row in ServerConfig::rows().filter(|row| !row.help.is_empty() && !is_flag(row)) {
@@ -131,13 +127,18 @@ pub fn help() -> String {
             _ => String::new(),
         };
         let off = if row.help.starts_with("disable ") { "no_" } else { "" };
-        let mut name = format!("{off}{}", row.option.unwrap_or(row.name));
-        for line in row.help.replace("{}", &default).lines() {
-            text.push_str(format!("    {name:<26} {line}\n").as_str());
-            name.clear();
-        }
+        let name = format!("    {off}{}", row.option.unwrap_or(row.name));
+        push_entry(&mut text, name, &row.help.replace("{}", &default));
     }
     text + END
+}
+
+/// Adds the lines of an option. The name, with its indent, stands before the first one.
+fn push_entry(text: &mut String, mut name: String, help: &str) {
+    for line in help.lines() {
+        text.push_str(format!("{name:<30} {line}\n").as_str());
+        name.clear();
+    }
 }
 
 /// Returns whether the option of a row is a flag, not a suboption of `-o`.

@@ -12,7 +12,6 @@
 //! - [`server`], [`settings`], [`time`]: options and addresses of a server, failed starts, settings
 //!   by name, cluster nodes, times to wait.
 //! - [`temp_dir`]: a private directory that outlives no process for long.
-//! - [`keys`]: all keys of a cache.
 //! - [`snapshot`]: checked options of a save and a load, and why one failed.
 //! - [`handle`]: a handle that a child of `fork` neither uses nor drops.
 //! - `certificates` (feature `certificates`): certificates for tests.
@@ -40,7 +39,6 @@ pub mod commands;
 pub mod faults;
 pub mod flight;
 pub mod handle;
-pub mod keys;
 pub mod server;
 pub mod settings;
 pub mod snapshot;

@@ -87,7 +87,7 @@ pub fn at(cache: &Cache, time: f64, now: f64) -> Result<u32, TtlError> {
 /// Returns the present Unix time of the cache's clock, in seconds. Pass it to [`at`] for moments
 /// that count from that clock.
 pub fn unix_time(cache: &Cache) -> i64 {
-    cache.clock().origin() + i64::from(cache.clock().now())
+    cache.clock().unix()
 }
 
 #[cold]

@@ -14,7 +14,6 @@ use memcache_core::internal::cache::{
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
 use memcache_embed::flight::lease;
-use memcache_embed::keys;
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -580,10 +579,10 @@ impl Cache {
     pub fn keys(&self) -> Result<Buffer, Failure> {
         self.inner.with(|shared| {
             let mut keys = Vec::new();
-            keys::for_each(&shared.core, |key| {
+            for key in shared.core.keys() {
                 keys.push(key.len() as u8);
-                keys.extend_from_slice(key);
-            });
+                keys.extend_from_slice(&key);
+            }
             Ok(keys.into())
         })
     }

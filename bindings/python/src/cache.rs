@@ -8,7 +8,6 @@ use memcache_core::internal::cache::{
 };
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use memcache_embed::flight::lease;
-use memcache_embed::keys;
 use memcache_embed::settings::set_cache;
 use memcache_embed::stats::CacheStats;
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -104,11 +103,7 @@ impl Cache {
     /// Returns all keys, in the order of the scan.
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
-        Ok(py.detach(|| {
-            let mut keys = Vec::new();
-            keys::for_each(cache, |key| keys.push(key.to_vec()));
-            keys
-        }))
+        Ok(py.detach(|| cache.keys().collect()))
     }
 }
 

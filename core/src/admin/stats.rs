@@ -172,7 +172,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     let hits = classes.hits_to_hot + classes.hits_to_warm + classes.hits_to_cold + classes.hits_to_temp;
     out.put("pid", std::process::id());
     out.put("uptime", clock.uptime());
-    out.put("time", i64::from(clock.now()) + clock.origin());
+    out.put("time", clock.unix());
     out.put("version", VERSION);
     out.put("libevent", concat!("memcache-rs-mio-", env!("CARGO_PKG_VERSION")));
     out.put("pointer_size", usize::BITS);

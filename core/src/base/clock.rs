@@ -159,6 +159,12 @@ impl Clock {
         self.origin
     }
 
+    /// Returns the Unix time.
+    #[doc(hidden)]
+    pub fn unix(&self) -> i64 {
+        self.origin + i64::from(self.now())
+    }
+
     /// Returns the seconds since the start, as `stats` reports them.
     pub fn uptime(&self) -> u32 {
         // memcached begins at 2.

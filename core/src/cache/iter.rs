@@ -27,8 +27,8 @@ pub struct Iter<'c> {
 impl Cache {
     /// Returns an iterator over the keys, in no order.
     ///
-    /// It returns every key whose item exists for the whole iteration, and may return one twice.
-    /// Items that are stored or removed during the iteration may be missed. Each step locks a part
+    /// It returns every key whose item exists for the whole iteration, and each key once. Items
+    /// that are stored or removed during the iteration may be missed. Each step locks a part
     /// of the cache for a few items. Between steps no lock is held, so the loop may use the cache.
     ///
     /// ```
@@ -157,6 +157,21 @@ mod tests {
         cache.set("short", "1", Duration::from_secs(5)).unwrap();
         cache.clock().advance(5).unwrap();
         assert_eq!(cache.keys().count(), 10);
+    }
+
+    #[test]
+    fn each_key_is_shown_once() {
+        let cache = Cache::new(CacheConfig::default()).unwrap();
+        for number in 0..1000 {
+            cache.set(format!("{number:03}"), "value", Ttl::Never).unwrap();
+        }
+        let mut keys = Vec::new();
+        for key in cache.keys() {
+            assert!(cache.delete(&key));
+            keys.push(String::from_utf8(key).unwrap());
+        }
+        keys.sort_unstable();
+        assert_eq!(keys, (0..1000).map(|number| format!("{number:03}")).collect::<Vec<_>>());
     }
 
     #[test]

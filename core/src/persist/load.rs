@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::decode::{Damage, Decoder, Event, Packed};
 use super::error::SnapshotError;
 use super::format::{Entry, SnapshotInfo};
-use super::save::{OnProgress, Progress, threads, unix_time};
+use super::save::{OnProgress, Progress, threads};
 use crate::base::sync::Mutex;
 use crate::cache::{Cache, Restored, RestoredItem};
 use crate::store::bit;
@@ -181,7 +181,7 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn new(cache: &'a Cache, info: &SnapshotInfo, options: &LoadOptions<'_>) -> Self {
-        let now = unix_time(cache);
+        let now = cache.clock().unix();
         let elapsed = now.saturating_sub(info.saved_at.div_euclid(1_000_000));
         // If the clock was set back, no time has passed: that loses no item.
         let shift = match options.ttl {

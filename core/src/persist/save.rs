@@ -238,12 +238,7 @@ pub(super) fn threads(wanted: usize, share: usize) -> Result<usize, SnapshotErro
 
 /// Returns the time of the cache's clock, in microseconds since 1970.
 fn micros(cache: &Cache) -> i64 {
-    unix_time(cache).saturating_mul(1_000_000)
-}
-
-/// Returns the time of the cache's clock, in seconds since 1970.
-pub(super) fn unix_time(cache: &Cache) -> i64 {
-    cache.clock().origin() + i64::from(cache.clock().now())
+    cache.clock().unix().saturating_mul(1_000_000)
 }
 
 /// The output of a save, with its limit of bytes in a second.

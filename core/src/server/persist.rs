@@ -152,7 +152,7 @@ fn report(context: &ServerState, work: SnapshotWork, so_far: &Progress) -> Contr
 /// Logs what is not as it should be, and at -v how much was loaded.
 fn log_load(context: &ServerState, file: &Path, loaded: &Loaded) {
     let file_name = file.display();
-    let now = i64::from(context.cache.clock().now()) + context.cache.clock().origin();
+    let now = context.cache.clock().unix();
     if !loaded.damage.is_empty() || loaded.truncated {
         let kept = keep_damaged(file);
         let places: Vec<String> = loaded.damage.iter().map(|(at, _)| at.to_string()).collect();
@@ -208,8 +208,7 @@ fn save(context: &ServerState, persistence: &Persistence, last: bool) {
         }
         Ok(saved)
     });
-    let clock = context.cache.clock();
-    persistence.has_saved(clock.origin() + i64::from(clock.now()), saved.as_ref().ok().copied());
+    persistence.has_saved(context.cache.clock().unix(), saved.as_ref().ok().copied());
     let file = file.display();
     match saved {
         Ok(saved) => context.log(1, || {
