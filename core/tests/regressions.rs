@@ -42,6 +42,12 @@ fn get(cache: &Cache, key: &str) -> Option<Vec<u8>> {
     cache.get(key.as_bytes())
 }
 
+/// Returns a key of the shard `shard` of four.
+fn key_of_shard(cache: &Cache, shard: u64, n: u32) -> String {
+    let mut keys = (0..1000).map(|salt| format!("{n}.{salt}"));
+    keys.find(|key| cache.store().hash(key.as_bytes()) >> 62 == shard).unwrap()
+}
+
 fn context() -> ServerState {
     ServerState::new(cache(CacheConfig::default()), ServerConfig::default()).unwrap()
 }
@@ -309,21 +315,28 @@ fn a_shard_got_nothing_while_the_richest_could_give_nothing() {
         ..CacheConfig::default()
     };
     let cache = cache(config);
-    let store = cache.store();
-    let key_of = |shard: u64, n: u32| {
-        let mut keys = (0..1000).map(|salt| format!("{n}.{salt}"));
-        keys.find(|key| store.hash(key.as_bytes()) >> 62 == shard).unwrap()
-    };
     // Temporary items are not evicted.
     for n in 0..4500 {
-        let key = key_of(0, n);
+        let key = key_of_shard(&cache, 0, n);
         cache.set(key.as_bytes(), [b'B'; 1000], Ttl::After(Duration::from_secs(500))).unwrap();
     }
     for n in 0..4500 {
-        set(&cache, &key_of(1, n), &[b'B'; 1000]);
+        set(&cache, &key_of_shard(&cache, 1, n), &[b'B'; 1000]);
     }
     for n in 0..2000 {
-        assert!(stores(&cache, &key_of(2, n), &[b'B'; 1000]), "{n} refused");
+        assert!(stores(&cache, &key_of_shard(&cache, 2, n), &[b'B'; 1000]), "{n} refused");
+    }
+}
+
+#[test]
+fn memory_meant_for_a_poor_shard_went_to_the_system() {
+    let cache = cache(CacheConfig { memory_limit: 32 * MIB, shards: Some(4), ..CacheConfig::default() });
+    for n in 0..10_000 {
+        set(&cache, &key_of_shard(&cache, 0, n), &[b'B'; 4000]);
+    }
+    assert!(cache.store().set_limit(MIB));
+    for n in 0..100 {
+        assert!(stores(&cache, &key_of_shard(&cache, 1, n), &[b'B'; 1000]), "{n} refused");
     }
 }
 

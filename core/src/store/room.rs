@@ -36,15 +36,20 @@ impl Store {
                 .filter(|&(others, _)| others >= owned)
                 .collect();
             richer.sort_unstable_by_key(|&(others, _)| Reverse(others));
-            let given = richer.into_iter().any(|(_, cell)| {
+            // Not by way of the pool: it gives segments back to the system after the limit was
+            // lowered, and another shard may take them.
+            let given = richer.into_iter().find_map(|(_, cell)| {
                 let mut other = cell.lock();
-                other.ensure_free_segment(common, common.time()) && other.logs.give_spare(&common.segments)
+                other.ensure_free_segment(common, common.time()).then(|| other.logs.hand_over()).flatten()
             });
             let mut own = home.lock();
+            if let Some(number) = given {
+                own.logs.receive(&common.segments, number);
+            }
             if own.ensure_free_segment(common, common.time()) {
                 return Ok(());
             }
-            if !given && !own.sweep(common, common.time()) {
+            if given.is_none() && !own.sweep(common, common.time()) {
                 break;
             }
         }

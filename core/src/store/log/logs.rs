@@ -254,10 +254,23 @@ impl Logs {
 
     /// Takes a segment from the pool.
     fn take(&mut self, segments: &Segments) -> bool {
-        let Some(number) = segments.take(&self.token) else { return false };
+        let Some(number) = segments.take() else { return false };
+        self.receive(segments, number);
+        true
+    }
+
+    /// Adds a spare segment that came from the pool or from another shard.
+    pub(in crate::store) fn receive(&mut self, segments: &Segments, number: u32) {
+        segments.assign(number, &self.token);
         self.owned += 1;
         self.spare.push(number);
-        true
+    }
+
+    /// Takes out a spare segment for another shard, except the last one.
+    pub(in crate::store) fn hand_over(&mut self) -> Option<u32> {
+        let number = self.has_spare().then(|| self.spare.pop()).flatten()?;
+        self.owned -= 1;
+        Some(number)
     }
 
     /// Takes a segment from the pool if the shard has no spare one.
@@ -281,13 +294,11 @@ impl Logs {
 
     /// Gives a spare segment to the pool, except the last one.
     pub(in crate::store) fn give_spare(&mut self, segments: &Segments) -> bool {
-        if !self.has_spare() {
-            return false;
+        let given = self.hand_over();
+        if let Some(number) = given {
+            segments.give(number);
         }
-        let Some(number) = self.spare.pop() else { return false };
-        self.owned -= 1;
-        segments.give(number);
-        true
+        given.is_some()
     }
 
     /// Takes a segment out of its log, for compaction.

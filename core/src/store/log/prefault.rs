@@ -78,9 +78,8 @@ mod tests {
     fn grown(limit: usize, used: usize) -> (Segments, Prefault) {
         let config = CacheConfig { memory_limit: limit, ..CacheConfig::default() };
         let segments = Segments::new(&config, 1).unwrap();
-        let token = segments.token();
         for _ in 0..used / segments.size() {
-            segments.take(&token).unwrap();
+            segments.take().unwrap();
         }
         let mut prefault = Prefault::default();
         prefault.round(&segments, || false);
@@ -99,9 +98,8 @@ mod tests {
         assert_eq!(touched(&segments), [2, 3, 4]);
         prefault.round(&segments, || false);
         assert_eq!(touched(&segments), [2, 3, 4], "it did not grow");
-        let token = segments.token();
         for _ in 0..8 * MIB / segments.size() {
-            segments.take(&token).unwrap();
+            segments.take().unwrap();
         }
         assert!(!prefault.round(&segments, || true));
         assert_eq!(touched(&segments), [2, 3, 4, 6], "the turn was over");

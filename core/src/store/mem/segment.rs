@@ -471,19 +471,28 @@ impl Segments {
         self.exhausted.load(Relaxed)
     }
 
-    /// Takes a segment out of the pool, for the shard of `token`.
-    pub(in crate::store) fn take(&self, token: &ShardToken) -> Option<u32> {
+    /// Takes a segment out of the pool.
+    pub(in crate::store) fn take(&self) -> Option<u32> {
         let mut pool = self.pool.lock();
+        let number = self.take_from(&mut pool);
+        if number.is_none() {
+            self.exhausted.store(true, Relaxed);
+        }
+        number
+    }
+
+    /// Makes a free segment one of the shard of `token`.
+    ///
+    /// # Panics
+    /// If the segment is in use.
+    pub(in crate::store) fn assign(&self, number: u32, token: &ShardToken) {
+        let segment = self.get(number);
+        assert_eq!(segment.state(), State::Free, "a segment in use changes its shard");
         // A thread that sees later writes to this segment also sees that its former shard has
         // changed (`seqlock.rs`). Reservations are written by the thread that took their memory, or
         // by a thread that received them from it.
         fence(Release);
-        let number = self.take_from(&mut pool);
-        match number {
-            Some(number) => self.get(number).owner.store(token.number(), Relaxed),
-            None => self.exhausted.store(true, Relaxed),
-        }
-        number
+        segment.owner.store(token.number(), Relaxed);
     }
 
     fn take_from(&self, pool: &mut Pool) -> Option<u32> {
@@ -663,34 +672,31 @@ mod tests {
     #[test]
     fn the_limit_is_exact() {
         let segments = segments(3 * MIB, 1);
-        let token = segments.token();
-        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take(&token)).collect();
+        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take()).collect();
         assert_eq!(numbers.len() * segments.size(), 3 * MIB);
         assert!(segments.is_exhausted());
         assert!(segments.set_limit(4 * MIB));
         assert!(!segments.is_exhausted());
-        assert!(segments.take(&token).is_some());
+        assert!(segments.take().is_some());
     }
 
     #[test]
     fn a_lowered_limit_gives_memory_back() {
         let segments = segments(4 * MIB, 1);
-        let token = segments.token();
-        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take(&token)).collect();
+        let numbers: Vec<u32> = std::iter::from_fn(|| segments.take()).collect();
         assert!(segments.set_limit(2 * MIB) && segments.shrinks());
         for &number in &numbers[..numbers.len() / 2] {
             segments.give(number);
         }
         assert!(!segments.shrinks());
         assert_eq!(segments.usage(), Usage { limit: 2 * MIB, malloced: 2 * MIB, charged: 0, pool: 0 });
-        assert!(segments.take(&token).is_none());
+        assert!(segments.take().is_none());
     }
 
     #[test]
     fn what_is_charged_leaves_less_for_segments() {
         let segments = segments(4 * MIB, 1);
-        let token = segments.token();
-        while segments.take(&token).is_some() {}
+        while segments.take().is_some() {}
         segments.charge(0, MIB);
         assert!(segments.shrinks());
         for number in 0..(MIB / segments.size()) as u32 {
@@ -699,7 +705,7 @@ mod tests {
         }
         assert!(!segments.shrinks() && segments.is_exhausted());
         segments.charge(MIB, MIB / 2);
-        assert!(segments.take(&token).is_some());
+        assert!(segments.take().is_some());
     }
 
     #[test]
