@@ -95,7 +95,7 @@ impl Cache {
         let digits = digits.format(value).as_bytes();
         let class = self.class_of_number(request, 0, digits)?;
         let new = NewItem { key: request.key, flags: 0, expiry, class, bits: 0 };
-        if entry.publish(&new, &[digits], self.cas_for(operation)).is_err() {
+        if entry.publish(&new, digits, self.cas_for(operation)).is_err() {
             return Ok(Attempt::Full(class));
         }
         Ok(Attempt::Done(Number { value, cas: item_cas(entry), expiry, old_expiry: 0, created: true }))
@@ -126,7 +126,7 @@ impl Cache {
         } else {
             let class = self.class_of_number(request, sum.flags, digits)?;
             let new = NewItem { key: request.key, flags: sum.flags, expiry: sum.expiry, class, bits: 0 };
-            if entry.publish(&new, &[digits], self.store.next_cas()).is_err() {
+            if entry.publish(&new, digits, self.store.next_cas()).is_err() {
                 return Ok(Attempt::Full(class));
             }
             let own = item_cas(entry);

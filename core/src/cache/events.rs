@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::clock::Clock;
 use crate::base::error::AllocError;
 use crate::base::watch::{WatchHub, kind, push_uri_encoded};
 use crate::cache::{Mode, Request, StoreOperation, StoreReply, Stored};
@@ -34,7 +35,7 @@ pub fn stored(
     request: &Request<'_, StoreOperation>,
     reply: &StoreReply,
     class: u8,
-    now: u32,
+    clock: &Clock,
 ) {
     if !hub.wants(kind::MUTATIONS) {
         return;
@@ -45,7 +46,8 @@ pub fn stored(
         Stored::Exists => "exists",
         Stored::NotFound => "not_found",
     };
-    let ttl = if request.operation.expiry == 0 { 0 } else { request.operation.expiry.wrapping_sub(now) };
+    let expiry = request.operation.expiry;
+    let ttl = if expiry == 0 { 0 } else { expiry.wrapping_sub(clock.now()) };
     store_line(hub, request, status, ttl, class, reply.length);
 }
 

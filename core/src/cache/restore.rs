@@ -91,7 +91,7 @@ impl Cache {
                 // The item does not count as a use of the one before.
                 entry.remove();
             }
-            if entry.publish(&new, &[item.value], cas).is_ok() {
+            if entry.publish(&new, item.value, cas).is_ok() {
                 entry.set_history(item.uses, item.idle);
                 return Ok(Restored::Stored);
             }

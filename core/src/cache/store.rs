@@ -115,7 +115,7 @@ impl Cache {
             new.bits |= bits;
             new.expiry = expiry.unwrap_or(new.expiry);
             let cas = request.operation.cas.unwrap_or_else(|| self.store.next_cas());
-            if entry.publish(&new, &[bytes], cas).is_err() {
+            if entry.publish(&new, bytes, cas).is_err() {
                 drop(entry);
                 attempts.make_room(new.class)?;
                 again = true;
@@ -239,7 +239,7 @@ impl Cache {
     }
 
     fn done(&self, request: &Request<'_, StoreOperation>, reply: &StoreReply, class: u8) -> StoreReply {
-        events::stored(&self.watch, request, reply, class, self.clock.now());
+        events::stored(&self.watch, request, reply, class, &self.clock);
         *reply
     }
 }
@@ -265,6 +265,14 @@ impl Verdict {
 /// counted before.
 #[inline]
 fn judge(entry: &mut LockedEntry<'_>, operation: &StoreOperation, again: bool) -> Verdict {
+    match operation.mode {
+        Mode::Set => Verdict::Store { bits: 0, expiry: None },
+        _ => judge_by_item(entry, operation, again),
+    }
+}
+
+/// [`judge`], for the modes that depend on the item.
+fn judge_by_item(entry: &mut LockedEntry<'_>, operation: &StoreOperation, again: bool) -> Verdict {
     let store = Verdict::Store { bits: 0, expiry: None };
     let Some(item) = entry.item() else {
         return match operation.mode {

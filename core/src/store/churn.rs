@@ -83,7 +83,7 @@ impl Worker<'_> {
             }
             return;
         }
-        while store.entry(key, hash).publish(&new, &[&value], 1).is_err() {
+        while store.entry(key, hash).publish(&new, &value, 1).is_err() {
             if store.make_room(hash, class).is_err() {
                 return;
             }

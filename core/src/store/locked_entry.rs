@@ -174,13 +174,13 @@ impl<'a> LockedEntry<'a> {
         }
     }
 
-    /// Stores a new item under the key, and replaces the old one. `parts` are its value, which is
-    /// small enough for one entry ([`Store::is_chunked`]).
+    /// Stores a new item under the key, and replaces the old one. Its value is small enough for one
+    /// entry ([`Store::is_chunked`]).
     ///
     /// # Errors
     /// [`Full`] if there is no memory. Then nothing was changed.
-    pub(crate) fn publish(&mut self, new: &NewItem<'_>, parts: &[&[u8]], cas: u64) -> Result<(), Full> {
-        let length = parts.iter().map(|part| part.len()).sum();
+    pub(crate) fn publish(&mut self, new: &NewItem<'_>, value: &[u8], cas: u64) -> Result<(), Full> {
+        let length = value.len();
         let (queue, uses) = self.place(new);
         let common = &self.store.common;
         let memory = common.memory();
@@ -194,7 +194,7 @@ impl<'a> LockedEntry<'a> {
             let counted = header.total() == extent && header.class() == new.class;
             let before = (!counted).then(|| header.copied());
             write_header(&mut writer, memory, new, length, state | bit::USED | bit::RECENT);
-            parts.iter().for_each(|part| writer.push(memory, part));
+            writer.push(memory, value);
             header.set_cas(common.given_cas(cas));
             header.set_stamp(stamp);
             if let Some(before) = before {
@@ -208,7 +208,7 @@ impl<'a> LockedEntry<'a> {
         }
         let mut writer = self.append(common.rank_of(queue, uses, extent), size)?;
         write_head(&mut writer, memory, new, length, state);
-        parts.iter().for_each(|part| writer.push(memory, part));
+        writer.push(memory, value);
         self.adopt(writer.at(), cas);
         Ok(())
     }

@@ -93,7 +93,7 @@ mod tests {
     fn set(store: &Arc<Store>, key: &[u8], expiry: u32) {
         let class = store.class_for(key.len(), 0, 5).unwrap();
         let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
-        store.entry(key, store.hash(key)).publish(&new, &[b"value"], store.next_cas()).unwrap();
+        store.entry(key, store.hash(key)).publish(&new, b"value", store.next_cas()).unwrap();
     }
 
     fn is_fetched(store: &Arc<Store>, key: &[u8]) -> bool {

@@ -147,7 +147,7 @@ mod tests {
         let hash = store.hash(key);
         let class = store.class_for(key.len(), flags, value.len()).unwrap_or_default();
         let new = NewItem { key, flags, expiry: 0, class, bits: 0 };
-        while store.entry(key, hash).publish(&new, &[value], store.next_cas()).is_err() {
+        while store.entry(key, hash).publish(&new, value, store.next_cas()).is_err() {
             assert_eq!(store.make_room(hash, class), Ok(()));
         }
     }
