@@ -80,7 +80,7 @@ fn snapshot(codec: Codec, blocks: &[Vec<Owned>]) -> Vec<u8> {
     for entries in blocks {
         let mut block = Block::default();
         entries.iter().for_each(|entry| entry.push(&mut block));
-        block.encode(ID, codec, &mut summary, &mut file);
+        file.extend(block.finish(ID, codec, &mut summary).unwrap());
     }
     trailer(ID, &summary, &mut file);
     assert_eq!(summary.blocks, blocks.len() as u64);
@@ -300,10 +300,9 @@ fn a_later_minor_version_with_unknown_fields_is_read() {
 #[test]
 fn a_value_cannot_pass_for_a_block() {
     // A client stores a whole snapshot as a value. Then the block of that value is damaged.
-    let mut forged = Vec::new();
     let mut block = Block::default();
     Owned::plain("admin", b"yes").push(&mut block);
-    block.encode(ID + 1, Codec::None, &mut Summary::default(), &mut forged);
+    let forged = block.finish(ID + 1, Codec::None, &mut Summary::default()).unwrap();
     let blocks = [vec![Owned::plain("k", &forged)], vec![Owned::plain("last", b"1")]];
     let mut file = snapshot(Codec::None, &blocks);
     let first = file.windows(4).position(|bytes| bytes == b"BLK1").unwrap();

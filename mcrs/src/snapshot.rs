@@ -13,7 +13,6 @@ pub struct Writer<W> {
     id: u64,
     block: Block,
     summary: Summary,
-    bytes: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
@@ -26,7 +25,7 @@ impl<W: Write> Writer<W> {
         let mut bytes = Vec::new();
         header(id, info, &mut bytes);
         to.write_all(&bytes)?;
-        Ok(Self { to, id, block: Block::default(), summary: Summary::default(), bytes })
+        Ok(Self { to, id, block: Block::default(), summary: Summary::default() })
     }
 
     /// Adds an item.
@@ -49,21 +48,18 @@ impl<W: Write> Writer<W> {
             self.end_block()?;
         }
         self.summary.finished_at = now_micros();
-        self.bytes.clear();
-        trailer(self.id, &self.summary, &mut self.bytes);
-        self.to.write_all(&self.bytes)?;
+        let mut bytes = Vec::new();
+        trailer(self.id, &self.summary, &mut bytes);
+        self.to.write_all(&bytes)?;
         self.to.flush()?;
         Ok((self.summary, self.to))
     }
 
     fn end_block(&mut self) -> io::Result<()> {
-        self.bytes.clear();
-        if !self.block.encode(self.id, SnapshotCodec::Lz4, &mut self.summary, &mut self.bytes) {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.block.clear();
-        self.to.write_all(&self.bytes)?;
-        self.bytes.shrink_to(1 << 21);
+        let block = self.block.finish(self.id, SnapshotCodec::Lz4, &mut self.summary);
+        let block = block.ok_or(io::ErrorKind::OutOfMemory)?;
+        self.to.write_all(&block)?;
+        self.block.reuse(block);
         Ok(())
     }
 }

@@ -7,6 +7,8 @@ use crate::store::{NewItem, Reservation, bit};
 /// An item of a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestoredItem<'a> {
+    /// The hash of the key in this cache.
+    pub(crate) hash: u64,
     /// The key, 1 to 250 bytes.
     pub(crate) key: &'a [u8],
     /// The value.
@@ -56,7 +58,7 @@ impl Cache {
 
     fn try_restore(&self, item: &RestoredItem<'_>, replace: bool) -> Result<Restored, AllocError> {
         let store = self.store();
-        let hash = store.hash(item.key);
+        let hash = item.hash;
         let class = store.class_for(item.key.len(), item.flags, item.value.len())?;
         let new = NewItem {
             key: item.key,

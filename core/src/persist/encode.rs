@@ -1,5 +1,7 @@
 //! Items to bytes.
 
+use std::collections::TryReserveError;
+
 use super::format::{
     BLOCK, BLOCK_HEADER, BLOCK_MARK, Codec, Entry, HEADER_MAX, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary,
     TRAILER_MARK, checksum, tag,
@@ -12,9 +14,13 @@ const TEXT_MAX: usize = 4096;
 /// Most bytes of entries that are compressed.
 const COMPRESS_MAX: usize = 16 * BLOCK;
 
+/// Most bytes that are added to a block, so that its length is a multiple of 8.
+const PADDING: usize = 7;
+
 /// Entries that become a block.
 #[derive(Debug, Default)]
 pub struct Block {
+    /// Room for the header, and the entries. Nothing if there is no entry.
     raw: Vec<u8>,
     items: u32,
     bytes: u64,
@@ -30,11 +36,14 @@ impl Block {
         if !is_key(entry.key) {
             return false;
         }
-        let before = self.raw.len();
-        // The fields before the key take at most 64 bytes.
-        if self.raw.try_reserve(64 + entry.key.len() + length as usize).is_err() {
+        // The fields before the key, and the padding, take at most 64 bytes.
+        if self.raw.try_reserve(BLOCK_HEADER + 64 + entry.key.len() + length as usize).is_err() {
             return false;
         }
+        if self.raw.is_empty() {
+            self.raw.resize(BLOCK_HEADER, 0);
+        }
+        let before = self.raw.len();
         self.raw.extend([entry.key.len() as u8, entry.bits(), entry.uses]);
         push_number(&mut self.raw, entry.idle);
         push_number(&mut self.raw, length);
@@ -61,7 +70,7 @@ impl Block {
 
     /// Returns whether the block should be written before another entry is added.
     pub fn is_full(&self) -> bool {
-        self.raw.len() >= BLOCK
+        self.raw_len() >= BLOCK
     }
 
     /// Returns whether the block has no entry.
@@ -76,53 +85,68 @@ impl Block {
 
     /// Returns the bytes of the entries.
     pub fn raw_len(&self) -> usize {
-        self.raw.len()
+        self.raw.len().saturating_sub(BLOCK_HEADER)
     }
 
-    /// Appends the block of the snapshot `id` to `out`, and counts it in `summary`. Returns `false`
-    /// if there is no memory for it.
-    pub fn encode(&self, id: u64, codec: Codec, summary: &mut Summary, out: &mut Vec<u8>) -> bool {
-        let mut packed = Vec::new();
+    /// Returns the block as bytes of the snapshot `id`, and counts it in `summary`. Afterwards it
+    /// has no entries. Returns `None` if there is no memory for it.
+    pub fn finish(&mut self, id: u64, codec: Codec, summary: &mut Summary) -> Option<Vec<u8>> {
+        let raw_len = self.raw_len();
+        let (items, bytes) = (std::mem::take(&mut self.items), std::mem::take(&mut self.bytes));
         // Compressing takes as much memory again. A very large value is not worth that.
-        let codec = if self.raw.len() > COMPRESS_MAX { Codec::None } else { codec };
-        if codec == Codec::Lz4 {
-            let most = lz4_flex::block::get_maximum_output_size(self.raw.len());
-            if packed.try_reserve_exact(most).is_err() {
-                return false;
+        let packed = match codec {
+            Codec::Lz4 if raw_len <= COMPRESS_MAX => self.packed(),
+            _ => Ok(None),
+        };
+        let (codec, mut block) = match packed {
+            Ok(Some(packed)) => {
+                self.raw.clear();
+                (Codec::Lz4, packed)
             }
-            packed.resize(most, 0);
-            let length = lz4_flex::block::compress_into(&self.raw, &mut packed).unwrap_or(most);
-            packed.truncate(length);
-        }
-        let shrinks = codec == Codec::Lz4 && packed.len() < self.raw.len();
-        let (codec, data) = if shrinks { (Codec::Lz4, &packed) } else { (Codec::None, &self.raw) };
-        let first = out.len();
-        let padded = (BLOCK_HEADER + data.len()).next_multiple_of(8);
-        if out.try_reserve_exact(padded).is_err() {
-            return false;
-        }
-        out.extend(BLOCK_MARK);
-        out.extend([codec as u8, 0, 0, 0]);
-        out.extend((self.raw.len() as u32).to_le_bytes());
-        out.extend((data.len() as u32).to_le_bytes());
-        out.extend(self.items.to_le_bytes());
-        out.extend(checksum(id, data).to_le_bytes());
-        out.extend([0; 4]);
-        let crc = checksum(id, out.get(first..).unwrap_or_default());
-        out.extend(crc.to_le_bytes());
-        out.extend_from_slice(data);
-        out.resize(first + padded, 0);
+            Ok(None) => (Codec::None, std::mem::take(&mut self.raw)),
+            Err(_) => {
+                self.raw.clear();
+                return None;
+            }
+        };
+        let data = block.get(BLOCK_HEADER..).unwrap_or_default();
+        let mut head = Vec::with_capacity(BLOCK_HEADER);
+        head.extend(BLOCK_MARK);
+        head.extend([codec as u8, 0, 0, 0]);
+        head.extend((raw_len as u32).to_le_bytes());
+        head.extend((data.len() as u32).to_le_bytes());
+        head.extend(items.to_le_bytes());
+        head.extend(checksum(id, data).to_le_bytes());
+        head.extend([0; 4]);
+        head.extend(checksum(id, &head).to_le_bytes());
+        block.get_mut(..BLOCK_HEADER)?.copy_from_slice(&head);
+        block.resize(block.len().next_multiple_of(8), 0);
         summary.blocks += 1;
-        summary.items += u64::from(self.items);
-        summary.bytes += self.bytes;
-        true
+        summary.items += u64::from(items);
+        summary.bytes += bytes;
+        Some(block)
     }
 
-    /// Removes all entries, and keeps the memory of a full block.
-    pub fn clear(&mut self) {
-        self.raw.clear();
+    /// Returns the compressed entries behind room for the header, unless they are not shorter.
+    fn packed(&self) -> Result<Option<Vec<u8>>, TryReserveError> {
+        let raw = self.raw.get(BLOCK_HEADER..).unwrap_or_default();
+        let most = BLOCK_HEADER + lz4_flex::block::get_maximum_output_size(raw.len());
+        let mut packed = Vec::new();
+        packed.try_reserve_exact(most + PADDING)?;
+        packed.resize(most, 0);
+        let to = packed.get_mut(BLOCK_HEADER..).unwrap_or_default();
+        let Ok(length) = lz4_flex::block::compress_into(raw, to) else { return Ok(None) };
+        packed.truncate(BLOCK_HEADER + length);
+        Ok((length < raw.len()).then_some(packed))
+    }
+
+    /// Takes memory for the next entries: that of a block that was written.
+    pub fn reuse(&mut self, mut memory: Vec<u8>) {
+        if self.raw.capacity() < memory.capacity() {
+            memory.clear();
+            self.raw = memory;
+        }
         self.raw.shrink_to(2 * BLOCK);
-        (self.items, self.bytes) = (0, 0);
     }
 }
 

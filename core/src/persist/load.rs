@@ -20,6 +20,9 @@ use crate::store::bit;
 /// Most places of damage that are reported.
 const DAMAGE_MAX: usize = 10;
 
+/// Entries whose index lines are prefetched together.
+const GROUP: usize = 16;
+
 /// How the lives of loaded items go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -119,6 +122,7 @@ impl Cache {
         let began = Instant::now();
         let threads = threads(options.threads, 1)?;
         let mut decoder = Decoder::new(reader)?;
+        self.store().expect(decoder.info().items);
         let loader = Loader::new(self, decoder.info(), &options);
         let mut progress = options.progress;
         match threads {
@@ -263,11 +267,18 @@ impl<'a> Loader<'a> {
             Err(damage) => return self.note(damage, packed.offset()),
         };
         let (mut items, mut bytes, mut highest) = (0, 0, 0);
-        for entry in entries.by_ref() {
-            if self.store(&entry) {
-                items += 1;
-                bytes += (entry.key.len() + entry.value.len()) as u64;
-                highest = highest.max(entry.cas);
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            group.extend(entries.by_ref().take(GROUP).map(|entry| (self.hash(entry.key), entry)));
+            if group.is_empty() {
+                break;
+            }
+            for (hash, entry) in group.drain(..) {
+                if self.store(hash, &entry) {
+                    items += 1;
+                    bytes += (entry.key.len() + entry.value.len()) as u64;
+                    highest = highest.max(entry.cas);
+                }
             }
         }
         self.items.fetch_add(items, Relaxed);
@@ -278,8 +289,15 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Returns the hash of a key, and prefetches its line of the index.
+    fn hash(&self, key: &[u8]) -> u64 {
+        let hash = self.cache.store().hash(key);
+        self.cache.store().prefetch(&hash.into());
+        hash
+    }
+
     /// Stores an item. Returns `false` after counting why not.
-    fn store(&self, entry: &Entry<'_>) -> bool {
+    fn store(&self, hash: u64, entry: &Entry<'_>) -> bool {
         // An item that was never used is worth no more than those that it would evict.
         if entry.uses == 0 && self.cache.store().is_full() {
             self.no_memory.fetch_add(1, Relaxed);
@@ -296,6 +314,7 @@ impl<'a> Loader<'a> {
         };
         let restored = self.cache.restore(
             &RestoredItem {
+                hash,
                 key: entry.key,
                 value: entry.value,
                 flags: entry.flags,

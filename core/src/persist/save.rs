@@ -177,7 +177,7 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
     let mut summary = Summary::default();
     let mut skipped = 0;
     let progress = &mut options.progress;
-    let mut accept = |part: Part| -> Result<(), SnapshotError> {
+    let mut accept = |part: &mut Part| -> Result<(), SnapshotError> {
         output.write(&part.bytes)?;
         summary.blocks += part.summary.blocks;
         summary.items += part.summary.items;
@@ -204,15 +204,17 @@ fn save(cache: &Cache, to: &mut dyn Write, options: &mut SaveOptions<'_>) -> Res
             let (send, parts) = mpsc::sync_channel(many);
             for number in 0..many {
                 let (saver, send) = (saver.clone(), send.clone());
-                let body =
-                    move || saver.run(&mut |part| send.send(part).map_err(|_| SnapshotError::Cancelled));
+                let mut pass_on = move |part: &mut Part| {
+                    send.send(std::mem::take(part)).map_err(|_| SnapshotError::Cancelled)
+                };
+                let body = move || saver.run(&mut pass_on);
                 thread::Builder::new()
                     .name(format!("mcrs-save-{number}"))
                     .spawn_scoped(scope, body)
                     .map_err(SnapshotError::Io)?;
             }
             drop(send);
-            parts.into_iter().try_for_each(&mut accept)
+            parts.into_iter().try_for_each(|mut part| accept(&mut part))
         })?,
     }
     if cache.store().flushes() != flushed {
@@ -270,6 +272,7 @@ impl Output<'_> {
 }
 
 /// A block in the form of the file.
+#[derive(Default)]
 struct Part {
     bytes: Vec<u8>,
     summary: Summary,
@@ -289,8 +292,12 @@ struct Saver<'a> {
 }
 
 impl Saver<'_> {
-    /// Saves shards until none is left, and passes on the blocks.
-    fn run(&self, accept: &mut dyn FnMut(Part) -> Result<(), SnapshotError>) -> Result<(), SnapshotError> {
+    /// Saves shards until none is left, and passes on the blocks. `accept` may take a block, or
+    /// leave its memory for the next one.
+    fn run(
+        &self,
+        accept: &mut dyn FnMut(&mut Part) -> Result<(), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
         let store = self.cache.store();
         let mut copier = Copier { cache: self.cache, block: Block::default(), large: Vec::new(), skipped: 0 };
         // Grows with the first items.
@@ -320,17 +327,23 @@ impl Saver<'_> {
     fn pass_on(
         &self,
         copier: &mut Copier<'_>,
-        accept: &mut dyn FnMut(Part) -> Result<(), SnapshotError>,
+        accept: &mut dyn FnMut(&mut Part) -> Result<(), SnapshotError>,
     ) -> Result<(), SnapshotError> {
-        let mut part = Part { bytes: Vec::new(), summary: Summary::default(), skipped: 0 };
-        if !copier.block.is_empty()
-            && !copier.block.encode(self.id, self.codec, &mut part.summary, &mut part.bytes)
-        {
-            copier.skipped += u64::from(copier.block.items());
+        let mut part = Part::default();
+        let items = copier.block.items();
+        if items > 0 {
+            match copier.block.finish(self.id, self.codec, &mut part.summary) {
+                Some(bytes) => part.bytes = bytes,
+                None => copier.skipped += u64::from(items),
+            }
         }
-        copier.block.clear();
         part.skipped = std::mem::take(&mut copier.skipped);
-        if part.bytes.is_empty() && part.skipped == 0 { Ok(()) } else { accept(part) }
+        if part.bytes.is_empty() && part.skipped == 0 {
+            return Ok(());
+        }
+        accept(&mut part)?;
+        copier.block.reuse(part.bytes);
+        Ok(())
     }
 }
 

@@ -7,6 +7,10 @@ use super::mem::{Item, Kind, Rank};
 use super::shard::Shard;
 use super::store::Store;
 
+/// Buckets after the present one whose items are prefetched. Items of neighbouring buckets lie
+/// anywhere in memory.
+const AHEAD: usize = 2;
+
 /// The position of [`Store::scan`] in a shard. The default is the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bucket {
@@ -38,6 +42,7 @@ impl Store {
         }
         let rehash = |at| self.common.hash_of(&shard.logs.token, at);
         while number < count && seen < most {
+            shard.index.scan(number + AHEAD, |at| memory.prefetch(at));
             shard.index.scan_as(number, count, rehash, |at| {
                 seen += 1;
                 if !time.is_dead(memory.header(at)) {

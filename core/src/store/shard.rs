@@ -177,6 +177,12 @@ impl Shard {
         self.charge(common);
     }
 
+    /// Makes the index of an empty shard large enough for this number of items.
+    pub(super) fn expect(&mut self, common: &StoreShared, items: usize) {
+        self.index.expect(items);
+        self.charge(common);
+    }
+
     /// Charges the present size of the index.
     #[inline]
     fn charge(&mut self, common: &StoreShared) {

@@ -26,6 +26,12 @@ pub(super) struct PaddedShard(pub(super) SeqLock<Shard>);
 /// Least item memory per shard. With less, its segments would be few or very small.
 const SHARD_LEAST: usize = 8 * MIB;
 
+/// About the bytes of a small item, with its part of the index.
+const ITEM_LEAST: usize = 100;
+
+/// Most items for which [`Store::expect`] prepares a store without a limit.
+const EXPECTED_MOST: usize = 1 << 26;
+
 /// The items of a cache.
 pub struct Store {
     pub(super) common: StoreShared,
@@ -171,6 +177,20 @@ impl Store {
     /// Returns whether live items may be evicted.
     pub fn evicts(&self) -> bool {
         self.common.evicts()
+    }
+
+    /// Prepares an empty store for about this number of items. They may be more, or fewer.
+    pub(crate) fn expect(&self, items: u64) {
+        // The number may come from a file that is wrong. Pages of the index that are not used take
+        // no memory, but count against the limit.
+        let most = match self.limit() {
+            0 => EXPECTED_MOST,
+            limit => limit / ITEM_LEAST,
+        };
+        let share = usize::try_from(items).map_or(most, |items| items.min(most)) / self.shards.len();
+        for cell in &self.shards {
+            cell.0.lock().expect(&self.common, share);
+        }
     }
 
     /// Background work on one shard: enforces a lowered limit.

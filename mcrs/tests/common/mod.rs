@@ -177,7 +177,7 @@ pub fn snapshot(saved_at: i64, blocks: &[&[Entry<'_>]]) -> Vec<u8> {
         for entry in *entries {
             assert!(block.push(entry, entry.value.len() as u32, |to| to.extend_from_slice(entry.value)));
         }
-        assert!(block.encode(id, Codec::None, &mut summary, &mut bytes));
+        bytes.extend(block.finish(id, Codec::None, &mut summary).unwrap());
     }
     trailer(id, &summary, &mut bytes);
     bytes

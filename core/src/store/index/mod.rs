@@ -127,6 +127,16 @@ impl Index {
         }
     }
 
+    /// Grows an empty table to the size for this number of items. Otherwise each insertion would
+    /// split a bucket, and read the keys of its items. A table that has items, or for which there
+    /// is no memory, stays as it is.
+    pub fn expect(&mut self, items: usize) {
+        let wanted = (items / LOAD).min(MOST);
+        if self.items == 0 && wanted > self.table.count() && self.table.grow(wanted).is_ok() {
+            self.peak = self.peak.max(wanted);
+        }
+    }
+
     fn put(&mut self, number: usize, tag: u16, at: Ref) {
         if !self.table.chain(number).any(|bucket| bucket.fill(tag, at)) {
             self.put_behind(number, tag, at);
