@@ -529,3 +529,14 @@ fn a_refused_set_left_the_old_value() {
         assert_eq!(get(&context.cache, "old"), None, "{command}");
     }
 }
+
+#[test]
+fn incr_of_a_large_value_counted_a_new_item() {
+    let cache = cache(CacheConfig::default());
+    let mut value = vec![b' '; 20_000];
+    value[0] = b'1';
+    set(&cache, "key", &value);
+    let before = cache.store().totals().commands.total_items;
+    assert_eq!(cache.incr(b"key", 1).unwrap(), 2);
+    assert_eq!(cache.store().totals().commands.total_items, before);
+}
