@@ -10,7 +10,7 @@ use memcache_core::internal::base::error::reason;
 
 use crate::address::Address;
 use crate::failure::{Failure, REFUSED, SERVER, USAGE};
-use crate::stream::{self, PATIENCE, Stream, Tls};
+use crate::stream::{self, Identity, PATIENCE, Stream, Tls};
 
 /// Most bytes of a line of a reply.
 const LINE_MAX: u64 = 64 * 1024;
@@ -37,6 +37,12 @@ pub struct ServerArguments {
     /// Trust the certificates in this PEM file instead of the system's. Implies --tls
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
+    /// Show the server the certificate in this PEM file. Implies --tls
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Read the key of that certificate from this PEM file, not from the same
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 impl ServerArguments {
@@ -45,8 +51,12 @@ impl ServerArguments {
     /// # Errors
     /// A file cannot be used.
     pub fn server(self) -> Result<Server, Failure> {
-        let tls = if self.tls || self.tls_ca.is_some() {
-            let config = stream::tls(self.tls_ca.as_deref()).map_err(|line| Failure::new(USAGE, line))?;
+        let tls = if self.tls || self.tls_ca.is_some() || self.tls_cert.is_some() {
+            let chain = self.tls_cert.as_deref();
+            let identity =
+                chain.map(|chain| Identity { chain, key: self.tls_key.as_deref().unwrap_or(chain) });
+            let config =
+                stream::tls(self.tls_ca.as_deref(), identity).map_err(|line| Failure::new(USAGE, line))?;
             Some(Arc::new(config))
         } else {
             None

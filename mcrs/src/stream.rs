@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::address::Address;
@@ -68,13 +68,23 @@ fn encrypt<S: Stream + 'static>(stream: S, host: &str, tls: &Tls) -> io::Result<
     Ok(Box::new(StreamOwned::new(connection, stream)))
 }
 
-/// Returns the settings of TLS with the authorities in `file`, or with those of the system.
+/// The files of a client's own certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The certificate and its chain, PEM.
+    pub chain: &'a Path,
+    /// The private key, PEM. It may be the same file.
+    pub key: &'a Path,
+}
+
+/// Returns the settings of TLS with the authorities in `file`, or with those of the system. A
+/// server that asks for a certificate gets that of `identity`.
 ///
 /// # Errors
 /// The reason, with the name of the file.
-pub fn tls(file: Option<&Path>) -> Result<ClientConfig, String> {
+pub fn tls(file: Option<&Path>, identity: Option<Identity<'_>>) -> Result<ClientConfig, String> {
     let file = file.unwrap_or(Path::new(SYSTEM_CA));
-    let error = |reason: String| format!("failed to read certificates from {}: {reason}", file.display());
+    let error = |reason: String| unreadable("certificates", file, &reason);
     let mut roots = RootCertStore::empty();
     let all = CertificateDer::pem_file_iter(file).map_err(|e| error(e.to_string()))?;
     // The system's file may have certificates that rustls does not take.
@@ -86,5 +96,17 @@ pub fn tls(file: Option<&Path>) -> Result<ClientConfig, String> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    let config = config.with_root_certificates(roots);
+    let Some(Identity { chain, key }) = identity else { return Ok(config.with_no_client_auth()) };
+    let certificates = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| unreadable("certificates", chain, &e.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable("a key", key, &e.to_string()))?;
+    config.with_client_auth_cert(certificates, secret).map_err(|e| {
+        format!("the certificate in {} and the key in {} cannot be used: {e}", chain.display(), key.display())
+    })
+}
+
+fn unreadable(what: &str, file: &Path, reason: &str) -> String {
+    format!("failed to read {what} from {}: {reason}", file.display())
 }

@@ -15,6 +15,7 @@ use common::{
 use memcache_core::internal::persist::Entry;
 use memcache_core::{
     AuthConfig, AuthMethod, Listen, Passwords, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl,
+    VerifyMode,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
@@ -28,6 +29,8 @@ fn wrong_usage_gives_one_line_and_64() {
         &["dump", "a:1", "--wait", "x"],
         &["dump", "a:1", "--user", "x"],
         &["dump", "a:1", "--tls-ca", "/nonexistent"],
+        &["dump", "a:1", "--tls-cert", "/nonexistent"],
+        &["dump", "a:1", "--tls-key", "x"],
         &["load", "x"],
         &["inspect"],
         &["inspect", "x", "--nonsense"],
@@ -179,6 +182,48 @@ fn tls_is_checked_by_an_authority() {
     assert_eq!(run_dump_with(&name, &[]).0, 69);
     let empty = directory.put("empty.pem", "");
     assert_eq!(run_dump_with(&name, &["--tls-ca", &empty]).0, 64);
+}
+
+#[test]
+fn a_server_may_ask_for_a_certificate() {
+    let directory = Directory::new();
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = directory.put("ca.pem", params.self_signed(&authority).unwrap().pem());
+    let issuer = Issuer::new(params, authority);
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.into()]).unwrap();
+        (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+    };
+    let (chain, key) = signed("localhost");
+    let tls = TlsConfig {
+        chain_cert: Some(directory.put("server.pem", chain).into()),
+        key: Some(directory.put("server.key", key).into()),
+        verify_mode: VerifyMode::Require,
+        ca_cert: Some(ca.clone().into()),
+        ..TlsConfig::default()
+    };
+    let addr = "127.0.0.1:0".parse().unwrap();
+    let listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
+    let server = Server::start(ServerConfig { listen, tls: Some(tls), ..ServerConfig::default() }).unwrap();
+    let name = format!("localhost:{}", address(&server).port());
+    let (chain, key) = signed("client");
+    let both = directory.put("both.pem", format!("{chain}{key}"));
+    let (chain, key) = (directory.put("client.pem", chain), directory.put("client.key", key));
+    let nothing = "dumped 0 items of 0 bytes\n";
+    assert_eq!(
+        run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &chain, "--tls-key", &key]),
+        (0, nothing.into())
+    );
+    assert_eq!(run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &both]), (0, nothing.into()));
+    assert_eq!(run_dump_with(&name, &["--tls-ca", &ca]).0, 69);
+    // No key, or the key of another certificate.
+    assert_eq!(run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &chain]).0, 64);
+    let other = directory.put("other.key", signed("other").1);
+    let (status, said) = run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &chain, "--tls-key", &other]);
+    assert!(status == 64 && said.lines().count() == 1, "{said}");
 }
 
 #[test]
