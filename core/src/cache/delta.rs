@@ -174,7 +174,7 @@ impl Cache {
         let expiry = operation.expiry.unwrap_or(old_expiry);
         draft.set_expiry(expiry);
         entry.publish_reservation(draft, state, self.cas_for(operation));
-        // memcached changes the number where it is: that is no new item.
+        // memcached changes the number in place, and counts no item.
         entry.commands().total_items -= 1;
         count_delta(&mut entry, class, operation.increment);
         Ok(Attempt::Done(Number { value, cas: item_cas(&entry), expiry, old_expiry, created: false }))
