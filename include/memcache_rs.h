@@ -1375,6 +1375,24 @@ mcrs_status mcrs_cache_delete(const struct mcrs_cache *cache, const void *key, s
 mcrs_status mcrs_cache_flush(const struct mcrs_cache *cache, uint32_t delay);
 
 /**
+ * Deletes all items whose keys begin with a prefix, in constant time.
+ *
+ * The memory of the items is freed in the background. An empty prefix is that of all items.
+ *
+ * ```c
+ * assert(mcrs_cache_set(cache, "site1:page", 10, "hello", 5, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_flush_prefix(cache, "site1:", 6) == MCRS_OK);
+ * assert(mcrs_cache_delete(cache, "site1:page", 10) == MCRS_NOT_FOUND);
+ * ```
+ *
+ * @param cache       Cache to work on.
+ * @param prefix      Prefix. NULL is an empty one.
+ * @param prefix_len  Length of the prefix in bytes. No key begins with more than 250.
+ * @return MCRS_OK, or a common status.
+ */
+mcrs_status mcrs_cache_flush_prefix(const struct mcrs_cache *cache, const void *prefix, size_t prefix_len);
+
+/**
  * Returns the time of a cache's clock.
  *
  * @param cache  Cache to work on.

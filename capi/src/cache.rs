@@ -442,3 +442,29 @@ pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) 
         Ok(())
     })
 }
+
+/// Deletes all items whose keys begin with a prefix, in constant time.
+///
+/// The memory of the items is freed in the background. An empty prefix is that of all items.
+///
+/// ```c
+/// assert(mcrs_cache_set(cache, "site1:page", 10, "hello", 5, MCRS_NEVER) == MCRS_OK);
+/// assert(mcrs_cache_flush_prefix(cache, "site1:", 6) == MCRS_OK);
+/// assert(mcrs_cache_delete(cache, "site1:page", 10) == MCRS_NOT_FOUND);
+/// ```
+///
+/// @param cache       Cache to work on.
+/// @param prefix      Prefix. NULL is an empty one.
+/// @param prefix_len  Length of the prefix in bytes. No key begins with more than 250.
+/// @return MCRS_OK, or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_cache_flush_prefix(
+    cache: *const mcrs_cache,
+    prefix: *const c_void,
+    prefix_len: usize,
+) -> mcrs_status {
+    entry!(cache, { prefix: bytes(prefix, prefix_len) }, {
+        cache.cache.flush_prefix(prefix);
+        Ok(())
+    })
+}

@@ -221,6 +221,17 @@ static void flushes(mcrs_cache *cache) {
     has(cache, "f", "v");
     OK(mcrs_cache_flush(cache, 0));
     IS(mcrs_cache_delete(cache, S("f")), MCRS_NOT_FOUND);
+
+    OK(mcrs_cache_set(cache, S("f:1"), S("v"), 0));
+    OK(mcrs_cache_set(cache, S("g:1"), S("w"), 0));
+    OK(mcrs_cache_flush_prefix(cache, S("f:")));
+    IS(mcrs_cache_delete(cache, S("f:1")), MCRS_NOT_FOUND);
+    has(cache, "g:1", "w");
+    OK(mcrs_cache_set(cache, S("f:1"), S("new"), 0));
+    has(cache, "f:1", "new");
+    OK(mcrs_cache_flush_prefix(cache, NULL, 0));
+    IS(mcrs_cache_delete(cache, S("g:1")), MCRS_NOT_FOUND);
+    IS(mcrs_cache_flush_prefix(NULL, S("f:")), MCRS_NULL_ARGUMENT);
 }
 
 /* Counts the calls of found(). */

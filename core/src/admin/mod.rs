@@ -65,6 +65,7 @@ fn carry_out(ctx: &mut AdminContext<'_>, command: Admin, tokens: &Tokens<'_>) ->
         Admin::Slabs => slabs::slabs(ctx, tokens),
         Admin::CacheMemlimit => server::memlimit(ctx, tokens),
         Admin::FlushAll => server::flush_all(ctx, tokens),
+        Admin::FlushPrefix => server::flush_prefix(ctx, tokens),
         Admin::LruCrawler => crawler::lru_crawler(ctx, tokens),
         Admin::Verbosity => server::verbosity(ctx, tokens),
         Admin::Lru => lru::lru(ctx, tokens),

@@ -1,9 +1,10 @@
-//! Commands about the server as a whole: `version`, `shutdown`, `flush_all`, `verbosity`,
-//! `cache_memlimit` and `refresh_certs`.
+//! Commands about the server as a whole: `version`, `shutdown`, `flush_all`, `flush_prefix`,
+//! `verbosity`, `cache_memlimit` and `refresh_certs`.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::context::{AdminContext, Outcome};
+use crate::cache::is_key;
 use crate::config::MIB;
 use crate::protocol::text;
 use crate::protocol::tokens::{Tokens, strict_i32, strict_u32};
@@ -80,6 +81,19 @@ pub(super) fn flush_all(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outc
             })
         }
     }
+}
+
+/// `flush_prefix PREFIX`, which memcached does not have.
+pub(super) fn flush_prefix(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
+    let is_whole = tokens.len() == if ctx.quiet { 3 } else { 2 };
+    let prefix = tokens.get(1).filter(|prefix| is_whole && is_key(prefix));
+    let Some(prefix) = prefix else { return ctx.line(text::BAD_LINE) };
+    ctx.stats.flush_cmds.add(1);
+    if !ctx.context.config.flush_enabled {
+        return ctx.line("CLIENT_ERROR flush_prefix not allowed");
+    }
+    ctx.cache().flush_prefix(prefix);
+    ctx.line("OK")
 }
 
 pub(super) fn verbosity(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {

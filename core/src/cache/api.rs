@@ -187,12 +187,48 @@ impl Cache {
     /// a larger cache the crawler frees it later.
     pub fn clear(&self) {
         const LARGE: u64 = 100_000;
-        const STEP: usize = 256;
         self.flush(None);
-        let store = self.store();
-        if store.totals().curr_items > LARGE {
-            return;
+        if self.store().totals().curr_items <= LARGE {
+            self.crawl_now();
         }
+    }
+
+    /// Removes all items whose keys begin with `prefix`, in constant time: later gets find none.
+    /// The crawler frees their memory. An empty prefix is that of all items.
+    ///
+    /// The cache remembers up to 4,096 prefixes until the crawler has seen all items, a few seconds
+    /// in a large cache. One more flush then does the work of the crawler itself.
+    ///
+    /// # Examples
+    /// ```
+    /// use memcache_rs::{Cache, CacheConfig, Ttl};
+    ///
+    /// let cache = Cache::new(CacheConfig::default())?;
+    /// cache.set("site1:page", "old", Ttl::Never)?;
+    /// cache.set("site2:page", "other", Ttl::Never)?;
+    /// cache.flush_prefix("site1:");
+    /// assert_eq!(cache.get("site1:page"), None);
+    /// assert_eq!(cache.get("site2:page").as_deref(), Some(&b"other"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn flush_prefix(&self, prefix: impl AsRef<[u8]>) {
+        let prefix = prefix.as_ref();
+        if prefix.is_empty() {
+            return self.flush(None);
+        }
+        // No key begins with a longer prefix.
+        while is_key(prefix) && !self.store().flush_prefix(prefix) {
+            let begin = self.store().begin_crawl();
+            self.crawl_now();
+            self.store().end_crawl(begin);
+        }
+        self.maintainer().crawl_soon();
+    }
+
+    /// Frees all dead items.
+    fn crawl_now(&self) {
+        const STEP: usize = 256;
+        let store = self.store();
         for shard in 0..store.shard_count() {
             let mut below = Some(usize::MAX);
             while let Some(bucket) = below {

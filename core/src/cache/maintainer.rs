@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::base::clock::Clock;
 use crate::base::scheduler::{Scheduled, Scheduler, Task, Waker};
 use crate::config::CacheConfig;
-use crate::store::{Prefault, Store};
+use crate::store::{CrawlBegin, Prefault, Store};
 
 /// Items of a shard that one step of the crawler looks at.
 const CRAWL_STEP: usize = 256;
@@ -148,6 +148,7 @@ struct Crawl {
     freed: u64,
     /// The earliest death of an item, as known before the crawl.
     earliest: Option<u32>,
+    begin: CrawlBegin,
     next_step: Instant,
 }
 
@@ -281,6 +282,7 @@ impl Upkeep {
             looked: 0,
             freed: 0,
             earliest: self.store.forget_earliest_death(),
+            begin: self.store.begin_crawl(),
             next_step,
         });
         Some(next_step)
@@ -291,6 +293,8 @@ impl Upkeep {
         let crawl = self.crawl.take()?;
         if !is_through || crawl.classes != u64::MAX {
             crawl.earliest.into_iter().for_each(|second| self.store.note_death(second));
+        } else if !self.store.end_crawl(crawl.begin) {
+            self.store.note_dead();
         }
         self.state.crawler_running.store(false, Relaxed);
         if !crawl.is_wanted {

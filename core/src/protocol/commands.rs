@@ -41,6 +41,7 @@ pub enum Admin {
     Debugitem,
     Debugtime,
     FlushAll,
+    FlushPrefix,
     Lru,
     LruCrawler,
     Misbehave,
@@ -134,6 +135,7 @@ commands! { |at|
     b"debugitem", Kind::Admin(Admin::Debugitem), 0, 0, "debugitem ref door" => Line::Other;
     b"debugtime", Kind::Admin(Admin::Debugtime), 0, 0, "debugtime 100000" => Line::Other;
     b"flush_all", Kind::Admin(Admin::FlushAll), 0, 0, "flush_all" => Line::Other;
+    b"flush_prefix", Kind::Admin(Admin::FlushPrefix), 0, 0, "flush_prefix door" => Line::Other;
     b"lru", Kind::Admin(Admin::Lru), 0, 0, "lru mode flat" => Line::Other;
     b"lru_crawler", Kind::Admin(Admin::LruCrawler), 0, 0, "lru_crawler metadump all" => Line::Other;
     b"misbehave", Kind::Admin(Admin::Misbehave), 0, 0, "misbehave" => Line::Other;

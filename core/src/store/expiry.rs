@@ -1,4 +1,4 @@
-//! `flush_all`, now or later, in constant time.
+//! `flush_all`, now or later, and `flush_prefix`, in constant time.
 //!
 //! Each item has a *stamp* of its last use: the second of the clock plus the number of immediate
 //! flushes so far. A flush moves all later stamps by one. So an item stored in the same second
@@ -6,10 +6,15 @@
 //! differences of stamps of live items are seconds. If the clock is moved back, stamps stay above
 //! the flushed ones and stand still until the clock has caught up.
 //!
+//! A flush of a prefix moves stamps in the same way. It kills only some of the items with an older
+//! stamp, those with a marked prefix (`marks.rs`). So items that are older than the last flush of
+//! any kind are *suspect*: their keys are looked up.
+//!
 //! Expiry itself is lazy (`Shard::find`) and swept by the crawler (`Shard::crawl`); both call
-//! [`TimeSnapshot::is_dead`]. No item dies before [`Flush::earliest`], so the crawler sleeps until
+//! [`StoreShared::is_dead`](super::shared::StoreShared::is_dead). No item dies before [`Flush::earliest`], so the crawler sleeps until
 //! then. Every item that is stored, touched, or seen alive by the crawler lowers that second.
 
+use super::marks::Marks;
 use super::mem::Header;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{
@@ -25,10 +30,12 @@ pub struct TimeSnapshot {
     pub stamp: u32,
     /// Items with at most this stamp were flushed.
     pub flushed: u32,
+    /// Items with at most this stamp were perhaps flushed, by their prefix. At least `flushed`.
+    pub suspect: u32,
 }
 
 impl TimeSnapshot {
-    /// Returns whether the item was flushed.
+    /// Returns whether the item was flushed with all others.
     #[inline]
     pub fn is_flushed(&self, header: &Header) -> bool {
         header.stamp() <= self.flushed
@@ -41,10 +48,16 @@ impl TimeSnapshot {
         expiry != 0 && expiry <= self.now
     }
 
-    /// Returns whether the item was flushed or has expired, and must not be returned.
+    /// Returns whether the item has expired, or was perhaps flushed.
     #[inline]
-    pub fn is_dead(&self, header: &Header) -> bool {
-        self.is_flushed(header) || self.is_expired(header)
+    pub fn is_perhaps_dead(&self, header: &Header) -> bool {
+        self.is_suspect(header) || self.is_expired(header)
+    }
+
+    /// Returns whether the item was perhaps flushed.
+    #[inline]
+    pub fn is_suspect(&self, header: &Header) -> bool {
+        header.stamp() <= self.suspect
     }
 
     /// Returns the seconds since the item's last use.
@@ -54,12 +67,28 @@ impl TimeSnapshot {
     }
 }
 
+/// The beginning of a crawl over all items.
+#[derive(Clone, Copy, Debug)]
+pub struct CrawlBegin {
+    /// The last flush of a prefix.
+    last: u64,
+    /// The value of `Flush::moves`.
+    moves: u64,
+}
+
 /// The state of flushes, past and planned, and the earliest death of an item.
 pub struct Flush {
     /// Immediate flushes so far (upper half), and the stamp up to which items are flushed (lower
     /// half). They share one word: with a new stamp and an old limit, a read could save a flushed
     /// item.
     state: AtomicU64,
+    /// The newest stamp of a marked prefix, or 0. It rises before the flush that sets it shows in
+    /// `state`.
+    marked: AtomicU32,
+    /// Prefixes that were flushed.
+    marks: Marks,
+    /// How many items that such a flush killed the index has moved.
+    moves: AtomicU64,
     /// The highest stamp so far. It rises under the lock `change`, so that a flush knows every
     /// stamp from before it.
     latest: AtomicU32,
@@ -80,6 +109,9 @@ impl Default for Flush {
     fn default() -> Self {
         Self {
             state: AtomicU64::new(0),
+            marked: AtomicU32::new(0),
+            marks: Marks::default(),
+            moves: AtomicU64::new(0),
             latest: AtomicU32::new(0),
             due: AtomicU32::new(0),
             came: AtomicU32::new(0),
@@ -151,12 +183,14 @@ impl Flush {
     #[inline]
     fn moment_in(&self, state: u64, now: u32) -> TimeSnapshot {
         let (shift, flushed) = halves(state);
+        let marked = self.marked.load(Acquire);
+        let suspect = flushed.max(marked);
         let mut stamp = now.wrapping_add(shift);
-        if stamp <= flushed && now != self.came.load(Relaxed) {
+        if stamp <= suspect && (stamp <= marked || now != self.came.load(Relaxed)) {
             // The clock was moved back.
-            stamp = flushed.saturating_add(1);
+            stamp = suspect.saturating_add(1);
         }
-        TimeSnapshot { now, stamp, flushed }
+        TimeSnapshot { now, stamp, flushed, suspect }
     }
 
     /// Returns a number that each flush changes.
@@ -177,10 +211,59 @@ impl Flush {
         let _guard = self.change.lock();
         self.came.store(0, Relaxed);
         let (shift, flushed) = self.state();
-        let newest = now.wrapping_add(shift).max(self.latest.load(Relaxed));
-        self.set_state(shift.wrapping_add(1), flushed.max(newest));
+        self.set_state(shift.wrapping_add(1), flushed.max(self.newest(now, shift)));
         // This store is last: a thread that sees 0 also sees the new state.
         self.due.store(0, Release);
+    }
+
+    /// Returns the newest stamp up to second `now`. The lock `change` must be held.
+    fn newest(&self, now: u32, shift: u32) -> u32 {
+        now.wrapping_add(shift).max(self.latest.load(Relaxed))
+    }
+
+    /// Flushes the items whose keys begin with `prefix`, at second `now`. Returns `false` if too
+    /// many flushes of prefixes are under way.
+    pub fn prefix(&self, now: u32, prefix: &[u8]) -> bool {
+        let _guard = self.change.lock();
+        let (shift, flushed) = self.state();
+        let newest = self.newest(now, shift);
+        if !self.marks.add(prefix, newest) {
+            return false;
+        }
+        self.marked.store(newest, Release);
+        self.set_state(shift.wrapping_add(1), flushed);
+        true
+    }
+
+    /// Returns whether the suspect item with this key was flushed by its prefix.
+    #[cold]
+    pub fn covers(&self, key: &[u8], stamp: u32) -> bool {
+        self.marks.covers(key, stamp)
+    }
+
+    /// Returns the number of marked prefixes.
+    pub fn flushed_prefixes(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Begins a crawl that is about to see all items.
+    pub fn begin_crawl(&self) -> CrawlBegin {
+        CrawlBegin { moves: self.moves.load(SeqCst), last: self.marks.last() }
+    }
+
+    /// Records that the index moved an item that was flushed by its prefix. A crawl may miss it.
+    pub fn note_moved(&self) {
+        self.moves.fetch_add(1, SeqCst);
+    }
+
+    /// Removes the marks of the flushes before a crawl over all items, which is over. Returns
+    /// whether no mark is left.
+    pub fn end_crawl(&self, begin: CrawlBegin) -> bool {
+        let _guard = self.change.lock();
+        if self.moves.load(SeqCst) == begin.moves {
+            self.marked.store(self.marks.remove(begin.last), Release);
+        }
+        self.marks.len() == 0
     }
 
     /// Plans a flush at second `at` of all items stored until the end of that second. As in

@@ -225,7 +225,7 @@ impl<'a> LockedEntry<'a> {
                 header.mark(bit::USED | bit::RECENT);
             }
             // An item with an earlier stamp would be a flushed one.
-            header.set_stamp(self.time.stamp.saturating_sub(idle).max(self.time.flushed + 1));
+            header.set_stamp(self.time.stamp.saturating_sub(idle).max(self.time.suspect + 1));
         }
     }
 

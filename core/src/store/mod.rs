@@ -25,6 +25,7 @@ mod expiry;
 mod index;
 mod locked_entry;
 mod log;
+mod marks;
 mod mem;
 mod new_item;
 mod policy;
@@ -43,7 +44,7 @@ mod verify;
 #[cfg(test)]
 pub(crate) use self::attempts::Attempts;
 pub use self::beside::Beside;
-pub use self::expiry::TimeSnapshot;
+pub use self::expiry::{CrawlBegin, TimeSnapshot};
 pub use self::locked_entry::{Full, LockedEntry};
 pub use self::log::Prefault;
 pub use self::mem::{HEADER, Header, Item, Usage, bit, item_size};

@@ -45,7 +45,7 @@ impl Store {
             shard.index.scan(number + AHEAD, |at| memory.prefetch(at));
             shard.index.scan_as(number, count, rehash, |at| {
                 seen += 1;
-                if !time.is_dead(memory.header(at)) {
+                if !self.common.is_dead_at(&time, &shard.logs.token, at) {
                     look(shard.item(&self.common, at), &time);
                 }
             });

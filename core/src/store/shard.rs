@@ -148,11 +148,27 @@ impl Shard {
         hint: Ref,
     ) -> (Lookup, Option<Ref>) {
         let Some(at) = self.locate(common, key, hash, hint) else { return (Lookup::Missing, None) };
-        let header = common.memory().header(at);
-        if !time.is_dead(header) {
+        if !time.is_perhaps_dead(common.memory().header(at)) {
             return (Lookup::Found, Some(at));
         }
-        let why = if time.is_flushed(header) {
+        self.find_suspect(common, time, key, hash, at)
+    }
+
+    /// [`Shard::find`], for an item that is perhaps dead.
+    #[cold]
+    fn find_suspect(
+        &mut self,
+        common: &StoreShared,
+        time: &TimeSnapshot,
+        key: &[u8],
+        hash: u64,
+        at: Ref,
+    ) -> (Lookup, Option<Ref>) {
+        let header = common.memory().header(at);
+        if !common.is_dead(time, header, || key) {
+            return (Lookup::Found, Some(at));
+        }
+        let why = if common.is_flushed(time, header, key) {
             self.commands.get_flushed += 1;
             Lookup::Flushed
         } else {
@@ -165,12 +181,11 @@ impl Shard {
 
     /// Puts the complete item at `at` into the index.
     pub(super) fn link(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
-        let memory = common.memory();
-        memory.header(at).set_stamp(time.stamp);
+        common.memory().header(at).set_stamp(time.stamp);
         let token = &self.logs.token;
         self.index.insert(hash, at, |at| {
             // A split may move items to where the crawler has been.
-            common.note_expiry(memory.header(at).expiry());
+            common.note_moved(&time, token, at);
             common.hash_of(token, at)
         });
         self.count(common, at);
@@ -321,7 +336,7 @@ impl Shard {
             bucket -= 1;
             // Empty buckets and other classes take time, too.
             looked += 1;
-            let (index, own) = (&self.index, &mut self.classes);
+            let (index, own, token) = (&self.index, &mut self.classes, &self.logs.token);
             index.scan(bucket, |at| {
                 looked += 1;
                 let header = memory.header(at);
@@ -332,7 +347,7 @@ impl Shard {
                 if let Some(own) = own.get_mut(usize::from(class)) {
                     own.stats.crawler_items_checked += 1;
                 }
-                if time.is_dead(header) {
+                if common.is_dead_at(&time, token, at) {
                     dead.push(at);
                 } else if header.expiry() != 0 {
                     earliest = earliest.min(header.expiry());
@@ -343,7 +358,8 @@ impl Shard {
         for at in dead {
             let header = memory.header(at);
             let class = header.class();
-            let unfetched = !header.has(bit::FETCHED) && !time.is_flushed(header);
+            let flushed = common.is_flushed(&time, header, self.item(common, at).key());
+            let unfetched = !header.has(bit::FETCHED) && !flushed;
             let stats = self.stats(class);
             stats.crawler_reclaimed += 1;
             stats.expired_unfetched += u64::from(unfetched);

@@ -134,6 +134,39 @@ impl StoreShared {
         self.flush.time(self.clock.now())
     }
 
+    /// Returns whether the item was flushed or has expired, and must not be returned. `key` is its
+    /// key.
+    #[inline]
+    pub(super) fn is_dead<'k>(
+        &self,
+        time: &TimeSnapshot,
+        header: &Header,
+        key: impl FnOnce() -> &'k [u8],
+    ) -> bool {
+        time.is_expired(header) || time.is_suspect(header) && self.is_flushed(time, header, key())
+    }
+
+    /// Returns whether the item was flushed, with all others or by its prefix.
+    #[inline]
+    pub(super) fn is_flushed(&self, time: &TimeSnapshot, header: &Header, key: &[u8]) -> bool {
+        time.is_flushed(header) || time.is_suspect(header) && self.flush.covers(key, header.stamp())
+    }
+
+    /// Records that the index moved an item to where a crawl has been.
+    pub(super) fn note_moved(&self, time: &TimeSnapshot, token: &ShardToken, at: Ref) {
+        let item = Item::new(&self.segments, token, at);
+        self.note_expiry(item.header().expiry());
+        if time.is_suspect(item.header()) && self.is_flushed(time, item.header(), item.key()) {
+            self.flush.note_moved();
+        }
+    }
+
+    /// Returns whether the item at `at` is dead.
+    #[inline]
+    pub(super) fn is_dead_at(&self, time: &TimeSnapshot, token: &ShardToken, at: Ref) -> bool {
+        self.is_dead(time, self.memory().header(at), || Item::new(&self.segments, token, at).key())
+    }
+
     /// Notes that an item that is there dies at second `expiry`; 0 is never.
     #[inline]
     pub(super) fn note_expiry(&self, expiry: u32) {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::beside::Beside;
-use super::expiry::TimeSnapshot;
+use super::expiry::{CrawlBegin, TimeSnapshot};
 use super::index::Table;
 use super::log::Prefault;
 use super::mem::{Segments, Usage, item_size};
@@ -142,6 +142,30 @@ impl Store {
     pub fn flush(&self) {
         self.common.flush.now(self.common.clock.now());
         self.note_dead();
+    }
+
+    /// Flushes the items whose keys begin with `prefix`. Returns `false` if too many such flushes
+    /// are under way.
+    pub(crate) fn flush_prefix(&self, prefix: &[u8]) -> bool {
+        let is_noted = self.common.flush.prefix(self.common.clock.now(), prefix);
+        self.note_dead();
+        is_noted
+    }
+
+    /// Returns the number of prefixes that are being flushed.
+    pub fn flushed_prefixes(&self) -> usize {
+        self.common.flush.flushed_prefixes()
+    }
+
+    /// Begins a crawl of all items.
+    pub fn begin_crawl(&self) -> CrawlBegin {
+        self.common.flush.begin_crawl()
+    }
+
+    /// Ends a crawl in which all dead items were freed. Returns whether the next one may wait: no
+    /// flush of a prefix is under way.
+    pub fn end_crawl(&self, begin: CrawlBegin) -> bool {
+        self.common.flush.end_crawl(begin)
     }
 
     /// Plans a flush of all items at second `at` of the clock. Replaces an earlier plan.

@@ -128,7 +128,8 @@ impl Shard {
             let mut next = Cursor::start_of(number);
             let entries = std::iter::from_fn(|| common.segments.next_entry(&mut next)).take(TAIL);
             let linked = entries.filter(|&at| memory.header(at).kind() == Kind::Linked);
-            dead.extend(linked.take_while(|&at| time.is_dead(memory.header(at))));
+            let token = &self.logs.token;
+            dead.extend(linked.take_while(|&at| common.is_dead_at(&time, token, at)));
         }
         for &at in &dead {
             self.reclaim(common, at, common.hash_of(&self.logs.token, at));
@@ -158,11 +159,10 @@ impl Shard {
     /// Frees the dead items of some buckets, different ones each time. Returns `false` if there are
     /// none.
     pub(in crate::store) fn sweep(&mut self, common: &StoreShared, time: TimeSnapshot) -> bool {
-        let memory = common.memory();
         let mut dead = Vec::new();
         for _ in 0..SWEEP.min(self.index.buckets()) {
             self.index.scan(self.swept, |at| {
-                if time.is_dead(memory.header(at)) {
+                if common.is_dead_at(&time, &self.logs.token, at) {
                     dead.push(at);
                 }
             });
@@ -333,7 +333,7 @@ impl Shard {
             }
         };
         let header = memory.header(item);
-        if time.is_dead(header) {
+        if common.is_dead_at(&time, &self.logs.token, item) {
             self.reclaim(common, item, hash);
             return true;
         }

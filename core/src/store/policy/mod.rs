@@ -128,7 +128,7 @@ pub(super) fn is_noted(policy: EvictionPolicy, header: &Header, time: &TimeSnaps
 /// stale. Needs no lock.
 #[inline]
 pub(super) fn is_plain(header: &Header, time: &TimeSnapshot) -> bool {
-    header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_dead(header)
+    header.state() & (bit::WIN | bit::STALE) == 0 && !time.is_perhaps_dead(header)
 }
 
 /// Returns the queue of a new item. `was` is the queue of the item that it replaces.

@@ -60,7 +60,7 @@ impl Store {
                 let at_hint = if shard.is_next_after(hint.version) { hint.at } else { Ref::NONE };
                 let Some(at) = shard.locate(&self.common, key, hint.hash, at_hint) else { continue };
                 let header = self.common.memory().header(at);
-                if header.cas() == *cas && !time.is_dead(header) {
+                if header.cas() == *cas && !self.common.is_dead(&time, header, || key) {
                     policy::record_access(shard.tuning.policy, header, &time);
                 }
             }
