@@ -7,7 +7,7 @@ import subprocess
 import time
 from urllib.parse import unquote
 
-PATIENCE = 15
+PATIENCE = 30
 
 
 def free_port():

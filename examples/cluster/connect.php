@@ -8,8 +8,7 @@ function connect(array $servers): Memcached
     $client->setOption(Memcached::OPT_LIBKETAMA_COMPATIBLE, true);
     $client->setOption(Memcached::OPT_TCP_NODELAY, true);
     $client->setOption(Memcached::OPT_CONNECT_TIMEOUT, 1000); // ms
-    $client->setOption(Memcached::OPT_RECV_TIMEOUT, 1_000_000); // µs
-    $client->setOption(Memcached::OPT_SEND_TIMEOUT, 1_000_000);
+    $client->setOption(Memcached::OPT_POLL_TIMEOUT, 1000); // the wait for a reply; the default is 5 s
     $client->setOption(Memcached::OPT_RETRY_TIMEOUT, 1); // seconds until a node that failed is asked again
     // After two errors the node is out of the ring. It is tried again a second later.
     $client->setOption(Memcached::OPT_REMOVE_FAILED_SERVERS, true);

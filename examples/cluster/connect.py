@@ -14,8 +14,7 @@ def with_pylibmc(servers, weights=None, **behaviors):
             "ketama_weighted": True,
             "tcp_nodelay": True,
             "connect_timeout": 1000,  # ms
-            "receive_timeout": 1_000_000,  # µs
-            "send_timeout": 1_000_000,
+            "_poll_timeout": 1000,  # the wait for a reply; the default is 5 s
             "retry_timeout": 1,  # seconds until a node that failed is asked again
             # After two errors the node is out of the ring. It is tried again a second later.
             "auto_eject": True,
