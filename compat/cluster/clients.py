@@ -5,9 +5,11 @@ Both raise `Failed` if the client reports an error. The settings are those of ex
 
 import os
 import pathlib
+import select
 import subprocess
 import sys
 
+from nodes import PATIENCE
 from pymemcache.client.base import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,6 +94,9 @@ class Driver:
     def request(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+        # A client may wait for a node without an end.
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            raise OSError(f"no answer to {line!r} within {PATIENCE} s")
         word, _, rest = self.process.stdout.readline().strip().partition(" ")
         if word not in ("stored", "value", "miss"):
             raise Failed(rest or "the program ended")

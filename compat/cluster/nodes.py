@@ -1,6 +1,8 @@
 """Nodes of a cluster that a test kills and revives, and proxies in front of them."""
 
+import contextlib
 import os
+import random
 import re
 import socket
 import subprocess
@@ -11,9 +13,12 @@ PATIENCE = 30
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a free port that the system gives to no connection while its node is dead."""
+    while True:
+        port = random.randrange(20000, 32768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def ask(port, command, end):
@@ -36,7 +41,7 @@ class Process:
         self.command = [str(word) for word in command]
         self.host, self.port = "127.0.0.1", port
         self.name = f"{self.host}:{port}"
-        if os.geteuid() == 0 and "memcached" in self.command[0]:
+        if os.geteuid() == 0 and "memcached" in os.path.basename(self.command[0]):
             self.command += ["-u", "root"]
         self.process = None
         self.start()
