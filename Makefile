@@ -19,7 +19,7 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
-	test-servers test-examples test-python test-pythons test-node differential snapshots suite clients \
+	test-servers test-examples test-python test-pythons test-node differential snapshots suite clients cluster kubernetes \
 	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
 	wheel npm-pack install uninstall clean
 
@@ -106,10 +106,16 @@ FUZZ_TIME ?= 5
 fuzz-quick: ## run every fuzz target for FUZZ_TIME seconds (default 5)
 	@scripts/fuzz.sh quick $(FUZZ_TIME)
 
-test-servers: clients differential ## run clients and differential
+test-servers: clients differential cluster kubernetes ## run clients, differential, cluster and kubernetes
 
 clients: build setup ## run real clients against the daemon
 	python3 compat/clients/run.py $(DAEMON)
+
+cluster: build setup ## kill a node behind each way to use three; MEMCACHED_PROXY=… adds memcached's proxy
+	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/venv/bin/python compat/cluster/run.py $(DAEMON)
+
+kubernetes: build ## check the Helm chart and the manifests of packaging/; WRITE=1 writes the manifests
+	@WRITE='$(WRITE)' MEMCACHED_PROXY='$(MEMCACHED_PROXY)' bash scripts/kubernetes.sh $(DAEMON)
 
 differential: build setup ## send the same random commands to the daemon and to Debian's memcached
 	cargo build --release --locked -p memcache-compat

@@ -21,6 +21,7 @@ packages=(
     php-cli php-memcached                    # client: PHP
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
     libsasl2-modules                         # clients that authenticate
+    nutcracker                               # twemproxy, a proxy for several servers
     openssl                                  # a certificate for clients over TLS
     g++ valgrind pkg-config cmake            # programs that use the C ABI
     libglib2.0-dev                           # a hash table to compare with

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).resolve().parent
-DOCUMENTS = [HERE.parent / "README.md", HERE.parents[1] / "README.md", HERE.parents[1] / "docs" / "snapshots.md"]
+ROOT = HERE.parents[1]
+DOCUMENTS = [
+    HERE.parent / "README.md",
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("cluster.md", "snapshots.md")),
+]
 EXAMPLES = [
     pytest.param(block, id=f"{document.parent.name}-{number}")
     for document in DOCUMENTS
