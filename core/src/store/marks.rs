@@ -2,7 +2,8 @@
 //!
 //! A flush of a prefix *marks* it with the newest stamp so far. An item with at most this stamp
 //! whose key begins so is dead. Only items with an old stamp are looked up here (`expiry.rs`). A
-//! use gives an item a new stamp. A crawl over all items that began after the flush removes the mark.
+//! use gives an item a new stamp. A crawl over all items that began after the flush removes the
+//! mark.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
