@@ -184,7 +184,7 @@ class Server:
         tls: Literal["test", "test-mutual"] | TLS | None = None,
         users: Mapping[str, str] | None = None,
         auth: Literal["text", "sasl"] = "sasl",
-        cache: Cache | None = None,
+        cache: Cache[Any] | None = None,
         memory_limit: int | None = None,
         item_size_max: int | None = None,
         evictions: bool | None = None,
@@ -215,7 +215,7 @@ class Server:
         self._unix = unix_socket
         self._tls_wanted = tls
         self._own_cache = cache is None
-        self._cache = cache
+        self._cache: Cache[Any] | None = cache
         self._cache_settings: dict[str, Any] = {
             "memory_limit": memory_limit,
             "item_size_max": item_size_max,
