@@ -167,9 +167,10 @@ class Cache(_native.Cache[V]):
     ) -> V:
         """Returns the value of a key. If there is none, it calls ``make`` and stores the result.
 
-        Of all concurrent callers one calls ``make``, and the others wait for its value. A value
-        that the cache cannot store is returned to all of them. That happens if the value is too
-        large, or memory is full.
+        Of all concurrent callers one calls ``make``, and the others wait for its value. If ``make``
+        raises an exception, all of them get it, and the next call begins again. A value that the
+        cache cannot store is returned to all of them. That happens if the value is too large, or
+        memory is full.
 
         With ``stale_for`` no caller waits while an old value is renewed. For that many seconds
         after its TTL, one caller makes the new value, and all others get the old one. The same
@@ -192,7 +193,7 @@ class Cache(_native.Cache[V]):
                 bytes-like.
             SerializerError: Another serializer stored the value.
             RuntimeError: ``make`` asked for the same key.
-            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            Exception: ``make`` raised it, of this caller or of the one that it waited for.
             ClosedError: The cache is closed.
             ForkError: The cache belongs to the parent process.
 
@@ -228,6 +229,7 @@ class Cache(_native.Cache[V]):
 
         Of all concurrent tasks and threads one makes the value. If the task that makes it is
         cancelled, the next waiter makes it. The cancellation of a waiter affects no other waiter.
+        The event loop runs while a task waits.
 
         Args:
             key: The key, 1 to 250 bytes.
@@ -246,7 +248,7 @@ class Cache(_native.Cache[V]):
                 bytes-like.
             SerializerError: Another serializer stored the value.
             RuntimeError: ``make`` asked for the same key.
-            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            Exception: ``make`` raised it, of this caller or of the one that it waited for.
             ClosedError: The cache is closed.
             ForkError: The cache belongs to the parent process.
 

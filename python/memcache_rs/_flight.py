@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from memcache_rs import _native
-    from memcache_rs._typing import TTL, Stored
+    from memcache_rs._typing import TTL, Outcome, Stored
 
 
 class Waiter:
@@ -28,21 +28,35 @@ class Waiter:
         # This import is slow, so it happens on first use.
         from concurrent.futures import Future
 
-        self._result: Future[Stored | None] = Future()
+        self._result: Future[Outcome] = Future()
         # The cancellation of a task that waits does not cancel the future.
         self._result.set_running_or_notify_cancel()
         #: Ends the wait. The leader calls it.
         self.finish = self._result.set_result
 
     def wait(self) -> Stored | None:
-        """Blocks the thread until the leader has finished. Returns ``None`` if it failed."""
-        return self._result.result()
+        """Blocks the thread until the leader has finished.
+
+        Returns ``None`` if the leader was cancelled or interrupted. Raises the exception of its
+        ``make``.
+        """
+        return _stored(self._result.result())
 
     async def wait_async(self) -> Stored | None:
-        """Suspends the task until the leader has finished. Returns ``None`` if it failed."""
+        """Suspends the task, with the same results as :meth:`wait`."""
         import asyncio
 
-        return await asyncio.wrap_future(self._result)
+        return _stored(await asyncio.wrap_future(self._result))
+
+
+def _stored(outcome: Outcome) -> Stored | None:
+    if not isinstance(outcome, Exception):
+        return outcome
+    try:
+        raise outcome
+    finally:
+        # The exception refers to this frame.
+        del outcome
 
 
 def join(cache: _native.Cache[Any], key: bytes, task: asyncio.Task[object] | None) -> _native.Leader | Waiter:
@@ -67,8 +81,9 @@ def join(cache: _native.Cache[Any], key: bytes, task: asyncio.Task[object] | Non
 class Leader:
     """The caller that makes a value. It sets ``stored`` in a ``with`` block.
 
-    At the end of the block the value is stored. Without a value, the next caller becomes leader.
-    The cache of a leader has no serializer.
+    At the end of the block the value is stored, and the waiters get it. An exception is raised in
+    all waiters, too. After a cancellation or an interrupt the next waiter becomes leader. The cache
+    of a leader has no serializer.
     """
 
     def __init__(self, cache: _native.Cache, key: bytes, ttl: TTL, native: _native.Leader) -> None:
@@ -81,11 +96,12 @@ class Leader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        failure = error if isinstance(error, Exception) else None
         try:
             if self.stored is not None:
                 with contextlib.suppress(ClosedError):
                     data, flags = self.stored
                     keep(self._cache, self._key, data, self._ttl, flags)
         finally:
-            self._native.finish(self.stored)
+            self._native.finish(self.stored or failure)

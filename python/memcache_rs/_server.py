@@ -16,7 +16,7 @@ from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Self
@@ -109,8 +109,9 @@ os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release,
 class Server:
     """A memcached server in this process, for any memcached client.
 
-    Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. ``server.cache`` reads and
-    writes the same items without a socket. ``server.clock`` is the time of the items, which tests
+    Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. In asyncio, ``async with``
+    starts and stops it in a thread, while the event loop runs. ``server.cache`` reads and writes
+    the same items without a socket. ``server.clock`` is the time of the items, which tests
     stop and move. ``server.faults`` injects faults for clients.
 
     A stopped server can be started again at the same address. It is then empty, unless it was given
@@ -252,7 +253,7 @@ class Server:
             The server.
 
         Raises:
-            ConfigError: A setting is invalid.
+            ConfigError: A setting is invalid, or the file of ``persist`` is not a snapshot.
             StartError: The server cannot listen, for example because the port is in use.
             ClosedError: The ``cache`` to serve is closed.
             ForkError: The ``cache`` to serve belongs to the parent process.
@@ -325,6 +326,19 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        from asyncio import CancelledError
+
+        try:
+            await _in_thread(self.start)
+        except CancelledError:
+            await _in_thread(self.stop)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await _in_thread(self.stop)
 
     def __del__(self) -> None:
         # The directory of a server that was not stopped must not stay. If __init__ refused the
@@ -743,6 +757,20 @@ class Server:
         if self._native is None:
             return "<Server, not running>"
         return f"<Server at {self.url}>" if self._native.owned else "<Server of the parent process>"
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Runs ``work`` in a thread, to its end even if the task is cancelled."""
+    import asyncio
+    from contextlib import suppress
+
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await running
+        raise
 
 
 def host_port(address: tuple[str, int]) -> str:
