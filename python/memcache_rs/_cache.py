@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from memcache_rs._flight import Waiter
     from memcache_rs._memoize import Decorator, ValueDecorator
+    from memcache_rs._persist import PersistentFile
     from memcache_rs._typing import (
         TTL,
         BytesLike,
@@ -72,6 +73,8 @@ class Cache(_native.Cache[V]):
         serializer: How values become bytes: ``"json"``, ``"pickle"``, or a pair of functions that
             dump and load. Unpickle only values that this program stored: with ``"pickle"``, offer
             the cache to no client that you do not trust.
+        persist: A file for the items. It is loaded now, if it exists. :meth:`close` saves it, and
+            so does the end of the interpreter. Until then the cache stays.
         settings: Further settings by name, such as ``{"lru_crawler": False}``. docs/settings.md of
             the repository lists them.
 
@@ -80,6 +83,8 @@ class Cache(_native.Cache[V]):
         OutOfRangeError: A number is out of the range of its setting.
         StartError: The system refused the memory or the thread of the cache.
         TypeError: ``serializer`` is not valid.
+        BadSnapshotError: The file of ``persist`` is damaged, or not a snapshot. It stays as it is.
+        OSError: The system refused an operation on that file, or its directory does not exist.
 
     Example:
         >>> from datetime import timedelta
@@ -97,7 +102,7 @@ class Cache(_native.Cache[V]):
         {'name': 'Ada', 'born': 1815}
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_file")
 
     @overload
     def __init__(
@@ -107,6 +112,7 @@ class Cache(_native.Cache[V]):
         item_size_max: int | None = None,
         evictions: bool | None = None,
         serializer: None = None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None: ...
     @overload
@@ -117,6 +123,7 @@ class Cache(_native.Cache[V]):
         item_size_max: int | None = None,
         evictions: bool | None = None,
         serializer: Serializer | None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None: ...
     def __init__(  # pyright: ignore[reportInconsistentConstructor]  # only __new__ has `_of`
@@ -126,10 +133,17 @@ class Cache(_native.Cache[V]):
         item_size_max: int | None = None,
         evictions: bool | None = None,
         serializer: Serializer | None = None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
-        # The native __new__ takes the arguments.
+        # The native __new__ takes the other arguments.
         super().__init__()
+        self._file: PersistentFile | None = None
+        if persist is not None:
+            # Most programs do not need this module.
+            from memcache_rs import _persist
+
+            self._file = _persist.PersistentFile(self, persist)
 
     def with_serializer(self, serializer: Serializer | None) -> Cache[Any]:
         """Returns another handle of the same items, with another serializer.
@@ -155,7 +169,9 @@ class Cache(_native.Cache[V]):
             ...     server.cache.get("user:1")
             b'{"name": "Ada"}'
         """
-        return Cache.__new__(Cache, serializer=serializer, _of=self)
+        handle: Cache[Any] = Cache.__new__(Cache, serializer=serializer, _of=self)
+        handle._file = self._file
+        return handle
 
     def get_or_set(
         self,
@@ -517,3 +533,28 @@ class Cache(_native.Cache[V]):
             (1, 'users', b'Ada')
         """
         return _native.load(self, file, replace=replace, ttl=ttl, strict=strict, threads=threads, progress=progress)
+
+    def close(self) -> None:
+        """Closes the cache and removes all items. With ``persist`` it saves them first.
+
+        A second call does nothing. In a child of ``fork`` it leaves the parent's cache as it is. A
+        ``with`` block closes the cache at its end. The cache is closed even if the save failed.
+
+        Raises:
+            OSError: The system refused an operation on the file of ``persist``.
+            BusyError: Another save to that file is under way.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.close()
+            >>> cache.closed
+            True
+        """
+        try:
+            if self._file is not None:
+                self._file.end()
+        finally:
+            super().close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -321,6 +321,7 @@ class Cache(Generic[_V]):
         item_size_max: int | None = None,
         evictions: bool | None = None,
         serializer: Serializer | None = None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
         _of: Cache[Any] | None = None,
     ) -> Self: ...

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from memcache_rs._typing import Kind, ServerSettings, Setting
+    from memcache_rs._typing import Kind, Path, ServerSettings, Setting
 
 
 class TLS(NamedTuple):
@@ -115,7 +115,7 @@ class Server:
     stop and move. ``server.faults`` injects faults for clients.
 
     A stopped server can be started again at the same address. It is then empty, unless it was given
-    a ``cache``.
+    a ``cache`` or a file to ``persist``.
 
     In a child of ``fork``, :meth:`stop` does nothing, and only the addresses of the parent's server
     can be read. Other methods raise :class:`ForkError`.
@@ -151,6 +151,9 @@ class Server:
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
             ``host:port``.
         record_commands: Whether :attr:`last_commands` keeps the commands of clients.
+        persist: A file for the items. A start loads it if it exists, and a stop saves it. A start
+            refuses a file that is not a snapshot, and leaves it as it is. The settings
+            ``persist_interval``, ``persist_strict`` and others say how: see docs/settings.md.
         settings: Further settings by name, of the server and of the cache that it makes. See
             :class:`Cache`.
 
@@ -195,6 +198,7 @@ class Server:
         shutdown_enabled: bool | None = None,
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         _check("port", port, 0, 65535)
@@ -208,6 +212,7 @@ class Server:
             "max_connections": max_connections,
             "idle_timeout": idle_timeout,
             "shutdown_enabled": shutdown_enabled,
+            "persist": None if persist is None else os.fsdecode(persist),
         }
         given = {name: value for name, value in parameters.items() if value is not None}
         # A server for tests needs one worker.

@@ -29,7 +29,6 @@ STUB = Path(__file__).resolve().parents[1] / "memcache_rs" / "_native.pyi"
 
 #: Members that raise nothing. All others have a section `Raises:`.
 QUIET = {
-    "Cache.close",
     "Cache.closed",
     "Server.running",
     "Watch.close",

@@ -30,6 +30,8 @@ ROWS = {
 STRUCTURE = {
     *("self", "port", "host", "unix_socket", "unix_mask", "udp", "tls", "users", "auth", "cache"),
     *("cluster_nodes", "record_commands", "settings", "serializer"),
+    # In the table, this is a str. Here it is any path.
+    "persist",
 }
 #: Defaults that differ from those of the table: a server for tests needs one worker.
 OWN = {"threads": "1"}

@@ -190,10 +190,10 @@ impl Cache {
     #[new]
     #[pyo3(
         signature = (
-            memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, settings=None,
+            memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, settings=None,
             _of=None
         ),
-        text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, \
+        text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, \
                           settings=None, _of=None)"
     )]
     #[expect(
@@ -207,9 +207,12 @@ impl Cache {
         item_size_max: Option<Whole>,
         evictions: Option<bool>,
         serializer: Option<Serializer>,
+        persist: Option<&Bound<'_, PyAny>>,
         settings: Option<Settings>,
         _of: Option<&Bound<'_, Self>>,
     ) -> PyResult<Self> {
+        // `memcache_rs.Cache` loads and saves the file.
+        let _ = persist;
         if let Some(other) = _of {
             let other = other.get();
             other.core()?;
