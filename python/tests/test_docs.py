@@ -137,6 +137,7 @@ def test_an_example_works(member: Member) -> None:
         "memcache_rs.pytest_plugin",
         "memcache_rs.adapters",
         "memcache_rs.adapters.cachelib",
+        "memcache_rs.adapters.cachetools",
         "memcache_rs.adapters.django",
         "memcache_rs.adapters.dogpile",
     ],
