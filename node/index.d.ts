@@ -889,6 +889,24 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   flush(): void;
 
   /**
+   * Removes all items whose keys begin with a prefix, in constant time. Later gets find none of the
+   * items, and their memory is freed in the background.
+   *
+   * @param prefix - The prefix. An empty one is that of all items.
+   * @throws {ClosedError} if the cache is closed.
+   * @throws {ArgumentTypeError} if the prefix is neither a string nor binary.
+   * @example
+   * ```js
+   * cache.set('site1:page', 'old');
+   * cache.set('site2:page', 'other');
+   * cache.flushPrefix('site1:');
+   * cache.has('site1:page'); // => false
+   * cache.has('site2:page'); // => true
+   * ```
+   */
+  flushPrefix(prefix: BinaryLike): void;
+
+  /**
    * Returns the value of a key, or makes and stores it.
    *
    * If several callers in any threads ask at once, one of them calls `make` and the others wait for

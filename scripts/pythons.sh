@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 here=$PWD
 bin=$here/target/venv-python/bin
 # The dependencies of the tests, without compiled ones, which lack wheels for some versions.
-packages=(pytest pytest-xdist pytest-randomly pymemcache cachelib dogpile.cache 'Django<6' Flask Flask-Caching)
+packages=(pytest pytest-xdist pytest-randomly pymemcache cachelib dogpile.cache 'Django<6' Flask Flask-Caching cachetools)
 
 for python in "$@"; do
     version=$("$python" -c 'import platform, sysconfig

@@ -45,6 +45,7 @@ from memcache_rs.errors import (
     NotANumberError,
     OutOfMemoryError,
     OutOfRangeError,
+    SerializerError,
     StartError,
     ValueTooLargeError,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "OutOfRangeError",
     "Progress",
     "Saved",
+    "SerializerError",
     "Server",
     "StartError",
     "ValueTooLargeError",

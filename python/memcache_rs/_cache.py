@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any, overload
 
 from memcache_rs import _native
 from memcache_rs._flight import Leader, join
-from memcache_rs._memoize import AsyncMemoized, Memoized, is_async, serializer_of
-from memcache_rs._values import to_bytes
+from memcache_rs._memoize import AsyncMemoized, Memoized, is_async
+from memcache_rs._values import refuse_awaitable, to_bytes
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import timedelta
 
+    from typing_extensions import TypeVar
+
     from memcache_rs._flight import Waiter
-    from memcache_rs._memoize import BytesDecorator, Decorator
+    from memcache_rs._memoize import Decorator, ValueDecorator
+    from memcache_rs._persist import PersistentFile
     from memcache_rs._typing import (
         TTL,
         BytesLike,
@@ -26,15 +29,29 @@ if TYPE_CHECKING:
         Serializer,
         Setting,
         SnapshotTTL,
+        Stored,
         Writable,
     )
 
+    V = TypeVar("V", default=bytes)
+else:
+    from typing import TypeVar
 
-class Cache(_native.Cache):
+    V = TypeVar("V")
+
+
+class Cache(_native.Cache[V]):
     """A cache in this process, with memcached's operations.
 
     Keys and values are str (stored as UTF-8), bytes, or objects with a buffer. Values are returned
     as bytes. A key has 1 to 250 bytes.
+
+    With a ``serializer``, values are any objects that it accepts. Every method that takes or
+    returns a value then does so: ``set``, ``cas``, ``get_many``, ``get_or_set``, ``memoize`` and
+    all others. Only ``append``, ``prepend`` and ``get_views`` are for bytes. With ``"pickle"`` and
+    ``"json"`` a str, int or bytes is stored as such, and the client flags name its type. So other
+    programs can read it, such as with pymemcache's serializer. In annotations, ``Cache[dict]`` is
+    a cache whose values are dicts.
 
     A ``ttl`` is seconds, a timedelta or a datetime. A part of a second counts as a whole one. 0
     expires at once, and ``None``, the default, never. A datetime counts from ``time.time()`` at the
@@ -53,6 +70,11 @@ class Cache(_native.Cache):
         item_size_max: Most bytes of an item, 1024 to 1 GiB. The default is 1 MiB.
         evictions: Whether the least used items are evicted if memory is full. If not, a store
             raises :class:`OutOfMemoryError`. The default is ``True``.
+        serializer: How values become bytes: ``"json"``, ``"pickle"``, or a pair of functions that
+            dump and load. Unpickle only values that this program stored: with ``"pickle"``, offer
+            the cache to no client that you do not trust.
+        persist: A file for the items. It is loaded now, if it exists. :meth:`close` saves it, and
+            so does the end of the interpreter. Until then the cache stays.
         settings: Further settings by name, such as ``{"lru_crawler": False}``. docs/settings.md of
             the repository lists them.
 
@@ -60,6 +82,9 @@ class Cache(_native.Cache):
         ConfigError: A setting is invalid.
         OutOfRangeError: A number is out of the range of its setting.
         StartError: The system refused the memory or the thread of the cache.
+        TypeError: ``serializer`` is not valid.
+        BadSnapshotError: The file of ``persist`` is damaged, or not a snapshot. It stays as it is.
+        OSError: The system refused an operation on that file, or its directory does not exist.
 
     Example:
         >>> from datetime import timedelta
@@ -71,34 +96,97 @@ class Cache(_native.Cache):
         >>> "city" in cache, cache["city"], len(cache)
         (True, b'London', 2)
         >>> del cache["city"]
+        >>> objects = Cache(serializer="json")
+        >>> objects["user:1"] = {"name": "Ada", "born": 1815}
+        >>> objects["user:1"]
+        {'name': 'Ada', 'born': 1815}
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_file")
 
+    @overload
     def __init__(
+        self: Cache[bytes],
+        memory_limit: int | None = None,
+        *,
+        item_size_max: int | None = None,
+        evictions: bool | None = None,
+        serializer: None = None,
+        persist: Path | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Cache[Any],
+        memory_limit: int | None = None,
+        *,
+        item_size_max: int | None = None,
+        evictions: bool | None = None,
+        serializer: Serializer | None,
+        persist: Path | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None: ...
+    def __init__(  # pyright: ignore[reportInconsistentConstructor]  # only __new__ has `_of`
         self,
         memory_limit: int | None = None,
         *,
         item_size_max: int | None = None,
         evictions: bool | None = None,
+        serializer: Serializer | None = None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
-        # The native __new__ takes the arguments.
+        # The native __new__ takes the other arguments.
         super().__init__()
+        self._file: PersistentFile | None = None
+        if persist is not None:
+            # Most programs do not need this module.
+            from memcache_rs import _persist
+
+            self._file = _persist.PersistentFile(self, persist)
+
+    def with_serializer(self, serializer: Serializer | None) -> Cache[Any]:
+        """Returns another handle of the same items, with another serializer.
+
+        The items, the clock and concurrent makers of values are the same. A close of one handle
+        closes all.
+
+        Args:
+            serializer: See :class:`Cache`. ``None`` takes and returns bytes.
+
+        Returns:
+            The handle.
+
+        Raises:
+            TypeError: ``serializer`` is not valid.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> with Server() as server:
+            ...     objects = server.cache.with_serializer("json")
+            ...     objects.set("user:1", {"name": "Ada"})
+            ...     server.cache.get("user:1")
+            b'{"name": "Ada"}'
+        """
+        handle: Cache[Any] = Cache.__new__(Cache, serializer=serializer, _of=self)
+        handle._file = self._file
+        return handle
 
     def get_or_set(
         self,
         key: BytesLike,
-        make: Callable[[], BytesLike],
+        make: Callable[[], V | BytesLike],
         ttl: TTL = None,
         *,
         stale_for: float | timedelta | None = None,
-    ) -> bytes:
+    ) -> V:
         """Returns the value of a key. If there is none, it calls ``make`` and stores the result.
 
-        Of all concurrent callers one calls ``make``, and the others wait for its value. A value
-        that the cache cannot store is returned to all of them. That happens if the value is too
-        large, or memory is full.
+        Of all concurrent callers one calls ``make``, and the others wait for its value. If ``make``
+        raises an exception, all of them get it, and the next call begins again. A value that the
+        cache cannot store is returned to all of them. That happens if the value is too large, or
+        memory is full.
 
         With ``stale_for`` no caller waits while an old value is renewed. For that many seconds
         after its TTL, one caller makes the new value, and all others get the old one. The same
@@ -117,9 +205,11 @@ class Cache(_native.Cache):
             InvalidKeyError: ``key`` is empty or longer than 250 bytes.
             InvalidTTLError: ``ttl`` or ``stale_for`` is negative, more than 100 years, or not a
                 time.
-            TypeError: ``key``, or the result of ``make``, is neither str nor bytes-like.
+            TypeError: ``key``, or without a serializer the result of ``make``, is neither str nor
+                bytes-like.
+            SerializerError: Another serializer stored the value.
             RuntimeError: ``make`` asked for the same key.
-            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            Exception: ``make`` raised it, of this caller or of the one that it waited for.
             ClosedError: The cache is closed.
             ForkError: The cache belongs to the parent process.
 
@@ -137,24 +227,25 @@ class Cache(_native.Cache):
             role = self._lead_or_wait(key, found is not None, ttl, stale_for, None)
             if isinstance(role, Leader):
                 with role:
-                    value = role.value = to_bytes(make())
-                return value
-            result = role if isinstance(role, bytes) else role.wait()
-            if result is not None:
-                return result
+                    stored = role.stored = self._dumps(refuse_awaitable(make()))
+                return self._loads(*stored)
+            handed = role if isinstance(role, tuple) else role.wait()
+            if handed is not None:
+                return self._loads(*handed)
 
     async def aget_or_set(
         self,
         key: BytesLike,
-        make: Callable[[], Awaitable[BytesLike] | BytesLike],
+        make: Callable[[], Awaitable[V | BytesLike] | V | BytesLike],
         ttl: TTL = None,
         *,
         stale_for: float | timedelta | None = None,
-    ) -> bytes:
+    ) -> V:
         """Does the same as :meth:`get_or_set` in an asyncio task, and awaits ``make``.
 
         Of all concurrent tasks and threads one makes the value. If the task that makes it is
         cancelled, the next waiter makes it. The cancellation of a waiter affects no other waiter.
+        The event loop runs while a task waits.
 
         Args:
             key: The key, 1 to 250 bytes.
@@ -169,9 +260,11 @@ class Cache(_native.Cache):
             InvalidKeyError: ``key`` is empty or longer than 250 bytes.
             InvalidTTLError: ``ttl`` or ``stale_for`` is negative, more than 100 years, or not a
                 time.
-            TypeError: ``key``, or the result of ``make``, is neither str nor bytes-like.
+            TypeError: ``key``, or without a serializer the result of ``make``, is neither str nor
+                bytes-like.
+            SerializerError: Another serializer stored the value.
             RuntimeError: ``make`` asked for the same key.
-            Exception: ``make`` raised it. The next waiter then calls its own ``make``.
+            Exception: ``make`` raised it, of this caller or of the one that it waited for.
             ClosedError: The cache is closed.
             ForkError: The cache belongs to the parent process.
 
@@ -193,11 +286,11 @@ class Cache(_native.Cache):
             if isinstance(role, Leader):
                 with role:
                     made: Any = make()
-                    value = role.value = to_bytes(await made if hasattr(made, "__await__") else made)
-                return value
-            result = role if isinstance(role, bytes) else await role.wait_async()
-            if result is not None:
-                return result
+                    stored = role.stored = self._dumps(await made if hasattr(made, "__await__") else made)
+                return self._loads(*stored)
+            handed = role if isinstance(role, tuple) else await role.wait_async()
+            if handed is not None:
+                return self._loads(*handed)
 
     def _lead_or_wait(
         self,
@@ -206,7 +299,7 @@ class Cache(_native.Cache):
         ttl: TTL,
         stale_for: float | timedelta | None,
         task: asyncio.Task[Any] | None,
-    ) -> Leader | Waiter | bytes:
+    ) -> Leader | Waiter | Stored:
         """Returns the role of a caller that found no value, or has to renew a stale one.
 
         The caller is the leader, or waits for one. If a leader has just finished, this returns its
@@ -214,21 +307,23 @@ class Cache(_native.Cache):
         """
         ttl = self._extended(ttl, stale_for)
         name = to_bytes(key)
+        raw = self.with_serializer(None)
         if is_stale:
-            return Leader(self, name, ttl, self._renew(name))
+            return Leader(raw, name, ttl, self._renew(name))
         native = join(self, name, task)
         if not isinstance(native, _native.Leader):
             return native
         try:
             # Another leader may have stored the value since the lease.
-            value = self.get(name)
+            item = raw.get_item(name)
         except BaseException:
             native.finish(None)
             raise
-        if value is not None:
-            native.finish(value)
-            return value
-        return Leader(self, name, ttl, native)
+        if item is not None:
+            stored = (item.value, item.flags)
+            native.finish(stored)
+            return stored
+        return Leader(raw, name, ttl, native)
 
     def _extended(self, ttl: TTL, stale_for: float | timedelta | None) -> TTL:
         """Returns the TTL of an item that may be stale at its end."""
@@ -251,7 +346,7 @@ class Cache(_native.Cache):
         serializer: None = None,
         key: Callable[..., BytesLike] | None = None,
         stale_for: float | timedelta | None = None,
-    ) -> BytesDecorator: ...
+    ) -> ValueDecorator[V]: ...
     @overload
     def memoize(
         self,
@@ -275,9 +370,7 @@ class Cache(_native.Cache):
         ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent callers
         share one call, as with :meth:`get_or_set`.
 
-        Without a ``serializer`` the function returns str or bytes, and its callers get bytes.
-        Unpickle only values that this program stored: do not use ``"pickle"`` for a cache that a
-        server offers to others.
+        Without a serializer the function returns str or bytes, and its callers get bytes.
 
         Each decorated function has its own results, also if two functions have the same name.
         Arguments are bound to the signature, so ``load(7)``, ``load(id=7)`` and
@@ -290,8 +383,8 @@ class Cache(_native.Cache):
 
         Args:
             ttl: How long a result lives.
-            serializer: How results become bytes: ``"json"``, ``"pickle"``, or a pair of functions
-                that dump and load.
+            serializer: How results become bytes. See :class:`Cache`, whose serializer is the
+                default.
             key: Makes the whole key from the arguments, with ``self`` for a method. Functions that
                 make the same key share results.
             stale_for: How many seconds longer an old result may be returned. See
@@ -315,12 +408,12 @@ class Cache(_native.Cache):
             >>> squares(n=4)
             [0, 1, 4, 9]
         """
-        pair = serializer_of(serializer)
+        cache = self if serializer is None else self.with_serializer(serializer)
 
         def decorate(function: Callable[..., Any]) -> Memoized[..., Any]:
             if is_async(function):
-                return AsyncMemoized(self, function, ttl, stale_for, key, pair)
-            return Memoized(self, function, ttl, stale_for, key, pair)
+                return AsyncMemoized(cache, function, ttl, stale_for, key)
+            return Memoized(cache, function, ttl, stale_for, key)
 
         return decorate
 
@@ -440,3 +533,28 @@ class Cache(_native.Cache):
             (1, 'users', b'Ada')
         """
         return _native.load(self, file, replace=replace, ttl=ttl, strict=strict, threads=threads, progress=progress)
+
+    def close(self) -> None:
+        """Closes the cache and removes all items. With ``persist`` it saves them first.
+
+        A second call does nothing. In a child of ``fork`` it leaves the parent's cache as it is. A
+        ``with`` block closes the cache at its end. The cache is closed even if the save failed.
+
+        Raises:
+            OSError: The system refused an operation on the file of ``persist``.
+            BusyError: Another save to that file is under way.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.close()
+            >>> cache.closed
+            True
+        """
+        try:
+            if self._file is not None:
+                self._file.end()
+        finally:
+            super().close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -21,7 +21,8 @@ class Cluster:
 
     Args:
         size: The number of nodes, at least 1.
-        **settings: The settings of each :class:`Server`, except ``port`` and ``cache``.
+        **settings: The settings of each :class:`Server`, except ``port``, ``cache`` and
+            ``persist``.
 
     Raises:
         ConfigError: ``size`` is less than 1, or a setting is invalid.
@@ -39,6 +40,8 @@ class Cluster:
             raise ConfigError(f"port must be 0 for a cluster, got {settings['port']}; its nodes take free ports")
         if settings.get("cache") is not None:
             raise ConfigError("cache must be None for a cluster; each node makes a cache")
+        if settings.get("persist") is not None:
+            raise ConfigError("persist must be None for a cluster; its nodes cannot share a file")
         self.servers = [Server(**settings) for _ in range(size)]
 
     def start(self) -> Self:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memcache_rs._values import keep
 from memcache_rs.errors import ClosedError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from memcache_rs import _native
-    from memcache_rs._typing import TTL
+    from memcache_rs._typing import TTL, Outcome, Stored
 
 
 class Waiter:
@@ -28,24 +28,38 @@ class Waiter:
         # This import is slow, so it happens on first use.
         from concurrent.futures import Future
 
-        self._result: Future[bytes | None] = Future()
+        self._result: Future[Outcome] = Future()
         # The cancellation of a task that waits does not cancel the future.
         self._result.set_running_or_notify_cancel()
         #: Ends the wait. The leader calls it.
         self.finish = self._result.set_result
 
-    def wait(self) -> bytes | None:
-        """Blocks the thread until the leader has finished. Returns ``None`` if it failed."""
-        return self._result.result()
+    def wait(self) -> Stored | None:
+        """Blocks the thread until the leader has finished.
 
-    async def wait_async(self) -> bytes | None:
-        """Suspends the task until the leader has finished. Returns ``None`` if it failed."""
+        Returns ``None`` if the leader was cancelled or interrupted. Raises the exception of its
+        ``make``.
+        """
+        return _stored(self._result.result())
+
+    async def wait_async(self) -> Stored | None:
+        """Suspends the task, with the same results as :meth:`wait`."""
         import asyncio
 
-        return await asyncio.wrap_future(self._result)
+        return _stored(await asyncio.wrap_future(self._result))
 
 
-def join(cache: _native.Cache, key: bytes, task: asyncio.Task[object] | None) -> _native.Leader | Waiter:
+def _stored(outcome: Outcome) -> Stored | None:
+    if not isinstance(outcome, Exception):
+        return outcome
+    try:
+        raise outcome
+    finally:
+        # The exception refers to this frame.
+        del outcome
+
+
+def join(cache: _native.Cache[Any], key: bytes, task: asyncio.Task[object] | None) -> _native.Leader | Waiter:
     """Returns the right to make a value, or a waiter for the value of another caller."""
     waiter = Waiter()
     thread, mine = threading.get_ident(), 0 if task is None else id(task)
@@ -65,9 +79,11 @@ def join(cache: _native.Cache, key: bytes, task: asyncio.Task[object] | None) ->
 
 
 class Leader:
-    """The caller that makes a value. It sets ``value`` in a ``with`` block.
+    """The caller that makes a value. It sets ``stored`` in a ``with`` block.
 
-    At the end of the block the value is stored. Without a value, the next caller becomes leader.
+    At the end of the block the value is stored, and the waiters get it. An exception is raised in
+    all waiters, too. After a cancellation or an interrupt the next waiter becomes leader. The cache
+    of a leader has no serializer.
     """
 
     def __init__(self, cache: _native.Cache, key: bytes, ttl: TTL, native: _native.Leader) -> None:
@@ -75,15 +91,17 @@ class Leader:
         self._key = key
         self._ttl = ttl
         self._native = native
-        self.value: bytes | None = None
+        self.stored: Stored | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        failure = error if isinstance(error, Exception) else None
         try:
-            if self.value is not None:
+            if self.stored is not None:
                 with contextlib.suppress(ClosedError):
-                    keep(self._cache, self._key, self.value, self._ttl)
+                    data, flags = self.stored
+                    keep(self._cache, self._key, data, self._ttl, flags)
         finally:
-            self._native.finish(self.value)
+            self._native.finish(self.stored or failure)

@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from memcache_rs._values import refuse_awaitable, to_bytes
+from memcache_rs._values import to_bytes
 
 if TYPE_CHECKING:
     import inspect
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from memcache_rs._cache import Cache
-    from memcache_rs._typing import TTL, BytesLike, Serializer
+    from memcache_rs._typing import TTL, BytesLike
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+V = TypeVar("V")
 R_co = TypeVar("R_co", covariant=True)
 
 _KEY_MAX = 250
@@ -48,12 +49,11 @@ class Memoized(Generic[P, R_co]):
 
     def __init__(
         self,
-        cache: Cache,
+        cache: Cache[Any],
         function: Callable[..., Any],
         ttl: TTL,
         stale_for: float | timedelta | None,
         key: Callable[..., BytesLike] | None,
-        serializer: tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]],
     ) -> None:
         import functools
         import inspect
@@ -68,7 +68,6 @@ class Memoized(Generic[P, R_co]):
         self._ttl = ttl
         self._stale_for = stale_for
         self._make_key = key
-        self._dumps, self._loads = serializer
         self._name = _identity(function)
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
@@ -106,11 +105,11 @@ class Memoized(Generic[P, R_co]):
         """Returns the cached result for these arguments, or calls the function."""
         given = self._bound + args
 
-        def make() -> BytesLike:
-            return self._dumps(refuse_awaitable(self.__wrapped__(*given, **kwargs)))
+        def make() -> R_co:
+            return cast("R_co", self.__wrapped__(*given, **kwargs))
 
-        kept = self._cache.get_or_set(self._key(given, kwargs), make, self._ttl, stale_for=self._stale_for)
-        return cast("R_co", self._loads(kept))
+        found = self._cache.get_or_set(self._key(given, kwargs), make, self._ttl, stale_for=self._stale_for)
+        return cast("R_co", found)
 
     def cache_delete(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Removes the result for these arguments.
@@ -177,7 +176,7 @@ class Memoized(Generic[P, R_co]):
             # The call does not fit the signature. The function itself accepts or refuses it.
             bound = None
         if self._signature is None or bound is None:
-            return f"*{_stable(args)}{_named(kwargs)}"
+            return f"*{stable(args)}{_named(kwargs)}"
         parts: list[str] = []
         for name, parameter in self._signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -185,10 +184,10 @@ class Memoized(Generic[P, R_co]):
                 continue
             value = bound.get(name, () if parameter.kind is parameter.VAR_POSITIONAL else parameter.default)
             if self._in_class and not parts and parameter.kind is parameter.VAR_POSITIONAL and value:
-                parts.append(f"{_of_object(value[0])},{_stable(value[1:])}")
+                parts.append(f"{_of_object(value[0])},{stable(value[1:])}")
                 continue
             try:
-                parts.append(_stable(value))
+                parts.append(stable(value))
             except TypeError:
                 if value is parameter.default:
                     # The default may have any type, because it is the same object in each call.
@@ -218,11 +217,12 @@ class AsyncMemoized(Memoized[P, R_co]):
         return cast("R_co", self._call(self._bound + args, kwargs))
 
     async def _call(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:
-        async def make() -> BytesLike:
-            return self._dumps(await self.__wrapped__(*args, **kwargs))
-
         key = self._key(args, kwargs)
-        return self._loads(await self._cache.aget_or_set(key, make, self._ttl, stale_for=self._stale_for))
+
+        async def make() -> Any:
+            return await self.__wrapped__(*args, **kwargs)
+
+        return await self._cache.aget_or_set(key, make, self._ttl, stale_for=self._stale_for)
 
 
 class Decorator(Protocol):
@@ -234,15 +234,15 @@ class Decorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Memoized[P, R]: ...
 
 
-class BytesDecorator(Protocol):
-    """The decorator that ``memoize`` returns without a serializer."""
+class ValueDecorator(Protocol[V]):
+    """The decorator that ``memoize`` returns without a serializer, for values of the cache."""
 
     @overload
     def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, BytesLike]], /
-    ) -> Memoized[P, Coroutine[Any, Any, bytes]]: ...
+        self, function: Callable[P, Coroutine[Any, Any, V | BytesLike]], /
+    ) -> Memoized[P, Coroutine[Any, Any, V]]: ...
     @overload
-    def __call__(self, function: Callable[P, BytesLike], /) -> Memoized[P, bytes]: ...
+    def __call__(self, function: Callable[P, V | BytesLike], /) -> Memoized[P, V]: ...
 
 
 def is_async(function: object) -> bool:
@@ -251,23 +251,6 @@ def is_async(function: object) -> bool:
 
     call = getattr(function, "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def serializer_of(named: Serializer | None) -> tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]]:
-    """Returns the two functions of a serializer."""
-    if named is None:
-        return to_bytes, bytes
-    if named == "json":
-        import json
-
-        return json.dumps, json.loads
-    if named == "pickle":
-        import pickle
-
-        return pickle.dumps, pickle.loads
-    if isinstance(named, str) or len(named) != 2:
-        raise TypeError(f'serializer must be "json", "pickle" or a pair of functions, got {named!r}')
-    return named
 
 
 def _identity(function: object) -> str:
@@ -280,7 +263,7 @@ def _identity(function: object) -> str:
     return plain if number == 1 else f"{plain}#{number}"
 
 
-def _stable(value: object) -> str:
+def stable(value: object) -> str:
     """Writes an argument into a key: the same text in every process, another for unequal values.
 
     Subclasses may define their own comparison and ``repr``, so they are refused. Enum members and
@@ -293,15 +276,15 @@ def _stable(value: object) -> str:
     if value is None or kind in (bool, float, complex, str, bytes):
         return repr(value)
     if kind is tuple:
-        return f"({''.join(f'{_stable(part)},' for part in cast('tuple[object, ...]', value))})"
+        return f"({''.join(f'{stable(part)},' for part in cast('tuple[object, ...]', value))})"
     from enum import Enum
 
     if isinstance(value, Enum) and _is_importable(kind):
         # Some combinations of enum flags have no name.
         member = cast("object", value.name) or cast("object", value.value)
-        return f"<{kind.__module__!r}{kind.__qualname__!r}{_stable(member)}>"
+        return f"<{kind.__module__!r}{kind.__qualname__!r}{stable(member)}>"
     if isinstance(value, tuple) and hasattr(kind, "_fields") and _is_importable(kind):
-        return f"<{kind.__module__!r}{kind.__qualname__!r}{_stable(tuple(cast('tuple[object, ...]', value)))}>"
+        return f"<{kind.__module__!r}{kind.__qualname__!r}{stable(tuple(cast('tuple[object, ...]', value)))}>"
     raise TypeError(
         "arguments must be str, bytes, numbers, None, enum members or tuples of these, "
         f"got {kind.__name__}; pass memoize a `key` that makes a key from the arguments"
@@ -311,7 +294,7 @@ def _stable(value: object) -> str:
 def _named(arguments: dict[str, Any]) -> str:
     """Writes keyword arguments into a key."""
     named = sorted((str.__str__(name), value) for name, value in arguments.items())
-    return "{" + "".join(f"{name!r}:{_stable(value)}," for name, value in named) + "}"
+    return "{" + "".join(f"{name!r}:{stable(value)}," for name, value in named) + "}"
 
 
 def _is_importable(kind: type) -> bool:
@@ -330,7 +313,7 @@ _numbers = itertools.count(1)
 def _of_object(thing: object) -> str:
     """Writes an object into the keys of its methods: a number that no other object ever gets."""
     try:
-        return _stable(thing)
+        return stable(thing)
     except TypeError:
         pass
     place = id(thing)

@@ -2,25 +2,29 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Final, NoReturn, TypeVar, final, overload
+from typing import Any, Final, Generic, NoReturn, final, overload
 
-from typing_extensions import Buffer, Self, disjoint_base
+from typing_extensions import Buffer, Self, TypeVar, disjoint_base
 
 from memcache_rs._typing import (
     TTL,
     BytesLike,
     Codec,
     OnProgress,
+    Outcome,
     Path,
     Readable,
+    Serializer,
     ServerSettings,
     Setting,
     SnapshotTTL,
+    Stored,
     Writable,
 )
 
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=str | Buffer)
+_V = TypeVar("_V", default=bytes)
 
 __all__ = [
     "COMMANDS",
@@ -83,7 +87,7 @@ def run_daemon(args: list[str]) -> int:
     """
 
 @final
-class Item:
+class Item(Generic[_V]):
     """An item: a value with its metadata, as :meth:`Cache.get_item` found it.
 
     Example:
@@ -93,8 +97,10 @@ class Item:
         >>> item.value, item.ttl
         (b'Ada', 60)
     """
+    @classmethod
+    def __class_getitem__(cls, values: Any) -> Any: ...
     @property
-    def value(self) -> bytes:
+    def value(self) -> _V:
         """The value."""
     @property
     def flags(self) -> int:
@@ -282,7 +288,7 @@ class Progress:
         """About how many items there are in all. 0 if that is not known."""
 
 def save(
-    cache: Cache,
+    cache: Cache[Any],
     file: Path | Writable,
     *,
     codec: Codec | None,
@@ -294,7 +300,7 @@ def save(
     """Saves the items of a cache to a path or a file object."""
 
 def load(
-    cache: Cache,
+    cache: Cache[Any],
     file: Path | Readable,
     *,
     replace: bool,
@@ -306,7 +312,7 @@ def load(
     """Loads the items of a snapshot at a path or in a file object."""
 
 @disjoint_base
-class Cache:
+class Cache(Generic[_V]):
     """A cache in this process. `memcache_rs.Cache` is its subclass."""
     def __new__(
         cls,
@@ -314,10 +320,13 @@ class Cache:
         *,
         item_size_max: int | None = None,
         evictions: bool | None = None,
+        serializer: Serializer | None = None,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
+        _of: Cache[Any] | None = None,
     ) -> Self: ...
     @overload
-    def get(self, key: BytesLike, default: None = None, /) -> bytes | None:
+    def get(self, key: BytesLike, default: None = None, /) -> _V | None:
         """Returns the value of a key.
 
         Args:
@@ -342,8 +351,8 @@ class Cache:
             'unknown'
         """
     @overload
-    def get(self, key: BytesLike, default: _T, /) -> bytes | _T: ...
-    def get_many(self, keys: Iterable[_K]) -> dict[_K, bytes]:
+    def get(self, key: BytesLike, default: _T, /) -> _V | _T: ...
+    def get_many(self, keys: Iterable[_K]) -> dict[_K, _V]:
         """Returns the values of several keys.
 
         Args:
@@ -364,7 +373,7 @@ class Cache:
             >>> cache.get_many(["a", "b", "c"])
             {'a': b'1', 'b': b'2'}
         """
-    def gets(self, key: BytesLike, /) -> tuple[bytes, int] | None:
+    def gets(self, key: BytesLike, /) -> tuple[_V, int] | None:
         """Returns the value of a key together with its CAS, for :meth:`cas`.
 
         Args:
@@ -386,7 +395,7 @@ class Cache:
             >>> value
             b'Ada'
         """
-    def get_item(self, key: BytesLike, /) -> Item | None:
+    def get_item(self, key: BytesLike, /) -> Item[_V] | None:
         """Returns an item: the value of a key with its metadata.
 
         The metadata is as it was before this call, which counts as an access.
@@ -463,7 +472,7 @@ class Cache:
             >>> sum(len(view) for view in cache.get_views("page"))
             10000
         """
-    def set(self, key: BytesLike, value: BytesLike, ttl: TTL = None, *, flags: int = 0) -> None:
+    def set(self, key: BytesLike, value: _V | BytesLike, ttl: TTL = None, *, flags: int = 0) -> None:
         """Stores a value under a key, and replaces an item that is there.
 
         Args:
@@ -488,7 +497,7 @@ class Cache:
             >>> cache.get("session")
             b'Ada'
         """
-    def set_many(self, values: Mapping[_K, BytesLike], ttl: TTL = None, *, flags: int = 0) -> None:
+    def set_many(self, values: Mapping[_K, _V | BytesLike], ttl: TTL = None, *, flags: int = 0) -> None:
         """Stores several values, each under its key.
 
         If one cannot be stored, those before it stay stored.
@@ -514,7 +523,7 @@ class Cache:
             >>> len(cache)
             2
         """
-    def add(self, key: BytesLike, value: BytesLike, ttl: TTL = None, *, flags: int = 0) -> bool:
+    def add(self, key: BytesLike, value: _V | BytesLike, ttl: TTL = None, *, flags: int = 0) -> bool:
         """Stores a value if the key has no item.
 
         Args:
@@ -541,7 +550,7 @@ class Cache:
             >>> cache.add("lock", "1", ttl=10), cache.add("lock", "2", ttl=10)
             (True, False)
         """
-    def replace(self, key: BytesLike, value: BytesLike, ttl: TTL = None, *, flags: int = 0) -> bool:
+    def replace(self, key: BytesLike, value: _V | BytesLike, ttl: TTL = None, *, flags: int = 0) -> bool:
         """Stores a value if the key has an item.
 
         Args:
@@ -616,7 +625,7 @@ class Cache:
             >>> cache.prepend("log", "one,"), cache.get("log")
             (True, b'one,two')
         """
-    def cas(self, key: BytesLike, value: BytesLike, cas: int, ttl: TTL = None, *, flags: int = 0) -> bool | None:
+    def cas(self, key: BytesLike, value: _V | BytesLike, cas: int, ttl: TTL = None, *, flags: int = 0) -> bool | None:
         """Stores a value if the item has not changed since its CAS was read.
 
         Args:
@@ -735,7 +744,7 @@ class Cache:
             (True, 120)
         """
     @overload
-    def get_and_touch(self, key: BytesLike, ttl: TTL = None, default: None = None) -> bytes | None:
+    def get_and_touch(self, key: BytesLike, ttl: TTL = None, default: None = None) -> _V | None:
         """Returns the value of a key, and sets the TTL of the item.
 
         Args:
@@ -760,7 +769,7 @@ class Cache:
             (b'Ada', 120)
         """
     @overload
-    def get_and_touch(self, key: BytesLike, ttl: TTL, default: _T) -> bytes | _T: ...
+    def get_and_touch(self, key: BytesLike, ttl: TTL, default: _T) -> _V | _T: ...
     def delete(self, key: BytesLike, /) -> bool:
         """Removes the item of a key.
 
@@ -817,6 +826,27 @@ class Cache:
             >>> len(cache)
             0
         """
+    def flush_prefix(self, prefix: BytesLike) -> None:
+        """Removes all items whose keys begin with a prefix.
+
+        This takes constant time. Later gets find none of the items, and their memory is freed in the
+        background.
+
+        Args:
+            prefix: The prefix. An empty one is that of all items.
+
+        Raises:
+            TypeError: The prefix is neither str nor bytes-like.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.set_many({"site1:page": "old", "site2:page": "other"})
+            >>> cache.flush_prefix("site1:")
+            >>> cache.get("site1:page"), cache.get("site2:page")
+            (None, b'other')
+        """
     def invalidate(self, key: BytesLike, ttl: TTL = None) -> bool:
         """Marks an item as stale, so that :meth:`get_or_set` renews it.
 
@@ -845,18 +875,22 @@ class Cache:
             >>> cache.get_or_set("report", lambda: "new")
             b'new'
         """
-    def _lease(self, key: BytesLike, stale_for: float | timedelta | None = None) -> tuple[bytes, bool] | None:
+    def _lease(self, key: BytesLike, stale_for: float | timedelta | None = None) -> tuple[_V, bool] | None:
         """Returns the value of a key for :meth:`get_or_set`, and whether the caller must renew it.
 
         Only one caller gets ``True``, if the item is stale or expires within ``stale_for`` seconds.
         """
-    def _join(
-        self, key: bytes, caller: tuple[int, int], notify: Callable[[bytes | None], None]
-    ) -> Leader | tuple[int, int]:
+    @classmethod
+    def __class_getitem__(cls, values: Any) -> Any: ...
+    def _dumps(self, value: _V | BytesLike) -> Stored:
+        """Returns the bytes and the flags with which a value is stored."""
+    def _loads(self, data: bytes, flags: int) -> _V:
+        """Returns the value of bytes and flags."""
+    def _join(self, key: bytes, caller: tuple[int, int], notify: Callable[[Outcome], None]) -> Leader | tuple[int, int]:
         """Makes the caller the leader of a key, or returns the leader that it waits for.
 
-        A caller is a thread, and a task or 0. ``notify`` is called with the value of the leader, or
-        with ``None``.
+        A caller is a thread, and a task or 0. ``notify`` is called with the outcome of the
+        leader.
         """
     def _renew(self, key: bytes) -> Leader:
         """Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew."""
@@ -921,8 +955,8 @@ class Cache:
             False
         """
     def __contains__(self, key: BytesLike, /) -> bool: ...
-    def __getitem__(self, key: BytesLike, /) -> bytes: ...
-    def __setitem__(self, key: BytesLike, value: BytesLike, /) -> None: ...
+    def __getitem__(self, key: BytesLike, /) -> _V: ...
+    def __setitem__(self, key: BytesLike, value: _V | BytesLike, /) -> None: ...
     def __delitem__(self, key: BytesLike, /) -> None: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
@@ -1284,7 +1318,7 @@ class FaultRule:
 class Server:
     """A server that was started. `memcache_rs.Server` makes one for each start."""
     @staticmethod
-    def start(cache: Cache, settings: ServerSettings) -> Server:
+    def start(cache: Cache[Any], settings: ServerSettings) -> Server:
         """Starts a server for a cache."""
     @property
     def addresses(self) -> list[tuple[str, str, int]]:
@@ -1342,8 +1376,11 @@ class Directory:
 @final
 class Leader:
     """The right and duty to make a value. Dropping it counts as a failure."""
-    def finish(self, value: bytes | None, /) -> None:
-        """Hands the value to the waiters. ``None`` means that making it failed."""
+    def finish(self, outcome: Outcome, /) -> None:
+        """Hands bytes and flags, or the exception of making them, to the waiters.
+
+        ``None`` lets one of the waiters make the value.
+        """
 
 def parse_event(line: str) -> tuple[str, float, bytes | None, dict[str, str]]:
     """Parses a line of memcached's log of events.

@@ -16,12 +16,12 @@ from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Self
 
-    from memcache_rs._typing import Kind, ServerSettings, Setting
+    from memcache_rs._typing import Kind, Path, ServerSettings, Setting
 
 
 class TLS(NamedTuple):
@@ -109,12 +109,13 @@ os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release,
 class Server:
     """A memcached server in this process, for any memcached client.
 
-    Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. ``server.cache`` reads and
-    writes the same items without a socket. ``server.clock`` is the time of the items, which tests
+    Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. In asyncio, ``async with``
+    starts and stops it in a thread, while the event loop runs. ``server.cache`` reads and writes
+    the same items without a socket. ``server.clock`` is the time of the items, which tests
     stop and move. ``server.faults`` injects faults for clients.
 
     A stopped server can be started again at the same address. It is then empty, unless it was given
-    a ``cache``.
+    a ``cache`` or a file to ``persist``.
 
     In a child of ``fork``, :meth:`stop` does nothing, and only the addresses of the parent's server
     can be read. Other methods raise :class:`ForkError`.
@@ -150,6 +151,9 @@ class Server:
         cluster_nodes: The nodes that auto discovery announces, each ``host|ip|port`` or
             ``host:port``.
         record_commands: Whether :attr:`last_commands` keeps the commands of clients.
+        persist: A file for the items. A start loads it if it exists, and a stop saves it. A start
+            refuses a file that is not a snapshot, and leaves it as it is. The settings
+            ``persist_interval``, ``persist_strict`` and others say how: see docs/settings.md.
         settings: Further settings by name, of the server and of the cache that it makes. See
             :class:`Cache`.
 
@@ -184,7 +188,7 @@ class Server:
         tls: Literal["test", "test-mutual"] | TLS | None = None,
         users: Mapping[str, str] | None = None,
         auth: Literal["text", "sasl"] = "sasl",
-        cache: Cache | None = None,
+        cache: Cache[Any] | None = None,
         memory_limit: int | None = None,
         item_size_max: int | None = None,
         evictions: bool | None = None,
@@ -194,6 +198,7 @@ class Server:
         shutdown_enabled: bool | None = None,
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
+        persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         _check("port", port, 0, 65535)
@@ -207,6 +212,7 @@ class Server:
             "max_connections": max_connections,
             "idle_timeout": idle_timeout,
             "shutdown_enabled": shutdown_enabled,
+            "persist": None if persist is None else os.fsdecode(persist),
         }
         given = {name: value for name, value in parameters.items() if value is not None}
         # A server for tests needs one worker.
@@ -215,7 +221,7 @@ class Server:
         self._unix = unix_socket
         self._tls_wanted = tls
         self._own_cache = cache is None
-        self._cache = cache
+        self._cache: Cache[Any] | None = cache
         self._cache_settings: dict[str, Any] = {
             "memory_limit": memory_limit,
             "item_size_max": item_size_max,
@@ -252,7 +258,7 @@ class Server:
             The server.
 
         Raises:
-            ConfigError: A setting is invalid.
+            ConfigError: A setting is invalid, or the file of ``persist`` is not a snapshot.
             StartError: The server cannot listen, for example because the port is in use.
             ClosedError: The ``cache`` to serve is closed.
             ForkError: The ``cache`` to serve belongs to the parent process.
@@ -325,6 +331,19 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        from asyncio import CancelledError
+
+        try:
+            await _in_thread(self.start)
+        except CancelledError:
+            await _in_thread(self.stop)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await _in_thread(self.stop)
 
     def __del__(self) -> None:
         # The directory of a server that was not stopped must not stay. If __init__ refused the
@@ -743,6 +762,20 @@ class Server:
         if self._native is None:
             return "<Server, not running>"
         return f"<Server at {self.url}>" if self._native.owned else "<Server of the parent process>"
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Runs ``work`` in a thread, to its end even if the task is cancelled."""
+    import asyncio
+    from contextlib import suppress
+
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await running
+        raise
 
 
 def host_port(address: tuple[str, int]) -> str:

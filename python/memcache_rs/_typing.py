@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 BytesLike: TypeAlias = "str | Buffer"
 #: How long an item lives.
 TTL: TypeAlias = "float | timedelta | datetime | None"
+#: A value in the form in which it is stored: its bytes and its client flags.
+Stored: TypeAlias = "tuple[bytes, int]"
+#: The outcome of a leader: a value, the exception of making it, or ``None``.
+Outcome: TypeAlias = "Stored | Exception | None"
 #: Converts values to bytes and back.
 Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], BytesLike], Callable[[bytes], Any]]"
 #: The value of a setting. The core's table says which a setting takes.

@@ -1,4 +1,4 @@
-"""Conversion of values, and storing of values that were made for a caller."""
+"""Conversion of keys, and storing of values that were made for a caller."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def to_bytes(value: BytesLike) -> bytes:
-    """Converts a key or a value to bytes."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode()
-    refuse_awaitable(value)
-    if isinstance(value, (int, list, tuple)) or not hasattr(value, "__len__"):
-        raise TypeError(
-            f"value must be str, bytes, bytearray or memoryview, got {type(value).__name__}; "
-            "convert it, or use memoize with a serializer"
-        )
-    return memoryview(value).tobytes()
+def to_bytes(key: BytesLike) -> bytes:
+    """Converts a key to bytes."""
+    if isinstance(key, bytes):
+        return key
+    if isinstance(key, str):
+        return key.encode()
+    if isinstance(key, (int, list, tuple)) or not hasattr(key, "__len__"):
+        raise TypeError(f"key must be str, bytes, bytearray or memoryview, got {type(key).__name__}")
+    return memoryview(key).tobytes()
 
 
 def refuse_awaitable(value: T) -> T:
@@ -42,13 +38,14 @@ def refuse_awaitable(value: T) -> T:
     return value
 
 
-def keep(cache: _native.Cache, key: BytesLike, value: BytesLike, ttl: TTL) -> bool:
-    """Stores a value that its maker has anyway. Returns ``False`` if the cache has no room for it.
+def keep(cache: _native.Cache, key: BytesLike, data: bytes, ttl: TTL, flags: int = 0) -> bool:
+    """Stores bytes that their maker has anyway. Returns ``False`` if there is no room for them.
 
-    In that case it removes the key, because the cache must not return an older value.
+    In that case it removes the key, because the cache must not return an older value. The cache has
+    no serializer.
     """
     try:
-        cache.set(key, value, ttl)
+        cache.set(key, data, ttl, flags=flags)
     except (ValueTooLargeError, OutOfMemoryError):
         cache.delete(key)
         return False

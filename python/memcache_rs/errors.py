@@ -28,6 +28,7 @@ __all__ = [
     "NotANumberError",
     "OutOfMemoryError",
     "OutOfRangeError",
+    "SerializerError",
     "StartError",
     "ValueTooLargeError",
 ]
@@ -55,6 +56,10 @@ class NotANumberError(MemcacheError, ValueError):
 
 class OutOfMemoryError(MemcacheError, MemoryError):
     """The cache has reached ``memory_limit``, and ``evictions`` is off."""
+
+
+class SerializerError(MemcacheError, ValueError):
+    """The flags of an item are not those of the cache's serializer."""
 
 
 class ConfigError(MemcacheError, ValueError):

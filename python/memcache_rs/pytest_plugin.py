@@ -157,7 +157,7 @@ class WarmCache:
         self._directory = directory
         self._made: list[Cache] = []
 
-    def __call__(self, path: str | PathLike[str], into: Cache | Server | None = None, **settings: Any) -> Cache:
+    def __call__(self, path: str | PathLike[str], into: Cache[Any] | Server | None = None, **settings: Any) -> Cache:
         """Returns a cache with the items of a snapshot, which :meth:`Cache.save` has written.
 
         An item has the time to live that it had left at the save, however old the file is. That

@@ -39,6 +39,19 @@ def test_dogpile_with_a_cache_that_is_there() -> None:
         assert not region.get("key" * 200)
 
 
+def test_a_cache_with_a_serializer() -> None:
+    from dogpile.cache import make_region
+
+    with Cache(serializer="json") as cache:
+        region = make_region().configure("memcache_rs", arguments={"cache": cache})
+        assert region.get_or_create("dogpile", lambda: (1, b"bytes")) == (1, b"bytes")
+        assert region.get("dogpile") == (1, b"bytes")
+        store = cachelib.MemcacheCache(cache=cache)
+        assert store.set("cachelib", {1, 2})
+        assert store.get("cachelib") == {1, 2}
+        assert (store.inc("visits"), store.inc("visits"), store.dec("visits", 5), store.get("visits")) == (1, 2, -3, -3)
+
+
 def test_cachelib() -> None:
     with Cache() as store, store.clock.freeze():
         cache = cachelib.MemcacheCache(10, cache=store)

@@ -40,7 +40,9 @@ def test_nodes_announce_each_other() -> None:
             socket.create_connection(address)
 
 
-@pytest.mark.parametrize(("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()})])
+@pytest.mark.parametrize(
+    ("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()}), (2, {"persist": "cache.mcrs"})]
+)
 def test_invalid_settings_of_a_cluster(size: int, settings: dict[str, object]) -> None:
     with pytest.raises(memcache_rs.ConfigError):
         Cluster(size, **settings)

@@ -32,7 +32,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example(example: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for package in ("django", "flask_caching", "dogpile"):
+    for package in ("django", "flask_caching", "dogpile", "cachetools"):
         if f"from {package}" in example or f"adapters.{package}" in example:
             pytest.importorskip(package)
     if "flask_caching" in example and metadata.version("flask-caching") < "2.5":

@@ -63,30 +63,69 @@ def test_waiters_get_the_value_of_the_leader(cache: Cache) -> None:
     assert (calls, values) == (1, [b"value"] * threads)
 
 
-def test_after_a_failure_the_next_waiter_makes_the_value(cache: Cache) -> None:
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Counts the callers that have begun to wait."""
+    begun = threading.Semaphore(0)
+    wait, wait_async = Waiter.wait, Waiter.wait_async
+
+    def counted(waiter: Waiter) -> Any:
+        begun.release()
+        return wait(waiter)
+
+    async def counted_async(waiter: Waiter) -> Any:
+        begun.release()
+        return await wait_async(waiter)
+
+    monkeypatch.setattr(Waiter, "wait", counted)
+    monkeypatch.setattr(Waiter, "wait_async", counted_async)
+    return begun
+
+
+@pytest.mark.parametrize("error", [OSError("no database"), KeyboardInterrupt("now")])
+def test_waiters_get_an_error_but_not_an_interrupt(
+    cache: Cache, waiting: threading.Semaphore, error: BaseException
+) -> None:
     started, go = threading.Event(), threading.Event()
     outcomes: list[object] = []
 
     def fails() -> bytes:
         started.set()
         assert go.wait(20)
-        raise OSError("no database")
+        raise error
 
     def ask(make: Callable[[], bytes]) -> None:
         try:
             outcomes.append(cache.get_or_set("key", make))
-        except OSError as error:
-            outcomes.append(str(error))
+        except (OSError, KeyboardInterrupt) as raised:
+            outcomes.append(raised)
 
-    first = threading.Thread(target=ask, args=(fails,))
-    first.start()
+    async def ask_async() -> bytes:
+        return await cache.aget_or_set("key", lambda: b"value")
+
+    def ask_in_loop() -> None:
+        try:
+            outcomes.append(asyncio.run(ask_async()))
+        except OSError as raised:
+            outcomes.append(raised)
+
+    threads = [threading.Thread(target=ask, args=(fails,))]
+    threads[0].start()
     assert started.wait(20)
-    second = threading.Thread(target=ask, args=(lambda: b"value",))
-    second.start()
+    threads += [threading.Thread(target=ask, args=(lambda: b"value",)) for _ in range(2)]
+    threads += [threading.Thread(target=ask_in_loop)]
+    for thread in threads[1:]:
+        thread.start()
+    for _ in threads[1:]:
+        assert waiting.acquire(timeout=20)
     go.set()
-    first.join(20)
-    second.join(20)
-    assert sorted(map(str, outcomes)) == ["b'value'", "no database"]
+    for thread in threads:
+        thread.join(20)
+    if isinstance(error, Exception):
+        assert outcomes == [error] * 4
+        assert cache.get_or_set("key", lambda: b"again") == b"again"
+    else:
+        assert sorted(outcomes, key=str) == [b"value"] * 3 + [error]
 
 
 @pytest.mark.parametrize("error", [StopIteration("none"), KeyboardInterrupt("now")])
@@ -381,7 +420,7 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["too large", "memory exhausted"])
-def test_a_value_that_cannot_be_stored_is_not_lost(full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_cannot_be_stored_is_not_lost(full: bool, waiting: threading.Semaphore) -> None:
     with Cache(8 << 20, evictions=False) as cache:
         if full:
             with contextlib.suppress(memcache_rs.OutOfMemoryError):
@@ -401,14 +440,6 @@ def test_a_value_that_cannot_be_stored_is_not_lost(full: bool, monkeypatch: pyte
         workers = [threading.Thread(target=lambda: values.append(load())) for _ in range(5)]
         workers[0].start()
         assert started.wait(20)
-        waiting = threading.Semaphore(0)
-        wait = Waiter.wait
-
-        def counted(waiter: Waiter) -> bytes | None:
-            waiting.release()
-            return wait(waiter)
-
-        monkeypatch.setattr(Waiter, "wait", counted)
         for worker in workers[1:]:
             worker.start()
         for _ in workers[1:]:

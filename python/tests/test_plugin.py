@@ -53,6 +53,31 @@ def test_the_cluster_as_it_is(memcache_cluster: Cluster) -> None:
     assert len(memcache_cluster) == 2
 
 
+def test_async_tests_have_the_fixtures(inner: pytest.Pytester) -> None:
+    pytest.importorskip("anyio")
+    inner.makepyfile(
+        """
+        import asyncio, pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        async def test_expiry(memcache, memcache_clock):
+            reader, writer = await asyncio.open_connection(*memcache.address)
+            writer.write(b"set key 0 60 5 noreply\\r\\nvalue\\r\\nmn\\r\\n")
+            assert await reader.readline() == b"MN\\r\\n"
+            assert memcache.cache.get("key") == b"value"
+            memcache_clock.advance(60)
+            assert await memcache.cache.aget_or_set("key", lambda: "new") == b"new"
+            writer.close()
+            await writer.wait_closed()
+        """
+    )
+    run(inner).assert_outcomes(passed=1)
+
+
 def test_each_test_has_an_empty_server(inner: pytest.Pytester) -> None:
     inner.makepyfile(
         """

@@ -17,6 +17,19 @@ pub enum BytesLike<'a, 'py> {
     Copied(Bound<'py, PyBytes>),
 }
 
+impl<'py> BytesLike<'_, 'py> {
+    /// Returns a bytes object of the bytes, which `source` may have lent.
+    pub fn into_object(self, source: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Lent(lent) => match source.cast_exact::<PyBytes>() {
+                Ok(bytes) => bytes.clone(),
+                Err(_) => PyBytes::new(source.py(), lent),
+            },
+        }
+    }
+}
+
 impl Deref for BytesLike<'_, '_> {
     type Target = [u8];
 

@@ -6,21 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use memcache_core::internal::cache::{
     Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
 };
+use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use memcache_embed::flight::lease;
 use memcache_embed::settings::set_cache;
 use memcache_embed::stats::CacheStats;
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple, PyType};
 
-use crate::bytes_like::{BytesLike, key, value};
+use crate::bytes_like::{BytesLike, bytes_like, key, value};
 use crate::clock::Clock;
 use crate::errors;
 use crate::flight::{self, Caller, Leader, SingleFlight};
 use crate::handle::{CacheHandle, settled};
-use crate::item::{Found, Item, ItemInfo};
+use crate::item::{Found, Item, ItemInfo, generic_alias};
 use crate::number::{Cas, Delta, Flags, Initial};
+use crate::serializer::Serializer;
 use crate::settings::{Settings, Whole};
 use crate::stats;
 use crate::ttl::{expiry, named_expiry};
@@ -30,10 +34,13 @@ use crate::view;
 #[pyclass(frozen, subclass, module = "memcache_rs._native")]
 pub struct Cache {
     handle: CacheHandle,
-    closed: AtomicBool,
+    /// Handles of the same items share this and the flights.
+    closed: Arc<AtomicBool>,
     flights: Arc<SingleFlight>,
     /// The source of `stats`.
     stats: CacheStats,
+    /// `None` stores and returns bytes.
+    serializer: Option<Serializer>,
 }
 
 impl Cache {
@@ -48,6 +55,7 @@ impl Cache {
 
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python methods")]
     fn put(
+        &self,
         cache: &Arc<Core>,
         py: Python<'_>,
         mode: Mode,
@@ -57,7 +65,19 @@ impl Cache {
         flags: u32,
         compare: u64,
     ) -> PyResult<Stored> {
-        let (key, value) = (self::key(key)?, self::value(value)?);
+        let key = self::key(key)?;
+        let (value, flags) = match &self.serializer {
+            Some(serializer) if !matches!(mode, Mode::Append | Mode::Prepend) => {
+                if flags != 0 {
+                    let text = format!(
+                        "flags must be 0 for a cache with a serializer, which sets them, got {flags}"
+                    );
+                    return Err(errors::bad_argument(text));
+                }
+                serializer.dump(value)?
+            }
+            _ => (self::value(value)?, flags),
+        };
         let expiry = expiry(cache, ttl)?;
         put(
             py,
@@ -67,8 +87,37 @@ impl Cache {
         )
     }
 
+    /// Returns the value of an entry, and sets `flags` if there is a serializer to read them.
+    #[inline]
+    fn see<'py>(
+        &self,
+        py: Python<'py>,
+        entry: &mut EntryRef<'_>,
+        flags: &mut u32,
+    ) -> Result<Found<'py>, ReadConflict> {
+        if self.serializer.is_some() {
+            *flags = entry.flags();
+        }
+        Found::see(py, entry)
+    }
+
+    /// Returns a value that was found.
+    #[inline]
+    fn value<'py>(&self, py: Python<'py>, found: Found<'py>, flags: u32) -> PyResult<Bound<'py, PyAny>> {
+        self.load(found.bytes(py)?, flags)
+    }
+
+    #[inline]
+    fn load<'py>(&self, bytes: Bound<'py, PyBytes>, flags: u32) -> PyResult<Bound<'py, PyAny>> {
+        match &self.serializer {
+            None => Ok(bytes.into_any()),
+            Some(serializer) => serializer.load(bytes, flags),
+        }
+    }
+
     fn count(
         &self,
+        py: Python<'_>,
         increment: bool,
         key: &Bound<'_, PyAny>,
         delta: Delta,
@@ -77,14 +126,25 @@ impl Cache {
     ) -> PyResult<Option<u64>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let vivify =
+        let create =
             initial.map(|Initial(initial)| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
-        match cache.add_delta(&Request::new(
-            &key,
-            DeltaOperation { vivify, ..DeltaOperation::new(increment, delta.0) },
-        )) {
-            Ok(number) => Ok(Some(number.value)),
-            Err(error) => errors::not_counted(error).map_or(Ok(None), Err),
+        // memcached creates a number without flags, so a cache with a serializer creates it itself.
+        let vivify = if self.serializer.is_none() { create } else { None };
+        loop {
+            match cache.add_delta(&Request::new(
+                &key,
+                DeltaOperation { vivify, ..DeltaOperation::new(increment, delta.0) },
+            )) {
+                Ok(number) => return Ok(Some(number.value)),
+                Err(error) => errors::not_counted(error).map_or(Ok(()), Err)?,
+            }
+            let Some((initial, expiry)) = create else { return Ok(None) };
+            let (mode, flags) = (Mode::Add, Serializer::NUMBER);
+            let operation = StoreOperation { mode, expiry, flags, ..StoreOperation::default() };
+            let digits = initial.to_string();
+            if put(py, cache, &Request::new(&key, operation), digits.as_bytes())? == Stored::Stored {
+                return Ok(Some(initial));
+            }
         }
     }
 
@@ -93,11 +153,12 @@ impl Cache {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         touch: Option<u32>,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let cache = self.core()?;
         let key = self::key(key)?;
-        let found = cache.fetch(&key, touch, 0, |entry| Found::see(py, entry));
-        found.map(|found| found.bytes(py)).transpose()
+        let mut flags = 0;
+        let found = cache.fetch(&key, touch, 0, |entry| self.see(py, entry, &mut flags));
+        found.map(|found| self.value(py, found, flags)).transpose()
     }
 
     /// Returns all keys, in the order of the scan.
@@ -128,16 +189,41 @@ fn put(
 impl Cache {
     #[new]
     #[pyo3(
-        signature = (memory_limit=None, *, item_size_max=None, evictions=None, settings=None),
-        text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, settings=None)"
+        signature = (
+            memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, settings=None,
+            _of=None
+        ),
+        text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, \
+                          settings=None, _of=None)"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        clippy::used_underscore_binding,
+        reason = "the parameters of the Python class, of which one is private"
     )]
     fn new(
         py: Python<'_>,
         memory_limit: Option<Whole>,
         item_size_max: Option<Whole>,
         evictions: Option<bool>,
+        serializer: Option<Serializer>,
+        persist: Option<&Bound<'_, PyAny>>,
         settings: Option<Settings>,
+        _of: Option<&Bound<'_, Self>>,
     ) -> PyResult<Self> {
+        // `memcache_rs.Cache` loads and saves the file.
+        let _ = persist;
+        if let Some(other) = _of {
+            let other = other.get();
+            other.core()?;
+            return Ok(Self {
+                handle: other.handle.another(),
+                closed: Arc::clone(&other.closed),
+                flights: Arc::clone(&other.flights),
+                stats: CacheStats::default(),
+                serializer,
+            });
+        }
         let mut config = CacheConfig::default();
         let mut settings = settings.unwrap_or_default().0;
         settings.extend(memory_limit.map(|bytes| ("memory_limit".into(), bytes.0)));
@@ -147,9 +233,10 @@ impl Cache {
         let made = py.detach(|| Core::new(config)).map_err(|e| errors::not_started(&e))?;
         Ok(Self {
             handle: CacheHandle::new(made),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
             flights: Arc::default(),
             stats: CacheStats::default(),
+            serializer,
         })
     }
 
@@ -182,7 +269,7 @@ impl Cache {
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.fetch(py, key, None)?.map(Bound::into_any).or(default))
+        Ok(self.fetch(py, key, None)?.or(default))
     }
 
     /// Returns the values of several keys.
@@ -209,14 +296,21 @@ impl Cache {
         let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
         let keys = objects.iter().map(key).collect::<PyResult<Vec<BytesLike<'_, '_>>>>()?;
         let mut values = Vec::with_capacity(keys.len());
+        // The flags of the values, if there is a serializer to read them.
+        let mut all_flags = Vec::new();
         cache.fetch_many(&keys, |index, entry| {
-            values.push((index, Found::see(py, entry)?));
+            let mut flags = 0;
+            values.push((index, self.see(py, entry, &mut flags)?));
+            if self.serializer.is_some() {
+                all_flags.push(flags);
+            }
             Ok(())
         });
         // Hashing a key may run Python code, so no lock is held here.
         let dict = PyDict::new(py);
-        for (index, found) in values {
-            dict.set_item(&objects[index], found.bytes(py)?)?;
+        for (place, (index, found)) in values.into_iter().enumerate() {
+            let flags = all_flags.get(place).copied().unwrap_or_default();
+            dict.set_item(&objects[index], self.value(py, found, flags)?)?;
         }
         Ok(dict)
     }
@@ -246,14 +340,15 @@ impl Cache {
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<(Bound<'py, PyBytes>, u64)>> {
+    ) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
+        let mut flags = 0;
         let found = cache.fetch(&key, None, 0, |entry| {
             let cas = entry.header().cas();
-            Ok((Found::see(py, entry)?, cas))
+            Ok((self.see(py, entry, &mut flags)?, cas))
         });
-        found.map(|(found, cas)| Ok((found.bytes(py)?, cas))).transpose()
+        found.map(|(found, cas)| Ok((self.value(py, found, flags)?, cas))).transpose()
     }
 
     /// Returns an item: the value of a key with its metadata.
@@ -286,7 +381,7 @@ impl Cache {
             let info = Info::of(entry);
             Ok((Found::see(py, entry)?, info))
         });
-        found.map(|(found, info)| Ok(Item::new(found.bytes(py)?, info))).transpose()
+        found.map(|(found, info)| Ok(Item::new(self.value(py, found, info.flags)?, info))).transpose()
     }
 
     /// Returns the metadata of a key, without its value.
@@ -389,7 +484,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<()> {
-        Self::put(self.core()?, py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
+        self.put(self.core()?, py, Mode::Set, key, value, ttl, flags.0, 0).map(|_| ())
     }
 
     /// Stores several values, each under its key.
@@ -428,7 +523,7 @@ impl Cache {
         let cache = self.core()?;
         for pair in values.items()?.iter() {
             let pair = pair.cast_into::<PyTuple>()?;
-            Self::put(cache, py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
+            self.put(cache, py, Mode::Set, &pair.get_item(0)?, &pair.get_item(1)?, ttl, flags.0, 0)?;
         }
         Ok(())
     }
@@ -467,7 +562,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<bool> {
-        Ok(Self::put(self.core()?, py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
+        Ok(self.put(self.core()?, py, Mode::Add, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Stores a value if the key has an item.
@@ -504,7 +599,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
         flags: Flags,
     ) -> PyResult<bool> {
-        Ok(Self::put(self.core()?, py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
+        Ok(self.put(self.core()?, py, Mode::Replace, key, value, ttl, flags.0, 0)? == Stored::Stored)
     }
 
     /// Appends bytes to the value of a key. TTL and flags stay as they are.
@@ -531,7 +626,7 @@ impl Cache {
     ///     (True, b'one,two')
     #[pyo3(signature = (key, value))]
     fn append(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(Self::put(self.core()?, py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
+        Ok(self.put(self.core()?, py, Mode::Append, key, value, None, 0, 0)? == Stored::Stored)
     }
 
     /// Prepends bytes to the value of a key. TTL and flags stay as they are.
@@ -558,7 +653,7 @@ impl Cache {
     ///     (True, b'one,two')
     #[pyo3(signature = (key, value))]
     fn prepend(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(Self::put(self.core()?, py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
+        Ok(self.put(self.core()?, py, Mode::Prepend, key, value, None, 0, 0)? == Stored::Stored)
     }
 
     /// Stores a value if the item has not changed since its CAS was read.
@@ -607,7 +702,7 @@ impl Cache {
         if cas == 0 {
             return Err(PyValueError::new_err("cas must be the CAS of an item, as gets() returns it, got 0"));
         }
-        Ok(match Self::put(self.core()?, py, Mode::Cas, key, value, ttl, flags.0, cas)? {
+        Ok(match self.put(self.core()?, py, Mode::Cas, key, value, ttl, flags.0, cas)? {
             Stored::Stored => Some(true),
             Stored::Exists | Stored::NotStored => Some(false),
             Stored::NotFound => None,
@@ -646,12 +741,13 @@ impl Cache {
     #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn incr(
         &self,
+        py: Python<'_>,
         key: &Bound<'_, PyAny>,
         delta: Delta,
         initial: Option<Initial>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
-        self.count(true, key, delta, initial, ttl)
+        self.count(py, true, key, delta, initial, ttl)
     }
 
     /// Decrements a decimal number, atomically. It stops at 0.
@@ -685,12 +781,13 @@ impl Cache {
     #[pyo3(signature = (key, delta=Delta(1), *, initial=None, ttl=None), text_signature = "($self, key, delta=1, *, initial=None, ttl=None)")]
     fn decr(
         &self,
+        py: Python<'_>,
         key: &Bound<'_, PyAny>,
         delta: Delta,
         initial: Option<Initial>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
-        self.count(false, key, delta, initial, ttl)
+        self.count(py, false, key, delta, initial, ttl)
     }
 
     /// Sets the TTL of an item.
@@ -752,7 +849,7 @@ impl Cache {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let expiry = expiry(self.core()?, ttl)?;
-        Ok(self.fetch(py, key, Some(expiry))?.map(Bound::into_any).or(default))
+        Ok(self.fetch(py, key, Some(expiry))?.or(default))
     }
 
     /// Removes the item of a key.
@@ -825,6 +922,32 @@ impl Cache {
         Ok(())
     }
 
+    /// Removes all items whose keys begin with a prefix.
+    ///
+    /// This takes constant time. Later gets find none of the items, and their memory is freed in the
+    /// background.
+    ///
+    /// Args:
+    ///     prefix: The prefix. An empty one is that of all items.
+    ///
+    /// Raises:
+    ///     TypeError: The prefix is neither str nor bytes-like.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set_many({"site1:page": "old", "site2:page": "other"})
+    ///     >>> cache.flush_prefix("site1:")
+    ///     >>> cache.get("site1:page"), cache.get("site2:page")
+    ///     (None, b'other')
+    fn flush_prefix(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
+        let cache = self.core()?;
+        // Not detached: it takes constant time.
+        cache.flush_prefix(bytes_like(prefix, "prefix")?);
+        Ok(())
+    }
+
     /// Returns the value of a key for :meth:`get_or_set`, and whether the caller must renew it.
     ///
     /// Only one caller gets ``True``, if the item is stale or expires within ``stale_for`` seconds.
@@ -834,18 +957,33 @@ impl Cache {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         stale_for: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Option<(Bound<'py, PyBytes>, bool)>> {
+    ) -> PyResult<Option<(Bound<'py, PyAny>, bool)>> {
         let cache = self.core()?;
         let key = self::key(key)?;
         let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
-        let found = lease(cache, &key, recache, |entry| Found::see(py, entry));
-        found.map(|(found, win)| Ok((found.bytes(py)?, win))).transpose()
+        let mut flags = 0;
+        let found = lease(cache, &key, recache, |entry| self.see(py, entry, &mut flags));
+        found.map(|(found, win)| Ok((self.value(py, found, flags)?, win))).transpose()
+    }
+
+    /// Returns the bytes and the flags with which a value is stored.
+    fn _dumps<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+        let (bytes, flags) = match &self.serializer {
+            None => (self::value(value)?, 0),
+            Some(serializer) => serializer.dump(value)?,
+        };
+        Ok((bytes.into_object(value), flags))
+    }
+
+    /// Returns the value of bytes and flags.
+    fn _loads<'py>(&self, data: Bound<'py, PyBytes>, flags: u32) -> PyResult<Bound<'py, PyAny>> {
+        self.load(data, flags)
     }
 
     /// Makes the caller the leader of a key, or returns the leader that it waits for.
     ///
-    /// A caller is a thread, and a task or 0. ``notify`` is called with the value of the leader, or
-    /// with ``None``.
+    /// A caller is a thread, and a task or 0. ``notify`` is called with the outcome of the
+    /// leader.
     fn _join(&self, py: Python<'_>, key: &[u8], caller: Caller, notify: Py<PyAny>) -> PyResult<Py<PyAny>> {
         self.core()?;
         match flight::join(&self.flights, key, caller, notify) {
@@ -979,7 +1117,7 @@ impl Cache {
         Ok(cache.inspect(&self::key(key)?, 0, |_| Ok(())).is_some())
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.fetch(py, key, None)?.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))
     }
 
@@ -1013,6 +1151,18 @@ impl Cache {
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
         self.close(py);
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        values: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        generic_alias(class, values)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.serializer.as_ref().map_or(Ok(()), |serializer| serializer.traverse(&visit))
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -26,6 +26,7 @@ mod class {
     import_exception!(memcache_rs.errors, NotANumberError);
     import_exception!(memcache_rs.errors, OutOfMemoryError);
     import_exception!(memcache_rs.errors, OutOfRangeError);
+    import_exception!(memcache_rs.errors, SerializerError);
     import_exception!(memcache_rs.errors, StartError);
     import_exception!(memcache_rs.errors, ValueTooLargeError);
 }
@@ -114,6 +115,15 @@ pub fn not_counted(error: DeltaError) -> Option<PyErr> {
             "the value of key must be a decimal number from 0 to 2**64 - 1; store one first, such as b\"0\"",
         )),
     }
+}
+
+/// The serializer of a cache does not read values with these flags. `mark` is its own flag.
+#[cold]
+pub fn bad_flags(flags: u32, mark: u32) -> PyErr {
+    class::SerializerError::new_err(format!(
+        "the flags of the item must be 0, 2, 4, 16 or {mark} for this serializer, got {flags}; another serializer \
+         stored the value"
+    ))
 }
 
 /// A cache or a server failed to start.

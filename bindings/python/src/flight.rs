@@ -6,13 +6,14 @@ use memcache_core::Cache;
 use memcache_core::internal::base::sync::Mutex;
 use memcache_embed::flight::{self, Role, Waiter};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::PyTuple;
 
 /// A thread, and a task or 0.
 pub type Caller = (u64, u64);
 
-/// The values of a cache that are being made.
-pub type SingleFlight = flight::SingleFlight<Py<PyBytes>, Caller>;
+/// The values of a cache that are being made. A leader hands over a pair of bytes and flags, or an
+/// exception.
+pub type SingleFlight = flight::SingleFlight<Py<PyAny>, Caller>;
 
 /// The right and duty to make a value. Dropping it counts as a failure.
 #[pyclass(frozen, module = "memcache_rs._native")]
@@ -20,7 +21,7 @@ pub struct Leader(Mutex<Option<Duty>>);
 
 enum Duty {
     /// Waiters want the value.
-    Flight(flight::Leader<Py<PyBytes>, Caller>),
+    Flight(flight::Leader<Py<PyAny>, Caller>),
     /// Other callers get a stale value.
     Renewal(flight::Renewal),
 }
@@ -35,30 +36,32 @@ impl Leader {
         Self::new(Duty::Renewal(flight::Renewal::new(cache, key)))
     }
 
-    fn end(&self, value: Option<&Py<PyBytes>>) {
+    fn end(&self, py: Python<'_>, outcome: Option<&Py<PyAny>>) {
         // The waiters are Python functions, and run without the lock.
         let duty = self.0.lock().take();
         match duty {
             None => {}
-            Some(Duty::Flight(mut leader)) => leader.finish(value),
-            Some(Duty::Renewal(mut renewal)) => renewal.finish(value.is_some()),
+            Some(Duty::Flight(mut leader)) => leader.finish(outcome),
+            Some(Duty::Renewal(mut renewal)) => {
+                renewal.finish(outcome.is_some_and(|outcome| outcome.bind(py).is_instance_of::<PyTuple>()));
+            }
         }
     }
 }
 
 /// Makes the caller the leader of a key, or returns the leader it waits for. `notify` is then
-/// called with the value, or with `None` if making it failed.
+/// called with the outcome, or with `None` if another caller has to make the value.
 pub fn join(
     flights: &Arc<SingleFlight>,
     key: &[u8],
     caller: Caller,
     notify: Py<PyAny>,
 ) -> Result<Leader, Caller> {
-    let waiter: Waiter<Py<PyBytes>> = Box::new(move |value| {
+    let waiter: Waiter<Py<PyAny>> = Box::new(move |outcome| {
         // Fails only if the interpreter has ended, and then no thread waits.
         Python::try_attach(|py| {
-            let value = value.map(|value| value.clone_ref(py));
-            if let Err(error) = notify.call1(py, (value,)) {
+            let outcome = outcome.map(|outcome| outcome.clone_ref(py));
+            if let Err(error) = notify.call1(py, (outcome,)) {
                 error.write_unraisable(py, None);
             }
         });
@@ -71,10 +74,12 @@ pub fn join(
 
 #[pymethods]
 impl Leader {
-    /// Hands the value to the waiters. ``None`` means that making it failed.
-    #[pyo3(signature = (value, /))]
-    fn finish(&self, value: Option<Py<PyBytes>>) {
-        self.end(value.as_ref());
+    /// Hands bytes and flags, or the exception of making them, to the waiters.
+    ///
+    /// ``None`` lets one of the waiters make the value.
+    #[pyo3(signature = (outcome, /))]
+    fn finish(&self, py: Python<'_>, outcome: Option<Py<PyAny>>) {
+        self.end(py, outcome.as_ref());
     }
 }
 
@@ -84,7 +89,7 @@ impl Drop for Leader {
             Python::try_attach(|py| {
                 // The waiters must not see an exception that is on its way.
                 let raised = PyErr::take(py);
-                self.end(None);
+                self.end(py, None);
                 if let Some(raised) = raised {
                     raised.restore(py);
                 }

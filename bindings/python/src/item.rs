@@ -6,7 +6,7 @@ use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{ItemInfo as Info, PinnedValue};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyType};
 
 /// An item: a value with its metadata, as :meth:`Cache.get_item` found it.
 ///
@@ -19,7 +19,7 @@ use pyo3::types::PyBytes;
 #[pyclass(frozen, get_all, module = "memcache_rs")]
 pub struct Item {
     /// The value.
-    value: Py<PyBytes>,
+    value: Py<PyAny>,
     /// The client flags, a number of 32 bits that was stored with the value.
     flags: u32,
     /// The CAS, which changes with each store. :meth:`Cache.cas` takes it.
@@ -35,7 +35,7 @@ pub struct Item {
 }
 
 impl Item {
-    pub fn new(value: Bound<'_, PyBytes>, info: Info) -> Self {
+    pub fn new(value: Bound<'_, PyAny>, info: Info) -> Self {
         let Info { flags, cas, ttl, idle, fetched, stale, .. } = info;
         Self { value: value.unbind(), flags, cas, ttl, idle, fetched, stale }
     }
@@ -43,10 +43,26 @@ impl Item {
 
 #[pymethods]
 impl Item {
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        values: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        generic_alias(class, values)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let value = self.value.bind(py).repr()?;
         Ok(format!("Item(value={value}, flags={}, cas={}, ttl={})", self.flags, self.cas, shown(self.ttl)))
     }
+}
+
+/// Returns a class with the type of its values, for annotations: ``Cache[dict[str, int]]``.
+pub fn generic_alias<'py>(
+    class: &Bound<'py, PyType>,
+    values: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    class.py().import("types")?.getattr("GenericAlias")?.call1((class, values))
 }
 
 /// The metadata of an item, as :meth:`Cache.info` found it.

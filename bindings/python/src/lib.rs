@@ -36,6 +36,7 @@ mod flight;
 mod handle;
 mod item;
 mod number;
+mod serializer;
 mod server;
 mod settings;
 mod snapshot;

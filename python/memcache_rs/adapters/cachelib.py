@@ -60,14 +60,15 @@ class MemcacheCache(BaseCache):
         self,
         default_timeout: int | timedelta = 300,
         *,
-        cache: Cache | None = None,
+        cache: Cache[Any] | None = None,
         ignore_delete_many_errors: bool = True,
         **settings: Any,
     ) -> None:
         super().__init__(default_timeout)
         # Newer versions of cachelib read this attribute.
         self.ignore_delete_many_errors = ignore_delete_many_errors
-        self.cache = Cache(**settings) if cache is None else cache
+        self.cache: Cache[Any] = Cache(**settings) if cache is None else cache
+        self._bytes = self.cache.with_serializer(None)
 
     def _ttl(self, timeout: int | timedelta | None) -> float | None:
         seconds = self._normalize_timeout(timeout)
@@ -88,31 +89,31 @@ class MemcacheCache(BaseCache):
         return self.serializer.loads(data.removeprefix(_SERIALIZED))
 
     def get(self, key: str) -> Any:
-        value = self.cache.get(key_of(key))
+        value = self._bytes.get(key_of(key))
         return None if value is None else self._loads(value)
 
     def get_many(self, *keys: str) -> list[Any]:
         names = [key_of(key) for key in keys]
-        found = self.cache.get_many(names)
+        found = self._bytes.get_many(names)
         return [self._loads(found[name]) if name in found else None for name in names]
 
     def set(self, key: str, value: Any, timeout: int | timedelta | None = None) -> bool:
-        return keep(self.cache, key_of(key), self._dumps(value), self._ttl(timeout))
+        return keep(self._bytes, key_of(key), self._dumps(value), self._ttl(timeout))
 
     def add(self, key: str, value: Any, timeout: int | timedelta | None = None) -> bool:
         try:
-            return self.cache.add(key_of(key), self._dumps(value), self._ttl(timeout))
+            return self._bytes.add(key_of(key), self._dumps(value), self._ttl(timeout))
         except (ValueTooLargeError, OutOfMemoryError):
             return False
 
     def delete(self, key: str) -> bool:
-        return self.cache.delete(key_of(key))
+        return self._bytes.delete(key_of(key))
 
     def has(self, key: str) -> bool:
-        return key_of(key) in self.cache
+        return key_of(key) in self._bytes
 
     def clear(self) -> bool:
-        self.cache.flush()
+        self._bytes.flush()
         return True
 
     def inc(self, key: str, delta: int = 1) -> int | None:
@@ -139,15 +140,15 @@ class MemcacheCache(BaseCache):
         try:
             if type(delta) is int and 0 <= delta < SMALL:
                 try:
-                    return self.cache.incr(name, delta, initial=delta, ttl=self._ttl(None))
+                    return self._bytes.incr(name, delta, initial=delta, ttl=self._ttl(None))
                 except NotANumberError:
                     # A negative number or a float, or a value that raises TypeError below.
                     pass
             while True:
-                number = change(self.cache, name, lambda old: self._dumps((self._loads(old) or 0) + delta))
+                number = change(self._bytes, name, lambda old: self._dumps((self._loads(old) or 0) + delta))
                 if number is not None:
                     return self._loads(number)  # type: ignore[no-any-return]
-                if self.cache.add(name, self._dumps(delta), self._ttl(None)):
+                if self._bytes.add(name, self._dumps(delta), self._ttl(None)):
                     return delta
         except (ValueTooLargeError, OutOfMemoryError):
             return None

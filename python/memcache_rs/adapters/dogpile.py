@@ -53,29 +53,31 @@ class MemcacheBackend(BytesBackend):
         settings = {name: arguments[name] for name in _SETTINGS if name in arguments}
         self._ttl = arguments.get("ttl")
         cache = arguments.get("cache")
-        self.cache: Cache = Cache(**settings) if cache is None else cache
+        self.cache: Cache[Any] = Cache(**settings) if cache is None else cache
+        # dogpile serializes the values.
+        self._bytes = self.cache.with_serializer(None)
         # An invalid TTL is refused here, before a value is made.
         self.cache._check_ttl(self._ttl)
 
     def get_serialized(self, key: str) -> SerializedReturnType:
-        value = self.cache.get(key_of(key))
+        value = self._bytes.get(key_of(key))
         return NO_VALUE if value is None else value
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[SerializedReturnType]:
         names = [key_of(key) for key in keys]
-        found = self.cache.get_many(names)
+        found = self._bytes.get_many(names)
         return [found.get(name, NO_VALUE) for name in names]
 
     def set_serialized(self, key: str, value: bytes) -> None:
         # The caller has the value, even if the cache has no room for it.
-        keep(self.cache, key_of(key), value, self._ttl)
+        keep(self._bytes, key_of(key), value, self._ttl)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
         for key, value in mapping.items():
             self.set_serialized(key, value)
 
     def delete(self, key: str) -> None:
-        self.cache.delete(key_of(key))
+        self._bytes.delete(key_of(key))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
-        self.cache.delete_many(key_of(key) for key in keys)
+        self._bytes.delete_many(key_of(key) for key in keys)
