@@ -13,7 +13,9 @@ import type teardown from 'memcache-rs/global-teardown';
 import TestEnvironment, { withMemcache } from 'memcache-rs/jest';
 import { KeyvMemcache } from 'memcache-rs/keyv';
 import { memcacheCluster as clusterOfTest, memcache as ofTest } from 'memcache-rs/node-test';
+import { type CacheStoreOptions, MemcacheCacheStore } from 'memcache-rs/undici';
 import type { memcache, memcacheCluster } from 'memcache-rs/vitest';
+import { Agent, interceptors } from 'undici';
 import { inject } from 'vitest';
 import { defineConfig } from 'vitest/config';
 import { type Same, same } from './same.cjs';
@@ -47,6 +49,13 @@ new MemcacheStore({ cache }).all((_, sessions) => {
 });
 // @ts-expect-error
 new MemcacheStore({ ttl: '1h' });
+
+// undici.
+const responses: CacheStoreOptions = { cache, prefix: 'api:' };
+new Agent().compose(interceptors.cache({ store: new MemcacheCacheStore(responses), methods: ['GET'] }));
+same<Same<MemcacheCacheStore['cache'], Cache>>();
+// @ts-expect-error
+new MemcacheCacheStore({ maxSize: 1 });
 
 // Vitest.
 same<Same<typeof memcache, Server>>();
