@@ -12,7 +12,7 @@ import setup from 'memcache-rs/global-setup';
 import type teardown from 'memcache-rs/global-teardown';
 import TestEnvironment, { withMemcache } from 'memcache-rs/jest';
 import { KeyvMemcache } from 'memcache-rs/keyv';
-import { memcacheCluster as clusterOfTest, memcache as ofTest } from 'memcache-rs/node-test';
+import { memcacheCluster as clusterOfTest, memcache as ofTest, warmCache } from 'memcache-rs/node-test';
 import { type CacheStoreOptions, MemcacheCacheStore } from 'memcache-rs/undici';
 import type { memcache, memcacheCluster } from 'memcache-rs/vitest';
 import { Agent, interceptors } from 'undici';
@@ -84,6 +84,10 @@ nodeTest('a test', async (t) => {
   const server = await ofTest(t, { tls: 'test' });
   server.clock.freeze().advance(60);
   for (const node of await clusterOfTest(t, 2, { threads: 2 })) node.faults.drop();
+  same<Same<Awaited<ReturnType<typeof warmCache>>, Cache>>();
+  await warmCache(t, new URL('items.mcrs', import.meta.url), server);
+  // @ts-expect-error
+  await warmCache('items.mcrs');
   // @ts-expect-error
   await ofTest();
   // @ts-expect-error
