@@ -1015,18 +1015,19 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   [Symbol.iterator](): IterableIterator<[Buffer, Buffer]>;
 
   /**
-   * Saves all items to a file, while the cache is in use.
+   * Saves all items to a file or a stream, while the cache is in use.
    *
    * A thread of its own does the work, and the event loop goes on. A file of this path is replaced
    * when the new one is complete and on the disk. Until then, and after an error, the old file
-   * stays. Only this user may read the file.
+   * stays. Only this user may read the file. A stream is ended, or destroyed after an error. The
+   * thread waits while the stream is full.
    *
    * Each item is saved as it is at one moment, but not all items at the same moment. An item that
    * is deleted during the save may be in the file.
    *
-   * @param path - The path of the file, or a `file:` URL.
+   * @param path - The path of the file, a `file:` URL, or a writable stream.
    * @param options - Codec, threads, rate, note, progress and signal.
-   * @returns A promise of the counters. It may be rejected with:
+   * @returns A promise of the counters. It may be rejected with the error of the stream, or with:
    * @throws {BusyError} if another save to this path is under way, or the cache was flushed three
    * times during the save.
    * @throws {FileError} if the system refuses an operation on the file, such as on a full disk.
@@ -1047,7 +1048,7 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * warm.getString('user:1'); // => 'Ada'
    * ```
    */
-  save(path: string | URL, options?: SaveOptions): Promise<Saved>;
+  save(path: string | URL | NodeJS.WritableStream | WritableStream, options?: SaveOptions): Promise<Saved>;
 
   /**
    * Saves all items to a Buffer, while the cache is in use.
@@ -1081,10 +1082,10 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * out and counted, and so are damaged parts. After an error, items that were loaded before it
    * stay.
    *
-   * @param source - The path of a file, a `file:` URL, or the bytes of a snapshot, which are
-   * copied.
+   * @param source - The path of a file, a `file:` URL, a readable stream, or the bytes of a
+   * snapshot, which are copied. The stream is destroyed if something of it is left.
    * @param options - What to do with older items, TTLs and damage; threads, progress and signal.
-   * @returns A promise of the counters. It may be rejected with:
+   * @returns A promise of the counters. It may be rejected with the error of the stream, or with:
    * @throws {BadSnapshotError} if it is not a snapshot that this version can read, or if it is
    * damaged and `strict` is set.
    * @throws {FileError} if the file cannot be read.
@@ -1104,7 +1105,10 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * cache.info('session').ttl; // => 60
    * ```
    */
-  load(source: string | URL | Uint8Array, options?: LoadOptions): Promise<Loaded>;
+  load(
+    source: string | URL | Uint8Array | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
+    options?: LoadOptions,
+  ): Promise<Loaded>;
 
   /**
    * Returns a group of statistics.

@@ -1,7 +1,9 @@
-// Saving a cache and loading it. A thread of the addon does the work and reports here. index.d.ts
-// documents the calls.
+// Saving a cache and loading it. A thread of the addon does the work and reports here. For a stream
+// it reports each piece, and waits for a reply. index.d.ts documents the calls.
 'use strict';
 
+const { Readable } = require('node:stream');
+const { pipeline } = require('node:stream/promises');
 const { fileURLToPath } = require('node:url');
 const { inspect, types } = require('node:util');
 const { call, classes, toPublicError } = require('./errors.js');
@@ -30,23 +32,33 @@ function toPath(place) {
   return place?.protocol === 'file:' ? fileURLToPath(place.href) : undefined;
 }
 
+/** Returns whether a value is a Writable of Node, or a WritableStream of the web. */
+function isWritable(value) {
+  const isOfNode = typeof value?.write === 'function' && typeof value.on === 'function';
+  return isOfNode || typeof value?.getWriter === 'function';
+}
+
 /**
  * Runs an operation of the addon. `start` starts it, given the function that receives its reports.
- * Returns a promise of its last report.
+ * `ask` answers those for a stream. Returns a promise of the last report.
  */
-function run(start, { progress, signal }) {
+function run(start, { progress, signal }, ask) {
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
-    /** The error of `progress`. */
+    /** The error of `progress` or of the stream. */
     let thrown;
+
+    function fail(error) {
+      thrown ??= { error };
+      job.cancel();
+    }
 
     function tell(soFar) {
       if (thrown !== undefined) return;
       try {
         if (progress(soFar) === false) job.cancel();
       } catch (error) {
-        thrown = { error };
-        job.cancel();
+        fail(error);
       }
     }
 
@@ -60,41 +72,105 @@ function run(start, { progress, signal }) {
       else reject(toPublicError(failure, end));
     }
 
-    const job = call(() => start((report) => (report.progress === undefined ? end(report) : tell(report.progress))));
+    function receive(report) {
+      if (report.progress !== undefined) tell(report.progress);
+      else if (report.piece !== undefined || report.wants) ask(report, job, fail);
+      else end(report);
+    }
+
+    const job = call(() => start(receive));
     const abort = () => job.cancel();
     signal?.addEventListener('abort', abort);
     const release = keepAlive();
   });
 }
 
-function runSave(cache, path, options, of) {
+async function runSave(cache, place, options, of, ask) {
   checkOptions(options, SAVE_OPTIONS, of);
   const { progress, signal, ...settings } = options;
-  const start = (onReport) => cache.startSave({ ...settings, path, progress: progress !== undefined }, onReport);
-  return run(start, options);
+  const all = { ...settings, ...place, progress: progress !== undefined };
+  return run((onReport) => cache.startSave(all, onReport), options, ask);
 }
 
 async function save(cache, place, options = {}) {
   const path = toPath(place);
-  if (path === undefined) throw typeError(`path must be a string or a file: URL, got ${inspect(place)}`);
-  return (await runSave(cache, path, options, 'save')).saved;
+  if (path !== undefined) return (await runSave(cache, { path, stream: false }, options, 'save')).saved;
+  if (isWritable(place)) return saveToStream(cache, place, options);
+  throw typeError(`path must be a string, a file: URL or a writable stream, got ${inspect(place)}`);
+}
+
+/** Saves to a stream and ends it. */
+async function saveToStream(cache, stream, options) {
+  /** Lets the thread save the next piece. */
+  let proceed = () => {};
+  /** Ends the save, with the error of the stream. */
+  let fail = () => {};
+  const pieces = new Readable({
+    read: () => proceed(),
+    destroy(error, callback) {
+      fail(error);
+      callback(error);
+    },
+  });
+  const piped = pipeline(pieces, stream);
+  const saving = runSave(cache, { stream: true }, options, 'save', ({ piece }, job, failed) => {
+    proceed = () => job.reply();
+    fail = failed;
+    if (pieces.destroyed) fail(pieces.errored);
+    else pieces.push(piece);
+  });
+  const ended = saving.then(
+    () => pieces.push(null),
+    (error) => pieces.destroy(error),
+  );
+  await Promise.all([piped, ended]);
+  return (await saving).saved;
 }
 
 async function saveToBuffer(cache, options = {}) {
-  return (await runSave(cache, undefined, options, 'saveToBuffer')).snapshot;
+  return (await runSave(cache, { stream: false }, options, 'saveToBuffer')).snapshot;
 }
 
 async function load(cache, source, options = {}) {
   checkOptions(options, LOAD_OPTIONS, 'load');
   const { progress, signal, replace = false, strict = false, ...settings } = options;
-  const bytes = types.isUint8Array(source) ? Buffer.from(source.buffer, source.byteOffset, source.byteLength) : undefined;
+  const bytes = types.isUint8Array(source) ? toBuffer(source) : undefined;
   const path = bytes === undefined ? toPath(source) : undefined;
-  if (bytes === undefined && path === undefined) {
-    throw typeError(`source must be a path, a file: URL, a Buffer or another Uint8Array, got ${inspect(source)}`);
+  const stream = bytes === undefined && path === undefined;
+  if (stream && typeof source?.[Symbol.asyncIterator] !== 'function') {
+    throw typeError(
+      `source must be a path, a file: URL, a Buffer, another Uint8Array or a readable stream, got ${inspect(source)}`,
+    );
   }
-  const all = { ...settings, path, replace, strict, progress: progress !== undefined };
-  const { loaded } = await run((onReport) => cache.startLoad(all, bytes, onReport), options);
-  return { ...loaded, savedAt: new Date(loaded.savedAt * 1000) };
+  const all = { ...settings, path, stream, replace, strict, progress: progress !== undefined };
+  const iterator = stream ? source[Symbol.asyncIterator]() : undefined;
+  const ask = (_, job, fail) => nextPiece(iterator).then((piece) => job.reply(piece), fail);
+  try {
+    const { loaded } = await run((onReport) => cache.startLoad(all, bytes, onReport), options, ask);
+    return { ...loaded, savedAt: new Date(loaded.savedAt * 1000) };
+  } finally {
+    if (stream) close(source, iterator);
+  }
 }
+
+/** Closes a stream of which something may be left. Does not wait for a read that is under way. */
+function close(source, iterator) {
+  source.destroy?.();
+  Promise.resolve(iterator.return?.()).catch(() => {});
+}
+
+/** Returns the next bytes of a stream, or undefined at its end. */
+async function nextPiece(iterator) {
+  for (;;) {
+    const { done, value } = await iterator.next();
+    if (done) return undefined;
+    if (!types.isUint8Array(value)) {
+      throw typeError(`source must be a stream of Buffers or other Uint8Arrays, got a piece ${inspect(value)}`);
+    }
+    if (value.length > 0) return toBuffer(value);
+  }
+}
+
+const toBuffer = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
 
 module.exports = { load, save, saveToBuffer };

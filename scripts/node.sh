@@ -58,6 +58,7 @@ import { Cache, Server } from 'memcache-rs';
 import { KeyvMemcache } from 'memcache-rs/keyv';
 import 'memcache-rs/global-setup';
 import 'memcache-rs/node-test';
+import 'memcache-rs/undici';
 const cache = new Cache();
 cache.set('key', 'value');
 assert.equal(await new KeyvMemcache({ cache }).get('key'), 'value');

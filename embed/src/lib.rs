@@ -5,7 +5,7 @@
 //! its own way: the crate calls back, and blocks no thread.
 //!
 //! - [`ttl`]: a number of seconds or a moment becomes the second at which an item expires.
-//! - [`flight`]: single flight. A leader makes a value, and waiters get it.
+//! - [`flight`]: single flight, of the core, and the renewal of a stale value.
 //! - [`watch`], [`stats`]: events and statistics, as typed values.
 //! - [`commands`]: the last commands of clients.
 //! - [`faults`]: checked fault rules.

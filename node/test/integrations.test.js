@@ -539,6 +539,54 @@ test('node:test: servers of tests', async (t) => {
   assert.match(output, /# pass 28\n/);
 });
 
+test('node:test: caches from snapshots', async (t) => {
+  const text = `
+    import assert from 'node:assert/strict';
+    import { test } from 'node:test';
+    import { Cache } from 'memcache-rs';
+    import { memcache, warmCache } from 'memcache-rs/node-test';
+
+    const old = new Cache();
+    old.clock.freeze();
+    old.set('session', 'Ada', 60);
+    const path = new URL('sessions.mcrs', import.meta.url);
+    await old.save(path);
+    let before;
+
+    test('a cache', async (t) => {
+      before = await warmCache(t, path);
+      assert.equal(before.getString('session'), 'Ada');
+    });
+
+    test('it ended with its test', () => assert.ok(before.closed));
+
+    test('a server, and items that it has', async (t) => {
+      const server = await memcache(t);
+      server.clock.freeze().advance(3600);
+      server.cache.set('other', 'stays');
+      server.cache.set('session', 'goes');
+      assert.equal(await warmCache(t, path, server), server.cache);
+      assert.deepEqual([server.cache.size, server.cache.info('session').ttl], [2, 60]);
+    });
+
+    test('a cache that is given stays open', async (t) => {
+      await t.test('inner', (inner) => warmCache(inner, path, old));
+      assert.equal(old.closed, false);
+    });
+
+    test('refusals', async (t) => {
+      await assert.rejects(warmCache(t, Buffer.from('no snapshot')), { name: 'BadSnapshotError' });
+      await assert.rejects(warmCache(t, 'missing'), { name: 'FileError' });
+      await assert.rejects(warmCache(path), { name: 'TypeError', message: /^t must be the context/ });
+      const large = new Cache({ itemSizeMax: 4 << 20 });
+      large.set('key', Buffer.alloc(3 << 20));
+      await assert.rejects(warmCache(t, await large.saveToBuffer()), { name: 'OutOfMemoryError', message: /got 1 that/ });
+    });
+  `;
+  const { code, output } = await node(project(t, [], { 'warm.test.js': text }), ['--test', '--test-reporter=tap']);
+  assert.equal(code, 0, output);
+});
+
 test('node:test: a test that fails', async (t) => {
   const root = project(t, ['memjs'], {
     'ask.js': ASK,

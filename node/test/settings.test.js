@@ -2,10 +2,12 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { readFileSync } = require('node:fs');
+const { mkdtempSync, readFileSync, writeFileSync } = require('node:fs');
+const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { test } = require('node:test');
 const { Cache, ConfigError, Server } = require('..');
+require('./support.js');
 
 const CASES = readFileSync(join(__dirname, '../../core/tests/settings.txt'), 'utf8')
   .split('\n')
@@ -32,6 +34,25 @@ test('settings reach the cache and the server', async (t) => {
   assert.deepEqual([tcp_backlog, chunk_size, num_threads], [7, 64, 2]);
   assert.throws(() => new Cache({ settings: { threads: 2 } }), ConfigError);
   assert.throws(() => new Server({ threads: 0 }), { name: 'ConfigError', message: /^Number of threads/ });
+});
+
+test('the settings of persist keep items from one server to the next', async (t) => {
+  const persist = join(mkdtempSync(join(tmpdir(), 'persist-')), 'items.mcrs');
+  const start = async (settings) => {
+    const server = await Server.start({ settings: { persist, ...settings } });
+    t.after(() => server.close());
+    return server;
+  };
+  const first = await start({ persistInterval: 3600, persistCodec: 'none', persistKeep: 1 });
+  first.cache.set('key', 'x'.repeat(1000), 60);
+  await first.close();
+  assert.ok(readFileSync(persist).includes('x'.repeat(1000)));
+  const second = await start({ persistThreads: 2, persistRate: 1 << 20, persistLazy: false });
+  assert.equal(second.cache.getString('key'), 'x'.repeat(1000));
+  await second.close();
+  writeFileSync(persist, 'no snapshot');
+  await assert.rejects(start({ persistStrict: true }), { name: 'ConfigError', message: /^persist: .*is not a snapshot/ });
+  assert.equal(readFileSync(persist, 'utf8'), 'no snapshot');
 });
 
 /** The values and the default of each setting. A test of the core compares them with the table. */

@@ -5,11 +5,23 @@ const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
 const { randomBytes } = require('node:crypto');
 const { once } = require('node:events');
-const { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } = require('node:fs');
+const {
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
+const { PassThrough, Readable, Writable } = require('node:stream');
+const { buffer } = require('node:stream/consumers');
 const { test } = require('node:test');
 const { pathToFileURL } = require('node:url');
+const { createGunzip, createGzip } = require('node:zlib');
 const {
   BadSnapshotError,
   BusyError,
@@ -89,6 +101,97 @@ test('a Buffer is a snapshot, too', async (t) => {
   assert.equal((await warm.load(path)).existing, 100);
 });
 
+test('a stream takes a snapshot, and gives one', async (t) => {
+  const [large, warm] = [largeOf(t), cacheOf(t)];
+  const path = join(directoryOf(), 'file');
+  const file = createWriteStream(path);
+  const saved = await large.save(file, { note: 'by a stream' });
+  assert.deepEqual([saved.items, saved.fileBytes, file.closed], [100, statSync(path).size, true]);
+  const read = createReadStream(path);
+  assert.deepEqual((await warm.load(read)).note, 'by a stream');
+  assert.deepEqual(items(warm), items(large));
+  assert.ok(read.destroyed);
+  // From cache to cache, by streams that change the bytes.
+  const [gzip, gunzip] = [createGzip(), createGunzip()];
+  const [, loaded] = await Promise.all([large.save(gzip), warm.load(gzip.pipe(gunzip), { replace: true })]);
+  assert.equal(loaded.items, 100);
+});
+
+test('streams of the web, and other sources of bytes', async (t) => {
+  const [large, warm] = [largeOf(t), cacheOf(t)];
+  const { readable, writable } = new TransformStream();
+  const [saved, loaded] = await Promise.all([large.save(writable, { threads: 2 }), warm.load(readable, { threads: 2 })]);
+  assert.deepEqual([saved.items, loaded.items], [100, 100]);
+  const snapshot = await large.saveToBuffer();
+  async function* pieces() {
+    yield new Uint8Array(0);
+    for (let at = 0; at < snapshot.length; at += 999) yield new Uint8Array(snapshot.subarray(at, at + 999));
+  }
+  assert.equal((await warm.load(pieces())).existing, 100);
+});
+
+test('a save waits for its stream', async (t) => {
+  const large = largeOf(t);
+  const stream = new PassThrough();
+  let most = 0;
+  const saving = large.save(stream, { codec: 'none', threads: 1, progress: ({ bytes }) => (most = bytes) });
+  // Nothing reads the stream. The thread may have saved a piece more than the stream has.
+  await once(stream, 'readable');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(most < 5 << 20, `${most} bytes`);
+  const [bytes, { fileBytes }] = await Promise.all([buffer(stream), saving]);
+  assert.equal(bytes.length, fileBytes);
+});
+
+test('errors of streams', async (t) => {
+  const large = largeOf(t);
+  const mine = new Error('mine');
+  const isMine = (error) => error === mine;
+  let room = 1 << 20;
+  const full = new Writable({
+    write(chunk, _, callback) {
+      room -= chunk.length;
+      callback(room < 0 ? mine : null);
+    },
+  });
+  await assert.rejects(large.save(full), isMine);
+  await assert.rejects(large.save(new Writable().destroy()), { code: /^ERR_STREAM_/ });
+  const snapshot = await large.saveToBuffer();
+  const warm = cacheOf(t);
+  async function* failing() {
+    yield snapshot.subarray(0, 3 << 20);
+    throw mine;
+  }
+  await assert.rejects(warm.load(failing()), isMine);
+  assert.ok(warm.size > 0 && warm.size < 100);
+  await assert.rejects(warm.load(Readable.from(['text'])), { code: 'ERR_INVALID_ARG_TYPE', message: /got a piece 'text'/ });
+  const junk = Readable.from([Buffer.alloc(1000), Buffer.alloc(1000)]);
+  await assert.rejects(warm.load(junk), BadSnapshotError);
+  assert.ok(junk.destroyed);
+  assert.equal((await warm.load(Readable.from([snapshot.subarray(0, 3 << 20)]))).truncated, true);
+});
+
+test('a signal and progress end streams', async (t) => {
+  const large = largeOf(t);
+  const mine = new Error('mine');
+  const isMine = (error) => error === mine;
+  const stuck = new Writable({ write() {} });
+  const controller = new AbortController();
+  const saving = large.save(stuck, { signal: controller.signal });
+  controller.abort(mine);
+  await assert.rejects(saving, isMine);
+  assert.ok(stuck.destroyed);
+  const waiting = new PassThrough();
+  const another = new AbortController();
+  const loading = large.load(waiting, { signal: another.signal });
+  another.abort(mine);
+  await assert.rejects(loading, isMine);
+  assert.ok(waiting.destroyed);
+  const sink = new Writable({ write: (_chunk, _encoding, callback) => callback() });
+  await assert.rejects(large.save(sink, { progress: () => false, rate: 1 }), CancelledError);
+  assert.ok(sink.destroyed);
+});
+
 test('options of a save', async (t) => {
   const cache = cacheOf(t);
   cache.set('key', Buffer.alloc(100_000, 'x'));
@@ -109,7 +212,7 @@ test('options of a save', async (t) => {
   for (const path of [5, undefined, null, {}, Buffer.from('x'), new URL('http://localhost/')]) {
     await assert.rejects(cache.save(path), {
       code: 'ERR_INVALID_ARG_TYPE',
-      message: /path must be a string or a file: URL/,
+      message: /path must be a string, a file: URL or a writable stream/,
     });
   }
 });

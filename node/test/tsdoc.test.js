@@ -150,6 +150,8 @@ const NAMED = {
   'memcache-rs/keyv': ['KeyvMemcache'],
   'memcache-rs/cache-manager': ['memcacheStore'],
   'memcache-rs/express-session': ['MemcacheStore'],
+  'memcache-rs/undici': ['MemcacheCacheStore'],
+  undici: ['getGlobalDispatcher', 'interceptors', 'setGlobalDispatcher'],
   'memcache-rs': Object.keys(memcache),
 };
 

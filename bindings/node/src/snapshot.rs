@@ -3,11 +3,15 @@
 //! It is not a thread of Node's pool: such an operation may take minutes, and Node waits for the
 //! pool when an environment ends. The thread reports to a JavaScript function, which does not keep
 //! its environment alive.
+//!
+//! A snapshot in a stream passes in pieces. The thread reports a piece that it has saved, or that
+//! it wants one to load. Then it waits for the reply of the stream.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use memcache_core::internal::persist::OnProgress;
@@ -28,11 +32,15 @@ const BUFFER_MAX: usize = 1 << 32;
 /// The JavaScript function that receives the reports of an operation.
 type OnReport = ThreadsafeFunction<Report, (), Report, Status, false, true>;
 
-/// A report of an operation. All but the last report of an operation have only `progress`.
+/// A report of an operation. All but the last report have only `progress`, `piece` or `wants`.
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
 pub struct Report {
     pub progress: Option<Progress>,
+    /// The next bytes for a stream. The thread waits for a reply.
+    pub piece: Option<Buffer>,
+    /// Set if the thread waits for the next bytes of a stream.
+    pub wants: Option<bool>,
     pub saved: Option<Saved>,
     /// The snapshot that was saved, if it has no path.
     pub snapshot: Option<Buffer>,
@@ -156,8 +164,10 @@ impl From<Failure> for Refusal {
 /// The options of a save. `node/snapshot.js` checks their types.
 #[napi(object)]
 pub struct SaveSettings {
-    /// Without a path the result is a Buffer.
+    /// Without a path the snapshot goes to a stream, or the result is a Buffer.
     pub path: Option<String>,
+    /// Whether the snapshot goes to a stream.
+    pub stream: bool,
     pub codec: Option<String>,
     pub threads: Option<f64>,
     pub rate: Option<f64>,
@@ -169,8 +179,10 @@ pub struct SaveSettings {
 /// The options of a load. `node/snapshot.js` checks their types.
 #[napi(object)]
 pub struct LoadSettings {
-    /// Without a path the bytes of the snapshot come beside the settings.
+    /// Without a path the snapshot comes from a stream, or its bytes come beside the settings.
     pub path: Option<String>,
+    /// Whether the snapshot comes from a stream.
+    pub stream: bool,
     pub replace: bool,
     pub ttl: Option<String>,
     pub strict: bool,
@@ -181,14 +193,28 @@ pub struct LoadSettings {
 
 /// An operation that is under way. It ends early if it is dropped, with its environment.
 #[napi]
-pub struct SnapshotJob(Arc<AtomicBool>);
+pub struct SnapshotJob {
+    is_cancelled: Arc<AtomicBool>,
+    /// The replies of the stream. `None` once the operation is cancelled.
+    replies: Option<Sender<Vec<u8>>>,
+}
 
 #[napi]
 impl SnapshotJob {
-    /// Ends the operation before its next MiB.
+    /// Ends the operation before its next MiB, or before the next reply of its stream.
     #[napi(catch_unwind)]
-    pub fn cancel(&self) {
-        self.0.store(true, Relaxed);
+    pub fn cancel(&mut self) {
+        self.is_cancelled.store(true, Relaxed);
+        self.replies = None;
+    }
+
+    /// Answers a report for a stream: it has taken a piece, it has these bytes, or it has ended.
+    #[napi(catch_unwind)]
+    pub fn reply(&self, bytes: Option<BufferSlice>) {
+        if let Some(replies) = &self.replies {
+            // Fails if the thread has ended.
+            drop(replies.send(bytes.map(|bytes| bytes.to_vec()).unwrap_or_default()));
+        }
     }
 }
 
@@ -204,22 +230,24 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn start_save(&self, settings: SaveSettings, on_report: OnReport) -> Result<SnapshotJob, Failure> {
         let shared = self.shared()?;
-        let SaveSettings { path, codec, threads, rate, note, progress } = settings;
+        let SaveSettings { path, stream, codec, threads, rate, note, progress } = settings;
         let options = Saving::new(codec.as_deref(), threads, rate, note);
         let options = options.map_err(|error| errors::bad_option(&error))?;
-        start(on_report, progress, move |progress| {
+        start(on_report, progress, move |mut peer, progress| {
             shared.core.settle();
+            let options = options.options(progress);
             let mut snapshot = Memory::default();
             let saved = match &path {
-                Some(path) => shared.core.save(path, options.options(progress)),
-                None => shared.core.save_to(&mut snapshot, options.options(progress)),
+                Some(path) => shared.core.save(path, options),
+                None if stream => shared.core.save_to(&mut peer, options),
+                None => shared.core.save_to(&mut snapshot, options),
             }?;
-            let snapshot = path.is_none().then(|| snapshot.0.into());
+            let snapshot = (path.is_none() && !stream).then(|| snapshot.0.into());
             Ok(Report { saved: Some(saved.into()), snapshot, ..Report::default() })
         })
     }
 
-    /// Starts to load a snapshot, which is at a path or in `bytes`.
+    /// Starts to load a snapshot, which is at a path, in a stream or in `bytes`.
     #[napi(catch_unwind)]
     pub fn start_load(
         &self,
@@ -228,16 +256,18 @@ impl Cache {
         on_report: OnReport,
     ) -> Result<SnapshotJob, Failure> {
         let shared = self.shared()?;
-        let LoadSettings { path, replace, ttl, strict, threads, progress } = settings;
+        let LoadSettings { path, stream, replace, ttl, strict, threads, progress } = settings;
         let options = Loading::new(replace, ttl.as_deref(), strict, threads);
         let options = options.map_err(|error| errors::bad_option(&error))?;
         // A copy, because JavaScript may write to its bytes.
         let bytes = bytes.map(|bytes| bytes.to_vec()).unwrap_or_default();
-        start(on_report, progress, move |progress| {
+        start(on_report, progress, move |peer, progress| {
             shared.core.settle();
+            let options = options.options(progress);
             let loaded = match path {
-                Some(path) => shared.core.load(path, options.options(progress)),
-                None => shared.core.load_from(&*bytes, options.options(progress)),
+                Some(path) => shared.core.load(path, options),
+                None if stream => shared.core.load_from(peer, options),
+                None => shared.core.load_from(&*bytes, options),
             }?;
             Ok(Report { loaded: Some(loaded.into()), ..Report::default() })
         })
@@ -248,34 +278,83 @@ impl Cache {
 fn start(
     on_report: OnReport,
     wants_progress: bool,
-    work: impl FnOnce(&mut OnProgress<'_>) -> Result<Report, SnapshotError> + Send + 'static,
+    work: impl FnOnce(Peer<'_>, &mut OnProgress<'_>) -> Result<Report, SnapshotError> + Send + 'static,
 ) -> Result<SnapshotJob, Failure> {
-    let job = SnapshotJob(Arc::default());
-    let cancelled = Arc::clone(&job.0);
+    let (sender, replies) = mpsc::channel();
+    let job = SnapshotJob { is_cancelled: Arc::default(), replies: Some(sender) };
+    let is_cancelled = Arc::clone(&job.is_cancelled);
     let body = move || {
-        // A call fails only if the environment has ended, and then nothing waits there.
-        let report = |report| {
-            on_report.call(report, ThreadsafeFunctionCallMode::NonBlocking);
-        };
         let mut on_progress = |so_far: &SnapshotProgress| {
-            if cancelled.load(Relaxed) {
+            if is_cancelled.load(Relaxed) {
                 return ControlFlow::Break(());
             }
             if wants_progress {
-                report(Report { progress: Some(so_far.into()), ..Report::default() });
+                report(&on_report, Report { progress: Some(so_far.into()), ..Report::default() });
             }
             ControlFlow::Continue(())
         };
-        let ended = match guarded(|| work(&mut on_progress)) {
+        let peer = Peer { on_report: &on_report, replies, piece: Vec::new(), at: 0 };
+        let ended = match guarded(|| work(peer, &mut on_progress)) {
             Some(Ok(report)) => Ok(report),
+            // The end of a stream that gets no reply because of that does not count.
+            Some(Err(_)) if is_cancelled.load(Relaxed) => {
+                Err(errors::not_transferred(&SnapshotError::Cancelled))
+            }
             Some(Err(error)) => Err(errors::not_transferred(&error)),
             None => Err(errors::internal("memcache-rs panicked, which is a bug: please report it")),
         };
-        report(ended.unwrap_or_else(|failure| Report { failure: Some(failure.into()), ..Report::default() }));
+        let failed = |failure: Failure| Report { failure: Some(failure.into()), ..Report::default() };
+        report(&on_report, ended.unwrap_or_else(failed));
     };
     let started = thread::Builder::new().name("mcrs-snapshot".into()).spawn(body);
     started.map_err(|error| errors::refused(&error, format!("failed to start a thread: {error}")))?;
     Ok(job)
+}
+
+fn report(on_report: &OnReport, report: Report) {
+    // A call fails only if the environment has ended, and then nothing waits there.
+    on_report.call(report, ThreadsafeFunctionCallMode::NonBlocking);
+}
+
+/// The stream behind the reports, as the thread sees it.
+struct Peer<'a> {
+    on_report: &'a OnReport,
+    replies: Receiver<Vec<u8>>,
+    /// The last bytes of a stream that is read, and the number of those that were taken.
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Peer<'_> {
+    /// Reports, and waits for the reply.
+    fn ask(&self, question: Report) -> io::Result<Vec<u8>> {
+        report(self.on_report, question);
+        let ended = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the stream was closed");
+        self.replies.recv().map_err(ended)
+    }
+}
+
+impl Write for Peer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.ask(Report { piece: Some(bytes.to_vec().into()), ..Report::default() })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Peer<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            self.piece = self.ask(Report { wants: Some(true), ..Report::default() })?;
+            self.at = 0;
+        }
+        let taken = self.piece.get(self.at..).unwrap_or_default().read(to)?;
+        self.at += taken;
+        Ok(taken)
+    }
 }
 
 /// A snapshot in memory.

@@ -8,6 +8,7 @@ pub mod error;
 pub mod faults;
 #[cfg(feature = "server")]
 pub mod file;
+pub mod flight;
 pub mod fork;
 pub(crate) mod scheduler;
 pub(crate) mod signals;

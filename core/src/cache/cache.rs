@@ -9,6 +9,7 @@ use super::prefix::Prefixes;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::base::faults::Faults;
+use crate::base::flight::SingleFlight;
 use crate::base::scheduler::Scheduler;
 use crate::base::sync::Mutex;
 use crate::base::watch::{WatchHub, kind};
@@ -27,6 +28,8 @@ pub struct Cache {
     pub(super) prefixes: Prefixes,
     pub(super) maintainer: Maintainer,
     pub(super) config: CacheConfig,
+    /// Values that [`Cache::get_or_insert_with`] and its async form are loading.
+    pub(super) flights: Arc<SingleFlight<[u8]>>,
     settling: Settling,
 }
 
@@ -66,8 +69,8 @@ impl Cache {
         let store = Arc::new(store);
         let maintainer = Maintainer::start(scheduler, Arc::clone(&store), Arc::clone(&clock), &config);
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
-        let (faults, settling) = (Faults::default(), Settling::default());
-        Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, settling }))
+        let (faults, flights, settling) = (Faults::default(), Arc::default(), Settling::default());
+        Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, flights, settling }))
     }
 
     /// Returns the store of items.

@@ -8,6 +8,7 @@ mod api;
 mod cache;
 mod delta;
 pub mod events;
+mod get_or_insert;
 mod info;
 pub mod item;
 pub mod iter;

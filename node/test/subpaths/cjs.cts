@@ -12,6 +12,8 @@ import TestEnvironment = require('memcache-rs/jest');
 
 import { KeyvMemcache } from 'memcache-rs/keyv';
 import { type memcache, memcacheCluster } from 'memcache-rs/node-test';
+import { MemcacheCacheStore } from 'memcache-rs/undici';
+import { interceptors } from 'undici';
 import { type Same, same } from './same.cjs';
 
 const store: KeyvStoreAdapter = new KeyvMemcache({ name: 'app' });
@@ -21,6 +23,7 @@ same<Same<ReturnType<typeof memcacheStore>, Keyv>>();
 session({ store: new MemcacheStore({ cache: new Server().cache }), secret: 'secret' });
 // @ts-expect-error
 new MemcacheStore({ memory: 1 });
+interceptors.cache({ store: new MemcacheCacheStore({ name: 'responses' }) });
 same<Same<ReturnType<typeof memcache>, Promise<Server>>>();
 memcacheCluster satisfies (t: never) => Promise<Iterable<Server>>;
 export class Environment extends TestEnvironment.withMemcache(TestEnvironment) {}

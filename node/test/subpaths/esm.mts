@@ -12,8 +12,10 @@ import setup from 'memcache-rs/global-setup';
 import type teardown from 'memcache-rs/global-teardown';
 import TestEnvironment, { withMemcache } from 'memcache-rs/jest';
 import { KeyvMemcache } from 'memcache-rs/keyv';
-import { memcacheCluster as clusterOfTest, memcache as ofTest } from 'memcache-rs/node-test';
+import { memcacheCluster as clusterOfTest, memcache as ofTest, warmCache } from 'memcache-rs/node-test';
+import { type CacheStoreOptions, MemcacheCacheStore } from 'memcache-rs/undici';
 import type { memcache, memcacheCluster } from 'memcache-rs/vitest';
+import { Agent, interceptors } from 'undici';
 import { inject } from 'vitest';
 import { defineConfig } from 'vitest/config';
 import { type Same, same } from './same.cjs';
@@ -48,6 +50,13 @@ new MemcacheStore({ cache }).all((_, sessions) => {
 // @ts-expect-error
 new MemcacheStore({ ttl: '1h' });
 
+// undici.
+const responses: CacheStoreOptions = { cache, prefix: 'api:' };
+new Agent().compose(interceptors.cache({ store: new MemcacheCacheStore(responses), methods: ['GET'] }));
+same<Same<MemcacheCacheStore['cache'], Cache>>();
+// @ts-expect-error
+new MemcacheCacheStore({ maxSize: 1 });
+
 // Vitest.
 same<Same<typeof memcache, Server>>();
 same<Same<ReturnType<typeof memcacheCluster>, Promise<Cluster>>>();
@@ -75,6 +84,10 @@ nodeTest('a test', async (t) => {
   const server = await ofTest(t, { tls: 'test' });
   server.clock.freeze().advance(60);
   for (const node of await clusterOfTest(t, 2, { threads: 2 })) node.faults.drop();
+  same<Same<Awaited<ReturnType<typeof warmCache>>, Cache>>();
+  await warmCache(t, new URL('items.mcrs', import.meta.url), server);
+  // @ts-expect-error
+  await warmCache('items.mcrs');
   // @ts-expect-error
   await ofTest();
   // @ts-expect-error

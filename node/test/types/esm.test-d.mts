@@ -79,6 +79,11 @@ expectType<number | string | undefined>(cache.stats().get_hits);
 
 expectType<Promise<Saved>>(cache.save('file', { codec: 'none', threads: 2, rate: 1e6, note: 'text' }));
 expectType<Promise<Saved>>(cache.save(new URL('file:///file')));
+expectType<Promise<Saved>>(cache.save(process.stdout, { note: 'text' }));
+expectType<Promise<Saved>>(cache.save(new WritableStream()));
+expectType<Promise<Loaded>>(cache.load(process.stdin));
+expectType<Promise<Loaded>>(cache.load(new ReadableStream<Uint8Array>(), { strict: true }));
+expectError(cache.load(['text']));
 expectError(cache.save());
 expectError(cache.save(Buffer.alloc(1)));
 expectError(cache.save('file', { codec: 'zip' }));
