@@ -20,6 +20,9 @@ packages=(
     python3 python3-venv
     php-cli php-memcached                    # client: PHP
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
+    ruby ruby-ffi ruby-minitest ruby-dalli   # examples/ruby: 30 MB
+    libjna-java libspymemcached-java         # examples/java, if there is a JDK: 1 MB
+    mono-mcs mono-runtime                    # examples/dotnet: 25 MB
     libsasl2-modules                         # clients that authenticate
     openssl                                  # a certificate for clients over TLS
     g++ valgrind pkg-config cmake            # programs that use the C ABI
