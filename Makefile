@@ -59,7 +59,7 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
-lint: ## check formatting, run clippy, check layers, prose, licences and the public API
+lint: ## check formatting, run clippy, also for other systems, check layers, prose, licences and the public API
 	cargo fmt --all --check
 	$(POLICIES)
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -68,6 +68,7 @@ lint: ## check formatting, run clippy, check layers, prose, licences and the pub
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --manifest-path fuzz/Cargo.toml --bins --lib --locked --target-dir target/fuzz/lint -- -D warnings
 	cd scripts && python3 -m unittest discover --quiet tests
+	scripts/targets.sh
 	python3 scripts/layers.py
 	cargo metadata --format-version 1 --locked | python3 scripts/dependencies.py
 	python3 scripts/prose.py

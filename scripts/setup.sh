@@ -5,6 +5,7 @@
 #   target/venv      a Python environment
 #   target/node      the Node clients
 #   target/bin       Node itself, if it is missing or older than 20, as in Debian 12
+#   rustup           the standard libraries of other systems, which `make lint` compiles for
 #
 # Rust must be installed. Does nothing if everything is installed, so it can run before every test.
 set -euo pipefail
@@ -20,6 +21,9 @@ packages=(
     python3 python3-venv
     php-cli php-memcached                    # client: PHP
     golang-go golang-github-bradfitz-gomemcache-dev # client: Go
+    ruby ruby-ffi ruby-minitest ruby-dalli   # examples/ruby: 30 MB
+    libjna-java libspymemcached-java         # examples/java, if there is a JDK: 1 MB
+    mono-mcs mono-runtime                    # examples/dotnet: 25 MB
     libsasl2-modules                         # clients that authenticate
     nutcracker                               # twemproxy, a proxy for several servers
     openssl                                  # a certificate for clients over TLS
@@ -101,5 +105,13 @@ fi
 if ! command -v cargo >/dev/null; then
     echo "setup: cargo is missing; install Rust" >&2
     exit 1
+fi
+
+# scripts/targets.sh skips targets that rustup cannot install. They are asked for once.
+targets="x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-linux-musl x86_64-pc-windows-gnu"
+if command -v rustup >/dev/null && [ "$(cat target/targets 2>/dev/null || true)" != "$targets" ]; then
+    # shellcheck disable=SC2086
+    timeout 300 rustup --quiet target add $targets || echo "setup: rustup cannot install all of $targets"
+    echo "$targets" >target/targets
 fi
 echo "setup: everything is installed"

@@ -2,8 +2,8 @@
 
 They run plain, under valgrind, with AddressSanitizer, with the shared and the static library, and
 through dlopen. Checks the exported symbols, and that a test calls every function. Runs the examples
-of the header. Installs into a tree of its own, builds examples/c there by pkg-config and by CMake,
-and runs the examples of docs/abi.md.
+of the header. Installs into a tree of its own, and builds examples/c there by pkg-config and by
+CMake. Runs the examples of docs/abi.md and of other languages with it.
 
     run.py LIBRARIES    the directory with libmemcache_rs.so and libmemcache_rs.a
 """
@@ -17,6 +17,8 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from languages import check_languages
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "capi/tests/c"
@@ -206,7 +208,7 @@ def check_installed(place: Path, libraries: Path) -> int:
     for name in ["embed-memcache_rs", "embed-static"]:
         check_prints([build / name, place / "example.sock"], printed)
     moved.rename(tree)
-    count = 3 + check_documents(place, tree, found)
+    count = 3 + check_documents(place, tree, found) + check_languages(place, found)
     run([ROOT / "scripts/install.sh", "uninstall", libraries / "memcached-rs", libraries], env=options)
     left = [path for path in tree.rglob("*") if not path.is_dir()]
     if left:
@@ -239,7 +241,7 @@ def check_documents(place: Path, tree: Path, found: dict[str, str]) -> int:
                 source.mkdir()
                 (source / "main.go").write_text(code)
                 (source / "go.mod").write_text("module example\n\ngo 1.19\n")
-                local = {**found, "GOFLAGS": "-mod=mod", "GOCACHE": str(place / "go-cache"), "GOTOOLCHAIN": "local"}
+                local = {**found, "GOFLAGS": "-mod=mod", "GOCACHE": str(ROOT / "target/go-cache"), "GOTOOLCHAIN": "local"}
                 run(["go", "build", "-o", source / "main", "."], env=local, cwd=source)
                 check_prints([source / "main"], printed, env=found)
                 count += 1

@@ -2,6 +2,7 @@
 //! of a server. The allocator counts per thread, so clients and the background thread do not
 //! matter.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 

@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ fn shared() -> RwLockReadGuard<'static, ()> {
     PROCESS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn alone() -> RwLockWriteGuard<'static, ()> {
+#[cfg(target_os = "linux")]
+fn alone() -> std::sync::RwLockWriteGuard<'static, ()> {
     PROCESS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -509,10 +510,12 @@ fn a_port_that_is_taken_is_an_error_and_leaves_nothing() {
     assert!(!path.exists());
 }
 
+#[cfg(target_os = "linux")]
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+#[cfg(target_os = "linux")]
 fn server_threads() -> usize {
     let names = fs::read_dir("/proc/self/task").unwrap();
     names

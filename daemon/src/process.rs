@@ -24,6 +24,7 @@ type Resource = libc::c_int;
 const SPARE_DESCRIPTORS: usize = 64;
 
 /// Bytes that a server locks beside its items, at most: stacks, heaps, buffers.
+#[cfg(target_os = "linux")]
 const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
 
 /// Descriptors per worker.

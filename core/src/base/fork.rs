@@ -17,6 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, Ordering::Relaxed};
 
 /// Bytes that are mapped; the system makes whole pages of them.
+#[cfg(target_os = "linux")]
 const LENGTH: usize = 4096;
 
 /// Set in marks that are process ids.

@@ -2,6 +2,7 @@
 
 /// Blocks the application's signals in the calling thread, so that they reach the threads that
 /// expect them. Signals of faults stay deliverable.
+#[cfg(unix)]
 #[allow(unsafe_code, reason = "the standard library has no signal mask")]
 pub(crate) fn block_signals() {
     // SAFETY: `set` is plain memory that sigfillset initialises before it is used. Every pointer is
@@ -24,3 +25,7 @@ pub(crate) fn block_signals() {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
     }
 }
+
+/// Does nothing: Windows has no signals that choose a thread.
+#[cfg(not(unix))]
+pub(crate) fn block_signals() {}

@@ -3,12 +3,12 @@
 //! The bytes go to `NAME.tmp` in the same directory. The lock on that file belongs to one save at a
 //! time. A process that is killed leaves at most this file, and the next save uses it again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::SnapshotError;
+use super::temporary;
 
 /// The new contents of a file. Dropping it without [`NewFile::commit`] removes them.
 #[derive(Debug)]
@@ -28,43 +28,21 @@ impl NewFile {
         // A link stays a link, and the file it points to is replaced.
         let target = fs::canonicalize(path);
         let path = target.as_deref().unwrap_or(path);
-        let temporary = suffixed(path, ".tmp");
+        let name = suffixed(path, ".tmp");
         if path.file_name().is_none() || path.is_dir() {
-            return Err(SnapshotError::at(path, "save")(io::Error::from_raw_os_error(libc::EISDIR)));
+            return Err(SnapshotError::at(path, "save")(temporary::is_directory()));
         }
         // Root could replace a device, such as /dev/null.
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             let refused = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
             return Err(SnapshotError::at(path, "save")(refused));
         }
-        loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&temporary)
-                .map_err(SnapshotError::at(&temporary, "create"))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(SnapshotError::Busy(path.to_path_buf())),
-                Err(TryLockError::Error(e)) => return Err(SnapshotError::at(&temporary, "lock")(e)),
-            }
-            // The save that had the lock before may have renamed this file.
-            let is_same = |named: fs::Metadata| {
-                file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (named.dev(), named.ino()))
-            };
-            if !fs::symlink_metadata(&temporary).is_ok_and(is_same) {
-                continue;
-            }
-            let new = Self { file, path: path.to_path_buf(), temporary, committed: false };
-            // A file that a killed process left may have any mode.
-            let private = new.file.set_permissions(fs::Permissions::from_mode(0o600));
-            private
-                .and_then(|()| new.file.set_len(0))
-                .map_err(SnapshotError::at(&new.temporary, "truncate"))?;
-            return Ok(new);
-        }
+        let file = temporary::take(&name, path)?;
+        let new = Self { file, path: path.to_path_buf(), temporary: name, committed: false };
+        temporary::restrict(&new.file)
+            .and_then(|()| new.file.set_len(0))
+            .map_err(SnapshotError::at(&new.temporary, "truncate"))?;
+        Ok(new)
     }
 
     /// Removes what was written.
@@ -90,13 +68,8 @@ impl NewFile {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        // The name must be on the disk, too. Some file systems cannot do that for a directory.
-        match File::open(directory).and_then(|directory| directory.sync_all()) {
-            Err(e) if e.kind() != io::ErrorKind::InvalidInput => {
-                Err(SnapshotError::at(directory, "write")(e))
-            }
-            _ => Ok(()),
-        }
+        // The name must be on the disk, too.
+        temporary::sync_directory(directory).map_err(SnapshotError::at(directory, "write"))
     }
 
     /// Returns an error of [`Write`] with the name of the file.

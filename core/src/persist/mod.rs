@@ -37,6 +37,7 @@ mod load;
 #[cfg(feature = "server")]
 pub(crate) mod meta;
 mod save;
+mod temporary;
 
 pub use self::decode::{Damage, Decoder, Entries, Event, FormatError, Packed};
 pub use self::encode::{Block, header, trailer};

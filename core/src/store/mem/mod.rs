@@ -12,6 +12,7 @@ mod racing;
 mod rank;
 mod reference;
 mod segment;
+#[cfg_attr(windows, path = "system_windows.rs")]
 #[cfg_attr(miri, path = "system_miri.rs")]
 mod system;
 mod token;
