@@ -6,12 +6,14 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod config_file;
 mod failure;
 mod help;
 mod listen;
 mod notify;
 mod number;
 mod options;
+mod options_file;
 mod pidfile;
 mod plan;
 mod ports;
@@ -37,7 +39,7 @@ use crate::signals::{Farewell, Signals};
 /// It expects a process of its own with one thread, because it may fork, drop privileges and catch
 /// signals for the rest of the process. It writes to standard output and standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let done = args::read(args, Environment::of_process()).and_then(|action| match action {
+    let done = args::read(args, &Environment::of_process()).and_then(|action| match action {
         Action::Run(plan) => run(*plan),
         Action::Help => print(help::VERSION).and_then(|()| print(&help::help())),
         Action::License => print(help::LICENSE),
