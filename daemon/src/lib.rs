@@ -9,6 +9,7 @@ mod args;
 mod config_file;
 mod failure;
 mod help;
+mod json;
 mod listen;
 mod notify;
 mod number;
@@ -31,7 +32,7 @@ use memcache_core::{BoundAddress, Listen, Server, StartError};
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
-use crate::plan::{Action, Environment, Plan};
+use crate::plan::{Action, Environment, LogFormat, Plan};
 use crate::signals::{Farewell, Signals};
 
 /// Runs the program with `args`, its name and its arguments, and returns its exit status.
@@ -65,6 +66,9 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn run(mut plan: Plan) -> Result<(), Failure> {
+    if plan.process.log_format == LogFormat::Json {
+        json::log_as_json();
+    }
     plan.config.listen.extend(listen::resolve_tcp(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
     // Some limits depend on the addresses, which are known only now.
