@@ -120,6 +120,8 @@ struct Flags {
     options_file: Option<PathBuf>,
     #[arg(long)]
     log_format: Option<String>,
+    #[arg(long)]
+    check: bool,
     // getopt collects words that are not flags, and memcached ignores them.
     words: Vec<OsString>,
     // The flags of the table of settings: name of the setting, and value.
@@ -167,7 +169,8 @@ fn action(flags: Flags, environment: &Environment) -> Result<Action, Failure> {
     if flags.version {
         return Ok(Action::Version);
     }
-    flags.plan(environment).map(|plan| Action::Run(Box::new(plan)))
+    let kind = if flags.check { Action::Check } else { Action::Run };
+    flags.plan(environment).map(|plan| kind(Box::new(plan)))
 }
 
 fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error> {
@@ -176,14 +179,18 @@ fn split(line: impl IntoIterator<Item = OsString>) -> Result<Flags, clap::Error>
         Some("-D=") => vec!["-D".into(), "=".into()],
         _ => vec![word],
     });
-    let command = row_flags().fold(Flags::command(), with_flag).mut_args(|arg| {
-        let takes_next = arg.get_action().takes_values() && !arg.is_positional() && arg.get_id() != "verbose";
-        if takes_next { arg.allow_hyphen_values(true) } else { arg }
-    });
-    let matches = command.try_get_matches_from(line)?;
+    let matches = command().try_get_matches_from(line)?;
     let mut flags = Flags::from_arg_matches(&matches)?;
     flags.rows = row_flags().filter_map(|(row, _)| Some((row.name, row_value(row, &matches)?))).collect();
     Ok(flags)
+}
+
+/// Returns all flags.
+pub fn command() -> Command {
+    row_flags().fold(Flags::command(), with_flag).mut_args(|arg| {
+        let takes_next = arg.get_action().takes_values() && !arg.is_positional() && arg.get_id() != "verbose";
+        if takes_next { arg.allow_hyphen_values(true) } else { arg }
+    })
 }
 
 /// Adds the flag of a row.
@@ -240,6 +247,7 @@ impl Flags {
         if let Some(auth) = self.auth(environment)? {
             config.auth = Some(auth);
         }
+        let is_default_listen = !start.listens() && !self.listens();
         let (endpoints, datagrams) = if start.listens() && !self.listens() {
             (start.endpoints.clone(), start.datagrams.clone())
         } else {
@@ -255,6 +263,7 @@ impl Flags {
             config,
             endpoints,
             datagrams,
+            is_default_listen,
             process: self.process(start.process, environment)?,
             warnings,
             notes,

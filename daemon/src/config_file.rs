@@ -34,7 +34,7 @@ const AUTH: [&str; 2] = ["method", "file"];
 const PROCESS: [&str; 7] =
     ["user", "pid_file", "port_file", "daemonize", "lock_memory", "core_dumps", "log_format"];
 
-/// What a plan begins with, before the flags: memcached's defaults, or those of a file.
+/// Start of a plan, before the flags: memcached's defaults, or the settings of a file.
 #[derive(Debug)]
 pub struct Start {
     /// Settings of the server. `listen` has the Unix sockets.

@@ -17,6 +17,8 @@ pub enum Action {
     Version,
     /// Run the server.
     Run(Box<Plan>),
+    /// `--check`: see whether the server would start.
+    Check(Box<Plan>),
 }
 
 /// Settings of a server and its process. Making it needs no system calls.
@@ -29,6 +31,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// Endpoints of UDP. Their protocol is not used.
     pub datagrams: Vec<Endpoint>,
+    /// Whether neither a flag nor a file names a listener.
+    pub is_default_listen: bool,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// Lines that are always printed.
