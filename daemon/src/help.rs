@@ -125,11 +125,11 @@ pub const SECTIONS: &[Section] = &[
     ),
 ];
 
-/// The end of the text, before the suboptions of `-o`.
-const EXTENDED: &str = "
-  -o, --extended=<list>        comma separated list of extended options;
-                               most options have a 'no_' prefix to disable
-";
+/// The flag of the suboptions, which stands before them.
+pub const EXTENDED: (&str, &str) = (
+    "-o, --extended=<list>",
+    "comma separated list of extended options;\nmost options have a 'no_' prefix to disable",
+);
 
 /// The suboptions of `-o` that have no row, or whose values the daemon writes in another way.
 const SUBOPTIONS: &[(&str, &str)] = &[
@@ -155,14 +155,15 @@ const SUBOPTIONS: &[(&str, &str)] = &[
 pub fn help() -> String {
     let mut text = START.to_owned();
     for (title, flags) in SECTIONS {
-        text.push_str(&format!("\n{title}\n"));
+        text.extend(["\n", title, "\n"]);
         flags.iter().for_each(|(flag, help)| push_entry(&mut text, format!("  {flag}"), help));
     }
     for (row, flag) in row_flags() {
         let value = if row.kind == Kind::Bool { "" } else { "=<value>" };
         push_entry(&mut text, format!("  --{flag}{value}"), row.help);
     }
-    text.push_str(EXTENDED);
+    text.push('\n');
+    push_entry(&mut text, format!("  {}", EXTENDED.0), EXTENDED.1);
     for (name, help) in suboptions() {
         push_entry(&mut text, format!("    {name}"), &help);
     }
@@ -178,6 +179,7 @@ pub fn suboptions() -> impl Iterator<Item = (String, String)> {
             Some(Value::Float(number)) => format!("{number:.2}"),
             Some(Value::Integer(number)) => (number / row.unit).to_string(),
             Some(Value::Bool(true)) => "enabled".into(),
+            Some(Value::Text(word)) => word,
             _ => String::new(),
         };
         let off = if row.help.starts_with("disable ") { "no_" } else { "" };

@@ -11,6 +11,8 @@ mod failure;
 mod help;
 mod json;
 mod listen;
+#[cfg(test)]
+mod manual;
 mod notify;
 mod number;
 mod options;

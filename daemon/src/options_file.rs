@@ -66,6 +66,7 @@ fn without_comment(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
     use std::process::Command;
 

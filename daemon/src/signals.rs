@@ -45,7 +45,7 @@ impl Signals {
         let server = Arc::new(OnceLock::<Served>::new());
         let known = Arc::clone(&server);
         let on = move |signal| match known.get() {
-            Some(served) => act(signal, served, &farewell),
+            Some(known) => act(signal, known, &farewell),
             None if [SIGINT, SIGTERM, SIGUSR1].contains(&signal) => process::exit(0),
             None => {}
         };

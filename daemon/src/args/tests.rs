@@ -7,6 +7,7 @@ use memcache_core::internal::config::{MIB, PAGE_SIZE};
 
 type Check = fn(&Plan) -> bool;
 
+#[expect(clippy::needless_pass_by_value, reason = "each case makes its own")]
 fn action(flags: &[&str], environment: Environment) -> Result<Action, Failure> {
     let line = std::iter::once("memcached-rs").chain(flags.iter().copied()).map(OsString::from);
     read(line, &environment)
