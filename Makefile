@@ -19,9 +19,10 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
-	test-servers test-examples test-python test-pythons test-node differential snapshots suite clients cluster kubernetes \
+	test-servers test-examples test-service test-python test-pythons test-node differential snapshots suite \
+	clients cluster kubernetes \
 	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
-	wheel npm-pack install uninstall clean
+	wheel npm-pack install uninstall clean man
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -56,7 +57,7 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
-test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-service test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## check formatting, run clippy, also for other systems, check layers, prose, licences and the public API
@@ -189,6 +190,13 @@ plots: ## draw bench/results into docs/plots
 	@target/venv/bin/python -c 'import matplotlib, sys; sys.exit(matplotlib.__version__ != "$(MATPLOTLIB)")' 2>/dev/null || \
 		target/venv/bin/pip install --quiet --disable-pip-version-check matplotlib==$(MATPLOTLIB)
 	target/venv/bin/python scripts/plot.py bench/results docs/plots
+
+man: ## write manual pages and completions of bash, zsh and fish into target/man and target/completions
+	MANUAL=target cargo test --quiet --locked -p memcache-rs-daemon --lib manual
+	MANUAL=target cargo test --quiet --locked -p memcache-rs-tool --bin mcrs manual
+
+test-service: build man setup ## check units, manual pages and completions with systemd, mandoc, man and the shells
+	python3 packaging/test.py $(DAEMON) target
 
 doc: ## build the API documentation of the crates
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked

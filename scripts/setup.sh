@@ -28,6 +28,7 @@ packages=(
     nutcracker                               # twemproxy, a proxy for several servers
     openssl                                  # a certificate for clients over TLS
     g++ valgrind pkg-config cmake            # programs that use the C ABI
+    systemd man-db mandoc zsh fish           # units, manual pages and completions
     libglib2.0-dev                           # a hash table to compare with
 )
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3

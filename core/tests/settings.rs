@@ -89,7 +89,8 @@ fn the_document_lists_the_table() {
         "# Settings\n\nThe settings of a cache and of a server, from the table in `core/src/config`. \
          `ServerConfig::set`,\n`mcrs_config_set`, the argument `settings` of Python and the option \
          `settings` of Node take these\nnames; Node writes them in camel case. The range and its message are \
-         the same everywhere.\nOptions of the daemon have memcached's units: `-m` takes mebibytes.\n\
+         the same everywhere.\nA file of the daemon's `--config` has these names, too.\n\
+         Options of the daemon have memcached's units: `-m` takes mebibytes.\n\
          `WRITE_SETTINGS=1 cargo test -p memcache-rs --test settings` writes this file.\n",
     );
     for (scope, title) in [

@@ -18,123 +18,184 @@ pub const VERSION: &str = concat!("memcached 1.6.45\nmemcached-rs ", env!("CARGO
 /// The start of the text of `-h` after [`VERSION`].
 const START: &str = "
 Words that are not flags have no effect, as in memcached.
-
-Network
-  -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any free port)
-  -U, --udp-port=<num>         UDP port to listen on (default: 0, off; -1: any free port)
-  -s, --unix-socket=<file>     UNIX socket to listen on (disables network support)
-  -a, --unix-mask=<mask>       access mask for UNIX socket, in octal (default: 700)
-  -l, --listen=<addr>          interface to listen on (default: loopback; 0.0.0.0 or * opens it)
-                               can specify multiple comma separated listeners
-                               configured with different protocols
-                               format: proto[<protocol>]:tag[<name>]:ip:port
-                               i.e. -l proto[binary]:127.0.0.1:11211,proto[ascii]:[::1]:11212
-                               with TLS, 'notls', 'btls' or 'mtls' before one means no TLS, TLS,
-                               or TLS with client certificates (i.e. -l mtls:127.0.0.1:11213)
-  -b, --listen-backlog=<num>   set the backlog queue limit (default: 1024)
-  -B, --protocol=<name>        protocol - one of ascii, binary, or auto (default: auto)
-  -c, --conn-limit=<num>       max simultaneous connections (default: 1024)
-  -R, --max-reqs-per-event=<num>
-                               maximum number of requests per event, limits the requests
-                               processed per connection to prevent starvation (default: 256)
-  -t, --threads=<num>          number of threads to use (default: 4)
-  -N, --napi-ids=<num>         accepted, has no effect
-  -S, --enable-sasl            turn on SASL authentication (PLAIN); the environment variable
-                               MEMCACHED_SASL_PWDB names a file of lines user:password
-  -Y, --auth-file=<file>       enable ASCII protocol authentication, format:
-                               user:pass\\nuser2:pass2\\n
-  --cluster-nodes=<list>       nodes that \"config get cluster\" returns to auto discovery
-                               clients, as host|ip|port or host:port, comma separated
-  -Z, --enable-ssl             enable TLS/SSL
-
-Memory
-  -m, --memory-limit=<num>     item memory in megabytes (default: 64)
-  -M, --disable-evictions      return error on memory exhausted instead of evicting
-  -I, --max-item-size=<num>    adjusts max item size (default: 1m, min: 1k, max: 1024m)
-  -f, --slab-growth-factor=<num>
-                               chunk size growth factor (default: 1.25)
-  -n, --slab-min-size=<bytes>  min space used for key+value+flags (default: 48)
-  -L, --enable-largepages      try to use large memory pages (if available)
-  -k, --lock-memory            lock down all paged memory
-  -C, --disable-cas            disable use of CAS
-
-Commands
-  -A, --enable-shutdown        enable ascii \"shutdown\" command
-  -F, --disable-flush-all      disable flush_all command
-  -X, --disable-dumping        disable stats cachedump, stats detail, and lru_crawler metadump
-  -W, --disable-watch          disable watch commands (live logging)
-  -D <char>                    use <char> as the delimiter between key prefixes and IDs
-                               (default: \":\"), and collect statistics for each prefix from
-                               the start; otherwise \"stats detail on\" turns that on
-
-Process
-  -d, --daemon                 run as a daemon
-  -u, --user=<user>            assume identity of <username> (only when run as root)
-  -P, --pidfile=<file>         save PID in <file>
-  -r, --enable-coredumps       maximize core file limit
-  -v, --verbose                verbose (print errors/warnings while in event loop)
-  -vv                          very verbose (also print client commands/responses)
-  -vvv                         extremely verbose (internal state transitions)
-  -h, --help                   print this help and exit
-  -i, --license                print the license and exit
-  -V, --version                print version and exit
-
-Restart
-  -e, --memory-file=<file>     load <file> at start, save all items to it when the server is
-                               stopped, as memcached does with its memory file
 ";
 
-/// The end of the text, before the suboptions of `-o`.
-const EXTENDED: &str = "
-  -o, --extended=<list>        comma separated list of extended options;
-                               most options have a 'no_' prefix to disable
-";
+/// A section of the help: its title, and its flags with their lines.
+type Section = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// The end of the text, after the options of the table of settings.
-const END: &str = "\
-    modern                     enables options which will be default in future (currently: nothing)
-    no_modern                  uses defaults of previous major version (1.4.x)
-    ssl_chain_cert             certificate chain file in PEM format
-    ssl_key                    private key, if not part of ssl_chain_cert
-    ssl_keyformat              private key format, 1 or PEM, 2 or DER (default: PEM)
-    ssl_verify_mode            peer certificate verification mode: 0 (none), 1 (request),
-                               2 (require) or 3 (once) (default: 0)
-    ssl_ciphers                cipher list to be used, as OpenSSL writes it
-    ssl_ca_cert                PEM format file of acceptable client CAs
-    ssl_wbuf_size              size in kilobytes of SSL output buffer (default: 16)
-    ssl_session_cache          enable SSL session cache, to support session resumption
-    ssl_kernel_tls             accepted, has no effect
-    ssl_min_version            minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)
-                               (default: 2)
-    hash_algorithm, no_hashexpand
-                               accepted, have no effect
-";
+/// The flags that have no row in the table of settings.
+///
+/// A flag is written `-s, --long=<value>`. The help, the manual page and the completions of shells
+/// come from this table. A test compares it with the flags that the program takes.
+pub const SECTIONS: &[Section] = &[
+    (
+        "Files",
+        &[
+            ("--config=<file>", "settings as TOML; flags count more than the file"),
+            (
+                "--options-file=<file>",
+                "options in the form of Debian's /etc/memcached.conf, which come\nbefore those of the command line",
+            ),
+            ("--check", "check the flags and the files that they name, and exit"),
+        ],
+    ),
+    (
+        "Network",
+        &[
+            ("-p, --port=<num>", "TCP port to listen on (default: 11211; 0: off, -1: any free port)"),
+            ("-U, --udp-port=<num>", "UDP port to listen on (default: 0, off; -1: any free port)"),
+            ("-s, --unix-socket=<file>", "UNIX socket to listen on (disables network support)"),
+            ("-a, --unix-mask=<mask>", "access mask for UNIX socket, in octal (default: 700)"),
+            (
+                "-l, --listen=<addr>",
+                "interface to listen on (default: loopback; 0.0.0.0 or * opens it)\ncan specify multiple comma separated listeners\nconfigured with different protocols\nformat: proto[<protocol>]:tag[<name>]:ip:port\ni.e. -l proto[binary]:127.0.0.1:11211,proto[ascii]:[::1]:11212\nwith TLS, 'notls', 'btls' or 'mtls' before one means no TLS, TLS,\nor TLS with client certificates (i.e. -l mtls:127.0.0.1:11213)",
+            ),
+            ("-b, --listen-backlog=<num>", "set the backlog queue limit (default: 1024)"),
+            ("-B, --protocol=<name>", "protocol - one of ascii, binary, or auto (default: auto)"),
+            ("-c, --conn-limit=<num>", "max simultaneous connections (default: 1024)"),
+            (
+                "-R, --max-reqs-per-event=<num>",
+                "maximum number of requests per event, limits the requests\nprocessed per connection to prevent starvation (default: 256)",
+            ),
+            ("-t, --threads=<num>", "number of threads to use (default: 4)"),
+            ("-N, --napi-ids=<num>", "accepted, has no effect"),
+            (
+                "-S, --enable-sasl",
+                "turn on SASL authentication (PLAIN); the environment variable\nMEMCACHED_SASL_PWDB names a file of lines user:password",
+            ),
+            (
+                "-Y, --auth-file=<file>",
+                "enable ASCII protocol authentication, format:\nuser:pass\\nuser2:pass2\\n",
+            ),
+            (
+                "--cluster-nodes=<list>",
+                "nodes that \"config get cluster\" returns to auto discovery\nclients, as host|ip|port or host:port, comma separated",
+            ),
+            ("-Z, --enable-ssl", "enable TLS/SSL"),
+        ],
+    ),
+    (
+        "Memory",
+        &[
+            ("-m, --memory-limit=<num>", "item memory in megabytes (default: 64)"),
+            ("-M, --disable-evictions", "return error on memory exhausted instead of evicting"),
+            ("-I, --max-item-size=<num>", "adjusts max item size (default: 1m, min: 1k, max: 1024m)"),
+            ("-f, --slab-growth-factor=<num>", "chunk size growth factor (default: 1.25)"),
+            ("-n, --slab-min-size=<bytes>", "min space used for key+value+flags (default: 48)"),
+            ("-L, --enable-largepages", "try to use large memory pages (if available)"),
+            ("-k, --lock-memory", "lock down all paged memory"),
+            ("-C, --disable-cas", "disable use of CAS"),
+        ],
+    ),
+    (
+        "Commands",
+        &[
+            ("-A, --enable-shutdown", "enable ascii \"shutdown\" command"),
+            ("-F, --disable-flush-all", "disable flush_all command"),
+            ("-X, --disable-dumping", "disable stats cachedump, stats detail, and lru_crawler metadump"),
+            ("-W, --disable-watch", "disable watch commands (live logging)"),
+            (
+                "-D <char>",
+                "use <char> as the delimiter between key prefixes and IDs\n(default: \":\"), and collect statistics for each prefix from\nthe start; otherwise \"stats detail on\" turns that on",
+            ),
+        ],
+    ),
+    (
+        "Process",
+        &[
+            ("-d, --daemon", "run as a daemon"),
+            ("-u, --user=<user>", "assume identity of <username> (only when run as root)"),
+            ("-P, --pidfile=<file>", "save PID in <file>"),
+            ("-r, --enable-coredumps", "maximize core file limit"),
+            ("-v, --verbose", "verbose (print errors/warnings while in event loop)"),
+            ("-vv", "very verbose (also print client commands/responses)"),
+            ("-vvv", "extremely verbose (internal state transitions)"),
+            ("--log-format=<name>", "form of the lines on standard error - text or json (default: text)"),
+            ("-h, --help", "print this help and exit"),
+            ("-i, --license", "print the license and exit"),
+            ("-V, --version", "print version and exit"),
+        ],
+    ),
+    (
+        "Restart",
+        &[(
+            "-e, --memory-file=<file>",
+            "load <file> at start, save all items to it when the server is\nstopped, as memcached does with its memory file",
+        )],
+    ),
+];
+
+/// The flag of the suboptions, which stands before them.
+pub const EXTENDED: (&str, &str) = (
+    "-o, --extended=<list>",
+    "comma separated list of extended options;\nmost options have a 'no_' prefix to disable",
+);
+
+/// The suboptions of `-o` that have no row, or whose values the daemon writes in another way.
+const SUBOPTIONS: &[(&str, &str)] = &[
+    ("modern", "enables options which will be default in future (currently: nothing)"),
+    ("no_modern", "uses defaults of previous major version (1.4.x)"),
+    ("ssl_chain_cert", "certificate chain file in PEM format"),
+    ("ssl_key", "private key, if not part of ssl_chain_cert"),
+    ("ssl_keyformat", "private key format, 1 or PEM, 2 or DER (default: PEM)"),
+    (
+        "ssl_verify_mode",
+        "peer certificate verification mode: 0 (none), 1 (request),\n2 (require) or 3 (once) (default: 0)",
+    ),
+    ("ssl_ciphers", "cipher list to be used, as OpenSSL writes it"),
+    ("ssl_ca_cert", "PEM format file of acceptable client CAs"),
+    ("ssl_wbuf_size", "size in kilobytes of SSL output buffer (default: 16)"),
+    ("ssl_session_cache", "enable SSL session cache, to support session resumption"),
+    ("ssl_kernel_tls", "accepted, has no effect"),
+    ("ssl_min_version", "minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)\n(default: 2)"),
+    ("hash_algorithm, no_hashexpand", "accepted, have no effect"),
+];
 
 /// Returns the text of `-h` after [`VERSION`].
 pub fn help() -> String {
-    let defaults = ServerConfig::default();
     let mut text = START.to_owned();
+    for (title, flags) in SECTIONS {
+        text.extend(["\n", title, "\n"]);
+        flags.iter().for_each(|(flag, help)| push_entry(&mut text, format!("  {flag}"), help));
+    }
     for (row, flag) in row_flags() {
         let value = if row.kind == Kind::Bool { "" } else { "=<value>" };
         push_entry(&mut text, format!("  --{flag}{value}"), row.help);
     }
-    text.push_str(EXTENDED);
-    for row in ServerConfig::rows().filter(|row| !row.help.is_empty() && !is_flag(row)) {
+    text.push('\n');
+    push_entry(&mut text, format!("  {}", EXTENDED.0), EXTENDED.1);
+    for (name, help) in suboptions() {
+        push_entry(&mut text, format!("    {name}"), &help);
+    }
+    text
+}
+
+/// Returns the suboptions of `-o`, with their lines.
+pub fn suboptions() -> impl Iterator<Item = (String, String)> {
+    let defaults = ServerConfig::default();
+    let rows = ServerConfig::rows().filter(|row| !row.help.is_empty() && !is_flag(row));
+    let rows = rows.map(move |row| {
         let default = match defaults.get(row.name) {
             Some(Value::Float(number)) => format!("{number:.2}"),
             Some(Value::Integer(number)) => (number / row.unit).to_string(),
             Some(Value::Bool(true)) => "enabled".into(),
+            Some(Value::Text(word)) => word,
             _ => String::new(),
         };
         let off = if row.help.starts_with("disable ") { "no_" } else { "" };
-        let name = format!("    {off}{}", row.option.unwrap_or(row.name));
-        push_entry(&mut text, name, &row.help.replace("{}", &default));
-    }
-    text + END
+        (format!("{off}{}", row.option.unwrap_or(row.name)), row.help.replace("{}", &default))
+    });
+    rows.chain(SUBOPTIONS.iter().map(|(name, help)| ((*name).to_owned(), (*help).to_owned())))
 }
 
-/// Adds the lines of an option. The name, with its indent, stands before the first one.
+/// Adds the lines of an option. The name, with its indent, stands before the first one, or above it
+/// if it is long.
 fn push_entry(text: &mut String, mut name: String, help: &str) {
+    if name.len() > 30 {
+        text.push_str(&name);
+        text.push('\n');
+        name.clear();
+    }
     for line in help.lines() {
         text.push_str(format!("{name:<30} {line}\n").as_str());
         name.clear();

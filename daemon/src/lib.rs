@@ -6,39 +6,52 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod config_file;
 mod failure;
 mod help;
+mod json;
 mod listen;
+#[cfg(test)]
+mod manual;
 mod notify;
 mod number;
 mod options;
+mod options_file;
+mod passed;
 mod pidfile;
 mod plan;
 mod ports;
 #[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
 mod process;
 mod signals;
+mod upgrade;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
 use memcache_core::internal::base::stderr::write_line;
+use memcache_core::internal::server::PassedSocket;
 use memcache_core::internal::tls::Tls;
-use memcache_core::{BoundAddress, Listen, Server, StartError};
+use memcache_core::{BoundAddress, Listen, Passwords, Server, StartError};
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
-use crate::plan::{Action, Environment, Plan};
-use crate::signals::{Farewell, Signals};
+use crate::plan::{Action, Environment, LogFormat, Plan};
+use crate::signals::{Farewell, Served, Signals};
+use crate::upgrade::Upgrade;
 
 /// Runs the program with `args`, its name and its arguments, and returns its exit status.
 ///
 /// It expects a process of its own with one thread, because it may fork, drop privileges and catch
 /// signals for the rest of the process. It writes to standard output and standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let done = args::read(args, Environment::of_process()).and_then(|action| match action {
-        Action::Run(plan) => run(*plan),
+    let line: Vec<OsString> = args.into_iter().collect();
+    let upgrade = Upgrade::new(&line);
+    let done = args::read(line, &Environment::of_process()).and_then(|action| match action {
+        Action::Run(plan) => run(*plan, upgrade),
+        Action::Check(plan) => check(*plan),
         Action::Help => print(help::VERSION).and_then(|()| print(&help::help())),
         Action::License => print(help::LICENSE),
         Action::Version => print(help::VERSION),
@@ -62,36 +75,60 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn run(mut plan: Plan) -> Result<(), Failure> {
+/// Does what [`run`] does before it changes the process.
+fn check(mut plan: Plan) -> Result<(), Failure> {
+    load(&mut plan, &[])?;
+    match plan.config.auth.map(|auth| auth.passwords) {
+        Some(Passwords::File(file)) => fs::read(&file).map(drop).map_err(|e| {
+            Failure::usage(format!("{} cannot be read: {}", file.display(), failure::reason(&e)))
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Resolves the addresses, and reads the files of TLS.
+fn load(plan: &mut Plan, passed: &[PassedSocket]) -> Result<Option<Tls>, Failure> {
     plan.config.listen.extend(listen::resolve_tcp(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
+    passed::add_listeners(plan, passed);
     // Some limits depend on the addresses, which are known only now.
     plan.config.validate().map_err(StartError::from)?;
-    // From here on, order matters. Keys are read before the right to read them is dropped. The fork
-    // comes before any thread. Signal handlers are installed before the pid file and the ports tell
-    // other programs of the server.
     let tls = plan.config.tls.as_ref().map(Tls::load).transpose()?;
     for note in tls.iter().flat_map(Tls::notes) {
         plan.warnings.push(format!("WARNING: {note}"));
     }
+    Ok(tls)
+}
+
+fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
+    if plan.process.log_format == LogFormat::Json {
+        json::log_as_json();
+    }
+    // From here on, order matters. Keys are read before the right to read them is dropped. The fork
+    // comes before any thread. Signal handlers are installed before the pid file and the ports tell
+    // other programs of the server.
+    let passed = passed::take()?;
+    let tls = load(&mut plan, &passed)?;
     // Detaching from the terminal changes the directory.
     for file in [&mut plan.config.persist, &mut plan.config.memory_file].into_iter().flatten() {
         if let Ok(absolute) = std::path::absolute(&*file) {
             *file = absolute;
         }
     }
-    process::prepare(&mut plan)?;
+    process::prepare(&mut plan, passed::continues(&passed))?;
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
 
     plan.config.hooks.snapshot = Some(notify::snapshot());
     let on_tcp = !plan.config.listen.iter().any(is_unix);
-    let server = match tls {
-        Some(tls) => Server::start_with_tls(plan.config, tls),
-        None => Server::start(plan.config),
-    }?;
-    let context = Arc::clone(server.context());
-    signals.are_for(&context);
+    let server = Server::start_process(plan.config, tls, passed)?;
+    let (context, handover) = (Arc::clone(server.context()), Arc::clone(server.handover()));
+    let upgrade = Arc::new(upgrade);
+    signals.are_for(Served {
+        context: Arc::clone(&context),
+        handover: Arc::clone(&handover),
+        upgrade: Arc::clone(&upgrade),
+    });
 
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
         ports::write(&path, server.addresses());
@@ -100,6 +137,10 @@ fn run(mut plan: Plan) -> Result<(), Failure> {
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
     notify::ready();
     let stopped = server.wait();
+    if let (Ok(()), Some(sockets)) = (&stopped, handover.take()) {
+        pid_file.into_iter().for_each(PidFile::leave);
+        return Err(upgrade.run(sockets));
+    }
     drop(pid_file);
     stopped.map_err(|e| Failure::software(format!("memcached-rs: {e}; exiting")))?;
     if context.control.failure().is_some() {

@@ -25,6 +25,13 @@ pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
+/// Reports that a newer version takes over. That version then reports that it is ready.
+pub fn reloading() {
+    if let Ok(time) = NotifyState::monotonic_usec_now() {
+        send(&[NotifyState::Reloading, time, NotifyState::Status("upgrading")]);
+    }
+}
+
 /// Returns a hook that reports the progress of a snapshot, and asks the manager for more time.
 pub fn snapshot() -> Arc<OnSnapshot> {
     let last = Mutex::new(None::<Instant>);

@@ -36,6 +36,11 @@ impl PidFile {
         }
         Some(Self { path: path.to_owned() })
     }
+
+    /// Leaves the file to the next program of this process.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for PidFile {
@@ -50,7 +55,7 @@ impl Drop for PidFile {
 fn running_owner(path: &Path) -> Option<i32> {
     let text = fs::read_to_string(path).ok()?;
     let pid = whole(text.lines().next()?)?;
-    is_running(pid).then_some(pid)
+    (pid != process::id() as i32 && is_running(pid)).then_some(pid)
 }
 
 /// Appends `suffix` to `path`.
@@ -73,7 +78,10 @@ mod tests {
         let path = scratch("pid");
         let file = PidFile::write(&path);
         assert_eq!(fs::read_to_string(&path).ok(), Some(format!("{}\n", process::id())));
-        assert_eq!(running_owner(&path), Some(process::id() as i32));
+        // The process that continues as a newer version writes its own id again.
+        assert_eq!(running_owner(&path), None);
+        assert!(fs::write(&path, "1\n").is_ok());
+        assert_eq!(running_owner(&path).is_some(), is_running(1));
         drop(file);
         assert!(!path.exists());
         assert!(!with_suffix(&path, ".tmp").exists());

@@ -17,6 +17,8 @@ pub enum Action {
     Version,
     /// Run the server.
     Run(Box<Plan>),
+    /// `--check`: see whether the server would start.
+    Check(Box<Plan>),
 }
 
 /// Settings of a server and its process. Making it needs no system calls.
@@ -29,6 +31,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// Endpoints of UDP. Their protocol is not used.
     pub datagrams: Vec<Endpoint>,
+    /// Whether neither a flag nor a file names a listener.
+    pub is_default_listen: bool,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// Lines that are always printed.
@@ -52,6 +56,29 @@ pub struct ProcessSettings {
     pub pid_file: Option<PathBuf>,
     /// File for the bound ports (`MEMCACHED_PORT_FILENAME`).
     pub port_file: Option<PathBuf>,
+    /// Form of the log (`--log-format`).
+    pub log_format: LogFormat,
+}
+
+/// The form of the lines on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// memcached's lines.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Returns the form of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
 }
 
 /// The environment variables that the program reads.

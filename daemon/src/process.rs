@@ -7,6 +7,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use memcache_core::ServerConfig;
@@ -31,8 +32,9 @@ const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
 const DESCRIPTORS_A_WORKER: usize = 4;
 
 /// Applies [`ProcessSettings`], and adds to the plan's warnings and notes. Prints the warnings
-/// before it detaches from the terminal.
-pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
+/// before it detaches from the terminal. A process that `continues` as a newer version has detached
+/// already.
+pub fn prepare(plan: &mut Plan, continues: bool) -> Result<(), Failure> {
     let Plan { config, process, notes, warnings, .. } = plan;
     if config.cache.large_pages {
         check_large_pages()?;
@@ -60,13 +62,50 @@ pub fn prepare(plan: &mut Plan) -> Result<(), Failure> {
         }
     }
     if process.daemonize {
-        daemonize(process, config.verbosity > 0)
+        detach(process, config.verbosity > 0, continues)
             .map_err(|_| Failure::system("failed to daemon() in order to daemonize"))?;
     }
     if process.lock_memory
         && let Err(e) = lock_memory(config.cache.memory_limit)
     {
         write_line(&format!("warning: -k invalid, mlockall() failed: {}", reason(&e)));
+    }
+    Ok(())
+}
+
+/// Takes a descriptor that another process passed to this one.
+pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a plain number.
+    checked(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    // SAFETY: it is open. Only the code that reads LISTEN_FDS knows it, once.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts sockets where the next program of this process finds them: at 3 and on. Call it last before
+/// the program starts: it replaces open descriptors of this one.
+///
+/// Until the program handles signals, it ignores SIGHUP, SIGUSR2 and `ignored`. A signal that stops
+/// the daemon ends it at once, because nothing is served.
+pub fn pass_on(sockets: Vec<OwnedFd>, ignored: Option<i32>) -> io::Result<()> {
+    let ignored = [libc::SIGHUP, libc::SIGUSR2].into_iter().chain(ignored);
+    let stopping = [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1];
+    let actions = ignored.map(|signal| (signal, libc::SIG_IGN));
+    for (signal, action) in actions.chain(stopping.map(|signal| (signal, libc::SIG_DFL))) {
+        // SAFETY: both actions are constants of the system, not functions.
+        unsafe { libc::signal(signal, action) };
+    }
+    let first = libc::STDERR_FILENO + 1;
+    let above = first + sockets.len() as libc::c_int;
+    let mut high = Vec::with_capacity(sockets.len());
+    for socket in sockets {
+        // SAFETY: plain numbers; the descriptor is open.
+        high.push(checked(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) })?);
+        // Its number may be one that a socket gets below, so that it must not be closed later.
+        drop(socket);
+    }
+    for (socket, place) in high.into_iter().zip(first..) {
+        // SAFETY: plain numbers. No other code of this process uses a descriptor any more.
+        checked(unsafe { libc::dup2(socket, place) })?;
     }
     Ok(())
 }
@@ -203,16 +242,18 @@ fn look_up_user(name: &str) -> Option<(libc::uid_t, libc::gid_t)> {
 
 /// Detaches from the terminal: the parent exits, the child continues in a new session. With `-r` it
 /// keeps its directory so that a core file can be written there. At `-v` it keeps its streams.
-fn daemonize(process: &ProcessSettings, keep_streams: bool) -> io::Result<()> {
-    // SAFETY: the process has one thread (see the module), so the child finds
-    // every lock free.
-    match checked(unsafe { libc::fork() })? {
-        0 => {}
-        // SAFETY: exits the parent without running handlers that belong to the child.
-        _ => unsafe { libc::_exit(0) },
+fn detach(process: &ProcessSettings, keep_streams: bool, continues: bool) -> io::Result<()> {
+    if !continues {
+        // SAFETY: the process has one thread (see the module), so the child finds
+        // every lock free.
+        match checked(unsafe { libc::fork() })? {
+            0 => {}
+            // SAFETY: exits the parent without running handlers that belong to the child.
+            _ => unsafe { libc::_exit(0) },
+        }
+        // SAFETY: no arguments.
+        checked(unsafe { libc::setsid() })?;
     }
-    // SAFETY: no arguments.
-    checked(unsafe { libc::setsid() })?;
     if !process.core_dumps {
         std::env::set_current_dir("/")?;
     }

@@ -1,6 +1,6 @@
 //! Turns signals into requests to the server: SIGINT and SIGTERM stop it at once, SIGUSR1 stops it
-//! gracefully, SIGHUP reloads files, SIGUSR2 saves the snapshot. (Rust's runtime ignores SIGPIPE
-//! from the start.)
+//! gracefully, SIGHUP reloads files, SIGUSR2 saves the snapshot, `RTMIN+1` starts the installed
+//! version. (Rust's runtime ignores SIGPIPE from the start.)
 //!
 //! A second SIGINT or SIGTERM interrupts the last save. While the server loads its snapshot, a
 //! signal that stops it ends the process: nothing has changed yet.
@@ -12,29 +12,42 @@ use std::thread;
 
 use memcache_core::Stop;
 use memcache_core::internal::base::stderr::write_line;
+use memcache_core::internal::server::Handover;
 use memcache_core::internal::state::{Persistence, ServerState};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator;
 
 use crate::failure::{Failure, reason};
 use crate::notify;
+use crate::upgrade::{self, Upgrade};
+
+/// The server that signals are for.
+pub struct Served {
+    /// The state of the server.
+    pub context: Arc<ServerState>,
+    /// The sockets for the next version.
+    pub handover: Arc<Handover>,
+    /// The command line of the next version.
+    pub upgrade: Arc<Upgrade>,
+}
 
 /// The handler of signals. It works from its creation on, and knows the server once it has started.
 pub struct Signals {
-    server: Arc<OnceLock<Arc<ServerState>>>,
+    server: Arc<OnceLock<Served>>,
 }
 
 impl Signals {
     /// Handles signals on a thread of its own, for the rest of the process.
     pub fn handle(farewell: Farewell) -> Result<Self, Failure> {
-        let mut caught = iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP])
+        let all = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP].into_iter().chain(upgrade::SIGNAL);
+        let mut caught = iterator::Signals::new(all)
             .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
-        let server = Arc::new(OnceLock::<Arc<ServerState>>::new());
+        let server = Arc::new(OnceLock::<Served>::new());
         let known = Arc::clone(&server);
         let on = move |signal| match known.get() {
-            Some(context) => act(signal, context, &farewell),
-            None if signal == SIGHUP || signal == SIGUSR2 => {}
-            None => process::exit(0),
+            Some(known) => act(signal, known, &farewell),
+            None if [SIGINT, SIGTERM, SIGUSR1].contains(&signal) => process::exit(0),
+            None => {}
         };
         let work = move || {
             for signal in caught.forever() {
@@ -51,13 +64,14 @@ impl Signals {
     }
 
     /// Names the server that signals are for.
-    pub fn are_for(&self, context: &Arc<ServerState>) {
-        let _ = self.server.set(Arc::clone(context));
+    pub fn are_for(&self, served: Served) {
+        let _ = self.server.set(served);
     }
 }
 
 /// Carries out the request of a signal.
-fn act(signal: i32, context: &Arc<ServerState>, farewell: &Farewell) {
+fn act(signal: i32, served: &Served, farewell: &Farewell) {
+    let Served { context, handover, upgrade } = served;
     let persistence = context.persistence.as_deref();
     match signal {
         SIGUSR1 => {
@@ -72,6 +86,15 @@ fn act(signal: i32, context: &Arc<ServerState>, farewell: &Farewell) {
         },
         SIGHUP => match context.reload() {
             Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+            Err(line) => context.log(0, || line),
+        },
+        _ if Some(signal) == upgrade::SIGNAL => match upgrade.check() {
+            Ok(()) if handover.begin() => {
+                notify::reloading();
+                context.log(0, || "upgrading".into());
+                context.control.request_stop(Stop::Graceful);
+            }
+            Ok(()) => {}
             Err(line) => context.log(0, || line),
         },
         _ if context.control.stopping() == Some(Stop::Now) => {

@@ -13,6 +13,8 @@ mod failure;
 mod inspect;
 mod keys;
 mod load;
+#[cfg(test)]
+mod manual;
 mod meta;
 mod progress;
 mod snapshot;

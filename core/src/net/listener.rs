@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::connection_limit::ConnectionLimit;
+use super::handover::{Handover, PassedSocket};
 use super::mailbox::{Accepted, Mailbox};
 use super::socket::{mark, would_block};
 use super::stream::{Peer, Stream};
@@ -59,19 +60,38 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Opens a listening socket, except for UDP.
+    /// Opens a listening socket, except for UDP, or uses the one that was passed. Keeps a duplicate
+    /// in `handover`.
     ///
     /// # Errors
     /// [`StartError::Listen`] with the address as it was given.
-    pub(crate) fn bind(listen: &Listen, backlog: i32) -> Result<Self, StartError> {
-        match listen {
-            Listen::Tcp { addr, protocol, tls } => {
-                bind_tcp(*addr, backlog, *protocol, *tls).map_err(|e| StartError::Listen(addr.to_string(), e))
+    pub(crate) fn bind(
+        listen: &Listen,
+        backlog: i32,
+        passed: Option<PassedSocket>,
+        handover: &Arc<Handover>,
+    ) -> Result<Self, StartError> {
+        let place = || match listen {
+            Listen::Tcp { addr, .. } | Listen::Udp { addr } => addr.to_string(),
+            Listen::Unix { path, .. } => path.display().to_string(),
+        };
+        let owned = passed.as_ref().is_none_or(|passed| passed.owned);
+        let opened = match (listen, passed) {
+            (Listen::Tcp { protocol, tls, .. }, Some(passed)) => of_tcp(passed.fd.into(), *protocol, *tls),
+            (Listen::Tcp { addr, protocol, tls }, None) => {
+                bind_tcp(*addr, backlog).and_then(|socket| of_tcp(socket, *protocol, *tls))
             }
-            Listen::Udp { .. } => Err(StartError::System(io::ErrorKind::Unsupported.into())),
-            Listen::Unix { path, mask, protocol } => bind_unix(path, *mask, backlog, *protocol)
-                .map_err(|e| StartError::Listen(path.display().to_string(), e)),
-        }
+            (Listen::Udp { .. }, _) => Err(io::ErrorKind::Unsupported.into()),
+            (Listen::Unix { path, protocol, .. }, Some(passed)) => {
+                let file = owned.then(|| SocketFile::of(path, handover)).transpose();
+                file.map(|file| of_unix(passed.fd.into(), path, file, *protocol))
+            }
+            (Listen::Unix { path, mask, protocol }, None) => bind_unix(path, *mask, backlog, handover)
+                .map(|(socket, file)| of_unix(socket, path, Some(file), *protocol)),
+        };
+        let listener = opened.map_err(|e| StartError::Listen(place(), e))?;
+        handover.keep(&listener, owned).map_err(StartError::System)?;
+        Ok(listener)
     }
 
     fn fd(&self) -> RawFd {
@@ -113,8 +133,17 @@ impl Listener {
     }
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socks::Tcp(s) => s.as_fd(),
+            Socks::Unix(s) => s.as_fd(),
+        }
+    }
+}
+
 /// Accepted sockets inherit the options, which saves two calls for each connection.
-fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
+fn bind_tcp(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
     let socket = new_socket(Domain::for_address(addr))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -124,6 +153,10 @@ fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) ->
     socket.set_tcp_nodelay(true)?;
     socket.bind(&SockAddr::from(addr))?;
     socket.listen(backlog)?;
+    Ok(socket)
+}
+
+fn of_tcp(socket: Socket, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
     let socket = TcpListener::from_std(socket.into());
     let address = BoundAddress::Tcp(socket.local_addr()?);
     Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, _file: None })
@@ -131,7 +164,12 @@ fn bind_tcp(addr: SocketAddr, backlog: i32, protocol: Protocol, tls: TlsMode) ->
 
 /// The file first has at most the requested bits, and gets the missing ones afterwards. Changing
 /// the umask, as memcached does, would affect every thread of the application.
-fn bind_unix(path: &Path, mask: u32, backlog: i32, protocol: Protocol) -> io::Result<Listener> {
+fn bind_unix(
+    path: &Path,
+    mask: u32,
+    backlog: i32,
+    handover: &Arc<Handover>,
+) -> io::Result<(Socket, SocketFile)> {
     remove_stale(path)?;
     let permissions = Permissions::from_mode(mask & 0o777);
     let socket = File::from(OwnedFd::from(new_socket(Domain::UNIX)?));
@@ -139,13 +177,16 @@ fn bind_unix(path: &Path, mask: u32, backlog: i32, protocol: Protocol) -> io::Re
     let _ = socket.set_permissions(permissions.clone());
     let socket = Socket::from(OwnedFd::from(socket));
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile::of(path)?;
+    let file = SocketFile::of(path, handover)?;
     fs::set_permissions(path, permissions)?;
     socket.listen(backlog)?;
-    let socket = UnixListener::from_std(socket.into());
+    Ok((socket, file))
+}
+
+fn of_unix(socket: Socket, path: &Path, file: Option<SocketFile>, protocol: Protocol) -> Listener {
+    let socket = Socks::Unix(UnixListener::from_std(socket.into()));
     let address = BoundAddress::Unix(path.to_path_buf());
-    let socket = Socks::Unix(socket);
-    Ok(Listener { socket, protocol, tls: TlsMode::Off, address, _file: Some(file) })
+    Listener { socket, protocol, tls: TlsMode::Off, address, _file: file }
 }
 
 fn new_socket(domain: Domain) -> io::Result<Socket> {
@@ -169,22 +210,27 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A socket's file. Dropping this removes the file if it is still the same one.
+/// A socket's file. Dropping this removes the file if it is still the same one, unless the socket
+/// was handed over.
 struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    handover: Arc<Handover>,
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_path_buf(), device: metadata.dev(), inode: metadata.ino() })
+    fn of(path: &Path, handover: &Arc<Handover>) -> io::Result<Self> {
+        let (metadata, handover) = (fs::symlink_metadata(path)?, Arc::clone(handover));
+        Ok(Self { path: path.to_path_buf(), device: metadata.dev(), inode: metadata.ino(), handover })
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.handover.is_wanted() {
+            return;
+        }
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|m| m.file_type().is_socket() && m.dev() == self.device && m.ino() == self.inode);
         if ours {

@@ -19,6 +19,7 @@ pub mod address;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 mod connection_limit;
+pub(crate) mod handover;
 pub(crate) mod handshake;
 pub(crate) mod limits;
 pub(crate) mod listener;

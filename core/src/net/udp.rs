@@ -27,6 +27,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::buffers::{SCRATCH, allocated};
+use super::handover::{Handover, PassedSocket};
 use super::socket::{mark, would_block};
 use super::visit::{NextAction, Place};
 use crate::base::turn::Turn;
@@ -114,15 +115,15 @@ enum Course {
 }
 
 impl Udp {
-    /// Opens a socket. Unlike memcached's, it does not reuse an address. The system would let two
-    /// servers share it and give each datagram to one of them.
-    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&SockAddr::from(addr))?;
+    /// Opens a socket, or uses the one that was passed. Keeps a duplicate in `handover`.
+    pub(crate) fn bind(
+        addr: SocketAddr,
+        passed: Option<PassedSocket>,
+        handover: &Handover,
+    ) -> io::Result<Self> {
+        let owned = passed.as_ref().is_none_or(|passed| passed.owned);
+        let socket = passed.map_or_else(|| open(addr), |passed| Ok(passed.fd.into()))?;
+        handover.keep(&socket, owned)?;
         let socket = UdpSocket::from_std(socket.into());
         Ok(Self {
             address: socket.local_addr()?,
@@ -369,6 +370,18 @@ impl Udp {
         }
         done
     }
+}
+
+/// Opens a socket. Unlike memcached's, it does not reuse an address. The system would let two
+/// servers share it and give each datagram to one of them.
+fn open(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(socket)
 }
 
 /// Takes a reply in parts that fit a datagram.

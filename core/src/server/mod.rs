@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::config::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::net::address::BoundAddress;
+pub use crate::net::handover::{Handover, PassedSocket};
 use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
@@ -41,6 +42,7 @@ pub const SETTLE_TIME: Duration = Duration::from_secs(1);
 pub struct Server {
     context: Arc<ServerState>,
     addresses: Vec<BoundAddress>,
+    handover: Arc<Handover>,
     deadline: Arc<Deadline>,
     settler: Arc<Settler>,
     threads: Threads,
@@ -58,16 +60,21 @@ impl Server {
         Self::with_cache(config, cache)
     }
 
-    /// Like [`Server::start`], with certificates and keys of `config.tls` that the caller loaded
-    /// before it dropped the right to read them.
+    /// Like [`Server::start`], for a process that is a server. The caller has loaded the
+    /// certificates and keys of `config.tls` before it dropped the right to read them. A listener
+    /// whose address a passed socket has uses that socket.
     ///
     /// # Errors
     /// As [`Server::start`].
     #[doc(hidden)]
-    pub fn start_with_tls(config: ServerConfig, tls: Tls) -> Result<Self, StartError> {
+    pub fn start_process(
+        config: ServerConfig,
+        tls: Option<Tls>,
+        passed: Vec<PassedSocket>,
+    ) -> Result<Self, StartError> {
         config.validate()?;
         let cache = Cache::new(cache_settings(&config))?;
-        Self::serve(config, cache, Some(tls))
+        Self::serve(config, cache, tls, Some(passed))
     }
 
     /// Serves an existing cache. The server ignores `config.cache`, but `stats settings` reports
@@ -78,17 +85,22 @@ impl Server {
     pub fn with_cache(config: ServerConfig, cache: Arc<Cache>) -> Result<Self, StartError> {
         config.validate()?;
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
-        Self::serve(config, cache, tls)
+        Self::serve(config, cache, tls, None)
     }
 
-    fn serve(config: ServerConfig, cache: Arc<Cache>, tls: Option<Tls>) -> Result<Self, StartError> {
+    fn serve(
+        config: ServerConfig,
+        cache: Arc<Cache>,
+        tls: Option<Tls>,
+        passed: Option<Vec<PassedSocket>>,
+    ) -> Result<Self, StartError> {
         let context = Arc::new(ServerState::with_tls(cache, config, tls)?);
         let config = &context.config;
         persist::load_at_start(&context)?;
         if !config.listen.is_empty() {
             limits::allow_connections(config.max_connections)?;
         }
-        let Sockets { listeners, datagrams, addresses } = Sockets::bind(config)?;
+        let Sockets { listeners, datagrams, addresses, handover } = Sockets::bind(config, passed)?;
 
         log_classes(&context);
         let (mut acceptor, limit) =
@@ -120,7 +132,11 @@ impl Server {
         let threads = Threads::default();
         let (end, latest) = (threads.ender(), Arc::clone(&deadline));
         let persistence = context.persistence.clone();
+        let kept = Arc::clone(&handover);
         context.control.on_stop(move |how| {
+            if how == Stop::Now || !kept.is_wanted() {
+                kept.cancel();
+            }
             let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
             end(from);
             listener.waker.wake();
@@ -138,7 +154,7 @@ impl Server {
                 settler.settle(SETTLE_TIME);
             }));
         }
-        let server = Self { context, addresses, deadline, settler, threads };
+        let server = Self { context, addresses, handover, deadline, settler, threads };
         for (number, worker) in workers.into_iter().enumerate() {
             server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;
         }
@@ -176,6 +192,12 @@ impl Server {
     /// Returns the addresses of the server, in the order of `config.listen`.
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
+    }
+
+    /// Returns the sockets that outlive the server after a handover.
+    #[doc(hidden)]
+    pub fn handover(&self) -> &Arc<Handover> {
+        &self.handover
     }
 
     /// Returns the state: counters, switches and connections.
@@ -305,27 +327,36 @@ impl fmt::Debug for Server {
 }
 
 /// The sockets of a server before it serves, and their addresses in the order of the settings.
-#[derive(Default)]
 struct Sockets {
     listeners: Vec<Listener>,
     datagrams: Vec<Udp>,
     addresses: Vec<BoundAddress>,
+    handover: Arc<Handover>,
 }
 
 impl Sockets {
-    fn bind(config: &ServerConfig) -> Result<Self, StartError> {
-        let mut sockets = Self::default();
+    /// Opens the sockets, or uses those that were passed to a process. Closes a passed socket
+    /// without a listener.
+    fn bind(config: &ServerConfig, passed: Option<Vec<PassedSocket>>) -> Result<Self, StartError> {
+        let handover = Arc::new(Handover::new(passed.is_some()));
+        let mut sockets =
+            Self { listeners: Vec::new(), datagrams: Vec::new(), addresses: Vec::new(), handover };
+        let mut passed = passed.unwrap_or_default();
         for listen in &config.listen {
+            let passed = PassedSocket::take(&mut passed, listen);
+            let handover = &sockets.handover;
             if let Listen::Udp { addr } = listen {
-                let socket = Udp::bind(*addr).map_err(|e| StartError::Listen(addr.to_string(), e))?;
+                let socket = Udp::bind(*addr, passed, handover)
+                    .map_err(|e| StartError::Listen(addr.to_string(), e))?;
                 sockets.addresses.push(BoundAddress::Udp(socket.address));
                 sockets.datagrams.push(socket);
             } else {
-                let listener = Listener::bind(listen, config.backlog)?;
+                let listener = Listener::bind(listen, config.backlog, passed, handover)?;
                 sockets.addresses.push(listener.address.clone());
                 sockets.listeners.push(listener);
             }
         }
+        passed.into_iter().for_each(PassedSocket::discard);
         Ok(sockets)
     }
 }

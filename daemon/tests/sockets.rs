@@ -1,0 +1,409 @@
+//! Sockets that another process opened: the service manager's, and those of the version before.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, reason = "a test that cannot run its binary has to stop")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_memcached-rs");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory that is removed at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mcrs-sockets-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("the directory is made");
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Installs a program as `memcached-rs`, as a package does: by a rename. Returns its inode.
+    fn install(&self, program: &Path) -> u64 {
+        let (new, installed) = (self.path("memcached-rs.new"), self.path("memcached-rs"));
+        fs::copy(program, &new).expect("the program is copied");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it may be run");
+        fs::rename(new, &installed).expect("the program is installed");
+        fs::metadata(installed).expect("it is there").ino()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.path("memcached-rs"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Calls `look` until it returns a value.
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}: still not there");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn send(signal: &str, pid: u32) {
+    let status = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
+
+fn stop(mut child: Child) {
+    send("TERM", child.id());
+    assert!(child.wait().is_ok_and(|status| status.success()));
+}
+
+/// Reads lines of the log until one has `part`.
+fn heard(log: &mut BufReader<ChildStderr>, part: &str) -> String {
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        let length = log.read_line(&mut line).expect("the log is text");
+        assert!(length > 0, "nothing of {part}: {all}");
+        if line.contains(part) {
+            return line;
+        }
+        all += &line;
+    }
+}
+
+fn log_of(child: &mut Child) -> BufReader<ChildStderr> {
+    BufReader::new(child.stderr.take().expect("it is piped"))
+}
+
+fn port_of(line: &str, before: &str) -> u16 {
+    let rest = line.split_once(before).map(|(_, rest)| rest).expect("the line names it");
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("it is a port")
+}
+
+/// Waits until the process runs the program with this inode.
+fn runs(pid: u32, inode: u64) {
+    eventually("the new program", || {
+        fs::metadata(format!("/proc/{pid}/exe")).ok().filter(|found| found.ino() == inode)
+    });
+}
+
+fn ask(client: &mut (impl std::io::Read + std::io::Write), request: &str, reply: &str) {
+    client.write_all(request.as_bytes()).expect("the request is sent");
+    let mut found = vec![0; reply.len()];
+    client.read_exact(&mut found).expect("the reply comes");
+    assert_eq!(String::from_utf8_lossy(&found), reply);
+}
+
+/// A client that stores ever higher numbers and reads each back. It connects again when the server
+/// closes its connection.
+struct Client<'a> {
+    port: u16,
+    key: String,
+    /// The last number whose store was answered, and the last that was sent.
+    stored: u64,
+    sent: u64,
+    done: &'a AtomicU64,
+}
+
+impl Client<'_> {
+    fn run(&mut self, ended: &AtomicBool) {
+        while !ended.load(SeqCst) {
+            // A refused connection is an error here.
+            let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("no connection is refused");
+            stream.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");
+            let mut replies = BufReader::new(stream.try_clone().expect("it is copied"));
+            while !ended.load(SeqCst) && self.exchange(&stream, &mut replies) {
+                self.done.fetch_add(1, SeqCst);
+            }
+        }
+    }
+
+    /// Reads the number and stores the next. Returns `false` if the server closed the connection.
+    fn exchange(&mut self, stream: &TcpStream, replies: &mut BufReader<TcpStream>) -> bool {
+        if self.sent > 0 {
+            let Some(reply) = request(stream, replies, &format!("mg {} v\r\n", self.key)) else {
+                return false;
+            };
+            assert!(reply.starts_with("VA "), "{}: {} is lost: {reply}", self.key, self.stored);
+            let Some(value) = request(stream, replies, "") else { return false };
+            let value: u64 = value.trim().parse().expect("it is a number");
+            // A store without a reply may have been carried out.
+            assert!(value == self.stored || value == self.sent, "{value} after {}", self.stored);
+            self.stored = value;
+        }
+        self.sent = self.stored + 1;
+        let text = self.sent.to_string();
+        let set = format!("ms {} {}\r\n{text}\r\n", self.key, text.len());
+        let Some(reply) = request(stream, replies, &set) else { return false };
+        assert_eq!(reply, "HD\r\n");
+        self.stored = self.sent;
+        true
+    }
+}
+
+/// Sends a request and returns a line of the reply, or `None` if the server closed the connection.
+fn request(mut stream: &TcpStream, replies: &mut BufReader<TcpStream>, request: &str) -> Option<String> {
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut line = String::new();
+    match replies.read_line(&mut line) {
+        Ok(_) if line.ends_with('\n') => Some(line),
+        Ok(_) => None,
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => None,
+        Err(e) => panic!("no reply: {e}"),
+    }
+}
+
+#[test]
+fn an_upgrade_under_load_refuses_no_connection_and_loses_no_item() {
+    let place = Place::new("load");
+    place.install(Path::new(BINARY));
+    let file = place.text("cache.mcrs");
+    let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root", "--persist", &file, "-P"];
+    let mut child = place.command().args(flags).arg(place.path("pid")).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    let pid = child.id();
+    let (ended, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (done, ended) = (&done, &ended);
+            let key = format!("key{number}");
+            scope.spawn(move || Client { port, key, stored: 0, sent: 0, done }.run(ended));
+        }
+        let more = || {
+            let before = done.load(SeqCst);
+            eventually("requests", || (done.load(SeqCst) > before + 1000).then_some(()));
+        };
+        more();
+        for _ in 0..3 {
+            let inode = place.install(Path::new(BINARY));
+            send("RTMIN+1", pid);
+            heard(&mut log, "upgrading");
+            runs(pid, inode);
+            heard(&mut log, " listens on ");
+            more();
+        }
+        ended.store(true, SeqCst);
+    });
+    assert_eq!(fs::read_to_string(place.path("pid")).ok(), Some(format!("{pid}\n")));
+    stop(child);
+    assert!(!place.path("pid").exists());
+    let refused = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.kind());
+    assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+}
+
+#[test]
+fn a_version_that_does_not_start_changes_nothing() {
+    let place = Place::new("refused");
+    place.install(Path::new(BINARY));
+    let config = place.path("settings.toml");
+    fs::write(&config, "threads = 2\n").expect("the file is written");
+    let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root", "--config", "settings.toml"];
+    let mut command = Command::new("./memcached-rs");
+    let mut child =
+        command.args(flags).current_dir(&place.0).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    fs::write(&config, "threads = 0\n").expect("the file is written");
+    send("RTMIN+1", child.id());
+    let line = heard(&mut log, "no upgrade: ");
+    assert!(line.contains("settings.toml:1: threads: Number of threads must be greater than 0"), "{line}");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    fs::remove_file(place.path("memcached-rs")).expect("it is there");
+    send("RTMIN+1", child.id());
+    heard(&mut log, "cannot be started: No such file or directory");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    stop(child);
+}
+
+#[test]
+fn unix_and_udp_sockets_are_handed_over() {
+    let place = Place::new("kinds");
+    place.install(Path::new(BINARY));
+    let (socket, config) = (place.path("socket"), place.path("settings.toml"));
+    let listeners = format!(
+        "[[listen]]\nunix = '{}'\n[[listen]]\nudp = '127.0.0.1:-1'\n[[listen]]\ntcp = '127.0.0.1:-1'\n",
+        socket.display()
+    );
+    fs::write(&config, &listeners).expect("the file is written");
+    let mut child = place.command().args(["-u", "root", "--config"]).arg(&config).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let line = heard(&mut log, " listens on ");
+    let inode = fs::metadata(&socket).expect("it is there").ino();
+    // The second start has no listener of TCP.
+    let without = listeners.replace("[[listen]]\ntcp = '127.0.0.1:-1'\n", "");
+    fs::write(&config, without).expect("the file is written");
+    send("RTMIN+1", child.id());
+    let (again, udp) = (heard(&mut log, " listens on "), port_of(&line, "udp:127.0.0.1:"));
+    assert_eq!(port_of(&again, "udp:127.0.0.1:"), udp);
+    let tcp = port_of(&line.replace("udp:127.0.0.1:", ""), "127.0.0.1:");
+    assert!(TcpStream::connect(("127.0.0.1", tcp)).is_err(), "{line}");
+    assert_eq!(fs::metadata(&socket).expect("it is there").ino(), inode);
+    let mut client = UnixStream::connect(&socket).expect("it listens");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    assert_eq!(ask_udp(udp), "\0\u{7}\0\0\0\u{1}\0\0MN\r\n");
+    stop(child);
+    assert!(!socket.exists());
+}
+
+fn ask_udp(port: u16) -> String {
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    client.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");
+    client.send_to(b"\0\x07\0\0\0\x01\0\0mn\r\n", ("127.0.0.1", port)).expect("it is sent");
+    let mut reply = [0; 100];
+    let length = client.recv(&mut reply).expect("a reply comes");
+    String::from_utf8_lossy(&reply[..length]).into_owned()
+}
+
+#[test]
+fn a_detached_daemon_keeps_its_process_and_tells_the_manager() {
+    let place = Place::new("detached");
+    place.install(Path::new(BINARY));
+    let manager = UnixDatagram::bind(place.path("notify")).expect("the socket is made");
+    manager.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");
+    let said = || {
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).expect("a message comes");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let mut command = Command::new("./memcached-rs");
+    let detached = command
+        .args(["-d", "-p", "-1", "-l", "127.0.0.1", "-u", "root", "-P"])
+        .arg(place.path("pid"))
+        .env("NOTIFY_SOCKET", place.path("notify"))
+        .env("MEMCACHED_PORT_FILENAME", place.path("ports"))
+        .current_dir(&place.0)
+        .status();
+    assert!(detached.is_ok_and(|status| status.success()));
+    assert_eq!(said(), "READY=1\nSTATUS=serving\n");
+    let pid = fs::read_to_string(place.path("pid")).expect("it is written");
+    let pid: u32 = pid.trim().parse().expect("it is a number");
+    let ports = fs::read_to_string(place.path("ports")).expect("it is written");
+    let inode = place.install(Path::new(BINARY));
+    send("RTMIN+1", pid);
+    let message = said();
+    assert!(message.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{message}");
+    assert_eq!(said(), "READY=1\nSTATUS=serving\n");
+    runs(pid, inode);
+    assert_eq!(fs::read_to_string(place.path("ports")).ok().as_deref(), Some(&*ports));
+    let mut client = TcpStream::connect(("127.0.0.1", port_of(&ports, "TCP INET: "))).expect("it listens");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    send("TERM", pid);
+    eventually("the end", || (!place.path("pid").exists()).then_some(()));
+}
+
+/// Starts the daemon by systemd's tool for tests of socket activation. Returns `None`, after a
+/// message, if it is not installed.
+fn activate(addresses: &[&str], flags: &[&str]) -> Option<Child> {
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(addresses).arg(BINARY).args(flags).stdin(Stdio::null()).stderr(Stdio::piped());
+    match command.spawn() {
+        Ok(child) => Some(child),
+        Err(e) => {
+            eprintln!("skipped: systemd-socket-activate cannot be started: {e}");
+            None
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    probe.local_addr().expect("it has an address").port()
+}
+
+#[test]
+fn the_manager_passes_streams() {
+    let place = Place::new("activation");
+    let (port, socket) = (free_port(), place.path("socket"));
+    let (tcp, unix) = (format!("--listen=127.0.0.1:{port}"), format!("--listen={}", socket.display()));
+    let Some(mut child) = activate(&[&tcp, &unix], &["-u", "root"]) else { return };
+    let mut log = log_of(&mut child);
+    heard(&mut log, "Listening on");
+    heard(&mut log, "Listening on");
+    // The first connection starts the daemon, which answers it.
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("the manager listens");
+    ask(&mut client, "set key 0 0 1\r\nx\r\n", "STORED\r\n");
+    let line = heard(&mut log, "memcached-rs 0");
+    assert!(line.trim_end().ends_with(&format!("127.0.0.1:{port}, unix:{}", socket.display())), "{line}");
+    let mut client = UnixStream::connect(&socket).expect("it listens");
+    ask(&mut client, "mg key v\r\n", "VA 1\r\nx\r\n");
+    // They stay the manager's sockets over an upgrade.
+    send("RTMIN+1", child.id());
+    heard(&mut log, " listens on ");
+    let mut client = UnixStream::connect(&socket).expect("it listens");
+    ask(&mut client, "mg key v\r\n", "EN\r\n");
+    stop(child);
+    assert!(socket.exists(), "the file of the manager's socket stays");
+}
+
+#[test]
+fn a_passed_socket_has_the_protocol_of_its_listener() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let tcp = format!("--listen={address}");
+    let Some(mut child) = activate(&[&tcp], &["-u", "root", "-B", "binary", "-l", &address]) else { return };
+    let mut log = log_of(&mut child);
+    heard(&mut log, "Listening on");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("the manager listens");
+    // As long as a header.
+    client.write_all(&[b'x'; 24]).expect("it is sent");
+    // A listener of the binary protocol closes a connection that speaks another one.
+    let mut rest = Vec::new();
+    let _ = client.read_to_end(&mut rest);
+    assert!(rest.is_empty(), "{rest:?}");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut noop = [0; 24];
+    (noop[0], noop[1]) = (0x80, 0x0a);
+    client.write_all(&noop).expect("it is sent");
+    client.read_exact(&mut noop).expect("a reply comes");
+    assert_eq!(noop[..2], [0x81, 0x0a]);
+    stop(child);
+}
+
+#[test]
+fn the_manager_passes_datagrams() {
+    let port = free_port();
+    let udp = format!("--listen=127.0.0.1:{port}");
+    let Some(mut child) = activate(&["--datagram", &udp], &["-u", "root"]) else { return };
+    let mut log = log_of(&mut child);
+    heard(&mut log, "Listening on");
+    assert_eq!(ask_udp(port), "\0\u{7}\0\0\0\u{1}\0\0MN\r\n");
+    stop(child);
+}
+
+#[test]
+fn check_reports_mistakes_and_starts_nothing() {
+    let run = |flags: &[&str]| Command::new(BINARY).args(flags).output().expect("it runs");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it has an address").to_string();
+    let good = run(&["--check", "-l", &address]);
+    assert!(good.status.success() && good.stderr.is_empty());
+    for flags in [&["--check", "-t", "0"][..], &["--check", "-Y", "/nonexistent"], &["--check", "-Z"]] {
+        assert_eq!(run(flags).status.code(), Some(64), "{flags:?}");
+    }
+}
