@@ -329,6 +329,10 @@ class Cache {
     call(() => this.#native.flush());
   }
 
+  flushPrefix(prefix) {
+    this.#yes(this.#calls.flushPrefix(prefix), this.flushPrefix);
+  }
+
   // Single flight.
 
   async getOrSet(key, make, options) {

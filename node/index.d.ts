@@ -892,9 +892,10 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * Removes all items whose keys begin with a prefix, in constant time. Later gets find none of the
    * items, and their memory is freed in the background.
    *
-   * @param prefix - The prefix. An empty one is that of all items.
+   * @param prefix - The prefix, 1 to 250 bytes.
+   * @throws {InvalidKeyError} if the prefix does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the prefix is neither a string nor binary.
    * @throws {ClosedError} if the cache is closed.
-   * @throws {ArgumentTypeError} if the prefix is neither a string nor binary.
    * @example
    * ```js
    * cache.set('site1:page', 'old');

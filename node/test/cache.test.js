@@ -505,6 +505,18 @@ test('it is a collection', (t) => {
   assert.equal(c.size, 0);
 });
 
+test('a flush of a prefix takes its items alone', (t) => {
+  const c = cache(t);
+  c.setMany({ 'a:1': 'x', 'a:2': 'x', 'b:1': 'y' });
+  c.flushPrefix('a:');
+  c.set('a:2', 'new');
+  assert.deepEqual(new Set(Array.from(c.keys(), String)), new Set(['a:2', 'b:1']));
+  c.flushPrefix(Buffer.from('b'));
+  assert.equal(c.get('b:1'), undefined);
+  assert.throws(() => c.flushPrefix(''), { code: 'ERR_MEMCACHE_INVALID_KEY' });
+  assert.throws(() => c.flushPrefix(1), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
 test('statistics have memcached’s names', (t) => {
   const c = cache(t);
   c.set('key', 'value');

@@ -385,6 +385,19 @@ def test_mapping(cache: Cache) -> None:
     assert list(cache) == []
 
 
+def test_flush_prefix(cache: Cache) -> None:
+    cache.set_many({"a:1": "x", "a:2": "x", "b:1": "y"})
+    cache.flush_prefix("a:")
+    cache.set("a:2", "new")
+    assert sorted(cache) == [b"a:2", b"b:1"]
+    cache.flush_prefix(memoryview(b"b:"))
+    assert sorted(cache) == [b"a:2"]
+    cache.flush_prefix(b"")
+    assert len(cache) == 0
+    with pytest.raises(TypeError, match="prefix must be str"):
+        cache.flush_prefix(1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("key", ["", "k" * 251, b""])
 def test_bad_keys(cache: Cache, key: str | bytes) -> None:
     for call in (cache.get, cache.delete, cache.gets, cache.touch, cache.__getitem__, cache.__contains__):

@@ -237,6 +237,7 @@ GOOD: dict[str, Any] = {
     "stale_for": 30,
     "make": lambda: "1",
     "group": "",
+    "prefix": "site1:",
     "serializer": "json",
 }
 BAD: list[tuple[str, Any]] = [

@@ -353,6 +353,14 @@ impl CacheRef {
         })
     }
 
+    /// `flushPrefix(prefix)`: 1.
+    fn flush_prefix(&self, call: &Call) -> Outcome {
+        self.with(|shared| {
+            shared.core.flush_prefix(&*binary_like::key(call.argument::<0>())?);
+            Ok(yes(true))
+        })
+    }
+
     /// `invalidate(key, ttl)`: 1 or 0.
     fn invalidate(&self, call: &Call) -> Outcome {
         self.with(|shared| {
@@ -562,6 +570,7 @@ impl Cache {
         into.add("decr", CacheRef::decr)?;
         into.add("touch", CacheRef::touch)?;
         into.add("delete", CacheRef::delete)?;
+        into.add("flushPrefix", CacheRef::flush_prefix)?;
         into.add("invalidate", CacheRef::invalidate)?;
         into.add("getMany", CacheRef::get_many)?;
         into.put("cells", self.inner.cells.array_buffer(env.raw())?);
