@@ -11,6 +11,7 @@
 #   library   libmemcache_rs with header, pkg-config and CMake files, in a tar archive
 #   wheel     the Python wheel and the source distribution
 #   npm       the npm package and the package with the addon of this platform
+#   musl      the wheel and the addon for systems with musl, such as Alpine Linux
 #   sbom      the crates in each of them
 #   sums      SHA256SUMS of all files in OUT
 set -euo pipefail
@@ -19,22 +20,28 @@ profile=$1 out=$2
 shift 2
 export PATH=$PWD/target/venv-dist/bin:$PWD/target/tools/bin:$PATH
 machine=$(uname -m)
-# Zig links with the symbols of glibc 2.17, as manylinux2014 asks.
-portable=$machine-unknown-linux-gnu
+glibc=$machine-unknown-linux-gnu
+musl=$machine-unknown-linux-musl
 mkdir -p "$out"
 
+# Zig links with the symbols of glibc 2.17, as manylinux2014 asks.
 zigbuild() {
-    cargo-zigbuild zigbuild --quiet --locked --profile "$profile" --target "$portable.2.17" "$@"
+    cargo-zigbuild zigbuild --quiet --locked --profile "$profile" --target "$@"
 }
 
-# musl's static programs run on every Linux. Without Rust's files for musl, glibc takes its place.
-# Such a program finds users and hosts by files and DNS only.
-make_archive() {
-    local target=$machine-unknown-linux-musl
-    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
-        echo "dist: Rust's target $target is missing, so the static programs contain glibc: rustup target add $target" >&2
-        target=$machine-unknown-linux-gnu
+# Succeeds if Rust has its files for musl. Reports the consequence otherwise.
+has_musl() {
+    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$musl" ]; then
+        echo "dist: Rust's target $musl is missing, so $1. To add it: rustup target add $musl" >&2
+        return 1
     fi
+}
+
+# Static programs with musl run on every Linux. Those with glibc find users and hosts by files and
+# DNS only.
+make_archive() {
+    local target=$glibc
+    if has_musl "the static programs contain glibc"; then target=$musl; fi
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --locked --profile "$profile" --target "$target" \
         --target-dir target/static -p memcache-rs-daemon -p memcache-rs-tool
     packaging/archive.sh daemon "target/static/$target/$profile" "$out"
@@ -45,18 +52,38 @@ make_deb() {
 }
 
 make_library() {
-    zigbuild -p memcache-rs-capi
-    packaging/archive.sh library "target/$portable/$profile" "$out"
+    zigbuild "$glibc.2.17" -p memcache-rs-capi
+    packaging/archive.sh library "target/$glibc/$profile" "$out"
 }
 
 make_wheel() {
-    (cd python && maturin build --quiet --locked --profile "$profile" --zig --compatibility manylinux2014 --out "$OLDPWD/$out")
-    (cd python && maturin sdist --quiet --out "$OLDPWD/$out")
+    (
+        cd python
+        maturin build --quiet --locked --profile "$profile" --zig --compatibility manylinux2014 --out "../$out"
+        maturin sdist --quiet --out "../$out"
+    )
+}
+
+# pack_addon TARGET LIBC packs the addon that was built for a target.
+pack_addon() {
+    node node/pack.js "target/$1/$profile/libmemcache_node.so" "linux-$(node -p process.arch)-$2" "$out"
 }
 
 make_npm() {
-    zigbuild -p memcache-node
-    node node/pack.js "target/$portable/$profile/libmemcache_node.so" "linux-$(node -p process.arch)-gnu" "$out"
+    zigbuild "$glibc.2.17" -p memcache-node
+    pack_addon "$glibc" gnu
+}
+
+make_musl() {
+    has_musl "there is neither a wheel nor an addon for musl" || return 0
+    # Both are loaded by a program that has musl already.
+    local -x RUSTFLAGS='-C target-feature=-crt-static'
+    (
+        cd python
+        maturin build --quiet --locked --profile "$profile" --zig --target "$musl" --compatibility musllinux_1_2 --out "../$out"
+    )
+    zigbuild "$musl" -p memcache-node
+    pack_addon "$musl" musl
 }
 
 make_sbom() {
@@ -69,9 +96,9 @@ make_sums() {
 
 for part; do
     case $part in
-    archive | deb | library | wheel | npm | sbom | sums) "make_$part" ;;
+    archive | deb | library | wheel | npm | musl | sbom | sums) "make_$part" ;;
     *)
-        echo "dist.sh: PART must be archive, deb, library, wheel, npm, sbom or sums, got $part" >&2
+        echo "dist.sh: PART must be archive, deb, library, wheel, npm, musl, sbom or sums, got $part" >&2
         exit 2
         ;;
     esac

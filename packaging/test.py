@@ -76,11 +76,11 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def recipe(heading: str) -> str:
-    """The commands of docs/install.md below a heading."""
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", (ROOT / "docs/install.md").read_text(), re.S | re.M)
-    blocks = re.findall(r"^```console\n(.*?)^```$", section[1] if section else "", re.S | re.M)
-    check(len(blocks) == 1, f"docs/install.md must have one block of commands below {heading}, got {len(blocks)}")
-    return blocks[0]
+    """The first commands of docs/install.md below a heading."""
+    text = (ROOT / "docs/install.md").read_text()
+    found = re.search(rf"^## {heading}\n(?:(?!^## ).)*?^```console\n(.*?)^```$", text, re.S | re.M)
+    check(found is not None, f"docs/install.md must have commands below {heading}")
+    return found[1]
 
 
 def install(heading: str, dist: Path, place: Path, user: dict[str, str]) -> str:
@@ -386,6 +386,18 @@ def test_npm(dist: Path, place: Path) -> None:
     check((needs := needed_glibc(addon)) <= 17, f"the addon needs glibc 2.{needs}")
     with server(["npx", "memcached-rs", "-p", free_port()], env=user, cwd=place) as port:
         exchange(port)
+
+
+def test_musl(dist: Path, place: Path) -> None:
+    """The wheel and the addon for musl: their tags and libraries. Nothing here can run them."""
+    if not list(dist.glob("*musllinux*")):
+        raise Skipped("they were not built")
+    wheel = only(dist, f"memcache_rs-*-musllinux*_{platform.machine()}.whl")
+    audit = run([Path(sys.executable).with_name("auditwheel"), "show", wheel])
+    check("musllinux_1_2" in " ".join(audit.split()), f"the wheel has another tag:\n{audit}")
+    run(["tar", "--extract", "--gzip", "--file", only(dist, "memcache-rs-linux-*-musl-*.tgz"), "--directory", place])
+    dynamic = run(["readelf", "--dynamic", place / "package/memcache-rs.node"])
+    check(re.findall(r"NEEDED.*\[(.*)\]", dynamic) == ["libc.so"], f"the addon needs other libraries:\n{dynamic}")
 
 
 def test_sbom(dist: Path, place: Path) -> None:
