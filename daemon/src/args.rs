@@ -2,7 +2,7 @@
 //!
 //! Names, rules and error texts are those of memcached 1.6.45. clap splits the line as
 //! `getopt_long` does: bundled short flags, attached values, unambiguous abbreviations of long
-//! names. This module makes no system calls.
+//! names. The only system calls of this module read the files of `--options-file` and `--config`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,17 +14,13 @@ use memcache_core::{
     AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode, Value,
 };
 
+use crate::config_file::{DEFAULT_MASK, DEFAULT_PORT, Start};
 use crate::failure::Failure;
 use crate::listen::{self, Endpoint, Host};
 use crate::number::{megabytes, octal, real, size, whole};
 use crate::options::Options;
-use crate::plan::{Action, Environment, Plan, ProcessSettings};
-
-/// memcached's port.
-const DEFAULT_PORT: u16 = 11211;
-
-/// memcached's default permission bits of a Unix socket.
-const DEFAULT_MASK: u32 = 0o700;
+use crate::options_file;
+use crate::plan::{Action, Environment, LogFormat, Plan, ProcessSettings};
 
 /// memcached warns about more workers than this.
 const MANY_THREADS: usize = 64;
@@ -115,9 +111,15 @@ struct Flags {
     extended: Vec<String>,
     #[arg(short = 'N', long)]
     napi_ids: Option<String>,
-    // Not a flag of memcached.
+    // Not flags of memcached.
     #[arg(long)]
     cluster_nodes: Option<String>,
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[arg(long)]
+    options_file: Option<PathBuf>,
+    #[arg(long)]
+    log_format: Option<String>,
     // getopt collects words that are not flags, and memcached ignores them.
     words: Vec<OsString>,
     // The flags of the table of settings: name of the setting, and value.
@@ -131,8 +133,31 @@ pub fn row_flags() -> impl Iterator<Item = (&'static Row, &'static str)> {
 }
 
 /// Reads a command line. Its first word is the program name.
-pub fn read(line: impl IntoIterator<Item = OsString>, environment: Environment) -> Result<Action, Failure> {
-    let flags = split(line).map_err(|e| illegal(&e))?;
+pub fn read(line: impl IntoIterator<Item = OsString>, environment: &Environment) -> Result<Action, Failure> {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let flags = split(line.clone()).map_err(|e| illegal(&e))?;
+    let Some(path) = &flags.options_file else { return action(flags, environment) };
+    let lines = options_file::read(path)?;
+    // The words of the first `count` lines, then those of the command line, which count more.
+    let read = |count: usize| {
+        let words = lines.iter().take(count).flat_map(|line| &line.words).map(OsString::from);
+        let (program, rest) = line.split_at(1.min(line.len()));
+        let all = program.iter().cloned().chain(words).chain(rest.iter().cloned());
+        action(split(all).map_err(|e| illegal(&e))?, environment)
+    };
+    read(lines.len()).map_err(|failure| {
+        // The line of a mistake is the first one with which it appears.
+        let first = (0..=lines.len()).find(|count| read(*count).is_err_and(|found| found == failure));
+        match first.and_then(|count| lines.get(count.checked_sub(1)?)) {
+            Some(line) => {
+                Failure { line: format!("{}:{}: {}", path.display(), line.number, failure.line), ..failure }
+            }
+            None => failure,
+        }
+    })
+}
+
+fn action(flags: Flags, environment: &Environment) -> Result<Action, Failure> {
     if flags.help {
         return Ok(Action::Help);
     }
@@ -193,12 +218,13 @@ fn illegal(error: &clap::Error) -> Failure {
 }
 
 impl Flags {
-    fn plan(self, environment: Environment) -> Result<Plan, Failure> {
+    fn plan(self, environment: &Environment) -> Result<Plan, Failure> {
         let mut notes = Vec::new();
         let mut warnings = Vec::new();
-        let mut config = ServerConfig::default();
+        let start = self.config.as_deref().map_or_else(|| Ok(Start::default()), Start::read)?;
+        let mut config = start.config.clone();
 
-        self.set_cache(&mut config, &environment)?;
+        self.set_cache(&mut config, environment)?;
         self.set_server(&mut config, &mut notes, &mut warnings)?;
         let mut options = Options::new(&mut config, &mut notes, &mut warnings, self.enable_ssl);
         for list in &self.extended {
@@ -211,9 +237,15 @@ impl Flags {
                 config.reported.napi_ids, config.threads
             )));
         }
-        config.auth = self.auth(&environment)?;
-        let (endpoints, datagrams) = self.set_listen(&mut config, &mut notes)?;
-        config.validate().map_err(|e| Failure::usage(e.to_string()))?;
+        if let Some(auth) = self.auth(environment)? {
+            config.auth = Some(auth);
+        }
+        let (endpoints, datagrams) = if start.listens() && !self.listens() {
+            (start.endpoints.clone(), start.datagrams.clone())
+        } else {
+            self.set_listen(&mut config, &mut notes)?
+        };
+        config.validate().map_err(|e| start.conflict(&e))?;
 
         for word in &self.words {
             let word = word.display();
@@ -223,16 +255,37 @@ impl Flags {
             config,
             endpoints,
             datagrams,
-            process: ProcessSettings {
-                daemonize: self.daemon,
-                core_dumps: self.enable_coredumps,
-                lock_memory: self.lock_memory,
-                user: self.user.map(|name| name.trim_start().to_owned()),
-                pid_file: self.pidfile,
-                port_file: environment.port_file,
-            },
+            process: self.process(start.process, environment)?,
             warnings,
             notes,
+        })
+    }
+
+    /// Returns whether a flag names a listener or what is spoken there. All listeners of the file
+    /// then have no effect.
+    fn listens(&self) -> bool {
+        !self.listen.is_empty()
+            || self.enable_ssl
+            || self.unix_socket.is_some()
+            || [&self.port, &self.udp_port, &self.unix_mask, &self.protocol].iter().any(|flag| flag.is_some())
+    }
+
+    /// Applies the flags of the process to the settings of a file.
+    fn process(self, file: ProcessSettings, environment: &Environment) -> Result<ProcessSettings, Failure> {
+        let log_format = match self.log_format.as_deref() {
+            None => file.log_format,
+            Some(name) => LogFormat::named(name).ok_or_else(|| {
+                Failure::usage(format!("Invalid log format: {name} -- should be one of text or json"))
+            })?,
+        };
+        Ok(ProcessSettings {
+            daemonize: self.daemon || file.daemonize,
+            core_dumps: self.enable_coredumps || file.core_dumps,
+            lock_memory: self.lock_memory || file.lock_memory,
+            user: self.user.map(|name| name.trim_start().to_owned()).or(file.user),
+            pid_file: self.pidfile.or(file.pid_file),
+            port_file: environment.port_file.clone().or(file.port_file),
+            log_format,
         })
     }
 
@@ -280,9 +333,9 @@ impl Flags {
         if let Some(bytes) = environment.initial_malloc.as_deref().and_then(whole) {
             cache.initial_malloced = bytes;
         }
-        cache.evictions = !self.disable_evictions;
-        cache.use_cas = !self.disable_cas;
-        cache.large_pages = self.enable_largepages;
+        cache.evictions &= !self.disable_evictions;
+        cache.use_cas &= !self.disable_cas;
+        cache.large_pages |= self.enable_largepages;
         Ok(())
     }
 
@@ -293,14 +346,14 @@ impl Flags {
         warnings: &mut Vec<String>,
     ) -> Result<(), Failure> {
         if set(config, "threads", self.threads.as_ref(), int)? {
-            if config.threads > MANY_THREADS {
-                warnings.push(
-                    "WARNING: Setting a high number of worker threads is not recommended. Set this value to \
-                     the number of cores in your machine or less."
-                        .into(),
-                );
-            }
             config.cache.concurrency = config.threads;
+        }
+        if config.threads > MANY_THREADS {
+            warnings.push(
+                "WARNING: Setting a high number of worker threads is not recommended. Set this value to \
+                 the number of cores in your machine or less."
+                    .into(),
+            );
         }
         set(config, "max_connections", self.conn_limit.as_ref(), int)?;
         set(config, "requests_per_event", self.max_reqs_per_event.as_ref(), int)?;
@@ -321,12 +374,16 @@ impl Flags {
         for (name, value) in &self.rows {
             config.set(name, value.clone()).map_err(|e| Failure::usage(e.to_string()))?;
         }
-        config.memory_file.clone_from(&self.memory_file);
-        config.flush_enabled = !self.disable_flush_all;
-        config.dump_enabled = !self.disable_dumping;
-        config.watch_enabled = !self.disable_watch;
-        config.shutdown_enabled = self.enable_shutdown;
-        config.verbosity = self.verbose.len().min(3) as u8;
+        if let Some(file) = &self.memory_file {
+            config.memory_file = Some(file.clone());
+        }
+        config.flush_enabled &= !self.disable_flush_all;
+        config.dump_enabled &= !self.disable_dumping;
+        config.watch_enabled &= !self.disable_watch;
+        config.shutdown_enabled |= self.enable_shutdown;
+        if !self.verbose.is_empty() {
+            config.verbosity = self.verbose.len().min(3) as u8;
+        }
         Ok(())
     }
 
@@ -365,8 +422,10 @@ impl Flags {
         if self.enable_ssl && tcp == Port::Off {
             return Err(Failure::usage("ERROR: You cannot enable SSL without a TCP port."));
         }
+        config.listen.clear();
         config.reported.tcp_port = tcp.number();
         config.reported.udp_port = udp.number();
+        config.reported.inter = None;
         for list in &self.listen {
             listen::join(&mut config.reported.inter, list.trim_start());
         }

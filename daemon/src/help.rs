@@ -19,6 +19,11 @@ pub const VERSION: &str = concat!("memcached 1.6.45\nmemcached-rs ", env!("CARGO
 const START: &str = "
 Words that are not flags have no effect, as in memcached.
 
+Files
+  --config=<file>              settings as TOML; flags count more than the file
+  --options-file=<file>        options in the form of Debian's /etc/memcached.conf, which come
+                               before those of the command line
+
 Network
   -p, --port=<num>             TCP port to listen on (default: 11211; 0: off, -1: any free port)
   -U, --udp-port=<num>         UDP port to listen on (default: 0, off; -1: any free port)
@@ -75,6 +80,7 @@ Process
   -v, --verbose                verbose (print errors/warnings while in event loop)
   -vv                          very verbose (also print client commands/responses)
   -vvv                         extremely verbose (internal state transitions)
+  --log-format=<name>          form of the lines on standard error - text or json (default: text)
   -h, --help                   print this help and exit
   -i, --license                print the license and exit
   -V, --version                print version and exit

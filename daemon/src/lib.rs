@@ -6,12 +6,15 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod config_file;
 mod failure;
 mod help;
+mod json;
 mod listen;
 mod notify;
 mod number;
 mod options;
+mod options_file;
 mod pidfile;
 mod plan;
 mod ports;
@@ -29,7 +32,7 @@ use memcache_core::{BoundAddress, Listen, Server, StartError};
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
-use crate::plan::{Action, Environment, Plan};
+use crate::plan::{Action, Environment, LogFormat, Plan};
 use crate::signals::{Farewell, Signals};
 
 /// Runs the program with `args`, its name and its arguments, and returns its exit status.
@@ -37,7 +40,7 @@ use crate::signals::{Farewell, Signals};
 /// It expects a process of its own with one thread, because it may fork, drop privileges and catch
 /// signals for the rest of the process. It writes to standard output and standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let done = args::read(args, Environment::of_process()).and_then(|action| match action {
+    let done = args::read(args, &Environment::of_process()).and_then(|action| match action {
         Action::Run(plan) => run(*plan),
         Action::Help => print(help::VERSION).and_then(|()| print(&help::help())),
         Action::License => print(help::LICENSE),
@@ -63,6 +66,9 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn run(mut plan: Plan) -> Result<(), Failure> {
+    if plan.process.log_format == LogFormat::Json {
+        json::log_as_json();
+    }
     plan.config.listen.extend(listen::resolve_tcp(&plan.endpoints, &listen::ThisMachine)?);
     plan.config.listen.extend(listen::resolve_udp(&plan.datagrams, &listen::ThisMachine)?);
     // Some limits depend on the addresses, which are known only now.

@@ -67,7 +67,7 @@ pub fn parse(list: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Resul
 }
 
 fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Endpoint, Failure> {
-    let Endpoint { mut port, mut protocol, mut tls, .. } = *otherwise;
+    let Endpoint { port, mut protocol, mut tls, .. } = *otherwise;
     let mut rest = entry;
     if let Some((prefix @ ("notls" | "btls" | "mtls"), after)) = rest.split_once(':') {
         if tls == TlsMode::Off {
@@ -102,6 +102,17 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
         rest = after;
     }
 
+    let (host, port) = address_in(rest, port, entry)?;
+    Ok(Endpoint { host, port, protocol, tls })
+}
+
+/// Parses `HOST[:PORT]`.
+pub fn address(text: &str, port: u16) -> Result<(Host, u16), Failure> {
+    address_in(text, port, text)
+}
+
+/// Parses the address at the end of an entry.
+fn address_in(rest: &str, mut port: u16, entry: &str) -> Result<(Host, u16), Failure> {
     let bad_port = |text: &str| Failure::usage(format!("Invalid port number: \"{text}\""));
     let host;
     if let Some(bracketed) = rest.strip_prefix('[') {
@@ -128,7 +139,7 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
         "*" => Host::Any,
         name => Host::Name(name.to_owned()),
     };
-    Ok(Endpoint { host, port, protocol, tls })
+    Ok((host, port))
 }
 
 /// Returns the text between `spec`'s first character and its closing one, and the text after the

@@ -48,10 +48,10 @@ impl<'a> Options<'a> {
         warnings: &'a mut Vec<String>,
         tls_enabled: bool,
     ) -> Self {
-        let tls = TlsConfig::default();
-        // memcached's default. The library derives it from the size of items.
-        config.cache.slab_chunk_max = PAGE_SIZE / 2;
-        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given: false }
+        let tls = config.tls.clone().unwrap_or_default();
+        // A file may give another size than memcached's default.
+        let slab_chunk_max_given = config.cache.slab_chunk_max != PAGE_SIZE / 2;
+        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given }
     }
 
     /// Applies the argument of one `-o`.
@@ -243,7 +243,9 @@ impl<'a> Options<'a> {
 
     /// Sets the values that depend on several flags. `-I` and `-n` must be applied before.
     pub fn finish(self) -> Result<(), Failure> {
-        self.config.tls = self.tls_enabled.then_some(self.tls);
+        if self.tls_enabled {
+            self.config.tls = Some(self.tls);
+        }
         let cache = &mut self.config.cache;
         if cache.item_size_max > MIB && !self.slab_chunk_max_given {
             cache.slab_chunk_max = PAGE_SIZE / 2;

@@ -52,6 +52,29 @@ pub struct ProcessSettings {
     pub pid_file: Option<PathBuf>,
     /// File for the bound ports (`MEMCACHED_PORT_FILENAME`).
     pub port_file: Option<PathBuf>,
+    /// Form of the log (`--log-format`).
+    pub log_format: LogFormat,
+}
+
+/// The form of the lines on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// memcached's lines.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Returns the form of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
 }
 
 /// The environment variables that the program reads.

@@ -325,6 +325,43 @@ fn survives_its_log(mut child: Child, port: u16) {
 }
 
 #[test]
+fn a_log_in_json_has_an_object_a_line() {
+    let (mut child, port, _) = serve("json", &["--log-format", "json", "-vv", "-o", "no_hashexpand"]);
+    let mut stderr = child.stderr.take().expect("it is piped");
+    exchange(port, b"get \"key\"\r\n", b"END\r\n");
+    send("HUP", &child.id().to_string());
+    send("TERM", &child.id().to_string());
+    assert!(child.wait().expect("it ends").success());
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).expect("it is text");
+    let mut messages = Vec::new();
+    for line in log.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        let time = object["time"].as_str().expect("it has a time");
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 24, "{time}");
+        messages.push((object["verbosity"].as_u64(), object["message"].as_str().map(str::to_owned)));
+        if object["message"].as_str().is_some_and(|message| message.contains("get \"key\"")) {
+            assert!(object["connection"].is_u64(), "{line}");
+        }
+    }
+    let has = |verbosity, part: &str| {
+        messages.iter().any(|(level, message)| {
+            *level == Some(verbosity) && message.as_ref().is_some_and(|message| message.contains(part))
+        })
+    };
+    for (verbosity, part) in [
+        (0, "no_hashexpand has no effect"),
+        (0, " listens on "),
+        (2, "slab class"),
+        (2, " get \"key\""),
+        (1, "SIGHUP: reloaded"),
+        (0, "Exiting normally"),
+    ] {
+        assert!(has(verbosity, part), "{part}: {log}");
+    }
+}
+
+#[test]
 fn a_log_on_a_full_disk_ends_nothing() {
     let full = std::fs::File::options().write(true).open("/dev/full");
     let Ok(full) = full else { return };

@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "the standard library cannot ask whether a write would wait")]
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::fork::PerProcess;
@@ -34,16 +34,36 @@ struct State {
 /// A child of `fork` has its own: its parent may hold the lock at that moment.
 static STATE: PerProcess<Mutex<State>> = PerProcess::new();
 
-/// Writes `line` and a line end to standard error. A line that cannot be written is lost. The next
-/// written line reports how many were lost.
+/// Turns a line and its verbosity into the line to write.
+pub type Form = fn(u8, &str) -> String;
+
+/// The form of the program. It is code, so a child of `fork` shares it.
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// Sets the form of all lines of this process. The first call counts.
+pub fn set_form(form: Form) {
+    let _ = FORM.set(form);
+}
+
+/// Writes a line that is written at every verbosity: see [`write_at`].
 pub fn write_line(line: &str) {
+    write_at(0, line);
+}
+
+/// Writes `line`, which belongs to a verbosity, and a line end to standard error. A line that
+/// cannot be written is lost. The next written line reports how many were lost.
+pub fn write_at(verbosity: u8, line: &str) {
+    let form = |verbosity, line: &str| match FORM.get() {
+        Some(form) => form(verbosity, line),
+        None => line.to_owned(),
+    };
     let until = Instant::now() + PATIENCE;
     let mut state = STATE.get().lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = String::new();
     if state.lost > 0 {
-        text = format!("({} lines of the log were lost)\n", state.lost);
+        text = form(0, &format!("({} lines of the log were lost)", state.lost)) + "\n";
     }
-    text.push_str(line);
+    text.push_str(&form(verbosity, line));
     text.push('\n');
     for part in text.as_bytes().chunks(AT_ONCE) {
         let left = until.saturating_duration_since(Instant::now());

@@ -84,7 +84,7 @@ impl Hooks {
     pub(crate) fn log(&self, level: u8, line: &str) {
         match &self.log {
             Some(log) => drop(panic::catch_unwind(AssertUnwindSafe(|| log(level, line)))),
-            None => stderr::write_line(line),
+            None => stderr::write_at(level, line),
         }
     }
 

@@ -9,7 +9,7 @@ type Check = fn(&Plan) -> bool;
 
 fn action(flags: &[&str], environment: Environment) -> Result<Action, Failure> {
     let line = std::iter::once("memcached-rs").chain(flags.iter().copied()).map(OsString::from);
-    read(line, environment)
+    read(line, &environment)
 }
 
 fn plan(flags: &[&str]) -> Plan {
@@ -343,4 +343,74 @@ fn every_value_is_answered_as_the_cases_of_the_core_say() {
         seen += 1;
     }
     assert!(seen > 10, "{seen}");
+}
+
+/// Returns a file of this text, whose name is used by one test only.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("mcrs-args-{}-{name}", std::process::id()));
+    assert!(std::fs::write(&path, text).is_ok());
+    path
+}
+
+#[test]
+fn flags_count_more_than_the_file() {
+    let path = file(
+        "settings.toml",
+        "threads = 2\nmemory_limit = '1g'\nverbosity = 2\npersist = '/p'\nevictions = false\n\
+         slab_chunk_max = 262144\n[auth]\nmethod = 'text'\nfile = '/u'\n[[listen]]\ntcp = '10.0.0.1:7'\n\
+         [process]\nuser = 'memcache'\npid_file = '/p'\n",
+    );
+    let with = |flags: &[&str]| {
+        let path = path.to_str().unwrap_or_default();
+        plan(&[&["--config", path], flags].concat())
+    };
+    let all = with(&[]);
+    assert_eq!((all.config.threads, all.config.verbosity, all.config.cache.evictions), (2, 2, false));
+    assert_eq!((all.config.cache.slab_chunk_max, all.config.cache.concurrency), (262_144, 2));
+    assert_eq!(hosts(&all), [(Host::Name("10.0.0.1".into()), 7)]);
+    assert_eq!(all.process.user.as_deref(), Some("memcache"));
+    let changed = with(&["-t", "3", "-v", "-u", "root", "--persist=/q", "-C"]);
+    assert_eq!((changed.config.threads, changed.config.verbosity), (3, 1));
+    assert_eq!(changed.config.persist.as_deref(), Some("/q".as_ref()));
+    assert_eq!((changed.process.user.as_deref(), changed.config.cache.use_cas), (Some("root"), false));
+    assert_eq!(hosts(&changed), [(Host::Name("10.0.0.1".into()), 7)]);
+    let moved = with(&["-p", "8"]);
+    assert!(loopback(&moved, 8) && moved.config.auth.is_some());
+    assert!(std::fs::remove_file(path).is_ok());
+}
+
+#[test]
+fn a_rule_between_settings_names_the_line_of_the_file() {
+    let path = file("rule.toml", "\npersist_keep = 2\n");
+    let failed = action(&["--config", path.to_str().unwrap_or_default()], Environment::default());
+    let line = format!("{}:2: persist_keep has no effect without persist", path.display());
+    assert_eq!(failed.err(), Some(Failure::usage(line)));
+    assert!(std::fs::remove_file(path).is_ok());
+    let line = "/nonexistent: cannot be read: No such file or directory";
+    for flag in ["--config", "--options-file"] {
+        assert_eq!(
+            action(&[flag, "/nonexistent"], Environment::default()).err(),
+            Some(Failure::usage(line)),
+            "{flag}"
+        );
+    }
+}
+
+#[test]
+fn options_of_a_file_come_before_those_of_the_line() {
+    let path = file("options.conf", "-d\n-m 64\n-p 7 # port\n-t 2\n");
+    let name = path.to_str().unwrap_or_default();
+    let both = plan(&["--options-file", name, "-t", "3"]);
+    assert!(loopback(&both, 7) && both.config.threads == 3 && !both.process.daemonize);
+    let failed = |flags: &[&str]| action(flags, Environment::default()).err().map(|failure| failure.line);
+    assert!(std::fs::write(&path, "-m 64\n\n-c 0\n").is_ok());
+    let line = "Maximum connections must be greater than 0";
+    assert_eq!(failed(&["--options-file", name]), Some(format!("{name}:3: {line}")));
+    assert_eq!(failed(&["--options-file", name, "-c", "0"]), Some(line.into()));
+    assert!(std::fs::write(&path, "-m 64\n-z\n").is_ok());
+    assert_eq!(failed(&["--options-file", name]), Some(format!("{name}:2: Illegal argument \"-z\"")));
+    assert!(std::fs::write(&path, "-l 'x\n").is_ok());
+    let line = format!("{name}:1: a quote is not closed on this line");
+    assert_eq!(failed(&["--options-file", name]), Some(line));
+    assert!(std::fs::remove_file(path).is_ok());
 }

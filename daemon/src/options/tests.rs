@@ -3,6 +3,7 @@
 use memcache_core::EvictionGoal;
 
 use super::*;
+use crate::config_file::Start;
 
 type Check = fn(&ServerConfig) -> bool;
 type TlsCheck = fn(&TlsConfig) -> bool;
@@ -16,7 +17,7 @@ fn apply_with(
     lists: &[&str],
     tls_enabled: bool,
 ) -> Result<(ServerConfig, Vec<String>, Vec<String>), Failure> {
-    let mut config = ServerConfig::default();
+    let mut config = Start::default().config;
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled);
     for list in lists {
