@@ -18,15 +18,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=$1 out=$2
 shift 2
-export PATH=$PWD/target/venv-dist/bin:$PWD/target/tools/bin:$PATH
+export PATH=$PWD/target/venv-dist/bin:$PATH
 machine=$(uname -m)
 glibc=$machine-unknown-linux-gnu
 musl=$machine-unknown-linux-musl
 mkdir -p "$out"
 
-# Zig links with the symbols of glibc 2.17, as manylinux2014 asks.
-zigbuild() {
-    cargo-zigbuild zigbuild --quiet --locked --profile "$profile" --target "$@"
+# build_libraries TARGET builds the C library and the addon, which share most crates, and links them
+# by Zig.
+build_libraries() {
+    cargo-zigbuild zigbuild --quiet --locked --profile "$profile" --target "$1" -p memcache-rs-capi -p memcache-node
 }
 
 # Succeeds if Rust has its files for musl. Reports the consequence otherwise.
@@ -51,8 +52,9 @@ make_deb() {
     packaging/deb/build.sh target/release "$out"
 }
 
+# The symbols of glibc 2.17 are those that manylinux2014 may use.
 make_library() {
-    zigbuild "$glibc.2.17" -p memcache-rs-capi
+    build_libraries "$glibc.2.17"
     packaging/archive.sh library "target/$glibc/$profile" "$out"
 }
 
@@ -70,7 +72,7 @@ pack_addon() {
 }
 
 make_npm() {
-    zigbuild "$glibc.2.17" -p memcache-node
+    build_libraries "$glibc.2.17"
     pack_addon "$glibc" gnu
 }
 
@@ -82,7 +84,7 @@ make_musl() {
         cd python
         maturin build --quiet --locked --profile "$profile" --zig --target "$musl" --compatibility musllinux_1_2 --out "../$out"
     )
-    zigbuild "$musl" -p memcache-node
+    build_libraries "$musl"
     pack_addon "$musl" musl
 }
 

