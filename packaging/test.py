@@ -134,7 +134,8 @@ def exchange(port: int) -> None:
 def files_of(root: Path) -> set[str]:
     """Everything below a directory, without what changes by itself while packages come and go."""
     changes = re.compile(
-        r"proc/|sys/|dev/|tmp/|var/(lib/dpkg|cache|log)/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$"
+        r"proc/|sys/|dev/|tmp/|run/adduser$|var/(lib/apt|lib/dpkg|cache|log)/"
+        r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$"
     )
     found = (str(path.relative_to(root)) for path in root.rglob("*"))
     return {path for path in found if not changes.match(path)}
