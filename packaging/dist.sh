@@ -44,8 +44,8 @@ make_archive() {
     local target=$glibc
     if has_musl "the static programs contain glibc"; then target=$musl; fi
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --quiet --locked --profile "$profile" --target "$target" \
-        --target-dir target/static -p memcache-rs-daemon -p memcache-rs-tool
-    packaging/archive.sh daemon "target/static/$target/$profile" "$out"
+        -p memcache-rs-daemon -p memcache-rs-tool
+    packaging/archive.sh daemon "target/$target/$profile" "$out"
 }
 
 make_deb() {

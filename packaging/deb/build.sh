@@ -26,7 +26,7 @@ install -D -m 644 "$here/user.conf" "$root/lib/systemd/system/memcached-rs@.serv
 install -D -m 644 -t "$root/etc/memcached-rs" packaging/memcached-rs.toml
 install -D -m 644 -t "$share/doc/$package/examples" packaging/memcached.conf
 put_manual "$share"
-gzip --best --no-name "$share"/man/man1/*
+find "$share" -path '*/man/man1/*' -exec gzip --best --no-name {} +
 
 # Debian's form of a changelog, with the one entry that dpkg needs. CHANGELOG.md has the rest.
 date=$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")
