@@ -14,6 +14,7 @@ import re
 import select
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,15 @@ def need_root() -> None:
         raise Skipped("a chroot needs root")
 
 
+def add_random(root: Path) -> None:
+    """Adds the devices that a static program with glibc reads random numbers from."""
+    (root / "dev").mkdir()
+    for name, minor in [("random", 8), ("urandom", 9)]:
+        device = root / "dev" / name
+        os.mknod(device, stat.S_IFCHR, os.makedev(1, minor))
+        device.chmod(0o666)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -157,6 +167,7 @@ def test_archive(dist: Path, place: Path) -> None:
         check("INTERP" not in headers, f"{program} is not static")
         check(".debug_info" not in headers, f"{program} has debug information")
     need_root()
+    add_random(tree)
     with server(["chroot", tree, "/bin/memcached-rs", "-p", free_port()]) as port:
         exchange(port)
         run(["chroot", tree, "/bin/mcrs", "dump", f"127.0.0.1:{port}", "--out", "/dump.mcrs"])
@@ -293,8 +304,9 @@ class Image:
         name = re.search(r" AS (\w+)", base)
         self.root = self.place / (name[1] if name else "image")
         self.stages[self.root.name] = self.root
-        for folder in ["bin", "etc", "tmp", "dev", "usr/local/bin"]:
+        for folder in ["bin", "etc", "tmp", "usr/local/bin"]:
             (self.root / folder).mkdir(parents=True)
+        add_random(self.root)
         shutil.copy("/bin/busybox", self.root / "bin")
         run(["chroot", self.root, "/bin/busybox", "--install", "-s", "/bin"])
         # Debian's BusyBox lacks two programs of the base image. These know one form of arguments.

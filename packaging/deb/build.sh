@@ -20,9 +20,9 @@ control=$root/DEBIAN
 mkdir -p "$control"
 share=$root/usr/share
 put_programs "$programs" "$root/usr/bin"
-install -D -m 644 -t "$root/lib/systemd/system" packaging/systemd/*
-install -D -m 644 "$here/user.conf" "$root/lib/systemd/system/memcached-rs.service.d/user.conf"
-install -D -m 644 "$here/user.conf" "$root/lib/systemd/system/memcached-rs@.service.d/user.conf"
+install -D -m 644 -t "$root/usr/lib/systemd/system" packaging/systemd/*
+install -D -m 644 "$here/user.conf" "$root/usr/lib/systemd/system/memcached-rs.service.d/user.conf"
+install -D -m 644 "$here/user.conf" "$root/usr/lib/systemd/system/memcached-rs@.service.d/user.conf"
 install -D -m 644 -t "$root/etc/memcached-rs" packaging/memcached-rs.toml
 install -D -m 644 -t "$share/doc/$package/examples" packaging/memcached.conf
 put_manual "$share"
