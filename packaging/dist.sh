@@ -62,7 +62,7 @@ make_wheel() {
     (
         cd python
         maturin build --quiet --locked --profile "$profile" --zig --compatibility manylinux2014 --out "../$out"
-        maturin sdist --quiet --out "../$out"
+        maturin sdist --out "../$out"
     )
 }
 

@@ -4,8 +4,9 @@
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 # Debian's names of processors are Docker's, too: amd64 and arm64.
 architecture=$(dpkg --print-architecture)
-# The date of everything that is packed: that of the commit.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+# The date of everything that is packed: that of the commit. In a container, the checkout may belong
+# to another user.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -c safe.directory="$PWD" log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 
 # Options of tar that make equal archives of equal files.
