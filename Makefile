@@ -209,7 +209,7 @@ dist-tools: setup
 
 test-dist: dist ## make dist, then install each file into an empty place without Rust, and use it
 	packaging/lint.sh
-	target/venv-dist/bin/python packaging/test.py $(DIST) $(DIST_PARTS) docker
+	target/venv-dist/bin/python packaging/test_dist.py $(DIST) $(DIST_PARTS) docker
 
 # The tests of the packages and of the C ABI install the rest, built by other profiles.
 test-dist-quick: ## test-dist for the archive of the daemon, the Debian package and the image

@@ -1,6 +1,6 @@
 """Installs each artefact of a release into an empty place, without Rust, and uses it.
 
-    test.py DIST [PART ...]    `make dist` made DIST; each PART is a function test_PART below
+    test_dist.py DIST [PART ...]    `make dist` made DIST; each PART is a function test_PART below
 
 The commands are those of docs/install.md. Prints a line for each part with its time. Parts that
 need root for a chroot are skipped without it.
