@@ -31,9 +31,7 @@ put_manual() {
         return
     fi
     install -D -m 644 -t "$1/man/man1" target/man/*.1
-    for program in memcached-rs mcrs; do
-        install -D -m 644 "target/completions/$program.bash" "$1/bash-completion/completions/$program"
-        install -D -m 644 "target/completions/_$program" "$1/zsh/vendor-completions/_$program"
-        install -D -m 644 "target/completions/$program.fish" "$1/fish/vendor_completions.d/$program.fish"
-    done
+    install -D -m 644 -t "$1/bash-completion/completions" target/completions/bash/*
+    install -D -m 644 -t "$1/zsh/vendor-completions" target/completions/zsh/*
+    install -D -m 644 -t "$1/fish/vendor_completions.d" target/completions/fish/*
 }
