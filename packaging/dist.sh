@@ -11,7 +11,7 @@
 #   library   libmemcache_rs with header, pkg-config and CMake files, in a tar archive
 #   wheel     the Python wheel and the source distribution
 #   npm       the npm package and the package with the addon of this platform
-#   musl      the wheel and the addon for systems with musl, such as Alpine Linux
+#   musl      the wheel for systems with musl, such as Alpine Linux
 #   sbom      the crates in each of them
 #   sums      SHA256SUMS of all files in OUT
 set -euo pipefail
@@ -66,26 +66,19 @@ make_wheel() {
     )
 }
 
-# pack_addon TARGET LIBC packs the addon that was built for a target.
-pack_addon() {
-    node node/pack.js "target/$1/$profile/libmemcache_node.so" "linux-$(node -p process.arch)-$2" "$out"
-}
-
 make_npm() {
     build_libraries "$glibc.2.17"
-    pack_addon "$glibc" gnu
+    node node/pack.js "target/$glibc/$profile/libmemcache_node.so" "linux-$(node -p process.arch)-gnu" "$out"
 }
 
 make_musl() {
-    has_musl "there is neither a wheel nor an addon for musl" || return 0
-    # Both are loaded by a program that has musl already.
+    has_musl "there is no wheel for musl" || return 0
+    # A Python that has musl already loads it.
     local -x RUSTFLAGS='-C target-feature=-crt-static'
     (
         cd python
         maturin build --quiet --locked --profile "$profile" --zig --target "$musl" --compatibility musllinux_1_2 --out "../$out"
     )
-    build_libraries "$musl"
-    pack_addon "$musl" musl
 }
 
 make_sbom() {
