@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/target/bin:$(PATH)
 	test-servers test-examples test-service test-python test-pythons test-node differential snapshots suite \
 	clients cluster kubernetes \
 	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
-	wheel npm-pack install uninstall clean man
+	man dist wheel npm-pack dist-tools test-dist test-dist-quick install uninstall clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -57,7 +57,7 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
-test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-service test-python test-node ## run all checks: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-service test-python test-node test-dist-quick ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## check formatting, run clippy, also for other systems, check layers, prose, licences and the public API
@@ -204,21 +204,31 @@ doc: ## build the API documentation of the crates
 # The files of a release. DIST_PROFILE=extension builds the same in less time, for a try.
 DIST := target/dist
 DIST_PROFILE ?= release
-NODE_ARCH = $(shell node -p process.arch)
-MATURIN := 1.16.0
+DIST_PARTS := archive deb library wheel npm musl sbom sums
 
 package: ## the crates as they are published, each built from its package
 	python3 scripts/package.py
 
-wheel: ## the wheel of this platform and the source distribution, in target/dist
-	[ -x target/venv-wheel/bin/maturin ] || python3 -m venv target/venv-wheel
-	target/venv-wheel/bin/pip install --quiet --disable-pip-version-check maturin==$(MATURIN)
-	cd python && ../target/venv-wheel/bin/maturin build --quiet --profile $(DIST_PROFILE) --locked --out ../$(DIST)
-	cd python && ../target/venv-wheel/bin/maturin sdist --out ../$(DIST)
+dist: dist-tools build tool ## all files of a release except the crates, in target/dist
+	rm -rf $(DIST)
+	packaging/dist.sh $(DIST_PROFILE) $(DIST) $(DIST_PARTS)
 
-npm-pack: ## the npm packages, with the binary of this platform, in target/dist
-	node node/install.js $(DIST_PROFILE)
-	node node/pack.js node/memcache-rs.linux-$(NODE_ARCH).node linux-$(NODE_ARCH)-gnu $(DIST)
+wheel: dist-tools ## the wheel of this platform and the source distribution, in target/dist
+	packaging/dist.sh $(DIST_PROFILE) $(DIST) wheel
+
+npm-pack: dist-tools ## the npm packages, with the binary of this platform, in target/dist
+	packaging/dist.sh $(DIST_PROFILE) $(DIST) npm
+
+dist-tools: setup
+	@packaging/tools.sh
+
+test-dist: dist ## make dist, then install each file into an empty place without Rust, and use it
+	packaging/lint.sh
+	target/venv-dist/bin/python packaging/test_dist.py $(DIST) $(DIST_PARTS) docker
+
+# The tests of the packages and of the C ABI install the rest, built by other profiles.
+test-dist-quick: ## test-dist for the archive of the daemon, the Debian package and the image
+	$(MAKE) test-dist DIST_PROFILE=extension DIST=target/dist-quick DIST_PARTS='archive deb sums'
 
 install: build tool capi ## install daemon, tool, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
