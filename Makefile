@@ -209,7 +209,7 @@ DIST_PARTS := archive deb library wheel npm musl sbom sums
 package: ## the crates as they are published, each built from its package
 	python3 scripts/package.py
 
-dist: dist-tools build tool ## all files of a release except the crates, in target/dist
+dist: dist-tools man build tool ## all files of a release except the crates, in target/dist
 	rm -rf $(DIST)
 	packaging/dist.sh $(DIST_PROFILE) $(DIST) $(DIST_PARTS)
 

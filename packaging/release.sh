@@ -26,10 +26,6 @@ put_documents() {
 
 # put_manual SHARE installs the manual pages and completions that `make man` has written.
 put_manual() {
-    if [ ! -d target/man ]; then
-        echo "dist: target/man is missing, so this file has no manual. To make it: make man" >&2
-        return
-    fi
     install -D -m 644 -t "$1/man/man1" target/man/*.1
     install -D -m 644 -t "$1/bash-completion/completions" target/completions/bash/*
     install -D -m 644 -t "$1/zsh/vendor-completions" target/completions/zsh/*
