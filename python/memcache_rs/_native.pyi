@@ -829,8 +829,8 @@ class Cache(Generic[_V]):
     def flush_prefix(self, prefix: BytesLike) -> None:
         """Removes all items whose keys begin with a prefix.
 
-        This takes constant time. Later gets find none of the items, and their memory is freed in the
-        background.
+        This takes constant time. Later gets find none of the items, and their memory is freed in
+        the background.
 
         Args:
             prefix: The prefix. An empty one is that of all items.

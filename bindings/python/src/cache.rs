@@ -924,8 +924,8 @@ impl Cache {
 
     /// Removes all items whose keys begin with a prefix.
     ///
-    /// This takes constant time. Later gets find none of the items, and their memory is freed in the
-    /// background.
+    /// This takes constant time. Later gets find none of the items, and their memory is freed in
+    /// the background.
     ///
     /// Args:
     ///     prefix: The prefix. An empty one is that of all items.
