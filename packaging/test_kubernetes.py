@@ -33,7 +33,7 @@ PERSISTENCE = {
     "persistence": {"enabled": True, "storageClass": "fast"},
     "replicas": 5,
     "image": {"tag": "1.0"},
-    "flags": ["-o", "read_buf_mem_limit=64"],
+    "flags": ["-o", "idle_timeout=60"],
     "nodeSelector": {"disk": "fast"},
     "tolerations": [{"key": "cache", "operator": "Exists"}],
     "proxy": {"enabled": True, "replicas": 1},
@@ -132,7 +132,8 @@ class Manifests(unittest.TestCase):
             for name, text in files.items():
                 (MANIFESTS / name).write_text(text)
         listed = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"]
-        self.assertEqual(sorted(listed), sorted(files))
+        # A cluster without the Prometheus operator does not know a ServiceMonitor.
+        self.assertEqual(sorted([*listed, "servicemonitor.yaml"]), sorted(files))
         for name, text in files.items():
             self.assertEqual((MANIFESTS / name).read_text(), text, "run: make kubernetes WRITE=1")
 
@@ -177,7 +178,7 @@ class Manifests(unittest.TestCase):
 
     def test_the_notes_name_each_node(self):
         notes = render(PERSISTENCE)["NOTES.txt"]
-        self.assertEqual(re.findall(r"memcached-(\d)\.memcached\.default:11211", notes), list("01234"))
+        self.assertEqual(re.findall(r"memcached-(\d)\.memcached:11211", notes), list("01234"))
 
 
 @unittest.skipUnless(SERVER, "no server is named")
@@ -187,7 +188,7 @@ class Commands(unittest.TestCase):
             for values in VALUES.values():
                 part = container(find(documents(render(values)), "StatefulSet"))
                 port = free_port()
-                arguments = " ".join(part["args"]).replace("11211", str(port)).replace("0.0.0.0", "127.0.0.1")
+                arguments = " ".join(part["args"]).replace("11211", str(port)).replace("--listen=*", "--listen=127.0.0.1")
                 process = Process([SERVER, *arguments.replace("/data", data).split()], port)
                 try:
                     settings = dict(line.split()[1:3] for line in ask(port, "stats settings", "END"))
@@ -195,6 +196,7 @@ class Commands(unittest.TestCase):
                     process.kill()
                 self.assertEqual(settings["maxbytes"], str(1024 << 20))
                 self.assertEqual(settings["maxconns"], "4096")
+                self.assertEqual(settings["read_buf_mem_limit"], str(128 << 20))
 
     def test_the_proxy_finds_the_nodes_of_its_list(self):
         program = os.environ.get("MEMCACHED_PROXY")
