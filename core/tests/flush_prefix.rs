@@ -5,6 +5,7 @@
 mod dialogue;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -14,7 +15,8 @@ use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::session::Session;
 use memcache_rs::internal::state::ServerState;
 use memcache_rs::{
-    Cache, CacheConfig, EvictionPolicy, LoadOptions, Protocol, SaveOptions, ServerConfig, Ttl,
+    Cache, CacheConfig, EvictionPolicy, LoadOptions, Protocol, SaveOptions, ServerConfig, SnapshotProgress,
+    Ttl,
 };
 use proptest::prelude::*;
 
@@ -285,6 +287,51 @@ fn the_crawler_frees_the_items_and_the_mark() {
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!((0..20_000).filter(|n| cache.get(format!("{}:{n}", n % 2)).is_some()).count(), 10_000);
+}
+
+#[test]
+fn a_flush_during_a_save_or_a_load() {
+    let fill = || {
+        let cache = Cache::new(CacheConfig { shards: Some(4), ..CacheConfig::default() }).unwrap();
+        for n in 0..40_000 {
+            cache.set(format!("{}:{n}", n % 2), vec![b'x'; 200], Ttl::Never).unwrap();
+        }
+        cache
+    };
+    let cache = fill();
+    let mut file = Vec::new();
+    let mut flush = |_: &SnapshotProgress| {
+        cache.flush_prefix("1:");
+        ControlFlow::Continue(())
+    };
+    // Each call of the callback flushes, so the save ends only if that does not interrupt it.
+    let options = SaveOptions { progress: Some(&mut flush), threads: 1, ..SaveOptions::default() };
+    assert!(cache.save_to(&mut file, options).unwrap().items >= 20_000);
+    let left = |cache: &Cache, prefix: u32| {
+        (0..40_000)
+            .filter(|n| n % 2 == prefix)
+            .filter(|n| cache.get(format!("{prefix}:{n}")).is_some())
+            .count()
+    };
+    assert_eq!((left(&cache, 0), left(&cache, 1)), (20_000, 0));
+
+    file.clear();
+    fill().save_to(&mut file, SaveOptions::default()).unwrap();
+    for all in [false, true] {
+        let warm = Cache::new(CacheConfig::default()).unwrap();
+        let mut calls = 0;
+        let mut flush = |_: &SnapshotProgress| {
+            calls += 1;
+            if calls == 2 {
+                if all { warm.clear() } else { warm.flush_prefix("1:") }
+            }
+            ControlFlow::Continue(())
+        };
+        let options = LoadOptions { progress: Some(&mut flush), threads: 1, ..LoadOptions::default() };
+        warm.load_from(file.as_slice(), options).unwrap();
+        assert!(calls > 3);
+        assert_eq!((left(&warm, 0), left(&warm, 1)), (if all { 0 } else { 20_000 }, 0));
+    }
 }
 
 #[test]

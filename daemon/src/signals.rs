@@ -76,6 +76,7 @@ fn act(signal: i32, served: &Served, farewell: &Farewell) {
     match signal {
         SIGUSR1 => {
             notify::stopping();
+            handover.cancel();
             context.control.request_stop(Stop::Graceful);
             farewell.gracefully();
         }

@@ -12,12 +12,13 @@
 //! two answers for a key. Here one follows the other, and clients wait in the queue of the socket.
 //! The process keeps its id, so a service manager, a pid file and a container notice nothing.
 
-use std::env;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
 
 use crate::failure::{Failure, reason};
 use crate::passed::{MANAGED, OWN};
@@ -32,7 +33,13 @@ pub struct Upgrade {
     program: PathBuf,
     arguments: Vec<OsString>,
     directory: Option<PathBuf>,
+    /// Whether the command line starts the program that runs here, and not one that hosts it, such
+    /// as Python.
+    is_own: bool,
 }
+
+/// Longest time in which the installed version must have checked flags and files.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Upgrade {
     /// Remembers the command line and the directory. Must run before the process detaches.
@@ -42,8 +49,10 @@ impl Upgrade {
         // A name without a slash is looked up in PATH at each start.
         let has_slash = program.as_encoded_bytes().contains(&b'/');
         let absolute = has_slash.then(|| std::path::absolute(&program).ok()).flatten();
+        let program = absolute.unwrap_or_else(|| program.into());
         Self {
-            program: absolute.unwrap_or_else(|| program.into()),
+            is_own: is_running(&program),
+            program,
             arguments: arguments.to_vec(),
             directory: env::current_dir().ok(),
         }
@@ -62,7 +71,10 @@ impl Upgrade {
         let mut command = self.command();
         command.arg("--check").args(&self.arguments).stdin(Stdio::null()).env_remove("NOTIFY_SOCKET");
         let name = self.program.display();
-        match command.output() {
+        if !self.is_own {
+            return Err(format!("no upgrade: {name} is not the program of this process"));
+        }
+        match output(command) {
             Ok(done) if done.status.success() => Ok(()),
             Ok(done) => {
                 let said = String::from_utf8_lossy(&done.stderr);
@@ -90,4 +102,33 @@ impl Upgrade {
         let error = passed.map_or_else(|e| e, |()| command.exec());
         Failure::system(format!("failed to start {}: {}", self.program.display(), reason(&error)))
     }
+}
+
+/// Returns whether this process runs the program at `path`, or of this name in `PATH`.
+fn is_running(path: &Path) -> bool {
+    let Ok(own) = env::current_exe().and_then(fs::canonicalize) else { return false };
+    let is_own = |path: &Path| fs::canonicalize(path).is_ok_and(|found| found == own);
+    if path.components().count() > 1 {
+        return is_own(path);
+    }
+    let directories = env::var_os("PATH").unwrap_or_default();
+    let found =
+        env::split_paths(&directories).map(|directory| directory.join(path)).find(|path| path.is_file());
+    found.is_some_and(|path| is_own(&path))
+}
+
+/// Runs a command to its end, and returns its standard error. Kills it after [`PATIENCE`].
+fn output(mut command: Command) -> io::Result<Output> {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let begun = Instant::now();
+    // A check writes a line, which fits into the pipe.
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() >= PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other("it did not check its files within 30 seconds"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output()
 }

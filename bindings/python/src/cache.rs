@@ -941,10 +941,11 @@ impl Cache {
     ///     >>> cache.flush_prefix("site1:")
     ///     >>> cache.get("site1:page"), cache.get("site2:page")
     ///     (None, b'other')
-    fn flush_prefix(&self, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn flush_prefix(&self, py: Python<'_>, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
         let cache = self.core()?;
-        // Not detached: it takes constant time.
-        cache.flush_prefix(bytes_like(prefix, "prefix")?);
+        let prefix = bytes_like(prefix, "prefix")?.to_vec();
+        // With very many prefixes it frees items itself.
+        py.detach(|| cache.flush_prefix(prefix));
         Ok(())
     }
 

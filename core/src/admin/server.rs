@@ -92,8 +92,11 @@ pub(super) fn flush_prefix(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> O
     if !ctx.context.config.flush_enabled {
         return ctx.line("CLIENT_ERROR flush_prefix not allowed");
     }
-    ctx.cache().flush_prefix(prefix);
-    ctx.line("OK")
+    ctx.line(if ctx.cache().try_flush_prefix(prefix) {
+        "OK"
+    } else {
+        "SERVER_ERROR too many prefixes are being flushed"
+    })
 }
 
 pub(super) fn verbosity(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {

@@ -216,13 +216,27 @@ impl Cache {
         if prefix.is_empty() {
             return self.flush(None);
         }
-        // No key begins with a longer prefix.
-        while is_key(prefix) && !self.store().flush_prefix(prefix) {
+        while !self.try_flush_prefix(prefix) {
             let begin = self.store().begin_crawl();
             self.crawl_now();
             self.store().end_crawl(begin);
         }
-        self.maintainer().crawl_soon();
+    }
+
+    /// Like [`Cache::flush_prefix`], but returns `false` if it would have to do the work of the
+    /// crawler.
+    #[doc(hidden)]
+    pub fn try_flush_prefix(&self, prefix: &[u8]) -> bool {
+        /// Prefixes for which the crawler begins before its time.
+        const MANY: usize = 1024;
+        // No key begins with a longer prefix.
+        let is_noted = !is_key(prefix) || self.store().flush_prefix(prefix);
+        if self.store().flushed_prefixes() >= MANY {
+            self.maintainer().crawl_soon();
+        } else {
+            self.maintainer().wake();
+        }
+        is_noted
     }
 
     /// Frees all dead items.

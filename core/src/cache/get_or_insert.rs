@@ -39,7 +39,8 @@ impl Cache {
     /// The error of `load`.
     ///
     /// # Deadlocks
-    /// `load` must not load its own key: it would wait for itself.
+    /// `load` must not load its own key: it would wait for itself. A task must not call this while
+    /// another task of the same thread loads the key: it would stop that one, too.
     pub fn get_or_insert_with<V: Into<Vec<u8>>, E>(
         &self,
         key: impl AsRef<[u8]>,

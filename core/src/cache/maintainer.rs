@@ -244,7 +244,11 @@ impl Upkeep {
             None => (crawl.shard, crawl.below) = (crawl.shard + 1, usize::MAX),
         }
         crawl.looked = crawl.looked.saturating_add(CRAWL_STEP as u32);
-        let most = self.state.crawler_tocrawl.load(Relaxed);
+        // A crawl that is cut short frees no mark of a prefix.
+        let most = match self.store.flushed_prefixes() {
+            0 => self.state.crawler_tocrawl.load(Relaxed),
+            _ => 0,
+        };
         let is_through = crawl.shard >= self.store.shard_count();
         if is_through || (most != 0 && crawl.looked >= most) {
             return self.end_crawl(now, is_through);

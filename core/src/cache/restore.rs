@@ -2,7 +2,7 @@
 
 use super::Cache;
 use crate::base::error::AllocError;
-use crate::store::{NewItem, Reservation, bit};
+use crate::store::{NewItem, Reservation, TimeSnapshot, bit};
 
 /// An item of a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct RestoredItem<'a> {
     pub(crate) uses: u16,
     /// Bits of its header ([`crate::store::bit`]).
     pub(crate) bits: u16,
+    /// The begin of the load. A flush since then kills the item.
+    pub(crate) began: TimeSnapshot,
 }
 
 /// The outcome of [`Cache::restore`].
@@ -80,7 +82,7 @@ impl Cache {
                 return Ok(Restored::Existing);
             }
             entry.publish_reservation(reservation, 0, cas);
-            entry.set_history(item.uses, item.idle);
+            entry.set_history(item.uses, item.idle, &item.began);
             return Ok(Restored::Stored);
         }
         let mut attempts = store.attempts(hash);
@@ -94,7 +96,7 @@ impl Cache {
                 entry.remove();
             }
             if entry.publish(&new, item.value, cas).is_ok() {
-                entry.set_history(item.uses, item.idle);
+                entry.set_history(item.uses, item.idle, &item.began);
                 return Ok(Restored::Stored);
             }
             drop(entry);

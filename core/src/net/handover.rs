@@ -143,7 +143,7 @@ impl Handover {
     }
 
     /// Closes the duplicates, because the server stops for good.
-    pub(crate) fn cancel(&self) {
+    pub fn cancel(&self) {
         let mut sockets = self.sockets.lock();
         self.wanted.store(false, SeqCst);
         *sockets = None;

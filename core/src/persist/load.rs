@@ -15,7 +15,7 @@ use super::format::{Entry, SnapshotInfo};
 use super::save::{OnProgress, Progress, threads};
 use crate::base::sync::Mutex;
 use crate::cache::{Cache, Restored, RestoredItem};
-use crate::store::bit;
+use crate::store::{Loading, bit};
 
 /// Most places of damage that are reported.
 const DAMAGE_MAX: usize = 10;
@@ -171,6 +171,7 @@ struct Loader<'a> {
     shift: i64,
     /// Seconds since the save.
     elapsed: u32,
+    loading: Loading<'a>,
     items: AtomicU64,
     bytes: AtomicU64,
     expired: AtomicU64,
@@ -199,6 +200,7 @@ impl<'a> Loader<'a> {
             now,
             shift,
             elapsed: u32::try_from(elapsed.max(0)).unwrap_or(u32::MAX),
+            loading: cache.store().begin_load(),
             items: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             expired: AtomicU64::new(0),
@@ -323,6 +325,7 @@ impl<'a> Loader<'a> {
                 idle: entry.idle.saturating_add(self.elapsed),
                 uses: u16::from(entry.uses),
                 bits: state_bits(entry),
+                began: self.loading.began(),
             },
             self.replace,
         );

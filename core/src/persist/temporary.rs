@@ -23,7 +23,7 @@ mod unix {
     pub fn take(temporary: &Path, path: &Path) -> Result<File, SnapshotError> {
         loop {
             let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
+            options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
             let file = options.open(temporary).map_err(SnapshotError::at(temporary, "create"))?;
             match file.try_lock() {
                 Ok(()) => {}

@@ -6,9 +6,10 @@
 //! differences of stamps of live items are seconds. If the clock is moved back, stamps stay above
 //! the flushed ones and stand still until the clock has caught up.
 //!
-//! A flush of a prefix moves stamps in the same way. It kills only some of the items with an older
-//! stamp, those with a marked prefix (`marks.rs`). So items that are older than the last flush of
-//! any kind are *suspect*: their keys are looked up.
+//! A flush of a prefix kills only some of the items with an older stamp, those with a marked prefix
+//! (`marks.rs`). So items that are older than the last flush of any kind are *suspect*: their keys
+//! are looked up. Such a flush does not move stamps, because older items stay alive. Instead, later
+//! stamps stay above the marked ones, as after a clock was moved back.
 //!
 //! Expiry itself is lazy (`Shard::find`) and swept by the crawler (`Shard::crawl`); both call
 //! [`StoreShared::is_dead`](super::shared::StoreShared::is_dead). No item dies before [`Flush::earliest`], so the crawler sleeps until
@@ -82,13 +83,15 @@ pub struct Flush {
     /// half). They share one word: with a new stamp and an old limit, a read could save a flushed
     /// item.
     state: AtomicU64,
-    /// The newest stamp of a marked prefix, or 0. It rises before the flush that sets it shows in
-    /// `state`.
+    /// The newest stamp of a marked prefix, or 0.
     marked: AtomicU32,
     /// Prefixes that were flushed.
     marks: Marks,
-    /// How many items that such a flush killed the index has moved.
+    /// How many items that such a flush killed have come to where a crawl may have been: the index
+    /// moved them, or a load stored them.
     moves: AtomicU64,
+    /// Loads of snapshots under way. Their items are as old as the begin of the load.
+    loads: AtomicU32,
     /// The highest stamp so far. It rises under the lock `change`, so that a flush knows every
     /// stamp from before it.
     latest: AtomicU32,
@@ -112,6 +115,7 @@ impl Default for Flush {
             marked: AtomicU32::new(0),
             marks: Marks::default(),
             moves: AtomicU64::new(0),
+            loads: AtomicU32::new(0),
             latest: AtomicU32::new(0),
             due: AtomicU32::new(0),
             came: AtomicU32::new(0),
@@ -193,7 +197,7 @@ impl Flush {
         TimeSnapshot { now, stamp, flushed, suspect }
     }
 
-    /// Returns a number that each flush changes.
+    /// Returns a number that each flush of all items changes.
     pub fn version(&self) -> u64 {
         self.state.load(SeqCst)
     }
@@ -225,13 +229,12 @@ impl Flush {
     /// many flushes of prefixes are under way.
     pub fn prefix(&self, now: u32, prefix: &[u8]) -> bool {
         let _guard = self.change.lock();
-        let (shift, flushed) = self.state();
-        let newest = self.newest(now, shift);
+        let (shift, _) = self.state();
+        let newest = self.newest(now, shift).max(self.marked.load(Relaxed));
         if !self.marks.add(prefix, newest) {
             return false;
         }
         self.marked.store(newest, Release);
-        self.set_state(shift.wrapping_add(1), flushed);
         true
     }
 
@@ -256,11 +259,22 @@ impl Flush {
         self.moves.fetch_add(1, SeqCst);
     }
 
+    /// Begins a load, which may store items that a flush since then has killed.
+    pub fn begin_load(&self) {
+        self.loads.fetch_add(1, SeqCst);
+    }
+
+    /// Ends a load.
+    pub fn end_load(&self) {
+        self.note_moved();
+        self.loads.fetch_sub(1, SeqCst);
+    }
+
     /// Removes the marks of the flushes before a crawl over all items, which is over. Returns
     /// whether no mark is left.
     pub fn end_crawl(&self, begin: CrawlBegin) -> bool {
         let _guard = self.change.lock();
-        if self.moves.load(SeqCst) == begin.moves {
+        if self.moves.load(SeqCst) == begin.moves && self.loads.load(SeqCst) == 0 {
             self.marked.store(self.marks.remove(begin.last), Release);
         }
         self.marks.len() == 0

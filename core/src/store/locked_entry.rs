@@ -214,8 +214,8 @@ impl<'a> LockedEntry<'a> {
     }
 
     /// Gives the item the history that it had in a snapshot: its uses, and the seconds since the
-    /// last one.
-    pub(crate) fn set_history(&self, uses: u16, idle: u32) {
+    /// last one. A flush since `began` kills it.
+    pub(crate) fn set_history(&self, uses: u16, idle: u32, began: &TimeSnapshot) {
         if let Some(item) = self.item() {
             let header = item.header();
             // An item in pieces was placed without its uses.
@@ -225,7 +225,7 @@ impl<'a> LockedEntry<'a> {
                 header.mark(bit::USED | bit::RECENT);
             }
             // An item with an earlier stamp would be a flushed one.
-            header.set_stamp(self.time.stamp.saturating_sub(idle).max(self.time.suspect + 1));
+            header.set_stamp(began.stamp.saturating_sub(idle).max(began.suspect + 1));
         }
     }
 

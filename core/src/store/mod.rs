@@ -56,5 +56,6 @@ pub use self::reservation::Reservation;
 pub use self::scan::{Bucket, Listing};
 pub use self::shard::Lookup;
 pub use self::shared::Sizes;
+pub(crate) use self::store::Loading;
 pub use self::store::Store;
 pub use self::verify::ItemCounts;

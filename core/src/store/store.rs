@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::beside::Beside;
-use super::expiry::{CrawlBegin, TimeSnapshot};
+use super::expiry::{CrawlBegin, Flush, TimeSnapshot};
 use super::index::Table;
 use super::log::Prefault;
 use super::mem::{Segments, Usage, item_size};
@@ -43,6 +43,26 @@ pub struct Store {
 }
 
 opaque_debug!(Store);
+
+/// A load of a snapshot that is under way. A flush since its begin also kills the items that it has
+/// not stored yet.
+pub(crate) struct Loading<'a> {
+    flush: &'a Flush,
+    began: TimeSnapshot,
+}
+
+impl Loading<'_> {
+    /// Returns the time at which the load began, for its items.
+    pub(crate) fn began(&self) -> TimeSnapshot {
+        self.began
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.flush.end_load();
+    }
+}
 
 impl Store {
     /// Returns an empty store.
@@ -103,7 +123,8 @@ impl Store {
         self.common.raise_cas(cas);
     }
 
-    /// Returns a number that each flush changes, also a planned one that was carried out.
+    /// Returns a number that each flush of all items changes, also a planned one that was carried
+    /// out.
     pub(crate) fn flushes(&self) -> u64 {
         // This carries out a planned flush that is due.
         self.common.time();
@@ -155,6 +176,12 @@ impl Store {
     /// Returns the number of prefixes that are being flushed.
     pub fn flushed_prefixes(&self) -> usize {
         self.common.flush.flushed_prefixes()
+    }
+
+    /// Begins a load of a snapshot.
+    pub(crate) fn begin_load(&self) -> Loading<'_> {
+        self.common.flush.begin_load();
+        Loading { flush: &self.common.flush, began: self.common.time() }
     }
 
     /// Begins a crawl of all items.

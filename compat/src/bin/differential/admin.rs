@@ -280,7 +280,8 @@ mod tests {
     use crate::odd;
 
     /// Commands that need settings which the program does not give.
-    const NOT_SENT: [&str; 6] = ["config", "debugitem", "debugtime", "misbehave", "persist", "refresh_certs"];
+    const NOT_SENT: [&str; 7] =
+        ["config", "debugitem", "debugtime", "flush_prefix", "misbehave", "persist", "refresh_certs"];
 
     #[test]
     fn every_command_about_the_server_is_sent() {
