@@ -291,14 +291,14 @@ fn the_crawler_frees_the_items_and_the_mark() {
 
 #[test]
 fn a_flush_during_a_save_or_a_load() {
-    let fill = || {
+    let filled = || {
         let cache = Cache::new(CacheConfig { shards: Some(4), ..CacheConfig::default() }).unwrap();
         for n in 0..40_000 {
             cache.set(format!("{}:{n}", n % 2), vec![b'x'; 200], Ttl::Never).unwrap();
         }
         cache
     };
-    let cache = fill();
+    let cache = filled();
     let mut file = Vec::new();
     let mut flush = |_: &SnapshotProgress| {
         cache.flush_prefix("1:");
@@ -316,7 +316,7 @@ fn a_flush_during_a_save_or_a_load() {
     assert_eq!((left(&cache, 0), left(&cache, 1)), (20_000, 0));
 
     file.clear();
-    fill().save_to(&mut file, SaveOptions::default()).unwrap();
+    filled().save_to(&mut file, SaveOptions::default()).unwrap();
     for all in [false, true] {
         let warm = Cache::new(CacheConfig::default()).unwrap();
         let mut calls = 0;

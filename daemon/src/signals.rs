@@ -3,11 +3,12 @@
 //! version. (Rust's runtime ignores SIGPIPE from the start.)
 //!
 //! A second SIGINT or SIGTERM interrupts the last save. While the server loads its snapshot, a
-//! signal that stops it ends the process: nothing has changed yet.
+//! signal that stops it ends the process: nothing has changed yet. Other signals wait for the
+//! server.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::thread;
 
 use memcache_core::Stop;
@@ -34,6 +35,8 @@ pub struct Served {
 /// The handler of signals. It works from its creation on, and knows the server once it has started.
 pub struct Signals {
     server: Arc<OnceLock<Served>>,
+    /// Signals that came before the server, such as during the load of its items.
+    early: Arc<Mutex<Vec<i32>>>,
 }
 
 impl Signals {
@@ -43,11 +46,20 @@ impl Signals {
         let mut caught = iterator::Signals::new(all)
             .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
         let server = Arc::new(OnceLock::<Served>::new());
-        let known = Arc::clone(&server);
-        let on = move |signal| match known.get() {
-            Some(known) => act(signal, known, &farewell),
-            None if [SIGINT, SIGTERM, SIGUSR1].contains(&signal) => process::exit(0),
-            None => {}
+        let early = Arc::<Mutex<Vec<i32>>>::default();
+        let (known, waiting) = (Arc::clone(&server), Arc::clone(&early));
+        let on = move |signal| {
+            // The lock is held until the signal is either carried out or noted.
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.get() {
+                Some(known) => {
+                    drop(waiting);
+                    act(signal, known, &farewell);
+                }
+                None if [SIGINT, SIGTERM, SIGUSR1].contains(&signal) => process::exit(0),
+                None if waiting.contains(&signal) => {}
+                None => waiting.push(signal),
+            }
         };
         let work = move || {
             for signal in caught.forever() {
@@ -60,12 +72,17 @@ impl Signals {
             .name("signals".into())
             .spawn(work)
             .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
-        Ok(Self { server })
+        Ok(Self { server, early })
     }
 
     /// Names the server that signals are for.
     pub fn are_for(&self, served: Served) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = self.server.set(served);
+        for signal in early.drain(..) {
+            // It cannot fail: the handler of this signal is in place.
+            let _ = signal_hook::low_level::raise(signal);
+        }
     }
 }
 
