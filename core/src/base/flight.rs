@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use super::fork::ForkMark;
@@ -88,7 +89,10 @@ impl<V: ?Sized, T> Leader<V, T> {
         let Some(key) = self.key.take().filter(|_| self.mark.holds()) else { return };
         // The lock is released before the waiters run.
         let flight = self.of.0.lock().remove(&key);
-        flight.into_iter().flat_map(|flight| flight.waiters).for_each(|waiter| waiter(value));
+        for waiter in flight.into_iter().flat_map(|flight| flight.waiters) {
+            // One that panics must not keep the others waiting. The panic hook has reported it.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| waiter(value)));
+        }
     }
 }
 
@@ -118,6 +122,18 @@ mod tests {
         let to = to.clone();
         let waiter = move |value: Option<&[u8]>| to.send(value.map(<[u8]>::to_vec)).unwrap();
         flights.join(b"key", caller, Box::new(waiter))
+    }
+
+    #[test]
+    fn a_waiter_that_panics_keeps_no_other_waiting() {
+        let flights = Shared::default();
+        let (to, values) = mpsc::channel();
+        let Role::Leader(mut leader) = join(&flights, 1, &to) else { panic!("the first leads") };
+        let role = flights.join(b"key", 2, Box::new(|_| panic!("a waker that fails")));
+        assert!(matches!(role, Role::Waiting(1)));
+        join(&flights, 3, &to);
+        leader.finish(Some(b"value"));
+        assert_eq!(values.recv().unwrap().as_deref(), Some(&b"value"[..]));
     }
 
     #[test]
