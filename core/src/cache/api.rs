@@ -214,7 +214,7 @@ impl Cache {
     pub fn flush_prefix(&self, prefix: impl AsRef<[u8]>) {
         let prefix = prefix.as_ref();
         if prefix.is_empty() {
-            return self.flush(None);
+            return self.clear();
         }
         while !self.try_flush_prefix(prefix) {
             let begin = self.store().begin_crawl();
