@@ -85,7 +85,8 @@ for (const [name, Kind] of Object.entries({ 'Keyv 5': Keyv, 'Keyv 6': Keyv6 })) 
     assert.equal(cache.getString('shop'), 'not of Keyv');
     // The given cache is not closed.
     await shop.disconnect();
-    assert.equal(cache.size, 2);
+    // The size counts items until their memory is freed.
+    assert.equal([...cache.keys()].length, 2);
   });
 
   test(`${name}: without a namespace the cache is the store`, async (t) => {
