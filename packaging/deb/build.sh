@@ -25,6 +25,7 @@ install -D -m 644 "$here/user.conf" "$root/usr/lib/systemd/system/memcached-rs.s
 install -D -m 644 "$here/user.conf" "$root/usr/lib/systemd/system/memcached-rs@.service.d/user.conf"
 install -D -m 644 -t "$root/etc/memcached-rs" packaging/memcached-rs.toml
 install -D -m 644 -t "$share/doc/$package/examples" packaging/memcached.conf
+install -D -m 644 "$here/lintian-overrides" "$share/lintian/overrides/$package"
 put_manual "$share"
 find "$share" -path '*/man/man1/*' -exec gzip --best --no-name {} +
 
