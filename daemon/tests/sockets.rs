@@ -39,8 +39,8 @@ impl Place {
     /// Installs a program as `memcached-rs`, as a package does: by a rename. Returns its inode.
     fn install(&self, program: &Path) -> u64 {
         let (new, installed) = (self.path("memcached-rs.new"), self.path("memcached-rs"));
-        // By another process: a child of another test would have the open file for a moment, and the
-        // system starts no program that is open for writing.
+        // By another process: a child of another test would have the open file for a moment, and
+        // the system starts no program that is open for writing.
         let copied = Command::new("cp").arg(program).arg(&new).status().expect("cp starts");
         assert!(copied.success());
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it may be run");
