@@ -151,32 +151,57 @@ fn run_dump_with(server: &str, options: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-#[test]
-fn tls_is_checked_by_an_authority() {
-    let directory = Directory::new();
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = directory.put("ca.pem", params.self_signed(&authority).unwrap().pem());
-    let issuer = Issuer::new(params, authority);
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &issuer).unwrap();
+/// An authority whose certificates a test trusts.
+struct Authority {
+    /// The name of the file of its certificate.
+    file: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(directory: &Directory) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let file = directory.put("ca.pem", params.self_signed(&key).unwrap().pem());
+        Self { file, issuer: Issuer::new(params, key) }
+    }
+
+    /// Returns a certificate for a name, and its key.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.into()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// Starts a server with TLS and a certificate for localhost. Returns its name, too.
+fn tls_server(directory: &Directory, authority: &Authority, tls: TlsConfig) -> (Server, String) {
+    let (chain, key) = authority.sign("localhost");
     let tls = TlsConfig {
-        chain_cert: Some(directory.put("server.pem", certificate.pem()).into()),
-        key: Some(directory.put("server.key", key.serialize_pem()).into()),
-        ..TlsConfig::default()
+        chain_cert: Some(directory.put("server.pem", chain).into()),
+        key: Some(directory.put("server.key", key).into()),
+        ..tls
     };
     let addr = "127.0.0.1:0".parse().unwrap();
     let listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
     let server = Server::start(ServerConfig { listen, tls: Some(tls), ..ServerConfig::default() }).unwrap();
-    server.cache().set("large", "x".repeat(900_000), Ttl::Never).unwrap();
     let name = format!("localhost:{}", address(&server).port());
+    (server, name)
+}
+
+#[test]
+fn tls_is_checked_by_an_authority() {
+    let directory = Directory::new();
+    let authority = Authority::new(&directory);
+    let ca = authority.file.clone();
+    let (server, name) = tls_server(&directory, &authority, TlsConfig::default());
+    server.cache().set("large", "x".repeat(900_000), Ttl::Never).unwrap();
     assert_eq!(run_dump_with(&name, &["--tls-ca", &ca]), (0, "dumped 1 items of 900005 bytes\n".into()));
     // The certificate is for another name, from an unknown authority, or not asked for.
     let (status, said) = run_dump_with(&address(&server).to_string(), &["--tls-ca", &ca]);
     assert!(status == 69 && said.contains("certificate"), "{said}");
-    let other = directory.put("other.pem", certificate.pem());
+    let other = directory.path("server.pem");
     let (status, said) = run_dump_with(&name, &["--tls-ca", &other]);
     assert!(status == 69 && said.contains("certificate"), "{said}");
     assert_eq!(run_dump_with(&name, &[]).0, 69);
@@ -187,29 +212,15 @@ fn tls_is_checked_by_an_authority() {
 #[test]
 fn a_server_may_ask_for_a_certificate() {
     let directory = Directory::new();
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = directory.put("ca.pem", params.self_signed(&authority).unwrap().pem());
-    let issuer = Issuer::new(params, authority);
-    let signed = |name: &str| {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.into()]).unwrap();
-        (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
-    };
-    let (chain, key) = signed("localhost");
+    let authority = Authority::new(&directory);
+    let ca = authority.file.clone();
     let tls = TlsConfig {
-        chain_cert: Some(directory.put("server.pem", chain).into()),
-        key: Some(directory.put("server.key", key).into()),
         verify_mode: VerifyMode::Require,
         ca_cert: Some(ca.clone().into()),
         ..TlsConfig::default()
     };
-    let addr = "127.0.0.1:0".parse().unwrap();
-    let listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
-    let server = Server::start(ServerConfig { listen, tls: Some(tls), ..ServerConfig::default() }).unwrap();
-    let name = format!("localhost:{}", address(&server).port());
-    let (chain, key) = signed("client");
+    let (_server, name) = tls_server(&directory, &authority, tls);
+    let (chain, key) = authority.sign("client");
     let both = directory.put("both.pem", format!("{chain}{key}"));
     let (chain, key) = (directory.put("client.pem", chain), directory.put("client.key", key));
     let nothing = "dumped 0 items of 0 bytes\n";
@@ -221,7 +232,7 @@ fn a_server_may_ask_for_a_certificate() {
     assert_eq!(run_dump_with(&name, &["--tls-ca", &ca]).0, 69);
     // No key, or the key of another certificate.
     assert_eq!(run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &chain]).0, 64);
-    let other = directory.put("other.key", signed("other").1);
+    let other = directory.put("other.key", authority.sign("other").1);
     let (status, said) = run_dump_with(&name, &["--tls-ca", &ca, "--tls-cert", &chain, "--tls-key", &other]);
     assert!(status == 64 && said.lines().count() == 1, "{said}");
 }

@@ -156,7 +156,7 @@ impl StoreShared {
     pub(super) fn note_moved(&self, time: &TimeSnapshot, token: &ShardToken, at: Ref) {
         let item = Item::new(&self.segments, token, at);
         self.note_expiry(item.header().expiry());
-        if time.is_suspect(item.header()) && self.is_flushed(time, item.header(), item.key()) {
+        if self.is_flushed(time, item.header(), item.key()) {
             self.flush.note_moved();
         }
     }
