@@ -65,6 +65,12 @@ impl Sockets {
         Ok(Self { name, sockets })
     }
 
+    /// Returns the number of descriptors that the service uses at most.
+    pub fn descriptors(&self) -> usize {
+        // A listener has a duplicate.
+        self.sockets.len() * (Bounds::DAEMON.connections + 2)
+    }
+
     /// Returns the addresses at which the service is reached.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok())
