@@ -291,6 +291,12 @@ fn the_address_of_control_outlives_an_upgrade() {
         reply
     };
     assert!(ask_version().starts_with("HTTP/1.1 200 OK\r\n"));
+    // A response without an end does not hold up the version that serves it.
+    let mut events = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    events.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is sent");
+    let mut status = [0; 15];
+    events.read_exact(&mut status).expect("the reply begins");
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
     let inode = place.install(Path::new(BINARY));
     send("RTMIN+1", child.id());
     heard(&mut log, "upgrading");
@@ -298,6 +304,7 @@ fn the_address_of_control_outlives_an_upgrade() {
     assert_eq!(port_of(&heard(&mut log, " listens on "), "control:127.0.0.1:"), port);
     let reply = ask_version();
     assert!(reply.contains(&format!("\"pid\":{}", child.id())), "{reply}");
+    let _ = events.read_to_end(&mut Vec::new());
     stop(child);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
