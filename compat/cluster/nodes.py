@@ -21,9 +21,9 @@ def free_port():
             return port
 
 
-def ask(port, command, end):
+def ask(port, command, end, host="127.0.0.1"):
     """Sends a line, and returns the reply up to the line `end`."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+    with socket.create_connection((host, port), PATIENCE) as client:
         client.settimeout(PATIENCE)
         client.sendall(command.encode() + b"\r\n")
         lines = []
@@ -37,9 +37,9 @@ def ask(port, command, end):
 class Process:
     """A program that listens on a port."""
 
-    def __init__(self, command, port):
+    def __init__(self, command, port, host="127.0.0.1"):
         self.command = [str(word) for word in command]
-        self.host, self.port = "127.0.0.1", port
+        self.host, self.port = host, port
         self.name = f"{self.host}:{port}"
         if os.geteuid() == 0 and "memcached" in os.path.basename(self.command[0]):
             self.command += ["-u", "root"]
@@ -51,7 +51,7 @@ class Process:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
                 return
             except OSError:
                 time.sleep(0.01)

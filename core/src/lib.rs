@@ -86,6 +86,8 @@ mod net;
 mod persist;
 #[cfg(feature = "server")]
 mod protocol;
+#[cfg(feature = "proxy")]
+mod proxy;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -130,6 +132,8 @@ pub mod internal {
     }
 
     modules! { base cache config persist store }
+    #[cfg(feature = "proxy")]
+    modules! { proxy }
     #[cfg(feature = "server")]
     modules! { admin protocol server session state tls }
 }

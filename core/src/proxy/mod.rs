@@ -1,0 +1,13 @@
+//! The native core of the proxy: pools, routes and how a request runs through them.
+//!
+//! Everything here is data and state machines. It knows no socket, no thread and no Lua. The daemon
+//! does not use it yet; `mcrs proxy` checks configurations with it and explains them.
+
+pub mod backend;
+pub mod command;
+pub mod config;
+pub mod distribution;
+pub mod filter;
+pub mod hash;
+pub mod pool;
+pub mod route;
