@@ -4,10 +4,13 @@
 //! does not use it yet; `mcrs proxy` checks configurations with it and explains them.
 
 pub mod backend;
+pub mod bucket;
 pub mod command;
 pub mod config;
 pub mod distribution;
+pub mod explain;
 pub mod filter;
 pub mod hash;
 pub mod pool;
 pub mod route;
+pub mod run;
