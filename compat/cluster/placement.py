@@ -61,8 +61,8 @@ const set = (key) => new Promise((resolve, reject) => {
 class Case:
     """A client and the settings of a pool that finds its keys."""
 
-    def __init__(self, name, store, nodes=OTHER, weights=None, keys=KEYS, **settings):
-        self.name, self.store, self.nodes, self.keys = name, store, nodes, keys
+    def __init__(self, name, store, nodes=OTHER, weights=None, keys=KEYS, names=None, **settings):
+        self.name, self.store, self.nodes, self.keys, self.names = name, store, nodes, keys, names
         self.weights = weights or [1] * len(nodes)
         self.settings = settings
 
@@ -74,11 +74,12 @@ class Case:
     def pool(self):
         """Returns the settings of the pool as lines of TOML."""
         lines = [f"{name} = {json.dumps(value)}" for name, value in self.settings.items()]
-        one = "{{ address = {}, weight = {} }}"
-        backends = [
-            json.dumps(node) if weight == 1 else one.format(json.dumps(node), weight)
-            for node, weight in zip(self.nodes, self.weights, strict=True)
-        ]
+        backends = []
+        for index, (node, weight) in enumerate(zip(self.nodes, self.weights, strict=True)):
+            more = [f"weight = {weight}"] * (weight != 1)
+            more += [f'name = "{self.names[index]}"'] if self.names else []
+            address = json.dumps(node)
+            backends.append(f"{{ address = {address}, {', '.join(more)} }}" if more else address)
         return "\n".join([*lines, f"backends = [{', '.join(backends)}]"])
 
     def record(self, program):
@@ -157,7 +158,9 @@ def by_twemproxy(**settings):
         port = free_port()
         settings_ = {"listen": f"127.0.0.1:{port}", "timeout": 5000, "auto_eject_hosts": "false"} | settings
         lines = [f"  {name}: {value}" for name, value in settings_.items()]
-        lines += ["  servers:", *(f"    - {host}:{port}:{weight}" for host, port, weight in case.servers())]
+        names = case.names or [""] * len(case.nodes)
+        servers = zip(case.servers(), names, strict=True)
+        lines += ["  servers:", *(f"    - {host}:{port}:{weight} {name}" for (host, port, weight), name in servers)]
         with tempfile.TemporaryDirectory() as place:
             path = pathlib.Path(place, "nutcracker.yml")
             path.write_text("\n".join(["pool:", *lines, ""]))
@@ -213,6 +216,8 @@ def cases():
     twemproxy = by_twemproxy(distribution="ketama", hash="fnv1a_64")
     for name, nodes, given in (("weights", OTHER, weights), ("port 11211", PLAIN, None)):
         yield Case(f"twemproxy, {name}", twemproxy, nodes, given, distribution="ketama", key_hash="fnv1a_64")
+    named = ["ada", "bob", "cy", "dee", "eve"]
+    yield Case("twemproxy, names", twemproxy, weights=weights, names=named, distribution="ketama", key_hash="fnv1a_64")
     twemproxy = by_twemproxy(distribution="modula", hash="crc32a")
     yield Case("twemproxy, modula, weights", twemproxy, weights=weights, distribution="modula", key_hash="crc32a")
     twemproxy = by_twemproxy(distribution="ketama", hash="md5", hash_tag='"{}"')
