@@ -86,7 +86,7 @@ mod net;
 mod persist;
 #[cfg(feature = "server")]
 mod protocol;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "server")]
 mod proxy;
 #[cfg(feature = "server")]
 mod server;
@@ -115,7 +115,7 @@ pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{
     config::{
-        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
+        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol, ProxyConfig,
         ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
@@ -132,7 +132,7 @@ pub mod internal {
     }
 
     modules! { base cache config persist store }
-    #[cfg(feature = "proxy")]
+    #[cfg(feature = "server")]
     modules! { proxy }
     #[cfg(feature = "server")]
     modules! { admin protocol server session state tls }

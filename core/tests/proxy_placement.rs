@@ -2,7 +2,6 @@
 //!
 //! `compat/cluster/placement.py` records `data/placement.toml` from them, and checks it again.
 
-#![cfg(feature = "proxy")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;

@@ -9,6 +9,7 @@ mod auth;
 mod cache;
 #[cfg(feature = "server")]
 mod cluster;
+mod proxy;
 mod codec;
 #[cfg(feature = "server")]
 mod hash;
@@ -29,6 +30,7 @@ pub use self::auth::{AuthConfig, AuthMethod, Passwords};
 pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
+pub use self::proxy::ProxyConfig;
 pub use self::codec::Codec;
 #[cfg(feature = "server")]
 pub use self::hash::HashAlgorithm;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::auth::{AuthConfig, AuthMethod};
 use super::cache::CacheConfig;
 use super::cluster::ClusterNode;
+use super::proxy::ProxyConfig;
 use super::codec::Codec;
 use super::hash::HashAlgorithm;
 use super::hooks::Hooks;
@@ -163,6 +164,8 @@ settings! {
         auth: Option<AuthConfig> = None;
         /// Certificate, key and rules of listeners with TLS.
         tls: Option<TlsConfig> = None;
+        /// Makes the server a proxy: commands with keys go to the backends of this configuration.
+        proxy: Option<ProxyConfig> = None;
         /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty,
         /// the command does not exist, as in memcached.
         cluster: Vec<ClusterNode> = Vec::new();

@@ -51,6 +51,11 @@ impl Command {
         COMMANDS.iter().find(|command| command.word == word)
     }
 
+    /// Returns whether it is of the meta protocol.
+    pub fn is_meta(&self) -> bool {
+        matches!(self.word, "mg" | "me" | "ms" | "md" | "ma")
+    }
+
     /// Returns whether `group` is the word of this command, or names a group with it: `reads` or
     /// `writes`.
     pub fn is_in(&self, group: &str) -> bool {

@@ -34,8 +34,8 @@ pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Ve
     let mut buckets = vec![Bucket::default(); routes.limits];
     let (mut events, mut actions, mut waiting) = (Vec::new(), Vec::new(), VecDeque::new());
     let millis = pretence.time.saturating_mul(1000);
-    let mut turn = Turn { millis, buckets: &mut buckets, actions: &mut actions };
-    let mut run = Run::start_noting(routes, request, &mut turn);
+    let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
+    let mut run = Run::start_noting(&mut turn);
     loop {
         events.extend(run.take_notes().into_iter().map(Event::Decided));
         for action in turn.actions.drain(..) {

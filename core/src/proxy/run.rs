@@ -37,6 +37,10 @@ pub struct Request<'a> {
 /// An event of a run: what it may use, and what comes of it.
 #[derive(Debug)]
 pub struct Turn<'a> {
+    /// The routes. The same in all turns of a run.
+    pub routes: &'a Routes,
+    /// The request. The same in all turns of a run.
+    pub request: Request<'a>,
     /// Unix time in milliseconds.
     pub millis: u64,
     /// A bucket for each rate limit of the routes. A limit without a bucket has no tokens.
@@ -142,9 +146,7 @@ pub enum Choice {
 
 /// A request on its way.
 #[derive(Debug)]
-pub struct Run<'a> {
-    routes: &'a Routes,
-    request: Request<'a>,
+pub struct Run {
     frames: Vec<Frame>,
     /// The receiver of each send. `None` once it has its reply.
     sends: Vec<Option<Parent>>,
@@ -196,27 +198,21 @@ struct Context {
     ttl: Option<u32>,
 }
 
-impl<'a> Run<'a> {
+impl Run {
     /// Starts a request at the root. Pushes what to do.
-    pub fn start(routes: &'a Routes, request: Request<'a>, turn: &mut Turn<'_>) -> Self {
-        Self::start_with(routes, request, None, turn)
+    pub fn start(turn: &mut Turn<'_>) -> Self {
+        Self::start_with(None, turn)
     }
 
     /// Starts a request that takes notes.
-    pub fn start_noting(routes: &'a Routes, request: Request<'a>, turn: &mut Turn<'_>) -> Self {
-        Self::start_with(routes, request, Some(Vec::new()), turn)
+    pub fn start_noting(turn: &mut Turn<'_>) -> Self {
+        Self::start_with(Some(Vec::new()), turn)
     }
 
-    fn start_with(
-        routes: &'a Routes,
-        request: Request<'a>,
-        notes: Option<Vec<Note>>,
-        turn: &mut Turn<'_>,
-    ) -> Self {
-        let mut run =
-            Self { routes, request, frames: Vec::new(), sends: Vec::new(), is_finished: false, notes };
+    fn start_with(notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
+        let mut run = Self { frames: Vec::new(), sends: Vec::new(), is_finished: false, notes };
         let context = Context { work: Work::Client, ttl: None };
-        run.ask(routes.root, Parent::Client, context, turn);
+        run.ask(turn.routes.root, Parent::Client, context, turn);
         run
     }
 
@@ -250,9 +246,9 @@ impl<'a> Run<'a> {
     }
 
     /// Returns what the work does.
-    fn kind(&self, work: Work) -> Kind {
+    fn kind(request: &Request<'_>, work: Work) -> Kind {
         match work {
-            Work::Client => self.request.command.kind,
+            Work::Client => request.command.kind,
             Work::Item => Kind::Read,
             Work::Fill(_) => Kind::Store,
             Work::Delete => Kind::Delete,
@@ -260,8 +256,8 @@ impl<'a> Run<'a> {
     }
 
     /// Returns a number below `count` for a node that draws.
-    fn draw(&self, node: NodeId, count: u64) -> u64 {
-        let mut bits = self.request.draw ^ (node as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn draw(request: &Request<'_>, node: NodeId, count: u64) -> u64 {
+        let mut bits = request.draw ^ (node as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (bits ^ bits >> 31).checked_rem(count).unwrap_or(0)
@@ -288,9 +284,9 @@ impl<'a> Run<'a> {
     }
 
     /// Decides what a node does first.
-    fn step(&mut self, node: NodeId, context: &mut Context, turn: &mut Turn<'_>) -> Step<'a> {
-        let routes: &'a Routes = self.routes;
-        let kind = self.kind(context.work);
+    fn step<'a>(&mut self, node: NodeId, context: &mut Context, turn: &mut Turn<'a>) -> Step<'a> {
+        let Turn { routes, request, .. } = *turn;
+        let kind = Self::kind(&request, context.work);
         let delete = Context { work: Work::Delete, ttl: None };
         let (choice, step) = match routes.nodes.get(node) {
             Some(Route::Pool(pool)) => return Step::Send(*pool),
@@ -311,7 +307,7 @@ impl<'a> Run<'a> {
                 }
             },
             Some(Route::Random(children)) => {
-                let drawn = self.draw(node, children.len() as u64) as usize;
+                let drawn = Self::draw(&request, node, children.len() as u64) as usize;
                 (Choice::Drew(drawn), go(children.get(drawn)))
             }
             Some(Route::Ttl(child, seconds)) => {
@@ -319,7 +315,7 @@ impl<'a> Run<'a> {
                 (Choice::Ttl, Step::Go(*child))
             }
             Some(Route::Shadow { child, to, percent }) => {
-                let copied = self.draw(node, 100) < u64::from(*percent);
+                let copied = Self::draw(&request, node, 100) < u64::from(*percent);
                 let step = if copied { Step::GoAndDrop(*child, *to, *context) } else { Step::Go(*child) };
                 (Choice::Copy(copied), step)
             }
@@ -336,13 +332,13 @@ impl<'a> Run<'a> {
                 (Choice::Token(token), Step::Go(if token { *child } else { *over }))
             }
             Some(Route::ByPrefix { prefixes, default }) => {
-                let key = self.request.key;
+                let key = request.key;
                 let found = prefixes.iter().position(|(prefix, _)| key.starts_with(prefix.as_bytes()));
                 let child = found.and_then(|at| prefixes.get(at)).map_or(default, |(_, child)| child);
                 (Choice::Match(found), Step::Go(*child))
             }
             Some(Route::ByCommand { groups, default }) => {
-                let found = group_of(groups, self.command(context.work));
+                let found = group_of(groups, Self::command(&request, context.work));
                 let child = found.and_then(|at| groups.get(at)).map_or(default, |(_, child)| child);
                 (Choice::Match(found), Step::Go(*child))
             }
@@ -352,14 +348,14 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the command of the work.
-    fn command(&self, work: Work) -> &'static Command {
+    fn command(request: &Request<'_>, work: Work) -> &'static Command {
         let own = match work {
             Work::Client => None,
             Work::Item => Command::named("mg"),
             Work::Fill(_) => Command::named("add"),
             Work::Delete => Command::named("delete"),
         };
-        own.unwrap_or(self.request.command)
+        own.unwrap_or(request.command)
     }
 
     /// Makes a frame that waits for these children, and asks them.
@@ -392,7 +388,7 @@ impl<'a> Run<'a> {
 
     /// Takes the outcome of a child of a frame.
     fn on_child(&mut self, at: usize, child: usize, outcome: Outcome, turn: &mut Turn<'_>) {
-        let routes = self.routes;
+        let routes = turn.routes;
         let Some(frame) = self.frames.get_mut(at) else { return };
         let (node, context) = (frame.node, frame.context);
         // The frame has answered.
