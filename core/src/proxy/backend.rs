@@ -29,7 +29,8 @@ impl Address {
     /// Parses `HOST`, `HOST:PORT`, `[IPv6]:PORT` or `unix:PATH`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return (path.starts_with('/') && path.len() < 108).then(|| Self::Unix(path.into()));
+            let fits = path.starts_with('/') && path.len() < 108 && !path.contains(char::is_control);
+            return fits.then(|| Self::Unix(path.into()));
         }
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
@@ -75,9 +76,21 @@ mod tests {
         }
         assert_eq!(Address::parse("a").map(|address| address.to_string()).as_deref(), Some("a:11211"));
         assert_eq!(Address::parse("[::1]"), Some(Address::Tcp("::1".into(), 11211)));
-        for text in
-            ["", ":1", "a:", "a:0", "a:65536", "a:1:2", "::1", "[::1", "[::1]x", "a b:1", "unix:x", "a/b"]
-        {
+        for text in [
+            "",
+            ":1",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:1:2",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "a b:1",
+            "unix:x",
+            "unix:/a\nb",
+            "a/b",
+        ] {
             assert_eq!(Address::parse(text), None, "{text}");
         }
     }

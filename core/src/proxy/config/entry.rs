@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 /// Bytes of a name, or of another short text, at most.
 pub const MAX_NAME: usize = 250;
 
+/// Characters of a message at most.
+const MAX_MESSAGE: usize = 1000;
+
 /// A mistake in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFault {
@@ -16,6 +19,15 @@ pub struct ConfigFault {
     pub line: usize,
     /// The mistake, and what is allowed.
     pub message: String,
+}
+
+impl ConfigFault {
+    /// Returns a fault at a part of a text. The message gets one line of bounded length, because
+    /// names of the text are in it.
+    pub fn new(text: &str, span: &Range<usize>, message: &str) -> Self {
+        let visible = |c: char| if c.is_control() { ' ' } else { c };
+        Self { line: line_of(text, span), message: message.chars().map(visible).take(MAX_MESSAGE).collect() }
+    }
 }
 
 impl fmt::Display for ConfigFault {
@@ -37,7 +49,7 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     pub fn fail<T>(&self, message: &str) -> Result<T, ConfigFault> {
         let name = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
-        Err(ConfigFault { line: line_of(self.text, &self.span), message: format!("{name}{message}") })
+        Err(ConfigFault::new(self.text, &self.span, &format!("{name}{message}")))
     }
 
     /// Fails for a key that is not among `keys`.
@@ -112,8 +124,7 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub fn fail<T>(&self, message: &str) -> Result<T, ConfigFault> {
-        let line = line_of(self.text, &self.value.span());
-        Err(ConfigFault { line, message: format!("{}: {message}", self.name) })
+        Err(ConfigFault::new(self.text, &self.value.span(), &format!("{}: {message}", self.name)))
     }
 
     /// Fails for a value that cannot be used.
@@ -174,6 +185,6 @@ impl<'a> Entry<'a> {
 }
 
 /// Returns the number of the line in which a part of a text begins.
-pub fn line_of(text: &str, span: &Range<usize>) -> usize {
+fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
 }

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::entry::ConfigFault;
-use self::entry::{Entry, MAX_NAME, Table, line_of};
+use self::entry::{Entry, MAX_NAME, Table};
 use super::command::{COMMANDS, Command};
 use super::pool::Pool;
 use super::route::{NodeId, Route, Routes};
@@ -41,11 +41,10 @@ const NULL: &str = "null";
 /// The first mistake.
 pub fn parse(text: &str) -> Result<Routes, ConfigFault> {
     if text.len() > MAX_TEXT {
-        return Err(ConfigFault { line: 1, message: format!("the file must have at most {MAX_TEXT} bytes") });
+        return Err(ConfigFault::new("", &(0..0), &format!("the file must have at most {MAX_TEXT} bytes")));
     }
-    let table = DeTable::parse(text).map_err(|error| ConfigFault {
-        line: line_of(text, &error.span().unwrap_or_default()),
-        message: error.message().replace('\n', ", "),
+    let table = DeTable::parse(text).map_err(|error| {
+        ConfigFault::new(text, &error.span().unwrap_or_default(), &error.message().replace('\n', ", "))
     })?;
     let (span, table) = (table.span(), table.into_inner());
     let top = Table { text, name: String::new(), span, entries: &table };
@@ -134,8 +133,8 @@ impl<'a> Builder<'a> {
     }
 
     fn name(&mut self, name: &str, entry: &Entry<'a>, named: Named<'a>) -> Result<(), ConfigFault> {
-        if name.is_empty() || name.len() > MAX_NAME {
-            return entry.fail(&format!("a name must have 1 to {MAX_NAME} bytes, got {}", name.len()));
+        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
+            return entry.fail(&format!("a name must have 1 to {MAX_NAME} bytes in one line"));
         }
         if name == NULL || self.names.insert(name.to_owned(), named).is_some() {
             return entry.fail("this name is taken, pools and routes have different names");
@@ -428,6 +427,11 @@ mod tests {
         ("route = 'a'\n[routes.x]\nfailover = ['a', 'x']", "5: routes.x.failover: route \"x\" leads back"),
         ("route = 'a'\n[routes]\na = 'b'", "5: routes.a: this name is taken"),
         ("route = 'a'\n[routes]\nnull = 'b'", "5: routes.null: this name is taken"),
+        ("route = 'a'\n\"x\\ny\" = 1", "4: x y: this key is unknown here"),
+        (
+            "route = 'a'\n[routes]\n\"x\\ny\" = 'a'",
+            "5: routes.x y: a name must have 1 to 250 bytes in one line",
+        ),
         ("route = 'a'\n[pools.c]", "4: pools.c: backends is missing"),
         (
             "route = 'a'\n[pools.c]\nbackends = []",
