@@ -115,8 +115,8 @@ pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{
     config::{
-        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol, ProxyConfig,
-        ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
+        ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

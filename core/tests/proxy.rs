@@ -319,7 +319,14 @@ fn a_ttl_replaces_that_of_the_client() {
 /// A backend that lies is cut off. Its requests fail, and those of others do not.
 #[test]
 fn backends_that_break_the_protocol() {
-    for lie in ["nonsense\r\n", "VALUE k 0 5\r\nabc\r\nEND\r\n", "STAT pid 1\r\n", "END\r\nEND\r\n", "VERSION 1\r\n", ""] {
+    for lie in [
+        "nonsense\r\n",
+        "VALUE k 0 5\r\nabc\r\nEND\r\n",
+        "STAT pid 1\r\n",
+        "END\r\nEND\r\n",
+        "VERSION 1\r\n",
+        "",
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap().to_string();
         thread::spawn(move || {
@@ -355,7 +362,8 @@ fn backends_that_break_the_protocol() {
 fn replies_never_reach_another_client() {
     let bench = Bench::new(1, "route = 'a'");
     bench.cache(0).set("secret", "mine", Ttl::Never).unwrap();
-    let late = FaultRule { key: Some(b"secret".to_vec()), ..FaultRule::new(Fault::DelayReply(PATIENCE / 100)) };
+    let late =
+        FaultRule { key: Some(b"secret".to_vec()), ..FaultRule::new(Fault::DelayReply(PATIENCE / 100)) };
     bench.cache(0).faults().add(late);
     for _ in 0..20 {
         let mut gone = bench.client();

@@ -1,6 +1,5 @@
 //! Properties of routes: random ones against a model, and replies in any order.
 
-#![cfg(feature = "proxy")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use memcache_rs::internal::proxy::bucket::Bucket;
@@ -111,8 +110,9 @@ fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize
     let request = Request { key: b"k", command: Command::named(word).unwrap(), draw: 7 };
     let (mut actions, mut open) = (Vec::new(), Vec::new());
     let mut ran = Ran { answer: None, sends: Vec::new() };
-    let mut turn = Turn { millis: NOW * 1000, buckets: &mut buckets, actions: &mut actions };
-    let mut run = Run::start(routes, request, &mut turn);
+    let millis = NOW * 1000;
+    let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
+    let mut run = Run::start(&mut turn);
     let mut order = order.iter().cycle();
     loop {
         for action in turn.actions.drain(..) {
@@ -337,8 +337,10 @@ fn draws_are_spread() {
         let routes = routes(text);
         let request = |draw| Request { key: b"k", command: Command::named("get").unwrap(), draw };
         let mut actions = Vec::new();
-        let mut turn = Turn { millis: 0, buckets: &mut [], actions: &mut actions };
-        (0..3000).for_each(|draw| drop(Run::start(&routes, request(draw), &mut turn)));
+        for draw in 0..3000 {
+            let (request, actions) = (request(draw), &mut actions);
+            drop(Run::start(&mut Turn { routes: &routes, request, millis: 0, buckets: &mut [], actions }));
+        }
         actions.iter().filter(|action| matches!(action, Action::Send(send) if send.pool == pool)).count()
     };
     for pool in 0..3 {
@@ -379,7 +381,8 @@ fn a_limit_lasts_over_requests() {
     let mut ask = |millis| {
         let mut actions = Vec::new();
         let request = Request { key: b"k", command: Command::named("get").unwrap(), draw: 0 };
-        Run::start(&routes, request, &mut Turn { millis, buckets: &mut buckets, actions: &mut actions });
+        let (buckets, actions) = (&mut buckets, &mut actions);
+        Run::start(&mut Turn { routes: &routes, request, millis, buckets, actions });
         matches!(actions[..], [Action::Send(_)])
     };
     assert_eq!([ask(5000), ask(5000), ask(5000), ask(5500), ask(5500)], [true, true, false, true, false]);

@@ -3,8 +3,12 @@
 //! [`Options::apply`] takes each `-o` in the order of the command line, because `no_modern` depends
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
+use std::path::Path;
+
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
-use memcache_core::{EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
+use memcache_core::{
+    EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -108,7 +112,7 @@ impl<'a> Options<'a> {
             "drop_privileges" => self.note(name, "privileges are not dropped"),
             "proxy_config" => {
                 let file = need("Missing proxy_config file argument")?;
-                if !file.ends_with(".toml") {
+                if Path::new(file).extension() != Some("toml".as_ref()) {
                     return fail("-o proxy_config: FILE must end in .toml, Lua is not built in");
                 }
                 self.config.proxy = Some(ProxyConfig::File(file.into()));

@@ -9,7 +9,6 @@ mod auth;
 mod cache;
 #[cfg(feature = "server")]
 mod cluster;
-mod proxy;
 mod codec;
 #[cfg(feature = "server")]
 mod hash;
@@ -18,6 +17,7 @@ mod hooks;
 #[cfg(feature = "server")]
 mod listen;
 mod policy;
+mod proxy;
 #[cfg(feature = "server")]
 mod server;
 mod setting;
@@ -30,7 +30,6 @@ pub use self::auth::{AuthConfig, AuthMethod, Passwords};
 pub use self::cache::CacheConfig;
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterNode;
-pub use self::proxy::ProxyConfig;
 pub use self::codec::Codec;
 #[cfg(feature = "server")]
 pub use self::hash::HashAlgorithm;
@@ -40,6 +39,7 @@ pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, Snapshot
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
+pub use self::proxy::ProxyConfig;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};

@@ -4,8 +4,8 @@
 //! to the log and to watchers. A round of the worker serves each socket once, however many requests
 //! it has: so the requests of a round leave in one write.
 
-use std::fmt;
-use std::io::{self, Read, Write};
+use std::fmt::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,10 +17,9 @@ use mio::{Interest, Registry, Token};
 use super::socket::would_block;
 use crate::base::watch::kind;
 use crate::protocol::output::{Output, SlotId};
-use crate::proxy::backend::{Address, Backend};
-use crate::proxy::connection::Bounds;
+use crate::proxy::backend::Address;
 use crate::proxy::failure::Reason;
-use crate::proxy::relay::Relay;
+use crate::proxy::relay::{self, Relay};
 use crate::proxy::request::ClientRequest;
 use crate::proxy::route::Routes;
 use crate::state::ServerState;
@@ -93,9 +92,9 @@ impl Socket {
     }
 }
 
-/// A backend of a pool.
+/// A backend.
 struct Place {
-    backend: Backend,
+    address: Address,
     /// The addresses of its name, and the one to try next.
     addresses: Vec<SocketAddr>,
     next: usize,
@@ -119,18 +118,25 @@ pub(crate) struct Backends {
 impl Backends {
     /// Returns the backends of a proxy. Looks up the addresses of their names.
     pub(crate) fn new(routes: &Arc<Routes>, seed: u64) -> Self {
-        let bounds = Bounds::default();
-        let backends = routes.pools.iter().flat_map(|pool| &pool.backends);
-        let places = backends.map(|backend| {
-            let addresses = match &backend.address {
-                Address::Tcp(host, port) => (host.as_str(), *port).to_socket_addrs().map_or_else(|_| Vec::new(), Iterator::collect),
-                Address::Unix(_) => Vec::new(),
+        let places = relay::places(routes).1.into_iter().map(|(address, _)| {
+            let addresses = match address {
+                Address::Tcp(host, port) => (host.as_str(), *port).to_socket_addrs().map(Iterator::collect),
+                Address::Unix(_) => Ok(Vec::new()),
             };
-            Place { backend: backend.clone(), addresses, next: 0, socket: None, readable: false, writable: false }
+            // A name without an address is a backend that cannot be reached.
+            let addresses = addresses.unwrap_or_default();
+            Place {
+                address: address.clone(),
+                addresses,
+                next: 0,
+                socket: None,
+                readable: false,
+                writable: false,
+            }
         });
         Self {
             places: places.collect(),
-            relay: Relay::new(Arc::clone(routes), &bounds, HELD, seed),
+            relay: Relay::new(Arc::clone(routes), HELD, seed),
             scratch: vec![0; READ].into_boxed_slice(),
             wake: None,
             more: Vec::new(),
@@ -186,7 +192,13 @@ impl Backends {
         }
     }
 
-    fn serve_one(&mut self, index: usize, registry: &Registry, millis: u64, now: Instant) -> Result<(), Reason> {
+    fn serve_one(
+        &mut self,
+        index: usize,
+        registry: &Registry,
+        millis: u64,
+        now: Instant,
+    ) -> Result<(), Reason> {
         let Some(connection) = self.relay.connection(index) else { return Ok(()) };
         let Some(place) = self.places.get_mut(index) else { return Ok(()) };
         if let Some(reason) = connection.expired(now) {
@@ -261,21 +273,24 @@ impl Backends {
             // It is closed next.
             let _ = registry.deregister(socket.source());
         }
-        let (depth, was_bad, unread) = self.relay.connection(index).map_or((0, true, String::new()), |connection| {
-            let unread = connection.unread();
-            let shown = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
-            (connection.depth(), connection.is_bad(), shown)
-        });
-        let backend = &place.backend;
+        let (depth, was_bad, unread) =
+            self.relay.connection(index).map_or((0, true, String::new()), |connection| {
+                let unread = connection.unread();
+                let shown = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
+                (connection.depth(), connection.is_bad(), shown)
+            });
+        let backend = &place.address;
         let pause = self.relay.fail(index, reason, millis, now);
         let hub = context.cache.watch_hub();
         if !was_bad && hub.wants(kind::PROXY) {
             hub.event(kind::PROXY, |line| {
-                line.push_str(&format!(
+                // Writing to a String cannot fail.
+                let _ = write!(
+                    line,
                     "type=proxy_backend error={} {} label={backend} depth={depth} rbuf={unread}",
                     reason.word(),
-                    Named(&backend.address),
-                ));
+                    Named(backend),
+                );
             });
         }
         let Some((pause, flapped)) = pause else { return };
@@ -284,11 +299,12 @@ impl Backends {
             context.log(1, || format!("proxy: backend {backend} is bad: {}", reason.word()));
             if hub.wants(kind::PROXY) {
                 hub.event(kind::PROXY, |line| {
-                    line.push_str(&format!(
+                    let _ = write!(
+                        line,
                         "type=proxy_backend error={word} {} label={backend} retry={}",
-                        Named(&backend.address),
+                        Named(backend),
                         pause.as_secs(),
-                    ));
+                    );
                 });
             }
         }
@@ -298,7 +314,7 @@ impl Backends {
 impl Place {
     /// Opens a socket, which is not connected yet.
     fn connect(&mut self) -> io::Result<Socket> {
-        if let Address::Unix(path) = &self.backend.address {
+        if let Address::Unix(path) = &self.address {
             return UnixStream::connect(path).map(Socket::Unix);
         }
         let address = self.addresses.get(self.next % self.addresses.len().max(1));

@@ -152,7 +152,8 @@ impl Worker {
         let poll = Poll::new()?;
         let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
         let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
-        let backends = context.proxy.as_ref().map(|routes| Box::new(Backends::new(routes, number as u64 + 1)));
+        let backends =
+            context.proxy.as_ref().map(|routes| Box::new(Backends::new(routes, number as u64 + 1)));
         let worker = Self {
             poll,
             scratch: Scratch {

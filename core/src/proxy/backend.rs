@@ -17,7 +17,7 @@ pub struct Backend {
 }
 
 /// Where a backend listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A host name or an IP address, and a port.
     Tcp(String, u16),

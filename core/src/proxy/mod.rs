@@ -4,6 +4,7 @@
 //! does not use it yet; `mcrs proxy` checks configurations with it and explains them.
 
 pub mod backend;
+pub mod bounds;
 pub mod bucket;
 pub mod command;
 pub mod config;

@@ -1,6 +1,7 @@
 //! A pool: backends that share keys. It names the backend that has a key.
 
 use super::backend::Backend;
+use super::bounds::Bounds;
 use super::distribution::{Distribution, Placement};
 use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
@@ -18,6 +19,8 @@ pub struct Pool {
     pub key_hash: Option<&'static KeyHash>,
     /// The part of the key that is hashed, if not all of it.
     pub filter: Option<KeyFilter>,
+    /// The bounds of connections to its backends.
+    pub bounds: Bounds,
     seed: u64,
     placement: Placement,
 }
@@ -34,7 +37,8 @@ impl Pool {
     ) -> Self {
         let placement = distribution.build(&backends);
         let seed = seed.map_or(0, |text| xxh3(text.as_bytes()));
-        Self { name: name.into(), backends, distribution, key_hash, filter, seed, placement }
+        let bounds = Bounds::default();
+        Self { name: name.into(), backends, distribution, key_hash, filter, bounds, seed, placement }
     }
 
     /// Returns the index of the backend that has a key.

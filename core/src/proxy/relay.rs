@@ -8,18 +8,21 @@
 //! The owner moves bytes between connections and their sockets, and takes the answers. `N` names a
 //! client's request for it. Each request has exactly one answer, though it may be empty.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backend::Address;
+use super::bounds::Bounds;
 use super::bucket::Bucket;
-use super::connection::{Bounds, Connection, Failure};
+use super::connection::{Connection, Failure};
 use super::failure::Reason;
 use super::item::Item;
 use super::reply::Meaning;
 use super::request::{ClientRequest, Quiet};
 use super::route::{Route, Routes};
-use super::slots::Slots;
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
+use super::slots::Slots;
 
 /// The reply if requests and replies under way hold too much memory.
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
@@ -86,21 +89,12 @@ impl<N> Active<N> {
     }
 }
 
-/// Counters of a relay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RelayCounts {
-    /// Requests without an answer, or whose sends have no reply yet.
-    pub active: u64,
-    /// Sends that were refused because too many requests waited at their backend.
-    pub refused: u64,
-}
-
 /// Requests and the connections to all backends.
 #[derive(Debug)]
 pub struct Relay<N> {
     routes: Arc<Routes>,
-    /// For each pool, the place of its first backend in `connections`.
-    first: Vec<usize>,
+    /// For each pool, the connections of its backends.
+    pools: Vec<Vec<usize>>,
     connections: Vec<Connection<Ask>>,
     active: Slots<Active<N>>,
     gets: Slots<Gathering<N>>,
@@ -115,7 +109,6 @@ pub struct Relay<N> {
     /// Connections with bytes to write, or that want a socket. One may occur twice.
     changed: Vec<usize>,
     draw: u64,
-    counts: RelayCounts,
 }
 
 impl<N> Relay<N> {
@@ -123,18 +116,15 @@ impl<N> Relay<N> {
     ///
     /// Requests and replies under way hold about `limit` bytes at most, beside the buffers of
     /// connections.
-    pub fn new(routes: Arc<Routes>, bounds: &Bounds, limit: usize, seed: u64) -> Self {
-        let mut first = Vec::new();
-        let mut connections = Vec::new();
-        for pool in &routes.pools {
-            first.push(connections.len());
-            connections.extend(pool.backends.iter().map(|_| Connection::new(bounds.clone())));
-        }
+    pub fn new(routes: Arc<Routes>, limit: usize, seed: u64) -> Self {
+        let (pools, places) = places(&routes);
+        let connections: Vec<_> =
+            places.into_iter().map(|(_, bounds)| Connection::new(bounds.clone())).collect();
         let changed = (0..connections.len()).collect();
         let buckets = (0..routes.limits).map(|_| Bucket::default()).collect();
         Self {
             routes,
-            first,
+            pools,
             connections,
             active: Slots::default(),
             gets: Slots::default(),
@@ -145,23 +135,12 @@ impl<N> Relay<N> {
             answers: Vec::new(),
             changed,
             draw: seed | 1,
-            counts: RelayCounts::default(),
         }
     }
 
     /// Returns the connection with this number.
     pub fn connection(&mut self, number: usize) -> Option<&mut Connection<Ask>> {
         self.connections.get_mut(number)
-    }
-
-    /// Returns the number of connections.
-    pub fn len(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// Returns the counters.
-    pub fn counts(&self) -> RelayCounts {
-        self.counts
     }
 
     /// Takes a connection that has bytes to write, or wants a socket.
@@ -208,7 +187,6 @@ impl<N> Relay<N> {
         let asker = Some(asker);
         let active = Active { asker, request, draw, run, works: Vec::new(), replies: Vec::new() };
         let id = self.active.add(active);
-        self.counts.active += 1;
         self.carry_out(id, None, millis, now);
     }
 
@@ -216,7 +194,13 @@ impl<N> Relay<N> {
     ///
     /// # Errors
     /// The reason for which the connection has to end. The owner then calls [`Self::fail`].
-    pub fn receive(&mut self, number: usize, input: Vec<u8>, millis: u64, now: Instant) -> Result<(), Reason> {
+    pub fn receive(
+        &mut self,
+        number: usize,
+        input: Vec<u8>,
+        millis: u64,
+        now: Instant,
+    ) -> Result<(), Reason> {
         let mut used = 0;
         let ended = loop {
             let rest = input.get(used..).unwrap_or_default();
@@ -239,7 +223,13 @@ impl<N> Relay<N> {
 
     /// Ends a connection. The owner has closed its socket. Returns the pause before the next
     /// attempt, if the backend is bad now, and whether that is because it flaps.
-    pub fn fail(&mut self, number: usize, reason: Reason, millis: u64, now: Instant) -> Option<(Duration, bool)> {
+    pub fn fail(
+        &mut self,
+        number: usize,
+        reason: Reason,
+        millis: u64,
+        now: Instant,
+    ) -> Option<(Duration, bool)> {
         let Failure { lost, pause } = self.connections.get_mut(number)?.fail(reason, now);
         self.changed.push(number);
         for ask in lost {
@@ -288,7 +278,6 @@ impl<N> Relay<N> {
             let replies: usize = active.replies.iter().map(|(_, bytes)| bytes.len()).sum();
             self.held = self.held.saturating_sub(active.request.held() + replies);
             self.active.remove(id);
-            self.counts.active -= 1;
         } else if let Some((number, bytes)) = current
             && !finished
             && !active.run.is_finished()
@@ -307,8 +296,10 @@ impl<N> Relay<N> {
         let Some(active) = self.active.get_mut(id) else { return false };
         active.works.resize(number.max(active.works.len()), Work::Client);
         active.works.push(work);
-        let Some((chosen, first)) = self.routes.pools.get(pool).zip(self.first.get(pool)) else { return false };
-        let place = first + chosen.choose(active.request.key());
+        let Some((chosen, places)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
+            return false;
+        };
+        let Some(&place) = places.get(chosen.choose(active.request.key())) else { return false };
         let Some(connection) = self.connections.get_mut(place) else { return false };
         let item = match work {
             Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
@@ -318,17 +309,10 @@ impl<N> Relay<N> {
             return false;
         }
         let request = &active.request;
-        let sent = connection.submit(Ask { id, number }, now, |out| request.push(work, ttl, item.as_ref(), out));
-        match sent {
-            Ok(()) => {
-                self.changed.push(place);
-                true
-            }
-            Err(refusal) => {
-                self.counts.refused += u64::from(refusal == super::connection::Refusal::Depth);
-                false
-            }
-        }
+        let taken =
+            connection.submit(Ask { id, number }, now, |out| request.push(work, ttl, item.as_ref(), out));
+        self.changed.extend(taken.is_ok().then_some(place));
+        taken.is_ok()
     }
 
     /// Makes the answer to the client.
@@ -348,7 +332,7 @@ impl<N> Relay<N> {
             Source::Reply(number) => match reply_of(replies, current, number) {
                 None => answer.extend_from_slice(BACKEND_FAILURE),
                 Some(reply) if works.get(number) == Some(&Work::Item) => match Item::read(reply) {
-                    Some(item) => item.push_reply(request, &mut answer),
+                    Some(item) => request.push_item(&item, &mut answer),
                     None => answer.extend_from_slice(request.miss()),
                 },
                 Some(reply) => answer.extend_from_slice(reply),
@@ -393,6 +377,28 @@ impl<N> Relay<N> {
     }
 }
 
+/// Returns the connections of a proxy. Pools with one backend and equal bounds share a connection.
+/// The first list has the connections of each pool, in the order of its backends.
+pub fn places(routes: &Routes) -> (Vec<Vec<usize>>, Vec<(&Address, &Bounds)>) {
+    let mut known: HashMap<&Address, Vec<usize>> = HashMap::new();
+    let mut places: Vec<(&Address, &Bounds)> = Vec::new();
+    let mut place = |address, bounds| {
+        let numbers = known.entry(address).or_default();
+        let same = numbers.iter().find(|number| places.get(**number).is_some_and(|(_, own)| *own == bounds));
+        if let Some(number) = same {
+            return *number;
+        }
+        places.push((address, bounds));
+        numbers.push(places.len() - 1);
+        places.len() - 1
+    };
+    let pools = routes
+        .pools
+        .iter()
+        .map(|pool| pool.backends.iter().map(|backend| place(&backend.address, &pool.bounds)).collect());
+    (pools.collect(), places)
+}
+
 /// Returns the reply to a send.
 fn reply_of<'a>(
     replies: &'a [(usize, Vec<u8>)],
@@ -410,7 +416,9 @@ fn is_unwanted(request: &ClientRequest, mark: Mark, answer: &[u8]) -> bool {
         Quiet::Classic => mark != Mark::Error,
         Quiet::Meta => match mark {
             Mark::Miss => true,
-            Mark::Good => request.command.word != "mg" && (answer.starts_with(b"HD") || answer.starts_with(b"VA")),
+            Mark::Good => {
+                request.command.word != "mg" && (answer.starts_with(b"HD") || answer.starts_with(b"VA"))
+            }
             Mark::Error => false,
         },
     }

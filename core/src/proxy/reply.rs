@@ -59,12 +59,12 @@ pub fn scan(input: &[u8], value_max: usize) -> Scan {
         b"VA" => return value(input, length, rest.split(|&byte| byte == b' ').next(), &[], value_max),
         b"END" | b"EN" => Meaning::Miss,
         b"HD" | b"ME" | b"EX" | b"NF" | b"NS" | b"OK" | b"STORED" | b"EXISTS" | b"DELETED" | b"TOUCHED"
-        | b"NOT_FOUND" | b"NOT_STORED" => Meaning::Done,
+        | b"NOT_FOUND" | b"NOT_STORED"
+        // The result of `incr`.
+        | [b'0'..=b'9', ..] => Meaning::Done,
         b"VERSION" => Meaning::Version,
         b"SERVER_ERROR" => Meaning::ServerError,
         b"ERROR" | b"CLIENT_ERROR" => Meaning::Refused,
-        // The result of `incr`.
-        [b'0'..=b'9', ..] => Meaning::Done,
         b"STAT" | b"MN" | b"RESET" => return Scan::Bad(Reason::Unexpected),
         _ => return Scan::Bad(Reason::Parsing),
     };

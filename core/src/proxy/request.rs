@@ -48,7 +48,8 @@ impl ClientRequest {
         bytes.extend_from_slice(line);
         let mut quiet = Quiet::No;
         if command.is_meta() {
-            let flags = line.len() - tokens.rest(if command.word == "ms" { 3 } else { 2 }).map_or(0, <[u8]>::len);
+            let flags =
+                line.len() - tokens.rest(if command.word == "ms" { 3 } else { 2 }).map_or(0, <[u8]>::len);
             if let Some(at) = lone_q(&bytes, flags) {
                 // Each reply of a backend ends the wait for one.
                 bytes[at] = b' ';
@@ -143,7 +144,8 @@ impl ClientRequest {
                 out.extend_from_slice(b"ms ");
                 out.extend_from_slice(self.key());
                 let ttl = ttl.map_or(item.ttl, i64::from);
-                let rest = format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl.max(0), item.flags, self.base64());
+                let rest =
+                    format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl.max(0), item.flags, self.base64());
                 out.extend_from_slice(rest.as_bytes());
                 out.extend_from_slice(item.value);
                 out.extend_from_slice(b"\r\n");
@@ -183,6 +185,50 @@ impl ClientRequest {
         }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(self.value());
+    }
+
+    /// Appends the reply of a backend that has `item`, for a request that reads. Flags of `mg` that change the item are left out.
+    pub fn push_item(&self, item: &Item<'_>, out: &mut Vec<u8>) {
+        let Item { ttl, flags, cas, value } = *item;
+        let with_cas = matches!(self.command.word, "gets" | "gats");
+        if !self.command.is_meta() {
+            out.extend_from_slice(b"VALUE ");
+            out.extend_from_slice(self.key());
+            let cas = if with_cas { format!(" {cas}") } else { String::new() };
+            out.extend_from_slice(format!(" {flags} {}{cas}\r\n", value.len()).as_bytes());
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\nEND\r\n");
+            return;
+        }
+        let tokens = Tokens::new(self.line());
+        let has_value = tokens.from(2).any(|token| token == b"v");
+        out.extend_from_slice(if has_value { format!("VA {}", value.len()) } else { "HD".into() }.as_bytes());
+        for token in tokens.from(2) {
+            let text = match token.first() {
+                Some(b'f') => format!(" f{flags}"),
+                Some(b't') => format!(" t{ttl}"),
+                Some(b's') => format!(" s{}", value.len()),
+                Some(b'c') => format!(" c{cas}"),
+                Some(b'b') => " b".into(),
+                Some(b'k') => {
+                    out.extend_from_slice(b" k");
+                    out.extend_from_slice(self.key());
+                    continue;
+                }
+                Some(b'O') => {
+                    out.push(b' ');
+                    out.extend_from_slice(token);
+                    continue;
+                }
+                _ => continue,
+            };
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if has_value {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Returns the reply of a backend that does not have the item.

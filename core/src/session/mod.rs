@@ -20,6 +20,7 @@ mod login;
 mod machine;
 mod packet;
 mod routed;
+mod routed_get;
 mod sasl;
 pub mod slots;
 mod state;
@@ -37,7 +38,8 @@ pub use self::env::Env;
 pub(crate) use self::env::TIGHT;
 use self::fault::FaultOutcome;
 use self::keys::look_ahead;
-use self::routed::{RoutedGet, is_routed};
+use self::routed::{is_routed, route};
+use self::routed_get::RoutedGet;
 pub use self::state::Session;
 use self::state::{Gets, LINE_MAX, State};
 use self::step::Used;
@@ -279,7 +281,7 @@ impl Session {
             return Used::Bytes(0);
         }
         self.state = if is_routed(env) {
-            State::RoutedKeys(RoutedGet::new(with_cas, None))
+            State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None)))
         } else {
             State::Keys(Gets { with_cas, expiry: None })
         };
@@ -301,15 +303,17 @@ impl Session {
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
                 if is_routed(env) {
-                    self.state = State::RoutedKeys(RoutedGet::new(with_cas, touch));
+                    self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch)));
                     return Used::Bytes(keys);
                 }
                 let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
                 self.state = State::Keys(Gets { with_cas, expiry });
                 Used::Bytes(keys)
             }
-            Line::Store { length, .. } if is_routed(env) => self.route_store(env, line, length, line_len, out),
-            Line::Data { .. } if is_routed(env) => self.route(env, line, line_len, out),
+            Line::Store { length, .. } if is_routed(env) => {
+                self.route_store(env, line, length, line_len, out)
+            }
+            Line::Data { .. } if is_routed(env) => route(env, line, line_len, out),
             Line::Store { key, ref operation, length, ref form } => {
                 // As in memcached, stores of the meta protocol are not counted by prefix.
                 if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {

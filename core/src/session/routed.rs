@@ -20,31 +20,6 @@ const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
 const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
 const TOO_MANY_KEYS: &str = "CLIENT_ERROR too many keys\r\n";
 
-/// A get of any number of keys, which were not all received.
-pub(super) struct RoutedGet {
-    command: &'static str,
-    exptime: Option<i32>,
-    requests: Vec<ClientRequest>,
-}
-
-impl RoutedGet {
-    /// Returns a get without keys.
-    pub(super) fn new(with_cas: bool, exptime: Option<i32>) -> Box<Self> {
-        let command = match (exptime.is_some(), with_cas) {
-            (false, false) => "get",
-            (false, true) => "gets",
-            (true, false) => "gat",
-            (true, true) => "gats",
-        };
-        Box::new(Self { command, exptime, requests: Vec::new() })
-    }
-
-    /// Returns the bytes of its keys.
-    pub(super) fn held(&self) -> usize {
-        self.requests.iter().map(ClientRequest::held).sum()
-    }
-}
-
 /// Returns whether commands with keys go to backends.
 #[inline]
 pub(super) fn is_routed(env: &Env<'_>) -> bool {
@@ -52,15 +27,6 @@ pub(super) fn is_routed(env: &Env<'_>) -> bool {
 }
 
 impl Session {
-    /// Sends on a command without a value.
-    pub(super) fn route(&mut self, env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
-        match ClientRequest::new(line, 0) {
-            Some(request) => leave_slot(env, vec![request], out),
-            None => push_line(out, NO_MEMORY),
-        }
-        Used::Bytes(line_len)
-    }
-
     /// Sends on a store with a value of `length` bytes, once that has arrived.
     pub(super) fn route_store(
         &mut self,
@@ -130,6 +96,15 @@ impl Session {
         self.state = State::SkipLine { then: Some(refused) };
         Used::Bytes(at)
     }
+}
+
+/// Sends on a command without a value.
+pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
+    match ClientRequest::new(line, 0) {
+        Some(request) => leave_slot(env, vec![request], out),
+        None => push_line(out, NO_MEMORY),
+    }
+    Used::Bytes(line_len)
 }
 
 /// Leaves a slot in the output, and asks the worker to fill it with the reply to these requests.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::machine::Trace;
-use super::routed::RoutedGet;
+use super::routed_get::RoutedGet;
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
 use crate::config::Protocol;
@@ -128,7 +128,9 @@ impl Session {
     /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys(_) | State::RoutedKeys(_) | State::SkipLine { .. } => ConnState::Read,
+            State::Command | State::Keys(_) | State::RoutedKeys(_) | State::SkipLine { .. } => {
+                ConnState::Read
+            }
             State::Value(_) | State::RoutedValue(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,

@@ -142,7 +142,8 @@ fn read_routes(config: &ProxyConfig) -> Result<Routes, StartError> {
             parse(text).map_err(|fault| StartError::File(format!("proxy configuration: {fault}")))
         }
         ProxyConfig::File(path) => {
-            let fault = |reason: &dyn std::fmt::Display| StartError::File(format!("{}: {reason}", path.display()));
+            let fault =
+                |reason: &dyn std::fmt::Display| StartError::File(format!("{}: {reason}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
             parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))
         }

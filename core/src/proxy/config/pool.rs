@@ -1,8 +1,10 @@
 //! Pools and backends of a configuration.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::super::backend::{Address, Backend};
+use super::super::bounds::Bounds;
 use super::super::distribution::{DISTRIBUTIONS, Distribution};
 use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
@@ -11,12 +13,18 @@ use super::entry::{ConfigFault, Entry, Table};
 
 /// Backends of a pool at most.
 const MAX_BACKENDS: usize = 1000;
+/// Longest time of a bound: an hour.
+const MAX_MILLIS: u64 = 3_600_000;
+/// The keys of bounds of connections.
+const BOUNDS: [&str; 6] =
+    ["connect_timeout_ms", "read_timeout_ms", "retry_ms", "failure_limit", "depth_limit", "flap_time_ms"];
 /// Weight of a backend at most.
 const MAX_WEIGHT: u32 = 1000;
 
 /// Reads a pool.
 pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
-    table.allow(&["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed"])?;
+    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed"];
+    table.allow(&[&own[..], &BOUNDS].concat())?;
     let distribution = match table.get("distribution") {
         Some(entry) => {
             let names = || DISTRIBUTIONS.iter().map(|distribution| distribution.name);
@@ -42,7 +50,28 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
         return entry.fail("only key_hash = \"xxh3\" has a seed");
     }
     let seed = seed.map(|entry| entry.string()).transpose()?;
-    Ok(Pool::new(name, backends, distribution, key_hash, filter, seed))
+    let mut pool = Pool::new(name, backends, distribution, key_hash, filter, seed);
+    pool.bounds = bounds(table)?;
+    Ok(pool)
+}
+
+/// Reads the bounds of connections.
+fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
+    let default = Bounds::default();
+    let time = |key, default| {
+        let millis = table.number(key, 1, MAX_MILLIS)?;
+        Ok(millis.map_or(default, Duration::from_millis))
+    };
+    let number = |key| table.number(key, 0, 1_000_000);
+    Ok(Bounds {
+        connect_timeout: time("connect_timeout_ms", default.connect_timeout)?,
+        read_timeout: time("read_timeout_ms", default.read_timeout)?,
+        retry: time("retry_ms", default.retry)?,
+        failure_limit: number("failure_limit")?.map_or(default.failure_limit, |limit| limit as u32),
+        depth_limit: number("depth_limit")?.map_or(default.depth_limit, |limit| limit as usize),
+        flap_time: table.number("flap_time_ms", 1, MAX_MILLIS)?.map(Duration::from_millis),
+        ..default
+    })
 }
 
 fn backends(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Backend>, ConfigFault> {
