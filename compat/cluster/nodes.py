@@ -108,6 +108,14 @@ def memcached_proxy(program, config, place, nodes):
     return Process([program, "-l", "127.0.0.1", "-p", port, "-U", 0, "-t", 1, "-o", options], port)
 
 
+def own_proxy(program, config, place, nodes):
+    """Starts the daemon as a proxy with a configuration of examples/cluster, but these nodes."""
+    port = free_port()
+    path = place / f"proxy-{port}.toml"
+    path.write_text(localise(config.read_text(), nodes))
+    return Process([program, "-l", "127.0.0.1", "-p", port, "-U", 0, "-t", 1, "-o", f"proxy_config={path}"], port)
+
+
 def localise(text, nodes):
     """Returns a configuration with the ports of these nodes in place of 11211 to 11213."""
     for index, node in enumerate(nodes):

@@ -1,7 +1,11 @@
 //! The native core of the proxy: pools, routes and how a request runs through them.
 //!
-//! Everything here is data and state machines. It knows no socket, no thread and no Lua. The daemon
-//! does not use it yet; `mcrs proxy` checks configurations with it and explains them.
+//! Everything here is data and state machines. It knows no socket, no thread and no Lua. Workers
+//! serve it (`net::backends`), and `mcrs proxy` checks configurations with it and explains them.
+//!
+//! ```text
+//!   config ──▶ Routes of pools ──▶ Run of a request ──▶ Relay ──▶ Connection ──▶ socket
+//! ```
 
 pub mod backend;
 pub mod bounds;
