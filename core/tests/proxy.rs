@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-/// What a client sends to a cache, and what both a server and a proxy answer.
+/// Requests of a client, and the replies of both a server and a proxy.
 const DIALOGUE: &[(&str, &str)] = &[
     ("set k 5 0 3\r\nabc\r\n", "STORED\r\n"),
     ("get k\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
@@ -269,8 +269,8 @@ fn all_sync_stores_everywhere_and_answers_with_the_worst() {
     client.asks("get k\r\n", "SERVER_ERROR no\r\n");
 }
 
-/// A read that misses in the cold pool is answered by the warm one, in the client's form, and fills
-/// the cold one with flags and TTL.
+/// The warm pool answers a read that misses in the cold one, in the client's form. The cold pool
+/// gets the item with flags and TTL.
 #[test]
 fn warm_up_fills_the_cold_pool() {
     let bench = Bench::new(2, "route = { warm_up = 'a', from = 'b' }");

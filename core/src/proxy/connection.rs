@@ -130,7 +130,7 @@ impl<T> Connection<T> {
         self.output.capacity() + self.input.capacity()
     }
 
-    /// Returns the start of the input that is no whole reply, for the log.
+    /// Returns the part of a reply that has arrived, for the log.
     pub fn unread(&self) -> &[u8] {
         &self.input
     }
@@ -192,14 +192,15 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Takes out the input that is no whole reply yet. The owner appends what the backend sent,
-    /// calls [`Self::next_reply`] until there is none, and returns the rest to [`Self::keep_input`].
+    /// Takes out the part of a reply that has arrived. The owner appends what the backend sent,
+    /// calls [`Self::next_reply`] until there is none, and gives the rest to
+    /// [`Self::keep_input`].
     pub fn take_input(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.input)
     }
 
     /// Returns the next reply of `input`: the name of its request, its length and its meaning.
-    /// Returns `None` if the rest of the input is no whole reply.
+    /// Returns `None` if the rest of the input is not a whole reply.
     ///
     /// # Errors
     /// The reason for which the connection has to end. The owner then calls [`Self::fail`].

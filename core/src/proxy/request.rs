@@ -187,7 +187,8 @@ impl ClientRequest {
         out.extend_from_slice(self.value());
     }
 
-    /// Appends the reply of a backend that has `item`, for a request that reads. Flags of `mg` that change the item are left out.
+    /// Appends the reply of a backend that has `item`, for a request that reads. Flags of `mg` that
+    /// change the item are left out.
     pub fn push_item(&self, item: &Item<'_>, out: &mut Vec<u8>) {
         let Item { ttl, flags, cas, value } = *item;
         let with_cas = matches!(self.command.word, "gets" | "gats");
