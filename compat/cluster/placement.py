@@ -46,6 +46,25 @@ while (($key = fgets(STDIN)) !== false) {
     if (!$client->set(trim($key), "x")) exit(1);
 }
 """
+RUBY = """
+require "dalli"
+client = Dalli::Client.new(ARGV)
+$stdin.each_line { |key| client.set(key.strip, "x") or exit 1 }
+"""
+GO = """
+package main
+
+import ("bufio"; "os"; "github.com/bradfitz/gomemcache/memcache")
+
+func main() {
+    client := memcache.New(os.Args[1:]...)
+    for keys := bufio.NewScanner(os.Stdin); keys.Scan(); {
+        if err := client.Set(&memcache.Item{Key: keys.Text(), Value: []byte("x")}); err != nil {
+            panic(err)
+        }
+    }
+}
+"""
 NODE = """
 const [module, ...servers] = process.argv.slice(1);
 const keys = require("fs").readFileSync(0, "utf8").trim().split("\\n");
@@ -84,8 +103,10 @@ class Case:
 
     def record(self, program):
         """Stores the keys by the client. Returns a digit for each key."""
-        nodes = [Process([program, "-U", "0", "-t", "1", "-m", "32", "-l", host, "-p", port], port, host)
-                 for host, port, _ in self.servers()]
+        nodes = [
+            Process([program, "-U", "0", "-t", "1", "-m", "32", "-l", host, "-p", port], port, host)
+            for host, port, _ in self.servers()
+        ]
         try:
             self.store(self)
             held = [keys(node) for node in nodes]
@@ -126,6 +147,20 @@ def by_php(**options):
 
 def by_node(module):
     return lambda case: run(["node", "-e", NODE, module, *case.nodes], case.keys)
+
+
+def by_dalli(case):
+    servers = [f"{host}:{port}:{weight}" for host, port, weight in case.servers()]
+    run(["ruby", "-e", RUBY, "--", *servers], case.keys)
+
+
+def by_gomemcache(case):
+    with tempfile.TemporaryDirectory() as place:
+        path = pathlib.Path(place, "main.go")
+        path.write_text(GO)
+        # Debian installs its Go packages there. The cache is that of compat/clients/run.py.
+        settings = ["GO111MODULE=off", "GOPATH=/usr/share/gocode", f"GOCACHE={ROOT / 'target' / 'go-cache'}"]
+        run(["env", *settings, "go", "run", path, *case.nodes], case.keys)
 
 
 def run(command, lines):
@@ -207,6 +242,9 @@ def cases():
     crc32 = {"distribution": "modula", "key_hash": "crc32"}
     yield Case("python-memcached", by_python_memcached, **crc32)
     yield Case("python-memcached, weights", by_python_memcached, weights=weights, **crc32)
+    yield Case("Dalli", by_dalli, keys=ASCII, distribution="dalli")
+    yield Case("Dalli, weights, port 11211", by_dalli, PLAIN, [1, 3, 2], keys=ASCII, distribution="dalli")
+    yield Case("gomemcache", by_gomemcache, keys=ASCII, distribution="modula", key_hash="crc32a")
     yield Case("memjs", by_node("memjs"), distribution="modula", key_hash="java")
     yield Case("memcached for Node", by_node("memcached"), keys=ASCII, distribution="ketama")
     yield Case("memcached for Node, port 11211", by_node("memcached"), PLAIN, keys=ASCII, distribution="ketama")

@@ -58,10 +58,11 @@
 //!
 //! # Features
 //!
-//! Both are on by default. Without them the crate is the cache alone, without mio and rustls.
+//! Two are on by default. Without them the crate is the cache alone, without mio and rustls.
 //!
 //! - `server`: [`Server`] and its protocols.
 //! - `tls`: listeners with TLS, by rustls and ring. Includes `server`.
+//! - `proxy`: nothing public. The tool `mcrs` uses it. It is off by default.
 //!
 //! # What this crate is not
 //!

@@ -39,7 +39,7 @@ fn keys_are_where_clients_put_them() {
         }
         count += 1;
     }
-    assert!(count >= 52, "{count}");
+    assert!(count >= 55, "{count}");
     // Every distribution and every hash has a client that shows it.
     for distribution in &DISTRIBUTIONS {
         assert!(distributions.contains(distribution.name), "{}", distribution.name);

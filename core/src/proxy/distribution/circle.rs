@@ -7,6 +7,9 @@ use super::super::hash::{md5, md5_part};
 #[derive(Debug)]
 pub struct Circle {
     points: Vec<(u32, u32)>,
+    /// Whether a key belongs to the last point at or before its hash instead. Then all values and
+    /// hashes are inverted.
+    is_backward: bool,
 }
 
 impl Circle {
@@ -14,12 +17,19 @@ impl Circle {
     /// one counts.
     pub fn new(mut points: Vec<(u32, u32)>) -> Self {
         points.sort_by_key(|point| point.0);
-        Self { points }
+        Self { points, is_backward: false }
+    }
+
+    /// Builds a circle on which a key belongs to the last point at or before its hash.
+    pub fn backward(points: &[(u32, u32)]) -> Self {
+        let inverted = points.iter().map(|(value, index)| (!value, *index)).collect();
+        Self { is_backward: true, ..Self::new(inverted) }
     }
 
     /// Returns the index of the backend for a hash, of which the lower half counts.
     pub fn index(&self, hash: u64) -> u32 {
-        let at = self.points.partition_point(|point| point.0 < hash as u32);
+        let hash = if self.is_backward { !hash as u32 } else { hash as u32 };
+        let at = self.points.partition_point(|point| point.0 < hash);
         self.points.get(at).or(self.points.first()).map_or(0, |point| point.1)
     }
 }
@@ -61,6 +71,10 @@ mod tests {
         let cases =
             [(0, 0), (10, 0), (11, 1), (20, 1), (21, 2), (30, 2), (31, 0), (u64::MAX, 0), (0x1_0000_000b, 1)];
         for (hash, index) in cases {
+            assert_eq!(circle.index(hash), index, "{hash}");
+        }
+        let circle = Circle::backward(&[(30, 2), (10, 0), (20, 1)]);
+        for (hash, index) in [(9, 2), (10, 0), (19, 0), (20, 1), (29, 1), (30, 2), (u64::MAX, 2)] {
             assert_eq!(circle.index(hash), index, "{hash}");
         }
     }

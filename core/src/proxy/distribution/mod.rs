@@ -4,6 +4,7 @@
 //! the backends of a pool. A placement is data: nothing in it changes when a backend fails.
 
 mod circle;
+mod dalli;
 mod evcache;
 mod jump;
 mod ketama;
@@ -29,7 +30,7 @@ pub struct Distribution {
 }
 
 /// All distributions.
-pub static DISTRIBUTIONS: [Distribution; 8] = [
+pub static DISTRIBUTIONS: [Distribution; 9] = [
     Distribution {
         name: "jump",
         key_hash: Some("xxh3"),
@@ -65,6 +66,12 @@ pub static DISTRIBUTIONS: [Distribution; 8] = [
         key_hash: Some("one_at_a_time"),
         is_weighted: false,
         build: |backends| Placement::Circle(libmemcached::build(backends)),
+    },
+    Distribution {
+        name: "dalli",
+        key_hash: Some("crc32a"),
+        is_weighted: true,
+        build: |backends| Placement::Circle(dalli::build(backends)),
     },
     Distribution {
         name: "modula",
