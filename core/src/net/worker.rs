@@ -250,7 +250,7 @@ impl Worker {
         let Some(backends) = &mut self.backends else { return };
         backends.serve(self.poll.registry(), &self.context);
         while let Some((slot, reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer()) {
-            self.fill(slot, reply);
+            self.fill(slot, reply, false);
         }
     }
 
@@ -429,10 +429,13 @@ impl Worker {
     }
 
     /// Fills a reply slot. Drops the reply if the connection of the slot is closed.
-    fn fill(&mut self, slot: SlotId, reply: Output) {
+    ///
+    /// Backends answer the requests of a client in any order and in several reads. As in memcached,
+    /// the client gets the replies when all have come. `eager` sends them as soon as they can leave.
+    fn fill(&mut self, slot: SlotId, reply: Output, eager: bool) {
         let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
         let before = connection.held();
-        let visit = connection.fill(slot, reply, self.context.cache.clock().now());
+        let visit = connection.fill(slot, reply, self.context.cache.clock().now(), eager);
         if let Some(stats) = self.context.workers.get(self.number) {
             held_changes(stats, self.context.cache.store().beside(), before, connection.held());
         }
@@ -677,7 +680,7 @@ impl Worker {
                         self.close(token, CloseReason::Error);
                     }
                 }
-                Timer::Reply(slot, reply) => self.fill(slot, reply),
+                Timer::Reply(slot, reply) => self.fill(slot, reply, true),
             }
         }
     }
