@@ -53,8 +53,8 @@ POLICIES := rustfmt --edition 2024 --check core/src/store/policy/*.rs
 check: ## check formatting, run clippy and the quick tests of core; needs Rust alone
 	cargo fmt --all --check
 	$(POLICIES)
-	cargo clippy -p memcache-rs --all-targets --locked -- -D warnings
-	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
+	cargo clippy -p memcache-rs --features proxy --all-targets --locked -- -D warnings
+	cargo test -p memcache-rs --features proxy --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
 test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-service test-python test-node test-dist-quick ## run all checks: lints, tests, real clients, comparison with memcached
@@ -113,8 +113,9 @@ test-servers: clients differential cluster kubernetes ## run clients, differenti
 clients: build setup ## run real clients against the daemon
 	python3 compat/clients/run.py $(DAEMON)
 
-cluster: build setup ## kill a node behind each way to use three; MEMCACHED_PROXY=… adds memcached's proxy
+cluster: build setup ## kill a node behind each way to use three, check where clients put keys; MEMCACHED_PROXY=… adds memcached's proxy
 	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/venv/bin/python compat/cluster/run.py $(DAEMON)
+	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/venv/bin/python compat/cluster/placement.py $(DAEMON)
 
 kubernetes: build ## check the Helm chart and the manifests of packaging/; WRITE=1 writes the manifests
 	@WRITE='$(WRITE)' MEMCACHED_PROXY='$(MEMCACHED_PROXY)' bash scripts/kubernetes.sh $(DAEMON)

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 # The folders of core/src, lowest first.
-LAYERS = ["base", "config", "tls", "store", "cache", "persist", "protocol", "state", "admin", "session", "net", "server"]
+LAYERS = ["base", "config", "tls", "store", "cache", "persist", "protocol", "proxy", "state", "admin", "session", "net", "server"]
 
 # Folders of core/src/store in which files may contain unsafe code.
 UNSAFE = ["mem", "read"]

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import clients
-from nodes import Node, memcached_proxy, twemproxy
+from nodes import Node, memcached_proxy, own_proxy, twemproxy
 from pymemcache.client.base import Client
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "cluster"
@@ -72,6 +72,7 @@ def main():
         place = pathlib.Path(directory)
         try:
             ways = {"one node": one, "twemproxy": twemproxy(EXAMPLES / "nutcracker.yml", place, nodes)}
+            ways["memcache-rs's proxy"] = own_proxy(program, EXAMPLES / "proxy.toml", place, nodes)
             if proxy := os.environ.get("MEMCACHED_PROXY"):
                 ways["memcached's proxy"] = memcached_proxy(proxy, EXAMPLES / "proxy.lua", place, nodes)
             processes += list(ways.values())[1:]

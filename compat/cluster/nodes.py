@@ -21,9 +21,9 @@ def free_port():
             return port
 
 
-def ask(port, command, end):
+def ask(port, command, end, host="127.0.0.1"):
     """Sends a line, and returns the reply up to the line `end`."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+    with socket.create_connection((host, port), PATIENCE) as client:
         client.settimeout(PATIENCE)
         client.sendall(command.encode() + b"\r\n")
         lines = []
@@ -37,9 +37,9 @@ def ask(port, command, end):
 class Process:
     """A program that listens on a port."""
 
-    def __init__(self, command, port):
+    def __init__(self, command, port, host="127.0.0.1"):
         self.command = [str(word) for word in command]
-        self.host, self.port = "127.0.0.1", port
+        self.host, self.port = host, port
         self.name = f"{self.host}:{port}"
         if os.geteuid() == 0 and "memcached" in os.path.basename(self.command[0]):
             self.command += ["-u", "root"]
@@ -51,7 +51,7 @@ class Process:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
                 return
             except OSError:
                 time.sleep(0.01)
@@ -106,6 +106,14 @@ def memcached_proxy(program, config, place, nodes):
     path.write_text(localise(config.read_text(), nodes))
     options = f"proxy_config=routelib,proxy_arg={path}"
     return Process([program, "-l", "127.0.0.1", "-p", port, "-U", 0, "-t", 1, "-o", options], port)
+
+
+def own_proxy(program, config, place, nodes):
+    """Starts the daemon as a proxy with a configuration of examples/cluster, but these nodes."""
+    port = free_port()
+    path = place / f"proxy-{port}.toml"
+    path.write_text(localise(config.read_text(), nodes))
+    return Process([program, "-l", "127.0.0.1", "-p", port, "-U", 0, "-t", 1, "-o", f"proxy_config={path}"], port)
 
 
 def localise(text, nodes):

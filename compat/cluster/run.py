@@ -28,7 +28,7 @@ from typing import Any
 
 import clients
 import rings
-from nodes import PATIENCE, Node, ask, memcached_proxy, twemproxy
+from nodes import PATIENCE, Node, ask, memcached_proxy, own_proxy, twemproxy
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "cluster"
 KEYS = [f"user:{n}" for n in range(1500)]
@@ -193,6 +193,9 @@ def ways(place):
     def behind_memcached(nodes):
         return clients.Proxied(memcached_proxy(os.environ["MEMCACHED_PROXY"], proxy, place, nodes))
 
+    def behind_own(nodes):
+        return clients.Proxied(own_proxy(nodes[0].command[0], EXAMPLES / "proxy.toml", place, nodes))
+
     def fnv1a(nodes):
         return rings.ketama(nodes, rings.fnv1a_64)
 
@@ -224,6 +227,7 @@ def ways(place):
             behind_twemproxy(hash="fnv1a_64", auto_eject_hosts="false"),
             ejects=False,
         ),
+        Way("memcache-rs's proxy", rings.ketama, behind_own, ejects=False),
         Way("memcached's proxy", rings.ketama, behind_memcached, ejects=False),
     ]
 

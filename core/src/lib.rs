@@ -58,10 +58,11 @@
 //!
 //! # Features
 //!
-//! Both are on by default. Without them the crate is the cache alone, without mio and rustls.
+//! Two are on by default. Without them the crate is the cache alone, without mio and rustls.
 //!
 //! - `server`: [`Server`] and its protocols.
 //! - `tls`: listeners with TLS, by rustls and ring. Includes `server`.
+//! - `proxy`: nothing public. The tool `mcrs` uses it. It is off by default.
 //!
 //! # What this crate is not
 //!
@@ -86,6 +87,8 @@ mod net;
 mod persist;
 #[cfg(feature = "server")]
 mod protocol;
+#[cfg(feature = "server")]
+mod proxy;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -114,7 +117,7 @@ pub use self::store::PinnedValue;
 pub use self::{
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
-        ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+        ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,
@@ -130,6 +133,8 @@ pub mod internal {
     }
 
     modules! { base cache config persist store }
+    #[cfg(feature = "server")]
+    modules! { proxy }
     #[cfg(feature = "server")]
     modules! { admin protocol server session state tls }
 }

@@ -104,7 +104,8 @@ impl<'a> Client<'a> {
         env.deferred = Some(&mut self.deferred);
         let step = self.session.advance(&mut env, &self.input, &mut self.out);
         self.input.drain(..step.consumed);
-        for Work::Delay { slot, reply, .. } in self.deferred.work.drain(..) {
+        for work in self.deferred.work.drain(..) {
+            let Work::Delay { slot, reply, .. } = work else { panic!("{work:?}") };
             self.late.push((slot, reply));
         }
         self.next = step.next;
@@ -183,7 +184,8 @@ fn a_line_that_is_refused_takes_its_slots_back() {
     assert_eq!(client.read(), "CLIENT_ERROR bad command line format\r\n\r\n");
     let stale: Vec<_> = client.deferred.work.drain(..).collect();
     assert_eq!(stale.len(), 1);
-    for Work::Delay { slot, reply, .. } in stale {
+    for work in stale {
+        let Work::Delay { slot, reply, .. } = work else { panic!("{work:?}") };
         assert!(!client.out.fill(slot, reply));
     }
     assert!(client.out.is_empty());

@@ -3,8 +3,12 @@
 //! [`Options::apply`] takes each `-o` in the order of the command line, because `no_modern` depends
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
+use std::path::Path;
+
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
-use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
+use memcache_core::{
+    EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -26,7 +30,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 ];
 
 /// Prefixes of names whose feature is not built in.
-const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage"), ("proxy_", "the proxy")];
+const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage"), ("proxy_", "the proxy in Lua")];
 
 /// The state of parsing `-o`.
 pub struct Options<'a> {
@@ -106,6 +110,13 @@ impl<'a> Options<'a> {
             "modern" | "no_drop_privileges" => {}
             "no_modern" => self.no_modern(),
             "drop_privileges" => self.note(name, "privileges are not dropped"),
+            "proxy_config" => {
+                let file = need("Missing proxy_config file argument")?;
+                if Path::new(file).extension() != Some("toml".as_ref()) {
+                    return fail("-o proxy_config: FILE must end in .toml, Lua is not built in");
+                }
+                self.config.proxy = Some(ProxyConfig::File(file.into()));
+            }
             _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
             _ => {
                 let (known, value) = match name {

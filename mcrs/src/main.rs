@@ -17,6 +17,7 @@ mod load;
 mod manual;
 mod meta;
 mod progress;
+mod proxy;
 mod snapshot;
 mod stream;
 
@@ -54,6 +55,7 @@ enum Command {
     Dump(dump::DumpArguments),
     Load(load::LoadArguments),
     Inspect(inspect::InspectArguments),
+    Proxy(proxy::ProxyArguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             Command::Dump(arguments) => dump::run(arguments),
             Command::Load(arguments) => load::run(arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
+            Command::Proxy(arguments) => proxy::run(arguments),
         },
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // The help or the version.

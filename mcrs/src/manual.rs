@@ -23,10 +23,13 @@ fn page() -> String {
     page = page.replace("mcrs\\-", "mcrs ").replace("(1)\n", "\n");
     // An empty date needs quotes.
     page = page.replace(" 1  ", " 1 \"\" ");
-    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        page += &section(subcommand);
-    }
-    page
+    page + &sections(&command)
+}
+
+/// Returns a section for each subcommand, and for those of a subcommand.
+fn sections(command: &Command) -> String {
+    let own = command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help");
+    own.map(|subcommand| section(subcommand) + &sections(subcommand)).collect()
 }
 
 fn section(subcommand: &Command) -> String {
@@ -40,7 +43,8 @@ fn section(subcommand: &Command) -> String {
     let text = String::from_utf8_lossy(&text).replace(".SH DESCRIPTION", ".PP").replace(".SH OPTIONS\n", "");
     let text = text.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
     let text: String = text.flat_map(|line| [line, "\n"]).collect();
-    text.replace(".SH SYNOPSIS", &format!(".SH \"MCRS {}\"", subcommand.get_name().to_uppercase()))
+    let name = subcommand.get_bin_name().unwrap_or_default().to_uppercase();
+    text.replace(".SH SYNOPSIS", &format!(".SH \"{name}\""))
 }
 
 /// Returns the directory that `MANUAL` names, relative to the repository.
@@ -51,7 +55,7 @@ fn place() -> Option<PathBuf> {
 #[test]
 fn manual_and_completions_are_made() {
     let page = page();
-    for part in ["dump", "\\-\\-password\\-file", "MCRS LOAD", "Exit status"] {
+    for part in ["dump", "\\-\\-password\\-file", "MCRS LOAD", "MCRS PROXY CHECK", "Exit status"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     let Some(place) = place() else { return };

@@ -39,6 +39,17 @@ const EDGES: [&str; 4] = [
     "ms k 2147483646\r\n",
 ];
 
+/// The document whose examples are configurations of a proxy.
+const PROXY: &str = include_str!("../../../docs/proxy.md");
+
+/// Replies of a backend.
+const REPLIES: [&str; 4] = [
+    "END\r\nVALUE a 0 3\r\nabc\r\nEND\r\nSTORED\r\nNOT_FOUND\r\n17\r\nTOUCHED\r\n",
+    "VA 3 f1 t-1\r\nabc\r\nHD\r\nEN\r\nNF\r\nMN\r\nSERVER_ERROR out of memory\r\n",
+    "VALUE a 1 0 9\r\n\r\nEND\r\nERROR\r\n",
+    "DELETED\r\nVERSION 1.6.45\r\n",
+];
+
 /// The requests of a case of a transcript.
 type Case = Vec<Vec<u8>>;
 
@@ -121,6 +132,10 @@ fn run(data: &Path, to: &Path) -> Outcome<usize> {
         "config set other 0 3\r\nabc\r\nmn\r\n",
     ];
     put("cluster", &mut nodes.iter().chain(&said).map(|seed| [&[2, 0, 4], seed.as_bytes()].concat()))?;
+    let examples = PROXY.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let pools = "[pools]\nmain.backends = ['a']\neast.backends = ['b:1']\nwest.backends = ['unix:/c']\n";
+    put("proxy_config", &mut examples.map(|example| format!("{example}{pools}").into_bytes()))?;
+    put("proxy_reply", &mut REPLIES.iter().map(|replies| [b"\x05", replies.as_bytes()].concat()))?;
     // Any bytes are a valid list of steps.
     for (number, target) in ["joins", "sessions"].into_iter().enumerate() {
         put(target, &mut (0..RANDOM_SEEDS).map(|seed| noise(seed * 2 + number as u64)))?;

@@ -9,6 +9,7 @@ use super::codec::Codec;
 use super::hash::HashAlgorithm;
 use super::hooks::Hooks;
 use super::listen::{Listen, Protocol, TlsMode};
+use super::proxy::ProxyConfig;
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, THREADS_MOST};
 use super::tls::TlsConfig;
@@ -163,6 +164,8 @@ settings! {
         auth: Option<AuthConfig> = None;
         /// Certificate, key and rules of listeners with TLS.
         tls: Option<TlsConfig> = None;
+        /// Makes the server a proxy: commands with keys go to the backends of this configuration.
+        proxy: Option<ProxyConfig> = None;
         /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty,
         /// the command does not exist, as in memcached.
         cluster: Vec<ClusterNode> = Vec::new();

@@ -272,19 +272,21 @@ impl Connection {
     }
 
     /// Fills a reply slot in second `now`. Drops the reply if the slot is not open here. Returns
-    /// whether that calls for a visit.
-    pub(crate) fn fill(&mut self, slot: SlotId, reply: Output, now: u32) -> bool {
+    /// whether that calls for a visit: if it was the last open slot or, with `eager`, if it was the
+    /// first.
+    pub(crate) fn fill(&mut self, slot: SlotId, reply: Output, now: u32, eager: bool) -> bool {
         let Some(output) = &mut self.unsent else { return false };
         let was_waiting = output.is_waiting();
         if !output.fill(slot, reply) {
             return false;
         }
-        if output.open_slots() == 0 {
-            // The client waited for the server until now.
-            self.last_command = now;
-            self.rerun = self.watcher.is_none();
+        if output.open_slots() > 0 {
+            return eager && was_waiting && !output.is_waiting();
         }
-        was_waiting && !output.is_waiting()
+        // The client waited for the server until now.
+        self.last_command = now;
+        self.rerun = self.watcher.is_none();
+        true
     }
 
     /// Returns the bytes that wait for the client to read them.

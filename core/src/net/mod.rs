@@ -16,6 +16,7 @@
 //! This module has no public items. [`crate::server`] is its only user.
 
 pub mod address;
+mod backends;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 mod connection_limit;

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
+use super::backends::Backends;
 use super::buffers::Input;
 use super::connection::{Connection, OwnTimers, Unsettled};
 use super::connection_limit::ConnectionLimit;
@@ -119,6 +120,8 @@ pub(crate) struct Worker {
     ready: VecDeque<Token>,
     /// Work that the sessions ask for. Empty between visits.
     deferred: Deferred,
+    /// The backends, if the server is a proxy.
+    backends: Option<Box<Backends>>,
     /// The timers of connections and UDP sockets. A connection that closes cancels its own.
     timers: Timers<(Token, Timer)>,
     /// Second of the last check for idle connections.
@@ -149,6 +152,8 @@ impl Worker {
         let poll = Poll::new()?;
         let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
         let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
+        let backends =
+            context.proxy.as_ref().map(|routes| Box::new(Backends::new(routes, number as u64 + 1)));
         let worker = Self {
             poll,
             scratch: Scratch {
@@ -168,6 +173,7 @@ impl Worker {
             udp: Vec::new(),
             ready: VecDeque::new(),
             deferred: Deferred::default(),
+            backends,
             timers: Timers::new(),
             idle_looked: 0,
             draining: None,
@@ -212,7 +218,7 @@ impl Worker {
             for event in &events {
                 if event.token() == WAKE {
                     rung = true;
-                } else {
+                } else if !self.backends.as_mut().is_some_and(|backends| backends.on_event(event)) {
                     self.on_event(event);
                 }
             }
@@ -225,8 +231,10 @@ impl Worker {
             if self.timers.len() > 0 {
                 self.run_timers();
             }
+            self.serve_backends();
             if !self.ready.is_empty() {
                 self.take_turns(began);
+                self.serve_backends();
             }
             if self.context.config.idle_timeout > 0 {
                 self.close_idle();
@@ -234,6 +242,15 @@ impl Worker {
             if self.unsettled == 0 {
                 self.settling.clear();
             }
+        }
+    }
+
+    /// Moves bytes to and from backends, and fills the slots that they answer.
+    fn serve_backends(&mut self) {
+        let Some(backends) = &mut self.backends else { return };
+        backends.serve(self.poll.registry(), &self.context);
+        while let Some((slot, reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer()) {
+            self.fill(slot, reply, false);
         }
     }
 
@@ -284,7 +301,8 @@ impl Worker {
         if !self.ready.is_empty() || !self.asked.is_empty() {
             return Some(Duration::ZERO);
         }
-        let nearest = self.timers.next().into_iter().chain(self.draining).min();
+        let backends = self.backends.as_ref().and_then(|backends| backends.deadline());
+        let nearest = self.timers.next().into_iter().chain(self.draining).chain(backends).min();
         let nearest = nearest.map(|at| at.saturating_duration_since(Instant::now()));
         if self.context.config.idle_timeout > 0 && self.live > 0 {
             return Some(nearest.map_or(IDLE_CHECK, |n| n.min(IDLE_CHECK)));
@@ -393,20 +411,31 @@ impl Worker {
     fn begin_work(&mut self) {
         let mut work = std::mem::take(&mut self.deferred.work);
         for work in work.drain(..) {
-            let Work::Delay { slot, time, reply } = work;
-            // The visit may have ended with the connection.
-            if self.connection(Token(slot.client)).is_some() {
-                self.set_timer(Token(slot.client), time, Timer::Reply(slot, reply));
+            match work {
+                // The visit may have ended with the connection.
+                Work::Delay { slot, time, reply } => {
+                    if self.connection(Token(slot.client)).is_some() {
+                        self.set_timer(Token(slot.client), time, Timer::Reply(slot, reply));
+                    }
+                }
+                Work::Route { slot, requests } => {
+                    if let Some(backends) = &mut self.backends {
+                        backends.begin(slot, requests);
+                    }
+                }
             }
         }
         self.deferred.work = work;
     }
 
     /// Fills a reply slot. Drops the reply if the connection of the slot is closed.
-    fn fill(&mut self, slot: SlotId, reply: Output) {
+    ///
+    /// Backends answer the requests of a client in any order and in several reads. As in memcached,
+    /// the client gets the replies when all have come. `eager` sends them as soon as they can leave.
+    fn fill(&mut self, slot: SlotId, reply: Output, eager: bool) {
         let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
         let before = connection.held();
-        let visit = connection.fill(slot, reply, self.context.cache.clock().now());
+        let visit = connection.fill(slot, reply, self.context.cache.clock().now(), eager);
         if let Some(stats) = self.context.workers.get(self.number) {
             held_changes(stats, self.context.cache.store().beside(), before, connection.held());
         }
@@ -651,7 +680,7 @@ impl Worker {
                         self.close(token, CloseReason::Error);
                     }
                 }
-                Timer::Reply(slot, reply) => self.fill(slot, reply),
+                Timer::Reply(slot, reply) => self.fill(slot, reply, true),
             }
         }
     }

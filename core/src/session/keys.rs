@@ -19,10 +19,10 @@ use crate::state::CloseReason;
 use crate::store::LookupHint;
 
 /// memcached ends this line twice.
-const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
+pub(super) const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
 
 /// Keys whose index lines are prefetched together.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// Bytes that a turn is charged for looking up a key.
 const KEY_WORK: usize = 64;
@@ -63,7 +63,11 @@ impl Session {
         let mut at = 0;
         let mut next: [(&[u8], LookupHint); AHEAD] = [(&[], LookupHint::from(0)); AHEAD];
         loop {
-            let (count, ended) = take_keys(cache, input, &mut at, &mut next);
+            let (count, ended) = take_keys(input, &mut at, |index, key| {
+                if let Some(slot) = next.get_mut(index) {
+                    *slot = (key, cache.store().lookup_hint(key));
+                }
+            });
             let keys = next.get_mut(..count).unwrap_or_default();
             if count > 1 {
                 keys.iter().for_each(|(_, hint)| cache.store().prefetch(hint));
@@ -179,21 +183,20 @@ impl Session {
 }
 
 /// The end of a list of keys, as an offset in the input.
-enum End {
+pub(super) enum End {
     /// The end of the line.
     Line(usize),
     /// The start of a key that is too long.
     LongKey(usize),
 }
 
-/// Takes up to `AHEAD` keys of `input` from `at` on, and moves `at` behind them. Returns their
-/// number. A key whose end has not arrived is not taken.
+/// Passes up to `AHEAD` keys of `input` from `at` on to `take`, and moves `at` behind them. Returns
+/// their number. A key whose end has not arrived is not taken.
 #[inline]
-fn take_keys<'a>(
-    cache: &Cache,
+pub(super) fn take_keys<'a>(
     input: &'a [u8],
     at: &mut usize,
-    keys: &mut [(&'a [u8], LookupHint); AHEAD],
+    mut take: impl FnMut(usize, &'a [u8]),
 ) -> (usize, Option<End>) {
     let mut count = 0;
     while count < AHEAD {
@@ -214,9 +217,7 @@ fn take_keys<'a>(
             return (count, Some(End::LongKey(*at)));
         }
         if !key.is_empty() {
-            if let Some(slot) = keys.get_mut(count) {
-                *slot = (key, cache.store().lookup_hint(key));
-            }
+            take(count, key);
             count += 1;
         }
         if at_end {

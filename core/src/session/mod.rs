@@ -19,6 +19,8 @@ mod keys;
 mod login;
 mod machine;
 mod packet;
+mod routed;
+mod routed_get;
 mod sasl;
 pub mod slots;
 mod state;
@@ -36,6 +38,8 @@ pub use self::env::Env;
 pub(crate) use self::env::TIGHT;
 use self::fault::FaultOutcome;
 use self::keys::look_ahead;
+use self::routed::{is_routed, route};
+use self::routed_get::RoutedGet;
 pub use self::state::Session;
 use self::state::{Gets, LINE_MAX, State};
 use self::step::Used;
@@ -166,6 +170,8 @@ impl Session {
                 self.skip_line(env, input, then, out)
             }
             State::Value(_) => self.value(env, input, out),
+            State::RoutedKeys(_) => self.routed_keys(env, input, out),
+            State::RoutedValue(_) => self.routed_value(env, input, out),
             State::Swallow { left } => {
                 let n = input.len().min(*left);
                 *left -= n;
@@ -192,6 +198,11 @@ impl Session {
 
     /// Decides the protocol by the first byte of the input.
     fn negotiate(&mut self, env: &Env<'_>, first: u8) {
+        if env.context.proxy.is_some() {
+            // As in memcached, a proxy knows the text protocols only.
+            self.protocol = Protocol::Ascii;
+            return;
+        }
         self.protocol = match env.context.users.as_ref().map(Users::method) {
             Some(AuthMethod::Sasl) => Protocol::Binary,
             None if first == binary::REQUEST => Protocol::Binary,
@@ -269,7 +280,11 @@ impl Session {
             self.state = State::SkipLine { then: Some("ERROR\r\n") };
             return Used::Bytes(0);
         }
-        self.state = State::Keys(Gets { with_cas, expiry: None });
+        self.state = if is_routed(env) {
+            State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None)))
+        } else {
+            State::Keys(Gets { with_cas, expiry: None })
+        };
         Used::Bytes(if with_cas { 4 } else { 3 })
     }
 
@@ -287,10 +302,18 @@ impl Session {
         let mut room = KeyRoom::new();
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
+                if is_routed(env) {
+                    self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch)));
+                    return Used::Bytes(keys);
+                }
                 let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
                 self.state = State::Keys(Gets { with_cas, expiry });
                 Used::Bytes(keys)
             }
+            Line::Store { length, .. } if is_routed(env) => {
+                self.route_store(env, line, length, line_len, out)
+            }
+            Line::Data { .. } if is_routed(env) => route(env, line, line_len, out),
             Line::Store { key, ref operation, length, ref form } => {
                 // As in memcached, stores of the meta protocol are not counted by prefix.
                 if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {

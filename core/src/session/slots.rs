@@ -21,6 +21,7 @@
 use std::time::Duration;
 
 use crate::protocol::output::{Output, SlotId};
+use crate::proxy::request::ClientRequest;
 
 /// Work that a session asks of its owner.
 #[derive(Debug)]
@@ -33,6 +34,13 @@ pub enum Work {
         time: Duration,
         /// The reply of a command that was carried out.
         reply: Output,
+    },
+    /// Fill `slot` with the reply of backends to these requests: one, or the parts of a get.
+    Route {
+        /// The slot.
+        slot: SlotId,
+        /// The requests.
+        requests: Vec<ClientRequest>,
     },
 }
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::machine::Trace;
+use super::routed_get::RoutedGet;
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
 use crate::config::Protocol;
 use crate::protocol::binary;
 use crate::protocol::output::Mark;
+use crate::proxy::request::ClientRequest;
 use crate::state::ConnState;
 
 /// Longest input without a line end, in bytes, except of a get (memcached's rule).
@@ -58,6 +60,10 @@ pub(super) enum State {
         then: Option<&'static str>,
     },
     Value(Box<Upload>),
+    /// More keys of a get for backends follow.
+    RoutedKeys(Box<RoutedGet>),
+    /// The value of a store for backends follows.
+    RoutedValue(Box<ClientRequest>),
     Swallow {
         left: usize,
     },
@@ -122,8 +128,10 @@ impl Session {
     /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys(_) | State::SkipLine { .. } => ConnState::Read,
-            State::Value(_) | State::Config(_) => ConnState::Nread,
+            State::Command | State::Keys(_) | State::RoutedKeys(_) | State::SkipLine { .. } => {
+                ConnState::Read
+            }
+            State::Value(_) | State::RoutedValue(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,
             State::Watch => ConnState::Watch,
@@ -135,9 +143,14 @@ impl Session {
         matches!(self.state, State::Command)
     }
 
-    /// Returns the bytes of a reply that gathers here.
+    /// Returns the bytes of a reply, or of a request for backends, that gathers here.
     pub fn held(&self) -> usize {
-        if let State::Dump(dump) = &self.state { dump.held() } else { 0 }
+        match &self.state {
+            State::Dump(dump) => dump.held(),
+            State::RoutedKeys(get) => get.held(),
+            State::RoutedValue(request) => request.held(),
+            _ => 0,
+        }
     }
 
     /// Returns the memory for the next input bytes if a large value is under way. It is at least

@@ -7,7 +7,9 @@ use super::{Cluster, ConnectionTable, Control, ListenerStats, Persistence, Stop,
 use crate::base::error::StartError;
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
-use crate::config::{Reported, ServerConfig};
+use crate::config::{ProxyConfig, Reported, ServerConfig};
+use crate::proxy::config::parse;
+use crate::proxy::route::Routes;
 use crate::tls::Tls;
 
 /// The state that the listener, the workers and their sessions share.
@@ -34,6 +36,8 @@ pub struct ServerState {
     pub control: Control,
     /// The state of the snapshot, if the server keeps one.
     pub persistence: Option<Arc<Persistence>>,
+    /// The pools and routes of a proxy. The clients' commands with keys go there.
+    pub proxy: Option<Arc<Routes>>,
     /// Certificates and counters of TLS, if it is used.
     pub tls: Option<Arc<Tls>>,
 }
@@ -55,7 +59,8 @@ impl ServerState {
     /// As [`ServerState::new`].
     pub fn with_tls(cache: Arc<Cache>, config: ServerConfig, tls: Option<Tls>) -> Result<Self, StartError> {
         let users = config.auth.clone().map(Users::new).transpose()?;
-        Ok(Self::build(cache, config, users, tls))
+        let proxy = config.proxy.as_ref().map(read_routes).transpose()?;
+        Ok(Self { proxy: proxy.map(Arc::new), ..Self::build(cache, config, users, tls) })
     }
 
     /// Returns the state for the statistics of a cache without a server.
@@ -80,6 +85,7 @@ impl ServerState {
             cluster: Cluster::new(&config.cluster),
             control: Control::default(),
             persistence: Persistence::new(&config).map(Arc::new),
+            proxy: None,
             tls: tls.map(Arc::new),
             users,
             cache,
@@ -125,6 +131,21 @@ impl ServerState {
     pub fn log(&self, level: u8, line: impl FnOnce() -> String) {
         if self.logs(level) {
             self.config.hooks.log(level, &line());
+        }
+    }
+}
+
+/// Reads the configuration of a proxy.
+fn read_routes(config: &ProxyConfig) -> Result<Routes, StartError> {
+    match config {
+        ProxyConfig::Text(text) => {
+            parse(text).map_err(|fault| StartError::File(format!("proxy configuration: {fault}")))
+        }
+        ProxyConfig::File(path) => {
+            let fault =
+                |reason: &dyn std::fmt::Display| StartError::File(format!("{}: {reason}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+            parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))
         }
     }
 }

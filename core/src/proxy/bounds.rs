@@ -1,0 +1,43 @@
+//! The bounds of connections to the backends of a pool.
+
+use std::time::Duration;
+
+/// Bounds of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bounds {
+    /// Time in which the backend accepts a connection.
+    pub connect_timeout: Duration,
+    /// Time in which a part of the next reply comes.
+    pub read_timeout: Duration,
+    /// Pause after too many failures.
+    pub retry: Duration,
+    /// Failures in a row after which the connection pauses.
+    pub failure_limit: u32,
+    /// Most requests that wait for replies. 0 for no limit.
+    pub depth_limit: usize,
+    /// A connection that lasts less than this has flapped. `None` for no such check.
+    pub flap_time: Option<Duration>,
+    /// Factor of the pause for each flap in a row.
+    pub flap_ramp: f64,
+    /// Longest pause after flaps.
+    pub flap_max: Duration,
+    /// Longest value of a reply.
+    pub value_max: usize,
+}
+
+impl Default for Bounds {
+    /// memcached's defaults. The longest value is 1 GiB.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(3),
+            retry: Duration::from_secs(3),
+            failure_limit: 3,
+            depth_limit: 0,
+            flap_time: None,
+            flap_ramp: 1.5,
+            flap_max: Duration::from_hours(1),
+            value_max: 1 << 30,
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The configuration of a proxy: TOML text to [`Routes`].
+//!
+//! `route` is the route of all requests. `[pools.NAME]` has backends, and `[routes.NAME]` a route
+//! that others use by its name. A route is the name of a pool or of a route, or a table whose one
+//! main key is its kind: a row of [`KINDS`]. Each mistake is one line with its place.
+
+mod entry;
+mod pool;
+
+use std::collections::HashMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use self::entry::ConfigFault;
+use self::entry::{Entry, MAX_NAME, Table};
+use super::command::{COMMANDS, Command};
+use super::pool::Pool;
+use super::route::{NodeId, Route, Routes};
+
+/// The bytes of a configuration at most.
+pub const MAX_TEXT: usize = 1 << 20;
+/// Pools at most.
+const MAX_POOLS: usize = 1000;
+/// Backends of all pools at most.
+const MAX_BACKENDS: usize = 10_000;
+/// Nodes of all routes at most.
+const MAX_NODES: usize = 10_000;
+/// Routes within routes at most, names included.
+const MAX_DEPTH: usize = 16;
+/// Requests for one request of a client at most. A running request needs memory for as many.
+pub const MAX_SENDS: usize = 64;
+
+/// The name of the route that answers a miss.
+const NULL: &str = "null";
+
+/// Parses a configuration.
+///
+/// # Errors
+///
+/// The first mistake.
+pub fn parse(text: &str) -> Result<Routes, ConfigFault> {
+    if text.len() > MAX_TEXT {
+        return Err(ConfigFault::new("", &(0..0), &format!("the file must have at most {MAX_TEXT} bytes")));
+    }
+    let table = DeTable::parse(text).map_err(|error| {
+        ConfigFault::new(text, &error.span().unwrap_or_default(), &error.message().replace('\n', ", "))
+    })?;
+    let (span, table) = (table.span(), table.into_inner());
+    let top = Table { text, name: String::new(), span, entries: &table };
+    top.allow(&["route", "pools", "routes"])?;
+    let mut builder = Builder::new(text);
+    for (name, entry) in top.named("pools")? {
+        builder.add_pool(name, &entry)?;
+    }
+    for (name, entry) in top.named("routes")? {
+        builder.name(name, &entry, Named::Unread(entry.value))?;
+    }
+    let root =
+        top.get("route").map_or_else(|| top.fail("route is missing: it is the route of all requests"), Ok)?;
+    let root = builder.route(&root, 0)?;
+    // Routes that the root does not reach must be right, too.
+    let mut names = Vec::new();
+    for (name, entry) in top.named("routes")? {
+        names.push((name.to_owned(), builder.resolve(name, &entry, 0)?));
+    }
+    let Builder { pools, nodes, limits, .. } = builder;
+    let routes = Routes { pools, nodes, names, root, limits };
+    let sends = routes.most_sends();
+    if sends > MAX_SENDS {
+        return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
+    }
+    Ok(routes)
+}
+
+/// The meaning of a name.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    Pool(NodeId),
+    Unread(&'a Spanned<DeValue<'a>>),
+    /// A route that is being read: a reference to it is a loop.
+    Open,
+    Read(NodeId),
+}
+
+/// Reads routes into nodes. A node comes after those to which it refers.
+struct Builder<'a> {
+    text: &'a str,
+    names: HashMap<String, Named<'a>>,
+    pools: Vec<Pool>,
+    nodes: Vec<Route>,
+    /// For each node, the number of nodes on the longest way to a pool.
+    depths: Vec<usize>,
+    limits: usize,
+}
+
+/// Reads the route of a table of one kind.
+type Read = for<'a, 'b> fn(&'b mut Builder<'a>, &'b Table<'a>, usize) -> Result<Route, ConfigFault>;
+
+/// A kind of route: its main key, its other keys, and how it is read.
+struct KindRow {
+    name: &'static str,
+    keys: &'static [&'static str],
+    read: Read,
+}
+
+static KINDS: [KindRow; 13] = [
+    KindRow { name: "failover", keys: &["until_hit", "tries"], read: failover },
+    KindRow { name: "zone_failover", keys: &["near", "until_hit"], read: zone_failover },
+    KindRow { name: "all_sync", keys: &[], read: all_sync },
+    KindRow { name: "all_fastest", keys: &["until_hit"], read: all_fastest },
+    KindRow { name: "random", keys: &[], read: random },
+    KindRow { name: "split", keys: &[], read: split },
+    KindRow { name: "shadow", keys: &["of", "percent"], read: shadow },
+    KindRow { name: "ttl", keys: &["seconds"], read: ttl },
+    KindRow { name: "warm_up", keys: &["from"], read: warm_up },
+    KindRow { name: "migrate", keys: &["to", "start", "interval"], read: migrate },
+    KindRow { name: "rate_limit", keys: &["per_second", "burst", "over"], read: rate_limit },
+    KindRow { name: "by_prefix", keys: &["default"], read: by_prefix },
+    KindRow { name: "by_command", keys: &["default"], read: by_command },
+];
+
+impl<'a> Builder<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            names: HashMap::new(),
+            pools: Vec::new(),
+            nodes: Vec::new(),
+            depths: Vec::new(),
+            limits: 0,
+        }
+    }
+
+    fn name(&mut self, name: &str, entry: &Entry<'a>, named: Named<'a>) -> Result<(), ConfigFault> {
+        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
+            return entry.fail(&format!("a name must have 1 to {MAX_NAME} bytes in one line"));
+        }
+        if name == NULL || self.names.insert(name.to_owned(), named).is_some() {
+            return entry.fail("this name is taken, pools and routes have different names");
+        }
+        Ok(())
+    }
+
+    fn add_pool(&mut self, name: &str, entry: &Entry<'a>) -> Result<(), ConfigFault> {
+        if self.pools.len() == MAX_POOLS {
+            return entry.fail(&format!("there must be at most {MAX_POOLS} pools"));
+        }
+        let pool = pool::pool(name, &entry.table()?)?;
+        let backends = self.pools.iter().map(|pool| pool.backends.len()).sum::<usize>();
+        if backends + pool.backends.len() > MAX_BACKENDS {
+            return entry.fail(&format!("all pools together must have at most {MAX_BACKENDS} backends"));
+        }
+        let node = self.add(entry, Route::Pool(self.pools.len()))?;
+        self.pools.push(pool);
+        self.name(name, entry, Named::Pool(node))
+    }
+
+    fn add(&mut self, entry: &Entry<'a>, route: Route) -> Result<NodeId, ConfigFault> {
+        if self.nodes.len() == MAX_NODES {
+            return entry.fail(&format!("all routes together must have at most {MAX_NODES} parts"));
+        }
+        let below = route.children().into_iter().filter_map(|node| self.depths.get(node)).max();
+        let depth = 1 + below.copied().unwrap_or(0);
+        check_depth(entry, depth)?;
+        self.nodes.push(route);
+        self.depths.push(depth);
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Reads a route: a name or a table.
+    fn route(&mut self, entry: &Entry<'a>, depth: usize) -> Result<NodeId, ConfigFault> {
+        // A level of routes may be a name and a table.
+        check_depth(entry, depth.div_ceil(2))?;
+        match entry.value.get_ref() {
+            DeValue::String(name) if *name == NULL => self.add(entry, Route::Null),
+            DeValue::String(name) => self.resolve(name, entry, depth),
+            DeValue::Table(_) => {
+                let table = entry.table()?;
+                let route = self.table(&table, depth + 1)?;
+                self.add(entry, route)
+            }
+            _ => entry.wanted("the name of a pool or a route, or a table with a kind of route"),
+        }
+    }
+
+    /// Returns the node of a name.
+    fn resolve(&mut self, name: &str, entry: &Entry<'a>, depth: usize) -> Result<NodeId, ConfigFault> {
+        match self.names.get(name).copied() {
+            Some(Named::Pool(node) | Named::Read(node)) => Ok(node),
+            Some(Named::Open) => entry.fail(&format!("route {name:?} leads back to itself")),
+            Some(Named::Unread(value)) => {
+                self.names.insert(name.to_owned(), Named::Open);
+                let inner = Entry { text: self.text, name: format!("routes.{name}"), value };
+                let node = self.route(&inner, depth + 1)?;
+                self.names.insert(name.to_owned(), Named::Read(node));
+                Ok(node)
+            }
+            None => entry.fail(&format!("there is no pool or route {name:?}")),
+        }
+    }
+
+    /// Reads the route of a table, by its kind.
+    fn table(&mut self, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+        if let Some(text) = table.get("error") {
+            table.allow(&["error"])?;
+            return Ok(Route::Error(text.line()?));
+        }
+        let mut kinds = KINDS.iter().filter(|kind| table.get(kind.name).is_some());
+        let Some(kind) = kinds.next() else {
+            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(["error"]).collect();
+            return table.fail(&format!("a route must have one of the keys {}", known.join(", ")));
+        };
+        if let Some(other) = kinds.next() {
+            return table.fail(&format!("a route has one kind, got {} and {}", kind.name, other.name));
+        }
+        table.allow(&[&[kind.name], kind.keys].concat())?;
+        (kind.read)(self, table, depth)
+    }
+
+    fn child(&mut self, table: &Table<'a>, key: &str, depth: usize) -> Result<NodeId, ConfigFault> {
+        let entry = table.required(key)?;
+        self.route(&entry, depth)
+    }
+
+    /// Reads a list of routes.
+    fn children(&mut self, table: &Table<'a>, key: &str, depth: usize) -> Result<Vec<NodeId>, ConfigFault> {
+        let entry = table.required(key)?;
+        let list = entry.list("a list of routes")?;
+        if list.is_empty() || list.len() > MAX_SENDS {
+            return entry.fail(&format!("a list has 1 to {MAX_SENDS} routes, got {}", list.len()));
+        }
+        list.iter().map(|entry| self.route(entry, depth)).collect()
+    }
+}
+
+fn check_depth(entry: &Entry<'_>, depth: usize) -> Result<(), ConfigFault> {
+    if depth <= MAX_DEPTH {
+        return Ok(());
+    }
+    entry.fail(&format!("a route must have at most {MAX_DEPTH} routes inside each other"))
+}
+
+fn failover<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let children = builder.children(table, "failover", depth)?;
+    let tries =
+        table.number("tries", 1, children.len() as u64)?.map_or(children.len(), |tries| tries as usize);
+    Ok(Route::Failover { children, until_hit: table.switch("until_hit")?, tries })
+}
+
+/// The near zone, then all others at once: a `failover` to an `all_fastest`.
+fn zone_failover<'a>(
+    builder: &mut Builder<'a>,
+    table: &Table<'a>,
+    depth: usize,
+) -> Result<Route, ConfigFault> {
+    let zones = table.required("zone_failover")?;
+    let wanted = table.required("near")?;
+    let (mut near, mut far) = (None, Vec::new());
+    for (zone, entry) in zones.table()?.entries() {
+        let node = builder.route(&entry, depth)?;
+        if zone == wanted.string()? { near = Some(node) } else { far.push(node) }
+    }
+    let Some(near) = near else { return wanted.fail("near must be one of the zones") };
+    if far.is_empty() || far.len() > MAX_SENDS {
+        return zones.fail(&format!("there must be 1 to {MAX_SENDS} zones beside the near one"));
+    }
+    let far = builder.add(&zones, Route::AllFastest { children: far, until_hit: true })?;
+    Ok(Route::Failover { children: vec![near, far], until_hit: table.switch("until_hit")?, tries: 2 })
+}
+
+fn all_sync<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    builder.children(table, "all_sync", depth).map(Route::AllSync)
+}
+
+fn all_fastest<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let children = builder.children(table, "all_fastest", depth)?;
+    Ok(Route::AllFastest { children, until_hit: table.switch("until_hit")? })
+}
+
+fn random<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    builder.children(table, "random", depth).map(Route::Random)
+}
+
+/// routelib's name for a shadow of all requests.
+fn split<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    match builder.children(table, "split", depth)?[..] {
+        [child, to] => Ok(Route::Shadow { child, to, percent: 100 }),
+        _ => table.fail("split has two routes: the first one answers"),
+    }
+}
+
+fn shadow<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let (child, to) = (builder.child(table, "of", depth)?, builder.child(table, "shadow", depth)?);
+    let percent = table.number("percent", 1, 100)?.unwrap_or(100) as u32;
+    Ok(Route::Shadow { child, to, percent })
+}
+
+fn ttl<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let child = builder.child(table, "ttl", depth)?;
+    // A larger number is a Unix time in the protocols.
+    let seconds = table.needed_number("seconds", 1, 30 * 24 * 3600)?;
+    Ok(Route::Ttl(child, seconds as u32))
+}
+
+fn warm_up<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    Ok(Route::WarmUp {
+        cold: builder.child(table, "warm_up", depth)?,
+        warm: builder.child(table, "from", depth)?,
+    })
+}
+
+fn migrate<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let (from, to) = (builder.child(table, "migrate", depth)?, builder.child(table, "to", depth)?);
+    let start = table.needed_number("start", 1, 1 << 40)?;
+    let interval = table.number("interval", 1, 366 * 24 * 3600)?.unwrap_or(3600);
+    Ok(Route::Migrate { from, to, start, interval })
+}
+
+fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let child = builder.child(table, "rate_limit", depth)?;
+    let most = u64::from(u32::MAX);
+    let per_second = table.needed_number("per_second", 1, most)?;
+    let burst = table.number("burst", 1, most)?.unwrap_or(per_second) as u32;
+    let over = match table.get("over") {
+        Some(entry) => builder.route(&entry, depth)?,
+        None => builder.add(&table.required("rate_limit")?, Route::Null)?,
+    };
+    builder.limits += 1;
+    let limit = builder.limits - 1;
+    Ok(Route::RateLimit { child, over, per_second: per_second as u32, burst, limit })
+}
+
+fn by_prefix<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let mut prefixes = Vec::new();
+    for (prefix, entry) in table.required("by_prefix")?.table()?.entries() {
+        if prefix.is_empty() || prefix.len() > MAX_NAME {
+            return entry.fail(&format!("a prefix must have 1 to {MAX_NAME} bytes, got {}", prefix.len()));
+        }
+        prefixes.push((prefix.to_owned(), builder.route(&entry, depth)?));
+    }
+    prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    Ok(Route::ByPrefix { prefixes, default: builder.child(table, "default", depth)? })
+}
+
+fn by_command<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let mut groups = Vec::new();
+    for (group, entry) in table.required("by_command")?.table()?.entries() {
+        if !matches!(group, "reads" | "writes") && Command::named(group).is_none() {
+            let words: Vec<&str> = COMMANDS.iter().map(|command| command.word).collect();
+            return entry.fail(&format!("this must be reads, writes or one of {}", words.join(", ")));
+        }
+        groups.push((group.to_owned(), builder.route(&entry, depth)?));
+    }
+    Ok(Route::ByCommand { groups, default: builder.child(table, "default", depth)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pools in one line each, so that a route begins at line 3.
+    const POOLS: &str = "pools.a.backends = ['a']\npools.b.backends = ['b']\n";
+
+    fn fault(text: &str) -> String {
+        parse(text).err().map_or_else(|| panic!("accepted: {text}"), |fault| fault.to_string())
+    }
+
+    /// Texts behind [`POOLS`], and the start of the line that they give.
+    const MISTAKES: &[(&str, &str)] = &[
+        ("route = 'a", "3: "),
+        ("", "1: route is missing"),
+        ("x = 1", "3: x: this key is unknown here, known are route, pools, routes"),
+        (
+            "route = 1",
+            "3: route: must be the name of a pool or a route, or a table with a kind of route, got 1",
+        ),
+        ("route = 'c'", "3: route: there is no pool or route \"c\""),
+        ("route = {}", "3: route: a route must have one of the keys failover, zone_failover,"),
+        ("\nroute = { random = ['a'], ttl = 'a' }", "4: route: a route has one kind, got random and ttl"),
+        (
+            "route = { random = ['a'], seconds = 1 }",
+            "3: route.seconds: this key is unknown here, known are random",
+        ),
+        ("route = { random = [] }", "3: route.random: a list has 1 to 64 routes, got 0"),
+        ("route = { random = 'a' }", "3: route.random: must be a list of routes, got \"a\""),
+        (
+            "route = { failover = ['a'], tries = 2 }",
+            "3: route.tries: must be a whole number from 1 to 1, got 2",
+        ),
+        ("route = { failover = ['a'], until_hit = 1 }", "3: route.until_hit: must be true or false, got 1"),
+        (
+            "route = { failover = [{ random = ['z'] }] }",
+            "3: route.failover.random: there is no pool or route \"z\"",
+        ),
+        ("route = { zone_failover = { x = 'a', y = 'b' } }", "3: route: near is missing"),
+        (
+            "route = { zone_failover = { x = 'a', y = 'b' }, near = 'z' }",
+            "3: route.near: near must be one of",
+        ),
+        ("route = { zone_failover = { x = 'a' }, near = 'x' }", "3: route.zone_failover: there must be 1 to"),
+        ("route = { split = ['a'] }", "3: route: split has two routes"),
+        (
+            "route = { shadow = 'a', of = 'b', percent = 0 }",
+            "3: route.percent: must be a whole number from 1",
+        ),
+        ("route = { shadow = 'a' }", "3: route: of is missing"),
+        ("route = { ttl = 'a' }", "3: route: seconds is missing"),
+        (
+            "route = { ttl = 'a', seconds = -1 }",
+            "3: route.seconds: must be a whole number from 1 to 2592000, got -1",
+        ),
+        ("route = { warm_up = 'a' }", "3: route: from is missing"),
+        ("route = { migrate = 'a', to = 'b' }", "3: route: start is missing"),
+        ("route = { rate_limit = 'a', per_second = 1.5 }", "3: route.per_second: must be a whole number"),
+        ("route = { by_prefix = { 'x' = 'a' } }", "3: route: default is missing"),
+        (
+            "route = { by_prefix = { '' = 'a' }, default = 'a' }",
+            "3: route.by_prefix.: a prefix must have 1 to",
+        ),
+        (
+            "route = { by_command = { fly = 'a' }, default = 'a' }",
+            "3: route.by_command.fly: this must be reads,",
+        ),
+        ("route = { error = \"a\\nb\" }", "3: route.error: must be a text of 1 to 250 bytes in one line"),
+        ("route = 'x'\n[routes]\nx = 'y'\ny = 'x'", "6: routes.y: route \"x\" leads back to itself"),
+        ("route = 'a'\n[routes.x]\nfailover = ['a', 'x']", "5: routes.x.failover: route \"x\" leads back"),
+        ("route = 'a'\n[routes]\na = 'b'", "5: routes.a: this name is taken"),
+        ("route = 'a'\n[routes]\nnull = 'b'", "5: routes.null: this name is taken"),
+        ("route = 'a'\n\"x\\ny\" = 1", "4: x y: this key is unknown here"),
+        (
+            "route = 'a'\n[routes]\n\"x\\ny\" = 'a'",
+            "5: routes.x y: a name must have 1 to 250 bytes in one line",
+        ),
+        ("route = 'a'\n[pools.c]", "4: pools.c: backends is missing"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = []",
+            "5: pools.c.backends: a pool must have 1 to 1000 backends, got 0",
+        ),
+        ("route = 'a'\n[pools.c]\nbackends = [\n'c:0']", "6: pools.c.backends: must be HOST:PORT,"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c', 'c:11211']",
+            "5: pools.c.backends: backend c:11211 is in the",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ address = 'c', weight = 2 }]",
+            "5: pools.c.backends: distribution jump",
+        ),
+        ("route = 'a'\n[pools.c]\nbackends = ['c']\nport = 1", "6: pools.c.port: this key is unknown here"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\ndistribution = 'hash'",
+            "6: pools.c.distribution: must be one of jump",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nkey_hash = 'sha1'",
+            "6: pools.c.key_hash: must be one of xxh3",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\ndistribution = 'rendezvous'\nkey_hash = 'md5'",
+            "7: pools.c.key_hash: distribution rendezvous hashes keys in a way of its own",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nkey_hash = 'md5'\nseed = 'x'",
+            "7: pools.c.seed: only key_hash",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhash_tag = '{'",
+            "6: pools.c.hash_tag: must be two characters",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhash_stop = ''",
+            "6: pools.c.hash_stop: must be a text such as",
+        ),
+    ];
+
+    #[test]
+    fn mistakes_have_a_line_and_a_name() {
+        for (text, expected) in MISTAKES {
+            let fault = fault(&format!("{}{text}\n", if text.is_empty() { "" } else { POOLS }));
+            assert!(fault.starts_with(expected), "{text}: {fault}");
+            assert_eq!(fault.lines().count(), 1, "{fault}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let nested = |count| {
+            format!("{POOLS}route = {}'a'{}", "{ ttl = ".repeat(count), ", seconds = 1 }".repeat(count))
+        };
+        assert!(parse(&nested(MAX_DEPTH - 1)).is_ok());
+        assert!(fault(&nested(MAX_DEPTH)).ends_with("at most 16 routes inside each other"));
+        // The same by names that are short one by one.
+        let chain = |n: usize| format!("r{n:02} = {{ random = ['r{:02}'] }}\n", n + 1);
+        let chains: String = (0..30).map(chain).collect();
+        let named =
+            format!("route = {{ random = ['r20', 'r10', 'r00'] }}\n{POOLS}[routes]\n{chains}r30 = 'a'\n");
+        assert!(fault(&named).ends_with("at most 16 routes inside each other"));
+
+        let double = |n: usize| format!("r{n} = {{ all_sync = ['r{}', 'r{}'] }}\n", n + 1, n + 1);
+        let doubled: String = (0..7).map(double).collect();
+        let fault_of_sends = fault(&format!("route = 'r0'\n{POOLS}[routes]\n{doubled}r7 = 'a'\n"));
+        assert_eq!(fault_of_sends, "1: a request must cause at most 64 requests, got 128");
+        assert!(fault(&" ".repeat(MAX_TEXT + 1)).starts_with("1: the file must have at most"));
+        let pool = |n| format!("pools.p{n}.backends = ['a']\n");
+        let pools = (0..=MAX_POOLS).map(pool).collect::<Vec<_>>().concat();
+        assert!(fault(&pools).contains("at most 1000 pools"));
+    }
+
+    #[test]
+    fn a_near_zone_comes_first() {
+        let route = "route = { zone_failover = { x = 'a', y = 'b' }, near = 'y' }\n";
+        let nodes = parse(&format!("{route}{POOLS}")).map(|routes| routes.nodes);
+        let far = Route::AllFastest { children: vec![0], until_hit: true };
+        let near = Route::Failover { children: vec![1, 2], until_hit: false, tries: 2 };
+        assert_eq!(nodes.ok().and_then(|nodes| nodes.get(2..).map(<[Route]>::to_vec)), Some(vec![far, near]));
+    }
+}

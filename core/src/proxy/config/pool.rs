@@ -1,0 +1,128 @@
+//! Pools and backends of a configuration.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::super::backend::{Address, Backend};
+use super::super::bounds::Bounds;
+use super::super::distribution::{DISTRIBUTIONS, Distribution};
+use super::super::filter::KeyFilter;
+use super::super::hash::{KEY_HASHES, KeyHash};
+use super::super::pool::Pool;
+use super::entry::{ConfigFault, Entry, Table};
+
+/// Backends of a pool at most.
+const MAX_BACKENDS: usize = 1000;
+/// Longest time of a bound: an hour.
+const MAX_MILLIS: u64 = 3_600_000;
+/// The keys of bounds of connections.
+const BOUNDS: [&str; 6] =
+    ["connect_timeout_ms", "read_timeout_ms", "retry_ms", "failure_limit", "depth_limit", "flap_time_ms"];
+/// Weight of a backend at most.
+const MAX_WEIGHT: u32 = 1000;
+
+/// Reads a pool.
+pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
+    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed"];
+    table.allow(&[&own[..], &BOUNDS].concat())?;
+    let distribution = match table.get("distribution") {
+        Some(entry) => {
+            let names = || DISTRIBUTIONS.iter().map(|distribution| distribution.name);
+            Distribution::named(entry.string()?).map_or_else(|| entry.one_of(names()), Ok)?
+        }
+        None => &DISTRIBUTIONS[0],
+    };
+    let key_hash = match (table.get("key_hash"), distribution.key_hash) {
+        (Some(entry), Some(_)) => {
+            let names = || KEY_HASHES.iter().map(|hash| hash.name);
+            Some(KeyHash::named(entry.string()?).map_or_else(|| entry.one_of(names()), Ok)?)
+        }
+        (None, default) => default.and_then(KeyHash::named),
+        (Some(entry), None) => {
+            return entry
+                .fail(&format!("distribution {} hashes keys in a way of its own", distribution.name));
+        }
+    };
+    let backends = backends(&table.required("backends")?, distribution)?;
+    let filter = filter(table)?;
+    let seed = table.get("seed");
+    if let Some(entry) = seed.as_ref().filter(|_| !key_hash.is_some_and(KeyHash::is_seeded)) {
+        return entry.fail("only key_hash = \"xxh3\" has a seed");
+    }
+    let seed = seed.map(|entry| entry.string()).transpose()?;
+    let mut pool = Pool::new(name, backends, distribution, key_hash, filter, seed);
+    pool.bounds = bounds(table)?;
+    Ok(pool)
+}
+
+/// Reads the bounds of connections.
+fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
+    let default = Bounds::default();
+    let time = |key, default| {
+        let millis = table.number(key, 1, MAX_MILLIS)?;
+        Ok(millis.map_or(default, Duration::from_millis))
+    };
+    let number = |key| table.number(key, 0, 1_000_000);
+    Ok(Bounds {
+        connect_timeout: time("connect_timeout_ms", default.connect_timeout)?,
+        read_timeout: time("read_timeout_ms", default.read_timeout)?,
+        retry: time("retry_ms", default.retry)?,
+        failure_limit: number("failure_limit")?.map_or(default.failure_limit, |limit| limit as u32),
+        depth_limit: number("depth_limit")?.map_or(default.depth_limit, |limit| limit as usize),
+        flap_time: table.number("flap_time_ms", 1, MAX_MILLIS)?.map(Duration::from_millis),
+        ..default
+    })
+}
+
+fn backends(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Backend>, ConfigFault> {
+    let list = entry.list("a list of backends")?;
+    if list.is_empty() || list.len() > MAX_BACKENDS {
+        return entry.fail(&format!("a pool must have 1 to {MAX_BACKENDS} backends, got {}", list.len()));
+    }
+    let mut seen = HashSet::new();
+    let mut backends = Vec::new();
+    for entry in &list {
+        let backend = backend(entry)?;
+        if backend.weight != 1 && !distribution.is_weighted {
+            return entry.fail(&format!("distribution {} has no weights", distribution.name));
+        }
+        if !seen.insert(backend.to_string()) {
+            return entry.fail(&format!("backend {backend} is in the pool twice"));
+        }
+        backends.push(backend);
+    }
+    Ok(backends)
+}
+
+/// Reads a backend: an address, or a table with more.
+fn backend(entry: &Entry<'_>) -> Result<Backend, ConfigFault> {
+    let address = |entry: &Entry<'_>| {
+        let what = "HOST:PORT, [IPv6]:PORT or unix:PATH";
+        Address::parse(entry.string()?).map_or_else(|| entry.wanted(what), Ok)
+    };
+    if !entry.is_table() {
+        return Ok(Backend { address: address(entry)?, name: None, weight: 1 });
+    }
+    let table = entry.table()?;
+    table.allow(&["address", "name", "weight"])?;
+    let weight = table.number("weight", 1, u64::from(MAX_WEIGHT))?.unwrap_or(1) as u32;
+    let name = table.get("name").map(|entry| entry.line()).transpose()?;
+    Ok(Backend { address: address(&table.required("address")?)?, name, weight })
+}
+
+fn filter(table: &Table<'_>) -> Result<Option<KeyFilter>, ConfigFault> {
+    match (table.get("hash_tag"), table.get("hash_stop")) {
+        (Some(entry), Some(_)) => entry.fail("a pool has one of hash_tag and hash_stop"),
+        (Some(entry), None) => match *entry.string()?.as_bytes() {
+            [open, close] if open.is_ascii_graphic() && close.is_ascii_graphic() => {
+                Ok(Some(KeyFilter::Tag(open, close)))
+            }
+            _ => entry.wanted("two characters such as {}"),
+        },
+        (None, Some(entry)) => match entry.string()? {
+            "" => entry.wanted("a text such as /"),
+            text => Ok(Some(KeyFilter::Stop(text.into()))),
+        },
+        (None, None) => Ok(None),
+    }
+}

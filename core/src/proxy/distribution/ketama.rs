@@ -1,0 +1,31 @@
+//! The weighted ketama of libmemcached, twemproxy and others: 160 points a backend, by MD5.
+
+use super::super::backend::Backend;
+use super::circle::{Circle, Port, push_md5, text};
+
+/// Without memcached's own port, as libmemcached and twemproxy.
+pub fn build(backends: &[Backend]) -> Circle {
+    build_as(backends, Port::DefaultHidden)
+}
+
+/// With each port, as memcached's proxy with `omode = "ketama"`.
+pub fn build_with_port(backends: &[Backend]) -> Circle {
+    build_as(backends, Port::Shown)
+}
+
+fn build_as(backends: &[Backend], port: Port) -> Circle {
+    let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    let mut points = Vec::new();
+    for (index, backend) in (0..).zip(backends) {
+        push_md5(&mut points, index, &text(backend, port), hashes(backend.weight, total, backends.len()));
+    }
+    Circle::new(points)
+}
+
+/// Returns the number of hashes of a backend. The clients compute it with 32 bits, but add 1e-10
+/// with 64. A weight that is very small beside the others leaves a backend without points.
+fn hashes(weight: u32, total: u64, count: usize) -> u32 {
+    let share = weight as f32 / total as f32;
+    let hashes = share * 160.0 / 4.0 * count as f32;
+    (f64::from(hashes) + 1e-10) as f32 as u32
+}

@@ -1,0 +1,126 @@
+//! How a pool decides which of its backends has a key.
+//!
+//! A distribution is a row of [`DISTRIBUTIONS`] and a function that builds its [`Placement`] from
+//! the backends of a pool. A placement is data: nothing in it changes when a backend fails.
+
+mod circle;
+mod dalli;
+mod evcache;
+mod jump;
+mod ketama;
+mod libmemcached;
+mod modula;
+mod rendezvous;
+mod ring;
+
+use self::circle::Circle;
+use super::backend::Backend;
+
+/// A way to spread keys over backends.
+#[derive(Debug)]
+pub struct Distribution {
+    /// Name in configurations.
+    pub name: &'static str,
+    /// The hash of keys, if the pool names none. `None` if the distribution hashes keys in a way
+    /// of its own.
+    pub key_hash: Option<&'static str>,
+    /// Whether the weights of backends count.
+    pub is_weighted: bool,
+    build: fn(&[Backend]) -> Placement,
+}
+
+/// All distributions.
+pub static DISTRIBUTIONS: [Distribution; 9] = [
+    Distribution {
+        name: "jump",
+        key_hash: Some("xxh3"),
+        is_weighted: false,
+        build: |backends| Placement::Jump(backends.len() as u32),
+    },
+    Distribution {
+        name: "ring",
+        key_hash: Some("xxh3"),
+        is_weighted: false,
+        build: |backends| Placement::Circle(ring::build(backends)),
+    },
+    Distribution {
+        name: "ketama",
+        key_hash: Some("md5"),
+        is_weighted: true,
+        build: |backends| Placement::Circle(ketama::build(backends)),
+    },
+    Distribution {
+        name: "ketama_port",
+        key_hash: Some("md5"),
+        is_weighted: true,
+        build: |backends| Placement::Circle(ketama::build_with_port(backends)),
+    },
+    Distribution {
+        name: "evcache",
+        key_hash: Some("md5"),
+        is_weighted: false,
+        build: |backends| Placement::Circle(evcache::build(backends)),
+    },
+    Distribution {
+        name: "libmemcached",
+        key_hash: Some("one_at_a_time"),
+        is_weighted: false,
+        build: |backends| Placement::Circle(libmemcached::build(backends)),
+    },
+    Distribution {
+        name: "dalli",
+        key_hash: Some("crc32a"),
+        is_weighted: true,
+        build: |backends| Placement::Circle(dalli::build(backends)),
+    },
+    Distribution {
+        name: "modula",
+        key_hash: Some("one_at_a_time"),
+        is_weighted: true,
+        build: |backends| Placement::Modula(modula::build(backends)),
+    },
+    Distribution {
+        name: "rendezvous",
+        key_hash: None,
+        is_weighted: false,
+        build: |backends| Placement::Rendezvous(rendezvous::build(backends)),
+    },
+];
+
+impl Distribution {
+    /// Returns the distribution with this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        DISTRIBUTIONS.iter().find(|distribution| distribution.name == name)
+    }
+
+    /// Builds the placement for the backends of a pool, of which there is at least one.
+    pub fn build(&self, backends: &[Backend]) -> Placement {
+        (self.build)(backends)
+    }
+}
+
+/// A built distribution.
+#[derive(Debug)]
+pub enum Placement {
+    /// Jump hash over a number of backends.
+    Jump(u32),
+    /// A backend for each remainder.
+    Modula(Vec<u32>),
+    /// Points on a circle.
+    Circle(Circle),
+    /// The names of the backends, each hashed with the key.
+    Rendezvous(Vec<String>),
+}
+
+impl Placement {
+    /// Returns the index of the backend that has a key with this hash.
+    pub fn index(&self, key: &[u8], hash: u64) -> usize {
+        let index = match self {
+            Self::Jump(count) => jump::index(hash, *count),
+            Self::Modula(slots) => modula::index(hash, slots),
+            Self::Circle(circle) => circle.index(hash),
+            Self::Rendezvous(names) => rendezvous::index(key, names),
+        };
+        index as usize
+    }
+}

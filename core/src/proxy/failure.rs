@@ -1,0 +1,59 @@
+//! The reasons for which a connection to a backend ends.
+
+/// The reason for which a connection to a backend ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The backend did not accept the connection.
+    Connecting,
+    /// The backend did not accept the connection in time.
+    ConnectTimeout,
+    /// The connection ended before the backend told its version.
+    ReadValidate,
+    /// The first reply was not a version.
+    BadValidate,
+    /// A reply did not come in time.
+    Timeout,
+    /// The backend closed the connection.
+    Disconnected,
+    /// Reading failed.
+    Reading,
+    /// Writing failed.
+    Writing,
+    /// A reply cannot be understood.
+    Parsing,
+    /// A reply that answers none of the requests the proxy sends.
+    Unexpected,
+    /// A classic value does not end with `END`.
+    MissingEnd,
+    /// Bytes came that answer no request.
+    TrailingData,
+    /// The backend refused a request with `ERROR` or `CLIENT_ERROR`. It may have read the rest of
+    /// the request as another one.
+    Refused,
+}
+
+impl Reason {
+    /// Returns memcached's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::ConnectTimeout => "conntimeout",
+            Self::ReadValidate => "readvalidate",
+            Self::BadValidate => "badvalidate",
+            Self::Timeout => "timeout",
+            Self::Disconnected => "disconnected",
+            Self::Reading => "reading",
+            Self::Writing => "writing",
+            Self::Parsing => "parsing",
+            Self::Unexpected => "unhandledres",
+            Self::MissingEnd => "missingend",
+            Self::TrailingData => "trailingdata",
+            Self::Refused => "closedsock",
+        }
+    }
+
+    /// Returns whether it ends a connection that has worked. Such ends count as flapping.
+    pub fn is_flap(self) -> bool {
+        matches!(self, Self::Timeout | Self::Disconnected | Self::Reading | Self::Writing)
+    }
+}

@@ -1,0 +1,28 @@
+//! The native core of the proxy: pools, routes and how a request runs through them.
+//!
+//! Everything here is data and state machines. It knows no socket, no thread and no Lua. Workers
+//! serve it (`net::backends`), and `mcrs proxy` checks configurations with it and explains them.
+//!
+//! ```text
+//!   config ──▶ Routes of pools ──▶ Run of a request ──▶ Relay ──▶ Connection ──▶ socket
+//! ```
+
+pub mod backend;
+pub mod bounds;
+pub mod bucket;
+pub mod command;
+pub mod config;
+pub mod connection;
+pub mod distribution;
+pub mod explain;
+pub mod failure;
+pub mod filter;
+pub mod hash;
+mod item;
+pub mod pool;
+pub mod relay;
+pub mod reply;
+pub mod request;
+pub mod route;
+pub mod run;
+mod slots;

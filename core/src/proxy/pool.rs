@@ -1,0 +1,50 @@
+//! A pool: backends that share keys. It names the backend that has a key.
+
+use super::backend::Backend;
+use super::bounds::Bounds;
+use super::distribution::{Distribution, Placement};
+use super::filter::KeyFilter;
+use super::hash::{KeyHash, xxh3};
+
+/// Backends that share keys.
+#[derive(Debug)]
+pub struct Pool {
+    /// Name in the configuration.
+    pub name: String,
+    /// In their order in the configuration. At least one.
+    pub backends: Vec<Backend>,
+    /// How keys are spread.
+    pub distribution: &'static Distribution,
+    /// The hash of keys. `None` if the distribution hashes keys in a way of its own.
+    pub key_hash: Option<&'static KeyHash>,
+    /// The part of the key that is hashed, if not all of it.
+    pub filter: Option<KeyFilter>,
+    /// The bounds of connections to its backends.
+    pub bounds: Bounds,
+    seed: u64,
+    placement: Placement,
+}
+
+impl Pool {
+    /// Builds a pool of at least one backend. `seed` changes the hash of keys, if it is `xxh3`.
+    pub fn new(
+        name: &str,
+        backends: Vec<Backend>,
+        distribution: &'static Distribution,
+        key_hash: Option<&'static KeyHash>,
+        filter: Option<KeyFilter>,
+        seed: Option<&str>,
+    ) -> Self {
+        let placement = distribution.build(&backends);
+        let seed = seed.map_or(0, |text| xxh3(text.as_bytes()));
+        let bounds = Bounds::default();
+        Self { name: name.into(), backends, distribution, key_hash, filter, bounds, seed, placement }
+    }
+
+    /// Returns the index of the backend that has a key.
+    pub fn choose(&self, key: &[u8]) -> usize {
+        let key = self.filter.as_ref().map_or(key, |filter| filter.part(key));
+        let hash = self.key_hash.map_or(0, |hash| hash.hash(key, self.seed));
+        self.placement.index(key, hash)
+    }
+}

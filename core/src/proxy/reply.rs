@@ -1,0 +1,161 @@
+//! The reply of a backend: where it ends, and what it means for a route.
+//!
+//! A reply answers one request with one key. So it is one line, or a line with a value. This module
+//! finds its end and keeps its bytes as they are.
+
+use memchr::memchr;
+
+use super::failure::Reason;
+use crate::protocol::tokens::strip_line_end;
+
+/// Longest line of a reply, with its end. A line of the meta protocol repeats the key and flags of
+/// its request, which fit into a line of half that length.
+const LINE_MAX: usize = 4096;
+
+/// The end of a classic value.
+const END: &[u8] = b"END\r\n";
+
+/// The meaning of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// A value.
+    Value,
+    /// A line that is neither a miss of a get nor an error, such as `STORED` or `NOT_FOUND`.
+    Done,
+    /// A get found nothing: `END` or `EN`.
+    Miss,
+    /// The version of the backend.
+    Version,
+    /// `SERVER_ERROR`: the backend could not carry out the request.
+    ServerError,
+    /// `ERROR` or `CLIENT_ERROR`: the backend did not understand the request.
+    Refused,
+}
+
+/// The start of a backend's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// The reply is not complete. It has at least this many bytes.
+    Part(usize),
+    /// A reply of this many bytes.
+    Whole(usize, Meaning),
+    /// No reply. The rest of the input cannot be understood either.
+    Bad(Reason),
+}
+
+/// Looks for the end of the reply at the start of `input`. A value may have `value_max` bytes.
+pub fn scan(input: &[u8], value_max: usize) -> Scan {
+    let Some(end) = memchr(b'\n', input) else {
+        return if input.len() < LINE_MAX { Scan::Part(input.len() + 1) } else { Scan::Bad(Reason::Parsing) };
+    };
+    let length = end + 1;
+    let line = strip_line_end(input.get(..length).unwrap_or_default());
+    let (word, rest) = match memchr(b' ', line) {
+        Some(at) => (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default()),
+        None => (line, &[][..]),
+    };
+    let meaning = match word {
+        b"VALUE" => return value(input, length, rest.split(|&byte| byte == b' ').nth(2), END, value_max),
+        b"VA" => return value(input, length, rest.split(|&byte| byte == b' ').next(), &[], value_max),
+        b"END" | b"EN" => Meaning::Miss,
+        b"HD" | b"ME" | b"EX" | b"NF" | b"NS" | b"OK" | b"STORED" | b"EXISTS" | b"DELETED" | b"TOUCHED"
+        | b"NOT_FOUND" | b"NOT_STORED"
+        // The result of `incr`.
+        | [b'0'..=b'9', ..] => Meaning::Done,
+        b"VERSION" => Meaning::Version,
+        b"SERVER_ERROR" => Meaning::ServerError,
+        b"ERROR" | b"CLIENT_ERROR" => Meaning::Refused,
+        b"STAT" | b"MN" | b"RESET" => return Scan::Bad(Reason::Unexpected),
+        _ => return Scan::Bad(Reason::Parsing),
+    };
+    Scan::Whole(length, meaning)
+}
+
+/// Handles a line with a value, whose length is `digits`, and `tail` behind it.
+fn value(input: &[u8], line: usize, digits: Option<&[u8]>, tail: &[u8], value_max: usize) -> Scan {
+    let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse::<usize>().ok());
+    let Some(length) = length.filter(|length| *length <= value_max) else {
+        return Scan::Bad(Reason::Parsing);
+    };
+    let value_end = line + length;
+    let whole = value_end + 2 + tail.len();
+    // A wrong byte is found before the rest has come.
+    for (at, &byte) in b"\r\n".iter().chain(tail).enumerate() {
+        match input.get(value_end + at) {
+            Some(found) if *found == byte => {}
+            Some(_) if at < 2 => return Scan::Bad(Reason::Parsing),
+            Some(_) => return Scan::Bad(Reason::MissingEnd),
+            None => return Scan::Part(whole),
+        }
+    }
+    Scan::Whole(whole, Meaning::Value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(input: &str) -> Scan {
+        scan(input.as_bytes(), 100)
+    }
+
+    #[test]
+    fn every_reply_ends_where_it_ends() {
+        let replies = [
+            ("END\r\n", Meaning::Miss),
+            ("EN\r\n", Meaning::Miss),
+            ("VALUE k 0 3\r\nabc\r\nEND\r\n", Meaning::Value),
+            ("VALUE k 0 0 17\r\n\r\nEND\r\n", Meaning::Value),
+            ("VALUE k 4294967295 5\r\n\r\nEND\r\nEND\r\n", Meaning::Value),
+            ("VA 2 t1\r\nab\r\n", Meaning::Value),
+            ("VA 0\r\n\r\n", Meaning::Value),
+            ("HD\r\n", Meaning::Done),
+            ("HD t1 Oabc\r\n", Meaning::Done),
+            ("NF\r\n", Meaning::Done),
+            ("ME k exp=-1 la=0\r\n", Meaning::Done),
+            ("STORED\r\n", Meaning::Done),
+            ("NOT_STORED\r\n", Meaning::Done),
+            ("18446744073709551615\r\n", Meaning::Done),
+            ("5 \r\n", Meaning::Done),
+            ("VERSION 1.6.45\r\n", Meaning::Version),
+            ("SERVER_ERROR out of memory\r\n", Meaning::ServerError),
+            ("ERROR\r\n", Meaning::Refused),
+            ("CLIENT_ERROR bad data chunk\r\n", Meaning::Refused),
+            ("TOUCHED\n", Meaning::Done),
+        ];
+        for (reply, meaning) in replies {
+            assert_eq!(whole(reply), Scan::Whole(reply.len(), meaning), "{reply}");
+            assert_eq!(whole(&format!("{reply}END\r\n")), Scan::Whole(reply.len(), meaning), "{reply}");
+            for end in 0..reply.len() {
+                let Scan::Part(least) = whole(&reply[..end]) else { panic!("{:?}", &reply[..end]) };
+                assert!(end < least && least <= reply.len(), "{reply}: {least} of {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused_at_once() {
+        let bad = [
+            ("VALUE k 0\r\n", Reason::Parsing),
+            ("VALUE k 0 101\r\n", Reason::Parsing),
+            ("VALUE k 0 -1\r\n", Reason::Parsing),
+            ("VALUE k 0 +1\r\n", Reason::Parsing),
+            ("VALUE k 0 99999999999999999999999\r\n", Reason::Parsing),
+            ("VALUE k 0 1\r\nabc", Reason::Parsing),
+            ("VALUE k 0 1\r\na\r\nVALUE", Reason::MissingEnd),
+            ("VA x\r\n", Reason::Parsing),
+            ("VA 1\r\nabc", Reason::Parsing),
+            ("\r\n", Reason::Parsing),
+            ("STAT pid 1\r\n", Reason::Unexpected),
+            ("MN\r\n", Reason::Unexpected),
+            ("stored\r\n", Reason::Parsing),
+            ("STOREDx\r\n", Reason::Parsing),
+        ];
+        for (reply, reason) in bad {
+            assert_eq!(whole(reply), Scan::Bad(reason), "{reply}");
+        }
+        assert_eq!(scan(&[b'x'; LINE_MAX], 100), Scan::Bad(Reason::Parsing));
+        assert_eq!(scan(&[b'x'; LINE_MAX - 1], 100), Scan::Part(LINE_MAX));
+    }
+}

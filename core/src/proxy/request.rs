@@ -1,0 +1,255 @@
+//! A client's request, and the forms in which a proxy sends it on.
+
+use std::ops::Range;
+
+use super::command::{Command, Kind};
+use super::item::Item;
+use super::run::Work;
+use crate::protocol::tokens::Tokens;
+
+/// The replies that a client does not want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// It wants all.
+    No,
+    /// `noreply`: none but errors.
+    Classic,
+    /// `q`: neither misses nor, except of `mg`, plain successes.
+    Meta,
+}
+
+/// A request with one key. It owns its bytes, because the reply may come later.
+#[derive(Debug)]
+pub struct ClientRequest {
+    /// The line with its end, then the value with its end. It asks for a reply.
+    bytes: Vec<u8>,
+    /// Length of the line with its end.
+    line: usize,
+    key: Range<usize>,
+    /// Length of the value and its end that belong to the request.
+    value: usize,
+    /// Its command.
+    pub command: &'static Command,
+    /// The replies that the client does not want.
+    pub quiet: Quiet,
+}
+
+impl ClientRequest {
+    /// Copies the line of a valid request, without its end. A value of `value` bytes with its end
+    /// follows, which [`Self::take`] appends. Returns `None` if the command has no key, or if there
+    /// is no memory.
+    pub fn new(line: &[u8], value: usize) -> Option<Self> {
+        let tokens = Tokens::new(line);
+        let command = Command::named(str::from_utf8(tokens.get(0)?).ok()?)?;
+        let key = tokens.get(if command.word.starts_with("gat") { 2 } else { 1 })?;
+        let start = (key.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(line.len() + 2 + value).ok()?;
+        bytes.extend_from_slice(line);
+        let mut quiet = Quiet::No;
+        if command.is_meta() {
+            let flags =
+                line.len() - tokens.rest(if command.word == "ms" { 3 } else { 2 }).map_or(0, <[u8]>::len);
+            if let Some(at) = lone_q(&bytes, flags) {
+                // Each reply of a backend ends the wait for one.
+                bytes[at] = b' ';
+                quiet = Quiet::Meta;
+            }
+        } else if tokens.is_noreply()
+            && let Some(last) = bytes.iter().rposition(|&byte| byte == b'y')
+        {
+            bytes[last] = b'Y';
+            quiet = Quiet::Classic;
+        }
+        bytes.extend_from_slice(b"\r\n");
+        let line = bytes.len();
+        Some(Self { bytes, line, key: start..start + key.len(), value, command, quiet })
+    }
+
+    /// Returns the request for one key of a get that may have several.
+    pub fn part(command: &'static str, exptime: Option<i32>, key: &[u8]) -> Option<Self> {
+        let mut line = Vec::with_capacity(command.len() + key.len() + 16);
+        line.extend_from_slice(command.as_bytes());
+        if let Some(exptime) = exptime {
+            line.extend_from_slice(format!(" {exptime}").as_bytes());
+        }
+        line.push(b' ');
+        line.extend_from_slice(key);
+        Self::new(&line, 0)
+    }
+
+    /// Takes bytes of the value and its end. Returns how many it took.
+    pub fn take(&mut self, input: &[u8]) -> usize {
+        let taken = input.len().min(self.missing());
+        self.bytes.extend_from_slice(input.get(..taken).unwrap_or_default());
+        taken
+    }
+
+    /// Returns the number of bytes that are missing.
+    pub fn missing(&self) -> usize {
+        (self.line + self.value).saturating_sub(self.bytes.len())
+    }
+
+    /// Returns whether the value ends with a line end, or there is none.
+    pub fn is_whole(&self) -> bool {
+        self.value == 0 || self.missing() == 0 && self.bytes.ends_with(b"\r\n")
+    }
+
+    /// Returns the bytes of heap that it holds.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Returns the key as the client sent it.
+    pub fn key(&self) -> &[u8] {
+        self.bytes.get(self.key.clone()).unwrap_or_default()
+    }
+
+    /// Returns the line without its end.
+    pub fn line(&self) -> &[u8] {
+        self.bytes.get(..self.line - 2).unwrap_or_default()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.bytes.get(self.line..).unwrap_or_default()
+    }
+
+    /// Returns the mark of a key in base64, if the request has it.
+    fn base64(&self) -> &'static str {
+        let tokens = Tokens::new(self.line());
+        let is_base64 = self.command.is_meta() && tokens.from(2).any(|token| token == b"b");
+        if is_base64 { " b" } else { "" }
+    }
+
+    /// Appends the request for a backend. `item` is the reply that a fill stores.
+    pub fn push(&self, work: Work, ttl: Option<u32>, item: Option<&Item<'_>>, out: &mut Vec<u8>) {
+        match (work, item) {
+            (Work::Client, _) => match ttl.filter(|_| self.command.kind != Kind::Delete) {
+                Some(ttl) => self.push_with_ttl(ttl, out),
+                None => out.extend_from_slice(&self.bytes),
+            },
+            (Work::Delete, _) => {
+                out.extend_from_slice(if self.command.is_meta() { b"md " } else { b"delete " });
+                out.extend_from_slice(self.key());
+                out.extend_from_slice(self.base64().as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            (Work::Item, _) => {
+                out.extend_from_slice(b"mg ");
+                out.extend_from_slice(self.key());
+                out.extend_from_slice(self.base64().as_bytes());
+                out.extend_from_slice(b" t f c v\r\n");
+            }
+            (Work::Fill(_), Some(item)) => {
+                out.extend_from_slice(b"ms ");
+                out.extend_from_slice(self.key());
+                let ttl = ttl.map_or(item.ttl, i64::from);
+                let rest =
+                    format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl.max(0), item.flags, self.base64());
+                out.extend_from_slice(rest.as_bytes());
+                out.extend_from_slice(item.value);
+                out.extend_from_slice(b"\r\n");
+            }
+            (Work::Fill(_), None) => {}
+        }
+    }
+
+    /// Appends the request with another TTL, if it has one.
+    fn push_with_ttl(&self, ttl: u32, out: &mut Vec<u8>) {
+        let place = match self.command.word {
+            "set" | "add" | "replace" | "append" | "prepend" | "cas" => Some(3),
+            "touch" => Some(2),
+            "gat" | "gats" => Some(1),
+            _ => None,
+        };
+        let tokens = Tokens::new(self.line());
+        let is_meta = self.command.is_meta();
+        let mut has_ttl = false;
+        for index in 0..tokens.len() {
+            let Some(token) = tokens.get(index) else { break };
+            if index > 0 {
+                out.push(b' ');
+            }
+            let is_flag = is_meta && index >= 2 && token.first() == Some(&b'T');
+            if Some(index) == place {
+                out.extend_from_slice(ttl.to_string().as_bytes());
+            } else if is_flag {
+                has_ttl = true;
+                out.extend_from_slice(format!("T{ttl}").as_bytes());
+            } else {
+                out.extend_from_slice(token);
+            }
+        }
+        if self.command.word == "ms" && !has_ttl {
+            out.extend_from_slice(format!(" T{ttl}").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.value());
+    }
+
+    /// Appends the reply of a backend that has `item`, for a request that reads. Flags of `mg` that
+    /// change the item are left out.
+    pub fn push_item(&self, item: &Item<'_>, out: &mut Vec<u8>) {
+        let Item { ttl, flags, cas, value } = *item;
+        let with_cas = matches!(self.command.word, "gets" | "gats");
+        if !self.command.is_meta() {
+            out.extend_from_slice(b"VALUE ");
+            out.extend_from_slice(self.key());
+            let cas = if with_cas { format!(" {cas}") } else { String::new() };
+            out.extend_from_slice(format!(" {flags} {}{cas}\r\n", value.len()).as_bytes());
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\nEND\r\n");
+            return;
+        }
+        let tokens = Tokens::new(self.line());
+        let has_value = tokens.from(2).any(|token| token == b"v");
+        out.extend_from_slice(if has_value { format!("VA {}", value.len()) } else { "HD".into() }.as_bytes());
+        for token in tokens.from(2) {
+            let text = match token.first() {
+                Some(b'f') => format!(" f{flags}"),
+                Some(b't') => format!(" t{ttl}"),
+                Some(b's') => format!(" s{}", value.len()),
+                Some(b'c') => format!(" c{cas}"),
+                Some(b'b') => " b".into(),
+                Some(b'k') => {
+                    out.extend_from_slice(b" k");
+                    out.extend_from_slice(self.key());
+                    continue;
+                }
+                Some(b'O') => {
+                    out.push(b' ');
+                    out.extend_from_slice(token);
+                    continue;
+                }
+                _ => continue,
+            };
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if has_value {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Returns the reply of a backend that does not have the item.
+    pub fn miss(&self) -> &'static [u8] {
+        match self.command.word {
+            "mg" | "me" => b"EN\r\n",
+            "ms" => b"NS\r\n",
+            "md" | "ma" => b"NF\r\n",
+            "get" | "gets" | "gat" | "gats" => b"END\r\n",
+            "incr" | "decr" | "touch" | "delete" | "cas" => b"NOT_FOUND\r\n",
+            _ => b"NOT_STORED\r\n",
+        }
+    }
+}
+
+/// Returns the place of a flag `q` in the flags of a line, which begin at `from`.
+fn lone_q(line: &[u8], from: usize) -> Option<usize> {
+    (from..line.len()).find(|&at| {
+        line.get(at) == Some(&b'q')
+            && at.checked_sub(1).and_then(|before| line.get(before)) == Some(&b' ')
+            && line.get(at + 1).is_none_or(|&byte| byte == b' ')
+    })
+}

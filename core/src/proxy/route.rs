@@ -1,0 +1,172 @@
+//! Routes as data: a graph of nodes that ends at pools. `run` carries a request through it.
+
+use super::command::Command;
+use super::pool::Pool;
+
+/// The index of a node in its [`Routes`].
+pub type NodeId = usize;
+
+/// Pools, and the routes to them. A node refers to nodes before it only, so there is no loop.
+#[derive(Debug)]
+pub struct Routes {
+    /// All pools.
+    pub pools: Vec<Pool>,
+    /// All nodes.
+    pub nodes: Vec<Route>,
+    /// The routes with names, in the order of those.
+    pub names: Vec<(String, NodeId)>,
+    /// The node at which each request begins.
+    pub root: NodeId,
+    /// The number of rate limits.
+    pub limits: usize,
+}
+
+impl Routes {
+    /// Returns the largest number of requests that one request of a client causes, counting `null`
+    /// and `error` as one each.
+    pub fn most_sends(&self) -> usize {
+        let mut most = Vec::with_capacity(self.nodes.len());
+        for route in &self.nodes {
+            most.push(route.most_sends(&most));
+        }
+        most.get(self.root).copied().unwrap_or(0)
+    }
+}
+
+/// The work of a node on a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Sends it to the backend of its key in the pool with this index.
+    Pool(usize),
+    /// Asks one child after another while they fail.
+    Failover {
+        /// At least one.
+        children: Vec<NodeId>,
+        /// Whether a miss counts as a failure. A miss is the answer if no child has a hit.
+        until_hit: bool,
+        /// The number of children to ask at most.
+        tries: usize,
+    },
+    /// Asks all children at once, and answers with the worst reply when all have replied.
+    AllSync(Vec<NodeId>),
+    /// Asks all children at once, and answers with the first reply that is not a failure.
+    AllFastest {
+        /// At least one.
+        children: Vec<NodeId>,
+        /// Whether a miss counts as a failure. A miss is the answer if no child has a hit.
+        until_hit: bool,
+    },
+    /// Asks one child, drawn for each request.
+    Random(Vec<NodeId>),
+    /// Replaces the TTL of what the child stores, in seconds.
+    Ttl(NodeId, u32),
+    /// Asks the child, and sends some requests to `to` as well, whose replies are dropped.
+    Shadow {
+        /// The node that answers.
+        child: NodeId,
+        /// The node with the copies.
+        to: NodeId,
+        /// The share of requests to copy, 1 to 100.
+        percent: u32,
+    },
+    /// Fills `cold` from `warm`. A read that misses in `cold` is answered by `warm`, and the item
+    /// is added to `cold` with its TTL. A write goes to `cold`. A store or a delete also deletes
+    /// the key from `warm`, so that no old value comes back.
+    WarmUp {
+        /// The node that serves.
+        cold: NodeId,
+        /// The node with the items.
+        warm: NodeId,
+    },
+    /// Moves from a node to another at a time, with deletes in both around it.
+    Migrate {
+        /// The node before.
+        from: NodeId,
+        /// The node after.
+        to: NodeId,
+        /// Unix time from which deletes go to both.
+        start: u64,
+        /// Seconds until `to` answers. After as many again, deletes go to `to` alone.
+        interval: u64,
+    },
+    /// Asks the child if its token bucket has a token, or else `over`.
+    RateLimit {
+        /// The node within the limit.
+        child: NodeId,
+        /// The node beyond it.
+        over: NodeId,
+        /// Tokens a second, at least 1.
+        per_second: u32,
+        /// The size of the bucket, at least 1.
+        burst: u32,
+        /// The index of the bucket.
+        limit: usize,
+    },
+    /// Asks the node of the longest prefix that the key begins with.
+    ByPrefix {
+        /// Prefixes, the longest first.
+        prefixes: Vec<(String, NodeId)>,
+        /// The node of other keys.
+        default: NodeId,
+    },
+    /// Asks the node of the command.
+    ByCommand {
+        /// Words and groups. A word counts before a group.
+        groups: Vec<(String, NodeId)>,
+        /// The node of other commands.
+        default: NodeId,
+    },
+    /// Answers with a miss.
+    Null,
+    /// Answers `SERVER_ERROR` and this text.
+    Error(String),
+}
+
+impl Route {
+    /// Returns the nodes to which this one refers, in their order in the configuration.
+    pub fn children(&self) -> Vec<NodeId> {
+        match self {
+            Self::Pool(_) | Self::Null | Self::Error(_) => Vec::new(),
+            Self::Failover { children, .. }
+            | Self::AllSync(children)
+            | Self::AllFastest { children, .. }
+            | Self::Random(children) => children.clone(),
+            Self::Ttl(child, _) => vec![*child],
+            Self::Shadow { child, to, .. } => vec![*child, *to],
+            Self::WarmUp { cold, warm } => vec![*cold, *warm],
+            Self::Migrate { from, to, .. } => vec![*from, *to],
+            Self::RateLimit { child, over, .. } => vec![*child, *over],
+            Self::ByPrefix { prefixes: list, default } | Self::ByCommand { groups: list, default } => {
+                list.iter().map(|(_, node)| *node).chain([*default]).collect()
+            }
+        }
+    }
+
+    /// Returns the largest number of requests, where `most` has that of the nodes before this one.
+    fn most_sends(&self, most: &[usize]) -> usize {
+        let counts = self.children().into_iter().map(|node| most.get(node).copied().unwrap_or(0));
+        match self {
+            Self::Pool(_) | Self::Null | Self::Error(_) => 1,
+            Self::Failover { tries, .. } => counts.take(*tries).fold(0, usize::saturating_add),
+            Self::AllSync(_) | Self::AllFastest { .. } | Self::Shadow { .. } | Self::Migrate { .. } => {
+                counts.fold(0, usize::saturating_add)
+            }
+            // A read may ask both and add to the first.
+            Self::WarmUp { cold, .. } => {
+                let fill = most.get(*cold).copied().unwrap_or(0);
+                counts.fold(fill, usize::saturating_add)
+            }
+            Self::Random(_)
+            | Self::Ttl(..)
+            | Self::RateLimit { .. }
+            | Self::ByPrefix { .. }
+            | Self::ByCommand { .. } => counts.max().unwrap_or(0),
+        }
+    }
+}
+
+/// Returns the place in `groups` that a command belongs to.
+pub fn group_of(groups: &[(String, NodeId)], command: &Command) -> Option<usize> {
+    let by_word = groups.iter().position(|(group, _)| group == command.word);
+    by_word.or_else(|| groups.iter().position(|(group, _)| command.is_in(group)))
+}

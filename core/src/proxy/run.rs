@@ -1,0 +1,480 @@
+//! A request on its way through routes: a state machine that knows no socket and no clock.
+//!
+//! The caller starts a [`Run`] and carries out its [`Action`]s: it sends requests to pools, and
+//! reports the [`Mark`] of each reply. The replies themselves stay with the caller. The run answers
+//! the client exactly once. It may send more afterwards, for replies that are dropped.
+//!
+//! A node that waits for replies has a *frame*. Other nodes only lead to the next one.
+
+use std::slice;
+
+use super::bucket::Bucket;
+use super::command::{Command, Kind};
+use super::route::{NodeId, Route, Routes, group_of};
+
+/// The worth of a reply to a route, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// A hit, or any reply of a backend that is not a miss of a read and not an error.
+    Good,
+    /// The miss of a read.
+    Miss,
+    /// An error line, or no reply: the backend is down, or did not answer in time.
+    Error,
+}
+
+/// A client's request.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its command.
+    pub command: &'static Command,
+    /// Random bits, for the nodes that draw.
+    pub draw: u64,
+}
+
+/// An event of a run: what it may use, and what comes of it.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// The routes. The same in all turns of a run.
+    pub routes: &'a Routes,
+    /// The request. The same in all turns of a run.
+    pub request: Request<'a>,
+    /// Unix time in milliseconds.
+    pub millis: u64,
+    /// A bucket for each rate limit of the routes. A limit without a bucket has no tokens.
+    pub buckets: &'a mut [Bucket],
+    /// Where the run pushes what to do.
+    pub actions: &'a mut Vec<Action>,
+}
+
+/// The request that a backend gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// That of the client.
+    Client,
+    /// A read of value, client flags and TTL, so that the reply can fill another backend. The
+    /// client's reply is made from it.
+    Item,
+    /// An add of the item that the send with this number returned.
+    Fill(usize),
+    /// A delete of the key.
+    Delete,
+}
+
+/// A request to the backend of the key in a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Send {
+    /// Its number in the run, from 0.
+    pub number: usize,
+    /// The index of the pool.
+    pub pool: usize,
+    /// The request.
+    pub work: Work,
+    /// A TTL in seconds that replaces the client's, if the request has one.
+    pub ttl: Option<u32>,
+}
+
+/// The source of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The reply to the send with this number.
+    Reply(usize),
+    /// The miss of the command.
+    Null,
+    /// The text of this node, which is a [`Route::Error`].
+    Error(NodeId),
+}
+
+/// An answer and its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The mark of the reply, or of the source.
+    pub mark: Mark,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// A task of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send a request, and report its reply by [`Run::on_reply`].
+    Send(Send),
+    /// Answer the client.
+    Finish(Outcome),
+}
+
+/// A step of a run with its reason, for an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note {
+    /// The node that decided.
+    pub node: NodeId,
+    /// The decision.
+    pub choice: Choice,
+}
+
+/// A decision of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Asks its first child, or a frame asks the child with this index because of the mark of the
+    /// one before.
+    Ask(usize, Option<Mark>),
+    /// Asks all its children.
+    AskAll,
+    /// Took the child with this index of its list, or the default.
+    Match(Option<usize>),
+    /// Drew the child with this index.
+    Drew(usize),
+    /// Whether a copy is sent as well.
+    Copy(bool),
+    /// Replaces the TTL.
+    Ttl,
+    /// Whether there was a token.
+    Token(bool),
+    /// The child that answers, 0 or 1, and whether the other one gets a delete.
+    Phase(usize, bool),
+    /// Also deletes the key from the warm node.
+    DeleteWarm,
+    /// Adds the item of the warm node to the cold one.
+    Fill,
+    /// Answers without a backend.
+    Answer,
+    /// Its answer has this mark.
+    Done(Mark),
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Run {
+    frames: Vec<Frame>,
+    /// The receiver of each send. `None` once it has its reply.
+    sends: Vec<Option<Parent>>,
+    is_finished: bool,
+    /// Filled if the caller wants an explanation.
+    notes: Option<Vec<Note>>,
+}
+
+/// A node that waits for replies.
+#[derive(Debug)]
+struct Frame {
+    node: NodeId,
+    parent: Parent,
+    context: Context,
+    /// Children that have been asked and not answered. Zero once the frame has answered.
+    waiting: usize,
+    /// The outcome so far, with the index of its child.
+    kept: Option<(usize, Outcome)>,
+}
+
+/// The receiver of an outcome.
+#[derive(Debug, Clone, Copy)]
+enum Parent {
+    Client,
+    /// A frame, and the index of the child.
+    Frame(usize, usize),
+    /// It is dropped.
+    None,
+}
+
+/// The first thing that a node does.
+enum Step<'a> {
+    /// Sends the request to a pool.
+    Send(usize),
+    /// Answers.
+    Answer(Mark, Source),
+    /// Asks these children, and waits for them in a frame.
+    Wait(&'a [NodeId]),
+    /// Leaves the request to a child.
+    Go(NodeId),
+    /// Leaves it to a child, and then asks another one, whose answer is dropped.
+    GoAndDrop(NodeId, NodeId, Context),
+}
+
+/// How a request differs from the client's.
+#[derive(Debug, Clone, Copy)]
+struct Context {
+    work: Work,
+    ttl: Option<u32>,
+}
+
+impl Run {
+    /// Starts a request at the root. Pushes what to do.
+    pub fn start(turn: &mut Turn<'_>) -> Self {
+        Self::start_with(None, turn)
+    }
+
+    /// Starts a request that takes notes.
+    pub fn start_noting(turn: &mut Turn<'_>) -> Self {
+        Self::start_with(Some(Vec::new()), turn)
+    }
+
+    fn start_with(notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
+        let mut run = Self { frames: Vec::new(), sends: Vec::new(), is_finished: false, notes };
+        let context = Context { work: Work::Client, ttl: None };
+        run.ask(turn.routes.root, Parent::Client, context, turn);
+        run
+    }
+
+    /// Takes the reply to a send. Pushes what to do, which may be nothing. A second reply to the
+    /// same send counts for nothing.
+    pub fn on_reply(&mut self, number: usize, mark: Mark, turn: &mut Turn<'_>) {
+        if let Some(parent) = self.sends.get_mut(number).and_then(Option::take) {
+            self.answer(parent, Outcome { mark, source: Source::Reply(number) }, turn);
+        }
+    }
+
+    /// Returns whether the client has its answer.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Returns whether all sends have their replies.
+    pub fn is_over(&self) -> bool {
+        self.sends.iter().all(Option::is_none)
+    }
+
+    /// Returns the notes since the last call.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, node: NodeId, choice: Choice) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(Note { node, choice });
+        }
+    }
+
+    /// Returns what the work does.
+    fn kind(request: &Request<'_>, work: Work) -> Kind {
+        match work {
+            Work::Client => request.command.kind,
+            Work::Item => Kind::Read,
+            Work::Fill(_) => Kind::Store,
+            Work::Delete => Kind::Delete,
+        }
+    }
+
+    /// Returns a number below `count` for a node that draws.
+    fn draw(request: &Request<'_>, node: NodeId, count: u64) -> u64 {
+        let mut bits = request.draw ^ (node as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ bits >> 31).checked_rem(count).unwrap_or(0)
+    }
+
+    /// Carries a request to a node and on, as far as it gets without a reply.
+    fn ask(&mut self, mut node: NodeId, parent: Parent, mut context: Context, turn: &mut Turn<'_>) {
+        loop {
+            match self.step(node, &mut context, turn) {
+                Step::Send(pool) => {
+                    let Context { work, ttl } = context;
+                    turn.actions.push(Action::Send(Send { number: self.sends.len(), pool, work, ttl }));
+                    return self.sends.push(Some(parent));
+                }
+                Step::Answer(mark, source) => return self.answer(parent, Outcome { mark, source }, turn),
+                Step::Wait(children) => return self.ask_some(node, children, parent, context, turn),
+                Step::Go(child) => node = child,
+                Step::GoAndDrop(child, other, with) => {
+                    self.ask(child, parent, context, turn);
+                    return self.ask(other, Parent::None, with, turn);
+                }
+            }
+        }
+    }
+
+    /// Decides what a node does first.
+    fn step<'a>(&mut self, node: NodeId, context: &mut Context, turn: &mut Turn<'a>) -> Step<'a> {
+        let Turn { routes, request, .. } = *turn;
+        let kind = Self::kind(&request, context.work);
+        let delete = Context { work: Work::Delete, ttl: None };
+        let (choice, step) = match routes.nodes.get(node) {
+            Some(Route::Pool(pool)) => return Step::Send(*pool),
+            Some(Route::Null) | None => (Choice::Answer, Step::Answer(Mark::Miss, Source::Null)),
+            Some(Route::Error(_)) => (Choice::Answer, Step::Answer(Mark::Error, Source::Error(node))),
+            Some(Route::Failover { children, .. }) => {
+                (Choice::Ask(0, None), Step::Wait(children.get(..1).unwrap_or_default()))
+            }
+            Some(Route::AllSync(children) | Route::AllFastest { children, .. }) => {
+                (Choice::AskAll, Step::Wait(children))
+            }
+            Some(Route::WarmUp { cold, warm }) => match (kind, context.work) {
+                (Kind::Read, _) => (Choice::Ask(0, None), Step::Wait(slice::from_ref(cold))),
+                // An item that fills this node is not newer than that of `warm`.
+                (Kind::Change, _) | (_, Work::Fill(_)) => (Choice::Ask(0, None), Step::Go(*cold)),
+                (Kind::Store | Kind::Delete, _) => {
+                    (Choice::DeleteWarm, Step::GoAndDrop(*cold, *warm, delete))
+                }
+            },
+            Some(Route::Random(children)) => {
+                let drawn = Self::draw(&request, node, children.len() as u64) as usize;
+                (Choice::Drew(drawn), go(children.get(drawn)))
+            }
+            Some(Route::Ttl(child, seconds)) => {
+                context.ttl = Some(*seconds);
+                (Choice::Ttl, Step::Go(*child))
+            }
+            Some(Route::Shadow { child, to, percent }) => {
+                let copied = Self::draw(&request, node, 100) < u64::from(*percent);
+                let step = if copied { Step::GoAndDrop(*child, *to, *context) } else { Step::Go(*child) };
+                (Choice::Copy(copied), step)
+            }
+            Some(Route::Migrate { from, to, start, interval }) => {
+                let (time, moved) = (turn.millis / 1000, start.saturating_add(*interval));
+                let (answers, other) = if time < moved { (*from, *to) } else { (*to, *from) };
+                let both = (*start..moved.saturating_add(*interval)).contains(&time) && kind == Kind::Delete;
+                let step = if both { Step::GoAndDrop(answers, other, delete) } else { Step::Go(answers) };
+                (Choice::Phase(usize::from(time >= moved), both), step)
+            }
+            Some(Route::RateLimit { child, over, per_second, burst, limit }) => {
+                let bucket = turn.buckets.get_mut(*limit);
+                let token = bucket.is_some_and(|bucket| bucket.take(turn.millis, *per_second, *burst));
+                (Choice::Token(token), Step::Go(if token { *child } else { *over }))
+            }
+            Some(Route::ByPrefix { prefixes, default }) => {
+                let key = request.key;
+                let found = prefixes.iter().position(|(prefix, _)| key.starts_with(prefix.as_bytes()));
+                let child = found.and_then(|at| prefixes.get(at)).map_or(default, |(_, child)| child);
+                (Choice::Match(found), Step::Go(*child))
+            }
+            Some(Route::ByCommand { groups, default }) => {
+                let found = group_of(groups, Self::command(&request, context.work));
+                let child = found.and_then(|at| groups.get(at)).map_or(default, |(_, child)| child);
+                (Choice::Match(found), Step::Go(*child))
+            }
+        };
+        self.note(node, choice);
+        step
+    }
+
+    /// Returns the command of the work.
+    fn command(request: &Request<'_>, work: Work) -> &'static Command {
+        let own = match work {
+            Work::Client => None,
+            Work::Item => Command::named("mg"),
+            Work::Fill(_) => Command::named("add"),
+            Work::Delete => Command::named("delete"),
+        };
+        own.unwrap_or(request.command)
+    }
+
+    /// Makes a frame that waits for these children, and asks them.
+    fn ask_some(
+        &mut self,
+        node: NodeId,
+        children: &[NodeId],
+        parent: Parent,
+        context: Context,
+        turn: &mut Turn<'_>,
+    ) {
+        let frame = self.frames.len();
+        self.frames.push(Frame { node, parent, context, waiting: children.len(), kept: None });
+        for (index, child) in children.iter().enumerate() {
+            self.ask(*child, Parent::Frame(frame, index), context, turn);
+        }
+    }
+
+    /// Hands an outcome to its receiver.
+    fn answer(&mut self, parent: Parent, outcome: Outcome, turn: &mut Turn<'_>) {
+        match parent {
+            Parent::None => {}
+            Parent::Client => {
+                self.is_finished = true;
+                turn.actions.push(Action::Finish(outcome));
+            }
+            Parent::Frame(frame, child) => self.on_child(frame, child, outcome, turn),
+        }
+    }
+
+    /// Takes the outcome of a child of a frame.
+    fn on_child(&mut self, at: usize, child: usize, outcome: Outcome, turn: &mut Turn<'_>) {
+        let routes = turn.routes;
+        let Some(frame) = self.frames.get_mut(at) else { return };
+        let (node, context) = (frame.node, frame.context);
+        // The frame has answered.
+        if frame.waiting == 0 {
+            return;
+        }
+        frame.waiting -= 1;
+        let next = match routes.nodes.get(node) {
+            Some(Route::Failover { children, until_hit, tries }) => {
+                if !fails(outcome, *until_hit) {
+                    return self.done(at, outcome, turn);
+                }
+                frame.keep(child, outcome, |new, kept| kept.mark == Mark::Error || new.mark < kept.mark);
+                children.get(child + 1).filter(|_| child + 1 < *tries).map(|next| (*next, context))
+            }
+            Some(Route::AllSync(_)) => {
+                frame.keep(child, outcome, |new, kept| new.mark > kept.mark);
+                None
+            }
+            Some(Route::AllFastest { until_hit, .. }) => {
+                if !fails(outcome, *until_hit) {
+                    return self.done(at, outcome, turn);
+                }
+                frame.keep(child, outcome, |new, kept| new.mark < kept.mark);
+                None
+            }
+            Some(Route::WarmUp { cold, warm }) => match (child, outcome) {
+                (0, Outcome { mark: Mark::Miss, .. }) => {
+                    frame.kept = Some((child, outcome));
+                    Some((*warm, Context { work: Work::Item, ttl: context.ttl }))
+                }
+                (0, _) => return self.done(at, outcome, turn),
+                (_, Outcome { mark: Mark::Good, source: Source::Reply(number) }) => {
+                    self.done(at, outcome, turn);
+                    self.note(node, Choice::Fill);
+                    let fill = Context { work: Work::Fill(number), ttl: context.ttl };
+                    return self.ask(*cold, Parent::None, fill, turn);
+                }
+                // The miss of the cold node stands.
+                _ => None,
+            },
+            _ => None,
+        };
+        match (next, self.frames.get_mut(at)) {
+            (Some((next, context)), Some(frame)) => {
+                frame.waiting = 1;
+                self.note(node, Choice::Ask(child + 1, Some(outcome.mark)));
+                self.ask(next, Parent::Frame(at, child + 1), context, turn);
+            }
+            (None, Some(Frame { waiting: 0, kept, .. })) => {
+                let outcome = kept.map_or(outcome, |(_, outcome)| outcome);
+                self.done(at, outcome, turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands the outcome of a frame to its parent. Later outcomes of its children are dropped.
+    fn done(&mut self, at: usize, outcome: Outcome, turn: &mut Turn<'_>) {
+        let Some(frame) = self.frames.get_mut(at) else { return };
+        frame.waiting = 0;
+        let (node, parent) = (frame.node, frame.parent);
+        self.note(node, Choice::Done(outcome.mark));
+        self.answer(parent, outcome, turn);
+    }
+}
+
+impl Frame {
+    /// Keeps an outcome if there is none yet, or if it is better than the one that is kept. Of
+    /// equal ones that of the first child counts, in the order of the configuration.
+    fn keep(&mut self, child: usize, outcome: Outcome, is_better: impl Fn(Outcome, Outcome) -> bool) {
+        let takes = self.kept.is_none_or(|(first, kept)| {
+            is_better(outcome, kept) || outcome.mark == kept.mark && child < first
+        });
+        if takes {
+            self.kept = Some((child, outcome));
+        }
+    }
+}
+
+/// Leaves the request to a child. A node without one has a miss.
+fn go(child: Option<&NodeId>) -> Step<'static> {
+    child.map_or(Step::Answer(Mark::Miss, Source::Null), |child| Step::Go(*child))
+}
+
+/// Returns whether an outcome makes its node look further.
+fn fails(outcome: Outcome, until_hit: bool) -> bool {
+    outcome.mark == Mark::Error || until_hit && outcome.mark == Mark::Miss
+}

@@ -1,0 +1,116 @@
+//! Commands of a proxy. The session leaves a reply slot for each, and the worker sends it to
+//! backends.
+//!
+//! The commands with keys of the text protocols go this way. Others are about this server.
+
+use super::env::Env;
+use super::keys::{AHEAD, End, LONG_KEY, take_keys};
+use super::slots::Work;
+use super::state::{Session, State};
+use super::step::{Next, Used};
+use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
+use crate::proxy::request::ClientRequest;
+
+/// Most keys of one get.
+const MOST_KEYS: usize = 10_000;
+
+const NO_MEMORY: &str = "SERVER_ERROR out of memory";
+const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
+const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
+const TOO_MANY_KEYS: &str = "CLIENT_ERROR too many keys\r\n";
+
+/// Returns whether commands with keys go to backends.
+#[inline]
+pub(super) fn is_routed(env: &Env<'_>) -> bool {
+    env.context.proxy.is_some() && env.deferred.is_some()
+}
+
+impl Session {
+    /// Sends on a store with a value of `length` bytes, once that has arrived.
+    pub(super) fn route_store(
+        &mut self,
+        env: &mut Env<'_>,
+        line: &[u8],
+        length: usize,
+        line_len: usize,
+        out: &mut Output,
+    ) -> Used {
+        let refusal = if length > env.context.cache.config().item_size_max {
+            TOO_LARGE
+        } else if let Some(request) = ClientRequest::new(line, length + 2) {
+            self.state = State::RoutedValue(Box::new(request));
+            return Used::Bytes(line_len);
+        } else {
+            NO_MEMORY
+        };
+        push_line(out, refusal);
+        self.swallow(line_len, length + 2)
+    }
+
+    /// Takes bytes of the value under way. Sends the store on if it is complete.
+    pub(super) fn routed_value(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+        let State::RoutedValue(request) = &mut self.state else { return Used::Bytes(0) };
+        let used = request.take(input);
+        if request.missing() > 0 {
+            return Used::Stop(used, Next::Input);
+        }
+        if let State::RoutedValue(request) = std::mem::replace(&mut self.state, State::Command) {
+            if request.is_whole() {
+                leave_slot(env, vec![*request], out);
+            } else {
+                push_line(out, BAD_CHUNK);
+            }
+        }
+        Used::Bytes(used)
+    }
+
+    /// Takes keys until the line ends. Then sends the get on.
+    pub(super) fn routed_keys(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+        let State::RoutedKeys(get) = &mut self.state else { return Used::Bytes(0) };
+        let mut at = 0;
+        let refused = loop {
+            let (command, exptime, requests) = (get.command, get.exptime, &mut get.requests);
+            let (count, ended) = take_keys(input, &mut at, |_, key| {
+                requests.extend(ClientRequest::part(command, exptime, key));
+            });
+            match ended {
+                _ if get.requests.len() >= MOST_KEYS => break TOO_MANY_KEYS,
+                Some(End::Line(end)) => {
+                    let State::RoutedKeys(get) = std::mem::replace(&mut self.state, State::Command) else {
+                        return Used::Bytes(end);
+                    };
+                    leave_slot(env, get.requests, out);
+                    return Used::Bytes(end);
+                }
+                Some(End::LongKey(key)) => {
+                    at = key;
+                    break LONG_KEY;
+                }
+                None if count < AHEAD => {
+                    return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
+                }
+                None => {}
+            }
+        };
+        self.state = State::SkipLine { then: Some(refused) };
+        Used::Bytes(at)
+    }
+}
+
+/// Sends on a command without a value.
+pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
+    match ClientRequest::new(line, 0) {
+        Some(request) => leave_slot(env, vec![request], out),
+        None => push_line(out, NO_MEMORY),
+    }
+    Used::Bytes(line_len)
+}
+
+/// Leaves a slot in the output, and asks the worker to fill it with the reply to these requests.
+fn leave_slot(env: &mut Env<'_>, requests: Vec<ClientRequest>, out: &mut Output) {
+    let Some(deferred) = &mut env.deferred else { return };
+    let slot = deferred.slot();
+    out.open_slot(slot, 0);
+    deferred.work.push(Work::Route { slot, requests });
+}

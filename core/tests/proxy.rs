@@ -1,0 +1,384 @@
+//! A proxy before real backends, over sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod waiting;
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use memcache_rs::internal::proxy::config::parse;
+use memcache_rs::{BoundAddress, Cache, Fault, FaultRule, Listen, ProxyConfig, Server, ServerConfig, Ttl};
+use waiting::PATIENCE;
+
+fn start(config: ServerConfig) -> Server {
+    let listen = vec![Listen::tcp("127.0.0.1:0".parse().unwrap())];
+    Server::start(ServerConfig { listen, threads: 1, ..config }).unwrap()
+}
+
+fn address(server: &Server) -> SocketAddr {
+    let BoundAddress::Tcp(address) = server.addresses()[0] else { panic!("no TCP address") };
+    address
+}
+
+/// A proxy, its backends, and its configuration.
+struct Bench {
+    proxy: Server,
+    backends: Vec<Server>,
+    text: String,
+}
+
+impl Bench {
+    /// Starts backends, each in a pool `a`, `b`, … of its own and all in the pool `all`.
+    fn new(count: usize, route: &str) -> Self {
+        let backends: Vec<Server> = (0..count).map(|_| start(ServerConfig::default())).collect();
+        let addresses: Vec<String> = backends.iter().map(|backend| address(backend).to_string()).collect();
+        Self { proxy: proxy(&addresses, route), text: configuration(&addresses, route), backends }
+    }
+
+    fn cache(&self, index: usize) -> &Cache {
+        self.backends[index].cache()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.proxy)
+    }
+}
+
+fn configuration(addresses: &[String], route: &str) -> String {
+    let mut text = format!("{route}\n[pools.all]\nbackends = {addresses:?}\n");
+    for (name, address) in ('a'..).zip(addresses) {
+        writeln!(text, "[pools.{name}]\nbackends = [{address:?}]").unwrap();
+    }
+    text
+}
+
+fn proxy(addresses: &[String], route: &str) -> Server {
+    let text = configuration(addresses, route);
+    start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
+}
+
+/// An address at which nothing listens.
+fn nowhere() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    fn new(server: &Server) -> Self {
+        let socket = TcpStream::connect(address(server)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
+    fn send(&mut self, request: &str) {
+        self.0.write_all(request.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    fn expect(&mut self, reply: &str) {
+        let mut got = vec![0; reply.len()];
+        if let Err(e) = self.0.read_exact(&mut got) {
+            panic!("{e}, got {:?}, wanted {reply:?}", String::from_utf8_lossy(&got));
+        }
+        assert_eq!(String::from_utf8_lossy(&got), reply);
+    }
+
+    #[track_caller]
+    fn asks(&mut self, request: &str, reply: &str) {
+        self.send(request);
+        self.expect(reply);
+    }
+}
+
+/// Requests of a client, and the replies of both a server and a proxy.
+const DIALOGUE: &[(&str, &str)] = &[
+    ("set k 5 0 3\r\nabc\r\n", "STORED\r\n"),
+    ("get k\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
+    ("get none\r\n", "END\r\n"),
+    ("get k none k\r\n", "VALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n"),
+    ("get none nothing\r\n", "END\r\n"),
+    ("gat 100 k\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
+    ("gat 100 k none\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
+    ("add k 0 0 1\r\nx\r\n", "NOT_STORED\r\n"),
+    ("append k 0 0 1\r\nd\r\n", "STORED\r\n"),
+    ("prepend k 0 0 1\r\nz\r\n", "STORED\r\n"),
+    ("replace none 0 0 1\r\nx\r\n", "NOT_STORED\r\n"),
+    ("cas none 0 0 1 1\r\nx\r\n", "NOT_FOUND\r\n"),
+    ("get k\r\n", "VALUE k 5 5\r\nzabcd\r\nEND\r\n"),
+    ("touch k 0\r\n", "TOUCHED\r\n"),
+    ("set n 0 0 1\r\n9\r\n", "STORED\r\n"),
+    ("incr n 2\r\n", "11\r\n"),
+    ("decr n 20\r\n", "0\r\n"),
+    ("incr none 1\r\n", "NOT_FOUND\r\n"),
+    ("delete n\r\n", "DELETED\r\n"),
+    ("delete n\r\n", "NOT_FOUND\r\n"),
+    ("set q 0 0 1 noreply\r\nx\r\nget q\r\n", "VALUE q 0 1\r\nx\r\nEND\r\n"),
+    ("delete q noreply\r\nget q\r\n", "END\r\n"),
+    ("ms m 2 T0 F7\r\nhi\r\n", "HD\r\n"),
+    ("mg m v f k Oab\r\n", "VA 2 f7 km Oab\r\nhi\r\n"),
+    ("mg m\r\n", "HD\r\n"),
+    ("mg none v\r\n", "EN\r\n"),
+    ("mg none v q\r\nmn\r\n", "MN\r\n"),
+    ("mg m v q\r\nmn\r\n", "VA 2\r\nhi\r\nMN\r\n"),
+    ("ms m 2 q\r\nho\r\nmn\r\n", "MN\r\n"),
+    ("ms m 2 ME q\r\nho\r\nmn\r\n", "NS\r\nMN\r\n"),
+    ("ma none\r\n", "NF\r\n"),
+    ("md m\r\n", "HD\r\n"),
+    ("ms bWV0YQ== 1 b\r\nx\r\n", "HD\r\n"),
+    ("mg bWV0YQ== b k v\r\n", "VA 1 kbWV0YQ== b\r\nx\r\n"),
+    ("set bad 0 0 1\r\nlon", "CLIENT_ERROR bad data chunk\r\n"),
+    ("get\r\n", "CLIENT_ERROR bad command line format\r\n"),
+    ("set k 0 0 x\r\n", "CLIENT_ERROR bad command line format\r\n"),
+    ("incr k x\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n"),
+    ("incr k 1\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"),
+    ("get k\r\n", "VALUE k 5 5\r\nzabcd\r\nEND\r\n"),
+];
+
+/// Through a proxy, a client gets the replies of a server, whole or byte by byte.
+#[test]
+fn a_proxy_answers_as_its_backend() {
+    let server = start(ServerConfig::default());
+    let mut direct = Client::new(&server);
+    for (request, reply) in DIALOGUE {
+        direct.asks(request, reply);
+    }
+    let bench = Bench::new(1, "route = 'a'");
+    let mut client = bench.client();
+    for (request, reply) in DIALOGUE {
+        client.asks(request, reply);
+    }
+    let mut client = bench.client();
+    client.0.set_nodelay(true).unwrap();
+    for (request, reply) in DIALOGUE {
+        for byte in request.bytes() {
+            client.0.write_all(&[byte]).unwrap();
+        }
+        client.expect(reply);
+    }
+    assert_eq!(bench.proxy.cache().get("k"), None);
+}
+
+/// Replies leave in the order of the requests, although backends answer in any order.
+#[test]
+fn a_pipeline_over_three_backends_keeps_its_order() {
+    let bench = Bench::new(3, "route = 'all'");
+    let mut client = bench.client();
+    let (mut requests, mut replies) = (String::new(), String::new());
+    for key in 0..1000 {
+        write!(requests, "set k{key} 0 0 5\r\n{key:05}\r\nget k{key}\r\nget none{key}\r\n").unwrap();
+        write!(replies, "STORED\r\nVALUE k{key} 0 5\r\n{key:05}\r\nEND\r\nEND\r\n").unwrap();
+    }
+    client.asks(&requests, &replies);
+    let pool = parse(&bench.text).unwrap().pools.into_iter().find(|pool| pool.name == "all").unwrap();
+    for key in 0..1000 {
+        let key = format!("k{key}");
+        for (index, backend) in bench.backends.iter().enumerate() {
+            let is_there = backend.cache().get(&key).is_some();
+            assert_eq!(is_there, index == pool.choose(key.as_bytes()), "{key} at {index}");
+        }
+    }
+}
+
+/// The keys of a get are in many reads and at many backends.
+#[test]
+fn a_get_of_thousands_of_keys() {
+    let bench = Bench::new(3, "route = 'all'");
+    let mut client = bench.client();
+    let (mut stores, mut request, mut reply) = (String::new(), "get".to_owned(), String::new());
+    for key in 0..5000 {
+        write!(stores, "set key:{key} 0 0 5 noreply\r\n{key:05}\r\n").unwrap();
+        write!(request, " key:{key}").unwrap();
+        write!(reply, "VALUE key:{key} 0 5\r\n{key:05}\r\n").unwrap();
+    }
+    client.send(&stores);
+    client.asks(&format!("{request}\r\n"), &format!("{reply}END\r\n"));
+    let mut client = bench.client();
+    let many = "x ".repeat(20_000);
+    client.asks(&format!("get {many}\r\nversion\r\n"), "CLIENT_ERROR too many keys\r\nVERSION ");
+}
+
+#[test]
+fn large_values_pass() {
+    let bench = Bench::new(1, "route = 'a'");
+    let value = "v".repeat(1_000_000);
+    let mut client = bench.client();
+    client.asks(&format!("set large 0 0 1000000\r\n{value}\r\n"), "STORED\r\n");
+    client.asks("get large\r\n", &format!("VALUE large 0 1000000\r\n{value}\r\nEND\r\n"));
+    client.asks("set larger 0 0 2000000\r\n", "");
+    client.send(&"w".repeat(2_000_000));
+    client.asks("\r\n", "SERVER_ERROR object too large for cache\r\n");
+    client.asks("get larger\r\n", "END\r\n");
+}
+
+#[test]
+fn a_dead_backend_is_an_error_of_its_keys_alone() {
+    let bench = Bench::new(1, "route = 'a'");
+    let addresses = [address(&bench.backends[0]).to_string(), nowhere()];
+    let proxy = proxy(&addresses, "route = { by_prefix = { dead = 'b' }, default = 'a' }");
+    let mut client = Client::new(&proxy);
+    for _ in 0..20 {
+        client.asks("get dead\r\n", "SERVER_ERROR backend failure\r\n");
+        client.asks("set live 0 0 1\r\nx\r\n", "STORED\r\n");
+        client.asks("set dead 0 0 1 noreply\r\nx\r\n", "SERVER_ERROR backend failure\r\n");
+        // A get has one reply. One that is partly an error would be read as two.
+        client.asks("get live dead live\r\n", "SERVER_ERROR backend failure\r\n");
+        client.asks("get live live\r\n", "VALUE live 0 1\r\nx\r\nVALUE live 0 1\r\nx\r\nEND\r\n");
+        client.asks("mg dead v q\r\nmn\r\n", "SERVER_ERROR backend failure\r\nMN\r\n");
+    }
+}
+
+#[test]
+fn many_clients_before_a_dead_backend_are_all_answered() {
+    let proxy = proxy(&[nowhere()], "route = 'a'");
+    let mut clients: Vec<Client> = (0..300).map(|_| Client::new(&proxy)).collect();
+    for client in &mut clients {
+        client.send("get a\r\nset b 0 0 1\r\nx\r\nmg c v\r\nversion\r\n");
+    }
+    for client in &mut clients {
+        let failure = "SERVER_ERROR backend failure\r\n";
+        client.expect(&format!("{failure}{failure}{failure}VERSION "));
+    }
+}
+
+#[test]
+fn failover_asks_the_next_pool() {
+    let bench = Bench::new(1, "route = 'a'");
+    let addresses = [nowhere(), address(&bench.backends[0]).to_string()];
+    let proxy = proxy(&addresses, "route = { failover = ['a', 'b'] }");
+    let mut client = Client::new(&proxy);
+    for _ in 0..10 {
+        client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+        client.asks("get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n");
+    }
+}
+
+#[test]
+fn all_sync_stores_everywhere_and_answers_with_the_worst() {
+    let bench = Bench::new(3, "route = { all_sync = ['a', 'b', 'c'] }");
+    let mut client = bench.client();
+    client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+    for index in 0..3 {
+        assert_eq!(bench.cache(index).get("k").as_deref(), Some(&b"x"[..]));
+    }
+    bench.cache(1).faults().add(FaultRule::new(Fault::Error("no".into())));
+    client.asks("set k 0 0 1\r\ny\r\n", "SERVER_ERROR no\r\n");
+    client.asks("get k\r\n", "SERVER_ERROR no\r\n");
+}
+
+/// The warm pool answers a read that misses in the cold one, in the client's form. The cold pool
+/// gets the item with flags and TTL.
+#[test]
+fn warm_up_fills_the_cold_pool() {
+    let bench = Bench::new(2, "route = { warm_up = 'a', from = 'b' }");
+    let mut client = bench.client();
+    for key in ["k1", "k2", "k3"] {
+        let mut warm = Client::new(&bench.backends[1]);
+        warm.asks(&format!("set {key} 7 1000 3\r\nabc\r\n"), "STORED\r\n");
+    }
+    client.asks("get k1\r\n", "VALUE k1 7 3\r\nabc\r\nEND\r\n");
+    client.asks("mg k2 v f s k Oq\r\n", "VA 3 f7 s3 kk2 Oq\r\nabc\r\n");
+    client.asks("get k1 k3 none\r\n", "VALUE k1 7 3\r\nabc\r\nVALUE k3 7 3\r\nabc\r\nEND\r\n");
+    client.asks("get none\r\n", "END\r\n");
+    for key in ["k1", "k2", "k3"] {
+        waiting::eventually("the cold pool has it", || bench.cache(0).get(key).is_some());
+        let mut cold = Client::new(&bench.backends[0]);
+        cold.asks(&format!("mg {key} f v\r\n"), "VA 3 f7\r\nabc\r\n");
+        bench.cache(0).info(key).and_then(|info| info.ttl).expect("a TTL");
+    }
+    // A delete reaches both, so that no old value comes back.
+    client.asks("delete k1\r\n", "DELETED\r\n");
+    waiting::eventually("the warm pool has it no more", || bench.cache(1).get("k1").is_none());
+    client.asks("get k1\r\n", "END\r\n");
+}
+
+#[test]
+fn a_ttl_replaces_that_of_the_client() {
+    let bench = Bench::new(1, "route = { ttl = 'a', seconds = 50 }");
+    let mut client = bench.client();
+    let stores = [
+        "set k1 0 0 1\r\nx\r\n",
+        "add k2 0 9999 1\r\nx\r\n",
+        "ms k3 1\r\nx\r\n",
+        "ms k4 1 T9999 F1\r\nx\r\n",
+    ];
+    for (store, reply) in stores.iter().zip(["STORED\r\n", "STORED\r\n", "HD\r\n", "HD\r\n"]) {
+        client.asks(store, reply);
+    }
+    bench.cache(0).set("k5", "x", Ttl::Never).unwrap();
+    client.asks("touch k5 0\r\n", "TOUCHED\r\n");
+    for key in ["k1", "k2", "k3", "k4", "k5"] {
+        let ttl = bench.cache(0).info(key).and_then(|info| info.ttl).expect(key);
+        assert!((48..=50).contains(&ttl), "{key}: {ttl:?}");
+    }
+}
+
+/// A backend that lies is cut off. Its requests fail, and those of others do not.
+#[test]
+fn backends_that_break_the_protocol() {
+    for lie in [
+        "nonsense\r\n",
+        "VALUE k 0 5\r\nabc\r\nEND\r\n",
+        "STAT pid 1\r\n",
+        "END\r\nEND\r\n",
+        "VERSION 1\r\n",
+        "",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for socket in listener.incoming() {
+                let mut socket = socket.unwrap();
+                thread::spawn(move || {
+                    let mut input = [0; 1000];
+                    let _ = socket.read(&mut input);
+                    let _ = socket.write_all(b"VERSION 1.0\r\n");
+                    let _ = socket.read(&mut input);
+                    let _ = socket.write_all(lie.as_bytes());
+                });
+            }
+        });
+        let bench = Bench::new(1, "route = 'a'");
+        let addresses = [address(&bench.backends[0]).to_string(), at];
+        let proxy = proxy(&addresses, "route = { by_prefix = { lie = 'b' }, default = 'a' }");
+        let mut client = Client::new(&proxy);
+        client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+        let mut other = Client::new(&proxy);
+        client.send("get lie1\r\nget lie2\r\n");
+        if lie == "END\r\nEND\r\n" {
+            client.expect("END\r\nEND\r\n");
+        } else {
+            client.expect("SERVER_ERROR backend failure\r\nSERVER_ERROR backend failure\r\n");
+        }
+        other.asks("get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n");
+    }
+}
+
+/// A client that closes does not disturb the replies of others.
+#[test]
+fn replies_never_reach_another_client() {
+    let bench = Bench::new(1, "route = 'a'");
+    bench.cache(0).set("secret", "mine", Ttl::Never).unwrap();
+    let late =
+        FaultRule { key: Some(b"secret".to_vec()), ..FaultRule::new(Fault::DelayReply(PATIENCE / 100)) };
+    bench.cache(0).faults().add(late);
+    for _ in 0..20 {
+        let mut gone = bench.client();
+        gone.send("get secret\r\n");
+        drop(gone);
+        let mut next = bench.client();
+        next.asks("get other\r\n", "END\r\n");
+        next.asks("version\r\n", "VERSION ");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_an_error() {
+    let text = "route = 'b'\npools.a.backends = ['a:1']\n".to_owned();
+    let config = ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() };
+    let error = Server::start(config).err().unwrap().to_string();
+    assert_eq!(error, "proxy configuration: 1: route: there is no pool or route \"b\"");
+}

@@ -1,0 +1,401 @@
+//! Properties of routes: random ones against a model, and replies in any order.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use memcache_rs::internal::proxy::bucket::Bucket;
+use memcache_rs::internal::proxy::command::Command;
+use memcache_rs::internal::proxy::config;
+use memcache_rs::internal::proxy::route::{NodeId, Route, Routes};
+use memcache_rs::internal::proxy::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use Mark::{Error, Good, Miss};
+use Work::{Client, Delete, Fill, Item};
+
+const POOLS: usize = 5;
+const MARKS: [Mark; 3] = [Good, Miss, Error];
+
+/// A route to be, whose children are numbers that `build` turns into nodes before it.
+#[derive(Debug, Clone)]
+enum Plan {
+    Failover(Vec<usize>, bool, usize),
+    Sync(Vec<usize>),
+    Fastest(Vec<usize>, bool),
+    Shadow(usize, usize),
+    WarmUp(usize, usize),
+    Migrate(usize, usize, u64),
+    Limit(usize, usize),
+    Ttl(usize),
+    Null,
+    Error,
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let list = || vec(any::<usize>(), 1..4);
+    let one = any::<usize>;
+    prop_oneof![
+        3 => (list(), any::<bool>(), 1..4usize).prop_map(|(list, hit, tries)| Plan::Failover(list, hit, tries)),
+        3 => list().prop_map(Plan::Sync),
+        3 => (list(), any::<bool>()).prop_map(|(list, hit)| Plan::Fastest(list, hit)),
+        1 => (one(), one()).prop_map(|(child, to)| Plan::Shadow(child, to)),
+        2 => (one(), one()).prop_map(|(cold, warm)| Plan::WarmUp(cold, warm)),
+        1 => (one(), one(), 0..40u64).prop_map(|(from, to, start)| Plan::Migrate(from, to, start)),
+        1 => (one(), one()).prop_map(|(child, over)| Plan::Limit(child, over)),
+        1 => one().prop_map(Plan::Ttl),
+        1 => Just(Plan::Null),
+        1 => Just(Plan::Error),
+    ]
+}
+
+/// Returns the configuration of pools p0, p1 and so on.
+fn pools(count: usize) -> String {
+    let pool = |n| format!("[pools.p{n}]\nbackends = ['h{n}']\n");
+    (0..count).map(pool).collect::<Vec<_>>().concat()
+}
+
+/// Builds routes over pools. Each node refers to any of those before it.
+fn build(plans: &[Plan]) -> Routes {
+    let mut routes = config::parse(&format!("route = 'p0'\n{}", pools(POOLS))).unwrap();
+    for plan in plans {
+        let count = routes.nodes.len();
+        // Late nodes more often, so that routes are deep.
+        let node = |n: &usize| count - 1 - (n % count) * (n / 7 % 2 + 1) / 2;
+        let list = |list: &[usize]| list.iter().map(node).collect::<Vec<NodeId>>();
+        let route = match plan {
+            Plan::Failover(children, until_hit, tries) => {
+                Route::Failover { children: list(children), until_hit: *until_hit, tries: *tries }
+            }
+            Plan::Sync(children) => Route::AllSync(list(children)),
+            Plan::Fastest(children, until_hit) => {
+                Route::AllFastest { children: list(children), until_hit: *until_hit }
+            }
+            Plan::Shadow(child, to) => Route::Shadow { child: node(child), to: node(to), percent: 100 },
+            Plan::WarmUp(cold, warm) => Route::WarmUp { cold: node(cold), warm: node(warm) },
+            Plan::Migrate(from, to, start) => {
+                Route::Migrate { from: node(from), to: node(to), start: *start, interval: 10 }
+            }
+            Plan::Limit(child, over) => {
+                routes.limits += 1;
+                let limit = routes.limits - 1;
+                Route::RateLimit { child: node(child), over: node(over), per_second: 1, burst: 1, limit }
+            }
+            Plan::Ttl(child) => Route::Ttl(node(child), 60),
+            Plan::Null => Route::Null,
+            Plan::Error => Route::Error("no".into()),
+        };
+        routes.nodes.push(route);
+        // A tree that grows beyond any configuration is of no use.
+        routes.root = routes.nodes.len() - 1;
+        if routes.most_sends() > 200 {
+            routes.nodes.pop();
+            routes.root = routes.nodes.len() - 1;
+        }
+    }
+    routes
+}
+
+const NOW: u64 = 20;
+
+/// The answer and the sends of a request.
+#[derive(Debug)]
+struct Ran {
+    answer: Option<Outcome>,
+    sends: Vec<Send>,
+}
+
+/// Runs a request. `order` picks which of the open sends gets its reply next.
+fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize]) -> Ran {
+    let mut buckets = vec![Bucket::default(); routes.limits];
+    let request = Request { key: b"k", command: Command::named(word).unwrap(), draw: 7 };
+    let (mut actions, mut open) = (Vec::new(), Vec::new());
+    let mut ran = Ran { answer: None, sends: Vec::new() };
+    let millis = NOW * 1000;
+    let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
+    let mut run = Run::start(&mut turn);
+    let mut order = order.iter().cycle();
+    loop {
+        for action in turn.actions.drain(..) {
+            match action {
+                Action::Finish(outcome) => assert!(ran.answer.replace(outcome).is_none(), "two answers"),
+                Action::Send(send) => {
+                    assert_eq!(send.number, ran.sends.len());
+                    ran.sends.push(send);
+                    open.push(send);
+                }
+            }
+        }
+        assert_eq!(run.is_finished(), ran.answer.is_some());
+        assert_eq!(run.is_over(), open.is_empty());
+        if open.is_empty() {
+            return ran;
+        }
+        let send = open.remove(order.next().unwrap() % open.len());
+        run.on_reply(send.number, mark(&send), &mut turn);
+        // A second reply counts for nothing.
+        let count = turn.actions.len();
+        run.on_reply(send.number, Good, &mut turn);
+        assert_eq!(turn.actions.len(), count);
+    }
+}
+
+/// Returns the answer of a node to a read if pools answer by `marks`: the rules in a few words.
+/// `None` if it depends on the order of replies.
+fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
+    let of = |node: &NodeId| model(routes, *node, marks);
+    let all = |children: &[NodeId]| children.iter().map(of).collect::<Option<Vec<Mark>>>();
+    Some(match &routes.nodes[node] {
+        Route::Pool(pool) => marks[*pool],
+        Route::Null => Miss,
+        Route::Error(_) => Error,
+        Route::Failover { children, until_hit, tries } => {
+            let marks = all(children)?;
+            let asked = &marks[..(*tries).min(marks.len())];
+            let stops = |mark: &&Mark| **mark == Good || **mark == Miss && !until_hit;
+            let best = asked.iter().min().copied()?;
+            asked.iter().find(stops).copied().unwrap_or(best)
+        }
+        Route::AllSync(children) => *all(children)?.iter().max()?,
+        Route::AllFastest { children, until_hit } => {
+            let marks = all(children)?;
+            let best = *marks.iter().min()?;
+            let is_open = !until_hit && marks.contains(&Good) && marks.contains(&Miss);
+            if is_open { None? } else { best }
+        }
+        Route::Shadow { child, .. } | Route::Ttl(child, _) => of(child)?,
+        Route::WarmUp { cold, warm } => match of(cold)? {
+            Miss if of(warm)? == Good => Good,
+            mark => mark,
+        },
+        Route::Migrate { from, to, start, interval } => of(if NOW < start + interval { from } else { to })?,
+        // A limit that is reached twice depends on the order.
+        Route::RateLimit { .. } | Route::Random(_) | Route::ByPrefix { .. } | Route::ByCommand { .. } => {
+            None?
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// One answer, bounded sends, and the answer of the model, in any order of replies.
+    #[test]
+    fn random_routes_keep_the_rules(
+        plans in vec(plan(), 1..12),
+        marks in vec(0..3usize, POOLS),
+        order in vec(any::<usize>(), 1..20),
+        write in any::<bool>(),
+    ) {
+        let routes = build(&plans);
+        let marks: Vec<Mark> = marks.iter().map(|mark| MARKS[*mark]).collect();
+        let reply = |send: &Send| match send.work {
+            Fill(_) | Delete => Good,
+            Client if write && marks[send.pool] == Miss => Good,
+            _ => marks[send.pool],
+        };
+        let ran = run(&routes, if write { "set" } else { "get" }, reply, &order);
+        prop_assert!(ran.sends.len() <= routes.most_sends());
+        let answer = ran.answer.unwrap();
+        match answer.source {
+            Source::Reply(number) => {
+                prop_assert_eq!(reply(&ran.sends[number]), answer.mark);
+                // A client never gets the reply to a request that is not its own.
+                prop_assert!(matches!(ran.sends[number].work, Client | Item));
+            }
+            Source::Null => prop_assert_eq!(answer.mark, Miss),
+            Source::Error(node) => {
+                prop_assert!(matches!(routes.nodes[node], Route::Error(_)));
+                prop_assert_eq!(answer.mark, Error);
+            }
+        }
+        // Only items that were read are added elsewhere.
+        for send in &ran.sends {
+            if let Fill(from) = send.work {
+                prop_assert!(!write && ran.sends[from].work == Item);
+                prop_assert_eq!(reply(&ran.sends[from]), Good);
+            }
+        }
+        if !write && let Some(mark) = model(&routes, routes.root, &marks) {
+            prop_assert_eq!(answer.mark, mark);
+        }
+    }
+
+    /// Failover asks its children in order, and none after the one that answers.
+    #[test]
+    fn failover_asks_in_order(marks in vec(0..3usize, 1..6), until_hit in any::<bool>()) {
+        let names: Vec<String> = (0..marks.len()).map(|n| format!("'p{n}'")).collect();
+        let list = names.join(", ");
+        let text = format!("route = {{ failover = [{list}], until_hit = {until_hit} }}\n{}", pools(marks.len()));
+        let routes = config::parse(&text).unwrap();
+        let marks: Vec<Mark> = marks.iter().map(|mark| MARKS[*mark]).collect();
+        let ran = run(&routes, "get", |send| marks[send.pool], &[0]);
+        let stops = |mark: &Mark| *mark == Good || *mark == Miss && !until_hit;
+        let asked = marks.iter().position(stops).map_or(marks.len(), |at| at + 1);
+        prop_assert_eq!(ran.sends.iter().map(|send| send.pool).collect::<Vec<_>>(), (0..asked).collect::<Vec<_>>());
+        // The first miss is remembered, of errors the last one counts.
+        let first_miss = marks[..asked].iter().position(|mark| *mark == Miss);
+        let last = Source::Reply(match marks.get(asked - 1) {
+            Some(Good) => asked - 1,
+            _ => first_miss.unwrap_or(asked - 1),
+        });
+        prop_assert_eq!(ran.answer.unwrap().source, last);
+    }
+}
+
+/// Routes over the pools a, b and c, of which one backend each is used.
+fn routes(route: &str) -> Routes {
+    let pools: String =
+        ["a", "b", "c"].map(|name| format!("[pools.{name}]\nbackends = ['{name}']\n")).concat();
+    config::parse(&format!("{route}\n{pools}")).unwrap()
+}
+
+/// Returns the sends as pool and work, and the pool of the answer, if pools answer by `marks`.
+fn sends(text: &str, word: &str, marks: [Mark; 3]) -> (Vec<(char, Work)>, Option<char>) {
+    let routes = routes(text);
+    let name = |send: &Send| ['a', 'b', 'c'][send.pool];
+    let reply = |send: &Send| match send.work {
+        Client | Item => marks[send.pool],
+        Fill(_) | Delete => Good,
+    };
+    let ran = run(&routes, word, reply, &[0]);
+    let from = match ran.answer.unwrap().source {
+        Source::Reply(number) => Some(name(&ran.sends[number])),
+        Source::Null | Source::Error(_) => None,
+    };
+    (ran.sends.iter().map(|send| (name(send), send.work)).collect(), from)
+}
+
+#[test]
+fn all_sync_answers_with_the_worst() {
+    let all = "route = { all_sync = ['a', 'b', 'c'] }";
+    for (marks, from) in [([Good, Miss, Good], 'b'), ([Miss, Good, Error], 'c'), ([Good, Good, Good], 'a')] {
+        let (sent, answer) = sends(all, "get", marks);
+        assert_eq!((sent.len(), answer), (3, Some(from)), "{marks:?}");
+    }
+    // Of equal replies that of the first route counts, although the last one comes first.
+    let ran = run(&routes(all), "get", |_| Error, &[2, 1, 0]);
+    assert_eq!(ran.answer.unwrap().source, Source::Reply(0));
+}
+
+#[test]
+fn all_fastest_answers_with_the_first_that_is_good() {
+    let all = "route = { all_fastest = ['a', 'b', 'c'] }";
+    let until_hit = "route = { all_fastest = ['a', 'b', 'c'], until_hit = true }";
+    assert_eq!(sends(all, "get", [Error, Miss, Good]).1, Some('b'));
+    assert_eq!(sends(until_hit, "get", [Error, Miss, Good]).1, Some('c'));
+    assert_eq!(sends(until_hit, "get", [Error, Miss, Error]).1, Some('b'));
+    // Each is asked, also if the first one answers at once.
+    assert_eq!(sends(all, "get", [Good, Good, Good]).0.len(), 3);
+}
+
+#[test]
+fn zones_are_asked_at_once_after_the_near_one() {
+    let zones = "route = { zone_failover = { x = 'a', y = 'b', z = 'c' }, near = 'y', until_hit = true }";
+    assert_eq!(sends(zones, "get", [Good; 3]), (vec![('b', Client)], Some('b')));
+    let all = vec![('b', Client), ('a', Client), ('c', Client)];
+    assert_eq!(sends(zones, "get", [Miss, Error, Good]), (all.clone(), Some('c')));
+    assert_eq!(sends(zones, "get", [Error, Miss, Error]), (all, Some('b')));
+}
+
+#[test]
+fn a_warm_up_fills_the_cold_pool() {
+    let warm = "route = { warm_up = 'a', from = 'b' }";
+    let filled = vec![('a', Client), ('b', Item), ('a', Fill(1))];
+    assert_eq!(sends(warm, "get", [Miss, Good, Good]), (filled, Some('b')));
+    assert_eq!(sends(warm, "get", [Good, Good, Good]), (vec![('a', Client)], Some('a')));
+    let both = vec![('a', Client), ('b', Item)];
+    assert_eq!(sends(warm, "get", [Miss, Miss, Good]), (both.clone(), Some('a')));
+    assert_eq!(sends(warm, "get", [Miss, Error, Good]), (both, Some('a')));
+    assert_eq!(sends(warm, "get", [Error, Good, Good]), (vec![('a', Client)], Some('a')));
+    // No old value comes back.
+    for word in ["set", "delete", "ms", "md"] {
+        assert_eq!(sends(warm, word, [Good; 3]), (vec![('a', Client), ('b', Delete)], Some('a')), "{word}");
+    }
+    assert_eq!(sends(warm, "incr", [Good; 3]), (vec![('a', Client)], Some('a')));
+}
+
+#[test]
+fn a_fill_deletes_nothing() {
+    let nested = "route = { warm_up = { warm_up = 'a', from = 'b' }, from = 'c' }";
+    let all = vec![('a', Client), ('b', Item), ('c', Item), ('a', Fill(2))];
+    assert_eq!(sends(nested, "get", [Miss, Miss, Good]), (all, Some('c')));
+}
+
+#[test]
+fn a_shadow_never_answers() {
+    let shadow = "route = { shadow = 'b', of = 'a' }";
+    let split = "route = { split = ['a', 'b'] }";
+    for text in [shadow, split] {
+        let both = vec![('a', Client), ('b', Client)];
+        assert_eq!(sends(text, "set", [Error, Good, Good]), (both, Some('a')));
+    }
+}
+
+#[test]
+fn draws_are_spread() {
+    let count = |text: &str, pool: usize| {
+        let routes = routes(text);
+        let request = |draw| Request { key: b"k", command: Command::named("get").unwrap(), draw };
+        let mut actions = Vec::new();
+        for draw in 0..3000 {
+            let (request, actions) = (request(draw), &mut actions);
+            drop(Run::start(&mut Turn { routes: &routes, request, millis: 0, buckets: &mut [], actions }));
+        }
+        actions.iter().filter(|action| matches!(action, Action::Send(send) if send.pool == pool)).count()
+    };
+    for pool in 0..3 {
+        let drawn = count("route = { random = ['a', 'b', 'c'] }", pool);
+        assert!((850..1150).contains(&drawn), "{drawn} of 3000");
+    }
+    let copied = count("route = { shadow = 'b', of = 'a', percent = 20 }", 1);
+    assert!((500..700).contains(&copied), "{copied} of 3000");
+}
+
+#[test]
+fn a_migration_goes_by_the_clock() {
+    let at = |start: u64, word: &str| {
+        sends(
+            &format!("route = {{ migrate = 'a', to = 'b', start = {start}, interval = 10 }}"),
+            word,
+            [Good; 3],
+        )
+        .0
+    };
+    // It is second 20.
+    assert_eq!(at(21, "delete"), [('a', Client)]);
+    assert_eq!(at(20, "get"), [('a', Client)]);
+    assert_eq!(at(20, "delete"), [('a', Client), ('b', Delete)]);
+    assert_eq!(at(10, "get"), [('b', Client)]);
+    assert_eq!(at(10, "delete"), [('b', Client), ('a', Delete)]);
+    assert_eq!(at(1, "delete"), [('b', Client), ('a', Delete)]);
+    assert_eq!(
+        sends("route = { migrate = 'a', to = 'b', start = 1, interval = 9 }", "md", [Good; 3]).0,
+        [('b', Client)]
+    );
+}
+
+#[test]
+fn a_limit_lasts_over_requests() {
+    let routes = routes("route = { rate_limit = 'a', per_second = 2, over = { error = 'too fast' } }");
+    let mut buckets = vec![Bucket::default(); routes.limits];
+    let mut ask = |millis| {
+        let mut actions = Vec::new();
+        let request = Request { key: b"k", command: Command::named("get").unwrap(), draw: 0 };
+        let (buckets, actions) = (&mut buckets, &mut actions);
+        Run::start(&mut Turn { routes: &routes, request, millis, buckets, actions });
+        matches!(actions[..], [Action::Send(_)])
+    };
+    assert_eq!([ask(5000), ask(5000), ask(5000), ask(5500), ask(5500)], [true, true, false, true, false]);
+}
+
+#[test]
+fn lookups_take_the_longest_prefix_and_the_word() {
+    let prefixes = "route = { by_prefix = { k = 'a', 'k:' = 'b' }, default = 'c' }";
+    assert_eq!(sends(prefixes, "get", [Good; 3]).1, Some('a'));
+    let commands = "route = { by_command = { reads = 'a', mg = 'b' }, default = 'c' }";
+    for (word, pool) in [("get", 'a'), ("gats", 'a'), ("mg", 'b'), ("set", 'c'), ("touch", 'c')] {
+        assert_eq!(sends(commands, word, [Good; 3]).1, Some(pool), "{word}");
+    }
+    let ttl = routes("route = { ttl = { ttl = 'a', seconds = 5 }, seconds = 9 }");
+    assert_eq!(run(&ttl, "set", |_| Good, &[0]).sends[0].ttl, Some(5));
+}

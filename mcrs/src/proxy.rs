@@ -1,0 +1,331 @@
+//! `mcrs proxy`: checks the configuration of a proxy, and explains where a request goes.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use memcache_core::internal::proxy::command::Command;
+use memcache_core::internal::proxy::config::{self, MAX_TEXT};
+use memcache_core::internal::proxy::explain::{Event, Pretence, explain};
+use memcache_core::internal::proxy::pool::Pool;
+use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
+use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
+
+use crate::failure::{DATA, Failure, USAGE};
+use crate::print;
+
+/// Checks the configuration of a proxy, or explains where a request goes
+#[derive(Args, Debug)]
+pub struct ProxyArguments {
+    #[command(subcommand)]
+    command: ProxyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ProxyCommand {
+    Check(CheckArguments),
+    Explain(ExplainArguments),
+}
+
+/// Checks a configuration and prints its pools and routes
+#[derive(Args, Debug)]
+struct CheckArguments {
+    /// The configuration, in TOML
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Prints the backends that a request reaches, and why, if the others are up and have the item
+#[derive(Args, Debug)]
+struct ExplainArguments {
+    /// The configuration, in TOML
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The key of the request
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// The command of the request
+    #[arg(long, value_name = "WORD", default_value = "get")]
+    command: String,
+    /// A backend or a pool that is down
+    #[arg(long, value_name = "NAME")]
+    down: Vec<String>,
+    /// A backend or a pool that does not have the item
+    #[arg(long, value_name = "NAME")]
+    missing: Vec<String>,
+    /// The time, in Unix seconds [default: now]
+    #[arg(long, value_name = "SECONDS")]
+    at: Option<u64>,
+    /// The number that random choices follow
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    draw: u64,
+}
+
+/// Runs `mcrs proxy`.
+///
+/// # Errors
+/// The configuration cannot be read, or is wrong.
+pub fn run(arguments: ProxyArguments) -> Result<(), Failure> {
+    match arguments.command {
+        ProxyCommand::Check(arguments) => print(&tree(&read(&arguments.file)?)),
+        ProxyCommand::Explain(arguments) => print(&explained(arguments)?),
+    }
+}
+
+fn read(path: &Path) -> Result<Routes, Failure> {
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::file("read", &name, &error))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::new(DATA, format!("{name}: a configuration must be UTF-8")))?;
+    config::parse(&text).map_err(|fault| Failure::new(DATA, format!("{name}:{fault}")))
+}
+
+/// Prints pools and routes. A route with a name is printed once.
+fn tree(routes: &Routes) -> String {
+    let mut out = String::from("pools\n");
+    for pool in &routes.pools {
+        let _ = writeln!(out, "  {}: {}", pool.name, describe(pool));
+        for backend in &pool.backends {
+            let weight =
+                if backend.weight == 1 { String::new() } else { format!(", weight {}", backend.weight) };
+            let address =
+                backend.name.as_ref().map_or_else(String::new, |_| format!(" at {}", backend.address));
+            let _ = writeln!(out, "    {backend}{address}{weight}");
+        }
+    }
+    if !routes.names.is_empty() {
+        out += "routes\n";
+    }
+    for (name, node) in &routes.names {
+        let _ = writeln!(out, "  {name}: {}", title(routes, *node));
+        branches(&mut out, routes, *node, 2);
+    }
+    out += "route\n";
+    branch(&mut out, routes, "", routes.root, 1);
+    let _ = writeln!(out, "A request causes at most {} requests.", routes.most_sends());
+    out
+}
+
+fn describe(pool: &Pool) -> String {
+    let count = pool.backends.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut out = format!("{count} backend{plural}, {}", pool.distribution.name);
+    if let Some(hash) = pool.key_hash {
+        let _ = write!(out, ", {}", hash.name);
+    }
+    out
+}
+
+/// Prints a child with its label, and what is below it unless it has a name.
+fn branch(out: &mut String, routes: &Routes, label: &str, node: NodeId, depth: usize) {
+    let indent = "  ".repeat(depth);
+    match named(routes, node) {
+        Some(name) => {
+            let _ = writeln!(out, "{indent}{label}{name}");
+        }
+        None => {
+            let _ = writeln!(out, "{indent}{label}{}", title(routes, node));
+            branches(out, routes, node, depth + 1);
+        }
+    }
+}
+
+fn branches(out: &mut String, routes: &Routes, node: NodeId, depth: usize) {
+    let Some(route) = routes.nodes.get(node) else { return };
+    for (index, child) in route.children().into_iter().enumerate() {
+        branch(out, routes, &label(route, index), child, depth);
+    }
+}
+
+/// Returns what a child is to its node.
+fn label(route: &Route, child: usize) -> String {
+    let pair = |first: &str, second: &str| format!("{}: ", if child == 0 { first } else { second });
+    match route {
+        Route::ByPrefix { prefixes: list, .. } | Route::ByCommand { groups: list, .. } => {
+            match list.get(child) {
+                Some((text, _)) if matches!(route, Route::ByPrefix { .. }) => format!("{text:?}: "),
+                Some((text, _)) => format!("{text}: "),
+                None => "default: ".into(),
+            }
+        }
+        Route::Shadow { .. } => pair("answers", "gets copies"),
+        Route::WarmUp { .. } => pair("cold", "warm"),
+        Route::Migrate { .. } => pair("from", "to"),
+        Route::RateLimit { .. } => pair("within", "over"),
+        _ => String::new(),
+    }
+}
+
+/// Returns the name of a pool or of a route with a name.
+fn named(routes: &Routes, node: NodeId) -> Option<&str> {
+    match routes.nodes.get(node)? {
+        Route::Pool(pool) => routes.pools.get(*pool).map(|pool| pool.name.as_str()),
+        _ => routes.names.iter().find(|(_, named)| *named == node).map(|(name, _)| name.as_str()),
+    }
+}
+
+/// Returns the kind of a node and its numbers.
+fn title(routes: &Routes, node: NodeId) -> String {
+    let until = |until_hit: &bool| if *until_hit { " until a hit" } else { "" };
+    match routes.nodes.get(node) {
+        Some(Route::Failover { children, until_hit, tries }) if *tries < children.len() => {
+            format!("failover{}, {tries} tries", until(until_hit))
+        }
+        Some(Route::Failover { until_hit, .. }) => format!("failover{}", until(until_hit)),
+        Some(Route::AllSync(_)) => "all_sync".into(),
+        Some(Route::AllFastest { until_hit, .. }) => format!("all_fastest{}", until(until_hit)),
+        Some(Route::Random(_)) => "random".into(),
+        Some(Route::Ttl(_, seconds)) => format!("ttl {seconds} s"),
+        Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
+        Some(Route::WarmUp { .. }) => "warm_up".into(),
+        Some(Route::Migrate { start, interval, .. }) => format!("migrate at {start}, {interval} s"),
+        Some(Route::RateLimit { per_second, burst, .. }) => {
+            format!("rate_limit {per_second}/s, burst {burst}")
+        }
+        Some(Route::ByPrefix { .. }) => "by_prefix".into(),
+        Some(Route::ByCommand { .. }) => "by_command".into(),
+        Some(Route::Null) => "null".into(),
+        Some(Route::Error(text)) => format!("error {text:?}"),
+        Some(Route::Pool(_)) | None => named(routes, node).unwrap_or_default().into(),
+    }
+}
+
+fn explained(arguments: ExplainArguments) -> Result<String, Failure> {
+    let routes = read(&arguments.file)?;
+    let Some(command) = Command::named(&arguments.command) else {
+        return Err(Failure::new(
+            USAGE,
+            format!("--command: a proxy does not route {:?}", arguments.command),
+        ));
+    };
+    let valid = |c: char| !c.is_control() && c != ' ';
+    if arguments.key.is_empty() || arguments.key.len() > 250 || !arguments.key.chars().all(valid) {
+        return Err(Failure::new(USAGE, "KEY must have 1 to 250 bytes without spaces"));
+    }
+    let known = |name: &String| {
+        let backends = || routes.pools.iter().flat_map(|pool| &pool.backends);
+        routes.pools.iter().any(|pool| pool.name == *name) || backends().any(|one| one.to_string() == *name)
+    };
+    if let Some(name) = arguments.down.iter().chain(&arguments.missing).find(|name| !known(name)) {
+        return Err(Failure::new(USAGE, format!("there is no backend or pool {name:?}")));
+    }
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let pretence = Pretence {
+        down: HashSet::from_iter(arguments.down),
+        missing: HashSet::from_iter(arguments.missing),
+        time: arguments.at.unwrap_or_else(now),
+    };
+    let request = Request { key: arguments.key.as_bytes(), command, draw: arguments.draw };
+    let events = explain(&routes, request, &pretence);
+    let mut explanation = Explanation { routes: &routes, sends: Vec::new() };
+    let lines = events.iter().map(|event| explanation.line(event));
+    Ok(lines.fold(format!("{} {}\n", command.word, arguments.key), |out, line| out + "  " + &line + "\n"))
+}
+
+/// Words for events.
+struct Explanation<'a> {
+    routes: &'a Routes,
+    /// The backend that each send reached.
+    sends: Vec<(usize, String)>,
+}
+
+impl Explanation<'_> {
+    fn line(&mut self, event: &Event) -> String {
+        match event {
+            Event::Decided(note) => {
+                let own = title(self.routes, note.node);
+                let title = match named(self.routes, note.node) {
+                    Some(name) => format!("{name} ({own})"),
+                    None => own,
+                };
+                format!("{title}: {}", self.choice(note.node, note.choice))
+            }
+            Event::Replied(send, backend, mark) => self.reply(send, *backend, *mark),
+            Event::Answered(outcome) => format!("the client gets {}", self.answer(outcome)),
+        }
+    }
+
+    fn reply(&mut self, send: &Send, backend: usize, mark: Mark) -> String {
+        let Some(pool) = self.routes.pools.get(send.pool) else { return String::new() };
+        let name = pool.backends.get(backend).map(ToString::to_string).unwrap_or_default();
+        let work = match send.work {
+            Work::Client => "gets the request",
+            Work::Item => "is asked for the item with its TTL",
+            Work::Fill(_) => "gets an add of the item",
+            Work::Delete => "gets a delete",
+        };
+        let ttl = send.ttl.map(|seconds| format!(" with TTL {seconds} s")).unwrap_or_default();
+        let mark = match mark {
+            Mark::Good => "and replies",
+            Mark::Miss => "and does not have it",
+            Mark::Error => "and is down",
+        };
+        let line = format!("{}: {name} {work}{ttl} {mark}", pool.name);
+        self.sends.push((send.number, name));
+        line
+    }
+
+    fn answer(&self, outcome: &Outcome) -> String {
+        match outcome.source {
+            Source::Reply(number) => {
+                let sent = self.sends.iter().find(|(sent, _)| *sent == number);
+                let name = sent.map(|(_, name)| name.as_str()).unwrap_or_default();
+                match outcome.mark {
+                    Mark::Good => format!("the reply of {name}"),
+                    Mark::Miss => format!("the miss of {name}"),
+                    Mark::Error => format!("an error, because {name} is down"),
+                }
+            }
+            Source::Null => "a miss".into(),
+            Source::Error(node) => match self.routes.nodes.get(node) {
+                Some(Route::Error(text)) => format!("SERVER_ERROR {text}"),
+                _ => "an error".into(),
+            },
+        }
+    }
+
+    fn choice(&self, node: NodeId, choice: Choice) -> String {
+        let route = self.routes.nodes.get(node);
+        let child = |index: usize| {
+            let child = route.and_then(|route| route.children().get(index).copied());
+            child.map(|child| {
+                named(self.routes, child).map_or_else(|| title(self.routes, child), str::to_owned)
+            })
+        };
+        let child = |index: usize| child(index).unwrap_or_default();
+        let matched = |index: usize| route.map(|route| label(route, index)).unwrap_or_default();
+        match choice {
+            Choice::Ask(index, None) | Choice::Phase(index, false) => format!("asks {}", child(index)),
+            Choice::Ask(index, Some(Mark::Error)) => format!("asks {} after the error", child(index)),
+            Choice::Ask(index, Some(_)) => format!("asks {} after the miss", child(index)),
+            Choice::AskAll => "asks all".into(),
+            Choice::Match(Some(index)) => format!("{}{}", matched(index), child(index)),
+            Choice::Match(None) => {
+                let last = route.map_or(0, |route| route.children().len().saturating_sub(1));
+                format!("nothing matches, asks {}", child(last))
+            }
+            Choice::Drew(index) => format!("draws {}", child(index)),
+            Choice::Copy(true) => format!("asks {}, sends a copy to {}", child(0), child(1)),
+            Choice::Copy(false) => format!("asks {}, sends no copy this time", child(0)),
+            Choice::Ttl => "replaces the TTL".into(),
+            Choice::Token(true) => format!("within the limit, asks {}", child(0)),
+            Choice::Token(false) => format!("over the limit, asks {}", child(1)),
+            Choice::Phase(index, true) => {
+                format!("asks {}, also deletes from {}", child(index), child(1 - index))
+            }
+            Choice::DeleteWarm => format!("asks {}, also deletes from {}", child(0), child(1)),
+            Choice::Fill => format!("adds the item to {}", child(0)),
+            Choice::Answer => "answers".into(),
+            Choice::Done(Mark::Good) => "has its answer".into(),
+            Choice::Done(Mark::Miss) => "answers with a miss".into(),
+            Choice::Done(Mark::Error) => "fails".into(),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `mcrs proxy`: the examples of docs/proxy.md, and what a shell sees.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs, process};
+
+const DOCUMENT: &str = include_str!("../../docs/proxy.md");
+
+/// A file that is removed with this value.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = env::temp_dir().join(format!("mcrs-proxy-{}-{name}.toml", process::id()));
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Runs `mcrs proxy` with `FILE` for the file. Returns status, standard output and error.
+fn proxy(file: &File, arguments: &[&str]) -> (i32, String, String) {
+    let path = file.0.to_str().unwrap();
+    let arguments = arguments.iter().map(|word| if *word == "FILE" { path } else { word });
+    let output = Command::new(env!("CARGO_BIN_EXE_mcrs")).arg("proxy").args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap().replace(path, "FILE");
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn examples_of_the_document_are_right() {
+    let blocks: Vec<&str> =
+        DOCUMENT.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let (_, pools) = blocks[0].split_once("\n\n").unwrap();
+    for (number, block) in blocks.iter().enumerate() {
+        let text = if number == 0 { (*block).to_owned() } else { format!("{block}\n{pools}") };
+        let (status, out, said) = proxy(&File::new(&format!("document{number}"), &text), &["check", "FILE"]);
+        assert_eq!((status, said.as_str()), (0, ""), "{block}");
+        assert!(out.starts_with("pools\n  east: 1 backend, jump, xxh3\n"), "{out}");
+    }
+    // Each kind of route and each distribution has an example or a row.
+    for kind in [
+        "failover",
+        "zone_failover",
+        "all_sync",
+        "all_fastest",
+        "random",
+        "shadow",
+        "ttl",
+        "warm_up",
+        "migrate",
+        "rate_limit",
+        "by_prefix",
+        "by_command",
+        "error",
+    ] {
+        assert!(blocks.iter().any(|block| block.contains(&format!("{kind} ="))), "{kind}");
+    }
+}
+
+const MOVE: &str = r#"
+route = { by_command = { reads = "cached", delete = { all_sync = ["old", "new"] } }, default = "slow" }
+
+[routes]
+cached = { failover = [{ warm_up = "new", from = "old" }, "last"], tries = 2 }
+slow = { rate_limit = { random = ["new"] }, per_second = 1, over = { error = "slow down" } }
+last = { ttl = { shadow = "old", of = "new", percent = 1 }, seconds = 5 }
+
+[pools.old]
+backends = [{ address = "unix:/run/a.sock", name = "one", weight = 2 }, "b:1"]
+distribution = "modula"
+
+[pools.new]
+backends = ["c"]
+"#;
+
+#[test]
+fn check_prints_the_resolved_tree() {
+    let (status, out, said) = proxy(&File::new("check", MOVE), &["check", "FILE"]);
+    let expected = "\
+pools
+  new: 1 backend, jump, xxh3
+    c:11211
+  old: 2 backends, modula, one_at_a_time
+    one at unix:/run/a.sock, weight 2
+    b:1
+routes
+  cached: failover
+    warm_up
+      cold: new
+      warm: old
+    last
+  last: ttl 5 s
+    shadow 1%
+      answers: new
+      gets copies: old
+  slow: rate_limit 1/s, burst 1
+    within: random
+      new
+    over: error \"slow down\"
+route
+  by_command
+    delete: all_sync
+      old
+      new
+    reads: cached
+    default: slow
+A request causes at most 5 requests.
+";
+    assert_eq!((status, out.as_str(), said.as_str()), (0, expected, ""));
+}
+
+#[test]
+fn explain_names_the_backends_and_the_reasons() {
+    let file = File::new("explain", MOVE);
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["explain", "FILE", "k", "--missing", "new"],
+            "\
+get k
+  by_command: reads: cached
+  cached (failover): asks warm_up
+  warm_up: asks new
+  new: c:11211 gets the request and does not have it
+  warm_up: asks old after the miss
+  old: b:1 is asked for the item with its TTL and replies
+  warm_up: has its answer
+  cached (failover): has its answer
+  warm_up: adds the item to new
+  the client gets the reply of b:1
+  new: c:11211 gets an add of the item and replies
+",
+        ),
+        (
+            &["explain", "FILE", "k", "--down", "c:11211", "--draw", "3"],
+            "\
+get k
+  by_command: reads: cached
+  cached (failover): asks warm_up
+  warm_up: asks new
+  new: c:11211 gets the request and is down
+  warm_up: fails
+  cached (failover): asks last after the error
+  last (ttl 5 s): replaces the TTL
+  shadow 1%: asks new, sends no copy this time
+  new: c:11211 gets the request with TTL 5 s and is down
+  cached (failover): fails
+  the client gets an error, because c:11211 is down
+",
+        ),
+        (
+            &["explain", "FILE", "k", "--command", "delete", "--down", "old"],
+            "\
+delete k
+  by_command: delete: all_sync
+  all_sync: asks all
+  old: b:1 gets the request and is down
+  new: c:11211 gets the request and replies
+  all_sync: fails
+  the client gets an error, because b:1 is down
+",
+        ),
+        (
+            &["explain", "FILE", "k", "--command", "set"],
+            "\
+set k
+  by_command: nothing matches, asks slow
+  slow (rate_limit 1/s, burst 1): within the limit, asks random
+  random: draws new
+  new: c:11211 gets the request and replies
+  the client gets the reply of c:11211
+",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let (status, out, said) = proxy(&file, arguments);
+        assert_eq!((status, out.as_str(), said.as_str()), (0, *expected, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_one_line() {
+    let right = File::new("right", MOVE);
+    let wrong = File::new("wrong", "route = 'a'\n[pools.b]\nbackends = ['b']\n");
+    let cases: &[(&File, &[&str], i32, &str)] = &[
+        (&wrong, &["check", "FILE"], 65, "mcrs: FILE:1: route: there is no pool or route \"a\"\n"),
+        (&wrong, &["explain", "FILE", "k"], 65, "mcrs: FILE:1: route: there is no pool or route \"a\"\n"),
+        (
+            &right,
+            &["check", "/nonexistent"],
+            74,
+            "mcrs: failed to read /nonexistent: No such file or directory\n",
+        ),
+        (&right, &["explain", "FILE", "k", "--down", "x"], 64, "mcrs: there is no backend or pool \"x\"\n"),
+        (&right, &["explain", "FILE", "k k"], 64, "mcrs: KEY must have 1 to 250 bytes without spaces\n"),
+        (
+            &right,
+            &["explain", "FILE", "k", "--command", "stats"],
+            64,
+            "mcrs: --command: a proxy does not route \"stats\"\n",
+        ),
+    ];
+    for (file, arguments, status, line) in cases {
+        assert_eq!(proxy(file, arguments), (*status, String::new(), (*line).to_owned()), "{arguments:?}");
+    }
+}
