@@ -20,8 +20,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
+use memcache_core::internal::server::Opener;
+
 use crate::failure::{Failure, reason};
-use crate::passed::{MANAGED, OWN};
+use crate::passed;
 use crate::process;
 
 /// The signal: `RTMIN+1` in the programs kill and systemctl of Linux. Other systems have none.
@@ -88,8 +90,8 @@ impl Upgrade {
     }
 
     /// Starts the installed version in place of this one. Returns only if that fails.
-    pub fn run(&self, sockets: Vec<(OwnedFd, bool)>) -> Failure {
-        let names: Vec<&str> = sockets.iter().map(|(_, own)| if *own { OWN } else { MANAGED }).collect();
+    pub fn run(&self, sockets: Vec<(OwnedFd, Opener)>) -> Failure {
+        let names: Vec<String> = sockets.iter().map(|(_, opener)| passed::name(opener)).collect();
         let mut command = self.command();
         command.args(&self.arguments);
         if !names.is_empty() {
@@ -98,8 +100,8 @@ impl Upgrade {
                 .env("LISTEN_FDS", names.len().to_string())
                 .env("LISTEN_FDNAMES", names.join(":"));
         }
-        let passed = process::pass_on(sockets.into_iter().map(|(fd, _)| fd).collect(), SIGNAL);
-        let error = passed.map_or_else(|e| e, |()| command.exec());
+        let placed = process::pass_on(sockets.into_iter().map(|(fd, _)| fd).collect(), SIGNAL);
+        let error = placed.map_or_else(|e| e, |()| command.exec());
         Failure::system(format!("failed to start {}: {}", self.program.display(), reason(&error)))
     }
 }
