@@ -366,9 +366,11 @@ class Cache(_native.Cache[V]):
     ) -> Any:
         """Returns a decorator that caches the results of a function by its arguments.
 
-        The function may be an ``async def`` or a method. Put the decorator below ``@classmethod``,
-        ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent callers
-        share one call, as with :meth:`get_or_set`.
+        The function may be an ``async def`` or a method. Put the decorator above ``@classmethod``,
+        and below ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent
+        callers share one call, as with :meth:`get_or_set`. Below ``@classmethod`` it works, too,
+        but since Python 3.13 ``cache_key`` and ``cache_delete`` then take the class as their first
+        argument.
 
         Without a serializer the function returns str or bytes, and its callers get bytes.
 

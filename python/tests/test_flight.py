@@ -7,6 +7,7 @@ import contextlib
 import enum
 import inspect
 import json
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -363,6 +364,11 @@ def test_memoize_knows_a_call_in_all_its_spellings(cache: Cache) -> None:
     )
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         load()  # type: ignore[call-arg]
+    # It would remove nothing.
+    with pytest.raises(TypeError, match="missing a required argument: 'id'"):
+        load.cache_delete()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="put it below @staticmethod"):
+        cache.memoize()(staticmethod(never))
 
 
 def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
@@ -374,10 +380,15 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
         def price(self, count: int = 1) -> int:
             return self.base * count
 
-        @classmethod
         @cache.memoize()
+        @classmethod
         def kind(cls) -> str:
             return cls.__name__
+
+        @classmethod
+        @cache.memoize()
+        def below(cls, mark: str = "") -> str:
+            return cls.__name__ + mark
 
         @staticmethod
         @cache.memoize()
@@ -399,6 +410,22 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
     )
     kinds: Any = (Shop, Market)
     assert (*(shop.kind() for shop in kinds), Shop.place(), cheap.place()) == (b"Shop", b"Market", b"here", b"here")
+
+    of_cheap: Any = cheap
+    shop_kind, market_kind = (shop.kind for shop in kinds)
+    assert shop_kind.cache_key() == of_cheap.kind.cache_key() != market_kind.cache_key()
+    assert (shop_kind.cache_delete(), shop_kind.cache_delete(), market_kind.cache_delete()) == (True, False, True)
+    # Since Python 3.13, `classmethod` does not bind what it decorates.
+    own: Any = (Shop,) if sys.version_info >= (3, 13) else ()
+    below: Any = Shop.below
+    assert (below(), below(mark="!"), cheap.below("!"), *(shop.below() for shop in kinds)) == (
+        b"Shop",
+        b"Shop!",
+        b"Shop!",
+        b"Shop",
+        b"Market",
+    )
+    assert (below.cache_delete(*own), below.cache_delete(*own), below.cache_delete(*own, "!")) == (True, False, True)
 
     # A new object does not get the number of a deleted one.
     seen = set()
