@@ -188,6 +188,10 @@ class Cache(_native.Cache[V]):
         cache cannot store is returned to all of them. That happens if the value is too large, or
         memory is full.
 
+        A newer value that was stored while ``make`` ran stays. If the key was deleted or flushed
+        while ``make`` ran, this caller gets the value, and the cache does not store it. A caller
+        that waits then calls its own ``make``.
+
         With ``stale_for`` no caller waits while an old value is renewed. For that many seconds
         after its TTL, one caller makes the new value, and all others get the old one. The same
         happens to an item that :meth:`invalidate` marked.

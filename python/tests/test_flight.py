@@ -41,6 +41,69 @@ def test_made_once(cache: Cache) -> None:
     assert cache.get_or_set("other", lambda: bytearray(b"value")) == b"value"
 
 
+@pytest.mark.parametrize(
+    "remove", [lambda cache: cache.delete("key"), Cache.flush, lambda cache: cache.flush_prefix("k")]
+)
+def test_a_delete_while_a_value_was_made_was_lost(cache: Cache, remove: Callable[[Cache], object]) -> None:
+    started, go, values = threading.Event(), threading.Event(), []
+
+    def old() -> bytes:
+        started.set()
+        assert go.wait(20)
+        return b"old"
+
+    first = threading.Thread(target=lambda: values.append(cache.get_or_set("key", old)))
+    first.start()
+    assert started.wait(20)
+    remove(cache)
+    go.set()
+    first.join()
+    assert (values, cache.get("key")) == ([b"old"], None)
+
+    async def after_a_delete() -> list[bytes]:
+        making = asyncio.Event()
+
+        async def make_old() -> bytes:
+            making.set()
+            await asyncio.sleep(0)
+            remove(cache)
+            tasks.append(asyncio.create_task(cache.aget_or_set("key", lambda: b"new")))
+            await asyncio.sleep(0)
+            return b"old"
+
+        tasks = [asyncio.create_task(cache.aget_or_set("key", make_old))]
+        await making.wait()
+        first = await tasks[0]
+        return [first, await tasks[1]]
+
+    # A caller that comes after the delete does not get the value from before.
+    assert asyncio.run(after_a_delete()) == [b"old", b"new"]
+    assert cache.get("key") == b"new"
+
+
+def test_a_newer_value_outlives_the_one_that_was_made(cache: Cache) -> None:
+    def make() -> bytes:
+        cache.set("key", b"newer", 5)
+        return b"made"
+
+    assert cache.get_or_set("key", make, 60) == b"made"
+    item = cache.get_item("key")
+    assert item is not None
+    assert (item.value, item.ttl) == (b"newer", 5)
+    # Also while a stale value is renewed.
+    cache.invalidate("key")
+    assert cache.get_or_set("key", make, 60) == b"made"
+    assert cache.get("key") == b"newer"
+
+    def make_and_delete() -> bytes:
+        assert cache.delete("key")
+        return b"made"
+
+    cache.invalidate("key")
+    assert cache.get_or_set("key", make_and_delete, 60) == b"made"
+    assert cache.get("key") is None
+
+
 def test_waiters_get_the_value_of_the_leader(cache: Cache) -> None:
     threads, calls, values = 8, 0, []
     started, go = threading.Event(), threading.Event()
