@@ -90,7 +90,7 @@ deny: ## cargo deny, which is installed first if it is missing: advisories, lice
 test-rust: ## run the Rust tests
 	cargo test --workspace --locked
 
-test-capi: capi setup ## test the C ABI: C and C++ programs, plain, under valgrind, with AddressSanitizer, by dlopen
+test-capi: capi man setup ## test the C ABI: C and C++ programs, plain, under valgrind, with AddressSanitizer, by dlopen
 	python3 capi/tests/run.py $(LIBRARIES)
 
 miri: ## run the store's unit tests under Miri, which finds undefined behaviour (needs a nightly with Miri)
@@ -232,8 +232,8 @@ test-dist: dist ## make dist, then install each file into an empty place without
 test-dist-quick: ## test-dist for the archive of the daemon, the Debian package and the image
 	$(MAKE) test-dist DIST_PROFILE=extension DIST=target/dist-quick DIST_PARTS='archive deb sums'
 
-install: build tool capi ## install daemon, tool, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
-	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES)
+install: build man tool capi ## install daemon, tool, their manual and units, library, header, pkg-config and CMake files under $(PREFIX); DESTDIR is honoured
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install $(DAEMON) $(LIBRARIES) target
 
 uninstall: ## remove the installed files
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh uninstall $(DAEMON) $(LIBRARIES)

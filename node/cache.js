@@ -357,14 +357,18 @@ class Cache {
   }
 
   async #lead(leader, bytes, text, make, ttl) {
-    let value;
+    let handed;
     try {
       // Another leader may have finished between the lookup and the join.
-      value = this.get(bytes) ?? (await this.#makeAndStore(bytes, text, make, ttl));
+      handed = this.get(bytes);
+      if (handed !== undefined) return handed;
+      const { value, isCurrent } = await this.#makeAndStore(leader, bytes, text, make, ttl);
+      // Waiters may have come after a delete. One of them makes the value again.
+      if (isCurrent) handed = value;
+      return value;
     } finally {
-      leader.finish(value);
+      leader.finish(handed);
     }
-    return value;
   }
 
   /** Makes a stale value anew. */
@@ -372,8 +376,8 @@ class Cache {
     const renewal = call(() => this.#native.renew(bytes));
     let isStored = false;
     try {
-      const value = await this.#makeAndStore(bytes, text, make, ttl);
-      isStored = true;
+      const { value, isCurrent } = await this.#makeAndStore(renewal, bytes, text, make, ttl);
+      isStored = isCurrent;
       return value;
     } finally {
       // After a failure the next caller is chosen.
@@ -381,8 +385,11 @@ class Cache {
     }
   }
 
-  /** Makes a value, and stores it if the cache can. */
-  async #makeAndStore(bytes, text, make, ttl) {
+  /**
+   * Makes a value, and stores it if the cache can and has no newer one. `isCurrent` is false if the
+   * key was deleted in between.
+   */
+  async #makeAndStore(role, bytes, text, make, ttl) {
     const before = this.#making;
     this.#making = text;
     let making;
@@ -392,13 +399,17 @@ class Cache {
       this.#making = before;
     }
     const value = await making;
+    let isCurrent = true;
     try {
-      this.set(bytes, value, ttl);
+      const { mode, cas, seen } = role.conditions();
+      const answer = this.#calls.storeMade(bytes, value, ttl, mode, cas, seen);
+      if (answer < MISS) this.#refuse(this.getOrSet);
+      isCurrent = answer !== MISS;
     } catch (error) {
       if (!NOT_KEPT.has(error.code)) throw error;
     }
     // A copy, because the maker may change its memory.
-    return Buffer.from(value);
+    return { value: Buffer.from(value), isCurrent };
   }
 
   // The whole cache.

@@ -918,6 +918,10 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * if it is larger than `itemSizeMax` or the cache was closed while `make` ran. The same holds if
    * the cache is full and evictions are off.
    *
+   * A newer value that was stored while `make` ran stays. If the key was deleted or flushed while
+   * `make` ran, this caller gets the value, and the cache does not store it. A caller that waits
+   * then calls its own `make`.
+   *
    * @param key - The key.
    * @param make - Returns the value, or a promise of it.
    * @param options - The TTL, or an object with `ttl` and `staleFor`.

@@ -18,7 +18,7 @@ daemon)
     name=memcached-rs-$version-linux-$architecture
     root=$work/$name
     put_programs "$built" "$root/bin"
-    put_manual "$root/share"
+    put_manual "$root/share" site-functions
     install -D -m 644 -t "$root/lib/systemd/system" packaging/systemd/*
     install -D -m 644 -t "$root/etc/memcached-rs" packaging/memcached-rs.toml
     install -D -m 644 -t "$root/etc" packaging/memcached.conf

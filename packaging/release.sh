@@ -24,10 +24,11 @@ put_documents() {
     install -D -m 644 -t "$1" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
 }
 
-# put_manual SHARE installs the manual pages and completions that `make man` has written.
+# put_manual SHARE ZSH installs the manual pages and completions that `make man` has written. ZSH is
+# the folder in SHARE/zsh that zsh searches.
 put_manual() {
     install -D -m 644 -t "$1/man/man1" target/man/*.1
     install -D -m 644 -t "$1/bash-completion/completions" target/completions/bash/*
-    install -D -m 644 -t "$1/zsh/vendor-completions" target/completions/zsh/*
+    install -D -m 644 -t "$1/zsh/$2" target/completions/zsh/*
     install -D -m 644 -t "$1/fish/vendor_completions.d" target/completions/fish/*
 }

@@ -155,7 +155,10 @@ def test_archive(dist: Path, place: Path) -> None:
     """The daemon's archive: programs that run in a root with no other file of the system."""
     install("Archive of the daemon", dist, place, environment(place))
     tree = place / "local"
-    names = ["bin/mcrs", "etc/memcached.conf", "share/doc/memcached-rs/LICENSE-MIT", "share/man/man1/memcached-rs.1"]
+    names = [
+        "bin/mcrs", "etc/memcached.conf", "share/doc/memcached-rs/LICENSE-MIT", "share/man/man1/memcached-rs.1",
+        "share/zsh/site-functions/_mcrs",
+    ]
     for name in names:
         check((tree / name).stat().st_size > 0, f"{name} is empty")
     licences = (tree / "share/doc/memcached-rs/THIRD-PARTY-LICENSES.txt").read_text()

@@ -38,13 +38,32 @@ PERSISTENCE = {
     "tolerations": [{"key": "cache", "operator": "Exists"}],
     "proxy": {"enabled": True, "replicas": 1},
 }
-VALUES = {"nothing": {}, "the plain manifests": METRICS, "persistence": PERSISTENCE}
+EXTRAS = {
+    "metrics": {"enabled": True},
+    "proxy": {"enabled": True},
+    "imagePullSecrets": [{"name": "registry"}],
+    "env": [{"name": "MEMCACHED_SASL_PWDB", "value": "/etc/users/users"}],
+    "extraVolumes": [{"name": "users", "secret": {"secretName": "users"}}],
+    "extraVolumeMounts": [{"name": "users", "mountPath": "/etc/users", "readOnly": True}],
+    "publishNotReadyAddresses": True,
+    "networkPolicy": {"enabled": True, "from": [{"podSelector": {"matchLabels": {"app": "shop"}}}]},
+}
+VALUES = {
+    "nothing": {},
+    "the plain manifests": METRICS,
+    "persistence": PERSISTENCE,
+    "extras": EXTRAS,
+    "extras and persistence": {**EXTRAS, "persistence": {"enabled": True}},
+}
 REFUSED = [
     {"replicas": 0},
     {"memory": "1g"},
     {"unknown": 1},
     {"proxy": {"enabled": True, "image": "memcached"}},
     {"flags": "-v"},
+    {"env": {"NAME": "value"}},
+    {"extraVolumes": [{"secret": {"secretName": "users"}}]},
+    {"networkPolicy": {"enabled": True, "from": [{}]}},
     {"metrics": {"serviceMonitor": {"enabled": True}}},
 ]
 SERVER = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -175,6 +194,36 @@ class Manifests(unittest.TestCase):
                     self.assertFalse(context["allowPrivilegeEscalation"])
                     self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
                     self.assertIn("memory", part["resources"]["limits"])
+
+    def test_extra_volumes_and_variables_reach_the_nodes_alone(self):
+        for persistence in (False, True):
+            objects = documents(render({**EXTRAS, "persistence": {"enabled": persistence}}))
+            node, proxy = find(objects, "StatefulSet"), find(objects, "Deployment", "memcached-proxy")
+            pod = node["spec"]["template"]["spec"]
+            self.assertEqual(container(node)["env"], EXTRAS["env"])
+            mounts = [mount["name"] for mount in container(node)["volumeMounts"]]
+            self.assertEqual(mounts, ["data", "users"] if persistence else ["users"])
+            self.assertEqual(pod["volumes"], EXTRAS["extraVolumes"])
+            self.assertNotIn("env", container(node, 1))
+            other = proxy["spec"]["template"]["spec"]
+            self.assertEqual([volume["name"] for volume in other["volumes"]], ["config"])
+            for each in (pod, other):
+                self.assertEqual(each["imagePullSecrets"], EXTRAS["imagePullSecrets"])
+            self.assertTrue(find(objects, "Service")["spec"]["publishNotReadyAddresses"])
+
+    def test_a_network_policy_admits_the_named_pods_and_the_proxy(self):
+        objects = documents(render(EXTRAS))
+        policy = find(objects, "NetworkPolicy")["spec"]
+        selected = policy["podSelector"]["matchLabels"].items()
+        pods = [one["spec"]["template"] for one in objects if one["kind"] in ("StatefulSet", "Deployment")]
+        self.assertEqual([selected <= pod["metadata"]["labels"].items() for pod in pods], [True, True])
+        clients, exporter = policy["ingress"]
+        proxy = find(objects, "Deployment", "memcached-proxy")["spec"]["selector"]
+        self.assertEqual(clients["from"], [*EXTRAS["networkPolicy"]["from"], {"podSelector": proxy}])
+        self.assertEqual((clients["ports"], exporter), ([{"port": "memcached"}], {"ports": [{"port": "metrics"}]}))
+        own = find(documents(render({"networkPolicy": {"enabled": True}})), "NetworkPolicy")["spec"]
+        self.assertEqual(own["ingress"], [{"from": [{"podSelector": {}}], "ports": [{"port": "memcached"}]}])
+        self.assertNotIn("networkpolicy.yaml", render(METRICS))
 
     def test_the_notes_name_each_node(self):
         notes = render(PERSISTENCE)["NOTES.txt"]

@@ -186,7 +186,7 @@ def check_installed(place: Path, libraries: Path) -> int:
     """The installed tree, its examples, and that nothing stays when it is taken away."""
     tree = place / "tree"
     options = {**os.environ, "PREFIX": str(tree), "DESTDIR": ""}
-    install = [ROOT / "scripts/install.sh", "install", libraries / "memcached-rs", libraries]
+    install = [ROOT / "scripts/install.sh", "install", libraries / "memcached-rs", libraries, ROOT / "target"]
     said = run(install, env=options)
     if f"LD_LIBRARY_PATH={tree}/lib" not in said:
         raise RuntimeError(f"make install does not say how a program finds the library:\n{said}")
@@ -209,16 +209,50 @@ def check_installed(place: Path, libraries: Path) -> int:
         check_prints([build / name, place / "example.sock"], printed)
     moved.rename(tree)
     count = 3 + check_documents(place, tree, found) + check_languages(place, found)
-    run([ROOT / "scripts/install.sh", "uninstall", libraries / "memcached-rs", libraries], env=options)
-    left = [path for path in tree.rglob("*") if not path.is_dir()]
-    if left:
-        raise RuntimeError(f"make uninstall leaves {left}")
+    check_service(tree, tree / "etc")
+    uninstall = [ROOT / "scripts/install.sh", "uninstall", libraries / "memcached-rs", libraries]
+    run(uninstall, env=options)
+    check_left(tree, [])
     # With DESTDIR everything is below it, and nothing says so.
     staged = place / "staged"
-    run(install, env={**options, "PREFIX": "/usr", "DESTDIR": str(staged)})
+    options = {**options, "PREFIX": "/usr", "DESTDIR": str(staged)}
+    run(install, env=options)
     if "prefix=/usr\n" not in (staged / "usr/lib/pkgconfig/memcache_rs.pc").read_text():
         raise RuntimeError("the pkg-config file names DESTDIR")
+    check_service(staged / "usr", staged / "etc", staged)
+    # Settings that were changed stay, over an installation and a removal.
+    settings = staged / "etc/memcached-rs/memcached-rs.toml"
+    settings.write_text("threads = 2\n")
+    run(install, env=options)
+    run(uninstall, env=options)
+    check_left(staged, [settings])
+    if settings.read_text() != "threads = 2\n":
+        raise RuntimeError("make install replaces settings that were changed")
     return count
+
+
+def check_left(tree: Path, expected: list[Path]) -> None:
+    left = [path for path in tree.rglob("*") if not path.is_dir()]
+    if left != expected:
+        raise RuntimeError(f"make uninstall leaves {left}")
+
+
+def check_service(tree: Path, etc: Path, staged: Path = Path("/")) -> None:
+    """The files of the daemon that are not programs. A unit names the installed ones."""
+    for file in [
+        "man/man1/memcached-rs.1", "man/man1/mcrs.1", "bash-completion/completions/mcrs",
+        "zsh/site-functions/_memcached-rs", "fish/vendor_completions.d/memcached-rs.fish",
+    ]:
+        if not (tree / "share" / file).stat().st_size:
+            raise RuntimeError(f"make install leaves {file} empty")
+    units = tree / "lib/systemd/system"
+    if {file.name for file in units.iterdir()} != {file.name for file in (ROOT / "packaging/systemd").iterdir()}:
+        raise RuntimeError("make install leaves out a unit")
+    unit = (units / "memcached-rs.service").read_text()
+    named = re.search(r"--config (\S+?)\"", unit), re.search(r"^ExecStart=(\S+)", unit, flags=re.M)
+    expected = [etc / "memcached-rs/memcached-rs.toml", tree / "bin/memcached-rs"]
+    if [found and staged / found[1].lstrip("/") for found in named] != expected or not expected[0].exists():
+        raise RuntimeError(f"the unit is for another place:\n{unit}")
 
 
 def check_documents(place: Path, tree: Path, found: dict[str, str]) -> int:

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use memcache_rs::internal::cache::{Deleted, MetaDelete, Request};
 use memcache_rs::{Cache, CacheConfig, Ttl};
 
 fn cache() -> Arc<Cache> {
@@ -107,6 +108,51 @@ fn a_waiter_is_woken_with_the_value() {
     // Its value is that of the leader, even if the item is gone by now.
     cache.clear();
     assert_eq!(poll(&mut second, &moved), got("1"));
+}
+
+#[test]
+fn a_delete_during_a_load_was_lost() {
+    let deletes: [fn(&Cache); 3] =
+        [|cache| assert!(!cache.delete("a")), Cache::clear, |cache| cache.flush_prefix("a")];
+    for delete in deletes {
+        let (cache, leader, waiter) = (cache(), Arc::<Task>::default(), Arc::<Task>::default());
+        let mut first = pin!(cache.get_or_insert_async("a", Ttl::Never, slowly(ok("old"))));
+        assert!(poll(&mut first, &leader).is_pending());
+        delete(&cache);
+        // It comes after the delete, so it must not get the value from before.
+        let mut second = pin!(cache.get_or_insert_async("a", Ttl::Never, slowly(ok("new"))));
+        assert!(poll(&mut second, &waiter).is_pending());
+        assert_eq!(poll(&mut first, &leader), got("old"));
+        assert_eq!(cache.get("a"), None);
+        assert!(poll(&mut second, &waiter).is_pending());
+        assert_eq!(poll(&mut second, &waiter), got("new"));
+        assert_eq!(cache.get("a").as_deref(), Some(&b"new"[..]));
+    }
+}
+
+#[test]
+fn each_way_to_remove_an_item_marks_a_load() {
+    let cache = cache();
+    let is_marked = |seen| cache.finish_load(b"key", seen, || ()).is_none();
+    let md = Request::new(b"key", MetaDelete::default());
+    for way in ["delete", "md", "flush_all", "clear", "flush_prefix", "flush_prefix of all"] {
+        let load = cache.begin_load(b"key");
+        assert!(!is_marked(load.seen()), "{way}");
+        match way {
+            "delete" => assert!(!cache.delete("key")),
+            "md" => assert_eq!(cache.meta_delete(&md), Deleted::NotFound),
+            "flush_all" => cache.flush(None),
+            "clear" => cache.clear(),
+            "flush_prefix" => cache.flush_prefix("k"),
+            _ => cache.flush_prefix(""),
+        }
+        assert!(is_marked(load.seen()), "{way}");
+    }
+    let load = cache.begin_load(b"key");
+    cache.delete("other");
+    cache.flush_prefix("x");
+    cache.set("key", "value", Ttl::Never).unwrap();
+    assert!(!is_marked(load.seen()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::{env, fs};
 
-use memcache_rs::internal::config::Scope;
+use memcache_rs::internal::config::{Row, Scope};
 use memcache_rs::{ConfigRule, ServerConfig, Value};
 
 const CASES: &str = include_str!("settings.txt");
@@ -100,7 +100,8 @@ fn the_document_lists_the_table() {
         (Scope::Reported, "Only reported"),
     ] {
         write!(text, "\n## {title}\n\n").unwrap();
-        text += "| name | values | default | daemon | `stats settings` |\n|---|---|---|---|---|\n";
+        text +=
+            "| name | values | default | daemon | `stats settings` | meaning |\n|---|---|---|---|---|---|\n";
         for row in ServerConfig::rows().filter(|row| row.scope == scope) {
             let code = |name: Option<&str>| name.map_or(String::new(), |name| format!("`{name}`"));
             let default = match defaults.get(row.name) {
@@ -114,12 +115,34 @@ fn the_document_lists_the_table() {
             let none = if row.optional { ", or none" } else { "" };
             let range = row.range();
             let (option, stat) = (code(row.option), code(row.stat));
-            writeln!(text, "| `{}` | {range}{none} | {default} | {option} | {stat} |", row.name).unwrap();
-            assert!(!row.documentation.trim().is_empty(), "{}", row.name);
+            let meaning = meaning(row);
+            assert!(!meaning.is_empty() && !meaning.contains(['|', '[']), "{}: {meaning}", row.name);
+            writeln!(text, "| `{}` | {range}{none} | {default} | {option} | {stat} | {meaning} |", row.name)
+                .unwrap();
         }
     }
     if env::var_os("WRITE_SETTINGS").is_some() {
         fs::write(DOCUMENT, &text).unwrap();
     }
     assert_eq!(fs::read_to_string(DOCUMENT).unwrap(), text, "run with WRITE_SETTINGS=1");
+}
+
+/// Returns the documentation of a setting without its links, and without the daemon's option.
+fn meaning(row: &Row) -> String {
+    let mut text = row.documentation.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(option) = row.option {
+        for named in [format!(" (`{option}`)"), format!(" (`-o {option}`)")] {
+            text = text.replace(&named, "");
+        }
+    }
+    // [`Settings::name`] and [`Settings::name`](path) become `name`.
+    while let Some((before, rest)) = text.split_once("[`") {
+        let (path, behind) = rest.split_once("`]").unwrap();
+        let (owner, name) = path.rsplit_once("::").unwrap();
+        let owner = owner.rsplit("::").next().unwrap();
+        let name = if owner.ends_with("Config") { name.to_owned() } else { format!("{owner}::{name}") };
+        let after = behind.strip_prefix('(').map_or(behind, |target| target.split_once(')').unwrap().1);
+        text = format!("{before}`{name}`{after}");
+    }
+    text
 }

@@ -2,21 +2,22 @@
 //! activation), or the daemon whose newer version this is.
 //!
 //! Both pass descriptors from 3 on, and say so in `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`,
-//! as systemd does. The name [`OWN`] marks a socket that a daemon opened, and [`HTTP`] one of its
-//! services.
+//! as systemd does. A name of [`named`] marks a socket that a daemon opened, and its file, or one of
+//! its services.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
 use memcache_core::Listen;
-use memcache_core::internal::server::PassedSocket;
+use memcache_core::internal::server::{FileId, Opener, PassedSocket};
 use socket2::SockRef;
 
 use crate::failure::{Failure, reason};
 use crate::plan::Plan;
 use crate::process;
 
-/// The name of a socket that a daemon opened.
+/// The name of a socket that a daemon opened. That of a Unix socket goes on with the numbers of its
+/// file: `memcached-rs.own.DEVICE.INODE`.
 const OWN: &str = "memcached-rs.own";
 
 /// The name of a socket of a service that a daemon opened.
@@ -55,17 +56,35 @@ pub fn take() -> Result<Passed, Failure> {
             SockRef::from(&socket).set_cloexec(true).map_err(refused)?;
             all.http.push(socket);
         } else {
-            all.server.push(PassedSocket::new(socket, name == OWN).map_err(refused)?);
+            all.server.push(PassedSocket::new(socket, opener(&name)).map_err(refused)?);
         }
     }
     Ok(all)
 }
 
-/// Names sockets for the next program of this process: those of the server, each with whether a
-/// daemon opened it, and those of the services.
-pub fn named(server: Vec<(OwnedFd, bool)>, http: Vec<TcpListener>) -> Vec<(OwnedFd, &'static str)> {
-    let server = server.into_iter().map(|(fd, is_own)| (fd, if is_own { OWN } else { MANAGED }));
-    server.chain(http.into_iter().map(|socket| (socket.into(), HTTP))).collect()
+/// Names sockets for the next program of this process: those of the server, and those of the
+/// services.
+pub fn named(server: Vec<(OwnedFd, Opener)>, http: Vec<TcpListener>) -> Vec<(OwnedFd, String)> {
+    let server = server.into_iter().map(|(fd, opener)| (fd, name(&opener)));
+    server.chain(http.into_iter().map(|socket| (socket.into(), HTTP.into()))).collect()
+}
+
+/// Returns the name under which a daemon passes a socket on.
+fn name(opener: &Opener) -> String {
+    match opener {
+        Opener::Manager => MANAGED.into(),
+        Opener::Server(None) => OWN.into(),
+        Opener::Server(Some(FileId { device, inode })) => format!("{OWN}.{device}.{inode}"),
+    }
+}
+
+/// Returns the opener that a name states. Names of the service manager are not ours.
+fn opener(name: &str) -> Opener {
+    let file = |numbers: &str| {
+        let (device, inode) = numbers.strip_prefix('.')?.split_once('.')?;
+        Some(FileId { device: device.parse().ok()?, inode: inode.parse().ok()? })
+    };
+    name.strip_prefix(OWN).map_or(Opener::Manager, |numbers| Opener::Server(file(numbers)))
 }
 
 /// Adds a listener for each socket of the service manager that the plan does not name. If the plan
@@ -80,4 +99,20 @@ pub fn add_listeners(plan: &mut Plan, passed: &[PassedSocket]) {
         .map(PassedSocket::listen)
         .collect();
     plan.config.listen.extend(missing);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_states_the_opener() {
+        let file = FileId { device: 2, inode: u64::MAX };
+        for passed in [Opener::Manager, Opener::Server(None), Opener::Server(Some(file))] {
+            assert_eq!(opener(&name(&passed)), passed);
+        }
+        for foreign in ["", "unknown", "memcached-rs.socket", "own"] {
+            assert_eq!(opener(foreign), Opener::Manager, "{foreign}");
+        }
+    }
 }

@@ -88,8 +88,8 @@ impl Upgrade {
 
     /// Starts the installed version in place of this one, with named sockets. Returns only if that
     /// fails.
-    pub fn run(&self, sockets: Vec<(OwnedFd, &'static str)>) -> Failure {
-        let names: Vec<&str> = sockets.iter().map(|(_, name)| *name).collect();
+    pub fn run(&self, sockets: Vec<(OwnedFd, String)>) -> Failure {
+        let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
         let mut command = self.command();
         command.args(&self.arguments);
         if !names.is_empty() {
@@ -98,8 +98,8 @@ impl Upgrade {
                 .env("LISTEN_FDS", names.len().to_string())
                 .env("LISTEN_FDNAMES", names.join(":"));
         }
-        let passed = process::pass_on(sockets.into_iter().map(|(fd, _)| fd).collect(), SIGNAL);
-        let error = passed.map_or_else(|e| e, |()| command.exec());
+        let placed = process::pass_on(sockets.into_iter().map(|(fd, _)| fd).collect(), SIGNAL);
+        let error = placed.map_or_else(|e| e, |()| command.exec());
         Failure::system(format!("failed to start {}: {}", self.program.display(), reason(&error)))
     }
 }

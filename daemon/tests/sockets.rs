@@ -8,12 +8,17 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rcgen::CertifiedKey;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_memcached-rs");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -307,6 +312,162 @@ fn the_address_of_control_outlives_an_upgrade() {
     let _ = events.read_to_end(&mut Vec::new());
     stop(child);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// Starts a daemon with a Unix socket and a TCP listener. Returns it with its log and its port.
+fn with_unix_socket(place: &Place, config: &Path) -> (Child, BufReader<ChildStderr>, u16) {
+    place.install(Path::new(BINARY));
+    let listeners = format!(
+        "[[listen]]\nunix = '{}'\nmask = '0700'\n[[listen]]\ntcp = '127.0.0.1:-1'\n",
+        place.path("socket").display()
+    );
+    fs::write(config, listeners).expect("the file is written");
+    let mut child = place.command().args(["-u", "root", "--config"]).arg(config).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    (child, log, port)
+}
+
+#[test]
+fn an_upgrade_makes_a_unix_socket_anew_whose_file_is_gone() {
+    let place = Place::new("gone");
+    let (child, mut log, port) = with_unix_socket(&place, &place.path("settings.toml"));
+    let socket = place.path("socket");
+    fs::remove_file(&socket).expect("it is there");
+    for _ in 0..2 {
+        send("RTMIN+1", child.id());
+        heard(&mut log, " listens on ");
+        let mut client = UnixStream::connect(&socket).expect("it listens");
+        ask(&mut client, "mn\r\n", "MN\r\n");
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        ask(&mut client, "mn\r\n", "MN\r\n");
+    }
+    stop(child);
+    assert!(!socket.exists());
+}
+
+#[test]
+fn an_upgrade_leaves_the_socket_of_another_server() {
+    for serves in [true, false] {
+        let place = Place::new("taken");
+        let config = place.path("settings.toml");
+        let (child, mut log, port) = with_unix_socket(&place, &config);
+        let socket = place.path("socket");
+        fs::remove_file(&socket).expect("it is there");
+        let other = UnixListener::bind(&socket).expect("the path is free");
+        if !serves {
+            // The new settings do not name the socket.
+            fs::write(&config, "[[listen]]\ntcp = '127.0.0.1:-1'\n").expect("the file is written");
+        }
+        send("RTMIN+1", child.id());
+        heard(&mut log, " listens on ");
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        ask(&mut client, "mn\r\n", "MN\r\n");
+        stop(child);
+        let _client = UnixStream::connect(&socket).expect("the other listens");
+        drop(other);
+    }
+}
+
+/// Connects over TLS, and trusts one certificate.
+fn connect_tls(port: u16, trusted: &CertificateDer<'static>) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).expect("it is a certificate");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let name = "localhost".try_into().expect("it is a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("the settings are good");
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");
+    StreamOwned::new(connection, stream)
+}
+
+#[test]
+fn an_upgrade_reads_the_files_of_tls_again() {
+    let place = Place::new("tls");
+    place.install(Path::new(BINARY));
+    let (chain, key) = (place.text("chain.pem"), place.text("key.pem"));
+    let certify = || {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+        fs::write(&chain, cert.pem()).expect("the file is written");
+        fs::write(&key, signing_key.serialize_pem()).expect("the file is written");
+        cert.der().clone()
+    };
+    let first = certify();
+    let files = format!("ssl_chain_cert={chain},ssl_key={key}");
+    let mut child = place
+        .command()
+        .args(["-p", "-1", "-l", "127.0.0.1", "-u", "root", "-Z", "-o", &files])
+        .spawn()
+        .expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    let mut before = connect_tls(port, &first);
+    ask(&mut before, "mn\r\n", "MN\r\n");
+    let second = certify();
+    send("RTMIN+1", child.id());
+    heard(&mut log, " listens on ");
+    ask(&mut connect_tls(port, &second), "mn\r\n", "MN\r\n");
+    let mut late = connect_tls(port, &first);
+    assert!(late.write_all(b"mn\r\n").is_err(), "the old certificate is served");
+    // The connection from before was closed.
+    let mut rest = Vec::new();
+    let _ = before.read_to_end(&mut rest);
+    assert!(rest.is_empty(), "{rest:?}");
+    // Without its key the installed version does not start, and the running one goes on.
+    fs::remove_file(&key).expect("it is there");
+    send("RTMIN+1", child.id());
+    heard(&mut log, "no upgrade: ");
+    ask(&mut connect_tls(port, &second), "mn\r\n", "MN\r\n");
+    stop(child);
+}
+
+/// Returns the user and the group of a process, as the system shows them.
+fn ids(pid: u32) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let is_id = |line: &&str| line.starts_with("Uid:") || line.starts_with("Gid:");
+    status.lines().filter(is_id).map(str::to_owned).collect()
+}
+
+#[test]
+fn an_upgrade_stays_with_the_user_of_u() {
+    let place = Place::new("user");
+    if fs::metadata(&place.0).expect("it is there").uid() != 0 {
+        eprintln!("skipped: only root may start as another user");
+        return;
+    }
+    // The user makes files there.
+    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o777)).expect("it is root's");
+    let inode = place.install(Path::new(BINARY));
+    let config = place.path("settings.toml");
+    let (socket, saved) = (place.path("socket"), place.text("cache.mcrs"));
+    let listeners = format!("[[listen]]\nunix = '{}'\n[[listen]]\ntcp = '127.0.0.1:-1'\n", socket.display());
+    fs::write(&config, listeners).expect("the file is written");
+    let flags = ["-u", "nobody", "--persist", &saved, "-P", &place.text("pid"), "--config"];
+    let mut child = place.command().args(flags).arg(&config).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    let before = ids(child.id());
+    assert!(!before.iter().any(|line| line.contains("\t0\t")), "{before:?}");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    ask(&mut client, "set key 0 0 1\r\nx\r\n", "STORED\r\n");
+    runs(child.id(), inode);
+    let inode = place.install(Path::new(BINARY));
+    send("RTMIN+1", child.id());
+    heard(&mut log, " listens on ");
+    runs(child.id(), inode);
+    assert_eq!(ids(child.id()), before);
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    ask(&mut client, "mg key v\r\n", "VA 1\r\nx\r\n");
+    let mut client = UnixStream::connect(&socket).expect("it listens");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    // A version that may not read its settings does not start.
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("it is root's");
+    send("RTMIN+1", child.id());
+    let line = heard(&mut log, "no upgrade: ");
+    assert!(line.contains("Permission denied"), "{line}");
+    ask(&mut client, "mn\r\n", "MN\r\n");
+    stop(child);
 }
 
 fn ask_udp(port: u16) -> String {

@@ -126,6 +126,41 @@ test('one caller makes an invalidated value anew', async (t) => {
   assert.equal(c.getItem('key').stale, false);
 });
 
+test('a delete while a value was made was lost', async (t) => {
+  for (const remove of ['delete', 'flush', 'flushPrefix']) {
+    const c = cache(t);
+    const { promise, resolve } = gate();
+    const first = c.getOrSet('key', () => promise);
+    await turn();
+    c[remove]('key');
+    // It comes after the delete, so it must not get the value from before.
+    const second = c.getOrSet('key', () => 'new');
+    resolve('old');
+    assert.deepEqual((await Promise.all([first, second])).map(String), ['old', 'new'], remove);
+    assert.equal(c.getString('key'), 'new');
+  }
+});
+
+test('a newer value outlives the one that was made', async (t) => {
+  const c = cache(t);
+  const make = async () => {
+    c.set('key', 'newer', 5);
+    return 'made';
+  };
+  assert.equal(String(await c.getOrSet('key', make, 60)), 'made');
+  assert.equal(c.getItem('key').ttl, 5);
+  c.invalidate('key');
+  assert.equal(String(await c.getOrSet('key', make, 60)), 'made');
+  assert.equal(c.getString('key'), 'newer');
+  c.invalidate('key');
+  const remove = async () => {
+    assert.ok(c.delete('key'));
+    return 'made';
+  };
+  assert.equal(String(await c.getOrSet('key', remove, 60)), 'made');
+  assert.equal(c.get('key'), undefined);
+});
+
 test('make must not ask for its own key', async (t) => {
   const c = cache(t);
   await assert.rejects(

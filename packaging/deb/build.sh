@@ -26,7 +26,7 @@ install -D -m 644 "$here/user.conf" "$root/usr/lib/systemd/system/memcached-rs@.
 install -D -m 644 -t "$root/etc/memcached-rs" packaging/memcached-rs.toml
 install -D -m 644 -t "$share/doc/$package/examples" packaging/memcached.conf
 install -D -m 644 "$here/lintian-overrides" "$share/lintian/overrides/$package"
-put_manual "$share"
+put_manual "$share" vendor-completions
 find "$share" -path '*/man/man1/*' -exec gzip --best --no-name {} +
 
 # Debian's form of a changelog, with the one entry that dpkg needs. CHANGELOG.md has the rest.

@@ -188,6 +188,10 @@ class Cache(_native.Cache[V]):
         cache cannot store is returned to all of them. That happens if the value is too large, or
         memory is full.
 
+        A newer value that was stored while ``make`` ran stays. If the key was deleted or flushed
+        while ``make`` ran, this caller gets the value, and the cache does not store it. A caller
+        that waits then calls its own ``make``.
+
         With ``stale_for`` no caller waits while an old value is renewed. For that many seconds
         after its TTL, one caller makes the new value, and all others get the old one. The same
         happens to an item that :meth:`invalidate` marked.
@@ -366,9 +370,11 @@ class Cache(_native.Cache[V]):
     ) -> Any:
         """Returns a decorator that caches the results of a function by its arguments.
 
-        The function may be an ``async def`` or a method. Put the decorator below ``@classmethod``,
-        ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent callers
-        share one call, as with :meth:`get_or_set`.
+        The function may be an ``async def`` or a method. Put the decorator above ``@classmethod``,
+        and below ``@staticmethod`` and ``@property``. The result is a :class:`Memoized`. Concurrent
+        callers share one call, as with :meth:`get_or_set`. Below ``@classmethod`` it works, too,
+        but since Python 3.13 ``cache_key`` and ``cache_delete`` then take the class as their first
+        argument.
 
         Without a serializer the function returns str or bytes, and its callers get bytes.
 

@@ -9,8 +9,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from memcache_rs._values import keep
-from memcache_rs.errors import ClosedError
+from memcache_rs.errors import ClosedError, OutOfMemoryError, ValueTooLargeError
 
 if TYPE_CHECKING:
     import asyncio
@@ -82,8 +81,9 @@ class Leader:
     """The caller that makes a value. It sets ``stored`` in a ``with`` block.
 
     At the end of the block the value is stored, and the waiters get it. An exception is raised in
-    all waiters, too. After a cancellation or an interrupt the next waiter becomes leader. The cache
-    of a leader has no serializer.
+    all waiters, too. After a cancellation or an interrupt the next waiter becomes leader. If the
+    key was deleted in between, the value is not stored, and the next waiter becomes leader. The
+    cache of a leader has no serializer.
     """
 
     def __init__(self, cache: _native.Cache, key: bytes, ttl: TTL, native: _native.Leader) -> None:
@@ -97,11 +97,19 @@ class Leader:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        failure = error if isinstance(error, Exception) else None
+        outcome: Outcome = self.stored or (error if isinstance(error, Exception) else None)
         try:
-            if self.stored is not None:
-                with contextlib.suppress(ClosedError):
-                    data, flags = self.stored
-                    keep(self._cache, self._key, data, self._ttl, flags)
+            if self.stored is not None and not self._store(*self.stored):
+                outcome = None
         finally:
-            self._native.finish(self.stored or failure)
+            self._native.finish(outcome)
+
+    def _store(self, data: bytes, flags: int) -> bool:
+        """Stores the value, if there is room. Returns ``False`` if the key was deleted since."""
+        with contextlib.suppress(ClosedError):
+            try:
+                return self._cache._store_made(self._native, self._key, data, self._ttl, flags)
+            except (ValueTooLargeError, OutOfMemoryError):
+                # The cache must not return an older value.
+                self._cache.delete(self._key)
+        return True

@@ -50,7 +50,7 @@ class Memoized(Generic[P, R_co]):
     def __init__(
         self,
         cache: Cache[Any],
-        function: Callable[..., Any],
+        function: Any,
         ttl: TTL,
         stale_for: float | timedelta | None,
         key: Callable[..., BytesLike] | None,
@@ -58,7 +58,11 @@ class Memoized(Generic[P, R_co]):
         import functools
         import inspect
 
-        if not callable(function):
+        #: Whether it was put above ``@classmethod``.
+        self._of_class = issubclass(type(function), classmethod)
+        if self._of_class:
+            function = function.__func__
+        if not callable(function) or issubclass(type(function), staticmethod):
             raise TypeError(
                 f"memoize must decorate a function, got a {type(function).__name__}; "
                 f"put it below @{type(function).__name__}"
@@ -89,8 +93,8 @@ class Memoized(Generic[P, R_co]):
             The key, at most 250 bytes.
 
         Raises:
-            TypeError: An argument has a type that cannot be part of a key. Pass ``key`` to
-                ``memoize``.
+            TypeError: The arguments do not fit the function, or one has a type that cannot be part
+                of a key. Pass ``key`` to ``memoize``.
 
         Example:
             >>> @Cache().memoize()
@@ -99,7 +103,7 @@ class Memoized(Generic[P, R_co]):
             >>> greet.cache_key("Ada") == greet.cache_key(name="Ada", language="en")
             True
         """
-        return self._key(self._bound + args, kwargs)
+        return self._fitting_key(args, kwargs)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Returns the cached result for these arguments, or calls the function."""
@@ -122,8 +126,8 @@ class Memoized(Generic[P, R_co]):
             ``True`` if the result was removed, ``False`` if there is none.
 
         Raises:
-            TypeError: An argument has a type that cannot be part of a key. Pass ``key`` to
-                ``memoize``.
+            TypeError: The arguments do not fit the function, or one has a type that cannot be part
+                of a key. Pass ``key`` to ``memoize``.
             InvalidKeyError: The ``key`` of ``memoize`` returned an invalid key.
             ClosedError: The cache is closed.
             ForkError: The cache belongs to the parent process.
@@ -135,7 +139,7 @@ class Memoized(Generic[P, R_co]):
             >>> greet("Ada"), greet.cache_delete(name="Ada"), greet.cache_delete("Ada")
             (b'Ada', True, False)
         """
-        return self._cache.delete(self._key(self._bound + args, kwargs))
+        return self._cache.delete(self._fitting_key(args, kwargs))
 
     #: The earlier name of :meth:`cache_delete`.
     forget = cache_delete
@@ -150,13 +154,22 @@ class Memoized(Generic[P, R_co]):
         self: Memoized[Concatenate[Any, Q], R], instance: object, owner: type | None = None
     ) -> Memoized[Q, R]: ...
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None:
+        # `classmethod.__get__` of Python 3.10 to 3.12 passes the class as `instance`.
+        first = instance if not self._of_class else type(instance) if owner is None else owner
+        if first is None:
             return self
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
-        bound._bound = (instance,)
+        bound._bound = (first,)
         bound._in_class = True
         return bound
+
+    def _fitting_key(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes:
+        """Returns the key of a call. Raises :class:`TypeError` if there is no such call."""
+        given = self._bound + args
+        if self._signature is not None:
+            self._signature.bind(*given, **kwargs)
+        return self._key(given, kwargs)
 
     def _key(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> bytes:
         if self._make_key is not None:
@@ -192,7 +205,8 @@ class Memoized(Generic[P, R_co]):
                 if value is parameter.default:
                     # The default may have any type, because it is the same object in each call.
                     parts.append("...")
-                elif self._in_class and not parts:
+                elif not parts and (self._in_class or isinstance(value, type)):
+                    # Since Python 3.13, `classmethod` passes the class as an argument.
                     parts.append(_of_object(value))
                 else:
                     raise
@@ -245,10 +259,12 @@ class ValueDecorator(Protocol[V]):
     def __call__(self, function: Callable[P, V | BytesLike], /) -> Memoized[P, V]: ...
 
 
-def is_async(function: object) -> bool:
+def is_async(function: Any) -> bool:
     """Returns whether calls of a function return coroutines."""
     import inspect
 
+    if issubclass(type(function), classmethod):
+        function = function.__func__
     call = getattr(function, "__call__", None)  # noqa: B004
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 

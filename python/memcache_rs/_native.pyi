@@ -894,6 +894,11 @@ class Cache(Generic[_V]):
         """
     def _renew(self, key: bytes) -> Leader:
         """Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew."""
+    def _store_made(self, leader: Leader, key: bytes, value: bytes, ttl: TTL, flags: int) -> bool:
+        """Stores what a leader has made, unless there is a newer value.
+
+        Returns ``False`` if the key was deleted since, so that waiters must not get the value.
+        """
     def _check_ttl(self, ttl: TTL, name: str = "ttl") -> None:
         """Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter."""
     def stats(self, group: str = "", /) -> dict[str, int | str]:

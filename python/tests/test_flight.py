@@ -7,6 +7,7 @@ import contextlib
 import enum
 import inspect
 import json
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,69 @@ def test_made_once(cache: Cache) -> None:
     assert item is not None
     assert item.ttl == 10
     assert cache.get_or_set("other", lambda: bytearray(b"value")) == b"value"
+
+
+@pytest.mark.parametrize(
+    "remove", [lambda cache: cache.delete("key"), Cache.flush, lambda cache: cache.flush_prefix("k")]
+)
+def test_a_delete_while_a_value_was_made_was_lost(cache: Cache, remove: Callable[[Cache], object]) -> None:
+    started, go, values = threading.Event(), threading.Event(), []
+
+    def old() -> bytes:
+        started.set()
+        assert go.wait(20)
+        return b"old"
+
+    first = threading.Thread(target=lambda: values.append(cache.get_or_set("key", old)))
+    first.start()
+    assert started.wait(20)
+    remove(cache)
+    go.set()
+    first.join()
+    assert (values, cache.get("key")) == ([b"old"], None)
+
+    async def after_a_delete() -> list[bytes]:
+        making = asyncio.Event()
+
+        async def make_old() -> bytes:
+            making.set()
+            await asyncio.sleep(0)
+            remove(cache)
+            tasks.append(asyncio.create_task(cache.aget_or_set("key", lambda: b"new")))
+            await asyncio.sleep(0)
+            return b"old"
+
+        tasks = [asyncio.create_task(cache.aget_or_set("key", make_old))]
+        await making.wait()
+        first = await tasks[0]
+        return [first, await tasks[1]]
+
+    # A caller that comes after the delete does not get the value from before.
+    assert asyncio.run(after_a_delete()) == [b"old", b"new"]
+    assert cache.get("key") == b"new"
+
+
+def test_a_newer_value_outlives_the_one_that_was_made(cache: Cache) -> None:
+    def make() -> bytes:
+        cache.set("key", b"newer", 5)
+        return b"made"
+
+    assert cache.get_or_set("key", make, 60) == b"made"
+    item = cache.get_item("key")
+    assert item is not None
+    assert (item.value, item.ttl) == (b"newer", 5)
+    # Also while a stale value is renewed.
+    cache.invalidate("key")
+    assert cache.get_or_set("key", make, 60) == b"made"
+    assert cache.get("key") == b"newer"
+
+    def make_and_delete() -> bytes:
+        assert cache.delete("key")
+        return b"made"
+
+    cache.invalidate("key")
+    assert cache.get_or_set("key", make_and_delete, 60) == b"made"
+    assert cache.get("key") is None
 
 
 def test_waiters_get_the_value_of_the_leader(cache: Cache) -> None:
@@ -363,6 +427,11 @@ def test_memoize_knows_a_call_in_all_its_spellings(cache: Cache) -> None:
     )
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         load()  # type: ignore[call-arg]
+    # It would remove nothing.
+    with pytest.raises(TypeError, match="missing a required argument: 'id'"):
+        load.cache_delete()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="put it below @staticmethod"):
+        cache.memoize()(staticmethod(never))
 
 
 def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
@@ -374,10 +443,15 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
         def price(self, count: int = 1) -> int:
             return self.base * count
 
-        @classmethod
         @cache.memoize()
+        @classmethod
         def kind(cls) -> str:
             return cls.__name__
+
+        @classmethod
+        @cache.memoize()
+        def below(cls, mark: str = "") -> str:
+            return cls.__name__ + mark
 
         @staticmethod
         @cache.memoize()
@@ -399,6 +473,22 @@ def test_memoized_methods_are_each_objects_own(cache: Cache) -> None:
     )
     kinds: Any = (Shop, Market)
     assert (*(shop.kind() for shop in kinds), Shop.place(), cheap.place()) == (b"Shop", b"Market", b"here", b"here")
+
+    of_cheap: Any = cheap
+    shop_kind, market_kind = (shop.kind for shop in kinds)
+    assert shop_kind.cache_key() == of_cheap.kind.cache_key() != market_kind.cache_key()
+    assert (shop_kind.cache_delete(), shop_kind.cache_delete(), market_kind.cache_delete()) == (True, False, True)
+    # Since Python 3.13, `classmethod` does not bind what it decorates.
+    own: Any = (Shop,) if sys.version_info >= (3, 13) else ()
+    below: Any = Shop.below
+    assert (below(), below(mark="!"), cheap.below("!"), *(shop.below() for shop in kinds)) == (
+        b"Shop",
+        b"Shop!",
+        b"Shop!",
+        b"Shop",
+        b"Market",
+    )
+    assert (below.cache_delete(*own), below.cache_delete(*own), below.cache_delete(*own, "!")) == (True, False, True)
 
     # A new object does not get the number of a deleted one.
     seen = set()

@@ -13,7 +13,7 @@ use memcache_core::internal::cache::{
 };
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
-use memcache_embed::flight::lease;
+use memcache_embed::flight::{Made, lease, store_made};
 use napi::bindgen_prelude::{Buffer, BufferSlice, Object, ObjectFinalize};
 use napi::{Env, JsValue};
 use napi_derive::napi;
@@ -255,14 +255,7 @@ impl CacheRef {
     /// `store(key, value, ttl, flags, mode, cas)`: 1 stored, 0 not stored, MISS: no item to compare
     /// the CAS with.
     fn store(&self, call: &Call) -> Outcome {
-        let mode = match call.argument::<4>().number() {
-            Some(1.0) => Mode::Add,
-            Some(2.0) => Mode::Replace,
-            Some(3.0) => Mode::Append,
-            Some(4.0) => Mode::Prepend,
-            Some(5.0) => Mode::Cas,
-            _ => Mode::Set,
-        };
+        let mode = mode(call.argument::<4>());
         let mut compare = 0;
         if mode == Mode::Cas {
             const RULE: &str = "cas must be a bigint from 1 to 2**64 - 1, such as gets() returns";
@@ -298,6 +291,32 @@ impl CacheRef {
                     Stored::Exists | Stored::NotStored => 0,
                     Stored::NotFound => MISS,
                 })),
+                Err(error) => Err(errors::not_stored(error, length, cache.config().item_size_max)),
+            }
+        })
+    }
+
+    /// `storeMade(key, value, ttl, mode, cas, seen)`: 1, or MISS if the key was deleted since the
+    /// caller began to make the value. The last three are `conditions` of a leader or a renewal.
+    fn store_made(&self, call: &Call) -> Outcome {
+        self.with(|shared| {
+            let cache = &shared.core;
+            let key = binary_like::key(call.argument::<0>())?;
+            let mut text = self.text.borrow_mut();
+            let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
+            let value = binary_like::value(call.argument::<1>(), &mut text)?;
+            let mode = mode(call.argument::<3>());
+            let number = |value: Value<'_>| match value.bigint() {
+                Some(Big::U64(number)) => number,
+                _ => 0,
+            };
+            let (compare, seen) = (number(call.argument::<4>()), number(call.argument::<5>()));
+            let operation = StoreOperation { expiry, ..StoreOperation::default() };
+            let stored = store_made(cache, &key, Made { seen, mode, compare }, operation, value);
+            let length = value.len();
+            shrink(&mut text);
+            match stored {
+                Ok(is_current) => Ok(Answer::Number(if is_current { 1 } else { MISS })),
                 Err(error) => Err(errors::not_stored(error, length, cache.config().item_size_max)),
             }
         })
@@ -460,6 +479,18 @@ fn yes(answer: bool) -> Answer {
     Answer::Number(i32::from(answer))
 }
 
+/// Returns the mode of a store by its number.
+fn mode(value: Value<'_>) -> Mode {
+    match value.number() {
+        Some(1.0) => Mode::Add,
+        Some(2.0) => Mode::Replace,
+        Some(3.0) => Mode::Append,
+        Some(4.0) => Mode::Prepend,
+        Some(5.0) => Mode::Cas,
+        _ => Mode::Set,
+    }
+}
+
 /// Reads client flags. `undefined` and `null` are 0.
 #[inline]
 fn flags(value: Value<'_>) -> Result<u32, Failure> {
@@ -566,6 +597,7 @@ impl Cache {
         into.add("has", CacheRef::has)?;
         into.add("set", CacheRef::set)?;
         into.add("store", CacheRef::store)?;
+        into.add("storeMade", CacheRef::store_made)?;
         into.add("incr", CacheRef::incr)?;
         into.add("decr", CacheRef::decr)?;
         into.add("touch", CacheRef::touch)?;
@@ -627,7 +659,9 @@ impl Cache {
     /// with `token` once that leader has finished.
     #[napi(catch_unwind)]
     pub fn join(&self, key: BufferSlice, notifier: &Notifier, token: u32) -> Result<Option<Leader>, Failure> {
-        self.inner.with(|shared| Ok(single_flight::join(&shared.single_flight, &key, notifier, token)))
+        self.inner.with(|shared| {
+            Ok(single_flight::join(&shared.core, &shared.single_flight, &key, notifier, token))
+        })
     }
 
     /// Begins the renewal of a stale value, which `lease` has asked the caller for.

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use memcache_core::Cache;
-use memcache_embed::flight::{self, Role};
+use memcache_embed::flight::{self, Load, Made, Mode, Role};
 use napi::Status;
-use napi::bindgen_prelude::{Buffer, BufferSlice, FnArgs};
+use napi::bindgen_prelude::{BigInt, Buffer, BufferSlice, FnArgs};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
@@ -26,7 +26,13 @@ pub type SingleFlight = flight::SingleFlight<[u8]>;
 
 /// Makes the caller the leader for `key` if there is none. Otherwise it becomes a waiter, and
 /// `notifier` is called with `token`.
-pub fn join(flights: &Arc<SingleFlight>, key: &[u8], notifier: &Notifier, token: u32) -> Option<Leader> {
+pub fn join(
+    cache: &Cache,
+    flights: &Arc<SingleFlight>,
+    key: &[u8],
+    notifier: &Notifier,
+    token: u32,
+) -> Option<Leader> {
     let callback = Arc::clone(&notifier.0);
     let waiter = move |value: Option<&[u8]>| {
         let value = value.map(|value| Buffer::from(value.to_vec()));
@@ -34,7 +40,7 @@ pub fn join(flights: &Arc<SingleFlight>, key: &[u8], notifier: &Notifier, token:
         callback.call((token, value).into(), ThreadsafeFunctionCallMode::NonBlocking);
     };
     match flights.join(key, (), Box::new(waiter)) {
-        Role::Leader(leader) => Some(Leader(leader)),
+        Role::Leader(leader) => Some(Leader { leader, load: Some(cache.begin_load(key)) }),
         Role::Waiting(()) => None,
     }
 }
@@ -54,20 +60,53 @@ impl Notifier {
 
 /// The right and duty to make a value.
 #[napi]
-pub struct Leader(flight::Leader<[u8]>);
+pub struct Leader {
+    leader: flight::Leader<[u8]>,
+    /// `None` once it has ended. Node drops objects late.
+    load: Option<Load>,
+}
+
+/// The conditions under which a value is stored that a caller has made: arguments of `storeMade`.
+#[napi(object)]
+pub struct Conditions {
+    /// The marks that its load has seen.
+    pub seen: BigInt,
+    /// The number of the mode.
+    pub mode: u32,
+    /// The CAS of the item that it replaces.
+    pub cas: BigInt,
+}
+
+impl From<Made> for Conditions {
+    fn from(Made { seen, mode, compare }: Made) -> Self {
+        let number = match mode {
+            Mode::Add => 1,
+            Mode::Cas => 5,
+            _ => 0,
+        };
+        Self { seen: seen.into(), mode: number, cas: compare.into() }
+    }
+}
 
 #[napi]
 impl Leader {
     /// Hands the value to the waiters, or tells them that there is none.
     #[napi(catch_unwind)]
     pub fn finish(&mut self, value: Option<BufferSlice>) {
-        self.0.finish(value.as_deref());
+        self.leader.finish(value.as_deref());
+        self.load = None;
+    }
+
+    /// Returns the conditions under which its value is stored, unless it has ended.
+    #[napi(catch_unwind)]
+    pub fn conditions(&self) -> Option<Conditions> {
+        self.load.as_ref().map(|load| Made::new(load).into())
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        guarded(|| self.0.finish(None));
+        guarded(|| self.leader.finish(None));
     }
 }
 
@@ -88,6 +127,12 @@ impl Renewal {
     #[napi(catch_unwind)]
     pub fn finish(&mut self, is_stored: bool) {
         self.0.finish(is_stored);
+    }
+
+    /// Returns the conditions under which its value is stored, unless it has ended.
+    #[napi(catch_unwind)]
+    pub fn conditions(&self) -> Option<Conditions> {
+        self.0.made().map(Conditions::from)
     }
 }
 

@@ -8,7 +8,7 @@ use memcache_core::internal::cache::{
 };
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
-use memcache_embed::flight::lease;
+use memcache_embed::flight::{lease, store_made};
 use memcache_embed::settings::set_cache;
 use memcache_embed::stats::CacheStats;
 use pyo3::PyTraverseError;
@@ -986,8 +986,7 @@ impl Cache {
     /// A caller is a thread, and a task or 0. ``notify`` is called with the outcome of the
     /// leader.
     fn _join(&self, py: Python<'_>, key: &[u8], caller: Caller, notify: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        self.core()?;
-        match flight::join(&self.flights, key, caller, notify) {
+        match flight::join(self.core()?, &self.flights, key, caller, notify) {
             Ok(leader) => Ok(Py::new(py, leader)?.into_any()),
             Err(leader) => Ok(leader.into_pyobject(py)?.into_any().unbind()),
         }
@@ -996,6 +995,26 @@ impl Cache {
     /// Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew.
     fn _renew(&self, key: &[u8]) -> PyResult<Leader> {
         Ok(Leader::of_renewal(self.core()?, key))
+    }
+
+    /// Stores what a leader has made, unless there is a newer value.
+    ///
+    /// Returns ``False`` if the key was deleted since, so that waiters must not get the value.
+    fn _store_made(
+        &self,
+        py: Python<'_>,
+        leader: &Leader,
+        key: &[u8],
+        value: &[u8],
+        ttl: Option<&Bound<'_, PyAny>>,
+        flags: u32,
+    ) -> PyResult<bool> {
+        let cache = self.core()?;
+        let operation = StoreOperation { expiry: expiry(cache, ttl)?, flags, ..StoreOperation::default() };
+        let Some(made) = leader.made() else { return Ok(false) };
+        // Another thread may hold the lock of the load for the time of a copy.
+        py.detach(|| store_made(cache, key, made, operation, value))
+            .map_err(|error| errors::not_stored(error, value.len(), cache.config().item_size_max))
     }
 
     /// Raises :class:`InvalidTTLError` if a time is not a TTL. The error names the parameter.

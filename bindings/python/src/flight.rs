@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memcache_core::Cache;
 use memcache_core::internal::base::sync::Mutex;
-use memcache_embed::flight::{self, Role, Waiter};
+use memcache_embed::flight::{self, Load, Made, Role, Waiter};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -21,7 +21,7 @@ pub struct Leader(Mutex<Option<Duty>>);
 
 enum Duty {
     /// Waiters want the value.
-    Flight(flight::Leader<Py<PyAny>, Caller>),
+    Flight(flight::Leader<Py<PyAny>, Caller>, Load),
     /// Other callers get a stale value.
     Renewal(flight::Renewal),
 }
@@ -36,12 +36,21 @@ impl Leader {
         Self::new(Duty::Renewal(flight::Renewal::new(cache, key)))
     }
 
+    /// Returns the conditions under which its value is stored, or `None` if it has ended.
+    pub fn made(&self) -> Option<Made> {
+        match &*self.0.lock() {
+            Some(Duty::Flight(_, load)) => Some(Made::new(load)),
+            Some(Duty::Renewal(renewal)) => renewal.made(),
+            None => None,
+        }
+    }
+
     fn end(&self, py: Python<'_>, outcome: Option<&Py<PyAny>>) {
         // The waiters are Python functions, and run without the lock.
         let duty = self.0.lock().take();
         match duty {
             None => {}
-            Some(Duty::Flight(mut leader)) => leader.finish(outcome),
+            Some(Duty::Flight(mut leader, _)) => leader.finish(outcome),
             Some(Duty::Renewal(mut renewal)) => {
                 renewal.finish(outcome.is_some_and(|outcome| outcome.bind(py).is_instance_of::<PyTuple>()));
             }
@@ -52,6 +61,7 @@ impl Leader {
 /// Makes the caller the leader of a key, or returns the leader it waits for. `notify` is then
 /// called with the outcome, or with `None` if another caller has to make the value.
 pub fn join(
+    cache: &Cache,
     flights: &Arc<SingleFlight>,
     key: &[u8],
     caller: Caller,
@@ -67,7 +77,7 @@ pub fn join(
         });
     });
     match flights.join(key, caller, waiter) {
-        Role::Leader(leader) => Ok(Leader::new(Duty::Flight(leader))),
+        Role::Leader(leader) => Ok(Leader::new(Duty::Flight(leader, cache.begin_load(key)))),
         Role::Waiting(leader) => Err(leader),
     }
 }

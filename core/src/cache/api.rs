@@ -229,6 +229,7 @@ impl Cache {
     pub fn try_flush_prefix(&self, prefix: &[u8]) -> bool {
         /// Prefixes for which the crawler begins before its time.
         const MANY: usize = 1024;
+        self.loads.mark_prefix(prefix);
         // No key begins with a longer prefix.
         let is_noted = !is_key(prefix) || self.store().flush_prefix(prefix);
         if self.store().flushed_prefixes() >= MANY {

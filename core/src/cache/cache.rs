@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::loads::{Load, Loads};
 use super::maintainer::Maintainer;
 use super::prefix::Prefixes;
 use crate::base::clock::Clock;
@@ -30,6 +31,7 @@ pub struct Cache {
     pub(super) config: CacheConfig,
     /// Values that [`Cache::get_or_insert_with`] and its async form are loading.
     pub(super) flights: Arc<SingleFlight<[u8]>>,
+    pub(super) loads: Arc<Loads>,
     settling: Settling,
 }
 
@@ -69,8 +71,18 @@ impl Cache {
         let store = Arc::new(store);
         let maintainer = Maintainer::start(scheduler, Arc::clone(&store), Arc::clone(&clock), &config);
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
-        let (faults, flights, settling) = (Faults::default(), Arc::default(), Settling::default());
-        Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, flights, settling }))
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            watch,
+            faults: Faults::default(),
+            prefixes,
+            maintainer,
+            config,
+            flights: Arc::default(),
+            loads: Arc::default(),
+            settling: Settling::default(),
+        }))
     }
 
     /// Returns the store of items.
@@ -110,6 +122,20 @@ impl Cache {
     /// Returns the settings at start.
     pub fn config(&self) -> &CacheConfig {
         &self.config
+    }
+
+    /// Begins the load of a value. Call it before the source is read, and before the last lookup
+    /// that finds no item.
+    #[doc(hidden)]
+    pub fn begin_load(&self, key: &[u8]) -> Load {
+        self.loads.begin(key)
+    }
+
+    /// Calls `store` if the load of `key` that began with `seen` marks has no more of them. `None`
+    /// means that the key was deleted since.
+    #[doc(hidden)]
+    pub fn finish_load<R>(&self, key: &[u8], seen: u64, store: impl FnOnce() -> R) -> Option<R> {
+        self.loads.finish(key, seen, store)
     }
 
     /// Sets the function that [`Cache::settle`] calls.
@@ -298,6 +324,7 @@ impl Cache {
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }
+        self.loads.mark(key);
         let mut entry = self.open(key, self.store.lookup_hint(key), client);
         let Some(item) = entry.item() else {
             entry.commands().delete_misses += 1;
@@ -333,6 +360,7 @@ impl Cache {
         match at {
             Some(at) => self.store.flush_later(at),
             None => {
+                self.loads.mark_prefix(b"");
                 self.store.flush();
                 self.store.sweep_recent(AT_ONCE);
                 self.maintainer.crawl_soon();

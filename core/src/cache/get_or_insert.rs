@@ -24,6 +24,9 @@ impl Cache {
     /// An item that a client or another call stores while `load` runs stays, and all callers get
     /// its value. So `load` may store the item itself, for example with a TTL that it has learned.
     ///
+    /// A delete or a flush of the key while `load` runs is not lost: the value is returned to its
+    /// caller, but not stored, and a waiter calls its own `load`.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use memcache_rs::{Cache, CacheConfig};
@@ -108,22 +111,23 @@ impl Cache {
                 }
             }
         };
+        let loading = self.begin_load(key);
         // Another leader may have finished between the get and the join.
         let value = match self.peek(key) {
             Some(value) => value,
-            None => self.insert(key, ttl, load.await?.into()),
+            None => {
+                let value = load.await?.into();
+                match self.finish_load(key, loading.seen(), || self.add(key, &value, ttl)) {
+                    // Waiters may have come after the delete.
+                    None => return Ok(value),
+                    Some(Ok(false)) => self.peek(key).unwrap_or(value),
+                    // Stored, or it cannot be: a bad key, a value too large, no memory.
+                    Some(Ok(true) | Err(_)) => value,
+                }
+            }
         };
         leader.finish(Some(&value));
         Ok(value)
-    }
-
-    /// Stores a value unless there is one by now. Returns the value of all callers.
-    fn insert(&self, key: &[u8], ttl: Ttl, value: Vec<u8>) -> Vec<u8> {
-        match self.add(key, &value, ttl) {
-            Ok(false) => self.peek(key).unwrap_or(value),
-            // It is stored, or it cannot be: the key is invalid, it is too large, memory is short.
-            Ok(true) | Err(_) => value,
-        }
     }
 
     /// Returns a copy of the value of `key`, and counts nothing: the get before counted the miss.

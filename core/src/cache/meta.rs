@@ -89,6 +89,7 @@ impl Cache {
     #[doc(hidden)]
     pub fn meta_delete(&self, request: &Request<'_, MetaDelete>) -> Deleted {
         let &Request { key, ref operation, client } = request;
+        self.loads.mark(key);
         let hash = self.store.hash(key);
         let mut attempts = self.store.attempts(hash);
         let mut again = false;

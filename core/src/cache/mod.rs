@@ -12,6 +12,7 @@ mod get_or_insert;
 mod info;
 pub mod item;
 pub mod iter;
+mod loads;
 pub mod maintainer;
 mod meta;
 #[cfg(feature = "server")]
@@ -27,6 +28,7 @@ mod types;
 use self::cache::item_cas;
 pub use self::cache::{Cache, Settle};
 pub use self::info::ItemInfo;
+pub use self::loads::Load;
 #[cfg(feature = "server")]
 pub use self::operation::{Exptime, Operation, Response, Show};
 pub(crate) use self::restore::{Restored, RestoredItem};

@@ -63,8 +63,8 @@ settings! {
         /// The format of the key (`ssl_keyformat`).
         key_format: KeyFormat = KeyFormat::default(),
             Row::new(Kind::Word(KeyFormat::NAMES)).option("ssl_keyformat").stat("ssl_keyformat");
-        /// Whether clients need a certificate at listeners of
-        /// [`TlsMode::Default`](super::TlsMode::Default) (`ssl_verify_mode`).
+        /// Whether clients need a certificate, at listeners that do not have a rule of their own
+        /// (`ssl_verify_mode`).
         verify_mode: VerifyMode = VerifyMode::default(),
             Row::new(Kind::Word(VerifyMode::NAMES)).option("ssl_verify_mode").stat("ssl_verify_mode");
         /// Certificates of the authorities that sign clients' certificates, PEM (`ssl_ca_cert`).

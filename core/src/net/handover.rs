@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use socket2::{SockRef, Type};
@@ -16,21 +18,54 @@ use crate::base::sync::Mutex;
 use crate::config::{Listen, Protocol};
 use crate::net::address::BoundAddress;
 
+/// The file of a Unix socket. Its path may have become that of another file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileId {
+    /// The number of its file system.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+}
+
+impl FileId {
+    /// Returns the file at a path, if it is a socket's.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok().filter(|found| found.file_type().is_socket())?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Removes the file unless another one has its path.
+    pub(crate) fn remove(self, path: &Path) {
+        if Self::of(path) == Some(self) {
+            // An error here has no receiver and no remedy.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The process that opened a socket, and so removes its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opener {
+    /// The service manager.
+    Manager,
+    /// A server. A Unix socket has a file.
+    Server(Option<FileId>),
+}
+
 /// A listening stream socket or a UDP socket of another process.
 #[derive(Debug)]
 pub struct PassedSocket {
     pub(crate) fd: OwnedFd,
     address: BoundAddress,
-    /// Whether a server opened it. It then removes the file of a Unix socket at its end.
-    pub(crate) owned: bool,
+    pub(crate) opener: Opener,
 }
 
 impl PassedSocket {
-    /// Takes a socket. `owned` says whether a server opened it, or else the service manager.
+    /// Takes a socket.
     ///
     /// # Errors
     /// It is not a bound TCP, UDP or Unix socket that a server can use.
-    pub fn new(fd: OwnedFd, owned: bool) -> io::Result<Self> {
+    pub fn new(fd: OwnedFd, opener: Opener) -> io::Result<Self> {
         let address = {
             let socket = SockRef::from(&fd);
             let unusable = || io::Error::other("not a listening TCP or Unix socket, and not a UDP socket");
@@ -54,12 +89,12 @@ impl PassedSocket {
             socket.set_keepalive(true)?;
             socket.set_tcp_nodelay(true)?;
         }
-        Ok(Self { fd, address, owned })
+        Ok(Self { fd, address, opener })
     }
 
     /// Returns whether a server opened it, or else the service manager.
     pub fn is_owned(&self) -> bool {
-        self.owned
+        self.opener != Opener::Manager
     }
 
     /// Returns the listener that serves this socket with every protocol, without TLS.
@@ -88,11 +123,8 @@ impl PassedSocket {
 
     /// Closes a socket that no listener uses any more.
     pub(crate) fn discard(self) {
-        if let BoundAddress::Unix(path) = &self.address
-            && self.owned
-        {
-            // The file may be gone, and nothing depends on it.
-            let _ = fs::remove_file(path);
+        if let (BoundAddress::Unix(path), Opener::Server(Some(file))) = (&self.address, self.opener) {
+            file.remove(path);
         }
     }
 
@@ -108,8 +140,8 @@ impl PassedSocket {
 pub struct Handover {
     /// Whether duplicates are kept. A server in another program needs none.
     keeps: bool,
-    /// Duplicates, and whether a server opened each. `None` once the server stops for good.
-    sockets: Mutex<Option<Vec<(OwnedFd, bool)>>>,
+    /// Duplicates. `None` once the server stops for good.
+    sockets: Mutex<Option<Vec<(OwnedFd, Opener)>>>,
     wanted: AtomicBool,
 }
 
@@ -120,11 +152,11 @@ impl Handover {
     }
 
     /// Keeps a duplicate of a socket.
-    pub(crate) fn keep(&self, socket: &impl AsFd, owned: bool) -> io::Result<()> {
+    pub(crate) fn keep(&self, socket: &impl AsFd, opener: Opener) -> io::Result<()> {
         if self.keeps
             && let Some(sockets) = &mut *self.sockets.lock()
         {
-            sockets.push((socket.as_fd().try_clone_to_owned()?, owned));
+            sockets.push((socket.as_fd().try_clone_to_owned()?, opener));
         }
         Ok(())
     }
@@ -149,9 +181,8 @@ impl Handover {
         *sockets = None;
     }
 
-    /// Returns the sockets if the server stopped for a handover, each with whether a server opened
-    /// it.
-    pub fn take(&self) -> Option<Vec<(OwnedFd, bool)>> {
+    /// Returns the sockets if the server stopped for a handover.
+    pub fn take(&self) -> Option<Vec<(OwnedFd, Opener)>> {
         self.sockets.lock().take().filter(|_| self.is_wanted())
     }
 }

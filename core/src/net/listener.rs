@@ -13,7 +13,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +24,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::connection_limit::ConnectionLimit;
-use super::handover::{Handover, PassedSocket};
+use super::handover::{FileId, Handover, Opener, PassedSocket};
 use super::mailbox::{Accepted, Mailbox};
 use super::socket::{mark, would_block};
 use super::stream::{Peer, Stream};
@@ -55,8 +55,7 @@ pub(crate) struct Listener {
     tls: TlsMode,
     /// Its address.
     pub(crate) address: BoundAddress,
-    /// Removed when the listener is dropped.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 impl Listener {
@@ -75,22 +74,29 @@ impl Listener {
             Listen::Tcp { addr, .. } | Listen::Udp { addr } => addr.to_string(),
             Listen::Unix { path, .. } => path.display().to_string(),
         };
-        let owned = passed.as_ref().is_none_or(|passed| passed.owned);
+        let managed = passed.as_ref().is_some_and(|passed| !passed.is_owned());
         let opened = match (listen, passed) {
             (Listen::Tcp { protocol, tls, .. }, Some(passed)) => of_tcp(passed.fd.into(), *protocol, *tls),
             (Listen::Tcp { addr, protocol, tls }, None) => {
                 bind_tcp(*addr, backlog).and_then(|socket| of_tcp(socket, *protocol, *tls))
             }
             (Listen::Udp { .. }, _) => Err(io::ErrorKind::Unsupported.into()),
-            (Listen::Unix { path, protocol, .. }, Some(passed)) => {
-                let file = owned.then(|| SocketFile::of(path, handover)).transpose();
-                file.map(|file| of_unix(passed.fd.into(), path, file, *protocol))
+            (Listen::Unix { path, mask, protocol }, passed) => {
+                let bind = || bind_unix(path, *mask, backlog);
+                let socket = match passed {
+                    Some(PassedSocket { fd, opener: Opener::Server(file), .. }) => {
+                        Ok(keep_or_bind(fd, file, path, bind))
+                    }
+                    Some(passed) => Ok((passed.fd.into(), None)),
+                    None => bind().map(|(socket, file)| (socket, Some(file))),
+                };
+                socket.map(|(socket, file)| of_unix(socket, path, file, *protocol, handover))
             }
-            (Listen::Unix { path, mask, protocol }, None) => bind_unix(path, *mask, backlog, handover)
-                .map(|(socket, file)| of_unix(socket, path, Some(file), *protocol)),
         };
         let listener = opened.map_err(|e| StartError::Listen(place(), e))?;
-        handover.keep(&listener, owned).map_err(StartError::System)?;
+        let file = listener.file.as_ref().map(|file| file.id);
+        let by = if managed { Opener::Manager } else { Opener::Server(file) };
+        handover.keep(&listener, by).map_err(StartError::System)?;
         Ok(listener)
     }
 
@@ -159,17 +165,12 @@ fn bind_tcp(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
 fn of_tcp(socket: Socket, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
     let socket = TcpListener::from_std(socket.into());
     let address = BoundAddress::Tcp(socket.local_addr()?);
-    Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, _file: None })
+    Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, file: None })
 }
 
 /// The file first has at most the requested bits, and gets the missing ones afterwards. Changing
 /// the umask, as memcached does, would affect every thread of the application.
-fn bind_unix(
-    path: &Path,
-    mask: u32,
-    backlog: i32,
-    handover: &Arc<Handover>,
-) -> io::Result<(Socket, SocketFile)> {
+fn bind_unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Socket, FileId)> {
     remove_stale(path)?;
     let permissions = Permissions::from_mode(mask & 0o777);
     let socket = File::from(OwnedFd::from(new_socket(Domain::UNIX)?));
@@ -177,16 +178,39 @@ fn bind_unix(
     let _ = socket.set_permissions(permissions.clone());
     let socket = Socket::from(OwnedFd::from(socket));
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile::of(path, handover)?;
+    let file = FileId::of(path).ok_or(io::ErrorKind::NotFound)?;
     fs::set_permissions(path, permissions)?;
     socket.listen(backlog)?;
     Ok((socket, file))
 }
 
-fn of_unix(socket: Socket, path: &Path, file: Option<SocketFile>, protocol: Protocol) -> Listener {
+/// Keeps a socket whose file is still there. Otherwise no client can reach it, so a new one takes
+/// its place if that is possible.
+fn keep_or_bind(
+    passed: OwnedFd,
+    file: Option<FileId>,
+    path: &Path,
+    bind: impl FnOnce() -> io::Result<(Socket, FileId)>,
+) -> (Socket, Option<FileId>) {
+    if file.is_some() && file == FileId::of(path) {
+        return (passed.into(), file);
+    }
+    // The server may have given up the right to write there, or another may listen there. It still
+    // has to serve its other sockets.
+    bind().map_or_else(|_| (passed.into(), None), |(socket, file)| (socket, Some(file)))
+}
+
+fn of_unix(
+    socket: Socket,
+    path: &Path,
+    file: Option<FileId>,
+    protocol: Protocol,
+    handover: &Arc<Handover>,
+) -> Listener {
+    let file = file.map(|id| SocketFile { path: path.to_path_buf(), id, handover: Arc::clone(handover) });
     let socket = Socks::Unix(UnixListener::from_std(socket.into()));
     let address = BoundAddress::Unix(path.to_path_buf());
-    Listener { socket, protocol, tls: TlsMode::Off, address, _file: file }
+    Listener { socket, protocol, tls: TlsMode::Off, address, file }
 }
 
 fn new_socket(domain: Domain) -> io::Result<Socket> {
@@ -214,28 +238,14 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// was handed over.
 struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    id: FileId,
     handover: Arc<Handover>,
-}
-
-impl SocketFile {
-    fn of(path: &Path, handover: &Arc<Handover>) -> io::Result<Self> {
-        let (metadata, handover) = (fs::symlink_metadata(path)?, Arc::clone(handover));
-        Ok(Self { path: path.to_path_buf(), device: metadata.dev(), inode: metadata.ino(), handover })
-    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.handover.is_wanted() {
-            return;
-        }
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|m| m.file_type().is_socket() && m.dev() == self.device && m.ino() == self.inode);
-        if ours {
-            // An error here has no receiver and no remedy.
-            let _ = fs::remove_file(&self.path);
+        if !self.handover.is_wanted() {
+            self.id.remove(&self.path);
         }
     }
 }

@@ -27,7 +27,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::buffers::{SCRATCH, allocated};
-use super::handover::{Handover, PassedSocket};
+use super::handover::{Handover, Opener, PassedSocket};
 use super::socket::{mark, would_block};
 use super::visit::{NextAction, Place};
 use crate::base::turn::Turn;
@@ -121,9 +121,9 @@ impl Udp {
         passed: Option<PassedSocket>,
         handover: &Handover,
     ) -> io::Result<Self> {
-        let owned = passed.as_ref().is_none_or(|passed| passed.owned);
+        let opener = passed.as_ref().map_or(Opener::Server(None), |passed| passed.opener);
         let socket = passed.map_or_else(|| open(addr), |passed| Ok(passed.fd.into()))?;
-        handover.keep(&socket, owned)?;
+        handover.keep(&socket, opener)?;
         let socket = UdpSocket::from_std(socket.into());
         Ok(Self {
             address: socket.local_addr()?,

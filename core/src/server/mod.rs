@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::config::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::net::address::BoundAddress;
-pub use crate::net::handover::{Handover, PassedSocket};
+pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
 use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};

@@ -11,7 +11,9 @@ Example:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from datetime import timedelta
+from typing import Any
 
 from cachelib import BaseCache
 from cachelib.serializers import BaseSerializer
@@ -21,11 +23,13 @@ from memcache_rs._values import keep
 from memcache_rs.adapters._local import COUNTED, SMALL, change, key_of, span
 from memcache_rs.errors import NotANumberError, OutOfMemoryError, ValueTooLargeError
 
-if TYPE_CHECKING:
-    from datetime import timedelta
-
 #: The prefix of serialized values that begin with a digit or with this prefix.
 _SERIALIZED = b"="
+
+
+def _seconds(timeout: int | timedelta) -> int:
+    """Rounds a timedelta up, as newer versions of cachelib do. Version 0.14 knows no timedelta."""
+    return math.ceil(timeout.total_seconds()) if isinstance(timeout, timedelta) else timeout
 
 
 class MemcacheCache(BaseCache):
@@ -64,14 +68,14 @@ class MemcacheCache(BaseCache):
         ignore_delete_many_errors: bool = True,
         **settings: Any,
     ) -> None:
-        super().__init__(default_timeout)
+        super().__init__(_seconds(default_timeout))
         # Newer versions of cachelib read this attribute.
         self.ignore_delete_many_errors = ignore_delete_many_errors
         self.cache: Cache[Any] = Cache(**settings) if cache is None else cache
         self._bytes = self.cache.with_serializer(None)
 
     def _ttl(self, timeout: int | timedelta | None) -> float | None:
-        seconds = self._normalize_timeout(timeout)
+        seconds = self._normalize_timeout(None if timeout is None else _seconds(timeout))
         return None if seconds == 0 else span(seconds)
 
     def _dumps(self, value: Any) -> bytes:

@@ -25,7 +25,7 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* Where the pods of the labels in .labels run. */}}
+{{/* Where the pods of the labels in .labels run, and where their images come from. */}}
 {{- define "placement" -}}
 topologySpreadConstraints:
   - maxSkew: 1
@@ -34,6 +34,10 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- .labels | nindent 8 }}
+{{- with .values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
