@@ -112,6 +112,7 @@ pub use self::persist::{
 pub use self::store::PinnedValue;
 #[cfg(feature = "server")]
 pub use self::{
+    admin::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat},
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
         ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,

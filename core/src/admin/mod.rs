@@ -12,6 +12,7 @@ mod debug;
 mod dump;
 mod lines;
 mod lru;
+mod metrics;
 mod persist;
 mod server;
 mod slabs;
@@ -21,6 +22,9 @@ mod watch;
 
 pub use self::context::{AdminContext, Outcome, PinnedItems};
 pub use self::dump::Dump;
+pub use self::metrics::{
+    MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, metrics,
+};
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 pub use self::upload::NodesUpload;

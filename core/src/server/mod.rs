@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use self::threads::STOP_PATIENCE;
 use self::threads::{Others, Threads};
 
-use crate::admin::each_stat;
+use crate::admin::{Metrics, each_stat, metrics};
 use crate::base::error::{StartError, StopError};
 use crate::base::stderr;
 use crate::cache::Cache;
@@ -230,6 +230,18 @@ impl Server {
         let is_group =
             each_stat(&self.context, group, &mut |name, value| stats.push((name.into(), value.into())));
         is_group.then_some(stats)
+    }
+
+    /// Returns the metrics of the server and its cache, for a monitoring system. Settles the server
+    /// first, as [`Server::cache`] does.
+    ///
+    /// The names are those of Prometheus' memcached exporter, and further ones that begin with
+    /// `memcache_rs_`. [`Metrics::text`] writes them as text.
+    pub fn metrics(&self) -> Metrics {
+        if self.context.config.settles {
+            self.settle(SETTLE_TIME);
+        }
+        metrics(&self.context)
     }
 
     /// Waits, for at most `within`, until the commands that clients of this machine sent before
