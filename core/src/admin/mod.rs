@@ -23,7 +23,8 @@ mod watch;
 pub use self::context::{AdminContext, Outcome, PinnedItems};
 pub use self::dump::Dump;
 pub use self::metrics::{
-    MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, metrics,
+    MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, bound_text,
+    metrics,
 };
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};

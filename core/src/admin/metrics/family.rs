@@ -71,6 +71,26 @@ impl MetricFamily {
         Self { name, help, kind, samples: Vec::new() }
     }
 
+    /// Calls `each` with the numbers of all samples: the end of the name, the labels, the upper
+    /// bound if it is a bucket, and the value. A histogram is one number for each bucket, one for
+    /// the sum, and one for the count.
+    #[doc(hidden)]
+    pub fn numbers(&self, mut each: impl FnMut(&'static str, &[(&'static str, String)], Option<f64>, f64)) {
+        for MetricSample { labels, value } in &self.samples {
+            match value {
+                MetricValue::Number(number) => each("", labels, None, *number),
+                MetricValue::Histogram(histogram) => {
+                    let all = (f64::INFINITY, histogram.count);
+                    for (bound, count) in histogram.buckets.iter().copied().chain([all]) {
+                        each("_bucket", labels, Some(bound), count as f64);
+                    }
+                    each("_sum", labels, None, histogram.sum);
+                    each("_count", labels, None, histogram.count as f64);
+                }
+            }
+        }
+    }
+
     /// Adds a number.
     pub(super) fn with(mut self, labels: &[(&'static str, &str)], value: f64) -> Self {
         let labels = labels.iter().map(|&(name, value)| (name, value.to_owned())).collect();

@@ -13,7 +13,7 @@ mod text;
 
 pub use self::family::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics};
 use self::rows::{ByClass, Readings};
-pub use self::text::MetricsFormat;
+pub use self::text::{MetricsFormat, bound_text};
 use super::server::VERSION;
 use super::stats::each;
 use crate::state::ServerState;

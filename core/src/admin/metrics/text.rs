@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::family::{MetricFamily, MetricKind, MetricSample, MetricValue, Metrics};
+use super::family::{MetricFamily, MetricKind, Metrics};
 
 /// A text form of metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,15 @@ impl MetricsFormat {
         };
         let open = best("application/openmetrics-text");
         if open > 0.0 && open >= best("text/plain") { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    /// Returns the form of a name: `prometheus` or `openmetrics`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "prometheus" => Some(Self::Prometheus),
+            "openmetrics" => Some(Self::OpenMetrics),
+            _ => None,
+        }
     }
 
     /// Returns the `Content-Type` of the form.
@@ -72,45 +81,24 @@ fn push_family(out: &mut String, family: &MetricFamily, format: MetricsFormat) {
     let help = escaped(family.help, is_open);
     // Writing to a String cannot fail.
     let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    for MetricSample { labels, value } in &family.samples {
-        match value {
-            MetricValue::Number(number) => push_sample(out, family.name, "", labels, None, *number),
-            MetricValue::Histogram(histogram) => {
-                let all = (f64::INFINITY, histogram.count);
-                for (bound, count) in histogram.buckets.iter().copied().chain([all]) {
-                    push_sample(out, family.name, "_bucket", labels, Some(bound), count as f64);
-                }
-                push_sample(out, family.name, "_sum", labels, None, histogram.sum);
-                push_sample(out, family.name, "_count", labels, None, histogram.count as f64);
-            }
+    family.numbers(|suffix, labels, bound, value| {
+        out.extend([family.name, suffix]);
+        let own = labels.iter().map(|(name, value)| (*name, escaped(value, true)));
+        let all = own.chain(bound.map(|bound| ("le", bound_text(bound))));
+        for (index, (name, value)) in all.enumerate() {
+            let _ = write!(out, "{}{name}=\"{value}\"", if index == 0 { '{' } else { ',' });
         }
-    }
+        out.push_str(if labels.is_empty() && bound.is_none() { " " } else { "} " });
+        let _ = writeln!(out, "{value}");
+    });
 }
 
-fn push_sample(
-    out: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &[(&'static str, String)],
-    bound: Option<f64>,
-    value: f64,
-) {
-    out.extend([name, suffix]);
-    let own = labels.iter().map(|(name, value)| (*name, escaped(value, true)));
-    for (index, (name, value)) in own.chain(bound.map(|bound| ("le", number(bound, true)))).enumerate() {
-        let _ = write!(out, "{}{name}=\"{value}\"", if index == 0 { '{' } else { ',' });
-    }
-    out.push_str(if labels.is_empty() && bound.is_none() { " " } else { "} " });
-    out.extend([number(value, false).as_str(), "\n"]);
-}
-
-/// Returns a number. OpenMetrics wants a point in bounds of buckets.
-fn number(value: f64, has_point: bool) -> String {
-    match value {
+/// Returns the upper bound of a bucket. OpenMetrics wants a point in it.
+pub fn bound_text(bound: f64) -> String {
+    match bound {
         f64::INFINITY => "+Inf".into(),
-        f64::NEG_INFINITY => "-Inf".into(),
-        _ if has_point && value.fract() == 0.0 => format!("{value:.1}"),
-        _ => value.to_string(),
+        _ if bound.fract() == 0.0 => format!("{bound:.1}"),
+        _ => bound.to_string(),
     }
 }
 
@@ -122,7 +110,7 @@ fn escaped(text: &str, quotes: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::family::MetricHistogram;
+    use super::super::family::{MetricHistogram, MetricSample, MetricValue};
     use super::*;
 
     #[test]
