@@ -16,11 +16,12 @@ use memcache_core::{
 
 use crate::config_file::{DEFAULT_MASK, DEFAULT_PORT, Start};
 use crate::failure::Failure;
+use crate::http;
 use crate::listen::{self, Endpoint, Host};
 use crate::number::{megabytes, octal, real, size, whole};
 use crate::options::Options;
 use crate::options_file;
-use crate::plan::{Action, Environment, LogFormat, Plan, ProcessSettings};
+use crate::plan::{Action, ControlSettings, Environment, LogFormat, Plan, ProcessSettings};
 
 /// memcached warns about more workers than this.
 const MANY_THREADS: usize = 64;
@@ -118,6 +119,10 @@ struct Flags {
     config: Option<PathBuf>,
     #[arg(long)]
     options_file: Option<PathBuf>,
+    #[arg(long)]
+    control: Option<String>,
+    #[arg(long)]
+    control_token_file: Option<PathBuf>,
     #[arg(long)]
     log_format: Option<String>,
     #[arg(long)]
@@ -247,6 +252,7 @@ impl Flags {
         if let Some(auth) = self.auth(environment)? {
             config.auth = Some(auth);
         }
+        let control = self.control(start.control.clone())?;
         let is_default_listen = !start.listens() && !self.listens();
         let (endpoints, datagrams) = if start.listens() && !self.listens() {
             (start.endpoints.clone(), start.datagrams.clone())
@@ -264,6 +270,7 @@ impl Flags {
             endpoints,
             datagrams,
             is_default_listen,
+            control,
             process: self.process(start.process, environment)?,
             warnings,
             notes,
@@ -277,6 +284,23 @@ impl Flags {
             || self.enable_ssl
             || self.unix_socket.is_some()
             || [&self.port, &self.udp_port, &self.unix_mask, &self.protocol].iter().any(|flag| flag.is_some())
+    }
+
+    /// Applies the flags of the service that controls the server to the settings of a file.
+    fn control(&self, file: Option<ControlSettings>) -> Result<Option<ControlSettings>, Failure> {
+        let of_file = file.as_ref().and_then(|control| control.token_file.clone());
+        let token_file = self.control_token_file.clone().or(of_file);
+        let address = match &self.control {
+            None => file.map(|control| control.address),
+            Some(text) => Some(http::Address::parse(text).ok_or_else(|| {
+                Failure::usage(format!("--control must be {}, got \"{text}\"", http::FORMS))
+            })?),
+        };
+        match (address, token_file) {
+            (Some(address), token_file) => Ok(Some(ControlSettings { address, token_file })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Failure::usage("--control-token-file has no effect without --control")),
+        }
     }
 
     /// Applies the flags of the process to the settings of a file.

@@ -17,9 +17,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::{Failure, reason};
+use crate::http;
 use crate::listen::{self, Endpoint};
 use crate::number::octal;
-use crate::plan::{LogFormat, ProcessSettings};
+use crate::plan::{ControlSettings, LogFormat, ProcessSettings};
 
 /// memcached's port.
 pub const DEFAULT_PORT: u16 = 11211;
@@ -28,9 +29,10 @@ pub const DEFAULT_PORT: u16 = 11211;
 pub const DEFAULT_MASK: u32 = 0o700;
 
 /// Names that are not rows of the table of settings.
-const TABLES: [&str; 4] = ["listen", "auth", "process", "cluster"];
+const TABLES: [&str; 5] = ["listen", "auth", "control", "process", "cluster"];
 const LISTEN: [&str; 7] = ["tcp", "udp", "unix", "mask", "protocol", "tls", "client_certificates"];
 const AUTH: [&str; 2] = ["method", "file"];
+const CONTROL: [&str; 2] = ["address", "token_file"];
 const PROCESS: [&str; 7] =
     ["user", "pid_file", "port_file", "daemonize", "lock_memory", "core_dumps", "log_format"];
 
@@ -43,6 +45,8 @@ pub struct Start {
     pub endpoints: Vec<Endpoint>,
     /// Endpoints of UDP.
     pub datagrams: Vec<Endpoint>,
+    /// Settings of the service that controls the server.
+    pub control: Option<ControlSettings>,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// The place of each name: `FILE:LINE`.
@@ -58,6 +62,7 @@ impl Default for Start {
             config,
             endpoints: Vec::new(),
             datagrams: Vec::new(),
+            control: None,
             process: ProcessSettings::default(),
             places: BTreeMap::new(),
         }
@@ -124,6 +129,7 @@ impl Source<'_> {
             match name {
                 "listen" => entry.tables()?.into_iter().try_for_each(|one| one.listen(&mut start))?,
                 "auth" => start.config.auth = Some(entry.auth()?),
+                "control" => start.control = Some(entry.control()?),
                 "process" => start.process = entry.process()?,
                 "cluster" => {
                     let texts = entry.texts()?;
@@ -352,6 +358,21 @@ impl<'a> Entry<'a> {
         }
     }
 
+    fn control(&self) -> Result<ControlSettings, Failure> {
+        let (mut address, mut token_file) = (None, None);
+        for (name, entry) in self.entries(&CONTROL)? {
+            match http::Address::parse(entry.text()?) {
+                _ if name == "token_file" => token_file = Some(entry.path()?),
+                None => return entry.wanted(http::FORMS),
+                found => address = found,
+            }
+        }
+        match address {
+            Some(address) => Ok(ControlSettings { address, token_file }),
+            None => self.fail("control needs address"),
+        }
+    }
+
     fn process(&self) -> Result<ProcessSettings, Failure> {
         let mut process = ProcessSettings::default();
         for (name, entry) in self.entries(&PROCESS)? {
@@ -491,6 +512,11 @@ mod tests {
             ),
             ("[auth]\nmethod = 'text'", "1: auth needs method and file"),
             ("[auth]\nmethod = 'x'", "2: auth.method must be text or sasl, got \"x\""),
+            ("[control]\ntoken_file = '/t'", "1: control needs address"),
+            (
+                "[control]\naddress = 'host'",
+                "2: control.address must be PORT, HOST:PORT or [IPV6]:PORT, got \"host\"",
+            ),
             ("[process]\nusr = 'x'", "2: there is no setting of process \"usr\"; the nearest name is user"),
             ("[process]\ndaemonize = 'x'", "2: process.daemonize must be true or false, got \"x\""),
             ("[process]\nlog_format = 'xml'", "2: process.log_format must be text or json, got \"xml\""),

@@ -117,6 +117,19 @@ pub const SECTIONS: &[Section] = &[
         ],
     ),
     (
+        "Control",
+        &[
+            (
+                "--control=<addr>",
+                "serve HTTP that moves the clock and injects faults, for tests;\nPORT is one of 127.0.0.1; [IPV6]:PORT, HOST:PORT",
+            ),
+            (
+                "--control-token-file=<file>",
+                "require the token of this file from each request of --control;\nneeded unless its address is loopback",
+            ),
+        ],
+    ),
+    (
         "Restart",
         &[(
             "-e, --memory-file=<file>",

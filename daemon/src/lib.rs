@@ -7,8 +7,10 @@
 
 mod args;
 mod config_file;
+mod control;
 mod failure;
 mod help;
+mod http;
 mod json;
 mod listen;
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod plan;
 mod ports;
 #[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
 mod process;
+mod services;
 mod signals;
 mod upgrade;
 
@@ -37,8 +40,10 @@ use memcache_core::internal::tls::Tls;
 use memcache_core::{BoundAddress, Listen, Passwords, Server, StartError};
 
 use crate::failure::Failure;
+use crate::http::Sockets;
 use crate::pidfile::PidFile;
 use crate::plan::{Action, Environment, LogFormat, Plan};
+use crate::services::Services;
 use crate::signals::{Farewell, Served, Signals};
 use crate::upgrade::Upgrade;
 
@@ -78,6 +83,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Does what [`run`] does before it changes the process.
 fn check(mut plan: Plan) -> Result<(), Failure> {
     load(&mut plan, &[])?;
+    Services::read(&plan, &listen::ThisMachine)?;
     match plan.config.auth.map(|auth| auth.passwords) {
         Some(Passwords::File(file)) => fs::read(&file).map(drop).map_err(|e| {
             Failure::usage(format!("{} cannot be read: {}", file.display(), failure::reason(&e)))
@@ -107,23 +113,27 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     // From here on, order matters. Keys are read before the right to read them is dropped. The fork
     // comes before any thread. Signal handlers are installed before the pid file and the ports tell
     // other programs of the server.
-    let passed = passed::take()?;
-    let tls = load(&mut plan, &passed)?;
+    let mut passed = passed::take()?;
+    let continues = passed.continues();
+    let tls = load(&mut plan, &passed.server)?;
+    let services = Services::read(&plan, &listen::ThisMachine)?.bind(&mut passed.http)?;
     // Detaching from the terminal changes the directory.
     for file in [&mut plan.config.persist, &mut plan.config.memory_file].into_iter().flatten() {
         if let Ok(absolute) = std::path::absolute(&*file) {
             *file = absolute;
         }
     }
-    process::prepare(&mut plan, passed::continues(&passed))?;
+    process::prepare(&mut plan, continues)?;
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
 
     plan.config.hooks.snapshot = Some(notify::snapshot());
+    services.hook(&mut plan.config.hooks);
     let on_tcp = !plan.config.listen.iter().any(is_unix);
-    let server = Server::start_process(plan.config, tls, passed)?;
+    let server = Server::start_process(plan.config, tls, passed.server)?;
     let (context, handover) = (Arc::clone(server.context()), Arc::clone(server.handover()));
     let upgrade = Arc::new(upgrade);
+    let http = services.start(&server)?;
     signals.are_for(Served {
         context: Arc::clone(&context),
         handover: Arc::clone(&handover),
@@ -131,15 +141,16 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     });
 
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
-        ports::write(&path, server.addresses());
+        ports::write(&path, server.addresses(), http.services());
     }
-    write_line(&listening(server.addresses()));
+    write_line(&listening(server.addresses(), http.services()));
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
     notify::ready();
     let stopped = server.wait();
+    let http = http.stop();
     if let (Ok(()), Some(sockets)) = (&stopped, handover.take()) {
         pid_file.into_iter().for_each(PidFile::leave);
-        return Err(upgrade.run(sockets));
+        return Err(upgrade.run(passed::named(sockets, http)));
     }
     drop(pid_file);
     stopped.map_err(|e| Failure::software(format!("memcached-rs: {e}; exiting")))?;
@@ -152,9 +163,9 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
 
 /// Returns the line that names the addresses of the server. memcached logs no such line, so no
 /// script expects one. It goes to standard error like every message.
-fn listening(addresses: &[BoundAddress]) -> String {
+fn listening(addresses: &[BoundAddress], services: &[Sockets]) -> String {
     let version = help::OWN_VERSION;
-    if addresses.is_empty() {
+    if addresses.is_empty() && services.is_empty() {
         return format!("memcached-rs {version} does not listen on any address");
     }
     let name = |address: &BoundAddress| match address {
@@ -162,7 +173,10 @@ fn listening(addresses: &[BoundAddress]) -> String {
         BoundAddress::Unix(_) => format!("unix:{address}"),
         BoundAddress::Udp(_) => format!("udp:{address}"),
     };
-    let names: Vec<String> = addresses.iter().map(name).collect();
+    let of_services = services
+        .iter()
+        .flat_map(|service| service.addresses().map(|address| format!("{}:{address}", service.name)));
+    let names: Vec<String> = addresses.iter().map(name).chain(of_services).collect();
     format!("memcached-rs {version} listens on {}", names.join(", "))
 }
 

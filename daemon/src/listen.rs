@@ -199,8 +199,7 @@ impl System for ThisMachine {
     }
 }
 
-/// Resolves entries to addresses. If an entry has several, leaves out those that this machine does
-/// not have, as memcached does.
+/// Resolves entries to addresses.
 fn resolve(
     endpoints: &[Endpoint],
     system: &impl System,
@@ -208,19 +207,7 @@ fn resolve(
 ) -> Result<Vec<Listen>, Failure> {
     let mut listen: Vec<Listen> = Vec::new();
     for endpoint in endpoints {
-        let Endpoint { host, port, .. } = endpoint;
-        let pair = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, *port).into(), (v6, *port).into()];
-        let mut found = match host {
-            Host::Loopback => pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
-            Host::Any => pair(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
-            Host::Name(name) => system.lookup(name, *port).map_err(|e| {
-                Failure::system(format!("failed to listen on one of interface(s) {name}: {}", reason(&e)))
-            })?,
-        };
-        if found.iter().any(|addr| system.is_local(addr.ip())) {
-            found.retain(|addr| system.is_local(addr.ip()));
-        }
-        for addr in found {
+        for addr in addresses(&endpoint.host, endpoint.port, system)? {
             let one = at(addr, endpoint);
             // Equal endpoints are listed once. If two differ in the rest, binding the second fails.
             if addr.port() == 0 || !listen.contains(&one) {
@@ -229,6 +216,23 @@ fn resolve(
         }
     }
     Ok(listen)
+}
+
+/// Resolves a host. If it has several addresses, leaves out those that this machine does not have,
+/// as memcached does.
+pub fn addresses(host: &Host, port: u16, system: &impl System) -> Result<Vec<SocketAddr>, Failure> {
+    let pair = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, port).into(), (v6, port).into()];
+    let mut found = match host {
+        Host::Loopback => pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        Host::Any => pair(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        Host::Name(name) => system.lookup(name, port).map_err(|e| {
+            Failure::system(format!("failed to listen on one of interface(s) {name}: {}", reason(&e)))
+        })?,
+    };
+    if found.iter().any(|addr| system.is_local(addr.ip())) {
+        found.retain(|addr| system.is_local(addr.ip()));
+    }
+    Ok(found)
 }
 
 /// Returns the endpoints of TCP.

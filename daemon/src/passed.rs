@@ -2,33 +2,70 @@
 //! activation), or the daemon whose newer version this is.
 //!
 //! Both pass descriptors from 3 on, and say so in `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`,
-//! as systemd does. The name [`OWN`] marks a socket that a daemon opened.
+//! as systemd does. The name [`OWN`] marks a socket that a daemon opened, and [`HTTP`] one of its
+//! services.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 
 use memcache_core::Listen;
 use memcache_core::internal::server::PassedSocket;
+use socket2::SockRef;
 
 use crate::failure::{Failure, reason};
 use crate::plan::Plan;
 use crate::process;
 
 /// The name of a socket that a daemon opened.
-pub const OWN: &str = "memcached-rs.own";
+const OWN: &str = "memcached-rs.own";
+
+/// The name of a socket of a service that a daemon opened.
+const HTTP: &str = "memcached-rs.http";
 
 /// The name of a socket that the service manager opened.
-pub const MANAGED: &str = "memcached-rs.managed";
+const MANAGED: &str = "memcached-rs.managed";
+
+/// The sockets that were passed to this process.
+pub struct Passed {
+    /// Those of the server.
+    pub server: Vec<PassedSocket>,
+    /// Those of the services of HTTP.
+    pub http: Vec<TcpListener>,
+}
+
+impl Passed {
+    /// Returns whether a daemon passed its sockets to this one, which continues its process.
+    pub fn continues(&self) -> bool {
+        self.server.iter().any(PassedSocket::is_owned) || !self.http.is_empty()
+    }
+}
 
 /// Takes the sockets that were passed to this process.
-pub fn take() -> Result<Vec<PassedSocket>, Failure> {
+pub fn take() -> Result<Passed, Failure> {
     let refused = |what: String, e: &std::io::Error| {
         Failure::system(format!("cannot use {what} of LISTEN_FDS: {}", reason(e)))
     };
     let passed = sd_notify::listen_fds_with_names().map_err(|e| refused("the sockets".into(), &e))?;
-    passed
-        .map(|(fd, name)| {
-            let socket = process::own(fd).and_then(|fd| PassedSocket::new(fd, name == OWN));
-            socket.map_err(|e| refused(format!("descriptor {fd}"), &e))
-        })
-        .collect()
+    let mut all = Passed { server: Vec::new(), http: Vec::new() };
+    for (number, name) in passed {
+        let refused = |e| refused(format!("descriptor {number}"), &e);
+        let socket = process::own(number).map_err(refused)?;
+        if name == HTTP {
+            let socket = TcpListener::from(socket);
+            SockRef::from(&socket).set_cloexec(true).map_err(refused)?;
+            all.http.push(socket);
+        } else {
+            all.server.push(PassedSocket::new(socket, name == OWN).map_err(refused)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Names sockets for the next program of this process: those of the server, each with whether a
+/// daemon opened it, and those of the services.
+pub fn named(server: Vec<(OwnedFd, bool)>, http: Vec<TcpListener>) -> Vec<(OwnedFd, &'static str)> {
+    let server = server.into_iter().map(|(fd, is_own)| (fd, if is_own { OWN } else { MANAGED }));
+    server.chain(http.into_iter().map(|socket| (socket.into(), HTTP))).collect()
 }
 
 /// Adds a listener for each socket of the service manager that the plan does not name. If the plan
@@ -43,9 +80,4 @@ pub fn add_listeners(plan: &mut Plan, passed: &[PassedSocket]) {
         .map(PassedSocket::listen)
         .collect();
     plan.config.listen.extend(missing);
-}
-
-/// Returns whether a daemon passed its sockets to this one, which continues its process.
-pub fn continues(passed: &[PassedSocket]) -> bool {
-    passed.iter().any(PassedSocket::is_owned)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use memcache_core::ServerConfig;
 
+use crate::http;
 use crate::listen::Endpoint;
 
 /// The action that a command line asks for.
@@ -33,12 +34,23 @@ pub struct Plan {
     pub datagrams: Vec<Endpoint>,
     /// Whether neither a flag nor a file names a listener.
     pub is_default_listen: bool,
+    /// The service of `--control`.
+    pub control: Option<ControlSettings>,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// Lines that are always printed.
     pub warnings: Vec<String>,
     /// Lines that are printed at `-v`.
     pub notes: Vec<String>,
+}
+
+/// Settings of the service that controls the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// Its address (`--control`).
+    pub address: http::Address,
+    /// The file of its token (`--control-token-file`).
+    pub token_file: Option<PathBuf>,
 }
 
 /// Settings of the process.

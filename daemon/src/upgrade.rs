@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 use crate::failure::{Failure, reason};
-use crate::passed::{MANAGED, OWN};
 use crate::process;
 
 /// The signal: `RTMIN+1` in the programs kill and systemctl of Linux. Other systems have none.
@@ -87,9 +86,10 @@ impl Upgrade {
         }
     }
 
-    /// Starts the installed version in place of this one. Returns only if that fails.
-    pub fn run(&self, sockets: Vec<(OwnedFd, bool)>) -> Failure {
-        let names: Vec<&str> = sockets.iter().map(|(_, own)| if *own { OWN } else { MANAGED }).collect();
+    /// Starts the installed version in place of this one, with named sockets. Returns only if that
+    /// fails.
+    pub fn run(&self, sockets: Vec<(OwnedFd, &'static str)>) -> Failure {
+        let names: Vec<&str> = sockets.iter().map(|(_, name)| *name).collect();
         let mut command = self.command();
         command.args(&self.arguments);
         if !names.is_empty() {

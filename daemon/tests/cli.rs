@@ -72,6 +72,10 @@ fn wrong_flags_give_one_line_and_64() {
         &["--persist", "/dev/null"],
         &["--persist", "/"],
         &["--persist-lazy"],
+        &["--control", "localhost"],
+        &["--control", "0.0.0.0:0"],
+        &["--control", "0", "--control-token-file", "/dev/null"],
+        &["--control-token-file", "/dev/null"],
     ];
     for flags in cases {
         let output = run(flags);
@@ -88,6 +92,15 @@ fn unknown_hosts_give_one_line_and_71() {
     let line = text(&output.stderr);
     assert!(line.starts_with("failed to listen on one of interface(s) no-such-host.invalid: "), "{line}");
     assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn a_taken_address_of_control_gives_one_line_and_71() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let at = taken.local_addr().expect("it is bound").to_string();
+    let output = run(&["-p", "-1", "--control", &at]);
+    assert_eq!(output.status.code(), Some(71));
+    assert_eq!(text(&output.stderr), format!("failed to listen on {at}: Address already in use\n"));
 }
 
 /// Returns a file name that only this test run uses.

@@ -274,6 +274,34 @@ fn unix_and_udp_sockets_are_handed_over() {
     assert!(!socket.exists());
 }
 
+#[test]
+fn the_address_of_control_outlives_an_upgrade() {
+    let place = Place::new("control");
+    place.install(Path::new(BINARY));
+    let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root", "--control", "0"];
+    let mut child = place.command().args(flags).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "control:127.0.0.1:");
+    let ask_version = || {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("no connection is refused");
+        let request = "GET /v1/server HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        client.write_all(request.as_bytes()).expect("the request is sent");
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).expect("the reply comes");
+        reply
+    };
+    assert!(ask_version().starts_with("HTTP/1.1 200 OK\r\n"));
+    let inode = place.install(Path::new(BINARY));
+    send("RTMIN+1", child.id());
+    heard(&mut log, "upgrading");
+    runs(child.id(), inode);
+    assert_eq!(port_of(&heard(&mut log, " listens on "), "control:127.0.0.1:"), port);
+    let reply = ask_version();
+    assert!(reply.contains(&format!("\"pid\":{}", child.id())), "{reply}");
+    stop(child);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
 fn ask_udp(port: u16) -> String {
     let client = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     client.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");

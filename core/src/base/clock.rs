@@ -220,6 +220,11 @@ impl Clock {
         self.show(&hand);
     }
 
+    /// Returns whether the clock is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.hand.lock().frozen.is_some()
+    }
+
     /// Lets a frozen clock run again from the time it shows.
     pub fn resume(&self) {
         let mut hand = self.hand.lock();
@@ -392,8 +397,9 @@ mod tests {
         assert_eq!(clock.now(), at);
         clock.advance(100).unwrap();
         assert_eq!(clock.now(), at + 100);
+        assert!(clock.is_frozen());
         clock.resume();
-        assert!(clock.now() >= at + 100);
+        assert!(!clock.is_frozen() && clock.now() >= at + 100);
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Faults {
         self.armed.store(false, Relaxed);
     }
 
+    /// Returns all rules in order, each with how often it applied.
+    pub fn rules(&self) -> Vec<(FaultRuleId, FaultRule, u64)> {
+        self.rules.lock().list.clone()
+    }
+
     /// Returns the fault that `command` meets with `key`, if any, and counts it.
     pub fn check(&self, command: &str, key: &[u8]) -> Option<Fault> {
         let mut rules = self.rules.lock();
@@ -180,6 +185,9 @@ mod tests {
         assert_eq!(faults.check("get", b"a"), Some(Fault::Miss));
         assert_eq!(faults.check("get", b"a"), Some(Fault::Miss));
         assert_eq!(faults.check("get", b"a"), None);
+        let of_rules: Vec<_> =
+            faults.rules().into_iter().map(|(id, rule, applied)| (id, rule.fault, applied)).collect();
+        assert_eq!(of_rules, [(id, Fault::Miss, 2)]);
         assert_eq!(faults.remove(id), Some(2));
         assert!(!faults.armed());
     }
