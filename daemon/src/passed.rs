@@ -2,8 +2,8 @@
 //! activation), or the daemon whose newer version this is.
 //!
 //! Both pass descriptors from 3 on, and say so in `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`,
-//! as systemd does. The name [`OWN`] marks a socket that a daemon opened, and [`HTTP`] one of its
-//! services.
+//! as systemd does. The name [`OWN`] marks a socket that a daemon opened. A name that begins with
+//! [`HTTP`] marks one of its services, whose name follows.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,14 +13,15 @@ use memcache_core::internal::server::PassedSocket;
 use socket2::SockRef;
 
 use crate::failure::{Failure, reason};
+use crate::http::Named;
 use crate::plan::Plan;
 use crate::process;
 
 /// The name of a socket that a daemon opened.
 const OWN: &str = "memcached-rs.own";
 
-/// The name of a socket of a service that a daemon opened.
-const HTTP: &str = "memcached-rs.http";
+/// The start of the name of a socket of a service that a daemon opened.
+const HTTP: &str = "memcached-rs.http.";
 
 /// The name of a socket that the service manager opened.
 const MANAGED: &str = "memcached-rs.managed";
@@ -30,7 +31,7 @@ pub struct Passed {
     /// Those of the server.
     pub server: Vec<PassedSocket>,
     /// Those of the services of HTTP.
-    pub http: Vec<TcpListener>,
+    pub http: Vec<Named>,
 }
 
 impl Passed {
@@ -50,10 +51,10 @@ pub fn take() -> Result<Passed, Failure> {
     for (number, name) in passed {
         let refused = |e| refused(format!("descriptor {number}"), &e);
         let socket = process::own(number).map_err(refused)?;
-        if name == HTTP {
+        if let Some(service) = name.strip_prefix(HTTP) {
             let socket = TcpListener::from(socket);
             SockRef::from(&socket).set_cloexec(true).map_err(refused)?;
-            all.http.push(socket);
+            all.http.push((service.to_owned(), socket));
         } else {
             all.server.push(PassedSocket::new(socket, name == OWN).map_err(refused)?);
         }
@@ -63,9 +64,9 @@ pub fn take() -> Result<Passed, Failure> {
 
 /// Names sockets for the next program of this process: those of the server, each with whether a
 /// daemon opened it, and those of the services.
-pub fn named(server: Vec<(OwnedFd, bool)>, http: Vec<TcpListener>) -> Vec<(OwnedFd, &'static str)> {
-    let server = server.into_iter().map(|(fd, is_own)| (fd, if is_own { OWN } else { MANAGED }));
-    server.chain(http.into_iter().map(|socket| (socket.into(), HTTP))).collect()
+pub fn named(server: Vec<(OwnedFd, bool)>, http: Vec<Named>) -> Vec<(OwnedFd, String)> {
+    let server = server.into_iter().map(|(fd, is_own)| (fd, if is_own { OWN } else { MANAGED }.to_owned()));
+    server.chain(http.into_iter().map(|(name, socket)| (socket.into(), format!("{HTTP}{name}")))).collect()
 }
 
 /// Adds a listener for each socket of the service manager that the plan does not name. If the plan

@@ -88,8 +88,8 @@ impl Upgrade {
 
     /// Starts the installed version in place of this one, with named sockets. Returns only if that
     /// fails.
-    pub fn run(&self, sockets: Vec<(OwnedFd, &'static str)>) -> Failure {
-        let names: Vec<&str> = sockets.iter().map(|(_, name)| *name).collect();
+    pub fn run(&self, sockets: Vec<(OwnedFd, String)>) -> Failure {
+        let names: Vec<&str> = sockets.iter().map(|(_, name)| name.as_str()).collect();
         let mut command = self.command();
         command.args(&self.arguments);
         if !names.is_empty() {

@@ -924,7 +924,8 @@ class Cache(Generic[_V]):
         ``memcache_rs_``. :mod:`memcache_rs.adapters.prometheus` adds them to ``prometheus_client``.
 
         Args:
-            format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for OpenMetrics 1.0.
+            format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for
+                OpenMetrics 1.0.
 
         Returns:
             The text.

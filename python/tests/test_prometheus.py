@@ -14,11 +14,11 @@ prometheus_client = pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, generate_latest  # noqa: E402
 from prometheus_client.openmetrics import exposition  # noqa: E402
 
-from memcache_rs.adapters.prometheus import MemcacheCollector, _families  # noqa: E402
+from memcache_rs.adapters.prometheus import MemcacheCollector, _read  # noqa: E402
 
 
 def numbers(text: str) -> dict[str, float]:
-    """Returns the samples of a text by name and sorted labels, without those that change by themselves."""
+    """Returns the samples of a text by name and sorted labels, without the times of the process."""
     samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#") and "cpu_seconds" not in line:
@@ -44,7 +44,7 @@ def test_both_forms_say_the_same() -> None:
 def test_prometheus_client_reads_openmetrics() -> None:
     with Server() as server:
         server.cache.set(b"\xff:\\", "1")
-        families = {family.name: family for family in _families(server.metrics("openmetrics"))}
+        families = {family.name: family for family in _read(server.metrics("openmetrics"))}
     assert families["memcached_commands"].type == "counter"
     assert families["memcached_uptime_seconds"].type == "unknown"
     assert families["memcached_current_items"].samples[0].value == 1

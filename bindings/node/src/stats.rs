@@ -1,5 +1,5 @@
-//! Statistics as an object. Whole numbers are numbers, and other values are strings. Metrics as text
-//! and as objects.
+//! Statistics as an object. Whole numbers are numbers, and other values are strings. Metrics as
+//! text and as objects.
 
 use memcache_core::internal::admin::{bound_text, metrics};
 use memcache_core::internal::state::ServerState;

@@ -1071,7 +1071,8 @@ impl Cache {
     /// ``memcache_rs_``. :mod:`memcache_rs.adapters.prometheus` adds them to ``prometheus_client``.
     ///
     /// Args:
-    ///     format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for OpenMetrics 1.0.
+    ///     format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for
+    ///         OpenMetrics 1.0.
     ///
     /// Returns:
     ///     The text.

@@ -16,7 +16,6 @@ mod watch;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use memcache_core::Server;
@@ -24,7 +23,7 @@ use memcache_embed::commands::CommandLog;
 
 use self::controlled::Controlled;
 pub use self::guard::{Guard, Token};
-use crate::http::Error;
+use crate::http;
 
 /// Returns the routes that control `server`, whose hooks record `commands`.
 pub fn router(server: &Server, commands: CommandLog, guard: Guard) -> Router {
@@ -45,17 +44,8 @@ pub fn router(server: &Server, commands: CommandLog, guard: Guard) -> Router {
         .route("/v1/settle", post(server::settle))
         .route("/v1/stats", get(server::stats).delete(server::forget_stats))
         .route("/v1/watch", get(watch::open))
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::wrong_method)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
         .with_state(Controlled::new(server, commands))
-}
-
-async fn not_found() -> Error {
-    Error::new(StatusCode::NOT_FOUND, "not_found", "there is no such path")
-}
-
-async fn wrong_method() -> Error {
-    let message = "the path has no such method; the header Allow lists its methods";
-    Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from memcache_rs import Cache, Server
 
 
-_families: Callable[[str], Iterable[Metric]] = parser.text_string_to_metric_families  # pyright: ignore  # prometheus_client has no type
+# prometheus_client does not declare its type.
+_read: Callable[[str], Iterable[Metric]] = parser.text_string_to_metric_families  # pyright: ignore
 
 
 class MemcacheCollector(Collector):
@@ -60,7 +61,7 @@ class MemcacheCollector(Collector):
         Raises:
             ClosedError: The cache is closed, or the server does not run.
         """
-        for family in _families(self._source.metrics("openmetrics")):
+        for family in _read(self._source.metrics("openmetrics")):
             for sample in family.samples:
                 sample.labels.update(self._labels)
             yield family
