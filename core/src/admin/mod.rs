@@ -14,6 +14,7 @@ mod lines;
 mod lru;
 mod metrics;
 mod persist;
+mod samples;
 mod server;
 mod slabs;
 mod stats;
