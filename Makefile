@@ -127,8 +127,9 @@ differential: build setup ## send the same random commands to the daemon and to 
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 
-test-examples: build tool ## run the shell examples of README.md and docs/
+test-examples: build tool setup ## run the shell examples of README.md and docs/, and test the control service and its examples
 	python3 scripts/examples.py $(DAEMON)
+	target/venv/bin/python compat/control/run.py $(DAEMON)
 
 test-metrics: build setup ## scrape the daemon with Prometheus, check the alert rules and the dashboard
 	python3 packaging/test_metrics.py $(DAEMON)

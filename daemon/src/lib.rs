@@ -124,7 +124,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
             *file = absolute;
         }
     }
-    process::prepare(&mut plan, continues)?;
+    process::prepare(&mut plan, services.descriptors(), continues)?;
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
 

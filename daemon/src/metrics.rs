@@ -70,7 +70,7 @@ pub fn router(of: Watched) -> Router {
         .route("/metrics", get(show))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .fallback(http::not_found)
+        .fallback(not_found)
         .method_not_allowed_fallback(http::wrong_method)
         .with_state(of)
 }
@@ -81,6 +81,11 @@ async fn show(State(of): State<Watched>, headers: HeaderMap) -> Result<Response,
     let format = MetricsFormat::negotiate(&accept.join(","));
     let text = metrics(of.server()?).text(format);
     Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+}
+
+async fn not_found() -> Error {
+    let message = "there is no such path; the paths are /metrics, /healthz and /readyz";
+    Error::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 async fn ready(State(of): State<Watched>) -> Result<&'static str, Error> {

@@ -32,9 +32,9 @@ const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
 const DESCRIPTORS_A_WORKER: usize = 4;
 
 /// Applies [`ProcessSettings`], and adds to the plan's warnings and notes. Prints the warnings
-/// before it detaches from the terminal. A process that `continues` as a newer version has detached
-/// already.
-pub fn prepare(plan: &mut Plan, continues: bool) -> Result<(), Failure> {
+/// before it detaches from the terminal. Services of HTTP need `descriptors` beside those of the
+/// server. A process that `continues` as a newer version has detached already.
+pub fn prepare(plan: &mut Plan, descriptors: usize, continues: bool) -> Result<(), Failure> {
     let Plan { config, process, notes, warnings, .. } = plan;
     if config.cache.large_pages {
         check_large_pages()?;
@@ -42,7 +42,7 @@ pub fn prepare(plan: &mut Plan, continues: bool) -> Result<(), Failure> {
     if process.core_dumps {
         allow_core_dumps()?;
     }
-    allow_descriptors(config)?;
+    allow_descriptors(config, descriptors)?;
     if is_root() {
         match &process.user {
             // As in memcached: a script with an empty variable must not keep root.
@@ -167,13 +167,14 @@ fn allow_core_dumps() -> Result<(), Failure> {
     }
 }
 
-/// Raises the limit of open descriptors to what `-c` needs, or as far as allowed. It is never
-/// lowered. As in memcached, a limit below `-c` is an error.
-fn allow_descriptors(config: &ServerConfig) -> Result<(), Failure> {
+/// Raises the limit of open descriptors to what `-c` and the services need, or as far as allowed.
+/// It is never lowered. As in memcached, a limit below `-c` is an error.
+fn allow_descriptors(config: &ServerConfig, of_services: usize) -> Result<(), Failure> {
     let before =
         limit(libc::RLIMIT_NOFILE).map_err(|_| Failure::system("failed to getrlimit number of files"))?;
     let connections = config.max_connections as libc::rlim_t;
-    let others = SPARE_DESCRIPTORS.saturating_add(config.threads.saturating_mul(DESCRIPTORS_A_WORKER));
+    let of_workers = config.threads.saturating_mul(DESCRIPTORS_A_WORKER);
+    let others = SPARE_DESCRIPTORS.saturating_add(of_services).saturating_add(of_workers);
     let needed = connections.saturating_add(others as libc::rlim_t);
     if before.rlim_cur >= needed
         || set_limit(libc::RLIMIT_NOFILE, needed, before.rlim_max.max(needed)).is_ok()
@@ -342,7 +343,7 @@ mod tests {
         let current = || limit(libc::RLIMIT_NOFILE).map(|l| l.rlim_cur).unwrap_or_default();
         let before = current();
         let few = ServerConfig { max_connections: 1, ..ServerConfig::default() };
-        assert_eq!(allow_descriptors(&few), Ok(()));
+        assert_eq!(allow_descriptors(&few, 0), Ok(()));
         assert!(current() >= before);
     }
 }

@@ -66,6 +66,11 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Returns the number of descriptors that the services use at most.
+    pub fn descriptors(&self) -> usize {
+        self.control.iter().map(|(sockets, ..)| sockets.descriptors()).sum()
+    }
+
     /// Adds the hooks that the services need.
     pub fn hook(&self, hooks: &mut Hooks) {
         if let Some((.., commands)) = &self.control {

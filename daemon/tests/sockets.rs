@@ -440,7 +440,13 @@ fn check_reports_mistakes_and_starts_nothing() {
     let address = taken.local_addr().expect("it has an address").to_string();
     let good = run(&["--check", "-l", &address]);
     assert!(good.status.success() && good.stderr.is_empty());
-    for flags in [&["--check", "-t", "0"][..], &["--check", "-Y", "/nonexistent"], &["--check", "-Z"]] {
+    for flags in [
+        &["--check", "-t", "0"][..],
+        &["--check", "-Y", "/nonexistent"],
+        &["--check", "-Z"],
+        &["--check", "--control", "0.0.0.0:0"],
+        &["--check", "--control", "0", "--control-token-file", "/nonexistent"],
+    ] {
         assert_eq!(run(flags).status.code(), Some(64), "{flags:?}");
     }
 }

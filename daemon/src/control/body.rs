@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde_json::Value;
 
 use crate::http::Error;
 
@@ -32,6 +32,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Arguments<T> {
             let message = "a change needs the header Content-Type: application/json";
             return Err(Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
         }
+        if request.uri().query().is_some_and(|query| !query.is_empty()) {
+            return Err(invalid("arguments of a change stand in the body, not after the ?"));
+        }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 let message = format!("a body must have at most {} bytes", crate::http::BODY);
@@ -40,24 +43,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Arguments<T> {
             Error::new(StatusCode::BAD_REQUEST, "invalid_body", "the body ended early or is malformed")
         })?;
         let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-        let mut json = serde_json::Deserializer::from_slice(text);
-        let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-            let path = e.path().to_string();
-            let what = e.into_inner();
-            match what.classify() {
-                // Without a path, the message names the field or speaks of the whole.
-                Category::Data if path == "." => invalid(what.to_string()),
-                Category::Data => invalid(format!("{path}: {what}")),
-                _ => malformed(&what),
-            }
+        let body: Value = serde_json::from_slice(text).map_err(|e| {
+            Error::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not JSON: {e}"))
         })?;
-        json.end().map_err(|e| malformed(&e))?;
-        Ok(Self(read))
+        if !body.is_object() {
+            return Err(invalid("the body must be a JSON object"));
+        }
+        serde_path_to_error::deserialize(body).map(Self).map_err(|e| {
+            let (field, what) = (e.path().to_string(), e.inner().to_string());
+            // An unknown and a missing field are in the message already.
+            invalid(if what.contains(" field `") { what } else { format!("{field}: {what}") })
+        })
     }
-}
-
-fn malformed(error: &serde_json::Error) -> Error {
-    Error::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is not JSON: {error}"))
 }
 
 /// Returns whether the body is declared as JSON. Parameters such as a character set may follow.

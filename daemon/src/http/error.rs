@@ -27,11 +27,6 @@ impl Error {
     }
 }
 
-/// Answers for a path that a service does not have.
-pub async fn not_found() -> Error {
-    Error::new(StatusCode::NOT_FOUND, "not_found", "there is no such path")
-}
-
 /// Answers for a method that a path does not have.
 pub async fn wrong_method() -> Error {
     let message = "the path has no such method; the header Allow lists its methods";

@@ -28,7 +28,7 @@ use tokio::time;
 pub use self::address::{Address, FORMS, Named};
 pub use self::connection::BODY;
 use self::connection::Bounds;
-pub use self::error::{Error, not_found, wrong_method};
+pub use self::error::{Error, wrong_method};
 use crate::failure::{Failure, reason};
 
 /// Time that requests under way have when the daemon stops.
@@ -63,6 +63,12 @@ impl Sockets {
             );
         }
         Ok(Self { name, sockets })
+    }
+
+    /// Returns the number of descriptors that the service uses at most.
+    pub fn descriptors(&self) -> usize {
+        // A listener has a duplicate.
+        self.sockets.len() * (Bounds::DAEMON.connections + 2)
     }
 
     /// Returns the addresses at which the service is reached.
