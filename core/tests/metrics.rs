@@ -166,6 +166,41 @@ fn every_name_of_the_public_exporter_has_the_value_of_stats() {
 }
 
 #[test]
+fn durations_ages_and_hot_keys_are_shown() {
+    let cache = CacheConfig { sample_rate: 1, ..CacheConfig::default() };
+    let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
+    let server = Server::start(ServerConfig { cache, listen, ..ServerConfig::default() }).unwrap();
+    let [BoundAddress::Tcp(address)] = server.addresses() else { panic!("one address") };
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .write_all(&b"get hot\r\nget cold\r\nget hot\r\nset hot 0 0 1 noreply\r\n1\r\n".repeat(10))
+        .unwrap();
+    let metrics = server.metrics();
+    let find = |name: &str| metrics.families.iter().find(|family| family.name == name).unwrap();
+    let durations = find("memcache_rs_command_duration_seconds");
+    let of = |command: &str| {
+        let sample = durations.samples.iter().find(|sample| sample.labels == [("command", command.into())]);
+        let MetricValue::Histogram(histogram) = &sample.unwrap().value else { panic!("a histogram") };
+        histogram.clone()
+    };
+    let get = of("get");
+    assert_eq!((get.count, of("set").count, of("touch").count), (30, 10, 0));
+    assert!(get.sum > 0.0 && get.buckets.first().unwrap().0 < 1e-6, "{get:?}");
+    assert!(get.buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{get:?}");
+    assert_eq!(find("memcache_rs_evicted_age_seconds").kind, MetricKind::Histogram);
+    let series = series(&metrics);
+    let share = |key: &str| series[&(format!("memcache_rs_hot_key_ratio{{key=\"{key}\"}}"), None)].1;
+    assert_eq!([share("hot"), share("cold")].map(|share| (share * 100.0) as u32), [75, 25]);
+    // A server that lets no client dump does not show keys.
+    let silent = Server::with_cache(
+        ServerConfig { dump_enabled: false, ..ServerConfig::default() },
+        Arc::clone(server.cache()),
+    );
+    let hidden = silent.unwrap().metrics();
+    assert!(hidden.families.iter().all(|family| !family.name.starts_with("memcache_rs_hot_key")));
+}
+
+#[test]
 fn requests_are_counted_by_prefix() {
     let metrics = series(&used_server().metrics());
     let count = |prefix: &str, command: &str, status: &str| {

@@ -9,6 +9,7 @@ mod memory;
 mod own;
 mod prefixes;
 mod rows;
+mod samples;
 mod text;
 
 pub use self::family::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics};
@@ -52,6 +53,7 @@ pub fn metrics(context: &ServerState) -> Metrics {
     rows::push_by_class(&mut families, exporter::ITEMS, &items);
     rows::push_by_class(&mut families, exporter::SLABS, &slabs);
     memory::push(&mut families, context);
+    samples::push(&mut families, context);
     prefixes::push(&mut families, context);
     Metrics { families }
 }

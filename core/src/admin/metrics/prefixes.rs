@@ -10,14 +10,19 @@ use crate::state::ServerState;
 /// moves up, and a counter must not fall.
 const MOST: usize = 100;
 
-/// Adds the families of this group, if prefixes are counted (`-D`, `stats detail on`).
+/// Adds the families of this group, if prefixes are counted (`-D`, `stats detail on`) and dumps are
+/// allowed.
 pub(super) fn push(families: &mut Vec<MetricFamily>, context: &ServerState) {
     let prefixes = context.cache.prefixes();
-    if !prefixes.enabled() {
+    if !prefixes.enabled() || !context.config.dump_enabled {
         return;
     }
     let mut all: Vec<(Box<[u8]>, [u64; 4])> = Vec::new();
-    prefixes.each(0, usize::MAX, |prefix, counts| all.push((prefix.into(), counts)));
+    let mut next = Some(0);
+    // In steps, because requests wait for the lock.
+    while let Some(from) = next {
+        next = prefixes.each(from, 1024, |prefix, counts| all.push((prefix.into(), counts)));
+    }
     families.push(
         MetricFamily::new(MetricKind::Gauge, "memcache_rs_prefixes", "Prefixes that are counted.")
             .with(&[], all.len() as f64),
