@@ -459,6 +459,9 @@ mod tests {
         assert!(config.tls.as_ref().is_some_and(|tls| tls.chain_cert.is_some()));
         assert_eq!(config.auth.as_ref().map(|auth| auth.method), Some(AuthMethod::Sasl));
         assert!(!start.listens());
+        let control = whole("[control]\naddress = '127.0.0.1:7'\ntoken_file = '/t'\n").control;
+        let address = http::Address::parse("7").unwrap_or_else(|| panic!("a port is an address"));
+        assert_eq!(control, Some(ControlSettings { address, token_file: Some("/t".into()) }));
     }
 
     #[test]

@@ -231,7 +231,7 @@ fn a_version_that_does_not_start_changes_nothing() {
         command.args(flags).current_dir(&place.0).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut log = log_of(&mut child);
     let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
-    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut client = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
     fs::write(&config, "threads = 0\n").expect("the file is written");
     send("RTMIN+1", child.id());
     let line = heard(&mut log, "no upgrade: ");
@@ -294,6 +294,12 @@ fn the_addresses_of_services_outlive_an_upgrade() {
     };
     assert!(ask(control, "/v1/server").starts_with("HTTP/1.1 200 OK\r\n"));
     assert!(ask(metrics, "/readyz").ends_with("\r\n\r\nready\n"));
+    // A response without an end does not hold up the version that serves it.
+    let mut events = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
+    events.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is sent");
+    let mut status = [0; 15];
+    events.read_exact(&mut status).expect("the reply begins");
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
     let inode = place.install(Path::new(BINARY));
     send("RTMIN+1", child.id());
     heard(&mut log, "upgrading");
@@ -302,6 +308,7 @@ fn the_addresses_of_services_outlive_an_upgrade() {
     let reply = ask(control, "/v1/server");
     assert!(reply.contains(&format!("\"pid\":{}", child.id())), "{reply}");
     assert!(ask(metrics, "/metrics").contains("\nmemcached_up 1\n"));
+    let _ = events.read_to_end(&mut Vec::new());
     stop(child);
     for port in [control, metrics] {
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
@@ -413,7 +420,7 @@ fn a_passed_socket_has_the_protocol_of_its_listener() {
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest);
     assert!(rest.is_empty(), "{rest:?}");
-    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut client = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
     let mut noop = [0; 24];
     (noop[0], noop[1]) = (0x80, 0x0a);
     client.write_all(&noop).expect("it is sent");

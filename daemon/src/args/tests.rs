@@ -41,6 +41,11 @@ fn unix(plan: &Plan) -> Option<(&str, u32, Protocol)> {
     }
 }
 
+fn control(plan: &Plan, address: &str, token_file: Option<&str>) -> bool {
+    let address = http::Address::parse(address).unwrap_or_else(|| panic!("{address}"));
+    plan.control == Some(ControlSettings { address, token_file: token_file.map(PathBuf::from) })
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a flat table of cases")]
 fn flags_become_settings() {
@@ -56,6 +61,9 @@ fn flags_become_settings() {
         (&["--po=7"], |p| loopback(p, 7)),
         (&["-p", " 7"], |p| loopback(p, 7)),
         (&["-p", "7", "-p", "8"], |p| loopback(p, 8)),
+        (&[], |p| p.control.is_none()),
+        (&["--control", "7"], |p| control(p, "7", None)),
+        (&["--control=[::1]:7", "--control-token-file", "/t"], |p| control(p, "[::1]:7", Some("/t"))),
         (&["-p", "-1"], |p| loopback(p, 0)),
         (&["-p", "0"], |p| p.endpoints.is_empty() && p.config.listen.is_empty()),
         (&["-p", "0", "-l", "a:7"], |p| p.endpoints.is_empty()),
@@ -221,6 +229,8 @@ fn wrong_flags_say_what_is_wrong() {
         (&["-p", "abc"], "ERROR: Invalid port number abc."),
         (&["-U", "abc"], "ERROR: Invalid port number abc."),
         (&["-U", "65536"], "ERROR: Invalid port number 65536."),
+        (&["--control", "host"], "--control must be PORT, HOST:PORT or [IPV6]:PORT, got \"host\""),
+        (&["--control-token-file", "/t"], "--control-token-file has no effect without --control"),
         (&["--cluster-nodes="], "Invalid cluster node: \"\" (host|ip|port or host:port)"),
         (&["--cluster-nodes=a:7,b"], "Invalid cluster node: \"b\" (host|ip|port or host:port)"),
         (&["--cluster-nodes=a|x|7"], "Invalid cluster node: \"a|x|7\" (host|ip|port or host:port)"),
@@ -359,7 +369,7 @@ fn flags_count_more_than_the_file() {
         "settings.toml",
         "threads = 2\nmemory_limit = '1g'\nverbosity = 2\npersist = '/p'\nevictions = false\n\
          slab_chunk_max = 262144\n[auth]\nmethod = 'text'\nfile = '/u'\n[[listen]]\ntcp = '10.0.0.1:7'\n\
-         [process]\nuser = 'memcache'\npid_file = '/p'\n",
+         [control]\naddress = '7'\n[process]\nuser = 'memcache'\npid_file = '/p'\n",
     );
     let with = |flags: &[&str]| {
         let path = path.to_str().unwrap_or_default();
@@ -375,6 +385,9 @@ fn flags_count_more_than_the_file() {
     assert_eq!(changed.config.persist.as_deref(), Some("/q".as_ref()));
     assert_eq!((changed.process.user.as_deref(), changed.config.cache.use_cas), (Some("root"), false));
     assert_eq!(hosts(&changed), [(Host::Name("10.0.0.1".into()), 7)]);
+    assert!(control(&changed, "7", None));
+    assert!(control(&with(&["--control-token-file", "/t"]), "7", Some("/t")));
+    assert!(control(&with(&["--control", "8"]), "8", None));
     let moved = with(&["-p", "8"]);
     assert!(loopback(&moved, 8) && moved.config.auth.is_some());
     assert!(std::fs::remove_file(path).is_ok());

@@ -12,7 +12,8 @@ use super::body::{Arguments, Nothing, Parameters, invalid};
 use super::controlled::Controlled;
 use crate::http::Error;
 
-/// Rules that there are at most. A command may have to compare itself with each.
+/// Rules that there are at most, or a few more if requests come at once. A command may have to
+/// compare itself with each.
 const LIMIT: usize = 256;
 
 /// A fault and its conditions, as requests describe them.
