@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The service starts before the server, because loading a snapshot may take minutes. It reads
-//! counters only: a client of it neither holds up a worker nor adds connections to the server.
+//! what `stats` reads, on the thread of HTTP, and takes no connection of the server.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
@@ -30,7 +30,7 @@ pub struct Watched(Arc<OnceLock<Arc<ServerState>>>);
 
 impl Watched {
     /// Shows this server from now on.
-    pub fn is(&self, server: &Arc<ServerState>) {
+    pub fn set(&self, server: &Arc<ServerState>) {
         // Set once: a process has one server.
         let _ = self.0.set(Arc::clone(server));
     }
@@ -111,7 +111,7 @@ mod tests {
         let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
         let server = Server::start(ServerConfig { listen, ..ServerConfig::default() });
         let server = server.unwrap_or_else(|e| panic!("{e}"));
-        watched.is(server.context());
+        watched.set(server.context());
         assert_eq!(code(&watched), None);
         server.context().listener.paused.store(1, Relaxed);
         assert_eq!(code(&watched), Some("full"));
@@ -127,7 +127,7 @@ mod tests {
         let state =
             ServerState::new(cache, ServerConfig { persist, persist_lazy: true, ..ServerConfig::default() });
         let watched = Watched::default();
-        watched.is(&Arc::new(state.unwrap_or_else(|e| panic!("{e}"))));
+        watched.set(&Arc::new(state.unwrap_or_else(|e| panic!("{e}"))));
         assert_eq!(code(&watched), Some("loading"));
     }
 }

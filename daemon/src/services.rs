@@ -68,7 +68,8 @@ pub struct Bound {
 impl Bound {
     /// Returns the number of descriptors that the services use at most.
     pub fn descriptors(&self) -> usize {
-        self.control.iter().map(|(sockets, ..)| sockets.descriptors()).sum()
+        let control = self.control.iter().map(|(sockets, ..)| sockets);
+        control.chain(&self.metrics).map(Sockets::descriptors).sum()
     }
 
     /// Adds the hooks that the services need.
@@ -96,7 +97,7 @@ pub struct Early {
 impl Early {
     /// Serves all of them for a server.
     pub fn start(mut self, server: &Server) -> Result<Http, Failure> {
-        self.watched.is(server.context());
+        self.watched.set(server.context());
         let control = self
             .control
             .map(|(sockets, guard, commands)| (sockets, control::router(server, commands, guard)));

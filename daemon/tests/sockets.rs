@@ -231,7 +231,7 @@ fn a_version_that_does_not_start_changes_nothing() {
         command.args(flags).current_dir(&place.0).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut log = log_of(&mut child);
     let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
-    let mut client = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     fs::write(&config, "threads = 0\n").expect("the file is written");
     send("RTMIN+1", child.id());
     let line = heard(&mut log, "no upgrade: ");
@@ -420,7 +420,7 @@ fn a_passed_socket_has_the_protocol_of_its_listener() {
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest);
     assert!(rest.is_empty(), "{rest:?}");
-    let mut client = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
+    let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     let mut noop = [0; 24];
     (noop[0], noop[1]) = (0x80, 0x0a);
     client.write_all(&noop).expect("it is sent");
