@@ -19,7 +19,7 @@ NODE_RIVALS := keyv@5.6.0 lru-cache@11.5.3 memjs@1.3.2 node-cache@5.1.2
 export PATH := $(CURDIR)/target/bin:$(PATH)
 
 .PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
-	test-servers test-examples test-service test-python test-pythons test-node differential snapshots suite \
+	test-servers test-examples test-metrics test-service test-python test-pythons test-node differential snapshots suite \
 	clients cluster kubernetes \
 	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
 	man dist wheel npm-pack dist-tools test-dist test-dist-quick install uninstall clean
@@ -57,7 +57,7 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --features proxy --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
-test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-service test-python test-node test-dist-quick ## run all checks: lints, tests, real clients, comparison with memcached
+test: setup lint doc test-rust loom fuzz-quick test-capi test-servers test-examples test-metrics test-service test-python test-node test-dist-quick ## run all checks: lints, tests, real clients, comparison with memcached
 	@echo "make test: everything passed"
 
 lint: ## check formatting, run clippy, also for other systems, check layers, prose, licences and the public API
@@ -131,6 +131,9 @@ differential: build setup ## send the same random commands to the daemon and to 
 test-examples: build tool setup ## run the shell examples of README.md and docs/, and test the control service and its examples
 	python3 scripts/examples.py $(DAEMON)
 	target/venv/bin/python compat/control/run.py $(DAEMON)
+
+test-metrics: build setup ## scrape the daemon with Prometheus, check the alert rules and the dashboard
+	python3 packaging/test_metrics.py $(DAEMON)
 
 test-python: ## build and test the Python package: wheel, style, types, stubs, tests
 	@bash scripts/python.sh

@@ -650,6 +650,21 @@ typedef struct mcrs_delete_options {
 } mcrs_delete_options;
 
 /**
+ * Takes the text of all metrics.
+ *
+ * `text` has `len` bytes of UTF-8 and ends in a NUL after them. It is valid until the callback
+ * returns. No lock is held then, so it may call the library.
+ *
+ * ```c
+ * static void print_metrics(void *userdata, const char *text, size_t len) {
+ *     (void)userdata;
+ *     fwrite(text, 1, len, stdout);
+ * }
+ * ```
+ */
+typedef void (*mcrs_metrics_fn)(void *userdata, const char *text, size_t len);
+
+/**
  * Names a kind of address: one of the MCRS_ADDRESS_ numbers.
  */
 typedef uint32_t mcrs_address_kind;
@@ -2568,6 +2583,45 @@ mcrs_status mcrs_cache_invalidate(const struct mcrs_cache *cache,
                                   const void *key,
                                   size_t key_len,
                                   uint32_t ttl);
+
+/**
+ * Calls a callback with the metrics of a cache.
+ *
+ * Metrics of connections read as those of a server without any.
+ *
+ * ```c
+ * // print_metrics: see mcrs_metrics_fn
+ * assert(mcrs_cache_metrics(cache, NULL, print_metrics, NULL) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param format  "prometheus" for the text form 0.0.4 of Prometheus, which NULL means as well, or
+ *     "openmetrics" for OpenMetrics 1.0.
+ * @param take  Callback, called once.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another format; or a common status.
+ */
+mcrs_status mcrs_cache_metrics(const struct mcrs_cache *cache,
+                               const char *format,
+                               mcrs_metrics_fn take,
+                               void *userdata);
+
+/**
+ * Calls a callback with the metrics of a server and its cache.
+ *
+ * The names are those of Prometheus' memcached exporter, and further ones that begin with
+ * memcache_rs_. A program that has an HTTP server can answer a scrape with the text.
+ *
+ * @param server  Server to work on.
+ * @param format  As for mcrs_cache_metrics().
+ * @param take  Callback, called once.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another format; or a common status.
+ */
+mcrs_status mcrs_server_metrics(const struct mcrs_server *server,
+                                const char *format,
+                                mcrs_metrics_fn take,
+                                void *userdata);
 
 /**
  * Creates a cache and starts a server for it.

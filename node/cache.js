@@ -459,6 +459,15 @@ class Cache {
     return call(() => this.#native.stats(group));
   }
 
+  metrics(format = 'prometheus') {
+    checkType('format', format, 'string');
+    return call(() => this.#native.metrics(format));
+  }
+
+  metricFamilies() {
+    return call(() => this.#native.metricFamilies());
+  }
+
   get clock() {
     return new Clock(call(() => this.#native.clock()));
   }

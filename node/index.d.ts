@@ -187,6 +187,25 @@ export interface Item extends ItemInfo {
 export type Stats = Record<string, number | string>;
 
 /**
+ * A metric family, in the form of prom-client.
+ *
+ * @example
+ * ```js
+ * cache.metricFamilies().every(({ name }) => name.startsWith('memcache')); // => true
+ * ```
+ */
+export interface MetricFamily {
+  /** The name, with `_total` if counters of this name have it. */
+  name: string;
+  /** One sentence about the values. */
+  help: string;
+  /** The type. */
+  type: 'counter' | 'gauge' | 'histogram';
+  /** The samples. Those of a histogram have a `metricName` with its end, such as `_bucket`. */
+  values: { metricName?: string; labels: Record<string, string>; value: number }[];
+}
+
+/**
  * How far a save or a load is.
  *
  * @example
@@ -1133,6 +1152,38 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   stats(group?: string): Stats;
 
   /**
+   * Returns metrics as text, for a monitoring system.
+   *
+   * The names are those of Prometheus' memcached exporter, and further ones that begin with
+   * `memcache_rs_`. `MemcacheRegistry` of `memcache-rs/prom-client` adds them to prom-client.
+   *
+   * @param format - `'prometheus'`, the default, for the text form 0.0.4, or `'openmetrics'` for
+   * OpenMetrics 1.0.
+   * @returns The text.
+   * @throws {ConfigError} if there is no such format.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `format` is not a string.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.metrics().includes('memcached_current_items 0'); // => true
+   * ```
+   */
+  metrics(format?: 'prometheus' | 'openmetrics'): string;
+
+  /**
+   * Returns metrics as a list of families.
+   *
+   * @returns The families, in the order of the text.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const isWanted = ({ name }) => name === 'memcached_current_items';
+   * cache.metricFamilies().find(isWanted).values; // => [{ labels: {}, value: 0 }]
+   * ```
+   */
+  metricFamilies(): MetricFamily[];
+
+  /**
    * The clock, which a test can stop and move.
    *
    * @throws {ClosedError} if the cache is closed.
@@ -2043,6 +2094,38 @@ export class Server implements AsyncDisposable {
    * ```
    */
   stats(group?: string): Stats;
+
+  /**
+   * Returns metrics as text, for a monitoring system.
+   *
+   * The names are those of Prometheus' memcached exporter, and further ones that begin with
+   * `memcache_rs_`. `MemcacheRegistry` of `memcache-rs/prom-client` adds them to prom-client.
+   *
+   * @param format - `'prometheus'`, the default, for the text form 0.0.4, or `'openmetrics'` for
+   * OpenMetrics 1.0.
+   * @returns The text.
+   * @throws {ConfigError} if there is no such format.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `format` is not a string.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.metrics().includes('memcached_current_items 0'); // => true
+   * ```
+   */
+  metrics(format?: 'prometheus' | 'openmetrics'): string;
+
+  /**
+   * Returns metrics as a list of families.
+   *
+   * @returns The families, in the order of the text.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * const isWanted = ({ name }) => name === 'memcached_current_items';
+   * server.metricFamilies().find(isWanted).values; // => [{ labels: {}, value: 0 }]
+   * ```
+   */
+  metricFamilies(): MetricFamily[];
 
   /**
    * Begins to watch events.

@@ -334,6 +334,17 @@ class Server {
     return call(() => running.stats(group));
   }
 
+  metrics(format = 'prometheus') {
+    checkType('format', format, 'string');
+    const running = this.#live();
+    return call(() => running.metrics(format));
+  }
+
+  metricFamilies() {
+    const running = this.#live();
+    return call(() => running.metricFamilies());
+  }
+
   watch(...kinds) {
     const running = this.#live();
     for (const kind of kinds) checkType('kinds', kind, 'string');

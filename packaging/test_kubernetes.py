@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 import kubernetes_validate
 import yaml
@@ -236,11 +237,15 @@ class Commands(unittest.TestCase):
         with tempfile.TemporaryDirectory() as data:
             for values in VALUES.values():
                 part = container(find(documents(render(values)), "StatefulSet"))
-                port = free_port()
-                arguments = " ".join(part["args"]).replace("11211", str(port)).replace("--listen=*", "--listen=127.0.0.1")
+                port, metrics = free_port(), free_port()
+                arguments = " ".join(part["args"]).replace("11211", str(port)).replace("9150", str(metrics))
+                arguments = arguments.replace("=*", "=127.0.0.1")
                 process = Process([SERVER, *arguments.replace("/data", data).split()], port)
                 try:
                     settings = dict(line.split()[1:3] for line in ask(port, "stats settings", "END"))
+                    if "metrics" in values:
+                        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=20) as response:
+                            self.assertIn(b"\nmemcached_up 1\n", response.read())
                 finally:
                     process.kill()
                 self.assertEqual(settings["maxbytes"], str(1024 << 20))

@@ -15,7 +15,7 @@ packages=(maturin==1.16.0 pytest==9.2.0 pytest-xdist==3.8.0 pytest-randomly==5.1
     python-binary-memcached==0.33.0
     # The packages that have adapters here.
     cachelib==0.17.0 dogpile.cache==1.5.0 Django==5.2.19 django-stubs==5.2.9
-    Flask==3.1.3 Flask-Caching==2.5.1 cachetools==8.0.1
+    Flask==3.1.3 Flask-Caching==2.5.1 cachetools==8.0.1 prometheus-client==0.26.0
     # The packages of the examples.
     starlette==1.10.0 httpx==0.28.1 SQLAlchemy==2.1.9)
 # Packages whose own tests run, from their source distributions.

@@ -33,6 +33,7 @@ packages=(
     libglib2.0-dev                           # a hash table to compare with
     musl-tools                               # make dist: the static daemon
     lintian debootstrap                      # make test-dist: the Debian package, in a new Debian
+    prometheus                               # scrapes the metrics; promtool checks them: 90 MB
     busybox-static iproute2                  # make test-dist: the image
 )
 python_packages=(pymemcache==4.0.0 python-memcached==1.62 aiomcache==0.8.2 emcache==1.3.3 pylibmc==1.6.3

@@ -27,6 +27,7 @@ mod item;
 mod keys;
 mod many;
 mod meta;
+mod metrics;
 mod server;
 mod snapshot;
 mod stats;

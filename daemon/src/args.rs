@@ -124,6 +124,8 @@ struct Flags {
     #[arg(long)]
     control_token_file: Option<PathBuf>,
     #[arg(long)]
+    metrics: Option<String>,
+    #[arg(long)]
     log_format: Option<String>,
     #[arg(long)]
     check: bool,
@@ -229,6 +231,12 @@ fn illegal(error: &clap::Error) -> Failure {
     })
 }
 
+/// Parses the address of a service.
+fn http_address(flag: &str, text: &str) -> Result<http::Address, Failure> {
+    let wrong = || Failure::usage(format!("{flag} must be {}, got \"{text}\"", http::FORMS));
+    http::Address::parse(text).ok_or_else(wrong)
+}
+
 impl Flags {
     fn plan(self, environment: &Environment) -> Result<Plan, Failure> {
         let mut notes = Vec::new();
@@ -253,6 +261,10 @@ impl Flags {
             config.auth = Some(auth);
         }
         let control = self.control(start.control.clone())?;
+        let metrics = match &self.metrics {
+            None => start.metrics.clone(),
+            Some(text) => Some(http_address("--metrics", text)?),
+        };
         let is_default_listen = !start.listens() && !self.listens();
         let (endpoints, datagrams) = if start.listens() && !self.listens() {
             (start.endpoints.clone(), start.datagrams.clone())
@@ -271,6 +283,7 @@ impl Flags {
             datagrams,
             is_default_listen,
             control,
+            metrics,
             process: self.process(start.process, environment)?,
             warnings,
             notes,
@@ -292,9 +305,7 @@ impl Flags {
         let token_file = self.control_token_file.clone().or(of_file);
         let address = match &self.control {
             None => file.map(|control| control.address),
-            Some(text) => Some(http::Address::parse(text).ok_or_else(|| {
-                Failure::usage(format!("--control must be {}, got \"{text}\"", http::FORMS))
-            })?),
+            Some(text) => Some(http_address("--control", text)?),
         };
         match (address, token_file) {
             (Some(address), token_file) => Ok(Some(ControlSettings { address, token_file })),

@@ -29,10 +29,11 @@ pub const DEFAULT_PORT: u16 = 11211;
 pub const DEFAULT_MASK: u32 = 0o700;
 
 /// Names that are not rows of the table of settings.
-const TABLES: [&str; 5] = ["listen", "auth", "control", "process", "cluster"];
+const TABLES: [&str; 6] = ["listen", "auth", "control", "metrics", "process", "cluster"];
 const LISTEN: [&str; 7] = ["tcp", "udp", "unix", "mask", "protocol", "tls", "client_certificates"];
 const AUTH: [&str; 2] = ["method", "file"];
 const CONTROL: [&str; 2] = ["address", "token_file"];
+const METRICS: [&str; 1] = ["address"];
 const PROCESS: [&str; 7] =
     ["user", "pid_file", "port_file", "daemonize", "lock_memory", "core_dumps", "log_format"];
 
@@ -47,6 +48,8 @@ pub struct Start {
     pub datagrams: Vec<Endpoint>,
     /// Settings of the service that controls the server.
     pub control: Option<ControlSettings>,
+    /// The address of the metrics.
+    pub metrics: Option<http::Address>,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// The place of each name: `FILE:LINE`.
@@ -63,6 +66,7 @@ impl Default for Start {
             endpoints: Vec::new(),
             datagrams: Vec::new(),
             control: None,
+            metrics: None,
             process: ProcessSettings::default(),
             places: BTreeMap::new(),
         }
@@ -130,6 +134,7 @@ impl Source<'_> {
                 "listen" => entry.tables()?.into_iter().try_for_each(|one| one.listen(&mut start))?,
                 "auth" => start.config.auth = Some(entry.auth()?),
                 "control" => start.control = Some(entry.control()?),
+                "metrics" => start.metrics = Some(entry.metrics()?),
                 "process" => start.process = entry.process()?,
                 "cluster" => {
                     let texts = entry.texts()?;
@@ -361,16 +366,26 @@ impl<'a> Entry<'a> {
     fn control(&self) -> Result<ControlSettings, Failure> {
         let (mut address, mut token_file) = (None, None);
         for (name, entry) in self.entries(&CONTROL)? {
-            match http::Address::parse(entry.text()?) {
-                _ if name == "token_file" => token_file = Some(entry.path()?),
-                None => return entry.wanted(http::FORMS),
-                found => address = found,
+            match name {
+                "token_file" => token_file = Some(entry.path()?),
+                _ => address = Some(entry.http_address()?),
             }
         }
         match address {
             Some(address) => Ok(ControlSettings { address, token_file }),
             None => self.fail("control needs address"),
         }
+    }
+
+    fn metrics(&self) -> Result<http::Address, Failure> {
+        match self.entries(&METRICS)?.first() {
+            Some((_, entry)) => entry.http_address(),
+            None => self.fail("metrics needs address"),
+        }
+    }
+
+    fn http_address(&self) -> Result<http::Address, Failure> {
+        http::Address::parse(self.text()?).map_or_else(|| self.wanted(http::FORMS), Ok)
     }
 
     fn process(&self) -> Result<ProcessSettings, Failure> {
@@ -519,6 +534,11 @@ mod tests {
             (
                 "[control]\naddress = 'host'",
                 "2: control.address must be PORT, HOST:PORT or [IPV6]:PORT, got \"host\"",
+            ),
+            ("[metrics]", "1: metrics needs address"),
+            (
+                "[metrics]\naddress = 'host'",
+                "2: metrics.address must be PORT, HOST:PORT or [IPV6]:PORT, got \"host\"",
             ),
             ("[process]\nusr = 'x'", "2: there is no setting of process \"usr\"; the nearest name is user"),
             ("[process]\ndaemonize = 'x'", "2: process.daemonize must be true or false, got \"x\""),

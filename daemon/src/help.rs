@@ -117,6 +117,13 @@ pub const SECTIONS: &[Section] = &[
         ],
     ),
     (
+        "Watching",
+        &[(
+            "--metrics=<addr>",
+            "serve metrics for Prometheus at /metrics by HTTP, /healthz and\n/readyz; PORT is one of 127.0.0.1; [IPV6]:PORT, HOST:PORT",
+        )],
+    ),
+    (
         "Control",
         &[
             (

@@ -15,6 +15,7 @@ mod json;
 mod listen;
 #[cfg(test)]
 mod manual;
+mod metrics;
 mod notify;
 mod number;
 mod options;
@@ -130,6 +131,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     plan.config.hooks.snapshot = Some(notify::snapshot());
     services.hook(&mut plan.config.hooks);
     let on_tcp = !plan.config.listen.iter().any(is_unix);
+    let services = services.start_early()?;
     let server = Server::start_process(plan.config, tls, passed.server)?;
     let (context, handover) = (Arc::clone(server.context()), Arc::clone(server.handover()));
     let upgrade = Arc::new(upgrade);

@@ -13,6 +13,7 @@ use memcache_core::internal::server::{FileId, Opener, PassedSocket};
 use socket2::SockRef;
 
 use crate::failure::{Failure, reason};
+use crate::http::Named;
 use crate::plan::Plan;
 use crate::process;
 
@@ -20,8 +21,8 @@ use crate::process;
 /// file: `memcached-rs.own.DEVICE.INODE`.
 const OWN: &str = "memcached-rs.own";
 
-/// The name of a socket of a service that a daemon opened.
-const HTTP: &str = "memcached-rs.http";
+/// The start of the name of a socket of a service that a daemon opened.
+const HTTP: &str = "memcached-rs.http.";
 
 /// The name of a socket that the service manager opened.
 const MANAGED: &str = "memcached-rs.managed";
@@ -31,7 +32,7 @@ pub struct Passed {
     /// Those of the server.
     pub server: Vec<PassedSocket>,
     /// Those of the services of HTTP.
-    pub http: Vec<TcpListener>,
+    pub http: Vec<Named>,
 }
 
 impl Passed {
@@ -51,10 +52,10 @@ pub fn take() -> Result<Passed, Failure> {
     for (number, name) in passed {
         let refused = |e| refused(format!("descriptor {number}"), &e);
         let socket = process::own(number).map_err(refused)?;
-        if name == HTTP {
+        if let Some(service) = name.strip_prefix(HTTP) {
             let socket = TcpListener::from(socket);
             SockRef::from(&socket).set_cloexec(true).map_err(refused)?;
-            all.http.push(socket);
+            all.http.push((service.to_owned(), socket));
         } else {
             all.server.push(PassedSocket::new(socket, opener(&name)).map_err(refused)?);
         }
@@ -64,9 +65,9 @@ pub fn take() -> Result<Passed, Failure> {
 
 /// Names sockets for the next program of this process: those of the server, and those of the
 /// services.
-pub fn named(server: Vec<(OwnedFd, Opener)>, http: Vec<TcpListener>) -> Vec<(OwnedFd, String)> {
+pub fn named(server: Vec<(OwnedFd, Opener)>, http: Vec<Named>) -> Vec<(OwnedFd, String)> {
     let server = server.into_iter().map(|(fd, opener)| (fd, name(&opener)));
-    server.chain(http.into_iter().map(|socket| (socket.into(), HTTP.into()))).collect()
+    server.chain(http.into_iter().map(|(name, socket)| (socket.into(), format!("{HTTP}{name}")))).collect()
 }
 
 /// Returns the name under which a daemon passes a socket on.

@@ -36,6 +36,8 @@ pub struct Plan {
     pub is_default_listen: bool,
     /// The service of `--control`.
     pub control: Option<ControlSettings>,
+    /// The address of the metrics (`--metrics`).
+    pub metrics: Option<http::Address>,
     /// Settings of the process.
     pub process: ProcessSettings,
     /// Lines that are always printed.

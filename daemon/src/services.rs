@@ -3,32 +3,35 @@
 //! [`Services::read`] checks settings and files, as `--check` does. [`Services::bind`] opens
 //! sockets, and [`Bound::start`] serves.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use memcache_core::{Hooks, Server};
 use memcache_embed::commands::CommandLog;
 
 use crate::control::{self, Guard, Token};
 use crate::failure::Failure;
-use crate::http::{Http, Sockets};
+use crate::http::{Http, Named, Sockets};
 use crate::listen::System;
+use crate::metrics::{self, Watched};
 use crate::plan::{ControlSettings, Plan};
 
 /// Services whose addresses and files are known.
 #[derive(Debug)]
 pub struct Services {
     control: Option<(Vec<SocketAddr>, Guard)>,
+    metrics: Option<Vec<SocketAddr>>,
 }
 
 impl Services {
     /// Resolves addresses, and reads files.
     pub fn read(plan: &Plan, system: &impl System) -> Result<Self, Failure> {
         let control = plan.control.as_ref().map(|settings| read_control(settings, system));
-        Ok(Self { control: control.transpose()? })
+        let metrics = plan.metrics.as_ref().map(|address| address.resolve(system));
+        Ok(Self { control: control.transpose()?, metrics: metrics.transpose()? })
     }
 
     /// Opens the sockets, or takes those that were passed to this process.
-    pub fn bind(self, passed: &mut Vec<TcpListener>) -> Result<Bound, Failure> {
+    pub fn bind(self, passed: &mut Vec<Named>) -> Result<Bound, Failure> {
         let control = match self.control {
             Some((addresses, guard)) => {
                 let sockets = Sockets::bind("control", &addresses, passed)?;
@@ -36,7 +39,8 @@ impl Services {
             }
             None => None,
         };
-        Ok(Bound { control })
+        let metrics = self.metrics.map(|addresses| Sockets::bind("metrics", &addresses, passed));
+        Ok(Bound { control, metrics: metrics.transpose()? })
     }
 }
 
@@ -58,12 +62,14 @@ fn read_control(
 #[derive(Debug)]
 pub struct Bound {
     control: Option<(Sockets, Guard, CommandLog)>,
+    metrics: Option<Sockets>,
 }
 
 impl Bound {
     /// Returns the number of descriptors that the services use at most.
     pub fn descriptors(&self) -> usize {
-        self.control.iter().map(|(sockets, ..)| sockets.descriptors()).sum()
+        let control = self.control.iter().map(|(sockets, ..)| sockets);
+        control.chain(&self.metrics).map(Sockets::descriptors).sum()
     }
 
     /// Adds the hooks that the services need.
@@ -73,11 +79,29 @@ impl Bound {
         }
     }
 
-    /// Serves them for a server.
-    pub fn start(self, server: &Server) -> Result<Http, Failure> {
+    /// Serves those that say whether the server has started.
+    pub fn start_early(self) -> Result<Early, Failure> {
+        let watched = Watched::default();
+        let metrics = self.metrics.map(|sockets| (sockets, metrics::router(watched.clone())));
+        Ok(Early { http: Http::start(metrics.into_iter().collect())?, watched, control: self.control })
+    }
+}
+
+/// Services of which some are served.
+pub struct Early {
+    http: Http,
+    watched: Watched,
+    control: Option<(Sockets, Guard, CommandLog)>,
+}
+
+impl Early {
+    /// Serves all of them for a server.
+    pub fn start(mut self, server: &Server) -> Result<Http, Failure> {
+        self.watched.set(server.context());
         let control = self
             .control
             .map(|(sockets, guard, commands)| (sockets, control::router(server, commands, guard)));
-        Http::start(control.into_iter().collect())
+        self.http.add(Http::start(control.into_iter().collect())?);
+        Ok(self.http)
     }
 }

@@ -76,6 +76,8 @@ fn wrong_flags_give_one_line_and_64() {
         &["--control", "0.0.0.0:0"],
         &["--control", "0", "--control-token-file", "/dev/null"],
         &["--control-token-file", "/dev/null"],
+        &["--metrics", "localhost"],
+        &["--metrics", "65536"],
     ];
     for flags in cases {
         let output = run(flags);
@@ -95,12 +97,14 @@ fn unknown_hosts_give_one_line_and_71() {
 }
 
 #[test]
-fn a_taken_address_of_control_gives_one_line_and_71() {
+fn a_taken_address_of_a_service_gives_one_line_and_71() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let at = taken.local_addr().expect("it is bound").to_string();
-    let output = run(&["-p", "-1", "--control", &at]);
-    assert_eq!(output.status.code(), Some(71));
-    assert_eq!(text(&output.stderr), format!("failed to listen on {at}: Address already in use\n"));
+    for flag in ["--control", "--metrics"] {
+        let output = run(&["-p", "-1", flag, &at]);
+        assert_eq!(output.status.code(), Some(71));
+        assert_eq!(text(&output.stderr), format!("failed to listen on {at}: Address already in use\n"));
+    }
 }
 
 /// Returns a file name that only this test run uses.

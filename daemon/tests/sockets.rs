@@ -280,24 +280,27 @@ fn unix_and_udp_sockets_are_handed_over() {
 }
 
 #[test]
-fn the_address_of_control_outlives_an_upgrade() {
-    let place = Place::new("control");
+fn the_addresses_of_services_outlive_an_upgrade() {
+    let place = Place::new("services");
     place.install(Path::new(BINARY));
-    let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root", "--control", "0"];
+    let services = ["--control", "0", "--metrics", "0"];
+    let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root"].into_iter().chain(services);
     let mut child = place.command().args(flags).spawn().expect("it starts");
     let mut log = log_of(&mut child);
-    let port = port_of(&heard(&mut log, " listens on "), "control:127.0.0.1:");
-    let ask_version = || {
+    let ports = |line: &str| ["control:127.0.0.1:", "metrics:127.0.0.1:"].map(|name| port_of(line, name));
+    let [control, metrics] = ports(&heard(&mut log, " listens on "));
+    let ask = |port: u16, path: &str| {
         let mut client = TcpStream::connect(("127.0.0.1", port)).expect("no connection is refused");
-        let request = "GET /v1/server HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         client.write_all(request.as_bytes()).expect("the request is sent");
         let mut reply = String::new();
         client.read_to_string(&mut reply).expect("the reply comes");
         reply
     };
-    assert!(ask_version().starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(ask(control, "/v1/server").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(ask(metrics, "/readyz").ends_with("\r\n\r\nready\n"));
     // A response without an end does not hold up the version that serves it.
-    let mut events = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut events = TcpStream::connect(("127.0.0.1", control)).expect("it listens");
     events.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is sent");
     let mut status = [0; 15];
     events.read_exact(&mut status).expect("the reply begins");
@@ -306,12 +309,15 @@ fn the_address_of_control_outlives_an_upgrade() {
     send("RTMIN+1", child.id());
     heard(&mut log, "upgrading");
     runs(child.id(), inode);
-    assert_eq!(port_of(&heard(&mut log, " listens on "), "control:127.0.0.1:"), port);
-    let reply = ask_version();
+    assert_eq!(ports(&heard(&mut log, " listens on ")), [control, metrics]);
+    let reply = ask(control, "/v1/server");
     assert!(reply.contains(&format!("\"pid\":{}", child.id())), "{reply}");
+    assert!(ask(metrics, "/metrics").contains("\nmemcached_up 1\n"));
     let _ = events.read_to_end(&mut Vec::new());
     stop(child);
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    for port in [control, metrics] {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
 }
 
 /// Starts a daemon with a Unix socket and a TCP listener. Returns it with its log and its port.

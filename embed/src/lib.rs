@@ -6,7 +6,7 @@
 //!
 //! - [`ttl`]: a number of seconds or a moment becomes the second at which an item expires.
 //! - [`flight`]: single flight, of the core, and the renewal of a stale value.
-//! - [`watch`], [`stats`]: events and statistics, as typed values.
+//! - [`watch`], [`stats`]: events and statistics, as typed values. [`metrics`]: metrics as text.
 //! - [`commands`]: the last commands of clients.
 //! - [`faults`]: checked fault rules.
 //! - [`server`], [`settings`], [`time`]: options and addresses of a server, failed starts, settings
@@ -39,6 +39,7 @@ pub mod commands;
 pub mod faults;
 pub mod flight;
 pub mod handle;
+pub mod metrics;
 pub mod server;
 pub mod settings;
 pub mod snapshot;

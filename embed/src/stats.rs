@@ -59,7 +59,13 @@ impl CacheStats {
     /// # Errors
     /// The group does not exist.
     pub fn list(&self, cache: &Arc<Cache>, group: &str) -> Result<Vec<(String, StatValue)>, UnknownGroup> {
-        list(self.0.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(cache)))), group)
+        list(self.state(cache), group)
+    }
+
+    /// Returns the state from which statistics and metrics are read. Pass the same cache to each
+    /// call.
+    pub fn state(&self, cache: &Arc<Cache>) -> &ServerState {
+        self.0.get_or_init(|| Arc::new(ServerState::of_cache(Arc::clone(cache))))
     }
 }
 

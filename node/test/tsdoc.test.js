@@ -150,7 +150,9 @@ const NAMED = {
   'memcache-rs/keyv': ['KeyvMemcache'],
   'memcache-rs/cache-manager': ['memcacheStore'],
   'memcache-rs/express-session': ['MemcacheStore'],
+  'memcache-rs/prom-client': ['MemcacheRegistry'],
   'memcache-rs/undici': ['MemcacheCacheStore'],
+  'prom-client': ['Registry', 'register'],
   undici: ['getGlobalDispatcher', 'interceptors', 'setGlobalDispatcher'],
   'memcache-rs': Object.keys(memcache),
 };

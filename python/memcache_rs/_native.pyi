@@ -922,6 +922,29 @@ class Cache(Generic[_V]):
             >>> cache.stats()["curr_items"]
             1
         """
+    def metrics(self, format: str = "prometheus", /) -> str:
+        """Returns metrics as text, for a monitoring system.
+
+        The names are those of Prometheus' memcached exporter, and further ones that begin with
+        ``memcache_rs_``. :mod:`memcache_rs.adapters.prometheus` adds them to ``prometheus_client``.
+
+        Args:
+            format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for
+                OpenMetrics 1.0.
+
+        Returns:
+            The text.
+
+        Raises:
+            ValueError: ``format`` is neither.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> "memcached_current_items 0" in cache.metrics()
+            True
+        """
     @property
     def clock(self) -> Clock:
         """The clock of the cache, which tests can stop and move.
@@ -1348,6 +1371,8 @@ class Server:
         """
     def stats(self, group: str = "", /) -> dict[str, int | str]:
         """Returns statistics under memcached's names."""
+    def metrics(self, format: str = "prometheus", /) -> str:
+        """Returns metrics as text."""
     @property
     def faults(self) -> Faults:
         """The faults that the server injects."""

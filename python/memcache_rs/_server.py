@@ -676,6 +676,31 @@ class Server:
         """
         return self._live().stats(group)
 
+    def metrics(self, format: str = "prometheus") -> str:
+        """Returns metrics as text, for a monitoring system.
+
+        The names are those of Prometheus' memcached exporter, and further ones that begin with
+        ``memcache_rs_``. :mod:`memcache_rs.adapters.prometheus` adds them to ``prometheus_client``.
+
+        Args:
+            format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for
+                OpenMetrics 1.0.
+
+        Returns:
+            The text.
+
+        Raises:
+            ValueError: ``format`` is neither.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server(threads=2) as server:
+            ...     "memcache_rs_threads 2" in server.metrics()
+            True
+        """
+        return self._live().metrics(format)
+
     def watch(self, *kinds: Kind, timeout: float | None = None) -> Watch:
         """Returns an iterator over the events that happen from now on.
 

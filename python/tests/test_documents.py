@@ -14,7 +14,7 @@ ROOT = HERE.parents[1]
 DOCUMENTS = [
     HERE.parent / "README.md",
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("cluster.md", "snapshots.md")),
+    *(ROOT / "docs" / name for name in ("cluster.md", "monitoring.md", "snapshots.md")),
 ]
 EXAMPLES = [
     pytest.param(block, id=f"{document.parent.name}-{number}")
@@ -32,7 +32,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example(example: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for package in ("django", "flask_caching", "dogpile", "cachetools"):
+    for package in ("django", "flask_caching", "dogpile", "cachetools", "prometheus_client"):
         if f"from {package}" in example or f"adapters.{package}" in example:
             pytest.importorskip(package)
     if "flask_caching" in example and metadata.version("flask-caching") < "2.5":

@@ -649,6 +649,18 @@ impl Cache {
         stats::object(env, self.inner.with(|shared| Ok(shared.stats.list(&shared.core, &group)))?)
     }
 
+    /// Returns metrics as text.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self, format: String) -> Result<String, Failure> {
+        self.inner.with(|shared| stats::metrics_text(shared.stats.state(&shared.core), &format))
+    }
+
+    /// Returns metrics as a list of families.
+    #[napi(catch_unwind)]
+    pub fn metric_families<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>, Failure> {
+        self.inner.with(|shared| stats::metric_families(env, shared.stats.state(&shared.core)))
+    }
+
     /// Returns the clock.
     #[napi(catch_unwind)]
     pub fn clock(&self) -> Result<Clock, Failure> {

@@ -450,6 +450,18 @@ impl Server {
         stats::object(env, self.settled(|running| Ok(list(running.core.context(), &group)))?)
     }
 
+    /// Returns metrics as text.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self, format: String) -> Result<String, Failure> {
+        self.settled(|running| stats::metrics_text(running.core.context(), &format))
+    }
+
+    /// Returns metrics as a list of families.
+    #[napi(catch_unwind)]
+    pub fn metric_families<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>, Failure> {
+        self.settled(|running| stats::metric_families(env, running.core.context()))
+    }
+
     /// Returns its injected faults.
     #[napi(catch_unwind)]
     pub fn faults(&self) -> Result<Faults, Failure> {

@@ -1084,6 +1084,33 @@ impl Cache {
         stats::dict(py, py.detach(|| self.stats.list(cache, group)))
     }
 
+    /// Returns metrics as text, for a monitoring system.
+    ///
+    /// The names are those of Prometheus' memcached exporter, and further ones that begin with
+    /// ``memcache_rs_``. :mod:`memcache_rs.adapters.prometheus` adds them to ``prometheus_client``.
+    ///
+    /// Args:
+    ///     format: ``"prometheus"`` for the text form 0.0.4, or ``"openmetrics"`` for
+    ///         OpenMetrics 1.0.
+    ///
+    /// Returns:
+    ///     The text.
+    ///
+    /// Raises:
+    ///     ValueError: ``format`` is neither.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> "memcached_current_items 0" in cache.metrics()
+    ///     True
+    #[pyo3(signature = (format="prometheus", /))]
+    fn metrics(&self, py: Python<'_>, format: &str) -> PyResult<String> {
+        let cache = self.core()?;
+        py.detach(|| stats::metrics_text(self.stats.state(cache), format))
+    }
+
     /// The clock of the cache, which tests can stop and move.
     ///
     /// Raises:

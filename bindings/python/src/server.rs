@@ -217,6 +217,13 @@ impl Server {
         stats::dict(py, py.detach(|| list(core.context(), group)))
     }
 
+    /// Returns metrics as text.
+    #[pyo3(signature = (format="prometheus", /))]
+    fn metrics(&self, py: Python<'_>, format: &str) -> PyResult<String> {
+        let core = self.settled(py)?;
+        py.detach(|| stats::metrics_text(core.context(), format))
+    }
+
     /// The faults that the server injects.
     #[getter]
     fn faults(&self) -> PyResult<Faults> {

@@ -1,5 +1,7 @@
-//! Statistics as a dict.
+//! Statistics as a dict, and metrics as text.
 
+use memcache_core::internal::state::ServerState;
+use memcache_embed::metrics;
 use memcache_embed::stats::{StatValue, UnknownGroup};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,4 +20,9 @@ pub fn dict(
         }
     }
     Ok(dict)
+}
+
+/// Returns metrics as text.
+pub fn metrics_text(of: &ServerState, format: &str) -> PyResult<String> {
+    metrics::text(of, format).map_err(|error| PyValueError::new_err(error.to_string()))
 }

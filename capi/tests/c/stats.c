@@ -1,4 +1,4 @@
-/* Statistics and keys. */
+/* Statistics, metrics and keys. */
 #include "test.h"
 
 struct wanted {
@@ -20,6 +20,17 @@ static long stat_of(const mcrs_cache *cache, const char *group, const char *name
     OK(mcrs_cache_stats(cache, group, pick, &wanted));
     CHECK(wanted.value[0] != 0);
     return atol(wanted.value);
+}
+
+struct metrics {
+    const char *wanted;
+    int calls;
+};
+
+static void find(void *userdata, const char *text, size_t len) {
+    struct metrics *metrics = userdata;
+    CHECK(strlen(text) == len && strstr(text, metrics->wanted) != NULL);
+    metrics->calls++;
 }
 
 struct walk {
@@ -55,6 +66,17 @@ int main(void) {
     OK(mcrs_cache_reset_stats(cache));
     CHECK(stat_of(cache, NULL, "cmd_set") == 0 && stat_of(cache, NULL, "curr_items") == 1000);
 
+    struct metrics metrics = {"\nmemcached_current_items 1000\n", 0};
+    OK(mcrs_cache_metrics(cache, NULL, find, &metrics));
+    OK(mcrs_cache_metrics(cache, "prometheus", find, &metrics));
+    metrics.wanted = "\n# EOF\n";
+    OK(mcrs_cache_metrics(cache, "openmetrics", find, &metrics));
+    CHECK(metrics.calls == 3);
+    IS(mcrs_cache_metrics(cache, "xml", find, &metrics), MCRS_INVALID_ARGUMENT);
+    CHECK(strstr(mcrs_error_message(), "xml") != NULL);
+    IS(mcrs_cache_metrics(cache, NULL, NULL, &metrics), MCRS_NULL_ARGUMENT);
+    CHECK(metrics.calls == 3);
+
     struct walk walk = {cache, 0, 0};
     OK(mcrs_cache_each_key(cache, each_key, &walk));
     CHECK(walk.keys == 1000);
@@ -74,6 +96,10 @@ int main(void) {
     wanted = (struct wanted){"x", "", 0, 0};
     OK(mcrs_server_stats(server, "conns", pick, &wanted));
     CHECK(wanted.calls > 0);
+    metrics = (struct metrics){"\nmemcached_current_connections 1\n", 0};
+    OK(mcrs_server_metrics(server, NULL, find, &metrics));
+    CHECK(metrics.calls == 1);
+    IS(mcrs_server_metrics(server, "xml", find, &metrics), MCRS_INVALID_ARGUMENT);
     IS(mcrs_server_stats(server, "reset", pick, &wanted), MCRS_INVALID_ARGUMENT);
     OK(mcrs_server_reset_stats(server));
     count = (struct wanted){"total_connections", "", 0, 0};

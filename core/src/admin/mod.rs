@@ -12,7 +12,9 @@ mod debug;
 mod dump;
 mod lines;
 mod lru;
+mod metrics;
 mod persist;
+mod samples;
 mod server;
 mod slabs;
 mod stats;
@@ -21,6 +23,10 @@ mod watch;
 
 pub use self::context::{AdminContext, Outcome, PinnedItems};
 pub use self::dump::Dump;
+pub use self::metrics::{
+    MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, bound_text,
+    metrics,
+};
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 pub use self::upload::NodesUpload;

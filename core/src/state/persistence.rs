@@ -65,7 +65,14 @@ impl Persistence {
         let file = config.persist.as_ref().or(config.memory_file.as_ref())?;
         Some(Self {
             file: file.clone(),
-            shared: Mutex::default(),
+            shared: Mutex::new(Shared {
+                // A lazy load begins after the server does.
+                status: Status {
+                    work: config.persist_lazy.then_some(SnapshotWork::Load),
+                    ..Status::default()
+                },
+                ..Shared::default()
+            }),
             changed: Condvar::default(),
             aborted: AtomicBool::default(),
         })

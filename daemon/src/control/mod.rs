@@ -27,7 +27,7 @@ use memcache_embed::commands::CommandLog;
 use self::body::{Nothing, Parameters};
 use self::controlled::Controlled;
 pub use self::guard::{Guard, Token};
-use crate::http::Error;
+use crate::http::{self, Error};
 
 /// The description of the routes.
 const OPENAPI: &str = include_str!("openapi.yaml");
@@ -53,7 +53,7 @@ pub fn router(server: &Server, commands: CommandLog, guard: Guard) -> Router {
         .route("/v1/stats", get(server::stats).delete(server::forget_stats))
         .route("/v1/watch", get(watch::open))
         .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(http::wrong_method)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
         .with_state(Controlled::new(server, commands))
 }
@@ -64,9 +64,4 @@ async fn openapi(Parameters(Nothing {}): Parameters<Nothing>) -> Response {
 
 async fn not_found() -> Error {
     Error::new(StatusCode::NOT_FOUND, "not_found", "there is no such path; GET /openapi.yaml describes all")
-}
-
-async fn wrong_method() -> Error {
-    let message = "the path has no such method; the header Allow lists its methods";
-    Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

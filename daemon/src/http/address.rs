@@ -49,11 +49,15 @@ impl Address {
     }
 }
 
-/// Removes and returns the passed socket of an address. Port 0 means any port.
-pub fn take(passed: &mut Vec<TcpListener>, at: SocketAddr) -> Option<TcpListener> {
+/// A socket, and the name of its service.
+pub type Named = (String, TcpListener);
+
+/// Removes and returns the passed socket of a service at an address. Port 0 means any port.
+pub fn take(passed: &mut Vec<Named>, service: &str, at: SocketAddr) -> Option<TcpListener> {
     let fits = |found: SocketAddr| found.ip() == at.ip() && [0, found.port()].contains(&at.port());
-    let found = passed.iter().position(|socket| socket.local_addr().is_ok_and(fits))?;
-    Some(passed.remove(found))
+    let is_wanted = |(name, socket): &Named| name == service && socket.local_addr().is_ok_and(fits);
+    let found = passed.iter().position(is_wanted)?;
+    Some(passed.remove(found).1)
 }
 
 /// Opens a socket that listens.
@@ -100,10 +104,11 @@ mod tests {
     fn a_passed_socket_is_used_again() {
         let socket = open(([127, 0, 0, 1], 0).into()).unwrap_or_else(|e| panic!("{e}"));
         let at = socket.local_addr().unwrap_or_else(|e| panic!("{e}"));
-        let mut passed = vec![socket];
-        assert!(take(&mut passed, (at.ip(), at.port() ^ 1).into()).is_none());
-        assert!(take(&mut passed, ([127, 0, 0, 2], at.port()).into()).is_none());
-        let found = take(&mut passed, (at.ip(), 0).into()).and_then(|socket| socket.local_addr().ok());
+        let mut passed = vec![("one".to_owned(), socket)];
+        assert!(take(&mut passed, "one", (at.ip(), at.port() ^ 1).into()).is_none());
+        assert!(take(&mut passed, "one", ([127, 0, 0, 2], at.port()).into()).is_none());
+        assert!(take(&mut passed, "other", at).is_none());
+        let found = take(&mut passed, "one", (at.ip(), 0).into()).and_then(|socket| socket.local_addr().ok());
         assert_eq!((found, passed.len()), (Some(at), 0));
         // It was closed, and the address is free at once.
         assert!(open(at).is_ok());

@@ -27,6 +27,12 @@ impl Error {
     }
 }
 
+/// Answers for a method that a path does not have.
+pub async fn wrong_method() -> Error {
+    let message = "the path has no such method; the header Allow lists its methods";
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let text = serde_json::json!({ "code": self.code, "message": self.message }).to_string();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   bind    before privileges are dropped, or a socket of the version before
-//!   start   once the server serves: one thread, mcrs-http, with a tokio runtime of its own
+//!   start   before the server, or once it serves: a thread, mcrs-http, with a tokio runtime of its own
 //!   stop    after the server: 250 ms for requests under way, then every connection is closed
 //! ```
 //!
@@ -25,10 +25,10 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 use tokio::time;
 
-pub use self::address::{Address, FORMS};
+pub use self::address::{Address, FORMS, Named};
 pub use self::connection::BODY;
 use self::connection::Bounds;
-pub use self::error::Error;
+pub use self::error::{Error, wrong_method};
 use crate::failure::{Failure, reason};
 
 /// Time that requests under way have when the daemon stops.
@@ -50,11 +50,11 @@ impl Sockets {
     pub fn bind(
         name: &'static str,
         addresses: &[SocketAddr],
-        passed: &mut Vec<TcpListener>,
+        passed: &mut Vec<Named>,
     ) -> Result<Self, Failure> {
         let mut sockets = Vec::new();
         for &at in addresses {
-            let socket = match address::take(passed, at) {
+            let socket = match address::take(passed, name, at) {
                 Some(socket) => Ok(socket),
                 None => address::open(at),
             };
@@ -81,8 +81,8 @@ impl Sockets {
 #[derive(Debug)]
 pub struct Http {
     services: Vec<Sockets>,
-    /// `None` without services.
-    running: Option<Running>,
+    /// A thread for each start.
+    running: Vec<Running>,
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Http {
         }
         let services: Vec<Sockets> = services.into_iter().map(|(sockets, _)| sockets).collect();
         if served.is_empty() {
-            return Ok(Self { services, running: None });
+            return Ok(Self { services, running: Vec::new() });
         }
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -120,7 +120,13 @@ impl Http {
             .name("mcrs-http".into())
             .spawn(move || run(runtime, served, bounds, &stopping))
             .map_err(|e| refused(&e))?;
-        Ok(Self { services, running: Some(Running { stop, thread }) })
+        Ok(Self { services, running: vec![Running { stop, thread }] })
+    }
+
+    /// Adds services that were started at another time.
+    pub fn add(&mut self, mut other: Self) {
+        self.services.append(&mut other.services);
+        self.running.append(&mut other.running);
     }
 
     /// Returns the sockets of each service.
@@ -129,14 +135,17 @@ impl Http {
     }
 
     /// Stops serving, and returns the sockets, for a next version of this process.
-    pub fn stop(mut self) -> Vec<TcpListener> {
+    pub fn stop(mut self) -> Vec<Named> {
         self.end();
-        std::mem::take(&mut self.services).into_iter().flat_map(|service| service.sockets).collect()
+        let named = |Sockets { name, sockets }| sockets.into_iter().map(move |one| (String::from(name), one));
+        std::mem::take(&mut self.services).into_iter().flat_map(named).collect()
     }
 
     fn end(&mut self) {
-        if let Some(Running { stop, thread }) = self.running.take() {
+        for Running { stop, .. } in &self.running {
             let _ = stop.send(true);
+        }
+        for Running { thread, .. } in self.running.drain(..) {
             // The panic hook has reported a panic.
             let _ = thread.join();
         }

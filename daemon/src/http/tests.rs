@@ -117,6 +117,6 @@ fn a_stop_closes_connections_and_keeps_the_sockets() {
     let _ = idle.read_to_end(&mut rest);
     // The next version of the process accepts clients that come now.
     let client = connect(at);
-    assert!(kept.iter().any(|socket| socket.accept().is_ok()));
+    assert!(kept.iter().any(|(_, socket)| socket.accept().is_ok()));
     drop(client);
 }

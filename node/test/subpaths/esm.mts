@@ -13,8 +13,10 @@ import type teardown from 'memcache-rs/global-teardown';
 import TestEnvironment, { withMemcache } from 'memcache-rs/jest';
 import { KeyvMemcache } from 'memcache-rs/keyv';
 import { memcacheCluster as clusterOfTest, memcache as ofTest, warmCache } from 'memcache-rs/node-test';
+import { MemcacheRegistry } from 'memcache-rs/prom-client';
 import { type CacheStoreOptions, MemcacheCacheStore } from 'memcache-rs/undici';
 import type { memcache, memcacheCluster } from 'memcache-rs/vitest';
+import { Registry } from 'prom-client';
 import { Agent, interceptors } from 'undici';
 import { inject } from 'vitest';
 import { defineConfig } from 'vitest/config';
@@ -56,6 +58,12 @@ new Agent().compose(interceptors.cache({ store: new MemcacheCacheStore(responses
 same<Same<MemcacheCacheStore['cache'], Cache>>();
 // @ts-expect-error
 new MemcacheCacheStore({ maxSize: 1 });
+
+// prom-client.
+Registry.merge([new Registry(), new MemcacheRegistry(cache)]);
+new MemcacheRegistry(cache, Registry.OPENMETRICS_CONTENT_TYPE).metrics().then((text) => text.length);
+// @ts-expect-error
+new MemcacheRegistry({});
 
 // Vitest.
 same<Same<typeof memcache, Server>>();
