@@ -22,6 +22,7 @@ use crate::binary_like::{self, Key};
 use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::errors::{self, Failure};
+use crate::hot_keys::{self, HotKey};
 use crate::item::{Found, Slab};
 use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
 use crate::settings::Setting;
@@ -615,6 +616,12 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn stats<'e>(&self, env: &'e Env, group: String) -> Result<Object<'e>, Failure> {
         stats::object(env, self.inner.with(|shared| Ok(shared.stats.list(&shared.core, &group)))?)
+    }
+
+    /// Returns the keys that had the most requests in the last seconds.
+    #[napi(catch_unwind)]
+    pub fn hot_keys(&self, most: u32) -> Result<Vec<HotKey>, Failure> {
+        self.inner.with(|shared| Ok(hot_keys::list(shared.core.hot_keys(most as usize))))
     }
 
     /// Returns the clock.
