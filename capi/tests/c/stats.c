@@ -58,7 +58,7 @@ static void hot_keys(void) {
     OK(mcrs_config_set(config, "sample_rate", "1"));
     mcrs_cache *cache = NULL;
     OK(mcrs_cache_new(config, &cache));
-    OK(mcrs_config_listen_tcp(config, "127.0.0.1", 0, NULL));
+    OK(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_OFF));
     mcrs_server *server = NULL;
     OK(mcrs_server_start(config, &server));
     mcrs_config_free(config);
