@@ -390,6 +390,52 @@ typedef struct mcrs_slice {
 } mcrs_slice;
 
 /**
+ * Holds the requests for a key: estimates from samples of the last 2 to 4 seconds.
+ */
+typedef struct mcrs_hot_key {
+    /**
+     * Key. Valid until the callback returns.
+     */
+    struct mcrs_slice key;
+    /**
+     * Gets, including those that missed.
+     */
+    uint64_t reads;
+    /**
+     * Other requests: stores, deletes, touches, increments.
+     */
+    uint64_t writes;
+    /**
+     * Requests that may be missing in both numbers, at most. The error of sampling is not in this
+     * number.
+     */
+    uint64_t error;
+    /**
+     * Part of all requests that are for this key, from 0 to 1.
+     */
+    double share;
+    /**
+     * Set to 0 by this version.
+     */
+    uint64_t reserved[2];
+} mcrs_hot_key;
+
+/**
+ * Takes a hot key, and returns whether more should follow.
+ *
+ * `key` is valid until the callback returns. No lock is held then, so it may call the library.
+ *
+ * ```c
+ * static bool print_hot_key(void *userdata, const mcrs_hot_key *hot) {
+ *     (void)userdata;
+ *     printf("%.*s: %.1f%%\n", (int)hot->key.len, (const char *)hot->key.data, hot->share * 100);
+ *     return true;
+ * }
+ * ```
+ */
+typedef bool (*mcrs_hot_key_fn)(void *userdata, const struct mcrs_hot_key *key);
+
+/**
  * Holds the metadata of an item.
  */
 typedef struct mcrs_info {
@@ -1159,6 +1205,47 @@ extern "C" {
  *     call that fails, or the thread's end.
  */
 const char *mcrs_error_message(void);
+
+/**
+ * Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
+ * one most.
+ *
+ * One of `sample_rate` requests is counted. Requests of this program count, and those of clients
+ * of a server of this cache.
+ *
+ * ```c
+ * // print_hot_key: see mcrs_hot_key_fn
+ * assert(mcrs_cache_hot_keys(cache, 10, print_hot_key, NULL) == MCRS_OK);
+ * ```
+ *
+ * @param cache  Cache to work on.
+ * @param most  Number of keys, up to 512.
+ * @param each  Callback; it returns false to end the list.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK, or a common status.
+ */
+mcrs_status mcrs_cache_hot_keys(const struct mcrs_cache *cache,
+                                size_t most,
+                                mcrs_hot_key_fn each,
+                                void *userdata);
+
+/**
+ * Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
+ * one most.
+ *
+ * See mcrs_cache_hot_keys(). The durations of requests are the group "latency" of
+ * mcrs_server_stats().
+ *
+ * @param server  Server to work on.
+ * @param most  Number of keys, up to 512.
+ * @param each  Callback; it returns false to end the list.
+ * @param userdata  Pointer passed to the callback; may be NULL.
+ * @return MCRS_OK, or a common status.
+ */
+mcrs_status mcrs_server_hot_keys(const struct mcrs_server *server,
+                                 size_t most,
+                                 mcrs_hot_key_fn each,
+                                 void *userdata);
 
 /**
  * Creates a cache that no server serves yet.
@@ -2896,8 +2983,8 @@ mcrs_status mcrs_cache_load(const struct mcrs_cache *cache,
  * ```
  *
  * @param cache  Cache to work on.
- * @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings". NULL and
- *     "" mean the general statistics.
+ * @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings", "hotkeys"
+ *     or "hotkeys 20". NULL and "" mean the general statistics.
  * @param each  Callback; it returns false to end the list.
  * @param userdata  Pointer passed to the callback; may be NULL.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.
@@ -2911,7 +2998,7 @@ mcrs_status mcrs_cache_stats(const struct mcrs_cache *cache,
  * Calls a callback with each statistic of a server and its cache.
  *
  * @param server  Server to work on.
- * @param group  As for mcrs_cache_stats(), and "conns".
+ * @param group  As for mcrs_cache_stats(), and "conns" and "latency".
  * @param each  Callback; it returns false to end the list.
  * @param userdata  Pointer passed to the callback; may be NULL.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.

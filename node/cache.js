@@ -11,7 +11,7 @@ const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
-const { checkNames, checkType, defined, toSettings } = require('./options.js');
+const { checkMost, checkNames, checkType, defined, toSettings } = require('./options.js');
 const { join } = require('./single-flight.js');
 const snapshot = require('./snapshot.js');
 
@@ -466,6 +466,11 @@ class Cache {
 
   metricFamilies() {
     return call(() => this.#native.metricFamilies());
+  }
+
+  hotKeys(most = 10) {
+    checkMost(most);
+    return call(() => this.#native.hotKeys(most));
   }
 
   get clock() {

@@ -160,6 +160,31 @@ export interface ItemInfo {
 }
 
 /**
+ * A key that many requests are for. The numbers are estimates from samples of the last 2 to 4
+ * seconds.
+ *
+ * @example
+ * ```js
+ * const watched = new Cache({ settings: { sampleRate: 1 } });
+ * watched.set('user:1', 'Ada');
+ * const [{ key, writes, share }] = watched.hotKeys(1);
+ * [String(key), writes, share]; // => ['user:1', 1, 1]
+ * ```
+ */
+export interface HotKey {
+  /** The key. */
+  key: Buffer;
+  /** Gets, including those that missed. */
+  reads: number;
+  /** Other requests: stores, deletes, touches, increments. */
+  writes: number;
+  /** Requests that may be missing in both numbers, at most, beside the error of sampling. */
+  error: number;
+  /** The part of all requests that are for this key, from 0 to 1. */
+  share: number;
+}
+
+/**
  * A value with its metadata.
  *
  * @example
@@ -1137,8 +1162,8 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
-   * `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'`, `'conns'`, `'latency'` or
+   * `'hotkeys'`. The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
@@ -1182,6 +1207,24 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
    * ```
    */
   metricFamilies(): MetricFamily[];
+
+  /**
+   * Returns the keys that had the most requests in the last 2 to 4 seconds. The numbers are
+   * estimates from samples: one of `sampleRate` requests is counted, 128 by default.
+   *
+   * @param most - The number of keys, at most 512. The default is 10.
+   * @returns The keys, the one with the most requests first.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `most` is not a number.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `most` is not an integer from 0 to 512.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const watched = new Cache({ settings: { sampleRate: 1 } });
+   * watched.get('user:1');
+   * watched.hotKeys().map(({ key, reads }) => [String(key), reads]); // => [['user:1', 1]]
+   * ```
+   */
+  hotKeys(most?: number): HotKey[];
 
   /**
    * The clock, which a test can stop and move.
@@ -2082,8 +2125,8 @@ export class Server implements AsyncDisposable {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
-   * `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'`, `'conns'`, `'latency'` or
+   * `'hotkeys'`. The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
@@ -2126,6 +2169,22 @@ export class Server implements AsyncDisposable {
    * ```
    */
   metricFamilies(): MetricFamily[];
+
+  /**
+   * Returns the keys that had the most requests in the last 2 to 4 seconds. The numbers are
+   * estimates from samples: one of `sampleRate` requests is counted, 128 by default.
+   *
+   * @param most - The number of keys, at most 512. The default is 10.
+   * @returns The keys, the one with the most requests first.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `most` is not a number.
+   * @throws {RangeError} (`ERR_OUT_OF_RANGE`) if `most` is not an integer from 0 to 512.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.hotKeys(0); // => []
+   * ```
+   */
+  hotKeys(most?: number): HotKey[];
 
   /**
    * Begins to watch events.

@@ -24,6 +24,14 @@ function checkTimeout(value) {
   if (!(value >= 0)) throw rangeError(`timeout must be at least 0 seconds, got ${value}`);
 }
 
+/** Checks that an argument is a number of keys. */
+function checkMost(value) {
+  checkType('most', value, 'number');
+  if (!Number.isInteger(value) || value < 0 || value > 512) {
+    throw rangeError(`most must be an integer from 0 to 512, got ${value}`);
+  }
+}
+
 /**
  * Checks that `options` is an object with no other names than those in `known`. A list or a Map is
  * refused. `of` names the receiver of the options, and `refusal` creates the error.
@@ -60,4 +68,4 @@ function toSettings(settings, refusal) {
   });
 }
 
-module.exports = { checkNames, checkTimeout, checkType, defined, toSettings, typeError };
+module.exports = { checkMost, checkNames, checkTimeout, checkType, defined, toSettings, typeError };

@@ -11,7 +11,7 @@ const { Cache, nativeOf } = require('./cache.js');
 const { call, classes, toPublicError } = require('./errors.js');
 const { Faults } = require('./faults.js');
 const { keepAlive } = require('./keep-alive.js');
-const { checkNames, checkTimeout, checkType, defined, toSettings } = require('./options.js');
+const { checkMost, checkNames, checkTimeout, checkType, defined, toSettings } = require('./options.js');
 const { Watch } = require('./watch.js');
 
 const { ClosedError, ConfigError } = classes;
@@ -343,6 +343,12 @@ class Server {
   metricFamilies() {
     const running = this.#live();
     return call(() => running.metricFamilies());
+  }
+
+  hotKeys(most = 10) {
+    checkMost(most);
+    const running = this.#live();
+    return call(() => running.hotKeys(most));
   }
 
   watch(...kinds) {

@@ -16,6 +16,7 @@
 
 #[macro_use]
 mod guard;
+mod hot_keys;
 
 mod arguments;
 mod cache;

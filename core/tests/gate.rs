@@ -64,6 +64,8 @@ fn commands() -> Vec<Vec<u8>> {
         "stats items",
         "stats settings",
         "stats conns",
+        "stats hotkeys",
+        "stats latency",
         "stats reset",
         "stats cachedump 1 10",
         "stats detail on",
@@ -96,6 +98,7 @@ fn commands() -> Vec<Vec<u8>> {
             commands.push(packet(opcode, &vec![0; extras], b"PLAIN", b"\0ann\0guess"));
         }
         commands.push(packet(opcode, &[], b"settings", b""));
+        commands.push(packet(opcode, &[], b"hotkeys", b""));
     }
     commands
 }

@@ -166,7 +166,7 @@ test('arguments of a server', async (t) => {
   const calls = [
     ...['advance', 'freeze', 'resume', 'time'].map((name) => [clock, name]),
     ...['delay', 'delayReply', 'drop', 'error', 'miss', 'truncate'].map((name) => [faults, name]),
-    ...['stats', 'watch', 'setClusterNodes'].map((name) => [server, name]),
+    ...['hotKeys', 'stats', 'watch', 'setClusterNodes'].map((name) => [server, name]),
   ];
   for (let n = 0; n < 1000; n += 1) {
     const [of, name] = calls[pick(calls.length)];

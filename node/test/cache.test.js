@@ -525,6 +525,7 @@ test('statistics have memcached’s names', (t) => {
   const { curr_items, get_hits, get_misses, version } = c.stats();
   assert.deepEqual([curr_items, get_hits, get_misses, version], [1, 1, 1, memcache.MEMCACHED_VERSION]);
   assert.equal(c.stats('items')['items:1:number'], 1);
+  assert.equal(c.stats('latency').sample_rate, 128);
   assert.throws(() => c.stats('nothing'), { name: 'ConfigError', message: /'slabs'/ });
 });
 

@@ -51,6 +51,20 @@ test('clients and the program see the same items', async (t) => {
   assert.throws(() => server.stats('nothing'), { name: 'ConfigError' });
 });
 
+test('hot keys are those of clients and of the program', async (t) => {
+  const server = await serve(t, { settings: { sampleRate: 1 } });
+  server.cache.set('greeting', 'hello');
+  for (let n = 0; n < 3; n += 1) await ask(place(server), 'get greeting');
+  await ask(place(server), 'get other');
+  const [greeting, other] = server.hotKeys();
+  assert.deepEqual({ ...greeting }, { key: Buffer.from('greeting'), reads: 3, writes: 1, error: 0, share: 0.8 });
+  assert.equal(String(other.key), 'other');
+  assert.equal(server.cache.hotKeys(1).length, 1);
+  assert.equal(server.stats('latency')['get:count'], 4);
+  assert.throws(() => server.hotKeys(-1), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => server.hotKeys('1'), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
 test('a closed server is gone, and starts again at its address, empty', async (t) => {
   const server = await serve(t);
   const { address, port, cache } = server;

@@ -122,6 +122,34 @@ class Item(Generic[_V]):
         """Whether :meth:`Cache.invalidate` marked the item and no value was stored since."""
 
 @final
+class HotKey:
+    """A key that many requests are for, as :meth:`Cache.hot_keys` found it.
+
+    The numbers are estimates from samples of the last 2 to 4 seconds.
+
+    Example:
+        >>> cache = Cache(settings={"sample_rate": 1})
+        >>> cache.set("user:1", "Ada")
+        >>> cache.hot_keys()
+        [HotKey(key=b'user:1', reads=0, writes=1, error=0, share=1.0)]
+    """
+    @property
+    def key(self) -> bytes:
+        """The key."""
+    @property
+    def reads(self) -> int:
+        """Gets, including those that missed."""
+    @property
+    def writes(self) -> int:
+        """Other requests: stores, deletes, touches, increments."""
+    @property
+    def error(self) -> int:
+        """Requests that may be missing in both numbers, at most, beside the error of sampling."""
+    @property
+    def share(self) -> float:
+        """The part of all requests that are for this key, from 0 to 1."""
+
+@final
 class ItemInfo:
     """The metadata of an item, as :meth:`Cache.info` found it.
 
@@ -906,7 +934,7 @@ class Cache(Generic[_V]):
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"`` or ``"conns"``.
+                ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.
@@ -944,6 +972,31 @@ class Cache(Generic[_V]):
             >>> cache = Cache()
             >>> "memcached_current_items 0" in cache.metrics()
             True
+        """
+    def hot_keys(self, most: int = 10) -> list[HotKey]:
+        """Returns the keys that had the most requests in the last 2 to 4 seconds.
+
+        The numbers are estimates from samples: one of ``sample_rate`` requests is counted, 128 by
+        default. Requests of this program count, and those of clients of a server of this cache.
+
+        Args:
+            most: The number of keys, at most 512.
+
+        Returns:
+            The keys, the one with the most requests first.
+
+        Raises:
+            OutOfRangeError: ``most`` is negative.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache(settings={"sample_rate": 1})
+            >>> for n in range(9):
+            ...     _ = cache.get("page:home"), cache.get(f"page:{n}")
+            >>> [hottest] = cache.hot_keys(1)
+            >>> hottest.key, hottest.reads, hottest.share
+            (b'page:home', 9, 0.5)
         """
     @property
     def clock(self) -> Clock:
@@ -1373,6 +1426,8 @@ class Server:
         """Returns statistics under memcached's names."""
     def metrics(self, format: str = "prometheus", /) -> str:
         """Returns metrics as text."""
+    def hot_keys(self, most: int) -> list[HotKey]:
+        """Returns the keys that had the most requests in the last seconds."""
     @property
     def faults(self) -> Faults:
         """The faults that the server injects."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from memcache_rs._native import HotKey
     from memcache_rs._typing import Kind, Path, ServerSettings, Setting
 
 
@@ -659,7 +660,7 @@ class Server:
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"`` or ``"conns"``.
+                ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.
@@ -700,6 +701,31 @@ class Server:
             True
         """
         return self._live().metrics(format)
+
+    def hot_keys(self, most: int = 10) -> list[HotKey]:
+        """Returns the keys that had the most requests in the last 2 to 4 seconds.
+
+        The numbers are estimates from samples: one of ``sample_rate`` requests is counted, 128 by
+        default.
+
+        Args:
+            most: The number of keys, at most 512.
+
+        Returns:
+            The keys, the one with the most requests first.
+
+        Raises:
+            OutOfRangeError: ``most`` is negative.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server(settings={"sample_rate": 1}) as server:
+            ...     _ = server.cache.get("user:1")
+            ...     server.hot_keys()
+            [HotKey(key=b'user:1', reads=1, writes=0, error=0, share=1.0)]
+        """
+        return self._live().hot_keys(most)
 
     def watch(self, *kinds: Kind, timeout: float | None = None) -> Watch:
         """Returns an iterator over the events that happen from now on.

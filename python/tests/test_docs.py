@@ -36,7 +36,7 @@ QUIET = {
 #: Classes whose objects other methods return.
 RETURNED = {"Watch", "Memoized"}
 #: Classes that have only fields.
-RECORDS = {"Damage", "Item", "ItemInfo", "Loaded", "Progress", "Saved"}
+RECORDS = {"Damage", "HotKey", "Item", "ItemInfo", "Loaded", "Progress", "Saved"}
 
 
 class Member:

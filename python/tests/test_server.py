@@ -77,6 +77,23 @@ def test_it_serves_its_cache(server: Server) -> None:
     assert server.stats("settings")["num_threads"] == 1
 
 
+def test_hot_keys_are_those_of_clients_and_of_the_program() -> None:
+    with Server(settings={"sample_rate": 1}) as server:
+        server.cache.set("greeting", "hello")
+        with connect(server) as client:
+            for _ in range(3):
+                client.ask("get greeting")
+            client.ask("get other")
+        greeting, other = server.hot_keys()
+        assert repr(greeting) == "HotKey(key=b'greeting', reads=3, writes=1, error=0, share=0.8)"
+        assert (other.key, other.reads, other.share) == (b"other", 1, 0.2)
+        assert [hot.key for hot in server.cache.hot_keys(1)] == [b"greeting"]
+        assert server.stats("latency")["get:count"] == 4
+        assert server.stats("hotkeys 1")["1:key"] == "greeting"
+        with pytest.raises(memcache_rs.OutOfRangeError, match="most must be"):
+            server.hot_keys(-1)
+
+
 def test_a_cache_that_is_there_can_be_served() -> None:
     with Cache() as cache:
         cache.set("key", "value")

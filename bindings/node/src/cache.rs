@@ -22,6 +22,7 @@ use crate::binary_like::{self, Key};
 use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::errors::{self, Failure};
+use crate::hot_keys::{self, HotKey};
 use crate::item::{Found, Slab};
 use crate::raw::{Answer, Big, Call, Functions, Receiver, Value};
 use crate::settings::Setting;
@@ -659,6 +660,12 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn metric_families<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>, Failure> {
         self.inner.with(|shared| stats::metric_families(env, shared.stats.state(&shared.core)))
+    }
+
+    /// Returns the keys that had the most requests in the last seconds.
+    #[napi(catch_unwind)]
+    pub fn hot_keys(&self, most: u32) -> Result<Vec<HotKey>, Failure> {
+        self.inner.with(|shared| Ok(hot_keys::list(shared.core.hot_keys(most as usize))))
     }
 
     /// Returns the clock.

@@ -21,6 +21,7 @@ mod clock;
 mod daemon;
 mod errors;
 mod faults;
+mod hot_keys;
 mod item;
 mod raw;
 mod server;

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use crate::cache::Cache;
 use crate::errors::{self, Failure};
 use crate::faults::Faults;
+use crate::hot_keys::{self, HotKey};
 use crate::raw::guarded;
 use crate::settings::{self, Setting};
 use crate::shared_cache::SharedCache;
@@ -460,6 +461,12 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn metric_families<'e>(&self, env: &'e Env) -> Result<Vec<Object<'e>>, Failure> {
         self.settled(|running| stats::metric_families(env, running.core.context()))
+    }
+
+    /// Returns the keys that had the most requests in the last seconds.
+    #[napi(catch_unwind)]
+    pub fn hot_keys(&self, most: u32) -> Result<Vec<HotKey>, Failure> {
+        self.settled(|running| Ok(hot_keys::list(running.core.hot_keys(most as usize))))
     }
 
     /// Returns its injected faults.

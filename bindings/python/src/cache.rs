@@ -22,8 +22,9 @@ use crate::clock::Clock;
 use crate::errors;
 use crate::flight::{self, Caller, Leader, SingleFlight};
 use crate::handle::{CacheHandle, settled};
+use crate::hot_keys::{self, HotKey};
 use crate::item::{Found, Item, ItemInfo, generic_alias};
-use crate::number::{Cas, Delta, Flags, Initial};
+use crate::number::{Cas, Delta, Flags, Initial, Most};
 use crate::serializer::Serializer;
 use crate::settings::{Settings, Whole};
 use crate::stats;
@@ -1063,7 +1064,7 @@ impl Cache {
     ///
     /// Args:
     ///     group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-    ///         ``"settings"`` or ``"conns"``.
+    ///         ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
     ///
     /// Returns:
     ///     The statistics by name. Whole numbers are int, all others str.
@@ -1109,6 +1110,35 @@ impl Cache {
     fn metrics(&self, py: Python<'_>, format: &str) -> PyResult<String> {
         let cache = self.core()?;
         py.detach(|| stats::metrics_text(self.stats.state(cache), format))
+    }
+
+    /// Returns the keys that had the most requests in the last 2 to 4 seconds.
+    ///
+    /// The numbers are estimates from samples: one of ``sample_rate`` requests is counted, 128 by
+    /// default. Requests of this program count, and those of clients of a server of this cache.
+    ///
+    /// Args:
+    ///     most: The number of keys, at most 512.
+    ///
+    /// Returns:
+    ///     The keys, the one with the most requests first.
+    ///
+    /// Raises:
+    ///     OutOfRangeError: ``most`` is negative.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache(settings={"sample_rate": 1})
+    ///     >>> for n in range(9):
+    ///     ...     _ = cache.get("page:home"), cache.get(f"page:{n}")
+    ///     >>> [hottest] = cache.hot_keys(1)
+    ///     >>> hottest.key, hottest.reads, hottest.share
+    ///     (b'page:home', 9, 0.5)
+    #[pyo3(signature = (most=Most(10)), text_signature = "($self, most=10)")]
+    fn hot_keys(&self, py: Python<'_>, most: Most) -> PyResult<Vec<HotKey>> {
+        let cache = self.core()?;
+        Ok(hot_keys::list(py.detach(|| cache.hot_keys(most.0))))
     }
 
     /// The clock of the cache, which tests can stop and move.

@@ -34,6 +34,7 @@ mod errors;
 mod faults;
 mod flight;
 mod handle;
+mod hot_keys;
 mod item;
 mod number;
 mod serializer;
@@ -66,6 +67,8 @@ mod _native {
     use crate::faults::{FaultRule, Faults};
     #[pymodule_export]
     use crate::flight::Leader;
+    #[pymodule_export]
+    use crate::hot_keys::HotKey;
     #[pymodule_export]
     use crate::item::{Item, ItemInfo};
     #[pymodule_export]

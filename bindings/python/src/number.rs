@@ -31,6 +31,7 @@ whole! {
     Delta(u64) = "delta";
     Flags(u32) = "flags";
     Initial(u64) = "initial";
+    Most(usize) = "most";
     Times(u64) = "times";
 }
 

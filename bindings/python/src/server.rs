@@ -21,7 +21,8 @@ use crate::cache::Cache;
 use crate::errors;
 use crate::faults::Faults;
 use crate::handle::{CacheHandle, owned};
-use crate::number::Float;
+use crate::hot_keys::{self, HotKey};
+use crate::number::{Float, Most};
 use crate::settings;
 use crate::stats;
 use crate::watch::{POLL, Watcher};
@@ -222,6 +223,12 @@ impl Server {
     fn metrics(&self, py: Python<'_>, format: &str) -> PyResult<String> {
         let core = self.settled(py)?;
         py.detach(|| stats::metrics_text(core.context(), format))
+    }
+
+    /// Returns the keys that had the most requests in the last seconds.
+    fn hot_keys(&self, py: Python<'_>, most: Most) -> PyResult<Vec<HotKey>> {
+        let core = self.settled(py)?;
+        Ok(hot_keys::list(py.detach(|| core.hot_keys(most.0))))
     }
 
     /// The faults that the server injects.

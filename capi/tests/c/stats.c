@@ -46,7 +46,61 @@ static bool each_key(void *userdata, const mcrs_slice *key, const mcrs_info *inf
     return ++walk->keys != walk->most;
 }
 
+struct hot {
+    const char *key;
+    unsigned long reads, writes;
+    int calls, most;
+};
+
+static bool each_hot(void *userdata, const mcrs_hot_key *hot) {
+    struct hot *wanted = userdata;
+    CHECK(hot->error == 0 && hot->share > 0 && hot->share <= 1 && hot->reserved[0] == 0);
+    if (hot->key.len == strlen(wanted->key) && memcmp(hot->key.data, wanted->key, hot->key.len) == 0) {
+        wanted->reads = hot->reads;
+        wanted->writes = hot->writes;
+    }
+    return ++wanted->calls != wanted->most;
+}
+
+/* With sample_rate 1, each request counts. */
+static void hot_keys(void) {
+    mcrs_config *config = NULL;
+    OK(mcrs_config_new(&config));
+    OK(mcrs_config_set(config, "sample_rate", "1"));
+    mcrs_cache *cache = NULL;
+    OK(mcrs_cache_new(config, &cache));
+    OK(mcrs_config_listen_tcp(config, NULL, 0, MCRS_PROTOCOL_AUTO, MCRS_TLS_OFF));
+    mcrs_server *server = NULL;
+    OK(mcrs_server_start(config, &server));
+    mcrs_config_free(config);
+    for (int n = 0; n < 3; n++) {
+        OK(mcrs_cache_set(cache, "a", 1, S("x"), 0));
+    }
+    OK(mcrs_cache_set(cache, "b", 1, S("x"), 0));
+    struct hot wanted = {"a", 0, 0, 0, 0};
+    OK(mcrs_cache_hot_keys(cache, 10, each_hot, &wanted));
+    CHECK(wanted.calls == 2 && wanted.reads == 0 && wanted.writes == 3);
+    wanted = (struct hot){"b", 0, 0, 0, 1};
+    OK(mcrs_cache_hot_keys(cache, 10, each_hot, &wanted));
+    CHECK(wanted.calls == 1 && wanted.writes == 0);
+    IS(mcrs_cache_hot_keys(cache, 10, NULL, NULL), MCRS_NULL_ARGUMENT);
+    CHECK(stat_of(cache, "hotkeys 1", "1:writes") == 3);
+    mcrs_cache_free(cache);
+
+    int client = connect_to(server, 0);
+    says(client, "get c\r\n", "END\r\n");
+    wanted = (struct hot){"c", 0, 0, 0, 0};
+    OK(mcrs_server_hot_keys(server, 1, each_hot, &wanted));
+    CHECK(wanted.calls == 1 && wanted.reads == 1);
+    struct wanted latency = {"get:count", "", 0, 0};
+    OK(mcrs_server_stats(server, "latency", pick, &latency));
+    CHECK(atoi(latency.value) == 1);
+    close(client);
+    mcrs_server_free(server);
+}
+
 int main(void) {
+    hot_keys();
     mcrs_cache *cache = small_cache();
     char key[32];
     for (int n = 0; n < 1000; n++) {

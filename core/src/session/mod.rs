@@ -330,9 +330,7 @@ impl Session {
                     env.context.cache.prefixes().record_set(key.bytes());
                 }
                 let request = Request { key: key.bytes(), operation, client: env.fd };
-                let used = self.store(env, &request, length, form, input, line_len, out);
-                self.end_store_sample(env, key);
-                used
+                self.store(env, &request, length, form, input, line_len, out)
             }
             Line::Data { key, ref operation, ref form } => {
                 let request = Request { key: key.bytes(), operation: *operation, client: env.fd };

@@ -129,9 +129,7 @@ impl Session {
                     context.cache.prefixes().record_set(key.bytes());
                 }
                 let request = Request { key: key.bytes(), operation, client: env.fd };
-                let used = self.store(env, &request, length, &Form::Binary(echo), input, head, out);
-                self.end_store_sample(env, key);
-                return used;
+                return self.store(env, &request, length, &Form::Binary(echo), input, head, out);
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);

@@ -52,6 +52,25 @@ impl Env<'_> {
         }
     }
 
+    /// Ends the sample of a store, if it is sampled.
+    #[inline]
+    pub(super) fn end_store_sample(&self, key: &[u8]) {
+        if let Some(begin) = self.sampled {
+            self.record(CommandClass::Set, begin);
+            self.note(CommandClass::Set, key);
+        }
+    }
+
+    /// Counts the key of a store whose value is still to come, if it is sampled. Returns whether it
+    /// is.
+    #[inline]
+    pub(super) fn note_store_sample(&self, key: &[u8]) -> bool {
+        if self.sampled.is_some() {
+            self.note(CommandClass::Set, key);
+        }
+        self.sampled.is_some()
+    }
+
     #[cold]
     fn record(&self, class: CommandClass, begin: Instant) {
         self.context.latency.record(class, begin.elapsed());
@@ -65,19 +84,6 @@ impl Env<'_> {
 }
 
 impl Session {
-    /// Ends the sample of a store, if it is sampled. If its value is still to come, the last part
-    /// of the value ends the sample.
-    #[inline]
-    pub(super) fn end_store_sample(&mut self, env: &Env<'_>, key: Key<'_>) {
-        if let Some(begin) = env.sampled {
-            match &mut self.state {
-                State::Value(upload) => upload.is_sampled = true,
-                _ => env.record(CommandClass::Set, begin),
-            }
-            env.note(CommandClass::Set, key.bytes());
-        }
-    }
-
     /// Ends a part of a sampled get, for which the first bytes of `input` were used.
     #[cold]
     pub(super) fn end_keys_sample(&self, env: &Env<'_>, input: &[u8], used: &Used) {

@@ -63,6 +63,7 @@ impl Session {
                 // A long value may have been copied for a short request.
                 env.turn.look();
             }
+            env.end_store_sample(request.key);
             return Used::Bytes(whole);
         }
         if timed.operation.purge_on_failure
@@ -75,11 +76,14 @@ impl Session {
         match cache.reserve(&timed, length) {
             Ok(reservation) => {
                 self.trace_within(env, ConnState::Nread);
-                self.state = State::Value(Box::new(Upload::new(reservation, request, form)));
+                let mut upload = Upload::new(reservation, request, form);
+                upload.is_sampled = env.note_store_sample(request.key);
+                self.state = State::Value(Box::new(upload));
                 Used::Bytes(line_len)
             }
             Err(error) => {
                 reply.encode(&Response::Refused(error));
+                env.end_store_sample(request.key);
                 self.swallow(line_len, length + tail_len)
             }
         }
