@@ -276,14 +276,15 @@ impl Connection {
     }
 
     /// Returns the statistics of a group, or `None` if the server answers with an error: it does
-    /// not have the group. The group `""` is that of `stats` alone.
+    /// not have the group, or does not allow it. The group `""` is that of `stats` alone.
     ///
     /// # Errors
     /// The connection is broken, or the answer is none.
     pub fn stats(&mut self, group: &str) -> Result<Option<Stats>, Failure> {
         let request = if group.is_empty() { "stats\r\n".into() } else { format!("stats {group}\r\n") };
         let mut line = self.ask(request.as_bytes())?;
-        if line.starts_with(b"ERROR") || line.starts_with(b"SERVER_ERROR") {
+        let errors = [&b"ERROR"[..], b"SERVER_ERROR", b"CLIENT_ERROR"];
+        if errors.iter().any(|error| line.starts_with(error)) && line != b"CLIENT_ERROR unauthenticated" {
             return Ok(None);
         }
         let mut stats = Stats::default();

@@ -1,6 +1,6 @@
 //! `mcrs`: a command line tool for memcached servers and for snapshots.
 //!
-//! A subcommand is a file: its arguments, and `run`. All of them use a blocking
+//! A subcommand is a file: its arguments, and `run`. `top` is a folder. All of them use a blocking
 //! client (`client`, `stream`, `address`), which `servers` asks for several servers at once. Below
 //! are the meta commands (`meta`), statistics (`reply`), the list of a server's items (`metadump`),
 //! a writer of snapshots (`snapshot`), progress bars (`progress`), and text for terminals (`text`).
@@ -26,6 +26,7 @@ mod snapshot;
 mod stats;
 mod stream;
 mod text;
+mod top;
 mod watch;
 
 use std::io::{ErrorKind, Write as _};
@@ -69,6 +70,7 @@ enum Command {
     Slabs(slabs::SlabsArguments),
     Keys(keys::KeysArguments),
     Watch(watch::WatchArguments),
+    Top(top::TopArguments),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
             Command::Slabs(arguments) => slabs::run(arguments),
             Command::Keys(arguments) => keys::run(arguments),
             Command::Watch(arguments) => watch::run(arguments),
+            Command::Top(arguments) => top::run(arguments),
         },
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // The help or the version.

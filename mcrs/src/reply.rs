@@ -57,6 +57,11 @@ impl Stats {
     pub fn number(&self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
+
+    /// Returns the value of a name, if it is a number.
+    pub fn float(&self, name: &str) -> Option<f64> {
+        self.get(name)?.parse().ok()
+    }
 }
 
 /// Returns a value of a statistic for JSON: a number if it is written like one, or a text.
