@@ -30,6 +30,7 @@ const BY_NAME: &[&str] = &[
     "persist_strict",
     "persist_threads",
     "read_buf_mem_limit",
+    "sample_rate",
     "tls_ca_cert",
     "tls_chain_cert",
     "tls_kernel_tls",

@@ -100,10 +100,12 @@ mod tls;
 pub use self::base::clock::{Clock, ClockError};
 pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, StopError, StoreError};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
+pub use self::base::histogram::Histogram;
 pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
-pub use self::cache::{Cache, ItemInfo, Ttl};
+pub use self::cache::prefix::PrefixCounts;
+pub use self::cache::{Cache, HotKey, HotKeys, ItemInfo, Ttl};
 pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
 pub use self::persist::{
     Codec as SnapshotCodec, Damage as SnapshotDamage, FormatError as SnapshotFormatError, LoadOptions,
@@ -118,7 +120,7 @@ pub use self::{
     },
     net::address::BoundAddress,
     server::Server,
-    state::Stop,
+    state::{CommandClass, Stop},
 };
 
 /// The parts that this workspace's own crates, tests and fuzz targets use. No promise is made

@@ -13,6 +13,7 @@ mod dump;
 mod lines;
 mod lru;
 mod persist;
+mod samples;
 mod server;
 mod slabs;
 mod stats;

@@ -8,6 +8,7 @@ use super::context::{AdminContext, Outcome};
 use super::dump::Dump;
 use super::lines::{Lines, put_connection, put_sizes};
 use super::persist::put_status;
+use super::samples::{hot_keys, hot_keys_wanted, latency, stats_hot_keys};
 use super::server::VERSION;
 use crate::config::AuthMethod;
 use crate::config::{
@@ -46,6 +47,9 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.abbreviates(1, "conns") {
         return Outcome::Dump(Box::new(Dump::connections(ctx.client)));
     }
+    if exactly(b"hotkeys") {
+        return stats_hot_keys(ctx, tokens);
+    }
     if exactly(b"sizes") && context.cache.store().sizes().enabled() {
         return Outcome::Dump(Box::new(Dump::sizes(None)));
     }
@@ -58,6 +62,8 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         slabs(context, out);
     } else if exactly(b"sizes") {
         sizes(context, out);
+    } else if exactly(b"latency") {
+        latency(context, out);
     } else {
         return ctx.line(text::ERROR);
     }
@@ -77,10 +83,14 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
             return Some(Outcome::Dump(Box::new(Dump::sizes(Some(echo)))));
         }
         b"sizes" => sizes(context, Lines::Packets(bytes, echo)),
+        b"latency" => latency(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"settings") => settings(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"reset") => {
             reset(context);
             Lines::Packets(bytes, echo).end();
+        }
+        _ if group.starts_with(b"hotkeys") && context.config.dump_enabled => {
+            hot_keys(context, hot_keys_wanted(group)?, Lines::Packets(bytes, echo));
         }
         _ => {
             let what = group.strip_prefix(b"detail").filter(|_| context.config.dump_enabled)?;
@@ -100,7 +110,8 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
 }
 
 /// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
-/// `sizes`, `settings` or `conns`. Returns `false` for another group.
+/// `sizes`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Returns `false`
+/// for another group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {
@@ -111,7 +122,11 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
         "settings" => settings(context, out),
         // -1 is not a descriptor: the caller is not a connection.
         "conns" => conns(context, -1, out),
-        _ => return false,
+        "latency" => latency(context, out),
+        _ => match hot_keys_wanted(group.as_bytes()) {
+            Some(most) => hot_keys(context, most, out),
+            None => return false,
+        },
     }
     true
 }
@@ -121,6 +136,7 @@ pub fn reset(context: &ServerState) {
     context.cache.reset_stats();
     context.workers.iter().for_each(crate::state::WorkerStats::reset);
     context.listener.reset();
+    context.latency.reset();
     context.tls.as_ref().into_iter().for_each(|tls| tls.stats.reset());
 }
 

@@ -10,6 +10,8 @@ pub mod faults;
 pub mod file;
 pub mod flight;
 pub mod fork;
+pub mod histogram;
+pub(crate) mod sampler;
 pub(crate) mod scheduler;
 pub(crate) mod signals;
 #[cfg(feature = "server")]

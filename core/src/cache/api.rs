@@ -62,6 +62,7 @@ impl Cache {
         keys: &[K],
         mut found: impl FnMut(usize, &mut EntryRef<'_>) -> Result<(), ReadConflict>,
     ) {
+        self.sample_many(keys);
         let store = self.store();
         let mut uses = AccessBatch::default();
         // Three groups are under way: the index lines of the first are prefetched, then the items

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::hot_keys::{Access, KeySamples};
 use super::maintainer::Maintainer;
 use super::prefix::Prefixes;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::base::faults::Faults;
 use crate::base::flight::SingleFlight;
+use crate::base::sampler::Sampler;
 use crate::base::scheduler::Scheduler;
 use crate::base::sync::Mutex;
 use crate::base::watch::{WatchHub, kind};
@@ -30,6 +32,9 @@ pub struct Cache {
     pub(super) config: CacheConfig,
     /// Values that [`Cache::get_or_insert_with`] and its async form are loading.
     pub(super) flights: Arc<SingleFlight<[u8]>>,
+    /// Decides which requests are sampled.
+    pub(super) sampler: Sampler,
+    pub(super) key_samples: KeySamples,
     settling: Settling,
 }
 
@@ -69,8 +74,20 @@ impl Cache {
         let store = Arc::new(store);
         let maintainer = Maintainer::start(scheduler, Arc::clone(&store), Arc::clone(&clock), &config);
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);
-        let (faults, flights, settling) = (Faults::default(), Arc::default(), Settling::default());
-        Ok(Arc::new(Self { store, clock, watch, faults, prefixes, maintainer, config, flights, settling }))
+        let sampler = Sampler::new(config.sample_rate);
+        Ok(Arc::new(Self {
+            store,
+            clock,
+            watch,
+            faults: Faults::default(),
+            prefixes,
+            maintainer,
+            config,
+            flights: Arc::default(),
+            sampler,
+            key_samples: KeySamples::default(),
+            settling: Settling::default(),
+        }))
     }
 
     /// Returns the store of items.
@@ -93,6 +110,13 @@ impl Cache {
     /// Returns the injected faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Returns the sampler of requests.
+    #[inline]
+    #[cfg(feature = "server")]
+    pub(crate) fn sampler(&self) -> &Sampler {
+        &self.sampler
     }
 
     /// Returns the counts by key prefix.
@@ -171,6 +195,7 @@ impl Cache {
         client: i32,
         show: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
+        self.sample(key, Access::Read, client);
         self.fetch_at(key, self.store.lookup_hint(key), None, touch, client, show)
     }
 
@@ -208,6 +233,7 @@ impl Cache {
         key: &[u8],
         mut show: impl FnMut(&mut EntryRef<'_>) -> Result<R, ReadConflict>,
     ) -> Option<R> {
+        self.sample(key, Access::Read, 0);
         let hint = match self.try_get_unlocked(key, self.store.lookup_hint(key), None, &mut show) {
             Ok(peeked) => return peeked,
             Err(found) => found,
@@ -281,6 +307,7 @@ impl Cache {
     /// Gives an item a new expiry, for a client. Returns `false` if there is no such item.
     #[doc(hidden)]
     pub fn touch_for(&self, key: &[u8], expiry: u32, client: i32) -> bool {
+        self.sample(key, Access::Write, client);
         let mut entry = self.open(key, self.store.lookup_hint(key), client);
         entry.commands().touch_cmds += 1;
         if entry.lookup() != Lookup::Found {
@@ -295,6 +322,7 @@ impl Cache {
     /// Removes an item, for a client, if its CAS is `compare`; 0 accepts any.
     #[doc(hidden)]
     pub fn delete_for(&self, key: &[u8], compare: u64, client: i32) -> Deleted {
+        self.sample(key, Access::Write, client);
         if self.prefixes.enabled() {
             self.prefixes.record_delete(key);
         }
@@ -344,6 +372,7 @@ impl Cache {
     pub fn reset_stats(&self) {
         self.store.reset_stats();
         self.prefixes.clear();
+        self.key_samples.clear();
     }
 }
 

@@ -1,6 +1,6 @@
 //! incr and decr.
 
-use super::{Cache, DeltaOperation, Number, Request, item_cas};
+use super::{Access, Cache, DeltaOperation, Number, Request, item_cas};
 use crate::base::error::DeltaError;
 use crate::store::{LockedEntry, NewItem, Reservation, bit};
 
@@ -11,6 +11,7 @@ impl Cache {
     /// See [`DeltaError`].
     #[doc(hidden)]
     pub fn add_delta(&self, request: &Request<'_, DeltaOperation>) -> Result<Number, DeltaError> {
+        self.sample(request.key, Access::Write, request.client);
         let hash = self.store.hash(request.key);
         let mut attempts = self.store.attempts(hash);
         let mut again = false;

@@ -9,6 +9,7 @@ mod cache;
 mod delta;
 pub mod events;
 mod get_or_insert;
+pub mod hot_keys;
 mod info;
 pub mod item;
 pub mod iter;
@@ -19,13 +20,16 @@ mod operation;
 pub mod options;
 pub mod prefix;
 mod restore;
+mod samples;
 pub mod scan;
+mod space_saving;
 mod store;
 mod ttl;
 mod types;
 
 use self::cache::item_cas;
 pub use self::cache::{Cache, Settle};
+pub use self::hot_keys::{Access, HotKey, HotKeys};
 pub use self::info::ItemInfo;
 #[cfg(feature = "server")]
 pub use self::operation::{Exptime, Operation, Response, Show};

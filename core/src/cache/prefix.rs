@@ -19,6 +19,21 @@ struct Counts {
     deletes: u64,
 }
 
+/// The counts of a key prefix. See [`Cache::prefix_counts`](crate::Cache::prefix_counts).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixCounts {
+    /// The part of the keys before the delimiter.
+    pub prefix: Vec<u8>,
+    /// Gets.
+    pub gets: u64,
+    /// Of these, hits.
+    pub hits: u64,
+    /// Sets.
+    pub sets: u64,
+    /// Deletes.
+    pub deletes: u64,
+}
+
 /// The counts of all prefixes.
 pub struct Prefixes {
     delimiter: u8,

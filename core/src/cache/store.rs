@@ -1,7 +1,7 @@
 //! set, add, replace, append, prepend and cas, of complete values and of values that arrive in
 //! parts.
 
-use super::{Cache, Mode, Request, StoreOperation, StoreReply, StoreValue, Stored, item_cas};
+use super::{Access, Cache, Mode, Request, StoreOperation, StoreReply, StoreValue, Stored, item_cas};
 use crate::base::error::AllocError;
 use crate::cache::events;
 use crate::config::KEY_MAX;
@@ -74,6 +74,7 @@ impl Cache {
         request: &Request<'_, StoreOperation>,
         value: StoreValue<'_>,
     ) -> Result<StoreReply, AllocError> {
+        self.sample(request.key, Access::Write, request.client);
         let hash = self.store.hash(request.key);
         let stored = match value {
             StoreValue::Reservation(draft) => match draft.into_buffer() {

@@ -154,6 +154,14 @@ settings! {
         /// Whether `stats detail` collects from the start (`-D` turns it on).
         detail_enabled: bool = false,
             Row::on_off().stat("detail_enabled");
+        /// One of this many requests is looked at closely, for `stats hotkeys` and `stats latency`.
+        /// 0 means none. A lower number makes these more exact and costs more time.
+        sample_rate: u32 = 128,
+            Row::whole(0, 1_000_000)
+                .out("sample_rate must be between 0 and 1000000")
+                .option("sample_rate")
+                .stat("memcache_rs_sample_rate")
+                .help("look closely at one of this many requests, for stats hotkeys\nand stats latency (default: {}, 0 is none)");
         /// Asks the system for large pages for item memory (`-L`). From 64 MiB on, that is done in
         /// any case.
         large_pages: bool = false,

@@ -17,8 +17,9 @@ use self::threads::{Others, Threads};
 
 use crate::admin::each_stat;
 use crate::base::error::{StartError, StopError};
+use crate::base::histogram::Histogram;
 use crate::base::stderr;
-use crate::cache::Cache;
+use crate::cache::{Cache, HotKeys};
 use crate::config::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::net::address::BoundAddress;
@@ -29,7 +30,7 @@ use crate::net::listener::{Acceptor, Listener};
 pub use crate::net::settle::Settler;
 use crate::net::udp::Udp;
 use crate::net::worker::{Deadline, Worker};
-use crate::state::{ServerState, Stop};
+use crate::state::{CommandClass, ServerState, Stop};
 use crate::tls::Tls;
 
 /// Longest time for which a handle waits until a server has settled.
@@ -220,8 +221,9 @@ impl Server {
 
     /// Returns the statistics of `group`, as the command `stats` reports them: name and value.
     ///
-    /// The groups are `""` (general), `items`, `slabs`, `sizes`, `settings` and `conns`. Returns
-    /// `None` for any other. Settles the server first, as [`Server::cache`] does.
+    /// The groups are `""` (general), `items`, `slabs`, `sizes`, `settings`, `conns`, `latency` and
+    /// `hotkeys`, which a space and a number of keys may follow. Returns `None` for any other.
+    /// Settles the server first, as [`Server::cache`] does.
     pub fn stats(&self, group: &str) -> Option<Vec<(String, String)>> {
         if self.context.config.settles {
             self.settle(SETTLE_TIME);
@@ -230,6 +232,25 @@ impl Server {
         let is_group =
             each_stat(&self.context, group, &mut |name, value| stats.push((name.into(), value.into())));
         is_group.then_some(stats)
+    }
+
+    /// Returns the `most` keys with the most requests in the last seconds, as [`Cache::hot_keys`]
+    /// does. Settles the server first, as [`Server::cache`] does.
+    pub fn hot_keys(&self, most: usize) -> HotKeys {
+        self.cache().hot_keys(most)
+    }
+
+    /// Returns the durations of sampled requests by class of command, in nanoseconds.
+    ///
+    /// The time of a request begins when its command is parsed, or when the last part of it has
+    /// arrived. It ends when its reply is encoded. One of
+    /// [`CacheConfig::sample_rate`](crate::CacheConfig::sample_rate) requests is measured. Settles
+    /// the server first, as [`Server::cache`] does.
+    pub fn latency(&self) -> Vec<(CommandClass, Histogram)> {
+        if self.context.config.settles {
+            self.settle(SETTLE_TIME);
+        }
+        CommandClass::ALL.into_iter().map(|class| (class, self.context.latency.of(class))).collect()
     }
 
     /// Waits, for at most `within`, until the commands that clients of this machine sent before

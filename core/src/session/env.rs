@@ -1,5 +1,7 @@
 //! The surroundings of a session for one visit.
 
+use std::time::Instant;
+
 use super::slots::Deferred;
 use crate::base::turn::{self, Turn};
 use crate::state::{ServerState, WorkerStats};
@@ -24,6 +26,8 @@ pub struct Env<'a> {
     pub deferred: Option<&'a mut Deferred>,
     /// Set if all connections together hold much memory, so that each must hold little.
     pub(crate) is_tight: bool,
+    /// The begin of the command under way, if it is sampled.
+    pub(super) sampled: Option<Instant>,
 }
 
 impl<'a> Env<'a> {
@@ -32,6 +36,7 @@ impl<'a> Env<'a> {
     pub fn new(context: &'a ServerState, stats: &'a WorkerStats, fd: i32, commands: usize) -> Self {
         let is_tight = context.cache.store().beside().is_tight();
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
-        Self { context, stats, fd, turn: Turn::new(commands), limit, deferred: None, is_tight }
+        let turn = Turn::new(commands);
+        Self { context, stats, fd, turn, limit, deferred: None, is_tight, sampled: None }
     }
 }

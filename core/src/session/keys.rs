@@ -55,6 +55,8 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
 
 impl Session {
     /// Looks up keys until the line ends, the output is full or the input ends.
+    #[expect(clippy::inline_always, reason = "as a call, it would cost 25 instructions a get")]
+    #[inline(always)]
     pub(super) fn keys(&mut self, env: &mut Env<'_>, input: &[u8], get: Gets, out: &mut Output) -> Used {
         let cache: &Cache = &env.context.cache;
         let limit = env.limit;

@@ -19,6 +19,7 @@ mod keys;
 mod login;
 mod machine;
 mod packet;
+mod sample;
 mod sasl;
 pub mod slots;
 mod state;
@@ -51,7 +52,7 @@ use crate::protocol::meta::KeyRoom;
 use crate::protocol::output::Output;
 use crate::protocol::write::push_line;
 use crate::protocol::{binary, text, tokens};
-use crate::state::{CloseReason, ConnState, Users};
+use crate::state::{CloseReason, CommandClass, ConnState, Users};
 
 /// Most spaces before a long get (memcached's rule).
 const LEADING_SPACES: usize = 100;
@@ -159,12 +160,20 @@ impl Session {
             }
             State::Keys(get) => {
                 let get = *get;
-                self.keys(env, input, get, out)
+                if get.is_sampled {
+                    env.resume_sample();
+                }
+                let used = self.keys(env, input, get, out);
+                if get.is_sampled {
+                    self.end_keys_sample(env, input, &used);
+                }
+                used
             }
             State::SkipLine { then } => {
                 let then = *then;
                 self.skip_line(env, input, then, out)
             }
+            State::Value(upload) if upload.is_sampled => self.sampled_value(env, input, out),
             State::Value(_) => self.value(env, input, out),
             State::Swallow { left } => {
                 let n = input.len().min(*left);
@@ -217,7 +226,7 @@ impl Session {
         let Some(end) = memchr(b'\n', input) else { return self.partial_line(env, input) };
         let line_len = end + 1;
         let Some(raw) = input.get(..line_len) else { return Used::NeedInput };
-        env.turn.command();
+        env.command();
         let mark = out.mark();
         let line = tokens::strip_line_end(raw);
         if env.context.logs(2) && !self.reported {
@@ -253,7 +262,7 @@ impl Session {
     }
 
     /// Handles input without a line end.
-    fn partial_line(&mut self, env: &Env<'_>, input: &[u8]) -> Used {
+    fn partial_line(&mut self, env: &mut Env<'_>, input: &[u8]) -> Used {
         if input.len() <= LINE_MAX {
             return Used::NeedInput;
         }
@@ -269,7 +278,8 @@ impl Session {
             self.state = State::SkipLine { then: Some("ERROR\r\n") };
             return Used::Bytes(0);
         }
-        self.state = State::Keys(Gets { with_cas, expiry: None });
+        env.decide_sample();
+        self.state = State::Keys(Gets { with_cas, expiry: None, is_sampled: env.sampled.is_some() });
         Used::Bytes(if with_cas { 4 } else { 3 })
     }
 
@@ -288,7 +298,7 @@ impl Session {
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
                 let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
-                self.state = State::Keys(Gets { with_cas, expiry });
+                self.state = State::Keys(Gets { with_cas, expiry, is_sampled: env.sampled.is_some() });
                 Used::Bytes(keys)
             }
             Line::Store { key, ref operation, length, ref form } => {
@@ -297,7 +307,9 @@ impl Session {
                     env.context.cache.prefixes().record_set(key.bytes());
                 }
                 let request = Request { key: key.bytes(), operation, client: env.fd };
-                self.store(env, &request, length, form, input, line_len, out)
+                let used = self.store(env, &request, length, form, input, line_len, out);
+                self.end_store_sample(env, key);
+                used
             }
             Line::Data { key, ref operation, ref form } => {
                 let request = Request { key: key.bytes(), operation: *operation, client: env.fd };
@@ -319,7 +331,11 @@ impl Session {
                 self.refuse_late(env, key, flags, length, error, out);
                 self.swallow(line_len, length + 2)
             }
-            Line::Other => self.admin(env, line, line_len, out),
+            Line::Other => {
+                let used = self.admin(env, line, line_len, out);
+                env.end_sample(CommandClass::Other);
+                used
+            }
         }
     }
 
@@ -351,6 +367,7 @@ impl Session {
         if let Some(response) = cache.execute(request, |entry, state| reply.found(entry, state)) {
             reply.encode(&response);
         }
+        env.end_data_sample(&request.operation, request.key);
         None
     }
 

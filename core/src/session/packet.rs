@@ -11,7 +11,7 @@ use crate::cache::Request;
 use crate::protocol::binary::{Packet, PacketHeader, Status, parse};
 use crate::protocol::encoder::Form;
 use crate::protocol::output::Output;
-use crate::state::{CloseReason, ConnState, ServerState};
+use crate::state::{CloseReason, CommandClass, ConnState, ServerState};
 
 /// Longest header with extras and key: what memcached reads at once. A longer one gets no reply.
 const HEAD_MAX: usize = 16384;
@@ -75,7 +75,7 @@ impl Session {
             return Used::Stop(input.len(), Next::Close(CloseReason::Error));
         }
         let packet = parse(header, input, env.context.cache.config().use_cas);
-        env.turn.command();
+        env.command();
         self.served = true;
         if env.context.logs(2) && !matches!(packet, Packet::Malformed | Packet::Unknown(_)) {
             verbose::packet(env.context, env.fd, header, input);
@@ -121,16 +121,17 @@ impl Session {
         match packet {
             Packet::Data(key, operation) => {
                 let request = Request { key: key.bytes(), operation, client: env.fd };
-                if let Some(used) = self.data(env, &request, &Form::Binary(echo), input, head, out) {
-                    return used;
-                }
+                let used = self.data(env, &request, &Form::Binary(echo), input, head, out);
+                return used.unwrap_or(Used::Bytes(head));
             }
             Packet::Store { key, ref operation, length } => {
                 if context.cache.prefixes().enabled() {
                     context.cache.prefixes().record_set(key.bytes());
                 }
                 let request = Request { key: key.bytes(), operation, client: env.fd };
-                return self.store(env, &request, length, &Form::Binary(echo), input, head, out);
+                let used = self.store(env, &request, length, &Form::Binary(echo), input, head, out);
+                self.end_store_sample(env, key);
+                return used;
             }
             Packet::Noop => {
                 echo.done(out, 0, &[]);
@@ -171,6 +172,7 @@ impl Session {
                 return Used::Stop(input.len(), Next::Close(CloseReason::Error));
             }
         }
+        env.end_sample(CommandClass::Other);
         Used::Bytes(head)
     }
 }

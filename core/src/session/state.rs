@@ -34,6 +34,8 @@ pub(super) struct Gets {
     pub(super) with_cas: bool,
     /// The new expiry of the items.
     pub(super) expiry: Option<u32>,
+    /// Whether the get is sampled.
+    pub(super) is_sampled: bool,
 }
 
 impl Gets {

@@ -11,6 +11,8 @@ pub(super) struct Upload {
     /// The received part of the line end behind the value.
     pub(super) tail: [u8; 2],
     pub(super) tail_len: usize,
+    /// Whether the store is sampled.
+    pub(super) is_sampled: bool,
 }
 
 /// A store that outlives its line.
@@ -37,7 +39,7 @@ impl Upload {
             key_len: request.key.len(),
         };
         // A value without a line end is treated as one whose line end has arrived.
-        Self { reservation, command, tail: *b"\r\n", tail_len: 2 - form.tail() }
+        Self { reservation, command, tail: *b"\r\n", tail_len: 2 - form.tail(), is_sampled: false }
     }
 
     /// Returns the first word of its line, as far as the log needs it. Returns `None` for a packet.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::{Cluster, ConnectionTable, Control, ListenerStats, Persistence, Stop, Users, WorkerStats};
+use super::{
+    Cluster, ConnectionTable, Control, Latency, ListenerStats, Persistence, Stop, Users, WorkerStats,
+};
 use crate::base::error::StartError;
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
@@ -24,6 +26,8 @@ pub struct ServerState {
     pub workers: Vec<WorkerStats>,
     /// Counters of the listener.
     pub listener: ListenerStats,
+    /// Durations of sampled requests.
+    pub latency: Latency,
     /// An entry for each open file descriptor of this server.
     pub connections: ConnectionTable,
     /// Values that are only reported. Commands change them.
@@ -75,6 +79,7 @@ impl ServerState {
             verbosity: AtomicU8::new(config.verbosity),
             workers: (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect(),
             listener: ListenerStats::default(),
+            latency: Latency::default(),
             connections: ConnectionTable::default(),
             reported: Mutex::new(config.reported.clone()),
             cluster: Cluster::new(&config.cluster),

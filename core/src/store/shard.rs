@@ -12,7 +12,7 @@ use super::log::{AppendFor, Logs};
 use super::mem::{Cursor, Header, Item, Kind, Queue, Rank, Ref, ShardToken, bit, same_key};
 use super::policy::Tuning;
 use super::shared::StoreShared;
-use super::stats::{ClassStats, CommandStats};
+use super::stats::{ClassStats, CommandStats, EvictedAges};
 
 /// The result of the lookup of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub struct Shard {
     /// Segments compacted, and items that were moved out of them.
     pub(super) compacted: u64,
     pub(super) moved: u64,
+    /// Seconds for which evicted items had not been used.
+    pub(super) evicted_ages: EvictedAges,
     /// Bytes of the index when they were last charged against the limit. The initial index does not
     /// count: it is requested in addition to the limit.
     charged: usize,
@@ -101,6 +103,7 @@ impl Shard {
             bytes: 0,
             compacted: 0,
             moved: 0,
+            evicted_ages: EvictedAges::default(),
             charged,
             swept: 0,
             tuning,

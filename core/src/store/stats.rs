@@ -3,6 +3,7 @@
 //! that they share a cache line (see `Shard` and `ShardClass`).
 
 use super::mem::{Queue, Usage};
+use crate::base::histogram::Histogram;
 
 /// Defines a structure of counters that can be summed. `field => "memcache_rs_field"` makes `stats`
 /// print a counter that memcached does not have.
@@ -126,6 +127,46 @@ counters! {
     }
 }
 
+/// Bounds of the ages of evicted items in seconds: the powers of two up to 97 days.
+const AGE_BOUNDS: [u64; 24] = {
+    let mut bounds = [1; 24];
+    let mut number = 1;
+    while number < bounds.len() {
+        bounds[number] = 2 * bounds[number - 1];
+        number += 1;
+    }
+    bounds
+};
+
+/// Seconds for which evicted items had not been used.
+#[derive(Clone, Debug, Default)]
+pub struct EvictedAges {
+    /// By bound, then those above all bounds.
+    counts: [u64; AGE_BOUNDS.len() + 1],
+    sum: u64,
+}
+
+impl EvictedAges {
+    /// Counts an item.
+    pub(super) fn record(&mut self, seconds: u32) {
+        // The lowest power of two that is not below the number.
+        let bound = (u32::BITS - seconds.saturating_sub(1).leading_zeros()) as usize;
+        self.counts[bound.min(AGE_BOUNDS.len())] += 1;
+        self.sum += u64::from(seconds);
+    }
+
+    /// Adds the counts of another.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+        self.sum += other.sum;
+    }
+
+    /// Returns the counts.
+    pub fn histogram(&self) -> Histogram {
+        Histogram::new(&AGE_BOUNDS, self.counts.to_vec(), self.sum)
+    }
+}
+
 /// One class, summed over the shards.
 #[derive(Clone, Debug, Default)]
 pub struct ClassTotals {
@@ -164,6 +205,8 @@ pub struct Totals {
     pub index_peak: usize,
     /// Bytes of entries that are not dead.
     pub live_bytes: usize,
+    /// Seconds for which evicted items had not been used.
+    pub evicted_ages: EvictedAges,
     /// Segments compacted.
     pub compacted: u64,
     /// Items moved out of these segments.
@@ -200,6 +243,24 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use super::EvictedAges;
+
+    #[test]
+    fn ages_are_counted_up_to_their_bounds() {
+        let mut ages = EvictedAges::default();
+        for seconds in [0, 1, 2, 3, 4, 5, u32::MAX] {
+            ages.record(seconds);
+        }
+        let mut sum = EvictedAges::default();
+        sum.add(&ages);
+        sum.add(&ages);
+        let histogram = sum.histogram();
+        assert_eq!((histogram.count(), histogram.sum()), (14, 2 * (15 + u64::from(u32::MAX))));
+        let buckets: Vec<_> = histogram.buckets().collect();
+        assert_eq!(buckets[..4], [(1, 4), (2, 6), (4, 10), (8, 12)]);
+        assert_eq!(buckets.last(), Some(&(1 << 23, 12)));
+    }
+
     counters! {
         /// Counters of this test.
         Some {

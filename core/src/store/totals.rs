@@ -3,7 +3,7 @@
 use super::index::SLOTS;
 use super::mem::{Kind, Rank};
 use super::shard::Shard;
-use super::stats::{ClassStats, ClassTotals, CommandStats, Totals};
+use super::stats::{ClassStats, ClassTotals, CommandStats, EvictedAges, Totals};
 use super::store::Store;
 
 impl Store {
@@ -35,6 +35,7 @@ impl Store {
             totals.index_peak += shard.index.peak() * SLOTS;
             totals.compacted += shard.compacted;
             totals.moved += shard.moved;
+            totals.evicted_ages.add(&shard.evicted_ages);
             totals.commands.add(&shard.commands);
             for (sum, own) in totals.classes.iter_mut().zip(&shard.classes) {
                 sum.bytes += own.bytes;
@@ -87,6 +88,7 @@ impl Store {
             shard.commands = CommandStats::default();
             shard.compacted = 0;
             shard.moved = 0;
+            shard.evicted_ages = EvictedAges::default();
             for class in &mut shard.classes {
                 class.stats = ClassStats::default();
                 class.evicted_time = 0;

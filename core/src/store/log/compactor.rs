@@ -384,6 +384,7 @@ impl Shard {
         own.stats.evicted_nonzero += u64::from(header.expiry() != 0);
         own.stats.evicted_unfetched += u64::from(!header.has(bit::FETCHED));
         own.stats.evicted_active += u64::from(header.has(bit::ACTIVE));
+        self.evicted_ages.record(idle);
         common.log_eviction(self.item(common, at), time);
         self.unlink(common, at, hash);
     }
