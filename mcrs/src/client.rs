@@ -45,7 +45,7 @@ impl Patience {
     fn limit(self) -> Limit {
         match self {
             Self::Each(time) => Limit::Each(time),
-            // A time that no clock has is no limit.
+            // The clock cannot count so far ahead.
             Self::Whole(time) => Instant::now().checked_add(time).map_or(Limit::Never, Limit::Until),
         }
     }

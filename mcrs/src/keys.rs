@@ -39,11 +39,11 @@ pub struct KeysArguments {
     /// List only keys that begin with this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// List at most so many keys, or prefixes
+    /// List at most this number of keys, or prefixes
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// Sort: the largest, the longest idle, the soonest to expire, or by key. Lists 1000 keys unless
-    /// --limit says otherwise
+    /// Sort: the largest, the longest idle, the soonest to expire, or by key. Lists 1000 keys
+    /// unless --limit says otherwise
     #[arg(long, value_name = "COLUMN")]
     sort: Option<Sort>,
     /// Sort in the other direction
@@ -93,7 +93,11 @@ pub fn run(arguments: KeysArguments) -> Result<(), Failure> {
     let mut each = |take: &mut dyn FnMut(Row) -> Result<bool, Failure>| {
         for server in &servers {
             let done = list(server, wait, prefix.as_bytes(), take);
-            let stopped = matches!(done, Ok(false));
+            // Without a line, the reader of the output wants no more.
+            let stopped = match &done {
+                Ok(all) => !all,
+                Err(failure) => failure.line.is_empty(),
+            };
             answers.push((server.name(), done));
             if stopped {
                 break;
@@ -234,7 +238,7 @@ impl Form {
         if self.decode { printable(key) } else { url(key) }
     }
 
-    /// Returns the head of the list of keys. The key is last, because its length is not known before.
+    /// Returns the head of the list of keys. The key is last, because lengths are not known before.
     fn head(&self) -> String {
         if self.json { String::new() } else { self.line("SERVER", ["SIZE", "TTL", "IDLE", "FETCHED"], "KEY") }
     }

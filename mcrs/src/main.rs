@@ -54,7 +54,8 @@ Examples:
   mcrs inspect cache1.mcrs                        see what is in the file
   mcrs load cache1.mcrs cache2:11211              store them in another server
   mcrs dump cache1:11211 | mcrs load - cache2     move them without a file
-  mcrs stats cache1 cache2                        compare the statistics of two servers
+  mcrs top cache1 cache2                          watch two servers live
+  mcrs stats cache1 cache2                        compare their statistics
   mcrs keys cache1 --sort size --limit 10         find the largest items
 
 Exit status: 0 if everything is done; 1 if an item was not stored, a snapshot is damaged, or a

@@ -18,7 +18,7 @@ pub const HERE: &str = "127.0.0.1:11211";
 pub struct Reach {
     #[command(flatten)]
     access: Access,
-    /// Give a server so long to answer
+    /// Time in which a server must answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     timeout: Duration,
 }
@@ -94,6 +94,7 @@ pub fn part<T>(answers: Answers<T>) -> (Vec<(String, T)>, Result<(), Failure>) {
         match answer {
             Ok(answer) => good.push((name, answer)),
             Err(failure) if end.is_ok() => end = Err(failure),
+            Err(failure) if failure.line.is_empty() => {}
             Err(failure) => write_line(&format!("mcrs: {}", failure.line)),
         }
     }

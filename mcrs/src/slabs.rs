@@ -21,7 +21,7 @@ pub struct SlabsArguments {
     /// The servers
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
-    /// Print an object of JSON for each server, one a line, with all that it tells of its classes
+    /// Print an object of JSON for each server, one a line, with all fields of its classes
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -25,7 +25,7 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns a value as one line of JSON. Characters that [`printable`] escapes are escaped here, too.
+/// Returns a value as one line of JSON. It escapes the characters that [`printable`] escapes.
 pub fn json(value: &Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {

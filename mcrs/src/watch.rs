@@ -39,8 +39,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Prints the log lines of servers as they come
 ///
 /// The server is 127.0.0.1:11211 if none is named. The kinds are fetchers, mutations, evictions,
-/// deletions, connevents, rawcmds, sysevents, proxyreqs, proxyevents and proxyuser. Not every server
-/// has each of them. Ctrl-C ends the program.
+/// deletions, connevents, rawcmds, sysevents, proxyreqs, proxyevents and proxyuser. Not every
+/// server has each of them. Ctrl-C ends the program.
 #[derive(Args, Debug)]
 #[command(override_usage = "mcrs watch [OPTIONS] [SERVER]... <KIND>...")]
 pub struct WatchArguments {
@@ -174,8 +174,8 @@ fn object(server: &str, line: &[u8]) -> String {
     json(&Value::Object(object))
 }
 
-/// Returns seconds since 1970. The microseconds behind the point are a number of their own: `1.5` is
-/// five microseconds after one second.
+/// Returns seconds since 1970. The microseconds behind the point are a number of their own: `1.5`
+/// is five microseconds after one second.
 fn time(token: &str) -> Option<Value> {
     let (seconds, micros) = token.split_once('.')?;
     let (seconds, micros) = (seconds.parse::<u32>().ok()?, micros.parse::<u32>().ok()?);

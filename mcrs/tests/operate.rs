@@ -1,5 +1,5 @@
-//! `mcrs stats`, `settings`, `slabs`, `keys` and `watch`: their tables and JSON, with servers of ours
-//! and of others, and with servers that are not as they should be.
+//! `mcrs stats`, `settings`, `slabs`, `keys` and `watch`: their tables and JSON, with servers of
+//! ours and of others, and with servers that are not as they should be.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -96,7 +96,7 @@ fn servers_stand_beside_each_other() {
     assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["num_threads", "4", "2"]);
     assert!(both.contains("\nitem_size_max ") && !diff.contains("\nitem_size_max "));
     assert_eq!(objects(&["stats", &one, &two, "--json"]).len(), 2);
-    // What the others answer is printed, although a server is not there.
+    // The answers of the others are printed, although a server is not there.
     let (status, out, said) = run(&["stats", &one, "127.0.0.1:1", &two, "127.0.0.1:2"]);
     assert_eq!((status, said.lines().count()), (69, 2), "{said}");
     assert!(said.contains("127.0.0.1:1: Connection refused") && cell(&out, "threads") == "4", "{said}");

@@ -1,5 +1,5 @@
-//! `mcrs top`: its output for scripts, and its screen in tmux, with a server of ours and with a real
-//! memcached.
+//! `mcrs top`: its output for scripts, and its screen in tmux, with a server of ours and with a
+//! real memcached.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a shell in a terminal of a size. Returns `None`, and says so, if tmux is not installed.
+    /// Starts a shell in a terminal of a size. Returns `None`, and says so, if there is no tmux.
     #[expect(clippy::print_stderr, reason = "the reason why a test is skipped belongs into its output")]
     fn new(width: u16, height: u16) -> Option<Self> {
         if Command::new("tmux").arg("-V").stdout(Stdio::null()).status().is_err() {
@@ -169,13 +169,21 @@ fn the_screen_shows_servers_and_obeys_keys() {
     assert!(screen.contains("operations/s, peak"), "{screen}");
 
     terminal.press(&["Tab"]);
-    let screen = terminal.wait_for("[Hot keys]");
+    terminal.wait_for("[Hot keys]");
+    // The server counts samples of requests.
+    let screen = terminal.wait("hot key", |screen| {
+        let [_, reads, writes, server] = words(screen, "hot")[..] else { return false };
+        ![reads, writes].contains(&"0") && server == address
+    });
     if let Some(real) = &real {
         assert!(screen.contains(&format!("{} does not offer stats hotkeys", real.address())), "{screen}");
     }
     terminal.press(&["3"]);
     let screen = terminal.wait_for("[Latency]");
     assert!(screen.contains("version (from here)"), "{screen}");
+    terminal.wait("latency of gets", |screen| {
+        screen.lines().any(|line| line.contains(" get ") && line.contains("us"))
+    });
     terminal.press(&["BTab", "4"]);
     let screen = terminal.wait_for("[Slabs]");
     addresses.iter().for_each(|server| assert_eq!(words(&screen, server)[1..3], ["1", "96"], "{screen}"));
@@ -322,8 +330,7 @@ fn scripts_get_a_page_or_objects() {
     assert!(page.starts_with("gets ") && page.contains("\nSERVER ") && page.contains(" VERSION\n"), "{page}");
     assert!(top(&["--once", "--page", "slabs"]).starts_with("SERVER "));
     assert!(top(&["--once", "--page", "latency"]).contains("version (from here)"));
-    let keys = top(&["--once", "--page", "keys"]);
-    assert!(keys.starts_with("KEY "), "{keys}");
+    assert!(top(&["--once", "--page", "keys"]).starts_with("KEY "));
     let objects = top(&["--once", "--json"]);
     let objects: Vec<Value> = objects.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(objects.len(), servers.len());

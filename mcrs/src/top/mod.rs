@@ -42,7 +42,7 @@ pub struct TopArguments {
     /// The servers
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
-    /// Take a sample each so many seconds
+    /// Time between two samples
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = servers::seconds)]
     interval: Duration,
     /// The page to begin with

@@ -1,5 +1,5 @@
-//! The state of `mcrs top`: what the servers last told, rates from two samples of each, and what the
-//! user chose. It knows no terminal, no connection and no clock.
+//! The state of `mcrs top`: the last samples of the servers, rates from two samples of each, and
+//! the choices of the user. It knows no terminal, no connection and no clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::sample::Sample;
 /// Samples that the history has.
 const HISTORY: usize = 120;
 
-/// What became known about a server.
+/// News of a server.
 #[derive(Debug)]
 pub enum News {
     /// It answered.
@@ -30,7 +30,7 @@ pub enum Key {
     PreviousSort,
     Reverse,
     Help,
-    /// Scrolls by so many rows.
+    /// Scrolls by this number of rows.
     Scroll(isize),
 }
 
@@ -93,7 +93,7 @@ pub struct ServerModel {
     pub state: State,
     /// Its last answer. A server that is down has none.
     pub sample: Option<Sample>,
-    /// What happened between the last two answers, or `None` if there was one answer since the
+    /// The rates between the last two answers, or `None` if there was one answer since the
     /// server started.
     pub rates: Option<Rates>,
     /// The last round trips.
@@ -193,7 +193,7 @@ impl Model {
         }
     }
 
-    /// Returns the order of the page that is shown, which has so many columns.
+    /// Returns the order of the page that is shown, which has this number of columns.
     pub fn sort(&mut self, columns: usize) -> Sort {
         let Some(sort) = self.sorts.get_mut(self.page.position()) else {
             return Sort { column: 0, reverse: false };
@@ -229,8 +229,8 @@ fn push<T>(history: &mut VecDeque<T>, one: T) {
     history.push_back(one);
 }
 
-/// What a server did in a second, between two samples. A rate is `None` if its counter went back,
-/// as after `stats reset`, or if the server does not have it.
+/// The work of a server in a second, between two samples. A rate is `None` if its counter went
+/// back, as after `stats reset`, or if the server does not have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     pub gets: Option<f64>,

@@ -1,5 +1,5 @@
-//! Asks a server for samples, again and again, in a thread of its own. A server that does not answer
-//! keeps no other one from being shown.
+//! Asks a server for samples, again and again, in a thread of its own. So a server that does not
+//! answer delays no other.
 
 use std::sync::mpsc::SyncSender;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What a server tells of itself at one moment. It knows no connection.
+//! The answers of a server at one moment. It knows no connection.
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Drop for Screen {
     }
 }
 
-/// What the user wants.
+/// A wish of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Change what is shown.

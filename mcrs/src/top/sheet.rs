@@ -25,7 +25,7 @@ pub struct Sheet {
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// What is printed.
+    /// The text that is printed.
     pub text: String,
     /// The number by which rows are sorted, the greatest first. `None` sorts by text.
     rank: Option<f64>,
