@@ -131,6 +131,7 @@ class Completions(unittest.TestCase):
         ("memcached-rs", "--enable-s", {"--enable-sasl", "--enable-shutdown", "--enable-ssl"}),
         ("mcrs", "insp", {"inspect"}),
         ("mcrs", "dump --password-f", {"--password-file"}),
+        ("mcrs", "keys --by-p", {"--by-prefix"}),
     )
 
     def test_bash(self) -> None:

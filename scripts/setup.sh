@@ -16,6 +16,7 @@ packages=(
     perl libio-socket-ssl-perl               # memcached's own suite
     memcached                                # the server to compare with
     strace                                   # counts system calls
+    tmux                                     # a terminal for mcrs top
     libmemcached-tools                       # client: memccat, memccp, memccapable, …
     libmemcached-dev zlib1g-dev python3-dev  # for pylibmc, if it has to be compiled
     python3 python3-venv

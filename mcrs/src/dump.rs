@@ -16,7 +16,7 @@ use memcache_core::internal::persist::{Entry, NewFile, SnapshotInfo, Summary};
 use crate::client::{Connection, Server, ServerArguments};
 use crate::failure::{FILE, Failure, USAGE};
 use crate::snapshot::{Writer, now_micros};
-use crate::{PROGRAM, keys, meta, progress};
+use crate::{PROGRAM, meta, metadump, progress};
 
 /// Requests and bytes of requests that are sent together. Two such batches are on their way. They
 /// fit into the buffers of the sockets. So this program goes on to read, also if the server does
@@ -127,7 +127,7 @@ struct Dump {
     items: u64,
     name: String,
     connection: Connection,
-    keys: keys::Keys,
+    keys: metadump::Keys,
     takes_cas: bool,
     expected: VecDeque<Expected>,
     /// Requests that are not sent yet.
@@ -141,7 +141,7 @@ impl Dump {
         let mut connection = server.connect()?;
         let items = connection.stat("curr_items")?;
         let takes_cas = connection.takes_cas()?;
-        let keys = keys::list(server, patience)?;
+        let keys = metadump::list(server, patience)?;
         Ok(Self {
             items,
             name: server.name(),

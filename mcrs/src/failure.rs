@@ -5,7 +5,8 @@ use std::io;
 use memcache_core::internal::base::error::reason;
 use memcache_core::internal::persist::{FormatError, SnapshotError};
 
-/// Something is incomplete: an item was not stored, or a snapshot is damaged.
+/// Something is incomplete: an item was not stored, a snapshot is damaged, or a server answers with
+/// an error.
 pub const INCOMPLETE: u8 = 1;
 /// `EX_USAGE`: the command line is wrong.
 pub const USAGE: u8 = 64;

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::persist::{Damage, Decoder, Entry, Event, SnapshotInfo, Summary};
@@ -15,6 +13,7 @@ use crate::failure::{Failure, INCOMPLETE};
 use crate::load::open;
 use crate::print;
 use crate::snapshot::{describe, now_micros};
+use crate::text::{json, key_json, url};
 
 /// Tells what is in a snapshot, and whether it is damaged
 #[derive(Args, Debug)]
@@ -53,7 +52,6 @@ pub fn run(arguments: &InspectArguments) -> Result<(), Failure> {
                         report.entry(&entry, now);
                         if arguments.keys {
                             lines += &if arguments.json { item_json(&entry) } else { item(&entry) };
-                            lines.push('\n');
                         }
                     }
                     if entries.left() > 0 {
@@ -230,17 +228,10 @@ fn time(micros: i64) -> String {
 
 /// Returns a line in the form of `lru_crawler metadump`. `size` is the length of the value.
 fn item(entry: &Entry<'_>) -> String {
-    let mut line = String::from("key=");
-    for &byte in entry.key {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            line.push(char::from(byte));
-        } else {
-            let _ = write!(line, "%{byte:02X}");
-        }
-    }
+    let mut line = format!("key={}", url(entry.key));
     let Entry { idle, cas, flags, .. } = entry;
     let fetch = if entry.fetched { "yes" } else { "no" };
-    let _ = write!(
+    let _ = writeln!(
         line,
         " exp={} idle={idle} cas={cas} fetch={fetch} size={} flags={flags}",
         entry.expires_at.unwrap_or(-1),
@@ -250,11 +241,8 @@ fn item(entry: &Entry<'_>) -> String {
 }
 
 fn item_json(entry: &Entry<'_>) -> String {
-    let (name, key) = match std::str::from_utf8(entry.key) {
-        Ok(key) => ("key", key.to_owned()),
-        Err(_) => ("key_base64", STANDARD.encode(entry.key)),
-    };
-    json!({
+    let (name, key) = key_json(entry.key);
+    json(&json!({
         name: key,
         "size": entry.value.len(),
         "flags": entry.flags,
@@ -265,6 +253,5 @@ fn item_json(entry: &Entry<'_>) -> String {
         "stale": entry.stale,
         "won": entry.won,
         "key_binary": entry.key_binary,
-    })
-    .to_string()
+    }))
 }

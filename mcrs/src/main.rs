@@ -1,8 +1,9 @@
 //! `mcrs`: a command line tool for memcached servers and for snapshots.
 //!
-//! A subcommand is a file: its arguments, and `run`. All of them use a blocking client (`client`,
-//! `stream`, `address`), the meta commands (`meta`), the list of a server's keys (`keys`), a writer
-//! of snapshots (`snapshot`), and progress bars (`progress`).
+//! A subcommand is a file: its arguments, and `run`. `top` is a folder. All of them use a blocking
+//! client (`client`, `stream`, `address`), which `servers` asks for several servers at once. Below
+//! are the meta commands (`meta`), statistics (`reply`), the list of a server's items (`metadump`),
+//! a writer of snapshots (`snapshot`), progress bars (`progress`), and text for terminals (`text`).
 
 #![deny(unsafe_code)]
 
@@ -16,10 +17,18 @@ mod load;
 #[cfg(test)]
 mod manual;
 mod meta;
+mod metadump;
 mod progress;
 mod proxy;
+mod reply;
+mod servers;
+mod slabs;
 mod snapshot;
+mod stats;
 mod stream;
+mod text;
+mod top;
+mod watch;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -46,9 +55,12 @@ Examples:
   mcrs inspect cache1.mcrs                        see what is in the file
   mcrs load cache1.mcrs cache2:11211              store them in another server
   mcrs dump cache1:11211 | mcrs load - cache2     move them without a file
+  mcrs top cache1 cache2                          watch two servers live
+  mcrs stats cache1 cache2                        compare their statistics
+  mcrs keys cache1 --sort size --limit 10         find the largest items
 
-Exit status: 0 if everything is done; 1 if an item was not stored or a snapshot is damaged; 64 wrong
-usage; 65 not a snapshot; 69 no usable server; 74 file error; 75 server busy; 77 not permitted.";
+Exit status: 0 if everything is done; 1 if an item was not stored, a snapshot is damaged, or a
+server answers with an error; 64 wrong usage; 65 not a snapshot; 69 no usable server; 74 file error; 75 server busy; 77 not permitted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -56,6 +68,12 @@ enum Command {
     Load(load::LoadArguments),
     Inspect(inspect::InspectArguments),
     Proxy(proxy::ProxyArguments),
+    Stats(stats::StatsArguments),
+    Settings(stats::SettingsArguments),
+    Slabs(slabs::SlabsArguments),
+    Keys(keys::KeysArguments),
+    Watch(watch::WatchArguments),
+    Top(top::TopArguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +83,12 @@ fn main() -> ExitCode {
             Command::Load(arguments) => load::run(arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
             Command::Proxy(arguments) => proxy::run(arguments),
+            Command::Stats(arguments) => stats::run(arguments),
+            Command::Settings(arguments) => stats::settings(arguments),
+            Command::Slabs(arguments) => slabs::run(arguments),
+            Command::Keys(arguments) => keys::run(arguments),
+            Command::Watch(arguments) => watch::run(arguments),
+            Command::Top(arguments) => top::run(arguments),
         },
         Err(error) if error.use_stderr() => Err(usage(&error)),
         // The help or the version.

@@ -55,7 +55,8 @@ fn place() -> Option<PathBuf> {
 #[test]
 fn manual_and_completions_are_made() {
     let page = page();
-    for part in ["dump", "\\-\\-password\\-file", "MCRS LOAD", "MCRS PROXY CHECK", "Exit status"] {
+    for part in ["dump", "\\-\\-password\\-file", "MCRS LOAD", "MCRS PROXY CHECK", "MCRS TOP", "Exit status"]
+    {
         assert!(page.contains(part), "{part}: {page}");
     }
     let Some(place) = place() else { return };

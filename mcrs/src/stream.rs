@@ -5,7 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,46 +14,57 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::address::Address;
 
 /// Time in which a server must accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// Time in which a server must send or take something.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const CONNECT: Duration = Duration::from_secs(10);
 
 /// The certificates that Linux distributions keep, for servers that a public authority has signed.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The stream of a connection.
-pub trait Stream: Read + Write + Send {}
+/// The time that reads and writes of a stream may take.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Each call may take as long.
+    Each(Duration),
+    /// All calls end at this moment.
+    Until(Instant),
+    /// There is no limit.
+    Never,
+}
 
-impl<S: Read + Write + Send> Stream for S {}
+/// The stream of a connection. A read or a write that takes too long fails with `TimedOut` or
+/// `WouldBlock`.
+pub trait Stream: Read + Write + Send {
+    /// Sets the limit of the calls that follow.
+    ///
+    /// # Errors
+    /// The system does not set it.
+    fn set_limit(&mut self, limit: Limit) -> io::Result<()>;
+}
 
 /// The certificates of TLS, or `None` for a connection that is not encrypted.
 pub type Tls = Option<Arc<ClientConfig>>;
 
-/// Connects to a server.
-pub fn connect(address: &Address, tls: &Tls) -> io::Result<Box<dyn Stream>> {
+/// Connects to a server, within `patience` for each of its addresses.
+pub fn connect(
+    address: &Address,
+    tls: &Tls,
+    patience: Duration,
+    limit: Limit,
+) -> io::Result<Box<dyn Stream>> {
     match address {
         Address::Tcp(host, port) => {
-            let stream = connect_tcp(host, *port)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            encrypt(stream, host, tls)
+            let socket = connect_tcp(host, *port, patience)?;
+            socket.set_nodelay(true)?;
+            encrypt(Limited::new(socket, limit)?, host, tls)
         }
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            encrypt(stream, "localhost", tls)
-        }
+        Address::Unix(path) => encrypt(Limited::new(UnixStream::connect(path)?, limit)?, "localhost", tls),
     }
 }
 
 /// Tries the addresses of a host in turn, and returns the last error.
-fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+fn connect_tcp(host: &str, port: u16, patience: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT) {
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -61,11 +72,90 @@ fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn encrypt<S: Stream + 'static>(stream: S, host: &str, tls: &Tls) -> io::Result<Box<dyn Stream>> {
+fn encrypt<S: Socket + 'static>(stream: Limited<S>, host: &str, tls: &Tls) -> io::Result<Box<dyn Stream>> {
     let Some(config) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     Ok(Box::new(StreamOwned::new(connection, stream)))
+}
+
+/// A socket whose calls can be given a time.
+trait Socket: Read + Write + Send {
+    fn set_timeout(&self, time: Option<Duration>) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(time)?;
+        self.set_write_timeout(time)
+    }
+}
+
+impl Socket for UnixStream {
+    fn set_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(time)?;
+        self.set_write_timeout(time)
+    }
+}
+
+/// A socket and the moment at which its calls end.
+struct Limited<S> {
+    socket: S,
+    end: Option<Instant>,
+}
+
+impl<S: Socket> Limited<S> {
+    fn new(socket: S, limit: Limit) -> io::Result<Self> {
+        let mut limited = Self { socket, end: None };
+        limited.set_limit(limit)?;
+        Ok(limited)
+    }
+
+    /// Gives the next call the time that is left.
+    fn arm(&self) -> io::Result<()> {
+        let Some(end) = self.end else { return Ok(()) };
+        let left = end.saturating_duration_since(Instant::now());
+        // The system would take 0 for no limit.
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { self.socket.set_timeout(Some(left)) }
+    }
+}
+
+impl<S: Socket> Stream for Limited<S> {
+    fn set_limit(&mut self, limit: Limit) -> io::Result<()> {
+        self.end = match limit {
+            Limit::Until(end) => Some(end),
+            Limit::Each(_) | Limit::Never => None,
+        };
+        match limit {
+            Limit::Until(_) => Ok(()),
+            Limit::Each(time) => self.socket.set_timeout(Some(time)),
+            Limit::Never => self.socket.set_timeout(None),
+        }
+    }
+}
+
+impl<S: Socket> Read for Limited<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.arm()?;
+        self.socket.read(buffer)
+    }
+}
+
+impl<S: Socket> Write for Limited<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.arm()?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl<S: Socket> Stream for StreamOwned<ClientConnection, Limited<S>> {
+    fn set_limit(&mut self, limit: Limit) -> io::Result<()> {
+        self.sock.set_limit(limit)
+    }
 }
 
 /// The files of a client's own certificate.

@@ -195,3 +195,26 @@ pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_secs().try_into().unwrap()
 }
+
+/// A server that answers the first request of each connection with `VERSION`, and the second with
+/// `answer`, once or without end. Then it keeps the connection, and says no more.
+pub fn hostile(answer: &'static [u8], endless: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut requests = BufReader::new(stream.try_clone().unwrap()).lines();
+                let _ = requests.next();
+                let _ = stream.write_all(b"VERSION 1.6.45\r\n");
+                let _ = requests.next();
+                let many = if endless { answer.repeat(10_000) } else { answer.to_vec() };
+                while stream.write_all(&many).is_ok() && endless {}
+                // Ends when the client has closed.
+                requests.for_each(drop);
+            });
+        }
+    });
+    address
+}

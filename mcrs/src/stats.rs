@@ -1,0 +1,166 @@
+//! `mcrs stats` and `mcrs settings`: the statistics of servers, beside each other.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::client::Patience;
+use crate::failure::{Failure, USAGE};
+use crate::print;
+use crate::reply::{Stats, value};
+use crate::servers::{self, Answers, Reach};
+use crate::text::{Side, Table, json, printable};
+
+/// The groups of `stats`. A word of the command line that is none of them is a server.
+const GROUPS: [&str; 13] = [
+    "settings",
+    "items",
+    "slabs",
+    "sizes",
+    "conns",
+    "detail",
+    "threads",
+    "hotkeys",
+    "latency",
+    "extstore",
+    "proxy",
+    "proxyfuncs",
+    "proxybe",
+];
+
+/// Prints the statistics of servers
+///
+/// Without a group these are the general ones. The server is 127.0.0.1:11211 if none is named. The
+/// groups are settings, items, slabs, sizes, conns, detail, threads, hotkeys, latency, extstore,
+/// proxy, proxyfuncs and proxybe. Not every server has each of them.
+#[derive(Args, Debug)]
+#[command(override_usage = "mcrs stats [OPTIONS] [SERVER]... [GROUP]")]
+pub struct StatsArguments {
+    /// The servers, and behind them a group
+    #[arg(value_name = "SERVER")]
+    words: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Prints the settings of servers
+///
+/// The server is 127.0.0.1:11211 if none is named.
+#[derive(Args, Debug)]
+pub struct SettingsArguments {
+    /// The servers
+    #[arg(value_name = "SERVER")]
+    servers: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args, Debug)]
+struct Output {
+    /// Print an object of JSON for each server, one a line
+    #[arg(long)]
+    json: bool,
+    /// Print only the rows in which servers differ
+    #[arg(long, conflicts_with = "json")]
+    diff: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Runs `mcrs stats`.
+///
+/// # Errors
+/// A server does not answer, or does not have the group.
+pub fn run(arguments: StatsArguments) -> Result<(), Failure> {
+    let (servers, groups) = servers::split(&arguments.words, &GROUPS);
+    let group = match groups {
+        [] => "",
+        [group] => group,
+        [first, second, ..] => {
+            let line = format!("one group is allowed, got {first} and {second}; mcrs --help tells more");
+            return Err(Failure::new(USAGE, line));
+        }
+    };
+    show(servers, if group == "detail" { "detail dump" } else { group }, arguments.output)
+}
+
+/// Runs `mcrs settings`.
+///
+/// # Errors
+/// A server does not answer.
+pub fn settings(arguments: SettingsArguments) -> Result<(), Failure> {
+    show(&arguments.servers, "settings", arguments.output)
+}
+
+fn show(addresses: &[String], group: &str, output: Output) -> Result<(), Failure> {
+    let servers = output.reach.open(addresses, Patience::Whole)?;
+    let answers = servers::ask(&servers, |server| server.connect()?.need_stats(group));
+    let text = if output.json { lines(&answers) } else { String::new() };
+    let (good, end) = servers::part(answers);
+    print(&if output.json { text } else { table(&good, output.diff) })?;
+    end
+}
+
+fn lines(answers: &Answers<Stats>) -> String {
+    let object = |stats: &Stats| stats.iter().map(|(name, text)| (name.into(), value(name, text))).collect();
+    let line = |(name, answer): &(String, Result<Stats, Failure>)| match answer {
+        Ok(stats) => json(&json!({ "server": name, "stats": Value::Object(object(stats)) })),
+        Err(failure) => json(&json!({ "server": name, "error": failure.line })),
+    };
+    answers.iter().map(line).collect()
+}
+
+/// Returns a table with a row for each name and a column for each server.
+fn table(answers: &[(String, Stats)], diff: bool) -> String {
+    let servers = answers.iter().map(|(name, _)| (printable(name.as_bytes()), Side::Right));
+    let mut table = Table::new(std::iter::once(("NAME".into(), Side::Left)).chain(servers));
+    // The names of the first server, then those that only later ones have.
+    let mut rows: HashMap<&str, usize> = HashMap::new();
+    let mut order: Vec<(&str, Vec<Option<&str>>)> = Vec::new();
+    for (column, (_, stats)) in answers.iter().enumerate() {
+        for (name, text) in stats.iter() {
+            let row = *rows.entry(name).or_insert(order.len());
+            if row == order.len() {
+                order.push((name, vec![None; answers.len()]));
+            }
+            if let Some(cell) = order.get_mut(row).and_then(|(_, cells)| cells.get_mut(column)) {
+                *cell = Some(text);
+            }
+        }
+    }
+    for (name, cells) in order {
+        if diff && cells.windows(2).all(|pair| pair.first() == pair.last()) {
+            continue;
+        }
+        let cells =
+            cells.iter().map(|cell| cell.map_or_else(|| "-".into(), |cell| printable(cell.as_bytes())));
+        table.push(std::iter::once(printable(name.as_bytes())).chain(cells).collect());
+    }
+    if answers.is_empty() { String::new() } else { table.lines() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_stand_beside_each_other() {
+        let stats = |lines: &[&str]| {
+            let mut stats = Stats::default();
+            assert!(lines.iter().all(|line| stats.push(line.as_bytes())));
+            stats
+        };
+        let answers = [
+            ("a:1".to_owned(), stats(&["STAT pid 7", "STAT threads 4"])),
+            ("b:1".to_owned(), stats(&["STAT threads 4", "STAT own x\x1by"])),
+        ];
+        let all = "NAME     a:1       b:1\n\
+                   pid        7         -\n\
+                   threads    4         4\n\
+                   own        -  x\\u{1b}y\n";
+        assert_eq!(table(&answers, false), all);
+        assert_eq!(table(&answers, true), "NAME  a:1       b:1\npid     7         -\nown     -  x\\u{1b}y\n");
+        assert_eq!(table(&[], false), "");
+    }
+}
