@@ -908,6 +908,58 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   flushPrefix(prefix: BinaryLike): void;
 
   /**
+   * Removes all items, as {@link Cache.flush} does. This is the name that a Map has.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.set('post:1', 'Hello');
+   * cache.namespace('user:').clear();
+   * cache.has('user:1'); // => false
+   * cache.has('post:1'); // => true
+   * ```
+   */
+  clear(): void;
+
+  /**
+   * Returns a handle of the items whose keys begin with a prefix, without that prefix.
+   *
+   * It has all methods of a cache. Keys, iteration, `size` and `clear` are those of the namespace.
+   * `clear` takes constant time; `size` and iteration examine all keys of the cache. Statistics,
+   * the clock, snapshots and `close` are those of the whole cache, and a server that gets the
+   * handle serves the whole cache.
+   *
+   * A key and the prefix have 1 to 250 bytes together. A namespace of a namespace has both
+   * prefixes.
+   *
+   * @param prefix - The prefix, such as `'users:'`.
+   * @returns The handle.
+   * @throws {InvalidKeyError} if the prefix does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the prefix is neither a string nor binary.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const users = cache.namespace('users:');
+   * users.set('1', 'Ada');
+   * cache.getString('users:1'); // => 'Ada'
+   * users.clear();
+   * cache.has('users:1'); // => false
+   * ```
+   */
+  namespace(prefix: BinaryLike): Cache;
+
+  /**
+   * The prefix of a namespace, or an empty Buffer.
+   *
+   * @example
+   * ```js
+   * cache.namespace('users:').namespace('drafts:').prefix; // => Buffer.from('users:drafts:')
+   * ```
+   */
+  get prefix(): Buffer;
+
+  /**
    * Returns the value of a key, or makes and stores it.
    *
    * If several callers in any threads ask at once, one of them calls `make` and the others wait for

@@ -102,6 +102,7 @@ pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, Sto
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
+pub use self::cache::namespace::Namespace;
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
 pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
@@ -152,5 +153,6 @@ const _: fn() = || {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/rust.md")]
+#[doc = include_str!("../../docs/namespaces.md")]
 #[doc = include_str!("../../docs/snapshots.md")]
 pub struct DocumentExamples;

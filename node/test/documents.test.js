@@ -28,7 +28,9 @@ function examples(document) {
   });
 }
 
-for (const document of ['README.md', '../README.md', '../docs/cluster.md', '../docs/snapshots.md']) {
+const DOCUMENTS = ['README.md', '../README.md', '../docs/cluster.md', '../docs/namespaces.md', '../docs/snapshots.md'];
+
+for (const document of DOCUMENTS) {
   const found = examples(document).filter(({ file }) => file === undefined);
   test(`${document} has examples`, () => assert.ok(found.length > 0));
   for (const { line, source } of found) {

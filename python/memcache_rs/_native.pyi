@@ -324,6 +324,7 @@ class Cache(Generic[_V]):
         persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
         _of: Cache[Any] | None = None,
+        _prefix: BytesLike | None = None,
     ) -> Self: ...
     @overload
     def get(self, key: BytesLike, default: None = None, /) -> _V | None:
@@ -826,6 +827,20 @@ class Cache(Generic[_V]):
             >>> len(cache)
             0
         """
+    def clear(self) -> None:
+        """Removes all items, as :meth:`flush` does. This is the name that mappings have.
+
+        Raises:
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.set_many({"user:1": "Ada", "post:1": "Hello"})
+            >>> cache.namespace("user:").clear()
+            >>> list(cache)
+            [b'post:1']
+        """
     def flush_prefix(self, prefix: BytesLike) -> None:
         """Removes all items whose keys begin with a prefix.
 
@@ -916,6 +931,14 @@ class Cache(Generic[_V]):
             >>> cache.set("user:1", "Ada")
             >>> cache.stats()["curr_items"]
             1
+        """
+    @property
+    def prefix(self) -> bytes:
+        """The prefix of a namespace, or ``b""``.
+
+        Example:
+            >>> Cache().namespace("users:").namespace("drafts:").prefix
+            b'users:drafts:'
         """
     @property
     def clock(self) -> Clock:

@@ -30,6 +30,7 @@ STUB = Path(__file__).resolve().parents[1] / "memcache_rs" / "_native.pyi"
 #: Members that raise nothing. All others have a section `Raises:`.
 QUIET = {
     "Cache.closed",
+    "Cache.prefix",
     "Server.running",
     "Watch.close",
 }

@@ -14,6 +14,7 @@ pub mod item;
 pub mod iter;
 pub mod maintainer;
 mod meta;
+pub mod namespace;
 #[cfg(feature = "server")]
 mod operation;
 pub mod options;
