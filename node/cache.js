@@ -373,6 +373,13 @@ class Cache {
     return this.#prefix;
   }
 
+  setQuota(limit) {
+    if (limit !== undefined && limit !== null && !(Number.isSafeInteger(limit) && limit >= 0)) {
+      throw typeError(`limit must be a whole number of bytes, got ${inspect(limit)}`);
+    }
+    call(() => this.#native.setQuota(limit));
+  }
+
   // Single flight.
 
   async getOrSet(key, make, options) {

@@ -950,6 +950,30 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   namespace(prefix: BinaryLike): Cache;
 
   /**
+   * Limits the bytes of the items of a namespace.
+   *
+   * A store that exceeds the limit evicts other items of the namespace, old ones first, and none of
+   * others. `stats('quotas')` reports limits, bytes and evictions. A new limit examines all items
+   * of the cache, so set limits before items are stored.
+   *
+   * @param limit - Most bytes, as `stats` counts them. `undefined` removes the limit.
+   * @throws {ConfigError} if this is not a namespace, its prefix overlaps with that of another
+   * quota, or there are 1,024 quotas.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `limit` is not a whole number.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const site = cache.namespace('site1:');
+   * site.setQuota(1500);
+   * site.set('a', Buffer.alloc(1000));
+   * site.set('b', Buffer.alloc(1000));
+   * site.has('a'); // => false
+   * cache.stats('quotas')['quota:1:evicted']; // => 1
+   * ```
+   */
+  setQuota(limit: number | undefined): void;
+
+  /**
    * The prefix of a namespace, or an empty Buffer.
    *
    * @example
@@ -1166,8 +1190,8 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
-   * `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'quotas'`, `'settings'` or `'conns'`.
+   * The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
@@ -2079,8 +2103,8 @@ export class Server implements AsyncDisposable {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'` or `'conns'`. The default is
-   * `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'quotas'`, `'settings'` or `'conns'`.
+   * The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.

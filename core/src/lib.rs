@@ -105,12 +105,12 @@ pub use self::cache::iter::{Iter, Keys};
 pub use self::cache::namespace::Namespace;
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::{Cache, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
+pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, QuotaConfig, Value};
 pub use self::persist::{
     Codec as SnapshotCodec, Damage as SnapshotDamage, FormatError as SnapshotFormatError, LoadOptions,
     Loaded, Progress as SnapshotProgress, SaveOptions, Saved, SnapshotError, SnapshotInfo, SnapshotTtl,
 };
-pub use self::store::PinnedValue;
+pub use self::store::{PinnedValue, Quota};
 #[cfg(feature = "server")]
 pub use self::{
     config::{

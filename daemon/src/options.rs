@@ -4,7 +4,9 @@
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
-use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
+use memcache_core::{
+    ConfigError, EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -101,6 +103,10 @@ impl<'a> Options<'a> {
                 }
                 Some(_) => return fail("slab_chunk_max must be specified in kilobytes."),
             },
+            "quota" => {
+                let quota = need("Missing quota argument")?.parse();
+                cache.add_quota(quota.map_err(|e: ConfigError| Failure::usage(e.message))?);
+            }
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             // The modern defaults are the defaults already, in memcached as well.
             "modern" | "no_drop_privileges" => {}

@@ -127,6 +127,25 @@ test('a close of one handle closes all, and a collected one closes none', async 
   assert.equal(inspect(space), '<Cache, closed>');
 });
 
+test('a quota evicts items of its namespace', (t) => {
+  const c = cache(t);
+  const site = c.namespace('site1:');
+  c.set('other', 'x');
+  site.setQuota(1000);
+  for (let number = 0; number < 100; number += 1) site.set(String(number), Buffer.alloc(100));
+  assert.ok(site.size > 1 && site.size < 10 && site.has('99') && c.has('other'));
+  const stats = c.stats('quotas');
+  assert.deepEqual([stats['quota:1:prefix'], stats['quota:1:limit']], ['site1:', 1000]);
+  assert.equal(stats['quota:1:evicted'], 100 - site.size);
+  assert.throws(() => site.set('large', Buffer.alloc(2000)), { name: 'OutOfMemoryError' });
+  assert.throws(() => site.namespace('a').setQuota(1), { name: 'ConfigError', message: /must not overlap/ });
+  assert.throws(() => c.setQuota(1), { name: 'ConfigError' });
+  for (const limit of ['1', -1, 1.5]) assert.throws(() => site.setQuota(limit), { code: 'ERR_INVALID_ARG_TYPE' });
+  site.setQuota(undefined);
+  site.set('large', Buffer.alloc(2000));
+  assert.deepEqual(c.stats('quotas'), {});
+});
+
 test('a server serves the whole cache', async (t) => {
   const c = cache(t);
   const server = await Server.start({ cache: c.namespace('a:') });

@@ -827,6 +827,30 @@ class Cache(Generic[_V]):
             >>> len(cache)
             0
         """
+    def set_quota(self, limit: int | None, /) -> None:
+        """Limits the bytes of the items of a namespace.
+
+        A store that exceeds the limit evicts other items of the namespace, old ones first, and none
+        of others. ``stats("quotas")`` reports limits, bytes and evictions. A new limit examines all
+        items of the cache, so set limits before items are stored.
+
+        Args:
+            limit: Most bytes, as ``stats`` counts them. ``None`` removes the limit.
+
+        Raises:
+            ConfigError: This is not a namespace, its prefix overlaps with that of another quota, or
+                there are 1,024 quotas.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> site = cache.namespace("site1:")
+            >>> site.set_quota(1500)
+            >>> site.set_many({"a": b"x" * 1000, "b": b"x" * 1000})
+            >>> list(site), cache.stats("quotas")["quota:1:evicted"]
+            ([b'b'], 1)
+        """
     def clear(self) -> None:
         """Removes all items, as :meth:`flush` does. This is the name that mappings have.
 
@@ -916,7 +940,7 @@ class Cache(Generic[_V]):
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"`` or ``"conns"``.
+                ``"quotas"``, ``"settings"`` or ``"conns"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.

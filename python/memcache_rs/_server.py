@@ -659,7 +659,7 @@ class Server:
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"`` or ``"conns"``.
+                ``"quotas"``, ``"settings"`` or ``"conns"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.

@@ -195,6 +195,30 @@ def test_methods_are_cleared_for_all_objects(cache: Cache) -> None:
     assert list(cache) == []
 
 
+def test_a_quota_evicts_items_of_its_namespace(cache: Cache) -> None:
+    site = cache.namespace("site1:")
+    cache["other"] = "x"
+    site.set_quota(1000)
+    for number in range(100):
+        site[str(number)] = b"x" * 100
+    assert 1 < len(site) < 10
+    assert site["99"] == b"x" * 100
+    stats = cache.stats("quotas")
+    assert (stats["quota:1:prefix"], stats["quota:1:limit"]) == ("site1:", 1000)
+    assert int(stats["quota:1:bytes"]) <= 1000
+    assert stats["quota:1:evicted"] == 100 - len(site)
+    assert cache["other"] == b"x"
+    with pytest.raises(memcache_rs.OutOfMemoryError):
+        site["large"] = b"x" * 2000
+    with pytest.raises(memcache_rs.ConfigError, match="quota must not overlap"):
+        site.namespace("a").set_quota(1)
+    with pytest.raises(memcache_rs.ConfigError, match="prefix of 1 to 250 bytes"):
+        cache.set_quota(1)
+    site.set_quota(None)
+    site["large"] = b"x" * 2000
+    assert cache.stats("quotas") == {}
+
+
 def test_a_server_serves_the_whole_cache(cache: Cache) -> None:
     space = cache.namespace("a:")
     with Server(cache=space) as server:

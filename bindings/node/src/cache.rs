@@ -577,6 +577,17 @@ impl Cache {
         Ok(Self { inner: Rc::new(inner), is_namespace: true })
     }
 
+    /// Limits the bytes of the items of a namespace.
+    #[napi(catch_unwind)]
+    pub fn set_quota(&self, limit: Option<f64>) -> Result<(), Failure> {
+        // JavaScript checks that it is a whole number.
+        let limit = limit.map(|bytes| bytes as u64);
+        self.inner.with(|shared| {
+            let set = shared.core.set_quota(&self.inner.prefix, limit);
+            set.map_err(|error| errors::bad_setting(&error))
+        })
+    }
+
     /// Returns the prefix.
     #[napi(catch_unwind)]
     pub fn prefix(&self) -> Buffer {

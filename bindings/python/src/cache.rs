@@ -994,6 +994,34 @@ impl Cache {
         Ok(())
     }
 
+    /// Limits the bytes of the items of a namespace.
+    ///
+    /// A store that exceeds the limit evicts other items of the namespace, old ones first, and none
+    /// of others. ``stats("quotas")`` reports limits, bytes and evictions. A new limit examines all
+    /// items of the cache, so set limits before items are stored.
+    ///
+    /// Args:
+    ///     limit: Most bytes, as ``stats`` counts them. ``None`` removes the limit.
+    ///
+    /// Raises:
+    ///     ConfigError: This is not a namespace, its prefix overlaps with that of another quota, or
+    ///         there are 1,024 quotas.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> site = cache.namespace("site1:")
+    ///     >>> site.set_quota(1500)
+    ///     >>> site.set_many({"a": b"x" * 1000, "b": b"x" * 1000})
+    ///     >>> list(site), cache.stats("quotas")["quota:1:evicted"]
+    ///     ([b'b'], 1)
+    #[pyo3(signature = (limit, /))]
+    fn set_quota(&self, py: Python<'_>, limit: Option<u64>) -> PyResult<()> {
+        let cache = self.core()?;
+        py.detach(|| cache.set_quota(&self.prefix, limit)).map_err(|error| errors::bad_setting(&error))
+    }
+
     /// Returns the value of a key for :meth:`get_or_set`, and whether the caller must renew it.
     ///
     /// Only one caller gets ``True``, if the item is stale or expires within ``stale_for`` seconds.
@@ -1089,7 +1117,7 @@ impl Cache {
     ///
     /// Args:
     ///     group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-    ///         ``"settings"`` or ``"conns"``.
+    ///         ``"quotas"``, ``"settings"`` or ``"conns"``.
     ///
     /// Returns:
     ///     The statistics by name. Whole numbers are int, all others str.

@@ -19,6 +19,7 @@ pub mod namespace;
 mod operation;
 pub mod options;
 pub mod prefix;
+mod quota;
 mod restore;
 pub mod scan;
 mod store;

@@ -17,6 +17,7 @@ mod hooks;
 #[cfg(feature = "server")]
 mod listen;
 mod policy;
+mod quota;
 #[cfg(feature = "server")]
 mod server;
 mod setting;
@@ -38,6 +39,8 @@ pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, Snapshot
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
+pub use self::quota::QuotaConfig;
+pub(crate) use self::quota::check_quota;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};
