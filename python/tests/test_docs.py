@@ -240,6 +240,7 @@ GOOD: dict[str, Any] = {
     "group": "",
     "prefix": "site1:",
     "serializer": "json",
+    "limit": None,
 }
 BAD: list[tuple[str, Any]] = [
     *(("key", key) for key in ("", 1)),
