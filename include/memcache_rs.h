@@ -1477,6 +1477,32 @@ mcrs_status mcrs_cache_delete(const struct mcrs_cache *cache, const void *key, s
 mcrs_status mcrs_cache_flush(const struct mcrs_cache *cache, uint32_t delay);
 
 /**
+ * Limits the bytes of all items whose keys begin with a prefix.
+ *
+ * A store that exceeds the limit evicts other items of the prefix, old ones first, and none of
+ * others. Group "quotas" of mcrs_cache_stats() reports limits, bytes and evictions. A new limit
+ * examines all items of the cache, so set limits before items are stored.
+ *
+ * ```c
+ * char page[1000] = "hello";
+ * assert(mcrs_cache_set_quota(cache, "site1:", 6, 1500) == MCRS_OK);
+ * assert(mcrs_cache_set(cache, "site1:a", 7, page, sizeof page, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_set(cache, "site1:b", 7, page, sizeof page, MCRS_NEVER) == MCRS_OK);
+ * assert(mcrs_cache_delete(cache, "site1:a", 7) == MCRS_NOT_FOUND);
+ * ```
+ *
+ * @param cache       Cache to work on.
+ * @param prefix      Prefix. It must not overlap with that of another limit.
+ * @param prefix_len  Length of the prefix in bytes, 1 to 250.
+ * @param limit       Most bytes, as `stats` counts them; 0 removes the limit.
+ * @return MCRS_OK, MCRS_INVALID_ARGUMENT, or a common status.
+ */
+mcrs_status mcrs_cache_set_quota(const struct mcrs_cache *cache,
+                                 const void *prefix,
+                                 size_t prefix_len,
+                                 uint64_t limit);
+
+/**
  * Deletes all items whose keys begin with a prefix, in constant time.
  *
  * The memory of the items is freed in the background. An empty prefix is that of all items.
@@ -2983,8 +3009,8 @@ mcrs_status mcrs_cache_load(const struct mcrs_cache *cache,
  * ```
  *
  * @param cache  Cache to work on.
- * @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings", "hotkeys"
- *     or "hotkeys 20". NULL and "" mean the general statistics.
+ * @param group  Argument of the command `stats`: "items", "slabs", "sizes", "quotas", "settings",
+ *     "hotkeys" or "hotkeys 20". NULL and "" mean the general statistics.
  * @param each  Callback; it returns false to end the list.
  * @param userdata  Pointer passed to the callback; may be NULL.
  * @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.

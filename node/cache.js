@@ -11,7 +11,7 @@ const native = require('./native.js').load();
 const { branded } = require('./brand.js');
 const { Clock } = require('./clock.js');
 const { call, classes, toPublicError } = require('./errors.js');
-const { checkMost, checkNames, checkType, defined, toSettings } = require('./options.js');
+const { checkMost, checkNames, checkType, defined, toSettings, typeError } = require('./options.js');
 const { join } = require('./single-flight.js');
 const snapshot = require('./snapshot.js');
 
@@ -97,9 +97,20 @@ const NOT_KEPT = new Set(
   [classes.ValueTooLargeError, classes.OutOfMemoryError, classes.ClosedError].map(({ code }) => code),
 );
 
+/** The argument of the constructor for a namespace. */
+class NamespaceOf {
+  constructor(native, outer) {
+    this.native = native;
+    this.outer = outer;
+  }
+}
+
 class Cache {
   #native;
   #name;
+  /** The object that a namespace came from. The addon needs it as long as this one. */
+  #outer;
+  #prefix = EMPTY;
   /** The bare functions of the addon. */
   #calls;
   /** The slab, its memory, the number of its bytes in use. */
@@ -112,11 +123,18 @@ class Cache {
   #making;
 
   constructor(options = {}) {
-    checkOptions(options);
-    const { name, settings, ...named } = options;
-    const list = toSettings({ ...settings, ...defined(named) }, configError);
-    this.#native = call(() => new native.Cache({ name, settings: list }));
-    this.#name = name;
+    if (options instanceof NamespaceOf) {
+      this.#native = options.native;
+      this.#outer = options.outer;
+      this.#name = this.#outer.name;
+      this.#prefix = this.#native.prefix();
+    } else {
+      checkOptions(options);
+      const { name, settings, ...named } = options;
+      const list = toSettings({ ...settings, ...defined(named) }, configError);
+      this.#native = call(() => new native.Cache({ name, settings: list }));
+      this.#name = name;
+    }
     const { cells, ...calls } = this.#native.functions();
     this.#calls = Object.freeze(calls);
     this.#cells = new BigUint64Array(cells);
@@ -333,6 +351,35 @@ class Cache {
     this.#yes(this.#calls.flushPrefix(prefix), this.flushPrefix);
   }
 
+  clear() {
+    this.flush();
+  }
+
+  // A part of the cache.
+
+  namespace(prefix) {
+    if (typeof prefix !== 'string' && !types.isUint8Array(prefix)) {
+      throw typeError(`prefix must be a string, a Buffer or another Uint8Array, got ${inspect(prefix)}`);
+    }
+    return new Cache(
+      new NamespaceOf(
+        call(() => this.#native.namespace(Buffer.from(prefix))),
+        this,
+      ),
+    );
+  }
+
+  get prefix() {
+    return this.#prefix;
+  }
+
+  setQuota(limit) {
+    if (limit !== undefined && limit !== null && !(Number.isSafeInteger(limit) && limit >= 0)) {
+      throw typeError(`limit must be a whole number of bytes, got ${inspect(limit)}`);
+    }
+    call(() => this.#native.setQuota(limit));
+  }
+
   // Single flight.
 
   async getOrSet(key, make, options) {
@@ -495,7 +542,9 @@ class Cache {
   }
 
   [inspect.custom]() {
-    return this.closed ? '<Cache, closed>' : `<Cache of ${this.size} items>`;
+    if (this.closed) return '<Cache, closed>';
+    if (this.#outer !== undefined) return `<Cache, namespace ${inspect(this.prefix.toString())}>`;
+    return `<Cache of ${this.size} items>`;
   }
 }
 

@@ -952,6 +952,82 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   flushPrefix(prefix: BinaryLike): void;
 
   /**
+   * Removes all items, as {@link Cache.flush} does. This is the name that a Map has.
+   *
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * cache.set('user:1', 'Ada');
+   * cache.set('post:1', 'Hello');
+   * cache.namespace('user:').clear();
+   * cache.has('user:1'); // => false
+   * cache.has('post:1'); // => true
+   * ```
+   */
+  clear(): void;
+
+  /**
+   * Returns a handle of the items whose keys begin with a prefix, without that prefix.
+   *
+   * It has all methods of a cache. Keys, iteration, `size` and `clear` are those of the namespace.
+   * `clear` takes constant time; `size` and iteration examine all keys of the cache. Statistics,
+   * the clock, snapshots and `close` are those of the whole cache, and a server that gets the
+   * handle serves the whole cache.
+   *
+   * A key and the prefix have 1 to 250 bytes together. A namespace of a namespace has both
+   * prefixes.
+   *
+   * @param prefix - The prefix, such as `'users:'`.
+   * @returns The handle.
+   * @throws {InvalidKeyError} if the prefix does not have 1 to 250 bytes.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if the prefix is neither a string nor binary.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const users = cache.namespace('users:');
+   * users.set('1', 'Ada');
+   * cache.getString('users:1'); // => 'Ada'
+   * users.clear();
+   * cache.has('users:1'); // => false
+   * ```
+   */
+  namespace(prefix: BinaryLike): Cache;
+
+  /**
+   * Limits the bytes of the items of a namespace.
+   *
+   * A store that exceeds the limit evicts other items of the namespace, old ones first, and none of
+   * others. `stats('quotas')` reports limits, bytes and evictions. A new limit examines all items
+   * of the cache, so set limits before items are stored.
+   *
+   * @param limit - Most bytes, as `stats` counts them. `undefined` removes the limit.
+   * @throws {ConfigError} if this is not a namespace, its prefix overlaps with that of another
+   * quota, or there are 1,024 quotas.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `limit` is not a whole number.
+   * @throws {ClosedError} if the cache is closed.
+   * @example
+   * ```js
+   * const site = cache.namespace('site1:');
+   * site.setQuota(1500);
+   * site.set('a', Buffer.alloc(1000));
+   * site.set('b', Buffer.alloc(1000));
+   * site.has('a'); // => false
+   * cache.stats('quotas')['quota:1:evicted']; // => 1
+   * ```
+   */
+  setQuota(limit: number | undefined): void;
+
+  /**
+   * The prefix of a namespace, or an empty Buffer.
+   *
+   * @example
+   * ```js
+   * cache.namespace('users:').namespace('drafts:').prefix; // => Buffer.from('users:drafts:')
+   * ```
+   */
+  get prefix(): Buffer;
+
+  /**
    * Returns the value of a key, or makes and stores it.
    *
    * If several callers in any threads ask at once, one of them calls `make` and the others wait for
@@ -1162,8 +1238,8 @@ export class Cache implements Iterable<[Buffer, Buffer]> {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'`, `'conns'`, `'latency'` or
-   * `'hotkeys'`. The default is `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'quotas'`, `'settings'`, `'conns'`,
+   * `'latency'` or `'hotkeys'`. The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.
@@ -2125,8 +2201,8 @@ export class Server implements AsyncDisposable {
   /**
    * Returns a group of statistics.
    *
-   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'settings'`, `'conns'`, `'latency'` or
-   * `'hotkeys'`. The default is `''`, the general statistics.
+   * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'quotas'`, `'settings'`, `'conns'`,
+   * `'latency'` or `'hotkeys'`. The default is `''`, the general statistics.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.

@@ -443,6 +443,37 @@ pub unsafe extern "C" fn mcrs_cache_flush(cache: *const mcrs_cache, delay: u32) 
     })
 }
 
+/// Limits the bytes of all items whose keys begin with a prefix.
+///
+/// A store that exceeds the limit evicts other items of the prefix, old ones first, and none of
+/// others. Group "quotas" of mcrs_cache_stats() reports limits, bytes and evictions. A new limit
+/// examines all items of the cache, so set limits before items are stored.
+///
+/// ```c
+/// char page[1000] = "hello";
+/// assert(mcrs_cache_set_quota(cache, "site1:", 6, 1500) == MCRS_OK);
+/// assert(mcrs_cache_set(cache, "site1:a", 7, page, sizeof page, MCRS_NEVER) == MCRS_OK);
+/// assert(mcrs_cache_set(cache, "site1:b", 7, page, sizeof page, MCRS_NEVER) == MCRS_OK);
+/// assert(mcrs_cache_delete(cache, "site1:a", 7) == MCRS_NOT_FOUND);
+/// ```
+///
+/// @param cache       Cache to work on.
+/// @param prefix      Prefix. It must not overlap with that of another limit.
+/// @param prefix_len  Length of the prefix in bytes, 1 to 250.
+/// @param limit       Most bytes, as `stats` counts them; 0 removes the limit.
+/// @return MCRS_OK, MCRS_INVALID_ARGUMENT, or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_cache_set_quota(
+    cache: *const mcrs_cache,
+    prefix: *const c_void,
+    prefix_len: usize,
+    limit: u64,
+) -> mcrs_status {
+    entry!(cache, { prefix: bytes(prefix, prefix_len) }, {
+        Ok(cache.cache.set_quota(prefix, (limit > 0).then_some(limit))?)
+    })
+}
+
 /// Deletes all items whose keys begin with a prefix, in constant time.
 ///
 /// The memory of the items is freed in the background. An empty prefix is that of all items.

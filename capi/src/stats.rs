@@ -59,8 +59,8 @@ fn show(
 /// ```
 ///
 /// @param cache  Cache to work on.
-/// @param group  Argument of the command `stats`: "items", "slabs", "sizes", "settings", "hotkeys"
-///     or "hotkeys 20". NULL and "" mean the general statistics.
+/// @param group  Argument of the command `stats`: "items", "slabs", "sizes", "quotas", "settings",
+///     "hotkeys" or "hotkeys 20". NULL and "" mean the general statistics.
 /// @param each  Callback; it returns false to end the list.
 /// @param userdata  Pointer passed to the callback; may be NULL.
 /// @return MCRS_OK; MCRS_INVALID_ARGUMENT for another group; or a common status.

@@ -106,15 +106,16 @@ pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::base::histogram::Histogram;
 pub use self::cache::item::CacheItem;
 pub use self::cache::iter::{Iter, Keys};
+pub use self::cache::namespace::Namespace;
 pub use self::cache::options::{StoreMode, StoreOptions, StoreOutcome};
 pub use self::cache::prefix::PrefixCounts;
 pub use self::cache::{Cache, HotKey, HotKeys, ItemInfo, Ttl};
-pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, Value};
+pub use self::config::{CacheConfig, EvictionGoal, EvictionPolicy, QuotaConfig, Value};
 pub use self::persist::{
     Codec as SnapshotCodec, Damage as SnapshotDamage, FormatError as SnapshotFormatError, LoadOptions,
     Loaded, Progress as SnapshotProgress, SaveOptions, Saved, SnapshotError, SnapshotInfo, SnapshotTtl,
 };
-pub use self::store::PinnedValue;
+pub use self::store::{PinnedValue, Quota};
 #[cfg(feature = "server")]
 pub use self::{
     admin::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat},
@@ -160,5 +161,6 @@ const _: fn() = || {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/rust.md")]
+#[doc = include_str!("../../docs/namespaces.md")]
 #[doc = include_str!("../../docs/snapshots.md")]
 pub struct DocumentExamples;

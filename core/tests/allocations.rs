@@ -301,6 +301,8 @@ fn calls_in_process_do_not_allocate() {
     let key = |n: u64| (n as u32).to_le_bytes();
     let keys: Vec<[u8; 4]> = (0..50).map(|n| key(n * 21)).collect();
     let mut value = Vec::with_capacity(4096);
+    let mut under = Vec::with_capacity(4096);
+    let space = cache.namespace("namespace:");
     let mut work: Vec<Call<'_>> = vec![
         ("set of the same size", Box::new(|n| cache.set(key(n % 1000), &VALUE[..100], Ttl::Never).unwrap())),
         (
@@ -316,6 +318,14 @@ fn calls_in_process_do_not_allocate() {
             }),
         ),
         ("get_many", Box::new(|_| cache.get_many(&keys, |_, value| assert!(value.len() <= VALUE.len())))),
+        (
+            "set and get_into of a namespace",
+            Box::new(|n| {
+                under.clear();
+                space.set(key(n % 1000), &VALUE[..100], Ttl::Never).unwrap();
+                space.get_into(key(n % 1000), &mut under);
+            }),
+        ),
         (
             "delete and set",
             Box::new(|n| {

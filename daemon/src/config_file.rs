@@ -1,8 +1,9 @@
 //! The file of `--config`: the settings as TOML.
 //!
 //! Before the first table stand the names of docs/settings.md, and `cluster`. The tables are
-//! `[[listen]]`, `[auth]` and `[process]`. This module turns them into the start of a plan, which
-//! the flags then change. Each mistake is one line with the file, the line and the name.
+//! `[[listen]]`, `[[quota]]`, `[auth]` and `[process]`. This module turns them into the start of a
+//! plan, which the flags then change. Each mistake is one line with the file, the line and the
+//! name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,8 +30,9 @@ pub const DEFAULT_PORT: u16 = 11211;
 pub const DEFAULT_MASK: u32 = 0o700;
 
 /// Names that are not rows of the table of settings.
-const TABLES: [&str; 6] = ["listen", "auth", "control", "metrics", "process", "cluster"];
+const TABLES: [&str; 7] = ["listen", "quota", "auth", "control", "metrics", "process", "cluster"];
 const LISTEN: [&str; 7] = ["tcp", "udp", "unix", "mask", "protocol", "tls", "client_certificates"];
+const QUOTA: [&str; 2] = ["prefix", "bytes"];
 const AUTH: [&str; 2] = ["method", "file"];
 const CONTROL: [&str; 2] = ["address", "token_file"];
 const METRICS: [&str; 1] = ["address"];
@@ -132,6 +134,7 @@ impl Source<'_> {
             let entry = Entry { source: *self, name: name.to_owned(), value };
             match name {
                 "listen" => entry.tables()?.into_iter().try_for_each(|one| one.listen(&mut start))?,
+                "quota" => entry.tables()?.into_iter().try_for_each(|one| one.quota(&mut start))?,
                 "auth" => start.config.auth = Some(entry.auth()?),
                 "control" => start.control = Some(entry.control()?),
                 "metrics" => start.metrics = Some(entry.metrics()?),
@@ -231,7 +234,7 @@ impl<'a> Entry<'a> {
 
     /// Returns the tables of a list.
     fn tables(&self) -> Result<Vec<Self>, Failure> {
-        self.list("a list of tables, each written [[listen]]")
+        self.list(&format!("a list of tables, each written [[{}]]", self.name))
     }
 
     /// Returns the entries of a table, whose names are among `names`.
@@ -334,6 +337,30 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
+    /// Adds a quota.
+    fn quota(&self, start: &mut Start) -> Result<(), Failure> {
+        let (mut prefix, mut bytes) = (None, None);
+        for (name, entry) in self.entries(&QUOTA)? {
+            match (name, entry.value.get_ref()) {
+                ("prefix", _) => prefix = Some(entry.text()?),
+                (_, DeValue::Integer(_)) => match u64::try_from(entry.integer()?) {
+                    Ok(number) => bytes = Some(number.to_string()),
+                    Err(_) => return entry.wanted("a number of bytes"),
+                },
+                (_, DeValue::String(text)) => bytes = Some(text.to_string()),
+                _ => return entry.wanted("a number of bytes"),
+            }
+        }
+        let (Some(prefix), Some(bytes)) = (prefix, bytes) else {
+            return self.fail("quota needs prefix and bytes");
+        };
+        match format!("{prefix}:{bytes}").parse() {
+            Ok(quota) => start.config.cache.add_quota(quota),
+            Err(ConfigError { message, .. }) => return self.fail(&message),
+        }
+        Ok(())
+    }
+
     fn protocol(&self) -> Result<Protocol, Failure> {
         match self.text()? {
             "auto" => Ok(Protocol::Negotiating),
@@ -410,6 +437,8 @@ impl<'a> Entry<'a> {
 
 #[cfg(test)]
 mod tests {
+    use memcache_core::QuotaConfig;
+
     use super::*;
     use crate::listen::Host;
 
@@ -482,6 +511,14 @@ mod tests {
     }
 
     #[test]
+    fn quotas_are_tables() {
+        let text = "[[quota]]\nprefix = 'site1:'\nbytes = '64m'\n[[quota]]\nprefix = 'b'\nbytes = 0x400\n\
+            [[quota]]\nprefix = 'site1:'\nbytes = 7\n";
+        let quotas = whole(text).config.cache.quotas;
+        assert_eq!(quotas, [QuotaConfig::new("b", 1024), QuotaConfig::new("site1:", 7)]);
+    }
+
+    #[test]
     fn mistakes_name_line_and_setting() {
         let cases = [
             ("thread = 4", "1: there is no setting \"thread\"; the nearest name is threads"),
@@ -527,6 +564,15 @@ mod tests {
             (
                 "[[listen]]\ntcp = 'a'\nclient_certificates = true",
                 "1: listen: client_certificates has no effect without tls = true",
+            ),
+            ("quota = 'a:1'", "1: quota must be a list of tables, each written [[quota]], got \"a:1\""),
+            ("[[quota]]\nprefix = 'a'", "1: quota needs prefix and bytes"),
+            ("[[quota]]\nprefix = 1\nbytes = 1", "2: quota.prefix must be a text, got 1"),
+            ("[[quota]]\nprefix = 'a'\nbytes = -1", "3: quota.bytes must be a number of bytes, got -1"),
+            ("[[quota]]\nprefix = 'a'\nbytes = true", "3: quota.bytes must be a number of bytes, got true"),
+            (
+                "[[quota]]\nprefix = 'a'\nbytes = '1x'",
+                "1: quota must be PREFIX:SIZE, such as site1::64m, got \"a:1x\"",
             ),
             ("[auth]\nmethod = 'text'", "1: auth needs method and file"),
             ("[auth]\nmethod = 'x'", "2: auth.method must be text or sasl, got \"x\""),

@@ -153,6 +153,10 @@ pub const EXTENDED: (&str, &str) = (
 
 /// The suboptions of `-o` that have no row, or whose values the daemon writes in another way.
 const SUBOPTIONS: &[(&str, &str)] = &[
+    (
+        "quota",
+        "most bytes of the items whose keys begin with a prefix,\nas PREFIX:SIZE, i.e. site1::64m; may be repeated",
+    ),
     ("modern", "enables options which will be default in future (currently: nothing)"),
     ("no_modern", "uses defaults of previous major version (1.4.x)"),
     ("ssl_chain_cert", "certificate chain file in PEM format"),

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
 use memcache_core::{
-    EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode,
+    ConfigError, EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value,
+    VerifyMode,
 };
 
 use crate::failure::Failure;
@@ -105,6 +106,10 @@ impl<'a> Options<'a> {
                 }
                 Some(_) => return fail("slab_chunk_max must be specified in kilobytes."),
             },
+            "quota" => {
+                let quota = need("Missing quota argument")?.parse();
+                cache.add_quota(quota.map_err(|e: ConfigError| Failure::usage(e.message))?);
+            }
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             // The modern defaults are the defaults already, in memcached as well.
             "modern" | "no_drop_privileges" => {}

@@ -29,7 +29,7 @@ pub struct UnknownGroup(pub String);
 
 impl fmt::Display for UnknownGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups = "'', 'items', 'slabs', 'sizes', 'settings', 'conns', 'latency' or 'hotkeys'";
+        let groups = "'', 'items', 'slabs', 'sizes', 'quotas', 'settings', 'conns', 'latency' or 'hotkeys'";
         write!(f, "group must be {groups}, got {:?}", self.0)
     }
 }

@@ -76,7 +76,7 @@ class MemcacheStore extends Store {
   }
 
   #key(sid) {
-    return shortKey(this.#prefix + sid);
+    return shortKey(this.cache, this.#prefix + sid);
   }
 
   #all() {

@@ -43,11 +43,11 @@ class KeyvMemcache extends EventEmitter {
   }
 
   async get(key) {
-    return this.cache.getString(shortKey(key));
+    return this.cache.getString(shortKey(this.cache, key));
   }
 
   async getMany(keys) {
-    const names = keys.map(shortKey);
+    const names = keys.map((key) => shortKey(this.cache, key));
     const found = this.cache.getMany(names);
     return names.map((name) => found.get(name)?.toString());
   }
@@ -61,7 +61,7 @@ class KeyvMemcache extends EventEmitter {
   }
 
   #has(key) {
-    const info = this.cache.info(shortKey(key));
+    const info = this.cache.info(shortKey(this.cache, key));
     return info !== undefined && !isOver(info);
   }
 
@@ -76,7 +76,7 @@ class KeyvMemcache extends EventEmitter {
   /** Returns whether the value was stored, which Keyv passes to its caller. */
   #set(key, value, ttl) {
     try {
-      this.cache.set(shortKey(key), value, toOptions(ttl));
+      this.cache.set(shortKey(this.cache, key), value, toOptions(ttl));
       return true;
     } catch (error) {
       if (isNoRoom(error)) return false;
@@ -85,11 +85,11 @@ class KeyvMemcache extends EventEmitter {
   }
 
   async delete(key) {
-    return this.cache.delete(shortKey(key));
+    return this.cache.delete(shortKey(this.cache, key));
   }
 
   async deleteMany(keys) {
-    return this.cache.deleteMany(keys.map(shortKey)) > 0;
+    return this.cache.deleteMany(keys.map((key) => shortKey(this.cache, key))) > 0;
   }
 
   async clear() {

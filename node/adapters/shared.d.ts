@@ -10,6 +10,9 @@ import type { Cache, CacheOptions } from '../index.js';
  * ```
  */
 export interface AdapterOptions extends CacheOptions {
-  /** An open cache, such as a server's. It keeps its settings. The adapter does not close it. */
+  /**
+   * An open cache, such as a server's, or a namespace of one. It keeps its settings. The adapter
+   * does not close it.
+   */
   cache?: Cache;
 }

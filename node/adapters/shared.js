@@ -48,13 +48,14 @@ function isNoRoom(error) {
 }
 
 /**
- * Returns a key of 1 to 250 bytes for a key of any length. A hash replaces the end of a long key,
- * and an empty key. The prefix stays.
+ * Returns a key of 1 to 250 bytes, with the prefix of a namespace, for a key of any length. A hash
+ * replaces the end of a long key, and an empty key. The beginning stays.
  */
-function shortKey(key) {
-  if (key !== '' && (key.length * 3 <= KEY_MAX || Buffer.byteLength(key) <= KEY_MAX)) return key;
+function shortKey(cache, key) {
+  const room = KEY_MAX - cache.prefix.length;
+  if (key !== '' && (key.length * 3 <= room || Buffer.byteLength(key) <= room)) return key;
   // A character that is cut becomes U+FFFD, which may be two bytes longer.
-  const head = Buffer.from(key).toString('utf8', 0, KEY_MAX - DIGEST - 2);
+  const head = Buffer.from(key).toString('utf8', 0, Math.max(room - DIGEST - 2, 0));
   return head + createHash('sha256').update(key).digest('hex');
 }
 
@@ -64,11 +65,15 @@ function* keysUnder(cache, prefix) {
   for (const key of cache.keys()) if (head.equals(key.subarray(0, head.length))) yield key;
 }
 
-/** Removes the items with a prefix, in constant time. An empty prefix means all items. */
+/**
+ * Removes the items with a prefix, in constant time. An empty prefix means all items. Items with
+ * the same first 181 bytes go together, because a hash may replace what is behind them.
+ */
 function clear(cache, prefix) {
+  // The last character of the beginning of a long key may be cut.
+  const most = Math.max(KEY_MAX - cache.prefix.length - DIGEST - 5, 0);
   if (prefix === '') cache.flush();
-  // No key begins with a longer prefix.
-  else if (Buffer.byteLength(prefix) <= KEY_MAX) cache.flushPrefix(prefix);
+  else cache.flushPrefix(Buffer.from(prefix).subarray(0, most));
 }
 
 module.exports = { clear, isNoRoom, keysUnder, openCache, optionalNumber, shortKey, toCacheTtl, upToCentury };

@@ -74,7 +74,7 @@ class MemcacheCacheStore {
   }
 
   #keyOf({ method, origin, path }) {
-    return shortKey(`${this.#prefix}${method}:${origin}${path}`);
+    return shortKey(this.cache, `${this.#prefix}${method}:${origin}${path}`);
   }
 
   #keyOfVariant({ headers = {} }, { id, names }) {

@@ -28,7 +28,14 @@ function examples(document) {
   });
 }
 
-const DOCUMENTS = ['README.md', '../README.md', '../docs/cluster.md', '../docs/monitoring.md', '../docs/snapshots.md'];
+const DOCUMENTS = [
+  'README.md',
+  '../README.md',
+  '../docs/cluster.md',
+  '../docs/monitoring.md',
+  '../docs/namespaces.md',
+  '../docs/snapshots.md',
+];
 
 for (const document of DOCUMENTS) {
   const found = examples(document).filter(({ file }) => file === undefined);

@@ -241,6 +241,7 @@ describe('an example', () => {
 // Errors. Each bad argument is tried in each member that has a parameter of its name.
 
 const GOOD = {
+  prefix: 'key:',
   key: 'key',
   keys: ['key'],
   value: 'value',
@@ -256,6 +257,8 @@ const GOOD = {
   source: Buffer.from('no snapshot'),
 };
 const BAD = [
+  ['prefix', 5, 'TypeError'],
+  ['prefix', '', 'InvalidKeyError'],
   ['key', '', 'InvalidKeyError'],
   ['key', 5, 'TypeError'],
   ['keys', [''], 'InvalidKeyError'],

@@ -173,6 +173,49 @@ class Cache(_native.Cache[V]):
         handle._file = self._file
         return handle
 
+    def namespace(self, prefix: BytesLike) -> Cache[V]:
+        """Returns a handle of the items whose keys begin with a prefix, without that prefix.
+
+        It has all methods of a cache, and the same serializer. Keys, iteration, ``len`` and
+        :meth:`clear` are those of the namespace. :meth:`clear` takes constant time. ``len`` and
+        iteration examine all keys of the cache. Statistics, the clock, snapshots and
+        :meth:`close` are those of the whole cache, and a server that gets the handle serves the
+        whole cache.
+
+        A key and the prefix have 1 to 250 bytes together. A namespace of a namespace has both
+        prefixes.
+
+        Args:
+            prefix: The prefix, such as ``"users:"``. An empty one is that of all items.
+
+        Returns:
+            The handle.
+
+        Raises:
+            InvalidKeyError: The prefix is longer than 250 bytes.
+            TypeError: The prefix is neither str nor bytes-like.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> users = cache.namespace("users:")
+            >>> users["1"] = "Ada"
+            >>> cache["users:1"], list(users)
+            (b'Ada', [b'1'])
+            >>> @users.memoize(ttl=60)
+            ... def greet(name):
+            ...     return f"Hello {name}"
+            >>> greet("Ada"), len(users)
+            (b'Hello Ada', 2)
+            >>> users.clear()
+            >>> list(cache)
+            []
+        """
+        handle: Cache[Any] = Cache.__new__(Cache, _of=self, _prefix=prefix)
+        handle._file = self._file
+        return handle
+
     def get_or_set(
         self,
         key: BytesLike,

@@ -69,6 +69,8 @@ class Memoized(Generic[P, R_co]):
             )
         functools.update_wrapper(self, function)
         self._cache = cache
+        #: Most bytes of a key.
+        self._room = _KEY_MAX - len(cache.prefix)
         self._ttl = ttl
         self._stale_for = stale_for
         self._make_key = key
@@ -141,6 +143,33 @@ class Memoized(Generic[P, R_co]):
         """
         return self._cache.delete(self._fitting_key(args, kwargs))
 
+    def cache_clear(self) -> None:
+        """Removes all results of the function, in constant time.
+
+        For a method these are the results for all objects.
+
+        Raises:
+            TypeError: ``memoize`` got a ``key``. Give the function a namespace of its own, and
+                clear that.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> @Cache().memoize()
+            ... def greet(name):
+            ...     return name
+            >>> greet("Ada"), greet.cache_clear(), greet.cache_delete("Ada")
+            (b'Ada', None, False)
+        """
+        if self._make_key is not None:
+            raise TypeError(
+                "cache_clear must not be called on a function with `key`, whose keys may have any prefix; "
+                "use cache.namespace(...).memoize(...) and clear the namespace"
+            )
+        # These signs are not part of a name.
+        self._cache.flush_prefix(self._name + "(")
+        self._cache.flush_prefix(self._head() + b":")
+
     #: The earlier name of :meth:`cache_delete`.
     forget = cache_delete
 
@@ -175,11 +204,20 @@ class Memoized(Generic[P, R_co]):
         if self._make_key is not None:
             return to_bytes(self._make_key(*args, **kwargs))
         whole = f"{self._name}({self._arguments(args, kwargs)})".encode()
-        if len(whole) <= _KEY_MAX:
+        if len(whole) <= self._room:
             return whole
         import hashlib
 
-        return self._name.encode()[: _KEY_MAX - 65] + b":" + hashlib.sha256(whole).hexdigest().encode()
+        return self._head() + b":" + hashlib.sha256(whole).hexdigest().encode()
+
+    def _head(self) -> bytes:
+        """Returns the beginning of the keys of long arguments, which no other function has."""
+        name, most = self._name.encode(), self._room - 65
+        if len(name) <= most:
+            return name
+        import hashlib
+
+        return name[: max(most - 17, 0)] + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
 
     def _arguments(self, args: tuple[object, ...], kwargs: dict[str, Any]) -> str:
         """Writes the arguments into a key, in the same way for all spellings of a call."""

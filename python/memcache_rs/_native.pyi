@@ -352,6 +352,7 @@ class Cache(Generic[_V]):
         persist: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
         _of: Cache[Any] | None = None,
+        _prefix: BytesLike | None = None,
     ) -> Self: ...
     @overload
     def get(self, key: BytesLike, default: None = None, /) -> _V | None:
@@ -854,6 +855,44 @@ class Cache(Generic[_V]):
             >>> len(cache)
             0
         """
+    def set_quota(self, limit: int | None, /) -> None:
+        """Limits the bytes of the items of a namespace.
+
+        A store that exceeds the limit evicts other items of the namespace, old ones first, and none
+        of others. ``stats("quotas")`` reports limits, bytes and evictions. A new limit examines all
+        items of the cache, so set limits before items are stored.
+
+        Args:
+            limit: Most bytes, as ``stats`` counts them. ``None`` removes the limit.
+
+        Raises:
+            ConfigError: This is not a namespace, its prefix overlaps with that of another quota, or
+                there are 1,024 quotas.
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> site = cache.namespace("site1:")
+            >>> site.set_quota(1500)
+            >>> site.set_many({"a": b"x" * 1000, "b": b"x" * 1000})
+            >>> list(site), cache.stats("quotas")["quota:1:evicted"]
+            ([b'b'], 1)
+        """
+    def clear(self) -> None:
+        """Removes all items, as :meth:`flush` does. This is the name that mappings have.
+
+        Raises:
+            ClosedError: The cache is closed.
+            ForkError: The cache belongs to the parent process.
+
+        Example:
+            >>> cache = Cache()
+            >>> cache.set_many({"user:1": "Ada", "post:1": "Hello"})
+            >>> cache.namespace("user:").clear()
+            >>> list(cache)
+            [b'post:1']
+        """
     def flush_prefix(self, prefix: BytesLike) -> None:
         """Removes all items whose keys begin with a prefix.
 
@@ -934,7 +973,7 @@ class Cache(Generic[_V]):
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
+                ``"quotas"``, ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.
@@ -997,6 +1036,14 @@ class Cache(Generic[_V]):
             >>> [hottest] = cache.hot_keys(1)
             >>> hottest.key, hottest.reads, hottest.share
             (b'page:home', 9, 0.5)
+        """
+    @property
+    def prefix(self) -> bytes:
+        """The prefix of a namespace, or ``b""``.
+
+        Example:
+            >>> Cache().namespace("users:").namespace("drafts:").prefix
+            b'users:drafts:'
         """
     @property
     def clock(self) -> Clock:

@@ -660,7 +660,7 @@ class Server:
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
+                ``"quotas"``, ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.

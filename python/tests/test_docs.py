@@ -30,6 +30,7 @@ STUB = Path(__file__).resolve().parents[1] / "memcache_rs" / "_native.pyi"
 #: Members that raise nothing. All others have a section `Raises:`.
 QUIET = {
     "Cache.closed",
+    "Cache.prefix",
     "Server.running",
     "Watch.close",
 }
@@ -239,6 +240,7 @@ GOOD: dict[str, Any] = {
     "group": "",
     "prefix": "site1:",
     "serializer": "json",
+    "limit": None,
 }
 BAD: list[tuple[str, Any]] = [
     *(("key", key) for key in ("", 1)),

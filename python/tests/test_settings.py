@@ -100,8 +100,8 @@ def test_the_stub_has_the_parameters_of_the_class() -> None:
     new = next(node for node in of.body if isinstance(node, ast.FunctionDef) and node.name == "__new__")
     arguments = [*new.args.args[1:], *new.args.kwonlyargs]
     types = {argument.arg: ast.unparse(argument.annotation) for argument in arguments if argument.annotation}
-    # The cache of another handle.
-    del types["_of"]
+    # The cache of another handle, and the prefix of a namespace of it.
+    del types["_of"], types["_prefix"]
     parameters = inspect.signature(Cache.__init__).parameters
     assert types == {name: parameters[name].annotation for name in parameters if name != "self"}
 

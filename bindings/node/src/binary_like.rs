@@ -4,7 +4,6 @@
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
-use memcache_core::internal::cache::is_key;
 use memcache_core::internal::config::KEY_MAX;
 
 use crate::errors::{self, Failure};
@@ -53,27 +52,33 @@ impl Deref for Key {
     }
 }
 
-/// Reads a key.
+/// Reads a key, and puts the prefix of its namespace before it. The prefix has at most `KEY_MAX`
+/// bytes.
 #[inline]
-pub fn key(value: Value<'_>) -> Result<Key, Failure> {
+pub fn key(prefix: &[u8], value: Value<'_>) -> Result<Key, Failure> {
     let mut units = [MaybeUninit::uninit(); KEY_UNITS];
     let mut key = Key::EMPTY;
+    key.extend(prefix);
+    let start = key.length;
+    let refused = |length: usize| Err(errors::bad_key(start + length));
     match value.utf16(&mut units) {
-        Some(Units::Whole(units)) if narrow(units, &mut key.bytes) => key.length = units.len(),
+        Some(Units::Whole(units)) if narrow(units, key.bytes.get_mut(start..).unwrap_or_default()) => {
+            key.length += units.len();
+        }
         Some(Units::Whole(units)) => {
             if !transcode(units, |bytes| key.extend(bytes)) {
-                return Err(errors::bad_key(value.utf8_length()));
+                return refused(value.utf8_length());
             }
         }
-        Some(Units::More) => return Err(errors::bad_key(value.utf8_length())),
+        Some(Units::More) => return refused(value.utf8_length()),
         None => {
             let bytes = bytes(value, "key", "String()")?;
-            if !is_key(bytes) || !key.extend(bytes) {
-                return Err(errors::bad_key(bytes.len()));
+            if bytes.len() > KEY_MAX || !key.extend(bytes) {
+                return refused(bytes.len());
             }
         }
     }
-    if key.length == 0 { Err(errors::bad_key(0)) } else { Ok(key) }
+    if key.length == 0 { refused(0) } else { Ok(key) }
 }
 
 /// Copies units of ASCII. Returns `false` if some are not ASCII or do not fit.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use memcache_core::internal::cache::{
     Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue as Given, Stored,
 };
+use memcache_core::internal::config::KEY_MAX;
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, ItemInfo};
 use memcache_embed::flight::{Made, lease, store_made};
@@ -46,8 +47,11 @@ const KEPT_CAPACITY: usize = 1 << 20;
 
 /// The receiver of the functions of one `Cache` object.
 pub struct CacheRef {
-    /// `None` once it is closed.
-    shared: RefCell<Option<Arc<SharedCache>>>,
+    /// `None` once it is closed. A cache and its namespaces have it in common.
+    shared: Rc<RefCell<Option<Arc<SharedCache>>>>,
+    /// The prefix of all keys, which JavaScript does not see. It is empty unless this is a
+    /// namespace.
+    prefix: Box<[u8]>,
     cells: Cells,
     /// A value that is not in the slab.
     large: RefCell<Vec<u8>>,
@@ -65,9 +69,10 @@ impl Receiver for CacheRef {
 type Outcome = Result<Answer, Failure>;
 
 impl CacheRef {
-    fn new(shared: Arc<SharedCache>) -> Self {
+    fn new(shared: Rc<RefCell<Option<Arc<SharedCache>>>>, prefix: Box<[u8]>) -> Self {
         Self {
-            shared: RefCell::new(Some(shared)),
+            shared,
+            prefix,
             cells: Cells::default(),
             large: RefCell::default(),
             text: RefCell::default(),
@@ -122,7 +127,7 @@ impl CacheRef {
     /// `get(key, slab, used)`: a length, MISS or LARGE.
     fn get(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             Ok(self.fetch(&key, slab(call), None, &shared.core))
         })
     }
@@ -130,7 +135,7 @@ impl CacheRef {
     /// `getAndTouch(key, slab, used, ttl)`: as `get`.
     fn get_and_touch(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let expiry = ttl::expiry(&shared.core, call.argument::<3>(), "ttl")?;
             Ok(self.fetch(&key, slab(call), Some(expiry), &shared.core))
         })
@@ -139,7 +144,7 @@ impl CacheRef {
     /// `getInto(key, buffer)`: the value's length, or MISS.
     fn get_into(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let buffer = call.argument::<1>();
             let mut to = buffer.target().ok_or_else(|| {
                 let got = buffer.type_name();
@@ -158,7 +163,7 @@ impl CacheRef {
     /// `getString(key)`: a string, or MISS.
     fn get_string(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let cache = &shared.core;
             let mut large = self.large.borrow_mut();
             let found = cache.fetch(&key, None, 0, |entry| Found::copy_large(entry, &mut large));
@@ -173,7 +178,7 @@ impl CacheRef {
     /// `gets(key, slab, used)`: as `get`, with the CAS in cell 0.
     fn gets(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let (key, cache) = (binary_like::key(&self.prefix, call.argument::<0>())?, &shared.core);
             let copied = self.copy(slab(call), |copy| {
                 cache.fetch(&key, None, 0, |entry| {
                     let cas = entry.header().cas();
@@ -189,7 +194,7 @@ impl CacheRef {
     /// `getItem(key, slab, used)`: as `get`, with the metadata in the cells.
     fn get_item(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let (key, cache) = (binary_like::key(&self.prefix, call.argument::<0>())?, &shared.core);
             let copied = self.copy(slab(call), |copy| {
                 cache.fetch_as_was(&key, |entry| {
                     let info = ItemInfo::of(entry);
@@ -205,7 +210,7 @@ impl CacheRef {
     /// `info(key)`: 1, with the metadata in the cells, or 0.
     fn info(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let info = shared.core.info(&*key);
             if let Some(info) = info {
                 self.show_info(info);
@@ -221,7 +226,7 @@ impl CacheRef {
     /// seconds. A `ttl` with which the caller could not store it is refused here.
     fn lease(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let (key, cache) = (binary_like::key(call.argument::<0>())?, &shared.core);
+            let (key, cache) = (binary_like::key(&self.prefix, call.argument::<0>())?, &shared.core);
             let recache = ttl::optional_expiry(cache, call.argument::<3>(), "staleFor")?;
             let name = if recache.is_some() { "ttl plus staleFor" } else { "ttl" };
             ttl::expiry(cache, call.argument::<4>(), name)?;
@@ -243,7 +248,7 @@ impl CacheRef {
     /// `has(key)`: 1 or 0.
     fn has(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             Ok(yes(shared.core.inspect(&key, 0, |_| Ok(())).is_some()))
         })
     }
@@ -274,7 +279,7 @@ impl CacheRef {
     fn put(&self, mode: Mode, call: &Call, compare: u64) -> Outcome {
         self.with(|shared| {
             let cache = &shared.core;
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let mut text = self.text.borrow_mut();
             let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
             let flags = flags(call.argument::<3>())?;
@@ -302,7 +307,7 @@ impl CacheRef {
     fn store_made(&self, call: &Call) -> Outcome {
         self.with(|shared| {
             let cache = &shared.core;
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let mut text = self.text.borrow_mut();
             let expiry = ttl::expiry(cache, call.argument::<2>(), "ttl")?;
             let value = binary_like::value(call.argument::<1>(), &mut text)?;
@@ -336,7 +341,7 @@ impl CacheRef {
     fn count(&self, call: &Call, increment: bool) -> Outcome {
         self.with(|shared| {
             let cache = &shared.core;
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let delta = call.argument::<1>();
             let delta = if delta.is_nothing() { 1 } else { integer(delta, "delta")? };
             let initial = call.argument::<2>();
@@ -359,7 +364,7 @@ impl CacheRef {
     /// `touch(key, ttl)`: 1 or 0.
     fn touch(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let expiry = ttl::expiry(&shared.core, call.argument::<1>(), "ttl")?;
             Ok(yes(shared.core.touch_for(&key, expiry, 0)))
         })
@@ -368,7 +373,7 @@ impl CacheRef {
     /// `delete(key)`: 1 or 0.
     fn delete(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             Ok(yes(shared.core.delete_for(&key, 0, 0) == Deleted::Deleted))
         })
     }
@@ -376,7 +381,7 @@ impl CacheRef {
     /// `flushPrefix(prefix)`: 1.
     fn flush_prefix(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            shared.core.flush_prefix(&*binary_like::key(call.argument::<0>())?);
+            shared.core.flush_prefix(&*binary_like::key(&self.prefix, call.argument::<0>())?);
             Ok(yes(true))
         })
     }
@@ -384,7 +389,7 @@ impl CacheRef {
     /// `invalidate(key, ttl)`: 1 or 0.
     fn invalidate(&self, call: &Call) -> Outcome {
         self.with(|shared| {
-            let key = binary_like::key(call.argument::<0>())?;
+            let key = binary_like::key(&self.prefix, call.argument::<0>())?;
             let expiry = ttl::optional_expiry(&shared.core, call.argument::<1>(), "ttl")?;
             let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
             Ok(yes(shared.core.meta_delete(&Request::new(&key, request)) == Deleted::Deleted))
@@ -400,7 +405,7 @@ impl CacheRef {
         let mut keys = Vec::new();
         for index in 0..count {
             let Some(element) = list.element(index) else { break };
-            keys.push(ManyKey(binary_like::key(element)?));
+            keys.push(ManyKey(binary_like::key(&self.prefix, element)?));
         }
         self.with(|shared| {
             let mut lengths = vec![-1; keys.len()];
@@ -539,11 +544,15 @@ pub struct CacheSettings {
 #[napi(custom_finalize)]
 pub struct Cache {
     inner: Rc<CacheRef>,
+    /// Whether JavaScript made this by `namespace`. The object that it came from outlives it.
+    is_namespace: bool,
 }
 
 impl ObjectFinalize for Cache {
     fn finalize(self, env: Env) -> napi::Result<()> {
-        self.end(env);
+        if !self.is_namespace {
+            self.end(env);
+        }
         Ok(())
     }
 }
@@ -557,6 +566,11 @@ impl Cache {
         Some(shared)
     }
 
+    /// Returns a key with the prefix.
+    fn whole(&self, key: &[u8]) -> Vec<u8> {
+        [&self.inner.prefix, key].concat()
+    }
+
     /// Returns the cache. Fails if it is closed.
     pub fn shared(&self) -> Result<Arc<SharedCache>, Failure> {
         let shared = self.inner.shared.borrow().clone();
@@ -566,7 +580,8 @@ impl Cache {
     fn create(settings: CacheSettings) -> Result<Self, Failure> {
         let options = CacheOptions(settings.settings);
         let shared = SharedCache::open(settings.name, &options)?;
-        Ok(Self { inner: Rc::new(CacheRef::new(shared)) })
+        let shared = Rc::new(RefCell::new(Some(shared)));
+        Ok(Self { inner: Rc::new(CacheRef::new(shared, Box::default())), is_namespace: false })
     }
 }
 
@@ -579,6 +594,36 @@ impl Cache {
         // The number only helps V8 to guess.
         let _ = env.adjust_external_memory(EMPTY_CACHE_BYTES);
         Ok(cache)
+    }
+
+    /// Returns the part of another `Cache` object, for the keys with a prefix. The caller keeps
+    /// this object as long as that one.
+    #[napi(catch_unwind)]
+    pub fn namespace(&self, prefix: BufferSlice) -> Result<Self, Failure> {
+        self.shared()?;
+        let prefix = [&self.inner.prefix, &*prefix].concat();
+        if prefix.is_empty() || prefix.len() > KEY_MAX {
+            return Err(errors::bad_prefix(prefix.len()));
+        }
+        let inner = CacheRef::new(Rc::clone(&self.inner.shared), prefix.into());
+        Ok(Self { inner: Rc::new(inner), is_namespace: true })
+    }
+
+    /// Limits the bytes of the items of a namespace.
+    #[napi(catch_unwind)]
+    pub fn set_quota(&self, limit: Option<f64>) -> Result<(), Failure> {
+        // JavaScript checks that it is a whole number.
+        let limit = limit.map(|bytes| bytes as u64);
+        self.inner.with(|shared| {
+            let set = shared.core.set_quota(&self.inner.prefix, limit);
+            set.map_err(|error| errors::bad_setting(&error))
+        })
+    }
+
+    /// Returns the prefix.
+    #[napi(catch_unwind)]
+    pub fn prefix(&self) -> Buffer {
+        self.inner.prefix.to_vec().into()
     }
 
     /// Returns the bare functions and `cells`.
@@ -621,7 +666,7 @@ impl Cache {
     pub fn keys(&self) -> Result<Buffer, Failure> {
         self.inner.with(|shared| {
             let mut keys = Vec::new();
-            for key in shared.core.keys() {
+            for key in shared.core.keys_under(&self.inner.prefix) {
                 keys.push(key.len() as u8);
                 keys.extend_from_slice(&key);
             }
@@ -632,14 +677,19 @@ impl Cache {
     /// Returns the number of items.
     #[napi(catch_unwind)]
     pub fn size(&self) -> Result<f64, Failure> {
-        self.inner.with(|shared| Ok(shared.core.store().totals().curr_items as f64))
+        self.inner.with(|shared| {
+            Ok(match &*self.inner.prefix {
+                [] => shared.core.store().totals().curr_items as f64,
+                prefix => shared.core.keys_under(prefix).count() as f64,
+            })
+        })
     }
 
     /// Removes all items.
     #[napi(catch_unwind)]
     pub fn flush(&self) -> Result<(), Failure> {
         self.inner.with(|shared| {
-            shared.core.clear();
+            shared.core.flush_prefix(&self.inner.prefix);
             Ok(())
         })
     }
@@ -679,6 +729,7 @@ impl Cache {
     #[napi(catch_unwind)]
     pub fn join(&self, key: BufferSlice, notifier: &Notifier, token: u32) -> Result<Option<Leader>, Failure> {
         self.inner.with(|shared| {
+            let key = self.whole(&key);
             Ok(single_flight::join(&shared.core, &shared.single_flight, &key, notifier, token))
         })
     }
@@ -686,7 +737,7 @@ impl Cache {
     /// Begins the renewal of a stale value, which `lease` has asked the caller for.
     #[napi(catch_unwind)]
     pub fn renew(&self, key: BufferSlice) -> Result<Renewal, Failure> {
-        Ok(Renewal::new(&self.shared()?.core, &key))
+        Ok(Renewal::new(&self.shared()?.core, &self.whole(&key)))
     }
 
     /// Closes this object. A cache without a name is then empty.

@@ -67,6 +67,17 @@ pub fn bad_key(length: usize) -> Failure {
     )
 }
 
+/// The prefix of a namespace has the wrong length.
+#[cold]
+pub fn bad_prefix(length: usize) -> Failure {
+    failure(
+        "ERR_MEMCACHE_INVALID_KEY",
+        format!(
+            "prefix must have 1 to {KEY_MAX} bytes, with those of the namespaces around it, got {length}"
+        ),
+    )
+}
+
 /// A TTL is out of range or not a time. `name` is the parameter.
 #[cold]
 pub fn bad_ttl(name: &str, got: &str) -> Failure {

@@ -15,6 +15,8 @@ pub enum BytesLike<'a, 'py> {
     Lent(&'a [u8]),
     /// Copied from an object that may change.
     Copied(Bound<'py, PyBytes>),
+    /// A key behind the prefix of its namespace.
+    Joined(Box<[u8]>),
 }
 
 impl<'py> BytesLike<'_, 'py> {
@@ -22,6 +24,7 @@ impl<'py> BytesLike<'_, 'py> {
     pub fn into_object(self, source: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
         match self {
             Self::Copied(bytes) => bytes,
+            Self::Joined(bytes) => PyBytes::new(source.py(), &bytes),
             Self::Lent(lent) => match source.cast_exact::<PyBytes>() {
                 Ok(bytes) => bytes.clone(),
                 Err(_) => PyBytes::new(source.py(), lent),
@@ -38,6 +41,7 @@ impl Deref for BytesLike<'_, '_> {
         match self {
             Self::Lent(bytes) => bytes,
             Self::Copied(bytes) => bytes.as_bytes(),
+            Self::Joined(bytes) => bytes,
         }
     }
 }
@@ -88,6 +92,13 @@ fn rare<'a, 'py>(object: &'a Bound<'py, PyAny>, name: &str) -> PyResult<BytesLik
 pub fn key<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<BytesLike<'a, 'py>> {
     let key = bytes_like(object, "key")?;
     if is_key(&key) { Ok(key) } else { Err(errors::bad_key(key.len())) }
+}
+
+/// Returns the bytes of a key behind the prefix of a namespace.
+#[inline(never)]
+pub fn key_under<'a, 'py>(prefix: &[u8], object: &Bound<'py, PyAny>) -> PyResult<BytesLike<'a, 'py>> {
+    let key = [prefix, &bytes_like(object, "key")?].concat();
+    if is_key(&key) { Ok(BytesLike::Joined(key.into())) } else { Err(errors::bad_key(key.len())) }
 }
 
 /// Returns the bytes of a value.

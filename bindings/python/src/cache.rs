@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use memcache_core::internal::cache::{
     Deleted, DeltaOperation, MetaDelete, Mode, Request, StoreOperation, StoreValue, Stored,
 };
+use memcache_core::internal::config::KEY_MAX;
 use memcache_core::internal::store::{EntryRef, ReadConflict};
 use memcache_core::{Cache as Core, CacheConfig, ItemInfo as Info};
 use memcache_embed::flight::{lease, store_made};
@@ -17,7 +18,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyMapping, PyTuple, PyType};
 
-use crate::bytes_like::{BytesLike, bytes_like, key, value};
+use crate::bytes_like::{self, BytesLike, bytes_like, value};
 use crate::clock::Clock;
 use crate::errors;
 use crate::flight::{self, Caller, Leader, SingleFlight};
@@ -42,6 +43,8 @@ pub struct Cache {
     stats: CacheStats,
     /// `None` stores and returns bytes.
     serializer: Option<Serializer>,
+    /// The prefix of all keys, which Python does not see. It is empty unless this is a namespace.
+    prefix: Box<[u8]>,
 }
 
 impl Cache {
@@ -52,6 +55,16 @@ impl Cache {
             return Err(errors::closed("the cache is closed; make a new one"));
         }
         settled(&self.handle, "cache")
+    }
+
+    /// Returns the bytes of a key, with the prefix.
+    #[inline]
+    fn key<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> PyResult<BytesLike<'a, 'py>> {
+        if self.prefix.is_empty() {
+            bytes_like::key(object)
+        } else {
+            bytes_like::key_under(&self.prefix, object)
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parameters of the Python methods")]
@@ -66,7 +79,7 @@ impl Cache {
         flags: u32,
         compare: u64,
     ) -> PyResult<Stored> {
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let (value, flags) = match &self.serializer {
             Some(serializer) if !matches!(mode, Mode::Append | Mode::Prepend) => {
                 if flags != 0 {
@@ -116,6 +129,12 @@ impl Cache {
         }
     }
 
+    /// Returns the prefix of a namespace inside this one.
+    fn whole_prefix(&self, inner: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        let prefix = [&self.prefix, &*bytes_like(inner, "prefix")?].concat();
+        if prefix.len() <= KEY_MAX { Ok(prefix) } else { Err(errors::bad_prefix(prefix.len())) }
+    }
+
     fn count(
         &self,
         py: Python<'_>,
@@ -126,7 +145,7 @@ impl Cache {
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<u64>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let create =
             initial.map(|Initial(initial)| Ok::<_, PyErr>((initial, expiry(cache, ttl)?))).transpose()?;
         // memcached creates a number without flags, so a cache with a serializer creates it itself.
@@ -156,16 +175,16 @@ impl Cache {
         touch: Option<u32>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let mut flags = 0;
         let found = cache.fetch(&key, touch, 0, |entry| self.see(py, entry, &mut flags));
         found.map(|found| self.value(py, found, flags)).transpose()
     }
 
-    /// Returns all keys, in the order of the scan.
+    /// Returns all keys without the prefix, in the order of the scan.
     fn keys(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
         let cache = self.core()?;
-        Ok(py.detach(|| cache.keys().collect()))
+        Ok(py.detach(|| cache.keys_under(&self.prefix).collect()))
     }
 }
 
@@ -192,15 +211,15 @@ impl Cache {
     #[pyo3(
         signature = (
             memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, settings=None,
-            _of=None
+            _of=None, _prefix=None
         ),
         text_signature = "(memory_limit=None, *, item_size_max=None, evictions=None, serializer=None, persist=None, \
-                          settings=None, _of=None)"
+                          settings=None, _of=None, _prefix=None)"
     )]
     #[expect(
         clippy::too_many_arguments,
         clippy::used_underscore_binding,
-        reason = "the parameters of the Python class, of which one is private"
+        reason = "the parameters of the Python class, of which two are private"
     )]
     fn new(
         py: Python<'_>,
@@ -211,18 +230,27 @@ impl Cache {
         persist: Option<&Bound<'_, PyAny>>,
         settings: Option<Settings>,
         _of: Option<&Bound<'_, Self>>,
+        _prefix: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         // `memcache_rs.Cache` loads and saves the file.
         let _ = persist;
         if let Some(other) = _of {
             let other = other.get();
             other.core()?;
+            let (prefix, serializer) = match _prefix {
+                None => (other.prefix.clone(), serializer),
+                Some(inner) => (
+                    other.whole_prefix(inner)?.into(),
+                    other.serializer.as_ref().map(|serializer| serializer.another(py)),
+                ),
+            };
             return Ok(Self {
                 handle: other.handle.another(),
                 closed: Arc::clone(&other.closed),
                 flights: Arc::clone(&other.flights),
                 stats: CacheStats::default(),
                 serializer,
+                prefix,
             });
         }
         let mut config = CacheConfig::default();
@@ -238,6 +266,7 @@ impl Cache {
             flights: Arc::default(),
             stats: CacheStats::default(),
             serializer,
+            prefix: Box::default(),
         })
     }
 
@@ -295,7 +324,7 @@ impl Cache {
     fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let cache = self.core()?;
         let objects = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-        let keys = objects.iter().map(key).collect::<PyResult<Vec<BytesLike<'_, '_>>>>()?;
+        let keys = objects.iter().map(|key| self.key(key)).collect::<PyResult<Vec<BytesLike<'_, '_>>>>()?;
         let mut values = Vec::with_capacity(keys.len());
         // The flags of the values, if there is a serializer to read them.
         let mut all_flags = Vec::new();
@@ -343,7 +372,7 @@ impl Cache {
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let mut flags = 0;
         let found = cache.fetch(&key, None, 0, |entry| {
             let cas = entry.header().cas();
@@ -377,7 +406,7 @@ impl Cache {
     #[pyo3(signature = (key, /))]
     fn get_item(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Option<Item>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let found = cache.fetch_as_was(&key, |entry| {
             let info = Info::of(entry);
             Ok((Found::see(py, entry)?, info))
@@ -410,7 +439,7 @@ impl Cache {
     #[pyo3(signature = (key, /))]
     fn info(&self, key: &Bound<'_, PyAny>) -> PyResult<Option<ItemInfo>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         Ok(cache.info(&*key).map(ItemInfo::new))
     }
 
@@ -448,7 +477,7 @@ impl Cache {
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let found = cache.fetch(&key, None, 0, |entry| entry.pin().map(Arc::new));
         found.map(|value| view::views(py, &value)).transpose()
     }
@@ -815,7 +844,7 @@ impl Cache {
     #[pyo3(signature = (key, ttl=None))]
     fn touch(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         Ok(cache.touch_for(&key, expiry(cache, ttl)?, 0))
     }
 
@@ -875,7 +904,7 @@ impl Cache {
     #[pyo3(signature = (key, /))]
     fn delete(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let cache = self.core()?;
-        Ok(cache.delete_for(&self::key(key)?, 0, 0) == Deleted::Deleted)
+        Ok(cache.delete_for(&self.key(key)?, 0, 0) == Deleted::Deleted)
     }
 
     /// Removes the items of several keys.
@@ -919,8 +948,24 @@ impl Cache {
     ///     0
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let cache = self.core()?;
-        py.detach(|| cache.clear());
+        py.detach(|| cache.flush_prefix(&self.prefix));
         Ok(())
+    }
+
+    /// Removes all items, as :meth:`flush` does. This is the name that mappings have.
+    ///
+    /// Raises:
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> cache.set_many({"user:1": "Ada", "post:1": "Hello"})
+    ///     >>> cache.namespace("user:").clear()
+    ///     >>> list(cache)
+    ///     [b'post:1']
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.flush(py)
     }
 
     /// Removes all items whose keys begin with a prefix.
@@ -944,10 +989,38 @@ impl Cache {
     ///     (None, b'other')
     fn flush_prefix(&self, py: Python<'_>, prefix: &Bound<'_, PyAny>) -> PyResult<()> {
         let cache = self.core()?;
-        let prefix = bytes_like(prefix, "prefix")?.to_vec();
+        let prefix = [&self.prefix, &*bytes_like(prefix, "prefix")?].concat();
         // With very many prefixes it frees items itself.
         py.detach(|| cache.flush_prefix(prefix));
         Ok(())
+    }
+
+    /// Limits the bytes of the items of a namespace.
+    ///
+    /// A store that exceeds the limit evicts other items of the namespace, old ones first, and none
+    /// of others. ``stats("quotas")`` reports limits, bytes and evictions. A new limit examines all
+    /// items of the cache, so set limits before items are stored.
+    ///
+    /// Args:
+    ///     limit: Most bytes, as ``stats`` counts them. ``None`` removes the limit.
+    ///
+    /// Raises:
+    ///     ConfigError: This is not a namespace, its prefix overlaps with that of another quota, or
+    ///         there are 1,024 quotas.
+    ///     ClosedError: The cache is closed.
+    ///     ForkError: The cache belongs to the parent process.
+    ///
+    /// Example:
+    ///     >>> cache = Cache()
+    ///     >>> site = cache.namespace("site1:")
+    ///     >>> site.set_quota(1500)
+    ///     >>> site.set_many({"a": b"x" * 1000, "b": b"x" * 1000})
+    ///     >>> list(site), cache.stats("quotas")["quota:1:evicted"]
+    ///     ([b'b'], 1)
+    #[pyo3(signature = (limit, /))]
+    fn set_quota(&self, py: Python<'_>, limit: Option<u64>) -> PyResult<()> {
+        let cache = self.core()?;
+        py.detach(|| cache.set_quota(&self.prefix, limit)).map_err(|error| errors::bad_setting(&error))
     }
 
     /// Returns the value of a key for :meth:`get_or_set`, and whether the caller must renew it.
@@ -961,7 +1034,7 @@ impl Cache {
         stale_for: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, bool)>> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let recache = stale_for.map(|time| named_expiry(cache, "stale_for", time)).transpose()?;
         let mut flags = 0;
         let found = lease(cache, &key, recache, |entry| self.see(py, entry, &mut flags));
@@ -987,7 +1060,8 @@ impl Cache {
     /// A caller is a thread, and a task or 0. ``notify`` is called with the outcome of the
     /// leader.
     fn _join(&self, py: Python<'_>, key: &[u8], caller: Caller, notify: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        match flight::join(self.core()?, &self.flights, key, caller, notify) {
+        let whole = [&self.prefix, key].concat();
+        match flight::join(self.core()?, &self.flights, &whole, caller, notify) {
             Ok(leader) => Ok(Py::new(py, leader)?.into_any()),
             Err(leader) => Ok(leader.into_pyobject(py)?.into_any().unbind()),
         }
@@ -995,7 +1069,7 @@ impl Cache {
 
     /// Returns a leader for a stale value, which ``_lease`` has chosen the caller to renew.
     fn _renew(&self, key: &[u8]) -> PyResult<Leader> {
-        Ok(Leader::of_renewal(self.core()?, key))
+        Ok(Leader::of_renewal(self.core()?, &[&self.prefix, key].concat()))
     }
 
     /// Stores what a leader has made, unless there is a newer value.
@@ -1014,7 +1088,8 @@ impl Cache {
         let operation = StoreOperation { expiry: expiry(cache, ttl)?, flags, ..StoreOperation::default() };
         let Some(made) = leader.made() else { return Ok(false) };
         // Another thread may hold the lock of the load for the time of a copy.
-        py.detach(|| store_made(cache, key, made, operation, value))
+        let whole = [&self.prefix, key].concat();
+        py.detach(|| store_made(cache, &whole, made, operation, value))
             .map_err(|error| errors::not_stored(error, value.len(), cache.config().item_size_max))
     }
 
@@ -1054,7 +1129,7 @@ impl Cache {
     #[pyo3(signature = (key, ttl=None))]
     fn invalidate(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let cache = self.core()?;
-        let key = self::key(key)?;
+        let key = self.key(key)?;
         let expiry = ttl.map(|ttl| expiry(cache, Some(ttl))).transpose()?;
         let request = MetaDelete { stale: true, expiry, ..MetaDelete::default() };
         Ok(cache.meta_delete(&Request::new(&key, request)) == Deleted::Deleted)
@@ -1064,7 +1139,7 @@ impl Cache {
     ///
     /// Args:
     ///     group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-    ///         ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
+    ///         ``"quotas"``, ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
     ///
     /// Returns:
     ///     The statistics by name. Whole numbers are int, all others str.
@@ -1141,6 +1216,16 @@ impl Cache {
         Ok(hot_keys::list(py.detach(|| cache.hot_keys(most.0))))
     }
 
+    /// The prefix of a namespace, or ``b""``.
+    ///
+    /// Example:
+    ///     >>> Cache().namespace("users:").namespace("drafts:").prefix
+    ///     b'users:drafts:'
+    #[getter]
+    fn prefix<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.prefix)
+    }
+
     /// The clock of the cache, which tests can stop and move.
     ///
     /// Raises:
@@ -1191,7 +1276,7 @@ impl Cache {
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let cache = self.core()?;
-        Ok(cache.inspect(&self::key(key)?, 0, |_| Ok(())).is_some())
+        Ok(cache.inspect(&self.key(key)?, 0, |_| Ok(())).is_some())
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -1208,7 +1293,10 @@ impl Cache {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         let cache = self.core()?;
-        Ok(py.detach(|| cache.store().totals().curr_items) as usize)
+        Ok(py.detach(|| match &*self.prefix {
+            [] => cache.store().totals().curr_items as usize,
+            prefix => cache.keys_under(prefix).count(),
+        }))
     }
 
     fn __bool__(&self) -> bool {
@@ -1248,6 +1336,9 @@ impl Cache {
 
     fn __repr__(&self) -> String {
         match self.core() {
+            Ok(_) if !self.prefix.is_empty() => {
+                format!("<Cache, namespace \"{}\">", self.prefix.escape_ascii())
+            }
             Ok(cache) => format!("<Cache of {} items>", cache.store().totals().curr_items),
             Err(_) => "<Cache, closed>".into(),
         }

@@ -54,6 +54,14 @@ pub fn bad_key(length: usize) -> PyErr {
     ))
 }
 
+/// The prefix of a namespace is too long for any key.
+#[cold]
+pub fn bad_prefix(length: usize) -> PyErr {
+    class::InvalidKeyError::new_err(format!(
+        "prefix must have at most {KEY_MAX} bytes, with those of the namespaces around it, got {length} bytes"
+    ))
+}
+
 /// A time is not a TTL. `text` names the parameter.
 #[cold]
 pub fn bad_ttl(text: String) -> PyErr {

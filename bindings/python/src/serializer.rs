@@ -40,6 +40,11 @@ pub struct Serializer {
 }
 
 impl Serializer {
+    /// Returns another owner of the same functions.
+    pub fn another(&self, py: Python<'_>) -> Self {
+        Self { dumps: self.dumps.clone_ref(py), loads: self.loads.clone_ref(py), mark: self.mark }
+    }
+
     /// The flag of a number.
     pub const NUMBER: u32 = INTEGER;
 

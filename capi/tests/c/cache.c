@@ -232,6 +232,18 @@ static void flushes(mcrs_cache *cache) {
     OK(mcrs_cache_flush_prefix(cache, NULL, 0));
     IS(mcrs_cache_delete(cache, S("g:1")), MCRS_NOT_FOUND);
     IS(mcrs_cache_flush_prefix(NULL, S("f:")), MCRS_NULL_ARGUMENT);
+
+    OK(mcrs_cache_set_quota(cache, S("q:"), 100));
+    OK(mcrs_cache_set(cache, S("q:1"), S("0123456789012345678901234567890123456789"), 0));
+    OK(mcrs_cache_set(cache, S("q:2"), S("0123456789012345678901234567890123456789"), 0));
+    IS(mcrs_cache_delete(cache, S("q:1")), MCRS_NOT_FOUND);
+    OK(mcrs_cache_delete(cache, S("q:2")));
+    OK(mcrs_cache_set_quota(cache, S("q:"), 10));
+    IS(mcrs_cache_set(cache, S("q:1"), S("v"), 0), MCRS_NO_MEMORY);
+    IS(mcrs_cache_set_quota(cache, S("q:1"), 10), MCRS_INVALID_ARGUMENT);
+    IS(mcrs_cache_set_quota(cache, NULL, 0, 10), MCRS_INVALID_ARGUMENT);
+    OK(mcrs_cache_set_quota(cache, S("q:"), 0));
+    OK(mcrs_cache_set(cache, S("q:1"), S("v"), 0));
 }
 
 /* Counts the calls of found(). */

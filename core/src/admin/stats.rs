@@ -64,6 +64,8 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
         sizes(context, out);
     } else if exactly(b"latency") {
         latency(context, out);
+    } else if exactly(b"quotas") {
+        quotas(context, out);
     } else {
         return ctx.line(text::ERROR);
     }
@@ -84,6 +86,7 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
         }
         b"sizes" => sizes(context, Lines::Packets(bytes, echo)),
         b"latency" => latency(context, Lines::Packets(bytes, echo)),
+        b"quotas" => quotas(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"settings") => settings(context, Lines::Packets(bytes, echo)),
         _ if group.starts_with(b"reset") => {
             reset(context);
@@ -110,8 +113,8 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
 }
 
 /// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
-/// `sizes`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Returns `false`
-/// for another group.
+/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Returns
+/// `false` for another group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {
@@ -119,6 +122,7 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
         "items" => items(context, out),
         "slabs" => slabs(context, out),
         "sizes" => sizes(context, out),
+        "quotas" => quotas(context, out),
         "settings" => settings(context, out),
         // -1 is not a descriptor: the caller is not a connection.
         "conns" => conns(context, -1, out),
@@ -493,6 +497,19 @@ fn tls_settings(given: Option<&TlsConfig>, out: &mut Lines<'_>) {
             TlsVersion::V1_3 => "tlsv1.3",
         },
     );
+}
+
+/// `stats quotas`, which memcached does not have.
+fn quotas(context: &ServerState, mut out: Lines<'_>) {
+    for (quota, number) in context.cache.quotas().iter().zip(1..) {
+        out.put(format_args!("quota:{number}:prefix"), quota.prefix.escape_ascii());
+        let mut put = |name: &str, value: u64| out.put(format_args!("quota:{number}:{name}"), value);
+        put("limit", quota.limit);
+        put("bytes", quota.bytes);
+        put("items", quota.items);
+        put("evicted", quota.evicted);
+    }
+    out.end();
 }
 
 fn items(context: &ServerState, mut out: Lines<'_>) {

@@ -73,6 +73,9 @@ impl Cache {
         let watch = Arc::new(WatchHub::default());
         let store =
             Store::new(&config, Arc::clone(&clock), Arc::clone(&watch)).map_err(StartError::Memory)?;
+        for quota in &config.quotas {
+            store.set_quota(&quota.prefix, Some(quota.bytes))?;
+        }
         let store = Arc::new(store);
         let maintainer = Maintainer::start(scheduler, Arc::clone(&store), Arc::clone(&clock), &config);
         let prefixes = Prefixes::new(config.prefix_delimiter, config.detail_enabled);

@@ -26,14 +26,21 @@ impl Cache {
                     }
                     Some(sum) => match self.write(&mut entry, request, &sum) {
                         // With the results of the other steps, it would be copied twice.
-                        Ok(Attempt::Done(number)) => return Ok(number),
+                        Ok(Attempt::Done(number)) => {
+                            drop(entry);
+                            self.store.keep_quota(request.key);
+                            return Ok(number);
+                        }
                         attempt => attempt,
                     },
                 }
             };
             again = true;
             let begin_again = match attempt? {
-                Attempt::Done(number) => return Ok(number),
+                Attempt::Done(number) => {
+                    self.store.keep_quota(request.key);
+                    return Ok(number);
+                }
                 Attempt::Full(class) => attempts.make_room(class),
                 Attempt::Changed => attempts.again(),
             };
@@ -192,7 +199,7 @@ impl Cache {
         flags: u32,
         digits: &[u8],
     ) -> Result<u8, DeltaError> {
-        let class = self.store.class_for(request.key.len(), flags, digits.len());
+        let class = self.store.admit(request.key, flags, digits.len());
         class.map_err(|_| DeltaError::NoMemory)
     }
 }

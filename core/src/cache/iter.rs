@@ -11,14 +11,19 @@ use super::scan::Scan;
 /// Keys that are copied while a part of the cache is locked.
 const STEP: usize = 64;
 
-/// An iterator over the keys of a cache, made by [`Cache::keys`].
+/// An iterator over the keys of a cache, made by [`Cache::keys`], or of a
+/// [`Namespace`](super::namespace::Namespace).
 pub struct Keys<'c> {
     cache: &'c Cache,
+    /// Other keys are left out. The iterator returns keys without it.
+    prefix: &'c [u8],
     scan: Scan,
+    /// Whole keys.
     found: vec::IntoIter<Vec<u8>>,
 }
 
-/// An iterator over the keys and items of a cache, made by [`Cache::iter`].
+/// An iterator over the keys and items of a cache, made by [`Cache::iter`], or of a
+/// [`Namespace`](super::namespace::Namespace).
 #[derive(Debug)]
 pub struct Iter<'c> {
     keys: Keys<'c>,
@@ -44,7 +49,13 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn keys(&self) -> Keys<'_> {
-        Keys { cache: self, scan: Scan::default(), found: Vec::new().into_iter() }
+        self.keys_under(&[])
+    }
+
+    /// Returns an iterator over the keys that begin with `prefix`, and leaves out the prefix.
+    #[doc(hidden)]
+    pub fn keys_under<'c>(&'c self, prefix: &'c [u8]) -> Keys<'c> {
+        Keys { cache: self, prefix, scan: Scan::default(), found: Vec::new().into_iter() }
     }
 
     /// Returns an iterator over the keys and copies of their items, in no order. It returns the
@@ -61,7 +72,7 @@ impl Cache {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn iter(&self) -> Iter<'_> {
-        Iter { keys: self.keys() }
+        Iter::of(self.keys())
     }
 }
 
@@ -74,10 +85,9 @@ impl<'c> IntoIterator for &'c Cache {
     }
 }
 
-impl Iterator for Keys<'_> {
-    type Item = Vec<u8>;
-
-    fn next(&mut self) -> Option<Vec<u8>> {
+impl Keys<'_> {
+    /// Returns the next key with its prefix.
+    fn next_whole(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(key) = self.found.next() {
                 return Some(key);
@@ -86,9 +96,34 @@ impl Iterator for Keys<'_> {
                 return None;
             }
             let mut found = Vec::with_capacity(STEP);
-            self.scan.advance(self.cache, STEP, |item, _| found.push(item.key().to_vec()));
+            self.scan.advance(self.cache, STEP, |item, _| {
+                if item.key().starts_with(self.prefix) {
+                    found.push(item.key().to_vec());
+                }
+            });
             self.found = found.into_iter();
         }
+    }
+
+    fn without_prefix(&self, mut key: Vec<u8>) -> Vec<u8> {
+        key.drain(..self.prefix.len());
+        key
+    }
+}
+
+impl Iterator for Keys<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let key = self.next_whole()?;
+        Some(self.without_prefix(key))
+    }
+}
+
+impl<'c> Iter<'c> {
+    /// Returns an iterator over these keys and their items.
+    pub(super) fn of(keys: Keys<'c>) -> Self {
+        Self { keys }
     }
 }
 
@@ -97,9 +132,9 @@ impl Iterator for Iter<'_> {
 
     fn next(&mut self) -> Option<(Vec<u8>, CacheItem)> {
         loop {
-            let key = self.keys.next()?;
+            let key = self.keys.next_whole()?;
             if let Some(item) = self.keys.cache.peek_item(&key) {
-                return Some((key, item));
+                return Some((self.keys.without_prefix(key), item));
             }
         }
     }

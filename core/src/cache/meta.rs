@@ -31,7 +31,7 @@ impl Cache {
         let (mut entry, created) = loop {
             let mut entry = self.reopen(key, hint, client, again);
             let (None, Some(expiry)) = (entry.item(), operation.vivify) else { break (entry, false) };
-            let Ok(class) = self.store.class_for(key.len(), 0, 0) else { break (entry, false) };
+            let Ok(class) = self.store.admit(key, 0, 0) else { break (entry, false) };
             // As in memcached, an item created here is not marked as one with a base64 key.
             let new = NewItem { key, flags: 0, expiry, class, bits: 0 };
             let cas = operation.cas.unwrap_or_else(|| self.store.next_cas());
@@ -82,6 +82,10 @@ impl Cache {
         if operation.update && operation.update_late && !operation.refused {
             entry.hit();
         }
+        if created {
+            drop(entry);
+            self.store.keep_quota(key);
+        }
         shown
     }
 
@@ -106,7 +110,7 @@ impl Cache {
                 return Deleted::Exists;
             }
             if let Some(flags) = operation.drop_value {
-                let Ok(class) = self.store.class_for(key.len(), flags, 0) else { return Deleted::NoMemory };
+                let Ok(class) = self.store.admit(key, flags, 0) else { return Deleted::NoMemory };
                 // As in memcached, the item that is kept loses the mark of a base64 key.
                 let new = NewItem { key, flags, expiry: operation.expiry.unwrap_or(0), class, bits: 0 };
                 if entry.publish(&new, &[], operation.cas.unwrap_or(old_cas)).is_err() {
@@ -129,12 +133,19 @@ impl Cache {
                 if self.config.use_cas {
                     header.set_cas(operation.cas.unwrap_or_else(|| self.store.next_cas()));
                 }
+                if operation.drop_value.is_some() {
+                    drop(entry);
+                    self.store.keep_quota(key);
+                }
                 return Deleted::Deleted;
             }
             events::deleted(&self.watch, item, "md");
             entry.stats(class).delete_hits += 1;
             if operation.drop_value.is_none() {
                 entry.remove();
+            } else {
+                drop(entry);
+                self.store.keep_quota(key);
             }
             return Deleted::Deleted;
         }

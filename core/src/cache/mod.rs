@@ -16,10 +16,12 @@ pub mod iter;
 mod loads;
 pub mod maintainer;
 mod meta;
+pub mod namespace;
 #[cfg(feature = "server")]
 mod operation;
 pub mod options;
 pub mod prefix;
+mod quota;
 mod restore;
 mod samples;
 pub mod scan;

@@ -55,13 +55,17 @@ impl Cache {
     /// Stores an item of a snapshot. With `replace`, it takes the place of an item with its key.
     /// No command is counted, and no watcher sees it.
     pub(crate) fn restore(&self, item: &RestoredItem<'_>, replace: bool) -> Restored {
-        self.try_restore(item, replace).unwrap_or_else(Restored::from)
+        let restored = self.try_restore(item, replace).unwrap_or_else(Restored::from);
+        if restored == Restored::Stored {
+            self.store().keep_quota(item.key);
+        }
+        restored
     }
 
     fn try_restore(&self, item: &RestoredItem<'_>, replace: bool) -> Result<Restored, AllocError> {
         let store = self.store();
         let hash = item.hash;
-        let class = store.class_for(item.key.len(), item.flags, item.value.len())?;
+        let class = store.admit(item.key, item.flags, item.value.len())?;
         let new = NewItem {
             key: item.key,
             flags: item.flags,

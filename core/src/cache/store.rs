@@ -32,7 +32,7 @@ impl Cache {
         length: usize,
     ) -> Result<NewItem<'k>, AllocError> {
         debug_assert!(request.key.len() <= KEY_MAX);
-        let class = self.store.class_for(request.key.len(), request.operation.flags, length)?;
+        let class = self.store.admit(request.key, request.operation.flags, length)?;
         let bits = if request.operation.key_binary { bit::KEY_BINARY } else { 0 };
         Ok(NewItem {
             key: request.key,
@@ -83,7 +83,11 @@ impl Cache {
             },
             StoreValue::Bytes(bytes) => self.store_bytes(request, hash, bytes),
         };
-        stored.inspect_err(|&error| self.refuse(request, hash, error))
+        match stored {
+            Ok(_) => self.store.keep_quota(request.key),
+            Err(error) => self.refuse(request, hash, error),
+        }
+        stored
     }
 
     /// Stores a complete value.
@@ -172,7 +176,7 @@ impl Cache {
                 break StoreReply { stored: Stored::Exists, ..not_stored };
             }
             let (flags, length) = (item.flags(), item.len() + added);
-            let Ok(own) = self.store.class_for(request.key.len(), flags, length) else { break not_stored };
+            let Ok(own) = self.store.admit(request.key, flags, length) else { break not_stored };
             class = own;
             // As in memcached, the joined item loses the mark of a base64 key.
             let new = NewItem { key: request.key, flags, expiry: item.header().expiry(), class, bits: 0 };

@@ -1,6 +1,7 @@
 //! Settings of a cache.
 
 use super::policy::{EvictionGoal, EvictionPolicy};
+use super::quota::{QuotaConfig, check_quota};
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, PAGE_SIZE};
 use crate::base::error::{ConfigError, ConfigRule};
@@ -170,7 +171,10 @@ settings! {
         clock_frozen: bool = false,
             Row::on_off();
     }
-    others {}
+    others {
+        /// Quotas from the start (`-o quota`), of prefixes that do not overlap.
+        quotas: Vec<QuotaConfig> = Vec::new();
+    }
 }
 
 impl CacheConfig {
@@ -199,6 +203,12 @@ impl CacheConfig {
     /// Returns the value of the setting `name`, or `None` if there is no such setting.
     pub fn get(&self, name: &str) -> Option<Value> {
         setting::get(Self::SETTINGS, self, name)
+    }
+
+    /// Adds a quota, in place of one with the same prefix.
+    pub fn add_quota(&mut self, quota: QuotaConfig) {
+        self.quotas.retain(|other| other.prefix != quota.prefix);
+        self.quotas.push(quota);
     }
 
     /// Returns the size of the largest class: `slab_chunk_max`, or the size that it stands for.
@@ -251,6 +261,10 @@ impl CacheConfig {
             let text = "temporary_ttl requires lru_maintainer to be enabled";
             return conflict("temporary_ttl", text.into());
         }
-        Ok(())
+        let prefixes: Vec<&[u8]> = self.quotas.iter().map(|quota| &*quota.prefix).collect();
+        prefixes
+            .iter()
+            .enumerate()
+            .try_for_each(|(count, prefix)| check_quota(prefix, prefixes.iter().take(count).copied()))
     }
 }

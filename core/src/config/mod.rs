@@ -18,6 +18,7 @@ mod hooks;
 mod listen;
 mod policy;
 mod proxy;
+mod quota;
 #[cfg(feature = "server")]
 mod server;
 mod setting;
@@ -40,6 +41,8 @@ pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
 pub use self::proxy::ProxyConfig;
+pub use self::quota::QuotaConfig;
+pub(crate) use self::quota::check_quota;
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};

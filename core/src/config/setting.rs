@@ -476,7 +476,7 @@ impl Row {
 }
 
 /// Reads a number of bytes, with or without a unit.
-fn bytes(text: &str) -> Option<i128> {
+pub(super) fn bytes(text: &str) -> Option<i128> {
     let (digits, shift) = match text.as_bytes().last()?.to_ascii_lowercase() {
         b'k' => (&text[..text.len() - 1], 10),
         b'm' => (&text[..text.len() - 1], 20),

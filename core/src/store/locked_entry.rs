@@ -198,7 +198,7 @@ impl<'a> LockedEntry<'a> {
             header.set_cas(common.given_cas(cas));
             header.set_stamp(stamp);
             if let Some(before) = before {
-                self.shard.discount(common, &before);
+                self.shard.discount(common, &before, self.at);
                 self.shard.count(common, self.at);
             } else {
                 common.note_expiry(new.expiry);

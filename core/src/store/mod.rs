@@ -16,6 +16,7 @@
 //! locks another. If the shard has no memory ([`locked_entry::Full`]), the thread frees memory
 //! without any lock ([`Store::make_room`]).
 
+mod accounts;
 mod attempts;
 mod beside;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod marks;
 mod mem;
 mod new_item;
 mod policy;
+mod quota;
 mod read;
 mod reservation;
 mod room;
@@ -50,6 +52,7 @@ pub use self::log::Prefault;
 pub use self::mem::{HEADER, Header, Item, Usage, bit, item_size};
 pub use self::new_item::NewItem;
 pub use self::policy::Tuning;
+pub use self::quota::Quota;
 pub(crate) use self::read::AccessBatch;
 pub use self::read::{EntryRef, INLINE_COPY_MAX, LookupHint, PinnedValue, ReadConflict};
 pub use self::reservation::Reservation;

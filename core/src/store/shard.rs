@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::accounts::ShardQuotas;
 use super::expiry::TimeSnapshot;
 use super::index::Index;
 use super::log::{AppendFor, Logs};
@@ -73,6 +74,8 @@ pub struct Shard {
     pub(super) index: Index,
     pub(super) logs: Logs,
     pub(super) compaction: Option<Compaction>,
+    /// `None` if there is no quota.
+    pub(super) quotas: Option<Box<ShardQuotas>>,
     /// Bytes of live entries when memory was full (see [`Shard::keep_level`]).
     pub(super) level: usize,
     /// Bucket of the index that [`Shard::sweep`] checks next.
@@ -97,6 +100,7 @@ impl Shard {
             index,
             logs: Logs::new(token),
             compaction: None,
+            quotas: None,
             level: 0,
             classes: (0..classes).map(|_| ShardClass::default()).collect(),
             commands: CommandStats::default(),
@@ -193,6 +197,19 @@ impl Shard {
         });
         self.count(common, at);
         self.charge(common);
+        if self.quotas.is_some() {
+            self.queue_for_quota(common, at, hash);
+        }
+    }
+
+    #[cold]
+    fn queue_for_quota(&mut self, common: &StoreShared, at: Ref, hash: u64) {
+        let Some(quotas) = &mut self.quotas else { return };
+        let item = Item::new(&common.segments, &self.logs.token, at);
+        if quotas.queue(item.key(), hash, item.header().stamp()) {
+            let key = item.key().to_vec();
+            self.tidy_queue(common, &key);
+        }
     }
 
     /// Makes the index of an empty shard large enough for this number of items.
@@ -216,7 +233,7 @@ impl Shard {
         common.memory().header(new).set_stamp(time.stamp);
         self.index.replace(hash, old, new);
         self.count(common, new);
-        self.discount(common, common.memory().header(old));
+        self.discount(common, common.memory().header(old), old);
         self.mark_dead(common, old);
     }
 
@@ -225,7 +242,7 @@ impl Shard {
         let removed = self.index.remove(hash, at);
         debug_assert!(removed);
         self.charge(common);
-        self.discount(common, common.memory().header(at));
+        self.discount(common, common.memory().header(at), at);
         self.mark_dead(common, at);
     }
 
@@ -242,16 +259,22 @@ impl Shard {
         class.items[header.queue() as usize] += 1;
         class.bytes += total as u64;
         class.seen = true;
+        if let Some(quotas) = &mut self.quotas {
+            quotas.add(Item::new(&common.segments, &self.logs.token, at).key(), total);
+        }
     }
 
-    /// The opposite of [`Shard::count`].
-    pub(super) fn discount(&mut self, common: &StoreShared, header: &Header) {
+    /// The opposite of [`Shard::count`], for the item at `at`, whose header is or was `header`.
+    pub(super) fn discount(&mut self, common: &StoreShared, header: &Header, at: Ref) {
         let total = header.total();
         self.bytes -= total as u64;
         common.sizes.remove(total);
         let class = self.class(header.class());
         class.items[header.queue() as usize] -= 1;
         class.bytes -= total as u64;
+        if let Some(quotas) = &mut self.quotas {
+            quotas.remove(Item::new(&common.segments, &self.logs.token, at).key(), total);
+        }
     }
 
     /// Marks an item that is not in the index as DEAD, with its pieces.

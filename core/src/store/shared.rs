@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 use ahash::RandomState;
 
+use super::accounts::Quotas;
 use super::beside::Beside;
 use super::classes::Classes;
 use super::expiry::{Flush, TimeSnapshot};
@@ -27,6 +28,7 @@ pub struct StoreShared {
     pub(super) classes: Classes,
     pub(super) sizes: Sizes,
     pub(super) flush: Flush,
+    pub(super) quotas: Quotas,
     pub(super) clock: Arc<Clock>,
     pub(super) watch: Arc<WatchHub>,
     pub(super) beside: Arc<Beside>,
@@ -60,6 +62,7 @@ impl StoreShared {
             classes: Classes::new(config),
             sizes: Sizes::new(config)?,
             flush: Flush::default(),
+            quotas: Quotas::default(),
             clock,
             watch,
             beside: Beside::new(config.memory_limit),

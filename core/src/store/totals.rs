@@ -83,6 +83,7 @@ impl Store {
     /// Resets the counters of `stats reset` to 0.
     pub fn reset_stats(&self) {
         self.read_counters.reset();
+        self.reset_quotas();
         for cell in &self.shards {
             let mut shard = cell.0.lock();
             shard.commands = CommandStats::default();

@@ -63,6 +63,16 @@ impl Store {
             });
         }
         assert_eq!(indexed, shard.index.len());
+        if let Some(quotas) = &shard.quotas {
+            quotas.verify(|each| {
+                for bucket in 0..shard.index.buckets() {
+                    shard.index.scan(bucket, |at| {
+                        let item = shard.item(common, at);
+                        each(item.key(), common.hash(item.key()), item.header().total());
+                    });
+                }
+            });
+        }
         assert_eq!(bytes, shard.bytes);
         let by_class = shard.classes.iter();
         assert_eq!(by_class.clone().map(|class| class.bytes).sum::<u64>(), bytes);

@@ -1,6 +1,6 @@
 //! Every suboption with the settings that it makes, and every message about a wrong one.
 
-use memcache_core::EvictionGoal;
+use memcache_core::{EvictionGoal, QuotaConfig};
 
 use super::*;
 use crate::config_file::Start;
@@ -116,6 +116,9 @@ fn options_become_settings() {
         }),
         ("eviction_policy=lru", |c| c.cache.eviction_policy == EvictionPolicy::Lru),
         ("eviction_goal=bytes", |c| c.cache.eviction_goal == EvictionGoal::FewestMissedBytes),
+        ("quota=a::1k,quota=b:7,quota=a::2k", |c| {
+            c.cache.quotas == [QuotaConfig::new("b", 7), QuotaConfig::new("a:", 2048)]
+        }),
         ("hot_lru_pct=40,warm_lru_pct=40", |c| c.reported.hot_lru_pct == 40 && c.reported.warm_lru_pct == 40),
         ("hot_max_factor=0.5", |c| c.reported.hot_max_factor.to_bits() == 0.5f64.to_bits()),
         ("warm_max_factor=4", |c| c.reported.warm_max_factor.to_bits() == 4f64.to_bits()),
@@ -244,6 +247,8 @@ fn wrong_options_say_what_is_wrong() {
         ("slab_chunk_max=x", "could not parse argument to slab_chunk_max"),
         ("slab_chunk_max=0", "slab_chunk_max must be >= 0"),
         ("slab_chunk_max=1025", "slab_chunk_max must be specified in kilobytes."),
+        ("quota", "Missing quota argument"),
+        ("quota=a", "quota must be PREFIX:SIZE, such as site1::64m, got \"a\""),
         ("slab_sizes", "Missing slab_sizes argument"),
         ("slab_sizes=", "Missing slab_sizes argument"),
         ("slab_sizes=--", "Missing slab_sizes argument"),

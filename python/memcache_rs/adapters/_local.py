@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memcache_rs import Cache
 
-_KEY_MAX = 250
+KEY_MAX = 250
 _HASHED = b"sha256:"
+#: Bytes of a hash and what is before it.
+_DIGEST = len(_HASHED) + 64
 #: The longest TTL of the cache, 100 years. A longer timeout never expires.
 _LONGEST = 100 * 365 * 86_400
 #: Numbers below this are stored as decimal digits, which the cache counts natively.
@@ -20,17 +22,36 @@ COUNTED = 1 << 63
 SMALL = 1 << 32
 
 
-def key_of(key: str, refused: bytes = b"") -> bytes:
+def key_of(key: str, refused: bytes = b"", room: int = KEY_MAX) -> bytes:
     """Returns the cache key for a key of another interface. Different keys stay different.
 
-    It hashes keys that are empty, too long, or have a byte in ``refused``. It also hashes keys that
-    look like a hash.
+    A key that is empty, longer than ``room``, or has a byte in ``refused`` becomes its beginning
+    and a hash. So does a key that ends like a hash.
     """
     name = key.encode(errors="surrogatepass")
-    fits = 0 < len(name) <= _KEY_MAX and not name.startswith(_HASHED)
+    fits = 0 < len(name) <= room and name[-_DIGEST:-64] != _HASHED
     if fits and name.translate(None, refused) == name:
         return name
-    return _HASHED + hashlib.sha256(name).hexdigest().encode()
+    return _head(name, refused, room) + _HASHED + hashlib.sha256(name).hexdigest().encode()
+
+
+def prefix_of(prefix: str, refused: bytes = b"") -> bytes:
+    """Returns the prefix that :func:`key_of` gives to all keys with a prefix.
+
+    It gives it to a few others, too: those that differ only in refused bytes, or only behind the
+    beginning of a hashed key.
+    """
+    return _head(prefix.encode(errors="surrogatepass"), refused, KEY_MAX)
+
+
+def _head(name: bytes, refused: bytes, room: int) -> bytes:
+    """Returns the beginning of a hashed key. Each refused byte becomes ``_``."""
+    return name[: max(room - _DIGEST, 0)].translate(bytes.maketrans(refused, b"_" * len(refused)))
+
+
+def room_of(cache: Cache[Any]) -> int:
+    """Returns the most bytes of a key of a cache or a namespace."""
+    return KEY_MAX - len(cache.prefix)
 
 
 def span(seconds: float | None) -> float | None:

@@ -62,6 +62,7 @@ class Store(Protocol):
     def incr(self, key: bytes, delta: int) -> int | None: ...
     def change(self, key: bytes, change: Callable[[bytes], bytes]) -> bytes | None: ...
     def flush(self) -> None: ...
+    def flush_prefix(self, prefix: bytes) -> None: ...
 
 
 class Direct:
@@ -109,6 +110,9 @@ class Direct:
 
     def flush(self) -> None:
         self.cache.flush()
+
+    def flush_prefix(self, prefix: bytes) -> None:
+        self.cache.flush_prefix(prefix)
 
 
 class Remote:
@@ -216,6 +220,9 @@ class Remote:
 
     def flush(self) -> None:
         self._ask("flush_all")
+
+    def flush_prefix(self, prefix: bytes) -> None:
+        self._ask("raw_command", b"flush_prefix " + prefix)
 
     def _not_closed(self, error: Exception) -> None:
         """Raises the error of a closed connection, which is a subclass of the refusals."""

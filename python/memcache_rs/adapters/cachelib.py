@@ -20,7 +20,7 @@ from cachelib.serializers import BaseSerializer
 
 from memcache_rs import Cache
 from memcache_rs._values import keep
-from memcache_rs.adapters._local import COUNTED, SMALL, change, key_of, span
+from memcache_rs.adapters._local import COUNTED, SMALL, change, key_of, room_of, span
 from memcache_rs.errors import NotANumberError, OutOfMemoryError, ValueTooLargeError
 
 #: The prefix of serialized values that begin with a digit or with this prefix.
@@ -44,7 +44,8 @@ class MemcacheCache(BaseCache):
 
     Args:
         default_timeout: The timeout in seconds, or a timedelta, of values stored without one.
-        cache: An existing cache to use. ``None`` makes one.
+        cache: An existing cache or namespace to use. ``None`` makes a cache. :meth:`clear` removes
+            the items of a namespace alone.
         ignore_delete_many_errors: cachelib's setting. It has no effect, because deletes do not
             fail.
         **settings: The settings of :class:`memcache_rs.Cache` without ``cache``.
@@ -73,6 +74,10 @@ class MemcacheCache(BaseCache):
         self.ignore_delete_many_errors = ignore_delete_many_errors
         self.cache: Cache[Any] = Cache(**settings) if cache is None else cache
         self._bytes = self.cache.with_serializer(None)
+        self._room = room_of(self.cache)
+
+    def _name(self, key: str) -> bytes:
+        return key_of(key, room=self._room)
 
     def _ttl(self, timeout: int | timedelta | None) -> float | None:
         seconds = self._normalize_timeout(None if timeout is None else _seconds(timeout))
@@ -93,28 +98,28 @@ class MemcacheCache(BaseCache):
         return self.serializer.loads(data.removeprefix(_SERIALIZED))
 
     def get(self, key: str) -> Any:
-        value = self._bytes.get(key_of(key))
+        value = self._bytes.get(self._name(key))
         return None if value is None else self._loads(value)
 
     def get_many(self, *keys: str) -> list[Any]:
-        names = [key_of(key) for key in keys]
+        names = [self._name(key) for key in keys]
         found = self._bytes.get_many(names)
         return [self._loads(found[name]) if name in found else None for name in names]
 
     def set(self, key: str, value: Any, timeout: int | timedelta | None = None) -> bool:
-        return keep(self._bytes, key_of(key), self._dumps(value), self._ttl(timeout))
+        return keep(self._bytes, self._name(key), self._dumps(value), self._ttl(timeout))
 
     def add(self, key: str, value: Any, timeout: int | timedelta | None = None) -> bool:
         try:
-            return self._bytes.add(key_of(key), self._dumps(value), self._ttl(timeout))
+            return self._bytes.add(self._name(key), self._dumps(value), self._ttl(timeout))
         except (ValueTooLargeError, OutOfMemoryError):
             return False
 
     def delete(self, key: str) -> bool:
-        return self._bytes.delete(key_of(key))
+        return self._bytes.delete(self._name(key))
 
     def has(self, key: str) -> bool:
-        return key_of(key) in self._bytes
+        return self._name(key) in self._bytes
 
     def clear(self) -> bool:
         self._bytes.flush()
@@ -140,7 +145,7 @@ class MemcacheCache(BaseCache):
             >>> cache.inc("visits"), cache.inc("visits", 41)
             (1, 42)
         """
-        name = key_of(key)
+        name = self._name(key)
         try:
             if type(delta) is int and 0 <= delta < SMALL:
                 try:

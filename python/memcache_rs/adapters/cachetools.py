@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from memcache_rs import Cache
 from memcache_rs._memoize import stable
-from memcache_rs.adapters._local import key_of
+from memcache_rs.adapters._local import key_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,8 @@ class MemcacheCache(MutableMapping[Any, Any]):
         maxsize: Bytes of memory for all items. cachetools counts items, unless ``getsizeof`` is
             given. ``None`` means 64 MiB.
         ttl: How long an item lives. ``None`` means that it does not expire.
-        cache: An existing cache to use, in place of ``maxsize``. It has no other items.
+        cache: An existing cache or namespace to use, in place of ``maxsize``. It has no other
+            items.
 
     Raises:
         ConfigError: ``maxsize`` is invalid.
@@ -56,6 +57,7 @@ class MemcacheCache(MutableMapping[Any, Any]):
         self.cache._check_ttl(ttl)
         self.ttl = ttl
         self._bytes = self.cache.with_serializer(None)
+        self._room = room_of(self.cache)
 
     @property
     def maxsize(self) -> int:
@@ -64,11 +66,15 @@ class MemcacheCache(MutableMapping[Any, Any]):
 
     @property
     def currsize(self) -> int:
-        """Bytes that the items take."""
+        """Bytes that the items take. With a namespace, bytes of all items of its cache."""
         return int(self.cache.stats()["bytes"])
 
+    def _name(self, key: Any) -> bytes:
+        """Returns the cache key of a key: the same bytes for equal keys, in every process."""
+        return key_of(_text(key), room=self._room)
+
     def __getitem__(self, key: Any) -> Any:
-        data = self._bytes.get(_name(key))
+        data = self._bytes.get(self._name(key))
         if data is None:
             return self.__missing__(key)
         return pickle.loads(data)[1]
@@ -77,14 +83,14 @@ class MemcacheCache(MutableMapping[Any, Any]):
         raise KeyError(key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._bytes.set(_name(key), pickle.dumps((key, value), pickle.HIGHEST_PROTOCOL), self.ttl)
+        self._bytes.set(self._name(key), pickle.dumps((key, value), pickle.HIGHEST_PROTOCOL), self.ttl)
 
     def __delitem__(self, key: Any) -> None:
-        if not self._bytes.delete(_name(key)):
+        if not self._bytes.delete(self._name(key)):
             raise KeyError(key)
 
     def __contains__(self, key: Any) -> bool:
-        return _name(key) in self._bytes
+        return self._name(key) in self._bytes
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -98,17 +104,12 @@ class MemcacheCache(MutableMapping[Any, Any]):
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         """Returns the value of a key. If there is none, it stores ``default``, atomically."""
-        name, data = _name(key), pickle.dumps((key, default), pickle.HIGHEST_PROTOCOL)
+        name, data = self._name(key), pickle.dumps((key, default), pickle.HIGHEST_PROTOCOL)
         return pickle.loads(self._bytes.get_or_set(name, lambda: data, self.ttl))[1]
 
     def clear(self) -> None:
         """Removes all items."""
         self._bytes.flush()
-
-
-def _name(key: Any) -> bytes:
-    """Returns the cache key of a key: the same bytes for equal keys, in every process."""
-    return key_of(_text(key))
 
 
 def _text(key: Any) -> str:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured
 
-from memcache_rs.adapters._local import COUNTED, SMALL, key_of
+from memcache_rs.adapters._local import COUNTED, SMALL, key_of, prefix_of
 from memcache_rs.adapters._shared import SharedCache
 from memcache_rs.errors import ConfigError, NotANumberError
 
@@ -40,8 +40,11 @@ class MemcacheCache(BaseCache):
     """A cache with Django's interface.
 
     Values are pickled, except whole numbers, which the cache counts natively. A value that is too
-    large is not stored: ``add`` returns ``False`` and ``set_many`` returns its key. Keys that
-    memcached refuses are hashed, and Django warns about them.
+    large is not stored: ``add`` returns ``False`` and ``set_many`` returns its key. The end of a
+    key that memcached refuses is hashed, and Django warns about it.
+
+    Caches with different ``KEY_PREFIX`` may share a location: :meth:`clear` removes only the items
+    of its own prefix.
 
     ``OPTIONS`` may have ``memory_limit`` (64 MiB), ``item_size_max`` (1 MiB) and ``evictions``, as
     of :class:`memcache_rs.Cache`. ``threads``, ``max_connections`` and ``unix_mask``, as of
@@ -166,8 +169,71 @@ class MemcacheCache(BaseCache):
             raise ValueError(f"Key {key!r} not found")
         return number
 
-    def clear(self) -> None:
-        self._shared.call(lambda store: store.flush())
+    def clear(self, version: int | None = None) -> None:
+        """Removes the items of this ``KEY_PREFIX``, in constant time.
+
+        Without ``KEY_PREFIX``, or with a ``KEY_FUNCTION`` whose keys do not begin with it and a
+        colon, this removes all items at the location.
+
+        Args:
+            version: Removes only the items of this version.
+
+        Raises:
+            ImproperlyConfigured: ``version`` is given, and ``KEY_FUNCTION`` makes keys that do not
+                end with the key.
+
+        Example:
+            >>> cache = MemcacheCache(None, {"KEY_PREFIX": "site"})
+            >>> cache.set("key", "old", version=1)
+            >>> cache.set("key", "new", version=2)
+            >>> cache.clear(version=1)
+            >>> cache.get("key", version=1), cache.get("key", version=2)
+            (None, 'new')
+        """
+        if version is not None:
+            self._flush(self._prefix("", version))
+        elif self.key_prefix and self.make_key("").startswith(f"{self.key_prefix}:"):
+            self._flush(f"{self.key_prefix}:")
+        else:
+            self._shared.call(lambda store: store.flush())
+
+    def delete_pattern(self, pattern: str, version: int | None = None) -> None:
+        """Removes all items whose keys begin with a prefix, in constant time.
+
+        A key that memcached refuses has a hash at its end. Of such keys, those that differ only in
+        refused characters, or only after 179 bytes, are removed together.
+
+        Args:
+            pattern: The prefix and ``*``.
+            version: The version of the keys.
+
+        Raises:
+            ValueError: ``pattern`` is not a prefix and one ``*``.
+            ImproperlyConfigured: ``KEY_FUNCTION`` makes keys that do not end with the key.
+
+        Example:
+            >>> cache = MemcacheCache(None, {})
+            >>> cache.set_many({"user:1": "Ada", "user:2": "Grace", "page": "Hello"})
+            []
+            >>> cache.delete_pattern("user:*")
+            >>> cache.get_many(["user:1", "user:2", "page"])
+            {'page': 'Hello'}
+        """
+        prefix, star = pattern[:-1], pattern[-1:]
+        if star != "*" or any(sign in prefix for sign in "*?["):
+            raise ValueError(f"pattern must be a prefix and one `*`, such as user:*, got {pattern!r}")
+        self._flush(self._prefix(prefix, version))
+
+    def _prefix(self, prefix: str, version: int | None) -> str:
+        """Returns the beginning that ``KEY_FUNCTION`` gives to all keys with a prefix."""
+        name: str = self.make_key(prefix, version)
+        if not name.endswith(prefix) or self.make_key(f"{prefix}*", version) != f"{name}*":
+            raise ImproperlyConfigured("KEY_FUNCTION must put the key at the end, to remove keys by their prefix")
+        return name
+
+    def _flush(self, prefix: str) -> None:
+        name = prefix_of(prefix, _NOT_IN_KEYS)
+        self._shared.call(lambda store: store.flush_prefix(name) if name else store.flush())
 
 
 def _path(location: str | None) -> str | None:

@@ -16,7 +16,7 @@ from dogpile.cache.api import NO_VALUE, BytesBackend
 
 from memcache_rs import Cache
 from memcache_rs._values import keep
-from memcache_rs.adapters._local import key_of
+from memcache_rs.adapters._local import key_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +34,8 @@ class MemcacheBackend(BytesBackend):
 
     Args:
         arguments: ``memory_limit``, ``item_size_max`` and ``evictions``, as of
-            :class:`memcache_rs.Cache`. Or ``cache``, an existing one. ``ttl`` is the TTL of items;
-            the region checks its own expiration time besides.
+            :class:`memcache_rs.Cache`. Or ``cache``, an existing cache or namespace. ``ttl`` is
+            the TTL of items; the region checks its own expiration time besides.
 
     Raises:
         ConfigError: A setting is invalid.
@@ -56,28 +56,32 @@ class MemcacheBackend(BytesBackend):
         self.cache: Cache[Any] = Cache(**settings) if cache is None else cache
         # dogpile serializes the values.
         self._bytes = self.cache.with_serializer(None)
+        self._room = room_of(self.cache)
         # An invalid TTL is refused here, before a value is made.
         self.cache._check_ttl(self._ttl)
 
+    def _name(self, key: str) -> bytes:
+        return key_of(key, room=self._room)
+
     def get_serialized(self, key: str) -> SerializedReturnType:
-        value = self._bytes.get(key_of(key))
+        value = self._bytes.get(self._name(key))
         return NO_VALUE if value is None else value
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[SerializedReturnType]:
-        names = [key_of(key) for key in keys]
+        names = [self._name(key) for key in keys]
         found = self._bytes.get_many(names)
         return [found.get(name, NO_VALUE) for name in names]
 
     def set_serialized(self, key: str, value: bytes) -> None:
         # The caller has the value, even if the cache has no room for it.
-        keep(self._bytes, key_of(key), value, self._ttl)
+        keep(self._bytes, self._name(key), value, self._ttl)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
         for key, value in mapping.items():
             self.set_serialized(key, value)
 
     def delete(self, key: str) -> None:
-        self._bytes.delete(key_of(key))
+        self._bytes.delete(self._name(key))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
-        self._bytes.delete_many(key_of(key) for key in keys)
+        self._bytes.delete_many(self._name(key) for key in keys)

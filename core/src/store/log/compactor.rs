@@ -175,7 +175,7 @@ impl Shard {
     }
 
     /// Frees the dead item at `at`.
-    fn reclaim(&mut self, common: &StoreShared, at: Ref, hash: u64) {
+    pub(in crate::store) fn reclaim(&mut self, common: &StoreShared, at: Ref, hash: u64) {
         let header = common.memory().header(at);
         let unfetched = !header.has(bit::FETCHED);
         let stats = self.stats(header.class());
@@ -374,7 +374,7 @@ impl Shard {
     }
 
     /// Evicts the live item at `at`.
-    fn evict(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
+    pub(in crate::store) fn evict(&mut self, common: &StoreShared, time: TimeSnapshot, at: Ref, hash: u64) {
         let memory = common.memory();
         let header = memory.header(at);
         let idle = time.idle(header);
