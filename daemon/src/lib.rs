@@ -27,14 +27,14 @@ mod signals;
 mod upgrade;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::server::PassedSocket;
+use memcache_core::internal::state::Users;
 use memcache_core::internal::tls::Tls;
-use memcache_core::{BoundAddress, Listen, Passwords, Server, StartError};
+use memcache_core::{BoundAddress, Listen, Server, StartError};
 
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
@@ -78,12 +78,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Does what [`run`] does before it changes the process.
 fn check(mut plan: Plan) -> Result<(), Failure> {
     load(&mut plan, &[])?;
-    match plan.config.auth.map(|auth| auth.passwords) {
-        Some(Passwords::File(file)) => fs::read(&file).map(drop).map_err(|e| {
-            Failure::usage(format!("{} cannot be read: {}", file.display(), failure::reason(&e)))
-        }),
-        _ => Ok(()),
-    }
+    Ok(Users::of(&plan.config).map(drop)?)
 }
 
 /// Resolves the addresses, and reads the files of TLS.
@@ -110,7 +105,9 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let passed = passed::take()?;
     let tls = load(&mut plan, &passed)?;
     // Detaching from the terminal changes the directory.
-    for file in [&mut plan.config.persist, &mut plan.config.memory_file].into_iter().flatten() {
+    let config = &mut plan.config;
+    let files = [&mut config.persist, &mut config.memory_file, &mut config.rights_file];
+    for file in files.into_iter().flatten() {
         if let Ok(absolute) = std::path::absolute(&*file) {
             *file = absolute;
         }

@@ -18,6 +18,8 @@ mod hooks;
 mod listen;
 mod policy;
 #[cfg(feature = "server")]
+mod rights;
+#[cfg(feature = "server")]
 mod server;
 mod setting;
 mod size;
@@ -38,6 +40,8 @@ pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, Snapshot
 pub use self::listen::{Listen, Protocol, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
+#[cfg(feature = "server")]
+pub use self::rights::{Need, Rights, RightsByName, read_rights};
 #[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};

@@ -9,6 +9,7 @@ use super::codec::Codec;
 use super::hash::HashAlgorithm;
 use super::hooks::Hooks;
 use super::listen::{Listen, Protocol, TlsMode};
+use super::rights::read_rights;
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, THREADS_MOST};
 use super::tls::TlsConfig;
@@ -84,6 +85,16 @@ settings! {
         /// Whether `shutdown` is allowed (`-A`).
         shutdown_enabled: bool = false,
             Row::on_off().option("-A").stat("shutdown_command");
+        /// File of the rights of users, a line `USER RIGHTS` each. Users that it does not name may
+        /// only ask for the version. `None` gives every user all rights. A reload reads it again.
+        rights_file: Option<PathBuf> = None,
+            Row::file()
+                .option("rights_file")
+                .stat("memcache_rs_rights_file")
+                .help("file of lines USER RIGHTS: all, or noadmin, ro and\nprefix=TEXT with commas (default: all rights for every user)");
+        /// The same list as a text, for programs: `"ann all; shop ro,prefix=site1/"`.
+        rights: Option<String> = None,
+            Row::new(Kind::Text).or_none();
         /// Level of the log, 0 to 3 (`-v`).
         verbosity: u8 = 0,
             Row::whole(0, 3).option("-v").stat("verbosity");
@@ -334,6 +345,7 @@ impl ServerConfig {
             return fail("hot_lru_pct", "hot_lru_pct + warm_lru_pct cannot be more than 80% combined");
         }
         self.validate_persist()?;
+        self.validate_rights()?;
         let speaks_tls = |listen: &Listen| matches!(listen, Listen::Tcp { tls, .. } if *tls != TlsMode::Off);
         match &self.tls {
             None if self.listen.iter().any(speaks_tls) => {
@@ -365,6 +377,24 @@ impl ServerConfig {
                 "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
             ),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks the rights of users.
+    fn validate_rights(&self) -> Result<(), ConfigError> {
+        let fail = |name, text: &str| Err(ConfigError::new(name, ConfigRule::Conflict, text));
+        let name = match (&self.rights_file, &self.rights) {
+            (None, None) => return Ok(()),
+            (Some(_), Some(_)) => return fail("rights", "rights and rights_file cannot be used together"),
+            (Some(_), None) => "rights_file",
+            (None, Some(_)) => "rights",
+        };
+        if self.auth.is_none() {
+            return fail(name, &format!("{name} needs users: turn authentication on"));
+        }
+        match self.rights.as_deref().map(read_rights) {
+            Some(Err(why)) => fail("rights", &format!("rights: {why}")),
+            Some(Ok(_)) | None => Ok(()),
         }
     }
 

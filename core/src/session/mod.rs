@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   Command ──get──▶ Keys ─────────┐         Keys: more keys of a long get
+//!      │                ↳ GuardedKeys: the same, with a check of each key
 //!      │ ──set──▶ Value ──────────▶│         Value: bytes for an item
 //!      │ ──refused set─▶ Swallow ─▶│ Command
 //!      │ ──metadump────▶ Dump ────▶│
@@ -19,6 +20,7 @@ mod keys;
 mod login;
 mod machine;
 mod packet;
+mod restricted;
 mod sasl;
 pub mod slots;
 mod state;
@@ -144,8 +146,8 @@ impl Session {
     fn step(&mut self, env: &mut Env<'_>, input: &[u8], unseen: &mut usize, out: &mut Output) -> Used {
         match &mut self.state {
             State::Command => {
-                if !self.is_authenticated(env.context) {
-                    return self.handle_unauthenticated(env, input, out);
+                if !self.has_all_rights(env.context) {
+                    return self.guarded_command(env, input, out);
                 }
                 if input.len() <= *unseen {
                     *unseen =
@@ -159,7 +161,11 @@ impl Session {
             }
             State::Keys(get) => {
                 let get = *get;
-                self.keys(env, input, get, out)
+                self.keys(env, input, get, |_| true, out)
+            }
+            State::GuardedKeys(get) => {
+                let get = *get;
+                self.guarded_keys(env, input, get, out)
             }
             State::SkipLine { then } => {
                 let then = *then;

@@ -14,7 +14,7 @@ use crate::protocol::output::Output;
 use crate::state::{CloseReason, ConnState, ServerState};
 
 /// Longest header with extras and key: what memcached reads at once. A longer one gets no reply.
-const HEAD_MAX: usize = 16384;
+pub(super) const HEAD_MAX: usize = 16384;
 
 impl Session {
     /// Carries out one packet.

@@ -1,11 +1,12 @@
 //! The state that a session keeps between two reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::Trace;
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
-use crate::config::Protocol;
+use crate::config::{Protocol, Rights};
 use crate::protocol::binary;
 use crate::protocol::output::Mark;
 use crate::state::ConnState;
@@ -14,14 +15,16 @@ use crate::state::ConnState;
 pub(super) const LINE_MAX: usize = 2048;
 
 /// The progress of a client's login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     /// The client is not authenticated.
     Anonymous,
     /// The client is not authenticated. The server asked for a second step.
     Challenged,
-    /// The client is authenticated.
+    /// The client is authenticated and has all rights.
     Authenticated,
+    /// The client is authenticated and has these rights.
+    Restricted(Arc<Rights>),
     /// The client was authenticated, and has begun another SASL exchange or asked for the
     /// mechanisms. Cyrus SASL refuses the data of a second exchange.
     Withdrawn,
@@ -53,6 +56,8 @@ pub(super) enum State {
     Command,
     /// More keys follow.
     Keys(Gets),
+    /// More keys follow. The rights of the client allow some keys only.
+    GuardedKeys(Gets),
     /// The rest of a refused line, and the reply at its end.
     SkipLine {
         then: Option<&'static str>,
@@ -122,7 +127,9 @@ impl Session {
     /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys(_) | State::SkipLine { .. } => ConnState::Read,
+            State::Command | State::Keys(_) | State::GuardedKeys(_) | State::SkipLine { .. } => {
+                ConnState::Read
+            }
             State::Value(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,

@@ -48,8 +48,12 @@ impl Session {
             State::Command => self.trace.answered(context, fd),
             State::Swallow { .. } => self.trace.enter(context, fd, ConnState::Swallow),
             State::Watch => self.trace.enter(context, fd, ConnState::Watch),
-            State::Value(_) | State::Keys(_) | State::SkipLine { .. } | State::Dump(_) | State::Config(_) => {
-            }
+            State::Value(_)
+            | State::Keys(_)
+            | State::GuardedKeys(_)
+            | State::SkipLine { .. }
+            | State::Dump(_)
+            | State::Config(_) => {}
         }
     }
 

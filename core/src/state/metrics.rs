@@ -80,6 +80,8 @@ worker_stats! {
         auth_cmds,
         /// Attempts to log in that failed.
         auth_errors,
+        /// Commands that the rights of their user do not allow.
+        not_permitted => "memcache_rs_not_permitted",
     }
     kept {
         /// Connections this worker holds; not reset.

@@ -1,4 +1,5 @@
-//! Authentication: the users of a server, their passwords, and how these are compared.
+//! Authentication: the users of a server, their passwords and rights, and how passwords are
+//! compared.
 //!
 //! Files have lines `user:password`.
 //!
@@ -9,9 +10,9 @@
 //! With text authentication (`-Y`) a password ends at the line's end. The file is read at start and
 //! by [`Users::reload`].
 //!
-//! A session calls [`Users::admits`] and nothing else.
+//! A session calls [`Users::log_in`]. Without a list of rights, every user has all of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq as _};
@@ -19,7 +20,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::base::error::StartError;
 use crate::base::file::{self, Version};
 use crate::base::sync::Mutex;
-use crate::config::{AuthConfig, AuthMethod, Passwords};
+use crate::config::{AuthConfig, AuthMethod, Passwords, Rights, RightsByName, ServerConfig, read_rights};
 
 /// Largest file of passwords in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -37,6 +38,19 @@ pub struct Users {
     read: Mutex<Option<Version>>,
     /// The name of this machine.
     host: String,
+    /// The file of rights.
+    rights_file: Option<PathBuf>,
+    /// The rights of users; `None` gives all of them all rights.
+    rights: Option<Mutex<Arc<RightsByName>>>,
+}
+
+/// The rights of a client that has logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// All rights.
+    All,
+    /// These only.
+    Limited(Arc<Rights>),
 }
 
 impl Users {
@@ -61,7 +75,29 @@ impl Users {
             entries: Mutex::new(Arc::new(entries)),
             read: Mutex::new(version),
             host: host_name(),
+            rights_file: None,
+            rights: None,
         })
+    }
+
+    /// Reads the passwords and rights that the settings name. Returns `None` without
+    /// authentication.
+    ///
+    /// # Errors
+    /// As [`Users::new`]. The file of rights cannot be read, or has a line that is wrong.
+    pub fn of(config: &ServerConfig) -> Result<Option<Self>, StartError> {
+        let Some(auth) = config.auth.clone() else { return Ok(None) };
+        let rights = match (&config.rights_file, &config.rights) {
+            (Some(path), _) => Some(read_rights_file(path)),
+            (None, Some(text)) => Some(read_rights(text).map_err(|why| format!("rights: {why}"))),
+            (None, None) => None,
+        };
+        let rights = rights.transpose().map_err(StartError::File)?;
+        Ok(Some(Self {
+            rights_file: config.rights_file.clone(),
+            rights: rights.map(|rights| Mutex::new(Arc::new(rights))),
+            ..Self::new(auth)?
+        }))
     }
 
     /// Returns how clients authenticate.
@@ -77,14 +113,34 @@ impl Users {
         }
     }
 
-    /// Reads the file again. If that fails, the entries from before stay.
+    /// Reads the files again. If one of them is wrong, both keep their entries from before.
+    /// Clients that have logged in keep their rights.
     ///
     /// # Errors
-    /// As [`Users::new`], as one line of text.
+    /// As [`Users::of`], as one line of text.
     pub fn reload(&self) -> Result<(), String> {
-        match self.file() {
-            Some(path) => self.read_again(&mut self.read.lock(), path, Version::of(path)),
-            None => Ok(()),
+        let rights = self.rights_file.as_deref().map(read_rights_file).transpose()?;
+        if let Some(path) = self.file() {
+            self.read_again(&mut self.read.lock(), path, Version::of(path))?;
+        }
+        if let (Some(rights), Some(current)) = (rights, &self.rights) {
+            *current.lock() = Arc::new(rights);
+        }
+        Ok(())
+    }
+
+    /// Returns the rights of the user with this name and password, or `None` if there is none.
+    pub fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Access> {
+        self.admits(user, password).then(|| self.access(user))
+    }
+
+    /// Returns the rights of a user.
+    fn access(&self, user: &[u8]) -> Access {
+        let Some(rights) = &self.rights else { return Access::All };
+        match rights.lock().get(user) {
+            Some(rights) if rights.is_all() => Access::All,
+            Some(rights) => Access::Limited(Arc::clone(rights)),
+            None => Access::Limited(Arc::new(Rights::none())),
         }
     }
 
@@ -170,6 +226,15 @@ fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
     let parts = (entry.get(..user.len()), entry.get(user.len()), entry.get(user.len() + 1..length));
     let (Some(name), Some(b':'), Some(rest)) = parts else { return Choice::from(0) };
     name.ct_eq(user) & rest.ct_eq(password)
+}
+
+/// Reads a file of rights.
+fn read_rights_file(path: &Path) -> Result<RightsByName, String> {
+    let name = path.display();
+    let bytes = file::read(path, FILE_MAX)
+        .map_err(|why| format!("Could not open rights_file [{name}] for reading: {why}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| format!("rights_file [{name}] must be UTF-8"))?;
+    read_rights(text).map_err(|why| format!("rights_file [{name}] {why}"))
 }
 
 /// Reads the entries of a file. A line ends at `\n`, `\r` or a NUL. With SASL a malformed line is
