@@ -292,6 +292,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     for (name, value) in commands.own().into_iter().chain(classes.own()).chain(worker_sums(context)) {
         out.put(name, value);
     }
+    out.put("memcache_rs_rejected_per_ip", listener.rejected_per_ip.load(Relaxed));
     if let Some(persistence) = &context.persistence {
         put_status(persistence, &mut out);
     }

@@ -44,6 +44,14 @@ settings! {
                 .option("maxconns_fast")
                 .stat("maxconns_fast")
                 .help("immediately close new connections after limit (default: enabled)");
+        /// Most connections at once of one client address; 0 means any number. The next one is
+        /// refused with a text. IPv6 addresses of one /64 network count together. Unix sockets do
+        /// not count.
+        conns_per_ip: usize = 0,
+            Row::whole(0, WORD_MOST)
+                .option("conns_per_ip")
+                .stat("memcache_rs_conns_per_ip")
+                .help("most connections of one address, or of an IPv6 /64 network\n(default: {}, any number)");
         /// Length of the accept queue (`-b`). A negative one asks the system for the longest.
         backlog: i32 = 1024,
             Row::whole(i32::MIN as i128, i32::MAX as i128).option("-b").stat("tcp_backlog");
