@@ -114,7 +114,7 @@ pub use self::store::PinnedValue;
 pub use self::{
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
-        ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+        ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

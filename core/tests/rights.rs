@@ -371,6 +371,8 @@ fn a_list_that_is_wrong_changes_nothing() {
 fn rights_need_users() {
     for (rights, rights_file) in [(Some("ann ro".into()), None), (None, Some("/rights".into()))] {
         let config = ServerConfig { rights, rights_file, ..ServerConfig::default() };
-        assert!(config.validate().is_err_and(|e| e.to_string().contains("turn authentication on")));
+        assert!(
+            config.validate().is_err_and(|e| e.to_string().contains("turn authentication or ssl_user on"))
+        );
     }
 }

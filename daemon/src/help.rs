@@ -144,6 +144,10 @@ const SUBOPTIONS: &[(&str, &str)] = &[
     ),
     ("ssl_ciphers", "cipher list to be used, as OpenSSL writes it"),
     ("ssl_ca_cert", "PEM format file of acceptable client CAs"),
+    (
+        "ssl_user",
+        "part of client certificates that names the user in rights_file:\nnone, cn or san (default: none)",
+    ),
     ("ssl_wbuf_size", "size in kilobytes of SSL output buffer (default: 16)"),
     ("ssl_session_cache", "enable SSL session cache, to support session resumption"),
     ("ssl_kernel_tls", "accepted, has no effect"),

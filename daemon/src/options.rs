@@ -4,7 +4,9 @@
 //! on it. [`Options::finish`] sets values that depend on several suboptions.
 
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
-use memcache_core::{EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsVersion, Value, VerifyMode};
+use memcache_core::{
+    EvictionPolicy, KeyFormat, ServerConfig, TlsConfig, TlsUser, TlsVersion, Value, VerifyMode,
+};
 
 use crate::failure::Failure;
 use crate::number::{real, whole};
@@ -184,6 +186,12 @@ impl<'a> Options<'a> {
                 }
             }
             "ssl_ciphers" => tls.ciphers = Some(need()?.to_owned()),
+            "ssl_user" => {
+                let text = need()?;
+                tls.user = TlsUser::from_name(text).ok_or_else(|| {
+                    Failure::usage(format!("ssl_user must be none, cn or san, got {text:?}"))
+                })?;
+            }
             "ssl_ca_cert" => tls.ca_cert = Some(need()?.into()),
             "ssl_wbuf_size" => tls.wbuf_size = scaled(need()?, 1024, name)?,
             "ssl_session_cache" => tls.session_cache = true,

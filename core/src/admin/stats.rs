@@ -363,8 +363,8 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     row(&mut out, "tcp_backlog");
     out.put("binding_protocol", protocol_name(protocol));
     let users = context.users.as_ref();
-    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == AuthMethod::Sasl)));
-    match users.filter(|users| users.method() == AuthMethod::Text) {
+    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == Some(AuthMethod::Sasl))));
+    match users.filter(|users| users.method() == Some(AuthMethod::Text)) {
         None => out.put("auth_enabled_ascii", "no"),
         Some(users) => match users.file() {
             Some(path) => out.put("auth_enabled_ascii", path.display()),

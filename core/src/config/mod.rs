@@ -47,7 +47,7 @@ pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};
 pub use self::size::{KEY_MAX, MIB, PAGE_SIZE, THREADS_MOST};
 #[cfg(feature = "server")]
-pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
+pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsUser, TlsVersion, VerifyMode};
 
 #[cfg(all(test, feature = "server"))]
 mod tests {

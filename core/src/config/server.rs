@@ -12,7 +12,7 @@ use super::listen::{Listen, Protocol, TlsMode};
 use super::rights::read_rights;
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, THREADS_MOST};
-use super::tls::TlsConfig;
+use super::tls::{TlsConfig, TlsUser, VerifyMode};
 use crate::base::error::{ConfigError, ConfigRule};
 
 settings! {
@@ -370,6 +370,9 @@ impl ServerConfig {
         let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
         match self.auth.as_ref().map(|auth| auth.method) {
+            None if datagrams && self.names_users_by_certificate() => {
+                fail("tls_user", "ssl_user cannot be used with UDP, which has no certificates")
+            }
             // The sender of a datagram cannot be authenticated.
             Some(AuthMethod::Sasl) if datagrams => {
                 fail("auth", "ERROR: Cannot enable UDP while using binary SASL authentication.")
@@ -388,17 +391,37 @@ impl ServerConfig {
         }
     }
 
+    /// Returns whether certificates of clients name users.
+    pub(crate) fn names_users_by_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.user != TlsUser::None)
+    }
+
+    /// Returns whether a listener asks clients for certificates.
+    fn asks_for_certificates(&self) -> bool {
+        let verifies = self.tls.as_ref().is_some_and(|tls| tls.verify_mode != VerifyMode::None);
+        self.listen.iter().any(|listen| match listen {
+            Listen::Tcp { tls, .. } => *tls == TlsMode::Peer || *tls == TlsMode::Default && verifies,
+            Listen::Unix { .. } | Listen::Udp { .. } => false,
+        })
+    }
+
     /// Checks the rights of users.
     fn validate_rights(&self) -> Result<(), ConfigError> {
         let fail = |name, text: &str| Err(ConfigError::new(name, ConfigRule::Conflict, text));
+        let by_certificate = self.names_users_by_certificate();
         let name = match (&self.rights_file, &self.rights) {
+            (None, None) if by_certificate => return fail("tls_user", "ssl_user needs rights_file"),
             (None, None) => return Ok(()),
             (Some(_), Some(_)) => return fail("rights", "rights and rights_file cannot be used together"),
             (Some(_), None) => "rights_file",
             (None, Some(_)) => "rights",
         };
-        if self.auth.is_none() {
-            return fail(name, &format!("{name} needs users: turn authentication on"));
+        if self.auth.is_none() && !by_certificate {
+            return fail(name, &format!("{name} needs users: turn authentication or ssl_user on"));
+        }
+        // The daemon checks its settings once before it knows the addresses.
+        if by_certificate && !self.listen.is_empty() && !self.asks_for_certificates() {
+            return fail("tls_user", "ssl_user needs ssl_verify_mode, or a listener mtls:");
         }
         match self.rights.as_deref().map(read_rights) {
             Some(Err(why)) => fail("rights", &format!("rights: {why}")),

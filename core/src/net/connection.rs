@@ -235,9 +235,17 @@ impl Connection {
 
     /// Takes the stream back from the handshake thread. Returns `false` if it is not
     /// the stream of this connection.
-    pub(crate) fn put_back(&mut self, stream: Box<TlsStream>) -> bool {
+    pub(crate) fn put_back(&mut self, context: &ServerState, stream: Box<TlsStream>) -> bool {
         if !self.stream.put_back(stream) {
             return false;
+        }
+        if let Some(users) = context.users.as_ref().filter(|_| !self.stream.is_handshaking()) {
+            let names = self.stream.names();
+            match users.identify(&names) {
+                Some(access) => self.session.identify(access),
+                None if names.is_empty() => {}
+                None => context.log(1, || format!("<{} certificate of no user: {names:?}", self.fd())),
+            }
         }
         // During a handshake, its thread meets the end of the input itself.
         self.readable |= self.stream.may_hold_more(0, 0) || (self.hangup && !self.stream.is_handshaking());

@@ -527,7 +527,7 @@ impl Worker {
     fn put_back(&mut self, token: Token, stream: Box<TlsStream>) {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
         let before = connection.held();
-        if !connection.put_back(stream) {
+        if !connection.put_back(&self.context, stream) {
             return;
         }
         if let Some(stats) = self.context.workers.get(self.number) {

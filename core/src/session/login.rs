@@ -1,11 +1,12 @@
 //! Authentication. Every command of every protocol on every listener passes
 //! [`Session::has_all_rights`] before it is parsed.
 //!
-//! Input of a client with some rights is handled by [`Session::guarded_command`] alone. Input of an
+//! Input of a client with some rights is handled by [`Session::guard`] first. Input of an
 //! unauthenticated one is handled by [`Session::handle_unauthenticated`], which accepts the login
 //! exchanges and no commands.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use memchr::memchr;
 
@@ -14,7 +15,7 @@ use super::state::{LINE_MAX, Login, Session};
 use super::step::{Next, Used};
 use super::{sasl, verbose};
 use crate::cache::{Response, StoreReply, Stored};
-use crate::config::{AuthMethod, Protocol};
+use crate::config::{AuthMethod, Protocol, Rights};
 use crate::protocol::binary::{Echo, Sasl, Status};
 use crate::protocol::commands::parse;
 use crate::protocol::encoder::Encoder;
@@ -56,6 +57,11 @@ impl Session {
         self.has_all_rights(context) || matches!(self.login, Login::Restricted(_))
     }
 
+    /// Records the rights of a client that its certificate names.
+    pub fn identify(&mut self, access: Access) {
+        self.login = access.into();
+    }
+
     /// Handles input of a client that may not send commands.
     pub(super) fn handle_unauthenticated(
         &mut self,
@@ -65,7 +71,12 @@ impl Session {
     ) -> Used {
         let Some(users) = &env.context.users else { return Used::NeedInput };
         match (users.method(), self.protocol) {
-            (AuthMethod::Text, Protocol::Ascii) => {
+            // Only a certificate could name the user.
+            (None, _) => {
+                self.login = Login::Restricted(Arc::new(Rights::none()));
+                Used::Bytes(0)
+            }
+            (Some(AuthMethod::Text), Protocol::Ascii) => {
                 let mark = out.mark();
                 let used = self.text_login(env, users, input, out);
                 if env.context.logs(2) {
@@ -74,7 +85,7 @@ impl Session {
                 used
             }
             // It refuses all packets but those of SASL and `version`.
-            (AuthMethod::Sasl, Protocol::Binary) => self.packet(env, input, out),
+            (Some(AuthMethod::Sasl), Protocol::Binary) => self.packet(env, input, out),
             // A protocol without a login.
             _ => Used::Stop(input.len(), Next::Abort(CloseReason::Error)),
         }
@@ -244,7 +255,7 @@ impl From<Access> for Login {
 }
 
 fn has_sasl(env: &Env<'_>) -> bool {
-    env.context.users.as_ref().is_some_and(|users| users.method() == AuthMethod::Sasl)
+    env.context.users.as_ref().is_some_and(|users| users.method() == Some(AuthMethod::Sasl))
 }
 
 /// Returns the rights of the client whose response to PLAIN is `data`, or a result of SASL. It is

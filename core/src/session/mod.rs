@@ -146,8 +146,10 @@ impl Session {
     fn step(&mut self, env: &mut Env<'_>, input: &[u8], unseen: &mut usize, out: &mut Output) -> Used {
         match &mut self.state {
             State::Command => {
-                if !self.has_all_rights(env.context) {
-                    return self.guarded_command(env, input, out);
+                if !self.has_all_rights(env.context)
+                    && let Some(used) = self.guard(env, input, out)
+                {
+                    return used;
                 }
                 if input.len() <= *unseen {
                     *unseen =
@@ -198,7 +200,7 @@ impl Session {
 
     /// Decides the protocol by the first byte of the input.
     fn negotiate(&mut self, env: &Env<'_>, first: u8) {
-        self.protocol = match env.context.users.as_ref().map(Users::method) {
+        self.protocol = match env.context.users.as_ref().and_then(Users::method) {
             Some(AuthMethod::Sasl) => Protocol::Binary,
             None if first == binary::REQUEST => Protocol::Binary,
             Some(AuthMethod::Text) | None => Protocol::Ascii,
@@ -293,8 +295,7 @@ impl Session {
         let mut room = KeyRoom::new();
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
-                let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
-                self.state = State::Keys(Gets { with_cas, expiry });
+                self.state = State::Keys(Gets::new(env.context, with_cas, touch));
                 Used::Bytes(keys)
             }
             Line::Store { key, ref operation, length, ref form } => {

@@ -97,7 +97,7 @@ impl Session {
             return Some(status);
         }
         let admits = self.admits(context, header);
-        if is_first && context.users.is_some() {
+        if is_first && context.users.as_ref().is_some_and(|users| users.method().is_some()) {
             verbose::authenticated(context, input, admits);
         }
         match (admits, header.has_long_key()) {

@@ -29,27 +29,19 @@ use crate::protocol::{needs, text};
 use crate::state::ServerState;
 
 impl Session {
-    /// Handles a command of a client that may not send all of them.
+    /// Handles the command that the input begins with, of a client that may not send all of them.
+    /// Returns `None` if the client may send this one, which is then carried out as any other.
     #[inline(never)]
-    pub(super) fn guarded_command(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
+    pub(super) fn guard(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Option<Used> {
         let Login::Restricted(rights) = &self.login else {
-            return self.handle_unauthenticated(env, input, out);
+            return Some(self.handle_unauthenticated(env, input, out));
         };
         let rights = Arc::clone(rights);
-        let is_binary = self.protocol == Protocol::Binary;
-        let refused = if is_binary {
-            self.refuse_packet(env, input, &rights, out)
+        if self.protocol == Protocol::Binary {
+            self.guard_packet(env, input, &rights, out)
         } else {
-            self.refuse_line(env, input, &rights, out)
-        };
-        if let Some(used) = refused {
-            return used;
+            self.guard_line(env, input, &rights, out)
         }
-        let used = if is_binary { self.packet(env, input, out) } else { self.command(env, input, out) };
-        if let State::Keys(get) = self.state {
-            self.state = State::GuardedKeys(get);
-        }
-        used
     }
 
     /// Looks up the keys of a get, and checks each.
@@ -68,16 +60,23 @@ impl Session {
         self.keys(env, input, get, |key| rights.permit(Need::Read, Some(key)), out)
     }
 
-    /// Refuses the line that the input begins with if `rights` do not permit it. Returns `None` if
-    /// they do, and for a line that is incomplete or has no command.
-    fn refuse_line(
+    /// Begins a get, or refuses the line if `rights` do not permit it. Returns `None` for another
+    /// line.
+    fn guard_line(
         &mut self,
         env: &mut Env<'_>,
         input: &[u8],
         rights: &Rights,
         out: &mut Output,
     ) -> Option<Used> {
-        let line_len = memchr(b'\n', input)? + 1;
+        let Some(end) = memchr(b'\n', input) else {
+            let used = self.partial_line(env, input);
+            if let State::Keys(get) = self.state {
+                self.state = State::GuardedKeys(get);
+            }
+            return Some(used);
+        };
+        let line_len = end + 1;
         let line = strip_line_end(input.get(..line_len)?);
         let tokens = Tokens::new(line);
         let row = find(tokens.get(0)?)?;
@@ -85,10 +84,23 @@ impl Session {
         let name_len = memchr(b' ', line).unwrap_or(line.len());
         let parsed = parse(line, name_len, &mut room);
         let demand = needs::of_line(row, &parsed, &tokens);
-        if rights.permit(demand.need, demand.key) || is_unknown(env.context, row.kind) {
+        let permitted = rights.permit(demand.need, demand.key) || is_unknown(env.context, row.kind);
+        let is_get = matches!(parsed, Line::Gets { .. });
+        if permitted && !is_get {
             return None;
         }
+        env.turn.command();
+        let mark = out.mark();
+        if env.context.logs(2) && !self.reported {
+            verbose::line(env.context, env.fd, line);
+        }
+        self.tell(env, || Cow::Borrowed(line));
+        self.served = true;
         let (value, quiet) = match parsed {
+            Line::Gets { keys, with_cas, touch } if permitted => {
+                self.state = State::GuardedKeys(Gets::new(env.context, with_cas, touch));
+                return Some(Used::Bytes(keys));
+            }
             Line::Store { length, form, .. } => (length + 2, is_quiet(&form)),
             Line::Late { length, .. } => (length + 2, false),
             Line::Bad { swallow, quiet, .. } => (swallow, quiet),
@@ -100,12 +112,7 @@ impl Session {
                 Kind::Classic | Kind::Meta => (0, false),
             },
         };
-        self.count_refusal(env);
-        let mark = out.mark();
-        if env.context.logs(2) && !self.reported {
-            verbose::line(env.context, env.fd, line);
-        }
-        self.tell(env, || Cow::Borrowed(line));
+        env.stats.not_permitted.add(1);
         if !quiet {
             push_line(out, text::NOT_PERMITTED);
         }
@@ -115,15 +122,9 @@ impl Session {
         Some(self.swallow(line_len, value))
     }
 
-    fn count_refusal(&mut self, env: &mut Env<'_>) {
-        env.turn.command();
-        env.stats.not_permitted.add(1);
-        self.served = true;
-    }
-
     /// Refuses the packet that the input begins with if `rights` do not permit it. Returns `None`
     /// if they do, and for a packet that is incomplete or malformed.
-    fn refuse_packet(
+    fn guard_packet(
         &mut self,
         env: &mut Env<'_>,
         input: &[u8],
@@ -140,7 +141,9 @@ impl Session {
         if rights.permit(demand.need, demand.key) {
             return None;
         }
-        self.count_refusal(env);
+        env.turn.command();
+        env.stats.not_permitted.add(1);
+        self.served = true;
         self.tell(env, || Cow::Owned(header.describe(input).into_bytes()));
         header.echo().not_permitted(out);
         let value = if let Packet::Store { length, .. } = packet { length } else { 0 };

@@ -9,7 +9,7 @@ use crate::admin::{Dump, NodesUpload, PinnedItems};
 use crate::config::{Protocol, Rights};
 use crate::protocol::binary;
 use crate::protocol::output::Mark;
-use crate::state::ConnState;
+use crate::state::{ConnState, ServerState};
 
 /// Longest input without a line end, in bytes, except of a get (memcached's rule).
 pub(super) const LINE_MAX: usize = 2048;
@@ -40,6 +40,13 @@ pub(super) struct Gets {
 }
 
 impl Gets {
+    /// Returns a get whose items get the exptime `touch`.
+    #[inline]
+    pub(super) fn new(context: &ServerState, with_cas: bool, touch: Option<i32>) -> Self {
+        let expiry = touch.map(|exptime| context.cache.clock().expiry(exptime.into()));
+        Self { with_cas, expiry }
+    }
+
     /// Returns its word.
     pub(super) fn name(self) -> &'static str {
         match (self.expiry.is_some(), self.with_cas) {

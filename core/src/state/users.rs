@@ -31,7 +31,8 @@ const SASL_ENTRY_MAX: usize = 252;
 /// The users of a server. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Users {
-    config: AuthConfig,
+    /// `None` if only certificates name users.
+    config: Option<AuthConfig>,
     /// Entries `user:password`. Attempts share them and hold no lock while they compare.
     entries: Mutex<Arc<Vec<Vec<u8>>>>,
     /// The version of the file that was read or tried last. Locked during a read.
@@ -53,22 +54,33 @@ pub enum Access {
     Limited(Arc<Rights>),
 }
 
+impl Access {
+    fn of(rights: &Arc<Rights>) -> Self {
+        if rights.is_all() { Self::All } else { Self::Limited(Arc::clone(rights)) }
+    }
+}
+
 impl Users {
     /// Reads the passwords.
     ///
     /// # Errors
     /// The file cannot be read. For text authentication, also: a line has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
+        Self::with_passwords(Some(config))
+    }
+
+    fn with_passwords(config: Option<AuthConfig>) -> Result<Self, StartError> {
         // Taken before the file is read: the next attempt notices a change in between.
-        let version = match &config.passwords {
-            Passwords::File(path) => Version::of(path),
-            Passwords::List(_) => None,
+        let version = match config.as_ref().map(|config| &config.passwords) {
+            Some(Passwords::File(path)) => Version::of(path),
+            Some(Passwords::List(_)) | None => None,
         };
-        let entries = match &config.passwords {
-            Passwords::File(path) => read(path, config.method).map_err(StartError::File)?,
-            Passwords::List(pairs) => {
+        let entries = match config.as_ref().map(|config| (&config.passwords, config.method)) {
+            Some((Passwords::File(path), method)) => read(path, method).map_err(StartError::File)?,
+            Some((Passwords::List(pairs), _)) => {
                 pairs.iter().map(|(user, password)| [user, b":".as_slice(), password].concat()).collect()
             }
+            None => Vec::new(),
         };
         Ok(Self {
             config,
@@ -80,13 +92,15 @@ impl Users {
         })
     }
 
-    /// Reads the passwords and rights that the settings name. Returns `None` without
-    /// authentication.
+    /// Reads the passwords and rights that the settings name. Returns `None` if every client has
+    /// all rights.
     ///
     /// # Errors
     /// As [`Users::new`]. The file of rights cannot be read, or has a line that is wrong.
     pub fn of(config: &ServerConfig) -> Result<Option<Self>, StartError> {
-        let Some(auth) = config.auth.clone() else { return Ok(None) };
+        if config.auth.is_none() && !config.names_users_by_certificate() {
+            return Ok(None);
+        }
         let rights = match (&config.rights_file, &config.rights) {
             (Some(path), _) => Some(read_rights_file(path)),
             (None, Some(text)) => Some(read_rights(text).map_err(|why| format!("rights: {why}"))),
@@ -96,18 +110,18 @@ impl Users {
         Ok(Some(Self {
             rights_file: config.rights_file.clone(),
             rights: rights.map(|rights| Mutex::new(Arc::new(rights))),
-            ..Self::new(auth)?
+            ..Self::with_passwords(config.auth.clone())?
         }))
     }
 
-    /// Returns how clients authenticate.
-    pub fn method(&self) -> AuthMethod {
-        self.config.method
+    /// Returns how clients log in by a password. `None` means that they cannot.
+    pub fn method(&self) -> Option<AuthMethod> {
+        self.config.as_ref().map(|config| config.method)
     }
 
     /// Returns the file of passwords, if there is one.
     pub fn file(&self) -> Option<&Path> {
-        match &self.config.passwords {
+        match &self.config.as_ref()?.passwords {
             Passwords::File(path) => Some(path),
             Passwords::List(_) => None,
         }
@@ -134,12 +148,17 @@ impl Users {
         self.admits(user, password).then(|| self.access(user))
     }
 
-    /// Returns the rights of a user.
+    /// Returns the rights of the first of `names`, from a valid certificate, that has rights.
+    pub fn identify(&self, names: &[String]) -> Option<Access> {
+        let rights = Arc::clone(&self.rights.as_ref()?.lock());
+        names.iter().find_map(|name| rights.get(name.as_bytes())).map(Access::of)
+    }
+
+    /// Returns the rights of a user that has logged in.
     fn access(&self, user: &[u8]) -> Access {
         let Some(rights) = &self.rights else { return Access::All };
         match rights.lock().get(user) {
-            Some(rights) if rights.is_all() => Access::All,
-            Some(rights) => Access::Limited(Arc::clone(rights)),
+            Some(rights) => Access::of(rights),
             None => Access::Limited(Arc::new(Rights::none())),
         }
     }
@@ -151,7 +170,8 @@ impl Users {
         version: Option<Version>,
     ) -> Result<(), String> {
         *last = version;
-        let entries = read(path, self.config.method)?;
+        let Some(method) = self.method() else { return Ok(()) };
+        let entries = read(path, method)?;
         *self.entries.lock() = Arc::new(entries);
         Ok(())
     }
@@ -170,7 +190,8 @@ impl Users {
     /// Returns whether there is a user with this name and password. The time taken depends on their
     /// lengths only, not on which part is wrong.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
-        if self.config.method == AuthMethod::Text {
+        let Some(method) = self.method() else { return false };
+        if method == AuthMethod::Text {
             let entries = Arc::clone(&self.entries.lock());
             return any(&entries, |entry| matches(entry, user, password, false));
         }
