@@ -152,6 +152,11 @@ const SUBOPTIONS: &[(&str, &str)] = &[
     ("ssl_session_cache", "enable SSL session cache, to support session resumption"),
     ("ssl_kernel_tls", "accepted, has no effect"),
     ("ssl_min_version", "minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)\n(default: 2)"),
+    (
+        "drop_privileges",
+        "enter a sandbox: no files but its own, no programs, no new sockets\n(Linux; default: off)",
+    ),
+    ("relaxed_privileges", "accepted, has no effect"),
     ("hash_algorithm, no_hashexpand", "accepted, have no effect"),
 ];
 

@@ -23,6 +23,8 @@ mod plan;
 mod ports;
 #[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
 mod process;
+#[cfg_attr(test, expect(unsafe_code, reason = "a test makes system calls that the sandbox forbids"))]
+mod sandbox;
 mod signals;
 mod upgrade;
 
@@ -39,6 +41,7 @@ use memcache_core::{BoundAddress, Listen, Server, StartError};
 use crate::failure::Failure;
 use crate::pidfile::PidFile;
 use crate::plan::{Action, Environment, LogFormat, Plan};
+use crate::sandbox::Directories;
 use crate::signals::{Farewell, Served, Signals};
 use crate::upgrade::Upgrade;
 
@@ -112,7 +115,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
             *file = absolute;
         }
     }
+    let sandbox = plan.process.sandbox.then(|| Directories::of(&plan));
     process::prepare(&mut plan, passed::continues(&passed))?;
+    if let Some(directories) = &sandbox {
+        sandbox::restrict_files(directories);
+    }
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
 
@@ -120,7 +127,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let on_tcp = !plan.config.listen.iter().any(is_unix);
     let server = Server::start_process(plan.config, tls, passed)?;
     let (context, handover) = (Arc::clone(server.context()), Arc::clone(server.handover()));
-    let upgrade = Arc::new(upgrade);
+    let upgrade = Arc::new(if sandbox.is_some() { upgrade.forbidden() } else { upgrade });
     signals.are_for(Served {
         context: Arc::clone(&context),
         handover: Arc::clone(&handover),
@@ -130,8 +137,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
         ports::write(&path, server.addresses());
     }
-    write_line(&listening(server.addresses()));
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
+    if sandbox.is_some() {
+        sandbox::restrict_calls();
+    }
+    write_line(&listening(server.addresses()));
     notify::ready();
     let stopped = server.wait();
     if let (Ok(()), Some(sockets)) = (&stopped, handover.take()) {

@@ -23,7 +23,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("inline_ascii_resp", "memcached ignores it too"),
     ("no_inline_ascii_resp", "memcached ignores it too"),
     ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
-    ("relaxed_privileges", "privileges are not dropped"),
+    ("relaxed_privileges", "drop_privileges needs no exceptions"),
     ("slab_automove_freeratio", "external storage is not built in"),
 ];
 
@@ -40,6 +40,7 @@ pub struct Options<'a> {
     tls: TlsConfig,
     slab_sizes: Option<String>,
     slab_chunk_max_given: bool,
+    sandbox: bool,
 }
 
 impl<'a> Options<'a> {
@@ -49,11 +50,12 @@ impl<'a> Options<'a> {
         notes: &'a mut Vec<String>,
         warnings: &'a mut Vec<String>,
         tls_enabled: bool,
+        sandbox: bool,
     ) -> Self {
         let tls = config.tls.clone().unwrap_or_default();
         // A file may give another size than memcached's default.
         let slab_chunk_max_given = config.cache.slab_chunk_max != PAGE_SIZE / 2;
-        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given }
+        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given, sandbox }
     }
 
     /// Applies the argument of one `-o`.
@@ -105,9 +107,10 @@ impl<'a> Options<'a> {
             },
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             // The modern defaults are the defaults already, in memcached as well.
-            "modern" | "no_drop_privileges" => {}
+            "modern" => {}
+            "no_drop_privileges" => self.sandbox = false,
             "no_modern" => self.no_modern(),
-            "drop_privileges" => self.note(name, "privileges are not dropped"),
+            "drop_privileges" => self.sandbox = true,
             _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
             _ => {
                 let (known, value) = match name {
@@ -250,7 +253,7 @@ impl<'a> Options<'a> {
     }
 
     /// Sets the values that depend on several flags. `-I` and `-n` must be applied before.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<bool, Failure> {
         if self.tls_enabled {
             self.config.tls = Some(self.tls);
         }
@@ -261,7 +264,7 @@ impl<'a> Options<'a> {
         if let Some(list) = self.slab_sizes {
             cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
         }
-        Ok(())
+        Ok(self.sandbox)
     }
 }
 

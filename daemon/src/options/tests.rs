@@ -19,7 +19,7 @@ fn apply_with(
 ) -> Result<(ServerConfig, Vec<String>, Vec<String>), Failure> {
     let mut config = Start::default().config;
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-    let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled);
+    let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled, false);
     for list in lists {
         options.apply(list)?;
     }
@@ -166,7 +166,7 @@ fn later_lists_follow_earlier_ones() {
 
 #[test]
 fn options_without_effect_are_noted() {
-    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1", "drop_privileges"];
+    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1"];
     for name in WITHOUT_EFFECT.iter().map(|(name, _)| *name).chain(own) {
         let notes = apply(&[name]).map(|(_, notes)| notes).unwrap_or_default();
         assert!(matches!(&notes[..], [note] if note.contains("has no effect")), "{name}: {notes:?}");
