@@ -234,7 +234,7 @@ def test_rights_of_users() -> None:
         assert client.ask("get other") == "CLIENT_ERROR not permitted"
         assert client.ask("set shop/a 0 0 1\r\nx") == "CLIENT_ERROR not permitted"
     with pytest.raises(memcache_rs.ConfigError, match="rights must be all, noadmin, ro or prefix=TEXT"):
-        Server(users=users, settings={"rights": "ada rw"})
+        Server(users=users, settings={"rights": "ada rw"}).start()
 
 
 def test_users_of_the_binary_protocol() -> None:
