@@ -56,10 +56,10 @@ impl Authority {
     }
 
     fn sign(&self) -> Identity {
-        self.sign_as(CertificateParams::new(vec!["localhost".into()]).unwrap())
+        self.sign_as(&CertificateParams::new(vec!["localhost".into()]).unwrap())
     }
 
-    fn sign_as(&self, params: CertificateParams) -> Identity {
+    fn sign_as(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { pem: certificate.pem(), der: certificate.der().clone(), key }
@@ -157,15 +157,15 @@ type Version = &'static SupportedProtocolVersion;
 
 static BOTH: [Version; 2] = [&version::TLS12, &version::TLS13];
 
-fn listen(tls: &TlsMode) -> Listen {
-    Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Negotiating, tls: *tls }
+fn listen(tls: TlsMode) -> Listen {
+    Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Negotiating, tls }
 }
 
 fn start(tls: TlsConfig, modes: &[TlsMode]) -> Server {
     let cache = CacheConfig { item_size_max: 8 * MIB, ..CacheConfig::default() };
     let config = ServerConfig {
         cache,
-        listen: modes.iter().map(listen).collect(),
+        listen: modes.iter().copied().map(listen).collect(),
         tls: Some(tls),
         threads: 2,
         ..ServerConfig::default()
@@ -544,7 +544,7 @@ fn named(files: &Files, common: &str, dns: &str, uri: &str) -> Identity {
     params.distinguished_name.push(DnType::OrganizationName, "root");
     params.distinguished_name.push(DnType::CommonName, common);
     params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
-    files.authority.sign_as(params)
+    files.authority.sign_as(&params)
 }
 
 #[test]
@@ -563,7 +563,7 @@ fn certificates_name_users() {
             ..files.tls()
         };
         Server::start(ServerConfig {
-            listen: modes.iter().map(listen).collect(),
+            listen: modes.iter().copied().map(listen).collect(),
             tls: Some(tls),
             rights: Some(rights.into()),
             threads: 2,
@@ -614,7 +614,7 @@ fn a_client_without_a_known_name_may_log_in() {
     let ann = named(&files, "ann", "ann.example", "spiffe://example/ann");
     let other = named(&files, "other", "other.example", "spiffe://example/other");
     let server = Server::start(ServerConfig {
-        listen: vec![listen(&TlsMode::Default)],
+        listen: vec![listen(TlsMode::Default)],
         tls: Some(TlsConfig {
             user: TlsUser::Cn,
             verify_mode: VerifyMode::Request,
@@ -649,10 +649,10 @@ fn names_of_certificates_need_rights_and_certificates() {
     let rights = || Some("ann ro".to_owned());
     let udp = Listen::Udp { addr: ([127, 0, 0, 1], 0).into() };
     for (tls, rights, listen, why) in [
-        (verified.clone(), None, vec![listen(&TlsMode::Default)], "ssl_user needs rights_file"),
-        (tls.clone(), rights(), vec![listen(&TlsMode::Default)], "ssl_user needs ssl_verify_mode"),
-        (verified.clone(), rights(), vec![listen(&TlsMode::NoPeer)], "ssl_user needs ssl_verify_mode"),
-        (verified, rights(), vec![listen(&TlsMode::Default), udp], "ssl_user cannot be used with UDP"),
+        (verified.clone(), None, vec![listen(TlsMode::Default)], "ssl_user needs rights_file"),
+        (tls.clone(), rights(), vec![listen(TlsMode::Default)], "ssl_user needs ssl_verify_mode"),
+        (verified.clone(), rights(), vec![listen(TlsMode::NoPeer)], "ssl_user needs ssl_verify_mode"),
+        (verified, rights(), vec![listen(TlsMode::Default), udp], "ssl_user cannot be used with UDP"),
     ] {
         let config = ServerConfig { tls: Some(tls), rights, listen, ..ServerConfig::default() };
         assert!(config.validate().is_err_and(|e| e.to_string().contains(why)), "{why}");
@@ -660,7 +660,7 @@ fn names_of_certificates_need_rights_and_certificates() {
     let peer = ServerConfig {
         tls: Some(tls),
         rights: rights(),
-        listen: vec![listen(&TlsMode::Peer)],
+        listen: vec![listen(TlsMode::Peer)],
         ..ServerConfig::default()
     };
     assert_eq!(peer.validate(), Ok(()));

@@ -31,6 +31,7 @@ use crate::state::ServerState;
 impl Session {
     /// Handles the command that the input begins with, of a client that may not send all of them.
     /// Returns `None` if the client may send this one, which is then carried out as any other.
+    #[cold]
     #[inline(never)]
     pub(super) fn guard(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Option<Used> {
         let Login::Restricted(rights) = &self.login else {
