@@ -46,6 +46,8 @@ impl Session {
     }
 
     /// Looks up the keys of a get, and checks each.
+    #[cold]
+    #[inline(never)]
     pub(super) fn guarded_keys(
         &mut self,
         env: &mut Env<'_>,
