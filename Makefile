@@ -127,6 +127,7 @@ differential: build setup ## send the same random commands to the daemon and to 
 	target/release/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
+	target/release/record --check --flags '-o debug_commands,drop_privileges' $(DAEMON) core/tests/data/*.transcript
 
 test-examples: build tool setup ## run the shell examples of README.md and docs/, and test the control service and its examples
 	python3 scripts/examples.py $(DAEMON)

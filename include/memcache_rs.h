@@ -1691,11 +1691,13 @@ mcrs_status mcrs_config_set_auth_file(struct mcrs_config *config, mcrs_auth auth
 /**
  * Requires clients to authenticate, and adds a user.
  *
- * The first user replaces a file that was set before.
+ * The first user replaces a file that was set before. The setting `rights` limits what users may
+ * do, by mcrs_config_set().
  *
  * ```c
  * assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "ann", "secret") == MCRS_OK);
  * assert(mcrs_config_add_user(config, MCRS_AUTH_TEXT, "bob", "hidden") == MCRS_OK);
+ * assert(mcrs_config_set(config, "rights", "ann all; bob ro,prefix=b/") == MCRS_OK);
  * ```
  *
  * @param config  Settings to change.

@@ -1853,7 +1853,10 @@ export interface ServerOptions extends CacheOptions {
    * clients need a certificate, too.
    */
   tls?: 'test' | 'test-mutual' | Tls;
-  /** Passwords by user name. With it, clients must log in. */
+  /**
+   * Passwords by user name. With it, clients must log in. The setting `rights` limits what each may
+   * do, such as `settings: { rights: 'ada all; shop ro,prefix=shop/' }`.
+   */
   users?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
   /**
    * How clients log in: `'sasl'` or `'text'`. The default is `'sasl'`.

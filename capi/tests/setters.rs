@@ -18,6 +18,7 @@ const SOURCES: [&str; 3] = [
 /// Settings that no function sets by their name: `mcrs_config_set` does. Paths of TLS have
 /// functions, which take paths of any bytes.
 const BY_NAME: &[&str] = &[
+    "conns_per_ip",
     "hash_algorithm",
     "initial_malloced",
     "memory_file",
@@ -30,11 +31,14 @@ const BY_NAME: &[&str] = &[
     "persist_strict",
     "persist_threads",
     "read_buf_mem_limit",
+    "rights",
+    "rights_file",
     "sample_rate",
     "tls_ca_cert",
     "tls_chain_cert",
     "tls_kernel_tls",
     "tls_key",
+    "tls_user",
 ];
 
 /// A function that sets a setting.

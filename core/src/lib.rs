@@ -121,7 +121,7 @@ pub use self::{
     admin::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat},
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
-        ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsVersion, VerifyMode,
+        ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

@@ -157,6 +157,33 @@ fn who_proves_it_comes_in_and_stays_in() {
     assert_eq!(say(&context, &mut session, b"set x 0 0 10\r\nann wrong!\r\n").0, b"STORED\r\n");
     assert_eq!(say(&context, &mut session, b"get door\r\n").0, b"VALUE door 0 8\r\ntreasure\r\nEND\r\n");
 
+    // The same login by the meta protocol, whose reply repeats what its flags ask for.
+    for (line, reply) in [
+        ("ms x 10", "HD\r\n"),
+        ("ms x 10 T0 Oabc k", "HD Oabc kx\r\n"),
+        ("ms x 10 q", ""),
+        ("ms eA== 10 b k", "HD keA== b\r\n"),
+    ] {
+        let mut session = Session::new(Protocol::Ascii);
+        let login = format!("{line}\r\nann secret\r\n");
+        assert_eq!(say(&context, &mut session, login.as_bytes()).0, reply.as_bytes(), "{line}");
+        assert_eq!(say(&context, &mut session, b"get none\r\n").0, b"END\r\n", "{line}");
+    }
+    for (line, reply) in [
+        ("ms x 9\r\nann guess\r\n", "CLIENT_ERROR authentication failure\r\n"),
+        ("ms x 9 q\r\nann guess\r\n", "CLIENT_ERROR authentication failure\r\n"),
+        ("ms x 3\r\nann\r\n", "CLIENT_ERROR bad authentication token format\r\n"),
+        ("ms x 9\r\nann secret\r\n", "CLIENT_ERROR bad command line termination\r\n"),
+        ("ms x 16385\r\n", "CLIENT_ERROR auth token too long\r\n"),
+        ("ms x -1\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("ms x 10 Z\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("ms login\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("msx x 10\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+    ] {
+        let answer = say(&context, &mut Session::new(Protocol::Ascii), line.as_bytes()).0;
+        assert_eq!(String::from_utf8_lossy(&answer), reply, "{line:?}");
+    }
+
     let context = self::context(AuthMethod::Sasl);
     let mut session = Session::new(Protocol::Binary);
     let (answer, open) = say(&context, &mut session, &packet(0x21, &[], b"PLAIN", b"\0ann\0secret"));

@@ -334,6 +334,44 @@ fn over_the_limit_clients_are_refused() {
 }
 
 #[test]
+fn one_address_has_its_share_of_connections() {
+    let _guard = shared();
+    let path = PathBuf::from(format!("/tmp/mcrs-share-{}", std::process::id()));
+    let unix = Listen::Unix { path: path.clone(), mask: 0o700, protocol: Protocol::Negotiating };
+    let listen = vec![tcp("127.0.0.1:0"), unix];
+    let server = Server::start(ServerConfig { conns_per_ip: 2, listen, ..config() }).unwrap();
+    let mut clients: Vec<_> = (0..2).map(|_| connect(&server)).collect();
+    for client in &clients {
+        exchange(client, b"version\r\n", b"VERSION 1.6.45\r\n");
+    }
+    for _ in 0..2 {
+        assert_eq!(read_to_end(connect(&server)), b"ERROR Too many open connections\r\n");
+    }
+    let stats = &server.context().listener;
+    assert_eq!(stats.rejected_per_ip.load(Ordering::Relaxed), 2);
+    assert_eq!(stats.total.load(Ordering::Relaxed), 2);
+    // Another address has its own share, and Unix sockets have none.
+    let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    other.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 2], 0)))).unwrap();
+    other.connect(&SockAddr::from(address(&server))).unwrap();
+    exchange(&TcpStream::from(other), b"version\r\n", b"VERSION 1.6.45\r\n");
+    let local: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    for mut client in &local {
+        client.write_all(b"quit\r\n").unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+    // A connection that closes leaves room for the next.
+    clients.pop();
+    eventually("room again", || {
+        let mut client = connect(&server);
+        client.write_all(b"version\r\n").unwrap();
+        let mut first = [0];
+        client.read_exact(&mut first).unwrap();
+        first == *b"V"
+    });
+}
+
+#[test]
 fn over_the_limit_clients_wait() {
     use Ordering::Relaxed;
     let _guard = shared();

@@ -10,7 +10,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use memcache_rs::internal::proxy::config::parse;
-use memcache_rs::{BoundAddress, Cache, Fault, FaultRule, Listen, ProxyConfig, Server, ServerConfig, Ttl};
+use memcache_rs::{
+    AuthConfig, AuthMethod, BoundAddress, Cache, Fault, FaultRule, Listen, Passwords, ProxyConfig, Server,
+    ServerConfig, Ttl,
+};
 use waiting::PATIENCE;
 
 fn start(config: ServerConfig) -> Server {
@@ -381,4 +384,45 @@ fn a_mistake_in_the_configuration_is_an_error() {
     let config = ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() };
     let error = Server::start(config).err().unwrap().to_string();
     assert_eq!(error, "proxy configuration: 1: route: there is no pool or route \"b\"");
+}
+
+/// A client that may only read some keys gets no others from backends, however long its get is.
+#[test]
+fn rights_count_before_any_route() {
+    let bench = Bench::new(1, "route = 'a'");
+    for key in ["mine", "other"] {
+        bench.cache(0).set(key, "x", Ttl::Never).unwrap();
+    }
+    let users = Passwords::List(vec![(b"ann".to_vec(), b"pw".to_vec())]);
+    let server = start(ServerConfig {
+        proxy: Some(ProxyConfig::Text(bench.text.clone())),
+        auth: Some(AuthConfig { method: AuthMethod::Text, passwords: users }),
+        rights: Some("ann ro,prefix=mine".into()),
+        ..ServerConfig::default()
+    });
+    let mut client = Client::new(&server);
+    client.asks("get mine\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    let mut client = Client::new(&server);
+    client.asks("set login 0 0 6\r\nann pw\r\n", "STORED\r\n");
+    let found = "VALUE mine 0 1\r\nx\r\n";
+    client.asks("get mine\r\n", &format!("{found}END\r\n"));
+    client.asks("mg mine v\r\n", "VA 1\r\nx\r\n");
+    let refused = "CLIENT_ERROR not permitted\r\n";
+    for request in [
+        "get other",
+        "get mine other",
+        "get other mine",
+        "mg other v",
+        "gat 0 mine",
+        "delete mine",
+        "set mine 0 0 1\r\ny",
+        "ms mine 1\r\ny",
+    ] {
+        client.asks(&format!("{request}\r\n"), refused);
+    }
+    // These gets are longer than a line may be, so that their keys are used as they arrive.
+    let many = "mine ".repeat(1000);
+    client.asks(&format!("get {many}\r\n"), &format!("{}END\r\n", found.repeat(1000)));
+    client.asks(&format!("get {many} other {many}\r\nget mine\r\n"), &format!("{refused}{found}END\r\n"));
+    assert_eq!(bench.cache(0).get("mine").as_deref(), Some(&b"x"[..]));
 }

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::tls::Tls;
 use memcache_rs::{
-    BoundAddress, CacheConfig, Fault, FaultRule, KeyFormat, Listen, Protocol, Server, ServerConfig, Stop,
-    TlsConfig, TlsMode, TlsPem, TlsVersion, Ttl, VerifyMode,
+    AuthConfig, AuthMethod, BoundAddress, CacheConfig, Fault, FaultRule, KeyFormat, Listen, Passwords,
+    Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, Ttl, VerifyMode,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -56,8 +56,11 @@ impl Authority {
     }
 
     fn sign(&self) -> Identity {
+        self.sign_as(&CertificateParams::new(vec!["localhost".into()]).unwrap())
+    }
+
+    fn sign_as(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { pem: certificate.pem(), der: certificate.der().clone(), key }
     }
@@ -154,16 +157,15 @@ type Version = &'static SupportedProtocolVersion;
 
 static BOTH: [Version; 2] = [&version::TLS12, &version::TLS13];
 
+fn listen(tls: TlsMode) -> Listen {
+    Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Negotiating, tls }
+}
+
 fn start(tls: TlsConfig, modes: &[TlsMode]) -> Server {
-    let listen = |tls: &TlsMode| Listen::Tcp {
-        addr: ([127, 0, 0, 1], 0).into(),
-        protocol: Protocol::Negotiating,
-        tls: *tls,
-    };
     let cache = CacheConfig { item_size_max: 8 * MIB, ..CacheConfig::default() };
     let config = ServerConfig {
         cache,
-        listen: modes.iter().map(listen).collect(),
+        listen: modes.iter().copied().map(listen).collect(),
         tls: Some(tls),
         threads: 2,
         ..ServerConfig::default()
@@ -533,6 +535,135 @@ fn certificates_of_clients_are_asked_for_as_the_mode_says() {
         let refused = expected.iter().filter(|ok| !**ok).count() as u64 * 2;
         eventually("refusals are counted", || handshake_errors(&server) == refused);
     }
+}
+
+/// Returns a certificate with these common names, DNS name and URI.
+fn named(files: &Files, common: &str, dns: &str, uri: &str) -> Identity {
+    let mut params = CertificateParams::new(vec![dns.into()]).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "root");
+    params.distinguished_name.push(DnType::CommonName, common);
+    params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+    files.authority.sign_as(&params)
+}
+
+#[test]
+fn certificates_name_users() {
+    const REFUSED: &[u8] = b"CLIENT_ERROR not permitted\r\n";
+    let files = Files::new();
+    let reader = named(&files, "report", "report.example", "spiffe://example/report");
+    let writer = named(&files, "Ann B.", "ann.example", "spiffe://example/ann");
+    let other = named(&files, "other", "other.example", "spiffe://example/other");
+    let serve = |user, rights: &str, modes: &[TlsMode]| {
+        let tls = TlsConfig {
+            user,
+            verify_mode: VerifyMode::Request,
+            ca_cert: Some(files.path("ca.pem")),
+            session_cache: true,
+            ..files.tls()
+        };
+        Server::start(ServerConfig {
+            listen: modes.iter().copied().map(listen).collect(),
+            tls: Some(tls),
+            rights: Some(rights.into()),
+            threads: 2,
+            ..ServerConfig::default()
+        })
+        .unwrap()
+    };
+    for (user, rights) in [
+        (TlsUser::Cn, "report ro; Ann B. all"),
+        (TlsUser::San, "report.example ro; ann.example all; localhost all"),
+        (TlsUser::San, "spiffe://example/report ro; spiffe://example/ann all"),
+    ] {
+        let server = serve(user, rights, &[TlsMode::Default, TlsMode::Off]);
+        for version in BOTH {
+            let about = format!("{user:?} {rights:?} {:?}", version.version);
+            let rules = files.rules(Some(&reader), version);
+            // The second connection resumes the session of the first.
+            for _ in 0..2 {
+                let mut client = connect(address(&server, 0), &rules);
+                exchange(&mut client, b"set a 0 0 1\r\nx\r\n", REFUSED);
+                exchange(&mut client, b"md a\r\n", REFUSED);
+                exchange(&mut client, b"flush_all\r\n", REFUSED);
+                exchange(&mut client, b"get none\r\nmn\r\n", b"END\r\nMN\r\n");
+            }
+            let mut client = connect(address(&server, 0), &rules);
+            let get = [&[0x80, 0, 0, 1][..], &[0; 7], &[1], &[0; 12], b"k"].concat();
+            exchange(&mut client, &get, &[&[0x81, 0, 0, 0, 0, 0, 0, 1][..], &[0; 3], &[9]].concat());
+            let mut client = connect(address(&server, 0), &files.rules(Some(&writer), version));
+            exchange(&mut client, b"set a 0 0 1\r\nx\r\nflush_all\r\n", b"STORED\r\nOK\r\n");
+            for own in [Some(&other), None] {
+                let mut client = connect(address(&server, 0), &files.rules(own, version));
+                exchange(&mut client, b"get a\r\n", REFUSED);
+                exchange(&mut client, b"set a 0 0 1\r\nx\r\nstats\r\n", &REFUSED.repeat(2));
+                assert!(talks(&mut client).is_ok(), "{about}");
+            }
+        }
+        // A client without TLS has no name.
+        let mut plain = socket(address(&server, 1));
+        exchange(&mut plain, b"get a\r\nversion\r\n", &[REFUSED, b"VERSION 1.6.45\r\n"].concat());
+        let resumed = 2;
+        assert_eq!(new_sessions(&server), 2 * (6 - resumed), "{user:?}");
+    }
+}
+
+#[test]
+fn a_client_without_a_known_name_may_log_in() {
+    let files = Files::new();
+    let ann = named(&files, "ann", "ann.example", "spiffe://example/ann");
+    let other = named(&files, "other", "other.example", "spiffe://example/other");
+    let server = Server::start(ServerConfig {
+        listen: vec![listen(TlsMode::Default)],
+        tls: Some(TlsConfig {
+            user: TlsUser::Cn,
+            verify_mode: VerifyMode::Request,
+            ca_cert: Some(files.path("ca.pem")),
+            ..files.tls()
+        }),
+        auth: Some(AuthConfig {
+            method: AuthMethod::Text,
+            passwords: Passwords::List(vec![(b"bob".to_vec(), b"secret".to_vec())]),
+        }),
+        rights: Some("ann all; bob ro".into()),
+        threads: 1,
+        ..ServerConfig::default()
+    })
+    .unwrap();
+    let mut client = connect(address(&server, 0), &files.rules(Some(&ann), BOTH[1]));
+    exchange(&mut client, b"set a 0 0 1\r\nx\r\n", b"STORED\r\n");
+    for own in [Some(&other), None] {
+        let mut client = connect(address(&server, 0), &files.rules(own, BOTH[1]));
+        exchange(&mut client, b"get a\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+        exchange(&mut client, b"set x 0 0 10\r\nbob secret\r\n", b"STORED\r\n");
+        exchange(&mut client, b"get a\r\n", b"VALUE a 0 1\r\nx\r\nEND\r\n");
+        exchange(&mut client, b"delete a\r\n", b"CLIENT_ERROR not permitted\r\n");
+    }
+}
+
+#[test]
+fn names_of_certificates_need_rights_and_certificates() {
+    let files = Files::new();
+    let tls = TlsConfig { user: TlsUser::Cn, ..files.tls() };
+    let verified = TlsConfig { verify_mode: VerifyMode::Require, ..tls.clone() };
+    let rights = || Some("ann ro".to_owned());
+    let udp = Listen::Udp { addr: ([127, 0, 0, 1], 0).into() };
+    for (tls, rights, listen, why) in [
+        (verified.clone(), None, vec![listen(TlsMode::Default)], "ssl_user needs rights_file"),
+        (tls.clone(), rights(), vec![listen(TlsMode::Default)], "ssl_user needs ssl_verify_mode"),
+        (verified.clone(), rights(), vec![listen(TlsMode::NoPeer)], "ssl_user needs ssl_verify_mode"),
+        (verified, rights(), vec![listen(TlsMode::Default), udp], "ssl_user cannot be used with UDP"),
+    ] {
+        let config = ServerConfig { tls: Some(tls), rights, listen, ..ServerConfig::default() };
+        assert!(config.validate().is_err_and(|e| e.to_string().contains(why)), "{why}");
+    }
+    let peer = ServerConfig {
+        tls: Some(tls),
+        rights: rights(),
+        listen: vec![listen(TlsMode::Peer)],
+        ..ServerConfig::default()
+    };
+    assert_eq!(peer.validate(), Ok(()));
 }
 
 #[test]

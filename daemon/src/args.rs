@@ -246,11 +246,12 @@ impl Flags {
 
         self.set_cache(&mut config, environment)?;
         self.set_server(&mut config, &mut notes, &mut warnings)?;
-        let mut options = Options::new(&mut config, &mut notes, &mut warnings, self.enable_ssl);
+        let mut options =
+            Options::new(&mut config, &mut notes, &mut warnings, self.enable_ssl, start.process.sandbox);
         for list in &self.extended {
             options.apply(list)?;
         }
-        options.finish()?;
+        let sandbox = options.finish()?;
         if config.reported.napi_ids as usize > config.threads {
             return Err(Failure::usage(format!(
                 "Number of napi_ids({}) cannot be greater than number of threads({})",
@@ -284,7 +285,7 @@ impl Flags {
             is_default_listen,
             control,
             metrics,
-            process: self.process(start.process, environment)?,
+            process: ProcessSettings { sandbox, ..self.process(start.process, environment)? },
             warnings,
             notes,
         })
@@ -330,6 +331,7 @@ impl Flags {
             pid_file: self.pidfile.or(file.pid_file),
             port_file: environment.port_file.clone().or(file.port_file),
             log_format,
+            ..file
         })
     }
 

@@ -36,8 +36,16 @@ const QUOTA: [&str; 2] = ["prefix", "bytes"];
 const AUTH: [&str; 2] = ["method", "file"];
 const CONTROL: [&str; 2] = ["address", "token_file"];
 const METRICS: [&str; 1] = ["address"];
-const PROCESS: [&str; 7] =
-    ["user", "pid_file", "port_file", "daemonize", "lock_memory", "core_dumps", "log_format"];
+const PROCESS: [&str; 8] = [
+    "user",
+    "pid_file",
+    "port_file",
+    "daemonize",
+    "lock_memory",
+    "core_dumps",
+    "drop_privileges",
+    "log_format",
+];
 
 /// Start of a plan, before the flags: memcached's defaults, or the settings of a file.
 #[derive(Debug)]
@@ -424,6 +432,7 @@ impl<'a> Entry<'a> {
                 "port_file" => process.port_file = Some(entry.path()?),
                 "daemonize" => process.daemonize = entry.switch()?,
                 "lock_memory" => process.lock_memory = entry.switch()?,
+                "drop_privileges" => process.sandbox = entry.switch()?,
                 "core_dumps" => process.core_dumps = entry.switch()?,
                 _ => {
                     process.log_format =

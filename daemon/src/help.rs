@@ -168,10 +168,19 @@ const SUBOPTIONS: &[(&str, &str)] = &[
     ),
     ("ssl_ciphers", "cipher list to be used, as OpenSSL writes it"),
     ("ssl_ca_cert", "PEM format file of acceptable client CAs"),
+    (
+        "ssl_user",
+        "part of client certificates that names the user in rights_file:\nnone, cn or san (default: none)",
+    ),
     ("ssl_wbuf_size", "size in kilobytes of SSL output buffer (default: 16)"),
     ("ssl_session_cache", "enable SSL session cache, to support session resumption"),
     ("ssl_kernel_tls", "accepted, has no effect"),
     ("ssl_min_version", "minimum protocol version to accept: 2 (tlsv1.2) or 3 (tlsv1.3)\n(default: 2)"),
+    (
+        "drop_privileges",
+        "enter a sandbox: no files but its own, no programs, no new sockets\n(Linux; default: off)",
+    ),
+    ("relaxed_privileges", "accepted, has no effect"),
     ("hash_algorithm, no_hashexpand", "accepted, have no effect"),
 ];
 

@@ -26,24 +26,27 @@ mod plan;
 mod ports;
 #[expect(unsafe_code, reason = "limits, users, fork and locked memory are system calls")]
 mod process;
+#[cfg_attr(test, expect(unsafe_code, reason = "a test makes system calls that the sandbox forbids"))]
+mod sandbox;
 mod services;
 mod signals;
 mod upgrade;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::server::PassedSocket;
+use memcache_core::internal::state::Users;
 use memcache_core::internal::tls::Tls;
-use memcache_core::{BoundAddress, Listen, Passwords, Server, StartError};
+use memcache_core::{BoundAddress, Listen, Server, StartError};
 
 use crate::failure::Failure;
 use crate::http::Sockets;
 use crate::pidfile::PidFile;
 use crate::plan::{Action, Environment, LogFormat, Plan};
+use crate::sandbox::Directories;
 use crate::services::Services;
 use crate::signals::{Farewell, Served, Signals};
 use crate::upgrade::Upgrade;
@@ -85,12 +88,7 @@ fn print(text: &str) -> Result<(), Failure> {
 fn check(mut plan: Plan) -> Result<(), Failure> {
     load(&mut plan, &[])?;
     Services::read(&plan, &listen::ThisMachine)?;
-    match plan.config.auth.map(|auth| auth.passwords) {
-        Some(Passwords::File(file)) => fs::read(&file).map(drop).map_err(|e| {
-            Failure::usage(format!("{} cannot be read: {}", file.display(), failure::reason(&e)))
-        }),
-        _ => Ok(()),
-    }
+    Ok(Users::of(&plan.config).map(drop)?)
 }
 
 /// Resolves the addresses, and reads the files of TLS.
@@ -119,12 +117,18 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let tls = load(&mut plan, &passed.server)?;
     let services = Services::read(&plan, &listen::ThisMachine)?.bind(&mut passed.http)?;
     // Detaching from the terminal changes the directory.
-    for file in [&mut plan.config.persist, &mut plan.config.memory_file].into_iter().flatten() {
+    let config = &mut plan.config;
+    let files = [&mut config.persist, &mut config.memory_file, &mut config.rights_file];
+    for file in files.into_iter().flatten() {
         if let Ok(absolute) = std::path::absolute(&*file) {
             *file = absolute;
         }
     }
+    let sandbox = plan.process.sandbox.then(|| Directories::of(&plan));
     process::prepare(&mut plan, services.descriptors(), continues)?;
+    if let Some(directories) = &sandbox {
+        sandbox::restrict_files(directories);
+    }
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
 
@@ -134,7 +138,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let services = services.start_early()?;
     let server = Server::start_process(plan.config, tls, passed.server)?;
     let (context, handover) = (Arc::clone(server.context()), Arc::clone(server.handover()));
-    let upgrade = Arc::new(upgrade);
+    let upgrade = Arc::new(if sandbox.is_some() { upgrade.forbidden() } else { upgrade });
     let http = services.start(&server)?;
     signals.are_for(Served {
         context: Arc::clone(&context),
@@ -145,8 +149,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     if let Some(path) = plan.process.port_file.filter(|_| on_tcp) {
         ports::write(&path, server.addresses(), http.services());
     }
-    write_line(&listening(server.addresses(), http.services()));
     let pid_file = plan.process.pid_file.as_deref().and_then(PidFile::write);
+    if sandbox.is_some() {
+        sandbox::restrict_calls();
+    }
+    write_line(&listening(server.addresses(), http.services()));
     notify::ready();
     let stopped = server.wait();
     let http = http.stop();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
 use memcache_core::{
-    ConfigError, EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsVersion, Value,
+    ConfigError, EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsUser, TlsVersion, Value,
     VerifyMode,
 };
 
@@ -26,7 +26,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("inline_ascii_resp", "memcached ignores it too"),
     ("no_inline_ascii_resp", "memcached ignores it too"),
     ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
-    ("relaxed_privileges", "privileges are not dropped"),
+    ("relaxed_privileges", "drop_privileges needs no exceptions"),
     ("slab_automove_freeratio", "external storage is not built in"),
 ];
 
@@ -43,6 +43,7 @@ pub struct Options<'a> {
     tls: TlsConfig,
     slab_sizes: Option<String>,
     slab_chunk_max_given: bool,
+    sandbox: bool,
 }
 
 impl<'a> Options<'a> {
@@ -52,11 +53,12 @@ impl<'a> Options<'a> {
         notes: &'a mut Vec<String>,
         warnings: &'a mut Vec<String>,
         tls_enabled: bool,
+        sandbox: bool,
     ) -> Self {
         let tls = config.tls.clone().unwrap_or_default();
         // A file may give another size than memcached's default.
         let slab_chunk_max_given = config.cache.slab_chunk_max != PAGE_SIZE / 2;
-        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given }
+        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given, sandbox }
     }
 
     /// Applies the argument of one `-o`.
@@ -112,9 +114,10 @@ impl<'a> Options<'a> {
             }
             "no_chunked_items" => cache.slab_chunk_max = PAGE_SIZE,
             // The modern defaults are the defaults already, in memcached as well.
-            "modern" | "no_drop_privileges" => {}
+            "modern" => {}
+            "no_drop_privileges" => self.sandbox = false,
             "no_modern" => self.no_modern(),
-            "drop_privileges" => self.note(name, "privileges are not dropped"),
+            "drop_privileges" => self.sandbox = true,
             "proxy_config" => {
                 let file = need("Missing proxy_config file argument")?;
                 if Path::new(file).extension() != Some("toml".as_ref()) {
@@ -200,6 +203,12 @@ impl<'a> Options<'a> {
                 }
             }
             "ssl_ciphers" => tls.ciphers = Some(need()?.to_owned()),
+            "ssl_user" => {
+                let text = need()?;
+                tls.user = TlsUser::from_name(text).ok_or_else(|| {
+                    Failure::usage(format!("ssl_user must be none, cn or san, got {text:?}"))
+                })?;
+            }
             "ssl_ca_cert" => tls.ca_cert = Some(need()?.into()),
             "ssl_wbuf_size" => tls.wbuf_size = scaled(need()?, 1024, name)?,
             "ssl_session_cache" => tls.session_cache = true,
@@ -258,7 +267,7 @@ impl<'a> Options<'a> {
     }
 
     /// Sets the values that depend on several flags. `-I` and `-n` must be applied before.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<bool, Failure> {
         if self.tls_enabled {
             self.config.tls = Some(self.tls);
         }
@@ -269,7 +278,12 @@ impl<'a> Options<'a> {
         if let Some(list) = self.slab_sizes {
             cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
         }
-        Ok(())
+        if self.sandbox && self.config.proxy.is_some() {
+            return Err(Failure::usage(
+                "-o drop_privileges: a proxy opens sockets, which the sandbox refuses",
+            ));
+        }
+        Ok(self.sandbox)
     }
 }
 

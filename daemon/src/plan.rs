@@ -64,6 +64,8 @@ pub struct ProcessSettings {
     pub core_dumps: bool,
     /// Lock all memory, so that it is not swapped (`-k`).
     pub lock_memory: bool,
+    /// Enter the sandbox (`-o drop_privileges`).
+    pub sandbox: bool,
     /// User to switch to when started by root (`-u`).
     pub user: Option<String>,
     /// File for the process id (`-P`).

@@ -35,6 +35,8 @@ pub struct Upgrade {
     /// Whether the command line starts the program that runs here, and not one that hosts it, such
     /// as Python.
     is_own: bool,
+    /// Whether the sandbox forbids to start a program.
+    is_forbidden: bool,
 }
 
 /// Longest time in which the installed version must have checked flags and files.
@@ -51,10 +53,16 @@ impl Upgrade {
         let program = absolute.unwrap_or_else(|| program.into());
         Self {
             is_own: is_running(&program),
+            is_forbidden: false,
             program,
             arguments: arguments.to_vec(),
             directory: env::current_dir().ok(),
         }
+    }
+
+    /// Returns the same for a process that may not start a program.
+    pub fn forbidden(self) -> Self {
+        Self { is_forbidden: true, ..self }
     }
 
     fn command(&self) -> Command {
@@ -67,6 +75,9 @@ impl Upgrade {
 
     /// Asks the installed version whether it would start. Returns its message if it would not.
     pub fn check(&self) -> Result<(), String> {
+        if self.is_forbidden {
+            return Err("no upgrade: drop_privileges forbids to start a program; restart the daemon".into());
+        }
         let mut command = self.command();
         command.arg("--check").args(&self.arguments).stdin(Stdio::null()).env_remove("NOTIFY_SOCKET");
         let name = self.program.display();

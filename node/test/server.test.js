@@ -249,6 +249,20 @@ test('users log in', async (t) => {
   assert.equal(await ask(place(other), 'set auth 0 0 3', 'a b', 'mn'), 'STORED\r\nMN\r\n');
 });
 
+test('users have rights', async (t) => {
+  const users = { ada: 'secret', shop: 'secret' };
+  const settings = { rights: 'ada all; shop ro,prefix=shop/' };
+  const server = await serve(t, { users, auth: 'text', settings });
+  assert.equal(
+    await ask(place(server), 'set auth 0 0 11', 'shop secret', 'get shop/a', 'get other', 'delete shop/a'),
+    'STORED\r\nEND\r\nCLIENT_ERROR not permitted\r\nCLIENT_ERROR not permitted\r\n',
+  );
+  await assert.rejects(Server.start({ users, settings: { rights: 'ada rw' } }), {
+    name: 'ConfigError',
+    message: /rights must be all, noadmin, ro or prefix=TEXT/,
+  });
+});
+
 test('UDP beside TCP', async (t) => {
   // Another program may use the UDP port. Then another port is tried.
   for (let tries = 0; ; tries += 1) {

@@ -136,7 +136,8 @@ class Server:
             one.
         tls: Enables TLS with the files of a :class:`TLS`. ``"test"`` makes certificates in memory.
             ``"test-mutual"`` also requires one from clients.
-        users: Passwords by user name. Clients must then log in.
+        users: Passwords by user name. Clients must then log in. The setting ``rights`` limits what
+            each may do, such as ``settings={"rights": "ada all; shop ro,prefix=shop/"}``.
         auth: How clients log in: ``"sasl"`` in the binary protocol, or ``"text"`` in the text
             protocols.
         cache: A cache to serve. ``None`` makes one.

@@ -242,6 +242,18 @@ def test_users_of_the_text_protocols() -> None:
         assert client.ask("get key") == "END"
 
 
+def test_rights_of_users() -> None:
+    users = {"ada": "secret", "shop": "secret"}
+    settings = {"rights": "ada all; shop ro,prefix=shop/"}
+    with Server(users=users, auth="text", settings=settings) as server, connect(server) as client:
+        assert client.ask("set auth 0 0 11\r\nshop secret") == "STORED"
+        assert client.ask("get shop/a") == "END"
+        assert client.ask("get other") == "CLIENT_ERROR not permitted"
+        assert client.ask("set shop/a 0 0 1\r\nx") == "CLIENT_ERROR not permitted"
+    with pytest.raises(memcache_rs.ConfigError, match="rights must be all, noadmin, ro or prefix=TEXT"):
+        Server(users=users, settings={"rights": "ada rw"}).start()
+
+
 def test_users_of_the_binary_protocol() -> None:
     bmemcached = pytest.importorskip("bmemcached")
     with Server(users={"ada": "secret"}) as server:

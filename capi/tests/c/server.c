@@ -164,9 +164,20 @@ static void authentication(void) {
     OK(mcrs_server_start(config, &server));
     client = connect_to(server, 0);
     says(client, "set auth 0 0 8\r\neve pass\r\n", "STORED\r\n");
+    says(client, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
     close(client);
     close(file);
     mcrs_server_free(server);
+    OK(mcrs_config_set(config, "rights", "ann all; eve ro"));
+    OK(mcrs_server_start(config, &server));
+    client = connect_to(server, 0);
+    says(client, "set auth 0 0 8\r\neve pass\r\n", "STORED\r\n");
+    says(client, "set a 0 0 1\r\nx\r\n", "CLIENT_ERROR not permitted\r\n");
+    close(client);
+    mcrs_server_free(server);
+    OK(mcrs_config_set(config, "rights", "eve rw"));
+    IS(mcrs_config_check(config), MCRS_INVALID_ARGUMENT);
+    CHECK(strstr(mcrs_error_message(), "rights must be all, noadmin, ro or prefix=TEXT") != NULL);
     mcrs_config_free(config);
 }
 

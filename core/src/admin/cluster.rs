@@ -26,6 +26,16 @@ pub(super) fn config(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome
     }
 }
 
+/// Returns the bytes of the list that follows a `config` line, its line end included.
+pub fn value_len(tokens: &Tokens<'_>) -> usize {
+    let is_set = tokens.len() == 5 && tokens.get(1) == Some(b"set");
+    let [flags, length] = [3, 4].map(|index| tokens.get(index).and_then(strict_u32));
+    match (flags, length) {
+        (Some(_), Some(length)) if is_set => length as usize + 2,
+        _ => 0,
+    }
+}
+
 fn get(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     if tokens.get(2) == Some(KEY)
         && let Some((flags, text)) = ctx.context.cluster.get()

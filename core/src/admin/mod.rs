@@ -21,6 +21,7 @@ mod stats;
 mod upload;
 mod watch;
 
+pub use self::cluster::value_len;
 pub use self::context::{AdminContext, Outcome, PinnedItems};
 pub use self::dump::Dump;
 pub use self::metrics::{
@@ -57,9 +58,14 @@ fn is_exact(command: Admin) -> bool {
     matches!(command, Admin::Version | Admin::Quit | Admin::Stats | Admin::Watch)
 }
 
+/// Returns whether a command asks for no reply.
+pub fn is_quiet(command: Admin, tokens: &Tokens<'_>) -> bool {
+    !is_exact(command) && tokens.is_noreply()
+}
+
 /// The commands.
 fn carry_out(ctx: &mut AdminContext<'_>, command: Admin, tokens: &Tokens<'_>) -> Option<Outcome> {
-    ctx.quiet = !is_exact(command) && tokens.is_noreply();
+    ctx.quiet = is_quiet(command, tokens);
     ctx.is_dear = !matches!(command, Admin::Version | Admin::Quit);
     let has_debug = ctx.context.config.debug_commands;
     Some(match command {

@@ -312,6 +312,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     for (name, value) in commands.own().into_iter().chain(classes.own()).chain(worker_sums(context)) {
         out.put(name, value);
     }
+    out.put("memcache_rs_rejected_per_ip", listener.rejected_per_ip.load(Relaxed));
     if let Some(persistence) = &context.persistence {
         put_status(persistence, &mut out);
     }
@@ -382,8 +383,8 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     row(&mut out, "tcp_backlog");
     out.put("binding_protocol", protocol_name(protocol));
     let users = context.users.as_ref();
-    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == AuthMethod::Sasl)));
-    match users.filter(|users| users.method() == AuthMethod::Text) {
+    out.put("auth_enabled_sasl", yes(users.is_some_and(|users| users.method() == Some(AuthMethod::Sasl))));
+    match users.filter(|users| users.method() == Some(AuthMethod::Text)) {
         None => out.put("auth_enabled_ascii", "no"),
         Some(users) => match users.file() {
             Some(path) => out.put("auth_enabled_ascii", path.display()),

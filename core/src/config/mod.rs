@@ -20,6 +20,8 @@ mod policy;
 mod proxy;
 mod quota;
 #[cfg(feature = "server")]
+mod rights;
+#[cfg(feature = "server")]
 mod server;
 mod setting;
 mod size;
@@ -44,11 +46,13 @@ pub use self::proxy::ProxyConfig;
 pub use self::quota::QuotaConfig;
 pub(crate) use self::quota::check_quota;
 #[cfg(feature = "server")]
+pub use self::rights::{Need, Rights, RightsByName, read_rights};
+#[cfg(feature = "server")]
 pub use self::server::{Reported, ServerConfig};
 pub use self::setting::{Kind, Row, Scope, Value};
 pub use self::size::{KEY_MAX, MIB, PAGE_SIZE, THREADS_MOST};
 #[cfg(feature = "server")]
-pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsVersion, VerifyMode};
+pub use self::tls::{KeyFormat, TlsConfig, TlsPem, TlsUser, TlsVersion, VerifyMode};
 
 #[cfg(all(test, feature = "server"))]
 mod tests {

@@ -10,9 +10,10 @@ use super::hash::HashAlgorithm;
 use super::hooks::Hooks;
 use super::listen::{Listen, Protocol, TlsMode};
 use super::proxy::ProxyConfig;
+use super::rights::read_rights;
 use super::setting::{self, Kind, Row, Scope, U32_MOST, Value, WORD_MOST, settings};
 use super::size::{MIB, THREADS_MOST};
-use super::tls::TlsConfig;
+use super::tls::{TlsConfig, TlsUser, VerifyMode};
 use crate::base::error::{ConfigError, ConfigRule};
 
 settings! {
@@ -44,6 +45,14 @@ settings! {
                 .option("maxconns_fast")
                 .stat("maxconns_fast")
                 .help("immediately close new connections after limit (default: enabled)");
+        /// Most connections at once of one client address; 0 means any number. The next one is
+        /// refused with a text. IPv6 addresses of one /64 network count together. Unix sockets do
+        /// not count.
+        conns_per_ip: usize = 0,
+            Row::whole(0, WORD_MOST)
+                .option("conns_per_ip")
+                .stat("memcache_rs_conns_per_ip")
+                .help("most connections of one address, or of an IPv6 /64 network\n(default: {}, any number)");
         /// Length of the accept queue (`-b`). A negative one asks the system for the longest.
         backlog: i32 = 1024,
             Row::whole(i32::MIN as i128, i32::MAX as i128).option("-b").stat("tcp_backlog");
@@ -85,6 +94,16 @@ settings! {
         /// Whether `shutdown` is allowed (`-A`).
         shutdown_enabled: bool = false,
             Row::on_off().option("-A").stat("shutdown_command");
+        /// File of the rights of users, a line `USER RIGHTS` each. Users that it does not name may
+        /// only ask for the version. `None` gives every user all rights. A reload reads it again.
+        rights_file: Option<PathBuf> = None,
+            Row::file()
+                .option("rights_file")
+                .stat("memcache_rs_rights_file")
+                .help("file of lines USER RIGHTS: all, or noadmin, ro and\nprefix=TEXT with commas (default: all rights for every user)");
+        /// The same list as a text, for programs: `"ann all; shop ro,prefix=site1/"`.
+        rights: Option<String> = None,
+            Row::new(Kind::Text).or_none();
         /// Level of the log, 0 to 3 (`-v`).
         verbosity: u8 = 0,
             Row::whole(0, 3).option("-v").stat("verbosity");
@@ -337,6 +356,7 @@ impl ServerConfig {
             return fail("hot_lru_pct", "hot_lru_pct + warm_lru_pct cannot be more than 80% combined");
         }
         self.validate_persist()?;
+        self.validate_rights()?;
         let speaks_tls = |listen: &Listen| matches!(listen, Listen::Tcp { tls, .. } if *tls != TlsMode::Off);
         match &self.tls {
             None if self.listen.iter().any(speaks_tls) => {
@@ -353,6 +373,9 @@ impl ServerConfig {
         let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
         match self.auth.as_ref().map(|auth| auth.method) {
+            None if datagrams && self.names_users_by_certificate() => {
+                fail("tls_user", "ssl_user cannot be used with UDP, which has no certificates")
+            }
             // The sender of a datagram cannot be authenticated.
             Some(AuthMethod::Sasl) if datagrams => {
                 fail("auth", "ERROR: Cannot enable UDP while using binary SASL authentication.")
@@ -368,6 +391,44 @@ impl ServerConfig {
                 "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
             ),
             _ => Ok(()),
+        }
+    }
+
+    /// Returns whether certificates of clients name users.
+    pub(crate) fn names_users_by_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.user != TlsUser::None)
+    }
+
+    /// Returns whether a listener asks clients for certificates.
+    fn asks_for_certificates(&self) -> bool {
+        let verifies = self.tls.as_ref().is_some_and(|tls| tls.verify_mode != VerifyMode::None);
+        self.listen.iter().any(|listen| match listen {
+            Listen::Tcp { tls, .. } => *tls == TlsMode::Peer || *tls == TlsMode::Default && verifies,
+            Listen::Unix { .. } | Listen::Udp { .. } => false,
+        })
+    }
+
+    /// Checks the rights of users.
+    fn validate_rights(&self) -> Result<(), ConfigError> {
+        let fail = |name, text: &str| Err(ConfigError::new(name, ConfigRule::Conflict, text));
+        let by_certificate = self.names_users_by_certificate();
+        let name = match (&self.rights_file, &self.rights) {
+            (None, None) if by_certificate => return fail("tls_user", "ssl_user needs rights_file"),
+            (None, None) => return Ok(()),
+            (Some(_), Some(_)) => return fail("rights", "rights and rights_file cannot be used together"),
+            (Some(_), None) => "rights_file",
+            (None, Some(_)) => "rights",
+        };
+        if self.auth.is_none() && !by_certificate {
+            return fail(name, &format!("{name} needs users: turn authentication or ssl_user on"));
+        }
+        // The daemon checks its settings once before it knows the addresses.
+        if by_certificate && !self.listen.is_empty() && !self.asks_for_certificates() {
+            return fail("tls_user", "ssl_user needs ssl_verify_mode, or a listener mtls:");
+        }
+        match self.rights.as_deref().map(read_rights) {
+            Some(Err(why)) => fail("rights", &format!("rights: {why}")),
+            Some(Ok(_)) | None => Ok(()),
         }
     }
 

@@ -36,6 +36,20 @@ named! {
 }
 
 named! {
+    /// The part of a client's certificate that names the user.
+    #[derive(Default)]
+    TlsUser {
+        /// None: clients log in by a password.
+        #[default]
+        None none,
+        /// The common name of the subject, if there is exactly one.
+        Cn cn,
+        /// The first DNS name, then the first URI, of the alternative names that has rights.
+        San san,
+    }
+}
+
+named! {
     /// The oldest version of TLS that is accepted.
     #[derive(Default)]
     TlsVersion {
@@ -88,6 +102,10 @@ settings! {
         /// The oldest version that is accepted (`ssl_min_version`).
         min_version: TlsVersion = TlsVersion::default(),
             Row::new(Kind::Word(TlsVersion::NAMES)).option("ssl_min_version").stat("ssl_min_version");
+        /// The part of a client's certificate that names the user in the list of rights
+        /// (`ssl_user`). Such a client needs no password. A listener must ask for certificates.
+        user: TlsUser = TlsUser::default(),
+            Row::new(Kind::Word(TlsUser::NAMES)).option("ssl_user").stat("memcache_rs_ssl_user");
     }
     others {
         /// Certificates and key in memory. If they are given, no file is read:

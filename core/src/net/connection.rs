@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use super::buffers::{Input, Leftover, SCRATCH};
 use super::mailbox::Mailbox;
+use super::per_address::Counted;
 use super::socket::would_block;
 use super::stream::{Peer, Stream};
 use super::timers::TimerId;
@@ -75,6 +76,8 @@ pub(crate) struct Connection {
     /// Set if the connection streams events and reads no commands.
     watcher: Option<Arc<Watcher>>,
     peer: Peer,
+    /// Ends with the connection.
+    _counted: Option<Box<Counted>>,
     /// Second of the last command.
     last_command: u32,
     /// Set if the connection closes after its output is sent.
@@ -125,7 +128,13 @@ enum Sent {
 
 impl Connection {
     /// Returns the connection of an accepted socket.
-    pub(crate) fn new(stream: Stream, peer: Peer, protocol: Protocol, now: u32) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: Peer,
+        counted: Option<Box<Counted>>,
+        protocol: Protocol,
+        now: u32,
+    ) -> Self {
         Self {
             stream,
             session: Session::new(protocol),
@@ -133,6 +142,7 @@ impl Connection {
             unsent: None,
             watcher: None,
             peer,
+            _counted: counted,
             last_command: now,
             closing: None,
             readable: false,
@@ -225,9 +235,17 @@ impl Connection {
 
     /// Takes the stream back from the handshake thread. Returns `false` if it is not
     /// the stream of this connection.
-    pub(crate) fn put_back(&mut self, stream: Box<TlsStream>) -> bool {
+    pub(crate) fn put_back(&mut self, context: &ServerState, stream: Box<TlsStream>) -> bool {
         if !self.stream.put_back(stream) {
             return false;
+        }
+        if let Some(users) = context.users.as_ref().filter(|_| !self.stream.is_handshaking()) {
+            let names = self.stream.names();
+            match users.identify(&names) {
+                Some(access) => self.session.identify(access),
+                None if names.is_empty() => {}
+                None => context.log(1, || format!("<{} certificate of no user: {names:?}", self.fd())),
+            }
         }
         // During a handshake, its thread meets the end of the input itself.
         self.readable |= self.stream.may_hold_more(0, 0) || (self.hangup && !self.stream.is_handshaking());

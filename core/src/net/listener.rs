@@ -26,6 +26,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use super::connection_limit::ConnectionLimit;
 use super::handover::{FileId, Handover, Opener, PassedSocket};
 use super::mailbox::{Accepted, Mailbox};
+use super::per_address::AddressTable;
 use super::socket::{mark, would_block};
 use super::stream::{Peer, Stream};
 use super::waker::RemoteWaker;
@@ -121,7 +122,7 @@ impl Listener {
                 (Stream::new_unix(UnixStream::from_std(socket.into())), Peer::Unix)
             }
         };
-        Ok(Accepted { stream, peer, protocol: self.protocol, tls: self.tls })
+        Ok(Accepted { stream, peer, counted: None, protocol: self.protocol, tls: self.tls })
     }
 
     fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
@@ -255,6 +256,7 @@ pub(crate) struct Acceptor {
     poll: Poll,
     context: Arc<ServerState>,
     limit: Arc<ConnectionLimit>,
+    addresses: Arc<AddressTable>,
     listeners: Vec<Listener>,
     mailboxes: Vec<Arc<Mailbox>>,
     /// Index of the next mailbox to use.
@@ -291,6 +293,7 @@ impl Acceptor {
         }
         let acceptor = Self {
             poll,
+            addresses: Arc::new(AddressTable::new(context.config.conns_per_ip)),
             context,
             limit: Arc::clone(&limit),
             listeners,
@@ -362,7 +365,12 @@ impl Acceptor {
         }
     }
 
-    fn place(&mut self, accepted: Accepted) {
+    fn place(&mut self, mut accepted: Accepted) {
+        let Ok(counted) = self.addresses.count(accepted.peer) else {
+            self.context.listener.rejected_per_ip.fetch_add(1, Relaxed);
+            return refuse(accepted.stream);
+        };
+        accepted.counted = counted;
         if !self.is_full() {
             self.hand_out(accepted);
         } else if self.context.config.maxconns_fast {

@@ -2,6 +2,7 @@
 
 use mio::Token;
 
+use super::per_address::Counted;
 use super::stream::{Peer, Stream};
 use super::ticket::Ticket;
 use super::tls::TlsStream;
@@ -15,6 +16,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     /// The address of the peer.
     pub(crate) peer: Peer,
+    /// Its count among those of its address.
+    pub(crate) counted: Option<Box<Counted>>,
     /// The protocol of the listener.
     pub(crate) protocol: Protocol,
     /// Whether the connection will be encrypted. The stream is still plain.

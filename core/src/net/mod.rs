@@ -25,6 +25,7 @@ pub(crate) mod handshake;
 pub(crate) mod limits;
 pub(crate) mod listener;
 mod mailbox;
+mod per_address;
 pub(crate) mod settle;
 mod socket;
 pub(crate) mod stream;

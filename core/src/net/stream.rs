@@ -85,6 +85,11 @@ impl Stream {
         matches!(self, Self::Away(..))
     }
 
+    /// Returns the names that may be the user, from the certificate of a client with TLS.
+    pub(crate) fn names(&self) -> Vec<String> {
+        if let Self::Tls(s) = self { s.names() } else { Vec::new() }
+    }
+
     /// Sends nothing more to the peer, not even the end of TLS.
     pub(crate) fn give_up(&mut self) {
         if let Self::Tls(s) = self {

@@ -170,6 +170,15 @@ impl TlsStream {
         let _ = self.flush();
     }
 
+    /// Returns the names that may be the user, from the certificate of the client.
+    pub(super) fn names(&self) -> Vec<String> {
+        let certificate = self.session.peer_certificates().and_then(<[_]>::first);
+        match certificate.filter(|_| !self.handshaking && !self.failed) {
+            Some(certificate) => self.shared.names(certificate),
+            None => Vec::new(),
+        }
+    }
+
     /// Returns the encrypted bytes that wait for the peer to read.
     pub(super) fn unsent(&self) -> usize {
         self.outgoing.len() - self.outgoing_at

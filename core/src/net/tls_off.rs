@@ -33,6 +33,10 @@ impl TlsStream {
         match self.never {}
     }
 
+    pub(super) fn names(&self) -> Vec<String> {
+        match self.never {}
+    }
+
     pub(super) fn unsent(&self) -> usize {
         match self.never {}
     }

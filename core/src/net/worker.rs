@@ -556,7 +556,7 @@ impl Worker {
     fn put_back(&mut self, token: Token, stream: Box<TlsStream>) {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return };
         let before = connection.held();
-        if !connection.put_back(stream) {
+        if !connection.put_back(&self.context, stream) {
             return;
         }
         if let Some(stats) = self.context.workers.get(self.number) {
@@ -597,7 +597,7 @@ impl Worker {
 
     /// Takes a connection and registers it, once for its life.
     fn adopt(&mut self, accepted: Accepted) {
-        let Accepted { stream, peer, protocol, tls } = accepted;
+        let Accepted { stream, peer, counted, protocol, tls } = accepted;
         let context = &self.context;
         let stream = match context.tls.as_ref().and_then(|shared| Some((shared.rules(tls)?, shared))) {
             Some((rules, shared)) => stream.over_tls(rules, shared),
@@ -617,7 +617,7 @@ impl Worker {
             self.limit.leave();
             return;
         }
-        let mut connection = Connection::new(stream, peer, protocol, context.cache.clock().now());
+        let mut connection = Connection::new(stream, peer, counted, protocol, context.cache.clock().now());
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1

@@ -356,6 +356,11 @@ impl Echo {
         self.answer(out, status, 0, status.text().as_bytes());
     }
 
+    /// Replies that the user has no right to the command or the key, even to a quiet request.
+    pub fn not_permitted(self, out: &mut Output) {
+        self.answer(out, Status::AuthError, 0, b"Not permitted");
+    }
+
     /// Replies with a server error of this text.
     pub fn server_error(self, out: &mut Output, text: &str) {
         self.answer(out, Status::OutOfMemory, 0, text.as_bytes());

@@ -1,10 +1,11 @@
-//! The words of the text protocols: one table. Parsing, the look-ahead, the names of fault rules,
-//! the test of the gate and the differential tester read it.
+//! The words of the text protocols: one table. Parsing, the look-ahead, the rights of users, the
+//! names of fault rules, the test of the gate and the differential tester read it.
 
 use super::line::Line;
 use super::meta::KeyRoom;
 use super::{classic, meta};
 use crate::cache::Mode;
+use crate::config::Need;
 
 /// The kind of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Command {
     pub word: &'static str,
     /// Its kind.
     pub kind: Kind,
+    /// The least right that it needs. Its arguments may raise it: see [`super::needs`].
+    pub need: Need,
     /// The number of the token with its first key, or 0 if it has none.
     pub key: usize,
     /// The number of the token with the length of the value that follows, or 0 if none follows.
@@ -66,9 +69,9 @@ struct Place<'a> {
 }
 
 macro_rules! commands {
-    (|$at:ident| $($word:literal, $kind:expr, $key:literal, $value:literal, $example:literal => $parse:expr;)*) => {
+    (|$at:ident| $($word:literal, $kind:expr, $need:expr, $key:literal, $value:literal, $example:literal => $parse:expr;)*) => {
         /// The commands.
-        pub const COMMANDS: &[Command] = &[$(command($word, $kind, $key, $value, $example)),*];
+        pub const COMMANDS: &[Command] = &[$(command($word, $kind, $need, $key, $value, $example)),*];
 
         /// Parses a line without its end, whose first word has the length `word`. A key that was
         /// sent in base64 is decoded to `room`.
@@ -100,54 +103,55 @@ pub fn find(word: &[u8]) -> Option<&'static Command> {
 const fn command(
     word: &'static [u8],
     kind: Kind,
+    need: Need,
     key: usize,
     value: usize,
     example: &'static str,
 ) -> Command {
     let Ok(word) = std::str::from_utf8(word) else { panic!("words are text") };
-    Command { word, kind, key, value, example }
+    Command { word, kind, need, key, value, example }
 }
 
 commands! { |at|
-    // word, kind, token of the key, token of the length, example => parsed line
-    b"get", Kind::Classic, 1, 0, "get door" => classic::parse::gets(at.line, at.word, false);
-    b"gets", Kind::Classic, 1, 0, "gets door" => classic::parse::gets(at.line, at.word, true);
-    b"set", Kind::Classic, 1, 4, "set door 0 0 1" => classic::parse::store(at.line, Mode::Set);
-    b"mg", Kind::Meta, 1, 0, "mg door t v" => meta::parse::get(at.line, at.room);
-    b"ms", Kind::Meta, 1, 2, "ms door 1" => meta::parse::set(at.line, at.room);
-    b"md", Kind::Meta, 1, 0, "md door" => meta::parse::delete(at.line, at.room);
-    b"ma", Kind::Meta, 1, 0, "ma door" => meta::parse::delta(at.line, at.room);
-    b"mn", Kind::Meta, 0, 0, "mn" => Line::Noop;
-    b"me", Kind::Meta, 1, 0, "me door" => meta::parse::inspect(at.line, at.room);
-    b"add", Kind::Classic, 1, 4, "add door 0 0 1" => classic::parse::store(at.line, Mode::Add);
-    b"cas", Kind::Classic, 1, 4, "cas door 0 0 1 1" => classic::parse::store(at.line, Mode::Cas);
-    b"gat", Kind::Classic, 2, 0, "gat 1000 door" => classic::parse::gats(at.line, false);
-    b"gats", Kind::Classic, 2, 0, "gats 1000 door" => classic::parse::gats(at.line, true);
-    b"incr", Kind::Classic, 1, 0, "incr door 1" => classic::parse::delta(at.line, true);
-    b"decr", Kind::Classic, 1, 0, "decr door 1" => classic::parse::delta(at.line, false);
-    b"touch", Kind::Classic, 1, 0, "touch door 1000" => classic::parse::touch(at.line);
-    b"delete", Kind::Classic, 1, 0, "delete door" => classic::parse::delete(at.line);
-    b"append", Kind::Classic, 1, 4, "append door 0 0 1" => classic::parse::store(at.line, Mode::Append);
-    b"replace", Kind::Classic, 1, 4, "replace door 0 0 1" => classic::parse::store(at.line, Mode::Replace);
-    b"prepend", Kind::Classic, 1, 4, "prepend door 0 0 1" => classic::parse::store(at.line, Mode::Prepend);
-    b"cache_memlimit", Kind::Admin(Admin::CacheMemlimit), 0, 0, "cache_memlimit 9" => Line::Other;
-    b"config", Kind::Admin(Admin::Config), 0, 4, "config set cluster 0 1" => Line::Other;
-    b"debugitem", Kind::Admin(Admin::Debugitem), 0, 0, "debugitem ref door" => Line::Other;
-    b"debugtime", Kind::Admin(Admin::Debugtime), 0, 0, "debugtime 100000" => Line::Other;
-    b"flush_all", Kind::Admin(Admin::FlushAll), 0, 0, "flush_all" => Line::Other;
-    b"flush_prefix", Kind::Admin(Admin::FlushPrefix), 0, 0, "flush_prefix door" => Line::Other;
-    b"lru", Kind::Admin(Admin::Lru), 0, 0, "lru mode flat" => Line::Other;
-    b"lru_crawler", Kind::Admin(Admin::LruCrawler), 0, 0, "lru_crawler metadump all" => Line::Other;
-    b"misbehave", Kind::Admin(Admin::Misbehave), 0, 0, "misbehave" => Line::Other;
-    b"persist", Kind::Admin(Admin::Persist), 0, 0, "persist status" => Line::Other;
-    b"quit", Kind::Admin(Admin::Quit), 0, 0, "quit" => Line::Other;
-    b"refresh_certs", Kind::Admin(Admin::RefreshCerts), 0, 0, "refresh_certs" => Line::Other;
-    b"shutdown", Kind::Admin(Admin::Shutdown), 0, 0, "shutdown" => Line::Other;
-    b"slabs", Kind::Admin(Admin::Slabs), 0, 0, "slabs automove 0" => Line::Other;
-    b"stats", Kind::Admin(Admin::Stats), 0, 0, "stats" => Line::Other;
-    b"verbosity", Kind::Admin(Admin::Verbosity), 0, 0, "verbosity 2" => Line::Other;
-    b"version", Kind::Admin(Admin::Version), 0, 0, "version" => Line::Other;
-    b"watch", Kind::Admin(Admin::Watch), 0, 0, "watch fetchers" => Line::Other;
+    // word, kind, least right, token of the key, token of the length, example => parsed line
+    b"get", Kind::Classic, Need::Read, 1, 0, "get door" => classic::parse::gets(at.line, at.word, false);
+    b"gets", Kind::Classic, Need::Read, 1, 0, "gets door" => classic::parse::gets(at.line, at.word, true);
+    b"set", Kind::Classic, Need::Write, 1, 4, "set door 0 0 1" => classic::parse::store(at.line, Mode::Set);
+    b"mg", Kind::Meta, Need::Read, 1, 0, "mg door t v" => meta::parse::get(at.line, at.room);
+    b"ms", Kind::Meta, Need::Write, 1, 2, "ms door 1" => meta::parse::set(at.line, at.room);
+    b"md", Kind::Meta, Need::Write, 1, 0, "md door" => meta::parse::delete(at.line, at.room);
+    b"ma", Kind::Meta, Need::Write, 1, 0, "ma door" => meta::parse::delta(at.line, at.room);
+    b"mn", Kind::Meta, Need::Nothing, 0, 0, "mn" => Line::Noop;
+    b"me", Kind::Meta, Need::Read, 1, 0, "me door" => meta::parse::inspect(at.line, at.room);
+    b"add", Kind::Classic, Need::Write, 1, 4, "add door 0 0 1" => classic::parse::store(at.line, Mode::Add);
+    b"cas", Kind::Classic, Need::Write, 1, 4, "cas door 0 0 1 1" => classic::parse::store(at.line, Mode::Cas);
+    b"gat", Kind::Classic, Need::Write, 2, 0, "gat 1000 door" => classic::parse::gats(at.line, false);
+    b"gats", Kind::Classic, Need::Write, 2, 0, "gats 1000 door" => classic::parse::gats(at.line, true);
+    b"incr", Kind::Classic, Need::Write, 1, 0, "incr door 1" => classic::parse::delta(at.line, true);
+    b"decr", Kind::Classic, Need::Write, 1, 0, "decr door 1" => classic::parse::delta(at.line, false);
+    b"touch", Kind::Classic, Need::Write, 1, 0, "touch door 1000" => classic::parse::touch(at.line);
+    b"delete", Kind::Classic, Need::Write, 1, 0, "delete door" => classic::parse::delete(at.line);
+    b"append", Kind::Classic, Need::Write, 1, 4, "append door 0 0 1" => classic::parse::store(at.line, Mode::Append);
+    b"replace", Kind::Classic, Need::Write, 1, 4, "replace door 0 0 1" => classic::parse::store(at.line, Mode::Replace);
+    b"prepend", Kind::Classic, Need::Write, 1, 4, "prepend door 0 0 1" => classic::parse::store(at.line, Mode::Prepend);
+    b"cache_memlimit", Kind::Admin(Admin::CacheMemlimit), Need::Admin, 0, 0, "cache_memlimit 9" => Line::Other;
+    b"config", Kind::Admin(Admin::Config), Need::Read, 0, 4, "config set cluster 0 1" => Line::Other;
+    b"debugitem", Kind::Admin(Admin::Debugitem), Need::Admin, 0, 0, "debugitem ref door" => Line::Other;
+    b"debugtime", Kind::Admin(Admin::Debugtime), Need::Admin, 0, 0, "debugtime 100000" => Line::Other;
+    b"flush_all", Kind::Admin(Admin::FlushAll), Need::Admin, 0, 0, "flush_all" => Line::Other;
+    b"flush_prefix", Kind::Admin(Admin::FlushPrefix), Need::Write, 0, 0, "flush_prefix door" => Line::Other;
+    b"lru", Kind::Admin(Admin::Lru), Need::Admin, 0, 0, "lru mode flat" => Line::Other;
+    b"lru_crawler", Kind::Admin(Admin::LruCrawler), Need::Admin, 0, 0, "lru_crawler metadump all" => Line::Other;
+    b"misbehave", Kind::Admin(Admin::Misbehave), Need::Admin, 0, 0, "misbehave" => Line::Other;
+    b"persist", Kind::Admin(Admin::Persist), Need::Admin, 0, 0, "persist status" => Line::Other;
+    b"quit", Kind::Admin(Admin::Quit), Need::Nothing, 0, 0, "quit" => Line::Other;
+    b"refresh_certs", Kind::Admin(Admin::RefreshCerts), Need::Admin, 0, 0, "refresh_certs" => Line::Other;
+    b"shutdown", Kind::Admin(Admin::Shutdown), Need::Admin, 0, 0, "shutdown" => Line::Other;
+    b"slabs", Kind::Admin(Admin::Slabs), Need::Admin, 0, 0, "slabs automove 0" => Line::Other;
+    b"stats", Kind::Admin(Admin::Stats), Need::Read, 0, 0, "stats" => Line::Other;
+    b"verbosity", Kind::Admin(Admin::Verbosity), Need::Admin, 0, 0, "verbosity 2" => Line::Other;
+    b"version", Kind::Admin(Admin::Version), Need::Nothing, 0, 0, "version" => Line::Other;
+    b"watch", Kind::Admin(Admin::Watch), Need::Admin, 0, 0, "watch fetchers" => Line::Other;
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod encoder;
 pub mod key;
 pub mod line;
 pub mod meta;
+pub mod needs;
 pub mod output;
 pub mod tokens;
 pub mod write;
@@ -29,6 +30,8 @@ pub mod text {
     pub const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
     /// The item is larger than `-I` allows.
     pub const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
+    /// The user has no right to the command or the key. memcached has no rights.
+    pub const NOT_PERMITTED: &str = "CLIENT_ERROR not permitted";
     /// There is no memory to store an item.
     pub const NO_MEMORY: &str = "SERVER_ERROR out of memory storing object";
     /// There is no memory for a number.

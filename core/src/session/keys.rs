@@ -21,6 +21,9 @@ use crate::store::LookupHint;
 /// memcached ends this line twice.
 pub(super) const LONG_KEY: &str = "CLIENT_ERROR bad command line format\r\n\r\n";
 
+/// The reply to a key that the client has no right to.
+pub(super) const NOT_PERMITTED: &str = "CLIENT_ERROR not permitted\r\n";
+
 /// Keys whose index lines are prefetched together.
 pub(super) const AHEAD: usize = 16;
 
@@ -55,9 +58,19 @@ pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usi
 
 impl Session {
     /// Looks up keys until the line ends, the output is full or the input ends.
+    ///
+    /// The first key that `permits` refuses ends the command. Its error replaces the items that
+    /// this visit has found.
     #[expect(clippy::inline_always, reason = "as a call, it would cost 25 instructions a get")]
     #[inline(always)]
-    pub(super) fn keys(&mut self, env: &mut Env<'_>, input: &[u8], get: Gets, out: &mut Output) -> Used {
+    pub(super) fn keys(
+        &mut self,
+        env: &mut Env<'_>,
+        input: &[u8],
+        get: Gets,
+        permits: impl Fn(&[u8]) -> bool,
+        out: &mut Output,
+    ) -> Used {
         let cache: &Cache = &env.context.cache;
         let limit = env.limit;
         let start = out.mark();
@@ -79,6 +92,12 @@ impl Session {
             let armed = cache.faults().armed();
             for &mut (bytes, hint) in keys {
                 let Some(key) = Key::new(bytes) else { continue };
+                if !permits(bytes) {
+                    env.stats.not_permitted.add(1);
+                    out.rewind(&start);
+                    self.state = State::SkipLine { then: Some(NOT_PERMITTED) };
+                    return Used::Bytes(offset(input, bytes));
+                }
                 if armed {
                     self.end_delayed_reply(env, out);
                     match self.key_fault(env, get, bytes, (input, at), &start, out) {

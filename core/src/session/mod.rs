@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   Command ──get──▶ Keys ─────────┐         Keys: more keys of a long get
+//!      │                ↳ GuardedKeys: the same, with a check of each key
 //!      │ ──set──▶ Value ──────────▶│         Value: bytes for an item
 //!      │ ──refused set─▶ Swallow ─▶│ Command
 //!      │ ──metadump────▶ Dump ────▶│
@@ -19,6 +20,7 @@ mod keys;
 mod login;
 mod machine;
 mod packet;
+mod restricted;
 mod routed;
 mod routed_get;
 mod sample;
@@ -149,8 +151,10 @@ impl Session {
     fn step(&mut self, env: &mut Env<'_>, input: &[u8], unseen: &mut usize, out: &mut Output) -> Used {
         match &mut self.state {
             State::Command => {
-                if !self.is_authenticated(env.context) {
-                    return self.handle_unauthenticated(env, input, out);
+                if !self.has_all_rights(env.context)
+                    && let Some(used) = self.guard(env, input, out)
+                {
+                    return used;
                 }
                 if input.len() <= *unseen {
                     *unseen =
@@ -167,7 +171,18 @@ impl Session {
                 if get.is_sampled {
                     env.resume_sample();
                 }
-                let used = self.keys(env, input, get, out);
+                let used = self.keys(env, input, get, |_| true, out);
+                if get.is_sampled {
+                    self.end_keys_sample(env, input, &used);
+                }
+                used
+            }
+            State::GuardedKeys(get) => {
+                let get = *get;
+                if get.is_sampled {
+                    env.resume_sample();
+                }
+                let used = self.guarded_keys(env, input, get, out);
                 if get.is_sampled {
                     self.end_keys_sample(env, input, &used);
                 }
@@ -212,7 +227,7 @@ impl Session {
             self.protocol = Protocol::Ascii;
             return;
         }
-        self.protocol = match env.context.users.as_ref().map(Users::method) {
+        self.protocol = match env.context.users.as_ref().and_then(Users::method) {
             Some(AuthMethod::Sasl) => Protocol::Binary,
             None if first == binary::REQUEST => Protocol::Binary,
             Some(AuthMethod::Text) | None => Protocol::Ascii,
@@ -291,7 +306,7 @@ impl Session {
         }
         env.decide_sample();
         self.state = if is_routed(env) {
-            State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None)))
+            State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None, None)))
         } else {
             State::Keys(Gets { with_cas, expiry: None, is_sampled: env.sampled.is_some() })
         };
@@ -313,11 +328,10 @@ impl Session {
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
                 if is_routed(env) {
-                    self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch)));
+                    self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, None)));
                     return Used::Bytes(keys);
                 }
-                let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
-                self.state = State::Keys(Gets { with_cas, expiry, is_sampled: env.sampled.is_some() });
+                self.state = State::Keys(Gets::new(env, with_cas, touch));
                 Used::Bytes(keys)
             }
             Line::Store { length, .. } if is_routed(env) => {

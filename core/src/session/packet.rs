@@ -14,7 +14,7 @@ use crate::protocol::output::Output;
 use crate::state::{CloseReason, CommandClass, ConnState, ServerState};
 
 /// Longest header with extras and key: what memcached reads at once. A longer one gets no reply.
-const HEAD_MAX: usize = 16384;
+pub(super) const HEAD_MAX: usize = 16384;
 
 impl Session {
     /// Carries out one packet.
@@ -97,7 +97,7 @@ impl Session {
             return Some(status);
         }
         let admits = self.admits(context, header);
-        if is_first && context.users.is_some() {
+        if is_first && context.users.as_ref().is_some_and(|users| users.method().is_some()) {
             verbose::authenticated(context, input, admits);
         }
         match (admits, header.has_long_key()) {

@@ -4,7 +4,7 @@
 //! The commands with keys of the text protocols go this way. Others are about this server.
 
 use super::env::Env;
-use super::keys::{AHEAD, End, LONG_KEY, take_keys};
+use super::keys::{AHEAD, End, LONG_KEY, NOT_PERMITTED, take_keys};
 use super::slots::Work;
 use super::state::{Session, State};
 use super::step::{Next, Used};
@@ -70,10 +70,16 @@ impl Session {
         let State::RoutedKeys(get) = &mut self.state else { return Used::Bytes(0) };
         let mut at = 0;
         let refused = loop {
-            let (command, exptime, requests) = (get.command, get.exptime, &mut get.requests);
+            let mut is_permitted = true;
             let (count, ended) = take_keys(input, &mut at, |_, key| {
-                requests.extend(ClientRequest::part(command, exptime, key));
+                is_permitted &= get.permits(key);
+                get.requests.extend(ClientRequest::part(get.command, get.exptime, key));
             });
+            if !is_permitted {
+                env.stats.not_permitted.add(1);
+                // The end of the line is still to come: `at` is not behind it.
+                break NOT_PERMITTED;
+            }
             match ended {
                 _ if get.requests.len() >= MOST_KEYS => break TOO_MANY_KEYS,
                 Some(End::Line(end)) => {

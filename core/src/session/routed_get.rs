@@ -1,5 +1,8 @@
 //! A get for backends whose keys have not all arrived.
 
+use std::sync::Arc;
+
+use crate::config::{Need, Rights};
 use crate::proxy::request::ClientRequest;
 
 /// A get of any number of keys, which were not all received.
@@ -7,18 +10,25 @@ pub(super) struct RoutedGet {
     pub(super) command: &'static str,
     pub(super) exptime: Option<i32>,
     pub(super) requests: Vec<ClientRequest>,
+    /// The rights of the client, if it does not have all of them.
+    pub(super) rights: Option<Arc<Rights>>,
 }
 
 impl RoutedGet {
     /// Returns a get without keys.
-    pub(super) fn new(with_cas: bool, exptime: Option<i32>) -> Self {
+    pub(super) fn new(with_cas: bool, exptime: Option<i32>, rights: Option<Arc<Rights>>) -> Self {
         let command = match (exptime.is_some(), with_cas) {
             (false, false) => "get",
             (false, true) => "gets",
             (true, false) => "gat",
             (true, true) => "gats",
         };
-        Self { command, exptime, requests: Vec::new() }
+        Self { command, exptime, requests: Vec::new(), rights }
+    }
+
+    /// Returns whether the client may read a key.
+    pub(super) fn permits(&self, key: &[u8]) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.permit(Need::Read, Some(key)))
     }
 
     /// Returns the bytes of its keys.

@@ -1,12 +1,14 @@
 //! The state that a session keeps between two reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::env::Env;
 use super::machine::Trace;
 use super::routed_get::RoutedGet;
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
-use crate::config::Protocol;
+use crate::config::{Protocol, Rights};
 use crate::protocol::binary;
 use crate::protocol::output::Mark;
 use crate::proxy::request::ClientRequest;
@@ -16,14 +18,16 @@ use crate::state::ConnState;
 pub(super) const LINE_MAX: usize = 2048;
 
 /// The progress of a client's login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     /// The client is not authenticated.
     Anonymous,
     /// The client is not authenticated. The server asked for a second step.
     Challenged,
-    /// The client is authenticated.
+    /// The client is authenticated and has all rights.
     Authenticated,
+    /// The client is authenticated and has these rights.
+    Restricted(Arc<Rights>),
     /// The client was authenticated, and has begun another SASL exchange or asked for the
     /// mechanisms. Cyrus SASL refuses the data of a second exchange.
     Withdrawn,
@@ -41,6 +45,13 @@ pub(super) struct Gets {
 }
 
 impl Gets {
+    /// Returns a get whose items get the exptime `touch`.
+    #[inline]
+    pub(super) fn new(env: &Env<'_>, with_cas: bool, touch: Option<i32>) -> Self {
+        let expiry = touch.map(|exptime| env.context.cache.clock().expiry(exptime.into()));
+        Self { with_cas, expiry, is_sampled: env.sampled.is_some() }
+    }
+
     /// Returns its word.
     pub(super) fn name(self) -> &'static str {
         match (self.expiry.is_some(), self.with_cas) {
@@ -57,6 +68,8 @@ pub(super) enum State {
     Command,
     /// More keys follow.
     Keys(Gets),
+    /// More keys follow. The rights of the client allow some keys only.
+    GuardedKeys(Gets),
     /// The rest of a refused line, and the reply at its end.
     SkipLine {
         then: Option<&'static str>,
@@ -130,9 +143,11 @@ impl Session {
     /// Returns the state of the connection for `stats conns`.
     pub fn state(&self) -> ConnState {
         match self.state {
-            State::Command | State::Keys(_) | State::RoutedKeys(_) | State::SkipLine { .. } => {
-                ConnState::Read
-            }
+            State::Command
+            | State::Keys(_)
+            | State::GuardedKeys(_)
+            | State::RoutedKeys(_)
+            | State::SkipLine { .. } => ConnState::Read,
             State::Value(_) | State::RoutedValue(_) | State::Config(_) => ConnState::Nread,
             State::Swallow { .. } => ConnState::Swallow,
             State::Dump(_) => ConnState::Mwrite,

@@ -51,6 +51,7 @@ impl Session {
             State::Value(_)
             | State::RoutedValue(_)
             | State::Keys(_)
+            | State::GuardedKeys(_)
             | State::RoutedKeys(_)
             | State::SkipLine { .. }
             | State::Dump(_)

@@ -80,6 +80,8 @@ worker_stats! {
         auth_cmds,
         /// Attempts to log in that failed.
         auth_errors,
+        /// Commands that the rights of their user do not allow.
+        not_permitted => "memcache_rs_not_permitted",
     }
     kept {
         /// Connections this worker holds; not reset.
@@ -96,6 +98,8 @@ pub struct ListenerStats {
     pub total: AtomicU64,
     /// Connections refused for `max_connections`.
     pub rejected: AtomicU64,
+    /// Connections refused for `conns_per_ip`.
+    pub rejected_per_ip: AtomicU64,
     /// Times that accepting was paused because `max_connections` was reached.
     pub disabled: AtomicU64,
     /// Microseconds during which accepting was paused.
@@ -107,7 +111,8 @@ pub struct ListenerStats {
 impl ListenerStats {
     /// `stats reset`.
     pub fn reset(&self) {
-        for counter in [&self.total, &self.rejected, &self.disabled, &self.disabled_us] {
+        for counter in [&self.total, &self.rejected, &self.rejected_per_ip, &self.disabled, &self.disabled_us]
+        {
             counter.store(0, Relaxed);
         }
     }

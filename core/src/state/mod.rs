@@ -24,4 +24,4 @@ pub(crate) use self::names::describe;
 pub(crate) use self::persistence::Next;
 pub use self::persistence::{LastSave, Persistence, Status};
 pub use self::server_state::ServerState;
-pub use self::users::Users;
+pub use self::users::{Access, Users};

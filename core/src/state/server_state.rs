@@ -52,7 +52,7 @@ impl ServerState {
     /// Returns the state of a server with `config.threads` workers and without TLS.
     ///
     /// # Errors
-    /// The file of passwords cannot be read.
+    /// The file of passwords or rights cannot be read.
     pub fn new(cache: Arc<Cache>, config: ServerConfig) -> Result<Self, StartError> {
         Self::with_tls(cache, config, None)
     }
@@ -62,7 +62,7 @@ impl ServerState {
     /// # Errors
     /// As [`ServerState::new`].
     pub fn with_tls(cache: Arc<Cache>, config: ServerConfig, tls: Option<Tls>) -> Result<Self, StartError> {
-        let users = config.auth.clone().map(Users::new).transpose()?;
+        let users = Users::of(&config)?;
         let proxy = config.proxy.as_ref().map(read_routes).transpose()?;
         Ok(Self { proxy: proxy.map(Arc::new), ..Self::build(cache, config, users, tls) })
     }

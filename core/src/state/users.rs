@@ -1,4 +1,5 @@
-//! Authentication: the users of a server, their passwords, and how these are compared.
+//! Authentication: the users of a server, their passwords and rights, and how passwords are
+//! compared.
 //!
 //! Files have lines `user:password`.
 //!
@@ -9,9 +10,9 @@
 //! With text authentication (`-Y`) a password ends at the line's end. The file is read at start and
 //! by [`Users::reload`].
 //!
-//! A session calls [`Users::admits`] and nothing else.
+//! A session calls [`Users::log_in`]. Without a list of rights, every user has all of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq as _};
@@ -19,7 +20,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::base::error::StartError;
 use crate::base::file::{self, Version};
 use crate::base::sync::Mutex;
-use crate::config::{AuthConfig, AuthMethod, Passwords};
+use crate::config::{AuthConfig, AuthMethod, Passwords, Rights, RightsByName, ServerConfig, read_rights};
 
 /// Largest file of passwords in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -30,13 +31,33 @@ const SASL_ENTRY_MAX: usize = 252;
 /// The users of a server. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Users {
-    config: AuthConfig,
+    /// `None` if only certificates name users.
+    config: Option<AuthConfig>,
     /// Entries `user:password`. Attempts share them and hold no lock while they compare.
     entries: Mutex<Arc<Vec<Vec<u8>>>>,
     /// The version of the file that was read or tried last. Locked during a read.
     read: Mutex<Option<Version>>,
     /// The name of this machine.
     host: String,
+    /// The file of rights.
+    rights_file: Option<PathBuf>,
+    /// The rights of users; `None` gives all of them all rights.
+    rights: Option<Mutex<Arc<RightsByName>>>,
+}
+
+/// The rights of a client that has logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// All rights.
+    All,
+    /// These only.
+    Limited(Arc<Rights>),
+}
+
+impl Access {
+    fn of(rights: &Arc<Rights>) -> Self {
+        if rights.is_all() { Self::All } else { Self::Limited(Arc::clone(rights)) }
+    }
 }
 
 impl Users {
@@ -45,46 +66,100 @@ impl Users {
     /// # Errors
     /// The file cannot be read. For text authentication, also: a line has no colon.
     pub fn new(config: AuthConfig) -> Result<Self, StartError> {
+        Self::with_passwords(Some(config))
+    }
+
+    fn with_passwords(config: Option<AuthConfig>) -> Result<Self, StartError> {
         // Taken before the file is read: the next attempt notices a change in between.
-        let version = match &config.passwords {
-            Passwords::File(path) => Version::of(path),
-            Passwords::List(_) => None,
+        let version = match config.as_ref().map(|config| &config.passwords) {
+            Some(Passwords::File(path)) => Version::of(path),
+            Some(Passwords::List(_)) | None => None,
         };
-        let entries = match &config.passwords {
-            Passwords::File(path) => read(path, config.method).map_err(StartError::File)?,
-            Passwords::List(pairs) => {
+        let entries = match config.as_ref().map(|config| (&config.passwords, config.method)) {
+            Some((Passwords::File(path), method)) => read(path, method).map_err(StartError::File)?,
+            Some((Passwords::List(pairs), _)) => {
                 pairs.iter().map(|(user, password)| [user, b":".as_slice(), password].concat()).collect()
             }
+            None => Vec::new(),
         };
         Ok(Self {
             config,
             entries: Mutex::new(Arc::new(entries)),
             read: Mutex::new(version),
             host: host_name(),
+            rights_file: None,
+            rights: None,
         })
     }
 
-    /// Returns how clients authenticate.
-    pub fn method(&self) -> AuthMethod {
-        self.config.method
+    /// Reads the passwords and rights that the settings name. Returns `None` if every client has
+    /// all rights.
+    ///
+    /// # Errors
+    /// As [`Users::new`]. The file of rights cannot be read, or has a line that is wrong.
+    pub fn of(config: &ServerConfig) -> Result<Option<Self>, StartError> {
+        if config.auth.is_none() && !config.names_users_by_certificate() {
+            return Ok(None);
+        }
+        let rights = match (&config.rights_file, &config.rights) {
+            (Some(path), _) => Some(read_rights_file(path)),
+            (None, Some(text)) => Some(read_rights(text).map_err(|why| format!("rights: {why}"))),
+            (None, None) => None,
+        };
+        let rights = rights.transpose().map_err(StartError::File)?;
+        Ok(Some(Self {
+            rights_file: config.rights_file.clone(),
+            rights: rights.map(|rights| Mutex::new(Arc::new(rights))),
+            ..Self::with_passwords(config.auth.clone())?
+        }))
+    }
+
+    /// Returns how clients log in by a password. `None` means that they cannot.
+    pub fn method(&self) -> Option<AuthMethod> {
+        self.config.as_ref().map(|config| config.method)
     }
 
     /// Returns the file of passwords, if there is one.
     pub fn file(&self) -> Option<&Path> {
-        match &self.config.passwords {
+        match &self.config.as_ref()?.passwords {
             Passwords::File(path) => Some(path),
             Passwords::List(_) => None,
         }
     }
 
-    /// Reads the file again. If that fails, the entries from before stay.
+    /// Reads the files again. If one of them is wrong, both keep their entries from before.
+    /// Clients that have logged in keep their rights.
     ///
     /// # Errors
-    /// As [`Users::new`], as one line of text.
+    /// As [`Users::of`], as one line of text.
     pub fn reload(&self) -> Result<(), String> {
-        match self.file() {
-            Some(path) => self.read_again(&mut self.read.lock(), path, Version::of(path)),
-            None => Ok(()),
+        let rights = self.rights_file.as_deref().map(read_rights_file).transpose()?;
+        if let Some(path) = self.file() {
+            self.read_again(&mut self.read.lock(), path, Version::of(path))?;
+        }
+        if let (Some(rights), Some(current)) = (rights, &self.rights) {
+            *current.lock() = Arc::new(rights);
+        }
+        Ok(())
+    }
+
+    /// Returns the rights of the user with this name and password, or `None` if there is none.
+    pub fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Access> {
+        self.admits(user, password).then(|| self.access(user))
+    }
+
+    /// Returns the rights of the first of `names`, from a valid certificate, that has rights.
+    pub fn identify(&self, names: &[String]) -> Option<Access> {
+        let rights = Arc::clone(&self.rights.as_ref()?.lock());
+        names.iter().find_map(|name| rights.get(name.as_bytes())).map(Access::of)
+    }
+
+    /// Returns the rights of a user that has logged in.
+    fn access(&self, user: &[u8]) -> Access {
+        let Some(rights) = &self.rights else { return Access::All };
+        match rights.lock().get(user) {
+            Some(rights) => Access::of(rights),
+            None => Access::Limited(Arc::new(Rights::none())),
         }
     }
 
@@ -95,7 +170,8 @@ impl Users {
         version: Option<Version>,
     ) -> Result<(), String> {
         *last = version;
-        let entries = read(path, self.config.method)?;
+        let Some(method) = self.method() else { return Ok(()) };
+        let entries = read(path, method)?;
         *self.entries.lock() = Arc::new(entries);
         Ok(())
     }
@@ -114,7 +190,8 @@ impl Users {
     /// Returns whether there is a user with this name and password. The time taken depends on their
     /// lengths only, not on which part is wrong.
     pub fn admits(&self, user: &[u8], password: &[u8]) -> bool {
-        if self.config.method == AuthMethod::Text {
+        let Some(method) = self.method() else { return false };
+        if method == AuthMethod::Text {
             let entries = Arc::clone(&self.entries.lock());
             return any(&entries, |entry| matches(entry, user, password, false));
         }
@@ -170,6 +247,15 @@ fn matches(entry: &[u8], user: &[u8], password: &[u8], colons: bool) -> Choice {
     let parts = (entry.get(..user.len()), entry.get(user.len()), entry.get(user.len() + 1..length));
     let (Some(name), Some(b':'), Some(rest)) = parts else { return Choice::from(0) };
     name.ct_eq(user) & rest.ct_eq(password)
+}
+
+/// Reads a file of rights.
+fn read_rights_file(path: &Path) -> Result<RightsByName, String> {
+    let name = path.display();
+    let bytes = file::read(path, FILE_MAX)
+        .map_err(|why| format!("Could not open rights_file [{name}] for reading: {why}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| format!("rights_file [{name}] must be UTF-8"))?;
+    read_rights(text).map_err(|why| format!("rights_file [{name}] {why}"))
 }
 
 /// Reads the entries of a file. A line ends at `\n`, `\r` or a NUL. With SASL a malformed line is

@@ -8,6 +8,7 @@
 //! This module does not use sockets. `net::tls` handles the bytes of a connection.
 
 mod ciphers;
+mod identity;
 mod stats;
 
 use std::borrow::Cow;
@@ -127,6 +128,11 @@ impl Tls {
     /// Returns the second of the cache's clock at which the files were read.
     pub fn refreshed(&self) -> u32 {
         self.refreshed.load(Relaxed)
+    }
+
+    /// Returns the names that may be the user of a client with this certificate, which is valid.
+    pub(crate) fn names(&self, certificate: &CertificateDer<'_>) -> Vec<String> {
+        identity::names(certificate, self.config.user)
     }
 
     /// Returns the number of bytes that are encrypted before they are sent.

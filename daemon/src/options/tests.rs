@@ -19,7 +19,7 @@ fn apply_with(
 ) -> Result<(ServerConfig, Vec<String>, Vec<String>), Failure> {
     let mut config = Start::default().config;
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-    let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled);
+    let mut options = Options::new(&mut config, &mut notes, &mut warnings, tls_enabled, false);
     for list in lists {
         options.apply(list)?;
     }
@@ -169,7 +169,7 @@ fn later_lists_follow_earlier_ones() {
 
 #[test]
 fn options_without_effect_are_noted() {
-    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1", "drop_privileges"];
+    let own = ["hash_algorithm=xxh3", "worker_logbuf_size=1"];
     for name in WITHOUT_EFFECT.iter().map(|(name, _)| *name).chain(own) {
         let notes = apply(&[name]).map(|(_, notes)| notes).unwrap_or_default();
         assert!(matches!(&notes[..], [note] if note.contains("has no effect")), "{name}: {notes:?}");
@@ -263,6 +263,10 @@ fn wrong_options_say_what_is_wrong() {
         ("proxy_config", "Missing proxy_config file argument"),
         ("proxy_config=x.lua", "-o proxy_config: FILE must end in .toml, Lua is not built in"),
         ("proxy_arg=x", "-o proxy_arg: the proxy in Lua is not built in"),
+        (
+            "proxy_config=x.toml,drop_privileges",
+            "-o drop_privileges: a proxy opens sockets, which the sandbox refuses",
+        ),
         ("ssl_chain_cert", "Missing ssl_chain_cert argument"),
         ("ssl_key", "Missing ssl_key argument"),
         ("ssl_verify_mode", "Missing ssl_verify_mode argument"),
