@@ -2,8 +2,8 @@
 //! activation), or the daemon whose newer version this is.
 //!
 //! Both pass descriptors from 3 on, and say so in `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`,
-//! as systemd does. A name of [`named`] marks a socket that a daemon opened, and its file, or one of
-//! its services.
+//! as systemd does. A name of [`named`] marks a socket that a daemon opened, and its file, or one
+//! of its services.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;

@@ -113,8 +113,8 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
 }
 
 /// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
-/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Returns
-/// `false` for another group.
+/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number.
+/// Returns `false` for another group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {

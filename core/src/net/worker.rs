@@ -431,7 +431,8 @@ impl Worker {
     /// Fills a reply slot. Drops the reply if the connection of the slot is closed.
     ///
     /// Backends answer the requests of a client in any order and in several reads. As in memcached,
-    /// the client gets the replies when all have come. `eager` sends them as soon as they can leave.
+    /// the client gets the replies when all have come. `eager` sends them as soon as they can
+    /// leave.
     fn fill(&mut self, slot: SlotId, reply: Output, eager: bool) {
         let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
         let before = connection.held();

@@ -2,7 +2,7 @@
 //!
 //! `route` is the route of all requests. `[pools.NAME]` has backends, and `[routes.NAME]` a route
 //! that others use by its name. A route is the name of a pool or of a route, or a table whose one
-//! main key is its kind: a row of [`KINDS`]. Each mistake is one line with its place.
+//! main key is its kind: a row of `KINDS`. Each mistake is one line with its place.
 
 mod entry;
 mod pool;
