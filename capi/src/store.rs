@@ -113,7 +113,7 @@ pub(crate) fn store(
 #[inline]
 fn plain(cache: &mcrs_cache, mode: Mode, key: &[u8], value: &[u8], ttl: u32) -> Outcome {
     let request =
-        Request::new(key, StoreOperation { mode, expiry: cache.expires(ttl)?, ..StoreOperation::default() });
+        Request::new(key, StoreOperation { mode, expiry: cache.expires(ttl)?, ..StoreOperation::of(mode) });
     store(cache, &request, value).map(drop)
 }
 
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn mcrs_cache_cas(
 ) -> mcrs_status {
     entry!(cache, { key: key(key, key_len), value: bytes(value, value_len) }, {
         let expiry = cache.expires(ttl)?;
-        let request = Request::new(key, StoreOperation { mode: Mode::Cas, expiry, compare: cas, ..StoreOperation::default() });
+        let request = Request::new(key, StoreOperation { mode: Mode::Cas, expiry, compare: cas, ..StoreOperation::of(Mode::Cas) });
         store(cache, &request, value).map(drop)
     })
 }
@@ -344,7 +344,7 @@ pub unsafe extern "C" fn mcrs_cache_store(
             compare: options.compare_cas,
             cas: (options.new_cas != 0).then_some(options.new_cas),
             allow_stale: options.bits & MCRS_STORE_ALLOW_STALE != 0,
-            ..StoreOperation::default()
+            ..StoreOperation::of(mode)
         }), value)?;
         if let Some(output) = output {
             output.set(stored);

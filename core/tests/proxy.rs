@@ -127,6 +127,9 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("mg none v\r\n", "EN\r\n"),
     ("mg none v q\r\nmn\r\n", "MN\r\n"),
     ("mg m v q\r\nmn\r\n", "VA 2\r\nhi\r\nMN\r\n"),
+    // A flag is known by its first letter.
+    ("mg none v qx\r\nmn\r\nget none\r\n", "MN\r\nEND\r\n"),
+    ("mg none vx qx qy\r\nmn\r\nget none\r\n", "CLIENT_ERROR duplicate flag\r\nMN\r\nEND\r\n"),
     ("ms m 2 q\r\nho\r\nmn\r\n", "MN\r\n"),
     ("ms m 2 ME q\r\nho\r\nmn\r\n", "NS\r\nMN\r\n"),
     ("ma none\r\n", "NF\r\n"),
@@ -425,4 +428,33 @@ fn rights_count_before_any_route() {
     client.asks(&format!("get {many}\r\n"), &format!("{}END\r\n", found.repeat(1000)));
     client.asks(&format!("get {many} other {many}\r\nget mine\r\n"), &format!("{refused}{found}END\r\n"));
     assert_eq!(bench.cache(0).get("mine").as_deref(), Some(&b"x"[..]));
+}
+
+/// The parser reads 24 tokens of a line. What follows must not hide a `noreply` from the proxy.
+#[test]
+fn a_backend_that_is_told_to_be_silent_would_shift_all_replies() {
+    let bench = Bench::new(1, "route = 'a'");
+    bench.cache(0).set("n", "1", Ttl::Never).unwrap();
+    let server = start(ServerConfig::default());
+    server.cache().set("n", "1", Ttl::Never).unwrap();
+    for tokens in 0..30 {
+        let line = format!("incr n 1{} noreply y", " a".repeat(tokens));
+        for end in ["", " noreply", " noreply y", " y noreply"] {
+            let requests = format!("{line}{end}\r\nget none\r\nversion\r\n");
+            let (mut direct, mut client) = (Client::new(&server), bench.client());
+            let mut replies = Vec::new();
+            for one in [&mut direct, &mut client] {
+                one.send(&requests);
+                one.send("quit\r\n");
+                let mut reply = String::new();
+                one.0.read_to_string(&mut reply).unwrap();
+                replies.push(reply);
+            }
+            assert_eq!(replies[0], replies[1], "{line}{end}");
+        }
+    }
+    let long = format!("delete k {}\r\n", "x".repeat(20_000));
+    let mut client = bench.client();
+    client.asks(&long, "CLIENT_ERROR request too long\r\n");
+    client.asks("get none\r\n", "END\r\n");
 }

@@ -43,7 +43,7 @@ use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::server::PassedSocket;
 use memcache_core::internal::state::Users;
 use memcache_core::internal::tls::Tls;
-use memcache_core::{BoundAddress, Listen, Server, StartError};
+use memcache_core::{BoundAddress, Listen, ProxyConfig, Server, StartError};
 
 use crate::failure::Failure;
 use crate::http::Sockets;
@@ -122,7 +122,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     // Detaching from the terminal changes the directory.
     let config = &mut plan.config;
     let files = [&mut config.persist, &mut config.memory_file, &mut config.rights_file];
-    for file in files.into_iter().flatten() {
+    let proxy = match &mut config.proxy {
+        Some(ProxyConfig::File(file)) => Some(file),
+        Some(ProxyConfig::Text(_)) | None => None,
+    };
+    for file in files.into_iter().flatten().chain(proxy) {
         if let Ok(absolute) = std::path::absolute(&*file) {
             *file = absolute;
         }

@@ -63,7 +63,9 @@ pub fn store_made(
     value: &[u8],
 ) -> Result<bool, AllocError> {
     let store = |mode| {
-        let request = Request::new(key, StoreOperation { mode, compare: made.compare, ..operation });
+        // A value of another caller stays, also if this one does not fit.
+        let operation = StoreOperation { mode, compare: made.compare, purge_on_failure: false, ..operation };
+        let request = Request::new(key, operation);
         cache.store_value(&request, StoreValue::Bytes(value)).map(|reply| reply.stored)
     };
     let stored = cache.finish_load(key, made.seen, || match store(made.mode)? {

@@ -286,7 +286,7 @@ impl CacheRef {
             let value = binary_like::value(call.argument::<1>(), &mut text)?;
             let request = Request::new(
                 &key,
-                StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() },
+                StoreOperation { mode, expiry, flags, compare, ..StoreOperation::of(mode) },
             );
             let stored = cache.store_value(&request, Given::Bytes(value));
             let length = value.len();

@@ -96,7 +96,7 @@ impl Cache {
         put(
             py,
             cache,
-            &Request::new(&key, StoreOperation { mode, expiry, flags, compare, ..StoreOperation::default() }),
+            &Request::new(&key, StoreOperation { mode, expiry, flags, compare, ..StoreOperation::of(mode) }),
             &value,
         )
     }
@@ -160,7 +160,7 @@ impl Cache {
             }
             let Some((initial, expiry)) = create else { return Ok(None) };
             let (mode, flags) = (Mode::Add, Serializer::NUMBER);
-            let operation = StoreOperation { mode, expiry, flags, ..StoreOperation::default() };
+            let operation = StoreOperation { mode, expiry, flags, ..StoreOperation::of(mode) };
             let digits = initial.to_string();
             if put(py, cache, &Request::new(&key, operation), digits.as_bytes())? == Stored::Stored {
                 return Ok(Some(initial));

@@ -160,7 +160,7 @@ impl Cache {
     }
 
     fn put(&self, mode: Mode, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
-        let operation = StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::default() };
+        let operation = StoreOperation { mode, expiry: self.expires(ttl), ..StoreOperation::of(mode) };
         Ok(self.store_checked(key, value, operation)?.stored == Stored::Stored)
     }
 

@@ -1,5 +1,6 @@
 //! The operations of the meta protocol, with win and stale tokens.
 
+use super::hot_keys::Access;
 use super::{Cache, Deleted, MetaDelete, MetaGet, MetaState, Request};
 use crate::cache::events;
 use crate::store::{EntryRef, LookupHint, NewItem, ReadConflict, bit};
@@ -14,6 +15,7 @@ impl Cache {
         mut show: impl FnMut(&mut EntryRef<'_>, MetaState) -> Result<R, ReadConflict>,
     ) -> Option<R> {
         let &Request { key, ref operation, client } = request;
+        self.sample(key, Access::Read, client);
         let hash = self.store.hash(key);
         let mut hint = LookupHint::from(hash);
         if operation.only_reads() {
@@ -93,6 +95,7 @@ impl Cache {
     #[doc(hidden)]
     pub fn meta_delete(&self, request: &Request<'_, MetaDelete>) -> Deleted {
         let &Request { key, ref operation, client } = request;
+        self.sample(key, Access::Write, client);
         self.loads.mark(key);
         let hash = self.store.hash(key);
         let mut attempts = self.store.attempts(hash);

@@ -83,7 +83,7 @@ impl Cache {
             StoreMode::Cas(cas) => (Mode::Cas, cas),
         };
         let (flags, expiry) = (options.flags, self.expires(options.ttl));
-        let operation = StoreOperation { mode, flags, expiry, compare, ..StoreOperation::default() };
+        let operation = StoreOperation { mode, flags, expiry, compare, ..StoreOperation::of(mode) };
         let reply = self.store_checked(key.as_ref(), value.as_ref(), operation)?;
         Ok(match reply.stored {
             Stored::Stored => StoreOutcome::Stored { cas: reply.cas },

@@ -18,6 +18,9 @@ pub(super) const ENTRIES: usize = 256;
 /// Entries whose tags are compared together, with the processor's vector instructions.
 const GROUP: usize = 16;
 
+/// Bytes that each entry has for its key from the start. A longer key takes more, which stays.
+const ROOM: usize = 32;
+
 /// A key of the sketch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -38,7 +41,9 @@ pub(super) struct SpaceSaving {
     tags: [u32; ENTRIES],
     /// The sum of each entry's counts and error.
     sums: [u32; ENTRIES],
+    /// As many as tags. Those behind the first `used` wait for keys.
     entries: Vec<Entry>,
+    used: usize,
     /// The lowest sum, while all entries are used, and the place where the search for it goes on.
     lowest: u32,
     cursor: usize,
@@ -49,7 +54,16 @@ pub(super) struct SpaceSaving {
 impl SpaceSaving {
     /// Returns an empty sketch.
     pub(super) fn new() -> Self {
-        Self { tags: [0; ENTRIES], sums: [0; ENTRIES], entries: Vec::new(), lowest: 0, cursor: 0, total: 0 }
+        let entry = || Entry { key: Vec::with_capacity(ROOM), ..Entry::default() };
+        Self {
+            tags: [0; ENTRIES],
+            sums: [0; ENTRIES],
+            entries: std::iter::repeat_with(entry).take(ENTRIES).collect(),
+            used: 0,
+            lowest: 0,
+            cursor: 0,
+            total: 0,
+        }
     }
 
     /// Counts a request for `key`, whose hash is `tag`.
@@ -65,7 +79,7 @@ impl SpaceSaving {
 
     /// Returns the entries.
     pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+        self.entries.get(..self.used).unwrap_or_default()
     }
 
     /// Returns the number of all requests.
@@ -75,7 +89,7 @@ impl SpaceSaving {
 
     /// Returns the most requests that a key without an entry may have had.
     pub(super) fn unseen(&self) -> u32 {
-        if self.entries.len() < ENTRIES { 0 } else { self.sums.iter().copied().min().unwrap_or(0) }
+        if self.used < ENTRIES { 0 } else { self.sums.iter().copied().min().unwrap_or(0) }
     }
 
     /// Empties the sketch. Keeps the memory of its keys.
@@ -83,8 +97,7 @@ impl SpaceSaving {
         self.total = 0;
         self.sums = [0; ENTRIES];
         self.tags = [0; ENTRIES];
-        self.entries.clear();
-        (self.lowest, self.cursor) = (0, 0);
+        (self.used, self.lowest, self.cursor) = (0, 0, 0);
     }
 
     /// Returns the place of the entry of `key`.
@@ -95,7 +108,7 @@ impl SpaceSaving {
                 continue;
             }
             let start = number * GROUP;
-            let entries = self.entries.iter().enumerate().skip(start).take(GROUP);
+            let entries = self.entries().iter().enumerate().skip(start).take(GROUP);
             let same = |&(place, entry): &(usize, &Entry)| self.tags[place] == tag && entry.key == key;
             if let Some((place, _)) = entries.into_iter().find(same) {
                 return Some(place);
@@ -106,16 +119,17 @@ impl SpaceSaving {
 
     /// Gives `key` an unused entry, or the one with the lowest sum. Returns its place.
     fn take(&mut self, key: &[u8], tag: u32) -> usize {
-        let mut place = self.entries.len();
-        if place < ENTRIES {
-            self.entries.push(Entry { key: key.to_vec(), ..Entry::default() });
+        let (place, error) = if self.used < ENTRIES {
+            self.used += 1;
+            (self.used - 1, 0)
         } else {
-            place = self.lowest_place();
-            if let Some(entry) = self.entries.get_mut(place) {
-                entry.key.clear();
-                entry.key.extend_from_slice(key);
-                (entry.reads, entry.writes, entry.error) = (0, 0, self.lowest);
-            }
+            let place = self.lowest_place();
+            (place, self.lowest)
+        };
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.key.clear();
+            entry.key.extend_from_slice(key);
+            (entry.reads, entry.writes, entry.error) = (0, 0, error);
         }
         self.tags[place] = tag;
         place

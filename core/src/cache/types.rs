@@ -83,8 +83,16 @@ impl<E: Default> Default for StoreOperation<E> {
     /// Returns a plain set without expiry.
     #[inline]
     fn default() -> Self {
+        Self::of(Mode::Set)
+    }
+}
+
+impl<E: Default> StoreOperation<E> {
+    /// Returns a store without expiry. One that always stores removes the old item if it fails.
+    #[inline]
+    pub fn of(mode: Mode) -> Self {
         Self {
-            mode: Mode::Set,
+            mode,
             vivify: false,
             flags: 0,
             expiry: E::default(),
@@ -92,7 +100,7 @@ impl<E: Default> Default for StoreOperation<E> {
             cas: None,
             allow_stale: false,
             key_binary: false,
-            purge_on_failure: true,
+            purge_on_failure: matches!(mode, Mode::Set),
         }
     }
 }

@@ -372,6 +372,9 @@ impl ServerConfig {
         }
         let speaks = |protocol| self.listen.iter().any(|listen| listen.protocol() == Some(protocol));
         let datagrams = self.listen.iter().any(|listen| matches!(listen, Listen::Udp { .. }));
+        if self.proxy.is_some() && speaks(Protocol::Binary) {
+            return fail("proxy", "Cannot specify a protocol with proxy mode enabled");
+        }
         match self.auth.as_ref().map(|auth| auth.method) {
             None if datagrams && self.names_users_by_certificate() => {
                 fail("tls_user", "ssl_user cannot be used with UDP, which has no certificates")
@@ -382,6 +385,9 @@ impl ServerConfig {
             }
             Some(AuthMethod::Text) if datagrams => {
                 fail("auth", "Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+            }
+            Some(AuthMethod::Sasl) if self.proxy.is_some() => {
+                fail("proxy", "a proxy speaks the text protocols, which SASL does not allow")
             }
             Some(AuthMethod::Sasl) if speaks(Protocol::Ascii) => {
                 fail("auth", "ERROR: You cannot allow the ASCII protocol while using SASL.")

@@ -99,6 +99,8 @@ struct Place {
     addresses: Vec<SocketAddr>,
     next: usize,
     socket: Option<Socket>,
+    /// Reads in the round under way.
+    reads: usize,
     /// Whether the socket may have input, or room for output.
     readable: bool,
     writable: bool,
@@ -130,6 +132,7 @@ impl Backends {
                 addresses,
                 next: 0,
                 socket: None,
+                reads: 0,
                 readable: false,
                 writable: false,
             }
@@ -175,6 +178,11 @@ impl Backends {
     pub(crate) fn serve(&mut self, registry: &Registry, context: &ServerState) {
         let (now, millis) = (Instant::now(), millis());
         let mut due = std::mem::take(&mut self.more);
+        for &index in &due {
+            if let Some(place) = self.places.get_mut(index) {
+                place.reads = 0;
+            }
+        }
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
             due.extend(0..self.places.len());
@@ -221,17 +229,23 @@ impl Backends {
             connection.connected(now);
             place.writable = true;
         }
-        let mut reads = 0;
         while std::mem::take(&mut place.readable) {
-            reads += 1;
-            if reads > READS {
+            // The rest is read in the next round.
+            if place.reads >= READS {
                 place.readable = true;
-                self.more.push(index);
+                if !self.more.contains(&index) {
+                    self.more.push(index);
+                }
                 break;
             }
+            place.reads += 1;
             let Some(socket) = &mut place.socket else { return Ok(()) };
             match socket.read(&mut self.scratch) {
-                Ok(0) => return Err(Reason::Disconnected),
+                Ok(0) => {
+                    let connection = self.relay.connection(index);
+                    let is_new = connection.is_some_and(|connection| connection.is_validating());
+                    return Err(if is_new { Reason::ReadValidate } else { Reason::Disconnected });
+                }
                 Ok(n) => {
                     let Some(connection) = self.relay.connection(index) else { return Ok(()) };
                     let mut input = connection.take_input();
@@ -269,6 +283,8 @@ impl Backends {
         now: Instant,
     ) {
         let Some(place) = self.places.get_mut(index) else { return };
+        // The name may have another address.
+        place.next = place.next.wrapping_add(1);
         if let Some(mut socket) = place.socket.take() {
             // It is closed next.
             let _ = registry.deregister(socket.source());
@@ -319,7 +335,6 @@ impl Place {
         }
         let address = self.addresses.get(self.next % self.addresses.len().max(1));
         let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
-        self.next = self.next.wrapping_add(1);
         let socket = TcpStream::connect(*address)?;
         socket.set_nodelay(true)?;
         Ok(Socket::Tcp(socket))

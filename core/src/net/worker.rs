@@ -249,7 +249,13 @@ impl Worker {
     fn serve_backends(&mut self) {
         let Some(backends) = &mut self.backends else { return };
         backends.serve(self.poll.registry(), &self.context);
-        while let Some((slot, reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer()) {
+        while let Some((slot, mut reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer())
+        {
+            // Clients that do not read leave no memory for more.
+            if reply.len() > SPARED && self.context.cache.store().beside().is_exceeded() {
+                reply = Output::new();
+                reply.push(b"SERVER_ERROR out of memory\r\n");
+            }
             self.fill(slot, reply, false);
         }
     }
@@ -291,6 +297,7 @@ impl Worker {
                             self.visit(token);
                         }
                     }
+                    self.serve_backends();
                 }
                 self.live > 0 && self.draining.is_some_and(|at| Instant::now() < at)
             }

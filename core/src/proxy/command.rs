@@ -56,6 +56,11 @@ impl Command {
         matches!(self.word, "mg" | "me" | "ms" | "md" | "ma")
     }
 
+    /// Returns the number of the token with the first flag of a meta command.
+    pub fn flags(&self) -> usize {
+        if self.word == "ms" { 3 } else { 2 }
+    }
+
     /// Returns whether `group` is the word of this command, or names a group with it: `reads` or
     /// `writes`.
     pub fn is_in(&self, group: &str) -> bool {

@@ -160,6 +160,11 @@ impl<T> Connection<T> {
         self.deadline = after(now, self.bounds.connect_timeout);
     }
 
+    /// Returns whether the backend has not told its version yet.
+    pub fn is_validating(&self) -> bool {
+        self.state == State::Validating
+    }
+
     /// Returns whether the owner waits for its socket to be connected.
     pub fn is_connecting(&self) -> bool {
         self.state == State::Connecting
@@ -185,9 +190,15 @@ impl<T> Connection<T> {
     /// Records that bytes were written.
     pub fn wrote(&mut self, n: usize) {
         self.written += n;
-        if self.state == State::Open && self.written >= self.output.len() {
+        if self.state != State::Open {
+            return;
+        }
+        if self.written >= self.output.len() {
             self.output.clear();
             self.output.shrink_to(KEEP);
+            self.written = 0;
+        } else if self.written > KEEP && self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
             self.written = 0;
         }
     }

@@ -264,7 +264,7 @@ impl<N> Relay<N> {
                     self.answer(id, outcome, current);
                 }
                 Action::Send(send) => {
-                    if !self.send(id, send, current, now) {
+                    if !self.send(id, send, current, millis, now) {
                         let Some(active) = self.active.get_mut(id) else { continue };
                         let world = (&*self.routes, millis, &mut *self.buckets, &mut self.actions);
                         active.resume(send.number, Mark::Error, world);
@@ -291,7 +291,14 @@ impl<N> Relay<N> {
     }
 
     /// Sends a request of a run. Returns `false` if the backend takes none.
-    fn send(&mut self, id: usize, send: Send, current: Option<(usize, &[u8])>, now: Instant) -> bool {
+    fn send(
+        &mut self,
+        id: usize,
+        send: Send,
+        current: Option<(usize, &[u8])>,
+        millis: u64,
+        now: Instant,
+    ) -> bool {
         let Send { number, pool, work, ttl } = send;
         let Some(active) = self.active.get_mut(id) else { return false };
         active.works.resize(number.max(active.works.len()), Work::Client);
@@ -309,8 +316,9 @@ impl<N> Relay<N> {
             return false;
         }
         let request = &active.request;
-        let taken =
-            connection.submit(Ask { id, number }, now, |out| request.push(work, ttl, item.as_ref(), out));
+        let taken = connection.submit(Ask { id, number }, now, |out| {
+            request.push(work, ttl, item.as_ref(), millis / 1000, out);
+        });
         self.changed.extend(taken.is_ok().then_some(place));
         taken.is_ok()
     }
@@ -331,10 +339,12 @@ impl<N> Relay<N> {
             }
             Source::Reply(number) => match reply_of(replies, current, number) {
                 None => answer.extend_from_slice(BACKEND_FAILURE),
-                Some(reply) if works.get(number) == Some(&Work::Item) => match Item::read(reply) {
-                    Some(item) => request.push_item(&item, &mut answer),
-                    None => answer.extend_from_slice(request.miss()),
-                },
+                Some(reply) if works.get(number) == Some(&Work::Item) && request.command.word != "me" => {
+                    match Item::read(reply) {
+                        Some(item) => request.push_item(&item, &mut answer),
+                        None => answer.extend_from_slice(request.miss()),
+                    }
+                }
                 Some(reply) => answer.extend_from_slice(reply),
             },
         }
@@ -353,14 +363,15 @@ impl<N> Relay<N> {
     fn gather(&mut self, get: usize, index: usize, mut answer: Vec<u8>, is_error: bool) {
         let Some(gathering) = self.gets.get_mut(get) else { return };
         gathering.left -= 1;
-        if is_error {
+        // One `END` follows the last key.
+        let end = answer.len().saturating_sub(END.len());
+        if is_error || !answer.ends_with(END) {
             gathering.error.get_or_insert(answer);
-        } else if self.held.saturating_add(answer.len()) > self.limit {
+        } else if self.held.saturating_add(end) > self.limit {
             gathering.error.get_or_insert(NO_MEMORY.to_vec());
         } else if let Some(part) = gathering.parts.get_mut(index) {
-            // One `END` follows the last key.
-            answer.truncate(answer.len().saturating_sub(END.len()));
-            self.held += answer.len();
+            answer.truncate(end);
+            self.held += end;
             *part = answer;
         }
         if gathering.left > 0 {

@@ -7,6 +7,9 @@ use super::item::Item;
 use super::run::Work;
 use crate::protocol::tokens::Tokens;
 
+/// Longest time in seconds that is not a Unix time in the protocols.
+const LONGEST_TTL: i64 = 30 * 24 * 3600;
+
 /// The replies that a client does not want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quiet {
@@ -47,18 +50,20 @@ impl ClientRequest {
         bytes.try_reserve_exact(line.len() + 2 + value).ok()?;
         bytes.extend_from_slice(line);
         let mut quiet = Quiet::No;
+        // Each reply of a backend ends the wait for one, so no backend may be silent. As memcached
+        // does, a flag is known by its first letter alone, and the last of 24 tokens ends the line.
+        let place = |token: &[u8]| (token.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
         if command.is_meta() {
-            let flags =
-                line.len() - tokens.rest(if command.word == "ms" { 3 } else { 2 }).map_or(0, <[u8]>::len);
-            if let Some(at) = lone_q(&bytes, flags) {
-                // Each reply of a backend ends the wait for one.
-                bytes[at] = b' ';
+            for flag in tokens.from(command.flags()).filter(|flag| flag.first() == Some(&b'q')) {
+                if let Some(flag) = bytes.get_mut(place(flag)..place(flag).wrapping_add(flag.len())) {
+                    flag.fill(b' ');
+                }
                 quiet = Quiet::Meta;
             }
-        } else if tokens.is_noreply()
-            && let Some(last) = bytes.iter().rposition(|&byte| byte == b'y')
-        {
-            bytes[last] = b'Y';
+        } else if let Some(last) = tokens.last().filter(|_| tokens.is_noreply()) {
+            if let Some(end) = bytes.get_mut(place(last).wrapping_add(last.len() - 1)) {
+                *end = b'Y';
+            }
             quiet = Quiet::Classic;
         }
         bytes.extend_from_slice(b"\r\n");
@@ -117,13 +122,23 @@ impl ClientRequest {
     /// Returns the mark of a key in base64, if the request has it.
     fn base64(&self) -> &'static str {
         let tokens = Tokens::new(self.line());
-        let is_base64 = self.command.is_meta() && tokens.from(2).any(|token| token == b"b");
+        let is_base64 = self.command.is_meta() && tokens.from(2).any(|token| token.first() == Some(&b'b'));
         if is_base64 { " b" } else { "" }
     }
 
     /// Appends the request for a backend. `item` is the reply that a fill stores.
-    pub fn push(&self, work: Work, ttl: Option<u32>, item: Option<&Item<'_>>, out: &mut Vec<u8>) {
+    /// `second` is the Unix time.
+    pub fn push(
+        &self,
+        work: Work,
+        ttl: Option<u32>,
+        item: Option<&Item<'_>>,
+        second: u64,
+        out: &mut Vec<u8>,
+    ) {
         match (work, item) {
+            // There is no debugging of an item that is elsewhere.
+            (Work::Item, _) if self.command.word == "me" => out.extend_from_slice(&self.bytes),
             (Work::Client, _) => match ttl.filter(|_| self.command.kind != Kind::Delete) {
                 Some(ttl) => self.push_with_ttl(ttl, out),
                 None => out.extend_from_slice(&self.bytes),
@@ -143,9 +158,11 @@ impl ClientRequest {
             (Work::Fill(_), Some(item)) => {
                 out.extend_from_slice(b"ms ");
                 out.extend_from_slice(self.key());
-                let ttl = ttl.map_or(item.ttl, i64::from);
-                let rest =
-                    format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl.max(0), item.flags, self.base64());
+                let mut ttl = ttl.map_or(item.ttl, i64::from).max(0);
+                if ttl > LONGEST_TTL {
+                    ttl = ttl.saturating_add_unsigned(second);
+                }
+                let rest = format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl, item.flags, self.base64());
                 out.extend_from_slice(rest.as_bytes());
                 out.extend_from_slice(item.value);
                 out.extend_from_slice(b"\r\n");
@@ -202,7 +219,7 @@ impl ClientRequest {
             return;
         }
         let tokens = Tokens::new(self.line());
-        let has_value = tokens.from(2).any(|token| token == b"v");
+        let has_value = tokens.from(2).any(|token| token.first() == Some(&b'v'));
         out.extend_from_slice(if has_value { format!("VA {}", value.len()) } else { "HD".into() }.as_bytes());
         for token in tokens.from(2) {
             let text = match token.first() {
@@ -243,13 +260,4 @@ impl ClientRequest {
             _ => b"NOT_STORED\r\n",
         }
     }
-}
-
-/// Returns the place of a flag `q` in the flags of a line, which begin at `from`.
-fn lone_q(line: &[u8], from: usize) -> Option<usize> {
-    (from..line.len()).find(|&at| {
-        line.get(at) == Some(&b'q')
-            && at.checked_sub(1).and_then(|before| line.get(before)) == Some(&b' ')
-            && line.get(at + 1).is_none_or(|&byte| byte == b' ')
-    })
 }

@@ -96,7 +96,7 @@ impl Session {
         if permitted && !is_get {
             return None;
         }
-        env.turn.command();
+        env.command();
         let mark = out.mark();
         if env.context.logs(2) && !self.reported {
             verbose::line(env.context, env.fd, line);

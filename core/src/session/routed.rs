@@ -15,6 +15,10 @@ use crate::proxy::request::ClientRequest;
 /// Most keys of one get.
 const MOST_KEYS: usize = 10_000;
 
+/// Longest line that is sent on. A longer one could end the connection to a backend.
+const LINE_MAX: usize = 2000;
+
+const TOO_LONG: &str = "CLIENT_ERROR request too long";
 const NO_MEMORY: &str = "SERVER_ERROR out of memory";
 const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
 const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
@@ -36,7 +40,9 @@ impl Session {
         line_len: usize,
         out: &mut Output,
     ) -> Used {
-        let refusal = if length > env.context.cache.config().item_size_max {
+        let refusal = if line.len() > LINE_MAX {
+            TOO_LONG
+        } else if length > env.context.cache.config().item_size_max {
             TOO_LARGE
         } else if let Some(request) = ClientRequest::new(line, length + 2) {
             self.state = State::RoutedValue(Box::new(request));
@@ -81,7 +87,7 @@ impl Session {
                 break NOT_PERMITTED;
             }
             match ended {
-                _ if get.requests.len() >= MOST_KEYS => break TOO_MANY_KEYS,
+                _ if get.requests.len() > MOST_KEYS => break TOO_MANY_KEYS,
                 Some(End::Line(end)) => {
                     let State::RoutedKeys(get) = std::mem::replace(&mut self.state, State::Command) else {
                         return Used::Bytes(end);
@@ -106,6 +112,10 @@ impl Session {
 
 /// Sends on a command without a value.
 pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
+    if line.len() > LINE_MAX {
+        push_line(out, TOO_LONG);
+        return Used::Bytes(line_len);
+    }
     match ClientRequest::new(line, 0) {
         Some(request) => leave_slot(env, vec![request], out),
         None => push_line(out, NO_MEMORY),

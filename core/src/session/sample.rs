@@ -88,7 +88,9 @@ impl Session {
     #[cold]
     pub(super) fn end_keys_sample(&self, env: &Env<'_>, input: &[u8], used: &Used) {
         let (Used::Bytes(length) | Used::Stop(length, _)) = *used else { return };
-        if let (false, Some(begin)) = (matches!(self.state, State::Keys(_)), env.sampled) {
+        if let (false, Some(begin)) =
+            (matches!(self.state, State::Keys(_) | State::GuardedKeys(_)), env.sampled)
+        {
             env.record(CommandClass::Get, begin);
         }
         let taken = input.get(..length).unwrap_or_default();

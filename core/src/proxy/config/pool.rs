@@ -62,13 +62,13 @@ fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
         let millis = table.number(key, 1, MAX_MILLIS)?;
         Ok(millis.map_or(default, Duration::from_millis))
     };
-    let number = |key| table.number(key, 0, 1_000_000);
+    let number = |key, most| table.number(key, 0, most);
     Ok(Bounds {
         connect_timeout: time("connect_timeout_ms", default.connect_timeout)?,
         read_timeout: time("read_timeout_ms", default.read_timeout)?,
         retry: time("retry_ms", default.retry)?,
-        failure_limit: number("failure_limit")?.map_or(default.failure_limit, |limit| limit as u32),
-        depth_limit: number("depth_limit")?.map_or(default.depth_limit, |limit| limit as usize),
+        failure_limit: number("failure_limit", 100)?.map_or(default.failure_limit, |limit| limit as u32),
+        depth_limit: number("depth_limit", 1_000_000)?.map_or(default.depth_limit, |limit| limit as usize),
         flap_time: table.number("flap_time_ms", 1, MAX_MILLIS)?.map(Duration::from_millis),
         ..default
     })
