@@ -205,7 +205,6 @@ class Manifests(unittest.TestCase):
             mounts = [mount["name"] for mount in container(node)["volumeMounts"]]
             self.assertEqual(mounts, ["data", "users"] if persistence else ["users"])
             self.assertEqual(pod["volumes"], EXTRAS["extraVolumes"])
-            self.assertNotIn("env", container(node, 1))
             other = proxy["spec"]["template"]["spec"]
             self.assertEqual([volume["name"] for volume in other["volumes"]], ["config"])
             for each in (pod, other):

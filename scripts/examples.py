@@ -41,7 +41,7 @@ class Document:
     def __init__(self, path: Path, daemon: Path, place: Path) -> None:
         self.path, self.program, self.place = path, daemon, place
         self.ports = {port: str(free_port()) for port in ("11211", "11212", "11280")}
-        self.daemon: subprocess.Popen[str] | None = None
+        self.daemon: subprocess.Popen[bytes] | None = None
         self.faults: list[str] = []
         self.count = 0
 
@@ -58,12 +58,13 @@ class Document:
         if not re.search(r" -[ps] ", line):
             command += f" -p {self.ports['11211']}"
         self.daemon = subprocess.Popen(
-            ["bash", "-c", command], cwd=self.place, stderr=subprocess.PIPE, text=True, bufsize=1
+            ["bash", "-c", command], cwd=self.place, stderr=subprocess.PIPE, bufsize=0
         )
-        said = ""
-        while " listens on " not in said:
+        # Without a buffer here, so that `select` sees all lines that are not read.
+        said = b""
+        while b" listens on " not in said:
             ready, _, _ = select.select([self.daemon.stderr], [], [], PATIENCE)
-            said = self.daemon.stderr.readline() if ready and self.daemon.stderr else ""
+            said = self.daemon.stderr.readline() if ready and self.daemon.stderr else b""
             if not said:
                 self.faults.append(f"the daemon does not start: {command}")
                 break

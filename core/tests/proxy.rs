@@ -430,7 +430,7 @@ fn rights_count_before_any_route() {
     assert_eq!(bench.cache(0).get("mine").as_deref(), Some(&b"x"[..]));
 }
 
-/// The parser reads 24 tokens of a line. What follows must not hide a `noreply` from the proxy.
+/// The parser reads 24 tokens of a line. Later ones must not hide a `noreply` from the proxy.
 #[test]
 fn a_backend_that_is_told_to_be_silent_would_shift_all_replies() {
     let bench = Bench::new(1, "route = 'a'");

@@ -44,7 +44,8 @@ fn section(subcommand: &Command) -> String {
     let text = text.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
     let text: String = text.flat_map(|line| [line, "\n"]).collect();
     let name = subcommand.get_bin_name().unwrap_or_default().to_uppercase();
-    text.replace(".SH SYNOPSIS", &format!(".SH \"{name}\""))
+    // mandoc finds a break before an empty line needless.
+    text.replace(".br\n\n.br\n", ".br\n").replace(".SH SYNOPSIS", &format!(".SH \"{name}\""))
 }
 
 /// Returns the directory that `MANUAL` names, relative to the repository.

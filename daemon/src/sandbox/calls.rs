@@ -62,6 +62,18 @@ const ALLOWED_HERE: &[c_long] = &[];
 const REQUESTS: [libc::Ioctl; 5] =
     [libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::TIOCOUTQ, libc::TCGETS];
 
+/// Commands of `fcntl` about descriptors, their flags and locks. `F_SETFL` has a rule of its own.
+const COMMANDS: [libc::c_int; 8] = [
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
+    libc::F_OFD_SETLK,
+];
+
 /// Options of `prctl` about the names of threads and of memory.
 const OPTIONS: [libc::c_int; 3] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA];
 
@@ -89,9 +101,16 @@ fn program(notifies: bool) -> Result<BpfProgram, seccompiler::BackendError> {
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![when(0, SeccompCmpOp::Eq, own)?]);
     rules.insert(libc::SYS_kill, vec![when(0, SeccompCmpOp::Eq, own)?]);
-    // The limits of the own process are read.
-    let reads = [condition(0, SeccompCmpOp::Eq, 0)?, condition(2, SeccompCmpOp::Eq, 0)?];
+    // The limits of the own process are read: the pointer to new ones is null.
+    let null = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+    let reads = [condition(0, SeccompCmpOp::Eq, 0)?, null];
     rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(reads.to_vec())?]);
+    // No signal to the owner of a descriptor, which may be another process.
+    let mut commands = one_of(1, &COMMANDS.map(|command| command as u32))?;
+    let asynchronous = SeccompCmpOp::MaskedEq(libc::O_ASYNC as u64);
+    let set_flags = [condition(1, SeccompCmpOp::Eq, libc::F_SETFL as u64)?, condition(2, asynchronous, 0)?];
+    commands.push(SeccompRule::new(set_flags.to_vec())?);
+    rules.insert(libc::SYS_fcntl, commands);
     if notifies {
         rules.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?]);
         rules.insert(libc::SYS_connect, Vec::new());
