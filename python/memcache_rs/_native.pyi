@@ -35,6 +35,7 @@ __all__ = [
     "Directory",
     "FaultRule",
     "Faults",
+    "HotKey",
     "Item",
     "ItemInfo",
     "Leader",
