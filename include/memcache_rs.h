@@ -390,7 +390,9 @@ typedef struct mcrs_slice {
 } mcrs_slice;
 
 /**
- * Holds the requests for a key: estimates from samples of the last 2 to 4 seconds.
+ * Holds the requests for a key.
+ *
+ * The numbers are estimates from samples of the last 2 to 4 seconds.
  */
 typedef struct mcrs_hot_key {
     /**
@@ -1207,8 +1209,9 @@ extern "C" {
 const char *mcrs_error_message(void);
 
 /**
- * Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
- * one most.
+ * Calls a callback with the keys that had the most requests.
+ *
+ * They are those of the last 2 to 4 seconds, the one with the most requests first.
  *
  * One of `sample_rate` requests is counted. Requests of this program count, and those of clients
  * of a server of this cache.
@@ -1230,8 +1233,9 @@ mcrs_status mcrs_cache_hot_keys(const struct mcrs_cache *cache,
                                 void *userdata);
 
 /**
- * Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
- * one most.
+ * Calls a callback with the keys that had the most requests.
+ *
+ * They are those of the last 2 to 4 seconds, the one with the most requests first.
  *
  * See mcrs_cache_hot_keys(). The durations of requests are the group "latency" of
  * mcrs_server_stats().

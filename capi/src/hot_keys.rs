@@ -9,7 +9,9 @@ use crate::cache::mcrs_cache;
 use crate::server::mcrs_server;
 use crate::status::mcrs_status;
 
-/// Holds the requests for a key: estimates from samples of the last 2 to 4 seconds.
+/// Holds the requests for a key.
+///
+/// The numbers are estimates from samples of the last 2 to 4 seconds.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct mcrs_hot_key {
@@ -63,8 +65,9 @@ fn show(
     }
 }
 
-/// Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
-/// one most.
+/// Calls a callback with the keys that had the most requests.
+///
+/// They are those of the last 2 to 4 seconds, the one with the most requests first.
 ///
 /// One of `sample_rate` requests is counted. Requests of this program count, and those of clients
 /// of a server of this cache.
@@ -92,8 +95,9 @@ pub unsafe extern "C" fn mcrs_cache_hot_keys(
     })
 }
 
-/// Calls a callback with the keys that had the most requests in the last 2 to 4 seconds, the first
-/// one most.
+/// Calls a callback with the keys that had the most requests.
+///
+/// They are those of the last 2 to 4 seconds, the one with the most requests first.
 ///
 /// See mcrs_cache_hot_keys(). The durations of requests are the group "latency" of
 /// mcrs_server_stats().
