@@ -97,7 +97,8 @@ miri: ## run the store's unit tests under Miri, which finds undefined behaviour 
 	MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-disable-weak-memory-emulation" cargo +nightly miri test --target-dir target/miri -p memcache-rs --lib -- store:: --skip cache::store
 
 loom: ## check models of the code without locks, in every order of steps
-	RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-rs --lib loom_tests
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
+		LOOM_MAX_PREEMPTIONS=3 cargo test --release --target-dir target/loom -p memcache-rs --lib loom_tests
 
 TIME ?= 60
 TARGET ?= store
@@ -121,7 +122,7 @@ kubernetes: build ## check the Helm chart and the manifests of packaging/; WRITE
 	@WRITE='$(WRITE)' MEMCACHED_PROXY='$(MEMCACHED_PROXY)' bash scripts/kubernetes.sh $(DAEMON)
 
 differential: build setup ## send the same random commands to the daemon and to Debian's memcached
-	cargo build --release --locked -p memcache-compat
+	cargo build --release --locked -p memcache-compat --bin differential --bin record
 	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)

@@ -209,8 +209,8 @@ fn a_log_is_printed_as_it_comes() {
         let object: Value = serde_json::from_str(&json.line()).unwrap();
         assert_eq!((&object["server"], &object["type"]), (&server.into(), &"item_get".into()));
         assert!(object["ts"].is_f64() && object["key"].is_string(), "{object}");
-        // A signal ends it, also in the middle of many lines. SIGINT would do the same, but a job in
-        // the background inherits that it is ignored.
+        // A signal ends it, also in the middle of many lines. SIGINT would do the same, but a job
+        // in the background inherits that it is ignored.
         let pid = text.0.id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = text.0.wait().unwrap();
