@@ -73,7 +73,13 @@ pub fn store_made(
         Stored::NotFound => store(Mode::Add),
         stored => Ok(stored),
     });
-    Ok(stored.transpose()?.is_some())
+    let stored = stored.transpose();
+    if stored.is_err() && made.mode != Mode::Add {
+        // The stale item that the value would replace is out of date. A newer one has another CAS.
+        let compare = (made.compare != 0).then_some(made.compare);
+        cache.meta_delete(&Request::new(key, MetaDelete { compare, ..MetaDelete::default() }));
+    }
+    Ok(stored?.is_some())
 }
 
 /// The right and duty to make a stale value anew, while other callers get the old one.
