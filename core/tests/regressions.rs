@@ -540,3 +540,18 @@ fn incr_of_a_large_value_counted_a_new_item() {
     assert_eq!(cache.incr(b"key", 1).unwrap(), 2);
     assert_eq!(cache.store().totals().commands.total_items, before);
 }
+
+/// A refused `add` or `cas` removed the item, which it might not have replaced.
+#[test]
+fn a_conditional_store_that_does_not_fit_keeps_the_item() {
+    let cache = Cache::new(CacheConfig::default()).unwrap();
+    cache.set("k", "v", Ttl::Never).unwrap();
+    let large = vec![b'x'; 2 << 20];
+    assert!(cache.add("k", &large, Ttl::Never).is_err());
+    assert!(cache.replace("k", &large, Ttl::Never).is_err());
+    assert!(cache.cas("k", &large, 1 << 40, Ttl::Never).is_err());
+    assert_eq!(cache.get("k").as_deref(), Some(&b"v"[..]));
+    // A plain set leaves no old value behind.
+    assert!(cache.set("k", &large, Ttl::Never).is_err());
+    assert_eq!(cache.get("k"), None);
+}
