@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dialogue;
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+mod treasure;
 
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::protocol::commands::COMMANDS;
@@ -17,6 +15,7 @@ use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Listen, Passwords, Protocol, Server,
     ServerConfig, TlsMode, Ttl,
 };
+use treasure::untouched;
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Negotiating, Protocol::Ascii, Protocol::Binary];
 
@@ -101,24 +100,6 @@ fn commands() -> Vec<Vec<u8>> {
         commands.push(packet(opcode, &[], b"hotkeys", b""));
     }
     commands
-}
-
-/// Returns whether the server is unchanged.
-fn untouched(context: &ServerState) -> bool {
-    let cache: &Arc<Cache> = &context.cache;
-    let totals = cache.store().totals();
-    cache.get(b"door").as_deref() == Some(&b"treasure"[..])
-        && cache.get(b"number").as_deref() == Some(&b"7"[..])
-        && cache.get(b"other").is_none()
-        && totals.curr_items == 2
-        && cache.watch_hub().count() == 0
-        && cache.store().limit() == 8 * MIB
-        && !cache.prefixes().enabled()
-        && cache.clock().uptime() < 1000
-        && context.cluster.get().is_some_and(|(_, nodes)| nodes.starts_with(b"1\ntreasure.example"))
-        && context.control.stopping().is_none()
-        && context.verbosity.load(Relaxed) == 0
-        && context.workers[0].flush_cmds.get() == 0
 }
 
 #[test]

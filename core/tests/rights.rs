@@ -4,8 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dialogue;
-
-use std::sync::atomic::Ordering::Relaxed;
+mod treasure;
 
 use memcache_rs::internal::config::{MIB, Need};
 use memcache_rs::internal::protocol::commands::COMMANDS;
@@ -14,6 +13,7 @@ use memcache_rs::internal::state::ServerState;
 use memcache_rs::{
     AuthConfig, AuthMethod, Cache, CacheConfig, ClusterNode, Passwords, Protocol, ServerConfig, Ttl,
 };
+use treasure::untouched;
 
 /// The kinds of users: name, the highest right, and the beginning of keys.
 const KINDS: &[(&str, Need, &str)] = &[
@@ -94,22 +94,6 @@ fn packet(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
     packet.extend(((extras.len() + key.len() + value.len()) as u32).to_be_bytes());
     packet.extend([0; 12]);
     [&packet, extras, key, value].concat()
-}
-
-/// Returns whether the server is unchanged.
-fn untouched(context: &ServerState) -> bool {
-    let cache = &context.cache;
-    cache.get(b"door").as_deref() == Some(&b"treasure"[..])
-        && cache.get(b"number").as_deref() == Some(&b"7"[..])
-        && cache.store().totals().curr_items == 2
-        && cache.watch_hub().count() == 0
-        && cache.store().limit() == 8 * MIB
-        && !cache.prefixes().enabled()
-        && cache.clock().uptime() < 1000
-        && context.cluster.get().is_some_and(|(_, nodes)| nodes.starts_with(b"1\ntreasure.example"))
-        && context.control.stopping().is_none()
-        && context.verbosity.load(Relaxed) == 0
-        && context.workers[0].flush_cmds.get() == 0
 }
 
 /// Returns lines of text, the right that each needs, and the key that it names.

@@ -10,13 +10,11 @@ use std::io::Write;
 use std::process::Stdio;
 
 use common::{
-    Client, Directory, address, mcrs, memcached, now, ours, pipe, roomy, run, run_with, script, snapshot,
+    Client, Directory, address, guarded, mcrs, memcached, now, ours, pipe, roomy, run, run_with, script,
+    snapshot,
 };
 use memcache_core::internal::persist::Entry;
-use memcache_core::{
-    AuthConfig, AuthMethod, Listen, Passwords, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl,
-    VerifyMode,
-};
+use memcache_core::{Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl, VerifyMode};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 #[test]
@@ -131,11 +129,7 @@ fn servers_that_refuse_a_dump_say_why() {
 
 #[test]
 fn a_login_is_needed_where_the_server_wants_one() {
-    let auth = AuthConfig {
-        method: AuthMethod::Text,
-        passwords: Passwords::List(vec![(b"ada".to_vec(), b"secret".to_vec())]),
-    };
-    let (_server, server) = ours(ServerConfig { auth: Some(auth), ..ServerConfig::default() });
+    let (_server, server) = guarded();
     let directory = Directory::new();
     let (right, wrong) = (directory.put("right", "secret\n"), directory.put("wrong", "guess"));
     let expected = format!("mcrs: {server} requires a login: use --user and --password-file\n");

@@ -8,8 +8,8 @@ mod common;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
 
-use common::{Client, Directory, hostile, mcrs, memcached, ours, run, script};
-use memcache_core::{AuthConfig, AuthMethod, Passwords, ServerConfig};
+use common::{Client, Directory, guarded, hostile, mcrs, memcached, ours, run, script};
+use memcache_core::ServerConfig;
 use serde_json::Value;
 
 /// Runs a test with a server of ours, and with a real memcached. Both have five items, of which one
@@ -274,11 +274,7 @@ fn wrong_usage_gives_one_line_and_64() {
 
 #[test]
 fn logins_are_as_for_a_dump() {
-    let auth = AuthConfig {
-        method: AuthMethod::Text,
-        passwords: Passwords::List(vec![(b"ada".to_vec(), b"secret".to_vec())]),
-    };
-    let (_server, server) = ours(ServerConfig { auth: Some(auth), ..ServerConfig::default() });
+    let (_server, server) = guarded();
     let directory = Directory::new();
     let (right, wrong) = (directory.put("right", "secret\n"), directory.put("wrong", "guess"));
     for command in [&["stats"][..], &["settings"], &["slabs"], &["keys"]] {

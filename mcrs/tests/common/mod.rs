@@ -12,7 +12,9 @@ use std::thread;
 
 use memcache_compat::server::{Server as Program, Target};
 use memcache_core::internal::persist::{Block, Codec, Entry, SnapshotInfo, Summary, header, trailer};
-use memcache_core::{BoundAddress, CacheConfig, Listen, Server, ServerConfig};
+use memcache_core::{
+    AuthConfig, AuthMethod, BoundAddress, CacheConfig, Listen, Passwords, Server, ServerConfig,
+};
 
 /// Returns the program with these arguments.
 pub fn mcrs(arguments: &[&str]) -> Command {
@@ -58,6 +60,15 @@ pub fn ours(config: ServerConfig) -> (Server, String) {
     let server = Server::start(ServerConfig { listen, ..config }).unwrap();
     let address = address(&server).to_string();
     (server, address)
+}
+
+/// A server that wants the name `ada` and the password `secret`.
+pub fn guarded() -> (Server, String) {
+    let auth = AuthConfig {
+        method: AuthMethod::Text,
+        passwords: Passwords::List(vec![(b"ada".to_vec(), b"secret".to_vec())]),
+    };
+    ours(ServerConfig { auth: Some(auth), ..ServerConfig::default() })
 }
 
 /// A server that takes values of up to 2 MiB.
