@@ -1,4 +1,4 @@
-//! What a test of refused commands leaves in a server, to see that nothing changed it.
+//! The state of a server after refused commands, for tests: nothing may have changed.
 
 use std::sync::atomic::Ordering::Relaxed;
 
