@@ -1,0 +1,1 @@
+//! memcached's proxy in Lua: its programs run unmodified.
