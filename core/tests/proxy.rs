@@ -2,29 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod proxying;
 mod waiting;
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread;
 
 use memcache_rs::internal::proxy::config::parse;
 use memcache_rs::{
-    AuthConfig, AuthMethod, BoundAddress, Cache, Fault, FaultRule, Listen, Passwords, ProxyConfig, Server,
-    ServerConfig, Ttl,
+    AuthConfig, AuthMethod, Cache, Fault, FaultRule, Passwords, ProxyConfig, Server, ServerConfig, Ttl,
 };
+use proxying::{Client, address, nowhere, start};
 use waiting::PATIENCE;
-
-fn start(config: ServerConfig) -> Server {
-    let listen = vec![Listen::tcp("127.0.0.1:0".parse().unwrap())];
-    Server::start(ServerConfig { listen, threads: 1, ..config }).unwrap()
-}
-
-fn address(server: &Server) -> SocketAddr {
-    let BoundAddress::Tcp(address) = server.addresses()[0] else { panic!("no TCP address") };
-    address
-}
 
 /// A proxy, its backends, and its configuration.
 struct Bench {
@@ -61,40 +52,6 @@ fn configuration(addresses: &[String], route: &str) -> String {
 fn proxy(addresses: &[String], route: &str) -> Server {
     let text = configuration(addresses, route);
     start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
-}
-
-/// An address at which nothing listens.
-fn nowhere() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-struct Client(TcpStream);
-
-impl Client {
-    fn new(server: &Server) -> Self {
-        let socket = TcpStream::connect(address(server)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self(socket)
-    }
-
-    fn send(&mut self, request: &str) {
-        self.0.write_all(request.as_bytes()).unwrap();
-    }
-
-    #[track_caller]
-    fn expect(&mut self, reply: &str) {
-        let mut got = vec![0; reply.len()];
-        if let Err(e) = self.0.read_exact(&mut got) {
-            panic!("{e}, got {:?}, wanted {reply:?}", String::from_utf8_lossy(&got));
-        }
-        assert_eq!(String::from_utf8_lossy(&got), reply);
-    }
-
-    #[track_caller]
-    fn asks(&mut self, request: &str, reply: &str) {
-        self.send(request);
-        self.expect(reply);
-    }
 }
 
 /// Requests of a client, and the replies of both a server and a proxy.
@@ -457,4 +414,23 @@ fn a_backend_that_is_told_to_be_silent_would_shift_all_replies() {
     let mut client = bench.client();
     client.asks(&long, "CLIENT_ERROR request too long\r\n");
     client.asks("get none\r\n", "END\r\n");
+}
+
+/// A request takes the connection that does not wait for a slow reply.
+#[test]
+fn several_connections_to_a_backend() {
+    let backend = start(ServerConfig::default());
+    let late = FaultRule { key: Some(b"late".to_vec()), ..FaultRule::new(Fault::DelayReply(PATIENCE * 2)) };
+    backend.cache().faults().add(late);
+    let at = address(&backend);
+    let text = format!("route = 'a'\n[pools.a]\nbackends = ['{at}']\nconnections = 2\n");
+    let proxy = start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() });
+    let (mut slow, mut quick) = (Client::new(&proxy), Client::new(&proxy));
+    slow.asks("get k\r\n", "END\r\n");
+    slow.send("get late\r\n");
+    let open = || backend.context().workers.iter().map(|worker| worker.connections.get()).sum::<u64>();
+    waiting::eventually("both connections are open", || open() == 2);
+    for _ in 0..10 {
+        quick.asks("get k\r\n", "END\r\n");
+    }
 }

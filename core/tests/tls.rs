@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod certificates;
 mod waiting;
 
 use std::fs;
@@ -10,19 +11,20 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use certificates::{Authority, Directory, Identity};
 use memcache_rs::internal::config::MIB;
 use memcache_rs::internal::tls::Tls;
 use memcache_rs::{
     AuthConfig, AuthMethod, BoundAddress, CacheConfig, Fault, FaultRule, KeyFormat, Listen, Passwords,
     Protocol, Server, ServerConfig, Stop, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, Ttl, VerifyMode,
 };
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
     CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
     SupportedProtocolVersion, version,
@@ -30,66 +32,6 @@ use rustls::{
 use waiting::{PATIENCE, eventually};
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
-
-/// A certificate authority.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-    der: CertificateDer<'static>,
-}
-
-/// A certificate and its key.
-struct Identity {
-    pem: String,
-    der: CertificateDer<'static>,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        let (pem, der) = (certificate.pem(), certificate.der().clone());
-        Self { issuer: Issuer::new(params, key), pem, der }
-    }
-
-    fn sign(&self) -> Identity {
-        self.sign_as(&CertificateParams::new(vec!["localhost".into()]).unwrap())
-    }
-
-    fn sign_as(&self, params: &CertificateParams) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { pem: certificate.pem(), der: certificate.der().clone(), key }
-    }
-}
-
-/// A directory that is removed with its test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("mcrs-tls-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The files of a server, and the authorities that signed them.
 struct Files {

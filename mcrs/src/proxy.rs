@@ -120,6 +120,12 @@ fn describe(pool: &Pool) -> String {
     if let Some(hash) = pool.key_hash {
         let _ = write!(out, ", {}", hash.name);
     }
+    if pool.bounds.connections > 1 {
+        let _ = write!(out, ", {} connections each", pool.bounds.connections);
+    }
+    if let Some(tls) = &pool.bounds.tls {
+        out += if tls.ca.is_some() { ", TLS" } else { ", TLS without verification" };
+    }
     out
 }
 

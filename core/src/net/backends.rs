@@ -5,24 +5,25 @@
 //! it has: so the requests of a round leave in one write.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::event::{Event, Source};
-use mio::net::{TcpStream, UnixStream};
+use mio::event::Event;
 use mio::{Interest, Registry, Token};
 
+use super::backend_socket::Socket;
 use super::socket::would_block;
 use crate::base::watch::kind;
 use crate::protocol::output::{Output, SlotId};
 use crate::proxy::backend::Address;
 use crate::proxy::failure::Reason;
-use crate::proxy::relay::{self, Relay};
+use crate::proxy::relay::{Link, Relay, links};
 use crate::proxy::request::ClientRequest;
 use crate::proxy::route::Routes;
 use crate::state::ServerState;
+use crate::tls::ClientRules;
 
 /// The first token of a backend. Those of connections are below it, and those of UDP far above.
 const FIRST: usize = usize::MAX / 2;
@@ -39,66 +40,17 @@ const HELD: usize = 256 * 1024 * 1024;
 /// Bytes of a backend's input that watchers see.
 const SHOWN: usize = 100;
 
-/// A socket of a backend.
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Socket {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(socket) => socket,
-            Self::Unix(socket) => socket,
-        }
-    }
-
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = match self {
-                Self::Tcp(socket) => socket.read(to),
-                Self::Unix(socket) => socket.read(to),
-            };
-            if !matches!(&read, Err(e) if e.kind() == io::ErrorKind::Interrupted) {
-                return read;
-            }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let written = match self {
-                Self::Tcp(socket) => socket.write(bytes),
-                Self::Unix(socket) => socket.write(bytes),
-            };
-            if !matches!(&written, Err(e) if e.kind() == io::ErrorKind::Interrupted) {
-                return written;
-            }
-        }
-    }
-
-    /// Returns whether the socket is connected.
-    fn is_connected(&self) -> io::Result<bool> {
-        let (error, peer) = match self {
-            Self::Tcp(socket) => (socket.take_error()?, socket.peer_addr().map(|_| ())),
-            Self::Unix(socket) => (socket.take_error()?, socket.peer_addr().map(|_| ())),
-        };
-        match (error, peer) {
-            (Some(error), _) => Err(error),
-            (None, Ok(())) => Ok(true),
-            (None, Err(e)) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
-            (None, Err(e)) => Err(e),
-        }
-    }
-}
-
 /// A backend.
 struct Place {
     address: Address,
+    /// The rules of TLS, and the name in the certificate of the backend.
+    tls: Option<(Arc<ClientRules>, String)>,
     /// The addresses of its name, and the one to try next.
     addresses: Vec<SocketAddr>,
     next: usize,
     socket: Option<Socket>,
+    /// The words of the system or of TLS for the failure that ends the socket.
+    error: Option<String>,
     /// Reads in the round under way.
     reads: usize,
     /// Whether the socket may have input, or room for output.
@@ -120,25 +72,9 @@ pub(crate) struct Backends {
 impl Backends {
     /// Returns the backends of a proxy. Looks up the addresses of their names.
     pub(crate) fn new(routes: &Arc<Routes>, seed: u64) -> Self {
-        let places = relay::places(routes).1.into_iter().map(|(address, _)| {
-            let addresses = match address {
-                Address::Tcp(host, port) => (host.as_str(), *port).to_socket_addrs().map(Iterator::collect),
-                Address::Unix(_) => Ok(Vec::new()),
-            };
-            // A name without an address is a backend that cannot be reached.
-            let addresses = addresses.unwrap_or_default();
-            Place {
-                address: address.clone(),
-                addresses,
-                next: 0,
-                socket: None,
-                reads: 0,
-                readable: false,
-                writable: false,
-            }
-        });
+        let (_, links) = links(routes);
         Self {
-            places: places.collect(),
+            places: links.iter().map(Place::new).collect(),
             relay: Relay::new(Arc::clone(routes), HELD, seed),
             scratch: vec![0; READ].into_boxed_slice(),
             wake: None,
@@ -214,20 +150,17 @@ impl Backends {
         }
         if connection.wants_socket() {
             connection.connecting(now);
-            let mut socket = place.connect().map_err(|_| Reason::Connecting)?;
-            let token = Token(FIRST + index);
-            let both = Interest::READABLE | Interest::WRITABLE;
-            registry.register(socket.source(), token, both).map_err(|_| Reason::Connecting)?;
-            (place.readable, place.writable) = (false, false);
-            place.socket = Some(socket);
+            place
+                .connect(registry, Token(FIRST + index))
+                .map_err(|error| place.failed(Reason::Connecting, &error))?;
         }
-        let Some(socket) = &mut place.socket else { return Ok(()) };
         if connection.is_connecting() {
-            if !socket.is_connected().map_err(|_| Reason::Connecting)? {
+            if !place.is_connected().map_err(|error| place.failed(Reason::Connecting, &error))? {
                 return Ok(());
             }
             connection.connected(now);
-            place.writable = true;
+            // Bytes may have come behind those of the handshake.
+            (place.readable, place.writable) = (true, true);
         }
         while std::mem::take(&mut place.readable) {
             // The rest is read in the next round.
@@ -254,20 +187,20 @@ impl Backends {
                     place.readable = true;
                 }
                 Err(e) if would_block(&e) => break,
-                Err(_) => return Err(Reason::Reading),
+                Err(e) => return Err(place.failed(Reason::Reading, &e)),
             }
         }
         while place.writable {
             let Some(connection) = self.relay.connection(index) else { return Ok(()) };
             let Some(socket) = &mut place.socket else { return Ok(()) };
             let bytes = connection.unwritten();
-            if bytes.is_empty() {
-                break;
-            }
-            match socket.write(bytes) {
+            // TLS has messages of its own.
+            let sent = if bytes.is_empty() { socket.flush().map(|()| 0) } else { socket.write(bytes) };
+            match sent {
+                Ok(0) => break,
                 Ok(n) => connection.wrote(n),
                 Err(e) if would_block(&e) => place.writable = false,
-                Err(_) => return Err(Reason::Writing),
+                Err(e) => return Err(place.failed(Reason::Writing, &e)),
             }
         }
         Ok(())
@@ -285,6 +218,7 @@ impl Backends {
         let Some(place) = self.places.get_mut(index) else { return };
         // The name may have another address.
         place.next = place.next.wrapping_add(1);
+        let error = place.error.take();
         if let Some(mut socket) = place.socket.take() {
             // It is closed next.
             let _ = registry.deregister(socket.source());
@@ -312,7 +246,8 @@ impl Backends {
         let Some((pause, flapped)) = pause else { return };
         let word = if flapped { "markedbadflap" } else { "markedbad" };
         if !was_bad {
-            context.log(1, || format!("proxy: backend {backend} is bad: {}", reason.word()));
+            let words = error.map(|words| format!(": {words}")).unwrap_or_default();
+            context.log(1, || format!("proxy: backend {backend} is bad: {}{words}", reason.word()));
             if hub.wants(kind::PROXY) {
                 hub.event(kind::PROXY, |line| {
                     let _ = write!(
@@ -328,16 +263,55 @@ impl Backends {
 }
 
 impl Place {
-    /// Opens a socket, which is not connected yet.
-    fn connect(&mut self) -> io::Result<Socket> {
-        if let Address::Unix(path) = &self.address {
-            return UnixStream::connect(path).map(Socket::Unix);
+    /// Looks up the addresses of a backend. A name without an address is a backend that cannot be
+    /// reached.
+    fn new(link: &Link<'_>) -> Self {
+        let (address, tls) = (link.address, &link.pool.bounds.tls);
+        let (addresses, host) = match address {
+            Address::Tcp(host, port) => {
+                let found = (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
+                (found.unwrap_or_default(), host.clone())
+            }
+            Address::Unix(_) => (Vec::new(), String::new()),
+        };
+        let name = tls.as_ref().map(|files| files.server_name.clone().unwrap_or(host));
+        Self {
+            address: address.clone(),
+            tls: link.pool.rules.clone().zip(name),
+            addresses,
+            next: 0,
+            socket: None,
+            error: None,
+            reads: 0,
+            readable: false,
+            writable: false,
         }
-        let address = self.addresses.get(self.next % self.addresses.len().max(1));
-        let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
-        let socket = TcpStream::connect(*address)?;
-        socket.set_nodelay(true)?;
-        Ok(Socket::Tcp(socket))
+    }
+
+    /// Opens a socket, which is not connected yet.
+    fn connect(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut socket = match &self.address {
+            Address::Unix(path) => Socket::unix(path)?,
+            Address::Tcp(..) => {
+                let address = self.addresses.get(self.next % self.addresses.len().max(1));
+                let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
+                Socket::tcp(*address, self.tls.as_ref())?
+            }
+        };
+        registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
+        (self.readable, self.writable) = (false, false);
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        self.socket.as_mut().map_or(Ok(false), Socket::is_connected)
+    }
+
+    /// Keeps the words of an error for the log.
+    fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
+        self.error = Some(error.to_string());
+        reason
     }
 }
 

@@ -16,6 +16,9 @@
 //! This module has no public items. [`crate::server`] is its only user.
 
 pub mod address;
+mod backend_socket;
+#[cfg_attr(not(feature = "tls"), path = "backend_tls_off.rs")]
+mod backend_tls;
 mod backends;
 pub(crate) mod buffers;
 pub(crate) mod connection;

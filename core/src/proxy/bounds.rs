@@ -1,8 +1,10 @@
-//! The bounds of connections to the backends of a pool.
+//! Connections to the backends of a pool: their number, their bounds, and TLS.
 
 use std::time::Duration;
 
-/// Bounds of a connection.
+use crate::tls::ClientFiles;
+
+/// The connections to a backend, and the bounds of each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     /// Time in which the backend accepts a connection.
@@ -23,6 +25,10 @@ pub struct Bounds {
     pub flap_max: Duration,
     /// Longest value of a reply.
     pub value_max: usize,
+    /// Connections of each worker to a backend, at least 1.
+    pub connections: usize,
+    /// TLS to backends.
+    pub tls: Option<ClientFiles>,
 }
 
 impl Default for Bounds {
@@ -38,6 +44,8 @@ impl Default for Bounds {
             flap_ramp: 1.5,
             flap_max: Duration::from_hours(1),
             value_max: 1 << 30,
+            connections: 1,
+            tls: None,
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A pool: backends that share keys. It names the backend that has a key.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::backend::Backend;
 use super::bounds::Bounds;
 use super::distribution::{Distribution, Placement};
 use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
+use crate::tls::{ClientRules, client_rules};
 
 /// Backends that share keys.
 #[derive(Debug)]
@@ -19,8 +23,10 @@ pub struct Pool {
     pub key_hash: Option<&'static KeyHash>,
     /// The part of the key that is hashed, if not all of it.
     pub filter: Option<KeyFilter>,
-    /// The bounds of connections to its backends.
+    /// The connections to its backends.
     pub bounds: Bounds,
+    /// The rules of TLS, once the files of `bounds.tls` are read.
+    pub rules: Option<Arc<ClientRules>>,
     seed: u64,
     placement: Placement,
 }
@@ -38,7 +44,27 @@ impl Pool {
         let placement = distribution.build(&backends);
         let seed = seed.map_or(0, |text| xxh3(text.as_bytes()));
         let bounds = Bounds::default();
-        Self { name: name.into(), backends, distribution, key_hash, filter, bounds, seed, placement }
+        Self {
+            name: name.into(),
+            backends,
+            distribution,
+            key_hash,
+            filter,
+            bounds,
+            rules: None,
+            seed,
+            placement,
+        }
+    }
+
+    /// Reads the certificates and keys of TLS, whose paths are relative to `directory`.
+    ///
+    /// # Errors
+    /// A file cannot be read or used. The text is one line.
+    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), String> {
+        let rules = self.bounds.tls.as_ref().map(|files| client_rules(files, directory)).transpose();
+        self.rules = rules.map_err(|e| format!("pools.{}.tls: {e}", self.name))?;
+        Ok(())
     }
 
     /// Returns the index of the backend that has a key.

@@ -9,15 +9,16 @@
 //! client's request for it. Each request has exactly one answer, though it may be empty.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::backend::Address;
-use super::bounds::Bounds;
 use super::bucket::Bucket;
 use super::connection::{Connection, Failure};
 use super::failure::Reason;
 use super::item::Item;
+use super::pool::Pool;
 use super::reply::Meaning;
 use super::request::{ClientRequest, Quiet};
 use super::route::{Route, Routes};
@@ -93,8 +94,7 @@ impl<N> Active<N> {
 #[derive(Debug)]
 pub struct Relay<N> {
     routes: Arc<Routes>,
-    /// For each pool, the connections of its backends.
-    pools: Vec<Vec<usize>>,
+    pools: PoolLinks,
     connections: Vec<Connection<Ask>>,
     active: Slots<Active<N>>,
     gets: Slots<Gathering<N>>,
@@ -117,9 +117,9 @@ impl<N> Relay<N> {
     /// Requests and replies under way hold about `limit` bytes at most, beside the buffers of
     /// connections.
     pub fn new(routes: Arc<Routes>, limit: usize, seed: u64) -> Self {
-        let (pools, places) = places(&routes);
+        let (pools, links) = links(&routes);
         let connections: Vec<_> =
-            places.into_iter().map(|(_, bounds)| Connection::new(bounds.clone())).collect();
+            links.into_iter().map(|link| Connection::new(link.pool.bounds.clone())).collect();
         let changed = (0..connections.len()).collect();
         let buckets = (0..routes.limits).map(|_| Bucket::default()).collect();
         Self {
@@ -303,10 +303,11 @@ impl<N> Relay<N> {
         let Some(active) = self.active.get_mut(id) else { return false };
         active.works.resize(number.max(active.works.len()), Work::Client);
         active.works.push(work);
-        let Some((chosen, places)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
+        let Some((chosen, backends)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
             return false;
         };
-        let Some(&place) = places.get(chosen.choose(active.request.key())) else { return false };
+        let Some(numbers) = backends.get(chosen.choose(active.request.key())) else { return false };
+        let place = least_busy(&self.connections, numbers);
         let Some(connection) = self.connections.get_mut(place) else { return false };
         let item = match work {
             Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
@@ -388,26 +389,51 @@ impl<N> Relay<N> {
     }
 }
 
-/// Returns the connections of a proxy. Pools with one backend and equal bounds share a connection.
-/// The first list has the connections of each pool, in the order of its backends.
-pub fn places(routes: &Routes) -> (Vec<Vec<usize>>, Vec<(&Address, &Bounds)>) {
-    let mut known: HashMap<&Address, Vec<usize>> = HashMap::new();
-    let mut places: Vec<(&Address, &Bounds)> = Vec::new();
-    let mut place = |address, bounds| {
-        let numbers = known.entry(address).or_default();
-        let same = numbers.iter().find(|number| places.get(**number).is_some_and(|(_, own)| *own == bounds));
-        if let Some(number) = same {
-            return *number;
+/// A connection to a backend of a pool. Other pools may share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// The address of the backend.
+    pub address: &'a Address,
+    /// The pool, or the first one of those that share the connection.
+    pub pool: &'a Pool,
+}
+
+/// For each pool, the numbers of the connections of each backend.
+type PoolLinks = Vec<Vec<Range<usize>>>;
+
+/// Returns the connections of a worker. Pools with equal bounds share those to one address.
+pub fn links(routes: &Routes) -> (PoolLinks, Vec<Link<'_>>) {
+    let mut known: HashMap<&Address, Vec<Range<usize>>> = HashMap::new();
+    let mut links: Vec<Link<'_>> = Vec::new();
+    let mut pools = PoolLinks::new();
+    for pool in &routes.pools {
+        let mut numbers = Vec::new();
+        for address in pool.backends.iter().map(|backend| &backend.address) {
+            let known = known.entry(address).or_default();
+            let equal = |range: &&Range<usize>| {
+                links.get(range.start).is_some_and(|link| link.pool.bounds == pool.bounds)
+            };
+            let range = known.iter().find(equal).cloned().unwrap_or_else(|| {
+                let range = links.len()..links.len() + pool.bounds.connections;
+                links.resize(range.end, Link { address, pool });
+                known.push(range.clone());
+                range
+            });
+            numbers.push(range);
         }
-        places.push((address, bounds));
-        numbers.push(places.len() - 1);
-        places.len() - 1
-    };
-    let pools = routes
-        .pools
-        .iter()
-        .map(|pool| pool.backends.iter().map(|backend| place(&backend.address, &pool.bounds)).collect());
-    (pools.collect(), places)
+        pools.push(numbers);
+    }
+    (pools, links)
+}
+
+/// Returns the connection to use: as in memcached, the first one of those that wait for the fewest
+/// replies. A bad one comes last.
+fn least_busy<T>(connections: &[Connection<T>], numbers: &Range<usize>) -> usize {
+    if numbers.len() == 1 {
+        return numbers.start;
+    }
+    let worth = |number: &usize| connections.get(*number).map(|one| (one.is_bad(), one.depth()));
+    numbers.clone().min_by_key(worth).unwrap_or(numbers.start)
 }
 
 /// Returns the reply to a send.

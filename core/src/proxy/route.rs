@@ -1,5 +1,7 @@
 //! Routes as data: a graph of nodes that ends at pools. `run` carries a request through it.
 
+use std::path::Path;
+
 use super::command::Command;
 use super::pool::Pool;
 
@@ -22,6 +24,15 @@ pub struct Routes {
 }
 
 impl Routes {
+    /// Reads the certificates and keys that pools name, again at each reload. Relative paths start
+    /// in `directory`, that of the configuration.
+    ///
+    /// # Errors
+    /// A file cannot be read or used. The text is one line.
+    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), String> {
+        self.pools.iter_mut().try_for_each(|pool| pool.read_certificates(directory))
+    }
+
     /// Returns the largest number of requests that one request of a client causes, counting `null`
     /// and `error` as one each.
     pub fn most_sends(&self) -> usize {

@@ -1,5 +1,7 @@
 //! The state of a server: the cache, switches that commands change, and counters.
 
+use std::fmt::Display;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -140,17 +142,21 @@ impl ServerState {
     }
 }
 
-/// Reads the configuration of a proxy.
+/// Reads the configuration of a proxy, and the files that it names.
 fn read_routes(config: &ProxyConfig) -> Result<Routes, StartError> {
     match config {
         ProxyConfig::Text(text) => {
-            parse(text).map_err(|fault| StartError::File(format!("proxy configuration: {fault}")))
+            let fault = |reason: &dyn Display| StartError::File(format!("proxy configuration: {reason}"));
+            let mut routes = parse(text).map_err(|e| fault(&e))?;
+            routes.read_certificates(Path::new("")).map_err(|e| fault(&e))?;
+            Ok(routes)
         }
         ProxyConfig::File(path) => {
-            let fault =
-                |reason: &dyn std::fmt::Display| StartError::File(format!("{}: {reason}", path.display()));
+            let fault = |reason: &dyn Display| StartError::File(format!("{}: {reason}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
-            parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))
+            let mut routes = parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))?;
+            routes.read_certificates(path.parent().unwrap_or(Path::new(""))).map_err(|e| fault(&e))?;
+            Ok(routes)
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Certificates, keys and rules of TLS: read from files or from memory, checked, and read again
 //! while the server runs.
 //!
+//! `client` has the rules of a proxy to its backends. The rest is about listeners.
+//!
 //! The listeners of a server share a [`Tls`]. Its configuration is loaded completely or not at all.
 //! If files have become invalid, the earlier configuration stays. Connections keep the one that
 //! they began with.
@@ -8,32 +10,33 @@
 //! This module does not use sockets. `net::tls` handles the bytes of a connection.
 
 mod ciphers;
+mod client;
+mod client_files;
+mod files;
 mod identity;
 mod stats;
 
-use std::borrow::Cow;
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use memchr::memmem;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme, version,
 };
 
 use crate::base::error::{ConfigError, ConfigRule, StartError};
-use crate::base::file;
 use crate::base::sync::Mutex;
 use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
 
+pub use self::client::{ClientRules, client_rules};
+pub use self::client_files::ClientFiles;
+use self::files::{Source, read_authorities, read_certificate};
 pub use self::stats::TlsStats;
 
 /// The rules of a connection.
@@ -41,9 +44,6 @@ pub(crate) type Rules = ServerConfig;
 
 /// Sessions that are stored for clients without tickets, as in OpenSSL.
 const SESSIONS: usize = 20_480;
-
-/// Largest file that is read. Certificates and keys take a few KiB.
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// The TLS configuration and counters that the listeners of a server share.
 ///
@@ -186,29 +186,6 @@ impl Loaded {
     }
 }
 
-/// The source of a certificate or a key.
-enum Source<'a> {
-    File(&'a Path),
-    Memory(&'a [u8]),
-}
-
-impl<'a> Source<'a> {
-    fn read(&self) -> Result<Cow<'a, [u8]>, String> {
-        match *self {
-            Self::File(path) => file::read(path, LARGEST_FILE).map(Cow::Owned),
-            Self::Memory(text) => Ok(Cow::Borrowed(text)),
-        }
-    }
-
-    /// Returns the error line for `what`, in memcached's words.
-    fn refused(&self, what: &str, why: &dyn Display) -> String {
-        match self {
-            Self::File(path) => format!("Error loading the {what}: {} : {why}", path.display()),
-            Self::Memory(_) => format!("Error loading the {what}: (memory) : {why}"),
-        }
-    }
-}
-
 /// Returns the sources of the certificate chain, the key and the authorities, and the format of the
 /// key.
 fn sources(config: &TlsConfig) -> (Source<'_>, Source<'_>, Option<Source<'_>>, KeyFormat) {
@@ -225,35 +202,6 @@ fn sources(config: &TlsConfig) -> (Source<'_>, Source<'_>, Option<Source<'_>>, K
             (Source::File(chain), Source::File(key), authorities, config.key_format)
         }
     }
-}
-
-fn read_certificate(
-    chain: &Source<'_>,
-    key: &Source<'_>,
-    format: KeyFormat,
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, String> {
-    let chain = certificates(chain).map_err(|e| chain.refused("certificate chain", &e))?;
-    let refused = |why: &dyn Display| key.refused("key", why);
-    let key = private_key(key, format).map_err(|e| refused(&e))?;
-    let key = provider.key_provider.load_private_key(key).map_err(|e| refused(&e))?;
-    // The certificate contains the public key in this form. (rustls' own check does not read
-    // certificates of version 1, which servers may have.)
-    if let (Some(public), Some(own)) = (key.public_key(), chain.first())
-        && memmem::find(own, public.as_ref()).is_none()
-    {
-        return Err(refused(&"the key is not that of the certificate"));
-    }
-    Ok(CertifiedKey::new(chain, key))
-}
-
-fn read_authorities(source: &Source<'_>) -> Result<RootCertStore, String> {
-    let refused = |why: &dyn Display| source.refused("CA certificate", why);
-    let mut store = RootCertStore::empty();
-    for certificate in certificates(source).map_err(|e| refused(&e))? {
-        store.add(certificate).map_err(|e| refused(&e))?;
-    }
-    Ok(store)
 }
 
 /// Returns the verifier of clients' certificates.
@@ -323,28 +271,5 @@ impl ClientCertVerifier for NoAuthority {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Returns all certificates of a PEM text, at least one.
-fn certificates(source: &Source<'_>) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = source.read()?;
-    let all: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|e| format!("not a PEM file: {e}"))?;
-    if all.is_empty() { Err("no certificate in it".into()) } else { Ok(all) }
-}
-
-fn private_key(source: &Source<'_>, format: KeyFormat) -> Result<PrivateKeyDer<'static>, String> {
-    let bytes = source.read()?;
-    match format {
-        KeyFormat::Der => PrivateKeyDer::try_from(bytes.into_owned()).map_err(str::to_owned),
-        KeyFormat::Pem => PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
-            _ if memmem::find(&bytes, b"ENCRYPTED").is_some() => {
-                "it is encrypted, which is not supported".into()
-            }
-            pem::Error::NoItemsFound => "no private key in it".into(),
-            other => format!("not a PEM file: {other}"),
-        }),
     }
 }

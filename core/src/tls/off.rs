@@ -2,17 +2,31 @@
 //! is compiled in.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::error::{ConfigError, ConfigRule, StartError};
 use crate::config::{TlsConfig, TlsMode};
 
+mod client_files;
 mod stats;
 
+pub use self::client_files::ClientFiles;
 pub use self::stats::TlsStats;
 
 /// Stands for the rules of a connection; has no values.
 pub(crate) type Rules = Infallible;
+
+/// Stands for the rules of connections to servers; has no values.
+pub type ClientRules = Infallible;
+
+/// Refuses the files.
+///
+/// # Errors
+/// Always.
+pub fn client_rules(_: &ClientFiles, _: &Path) -> Result<Arc<ClientRules>, String> {
+    Err("this build is without the feature tls".into())
+}
 
 /// Stands for certificates and keys; has no values.
 #[derive(Debug)]

@@ -471,6 +471,19 @@ mod tests {
             "route = 'a'\n[pools.c]\nbackends = ['c']\nhash_stop = ''",
             "6: pools.c.hash_stop: must be a text such as",
         ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nconnections = 9",
+            "6: pools.c.connections: must be a whole number from 1 to 8, got 9",
+        ),
+        ("route = 'a'\n[pools.c]\nbackends = ['c']\ntls = {}", "6: pools.c.tls: ca is missing: it verifies"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\ntls = { ca = 'x', verify = 1 }",
+            "6: pools.c.tls.verify: must be true or false, got 1",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['unix:/c']\ntls = { verify = false }",
+            "6: pools.c.tls: a Unix socket has no TLS",
+        ),
     ];
 
     #[test]

@@ -1,6 +1,7 @@
 //! Pools and backends of a configuration.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::backend::{Address, Backend};
@@ -10,14 +11,25 @@ use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
 use super::super::pool::Pool;
 use super::entry::{ConfigFault, Entry, Table};
+use crate::tls::ClientFiles;
 
 /// Backends of a pool at most.
 const MAX_BACKENDS: usize = 1000;
 /// Longest time of a bound: an hour.
 const MAX_MILLIS: u64 = 3_600_000;
-/// The keys of bounds of connections.
-const BOUNDS: [&str; 6] =
-    ["connect_timeout_ms", "read_timeout_ms", "retry_ms", "failure_limit", "depth_limit", "flap_time_ms"];
+/// Connections of a worker to a backend at most.
+const MAX_CONNECTIONS: u64 = 8;
+/// The keys about connections.
+const BOUNDS: [&str; 8] = [
+    "connect_timeout_ms",
+    "read_timeout_ms",
+    "retry_ms",
+    "failure_limit",
+    "depth_limit",
+    "flap_time_ms",
+    "connections",
+    "tls",
+];
 /// Weight of a backend at most.
 const MAX_WEIGHT: u32 = 1000;
 
@@ -52,10 +64,14 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
     let seed = seed.map(|entry| entry.string()).transpose()?;
     let mut pool = Pool::new(name, backends, distribution, key_hash, filter, seed);
     pool.bounds = bounds(table)?;
-    Ok(pool)
+    let has_socket = pool.backends.iter().any(|backend| matches!(backend.address, Address::Unix(_)));
+    match table.get("tls") {
+        Some(entry) if has_socket => entry.fail("a Unix socket has no TLS"),
+        _ => Ok(pool),
+    }
 }
 
-/// Reads the bounds of connections.
+/// Reads the keys about connections.
 fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
     let default = Bounds::default();
     let time = |key, default| {
@@ -70,8 +86,28 @@ fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
         failure_limit: number("failure_limit", 100)?.map_or(default.failure_limit, |limit| limit as u32),
         depth_limit: number("depth_limit", 1_000_000)?.map_or(default.depth_limit, |limit| limit as usize),
         flap_time: table.number("flap_time_ms", 1, MAX_MILLIS)?.map(Duration::from_millis),
+        connections: table.number("connections", 1, MAX_CONNECTIONS)?.map_or(1, |count| count as usize),
+        tls: table.get("tls").map(|entry| tls(&entry.table()?)).transpose()?,
         ..default
     })
+}
+
+/// Reads the files of TLS. They are opened later.
+fn tls(table: &Table<'_>) -> Result<ClientFiles, ConfigFault> {
+    table.allow(&["ca", "cert", "key", "server_name", "verify"])?;
+    let path = |key| Ok(table.get(key).map(|entry| entry.line()).transpose()?.map(PathBuf::from));
+    let verify = table.get("verify").is_none() || table.switch("verify")?;
+    let (ca, cert, key) = (path("ca")?, path("cert")?, path("key")?);
+    if verify && ca.is_none() {
+        return table.fail("ca is missing: it verifies the backends, and verify = false does not");
+    }
+    let identity = match (cert, key) {
+        (Some(cert), key) => Some((cert.clone(), key.unwrap_or(cert))),
+        (None, None) => None,
+        (None, Some(_)) => return table.fail("cert is missing: it belongs to key"),
+    };
+    let server_name = table.get("server_name").map(|entry| entry.line()).transpose()?;
+    Ok(ClientFiles { ca: ca.filter(|_| verify), identity, server_name })
 }
 
 fn backends(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Backend>, ConfigFault> {
