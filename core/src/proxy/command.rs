@@ -7,6 +7,8 @@ pub struct Command {
     pub word: &'static str,
     /// Its effect.
     pub kind: Kind,
+    /// memcached's number of the command, by which Lua programs name it.
+    pub number: u8,
 }
 
 /// The effect of a command, as far as routes differ by it.
@@ -20,35 +22,74 @@ pub enum Kind {
     Delete,
     /// Changes a number or a time of expiry.
     Change,
+    /// Is about the server. It has no key.
+    Server,
 }
 
-/// All commands.
+/// All commands with a key.
 pub static COMMANDS: [Command; 19] = [
-    Command { word: "get", kind: Kind::Read },
-    Command { word: "gets", kind: Kind::Read },
-    Command { word: "gat", kind: Kind::Read },
-    Command { word: "gats", kind: Kind::Read },
-    Command { word: "mg", kind: Kind::Read },
-    Command { word: "me", kind: Kind::Read },
-    Command { word: "set", kind: Kind::Store },
-    Command { word: "add", kind: Kind::Store },
-    Command { word: "replace", kind: Kind::Store },
-    Command { word: "append", kind: Kind::Store },
-    Command { word: "prepend", kind: Kind::Store },
-    Command { word: "cas", kind: Kind::Store },
-    Command { word: "ms", kind: Kind::Store },
-    Command { word: "delete", kind: Kind::Delete },
-    Command { word: "md", kind: Kind::Delete },
-    Command { word: "incr", kind: Kind::Change },
-    Command { word: "decr", kind: Kind::Change },
-    Command { word: "ma", kind: Kind::Change },
-    Command { word: "touch", kind: Kind::Change },
+    Command { word: "get", kind: Kind::Read, number: 7 },
+    Command { word: "gets", kind: Kind::Read, number: 12 },
+    Command { word: "gat", kind: Kind::Read, number: 8 },
+    Command { word: "gats", kind: Kind::Read, number: 13 },
+    Command { word: "mg", kind: Kind::Read, number: 1 },
+    Command { word: "me", kind: Kind::Read, number: 6 },
+    Command { word: "set", kind: Kind::Store, number: 9 },
+    Command { word: "add", kind: Kind::Store, number: 10 },
+    Command { word: "replace", kind: Kind::Store, number: 19 },
+    Command { word: "append", kind: Kind::Store, number: 17 },
+    Command { word: "prepend", kind: Kind::Store, number: 20 },
+    Command { word: "cas", kind: Kind::Store, number: 11 },
+    Command { word: "ms", kind: Kind::Store, number: 2 },
+    Command { word: "delete", kind: Kind::Delete, number: 18 },
+    Command { word: "md", kind: Kind::Delete, number: 3 },
+    Command { word: "incr", kind: Kind::Change, number: 14 },
+    Command { word: "decr", kind: Kind::Change, number: 15 },
+    Command { word: "ma", kind: Kind::Change, number: 5 },
+    Command { word: "touch", kind: Kind::Change, number: 16 },
+];
+
+/// The commands without a key that memcached's proxy parses.
+static KEYLESS: [Command; 5] = [
+    Command { word: "mn", kind: Kind::Server, number: 4 },
+    Command { word: "quit", kind: Kind::Server, number: 22 },
+    Command { word: "stats", kind: Kind::Server, number: 23 },
+    Command { word: "watch", kind: Kind::Server, number: 25 },
+    Command { word: "version", kind: Kind::Server, number: 27 },
 ];
 
 impl Command {
-    /// Returns the command with this word.
+    /// Returns the command with a key and this word.
     pub fn named(word: &str) -> Option<&'static Self> {
         COMMANDS.iter().find(|command| command.word == word)
+    }
+
+    /// Returns the command with this word, with or without a key.
+    pub fn parsed(word: &str) -> Option<&'static Self> {
+        Self::named(word).or_else(|| KEYLESS.iter().find(|command| command.word == word))
+    }
+
+    /// Returns the number of the token with the key. 0 means that there is none.
+    pub fn key(&self) -> usize {
+        match self.kind {
+            Kind::Server => 0,
+            _ if self.word.starts_with("gat") => 2,
+            _ => 1,
+        }
+    }
+
+    /// Returns the number of the token with the length of the value. 0 means that none follows.
+    pub fn length(&self) -> usize {
+        match self.kind {
+            Kind::Store if self.word == "ms" => 2,
+            Kind::Store => 4,
+            _ => 0,
+        }
+    }
+
+    /// Returns whether its last token may be `noreply`.
+    pub fn has_noreply(&self) -> bool {
+        !self.is_meta() && !matches!(self.kind, Kind::Read | Kind::Server)
     }
 
     /// Returns whether it is of the meta protocol.

@@ -19,6 +19,7 @@ pub mod failure;
 pub mod filter;
 pub mod hash;
 mod item;
+pub mod line;
 pub mod pool;
 pub mod relay;
 pub mod reply;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::command::{Command, Kind};
 use super::item::Item;
+use super::line::{Fault, Flags, Line, place};
 use super::run::Work;
 use crate::protocol::tokens::Tokens;
 
@@ -44,31 +45,14 @@ impl ClientRequest {
     pub fn new(line: &[u8], value: usize) -> Option<Self> {
         let tokens = Tokens::new(line);
         let command = Command::named(str::from_utf8(tokens.get(0)?).ok()?)?;
-        let key = tokens.get(if command.word.starts_with("gat") { 2 } else { 1 })?;
-        let start = (key.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+        let key = place(line, tokens.get(command.key())?);
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(line.len() + 2 + value).ok()?;
         bytes.extend_from_slice(line);
-        let mut quiet = Quiet::No;
-        // Each reply of a backend ends the wait for one, so no backend may be silent. As memcached
-        // does, a flag is known by its first letter alone, and the last of 24 tokens ends the line.
-        let place = |token: &[u8]| (token.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
-        if command.is_meta() {
-            for flag in tokens.from(command.flags()).filter(|flag| flag.first() == Some(&b'q')) {
-                if let Some(flag) = bytes.get_mut(place(flag)..place(flag).wrapping_add(flag.len())) {
-                    flag.fill(b' ');
-                }
-                quiet = Quiet::Meta;
-            }
-        } else if let Some(last) = tokens.last().filter(|_| tokens.is_noreply()) {
-            if let Some(end) = bytes.get_mut(place(last).wrapping_add(last.len() - 1)) {
-                *end = b'Y';
-            }
-            quiet = Quiet::Classic;
-        }
+        let quiet = ask_for_reply(command, line, &tokens, &mut bytes);
         bytes.extend_from_slice(b"\r\n");
         let line = bytes.len();
-        Some(Self { bytes, line, key: start..start + key.len(), value, command, quiet })
+        Some(Self { bytes, line, key, value, command, quiet })
     }
 
     /// Returns the request for one key of a get that may have several.
@@ -81,6 +65,82 @@ impl ClientRequest {
         line.push(b' ');
         line.extend_from_slice(key);
         Self::new(&line, 0)
+    }
+
+    /// Parses the line of a program, without its end, and copies it. `value` ends with a line end,
+    /// or is empty.
+    ///
+    /// # Errors
+    /// The reason to refuse the line, or [`Fault::Malformed`] if it does not want a value of that
+    /// length: the backend would read the value as requests, or requests as the value.
+    pub fn parse(line: &[u8], value: &[u8]) -> Result<Self, Fault> {
+        let parsed = Line::parse(line)?;
+        if parsed.value != value.len() {
+            return Err(Fault::Malformed);
+        }
+        let mut bytes = Vec::with_capacity(line.len() + 2 + value.len());
+        bytes.extend_from_slice(line);
+        let quiet = ask_for_reply(parsed.command, line, &Tokens::new(line), &mut bytes);
+        bytes.extend_from_slice(b"\r\n");
+        let line = bytes.len();
+        bytes.extend_from_slice(value);
+        Ok(Self { bytes, line, key: parsed.key, value: value.len(), command: parsed.command, quiet })
+    }
+
+    /// Replaces the line by another one without its end, for the same value.
+    ///
+    /// # Errors
+    /// As of [`Self::parse`]. The request is unchanged then.
+    pub fn set_line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let parsed = Line::parse(line)?;
+        if parsed.value != self.value {
+            return Err(Fault::Malformed);
+        }
+        let rest = self.bytes.split_off(self.line);
+        self.bytes.clear();
+        self.bytes.extend_from_slice(line);
+        let quiet = ask_for_reply(parsed.command, line, &Tokens::new(line), &mut self.bytes);
+        self.bytes.extend_from_slice(b"\r\n");
+        self.line = self.bytes.len();
+        self.bytes.extend_from_slice(&rest);
+        (self.key, self.command) = (parsed.key, parsed.command);
+        // The client has not changed its mind.
+        if quiet != Quiet::No {
+            self.quiet = quiet;
+        }
+        Ok(())
+    }
+
+    /// Overwrites `left` bytes at the start of the key and `right` at its end with spaces. Returns
+    /// `false` and changes nothing if the key has fewer.
+    pub fn trim_key(&mut self, left: usize, right: usize) -> bool {
+        let Range { start, end } = self.key;
+        let (Some(new_start), Some(new_end)) = (start.checked_add(left), end.checked_sub(right)) else {
+            return false;
+        };
+        if new_start > new_end {
+            return false;
+        }
+        for trimmed in [start..new_start, new_end..end] {
+            if let Some(bytes) = self.bytes.get_mut(trimmed) {
+                bytes.fill(b' ');
+            }
+        }
+        self.key = new_start..new_end;
+        true
+    }
+
+    /// Returns the flags of a meta command. A `q` is among them, although it is not sent.
+    pub fn flags(&self) -> Flags {
+        if !self.command.is_meta() {
+            return Flags::default();
+        }
+        let tokens = Tokens::new(self.line());
+        let mut flags = Flags::of(tokens.from(self.command.flags())).unwrap_or_default();
+        if self.quiet == Quiet::Meta {
+            flags.insert(b'q');
+        }
+        flags
     }
 
     /// Takes bytes of the value and its end. Returns how many it took.
@@ -110,12 +170,18 @@ impl ClientRequest {
         self.bytes.get(self.key.clone()).unwrap_or_default()
     }
 
+    /// Returns all of it, as a backend gets it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Returns the line without its end.
     pub fn line(&self) -> &[u8] {
         self.bytes.get(..self.line - 2).unwrap_or_default()
     }
 
-    fn value(&self) -> &[u8] {
+    /// Returns the value with its end, or nothing if there is none.
+    pub fn value(&self) -> &[u8] {
         self.bytes.get(self.line..).unwrap_or_default()
     }
 
@@ -259,5 +325,98 @@ impl ClientRequest {
             "incr" | "decr" | "touch" | "delete" | "cas" => b"NOT_FOUND\r\n",
             _ => b"NOT_STORED\r\n",
         }
+    }
+}
+
+/// Makes a request ask for its reply, because each reply of a backend ends the wait for one.
+/// Returns the replies that the client does not want. `bytes` begin with `line`, of which `tokens`
+/// are.
+fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mut [u8]) -> Quiet {
+    let mut quiet = Quiet::No;
+    // As memcached does, a flag is known by its first letter alone, and the last of 24 tokens ends
+    // the line.
+    if command.is_meta() {
+        for flag in tokens.from(command.flags()).filter(|flag| flag.first() == Some(&b'q')) {
+            if let Some(flag) = bytes.get_mut(place(line, flag)) {
+                flag.fill(b' ');
+            }
+            quiet = Quiet::Meta;
+        }
+    } else if command.has_noreply()
+        && let Some(last) = tokens.last().filter(|_| tokens.is_noreply())
+    {
+        if let Some(end) = bytes.get_mut(place(line, last)).and_then(<[u8]>::last_mut) {
+            *end = b'Y';
+        }
+        quiet = Quiet::Classic;
+    }
+    quiet
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn parse(line: &str, value: &str) -> ClientRequest {
+        ClientRequest::parse(line.as_bytes(), value.as_bytes()).unwrap()
+    }
+
+    fn text(request: &ClientRequest) -> &str {
+        str::from_utf8(request.bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_request_asks_for_its_reply() {
+        for (line, sent, quiet) in [
+            ("mg k v", "mg k v\r\n", Quiet::No),
+            ("mg k q v", "mg k   v\r\n", Quiet::Meta),
+            ("md q q", "md q  \r\n", Quiet::Meta),
+            ("delete k noreply", "delete k noreplY\r\n", Quiet::Classic),
+            ("touch k 0 noreply  ", "touch k 0 noreplY  \r\n", Quiet::Classic),
+        ] {
+            let request = parse(line, "");
+            assert_eq!((text(&request), request.quiet), (sent, quiet), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_key_noreply_is_a_key() {
+        assert_eq!(text(&ClientRequest::part("get", None, b"noreply").unwrap()), "get noreply\r\n");
+        assert_eq!(text(&ClientRequest::part("gat", Some(7), b"noreply").unwrap()), "gat 7 noreply\r\n");
+    }
+
+    #[test]
+    fn a_value_has_the_length_of_its_line() {
+        for (line, value) in
+            [("set k 0 0 2", "x\r\n"), ("ms k 1", ""), ("md k", "x\r\n"), ("ms k 1", "abc\r\n")]
+        {
+            let refused = ClientRequest::parse(line.as_bytes(), value.as_bytes()).err();
+            assert_eq!(refused, Some(Fault::Malformed), "{line}");
+        }
+        let mut request = parse("set k 0 0 1", "x\r\n");
+        assert_eq!(request.set_line(b"set k 0 0 2"), Err(Fault::Malformed));
+        assert_eq!(request.set_line(b"nonsense"), Err(Fault::Unknown));
+        assert_eq!(text(&request), "set k 0 0 1\r\nx\r\n");
+    }
+
+    #[test]
+    fn another_line_keeps_the_value_and_the_wish() {
+        let mut request = parse("ms key 2 q", "ab\r\n");
+        request.set_line(b"ms other 2 T5").unwrap();
+        assert_eq!(text(&request), "ms other 2 T5\r\nab\r\n");
+        assert_eq!((request.key(), request.quiet), (&b"other"[..], Quiet::Meta));
+        assert!(request.flags().has(b'q') && request.flags().has(b'T'));
+    }
+
+    #[test]
+    fn a_key_is_trimmed_in_place() {
+        let mut request = parse("mg /prefix/key v", "");
+        assert!(request.trim_key(8, 0) && request.trim_key(0, 1));
+        assert_eq!((text(&request), request.key()), ("mg         ke  v\r\n", &b"ke"[..]));
+        assert!(!request.trim_key(3, 0) && !request.trim_key(1, 2) && !request.trim_key(usize::MAX, 0));
+        assert!(request.trim_key(1, 1));
+        assert_eq!(request.key(), b"");
     }
 }

@@ -301,7 +301,9 @@ impl Run {
             Some(Route::WarmUp { cold, warm }) => match (kind, context.work) {
                 (Kind::Read, _) => (Choice::Ask(0, None), Step::Wait(slice::from_ref(cold))),
                 // An item that fills this node is not newer than that of `warm`.
-                (Kind::Change, _) | (_, Work::Fill(_)) => (Choice::Ask(0, None), Step::Go(*cold)),
+                (Kind::Change | Kind::Server, _) | (_, Work::Fill(_)) => {
+                    (Choice::Ask(0, None), Step::Go(*cold))
+                }
                 (Kind::Store | Kind::Delete, _) => {
                     (Choice::DeleteWarm, Step::GoAndDrop(*cold, *warm, delete))
                 }
