@@ -1,7 +1,7 @@
 //! The sockets of one worker to the backends of a proxy.
 //!
-//! [`Relay`] decides what is sent and answered. This module opens sockets, moves bytes, and reports
-//! to the log and to watchers. A round of the worker serves each socket once, however many requests
+//! An [`Engine`] decides what is sent and answered. This module opens sockets, moves bytes, and
+//! reports to the log and to watchers. A round of the worker serves each socket once, however many requests
 //! it has: so the requests of a round leave in one write.
 
 use std::fmt::{self, Write as _};
@@ -16,14 +16,17 @@ use mio::{Interest, Registry, Token};
 use super::backend_socket::Socket;
 use super::socket::would_block;
 use crate::base::watch::kind;
+use crate::cache::Cache;
 use crate::protocol::output::{Output, SlotId};
 use crate::proxy::backend::Address;
+use crate::proxy::engine::{self, Client, Engine, Host, Surroundings};
 use crate::proxy::failure::Reason;
-use crate::proxy::relay::{Link, Relay, links};
+use crate::proxy::hooks::Hooks;
+use crate::proxy::links::{Links, Place};
+use crate::proxy::program::{AnyEngine, Program, Seat};
 use crate::proxy::request::ClientRequest;
-use crate::proxy::route::Routes;
-use crate::state::ServerState;
-use crate::tls::ClientRules;
+use crate::session::{Env, Next, Session};
+use crate::state::{ServerState, WorkerStats};
 
 /// The first token of a backend. Those of connections are below it, and those of UDP far above.
 const FIRST: usize = usize::MAX / 2;
@@ -34,19 +37,14 @@ const READ: usize = 64 * 1024;
 /// Reads of one socket in a round.
 const READS: usize = 16;
 
-/// Most bytes that requests and replies under way hold in a worker.
-const HELD: usize = 256 * 1024 * 1024;
-
 /// Bytes of a backend's input that watchers see.
 const SHOWN: usize = 100;
 
-/// A backend.
-struct Place {
-    address: Address,
-    /// The rules of TLS, and the name in the certificate of the backend.
-    tls: Option<(Arc<ClientRules>, String)>,
-    /// The addresses of its name, and the one to try next.
-    addresses: Vec<SocketAddr>,
+/// The socket of a link.
+#[derive(Default)]
+struct Remote {
+    /// The addresses of its name, once they are looked up, and the one to try next.
+    addresses: Option<Vec<SocketAddr>>,
     next: usize,
     socket: Option<Socket>,
     /// The words of the system or of TLS for the failure that ends the socket.
@@ -58,10 +56,12 @@ struct Place {
     writable: bool,
 }
 
-/// The backends of a proxy, as one worker reaches them.
+/// The proxy of one worker, and the sockets of its backends.
 pub(crate) struct Backends {
-    relay: Relay<SlotId>,
-    places: Vec<Place>,
+    engine: AnyEngine,
+    links: Links,
+    /// By the number of the link.
+    remotes: Vec<Remote>,
     scratch: Box<[u8]>,
     /// A time before the earliest deadline of a connection.
     wake: Option<Instant>,
@@ -69,175 +69,235 @@ pub(crate) struct Backends {
     more: Vec<usize>,
 }
 
-impl Backends {
-    /// Returns the backends of a proxy. Looks up the addresses of their names.
-    pub(crate) fn new(routes: &Arc<Routes>, seed: u64) -> Self {
-        let (_, links) = links(routes);
-        Self {
-            places: links.iter().map(Place::new).collect(),
-            relay: Relay::new(Arc::clone(routes), HELD, seed),
-            scratch: vec![0; READ].into_boxed_slice(),
-            wake: None,
-            more: Vec::new(),
+/// The server around the proxy of a worker.
+pub(crate) struct Around<'a> {
+    pub(crate) context: &'a ServerState,
+    pub(crate) stats: &'a WorkerStats,
+}
+
+impl Surroundings for Around<'_> {
+    fn cache(&self) -> &Cache {
+        &self.context.cache
+    }
+
+    fn carry_out(&self, request: &[u8], fd: i32) -> Vec<u8> {
+        let (mut session, mut out, mut reply) = (Session::of_proxy(), Output::new(), Vec::new());
+        let mut used = 0;
+        loop {
+            let mut env = Env::new(self.context, self.stats, fd, usize::MAX);
+            let step = session.advance(&mut env, request.get(used..).unwrap_or_default(), &mut out);
+            used += step.consumed;
+            // Writing to memory cannot fail.
+            while !out.is_empty() && out.write_to(&mut reply).is_ok() {}
+            let ends = matches!(step.next, Next::Close(_) | Next::Abort(_) | Next::Watch(_));
+            if ends || used >= request.len() && step.next == Next::Input {
+                return reply;
+            }
         }
     }
 
+    fn log(&self, level: u8, line: &dyn Fn() -> String) {
+        self.context.log(level, line);
+    }
+}
+
+impl Backends {
+    /// Makes the engine of a worker.
+    pub(crate) fn new(program: &dyn Program, seat: Seat, around: &Around<'_>) -> Result<Self, String> {
+        let mut links = Links::default();
+        let mut host = host(&mut links, around);
+        let engine = program.engine(seat, &mut host)?;
+        Ok(Self {
+            engine,
+            links,
+            remotes: Vec::new(),
+            scratch: vec![0; READ].into_boxed_slice(),
+            wake: None,
+            more: Vec::new(),
+        })
+    }
+
+    /// Returns the commands that are routed.
+    pub(crate) fn hooks(&self) -> Hooks {
+        self.engine.hooks()
+    }
+
     /// Begins a request of a client.
-    pub(crate) fn begin(&mut self, slot: SlotId, requests: Vec<ClientRequest>) {
-        self.relay.begin(slot, requests, millis(), Instant::now());
+    pub(crate) fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, around: &Around<'_>) {
+        self.engine.begin(client, requests, &mut host(&mut self.links, around));
+    }
+
+    /// Handles a wake-up of the worker.
+    pub(crate) fn woken(&mut self, around: &Around<'_>) {
+        self.engine.woken(&mut host(&mut self.links, around));
     }
 
     /// Takes an answer, with the slot that it fills.
     pub(crate) fn take_answer(&mut self) -> Option<(SlotId, Output)> {
-        let (slot, bytes) = self.relay.take_answer()?;
+        let (slot, bytes) = self.engine.take_answer()?;
         let mut reply = Output::new();
         *reply.bytes() = bytes;
         Some((slot, reply))
     }
 
     /// Returns the time at which [`Self::serve`] must be called.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        if self.more.is_empty() { self.wake } else { Some(Instant::now()) }
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        if !self.more.is_empty() {
+            return Some(Instant::now());
+        }
+        self.wake.into_iter().chain(self.engine.deadline()).min()
     }
 
     /// Handles an event. Returns `false` if it is not of a backend.
     pub(crate) fn on_event(&mut self, event: &Event) -> bool {
         let Some(index) = event.token().0.checked_sub(FIRST) else { return false };
-        let Some(place) = self.places.get_mut(index) else { return false };
-        place.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        place.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        let Some(remote) = self.remotes.get_mut(index) else { return false };
+        remote.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        remote.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.more.push(index);
         true
     }
 
     /// Serves each socket that has something to do.
-    pub(crate) fn serve(&mut self, registry: &Registry, context: &ServerState) {
-        let (now, millis) = (Instant::now(), millis());
+    pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>) {
         let mut due = std::mem::take(&mut self.more);
+        let Self { engine, links, .. } = self;
+        let mut host = host(links, around);
+        let (now, millis) = (host.now, host.millis);
+        if engine.deadline().is_some_and(|deadline| deadline <= now) {
+            engine.expire(&mut host);
+        }
         for &index in &due {
-            if let Some(place) = self.places.get_mut(index) {
-                place.reads = 0;
+            if let Some(remote) = self.remotes.get_mut(index) {
+                remote.reads = 0;
             }
         }
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
-            due.extend(0..self.places.len());
+            due.extend(0..self.links.end());
         }
         loop {
-            while let Some(changed) = self.relay.take_changed() {
+            while let Some(changed) = self.links.take_changed() {
                 due.push(changed);
             }
             let Some(index) = due.pop() else { return };
-            if let Err(reason) = self.serve_one(index, registry, millis, now) {
-                self.fail(index, reason, registry, context, millis, now);
+            if self.remotes.len() < self.links.end() {
+                self.remotes.resize_with(self.links.end(), Remote::default);
             }
-            let deadline = self.relay.connection(index).and_then(|connection| connection.deadline());
+            if self.links.is_unused(index) {
+                self.close(index, registry);
+                continue;
+            }
+            let round = Round { registry, around, now, millis };
+            if let Err(reason) = self.serve_one(index, &round) {
+                self.fail(index, reason, &round);
+            }
+            let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
             self.wake = self.wake.into_iter().chain(deadline).min();
         }
     }
 
-    fn serve_one(
-        &mut self,
-        index: usize,
-        registry: &Registry,
-        millis: u64,
-        now: Instant,
-    ) -> Result<(), Reason> {
-        let Some(connection) = self.relay.connection(index) else { return Ok(()) };
-        let Some(place) = self.places.get_mut(index) else { return Ok(()) };
+    /// Closes the socket of a link that is not used any more.
+    fn close(&mut self, index: usize, registry: &Registry) {
+        self.links.remove(index);
+        let Some(remote) = self.remotes.get_mut(index) else { return };
+        if let Some(mut socket) = std::mem::take(remote).socket {
+            // It is closed next.
+            let _ = registry.deregister(socket.source());
+        }
+    }
+
+    fn serve_one(&mut self, index: usize, round: &Round<'_>) -> Result<(), Reason> {
+        let now = round.now;
+        let Some(remote) = self.remotes.get_mut(index) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        let connection = &mut link.connection;
         if let Some(reason) = connection.expired(now) {
             return Err(reason);
         }
         if connection.wants_socket() {
             connection.connecting(now);
-            place
-                .connect(registry, Token(FIRST + index))
-                .map_err(|error| place.failed(Reason::Connecting, &error))?;
+            remote
+                .connect(&link.place, round.registry, Token(FIRST + index))
+                .map_err(|error| remote.failed(Reason::Connecting, &error))?;
         }
         if connection.is_connecting() {
-            if !place.is_connected().map_err(|error| place.failed(Reason::Connecting, &error))? {
+            if !remote.is_connected().map_err(|error| remote.failed(Reason::Connecting, &error))? {
                 return Ok(());
             }
             connection.connected(now);
             // Bytes may have come behind those of the handshake.
-            (place.readable, place.writable) = (true, true);
+            (remote.readable, remote.writable) = (true, true);
         }
-        while std::mem::take(&mut place.readable) {
+        while std::mem::take(&mut remote.readable) {
             // The rest is read in the next round.
-            if place.reads >= READS {
-                place.readable = true;
+            if remote.reads >= READS {
+                remote.readable = true;
                 if !self.more.contains(&index) {
                     self.more.push(index);
                 }
                 break;
             }
-            place.reads += 1;
-            let Some(socket) = &mut place.socket else { return Ok(()) };
+            remote.reads += 1;
+            let Some(socket) = &mut remote.socket else { return Ok(()) };
             match socket.read(&mut self.scratch) {
                 Ok(0) => {
-                    let connection = self.relay.connection(index);
-                    let is_new = connection.is_some_and(|connection| connection.is_validating());
+                    let link = self.links.get(index);
+                    let is_new = link.is_some_and(|link| link.connection.is_validating());
                     return Err(if is_new { Reason::ReadValidate } else { Reason::Disconnected });
                 }
                 Ok(n) => {
-                    let Some(connection) = self.relay.connection(index) else { return Ok(()) };
-                    let mut input = connection.take_input();
+                    let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+                    let mut input = link.connection.take_input();
                     input.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
-                    self.relay.receive(index, input, millis, now)?;
-                    place.readable = true;
+                    let mut host = round.host(&mut self.links);
+                    engine::receive(&mut self.engine, index, input, &mut host)?;
+                    remote.readable = true;
                 }
                 Err(e) if would_block(&e) => break,
-                Err(e) => return Err(place.failed(Reason::Reading, &e)),
+                Err(e) => return Err(remote.failed(Reason::Reading, &e)),
             }
         }
-        while place.writable {
-            let Some(connection) = self.relay.connection(index) else { return Ok(()) };
-            let Some(socket) = &mut place.socket else { return Ok(()) };
-            let bytes = connection.unwritten();
+        while remote.writable {
+            let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+            let Some(socket) = &mut remote.socket else { return Ok(()) };
+            let bytes = link.connection.unwritten();
             // TLS has messages of its own.
             let sent = if bytes.is_empty() { socket.flush().map(|()| 0) } else { socket.write(bytes) };
             match sent {
                 Ok(0) => break,
-                Ok(n) => connection.wrote(n),
-                Err(e) if would_block(&e) => place.writable = false,
-                Err(e) => return Err(place.failed(Reason::Writing, &e)),
+                Ok(n) => link.connection.wrote(n),
+                Err(e) if would_block(&e) => remote.writable = false,
+                Err(e) => return Err(remote.failed(Reason::Writing, &e)),
             }
         }
         Ok(())
     }
 
-    fn fail(
-        &mut self,
-        index: usize,
-        reason: Reason,
-        registry: &Registry,
-        context: &ServerState,
-        millis: u64,
-        now: Instant,
-    ) {
-        let Some(place) = self.places.get_mut(index) else { return };
+    fn fail(&mut self, index: usize, reason: Reason, round: &Round<'_>) {
+        let Some(remote) = self.remotes.get_mut(index) else { return };
         // The name may have another address.
-        place.next = place.next.wrapping_add(1);
-        let error = place.error.take();
-        if let Some(mut socket) = place.socket.take() {
+        remote.next = remote.next.wrapping_add(1);
+        let error = remote.error.take();
+        if let Some(mut socket) = remote.socket.take() {
             // It is closed next.
-            let _ = registry.deregister(socket.source());
+            let _ = round.registry.deregister(socket.source());
         }
-        let (depth, was_bad, unread) =
-            self.relay.connection(index).map_or((0, true, String::new()), |connection| {
-                let unread = connection.unread();
-                let shown = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
-                (connection.depth(), connection.is_bad(), shown)
-            });
-        let backend = &place.address;
-        let pause = self.relay.fail(index, reason, millis, now);
+        let Some(link) = self.links.get(index) else { return };
+        let (place, depth, was_bad) =
+            (Arc::clone(&link.place), link.connection.depth(), link.connection.is_bad());
+        let unread = link.connection.unread();
+        let unread = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
+        let (backend, label) = (&place.address, Label(&place));
+        let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
+        let context = round.around.context;
         let hub = context.cache.watch_hub();
         if !was_bad && hub.wants(kind::PROXY) {
             hub.event(kind::PROXY, |line| {
                 // Writing to a String cannot fail.
                 let _ = write!(
                     line,
-                    "type=proxy_backend error={} {} label={backend} depth={depth} rbuf={unread}",
+                    "type=proxy_backend error={} {} label={label} depth={depth} rbuf={unread}",
                     reason.word(),
                     Named(backend),
                 );
@@ -247,12 +307,12 @@ impl Backends {
         let word = if flapped { "markedbadflap" } else { "markedbad" };
         if !was_bad {
             let words = error.map(|words| format!(": {words}")).unwrap_or_default();
-            context.log(1, || format!("proxy: backend {backend} is bad: {}{words}", reason.word()));
+            context.log(1, || format!("proxy: backend {label} is bad: {}{words}", reason.word()));
             if hub.wants(kind::PROXY) {
                 hub.event(kind::PROXY, |line| {
                     let _ = write!(
                         line,
-                        "type=proxy_backend error={word} {} label={backend} retry={}",
+                        "type=proxy_backend error={word} {} label={label} retry={}",
                         Named(backend),
                         pause.as_secs(),
                     );
@@ -262,40 +322,33 @@ impl Backends {
     }
 }
 
-impl Place {
-    /// Looks up the addresses of a backend. A name without an address is a backend that cannot be
-    /// reached.
-    fn new(link: &Link<'_>) -> Self {
-        let (address, tls) = (link.address, &link.pool.bounds.tls);
-        let (addresses, host) = match address {
-            Address::Tcp(host, port) => {
-                let found = (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
-                (found.unwrap_or_default(), host.clone())
-            }
-            Address::Unix(_) => (Vec::new(), String::new()),
-        };
-        let name = tls.as_ref().map(|files| files.server_name.clone().unwrap_or(host));
-        Self {
-            address: address.clone(),
-            tls: link.pool.rules.clone().zip(name),
-            addresses,
-            next: 0,
-            socket: None,
-            error: None,
-            reads: 0,
-            readable: false,
-            writable: false,
-        }
-    }
+/// What all steps of one call share.
+struct Round<'a> {
+    registry: &'a Registry,
+    around: &'a Around<'a>,
+    now: Instant,
+    millis: u64,
+}
 
+impl Round<'_> {
+    fn host<'h>(&'h self, links: &'h mut Links) -> Host<'h> {
+        Host { links, now: self.now, millis: self.millis, server: self.around }
+    }
+}
+
+impl Remote {
     /// Opens a socket, which is not connected yet.
-    fn connect(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut socket = match &self.address {
+    fn connect(&mut self, place: &Place, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut socket = match &place.address {
             Address::Unix(path) => Socket::unix(path)?,
-            Address::Tcp(..) => {
-                let address = self.addresses.get(self.next % self.addresses.len().max(1));
+            Address::Tcp(host, port) => {
+                // A name without an address is a backend that cannot be reached.
+                let look_up = || (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
+                let addresses = self.addresses.get_or_insert_with(|| look_up().unwrap_or_default());
+                let address = addresses.get(self.next % addresses.len().max(1));
                 let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
-                Socket::tcp(*address, self.tls.as_ref())?
+                let name = place.bounds.tls.as_ref().map(|files| files.server_name.as_ref().unwrap_or(host));
+                Socket::tcp(*address, place.rules.clone().zip(name.cloned()).as_ref())?
             }
         };
         registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
@@ -315,6 +368,18 @@ impl Place {
     }
 }
 
+/// The label of a place, or its address.
+struct Label<'a>(&'a Place);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.label {
+            Some(label) => f.write_str(label),
+            None => self.0.address.fmt(f),
+        }
+    }
+}
+
 /// An address, as memcached logs it.
 struct Named<'a>(&'a Address);
 
@@ -325,6 +390,11 @@ impl fmt::Display for Named<'_> {
             Address::Unix(path) => write!(f, "name={path} port=0"),
         }
     }
+}
+
+/// Returns the worker for one call of an engine.
+fn host<'a>(links: &'a mut Links, around: &'a Around<'_>) -> Host<'a> {
+    Host { links, now: Instant::now(), millis: millis(), server: around }
 }
 
 /// Returns the Unix time in milliseconds.

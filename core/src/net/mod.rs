@@ -23,6 +23,7 @@ mod backends;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 mod connection_limit;
+pub(crate) mod deadline;
 pub(crate) mod handover;
 pub(crate) mod handshake;
 pub(crate) mod limits;
@@ -36,7 +37,9 @@ mod ticket;
 mod timers;
 #[cfg_attr(not(feature = "tls"), path = "tls_off.rs")]
 mod tls;
+mod tokens;
 pub(crate) mod udp;
+pub(crate) mod unstarted;
 mod visit;
 mod waker;
 pub(crate) mod worker;

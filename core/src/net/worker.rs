@@ -21,26 +21,26 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Token};
 
-use super::backends::Backends;
+use super::backends::{Around, Backends};
 use super::buffers::Input;
 use super::connection::{Connection, OwnTimers, Unsettled};
 use super::connection_limit::ConnectionLimit;
+use super::deadline::Deadline;
 use super::handshake::{Job, Jobs};
-use super::mailbox::{Accepted, Mailbox};
+use super::mailbox::Accepted;
 use super::ticket::Ticket;
 use super::timers::Timers;
 use super::tls::TlsStream;
+use super::tokens::{WAKE, udp_index, udp_token};
 use super::udp::Udp;
+use super::unstarted::Unstarted;
 use super::visit::{NextAction, Place, Scratch};
-use super::waker::RemoteWaker;
-use crate::base::sync::Mutex;
 use crate::config::TlsMode;
 use crate::protocol::output::{Output, SlotId};
 use crate::session::slots::{Deferred, Work};
@@ -50,10 +50,6 @@ use crate::store::Beside;
 
 /// Events taken from the queue in one call.
 const EVENTS: usize = 1024;
-
-/// The waker's token. The tokens of connections count up from 0. Those of UDP sockets count down
-/// from below it.
-const WAKE: Token = Token(usize::MAX);
 
 /// Time in which a client must read something of its last replies.
 const LINGER: Duration = Duration::from_secs(30);
@@ -71,26 +67,8 @@ const SPARED: usize = 1024;
 /// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
-/// The latest end of a graceful stop.
-#[derive(Default)]
-pub(crate) struct Deadline(Mutex<Option<Instant>>);
-
-impl Deadline {
-    /// Applies to a stop that was requested without a deadline.
-    const DEFAULT: Duration = Duration::from_secs(10);
-
-    /// Sets the deadline. `None` is a time beyond the clock's range.
-    pub(crate) fn set(&self, at: Option<Instant>) {
-        // Longer than the life of any process.
-        *self.0.lock() = at.or_else(|| Instant::now().checked_add(Duration::from_hours(24 * 365 * 100)));
-    }
-
-    /// Returns the deadline. Sets the default if there is none.
-    pub(crate) fn get(&self) -> Instant {
-        let now = Instant::now();
-        *self.0.lock().get_or_insert_with(|| now.checked_add(Self::DEFAULT).unwrap_or(now))
-    }
-}
+/// Receives the error of a worker that cannot start, or its success.
+pub(crate) type Started = mpsc::Sender<Result<(), String>>;
 
 enum Timer {
     /// An injected delay of a connection or socket ends.
@@ -101,7 +79,7 @@ enum Timer {
     Reply(SlotId, Output),
 }
 
-/// A worker before and while it runs.
+/// A worker on its thread.
 pub(crate) struct Worker {
     poll: Poll,
     context: Arc<ServerState>,
@@ -141,25 +119,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Creates a worker and its mailbox.
-    pub(crate) fn new(
-        number: usize,
-        context: Arc<ServerState>,
-        limit: Arc<ConnectionLimit>,
-        deadline: Arc<Deadline>,
-        handshakes: Option<Jobs>,
-    ) -> io::Result<(Self, Arc<Mailbox>)> {
-        let poll = Poll::new()?;
-        let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
-        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
-        let backends =
-            context.proxy.as_ref().map(|routes| Box::new(Backends::new(routes, number as u64 + 1)));
-        let worker = Self {
+    /// Takes a worker over to its thread.
+    fn new(unstarted: Unstarted) -> Self {
+        let Unstarted { poll, context, number, mailbox, limit, deadline, handshakes, udp } = unstarted;
+        Self {
             poll,
             scratch: Scratch {
                 input: Input::new(),
                 output: Output::new(),
-                mailbox: Arc::clone(&mailbox),
+                mailbox,
                 keep: context.config.output_limit.saturating_add(OUTPUT_SLACK),
             },
             context,
@@ -170,10 +138,10 @@ impl Worker {
             slots: Vec::new(),
             free: Vec::new(),
             live: 0,
-            udp: Vec::new(),
+            udp,
             ready: VecDeque::new(),
             deferred: Deferred::default(),
-            backends,
+            backends: None,
             timers: Timers::new(),
             idle_looked: 0,
             draining: None,
@@ -183,24 +151,30 @@ impl Worker {
             asked: Vec::new(),
             settling: Vec::new(),
             unsettled: 0,
-        };
-        Ok((worker, mailbox))
-    }
-
-    /// Adds a UDP socket, which counts as a connection, as in memcached.
-    pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
-        let token = udp_token(self.udp.len());
-        socket.register(&self.context, self.poll.registry(), token)?;
-        if let Some(stats) = self.context.workers.get(self.number) {
-            stats.connections.add(1);
         }
-        self.context.listener.total.fetch_add(1, Relaxed);
-        self.udp.push(socket);
-        Ok(())
     }
 
-    /// Serves until the server stops.
-    pub(crate) fn run(mut self) {
+    /// Serves until the server stops. Reports to `started` when the proxy is ready, or why it
+    /// cannot be.
+    pub(crate) fn run(unstarted: Unstarted, started: Started) {
+        // A caller that has given up does not wait for the report.
+        match unstarted.backends() {
+            Ok(backends) => {
+                let mut worker = Self::new(unstarted);
+                worker.backends = backends;
+                worker.read_hooks();
+                let _ = started.send(Ok(()));
+                // The caller waits until all workers have dropped it.
+                drop(started);
+                worker.serve();
+            }
+            Err(line) => {
+                let _ = started.send(Err(line));
+            }
+        }
+    }
+
+    fn serve(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while self.goes_on() {
             let timeout = self.timeout();
@@ -227,6 +201,7 @@ impl Worker {
             }
             if rung {
                 self.read_mail();
+                self.wake_backends();
             }
             if self.timers.len() > 0 {
                 self.run_timers();
@@ -248,7 +223,8 @@ impl Worker {
     /// Moves bytes to and from backends, and fills the slots that they answer.
     fn serve_backends(&mut self) {
         let Some(backends) = &mut self.backends else { return };
-        backends.serve(self.poll.registry(), &self.context);
+        let Some(stats) = self.context.workers.get(self.number) else { return };
+        backends.serve(self.poll.registry(), &Around { context: &self.context, stats });
         while let Some((slot, mut reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer())
         {
             // Clients that do not read leave no memory for more.
@@ -258,6 +234,18 @@ impl Worker {
             }
             self.fill(slot, reply, false);
         }
+    }
+
+    /// Tells the proxy of a wake-up, which may change what it routes.
+    fn wake_backends(&mut self) {
+        let Some(backends) = &mut self.backends else { return };
+        let Some(stats) = self.context.workers.get(self.number) else { return };
+        backends.woken(&Around { context: &self.context, stats });
+        self.read_hooks();
+    }
+
+    fn read_hooks(&mut self) {
+        self.deferred.hooks = self.backends.as_ref().map(|backends| backends.hooks()).unwrap_or_default();
     }
 
     /// Visits connections that wait for a turn, while there is time. `began` is the start of this
@@ -308,7 +296,7 @@ impl Worker {
         if !self.ready.is_empty() || !self.asked.is_empty() {
             return Some(Duration::ZERO);
         }
-        let backends = self.backends.as_ref().and_then(|backends| backends.deadline());
+        let backends = self.backends.as_mut().and_then(|backends| backends.deadline());
         let nearest = self.timers.next().into_iter().chain(self.draining).chain(backends).min();
         let nearest = nearest.map(|at| at.saturating_duration_since(Instant::now()));
         if self.context.config.idle_timeout > 0 && self.live > 0 {
@@ -425,9 +413,10 @@ impl Worker {
                         self.set_timer(Token(slot.client), time, Timer::Reply(slot, reply));
                     }
                 }
-                Work::Route { slot, requests } => {
-                    if let Some(backends) = &mut self.backends {
-                        backends.begin(slot, requests);
+                Work::Route { client, requests } => {
+                    let stats = self.context.workers.get(self.number);
+                    if let Some((backends, stats)) = self.backends.as_mut().zip(stats) {
+                        backends.begin(client, requests, &Around { context: &self.context, stats });
                     }
                 }
             }
@@ -737,16 +726,6 @@ impl Drop for Worker {
         self.close_udp();
         self.scratch.mailbox.waker.remove();
     }
-}
-
-/// Returns the token of a UDP socket.
-fn udp_token(index: usize) -> Token {
-    Token(WAKE.0 - 1 - index)
-}
-
-/// Returns the index of the UDP socket that reports to `token`, if there is one.
-fn udp_index(token: Token) -> Option<usize> {
-    (WAKE.0 - 1).checked_sub(token.0)
 }
 
 /// Updates the counter of held bytes after a connection's buffers have changed.

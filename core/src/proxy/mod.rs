@@ -4,7 +4,7 @@
 //! serve it (`net::backends`), and `mcrs proxy` checks configurations with it and explains them.
 //!
 //! ```text
-//!   config ──▶ Routes of pools ──▶ Run of a request ──▶ Relay ──▶ Connection ──▶ socket
+//!   config ──▶ Routes of pools ──▶ Run of a request ──▶ Relay ──▶ Links ──▶ socket
 //! ```
 
 pub mod backend;
@@ -14,13 +14,18 @@ pub mod command;
 pub mod config;
 pub mod connection;
 pub mod distribution;
+pub mod engine;
 pub mod explain;
 pub mod failure;
 pub mod filter;
 pub mod hash;
+pub mod hooks;
 mod item;
 pub mod line;
+pub mod links;
+pub mod native;
 pub mod pool;
+pub mod program;
 pub mod relay;
 pub mod reply;
 pub mod request;

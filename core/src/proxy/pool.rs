@@ -8,6 +8,7 @@ use super::bounds::Bounds;
 use super::distribution::{Distribution, Placement};
 use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
+use super::links::Place;
 use crate::tls::{ClientRules, client_rules};
 
 /// Backends that share keys.
@@ -65,6 +66,12 @@ impl Pool {
         let rules = self.bounds.tls.as_ref().map(|files| client_rules(files, directory)).transpose();
         self.rules = rules.map_err(|e| format!("pools.{}.tls: {e}", self.name))?;
         Ok(())
+    }
+
+    /// Returns where the first connection to a backend leads.
+    pub fn place(&self, backend: &Backend) -> Place {
+        let (address, bounds, rules) = (backend.address.clone(), self.bounds.clone(), self.rules.clone());
+        Place { address, label: None, bounds, rules, ordinal: 0 }
     }
 
     /// Returns the index of the backend that has a key.

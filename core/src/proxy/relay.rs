@@ -1,29 +1,25 @@
-//! The requests of one worker on their way to backends and back. It knows no socket.
+//! The native engine: the requests of one worker on their way through routes to backends and back.
 //!
 //! ```text
-//!   client ── begin ──▶ Run ── sends ──▶ Connection ── bytes ──▶ socket
-//!      ◀── answers ◀── Run ◀── marks ◀── Connection ◀── bytes ── socket
+//!   client ── begin ──▶ Run ── sends ──▶ Links ──▶ backend
+//!      ◀── answers ◀── Run ◀── marks ◀── Links ◀── backend
 //! ```
-//!
-//! The owner moves bytes between connections and their sockets, and takes the answers. `N` names a
-//! client's request for it. Each request has exactly one answer, though it may be empty.
 
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use super::backend::Address;
+use super::backend::Backend;
 use super::bucket::Bucket;
-use super::connection::{Connection, Failure};
-use super::failure::Reason;
+use super::engine::{Client, Engine, Host};
+use super::hooks::Hooks;
 use super::item::Item;
+use super::links::{Ask, Links};
 use super::pool::Pool;
 use super::reply::Meaning;
 use super::request::{ClientRequest, Quiet};
 use super::route::{Route, Routes};
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
 use super::slots::Slots;
+use crate::protocol::output::SlotId;
 
 /// The reply if requests and replies under way hold too much memory.
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
@@ -34,26 +30,19 @@ const END: &[u8] = b"END\r\n";
 /// memcached's line for a backend that does not answer.
 const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
 
-/// The place of a send: the request under way, and the number of the send in its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    id: usize,
-    number: usize,
-}
-
 /// The receiver of an answer.
 #[derive(Debug)]
-enum Asker<N> {
+enum Asker {
     /// A client.
-    Client(N),
+    Client(SlotId),
     /// A get of several keys, and the place of this key.
     Get(usize, usize),
 }
 
 /// A get of several keys. It is answered when all keys are, and fails if one of them does.
 #[derive(Debug)]
-struct Gathering<N> {
-    name: N,
+struct Gathering {
+    slot: SlotId,
     parts: Vec<Vec<u8>>,
     /// Keys without an answer.
     left: usize,
@@ -64,9 +53,9 @@ struct Gathering<N> {
 /// A request under way. It ends when all its sends have their replies, which may be later than its
 /// answer.
 #[derive(Debug)]
-struct Active<N> {
+struct Active {
     /// `None` once it is answered.
-    asker: Option<Asker<N>>,
+    asker: Option<Asker>,
     request: ClientRequest,
     draw: u64,
     run: Run,
@@ -76,7 +65,7 @@ struct Active<N> {
     replies: Vec<(usize, Vec<u8>)>,
 }
 
-impl<N> Active<N> {
+impl Active {
     /// Hands the mark of a reply to the run.
     fn resume(
         &mut self,
@@ -90,14 +79,14 @@ impl<N> Active<N> {
     }
 }
 
-/// Requests and the connections to all backends.
+/// The requests of one worker, and its links to the backends of all pools.
 #[derive(Debug)]
-pub struct Relay<N> {
+pub struct Relay {
     routes: Arc<Routes>,
-    pools: PoolLinks,
-    connections: Vec<Connection<Ask>>,
-    active: Slots<Active<N>>,
-    gets: Slots<Gathering<N>>,
+    /// For each pool, the links of each backend.
+    pools: Vec<Vec<Vec<usize>>>,
+    active: Slots<Active>,
+    gets: Slots<Gathering>,
     /// Bytes that requests and replies under way hold.
     held: usize,
     /// Most of these.
@@ -105,27 +94,25 @@ pub struct Relay<N> {
     buckets: Vec<Bucket>,
     /// Empty between calls.
     actions: Vec<Action>,
-    answers: Vec<(N, Vec<u8>)>,
-    /// Connections with bytes to write, or that want a socket. One may occur twice.
-    changed: Vec<usize>,
+    answers: Vec<(SlotId, Vec<u8>)>,
     draw: u64,
 }
 
-impl<N> Relay<N> {
-    /// Returns a relay without sockets. `seed` decides what nodes draw.
+impl Relay {
+    /// Returns a relay with links to the backends of all pools. `seed` decides what nodes draw.
     ///
     /// Requests and replies under way hold about `limit` bytes at most, beside the buffers of
     /// connections.
-    pub fn new(routes: Arc<Routes>, limit: usize, seed: u64) -> Self {
-        let (pools, links) = links(&routes);
-        let connections: Vec<_> =
-            links.into_iter().map(|link| Connection::new(link.pool.bounds.clone())).collect();
-        let changed = (0..connections.len()).collect();
+    pub fn new(routes: Arc<Routes>, limit: usize, seed: u64, links: &mut Links) -> Self {
+        let link_pool = |pool: &Pool| {
+            let link = |backend: &Backend| links.acquire_all(&pool.place(backend), pool.bounds.connections);
+            pool.backends.iter().map(link).collect()
+        };
+        let pools = routes.pools.iter().map(link_pool).collect();
         let buckets = (0..routes.limits).map(|_| Bucket::default()).collect();
         Self {
             routes,
             pools,
-            connections,
             active: Slots::default(),
             gets: Slots::default(),
             held: 0,
@@ -133,49 +120,11 @@ impl<N> Relay<N> {
             buckets,
             actions: Vec::new(),
             answers: Vec::new(),
-            changed,
             draw: seed | 1,
         }
     }
 
-    /// Returns the connection with this number.
-    pub fn connection(&mut self, number: usize) -> Option<&mut Connection<Ask>> {
-        self.connections.get_mut(number)
-    }
-
-    /// Takes a connection that has bytes to write, or wants a socket.
-    pub fn take_changed(&mut self) -> Option<usize> {
-        self.changed.pop()
-    }
-
-    /// Takes an answer: the name of its request, and its bytes.
-    pub fn take_answer(&mut self) -> Option<(N, Vec<u8>)> {
-        self.answers.pop()
-    }
-
-    /// Begins a request of a client, or the parts of a get.
-    pub fn begin(&mut self, name: N, mut requests: Vec<ClientRequest>, millis: u64, now: Instant) {
-        let held: usize = requests.iter().map(ClientRequest::held).sum();
-        if self.held.saturating_add(held) > self.limit {
-            return self.answers.push((name, NO_MEMORY.to_vec()));
-        }
-        self.held += held;
-        if requests.len() == 1
-            && let Some(request) = requests.pop()
-        {
-            return self.run(Asker::Client(name), request, millis, now);
-        }
-        if requests.is_empty() {
-            return self.answers.push((name, END.to_vec()));
-        }
-        let left = requests.len();
-        let get = self.gets.add(Gathering { name, parts: vec![Vec::new(); left], left, error: None });
-        for (index, request) in requests.into_iter().enumerate() {
-            self.run(Asker::Get(get, index), request, millis, now);
-        }
-    }
-
-    fn run(&mut self, asker: Asker<N>, request: ClientRequest, millis: u64, now: Instant) {
+    fn run(&mut self, asker: Asker, request: ClientRequest, host: &mut Host<'_>) {
         // Xorshift.
         self.draw ^= self.draw << 13;
         self.draw ^= self.draw >> 7;
@@ -183,77 +132,16 @@ impl<N> Relay<N> {
         let draw = self.draw;
         let about = Request { key: request.key(), command: request.command, draw };
         let (buckets, actions) = (&mut self.buckets, &mut self.actions);
+        let millis = host.millis;
         let run = Run::start(&mut Turn { routes: &self.routes, request: about, millis, buckets, actions });
         let asker = Some(asker);
         let active = Active { asker, request, draw, run, works: Vec::new(), replies: Vec::new() };
         let id = self.active.add(active);
-        self.carry_out(id, None, millis, now);
-    }
-
-    /// Handles the input of a connection, which the owner has taken out and extended.
-    ///
-    /// # Errors
-    /// The reason for which the connection has to end. The owner then calls [`Self::fail`].
-    pub fn receive(
-        &mut self,
-        number: usize,
-        input: Vec<u8>,
-        millis: u64,
-        now: Instant,
-    ) -> Result<(), Reason> {
-        let mut used = 0;
-        let ended = loop {
-            let rest = input.get(used..).unwrap_or_default();
-            let Some(connection) = self.connections.get_mut(number) else { return Ok(()) };
-            match connection.next_reply(rest, now) {
-                Ok(Some((ask, length, meaning))) => {
-                    used += length;
-                    self.reply(ask, rest.get(..length).map(|reply| (reply, meaning)), millis, now);
-                }
-                Ok(None) => break Ok(()),
-                Err(reason) => break Err(reason),
-            }
-        };
-        if let Some(connection) = self.connections.get_mut(number) {
-            connection.keep_input(input, used, now);
-        }
-        self.changed.push(number);
-        ended
-    }
-
-    /// Ends a connection. The owner has closed its socket. Returns the pause before the next
-    /// attempt, if the backend is bad now, and whether that is because it flaps.
-    pub fn fail(
-        &mut self,
-        number: usize,
-        reason: Reason,
-        millis: u64,
-        now: Instant,
-    ) -> Option<(Duration, bool)> {
-        let Failure { lost, pause } = self.connections.get_mut(number)?.fail(reason, now);
-        self.changed.push(number);
-        for ask in lost {
-            self.reply(ask, None, millis, now);
-        }
-        pause
-    }
-
-    /// Hands a reply, or its absence, to its run.
-    fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, millis: u64, now: Instant) {
-        let Some(active) = self.active.get_mut(ask.id) else { return };
-        let mark = match reply {
-            Some((_, Meaning::Value | Meaning::Done)) => Mark::Good,
-            Some((_, Meaning::Miss)) => Mark::Miss,
-            Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
-        };
-        let world = (&*self.routes, millis, &mut *self.buckets, &mut self.actions);
-        active.resume(ask.number, mark, world);
-        let current = reply.map(|(bytes, _)| (ask.number, bytes));
-        self.carry_out(ask.id, current, millis, now);
+        self.carry_out(id, None, host);
     }
 
     /// Carries out the actions of a run. `current` is the reply that led to them.
-    fn carry_out(&mut self, id: usize, current: Option<(usize, &[u8])>, millis: u64, now: Instant) {
+    fn carry_out(&mut self, id: usize, current: Option<(usize, &[u8])>, host: &mut Host<'_>) {
         let mut at = 0;
         let mut finished = false;
         while let Some(&action) = self.actions.get(at) {
@@ -264,9 +152,9 @@ impl<N> Relay<N> {
                     self.answer(id, outcome, current);
                 }
                 Action::Send(send) => {
-                    if !self.send(id, send, current, millis, now) {
+                    if !self.send(id, send, current, host) {
                         let Some(active) = self.active.get_mut(id) else { continue };
-                        let world = (&*self.routes, millis, &mut *self.buckets, &mut self.actions);
+                        let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
                         active.resume(send.number, Mark::Error, world);
                     }
                 }
@@ -291,14 +179,7 @@ impl<N> Relay<N> {
     }
 
     /// Sends a request of a run. Returns `false` if the backend takes none.
-    fn send(
-        &mut self,
-        id: usize,
-        send: Send,
-        current: Option<(usize, &[u8])>,
-        millis: u64,
-        now: Instant,
-    ) -> bool {
+    fn send(&mut self, id: usize, send: Send, current: Option<(usize, &[u8])>, host: &mut Host<'_>) -> bool {
         let Send { number, pool, work, ttl } = send;
         let Some(active) = self.active.get_mut(id) else { return false };
         active.works.resize(number.max(active.works.len()), Work::Client);
@@ -306,9 +187,8 @@ impl<N> Relay<N> {
         let Some((chosen, backends)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
             return false;
         };
-        let Some(numbers) = backends.get(chosen.choose(active.request.key())) else { return false };
-        let place = least_busy(&self.connections, numbers);
-        let Some(connection) = self.connections.get_mut(place) else { return false };
+        let Some(among) = backends.get(chosen.choose(active.request.key())) else { return false };
+        let Some(link) = host.links.choose(among) else { return false };
         let item = match work {
             Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
             _ => None,
@@ -317,11 +197,9 @@ impl<N> Relay<N> {
             return false;
         }
         let request = &active.request;
-        let taken = connection.submit(Ask { id, number }, now, |out| {
-            request.push(work, ttl, item.as_ref(), millis / 1000, out);
-        });
-        self.changed.extend(taken.is_ok().then_some(place));
-        taken.is_ok()
+        let second = host.millis / 1000;
+        let push = |out: &mut Vec<u8>| request.push(work, ttl, item.as_ref(), second, out);
+        host.links.submit(link, Ask { id, number }, host.now, push).is_ok()
     }
 
     /// Makes the answer to the client.
@@ -354,7 +232,7 @@ impl<N> Relay<N> {
         }
         let is_error = outcome.mark == Mark::Error;
         match self.active.get_mut(id).and_then(|active| active.asker.take()) {
-            Some(Asker::Client(name)) => self.answers.push((name, answer)),
+            Some(Asker::Client(slot)) => self.answers.push((slot, answer)),
             Some(Asker::Get(get, index)) => self.gather(get, index, answer, is_error),
             None => {}
         }
@@ -378,62 +256,60 @@ impl<N> Relay<N> {
         if gathering.left > 0 {
             return;
         }
-        let Some(Gathering { name, parts, error, .. }) = self.gets.remove(get) else { return };
+        let Some(Gathering { slot, parts, error, .. }) = self.gets.remove(get) else { return };
         self.held = self.held.saturating_sub(parts.iter().map(Vec::len).sum());
         let whole = error.unwrap_or_else(|| {
             let mut whole = parts.concat();
             whole.extend_from_slice(END);
             whole
         });
-        self.answers.push((name, whole));
+        self.answers.push((slot, whole));
     }
 }
 
-/// A connection to a backend of a pool. Other pools may share it.
-#[derive(Clone, Copy, Debug)]
-pub struct Link<'a> {
-    /// The address of the backend.
-    pub address: &'a Address,
-    /// The pool, or the first one of those that share the connection.
-    pub pool: &'a Pool,
-}
+impl Engine for Relay {
+    fn hooks(&self) -> Hooks {
+        Hooks::all()
+    }
 
-/// For each pool, the numbers of the connections of each backend.
-type PoolLinks = Vec<Vec<Range<usize>>>;
-
-/// Returns the connections of a worker. Pools with equal bounds share those to one address.
-pub fn links(routes: &Routes) -> (PoolLinks, Vec<Link<'_>>) {
-    let mut known: HashMap<&Address, Vec<Range<usize>>> = HashMap::new();
-    let mut links: Vec<Link<'_>> = Vec::new();
-    let mut pools = PoolLinks::new();
-    for pool in &routes.pools {
-        let mut numbers = Vec::new();
-        for address in pool.backends.iter().map(|backend| &backend.address) {
-            let known = known.entry(address).or_default();
-            let equal = |range: &&Range<usize>| {
-                links.get(range.start).is_some_and(|link| link.pool.bounds == pool.bounds)
-            };
-            let range = known.iter().find(equal).cloned().unwrap_or_else(|| {
-                let range = links.len()..links.len() + pool.bounds.connections;
-                links.resize(range.end, Link { address, pool });
-                known.push(range.clone());
-                range
-            });
-            numbers.push(range);
+    fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+        let slot = client.slot;
+        let held: usize = requests.iter().map(ClientRequest::held).sum();
+        if self.held.saturating_add(held) > self.limit {
+            return self.answers.push((slot, NO_MEMORY.to_vec()));
         }
-        pools.push(numbers);
+        self.held += held;
+        if requests.len() == 1
+            && let Some(request) = requests.pop()
+        {
+            return self.run(Asker::Client(slot), request, host);
+        }
+        if requests.is_empty() {
+            return self.answers.push((slot, END.to_vec()));
+        }
+        let left = requests.len();
+        let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left, error: None });
+        for (index, request) in requests.into_iter().enumerate() {
+            self.run(Asker::Get(get, index), request, host);
+        }
     }
-    (pools, links)
-}
 
-/// Returns the connection to use: as in memcached, the first one of those that wait for the fewest
-/// replies. A bad one comes last.
-fn least_busy<T>(connections: &[Connection<T>], numbers: &Range<usize>) -> usize {
-    if numbers.len() == 1 {
-        return numbers.start;
+    fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
+        let Some(active) = self.active.get_mut(ask.id) else { return };
+        let mark = match reply {
+            Some((_, Meaning::Value | Meaning::Done)) => Mark::Good,
+            Some((_, Meaning::Miss)) => Mark::Miss,
+            Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
+        };
+        let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
+        active.resume(ask.number, mark, world);
+        let current = reply.map(|(bytes, _)| (ask.number, bytes));
+        self.carry_out(ask.id, current, host);
     }
-    let worth = |number: &usize| connections.get(*number).map(|one| (one.is_bad(), one.depth()));
-    numbers.clone().min_by_key(worth).unwrap_or(numbers.start)
+
+    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
+        self.answers.pop()
+    }
 }
 
 /// Returns the reply to a send.

@@ -23,13 +23,15 @@ use crate::cache::{Cache, HotKeys};
 use crate::config::ClusterNode;
 use crate::config::{CacheConfig, Listen, ServerConfig};
 use crate::net::address::BoundAddress;
+use crate::net::deadline::Deadline;
 pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
 use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
 pub use crate::net::settle::Settler;
 use crate::net::udp::Udp;
-use crate::net::worker::{Deadline, Worker};
+use crate::net::unstarted::Unstarted;
+use crate::net::worker::Worker;
 use crate::state::{CommandClass, ServerState, Stop};
 use crate::tls::Tls;
 
@@ -111,7 +113,7 @@ impl Server {
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
         for number in 0..context.workers.len() {
-            let (worker, mailbox) = Worker::new(
+            let worker = Unstarted::new(
                 number,
                 Arc::clone(&context),
                 Arc::clone(&limit),
@@ -119,8 +121,8 @@ impl Server {
                 handshakes.clone(),
             )
             .map_err(StartError::System)?;
+            mailboxes.push(Arc::clone(worker.mailbox()));
             workers.push(worker);
-            mailboxes.push(mailbox);
         }
         for (number, socket) in datagrams.into_iter().enumerate() {
             if let Some(worker) = workers.get_mut(number % context.workers.len()) {
@@ -156,8 +158,15 @@ impl Server {
             }));
         }
         let server = Self { context, addresses, handover, deadline, settler, threads };
+        let (started, starts) = mpsc::channel();
         for (number, worker) in workers.into_iter().enumerate() {
-            server.spawn(format!("mcrs-worker-{number}"), || worker.run())?;
+            let started = started.clone();
+            server.spawn(format!("mcrs-worker-{number}"), move || Worker::run(worker, started))?;
+        }
+        drop(started);
+        // Clients come once all workers are ready. A worker that panics says nothing.
+        for start in starts {
+            start.map_err(StartError::File)?;
         }
         // The workers alone have it now: the thread ends with the last of them.
         drop(handshakes);

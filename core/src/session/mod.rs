@@ -305,7 +305,7 @@ impl Session {
             return Used::Bytes(0);
         }
         env.decide_sample();
-        self.state = if is_routed(env) {
+        self.state = if is_routed(env, if with_cas { b"gets" } else { b"get" }) {
             State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None, None)))
         } else {
             State::Keys(Gets { with_cas, expiry: None, is_sampled: env.sampled.is_some() })
@@ -324,20 +324,21 @@ impl Session {
         out: &mut Output,
     ) -> Used {
         let name_len = memchr(b' ', line).unwrap_or(line.len());
+        let name = line.get(..name_len).unwrap_or_default();
         let mut room = KeyRoom::new();
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
-                if is_routed(env) {
+                if is_routed(env, name) {
                     self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, None)));
                     return Used::Bytes(keys);
                 }
                 self.state = State::Keys(Gets::new(env, with_cas, touch));
                 Used::Bytes(keys)
             }
-            Line::Store { length, .. } if is_routed(env) => {
+            Line::Store { length, .. } if is_routed(env, name) => {
                 self.route_store(env, line, length, line_len, out)
             }
-            Line::Data { .. } if is_routed(env) => route(env, line, line_len, out),
+            Line::Data { .. } if is_routed(env, name) => route(env, line, line_len, out),
             Line::Store { key, ref operation, length, ref form } => {
                 // As in memcached, stores of the meta protocol are not counted by prefix.
                 if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {

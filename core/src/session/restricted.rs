@@ -13,7 +13,7 @@ use memchr::memchr;
 use super::env::Env;
 use super::packet::HEAD_MAX;
 use super::routed::is_routed;
-use super::routed_get::RoutedGet;
+use super::routed_get::{RoutedGet, word_of_get};
 use super::state::{Gets, Login, Session, State};
 use super::step::Used;
 use super::verbose;
@@ -105,7 +105,8 @@ impl Session {
         self.served = true;
         let (value, quiet) = match parsed {
             Line::Gets { keys, with_cas, touch } if permitted => {
-                self.state = if is_routed(env) {
+                let word = word_of_get(with_cas, touch.is_some());
+                self.state = if is_routed(env, word.as_bytes()) {
                     let rights = Some(Arc::clone(rights));
                     State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, rights)))
                 } else {

@@ -10,6 +10,7 @@ use super::state::{Session, State};
 use super::step::{Next, Used};
 use crate::protocol::output::Output;
 use crate::protocol::write::push_line;
+use crate::proxy::engine::Client;
 use crate::proxy::request::ClientRequest;
 
 /// Most keys of one get.
@@ -24,10 +25,11 @@ const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
 const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
 const TOO_MANY_KEYS: &str = "CLIENT_ERROR too many keys\r\n";
 
-/// Returns whether commands with keys go to backends.
+/// Returns whether a command goes to backends. `word` is the word of a command with a key.
 #[inline]
-pub(super) fn is_routed(env: &Env<'_>) -> bool {
-    env.context.proxy.is_some() && env.deferred.is_some()
+pub(super) fn is_routed(env: &Env<'_>, word: &[u8]) -> bool {
+    env.context.proxy.is_some()
+        && env.deferred.as_ref().is_some_and(|deferred| deferred.hooks.route(word, None))
 }
 
 impl Session {
@@ -128,5 +130,5 @@ fn leave_slot(env: &mut Env<'_>, requests: Vec<ClientRequest>, out: &mut Output)
     let Some(deferred) = &mut env.deferred else { return };
     let slot = deferred.slot();
     out.open_slot(slot, 0);
-    deferred.work.push(Work::Route { slot, requests });
+    deferred.work.push(Work::Route { client: Client { slot, fd: env.fd }, requests });
 }

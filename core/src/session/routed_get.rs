@@ -17,12 +17,7 @@ pub(super) struct RoutedGet {
 impl RoutedGet {
     /// Returns a get without keys.
     pub(super) fn new(with_cas: bool, exptime: Option<i32>, rights: Option<Arc<Rights>>) -> Self {
-        let command = match (exptime.is_some(), with_cas) {
-            (false, false) => "get",
-            (false, true) => "gets",
-            (true, false) => "gat",
-            (true, true) => "gats",
-        };
+        let command = word_of_get(with_cas, exptime.is_some());
         Self { command, exptime, requests: Vec::new(), rights }
     }
 
@@ -34,5 +29,15 @@ impl RoutedGet {
     /// Returns the bytes of its keys.
     pub(super) fn held(&self) -> usize {
         self.requests.iter().map(ClientRequest::held).sum()
+    }
+}
+
+/// Returns the word of a get.
+pub(super) fn word_of_get(with_cas: bool, touches: bool) -> &'static str {
+    match (touches, with_cas) {
+        (false, false) => "get",
+        (false, true) => "gets",
+        (true, false) => "gat",
+        (true, true) => "gats",
     }
 }

@@ -21,6 +21,8 @@
 use std::time::Duration;
 
 use crate::protocol::output::{Output, SlotId};
+use crate::proxy::engine::Client;
+use crate::proxy::hooks::Hooks;
 use crate::proxy::request::ClientRequest;
 
 /// Work that a session asks of its owner.
@@ -35,10 +37,11 @@ pub enum Work {
         /// The reply of a command that was carried out.
         reply: Output,
     },
-    /// Fill `slot` with the reply of backends to these requests: one, or the parts of a get.
+    /// Fill the slot of `client` with the reply of backends to these requests: one, or the parts of
+    /// a get.
     Route {
-        /// The slot.
-        slot: SlotId,
+        /// The sender, and the slot.
+        client: Client,
         /// The requests.
         requests: Vec<ClientRequest>,
     },
@@ -53,6 +56,8 @@ pub struct Deferred {
     serial: u64,
     /// Work that is not yet begun.
     pub work: Vec<Work>,
+    /// The commands that the proxy of this worker routes.
+    pub hooks: Hooks,
 }
 
 impl Deferred {

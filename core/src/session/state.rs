@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::env::Env;
 use super::machine::Trace;
-use super::routed_get::RoutedGet;
+use super::routed_get::{RoutedGet, word_of_get};
 use super::upload::Upload;
 use crate::admin::{Dump, NodesUpload, PinnedItems};
 use crate::config::{Protocol, Rights};
@@ -54,12 +54,7 @@ impl Gets {
 
     /// Returns its word.
     pub(super) fn name(self) -> &'static str {
-        match (self.expiry.is_some(), self.with_cas) {
-            (false, false) => "get",
-            (false, true) => "gets",
-            (true, false) => "gat",
-            (true, true) => "gats",
-        }
+        word_of_get(self.with_cas, self.expiry.is_some())
     }
 }
 
@@ -132,6 +127,12 @@ impl Session {
             reply_fault: None,
             held: None,
         }
+    }
+
+    /// Returns the session for requests that a proxy sends to the cache of this server. The client
+    /// had the right to send them.
+    pub fn of_proxy() -> Self {
+        Self { login: Login::Authenticated, ..Self::new(Protocol::Ascii) }
     }
 
     /// Returns the session of a datagram whose first byte is `first`.

@@ -13,7 +13,8 @@ use crate::base::sync::Mutex;
 use crate::cache::Cache;
 use crate::config::{ProxyConfig, Reported, ServerConfig};
 use crate::proxy::config::parse;
-use crate::proxy::route::Routes;
+use crate::proxy::native::Native;
+use crate::proxy::program::Program;
 use crate::tls::Tls;
 
 /// The state that the listener, the workers and their sessions share.
@@ -42,8 +43,8 @@ pub struct ServerState {
     pub control: Control,
     /// The state of the snapshot, if the server keeps one.
     pub persistence: Option<Arc<Persistence>>,
-    /// The pools and routes of a proxy. The clients' commands with keys go there.
-    pub proxy: Option<Arc<Routes>>,
+    /// The proxy. The clients' commands with keys go there.
+    pub proxy: Option<Arc<dyn Program>>,
     /// Certificates and counters of TLS, if it is used.
     pub tls: Option<Arc<Tls>>,
 }
@@ -65,8 +66,8 @@ impl ServerState {
     /// As [`ServerState::new`].
     pub fn with_tls(cache: Arc<Cache>, config: ServerConfig, tls: Option<Tls>) -> Result<Self, StartError> {
         let users = Users::of(&config)?;
-        let proxy = config.proxy.as_ref().map(read_routes).transpose()?;
-        Ok(Self { proxy: proxy.map(Arc::new), ..Self::build(cache, config, users, tls) })
+        let proxy = config.proxy.as_ref().map(read_program).transpose()?;
+        Ok(Self { proxy, ..Self::build(cache, config, users, tls) })
     }
 
     /// Returns the state for the statistics of a cache without a server.
@@ -142,21 +143,26 @@ impl ServerState {
     }
 }
 
-/// Reads the configuration of a proxy, and the files that it names.
-fn read_routes(config: &ProxyConfig) -> Result<Routes, StartError> {
-    match config {
+/// Returns the proxy of a configuration. Reads the files that it names.
+fn read_program(config: &ProxyConfig) -> Result<Arc<dyn Program>, StartError> {
+    let routes = match config {
         ProxyConfig::Text(text) => {
             let fault = |reason: &dyn Display| StartError::File(format!("proxy configuration: {reason}"));
             let mut routes = parse(text).map_err(|e| fault(&e))?;
             routes.read_certificates(Path::new("")).map_err(|e| fault(&e))?;
-            Ok(routes)
+            routes
         }
         ProxyConfig::File(path) => {
             let fault = |reason: &dyn Display| StartError::File(format!("{}: {reason}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
             let mut routes = parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))?;
             routes.read_certificates(path.parent().unwrap_or(Path::new(""))).map_err(|e| fault(&e))?;
-            Ok(routes)
+            routes
         }
-    }
+        ProxyConfig::Program(program) => {
+            let unknown = || StartError::File("proxy configuration: unknown program".into());
+            return program.program().ok_or_else(unknown);
+        }
+    };
+    Ok(Arc::new(Native::new(routes)))
 }

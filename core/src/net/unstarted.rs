@@ -1,0 +1,76 @@
+//! A worker before its thread runs. It can move between threads. A worker cannot, because the engine
+//! of its proxy may belong to one thread.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mio::{Poll, Waker};
+
+use super::backends::{Around, Backends};
+use super::connection_limit::ConnectionLimit;
+use super::deadline::Deadline;
+use super::handshake::Jobs;
+use super::mailbox::Mailbox;
+use super::tokens::{WAKE, udp_token};
+use super::udp::Udp;
+use super::waker::RemoteWaker;
+use crate::base::sync::Mutex;
+use crate::proxy::program::Seat;
+use crate::state::ServerState;
+
+/// A worker before its thread runs.
+pub(crate) struct Unstarted {
+    pub(super) poll: Poll,
+    pub(super) context: Arc<ServerState>,
+    pub(super) number: usize,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) limit: Arc<ConnectionLimit>,
+    pub(super) deadline: Arc<Deadline>,
+    pub(super) handshakes: Option<Jobs>,
+    pub(super) udp: Vec<Udp>,
+}
+
+impl Unstarted {
+    /// Creates a worker and its mailbox.
+    pub(crate) fn new(
+        number: usize,
+        context: Arc<ServerState>,
+        limit: Arc<ConnectionLimit>,
+        deadline: Arc<Deadline>,
+        handshakes: Option<Jobs>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
+        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
+        Ok(Self { poll, context, number, mailbox, limit, deadline, handshakes, udp: Vec::new() })
+    }
+
+    /// Returns the mailbox of the worker.
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Adds a UDP socket, which counts as a connection, as in memcached.
+    pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
+        let token = udp_token(self.udp.len());
+        socket.register(&self.context, self.poll.registry(), token)?;
+        if let Some(stats) = self.context.workers.get(self.number) {
+            stats.connections.add(1);
+        }
+        self.context.listener.total.fetch_add(1, Relaxed);
+        self.udp.push(socket);
+        Ok(())
+    }
+
+    /// Makes the backends, if the server is a proxy.
+    pub(super) fn backends(&self) -> Result<Option<Box<Backends>>, String> {
+        let context = &*self.context;
+        let Some((program, stats)) = context.proxy.as_ref().zip(context.workers.get(self.number)) else {
+            return Ok(None);
+        };
+        let mailbox = Arc::clone(&self.mailbox);
+        let seat = Seat { worker: self.number, wake: Arc::new(move || mailbox.wake()) };
+        Ok(Some(Box::new(Backends::new(&**program, seat, &Around { context, stats })?)))
+    }
+}

@@ -1,0 +1,134 @@
+//! The seam between a worker and the proxy that it runs. `program` makes an [`Engine`] for each
+//! worker.
+//!
+//! ```text
+//!   worker ── begin, reply, expire ──▶ Engine ── submit ──▶ Links ──▶ sockets of the worker
+//!          ◀── answers ───────────────
+//! ```
+//!
+//! The worker moves bytes between links and sockets, and takes answers. An engine decides what is
+//! sent and answered. The native one is `relay`. Others come from crates above this one.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::connection::Failure;
+use super::failure::Reason;
+use super::hooks::Hooks;
+use super::links::{Ask, Links};
+use super::reply::Meaning;
+use super::request::ClientRequest;
+use crate::cache::Cache;
+use crate::protocol::output::SlotId;
+
+/// The sender of a request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The slot for the answer.
+    pub slot: SlotId,
+    /// Descriptor of the client's connection.
+    pub fd: i32,
+}
+
+/// The server around an engine.
+pub trait Surroundings {
+    /// Returns the cache of this server.
+    fn cache(&self) -> &Cache;
+
+    /// Carries out a request on the cache of this server. Returns the reply.
+    fn carry_out(&self, request: &[u8], fd: i32) -> Vec<u8>;
+
+    /// Writes a line to the log if the verbosity is at least `level`.
+    fn log(&self, level: u8, line: &dyn Fn() -> String);
+}
+
+/// The worker around an engine, for one call.
+pub struct Host<'a> {
+    /// The connections to backends.
+    pub links: &'a mut Links,
+    /// The time.
+    pub now: Instant,
+    /// Unix time in milliseconds.
+    pub millis: u64,
+    /// The server.
+    pub server: &'a dyn Surroundings,
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// The proxy of one worker. One thread calls it. Each request has exactly one answer, though it may
+/// be empty.
+pub trait Engine {
+    /// Returns the commands that are routed. The worker asks at the start and after [`Self::woken`].
+    fn hooks(&self) -> Hooks;
+
+    /// Begins a request of a client, or the parts of a get.
+    fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, host: &mut Host<'_>);
+
+    /// Takes the reply to a send, or its absence.
+    fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>);
+
+    /// Takes an answer: its slot, and its bytes.
+    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)>;
+
+    /// Returns the time at which the worker calls [`Self::expire`].
+    fn deadline(&mut self) -> Option<Instant> {
+        None
+    }
+
+    /// Handles the time of the host.
+    fn expire(&mut self, _host: &mut Host<'_>) {}
+
+    /// Handles a call of `Seat::wake`. The worker may call it more often.
+    fn woken(&mut self, _host: &mut Host<'_>) {}
+}
+
+/// Handles the input of a link, which the owner has taken out and extended.
+///
+/// # Errors
+/// The reason for which the connection has to end. The owner then calls [`fail`].
+pub fn receive<E: Engine>(
+    engine: &mut E,
+    number: usize,
+    input: Vec<u8>,
+    host: &mut Host<'_>,
+) -> Result<(), Reason> {
+    let mut used = 0;
+    let ended = loop {
+        let rest = input.get(used..).unwrap_or_default();
+        let Some(link) = host.links.get_mut(number) else { return Ok(()) };
+        match link.connection.next_reply(rest, host.now) {
+            Ok(Some((ask, length, meaning))) => {
+                used += length;
+                engine.reply(ask, rest.get(..length).map(|reply| (reply, meaning)), host);
+            }
+            Ok(None) => break Ok(()),
+            Err(reason) => break Err(reason),
+        }
+    };
+    if let Some(link) = host.links.get_mut(number) {
+        link.connection.keep_input(input, used, host.now);
+    }
+    host.links.touch(number);
+    ended
+}
+
+/// Ends the connection of a link. The owner has closed its socket. Returns the pause before the
+/// next attempt, if the backend is bad now, and whether that is because it flaps.
+pub fn fail<E: Engine>(
+    engine: &mut E,
+    number: usize,
+    reason: Reason,
+    host: &mut Host<'_>,
+) -> Option<(Duration, bool)> {
+    let Failure { lost, pause } = host.links.get_mut(number)?.connection.fail(reason, host.now);
+    host.links.touch(number);
+    for ask in lost {
+        engine.reply(ask, None, host);
+    }
+    pause
+}

@@ -1,0 +1,78 @@
+//! The commands that an engine routes. The others are about this server or its own cache.
+
+use super::command::COMMANDS;
+
+/// A set of commands, by their place in [`COMMANDS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Commands(u32);
+
+impl Commands {
+    /// No command.
+    pub const NONE: Self = Self(0);
+    /// Each command with a key.
+    pub const ALL: Self = Self((1 << COMMANDS.len()) - 1);
+
+    /// Adds a command by its word. Returns `false` if it has no key.
+    pub fn add(&mut self, word: &str) -> bool {
+        let place = place(word.as_bytes());
+        self.0 |= place.map_or(0, |place| 1 << place);
+        place.is_some()
+    }
+
+    fn has(self, word: &[u8]) -> bool {
+        self == Self::ALL || place(word).is_some_and(|place| self.0 & 1 << place != 0)
+    }
+}
+
+/// The commands that an engine routes.
+#[derive(Clone, Debug, Default)]
+pub struct Hooks {
+    /// Those of every listener.
+    pub common: Commands,
+    /// Those of listeners with a tag, in addition.
+    pub tagged: Vec<(String, Commands)>,
+}
+
+impl Hooks {
+    /// Returns the hooks of an engine that routes every command with a key.
+    pub fn all() -> Self {
+        Self { common: Commands::ALL, tagged: Vec::new() }
+    }
+
+    /// Returns whether a command of a listener with this tag is routed. `word` is the word of a
+    /// command with a key.
+    #[inline]
+    pub fn route(&self, word: &[u8], tag: Option<&str>) -> bool {
+        self.common == Commands::ALL || self.common != Commands::NONE && self.common.has(word) || {
+            !self.tagged.is_empty() && self.route_tagged(word, tag)
+        }
+    }
+
+    #[cold]
+    fn route_tagged(&self, word: &[u8], tag: Option<&str>) -> bool {
+        self.tagged.iter().any(|(own, commands)| Some(own.as_str()) == tag && commands.has(word))
+    }
+}
+
+fn place(word: &[u8]) -> Option<usize> {
+    COMMANDS.iter().position(|command| command.word.as_bytes() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_add_commands() {
+        let mut hooks = Hooks::default();
+        assert!(!hooks.route(b"get", None));
+        assert!(hooks.common.add("get") && !hooks.common.add("stats"));
+        let mut commands = Commands::default();
+        assert!(commands.add("touch"));
+        hooks.tagged.push(("a".into(), commands));
+        assert!(hooks.route(b"get", None) && hooks.route(b"get", Some("a")));
+        assert!(!hooks.route(b"touch", None) && !hooks.route(b"touch", Some("b")));
+        assert!(hooks.route(b"touch", Some("a")) && !hooks.route(b"set", Some("a")));
+        assert!(COMMANDS.iter().all(|command| Hooks::all().route(command.word.as_bytes(), None)));
+    }
+}

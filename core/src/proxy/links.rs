@@ -1,0 +1,258 @@
+//! The connections of one worker to all backends, by number. They have no sockets.
+//!
+//! ```text
+//!   engine ── acquire, submit ──▶ Links ── changed ──▶ owner of the sockets
+//!     └────── release ──────────▶        ◀── remove ─┘
+//! ```
+//!
+//! An engine acquires a link to each [`Place`] that its pools name. Equal places share a link, so a
+//! backend that is in the old and the new configuration keeps its connection. The owner closes the
+//! socket of a link that has no users and no requests, and removes the link.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::backend::Address;
+use super::bounds::Bounds;
+use super::connection::{Connection, Refusal};
+use crate::tls::ClientRules;
+
+/// Where a connection leads, and its bounds. Places that are equal share a connection. The files of
+/// TLS count, but not their contents.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where the backend listens.
+    pub address: Address,
+    /// The name of the backend in logs, if it is not its address.
+    pub label: Option<String>,
+    /// The bounds of the connection.
+    pub bounds: Bounds,
+    /// The rules of TLS, from the files of `bounds.tls`.
+    pub rules: Option<Arc<ClientRules>>,
+    /// Its number among the connections to one backend.
+    pub ordinal: usize,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { address, label, bounds, rules: _, ordinal } = self;
+        (address, label, bounds, ordinal) == (&other.address, &other.label, &other.bounds, &other.ordinal)
+    }
+}
+
+/// The place of a send: the request under way, and the number of the send in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The request under way.
+    pub id: usize,
+    /// The number of the send.
+    pub number: usize,
+}
+
+/// A connection and its users.
+#[derive(Debug)]
+pub struct Link {
+    /// Where it leads.
+    pub place: Arc<Place>,
+    /// The connection.
+    pub connection: Connection<Ask>,
+    /// Pools that use it.
+    users: usize,
+}
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+pub struct Links {
+    all: Vec<Option<Link>>,
+    free: Vec<usize>,
+    /// The links to each address.
+    known: HashMap<Address, Vec<usize>>,
+    /// Links with bytes to write, or that want a socket, or that are unused. One may occur twice.
+    changed: Vec<usize>,
+}
+
+impl Links {
+    /// Returns the number of the link to a place, which gets one user more.
+    pub fn acquire(&mut self, place: &Arc<Place>) -> usize {
+        let known = self.known.get(&place.address).into_iter().flatten().copied();
+        for number in known {
+            if let Some(Some(link)) = self.all.get_mut(number)
+                && link.place == *place
+            {
+                link.users += 1;
+                return number;
+            }
+        }
+        let connection = Connection::new(place.bounds.clone());
+        let link = Some(Link { place: Arc::clone(place), connection, users: 1 });
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                self.all.push(None);
+                self.all.len() - 1
+            }
+        };
+        if let Some(free) = self.all.get_mut(number) {
+            *free = link;
+        }
+        self.known.entry(place.address.clone()).or_default().push(number);
+        self.changed.push(number);
+        number
+    }
+
+    /// Acquires `count` links to one backend. `first` is the place of the first one.
+    pub fn acquire_all(&mut self, first: &Place, count: usize) -> Vec<usize> {
+        (0..count).map(|ordinal| self.acquire(&Arc::new(Place { ordinal, ..first.clone() }))).collect()
+    }
+
+    /// Takes a user from a link. Without users, it ends when its requests have their replies.
+    pub fn release(&mut self, number: usize) {
+        if let Some(Some(link)) = self.all.get_mut(number) {
+            link.users = link.users.saturating_sub(1);
+            self.changed.push(number);
+        }
+    }
+
+    /// Returns whether a link has neither users nor requests. The owner closes its socket, and
+    /// removes it.
+    pub fn is_unused(&self, number: usize) -> bool {
+        self.get(number).is_some_and(|link| link.users == 0 && link.connection.depth() == 0)
+    }
+
+    /// Removes an unused link. Its number is given out again.
+    pub fn remove(&mut self, number: usize) {
+        if !self.is_unused(number) {
+            return;
+        }
+        let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
+        self.free.push(number);
+        if let Some(known) = self.known.get_mut(&link.place.address) {
+            known.retain(|other| *other != number);
+            if known.is_empty() {
+                self.known.remove(&link.place.address);
+            }
+        }
+    }
+
+    /// Returns the link with this number.
+    pub fn get(&self, number: usize) -> Option<&Link> {
+        self.all.get(number)?.as_ref()
+    }
+
+    /// Returns the link with this number.
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut Link> {
+        self.all.get_mut(number)?.as_mut()
+    }
+
+    /// Returns a number above that of each link.
+    pub fn end(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Returns the link for the next request, among those to one backend. As in memcached, that is
+    /// the first without requests, else the one with the fewest, and a bad one only if all are.
+    pub fn choose(&self, among: &[usize]) -> Option<usize> {
+        if let [only] = among {
+            return Some(*only);
+        }
+        let good = among.iter().filter_map(|number| {
+            let connection = &self.get(*number)?.connection;
+            (!connection.is_bad()).then_some((connection.depth(), *number))
+        });
+        good.min_by_key(|(depth, _)| *depth).map(|(_, number)| number).or_else(|| among.first().copied())
+    }
+
+    /// Takes a request that `push` appends to the output of a link.
+    ///
+    /// # Errors
+    /// The reason for which it is not taken.
+    pub fn submit(
+        &mut self,
+        number: usize,
+        ask: Ask,
+        now: Instant,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Refusal> {
+        let Some(Some(link)) = self.all.get_mut(number) else { return Err(Refusal::Bad) };
+        link.connection.submit(ask, now, push)?;
+        self.changed.push(number);
+        Ok(())
+    }
+
+    /// Records that a link has something to do.
+    pub fn touch(&mut self, number: usize) {
+        self.changed.push(number);
+    }
+
+    /// Takes a link that has something to do.
+    pub fn take_changed(&mut self) -> Option<usize> {
+        self.changed.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proxy::failure::Reason;
+
+    fn place(port: u16, ordinal: usize) -> Arc<Place> {
+        let address = Address::Tcp("a".into(), port);
+        Arc::new(Place { address, label: None, bounds: Bounds::default(), rules: None, ordinal })
+    }
+
+    fn connection(links: &mut Links, number: usize) -> &mut Connection<Ask> {
+        let Some(link) = links.get_mut(number) else { panic!("no link {number}") };
+        &mut link.connection
+    }
+
+    #[test]
+    fn equal_places_share_a_link_until_the_last_user_leaves() {
+        let mut links = Links::default();
+        let (one, other) = (links.acquire(&place(1, 0)), links.acquire(&place(2, 0)));
+        assert_ne!(one, other);
+        assert_eq!(links.acquire(&place(1, 0)), one);
+        let slow = Bounds { read_timeout: Duration::from_secs(9), ..Bounds::default() };
+        let slow = links.acquire(&Arc::new(Place { bounds: slow, ..(*place(1, 0)).clone() }));
+        assert_ne!(slow, one);
+        links.release(one);
+        assert!(!links.is_unused(one));
+        links.remove(one);
+        assert!(links.get(one).is_some());
+        let ask = Ask { id: 1, number: 0 };
+        assert_eq!(links.submit(one, ask, Instant::now(), |_| {}), Ok(()));
+        links.release(one);
+        assert!(!links.is_unused(one), "its request waits");
+        let lost = connection(&mut links, one).fail(Reason::Timeout, Instant::now()).lost;
+        assert_eq!(lost, [ask]);
+        assert!(links.is_unused(one));
+        links.remove(one);
+        assert!(links.get(one).is_none());
+        // The number is used again, for a place that the link to the old one does not stand for.
+        assert_eq!(links.acquire(&place(3, 0)), one);
+        assert_ne!(links.acquire(&place(1, 0)), one);
+        assert!(links.end() <= 4);
+    }
+
+    #[test]
+    fn requests_go_to_the_connection_with_the_fewest() {
+        let mut links = Links::default();
+        let all: Vec<_> = (0..3).map(|ordinal| links.acquire(&place(1, ordinal))).collect();
+        let now = Instant::now();
+        let mut chosen = Vec::new();
+        for id in 0..4 {
+            let Some(number) = links.choose(&all) else { panic!("none of {all:?}") };
+            chosen.push(number);
+            assert_eq!(links.submit(number, Ask { id, number: 0 }, now, |_| {}), Ok(()));
+        }
+        assert_eq!(chosen, [all[0], all[1], all[2], all[0]]);
+        for _ in 0..4 {
+            connection(&mut links, all[1]).fail(Reason::Connecting, now);
+        }
+        assert_eq!(links.choose(&all), Some(all[2]));
+        assert_eq!(links.choose(&all[1..2]), Some(all[1]));
+        assert_eq!(links.choose(&[]), None);
+    }
+}

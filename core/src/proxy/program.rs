@@ -1,0 +1,119 @@
+//! What makes the engine of each worker: the program of a server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::engine::{Client, Engine, Host};
+use super::hooks::Hooks;
+use super::links::Ask;
+use super::relay::Relay;
+use super::reply::Meaning;
+use super::request::ClientRequest;
+use crate::config::{ProxyConfig, ProxyProgram};
+use crate::protocol::output::SlotId;
+
+/// An engine: the native one, without a dynamic call, or another one.
+pub enum AnyEngine {
+    /// Routes as data.
+    Native(Box<Relay>),
+    /// An engine of another crate.
+    Other(Box<dyn Engine>),
+}
+
+opaque_debug!(AnyEngine);
+
+impl Engine for AnyEngine {
+    fn hooks(&self) -> Hooks {
+        match self {
+            Self::Native(relay) => relay.hooks(),
+            Self::Other(engine) => engine.hooks(),
+        }
+    }
+
+    fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+        match self {
+            Self::Native(relay) => relay.begin(client, requests, host),
+            Self::Other(engine) => engine.begin(client, requests, host),
+        }
+    }
+
+    fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
+        match self {
+            Self::Native(relay) => relay.reply(ask, reply, host),
+            Self::Other(engine) => engine.reply(ask, reply, host),
+        }
+    }
+
+    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
+        match self {
+            Self::Native(relay) => relay.take_answer(),
+            Self::Other(engine) => engine.take_answer(),
+        }
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        match self {
+            Self::Native(relay) => relay.deadline(),
+            Self::Other(engine) => engine.deadline(),
+        }
+    }
+
+    fn expire(&mut self, host: &mut Host<'_>) {
+        match self {
+            Self::Native(relay) => relay.expire(host),
+            Self::Other(engine) => engine.expire(host),
+        }
+    }
+
+    fn woken(&mut self, host: &mut Host<'_>) {
+        match self {
+            Self::Native(relay) => relay.woken(host),
+            Self::Other(engine) => engine.woken(host),
+        }
+    }
+}
+
+/// The place of an engine: its worker.
+#[derive(Clone)]
+pub struct Seat {
+    /// The number of the worker, from 0.
+    pub worker: usize,
+    /// Wakes the worker, which then calls [`Engine::woken`]. Any thread may call it.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+opaque_debug!(Seat);
+
+/// The proxy of a server. Its workers share it.
+pub trait Program: Send + Sync {
+    /// Makes the engine of a worker, on the thread of that worker.
+    ///
+    /// # Errors
+    /// The line that says why the server cannot start.
+    fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String>;
+}
+
+impl ProxyProgram {
+    /// Returns the setting for a server that runs this program.
+    pub fn new(program: Arc<dyn Program>) -> Self {
+        Self(Arc::new(program))
+    }
+
+    /// Returns the program.
+    pub fn program(&self) -> Option<Arc<dyn Program>> {
+        self.0.downcast_ref::<Arc<dyn Program>>().cloned()
+    }
+}
+
+impl fmt::Debug for dyn Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Program")
+    }
+}
+
+impl From<Arc<dyn Program>> for ProxyConfig {
+    fn from(program: Arc<dyn Program>) -> Self {
+        Self::Program(ProxyProgram::new(program))
+    }
+}
