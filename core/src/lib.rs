@@ -118,7 +118,10 @@ pub use self::persist::{
 pub use self::store::{PinnedValue, Quota};
 #[cfg(feature = "server")]
 pub use self::{
-    admin::{MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat},
+    admin::{
+        MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat,
+        ProxyBackendStats, ProxyPoolStats, ProxyStats,
+    },
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
         ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,

@@ -14,6 +14,7 @@ mod lines;
 mod lru;
 mod metrics;
 mod persist;
+mod proxy;
 mod samples;
 mod server;
 mod slabs;
@@ -28,6 +29,7 @@ pub use self::metrics::{
     MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, bound_text,
     metrics,
 };
+pub use self::proxy::{ProxyBackendStats, ProxyPoolStats, ProxyStats, proxy_stats};
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 pub use self::upload::NodesUpload;

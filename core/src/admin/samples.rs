@@ -10,8 +10,8 @@ use crate::state::{CommandClass, ServerState};
 /// Keys that `stats hotkeys` shows if the client gives no number.
 const HOT_KEYS: usize = 10;
 
-/// Quantiles that `stats latency` shows.
-const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
+/// Quantiles of durations that statistics show.
+pub(super) const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
 
 /// Carries out `stats hotkeys [NUMBER]`.
 pub(super) fn stats_hot_keys(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {

@@ -8,6 +8,7 @@ use super::context::{AdminContext, Outcome};
 use super::dump::Dump;
 use super::lines::{Lines, put_connection, put_sizes};
 use super::persist::put_status;
+use super::proxy;
 use super::samples::{hot_keys, hot_keys_wanted, latency, stats_hot_keys};
 use super::server::VERSION;
 use crate::config::AuthMethod;
@@ -52,6 +53,15 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     }
     if exactly(b"sizes") && context.cache.store().sizes().enabled() {
         return Outcome::Dump(Box::new(Dump::sizes(None)));
+    }
+    if let Some(program) = &context.proxy {
+        // As in memcached, the first word that the client abbreviates.
+        let words = ["proxy", "proxyfuncs", "proxybe", "proxypools"];
+        let word = words.into_iter().find(|word| tokens.abbreviates(1, word));
+        if let Some(group) = word.and_then(proxy::group) {
+            group(context, &**program, Lines::Text(ctx.out.bytes()));
+            return Outcome::Done;
+        }
     }
     let out = Lines::Text(ctx.out.bytes());
     if tokens.abbreviates(1, "settings") {
@@ -113,8 +123,9 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
 }
 
 /// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
-/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number.
-/// Returns `false` for another group.
+/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Those
+/// of a proxy are `proxy`, `proxyfuncs`, `proxybe` and `proxypools`. Returns `false` for another
+/// group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {
@@ -127,9 +138,10 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
         // -1 is not a descriptor: the caller is not a connection.
         "conns" => conns(context, -1, out),
         "latency" => latency(context, out),
-        _ => match hot_keys_wanted(group.as_bytes()) {
-            Some(most) => hot_keys(context, most, out),
-            None => return false,
+        _ => match (context.proxy.as_ref().zip(proxy::group(group)), hot_keys_wanted(group.as_bytes())) {
+            (Some((program, group)), _) => group(context, &**program, out),
+            (None, Some(most)) => hot_keys(context, most, out),
+            (None, None) => return false,
         },
     }
     true
@@ -213,6 +225,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     out.put("read_buf_bytes_free", 0);
     out.put("read_buf_oom", sum(|w| w.read_buf_oom.get()));
     out.put("reserved_fds", context.workers.len() * 2 + 2);
+    proxy::put_requests(context, &mut out);
     out.put("cmd_get", commands.get_cmds);
     out.put("cmd_set", classes.set_cmds);
     out.put("cmd_flush", sum(|w| w.flush_cmds.get()));
@@ -278,6 +291,7 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     out.put("log_watcher_skipped", watch.skipped.load(Relaxed));
     out.put("log_watcher_sent", watch.sent.load(Relaxed));
     out.put("log_watchers", watch.count());
+    proxy::put_program(context, &mut out);
     if let Some(tls) = context.tls.as_ref() {
         if context.config.tls.as_ref().is_some_and(|tls| tls.session_cache) {
             out.put("ssl_new_sessions", tls.stats.new_sessions.load(Relaxed));
@@ -423,6 +437,7 @@ fn settings(context: &ServerState, mut out: Lines<'_>) {
     out.put("track_sizes", yes(cache.store().sizes().enabled()));
     out.put("inline_ascii_response", "no");
     tls_settings(config.tls.as_ref(), &mut out);
+    proxy::put_settings(context, &mut out);
     out.put("num_napi_ids", reported.napi_ids);
     out.put(
         "memory_file",

@@ -3,7 +3,7 @@
 /// Counts of numbers in buckets.
 ///
 /// A number is in the first bucket whose bound is not below it. The last bucket has no bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     bounds: &'static [u64],
     /// One count for each bound, and one for numbers above all of them.

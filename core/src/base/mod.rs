@@ -4,6 +4,10 @@
 mod debug;
 
 pub mod clock;
+#[cfg(feature = "server")]
+pub mod counter;
+#[cfg(feature = "server")]
+pub mod durations;
 pub mod error;
 pub mod faults;
 #[cfg(feature = "server")]

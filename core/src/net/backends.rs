@@ -104,7 +104,8 @@ impl Surroundings for Around<'_> {
 impl Backends {
     /// Makes the engine of a worker.
     pub(crate) fn new(program: &dyn Program, seat: Seat, around: &Around<'_>) -> Result<Self, String> {
-        let mut links = Links::default();
+        let sampler = *around.context.cache.sampler();
+        let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
         let mut host = host(&mut links, around);
         let engine = program.engine(seat, &mut host)?;
         Ok(Self {
@@ -124,6 +125,14 @@ impl Backends {
 
     /// Begins a request of a client.
     pub(crate) fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, around: &Around<'_>) {
+        let counters = &around.stats.proxy;
+        counters.active.add(1);
+        counters.requests.add(requests.len() as u64);
+        for request in &requests {
+            if let Some(counter) = counters.commands.get(request.command.place()) {
+                counter.add(1);
+            }
+        }
         self.engine.begin(client, requests, &mut host(&mut self.links, around));
     }
 
@@ -135,6 +144,7 @@ impl Backends {
     /// Takes an answer, with the slot that it fills.
     pub(crate) fn take_answer(&mut self) -> Option<(SlotId, Output)> {
         let (slot, bytes) = self.engine.take_answer()?;
+        self.links.counters().active.sub(1);
         let mut reply = Output::new();
         *reply.bytes() = bytes;
         Some((slot, reply))
@@ -180,7 +190,7 @@ impl Backends {
             while let Some(changed) = self.links.take_changed() {
                 due.push(changed);
             }
-            let Some(index) = due.pop() else { return };
+            let Some(index) = due.pop() else { break };
             if self.remotes.len() < self.links.end() {
                 self.remotes.resize_with(self.links.end(), Remote::default);
             }
@@ -195,6 +205,7 @@ impl Backends {
             let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
             self.wake = self.wake.into_iter().chain(deadline).min();
         }
+        self.links.counters().held.set(self.engine.held() as u64);
     }
 
     /// Closes the socket of a link that is not used any more.
@@ -288,7 +299,7 @@ impl Backends {
             (Arc::clone(&link.place), link.connection.depth(), link.connection.is_bad());
         let unread = link.connection.unread();
         let unread = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
-        let (backend, label) = (&place.address, Label(&place));
+        let (backend, label) = (&place.address, &place);
         let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
         let context = round.around.context;
         let hub = context.cache.watch_hub();
@@ -365,18 +376,6 @@ impl Remote {
     fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
         self.error = Some(error.to_string());
         reason
-    }
-}
-
-/// The label of a place, or its address.
-struct Label<'a>(&'a Place);
-
-impl fmt::Display for Label<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.label {
-            Some(label) => f.write_str(label),
-            None => self.0.address.fmt(f),
-        }
     }
 }
 

@@ -92,6 +92,12 @@ impl Command {
         !self.is_meta() && !matches!(self.kind, Kind::Read | Kind::Server)
     }
 
+    /// Returns its place in [`COMMANDS`].
+    pub fn place(&'static self) -> usize {
+        let distance = (&raw const *self as usize).wrapping_sub(COMMANDS.as_ptr() as usize);
+        distance / size_of::<Self>()
+    }
+
     /// Returns whether it is of the meta protocol.
     pub fn is_meta(&self) -> bool {
         matches!(self.word, "mg" | "me" | "ms" | "md" | "ma")
@@ -109,6 +115,18 @@ impl Command {
             "reads" => self.kind == Kind::Read,
             "writes" => self.kind != Kind::Read,
             word => self.word == word,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_know_their_places() {
+        for (place, command) in COMMANDS.iter().enumerate() {
+            assert_eq!(command.place(), place);
         }
     }
 }

@@ -125,6 +125,16 @@ impl<T> Connection<T> {
         self.waiting.len()
     }
 
+    /// Returns whether requests are sent.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Returns the bytes of requests in the buffer, written or not.
+    pub fn queued(&self) -> usize {
+        self.output.len()
+    }
+
     /// Returns the bytes of buffers held.
     pub fn held(&self) -> usize {
         self.output.capacity() + self.input.capacity()

@@ -75,6 +75,11 @@ pub trait Engine {
     /// Takes an answer: its slot, and its bytes.
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)>;
 
+    /// Returns the bytes that requests and replies under way hold, for statistics.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Returns the time at which the worker calls [`Self::expire`].
     fn deadline(&mut self) -> Option<Instant> {
         None
@@ -101,7 +106,7 @@ pub fn receive<E: Engine>(
     let ended = loop {
         let rest = input.get(used..).unwrap_or_default();
         let Some(link) = host.links.get_mut(number) else { return Ok(()) };
-        match link.connection.next_reply(rest, host.now) {
+        match link.next_reply(rest, host.now) {
             Ok(Some((ask, length, meaning))) => {
                 used += length;
                 engine.reply(ask, rest.get(..length).map(|reply| (reply, meaning)), host);
@@ -111,7 +116,7 @@ pub fn receive<E: Engine>(
         }
     };
     if let Some(link) = host.links.get_mut(number) {
-        link.connection.keep_input(input, used, host.now);
+        link.keep_input(input, used, host.now);
     }
     host.links.touch(number);
     ended
@@ -125,8 +130,7 @@ pub fn fail<E: Engine>(
     reason: Reason,
     host: &mut Host<'_>,
 ) -> Option<(Duration, bool)> {
-    let Failure { lost, pause } = host.links.get_mut(number)?.connection.fail(reason, host.now);
-    host.links.touch(number);
+    let Failure { lost, pause } = host.links.fail(number, reason, host.now)?;
     for ask in lost {
         engine.reply(ask, None, host);
     }

@@ -33,6 +33,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons, by their number.
+    pub const ALL: [Self; 13] = [
+        Self::Connecting,
+        Self::ConnectTimeout,
+        Self::ReadValidate,
+        Self::BadValidate,
+        Self::Timeout,
+        Self::Disconnected,
+        Self::Reading,
+        Self::Writing,
+        Self::Parsing,
+        Self::Unexpected,
+        Self::MissingEnd,
+        Self::TrailingData,
+        Self::Refused,
+    ];
+
     /// Returns memcached's word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -55,5 +72,18 @@ impl Reason {
     /// Returns whether it ends a connection that has worked. Such ends count as flapping.
     pub fn is_flap(self) -> bool {
         matches!(self, Self::Timeout | Self::Disconnected | Self::Reading | Self::Writing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_their_numbers() {
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+        }
+        assert_eq!(Reason::ALL.len(), Reason::Refused as usize + 1, "the last reason");
     }
 }

@@ -9,13 +9,18 @@
 //! backend that is in the old and the new configuration keeps its connection. The owner closes the
 //! socket of a link that has no users and no requests, and removes the link.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::backend::Address;
 use super::bounds::Bounds;
-use super::connection::{Connection, Refusal};
+use super::connection::{Connection, Failure, Refusal};
+use super::counters::{BackendCounters, WorkerCounters};
+use super::failure::Reason;
+use super::reply::Meaning;
+use crate::base::sampler::Sampler;
 use crate::tls::ClientRules;
 
 /// Where a connection leads, and its bounds. Places that are equal share a connection. The files of
@@ -50,6 +55,16 @@ pub struct Ask {
     pub number: usize,
 }
 
+/// The name of the backend in statistics and logs.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            Some(label) => f.write_str(label),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
 /// A connection and its users.
 #[derive(Debug)]
 pub struct Link {
@@ -59,11 +74,21 @@ pub struct Link {
     pub connection: Connection<Ask>,
     /// Pools that use it.
     users: usize,
+    /// Those of all connections of the worker to this backend.
+    counters: Arc<BackendCounters>,
+    /// Whether the counters show it as open, and as bad.
+    shown: (bool, bool),
+    /// Replies to requests.
+    replies: u64,
+    /// Sampled requests without a reply: the number of the reply to come, and the begin.
+    sampled: VecDeque<(u64, Instant)>,
 }
 
 /// The connections of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Links {
+    counters: Arc<WorkerCounters>,
+    sampler: Sampler,
     all: Vec<Option<Link>>,
     free: Vec<usize>,
     /// The links to each address.
@@ -72,7 +97,111 @@ pub struct Links {
     changed: Vec<usize>,
 }
 
+impl Link {
+    /// Returns the next reply, as [`Connection::next_reply`] does, and counts it.
+    ///
+    /// # Errors
+    /// As [`Connection::next_reply`].
+    pub fn next_reply(
+        &mut self,
+        input: &[u8],
+        now: Instant,
+    ) -> Result<Option<(Ask, usize, Meaning)>, Reason> {
+        let reply = self.connection.next_reply(input, now)?;
+        if let Some((_, length, meaning)) = &reply {
+            self.counters.received.add(*length as u64);
+            self.counters.depth.sub(1);
+            if matches!(meaning, Meaning::ServerError | Meaning::Refused) {
+                self.counters.error_replies.add(1);
+            }
+            if let Some((number, begin)) = self.sampled.front()
+                && *number == self.replies
+            {
+                self.counters.times.record(begin.elapsed());
+                self.sampled.pop_front();
+            }
+            self.replies += 1;
+        }
+        Ok(reply)
+    }
+
+    /// Takes back the input, as [`Connection::keep_input`] does.
+    pub fn keep_input(&mut self, input: Vec<u8>, used: usize, now: Instant) {
+        self.connection.keep_input(input, used, now);
+        self.show();
+    }
+
+    /// Ends the connection, as [`Connection::fail`] does, and counts that.
+    pub fn fail(&mut self, reason: Reason, now: Instant, worker: &WorkerCounters) -> Failure<Ask> {
+        let was_bad = self.connection.is_bad();
+        let failure = self.connection.fail(reason, now);
+        match failure.pause {
+            Some(_) if was_bad => {}
+            Some(_) => worker.marked_bad.add(1),
+            None => worker.failed.add(1),
+        }
+        let lost = failure.lost.len() as u64;
+        self.counters.depth.sub(lost);
+        if let Some(counter) = self.counters.lost.get(reason as usize) {
+            counter.add(lost);
+        }
+        self.sampled.clear();
+        self.replies = 0;
+        self.show();
+        failure
+    }
+
+    /// Counts a change of the state of the connection.
+    fn show(&mut self) {
+        let is = (self.connection.is_open(), self.connection.is_bad());
+        let was = std::mem::replace(&mut self.shown, is);
+        if was == is {
+            return;
+        }
+        let counters = &self.counters;
+        if is.0 && !was.0 {
+            counters.connects.add(1);
+        }
+        for (counter, was, is) in [(&counters.open, was.0, is.0), (&counters.bad, was.1, is.1)] {
+            counter.add(u64::from(is));
+            counter.sub(u64::from(was));
+        }
+    }
+}
+
+/// Links without counters that anything reads, for tests.
+impl Default for Links {
+    fn default() -> Self {
+        Self::new(Arc::default(), Sampler::new(0))
+    }
+}
+
 impl Links {
+    /// Returns no links yet. The worker counts in `counters`. `sampler` decides which requests are
+    /// timed.
+    pub fn new(counters: Arc<WorkerCounters>, sampler: Sampler) -> Self {
+        Self {
+            counters,
+            sampler,
+            all: Vec::new(),
+            free: Vec::new(),
+            known: HashMap::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// Returns the counters of the worker.
+    pub fn counters(&self) -> &Arc<WorkerCounters> {
+        &self.counters
+    }
+
+    /// Ends the connection of a link. Returns `None` if there is no such link.
+    pub fn fail(&mut self, number: usize, reason: Reason, now: Instant) -> Option<Failure<Ask>> {
+        self.changed.push(number);
+        let link = self.all.get_mut(number)?.as_mut()?;
+        Some(link.fail(reason, now, &self.counters))
+    }
+
     /// Returns the number of the link to a place, which gets one user more.
     pub fn acquire(&mut self, place: &Arc<Place>) -> usize {
         let known = self.known.get(&place.address).into_iter().flatten().copied();
@@ -85,7 +214,17 @@ impl Links {
             }
         }
         let connection = Connection::new(place.bounds.clone());
-        let link = Some(Link { place: Arc::clone(place), connection, users: 1 });
+        let counters = self.counters.backends.of(&place.to_string());
+        counters.connections.add(1);
+        let link = Some(Link {
+            place: Arc::clone(place),
+            connection,
+            users: 1,
+            counters,
+            shown: (false, false),
+            replies: 0,
+            sampled: VecDeque::new(),
+        });
         let number = match self.free.pop() {
             Some(number) => number,
             None => {
@@ -126,6 +265,9 @@ impl Links {
             return;
         }
         let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
+        link.counters.connections.sub(1);
+        link.counters.open.sub(u64::from(link.shown.0));
+        link.counters.bad.sub(u64::from(link.shown.1));
         self.free.push(number);
         if let Some(known) = self.known.get_mut(&link.place.address) {
             known.retain(|other| *other != number);
@@ -175,9 +317,30 @@ impl Links {
         push: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let Some(Some(link)) = self.all.get_mut(number) else { return Err(Refusal::Bad) };
-        link.connection.submit(ask, now, push)?;
-        self.changed.push(number);
-        Ok(())
+        let (held, depth) = (link.connection.queued(), link.connection.depth());
+        let counters = &link.counters;
+        match link.connection.submit(ask, now, push) {
+            Ok(()) => {
+                counters.requests.add(1);
+                counters.depth.add(1);
+                counters.sent.add((link.connection.queued() - held) as u64);
+                if self.sampler.is_due() {
+                    link.sampled.push_back((link.replies + depth as u64, Instant::now()));
+                }
+                self.changed.push(number);
+                Ok(())
+            }
+            Err(refusal) => {
+                match refusal {
+                    Refusal::Bad => counters.refused.add(1),
+                    Refusal::Depth => {
+                        counters.too_deep.add(1);
+                        self.counters.too_deep.add(1);
+                    }
+                }
+                Err(refusal)
+            }
+        }
     }
 
     /// Records that a link has something to do.

@@ -13,6 +13,7 @@ pub mod bucket;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod counters;
 pub mod distribution;
 pub mod engine;
 pub mod explain;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Host;
-use super::program::{AnyEngine, Program, Seat};
+use super::program::{AnyEngine, Program, Seat, Statistics};
 use super::relay::Relay;
 use super::route::Routes;
 
@@ -27,5 +27,9 @@ impl Program for Native {
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {
         let relay = Relay::new(Arc::clone(&self.routes), HELD, seat.worker as u64 + 1, host.links);
         Ok(AnyEngine::Native(Box::new(relay)))
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics { reloads: 1, held_limit: HELD as u64, ..Statistics::default() }
     }
 }

@@ -52,6 +52,13 @@ impl Engine for AnyEngine {
         }
     }
 
+    fn held(&self) -> usize {
+        match self {
+            Self::Native(relay) => relay.held(),
+            Self::Other(engine) => engine.held(),
+        }
+    }
+
     fn deadline(&mut self) -> Option<Instant> {
         match self {
             Self::Native(relay) => relay.deadline(),
@@ -92,6 +99,32 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// The line that says why the server cannot start.
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String>;
+
+    /// Returns the statistics of the program as a whole.
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
+    }
+}
+
+/// The statistics of a program, beside the counters of its workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Configurations loaded, that of the start included.
+    pub reloads: u64,
+    /// Configurations that could not be loaded.
+    pub reload_fails: u64,
+    /// Runs of timed functions.
+    pub cron_runs: u64,
+    /// Of these, runs that failed.
+    pub cron_fails: u64,
+    /// Most requests under way in each worker. 0 for no limit.
+    pub active_limit: u64,
+    /// Most bytes of requests and replies under way in each worker. 0 for no limit.
+    pub held_limit: u64,
+    /// Counters of the program's own, with their names, in their order.
+    pub user: Vec<(String, u64)>,
+    /// Functions by name, each with its number of functions and of slots.
+    pub functions: Vec<(String, u64, u64)>,
 }
 
 impl ProxyProgram {

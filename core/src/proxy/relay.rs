@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::backend::Backend;
 use super::bucket::Bucket;
+use super::counters::PoolCounters;
 use super::engine::{Client, Engine, Host};
 use super::hooks::Hooks;
 use super::item::Item;
@@ -59,8 +60,8 @@ struct Active {
     request: ClientRequest,
     draw: u64,
     run: Run,
-    /// The work of each send.
-    works: Vec<Work>,
+    /// The sends by their number.
+    sends: Vec<Send>,
     /// Replies that may still become the answer, by the number of their send.
     replies: Vec<(usize, Vec<u8>)>,
 }
@@ -85,6 +86,8 @@ pub struct Relay {
     routes: Arc<Routes>,
     /// For each pool, the links of each backend.
     pools: Vec<Vec<Vec<usize>>>,
+    /// The counters of each pool.
+    counters: Vec<Arc<PoolCounters>>,
     active: Slots<Active>,
     gets: Slots<Gathering>,
     /// Bytes that requests and replies under way hold.
@@ -104,15 +107,24 @@ impl Relay {
     /// Requests and replies under way hold about `limit` bytes at most, beside the buffers of
     /// connections.
     pub fn new(routes: Arc<Routes>, limit: usize, seed: u64, links: &mut Links) -> Self {
+        let worker = Arc::clone(links.counters());
         let link_pool = |pool: &Pool| {
             let link = |backend: &Backend| links.acquire_all(&pool.place(backend), pool.bounds.connections);
             pool.backends.iter().map(link).collect()
         };
         let pools = routes.pools.iter().map(link_pool).collect();
+        let counters = routes.pools.iter().map(|pool| {
+            let counters = worker.pools.of(&pool.name);
+            *counters.backends.lock() =
+                pool.backends.iter().map(|backend| pool.place(backend).to_string()).collect();
+            counters
+        });
+        let counters = counters.collect();
         let buckets = (0..routes.limits).map(|_| Bucket::default()).collect();
         Self {
             routes,
             pools,
+            counters,
             active: Slots::default(),
             gets: Slots::default(),
             held: 0,
@@ -135,7 +147,7 @@ impl Relay {
         let millis = host.millis;
         let run = Run::start(&mut Turn { routes: &self.routes, request: about, millis, buckets, actions });
         let asker = Some(asker);
-        let active = Active { asker, request, draw, run, works: Vec::new(), replies: Vec::new() };
+        let active = Active { asker, request, draw, run, sends: Vec::new(), replies: Vec::new() };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
     }
@@ -153,6 +165,9 @@ impl Relay {
                 }
                 Action::Send(send) => {
                     if !self.send(id, send, current, host) {
+                        if let Some(counters) = self.counters.get(send.pool) {
+                            counters.errors.add(1);
+                        }
                         let Some(active) = self.active.get_mut(id) else { continue };
                         let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
                         active.resume(send.number, Mark::Error, world);
@@ -182,8 +197,11 @@ impl Relay {
     fn send(&mut self, id: usize, send: Send, current: Option<(usize, &[u8])>, host: &mut Host<'_>) -> bool {
         let Send { number, pool, work, ttl } = send;
         let Some(active) = self.active.get_mut(id) else { return false };
-        active.works.resize(number.max(active.works.len()), Work::Client);
-        active.works.push(work);
+        active.sends.resize(number.max(active.sends.len()), send);
+        active.sends.push(send);
+        if let Some(counters) = self.counters.get(pool) {
+            counters.requests.add(1);
+        }
         let Some((chosen, backends)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
             return false;
         };
@@ -205,7 +223,7 @@ impl Relay {
     /// Makes the answer to the client.
     fn answer(&mut self, id: usize, outcome: Outcome, current: Option<(usize, &[u8])>) {
         let Some(active) = self.active.get(id) else { return };
-        let Active { request, works, replies, .. } = active;
+        let Active { request, sends, replies, .. } = active;
         let mut answer = Vec::new();
         match outcome.source {
             Source::Null => answer.extend_from_slice(request.miss()),
@@ -218,7 +236,7 @@ impl Relay {
             }
             Source::Reply(number) => match reply_of(replies, current, number) {
                 None => answer.extend_from_slice(BACKEND_FAILURE),
-                Some(reply) if works.get(number) == Some(&Work::Item) && request.command.word != "me" => {
+                Some(reply) if is_item(sends.get(number)) && request.command.word != "me" => {
                     match Item::read(reply) {
                         Some(item) => request.push_item(&item, &mut answer),
                         None => answer.extend_from_slice(request.miss()),
@@ -276,6 +294,7 @@ impl Engine for Relay {
         let slot = client.slot;
         let held: usize = requests.iter().map(ClientRequest::held).sum();
         if self.held.saturating_add(held) > self.limit {
+            host.links.counters().no_memory.add(1);
             return self.answers.push((slot, NO_MEMORY.to_vec()));
         }
         self.held += held;
@@ -301,6 +320,11 @@ impl Engine for Relay {
             Some((_, Meaning::Miss)) => Mark::Miss,
             Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
         };
+        if mark == Mark::Error
+            && let Some(counters) = active.sends.get(ask.number).and_then(|send| self.counters.get(send.pool))
+        {
+            counters.errors.add(1);
+        }
         let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
         active.resume(ask.number, mark, world);
         let current = reply.map(|(bytes, _)| (ask.number, bytes));
@@ -310,6 +334,15 @@ impl Engine for Relay {
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
         self.answers.pop()
     }
+
+    fn held(&self) -> usize {
+        self.held
+    }
+}
+
+/// Returns whether a send asks for an item, in place of the client's request.
+fn is_item(send: Option<&Send>) -> bool {
+    send.is_some_and(|send| send.work == Work::Item)
 }
 
 /// Returns the reply to a send.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use self::threads::STOP_PATIENCE;
 use self::threads::{Others, Threads};
 
-use crate::admin::{Metrics, each_stat, metrics};
+use crate::admin::{Metrics, ProxyStats, each_stat, metrics, proxy_stats};
 use crate::base::error::{StartError, StopError};
 use crate::base::histogram::Histogram;
 use crate::base::stderr;
@@ -231,8 +231,9 @@ impl Server {
     /// Returns the statistics of `group`, as the command `stats` reports them: name and value.
     ///
     /// The groups are `""` (general), `items`, `slabs`, `sizes`, `settings`, `conns`, `latency` and
-    /// `hotkeys`, which a space and a number of keys may follow. Returns `None` for any other.
-    /// Settles the server first, as [`Server::cache`] does.
+    /// `hotkeys`, which a space and a number of keys may follow. A proxy also has `proxy`,
+    /// `proxyfuncs`, `proxybe` and `proxypools`. Returns `None` for any other group. Settles the
+    /// server first, as [`Server::cache`] does.
     pub fn stats(&self, group: &str) -> Option<Vec<(String, String)>> {
         if self.context.config.settles {
             self.settle(SETTLE_TIME);
@@ -253,6 +254,15 @@ impl Server {
             self.settle(SETTLE_TIME);
         }
         metrics(&self.context)
+    }
+
+    /// Returns the statistics of the proxy, or `None` if the server is none. Settles the server
+    /// first, as [`Server::cache`] does.
+    pub fn proxy_stats(&self) -> Option<ProxyStats> {
+        if self.context.config.settles {
+            self.settle(SETTLE_TIME);
+        }
+        proxy_stats(&self.context)
     }
 
     /// Returns the `most` keys with the most requests in the last seconds, as [`Cache::hot_keys`]

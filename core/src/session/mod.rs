@@ -358,6 +358,7 @@ impl Session {
                 if is_last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) }
             }
             Line::Bad { error, swallow, quiet } => {
+                env.stats.proxy.errors.add(u64::from(env.context.proxy.is_some()));
                 if !quiet {
                     push_line(out, error);
                 }

@@ -52,6 +52,9 @@ impl Session {
         } else {
             NO_MEMORY
         };
+        if refusal == TOO_LONG {
+            env.stats.proxy.errors.add(1);
+        }
         push_line(out, refusal);
         self.swallow(line_len, length + 2)
     }
@@ -67,6 +70,7 @@ impl Session {
             if request.is_whole() {
                 leave_slot(env, vec![*request], out);
             } else {
+                env.stats.proxy.errors.add(1);
                 push_line(out, BAD_CHUNK);
             }
         }
@@ -107,6 +111,7 @@ impl Session {
                 None => {}
             }
         };
+        env.stats.proxy.errors.add(1);
         self.state = State::SkipLine { then: Some(refused) };
         Used::Bytes(at)
     }
@@ -115,6 +120,7 @@ impl Session {
 /// Sends on a command without a value.
 pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
     if line.len() > LINE_MAX {
+        env.stats.proxy.errors.add(1);
         push_line(out, TOO_LONG);
         return Used::Bytes(line_len);
     }

@@ -1,35 +1,9 @@
 //! Durations of sampled requests by class of command, for `stats latency`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::base::durations::Durations;
 use crate::base::histogram::Histogram;
-
-/// Bounds of the buckets in nanoseconds: 100 ns to 1 s, in steps of 1, 2 and 5.
-const BOUNDS: [u64; 22] = [
-    100,
-    200,
-    500,
-    1_000,
-    2_000,
-    5_000,
-    10_000,
-    20_000,
-    50_000,
-    100_000,
-    200_000,
-    500_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    20_000_000,
-    50_000_000,
-    100_000_000,
-    200_000_000,
-    500_000_000,
-    1_000_000_000,
-];
 
 /// A class of commands. A command of any protocol belongs to the class of its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,44 +43,24 @@ impl CommandClass {
 
 /// The durations of a server's sampled requests. Any thread may record, which is rare.
 #[derive(Debug, Default)]
-pub struct Latency([Class; CommandClass::ALL.len()]);
-
-/// The durations of a class.
-#[derive(Debug, Default)]
-struct Class {
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    /// In nanoseconds.
-    sum: AtomicU64,
-}
+pub struct Latency([Durations; CommandClass::ALL.len()]);
 
 impl Latency {
     /// Records the duration of a request.
     pub(crate) fn record(&self, class: CommandClass, duration: Duration) {
-        let Some(class) = self.0.get(class as usize) else { return };
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|&bound| bound < nanoseconds);
-        if let Some(count) = class.counts.get(bucket) {
-            count.fetch_add(1, Relaxed);
-            class.sum.fetch_add(nanoseconds, Relaxed);
+        if let Some(durations) = self.0.get(class as usize) {
+            durations.record(duration);
         }
     }
 
     /// Returns the durations of a class in nanoseconds.
     pub fn of(&self, class: CommandClass) -> Histogram {
-        let (mut counts, mut sum) = (Vec::new(), 0);
-        if let Some(class) = self.0.get(class as usize) {
-            counts = class.counts.iter().map(|count| count.load(Relaxed)).collect();
-            sum = class.sum.load(Relaxed);
-        }
-        Histogram::new(&BOUNDS, counts, sum)
+        self.0.get(class as usize).map(Durations::histogram).unwrap_or_default()
     }
 
     /// Removes all durations, for `stats reset`.
     pub fn reset(&self) {
-        for class in &self.0 {
-            class.counts.iter().for_each(|count| count.store(0, Relaxed));
-            class.sum.store(0, Relaxed);
-        }
+        self.0.iter().for_each(Durations::reset);
     }
 }
 

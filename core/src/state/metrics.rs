@@ -1,35 +1,10 @@
 //! Counters of a server's threads.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
-/// A counter with one writer: adding needs no locked instruction.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`; only the owning thread may call this.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
-    }
-
-    /// Subtracts `n`; only the owning thread may call this.
-    #[inline]
-    pub fn sub(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
-    }
-
-    /// Returns the value. Any thread may call this.
-    #[inline]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Sets the counter to 0 (`stats reset`). A concurrent addition may be lost.
-    pub fn reset(&self) {
-        self.0.store(0, Relaxed);
-    }
-}
+use crate::base::counter::Counter;
+use crate::proxy::counters::WorkerCounters;
 
 /// Defines the counters of a worker. `stats reset` sets those of the first list to 0.
 /// `field => "memcache_rs_field"` makes `stats` print a counter that memcached does not have.
@@ -44,12 +19,15 @@ macro_rules! worker_stats {
         pub struct WorkerStats {
             $($(#[$doc])* pub $field: Counter,)*
             $($(#[$kept_doc])* pub $kept: Counter,)*
+            /// Counters of the proxy.
+            pub proxy: Arc<WorkerCounters>,
         }
 
         impl WorkerStats {
             /// `stats reset`.
             pub fn reset(&self) {
                 $(self.$field.reset();)*
+                self.proxy.reset();
             }
 
             /// Returns the counters that memcached does not have, with their names.

@@ -19,7 +19,7 @@ pub use self::cluster::Cluster;
 pub use self::connections::{ConnState, ConnectionTable};
 pub use self::control::{Control, Stop};
 pub use self::latency::{CommandClass, Latency};
-pub use self::metrics::{Counter, ListenerStats, WorkerStats};
+pub use self::metrics::{ListenerStats, WorkerStats};
 pub(crate) use self::names::describe;
 pub(crate) use self::persistence::Next;
 pub use self::persistence::{LastSave, Persistence, Status};

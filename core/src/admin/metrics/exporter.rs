@@ -1,7 +1,7 @@
 //! The metrics of `prometheus/memcached_exporter` 0.16, by its names, from the statistics that it
 //! reads.
 //!
-//! Those that it has for extstore and the proxy are missing: `stats` has no such rows here.
+//! Those that it has for extstore are missing: `stats` has no such rows here.
 
 use super::rows::{Row, rows};
 
@@ -66,6 +66,31 @@ pub(super) const GENERAL: &[Row] = rows! {
         "round_robin_fallback";
     COUNTER "memcached_unexpected_napi_ids_total", "Always 0: NAPI ids have no effect.":
         "unexpected_napi_ids";
+};
+
+/// From `stats` of a proxy.
+pub(super) const PROXY: &[Row] = rows! {
+    COUNTER "memcached_proxy_conn_requests_total", "Requests of clients, each key of a get counts.":
+        "proxy_conn_requests";
+    COUNTER "memcached_proxy_conn_errors_total", "Requests that are malformed or too long.":
+        "proxy_conn_errors";
+    COUNTER "memcached_proxy_conn_oom_total", "Requests refused for want of memory.": "proxy_conn_oom";
+    GAUGE "memcached_proxy_req_active", "Requests without an answer.": "proxy_req_active";
+    COUNTER "memcached_proxy_config_reloads_total", "Configurations loaded, that of the start included.":
+        "proxy_config_reloads";
+    COUNTER "memcached_proxy_config_reload_fails_total", "Configurations that could not be loaded.":
+        "proxy_config_reload_fails";
+    COUNTER "memcached_proxy_config_cron_runs_total", "Runs of timed functions of a Lua program.":
+        "proxy_config_cron_runs";
+    COUNTER "memcached_proxy_config_cron_fails_total", "Runs of timed functions that failed.":
+        "proxy_config_cron_fails";
+    GAUGE "memcached_proxy_backend_total", "Backends, each counted in each worker.": "proxy_backend_total";
+    COUNTER "memcached_proxy_backend_marked_bad_total", "Connections that became bad.":
+        "proxy_backend_marked_bad";
+    GAUGE "memcached_proxy_backend_failed", "Connections that ended and were opened again at once.":
+        "proxy_backend_failed";
+    COUNTER "memcached_proxy_request_failed_depth_total", "Requests refused for depth_limit.":
+        "proxy_request_failed_depth";
 };
 
 /// From `stats settings`.

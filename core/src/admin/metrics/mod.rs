@@ -8,6 +8,7 @@ mod family;
 mod memory;
 mod own;
 mod prefixes;
+mod proxy;
 mod rows;
 mod samples;
 mod text;
@@ -42,7 +43,9 @@ pub fn metrics(context: &ServerState) -> Metrics {
         gauge("memcache_rs_info", "The version of memcache-rs.")
             .with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0),
     ];
-    for table in [exporter::GENERAL, own::REQUESTS, own::CONNECTIONS, own::TLS, own::SNAPSHOTS] {
+    for table in
+        [exporter::GENERAL, exporter::PROXY, own::REQUESTS, own::CONNECTIONS, own::TLS, own::SNAPSHOTS]
+    {
         rows::push(&mut families, table, &general);
     }
     rows::push(&mut families, exporter::SETTINGS, &settings);
@@ -55,5 +58,6 @@ pub fn metrics(context: &ServerState) -> Metrics {
     memory::push(&mut families, context);
     samples::push(&mut families, context);
     prefixes::push(&mut families, context);
+    proxy::push(&mut families, context);
     Metrics { families }
 }

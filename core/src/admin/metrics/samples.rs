@@ -53,7 +53,7 @@ pub(super) fn push(families: &mut Vec<MetricFamily>, context: &ServerState) {
 }
 
 /// Returns a histogram whose numbers are divided by `unit`.
-fn sample(of: &Histogram, unit: f64, label: Option<(&'static str, &str)>) -> MetricSample {
+pub(super) fn sample(of: &Histogram, unit: f64, label: Option<(&'static str, &str)>) -> MetricSample {
     let buckets = of.buckets().map(|(bound, count)| (bound as f64 / unit, count)).collect();
     let histogram = MetricHistogram { buckets, sum: of.sum() as f64 / unit, count: of.count() };
     let labels = label.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();

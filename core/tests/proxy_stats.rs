@@ -1,0 +1,218 @@
+//! Statistics and metrics of a proxy.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod proxying;
+mod waiting;
+
+use memcache_rs::{CacheConfig, MetricValue, ProxyBackendStats, ProxyConfig, Server, ServerConfig};
+use proxying::{Client, address, nowhere, start};
+use waiting::eventually;
+
+/// Returns a proxy that samples each request, with a pool `main` and a pool `dead`, to which the
+/// keys that begin with `dead` go.
+fn proxy(backend: &Server, dead: &str) -> Server {
+    let text = format!(
+        "route = {{ by_prefix = {{ dead = 'dead' }}, default = 'main' }}\n\
+         [pools]\nmain.backends = ['{0}']\nsame.backends = ['{0}']\ndead.backends = ['{dead}']\n\
+         dead.failure_limit = 0\ndead.retry_ms = 100000\n",
+        address(backend)
+    );
+    let cache = CacheConfig { sample_rate: 1, ..CacheConfig::default() };
+    start(ServerConfig { cache, proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
+}
+
+#[track_caller]
+fn value(server: &Server, group: &str, name: &str) -> u64 {
+    let stats = server.stats(group).unwrap();
+    let found = stats.iter().find(|(own, _)| own == name);
+    found.unwrap_or_else(|| panic!("no {name} in {stats:?}")).1.parse().unwrap()
+}
+
+fn backend<'a>(all: &'a [ProxyBackendStats], name: &str) -> &'a ProxyBackendStats {
+    all.iter().find(|backend| backend.name == name).unwrap()
+}
+
+/// Names, order and values of memcached's proxy.
+#[test]
+fn memcached_has_the_same_rows() {
+    let real = start(ServerConfig::default());
+    let dead = nowhere();
+    let proxy = proxy(&real, &dead);
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+    client.asks("get k none\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n");
+    client.asks("mg k v\r\nmn\r\n", "VA 1\r\nx\r\nMN\r\n");
+    client.asks("set k 0 0 1\r\nlong\r\n", "CLIENT_ERROR bad data chunk\r\n");
+    let mut client = Client::new(&proxy);
+    client.asks("get\r\n", "CLIENT_ERROR bad command line format\r\n");
+    let (limit, used) = ("STAT buffer_memory_limit 268435456\r\n", "STAT buffer_memory_used 0\r\n");
+    let counts = [
+        ("mg", 1),
+        ("ms", 0),
+        ("md", 0),
+        ("mn", 0),
+        ("ma", 0),
+        ("me", 0),
+        ("get", 2),
+        ("gat", 0),
+        ("set", 1),
+        ("add", 0),
+        ("cas", 0),
+        ("gets", 0),
+        ("gats", 0),
+        ("incr", 0),
+        ("decr", 0),
+        ("touch", 0),
+        ("append", 0),
+        ("prepend", 0),
+        ("delete", 0),
+        ("replace", 0),
+    ];
+    let counts: String = counts.map(|(word, count)| format!("STAT cmd_{word} {count}\r\n")).concat();
+    let vm = "STAT vm_gc_runs 0\r\nSTAT vm_memory_kb 0\r\n";
+    let rows = format!("STAT active_req_limit 0\r\n{limit}{used}{vm}{counts}END\r\n");
+    client.asks("stats proxy\r\n", &rows);
+    client.asks("stats p\r\n", &rows);
+    client.asks("stats proxyfuncs\r\n", "END\r\n");
+    client.asks("get dead1\r\n", "SERVER_ERROR backend failure\r\n");
+    let bad = format!("STAT bad_{dead} 1\r\nEND\r\n");
+    eventually("the backend is bad", || !proxy.stats("proxybe").unwrap().is_empty());
+    client.asks("stats proxybe\r\n", &bad);
+
+    let names: Vec<String> = proxy.stats("").unwrap().into_iter().map(|(name, _)| name).collect();
+    let after = |name: &str, count: usize| {
+        let at = names.iter().position(|own| own == name).unwrap() + 1;
+        names[at..at + count].join(" ")
+    };
+    assert_eq!(
+        after("reserved_fds", 5),
+        "proxy_conn_requests proxy_conn_errors proxy_conn_oom proxy_req_active cmd_get"
+    );
+    assert_eq!(
+        after("log_watchers", 8),
+        "proxy_config_reloads proxy_config_reload_fails proxy_config_cron_runs proxy_config_cron_fails \
+         proxy_backend_total proxy_backend_marked_bad proxy_backend_failed proxy_request_failed_depth"
+    );
+    for (name, wanted) in [
+        ("proxy_conn_requests", 5),
+        ("proxy_conn_errors", 2),
+        ("proxy_conn_oom", 0),
+        ("proxy_req_active", 0),
+        ("proxy_config_reloads", 1),
+        ("proxy_backend_total", 2),
+        ("proxy_backend_marked_bad", 1),
+        ("proxy_backend_failed", 0),
+    ] {
+        assert_eq!(value(&proxy, "", name), wanted, "{name}");
+    }
+    let settings = proxy.stats("settings").unwrap();
+    for (name, wanted) in [("proxy_enabled", "yes"), ("proxy_uring_enabled", "no")] {
+        assert_eq!(settings.iter().find(|(own, _)| own == name).unwrap().1, wanted);
+    }
+    client.asks("stats reset\r\n", "RESET\r\n");
+    assert_eq!(value(&proxy, "", "proxy_conn_requests"), 0);
+    assert_eq!(value(&proxy, "proxy", "cmd_get"), 3);
+    assert_eq!(value(&proxy, "", "proxy_backend_marked_bad"), 1);
+}
+
+/// The rows of a proxy are missing.
+#[test]
+fn a_server_has_no_rows_of_a_proxy() {
+    let server = start(ServerConfig::default());
+    let mut client = Client::new(&server);
+    for group in ["proxy", "proxyfuncs", "proxybe", "proxypools"] {
+        client.asks(&format!("stats {group}\r\n"), "ERROR\r\n");
+        assert_eq!(server.stats(group), None);
+    }
+    let rows = [server.stats("").unwrap(), server.stats("settings").unwrap()].concat();
+    assert!(rows.iter().all(|(name, _)| !name.contains("proxy")));
+    assert_eq!(server.proxy_stats(), None);
+    assert!(server.metrics().families.iter().all(|family| !family.name.contains("proxy")));
+}
+
+#[test]
+fn pools_and_backends_are_counted() {
+    let real = start(ServerConfig::default());
+    let (dead, live) = (nowhere(), address(&real).to_string());
+    let proxy = proxy(&real, &dead);
+    let mut client = Client::new(&proxy);
+    let stats = || proxy.proxy_stats().unwrap();
+    for _ in 0..10 {
+        client.asks("set k 0 0 5\r\nabcde\r\n", "STORED\r\n");
+        client.asks("get dead1\r\n", "SERVER_ERROR backend failure\r\n");
+    }
+    client.asks("incr k 1\r\n", "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+    eventually("the refusal has closed the connection", || backend(&stats().backends, &live).connects == 2);
+    let of_all = stats();
+    assert_eq!((of_all.requests, of_all.errors, of_all.active, of_all.held_bytes), (21, 0, 0, 0));
+    let pools = of_all.pools.iter().map(|pool| (pool.name.as_str(), pool.requests, pool.errors));
+    assert_eq!(pools.collect::<Vec<_>>(), [("dead", 10, 10), ("main", 11, 1), ("same", 0, 0)]);
+    assert_eq!(of_all.backends.len(), 2);
+
+    let up = backend(&of_all.backends, &live);
+    assert_eq!(up.pools, ["main", "same"]);
+    assert_eq!((up.connections, up.open, up.bad, up.depth), (1, 1, 0, 0));
+    assert_eq!((up.requests, up.error_replies, up.connects), (11, 1, 2));
+    assert_eq!(up.bytes_sent, 10 * 20 + 10);
+    let refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    assert_eq!(up.bytes_received, 10 * 8 + refusal.len() as u64);
+    assert_eq!((up.lost.as_slice(), up.times.count()), (&[][..], 11));
+
+    let down = backend(&of_all.backends, &dead);
+    assert_eq!((down.connections, down.open, down.bad, down.depth), (1, 0, 1, 0));
+    // The first request may have come before the connection was refused.
+    let lost: u64 = down.lost.iter().map(|(_, count)| count).sum();
+    assert_eq!(lost, 10, "{:?}", down.lost);
+    assert_eq!(down.lost.last().unwrap().0, "bad");
+
+    let mut rows = proxy.stats("proxypools").unwrap().into_iter();
+    let wanted = [("pool:1:name", "dead"), ("pool:1:requests", "10"), ("pool:1:errors", "10")];
+    for (name, wanted) in wanted {
+        assert_eq!(rows.next().unwrap(), (name.to_owned(), wanted.to_owned()));
+    }
+    let all: Vec<_> = rows.collect();
+    let number = all.iter().find_map(|(name, value)| {
+        let number = name.strip_prefix("backend:")?.strip_suffix(":name")?;
+        (*value == live).then(|| number.to_owned())
+    });
+    let row = |name: &str| {
+        let name = format!("backend:{}:{name}", number.as_ref().unwrap());
+        all.iter().find(|(own, _)| *own == name).unwrap().1.as_str()
+    };
+    assert_eq!([row("pools"), row("open"), row("requests"), row("sampled")], ["main,same", "1", "11", "11"]);
+
+    let metrics = proxy.metrics();
+    let number = |name: &str, labels: &[(&'static str, &str)]| {
+        let family = metrics.families.iter().find(|family| family.name == name).unwrap();
+        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let sample = family.samples.iter().find(|sample| sample.labels == labels).unwrap();
+        match &sample.value {
+            MetricValue::Number(number) => *number as u64,
+            MetricValue::Histogram(histogram) => histogram.count,
+            _ => panic!("a new kind"),
+        }
+    };
+    assert_eq!(number("memcache_rs_proxy_pool_requests_total", &[("pool", "main")]), 11);
+    assert_eq!(number("memcache_rs_proxy_pool_errors_total", &[("pool", "dead")]), 10);
+    let of_live = |name: &str| number(name, &[("backend", &live)]);
+    assert_eq!(of_live("memcache_rs_proxy_backend_requests_total"), 11);
+    assert_eq!(of_live("memcache_rs_proxy_backend_connects_total"), 2);
+    assert_eq!(of_live("memcache_rs_proxy_backend_duration_seconds"), 11);
+    assert_eq!(of_live("memcache_rs_proxy_backend_sent_bytes_total"), up.bytes_sent);
+    let connections = "memcache_rs_proxy_backend_connections";
+    assert_eq!(number(connections, &[("backend", &dead), ("state", "bad")]), 1);
+    assert_eq!(number(connections, &[("backend", &live), ("state", "open")]), 1);
+    let info = [("pool", "same"), ("backend", live.as_str())];
+    assert_eq!(number("memcache_rs_proxy_backend_info", &info), 1);
+    let errors = "memcache_rs_proxy_backend_errors_total";
+    assert_eq!(number(errors, &[("backend", &live), ("reason", "reply")]), 1);
+    for line in include_str!("exporter.txt").lines().filter(|line| !line.starts_with('#')) {
+        let [name, _, "proxy", stat] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
+        assert_eq!(number(name, &[]), value(&proxy, "", stat), "{name}");
+    }
+    client.asks("stats reset\r\n", "RESET\r\n");
+    let reset = stats();
+    let up = backend(&reset.backends, &live);
+    assert_eq!((up.open, up.requests, up.connects, up.times.count()), (1, 0, 0, 0));
+}
