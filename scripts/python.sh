@@ -69,12 +69,18 @@ tar -xzf "$made"/*.tar.gz -C "$made"
 rm "$made"/*.tar.gz
 here=$(echo "$made"/memcache_rs-*)
 # Cargo takes files that are older than the last build for built. It also confuses packages of two
-# workspaces that have the same relative paths. So this build has new files and its own directory.
+# workspaces that have the same relative paths. So this build has new files and its own directory,
+# which begins with what the wheel above has built of other projects.
 find "$here" -type f -exec touch {} +
+built=$PWD/target/python-sdist-build
+rm -rf "$built"
+mkdir -p "$built/extension"
+cp -al target/extension/{build,deps,.fingerprint} "$built/extension"
+find "$built/extension" -mindepth 2 -maxdepth 2 -name '*memcache*' -exec rm -rf {} +
 cp "$here/Cargo.lock" "$made/Cargo.lock"
 # `--locked` is not possible: the lock file has the whole workspace, and Cargo removes packages that
 # are not part of the source distribution.
-PATH=$bin:$PATH CARGO_TARGET_DIR=$PWD/target/python-sdist-build "$bin/pip" wheel --quiet --disable-pip-version-check \
+PATH=$bin:$PATH CARGO_TARGET_DIR=$built "$bin/pip" wheel --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --config-settings build-args="--profile extension" --wheel-dir "$made" "$here"
 if grep '^checksum' "$here/Cargo.lock" | grep --invert-match --line-regexp --fixed-strings --file "$made/Cargo.lock"; then
     echo "python: the build of the source distribution uses packages that are not in Cargo.lock" >&2
