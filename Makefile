@@ -57,7 +57,8 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --features proxy --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
-# Run two at a time: one often waits for its servers while the other compiles. The longest are first.
+# Run two at a time: one often waits for its servers while the other compiles. The longest are
+# first.
 BESIDE := test-python test-node fuzz-quick test-capi differential test-dist-quick clients cluster loom \
 	test-examples test-metrics test-service kubernetes
 test: setup lint doc test-rust ## run all checks: lints, tests, real clients, comparison with memcached

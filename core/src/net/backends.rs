@@ -1,8 +1,8 @@
 //! The sockets of one worker to the backends of a proxy.
 //!
 //! An [`Engine`] decides what is sent and answered. This module opens sockets, moves bytes, and
-//! reports to the log and to watchers. A round of the worker serves each socket once, however many requests
-//! it has: so the requests of a round leave in one write.
+//! reports to the log and to watchers. A round of the worker serves each socket once, however many
+//! requests it has: so the requests of a round leave in one write.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -333,7 +333,7 @@ impl Backends {
     }
 }
 
-/// What all steps of one call share.
+/// The context that all steps of one call share.
 struct Round<'a> {
     registry: &'a Registry,
     around: &'a Around<'a>,

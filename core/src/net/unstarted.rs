@@ -1,5 +1,5 @@
-//! A worker before its thread runs. It can move between threads. A worker cannot, because the engine
-//! of its proxy may belong to one thread.
+//! A worker before its thread runs. It can move between threads. A worker cannot, because the
+//! engine of its proxy may belong to one thread.
 
 use std::io;
 use std::sync::Arc;

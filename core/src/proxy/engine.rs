@@ -63,7 +63,8 @@ impl fmt::Debug for Host<'_> {
 /// The proxy of one worker. One thread calls it. Each request has exactly one answer, though it may
 /// be empty.
 pub trait Engine {
-    /// Returns the commands that are routed. The worker asks at the start and after [`Self::woken`].
+    /// Returns the commands that are routed. The worker asks at the start and after
+    /// [`Self::woken`].
     fn hooks(&self) -> Hooks;
 
     /// Begins a request of a client, or the parts of a get.

@@ -1,4 +1,4 @@
-//! What makes the engine of each worker: the program of a server.
+//! The program of a server, which makes the engine of each worker.
 
 use std::fmt;
 use std::sync::Arc;
