@@ -2,9 +2,13 @@
 //!
 //! ```text
 //!   api        the tables and objects that programs see       knows Lua
-//!   request, response                                         know no Lua
+//!   request, response, inspector, mutator, router, ratelim     know no Lua
 //! ```
 
 pub mod api;
+pub mod inspector;
+pub mod mutator;
+pub mod ratelim;
 pub mod request;
 pub mod response;
+pub mod router;

@@ -5,8 +5,15 @@
 
 pub mod constants;
 pub mod errors;
+pub mod hashing;
+pub mod inspector;
+pub mod mutator;
+pub mod ratelim;
 pub mod request;
 pub mod response;
+pub mod router;
+mod steps;
+pub mod time;
 
 use mlua::{Error, Lua, LuaString, Result, Value};
 
@@ -21,5 +28,47 @@ fn text(lua: &Lua, value: Option<&Value>) -> Result<Option<LuaString>> {
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(Value::Integer(_) | Value::Number(_)) => lua.coerce_string(value.cloned().unwrap_or(Value::Nil)),
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use mlua::Lua;
+
+    use super::{constants, errors, inspector, mutator, request};
+    use crate::response::Response;
+
+    /// Functions that compare. A failed comparison ends the program.
+    const PRELUDE: &str = r#"
+        function is(got, expected)
+            assert(got == expected, tostring(got) .. " is not " .. tostring(expected))
+        end
+        function fails(expected, ...)
+            local ok, text = pcall(...)
+            is(ok, false) is(text, expected)
+        end
+    "#;
+
+    /// Runs a program that has objects, but no worker.
+    pub(super) fn run(program: &str) {
+        let lua = Lua::new();
+        errors::install(&lua).unwrap();
+        let mcp = lua.create_table().unwrap();
+        constants::set(&mcp).unwrap();
+        request::add(&lua, &mcp).unwrap();
+        inspector::add(&lua, &mcp).unwrap();
+        mutator::add(&lua, &mcp).unwrap();
+        let globals = lua.globals();
+        globals.set("mcp", mcp).unwrap();
+        let reply = |text: &str| Response::parse(text.as_bytes().to_vec());
+        globals.set("va", reply("VA 2 kkey Oab\r\nhi\r\n")).unwrap();
+        globals.set("stored", reply("STORED\r\n")).unwrap();
+        let empty_request = lua.create_function(|_, ()| Ok(request::Request::default())).unwrap();
+        globals.set("empty_request", empty_request).unwrap();
+        let empty_response = lua.create_function(|_, ()| Ok(Response::empty())).unwrap();
+        globals.set("empty_response", empty_response).unwrap();
+        lua.load(format!("{PRELUDE}\n{program}")).exec().unwrap();
     }
 }

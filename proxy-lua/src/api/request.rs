@@ -216,25 +216,9 @@ fn new(line: &LuaString, value: Option<Value>) -> Result<Request> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::{constants, errors};
+    use super::super::errors;
+    use super::super::testing::run;
     use super::*;
-
-    fn run(program: &str) {
-        let lua = Lua::new();
-        errors::install(&lua).unwrap();
-        let mcp = lua.create_table().unwrap();
-        constants::set(&mcp).unwrap();
-        add(&lua, &mcp).unwrap();
-        lua.globals().set("mcp", mcp).unwrap();
-        let reply = |text: &str| Response::parse(text.as_bytes().to_vec());
-        lua.globals().set("va", reply("VA 2 kkey Oab\r\nhi\r\n")).unwrap();
-        let prelude = r#"
-            function is(got, expected) assert(got == expected, tostring(got) .. " is not " .. tostring(expected)) end
-            function fails(expected, ...) local ok, text = pcall(...) is(ok, false) is(text, expected) end
-            function line(r, expected) is(r:raw_line(), expected) end
-        "#;
-        lua.load(format!("{prelude}\n{program}")).exec().unwrap();
-    }
 
     #[test]
     fn a_program_makes_requests() {
@@ -260,6 +244,7 @@ mod tests {
     #[test]
     fn a_program_changes_a_key_and_tokens() {
         run(r#"
+            local function line(r, expected) is(r:raw_line(), expected) end
             local r = mcp.request("mg prefix/key v\r\n")
             is(r:ltrimkey(7), 7) is(r:key(), "key") line(r, "mg        key v")
             is(r:rtrimkey(1), 1) is(r:key(), "ke") line(r, "mg        ke  v")
@@ -281,6 +266,7 @@ mod tests {
     #[test]
     fn a_program_changes_flags() {
         run(r#"
+            local function line(r, expected) is(r:raw_line(), expected) end
             local r = mcp.request("mg k s Oab N30 T\r\n")
             is(r:has_flag("s"), true) is(r:has_flag("v"), false)
             fails("has_flag(): meta flag must be a single character", r.has_flag, r, "")

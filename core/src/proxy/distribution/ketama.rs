@@ -2,14 +2,20 @@
 
 use super::super::backend::Backend;
 use super::circle::{Circle, Port, push_md5, text};
+use super::ring::{POINTS, Ring};
 
 /// Without memcached's own port, as libmemcached and twemproxy.
 pub fn build(backends: &[Backend]) -> Circle {
     build_as(backends, Port::DefaultHidden)
 }
 
-/// With each port, as memcached's proxy with `omode = "ketama"`.
+/// With each port, as memcached's proxy with `omode = "ketama"`. That has no weights, and the same
+/// number of points for each backend, which rounding breaks for 25 backends and some other numbers.
 pub fn build_with_port(backends: &[Backend]) -> Circle {
+    let weight = backends.first().map(|backend| backend.weight);
+    if backends.iter().all(|backend| Some(backend.weight) == weight) {
+        return Ring::Ketama.build(backends, POINTS);
+    }
     build_as(backends, Port::Shown)
 }
 

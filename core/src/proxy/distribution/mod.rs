@@ -5,7 +5,6 @@
 
 mod circle;
 mod dalli;
-mod evcache;
 mod jump;
 mod ketama;
 mod libmemcached;
@@ -14,6 +13,7 @@ mod rendezvous;
 mod ring;
 
 use self::circle::Circle;
+pub use self::ring::{POINTS, Ring};
 use super::backend::Backend;
 
 /// A way to spread keys over backends.
@@ -41,7 +41,7 @@ pub static DISTRIBUTIONS: [Distribution; 9] = [
         name: "ring",
         key_hash: Some("xxh3"),
         is_weighted: false,
-        build: |backends| Placement::Circle(ring::build(backends)),
+        build: |backends| Placement::ring(Ring::Xxh3, backends, POINTS),
     },
     Distribution {
         name: "ketama",
@@ -59,7 +59,7 @@ pub static DISTRIBUTIONS: [Distribution; 9] = [
         name: "evcache",
         key_hash: Some("md5"),
         is_weighted: false,
-        build: |backends| Placement::Circle(evcache::build(backends)),
+        build: |backends| Placement::ring(Ring::Evcache, backends, POINTS),
     },
     Distribution {
         name: "libmemcached",
@@ -113,6 +113,11 @@ pub enum Placement {
 }
 
 impl Placement {
+    /// Builds a ring of memcached's proxy, with `points` points for each backend.
+    pub fn ring(ring: Ring, backends: &[Backend], points: u32) -> Self {
+        Self::Circle(ring.build(backends, points))
+    }
+
     /// Returns the index of the backend that has a key with this hash.
     pub fn index(&self, key: &[u8], hash: u64) -> usize {
         let index = match self {
@@ -122,5 +127,27 @@ impl Placement {
             Self::Rendezvous(names) => rendezvous::index(key, names),
         };
         index as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::backend::Address;
+    use super::*;
+
+    /// The rounding of weights once left some of 25 backends with 156 points.
+    #[test]
+    fn a_ring_without_weights_is_that_of_memcached() {
+        let address = |n| Address::Tcp(format!("10.0.0.{n}"), 11211);
+        let backends = (1..=25).map(|n| Backend { address: address(n), name: None, weight: 1 });
+        let backends: Vec<_> = backends.collect();
+        let (named, ring) = (
+            Distribution::named("ketama_port").unwrap().build(&backends),
+            Placement::ring(Ring::Ketama, &backends, POINTS),
+        );
+        let hashes = (0..5000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        assert!(hashes.into_iter().all(|hash| named.index(b"", hash) == ring.index(b"", hash)));
     }
 }
