@@ -126,12 +126,13 @@ cluster: build setup ## kill a node behind each way to use three, check where cl
 kubernetes: build ## check the Helm chart and the manifests of packaging/; WRITE=1 writes the manifests
 	@WRITE='$(WRITE)' MEMCACHED_PROXY='$(MEMCACHED_PROXY)' bash scripts/kubernetes.sh $(DAEMON)
 
-differential: build setup ## send the same random commands to the daemon and to Debian's memcached
+differential: build setup ## send the same random commands to the daemon and to Debian's memcached; MEMCACHED_PROXY=… adds both proxies
 	cargo build --release --locked -p memcache-compat --bin differential --bin record
 	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)
 	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
+	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/release/differential --proxy all --count 3000 $(DAEMON)
 	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
 	target/release/record --check --flags '-o debug_commands,drop_privileges' $(DAEMON) core/tests/data/*.transcript
 

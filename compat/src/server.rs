@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
 use crate::link::Link;
+use crate::rng::Rng;
 
 /// Time in which a server must accept connections.
 const START: Duration = Duration::from_secs(15);
@@ -41,6 +42,8 @@ impl Target {
 #[derive(Debug)]
 pub struct Server {
     child: Option<Child>,
+    /// The program and its flags, if it was started here.
+    command: Option<(PathBuf, Vec<String>)>,
     address: String,
     name: String,
 }
@@ -52,27 +55,53 @@ impl Server {
     ///
     /// The program cannot be started, exits at once, or does not accept connections in time.
     pub fn start(target: &Target) -> Outcome<Self> {
-        let mut server = match target {
-            Target::Address(address) => Self { child: None, address: address.clone(), name: address.clone() },
-            Target::Program(path, arguments) => {
-                let port = free_port()?;
-                let mut command = Command::new(program(path));
-                command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]);
-                if is_root() {
-                    command.args(["-u", "root"]);
-                }
-                command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-                let child =
-                    command.spawn().map_err(|error| format!("cannot start {}: {error}", path.display()))?;
-                Self {
-                    child: Some(child),
-                    address: format!("127.0.0.1:{port}"),
-                    name: path.display().to_string(),
-                }
+        let (path, arguments) = match target {
+            Target::Address(address) => {
+                let (address, name) = (address.clone(), address.clone());
+                let mut server = Self { child: None, command: None, address, name };
+                server.wait_until_it_accepts()?;
+                return Ok(server);
             }
+            Target::Program(path, arguments) => (path, arguments),
         };
-        server.wait_until_it_accepts()?;
+        Self::start_at(free_port()?, path, arguments)
+    }
+
+    /// Starts the program on a port of the loopback interface.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::start`].
+    pub fn start_at(port: u16, path: &Path, arguments: &[String]) -> Outcome<Self> {
+        let mut flags = ["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()].map(str::to_owned).to_vec();
+        if is_root() {
+            flags.extend(["-u", "root"].map(str::to_owned));
+        }
+        flags.extend_from_slice(arguments);
+        let mut server = Self {
+            child: None,
+            command: Some((path.to_owned(), flags)),
+            address: format!("127.0.0.1:{port}"),
+            name: path.display().to_string(),
+        };
+        server.revive()?;
         Ok(server)
+    }
+
+    /// Starts a server again that was killed, at the same address.
+    ///
+    /// # Errors
+    ///
+    /// It was not started here, or see [`Self::start`].
+    pub fn revive(&mut self) -> Outcome<()> {
+        let Some((path, flags)) = &self.command else {
+            return Err(format!("{} was not started here", self.name));
+        };
+        let mut command = Command::new(program(path));
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("cannot start {}: {error}", self.name))?;
+        self.child = Some(child);
+        self.wait_until_it_accepts()
     }
 
     /// Opens a connection.
@@ -167,6 +196,23 @@ pub fn free_port() -> Outcome<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("no free port: {error}"))?;
     Ok(address.port())
+}
+
+/// Returns a port that was free a moment ago, and that the system gives to no client while its
+/// server is dead.
+///
+/// # Errors
+///
+/// No port can be bound.
+pub fn lasting_port(rng: &mut Rng) -> Outcome<u16> {
+    // The system's choices begin at 32,768.
+    for _ in 0..1000 {
+        let port = 20_000 + rng.below(12_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no free port from 20000 on".to_owned())
 }
 
 /// Returns whether this process runs as root. memcached then requires `-u`.

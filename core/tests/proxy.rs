@@ -177,6 +177,28 @@ fn large_values_pass() {
     client.asks("get larger\r\n", "END\r\n");
 }
 
+/// As on a server, a client does not find the item that its refused store was to replace.
+#[test]
+fn a_store_that_the_proxy_refuses_removes_the_old_item() {
+    let bench = Bench::new(1, "route = 'a'");
+    let mut client = bench.client();
+    let body = "w".repeat(2_000_000);
+    let refused = "SERVER_ERROR object too large for cache\r\n";
+    for (store, key, is_kept) in [
+        ("set k 0 0 2000000 noreply", "k", false),
+        ("add k 0 0 2000000", "k", true),
+        ("append k 0 0 2000000", "k", true),
+        ("ms k 2000000 q", "k", false),
+        ("ms azE= 2000000 b", "k1", false),
+    ] {
+        client.asks(&format!("set {key} 0 0 3\r\nold\r\n"), "STORED\r\n");
+        client.send(&format!("{store}\r\n{body}"));
+        client.asks("\r\n", refused);
+        let item = if is_kept { format!("VALUE {key} 0 3\r\nold\r\nEND\r\n") } else { "END\r\n".to_owned() };
+        client.asks(&format!("get {key}\r\n"), &item);
+    }
+}
+
 #[test]
 fn a_dead_backend_is_an_error_of_its_keys_alone() {
     let bench = Bench::new(1, "route = 'a'");

@@ -245,7 +245,9 @@ impl Relay {
                 Some(reply) => answer.extend_from_slice(reply),
             },
         }
-        if is_unwanted(request, outcome.mark, &answer) {
+        if let Some(refusal) = request.refusal {
+            answer = format!("{refusal}\r\n").into_bytes();
+        } else if is_unwanted(request, outcome.mark, &answer) {
             answer.clear();
         }
         let is_error = outcome.mark == Mark::Error;

@@ -6,7 +6,7 @@ use super::command::{Command, Kind};
 use super::item::Item;
 use super::line::{Fault, Flags, Line, place};
 use super::run::Work;
-use crate::protocol::tokens::Tokens;
+use crate::protocol::tokens::{Tokens, strip_line_end};
 
 /// Longest time in seconds that is not a Unix time in the protocols.
 const LONGEST_TTL: i64 = 30 * 24 * 3600;
@@ -36,6 +36,8 @@ pub struct ClientRequest {
     pub command: &'static Command,
     /// The replies that the client does not want.
     pub quiet: Quiet,
+    /// The reply to the client, which an engine gives in place of that of a backend.
+    pub refusal: Option<&'static str>,
 }
 
 impl ClientRequest {
@@ -52,7 +54,15 @@ impl ClientRequest {
         let quiet = ask_for_reply(command, line, &tokens, &mut bytes);
         bytes.extend_from_slice(b"\r\n");
         let line = bytes.len();
-        Some(Self { bytes, line, key, value, command, quiet })
+        Some(Self { bytes, line, key, value, command, quiet, refusal: None })
+    }
+
+    /// Returns a delete for a store that is refused with `refusal`: as on a server, no old item
+    /// remains. Returns `None` if the command has no key.
+    pub fn refused(line: &[u8], refusal: &'static str) -> Option<Self> {
+        let mut delete = Vec::new();
+        Self::new(line, 0)?.push(Work::Delete, None, None, 0, &mut delete);
+        Some(Self { refusal: Some(refusal), ..Self::new(strip_line_end(&delete), 0)? })
     }
 
     /// Returns the request for one key of a get that may have several.
@@ -84,7 +94,15 @@ impl ClientRequest {
         bytes.extend_from_slice(b"\r\n");
         let line = bytes.len();
         bytes.extend_from_slice(value);
-        Ok(Self { bytes, line, key: parsed.key, value: value.len(), command: parsed.command, quiet })
+        Ok(Self {
+            bytes,
+            line,
+            key: parsed.key,
+            value: value.len(),
+            command: parsed.command,
+            quiet,
+            refusal: None,
+        })
     }
 
     /// Replaces the line by another one without its end, for the same value.

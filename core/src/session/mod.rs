@@ -335,8 +335,8 @@ impl Session {
                 self.state = State::Keys(Gets::new(env, with_cas, touch));
                 Used::Bytes(keys)
             }
-            Line::Store { length, .. } if is_routed(env, name) => {
-                self.route_store(env, line, length, line_len, out)
+            Line::Store { length, ref operation, .. } if is_routed(env, name) => {
+                self.route_store(env, line, (length, operation.purge_on_failure), line_len, out)
             }
             Line::Data { .. } if is_routed(env, name) => route(env, line, line_len, out),
             Line::Store { key, ref operation, length, ref form } => {

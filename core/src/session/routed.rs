@@ -33,18 +33,24 @@ pub(super) fn is_routed(env: &Env<'_>, word: &[u8]) -> bool {
 }
 
 impl Session {
-    /// Sends on a store with a value of `length` bytes, once that has arrived.
+    /// Sends on a store with a value of `length` bytes, once that has arrived. If it is refused and
+    /// `purge` is set, the old item is deleted.
     pub(super) fn route_store(
         &mut self,
         env: &mut Env<'_>,
         line: &[u8],
-        length: usize,
+        (length, purge): (usize, bool),
         line_len: usize,
         out: &mut Output,
     ) -> Used {
         let refusal = if line.len() > LINE_MAX {
             TOO_LONG
         } else if length > env.context.cache.config().item_size_max {
+            let delete = if purge { ClientRequest::refused(line, TOO_LARGE) } else { None };
+            if let Some(delete) = delete.filter(|delete| is_routed(env, delete.command.word.as_bytes())) {
+                leave_slot(env, vec![delete], out);
+                return self.swallow(line_len, length + 2);
+            }
             TOO_LARGE
         } else if let Some(request) = ClientRequest::new(line, length + 2) {
             self.state = State::RoutedValue(Box::new(request));

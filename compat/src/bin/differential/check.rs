@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Compares after commands that may have been `binary`. Returns a line for each difference.
 pub fn compare_state(pair: &mut Pair, binary: bool) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
-    let (mut left, mut right) = (pair.left.connect()?, pair.right.connect()?);
+    let (mut left, mut right) = (pair.left.server.connect()?, pair.right.server.connect()?);
 
     let (one, two) = (table(ask(&mut left, "stats")?), table(ask(&mut right, "stats")?));
     found.extend(statistics::general(&one, &two, binary).into_iter().map(|fault| format!("stats {fault}")));
@@ -33,12 +33,33 @@ pub fn compare_state(pair: &mut Pair, binary: bool) -> Outcome<Vec<String>> {
         found.push(format!("stats detail dump: {line} stands in one reply alone"));
     }
 
-    for link in [&mut left, &mut right] {
+    found.extend(compare_keys(&mut left, &mut right)?);
+    Ok(found)
+}
+
+/// Compares the keys of the backends of two proxies. Returns a line for each difference.
+pub fn compare_backends(pair: &mut Pair) -> Outcome<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, (left, right)) in pair.left.backends.iter_mut().zip(&mut pair.right.backends).enumerate() {
+        for server in [&mut *left, &mut *right] {
+            if server.ended().is_some() {
+                server.revive()?;
+            }
+        }
+        let faults = compare_keys(&mut left.connect()?, &mut right.connect()?)?;
+        found.extend(faults.into_iter().map(|fault| format!("backend {at}: {fault}")));
+    }
+    Ok(found)
+}
+
+fn compare_keys(left: &mut Link, right: &mut Link) -> Outcome<Vec<String>> {
+    let mut found = Vec::new();
+    for link in [&mut *left, &mut *right] {
         link.send(b"lru_crawler enable\r\nmn\r\n", &[], Duration::ZERO);
         link.read_until(b"MN\r\n", PATIENCE);
     }
     for command in ["lru_crawler metadump all", "lru_crawler mgdump hash"] {
-        let (one, two) = (dump(&mut left, command)?, dump(&mut right, command)?);
+        let (one, two) = (dump(left, command)?, dump(right, command)?);
         for line in one.symmetric_difference(&two) {
             found.push(format!("{command}: {line} stands in one reply alone"));
         }

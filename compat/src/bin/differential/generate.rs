@@ -10,8 +10,9 @@ use std::collections::{BTreeSet, VecDeque};
 use memcache_compat::rng::Rng;
 
 use crate::binary_words;
-use crate::group::{Draft, Group};
+use crate::group::{Draft, Ending, Group};
 use crate::line::Line;
+use crate::proxy::BACKENDS;
 use crate::words::{self, Vocabulary};
 
 /// The protocol of the commands.
@@ -41,6 +42,10 @@ pub struct Generator {
     pub(crate) agree: bool,
     pub(crate) words: &'static Vocabulary,
     pub(crate) background: bool,
+    /// Whether both servers are proxies.
+    proxies: bool,
+    /// The backends that are dead, and the number of the group that starts each of them again.
+    dead: Vec<(usize, u64)>,
     pub(crate) next_id: u64,
     pub(crate) seen: Vec<VecDeque<(u64, usize)>>,
     pub(crate) planned: VecDeque<Draft>,
@@ -51,14 +56,20 @@ pub struct Generator {
 
 impl Generator {
     /// Creates a stream that depends only on the seed and on the replies' CAS numbers.
-    pub fn new(seed: u64, mode: Mode, agree: bool, background: bool) -> Self {
+    pub fn new(seed: u64, mode: Mode, agree: bool, background: bool, proxies: bool) -> Self {
         Self {
             rng: Rng::new(seed),
             held: None,
             mode,
-            agree,
-            words: if agree { &words::AGREE } else { &words::FULL },
+            agree: agree || proxies,
+            words: match (agree, proxies) {
+                (_, true) => &words::PROXIED,
+                (true, false) => &words::AGREE,
+                (false, false) => &words::FULL,
+            },
             background,
+            proxies,
+            dead: Vec::new(),
             next_id: 1,
             seen: vec![VecDeque::new(); words::KEYS.len().max(binary_words::KEYS.len())],
             planned: VecDeque::new(),
@@ -76,16 +87,38 @@ impl Generator {
 
     /// Returns the next command.
     pub fn next(&mut self) -> Group {
-        let draft = match self.planned.pop_front() {
+        let mut draft = match self.planned.pop_front() {
             Some(draft) => draft,
+            None if self.proxies => self.event().unwrap_or_else(|| self.draft()),
             None => self.draft(),
         };
+        if self.proxies && draft.ending == Ending::Marker {
+            draft.ending = Ending::Proxied;
+        }
         if draft.may_leave_its_cas() {
             self.planned.push_front(Line::of(&[b"ms differential-cas 1 T-1\r\nx"]).end(b"\r\n", None));
         }
         let id = self.next_id;
         self.next_id += 1;
         Group { id, key: draft.key, pieces: draft.pieces, ending: draft.ending }
+    }
+
+    /// Kills a backend or starts one again, now and then. One backend at least is alive.
+    fn event(&mut self) -> Option<Draft> {
+        let due = self.dead.iter().position(|(_, until)| *until <= self.next_id);
+        let ending = if let Some(at) = due {
+            Ending::Revive(self.dead.remove(at).0)
+        } else if self.rng.chance(1, 3000) || !self.dead.is_empty() && self.rng.chance(1, 600) {
+            let backend = self.rng.below(BACKENDS);
+            if self.dead.len() + 1 == BACKENDS || self.dead.iter().any(|(dead, _)| *dead == backend) {
+                return None;
+            }
+            self.dead.push((backend, self.next_id + 50 + self.rng.below(600) as u64));
+            Ending::Kill(backend)
+        } else {
+            return None;
+        };
+        Some(Draft { key: None, pieces: Vec::new(), ending })
     }
 
     fn draft(&mut self) -> Draft {
@@ -95,7 +128,7 @@ impl Generator {
         if self.rng.chance(1, 700) {
             return self.closing();
         }
-        if !self.background && self.rng.chance(1, 1500) {
+        if !self.background && !self.proxies && self.rng.chance(1, 1500) {
             return self.delayed_flush();
         }
         let meta = match self.mode {

@@ -29,6 +29,12 @@ pub enum Ending {
     /// The client ends its side, perhaps within a request of the binary protocol. Then the server
     /// closes.
     Finish,
+    /// A marker command follows that a proxy answers itself, because its backends may be dead.
+    Proxied,
+    /// There is no command: the backend with this index is killed on both sides.
+    Kill(usize),
+    /// There is no command: the backend with this index is started again on both sides.
+    Revive(usize),
 }
 
 /// One command, well-formed or not, with its data.
@@ -93,16 +99,26 @@ impl Group {
         match self.ending {
             Ending::Marker => format!("mg differential-marker O{}\r\nmn\r\n", self.id).into_bytes(),
             Ending::Noop => self.noop().bytes().to_vec(),
-            Ending::Close | Ending::Finish => Vec::new(),
+            Ending::Proxied => b"mn\r\nversion\r\n".to_vec(),
+            Ending::Close | Ending::Finish | Ending::Kill(_) | Ending::Revive(_) => Vec::new(),
         }
     }
 
     /// Returns the reply to the marker.
     pub fn marker_reply(&self) -> Vec<u8> {
-        if self.ending == Ending::Noop {
-            return Header { magic: packet::REPLY, ..self.noop() }.bytes().to_vec();
+        match self.ending {
+            Ending::Noop => Header { magic: packet::REPLY, ..self.noop() }.bytes().to_vec(),
+            Ending::Proxied => b"MN\r\nVERSION 1.6.45\r\n".to_vec(),
+            _ => format!("EN O{}\r\nMN\r\n", self.id).into_bytes(),
         }
-        format!("EN O{}\r\nMN\r\n", self.id).into_bytes()
+    }
+
+    /// Returns whether this is sent alone: the server closes, or a backend dies or comes back.
+    pub fn is_alone(&self) -> bool {
+        match self.ending {
+            Ending::Marker | Ending::Noop | Ending::Proxied => false,
+            Ending::Close | Ending::Finish | Ending::Kill(_) | Ending::Revive(_) => true,
+        }
     }
 
     /// Returns the marker of the binary protocol. No random command has its opaque number.
@@ -117,6 +133,11 @@ impl Group {
 
     /// Returns the request as text, with CAS numbers as `<cas of N>`.
     pub fn show(&self) -> String {
+        match self.ending {
+            Ending::Kill(backend) => return format!("(kill backend {backend})"),
+            Ending::Revive(backend) => return format!("(start backend {backend} again)"),
+            _ => {}
+        }
         let mut text = String::new();
         if self.is_binary() {
             let mut bytes = Vec::new();

@@ -18,14 +18,17 @@ mod group;
 mod line;
 mod meta;
 mod odd;
+mod proxy;
 mod request;
 mod run;
 mod shrink;
+mod side;
 mod spoil;
 mod statistics;
 mod text;
 mod words;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -33,10 +36,13 @@ use memcache_compat::Outcome;
 use memcache_compat::server::Target;
 
 use crate::generate::{Generator, Mode};
+use crate::proxy::{EXCUSES, Pairing};
 use crate::run::{Batch, Pair};
+use crate::side::Subject;
 
 const USAGE: &str = "\
 usage: differential [options] LEFT RIGHT
+       differential [options] --proxy NAME RIGHT
 
 LEFT is the memcached to agree with, RIGHT the server under test; each is a program or a host:port.
 
@@ -55,13 +61,19 @@ LEFT is the memcached to agree with, RIGHT the server under test; each is a prog
   --agree VERSION     leave out the known differences of that version of memcached to 1.6.45; 1.6.18 only
   --keep-going N      after a difference, empty both servers and continue, up to N differences; print
                       each without the commands before it
+  --proxy NAME        compare two proxies, each before three backends of its own, which die and come
+                      back. NAME is a configuration, such as direct, or all of them with the name all. LEFT is the program that
+                      MEMCACHED_PROXY names, a memcached with its proxy
+  --backend PROGRAM   the backends of both proxies (default RIGHT)
   --no-checks         skip the comparison of counters, settings and key dumps at the end
   --no-shrink         print the commands before a difference as they were sent
 ";
 
+/// The arguments.
 struct Options {
-    left: Target,
-    right: Target,
+    names: Vec<String>,
+    left_flags: Vec<String>,
+    right_flags: Vec<String>,
     count: usize,
     seed: u64,
     mode: Mode,
@@ -71,37 +83,55 @@ struct Options {
     keep_going: usize,
     checks: bool,
     shrink: bool,
+    pairings: Vec<&'static Pairing>,
+    backend: Option<PathBuf>,
+}
+
+/// Two servers to compare.
+struct Run {
+    left: Subject,
+    right: Subject,
+    batch: usize,
+    background: bool,
+    pairing: Option<&'static Pairing>,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let options = match parse(&arguments) {
-        Ok(options) => options,
+    let (options, runs) = match parse(&arguments).and_then(|options| Ok((options.runs()?, options))) {
+        Ok((runs, options)) => (options, runs),
         Err(fault) => {
             eprintln!("differential: {fault}\n\n{USAGE}");
             return ExitCode::from(64);
         }
     };
-    match differ(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(fault) => {
-            eprintln!("differential: {fault}");
-            println!("0 passed, 1 failed");
-            ExitCode::FAILURE
+    for run in &runs {
+        match differ(&options, run) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::FAILURE,
+            Err(fault) => {
+                eprintln!("differential: {fault}");
+                println!("0 passed, 1 failed");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    ExitCode::SUCCESS
 }
 
-fn differ(options: &Options) -> Outcome<bool> {
+fn differ(options: &Options, run: &Run) -> Outcome<bool> {
     let begin = Instant::now();
     println!("seed {}", options.seed);
-    let mut pair = Pair::start(&options.left, &options.right)?;
-    let mut generator = Generator::new(options.seed, options.mode, options.agree, options.background);
+    if let Some(pairing) = run.pairing {
+        println!("proxies: {}", pairing.name);
+    }
+    let mut pair = Pair::start(&run.left, &run.right)?;
+    let proxies = run.pairing.is_some();
+    let mut generator = Generator::new(options.seed, options.mode, options.agree, run.background, proxies);
     let mut history = Vec::new();
     let (mut sent, mut differences) = (0, 0);
     while sent < options.count {
-        let batch = Batch::take(&mut generator, options.batch.min(options.count - sent));
+        let batch = Batch::take(&mut generator, run.batch.min(options.count - sent));
         let before = history.len();
         history.extend(batch.groups.iter().cloned());
         match pair.exchange(&batch, &mut generator) {
@@ -124,7 +154,7 @@ fn differ(options: &Options) -> Outcome<bool> {
                 );
                 history.truncate(before + difference.at + 1);
                 drop(pair);
-                shrink::report(&options.left, &options.right, &history, &difference, options.shrink);
+                shrink::report(&run.left, &run.right, &history, &difference, options.shrink);
                 println!("{} passed, 1 failed", before + difference.at);
                 return Ok(false);
             }
@@ -135,8 +165,14 @@ fn differ(options: &Options) -> Outcome<bool> {
         return Ok(false);
     }
     println!("{sent} commands compared in {:.1} s", begin.elapsed().as_secs_f64());
+    for (excuse, count) in EXCUSES.iter().zip(&pair.excused).filter(|(_, count)| **count > 0) {
+        println!("{count} replies differ with a reason: {}", excuse.reason);
+    }
     if options.checks && !options.agree {
-        let found = check::compare_state(&mut pair, options.mode == Mode::Binary)?;
+        let found = match run.pairing {
+            Some(_) => check::compare_backends(&mut pair)?,
+            None => check::compare_state(&mut pair, options.mode == Mode::Binary)?,
+        };
         for line in &found {
             println!("state differs: {line}");
         }
@@ -150,22 +186,33 @@ fn differ(options: &Options) -> Outcome<bool> {
 }
 
 fn parse(arguments: &[String]) -> Outcome<Options> {
-    let mut names = Vec::new();
-    let (mut left_flags, mut right_flags) = (Vec::new(), Vec::new());
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
-    let (mut count, mut seed, mut batch) = (20_000, since.as_millis() as u64 % 1_000_000_000, 40);
-    let mut keep_going = 0;
-    let (mut mode, mut agree, mut background, mut checks, mut shrink) =
-        (Mode::Both, false, false, true, true);
+    let mut options = Options {
+        names: Vec::new(),
+        left_flags: Vec::new(),
+        right_flags: Vec::new(),
+        count: 20_000,
+        seed: since.as_millis() as u64 % 1_000_000_000,
+        mode: Mode::Both,
+        batch: 40,
+        agree: false,
+        background: false,
+        keep_going: 0,
+        checks: true,
+        shrink: true,
+        pairings: Vec::new(),
+        backend: None,
+    };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().map(String::as_str).ok_or(format!("{argument} needs a value"));
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         match argument.as_str() {
-            "--count" => count = number(value()?)? as usize,
-            "--seed" => seed = number(value()?)?,
-            "--batch" => batch = number(value()?)?.max(1) as usize,
+            "--count" => options.count = number(value()?)? as usize,
+            "--seed" => options.seed = number(value()?)?,
+            "--batch" => options.batch = number(value()?)?.max(1) as usize,
             "--mode" => {
-                mode = match value()? {
+                options.mode = match value()? {
                     "text" => Mode::Text,
                     "meta" => Mode::Meta,
                     "both" => Mode::Both,
@@ -174,32 +221,73 @@ fn parse(arguments: &[String]) -> Outcome<Options> {
                 }
             }
             "--args" => {
-                let flags: Vec<String> = value()?.split_whitespace().map(str::to_owned).collect();
-                left_flags.extend(flags.clone());
-                right_flags.extend(flags);
+                let flags = words(value()?);
+                options.left_flags.extend(flags.clone());
+                options.right_flags.extend(flags);
             }
-            "--left-args" => left_flags.extend(value()?.split_whitespace().map(str::to_owned)),
-            "--right-args" => right_flags.extend(value()?.split_whitespace().map(str::to_owned)),
+            "--left-args" => options.left_flags.extend(words(value()?)),
+            "--right-args" => options.right_flags.extend(words(value()?)),
             "--agree" => match value()? {
-                "1.6.18" => agree = true,
+                "1.6.18" => options.agree = true,
                 other => return Err(format!("unknown version {other}")),
             },
-            "--background" => background = true,
-            "--keep-going" => keep_going = number(value()?)? as usize,
-            "--no-checks" => checks = false,
-            "--no-shrink" => shrink = false,
+            "--background" => options.background = true,
+            "--proxy" => options.pairings = proxy::named(value()?)?,
+            "--backend" => options.backend = Some(PathBuf::from(value()?)),
+            "--keep-going" => options.keep_going = number(value()?)? as usize,
+            "--no-checks" => options.checks = false,
+            "--no-shrink" => options.shrink = false,
             other if other.starts_with('-') => return Err(format!("unknown option {other}")),
-            name => names.push(name.to_owned()),
+            name => options.names.push(name.to_owned()),
         }
     }
-    let [left, right] = names.as_slice() else { return Err("two servers are needed".to_owned()) };
-    if !background {
-        for flags in [&mut left_flags, &mut right_flags] {
-            flags.extend(["-o", "no_lru_maintainer,no_lru_crawler"].map(str::to_owned));
+    Ok(options)
+}
+
+/// Flags without which memcached's threads make replies depend on the moment.
+const NO_THREADS: [&str; 2] = ["-o", "no_lru_maintainer,no_lru_crawler"];
+
+impl Options {
+    /// Returns the runs: one, or one for each pairing of proxies.
+    fn runs(&self) -> Outcome<Vec<Run>> {
+        if !self.pairings.is_empty() {
+            return self.runs_of_proxies();
         }
+        let [left, right] = self.names.as_slice() else { return Err("two servers are needed".to_owned()) };
+        let subject = |name: &str, flags: &[String]| {
+            let threads = NO_THREADS.map(str::to_owned);
+            let flags = [flags, if self.background { &[] } else { &threads[..] }].concat();
+            Subject { target: Target::parse(name, &flags), behind: None }
+        };
+        let (left, right) = (subject(left, &self.left_flags), subject(right, &self.right_flags));
+        Ok(vec![Run { left, right, batch: self.batch, background: self.background, pairing: None }])
     }
-    let (left, right) = (Target::parse(left, &left_flags), Target::parse(right, &right_flags));
-    Ok(Options { left, right, count, seed, mode, batch, agree, background, keep_going, checks, shrink })
+
+    fn runs_of_proxies(&self) -> Outcome<Vec<Run>> {
+        let [right] = self.names.as_slice() else { return Err("--proxy needs one server, RIGHT".to_owned()) };
+        if self.mode == Mode::Binary || self.agree {
+            return Err("proxies speak text protocols alone: leave out --mode binary and --agree".to_owned());
+        }
+        let Some(left) = std::env::var_os("MEMCACHED_PROXY").filter(|path| !path.is_empty()) else {
+            println!("skipped: MEMCACHED_PROXY does not name a memcached with its proxy");
+            return Ok(Vec::new());
+        };
+        let backend = self.backend.clone().unwrap_or_else(|| PathBuf::from(right));
+        // One worker, so that all requests to a backend use one connection.
+        let flags: Vec<String> = ["-t", "1"].iter().chain(&NO_THREADS).map(|flag| (*flag).into()).collect();
+        let subject = |path: PathBuf, own: &[String], config| Subject {
+            target: Target::Program(path, own.to_vec()),
+            behind: Some((config, backend.clone(), flags.clone())),
+        };
+        let run = |pairing: &'static Pairing| Run {
+            left: subject(PathBuf::from(&left), &self.left_flags, pairing.left),
+            right: subject(PathBuf::from(right), &self.right_flags, pairing.right),
+            batch: if pairing.is_pipelined { self.batch } else { 1 },
+            background: self.background || pairing.is_pipelined,
+            pairing: Some(pairing),
+        };
+        Ok(self.pairings.iter().map(|pairing| run(pairing)).collect())
+    }
 }
 
 fn number(text: &str) -> Outcome<u64> {

@@ -184,6 +184,7 @@ impl Generator {
                 (Argument::U32, _) => self.words.flags,
                 (Argument::U64, b'E') => self.words.explicit_cas,
                 (Argument::U64, _) => self.words.deltas,
+                (Argument::Letter, _) if command == MetaCommand::Delta => self.words.delta_modes,
                 (Argument::Letter, _) => self.words.modes,
             };
             line.word(&joined(flag, self.rng.pick(list)));

@@ -7,10 +7,11 @@ use memcache_compat::link::{Link, Received};
 use memcache_compat::packet::Packet;
 use memcache_compat::reply::Comparison;
 use memcache_compat::rng::Rng;
-use memcache_compat::server::{Server, Target};
 
 use crate::generate::Generator;
 use crate::group::{Ending, Group, Numbers};
+use crate::proxy::EXCUSES;
+use crate::side::{Side, Subject};
 use crate::statistics;
 
 /// Time in which a reply must arrive.
@@ -27,8 +28,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes the next groups, at most `limit`. A group after which the server closes is taken
-    /// alone.
+    /// Takes the next groups, at most `limit`. A group that is sent alone is taken alone.
     pub fn take(generator: &mut Generator, limit: usize) -> Self {
         let mut groups = Vec::new();
         while groups.len() < limit {
@@ -36,13 +36,13 @@ impl Batch {
                 Some(group) => group,
                 None => generator.next(),
             };
-            let closes = matches!(group.ending, Ending::Close | Ending::Finish);
-            if closes && !groups.is_empty() {
+            let is_alone = group.is_alone();
+            if is_alone && !groups.is_empty() {
                 generator.held = Some(group);
                 break;
             }
             groups.push(group);
-            if closes {
+            if is_alone {
                 break;
             }
         }
@@ -66,8 +66,10 @@ pub struct Difference {
 /// The two servers, a connection to each, and the map of their CAS numbers.
 #[derive(Debug)]
 pub struct Pair {
-    pub left: Server,
-    pub right: Server,
+    pub left: Side,
+    pub right: Side,
+    /// The number of differences for each of [`EXCUSES`].
+    pub excused: Vec<usize>,
     links: (Link, Link),
     comparison: Comparison,
     numbers: Numbers,
@@ -76,12 +78,13 @@ pub struct Pair {
 
 impl Pair {
     /// Starts both and connects.
-    pub fn start(left: &Target, right: &Target) -> Outcome<Self> {
-        let (left, right) = (Server::start(left)?, Server::start(right)?);
-        let links = (left.connect()?, right.connect()?);
+    pub fn start(left: &Subject, right: &Subject) -> Outcome<Self> {
+        let (left, right) = (Side::start(left, "left")?, Side::start(right, "right")?);
+        let links = (left.server.connect()?, right.server.connect()?);
         let pair = Self {
             left,
             right,
+            excused: vec![0; EXCUSES.len()],
             links,
             comparison: Comparison::default(),
             numbers: Numbers::new(),
@@ -143,7 +146,9 @@ impl Pair {
 
     fn compare(&mut self, group: &Group) -> Result<(), Box<Difference>> {
         let (left, right) = match group.ending {
-            Ending::Marker | Ending::Noop => {
+            Ending::Kill(backend) => return self.on_both(|side| side.kill(backend)),
+            Ending::Revive(backend) => return self.on_both(|side| side.revive(backend)),
+            Ending::Marker | Ending::Noop | Ending::Proxied => {
                 let marker = group.marker_reply();
                 let left = self.links.0.read_until(&marker, PATIENCE);
                 let right = self.links.1.read_until(&marker, PATIENCE);
@@ -170,6 +175,7 @@ impl Pair {
                     Ok(()) => return Ok(()),
                     // The background crawler of either server may be at work.
                     Err(_) if busy(a) || busy(b) => return Ok(()),
+                    Err(_) if group.ending == Ending::Proxied && self.excuse(group, a, b) => return Ok(()),
                     Err(what) => what,
                 }
             }
@@ -209,9 +215,27 @@ impl Pair {
             (_, Received::Silence(_)) => "the right server does not answer".to_owned(),
             (Received::Silence(_), _) => "the left server does not answer".to_owned(),
         };
-        let ends: Vec<String> = [self.left.ended(), self.right.ended()].into_iter().flatten().collect();
+        let ends: Vec<String> =
+            [self.left.server.ended(), self.right.server.ended()].into_iter().flatten().collect();
         let what = if ends.is_empty() { what } else { format!("{what} ({})", ends.join(", ")) };
         Err(Box::new(Difference { at: 0, what, left, right }))
+    }
+
+    /// Returns whether a difference has a reason, and counts it.
+    fn excuse(&mut self, group: &Group, left: &[u8], right: &[u8]) -> bool {
+        let request = group.bytes(&self.numbers).0;
+        let found = EXCUSES.iter().position(|excuse| (excuse.holds)(&request, left, right));
+        if let Some(at) = found {
+            self.excused[at] += 1;
+        }
+        found.is_some()
+    }
+
+    fn on_both(&mut self, mut act: impl FnMut(&mut Side) -> Outcome<()>) -> Result<(), Box<Difference>> {
+        act(&mut self.left).and_then(|()| act(&mut self.right)).map_err(|what| {
+            let nothing = || Received::Reply(Vec::new());
+            Box::new(Difference { at: 0, what, left: nothing(), right: nothing() })
+        })
     }
 
     /// Connects again and empties both.
@@ -221,14 +245,15 @@ impl Pair {
     }
 
     fn reconnect(&mut self) -> Outcome<()> {
-        self.links = (self.left.connect()?, self.right.connect()?);
+        self.links = (self.left.server.connect()?, self.right.server.connect()?);
         Ok(())
     }
 
-    /// Servers that ran before may hold items. The connection for commands may use the binary
-    /// protocol.
+    /// Servers that ran before may hold items, backends of a proxy do not. The connection for
+    /// commands may use the binary protocol.
     fn empty(&self) -> Outcome<()> {
-        for mut link in [self.left.connect()?, self.right.connect()?] {
+        for side in [&self.left, &self.right].into_iter().filter(|side| side.backends.is_empty()) {
+            let mut link = side.server.connect()?;
             link.send(b"flush_all\r\nmn\r\n", &[], Duration::ZERO);
             link.read_until(b"MN\r\n", PATIENCE);
         }

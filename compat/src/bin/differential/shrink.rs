@@ -9,6 +9,7 @@ use memcache_compat::server::Target;
 
 use crate::group::Group;
 use crate::run::{Difference, Pair};
+use crate::side::Subject;
 
 /// Time limit for shrinking.
 const BUDGET: Duration = Duration::from_secs(40);
@@ -20,9 +21,9 @@ const RECENT: usize = 12;
 const RELATED: usize = 30;
 
 /// Prints the shortest list found that shows the difference again, or else the recent commands.
-pub fn report(left: &Target, right: &Target, history: &[Group], difference: &Difference, shrink: bool) {
+pub fn report(left: &Subject, right: &Subject, history: &[Group], difference: &Difference, shrink: bool) {
     let begin = Instant::now();
-    let fresh = matches!((left, right), (Target::Program(..), Target::Program(..)));
+    let fresh = matches!((&left.target, &right.target), (Target::Program(..), Target::Program(..)));
     if shrink && fresh {
         let mut window = 1;
         while begin.elapsed() < BUDGET {
@@ -64,8 +65,8 @@ fn related(group: &Group, history: &[Group]) -> bool {
 
 /// Removes halves, quarters, and at last single commands, as long as the difference stays.
 fn reduce(
-    left: &Target,
-    right: &Target,
+    left: &Subject,
+    right: &Subject,
     groups: Vec<Group>,
     found: Difference,
     begin: Instant,
@@ -95,7 +96,7 @@ fn reduce(
 
 /// Runs the groups one at a time against newly started servers. Returns the difference if it is in
 /// the last of them.
-fn replay(left: &Target, right: &Target, groups: &[Group]) -> Option<Difference> {
+fn replay(left: &Subject, right: &Subject, groups: &[Group]) -> Option<Difference> {
     let last = groups.len().checked_sub(1)?;
     let mut pair = Pair::start(left, right).ok()?;
     for (at, group) in groups.iter().enumerate() {

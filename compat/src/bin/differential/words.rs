@@ -306,7 +306,10 @@ pub struct Vocabulary {
     pub numbers: &'static [&'static [u8]],
     pub values: &'static [&'static [u8]],
     pub opaques: &'static [&'static [u8]],
+    /// Modes of `ms`.
     pub modes: &'static [&'static [u8]],
+    /// Modes of `ma`.
+    pub delta_modes: &'static [&'static [u8]],
     pub get_flags: &'static [(u8, usize)],
     pub set_flags: &'static [(u8, usize)],
     pub delete_flags: &'static [(u8, usize)],
@@ -332,6 +335,7 @@ pub const FULL: Vocabulary = Vocabulary {
     values: VALUES,
     opaques: OPAQUES,
     modes: MODES,
+    delta_modes: MODES,
     get_flags: GET_FLAGS,
     set_flags: SET_FLAGS,
     delete_flags: DELETE_FLAGS,
@@ -342,6 +346,8 @@ pub const FULL: Vocabulary = Vocabulary {
     flushes: admin::FLUSHES,
     closing: odd::CLOSING,
 };
+
+const AGREE_MODES: &[&[u8]] = &[b"E", b"A", b"P", b"R", b"S", b"I", b"D", b"+", b"-", b"X"];
 
 /// Words to which memcached 1.6.18 replies as 1.6.45 does. Its parser differed:
 /// - a NUL ended a line, and blanks before a command were skipped
@@ -397,7 +403,8 @@ pub const AGREE: Vocabulary = Vocabulary {
     ],
     values: VALUES,
     opaques: &[b"123", b"abc", b"k", b"!~", b"0123456789012345678901234567890"],
-    modes: &[b"E", b"A", b"P", b"R", b"S", b"I", b"D", b"+", b"-", b"X"],
+    modes: AGREE_MODES,
+    delta_modes: AGREE_MODES,
     get_flags: &[
         (b'v', 70),
         (b'c', 35),
@@ -444,4 +451,26 @@ pub const AGREE: Vocabulary = Vocabulary {
     admin: admin::AGREE_ADMIN,
     flushes: admin::FLUSHES,
     closing: odd::CLOSING,
+};
+
+/// Words that reach a backend through memcached's proxy, and that the backend does not refuse.
+/// memcached's proxy answers malformed lines itself, in other words, and closes after unknown ones.
+/// Both proxies close the connection of a backend that answers `ERROR` or `CLIENT_ERROR`.
+pub const PROXIED: Vocabulary = Vocabulary {
+    modes: &[b"E", b"A", b"P", b"R", b"S"],
+    delta_modes: &[b"I", b"D", b"+", b"-"],
+    odd_lines: &[b"version", b"get k0 k1 k2 k3 foo", b"gets k0 missing k"],
+    odd_meta: &[
+        b"mn",
+        b"mg bWlzc2luZw== k O9 b",
+        b"md missing-key k O9",
+        b"ma missing-key k O9",
+        b"ma missing-key q",
+        b"md missing-key q",
+        b"mg missing-key q k",
+    ],
+    admin: &[b"version", b"mn"],
+    flushes: &[b"version"],
+    closing: &[b"quit"],
+    ..AGREE
 };
