@@ -27,6 +27,7 @@ struct Local {
     is_wide: Arc<AtomicBool>,
     wake: Arc<std::sync::Mutex<Option<Wake>>>,
     refuses: bool,
+    is_lenient: bool,
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -45,6 +46,10 @@ impl Program for Local {
         *self.wake.lock().unwrap() = Some(seat.wake);
         let mut hooks = Hooks::default();
         assert!(hooks.common.add("mg"));
+        if self.is_lenient {
+            hooks.is_lenient = true;
+            assert!(["get", "gat", "set", "touch"].iter().all(|word| hooks.common.add(word)));
+        }
         let is_wide = Arc::clone(&self.is_wide);
         Ok(AnyEngine::Other(Box::new(LocalEngine { hooks, is_wide, answers: Vec::new() })))
     }
@@ -58,8 +63,7 @@ impl Engine for LocalEngine {
     fn begin(&mut self, client: Sender, requests: Vec<ClientRequest>, host: &mut Host<'_>) {
         let mut answer = b"CLIENT_ERROR routed ".to_vec();
         for request in &requests {
-            let line = [request.line(), b"\r\n"].concat();
-            answer.extend_from_slice(&host.server.carry_out(&line, client.fd));
+            answer.extend_from_slice(&host.server.carry_out(request.bytes(), client.fd));
         }
         self.answers.push((client.slot, answer));
     }
@@ -112,4 +116,35 @@ fn a_server_does_not_start_if_a_worker_refuses() {
     let config = ServerConfig { listen, threads: 2, proxy: Some(program.into()), ..ServerConfig::default() };
     let error = Server::start(config).unwrap_err();
     assert!(error.to_string().contains("refuses"), "{error}");
+}
+
+#[test]
+fn a_lenient_program_gets_what_a_server_would_refuse() {
+    let program: Arc<dyn Program> = Arc::new(Local { is_lenient: true, ..Local::default() });
+    let server = start(ServerConfig { proxy: Some(program.into()), ..ServerConfig::default() });
+    let mut client = Client::new(&server);
+    let bad = "CLIENT_ERROR parsing request\r\n";
+    for line in ["set k", "set with wrong tokens here", "mg", "get", "gat 1", "touch k", "ms k x", "x"] {
+        client.asks(&format!("{line}\r\n"), bad);
+    }
+    // The cache refuses these, and the program gets them. So each has one answer.
+    client.asks("mg k !\r\n", bad);
+    client.asks("mg k s s\r\n", "CLIENT_ERROR routed CLIENT_ERROR duplicate flag\r\n");
+    client.asks("touch k x\r\n", "CLIENT_ERROR routed CLIENT_ERROR invalid exptime argument\r\n");
+    client.asks(
+        "set k x 0 2\r\nhi\r\nmn\r\n",
+        "CLIENT_ERROR routed CLIENT_ERROR bad command line format\r\nMN\r\n",
+    );
+    // It does not route these, so the server refuses them.
+    client.asks("incr k x\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n");
+    client.asks(&format!("get{} k l\r\n", " ".repeat(20)), "CLIENT_ERROR malformed request\r\n");
+    client.asks(&format!("get{} k\r\n", " ".repeat(20)), "CLIENT_ERROR routed END\r\n");
+    client.asks("verbosity 0\r\n", "OK\r\n");
+    let fits = "s".repeat(499 - "mg k O\r\n".len());
+    client.asks(&format!("mg k O{fits}\r\n"), "CLIENT_ERROR routed CLIENT_ERROR opaque token too long\r\n");
+    client.asks(&format!("mg k O{fits}s\r\n"), "CLIENT_ERROR request too long\r\n");
+    assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "it is disconnected");
+    let mut client = Client::new(&server);
+    client.asks("nonsense\r\n", bad);
+    assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "it is disconnected");
 }

@@ -98,6 +98,11 @@ impl Command {
         distance / size_of::<Self>()
     }
 
+    /// Returns whether it may have several keys.
+    pub fn is_get(&self) -> bool {
+        self.kind == Kind::Read && !self.is_meta()
+    }
+
     /// Returns whether it is of the meta protocol.
     pub fn is_meta(&self) -> bool {
         matches!(self.word, "mg" | "me" | "ms" | "md" | "ma")

@@ -31,12 +31,15 @@ pub struct Hooks {
     pub common: Commands,
     /// Those of listeners with a tag, in addition.
     pub tagged: Vec<(String, Commands)>,
+    /// Whether lines are parsed as memcached's proxy does: it routes lines that a server would
+    /// refuse, and refuses others in its own words.
+    pub is_lenient: bool,
 }
 
 impl Hooks {
     /// Returns the hooks of an engine that routes every command with a key.
     pub fn all() -> Self {
-        Self { common: Commands::ALL, tagged: Vec::new() }
+        Self { common: Commands::ALL, ..Self::default() }
     }
 
     /// Returns whether a command of a listener with this tag is routed. `word` is the word of a

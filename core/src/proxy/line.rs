@@ -67,7 +67,7 @@ impl Line {
             at => place(line, tokens.get(at).ok_or(Fault::Malformed)?),
         };
         // The keys of a get are checked when it has been split.
-        if key.len() > KEY_MAX && (command.kind != Kind::Read || command.is_meta()) {
+        if key.len() > KEY_MAX && !command.is_get() {
             return Err(Fault::Malformed);
         }
         Ok(Self { command, key, value, tokens: tokens.len(), flags })

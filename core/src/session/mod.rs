@@ -17,6 +17,7 @@
 mod env;
 mod fault;
 mod keys;
+mod lenient;
 mod login;
 mod machine;
 mod packet;
@@ -41,6 +42,7 @@ pub use self::env::Env;
 pub(crate) use self::env::TIGHT;
 use self::fault::FaultOutcome;
 use self::keys::look_ahead;
+use self::lenient::{refuse_prefix, too_short};
 use self::routed::{is_routed, route};
 use self::routed_get::RoutedGet;
 pub use self::state::Session;
@@ -261,7 +263,7 @@ impl Session {
         self.tell(env, || Cow::Borrowed(line));
         let used = if raw.len() < 4 {
             // memcached's shortest command is "mn\r\n".
-            push_line(out, text::BAD_LINE);
+            push_line(out, too_short(env, text::BAD_LINE));
             Used::Bytes(line_len)
         } else {
             self.line(env, line, input, line_len, out)
@@ -329,6 +331,9 @@ impl Session {
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
                 if is_routed(env, name) {
+                    if let Some(refused) = refuse_prefix(env, line, line_len, out) {
+                        return refused;
+                    }
                     self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, None)));
                     return Used::Bytes(keys);
                 }
@@ -358,6 +363,9 @@ impl Session {
                 if is_last { Used::Bytes(line_len) } else { Used::Stop(line_len, Next::Yield) }
             }
             Line::Bad { error, swallow, quiet } => {
+                if let Some(used) = self.lenient_line(env, line, line_len, swallow, out) {
+                    return used;
+                }
                 env.stats.proxy.errors.add(u64::from(env.context.proxy.is_some()));
                 if !quiet {
                     push_line(out, error);
@@ -365,10 +373,16 @@ impl Session {
                 self.swallow(line_len, swallow)
             }
             Line::Late { error, key, flags, length } => {
+                if let Some(used) = self.lenient_line(env, line, line_len, length + 2, out) {
+                    return used;
+                }
                 self.refuse_late(env, key, flags, length, error, out);
                 self.swallow(line_len, length + 2)
             }
             Line::Other => {
+                if let Some(used) = self.lenient_line(env, line, line_len, 0, out) {
+                    return used;
+                }
                 let used = self.admin(env, line, line_len, out);
                 env.end_sample(CommandClass::Other);
                 used

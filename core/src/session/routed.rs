@@ -12,12 +12,16 @@ use crate::protocol::output::Output;
 use crate::protocol::write::push_line;
 use crate::proxy::engine::Client;
 use crate::proxy::request::ClientRequest;
+use crate::state::CloseReason;
 
 /// Most keys of one get.
 const MOST_KEYS: usize = 10_000;
 
 /// Longest line that is sent on. A longer one could end the connection to a backend.
 const LINE_MAX: usize = 2000;
+
+/// Longest line with its end that is sent on as memcached's proxy does.
+const LENIENT_LINE_MAX: usize = 499;
 
 const TOO_LONG: &str = "CLIENT_ERROR request too long";
 const NO_MEMORY: &str = "SERVER_ERROR out of memory";
@@ -32,6 +36,21 @@ pub(super) fn is_routed(env: &Env<'_>, word: &[u8]) -> bool {
         && env.deferred.as_ref().is_some_and(|deferred| deferred.hooks.route(word, None))
 }
 
+/// Returns whether lines are parsed as memcached's proxy does.
+#[inline]
+pub(super) fn is_lenient(env: &Env<'_>) -> bool {
+    env.deferred.as_ref().is_some_and(|deferred| deferred.hooks.is_lenient)
+}
+
+/// Refuses the line of a request that is too long, and closes the connection as memcached does.
+fn refuse_long(env: &Env<'_>, line_len: usize, out: &mut Output) -> Option<Used> {
+    (line_len > LENIENT_LINE_MAX && is_lenient(env)).then(|| {
+        env.stats.proxy.errors.add(1);
+        push_line(out, TOO_LONG);
+        Used::Stop(line_len, Next::Close(CloseReason::Error))
+    })
+}
+
 impl Session {
     /// Sends on a store with a value of `length` bytes, once that has arrived. If it is refused and
     /// `purge` is set, the old item is deleted.
@@ -43,6 +62,9 @@ impl Session {
         line_len: usize,
         out: &mut Output,
     ) -> Used {
+        if let Some(refused) = refuse_long(env, line_len, out) {
+            return refused;
+        }
         let refusal = if line.len() > LINE_MAX {
             TOO_LONG
         } else if length > env.context.cache.config().item_size_max {
@@ -125,6 +147,9 @@ impl Session {
 
 /// Sends on a command without a value.
 pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut Output) -> Used {
+    if let Some(refused) = refuse_long(env, line_len, out) {
+        return refused;
+    }
     if line.len() > LINE_MAX {
         env.stats.proxy.errors.add(1);
         push_line(out, TOO_LONG);

@@ -4,6 +4,7 @@
 //! the same name, which knows no Lua.
 
 pub mod constants;
+pub mod counters;
 pub mod errors;
 pub mod hashing;
 pub mod inspector;
