@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
 use memcache_core::internal::proxy::explain::{Event, Pretence, explain};
+use memcache_core::internal::proxy::health::Eject;
 use memcache_core::internal::proxy::pool::Pool;
 use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
@@ -122,6 +123,9 @@ fn describe(pool: &Pool) -> String {
     }
     if pool.bounds.connections > 1 {
         let _ = write!(out, ", {} connections each", pool.bounds.connections);
+    }
+    if let Some(health) = &pool.health {
+        let _ = write!(out, ", probed, eject {}", health.rules.eject.name());
     }
     if let Some(tls) = &pool.bounds.tls {
         out += if tls.ca.is_some() { ", TLS" } else { ", TLS without verification" };
@@ -253,9 +257,24 @@ impl Explanation<'_> {
                 };
                 format!("{title}: {}", self.choice(note.node, note.choice))
             }
+            Event::Ejected(send, backend, found) => self.ejected(send, *backend, *found),
             Event::Replied(send, backend, mark) => self.reply(send, *backend, *mark),
             Event::Answered(outcome) => format!("the client gets {}", self.answer(outcome)),
         }
+    }
+
+    fn ejected(&mut self, send: &Send, backend: usize, found: Result<usize, Eject>) -> String {
+        let Some(pool) = self.routes.pools.get(send.pool) else { return String::new() };
+        let name = |index: usize| pool.backends.get(index).map(ToString::to_string).unwrap_or_default();
+        let then = match found {
+            Ok(other) => format!("{} has its keys", name(other)),
+            Err(Eject::Miss) => "reads miss and writes fail".into(),
+            Err(Eject::No) => "its requests fail".into(),
+            Err(Eject::Rehash) => "as are all others".into(),
+        };
+        let line = format!("{}: {} is down, {then}", pool.name, name(backend));
+        self.sends.push((send.number, name(backend)));
+        line
     }
 
     fn reply(&mut self, send: &Send, backend: usize, mark: Mark) -> String {
@@ -281,7 +300,7 @@ impl Explanation<'_> {
     fn answer(&self, outcome: &Outcome) -> String {
         match outcome.source {
             Source::Reply(number) => {
-                let sent = self.sends.iter().find(|(sent, _)| *sent == number);
+                let sent = self.sends.iter().rfind(|(sent, _)| *sent == number);
                 let name = sent.map(|(_, name)| name.as_str()).unwrap_or_default();
                 match outcome.mark {
                     Mark::Good => format!("the reply of {name}"),

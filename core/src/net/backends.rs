@@ -1,34 +1,32 @@
 //! The sockets of one worker to the backends of a proxy.
 //!
-//! An [`Engine`] decides what is sent and answered. This module opens sockets, moves bytes, and
-//! reports to the log and to watchers. A round of the worker serves each socket once, however many
-//! requests it has: so the requests of a round leave in one write.
+//! An [`Engine`] decides what is sent and answered. This module moves bytes, and reports to the log
+//! and to watchers. A round of the worker serves each socket once, however many requests it has: so
+//! the requests of a round leave in one write.
 
-use std::fmt::{self, Write as _};
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::event::Event;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
-use super::backend_socket::Socket;
-use super::socket::would_block;
+use super::probes::Probes;
+use super::remote::{Named, Remote};
 use crate::base::watch::kind;
 use crate::cache::Cache;
 use crate::protocol::output::{Output, SlotId};
-use crate::proxy::backend::Address;
 use crate::proxy::engine::{self, Client, Engine, Host, Surroundings};
 use crate::proxy::failure::Reason;
 use crate::proxy::hooks::Hooks;
-use crate::proxy::links::{Links, Place};
+use crate::proxy::links::Links;
 use crate::proxy::program::{AnyEngine, Program, Seat};
 use crate::proxy::request::ClientRequest;
 use crate::session::{Env, Next, Session};
 use crate::state::{ServerState, WorkerStats};
 
-/// The first token of a backend. Those of connections are below it, and those of UDP far above.
+/// The first token of a backend. Those of connections are below it, and those of probes and UDP far
+/// above.
 const FIRST: usize = usize::MAX / 2;
 
 /// Bytes of one read.
@@ -40,28 +38,14 @@ const READS: usize = 16;
 /// Bytes of a backend's input that watchers see.
 const SHOWN: usize = 100;
 
-/// The socket of a link.
-#[derive(Default)]
-struct Remote {
-    /// The addresses of its name, once they are looked up, and the one to try next.
-    addresses: Option<Vec<SocketAddr>>,
-    next: usize,
-    socket: Option<Socket>,
-    /// The words of the system or of TLS for the failure that ends the socket.
-    error: Option<String>,
-    /// Reads in the round under way.
-    reads: usize,
-    /// Whether the socket may have input, or room for output.
-    readable: bool,
-    writable: bool,
-}
-
 /// The proxy of one worker, and the sockets of its backends.
 pub(crate) struct Backends {
     engine: AnyEngine,
     links: Links,
     /// By the number of the link.
     remotes: Vec<Remote>,
+    /// The probes of all workers, which the first one carries out.
+    probes: Option<Probes>,
     scratch: Box<[u8]>,
     /// A time before the earliest deadline of a connection.
     wake: Option<Instant>,
@@ -107,11 +91,16 @@ impl Backends {
         let sampler = *around.context.cache.sampler();
         let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
         let mut host = host(&mut links, around);
+        let mut probes = (seat.worker == 0).then(Probes::default);
         let engine = program.engine(seat, &mut host)?;
+        if let Some(probes) = &mut probes {
+            probes.follow(engine.routes(), host.now);
+        }
         Ok(Self {
             engine,
             links,
             remotes: Vec::new(),
+            probes,
             scratch: vec![0; READ].into_boxed_slice(),
             wake: None,
             more: Vec::new(),
@@ -155,15 +144,18 @@ impl Backends {
         if !self.more.is_empty() {
             return Some(Instant::now());
         }
-        self.wake.into_iter().chain(self.engine.deadline()).min()
+        let probes = self.probes.as_ref().and_then(Probes::deadline);
+        self.wake.into_iter().chain(self.engine.deadline()).chain(probes).min()
     }
 
     /// Handles an event. Returns `false` if it is not of a backend.
     pub(crate) fn on_event(&mut self, event: &Event) -> bool {
+        if self.probes.as_mut().is_some_and(|probes| probes.on_event(event)) {
+            return true;
+        }
         let Some(index) = event.token().0.checked_sub(FIRST) else { return false };
         let Some(remote) = self.remotes.get_mut(index) else { return false };
-        remote.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        remote.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        remote.on_event(event);
         self.more.push(index);
         true
     }
@@ -174,6 +166,9 @@ impl Backends {
         let Self { engine, links, .. } = self;
         let mut host = host(links, around);
         let (now, millis) = (host.now, host.millis);
+        if let Some(probes) = &mut self.probes {
+            probes.serve(engine.routes(), registry, around.context, &mut self.scratch, now);
+        }
         if engine.deadline().is_some_and(|deadline| deadline <= now) {
             engine.expire(&mut host);
         }
@@ -211,10 +206,8 @@ impl Backends {
     /// Closes the socket of a link that is not used any more.
     fn close(&mut self, index: usize, registry: &Registry) {
         self.links.remove(index);
-        let Some(remote) = self.remotes.get_mut(index) else { return };
-        if let Some(mut socket) = std::mem::take(remote).socket {
-            // It is closed next.
-            let _ = registry.deregister(socket.source());
+        if let Some(remote) = self.remotes.get_mut(index) {
+            std::mem::take(remote).close(registry);
         }
     }
 
@@ -228,72 +221,32 @@ impl Backends {
         }
         if connection.wants_socket() {
             connection.connecting(now);
-            remote
-                .connect(&link.place, round.registry, Token(FIRST + index))
-                .map_err(|error| remote.failed(Reason::Connecting, &error))?;
+            remote.open(&link.place, round.registry, Token(FIRST + index))?;
         }
-        if connection.is_connecting() {
-            if !remote.is_connected().map_err(|error| remote.failed(Reason::Connecting, &error))? {
-                return Ok(());
-            }
-            connection.connected(now);
-            // Bytes may have come behind those of the handshake.
-            (remote.readable, remote.writable) = (true, true);
+        if !remote.is_open(connection, now)? {
+            return Ok(());
         }
-        while std::mem::take(&mut remote.readable) {
+        loop {
             // The rest is read in the next round.
             if remote.reads >= READS {
-                remote.readable = true;
-                if !self.more.contains(&index) {
+                if remote.readable && !self.more.contains(&index) {
                     self.more.push(index);
                 }
                 break;
             }
             remote.reads += 1;
-            let Some(socket) = &mut remote.socket else { return Ok(()) };
-            match socket.read(&mut self.scratch) {
-                Ok(0) => {
-                    let link = self.links.get(index);
-                    let is_new = link.is_some_and(|link| link.connection.is_validating());
-                    return Err(if is_new { Reason::ReadValidate } else { Reason::Disconnected });
-                }
-                Ok(n) => {
-                    let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-                    let mut input = link.connection.take_input();
-                    input.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
-                    let mut host = round.host(&mut self.links);
-                    engine::receive(&mut self.engine, index, input, &mut host)?;
-                    remote.readable = true;
-                }
-                Err(e) if would_block(&e) => break,
-                Err(e) => return Err(remote.failed(Reason::Reading, &e)),
-            }
-        }
-        while remote.writable {
             let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-            let Some(socket) = &mut remote.socket else { return Ok(()) };
-            let bytes = link.connection.unwritten();
-            // TLS has messages of its own.
-            let sent = if bytes.is_empty() { socket.flush().map(|()| 0) } else { socket.write(bytes) };
-            match sent {
-                Ok(0) => break,
-                Ok(n) => link.connection.wrote(n),
-                Err(e) if would_block(&e) => remote.writable = false,
-                Err(e) => return Err(remote.failed(Reason::Writing, &e)),
-            }
+            let Some(n) = remote.read(&link.connection, &mut self.scratch)? else { break };
+            let mut input = link.connection.take_input();
+            input.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
+            engine::receive(&mut self.engine, index, input, &mut round.host(&mut self.links))?;
         }
-        Ok(())
+        self.links.get_mut(index).map_or(Ok(()), |link| remote.write(&mut link.connection))
     }
 
     fn fail(&mut self, index: usize, reason: Reason, round: &Round<'_>) {
         let Some(remote) = self.remotes.get_mut(index) else { return };
-        // The name may have another address.
-        remote.next = remote.next.wrapping_add(1);
-        let error = remote.error.take();
-        if let Some(mut socket) = remote.socket.take() {
-            // It is closed next.
-            let _ = round.registry.deregister(socket.source());
-        }
+        let words = remote.close(round.registry);
         let Some(link) = self.links.get(index) else { return };
         let (place, depth, was_bad) =
             (Arc::clone(&link.place), link.connection.depth(), link.connection.is_bad());
@@ -317,7 +270,6 @@ impl Backends {
         let Some((pause, flapped)) = pause else { return };
         let word = if flapped { "markedbadflap" } else { "markedbad" };
         if !was_bad {
-            let words = error.map(|words| format!(": {words}")).unwrap_or_default();
             context.log(1, || format!("proxy: backend {label} is bad: {}{words}", reason.word()));
             if hub.wants(kind::PROXY) {
                 hub.event(kind::PROXY, |line| {
@@ -344,50 +296,6 @@ struct Round<'a> {
 impl Round<'_> {
     fn host<'h>(&'h self, links: &'h mut Links) -> Host<'h> {
         Host { links, now: self.now, millis: self.millis, server: self.around }
-    }
-}
-
-impl Remote {
-    /// Opens a socket, which is not connected yet.
-    fn connect(&mut self, place: &Place, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut socket = match &place.address {
-            Address::Unix(path) => Socket::unix(path)?,
-            Address::Tcp(host, port) => {
-                // A name without an address is a backend that cannot be reached.
-                let look_up = || (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
-                let addresses = self.addresses.get_or_insert_with(|| look_up().unwrap_or_default());
-                let address = addresses.get(self.next % addresses.len().max(1));
-                let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
-                let name = place.bounds.tls.as_ref().map(|files| files.server_name.as_ref().unwrap_or(host));
-                Socket::tcp(*address, place.rules.clone().zip(name.cloned()).as_ref())?
-            }
-        };
-        registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
-        (self.readable, self.writable) = (false, false);
-        self.socket = Some(socket);
-        Ok(())
-    }
-
-    fn is_connected(&mut self) -> io::Result<bool> {
-        self.socket.as_mut().map_or(Ok(false), Socket::is_connected)
-    }
-
-    /// Keeps the words of an error for the log.
-    fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
-        self.error = Some(error.to_string());
-        reason
-    }
-}
-
-/// An address, as memcached logs it.
-struct Named<'a>(&'a Address);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Address::Tcp(host, port) => write!(f, "name={host} port={port}"),
-            Address::Unix(path) => write!(f, "name={path} port=0"),
-        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) mod limits;
 pub(crate) mod listener;
 mod mailbox;
 mod per_address;
+mod probes;
+mod remote;
 pub(crate) mod settle;
 mod socket;
 pub(crate) mod stream;

@@ -175,6 +175,11 @@ impl<T> Connection<T> {
         self.state == State::Validating
     }
 
+    /// Returns whether the backend has told its version on this socket.
+    pub fn is_validated(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Returns whether the owner waits for its socket to be connected.
     pub fn is_connecting(&self) -> bool {
         self.state == State::Connecting

@@ -4,8 +4,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::bucket::Bucket;
 use super::command::Kind;
+use super::health::Eject;
 use super::route::Routes;
-use super::run::{Action, Mark, Note, Outcome, Request, Run, Send, Turn, Work};
+use super::run::{Action, Mark, Note, Outcome, Request, Run, Send, Turn};
 
 /// How backends pretend to reply. The others have a hit.
 #[derive(Debug, Default)]
@@ -23,6 +24,9 @@ pub struct Pretence {
 pub enum Event {
     /// A node has decided.
     Decided(Note),
+    /// Probes have found that the backend of the key is down: its index in the pool of the send,
+    /// and that of the other one that gets the request, if one does.
+    Ejected(Send, usize, Result<usize, Eject>),
     /// A backend, by its index in the pool of the send, has replied.
     Replied(Send, usize, Mark),
     /// The client has its answer.
@@ -46,27 +50,27 @@ pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Ve
         }
         let Some(send) = waiting.pop_front() else { return events };
         let Some(pool) = routes.pools.get(send.pool) else { return events };
-        let index = pool.choose(request.key);
-        let names = |set: &HashSet<String>| {
+        let names = |set: &HashSet<String>, index: usize| {
             let backend = pool.backends.get(index).is_some_and(|backend| set.contains(&backend.to_string()));
             backend || set.contains(&pool.name)
         };
-        let mark = if names(&pretence.down) {
-            Mark::Error
-        } else if reads(&request, send.work) && names(&pretence.missing) {
-            Mark::Miss
-        } else {
-            Mark::Good
+        let is_read = send.work.kind(request.command) == Kind::Read;
+        let eject = pool.health.as_ref().map(|health| health.rules.eject);
+        let own = pool.choose(request.key);
+        let up = |index: usize| !names(&pretence.down, index);
+        let found = pool.find_among(request.key, eject.unwrap_or(Eject::No), up);
+        let (index, mark) = match found {
+            Err(Eject::Miss) if is_read => (own, Mark::Miss),
+            Err(_) => (own, Mark::Error),
+            Ok(index) if is_read && names(&pretence.missing, index) => (index, Mark::Miss),
+            Ok(index) => (index, Mark::Good),
         };
-        events.push(Event::Replied(send, index, mark));
+        if !up(own) && eject.is_some() {
+            events.push(Event::Ejected(send, own, found));
+        }
+        if found.is_ok() || eject.is_none() {
+            events.push(Event::Replied(send, index, mark));
+        }
         run.on_reply(send.number, mark, &mut turn);
-    }
-}
-
-fn reads(request: &Request<'_>, work: Work) -> bool {
-    match work {
-        Work::Client => request.command.kind == Kind::Read,
-        Work::Item => true,
-        Work::Fill(_) | Work::Delete => false,
     }
 }

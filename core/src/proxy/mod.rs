@@ -20,6 +20,7 @@ pub mod explain;
 pub mod failure;
 pub mod filter;
 pub mod hash;
+pub mod health;
 pub mod hooks;
 mod item;
 pub mod line;

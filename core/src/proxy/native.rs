@@ -32,4 +32,8 @@ impl Program for Native {
     fn statistics(&self) -> Statistics {
         Statistics { reloads: 1, held_limit: HELD as u64, ..Statistics::default() }
     }
+
+    fn routes(&self) -> Option<Arc<Routes>> {
+        Some(Arc::clone(&self.routes))
+    }
 }

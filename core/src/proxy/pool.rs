@@ -8,6 +8,7 @@ use super::bounds::Bounds;
 use super::distribution::{Distribution, Placement};
 use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
+use super::health::{Eject, PoolHealth};
 use super::links::Place;
 use crate::tls::{ClientRules, client_rules};
 
@@ -28,6 +29,8 @@ pub struct Pool {
     pub bounds: Bounds,
     /// The rules of TLS, once the files of `bounds.tls` are read.
     pub rules: Option<Arc<ClientRules>>,
+    /// The health of its backends, if they are probed.
+    pub health: Option<PoolHealth>,
     seed: u64,
     placement: Placement,
 }
@@ -53,6 +56,7 @@ impl Pool {
             filter,
             bounds,
             rules: None,
+            health: None,
             seed,
             placement,
         }
@@ -76,8 +80,55 @@ impl Pool {
 
     /// Returns the index of the backend that has a key.
     pub fn choose(&self, key: &[u8]) -> usize {
-        let key = self.filter.as_ref().map_or(key, |filter| filter.part(key));
-        let hash = self.key_hash.map_or(0, |hash| hash.hash(key, self.seed));
+        let (key, hash) = self.hashed(key);
         self.placement.index(key, hash)
+    }
+
+    /// Returns the index of the backend that gets the requests for a key now.
+    ///
+    /// # Errors
+    /// The backend of the key is down, and no other one has its keys.
+    #[inline]
+    pub fn find(&self, key: &[u8]) -> Result<usize, Eject> {
+        match &self.health {
+            None => Ok(self.choose(key)),
+            Some(health) => self.find_among(key, health.rules.eject, |index| health.is_up(index)),
+        }
+    }
+
+    /// Like [`Self::find`], while only some backends are `up`.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn find_among(&self, key: &[u8], eject: Eject, up: impl Fn(usize) -> bool) -> Result<usize, Eject> {
+        let (part, hash) = self.hashed(key);
+        let index = self.placement.index(part, hash);
+        if up(index) {
+            return Ok(index);
+        }
+        let mut others = (index..self.backends.len()).chain(0..index);
+        let other = match eject {
+            Eject::No | Eject::Miss => None,
+            Eject::Rehash => others.find(|other| up(*other)),
+        };
+        let Some(other) = other else { return Err(eject) };
+        Ok(self.placement.index_among(part, hash, up).unwrap_or(other))
+    }
+
+    /// Returns the part of a key that counts, and its hash.
+    fn hashed<'k>(&self, key: &'k [u8]) -> (&'k [u8], u64) {
+        let key = self.filter.as_ref().map_or(key, |filter| filter.part(key));
+        (key, self.key_hash.map_or(0, |hash| hash.hash(key, self.seed)))
+    }
+
+    /// Takes over the conditions of backends that this pool had in an earlier configuration.
+    pub fn keep_conditions(&mut self, earlier: &Self) {
+        let (Some(new), Some(old)) = (&mut self.health, &earlier.health) else { return };
+        for (backend, condition) in self.backends.iter().zip(&mut new.conditions) {
+            let at = earlier.backends.iter().position(|old| old.address == backend.address);
+            if let Some(kept) = at.and_then(|at| old.conditions.get(at)) {
+                *condition = Arc::clone(kept);
+            }
+        }
     }
 }

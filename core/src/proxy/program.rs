@@ -10,6 +10,7 @@ use super::links::Ask;
 use super::relay::Relay;
 use super::reply::Meaning;
 use super::request::ClientRequest;
+use super::route::Routes;
 use crate::config::{ProxyConfig, ProxyProgram};
 use crate::protocol::output::SlotId;
 
@@ -22,6 +23,16 @@ pub enum AnyEngine {
 }
 
 opaque_debug!(AnyEngine);
+
+impl AnyEngine {
+    /// Returns the routes of the native engine.
+    pub fn routes(&self) -> Option<&Arc<Routes>> {
+        match self {
+            Self::Native(relay) => Some(relay.routes()),
+            Self::Other(_) => None,
+        }
+    }
+}
 
 impl Engine for AnyEngine {
     fn hooks(&self) -> Hooks {
@@ -99,6 +110,11 @@ pub trait Program: Send + Sync {
     /// # Errors
     /// The line that says why the server cannot start.
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String>;
+
+    /// Returns the routes, if it is the native program.
+    fn routes(&self) -> Option<Arc<Routes>> {
+        None
+    }
 
     /// Returns the statistics of the program as a whole.
     fn statistics(&self) -> Statistics {

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use super::backend::Backend;
 use super::bucket::Bucket;
+use super::command::Kind;
 use super::counters::PoolCounters;
 use super::engine::{Client, Engine, Host};
+use super::health::Eject;
 use super::hooks::Hooks;
 use super::item::Item;
 use super::links::{Ask, Links};
@@ -136,6 +138,11 @@ impl Relay {
         }
     }
 
+    /// Returns the routes.
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
     fn run(&mut self, asker: Asker, request: ClientRequest, host: &mut Host<'_>) {
         // Xorshift.
         self.draw ^= self.draw << 13;
@@ -164,13 +171,15 @@ impl Relay {
                     self.answer(id, outcome, current);
                 }
                 Action::Send(send) => {
-                    if !self.send(id, send, current, host) {
-                        if let Some(counters) = self.counters.get(send.pool) {
+                    if let Err(mark) = self.send(id, send, current, host) {
+                        if mark == Mark::Error
+                            && let Some(counters) = self.counters.get(send.pool)
+                        {
                             counters.errors.add(1);
                         }
                         let Some(active) = self.active.get_mut(id) else { continue };
                         let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
-                        active.resume(send.number, Mark::Error, world);
+                        active.resume(send.number, mark, world);
                     }
                 }
             }
@@ -193,31 +202,41 @@ impl Relay {
         }
     }
 
-    /// Sends a request of a run. Returns `false` if the backend takes none.
-    fn send(&mut self, id: usize, send: Send, current: Option<(usize, &[u8])>, host: &mut Host<'_>) -> bool {
+    /// Sends a request of a run.
+    ///
+    /// # Errors
+    /// The mark of the missing reply, if the backend takes no request.
+    fn send(
+        &mut self,
+        id: usize,
+        send: Send,
+        current: Option<(usize, &[u8])>,
+        host: &mut Host<'_>,
+    ) -> Result<(), Mark> {
         let Send { number, pool, work, ttl } = send;
-        let Some(active) = self.active.get_mut(id) else { return false };
+        let active = self.active.get_mut(id).ok_or(Mark::Error)?;
         active.sends.resize(number.max(active.sends.len()), send);
         active.sends.push(send);
         if let Some(counters) = self.counters.get(pool) {
             counters.requests.add(1);
         }
-        let Some((chosen, backends)) = self.routes.pools.get(pool).zip(self.pools.get(pool)) else {
-            return false;
-        };
-        let Some(among) = backends.get(chosen.choose(active.request.key())) else { return false };
-        let Some(link) = host.links.choose(among) else { return false };
+        let (chosen, backends) = self.routes.pools.get(pool).zip(self.pools.get(pool)).ok_or(Mark::Error)?;
+        let request = &active.request;
+        let found = chosen.find(request.key()).map_err(|eject| match eject {
+            Eject::Miss if work.kind(request.command) == Kind::Read => Mark::Miss,
+            _ => Mark::Error,
+        })?;
+        let among = backends.get(found).ok_or(Mark::Error)?;
+        let link = host.links.choose(among).ok_or(Mark::Error)?;
         let item = match work {
-            Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
+            Work::Fill(of) => {
+                Some(reply_of(&active.replies, current, of).and_then(Item::read).ok_or(Mark::Error)?)
+            }
             _ => None,
         };
-        if matches!(work, Work::Fill(_)) && item.is_none() {
-            return false;
-        }
-        let request = &active.request;
         let second = host.millis / 1000;
         let push = |out: &mut Vec<u8>| request.push(work, ttl, item.as_ref(), second, out);
-        host.links.submit(link, Ask { id, number }, host.now, push).is_ok()
+        host.links.submit(link, Ask { id, number }, host.now, push).map_err(|_| Mark::Error)
     }
 
     /// Makes the answer to the client.
@@ -235,6 +254,8 @@ impl Relay {
                 answer.extend_from_slice(format!("SERVER_ERROR {text}\r\n").as_bytes());
             }
             Source::Reply(number) => match reply_of(replies, current, number) {
+                // Reads of a backend that is down may miss.
+                None if outcome.mark == Mark::Miss => answer.extend_from_slice(request.miss()),
                 None => answer.extend_from_slice(BACKEND_FAILURE),
                 Some(reply) if is_item(sends.get(number)) && request.command.word != "me" => {
                     match Item::read(reply) {

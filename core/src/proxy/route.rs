@@ -33,6 +33,16 @@ impl Routes {
         self.pools.iter_mut().try_for_each(|pool| pool.read_certificates(directory))
     }
 
+    /// Takes over the conditions of backends from an earlier configuration, pool by pool. Workers
+    /// that still use that one see the same conditions.
+    pub fn keep_conditions(&mut self, earlier: &Self) {
+        for pool in &mut self.pools {
+            if let Some(old) = earlier.pools.iter().find(|old| old.name == pool.name) {
+                pool.keep_conditions(old);
+            }
+        }
+    }
+
     /// Returns the largest number of requests that one request of a client causes, counting `null`
     /// and `error` as one each.
     pub fn most_sends(&self) -> usize {

@@ -63,6 +63,18 @@ pub enum Work {
     Delete,
 }
 
+impl Work {
+    /// Returns what it does to the item, for a request with this command.
+    pub fn kind(self, command: &Command) -> Kind {
+        match self {
+            Self::Client => command.kind,
+            Self::Item => Kind::Read,
+            Self::Fill(_) => Kind::Store,
+            Self::Delete => Kind::Delete,
+        }
+    }
+}
+
 /// A request to the backend of the key in a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Send {
@@ -245,16 +257,6 @@ impl Run {
         }
     }
 
-    /// Returns what the work does.
-    fn kind(request: &Request<'_>, work: Work) -> Kind {
-        match work {
-            Work::Client => request.command.kind,
-            Work::Item => Kind::Read,
-            Work::Fill(_) => Kind::Store,
-            Work::Delete => Kind::Delete,
-        }
-    }
-
     /// Returns a number below `count` for a node that draws.
     fn draw(request: &Request<'_>, node: NodeId, count: u64) -> u64 {
         let mut bits = request.draw ^ (node as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -286,7 +288,7 @@ impl Run {
     /// Decides what a node does first.
     fn step<'a>(&mut self, node: NodeId, context: &mut Context, turn: &mut Turn<'a>) -> Step<'a> {
         let Turn { routes, request, .. } = *turn;
-        let kind = Self::kind(&request, context.work);
+        let kind = context.work.kind(request.command);
         let delete = Context { work: Work::Delete, ttl: None };
         let (choice, step) = match routes.nodes.get(node) {
             Some(Route::Pool(pool)) => return Step::Send(*pool),

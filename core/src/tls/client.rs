@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
@@ -38,7 +38,7 @@ pub fn client_rules(files: &ClientFiles, directory: &Path) -> Result<Arc<ClientR
         .map_err(|e| format!("Error setting the protocol version: {e}"))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    Ok(Arc::new(match &files.identity {
+    let mut rules = match &files.identity {
         Some((chain, key)) => {
             let (chain, key) = (at(chain), at(key));
             let (chain, key) = (Source::File(&chain), Source::File(&key));
@@ -46,7 +46,10 @@ pub fn client_rules(files: &ClientFiles, directory: &Path) -> Result<Arc<ClientR
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
         }
         None => builder.with_no_client_auth(),
-    }))
+    };
+    // memcached 1.6.45 refuses to resume a session if it verifies clients.
+    rules.resumption = Resumption::disabled();
+    Ok(Arc::new(rules))
 }
 
 /// Accepts all certificates of servers. A server must have the key of the one that it shows.

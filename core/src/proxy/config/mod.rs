@@ -31,6 +31,9 @@ const MAX_DEPTH: usize = 16;
 /// Requests for one request of a client at most. A running request needs memory for as many.
 pub const MAX_SENDS: usize = 64;
 
+/// Longest TTL in seconds. A larger number is a Unix time in the protocols.
+const MAX_TTL: u64 = 30 * 24 * 3600;
+
 /// The name of the route that answers a miss.
 const NULL: &str = "null";
 
@@ -104,9 +107,10 @@ struct KindRow {
     read: Read,
 }
 
-static KINDS: [KindRow; 13] = [
+static KINDS: [KindRow; 14] = [
     KindRow { name: "failover", keys: &["until_hit", "tries"], read: failover },
     KindRow { name: "zone_failover", keys: &["near", "until_hit"], read: zone_failover },
+    KindRow { name: "gutter", keys: &["of", "seconds"], read: gutter },
     KindRow { name: "all_sync", keys: &[], read: all_sync },
     KindRow { name: "all_fastest", keys: &["until_hit"], read: all_fastest },
     KindRow { name: "random", keys: &[], read: random },
@@ -248,6 +252,20 @@ fn failover<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> R
     Ok(Route::Failover { children, until_hit: table.switch("until_hit")?, tries })
 }
 
+/// A `failover` to a pool whose items live for a short time, except of deletes. A delete goes to
+/// both, and the pool that may come back with the item answers.
+fn gutter<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let (main, gutter) = (builder.child(table, "of", depth)?, builder.child(table, "gutter", depth)?);
+    let seconds = table.needed_number("seconds", 1, MAX_TTL)? as u32;
+    let entry = table.required("gutter")?;
+    let short = builder.add(&entry, Route::Ttl(gutter, seconds))?;
+    let both = builder.add(&entry, Route::Shadow { child: main, to: gutter, percent: 100 })?;
+    let failover = Route::Failover { children: vec![main, short], until_hit: false, tries: 2 };
+    let default = builder.add(&entry, failover)?;
+    let groups = ["delete", "md"].map(|word| (word.to_owned(), both));
+    Ok(Route::ByCommand { groups: groups.into(), default })
+}
+
 /// The near zone, then all others at once: a `failover` to an `all_fastest`.
 fn zone_failover<'a>(
     builder: &mut Builder<'a>,
@@ -298,8 +316,7 @@ fn shadow<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Res
 
 fn ttl<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let child = builder.child(table, "ttl", depth)?;
-    // A larger number is a Unix time in the protocols.
-    let seconds = table.needed_number("seconds", 1, 30 * 24 * 3600)?;
+    let seconds = table.needed_number("seconds", 1, MAX_TTL)?;
     Ok(Route::Ttl(child, seconds as u32))
 }
 
@@ -484,6 +501,19 @@ mod tests {
             "route = 'a'\n[pools.c]\nbackends = ['unix:/c']\ntls = { verify = false }",
             "6: pools.c.tls: a Unix socket has no TLS",
         ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { eject = 'yes' }",
+            "6: pools.c.health.eject: must be one of no, miss, rehash, got \"yes\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { probe = 'get a b' }",
+            "6: pools.c.health.probe: must be version, or get and a key, got \"get a b\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { every_ms = 1 }",
+            "6: pools.c.health.every_ms: must be a whole number from 10 to 3600000, got 1",
+        ),
+        ("route = { gutter = 'a', of = 'b' }", "3: route: seconds is missing"),
     ];
 
     #[test]

@@ -9,8 +9,9 @@ use super::super::bounds::Bounds;
 use super::super::distribution::{DISTRIBUTIONS, Distribution};
 use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
+use super::super::health::{EJECTS, Eject, Health, PoolHealth, Probe};
 use super::super::pool::Pool;
-use super::entry::{ConfigFault, Entry, Table};
+use super::entry::{ConfigFault, Entry, MAX_NAME, Table};
 use crate::tls::ClientFiles;
 
 /// Backends of a pool at most.
@@ -19,6 +20,10 @@ const MAX_BACKENDS: usize = 1000;
 const MAX_MILLIS: u64 = 3_600_000;
 /// Connections of a worker to a backend at most.
 const MAX_CONNECTIONS: u64 = 8;
+/// Shortest time between probes.
+const LEAST_PROBE_MILLIS: u64 = 10;
+/// Results in a row that change the condition of a backend, at most.
+const MAX_RESULTS: u64 = 100;
 /// The keys about connections.
 const BOUNDS: [&str; 8] = [
     "connect_timeout_ms",
@@ -35,7 +40,7 @@ const MAX_WEIGHT: u32 = 1000;
 
 /// Reads a pool.
 pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
-    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed"];
+    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed", "health"];
     table.allow(&[&own[..], &BOUNDS].concat())?;
     let distribution = match table.get("distribution") {
         Some(entry) => {
@@ -64,6 +69,9 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
     let seed = seed.map(|entry| entry.string()).transpose()?;
     let mut pool = Pool::new(name, backends, distribution, key_hash, filter, seed);
     pool.bounds = bounds(table)?;
+    if let Some(entry) = table.get("health") {
+        pool.health = Some(PoolHealth::new(health(&entry.table()?)?, pool.backends.len()));
+    }
     let has_socket = pool.backends.iter().any(|backend| matches!(backend.address, Address::Unix(_)));
     match table.get("tls") {
         Some(entry) if has_socket => entry.fail("a Unix socket has no TLS"),
@@ -90,6 +98,44 @@ fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
         tls: table.get("tls").map(|entry| tls(&entry.table()?)).transpose()?,
         ..default
     })
+}
+
+/// Reads how backends are probed.
+fn health(table: &Table<'_>) -> Result<Health, ConfigFault> {
+    table.allow(&["every_ms", "probe", "timeout_ms", "fall", "rise", "eject"])?;
+    let time = |key, default| {
+        Ok(Duration::from_millis(table.number(key, LEAST_PROBE_MILLIS, MAX_MILLIS)?.unwrap_or(default)))
+    };
+    let results = |key, default| Ok(table.number(key, 1, MAX_RESULTS)?.unwrap_or(default) as u32);
+    let eject = match table.get("eject") {
+        None => Eject::No,
+        Some(entry) => {
+            let name = entry.string()?;
+            let found = EJECTS.iter().find(|(known, _)| *known == name).map(|(_, eject)| *eject);
+            found.map_or_else(|| entry.one_of(EJECTS.iter().map(|(name, _)| *name)), Ok)?
+        }
+    };
+    Ok(Health {
+        every: time("every_ms", 2000)?,
+        probe: table.get("probe").map_or(Ok(Probe::Version), |entry| probe(&entry))?,
+        timeout: time("timeout_ms", 1000)?,
+        fall: results("fall", 3)?,
+        rise: results("rise", 2)?,
+        eject,
+    })
+}
+
+/// Reads the request of a probe.
+fn probe(entry: &Entry<'_>) -> Result<Probe, ConfigFault> {
+    let text = entry.string()?;
+    let is_key = |key: &&str| {
+        (1..=MAX_NAME).contains(&key.len()) && !key.contains(|c: char| c.is_control() || c == ' ')
+    };
+    match text.strip_prefix("get ").filter(is_key) {
+        Some(key) => Ok(Probe::Get(key.into())),
+        None if text == "version" => Ok(Probe::Version),
+        None => entry.wanted("version, or get and a key"),
+    }
 }
 
 /// Reads the files of TLS. They are opened later.

@@ -32,6 +32,13 @@ impl Circle {
         let at = self.points.partition_point(|point| point.0 < hash);
         self.points.get(at).or(self.points.first()).map_or(0, |point| point.1)
     }
+
+    /// Returns the index of the backend for a hash among those that are `up`.
+    pub fn index_among(&self, hash: u64, up: impl Fn(u32) -> bool) -> Option<u32> {
+        let hash = if self.is_backward { !hash as u32 } else { hash as u32 };
+        let (before, after) = self.points.split_at(self.points.partition_point(|point| point.0 < hash));
+        after.iter().chain(before).map(|point| point.1).find(|index| up(*index))
+    }
 }
 
 /// Which port a ring writes behind the host.

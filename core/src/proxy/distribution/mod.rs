@@ -12,9 +12,15 @@ mod modula;
 mod rendezvous;
 mod ring;
 
+use std::iter;
+
 use self::circle::Circle;
 pub use self::ring::{POINTS, Ring};
 use super::backend::Backend;
+use super::hash::xxh3;
+
+/// Hashes of a key that are tried to find a backend that is up.
+const MOST_HASHES: usize = 64;
 
 /// A way to spread keys over backends.
 #[derive(Debug)]
@@ -127,6 +133,25 @@ impl Placement {
             Self::Rendezvous(names) => rendezvous::index(key, names),
         };
         index as usize
+    }
+
+    /// Returns the index of the backend that has a key with this hash while only some backends are
+    /// `up`. Keys of a backend that is up do not move. Returns `None` if it finds no backend.
+    ///
+    /// A circle and rendezvous hashing skip the others. Jump hash and remainders hash the hash
+    /// again, until it leads to a backend that is up.
+    pub fn index_among(&self, key: &[u8], hash: u64, up: impl Fn(usize) -> bool) -> Option<usize> {
+        let up = |index: &u32| up(*index as usize);
+        let index = match self {
+            Self::Circle(circle) => circle.index_among(hash, |index| up(&index)),
+            Self::Rendezvous(names) => rendezvous::index_among(key, names, |index| up(&index)),
+            Self::Jump(_) | Self::Modula(_) => {
+                let again = |hash: &u64| Some(xxh3(&hash.to_le_bytes()));
+                let hashes = iter::successors(Some(hash), again).take(MOST_HASHES);
+                hashes.map(|hash| self.index(key, hash) as u32).find(up)
+            }
+        };
+        index.map(|index| index as usize)
     }
 }
 

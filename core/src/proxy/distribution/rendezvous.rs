@@ -14,11 +14,16 @@ pub fn build(backends: &[Backend]) -> Vec<String> {
 
 /// Returns the index of the backend for a key.
 pub fn index(key: &[u8], names: &[String]) -> u32 {
+    index_among(key, names, |_| true).unwrap_or(0)
+}
+
+/// Returns the index of the backend for a key among those that are `up`.
+pub fn index_among(key: &[u8], names: &[String], up: impl Fn(u32) -> bool) -> Option<u32> {
     let key = String::from_utf8_lossy(key);
     let score = |name: &String| {
         let text: Vec<u8> = name.chars().chain(['-']).chain(key.chars()).map(|c| c as u32 as u8).collect();
         murmur3(&text)
     };
-    let best = (0..).zip(names).max_by_key(|(_, name)| (score(name), *name));
-    best.map_or(0, |(index, _)| index)
+    let among = (0..).zip(names).filter(|(index, _)| up(*index));
+    among.max_by_key(|(_, name)| (score(name), *name)).map(|(index, _)| index)
 }

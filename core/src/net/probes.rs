@@ -1,0 +1,223 @@
+//! Probes of the backends whose pools have rules of health.
+//!
+//! One worker carries them out for all workers of the process. Each probe has a connection of its
+//! own: on the shared one it would wait behind large values, and a backend that accepts no more
+//! connections would pass it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::{Registry, Token};
+
+use super::remote::{Named, Remote};
+use crate::base::watch::kind;
+use crate::proxy::bounds::Bounds;
+use crate::proxy::connection::Connection;
+use crate::proxy::failure::Reason;
+use crate::proxy::health::{Health, Probe, Streak};
+use crate::proxy::links::Place;
+use crate::proxy::reply::Meaning;
+use crate::proxy::route::Routes;
+use crate::state::ServerState;
+
+/// The first token of a probe. Those of backends are below it, and those of UDP far above.
+const FIRST: usize = usize::MAX / 4 * 3;
+
+/// Longest value that a probe accepts.
+const VALUE_MAX: usize = 1024 * 1024;
+
+/// The probes of all pools.
+#[derive(Default)]
+pub(super) struct Probes {
+    routes: Option<Arc<Routes>>,
+    backends: Vec<Probed>,
+    /// A time before the next start or end of a probe.
+    wake: Option<Instant>,
+    /// Backends with events.
+    events: Vec<usize>,
+}
+
+/// A backend that is probed.
+struct Probed {
+    pool: usize,
+    backend: usize,
+    place: Place,
+    remote: Remote,
+    /// The connection of the probe under way, and the time at which it has failed.
+    running: Option<(Connection<()>, Instant)>,
+    /// The start of the next probe.
+    next: Instant,
+    streak: Streak,
+}
+
+impl Probes {
+    /// Probes the backends of these routes from now on.
+    pub(super) fn follow(&mut self, routes: Option<&Arc<Routes>>, now: Instant) {
+        let mut backends = Vec::new();
+        for (number, pool) in routes.iter().flat_map(|routes| routes.pools.iter().enumerate()) {
+            let probed = pool.backends.iter().enumerate().filter(|_| pool.health.is_some());
+            backends.extend(probed.map(|(index, backend)| Probed {
+                pool: number,
+                backend: index,
+                place: pool.place(backend),
+                remote: Remote::default(),
+                running: None,
+                next: now,
+                streak: Streak::default(),
+            }));
+        }
+        let wake = (!backends.is_empty()).then_some(now);
+        *self = Self { routes: routes.cloned(), backends, wake, events: Vec::new() };
+    }
+
+    /// Returns the time at which [`Self::serve`] must be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Handles an event. Returns `false` if it is not of a probe.
+    pub(super) fn on_event(&mut self, event: &Event) -> bool {
+        let Some(index) = event.token().0.checked_sub(FIRST) else { return false };
+        let Some(probed) = self.backends.get_mut(index) else { return false };
+        probed.remote.on_event(event);
+        self.events.push(index);
+        true
+    }
+
+    /// Goes on with the probes of these routes that have something to do.
+    pub(super) fn serve(
+        &mut self,
+        routes: Option<&Arc<Routes>>,
+        registry: &Registry,
+        context: &ServerState,
+        scratch: &mut [u8],
+        now: Instant,
+    ) {
+        if routes.map(Arc::as_ptr) != self.routes.as_ref().map(Arc::as_ptr) {
+            self.follow(routes, now);
+        }
+        let Some(routes) = routes else { return };
+        let mut due = std::mem::take(&mut self.events);
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+            due.extend(0..self.backends.len());
+        }
+        for index in due {
+            let Some(probed) = self.backends.get_mut(index) else { continue };
+            let Some(pool) = routes.pools.get(probed.pool) else { continue };
+            let Some(health) = &pool.health else { continue };
+            if let Some(result) = probed.advance(&health.rules, registry, Token(FIRST + index), scratch, now)
+            {
+                probed.running = None;
+                let words = probed.remote.close(registry);
+                let Some(condition) = health.conditions.get(probed.backend) else { continue };
+                if probed.streak.count(result.is_ok(), &health.rules, condition) {
+                    report(context, &pool.name, &probed.place, result, &words);
+                }
+            }
+            let next = probed.running.as_ref().map_or(probed.next, |(_, end)| *end);
+            self.wake = self.wake.into_iter().chain([next]).min();
+        }
+    }
+}
+
+impl Probed {
+    /// Starts a probe if it is time, and goes on with it. Returns its result once.
+    fn advance(
+        &mut self,
+        rules: &Health,
+        registry: &Registry,
+        token: Token,
+        scratch: &mut [u8],
+        now: Instant,
+    ) -> Option<Result<(), Reason>> {
+        if self.running.is_none() {
+            if now < self.next {
+                return None;
+            }
+            self.next = now.checked_add(rules.every)?;
+            self.running = Some((start(rules, now), now.checked_add(rules.timeout)?));
+            if let Err(reason) = self.remote.open(&self.place, registry, token) {
+                return Some(Err(reason));
+            }
+        }
+        let (connection, end) = self.running.as_mut()?;
+        match go_on(&mut self.remote, connection, rules, scratch, now) {
+            // A reply that has come counts, even if this worker was late to read it.
+            Ok(false) if now < *end => None,
+            Ok(false) => Some(Err(Reason::Timeout)),
+            Ok(true) => Some(Ok(())),
+            Err(reason) => Some(Err(reason)),
+        }
+    }
+}
+
+/// Returns the connection of a new probe.
+fn start(rules: &Health, now: Instant) -> Connection<()> {
+    let bounds = Bounds {
+        connect_timeout: rules.timeout,
+        read_timeout: rules.timeout,
+        value_max: VALUE_MAX,
+        ..Bounds::default()
+    };
+    let mut connection = Connection::new(bounds);
+    if let Probe::Get(key) = &rules.probe {
+        // A new connection takes it.
+        let _ = connection.submit((), now, |out| out.extend_from_slice(format!("get {key}\r\n").as_bytes()));
+    }
+    connection.connecting(now);
+    connection
+}
+
+/// Moves the bytes of a probe. Returns whether it has succeeded.
+fn go_on(
+    remote: &mut Remote,
+    connection: &mut Connection<()>,
+    rules: &Health,
+    scratch: &mut [u8],
+    now: Instant,
+) -> Result<bool, Reason> {
+    if !remote.is_open(connection, now)? {
+        return Ok(false);
+    }
+    while let Some(n) = remote.read(connection, scratch)? {
+        let mut input = connection.take_input();
+        input.extend_from_slice(scratch.get(..n).unwrap_or_default());
+        if let Some(((), _, meaning)) = connection.next_reply(&input, now)? {
+            let is_item = matches!(meaning, Meaning::Value | Meaning::Miss);
+            return if is_item { Ok(true) } else { Err(Reason::Unexpected) };
+        }
+        connection.keep_input(input, 0, now);
+        if connection.is_validated() && rules.probe == Probe::Version {
+            return Ok(true);
+        }
+    }
+    remote.write(connection)?;
+    Ok(false)
+}
+
+/// Reports that a backend is down, with the reason, or up.
+fn report(context: &ServerState, pool: &str, place: &Place, result: Result<(), Reason>, words: &str) {
+    let backend = place;
+    context.log(1, || match result {
+        Ok(()) => format!("proxy: pool {pool}: backend {backend} is up"),
+        Err(reason) => format!("proxy: pool {pool}: backend {backend} is down: {}{words}", reason.word()),
+    });
+    let hub = context.cache.watch_hub();
+    if hub.wants(kind::PROXY) {
+        hub.event(kind::PROXY, |line| {
+            let (status, error) = match result {
+                Ok(()) => ("up", ""),
+                Err(reason) => ("down", reason.word()),
+            };
+            let named = Named(&place.address);
+            // Writing to a String cannot fail.
+            let _ = write!(
+                line,
+                "type=proxy_health status={status} {named} label={backend} error={error} pool={pool}"
+            );
+        });
+    }
+}

@@ -1,0 +1,161 @@
+//! The socket of a connection to a backend, and the addresses that it may have.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::{Interest, Registry, Token};
+
+use super::backend_socket::Socket;
+use super::socket::would_block;
+use crate::proxy::backend::Address;
+use crate::proxy::connection::Connection;
+use crate::proxy::failure::Reason;
+use crate::proxy::links::Place;
+
+/// The socket of a connection.
+#[derive(Default)]
+pub(super) struct Remote {
+    /// The addresses of its name, once they are looked up, and the one to try next.
+    addresses: Option<Vec<SocketAddr>>,
+    next: usize,
+    socket: Option<Socket>,
+    /// The words of the system or of TLS for the failure that ends the socket.
+    error: Option<String>,
+    /// Reads in the round under way.
+    pub(super) reads: usize,
+    /// Whether the socket may have input.
+    pub(super) readable: bool,
+    /// Whether the socket may have room for output.
+    writable: bool,
+}
+
+impl Remote {
+    /// Takes note of an event of its socket.
+    pub(super) fn on_event(&mut self, event: &Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+
+    /// Opens a socket, which is not connected yet.
+    ///
+    /// # Errors
+    /// [`Reason::Connecting`].
+    pub(super) fn open(&mut self, place: &Place, registry: &Registry, token: Token) -> Result<(), Reason> {
+        self.connect(place, registry, token).map_err(|error| self.failed(Reason::Connecting, &error))
+    }
+
+    fn connect(&mut self, place: &Place, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut socket = match &place.address {
+            Address::Unix(path) => Socket::unix(path)?,
+            Address::Tcp(host, port) => {
+                // A name without an address is a backend that cannot be reached.
+                let look_up = || (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
+                let addresses = self.addresses.get_or_insert_with(|| look_up().unwrap_or_default());
+                let address = addresses.get(self.next % addresses.len().max(1));
+                let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
+                let name = place.bounds.tls.as_ref().map(|files| files.server_name.as_ref().unwrap_or(host));
+                Socket::tcp(*address, place.rules.clone().zip(name.cloned()).as_ref())?
+            }
+        };
+        registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
+        (self.readable, self.writable) = (false, false);
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// Returns whether the connection has a connected socket. Tells the connection.
+    ///
+    /// # Errors
+    /// [`Reason::Connecting`].
+    pub(super) fn is_open<T>(
+        &mut self,
+        connection: &mut Connection<T>,
+        now: Instant,
+    ) -> Result<bool, Reason> {
+        let Some(socket) = &mut self.socket else { return Ok(false) };
+        if connection.is_connecting() {
+            if !socket.is_connected().map_err(|error| self.failed(Reason::Connecting, &error))? {
+                return Ok(false);
+            }
+            connection.connected(now);
+            // Bytes may have come behind those of the handshake.
+            (self.readable, self.writable) = (true, true);
+        }
+        Ok(true)
+    }
+
+    /// Reads. Returns `None` if there is nothing to read.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub(super) fn read<T>(
+        &mut self,
+        connection: &Connection<T>,
+        to: &mut [u8],
+    ) -> Result<Option<usize>, Reason> {
+        let Some(socket) = self.socket.as_mut().filter(|_| self.readable) else { return Ok(None) };
+        match socket.read(to) {
+            Ok(0) if connection.is_validating() => Err(Reason::ReadValidate),
+            Ok(0) => Err(Reason::Disconnected),
+            Ok(n) => Ok(Some(n)),
+            Err(e) if would_block(&e) => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(e) => Err(self.failed(Reason::Reading, &e)),
+        }
+    }
+
+    /// Writes the output of the connection, as far as the socket takes it.
+    ///
+    /// # Errors
+    /// [`Reason::Writing`].
+    pub(super) fn write<T>(&mut self, connection: &mut Connection<T>) -> Result<(), Reason> {
+        while self.writable
+            && let Some(socket) = &mut self.socket
+        {
+            let bytes = connection.unwritten();
+            // TLS has messages of its own.
+            let sent = if bytes.is_empty() { socket.flush().map(|()| 0) } else { socket.write(bytes) };
+            match sent {
+                Ok(0) => break,
+                Ok(n) => connection.wrote(n),
+                Err(e) if would_block(&e) => self.writable = false,
+                Err(e) => return Err(self.failed(Reason::Writing, &e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the socket. The next one tries another address of the name. Returns the words of the
+    /// error behind a colon, if there are any.
+    pub(super) fn close(&mut self, registry: &Registry) -> String {
+        self.next = self.next.wrapping_add(1);
+        if let Some(mut socket) = self.socket.take() {
+            // It is closed next.
+            let _ = registry.deregister(socket.source());
+        }
+        self.error.take().map(|words| format!(": {words}")).unwrap_or_default()
+    }
+
+    /// Keeps the words of an error.
+    fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
+        self.error = Some(error.to_string());
+        reason
+    }
+}
+
+/// An address, as memcached logs it.
+pub(super) struct Named<'a>(pub(super) &'a Address);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Tcp(host, port) => write!(f, "name={host} port={port}"),
+            Address::Unix(path) => write!(f, "name={path} port=0"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Health of backends: how they are probed, and when a backend is down.
+//!
+//! One worker of a process probes and decides. All workers read the decision, so none of them sends
+//! a key elsewhere than the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// How the backends of a pool are probed, and the fate of the keys of one that is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Time from the start of a probe to that of the next one.
+    pub every: Duration,
+    /// The request of a probe.
+    pub probe: Probe,
+    /// Time that a probe may take, connecting included.
+    pub timeout: Duration,
+    /// Failures in a row after which a backend is down.
+    pub fall: u32,
+    /// Successes in a row after which it is up.
+    pub rise: u32,
+    /// The fate of its keys.
+    pub eject: Eject,
+}
+
+/// The request of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The version, which any connection begins with.
+    Version,
+    /// A get of this key as well. A miss is a success.
+    Get(String),
+}
+
+/// The fate of the keys of a backend that is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eject {
+    /// Their requests fail at once.
+    No,
+    /// Reads of them miss, and writes fail.
+    Miss,
+    /// The other backends have them.
+    Rehash,
+}
+
+/// The names of [`Eject`] in configurations.
+pub static EJECTS: [(&str, Eject); 3] = [("no", Eject::No), ("miss", Eject::Miss), ("rehash", Eject::Rehash)];
+
+impl Eject {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        EJECTS.iter().find(|(_, eject)| *eject == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Whether a backend is down. Shared by all workers.
+#[derive(Debug, Default)]
+pub struct Condition {
+    is_down: AtomicBool,
+}
+
+impl Condition {
+    /// Returns whether the backend is down.
+    #[inline]
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Relaxed)
+    }
+}
+
+/// The health of the backends of a pool.
+#[derive(Debug)]
+pub struct PoolHealth {
+    /// The rules.
+    pub rules: Health,
+    /// The condition of each backend. A reload keeps those of backends that stay.
+    pub conditions: Vec<Arc<Condition>>,
+}
+
+impl PoolHealth {
+    /// Returns the health of this many backends, which are up.
+    pub fn new(rules: Health, backends: usize) -> Self {
+        Self { rules, conditions: (0..backends).map(|_| Arc::default()).collect() }
+    }
+
+    /// Returns whether a backend is up.
+    #[inline]
+    pub fn is_up(&self, backend: usize) -> bool {
+        self.conditions.get(backend).is_none_or(|condition| !condition.is_down())
+    }
+}
+
+/// Results of probes in a row that speak against the condition of a backend.
+#[derive(Debug, Default)]
+pub struct Streak(u32);
+
+impl Streak {
+    /// Counts a result. Returns whether the condition has changed with it.
+    pub fn count(&mut self, success: bool, rules: &Health, condition: &Condition) -> bool {
+        let is_down = condition.is_down();
+        if success != is_down {
+            self.0 = 0;
+            return false;
+        }
+        self.0 += 1;
+        if self.0 < if is_down { rules.rise } else { rules.fall } {
+            return false;
+        }
+        self.0 = 0;
+        condition.is_down.store(!is_down, Relaxed);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_in_a_row_change_the_condition() {
+        let rules = Health {
+            every: Duration::from_secs(1),
+            probe: Probe::Version,
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            eject: Eject::No,
+        };
+        let (condition, mut streak) = (Condition::default(), Streak::default());
+        let results = "+--+---+-++-+--";
+        let conditions: String = results
+            .chars()
+            .map(|result| {
+                let before = condition.is_down();
+                assert_eq!(streak.count(result == '+', &rules, &condition), before != condition.is_down());
+                if condition.is_down() { 'd' } else { 'u' }
+            })
+            .collect();
+        assert_eq!(conditions, "uuuuuudddduuuuu", "{results}");
+    }
+}
