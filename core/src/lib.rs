@@ -101,7 +101,9 @@ mod store;
 mod tls;
 
 pub use self::base::clock::{Clock, ClockError};
-pub use self::base::error::{ConfigError, ConfigRule, DeltaError, StartError, StopError, StoreError};
+pub use self::base::error::{
+    ConfigError, ConfigRule, DeltaError, ReloadError, StartError, StopError, StoreError,
+};
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::base::histogram::Histogram;
 pub use self::cache::item::CacheItem;
@@ -123,8 +125,9 @@ pub use self::{
         ProxyBackendStats, ProxyPoolStats, ProxyStats,
     },
     config::{
-        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, Passwords, Protocol,
-        ProxyConfig, ServerConfig, SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
+        AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, NameAnswer,
+        NameQuestion, NameRecords, Passwords, Protocol, ProxyConfig, Resolver, ServerConfig, ServiceRecord,
+        SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

@@ -6,9 +6,12 @@
 
 use std::collections::HashSet;
 
+use memcache_rs::ServiceRecord;
 use memcache_rs::internal::proxy::config;
 use memcache_rs::internal::proxy::distribution::DISTRIBUTIONS;
 use memcache_rs::internal::proxy::hash::KEY_HASHES;
+use memcache_rs::internal::proxy::pool::Pool;
+use memcache_rs::internal::proxy::source::of_records;
 use toml::de::{DeTable, DeValue};
 
 const RECORDED: &str = include_str!("data/placement.toml");
@@ -46,5 +49,44 @@ fn keys_are_where_clients_put_them() {
     }
     for hash in &KEY_HASHES {
         assert!(hashes.contains(hash.name), "{}", hash.name);
+    }
+}
+
+/// When a node joins ten others, about an eleventh of the keys moves, all of them to the new node.
+/// The order of discovered nodes is stable, and the pods of a growing set are appended.
+#[test]
+fn a_node_that_joins_takes_its_share() {
+    const KEYS: usize = 20_000;
+    for distribution in ["jump", "ketama", "ring", "libmemcached", "dalli", "rendezvous", "modula"] {
+        let text =
+            format!("route = 'p'\n[pools.p]\nbackends = [{{ srv = 's' }}]\ndistribution = '{distribution}'");
+        let pool_of = |count: usize| {
+            // The answer has any order.
+            let records: Vec<ServiceRecord> = (0..count)
+                .map(|number| (number * 7 + 3) % count)
+                .map(|number| ServiceRecord { priority: 0, host: format!("mc-{number}.mc"), port: 11211 })
+                .collect();
+            let mut pool = config::parse(&text).unwrap().pools.remove(0);
+            pool.discover(|_| of_records(&records).unwrap());
+            pool
+        };
+        let (ten, eleven) = (pool_of(10), pool_of(11));
+        let (mut moved, mut strays) = (0, 0);
+        for key in (0..KEYS).map(|key| format!("key:{key}")) {
+            let name = |pool: &Pool| pool.backends[pool.choose(key.as_bytes())].to_string();
+            let (before, after) = (name(&ten), name(&eleven));
+            moved += usize::from(before != after);
+            strays += usize::from(before != after && after != "mc-10.mc:11211");
+        }
+        if distribution == "modula" {
+            // The keys that stay have the same remainder by 10 and by 11.
+            assert!(moved > KEYS * 8 / 10, "{moved}");
+            continue;
+        }
+        assert_eq!(strays, 0, "{distribution}");
+        // A ring of few points is not quite even.
+        let share = KEYS / 11;
+        let slack = if distribution == "jump" { share / 10 } else { share / 3 };
+        assert!(moved.abs_diff(share) < slack, "{distribution}: {moved} of {KEYS}");
     }
 }

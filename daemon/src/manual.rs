@@ -23,7 +23,7 @@ const DESCRIPTION: &str = "memcached-rs serves the protocols of memcached 1.6.45
 const SIGNALS: &[(&str, &str)] = &[
     ("SIGINT, SIGTERM", "stop at once; with --persist after a save, which a second signal interrupts"),
     ("SIGUSR1", "send the replies that are under way, for at most ten seconds, then stop"),
-    ("SIGHUP", "read certificates and password files again"),
+    ("SIGHUP", "read certificates, password files and the configuration of a proxy again"),
     ("SIGUSR2", "save the file of --persist"),
     ("RTMIN+1", "start the installed version in this process, with the same sockets"),
 ];

@@ -300,6 +300,51 @@ fn certificates_are_read_again_on_sighup() {
 }
 
 #[test]
+fn a_proxy_reads_its_configuration_again_on_sighup() {
+    let file = scratch("proxy.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("the file is written");
+    write("route = { error = 'one' }\n");
+    let option = format!("proxy_config={}", file.display());
+    let (mut child, port, _) = serve("proxy", &["-v", "-o", &option]);
+    let pid = child.id().to_string();
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let mut heard = |word: &str| {
+        let line = lines.find(|line| line.contains(word));
+        line.unwrap_or_else(|| panic!("nothing of {word}"))
+    };
+    exchange(port, b"get k\r\n", b"SERVER_ERROR one\r\n");
+    write("route = { error = 'two' }\n");
+    send("HUP", &pid);
+    heard("SIGHUP: reloaded");
+    exchange(port, b"get k\r\n", b"SERVER_ERROR two\r\n");
+    write("route = 'none'\n");
+    send("HUP", &pid);
+    let expected = format!("{}:1: route: there is no pool or route \"none\"", file.display());
+    assert_eq!(heard("there is no pool"), expected);
+    exchange(port, b"get k\r\n", b"SERVER_ERROR two\r\n");
+    // The thread that looks up names comes with the first name.
+    #[cfg(target_os = "linux")]
+    {
+        let looks_up = || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+            let names =
+                tasks.map_while(Result::ok).map(|task| std::fs::read_to_string(task.path().join("comm")));
+            names.map_while(Result::ok).any(|name| name.trim() == "mcrs-names")
+        };
+        assert!(!looks_up());
+        write("route = { error = 'three' }\npools.p.backends = [{ dns = 'localhost' }]\n");
+        send("HUP", &pid);
+        heard("SIGHUP: reloaded");
+        assert!(looks_up());
+        exchange(port, b"get k\r\n", b"SERVER_ERROR three\r\n");
+    }
+    send("TERM", &pid);
+    assert!(child.wait().is_ok_and(|status| status.success()));
+    let _ = std::fs::remove_file(file);
+}
+
+#[test]
 fn daemonized_it_outlives_its_parent() {
     let (mut child, port, pid_file) = serve("daemon", &["-d"]);
     assert!(child.wait().is_ok_and(|status| status.success()));

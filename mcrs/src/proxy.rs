@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use memcache_core::internal::proxy::backend::Backend;
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
 use memcache_core::internal::proxy::explain::{Event, Pretence, explain};
 use memcache_core::internal::proxy::health::Eject;
-use memcache_core::internal::proxy::pool::Pool;
+use memcache_core::internal::proxy::pool::{Member, Pool};
 use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
 
@@ -93,12 +94,16 @@ fn tree(routes: &Routes) -> String {
     let mut out = String::from("pools\n");
     for pool in &routes.pools {
         let _ = writeln!(out, "  {}: {}", pool.name, describe(pool));
-        for backend in &pool.backends {
-            let weight =
-                if backend.weight == 1 { String::new() } else { format!(", weight {}", backend.weight) };
-            let address =
-                backend.name.as_ref().map_or_else(String::new, |_| format!(" at {}", backend.address));
-            let _ = writeln!(out, "    {backend}{address}{weight}");
+        let backends = || pool.backends.iter().map(backend);
+        let members = pool.members.as_ref().map(|members| {
+            let member = |member: &Member| match member {
+                Member::Backend(one) => backend(one),
+                Member::Source(source) => source.to_string(),
+            };
+            members.iter().map(member).collect()
+        });
+        for line in members.unwrap_or_else(|| backends().collect::<Vec<_>>()) {
+            let _ = writeln!(out, "    {line}");
         }
     }
     if !routes.names.is_empty() {
@@ -114,10 +119,22 @@ fn tree(routes: &Routes) -> String {
     out
 }
 
+/// Returns the line of a backend.
+fn backend(backend: &Backend) -> String {
+    let weight = if backend.weight == 1 { String::new() } else { format!(", weight {}", backend.weight) };
+    let address = backend.name.as_ref().map_or_else(String::new, |_| format!(" at {}", backend.address));
+    format!("{backend}{address}{weight}")
+}
+
 fn describe(pool: &Pool) -> String {
-    let count = pool.backends.len();
-    let plural = if count == 1 { "" } else { "s" };
-    let mut out = format!("{count} backend{plural}, {}", pool.distribution.name);
+    let counted = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{count} {word}s")),
+    };
+    let counts = [counted(pool.backends.len(), "backend"), counted(pool.sources().count(), "source")];
+    let counts = counts.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+    let mut out = format!("{counts}, {}", pool.distribution.name);
     if let Some(hash) = pool.key_hash {
         let _ = write!(out, ", {}", hash.name);
     }
@@ -279,7 +296,10 @@ impl Explanation<'_> {
 
     fn reply(&mut self, send: &Send, backend: usize, mark: Mark) -> String {
         let Some(pool) = self.routes.pools.get(send.pool) else { return String::new() };
-        let name = pool.backends.get(backend).map(ToString::to_string).unwrap_or_default();
+        let name = match &pool.members {
+            Some(_) => "a backend of its sources".into(),
+            None => pool.backends.get(backend).map(ToString::to_string).unwrap_or_default(),
+        };
         let work = match send.work {
             Work::Client => "gets the request",
             Work::Item => "is asked for the item with its TTL",

@@ -27,6 +27,27 @@ pub enum ConfigRule {
     Conflict,
 }
 
+/// The reason why a server has not taken over another configuration of its proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The server has no proxy.
+    NoProxy,
+    /// The configuration, or a file that it names, cannot be read or used. The line says which.
+    Configuration(String),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProxy => f.write_str("the server has no proxy"),
+            Self::Configuration(line) => f.write_str(line),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
 /// An invalid setting. Its text is the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -32,6 +32,21 @@ impl ClusterNode {
         }
         Ok(Self { host: host.to_owned(), ip, port })
     }
+
+    /// Returns the host name.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the address.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.ip
+    }
+
+    /// Returns the port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 /// Writes `host|ip|port`, as in the list.

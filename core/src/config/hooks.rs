@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
+use super::resolver::Resolver;
 use crate::base::stderr;
 
 /// Receives a line of the log, without its end, and its verbosity.
@@ -76,6 +77,8 @@ pub struct Hooks {
     pub stopped: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Receives the progress of the server's snapshot.
     pub snapshot: Option<Arc<OnSnapshot>>,
+    /// Looks up the names of a proxy's backends in place of the system.
+    pub resolver: Option<Arc<dyn Resolver>>,
 }
 
 impl Hooks {
@@ -103,6 +106,7 @@ impl fmt::Debug for Hooks {
             .field("command", &self.command.is_some())
             .field("stopped", &self.stopped.is_some())
             .field("snapshot", &self.snapshot.is_some())
+            .field("resolver", &self.resolver.is_some())
             .finish()
     }
 }

@@ -20,6 +20,8 @@ mod policy;
 mod proxy;
 mod quota;
 #[cfg(feature = "server")]
+mod resolver;
+#[cfg(feature = "server")]
 mod rights;
 #[cfg(feature = "server")]
 mod server;
@@ -45,6 +47,8 @@ pub use self::policy::{EvictionGoal, EvictionPolicy};
 pub use self::proxy::{ProxyConfig, ProxyProgram};
 pub use self::quota::QuotaConfig;
 pub(crate) use self::quota::check_quota;
+#[cfg(feature = "server")]
+pub use self::resolver::{NameAnswer, NameQuestion, NameRecords, Resolver, ServiceRecord};
 #[cfg(feature = "server")]
 pub use self::rights::{Need, Rights, RightsByName, read_rights};
 #[cfg(feature = "server")]

@@ -51,6 +51,8 @@ pub(crate) struct Backends {
     wake: Option<Instant>,
     /// Sockets that may have more input.
     more: Vec<usize>,
+    /// The version of the names that the sockets follow.
+    names: u64,
 }
 
 /// The server around the proxy of a worker.
@@ -104,6 +106,7 @@ impl Backends {
             scratch: vec![0; READ].into_boxed_slice(),
             wake: None,
             more: Vec::new(),
+            names: around.context.names.version(),
         })
     }
 
@@ -128,6 +131,22 @@ impl Backends {
     /// Handles a wake-up of the worker.
     pub(crate) fn woken(&mut self, around: &Around<'_>) {
         self.engine.woken(&mut host(&mut self.links, around));
+        let version = around.context.names.version();
+        if std::mem::replace(&mut self.names, version) != version {
+            self.follow_names();
+        }
+    }
+
+    /// Goes on where a name was waited for, and leaves addresses that a name has no longer.
+    fn follow_names(&mut self) {
+        self.probes.iter_mut().for_each(Probes::follow_names);
+        for (index, remote) in self.remotes.iter().enumerate() {
+            let Some(link) = self.links.get_mut(index).filter(|_| remote.has_name()) else { continue };
+            if remote.has_moved() {
+                link.connection.leave();
+            }
+            self.links.touch(index);
+        }
     }
 
     /// Takes an answer, with the slot that it fills.
@@ -215,13 +234,20 @@ impl Backends {
         let now = round.now;
         let Some(remote) = self.remotes.get_mut(index) else { return Ok(()) };
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if link.connection.has_left() {
+            link.left();
+            remote.close(round.registry);
+        }
         let connection = &mut link.connection;
         if let Some(reason) = connection.expired(now) {
             return Err(reason);
         }
         if connection.wants_socket() {
             connection.connecting(now);
-            remote.open(&link.place, round.registry, Token(FIRST + index))?;
+        }
+        if connection.is_connecting() {
+            let names = &round.around.context.names;
+            remote.open(&link.place, names, round.registry, Token(FIRST + index))?;
         }
         if !remote.is_open(connection, now)? {
             return Ok(());

@@ -18,6 +18,7 @@ use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;
 use crate::proxy::health::{Health, Probe, Streak};
 use crate::proxy::links::Place;
+use crate::proxy::names::Names;
 use crate::proxy::reply::Meaning;
 use crate::proxy::route::Routes;
 use crate::state::ServerState;
@@ -72,6 +73,11 @@ impl Probes {
         *self = Self { routes: routes.cloned(), backends, wake, events: Vec::new() };
     }
 
+    /// Goes on where a name was waited for.
+    pub(super) fn follow_names(&mut self) {
+        self.events.extend(0..self.backends.len());
+    }
+
     /// Returns the time at which [`Self::serve`] must be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.wake
@@ -108,8 +114,9 @@ impl Probes {
             let Some(probed) = self.backends.get_mut(index) else { continue };
             let Some(pool) = routes.pools.get(probed.pool) else { continue };
             let Some(health) = &pool.health else { continue };
-            if let Some(result) = probed.advance(&health.rules, registry, Token(FIRST + index), scratch, now)
-            {
+            let rules = &health.rules;
+            let around = (&*context.names, registry, Token(FIRST + index));
+            if let Some(result) = probed.advance(rules, around, scratch, now) {
                 probed.running = None;
                 let words = probed.remote.close(registry);
                 let Some(condition) = health.conditions.get(probed.backend) else { continue };
@@ -128,8 +135,7 @@ impl Probed {
     fn advance(
         &mut self,
         rules: &Health,
-        registry: &Registry,
-        token: Token,
+        (names, registry, token): (&Names, &Registry, Token),
         scratch: &mut [u8],
         now: Instant,
     ) -> Option<Result<(), Reason>> {
@@ -139,9 +145,9 @@ impl Probed {
             }
             self.next = now.checked_add(rules.every)?;
             self.running = Some((start(rules, now), now.checked_add(rules.timeout)?));
-            if let Err(reason) = self.remote.open(&self.place, registry, token) {
-                return Some(Err(reason));
-            }
+        }
+        if let Err(reason) = self.remote.open(&self.place, names, registry, token) {
+            return Some(Err(reason));
         }
         let (connection, end) = self.running.as_mut()?;
         match go_on(&mut self.remote, connection, rules, scratch, now) {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::event::Event;
@@ -10,18 +11,23 @@ use mio::{Interest, Registry, Token};
 
 use super::backend_socket::Socket;
 use super::socket::would_block;
+use crate::config::NameQuestion;
 use crate::proxy::backend::Address;
 use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;
 use crate::proxy::links::Place;
+use crate::proxy::names::{Name, Names, Query};
 
 /// The socket of a connection.
 #[derive(Default)]
 pub(super) struct Remote {
-    /// The addresses of its name, once they are looked up, and the one to try next.
-    addresses: Option<Vec<SocketAddr>>,
+    /// The name of its host, unless that is an address, and the number of the address to try next.
+    name: Option<Arc<Name>>,
     next: usize,
+    /// Without one, a connection that is being opened waits for the name to be looked up.
     socket: Option<Socket>,
+    /// The address of the socket, if it comes from a name.
+    found: Option<IpAddr>,
     /// The words of the system or of TLS for the failure that ends the socket.
     error: Option<String>,
     /// Reads in the round under way.
@@ -39,31 +45,62 @@ impl Remote {
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
-    /// Opens a socket, which is not connected yet.
+    /// Opens a socket, which is not connected yet. Opens none if there is one, or if the name of
+    /// the host is not looked up yet.
     ///
     /// # Errors
     /// [`Reason::Connecting`].
-    pub(super) fn open(&mut self, place: &Place, registry: &Registry, token: Token) -> Result<(), Reason> {
-        self.connect(place, registry, token).map_err(|error| self.failed(Reason::Connecting, &error))
+    pub(super) fn open(
+        &mut self,
+        place: &Place,
+        names: &Names,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<(), Reason> {
+        if self.socket.is_some() {
+            return Ok(());
+        }
+        self.connect(place, names, registry, token).map_err(|error| self.failed(Reason::Connecting, &error))
     }
 
-    fn connect(&mut self, place: &Place, registry: &Registry, token: Token) -> io::Result<()> {
+    /// Returns whether it has the name of a host.
+    pub(super) fn has_name(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// Returns whether the name of the host has other addresses than the socket.
+    pub(super) fn has_moved(&self) -> bool {
+        let addresses = self.name.as_ref().and_then(|name| name.addresses()).unwrap_or_default();
+        self.found.is_some_and(|found| !addresses.is_empty() && !addresses.contains(&found))
+    }
+
+    fn connect(&mut self, place: &Place, names: &Names, registry: &Registry, token: Token) -> io::Result<()> {
         let mut socket = match &place.address {
             Address::Unix(path) => Socket::unix(path)?,
             Address::Tcp(host, port) => {
-                // A name without an address is a backend that cannot be reached.
-                let look_up = || (host.as_str(), *port).to_socket_addrs().map(Iterator::collect);
-                let addresses = self.addresses.get_or_insert_with(|| look_up().unwrap_or_default());
-                let address = addresses.get(self.next % addresses.len().max(1));
-                let address = address.ok_or_else(|| io::Error::other("its name has no address"))?;
+                let Some(ip) = self.find(host, names)? else { return Ok(()) };
+                let address = SocketAddr::new(ip, *port);
                 let name = place.bounds.tls.as_ref().map(|files| files.server_name.as_ref().unwrap_or(host));
-                Socket::tcp(*address, place.rules.clone().zip(name.cloned()).as_ref())?
+                Socket::tcp(address, place.rules.clone().zip(name.cloned()).as_ref())?
             }
         };
         registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
         (self.readable, self.writable) = (false, false);
         self.socket = Some(socket);
         Ok(())
+    }
+
+    /// Returns the address to connect to, or `None` if the name of the host is not looked up yet.
+    fn find(&mut self, host: &str, names: &Names) -> io::Result<Option<IpAddr>> {
+        if let Ok(ip) = host.parse() {
+            return Ok(Some(ip));
+        }
+        let query = || Query::Dns(NameQuestion::Host(host.to_owned()));
+        let name = self.name.get_or_insert_with(|| names.name(query()));
+        let Some(addresses) = name.addresses() else { return Ok(None) };
+        self.found = addresses.get(self.next % addresses.len().max(1)).copied();
+        // A name without an address is a backend that cannot be reached.
+        self.found.map(Some).ok_or_else(|| io::Error::other("its name has no address"))
     }
 
     /// Returns whether the connection has a connected socket. Tells the connection.
@@ -134,6 +171,7 @@ impl Remote {
     /// error behind a colon, if there are any.
     pub(super) fn close(&mut self, registry: &Registry) -> String {
         self.next = self.next.wrapping_add(1);
+        self.found = None;
         if let Some(mut socket) = self.socket.take() {
             // It is closed next.
             let _ = registry.deregister(socket.source());

@@ -10,6 +10,11 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Returns this bucket for a limit of `burst` tokens, with the tokens that are missing now.
+    pub fn resized(&self, burst: u32) -> Self {
+        Self { missing: self.missing.min(u64::from(burst) * 1000), ..self.clone() }
+    }
+
     /// Takes a token at a time in milliseconds, out of a bucket of `burst` tokens that gets
     /// `per_second` back. Returns whether there was one.
     pub fn take(&mut self, now: u64, per_second: u32, burst: u32) -> bool {
@@ -38,5 +43,14 @@ mod tests {
         assert_eq!(taken(0), 0);
         assert_eq!(taken(1000), 2);
         assert_eq!(taken(u64::MAX), 3);
+    }
+
+    #[test]
+    fn a_smaller_bucket_is_empty_at_most() {
+        let mut bucket = Bucket::default();
+        assert_eq!((0..100).take_while(|_| bucket.take(0, 1, 50)).count(), 50);
+        let mut smaller = bucket.resized(2);
+        assert!(!smaller.take(999, 1, 2));
+        assert!(smaller.take(1000, 1, 2));
     }
 }

@@ -63,6 +63,15 @@ pub struct Failure<T> {
     pub pause: Option<(Duration, bool)>,
 }
 
+/// The requests that still belong to the socket of a connection.
+#[derive(Debug)]
+struct Leaving {
+    /// Those without a reply.
+    replies: usize,
+    /// The end of their bytes in the output.
+    bytes: usize,
+}
+
 /// A connection to a backend. `T` names a request.
 #[derive(Debug)]
 pub struct Connection<T> {
@@ -81,6 +90,8 @@ pub struct Connection<T> {
     needed: usize,
     /// Whether the backend refused a request. It may take the rest of it for another one.
     refused: bool,
+    /// Set while the connection waits for its last replies before it gets another socket.
+    leaving: Option<Leaving>,
     deadline: Option<Instant>,
     /// Failures since the last reply to a hello.
     failures: u32,
@@ -103,6 +114,7 @@ impl<T> Connection<T> {
             input: Vec::new(),
             needed: 0,
             refused: false,
+            leaving: None,
             deadline: None,
             failures: 0,
             flaps: 0,
@@ -170,6 +182,34 @@ impl<T> Connection<T> {
         self.deadline = after(now, self.bounds.connect_timeout);
     }
 
+    /// Begins to leave the socket, because the backend has another address. Requests so far get
+    /// their replies, and later ones wait for the next socket.
+    pub fn leave(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = match self.state {
+            State::Open => Some(Leaving { replies: self.waiting.len(), bytes: self.output.len() }),
+            State::Connecting | State::Validating => Some(Leaving { replies: 0, bytes: 0 }),
+            State::Closed | State::Paused => None,
+        };
+    }
+
+    /// Returns whether nothing is expected from the socket that the connection leaves. The owner
+    /// then closes it, and calls [`Self::left`].
+    pub fn has_left(&self) -> bool {
+        self.leaving.as_ref().is_some_and(|leaving| leaving.replies == 0)
+    }
+
+    /// Records that the owner has closed the socket.
+    pub fn left(&mut self) {
+        self.leaving = None;
+        self.state = State::Closed;
+        self.deadline = None;
+        self.input = Vec::new();
+        (self.written, self.needed, self.refused) = (0, 0, false);
+    }
+
     /// Returns whether the backend has not told its version yet.
     pub fn is_validating(&self) -> bool {
         self.state == State::Validating
@@ -196,7 +236,10 @@ impl<T> Connection<T> {
     pub fn unwritten(&self) -> &[u8] {
         let bytes = match self.state {
             State::Validating => HELLO,
-            State::Open => &self.output,
+            State::Open => match &self.leaving {
+                None => &self.output,
+                Some(leaving) => self.output.get(..leaving.bytes).unwrap_or_default(),
+            },
             State::Closed | State::Connecting | State::Paused => &[],
         };
         bytes.get(self.written..).unwrap_or_default()
@@ -206,6 +249,13 @@ impl<T> Connection<T> {
     pub fn wrote(&mut self, n: usize) {
         self.written += n;
         if self.state != State::Open {
+            return;
+        }
+        if let Some(leaving) = &mut self.leaving {
+            if self.written >= leaving.bytes {
+                self.output.drain(..leaving.bytes.min(self.output.len()));
+                (self.written, leaving.bytes) = (0, 0);
+            }
             return;
         }
         if self.written >= self.output.len() {
@@ -240,6 +290,8 @@ impl<T> Connection<T> {
         self.needed = 0;
         let (length, meaning) = match scan(input, self.bounds.value_max) {
             _ if self.state == State::Open && self.waiting.is_empty() => return Err(Reason::TrailingData),
+            // The next requests are not sent yet.
+            _ if self.has_left() => return Err(Reason::TrailingData),
             Scan::Whole(length, meaning) => (length, meaning),
             Scan::Part(needed) => {
                 self.needed = needed;
@@ -260,6 +312,9 @@ impl<T> Connection<T> {
         }
         self.refused = meaning == Meaning::Refused;
         let Some(name) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
+        if let Some(leaving) = &mut self.leaving {
+            leaving.replies = leaving.replies.saturating_sub(1);
+        }
         Ok(Some((name, length, meaning)))
     }
 
@@ -328,6 +383,7 @@ impl<T> Connection<T> {
         self.input = Vec::new();
         self.output = Vec::new();
         (self.written, self.needed, self.refused) = (0, 0, false);
+        self.leaving = None;
         Failure { lost: std::mem::take(&mut self.waiting), pause }
     }
 }
@@ -491,6 +547,43 @@ mod tests {
         assert_eq!(bench.later(2), None);
         assert_eq!(bench.later(1), Some(Reason::Timeout));
         ends(&mut bench, Reason::Timeout, &[1]);
+    }
+
+    /// Requests before the move are answered by the old socket, and later ones by the new.
+    #[test]
+    fn a_backend_that_moves_loses_no_request() {
+        let mut bench = Bench::open();
+        assert_eq!((bench.submits(1), bench.submits(2)), (Ok(()), Ok(())));
+        let all = bench.connection.unwritten().len();
+        bench.connection.wrote(3);
+        bench.connection.leave();
+        assert_eq!(bench.submits(3), Ok(()));
+        assert_eq!(bench.writes().len(), all - 3);
+        assert_eq!(bench.writes(), "");
+        assert_eq!(bench.receives("END\r\n"), Ok(()));
+        assert!(!bench.connection.has_left());
+        assert_eq!(bench.receives("END\r\n"), Ok(()));
+        assert!(bench.connection.has_left());
+        bench.connection.left();
+        bench.opens();
+        assert_eq!(bench.writes(), "get k3\r\n");
+        assert_eq!(bench.receives("END\r\n"), Ok(()));
+        let names: Vec<u32> = bench.replies.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, [1, 2, 3]);
+        // Without requests it leaves at once, and so does one that is not open yet.
+        bench.connection.leave();
+        assert!(bench.connection.has_left());
+        bench.connection.left();
+        bench.connection.connecting(bench.now);
+        bench.connection.leave();
+        assert!(bench.connection.has_left());
+        // A reply too many is a fault.
+        let mut bench = Bench::open();
+        assert_eq!(bench.submits(1), Ok(()));
+        bench.connection.leave();
+        assert_eq!(bench.submits(2), Ok(()));
+        assert_eq!(bench.receives("END\r\nEND\r\n"), Err(Reason::TrailingData));
+        assert_eq!(bench.connection.fail(Reason::TrailingData, bench.now).lost, [2]);
     }
 
     /// An error of the backend itself does not end the connection.

@@ -70,7 +70,7 @@ impl Condition {
 }
 
 /// The health of the backends of a pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolHealth {
     /// The rules.
     pub rules: Health,

@@ -131,6 +131,12 @@ impl Link {
         self.show();
     }
 
+    /// Records that the owner has closed the socket, as [`Connection::left`] does.
+    pub fn left(&mut self) {
+        self.connection.left();
+        self.show();
+    }
+
     /// Ends the connection, as [`Connection::fail`] does, and counts that.
     pub fn fail(&mut self, reason: Reason, now: Instant, worker: &WorkerCounters) -> Failure<Ask> {
         let was_bad = self.connection.is_bad();
@@ -210,6 +216,8 @@ impl Links {
                 && link.place == *place
             {
                 link.users += 1;
+                // The files of TLS may have other contents, for the next socket.
+                link.place = Arc::clone(place);
                 return number;
             }
         }

@@ -1,39 +1,206 @@
-//! The program of a configuration without Lua.
+//! The program of a configuration without Lua. All workers share what is loaded.
+//!
+//! A configuration is read and built completely before workers see it. A mistake changes nothing.
+//! The backends of sources come from [`Names`]: if they change, pools are built again the same way.
 
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::config::{Configuration, MAX_BACKENDS, MAX_TEXT, read};
 use super::engine::Host;
+use super::loaded::{Loaded, Shared};
+use super::names::{Name, Names, Query};
+use super::pool::Pool;
 use super::program::{AnyEngine, Program, Seat, Statistics};
 use super::relay::Relay;
 use super::route::Routes;
+use super::source::Source;
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::config::ProxyConfig;
 
 /// Most bytes that requests and replies under way hold in a worker.
 const HELD: usize = 256 * 1024 * 1024;
 
-/// Routes that all workers share.
-#[derive(Debug)]
+/// Longest time for the first look-ups of sources, at a start and at a reload.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The proxy of a file or a text.
 pub struct Native {
-    routes: Arc<Routes>,
+    from: ProxyConfig,
+    names: Arc<Names>,
+    current: Mutex<Current>,
+    /// Held during a reload, so that the last one reads the file last.
+    loading: Mutex<()>,
+    loads: AtomicU64,
+    fails: AtomicU64,
+    shared: Arc<Shared>,
+    seats: Mutex<Vec<Seat>>,
 }
 
+opaque_debug!(Native);
+
+/// A configuration, and the names of its sources.
+struct Current {
+    configuration: Configuration,
+    sources: Sources,
+}
+
+type Sources = Vec<(Source, Arc<Name>)>;
+
 impl Native {
-    /// Returns the program of these routes.
-    pub fn new(routes: Routes) -> Self {
-        Self { routes: Arc::new(routes) }
+    /// Reads a configuration. Its sources are not looked up yet: see [`Program::ready`].
+    ///
+    /// # Errors
+    /// The line that says what is wrong.
+    pub fn new(from: ProxyConfig, names: Arc<Names>) -> Result<Self, String> {
+        let configuration = load(&from)?;
+        let sources = hold(&configuration.routes, &names);
+        let loaded = discover(&configuration, &sources, None)?;
+        names.set_rules(configuration.names.clone());
+        let shared = Arc::new(Shared::new(loaded));
+        let current = Mutex::new(Current { configuration, sources });
+        Ok(Self {
+            from,
+            names,
+            current,
+            loading: Mutex::default(),
+            loads: AtomicU64::new(1),
+            fails: AtomicU64::new(0),
+            shared,
+            seats: Mutex::default(),
+        })
+    }
+
+    fn load_again(&self) -> Result<(), String> {
+        let configuration = load(&self.from)?;
+        let sources = hold(&configuration.routes, &self.names);
+        wait(&self.names, &sources);
+        // Backends that change from here on wait for this lock.
+        let mut current = self.current.lock();
+        let loaded = discover(&configuration, &sources, Some(&self.shared.get().1.routes))?;
+        self.names.set_rules(configuration.names.clone());
+        *current = Current { configuration, sources };
+        self.publish(loaded);
+        Ok(())
+    }
+
+    /// Hands a configuration to all workers.
+    fn publish(&self, loaded: Loaded) {
+        self.shared.set(loaded);
+        for seat in &*self.seats.lock() {
+            (seat.wake)();
+        }
     }
 }
 
 impl Program for Native {
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {
-        let relay = Relay::new(Arc::clone(&self.routes), HELD, seat.worker as u64 + 1, host.links);
-        Ok(AnyEngine::Native(Box::new(relay)))
-    }
-
-    fn statistics(&self) -> Statistics {
-        Statistics { reloads: 1, held_limit: HELD as u64, ..Statistics::default() }
+        let seed = seat.worker as u64 + 1;
+        self.seats.lock().push(seat);
+        Ok(AnyEngine::Native(Box::new(Relay::new(Arc::clone(&self.shared), HELD, seed, host.links))))
     }
 
     fn routes(&self) -> Option<Arc<Routes>> {
-        Some(Arc::clone(&self.routes))
+        Some(Arc::clone(&self.shared.get().1.routes))
+    }
+
+    fn ready(&self) {
+        let sources = self.current.lock().sources.clone();
+        wait(&self.names, &sources);
+        // Too many backends are reported when the names change.
+        let _ = self.names_changed();
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let _one_at_a_time = self.loading.lock();
+        self.loads.fetch_add(1, Relaxed);
+        let result = self.load_again();
+        self.fails.fetch_add(u64::from(result.is_err()), Relaxed);
+        result
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics {
+            reloads: self.loads.load(Relaxed),
+            reload_fails: self.fails.load(Relaxed),
+            held_limit: HELD as u64,
+            ..Statistics::default()
+        }
+    }
+
+    fn names_changed(&self) -> Result<(), String> {
+        let current = self.current.lock();
+        let earlier = &self.shared.get().1.routes;
+        let loaded = discover(&current.configuration, &current.sources, Some(earlier))?;
+        let backends =
+            |routes: &Routes| routes.pools.iter().map(|pool| pool.backends.clone()).collect::<Vec<_>>();
+        if backends(&loaded.routes) != backends(earlier) {
+            self.publish(loaded);
+        }
+        Ok(())
+    }
+}
+
+/// Holds the names of all sources, so that they are looked up.
+fn hold(routes: &Routes, names: &Names) -> Sources {
+    let sources = routes.pools.iter().flat_map(Pool::sources);
+    sources.map(|source| (source.clone(), names.name(Query::of(source)))).collect()
+}
+
+/// Waits for the first look-up of each source.
+fn wait(names: &Names, sources: &Sources) {
+    let until = Instant::now() + PATIENCE;
+    let held: Vec<_> = sources.iter().map(|(_, name)| Arc::clone(name)).collect();
+    names.wait(&held, until);
+}
+
+/// Builds a configuration with the backends that its sources have now. Those that are in an earlier
+/// one, too, keep their conditions.
+fn discover(
+    configuration: &Configuration,
+    sources: &Sources,
+    earlier: Option<&Routes>,
+) -> Result<Loaded, String> {
+    let mut routes = configuration.routes.clone();
+    for pool in &mut routes.pools {
+        pool.discover(|source| {
+            let name = sources.iter().find(|(own, _)| own == source).map(|(_, name)| name);
+            name.map(|name| name.backends(source)).unwrap_or_default()
+        });
+    }
+    let backends: usize = routes.pools.iter().map(|pool| pool.backends.len()).sum();
+    if backends > MAX_BACKENDS {
+        return Err(format!("all pools together must have at most {MAX_BACKENDS} backends, got {backends}"));
+    }
+    earlier.into_iter().for_each(|earlier| routes.keep_conditions(earlier));
+    Ok(Loaded::new(routes, configuration.limits.clone()))
+}
+
+/// Reads a configuration, and the files that it names.
+fn load(from: &ProxyConfig) -> Result<Configuration, String> {
+    match from {
+        ProxyConfig::Text(text) => {
+            let fault = |reason: &dyn Display| format!("proxy configuration: {reason}");
+            let mut configuration = read(text).map_err(|e| fault(&e))?;
+            configuration.routes.read_certificates(Path::new("")).map_err(|e| fault(&e))?;
+            Ok(configuration)
+        }
+        ProxyConfig::File(path) => {
+            let fault = |reason: &dyn Display| format!("{}: {reason}", path.display());
+            let mut text = String::new();
+            let file = File::open(path).map_err(|e| fault(&e))?;
+            // A longer file is refused by its length.
+            file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|e| fault(&e))?;
+            let mut configuration = read(&text).map_err(|e| format!("{}:{e}", path.display()))?;
+            let directory = path.parent().unwrap_or(Path::new(""));
+            configuration.routes.read_certificates(directory).map_err(|e| fault(&e))?;
+            Ok(configuration)
+        }
+        ProxyConfig::Program(_) => Err("proxy configuration: a program has no file".into()),
     }
 }

@@ -1,5 +1,6 @@
 //! A pool: backends that share keys. It names the backend that has a key.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,15 +11,27 @@ use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
 use super::health::{Eject, PoolHealth};
 use super::links::Place;
+use super::source::Source;
 use crate::tls::{ClientRules, client_rules};
 
+/// A member of a pool in its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// A backend.
+    Backend(Backend),
+    /// The backends of a source.
+    Source(Source),
+}
+
 /// Backends that share keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pool {
     /// Name in the configuration.
     pub name: String,
-    /// In their order in the configuration. At least one.
+    /// In their order in the configuration. At least one if there is no source.
     pub backends: Vec<Backend>,
+    /// The list of the configuration, if a source is in it.
+    pub members: Option<Vec<Member>>,
     /// How keys are spread.
     pub distribution: &'static Distribution,
     /// The hash of keys. `None` if the distribution hashes keys in a way of its own.
@@ -36,7 +49,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Builds a pool of at least one backend. `seed` changes the hash of keys, if it is `xxh3`.
+    /// Builds a pool of backends. `seed` changes the hash of keys, if it is `xxh3`.
     pub fn new(
         name: &str,
         backends: Vec<Backend>,
@@ -51,6 +64,7 @@ impl Pool {
         Self {
             name: name.into(),
             backends,
+            members: None,
             distribution,
             key_hash,
             filter,
@@ -76,6 +90,33 @@ impl Pool {
     pub fn place(&self, backend: &Backend) -> Place {
         let (address, bounds, rules) = (backend.address.clone(), self.bounds.clone(), self.rules.clone());
         Place { address, label: None, bounds, rules, ordinal: 0 }
+    }
+
+    /// Returns the sources of backends.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.members.iter().flatten().filter_map(|member| match member {
+            Member::Source(source) => Some(source),
+            Member::Backend(_) => None,
+        })
+    }
+
+    /// Replaces the backends of sources by those that `found` returns, which are up. A backend that
+    /// is in the pool already is left out.
+    pub fn discover(&mut self, mut found: impl FnMut(&Source) -> Vec<Backend>) {
+        let Some(members) = &self.members else { return };
+        let mut seen = HashSet::new();
+        self.backends.clear();
+        for member in members {
+            let backends = match member {
+                Member::Backend(backend) => vec![backend.clone()],
+                Member::Source(source) => found(source),
+            };
+            self.backends.extend(backends.into_iter().filter(|backend| seen.insert(backend.to_string())));
+        }
+        self.placement = self.distribution.build(&self.backends);
+        if let Some(health) = &mut self.health {
+            *health = PoolHealth::new(health.rules.clone(), self.backends.len());
+        }
     }
 
     /// Returns the index of the backend that has a key.

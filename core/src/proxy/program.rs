@@ -116,6 +116,25 @@ pub trait Program: Send + Sync {
         None
     }
 
+    /// Waits for what the engines need, for some seconds at most. Called once, before them.
+    fn ready(&self) {}
+
+    /// Reads the configuration again, and hands it to all engines.
+    ///
+    /// # Errors
+    /// The line that says why nothing has changed.
+    fn reload(&self) -> Result<(), String> {
+        Err("this proxy has no configuration that can be read again".into())
+    }
+
+    /// Handles a change of names, on the thread that looks them up.
+    ///
+    /// # Errors
+    /// The line that says why it changes nothing.
+    fn names_changed(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Returns the statistics of the program as a whole.
     fn statistics(&self) -> Statistics {
         Statistics::default()

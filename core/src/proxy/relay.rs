@@ -7,16 +7,14 @@
 
 use std::sync::Arc;
 
-use super::backend::Backend;
-use super::bucket::Bucket;
 use super::command::Kind;
-use super::counters::PoolCounters;
 use super::engine::{Client, Engine, Host};
+use super::generations::{Generation, Generations};
 use super::health::Eject;
 use super::hooks::Hooks;
 use super::item::Item;
 use super::links::{Ask, Links};
-use super::pool::Pool;
+use super::loaded::Shared;
 use super::reply::Meaning;
 use super::request::{ClientRequest, Quiet};
 use super::route::{Route, Routes};
@@ -62,6 +60,8 @@ struct Active {
     request: ClientRequest,
     draw: u64,
     run: Run,
+    /// The number of its configuration.
+    generation: u64,
     /// The sends by their number.
     sends: Vec<Send>,
     /// Replies that may still become the answer, by the number of their send.
@@ -74,10 +74,11 @@ impl Active {
         &mut self,
         number: usize,
         mark: Mark,
-        (routes, millis, buckets, actions): (&Routes, u64, &mut [Bucket], &mut Vec<Action>),
+        (generations, millis, actions): (&mut Generations, u64, &mut Vec<Action>),
     ) {
-        let Self { request, draw, run, .. } = self;
+        let Self { request, draw, run, generation, .. } = self;
         let request = Request { key: request.key(), command: request.command, draw: *draw };
+        let Generation { routes, buckets, .. } = generations.get(*generation);
         run.on_reply(number, mark, &mut Turn { routes, request, millis, buckets, actions });
     }
 }
@@ -85,18 +86,13 @@ impl Active {
 /// The requests of one worker, and its links to the backends of all pools.
 #[derive(Debug)]
 pub struct Relay {
-    routes: Arc<Routes>,
-    /// For each pool, the links of each backend.
-    pools: Vec<Vec<Vec<usize>>>,
-    /// The counters of each pool.
-    counters: Vec<Arc<PoolCounters>>,
+    generations: Generations,
     active: Slots<Active>,
     gets: Slots<Gathering>,
     /// Bytes that requests and replies under way hold.
     held: usize,
     /// Most of these.
     limit: usize,
-    buckets: Vec<Bucket>,
     /// Empty between calls.
     actions: Vec<Action>,
     answers: Vec<(SlotId, Vec<u8>)>,
@@ -108,30 +104,13 @@ impl Relay {
     ///
     /// Requests and replies under way hold about `limit` bytes at most, beside the buffers of
     /// connections.
-    pub fn new(routes: Arc<Routes>, limit: usize, seed: u64, links: &mut Links) -> Self {
-        let worker = Arc::clone(links.counters());
-        let link_pool = |pool: &Pool| {
-            let link = |backend: &Backend| links.acquire_all(&pool.place(backend), pool.bounds.connections);
-            pool.backends.iter().map(link).collect()
-        };
-        let pools = routes.pools.iter().map(link_pool).collect();
-        let counters = routes.pools.iter().map(|pool| {
-            let counters = worker.pools.of(&pool.name);
-            *counters.backends.lock() =
-                pool.backends.iter().map(|backend| pool.place(backend).to_string()).collect();
-            counters
-        });
-        let counters = counters.collect();
-        let buckets = (0..routes.limits).map(|_| Bucket::default()).collect();
+    pub fn new(shared: Arc<Shared>, limit: usize, seed: u64, links: &mut Links) -> Self {
         Self {
-            routes,
-            pools,
-            counters,
+            generations: Generations::new(shared, links),
             active: Slots::default(),
             gets: Slots::default(),
             held: 0,
             limit,
-            buckets,
             actions: Vec::new(),
             answers: Vec::new(),
             draw: seed | 1,
@@ -140,7 +119,7 @@ impl Relay {
 
     /// Returns the routes.
     pub fn routes(&self) -> &Arc<Routes> {
-        &self.routes
+        self.generations.routes()
     }
 
     fn run(&mut self, asker: Asker, request: ClientRequest, host: &mut Host<'_>) {
@@ -150,11 +129,11 @@ impl Relay {
         self.draw ^= self.draw << 17;
         let draw = self.draw;
         let about = Request { key: request.key(), command: request.command, draw };
-        let (buckets, actions) = (&mut self.buckets, &mut self.actions);
-        let millis = host.millis;
-        let run = Run::start(&mut Turn { routes: &self.routes, request: about, millis, buckets, actions });
-        let asker = Some(asker);
-        let active = Active { asker, request, draw, run, sends: Vec::new(), replies: Vec::new() };
+        let (millis, actions) = (host.millis, &mut self.actions);
+        let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
+        let run = Run::start(&mut Turn { routes, request: about, millis, buckets, actions });
+        let (asker, sends, replies) = (Some(asker), Vec::new(), Vec::new());
+        let active = Active { asker, request, draw, run, generation, sends, replies };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
     }
@@ -172,13 +151,14 @@ impl Relay {
                 }
                 Action::Send(send) => {
                     if let Err(mark) = self.send(id, send, current, host) {
+                        let Some(active) = self.active.get_mut(id) else { continue };
                         if mark == Mark::Error
-                            && let Some(counters) = self.counters.get(send.pool)
+                            && let Some(counters) =
+                                self.generations.get(active.generation).counters.get(send.pool)
                         {
                             counters.errors.add(1);
                         }
-                        let Some(active) = self.active.get_mut(id) else { continue };
-                        let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
+                        let world = (&mut self.generations, host.millis, &mut self.actions);
                         active.resume(send.number, mark, world);
                     }
                 }
@@ -189,7 +169,9 @@ impl Relay {
         if active.run.is_over() {
             let replies: usize = active.replies.iter().map(|(_, bytes)| bytes.len()).sum();
             self.held = self.held.saturating_sub(active.request.held() + replies);
+            let generation = active.generation;
             self.active.remove(id);
+            self.generations.end(generation, host.links);
         } else if let Some((number, bytes)) = current
             && !finished
             && !active.run.is_finished()
@@ -217,10 +199,11 @@ impl Relay {
         let active = self.active.get_mut(id).ok_or(Mark::Error)?;
         active.sends.resize(number.max(active.sends.len()), send);
         active.sends.push(send);
-        if let Some(counters) = self.counters.get(pool) {
+        let Generation { routes, links, counters, .. } = self.generations.get(active.generation);
+        if let Some(counters) = counters.get(pool) {
             counters.requests.add(1);
         }
-        let (chosen, backends) = self.routes.pools.get(pool).zip(self.pools.get(pool)).ok_or(Mark::Error)?;
+        let (chosen, backends) = routes.pools.get(pool).zip(links.get(pool)).ok_or(Mark::Error)?;
         let request = &active.request;
         let found = chosen.find(request.key()).map_err(|eject| match eject {
             Eject::Miss if work.kind(request.command) == Kind::Read => Mark::Miss,
@@ -242,12 +225,12 @@ impl Relay {
     /// Makes the answer to the client.
     fn answer(&mut self, id: usize, outcome: Outcome, current: Option<(usize, &[u8])>) {
         let Some(active) = self.active.get(id) else { return };
-        let Active { request, sends, replies, .. } = active;
+        let Active { request, sends, replies, generation, .. } = active;
         let mut answer = Vec::new();
         match outcome.source {
             Source::Null => answer.extend_from_slice(request.miss()),
             Source::Error(node) => {
-                let text = match self.routes.nodes.get(node) {
+                let text = match self.generations.get(*generation).routes.nodes.get(node) {
                     Some(Route::Error(text)) => text.as_str(),
                     _ => "internal error",
                 };
@@ -321,6 +304,7 @@ impl Engine for Relay {
             return self.answers.push((slot, NO_MEMORY.to_vec()));
         }
         self.held += held;
+        self.generations.update(host.links);
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
@@ -344,11 +328,12 @@ impl Engine for Relay {
             Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
         };
         if mark == Mark::Error
-            && let Some(counters) = active.sends.get(ask.number).and_then(|send| self.counters.get(send.pool))
+            && let Some(send) = active.sends.get(ask.number)
+            && let Some(counters) = self.generations.get(active.generation).counters.get(send.pool)
         {
             counters.errors.add(1);
         }
-        let world = (&*self.routes, host.millis, &mut *self.buckets, &mut self.actions);
+        let world = (&mut self.generations, host.millis, &mut self.actions);
         active.resume(ask.number, mark, world);
         let current = reply.map(|(bytes, _)| (ask.number, bytes));
         self.carry_out(ask.id, current, host);
@@ -360,6 +345,10 @@ impl Engine for Relay {
 
     fn held(&self) -> usize {
         self.held
+    }
+
+    fn woken(&mut self, host: &mut Host<'_>) {
+        self.generations.update(host.links);
     }
 }
 

@@ -9,7 +9,7 @@ use super::pool::Pool;
 pub type NodeId = usize;
 
 /// Pools, and the routes to them. A node refers to nodes before it only, so there is no loop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Routes {
     /// All pools.
     pub pools: Vec<Pool>,

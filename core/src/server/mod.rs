@@ -16,7 +16,7 @@ pub use self::threads::STOP_PATIENCE;
 use self::threads::{Others, Threads};
 
 use crate::admin::{Metrics, ProxyStats, each_stat, metrics, proxy_stats};
-use crate::base::error::{StartError, StopError};
+use crate::base::error::{ReloadError, StartError, StopError};
 use crate::base::histogram::Histogram;
 use crate::base::stderr;
 use crate::cache::{Cache, HotKeys};
@@ -28,6 +28,8 @@ pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
 use crate::net::handshake;
 use crate::net::limits;
 use crate::net::listener::{Acceptor, Listener};
+use crate::net::mailbox::Mailbox;
+use crate::net::names;
 pub use crate::net::settle::Settler;
 use crate::net::udp::Udp;
 use crate::net::unstarted::Unstarted;
@@ -48,7 +50,7 @@ pub struct Server {
     handover: Arc<Handover>,
     deadline: Arc<Deadline>,
     settler: Arc<Settler>,
-    threads: Threads,
+    threads: Arc<Threads>,
 }
 
 impl Server {
@@ -129,12 +131,12 @@ impl Server {
                 worker.add_udp(socket).map_err(StartError::System)?;
             }
         }
-        let bells = mailboxes.clone();
+        let (bells, readers) = (mailboxes.clone(), mailboxes.clone());
         let settler = Arc::new(Settler::new(Arc::clone(&limit), mailboxes.clone()));
         let listener = Arc::clone(&limit);
-        let threads = Threads::default();
+        let threads = Arc::<Threads>::default();
         let (end, latest) = (threads.ender(), Arc::clone(&deadline));
-        let persistence = context.persistence.clone();
+        let (persistence, names) = (context.persistence.clone(), Arc::clone(&context.names));
         let kept = Arc::clone(&handover);
         context.control.on_stop(move |how| {
             if how == Stop::Now || !kept.is_wanted() {
@@ -142,6 +144,7 @@ impl Server {
             }
             let from = if how == Stop::Graceful { latest.get() } else { Instant::now() };
             end(from);
+            names.end();
             listener.waker.wake();
             for mailbox in &bells {
                 mailbox.wake();
@@ -151,13 +154,9 @@ impl Server {
         acceptor.serve_by(mailboxes);
 
         // From here on dropping the server stops what was started.
-        if context.config.settles {
-            let settler = Arc::clone(&settler);
-            context.cache.settle_by(Arc::new(move || {
-                settler.settle(SETTLE_TIME);
-            }));
-        }
         let server = Self { context, addresses, handover, deadline, settler, threads };
+        server.settle_its_cache();
+        server.look_up_names(readers);
         let (started, starts) = mpsc::channel();
         for (number, worker) in workers.into_iter().enumerate() {
             let started = started.clone();
@@ -182,6 +181,42 @@ impl Server {
         }
         server.threads.when_all_ended(server.context.config.hooks.stopped.clone());
         Ok(server)
+    }
+
+    /// Lets the methods of the cache settle the server first, if the settings say so.
+    fn settle_its_cache(&self) {
+        if self.context.config.settles {
+            let settler = Arc::clone(&self.settler);
+            self.context.cache.settle_by(Arc::new(move || {
+                settler.settle(SETTLE_TIME);
+            }));
+        }
+    }
+
+    /// Prepares the look-ups of names, and waits for the first ones that the proxy needs. A thread
+    /// is started when there is a name.
+    fn look_up_names(&self, workers: Vec<Arc<Mailbox>>) {
+        let Some(proxy) = &self.context.proxy else { return };
+        let names = &self.context.names;
+        // The state has the names, which must not keep the state.
+        let context = Arc::downgrade(&self.context);
+        names.on_change(move || {
+            let Some(context) = context.upgrade() else { return };
+            if let Some(Err(line)) = context.proxy.as_ref().map(|proxy| proxy.names_changed()) {
+                context.log(0, || line);
+            }
+            workers.iter().for_each(|worker| worker.wake());
+        });
+        let (context, threads) = (Arc::downgrade(&self.context), Arc::downgrade(&self.threads));
+        names.start_by(move || {
+            let (Some(context), Some(threads)) = (context.upgrade(), threads.upgrade()) else { return };
+            let own = Arc::clone(&context);
+            let body = move || guard(&own, "mcrs-names", || names::run(&own.names, &own));
+            if let Err(e) = threads.spawn("mcrs-names".into(), body) {
+                context.fail(format!("failed to start the thread of names: {e}"));
+            }
+        });
+        proxy.ready();
     }
 
     /// Starts a thread of the server. If it panics, the server stops.
@@ -305,6 +340,20 @@ impl Server {
     /// command off. Returns the version of the new list.
     pub fn set_cluster_nodes(&self, nodes: &[ClusterNode]) -> u64 {
         self.context.cluster.set_nodes(nodes)
+    }
+
+    /// Reads the configuration of the proxy again, with the files that it names, and hands it to
+    /// all workers. Requests that come after this call follow it, and earlier ones the one before.
+    ///
+    /// Backends that stay keep their connections. The others lose theirs after their last reply.
+    ///
+    /// # Errors
+    /// [`ReloadError`]. Nothing has changed then.
+    pub fn reload_proxy(&self) -> Result<(), ReloadError> {
+        match self.context.reload_proxy() {
+            None => Err(ReloadError::NoProxy),
+            Some(result) => result.map_err(ReloadError::Configuration),
+        }
     }
 
     /// Returns whether a thread of the server still runs.

@@ -1,7 +1,6 @@
 //! The state of a server: the cache, switches that commands change, and counters.
 
-use std::fmt::Display;
-use std::path::Path;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -10,9 +9,10 @@ use super::{
 };
 use crate::base::error::StartError;
 use crate::base::sync::Mutex;
+use crate::base::watch::kind;
 use crate::cache::Cache;
 use crate::config::{ProxyConfig, Reported, ServerConfig};
-use crate::proxy::config::parse;
+use crate::proxy::names::Names;
 use crate::proxy::native::Native;
 use crate::proxy::program::Program;
 use crate::tls::Tls;
@@ -45,6 +45,8 @@ pub struct ServerState {
     pub persistence: Option<Arc<Persistence>>,
     /// The proxy. The clients' commands with keys go there.
     pub proxy: Option<Arc<dyn Program>>,
+    /// The names of the proxy's backends.
+    pub names: Arc<Names>,
     /// Certificates and counters of TLS, if it is used.
     pub tls: Option<Arc<Tls>>,
 }
@@ -66,8 +68,11 @@ impl ServerState {
     /// As [`ServerState::new`].
     pub fn with_tls(cache: Arc<Cache>, config: ServerConfig, tls: Option<Tls>) -> Result<Self, StartError> {
         let users = Users::of(&config)?;
-        let proxy = config.proxy.as_ref().map(read_program).transpose()?;
-        Ok(Self { proxy, ..Self::build(cache, config, users, tls) })
+        let mut state = Self::build(cache, config, users, tls);
+        if let Some(config) = &state.config.proxy {
+            state.proxy = Some(program(config, &state.names)?);
+        }
+        Ok(state)
     }
 
     /// Returns the state for the statistics of a cache without a server.
@@ -94,6 +99,7 @@ impl ServerState {
             control: Control::default(),
             persistence: Persistence::new(&config).map(Arc::new),
             proxy: None,
+            names: Arc::default(),
             tls: tls.map(Arc::new),
             users,
             cache,
@@ -111,10 +117,33 @@ impl ServerState {
             Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
             Some(Ok(())) | None => Ok(()),
         };
-        match (users, certificates) {
-            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
-            (one, other) => one.and(other),
-        }
+        let proxy = self.proxy.as_ref().map_or(Ok(()), |proxy| self.reload_program(&**proxy));
+        let lines: Vec<String> = [users, certificates, proxy].into_iter().filter_map(Result::err).collect();
+        if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
+    }
+
+    /// Reads the configuration of the proxy again. Returns `None` without a proxy.
+    ///
+    /// # Errors
+    /// The line that says why nothing has changed.
+    pub fn reload_proxy(&self) -> Option<Result<(), String>> {
+        self.proxy.as_ref().map(|proxy| self.reload_program(&**proxy))
+    }
+
+    fn reload_program(&self, proxy: &dyn Program) -> Result<(), String> {
+        let event = |status: &str| {
+            let hub = self.cache.watch_hub();
+            if hub.wants(kind::PROXY) {
+                hub.event(kind::PROXY, |line| {
+                    // Writing to a String cannot fail.
+                    let _ = write!(line, "type=proxy_conf status={status}");
+                });
+            }
+        };
+        event("start");
+        let result = proxy.reload();
+        event(if result.is_ok() { "done" } else { "failed" });
+        result
     }
 
     /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.
@@ -144,25 +173,15 @@ impl ServerState {
 }
 
 /// Returns the proxy of a configuration. Reads the files that it names.
-fn read_program(config: &ProxyConfig) -> Result<Arc<dyn Program>, StartError> {
-    let routes = match config {
-        ProxyConfig::Text(text) => {
-            let fault = |reason: &dyn Display| StartError::File(format!("proxy configuration: {reason}"));
-            let mut routes = parse(text).map_err(|e| fault(&e))?;
-            routes.read_certificates(Path::new("")).map_err(|e| fault(&e))?;
-            routes
-        }
-        ProxyConfig::File(path) => {
-            let fault = |reason: &dyn Display| StartError::File(format!("{}: {reason}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
-            let mut routes = parse(&text).map_err(|e| StartError::File(format!("{}:{e}", path.display())))?;
-            routes.read_certificates(path.parent().unwrap_or(Path::new(""))).map_err(|e| fault(&e))?;
-            routes
+fn program(config: &ProxyConfig, names: &Arc<Names>) -> Result<Arc<dyn Program>, StartError> {
+    match config {
+        ProxyConfig::Text(_) | ProxyConfig::File(_) => {
+            let native = Native::new(config.clone(), Arc::clone(names)).map_err(StartError::File)?;
+            Ok(Arc::new(native))
         }
         ProxyConfig::Program(program) => {
             let unknown = || StartError::File("proxy configuration: unknown program".into());
-            return program.program().ok_or_else(unknown);
+            program.program().ok_or_else(unknown)
         }
-    };
-    Ok(Arc::new(Native::new(routes)))
+    }
 }

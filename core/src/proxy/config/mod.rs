@@ -1,10 +1,11 @@
-//! The configuration of a proxy: TOML text to [`Routes`].
+//! The configuration of a proxy: TOML text to a [`Configuration`].
 //!
 //! `route` is the route of all requests. `[pools.NAME]` has backends, and `[routes.NAME]` a route
 //! that others use by its name. A route is the name of a pool or of a route, or a table whose one
 //! main key is its kind: a row of `KINDS`. Each mistake is one line with its place.
 
 mod entry;
+mod names;
 mod pool;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::entry::ConfigFault;
 use self::entry::{Entry, MAX_NAME, Table};
 use super::command::{COMMANDS, Command};
+use super::names::NameRules;
 use super::pool::Pool;
 use super::route::{NodeId, Route, Routes};
 
@@ -23,7 +25,7 @@ pub const MAX_TEXT: usize = 1 << 20;
 /// Pools at most.
 const MAX_POOLS: usize = 1000;
 /// Backends of all pools at most.
-const MAX_BACKENDS: usize = 10_000;
+pub const MAX_BACKENDS: usize = 10_000;
 /// Nodes of all routes at most.
 const MAX_NODES: usize = 10_000;
 /// Routes within routes at most, names included.
@@ -37,12 +39,32 @@ const MAX_TTL: u64 = 30 * 24 * 3600;
 /// The name of the route that answers a miss.
 const NULL: &str = "null";
 
-/// Parses a configuration.
+/// A configuration.
+#[derive(Debug)]
+pub struct Configuration {
+    /// Pools and routes.
+    pub routes: Routes,
+    /// The place of each rate limit in the file. After a reload, a limit at the same place goes on.
+    pub limits: Vec<String>,
+    /// When names are looked up again.
+    pub names: NameRules,
+}
+
+/// Parses the pools and routes of a configuration.
 ///
 /// # Errors
 ///
 /// The first mistake.
 pub fn parse(text: &str) -> Result<Routes, ConfigFault> {
+    read(text).map(|configuration| configuration.routes)
+}
+
+/// Parses a configuration.
+///
+/// # Errors
+///
+/// The first mistake.
+pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
     if text.len() > MAX_TEXT {
         return Err(ConfigFault::new("", &(0..0), &format!("the file must have at most {MAX_TEXT} bytes")));
     }
@@ -51,7 +73,8 @@ pub fn parse(text: &str) -> Result<Routes, ConfigFault> {
     })?;
     let (span, table) = (table.span(), table.into_inner());
     let top = Table { text, name: String::new(), span, entries: &table };
-    top.allow(&["route", "pools", "routes"])?;
+    top.allow(&["route", "pools", "routes", "names"])?;
+    let rules = names::rules(&top)?;
     let mut builder = Builder::new(text);
     for (name, entry) in top.named("pools")? {
         builder.add_pool(name, &entry)?;
@@ -68,12 +91,12 @@ pub fn parse(text: &str) -> Result<Routes, ConfigFault> {
         names.push((name.to_owned(), builder.resolve(name, &entry, 0)?));
     }
     let Builder { pools, nodes, limits, .. } = builder;
-    let routes = Routes { pools, nodes, names, root, limits };
+    let routes = Routes { pools, nodes, names, root, limits: limits.len() };
     let sends = routes.most_sends();
     if sends > MAX_SENDS {
         return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
     }
-    Ok(routes)
+    Ok(Configuration { routes, limits, names: rules })
 }
 
 /// The meaning of a name.
@@ -94,7 +117,8 @@ struct Builder<'a> {
     nodes: Vec<Route>,
     /// For each node, the number of nodes on the longest way to a pool.
     depths: Vec<usize>,
-    limits: usize,
+    /// The place of each rate limit.
+    limits: Vec<String>,
 }
 
 /// Reads the route of a table of one kind.
@@ -132,7 +156,7 @@ impl<'a> Builder<'a> {
             pools: Vec::new(),
             nodes: Vec::new(),
             depths: Vec::new(),
-            limits: 0,
+            limits: Vec::new(),
         }
     }
 
@@ -343,8 +367,14 @@ fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
         Some(entry) => builder.route(&entry, depth)?,
         None => builder.add(&table.required("rate_limit")?, Route::Null)?,
     };
-    builder.limits += 1;
-    let limit = builder.limits - 1;
+    // Routes of a list have the name of the list.
+    let nth = builder
+        .limits
+        .iter()
+        .filter(|place| place.rsplit_once(' ').is_some_and(|(name, _)| name == table.name))
+        .count();
+    builder.limits.push(format!("{} {nth}", table.name));
+    let limit = builder.limits.len() - 1;
     Ok(Route::RateLimit { child, over, per_second: per_second as u32, burst, limit })
 }
 
@@ -374,6 +404,11 @@ fn by_command<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::backend::{Address, Backend};
+    use super::super::distribution::DISTRIBUTIONS;
+    use super::super::source::Source;
     use super::*;
 
     /// Pools in one line each, so that a route begins at line 3.
@@ -387,7 +422,7 @@ mod tests {
     const MISTAKES: &[(&str, &str)] = &[
         ("route = 'a", "3: "),
         ("", "1: route is missing"),
-        ("x = 1", "3: x: this key is unknown here, known are route, pools, routes"),
+        ("x = 1", "3: x: this key is unknown here, known are route, pools, routes, names"),
         (
             "route = 1",
             "3: route: must be the name of a pool or a route, or a table with a kind of route, got 1",
@@ -485,6 +520,40 @@ mod tests {
             "6: pools.c.hash_tag: must be two characters",
         ),
         (
+            "route = 'a'\n[pools.c]\nbackends = [{ dns = 'a', weight = 1 }]",
+            "5: pools.c.backends.weight: this key is unknown here, known are dns, port",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ dns = '10.0.0.1' }]",
+            "5: pools.c.backends.dns: must be the name of a host, got \"10.0.0.1\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ dns = 'a', port = 0 }]",
+            "5: pools.c.backends.port: must be a",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ srv = 'a b' }]",
+            "5: pools.c.backends.srv: must be a name such as",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ srv = 'x' }, 'a', { srv = 'x' }]",
+            "5: pools.c.backends: the SRV records of x is in the pool twice",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ elasticache = 'unix:/a' }]",
+            "5: pools.c.backends.elasticache: must be HOST:PORT of a configuration endpoint",
+        ),
+        (
+            "route = 'a'\n[names]\nmin_seconds = 0",
+            "5: names.min_seconds: must be a whole number from 1 to 86400",
+        ),
+        ("route = 'a'\n[names]\nmax_seconds = 1", "4: names: min_seconds must be at most max_seconds"),
+        (
+            "route = 'a'\n[names]\nservers = ['dns']",
+            "5: names.servers: must be IP or IP:PORT of a DNS server",
+        ),
+        ("route = 'a'\n[names]\nttl = 1", "5: names.ttl: this key is unknown here, known are min_seconds,"),
+        (
             "route = 'a'\n[pools.c]\nbackends = ['c']\nhash_stop = ''",
             "6: pools.c.hash_stop: must be a text such as",
         ),
@@ -547,6 +616,53 @@ mod tests {
         let pool = |n| format!("pools.p{n}.backends = ['a']\n");
         let pools = (0..=MAX_POOLS).map(pool).collect::<Vec<_>>().concat();
         assert!(fault(&pools).contains("at most 1000 pools"));
+    }
+
+    #[test]
+    fn a_rate_limit_has_a_place() {
+        let limit = |per_second| format!("{{ rate_limit = 'a', per_second = {per_second} }}");
+        let text = format!(
+            "{POOLS}route = {{ random = [{}, {}, 'x', 'y'] }}\n[routes]\nx = {}\ny = {{ ttl = {}, seconds = 1 }}",
+            limit(1),
+            limit(2),
+            limit(3),
+            limit(4)
+        );
+        let places = read(&text).map(|configuration| configuration.limits);
+        let places: Vec<String> = places.unwrap_or_default();
+        assert_eq!(places, ["route.random 0", "route.random 1", "routes.x 0", "routes.y.ttl 0"]);
+    }
+
+    #[test]
+    fn backends_may_have_sources() {
+        let members = "'b', { dns = 'a' }, { srv = '_m._tcp.a' }, { elasticache = 'c:1' }";
+        let text = format!(
+            "route = 'p'\n[names]\nservers = ['10.0.0.1', '[::1]:5353']\n[pools.p]\nbackends = [{members}]"
+        );
+        let configuration = read(&text).unwrap();
+        let servers: Vec<String> = configuration.names.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["10.0.0.1:53", "[::1]:5353"]);
+        let mut pool = configuration.routes.pools[0].clone();
+        assert_eq!((pool.backends.len(), pool.sources().count()), (1, 3));
+        let found = |name: &str| Backend { address: Address::parse(name).unwrap(), name: None, weight: 1 };
+        pool.discover(|source| match source {
+            Source::Dns(..) => vec![found("d"), found("b")],
+            Source::Srv(_) => vec![],
+            Source::ElastiCache(..) => vec![found("e")],
+        });
+        let names: Vec<String> = pool.backends.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["b:11211", "d:11211", "e:11211"]);
+        // A pool may have no backend.
+        for distribution in &DISTRIBUTIONS {
+            let text = format!(
+                "route = 'p'\n[pools.p]\nbackends = [{{ srv = 'x' }}]\ndistribution = '{}'",
+                distribution.name
+            );
+            let mut pool = parse(&text).unwrap().pools.remove(0);
+            assert!(pool.backends.get(pool.choose(b"key")).is_none());
+            pool.discover(|_| vec![]);
+            assert!(pool.backends.get(pool.choose(b"key")).is_none());
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Pools and backends of a configuration.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::backend::{Address, Backend};
+use super::super::backend::{Address, Backend, DEFAULT_PORT};
 use super::super::bounds::Bounds;
 use super::super::distribution::{DISTRIBUTIONS, Distribution};
 use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
 use super::super::health::{EJECTS, Eject, Health, PoolHealth, Probe};
-use super::super::pool::Pool;
+use super::super::pool::{Member, Pool};
+use super::super::source::Source;
 use super::entry::{ConfigFault, Entry, MAX_NAME, Table};
 use crate::tls::ClientFiles;
 
@@ -60,14 +62,19 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
                 .fail(&format!("distribution {} hashes keys in a way of its own", distribution.name));
         }
     };
-    let backends = backends(&table.required("backends")?, distribution)?;
+    let members = members(&table.required("backends")?, distribution)?;
     let filter = filter(table)?;
     let seed = table.get("seed");
     if let Some(entry) = seed.as_ref().filter(|_| !key_hash.is_some_and(KeyHash::is_seeded)) {
         return entry.fail("only key_hash = \"xxh3\" has a seed");
     }
     let seed = seed.map(|entry| entry.string()).transpose()?;
-    let mut pool = Pool::new(name, backends, distribution, key_hash, filter, seed);
+    let fixed = members.iter().filter_map(|member| match member {
+        Member::Backend(backend) => Some(backend.clone()),
+        Member::Source(_) => None,
+    });
+    let mut pool = Pool::new(name, fixed.collect(), distribution, key_hash, filter, seed);
+    pool.members = (members.len() > pool.backends.len()).then_some(members);
     pool.bounds = bounds(table)?;
     if let Some(entry) = table.get("health") {
         pool.health = Some(PoolHealth::new(health(&entry.table()?)?, pool.backends.len()));
@@ -156,40 +163,79 @@ fn tls(table: &Table<'_>) -> Result<ClientFiles, ConfigFault> {
     Ok(ClientFiles { ca: ca.filter(|_| verify), identity, server_name })
 }
 
-fn backends(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Backend>, ConfigFault> {
+fn members(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Member>, ConfigFault> {
     let list = entry.list("a list of backends")?;
     if list.is_empty() || list.len() > MAX_BACKENDS {
         return entry.fail(&format!("a pool must have 1 to {MAX_BACKENDS} backends, got {}", list.len()));
     }
     let mut seen = HashSet::new();
-    let mut backends = Vec::new();
+    let mut members = Vec::new();
     for entry in &list {
-        let backend = backend(entry)?;
-        if backend.weight != 1 && !distribution.is_weighted {
-            return entry.fail(&format!("distribution {} has no weights", distribution.name));
+        let member = member(entry)?;
+        let name = match &member {
+            Member::Backend(backend) => {
+                if backend.weight != 1 && !distribution.is_weighted {
+                    return entry.fail(&format!("distribution {} has no weights", distribution.name));
+                }
+                format!("backend {backend}")
+            }
+            Member::Source(source) => source.to_string(),
+        };
+        if !seen.insert(name.clone()) {
+            return entry.fail(&format!("{name} is in the pool twice"));
         }
-        if !seen.insert(backend.to_string()) {
-            return entry.fail(&format!("backend {backend} is in the pool twice"));
-        }
-        backends.push(backend);
+        members.push(member);
     }
-    Ok(backends)
+    Ok(members)
 }
 
-/// Reads a backend: an address, or a table with more.
-fn backend(entry: &Entry<'_>) -> Result<Backend, ConfigFault> {
+/// Reads a backend, which is an address or a table with more, or a source of backends.
+fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
     let address = |entry: &Entry<'_>| {
         let what = "HOST:PORT, [IPv6]:PORT or unix:PATH";
         Address::parse(entry.string()?).map_or_else(|| entry.wanted(what), Ok)
     };
     if !entry.is_table() {
-        return Ok(Backend { address: address(entry)?, name: None, weight: 1 });
+        return Ok(Member::Backend(Backend { address: address(entry)?, name: None, weight: 1 }));
     }
     let table = entry.table()?;
+    if let Some(source) = source(&table)? {
+        return Ok(Member::Source(source));
+    }
     table.allow(&["address", "name", "weight"])?;
     let weight = table.number("weight", 1, u64::from(MAX_WEIGHT))?.unwrap_or(1) as u32;
     let name = table.get("name").map(|entry| entry.line()).transpose()?;
-    Ok(Backend { address: address(&table.required("address")?)?, name, weight })
+    Ok(Member::Backend(Backend { address: address(&table.required("address")?)?, name, weight }))
+}
+
+/// Reads a source of backends, if the table is one.
+fn source(table: &Table<'_>) -> Result<Option<Source>, ConfigFault> {
+    if let Some(entry) = table.get("dns") {
+        table.allow(&["dns", "port"])?;
+        let port = table.number("port", 1, u64::from(u16::MAX))?;
+        let host = host(entry.string()?).map_or_else(|| entry.wanted("the name of a host"), Ok)?;
+        return Ok(Some(Source::Dns(host, port.map_or(DEFAULT_PORT, |port| port as u16))));
+    }
+    if let Some(entry) = table.get("srv") {
+        table.allow(&["srv"])?;
+        let name = host(entry.string()?)
+            .map_or_else(|| entry.wanted("a name such as _memcache._tcp.example.com"), Ok)?;
+        return Ok(Some(Source::Srv(name)));
+    }
+    let Some(entry) = table.get("elasticache") else { return Ok(None) };
+    table.allow(&["elasticache"])?;
+    match Address::parse(entry.string()?) {
+        Some(Address::Tcp(host, port)) => Ok(Some(Source::ElastiCache(host, port))),
+        Some(Address::Unix(_)) | None => entry.wanted("HOST:PORT of a configuration endpoint"),
+    }
+}
+
+/// Returns the name of a host, if it is one.
+fn host(text: &str) -> Option<String> {
+    match Address::parse(text)? {
+        Address::Tcp(host, DEFAULT_PORT) if host == text && host.parse::<IpAddr>().is_err() => Some(host),
+        Address::Tcp(..) | Address::Unix(_) => None,
+    }
 }
 
 fn filter(table: &Table<'_>) -> Result<Option<KeyFilter>, ConfigFault> {

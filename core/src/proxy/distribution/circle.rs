@@ -4,7 +4,7 @@ use super::super::backend::{Address, Backend, DEFAULT_PORT};
 use super::super::hash::{md5, md5_part};
 
 /// Points in the order of their values. A key belongs to the first point at or after its hash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Circle {
     points: Vec<(u32, u32)>,
     /// Whether a key belongs to the last point at or before its hash instead. Then all values and

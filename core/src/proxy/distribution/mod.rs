@@ -99,14 +99,14 @@ impl Distribution {
         DISTRIBUTIONS.iter().find(|distribution| distribution.name == name)
     }
 
-    /// Builds the placement for the backends of a pool, of which there is at least one.
+    /// Builds the placement for the backends of a pool.
     pub fn build(&self, backends: &[Backend]) -> Placement {
         (self.build)(backends)
     }
 }
 
 /// A built distribution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Placement {
     /// Jump hash over a number of backends.
     Jump(u32),

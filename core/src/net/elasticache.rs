@@ -1,0 +1,109 @@
+//! Asks the configuration endpoint of an `ElastiCache` cluster for its nodes (auto discovery).
+//!
+//! The endpoint is a memcached with the command `config get cluster`:
+//!
+//! ```text
+//!   CONFIG cluster 0 LENGTH\r\n
+//!   VERSION\n
+//!   HOST|IP|PORT HOST|IP|PORT\n\r\n
+//!   END\r\n
+//! ```
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::config::ClusterNode;
+
+/// Longest time for an answer. A server that stops waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes of a reply at most.
+const REPLY_MAX: usize = 256 * 1024;
+
+/// Asks the first of these addresses that answers. Returns the version of the list and its nodes.
+///
+/// # Errors
+/// The reason why there is no list.
+pub(super) fn ask(addresses: &[SocketAddr]) -> Result<(u64, Vec<ClusterNode>), String> {
+    let mut last = "the endpoint has no address".to_owned();
+    let until = Instant::now() + PATIENCE;
+    for address in addresses {
+        match ask_one(*address, until) {
+            Ok(reply) => return parse(&reply),
+            Err(e) => last = format!("{address}: {e}"),
+        }
+    }
+    Err(last)
+}
+
+fn ask_one(address: SocketAddr, until: Instant) -> io::Result<String> {
+    let left = || {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(left) }
+    };
+    let mut socket = TcpStream::connect_timeout(&address, left()?)?;
+    socket.set_write_timeout(Some(left()?))?;
+    // After `quit` the reply ends, even if the command is unknown.
+    socket.write_all(b"config get cluster\r\nquit\r\n")?;
+    let (mut reply, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        socket.set_read_timeout(Some(left()?))?;
+        match socket.read(&mut part)? {
+            0 => break,
+            length => reply.extend_from_slice(part.get(..length).unwrap_or_default()),
+        }
+        if reply.len() > REPLY_MAX {
+            return Err(io::Error::other("the reply is too long"));
+        }
+    }
+    String::from_utf8(reply).map_err(io::Error::other)
+}
+
+/// Reads a reply.
+fn parse(reply: &str) -> Result<(u64, Vec<ClusterNode>), String> {
+    let bad = || {
+        let start: String = reply.chars().take(60).collect();
+        format!("the endpoint answered {start:?}")
+    };
+    let (line, rest) = reply.split_once("\r\n").ok_or_else(bad)?;
+    let length = line.strip_prefix("CONFIG cluster ").and_then(|line| line.split_once(' '));
+    let length: usize = length.and_then(|(_, length)| length.parse().ok()).ok_or_else(bad)?;
+    let (text, end) = rest.split_at_checked(length).ok_or_else(bad)?;
+    if end != "\r\nEND\r\n" {
+        return Err(bad());
+    }
+    let (version, nodes) = text.split_once('\n').ok_or_else(bad)?;
+    let version = version.trim().parse().map_err(|_| bad())?;
+    let nodes = nodes.split_whitespace().map(|node| node.parse::<ClusterNode>().map_err(|e| e.to_string()));
+    Ok((version, nodes.collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn replies_are_read_or_refused() {
+        let whole = "CONFIG cluster 0 27\r\n12\na|10.0.0.1|11211 b||7\n\r\nEND\r\n";
+        let (version, nodes) = parse(&whole.replace("27", "25")).unwrap();
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        assert_eq!((version, nodes), (12, vec!["a|10.0.0.1|11211".to_owned(), "b||7".to_owned()]));
+        let bad = [
+            "",
+            "END\r\n",
+            "ERROR\r\n",
+            whole,
+            "CONFIG cluster 0 99999\r\n1\na||1\n\r\nEND\r\n",
+            "CONFIG cluster 0 3\r\n1\na\r\nEND\r\n",
+            "CONFIG cluster 0 7\r\nx\na||1\n\r\nEND\r\n",
+            "CONFIG cluster 0 -1\r\n",
+            "CONFIG cluster 0 1\r\né\r\nEND\r\n",
+        ];
+        for reply in bad {
+            assert!(parse(reply).is_err(), "{reply:?}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The configuration of a proxy changes while it serves.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod proxying;
+mod waiting;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use memcache_rs::internal::base::sync::Mutex;
+use memcache_rs::{Hooks, Listen, ProxyConfig, ReloadError, Server, ServerConfig};
+use proxying::{Client, address, start};
+use waiting::eventually;
+
+/// A file that is removed at the end.
+struct Configuration(PathBuf);
+
+impl Configuration {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mcrs-reload-{}-{name}.toml", std::process::id()));
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
+    }
+
+    fn config(&self) -> ServerConfig {
+        ServerConfig { proxy: Some(ProxyConfig::File(self.0.clone())), ..ServerConfig::default() }
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Returns a configuration of one pool.
+fn pool(backends: &[&Server]) -> String {
+    let addresses: Vec<String> = backends.iter().map(|backend| address(backend).to_string()).collect();
+    format!("route = 'p'\n[pools.p]\nbackends = {addresses:?}\n")
+}
+
+fn stat(server: &Server, name: &str) -> u64 {
+    let stats = server.stats("").unwrap();
+    stats.iter().find(|(own, _)| own == name).unwrap().1.parse().unwrap()
+}
+
+/// Returns the counts of loads and of failed ones.
+fn loads(proxy: &Server) -> (u64, u64) {
+    let statistics = proxy.context().proxy.as_ref().unwrap().statistics();
+    (statistics.reloads, statistics.reload_fails)
+}
+
+#[test]
+fn requests_after_a_reload_follow_the_new_file() {
+    let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
+    let file = Configuration::new("follow", &pool(&[&one]));
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
+    file.write(&pool(&[&other]));
+    // The file alone changes nothing.
+    client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    client.asks("get k\r\n", "END\r\n");
+    client.asks("set k 0 0 1\r\nb\r\n", "STORED\r\n");
+    assert_eq!(one.cache().get("k").as_deref(), Some(&b"a"[..]));
+    assert_eq!(other.cache().get("k").as_deref(), Some(&b"b"[..]));
+    assert_eq!(loads(&proxy), (2, 0));
+    // The backend that left has no connection any more. The listener counts as one.
+    let idle = stat(&start(ServerConfig::default()), "curr_connections");
+    eventually("the connection closes", || stat(&one, "curr_connections") == idle);
+}
+
+#[test]
+fn a_backend_that_stays_keeps_its_connection() {
+    let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
+    let file = Configuration::new("stays", &pool(&[&one]));
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
+    let before = stat(&one, "total_connections");
+    for backends in [&[&one, &other][..], &[&other, &one], &[&one]] {
+        file.write(&pool(backends));
+        assert_eq!(proxy.reload_proxy(), Ok(()));
+        client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
+    }
+    assert_eq!(stat(&one, "total_connections"), before);
+    // Other bounds are another connection.
+    file.write(&(pool(&[&one]) + "read_timeout_ms = 1234\n"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
+    assert_eq!(stat(&one, "total_connections"), before + 1);
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let log = move |_: u8, line: &str| kept.lock().push(line.to_owned());
+    let hooks = Hooks { log: Some(Arc::new(log)), ..Hooks::default() };
+    let backend = start(ServerConfig::default());
+    let good = pool(&[&backend]);
+    let file = Configuration::new("bad", &good);
+    let proxy = start(ServerConfig { hooks, ..file.config() });
+    let mut watcher = Client::new(&proxy);
+    watcher.asks("watch proxyevents\r\n", "OK\r\n");
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
+    let path = file.0.display().to_string();
+    let cases = [
+        ("route = 'q'\n", ":1: route: there is no pool or route \"q\""),
+        ("route = ", ":1: "),
+        (&*"#".repeat(2 << 20), ":1: the file must have at most 1048576 bytes"),
+        (&(good.clone() + "[pools.p.tls]\nca = 'none.pem'\n"), ": pools.p.tls: "),
+    ];
+    for (text, reason) in cases {
+        file.write(text);
+        let Err(ReloadError::Configuration(line)) = proxy.reload_proxy() else { panic!("{reason}") };
+        assert!(line.starts_with(&format!("{path}{reason}")), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+        client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
+    }
+    fs::write(&file.0, [b'#', 0xff]).unwrap();
+    assert!(proxy.reload_proxy().is_err());
+    fs::remove_file(&file.0).unwrap();
+    assert!(proxy.reload_proxy().is_err_and(|e| e.to_string().contains("No such file")));
+    assert_eq!(loads(&proxy), (7, 6));
+    file.write(&good);
+    assert_eq!(proxy.context().reload(), Ok(()));
+    assert_eq!(loads(&proxy), (8, 6));
+    let mut statuses = Vec::new();
+    while statuses.len() < 14 {
+        let line = watcher.line();
+        if let Some((_, status)) = line.trim_end().split_once("type=proxy_conf status=") {
+            statuses.push(status.to_owned());
+        }
+    }
+    let expected = ["start", "failed"].repeat(6).into_iter().chain(["start", "done"]);
+    assert_eq!(statuses, expected.collect::<Vec<_>>());
+    client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
+    assert_eq!(start(ServerConfig::default()).reload_proxy(), Err(ReloadError::NoProxy));
+}
+
+/// A backend that is slow: it reads lines, and its owner replies.
+struct Slow {
+    listener: TcpListener,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+    }
+
+    fn accept(&self) -> (BufReader<TcpStream>, TcpStream) {
+        let (mut socket, _) = self.listener.accept().unwrap();
+        let mut lines = BufReader::new(socket.try_clone().unwrap());
+        assert_eq!(next_line(&mut lines), "version\r\n");
+        socket.write_all(b"VERSION 1\r\n").unwrap();
+        (lines, socket)
+    }
+}
+
+fn next_line(lines: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    line
+}
+
+/// A request under way ends by the old routes, also by a backend that it has not asked yet.
+#[test]
+fn a_request_under_way_ends_with_the_old_routes() {
+    let slow = Slow::new();
+    let [old, new] = [(); 2].map(|()| start(ServerConfig::default()));
+    let at = slow.listener.local_addr().unwrap();
+    let before = format!(
+        "route = {{ failover = ['slow', 'old'] }}\npools.slow.backends = ['{at}']\npools.old.backends = ['{}']\n",
+        address(&old)
+    );
+    let file = Configuration::new("under-way", &before);
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    client.send("set k 0 0 1\r\na\r\nset l 0 0 1\r\nb\r\n");
+    let (mut lines, mut socket) = slow.accept();
+    for expected in ["set k 0 0 1\r\n", "a\r\n", "set l 0 0 1\r\n", "b\r\n"] {
+        assert_eq!(next_line(&mut lines), expected);
+    }
+    file.write(&pool(&[&new]));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    Client::new(&proxy).asks("set k 0 0 1\r\nn\r\n", "STORED\r\n");
+    socket.write_all(b"STORED\r\n").unwrap();
+    // The second one fails over to a backend that is in no configuration any more.
+    socket.write_all(b"SERVER_ERROR busy\r\n").unwrap();
+    client.expect("STORED\r\nSTORED\r\n");
+    assert_eq!(old.cache().get("l").as_deref(), Some(&b"b"[..]));
+    // The connection ends with its last reply.
+    assert_eq!(next_line(&mut lines), "");
+    assert_eq!(new.cache().get("k").as_deref(), Some(&b"n"[..]));
+    let idle = stat(&start(ServerConfig::default()), "curr_connections");
+    eventually("the connection closes", || stat(&old, "curr_connections") == idle);
+}
+
+#[test]
+fn a_rate_limit_at_the_same_place_keeps_its_fill() {
+    let backend = start(ServerConfig::default());
+    let text = |pool: &str, place: &str| {
+        let limit = "{ rate_limit = 'p', per_second = 1, burst = 3, over = { error = 'slow down' } }";
+        format!("{place} = {limit}\npools.{pool}.backends = ['{}']\n", address(&backend))
+            .replace("'p'", &format!("'{pool}'"))
+    };
+    let file = Configuration::new("limit", &text("p", "route"));
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    let over = "SERVER_ERROR slow down\r\n";
+    let taken = |client: &mut Client| {
+        let mut taken = 0;
+        loop {
+            client.send("get k\r\n");
+            match &*client.line() {
+                "END\r\n" => taken += 1,
+                line => {
+                    assert_eq!(line, over);
+                    return taken;
+                }
+            }
+        }
+    };
+    assert!(taken(&mut client) >= 3);
+    file.write(&text("q", "route"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    // A second or two may have passed.
+    assert!(taken(&mut client) < 3);
+    file.write(&format!("route = 'named'\n{}", text("q", "routes.named")));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    assert!(taken(&mut client) >= 3, "another place is another limit");
+}
+
+/// Clients of four workers see one of two configurations, and each reply is right.
+#[test]
+fn clients_lose_nothing_while_the_routes_change() {
+    let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
+    let file = Configuration::new("load", &pool(&[&one]));
+    let listen = vec![Listen::tcp("127.0.0.1:0".parse().unwrap())];
+    let proxy = Server::start(ServerConfig { listen, threads: 4, ..file.config() }).unwrap();
+    let ends = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let (mut client, ends) = (Client::new(&proxy), Arc::clone(&ends));
+            thread::spawn(move || {
+                let mut round = 0;
+                while !ends.load(Relaxed) {
+                    round += 1;
+                    let requests = format!("set k{number} 0 0 1\r\na\r\nmn\r\n").repeat(20);
+                    client.asks(&requests, &"STORED\r\nMN\r\n".repeat(20));
+                }
+                round
+            })
+        })
+        .collect();
+    for turn in 0..40 {
+        let both = [&one, &other];
+        file.write(&pool(if turn % 2 == 0 { &both[1..] } else { &both }));
+        assert_eq!(proxy.reload_proxy(), Ok(()));
+    }
+    ends.store(true, Relaxed);
+    for client in clients {
+        assert!(client.join().unwrap() > 0);
+    }
+    assert_eq!(loads(&proxy), (41, 0));
+    // A last reload to one backend leaves one connection a worker there, and none at the other.
+    file.write(&pool(&[&other]));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    let idle = stat(&start(ServerConfig::default()), "curr_connections");
+    eventually("connections close", || stat(&one, "curr_connections") == idle);
+    eventually("one a worker stays", || stat(&other, "curr_connections") == idle + 4);
+}
