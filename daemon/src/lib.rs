@@ -140,6 +140,10 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let signals = Signals::handle(farewell.clone())?;
 
     plan.config.hooks.snapshot = Some(notify::snapshot());
+    #[cfg(feature = "dns")]
+    {
+        plan.config.hooks.resolver = Some(Arc::new(memcache_proxy_dns::Dns));
+    }
     services.hook(&mut plan.config.hooks);
     let on_tcp = !plan.config.listen.iter().any(is_unix);
     let services = services.start_early()?;
