@@ -102,7 +102,7 @@ mod tls;
 
 pub use self::base::clock::{Clock, ClockError};
 pub use self::base::error::{
-    ConfigError, ConfigRule, DeltaError, ReloadError, StartError, StopError, StoreError,
+    ConfigError, ConfigRule, DeltaError, ProxyError, ReloadError, StartError, StopError, StoreError,
 };
 pub use self::base::faults::{Fault, FaultRule, FaultRuleId, Faults};
 pub use self::base::histogram::Histogram;

@@ -12,7 +12,8 @@ use std::thread;
 
 use memcache_rs::internal::proxy::config::parse;
 use memcache_rs::{
-    AuthConfig, AuthMethod, Cache, Fault, FaultRule, Passwords, ProxyConfig, Server, ServerConfig, Ttl,
+    AuthConfig, AuthMethod, Cache, Fault, FaultRule, Listen, Passwords, ProxyConfig, Server, ServerConfig,
+    StartError, Ttl,
 };
 use proxying::{Client, address, nowhere, start};
 use waiting::PATIENCE;
@@ -361,11 +362,71 @@ fn replies_never_reach_another_client() {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_an_error() {
-    let text = "route = 'b'\npools.a.backends = ['a:1']\n".to_owned();
-    let config = ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() };
-    let error = Server::start(config).err().unwrap().to_string();
-    assert_eq!(error, "proxy configuration: 1: route: there is no pool or route \"b\"");
+fn a_mistake_in_the_configuration_is_an_error_with_its_line() {
+    let text = "pools.a.backends = ['a:1']\nroute = 'b'\n";
+    let words = "route: there is no pool or route \"b\"";
+    let file = std::env::temp_dir().join(format!("mcrs-mistake-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    for (source, place) in [(text, "proxy: line 2".to_owned()), (path, format!("{path}:2"))] {
+        let mut config = ServerConfig::default();
+        config.set("proxy", source).unwrap();
+        let error = Server::start(config).err().unwrap();
+        assert_eq!(error.to_string(), format!("{place}: {words}"));
+        let StartError::Proxy(mistake) = error else { panic!("{error:?}") };
+        assert_eq!(mistake.line, Some(2));
+    }
+    std::fs::remove_file(&file).unwrap();
+    let gone = ServerConfig { proxy: Some(path.into()), ..ServerConfig::default() };
+    let error = Server::start(gone).err().unwrap();
+    assert!(error.to_string().starts_with(path), "{error}");
+}
+
+/// A program that starts a backend again need not wait until the proxy has found it.
+#[test]
+fn a_backend_that_is_back_serves_the_next_request() {
+    let backend = start(ServerConfig::default());
+    let at = address(&backend);
+    let text = format!("route = 'a'\n[pools.a]\nbackends = ['{at}']\nretry_ms = 3600000\n");
+    let proxy = start(ServerConfig { proxy: Some(text.as_str().into()), ..ServerConfig::default() });
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+    drop(backend);
+    for _ in 0..20 {
+        assert!(proxy.settle(PATIENCE));
+        client.asks("get k\r\n", "SERVER_ERROR backend failure\r\n");
+    }
+    let _backend =
+        Server::start(ServerConfig { listen: vec![Listen::tcp(at)], ..ServerConfig::default() }).unwrap();
+    client.asks("get k\r\n", "SERVER_ERROR backend failure\r\n");
+    assert!(proxy.retry_backends());
+    client.asks("get k\r\n", "END\r\n");
+}
+
+#[test]
+fn routes_follow_the_clock_of_the_proxy() {
+    let bench = Bench::new(2, "route = { migrate = 'a', to = 'b', start = 4000000000, interval = 60 }");
+    let mut client = bench.client();
+    client.asks("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+    assert!(bench.cache(0).get("k").is_some());
+    let clock = bench.proxy.cache().clock();
+    clock.freeze();
+    clock.advance(4_000_000_060 - clock.unix()).unwrap();
+    client.asks("set l 0 0 1\r\nx\r\n", "STORED\r\n");
+    assert!(bench.cache(0).get("l").is_none() && bench.cache(1).get("l").is_some());
+}
+
+#[test]
+fn a_handle_of_a_backend_sees_stores_without_replies() {
+    let bench = Bench::new(1, "route = 'a'");
+    bench.backends[0].settle_after(&bench.proxy);
+    let cache = &bench.backends[0].context().cache;
+    let mut client = bench.client();
+    for number in 0..100 {
+        client.send(&format!("set k{number} 0 0 1 noreply\r\nx\r\n"));
+        cache.settle();
+        assert!(cache.get(format!("k{number}")).is_some(), "{number}");
+    }
 }
 
 /// A client that may only read some keys gets no others from backends, however long its get is.

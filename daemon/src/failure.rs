@@ -48,6 +48,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Config(e) => Self::usage(e.to_string()),
             StartError::File(line) => Self::usage(line),
+            fault @ StartError::Proxy(_) => Self::usage(fault.to_string()),
             StartError::Listen(what, e) => {
                 Self::system(format!("failed to listen on {what}: {}", reason(&e)))
             }

@@ -11,6 +11,7 @@
 //! - [`faults`]: checked fault rules.
 //! - [`server`], [`settings`], [`time`]: options and addresses of a server, failed starts, settings
 //!   by name, cluster nodes, times to wait.
+//! - [`cluster`]: the configuration of a proxy before servers of the process.
 //! - [`temp_dir`]: a private directory that outlives no process for long.
 //! - [`snapshot`]: checked options of a save and a load, and why one failed.
 //! - [`handle`]: a handle that a child of `fork` neither uses nor drops.
@@ -35,6 +36,7 @@
 
 #[cfg(feature = "certificates")]
 pub mod certificates;
+pub mod cluster;
 pub mod commands;
 pub mod faults;
 pub mod flight;

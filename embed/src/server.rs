@@ -153,7 +153,7 @@ impl StartFault {
         /// "Too many open files", the same number on every Unix.
         const EMFILE: i32 = 24;
         match error {
-            StartError::Config(_) | StartError::File(_) => Self::Setting,
+            StartError::Config(_) | StartError::File(_) | StartError::Proxy(_) => Self::Setting,
             StartError::Descriptors { .. } => Self::System(Some(EMFILE)),
             StartError::Memory(cause) | StartError::Listen(_, cause) | StartError::System(cause) => {
                 Self::System(cause.raw_os_error())

@@ -23,7 +23,7 @@
 //! ```
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::scheduler::Waker;
@@ -41,6 +41,9 @@ const RANGE: std::ops::RangeInclusive<i64> = 1..=u32::MAX as i64 - 1;
 
 /// The part of [`Clock::shown`] that is a second.
 const SECOND: u64 = u32::MAX as u64;
+
+/// The shift of a clock that is frozen.
+const FROZEN: i64 = i64::MIN;
 
 /// Mark of a second that nothing has read.
 const UNREAD: u64 = 1 << 32;
@@ -75,6 +78,8 @@ pub struct Clock {
     /// The second shown, and marks above it.
     shown: AtomicU64,
     hand: Mutex<Hand>,
+    /// Seconds from the system's time to the one shown, or [`FROZEN`].
+    shift: AtomicI64,
     /// Unix time of second 0.
     origin: i64,
     /// A moment at which a second begins. Clocks of one thread share it, so that one
@@ -95,6 +100,8 @@ struct Hand {
     /// Seconds added by [`Clock::advance`], less those lost while the clock was frozen. At each
     /// change, the time shown is in [`RANGE`].
     moved: i64,
+    /// As `moved`, from the system's time.
+    shift: i64,
     /// Real seconds since the start at which the clock was frozen.
     frozen: Option<i64>,
     /// Wakes the thread that ticks. Without one the clock is always stale, and each
@@ -125,6 +132,7 @@ impl Clock {
         Self {
             shown: AtomicU64::new(u64::from(START) | STALE),
             hand: Mutex::default(),
+            shift: AtomicI64::new(0),
             origin: unix_time() - i64::from(START),
             epoch,
             started: epoch.elapsed().as_secs() as i64,
@@ -163,6 +171,18 @@ impl Clock {
     #[doc(hidden)]
     pub fn unix(&self) -> i64 {
         self.origin + i64::from(self.now())
+    }
+
+    /// Returns the Unix time in milliseconds.
+    pub fn unix_millis(&self) -> u64 {
+        let millis = match self.shift.load(Relaxed) {
+            FROZEN => self.unix() * 1000,
+            shift => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+                since.as_millis() as i64 + shift * 1000
+            }
+        };
+        millis.max(0) as u64
     }
 
     /// Returns the seconds since the start, as `stats` reports them.
@@ -229,7 +249,9 @@ impl Clock {
     pub fn resume(&self) {
         let mut hand = self.hand.lock();
         if let Some(at) = hand.frozen.take() {
-            hand.moved -= self.elapsed() - at;
+            let lost = self.elapsed() - at;
+            hand.moved -= lost;
+            hand.shift -= lost;
         }
         self.show(&hand);
         hand.wake();
@@ -246,6 +268,7 @@ impl Clock {
             return Err(ClockError { back: now - RANGE.start(), ahead: RANGE.end() - now });
         }
         hand.moved += seconds;
+        hand.shift += seconds;
         self.show(&hand);
         hand.wake();
         Ok(())
@@ -255,6 +278,7 @@ impl Clock {
     pub fn reset(&self) {
         let mut hand = self.hand.lock();
         hand.moved = unix_time() - self.origin - i64::from(START) - self.elapsed();
+        hand.shift = 0;
         hand.frozen = None;
         self.show(&hand);
         hand.wake();
@@ -271,6 +295,7 @@ impl Clock {
     }
 
     fn show(&self, hand: &Hand) {
+        self.shift.store(if hand.frozen.is_some() { FROZEN } else { hand.shift }, Relaxed);
         let stale = hand.frozen.is_none() && hand.waker.is_none();
         self.shown.store(self.time(hand) as u64 | if stale { STALE } else { 0 }, SeqCst);
     }
@@ -305,6 +330,27 @@ mod tests {
 
     use super::*;
     use crate::base::scheduler::{Scheduler, Task};
+
+    #[test]
+    fn milliseconds_follow_a_clock_that_is_moved_or_frozen() {
+        let clock = Clock::new();
+        let system = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let is_shifted = |seconds: i64| {
+            let before = system();
+            let millis = (clock.unix_millis() as i64 - seconds * 1000) as u64;
+            (before..=system()).contains(&millis)
+        };
+        assert!(is_shifted(0));
+        clock.advance(-3600).unwrap();
+        assert!(is_shifted(-3600));
+        clock.freeze();
+        let frozen = clock.unix_millis();
+        assert_eq!(frozen, clock.unix() as u64 * 1000);
+        clock.advance(90).unwrap();
+        assert_eq!(clock.unix_millis(), frozen + 90_000);
+        clock.reset();
+        assert!(is_shifted(0));
+    }
 
     #[test]
     fn expiry_rule() {

@@ -2,6 +2,7 @@
 //! exceptions. The texts of [`ConfigError`] are memcached's if memcached has the rule.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::{fmt, io};
 
 /// Returns the text of `strerror`, without the number that Rust adds.
@@ -48,6 +49,31 @@ impl fmt::Display for ReloadError {
 
 impl std::error::Error for ReloadError {}
 
+/// The mistake of a proxy's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProxyError {
+    /// The file; `None` if the configuration is a text.
+    pub file: Option<PathBuf>,
+    /// The line of the mistake, from 1; `None` if the file cannot be read.
+    pub line: Option<usize>,
+    /// The name in the configuration, the mistake, and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{}:{line}: {}", file.display(), self.message),
+            (Some(file), None) => write!(f, "{}: {}", file.display(), self.message),
+            (None, Some(line)) => write!(f, "proxy: line {line}: {}", self.message),
+            (None, None) => write!(f, "proxy: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
 /// An invalid setting. Its text is the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,6 +116,8 @@ pub enum StartError {
     /// A file that the settings name cannot be used: passwords, a certificate or a key. The text
     /// names it and the reason.
     File(String),
+    /// The configuration of a proxy cannot be used.
+    Proxy(ProxyError),
     /// The server could not listen on an address. The text names it.
     Listen(String, io::Error),
     /// The system allows the process fewer open files than
@@ -110,6 +138,7 @@ impl fmt::Display for StartError {
             Self::Config(e) => e.fmt(f),
             Self::Memory(e) => write!(f, "failed to reserve memory for items: {e}"),
             Self::File(text) => f.write_str(text),
+            Self::Proxy(e) => e.fmt(f),
             Self::Listen(what, e) => write!(f, "failed to listen on {what}: {e}"),
             Self::Descriptors { wanted, allowed } => {
                 write!(
@@ -127,6 +156,7 @@ impl std::error::Error for StartError {
         match self {
             Self::Config(e) => Some(e),
             Self::Memory(e) | Self::Listen(_, e) | Self::System(e) => Some(e),
+            Self::Proxy(e) => Some(e),
             Self::File(_) | Self::Descriptors { .. } => None,
         }
     }

@@ -171,6 +171,10 @@ settings! {
             Row::on_off()
                 .option("--persist-lazy")
                 .help("load while clients are served");
+        /// Configuration that makes the server a proxy: commands with keys go to its backends. It
+        /// is a text in TOML, or the name of a file that ends in `.toml` (`-o proxy_config`).
+        proxy: Option<ProxyConfig> = None,
+            Row::new(Kind::Toml).or_none();
     }
     others {
         /// Settings of the cache that is served.
@@ -183,8 +187,6 @@ settings! {
         auth: Option<AuthConfig> = None;
         /// Certificate, key and rules of listeners with TLS.
         tls: Option<TlsConfig> = None;
-        /// Makes the server a proxy: commands with keys go to the backends of this configuration.
-        proxy: Option<ProxyConfig> = None;
         /// Nodes that `config get cluster` reports, as a node of a hosted cluster does. If empty,
         /// the command does not exist, as in memcached.
         cluster: Vec<ClusterNode> = Vec::new();

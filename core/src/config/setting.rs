@@ -133,6 +133,8 @@ pub enum Kind {
     Byte,
     /// The name of a file.
     Path,
+    /// A text in TOML, or the name of a file with it.
+    Toml,
     /// Numbers of bytes that ascend, with `-` between them in a text.
     Sizes {
         /// The smallest value of the first.
@@ -378,7 +380,7 @@ impl Row {
                 _ => None,
             },
             (Kind::Text, Value::Text(text)) => (!text.contains(['\0', '\r', '\n'])).then(|| value.clone()),
-            (Kind::Path, Value::Text(text)) => {
+            (Kind::Path | Kind::Toml, Value::Text(text)) => {
                 (!text.is_empty() && !text.contains('\0')).then(|| value.clone())
             }
             (Kind::Sizes { .. }, Value::Text(text)) => {
@@ -468,6 +470,7 @@ impl Row {
             Kind::Byte => "one byte".into(),
             Kind::Text => "a text of one line".into(),
             Kind::Path => "the name of a file".into(),
+            Kind::Toml => "a text in TOML, or the name of a file that ends in .toml".into(),
             Kind::Sizes { least, count } => {
                 format!("at most {count} sizes that ascend from at least {least}")
             }

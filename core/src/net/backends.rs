@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use mio::event::Event;
 use mio::{Registry, Token};
@@ -19,7 +19,7 @@ use crate::protocol::output::{Output, SlotId};
 use crate::proxy::engine::{self, Client, Engine, Host, Surroundings};
 use crate::proxy::failure::Reason;
 use crate::proxy::hooks::Hooks;
-use crate::proxy::links::Links;
+use crate::proxy::links::{Link, Links};
 use crate::proxy::program::{AnyEngine, Program, Seat};
 use crate::proxy::request::ClientRequest;
 use crate::session::{Env, Next, Session};
@@ -179,6 +179,19 @@ impl Backends {
         true
     }
 
+    /// Forgets the failures of backends, and connects again to those without a connection.
+    pub(crate) fn retry(&mut self, registry: &Registry) {
+        for index in 0..self.links.end() {
+            if !self.links.get_mut(index).is_some_and(Link::retry) {
+                continue;
+            }
+            if let Some(remote) = self.remotes.get_mut(index) {
+                remote.close(registry);
+            }
+            self.more.push(index);
+        }
+    }
+
     /// Serves each socket that has something to do.
     pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>) {
         let mut due = std::mem::take(&mut self.more);
@@ -327,11 +340,6 @@ impl Round<'_> {
 
 /// Returns the worker for one call of an engine.
 fn host<'a>(links: &'a mut Links, around: &'a Around<'_>) -> Host<'a> {
-    Host { links, now: Instant::now(), millis: millis(), server: around }
-}
-
-/// Returns the Unix time in milliseconds.
-fn millis() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let millis = around.context.cache.clock().unix_millis();
+    Host { links, now: Instant::now(), millis, server: around }
 }

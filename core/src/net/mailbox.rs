@@ -36,6 +36,7 @@ pub(super) struct Mail {
     pub(super) watchers: Vec<Token>,
     pub(super) handshaken: Vec<(Token, Box<TlsStream>)>,
     pub(super) settling: Vec<Ticket>,
+    pub(super) retrying: Vec<Ticket>,
     /// Whether the worker has ended.
     pub(super) closed: bool,
 }
@@ -71,6 +72,17 @@ impl Mailbox {
             return;
         }
         mail.handshaken.push((token, stream));
+        drop(mail);
+        self.waker.wake();
+    }
+
+    /// Asks the worker to try the backends of a proxy again, then to drop `ticket`.
+    pub(crate) fn retry(&self, ticket: Ticket) {
+        let mut mail = self.mail.lock();
+        if mail.closed {
+            return;
+        }
+        mail.retrying.push(ticket);
         drop(mail);
         self.waker.wake();
     }

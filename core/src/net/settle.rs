@@ -62,10 +62,20 @@ impl Settler {
         if !accepted.wait(until) {
             return false;
         }
-        let settled = Count::new(self.workers.len());
+        self.ask(until, Mailbox::ask)
+    }
+
+    /// Has the workers of a proxy try its backends again, and waits until each has begun.
+    pub(crate) fn retry_backends(&self, within: Duration) -> bool {
+        !SERVES.get() && self.ask(Instant::now().checked_add(within), Mailbox::retry)
+    }
+
+    /// Asks each worker, and waits until each has dropped its ticket.
+    fn ask(&self, until: Option<Instant>, ask: fn(&Mailbox, Ticket)) -> bool {
+        let count = Count::new(self.workers.len());
         for worker in &self.workers {
-            worker.ask(Ticket::new(&settled));
+            ask(worker, Ticket::new(&count));
         }
-        settled.wait(until)
+        count.wait(until)
     }
 }

@@ -516,7 +516,12 @@ impl Worker {
         std::mem::swap(&mut self.woken, &mut mail.watchers);
         std::mem::swap(&mut self.handshaken, &mut mail.handshaken);
         self.asked.append(&mut mail.settling);
+        let retrying = std::mem::take(&mut mail.retrying);
         drop(mail);
+        if let (Some(backends), false) = (&mut self.backends, retrying.is_empty()) {
+            backends.retry(self.poll.registry());
+        }
+        drop(retrying);
         let mut arrived = std::mem::take(&mut self.arrived);
         for accepted in arrived.drain(..) {
             self.adopt(accepted);

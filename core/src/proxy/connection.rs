@@ -359,6 +359,18 @@ impl<T> Connection<T> {
         }
     }
 
+    /// Forgets failures, and connects again if the connection is not open. Returns whether the
+    /// owner has to close the socket.
+    pub fn retry(&mut self) -> bool {
+        if self.state == State::Open {
+            return false;
+        }
+        self.left();
+        self.is_bad = false;
+        (self.failures, self.flaps) = (0, 0);
+        true
+    }
+
     /// Ends the connection. The owner closes the socket.
     pub fn fail(&mut self, reason: Reason, now: Instant) -> Failure<T> {
         let bounds = &self.bounds;
@@ -456,6 +468,20 @@ mod tests {
             self.now += Duration::from_secs(seconds);
             self.connection.expired(self.now)
         }
+    }
+
+    #[test]
+    fn a_bad_backend_is_tried_again_on_request() {
+        let mut bench = Bench::open();
+        assert!(!bench.connection.retry());
+        while !bench.connection.is_bad() {
+            bench.connection.fail(Reason::Connecting, bench.now);
+        }
+        assert_eq!(bench.submits(1), Err(Refusal::Bad));
+        assert!(bench.connection.retry());
+        assert_eq!((bench.submits(2), bench.later(60)), (Ok(()), None));
+        bench.opens();
+        assert_eq!(bench.writes(), "get k2\r\n");
     }
 
     #[test]

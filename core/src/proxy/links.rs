@@ -137,6 +137,13 @@ impl Link {
         self.show();
     }
 
+    /// Forgets failures, as [`Connection::retry`] does, and counts that.
+    pub fn retry(&mut self) -> bool {
+        let closes = self.connection.retry();
+        self.show();
+        closes
+    }
+
     /// Ends the connection, as [`Connection::fail`] does, and counts that.
     pub fn fail(&mut self, reason: Reason, now: Instant, worker: &WorkerCounters) -> Failure<Ask> {
         let was_bad = self.connection.is_bad();

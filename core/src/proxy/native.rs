@@ -19,6 +19,7 @@ use super::program::{AnyEngine, Program, Seat, Statistics};
 use super::relay::Relay;
 use super::route::Routes;
 use super::source::Source;
+use crate::base::error::ProxyError;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::config::ProxyConfig;
@@ -56,11 +57,11 @@ impl Native {
     /// Reads a configuration. Its sources are not looked up yet: see [`Program::ready`].
     ///
     /// # Errors
-    /// The line that says what is wrong.
-    pub fn new(from: ProxyConfig, names: Arc<Names>) -> Result<Self, String> {
+    /// The mistake.
+    pub fn new(from: ProxyConfig, names: Arc<Names>) -> Result<Self, ProxyError> {
         let configuration = load(&from)?;
         let sources = hold(&configuration.routes, &names);
-        let loaded = discover(&configuration, &sources, None)?;
+        let loaded = discover(&configuration, &sources, None).map_err(|e| fault(&from, None, &e))?;
         names.set_rules(configuration.names.clone());
         let shared = Arc::new(Shared::new(loaded));
         let current = Mutex::new(Current { configuration, sources });
@@ -77,7 +78,7 @@ impl Native {
     }
 
     fn load_again(&self) -> Result<(), String> {
-        let configuration = load(&self.from)?;
+        let configuration = load(&self.from).map_err(|e| e.to_string())?;
         let sources = hold(&configuration.routes, &self.names);
         wait(&self.names, &sources);
         // Backends that change from here on wait for this lock.
@@ -182,25 +183,29 @@ fn discover(
 }
 
 /// Reads a configuration, and the files that it names.
-fn load(from: &ProxyConfig) -> Result<Configuration, String> {
-    match from {
-        ProxyConfig::Text(text) => {
-            let fault = |reason: &dyn Display| format!("proxy configuration: {reason}");
-            let mut configuration = read(text).map_err(|e| fault(&e))?;
-            configuration.routes.read_certificates(Path::new("")).map_err(|e| fault(&e))?;
-            Ok(configuration)
-        }
+fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
+    let unread = |reason: &dyn Display| fault(from, None, reason);
+    let mut text = String::new();
+    let (text, directory) = match from {
+        ProxyConfig::Text(text) => (text, Path::new("")),
         ProxyConfig::File(path) => {
-            let fault = |reason: &dyn Display| format!("{}: {reason}", path.display());
-            let mut text = String::new();
-            let file = File::open(path).map_err(|e| fault(&e))?;
+            let file = File::open(path).map_err(|e| unread(&e))?;
             // A longer file is refused by its length.
-            file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|e| fault(&e))?;
-            let mut configuration = read(&text).map_err(|e| format!("{}:{e}", path.display()))?;
-            let directory = path.parent().unwrap_or(Path::new(""));
-            configuration.routes.read_certificates(directory).map_err(|e| fault(&e))?;
-            Ok(configuration)
+            file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|e| unread(&e))?;
+            (&text, path.parent().unwrap_or(Path::new("")))
         }
-        ProxyConfig::Program(_) => Err("proxy configuration: a program has no file".into()),
-    }
+        ProxyConfig::Program(_) => return Err(unread(&"a program has no file")),
+    };
+    let mut configuration = read(text).map_err(|e| fault(from, Some(e.line), &e.message))?;
+    configuration.routes.read_certificates(directory).map_err(|e| unread(&e))?;
+    Ok(configuration)
+}
+
+/// Returns a mistake of a configuration.
+fn fault(from: &ProxyConfig, line: Option<usize>, reason: &dyn Display) -> ProxyError {
+    let file = match from {
+        ProxyConfig::File(path) => Some(path.clone()),
+        ProxyConfig::Text(_) | ProxyConfig::Program(_) => None,
+    };
+    ProxyError { file, line, message: reason.to_string() }
 }

@@ -330,6 +330,28 @@ impl Server {
         self.settler.settle(within)
     }
 
+    /// Has a proxy try its backends again at once. It forgets their failures, and later requests
+    /// wait for their connections. A test calls it after it has started a backend again.
+    ///
+    /// Returns `false` if a worker takes more than a second.
+    pub fn retry_backends(&self) -> bool {
+        self.settler.retry_backends(SETTLE_TIME)
+    }
+
+    /// Has the handles of the cache settle `first`, then this server. So the handles of a backend
+    /// see what clients have sent to the proxy before it.
+    #[doc(hidden)]
+    pub fn settle_after(&self, first: &Self) {
+        if self.context.config.settles {
+            let settlers = [Arc::clone(&first.settler), Arc::clone(&self.settler)];
+            self.context.cache.settle_by(Arc::new(move || {
+                for settler in &settlers {
+                    settler.settle(SETTLE_TIME);
+                }
+            }));
+        }
+    }
+
     /// Returns the function that settles this server, for a handle that may outlive it.
     #[doc(hidden)]
     pub fn settler(&self) -> &Arc<Settler> {

@@ -176,7 +176,7 @@ impl ServerState {
 fn program(config: &ProxyConfig, names: &Arc<Names>) -> Result<Arc<dyn Program>, StartError> {
     match config {
         ProxyConfig::Text(_) | ProxyConfig::File(_) => {
-            let native = Native::new(config.clone(), Arc::clone(names)).map_err(StartError::File)?;
+            let native = Native::new(config.clone(), Arc::clone(names)).map_err(StartError::Proxy)?;
             Ok(Arc::new(native))
         }
         ProxyConfig::Program(program) => {
