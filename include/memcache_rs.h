@@ -2199,6 +2199,27 @@ mcrs_status mcrs_config_set_idle_timeout(struct mcrs_config *config, uint32_t se
 mcrs_status mcrs_config_set_output_limit(struct mcrs_config *config, size_t bytes);
 
 /**
+ * Sets the configuration that makes a server a proxy.
+ *
+ * mcrs_server_start() reads it. Commands with keys then go to the backends of the configuration,
+ * which docs/proxy.md describes. mcrs_error_message() names the line of a mistake.
+ *
+ * ```c
+ * const char *route = "route = 'main'\npools.main.backends = ['127.0.0.1:11211']\n";
+ * mcrs_config *routed = NULL;
+ * assert(mcrs_config_new(&routed) == MCRS_OK);
+ * assert(mcrs_config_set_proxy(routed, route) == MCRS_OK);
+ * mcrs_config_free(routed);
+ * ```
+ *
+ * @param config  Settings to change.
+ * @param toml  Name of a file, which ends in `.toml`, or else a text in TOML; NULL, the default,
+ *     for a server that is not a proxy.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if `toml` is empty; or a common status.
+ */
+mcrs_status mcrs_config_set_proxy(struct mcrs_config *config, const char *toml);
+
+/**
  * Sets whether clients may use `flush_all`.
  *
  * @param config  Settings to change.
@@ -2888,6 +2909,17 @@ mcrs_status mcrs_server_request_stop(const struct mcrs_server *server, bool grac
  *     common status.
  */
 mcrs_status mcrs_server_wait(const struct mcrs_server *server, uint32_t timeout_ms);
+
+/**
+ * Has a proxy try its backends again at once.
+ *
+ * It forgets their failures, and later requests wait for their connections. A test calls it after
+ * it has started a backend again. It does nothing for a server that is not a proxy.
+ *
+ * @param server  Server to work on.
+ * @return MCRS_OK; MCRS_TIMED_OUT if a worker takes more than a second; or a common status.
+ */
+mcrs_status mcrs_server_retry_backends(const struct mcrs_server *server);
 
 /**
  * Waits until the requests that local clients have sent are carried out.

@@ -67,7 +67,8 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let status = match &error {
             StartError::Config(_) => mcrs_status::MCRS_INVALID_ARGUMENT,
-            StartError::File(_) => mcrs_status::MCRS_BAD_FILE,
+            StartError::Proxy(mistake) if mistake.file.is_none() => mcrs_status::MCRS_INVALID_ARGUMENT,
+            StartError::File(_) | StartError::Proxy(_) => mcrs_status::MCRS_BAD_FILE,
             StartError::Listen(..) => mcrs_status::MCRS_LISTEN_FAILED,
             // The system refused memory, descriptors or a thread.
             _ => mcrs_status::MCRS_SYSTEM_ERROR,

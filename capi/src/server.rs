@@ -322,6 +322,21 @@ pub unsafe extern "C" fn mcrs_server_wait(server: *const mcrs_server, timeout_ms
     })
 }
 
+/// Has a proxy try its backends again at once.
+///
+/// It forgets their failures, and later requests wait for their connections. A test calls it after
+/// it has started a backend again. It does nothing for a server that is not a proxy.
+///
+/// @param server  Server to work on.
+/// @return MCRS_OK; MCRS_TIMED_OUT if a worker takes more than a second; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_server_retry_backends(server: *const mcrs_server) -> mcrs_status {
+    entry!(server, {}, {
+        not_inside(SERVER)?;
+        if server.server.retry_backends() { Ok(()) } else { Err(mcrs_status::MCRS_TIMED_OUT.into()) }
+    })
+}
+
 /// Waits until the requests that local clients have sent are carried out.
 ///
 /// It covers pipelines, requests without replies, datagrams, and connections that are not accepted

@@ -133,6 +133,28 @@ pub unsafe extern "C" fn mcrs_config_set_output_limit(config: *mut mcrs_config, 
     entry!(mut config, {}, { Ok(config.settings.set("output_limit", bytes)?) })
 }
 
+/// Sets the configuration that makes a server a proxy.
+///
+/// mcrs_server_start() reads it. Commands with keys then go to the backends of the configuration,
+/// which docs/proxy.md describes. mcrs_error_message() names the line of a mistake.
+///
+/// ```c
+/// const char *route = "route = 'main'\npools.main.backends = ['127.0.0.1:11211']\n";
+/// mcrs_config *routed = NULL;
+/// assert(mcrs_config_new(&routed) == MCRS_OK);
+/// assert(mcrs_config_set_proxy(routed, route) == MCRS_OK);
+/// mcrs_config_free(routed);
+/// ```
+///
+/// @param config  Settings to change.
+/// @param toml  Name of a file, which ends in `.toml`, or else a text in TOML; NULL, the default,
+///     for a server that is not a proxy.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if `toml` is empty; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_config_set_proxy(config: *mut mcrs_config, toml: *const c_char) -> mcrs_status {
+    entry!(mut config, { toml: maybe_text(toml) }, { Ok(config.settings.set("proxy", toml)?) })
+}
+
 /// Sets whether clients may use `flush_all`.
 ///
 /// @param config  Settings to change.

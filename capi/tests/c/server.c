@@ -111,6 +111,47 @@ static void stopping(void) {
     mcrs_config_free(config);
 }
 
+static void proxying(void) {
+    mcrs_config *config = small_config(), *routed = small_config();
+    mcrs_server *backend = NULL, *proxy = NULL;
+    mcrs_address address;
+    char text[200], path[] = "/tmp/mcrs-proxy-XXXXXX.toml";
+    OK(mcrs_server_start(config, &backend));
+    OK(mcrs_server_address(backend, 0, &address));
+    snprintf(text, sizeof text, "route = 'a'\npools.a.backends = ['127.0.0.1:%u']\n", address.port);
+    FILE *file = fdopen(mkstemps(path, 5), "w");
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+    const char *sources[] = {text, path};
+    for (int n = 0; n < 2; n++) {
+        OK(mcrs_config_set_proxy(routed, sources[n]));
+        OK(mcrs_server_start(routed, &proxy));
+        int client = connect_to(proxy, 0), direct = connect_to(backend, 0);
+        says(client, "set routed 0 0 1\r\nx\r\n", "STORED\r\n");
+        says(direct, "get routed\r\n", "VALUE routed 0 1\r\nx\r\nEND\r\n");
+        OK(mcrs_server_retry_backends(proxy));
+        says(client, "delete routed\r\n", "DELETED\r\n");
+        close(client), close(direct);
+        mcrs_server_free(proxy);
+    }
+    OK(mcrs_config_set_proxy(routed, "pools.a.backends = ['a']\nroute = 'b'\n"));
+    IS(mcrs_server_start(routed, &proxy), MCRS_INVALID_ARGUMENT);
+    CHECK(strstr(mcrs_error_message(), "proxy: line 2: route: ") != NULL);
+    file = fopen(path, "w");
+    CHECK(file != NULL && fputs("route = 1", file) >= 0 && fclose(file) == 0);
+    OK(mcrs_config_set_proxy(routed, path));
+    IS(mcrs_server_start(routed, &proxy), MCRS_BAD_FILE);
+    CHECK(strstr(mcrs_error_message(), ".toml:1: ") != NULL);
+    CHECK(unlink(path) == 0);
+    IS(mcrs_config_set_proxy(routed, ""), MCRS_INVALID_ARGUMENT);
+    OK(mcrs_config_set_proxy(routed, NULL));
+    OK(mcrs_server_start(routed, &proxy));
+    OK(mcrs_server_retry_backends(proxy));
+    mcrs_server_free(proxy);
+    mcrs_server_free(backend);
+    mcrs_config_free(routed);
+    mcrs_config_free(config);
+}
+
 static void side_by_side(void) {
     mcrs_config *config = small_config();
     mcrs_cache *cache = small_cache(), *same = NULL;
@@ -247,6 +288,7 @@ int main(void) {
     settling();
     stopping();
     side_by_side();
+    proxying();
     authentication();
     clusters();
     mcrs_server_free(NULL);
