@@ -15,7 +15,7 @@ Example:
 """
 
 from memcache_rs._cache import Cache
-from memcache_rs._cluster import Cluster
+from memcache_rs._cluster import Cluster, ClusterClock
 from memcache_rs._memoize import Memoized
 from memcache_rs._native import (
     MEMCACHED_VERSION,
@@ -61,6 +61,7 @@ __all__ = [
     "Clock",
     "ClosedError",
     "Cluster",
+    "ClusterClock",
     "ConfigError",
     "Damage",
     "Event",

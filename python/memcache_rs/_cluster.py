@@ -4,23 +4,149 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memcache_rs import _native
 from memcache_rs._server import Server, host_port
-from memcache_rs.errors import ConfigError
+from memcache_rs.errors import ClosedError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
 
     from typing_extensions import Self
 
+    from memcache_rs._native import Clock
+
+#: Arguments that concern clients: with a proxy, only that has them.
+_OF_CLIENTS = ("tls", "users", "auth")
+#: Arguments that a proxy has beside those.
+_OF_PROXY = (*_OF_CLIENTS, "host", "threads", "max_connections", "idle_timeout", "record_commands")
+
+
+class ClusterClock:
+    """The clock of a :class:`Cluster`: of all its nodes and its proxy.
+
+    Its methods are those of :class:`Clock`. It moves nodes that are down, too.
+    :attr:`Cluster.clock` returns it.
+
+    Args:
+        clocks: Returns the clocks, of which the first tells the time.
+
+    Example:
+        >>> with Cluster(2) as cluster, cluster.clock.freeze() as clock:
+        ...     cluster[1].cache.set("key", "value", ttl=60)
+        ...     clock.advance(60)
+        ...     "key" in cluster[1].cache
+        False
+    """
+
+    def __init__(self, clocks: Callable[[], list[Clock]]) -> None:
+        self._clocks = clocks
+
+    def freeze(self) -> Self:
+        """Stops the clock.
+
+        Returns:
+            The clock. As a context manager it resumes at the end of the block.
+
+        Raises:
+            ClosedError: The cluster was not started.
+
+        Example:
+            >>> with Cluster(2) as cluster, cluster.clock.freeze() as clock:
+            ...     clock.time() == cluster[1].clock.time()
+            True
+        """
+        first, *others = self._clocks()
+        first.freeze()
+        for clock in others:
+            clock.freeze()
+            # A second may have begun in between.
+            clock.advance(first.time() - clock.time())
+        return self
+
+    def resume(self) -> None:
+        """Lets the clock run again, from the time it shows.
+
+        Raises:
+            ClosedError: The cluster was not started.
+
+        Example:
+            >>> with Cluster(2) as cluster:
+            ...     cluster.clock.freeze().resume()
+        """
+        for clock in self._clocks():
+            clock.resume()
+
+    def reset(self) -> None:
+        """Sets the clock to the system time and lets it run.
+
+        Raises:
+            ClosedError: The cluster was not started.
+
+        Example:
+            >>> with Cluster(2) as cluster:
+            ...     cluster.clock.reset()
+        """
+        for clock in self._clocks():
+            clock.reset()
+
+    def advance(self, by: float | timedelta) -> None:
+        """Moves the clock forwards, or backwards if the time is negative.
+
+        Args:
+            by: Whole seconds, or a timedelta of whole seconds.
+
+        Raises:
+            ClosedError: The cluster was not started.
+            ConfigError: ``by`` is not whole seconds, or the clock cannot show that time.
+
+        Example:
+            >>> with Cluster(2) as cluster:
+            ...     cluster.clock.advance(60)
+        """
+        for clock in self._clocks():
+            clock.advance(by)
+
+    def time(self) -> int:
+        """Returns the time that the clock shows.
+
+        Returns:
+            A Unix time in seconds.
+
+        Raises:
+            ClosedError: The cluster was not started.
+
+        Example:
+            >>> with Cluster(2) as cluster:
+            ...     cluster.clock.time() > 1_700_000_000
+            True
+        """
+        return self._clocks()[0].time()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
+
 
 class Cluster:
-    """Several servers, for clients that shard. Each announces all of them (auto discovery).
+    """Several servers. Clients shard, or a proxy before the servers does.
 
     Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. The nodes are in
-    ``cluster.servers``, and ``cluster[0]`` is the first of them.
+    ``cluster.servers``, and ``cluster[0]`` is the first of them. Each announces all of them (auto
+    discovery).
+
+    With ``proxy``, clients connect to ``cluster.address`` alone, and the arguments ``tls``,
+    ``users`` and ``auth`` are those of the proxy. A handle of a node, such as
+    ``cluster[0].cache``, first waits until the proxy has carried out what clients have sent.
 
     Args:
         size: The number of nodes, at least 1.
+        proxy: Puts a proxy before the nodes. ``True`` leads each key to one node, by ketama. A text
+            is the first part of a configuration of a proxy, in TOML, with a ``route`` of its own:
+            see docs/proxy.md. It has two pools beside its own. ``nodes`` are the nodes, and
+            ``next`` leads each key to the node after that of ``nodes``.
         **settings: The settings of each :class:`Server`, except ``port``, ``cache`` and
             ``persist``.
 
@@ -31,9 +157,13 @@ class Cluster:
         >>> with Cluster(3) as cluster:
         ...     len(cluster.addresses)
         3
+        >>> with Cluster(3, proxy='route = { failover = ["nodes", "next"] }') as cluster:
+        ...     cluster.kill(1)
+        ...     cluster.address == cluster.proxy.address
+        True
     """
 
-    def __init__(self, size: int = 3, **settings: Any) -> None:
+    def __init__(self, size: int = 3, *, proxy: bool | str = False, **settings: Any) -> None:
         if size < 1:
             raise ConfigError(f"size must be at least 1, got {size}")
         if settings.get("port"):
@@ -42,16 +172,25 @@ class Cluster:
             raise ConfigError("cache must be None for a cluster; each node makes a cache")
         if settings.get("persist") is not None:
             raise ConfigError("persist must be None for a cluster; its nodes cannot share a file")
-        self.servers = [Server(**settings) for _ in range(size)]
+        if proxy and settings.get("unix_socket") and settings.get("host") is None:
+            raise ConfigError("unix_socket needs a host with a proxy, which reaches nodes by TCP")
+        self._proxy: Server | None = None
+        self._route = proxy
+        self._of_proxy = {name: settings[name] for name in _OF_PROXY if name in settings}
+        of_nodes = {name: value for name, value in settings.items() if not (proxy and name in _OF_CLIENTS)}
+        self.servers = [Server(**of_nodes) for _ in range(size)]
+        if proxy:
+            # Refuse settings that only the proxy has.
+            Server(**self._of_proxy)
 
     def start(self) -> Self:
-        """Starts all nodes. If one fails, it stops the others.
+        """Starts all nodes, then the proxy. If one fails, it stops the others.
 
         Returns:
             The cluster.
 
         Raises:
-            ConfigError: A setting is invalid.
+            ConfigError: A setting is invalid, or the configuration of the proxy has a mistake.
             StartError: A node failed to start.
 
         Example:
@@ -61,11 +200,23 @@ class Cluster:
         try:
             for server in self.servers:
                 server.start()
+            if self._route:
+                if self._proxy is None:
+                    self._proxy = self._make_proxy()
+                self._proxy.start()
+                for server in self.servers:
+                    server._settle_after(self._proxy)
             self._announce()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _make_proxy(self) -> Server:
+        """Makes the proxy before the running nodes, which keep their addresses."""
+        route = self._route if isinstance(self._route, str) else None
+        nodes = [host_port(server.address) for server in self.servers]
+        return Server(proxy=_native.cluster_proxy(route, nodes), **self._of_proxy)
 
     def _announce(self) -> None:
         """Lets each running node announce all running nodes."""
@@ -74,8 +225,12 @@ class Cluster:
         for server in running:
             server.set_cluster_nodes(nodes)
 
-    def stop_node(self, number: int) -> None:
-        """Stops one node, as if it had failed. The others no longer announce it.
+    def kill(self, number: int) -> None:
+        """Stops one node, as a crash of its process would.
+
+        Its connections and its items are gone. The others no longer announce it. When the call
+        returns, a proxy has noticed it: the next request for a key of the node fails at once, or
+        takes another way by the route.
 
         Args:
             number: The index of the node.
@@ -86,15 +241,19 @@ class Cluster:
 
         Example:
             >>> with Cluster(2) as cluster:
-            ...     cluster.stop_node(1)
+            ...     cluster.kill(1)
             ...     [server.running for server in cluster]
             [True, False]
         """
         self.servers[number].stop()
+        if self._proxy is not None and self._proxy.running:
+            self._proxy.settle()
         self._announce()
 
-    def start_node(self, number: int) -> None:
-        """Starts a stopped node again, at its address and empty.
+    def revive(self, number: int) -> None:
+        """Starts a killed node again, at its address and empty.
+
+        When the call returns, the node serves the next request, also through a proxy.
 
         Args:
             number: The index of the node.
@@ -102,17 +261,22 @@ class Cluster:
         Raises:
             IndexError: There is no such node.
             StartError: The node failed to start.
+            TimeoutError: A worker of the proxy did not answer in a second.
 
         Example:
             >>> with Cluster(2) as cluster:
-            ...     cluster.stop_node(1)
-            ...     cluster.start_node(1)
+            ...     cluster.kill(1)
+            ...     cluster.revive(1)
         """
-        self.servers[number].start()
+        server = self.servers[number]
+        server.start()
+        if self._proxy is not None and self._proxy.running:
+            server._settle_after(self._proxy)
+            self._proxy.retry_backends()
         self._announce()
 
     def stop(self) -> None:
-        """Stops all nodes.
+        """Stops the proxy and all nodes.
 
         Raises:
             TimeoutError: A thread of a node did not end in 5 seconds.
@@ -121,6 +285,8 @@ class Cluster:
             >>> cluster = Cluster(2).start()
             >>> cluster.stop()
         """
+        if self._proxy is not None:
+            self._proxy.stop()
         for server in self.servers:
             server.stop()
 
@@ -137,6 +303,56 @@ class Cluster:
             True
         """
         return [server.address for server in self.servers]
+
+    @property
+    def proxy(self) -> Server:
+        """The proxy, with its own faults, statistics and events.
+
+        Raises:
+            ClosedError: The cluster has no proxy, or was not started.
+
+        Example:
+            >>> with Cluster(2, proxy=True) as cluster:
+            ...     cluster.proxy.running
+            True
+        """
+        if self._proxy is None:
+            raise ClosedError("the cluster has no proxy: make it with proxy=True, and start it")
+        return self._proxy
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port of the proxy, which clients of the cluster connect to.
+
+        Raises:
+            ClosedError: The cluster has no proxy, or does not run.
+
+        Example:
+            >>> with Cluster(2, proxy=True) as cluster:
+            ...     host, port = cluster.address
+        """
+        return self.proxy.address
+
+    @property
+    def clock(self) -> ClusterClock:
+        """The clock of all nodes and of the proxy, which tests stop and move.
+
+        Raises:
+            ClosedError: The cluster was not started.
+
+        Example:
+            >>> with Cluster(2, proxy=True) as cluster, cluster.clock.freeze() as clock:
+            ...     cluster[0].cache.set("key", "value", ttl=60)
+            ...     clock.advance(60)
+            ...     "key" in cluster[0].cache
+            False
+        """
+        self._clocks()
+        return ClusterClock(self._clocks)
+
+    def _clocks(self) -> list[Clock]:
+        servers = self.servers if self._proxy is None else [self._proxy, *self.servers]
+        return [server._clock() for server in servers]
 
     def __len__(self) -> int:
         return len(self.servers)

@@ -46,6 +46,7 @@ __all__ = [
     "Watcher",
     "__version__",
     "check_settings",
+    "cluster_proxy",
     "load",
     "make_certificates",
     "parse_event",
@@ -61,6 +62,9 @@ __version__: Final[str]
 
 def unix_time() -> int:
     """Returns the Unix time of the system clock, also while a test fakes Python's dates."""
+
+def cluster_proxy(route: str | None, nodes: list[str]) -> str:
+    """Returns the configuration of a proxy before nodes, each ``HOST:PORT``."""
 
 def check_settings(settings: Mapping[str, Setting]) -> list[str]:
     """Checks settings of a server, each alone. Returns the names of those that a cache has."""
@@ -1470,6 +1474,10 @@ class Server:
         Returns:
             ``False`` if that takes longer than ``seconds``.
         """
+    def retry_backends(self) -> None:
+        """Has a proxy try its backends again at once."""
+    def settle_after(self, first: Server) -> None:
+        """Has the handles of the cache settle another server first."""
     def stats(self, group: str = "", /) -> dict[str, int | str]:
         """Returns statistics under memcached's names."""
     def metrics(self, format: str = "prometheus", /) -> str:

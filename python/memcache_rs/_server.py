@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from memcache_rs._native import HotKey
+    from memcache_rs._native import Clock, HotKey
     from memcache_rs._typing import Kind, Path, ServerSettings, Setting
 
 
@@ -156,6 +156,9 @@ class Server:
         persist: A file for the items. A start loads it if it exists, and a stop saves it. A start
             refuses a file that is not a snapshot, and leaves it as it is. The settings
             ``persist_interval``, ``persist_strict`` and others say how: see docs/settings.md.
+        proxy: Makes the server a proxy. It is a configuration as a text in TOML, or the name of a
+            file that ends in ``.toml``: see docs/proxy.md. Commands with keys go to its backends.
+            A start reads it.
         settings: Further settings by name, of the server and of the cache that it makes. See
             :class:`Cache`.
 
@@ -201,6 +204,7 @@ class Server:
         cluster_nodes: Sequence[str] = (),
         record_commands: bool = False,
         persist: Path | None = None,
+        proxy: Path | None = None,
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         _check("port", port, 0, 65535)
@@ -215,6 +219,7 @@ class Server:
             "idle_timeout": idle_timeout,
             "shutdown_enabled": shutdown_enabled,
             "persist": None if persist is None else os.fsdecode(persist),
+            "proxy": None if proxy is None else os.fsdecode(proxy),
         }
         given = {name: value for name, value in parameters.items() if value is not None}
         # A server for tests needs one worker.
@@ -260,7 +265,8 @@ class Server:
             The server.
 
         Raises:
-            ConfigError: A setting is invalid, or the file of ``persist`` is not a snapshot.
+            ConfigError: A setting is invalid, the file of ``persist`` is not a snapshot, or the
+                configuration of ``proxy`` has a mistake, whose line the message names.
             StartError: The server cannot listen, for example because the port is in use.
             ClosedError: The ``cache`` to serve is closed.
             ForkError: The ``cache`` to serve belongs to the parent process.
@@ -357,6 +363,16 @@ class Server:
         if self._native is None:
             raise _closed()
         return self._native
+
+    def _settle_after(self, first: Server) -> None:
+        """Has the handles of this server settle another server first."""
+        self._live().settle_after(first._live())
+
+    def _clock(self) -> Clock:
+        """Returns the clock of the cache, which a stopped server keeps."""
+        if self._cache is None:
+            raise _closed()
+        return self._cache.clock
 
     def _bound(self) -> _Addresses:
         if self._native is None or self._addresses is None:
@@ -655,6 +671,24 @@ class Server:
             True
         """
         return self._live().settle(timeout)
+
+    def retry_backends(self) -> None:
+        """Has a proxy try its backends again at once, also those that have failed too often.
+
+        Later requests wait for their connections. A test calls it after it has started a backend
+        again. It does nothing for a server without ``proxy``.
+
+        Raises:
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+            TimeoutError: A worker of the server did not answer in a second.
+
+        Example:
+            >>> text = "route = 'main'\\npools.main.backends = ['127.0.0.1:9']"
+            >>> with Server(proxy=text) as server:
+            ...     server.retry_backends()
+        """
+        self._live().retry_backends()
 
     def stats(self, group: str = "") -> dict[str, int | str]:
         """Returns statistics under memcached's names.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,11 @@ def test_nodes_announce_each_other() -> None:
         addresses = cluster.addresses
         version = discover(addresses[0])[0]
         cluster[1].cache.set("key", "value")
-        cluster.stop_node(1)
+        cluster.kill(1)
         assert not cluster[1].running
         later, left = discover(addresses[0])
         assert (later > version, left) == (True, [nodes[0], nodes[2]])
-        cluster.start_node(1)
+        cluster.revive(1)
         assert cluster.addresses == addresses
         assert discover(addresses[1])[1] == nodes
         assert cluster[1].cache.get("key") is None
@@ -43,7 +44,7 @@ def test_nodes_announce_each_other() -> None:
 @pytest.mark.parametrize(
     ("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()}), (2, {"persist": "cache.mcrs"})]
 )
-def test_invalid_settings_of_a_cluster(size: int, settings: dict[str, object]) -> None:
+def test_invalid_settings_of_a_cluster(size: int, settings: dict[str, Any]) -> None:
     with pytest.raises(memcache_rs.ConfigError):
         Cluster(size, **settings)
 

@@ -30,8 +30,8 @@ ROWS = {
 STRUCTURE = {
     *("self", "port", "host", "unix_socket", "unix_mask", "udp", "tls", "users", "auth", "cache"),
     *("cluster_nodes", "record_commands", "settings", "serializer"),
-    # In the table, this is a str. Here it is any path.
-    "persist",
+    # In the table, these are a str. Here they are any path.
+    *("persist", "proxy"),
 }
 #: Defaults that differ from those of the table: a server for tests needs one worker.
 OWN = {"threads": "1"}

@@ -74,7 +74,7 @@ mod _native {
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]
-    use crate::settings::check_settings;
+    use crate::settings::{check_settings, cluster_proxy};
     #[pymodule_export]
     use crate::snapshot::{Damage, Loaded, Progress, Saved, load, save};
     #[pymodule_export]

@@ -211,6 +211,21 @@ impl Server {
         }
     }
 
+    /// Has a proxy try its backends again at once.
+    fn retry_backends(&self, py: Python<'_>) -> PyResult<()> {
+        let core = self.core()?;
+        if py.detach(|| core.retry_backends()) {
+            return Ok(());
+        }
+        Err(PyTimeoutError::new_err("a worker of the proxy did not answer in a second"))
+    }
+
+    /// Has the handles of the cache settle another server first.
+    fn settle_after(&self, first: &Self) -> PyResult<()> {
+        self.core()?.settle_after(&**first.core()?);
+        Ok(())
+    }
+
     /// Returns statistics under memcached's names.
     #[pyo3(signature = (group="", /))]
     fn stats<'py>(&self, py: Python<'py>, group: &str) -> PyResult<Bound<'py, PyDict>> {

@@ -1,7 +1,7 @@
 //! Values of settings, as Python passes them. The table of the core checks them.
 
 use memcache_core::Value;
-use memcache_embed::settings;
+use memcache_embed::{cluster, settings};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyMapping, PyString};
@@ -64,6 +64,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Settings {
         let pairs = pairs.iter().map(|pair| pair.extract::<(String, Setting)>());
         Ok(Self(pairs.map(|pair| pair.map(|(name, value)| (name, value.0))).collect::<PyResult<_>>()?))
     }
+}
+
+/// Returns the configuration of a proxy before nodes, each ``HOST:PORT``.
+#[pyfunction]
+pub fn cluster_proxy(route: Option<&str>, nodes: Vec<String>) -> String {
+    cluster::proxy_config(route, &nodes)
 }
 
 /// Checks settings of a server, each alone. Returns the names of those that a cache has.

@@ -1,0 +1,197 @@
+"""A proxy in this process, and a cluster behind one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+import memcache_rs
+from memcache_rs import Cluster, Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAILURE = b"SERVER_ERROR backend failure\r\n"
+KEYS = [f"key:{number}" for number in range(60)]
+
+
+class Client:
+    """A client that sends lines and compares replies."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, timeout=20)
+        self._file = self._socket.makefile("rb")
+
+    def send(self, request: str) -> None:
+        self._socket.sendall(request.encode())
+
+    def ask(self, request: str) -> bytes:
+        """Returns the first line of the reply, and its value."""
+        self.send(f"{request}\r\n")
+        line = self._file.readline()
+        if line.startswith(b"VALUE"):
+            line += self._file.readline() + self._file.readline()
+        return line
+
+    def set(self, key: str) -> bytes:
+        return self.ask(f"set {key} 0 60 1\r\nx")
+
+    def get(self, key: str) -> bytes:
+        return self.ask(f"get {key}")
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_server_is_a_proxy(tmp_path: Path, as_file: bool) -> None:
+    with Server() as backend:
+        text = f"route = 'main'\npools.main.backends = ['127.0.0.1:{backend.port}']\n"
+        path = tmp_path / "proxy.toml"
+        path.write_text(text)
+        with Server(proxy=path if as_file else text) as proxy:
+            client = Client(proxy.address)
+            assert client.set("key") == b"STORED\r\n"
+            assert backend.cache.get("key") == b"x"
+            proxy.retry_backends()
+            assert client.get("key") == b"VALUE key 0 1\r\nx\r\nEND\r\n"
+            client.close()
+
+
+def test_a_mistake_has_its_line(tmp_path: Path) -> None:
+    text = "pools.main.backends = ['127.0.0.1:1']\nroute = 'mian'\n"
+    mistake = 'route: there is no pool or route "mian"'
+    with pytest.raises(memcache_rs.ConfigError) as raised:
+        Server(proxy=text).start()
+    assert str(raised.value) == f"proxy: line 2: {mistake}"
+    path = tmp_path / "proxy.toml"
+    path.write_text(text)
+    with pytest.raises(memcache_rs.ConfigError) as raised:
+        Server(proxy=path).start()
+    assert str(raised.value) == f"{path}:2: {mistake}"
+    with pytest.raises(memcache_rs.ConfigError, match="No such file"):
+        Server(proxy=tmp_path / "none.toml").start()
+    with pytest.raises(memcache_rs.ConfigError, match="proxy must be a text in TOML"):
+        Server(proxy="")
+    with pytest.raises(memcache_rs.ClosedError):
+        Server().retry_backends()
+
+
+def test_a_node_that_dies_takes_its_keys_alone() -> None:
+    with Cluster(3, proxy=True) as cluster:
+        client = Client(cluster.address)
+        assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        here = {key for key in KEYS if key in cluster[1].cache}
+        assert 0 < len(here) < len(KEYS)
+        assert sum(len(server.cache) for server in cluster) == len(KEYS)
+        for _ in range(3):
+            cluster.kill(1)
+            assert {key for key in KEYS if client.get(key) == FAILURE} == here
+            cluster.revive(1)
+            assert {key for key in KEYS if client.get(key) == b"END\r\n"} == here
+            assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        client.close()
+    with pytest.raises(memcache_rs.ClosedError):
+        cluster.address  # noqa: B018
+    with cluster:
+        client = Client(cluster.address)
+        assert {client.get(key) for key in KEYS} == {b"END\r\n"}
+        client.close()
+
+
+def test_keys_fail_over_to_the_next_node() -> None:
+    with Cluster(3, proxy='route = { failover = ["nodes", "next"] }') as cluster:
+        client = Client(cluster.address)
+        assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        here = {key for key in KEYS if key in cluster[1].cache}
+        cluster.kill(1)
+        assert {key for key in KEYS if client.get(key) == b"END\r\n"} == here
+        assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        assert here <= {key for key in KEYS if key in cluster[2].cache}
+        cluster.revive(1)
+        assert {key for key in KEYS if client.get(key) == b"END\r\n"} == here
+        client.close()
+
+
+def test_a_node_under_load_dies_and_comes_back() -> None:
+    with Cluster(3, proxy=True, threads=2) as cluster:
+        replies: set[bytes] = set()
+        done = threading.Event()
+
+        def work() -> None:
+            client = Client(cluster.address)
+            while not done.is_set():
+                replies.update(client.set(key) for key in KEYS)
+            client.close()
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in (0, 1, 2) * 3:
+            cluster.kill(number)
+            cluster.revive(number)
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert b"STORED\r\n" in replies
+        assert replies <= {b"STORED\r\n", FAILURE}
+        client = Client(cluster.address)
+        assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        client.close()
+
+
+def test_handles_of_nodes_see_stores_without_replies() -> None:
+    with Cluster(2, proxy=True) as cluster:
+        client = Client(cluster.address)
+        for number in (0, 1):
+            cluster.kill(number)
+            cluster.revive(number)
+            for key in KEYS:
+                client.send(f"set {key} 0 0 1 noreply\r\nx\r\n")
+            assert sum(len(server.cache) for server in cluster) == len(KEYS)
+        client.close()
+
+
+def test_faults_and_the_clock_of_a_cluster() -> None:
+    with Cluster(2, proxy=True) as cluster:
+        client = Client(cluster.address)
+        for key in KEYS:
+            client.set(key)
+        here = {key for key in KEYS if key in cluster[1].cache}
+        with cluster[1].faults.error("out of order", command="get"):
+            broken = {key for key in KEYS if client.get(key) == b"SERVER_ERROR out of order\r\n"}
+        assert broken == here
+        with cluster.clock.freeze() as clock:
+            before = clock.time()
+            cluster.kill(0)
+            clock.advance(60)
+            cluster.revive(0)
+            times = {server.clock.time() for server in (*cluster, cluster.proxy)}
+            assert times == {before + 60}
+            assert {client.get(key) for key in KEYS} == {b"END\r\n"}
+        cluster.clock.reset()
+        client.close()
+
+
+def test_settings_of_clients_are_those_of_the_proxy() -> None:
+    with Cluster(2, proxy=True, tls="test", users={"ada": "secret"}, auth="text") as cluster:
+        assert cluster.proxy.url.startswith("memcaches://")
+        raw = socket.create_connection(cluster.address, timeout=20)
+        with cluster.proxy.ssl_context().wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(b"set key 0 0 1\r\nx\r\n")
+            assert client.recv(100).startswith(b"CLIENT_ERROR bad auth")
+    cluster = Cluster(2, proxy=True, users={"ada": "secret"})
+    with pytest.raises(memcache_rs.ConfigError, match="SASL"):
+        cluster.start()
+    assert not any(server.running for server in cluster)
+    with pytest.raises(memcache_rs.ConfigError, match="proxy: line 1: route: "):
+        Cluster(2, proxy="route = 'node'").start()
+    for settings in ({"tls": "none"}, {"unix_socket": True}):
+        with pytest.raises(memcache_rs.ConfigError):
+            Cluster(2, proxy=True, **settings)
+    with Cluster(1) as cluster, pytest.raises(memcache_rs.ClosedError, match="no proxy"):
+        cluster.address  # noqa: B018
