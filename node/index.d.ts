@@ -1878,6 +1878,14 @@ export interface ServerOptions extends CacheOptions {
   idleTimeout?: number;
   /** Whether clients may stop the server by the command `shutdown`. The default is `false`. */
   shutdownEnabled?: boolean;
+  /**
+   * Makes the server a proxy: commands with keys go to the backends of this configuration. It is a
+   * text in TOML, or the name of a file that ends in `.toml`. The default is none.
+   *
+   * A start reads it. A mistake rejects the start with a `ConfigError`, whose message has the line.
+   * docs/proxy.md in the repository describes the configuration.
+   */
+  proxy?: string;
   /** The nodes that auto discovery announces, as `host:port` or `host|ip|port`. */
   clusterNodes?: Iterable<string>;
   /** Whether {@link Server.lastCommands} is recorded. The default is `false`. */
@@ -2177,6 +2185,20 @@ export class Server implements AsyncDisposable {
   readonly faults: Faults;
 
   /**
+   * Has a proxy try its backends again at once, also those that have failed too often.
+   *
+   * Later requests wait for their connections. A test calls it after it has started a backend
+   * again. It does nothing for a server without `proxy`.
+   *
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * server.retryBackends();
+   * ```
+   */
+  retryBackends(): void;
+
+  /**
    * Waits until the commands that clients have sent are carried out.
    *
    * That includes commands without replies, datagrams, and connections that are not accepted yet. A
@@ -2325,13 +2347,21 @@ export class Server implements AsyncDisposable {
 }
 
 /**
- * Several servers, each of which announces all of them (auto discovery).
+ * Several servers. Clients shard, or a proxy before the servers does.
+ *
+ * Each server announces all of them (auto discovery). With `proxy`, clients connect to
+ * {@link Cluster.address} alone. Handles of a server, such as its `cache`, first settle the proxy.
  *
  * @example
  * ```js
  * const cluster = await Cluster.start(3);
  * cluster.addresses.length; // => 3
  * await cluster.close();
+ *
+ * const proxied = await Cluster.start(3, { proxy: true });
+ * await proxied.kill(1);
+ * proxied.address === proxied.proxy.address; // => true
+ * await proxied.close();
  * ```
  */
 export class Cluster implements Iterable<Server>, AsyncDisposable {
@@ -2380,21 +2410,26 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   start(): Promise<this>;
 
   /**
-   * Stops one server, as if it had failed. The others no longer announce it.
+   * Stops one server, as a crash of its process would: its connections and its items are gone.
+   *
+   * The others no longer announce it. When the promise is fulfilled, a proxy has noticed it: the
+   * next request for a key of the server fails at once, or takes another way by the route.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it has stopped. It may be rejected with:
    * @throws {ConfigError} if there is no such server.
    * @example
    * ```js
-   * await cluster.stopNode(1);
+   * await cluster.kill(1);
    * cluster.servers[1].running; // => false
    * ```
    */
-  stopNode(number: number): Promise<void>;
+  kill(number: number): Promise<void>;
 
   /**
-   * Starts one server again, at its address and empty.
+   * Starts a killed server again, at its address and empty.
+   *
+   * When the promise is fulfilled, the server serves the next request, also through a proxy.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it accepts connections. It may be rejected with:
@@ -2402,12 +2437,12 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    * @throws {StartError} if the system refuses, for example because the port is in use.
    * @example
    * ```js
-   * await cluster.stopNode(1);
-   * await cluster.startNode(1);
+   * await cluster.kill(1);
+   * await cluster.revive(1);
    * cluster.servers[1].running; // => true
    * ```
    */
-  startNode(number: number): Promise<void>;
+  revive(number: number): Promise<void>;
 
   /**
    * Stops all servers.
@@ -2455,6 +2490,45 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   readonly addresses: string[];
 
   /**
+   * The proxy, with its own faults, statistics and events.
+   *
+   * @throws {ClosedError} if the cluster has no proxy, or was not started.
+   * @example
+   * ```js
+   * const proxied = await Cluster.start(3, { proxy: true });
+   * proxied.proxy.running; // => true
+   * await proxied.close();
+   * ```
+   */
+  readonly proxy: Server;
+
+  /**
+   * The address of the proxy as `host:port`, which clients of the cluster connect to.
+   *
+   * @throws {ClosedError} if the cluster has no proxy, or is not running.
+   * @example
+   * ```js
+   * const proxied = await Cluster.start(3, { proxy: true });
+   * proxied.address === proxied.proxy.address; // => true
+   * await proxied.close();
+   * ```
+   */
+  readonly address: string;
+
+  /**
+   * The clock of all servers and of the proxy.
+   *
+   * @example
+   * ```js
+   * const [server] = cluster.servers;
+   * server.cache.set('session', 'Ada', 60);
+   * cluster.clock.advance(60);
+   * server.cache.has('session'); // => false
+   * ```
+   */
+  readonly clock: ClusterClock;
+
+  /**
    * The number of servers.
    *
    * @example
@@ -2487,7 +2561,101 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
  * await cluster.close();
  * ```
  */
-export type ClusterOptions = Omit<ServerOptions, 'cache' | 'name' | 'port'>;
+export interface ClusterOptions extends Omit<ServerOptions, 'cache' | 'name' | 'port' | 'proxy'> {
+  /**
+   * Puts a proxy before the servers. The options `tls`, `users` and `auth` are then those of the
+   * proxy. The default is `false`.
+   *
+   * `true` leads each key to one server, by ketama. A text is the first part of a configuration of
+   * a proxy, in TOML, with a `route` of its own. It has two pools beside its own: `nodes` are the
+   * servers, and `next` leads each key to the server after that of `nodes`.
+   */
+  proxy?: boolean | string;
+}
+
+/**
+ * The clock of a {@link Cluster}: of all its servers and its proxy.
+ *
+ * @example
+ * ```js
+ * const cluster = await Cluster.start(2);
+ * cluster.clock.freeze();
+ * await cluster.close();
+ * ```
+ */
+export class ClusterClock implements Disposable {
+  private constructor();
+
+  /**
+   * Stops the clock, also of a server that {@link Cluster.revive} starts later.
+   *
+   * @returns This clock.
+   * @throws {ClosedError} if no server is running.
+   * @example
+   * ```js
+   * cluster.clock.freeze().time() === cluster.servers[1].clock.time(); // => true
+   * ```
+   */
+  freeze(): this;
+
+  /**
+   * Lets the clock run again, from the time it shows.
+   *
+   * @throws {ClosedError} if no server is running.
+   * @example
+   * ```js
+   * cluster.clock.freeze().resume();
+   * ```
+   */
+  resume(): void;
+
+  /**
+   * Sets the clock to the time of the machine and lets it run.
+   *
+   * @throws {ClosedError} if no server is running.
+   * @example
+   * ```js
+   * cluster.clock.reset();
+   * ```
+   */
+  reset(): void;
+
+  /**
+   * Moves the clock forwards, or backwards if `seconds` is negative.
+   *
+   * @param seconds - A whole number of seconds.
+   * @throws {ConfigError} if `seconds` is not whole, or the clock cannot show that time.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `seconds` is not a number.
+   * @throws {ClosedError} if no server is running.
+   * @example
+   * ```js
+   * cluster.clock.advance(60);
+   * ```
+   */
+  advance(seconds: number): void;
+
+  /**
+   * Returns the time that the clock shows.
+   *
+   * @returns A Unix time in seconds.
+   * @throws {ClosedError} if no server is running.
+   * @example
+   * ```js
+   * cluster.clock.time() > 1_700_000_000; // => true
+   * ```
+   */
+  time(): number;
+
+  /**
+   * Lets the clock run again, as {@link ClusterClock.resume} does, at the end of a `using` block.
+   *
+   * @example
+   * ```js
+   * cluster.clock[Symbol.dispose]();
+   * ```
+   */
+  [Symbol.dispose](): void;
+}
 
 /**
  * The base class of the errors of this package.

@@ -6,7 +6,7 @@ const { Cache } = require('./cache.js');
 const { Clock } = require('./clock.js');
 const { classes } = require('./errors.js');
 const { FaultRule, Faults } = require('./faults.js');
-const { Cluster, Server } = require('./server.js');
+const { Cluster, ClusterClock, Server } = require('./server.js');
 const { Watch } = require('./watch.js');
 
 const { MEMCACHED_VERSION, VERSION } = load();
@@ -17,6 +17,7 @@ module.exports = {
   Cache,
   Clock,
   Cluster,
+  ClusterClock,
   FaultRule,
   Faults,
   Server,

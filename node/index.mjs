@@ -11,6 +11,7 @@ export const {
   Clock,
   ClosedError,
   Cluster,
+  ClusterClock,
   ConfigError,
   FaultRule,
   Faults,

@@ -35,11 +35,14 @@ const DEFAULTS = {
   maxConnections: undefined,
   idleTimeout: undefined,
   shutdownEnabled: undefined,
+  proxy: undefined,
   clusterNodes: [],
   recordCommands: false,
   settings: undefined,
 };
 const NAMES = new Set(Object.keys(DEFAULTS));
+/** The types of options that are settings, and not numbers. */
+const SETTING_TYPES = { proxy: 'string', shutdownEnabled: 'boolean' };
 const CLOSE_OPTIONS = new Set(['graceful', 'timeout']);
 /** The options of `tls`, with their types. The first two are required. */
 const TLS_TYPES = {
@@ -80,7 +83,17 @@ function stopped(server) {
   if (running.delete(server) && running.size === 0) realProcess.off('exit', endAll);
 }
 
+/** Has the handles of a server settle another one first. */
+let settleAfter;
+
 class Server {
+  static {
+    settleAfter = (server, first) => {
+      const [own, other] = [server.#live(), first.#live()];
+      call(() => own.settleAfter(other));
+    };
+  }
+
   #options;
   /** The settings of the addon's table, and those of them that a cache has. */
   #settings;
@@ -109,11 +122,9 @@ class Server {
       this.#options;
     checkInteger('port', port, 0, 65535);
     checkInteger('unixMask', unixMask, 0, 0o777);
-    const { shutdownEnabled } = this.#options;
-    const named = defined({ threads, maxConnections, idleTimeout, shutdownEnabled });
-    for (const [name, value] of Object.entries(named)) {
-      checkOption(name, value, name === 'shutdownEnabled' ? 'boolean' : 'number');
-    }
+    const { proxy, shutdownEnabled } = this.#options;
+    const named = defined({ threads, maxConnections, idleTimeout, proxy, shutdownEnabled });
+    for (const [name, value] of Object.entries(named)) checkOption(name, value, SETTING_TYPES[name] ?? 'number');
     if (settings !== undefined) checkOption('settings', settings, 'object');
     // A server for tests needs one worker.
     this.#settings = toSettings({ threads: 1, ...settings, ...named }, configError);
@@ -328,6 +339,11 @@ class Server {
     }
   }
 
+  retryBackends() {
+    const running = this.#live();
+    if (!call(() => running.retryBackends())) throw new Error('a worker of the proxy did not answer in a second');
+  }
+
   stats(group = '') {
     checkType('group', group, 'string');
     const running = this.#live();
@@ -382,8 +398,69 @@ class Server {
   }
 }
 
+/** The clock of a cluster. A node that starts again has a new clock, which `join` sets. */
+class ClusterClock {
+  #clocks;
+  #frozen = false;
+
+  constructor(clocks) {
+    this.#clocks = clocks;
+  }
+
+  freeze() {
+    for (const clock of this.#all()) clock.freeze();
+    this.#frozen = true;
+    for (const clock of this.#clocks()) align(clock, this);
+    return this;
+  }
+
+  resume() {
+    for (const clock of this.#all()) clock.resume();
+    this.#frozen = false;
+  }
+
+  reset() {
+    for (const clock of this.#all()) clock.reset();
+    this.#frozen = false;
+  }
+
+  advance(seconds) {
+    for (const clock of this.#all()) clock.advance(seconds);
+  }
+
+  time() {
+    return this.#all()[0].time();
+  }
+
+  [Symbol.dispose]() {
+    this.resume();
+  }
+
+  /** Sets a new clock to the time of another one, if any runs. */
+  join(clock, other) {
+    if (this.#frozen) clock.freeze();
+    if (other !== undefined) align(clock, other);
+  }
+
+  #all() {
+    const clocks = this.#clocks();
+    if (clocks.length === 0) throw new ClosedError('no server of the cluster is running: call start() first');
+    return clocks;
+  }
+}
+
+/** Moves a clock to the time of another one. */
+function align(clock, other) {
+  clock.advance(other.time() - clock.time());
+}
+
 class Cluster {
   #servers;
+  /** The configuration of the proxy, or whether there is one, and its options. */
+  #route;
+  #ofProxy;
+  #proxy;
+  #clock = new ClusterClock(() => this.#running().map((server) => server.clock));
 
   static async start(size, options) {
     const cluster = new this(size, options);
@@ -400,18 +477,40 @@ class Cluster {
     if (options.unixSocket && options.host === undefined) {
       throw configError('unixSocket needs a host in a cluster: nodes announce their TCP addresses');
     }
-    this.#servers = Array.from({ length: size }, () => new Server(options));
+    const { proxy = false, ...settings } = options;
+    if (typeof proxy !== 'boolean') checkOption('proxy', proxy, 'string');
+    this.#route = proxy;
+    // With a proxy, only that has what concerns clients.
+    const { tls, users, auth, ...ofNodes } = settings;
+    const { host, threads, maxConnections, idleTimeout, recordCommands } = settings;
+    this.#ofProxy = defined({ tls, users, auth, host, threads, maxConnections, idleTimeout, recordCommands });
+    if (proxy) new Server(this.#ofProxy);
+    this.#servers = Array.from({ length: size }, () => new Server(proxy ? ofNodes : settings));
   }
 
   async start() {
     try {
       await Promise.all(this.#servers.map((server) => server.start()));
+      if (this.#route) await this.#startProxy();
       this.#announce();
     } catch (error) {
       await this.close();
       throw error;
     }
     return this;
+  }
+
+  async #startProxy() {
+    // The nodes keep their addresses.
+    const route = typeof this.#route === 'string' ? this.#route : undefined;
+    this.#proxy ??= new Server({ ...this.#ofProxy, proxy: native.Server.clusterProxy(route, this.addresses) });
+    await this.#proxy.start();
+    for (const server of this.#servers) settleAfter(server, this.#proxy);
+  }
+
+  /** Returns the running servers, the proxy first. */
+  #running() {
+    return [this.#proxy, ...this.#servers].filter((server) => server?.running);
   }
 
   /** Has each running node announce all running nodes (auto discovery). */
@@ -421,13 +520,22 @@ class Cluster {
     for (const server of up) server.setClusterNodes(nodes);
   }
 
-  async stopNode(number) {
+  async kill(number) {
     await this.#node(number).close();
+    if (this.#proxy?.running) await this.#proxy.settle();
     this.#announce();
   }
 
-  async startNode(number) {
-    await this.#node(number).start();
+  async revive(number) {
+    const server = this.#node(number);
+    if (server.running) return;
+    const [other] = this.#running();
+    await server.start();
+    if (this.#proxy?.running) {
+      settleAfter(server, this.#proxy);
+      this.#proxy.retryBackends();
+    }
+    this.#clock.join(server.clock, other?.clock);
     this.#announce();
   }
 
@@ -437,7 +545,7 @@ class Cluster {
   }
 
   async close() {
-    await Promise.all(this.#servers.map((server) => server.close()));
+    await Promise.all([this.#proxy, ...this.#servers].map((server) => server?.close()));
   }
 
   [Symbol.asyncDispose]() {
@@ -450,6 +558,21 @@ class Cluster {
 
   get addresses() {
     return this.#servers.map((server) => server.address);
+  }
+
+  get proxy() {
+    if (this.#proxy === undefined) {
+      throw new ClosedError('the cluster has no proxy: make it with { proxy: true }, and start it');
+    }
+    return this.#proxy;
+  }
+
+  get address() {
+    return this.proxy.address;
+  }
+
+  get clock() {
+    return this.#clock;
   }
 
   get length() {
@@ -512,4 +635,4 @@ function toUsers(given) {
   });
 }
 
-module.exports = { Cluster: branded(Cluster), Server: branded(Server) };
+module.exports = { Cluster: branded(Cluster), ClusterClock: branded(ClusterClock), Server: branded(Server) };

@@ -20,10 +20,10 @@ test('its nodes announce each other', async (t) => {
   const [first, second] = cluster.servers;
   second.cache.set('key', 'value');
   const { port } = second;
-  await cluster.stopNode(1);
+  await cluster.kill(1);
   assert.ok(await refuses(port));
   assert.deepEqual(await announced(first), [all[0], all[2]]);
-  await cluster.startNode(1);
+  await cluster.revive(1);
   assert.equal(second.port, port);
   assert.equal(second.cache.size, 0);
   assert.deepEqual(await announced(second), all);
@@ -39,6 +39,6 @@ test('invalid options are refused, and leave nothing', async () => {
   await assert.rejects(Cluster.start(2, { host: '192.0.2.1' }), { name: 'StartError' });
   const cluster = new Cluster();
   assert.throws(() => cluster.addresses, { name: 'ClosedError' });
-  await assert.rejects(cluster.stopNode(3), { name: 'ConfigError' });
+  await assert.rejects(cluster.kill(3), { name: 'ConfigError' });
   await cluster[Symbol.asyncDispose]();
 });

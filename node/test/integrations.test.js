@@ -529,7 +529,7 @@ test('node:test: servers of tests', async (t) => {
     test('a cluster', async (t) => {
       const cluster = await memcacheCluster(t, 2);
       assert.equal(cluster.length, 2);
-      await cluster.stopNode(0);
+      await cluster.kill(0);
       assert.ok(cluster.servers[1].running);
     });
   `;

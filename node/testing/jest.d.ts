@@ -74,7 +74,7 @@ declare global {
    * @example
    * ```js
    * const cluster = await memcacheCluster(2);
-   * await cluster.stopNode(1);
+   * await cluster.kill(1);
    * ```
    */
   function memcacheCluster(size?: number, options?: ClusterOptions): Promise<Cluster>;

@@ -64,7 +64,7 @@ export function memcache(t: Context, options?: ServerOptions): Promise<Server>;
  *
  * test('a node fails', async (t) => {
  *   const cluster = await memcacheCluster(t, 2);
- *   await cluster.stopNode(1);
+ *   await cluster.kill(1);
  * });
  * ```
  */

@@ -36,7 +36,7 @@ export const memcache: Server;
  *
  * test('a node fails', async () => {
  *   const cluster = await memcacheCluster(2);
- *   await cluster.stopNode(1);
+ *   await cluster.kill(1);
  * });
  * ```
  */

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use memcache_core::{Hooks, Server as Core, Stop as How, TlsPem};
 use memcache_embed::certificates::TestCertificates;
+use memcache_embed::cluster::proxy_config;
 use memcache_embed::commands::CommandLog;
 use memcache_embed::server::{self, Certificates, ServerOptions};
 use memcache_embed::settings::cluster_nodes;
@@ -479,6 +480,28 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn watch(&self, kinds: Vec<String>, on_events: OnEvents) -> Result<Watcher, Failure> {
         self.settled(|running| Watcher::new(Arc::clone(&running.shared.core), &kinds, on_events))
+    }
+
+    /// Has a proxy try its backends again at once. Returns `false` if a worker does not answer.
+    #[napi(catch_unwind)]
+    pub fn retry_backends(&self) -> Result<bool, Failure> {
+        self.on(|running| Ok(running.core.retry_backends()))
+    }
+
+    /// Has the handles of the cache settle another server first.
+    #[napi(catch_unwind)]
+    pub fn settle_after(&self, first: &Server) -> Result<(), Failure> {
+        let first = first.on(|running| Ok(Arc::clone(&running.core)))?;
+        self.on(|running| {
+            running.core.settle_after(&first);
+            Ok(())
+        })
+    }
+
+    /// Returns the configuration of a proxy before nodes, each `HOST:PORT`.
+    #[napi(catch_unwind)]
+    pub fn cluster_proxy(route: Option<String>, nodes: Vec<String>) -> String {
+        proxy_config(route.as_deref(), &nodes)
     }
 
     /// Replaces the nodes that auto discovery announces.
