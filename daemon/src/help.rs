@@ -182,6 +182,13 @@ const SUBOPTIONS: &[(&str, &str)] = &[
     ),
     ("relaxed_privileges", "accepted, has no effect"),
     ("hash_algorithm, no_hashexpand", "accepted, have no effect"),
+    #[cfg(feature = "lua")]
+    (
+        "proxy_config",
+        "makes the server a proxy: a file that ends in .toml,\nor files of a program in Lua, separated by ':'",
+    ),
+    #[cfg(feature = "lua")]
+    ("proxy_arg", "a text for the program of proxy_config"),
 ];
 
 /// Returns the text of `-h` after [`VERSION`].
@@ -279,8 +286,9 @@ mod tests {
     fn feature_words_name_what_works() {
         assert!(help().contains("unix-socket"));
         assert!(help().contains("enable-ssl"));
+        assert_eq!(help().contains("proxy_config"), cfg!(feature = "lua"));
         let lower = help().to_lowercase();
-        for absent in ["ext_path", "proxy_config", "no_drop_privileges"] {
+        for absent in ["ext_path", "no_drop_privileges"] {
             assert!(!lower.contains(absent), "{absent}");
         }
         assert!(help().lines().all(|line| line.len() <= 100));

@@ -13,6 +13,8 @@ mod help;
 mod http;
 mod json;
 mod listen;
+#[cfg_attr(not(feature = "lua"), path = "lua_off.rs")]
+mod lua;
 #[cfg(test)]
 mod manual;
 mod metrics;

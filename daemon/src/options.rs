@@ -12,6 +12,7 @@ use memcache_core::{
 };
 
 use crate::failure::Failure;
+use crate::lua;
 use crate::number::{real, whole};
 
 /// Step between the chunk sizes of `slab_sizes` in bytes.
@@ -28,10 +29,11 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("resp_obj_mem_limit", "DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit"),
     ("relaxed_privileges", "drop_privileges needs no exceptions"),
     ("slab_automove_freeratio", "external storage is not built in"),
+    ("proxy_memprofile", "the memory of Lua programs is in the statistics"),
 ];
 
 /// Prefixes of names whose feature is not built in.
-const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage"), ("proxy_", "the proxy in Lua")];
+const NOT_BUILT_IN: &[(&str, &str)] = &[("ext_", "external storage")];
 
 /// The state of parsing `-o`.
 pub struct Options<'a> {
@@ -44,6 +46,9 @@ pub struct Options<'a> {
     slab_sizes: Option<String>,
     slab_chunk_max_given: bool,
     sandbox: bool,
+    /// Files of a proxy, and the argument of its program.
+    proxy: Option<String>,
+    proxy_argument: Option<String>,
 }
 
 impl<'a> Options<'a> {
@@ -58,7 +63,18 @@ impl<'a> Options<'a> {
         let tls = config.tls.clone().unwrap_or_default();
         // A file may give another size than memcached's default.
         let slab_chunk_max_given = config.cache.slab_chunk_max != PAGE_SIZE / 2;
-        Self { config, notes, warnings, tls_enabled, tls, slab_sizes: None, slab_chunk_max_given, sandbox }
+        Self {
+            config,
+            notes,
+            warnings,
+            tls_enabled,
+            tls,
+            slab_sizes: None,
+            slab_chunk_max_given,
+            sandbox,
+            proxy: None,
+            proxy_argument: None,
+        }
     }
 
     /// Applies the argument of one `-o`.
@@ -120,11 +136,10 @@ impl<'a> Options<'a> {
             "drop_privileges" => self.sandbox = true,
             "proxy_config" => {
                 let file = need("Missing proxy_config file argument")?;
-                if Path::new(file).extension() != Some("toml".as_ref()) {
-                    return fail("-o proxy_config: FILE must end in .toml, Lua is not built in");
-                }
-                self.config.proxy = Some(ProxyConfig::File(file.into()));
+                self.proxy = Some(file.to_owned());
             }
+            "proxy_arg" => self.proxy_argument = Some(need("Missing proxy_arg argument")?.to_owned()),
+            "proxy_uring" => return fail("-o proxy_uring: io_uring is not supported"),
             _ if name.starts_with("ssl_") => return self.set_tls(option, name, value),
             _ => {
                 let (known, value) = match name {
@@ -277,6 +292,11 @@ impl<'a> Options<'a> {
         }
         if let Some(list) = self.slab_sizes {
             cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
+        }
+        if let Some(files) = self.proxy {
+            let is_toml = Path::new(&files).extension() == Some("toml".as_ref());
+            let lua = |files: &str| lua::proxy(files, self.proxy_argument);
+            self.config.proxy = Some(if is_toml { ProxyConfig::File(files.into()) } else { lua(&files)? });
         }
         if self.sandbox && self.config.proxy.is_some() {
             return Err(Failure::usage(

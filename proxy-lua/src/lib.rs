@@ -1,16 +1,34 @@
 //! memcached's proxy in Lua: its programs run unmodified.
 //!
 //! ```text
+//!   program ── load ──▶ Tree of pools ──▶ engine of each worker ──▶ machine ── run ──▶ functions
+//!      └─ reload, when all workers have loaded                        wait: when they go on
+//!
 //!   api        the tables and objects that programs see       knows Lua
-//!   request, response, inspector, mutator, router, ratelim,    know no Lua
-//!   counters
+//!   request, response, inspector, mutator, router, ratelim,   know no Lua
+//!   counters, wait
 //! ```
 
 pub mod api;
 pub mod counters;
+mod engine;
 pub mod inspector;
+mod load;
+mod loaded;
+mod machine;
 pub mod mutator;
+pub mod pool;
+mod program;
 pub mod ratelim;
+mod reload;
 pub mod request;
 pub mod response;
 pub mod router;
+mod slot;
+mod tree;
+mod vm;
+pub mod wait;
+mod worker;
+
+pub use self::loaded::Sources;
+pub use self::program::LuaProxy;

@@ -36,5 +36,5 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod run;
-mod slots;
+pub mod slots;
 pub mod source;

@@ -105,6 +105,15 @@ opaque_debug!(Seat);
 
 /// The proxy of a server. Its workers share it.
 pub trait Program: Send + Sync {
+    /// Prepares the proxy of a server with this many workers, before there are any.
+    ///
+    /// # Errors
+    /// The line that says why the server cannot start.
+    fn start(&self, workers: usize) -> Result<(), String> {
+        let _ = workers;
+        Ok(())
+    }
+
     /// Makes the engine of a worker, on the thread of that worker.
     ///
     /// # Errors

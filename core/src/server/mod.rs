@@ -157,16 +157,7 @@ impl Server {
         let server = Self { context, addresses, handover, deadline, settler, threads };
         server.settle_its_cache();
         server.look_up_names(readers);
-        let (started, starts) = mpsc::channel();
-        for (number, worker) in workers.into_iter().enumerate() {
-            let started = started.clone();
-            server.spawn(format!("mcrs-worker-{number}"), move || Worker::run(worker, started))?;
-        }
-        drop(started);
-        // Clients come once all workers are ready. A worker that panics says nothing.
-        for start in starts {
-            start.map_err(StartError::File)?;
-        }
+        server.start_workers(workers)?;
         // The workers alone have it now: the thread ends with the last of them.
         drop(handshakes);
         if let Some(jobs) = jobs {
@@ -217,6 +208,24 @@ impl Server {
             }
         });
         proxy.ready();
+    }
+
+    /// Starts the threads of the workers. Returns when all are ready.
+    fn start_workers(&self, workers: Vec<Unstarted>) -> Result<(), StartError> {
+        if let Some(program) = &self.context.proxy {
+            program.start(self.context.workers.len()).map_err(StartError::File)?;
+        }
+        let (started, starts) = mpsc::channel();
+        for (number, worker) in workers.into_iter().enumerate() {
+            let started = started.clone();
+            self.spawn(format!("mcrs-worker-{number}"), move || Worker::run(worker, started))?;
+        }
+        drop(started);
+        // Clients come once all workers are ready. A worker that panics says nothing.
+        for start in starts {
+            start.map_err(StartError::File)?;
+        }
+        Ok(())
     }
 
     /// Starts a thread of the server. If it panics, the server stops.

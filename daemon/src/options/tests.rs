@@ -261,8 +261,10 @@ fn wrong_options_say_what_is_wrong() {
         ("ext_path=/x:1G", "-o ext_path: external storage is not built in"),
         ("ext_item_size=1", "-o ext_item_size: external storage is not built in"),
         ("proxy_config", "Missing proxy_config file argument"),
+        #[cfg(not(feature = "lua"))]
         ("proxy_config=x.lua", "-o proxy_config: FILE must end in .toml, Lua is not built in"),
-        ("proxy_arg=x", "-o proxy_arg: the proxy in Lua is not built in"),
+        ("proxy_arg", "Missing proxy_arg argument"),
+        ("proxy_uring", "-o proxy_uring: io_uring is not supported"),
         (
             "proxy_config=x.toml,drop_privileges",
             "-o drop_privileges: a proxy opens sockets, which the sandbox refuses",

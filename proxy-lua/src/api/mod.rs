@@ -3,9 +3,12 @@
 //! A file an object. It converts arguments and results; what the object does is in the module of
 //! the same name, which knows no Lua.
 
+pub mod config;
 pub mod constants;
+pub mod context;
 pub mod counters;
 pub mod errors;
+pub mod generator;
 pub mod hashing;
 pub mod inspector;
 pub mod mutator;
@@ -19,7 +22,7 @@ pub mod time;
 use mlua::{Error, Lua, LuaString, Result, Value};
 
 /// Returns the error that a program sees as this text.
-fn error(text: impl Into<String>) -> Error {
+pub(crate) fn error(text: impl Into<String>) -> Error {
     Error::RuntimeError(text.into())
 }
 

@@ -1,0 +1,244 @@
+//! The engine of a worker: its virtual machines, and the clients that wait for answers.
+//!
+//! A reload makes a second machine beside the one in use. When the machines of all workers are
+//! ready, new requests begin in the second one. The first one ends with its last request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use memcache_core::internal::protocol::output::SlotId;
+use memcache_core::internal::proxy::engine::{Client, Engine, Host};
+use memcache_core::internal::proxy::hooks::Hooks;
+use memcache_core::internal::proxy::links::Ask;
+use memcache_core::internal::proxy::reply::Meaning;
+use memcache_core::internal::proxy::request::ClientRequest;
+use memcache_core::internal::proxy::slots::Slots;
+
+use crate::machine::{Answers, MACHINE_BITS, Machine};
+use crate::reload::Reloads;
+use crate::worker::Asker;
+
+/// The reply if too many requests are under way.
+const TOO_MANY: &[u8] = b"SERVER_ERROR active request limit reached\r\n";
+
+/// The end of a get.
+const END: &[u8] = b"END\r\n";
+
+/// A get of several keys.
+#[derive(Debug)]
+struct Gathering {
+    slot: SlotId,
+    parts: Vec<Vec<u8>>,
+    /// Keys without an answer.
+    left: usize,
+}
+
+/// The engine of a worker.
+#[derive(Debug)]
+pub struct LuaEngine {
+    worker: usize,
+    reloads: Arc<Reloads>,
+    machines: Slots<Machine>,
+    /// The machine for new requests.
+    current: usize,
+    /// A machine that waits for those of the other workers, and the number of its load.
+    next: Option<(usize, u64)>,
+    /// Machines that are in use or end.
+    live: Vec<usize>,
+    clients: Slots<SlotId>,
+    gets: Slots<Gathering>,
+    /// Requests without an answer, and most of these. 0 for no limit.
+    waiting: u64,
+    limit: u64,
+    /// The limit of the next machine.
+    next_limit: u64,
+    from_machine: Answers,
+    answers: Vec<(SlotId, Vec<u8>)>,
+}
+
+impl LuaEngine {
+    /// Makes the engine of a worker with the configuration that is loaded.
+    ///
+    /// # Errors
+    /// The line that says what failed.
+    pub fn new(worker: usize, reloads: Arc<Reloads>, host: &mut Host<'_>) -> Result<Self, String> {
+        let loaded = reloads.current().ok_or("the configuration of the proxy is not loaded")?;
+        let mut machines = Slots::default();
+        let machine = Machine::load(&loaded, host)?;
+        let current = machines.add(machine);
+        let mut engine = Self {
+            worker,
+            reloads,
+            machines,
+            current,
+            next: None,
+            live: vec![current],
+            clients: Slots::default(),
+            gets: Slots::default(),
+            waiting: 0,
+            limit: loaded.active_limit(),
+            next_limit: 0,
+            from_machine: Vec::new(),
+            answers: Vec::new(),
+        };
+        engine.name(current);
+        Ok(engine)
+    }
+
+    /// Tells a machine its number.
+    fn name(&mut self, number: usize) {
+        if let Some(machine) = self.machines.get_mut(number) {
+            machine.number = number;
+        }
+    }
+
+    fn begin_one(&mut self, asker: Asker, fd: i32, request: ClientRequest, host: &mut Host<'_>) {
+        self.waiting += 1;
+        match self.machines.get_mut(self.current) {
+            Some(machine) if self.limit == 0 || self.waiting <= self.limit => {
+                machine.begin(asker, fd, request, host, &mut self.from_machine);
+            }
+            _ => self.from_machine.push((asker, TOO_MANY.to_vec())),
+        }
+    }
+
+    /// Takes the answers of a machine.
+    fn take_answers(&mut self) {
+        let mut answers = std::mem::take(&mut self.from_machine);
+        for (asker, bytes) in answers.drain(..) {
+            self.waiting -= 1;
+            match asker {
+                Asker::Client(client) => {
+                    let slot = self.clients.remove(client);
+                    self.answers.extend(slot.map(|slot| (slot, bytes)));
+                }
+                Asker::Get(get, key) => self.gather(get, key, bytes),
+            }
+        }
+        self.from_machine = answers;
+    }
+
+    /// Takes the answer of one key of a get. One `END` follows the last key.
+    fn gather(&mut self, get: usize, key: usize, mut bytes: Vec<u8>) {
+        let Some(gathering) = self.gets.get_mut(get) else { return };
+        if bytes.ends_with(END) {
+            bytes.truncate(bytes.len() - END.len());
+        }
+        if let Some(part) = gathering.parts.get_mut(key) {
+            *part = bytes;
+        }
+        gathering.left -= 1;
+        if gathering.left == 0
+            && let Some(Gathering { slot, mut parts, .. }) = self.gets.remove(get)
+        {
+            parts.push(END.to_vec());
+            self.answers.push((slot, parts.concat()));
+        }
+    }
+
+    /// Closes machines that have no requests left.
+    fn close_machines(&mut self, host: &mut Host<'_>) {
+        let (current, next) = (self.current, self.next.map(|(next, _)| next));
+        let machines = &mut self.machines;
+        self.live.retain(|&number| {
+            let is_used = number == current
+                || Some(number) == next
+                || machines.get(number).is_some_and(|machine| machine.active > 0);
+            if !is_used && let Some(machine) = machines.remove(number) {
+                machine.close(host);
+            }
+            is_used
+        });
+    }
+}
+
+impl Engine for LuaEngine {
+    fn hooks(&self) -> Hooks {
+        self.machines.get(self.current).map(|machine| machine.shared().borrow().hooks()).unwrap_or_default()
+    }
+
+    fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+        let fd = client.fd;
+        if requests.len() == 1
+            && let Some(request) = requests.pop()
+        {
+            let asker = Asker::Client(self.clients.add(client.slot));
+            self.begin_one(asker, fd, request, host);
+            return self.take_answers();
+        }
+        if requests.is_empty() {
+            return self.answers.push((client.slot, END.to_vec()));
+        }
+        let (slot, left) = (client.slot, requests.len());
+        let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left });
+        for (key, request) in requests.into_iter().enumerate() {
+            self.begin_one(Asker::Get(get, key), fd, request, host);
+        }
+        self.take_answers();
+    }
+
+    fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
+        let number = ask.id & ((1 << MACHINE_BITS) - 1);
+        let Some(machine) = self.machines.get_mut(number) else { return };
+        let reply = reply.map(|(bytes, _)| bytes);
+        machine.reply(ask.id >> MACHINE_BITS, ask.number, reply, host, &mut self.from_machine);
+        let ends = number != self.current && machine.active == 0;
+        self.take_answers();
+        if ends {
+            self.close_machines(host);
+        }
+    }
+
+    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
+        self.answers.pop()
+    }
+
+    fn held(&self) -> usize {
+        let machines = self.live.iter().filter_map(|number| self.machines.get(*number));
+        machines.map(|machine| machine.shared().borrow().held).sum()
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        let machines = &self.machines;
+        let deadlines = self.live.iter().filter_map(|number| machines.get(*number));
+        deadlines.filter_map(|machine| machine.shared().borrow_mut().deadline()).min()
+    }
+
+    fn expire(&mut self, host: &mut Host<'_>) {
+        for number in self.live.clone() {
+            if let Some(machine) = self.machines.get_mut(number) {
+                machine.expire(host, &mut self.from_machine);
+            }
+        }
+        self.take_answers();
+        self.close_machines(host);
+    }
+
+    fn woken(&mut self, host: &mut Host<'_>) {
+        if let Some((load, loaded)) = self.reloads.to_load(self.worker) {
+            let made = Machine::load(&loaded, host);
+            let report = match made {
+                Ok(machine) => {
+                    self.next_limit = loaded.active_limit();
+                    let number = self.machines.add(machine);
+                    self.name(number);
+                    self.live.push(number);
+                    self.next = Some((number, load));
+                    Ok(())
+                }
+                Err(line) => Err(line),
+            };
+            self.reloads.report(load, report);
+        }
+        if let Some((number, load)) = self.next {
+            match self.reloads.decision(load) {
+                Some(true) => {
+                    (self.current, self.next, self.limit) = (number, None, self.next_limit);
+                }
+                Some(false) => self.next = None,
+                None => return,
+            }
+            self.close_machines(host);
+        }
+    }
+}

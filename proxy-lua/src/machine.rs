@@ -1,0 +1,602 @@
+//! One virtual machine of a worker, with the requests that run in it.
+
+use std::time::Instant;
+
+use memcache_core::internal::base::watch::kind;
+use memcache_core::internal::proxy::engine::Host;
+use memcache_core::internal::proxy::links::Ask;
+use memcache_core::internal::proxy::request::{ClientRequest, Quiet};
+use mlua::{IntoLuaMulti, Lua, MultiValue, Value};
+
+use crate::api::constants::wait;
+use crate::api::error;
+use crate::api::errors::message;
+use crate::api::request::Request;
+use crate::loaded::Loaded;
+use crate::response::{Mark, Response, code};
+use crate::slot;
+use crate::vm::{self, Budget, WorkerVm};
+use crate::wait::{End, Rank, State};
+use crate::worker::{After, Asker, Caller, Event, Shared, Target};
+
+/// Longest text of a function that a client gets.
+const TEXT_MAX: usize = 1024;
+
+/// Bits of the number of a machine in the name of an ask.
+pub const MACHINE_BITS: u32 = 16;
+
+/// Number of `mg`.
+const MG: u8 = 1;
+
+const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
+const START_FAILURE: &[u8] = b"SERVER_ERROR lua start failure\r\n";
+const FAILURE: &[u8] = b"SERVER_ERROR lua failure\r\n";
+const BAD_RESPONSE: &[u8] = b"SERVER_ERROR bad response\r\n";
+const BAD_REQUEST: &[u8] = b"SERVER_ERROR bad request\r\n";
+const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
+
+/// An answer: where it goes, and its bytes.
+pub type Answers = Vec<(Asker, Vec<u8>)>;
+
+/// A virtual machine and its requests.
+#[derive(Debug)]
+pub struct Machine {
+    lua: Lua,
+    shared: Shared,
+    /// Steps of the function that runs.
+    budget: Budget,
+    /// Links to release with the machine.
+    links: Vec<usize>,
+    /// Number of the machine in its engine, which its asks contain.
+    pub number: usize,
+    /// Contexts with a request of a client. It may have its answer, and wait for backends still.
+    pub active: usize,
+    /// How much memory grows before garbage is collected.
+    gc_ratio: f64,
+    /// Bytes of memory at which garbage is collected.
+    gc_at: usize,
+}
+
+/// The function of a context has ended.
+enum Ended {
+    Returned(Value),
+    Failed,
+    BadRequest,
+}
+
+impl Machine {
+    /// Loads a configuration.
+    ///
+    /// # Errors
+    /// The line that says what failed.
+    pub fn load(loaded: &Loaded, host: &mut Host<'_>) -> Result<Self, String> {
+        let WorkerVm { lua, shared, budget, links } = vm::worker(loaded, host.links)?;
+        shared.borrow_mut().held_limit = usize::try_from(loaded.memory_limit()).unwrap_or(usize::MAX);
+        lua.gc_stop();
+        let gc_ratio = loaded.settings.gc_ratio;
+        let mut machine = Self { lua, shared, budget, links, number: 0, active: 0, gc_ratio, gc_at: 0 };
+        machine.set_gc(host);
+        machine.log(host);
+        Ok(machine)
+    }
+
+    /// Takes a step of the collection of garbage, if memory has grown enough.
+    fn collect(&mut self, host: &Host<'_>) {
+        if self.lua.used_memory() < self.gc_at {
+            return;
+        }
+        if self.lua.gc_step().unwrap_or(true) {
+            host.links.counters().vm_collections.add(1);
+            self.set_gc(host);
+        }
+    }
+
+    fn set_gc(&mut self, host: &Host<'_>) {
+        let used = self.lua.used_memory();
+        self.gc_at = (used as f64 * self.gc_ratio) as usize;
+        host.links.counters().vm_memory.set(used as u64 / 1024);
+    }
+
+    /// Returns the state that the API shares.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Releases the links of a machine that is not used any more.
+    pub fn close(self, host: &mut Host<'_>) {
+        self.links.iter().for_each(|link| host.links.release(*link));
+    }
+
+    /// Begins a request of a client.
+    pub fn begin(
+        &mut self,
+        asker: Asker,
+        fd: i32,
+        request: ClientRequest,
+        host: &mut Host<'_>,
+        answers: &mut Answers,
+    ) {
+        let command = request.command.number;
+        let route = self.shared.borrow().route(command, request.key(), None);
+        let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
+        let context = match taken {
+            Some(Ok(context)) => context,
+            Some(Err(fault)) => {
+                self.report(&message(&fault));
+                self.log(host);
+                return answers.push((asker, START_FAILURE.to_vec()));
+            }
+            None => return answers.push((asker, START_FAILURE.to_vec())),
+        };
+        if !self.shared.borrow_mut().hold(context, request.value().len()) {
+            slot::give_back(&self.shared, context);
+            host.links.counters().no_memory.add(1);
+            return answers.push((asker, NO_MEMORY.to_vec()));
+        }
+        let quiet = request.quiet;
+        let object = {
+            let mut worker = self.shared.borrow_mut();
+            let Some(one) = worker.contexts.get_mut(context) else { return };
+            one.waits.add();
+            (one.caller, one.fd) = (Some(Caller { asker, quiet, command }), fd);
+            one.request.clone()
+        };
+        let object = match object {
+            Some(object) => object,
+            None => match self.lua.create_userdata(Request(None)) {
+                Ok(object) => object,
+                Err(_) => return answers.push((asker, START_FAILURE.to_vec())),
+            },
+        };
+        if let Ok(mut place) = object.borrow_mut::<Request>() {
+            place.0 = Some(request);
+        }
+        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+            one.request = Some(object.clone());
+        }
+        self.active += 1;
+        self.start(context, object, host, answers);
+        self.run(host, answers);
+    }
+
+    /// Takes the reply to a request of a handle, or its absence.
+    pub fn reply(
+        &mut self,
+        context: usize,
+        handle: usize,
+        reply: Option<&[u8]>,
+        host: &mut Host<'_>,
+        answers: &mut Answers,
+    ) {
+        let response = reply.map_or_else(Response::failed, |bytes| Response::parse(bytes.to_vec()));
+        self.arrived(context, handle, response, host.now);
+        self.run(host, answers);
+    }
+
+    /// Handles timers.
+    pub fn expire(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
+        loop {
+            let due = self.shared.borrow_mut().expire(host.now);
+            let Some(context) = due else { break };
+            let mut worker = self.shared.borrow_mut();
+            let end = worker.contexts.get_mut(context).and_then(|context| context.waits.expire());
+            worker.events.extend(end.map(|end| Event::Resume { context, end, late: true }));
+        }
+        self.run(host, answers);
+    }
+
+    /// Puts a response into the object of a handle.
+    fn arrived(&self, context: usize, handle: usize, mut response: Response, now: Instant) {
+        let mut worker = self.shared.borrow_mut();
+        if !worker.hold(context, response.bytes().len()) {
+            worker.lines.push("type=proxy_error msg=outofmemory".into());
+            response = Response::failed();
+        }
+        let Some(one) = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle)) else {
+            return;
+        };
+        response.elapsed = now.saturating_duration_since(one.sent).as_micros().try_into().unwrap_or(u64::MAX);
+        if let Ok(mut place) = one.response.borrow_mut::<Response>() {
+            *place = response;
+        }
+        one.result = Value::UserData(one.response.clone());
+        worker.events.push_back(Event::Reply { context, handle });
+    }
+
+    /// Carries out events until there are none.
+    fn run(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
+        loop {
+            let event = self.shared.borrow_mut().events.pop_front();
+            match event {
+                None => break,
+                Some(Event::Reply { context, handle }) => {
+                    let rank = self.rank(context, handle);
+                    let resume = self.call_back(context, handle, rank);
+                    self.remove(context);
+                    self.check(context, handle, resume);
+                }
+                Some(Event::Returned { context, handle, value, is_over }) => {
+                    let is_text = matches!(value, Value::String(_));
+                    self.set_result(context, handle, value);
+                    let resume = if is_text {
+                        self.complete(context, handle, Rank::Text);
+                        false
+                    } else {
+                        let rank = self.rank(context, handle);
+                        self.call_back(context, handle, rank)
+                    };
+                    if is_over {
+                        self.remove(context);
+                    }
+                    self.check(context, handle, resume);
+                }
+                Some(Event::Resume { context, end, late }) => {
+                    let arguments = self.end_values(context, end, late);
+                    self.resume(context, arguments, host, answers);
+                }
+                Some(Event::Go { context, value }) => {
+                    self.resume(context, MultiValue::from_iter([value]), host, answers);
+                }
+            }
+        }
+        self.log(host);
+        self.collect(host);
+    }
+
+    /// Returns the rank of the response of a handle.
+    fn rank(&self, context: usize, handle: usize) -> Rank {
+        let worker = self.shared.borrow();
+        let handle = worker.contexts.get(context).and_then(|context| context.handles.get(handle));
+        let Some(Value::UserData(object)) = handle.map(|handle| &handle.result) else { return Rank::Error };
+        object.borrow::<Response>().map_or(Rank::Error, |response| match response.mark() {
+            Mark::Good => Rank::Good,
+            Mark::Ok => Rank::Ok,
+            Mark::Error => Rank::Error,
+        })
+    }
+
+    fn set_result(&self, context: usize, handle: usize, value: Value) {
+        let mut worker = self.shared.borrow_mut();
+        let handle = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle));
+        if let Some(handle) = handle {
+            handle.result = value;
+        }
+    }
+
+    fn complete(&self, context: usize, handle: usize, rank: Rank) {
+        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+            one.waits.complete(handle, rank);
+        }
+    }
+
+    /// Completes a handle after its callback, if it has one. Returns whether the callback ends the
+    /// wait.
+    fn call_back(&mut self, context: usize, handle: usize, mut rank: Rank) -> bool {
+        let call = {
+            let worker = self.shared.borrow();
+            let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
+            handle.and_then(|handle| {
+                let callback = handle.callback.clone()?;
+                Some((callback, handle.result.clone(), handle.request.clone()))
+            })
+        };
+        let mut resume = false;
+        if let Some((callback, result, request)) = call {
+            self.budget.set(0);
+            match callback.call::<(Value, Value)>((result, request)) {
+                Ok((Value::Integer(mode), ends)) => {
+                    match mode {
+                        wait::GOOD => rank = Rank::Good,
+                        wait::OK => rank = Rank::Ok,
+                        _ => {}
+                    }
+                    resume = ends.as_boolean().unwrap_or(!ends.is_nil());
+                }
+                Ok(_) => {}
+                Err(fault) => self.report(&message(&fault)),
+            }
+        }
+        self.complete(context, handle, rank);
+        resume
+    }
+
+    /// Removes a request of a context that has its result.
+    fn remove(&self, context: usize) {
+        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+            one.waits.remove();
+        }
+    }
+
+    /// Counts the result of a handle, and ends the context if it was its last one.
+    fn check(&mut self, context: usize, handle: usize, resume: bool) {
+        let is_over = {
+            let mut worker = self.shared.borrow_mut();
+            let Some(one) = worker.contexts.get_mut(context) else { return };
+            let end = one.waits.check(handle, resume);
+            if let Some(end) = end {
+                one.timer = None;
+                worker.events.push_back(Event::Resume { context, end, late: false });
+                return;
+            }
+            one.waits.is_over()
+        };
+        if is_over {
+            self.over(context);
+        }
+    }
+
+    /// Handles the end of a context: its function has returned, and all its requests have results.
+    fn over(&mut self, mut context: usize) {
+        loop {
+            let parent = self.shared.borrow().contexts.get(context).and_then(|context| context.parent);
+            let Some((parent, _)) = parent else {
+                self.active = self.active.saturating_sub(1);
+                return slot::give_back(&self.shared, context);
+            };
+            let mut worker = self.shared.borrow_mut();
+            let is_over = worker.contexts.get_mut(parent).is_some_and(|parent| parent.waits.remove());
+            if !is_over {
+                return;
+            }
+            context = parent;
+        }
+    }
+
+    /// Returns what a wait returns.
+    fn end_values(&self, context: usize, end: End, late: bool) -> MultiValue {
+        let result = |handle: usize| {
+            let worker = self.shared.borrow();
+            let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
+            handle.map_or(Value::Nil, |handle| handle.result.clone())
+        };
+        let first = match end {
+            End::Count(count) => Some(Value::Integer(count.try_into().unwrap_or(i64::MAX))),
+            End::Handle(handle) => Some(result(handle)),
+            End::NoHandle => Some(Value::Nil),
+            End::Slept => None,
+        };
+        first.into_iter().chain(late.then_some(Value::Boolean(true))).collect()
+    }
+
+    /// Starts the function of a context.
+    fn start(
+        &mut self,
+        context: usize,
+        request: impl IntoLuaMulti,
+        host: &mut Host<'_>,
+        answers: &mut Answers,
+    ) {
+        let started = self.rewind(context).and_then(|()| request.into_lua_multi(&self.lua));
+        match started {
+            Ok(arguments) => self.resume(context, arguments, host, answers),
+            Err(_) => self.ended(context, Ended::Failed, answers),
+        }
+    }
+
+    /// Makes the coroutine of a context begin with its function.
+    fn rewind(&self, context: usize) -> mlua::Result<()> {
+        let parts = {
+            let worker = self.shared.borrow();
+            let one = worker.contexts.get(context);
+            one.and_then(|one| Some((one.thread.clone()?, one.function.clone()?)))
+        };
+        let Some((thread, function)) = parts else { return Err(error("there is no function")) };
+        if thread.reset(function.clone()).is_ok() {
+            return Ok(());
+        }
+        // A coroutine that ended with an error cannot begin again.
+        let thread = self.lua.create_thread(function)?;
+        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+            one.thread = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// Runs the function of a context until it yields or ends.
+    fn resume(&mut self, context: usize, arguments: MultiValue, host: &mut Host<'_>, answers: &mut Answers) {
+        let thread = {
+            let mut worker = self.shared.borrow_mut();
+            (worker.current, worker.after) = (context, After::Nothing);
+            worker.contexts.get(context).and_then(|context| context.thread.clone())
+        };
+        let Some(thread) = thread else { return };
+        self.budget.set(0);
+        match thread.resume::<Value>(arguments) {
+            Err(fault) => {
+                let text = message(&fault);
+                host.server.log(1, &|| format!("proxy_lua_error: {text}"));
+                self.report(&text);
+                self.ended(context, Ended::Failed, answers);
+            }
+            Ok(value) if !thread.is_resumable() => self.ended(context, Ended::Returned(value), answers),
+            Ok(_) => self.yielded(context, host, answers),
+        }
+    }
+
+    /// Does what the function of a context has yielded for.
+    fn yielded(&mut self, context: usize, host: &mut Host<'_>, answers: &mut Answers) {
+        let after = std::mem::take(&mut self.shared.borrow_mut().after);
+        match after {
+            After::Nothing => {
+                self.report("a function has yielded outside of a wait, or runs without end");
+                self.ended(context, Ended::Failed, answers);
+            }
+            After::Sleep => {}
+            After::Send => {
+                self.dispatch_all(context, host, answers);
+                let event = Event::Resume { context, end: End::Count(0), late: false };
+                self.shared.borrow_mut().events.push_back(event);
+            }
+            After::Wait => {
+                self.dispatch_all(context, host, answers);
+                let mut worker = self.shared.borrow_mut();
+                let Some(one) = worker.contexts.get_mut(context) else { return };
+                // Results that came before this wait.
+                let complete = (0..one.waits.len()).filter(|at| one.waits.state(*at) == State::Complete);
+                let complete: Vec<usize> = complete.collect();
+                let mut ends = complete.into_iter().filter_map(|at| one.waits.check(at, false));
+                let end = ends.next();
+                drop(ends);
+                // A wait with a timer ends in any case.
+                let end = end.or_else(|| if one.timer.is_none() { one.waits.give_up() } else { None });
+                if let Some(end) = end {
+                    one.timer = None;
+                    worker.events.push_back(Event::Resume { context, end, late: false });
+                }
+            }
+            After::Internal(request) => {
+                let response = request.borrow::<Request>().ok().and_then(|request| {
+                    let fd = self.shared.borrow().contexts.get(context).map_or(-1, |context| context.fd);
+                    internal(request.0.as_ref()?, fd, host)
+                });
+                let object = response.map(|response| self.lua.create_userdata(response));
+                match object {
+                    Some(Ok(object)) => {
+                        let event = Event::Go { context, value: Value::UserData(object) };
+                        self.shared.borrow_mut().events.push_back(event);
+                    }
+                    _ => self.ended(context, Ended::BadRequest, answers),
+                }
+            }
+        }
+    }
+
+    /// Sends the requests of all queued handles.
+    fn dispatch_all(&mut self, context: usize, host: &mut Host<'_>, answers: &mut Answers) {
+        let count = self.shared.borrow().contexts.get(context).map_or(0, |context| context.waits.len());
+        for handle in 0..count {
+            self.dispatch(context, handle, host, answers);
+        }
+    }
+
+    fn dispatch(&mut self, context: usize, handle: usize, host: &mut Host<'_>, answers: &mut Answers) {
+        let ask = Ask { id: context << MACHINE_BITS | self.number, number: handle };
+        let (target, request, child, fd) = {
+            let mut worker = self.shared.borrow_mut();
+            let Some(one) = worker.contexts.get_mut(context) else { return };
+            if one.waits.state(handle) != State::Queued {
+                return;
+            }
+            one.waits.dispatch(handle);
+            let (fd, generator) = (one.fd, one.generator);
+            let Some(place) = one.handles.get_mut(handle) else { return };
+            place.sent = host.now;
+            let (request, child) = (place.request.clone(), place.child);
+            let generator = worker.generators.get(generator);
+            let target = generator.and_then(|generator| generator.targets.get(handle).cloned());
+            (target, request, child, fd)
+        };
+        match (target, request, child) {
+            (Some(Target::Pool(pool)), Some(request), _) => {
+                let sent = request.borrow::<Request>().ok().is_some_and(|request| {
+                    let Some(request) = &request.0 else { return false };
+                    let among = pool.links.get(pool.pool.choose(request.key()));
+                    let link = among.and_then(|among| host.links.choose(among));
+                    let push = |out: &mut Vec<u8>| out.extend_from_slice(request.bytes());
+                    link.is_some_and(|link| host.links.submit(link, ask, host.now, push).is_ok())
+                });
+                if !sent {
+                    self.arrived(context, handle, Response::failed(), host.now);
+                }
+            }
+            (Some(Target::Internal), Some(request), _) => {
+                let response = request.borrow::<Request>().ok();
+                let response = response.and_then(|request| internal(request.0.as_ref()?, fd, host));
+                self.arrived(context, handle, response.unwrap_or_else(Response::failed), Instant::now());
+            }
+            (Some(Target::Generator(_)), Some(request), Some(child)) => {
+                if let Some(one) = self.shared.borrow_mut().contexts.get_mut(child) {
+                    one.waits.add();
+                    one.fd = fd;
+                }
+                self.start(child, request, host, answers);
+            }
+            _ => self.arrived(context, handle, Response::failed(), host.now),
+        }
+    }
+
+    /// Handles the end of the function of a context.
+    fn ended(&mut self, context: usize, ended: Ended, answers: &mut Answers) {
+        let (parent, caller, is_over) = {
+            let mut worker = self.shared.borrow_mut();
+            let Some(one) = worker.contexts.get_mut(context) else { return };
+            one.timer = None;
+            (one.parent, one.caller.take(), one.waits.remove())
+        };
+        if let Some((parent, handle)) = parent {
+            let value = match ended {
+                Ended::Returned(value @ Value::String(_)) => Some(value),
+                Ended::Returned(Value::UserData(object)) if object.is::<Response>() => {
+                    Some(Value::UserData(object))
+                }
+                _ => self.lua.create_userdata(Response::failed()).ok().map(Value::UserData),
+            };
+            let event =
+                Event::Returned { context: parent, handle, value: value.unwrap_or(Value::Nil), is_over };
+            self.shared.borrow_mut().events.push_back(event);
+            return;
+        }
+        if let Some(caller) = caller {
+            answers.push((caller.asker, answer(&caller, ended)));
+        }
+        if is_over {
+            self.over(context);
+        }
+    }
+
+    /// Keeps a line about a fault of a program.
+    fn report(&self, text: &str) {
+        self.shared.borrow_mut().lines.push(format!("type=proxy_error msg={text}"));
+    }
+
+    /// Hands lines to the watchers.
+    fn log(&self, host: &mut Host<'_>) {
+        let lines = std::mem::take(&mut self.shared.borrow_mut().lines);
+        let hub = host.server.cache().watch_hub();
+        for line in lines {
+            if hub.wants(kind::PROXY) {
+                hub.event(kind::PROXY, |out| out.push_str(&line));
+            }
+        }
+    }
+}
+
+/// Carries out a request on the cache of this server. Returns `None` if it has no such command.
+fn internal(request: &ClientRequest, fd: i32, host: &mut Host<'_>) -> Option<Response> {
+    if matches!(request.command.word, "mn" | "me") || request.key().is_empty() {
+        return None;
+    }
+    let mut response = Response::parse(host.server.carry_out(request.bytes(), fd));
+    response.set_ok();
+    Some(response)
+}
+
+/// Returns the answer to a client.
+fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
+    match ended {
+        Ended::Failed => FAILURE.to_vec(),
+        Ended::BadRequest => BAD_REQUEST.to_vec(),
+        Ended::Returned(Value::String(text)) => {
+            let text = text.as_bytes();
+            text.get(..TEXT_MAX).unwrap_or(&text).to_vec()
+        }
+        Ended::Returned(Value::UserData(object)) => {
+            let Ok(mut response) = object.borrow_mut::<Response>() else { return BAD_RESPONSE.to_vec() };
+            let unwanted = match caller.quiet {
+                Quiet::No => false,
+                Quiet::Classic => response.is_ok(),
+                Quiet::Meta => {
+                    response.code() == code::END || caller.command != MG && response.code() == code::OK
+                }
+            };
+            if !response.is_ok() && !response.is_error_line() {
+                BACKEND_FAILURE.to_vec()
+            } else if unwanted {
+                Vec::new()
+            } else {
+                response.take()
+            }
+        }
+        Ended::Returned(_) => BAD_RESPONSE.to_vec(),
+    }
+}

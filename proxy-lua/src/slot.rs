@@ -1,0 +1,140 @@
+//! The contexts of a generator: made when there is no free one, and kept for the next request.
+
+use std::time::Instant;
+
+use mlua::{Lua, Result, Value};
+
+use crate::api::context::ContextObject;
+use crate::api::error;
+use crate::api::request::Request;
+use crate::response::Response;
+use crate::wait::Waits;
+use crate::worker::{Context, Handle, Shared, Target};
+
+/// Takes a free context of a generator, or makes one.
+///
+/// # Errors
+/// The generator raised an error.
+pub fn take(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
+    let free = shared.borrow_mut().generators.get_mut(generator).and_then(|generator| generator.free.pop());
+    free.map_or_else(|| make(lua, shared, generator), Ok)
+}
+
+/// Makes a context of a generator, with contexts for the functions that its handles lead to.
+///
+/// # Errors
+/// The generator raised an error, or returned no function.
+pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
+    let (function, argument, targets) = {
+        let worker = shared.borrow();
+        let generator = worker.generators.get(generator);
+        let generator = generator.ok_or_else(|| error("function generator is not ready"))?;
+        (generator.function.clone(), generator.argument.clone(), generator.targets.clone())
+    };
+    let function = function.ok_or_else(|| error("function generator is not ready"))?;
+    let number = shared.borrow_mut().contexts.add(Context {
+        generator,
+        function: None,
+        thread: None,
+        parent: None,
+        request: None,
+        caller: None,
+        fd: -1,
+        handles: Vec::new(),
+        waits: Waits::new(targets.len()),
+        timer: None,
+        objects: Vec::new(),
+        held: 0,
+    });
+    let made = fill(lua, shared, number, &targets).and_then(|()| {
+        let object = ContextObject::new(number, shared);
+        let Value::Function(function) = function.call::<Value>((object, argument))? else {
+            return Err(error("function generator didn't return a function"));
+        };
+        Ok((lua.create_thread(function.clone())?, function))
+    });
+    let mut worker = shared.borrow_mut();
+    match made {
+        Ok((thread, function)) => {
+            if let Some(context) = worker.contexts.get_mut(number) {
+                (context.function, context.thread) = (Some(function), Some(thread));
+            }
+            if let Some(generator) = worker.generators.get_mut(generator) {
+                generator.total += 1;
+            }
+            Ok(number)
+        }
+        Err(fault) => {
+            let context = worker.contexts.remove(number);
+            drop(worker);
+            for handle in context.into_iter().flat_map(|context| context.handles) {
+                if let Some(child) = handle.child {
+                    give_back(shared, child);
+                }
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// Gives a new context its handles.
+fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result<()> {
+    for (index, target) in targets.iter().enumerate() {
+        let child = match target {
+            Target::Generator(child) => Some(take(lua, shared, *child)?),
+            Target::Pool(_) | Target::Internal => None,
+        };
+        let response = lua.create_userdata(Response::empty())?;
+        let mut worker = shared.borrow_mut();
+        if let Some(child) = child.and_then(|child| worker.contexts.get_mut(child)) {
+            (child.parent, child.request) = (Some((number, index)), None);
+        }
+        if let Some(context) = worker.contexts.get_mut(number) {
+            let (result, sent) = (Value::Nil, Instant::now());
+            context.handles.push(Handle { result, response, request: None, callback: None, child, sent });
+        }
+    }
+    Ok(())
+}
+
+/// Returns a context to its generator.
+pub fn give_back(shared: &Shared, context: usize) {
+    reset(shared, context);
+    let mut worker = shared.borrow_mut();
+    let Some(one) = worker.contexts.get_mut(context) else { return };
+    one.parent = None;
+    let generator = one.generator;
+    if let Some(generator) = worker.generators.get_mut(generator) {
+        generator.free.push(context);
+    }
+}
+
+/// Empties a context and those of its handles after a request.
+fn reset(shared: &Shared, context: usize) {
+    let mut children = Vec::new();
+    let mut worker = shared.borrow_mut();
+    let Some(context) = worker.contexts.get_mut(context) else { return };
+    context.waits.reset();
+    (context.timer, context.caller) = (None, None);
+    let held = std::mem::take(&mut context.held);
+    for handle in &mut context.handles {
+        (handle.result, handle.request) = (Value::Nil, None);
+        if let Ok(mut response) = handle.response.borrow_mut::<Response>() {
+            *response = Response::empty();
+        }
+        children.extend(handle.child);
+    }
+    // A program that still uses an object has an empty one.
+    for object in context.objects.iter().chain(&context.request) {
+        if let Ok(mut request) = object.borrow_mut::<Request>() {
+            request.0 = None;
+        } else if let Ok(mut response) = object.borrow_mut::<Response>() {
+            *response = Response::empty();
+        }
+    }
+    worker.held -= held;
+    drop(worker);
+    for child in children {
+        reset(shared, child);
+    }
+}

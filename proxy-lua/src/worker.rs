@@ -1,0 +1,346 @@
+//! The state of one virtual machine of a worker: function generators, request contexts, and the
+//! routes that programs attach.
+//!
+//! ```text
+//!   route of a command ──▶ Generator ── free contexts ──▶ Context: coroutine, handles, waits
+//! ```
+//!
+//! Functions of the API and the engine share it. Neither keeps it borrowed while Lua runs.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use memcache_core::internal::proxy::command::COMMANDS;
+use memcache_core::internal::proxy::hooks::Hooks;
+use memcache_core::internal::proxy::request::Quiet;
+use memcache_core::internal::proxy::slots::Slots;
+use mlua::{AnyUserData, Function, Thread, Value};
+
+use crate::pool::Pool;
+use crate::router::Router;
+use crate::wait::{End, Waits};
+
+/// The state that the API and the engine share.
+pub type Shared = Rc<RefCell<Worker>>;
+
+/// Commands by number.
+const NUMBERS: usize = 21;
+
+/// The target of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A generator.
+    Generator(usize),
+    /// A router.
+    Router(usize),
+}
+
+/// A router to generators.
+#[derive(Debug)]
+pub struct RouterSlot {
+    /// The router.
+    pub router: Router<usize>,
+    /// Routes that use it.
+    pub users: usize,
+    /// Whether all of them were replaced. It is not used again.
+    pub is_closed: bool,
+}
+
+/// A pool, and the links of a worker to each of its backends.
+#[derive(Debug)]
+pub struct LinkedPool {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// For each backend, its links.
+    pub links: Vec<Vec<usize>>,
+}
+
+/// Where a handle leads.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To the backends of a pool.
+    Pool(Rc<LinkedPool>),
+    /// To the cache of this server.
+    Internal,
+    /// To another function.
+    Generator(usize),
+}
+
+/// A function that makes the functions of requests.
+#[derive(Debug, Default)]
+pub struct Generator {
+    /// Name in statistics.
+    pub name: String,
+    /// The function, once the generator is ready.
+    pub function: Option<Function>,
+    /// Its second argument.
+    pub argument: Option<Value>,
+    /// Where the handles of its contexts lead.
+    pub targets: Vec<Target>,
+    /// Most objects that a context may own.
+    pub objects: usize,
+    /// Routes and handles that use it.
+    pub users: usize,
+    /// Whether all its users were replaced. It is not used again.
+    pub is_closed: bool,
+    /// Contexts without a request.
+    pub free: Vec<usize>,
+    /// All contexts.
+    pub total: usize,
+}
+
+/// A handle of a context.
+#[derive(Debug)]
+pub struct Handle {
+    /// The result: a response, or the text of a function. The object of a response is used again.
+    pub result: Value,
+    /// The object for responses of backends.
+    pub response: AnyUserData,
+    /// The request.
+    pub request: Option<AnyUserData>,
+    /// Called with the result.
+    pub callback: Option<Function>,
+    /// The context of the function that it leads to.
+    pub child: Option<usize>,
+    /// When the request was sent.
+    pub sent: Instant,
+}
+
+/// The client of a context.
+#[derive(Debug)]
+pub struct Caller {
+    /// Where the answer goes.
+    pub asker: Asker,
+    /// The replies that the client does not want.
+    pub quiet: Quiet,
+    /// Number of its command.
+    pub command: u8,
+}
+
+/// The receiver of an answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker {
+    /// A client, by the number of its slot in the engine.
+    Client(usize),
+    /// A get of several keys, and the place of this key.
+    Get(usize, usize),
+}
+
+/// A function with its coroutine and handles. It serves one request at a time.
+#[derive(Debug)]
+pub struct Context {
+    /// Its generator.
+    pub generator: usize,
+    /// The function of its requests. `None` while the generator makes it.
+    pub function: Option<Function>,
+    /// The coroutine that runs the function.
+    pub thread: Option<Thread>,
+    /// The context and the handle that it belongs to.
+    pub parent: Option<(usize, usize)>,
+    /// The client's request, of a context without a parent.
+    pub request: Option<AnyUserData>,
+    /// The client, until it has its answer.
+    pub caller: Option<Caller>,
+    /// Descriptor of the client.
+    pub fd: i32,
+    /// The handles.
+    pub handles: Vec<Handle>,
+    /// Their states, and the wait.
+    pub waits: Waits,
+    /// The name of the timer that ends the wait.
+    pub timer: Option<u64>,
+    /// Objects that are emptied after each request.
+    pub objects: Vec<AnyUserData>,
+    /// Bytes of values of the request and of its replies.
+    pub held: usize,
+}
+
+/// The step of the engine after a coroutine has yielded.
+#[derive(Debug, Default)]
+pub enum After {
+    /// Nothing: the coroutine must not yield.
+    #[default]
+    Nothing,
+    /// Sends queued requests, and waits.
+    Wait,
+    /// Sends queued requests, and goes on at once.
+    Send,
+    /// Waits for a timer.
+    Sleep,
+    /// Carries out a request on the cache of this server.
+    Internal(AnyUserData),
+}
+
+/// A step of the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A handle of a context has a response in its object.
+    Reply { context: usize, handle: usize },
+    /// The function of a handle has returned. With `is_over`, its context has no requests left.
+    Returned { context: usize, handle: usize, value: Value, is_over: bool },
+    /// A wait has ended.
+    Resume { context: usize, end: End, late: bool },
+    /// A coroutine goes on with a value.
+    Go { context: usize, value: Value },
+}
+
+/// The state of a virtual machine.
+#[derive(Debug, Default)]
+pub struct Worker {
+    /// Function generators.
+    pub generators: Slots<Generator>,
+    /// Routers.
+    pub routers: Slots<RouterSlot>,
+    /// Request contexts.
+    pub contexts: Slots<Context>,
+    /// The context whose function runs.
+    pub current: usize,
+    /// The step after it has yielded.
+    pub after: After,
+    /// Further steps, in their order.
+    pub events: VecDeque<Event>,
+    /// Lines for watchers.
+    pub lines: Vec<String>,
+    /// Bytes of values that all contexts hold.
+    pub held: usize,
+    /// Most of these. 0 for no limit.
+    pub held_limit: usize,
+    routes: Routes,
+    tagged: Vec<(String, Routes)>,
+    timers: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    serial: u64,
+}
+
+/// The target of each command, by its number.
+type Routes = [Option<Route>; NUMBERS];
+
+impl Worker {
+    /// Attaches a target to a command. Returns the one that it replaces.
+    pub fn attach(&mut self, command: usize, target: Route, tag: Option<&str>) -> Option<Route> {
+        let routes = match tag {
+            None => &mut self.routes,
+            Some(tag) => {
+                let at = self.tagged.iter().position(|(own, _)| own == tag).unwrap_or_else(|| {
+                    self.tagged.push((tag.to_owned(), Routes::default()));
+                    self.tagged.len() - 1
+                });
+                &mut self.tagged.get_mut(at)?.1
+            }
+        };
+        routes.get_mut(command)?.replace(target)
+    }
+
+    /// Returns the generator of a request.
+    pub fn route(&self, command: u8, key: &[u8], tag: Option<&str>) -> Option<usize> {
+        let of = |routes: &Routes| routes.get(usize::from(command)).copied().flatten();
+        let tagged = self.tagged.iter().find(|(own, _)| Some(own.as_str()) == tag);
+        match tagged.and_then(|(_, routes)| of(routes)).or_else(|| of(&self.routes))? {
+            Route::Generator(generator) => Some(generator),
+            Route::Router(router) => self.routers.get(router)?.router.target(command, key).copied(),
+        }
+    }
+
+    /// Returns the commands with a route.
+    pub fn hooks(&self) -> Hooks {
+        let commands = |routes: &Routes| {
+            let mut commands = memcache_core::internal::proxy::hooks::Commands::NONE;
+            for command in &COMMANDS {
+                if routes.get(usize::from(command.number)).copied().flatten().is_some() {
+                    commands.add(command.word);
+                }
+            }
+            commands
+        };
+        let tagged = self.tagged.iter().map(|(tag, routes)| (tag.clone(), commands(routes)));
+        Hooks { common: commands(&self.routes), tagged: tagged.collect(), is_lenient: true }
+    }
+
+    /// Adds bytes to those that a context holds. Returns `false`, and adds none, beyond the limit.
+    pub fn hold(&mut self, context: usize, bytes: usize) -> bool {
+        if self.held_limit > 0 && self.held.saturating_add(bytes) > self.held_limit {
+            return false;
+        }
+        if let Some(context) = self.contexts.get_mut(context) {
+            context.held += bytes;
+            self.held += bytes;
+        }
+        true
+    }
+
+    /// Adds a user to a generator.
+    pub fn retain(&mut self, generator: usize) {
+        if let Some(generator) = self.generators.get_mut(generator) {
+            generator.users += 1;
+        }
+    }
+
+    /// Removes a user of a generator. Without users it is closed.
+    pub fn release(&mut self, generator: usize) {
+        if let Some(generator) = self.generators.get_mut(generator) {
+            generator.users = generator.users.saturating_sub(1);
+            generator.is_closed = generator.users == 0;
+        }
+    }
+
+    /// Adds a route to the users of its target.
+    pub fn retain_target(&mut self, target: Route) {
+        match target {
+            Route::Generator(generator) => self.retain(generator),
+            Route::Router(router) => {
+                if let Some(slot) = self.routers.get_mut(router) {
+                    slot.users += 1;
+                }
+            }
+        }
+    }
+
+    /// Removes a route from the users of its target.
+    pub fn release_target(&mut self, target: Route) {
+        let router = match target {
+            Route::Generator(generator) => return self.release(generator),
+            Route::Router(router) => router,
+        };
+        let Some(slot) = self.routers.get_mut(router) else { return };
+        slot.users = slot.users.saturating_sub(1);
+        slot.is_closed = slot.users == 0;
+        let targets: Vec<usize> =
+            if slot.is_closed { slot.router.targets().copied().collect() } else { Vec::new() };
+        targets.into_iter().for_each(|generator| self.release(generator));
+    }
+
+    /// Sets the timer of a context, unless it has one.
+    pub fn set_timer(&mut self, context: usize, at: Instant) {
+        if let Some(one) = self.contexts.get_mut(context)
+            && one.timer.is_none()
+        {
+            self.serial += 1;
+            one.timer = Some(self.serial);
+            self.timers.push(Reverse((at, self.serial, context)));
+        }
+    }
+
+    /// Returns the time of the next timer.
+    pub fn deadline(&mut self) -> Option<Instant> {
+        loop {
+            let &Reverse((at, serial, context)) = self.timers.peek()?;
+            if self.contexts.get(context).is_some_and(|context| context.timer == Some(serial)) {
+                return Some(at);
+            }
+            self.timers.pop();
+        }
+    }
+
+    /// Takes a context whose timer is due.
+    pub fn expire(&mut self, now: Instant) -> Option<usize> {
+        if self.deadline()? > now {
+            return None;
+        }
+        let Reverse((_, _, number)) = self.timers.pop()?;
+        self.contexts.get_mut(number)?.timer = None;
+        Some(number)
+    }
+}

@@ -1,0 +1,248 @@
+//! Programs that route requests, over sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod bench;
+
+use bench::Bench;
+use memcache_core::{ServerConfig, Ttl};
+
+/// Forwards everything to the first backend.
+const DIRECT: &str = "
+function mcp_config_pools() return pool(1) end
+function mcp_config_routes(p)
+    attach_all(p, function(rctx, r, h) return rctx:enqueue_and_wait(r, h) end)
+end";
+
+#[test]
+fn a_direct_route() {
+    let bench = Bench::new(1, DIRECT);
+    let mut client = bench.client();
+    client.asks("get k\r\n", "END\r\n");
+    client.asks("set k 5 0 2\r\nhi\r\n", "STORED\r\n");
+    client.asks("get k\r\n", "VALUE k 5 2\r\nhi\r\nEND\r\n");
+    client.asks("mg k v f\r\nmg none v\r\n", "VA 2 f5\r\nhi\r\nEN\r\n");
+    client.asks("set n 0 0 1 noreply\r\n5\r\nincr n 2\r\n", "7\r\n");
+    client
+        .asks("get k none n k\r\n", "VALUE k 5 2\r\nhi\r\nVALUE n 0 1\r\n7\r\nVALUE k 5 2\r\nhi\r\nEND\r\n");
+    client.asks("mg none q\r\nms k 1 q\r\nx\r\nmg k q v\r\nmn\r\n", "VA 1\r\nx\r\nMN\r\n");
+    client.asks("delete k\r\nget k\r\n", "DELETED\r\nEND\r\n");
+    assert_eq!(bench.backends[0].cache().get("n").as_deref(), Some(&b"7"[..]));
+    assert_eq!(bench.server.cache().get("n"), None);
+    let big = "x".repeat(500_000);
+    client.asks(&format!("set big 0 0 {}\r\n{big}\r\n", big.len()), "STORED\r\n");
+    client.asks("get big\r\n", &format!("VALUE big 0 {}\r\n{big}\r\nEND\r\n", big.len()));
+}
+
+#[test]
+fn commands_without_a_route_are_answered_by_the_cache_of_the_server() {
+    let bench = Bench::new(1, "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local fgen = mcp.funcgen_new()
+            local h = fgen:new_handle(p)
+            fgen:ready({ f = function(rctx) return function(r) return rctx:enqueue_and_wait(r, h) end end })
+            mcp.attach(mcp.CMD_MG, fgen)
+            mcp.attach(mcp.CMD_TOUCH, function(r) return 'SERVER_ERROR no touch of ' .. r:key() .. '\\r\\n' end)
+        end");
+    bench.backends[0].cache().set("k", "there", Ttl::Never).unwrap();
+    let mut client = bench.client();
+    client.asks("set k 0 0 4\r\nhere\r\n", "STORED\r\n");
+    client.asks("get k\r\nmg k v\r\n", "VALUE k 0 4\r\nhere\r\nEND\r\nVA 5\r\nthere\r\n");
+    client.asks("touch k 0\r\n", "SERVER_ERROR no touch of k\r\n");
+}
+
+/// A function per prefix of the key, each with one way to use its handles.
+const WAYS: &str = r#"
+function mcp_config_pools() return { a = pool(1), b = pool(2), dead = mcp.pool({
+    mcp.backend({ label = "dead", host = "127.0.0.1", port = 1, down = true }) }) } end
+function mcp_config_routes(pools)
+    local function child(name, f)
+        local fgen = mcp.funcgen_new()
+        local a, b = fgen:new_handle(pools.a), fgen:new_handle(pools.b)
+        fgen:ready({ n = name, f = function(rctx) return function(r) return f(rctx, r, a, b) end end })
+        return fgen
+    end
+    local text = child("text", function() return "SERVER_ERROR own text\r\n" end)
+    local broken = child("broken", function() error("broken on purpose") end)
+    local slow = child("slow", function(rctx, r, a, b)
+        rctx:enqueue(r, { a, b })
+        rctx:wait_cond(2, mcp.WAIT_ANY)
+        return rctx:best_result({ a, b })
+    end)
+    local fgen = mcp.funcgen_new()
+    local a, b, dead = fgen:new_handle(pools.a), fgen:new_handle(pools.b), fgen:new_handle(pools.dead)
+    local t, x, s = fgen:new_handle(text), fgen:new_handle(broken), fgen:new_handle(slow)
+    local own = fgen:new_handle(mcp.internal_handler)
+    local calls = 0
+    local ways = {
+        failover = function(rctx, r)
+            local res = rctx:enqueue_and_wait(r, dead)
+            assert(not res:ok())
+            return rctx:enqueue_and_wait(r, b)
+        end,
+        all = function(rctx, r)
+            rctx:enqueue(r, { a, b })
+            local done = rctx:wait_cond(2, mcp.WAIT_OK)
+            assert(done == 2, "not all")
+            return (rctx:worst_result({ a, b }))
+        end,
+        fast = function(rctx, r)
+            rctx:enqueue(r, { dead, a, b })
+            rctx:wait_cond(3, mcp.WAIT_FASTGOOD)
+            local res, mark = rctx:best_result({ dead, a, b })
+            return res
+        end,
+        dead = function(rctx, r) return rctx:enqueue_and_wait(r, dead) end,
+        text = function(rctx, r)
+            local res = rctx:enqueue_and_wait(r, t)
+            return res
+        end,
+        broken = function(rctx, r)
+            local res = rctx:enqueue_and_wait(r, x)
+            assert(res:ok() == false)
+            return res
+        end,
+        slow = function(rctx, r) return rctx:enqueue_and_wait(r, s) end,
+        own = function(rctx, r) return rctx:enqueue_and_wait(r, own) end,
+        internal = function(rctx, r) return mcp.internal(r) end,
+        fails = function() error("on purpose") end,
+        nothing = function() end,
+        number = function() return 5 end,
+        loops = function() while true do end end,
+        loops_on = function() while true do pcall(function() while true do end end) end end,
+        yields = function() coroutine.yield(1) end,
+        sleeps = function(rctx, r) rctx:sleep(0.01) return "HD slept\r\n" end,
+        late = function(rctx, r)
+            local count, timed_out = rctx:wait_cond(1, mcp.WAIT_ANY, 0.01)
+            return "HD " .. count .. " " .. tostring(timed_out) .. "\r\n"
+        end,
+        later = function(rctx, r)
+            rctx:enqueue(r, a)
+            assert(rctx:wait_cond(0, mcp.WAIT_ANY) == 0)
+            return rctx:wait_handle(a)
+        end,
+        calls = function() return "HD " .. calls .. "\r\n" end,
+        arguments = function(rctx, r)
+            local texts = {}
+            local function try(name, ...)
+                local ok, text = pcall(rctx[name], rctx, ...)
+                texts[#texts + 1] = ok and "ok" or text
+            end
+            try("enqueue", r, 99) try("enqueue", r, "x") try("enqueue", r, { "x" })
+            try("wait_cond") try("wait_cond", -1) try("wait_cond", 1, 9)
+            try("wait_handle", 99) try("wait_handle", a) try("result", -1) try("best_result", 1)
+            try("worst_result", { 99 }) try("request_new") try("sleep") try("handle_set_cb", 99, print)
+            return table.concat(texts, ";") .. "\r\n"
+        end,
+    }
+    fgen:ready({ n = "ways", f = function(rctx)
+        rctx:handle_set_cb(a, function(res, req) calls = calls + 1 end)
+        return function(r) return ways[r:key():match("^[^:]*")](rctx, r) end
+    end })
+    mcp.attach(mcp.CMD_ANY_STORAGE, fgen)
+end"#;
+
+#[test]
+fn functions_wait_for_what_they_ask() {
+    let bench = Bench::new(2, WAYS);
+    for key in ["failover:k", "all:k", "fast:k", "slow:k", "later:k"] {
+        bench.backends[1].cache().set(key, "b", Ttl::Never).unwrap();
+    }
+    for key in ["all:k", "later:k"] {
+        bench.backends[0].cache().set(key, "a", Ttl::Never).unwrap();
+    }
+    let mut client = bench.client();
+    for _ in 0..3 {
+        client.asks("mg failover:k v\r\n", "VA 1\r\nb\r\n");
+        client.asks("mg all:k v\r\nmg all:none v\r\n", "VA 1\r\nb\r\nEN\r\n");
+        client.asks("mg fast:k v\r\nmg fast:none v\r\n", "VA 1\r\nb\r\nEN\r\n");
+        client.asks("mg dead:k v\r\n", "SERVER_ERROR backend failure\r\n");
+        client.asks("mg text:k v\r\n", "SERVER_ERROR own text\r\n");
+        client.asks("mg broken:k v\r\n", "SERVER_ERROR backend failure\r\n");
+        client.asks("mg slow:k v\r\n", "VA 1\r\nb\r\n");
+        client.asks("mg later:k v\r\n", "VA 1\r\na\r\n");
+        client.asks("mg fails v\r\n", "SERVER_ERROR lua failure\r\n");
+        client.asks("mg nothing v\r\nmg number v\r\n", &"SERVER_ERROR bad response\r\n".repeat(2));
+        client.asks("mg yields v\r\n", "SERVER_ERROR lua failure\r\n");
+        client.asks("mg sleeps v\r\nmg late v\r\n", "HD slept\r\nHD 0 true\r\n");
+    }
+    client.asks("mg loops v\r\n", "SERVER_ERROR lua failure\r\n");
+    client.asks("mg loops_on v\r\n", "SERVER_ERROR lua failure\r\n");
+    client.asks("set own:k 0 0 1\r\nx\r\n", "STORED\r\n");
+    client.asks("mg internal:none v\r\nset internal:k 0 0 1\r\ny\r\n", "EN\r\nSTORED\r\n");
+    client.asks(
+        "mg own:k v\r\nmg internal:k v\r\nme own:k\r\n",
+        "VA 1\r\nx\r\nVA 1\r\ny\r\nSERVER_ERROR backend failure\r\n",
+    );
+    assert_eq!(bench.server.cache().get("own:k").as_deref(), Some(&b"x"[..]));
+    client.asks("mg calls v\r\n", "HD 15\r\n");
+    let texts = [
+        "attempted to enqueue an invalid handle",
+        "must pass a handle or a table to queue",
+        "invalid handle passed to queue via array table",
+        "must pass at least count to wait_cond",
+        "wait count for wait_cond must be a positive integer",
+        "invalid mode sent to wait_cond",
+        "invalid handle passed to wait_handle",
+        "wait_handle called on unqueued handle",
+        "invalid queue handle passed to :good/:ok:/:any",
+        "must pass a table to :best_result",
+        "invalid queue handle passed to worst_result",
+        "rctx request new: object count limit reached",
+        "timeout argument to wait or sleep must be a number",
+        "invalid handle passed to queue_set_cb",
+    ];
+    client.asks("mg arguments v\r\n", &format!("{}\r\n", texts.join(";")));
+}
+
+#[test]
+fn a_reload_changes_all_workers_or_none() {
+    let bench = Bench::new(2, DIRECT);
+    bench.backends[0].cache().set("k", "one", Ttl::Never).unwrap();
+    bench.backends[1].cache().set("k", "two", Ttl::Never).unwrap();
+    let mut clients: Vec<_> = (0..4).map(|_| bench.client()).collect();
+    let mut expect = |value: &str| {
+        clients.iter_mut().for_each(|client| client.asks("mg k v\r\n", &format!("VA 3\r\n{value}\r\n")));
+    };
+    expect("one");
+    bench.reload(&DIRECT.replace("pool(1)", "pool(2)")).unwrap();
+    expect("two");
+    for (program, line) in [
+        ("x = ", "ERROR: Failed to load proxy_startfile: "),
+        ("error('no')", "ERROR: Failed to load data into lua config state: "),
+        ("", "ERROR: Configuration file missing 'mcp_config_pools' function"),
+        ("function mcp_config_pools() error('no') end", "ERROR: Failed to execute mcp_config_pools: "),
+        ("function mcp_config_pools() end", "Configuration file missing 'mcp_config_routes' function"),
+        (
+            "function mcp_config_pools() return pool(1) end function mcp_config_routes(p) error('no') end",
+            "Failed to execute mcp_config_routes: ",
+        ),
+    ] {
+        let fault = bench.reload(program).unwrap_err();
+        assert!(fault.starts_with(line), "{fault}");
+        expect("two");
+    }
+    for _ in 0..5 {
+        bench.reload(DIRECT).unwrap();
+        expect("one");
+        bench.reload(&DIRECT.replace("pool(1)", "pool(2)")).unwrap();
+        expect("two");
+    }
+    let connected = |at: usize| -> u64 {
+        bench.backends[at].context().workers.iter().map(|worker| worker.connections.get()).sum()
+    };
+    // The connections to the backend that is not used any more are closed.
+    while connected(0) > 0 {
+        expect("two");
+    }
+    assert_eq!(connected(1), 2);
+}
+
+#[test]
+fn a_server_does_not_start_with_a_bad_program() {
+    let fault = Bench::with(0, "error('no')", ServerConfig::default()).err().unwrap();
+    assert!(fault.contains("Failed to load data into lua config state"), "{fault}");
+    let fault = Bench::with(0, "function mcp_config_pools() end", ServerConfig::default()).err().unwrap();
+    assert!(fault.contains("mcp_config_routes"), "{fault}");
+}
